@@ -1,0 +1,3 @@
+from nf_edge.cli import main
+
+main()

@@ -1,0 +1,91 @@
+"""Forms of softmax(Q Kᵀ · scale + R + mask) V: the same numbers in the operators that suit a backend.
+
+A form is given Q, K and V as [B, H, T, d].  With symmetric attention and no noise, Q *is* K: a
+form must not copy or transpose K once for each side.
+"""
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Added to a hidden score in float32: exp() of it is exactly 0, and no sum with it overflows.
+HIDDEN = -1e9
+
+
+class AttentionForm(Protocol):
+    """How attention is written for a backend."""
+
+    def mask(self, attention_mask: Tensor | None, start: int, length: int, causal: bool) -> Tensor | None:
+        """What hides keys, made once for all layers.
+
+        Args:
+            attention_mask: [B, start + length] int64, 1 for real keys; None: all are real.
+            start: position of the first query (the number of cached keys before it).
+            length: number of queries.
+            causal: whether a query is kept from seeing later keys.
+        """
+
+    def __call__(
+        self, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None, bias: Tensor | None
+    ) -> Tensor:
+        """[B, H, Tq, d], [B, H, Tk, d], [B, H, Tk, d] → [B, H, Tq, d].
+
+        Args:
+            scale: factor on Q Kᵀ; 1 where it is folded into the weights.
+            mask: what `mask()` returned.
+            bias: R, broadcastable to [B, H, Tq, Tk], added to the scaled scores; or None.
+        """
+
+
+def visible_keys(attention_mask: Tensor | None, start: int, length: int, causal: bool) -> Tensor | None:
+    """Which keys a query sees: bool, broadcastable to [B, 1, Tq, Tk], or None for all of them.
+
+    Key 0 is always real and never in the future, so no row is ever empty.
+    """
+    visible = None
+    if causal and not (isinstance(length, int) and length == 1):
+        keys = torch.arange(start + length)
+        visible = (keys[None, :] <= (start + torch.arange(length))[:, None])[None, None]
+    if attention_mask is not None:
+        real = attention_mask[:, None, None, :] != 0
+        visible = real if visible is None else visible & real
+    return visible
+
+
+class TorchForm:
+    """The reference: PyTorch's own scaled_dot_product_attention."""
+
+    def mask(self, attention_mask: Tensor | None, start: int, length: int, causal: bool) -> Tensor | None:
+        return visible_keys(attention_mask, start, length, causal)
+
+    def __call__(
+        self, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None, bias: Tensor | None
+    ) -> Tensor:
+        if bias is not None and mask is not None:
+            bias = torch.where(mask, bias, HIDDEN)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask if bias is None else bias, scale=scale)
+
+
+class MatmulForm:
+    """Two matrix products around a softmax, for backends that know no attention operator.
+
+    The mask is additive, so that hiding costs one addition, which delegates take.
+    """
+
+    def mask(self, attention_mask: Tensor | None, start: int, length: int, causal: bool) -> Tensor | None:
+        visible = visible_keys(attention_mask, start, length, causal)
+        return None if visible is None else torch.where(visible, 0.0, HIDDEN)
+
+    def __call__(
+        self, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None, bias: Tensor | None
+    ) -> Tensor:
+        scores = q @ k.transpose(-1, -2)
+        if scale != 1.0:
+            scores = scores * scale
+        if bias is not None:
+            scores = scores + bias
+        if mask is not None:
+            scores = scores + mask
+        return torch.softmax(scores, dim=-1) @ v

@@ -1,0 +1,83 @@
+"""What the verbs share: `--json`, tables, and progress bars.
+
+Results go to stdout, everything else (progress, warnings, errors) to stderr.  Nothing heavy is
+imported until it is used.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from nf_edge.progress import Progress
+
+SCHEMA = "nf-edge/1"
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the same facts as JSON.")
+
+
+def print_json(command: str, result: Any) -> None:
+    """The one envelope of all JSON output: {"schema", "command", "result"}."""
+    click.echo(json.dumps({"schema": SCHEMA, "command": command, "result": result}, indent=2))
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", right: Sequence[int] = ()
+) -> None:
+    """A table on stdout; `right` lists the columns (from 0) that are aligned right.
+
+    On a terminal it is fitted to the width; in a pipe nothing is cut or wrapped.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        box=SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold", pad_edge=False
+    )
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    # Markup and highlighting are off: cells are data, and "[1, T]" is not a style.
+    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200, soft_wrap=False).print(
+        table
+    )
+
+
+def warn(messages: Iterable[str]) -> None:
+    for message in messages:
+        click.echo(f"warning: {message}", err=True)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A progress callback that draws a bar on stderr when that is a terminal, else a line a step."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True, markup=False, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    if not console.is_terminal:
+        said: set[str] = set()
+
+        def line(step: str, done: int, total: int) -> None:
+            if step not in said:
+                said.add(step)
+                click.echo(f"{step} ...", err=True)
+
+        yield line
+        return
+    with Bars(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def draw(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step, total=total)
+            bars.update(tasks[step], completed=done, total=total)
+
+        yield draw

@@ -1,0 +1,159 @@
+"""Checkpoint folders: `config.json`, `model.safetensors`, and for a text model `tokenizer.json`."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from nf_edge.errors import BadInput
+from nf_edge.files import staged_folder
+from nf_edge.model.config import ModelConfig, read_config
+from nf_edge.model.network import NoiseFormer, build
+from nf_edge.resources import resolve
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+TOKENIZER, EXAMPLES, CARD = "tokenizer.json", "examples.jsonl", "MODEL_CARD.md"
+DTYPES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained NoiseFormer: its folder, its validated config and its weights as they are on disk."""
+
+    path: Path
+    config: ModelConfig
+    tensors: Mapping[str, Tensor]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @property
+    def tokenizer_file(self) -> Path | None:
+        return self._optional(TOKENIZER)
+
+    @property
+    def examples_file(self) -> Path | None:
+        return self._optional(EXAMPLES)
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters that inference uses (a tied head counts once)."""
+        return sum(self.tensors[name].numel() for name in self.config.tensor_shapes())
+
+    def model(self) -> NoiseFormer:
+        """The network in float32, ready for inference; a new one each time."""
+        network = build(self.config)
+        state = {name: self.tensors[name].float() for name in self.config.tensor_shapes()}
+        if self.config.is_language_model and self.config.tie_word_embeddings:
+            state["lm_head.weight"] = state["transformer.wte.weight"]
+        network.load_state_dict(state)
+        return network.eval().requires_grad_(False)
+
+    def _optional(self, name: str) -> Path | None:
+        path = self.path / name
+        return path if path.is_file() else None
+
+
+def resolve_checkpoint(name: str) -> Checkpoint:
+    """Load a bundled checkpoint by name, or a folder (`./name` forces a folder).
+
+    Raises:
+        BadInput: neither exists, or the checkpoint is refused.
+    """
+    return load_checkpoint(resolve("checkpoints", name, suffix=""))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read and validate a checkpoint folder.
+
+    Raises:
+        BadInput: something is missing or does not match; lists every mismatch at once.
+    """
+    config, warnings = read_config(path / CONFIG)
+    weights = path / WEIGHTS
+    if not weights.is_file():
+        raise BadInput("is missing", where=weights, fix="a checkpoint has its weights in model.safetensors")
+    try:
+        with safe_open(weights, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise BadInput(f"is not a whole safetensors file: {error}", where=weights) from error
+    problems = mismatches(config, tensors)
+    if problems:
+        raise BadInput.listing(problems, where=weights, fix=f"{path / CONFIG} says what must be there")
+    return Checkpoint(path, config, tensors, tuple(warnings))
+
+
+def mismatches(config: ModelConfig, tensors: Mapping[str, Tensor]) -> list[str]:
+    """Every way in which the tensors are not those of the config."""
+    wanted, optional = config.tensor_shapes(), config.optional_tensor_shapes()
+    problems = []
+    for name, shape in wanted.items():
+        if name not in tensors:
+            problems.append(f"{name} is missing (it must have shape {list(shape)})")
+    for name, tensor in tensors.items():
+        shape_wanted = wanted.get(name, optional.get(name))
+        if shape_wanted is None:
+            problems.append(
+                f"{name} {list(tensor.shape)} is not part of this model{_why_extra(config, name)}"
+            )
+            continue
+        if tuple(tensor.shape) != shape_wanted:
+            problems.append(f"{name} has shape {list(tensor.shape)}, not {list(shape_wanted)}")
+        if tensor.dtype not in DTYPES:
+            problems.append(
+                f"{name} is {str(tensor.dtype).removeprefix('torch.')}, not a float of 16 or 32 bits"
+            )
+        elif not torch.isfinite(tensor).all():
+            problems.append(f"{name} holds NaN or Inf")
+    return problems
+
+
+def _why_extra(config: ModelConfig, name: str) -> str:
+    if name == "lm_head.weight" and config.is_language_model:
+        return ": tie_word_embeddings is true, so the head is transformer.wte.weight"
+    if ".attn.c_attn." in name and config.attention == "symmetric":
+        return ": attention is symmetric, so its projection is c_kv"
+    if ".attn.noise." in name:
+        return f": noise.kind is {config.noise.kind}"
+    return ""
+
+
+def save_checkpoint(
+    path: Path,
+    config: ModelConfig,
+    tensors: Mapping[str, Tensor],
+    *,
+    dtype: torch.dtype = torch.float32,
+    tokenizer_file: Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a checkpoint folder, whole or not at all.
+
+    Args:
+        tensors: by the names of `ModelConfig.tensor_shapes`; a tied head may be among them and is left out.
+        tokenizer_file: a `tokenizer.json` to put beside the weights.
+
+    Raises:
+        BadInput: the tensors do not match the config, or `path` exists and may not be replaced.
+    """
+    kept = {name: tensor.detach().to(dtype).contiguous() for name, tensor in tensors.items()}
+    if config.tie_word_embeddings:
+        kept.pop("lm_head.weight", None)
+    problems = mismatches(config, kept)
+    if problems:
+        raise BadInput.listing(problems, where=path)
+    with staged_folder(path, overwrite=overwrite, marker=CONFIG) as stage:
+        document = json.dumps(config.to_json(), indent=2)
+        (stage / CONFIG).write_text(document + "\n", encoding="utf-8")
+        save_file(kept, stage / WEIGHTS, metadata={"format": "pt"})
+        if tokenizer_file is not None:
+            shutil.copyfile(tokenizer_file, stage / TOKENIZER)

@@ -1,0 +1,207 @@
+"""`config.json` of a NoiseFormer checkpoint."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from nf_edge.errors import BadInput
+
+LANGUAGE_MODEL = "NoiseFormerForCausalLM"
+CLASSIFIER = "NoiseFormerForSequenceClassification"
+
+NoiseKind = Literal["none", "lowrank", "pairwise", "relative"]
+Pooling = Literal["last", "first", "mean"]
+
+
+class NoiseConfig(BaseModel):
+    """The learned noise on the scores; `rank` belongs to `lowrank` only."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    kind: NoiseKind = "none"
+    rank: int | None = None
+
+
+class LayerConfig(BaseModel):
+    """Sizes of one layer after structured pruning; None is the model-wide size."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    n_head: int | None = None
+    n_inner: int | None = Field(None, ge=1)
+
+
+class ModelConfig(BaseModel):
+    """Shape and kind of a NoiseFormer; the names are those of GPT-2 on Hugging Face where it has them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    model_type: Literal["noiseformer"] = "noiseformer"
+    architectures: tuple[Literal["NoiseFormerForCausalLM", "NoiseFormerForSequenceClassification"]]
+    vocab_size: int = Field(ge=1)
+    n_positions: int = Field(ge=1)
+    n_embd: int = Field(ge=1)
+    n_layer: int = Field(ge=1)
+    n_head: int = Field(ge=1)
+    n_inner: int | None = Field(None, ge=1)
+    activation_function: Literal["gelu_new", "gelu", "relu"] = "gelu_new"
+    layer_norm_epsilon: float = Field(1e-5, gt=0)
+    causal: bool = True
+    attention: Literal["symmetric", "standard"] = "symmetric"
+    noise: NoiseConfig = NoiseConfig()
+    tie_word_embeddings: bool = True
+    num_labels: int | None = Field(None, ge=1)
+    id2label: dict[int, str] | None = None
+    pooling: Pooling | None = None
+    pad_token_id: int | None = None
+    bos_token_id: int | None = None
+    eos_token_id: int | None = None
+    layers: tuple[LayerConfig, ...] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ModelConfig":
+        problems = []
+        if self.n_embd % self.n_head:
+            problems.append(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}")
+        if self.is_language_model and not self.causal:
+            problems.append("causal is false: a language model must be causal")
+        if self.attention == "standard" and self.noise.kind != "none":
+            problems.append(f"standard attention takes no noise, but noise.kind is {self.noise.kind}")
+        rank = self.noise.rank
+        if self.noise.kind == "lowrank" and not (rank and 1 <= rank <= self.head_size):
+            problems.append(f"noise.rank must be from 1 to the head size {self.head_size}, not {rank}")
+        if not self.is_language_model and self.num_labels is None:
+            problems.append("num_labels is missing: a classifier needs it (1 is regression)")
+        if self.id2label is not None and sorted(self.id2label) != list(range(self.num_labels or 0)):
+            problems.append(f"id2label must name the labels 0 to {(self.num_labels or 0) - 1}")
+        for key in ("pad_token_id", "bos_token_id", "eos_token_id"):
+            token = getattr(self, key)
+            if token is not None and not 0 <= token < self.vocab_size:
+                problems.append(f"{key} {token} is outside the vocabulary of {self.vocab_size}")
+        if self.layers is not None and len(self.layers) != self.n_layer:
+            problems.append(f"layers has {len(self.layers)} entries, but n_layer is {self.n_layer}")
+        for i, layer in enumerate(self.layers or ()):
+            if layer.n_head is not None and not 1 <= layer.n_head <= self.n_head:
+                problems.append(f"layers[{i}].n_head must be from 1 to {self.n_head}, not {layer.n_head}")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def is_language_model(self) -> bool:
+        return self.architectures[0] == LANGUAGE_MODEL
+
+    @property
+    def head_size(self) -> int:
+        """Width d of a head; structured pruning removes heads, it never narrows one."""
+        return self.n_embd // self.n_head
+
+    @property
+    def layer_sizes(self) -> list[tuple[int, int]]:
+        """(n_head, n_inner) of every layer."""
+        inner = self.n_inner or 4 * self.n_embd
+        layers = self.layers or (LayerConfig(),) * self.n_layer
+        return [(layer.n_head or self.n_head, layer.n_inner or inner) for layer in layers]
+
+    @property
+    def pooled_token(self) -> Pooling:
+        """How a classifier pools: the config's word, else by direction."""
+        return self.pooling or ("last" if self.causal else "first")
+
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Every tensor that the checkpoint must have, with its shape ([out, in] for weights)."""
+        D, d = self.n_embd, self.head_size
+        shapes: dict[str, tuple[int, ...]] = {
+            "transformer.wte.weight": (self.vocab_size, D),
+            "transformer.wpe.weight": (self.n_positions, D),
+        }
+
+        def norm(name: str) -> None:
+            shapes[f"{name}.weight"] = shapes[f"{name}.bias"] = (D,)
+
+        def linear(name: str, out: int, inp: int) -> None:
+            shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (out, inp), (out,)
+
+        for i, (heads, inner) in enumerate(self.layer_sizes):
+            block = f"transformer.h.{i}."
+            norm(block + "ln_1")
+            if self.attention == "standard":
+                linear(block + "attn.c_attn", 3 * heads * d, D)
+            else:
+                linear(block + "attn.c_kv", 2 * heads * d, D)
+            linear(block + "attn.c_proj", D, heads * d)
+            for name, shape in self.noise_shapes(heads).items():
+                shapes[f"{block}attn.noise.{name}"] = shape
+            norm(block + "ln_2")
+            linear(block + "mlp.c_fc", inner, D)
+            linear(block + "mlp.c_proj", D, inner)
+        norm("transformer.ln_f")
+        if not self.is_language_model:
+            shapes["score.weight"] = (self.num_labels or 0, D)
+        elif not self.tie_word_embeddings:
+            shapes["lm_head.weight"] = (self.vocab_size, D)
+        return shapes
+
+    def optional_tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Tensors that training leaves behind and inference ignores."""
+        return {
+            f"transformer.h.{i}.attn.noise.log_sigma": (heads,)
+            for i, (heads, _) in enumerate(self.layer_sizes)
+        }
+
+    def noise_shapes(self, heads: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of one layer's noise parameters, by name."""
+        d = self.head_size
+        if self.noise.kind == "lowrank":
+            return {"a": (heads, d, self.noise.rank or 0), "b": (heads, d, self.noise.rank or 0)}
+        if self.noise.kind == "pairwise":
+            return {"p": (heads, d, d)}
+        if self.noise.kind == "relative":
+            return {"bias": (heads, self.n_positions)}
+        return {}
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of `config.json`: what was set, without keys that were left at None."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def read_config(path: Path) -> tuple[ModelConfig, list[str]]:
+    """Read a `config.json`; returns the config and warnings about keys that are not known.
+
+    Raises:
+        BadInput: unreadable, not JSON, or impossible; lists all that is wrong.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"cannot be read ({error.strerror})", where=path) from error
+    except ValueError as error:
+        raise BadInput(f"is not JSON: {error}", where=path) from error
+    return parse_config(document, path), unknown_keys(document, path)
+
+
+def parse_config(document: Any, where: Path | str) -> ModelConfig:
+    """Validate the content of a `config.json`.
+
+    Raises:
+        BadInput: with every problem found.
+    """
+    if not isinstance(document, dict):
+        raise BadInput("must be a JSON object", where=where)
+    try:
+        return ModelConfig.model_validate(document)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors(include_url=False):
+            key = ".".join(str(part) for part in item["loc"])
+            found = "" if item["type"] == "missing" or not key else f" (found {item['input']!r})"
+            for message in item["msg"].removeprefix("Value error, ").split("; "):
+                problems.append(f"{key}: {message}{found}" if key else message)
+        raise BadInput.listing(problems, where=where) from error
+
+
+def unknown_keys(document: dict[str, Any], where: Path | str) -> list[str]:
+    known = set(ModelConfig.model_fields)
+    return [f"{where}: unknown key {key!r} is ignored" for key in document if key not in known]

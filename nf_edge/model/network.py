@@ -1,0 +1,198 @@
+"""The NoiseFormer in PyTorch: a GPT-2 whose attention is symmetric.
+
+Module names are the tensor names of the checkpoint, so a `state_dict` is the content of
+`model.safetensors`.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from nf_edge.attention import AttentionForm, TorchForm, build_noise
+from nf_edge.model.cache import KVCache
+from nf_edge.model.config import ModelConfig, Pooling
+
+ACTIVATIONS = {
+    "gelu_new": lambda: nn.GELU(approximate="tanh"),
+    "gelu": nn.GELU,
+    "relu": nn.ReLU,
+}
+
+
+class Attention(nn.Module):
+    """Symmetric attention (one projection gives query and key), or GPT-2's own as the baseline."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.layer, self.head_size = layer, config.head_size
+        self.heads, _ = config.layer_sizes[layer]
+        width = self.heads * self.head_size
+        self.symmetric = config.attention == "symmetric"
+        if self.symmetric:
+            self.c_kv = nn.Linear(config.n_embd, 2 * width)
+        else:
+            self.c_attn = nn.Linear(config.n_embd, 3 * width)
+        self.c_proj = nn.Linear(width, config.n_embd)
+        self.noise = build_noise(
+            config.noise.kind, self.heads, self.head_size, config.noise.rank, config.n_positions
+        )
+        self.scale = self.head_size**-0.5
+
+    def forward(
+        self, x: Tensor, form: AttentionForm, mask: Tensor | None, cache: KVCache | None = None
+    ) -> Tensor:
+        """[B, T, D] → [B, T, D]; with a cache, its keys and values stand before these."""
+        batch, length, _ = x.shape
+        projected = self.c_kv(x) if self.symmetric else self.c_attn(x)
+        heads = [
+            part.view(batch, length, self.heads, self.head_size).transpose(1, 2)
+            for part in projected.split(self.heads * self.head_size, dim=-1)
+        ]
+        k, v = heads[-2:]
+        q = self.noise.query(k) if self.symmetric else heads[0]
+        start = 0
+        if cache is not None:
+            start = cache.length
+            k, v = cache.append(self.layer, k, v)
+        bias = self._score_bias(q, start, k.shape[2])
+        y = form(q, k, v, self.scale, mask, bias)
+        return self.c_proj(y.transpose(1, 2).reshape(batch, length, self.heads * self.head_size))
+
+    def _score_bias(self, q: Tensor, start: int, keys: int) -> Tensor | None:
+        queries = q.shape[2]
+        bias = self.noise.score_bias(start, queries, keys)
+        if self.training and self.noise.log_sigma is not None:
+            sigma = self.noise.log_sigma.exp()[:, None, None]
+            random = sigma * torch.randn(q.shape[0], self.heads, queries, keys, device=q.device)
+            bias = random if bias is None else bias + random
+        return bias
+
+    def fold_scale(self) -> None:
+        """Move the factor 1/√d on the scores into the weights, exactly but for rounding.
+
+        K enters the scores quadratically or not at all, so K takes d^(−1/4), whatever the noise;
+        with standard attention the query takes it whole.
+        """
+        width = self.heads * self.head_size
+        linear, factor = (self.c_kv, self.scale**0.5) if self.symmetric else (self.c_attn, self.scale)
+        with torch.no_grad():
+            # The first rows are K's when symmetric, Q's when standard.
+            linear.weight[:width] *= factor
+            linear.bias[:width] *= factor
+        self.scale = 1.0
+
+
+class MLP(nn.Module):
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        _, inner = config.layer_sizes[layer]
+        self.c_fc = nn.Linear(config.n_embd, inner)
+        self.act = ACTIVATIONS[config.activation_function]()
+        self.c_proj = nn.Linear(inner, config.n_embd)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c_proj(self.act(self.c_fc(x)))
+
+
+class Block(nn.Module):
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.attn = Attention(config, layer)
+        self.ln_2 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.mlp = MLP(config, layer)
+
+    def forward(
+        self, x: Tensor, form: AttentionForm, mask: Tensor | None, cache: KVCache | None = None
+    ) -> Tensor:
+        x = x + self.attn(self.ln_1(x), form, mask, cache)
+        return x + self.mlp(self.ln_2(x))
+
+
+class Transformer(nn.Module):
+    """Everything below the head."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.causal = config.causal
+        self.form: AttentionForm = TorchForm()
+        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
+        self.wpe = nn.Embedding(config.n_positions, config.n_embd)
+        self.h = nn.ModuleList(Block(config, i) for i in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, cache: KVCache | None = None
+    ) -> Tensor:
+        """int64 [B, T] → float [B, T, D]; with a cache, the tokens that follow those it holds."""
+        length = input_ids.shape[1]
+        start = 0 if cache is None else cache.length
+        x = self.wte(input_ids) + self.wpe.weight[start : start + length]
+        mask = self.form.mask(attention_mask, start, length, self.causal)
+        for block in self.h:
+            x = block(x, self.form, mask, cache)
+        if cache is not None:
+            cache.length += length
+        return self.ln_f(x)
+
+
+class CausalLM(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.transformer = Transformer(config)
+        self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        if config.tie_word_embeddings:
+            self.lm_head.weight = self.transformer.wte.weight
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, cache: KVCache | None = None
+    ) -> Tensor:
+        """Logits of every token: int64 [B, T] → float [B, T, V]."""
+        return self.lm_head(self.transformer(input_ids, attention_mask, cache))
+
+
+class LastLogitsLM(nn.Module):
+    """A language model that gives only the logits of the last real token: what a decoder needs."""
+
+    def __init__(self, model: CausalLM) -> None:
+        super().__init__()
+        self.config, self.transformer, self.lm_head = model.config, model.transformer, model.lm_head
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """int64 [B, T] → float [B, V]."""
+        return self.lm_head(pool(self.transformer(input_ids, attention_mask), attention_mask, "last"))
+
+
+class SequenceClassifier(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.transformer = Transformer(config)
+        self.score = nn.Linear(config.n_embd, config.num_labels or 0, bias=False)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """int64 [B, T] → float [B, num_labels]."""
+        h = self.transformer(input_ids, attention_mask)
+        return self.score(pool(h, attention_mask, self.config.pooled_token))
+
+
+NoiseFormer = CausalLM | SequenceClassifier
+
+
+def pool(h: Tensor, attention_mask: Tensor | None, how: Pooling) -> Tensor:
+    """[B, T, D] → [B, D]: the first token, the last real one, or the mean of the real ones."""
+    if how == "first":
+        return h[:, 0]
+    if attention_mask is None:
+        return h[:, -1] if how == "last" else h.mean(dim=1)
+    if how == "last":
+        # Padding stands on the right, so the number of real tokens is where they end.
+        last = attention_mask.sum(dim=1) - 1
+        return h[torch.arange(h.shape[0]), last]
+    weight = attention_mask.to(h.dtype)
+    return (h * weight[:, :, None]).sum(dim=1) / weight.sum(dim=1, keepdim=True)
+
+
+def build(config: ModelConfig) -> NoiseFormer:
+    """The network of a config, its weights uninitialised for use."""
+    return CausalLM(config) if config.is_language_model else SequenceClassifier(config)

@@ -1,0 +1,59 @@
+"""Figures: every number that a user is shown, with its unit and how it was obtained."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+How = Literal["measured", "simulated", "planned", "predicted", "unavailable"]
+Unit = Literal["bytes", "ms", "share", "rows", "loss", "perplexity", "logit", "count"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A value with its unit and its origin.
+
+    `how` is one of
+      measured     read off a run of the artifact,
+      simulated    read off a simulator of the target,
+      planned      read out of the artifact's own plan,
+      predicted    computed from the checkpoint and the recipe before there is an artifact,
+      unavailable  not known here (`value` is None and `note` gives the reason).
+    """
+
+    value: float | None
+    unit: Unit
+    how: How
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.value is None) != (self.how == "unavailable"):
+            raise ValueError("exactly the unavailable figures have no value")
+        if self.value is None and not self.note:
+            raise ValueError("an unavailable figure says why")
+
+    @classmethod
+    def unavailable(cls, unit: Unit, reason: str) -> "Figure":
+        return cls(None, unit, "unavailable", reason)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"value": self.value, "unit": self.unit, "how": self.how, "note": self.note}
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return "unavailable"
+        if self.unit == "bytes":
+            return format_bytes(self.value)
+        if self.unit == "share":
+            return f"{100 * self.value:.2f} %"
+        if self.unit == "ms":
+            return f"{self.value:.2f} ms"
+        if self.unit in ("rows", "count"):
+            return f"{self.value:,.0f}"
+        return f"{self.value:.4g}"
+
+
+def format_bytes(count: float) -> str:
+    """Bytes in decimal units, as memory and file sizes are printed everywhere here (1 MB = 10⁶ bytes)."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if abs(count) >= size:
+            return f"{count / size:,.2f} {unit}"
+    return f"{count:,.0f} B"
