@@ -19,7 +19,7 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 
 def load(path: Path, schema: type[Schema]) -> Schema:
-    """Read `path` and validate it against `schema`.
+    """Read `path` and validate it against `schema`; validators find the path as `info.context["path"]`.
 
     Raises:
         BadInput: unreadable, not YAML, or not of the schema; lists all errors, each with its line.
@@ -28,29 +28,37 @@ def load(path: Path, schema: type[Schema]) -> Schema:
         text = path.read_text(encoding="utf-8")
         document = yaml.safe_load(text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        duplicates = _duplicate_keys(node)
     except OSError as error:
         raise BadInput(f"cannot be read ({error.strerror})", where=path) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that does not exist.
         raise BadInput(f"is not YAML: {error}", where=path) from error
+    except RecursionError as error:
+        raise BadInput("is nested too deeply, or an alias contains itself", where=path) from error
     if not isinstance(document, dict):
         raise BadInput("must be a mapping of keys to values", where=path)
-    duplicates = _duplicate_keys(node)
     if duplicates:
         raise BadInput.listing(duplicates, where=path)
     try:
-        return schema.model_validate(document)
+        return schema.model_validate(document, context={"path": path})
     except ValidationError as error:
         raise BadInput.listing(_explain(error, node), where=path) from error
+
+
+# What pydantic says of these is about Python classes, not about the file.
+PLAIN_WORDS = {
+    "extra_forbidden": "unknown key; remove it or correct its spelling",
+    "model_type": "must be a mapping of keys to values",
+    "tuple_type": "must be a list",
+}
 
 
 def _explain(error: ValidationError, node: yaml.Node | None) -> list[str]:
     lines = []
     for item in error.errors(include_url=False):
         key = ".".join(str(part) for part in item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            message = "unknown key; remove it or correct its spelling"
-        elif item["type"] != "missing" and not isinstance(item["input"], dict):
+        message = PLAIN_WORDS.get(item["type"], item["msg"].removeprefix("Value error, "))
+        if item["type"] not in ("extra_forbidden", "missing") and not isinstance(item["input"], dict | list):
             message += f" (found {item['input']!r})"
         lines.append(f"line {_line(node, item['loc'])}: {key + ': ' if key else ''}{message}")
     return lines

@@ -81,11 +81,16 @@ class MatmulForm:
     def __call__(
         self, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None, bias: Tensor | None
     ) -> Tensor:
-        scores = q @ k.transpose(-1, -2)
+        batch, heads, queries, head_size = q.shape
+        # Batched products of 3-D operands: those of 4-D ones are expanded first, which copies them.
+        q, k, v = (x.reshape(batch * heads, -1, head_size) for x in (q, k, v))
+        scores = torch.bmm(q, k.transpose(1, 2))
         if scale != 1.0:
             scores = scores * scale
+        scores = scores.view(batch, heads, queries, -1)
         if bias is not None:
             scores = scores + bias
         if mask is not None:
             scores = scores + mask
-        return torch.softmax(scores, dim=-1) @ v
+        shares = torch.softmax(scores, dim=-1).view(batch * heads, queries, -1)
+        return torch.bmm(shares, v).view(batch, heads, queries, head_size)

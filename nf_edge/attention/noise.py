@@ -12,6 +12,8 @@ from torch import Tensor, nn
 class Noise(nn.Module):
     """No noise: plain symmetric attention, whose query is K itself, the very same tensor."""
 
+    log_sigma: nn.Parameter | None
+
     def __init__(self, heads: int) -> None:
         super().__init__()
         self.heads = heads
@@ -23,7 +25,7 @@ class Noise(nn.Module):
         return k
 
     def score_bias(self, start: int, queries: int, keys: int) -> Tensor | None:
-        """R [H, queries, keys] for queries at positions from `start` on, keys from 0; None if there is none."""
+        """R [H, queries, keys], queries at positions from `start` on and keys from 0; or None."""
         return None
 
 

@@ -8,11 +8,14 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nf_edge.progress import Progress
+
+if TYPE_CHECKING:
+    from nf_edge.render import Table
 
 SCHEMA = "nf-edge/1"
 
@@ -46,6 +49,20 @@ def print_table(
     Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200, soft_wrap=False).print(
         table
     )
+
+
+def show(table: "Table") -> None:
+    """A table of `nf_edge.render` on stdout."""
+    print_table(table.columns, table.rows, title=table.title, right=table.right)
+
+
+def print_lines(lines: Iterable[str], *, title: str = "") -> None:
+    """Lines on stdout under a title, and an empty one."""
+    if title:
+        click.echo(title)
+    for line in lines:
+        click.echo(f"  {line}" if title else line)
+    click.echo()
 
 
 def warn(messages: Iterable[str]) -> None:

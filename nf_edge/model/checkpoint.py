@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from nf_edge.errors import BadInput
-from nf_edge.files import staged_folder
-from nf_edge.model.config import ModelConfig, read_config
+from nf_edge.files import check_target, staged_folder
+from nf_edge.model.config import ModelConfig, read_config, read_json_object
 from nf_edge.model.network import NoiseFormer, build
 from nf_edge.resources import resolve
 
@@ -81,15 +81,24 @@ def load_checkpoint(path: Path) -> Checkpoint:
     weights = path / WEIGHTS
     if not weights.is_file():
         raise BadInput("is missing", where=weights, fix="a checkpoint has its weights in model.safetensors")
-    try:
-        with safe_open(weights, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise BadInput(f"is not a whole safetensors file: {error}", where=weights) from error
+    tensors = read_safetensors(weights)
     problems = mismatches(config, tensors)
     if problems:
         raise BadInput.listing(problems, where=weights, fix=f"{path / CONFIG} says what must be there")
     return Checkpoint(path, config, tensors, tuple(warnings))
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a safetensors file, by name, as it is on disk.
+
+    Raises:
+        BadInput: the file is missing, cut short or of another kind.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise BadInput(f"is not a whole safetensors file: {error}", where=path) from error
 
 
 def mismatches(config: ModelConfig, tensors: Mapping[str, Tensor]) -> list[str]:
@@ -127,6 +136,16 @@ def _why_extra(config: ModelConfig, name: str) -> str:
     return ""
 
 
+def check_place(path: Path, *, overwrite: bool) -> None:
+    """Refuse a place that `save_checkpoint` would refuse: before the work, not after it.
+
+    Many a model's folder has a config.json, so it is read: only a NoiseFormer is ever replaced.
+    """
+    if (path / CONFIG).is_file() and read_json_object(path / CONFIG).get("model_type") != "noiseformer":
+        raise BadInput("exists and is not a NoiseFormer", where=path, fix="name another place")
+    check_target(path, overwrite=overwrite, marker=CONFIG)
+
+
 def save_checkpoint(
     path: Path,
     config: ModelConfig,
@@ -145,15 +164,19 @@ def save_checkpoint(
     Raises:
         BadInput: the tensors do not match the config, or `path` exists and may not be replaced.
     """
+    check_place(path, overwrite=overwrite)
     kept = {name: tensor.detach().to(dtype).contiguous() for name, tensor in tensors.items()}
     if config.tie_word_embeddings:
         kept.pop("lm_head.weight", None)
     problems = mismatches(config, kept)
     if problems:
-        raise BadInput.listing(problems, where=path)
+        fix = "float16 ends at 65504; a value beyond it becomes Inf" if dtype == torch.float16 else None
+        raise BadInput.listing(problems, where=path, fix=fix)
     with staged_folder(path, overwrite=overwrite, marker=CONFIG) as stage:
         document = json.dumps(config.to_json(), indent=2)
         (stage / CONFIG).write_text(document + "\n", encoding="utf-8")
         save_file(kept, stage / WEIGHTS, metadata={"format": "pt"})
+        # safetensors writes files that only their owner may read.
+        shutil.copymode(stage / CONFIG, stage / WEIGHTS)
         if tokenizer_file is not None:
             shutil.copyfile(tokenizer_file, stage / TOKENIZER)

@@ -1,6 +1,7 @@
 """`config.json` of a NoiseFormer checkpoint."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,11 +44,12 @@ class ModelConfig(BaseModel):
     vocab_size: int = Field(ge=1)
     n_positions: int = Field(ge=1)
     n_embd: int = Field(ge=1)
-    n_layer: int = Field(ge=1)
+    # Every layer is listed tensor by tensor; past this bound a file is damaged, not deep.
+    n_layer: int = Field(ge=1, le=10_000)
     n_head: int = Field(ge=1)
     n_inner: int | None = Field(None, ge=1)
     activation_function: Literal["gelu_new", "gelu", "relu"] = "gelu_new"
-    layer_norm_epsilon: float = Field(1e-5, gt=0)
+    layer_norm_epsilon: float = Field(1e-5, gt=0, allow_inf_nan=False)
     causal: bool = True
     attention: Literal["symmetric", "standard"] = "symmetric"
     noise: NoiseConfig = NoiseConfig()
@@ -173,35 +175,61 @@ def read_config(path: Path) -> tuple[ModelConfig, list[str]]:
     Raises:
         BadInput: unreadable, not JSON, or impossible; lists all that is wrong.
     """
+    document = read_json_object(path)
+    return parse_config(document, path), unknown_keys(document, path)
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Raises:
+        BadInput: unreadable, not JSON, or not an object.
+    """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"cannot be read ({error.strerror})", where=path) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"is not JSON: {error}", where=path) from error
-    return parse_config(document, path), unknown_keys(document, path)
+    if not isinstance(document, dict):
+        raise BadInput("must be a JSON object", where=path)
+    return document
 
 
-def parse_config(document: Any, where: Path | str) -> ModelConfig:
+def parse_config(document: dict[str, Any], where: Path | str, found: Sequence[str] = ()) -> ModelConfig:
     """Validate the content of a `config.json`.
 
+    Args:
+        found: problems that the caller knows of already; they are raised together with those found here.
+
     Raises:
-        BadInput: with every problem found.
+        BadInput: with every problem.
     """
-    if not isinstance(document, dict):
-        raise BadInput("must be a JSON object", where=where)
+    problems = list(found)
     try:
-        return ModelConfig.model_validate(document)
+        config = ModelConfig.model_validate(document)
     except ValidationError as error:
-        problems = []
-        for item in error.errors(include_url=False):
-            key = ".".join(str(part) for part in item["loc"])
-            found = "" if item["type"] == "missing" or not key else f" (found {item['input']!r})"
-            for message in item["msg"].removeprefix("Value error, ").split("; "):
-                problems.append(f"{key}: {message}{found}" if key else message)
-        raise BadInput.listing(problems, where=where) from error
+        problems += _explain(error)
+    if problems:
+        raise BadInput.listing(problems, where=where)
+    return config
+
+
+def _explain(error: ValidationError) -> list[str]:
+    problems = []
+    for item in error.errors(include_url=False):
+        key = ".".join(str(part) for part in item["loc"])
+        value = "" if item["type"] == "missing" or not key else f" (found {item['input']!r})"
+        for message in item["msg"].removeprefix("Value error, ").split("; "):
+            problems.append(f"{key}: {message}{value}" if key else message)
+    return problems
 
 
 def unknown_keys(document: dict[str, Any], where: Path | str) -> list[str]:
-    known = set(ModelConfig.model_fields)
-    return [f"{where}: unknown key {key!r} is ignored" for key in document if key not in known]
+    """One warning for each key that `ModelConfig` does not have, at any depth."""
+    unknown = [key for key in document if key not in ModelConfig.model_fields]
+    noise = document.get("noise") or {}
+    unknown += [f"noise.{key}" for key in noise if key not in NoiseConfig.model_fields]
+    for i, layer in enumerate(document.get("layers") or ()):
+        unknown += [f"layers[{i}].{key}" for key in layer if key not in LayerConfig.model_fields]
+    return [f"{where}: unknown key {key!r} is ignored" for key in unknown]

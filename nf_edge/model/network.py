@@ -4,6 +4,8 @@ Module names are the tensor names of the checkpoint, so a `state_dict` is the co
 `model.safetensors`.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +13,7 @@ from nf_edge.attention import AttentionForm, TorchForm, build_noise
 from nf_edge.model.cache import KVCache
 from nf_edge.model.config import ModelConfig, Pooling
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu_new": lambda: nn.GELU(approximate="tanh"),
     "gelu": nn.GELU,
     "relu": nn.ReLU,

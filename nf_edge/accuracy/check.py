@@ -1,0 +1,85 @@
+"""`check`: the accuracy of an artifact beside that of its checkpoint, and the gate."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from nf_edge.accuracy.answers import ask_artifact, ask_model, questions
+from nf_edge.accuracy.compare import Comparison, compare
+from nf_edge.backends import Bounds, Session
+from nf_edge.data.rows import Rows
+from nf_edge.errors import AccuracyGate, BadInput
+from nf_edge.model import NoiseFormer
+from nf_edge.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class AccuracyReport:
+    """A comparison, the data that it was made on, and the limit that it is held to.
+
+    Attributes:
+        max_drop: accuracy that may be lost, as a share; None: no limit.
+    """
+
+    comparison: Comparison
+    data: str
+    data_sha256: str
+    truncated: int
+    unit: str
+    max_drop: float | None
+
+    @property
+    def passed(self) -> bool:
+        return self.max_drop is None or self.comparison.drop <= self.max_drop
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "data": self.data,
+            "data_sha256": self.data_sha256,
+            "truncated_rows": self.truncated,
+            "unit": self.unit,
+            "max_drop": self.max_drop,
+            "passed": self.passed,
+            **self.comparison.to_json(),
+        }
+
+
+def check(
+    model: NoiseFormer,
+    session: Session,
+    bounds: Bounds,
+    every_token: bool,
+    rows: Rows,
+    max_drop: float | None,
+    progress: Progress = silent,
+) -> AccuracyReport:
+    """Ask the checkpoint's network and the artifact the same questions.
+
+    Args:
+        every_token: whether a language model's artifact gives the logits of every token.
+
+    Raises:
+        BadInput: the model is a regression, which has no accuracy, or the rows do not suit the artifact.
+    """
+    config = model.config
+    if config.num_labels == 1:
+        raise BadInput("num_labels is 1: a regression has no accuracy to check", where=rows.source)
+    asked = questions(rows.rows, config, every_token)
+    if not asked:
+        raise BadInput("no row has two tokens, so there is no next token to predict", where=rows.source)
+    comparison = compare(
+        ask_model(model, rows.rows, progress),
+        ask_artifact(session, bounds, config, asked, progress),
+        config.is_language_model,
+    )
+    unit = "tokens" if config.is_language_model else "rows"
+    return AccuracyReport(comparison, rows.source, rows.sha256, rows.truncated, unit, max_drop)
+
+
+def enforce(report: AccuracyReport) -> None:
+    """Raises AccuracyGate where the drop is beyond its limit."""
+    if not report.passed and report.max_drop is not None:
+        raise AccuracyGate(
+            f"accuracy drops by {100 * report.comparison.drop:.2f} points, "
+            f"more than the {100 * report.max_drop:g} allowed",
+            fix="use a recipe that quantizes less, or allow more with --max-drop",
+        )

@@ -1,0 +1,90 @@
+"""Logits of the lowered file beside PyTorch's: compared at every export."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from nf_edge.accuracy.answers import pad
+from nf_edge.backends import Bounds, Session
+from nf_edge.data.rows import Row
+from nf_edge.errors import AccuracyGate
+from nf_edge.model import ModelConfig
+
+SYNTHETIC_ROWS = 16
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far the artifact's logits are from PyTorch's float32 ones.
+
+    Attributes:
+        rows: what the inputs were: a source of data, or `synthetic` for random token ids.
+        error: the largest difference of a logit, as a share of the largest logit.
+        agreement: share of rows whose largest logit is the same one.
+        limit: what `error` must not exceed; None: no limit.
+    """
+
+    rows: str
+    count: int
+    error: float
+    agreement: float
+    limit: float | None
+
+    @property
+    def passed(self) -> bool:
+        return self.limit is None or self.error <= self.limit
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"passed": self.passed}
+
+
+def synthetic_rows(config: ModelConfig, longest: int, seed: int = 0) -> list[Row]:
+    """Random token ids of lengths from 1 to `longest`, both among them."""
+    random = np.random.default_rng(seed)
+    lengths = np.linspace(1, longest, min(SYNTHETIC_ROWS, longest)).astype(int)
+    return [Row(tuple(random.integers(0, config.vocab_size, length).tolist()), None) for length in lengths]
+
+
+def measure_parity(
+    reference: nn.Module,
+    session: Session,
+    bounds: Bounds,
+    pad_token_id: int | None,
+    rows: Sequence[Row],
+    source: str,
+    limit: float | None,
+) -> Parity:
+    """Run both on the same inputs, in the shapes that the artifact takes.
+
+    Args:
+        reference: (input_ids, attention_mask) → logits in PyTorch, float32, neither specialised nor quantized.
+    """
+    largest = difference = 0.0
+    agreed = 0
+    length = None if bounds.dynamic_length else bounds.length
+    for row in rows:
+        ids, mask = pad([row], pad_token_id, length)
+        wanted = reference(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()[0]
+        found = session.run(ids, mask)[0]
+        # What a model says at padded positions is unspecified.
+        if wanted.ndim == 2:
+            wanted, found = wanted[: len(row.input_ids)], found[: len(row.input_ids)]
+        largest = max(largest, float(np.abs(wanted).max()))
+        difference = max(difference, float(np.abs(wanted - found).max()))
+        agreed += bool((wanted.argmax(-1) == found.argmax(-1)).all())
+    error = difference / largest if largest else difference
+    return Parity(source, len(rows), error, agreed / len(rows), limit)
+
+
+def enforce_parity(parity: Parity) -> None:
+    """Raises AccuracyGate where the artifact's logits are further from PyTorch's than the limit."""
+    if not parity.passed:
+        raise AccuracyGate(
+            f"logits differ from PyTorch's by {parity.error:.2g} of the largest logit, "
+            f"more than the {parity.limit:g} allowed",
+            fix="for a quantized recipe, raise limits.max_logit_error; an fp32 artifact that fails is a bug",
+        )

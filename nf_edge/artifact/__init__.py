@@ -1,0 +1,27 @@
+"""The artifact folder: model file, tokenizer, manifest, reports, and how to call it."""
+
+from nf_edge.artifact.folder import (
+    GUIDE,
+    MANIFEST,
+    REPORT,
+    Artifact,
+    load_artifact,
+    staged_artifact,
+    write_papers,
+)
+from nf_edge.artifact.manifest import Interface, Manifest, ModelFile, Origin, Requirements
+
+__all__ = [
+    "GUIDE",
+    "MANIFEST",
+    "REPORT",
+    "Artifact",
+    "Interface",
+    "Manifest",
+    "ModelFile",
+    "Origin",
+    "Requirements",
+    "load_artifact",
+    "staged_artifact",
+    "write_papers",
+]

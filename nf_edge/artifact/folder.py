@@ -1,0 +1,77 @@
+"""Reading and placing artifact folders."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from nf_edge.artifact.guide import run_guide
+from nf_edge.artifact.manifest import SCHEMA, Manifest
+from nf_edge.errors import BadInput
+from nf_edge.files import sha256, staged_folder
+
+MANIFEST, GUIDE, REPORT = "manifest.json", "RUN.md", "REPORT.md"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact as it lies on disk."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def model_file(self) -> Path:
+        return self.path / self.manifest.model.name
+
+
+def load_artifact(path: Path) -> Artifact:
+    """Read an artifact folder and verify its model file against the manifest.
+
+    Raises:
+        BadInput: it is not an artifact, or its model file is not the one that was exported.
+    """
+    file = path / MANIFEST
+    if not path.is_dir() or not file.is_file():
+        raise BadInput(
+            f"is not an artifact (it has no {MANIFEST})", where=path, fix="make one with `nf-edge export`"
+        )
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        found = document.get("schema") if isinstance(document, dict) else None
+        if found != SCHEMA:
+            raise BadInput(f"schema is {found!r}; this nf-edge reads {SCHEMA!r}", where=file)
+        manifest = Manifest.model_validate(document)
+    except (ValidationError, ValueError) as error:
+        raise BadInput(f"is damaged: {error}", where=file, fix="export it again") from error
+    artifact = Artifact(path, manifest)
+    _verify(artifact)
+    return artifact
+
+
+def _verify(artifact: Artifact) -> None:
+    wanted, model = artifact.manifest.model, artifact.model_file
+    if not model.is_file():
+        raise BadInput("is missing", where=model, fix="export it again")
+    if sha256(model) != wanted.sha256:
+        raise BadInput(
+            "is not the file that was exported (its SHA-256 differs)", where=model, fix="export it again"
+        )
+
+
+@contextmanager
+def staged_artifact(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A folder to build an artifact in; see `files.staged_folder`."""
+    with staged_folder(path, overwrite=overwrite, marker=MANIFEST) as stage:
+        yield stage
+
+
+def write_papers(manifest: Manifest, report: str, stage: Path) -> None:
+    """The texts that go beside the model file: manifest, report, and how to run it."""
+    document = json.dumps(manifest.to_json(), indent=2)
+    (stage / MANIFEST).write_text(document + "\n", encoding="utf-8")
+    (stage / GUIDE).write_text(run_guide(manifest), encoding="utf-8")
+    (stage / REPORT).write_text(report, encoding="utf-8")

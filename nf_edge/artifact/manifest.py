@@ -1,0 +1,86 @@
+"""`manifest.json`: what an artifact is, how it is called, and what was found out about it."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from nf_edge.backends import Bounds
+from nf_edge.model.config import ModelConfig
+from nf_edge.recipe import Recipe
+from nf_edge.yaml_file import Closed
+
+SCHEMA: Literal["nf-edge/artifact/1"] = "nf-edge/artifact/1"
+
+
+class Origin(Closed):
+    """The checkpoint that it was made of."""
+
+    name: str
+    sha256: str = Field(description="of model.safetensors")
+    parameters: int
+
+
+class ModelFile(Closed):
+    """A file of the artifact, by which it can be recognised."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class Interface(Closed):
+    """How the model is called; part of the artifact, so that an application can be written from it.
+
+    The inputs' shape is [batch, length]: one row, or any number where `any_batch`; `length` tokens, or
+    any number up to it where `dynamic_length`.
+    """
+
+    task: Literal["classification", "regression", "language modelling"]
+    inputs: tuple[str, ...] = Field(description="in the order in which they are passed")
+    input_dtype: Literal["int64"] = "int64"
+    any_batch: bool
+    length: int
+    dynamic_length: bool
+    output: str
+    output_dtype: Literal["float32"] = "float32"
+    output_shape: tuple[str | int, ...]
+    logits: Literal["last", "all"] = Field(description="of a language model: which tokens'")
+    padding_side: Literal["right"] = "right"
+    pad_token_id: int | None
+    bos_token_id: int | None
+    eos_token_id: int | None
+    id2label: dict[int, str] | None
+    tokenizer: str | None = Field(description="file of the tokenizer, if it is a text model")
+
+    @property
+    def bounds(self) -> Bounds:
+        return Bounds(self.any_batch, self.length, self.dynamic_length)
+
+
+class Requirements(Closed):
+    """What the application must have."""
+
+    runtime: Literal["executorch", "onnxruntime"]
+    version: str
+    operator_libraries: tuple[str, ...]
+    own_kernels: bool = Field(description="whether it needs the kernels of nf-edge; stock artifacts do not")
+
+
+class Manifest(Closed):
+    """All that is known of an artifact; `reports` holds what export measured."""
+
+    schema_: Literal["nf-edge/artifact/1"] = Field(SCHEMA, alias="schema")
+    status: Literal["pass", "fail"]
+    nf_edge: str = Field(description="version that made it")
+    checkpoint: Origin
+    config: ModelConfig
+    recipe: Recipe
+    model: ModelFile
+    interface: Interface
+    requires: Requirements
+    quantization: tuple[dict[str, Any], ...] = Field(description="what became of every module")
+    coverage: dict[str, Any] = Field(description="what the accelerating library took, and what it left")
+    reports: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True)

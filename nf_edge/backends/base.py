@@ -1,0 +1,161 @@
+"""What a backend is: it lowers a program, and runs and explains the file that comes out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from torch import nn
+
+from nf_edge.attention import AttentionForm
+from nf_edge.errors import BadInput
+from nf_edge.model import ModelConfig, NoiseFormer
+from nf_edge.recipe import Recipe
+
+INPUTS = ("input_ids", "attention_mask")
+OUTPUT = "logits"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Shape [batch, length] of the inputs: one row or any number, `length` tokens or 1 to `length`."""
+
+    any_batch: bool
+    length: int
+    dynamic_length: bool
+
+    @classmethod
+    def of(cls, recipe: Recipe, config: ModelConfig) -> "Bounds":
+        """The bounds that a recipe asks for.
+
+        Raises:
+            BadInput: it asks for more tokens than the model has positions.
+        """
+        length = recipe.shapes.length
+        if length != "dynamic" and length > config.n_positions:
+            raise BadInput(
+                f"shapes.length is {length}, but the model has {config.n_positions} positions",
+                where=f"recipe {recipe.name}",
+            )
+        return cls(
+            any_batch=recipe.shapes.batch == "dynamic",
+            length=config.n_positions if length == "dynamic" else length,
+            dynamic_length=length == "dynamic",
+        )
+
+
+@dataclass(frozen=True)
+class Left:
+    """Operators that an accelerated library did not take."""
+
+    operator: str
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of the program the backend's library executes, and what is left to plain kernels."""
+
+    library: str
+    delegated: int
+    left: tuple[Left, ...]
+
+    @property
+    def total(self) -> int:
+        return self.delegated + sum(entry.count for entry in self.left)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"total": self.total}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where an artifact's memory goes, in bytes; None where the runtime decides when it runs.
+
+    The file:
+      program     graph and metadata
+      weights     constants that are not embedding tables
+      embeddings  token and position tables
+    The process that runs it, at its largest input:
+      mapped      pages of the file that stay in use while it runs
+      loaded      heap taken at load: packed weights; where the file is not mapped, all weights
+      arenas      activations, planned before they are needed
+      workspace   what kernels and delegates take for themselves at the first run
+    """
+
+    program: int
+    weights: int
+    embeddings: int
+    mapped: int
+    loaded: int
+    arenas: int | None
+    workspace: int | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def file(self) -> int:
+        return self.program + self.weights + self.embeddings
+
+
+class Session(Protocol):
+    """An artifact, loaded from its file on this machine."""
+
+    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        """int64 [B, T], int64 [B, T] → float32 logits."""
+
+
+class Backend(ABC):
+    """One way onto a device."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    runtime: ClassVar[Literal["executorch", "onnxruntime"]]
+    packages: ClassVar[Sequence[str]]
+    """Python packages that it needs, by their names on PyPI."""
+    model_file: ClassVar[str]
+    operator_libraries: ClassVar[tuple[str, ...]]
+    """What an application has to link besides the runtime."""
+    process_bytes: ClassVar[int]
+    """Resident libraries and start-up of a process that runs a model; measured on x86-64 Linux."""
+
+    @abstractmethod
+    def attention(self) -> AttentionForm:
+        """The form in which symmetric attention suits this backend."""
+
+    def specialise(self, model: NoiseFormer) -> None:
+        """Rewrite the network, in place and exactly, into what this backend runs best."""
+        model.transformer.form = self.attention()
+        for block in model.transformer.h:
+            block.attn.fold_scale()
+
+    @abstractmethod
+    def problems(self, recipe: Recipe) -> list[str]:
+        """What this backend cannot do of a recipe."""
+
+    @abstractmethod
+    def lower(self, program: nn.Module, bounds: Bounds, recipe: Recipe, path: Path) -> Coverage:
+        """Lower a specialised program to a file.
+
+        Args:
+            program: (input_ids, attention_mask) int64 [B, T] → logits; specialised and, where the
+                recipe asks for it, quantized.
+        """
+
+    @abstractmethod
+    def session(self, path: Path, threads: int | None = None) -> Session:
+        """Load a model file.
+
+        Raises:
+            BadInput: the runtime refuses the file.
+        """
+
+    @abstractmethod
+    def plan(self, path: Path, config: ModelConfig) -> Plan:
+        """Read a model file's own account of its memory."""
+
+    @abstractmethod
+    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
+        """The same account, computed before anything is lowered."""

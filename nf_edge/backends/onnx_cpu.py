@@ -1,0 +1,127 @@
+"""ONNX Runtime on the CPU."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from nf_edge.attention import AttentionForm
+from nf_edge.attention.onnx import MultiHeadAttentionForm
+from nf_edge.backends.base import INPUTS, OUTPUT, Backend, Bounds, Coverage, Plan, Session
+from nf_edge.errors import BadInput
+from nf_edge.model import ModelConfig
+from nf_edge.recipe import Recipe
+
+# The first with Gelu as one operator.
+OPSET = 20
+
+
+class OnnxCpu(Backend):
+    name = "onnx_cpu"
+    title = "ONNX Runtime on the CPU"
+    runtime = "onnxruntime"
+    packages = ("torch", "onnx", "onnxscript", "onnxruntime")
+    model_file = "model.onnx"
+    operator_libraries = ()
+    process_bytes = 29_000_000
+
+    def attention(self) -> AttentionForm:
+        return MultiHeadAttentionForm()
+
+    def problems(self, recipe: Recipe) -> list[str]:
+        return []
+
+    def lower(self, program: nn.Module, bounds: Bounds, recipe: Recipe, path: Path) -> Coverage:
+        # Not 1, which export would take for a constant.
+        batch = 2 if bounds.any_batch else 1
+        length = bounds.length if not bounds.dynamic_length else min(bounds.length, 8)
+        example = torch.zeros(batch, length, dtype=torch.int64), torch.ones(batch, length, dtype=torch.int64)
+        dynamic = {}
+        if bounds.any_batch:
+            dynamic[0] = torch.export.Dim("batch", min=1, max=2**15)
+        if bounds.dynamic_length and bounds.length > 1:
+            dynamic[1] = torch.export.Dim("length", min=1, max=bounds.length)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exported = torch.onnx.export(
+                program,
+                example,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=list(INPUTS),
+                output_names=[OUTPUT],
+                dynamic_shapes=(dynamic, dynamic),
+                verbose=False,
+            )
+        assert exported is not None
+        exported.save(path)
+        model = onnx.load(path)
+        _strip(model)
+        onnx.save(model, path)
+        return Coverage("ONNX Runtime", len(model.graph.node), ())
+
+    def session(self, path: Path, threads: int | None = None) -> Session:
+        return _OrtSession(path, threads)
+
+    def plan(self, path: Path, config: ModelConfig) -> Plan:
+        try:
+            model = onnx.load(path)
+        except Exception as error:
+            raise BadInput(f"is not an ONNX model: {error}", where=path) from error
+        sizes = {tensor.name: _bytes(tensor) for tensor in model.graph.initializer}
+        tables = {(config.vocab_size, config.n_embd), (config.n_positions, config.n_embd)}
+        looked_up = {
+            node.input[0] for node in model.graph.node if node.op_type in ("Gather", "Slice") and node.input
+        }
+        embeddings = sum(
+            _bytes(tensor)
+            for tensor in model.graph.initializer
+            if tensor.name in looked_up and tuple(tensor.dims) in tables
+        )
+        weights = sum(sizes.values()) - embeddings
+        return Plan(
+            program=path.stat().st_size - weights - embeddings,
+            weights=weights,
+            embeddings=embeddings,
+            mapped=0,
+            loaded=weights + embeddings,
+            arenas=None,
+            workspace=None,
+        )
+
+    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
+        return Plan(0, 0, 0, 0, 0, 0, 0)
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Drop what the exporter notes of its own: stack traces, and with them paths of this machine."""
+    graph = model.graph
+    for message in (model, graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
+        message.ClearField("metadata_props")
+        message.ClearField("doc_string")
+
+
+def _bytes(tensor: onnx.TensorProto) -> int:
+    item = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    return int(np.prod(tensor.dims, dtype=np.int64)) * item
+
+
+class _OrtSession:
+    def __init__(self, path: Path, threads: int | None) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        if threads:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise BadInput(f"ONNX Runtime does not load it: {error}", where=path) from error
+
+    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        feed = dict(zip(INPUTS, (input_ids, attention_mask), strict=True))
+        logits: np.ndarray = self._session.run([OUTPUT], feed)[0]
+        return logits

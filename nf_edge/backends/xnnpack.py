@@ -1,0 +1,221 @@
+"""ExecuTorch with the XNNPACK delegate: the CPU of phones and boards."""
+
+import contextlib
+import math
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nf_edge.attention import AttentionForm
+from nf_edge.attention.forms import MatmulForm
+from nf_edge.backends.base import Backend, Bounds, Coverage, Left, Plan, Session
+from nf_edge.backends.sizes import sizes_of
+from nf_edge.errors import BadInput
+from nf_edge.model import ModelConfig, NoiseFormer
+from nf_edge.recipe import Recipe
+
+# Why XNNPACK's partitioner leaves an operator to ExecuTorch's own kernels.
+REASONS = {
+    "native_layer_norm": "XNNPACK has no layer norm",
+    "embedding": "XNNPACK has no table lookup",
+    "embedding_byte": "XNNPACK has no table lookup",
+    "index": "XNNPACK has no gather",
+    "view_copy": "more than one dynamic dimension; costs nothing, the memory is shared",
+    "expand_copy": "XNNPACK has no broadcast copy",
+    "split_with_sizes_copy": "the partitioner takes no split",
+    "_to_dim_order_copy": "integer input",
+}
+OTHER_REASON = "works on integers, booleans or shapes, which XNNPACK does not"
+# Bytes of a program's graph, fitted to programs of 1 to 12 layers.
+PROGRAM_BASE, PROGRAM_LAYER = 5_000, 20_000
+# Calls that compute nothing: they pick a result out of a tuple or read a shape.
+NOT_COMPUTE = {"getitem", "executorch_call_delegate", "sym_size"}
+
+
+class TanhGelu(nn.Module):
+    """gelu_new written out: XNNPACK computes `gelu(approximate="tanh")` as the erf form."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+
+
+class Xnnpack(Backend):
+    name = "xnnpack"
+    title = "ExecuTorch, XNNPACK on the CPU"
+    runtime = "executorch"
+    packages = ("torch", "torchao", "executorch")
+    model_file = "model.pte"
+    operator_libraries = ("xnnpack_backend", "optimized_native_cpu_ops_lib", "quantized_ops_lib")
+    process_bytes = 8_600_000
+
+    def attention(self) -> AttentionForm:
+        return MatmulForm()
+
+    def specialise(self, model: NoiseFormer) -> None:
+        super().specialise(model)
+        for block in model.transformer.h:
+            if isinstance(block.mlp.act, nn.GELU) and block.mlp.act.approximate == "tanh":
+                block.mlp.act = TanhGelu()
+
+    def problems(self, recipe: Recipe) -> list[str]:
+        if recipe.shapes.batch == "dynamic":
+            return ["shapes.batch is dynamic, but a .pte has one batch size; leave it at 1"]
+        return []
+
+    def lower(self, program: nn.Module, bounds: Bounds, recipe: Recipe, path: Path) -> Coverage:
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import to_edge_transform_and_lower
+
+        # Not 1, which export would take for a constant.
+        length = bounds.length if not bounds.dynamic_length else min(bounds.length, 8)
+        example = torch.zeros(1, length, dtype=torch.int64), torch.ones(1, length, dtype=torch.int64)
+        shapes = None
+        if bounds.dynamic_length and bounds.length > 1:
+            dimension = torch.export.Dim("length", min=1, max=bounds.length)
+            shapes = ({1: dimension}, {1: dimension})
+        exported = torch.export.export(program, example, dynamic_shapes=shapes)
+        edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+        coverage = _coverage(edge.exported_program().graph_module)
+        with path.open("wb") as file:
+            edge.to_executorch().write_to_file(file)
+        return coverage
+
+    def session(self, path: Path, threads: int | None = None) -> Session:
+        return _ExecutorchSession(path)
+
+    def plan(self, path: Path, config: ModelConfig) -> Plan:
+        from executorch.exir._serialize._program import deserialize_pte_binary
+
+        content = path.read_bytes()
+        try:
+            file = deserialize_pte_binary(content)
+        except Exception as error:
+            raise BadInput(f"is not an ExecuTorch program: {error}", where=path) from error
+        method = file.program.execution_plan[0]
+        tables = {(config.vocab_size, config.n_embd), (config.n_positions, config.n_embd)}
+        constants: dict[int, bool] = {}
+        for value in method.values:
+            index = getattr(value.val, "data_buffer_idx", 0)
+            if index and value.val.allocation_info is None:
+                constants[index] = tuple(value.val.sizes) in tables
+        sizes = {index: len(file.program.constant_buffer[index].storage) for index in constants}
+        embeddings = sum(size for index, size in sizes.items() if constants[index])
+        # What the delegate named for itself: it packs all of it when the method is loaded.
+        packed = sum(len(buffer) for buffer in file.named_data.buffers) if file.named_data else 0
+        weights = sum(sizes.values()) - embeddings + packed
+        program = len(content) - weights - embeddings
+        return Plan(
+            program=program,
+            weights=weights,
+            embeddings=embeddings,
+            # The pages of what was packed are given back when the method is loaded.
+            mapped=len(content) - packed,
+            loaded=packed,
+            arenas=sum(method.non_const_buffer_sizes),
+            workspace=None,
+            notes=tuple(_tied_twice(config)),
+        )
+
+    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
+        sizes = sizes_of(config, bounds.length)
+        # An int8 channel has a float32 scale.  Norms and noise stay constants of the program.
+        weights = 4 * sizes.weights if recipe.quantize is None else sizes.weights + 4 * sizes.outputs
+        packed = weights + 4 * sizes.biases
+        constants = 4 * sizes.others
+        program = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
+        return Plan(
+            program=program,
+            weights=packed + constants,
+            embeddings=4 * sizes.tables,
+            mapped=program + constants + 4 * sizes.tables,
+            loaded=packed,
+            arenas=4 * (2 * sizes.scores + 4 * sizes.hidden),
+            workspace=4 * 3 * sizes.inner,
+            notes=tuple(_tied_twice(config)),
+        )
+
+
+def _tied_twice(config: ModelConfig) -> list[str]:
+    if not (config.is_language_model and config.tie_word_embeddings):
+        return []
+    size = config.vocab_size * config.n_embd
+    return [
+        f"the tied embedding ({size:,} values) is stored twice: once for the lookup, once as the head that "
+        "XNNPACK packs"
+    ]
+
+
+def _coverage(graph: torch.fx.GraphModule) -> Coverage:
+    """Counts from the lowered graph: what went into delegates, what stands beside them."""
+    delegated, left = 0, Counter[str]()
+    for node in graph.graph.nodes:
+        if node.op != "call_function":
+            continue
+        name = _operator(node)
+        if name not in NOT_COMPUTE:
+            left[name] += 1
+    for name, lowered in graph.named_children():
+        if name.startswith("lowered_module"):
+            inner = lowered.original_module.graph_module.graph
+            delegated += sum(n.op == "call_function" and _operator(n) not in NOT_COMPUTE for n in inner.nodes)
+    return Coverage(
+        library="XNNPACK",
+        delegated=delegated,
+        left=tuple(Left(name, count, REASONS.get(name, OTHER_REASON)) for name, count in left.most_common()),
+    )
+
+
+def _operator(node: torch.fx.Node) -> str:
+    """`native_layer_norm` of `aten.native_layer_norm.default`; `getitem` of a built-in."""
+    target = node.target
+    overload = getattr(target, "_op", target)
+    name = getattr(overload, "_schema", None)
+    if name is not None:
+        return str(name.name).split("::")[-1]
+    return getattr(target, "__name__", str(target))
+
+
+class _ExecutorchSession:
+    def __init__(self, path: Path) -> None:
+        with _quiet_stderr():
+            import executorch.kernels.quantized  # noqa: F401  (registers quantized_decomposed::*)
+            from executorch.runtime import Runtime
+
+            try:
+                self._method = Runtime.get().load_program(path).load_method("forward")
+            except RuntimeError as error:
+                raise BadInput(f"ExecuTorch does not load it: {error}", where=path) from error
+
+    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        # The runtime reads memory as it lies: other than contiguous tensors give wrong numbers in silence.
+        inputs = [
+            torch.from_numpy(np.ascontiguousarray(x, dtype=np.int64)) for x in (input_ids, attention_mask)
+        ]
+        # The output lives in the method's arena, which the next run overwrites.
+        return self._method.execute(inputs)[0].numpy().copy()
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Keep ExecuTorch's C++ chatter about the CPU off the user's screen; show it if loading fails."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(saved, 2)
+            log.seek(0)
+            sys.stderr.write(log.read().decode(errors="replace"))
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

@@ -1,0 +1,63 @@
+"""Where rows come from: a file by its path, or a named data set."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nf_edge.data.digits import SPLITS, digits
+from nf_edge.data.drawings import drawings
+from nf_edge.data.tables import SUFFIXES, Record, parse_table
+from nf_edge.errors import BadInput
+
+# Data sets by name; each gives rows of input_ids and label.
+NAMED: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    **{f"digits:{split}": partial(digits, split) for split in SPLITS},
+    "digits:drawn": drawings,
+}
+
+
+def read_records(source: str) -> tuple[list[Record], str]:
+    """The records of a file or of a named data set, their fields unchecked, and a SHA-256.
+
+    The hash is that of the file's bytes, or of a named data set written as JSONL.
+
+    Raises:
+        BadInput: there is no such data, or it cannot be read.
+        MissingTool: a named data set needs a package that is not installed.
+    """
+    path = Path(source)
+    if source in NAMED and not path.exists():
+        rows = NAMED[source]()
+        content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        return [Record(line, row) for line, row in enumerate(rows, start=1)], _sha256(content)
+    content = read_bytes(source)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise BadInput(
+            "is not a kind of data file that is known",
+            where=source,
+            fix=f"its name must end in one of: {', '.join(SUFFIXES)}",
+        )
+    return parse_table(content, suffix, source), _sha256(content)
+
+
+def read_bytes(source: str) -> bytes:
+    """The content of a data file.
+
+    Raises:
+        BadInput: it does not exist or cannot be read.
+    """
+    try:
+        return Path(source).read_bytes()
+    except FileNotFoundError as error:
+        fix = f"give the path of a file ({', '.join(SUFFIXES)}), or one of: {', '.join(NAMED)}"
+        raise BadInput("no such data", where=source, fix=fix) from error
+    except OSError as error:
+        raise BadInput(f"cannot be read ({error.strerror})", where=source) from error
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,45 @@
+"""GPT-2's older tokenizer files, `vocab.json` and `merges.txt`, as one tokenizer."""
+
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
+from nf_edge.errors import BadInput
+from nf_edge.model.config import read_json_object
+from nf_edge.model.tokenizer import END_OF_TEXT
+
+
+def build_tokenizer(folder: Path) -> Tokenizer:
+    """The byte-level BPE of a folder, with `<|endoftext|>` as its special token.
+
+    `tokenizer_config.json` and `added_tokens.json` are heeded where they are.
+
+    Raises:
+        BadInput: a file is not what its name says.
+    """
+    try:
+        model = models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    except Exception as error:  # tokenizers raises the bare class
+        raise BadInput(f"vocab.json and merges.txt are not a BPE: {error}", where=folder) from error
+    settings, added = _optional(folder / "tokenizer_config.json"), _optional(folder / "added_tokens.json")
+    tokenizer = Tokenizer(model)
+    space = settings.get("add_prefix_space") is True
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=space)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    if tokenizer.token_to_id(END_OF_TEXT) is not None:
+        tokenizer.add_special_tokens([END_OF_TEXT])
+    # A tokenizer numbers new tokens in the order in which they come.
+    tokenizer.add_special_tokens(sorted(added, key=added.__getitem__))
+    moved = [token for token, id in added.items() if tokenizer.token_to_id(token) != id]
+    if moved:
+        raise BadInput(
+            f"gives ids that do not follow the vocabulary's: {', '.join(moved)}",
+            where=folder / "added_tokens.json",
+            fix="save the tokenizer as tokenizer.json and put it into the folder",
+        )
+    return tokenizer
+
+
+def _optional(path: Path) -> dict:
+    return read_json_object(path) if path.is_file() else {}

@@ -1,0 +1,83 @@
+"""The three accounts of memory, each as figures for the same parts."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nf_edge.backends.base import Plan
+from nf_edge.memory.measure import Measurement
+from nf_edge.report import Figure
+
+FILE_PARTS = ("program", "weights", "embeddings")
+PROCESS_PARTS = ("model file, mapped", "weights in heap", "arenas", "workspace", "runtime", "unaccounted")
+
+
+@dataclass(frozen=True)
+class Account:
+    """One account: bytes of the parts of the file and of the process, and their totals."""
+
+    file: dict[str, Figure]
+    file_total: Figure
+    process: dict[str, Figure]
+    process_total: Figure
+    heap: Figure
+    """What must be in working memory even where the file rests in flash and the code too."""
+
+
+def account_of_plan(plan: Plan, process_bytes: int, how: Literal["planned", "predicted"]) -> Account:
+    """A plan, completed by the size of the runtime's own process."""
+    late = "the runtime decides it when it runs"
+    process = {
+        "model file, mapped": _figure(plan.mapped, how),
+        "weights in heap": _figure(plan.loaded, how),
+        "arenas": _figure(plan.arenas, how, late),
+        "workspace": _figure(plan.workspace, how, late),
+        "runtime": Figure(process_bytes, "bytes", how, "libraries and start-up, as measured on x86-64 Linux"),
+        "unaccounted": Figure.unavailable("bytes", "what no plan knows of"),
+    }
+    file = {name: _figure(getattr(plan, name), how) for name in FILE_PARTS}
+    heap = [process[name] for name in ("weights in heap", "arenas", "workspace")]
+    return Account(
+        file, _sum(list(file.values()), how), process, _sum(list(process.values()), how), _sum(heap, how)
+    )
+
+
+def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
+    """What a run showed; of the file only its size can be measured."""
+    whole = Figure.unavailable("bytes", "a run shows the file as a whole")
+    parts = {
+        "model file, mapped": measured.mapped,
+        "weights in heap": measured.loaded,
+        "arenas": measured.arenas,
+        "workspace": measured.workspace,
+        "runtime": measured.runtime,
+    }
+    parts["unaccounted"] = measured.peak - sum(parts.values())
+    heap = measured.loaded + measured.arenas + measured.workspace
+    return Account(
+        file=dict.fromkeys(FILE_PARTS, whole),
+        file_total=Figure(file_bytes, "bytes", "measured"),
+        process={
+            name: Figure(value, "bytes", "measured", measured.notes.get(name, ""))
+            for name, value in parts.items()
+        },
+        process_total=Figure(measured.peak, "bytes", "measured", "peak of resident memory"),
+        heap=Figure(heap, "bytes", "measured"),
+    )
+
+
+def missing_account(reason: str) -> Account:
+    """An account that could not be had."""
+    nothing = Figure.unavailable("bytes", reason)
+    return Account(
+        dict.fromkeys(FILE_PARTS, nothing), nothing, dict.fromkeys(PROCESS_PARTS, nothing), nothing, nothing
+    )
+
+
+def _figure(value: int | None, how: Literal["planned", "predicted"], why_none: str = "") -> Figure:
+    return Figure.unavailable("bytes", why_none) if value is None else Figure(value, "bytes", how)
+
+
+def _sum(figures: list[Figure], how: Literal["planned", "predicted"]) -> Figure:
+    known = [figure.value for figure in figures if figure.value is not None]
+    note = "of the parts that are known" if len(known) < len(figures) - 1 else ""
+    return Figure(sum(known), "bytes", how, note)

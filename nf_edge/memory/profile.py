@@ -1,0 +1,71 @@
+"""`profile`: the three accounts together, against a device."""
+
+from pathlib import Path
+
+from nf_edge.backends import Backend, Bounds
+from nf_edge.device import Device
+from nf_edge.errors import MissingTool
+from nf_edge.memory.accounts import (
+    FILE_PARTS,
+    PROCESS_PARTS,
+    Account,
+    account_of_measurement,
+    account_of_plan,
+    missing_account,
+)
+from nf_edge.memory.measure import measure
+from nf_edge.memory.report import Line, MemoryReport
+from nf_edge.memory.verdict import judge
+from nf_edge.model import ModelConfig
+from nf_edge.recipe import Recipe
+
+
+def predict_memory(
+    backend: Backend, config: ModelConfig, bounds: Bounds, recipe: Recipe, device: Device | None
+) -> MemoryReport:
+    """The report of a checkpoint that has not been exported: predicted only."""
+    predicted = backend.predict(config, bounds, recipe)
+    accounts = [
+        account_of_plan(predicted, backend.process_bytes, "predicted"),
+        missing_account("there is no artifact yet"),
+        missing_account("there is no artifact yet"),
+    ]
+    return _report(accounts, backend, device, "", predicted.notes)
+
+
+def profile_model(
+    backend: Backend, model: Path, config: ModelConfig, bounds: Bounds, recipe: Recipe, device: Device | None
+) -> MemoryReport:
+    """The report of a model file: predicted, planned, and measured by running it natively here.
+
+    Raises:
+        BadInput: the model file cannot be read or run.
+    """
+    planned = backend.plan(model, config)
+    machine = ""
+    try:
+        measurement = measure(backend.runtime, model, bounds.length)
+        measured = account_of_measurement(measurement, model.stat().st_size)
+        machine = measurement.machine
+    except MissingTool as error:
+        measured = missing_account(f"{error.what}; {error.fix}")
+    accounts = [
+        account_of_plan(backend.predict(config, bounds, recipe), backend.process_bytes, "predicted"),
+        account_of_plan(planned, backend.process_bytes, "planned"),
+        measured,
+    ]
+    return _report(accounts, backend, device, machine, planned.notes)
+
+
+def _report(
+    accounts: list[Account], backend: Backend, device: Device | None, machine: str, notes: tuple[str, ...]
+) -> MemoryReport:
+    return MemoryReport(
+        file=tuple(Line(name, *(account.file[name] for account in accounts)) for name in FILE_PARTS),
+        file_total=Line("file", *(account.file_total for account in accounts)),
+        process=tuple(Line(name, *(account.process[name] for account in accounts)) for name in PROCESS_PARTS),
+        process_total=Line("process", *(account.process_total for account in accounts)),
+        machine=machine,
+        notes=notes,
+        verdict=judge(device, backend.name, accounts) if device else None,
+    )

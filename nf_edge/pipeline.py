@@ -1,0 +1,244 @@
+"""Take a trained NoiseFormer, compress it, specialise its attention, lower it, and prove that it fits
+the device and still answers right."""
+
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from torch import nn
+
+from nf_edge import __version__, render
+from nf_edge.accuracy.check import AccuracyReport, check, enforce
+from nf_edge.accuracy.parity import Parity, enforce_parity, measure_parity, synthetic_rows
+from nf_edge.artifact import (
+    MANIFEST,
+    Interface,
+    Manifest,
+    ModelFile,
+    Origin,
+    Requirements,
+    staged_artifact,
+    write_papers,
+)
+from nf_edge.backends import Backend, Bounds, Coverage, backend_for
+from nf_edge.backends.base import INPUTS, OUTPUT
+from nf_edge.compress.quantize import Fate, quantize, quantize_file
+from nf_edge.data.rows import Rows, load_rows
+from nf_edge.device import Device
+from nf_edge.errors import AccuracyGate, OverBudget
+from nf_edge.files import check_target, sha256
+from nf_edge.memory import MemoryReport, enforce_budget, profile_model
+from nf_edge.model import CausalLM, Checkpoint, LastLogitsLM, ModelConfig, NoiseFormer
+from nf_edge.model.checkpoint import TOKENIZER, WEIGHTS
+from nf_edge.progress import Progress, silent
+from nf_edge.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Export:
+    """What came of an export.
+
+    Attributes:
+        path: where the artifact is; None where it was not placed, because of `failure`.
+        accuracy: None where no data was given.
+        failure: the first gate that it did not pass.
+    """
+
+    path: Path | None
+    manifest: Manifest
+    parity: Parity
+    memory: MemoryReport
+    accuracy: AccuracyReport | None
+    failure: OverBudget | AccuracyGate | None
+
+
+def export(
+    checkpoint: Checkpoint,
+    recipe: Recipe,
+    out: Path,
+    *,
+    device: Device | None = None,
+    rows: Rows | None = None,
+    max_drop: float | None = None,
+    overwrite: bool = False,
+    keep: bool = False,
+    progress: Progress = silent,
+) -> Export:
+    """Turn a checkpoint into an artifact folder, and examine the artifact from its file.
+
+    Args:
+        out: the folder to make; an existing one is replaced only if it is an artifact and `overwrite`.
+        device: what its memory is held against.
+        rows: labelled data to check its accuracy on.
+        max_drop: accuracy that may be lost, as a share; the recipe's own limit where None.
+        keep: place the artifact even if it does not pass, marked as failed.
+
+    Returns:
+        An Export; one whose `failure` is set was placed only where `keep`.
+
+    Raises:
+        BadInput: the recipe does not suit the checkpoint, or `out` cannot be used.
+    """
+    backend = backend_for(recipe)
+    bounds = Bounds.of(recipe, checkpoint.config)
+    check_target(out, overwrite=overwrite, marker=MANIFEST)
+    try:
+        with staged_artifact(out, overwrite=overwrite) as stage:
+            coverage, fates = _build(checkpoint, recipe, backend, bounds, stage, progress)
+            parity, memory, accuracy = _examine(
+                checkpoint, recipe, backend, bounds, stage, device, rows, max_drop, progress
+            )
+            failure = _first_failure(parity, memory, accuracy)
+            reports = {
+                "parity": parity.to_json(),
+                "memory": memory.to_json(),
+                "accuracy": accuracy.to_json() if accuracy else None,
+            }
+            manifest = Manifest(
+                status="fail" if failure else "pass",
+                nf_edge=__version__,
+                checkpoint=_origin(checkpoint),
+                config=checkpoint.config,
+                recipe=recipe,
+                model=_model_file(stage / backend.model_file),
+                interface=_interface(checkpoint.config, recipe, bounds, stage),
+                requires=_requirements(backend, recipe),
+                quantization=tuple(fate.to_json() for fate in fates),
+                coverage=coverage.to_json(),
+                reports=reports,
+            )
+            write_papers(manifest, render.export_report(manifest, parity, memory, accuracy), stage)
+            if failure is not None and not keep:
+                raise failure
+            return Export(out, manifest, parity, memory, accuracy, failure)
+    except (OverBudget, AccuracyGate):
+        # The stage is gone, and what was at `out` before is still there.
+        return Export(None, manifest, parity, memory, accuracy, failure)
+
+
+def entry_point(model: NoiseFormer, recipe: Recipe) -> nn.Module:
+    """What an artifact computes: (input_ids, attention_mask) → logits."""
+    if isinstance(model, CausalLM) and recipe.logits == "last":
+        return LastLogitsLM(model)
+    return model
+
+
+def _build(
+    checkpoint: Checkpoint, recipe: Recipe, backend: Backend, bounds: Bounds, stage: Path, progress: Progress
+) -> tuple[Coverage, tuple[Fate, ...]]:
+    """compress → specialise attention → lower, into the stage."""
+    model = checkpoint.model()
+    backend.specialise(model)
+    program = entry_point(model, recipe)
+    fates = quantize(program, recipe)
+    progress("lowering", 0, 1)
+    file = stage / backend.model_file
+    coverage = backend.lower(program, bounds, recipe, file)
+    quantize_file(file, recipe)
+    progress("lowering", 1, 1)
+    if checkpoint.tokenizer_file is not None:
+        shutil.copyfile(checkpoint.tokenizer_file, stage / TOKENIZER)
+    return coverage, fates
+
+
+def _examine(
+    checkpoint: Checkpoint,
+    recipe: Recipe,
+    backend: Backend,
+    bounds: Bounds,
+    stage: Path,
+    device: Device | None,
+    rows: Rows | None,
+    max_drop: float | None,
+    progress: Progress,
+) -> tuple[Parity, MemoryReport, AccuracyReport | None]:
+    """Load the artifact from its file and run it: logits, memory, accuracy."""
+    config, file = checkpoint.config, stage / backend.model_file
+    model = checkpoint.model()
+    session = backend.session(file)
+    if rows is not None:
+        compared, source = rows.rows, rows.source
+    elif checkpoint.examples_file is not None:
+        examples = load_rows(str(checkpoint.examples_file), checkpoint)
+        compared, source = examples.rows, "examples.jsonl"
+    else:
+        compared, source = tuple(synthetic_rows(config, bounds.length)), "synthetic"
+    parity = measure_parity(
+        entry_point(model, recipe),
+        session,
+        bounds,
+        config.pad_token_id,
+        compared,
+        source,
+        recipe.max_logit_error,
+    )
+    progress("measuring memory", 0, 1)
+    memory = profile_model(backend, file, config, bounds, recipe, device)
+    progress("measuring memory", 1, 1)
+    accuracy = None
+    if rows is not None:
+        limit = recipe.limits.max_drop if max_drop is None else max_drop
+        accuracy = check(model, session, bounds, recipe.logits == "all", rows, limit, progress)
+    return parity, memory, accuracy
+
+
+def _first_failure(
+    parity: Parity, memory: MemoryReport, accuracy: AccuracyReport | None
+) -> OverBudget | AccuracyGate | None:
+    try:
+        enforce_parity(parity)
+        if memory.verdict is not None:
+            enforce_budget(memory.verdict)
+        if accuracy is not None:
+            enforce(accuracy)
+    except (OverBudget, AccuracyGate) as failure:
+        return failure
+    return None
+
+
+def _origin(checkpoint: Checkpoint) -> Origin:
+    weights = sha256(checkpoint.path / WEIGHTS)
+    return Origin(name=checkpoint.name, sha256=weights, parameters=checkpoint.parameters)
+
+
+def _model_file(path: Path) -> ModelFile:
+    return ModelFile(name=path.name, bytes=path.stat().st_size, sha256=sha256(path))
+
+
+def _requirements(backend: Backend, recipe: Recipe) -> Requirements:
+    return Requirements(
+        runtime=backend.runtime,
+        version=version(backend.runtime),
+        operator_libraries=backend.operator_libraries,
+        own_kernels=recipe.needs_own_kernels,
+    )
+
+
+def _interface(config: ModelConfig, recipe: Recipe, bounds: Bounds, stage: Path) -> Interface:
+    batch: str | int = "batch" if bounds.any_batch else 1
+    shape: tuple[str | int, ...]
+    if not config.is_language_model:
+        task, shape = (
+            "classification" if config.num_labels != 1 else "regression",
+            (batch, config.num_labels or 0),
+        )
+    elif recipe.logits == "last":
+        task, shape = "language modelling", (batch, config.vocab_size)
+    else:
+        task, shape = "language modelling", (batch, "length", config.vocab_size)
+    return Interface(
+        task=task,
+        inputs=INPUTS,
+        any_batch=bounds.any_batch,
+        length=bounds.length,
+        dynamic_length=bounds.dynamic_length,
+        output=OUTPUT,
+        output_shape=shape,
+        logits=recipe.logits,
+        pad_token_id=config.pad_token_id,
+        bos_token_id=config.bos_token_id,
+        eos_token_id=config.eos_token_id,
+        id2label=config.id2label,
+        tokenizer=TOKENIZER if (stage / TOKENIZER).is_file() else None,
+    )

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+
+namespace nf {
+
+struct CommandLine {
+  std::string model;  // absolute, symbolic links resolved
+  int threads;
+};
+
+// Reads `MODEL [--threads N]`. Without --threads: as many as there are CPUs for this process.
+// Throws Usage, or BadInput where MODEL cannot be read.
+CommandLine parse_command_line(int argc, char** argv);
+
+}  // namespace nf

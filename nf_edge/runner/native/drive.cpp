@@ -1,0 +1,52 @@
+#include "drive.h"
+
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+
+#include "errors.h"
+#include "requests.h"
+
+namespace nf {
+namespace {
+
+void answer_requests(Model& model, Report& report) {
+  RequestReader requests(std::cin);
+  bool first = true;
+  for (Request request; requests.next(&request); first = false) {
+    const auto began = std::chrono::steady_clock::now();
+    const Logits logits = model.run(request);
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - began;
+    report.answer(logits, took.count());
+    if (first) {
+      report.stage("first_run");
+    }
+  }
+  report.stage("finished");
+}
+
+}  // namespace
+
+int drive(const char* program, int argc, char** argv, OpenModel open) {
+  const auto fail = [program](int exit_code, const char* message) {
+    std::fprintf(stderr, "%s: %s\n", program, message);
+    return exit_code;
+  };
+  try {
+    const CommandLine command = parse_command_line(argc, argv);
+    Report report(command.model);
+    const std::unique_ptr<Model> model = open(command, report);
+    answer_requests(*model, report);
+    return 0;
+  } catch (const Usage& error) {
+    fail(2, error.what());
+    std::fprintf(stderr, "usage: %s MODEL [--threads N] < requests\n", program);
+    return 2;
+  } catch (const BadInput& error) {
+    return fail(3, error.what());
+  } catch (const std::exception& error) {
+    return fail(1, error.what());
+  }
+}
+
+}  // namespace nf

@@ -1,0 +1,128 @@
+#include <executorch/extension/module/module.h>
+#include <executorch/extension/tensor/tensor_ptr_maker.h>
+#include <executorch/runtime/platform/platform.h>
+
+#include <cstdio>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "drive.h"
+#include "errors.h"
+
+// The wheel carries the thread pool without its header: what is called here of
+// extension/threadpool/threadpool.h in github.com/pytorch/executorch.
+namespace executorch::extension::threadpool {
+class ThreadPool {
+ public:
+  bool _unsafe_reset_threadpool(uint32_t threads);  // safe as long as nothing runs on it
+};
+ThreadPool* get_threadpool();
+}  // namespace executorch::extension::threadpool
+
+namespace {
+
+using executorch::aten::ScalarType;
+using executorch::extension::from_blob;
+using executorch::extension::Module;
+using executorch::runtime::Error;
+using executorch::runtime::MethodMeta;
+using executorch::runtime::Program;
+using executorch::runtime::Tag;
+
+constexpr char kName[] = "nf-run-executorch";
+
+// ExecuTorch returns a bare code and logs the reason. The first error that it logs is the cause, those
+// after it are consequences.
+std::mutex cause_mutex;
+std::string cause;
+
+void keep_cause(et_timestamp_t, et_pal_log_level_t level, const char*, const char*, size_t, const char* message,
+                size_t) {
+  if (level == et_pal_log_level_t::kFatal) {  // abort() is next
+    std::fprintf(stderr, "%s: ExecuTorch stops: %s\n", kName, message);
+  } else if (level == et_pal_log_level_t::kError) {
+    const std::lock_guard<std::mutex> lock(cause_mutex);
+    if (cause.empty()) {
+      cause = message;
+    }
+  }
+}
+
+void require(Error error, const std::string& otherwise, const std::string& where) {
+  if (error != Error::Ok) {
+    const std::lock_guard<std::mutex> lock(cause_mutex);
+    const std::string reason = cause.empty() ? "" : ": " + cause;
+    throw nf::BadInput(otherwise + reason + " (" + executorch::runtime::to_string(error) + ")", where);
+  }
+}
+
+class ExecutorchModel final : public nf::Model {
+ public:
+  // Memory-mapped, as an application on a phone does: constants that no delegate repacks stay in the file.
+  ExecutorchModel(const std::string& path, nf::Report& report)
+      : path_(path), module_(path, Module::LoadMode::Mmap) {
+    require(module_.load(Program::Verification::InternalConsistency), "not a program that ExecuTorch can load", path);
+    report.stage("program_loaded");
+    const auto meta = module_.method_meta("forward");
+    require(meta.error(), "the program has no method forward", path);
+    check_inputs(*meta);
+    require(module_.load_forward(), "the method forward cannot be loaded", path);
+    report.stage("method_loaded", planned_buffers(*meta));
+  }
+
+  nf::Logits run(nf::Request& request) override {
+    const int length = static_cast<int>(request.input_ids.size());
+    const auto input_ids = from_blob(request.input_ids.data(), {1, length}, ScalarType::Long);
+    const auto attention_mask = from_blob(request.attention_mask.data(), {1, length}, ScalarType::Long);
+    require(module_.set_inputs({input_ids, attention_mask}),
+            "the model does not take " + std::to_string(length) + " tokens", request.where);
+    const auto outputs = module_.forward();
+    require(outputs.error(), "the model cannot run", request.where);
+    if (outputs->empty() || !outputs->front().isTensor() ||
+        outputs->front().toTensor().scalar_type() != ScalarType::Float) {
+      throw nf::BadInput("the model's first output is not a float32 tensor", path_);
+    }
+    const auto& logits = outputs->front().toTensor();
+    return {logits.const_data_ptr<float>(), static_cast<size_t>(logits.numel()),
+            std::vector<int64_t>(logits.sizes().begin(), logits.sizes().end())};
+  }
+
+ private:
+  void check_inputs(const MethodMeta& meta) const {
+    bool fits = meta.num_inputs() == 2;
+    for (size_t i = 0; fits && i < 2; ++i) {
+      const auto tag = meta.input_tag(i);
+      fits = tag.ok() && *tag == Tag::Tensor && meta.input_tensor_meta(i)->scalar_type() == ScalarType::Long &&
+             meta.input_tensor_meta(i)->sizes().size() == 2;
+    }
+    if (!fits) {
+      throw nf::BadInput("forward takes " + std::to_string(meta.num_inputs()) +
+                             " inputs, which are not input_ids and attention_mask, both int64 [1, T]",
+                         path_);
+    }
+  }
+
+  static std::string planned_buffers(const MethodMeta& meta) {
+    std::string sizes;
+    for (size_t i = 0; i < meta.num_memory_planned_buffers(); ++i) {
+      sizes += (i == 0 ? "" : ",") + std::to_string(*meta.memory_planned_buffer_size(i));
+    }
+    return "\"planned_buffers\":[" + sizes + "]";
+  }
+
+  const std::string path_;
+  Module module_;
+};
+
+std::unique_ptr<nf::Model> open_model(const nf::CommandLine& command, nf::Report& report) {
+  executorch::runtime::register_pal(executorch::runtime::PalImpl::create(keep_cause, __FILE__));
+  executorch::extension::threadpool::get_threadpool()->_unsafe_reset_threadpool(command.threads);
+  report.start("executorch", NF_EXECUTORCH_VERSION, command.threads);
+  return std::make_unique<ExecutorchModel>(command.model, report);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return nf::drive(kName, argc, argv, open_model); }

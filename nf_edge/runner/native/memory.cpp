@@ -1,0 +1,87 @@
+#include "memory.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+namespace nf {
+namespace {
+
+// The number of kilobytes in a line `Name:   123 kB` of procfs, as bytes.
+bool read_field(const std::string& line, const char* name, int64_t* bytes) {
+  const size_t length = std::strlen(name);
+  if (line.compare(0, length, name) != 0 || line[length] != ':') {
+    return false;
+  }
+  *bytes = 1024 * std::strtoll(line.c_str() + length + 1, nullptr, 10);
+  return true;
+}
+
+// Sums /proc/self/smaps, which walks the page tables: VmRSS of /proc/self/status is cheaper, but is
+// counted per CPU and may lag by some hundred kilobytes.
+void read_mappings(const std::string& model, Memory* memory) {
+  std::ifstream smaps("/proc/self/smaps");
+  bool of_model = false;
+  int64_t bytes = 0;
+  for (std::string line; std::getline(smaps, line);) {
+    if (!std::isupper(static_cast<unsigned char>(line[0]))) {
+      // A mapping begins: `start-end permissions offset device inode   /path`.
+      const size_t path = line.find('/');
+      of_model = path != std::string::npos && line.compare(path, model.size(), model) == 0;
+    } else if (read_field(line, "Rss", &bytes)) {
+      memory->rss += bytes;
+      memory->model_mapped_rss += of_model ? bytes : 0;
+    } else if (read_field(line, "Anonymous", &bytes)) {
+      memory->rss_anon += bytes;
+    }
+  }
+  memory->rss_file = memory->rss - memory->rss_anon;
+}
+
+int64_t peak_rss() {
+  std::ifstream status("/proc/self/status");
+  int64_t bytes = 0;
+  for (std::string line; std::getline(status, line);) {
+    if (read_field(line, "VmHWM", &bytes)) {
+      break;
+    }
+  }
+  return bytes;
+}
+
+int64_t heap_in_use() {
+#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
+  const struct mallinfo2 info = mallinfo2();
+  return static_cast<int64_t>(info.uordblks + info.hblkhd);
+#else
+  return 0;
+#endif
+}
+
+}  // namespace
+
+Memory MemoryMeter::read() const {
+  Memory memory;
+  memory.heap_in_use = heap_in_use();  // before the reading itself allocates
+  read_mappings(model_, &memory);
+  // The kernel raises its high-water mark only when memory shrinks or is asked for, and from the lagging counters.
+  memory.rss_peak_since_start = std::max(peak_rss(), memory.rss);
+  memory.rss_peak = std::max(peak_before_start_, memory.rss_peak_since_start);
+  memory.peak_was_reset = peak_was_reset_;
+  return memory;
+}
+
+void MemoryMeter::mark_start() {
+  peak_before_start_ = peak_rss();
+  std::ofstream clear_refs("/proc/self/clear_refs");
+  clear_refs << "5" << std::flush;
+  peak_was_reset_ = clear_refs.good();
+}
+
+}  // namespace nf

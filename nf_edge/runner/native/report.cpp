@@ -1,0 +1,71 @@
+#include "report.h"
+
+#include <cinttypes>
+#include <cmath>
+#include <cstdio>
+
+namespace nf {
+namespace {
+
+// Nine digits are read back as the same float32. JSON has no word for what is not finite: these are Python's.
+void print_number(float value) {
+  if (std::isnan(value)) {
+    std::fputs("NaN", stdout);
+  } else if (std::isinf(value)) {
+    std::fputs(value < 0 ? "-Infinity" : "Infinity", stdout);
+  } else {
+    std::printf("%.9g", static_cast<double>(value));
+  }
+}
+
+}  // namespace
+
+void Report::start(const std::string& runtime, const std::string& version, int threads) {
+  meter_.mark_start();
+  stage("start", "\"runtime\":\"" + runtime + "\",\"version\":\"" + version +
+                     "\",\"threads\":" + std::to_string(threads));
+}
+
+void Report::stage(const std::string& name, const std::string& more) {
+  const std::chrono::duration<double, std::milli> elapsed = Clock::now() - since_;
+  const Memory memory = meter_.read();
+  const struct {
+    const char* name;
+    int64_t bytes;
+  } figures[] = {
+      {"rss", memory.rss},
+      {"rss_anon", memory.rss_anon},
+      {"rss_file", memory.rss_file},
+      {"model_mapped_rss", memory.model_mapped_rss},
+      {"heap_in_use", memory.heap_in_use},
+      {"rss_peak", memory.rss_peak},
+      {"rss_peak_since_start", memory.rss_peak_since_start},
+  };
+  std::printf("{\"stage\":\"%s\"", name.c_str());
+  if (!more.empty()) {
+    std::printf(",%s", more.c_str());
+  }
+  for (const auto& figure : figures) {
+    std::printf(",\"%s\":%" PRId64, figure.name, figure.bytes);
+  }
+  std::printf(",\"peak_was_reset\":%s,\"elapsed_ms\":%.3f}\n", memory.peak_was_reset ? "true" : "false",
+              elapsed.count());
+  std::fflush(stdout);
+  since_ = Clock::now();
+}
+
+void Report::answer(const Logits& logits, double run_ms) {
+  std::fputs("{\"logits\":[", stdout);
+  for (size_t i = 0; i < logits.count; ++i) {
+    std::fputs(i == 0 ? "" : ",", stdout);
+    print_number(logits.data[i]);
+  }
+  std::fputs("],\"shape\":[", stdout);
+  for (size_t i = 0; i < logits.shape.size(); ++i) {
+    std::printf("%s%" PRId64, i == 0 ? "" : ",", logits.shape[i]);
+  }
+  std::printf("],\"run_ms\":%.4f}\n", run_ms);
+  std::fflush(stdout);
+}
+
+}  // namespace nf

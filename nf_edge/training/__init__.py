@@ -1,0 +1,25 @@
+"""Training: the one loop for first training, recovery and quantization-aware training, and its recipes."""
+
+from nf_edge.training.evaluate import Evaluation, evaluate
+from nf_edge.training.loop import Resumable, best_validation, fit
+from nf_edge.training.recipe import TrainingRecipe, load_training_recipe
+from nf_edge.training.report import Trained, TrainingReport
+from nf_edge.training.settings import Settings
+from nf_edge.training.state import State, Validation
+from nf_edge.training.train import train
+
+__all__ = [
+    "Evaluation",
+    "Resumable",
+    "Settings",
+    "State",
+    "Trained",
+    "TrainingRecipe",
+    "TrainingReport",
+    "Validation",
+    "best_validation",
+    "evaluate",
+    "fit",
+    "load_training_recipe",
+    "train",
+]

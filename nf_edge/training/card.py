@@ -1,0 +1,102 @@
+"""MODEL_CARD.md: what a trained checkpoint is, how good, and how it was made."""
+
+import torch
+
+from nf_edge import __version__
+from nf_edge.model.config import ModelConfig
+from nf_edge.training.recipe import TrainingRecipe
+from nf_edge.training.report import Trained, TrainingReport
+
+NOISE_NAMES = {
+    "none": "none (symmetric attention)",
+    "lowrank": "low-rank (NoiseFormer)",
+    "pairwise": "pairwise",
+    "relative": "relative position",
+    "standard": "none (standard attention, GPT-2)",
+}
+
+
+def model_card(recipe: TrainingRecipe, report: TrainingReport, sha256: dict[str, str]) -> str:
+    """Markdown text of the card.
+
+    Args:
+        sha256: of the recipe's data, by source.
+    """
+    parts = [
+        f"# {recipe.name}\n\n{recipe.description.strip()}",
+        _summary(recipe, report),
+        _noise(recipe.model, report.model),
+    ]
+    if report.comparison:
+        parts.append(_comparison((report.model, *report.comparison)))
+    parts += [_data(recipe, report, sha256), _reproduce(recipe, report)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _summary(recipe: TrainingRecipe, report: TrainingReport) -> str:
+    config, model, training = recipe.model, report.model, recipe.training
+    heads = f"{config.n_head} heads of {config.head_size}"
+    lines = [
+        f"- Held-out score: {model.test}, on `{recipe.data.test}`, which chose nothing",
+        f"- Validation score: {model.valid}, on `{recipe.data.valid}`; it chose the step and the recipe",
+        f"- Task: {_task(config)}",
+        f"- Shape: {config.n_layer} layers, {heads}, width {config.n_embd}, {config.n_positions} positions",
+        f"- Size: {model.parameters:,} parameters, saved as {recipe.dtype}",
+        f"- Training: seed {recipe.seed}, step {model.best_step:,} of {training.steps:,} kept, "
+        f"{training.batch_size} a step, {model.seconds:.0f} s",
+        f"- Made by: nf-edge {__version__}, PyTorch {torch.__version__}",
+    ]
+    return "\n".join(lines)
+
+
+def _task(config: ModelConfig) -> str:
+    if config.is_language_model:
+        return "language model"
+    kind = "regression" if config.num_labels == 1 else f"classifier of {config.num_labels} labels"
+    direction = "causal" if config.causal else "bidirectional"
+    return f"{direction} {kind}, pooling {config.pooled_token}"
+
+
+def _noise(config: ModelConfig, model: Trained) -> str:
+    rank = f", rank {config.noise.rank}" if config.noise.kind == "lowrank" else ""
+    text = f"## Noise on the attention scores\n\nLearned noise: {NOISE_NAMES[model.attention]}{rank}."
+    if config.noise.kind != "none":
+        text += (
+            " NoiseFormer (Nyshadham et al., arXiv 2601.11619, 2026) gives the idea of a small learned noise "
+            "on symmetric scores and no formula for it: this parameterisation is nf-edge's own."
+        )
+    if model.sigma is not None:
+        layers = "; ".join(" ".join(f"{sigma:.3f}" for sigma in layer) for layer in model.sigma)
+        text += (
+            "\n\nIn training each score also received ε·σ, ε ~ N(0, 1), with σ learned under the prior "
+            f"N(0, 0.1²); it came to (heads; layers) {layers}. Inference has none of it."
+        )
+    return text
+
+
+def _comparison(models: tuple[Trained, ...]) -> str:
+    rows = [f"| {NOISE_NAMES[model.attention]} | {model.parameters:,} | {model.test} |" for model in models]
+    return "\n".join(
+        [
+            "## Beside other attention\n",
+            "The same recipe and seed, one training each, random noise only where there is learned noise. "
+            "One seed cannot rank models whose intervals overlap.\n",
+            "| learned noise | parameters | held-out score |",
+            "|---|---:|---|",
+            *rows,
+        ]
+    )
+
+
+def _data(recipe: TrainingRecipe, report: TrainingReport, sha256: dict[str, str]) -> str:
+    lines = [f"## Data\n\n{recipe.data.attribution.strip()}\n"]
+    lines += [f"- `{source}`: SHA-256 {digest}" for source, digest in sha256.items()]
+    lines += [f"- {note}" for note in report.notes]
+    if report.examples is not None:
+        lines.append(f"\n`examples.jsonl` is `{recipe.data.examples}`: {report.examples}.")
+    return "\n".join(lines)
+
+
+def _reproduce(recipe: TrainingRecipe, report: TrainingReport) -> str:
+    compare = " --compare" if report.comparison else ""
+    return f"## Again\n\n    nf-edge train {recipe.name} --seed {recipe.seed}{compare} -o {recipe.name}"

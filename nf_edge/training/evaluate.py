@@ -1,0 +1,113 @@
+"""Losses, and the score of a model on examples, with its uncertainty."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nf_edge.data import Batch
+from nf_edge.intervals import Z, wilson
+from nf_edge.training.examples import Examples
+
+Metric = Literal["accuracy", "perplexity", "mean squared error"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a model answers `count` examples (rows, or blocks of text).
+
+    Attributes:
+        loss: mean cross entropy in nats (of a token, for a language model), or mean squared error.
+        standard_error: of `loss`, over examples.
+        correct: number of rows whose label has the largest logit; None unless the metric is accuracy.
+    """
+
+    metric: Metric
+    count: int
+    loss: float
+    standard_error: float
+    correct: int | None
+
+    @property
+    def score(self) -> float:
+        """The metric's value."""
+        if self.correct is not None:
+            return self.correct / self.count
+        return math.exp(self.loss) if self.metric == "perplexity" else self.loss
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the score: Wilson's for a share, else ±1.96 standard errors of the loss."""
+        if self.correct is not None:
+            return wilson(self.correct, self.count)
+        low, high = (self.loss + sign * Z * self.standard_error for sign in (-1, 1))
+        return (math.exp(low), math.exp(high)) if self.metric == "perplexity" else (max(low, 0.0), high)
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Larger is better; equal accuracies, common on few rows, are told apart by their loss."""
+        return (self.correct or 0, -self.loss)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "score": self.score, "interval_95": self.interval}
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        if self.correct is not None:
+            share = f"{100 * self.score:.2f} % ({self.correct} of {self.count})"
+            return f"accuracy {share}, 95 % interval {100 * low:.2f} to {100 * high:.2f} %"
+        return f"{self.metric} {self.score:.4g}, 95 % interval {low:.4g} to {high:.4g}"
+
+
+def example_losses(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """The loss of every example, [B].
+
+    Cross entropy of logits [B, L] and classes int64 [B]; its mean over tokens for logits [B, T, V] and
+    ids int64 [B, T]; squared error for logits [B, 1] and numbers float [B], which nothing smooths.
+    """
+    if labels.is_floating_point():
+        return (logits[:, 0] - labels).square()
+    losses = F.cross_entropy(
+        logits.flatten(0, -2), labels.flatten(), reduction="none", label_smoothing=label_smoothing
+    )
+    return losses.view(len(labels), -1).mean(dim=1)
+
+
+def answer(model: nn.Module, batch: Batch) -> Tensor:
+    """The model's logits; a batch without padding is computed, a fifth faster, without a mask."""
+    mask = None if bool(batch.attention_mask.all()) else batch.attention_mask
+    return model(batch.input_ids, mask)
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, examples: Examples, batch_size: int) -> Evaluation:
+    """Score a model, in inference mode, on all examples."""
+    was_training = model.training
+    model.eval()
+    losses, correct = [], []
+    for start in range(0, len(examples), batch_size):
+        batch = examples.batch(range(start, min(start + batch_size, len(examples))))
+        assert batch.labels is not None
+        logits = answer(model, batch)
+        losses.append(example_losses(logits, batch.labels))
+        if batch.labels.dim() == 1 and not batch.labels.is_floating_point():
+            correct.append(logits.argmax(dim=-1) == batch.labels)
+        metric: Metric = _metric(batch.labels)
+    model.train(was_training)
+    every = torch.cat(losses).double()
+    return Evaluation(
+        metric=metric,
+        count=len(every),
+        loss=every.mean().item(),
+        standard_error=(every.std() / math.sqrt(len(every))).item() if len(every) > 1 else math.inf,
+        correct=int(torch.cat(correct).sum()) if correct else None,
+    )
+
+
+def _metric(labels: Tensor) -> Metric:
+    if labels.is_floating_point():
+        return "mean squared error"
+    return "accuracy" if labels.dim() == 1 else "perplexity"

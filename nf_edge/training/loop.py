@@ -1,0 +1,134 @@
+"""The one training loop: first training, recovery after compression, quantization-aware training."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nf_edge.data import Batch
+from nf_edge.errors import BadInput
+from nf_edge.progress import Progress, silent
+from nf_edge.training.evaluate import Evaluation
+from nf_edge.training.examples import Examples
+from nf_edge.training.optimizer import adamw, learning_rate_share
+from nf_edge.training.settings import Settings
+from nf_edge.training.state import State, Validation, load_state, save_state
+
+Loss = Callable[[nn.Module, Batch], Tensor]
+
+# What a random stream is for; each of a training's streams has its own seed.
+ORDER, STEP = 0, 1
+
+
+@dataclass(frozen=True)
+class Resumable:
+    """Where `fit` keeps its state, and what must be the same for that state to be taken up again."""
+
+    path: Path
+    fingerprint: str
+
+
+def fit(
+    model: nn.Module,
+    examples: Examples,
+    loss: Loss,
+    validate: Callable[[nn.Module], Evaluation],
+    settings: Settings,
+    seed: int,
+    *,
+    resumable: Resumable | None = None,
+    progress: Progress = silent,
+    on_validation: Callable[[Validation], None] = lambda validation: None,
+) -> State:
+    """Train a model in place; what counts is `best` of the returned state.
+
+    Every step depends on the weights, the optimizer, `seed` and its number alone, so a training that
+    is taken up again ends where the uninterrupted one would have, bit for bit on the same machine.
+
+    Args:
+        model: its parameters that require gradients are trained.
+        loss: of a model on a batch, a scalar.
+        validate: called every `settings.validate_every` steps and after the last.
+        resumable: take up the state in its file if there is one, and keep it there.
+
+    Raises:
+        BadInput: the loss is no longer finite, or the state is of another training.
+    """
+    optimizer = adamw(model, settings.optimizer)
+    state = State()
+    if resumable is not None and resumable.path.exists():
+        state = load_state(resumable.path, resumable.fingerprint, model, optimizer)
+    model.train()
+    began = time.monotonic() - state.seconds
+    # The caller's random numbers are not disturbed by ours.
+    with torch.random.fork_rng(devices=[]):
+        for step in range(state.step, settings.steps):
+            torch.manual_seed(_seed(seed, STEP, step))
+            batch = examples.batch(_indices(len(examples), settings.batch_size, seed, step))
+            _step(model, optimizer, loss, batch, settings, step)
+            state.step = step + 1
+            progress("train", state.step, settings.steps)
+            if state.step % settings.validate_every == 0 or state.step == settings.steps:
+                _validate(model, validate, state)
+                state.seconds = time.monotonic() - began
+                on_validation(state.validations[-1])
+                if resumable is not None:
+                    save_state(resumable.path, resumable.fingerprint, state, model, optimizer)
+    model.eval()
+    return state
+
+
+def best_validation(state: State) -> Validation:
+    """The first of the best, whose tensors the state has kept."""
+    return max(state.validations, key=lambda validation: validation.evaluation.rank)
+
+
+def _step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Loss,
+    batch: Batch,
+    settings: Settings,
+    step: int,
+) -> None:
+    share = learning_rate_share(step, settings.steps, settings.schedule)
+    for group in optimizer.param_groups:
+        group["lr"] = settings.optimizer.learning_rate * share
+    optimizer.zero_grad()
+    value = loss(model, batch)
+    if not math.isfinite(value.item()):
+        raise BadInput(
+            f"training diverged: the loss is {value.item()} at step {step + 1}",
+            fix="lower optimizer.learning_rate, or raise schedule.warmup_steps",
+        )
+    value.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), settings.optimizer.gradient_clip)
+    optimizer.step()
+
+
+def _validate(model: nn.Module, validate: Callable[[nn.Module], Evaluation], state: State) -> None:
+    before = best_validation(state).evaluation.rank if state.validations else None
+    validation = Validation(state.step, validate(model))
+    state.validations.append(validation)
+    if before is None or validation.evaluation.rank > before:
+        state.best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _indices(count: int, size: int, seed: int, step: int) -> list[int]:
+    """Which examples step `step` takes: each pass goes over them in an order of its own.
+
+    The remainder that fills no batch is left out of a pass; fewer examples than a batch are all taken.
+    """
+    steps_per_pass = max(1, count // size)
+    generator = torch.Generator().manual_seed(_seed(seed, ORDER, step // steps_per_pass))
+    start = step % steps_per_pass * size
+    return torch.randperm(count, generator=generator)[start : start + size].tolist()
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])

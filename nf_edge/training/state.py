@@ -1,0 +1,97 @@
+"""The state of an unfinished training: one safetensors file, replaced whole at every validation."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from nf_edge.errors import BadInput
+from nf_edge.training.evaluate import Evaluation
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The score on validation rows after so many steps."""
+
+    step: int
+    evaluation: Evaluation
+
+
+@dataclass
+class State:
+    """What a step changes, besides the model and its optimizer.
+
+    Attributes:
+        step: steps done.
+        seconds: wall time of those steps and of validation.
+        validations: all of them so far, in order.
+        best: the tensors of the model at its best validation.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    validations: list[Validation] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+
+def save_state(
+    path: Path, fingerprint: str, state: State, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    """Write all that `load_state` needs, beside its place and moved there when whole."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()}
+    document = {
+        "fingerprint": fingerprint,
+        "step": state.step,
+        "seconds": state.seconds,
+        "validations": [asdict(validation) for validation in state.validations],
+    }
+    partial = path.with_name(path.name + ".partial")
+    try:
+        # Copies, since safetensors refuses tensors that share memory, as a tied head does.
+        copies = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+        save_file(copies, partial, metadata={"state": json.dumps(document)})
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_state(path: Path, fingerprint: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> State:
+    """Put model and optimizer where `save_state` found them, bit for bit.
+
+    Raises:
+        BadInput: the file is not whole, or is of a training with another fingerprint.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            document = json.loads(file.metadata()["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"is not the state of a training: {error}", where=path, fix="delete it and start anew"
+        ) from error
+    if document["fingerprint"] != fingerprint:
+        raise BadInput(
+            "is the state of a training with another recipe, seed, data or version",
+            where=path,
+            fix="go on with what it was begun with, or delete it and start anew",
+        )
+    model.load_state_dict(_below("model.", tensors))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in _below("optimizer.", tensors).items():
+        index, key = name.split(".")
+        moments.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    validations = [Validation(v["step"], Evaluation(**v["evaluation"])) for v in document["validations"]]
+    return State(document["step"], document["seconds"], validations, _below("best.", tensors))
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,190 @@
+"""From a training recipe to a checkpoint folder."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from nf_edge import __version__
+from nf_edge.data import Batch, Rows
+from nf_edge.errors import BadInput
+from nf_edge.files import sha256, staged_folder
+from nf_edge.model import Checkpoint, save_checkpoint
+from nf_edge.model.checkpoint import CARD, CONFIG, EXAMPLES, check_place
+from nf_edge.model.init import init_tensors
+from nf_edge.progress import Progress, silent
+from nf_edge.training.card import model_card
+from nf_edge.training.evaluate import answer, evaluate, example_losses
+from nf_edge.training.examples import RowExamples
+from nf_edge.training.loop import Loss, Resumable, best_validation, fit
+from nf_edge.training.random_noise import add_random_noise, noise_prior
+from nf_edge.training.recipe import Regularization, TrainingRecipe
+from nf_edge.training.report import Trained, TrainingReport
+from nf_edge.training.sources import TrainingData, read_training_data
+from nf_edge.training.state import Validation
+from nf_edge.training.variants import attention_name, variants
+
+
+def train(
+    recipe: TrainingRecipe,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    compare: bool = False,
+    progress: Progress = silent,
+    on_validation: Callable[[str, Validation], None] = lambda attention, validation: None,
+) -> TrainingReport:
+    """Train by a recipe and write a checkpoint with its model card, whole or not at all.
+
+    While it runs its state is in `OUT.*.training` beside `out`, a file a model.
+
+    Args:
+        resume: go on with a training of the same recipe that was interrupted.
+        overwrite: replace what is in `out`, and forget a training that was interrupted.
+        compare: also train the recipe with other attention, to be compared in the model card.
+
+    Raises:
+        BadInput: the data is not for the model, `out` may not be written, there is nothing to resume or
+            something that must be, or the training diverged.
+        MissingTool: a named data set needs a package that is not installed.
+    """
+    recipes = [recipe, *(variants(recipe) if compare else [])]
+    states = [state_file(out, each) for each in recipes]
+    check_place(out, overwrite=overwrite)
+    _check_states(states, resume=resume, overwrite=overwrite)
+    data = read_training_data(recipe)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    trained: list[Trained] = []
+    for each, path in zip(recipes, states, strict=True):
+        resumable = Resumable(path, _fingerprint(each, data))
+        result, tensors = _train_one(each, data, resumable, progress, on_validation)
+        trained.append(result)
+        if each is recipe:
+            kept = tensors
+    checkpoint = _rounded(recipe, kept)
+    examples = None
+    if data.examples is not None:
+        rows = RowExamples(data.examples.rows, recipe.model.pad_token_id)
+        examples = evaluate(checkpoint.model(), rows, recipe.training.batch_size)
+    report = TrainingReport(
+        out, recipe.name, recipe.seed, trained[0], examples, tuple(trained[1:]), data.notes
+    )
+    with staged_folder(out, overwrite=overwrite, marker=CONFIG) as stage:
+        stage.rmdir()  # save_checkpoint makes it anew
+        save_checkpoint(
+            stage,
+            recipe.model,
+            kept,
+            dtype=getattr(torch, recipe.dtype),
+            tokenizer_file=recipe.data.tokenizer,
+        )
+        (stage / CARD).write_text(model_card(recipe, report, data.sha256), encoding="utf-8")
+        if data.examples is not None:
+            (stage / EXAMPLES).write_text(_json_lines(data.examples), encoding="utf-8")
+    for path in states:
+        path.unlink(missing_ok=True)
+    return report
+
+
+def state_file(out: Path, recipe: TrainingRecipe) -> Path:
+    """Where the state of an unfinished training is."""
+    return out.with_name(f"{out.name}.{attention_name(recipe.model)}.training")
+
+
+def _check_states(states: list[Path], *, resume: bool, overwrite: bool) -> None:
+    unfinished = [path for path in states if path.exists()]
+    if resume and not unfinished:
+        raise BadInput("there is no training to resume", where=states[0], fix="leave out --resume")
+    if unfinished and not resume:
+        if not overwrite:
+            raise BadInput(
+                "is the state of a training that was interrupted",
+                where=unfinished[0],
+                fix="--resume goes on with it, --overwrite starts anew",
+            )
+        for path in unfinished:
+            path.unlink()
+
+
+def _train_one(
+    recipe: TrainingRecipe,
+    data: TrainingData,
+    resumable: Resumable,
+    progress: Progress,
+    on_validation: Callable[[str, Validation], None],
+) -> tuple[Trained, dict[str, Tensor]]:
+    """Train one model; returns what came of it and its best tensors, not rounded."""
+    name, size = attention_name(recipe.model), recipe.training.batch_size
+    model = Checkpoint(resumable.path, recipe.model, init_tensors(recipe.model, recipe.seed)).model()
+    model.requires_grad_(True)
+    if recipe.regularization.noise_prior is not None:
+        add_random_noise(model)
+    state = fit(
+        model,
+        data.train,
+        _loss(recipe.regularization),
+        lambda model: evaluate(model, data.valid, size),
+        recipe.training,
+        recipe.seed,
+        resumable=resumable,
+        progress=lambda step, done, total: progress(f"{step} {name}", done, total),
+        on_validation=lambda validation: on_validation(name, validation),
+    )
+    checkpoint, best = _rounded(recipe, state.best), best_validation(state)
+    trained = Trained(
+        attention=name,
+        parameters=checkpoint.parameters,
+        test=evaluate(checkpoint.model(), data.test, size),
+        valid=best.evaluation,
+        best_step=best.step,
+        sigma=_sigma(recipe, state.best),
+        seconds=state.seconds,
+    )
+    return trained, state.best
+
+
+def _loss(regularization: Regularization) -> Loss:
+    def loss(model: nn.Module, batch: Batch) -> Tensor:
+        assert batch.labels is not None
+        value = example_losses(answer(model, batch), batch.labels, regularization.label_smoothing).mean()
+        if regularization.noise_prior is not None:
+            value = value + regularization.noise_prior * noise_prior(model)
+        return value
+
+    return loss
+
+
+def _rounded(recipe: TrainingRecipe, tensors: dict[str, Tensor]) -> Checkpoint:
+    """The model as it is saved."""
+    dtype = getattr(torch, recipe.dtype)
+    return Checkpoint(Path(), recipe.model, {name: tensor.to(dtype) for name, tensor in tensors.items()})
+
+
+def _sigma(recipe: TrainingRecipe, tensors: dict[str, Tensor]) -> tuple[tuple[float, ...], ...] | None:
+    if recipe.regularization.noise_prior is None:
+        return None
+    names = recipe.model.optional_tensor_shapes()
+    return tuple(tuple(tensors[name].exp().tolist()) for name in names)
+
+
+def _fingerprint(recipe: TrainingRecipe, data: TrainingData) -> str:
+    """All that the result of a training depends on, but for the machine."""
+    facts = {
+        "recipe": recipe.model_dump(mode="json"),
+        "data": data.sha256,
+        "tokenizer": recipe.data.tokenizer and sha256(recipe.data.tokenizer),
+        "versions": [__version__, torch.__version__],
+    }
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _json_lines(rows: Rows) -> str:
+    lines = []
+    for row in rows.rows:
+        label = {} if row.label is None else {"label": row.label}
+        lines.append(json.dumps({"input_ids": row.input_ids, **label}) + "\n")
+    return "".join(lines)

@@ -1,0 +1,254 @@
+"""What a checkpoint must be, and what its user is told when it is not."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from nf_edge.errors import BadInput
+from nf_edge.model import load_checkpoint, save_checkpoint
+
+BLOCK = "transformer.h.0."
+
+
+@pytest.fixture
+def copy_of(case, tmp_path):
+    """A case, copied to where a test may spoil it: `copy_of(name, key=value, ...)` edits its config."""
+
+    def copy(name, **changes):
+        folder = tmp_path / name
+        shutil.copytree(case(name), folder)
+        config = json.loads((folder / "config.json").read_text())
+        for key, value in changes.items():
+            config.pop(key, None) if value is ... else config.update({key: value})
+        (folder / "config.json").write_text(json.dumps(config))
+        return folder
+
+    return copy
+
+
+def edit_tensors(folder, edit):
+    tensors = load_file(folder / "model.safetensors")
+    edit(tensors)
+    save_file(tensors, folder / "model.safetensors")
+
+
+def refusal(folder):
+    with pytest.raises(BadInput) as caught:
+        load_checkpoint(folder)
+    assert str(folder) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "reason"),
+    [
+        ("lm-none", {"causal": False}, "a language model must be causal"),
+        ("lm-standard", {"noise": {"kind": "relative"}}, "standard attention takes no noise"),
+        (
+            "lm-lowrank",
+            {"noise": {"kind": "lowrank"}},
+            "noise.rank must be from 1 to the head size 4, not None",
+        ),
+        ("lm-lowrank", {"noise": {"kind": "lowrank", "rank": 0}}, "noise.rank must be from 1"),
+        (
+            "lm-lowrank",
+            {"noise": {"kind": "lowrank", "rank": 5}},
+            "noise.rank must be from 1 to the head size 4",
+        ),
+        ("lm-none", {"n_head": 5}, "n_embd 12 is not a multiple of n_head 5"),
+        ("lm-none", {"layers": [{}]}, "layers has 1 entries, but n_layer is 2"),
+        ("lm-none", {"layers": [{"n_head": 0}, {}]}, "layers[0].n_head must be from 1 to 3, not 0"),
+        ("lm-none", {"layers": [{}, {"n_head": 4}]}, "layers[1].n_head must be from 1 to 3, not 4"),
+        ("lm-none", {"activation_function": "swish"}, "activation_function"),
+        ("lm-none", {"noise": {"kind": "white"}}, "noise.kind"),
+        ("lm-none", {"attention": "linear"}, "attention"),
+        ("lm-none", {"model_type": "gpt2"}, "model_type"),
+        ("lm-none", {"vocab_size": ...}, "vocab_size: Field required"),
+        ("lm-none", {"layer_norm_epsilon": float("inf")}, "layer_norm_epsilon"),
+        ("lm-none", {"eos_token_id": 19}, "eos_token_id 19 is outside the vocabulary of 19"),
+        ("cls-causal-first", {"num_labels": ...}, "num_labels is missing"),
+        ("cls-causal-first", {"id2label": {"0": "no", "2": "yes"}}, "id2label must name the labels 0 to 3"),
+        ("cls-causal-first", {"pooling": "max"}, "pooling"),
+    ],
+)
+def test_an_impossible_config_is_refused_with_its_reason(copy_of, name, changes, reason):
+    assert reason in refusal(copy_of(name, **changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "reason"),
+    [
+        (
+            "lm-none",
+            lambda tensors: tensors.update({"lm_head.weight": torch.ones(19, 12)}),
+            "lm_head.weight [19, 12] is not part of this model: tie_word_embeddings is true",
+        ),
+        (
+            "lm-lowrank-full-rank-untied-gelu",
+            lambda tensors: tensors.pop("lm_head.weight"),
+            "lm_head.weight is missing (it must have shape [19, 12])",
+        ),
+        (
+            "lm-none",
+            lambda tensors: tensors.pop(BLOCK + "attn.c_kv.bias"),
+            BLOCK + "attn.c_kv.bias is missing (it must have shape [24])",
+        ),
+        (
+            "lm-none",
+            lambda tensors: tensors.update({BLOCK + "attn.c_attn.weight": torch.ones(36, 12)}),
+            "attention is symmetric, so its projection is c_kv",
+        ),
+        (
+            "lm-none",
+            lambda tensors: tensors.update({BLOCK + "attn.noise.p": torch.ones(3, 4, 4)}),
+            "noise.kind is none",
+        ),
+        (
+            "lm-none",
+            lambda tensors: tensors.update({"transformer.ln_f.weight": torch.ones(11)}),
+            "transformer.ln_f.weight has shape [11], not [12]",
+        ),
+        (
+            "lm-none",
+            lambda tensors: tensors.update({"transformer.ln_f.weight": torch.ones(12, dtype=torch.int32)}),
+            "transformer.ln_f.weight is int32, not a float of 16 or 32 bits",
+        ),
+        (
+            "lm-none",
+            lambda tensors: tensors["transformer.wte.weight"][3, 4].fill_(float("nan")),
+            "transformer.wte.weight holds NaN or Inf",
+        ),
+        (
+            "lm-none",
+            lambda tensors: tensors["transformer.wpe.weight"][0, 0].fill_(float("-inf")),
+            "transformer.wpe.weight holds NaN or Inf",
+        ),
+    ],
+)
+def test_a_wrong_tensor_is_refused_by_name(copy_of, name, edit, reason):
+    folder = copy_of(name)
+    edit_tensors(folder, edit)
+    assert reason in refusal(folder)
+
+
+def test_everything_wrong_with_a_config_is_said_at_once(copy_of):
+    message = refusal(
+        copy_of("lm-none", causal=False, n_head=5, layers=[{"n_head": 9}, {}], noise={"kind": "lowrank"})
+    )
+    for reason in ("must be causal", "not a multiple", "layers[0].n_head", "noise.rank"):
+        assert reason in message
+
+
+def test_everything_wrong_with_the_tensors_is_said_at_once(copy_of):
+    folder = copy_of("lm-none")
+
+    def spoil(tensors):
+        del tensors["transformer.wte.weight"]
+        tensors["extra"] = torch.ones(2)
+        tensors["transformer.ln_f.bias"] = torch.full((7,), float("nan"))
+
+    edit_tensors(folder, spoil)
+    message = refusal(folder)
+    for reason in (
+        "4 problems",
+        "transformer.wte.weight is missing",
+        "extra [2] is not part of this model",
+        "transformer.ln_f.bias has shape [7], not [12]",
+        "transformer.ln_f.bias holds NaN",
+    ):
+        assert reason in message
+
+
+def test_the_spread_of_the_training_noise_may_be_there_but_must_fit(copy_of):
+    folder = copy_of("lm-none")
+    edit_tensors(folder, lambda tensors: tensors.update({BLOCK + "attn.noise.log_sigma": torch.ones(3)}))
+    load_checkpoint(folder).model()
+    edit_tensors(folder, lambda tensors: tensors.update({BLOCK + "attn.noise.log_sigma": torch.ones(2)}))
+    assert "log_sigma has shape [2], not [3]" in refusal(folder)
+
+
+@pytest.mark.parametrize("keep", [0, 7, 100, -1])
+def test_a_file_that_was_cut_short_is_refused(copy_of, keep):
+    folder = copy_of("lm-none")
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[:keep])
+    assert "is not a whole safetensors file" in refusal(folder)
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
+def test_a_missing_file_is_named(copy_of, missing):
+    folder = copy_of("lm-none")
+    (folder / missing).unlink()
+    assert missing in refusal(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '"noiseformer"', "[" * 100_000])
+def test_a_config_that_is_no_json_object_is_refused(copy_of, text):
+    folder = copy_of("lm-none")
+    (folder / "config.json").write_text(text)
+    assert "JSON" in refusal(folder)
+
+
+def test_a_key_that_is_not_known_is_only_a_warning(copy_of):
+    folder = copy_of("lm-none", dropout=0.1, noise={"kind": "none", "colour": "pink"})
+    dropout, colour = load_checkpoint(folder).warnings
+    assert "unknown key 'dropout' is ignored" in dropout
+    assert "unknown key 'noise.colour' is ignored" in colour
+
+
+def test_noise_that_is_not_mentioned_is_none(copy_of):
+    assert load_checkpoint(copy_of("lm-none", noise=...)).config.noise.kind == "none"
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_files_are_loaded_and_computed_in_float32(case, tmp_path, dtype):
+    whole = load_checkpoint(case("lm-lowrank"))
+    save_checkpoint(tmp_path / "half", whole.config, whole.tensors, dtype=dtype)
+    half = load_checkpoint(tmp_path / "half")
+    assert {tensor.dtype for tensor in half.tensors.values()} == {dtype}
+    ids = torch.arange(8)[None]
+    logits = half.model()(ids)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, whole.model()(ids), rtol=0, atol=0.2)
+
+
+def test_saving_and_loading_gives_the_same_model(case, tmp_path):
+    before = load_checkpoint(case("cls-regression-padded"))
+    save_checkpoint(tmp_path / "copy", before.config, before.tensors)
+    after = load_checkpoint(tmp_path / "copy")
+    assert after.config == before.config
+    assert after.parameters == sum(tensor.numel() for tensor in before.tensors.values())
+    assert {file.stat().st_mode for file in after.path.iterdir()} == {
+        (after.path / "config.json").stat().st_mode
+    }
+    ids = torch.arange(8)[None]
+    assert torch.equal(after.model()(ids), before.model()(ids))
+
+
+def test_a_tied_head_is_written_once(case, tmp_path):
+    checkpoint = load_checkpoint(case("lm-none"))
+    save_checkpoint(tmp_path / "copy", checkpoint.config, checkpoint.model().state_dict())
+    assert "lm_head.weight" not in load_checkpoint(tmp_path / "copy").tensors
+
+
+def test_nothing_is_written_when_the_tensors_do_not_fit(case, tmp_path):
+    checkpoint = load_checkpoint(case("lm-none"))
+    too_large = {name: tensor * 1e6 for name, tensor in checkpoint.tensors.items()}
+    with pytest.raises(BadInput, match="float16 ends at 65504"):
+        save_checkpoint(tmp_path / "copy", checkpoint.config, too_large, dtype=torch.float16)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_noiseformer_is_ever_overwritten(copy_of, case):
+    checkpoint = load_checkpoint(case("lm-none"))
+    ours, foreign = copy_of("lm-lowrank"), copy_of("lm-relative", model_type="gpt2")
+    with pytest.raises(BadInput, match="give --overwrite"):
+        save_checkpoint(ours, checkpoint.config, checkpoint.tensors)
+    with pytest.raises(BadInput, match="is not a NoiseFormer"):
+        save_checkpoint(foreign, checkpoint.config, checkpoint.tensors, overwrite=True)
+    save_checkpoint(ours, checkpoint.config, checkpoint.tensors, overwrite=True)
+    assert load_checkpoint(ours).config == checkpoint.config
+    assert (foreign / "expected.npz").exists()

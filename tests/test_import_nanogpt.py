@@ -1,0 +1,338 @@
+"""A nanoGPT file becomes a checkpoint that answers as the file's model did, or is refused by name."""
+
+import argparse
+import json
+import pathlib
+
+import gpt2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer, models
+
+from nf_edge.errors import BadInput
+from nf_edge.importers import import_checkpoint
+from nf_edge.model import load_checkpoint
+
+HEADS = 3
+IDS = np.array([3, 1, 4, 1, 5, 9, 2, 6])
+BLOCK = "transformer.h.0."
+
+
+def nanogpt(weights=None, **arguments):
+    """The dictionary that nanoGPT saves, of weights that are [in, out] (None: random ones)."""
+    weights = gpt2.random_weights() if weights is None else weights
+    linear = (".c_attn.weight", ".c_proj.weight", ".c_fc.weight")
+    model = {
+        name: torch.from_numpy(weight.T.copy() if name.endswith(linear) else weight)
+        for name, weight in weights.items()
+    }
+    model.setdefault("lm_head.weight", model["transformer.wte.weight"])
+    vocabulary, width = model["transformer.wte.weight"].shape
+    shape = {"n_layer": 2, "n_head": HEADS, "n_embd": width, "block_size": 9, "vocab_size": vocabulary}
+    return {
+        "model": model,
+        "model_args": {**shape, "bias": True, "dropout": 0.2, **arguments},
+        "optimizer": {"state": {}, "param_groups": [{"lr": 1e-3}]},
+        "iter_num": 5000,
+        "best_val_loss": torch.tensor(1.5),
+        "config": {"dataset": "shakespeare_char", "compile": True},
+    }
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def save(document):
+        torch.save(document, tmp_path / "ckpt.pt")
+        return tmp_path / "ckpt.pt"
+
+    return save
+
+
+@pytest.fixture
+def imported(saved, tmp_path):
+    """Import a nanoGPT dictionary, save it, load it back: (checkpoint, notes)."""
+
+    def do(document, **options):
+        result = import_checkpoint(saved(document), **options)
+        result.save(tmp_path / "imported")
+        return load_checkpoint(tmp_path / "imported"), "\n".join(result.notes)
+
+    return do
+
+
+def refusal(path, **options):
+    with pytest.raises(BadInput) as caught:
+        import_checkpoint(path, **options)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def assert_answers(checkpoint, expected):
+    got = checkpoint.model()(torch.from_numpy(IDS)[None])[0]
+    torch.testing.assert_close(got, torch.from_numpy(expected).float(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("activation", [None, "gelu_new", "relu"])
+def test_it_answers_as_before(imported, activation):
+    weights = gpt2.random_weights()
+    checkpoint, notes = imported(nanogpt(weights), activation=activation)
+    assert_answers(checkpoint, gpt2.logits(weights, IDS, HEADS, activation or "gelu"))
+    assert checkpoint.config.attention == "standard"
+    assert checkpoint.config.tie_word_embeddings
+    assert ("gelu (exact) is assumed" in notes) == (activation is None)
+
+
+def test_a_model_without_biases_gets_zeros(imported):
+    weights = {name: w for name, w in gpt2.random_weights().items() if not name.endswith(".bias")}
+    checkpoint, notes = imported(nanogpt(weights, bias=False))
+    assert_answers(checkpoint, gpt2.logits(weights, IDS, HEADS, "gelu"))
+    # Four linears and two LayerNorms a layer, and the last LayerNorm.
+    assert "13 biases are written as zeros" in notes
+
+
+def test_a_head_of_its_own_stays_one(imported):
+    weights = gpt2.random_weights()
+    weights["lm_head.weight"] = weights["transformer.wte.weight"] + 1
+    checkpoint, _ = imported(nanogpt(weights))
+    assert not checkpoint.config.tie_word_embeddings
+    assert_answers(checkpoint, gpt2.logits(weights, IDS, HEADS, "gelu"))
+
+
+def test_masks_are_dropped_and_real_biases_are_not(imported):
+    weights = gpt2.random_weights()
+    document = nanogpt(weights)
+    for i in range(2):
+        document["model"][f"transformer.h.{i}.attn.bias"] = torch.ones(9, 9).tril()[None, None]
+    assert_answers(imported(document)[0], gpt2.logits(weights, IDS, HEADS, "gelu"))
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "module._orig_mod.", "_orig_mod.module."])
+def test_prefixes_of_compilation_and_parallel_training_are_stripped(imported, prefix):
+    document = nanogpt()
+    document["model"] = {prefix + name: tensor for name, tensor in document["model"].items()}
+    assert_answers(imported(document)[0], gpt2.logits(gpt2.random_weights(), IDS, HEADS, "gelu"))
+
+
+@pytest.mark.parametrize(
+    ("name", "noise"),
+    [
+        ("lm-none", {"kind": "none"}),
+        ("lm-lowrank", {"kind": "lowrank", "rank": 2}),
+        ("lm-pairwise-relu", {"kind": "pairwise"}),
+        ("lm-relative", {"kind": "relative"}),
+    ],
+)
+def test_symmetric_attention_and_its_noise_are_taken_over(imported, case, name, noise):
+    theirs = json.loads((case(name) / "config.json").read_text())
+    model = load_file(case(name) / "model.safetensors")
+    model["transformer.h.1.attn.noise.log_sigma"] = torch.full((3,), -2.0)
+    shape = {key: theirs[key] for key in ("n_layer", "n_head", "n_embd", "vocab_size")}
+    document = {"model": model, "model_args": {**shape, "block_size": theirs["n_positions"]}}
+    checkpoint, _ = imported(document, activation=theirs["activation_function"])
+    assert checkpoint.config.attention == "symmetric"
+    assert checkpoint.config.noise.model_dump(exclude_none=True) == noise
+    expected = np.load(case(name) / "expected.npz")
+    got = checkpoint.model()(torch.from_numpy(expected["ids"])[None])[0]
+    torch.testing.assert_close(got, torch.from_numpy(expected["logits"]), rtol=0, atol=1e-4)
+
+
+def test_relative_noise_is_not_a_bias_to_be_made_up(saved, case):
+    model = load_file(case("lm-relative") / "model.safetensors")
+    del model["transformer.h.1.attn.noise.bias"]
+    arguments = {"n_layer": 2, "n_head": 3, "n_embd": 12, "block_size": 10, "vocab_size": 19, "bias": False}
+    message = refusal(saved({"model": model, "model_args": arguments}))
+    assert "transformer.h.1.attn.noise.bias is missing" in message
+
+
+@pytest.fixture
+def padded():
+    return nanogpt(gpt2.random_weights(width=6, vocabulary=50304))
+
+
+def test_gpt2s_vocabulary_is_known_by_its_padded_size(imported, padded):
+    checkpoint, notes = imported(padded)
+    assert checkpoint.config.vocab_size == 50257
+    assert checkpoint.tensors["transformer.wte.weight"].shape == (50257, 6)
+    assert "rows 50257 to 50303 are taken for padding and dropped (--vocab-size 50304 keeps them)" in notes
+
+
+def test_an_option_keeps_all_rows_of_the_embedding(imported, padded):
+    checkpoint, notes = imported(padded, vocab_size=50304)
+    assert checkpoint.config.vocab_size == 50304
+    assert "dropped" not in notes
+
+
+def test_an_option_says_how_many_rows_are_real(imported):
+    weights = gpt2.random_weights()
+    weights["lm_head.weight"] = -weights["transformer.wte.weight"]
+    checkpoint, _ = imported(nanogpt(weights), vocab_size=20)
+    assert_answers(checkpoint, gpt2.logits(weights, IDS, HEADS, "gelu")[:, :20])
+
+
+def test_a_tokenizer_says_how_many_rows_are_real(imported, tmp_path):
+    tokenizer = Tokenizer(models.WordLevel({str(i): i for i in range(15)}, unk_token="0"))
+    tokenizer.add_special_tokens(["<|endoftext|>"])
+    tokenizer.save(str(tmp_path / "words.json"))
+    checkpoint, _ = imported(nanogpt(), tokenizer_file=tmp_path / "words.json")
+    assert (checkpoint.config.vocab_size, checkpoint.config.eos_token_id) == (16, 15)
+    assert checkpoint.tokenizer_file.read_bytes() == (tmp_path / "words.json").read_bytes()
+
+
+def test_more_tokens_than_rows_are_refused(saved):
+    message = refusal(saved(nanogpt()), vocab_size=24)
+    assert "a vocabulary of 24 is asked for, but the model has one of 23" in message
+
+
+def test_tensors_that_are_not_the_models_are_all_named(saved):
+    document = nanogpt()
+    document["model"]["transformer.h.0.ln_1.gain"] = torch.ones(12)
+    document["model"]["transformer.h.0.attn.bias"] = torch.ones(12)
+    document["model"]["transformer.rotary.inv_freq"] = torch.ones(2)
+    del document["model"]["transformer.h.1.mlp.c_fc.bias"]
+    message = refusal(saved(document))
+    for name in ("h.0.ln_1.gain", "h.0.attn.bias [12]", "rotary.inv_freq", "h.1.mlp.c_fc.bias is missing"):
+        assert f"transformer.{name}" in message
+
+
+def test_a_mix_of_attention_kinds_is_refused(saved):
+    document = nanogpt()
+    document["model"][BLOCK + "attn.c_kv.weight"] = torch.ones(24, 12)
+    assert "layers 0, 1 have attn.c_attn (standard) and layers 0 attn.c_kv" in refusal(saved(document))
+
+
+def test_a_mix_of_noise_kinds_is_refused(saved, case):
+    model = load_file(case("lm-lowrank") / "model.safetensors")
+    model[BLOCK + "attn.noise.p"] = torch.ones(3, 4, 4)
+    arguments = {"n_layer": 2, "n_head": 3, "n_embd": 12, "block_size": 10, "vocab_size": 19}
+    message = refusal(saved({"model": model, "model_args": arguments}))
+    assert "noise of several kinds, lowrank and pairwise" in message
+
+
+def test_standard_attention_with_noise_is_refused(saved):
+    document = nanogpt()
+    document["model"][BLOCK + "attn.noise.p"] = torch.ones(3, 4, 4)
+    assert "standard attention takes no noise" in refusal(saved(document))
+
+
+def test_all_that_is_wrong_is_said_at_once(saved):
+    document = nanogpt(n_head=5)
+    document["model"]["step"] = 7
+    message = refusal(saved(document), vocab_size=99)
+    for problem in ("step is not a dense tensor", "n_head 5", "a vocabulary of 99 is asked for"):
+        assert problem in message
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ([1, 2], "holds a list"),
+        ({"weights": {}}, "has no 'model' of the kind"),
+        ({"model": {}, "model_args": None}, "has no 'model_args' of the kind"),
+        ({"model": {}, "model_args": {"n_layer": 2}}, "model_args has no whole number 'block_size'"),
+        (nanogpt() | {"model": {}}, "neither attn.c_attn nor attn.c_kv"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused(saved, document, problem):
+    assert problem in refusal(saved(document))
+
+
+def test_arguments_that_may_change_the_mathematics_are_pointed_out(imported):
+    assert "model_args not looked at: use_softermax=True" in imported(nanogpt(use_softermax=True))[1]
+
+
+class Attack:
+    """What runs a command when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.path,)
+
+
+def test_pickle_is_never_run(saved, tmp_path):
+    assert "only pickle can load" in refusal(saved(nanogpt() | {"config": Attack(tmp_path / "run")}))
+    assert not (tmp_path / "run").exists()
+    message = refusal(saved(nanogpt() | {"config": argparse.Namespace(lr=1)}))
+    assert "holds an object of argparse.Namespace" in message
+    assert "save it again" in message
+
+
+@pytest.mark.parametrize("keep", [0, 10, 1000, -10])
+def test_a_file_that_was_cut_short_is_refused(saved, keep):
+    path = saved(nanogpt())
+    path.write_bytes(path.read_bytes()[:keep])
+    assert "is not a whole PyTorch file" in refusal(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    assert "No such file" in refusal(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_one_dtype_is_kept(imported, dtype):
+    document = nanogpt()
+    document["model"] = {name: tensor.to(dtype) for name, tensor in document["model"].items()}
+    assert {tensor.dtype for tensor in imported(document)[0].tensors.values()} == {dtype}
+
+
+def test_several_dtypes_become_float32(imported):
+    document = nanogpt()
+    document["model"] = {name: tensor.half() for name, tensor in document["model"].items()}
+    document["model"][BLOCK + "ln_1.weight"] = document["model"][BLOCK + "ln_1.weight"].bfloat16()
+    assert {tensor.dtype for tensor in imported(document)[0].tensors.values()} == {torch.float32}
+
+
+def test_the_command_says_what_it_wrote_and_what_to_do_next(run, saved, tmp_path):
+    done = run("import", saved(nanogpt()), "-o", tmp_path / "out", "--dtype", "float16")
+    assert done.code == 0
+    parameters = load_checkpoint(tmp_path / "out").parameters
+    for fact in (
+        f"{parameters:,} in float16",
+        "standard, noise none",
+        "23, no tokenizer",
+        "next: nf-edge",
+    ):
+        assert fact in done.out
+    assert "note: activation: gelu (exact) is assumed" in done.out
+
+
+def test_json_has_the_same_facts(run, saved, tmp_path):
+    done = run("import", saved(nanogpt()), "-o", tmp_path / "out", "--activation", "relu", "--json")
+    result = json.loads(done.out)["result"]
+    assert result["config"]["activation_function"] == "relu"
+    assert result["dtype"] == "float32"
+    assert result["parameters"] == load_checkpoint(tmp_path / "out").parameters
+
+
+def test_the_command_takes_a_tokenizer_and_a_vocabulary(run, saved, tmp_path):
+    Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a")).save(str(tmp_path / "words.json"))
+    options = ("--tokenizer", tmp_path / "words.json", "--vocab-size", 20)
+    assert run("import", saved(nanogpt()), "-o", tmp_path / "out", *options).code == 0
+    checkpoint = load_checkpoint(tmp_path / "out")
+    assert checkpoint.config.vocab_size == 20
+    assert checkpoint.tokenizer_file is not None
+
+
+def test_a_place_that_is_taken_is_refused_before_the_source_is_read(run, case, tmp_path):
+    done = run("import", tmp_path / "absent.pt", "-o", case("lm-none"))
+    assert done.code == 3
+    assert "lm-none: exists" in done.err
+
+
+def test_a_refused_file_leaves_nothing_behind(run, saved, tmp_path):
+    done = run("import", saved({"model": {}}), "-o", tmp_path / "out")
+    assert done.code == 3
+    assert "has no 'model_args'" in done.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ckpt.pt"]
+
+
+def test_what_is_there_stays_unless_it_may_be_replaced(run, saved, tmp_path):
+    path = saved(nanogpt())
+    assert run("import", path, "-o", tmp_path / "out").code == 0
+    assert run("import", path, "-o", tmp_path / "out", "--activation", "relu").code == 3
+    assert load_checkpoint(tmp_path / "out").config.activation_function == "gelu"
+    assert run("import", path, "-o", tmp_path / "out", "--activation", "relu", "--overwrite").code == 0
+    assert load_checkpoint(tmp_path / "out").config.activation_function == "relu"
