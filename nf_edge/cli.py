@@ -1,5 +1,6 @@
 """The command line: one verb is one module of `nf_edge.commands`, imported when it is called."""
 
+import errno
 import importlib
 import json
 import sys
@@ -8,7 +9,7 @@ from typing import Any
 import click
 
 from nf_edge import __version__
-from nf_edge.errors import NfEdgeError
+from nf_edge.errors import BadInput, NfEdgeError
 
 # Verb → module of nf_edge.commands and the line that --help shows, so that help imports none of them.
 VERBS = {
@@ -18,12 +19,14 @@ VERBS = {
     "import": ("import_", "Turn a nanoGPT or Hugging Face GPT-2 into a checkpoint."),
     "init": ("init", "Write a checkpoint of a given shape with random weights."),
     "train": ("train", "Train a checkpoint by a training recipe."),
-    "checkpoints": ("checkpoints", "List and describe the bundled checkpoints."),
     "recipes": ("recipes", "List, show and check recipes."),
     "devices": ("devices", "List, show and check device files."),
     "backends": ("backends", "What lowers and runs here, and for which recipes."),
     "doctor": ("doctor", "Versions, what works on this machine, and how to get what is missing."),
 }
+
+# What a disk refuses for reasons of its own; any other OSError that gets this far is a bug.
+NOT_OUR_FAULT = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 
 EXIT_CODES = """\b
 Exit codes:
@@ -78,21 +81,21 @@ def cli() -> None:
 def main() -> None:
     """Entry point of `nf-edge`: turns a user's mistake into one message and its exit code."""
     try:
-        cli.main(standalone_mode=False)
+        # Outside its standalone mode click returns the code of `ctx.exit()`, as --help and --version use it.
+        code = cli.main(standalone_mode=False)
     except NfEdgeError as error:
         _fail(str(error), error.exit_code)
     except click.ClickException as error:
         error.show()
         _print_json_error(error.format_message(), error.exit_code)
         sys.exit(error.exit_code)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
-    except BrokenPipeError:
-        # The reader of a pipe has what it wanted (`nf-edge devices list | head`).
-        sys.stderr.close()
-        sys.exit(141)
+    except OSError as error:
+        if error.errno not in NOT_OUR_FAULT:
+            raise
+        _fail(f"{error.filename or 'a file'}: {error.strerror}", BadInput.exit_code)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str, code: int) -> None:

@@ -31,7 +31,11 @@ def staged_folder(target: Path, *, overwrite: bool, marker: str) -> Iterator[Pat
         if target.exists():
             old = stage.with_name(stage.name.removesuffix(".partial") + ".old")
             target.rename(old)
-            stage.rename(target)
+            try:
+                stage.rename(target)
+            except BaseException:
+                old.rename(target)
+                raise
             shutil.rmtree(old)
         else:
             stage.rename(target)

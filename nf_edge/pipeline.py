@@ -21,8 +21,8 @@ from nf_edge.artifact import (
     staged_artifact,
     write_papers,
 )
-from nf_edge.backends import Backend, Bounds, Coverage, backend_for
-from nf_edge.backends.base import INPUTS, OUTPUT
+from nf_edge.backends import backend_for
+from nf_edge.backends.base import INPUTS, OUTPUT, Backend, Bounds, Coverage
 from nf_edge.compress.quantize import Fate, quantize, quantize_file
 from nf_edge.data.rows import Rows, load_rows
 from nf_edge.device import Device

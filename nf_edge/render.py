@@ -112,7 +112,8 @@ def accuracy_lines(report: AccuracyReport) -> list[str]:
     cut = f", {report.truncated} cut to the model's length" if report.truncated else ""
     return [
         f"data: {report.data}{cut}",
-        f"drop {100 * comparison.drop:+.2f} points (95 % interval {100 * low:+.2f} to {100 * high:+.2f}; {limit})",
+        f"drop {100 * comparison.drop:+.2f} points "
+        f"(95 % interval {100 * low:+.2f} to {100 * high:+.2f}; {limit})",
         f"{comparison.flips} of {comparison.questions} {report.unit} flipped: "
         f"{comparison.lost} lost, {comparison.gained} gained",
         "PASSES the accuracy gate" if report.passed else "FAILS the accuracy gate",

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from nf_edge.backends import Bounds, Session
+from nf_edge.backends.base import Bounds, Session
 from nf_edge.data.batches import collate
 from nf_edge.data.rows import Row
 from nf_edge.errors import BadInput

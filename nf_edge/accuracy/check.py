@@ -5,7 +5,7 @@ from typing import Any
 
 from nf_edge.accuracy.answers import ask_artifact, ask_model, questions
 from nf_edge.accuracy.compare import Comparison, compare
-from nf_edge.backends import Bounds, Session
+from nf_edge.backends.base import Bounds, Session
 from nf_edge.data.rows import Rows
 from nf_edge.errors import AccuracyGate, BadInput
 from nf_edge.model import NoiseFormer

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from nf_edge.accuracy.answers import pad
-from nf_edge.backends import Bounds, Session
+from nf_edge.backends.base import Bounds, Session
 from nf_edge.data.rows import Row
 from nf_edge.errors import AccuracyGate
 from nf_edge.model import ModelConfig
@@ -61,7 +61,7 @@ def measure_parity(
     """Run both on the same inputs, in the shapes that the artifact takes.
 
     Args:
-        reference: (input_ids, attention_mask) → logits in PyTorch, float32, neither specialised nor quantized.
+        reference: (input_ids, attention_mask) → logits in PyTorch, float32, as it was trained.
     """
     largest = difference = 0.0
     agreed = 0

@@ -6,6 +6,7 @@ from nf_edge.artifact.folder import (
     REPORT,
     Artifact,
     load_artifact,
+    reference_of,
     staged_artifact,
     write_papers,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "Origin",
     "Requirements",
     "load_artifact",
+    "reference_of",
     "staged_artifact",
     "write_papers",
 ]

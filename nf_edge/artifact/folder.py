@@ -12,6 +12,9 @@ from nf_edge.artifact.guide import run_guide
 from nf_edge.artifact.manifest import SCHEMA, Manifest
 from nf_edge.errors import BadInput
 from nf_edge.files import sha256, staged_folder
+from nf_edge.model import Checkpoint, resolve_checkpoint
+from nf_edge.model.checkpoint import WEIGHTS
+from nf_edge.resources import names
 
 MANIFEST, GUIDE, REPORT = "manifest.json", "RUN.md", "REPORT.md"
 
@@ -60,6 +63,32 @@ def _verify(artifact: Artifact) -> None:
         raise BadInput(
             "is not the file that was exported (its SHA-256 differs)", where=model, fix="export it again"
         )
+
+
+def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
+    """The checkpoint that an artifact was made of.
+
+    Args:
+        reference: its folder or name; None for the bundled one of the name that the manifest has.
+
+    Raises:
+        BadInput: it is not to be found, or has other weights than those that were exported.
+    """
+    origin = artifact.manifest.checkpoint
+    if reference is None and origin.name not in names("checkpoints", suffix=""):
+        raise BadInput(
+            f"was made of a checkpoint {origin.name!r}, which is not a bundled one",
+            where=artifact.path,
+            fix="give its folder with --reference",
+        )
+    checkpoint = resolve_checkpoint(reference or origin.name)
+    if sha256(checkpoint.path / WEIGHTS) != origin.sha256:
+        raise BadInput(
+            f"is not the checkpoint that {artifact.path} was made of (the SHA-256 of its weights differs)",
+            where=checkpoint.path,
+            fix="give the right one with --reference, or export again",
+        )
+    return checkpoint
 
 
 @contextmanager

@@ -42,8 +42,9 @@ int main() {{
     return 1;
   }}
   const auto logits = result->at(0).toTensor();
-  const float* last = logits.const_data_ptr<float>() + logits.numel() - logits.size(logits.dim() - 1);
-  std::printf("%ld\\n", static_cast<long>(std::max_element(last, last + logits.size(logits.dim() - 1)) - last));
+  const auto classes = logits.size(logits.dim() - 1);
+  const float* last = logits.const_data_ptr<float>() + logits.numel() - classes;
+  std::printf("%ld\\n", static_cast<long>(std::max_element(last, last + classes) - last));
 }}
 ```
 
@@ -54,7 +55,11 @@ themselves, the operator libraries in whole (`--whole-archive`, or `--no-as-need
 
 PYTHON_ONNX = """\
 ```python
+import os
+
 import numpy as np
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import: the runtime reports to its maker otherwise
 import onnxruntime
 
 session = onnxruntime.InferenceSession("{file}", providers=["CPUExecutionProvider"])
@@ -118,7 +123,7 @@ def _interface_lines(interface: Interface) -> list[str]:
         f"| batch | {batch} |",
         f"| length | {length} tokens |",
         f"| `attention_mask` | 1 for tokens, 0 for padding, which stands on the {interface.padding_side} |",
-        f"| padding | token {interface.pad_token_id if interface.pad_token_id is not None else 'id at will'} |",
+        f"| padding | {_padding(interface)} |",
         f"| output | `{interface.output}`, {interface.output_dtype} [{shape}] |",
     ]
     if interface.tokenizer:
@@ -127,6 +132,10 @@ def _interface_lines(interface: Interface) -> list[str]:
         labels = ", ".join(f"{i} {label}" for i, label in interface.id2label.items())
         lines.append(f"| labels | {labels} |")
     return lines
+
+
+def _padding(interface: Interface) -> str:
+    return "any token" if interface.pad_token_id is None else f"token {interface.pad_token_id}"
 
 
 def _example_ids(interface: Interface, vocab_size: int) -> list[int]:

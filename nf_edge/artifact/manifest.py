@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from nf_edge.backends import Bounds
+from nf_edge.backends.base import Bounds
 from nf_edge.model.config import ModelConfig
 from nf_edge.recipe import Recipe
 from nf_edge.yaml_file import Closed

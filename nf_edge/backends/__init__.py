@@ -1,41 +1,73 @@
 """The backends: one module each, imported when it is asked for.
 
-A new backend is one module and one line here.
+A new backend is one module and one entry here.
 """
 
 import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from nf_edge.backends.base import Backend, Bounds, Coverage, Plan, Session
-from nf_edge.errors import BadInput
+from nf_edge.errors import BadInput, MissingTool
 from nf_edge.recipe import Recipe
 
-# Name → class, in the order in which they are listed.
+if TYPE_CHECKING:
+    from nf_edge.backends.base import Backend
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a backend without importing it.
+
+    Attributes:
+        location: `module:class`.
+        packages: what it needs, by the names on PyPI.
+    """
+
+    title: str
+    location: str
+    packages: tuple[str, ...]
+
+
 REGISTRY = {
-    "xnnpack": "nf_edge.backends.xnnpack:Xnnpack",
-    "onnx_cpu": "nf_edge.backends.onnx_cpu:OnnxCpu",
+    "xnnpack": Entry(
+        "ExecuTorch with XNNPACK, on the CPU",
+        "nf_edge.backends.xnnpack:Xnnpack",
+        ("torch", "torchao", "executorch"),
+    ),
+    "onnx_cpu": Entry(
+        "ONNX Runtime, on the CPU",
+        "nf_edge.backends.onnx_cpu:OnnxCpu",
+        ("torch", "onnx", "onnxscript", "onnxruntime"),
+    ),
 }
 
-__all__ = ["REGISTRY", "Backend", "Bounds", "Coverage", "Plan", "Session", "backend_for", "get_backend"]
 
-
-def get_backend(name: str) -> Backend:
+def get_backend(name: str) -> "Backend":
     """The backend of a name.
 
     Raises:
         BadInput: there is none of that name.
+        MissingTool: a package that it needs is not installed.
     """
     if name not in REGISTRY:
         raise BadInput(f"unknown backend {name!r}", fix=f"backends: {', '.join(REGISTRY)}")
-    module, class_name = REGISTRY[name].split(":")
-    backend: Backend = getattr(importlib.import_module(module), class_name)()
+    module, class_name = REGISTRY[name].location.split(":")
+    try:
+        backend: Backend = getattr(importlib.import_module(module), class_name)()
+    except ModuleNotFoundError as error:
+        raise MissingTool(
+            f"backend {name} needs {error.name}, which is not installed",
+            fix="nf-edge doctor says how to get it",
+        ) from error
     return backend
 
 
-def backend_for(recipe: Recipe) -> Backend:
+def backend_for(recipe: Recipe) -> "Backend":
     """The backend of a recipe, once it has agreed to all of it.
 
     Raises:
         BadInput: the backend is unknown, or cannot do what the recipe asks; lists everything.
+        MissingTool: a package that it needs is not installed.
     """
     backend = get_backend(recipe.backend)
     problems = backend.problems(recipe)

@@ -1,7 +1,6 @@
 """What a backend is: it lowers a program, and runs and explains the file that comes out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -111,10 +110,7 @@ class Backend(ABC):
     """One way onto a device."""
 
     name: ClassVar[str]
-    title: ClassVar[str]
     runtime: ClassVar[Literal["executorch", "onnxruntime"]]
-    packages: ClassVar[Sequence[str]]
-    """Python packages that it needs, by their names on PyPI."""
     model_file: ClassVar[str]
     operator_libraries: ClassVar[tuple[str, ...]]
     """What an application has to link besides the runtime."""
@@ -128,7 +124,7 @@ class Backend(ABC):
     def specialise(self, model: NoiseFormer) -> None:
         """Rewrite the network, in place and exactly, into what this backend runs best."""
         model.transformer.form = self.attention()
-        for block in model.transformer.h:
+        for block in model.transformer.blocks:
             block.attn.fold_scale()
 
     @abstractmethod

@@ -1,6 +1,5 @@
 """ONNX Runtime on the CPU."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from nf_edge.attention.onnx import MultiHeadAttentionForm
 from nf_edge.backends.base import INPUTS, OUTPUT, Backend, Bounds, Coverage, Plan, Session
 from nf_edge.errors import BadInput
 from nf_edge.model import ModelConfig
+from nf_edge.quiet import quiet_libraries
 from nf_edge.recipe import Recipe
 
 # The first with Gelu as one operator.
@@ -21,9 +21,7 @@ OPSET = 20
 
 class OnnxCpu(Backend):
     name = "onnx_cpu"
-    title = "ONNX Runtime on the CPU"
     runtime = "onnxruntime"
-    packages = ("torch", "onnx", "onnxscript", "onnxruntime")
     model_file = "model.onnx"
     operator_libraries = ()
     process_bytes = 29_000_000
@@ -44,8 +42,7 @@ class OnnxCpu(Backend):
             dynamic[0] = torch.export.Dim("batch", min=1, max=2**15)
         if bounds.dynamic_length and bounds.length > 1:
             dynamic[1] = torch.export.Dim("length", min=1, max=bounds.length)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet_libraries():
             exported = torch.onnx.export(
                 program,
                 example,
@@ -99,7 +96,15 @@ class OnnxCpu(Backend):
 def _strip(model: onnx.ModelProto) -> None:
     """Drop what the exporter notes of its own: stack traces, and with them paths of this machine."""
     graph = model.graph
-    for message in (model, graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
+    for message in (
+        model,
+        graph,
+        *graph.node,
+        *graph.value_info,
+        *graph.initializer,
+        *graph.input,
+        *graph.output,
+    ):
         message.ClearField("metadata_props")
         message.ClearField("doc_string")
 

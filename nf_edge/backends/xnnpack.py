@@ -1,13 +1,9 @@
 """ExecuTorch with the XNNPACK delegate: the CPU of phones and boards."""
 
-import contextlib
 import math
-import os
-import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,6 +15,7 @@ from nf_edge.backends.base import Backend, Bounds, Coverage, Left, Plan, Session
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
 from nf_edge.model import ModelConfig, NoiseFormer
+from nf_edge.quiet import quiet_libraries, quiet_stderr
 from nf_edge.recipe import Recipe
 
 # Why XNNPACK's partitioner leaves an operator to ExecuTorch's own kernels.
@@ -48,9 +45,7 @@ class TanhGelu(nn.Module):
 
 class Xnnpack(Backend):
     name = "xnnpack"
-    title = "ExecuTorch, XNNPACK on the CPU"
     runtime = "executorch"
-    packages = ("torch", "torchao", "executorch")
     model_file = "model.pte"
     operator_libraries = ("xnnpack_backend", "optimized_native_cpu_ops_lib", "quantized_ops_lib")
     process_bytes = 8_600_000
@@ -60,7 +55,7 @@ class Xnnpack(Backend):
 
     def specialise(self, model: NoiseFormer) -> None:
         super().specialise(model)
-        for block in model.transformer.h:
+        for block in model.transformer.blocks:
             if isinstance(block.mlp.act, nn.GELU) and block.mlp.act.approximate == "tanh":
                 block.mlp.act = TanhGelu()
 
@@ -70,6 +65,10 @@ class Xnnpack(Backend):
         return []
 
     def lower(self, program: nn.Module, bounds: Bounds, recipe: Recipe, path: Path) -> Coverage:
+        with quiet_libraries():
+            return self._lower(program, bounds, path)
+
+    def _lower(self, program: nn.Module, bounds: Bounds, path: Path) -> Coverage:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
@@ -91,7 +90,8 @@ class Xnnpack(Backend):
         return _ExecutorchSession(path)
 
     def plan(self, path: Path, config: ModelConfig) -> Plan:
-        from executorch.exir._serialize._program import deserialize_pte_binary
+        with quiet_libraries():
+            from executorch.exir._serialize._program import deserialize_pte_binary
 
         content = path.read_bytes()
         try:
@@ -154,6 +154,8 @@ def _tied_twice(config: ModelConfig) -> list[str]:
 
 def _coverage(graph: torch.fx.GraphModule) -> Coverage:
     """Counts from the lowered graph: what went into delegates, what stands beside them."""
+    from executorch.exir.lowered_backend_module import LoweredBackendModule
+
     delegated, left = 0, Counter[str]()
     for node in graph.graph.nodes:
         if node.op != "call_function":
@@ -161,10 +163,12 @@ def _coverage(graph: torch.fx.GraphModule) -> Coverage:
         name = _operator(node)
         if name not in NOT_COMPUTE:
             left[name] += 1
-    for name, lowered in graph.named_children():
+    for name, module in graph.named_children():
         if name.startswith("lowered_module"):
-            inner = lowered.original_module.graph_module.graph
-            delegated += sum(n.op == "call_function" and _operator(n) not in NOT_COMPUTE for n in inner.nodes)
+            inner = cast(LoweredBackendModule, module).original_module.graph_module.graph
+            delegated += sum(
+                node.op == "call_function" and _operator(node) not in NOT_COMPUTE for node in inner.nodes
+            )
     return Coverage(
         library="XNNPACK",
         delegated=delegated,
@@ -175,16 +179,15 @@ def _coverage(graph: torch.fx.GraphModule) -> Coverage:
 def _operator(node: torch.fx.Node) -> str:
     """`native_layer_norm` of `aten.native_layer_norm.default`; `getitem` of a built-in."""
     target = node.target
-    overload = getattr(target, "_op", target)
-    name = getattr(overload, "_schema", None)
-    if name is not None:
-        return str(name.name).split("::")[-1]
-    return getattr(target, "__name__", str(target))
+    schema = getattr(getattr(target, "_op", target), "_schema", None)
+    if schema is not None:
+        return str(schema.name).split("::")[-1]
+    return str(getattr(target, "__name__", target)).split(".")[0]
 
 
 class _ExecutorchSession:
     def __init__(self, path: Path) -> None:
-        with _quiet_stderr():
+        with quiet_libraries(), quiet_stderr():
             import executorch.kernels.quantized  # noqa: F401  (registers quantized_decomposed::*)
             from executorch.runtime import Runtime
 
@@ -200,22 +203,3 @@ class _ExecutorchSession:
         ]
         # The output lives in the method's arena, which the next run overwrites.
         return self._method.execute(inputs)[0].numpy().copy()
-
-
-@contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Keep ExecuTorch's C++ chatter about the CPU off the user's screen; show it if loading fails."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as log:
-        os.dup2(log.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(saved, 2)
-            log.seek(0)
-            sys.stderr.write(log.read().decode(errors="replace"))
-            raise
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)

@@ -4,7 +4,6 @@ Which of the two depends on the runtime; a user sees one section and one list of
 every module.
 """
 
-import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import onnx
 import torch
 from torch import nn
 
+from nf_edge.quiet import quiet_libraries
 from nf_edge.recipe import Recipe
 
 
@@ -58,10 +58,8 @@ def quantize_file(path: Path, recipe: Recipe) -> None:
     others = [
         node.name for node in model.graph.node if node.op_type == "MatMul" and node.input[1] not in matrices
     ]
-    # Its advice to run a shape-inference pass first does not concern a graph without convolutions.
-    root = logging.getLogger()
-    level, root.level = root.level, logging.ERROR
-    try:
+    # It advises a shape-inference pass first, which a graph without convolutions has no use for.
+    with quiet_libraries():
         quantize_dynamic(
             path,
             path,
@@ -72,16 +70,15 @@ def quantize_file(path: Path, recipe: Recipe) -> None:
             nodes_to_exclude=others,
             extra_options={"MatMulConstBOnly": True},
         )
-    finally:
-        root.level = level
 
 
 def _torchao_int8_dynamic(program: nn.Module) -> None:
-    from torchao.quantization import Int8DynamicActivationIntxWeightConfig, quantize_
-    from torchao.quantization.granularity import PerAxis
+    with quiet_libraries():
+        from torchao.quantization import Int8DynamicActivationIntxWeightConfig, quantize_
+        from torchao.quantization.granularity import PerAxis
 
-    config = Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int8, weight_granularity=PerAxis(0))
-    quantize_(program, config)
+        config = Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int8, weight_granularity=PerAxis(0))
+        quantize_(program, config)
 
 
 def _with_weights(program: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nf_edge.backends import Backend, Bounds
+from nf_edge.backends.base import Backend, Bounds
 from nf_edge.device import Device
 from nf_edge.errors import MissingTool
 from nf_edge.memory.accounts import (

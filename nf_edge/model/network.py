@@ -4,7 +4,8 @@ Module names are the tensor names of the checkpoint, so a `state_dict` is the co
 `model.safetensors`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -122,6 +123,11 @@ class Transformer(nn.Module):
         self.h = nn.ModuleList(Block(config, i) for i in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
 
+    @property
+    def blocks(self) -> Iterator[Block]:
+        """The layers, typed."""
+        return (cast(Block, block) for block in self.h)
+
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, cache: KVCache | None = None
     ) -> Tensor:
@@ -130,7 +136,7 @@ class Transformer(nn.Module):
         start = 0 if cache is None else cache.length
         x = self.wte(input_ids) + self.wpe.weight[start : start + length]
         mask = self.form.mask(attention_mask, start, length, self.causal)
-        for block in self.h:
+        for block in self.blocks:
             x = block(x, self.form, mask, cache)
         if cache is not None:
             cache.length += length

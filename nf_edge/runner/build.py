@@ -38,6 +38,19 @@ def executable(runtime: Runtime) -> Path:
     return program
 
 
+def check_tools(runtime: Runtime) -> str:
+    """The compiler that `executable` would use; builds nothing.
+
+    Raises:
+        MissingTool: there is no compiler, CMake, Ninja or runtime to build it with.
+    """
+    compiler = _compiler()
+    _installed(runtime)
+    _packaged("cmake", "CMAKE_BIN_DIR")
+    _packaged("ninja", "BIN_DIR")
+    return shlex.join(compiler)
+
+
 def _compiler() -> list[str]:
     """The command that compiles C++: $CXX, which may have arguments, or the first one found."""
     chosen = os.environ.get("CXX")

@@ -1,0 +1,36 @@
+# Two commands: `make demo` exports a bundled model for a named device, `make test` passes the tests.
+# Each makes its own .venv and installs all that it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := build/demo
+
+.PHONY: demo test clean
+
+demo: $(VENV)/installed
+	$(BIN)/nf-edge export digits --recipe xnnpack-8da8w --device rpi-zero-2w --data digits:test \
+		--overwrite -o $(DEMO)/digits-executorch
+	$(BIN)/nf-edge export digits --recipe onnx-int8-dynamic --device rpi-zero-2w --data digits:test \
+		--overwrite -o $(DEMO)/digits-onnx
+	$(BIN)/nf-edge profile $(DEMO)/digits-executorch --device rpi-zero-2w
+	$(BIN)/nf-edge profile $(DEMO)/digits-onnx --device rpi-zero-2w
+	$(BIN)/nf-edge check $(DEMO)/digits-executorch --data digits:test
+	$(BIN)/nf-edge check $(DEMO)/digits-onnx --data digits:test
+	@echo "Reports: $(DEMO)/digits-executorch/REPORT.md and $(DEMO)/digits-onnx/REPORT.md"
+
+test: $(VENV)/installed
+	$(BIN)/ruff check nf_edge tests
+	$(BIN)/ruff format --check nf_edge tests
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2 --dist worksteal
+
+# PyTorch first: asked for by itself, pip can take a CPU build where one is at hand.
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build

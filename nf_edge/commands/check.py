@@ -1,0 +1,58 @@
+"""`nf-edge check`."""
+
+from pathlib import Path
+
+import click
+
+from nf_edge.commands.common import json_option, print_json, print_lines, progress_bar, show, warn
+
+EPILOG = """\b
+Examples:
+  nf-edge check digits-pi --data digits:test
+  nf-edge check out --data dev.tsv --reference ./my-model --max-drop 0.5
+"""
+
+
+@click.command("check", epilog=EPILOG)
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option("--data", required=True, help="Labelled rows: a TSV, CSV or JSONL file, or NAME:SPLIT.")
+@click.option("--reference", help="The checkpoint it was made of (default: the bundled one of its name).")
+@click.option("--limit", type=click.IntRange(1), help="Use the first N rows only.")
+@click.option("--max-drop", type=click.FloatRange(0, 100), help="Accuracy points that may be lost.")
+@json_option
+def command(
+    artifact: Path, data: str, reference: str | None, limit: int | None, max_drop: float | None, as_json: bool
+) -> None:
+    """Accuracy of an ARTIFACT, loaded from its file and run on this CPU, beside its checkpoint's.
+
+    Both are asked the same rows.  A drop beyond --max-drop, or else beyond the recipe's own limit, is
+    exit code 5.
+    """
+    from nf_edge import render
+    from nf_edge.accuracy.check import check, enforce
+    from nf_edge.artifact import load_artifact, reference_of
+    from nf_edge.backends import backend_for
+    from nf_edge.data.rows import load_rows
+
+    the_artifact = load_artifact(artifact)
+    manifest = the_artifact.manifest
+    checkpoint = reference_of(the_artifact, reference)
+    warn(checkpoint.warnings)
+    rows = load_rows(data, checkpoint, limit)
+    backend = backend_for(manifest.recipe)
+    with progress_bar() as progress:
+        report = check(
+            checkpoint.model(),
+            backend.session(the_artifact.model_file),
+            manifest.interface.bounds,
+            manifest.interface.logits == "all",
+            rows,
+            manifest.recipe.limits.max_drop if max_drop is None else max_drop / 100,
+            progress,
+        )
+    if as_json:
+        print_json("check", report.to_json())
+    else:
+        show(render.accuracy_table(report))
+        print_lines(render.accuracy_lines(report))
+    enforce(report)

@@ -1,0 +1,66 @@
+"""`nf-edge profile`."""
+
+from pathlib import Path
+
+import click
+
+from nf_edge.commands.common import json_option, print_json, print_lines, show, warn
+
+EPILOG = """\b
+Examples:
+  nf-edge profile digits-pi --device rpi-5
+  nf-edge profile digits --recipe xnnpack-8da8w --device rpi-zero-2w
+"""
+
+
+@click.command("profile", epilog=EPILOG)
+@click.argument("source", metavar="ARTIFACT|CHECKPOINT")
+@click.option("--recipe", help="Predict for a CHECKPOINT exported by this recipe; an ARTIFACT has its own.")
+@click.option("--device", help="Hold the memory against this device (a name or a YAML file).")
+@json_option
+def command(source: str, recipe: str | None, device: str | None, as_json: bool) -> None:
+    """Memory of an artifact, or of a checkpoint that is not exported yet.
+
+    Of an ARTIFACT it is predicted, planned (by the artifact's own plan) and measured (by running it in
+    a native process on this machine).  Of a CHECKPOINT with --recipe it is predicted.  With --device,
+    exit code 4 says that it does not fit.
+    """
+    from nf_edge import render
+    from nf_edge.artifact import load_artifact
+    from nf_edge.backends import backend_for
+    from nf_edge.backends.base import Bounds
+    from nf_edge.device import load_device
+    from nf_edge.memory import enforce_budget, predict_memory, profile_model
+    from nf_edge.model import resolve_checkpoint
+    from nf_edge.recipe import load_recipe
+
+    the_device = load_device(device) if device else None
+    if recipe:
+        the_recipe = load_recipe(recipe)
+        backend = backend_for(the_recipe)
+        checkpoint = resolve_checkpoint(source)
+        warn(checkpoint.warnings)
+        bounds = Bounds.of(the_recipe, checkpoint.config)
+        report = predict_memory(backend, checkpoint.config, bounds, the_recipe, the_device)
+    else:
+        artifact = load_artifact(Path(source))
+        manifest = artifact.manifest
+        backend = backend_for(manifest.recipe)
+        report = profile_model(
+            backend,
+            artifact.model_file,
+            manifest.config,
+            manifest.interface.bounds,
+            manifest.recipe,
+            the_device,
+        )
+    if as_json:
+        print_json("profile", report.to_json())
+    else:
+        for table in render.memory_tables(report):
+            show(table)
+        print_lines(render.memory_lines(report))
+        if report.verdict:
+            print_lines(render.verdict_lines(report.verdict))
+    if report.verdict:
+        enforce_budget(report.verdict)

@@ -1,0 +1,89 @@
+"""What is installed on this machine, what is missing, and the command that gets it."""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from nf_edge.backends import REGISTRY
+from nf_edge.errors import MissingTool
+from nf_edge.runner.build import Runtime, check_tools
+
+INSTALL = "pip install nf-edge"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that doctor looks for.
+
+    Attributes:
+        needed_for: what does not work without it.
+        state: its version or place, or what is wrong.
+        fix: the command that gets it; "" where all is well.
+    """
+
+    name: str
+    needed_for: str
+    ok: bool
+    state: str
+    fix: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def missing_packages(packages: Sequence[str]) -> list[str]:
+    """Those of the packages that are not installed."""
+    return [package for package in packages if _version(package) is None]
+
+
+def examine() -> list[Finding]:
+    """Look at Python, the packages of every backend, and the native runner; builds nothing."""
+    findings = [Finding("python", "everything", True, platform.python_version())]
+    for package, needed_for in _packages().items():
+        found = _version(package)
+        findings.append(
+            Finding(
+                package,
+                needed_for,
+                found is not None,
+                found or "not installed",
+                "" if found else _fix(package),
+            )
+        )
+    return [*findings, _runner("executorch"), _runner("onnxruntime")]
+
+
+def _packages() -> dict[str, str]:
+    needed: dict[str, list[str]] = {}
+    for name, entry in REGISTRY.items():
+        for package in entry.packages:
+            needed.setdefault(package, []).append(name)
+    found = {package: f"backends {', '.join(names)}" for package, names in needed.items()}
+    return found | {
+        "tokenizers": "text models",
+        "cmake": "measuring memory natively",
+        "ninja": "measuring memory natively",
+        "scikit-learn": "the digits data (optional)",
+    }
+
+
+def _runner(runtime: Runtime) -> Finding:
+    name = f"native runner, {runtime}"
+    try:
+        compiler = check_tools(runtime)
+    except MissingTool as error:
+        return Finding(name, "measuring memory natively", False, error.what, error.fix or "")
+    return Finding(name, "measuring memory natively", True, f"built at first use with {compiler}")
+
+
+def _fix(package: str) -> str:
+    return "pip install 'nf-edge[digits]'" if package == "scikit-learn" else INSTALL
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
