@@ -101,7 +101,7 @@ def enforce_budget(verdict: Verdict) -> None:
     if verdict.outcome == "over budget":
         over = [share for share in verdict.shares if not share.fits]
         lines = "; ".join(
-            f"needs {share.need} of {share.memory} ({share.need.how}); its budget is {format_bytes(share.budget)}"
+            f"needs {share.need} of {share.memory} ({share.need.how}) of {format_bytes(share.budget)} allowed"
             for share in over
         )
         raise OverBudget(
