@@ -84,6 +84,10 @@ def main() -> None:
         # Outside its standalone mode click returns the code of `ctx.exit()`, as --help and --version use it.
         code = cli.main(standalone_mode=False)
     except NfEdgeError as error:
+        # The report of a gate that was not passed is on stdout already, and one document stays one.
+        if error.reported:
+            click.echo(f"nf-edge: {error}", err=True)
+            sys.exit(error.exit_code)
         _fail(str(error), error.exit_code)
     except click.ClickException as error:
         error.show()

@@ -12,6 +12,8 @@ class NfEdgeError(Exception):
     """A message for the user: what is wrong, where, and what to do about it."""
 
     exit_code = 1
+    reported = False
+    """Whether the command has printed its report, in which this stands too, before it raises it."""
 
     def __init__(self, what: str, *, where: str | Path | None = None, fix: str | None = None) -> None:
         super().__init__(what)
@@ -41,12 +43,14 @@ class OverBudget(NfEdgeError):
     """The artifact does not fit the device's memory."""
 
     exit_code = 4
+    reported = True
 
 
 class AccuracyGate(NfEdgeError):
     """The artifact answers worse than the limit allows."""
 
     exit_code = 5
+    reported = True
 
 
 class MissingTool(NfEdgeError):

@@ -1,12 +1,19 @@
 """What several test files share: the command line, the specification's folder, the bundled cases."""
 
+import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from nf_edge.artifact import load_artifact
 from nf_edge.cli import main
+from nf_edge.model import ModelConfig, load_checkpoint
+from nf_edge.model.checkpoint import save_checkpoint
+from nf_edge.model.init import init_tensors
+from nf_edge.pipeline import export
+from nf_edge.recipe import load_recipe
 
 TESTS = Path(__file__).parent
 # The specification and its data, which stand beside a developer's checkout.
@@ -41,3 +48,71 @@ def run(monkeypatch, capsys):
 def case():
     """Path of one of the checkpoints in tests/cases, by name."""
     return lambda name: TESTS / "cases" / name
+
+
+# Checkpoints whose weights outweigh their program; the cases are too small for that.
+SHAPES = {
+    "wide-lm": {"architectures": ("NoiseFormerForCausalLM",), "vocab_size": 4000, "n_embd": 256},
+    "wide-cls": {
+        "architectures": ("NoiseFormerForSequenceClassification",),
+        "vocab_size": 300,
+        "n_embd": 128,
+        "causal": False,
+        "num_labels": 3,
+    },
+}
+
+
+def shared_folder(tmp_path_factory, name):
+    """A folder that all processes of one test run have in common."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def place_once(make, place):
+    """Make a folder beside its place, unless it is there or another process is faster."""
+    if not place.is_dir():
+        own = place.with_name(f".{place.name}.{os.getpid()}")
+        make(own)
+        try:
+            own.rename(place)
+        except OSError:
+            assert place.is_dir()
+    return place
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """Load a case, or one of SHAPES, by name."""
+
+    def load(name):
+        if name not in SHAPES:
+            return load_checkpoint(TESTS / "cases" / name)
+        noise = {"kind": "lowrank", "rank": 4}
+        config = ModelConfig(n_positions=64, n_layer=1, n_head=4, noise=noise, **SHAPES[name])
+        place = shared_folder(tmp_path_factory, "checkpoints") / name
+        return load_checkpoint(
+            place_once(lambda path: save_checkpoint(path, config, init_tensors(config, 0)), place)
+        )
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory, checkpoint):
+    """The artifact of a checkpoint by a recipe, read back from its folder; each is made once.
+
+    A recipe `NAME+all` gives the logits of all tokens.
+    """
+
+    def make(name, recipe):
+        recipe_name, _, logits = recipe.partition("+")
+        the_recipe = load_recipe(recipe_name).model_copy(update={"logits": logits or "last"})
+        place = shared_folder(tmp_path_factory, "artifacts") / f"{name}.{recipe}"
+        # Kept even where it fails a gate, so that the tests find out for themselves.
+        place_once(lambda path: export(checkpoint(name), the_recipe, path, keep=True), place)
+        return load_artifact(place)
+
+    return make

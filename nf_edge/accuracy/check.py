@@ -63,9 +63,9 @@ def check(
     config = model.config
     if config.num_labels == 1:
         raise BadInput("num_labels is 1: a regression has no accuracy to check", where=rows.source)
-    asked = questions(rows.rows, config, every_token)
-    if not asked:
+    if config.is_language_model and all(len(row.input_ids) < 2 for row in rows.rows):
         raise BadInput("no row has two tokens, so there is no next token to predict", where=rows.source)
+    asked = questions(rows.rows, config, every_token)
     comparison = compare(
         ask_model(model, rows.rows, progress),
         ask_artifact(session, bounds, config, asked, progress),

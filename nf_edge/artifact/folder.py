@@ -48,7 +48,7 @@ def load_artifact(path: Path) -> Artifact:
         if found != SCHEMA:
             raise BadInput(f"schema is {found!r}; this nf-edge reads {SCHEMA!r}", where=file)
         manifest = Manifest.model_validate(document)
-    except (ValidationError, ValueError) as error:
+    except (ValidationError, ValueError, RecursionError) as error:
         raise BadInput(f"is damaged: {error}", where=file, fix="export it again") from error
     artifact = Artifact(path, manifest)
     _verify(artifact)

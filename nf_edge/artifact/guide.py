@@ -9,7 +9,7 @@ import executorch.kernels.quantized  # noqa: F401  registers the quantized opera
 from executorch.runtime import Runtime
 
 method = Runtime.get().load_program("{file}").load_method("forward")
-input_ids = torch.tensor([{ids}])
+input_ids = torch.tensor([[{ids}]])
 attention_mask = torch.ones_like(input_ids)
 logits = method.execute([input_ids, attention_mask])[0]
 print({answer})

@@ -141,6 +141,10 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def warm_up(self) -> None:
+        """Import the runtime, so that what a session costs can be told from what the runtime costs."""
+
+    @abstractmethod
     def session(self, path: Path, threads: int | None = None) -> Session:
         """Load a model file.
 

@@ -60,6 +60,9 @@ class OnnxCpu(Backend):
         onnx.save(model, path)
         return Coverage("ONNX Runtime", len(model.graph.node), ())
 
+    def warm_up(self) -> None:
+        import onnxruntime  # noqa: F401
+
     def session(self, path: Path, threads: int | None = None) -> Session:
         return _OrtSession(path, threads)
 

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -85,6 +85,9 @@ class Xnnpack(Backend):
         with path.open("wb") as file:
             edge.to_executorch().write_to_file(file)
         return coverage
+
+    def warm_up(self) -> None:
+        _executorch_runtime()
 
     def session(self, path: Path, threads: int | None = None) -> Session:
         return _ExecutorchSession(path)
@@ -185,14 +188,20 @@ def _operator(node: torch.fx.Node) -> str:
     return str(getattr(target, "__name__", target)).split(".")[0]
 
 
+def _executorch_runtime() -> Any:
+    with quiet_libraries(), quiet_stderr():
+        import executorch.kernels.quantized  # noqa: F401  (registers quantized_decomposed::*)
+        from executorch.runtime import Runtime
+
+        return Runtime.get()
+
+
 class _ExecutorchSession:
     def __init__(self, path: Path) -> None:
-        with quiet_libraries(), quiet_stderr():
-            import executorch.kernels.quantized  # noqa: F401  (registers quantized_decomposed::*)
-            from executorch.runtime import Runtime
-
+        runtime = _executorch_runtime()
+        with quiet_stderr():
             try:
-                self._method = Runtime.get().load_program(path).load_method("forward")
+                self._method = runtime.load_program(path).load_method("forward")
             except RuntimeError as error:
                 raise BadInput(f"ExecuTorch does not load it: {error}", where=path) from error
 

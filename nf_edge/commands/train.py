@@ -42,7 +42,7 @@ def command(
       nf-edge train digits -o my-digits
       nf-edge train digits -o my-digits --resume
     """
-    from nf_edge.training import load_training_recipe, train
+    from nf_edge.training import load_training_recipe, state_file, train
 
     recipe = load_training_recipe(recipe_name)
     if seed is not None:
@@ -51,16 +51,21 @@ def command(
     def tell(attention: str, validation: "Validation") -> None:
         click.echo(f"{attention}, step {validation.step:,}: {validation.evaluation}", err=True)
 
-    with progress_bar() as progress:
-        report = train(
-            recipe,
-            out,
-            resume=resume,
-            overwrite=overwrite,
-            compare=compare,
-            progress=progress,
-            on_validation=tell,
-        )
+    try:
+        with progress_bar() as progress:
+            report = train(
+                recipe,
+                out,
+                resume=resume,
+                overwrite=overwrite,
+                compare=compare,
+                progress=progress,
+                on_validation=tell,
+            )
+    except KeyboardInterrupt:
+        if state_file(out, recipe).exists():
+            click.echo("to go on from the last validation: the same command with --resume", err=True)
+        raise
     if as_json:
         print_json("train", report.to_json())
     else:

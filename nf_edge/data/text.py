@@ -28,4 +28,10 @@ def text_encoder(tokenizer_file: Path | None, source: str) -> Encode:
     # Whatever they were set to when it was made: here rows are cut, and counted, by their reader.
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    return lambda text: tokenizer.encode(text).ids
+
+    def encode(text: str) -> list[int]:
+        text.encode()  # a ValueError on half a surrogate pair, which JSON can hold and tokenizers cannot
+        ids: list[int] = tokenizer.encode(text).ids
+        return ids
+
+    return encode

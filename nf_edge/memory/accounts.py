@@ -5,7 +5,8 @@ from typing import Literal
 
 from nf_edge.backends.base import Plan
 from nf_edge.memory.measure import Measurement
-from nf_edge.report import Figure
+from nf_edge.memory.python_process import NetMeasurement
+from nf_edge.report import Figure, format_bytes
 
 FILE_PARTS = ("program", "weights", "embeddings")
 PROCESS_PARTS = ("model file, mapped", "weights in heap", "arenas", "workspace", "runtime", "unaccounted")
@@ -56,12 +57,23 @@ def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
     return Account(
         file=dict.fromkeys(FILE_PARTS, whole),
         file_total=Figure(file_bytes, "bytes", "measured"),
-        process={
-            name: Figure(value, "bytes", "measured", measured.notes.get(name, ""))
-            for name, value in parts.items()
-        },
+        process={name: Figure(value, "bytes", "measured") for name, value in parts.items()},
         process_total=Figure(measured.peak, "bytes", "measured", "peak of resident memory"),
         heap=Figure(heap, "bytes", "measured"),
+    )
+
+
+def account_of_net_measurement(measured: NetMeasurement, file_bytes: int, why: str) -> Account:
+    """What a Python process showed, for want of a native one: a total only."""
+    reason = f"measured in a Python process, which shows only totals, because {why}"
+    nothing = Figure.unavailable("bytes", reason)
+    note = f"on top of the {format_bytes(measured.baseline)} of a Python process with the runtime in it"
+    return Account(
+        file=dict.fromkeys(FILE_PARTS, nothing),
+        file_total=Figure(file_bytes, "bytes", "measured"),
+        process=dict.fromkeys(PROCESS_PARTS, nothing),
+        process_total=Figure(measured.net_peak, "bytes", "measured", note),
+        heap=Figure(measured.net_peak, "bytes", "measured", note),
     )
 
 

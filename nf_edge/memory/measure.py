@@ -1,12 +1,14 @@
 """Running a model in a process of its own, and reading what that process held."""
 
 import platform
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from nf_edge import runner
+
+# More than one: a runtime may take more memory at its second run than at its first.
+RUNS = 3
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,7 @@ class Measurement:
         workspace: heap that ExecuTorch's kernels and delegates took at the first run.
         runtime: resident pages of libraries, and memory held before the model was touched.
         peak: highest resident memory of the process.
-        notes: remarks on single parts, by the names of `accounts.PROCESS_PARTS`.
-        machine: what it ran on.
+        threads: size of the runtime's thread pool.
     """
 
     mapped: int
@@ -30,21 +31,18 @@ class Measurement:
     workspace: int
     runtime: int
     peak: int
-    notes: Mapping[str, str]
-    machine: str
+    threads: int
 
 
-def measure(
-    runtime: Literal["executorch", "onnxruntime"], model: Path, batch_one_length: int, runs: int = 3
-) -> Measurement:
-    """Run a model natively on inputs of `batch_one_length` tokens.
+def measure(runtime: Literal["executorch", "onnxruntime"], model: Path, length: int) -> Measurement:
+    """Run a model natively on a row of `length` tokens.
 
     Raises:
         MissingTool: the native runner cannot be built here.
         BadInput: the runtime does not take the model.
     """
-    row = [0] * batch_one_length, [1] * batch_one_length
-    result = runner.run(runtime, model, [row] * runs)
+    row = [0] * length, [1] * length
+    result = runner.run(runtime, model, [row] * RUNS)
     start, loaded, end = (result.stage(name) for name in ("start", "method_loaded", "finished"))
     at_load, at_runs = loaded.heap_in_use - start.heap_in_use, end.heap_in_use - loaded.heap_in_use
     arenas = sum(result.planned_buffers)
@@ -56,6 +54,10 @@ def measure(
         workspace=at_runs if executorch else 0,
         runtime=end.rss_file - end.model_mapped_rss + start.rss_anon,
         peak=end.rss_peak,
-        notes={},
-        machine=f"{platform.machine()} {platform.system()}, {result.threads} threads, native runner",
+        threads=result.threads,
     )
+
+
+def this_machine() -> str:
+    """What figures of this machine are labelled with."""
+    return f"{platform.machine()} {platform.system()}"

@@ -10,10 +10,12 @@ from nf_edge.memory.accounts import (
     PROCESS_PARTS,
     Account,
     account_of_measurement,
+    account_of_net_measurement,
     account_of_plan,
     missing_account,
 )
-from nf_edge.memory.measure import measure
+from nf_edge.memory.measure import measure, this_machine
+from nf_edge.memory.python_process import measure_in_python
 from nf_edge.memory.report import Line, MemoryReport
 from nf_edge.memory.verdict import judge
 from nf_edge.model import ModelConfig
@@ -46,9 +48,11 @@ def profile_model(
     try:
         measurement = measure(backend.runtime, model, bounds.length)
         measured = account_of_measurement(measurement, model.stat().st_size)
-        machine = measurement.machine
+        machine = f"{this_machine()}, {measurement.threads} threads, native runner"
     except MissingTool as error:
-        measured = missing_account(f"{error.what}; {error.fix}")
+        net = measure_in_python(backend.name, model, bounds.length)
+        measured = account_of_net_measurement(net, model.stat().st_size, f"{error.what} ({error.fix})")
+        machine = f"{this_machine()}, a Python process for want of the native runner"
     accounts = [
         account_of_plan(backend.predict(config, bounds, recipe), backend.process_bytes, "predicted"),
         account_of_plan(planned, backend.process_bytes, "planned"),

@@ -6,7 +6,7 @@ from nf_edge.training.recipe import TrainingRecipe, load_training_recipe
 from nf_edge.training.report import Trained, TrainingReport
 from nf_edge.training.settings import Settings
 from nf_edge.training.state import State, Validation
-from nf_edge.training.train import train
+from nf_edge.training.train import state_file, train
 
 __all__ = [
     "Evaluation",
@@ -21,5 +21,6 @@ __all__ = [
     "evaluate",
     "fit",
     "load_training_recipe",
+    "state_file",
     "train",
 ]

@@ -35,12 +35,12 @@ def model_card(recipe: TrainingRecipe, report: TrainingReport, sha256: dict[str,
 
 def _summary(recipe: TrainingRecipe, report: TrainingReport) -> str:
     config, model, training = recipe.model, report.model, recipe.training
-    heads = f"{config.n_head} heads of {config.head_size}"
     lines = [
         f"- Held-out score: {model.test}, on `{recipe.data.test}`, which chose nothing",
         f"- Validation score: {model.valid}, on `{recipe.data.valid}`; it chose the step and the recipe",
         f"- Task: {_task(config)}",
-        f"- Shape: {config.n_layer} layers, {heads}, width {config.n_embd}, {config.n_positions} positions",
+        f"- Shape: n_layer {config.n_layer}, n_head {config.n_head} of {config.head_size} channels, "
+        f"n_embd {config.n_embd}, n_inner {config.layer_sizes[0][1]}, n_positions {config.n_positions}",
         f"- Size: {model.parameters:,} parameters, saved as {recipe.dtype}",
         f"- Training: seed {recipe.seed}, step {model.best_step:,} of {training.steps:,} kept, "
         f"{training.batch_size} a step, {model.seconds:.0f} s",
@@ -99,4 +99,4 @@ def _data(recipe: TrainingRecipe, report: TrainingReport, sha256: dict[str, str]
 
 def _reproduce(recipe: TrainingRecipe, report: TrainingReport) -> str:
     compare = " --compare" if report.comparison else ""
-    return f"## Again\n\n    nf-edge train {recipe.name} --seed {recipe.seed}{compare} -o {recipe.name}"
+    return f"## Reproduce\n\n    nf-edge train {recipe.name} --seed {recipe.seed}{compare} -o {recipe.name}"

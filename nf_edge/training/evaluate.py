@@ -21,14 +21,14 @@ class Evaluation:
 
     Attributes:
         loss: mean cross entropy in nats (of a token, for a language model), or mean squared error.
-        standard_error: of `loss`, over examples.
+        standard_error: of `loss`, over examples; None of a single one.
         correct: number of rows whose label has the largest logit; None unless the metric is accuracy.
     """
 
     metric: Metric
     count: int
     loss: float
-    standard_error: float
+    standard_error: float | None
     correct: int | None
 
     @property
@@ -39,11 +39,13 @@ class Evaluation:
         return math.exp(self.loss) if self.metric == "perplexity" else self.loss
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """95 % interval of the score: Wilson's for a share, else ±1.96 standard errors of the loss."""
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the score: Wilson's for a share, else of the loss ±1.96 standard errors."""
         if self.correct is not None:
             return wilson(self.correct, self.count)
-        low, high = (self.loss + sign * Z * self.standard_error for sign in (-1, 1))
+        if self.standard_error is None:
+            return None
+        low, high = self.loss - Z * self.standard_error, self.loss + Z * self.standard_error
         return (math.exp(low), math.exp(high)) if self.metric == "perplexity" else (max(low, 0.0), high)
 
     @property
@@ -55,11 +57,13 @@ class Evaluation:
         return {**asdict(self), "score": self.score, "interval_95": self.interval}
 
     def __str__(self) -> str:
+        factor, unit = (100, " %") if self.correct is not None else (1, "")
+        count = f"{self.count}" if self.correct is None else f"{self.correct} of {self.count}"
+        text = f"{self.metric} {factor * self.score:.4g}{unit} ({count})"
+        if self.interval is None:
+            return text
         low, high = self.interval
-        if self.correct is not None:
-            share = f"{100 * self.score:.2f} % ({self.correct} of {self.count})"
-            return f"accuracy {share}, 95 % interval {100 * low:.2f} to {100 * high:.2f} %"
-        return f"{self.metric} {self.score:.4g}, 95 % interval {low:.4g} to {high:.4g}"
+        return f"{text}, 95 % interval {factor * low:.4g} to {factor * high:.4g}{unit}"
 
 
 def example_losses(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -102,7 +106,7 @@ def evaluate(model: nn.Module, examples: Examples, batch_size: int) -> Evaluatio
         metric=metric,
         count=len(every),
         loss=every.mean().item(),
-        standard_error=(every.std() / math.sqrt(len(every))).item() if len(every) > 1 else math.inf,
+        standard_error=(every.std() / math.sqrt(len(every))).item() if len(every) > 1 else None,
         correct=int(torch.cat(correct).sum()) if correct else None,
     )
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from nf_edge.data import Batch, Row, collate
@@ -44,21 +43,20 @@ class BlockExamples:
         return Batch(input_ids, torch.ones_like(input_ids), blocks[:, 1:])
 
 
-class ShiftedImages:
-    """Images moved by −1, 0 or 1 pixel each way, at random; token id 0 comes in at the edges."""
+class JitteredIntensities:
+    """Rows whose ids are intensities: each but 0, the background, is moved by up to `most`, at random.
 
-    def __init__(self, images: Examples, height: int, width: int) -> None:
-        self._images, self._height, self._width = images, height, width
+    An embedding knows nothing of the order of ids; this teaches it that neighbours look alike.
+    """
+
+    def __init__(self, rows: Examples, most: int, vocab_size: int) -> None:
+        self._rows, self._most, self._vocab_size = rows, most, vocab_size
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._rows)
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        batch = self._images.batch(indices)
-        count = len(batch.input_ids)
-        framed = F.pad(batch.input_ids.view(count, self._height, self._width), (1, 1, 1, 1))
-        top, left = torch.randint(0, 3, (2, count, 1, 1))
-        rows = top + torch.arange(self._height)[:, None]
-        columns = left + torch.arange(self._width)
-        shifted = framed[torch.arange(count)[:, None, None], rows, columns]
-        return Batch(shifted.reshape(count, -1), batch.attention_mask, batch.labels)
+        batch = self._rows.batch(indices)
+        ids = batch.input_ids
+        moved = (ids + torch.randint(-self._most, self._most + 1, ids.shape)).clamp(0, self._vocab_size - 1)
+        return Batch(torch.where(ids > 0, moved, ids), batch.attention_mask, batch.labels)

@@ -42,8 +42,8 @@ class Regularization(Closed):
     noise_prior: float | None = Field(
         None, ge=0, description="add random noise to the scores, its prior weighted so; null: none"
     )
-    shift_images: tuple[int, int] | None = Field(
-        None, description="[height, width]: move images by up to a pixel each way"
+    jitter: int | None = Field(
+        None, ge=1, description="move ids, where they are intensities, at random by up to so much; null: none"
     )
 
 
@@ -62,13 +62,8 @@ class TrainingRecipe(Closed):
     @model_validator(mode="after")
     def _consistent(self) -> "TrainingRecipe":
         config, extra = self.model, self.regularization
-        if extra.shift_images is not None:
-            height, width = extra.shift_images
-            if config.is_language_model or height * width != config.n_positions:
-                raise ValueError(
-                    f"regularization.shift_images [{height}, {width}] is for classifiers of images of "
-                    f"n_positions = {config.n_positions} pixels"
-                )
+        if extra.jitter is not None and config.is_language_model:
+            raise ValueError("regularization.jitter is for ids that are intensities, not for language")
         if extra.label_smoothing and config.num_labels == 1:
             raise ValueError("regularization.label_smoothing must be 0 for regression")
         if extra.noise_prior is not None and config.noise.kind == "none":

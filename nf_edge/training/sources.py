@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from nf_edge.data.blocks import read_blocks
 from nf_edge.data.rows import Rows, read_rows
-from nf_edge.errors import BadInput
-from nf_edge.training.examples import BlockExamples, Examples, RowExamples, ShiftedImages
+from nf_edge.training.examples import BlockExamples, Examples, JitteredIntensities, RowExamples
 from nf_edge.training.recipe import TrainingRecipe
 
 
@@ -53,22 +52,10 @@ def read_training_data(recipe: TrainingRecipe) -> TrainingData:
         return RowExamples(rows(source).rows, config.pad_token_id)
 
     train = examples(data.train)
-    shift = recipe.regularization.shift_images
-    if shift is not None:
-        _require_images(train, config.n_positions, data.train)
-        train = ShiftedImages(train, *shift)
+    jitter = recipe.regularization.jitter
+    if jitter is not None:
+        train = JitteredIntensities(train, jitter, config.vocab_size)
     valid, test = examples(data.valid), examples(data.test)
     return TrainingData(
         train, valid, test, rows(data.examples) if data.examples else None, sha256, tuple(notes)
     )
-
-
-def _require_images(examples: Examples, pixels: int, source: str) -> None:
-    mask = examples.batch(range(len(examples))).attention_mask
-    partial = int((mask.sum(dim=1) < pixels).sum()) if mask.shape[1] == pixels else len(mask)
-    if partial:
-        raise BadInput(
-            f"{partial} rows have fewer than {pixels} pixels",
-            where=source,
-            fix="give whole images, or drop regularization.shift_images",
-        )

@@ -1,0 +1,65 @@
+"""Measuring in a fresh Python process, for machines where the native runner cannot be built.
+
+The process itself is `python -m nf_edge.memory.python_process BACKEND MODEL LENGTH`.  Python and the
+runtime's bindings hold far more than the model, so only what comes on top of them counts.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from nf_edge.errors import NfEdgeError
+
+
+@dataclass(frozen=True)
+class NetMeasurement:
+    """Bytes of a Python process: before the model was touched, and its peak on top of that."""
+
+    baseline: int
+    net_peak: int
+
+
+def measure_in_python(backend: str, model: Path, length: int) -> NetMeasurement:
+    """Load a model and run it on `length` tokens in a fresh Python process.
+
+    Raises:
+        NfEdgeError: the process failed.
+    """
+    command = [sys.executable, "-m", __name__, backend, str(model), str(length)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise NfEdgeError(f"measuring in Python failed: {done.stderr[-1000:]}", where=model)
+    return NetMeasurement(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _main() -> None:
+    import numpy as np
+
+    from nf_edge.backends import get_backend
+
+    name, model, length = sys.argv[1:]
+    backend = get_backend(name)
+    backend.warm_up()
+    ids = np.zeros((1, int(length)), dtype=np.int64)
+    # Linux: makes the peak start again from here.
+    Path("/proc/self/clear_refs").write_text("5")
+    baseline = _status("VmRSS")
+    session = backend.session(Path(model))
+    for _ in range(3):
+        session.run(ids, np.ones_like(ids))
+    print(json.dumps({"baseline": baseline, "net_peak": _status("VmHWM") - baseline}))
+
+
+def _status(key: str) -> int:
+    """A figure of /proc/self/status, in bytes."""
+    match = re.search(rf"^{key}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    if match is None:
+        raise NfEdgeError(f"this system does not tell {key}")
+    return int(match[1]) * 1024
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,338 @@
+"""Rows: read from the files that people have, and everything wrong with them said at once, by line."""
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from nf_edge.data import Row, batches, collate, load_rows
+from nf_edge.data.blocks import read_blocks
+from nf_edge.data.digits import digits
+from nf_edge.data.drawings import drawings
+from nf_edge.data.tables import parse_table
+from nf_edge.errors import BadInput, MissingTool
+from nf_edge.model import Checkpoint, ModelConfig
+
+WORDS = {"[UNK]": 0, "a": 1, "bad": 2, "good": 3, "film": 4, "it's": 5, '"': 6}
+
+
+def config(**changes):
+    shape = {"vocab_size": 20, "n_positions": 4, "n_embd": 8, "n_layer": 1, "n_head": 1}
+    if "num_labels" not in changes and "architectures" not in changes:
+        changes |= {"num_labels": 2, "id2label": {0: "negative", 1: "positive"}}
+    changes.setdefault("architectures", ("NoiseFormerForSequenceClassification",))
+    return ModelConfig(**shape | changes)
+
+
+LANGUAGE_MODEL = {"architectures": ("NoiseFormerForCausalLM",)}
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A checkpoint, as far as reading data needs one: a folder with a tokenizer, and a config."""
+
+    def make(tokenizer=True, **changes):
+        folder = tmp_path / "checkpoint"
+        folder.mkdir(exist_ok=True)
+        if tokenizer:
+            words = Tokenizer(models.WordLevel(WORDS, unk_token="[UNK]"))
+            words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+            # What a tokenizer was trained with must not reach the rows.
+            words.enable_padding(length=9)
+            words.enable_truncation(2)
+            words.save(str(folder / "tokenizer.json"))
+        return Checkpoint(folder, config(**changes), {})
+
+    return make
+
+
+@pytest.fixture
+def write(tmp_path):
+    def to(name, text):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return str(path)
+
+    return to
+
+
+GOOD_FILM, BAD = Row((1, 3, 4), 1), Row((2,), 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tab.tsv", "sentence\tlabel\na good film\t1\nbad\t0\n"),
+        ("names.tsv", "text\tlabel\na good film\tpositive\nbad\tnegative\n"),
+        ("windows.tsv", "\ufeffsentence\tlabel\r\na good film\t1\r\nbad\t0\r\n"),
+        ("more.tsv", "index\tlabel\tsentence\n0\t1\ta good film\n\n1\t0\tbad\n\n"),
+        ("comma.csv", 'label,text\n1,"a good\nfilm"\n0,bad\n'),
+        ("UPPER.CSV", "text,label\na good film,1\nbad,0"),
+        ("json.jsonl", '{"text": "a good film", "label": 1}\n\n{"text": "bad", "label": "negative"}\n'),
+        ("ids.jsonl", '{"input_ids": [1, 3, 4], "label": "1"}\n{"input_ids": [2], "label": 0}\n'),
+        ("ids.tsv", "input_ids\tlabel\n1 3 4\t1\n2\t0\n"),
+        ("ids.csv", 'input_ids,label\n"[1, 3, 4]",1\n[2],0\n'),
+    ],
+)
+def test_the_same_rows_come_from_every_kind_of_file(checkpoint, write, name, text):
+    rows = load_rows(write(name, text), checkpoint())
+    assert rows.rows == (GOOD_FILM, BAD)
+    assert rows.truncated == 0
+
+
+def test_quotes_in_a_tsv_are_plain_characters_as_in_glue(checkpoint, write):
+    rows = load_rows(write("glue.tsv", "sentence\tlabel\n\" it's good\t1\nbad\t0\n"), checkpoint())
+    assert rows.rows == (Row((6, 5, 3), 1), BAD)
+
+
+def test_a_hash_says_what_was_read_as_sha256sum_would(checkpoint, write):
+    source = write("a.tsv", "text\tlabel\nbad\t0\n")
+    rows = load_rows(source, checkpoint())
+    assert rows.source == source
+    assert rows.sha256 == hashlib.sha256(b"text\tlabel\nbad\t0\n").hexdigest()
+
+
+def test_rows_longer_than_the_model_are_cut_and_counted(checkpoint, write):
+    text = '{"input_ids": [1, 2, 3, 4, 5], "label": 0}\n{"input_ids": [1, 2, 3, 4], "label": 0}\n'
+    rows = load_rows(write("long.jsonl", text), checkpoint())
+    assert [row.input_ids for row in rows.rows] == [(1, 2, 3, 4), (1, 2, 3, 4)]
+    assert rows.truncated == 1
+
+
+def test_a_limit_takes_the_first_rows_and_does_not_look_at_the_others(checkpoint, write):
+    source = write("some.tsv", "text\tlabel\na good film\t1\nbad\t0\nbad\tnonsense\n")
+    assert load_rows(source, checkpoint(), limit=2).rows == (GOOD_FILM, BAD)
+
+
+def test_regression_reads_numbers(checkpoint, write):
+    source = write("sts.tsv", "text\tlabel\nbad\t0.25\nbad\t-3e1\nbad\t5\n")
+    rows = load_rows(source, checkpoint(num_labels=1)).rows
+    assert [row.label for row in rows] == [0.25, -30.0, 5.0]
+    assert all(type(row.label) is float for row in rows)
+
+
+def test_a_language_model_needs_no_label_and_reads_none(checkpoint, write):
+    model = checkpoint(**LANGUAGE_MODEL)
+    assert load_rows(write("a.tsv", "text\nbad\n"), model).rows == (Row((2,), None),)
+    assert load_rows(write("b.tsv", "text\tlabel\nbad\t7\n"), model).rows == (Row((2,), None),)
+
+
+def test_a_name_wins_over_an_id(checkpoint, write):
+    model = checkpoint(num_labels=2, id2label={0: "1", 1: "0"})
+    rows = load_rows(write("a.jsonl", '{"text":"bad","label":"1"}\n{"text":"bad","label":1}\n'), model)
+    assert [row.label for row in rows.rows] == [0, 1]
+
+
+def test_all_bad_rows_are_told_at_once_by_their_lines(checkpoint, write):
+    lines = [
+        {"text": "bad", "label": 0},
+        {"text": "bad", "label": "awful"},
+        {"text": "bad", "label": 2},
+        {"text": "", "label": 0},
+        {"text": "bad"},
+        {"label": 1},
+        {"text": 5, "label": 1},
+        {"text": "bad", "input_ids": [1], "label": 1},
+        {"input_ids": [1, 20], "label": 1},
+        {"input_ids": [1.5], "label": 1},
+        {"text": "\ud800", "label": 1},
+    ]
+    source = write("bad.jsonl", "".join(json.dumps(line) + "\n" for line in lines) + "{oops\n")
+    with pytest.raises(BadInput) as caught:
+        load_rows(source, checkpoint())
+    first, *problems = str(caught.value).splitlines()
+    assert first == f"{source}: 11 bad rows"
+    expected = [
+        "line 2: label 'awful' is unknown; it must be an id from 0 to 1 or one of: negative, positive",
+        "line 3: label 2 is out of range; the model has the labels 0 to 1",
+        "line 4: text is empty",
+        "line 5: has no label",
+        "line 6: has neither text nor input_ids; give one of them",
+        "line 7: text 5 is not text",
+        "line 8: has text and input_ids; give one of them",
+        "line 9: id 20 is outside the vocabulary of 20",
+        "line 10: input_ids must be a list of whole numbers, not [1.5]",
+        "line 11: 'utf-8' codec can't encode character '\\ud800' in position 0: surrogates not allowed",
+    ]
+    assert problems == [*(f"  - {problem}" for problem in expected), "  and 1 more"]
+
+
+def test_a_line_that_is_not_json_is_one_bad_row(checkpoint, write):
+    with pytest.raises(BadInput, match=r"line 2: is not JSON: Expecting"):
+        load_rows(write("bad.jsonl", '{"text": "bad", "label": 0}\n{oops\n'), checkpoint())
+
+
+def test_ragged_rows_of_a_csv_are_told_by_the_line_on_which_they_start(checkpoint, write):
+    source = write("ragged.csv", 'text,label\n"two\nlines",0,1\nbad\nbad,0\n')
+    with pytest.raises(BadInput) as caught:
+        load_rows(source, checkpoint())
+    assert "line 2: has 3 columns, but the header has 2" in str(caught.value)
+    assert "line 4: has 1 columns, but the header has 2" in str(caught.value)
+
+
+@pytest.mark.parametrize("label", ["nan", "inf", "high", "", "1e999"])
+def test_regression_refuses_what_is_no_finite_number(checkpoint, write, label):
+    with pytest.raises(BadInput, match=r"line 2: label .* is not a finite number"):
+        load_rows(write("a.tsv", f"text\tlabel\nbad\t{label}\n"), checkpoint(num_labels=1))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "a.tsv",
+            "premise\tlabel\nbad\t1\n",
+            r"no column `text`, `sentence` or `input_ids`\n  its columns are: ",
+        ),
+        ("a.tsv", "text\tscore\nbad\t1\n", r"no column `label`, which a classifier needs"),
+        ("a.tsv", "idx\n1\n", r"2 problems"),
+        ("a.jsonl", '{"text": "bad"}\n{"text": "bad"}\n', r"no column `label`"),
+        ("a.tsv", "text\ttext\tlabel\nbad\tbad\t1\n", r"line 1: the header names text twice"),
+        ("a.tsv", "text\tlabel\n", r"has no rows"),
+        ("a.tsv", "", r"has no rows"),
+        ("a.jsonl", "[1, 2]\n", r"line 1: is not a JSON object"),
+        ("a.csv", 'text,label\nbad,1\n"bad', r"line 3: is not CSV"),
+        ("a.tsv", b"text\tlabel\nb\xe4d\t1\n", r"is not UTF-8 text \(byte 12\)"),
+        ("a.txt", "bad", r"must end in one of: .tsv, .csv, .jsonl"),
+    ],
+)
+def test_a_file_that_is_wrong_as_a_whole_is_refused_with_its_reason(checkpoint, write, name, text, message):
+    with pytest.raises(BadInput, match=message):
+        load_rows(write(name, text), checkpoint())
+
+
+def test_missing_data_names_what_there_is(checkpoint, tmp_path):
+    with pytest.raises(BadInput, match=r"no such data\n.*digits:train, digits:valid, digits:test"):
+        load_rows("digits:tset", checkpoint())
+    with pytest.raises(BadInput, match=r"cannot be read \(Is a directory\)"):
+        load_rows(str(tmp_path), checkpoint())
+
+
+def test_text_without_a_tokenizer_is_refused_and_ids_are_not(checkpoint, write):
+    bare = checkpoint(tokenizer=False)
+    with pytest.raises(BadInput, match=r"the model has no tokenizer\.json"):
+        load_rows(write("a.tsv", "text\tlabel\nbad\t0\n"), bare)
+    assert load_rows(write("b.tsv", "input_ids\tlabel\n2\t0\n"), bare).rows == (BAD,)
+
+
+def test_a_tokenizer_of_another_model_is_noticed(checkpoint, write):
+    with pytest.raises(BadInput, match=r"line 2: id 5 is outside the vocabulary of 5"):
+        load_rows(write("a.tsv", "text\tlabel\nit's bad\t0\n"), checkpoint(vocab_size=5))
+
+
+CELLS = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\x00"))
+
+
+@given(st.lists(st.tuples(CELLS, CELLS), min_size=1))
+def test_every_csv_that_python_writes_is_read_back(cells):
+    file = io.StringIO(newline="")
+    csv.writer(file).writerows([("text", "label"), *cells])
+    records = parse_table(file.getvalue().encode(), ".csv", "a.csv")
+    assert [(r.fields["text"], r.fields["label"]) for r in records] == cells
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda value: st.lists(value),
+    max_leaves=4,
+)
+ROWS = st.lists(st.dictionaries(st.sampled_from(["text", "input_ids", "label"]), JSON), min_size=1)
+
+
+@given(ROWS, st.sampled_from([1, 2]))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_no_json_at_all_makes_more_than_a_message(tmp_path_factory, rows, num_labels):
+    folder = tmp_path_factory.mktemp("any")
+    Tokenizer(models.WordLevel(WORDS, unk_token="[UNK]")).save(str(folder / "tokenizer.json"))
+    source = folder / "any.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with contextlib.suppress(BadInput):
+        load_rows(str(source), Checkpoint(folder, config(num_labels=num_labels), {}))
+
+
+@given(st.binary(max_size=200), st.sampled_from([".tsv", ".csv", ".jsonl"]))
+def test_no_bytes_at_all_make_more_than_a_message(content, suffix):
+    with contextlib.suppress(BadInput):
+        parse_table(content, suffix, "any")
+
+
+def test_batches_are_padded_on_the_right_to_their_own_longest_row():
+    rows = [Row((5, 6, 7), 0), Row((8,), 1), Row((9, 9), 2)]
+    first, second = batches(rows, 2, pad_token_id=3)
+    assert first.input_ids.tolist() == [[5, 6, 7], [8, 3, 3]]
+    assert first.attention_mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert first.labels.tolist() == [0, 1]
+    assert second.input_ids.tolist() == [[9, 9]]
+    tensors = (first.input_ids, first.attention_mask, first.labels)
+    assert all(tensor.dtype == torch.int64 for tensor in tensors)
+
+
+def test_labels_of_a_batch_are_floats_for_regression_and_none_where_there_are_none():
+    assert collate([Row((1,), 0.5), Row((1,), 2.0)], None).labels.dtype == torch.float32
+    assert collate([Row((1,), None)], None).labels is None
+
+
+def test_blocks_let_every_token_but_the_first_be_predicted_once(checkpoint, write):
+    text = " ".join(["a bad good film it's"] * 4)
+    model = checkpoint(**LANGUAGE_MODEL)
+    blocks = read_blocks(write("book.txt", text), model.config, model.tokenizer_file).ids
+    stream = [1, 2, 3, 4, 5] * 4
+    assert blocks.shape == (4, 5)
+    assert blocks[:, 1:].flatten().tolist() == stream[1:17]
+    assert blocks[1:, 0].tolist() == blocks[:-1, -1].tolist()
+
+
+def test_documents_are_joined_by_the_end_of_text_token_and_none_is_cut(checkpoint, write):
+    model = checkpoint(**LANGUAGE_MODEL, eos_token_id=19)
+    source = write("docs.jsonl", '{"text": "a bad good film it\'s"}\n{"text": "film bad a"}\n')
+    blocks = read_blocks(source, model.config, model.tokenizer_file).ids
+    assert blocks.tolist() == [[1, 2, 3, 4, 5], [5, 19, 4, 2, 1]]
+
+
+def test_a_text_shorter_than_a_block_is_refused(checkpoint, write):
+    model = checkpoint(**LANGUAGE_MODEL)
+    with pytest.raises(BadInput, match=r"has 4 tokens; one block takes n_positions \+ 1 = 5"):
+        read_blocks(write("short.txt", "a bad good film"), model.config, model.tokenizer_file)
+
+
+def test_digits_hold_out_a_third_and_share_no_row_among_splits():
+    splits = {split: digits(split) for split in ("train", "valid", "test")}
+    assert [len(rows) for rows in splits.values()] == [962, 236, 599]
+    images = [{tuple(row["input_ids"]) for row in rows} for rows in splits.values()]
+    assert len(set.union(*images)) == sum(map(len, images)) == 1797
+    for rows in splits.values():
+        shares = np.bincount([row["label"] for row in rows]) / len(rows)
+        assert shares == pytest.approx([0.1] * 10, abs=0.005)
+
+
+def test_the_digits_that_are_held_out_are_held_out_for_good(checkpoint):
+    model = checkpoint(vocab_size=17, n_positions=64, num_labels=10)
+    rows = load_rows("digits:test", model)
+    assert rows.sha256 == "cd045484b8408d7d884d6a3b01364b0c41f6e57b18330f57d94959dd6653c595"
+    assert {len(row.input_ids) for row in rows.rows} == {64}
+
+
+def test_digits_without_scikit_learn_say_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(MissingTool, match=r"pip install 'nf-edge\[digits\]'"):
+        digits("test")
+
+
+def test_our_own_drawings_are_none_of_the_data_sets_images():
+    theirs = {tuple(row["input_ids"]) for split in ("train", "valid", "test") for row in digits(split)}
+    ours = drawings()
+    assert len(ours) >= 64
+    assert {row["label"] for row in ours} == set(range(10))
+    for row in ours:
+        assert len(row["input_ids"]) == 64
+        assert 0 <= min(row["input_ids"]) <= max(row["input_ids"]) <= 16
+        assert tuple(row["input_ids"]) not in theirs

@@ -1,0 +1,301 @@
+"""Memory: three accounts that agree with each other and with the runner, and a verdict per device."""
+
+import json
+import re
+import shutil
+
+import pytest
+import yaml
+from conftest import TESTS
+
+from nf_edge import resources, runner
+from nf_edge.backends import backend_for
+from nf_edge.backends.base import Bounds
+from nf_edge.errors import MissingTool
+from nf_edge.memory import predict_memory, profile_model
+from nf_edge.recipe import load_recipe
+from nf_edge.runner.build import check_tools
+
+MB = 1e6
+RUNS_IT = ["galaxy-s23", "iphone-13", "pixel-8", "rpi-5", "rpi-zero-2w"]
+HOWS = ("predicted", "planned", "measured")
+
+
+def has_tools():
+    try:
+        return bool(check_tools("executorch"))
+    except MissingTool:
+        return False
+
+
+needs_the_runner = pytest.mark.skipif(not has_tools(), reason="no C++ tools to build the native runner with")
+
+
+@pytest.fixture
+def profile(run):
+    """Call `nf-edge profile --json`, and give the exit code and the result."""
+
+    def call(source, *options):
+        done = run("profile", source, "--json", *options)
+        document = json.loads(done.out)
+        assert (document["schema"], document["command"]) == ("nf-edge/1", "profile")
+        return done.code, document["result"]
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def reports(exported):
+    """The memory report of an artifact, measured now; each once."""
+    made = {}
+
+    def report(name, recipe):
+        if (name, recipe) not in made:
+            artifact = exported(name, recipe)
+            manifest = artifact.manifest
+            backend = backend_for(manifest.recipe)
+            made[name, recipe] = profile_model(
+                backend,
+                artifact.model_file,
+                manifest.config,
+                manifest.interface.bounds,
+                manifest.recipe,
+                None,
+            )
+        return made[name, recipe]
+
+    return report
+
+
+def part(report, name):
+    """The figures of one part in bytes, by how they were obtained."""
+    lines = (*report.file, report.file_total, *report.process, report.process_total)
+    (line,) = (line for line in lines if line.name == name)
+    return {how: figure.value for how, figure in line.figures().items()}
+
+
+def predicts_nothing(recipe, checkpoint):
+    backend = backend_for(recipe)
+    bounds = Bounds.of(recipe, checkpoint.config)
+    return backend.predict(checkpoint.config, bounds, recipe).file == 0
+
+
+ARTIFACTS = [
+    ("lm-none", "xnnpack-fp32"),
+    ("wide-lm", "xnnpack-fp32"),
+    ("wide-cls", "xnnpack-8da8w"),
+    ("lm-none", "onnx-fp32"),
+    ("wide-lm", "onnx-fp32"),
+    ("wide-cls", "onnx-int8-dynamic"),
+]
+each_artifact = pytest.mark.parametrize(("name", "recipe"), ARTIFACTS)
+
+
+@each_artifact
+def test_the_prediction_made_before_export_is_near_what_is_measured_after(name, recipe, reports, checkpoint):
+    the_recipe = load_recipe(recipe)
+    if predicts_nothing(the_recipe, checkpoint(name)):
+        pytest.skip(f"backend {the_recipe.backend} predicts nothing yet")
+    config = checkpoint(name).config
+    backend = backend_for(the_recipe)
+    before = predict_memory(backend, config, Bounds.of(the_recipe, config), the_recipe, None)
+    report = reports(name, recipe)
+    for name in ("file", "process"):
+        assert part(before, name)["predicted"] == part(report, name)["predicted"]
+    assert before.process_total.measured.value is None
+    size = part(report, "file")
+    assert size["predicted"] == pytest.approx(size["measured"], rel=0.1, abs=20_000)
+
+    whole = part(report, "process")
+    # What the model adds to the runtime, which is most of a small process.
+    room = 0.25 * (whole["measured"] - part(report, "runtime")["measured"]) + 1 * MB
+    assert whole["predicted"] > whole["measured"] - room
+    # A mapped table has in memory only the pages of the tokens that were asked for.
+    unread = part(report, "embeddings")["planned"] if the_recipe.runtime == "executorch" else 0
+    assert whole["predicted"] < whole["measured"] + room + unread
+
+
+@needs_the_runner
+@pytest.mark.parametrize(("name", "recipe"), [case for case in ARTIFACTS if case[1].startswith("xnnpack")])
+def test_predicted_heap_is_what_loading_and_running_take(name, recipe, reports):
+    report = reports(name, recipe)
+    for piece in ("weights in heap", "arenas", "workspace"):
+        found = part(report, piece)
+        assert found["predicted"] == pytest.approx(found["measured"], rel=0.2, abs=0.25 * MB), piece
+
+
+@each_artifact
+def test_the_plan_accounts_for_every_byte_of_the_file(name, recipe, reports, exported):
+    size = part(reports(name, recipe), "file")
+    assert size["planned"] == size["measured"] == exported(name, recipe).model_file.stat().st_size
+    tables = part(reports(name, recipe), "embeddings")["planned"]
+    config = exported(name, recipe).manifest.config
+    assert tables == 4 * config.n_embd * (config.vocab_size + config.n_positions)
+
+
+@needs_the_runner
+@each_artifact
+def test_the_measured_whole_is_at_least_each_of_its_parts(name, recipe, reports):
+    report = reports(name, recipe)
+    whole = part(report, "process")["measured"]
+    parts = [line.measured.value for line in report.process]
+    assert all(value <= whole for value in parts)
+    assert sum(parts) == whole
+    assert "native runner" in report.machine
+
+
+@needs_the_runner
+@pytest.mark.parametrize(("name", "recipe"), [case for case in ARTIFACTS if case[1].startswith("xnnpack")])
+def test_planned_arenas_are_those_that_the_runner_allocates(name, recipe, reports, exported):
+    allocated = sum(runner.run("executorch", exported(name, recipe).model_file, []).planned_buffers)
+    arenas = part(reports(name, recipe), "arenas")
+    assert arenas["planned"] == arenas["measured"] == allocated > 0
+
+
+@needs_the_runner
+@pytest.mark.parametrize("recipe", ["xnnpack-fp32", "onnx-fp32"])
+def test_a_wide_models_weights_show_in_the_heap(recipe, reports, checkpoint):
+    """4.1 MB of tied head alone; twice the weights would be a copy too many for the plan."""
+    weights = 4 * checkpoint("wide-lm").parameters
+    measured = part(reports("wide-lm", recipe), "weights in heap")["measured"]
+    assert 0.9 * weights < measured < 2.5 * weights
+
+
+def test_a_tied_embedding_that_is_stored_twice_is_told(reports, run, exported):
+    report = reports("wide-lm", "xnnpack-fp32")
+    assert any("tied embedding (1,024,000 values) is stored twice" in note for note in report.notes)
+    head = 4 * 1_024_000
+    assert part(report, "weights")["planned"] > head
+    assert part(report, "embeddings")["planned"] > head
+    assert reports("wide-cls", "xnnpack-8da8w").notes == ()
+    # ONNX has the two uses read one initializer.
+    assert (
+        part(reports("wide-lm", "onnx-fp32"), "file")["measured"]
+        < part(report, "file")["measured"] - head / 2
+    )
+
+
+def test_a_checkpoint_with_a_recipe_is_predicted_only(profile, checkpoint):
+    code, found = profile(checkpoint("wide-lm").path, "--recipe", "xnnpack-8da8w", "--device", "rpi-zero-2w")
+    assert code == 0
+    for line in (*found["file"], *found["process"]):
+        assert line["planned"]["how"] == line["measured"]["how"] == "unavailable"
+        assert line["planned"]["note"] == "there is no artifact yet"
+    totals = [lines[-1]["predicted"] for lines in (found["file"], found["process"])]
+    assert all(total["how"] == "predicted" and total["value"] > 1 * MB for total in totals)
+    assert found["verdict"]["outcome"] == "fits"
+    assert found["verdict"]["memory"][0]["need"] == totals[1]
+
+
+def test_int8_is_predicted_smaller_than_fp32(profile, checkpoint):
+    path = checkpoint("wide-lm").path
+    sizes = [
+        profile(path, "--recipe", recipe)[1]["file"][-1]["predicted"]["value"]
+        for recipe in ("xnnpack-8da8w", "xnnpack-fp32")
+    ]
+    linear = 12 * 256**2 + 4000 * 256
+    assert sizes[1] - sizes[0] == pytest.approx(3 * linear, rel=0.1)
+
+
+@pytest.mark.parametrize("device", RUNS_IT)
+def test_a_small_artifact_fits_every_phone_and_board(device, profile, exported):
+    recipe = "xnnpack-8da8w"
+    code, found = profile(exported("wide-cls", recipe).path, "--device", device)
+    verdict = found["verdict"]
+    assert (code, verdict["outcome"], verdict["device"]) == (0, "fits", device)
+    (share,) = verdict["memory"]
+    assert share["need"]["value"] == max(found["process"][-1][how]["value"] for how in HOWS)
+    assert share["need"]["value"] < share["budget"]
+    assert any(path.endswith(".usable") for path in share["unverified"])
+
+
+def test_a_microcontroller_does_not_run_it_and_says_why(run, profile, exported):
+    artifact = exported("wide-cls", "xnnpack-8da8w").path
+    code, found = profile(artifact, "--device", "stm32h747i-disco")
+    assert (code, found["verdict"]["outcome"]) == (4, "does not run")
+    assert found["verdict"]["problem"] == "it takes cortex_m, and this is for xnnpack"
+    assert [share["kind"] for share in found["verdict"]["memory"]] == ["sram", "flash"]
+    done = run("profile", artifact, "--device", "stm32h747i-disco")
+    assert done.code == 4
+    assert "does not run on stm32h747i-disco: it takes cortex_m" in done.err
+
+
+def test_every_bundled_device_was_asked():
+    assert set(resources.names("devices")) == {*RUNS_IT, "stm32h747i-disco"}
+
+
+def test_over_budget_is_exit_4_with_the_figures_on_stdout(run, exported, tmp_path):
+    device = yaml.safe_load((resources.folder("devices") / "rpi-zero-2w.yaml").read_text(encoding="utf-8"))
+    device["id"] = "cramped"
+    device["memory"][0]["usable"] |= {"value": "4 MiB", "source": "made up"}
+    path = tmp_path / "cramped.yaml"
+    path.write_text(yaml.safe_dump(device), encoding="utf-8")
+    done = run("profile", exported("wide-cls", "xnnpack-8da8w").path, "--device", path)
+    assert done.code == 4
+    assert "OVER BUDGET on cramped" in done.out
+    assert "leans on an unverified figure, memory.LPDDR2.usable: made up" in done.out
+    assert re.search(r"does not fit cramped: needs [\d.]+ MB of LPDDR2 \(\w+\) of 4\.19 MB", done.err)
+
+
+@pytest.mark.parametrize("verb", ["profile", "check"])
+@pytest.mark.parametrize("recipe", ["xnnpack-8da8w", "onnx-int8-dynamic"])
+def test_a_model_file_with_a_flipped_byte_is_refused(recipe, verb, run, exported, checkpoint, tmp_path):
+    artifact = exported("wide-cls", recipe)
+    folder = shutil.copytree(artifact.path, tmp_path / "damaged")
+    model = folder / artifact.model_file.name
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    model.write_bytes(content)
+    rest = [] if verb == "profile" else ["--data", "x.tsv", "--reference", checkpoint("wide-cls").path]
+    done = run(verb, folder, *rest)
+    assert (done.code, done.out) == (3, "")
+    assert "is not the file that was exported" in done.err
+    assert "export it again" in done.err
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda folder: (folder / "model.onnx").unlink(), "is missing"),
+        (lambda folder: (folder / "manifest.json").unlink(), "is not an artifact"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), "is damaged"),
+        (lambda folder: (folder / "manifest.json").write_text('{"schema": "x/9"}'), "schema is 'x/9'"),
+        (lambda folder: (folder / "manifest.json").write_bytes(b"\xff\xfe"), "is damaged"),
+        (lambda folder: (folder / "manifest.json").write_text("[" * 100_000), "is damaged"),
+    ],
+    ids=["no model", "no manifest", "cut manifest", "another schema", "not text", "nested too deeply"],
+)
+def test_a_damaged_artifact_is_bad_input_and_no_traceback(break_it, message, run, exported, tmp_path):
+    folder = shutil.copytree(exported("wide-cls", "onnx-int8-dynamic").path, tmp_path / "damaged")
+    break_it(folder)
+    done = run("profile", folder)
+    assert (done.code, done.out) == (3, "")
+    assert message in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_checkpoint_without_a_recipe_is_told_what_to_do(run):
+    done = run("profile", TESTS / "cases" / "lm-none")
+    assert (done.code, done.out) == (3, "")
+    assert "is not an artifact" in done.err
+
+
+def test_people_read_a_table_of_three_accounts_and_a_bar(run, exported):
+    done = run("profile", exported("wide-cls", "xnnpack-8da8w").path, "--device", "rpi-zero-2w")
+    assert done.code == 0
+    for fact in ("predicted", "planned", "measured", "arenas", "FITS on rpi-zero-2w", "[#", "%"):
+        assert fact in done.out
+    # A part whose figure is not known says why.
+    assert "not known: workspace (planned): the runtime decides it when it runs" in done.out
+
+
+def test_without_a_compiler_a_python_process_measures_and_says_so(profile, exported, tmp_path, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    code, found = profile(exported("wide-lm", "onnx-fp32").path)
+    assert code == 0
+    assert "Python process" in found["machine"]
+    measured = found["process"][-1]["measured"]
+    assert "on top of" in measured["note"]
+    assert 4 * 1_024_000 < measured["value"] < 80 * MB
+    assert "no-such-compiler" in found["process"][0]["measured"]["note"]

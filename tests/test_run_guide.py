@@ -1,0 +1,119 @@
+"""RUN.md: its snippets, run as they stand in the artifact's folder, give PyTorch's answer."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from nf_edge.errors import MissingTool
+from nf_edge.runner import build
+
+PROJECT = """\
+cmake_minimum_required(VERSION 3.28)
+project(guide LANGUAGES CXX)
+set(CMAKE_CXX_STANDARD 17)
+set(CMAKE_CXX_EXTENSIONS OFF)
+add_compile_options(-Wall -Wextra)
+find_package(executorch REQUIRED)
+add_executable(guide guide.cpp)
+target_link_libraries(guide PRIVATE executorch::runtime executorch::kernels_optimized
+                      executorch::kernels_quantized executorch::backend_xnnpack)
+"""
+
+
+def snippet(artifact, language):
+    guide = (artifact.path / "RUN.md").read_text(encoding="utf-8")
+    (code,) = re.findall(rf"```{language}\n(.*?)```", guide, re.DOTALL)
+    return code
+
+
+def pytorchs_answer(code, network):
+    """What PyTorch says to the ids in the snippet: the class or next token, or the value of a regression."""
+    (numbers,) = re.findall(r"input_ids = [^\[{\n]*[\[{]+([\d, ]+)[\]}]", code)
+    ids = torch.tensor([[int(number) for number in numbers.split(",")]])
+    assert ids.shape[1] > 1
+    logits = network(ids)[0]
+    if logits.ndim == 2:
+        logits = logits[-1]
+    return logits.item() if len(logits) == 1 else int(logits.argmax())
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [
+        ("lm-none", "xnnpack-fp32"),
+        ("lm-pairwise-relu", "xnnpack-fp32+all"),
+        ("wide-cls", "xnnpack-8da8w"),
+        ("lm-none", "onnx-fp32"),
+        ("lm-pairwise-relu", "onnx-fp32+all"),
+        ("wide-cls", "onnx-int8-dynamic"),
+        ("cls-regression-padded", "onnx-fp32"),
+    ],
+)
+def test_the_python_snippet_prints_what_pytorch_answers(name, recipe, exported, checkpoint):
+    artifact = exported(name, recipe)
+    code = snippet(artifact, "python")
+    before = sorted(artifact.path.iterdir())
+    done = subprocess.run([sys.executable, "-c", code], cwd=artifact.path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    expected = pytorchs_answer(code, checkpoint(name).model())
+    assert float(done.stdout) == pytest.approx(expected, rel=1e-4)
+    assert sorted(artifact.path.iterdir()) == before
+
+
+@pytest.fixture(scope="module")
+def tools():
+    try:
+        return build.check_tools("executorch")
+    except MissingTool as error:
+        pytest.skip(f"{error.what}: {error.fix}")
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [
+        ("wide-cls", "xnnpack-8da8w"),
+        ("lm-pairwise-relu", "xnnpack-fp32+all"),
+    ],
+)
+def test_the_cpp_snippet_builds_without_warnings_and_prints_what_pytorch_answers(
+    name, recipe, exported, checkpoint, tools, tmp_path
+):
+    import cmake
+    import executorch
+    import ninja
+
+    artifact = exported(name, recipe)
+    code = snippet(artifact, "cpp")
+    (tmp_path / "guide.cpp").write_text(code)
+    (tmp_path / "CMakeLists.txt").write_text(PROJECT)
+    program = os.path.join(cmake.CMAKE_BIN_DIR, "cmake")
+    settings = [
+        f"-DCMAKE_PREFIX_PATH={next(iter(executorch.__path__))}",
+        f"-DCMAKE_MAKE_PROGRAM={shutil.which('ninja', path=ninja.BIN_DIR)}",
+    ]
+    environment = {**os.environ, "CXX": tools}
+    for arguments in (["-S", ".", "-B", "build", "-G", "Ninja", *settings], ["--build", "build"]):
+        built = subprocess.run(
+            [program, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert built.returncode == 0, built.stdout + built.stderr
+    assert [line for line in built.stdout.splitlines() if re.search(r"guide\.cpp:.*warning", line)] == []
+    done = subprocess.run([tmp_path / "build" / "guide"], cwd=artifact.path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == pytorchs_answer(code, checkpoint(name).model())
+
+
+def test_the_guide_names_what_the_application_has_to_link_and_how_to_pad(exported):
+    guide = (exported("wide-cls", "xnnpack-8da8w").path / "RUN.md").read_text(encoding="utf-8")
+    for fact in ("1 to 64 tokens", "padding, which stands on the right", "float32 [1, 3]", "unmodified"):
+        assert fact in guide
+    for library in ("xnnpack_backend", "optimized_native_cpu_ops_lib", "quantized_ops_lib"):
+        assert library in guide
+    guide = (exported("lm-pairwise-relu", "onnx-fp32+all").path / "RUN.md").read_text(encoding="utf-8")
+    assert "float32 [batch, length, 19]" in guide
+    assert "ORT_DISABLE_TELEMETRY" in guide
