@@ -11,7 +11,8 @@ from conftest import TESTS
 from tokenizers import Tokenizer, models
 
 from nf_edge import resources
-from nf_edge.accuracy.answers import ask_model
+from nf_edge.accuracy.answers import ask_artifact, ask_model
+from nf_edge.backends import backend_for
 from nf_edge.backends.onnx_cpu import OnnxCpu
 from nf_edge.data.rows import Row
 
@@ -190,9 +191,6 @@ def test_json_of_a_failing_export_is_one_document(export, cramped):
 def close_calls(checkpoint, exported, tmp_path):
     """Data that the checkpoint answers right and its int8 artifact does not, in each row."""
     the_checkpoint = checkpoint("wide-cls")
-    from nf_edge.accuracy.answers import ask_artifact
-    from nf_edge.backends import backend_for
-
     artifact = exported("wide-cls", "onnx-int8-dynamic")
     config, generator = the_checkpoint.config, np.random.default_rng(0)
     rows = [Row(tuple(generator.integers(config.vocab_size, size=6).tolist()), None) for _ in range(1500)]

@@ -3,7 +3,6 @@
 import json
 import math
 from itertools import pairwise
-from itertools import pairwise
 
 import pytest
 import torch
