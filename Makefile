@@ -19,6 +19,8 @@ demo: $(VENV)/installed
 	$(BIN)/nf-edge check $(DEMO)/digits-onnx --data digits:test
 	@echo "Reports: $(DEMO)/digits-executorch/REPORT.md and $(DEMO)/digits-onnx/REPORT.md"
 
+# A thread for each of pytest's workers: more would only wait for each other.
+test: export OMP_NUM_THREADS = 1
 test: $(VENV)/installed
 	$(BIN)/ruff check nf_edge tests
 	$(BIN)/ruff format --check nf_edge tests
