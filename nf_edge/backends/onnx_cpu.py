@@ -107,9 +107,11 @@ class OnnxCpu(Backend):
         if config.noise.kind == "relative":
             # A bias keeps the operator from its blocked form, so whole scores are there with it.
             arenas += 4 * 4 * sizes.scores
+        # A tied float32 head is the table itself in the file; loading makes its transposed copy.
+        shared = config.is_language_model and config.tie_word_embeddings and recipe.quantize is None
         return Plan(
             program=PROGRAM_BASE + PROGRAM_LAYER * config.n_layer,
-            weights=constants,
+            weights=constants - (4 * config.vocab_size * config.n_embd if shared else 0),
             embeddings=tables,
             mapped=0,
             loaded=constants + tables + SESSION_BASE + SESSION_LAYER * config.n_layer,
