@@ -40,6 +40,6 @@ def resolve(kind: str, name: str, suffix: str = ".yaml") -> Path:
     if path.is_file() if suffix else path.is_dir():
         return path
     known = ", ".join(names(kind, suffix))
-    noun = kind.removesuffix("s")
+    noun = {"recipes/training": "training recipe"}.get(kind, kind.removesuffix("s"))
     wanted = "file" if suffix else "folder"
     raise BadInput(f"no such {noun}", where=name, fix=f"give the path of a {wanted}, or one of: {known}")

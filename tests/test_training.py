@@ -419,13 +419,13 @@ def test_a_bundled_training_recipe_is_valid_and_made_the_bundled_checkpoint(name
     assert resolve_checkpoint(name).config.to_json() == recipe.model.to_json()
 
 
-def test_the_bundled_digits_are_small_and_as_right_as_their_card_says():
+def test_the_bundled_digits_are_small_and_right_97_times_of_100():
     checkpoint = resolve_checkpoint("digits")
     assert checkpoint.parameters <= 120_000
     rows = load_rows("digits:test", checkpoint)
     assert len(rows.rows) == 599
     test = evaluate(checkpoint.model(), RowExamples(rows.rows, checkpoint.config.pad_token_id), 64)
-    assert test.score >= 0.96
+    assert test.score >= 0.97
     assert f"Held-out score: {test}" in (checkpoint.path / "MODEL_CARD.md").read_text()
 
 
