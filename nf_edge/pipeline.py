@@ -26,9 +26,9 @@ from nf_edge.backends.base import INPUTS, OUTPUT, Backend, Bounds, Coverage
 from nf_edge.compress.quantize import Fate, quantize, quantize_file
 from nf_edge.data.rows import Rows, load_rows
 from nf_edge.device import Device
-from nf_edge.errors import AccuracyGate, OverBudget
+from nf_edge.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.files import check_target, sha256
-from nf_edge.memory import MemoryReport, enforce_budget, profile_model
+from nf_edge.memory import MemoryReport, enforce_budget, profile_model, unsupported
 from nf_edge.model import CausalLM, Checkpoint, LastLogitsLM, ModelConfig, NoiseFormer
 from nf_edge.model.checkpoint import TOKENIZER, WEIGHTS
 from nf_edge.progress import Progress, silent
@@ -78,10 +78,15 @@ def export(
         An Export; one whose `failure` is set was placed only where `keep`.
 
     Raises:
-        BadInput: the recipe does not suit the checkpoint, or `out` cannot be used.
+        BadInput: the recipe does not suit the checkpoint or the device, or `out` cannot be used.
     """
     backend = backend_for(recipe)
     bounds = Bounds.of(recipe, checkpoint.config)
+    if device is not None and (problem := unsupported(device, backend.name)):
+        raise BadInput(
+            f"recipe {recipe.name} does not run on {device.id}: {problem}",
+            fix="nf-edge recipes list tells which recipe is for which backend",
+        )
     check_target(out, overwrite=overwrite, marker=MANIFEST)
     try:
         with staged_artifact(out, overwrite=overwrite) as stage:

@@ -8,6 +8,7 @@ from nf_edge.accuracy.compare import Score
 from nf_edge.accuracy.parity import Parity
 from nf_edge.artifact.manifest import Manifest
 from nf_edge.memory import MemoryReport, Verdict
+from nf_edge.memory.accounts import UNACCOUNTED
 from nf_edge.memory.report import Line
 from nf_edge.report import Figure, format_bytes
 
@@ -25,16 +26,19 @@ class Table:
 
 def memory_tables(report: MemoryReport) -> list[Table]:
     return [
-        _account_table("Model file", report.file, report.file_total),
-        _account_table("Memory of the process that runs it", report.process, report.process_total),
+        # What the file is made of is planned; its size is all that could be measured of it.
+        _account_table("Model file", (*report.file, report.file_total), ("predicted", "planned")),
+        _account_table(
+            "Memory of the process that runs it",
+            (*report.process, report.process_total),
+            ("predicted", "planned", "measured"),
+        ),
     ]
 
 
-def _account_table(title: str, lines: Sequence[Line], total: Line) -> Table:
-    rows = []
-    for line in (*lines, total):
-        rows.append((line.name, *(_cell(figure) for figure in line.figures().values())))
-    return Table(title, ("part", "predicted", "planned", "measured"), tuple(rows), (1, 2, 3))
+def _account_table(title: str, lines: Sequence[Line], accounts: tuple[str, ...]) -> Table:
+    rows = [(line.name, *(_cell(line.figures()[account]) for account in accounts)) for line in lines]
+    return Table(title, ("part", *accounts), tuple(rows), tuple(range(1, len(accounts) + 1)))
 
 
 def _cell(figure: Figure) -> str:
@@ -46,9 +50,10 @@ def memory_lines(report: MemoryReport) -> list[str]:
     lines = [f"measured on {report.machine}" if report.machine else ""]
     # Each reason once, with all the figures that it explains.
     reasons: dict[str, list[str]] = {}
-    for line in (*report.file, *report.process):
+    for line in report.process:
         for how, figure in line.figures().items():
-            if figure.value is None:
+            # A plan accounts for all that it has; only a measurement can have something left over.
+            if figure.value is None and not (line.name == UNACCOUNTED and how != "measured"):
                 reasons.setdefault(figure.note, []).append(f"{line.name} ({how})")
     lines += [f"not known: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
     lines += [f"note: {note}" for note in report.notes]

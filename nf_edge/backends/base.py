@@ -80,7 +80,8 @@ class Plan:
       embeddings  token and position tables
     The process that runs it, at its largest input:
       mapped      pages of the file that stay in use while it runs
-      loaded      heap taken at load: packed weights; where the file is not mapped, all weights
+      loaded      heap taken at load: the runtime's form of the graph, and packed weights or, where the
+                  file is not mapped, all weights
       arenas      activations, planned before they are needed
       workspace   what kernels and delegates take for themselves at the first run
     """

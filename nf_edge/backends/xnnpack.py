@@ -32,6 +32,8 @@ REASONS = {
 OTHER_REASON = "works on integers, booleans or shapes, which XNNPACK does not"
 # Bytes of a program's graph, fitted to programs of 1 to 12 layers.
 PROGRAM_BASE, PROGRAM_LAYER = 5_000, 20_000
+# Heap that a loaded method and its delegates take for themselves, fitted to the same.
+METHOD_LAYER = 105_000
 # Calls that compute nothing: they pick a result out of a tuple or read a shape.
 NOT_COMPUTE = {"getitem", "executorch_call_delegate", "sym_size"}
 
@@ -120,7 +122,7 @@ class Xnnpack(Backend):
             embeddings=embeddings,
             # The pages of what was packed are given back when the method is loaded.
             mapped=len(content) - packed,
-            loaded=packed,
+            loaded=packed + METHOD_LAYER * config.n_layer,
             arenas=sum(method.non_const_buffer_sizes),
             workspace=None,
             notes=tuple(_tied_twice(config)),
@@ -143,7 +145,7 @@ class Xnnpack(Backend):
             weights=packed + constants,
             embeddings=4 * sizes.tables,
             mapped=program + constants + 4 * sizes.tables,
-            loaded=packed,
+            loaded=packed + METHOD_LAYER * config.n_layer,
             arenas=arenas,
             workspace=4 * max(3 * sizes.inner, sizes.scores),
             notes=tuple(_tied_twice(config)),

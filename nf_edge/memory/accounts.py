@@ -9,7 +9,15 @@ from nf_edge.memory.python_process import NetMeasurement
 from nf_edge.report import Figure, format_bytes
 
 FILE_PARTS = ("program", "weights", "embeddings")
-PROCESS_PARTS = ("model file, mapped", "weights in heap", "arenas", "workspace", "runtime", "unaccounted")
+UNACCOUNTED = "unaccounted"
+PROCESS_PARTS = (
+    "model file, mapped",
+    "weights and graph in heap",
+    "arenas",
+    "workspace",
+    "runtime",
+    UNACCOUNTED,
+)
 
 
 @dataclass(frozen=True)
@@ -29,14 +37,14 @@ def account_of_plan(plan: Plan, process_bytes: int, how: Literal["planned", "pre
     late = "the runtime decides it when it runs"
     process = {
         "model file, mapped": _figure(plan.mapped, how),
-        "weights in heap": _figure(plan.loaded, how),
+        "weights and graph in heap": _figure(plan.loaded, how),
         "arenas": _figure(plan.arenas, how, late),
         "workspace": _figure(plan.workspace, how, late),
         "runtime": Figure(process_bytes, "bytes", how, "libraries and start-up, as measured on x86-64 Linux"),
-        "unaccounted": Figure.unavailable("bytes", "what no plan knows of"),
+        UNACCOUNTED: Figure.unavailable("bytes", "what no plan knows of"),
     }
     file = {name: _figure(getattr(plan, name), how) for name in FILE_PARTS}
-    heap = [process[name] for name in ("weights in heap", "arenas", "workspace")]
+    heap = [process[name] for name in ("weights and graph in heap", "arenas", "workspace")]
     return Account(
         file, _sum(list(file.values()), how), process, _sum(list(process.values()), how), _sum(heap, how)
     )
@@ -47,12 +55,13 @@ def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
     whole = Figure.unavailable("bytes", "a run shows the file as a whole")
     parts = {
         "model file, mapped": measured.mapped,
-        "weights in heap": measured.loaded,
+        "weights and graph in heap": measured.loaded,
         "arenas": measured.arenas,
         "workspace": measured.workspace,
         "runtime": measured.runtime,
     }
-    parts["unaccounted"] = measured.peak - sum(parts.values())
+    # Negative where memory was planned or allocated, but its pages were never touched.
+    parts[UNACCOUNTED] = measured.peak - sum(parts.values())
     heap = measured.loaded + measured.arenas + measured.workspace
     return Account(
         file=dict.fromkeys(FILE_PARTS, whole),

@@ -1,6 +1,7 @@
 """Running a model in a process of its own, and reading what that process held."""
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,14 +35,16 @@ class Measurement:
     threads: int
 
 
-def measure(runtime: Literal["executorch", "onnxruntime"], model: Path, length: int) -> Measurement:
-    """Run a model natively on a row of `length` tokens.
+def measure(
+    runtime: Literal["executorch", "onnxruntime"], model: Path, input_ids: Sequence[int]
+) -> Measurement:
+    """Run a model natively on a row of tokens, the largest that it takes.
 
     Raises:
         MissingTool: the native runner cannot be built here.
         BadInput: the runtime does not take the model.
     """
-    row = [0] * length, [1] * length
+    row = input_ids, [1] * len(input_ids)
     result = runner.run(runtime, model, [row] * RUNS)
     start, loaded, end = (result.stage(name) for name in ("start", "method_loaded", "finished"))
     at_load, at_runs = loaded.heap_in_use - start.heap_in_use, end.heap_in_use - loaded.heap_in_use
@@ -56,6 +59,11 @@ def measure(runtime: Literal["executorch", "onnxruntime"], model: Path, length: 
         peak=end.rss_peak,
         threads=result.threads,
     )
+
+
+def spread_ids(vocab_size: int, length: int) -> list[int]:
+    """Token ids from all over the vocabulary, so that a run touches as much of a mapped table as it can."""
+    return [i * vocab_size // length for i in range(length)]
 
 
 def this_machine() -> str:

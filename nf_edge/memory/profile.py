@@ -14,7 +14,7 @@ from nf_edge.memory.accounts import (
     account_of_plan,
     missing_account,
 )
-from nf_edge.memory.measure import measure, this_machine
+from nf_edge.memory.measure import measure, spread_ids, this_machine
 from nf_edge.memory.python_process import measure_in_python
 from nf_edge.memory.report import Line, MemoryReport
 from nf_edge.memory.verdict import judge
@@ -44,13 +44,14 @@ def profile_model(
         BadInput: the model file cannot be read or run.
     """
     planned = backend.plan(model, config)
+    ids = spread_ids(config.vocab_size, bounds.length)
     machine = ""
     try:
-        measurement = measure(backend.runtime, model, bounds.length)
+        measurement = measure(backend.runtime, model, ids)
         measured = account_of_measurement(measurement, model.stat().st_size)
         machine = f"{this_machine()}, {measurement.threads} threads, native runner"
     except MissingTool as error:
-        net = measure_in_python(backend.name, model, bounds.length)
+        net = measure_in_python(backend.name, model, ids)
         measured = account_of_net_measurement(net, model.stat().st_size, f"{error.what} ({error.fix})")
         machine = f"{this_machine()}, a Python process for want of the native runner"
     accounts = [

@@ -1,6 +1,6 @@
 """Measuring in a fresh Python process, for machines where the native runner cannot be built.
 
-The process itself is `python -m nf_edge.memory.python_process BACKEND MODEL LENGTH`.  Python and the
+The process itself is `python -m nf_edge.memory.python_process BACKEND MODEL`, ids on stdin.  Python and the
 runtime's bindings hold far more than the model, so only what comes on top of them counts.
 """
 
@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,14 +23,14 @@ class NetMeasurement:
     net_peak: int
 
 
-def measure_in_python(backend: str, model: Path, length: int) -> NetMeasurement:
-    """Load a model and run it on `length` tokens in a fresh Python process.
+def measure_in_python(backend: str, model: Path, input_ids: Sequence[int]) -> NetMeasurement:
+    """Load a model and run it on a row of tokens in a fresh Python process.
 
     Raises:
         NfEdgeError: the process failed.
     """
-    command = [sys.executable, "-m", __name__, backend, str(model), str(length)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-m", __name__, backend, str(model)]
+    done = subprocess.run(command, input=json.dumps(list(input_ids)), capture_output=True, text=True)
     if done.returncode != 0:
         raise NfEdgeError(f"measuring in Python failed: {done.stderr[-1000:]}", where=model)
     return NetMeasurement(**json.loads(done.stdout.splitlines()[-1]))
@@ -40,10 +41,10 @@ def _main() -> None:
 
     from nf_edge.backends import get_backend
 
-    name, model, length = sys.argv[1:]
+    name, model = sys.argv[1:]
     backend = get_backend(name)
     backend.warm_up()
-    ids = np.zeros((1, int(length)), dtype=np.int64)
+    ids = np.array([json.load(sys.stdin)], dtype=np.int64)
     # Linux: makes the peak start again from here.
     Path("/proc/self/clear_refs").write_text("5")
     baseline = _status("VmRSS")

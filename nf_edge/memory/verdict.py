@@ -71,9 +71,6 @@ def judge(device: Device, backend: str, accounts: list[Account]) -> Verdict:
     On a phone or a board all of the process counts against its main memory.  On a microcontroller the
     file and the code rest in flash and are executed there, so working memory has to hold the heap only.
     """
-    problem = ""
-    if backend not in device.backends:
-        problem = f"it takes {', '.join(device.backends)}, and this is for {backend}"
     storage = device.storage_memory
     if storage is None:
         shares = [_share(device.working_memory, [account.process_total for account in accounts])]
@@ -82,7 +79,14 @@ def judge(device: Device, backend: str, accounts: list[Account]) -> Verdict:
             _share(device.working_memory, [account.heap for account in accounts]),
             _share(storage, [account.file_total for account in accounts]),
         ]
-    return Verdict(device.id, device.name, tuple(shares), problem)
+    return Verdict(device.id, device.name, tuple(shares), unsupported(device, backend))
+
+
+def unsupported(device: Device, backend: str) -> str:
+    """Why a device cannot run what a backend makes; "" where it can."""
+    if backend in device.backends:
+        return ""
+    return f"it takes {', '.join(device.backends)}, and this is for {backend}"
 
 
 def _share(memory: Memory, needs: list[Figure]) -> Share:
