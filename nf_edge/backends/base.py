@@ -146,7 +146,7 @@ class Backend(ABC):
         """Import the runtime, so that what a session costs can be told from what the runtime costs."""
 
     @abstractmethod
-    def session(self, path: Path, threads: int | None = None) -> Session:
+    def session(self, path: Path) -> Session:
         """Load a model file.
 
         Raises:

@@ -68,33 +68,40 @@ class OnnxCpu(Backend):
     def warm_up(self) -> None:
         import onnxruntime  # noqa: F401
 
-    def session(self, path: Path, threads: int | None = None) -> Session:
-        return _OrtSession(path, threads)
+    def session(self, path: Path) -> Session:
+        return _OrtSession(path)
 
     def plan(self, path: Path, config: ModelConfig) -> Plan:
         try:
             model = onnx.load(path)
         except Exception as error:
             raise BadInput(f"is not an ONNX model: {error}", where=path) from error
-        sizes = {tensor.name: _bytes(tensor) for tensor in model.graph.initializer}
-        tables = {(config.vocab_size, config.n_embd), (config.n_positions, config.n_embd)}
-        looked_up = {
-            node.input[0] for node in model.graph.node if node.op_type in ("Gather", "Slice") and node.input
-        }
-        embeddings = sum(
-            _bytes(tensor)
+        shapes = {(config.vocab_size, config.n_embd), (config.n_positions, config.n_embd)}
+        looked_up = {node.input[0] for node in model.graph.node if node.op_type in ("Gather", "Slice")}
+        tables = {
+            tensor.name: _bytes(tensor)
             for tensor in model.graph.initializer
-            if tensor.name in looked_up and tuple(tensor.dims) in tables
-        )
-        weights = sum(sizes.values()) - embeddings
+            if tensor.name in looked_up and tuple(tensor.dims) in shapes
+        }
+        embeddings = sum(tables.values())
+        weights = sum(_bytes(tensor) for tensor in model.graph.initializer) - embeddings
+        # A table that is multiplied with too is the tied head; loading makes its transposed copy.
+        multiplied = {
+            name
+            for node in model.graph.node
+            if node.op_type not in ("Gather", "Slice")
+            for name in node.input
+        }
+        copied = sum(size for name, size in tables.items() if name in multiplied)
         return Plan(
             program=path.stat().st_size - weights - embeddings,
             weights=weights,
             embeddings=embeddings,
             mapped=0,
-            loaded=weights + embeddings + SESSION_BASE + SESSION_LAYER * config.n_layer,
+            loaded=weights + embeddings + copied + SESSION_BASE + SESSION_LAYER * config.n_layer,
             arenas=None,
             workspace=None,
+            notes=tuple(_tied_head(config, in_file=not copied)),
         )
 
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
@@ -117,7 +124,20 @@ class OnnxCpu(Backend):
             loaded=constants + tables + SESSION_BASE + SESSION_LAYER * config.n_layer,
             arenas=arenas,
             workspace=0,
+            notes=tuple(_tied_head(config, in_file=not shared)),
         )
+
+
+def _tied_head(config: ModelConfig, in_file: bool) -> list[str]:
+    if not (config.is_language_model and config.tie_word_embeddings):
+        return []
+    size = config.vocab_size * config.n_embd
+    if in_file:
+        return [f"the tied embedding ({size:,} values) is stored twice: as float32 table and as int8 head"]
+    return [
+        f"the tied embedding ({size:,} values) is stored once, but ONNX Runtime makes a transposed copy for "
+        "the head when it loads"
+    ]
 
 
 def _strip(model: onnx.ModelProto) -> None:
@@ -142,14 +162,11 @@ def _bytes(tensor: onnx.TensorProto) -> int:
 
 
 class _OrtSession:
-    def __init__(self, path: Path, threads: int | None) -> None:
+    def __init__(self, path: Path) -> None:
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        if threads:
-            options.intra_op_num_threads = threads
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise BadInput(f"ONNX Runtime does not load it: {error}", where=path) from error
 

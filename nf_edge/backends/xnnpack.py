@@ -91,7 +91,7 @@ class Xnnpack(Backend):
     def warm_up(self) -> None:
         _executorch_runtime()
 
-    def session(self, path: Path, threads: int | None = None) -> Session:
+    def session(self, path: Path) -> Session:
         return _ExecutorchSession(path)
 
     def plan(self, path: Path, config: ModelConfig) -> Plan:
