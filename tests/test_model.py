@@ -199,3 +199,14 @@ def test_random_noise_on_the_scores_is_for_training_only(case):
     torch.testing.assert_close(model(ids), expected)
     model.train()
     assert (model(ids) - expected).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    "mask", [[0, 1, 1], [1, 0, 1], [0, 0, 0]], ids=["left-padded", "with a hole", "without a token"]
+)
+def test_a_mask_that_is_not_padding_on_the_right_is_refused(mask):
+    model = load_checkpoint(
+        TESTS / "cases" / sorted(p.name for p in (TESTS / "cases").iterdir() if p.is_dir())[0]
+    ).model()
+    with pytest.raises(ValueError, match="padding on the right"):
+        model(torch.tensor([[1, 2, 3]]), torch.tensor([mask]))

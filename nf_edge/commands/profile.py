@@ -33,6 +33,7 @@ def command(source: str, recipe: str | None, device: str | None, as_json: bool) 
     from nf_edge.memory import enforce_budget, predict_memory, profile_model
     from nf_edge.model import resolve_checkpoint
     from nf_edge.recipe import load_recipe
+    from nf_edge.resources import names
 
     the_device = load_device(device) if device else None
     if recipe:
@@ -43,6 +44,8 @@ def command(source: str, recipe: str | None, device: str | None, as_json: bool) 
         bounds = Bounds.of(the_recipe, checkpoint.config)
         report = predict_memory(backend, checkpoint.config, bounds, the_recipe, the_device)
     else:
+        if source in names("checkpoints", suffix=""):
+            raise click.UsageError(f"{source} is a checkpoint: name the --recipe to predict its memory for")
         artifact = load_artifact(Path(source))
         manifest = artifact.manifest
         backend = backend_for(manifest.recipe)

@@ -131,8 +131,15 @@ class Transformer(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, cache: KVCache | None = None
     ) -> Tensor:
-        """int64 [B, T] → float [B, T, D]; with a cache, the tokens that follow those it holds."""
+        """int64 [B, T] → float [B, T, D]; with a cache, the tokens that follow those it holds.
+
+        Raises:
+            ValueError: the mask is not padding on the right of at least one real token a row, or there
+                are more tokens than the model has positions.
+        """
         length = input_ids.shape[1]
+        if not torch.compiler.is_exporting():
+            _check_input(attention_mask, length, self.wpe.num_embeddings)
         start = 0 if cache is None else cache.length
         x = self.wte(input_ids) + self.wpe.weight[start : start + length]
         mask = self.form.mask(attention_mask, start, length, self.causal)
@@ -185,6 +192,17 @@ class SequenceClassifier(nn.Module):
 
 
 NoiseFormer = CausalLM | SequenceClassifier
+
+
+def _check_input(attention_mask: Tensor | None, length: int, positions: int) -> None:
+    if length > positions:
+        raise ValueError(f"{length} tokens, but the model has {positions} positions")
+    if attention_mask is None:
+        return
+    real = attention_mask != 0
+    # Right-padded rows never go up from 0 to 1, and begin with a real token.
+    if not bool((real[:, 0] & (real[:, 1:] <= real[:, :-1]).all(dim=1)).all()):
+        raise ValueError("attention_mask must be 1 for at least one token, then 0 for padding on the right")
 
 
 def pool(h: Tensor, attention_mask: Tensor | None, how: Pooling) -> Tensor:
