@@ -17,7 +17,7 @@ demo: $(VENV)/installed
 	$(BIN)/nf-edge profile $(DEMO)/digits-onnx --device rpi-zero-2w
 	$(BIN)/nf-edge check $(DEMO)/digits-executorch --data digits:test
 	$(BIN)/nf-edge check $(DEMO)/digits-onnx --data digits:test
-	@echo "Reports: $(DEMO)/digits-executorch/REPORT.md and $(DEMO)/digits-onnx/REPORT.md"
+	@echo "Reports: $(DEMO)/digits-executorch/report.html and $(DEMO)/digits-onnx/report.html"
 
 # A thread for each of pytest's workers: more would only wait for each other.
 test: export OMP_NUM_THREADS = 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from nf_edge import __version__, render
+from nf_edge import __version__
 from nf_edge.accuracy.check import AccuracyReport, check, enforce
 from nf_edge.accuracy.parity import Parity, enforce_parity, measure_parity, synthetic_rows
 from nf_edge.artifact import (
@@ -28,7 +28,8 @@ from nf_edge.data.rows import Rows, load_rows
 from nf_edge.device import Device
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.files import check_target, sha256
-from nf_edge.memory import MemoryReport, enforce_budget, profile_model, unsupported
+from nf_edge.html import report_page
+from nf_edge.memory import MemoryReport, enforce_budget, predict_memory, profile_model, unsupported
 from nf_edge.model import CausalLM, Checkpoint, LastLogitsLM, ModelConfig, NoiseFormer
 from nf_edge.model.checkpoint import TOKENIZER, WEIGHTS
 from nf_edge.progress import Progress, silent
@@ -51,6 +52,14 @@ class Export:
     memory: MemoryReport
     accuracy: AccuracyReport | None
     failure: OverBudget | AccuracyGate | None
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What an export would do: the fate of every module, and the memory that is predicted."""
+
+    fates: tuple[Fate, ...]
+    memory: MemoryReport
 
 
 def export(
@@ -80,13 +89,7 @@ def export(
     Raises:
         BadInput: the recipe does not suit the checkpoint or the device, or `out` cannot be used.
     """
-    backend = backend_for(recipe)
-    bounds = Bounds.of(recipe, checkpoint.config)
-    if device is not None and (problem := unsupported(device, backend.name)):
-        raise BadInput(
-            f"recipe {recipe.name} does not run on {device.id}: {problem}",
-            fix="nf-edge recipes list tells which recipe is for which backend",
-        )
+    backend, bounds = _agree(checkpoint, recipe, device)
     check_target(out, overwrite=overwrite, marker=MANIFEST)
     try:
         with staged_artifact(out, overwrite=overwrite) as stage:
@@ -113,13 +116,36 @@ def export(
                 coverage=coverage.to_json(),
                 reports=reports,
             )
-            write_papers(manifest, render.export_report(manifest, parity, memory, accuracy), stage)
+            write_papers(manifest, report_page(manifest, parity, memory, accuracy), stage)
             if failure is not None and not keep:
                 raise failure
             return Export(out, manifest, parity, memory, accuracy, failure)
     except (OverBudget, AccuracyGate):
         # The stage is gone, and what was at `out` before is still there.
         return Export(None, manifest, parity, memory, accuracy, failure)
+
+
+def dry_run(checkpoint: Checkpoint, recipe: Recipe, device: Device | None = None) -> DryRun:
+    """What an export would do, without lowering anything.
+
+    Raises:
+        BadInput: as `export` does.
+    """
+    backend, bounds = _agree(checkpoint, recipe, device)
+    _, fates = _compress(checkpoint, recipe, backend)
+    return DryRun(fates, predict_memory(backend, checkpoint.config, bounds, recipe, device))
+
+
+def _agree(checkpoint: Checkpoint, recipe: Recipe, device: Device | None) -> tuple[Backend, Bounds]:
+    """The backend and the bounds of an export that checkpoint, recipe and device allow."""
+    backend = backend_for(recipe)
+    bounds = Bounds.of(recipe, checkpoint.config)
+    if device is not None and (problem := unsupported(device, backend.name)):
+        raise BadInput(
+            f"recipe {recipe.name} does not run on {device.id}: {problem}",
+            fix="nf-edge recipes list tells which recipe is for which backend",
+        )
+    return backend, bounds
 
 
 def entry_point(model: NoiseFormer, recipe: Recipe) -> nn.Module:
@@ -133,10 +159,7 @@ def _build(
     checkpoint: Checkpoint, recipe: Recipe, backend: Backend, bounds: Bounds, stage: Path, progress: Progress
 ) -> tuple[Coverage, tuple[Fate, ...]]:
     """compress → specialise attention → lower, into the stage."""
-    model = checkpoint.model()
-    backend.specialise(model)
-    program = entry_point(model, recipe)
-    fates = quantize(program, recipe)
+    program, fates = _compress(checkpoint, recipe, backend)
     progress("lowering", 0, 1)
     file = stage / backend.model_file
     coverage = backend.lower(program, bounds, recipe, file)
@@ -145,6 +168,13 @@ def _build(
     if checkpoint.tokenizer_file is not None:
         shutil.copyfile(checkpoint.tokenizer_file, stage / TOKENIZER)
     return coverage, fates
+
+
+def _compress(checkpoint: Checkpoint, recipe: Recipe, backend: Backend) -> tuple[nn.Module, tuple[Fate, ...]]:
+    model = checkpoint.model()
+    backend.specialise(model)
+    program = entry_point(model, recipe)
+    return program, quantize(program, recipe)
 
 
 def _examine(

@@ -1,7 +1,8 @@
-"""Reports as text: the same tables and lines on a terminal and in `REPORT.md`."""
+"""Reports as tables and lines: the same on a terminal and in `report.html`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from nf_edge.accuracy.check import AccuracyReport
 from nf_edge.accuracy.compare import Score
@@ -10,6 +11,7 @@ from nf_edge.artifact.manifest import Manifest
 from nf_edge.memory import MemoryReport, Verdict
 from nf_edge.memory.accounts import UNACCOUNTED
 from nf_edge.memory.report import Line
+from nf_edge.memory.verdict import Share
 from nf_edge.report import Figure, format_bytes
 
 BAR_WIDTH = 30
@@ -69,11 +71,15 @@ def verdict_lines(verdict: Verdict) -> list[str]:
             f"{share.memory} ({share.kind}): [{bar}] {share.need} ({share.need.how}) "
             f"of {format_bytes(share.budget)}, {100 * share.used:.1f} %"
         )
-        for path, source in share.unverified.items():
-            lines.append(f"  leans on an unverified figure, {path}: {source}")
+        lines += [f"  {line}" for line in unverified_lines(share)]
     reason = f": {verdict.problem}" if verdict.problem else ""
     lines.append(f"{verdict.outcome.upper()} on {verdict.device} ({verdict.device_name}){reason}")
     return lines
+
+
+def unverified_lines(share: Share) -> list[str]:
+    """The facts that a budget leans on and nobody has seen in a source."""
+    return [f"leans on an unverified figure, {path}: {source}" for path, source in share.unverified.items()]
 
 
 def parity_lines(parity: Parity) -> list[str]:
@@ -125,10 +131,32 @@ def accuracy_lines(report: AccuracyReport) -> list[str]:
     ]
 
 
-def quantization_lines(manifest: Manifest) -> list[str]:
-    """What became of the modules, a line a dtype; exceptions with their reasons."""
+def artifact_rows(manifest: Manifest) -> list[tuple[str, str]]:
+    """What an artifact is and needs, a row a fact."""
+    interface, requires, model = manifest.interface, manifest.requires, manifest.model
+    length = f"1 to {interface.length}" if interface.dynamic_length else str(interface.length)
+    batch = "any" if interface.any_batch else "1"
+    libraries = ", ".join(requires.operator_libraries) or "none"
+    return [
+        ("status", manifest.status),
+        ("made of", f"{manifest.checkpoint.name}, {manifest.checkpoint.parameters:,} parameters"),
+        ("recipe", f"{manifest.recipe.name}: {manifest.recipe.description}"),
+        ("model file", f"{model.name}, {format_bytes(model.bytes)}, SHA-256 {model.sha256} (verified)"),
+        ("task", interface.task),
+        ("inputs", f"{', '.join(interface.inputs)}: {interface.input_dtype} [{batch}, {length}]"),
+        ("output", f"{interface.output}: {interface.output_dtype} {list(interface.output_shape)}"),
+        ("runtime", f"{requires.runtime} {requires.version}"),
+        (
+            "libraries",
+            f"{libraries}; kernels of nf-edge: {'needed' if requires.own_kernels else 'not needed'}",
+        ),
+    ]
+
+
+def quantization_lines(fates: Iterable[dict[str, Any]]) -> list[str]:
+    """What becomes of the modules, a line a dtype; exceptions with their reasons."""
     groups: dict[tuple[str, str], list[str]] = {}
-    for fate in manifest.quantization:
+    for fate in fates:
         groups.setdefault((fate["dtype"], fate["reason"]), []).append(fate["module"])
     return [
         f"{len(modules)} modules {dtype}{f' ({reason})' if reason else ''}: {_some(modules)}"
@@ -152,40 +180,3 @@ def coverage_lines(manifest: Manifest) -> list[str]:
     for left in coverage["left"]:
         reasons.setdefault(left["reason"], []).append(f"{left['count']} {left['operator']}")
     return lines + [f"  {', '.join(operators)}: {reason}" for reason, operators in reasons.items()]
-
-
-def export_report(
-    manifest: Manifest, parity: Parity, memory: MemoryReport, accuracy: AccuracyReport | None
-) -> str:
-    """The text of `REPORT.md`."""
-    origin, model = manifest.checkpoint, manifest.model
-    parts = [
-        f"# {origin.name}, by {manifest.recipe.name}: {manifest.status}",
-        f"{manifest.recipe.description}. {origin.parameters:,} parameters; `{model.name}` of "
-        f"{format_bytes(model.bytes)}, SHA-256 `{model.sha256}`.",
-        "## Agreement",
-        _list(parity_lines(parity)),
-        "## Accuracy",
-    ]
-    if accuracy is None:
-        parts.append("Not checked: no labelled data was given (`--data`).")
-    else:
-        parts += [_markdown(accuracy_table(accuracy)), _list(accuracy_lines(accuracy))]
-    parts.append("## Memory")
-    for table in memory_tables(memory):
-        parts += [f"{table.title}:", _markdown(table)]
-    parts.append(_list(memory_lines(memory)))
-    if memory.verdict:
-        parts.append("```\n" + "\n".join(verdict_lines(memory.verdict)) + "\n```")
-    parts += ["## Quantization", _list(quantization_lines(manifest))]
-    parts += ["## Operators", _list(coverage_lines(manifest))]
-    return "\n\n".join(parts) + "\n"
-
-
-def _markdown(table: Table) -> str:
-    rule = ["---:" if i in table.right else "---" for i in range(len(table.columns))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (table.columns, rule, *table.rows))
-
-
-def _list(lines: Sequence[str]) -> str:
-    return "\n".join(f"  - {line.strip()}" if line.startswith("  ") else f"- {line}" for line in lines)

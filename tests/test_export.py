@@ -17,7 +17,7 @@ from nf_edge.backends.onnx_cpu import OnnxCpu
 from nf_edge.data.rows import Row
 
 CASE = TESTS / "cases" / "cls-lowrank-last-padded"
-FILES = {"model.onnx", "manifest.json", "RUN.md", "REPORT.md"}
+FILES = {"model.onnx", "manifest.json", "RUN.md", "report.html"}
 
 
 @pytest.fixture
@@ -85,9 +85,18 @@ def test_an_artifact_has_the_model_its_manifest_and_how_to_run_it(recipe, model,
     }
     weights = (CASE / "model.safetensors").read_bytes()
     assert manifest["checkpoint"]["sha256"] == hashlib.sha256(weights).hexdigest()
-    report = (artifact.path / "REPORT.md").read_text(encoding="utf-8")
+    report = (artifact.path / "report.html").read_text(encoding="utf-8")
     assert manifest["model"]["sha256"] in report
     assert "measured" in report
+
+
+def test_the_report_is_one_page_that_fetches_nothing(exported):
+    report = (exported("cls-lowrank-last-padded", "onnx-fp32").path / "report.html").read_text(
+        encoding="utf-8"
+    )
+    assert report.count("<svg") == report.count("</svg>") >= 2
+    for fetching in ("<script", "<link", "<img", "@import", "url(http", 'src="'):
+        assert fetching not in report
 
 
 def test_the_manifest_tells_an_application_how_to_call_the_model(exported):
@@ -105,7 +114,7 @@ def test_export_tells_where_the_artifact_is_and_what_it_found(export, tmp_path):
     done = export()
     assert done.code == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
-    for fact in ("model.onnx", "RUN.md", "REPORT.md", "synthetic", "100.0 % give the same answer", "MB"):
+    for fact in ("model.onnx", "RUN.md", "report.html", "synthetic", "100.0 % give the same answer", "MB"):
         assert fact in done.out
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -176,7 +185,9 @@ def test_keep_places_what_is_over_budget_marked_as_failed(export, cramped, tmp_p
     done = export("--device", cramped, "--keep")
     assert done.code == 4
     assert manifest_of(tmp_path / "out")["status"] == "fail"
-    assert ": fail" in (tmp_path / "out" / "REPORT.md").read_text(encoding="utf-8").splitlines()[0]
+    assert '<span class="badge fail">fail</span>' in (tmp_path / "out" / "report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_json_of_a_failing_export_is_one_document(export, cramped):

@@ -17,7 +17,17 @@ from nf_edge.recipe import load_recipe
 from nf_edge.runner.build import check_tools
 
 MB = 1e6
-RUNS_IT = ["galaxy-s23", "iphone-13", "pixel-8", "rpi-5", "rpi-zero-2w"]
+RUNS_IT = [
+    "galaxy-s23",
+    "imx93-evk",
+    "iphone-13",
+    "jetson-orin-nano-8gb",
+    "pixel-8",
+    "rpi-4b",
+    "rpi-5",
+    "rpi-zero-2w",
+]
+ANOTHER_BACKEND = ["rpi-pico-2", "stm32h747i-disco"]
 HOWS = ("predicted", "planned", "measured")
 
 
@@ -209,19 +219,20 @@ def test_a_small_artifact_fits_every_phone_and_board(device, profile, exported):
     assert any(path.endswith(".usable") for path in share["unverified"])
 
 
-def test_a_microcontroller_does_not_run_it_and_says_why(run, profile, exported):
+@pytest.mark.parametrize("device", ANOTHER_BACKEND)
+def test_a_microcontroller_does_not_run_it_and_says_why(device, run, profile, exported):
     artifact = exported("wide-cls", "xnnpack-8da8w").path
-    code, found = profile(artifact, "--device", "stm32h747i-disco")
+    code, found = profile(artifact, "--device", device)
     assert (code, found["verdict"]["outcome"]) == (4, "does not run")
     assert found["verdict"]["problem"] == "it takes cortex_m, and this is for xnnpack"
     assert [share["kind"] for share in found["verdict"]["memory"]] == ["sram", "flash"]
-    done = run("profile", artifact, "--device", "stm32h747i-disco")
+    done = run("profile", artifact, "--device", device)
     assert done.code == 4
-    assert "does not run on stm32h747i-disco: it takes cortex_m" in done.err
+    assert f"does not run on {device}: it takes cortex_m" in done.err
 
 
 def test_every_bundled_device_was_asked():
-    assert set(resources.names("devices")) == {*RUNS_IT, "stm32h747i-disco"}
+    assert set(resources.names("devices")) == {*RUNS_IT, *ANOTHER_BACKEND}
 
 
 def test_over_budget_is_exit_4_with_the_figures_on_stdout(run, exported, tmp_path):

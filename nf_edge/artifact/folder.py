@@ -16,7 +16,7 @@ from nf_edge.model import Checkpoint, resolve_checkpoint
 from nf_edge.model.checkpoint import WEIGHTS
 from nf_edge.resources import names
 
-MANIFEST, GUIDE, REPORT = "manifest.json", "RUN.md", "REPORT.md"
+MANIFEST, GUIDE, REPORT = "manifest.json", "RUN.md", "report.html"
 
 
 @dataclass(frozen=True)

@@ -158,5 +158,9 @@ class Backend(ABC):
         """Read a model file's own account of its memory."""
 
     @abstractmethod
+    def operators(self, path: Path) -> dict[str, int]:
+        """How often a model file uses each operator and delegate, by name."""
+
+    @abstractmethod
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
         """The same account, computed before anything is lowered."""

@@ -1,5 +1,6 @@
 """ONNX Runtime on the CPU."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,11 @@ class OnnxCpu(Backend):
             workspace=None,
             notes=tuple(_tied_head(config, in_file=not copied)),
         )
+
+    def operators(self, path: Path) -> dict[str, int]:
+        graph = onnx.load(path, load_external_data=False).graph
+        names = (f"{node.domain or 'ai.onnx'}::{node.op_type}" for node in graph.node)
+        return dict(Counter(names).most_common())
 
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
         sizes = sizes_of(config, bounds.length)

@@ -95,14 +95,8 @@ class Xnnpack(Backend):
         return _ExecutorchSession(path)
 
     def plan(self, path: Path, config: ModelConfig) -> Plan:
-        with quiet_libraries():
-            from executorch.exir._serialize._program import deserialize_pte_binary
-
         content = path.read_bytes()
-        try:
-            file = deserialize_pte_binary(content)
-        except Exception as error:
-            raise BadInput(f"is not an ExecuTorch program: {error}", where=path) from error
+        file = _deserialize(path, content)
         method = file.program.execution_plan[0]
         tables = {(config.vocab_size, config.n_embd), (config.n_positions, config.n_embd)}
         constants: dict[int, bool] = {}
@@ -127,6 +121,18 @@ class Xnnpack(Backend):
             workspace=None,
             notes=tuple(_tied_twice(config)),
         )
+
+    def operators(self, path: Path) -> dict[str, int]:
+        method = _deserialize(path, path.read_bytes()).program.execution_plan[0]
+        names = [f"{operator.name}.{operator.overload}".rstrip(".") for operator in method.operators]
+        calls = Counter[str]()
+        for instruction in method.chains[0].instructions:
+            call = instruction.instr_args
+            if hasattr(call, "op_index"):
+                calls[names[call.op_index]] += 1
+            elif hasattr(call, "delegate_index"):
+                calls[f"delegate {method.delegates[call.delegate_index].id}"] += 1
+        return dict(calls.most_common())
 
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
         sizes = sizes_of(config, bounds.length)
@@ -193,6 +199,17 @@ def _operator(node: torch.fx.Node) -> str:
     if schema is not None:
         return str(schema.name).split("::")[-1]
     return str(getattr(target, "__name__", target)).split(".")[0]
+
+
+def _deserialize(path: Path, content: bytes) -> Any:
+    """The program of a `.pte` as ExecuTorch's own schema."""
+    with quiet_libraries():
+        from executorch.exir._serialize._program import deserialize_pte_binary
+
+    try:
+        return deserialize_pte_binary(content)
+    except Exception as error:
+        raise BadInput(f"is not an ExecuTorch program: {error}", where=path) from error
 
 
 def _executorch_runtime() -> Any:

@@ -15,6 +15,7 @@ import click
 from nf_edge.progress import Progress
 
 if TYPE_CHECKING:
+    from nf_edge.memory import MemoryReport
     from nf_edge.render import Table
 
 SCHEMA = "nf-edge/1"
@@ -54,6 +55,17 @@ def print_table(
 def show(table: "Table") -> None:
     """A table of `nf_edge.render` on stdout."""
     print_table(table.columns, table.rows, title=table.title, right=table.right)
+
+
+def show_memory(report: "MemoryReport") -> None:
+    """A memory report on stdout: tables, remarks, and the verdict where a device was named."""
+    from nf_edge import render
+
+    for table in render.memory_tables(report):
+        show(table)
+    print_lines(render.memory_lines(report))
+    if report.verdict:
+        print_lines(render.verdict_lines(report.verdict))
 
 
 def print_lines(lines: Iterable[str], *, title: str = "") -> None:

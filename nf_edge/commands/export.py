@@ -1,14 +1,27 @@
 """`nf-edge export`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from nf_edge.commands.common import json_option, print_json, print_lines, progress_bar, show, warn
+from nf_edge.commands.common import (
+    json_option,
+    print_json,
+    print_lines,
+    progress_bar,
+    show,
+    show_memory,
+    warn,
+)
+
+if TYPE_CHECKING:
+    from nf_edge import pipeline
 
 EPILOG = """\b
 Examples:
   nf-edge export digits --recipe xnnpack-8da8w --device rpi-zero-2w -o digits-pi
+  nf-edge export digits --recipe onnx-fp32 --device pixel-8 --dry-run
   nf-edge export ./my-model --recipe onnx-int8-dynamic --data dev.tsv -o out
 """
 
@@ -20,7 +33,8 @@ Examples:
 @click.option("--data", help="Labelled rows to check accuracy on: a TSV, CSV or JSONL file, or NAME:SPLIT.")
 @click.option("--limit", type=click.IntRange(1), help="Use the first N rows of the data only.")
 @click.option("--max-drop", type=click.FloatRange(0, 100), help="Accuracy points that may be lost.")
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder to make.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to make.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done and predict its memory; make nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it is an artifact.")
 @click.option("--keep", is_flag=True, help="Place the artifact even if it fails, marked as failed.")
 @json_option
@@ -31,7 +45,8 @@ def command(
     data: str | None,
     limit: int | None,
     max_drop: float | None,
-    out: Path,
+    out: Path | None,
+    dry_run: bool,
     overwrite: bool,
     keep: bool,
     as_json: bool,
@@ -44,25 +59,28 @@ def command(
     and with --data its accuracy is checked.  Over the device's budget (exit 4) or beyond the accuracy
     limit (exit 5) nothing is placed at OUT unless --keep is given.
     """
-    from nf_edge import render
-    from nf_edge.artifact import MANIFEST, REPORT
-    from nf_edge.backends import backend_for
+    from nf_edge import pipeline
+    from nf_edge.artifact import MANIFEST
     from nf_edge.data.rows import load_rows
     from nf_edge.device import load_device
     from nf_edge.files import check_target
     from nf_edge.model import resolve_checkpoint
-    from nf_edge.pipeline import export
     from nf_edge.recipe import load_recipe
 
+    if out is None and not dry_run:
+        raise click.UsageError("Missing option '-o' / '--out' (or give --dry-run).")
     the_recipe = load_recipe(recipe)
-    backend_for(the_recipe)
     the_device = load_device(device) if device else None
-    check_target(out, overwrite=overwrite, marker=MANIFEST)
+    if out is not None:
+        check_target(out, overwrite=overwrite, marker=MANIFEST)
     the_checkpoint = resolve_checkpoint(checkpoint)
     warn(the_checkpoint.warnings)
+    if dry_run or out is None:
+        _dry_run(pipeline.dry_run(the_checkpoint, the_recipe, the_device), as_json)
+        return
     rows = load_rows(data, the_checkpoint, limit) if data else None
     with progress_bar() as progress:
-        result = export(
+        result = pipeline.export(
             the_checkpoint,
             the_recipe,
             out,
@@ -76,26 +94,41 @@ def command(
     if as_json:
         print_json("export", {"path": str(result.path) if result.path else None, **result.manifest.to_json()})
     else:
-        print_lines(render.quantization_lines(result.manifest), title="Quantization")
-        print_lines(render.coverage_lines(result.manifest), title="Operators")
-        print_lines(render.parity_lines(result.parity), title="Agreement")
-        for table in render.memory_tables(result.memory):
-            show(table)
-        print_lines(render.memory_lines(result.memory))
-        if result.memory.verdict:
-            print_lines(render.verdict_lines(result.memory.verdict))
-        if result.accuracy:
-            show(render.accuracy_table(result.accuracy))
-            print_lines(render.accuracy_lines(result.accuracy))
-        if result.path:
-            model = result.manifest.model.name
-            print_lines(
-                [
-                    f"{result.path / model}",
-                    f"report: {result.path / REPORT}",
-                    f"how to run it: {result.path / 'RUN.md'}",
-                ],
-                title="Artifact",
-            )
+        _print(result)
     if result.failure:
         raise result.failure
+
+
+def _dry_run(plan: "pipeline.DryRun", as_json: bool) -> None:
+    from nf_edge import render
+    from nf_edge.memory import enforce_budget
+
+    fates = [fate.to_json() for fate in plan.fates]
+    if as_json:
+        print_json("export --dry-run", {"quantization": fates, "memory": plan.memory.to_json()})
+    else:
+        print_lines(render.quantization_lines(fates), title="Quantization")
+        show_memory(plan.memory)
+        click.echo("Nothing was made.")
+    if plan.memory.verdict:
+        enforce_budget(plan.memory.verdict)
+
+
+def _print(result: "pipeline.Export") -> None:
+    from nf_edge import render
+    from nf_edge.artifact import GUIDE, REPORT
+
+    print_lines(render.quantization_lines(result.manifest.quantization), title="Quantization")
+    print_lines(render.coverage_lines(result.manifest), title="Operators")
+    print_lines(render.parity_lines(result.parity), title="Agreement")
+    show_memory(result.memory)
+    if result.accuracy:
+        show(render.accuracy_table(result.accuracy))
+        print_lines(render.accuracy_lines(result.accuracy))
+    if result.path:
+        places = [
+            f"{result.path / result.manifest.model.name}",
+            f"report: {result.path / REPORT}",
+            f"how to run it: {result.path / GUIDE}",
+        ]
+        print_lines(places, title="Artifact")

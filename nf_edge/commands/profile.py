@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from nf_edge.commands.common import json_option, print_json, print_lines, show, warn
+from nf_edge.commands.common import json_option, print_json, show_memory, warn
 
 EPILOG = """\b
 Examples:
@@ -25,7 +25,6 @@ def command(source: str, recipe: str | None, device: str | None, as_json: bool) 
     a native process on this machine).  Of a CHECKPOINT with --recipe it is predicted.  With --device,
     exit code 4 says that it does not fit.
     """
-    from nf_edge import render
     from nf_edge.artifact import load_artifact
     from nf_edge.backends import backend_for
     from nf_edge.backends.base import Bounds
@@ -60,10 +59,6 @@ def command(source: str, recipe: str | None, device: str | None, as_json: bool) 
     if as_json:
         print_json("profile", report.to_json())
     else:
-        for table in render.memory_tables(report):
-            show(table)
-        print_lines(render.memory_lines(report))
-        if report.verdict:
-            print_lines(render.verdict_lines(report.verdict))
+        show_memory(report)
     if report.verdict:
         enforce_budget(report.verdict)

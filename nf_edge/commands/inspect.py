@@ -1,0 +1,43 @@
+"""`nf-edge inspect`."""
+
+from pathlib import Path
+
+import click
+
+from nf_edge.commands.common import json_option, print_json, print_lines, print_table
+
+EPILOG = """\b
+Example:
+  nf-edge inspect digits-pi
+"""
+
+
+@click.command("inspect", epilog=EPILOG)
+@click.argument("artifact", type=click.Path(path_type=Path))
+@json_option
+def command(artifact: Path, as_json: bool) -> None:
+    """What an ARTIFACT is made of and needs.
+
+    Verifies the model file's hash, lists its operators and delegates, how to call it and what an
+    application must link, and loads it in each runtime that is here.  A file that does not load is
+    exit code 3.
+    """
+    from nf_edge import render
+    from nf_edge.artifact import load_artifact
+    from nf_edge.errors import BadInput
+    from nf_edge.inspection import inspect
+
+    the_artifact = load_artifact(artifact)
+    manifest = the_artifact.manifest
+    found = inspect(the_artifact)
+    if as_json:
+        document = manifest.model_dump(mode="json", by_alias=True, exclude={"reports"})
+        print_json("inspect", document | found.to_json())
+    else:
+        print_table(("", str(artifact)), render.artifact_rows(manifest))
+        print_table(("operator", "uses"), list(found.operators.items()), right=(1,))
+        print_lines(render.quantization_lines(manifest.quantization), title="Quantization")
+        print_lines(render.coverage_lines(manifest), title="Operators")
+        print_lines([f"{load.where}: {load.problem or 'loads'}" for load in found.loads], title="Loading it")
+    if all(load.problem for load in found.loads):
+        raise BadInput("loads in no runtime here", where=the_artifact.model_file)

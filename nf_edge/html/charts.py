@@ -1,0 +1,113 @@
+"""Charts of a report as SVG, drawn by matplotlib.
+
+They are as narrow as a phone, so that their text is readable there; a wide screen shows them side by
+side.  Text stays text, in the page's own font.
+"""
+
+import io
+from collections.abc import Sequence
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nf_edge.accuracy.compare import Comparison
+from nf_edge.memory.report import Line
+from nf_edge.memory.verdict import Share
+from nf_edge.report import format_bytes
+
+WIDTH = 4.2  # inches; 403 CSS pixels
+# Colour-blind safe (Okabe and Ito, 2008), in an order in which neighbours differ in lightness.
+COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#CC79A7", "#999999")
+INK, FAINT = "#1f2933", "#c5ced6"
+SETTINGS = {
+    "svg.fonttype": "none",
+    # The same report gives the same bytes.
+    "svg.hashsalt": "nf-edge",
+    "font.family": "sans-serif",
+    "font.size": 8.5,
+    "text.color": INK,
+    "axes.edgecolor": FAINT,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+def parts_chart(lines: Sequence[Line], total: Line, accounts: Sequence[str], label: str) -> str:
+    """A stacked bar an account, a segment a part; parts that are not known, or negative, have none."""
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = _figure(0.85 + 0.36 * len(accounts) + 0.17 * len(lines))
+        bottoms = [0.0] * len(accounts)
+        for line, colour in zip(lines, COLOURS, strict=False):
+            sizes = [max(0.0, line.figures()[account].value or 0.0) for account in accounts]
+            axes.barh(accounts, sizes, left=bottoms, color=colour, label=line.name, height=0.62)
+            bottoms = [bottom + size for bottom, size in zip(bottoms, sizes, strict=True)]
+        for row, account in enumerate(accounts):
+            axes.annotate(
+                str(total.figures()[account]),
+                (bottoms[row], row),
+                (4, 0),
+                textcoords="offset points",
+                va="center",
+            )
+        axes.invert_yaxis()
+        axes.set_xlim(0, max(bottoms) * 1.28 or 1)
+        axes.xaxis.set_visible(False)
+        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.02), frameon=False, ncols=2, handlelength=1)
+        return _svg(figure, label)
+
+
+def budget_chart(shares: Sequence[Share], label: str) -> str:
+    """A bar a memory of the device: what is needed of what may be used."""
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = _figure(0.2 + 0.5 * len(shares))
+        for row, share in enumerate(shares):
+            need = share.need.value or 0
+            axes.barh(row, 1, color="#e8edf1", height=0.5)
+            axes.barh(row, min(1, share.used), color=COLOURS[2] if share.fits else "#D55E00", height=0.5)
+            text = f"{share.memory} ({share.kind}): {format_bytes(need)} of {format_bytes(share.budget)}"
+            axes.text(0, row - 0.36, f"{text}, {100 * share.used:.1f} %", va="bottom")
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1)
+        axes.set_ylim(len(shares) - 0.6, -0.85)
+        axes.axis("off")
+        return _svg(figure, label)
+
+
+def accuracy_chart(comparison: Comparison, label: str) -> str:
+    """Accuracy of checkpoint and artifact with their 95 % intervals."""
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = _figure(1.1)
+        rows = (("checkpoint", comparison.reference), ("artifact", comparison.artifact))
+        for row, (_, score) in enumerate(rows):
+            low, high = (100 * bound for bound in score.interval)
+            axes.plot([low, high], [row, row], color=COLOURS[1], linewidth=4, solid_capstyle="butt")
+            axes.plot(100 * score.share, row, "o", color=COLOURS[0])
+            axes.annotate(
+                f"{100 * score.share:.2f} %",
+                (100 * score.share, row),
+                (0, 6),
+                textcoords="offset points",
+                ha="center",
+            )
+        axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.7)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} %")
+        axes.locator_params(axis="x", nbins=5)
+        return _svg(figure, label)
+
+
+def _figure(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(length=0)
+    return figure, axes
+
+
+def _svg(figure: Figure, label: str) -> str:
+    """The <svg> element, named for those who do not see it."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    element = buffer.getvalue().partition("<svg")[2]
+    return f'<svg role="img" aria-label="{label}"{element}'

@@ -1,0 +1,51 @@
+"""The page: a template filled with charts, tables and lines."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from nf_edge import render
+from nf_edge.accuracy.check import AccuracyReport
+from nf_edge.accuracy.parity import Parity
+from nf_edge.artifact.manifest import Manifest
+from nf_edge.html.charts import accuracy_chart, budget_chart, parts_chart
+from nf_edge.memory import MemoryReport
+from nf_edge.report import format_bytes
+
+
+def report_page(
+    manifest: Manifest, parity: Parity, memory: MemoryReport, accuracy: AccuracyReport | None
+) -> str:
+    """The text of `report.html`: no scripts, and nothing that it would have to fetch."""
+    environment = Environment(
+        loader=PackageLoader("nf_edge", "html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shares = memory.verdict.shares if memory.verdict else ()
+    file_accounts = ("predicted", "planned")
+    process_accounts = tuple(
+        account for account, figure in memory.process_total.figures().items() if figure.value is not None
+    )
+    file_table, process_table = render.memory_tables(memory)
+    return environment.get_template("report.html.j2").render(
+        manifest=manifest,
+        size=format_bytes(manifest.model.bytes),
+        verdict=memory.verdict,
+        unverified_lines=[line for share in shares for line in render.unverified_lines(share)],
+        budget_chart=budget_chart(shares, "Memory against the budget") if shares else "",
+        file_chart=parts_chart(memory.file, memory.file_total, file_accounts, "Parts of the model file"),
+        file_table=file_table,
+        process_chart=parts_chart(
+            memory.process, memory.process_total, process_accounts, "Parts of the process's memory"
+        ),
+        process_table=process_table,
+        memory_lines=render.memory_lines(memory),
+        accuracy=accuracy,
+        accuracy_chart=accuracy_chart(accuracy.comparison, "Accuracy with intervals") if accuracy else "",
+        accuracy_table=render.accuracy_table(accuracy) if accuracy else None,
+        accuracy_lines=render.accuracy_lines(accuracy) if accuracy else [],
+        parity_lines=render.parity_lines(parity),
+        quantization_lines=render.quantization_lines(manifest.quantization),
+        coverage_lines=render.coverage_lines(manifest),
+    )

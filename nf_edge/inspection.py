@@ -1,0 +1,58 @@
+"""`inspect`: what an artifact is made of and needs, and whether it loads here."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nf_edge import runner
+from nf_edge.artifact import Artifact
+from nf_edge.backends import backend_for
+from nf_edge.errors import NfEdgeError
+
+
+@dataclass(frozen=True)
+class Load:
+    """An attempt to load the model file; `problem` is "" where it went well."""
+
+    where: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is in an artifact.
+
+    Attributes:
+        operators: how often the model file uses each operator and delegate.
+        loads: the runtime in Python, and the native runner.
+    """
+
+    operators: dict[str, int]
+    loads: tuple[Load, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def inspect(artifact: Artifact) -> Inspection:
+    """Read the operators out of a model file, and load it in every way that this machine has.
+
+    Raises:
+        BadInput: the file cannot be read at all.
+    """
+    backend, model = backend_for(artifact.manifest.recipe), artifact.model_file
+    return Inspection(
+        backend.operators(model),
+        (
+            Load(f"{backend.runtime} in Python", _problem(lambda: backend.session(model))),
+            Load(f"{backend.runtime} natively", _problem(lambda: runner.run(backend.runtime, model, []))),
+        ),
+    )
+
+
+def _problem(load: Callable[[], object]) -> str:
+    try:
+        load()
+    except NfEdgeError as error:
+        return str(error)
+    return ""
