@@ -13,6 +13,7 @@ from nf_edge.accuracy.check import AccuracyReport, check, enforce
 from nf_edge.accuracy.parity import Parity, enforce_parity, measure_parity, synthetic_rows
 from nf_edge.artifact import (
     MANIFEST,
+    Calibrated,
     Interface,
     Manifest,
     ModelFile,
@@ -23,7 +24,9 @@ from nf_edge.artifact import (
 )
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import INPUTS, OUTPUT, Backend, Bounds, Coverage
-from nf_edge.compress.quantize import Fate, quantize, quantize_file
+from nf_edge.compress.calibrate import Calibration, calibration_for
+from nf_edge.compress.fates import Fate, fates_of
+from nf_edge.compress.quantize import quantize, quantize_file
 from nf_edge.data.rows import Rows, load_rows
 from nf_edge.device import Device
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
@@ -56,9 +59,10 @@ class Export:
 
 @dataclass(frozen=True)
 class DryRun:
-    """What an export would do: the fate of every module, and the memory that is predicted."""
+    """What an export would do: the fate of every module, what it calibrates on, and the memory predicted."""
 
     fates: tuple[Fate, ...]
+    calibration: Calibrated | None
     memory: MemoryReport
 
 
@@ -69,6 +73,7 @@ def export(
     *,
     device: Device | None = None,
     rows: Rows | None = None,
+    calibrate: Rows | None = None,
     max_drop: float | None = None,
     overwrite: bool = False,
     keep: bool = False,
@@ -80,6 +85,7 @@ def export(
         out: the folder to make; an existing one is replaced only if it is an artifact and `overwrite`.
         device: what its memory is held against.
         rows: labelled data to check its accuracy on.
+        calibrate: data to calibrate on, where the recipe does; the checkpoint's examples where None.
         max_drop: accuracy that may be lost, as a share; the recipe's own limit where None.
         keep: place the artifact even if it does not pass, marked as failed.
 
@@ -90,10 +96,11 @@ def export(
         BadInput: the recipe does not suit the checkpoint or the device, or `out` cannot be used.
     """
     backend, bounds = _agree(checkpoint, recipe, device)
+    calibration = calibration_for(checkpoint, recipe, calibrate)
     check_target(out, overwrite=overwrite, marker=MANIFEST)
     try:
         with staged_artifact(out, overwrite=overwrite) as stage:
-            coverage, fates = _build(checkpoint, recipe, backend, bounds, stage, progress)
+            coverage, fates = _build(checkpoint, recipe, backend, bounds, calibration, stage, progress)
             parity, memory, accuracy = _examine(
                 checkpoint, recipe, backend, bounds, stage, device, rows, max_drop, progress
             )
@@ -112,6 +119,7 @@ def export(
                 model=_model_file(stage / backend.model_file),
                 interface=_interface(checkpoint.config, recipe, bounds, stage),
                 requires=_requirements(backend, recipe),
+                calibration=calibration.told if calibration else None,
                 quantization=tuple(fate.to_json() for fate in fates),
                 coverage=coverage.to_json(),
                 reports=reports,
@@ -125,15 +133,21 @@ def export(
         return Export(None, manifest, parity, memory, accuracy, failure)
 
 
-def dry_run(checkpoint: Checkpoint, recipe: Recipe, device: Device | None = None) -> DryRun:
+def dry_run(
+    checkpoint: Checkpoint, recipe: Recipe, device: Device | None = None, calibrate: Rows | None = None
+) -> DryRun:
     """What an export would do, without lowering anything.
 
     Raises:
         BadInput: as `export` does.
     """
     backend, bounds = _agree(checkpoint, recipe, device)
-    _, fates = _compress(checkpoint, recipe, backend)
-    return DryRun(fates, predict_memory(backend, checkpoint.config, bounds, recipe, device))
+    calibration = calibration_for(checkpoint, recipe, calibrate)
+    return DryRun(
+        fates_of(_specialised(checkpoint, recipe, backend), recipe),
+        calibration.told if calibration else None,
+        predict_memory(backend, checkpoint.config, bounds, recipe, device),
+    )
 
 
 def _agree(checkpoint: Checkpoint, recipe: Recipe, device: Device | None) -> tuple[Backend, Bounds]:
@@ -156,25 +170,34 @@ def entry_point(model: NoiseFormer, recipe: Recipe) -> nn.Module:
 
 
 def _build(
-    checkpoint: Checkpoint, recipe: Recipe, backend: Backend, bounds: Bounds, stage: Path, progress: Progress
+    checkpoint: Checkpoint,
+    recipe: Recipe,
+    backend: Backend,
+    bounds: Bounds,
+    calibration: Calibration | None,
+    stage: Path,
+    progress: Progress,
 ) -> tuple[Coverage, tuple[Fate, ...]]:
     """compress → specialise attention → lower, into the stage."""
-    program, fates = _compress(checkpoint, recipe, backend)
+    program = _specialised(checkpoint, recipe, backend)
+    fates = fates_of(program, recipe)
+    seen = calibration.inputs(bounds, checkpoint.config.pad_token_id) if calibration else []
+    program = quantize(program, recipe, bounds, seen)
     progress("lowering", 0, 1)
     file = stage / backend.model_file
     coverage = backend.lower(program, bounds, recipe, file)
-    quantize_file(file, recipe)
+    quantize_file(file, recipe, seen)
     progress("lowering", 1, 1)
     if checkpoint.tokenizer_file is not None:
         shutil.copyfile(checkpoint.tokenizer_file, stage / TOKENIZER)
     return coverage, fates
 
 
-def _compress(checkpoint: Checkpoint, recipe: Recipe, backend: Backend) -> tuple[nn.Module, tuple[Fate, ...]]:
+def _specialised(checkpoint: Checkpoint, recipe: Recipe, backend: Backend) -> nn.Module:
+    """The network in the form that suits the backend, and nothing lost yet."""
     model = checkpoint.model()
     backend.specialise(model)
-    program = entry_point(model, recipe)
-    return program, quantize(program, recipe)
+    return entry_point(model, recipe)
 
 
 def _examine(

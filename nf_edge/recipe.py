@@ -15,12 +15,63 @@ from nf_edge.yaml_file import Closed, load
 FP32_TOLERANCE = 1e-4
 
 
-class Quantize(Closed):
-    """How the linear layers are quantized; embeddings, norms and the noise stay float32."""
+# Inputs of an output channel that share a scale, where weights are quantized by groups.
+GROUP_SIZE = 32
 
-    weights: Literal["int8"] = Field(description="dtype of the weights")
-    granularity: Literal["per_channel"] = Field(description="one scale for each output channel")
-    activations: Literal["int8_dynamic"] = Field(description="int8, with a range found at run time")
+
+class Quantize(Closed):
+    """How the linear layers and the embeddings are quantized; norms and the noise stay float32.
+
+    A layer whose inputs the group size does not divide gets int8, per channel, and so does a table.
+    """
+
+    weights: Literal["int8", "int4"] = Field(description="dtype of the weights of linear layers")
+    granularity: Literal["per_channel", "group_32"] = Field(
+        description="one scale for each output channel, or for each 32 inputs of one"
+    )
+    activations: Literal["none", "int8_dynamic", "int8_static"] = Field(
+        description="float32, int8 with a range found at run time, or int8 with a calibrated range"
+    )
+    embeddings: Literal["float32", "int8", "int4"] = Field(
+        description="dtype of the token table; positions are at least int8"
+    )
+
+    def linear_dtype(self, inputs: int) -> Literal["int8", "int4"]:
+        """What the weights of a layer of so many inputs get."""
+        return "int4" if self.weights == "int4" and inputs % GROUP_SIZE == 0 else "int8"
+
+    def table_dtype(self, width: int) -> Literal["float32", "int8", "int4"]:
+        """What a token table of so many columns gets."""
+        return "int8" if self.embeddings == "int4" and width % GROUP_SIZE else self.embeddings
+
+    def position_dtype(self) -> Literal["float32", "int8"]:
+        """What the position table gets: it has few rows, each of which is added to every text."""
+        return "float32" if self.embeddings == "float32" else "int8"
+
+    @field_validator("granularity")
+    @classmethod
+    def _suits_weights(cls, granularity: str, info: ValidationInfo) -> str:
+        wanted = {"int8": "per_channel", "int4": "group_32"}.get(info.data.get("weights", ""), granularity)
+        if granularity != wanted:
+            raise ValueError(f"{info.data['weights']} weights are quantized {wanted}; write that")
+        return granularity
+
+    @field_validator("activations")
+    @classmethod
+    def _have_kernels(cls, activations: str, info: ValidationInfo) -> str:
+        weights = info.data.get("weights")
+        if (weights, activations) == ("int4", "int8_static"):
+            raise ValueError("no runtime multiplies int4 weights with int8_static; write int8_dynamic")
+        if (weights, activations) == ("int8", "none"):
+            raise ValueError("no runtime multiplies int8 weights with float32; write int8_dynamic")
+        return activations
+
+    @field_validator("embeddings")
+    @classmethod
+    def _not_finer_than_weights(cls, embeddings: str, info: ValidationInfo) -> str:
+        if (info.data.get("weights"), embeddings) == ("int8", "int4"):
+            raise ValueError("a tied head has the table's dtype, and these weights are int8; write int8")
+        return embeddings
 
 
 class Shapes(Closed):
@@ -80,6 +131,11 @@ class Recipe(Closed):
         if self.limits.max_logit_error is None and self.quantize is None:
             return FP32_TOLERANCE
         return self.limits.max_logit_error
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether ranges of activations have to be seen on data before they are fixed."""
+        return self.quantize is not None and self.quantize.activations == "int8_static"
 
     @property
     def needs_own_kernels(self) -> bool:

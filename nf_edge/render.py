@@ -7,7 +7,7 @@ from typing import Any
 from nf_edge.accuracy.check import AccuracyReport
 from nf_edge.accuracy.compare import Score
 from nf_edge.accuracy.parity import Parity
-from nf_edge.artifact.manifest import Manifest
+from nf_edge.artifact.manifest import Calibrated, Manifest
 from nf_edge.memory import MemoryReport, Verdict
 from nf_edge.memory.accounts import UNACCOUNTED
 from nf_edge.memory.report import Line
@@ -153,15 +153,19 @@ def artifact_rows(manifest: Manifest) -> list[tuple[str, str]]:
     ]
 
 
-def quantization_lines(fates: Iterable[dict[str, Any]]) -> list[str]:
-    """What becomes of the modules, a line a dtype; exceptions with their reasons."""
+def quantization_lines(fates: Iterable[dict[str, Any]], calibration: Calibrated | None) -> list[str]:
+    """What becomes of the modules, a line a dtype; exceptions with their reasons; what is calibrated on."""
     groups: dict[tuple[str, str], list[str]] = {}
     for fate in fates:
         groups.setdefault((fate["dtype"], fate["reason"]), []).append(fate["module"])
-    return [
+    lines = [
         f"{len(modules)} modules {dtype}{f' ({reason})' if reason else ''}: {_some(modules)}"
         for (dtype, reason), modules in groups.items()
     ]
+    if calibration is not None:
+        seen = f"{calibration.rows} rows of {calibration.source}, SHA-256 {calibration.sha256}"
+        lines.append(f"calibrated on {seen}")
+    return lines
 
 
 def _some(names: Sequence[str], most: int = 3) -> str:

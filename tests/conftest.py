@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import pytest
 
+from nf_edge.accuracy.parity import synthetic_rows
 from nf_edge.artifact import load_artifact
 from nf_edge.cli import main
+from nf_edge.data.rows import Rows
 from nf_edge.model import ModelConfig, load_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
 from nf_edge.model.init import init_tensors
@@ -50,15 +52,43 @@ def case():
     return lambda name: TESTS / "cases" / name
 
 
-# Checkpoints whose weights outweigh their program; the cases are too small for that.
+LM, CLASSIFIER = ("NoiseFormerForCausalLM",), ("NoiseFormerForSequenceClassification",)
+LOWRANK = {"kind": "lowrank", "rank": 4}
+# Checkpoints for what the cases are too small for: the wide ones' weights outweigh their program, and
+# of the others two layers are as wide as a group of int4 weights.
 SHAPES = {
-    "wide-lm": {"architectures": ("NoiseFormerForCausalLM",), "vocab_size": 4000, "n_embd": 256},
+    "wide-lm": {"architectures": LM, "vocab_size": 4000, "n_embd": 256, "noise": LOWRANK},
     "wide-cls": {
-        "architectures": ("NoiseFormerForSequenceClassification",),
+        "architectures": CLASSIFIER,
         "vocab_size": 300,
         "n_embd": 128,
         "causal": False,
         "num_labels": 3,
+        "noise": LOWRANK,
+    },
+    "none-lm": {"architectures": LM, "vocab_size": 300, "n_embd": 128, "noise": {"kind": "none"}},
+    "relative-lm": {
+        "architectures": LM,
+        "vocab_size": 300,
+        "n_embd": 128,
+        "noise": {"kind": "relative"},
+        "tie_word_embeddings": False,
+    },
+    "pairwise-cls": {
+        "architectures": CLASSIFIER,
+        "vocab_size": 300,
+        "n_embd": 128,
+        "num_labels": 3,
+        "noise": {"kind": "pairwise"},
+    },
+    # Groups of 32 divide the inputs of c_proj in the MLP only.
+    "uneven-cls": {
+        "architectures": CLASSIFIER,
+        "vocab_size": 300,
+        "n_embd": 48,
+        "n_inner": 64,
+        "num_labels": 3,
+        "noise": LOWRANK,
     },
 }
 
@@ -90,8 +120,7 @@ def checkpoint(tmp_path_factory):
     def load(name):
         if name not in SHAPES:
             return load_checkpoint(TESTS / "cases" / name)
-        noise = {"kind": "lowrank", "rank": 4}
-        config = ModelConfig(n_positions=64, n_layer=1, n_head=4, noise=noise, **SHAPES[name])
+        config = ModelConfig(n_positions=64, n_layer=1, n_head=4, **SHAPES[name])
         place = shared_folder(tmp_path_factory, "checkpoints") / name
         return load_checkpoint(
             place_once(lambda path: save_checkpoint(path, config, init_tensors(config, 0)), place)
@@ -111,8 +140,11 @@ def exported(tmp_path_factory, checkpoint):
         recipe_name, _, logits = recipe.partition("+")
         the_recipe = load_recipe(recipe_name).model_copy(update={"logits": logits or "last"})
         place = shared_folder(tmp_path_factory, "artifacts") / f"{name}.{recipe}"
+        the_checkpoint = checkpoint(name)
+        rows = synthetic_rows(the_checkpoint.config, the_checkpoint.config.n_positions)
+        seen = Rows(tuple(rows), "synthetic", "", 0) if the_recipe.calibrates else None
         # Kept even where it fails a gate, so that the tests find out for themselves.
-        place_once(lambda path: export(checkpoint(name), the_recipe, path, keep=True), place)
+        place_once(lambda path: export(the_checkpoint, the_recipe, path, calibrate=seen, keep=True), place)
         return load_artifact(place)
 
     return make

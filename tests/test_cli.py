@@ -213,6 +213,7 @@ quantize:
   weights: int3
   granularity: per_channel
   activations: int8_dynamic
+  embeddings: int8
 limits:
   max_drop: 40
 """
@@ -228,7 +229,7 @@ def test_all_mistakes_of_a_recipe_are_told_at_once_each_with_its_line(run, tmp_p
         (6, "shapes.batch"),
         (7, "shapes.lenght"),
         (9, "quantize.weights"),
-        (13, "limits.max_drop"),
+        (14, "limits.max_drop"),
     ]:
         assert f"line {line}: {key}: " in done.err
     assert "5 problems" in done.err

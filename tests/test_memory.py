@@ -94,9 +94,13 @@ ARTIFACTS = [
     ("lm-none", "xnnpack-fp32"),
     ("wide-lm", "xnnpack-fp32"),
     ("wide-cls", "xnnpack-8da8w"),
+    ("wide-lm", "xnnpack-8da4w"),
+    ("wide-cls", "xnnpack-int8"),
     ("lm-none", "onnx-fp32"),
     ("wide-lm", "onnx-fp32"),
     ("wide-cls", "onnx-int8-dynamic"),
+    ("wide-lm", "onnx-int8-qdq"),
+    ("wide-lm", "onnx-int4"),
 ]
 each_artifact = pytest.mark.parametrize(("name", "recipe"), ARTIFACTS)
 
@@ -140,7 +144,16 @@ def test_the_plan_accounts_for_every_byte_of_the_file(name, recipe, reports, exp
     assert size["planned"] == size["measured"] == exported(name, recipe).model_file.stat().st_size
     tables = part(reports(name, recipe), "embeddings")["planned"]
     config = exported(name, recipe).manifest.config
-    assert tables == 4 * config.n_embd * (config.vocab_size + config.n_positions)
+    quantize = exported(name, recipe).manifest.recipe.quantize
+    # A float32 scale a row, or a group of 32 values.
+    a_row = {
+        "float32": 4 * config.n_embd,
+        "int8": config.n_embd + 4,
+        "int4": config.n_embd // 2 + config.n_embd // 32 * 4,
+    }
+    tokens = a_row[quantize.embeddings if quantize else "float32"]
+    positions = a_row["int8" if quantize else "float32"]
+    assert tables == config.vocab_size * tokens + config.n_positions * positions
 
 
 @needs_the_runner
@@ -203,8 +216,8 @@ def test_int8_is_predicted_smaller_than_fp32(profile, checkpoint):
         profile(path, "--recipe", recipe)[1]["file"][-1]["predicted"]["value"]
         for recipe in ("xnnpack-8da8w", "xnnpack-fp32")
     ]
-    linear = 12 * 256**2 + 4000 * 256
-    assert sizes[1] - sizes[0] == pytest.approx(3 * linear, rel=0.1)
+    linear, tables = 12 * 256**2 + 4000 * 256, (4000 + 64) * 256
+    assert sizes[1] - sizes[0] == pytest.approx(3 * (linear + tables), rel=0.1)
 
 
 @pytest.mark.parametrize("device", RUNS_IT)

@@ -10,13 +10,14 @@ from nf_edge.artifact.folder import (
     staged_artifact,
     write_papers,
 )
-from nf_edge.artifact.manifest import Interface, Manifest, ModelFile, Origin, Requirements
+from nf_edge.artifact.manifest import Calibrated, Interface, Manifest, ModelFile, Origin, Requirements
 
 __all__ = [
     "GUIDE",
     "MANIFEST",
     "REPORT",
     "Artifact",
+    "Calibrated",
     "Interface",
     "Manifest",
     "ModelFile",

@@ -20,6 +20,14 @@ class Origin(Closed):
     parameters: int
 
 
+class Calibrated(Closed):
+    """What the ranges of activations were seen on."""
+
+    source: str
+    rows: int
+    sha256: str = Field(description="of the whole source")
+
+
 class ModelFile(Closed):
     """A file of the artifact, by which it can be recognised."""
 
@@ -78,6 +86,7 @@ class Manifest(Closed):
     model: ModelFile
     interface: Interface
     requires: Requirements
+    calibration: Calibrated | None = Field(description="of a recipe whose activations are int8_static")
     quantization: tuple[dict[str, Any], ...] = Field(description="what became of every module")
     coverage: dict[str, Any] = Field(description="what the accelerating library took, and what it left")
     reports: dict[str, Any]

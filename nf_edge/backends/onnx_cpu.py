@@ -11,6 +11,7 @@ from torch import nn
 from nf_edge.attention import AttentionForm
 from nf_edge.attention.onnx import MultiHeadAttentionForm
 from nf_edge.backends.base import INPUTS, OUTPUT, Backend, Bounds, Coverage, Plan, Session
+from nf_edge.backends.capture import example_inputs
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
 from nf_edge.model import ModelConfig
@@ -23,6 +24,9 @@ OPSET = 20
 # with 64 to 512 tokens; so are the factors of the arena below, which ONNX Runtime plans as it runs.
 PROGRAM_BASE, PROGRAM_LAYER = 3_000, 5_000
 SESSION_BASE, SESSION_LAYER = 1_600_000, 150_000
+# Operators that read rows of a table; those that read a tied head's, or make its matrix of them.
+LOOKUPS = {"Gather", "Slice", "GatherBlockQuantized"}
+PRODUCTS = {"Gemm", "MatMul", "MatMulNBits", "Transpose"}
 
 
 class OnnxCpu(Backend):
@@ -39,10 +43,7 @@ class OnnxCpu(Backend):
         return []
 
     def lower(self, program: nn.Module, bounds: Bounds, recipe: Recipe, path: Path) -> Coverage:
-        # Not 1, which export would take for a constant.
-        batch = 2 if bounds.any_batch else 1
-        length = bounds.length if not bounds.dynamic_length else min(bounds.length, 8)
-        example = torch.zeros(batch, length, dtype=torch.int64), torch.ones(batch, length, dtype=torch.int64)
+        example = example_inputs(bounds, batch=2 if bounds.any_batch else 1)
         dynamic = {}
         if bounds.any_batch:
             dynamic[0] = torch.export.Dim("batch", min=1, max=2**15)
@@ -77,22 +78,17 @@ class OnnxCpu(Backend):
             model = onnx.load(path)
         except Exception as error:
             raise BadInput(f"is not an ONNX model: {error}", where=path) from error
-        shapes = {(config.vocab_size, config.n_embd), (config.n_positions, config.n_embd)}
-        looked_up = {node.input[0] for node in model.graph.node if node.op_type in ("Gather", "Slice")}
+        lookups = [node for node in model.graph.node if node.op_type in LOOKUPS]
+        looked_up = {node.input[0] for node in lookups} | _block_scales(model)
         tables = {
             tensor.name: _bytes(tensor)
             for tensor in model.graph.initializer
-            if tensor.name in looked_up and tuple(tensor.dims) in shapes
+            if tensor.name in looked_up and tensor.dims[0] in (config.vocab_size, config.n_positions)
         }
         embeddings = sum(tables.values())
         weights = sum(_bytes(tensor) for tensor in model.graph.initializer) - embeddings
-        # A table that is multiplied with too is the tied head; loading makes its transposed copy.
-        multiplied = {
-            name
-            for node in model.graph.node
-            if node.op_type not in ("Gather", "Slice")
-            for name in node.input
-        }
+        # A table that is multiplied with too is the tied head; loading packs a copy for that.
+        multiplied = {name for node in model.graph.node if node.op_type in PRODUCTS for name in node.input}
         copied = sum(size for name, size in tables.items() if name in multiplied)
         return Plan(
             program=path.stat().st_size - weights - embeddings,
@@ -112,19 +108,23 @@ class OnnxCpu(Backend):
 
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
         sizes = sizes_of(config, bounds.length)
-        # An int8 channel has a float32 scale and an int8 zero-point.
-        weights = 4 * sizes.weights if recipe.quantize is None else sizes.weights + 5 * sizes.outputs
+        # An int8 channel has a float32 scale and an int8 zero-point, an int4 group a float32 scale.
+        weights = sizes.linear_bytes(recipe.quantize, channel_bytes=5, group_bytes=4)
         constants = weights + 4 * (sizes.biases + sizes.others)
-        tables = 4 * sizes.tables
+        tables = sizes.table_bytes(recipe.quantize)
         arenas = 4 * (sizes.scores // 4 + 3 * sizes.inner // 2 + 40 * sizes.hidden)
         if config.noise.kind == "relative":
             # A bias keeps the operator from its blocked form, so whole scores are there with it.
             arenas += 4 * 4 * sizes.scores
-        # A tied float32 head is the table itself in the file; loading makes its transposed copy.
-        shared = config.is_language_model and config.tie_word_embeddings and recipe.quantize is None
+        # A tied head is the table itself in the file, where they have one dtype; loading packs a copy.
+        shared = (
+            config.is_language_model
+            and config.tie_word_embeddings
+            and (recipe.quantize is None or recipe.quantize.embeddings == recipe.quantize.weights)
+        )
         return Plan(
             program=PROGRAM_BASE + PROGRAM_LAYER * config.n_layer,
-            weights=constants - (4 * config.vocab_size * config.n_embd if shared else 0),
+            weights=constants - (sizes.token_bytes(recipe.quantize) if shared else 0),
             embeddings=tables,
             mapped=0,
             loaded=constants + tables + SESSION_BASE + SESSION_LAYER * config.n_layer,
@@ -139,11 +139,19 @@ def _tied_head(config: ModelConfig, in_file: bool) -> list[str]:
         return []
     size = config.vocab_size * config.n_embd
     if in_file:
-        return [f"the tied embedding ({size:,} values) is stored twice: as float32 table and as int8 head"]
+        return [
+            f"the tied embedding ({size:,} values) is stored twice: as table and, in another dtype, as head"
+        ]
     return [
-        f"the tied embedding ({size:,} values) is stored once, but ONNX Runtime makes a transposed copy for "
-        "the head when it loads"
+        f"the tied embedding ({size:,} values) is stored once, but ONNX Runtime packs a copy for the head "
+        "when it loads"
     ]
+
+
+def _block_scales(model: onnx.ModelProto) -> set[str]:
+    """Scales of tables that are quantized by blocks: they are reshaped before they are looked up."""
+    made_of = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Reshape"}
+    return {made_of[node.input[2]] for node in model.graph.node if node.op_type == "GatherBlockQuantized"}
 
 
 def _strip(model: onnx.ModelProto) -> None:

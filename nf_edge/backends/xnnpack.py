@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nf_edge.attention import AttentionForm
 from nf_edge.attention.forms import MatmulForm
 from nf_edge.backends.base import Backend, Bounds, Coverage, Left, Plan, Session
+from nf_edge.backends.capture import capture
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
 from nf_edge.model import ModelConfig, NoiseFormer
@@ -23,6 +24,7 @@ REASONS = {
     "native_layer_norm": "XNNPACK has no layer norm",
     "embedding": "XNNPACK has no table lookup",
     "embedding_byte": "XNNPACK has no table lookup",
+    "embedding_4bit": "XNNPACK has no table lookup",
     "index": "XNNPACK has no gather",
     "view_copy": "more than one dynamic dimension; costs nothing, the memory is shared",
     "expand_copy": "XNNPACK has no broadcast copy",
@@ -62,9 +64,15 @@ class Xnnpack(Backend):
                 block.mlp.act = TanhGelu()
 
     def problems(self, recipe: Recipe) -> list[str]:
+        problems = []
         if recipe.shapes.batch == "dynamic":
-            return ["shapes.batch is dynamic, but a .pte has one batch size; leave it at 1"]
-        return []
+            problems.append("shapes.batch is dynamic, but a .pte has one batch size; leave it at 1")
+        if recipe.quantize is not None and recipe.quantize.activations == "none":
+            problems.append(
+                "quantize.activations is none, but XNNPACK multiplies int4 weights with int8 only; "
+                "write int8_dynamic"
+            )
+        return problems
 
     def lower(self, program: nn.Module, bounds: Bounds, recipe: Recipe, path: Path) -> Coverage:
         with quiet_libraries():
@@ -74,15 +82,7 @@ class Xnnpack(Backend):
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
-        # Not 1, which export would take for a constant.
-        length = bounds.length if not bounds.dynamic_length else min(bounds.length, 8)
-        example = torch.zeros(1, length, dtype=torch.int64), torch.ones(1, length, dtype=torch.int64)
-        shapes = None
-        if bounds.dynamic_length and bounds.length > 1:
-            dimension = torch.export.Dim("length", min=1, max=bounds.length)
-            shapes = ({1: dimension}, {1: dimension})
-        exported = torch.export.export(program, example, dynamic_shapes=shapes)
-        edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+        edge = to_edge_transform_and_lower(capture(program, bounds), partitioner=[XnnpackPartitioner()])
         coverage = _coverage(edge.exported_program().graph_module)
         with path.open("wb") as file:
             edge.to_executorch().write_to_file(file)
@@ -99,11 +99,13 @@ class Xnnpack(Backend):
         file = _deserialize(path, content)
         method = file.program.execution_plan[0]
         tables = {(config.vocab_size, config.n_embd), (config.n_positions, config.n_embd)}
+        looked_up = _looked_up(method)
         constants: dict[int, bool] = {}
-        for value in method.values:
+        for position, value in enumerate(method.values):
             index = getattr(value.val, "data_buffer_idx", 0)
             if index and value.val.allocation_info is None:
-                constants[index] = tuple(value.val.sizes) in tables
+                # A float32 table of positions is sliced, not looked up.
+                constants[index] = position in looked_up or tuple(value.val.sizes) in tables
         sizes = {index: len(file.program.constant_buffer[index].storage) for index in constants}
         embeddings = sum(size for index, size in sizes.items() if constants[index])
         # What the delegate named for itself: it packs all of it when the method is loaded.
@@ -136,10 +138,10 @@ class Xnnpack(Backend):
 
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
         sizes = sizes_of(config, bounds.length)
-        # An int8 channel has a float32 scale.  Norms and noise stay constants of the program.
-        weights = 4 * sizes.weights if recipe.quantize is None else sizes.weights + 4 * sizes.outputs
-        packed = weights + 4 * sizes.biases
-        constants = 4 * sizes.others
+        # An int8 channel has a float32 scale, an int4 group one of bfloat16.
+        packed = sizes.linear_bytes(recipe.quantize, channel_bytes=4, group_bytes=2) + 4 * sizes.biases
+        # Norms and noise stay constants of the program.
+        constants, tables = 4 * sizes.others, sizes.table_bytes(recipe.quantize)
         program = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
         # Scores before and after the softmax, and four tensors of the residual stream's size.
         arenas = 4 * (2 * sizes.scores + 4 * sizes.hidden)
@@ -149,8 +151,8 @@ class Xnnpack(Backend):
         return Plan(
             program=program,
             weights=packed + constants,
-            embeddings=4 * sizes.tables,
-            mapped=program + constants + 4 * sizes.tables,
+            embeddings=tables,
+            mapped=program + constants + tables,
             loaded=packed + METHOD_LAYER * config.n_layer,
             arenas=arenas,
             workspace=4 * max(3 * sizes.inner, sizes.scores),
@@ -166,6 +168,17 @@ def _tied_twice(config: ModelConfig) -> list[str]:
         f"the tied embedding ({size:,} values) is stored twice: once for the lookup, once as the head that "
         "XNNPACK packs"
     ]
+
+
+def _looked_up(method: Any) -> set[int]:
+    """Values of a method that an embedding operator reads: tables, their scales, and token ids."""
+    calls = [instruction.instr_args for chain in method.chains for instruction in chain.instructions]
+    return {
+        argument
+        for call in calls
+        if "embedding" in getattr(method.operators[getattr(call, "op_index", 0)], "name", "")
+        for argument in getattr(call, "args", ())
+    }
 
 
 def _coverage(graph: torch.fx.GraphModule) -> Coverage:

@@ -31,6 +31,7 @@ Examples:
 @click.option("--recipe", required=True, help="A recipe's name (nf-edge recipes list) or its YAML file.")
 @click.option("--device", help="Hold its memory against this device (a name or a YAML file).")
 @click.option("--data", help="Labelled rows to check accuracy on: a TSV, CSV or JSONL file, or NAME:SPLIT.")
+@click.option("--calibrate", help="Rows to calibrate on, where the recipe does (default: examples.jsonl).")
 @click.option("--limit", type=click.IntRange(1), help="Use the first N rows of the data only.")
 @click.option("--max-drop", type=click.FloatRange(0, 100), help="Accuracy points that may be lost.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to make.")
@@ -43,6 +44,7 @@ def command(
     recipe: str,
     device: str | None,
     data: str | None,
+    calibrate: str | None,
     limit: int | None,
     max_drop: float | None,
     out: Path | None,
@@ -75,8 +77,9 @@ def command(
         check_target(out, overwrite=overwrite, marker=MANIFEST)
     the_checkpoint = resolve_checkpoint(checkpoint)
     warn(the_checkpoint.warnings)
+    seen = load_rows(calibrate, the_checkpoint) if calibrate else None
     if dry_run or out is None:
-        _dry_run(pipeline.dry_run(the_checkpoint, the_recipe, the_device), as_json)
+        _dry_run(pipeline.dry_run(the_checkpoint, the_recipe, the_device, seen), as_json)
         return
     rows = load_rows(data, the_checkpoint, limit) if data else None
     with progress_bar() as progress:
@@ -86,6 +89,7 @@ def command(
             out,
             device=the_device,
             rows=rows,
+            calibrate=seen,
             max_drop=None if max_drop is None else max_drop / 100,
             overwrite=overwrite,
             keep=keep,
@@ -105,9 +109,11 @@ def _dry_run(plan: "pipeline.DryRun", as_json: bool) -> None:
 
     fates = [fate.to_json() for fate in plan.fates]
     if as_json:
-        print_json("export --dry-run", {"quantization": fates, "memory": plan.memory.to_json()})
+        calibration = plan.calibration.model_dump() if plan.calibration else None
+        facts = {"quantization": fates, "calibration": calibration, "memory": plan.memory.to_json()}
+        print_json("export --dry-run", facts)
     else:
-        print_lines(render.quantization_lines(fates), title="Quantization")
+        print_lines(render.quantization_lines(fates, plan.calibration), title="Quantization")
         show_memory(plan.memory)
         click.echo("Nothing was made.")
     if plan.memory.verdict:
@@ -118,8 +124,9 @@ def _print(result: "pipeline.Export") -> None:
     from nf_edge import render
     from nf_edge.artifact import GUIDE, REPORT
 
-    print_lines(render.quantization_lines(result.manifest.quantization), title="Quantization")
-    print_lines(render.coverage_lines(result.manifest), title="Operators")
+    manifest = result.manifest
+    print_lines(render.quantization_lines(manifest.quantization, manifest.calibration), title="Quantization")
+    print_lines(render.coverage_lines(manifest), title="Operators")
     print_lines(render.parity_lines(result.parity), title="Agreement")
     show_memory(result.memory)
     if result.accuracy:
@@ -127,7 +134,7 @@ def _print(result: "pipeline.Export") -> None:
         print_lines(render.accuracy_lines(result.accuracy))
     if result.path:
         places = [
-            f"{result.path / result.manifest.model.name}",
+            f"{result.path / manifest.model.name}",
             f"report: {result.path / REPORT}",
             f"how to run it: {result.path / GUIDE}",
         ]

@@ -36,7 +36,9 @@ def command(artifact: Path, as_json: bool) -> None:
     else:
         print_table(("", str(artifact)), render.artifact_rows(manifest))
         print_table(("operator", "uses"), list(found.operators.items()), right=(1,))
-        print_lines(render.quantization_lines(manifest.quantization), title="Quantization")
+        print_lines(
+            render.quantization_lines(manifest.quantization, manifest.calibration), title="Quantization"
+        )
         print_lines(render.coverage_lines(manifest), title="Operators")
         print_lines([f"{load.where}: {load.problem or 'loads'}" for load in found.loads], title="Loading it")
     if all(load.problem for load in found.loads):

@@ -111,15 +111,27 @@ class Block(nn.Module):
         return x + self.mlp(self.ln_2(x))
 
 
+class PositionEmbedding(nn.Module):
+    """The table of learned positions, of which a call reads a run of rows."""
+
+    def __init__(self, positions: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(positions, width))
+
+    def forward(self, start: int, length: int) -> Tensor:
+        """[length, D], the rows from `start` on."""
+        return self.weight[start : start + length]
+
+
 class Transformer(nn.Module):
     """Everything below the head."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.causal = config.causal
+        self.causal, self.positions = config.causal, config.n_positions
         self.form: AttentionForm = TorchForm()
         self.wte = nn.Embedding(config.vocab_size, config.n_embd)
-        self.wpe = nn.Embedding(config.n_positions, config.n_embd)
+        self.wpe = PositionEmbedding(config.n_positions, config.n_embd)
         self.h = nn.ModuleList(Block(config, i) for i in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
 
@@ -139,9 +151,9 @@ class Transformer(nn.Module):
         """
         length = input_ids.shape[1]
         if not torch.compiler.is_exporting():
-            _check_input(attention_mask, length, self.wpe.num_embeddings)
+            _check_input(attention_mask, length, self.positions)
         start = 0 if cache is None else cache.length
-        x = self.wte(input_ids) + self.wpe.weight[start : start + length]
+        x = self.wte(input_ids) + self.wpe(start, length)
         mask = self.form.mask(attention_mask, start, length, self.causal)
         for block in self.blocks:
             x = block(x, self.form, mask, cache)

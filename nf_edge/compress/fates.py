@@ -1,0 +1,73 @@
+"""What becomes of every module that has weights: one list for all runtimes, told in the report."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import nn
+
+from nf_edge.model.network import PositionEmbedding
+from nf_edge.recipe import GROUP_SIZE, Quantize, Recipe
+
+WEIGHTS = {"int8": "int8, per channel", "int4": f"int4, groups of {GROUP_SIZE}"}
+ACTIVATIONS = {
+    "none": "float32 activations",
+    "int8_dynamic": "int8 dynamic activations",
+    "int8_static": "int8 static activations",
+}
+# Modules whose outputs are the logits.
+HEADS = ("lm_head", "score")
+TABLES = {"float32": "float32", "int8": "int8, per row", "int4": f"int4, groups of {GROUP_SIZE}"}
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of one module's weights: the dtype, and why where it is not what was asked for."""
+
+    module: str
+    dtype: str
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def fates_of(program: nn.Module, recipe: Recipe) -> tuple[Fate, ...]:
+    """The fate of every module with weights, of a network that is not quantized yet."""
+    return tuple(_fate(name, module, recipe) for name, module in _with_weights(program))
+
+
+def _fate(name: str, module: nn.Module, recipe: Recipe) -> Fate:
+    if recipe.quantize is None:
+        return Fate(name, "float32")
+    if isinstance(module, nn.Linear):
+        return _linear(name, module, recipe, recipe.quantize)
+    if isinstance(module, nn.Embedding):
+        dtype = recipe.quantize.table_dtype(module.embedding_dim)
+        fell_back = dtype != recipe.quantize.embeddings
+        reason = f"{GROUP_SIZE} does not divide its {module.embedding_dim} columns" if fell_back else ""
+        return Fate(name, TABLES[dtype], reason)
+    if isinstance(module, PositionEmbedding):
+        dtype = recipe.quantize.position_dtype()
+        fell_back = dtype != recipe.quantize.embeddings
+        return Fate(name, TABLES[dtype], "few rows, each added to every text" if fell_back else "")
+    if isinstance(module, nn.LayerNorm):
+        return Fate(name, "float32", "a norm: a few values, which int8 would harm")
+    return Fate(name, "float32", "noise on the scores: a sliver of the weights, kept exact")
+
+
+def _linear(name: str, module: nn.Linear, recipe: Recipe, quantize: Quantize) -> Fate:
+    dtype = quantize.linear_dtype(module.in_features)
+    if dtype != quantize.weights:
+        reason = f"{GROUP_SIZE} does not divide its {module.in_features} inputs"
+        return Fate(name, f"{WEIGHTS[dtype]}; {ACTIVATIONS['int8_dynamic']}", reason)
+    if recipe.runtime == "executorch" and recipe.calibrates and name in HEADS:
+        reason = "a static int8 layer has int8 outputs, and 256 levels of logits would make ties"
+        return Fate(name, f"{WEIGHTS[dtype]}; {ACTIVATIONS['int8_dynamic']}", reason)
+    return Fate(name, f"{WEIGHTS[dtype]}; {ACTIVATIONS[quantize.activations]}")
+
+
+def _with_weights(program: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    for name, module in program.named_modules():
+        if any(True for _ in module.parameters(recurse=False)):
+            yield name, module

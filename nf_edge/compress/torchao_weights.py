@@ -1,0 +1,66 @@
+"""Linear layers for XNNPACK, by torchao: ranges of activations found at run time, or calibrated."""
+
+import torch
+from torch import nn
+
+from nf_edge.backends.base import Bounds
+from nf_edge.backends.capture import capture
+from nf_edge.compress.calibrate import Inputs
+from nf_edge.compress.fates import HEADS
+from nf_edge.quiet import quiet_libraries
+from nf_edge.recipe import GROUP_SIZE, Quantize
+
+
+def quantize_dynamic(program: nn.Module, quantize: Quantize) -> None:
+    """Quantize the linear layers in place; int4 by groups where those divide a layer, else int8."""
+    with quiet_libraries():
+        from torchao.quantization import Int8DynamicActivationIntxWeightConfig, quantize_
+        from torchao.quantization.granularity import PerAxis, PerGroup
+
+        int8 = Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int8, weight_granularity=PerAxis(0))
+        int4 = Int8DynamicActivationIntxWeightConfig(
+            weight_dtype=torch.int4,  # type: ignore[attr-defined]
+            weight_granularity=PerGroup(GROUP_SIZE),
+        )
+
+        for dtype, config in (("int8", int8), ("int4", int4)):
+
+            def wanted(module: nn.Module, name: str, dtype: str = dtype) -> bool:
+                return isinstance(module, nn.Linear) and quantize.linear_dtype(module.in_features) == dtype
+
+            quantize_(program, config, wanted)
+
+
+def quantize_static(program: nn.Module, bounds: Bounds, seen: Inputs) -> nn.Module:
+    """A captured program whose linear layers have int8 inputs and outputs of the ranges seen.
+
+    Only linear layers: the products of two activations have no int8 kernel in XNNPACK, and a mask
+    among quantized scores would take all of their range.  The head's ranges are found at run time, for
+    256 levels of logits would make ties.
+    """
+    with quiet_libraries():
+        from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+            XNNPACKQuantizer,
+            get_symmetric_quantization_config,
+        )
+        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+        class LinearQuantizer(XNNPACKQuantizer):
+            def transform_for_annotation(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
+                # The base makes float tensors of all scalars, which spoils indices; no layer has any.
+                return model
+
+        quantizer = LinearQuantizer().set_operator_type(
+            torch.ops.aten.linear.default, get_symmetric_quantization_config(is_per_channel=True)
+        )
+        for head in HEADS:
+            quantizer.set_module_name(
+                head, get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
+            )
+        # A captured program checks its inputs unless told not to, which the quantizer cannot follow.
+        captured = capture(program, bounds).module(check_guards=False)
+        prepared = prepare_pt2e(captured, quantizer)
+        for input_ids, attention_mask in seen:
+            prepared(torch.from_numpy(input_ids), torch.from_numpy(attention_mask))
+        converted: nn.Module = convert_pt2e(prepared)
+        return converted

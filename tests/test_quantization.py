@@ -1,0 +1,274 @@
+"""What quantizing does to a model, by every quantized recipe: answers kept, bytes saved, all of it told."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from conftest import TESTS
+
+from nf_edge import resources
+from nf_edge.backends import backend_for
+from nf_edge.pipeline import entry_point
+from nf_edge.recipe import load_recipe
+
+CASE = TESTS / "cases" / "cls-lowrank-last-padded"
+RECIPES = [name for name in resources.names("recipes") if load_recipe(name).quantize]
+INT8 = [name for name in RECIPES if load_recipe(name).quantize.weights == "int8"]
+STATIC = [name for name in RECIPES if load_recipe(name).calibrates]
+# A name of conftest.SHAPES for every kind of noise, both directions and both heads.
+SHAPES = ["wide-lm", "wide-cls", "none-lm", "pairwise-cls", "relative-lm"]
+# Signal against noise of the logits, in decibels: 8 bits lose about a hundredth, 4 bits a tenth.
+LEAST_SNR = {"int8": 20, "int4": 6}
+
+
+def each_model_and_recipe(recipes):
+    """A pair of each recipe that stays under 20 s, and the rest marked slow."""
+    return [
+        pytest.param(
+            name,
+            recipe,
+            marks=[] if name in ("wide-lm", "wide-cls") or "onnx" in recipe else pytest.mark.slow,
+        )
+        for name in SHAPES
+        for recipe in recipes
+    ]
+
+
+@pytest.fixture
+def both(exported, checkpoint):
+    """The artifact's and PyTorch's logits of one row, flat; padded on the right to `length`."""
+
+    def get(name, recipe):
+        artifact = exported(name, recipe)
+        session = backend_for(artifact.manifest.recipe).session(artifact.model_file)
+        network = entry_point(checkpoint(name).model(), artifact.manifest.recipe)
+
+        def answer(ids, length=None):
+            padded = np.zeros((1, length or len(ids)), dtype=np.int64)
+            padded[0, : len(ids)] = ids
+            mask = (np.arange(padded.shape[1]) < len(ids)).astype(np.int64)[None]
+            wanted = network(torch.from_numpy(padded), torch.from_numpy(mask)).numpy()
+            return session.run(padded, mask).ravel(), wanted.ravel()
+
+        return answer
+
+    return get
+
+
+def random_rows(checkpoint, lengths, seed=1):
+    generator = np.random.default_rng(seed)
+    return [generator.integers(checkpoint.config.vocab_size, size=length) for length in lengths]
+
+
+def decibels(found, wanted):
+    found, wanted = np.concatenate(found), np.concatenate(wanted)
+    return 10 * np.log10((wanted**2).sum() / ((found - wanted) ** 2).sum())
+
+
+@pytest.mark.parametrize(("name", "recipe"), each_model_and_recipe(RECIPES))
+def test_logits_stay_near_pytorchs_at_every_length_whatever_the_noise(name, recipe, both, checkpoint):
+    answer, rows = both(name, recipe), random_rows(checkpoint(name), [1, 2, 7, 20, 33, 50, 64] * 3)
+    snr = decibels(*zip(*map(answer, rows), strict=True))
+    assert snr > LEAST_SNR[load_recipe(recipe).quantize.weights]
+    assert snr < 60, "it was not quantized"
+
+
+@pytest.mark.parametrize(("name", "recipe"), each_model_and_recipe(STATIC))
+def test_padding_that_is_masked_does_not_spoil_ranges_that_are_fixed(name, recipe, both, checkpoint):
+    """A mask among the calibrated values would take all of their range."""
+    answer = both(name, recipe)
+    padded = [answer(row, length=64) for row in random_rows(checkpoint(name), [1, 5, 12, 30] * 4)]
+    assert decibels(*zip(*padded, strict=True)) > LEAST_SNR["int8"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", INT8)
+def test_int8_digits_answers_as_before_on_99_of_100(recipe, run, tmp_path):
+    done = run(
+        "export", "digits", "--recipe", recipe, "--data", "digits:test", "-o", tmp_path / "out", "--json"
+    )
+    assert done.code == 0
+    accuracy = json.loads(done.out)["result"]["reports"]["accuracy"]
+    assert accuracy["flips"] <= 0.01 * accuracy["questions"]
+
+
+@pytest.mark.parametrize("recipe", ["onnx-int4", "xnnpack-8da4w"])
+def test_layers_that_groups_do_not_divide_get_int8_and_a_line_says_so(recipe, exported, both, checkpoint):
+    artifact = exported("uneven-cls", recipe)
+    fates = {fate["module"]: fate for fate in artifact.manifest.quantization}
+    fell_back = fates["transformer.h.0.mlp.c_fc"]
+    assert fell_back["dtype"] == "int8, per channel; int8 dynamic activations"
+    assert fell_back["reason"] == "32 does not divide its 48 inputs"
+    assert fates["transformer.h.0.mlp.c_proj"]["dtype"].startswith("int4, groups of 32; ")
+    assert fates["transformer.wte"]["dtype"] == "int8, per row"
+    assert fates["transformer.wte"]["reason"] == "32 does not divide its 48 columns"
+    report = (artifact.path / "report.html").read_text(encoding="utf-8")
+    assert "32 does not divide its 48 inputs" in report
+    found = map(both("uneven-cls", recipe), random_rows(checkpoint("uneven-cls"), [1, 20, 64] * 3))
+    assert decibels(*zip(*found, strict=True)) > LEAST_SNR["int4"]
+
+
+def test_a_fallback_is_int8_in_the_file_too(exported):
+    graph = onnx.load(exported("uneven-cls", "onnx-int4").model_file).graph
+    count = {
+        kind: sum(node.op_type == kind for node in graph.node) for kind in ("MatMulNBits", "MatMulInteger")
+    }
+    assert count == {"MatMulNBits": 1, "MatMulInteger": 4}
+
+
+@pytest.mark.parametrize("recipe", [name for name in RECIPES if name.startswith("onnx")])
+def test_a_tied_head_and_its_table_are_one_in_an_onnx_file(recipe, exported):
+    artifact = exported("wide-lm", recipe)
+    graph = onnx.load(artifact.model_file).graph
+    values = 4000 * 256
+    item = {"int8": 1, "int4": 0.5}[load_recipe(recipe).quantize.embeddings]
+    large = [tensor for tensor in graph.initializer if len(tensor.raw_data) >= item * values]
+    assert [len(tensor.raw_data) for tensor in large] == [item * values]
+    (note,) = artifact.manifest.reports["memory"]["notes"]
+    assert "is stored once, but ONNX Runtime packs a copy for the head" in note
+
+
+def test_a_table_that_xnnpack_cannot_share_with_the_head_is_told(exported):
+    (note,) = exported("wide-lm", "xnnpack-8da4w").manifest.reports["memory"]["notes"]
+    assert "the tied embedding (1,024,000 values) is stored twice" in note
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_table_is_quantized_and_every_norm_says_why_not(recipe, exported):
+    fates = {fate["module"]: fate for fate in exported("wide-lm", recipe).manifest.quantization}
+    assert fates["transformer.wte"]["dtype"].startswith(load_recipe(recipe).quantize.embeddings)
+    assert fates["transformer.wpe"]["dtype"] == "int8, per row"
+    assert fates["transformer.ln_f"]["reason"].startswith("a norm")
+
+
+def test_a_static_pte_finds_the_heads_range_at_run_time_and_says_why(exported):
+    fates = {fate["module"]: fate for fate in exported("wide-lm", "xnnpack-int8").manifest.quantization}
+    assert fates["transformer.h.0.mlp.c_fc"]["dtype"].endswith("int8 static activations")
+    assert fates["lm_head"]["dtype"].endswith("int8 dynamic activations")
+    assert "ties" in fates["lm_head"]["reason"]
+
+
+@pytest.fixture
+def export(run, tmp_path, monkeypatch):
+    """Call `nf-edge export` to tmp_path/out."""
+    monkeypatch.chdir(tmp_path)
+    return lambda source, recipe, *options: run("export", source, "--recipe", recipe, "-o", "out", *options)
+
+
+@pytest.fixture
+def rows_file(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    generator = np.random.default_rng(0)
+    rows = [{"input_ids": generator.integers(19, size=8).tolist(), "label": 0} for _ in range(200)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("recipe", STATIC)
+def test_without_data_to_calibrate_on_the_flag_is_named_and_nothing_placed(recipe, export, tmp_path):
+    done = export(CASE, recipe)
+    assert (done.code, done.out) == (3, "")
+    assert "--calibrate FILE" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_to_check_accuracy_on_are_not_calibrated_on(export, rows_file):
+    done = export(CASE, "onnx-int8-qdq", "--data", rows_file)
+    assert done.code == 3
+    assert "others than those of --data" in done.err
+
+
+def test_calibrating_what_has_no_fixed_ranges_is_refused(export, rows_file):
+    done = export(CASE, "onnx-int8-dynamic", "--calibrate", rows_file)
+    assert done.code == 3
+    assert "recipe onnx-int8-dynamic has nothing to calibrate" in done.err
+
+
+def test_what_was_calibrated_on_is_in_the_manifest_and_the_report(export, rows_file, tmp_path):
+    assert export(CASE, "onnx-int8-qdq", "--calibrate", rows_file).code == 0
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
+    sha256 = hashlib.sha256(rows_file.read_bytes()).hexdigest()
+    # The first 128 of 200.
+    assert manifest["calibration"] == {"source": str(rows_file), "rows": 128, "sha256": sha256}
+    report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert f"calibrated on 128 rows of {rows_file}, SHA-256 {sha256}" in report
+
+
+def test_a_checkpoints_own_examples_are_calibrated_on_by_default(export, rows_file, tmp_path):
+    checkpoint = shutil.copytree(CASE, tmp_path / "with-examples")
+    shutil.copyfile(rows_file, checkpoint / "examples.jsonl")
+    done = export(checkpoint, "onnx-int8-qdq", "--json")
+    assert done.code == 0
+    found = json.loads(done.out)["result"]["calibration"]
+    assert (found["source"], found["rows"]) == ("examples.jsonl", 128)
+
+
+IMPOSSIBLE = """\
+name: impossible
+description: nothing that a runtime could multiply
+runtime: onnxruntime
+backend: onnx_cpu
+quantize:
+  weights: {weights}
+  granularity: {granularity}
+  activations: {activations}
+  embeddings: {embeddings}
+"""
+
+
+@pytest.mark.parametrize(
+    ("section", "problems"),
+    [
+        (
+            ("int8", "group_32", "none", "int4"),
+            [
+                "line 7: quantize.granularity: int8 weights are quantized per_channel; write that",
+                "line 8: quantize.activations: no runtime multiplies int8 weights with float32; "
+                "write int8_dynamic",
+                "line 9: quantize.embeddings: a tied head has the table's dtype, and these weights are int8; "
+                "write int8",
+            ],
+        ),
+        (
+            ("int4", "per_channel", "int8_static", "int4"),
+            [
+                "line 7: quantize.granularity: int4 weights are quantized group_32; write that",
+                "line 8: quantize.activations: no runtime multiplies int4 weights with int8_static; "
+                "write int8_dynamic",
+            ],
+        ),
+    ],
+    ids=["int8", "int4"],
+)
+def test_impossible_combinations_are_refused_together_each_with_the_fix(section, problems, run, tmp_path):
+    path = tmp_path / "impossible.yaml"
+    keys = ("weights", "granularity", "activations", "embeddings")
+    path.write_text(IMPOSSIBLE.format(**dict(zip(keys, section, strict=True))), encoding="utf-8")
+    done = run("recipes", "check", path)
+    assert (done.code, done.out) == (3, "")
+    assert f"{len(problems)} problems" in done.err
+    for problem in problems:
+        assert problem in done.err
+
+
+def test_int4_with_float32_activations_is_refused_for_xnnpack(run, tmp_path):
+    text = run("recipes", "show", "xnnpack-8da4w").out.replace("xnnpack-8da4w", "mine")
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace("activations: int8_dynamic", "activations: none"), encoding="utf-8")
+    done = run("recipes", "check", path)
+    assert done.code == 3
+    assert "XNNPACK multiplies int4 weights with int8 only; write int8_dynamic" in done.err
+
+
+def test_a_quantized_model_of_a_fixed_length_answers_too(exported, checkpoint, run, tmp_path):
+    """Its table of positions has only the rows that are used."""
+    text = run("recipes", "show", "onnx-int4").out.replace("name: onnx-int4", "name: seven")
+    recipe = tmp_path / "seven.yaml"
+    recipe.write_text(text.replace("  batch: dynamic", "  batch: dynamic\n  length: 7"), encoding="utf-8")
+    done = run("export", checkpoint("wide-cls").path, "--recipe", recipe, "-o", tmp_path / "out", "--json")
+    assert done.code == 0
+    assert json.loads(done.out)["result"]["reports"]["parity"]["error"] < 0.5
