@@ -29,9 +29,7 @@ class Blocks:
     sha256: str
 
 
-def read_blocks(
-    source: str, config: ModelConfig, tokenizer_file: Path | None, part: Part = WHOLE
-) -> Blocks:
+def read_blocks(source: str, config: ModelConfig, tokenizer_file: Path | None, part: Part = WHOLE) -> Blocks:
     """Read a text file (`.txt`, one document), or a table of documents as `read_rows` takes it.
 
     Documents are joined by eos_token_id where the model has one.  The ids at the end that fill no

@@ -42,7 +42,9 @@ class Part:
         if not self.start <= _share(record) < self.end:
             return False
         words = _words(record)
-        return len(words) >= self.min_words and not self.apart_from.intersection(_runs(words, self.run_length))
+        if len(words) < self.min_words:
+            return False
+        return self.apart_from.isdisjoint(_runs(words, self.run_length))
 
 
 WHOLE = Part()

@@ -7,7 +7,7 @@ from nf_edge.model.network import Transformer
 
 
 def add_dropout(model: nn.Module, share: float) -> None:
-    """Drop values where GPT-2 does: of the embeddings, and of what every layer adds to the residual stream."""
+    """Drop values where GPT-2 does: of the embeddings, and of all that layers add to the residual stream."""
     transformer = model.get_submodule("transformer")
     assert isinstance(transformer, Transformer)
 

@@ -114,4 +114,3 @@ def _validate(model: nn.Module, validate: Callable[[nn.Module], Evaluation], sta
     state.validations.append(validation)
     if before is None or validation.evaluation.rank > before:
         state.best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-

@@ -1,5 +1,6 @@
 """Reading a recipe's data: rows for a classifier, blocks of text for a language model."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,8 @@ class TrainingData:
     """Everything that a recipe reads.
 
     Attributes:
-        examples: rows to go with the checkpoint, or None.
+        examples: what goes with the checkpoint, or None.
+        examples_json: the same as they were written, a JSON object a line.
         tokenizer_file: a tokenizer.json, given or learned; None where the data has no text.
         bytes_per_token: of the test text, in UTF-8; None but for a language model of a text file.
         sha256: of each file, by its name in the recipe.
@@ -46,7 +48,8 @@ class TrainingData:
     train: Examples
     valid: Examples
     test: Examples
-    examples: Rows | None
+    examples: Examples | None
+    examples_json: str
     tokenizer_file: Path | None
     bytes_per_token: float | None
     sha256: dict[str, str]
@@ -92,11 +95,13 @@ def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> Tra
         learned_from = JitteredIntensities(learned_from, extra.jitter, config.vocab_size)
     if extra.token_dropout:
         learned_from = DroppedTokens(learned_from, extra.token_dropout, config.pad_token_id or 0)
+    shown = _locate(Source(file=data.examples), root) if data.examples else None
     return TrainingData(
         learned_from,
         examples(valid),
         examples(test),
-        rows(_locate(Source(file=data.examples), root)) if data.examples else None,
+        examples(shown) if shown else None,
+        _json_lines(shown) if shown else "",
         tokenizer_file,
         _bytes_per_token(test, tokenizer_file),
         sha256,
@@ -118,9 +123,7 @@ def _require_files(recipe: TrainingRecipe, root: Path) -> None:
         )
 
 
-def _locate(
-    source: Source, root: Path, apart_from: Located | None = None, run_length: int = 1
-) -> Located:
+def _locate(source: Source, root: Path, apart_from: Located | None = None, run_length: int = 1) -> Located:
     path = source.file if source.file in NAMED else str(root / source.file)
     start, end = source.part
     runs: frozenset[tuple[str, ...]] = frozenset()
@@ -149,6 +152,11 @@ def _texts(located: Located) -> Iterator[str]:
         return
     for record in located.part.of_records(read_records(located.path)[0]):
         yield from (value for name in TEXT_COLUMNS if isinstance(value := record.fields.get(name), str))
+
+
+def _json_lines(located: Located) -> str:
+    records = located.part.of_records(read_records(located.path)[0])
+    return "".join(json.dumps(record.fields) + "\n" for record in records)
 
 
 def _bytes_per_token(located: Located, tokenizer_file: Path | None) -> float | None:

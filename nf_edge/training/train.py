@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge import __version__
-from nf_edge.data import Batch, Rows
+from nf_edge.data import Batch
 from nf_edge.errors import BadInput
 from nf_edge.files import sha256, staged_folder
 from nf_edge.model import Checkpoint, save_checkpoint
@@ -20,7 +20,6 @@ from nf_edge.progress import Progress, silent
 from nf_edge.training.card import model_card
 from nf_edge.training.dropout import add_dropout
 from nf_edge.training.evaluate import answer, evaluate, example_losses
-from nf_edge.training.examples import RowExamples
 from nf_edge.training.loop import Loss, Resumable, best_validation, fit
 from nf_edge.training.random_noise import add_random_noise, noise_prior
 from nf_edge.training.recipe import Regularization, TrainingRecipe
@@ -94,8 +93,7 @@ def _train(
     checkpoint = _rounded(recipe, kept)
     examples = None
     if data.examples is not None:
-        rows = RowExamples(data.examples.rows, recipe.model.pad_token_id)
-        examples = evaluate(checkpoint.model(), rows, recipe.training.batch_size)
+        examples = evaluate(checkpoint.model(), data.examples, recipe.training.batch_size)
     report = TrainingReport(
         out,
         recipe.name,
@@ -117,7 +115,7 @@ def _train(
         )
         (stage / CARD).write_text(model_card(recipe, report, data.sha256), encoding="utf-8")
         if data.examples is not None:
-            (stage / EXAMPLES).write_text(_json_lines(data.examples), encoding="utf-8")
+            (stage / EXAMPLES).write_text(data.examples_json, encoding="utf-8")
     for path in states:
         path.unlink(missing_ok=True)
     return report
@@ -225,11 +223,3 @@ def _fingerprint(recipe: TrainingRecipe, data: TrainingData) -> str:
         "versions": [__version__, torch.__version__],
     }
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _json_lines(rows: Rows) -> str:
-    lines = []
-    for row in rows.rows:
-        label = {} if row.label is None else {"label": row.label}
-        lines.append(json.dumps({"input_ids": row.input_ids, **label}) + "\n")
-    return "".join(lines)
