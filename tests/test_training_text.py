@@ -142,7 +142,11 @@ def test_training_rows_that_share_words_in_a_row_with_validation_are_left_out(re
     assert (len(data.train), len(data.valid)) == (1, 2)
     recipe = recipe_file({"apart": 7, "train": "films/rows.tsv", "valid": "valid.tsv", "test": "valid.tsv"})
     assert len(data_of(recipe, tmp_path).train) == 2
-    only_long = {"train": "films/rows.tsv", "valid": {"file": "valid.tsv", "min_words": 5}, "test": "valid.tsv"}
+    only_long = {
+        "train": "films/rows.tsv",
+        "valid": {"file": "valid.tsv", "min_words": 5},
+        "test": "valid.tsv",
+    }
     assert len(data_of(recipe_file(only_long), tmp_path).valid) == 1
 
 

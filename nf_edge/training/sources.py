@@ -115,11 +115,11 @@ def _require_files(recipe: TrainingRecipe, root: Path) -> None:
     files = dict.fromkeys(source.file for source in (data.train, data.valid, data.test))
     missing = [file for file in files if file not in NAMED and not (root / file).exists()]
     if missing:
-        fix = "name the folder that has it with --data-root"
+        root_option = "--data-root names the folder that has them"
         raise BadInput(
             f"no such data: {', '.join(missing)}",
             where=root.resolve(),
-            fix=f"{data.origin.strip()}\n  {fix}" if data.origin else fix,
+            fix=f"{data.origin.strip()}\n  {root_option}" if data.origin else root_option,
         )
 
 
