@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from nf_edge import __version__
+from nf_edge.data.sources import NAMED
 from nf_edge.model.config import ModelConfig
 from nf_edge.training.evaluate import Evaluation
 from nf_edge.training.recipe import TrainingRecipe
@@ -115,7 +116,10 @@ def _data(recipe: TrainingRecipe, report: TrainingReport, sha256: dict[str, str]
 
 def _reproduce(recipe: TrainingRecipe, report: TrainingReport) -> str:
     compare = " --compare" if report.comparison else ""
-    return f"## Reproduce\n\n    nf-edge train {recipe.name} --seed {recipe.seed}{compare} -o {recipe.name}"
+    files = [source.file for source in (recipe.data.train, recipe.data.valid, recipe.data.test)]
+    root = "" if all(file in NAMED for file in files) else " --data-root DATA"
+    command = f"nf-edge train {recipe.name} --seed {recipe.seed}{root}{compare} -o {recipe.name}"
+    return f"## Reproduce\n\n    {command}"
 
 
 def _shown(source: str) -> str:
