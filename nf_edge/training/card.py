@@ -109,8 +109,9 @@ def _data(recipe: TrainingRecipe, report: TrainingReport, sha256: dict[str, str]
     lines = [f"## Data\n\n{recipe.data.attribution.strip()}\n"]
     lines += [f"- `{_shown(source)}`: SHA-256 {digest}" for source, digest in sha256.items()]
     lines += [f"- {note}" for note in report.notes]
-    if report.examples is not None:
-        lines.append(f"\n`examples.jsonl` is `{_shown(recipe.data.examples or '')}`: {report.examples}.")
+    if recipe.data.examples is not None:
+        score = f": {report.examples}" if report.examples is not None else ""
+        lines.append(f"\n`examples.jsonl` is `{_shown(recipe.data.examples)}`{score}.")
     return "\n".join(lines)
 
 

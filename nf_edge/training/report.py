@@ -45,7 +45,7 @@ class TrainingReport:
     """The checkpoint that was written, and what it was compared with.
 
     Attributes:
-        examples: how the model answers the rows that go with it, or None.
+        examples: how a classifier answers the rows that go with it, or None.
         comparison: the same recipe with other attention.
         bytes_per_token: of the test text, to compare perplexities across vocabularies; None without text.
         notes: what a user should know besides.

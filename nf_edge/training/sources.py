@@ -37,8 +37,8 @@ class TrainingData:
     """Everything that a recipe reads.
 
     Attributes:
-        examples: what goes with the checkpoint, or None.
-        examples_json: the same as they were written, a JSON object a line.
+        examples: what goes with the checkpoint and can be scored: a classifier's rows, or None.
+        examples_json: what goes with it, as it was written: a JSON object a line.
         tokenizer_file: a tokenizer.json, given or learned; None where the data has no text.
         bytes_per_token: of the test text, in UTF-8; None but for a language model of a text file.
         sha256: of each file, by its name in the recipe.
@@ -100,7 +100,8 @@ def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> Tra
         learned_from,
         examples(valid),
         examples(test),
-        examples(shown) if shown else None,
+        # A language model's examples are lines out of nowhere: where to begin, not a text to predict.
+        examples(shown) if shown and not config.is_language_model else None,
         _json_lines(shown) if shown else "",
         tokenizer_file,
         _bytes_per_token(test, tokenizer_file),

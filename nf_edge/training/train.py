@@ -114,7 +114,7 @@ def _train(
             tokenizer_file=data.tokenizer_file,
         )
         (stage / CARD).write_text(model_card(recipe, report, data.sha256), encoding="utf-8")
-        if data.examples is not None:
+        if data.examples_json:
             (stage / EXAMPLES).write_text(data.examples_json, encoding="utf-8")
     for path in states:
         path.unlink(missing_ok=True)
