@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="Checkpoint folder to write."
 )
+@click.option(
+    "--data-root",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=".",
+    help="Folder that has the recipe's data files (default: this one).",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Another seed than the recipe's.")
 @click.option("--compare", is_flag=True, help="Train it with other attention too, for the model card.")
 @click.option("--resume", is_flag=True, help="Go on with a training that was interrupted.")
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
 def command(
     recipe_name: str,
     out: Path,
+    data_root: Path,
     seed: int | None,
     compare: bool,
     resume: bool,
@@ -41,6 +48,7 @@ def command(
     Examples:
       nf-edge train digits -o my-digits
       nf-edge train digits -o my-digits --resume
+      nf-edge train sst2 --data-root glue -o my-sst2
     """
     from nf_edge.training import load_training_recipe, state_file, train
 
@@ -56,6 +64,7 @@ def command(
             report = train(
                 recipe,
                 out,
+                data_root=data_root,
                 resume=resume,
                 overwrite=overwrite,
                 compare=compare,

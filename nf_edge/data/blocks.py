@@ -1,14 +1,14 @@
 """Text packed into blocks of equal length, for language models."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from nf_edge.data.parts import WHOLE, Part
 from nf_edge.data.rows import read_whole_rows
-from nf_edge.data.sources import read_bytes
+from nf_edge.data.sources import is_text, read_text
 from nf_edge.data.text import text_encoder
 from nf_edge.errors import BadInput
 from nf_edge.model.config import ModelConfig
@@ -29,7 +29,7 @@ class Blocks:
     sha256: str
 
 
-def read_blocks(source: str, config: ModelConfig, tokenizer_file: Path | None) -> Blocks:
+def read_blocks(source: str, config: ModelConfig, tokenizer_file: Path | None, part: Part = WHOLE) -> Blocks:
     """Read a text file (`.txt`, one document), or a table of documents as `read_rows` takes it.
 
     Documents are joined by eos_token_id where the model has one.  The ids at the end that fill no
@@ -38,10 +38,10 @@ def read_blocks(source: str, config: ModelConfig, tokenizer_file: Path | None) -
     Raises:
         BadInput: it cannot be read, has bad rows, or is shorter than one block.
     """
-    if source.lower().endswith(".txt"):
-        documents, sha256 = _text_file(source, config, tokenizer_file)
+    if is_text(source):
+        documents, sha256 = _text_file(source, config, tokenizer_file, part)
     else:
-        rows = read_whole_rows(source, config, tokenizer_file)
+        rows = read_whole_rows(source, config, tokenizer_file, part=part)
         documents, sha256 = [list(row.input_ids) for row in rows.rows], rows.sha256
     stream: list[int] = []
     for i, document in enumerate(documents):
@@ -56,13 +56,11 @@ def read_blocks(source: str, config: ModelConfig, tokenizer_file: Path | None) -
     return Blocks(torch.tensor(stream).unfold(0, length + 1, length).contiguous(), source, sha256)
 
 
-def _text_file(source: str, config: ModelConfig, tokenizer_file: Path | None) -> tuple[list[list[int]], str]:
-    content = read_bytes(source)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"is not UTF-8 text (byte {error.start})", where=source) from error
-    ids = text_encoder(tokenizer_file, source)(text)
+def _text_file(
+    source: str, config: ModelConfig, tokenizer_file: Path | None, part: Part
+) -> tuple[list[list[int]], str]:
+    text, sha256 = read_text(source)
+    ids = text_encoder(tokenizer_file, source)(part.of_text(text))
     largest = max(ids, default=0)
     if largest >= config.vocab_size:
         raise BadInput(
@@ -70,4 +68,4 @@ def _text_file(source: str, config: ModelConfig, tokenizer_file: Path | None) ->
             where=source,
             fix="the tokenizer belongs to another model",
         )
-    return [ids], hashlib.sha256(content).hexdigest()
+    return [ids], sha256

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nf_edge.data.fields import CONTENT_COLUMNS, has_text, parse_ids, parse_label
+from nf_edge.data.parts import WHOLE, Part
 from nf_edge.data.sources import read_records
 from nf_edge.data.text import text_encoder
 from nf_edge.errors import BadInput
@@ -59,21 +60,29 @@ def load_rows(source: str, checkpoint: Checkpoint, limit: int | None = None) -> 
 
 
 def read_rows(
-    source: str, config: ModelConfig, tokenizer_file: Path | None, limit: int | None = None
+    source: str,
+    config: ModelConfig,
+    tokenizer_file: Path | None,
+    limit: int | None = None,
+    part: Part = WHOLE,
 ) -> Rows:
-    """`load_rows` for a model that is not a checkpoint yet."""
-    whole = read_whole_rows(source, config, tokenizer_file, limit)
+    """`load_rows` for a model that is not a checkpoint yet, and of a part of the source."""
+    whole = read_whole_rows(source, config, tokenizer_file, limit, part)
     rows = tuple(Row(row.input_ids[: config.n_positions], row.label) for row in whole.rows)
     truncated = sum(len(row.input_ids) > config.n_positions for row in whole.rows)
     return Rows(rows, source, whole.sha256, truncated)
 
 
 def read_whole_rows(
-    source: str, config: ModelConfig, tokenizer_file: Path | None, limit: int | None = None
+    source: str,
+    config: ModelConfig,
+    tokenizer_file: Path | None,
+    limit: int | None = None,
+    part: Part = WHOLE,
 ) -> Rows:
     """`read_rows` without cutting any to n_positions."""
     records, sha256 = read_records(source)
-    records = records[:limit]
+    records = part.of_records(records)[:limit]
     readable = [record.fields for record in records if not record.problem]
     if readable:
         _require_columns(readable, config, source)

@@ -44,6 +44,24 @@ def read_records(source: str) -> tuple[list[Record], str]:
     return parse_table(content, suffix, source), _sha256(content)
 
 
+def is_text(source: str) -> bool:
+    """Whether a source is plain text, one document, and no table of rows."""
+    return source.lower().endswith(".txt")
+
+
+def read_text(source: str) -> tuple[str, str]:
+    """A text file, and the SHA-256 of its bytes.
+
+    Raises:
+        BadInput: it cannot be read, or is not UTF-8.
+    """
+    content = read_bytes(source)
+    try:
+        return content.decode("utf-8-sig"), _sha256(content)
+    except UnicodeDecodeError as error:
+        raise BadInput(f"is not UTF-8 text (byte {error.start})", where=source) from error
+
+
 def read_bytes(source: str) -> bytes:
     """The content of a data file.
 

@@ -1,9 +1,14 @@
 """MODEL_CARD.md: what a trained checkpoint is, how good, and how it was made."""
 
+import math
+from pathlib import Path
+
 import torch
 
 from nf_edge import __version__
+from nf_edge.data.sources import NAMED
 from nf_edge.model.config import ModelConfig
+from nf_edge.training.evaluate import Evaluation
 from nf_edge.training.recipe import TrainingRecipe
 from nf_edge.training.report import Trained, TrainingReport
 
@@ -35,8 +40,10 @@ def model_card(recipe: TrainingRecipe, report: TrainingReport, sha256: dict[str,
 
 def _summary(recipe: TrainingRecipe, report: TrainingReport) -> str:
     config, model, training = recipe.model, report.model, recipe.training
-    lines = [
-        f"- Held-out score: {model.test}, on `{recipe.data.test}`, which chose nothing",
+    lines = [f"- Held-out score: {model.test}, on `{recipe.data.test}`, which chose nothing"]
+    if report.bytes_per_token is not None:
+        lines.append(_per_byte(model.test, report.bytes_per_token))
+    lines += [
         f"- Validation score: {model.valid}, on `{recipe.data.valid}`; it chose the step and the recipe",
         f"- Task: {_task(config)}",
         f"- Shape: n_layer {config.n_layer}, n_head {config.n_head} of {config.head_size} channels, "
@@ -47,6 +54,16 @@ def _summary(recipe: TrainingRecipe, report: TrainingReport) -> str:
         f"- Made by: nf-edge {__version__}, PyTorch {torch.__version__}",
     ]
     return "\n".join(lines)
+
+
+def _per_byte(test: Evaluation, bytes_per_token: float) -> str:
+    """Perplexity of a byte, exp(loss / bytes a token): comparable across vocabularies."""
+    loss, error = test.loss / bytes_per_token, (test.standard_error or math.nan) / bytes_per_token
+    perplexity = math.exp(loss)
+    return (
+        f"- The same per byte: perplexity {perplexity:.4g} ± {perplexity * error:.2g} (standard error), "
+        f"{loss / math.log(2):.4g} bits, at {bytes_per_token:.3g} bytes a token"
+    )
 
 
 def _task(config: ModelConfig) -> str:
@@ -90,13 +107,22 @@ def _comparison(models: tuple[Trained, ...]) -> str:
 
 def _data(recipe: TrainingRecipe, report: TrainingReport, sha256: dict[str, str]) -> str:
     lines = [f"## Data\n\n{recipe.data.attribution.strip()}\n"]
-    lines += [f"- `{source}`: SHA-256 {digest}" for source, digest in sha256.items()]
+    lines += [f"- `{_shown(source)}`: SHA-256 {digest}" for source, digest in sha256.items()]
     lines += [f"- {note}" for note in report.notes]
-    if report.examples is not None:
-        lines.append(f"\n`examples.jsonl` is `{recipe.data.examples}`: {report.examples}.")
+    if recipe.data.examples is not None:
+        score = f": {report.examples}" if report.examples is not None else ""
+        lines.append(f"\n`examples.jsonl` is `{_shown(recipe.data.examples)}`{score}.")
     return "\n".join(lines)
 
 
 def _reproduce(recipe: TrainingRecipe, report: TrainingReport) -> str:
     compare = " --compare" if report.comparison else ""
-    return f"## Reproduce\n\n    nf-edge train {recipe.name} --seed {recipe.seed}{compare} -o {recipe.name}"
+    files = [source.file for source in (recipe.data.train, recipe.data.valid, recipe.data.test)]
+    root = "" if all(file in NAMED for file in files) else " --data-root DATA"
+    command = f"nf-edge train {recipe.name} --seed {recipe.seed}{root}{compare} -o {recipe.name}"
+    return f"## Reproduce\n\n    {command}"
+
+
+def _shown(source: str) -> str:
+    """A source without the folders of the machine on which it was read."""
+    return Path(source).name if Path(source).is_absolute() else source

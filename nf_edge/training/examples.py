@@ -12,6 +12,9 @@ from nf_edge.data import Batch, Row, collate
 class Examples(Protocol):
     def __len__(self) -> int: ...
 
+    def length(self, index: int) -> int:
+        """Number of tokens of an example."""
+
     def batch(self, indices: Sequence[int]) -> Batch: ...
 
 
@@ -23,6 +26,9 @@ class RowExamples:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def length(self, index: int) -> int:
+        return len(self._rows[index].input_ids)
 
     def batch(self, indices: Sequence[int]) -> Batch:
         return collate([self._rows[i] for i in indices], self._pad_token_id)
@@ -36,6 +42,9 @@ class BlockExamples:
 
     def __len__(self) -> int:
         return len(self._blocks)
+
+    def length(self, index: int) -> int:
+        return self._blocks.shape[1] - 1
 
     def batch(self, indices: Sequence[int]) -> Batch:
         blocks = self._blocks[list(indices)]
@@ -55,8 +64,33 @@ class JitteredIntensities:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def length(self, index: int) -> int:
+        return self._rows.length(index)
+
     def batch(self, indices: Sequence[int]) -> Batch:
         batch = self._rows.batch(indices)
         ids = batch.input_ids
         moved = (ids + torch.randint(-self._most, self._most + 1, ids.shape)).clamp(0, self._vocab_size - 1)
         return Batch(torch.where(ids > 0, moved, ids), batch.attention_mask, batch.labels)
+
+
+class DroppedTokens:
+    """Rows of which a share of the tokens, at random, is replaced by the padding token.
+
+    No single word then decides what a text says (word dropout: Iyyer et al., 2015).
+    """
+
+    def __init__(self, rows: Examples, share: float, pad_token_id: int) -> None:
+        self._rows, self._share, self._pad_token_id = rows, share, pad_token_id
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def length(self, index: int) -> int:
+        return self._rows.length(index)
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        batch = self._rows.batch(indices)
+        dropped = torch.rand(batch.input_ids.shape) < self._share
+        ids = batch.input_ids.masked_fill(dropped, self._pad_token_id)
+        return Batch(ids, batch.attention_mask, batch.labels)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,13 +15,11 @@ from nf_edge.progress import Progress, silent
 from nf_edge.training.evaluate import Evaluation
 from nf_edge.training.examples import Examples
 from nf_edge.training.optimizer import adamw, learning_rate_share
+from nf_edge.training.order import STEP, Order, seed_of
 from nf_edge.training.settings import Settings
 from nf_edge.training.state import State, Validation, load_state, save_state
 
 Loss = Callable[[nn.Module, Batch], Tensor]
-
-# What a random stream is for; each of a training's streams has its own seed.
-ORDER, STEP = 0, 1
 
 
 @dataclass(frozen=True)
@@ -63,14 +60,14 @@ def fit(
     state = State()
     if resumable is not None and resumable.path.exists():
         state = load_state(resumable.path, resumable.fingerprint, model, optimizer)
+    order = Order(examples, settings.batch_size, settings.bucket, seed)
     model.train()
     began = time.monotonic() - state.seconds
     # The caller's random numbers are not disturbed by ours.
     with torch.random.fork_rng(devices=[]):
         for step in range(state.step, settings.steps):
-            torch.manual_seed(_seed(seed, STEP, step))
-            batch = examples.batch(_indices(len(examples), settings.batch_size, seed, step))
-            _step(model, optimizer, loss, batch, settings, step)
+            torch.manual_seed(seed_of(seed, STEP, step))
+            _step(model, optimizer, loss, examples.batch(order[step]), settings, step)
             state.step = step + 1
             progress("train", state.step, settings.steps)
             if state.step % settings.validate_every == 0 or state.step == settings.steps:
@@ -117,18 +114,3 @@ def _validate(model: nn.Module, validate: Callable[[nn.Module], Evaluation], sta
     state.validations.append(validation)
     if before is None or validation.evaluation.rank > before:
         state.best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
-
-def _indices(count: int, size: int, seed: int, step: int) -> list[int]:
-    """Which examples step `step` takes: each pass goes over them in an order of its own.
-
-    The remainder that fills no batch is left out of a pass; fewer examples than a batch are all taken.
-    """
-    steps_per_pass = max(1, count // size)
-    generator = torch.Generator().manual_seed(_seed(seed, ORDER, step // steps_per_pass))
-    start = step % steps_per_pass * size
-    return torch.randperm(count, generator=generator)[start : start + size].tolist()
-
-
-def _seed(*parts: int) -> int:
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])

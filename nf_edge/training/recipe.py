@@ -4,12 +4,14 @@
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
+from nf_edge.data.sources import NAMED
 from nf_edge.model.config import ModelConfig, NoiseConfig
 from nf_edge.resources import resolve
+from nf_edge.training.bpe import SMALLEST_VOCABULARY
 from nf_edge.training.settings import Settings
 from nf_edge.yaml_file import Closed, load
 
@@ -24,14 +26,71 @@ class Model(ModelConfig, extra="forbid"):
     noise: Noise = Noise()
 
 
-class Data(Closed):
-    """Sources as `nf_edge.data.load_rows` takes them; for a language model also `.txt` files."""
+class Source(Closed):
+    """Where rows or text come from, as `nf_edge.data.load_rows` takes it or a `.txt` file, or a part of it.
 
-    train: str
-    valid: str = Field(description="chooses the best checkpoint")
-    test: str = Field(description="held out: scored once, at the end")
-    examples: str | None = Field(None, description="rows that go with the checkpoint, as examples.jsonl")
-    tokenizer: Path | None = Field(None, description="a tokenizer.json, where the data is text")
+    A text is cut at shares of its characters; rows fall into shares by a hash of their content, so that
+    those which repeat a text are all in one part.
+    """
+
+    file: str = Field(description="a named data set, or a path in the folder of data")
+    part: tuple[float, float] = Field((0, 1), description="from where to where, as shares of the whole")
+    min_words: int = Field(0, ge=0, description="leave out rows of fewer words")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Source":
+        if not 0 <= self.part[0] < self.part[1] <= 1:
+            raise ValueError("part must go from a share to a larger one, both from 0 to 1")
+        return self
+
+    def __str__(self) -> str:
+        text = self.file
+        if self.part != (0, 1):
+            text += f", {self.part[0]:.4g} to {self.part[1]:.4g} of it"
+        return text + (f", rows of {self.min_words} words or more" if self.min_words else "")
+
+
+def _source(value: Any) -> Any:
+    return {"file": value} if isinstance(value, str) else value
+
+
+def _beside(path: Path, info: ValidationInfo) -> Path:
+    """What travels with a recipe is looked for beside it."""
+    return info.context["path"].parent / path if info.context else path
+
+
+def _beside_unless_named(source: str, info: ValidationInfo) -> str:
+    return source if source in NAMED else str(_beside(Path(source), info))
+
+
+AnySource = Annotated[Source, BeforeValidator(_source)]
+
+
+class Bpe(Closed):
+    """A byte-level BPE of the model's vocab_size, learned from the training data; `<|endoftext|>` is 0."""
+
+    lowercase: bool = Field(False, description="fold upper case into lower")
+    treebank: bool = Field(
+        False, description="undo the Penn Treebank's spaces, as in `it 's fine .`, and those around a text"
+    )
+
+
+class Data(Closed):
+    """What a model is trained, validated and tested on."""
+
+    train: AnySource
+    valid: AnySource = Field(description="chooses the best checkpoint")
+    test: AnySource = Field(description="held out: scored once, at the end")
+    apart: int | None = Field(
+        None, ge=1, description="leave out of train the rows that share so many words in a row with valid"
+    )
+    examples: Annotated[str, AfterValidator(_beside_unless_named)] | None = Field(
+        None, description="rows that go with the checkpoint, as examples.jsonl: a file beside the recipe"
+    )
+    tokenizer: Bpe | Annotated[Path, AfterValidator(_beside)] | None = Field(
+        None, description="where the data is text: how to learn one, or a tokenizer.json beside the recipe"
+    )
+    origin: str | None = Field(None, description="where to get the files, for whoever has not got them")
     attribution: str = Field(description="who made the data, and its licence: for the model card")
 
 
@@ -41,6 +100,10 @@ class Regularization(Closed):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     noise_prior: float | None = Field(
         None, ge=0, description="add random noise to the scores, its prior weighted so; null: none"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of the values on the residual stream")
+    token_dropout: float = Field(
+        0.0, ge=0, lt=1, description="share of a row's tokens that the padding token replaces"
     )
     jitter: int | None = Field(
         None, ge=1, description="move ids, where they are intensities, at random by up to so much; null: none"
@@ -64,6 +127,15 @@ class TrainingRecipe(Closed):
         config, extra = self.model, self.regularization
         if extra.jitter is not None and config.is_language_model:
             raise ValueError("regularization.jitter is for ids that are intensities, not for language")
+        if config.is_language_model and self.data.apart is not None:
+            raise ValueError("data.apart is for rows; parts of a text share nothing")
+        if extra.token_dropout and (config.is_language_model or config.pad_token_id is None):
+            raise ValueError("regularization.token_dropout is for classifiers with a pad_token_id")
+        if isinstance(self.data.tokenizer, Bpe):
+            if config.vocab_size < SMALLEST_VOCABULARY:
+                raise ValueError(f"a byte-level BPE needs model.vocab_size {SMALLEST_VOCABULARY} or more")
+            if {config.pad_token_id, config.bos_token_id, config.eos_token_id} - {None, 0}:
+                raise ValueError("the special tokens of a BPE that is learned have one id, 0")
         if extra.label_smoothing and config.num_labels == 1:
             raise ValueError("regularization.label_smoothing must be 0 for regression")
         if extra.noise_prior is not None and config.noise.kind == "none":

@@ -45,8 +45,9 @@ class TrainingReport:
     """The checkpoint that was written, and what it was compared with.
 
     Attributes:
-        examples: how the model answers the rows that go with it, or None.
+        examples: how a classifier answers the rows that go with it, or None.
         comparison: the same recipe with other attention.
+        bytes_per_token: of the test text, to compare perplexities across vocabularies; None without text.
         notes: what a user should know besides.
     """
 
@@ -56,6 +57,7 @@ class TrainingReport:
     model: Trained
     examples: Evaluation | None
     comparison: tuple[Trained, ...]
+    bytes_per_token: float | None
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -66,5 +68,6 @@ class TrainingReport:
             **self.model.to_json(),
             "examples": None if self.examples is None else self.examples.to_json(),
             "comparison": [other.to_json() for other in self.comparison],
+            "bytes_per_token": self.bytes_per_token,
             "notes": list(self.notes),
         }

@@ -28,6 +28,9 @@ class Settings(Closed):
     validate_every: int = Field(
         ge=1, description="steps between validations; also what an interruption loses"
     )
+    bucket: int | None = Field(
+        None, ge=2, description="batches among which rows are sorted by length, to pad less; null: none are"
+    )
     optimizer: Optimizer
     schedule: Schedule
 

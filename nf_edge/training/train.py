@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge import __version__
-from nf_edge.data import Batch, Rows
+from nf_edge.data import Batch
 from nf_edge.errors import BadInput
 from nf_edge.files import sha256, staged_folder
 from nf_edge.model import Checkpoint, save_checkpoint
@@ -17,8 +18,8 @@ from nf_edge.model.checkpoint import CARD, CONFIG, EXAMPLES, check_place
 from nf_edge.model.init import init_tensors
 from nf_edge.progress import Progress, silent
 from nf_edge.training.card import model_card
+from nf_edge.training.dropout import add_dropout
 from nf_edge.training.evaluate import answer, evaluate, example_losses
-from nf_edge.training.examples import RowExamples
 from nf_edge.training.loop import Loss, Resumable, best_validation, fit
 from nf_edge.training.random_noise import add_random_noise, noise_prior
 from nf_edge.training.recipe import Regularization, TrainingRecipe
@@ -32,6 +33,7 @@ def train(
     recipe: TrainingRecipe,
     out: Path,
     *,
+    data_root: Path = Path(),
     resume: bool = False,
     overwrite: bool = False,
     compare: bool = False,
@@ -43,6 +45,7 @@ def train(
     While it runs its state is in `OUT.*.training` beside `out`, a file a model.
 
     Args:
+        data_root: the folder that has the recipe's files.
         resume: go on with a training of the same recipe that was interrupted.
         overwrite: replace what is in `out`, and forget a training that was interrupted.
         compare: also train the recipe with other attention, to be compared in the model card.
@@ -56,7 +59,29 @@ def train(
     states = [state_file(out, each) for each in recipes]
     check_place(out, overwrite=overwrite)
     _check_states(states, resume=resume, overwrite=overwrite)
-    data = read_training_data(recipe)
+    with tempfile.TemporaryDirectory() as scratch:
+        return _train(
+            recipes,
+            read_training_data(recipe, data_root, Path(scratch)),
+            out,
+            overwrite=overwrite,
+            progress=progress,
+            on_validation=on_validation,
+        )
+
+
+def _train(
+    recipes: list[TrainingRecipe],
+    data: TrainingData,
+    out: Path,
+    *,
+    overwrite: bool,
+    progress: Progress,
+    on_validation: Callable[[str, Validation], None],
+) -> TrainingReport:
+    """Train by every recipe and write what came of the first."""
+    recipe = recipes[0]
+    states = [state_file(out, each) for each in recipes]
     out.parent.mkdir(parents=True, exist_ok=True)
     trained: list[Trained] = []
     for each, path in zip(recipes, states, strict=True):
@@ -68,10 +93,16 @@ def train(
     checkpoint = _rounded(recipe, kept)
     examples = None
     if data.examples is not None:
-        rows = RowExamples(data.examples.rows, recipe.model.pad_token_id)
-        examples = evaluate(checkpoint.model(), rows, recipe.training.batch_size)
+        examples = evaluate(checkpoint.model(), data.examples, recipe.training.batch_size)
     report = TrainingReport(
-        out, recipe.name, recipe.seed, trained[0], examples, tuple(trained[1:]), data.notes
+        out,
+        recipe.name,
+        recipe.seed,
+        trained[0],
+        examples,
+        tuple(trained[1:]),
+        data.bytes_per_token,
+        data.notes,
     )
     with staged_folder(out, overwrite=overwrite, marker=CONFIG) as stage:
         stage.rmdir()  # save_checkpoint makes it anew
@@ -80,11 +111,11 @@ def train(
             recipe.model,
             kept,
             dtype=getattr(torch, recipe.dtype),
-            tokenizer_file=recipe.data.tokenizer,
+            tokenizer_file=data.tokenizer_file,
         )
         (stage / CARD).write_text(model_card(recipe, report, data.sha256), encoding="utf-8")
-        if data.examples is not None:
-            (stage / EXAMPLES).write_text(_json_lines(data.examples), encoding="utf-8")
+        if data.examples_json:
+            (stage / EXAMPLES).write_text(data.examples_json, encoding="utf-8")
     for path in states:
         path.unlink(missing_ok=True)
     return report
@@ -123,6 +154,8 @@ def _train_one(
     model.requires_grad_(True)
     if recipe.regularization.noise_prior is not None:
         add_random_noise(model)
+    if recipe.regularization.dropout:
+        add_dropout(model, recipe.regularization.dropout)
     state = fit(
         model,
         data.train,
@@ -172,19 +205,21 @@ def _sigma(recipe: TrainingRecipe, tensors: dict[str, Tensor]) -> tuple[tuple[fl
 
 
 def _fingerprint(recipe: TrainingRecipe, data: TrainingData) -> str:
-    """All that the result of a training depends on, but for the machine."""
+    """All that the weights depend on, but for the machine."""
+    learned_from = {"train", "valid"}
     facts = {
-        "recipe": recipe.model_dump(mode="json"),
-        "data": data.sha256,
-        "tokenizer": recipe.data.tokenizer and sha256(recipe.data.tokenizer),
+        "recipe": recipe.model_dump(
+            mode="json",
+            include={
+                "data": learned_from,
+                "model": True,
+                "training": True,
+                "regularization": True,
+                "seed": True,
+            },
+        ),
+        "data": [data.sha256[source.file] for source in (recipe.data.train, recipe.data.valid)],
+        "tokenizer": data.tokenizer_file and sha256(data.tokenizer_file),
         "versions": [__version__, torch.__version__],
     }
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _json_lines(rows: Rows) -> str:
-    lines = []
-    for row in rows.rows:
-        label = {} if row.label is None else {"label": row.label}
-        lines.append(json.dumps({"input_ids": row.input_ids, **label}) + "\n")
-    return "".join(lines)
