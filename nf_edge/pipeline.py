@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from torch import nn
-
 from nf_edge import __version__
 from nf_edge.accuracy.check import AccuracyReport, check, enforce
 from nf_edge.accuracy.parity import Parity, enforce_parity, measure_parity, synthetic_rows
@@ -22,7 +20,7 @@ from nf_edge.artifact import (
     write_papers,
 )
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import INPUTS, OUTPUT, Backend, Bounds, Coverage
+from nf_edge.backends.base import OUTPUT, Backend, Bounds, Coverage
 from nf_edge.compress.quantize import Fate, quantize, quantize_file
 from nf_edge.data.rows import Rows, load_rows
 from nf_edge.device import Device
@@ -30,7 +28,7 @@ from nf_edge.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.files import check_target, sha256
 from nf_edge.html import report_page
 from nf_edge.memory import MemoryReport, enforce_budget, predict_memory, profile_model, unsupported
-from nf_edge.model import CausalLM, Checkpoint, LastLogitsLM, ModelConfig, NoiseFormer
+from nf_edge.model import Checkpoint, ModelConfig, NoiseFormer
 from nf_edge.model.checkpoint import TOKENIZER, WEIGHTS
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
@@ -110,7 +108,7 @@ def export(
                 config=checkpoint.config,
                 recipe=recipe,
                 model=_model_file(stage / backend.model_file),
-                interface=_interface(checkpoint.config, recipe, bounds, stage),
+                interface=_interface(checkpoint.config, recipe, backend, bounds, stage),
                 requires=_requirements(backend, recipe),
                 quantization=tuple(fate.to_json() for fate in fates),
                 coverage=coverage.to_json(),
@@ -148,33 +146,28 @@ def _agree(checkpoint: Checkpoint, recipe: Recipe, device: Device | None) -> tup
     return backend, bounds
 
 
-def entry_point(model: NoiseFormer, recipe: Recipe) -> nn.Module:
-    """What an artifact computes: (input_ids, attention_mask) → logits."""
-    if isinstance(model, CausalLM) and recipe.logits == "last":
-        return LastLogitsLM(model)
-    return model
-
-
 def _build(
     checkpoint: Checkpoint, recipe: Recipe, backend: Backend, bounds: Bounds, stage: Path, progress: Progress
 ) -> tuple[Coverage, tuple[Fate, ...]]:
     """compress → specialise attention → lower, into the stage."""
-    program, fates = _compress(checkpoint, recipe, backend)
+    model, fates = _compress(checkpoint, recipe, backend)
     progress("lowering", 0, 1)
     file = stage / backend.model_file
-    coverage = backend.lower(program, bounds, recipe, file)
+    coverage = backend.lower(model, bounds, recipe, file)
     quantize_file(file, recipe)
     progress("lowering", 1, 1)
     if checkpoint.tokenizer_file is not None:
         shutil.copyfile(checkpoint.tokenizer_file, stage / TOKENIZER)
+    backend.write_companions(checkpoint.config, bounds, stage)
     return coverage, fates
 
 
-def _compress(checkpoint: Checkpoint, recipe: Recipe, backend: Backend) -> tuple[nn.Module, tuple[Fate, ...]]:
+def _compress(
+    checkpoint: Checkpoint, recipe: Recipe, backend: Backend
+) -> tuple[NoiseFormer, tuple[Fate, ...]]:
     model = checkpoint.model()
     backend.specialise(model)
-    program = entry_point(model, recipe)
-    return program, quantize(program, recipe)
+    return model, quantize(model, recipe)
 
 
 def _examine(
@@ -191,7 +184,7 @@ def _examine(
     """Load the artifact from its file and run it: logits, memory, accuracy."""
     config, file = checkpoint.config, stage / backend.model_file
     model = checkpoint.model()
-    session = backend.session(file)
+    artifact = backend.load(file, bounds)
     if rows is not None:
         compared, source = rows.rows, rows.source
     elif checkpoint.examples_file is not None:
@@ -199,22 +192,14 @@ def _examine(
         compared, source = examples.rows, "examples.jsonl"
     else:
         compared, source = tuple(synthetic_rows(config, bounds.length)), "synthetic"
-    parity = measure_parity(
-        entry_point(model, recipe),
-        session,
-        bounds,
-        config.pad_token_id,
-        compared,
-        source,
-        recipe.max_logit_error,
-    )
+    parity = measure_parity(model, artifact, bounds, compared, source, recipe.max_logit_error)
     progress("measuring memory", 0, 1)
     memory = profile_model(backend, file, config, bounds, recipe, device)
     progress("measuring memory", 1, 1)
     accuracy = None
     if rows is not None:
         limit = recipe.limits.max_drop if max_drop is None else max_drop
-        accuracy = check(model, session, bounds, recipe.logits == "all", rows, limit, progress)
+        accuracy = check(model, artifact, bounds, rows, limit, progress)
     return parity, memory, accuracy
 
 
@@ -250,7 +235,9 @@ def _requirements(backend: Backend, recipe: Recipe) -> Requirements:
     )
 
 
-def _interface(config: ModelConfig, recipe: Recipe, bounds: Bounds, stage: Path) -> Interface:
+def _interface(
+    config: ModelConfig, recipe: Recipe, backend: Backend, bounds: Bounds, stage: Path
+) -> Interface:
     batch: str | int = "batch" if bounds.any_batch else 1
     shape: tuple[str | int, ...]
     if not config.is_language_model:
@@ -258,16 +245,17 @@ def _interface(config: ModelConfig, recipe: Recipe, bounds: Bounds, stage: Path)
             "classification" if config.num_labels != 1 else "regression",
             (batch, config.num_labels or 0),
         )
-    elif recipe.logits == "last":
-        task, shape = "language modelling", (batch, config.vocab_size)
+    elif bounds.cached:
+        task, shape = "language modelling", (1, 1, config.vocab_size)
     else:
         task, shape = "language modelling", (batch, "length", config.vocab_size)
     return Interface(
         task=task,
-        inputs=INPUTS,
+        inputs=backend.inputs(config, bounds),
         any_batch=bounds.any_batch,
         length=bounds.length,
         dynamic_length=bounds.dynamic_length,
+        cached=bounds.cached,
         output=OUTPUT,
         output_shape=shape,
         logits=recipe.logits,

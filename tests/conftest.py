@@ -50,7 +50,7 @@ def case():
     return lambda name: TESTS / "cases" / name
 
 
-# Checkpoints whose weights outweigh their program; the cases are too small for that.
+# Checkpoints of other shapes than the cases; the weights of the wide ones outweigh their program.
 SHAPES = {
     "wide-lm": {"architectures": ("NoiseFormerForCausalLM",), "vocab_size": 4000, "n_embd": 256},
     "wide-cls": {
@@ -59,6 +59,16 @@ SHAPES = {
         "n_embd": 128,
         "causal": False,
         "num_labels": 3,
+    },
+    # Language models with a head size of 8, which ONNX Runtime's GroupQueryAttention takes.
+    **{
+        f"eight-{kind}": {
+            "architectures": ("NoiseFormerForCausalLM",),
+            "vocab_size": 40,
+            "n_embd": 32,
+            "noise": {"kind": kind},
+        }
+        for kind in ("none", "pairwise", "relative")
     },
 }
 
@@ -91,11 +101,12 @@ def checkpoint(tmp_path_factory):
         if name not in SHAPES:
             return load_checkpoint(TESTS / "cases" / name)
         noise = {"kind": "lowrank", "rank": 4}
-        config = ModelConfig(n_positions=64, n_layer=1, n_head=4, noise=noise, **SHAPES[name])
+        config = ModelConfig(**{"n_positions": 64, "n_layer": 1, "n_head": 4, "noise": noise, **SHAPES[name]})
         place = shared_folder(tmp_path_factory, "checkpoints") / name
-        return load_checkpoint(
-            place_once(lambda path: save_checkpoint(path, config, init_tensors(config, 0)), place)
-        )
+        # Wider than initialised where the numbers matter: scores near 0 would hide a wrong noise.
+        width = 4 if name.startswith("eight") else 1
+        tensors = {key: width * tensor for key, tensor in init_tensors(config, 0).items()}
+        return load_checkpoint(place_once(lambda path: save_checkpoint(path, config, tensors), place))
 
     return load
 

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from nf_edge.attention import AttentionForm
 from nf_edge.attention.forms import MatmulForm
-from nf_edge.backends.base import Backend, Bounds, Coverage, Left, Plan, Session
+from nf_edge.backends import executorch_decoder
+from nf_edge.backends.base import INPUTS, Backend, Bounds, Coverage, Left, Plan, Session
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
-from nf_edge.model import ModelConfig, NoiseFormer
+from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
 from nf_edge.quiet import quiet_libraries, quiet_stderr
 from nf_edge.recipe import Recipe
 
@@ -24,6 +25,7 @@ REASONS = {
     "embedding": "XNNPACK has no table lookup",
     "embedding_byte": "XNNPACK has no table lookup",
     "index": "XNNPACK has no gather",
+    "index_put": "writes keys and values into the cache",
     "view_copy": "more than one dynamic dimension; costs nothing, the memory is shared",
     "expand_copy": "XNNPACK has no broadcast copy",
     "split_with_sizes_copy": "the partitioner takes no split",
@@ -66,26 +68,34 @@ class Xnnpack(Backend):
             return ["shapes.batch is dynamic, but a .pte has one batch size; leave it at 1"]
         return []
 
-    def lower(self, program: nn.Module, bounds: Bounds, recipe: Recipe, path: Path) -> Coverage:
+    def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
+        return executorch_decoder.INPUTS if bounds.cached else INPUTS
+
+    def lower(self, model: NoiseFormer, bounds: Bounds, recipe: Recipe, path: Path) -> Coverage:
         with quiet_libraries():
-            return self._lower(program, bounds, path)
+            return self._lower(model, bounds, path)
 
-    def _lower(self, program: nn.Module, bounds: Bounds, path: Path) -> Coverage:
+    def _lower(self, model: NoiseFormer, bounds: Bounds, path: Path) -> Coverage:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-        from executorch.exir import to_edge_transform_and_lower
+        from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
 
-        # Not 1, which export would take for a constant.
-        length = bounds.length if not bounds.dynamic_length else min(bounds.length, 8)
-        example = torch.zeros(1, length, dtype=torch.int64), torch.ones(1, length, dtype=torch.int64)
-        shapes = None
-        if bounds.dynamic_length and bounds.length > 1:
-            dimension = torch.export.Dim("length", min=1, max=bounds.length)
-            shapes = ({1: dimension}, {1: dimension})
+        program: nn.Module = model
+        constants = None
+        if bounds.cached:
+            program = executorch_decoder.DecoderProgram(cast(CausalLM, model), bounds.length)
+            constants = executorch_decoder.constant_methods(model.config, bounds.length)
+            example, shapes = executorch_decoder.example(bounds.length)
+        else:
+            example, shapes = _example(bounds)
         exported = torch.export.export(program, example, dynamic_shapes=shapes)
-        edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+        edge = to_edge_transform_and_lower(
+            exported, partitioner=[XnnpackPartitioner()], constant_methods=constants
+        )
         coverage = _coverage(edge.exported_program().graph_module)
+        # Else every call would copy the whole cache.
+        config = ExecutorchBackendConfig(run_reinplace_pass=bounds.cached)
         with path.open("wb") as file:
-            edge.to_executorch().write_to_file(file)
+            edge.to_executorch(config).write_to_file(file)
         return coverage
 
     def warm_up(self) -> None:
@@ -93,6 +103,9 @@ class Xnnpack(Backend):
 
     def session(self, path: Path) -> Session:
         return _ExecutorchSession(path)
+
+    def decoder(self, path: Path, capacity: int) -> Decoder:
+        return executorch_decoder.ExecutorchDecoder(_load_method(path), capacity)
 
     def plan(self, path: Path, config: ModelConfig) -> Plan:
         content = path.read_bytes()
@@ -110,6 +123,7 @@ class Xnnpack(Backend):
         packed = sum(len(buffer) for buffer in file.named_data.buffers) if file.named_data else 0
         weights = sum(sizes.values()) - embeddings + packed
         program = len(content) - weights - embeddings
+        cache = executorch_decoder.cache_bytes(method)
         return Plan(
             program=program,
             weights=weights,
@@ -117,7 +131,9 @@ class Xnnpack(Backend):
             # The pages of what was packed are given back when the method is loaded.
             mapped=len(content) - packed,
             loaded=packed + METHOD_LAYER * config.n_layer,
-            arenas=sum(method.non_const_buffer_sizes),
+            cache=cache,
+            # The cache lies among the activations.
+            arenas=sum(method.non_const_buffer_sizes) - cache,
             workspace=None,
             notes=tuple(_tied_twice(config)),
         )
@@ -152,6 +168,7 @@ class Xnnpack(Backend):
             embeddings=4 * sizes.tables,
             mapped=program + constants + 4 * sizes.tables,
             loaded=packed + METHOD_LAYER * config.n_layer,
+            cache=4 * sizes.cache if bounds.cached else 0,
             arenas=arenas,
             workspace=4 * max(3 * sizes.inner, sizes.scores),
             notes=tuple(_tied_twice(config)),
@@ -220,14 +237,29 @@ def _executorch_runtime() -> Any:
         return Runtime.get()
 
 
+def _example(bounds: Bounds) -> tuple[tuple[Tensor, Tensor], Any]:
+    """Inputs to export a program without a cache with, and which of their dimensions are dynamic."""
+    # Not 1, which export would take for a constant.
+    length = bounds.length if not bounds.dynamic_length else min(bounds.length, 8)
+    shapes = None
+    if bounds.dynamic_length and bounds.length > 1:
+        dimension = torch.export.Dim("length", min=1, max=bounds.length)
+        shapes = ({1: dimension}, {1: dimension})
+    return (torch.zeros(1, length, dtype=torch.int64), torch.ones(1, length, dtype=torch.int64)), shapes
+
+
+def _load_method(path: Path) -> Any:
+    runtime = _executorch_runtime()
+    with quiet_stderr():
+        try:
+            return runtime.load_program(path).load_method("forward")
+        except RuntimeError as error:
+            raise BadInput(f"ExecuTorch does not load it: {error}", where=path) from error
+
+
 class _ExecutorchSession:
     def __init__(self, path: Path) -> None:
-        runtime = _executorch_runtime()
-        with quiet_stderr():
-            try:
-                self._method = runtime.load_program(path).load_method("forward")
-            except RuntimeError as error:
-                raise BadInput(f"ExecuTorch does not load it: {error}", where=path) from error
+        self._method = _load_method(path)
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         # The runtime reads memory as it lies: other than contiguous tensors give wrong numbers in silence.
