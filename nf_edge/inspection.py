@@ -45,7 +45,10 @@ def inspect(artifact: Artifact) -> Inspection:
     return Inspection(
         backend.operators(model),
         (
-            Load(f"{backend.runtime} in Python", _problem(lambda: backend.load(model, manifest.interface.bounds))),
+            Load(
+                f"{backend.runtime} in Python",
+                _problem(lambda: backend.load(model, manifest.interface.bounds)),
+            ),
             Load(f"{backend.runtime} natively", _problem(lambda: runner.run(backend.runtime, model, []))),
         ),
     )
