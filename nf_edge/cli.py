@@ -17,6 +17,7 @@ VERBS = {
     "profile": ("profile", "Memory of an artifact or a checkpoint against a device's budget."),
     "check": ("check", "Accuracy of an artifact on the CPU, beside the checkpoint's."),
     "inspect": ("inspect", "What an artifact is made of and needs; verifies and loads it."),
+    "generate": ("generate", "Continue a text with a language model, token by token."),
     "import": ("import_", "Turn a nanoGPT or Hugging Face GPT-2 into a checkpoint."),
     "init": ("init", "Write a checkpoint of a given shape with random weights."),
     "train": ("train", "Train a checkpoint by a training recipe."),

@@ -40,11 +40,15 @@ def inspect(artifact: Artifact) -> Inspection:
     Raises:
         BadInput: the file cannot be read at all.
     """
-    backend, model = backend_for(artifact.manifest.recipe), artifact.model_file
+    manifest, model = artifact.manifest, artifact.model_file
+    backend = backend_for(manifest.recipe)
     return Inspection(
         backend.operators(model),
         (
-            Load(f"{backend.runtime} in Python", _problem(lambda: backend.session(model))),
+            Load(
+                f"{backend.runtime} in Python",
+                _problem(lambda: backend.load(model, manifest.interface.bounds)),
+            ),
             Load(f"{backend.runtime} natively", _problem(lambda: runner.run(backend.runtime, model, []))),
         ),
     )

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from torch import nn
-
 from nf_edge import __version__
 from nf_edge.accuracy.check import AccuracyReport, check, enforce
 from nf_edge.accuracy.parity import Parity, enforce_parity, measure_parity, synthetic_rows
@@ -23,7 +21,7 @@ from nf_edge.artifact import (
     write_papers,
 )
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import INPUTS, OUTPUT, Backend, Bounds, Coverage
+from nf_edge.backends.base import OUTPUT, Backend, Bounds, Coverage
 from nf_edge.compress.calibrate import Calibration, calibration_for
 from nf_edge.compress.fates import Fate, fates_of
 from nf_edge.compress.quantize import quantize, quantize_file
@@ -33,7 +31,7 @@ from nf_edge.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.files import check_target, sha256
 from nf_edge.html import report_page
 from nf_edge.memory import MemoryReport, enforce_budget, predict_memory, profile_model, unsupported
-from nf_edge.model import CausalLM, Checkpoint, LastLogitsLM, ModelConfig, NoiseFormer
+from nf_edge.model import Checkpoint, ModelConfig, NoiseFormer
 from nf_edge.model.checkpoint import TOKENIZER, WEIGHTS
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
@@ -117,7 +115,7 @@ def export(
                 config=checkpoint.config,
                 recipe=recipe,
                 model=_model_file(stage / backend.model_file),
-                interface=_interface(checkpoint.config, recipe, bounds, stage),
+                interface=_interface(checkpoint.config, recipe, backend, bounds, stage),
                 requires=_requirements(backend, recipe),
                 calibration=calibration.told if calibration else None,
                 quantization=tuple(fate.to_json() for fate in fates),
@@ -144,7 +142,7 @@ def dry_run(
     backend, bounds = _agree(checkpoint, recipe, device)
     calibration = calibration_for(checkpoint, recipe, calibrate)
     return DryRun(
-        fates_of(_specialised(checkpoint, recipe, backend), recipe),
+        fates_of(_specialised(checkpoint, backend), recipe),
         calibration.told if calibration else None,
         predict_memory(backend, checkpoint.config, bounds, recipe, device),
     )
@@ -162,13 +160,6 @@ def _agree(checkpoint: Checkpoint, recipe: Recipe, device: Device | None) -> tup
     return backend, bounds
 
 
-def entry_point(model: NoiseFormer, recipe: Recipe) -> nn.Module:
-    """What an artifact computes: (input_ids, attention_mask) → logits."""
-    if isinstance(model, CausalLM) and recipe.logits == "last":
-        return LastLogitsLM(model)
-    return model
-
-
 def _build(
     checkpoint: Checkpoint,
     recipe: Recipe,
@@ -179,25 +170,26 @@ def _build(
     progress: Progress,
 ) -> tuple[Coverage, tuple[Fate, ...]]:
     """compress → specialise attention → lower, into the stage."""
-    program = _specialised(checkpoint, recipe, backend)
-    fates = fates_of(program, recipe)
-    seen = calibration.inputs(bounds, checkpoint.config.pad_token_id) if calibration else []
-    program = quantize(program, recipe, bounds, seen)
+    model = _specialised(checkpoint, backend)
+    fates = fates_of(model, recipe)
+    rows = calibration.inputs(bounds, checkpoint.config.pad_token_id) if calibration else []
+    program = quantize(model, backend.program(model, bounds), recipe, bounds, rows)
     progress("lowering", 0, 1)
     file = stage / backend.model_file
-    coverage = backend.lower(program, bounds, recipe, file)
-    quantize_file(file, recipe, seen)
+    coverage = backend.lower(program, checkpoint.config, bounds, file)
+    quantize_file(file, recipe, rows)
     progress("lowering", 1, 1)
     if checkpoint.tokenizer_file is not None:
         shutil.copyfile(checkpoint.tokenizer_file, stage / TOKENIZER)
+    backend.write_companions(checkpoint.config, bounds, stage)
     return coverage, fates
 
 
-def _specialised(checkpoint: Checkpoint, recipe: Recipe, backend: Backend) -> nn.Module:
+def _specialised(checkpoint: Checkpoint, backend: Backend) -> NoiseFormer:
     """The network in the form that suits the backend, and nothing lost yet."""
     model = checkpoint.model()
     backend.specialise(model)
-    return entry_point(model, recipe)
+    return model
 
 
 def _examine(
@@ -214,7 +206,7 @@ def _examine(
     """Load the artifact from its file and run it: logits, memory, accuracy."""
     config, file = checkpoint.config, stage / backend.model_file
     model = checkpoint.model()
-    session = backend.session(file)
+    artifact = backend.load(file, bounds)
     if rows is not None:
         compared, source = rows.rows, rows.source
     elif checkpoint.examples_file is not None:
@@ -222,22 +214,14 @@ def _examine(
         compared, source = examples.rows, "examples.jsonl"
     else:
         compared, source = tuple(synthetic_rows(config, bounds.length)), "synthetic"
-    parity = measure_parity(
-        entry_point(model, recipe),
-        session,
-        bounds,
-        config.pad_token_id,
-        compared,
-        source,
-        recipe.max_logit_error,
-    )
+    parity = measure_parity(model, artifact, bounds, compared, source, recipe.max_logit_error)
     progress("measuring memory", 0, 1)
     memory = profile_model(backend, file, config, bounds, recipe, device)
     progress("measuring memory", 1, 1)
     accuracy = None
     if rows is not None:
         limit = recipe.limits.max_drop if max_drop is None else max_drop
-        accuracy = check(model, session, bounds, recipe.logits == "all", rows, limit, progress)
+        accuracy = check(model, artifact, bounds, rows, limit, progress)
     return parity, memory, accuracy
 
 
@@ -273,7 +257,9 @@ def _requirements(backend: Backend, recipe: Recipe) -> Requirements:
     )
 
 
-def _interface(config: ModelConfig, recipe: Recipe, bounds: Bounds, stage: Path) -> Interface:
+def _interface(
+    config: ModelConfig, recipe: Recipe, backend: Backend, bounds: Bounds, stage: Path
+) -> Interface:
     batch: str | int = "batch" if bounds.any_batch else 1
     shape: tuple[str | int, ...]
     if not config.is_language_model:
@@ -281,16 +267,17 @@ def _interface(config: ModelConfig, recipe: Recipe, bounds: Bounds, stage: Path)
             "classification" if config.num_labels != 1 else "regression",
             (batch, config.num_labels or 0),
         )
-    elif recipe.logits == "last":
-        task, shape = "language modelling", (batch, config.vocab_size)
+    elif bounds.cached:
+        task, shape = "language modelling", (1, 1, config.vocab_size)
     else:
         task, shape = "language modelling", (batch, "length", config.vocab_size)
     return Interface(
         task=task,
-        inputs=INPUTS,
+        inputs=backend.inputs(config, bounds),
         any_batch=bounds.any_batch,
         length=bounds.length,
         dynamic_length=bounds.dynamic_length,
+        cached=bounds.cached,
         output=OUTPUT,
         output_shape=shape,
         logits=recipe.logits,

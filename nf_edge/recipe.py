@@ -75,11 +75,17 @@ class Quantize(Closed):
 
 
 class Shapes(Closed):
-    """Bounds of `input_ids` and `attention_mask` [batch, length]."""
+    """Bounds of `input_ids` and `attention_mask` [batch, length].
 
-    batch: Literal[1, "dynamic"] = Field(1, description="rows: one, as a device sees them, or any number")
+    A language model with a cache takes one row, of 1 to as many tokens as its cache has positions.
+    """
+
+    batch: Literal[1, "dynamic"] = Field(
+        1, description="rows: one, as a device sees them, or any number (with a cache: always one)"
+    )
     length: Annotated[int, Field(ge=1)] | Literal["dynamic"] = Field(
-        "dynamic", description="tokens: a fixed number, or 1 to n_positions"
+        "dynamic",
+        description="tokens: a fixed number, or 1 to n_positions (with a cache: positions of the cache)",
     )
 
 
@@ -105,7 +111,10 @@ class Recipe(Closed):
     backend: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     quantize: Quantize | None = None
     shapes: Shapes = Shapes()
-    logits: Literal["last", "all"] = Field("last", description="of a language model: which tokens' logits")
+    logits: Literal["last", "all"] = Field(
+        "last",
+        description="of a language model: the last token's, with a cache, or those of all tokens, without",
+    )
     limits: Limits = Limits()
 
     @field_validator("name")

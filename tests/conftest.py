@@ -54,8 +54,8 @@ def case():
 
 LM, CLASSIFIER = ("NoiseFormerForCausalLM",), ("NoiseFormerForSequenceClassification",)
 LOWRANK = {"kind": "lowrank", "rank": 4}
-# Checkpoints for what the cases are too small for: the wide ones' weights outweigh their program, and
-# of the others two layers are as wide as a group of int4 weights.
+# Checkpoints of other shapes than the cases: the weights of the wide ones outweigh their program, and of
+# the others two layers are as wide as a group of int4 weights.
 SHAPES = {
     "wide-lm": {"architectures": LM, "vocab_size": 4000, "n_embd": 256, "noise": LOWRANK},
     "wide-cls": {
@@ -90,6 +90,16 @@ SHAPES = {
         "num_labels": 3,
         "noise": LOWRANK,
     },
+    # Language models with a head size of 8, which ONNX Runtime's GroupQueryAttention takes.
+    **{
+        f"eight-{kind}": {
+            "architectures": ("NoiseFormerForCausalLM",),
+            "vocab_size": 40,
+            "n_embd": 32,
+            "noise": {"kind": kind},
+        }
+        for kind in ("none", "pairwise", "relative")
+    },
 }
 
 
@@ -120,11 +130,12 @@ def checkpoint(tmp_path_factory):
     def load(name):
         if name not in SHAPES:
             return load_checkpoint(TESTS / "cases" / name)
-        config = ModelConfig(n_positions=64, n_layer=1, n_head=4, **SHAPES[name])
+        config = ModelConfig(**{"n_positions": 64, "n_layer": 1, "n_head": 4, **SHAPES[name]})
         place = shared_folder(tmp_path_factory, "checkpoints") / name
-        return load_checkpoint(
-            place_once(lambda path: save_checkpoint(path, config, init_tensors(config, 0)), place)
-        )
+        # Wider than initialised where the numbers matter: scores near 0 would hide a wrong noise.
+        width = 4 if name.startswith("eight") else 1
+        tensors = {key: width * tensor for key, tensor in init_tensors(config, 0).items()}
+        return load_checkpoint(place_once(lambda path: save_checkpoint(path, config, tensors), place))
 
     return load
 

@@ -11,27 +11,26 @@ from conftest import TESTS
 from torch import nn
 
 from nf_edge.backends import backend_for
-from nf_edge.pipeline import entry_point
 
 FP32 = ["xnnpack-fp32", "onnx-fp32"]
 # Share of the largest logit: what the design allows an fp32 artifact.
 TOLERANCE = 1e-4
 CASES = sorted(path.parent.name for path in (TESTS / "cases").glob("*/config.json"))
 # Between them: every noise, standard attention, both directions, all activations, tied and untied heads,
-# uneven layers, and the logits of the last token and of all.
+# and uneven layers.  Language models with a cache are the matter of test_decoders.py.
 EVERY_DAY = {
     "cls-relative-bidirectional-last-padded",
     "cls-standard-padded",
     "lm-lowrank-full-rank-untied-gelu+all",
-    "lm-none",
+    "lm-none+all",
     "lm-pairwise-relu+all",
-    "lm-relative-pruned-unevenly",
+    "lm-relative-pruned-unevenly+all",
 }
 
 
 def variants():
-    """Every case by every fp32 recipe, a language model's with both kinds of logits."""
-    names = [name for case in CASES for name in ([case, case + "+all"] if case[:2] == "lm" else [case])]
+    """Every case by every fp32 recipe, a language model's with the logits of all tokens."""
+    names = [case + "+all" if case[:2] == "lm" else case for case in CASES]
     return [
         pytest.param(recipe, name, marks=[] if name in EVERY_DAY else [pytest.mark.slow])
         for recipe, name in itertools.product(FP32, names)
@@ -49,10 +48,6 @@ def artifact_of(exported):
 
 def session_of(artifact):
     return backend_for(artifact.manifest.recipe).session(artifact.model_file)
-
-
-def reference_of(artifact, checkpoint):
-    return entry_point(checkpoint.model(), artifact.manifest.recipe)
 
 
 def a_row(generator, config, length, real):
@@ -76,7 +71,7 @@ def test_a_file_gives_pytorchs_logits_at_every_length_and_padding(recipe, varian
     artifact = artifact_of(recipe, variant)
     the_checkpoint = checkpoint(variant.partition("+")[0])
     config = the_checkpoint.config
-    session, network = session_of(artifact), reference_of(artifact, the_checkpoint)
+    session, network = session_of(artifact), the_checkpoint.model()
     generator = np.random.default_rng(0)
     for length in (1, 2, 7, config.n_positions):
         for real in {length, max(1, length - 1), max(1, length - 5)}:
@@ -96,18 +91,18 @@ def test_a_file_gives_the_specifications_logits(recipe, variant, artifact_of):
     ids, mask, wanted = expected["ids"][None], expected["attention_mask"][None], expected["logits"]
     found = answers(session_of(artifact).run, ids, mask)
     if wanted.ndim == 2:
-        wanted = wanted[: mask.sum()] if variant.endswith("+all") else wanted[mask.sum() - 1]
+        wanted = wanted[: mask.sum()]
     assert found.shape == wanted.shape
     assert np.abs(found - wanted).max() <= TOLERANCE * np.abs(wanted).max()
 
 
 @pytest.mark.parametrize("recipe", FP32)
-@pytest.mark.parametrize("case", ["cls-standard-padded", "lm-none"])
-def test_gelu_new_is_lowered_as_its_tanh_form(case, recipe, exported, checkpoint):
+@pytest.mark.parametrize("case", ["cls-standard-padded", "lm-none+all"])
+def test_gelu_new_is_lowered_as_its_tanh_form(case, recipe, artifact_of, checkpoint):
     """Off from the tanh form by less than a tenth of what the erf form would be."""
-    artifact = exported(case, recipe)
-    the_checkpoint = checkpoint(case)
-    network, erf = reference_of(artifact, the_checkpoint), reference_of(artifact, the_checkpoint)
+    artifact = artifact_of(recipe, case)
+    the_checkpoint = checkpoint(case.partition("+")[0])
+    network, erf = the_checkpoint.model(), the_checkpoint.model()
     for block in erf.transformer.blocks:
         assert block.mlp.act.approximate == "tanh"
         block.mlp.act = nn.GELU()
@@ -136,9 +131,9 @@ def test_a_longer_row_than_the_model_has_positions_is_refused_by_the_file(recipe
         session.run(ids, np.ones_like(ids))
 
 
-@pytest.mark.parametrize("case", ["lm-none", "cls-causal-first"])
-def test_without_noise_the_query_and_the_key_of_onnx_attention_are_one_tensor(case, exported):
-    attention = attention_nodes(exported(case, "onnx-fp32"))
+@pytest.mark.parametrize("case", ["lm-none+all", "lm-none", "cls-causal-first"])
+def test_without_noise_the_query_and_the_key_of_onnx_attention_are_one_tensor(case, artifact_of):
+    attention = attention_nodes(artifact_of("onnx-fp32", case))
     assert len(attention) == 2
     for node in attention:
         assert node.input[0] == node.input[1] != node.input[2]
@@ -205,7 +200,7 @@ def test_the_linear_layers_of_an_int8_pte_take_a_byte_a_weight(exported, checkpo
 def test_an_int8_artifact_gives_nearly_pytorchs_logits_and_not_exactly(recipe, exported, checkpoint):
     the_checkpoint = checkpoint("wide-cls")
     artifact = exported("wide-cls", recipe)
-    session, network = session_of(artifact), reference_of(artifact, the_checkpoint)
+    session, network = session_of(artifact), the_checkpoint.model()
     generator = np.random.default_rng(0)
     rows = [a_row(generator, the_checkpoint.config, length, length) for length in (1, 20, 64)]
     wanted = np.concatenate([by_pytorch(network)(*row) for row in rows])

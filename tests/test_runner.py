@@ -257,7 +257,7 @@ def test_a_request_that_the_model_cannot_take_is_named_by_its_line(bad, reason, 
         ("1 2\n1 1\n1 x\n1 1\n", "not a list of integers, line 3"),
         ("1 2\n1 1\n1-2\n1 1\n", "not a list of integers, line 3"),
         ("1 2\n1 1\n\n", "no numbers, line 3"),
-        ("1 2\n1 1\n1 2\n", "without an attention mask on the next line, line 3"),
+        ("1 2\n1 1\n1 2\n", "without an attention mask or a position on the next line, line 3"),
         ("99999999999999999999\n1\n", "not a list of integers, line 1"),
     ],
 )

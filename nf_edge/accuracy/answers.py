@@ -1,7 +1,7 @@
 """Asking a model every question of the rows, and keeping what comparing answers needs.
 
 A classifier is asked one question a row.  A language model is asked for the next token after every
-prefix of a row; an artifact that gives the logits of the last token only is run once a prefix.
+prefix of a row; an artifact with a cache is fed the row token by token.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ from nf_edge.backends.base import Bounds, Session
 from nf_edge.data.batches import collate
 from nf_edge.data.rows import Row
 from nf_edge.errors import BadInput
-from nf_edge.model import ModelConfig, NoiseFormer
+from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.progress import Progress, silent
 
 REFERENCE_BATCH = 32
@@ -50,9 +50,13 @@ def ask_model(model: NoiseFormer, rows: Sequence[Row], progress: Progress = sile
 
 
 def ask_artifact(
-    session: Session, bounds: Bounds, config: ModelConfig, rows: Sequence[Row], progress: Progress = silent
+    artifact: Session | Decoder,
+    bounds: Bounds,
+    config: ModelConfig,
+    rows: Sequence[Row],
+    progress: Progress = silent,
 ) -> Answers:
-    """Ask an artifact, a row at a time and in the shapes that it takes.
+    """Ask an artifact, a row at a time and in the shapes that it takes; a decoder, through its own cache.
 
     Larger batches would be faster where it takes them, but a range of activations that is found at run
     time would then be that of a batch, which no device sees.
@@ -66,19 +70,18 @@ def ask_artifact(
     length = None if bounds.dynamic_length else bounds.length
 
     def forward(batch: Sequence[Row]) -> np.ndarray:
-        return session.run(*pad(batch, config.pad_token_id, length))
+        if isinstance(artifact, Decoder):
+            return np.stack([step_by_step(artifact, row.input_ids) for row in batch])
+        return artifact.run(*pad(batch, config.pad_token_id, length))
 
     return _collect(forward, rows, 1, progress, "asking the artifact")
 
 
-def questions(rows: Sequence[Row], config: ModelConfig, every_token: bool) -> list[Row]:
-    """The rows as a model must be given them: for one that answers a language model's last token only, a
-    row a prefix, labelled with the token that follows."""
-    if not config.is_language_model or every_token:
-        return list(rows)
-    return [
-        Row(row.input_ids[:end], row.input_ids[end]) for row in rows for end in range(1, len(row.input_ids))
-    ]
+def step_by_step(decoder: Decoder, tokens: Sequence[int], prefill: int = 0) -> np.ndarray:
+    """Logits [n, V] after each token but the first `prefill`, which are fed as one piece."""
+    if prefill:
+        decoder.feed(tokens[:prefill], 0)
+    return np.stack([decoder.feed([tokens[at]], at) for at in range(prefill, len(tokens))])
 
 
 def pad(

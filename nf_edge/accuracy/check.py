@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from nf_edge.accuracy.answers import ask_artifact, ask_model, questions
+from nf_edge.accuracy.answers import ask_artifact, ask_model
 from nf_edge.accuracy.compare import Comparison, compare
 from nf_edge.backends.base import Bounds, Session
 from nf_edge.data.rows import Rows
 from nf_edge.errors import AccuracyGate, BadInput
-from nf_edge.model import NoiseFormer
+from nf_edge.model import Decoder, NoiseFormer
 from nf_edge.progress import Progress, silent
 
 
@@ -45,17 +45,13 @@ class AccuracyReport:
 
 def check(
     model: NoiseFormer,
-    session: Session,
+    artifact: Session | Decoder,
     bounds: Bounds,
-    every_token: bool,
     rows: Rows,
     max_drop: float | None,
     progress: Progress = silent,
 ) -> AccuracyReport:
     """Ask the checkpoint's network and the artifact the same questions.
-
-    Args:
-        every_token: whether a language model's artifact gives the logits of every token.
 
     Raises:
         BadInput: the model is a regression, which has no accuracy, or the rows do not suit the artifact.
@@ -65,10 +61,9 @@ def check(
         raise BadInput("num_labels is 1: a regression has no accuracy to check", where=rows.source)
     if config.is_language_model and all(len(row.input_ids) < 2 for row in rows.rows):
         raise BadInput("no row has two tokens, so there is no next token to predict", where=rows.source)
-    asked = questions(rows.rows, config, every_token)
     comparison = compare(
         ask_model(model, rows.rows, progress),
-        ask_artifact(session, bounds, config, asked, progress),
+        ask_artifact(artifact, bounds, config, rows.rows, progress),
         config.is_language_model,
     )
     unit = "tokens" if config.is_language_model else "rows"

@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from nf_edge.accuracy.answers import pad
+from nf_edge.accuracy.answers import pad, step_by_step
 from nf_edge.backends.base import Bounds, Session
 from nf_edge.data.rows import Row
 from nf_edge.errors import AccuracyGate
-from nf_edge.model import ModelConfig
+from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 
 SYNTHETIC_ROWS = 16
+# Tokens of a row, its last ones, that a decoder is fed one by one.
+STEPS = 16
 
 
 @dataclass(frozen=True)
@@ -50,34 +51,54 @@ def synthetic_rows(config: ModelConfig, longest: int, seed: int = 0) -> list[Row
 
 
 def measure_parity(
-    reference: nn.Module,
-    session: Session,
+    reference: NoiseFormer,
+    artifact: Session | Decoder,
     bounds: Bounds,
-    pad_token_id: int | None,
     rows: Sequence[Row],
     source: str,
     limit: float | None,
 ) -> Parity:
     """Run both on the same inputs, in the shapes that the artifact takes.
 
+    A decoder is fed each row twice: as one piece, and its last tokens one by one upon those before them.
+
     Args:
-        reference: (input_ids, attention_mask) → logits in PyTorch, float32, as it was trained.
+        reference: the network in PyTorch, float32, as it was trained.
     """
     largest = difference = 0.0
     agreed = 0
-    length = None if bounds.dynamic_length else bounds.length
     for row in rows:
-        ids, mask = pad([row], pad_token_id, length)
-        wanted = reference(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()[0]
-        found = session.run(ids, mask)[0]
-        # What a model says at padded positions is unspecified.
-        if wanted.ndim == 2:
-            wanted, found = wanted[: len(row.input_ids)], found[: len(row.input_ids)]
+        if isinstance(artifact, Decoder):
+            wanted, found = _from_decoder(reference, artifact, row)
+        else:
+            wanted, found = _from_session(reference, artifact, bounds, row)
         largest = max(largest, float(np.abs(wanted).max()))
         difference = max(difference, float(np.abs(wanted - found).max()))
         agreed += bool((wanted.argmax(-1) == found.argmax(-1)).all())
     error = difference / largest if largest else difference
     return Parity(source, len(rows), error, agreed / len(rows), limit)
+
+
+def _from_session(
+    reference: NoiseFormer, session: Session, bounds: Bounds, row: Row
+) -> tuple[np.ndarray, np.ndarray]:
+    length = None if bounds.dynamic_length else bounds.length
+    ids, mask = pad([row], reference.config.pad_token_id, length)
+    wanted = reference(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()[0]
+    found = session.run(ids, mask)[0]
+    if wanted.ndim == 1:
+        return wanted, found
+    # What a model says at padded positions is unspecified.
+    real = len(row.input_ids)
+    return wanted[:real], found[:real]
+
+
+def _from_decoder(reference: NoiseFormer, decoder: Decoder, row: Row) -> tuple[np.ndarray, np.ndarray]:
+    whole = reference(torch.tensor([row.input_ids]))[0].numpy()
+    before = max(len(row.input_ids) - STEPS, 0)
+    wanted = np.concatenate([whole[-1:], whole[before:]])
+    in_one_piece = decoder.feed(row.input_ids, 0)
+    return wanted, np.concatenate([in_one_piece[None], step_by_step(decoder, row.input_ids, before)])
 
 
 def enforce_parity(parity: Parity) -> None:

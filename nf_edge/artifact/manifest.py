@@ -40,7 +40,11 @@ class Interface(Closed):
     """How the model is called; part of the artifact, so that an application can be written from it.
 
     The inputs' shape is [batch, length]: one row, or any number where `any_batch`; `length` tokens, or
-    any number up to it where `dynamic_length`.
+    any number up to it where `dynamic_length`.  Where `cached`, the model keeps the keys and values of
+    `length` positions, and takes the tokens that follow those: `tokens` [1, T] and the position of the
+    first of them, `start` [1], of a `.pte`, which keeps them itself; of an `.onnx` also all keys and
+    values so far, `past_key_values.N.key` and `.value`, float32 [1, heads, past, head size], and it gives
+    those to pass the next time as `present.N.key` and `.value`.
     """
 
     task: Literal["classification", "regression", "language modelling"]
@@ -49,6 +53,7 @@ class Interface(Closed):
     any_batch: bool
     length: int
     dynamic_length: bool
+    cached: bool
     output: str
     output_dtype: Literal["float32"] = "float32"
     output_shape: tuple[str | int, ...]
@@ -62,7 +67,7 @@ class Interface(Closed):
 
     @property
     def bounds(self) -> Bounds:
-        return Bounds(self.any_batch, self.length, self.dynamic_length)
+        return Bounds(self.any_batch, self.length, self.dynamic_length, self.cached)
 
 
 class Requirements(Closed):

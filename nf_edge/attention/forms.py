@@ -17,13 +17,15 @@ HIDDEN = -1e9
 class AttentionForm(Protocol):
     """How attention is written for a backend."""
 
-    def mask(self, attention_mask: Tensor | None, start: int, length: int, causal: bool) -> Tensor | None:
+    def mask(
+        self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool
+    ) -> Tensor | None:
         """What hides keys, made once for all layers.
 
         Args:
-            attention_mask: [B, start + length] int64, 1 for real keys; None: all are real.
-            start: position of the first query (the number of cached keys before it).
-            length: number of queries.
+            attention_mask: [B, keys] int64, 1 for real keys; None: all are real.
+            positions: [Tq] int64, of the queries.
+            keys: number of keys, at positions from 0 on (those in a cache among them).
             causal: whether a query is kept from seeing later keys.
         """
 
@@ -39,15 +41,14 @@ class AttentionForm(Protocol):
         """
 
 
-def visible_keys(attention_mask: Tensor | None, start: int, length: int, causal: bool) -> Tensor | None:
+def visible_keys(attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool) -> Tensor | None:
     """Which keys a query sees: bool, broadcastable to [B, 1, Tq, Tk], or None for all of them.
 
     Key 0 is always real and never in the future, so no row is ever empty.
     """
     visible = None
-    if causal and not (isinstance(length, int) and length == 1):
-        keys = torch.arange(start + length)
-        visible = (keys[None, :] <= (start + torch.arange(length))[:, None])[None, None]
+    if causal:
+        visible = (torch.arange(keys)[None, :] <= positions[:, None])[None, None]
     if attention_mask is not None:
         real = attention_mask[:, None, None, :] != 0
         visible = real if visible is None else visible & real
@@ -57,8 +58,10 @@ def visible_keys(attention_mask: Tensor | None, start: int, length: int, causal:
 class TorchForm:
     """The reference: PyTorch's own scaled_dot_product_attention."""
 
-    def mask(self, attention_mask: Tensor | None, start: int, length: int, causal: bool) -> Tensor | None:
-        return visible_keys(attention_mask, start, length, causal)
+    def mask(
+        self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool
+    ) -> Tensor | None:
+        return visible_keys(attention_mask, positions, keys, causal)
 
     def __call__(
         self, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None, bias: Tensor | None
@@ -74,8 +77,10 @@ class MatmulForm:
     The mask is additive, so that hiding costs one addition, which delegates take.
     """
 
-    def mask(self, attention_mask: Tensor | None, start: int, length: int, causal: bool) -> Tensor | None:
-        visible = visible_keys(attention_mask, start, length, causal)
+    def mask(
+        self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool
+    ) -> Tensor | None:
+        visible = visible_keys(attention_mask, positions, keys, causal)
         return None if visible is None else torch.where(visible, 0.0, HIDDEN)
 
     def __call__(

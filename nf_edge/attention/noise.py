@@ -24,8 +24,8 @@ class Noise(nn.Module):
         """[B, H, T, d] → [B, H, T, d]."""
         return k
 
-    def score_bias(self, start: int, queries: int, keys: int) -> Tensor | None:
-        """R [H, queries, keys], queries at positions from `start` on and keys from 0; or None."""
+    def score_bias(self, positions: Tensor, keys: int) -> Tensor | None:
+        """R [H, Tq, keys] for queries at `positions` (int64 [Tq]) and keys from 0 on; or None."""
         return None
 
 
@@ -59,8 +59,7 @@ class RelativeNoise(Noise):
         super().__init__(heads)
         self.bias = nn.Parameter(torch.zeros(heads, positions))
 
-    def score_bias(self, start: int, queries: int, keys: int) -> Tensor | None:
-        positions = start + torch.arange(queries)
+    def score_bias(self, positions: Tensor, keys: int) -> Tensor | None:
         distance = (positions[:, None] - torch.arange(keys)[None, :]).abs()
         return self.bias[:, distance]
 

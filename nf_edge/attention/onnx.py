@@ -1,40 +1,108 @@
-"""Symmetric attention as ONNX Runtime's MultiHeadAttention."""
+"""Symmetric attention as ONNX Runtime's own operators, of the domain com.microsoft.
+
+They take and give [B, T, H·d]; without noise the query and the key are one tensor.  Causal order and
+padding are theirs, so no T × T mask is built.
+"""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 
 class MultiHeadAttentionForm:
-    """`com.microsoft.MultiHeadAttention`: causal, padding and bias are its own, no T × T mask is built.
-
-    The operator wants [B, T, H·d]; without noise its query and key inputs are one tensor.
-    """
+    """`MultiHeadAttention` over whole rows."""
 
     def __init__(self) -> None:
         self._causal = False
 
-    def mask(self, attention_mask: Tensor | None, start: int, length: int, causal: bool) -> Tensor | None:
+    def mask(
+        self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool
+    ) -> Tensor | None:
         self._causal = causal
         return None if attention_mask is None else attention_mask.to(torch.int32)
 
     def __call__(
         self, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None, bias: Tensor | None
     ) -> Tensor:
-        batch, heads, length, head_size = q.shape
-        key, value = _joined(k), _joined(v)
-        query = key if q is k else _joined(q)
+        query, key, value = _joined(q, k, v)
         y = torch.onnx.ops.symbolic(
             "com.microsoft::MultiHeadAttention",
             [query, key, value, None, mask, None if bias is None else bias[None]],
-            {"num_heads": heads, "scale": scale, "unidirectional": int(self._causal)},
+            {"num_heads": q.shape[1], "scale": scale, "unidirectional": int(self._causal)},
             dtype=q.dtype,
             shape=query.shape,
             version=1,
         )
-        return y.view(batch, length, heads, head_size).transpose(1, 2)
+        return _split(y, q)
 
 
-def _joined(x: Tensor) -> Tensor:
-    """[B, H, T, d] → [B, T, H·d]."""
-    batch, heads, length, head_size = x.shape
-    return x.transpose(1, 2).reshape(batch, length, heads * head_size)
+class PastPresent:
+    """Cache and attention in one, for the operators append to the cache themselves.
+
+    Past keys and values [1, H, past, d] go in, and those with the new tokens' come out.  It is
+    `GroupQueryAttention` where the head size is a multiple of 8, which it demands, else
+    `MultiHeadAttention`.
+    """
+
+    def __init__(self, past: Sequence[tuple[Tensor, Tensor]], positions: Tensor, keys: int) -> None:
+        self._past, self._positions, self._keys = past, positions, keys
+        self._layer = 0
+        self.present: list[tuple[Tensor, Tensor]] = []
+        """K and V of each layer, once its attention is computed."""
+
+    def advance(self, length: int) -> tuple[Tensor, int]:
+        return self._positions, self._keys
+
+    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        self._layer = layer
+        return k, v
+
+    def mask(
+        self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool
+    ) -> Tensor | None:
+        """The number of keys less one, int32 [1]: how the operator is told that none is padding."""
+        return None if attention_mask is None else attention_mask.sum(dim=1).to(torch.int32) - 1
+
+    def __call__(
+        self, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None, bias: Tensor | None
+    ) -> Tensor:
+        query, key, value = _joined(q, k, v)
+        past = self._past[self._layer]
+        heads, head_size = q.shape[1], q.shape[3]
+        score_bias = None if bias is None else bias[None]
+        extra: dict[str, int]
+        if head_size % 8 == 0:
+            operator, extra = "com.microsoft::GroupQueryAttention", {"kv_num_heads": heads}
+            assert mask is not None
+            # No rotary embedding: cos_cache, sin_cache and position_ids are left out.
+            inputs = [query, key, value, *past, mask, (mask + 1).squeeze(0), None, None, None, score_bias]
+        else:
+            operator, extra = "com.microsoft::MultiHeadAttention", {"unidirectional": 1}
+            inputs = [query, key, value, None, None, score_bias, *past]
+        kept = (1, heads, past[0].shape[2] + k.shape[2], head_size)
+        y, keys, values = torch.onnx.ops.symbolic_multi_out(
+            operator,
+            inputs,
+            {"num_heads": heads, "scale": scale, **extra},
+            dtypes=[q.dtype] * 3,
+            shapes=[query.shape, kept, kept],
+            version=1,
+        )
+        self.present.append((keys, values))
+        return _split(y, q)
+
+
+def _joined(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """[B, H, T, d] → [B, T, H·d] each; one tensor for both where the query is the key."""
+    batch, heads, length, head_size = q.shape
+    key, value = (x.transpose(1, 2).reshape(batch, -1, heads * head_size) for x in (k, v))
+    if q is k:
+        return key, key, value
+    return q.transpose(1, 2).reshape(batch, length, heads * head_size), key, value
+
+
+def _split(y: Tensor, q: Tensor) -> Tensor:
+    """[B, T, H·d] → [B, H, T, d], the shape of q."""
+    batch, heads, length, head_size = q.shape
+    return y.view(batch, length, heads, head_size).transpose(1, 2)

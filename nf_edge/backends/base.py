@@ -10,7 +10,7 @@ from torch import nn
 
 from nf_edge.attention import AttentionForm
 from nf_edge.errors import BadInput
-from nf_edge.model import ModelConfig, NoiseFormer
+from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.recipe import Recipe
 
 INPUTS = ("input_ids", "attention_mask")
@@ -19,11 +19,16 @@ OUTPUT = "logits"
 
 @dataclass(frozen=True)
 class Bounds:
-    """Shape [batch, length] of the inputs: one row or any number, `length` tokens or 1 to `length`."""
+    """Shape [batch, length] of the inputs: one row or any number, `length` tokens or 1 to `length`.
+
+    Where `cached`, it is one row of 1 to `length` tokens, which follow those that the cache holds; there
+    are `length` positions in all.
+    """
 
     any_batch: bool
     length: int
     dynamic_length: bool
+    cached: bool
 
     @classmethod
     def of(cls, recipe: Recipe, config: ModelConfig) -> "Bounds":
@@ -38,10 +43,12 @@ class Bounds:
                 f"shapes.length is {length}, but the model has {config.n_positions} positions",
                 where=f"recipe {recipe.name}",
             )
+        cached = config.is_language_model and recipe.logits == "last"
         return cls(
-            any_batch=recipe.shapes.batch == "dynamic",
+            any_batch=recipe.shapes.batch == "dynamic" and not cached,
             length=config.n_positions if length == "dynamic" else length,
-            dynamic_length=length == "dynamic",
+            dynamic_length=length == "dynamic" or cached,
+            cached=cached,
         )
 
 
@@ -82,6 +89,7 @@ class Plan:
       mapped      pages of the file that stay in use while it runs
       loaded      heap taken at load: the runtime's form of the graph, and packed weights or, where the
                   file is not mapped, all weights
+      cache       keys and values of a language model's tokens, all positions taken
       arenas      activations, planned before they are needed
       workspace   what kernels and delegates take for themselves at the first run
     """
@@ -91,6 +99,7 @@ class Plan:
     embeddings: int
     mapped: int
     loaded: int
+    cache: int | None
     arenas: int | None
     workspace: int | None
     notes: tuple[str, ...] = ()
@@ -101,7 +110,7 @@ class Plan:
 
 
 class Session(Protocol):
-    """An artifact, loaded from its file on this machine."""
+    """An artifact without a cache, loaded from its file on this machine."""
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         """int64 [B, T], int64 [B, T] → float32 logits."""
@@ -133,21 +142,42 @@ class Backend(ABC):
         """What this backend cannot do of a recipe."""
 
     @abstractmethod
-    def lower(self, program: nn.Module, bounds: Bounds, recipe: Recipe, path: Path) -> Coverage:
-        """Lower a specialised program to a file.
+    def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
+        """Names of what a model file takes, in its order."""
 
-        Args:
-            program: (input_ids, attention_mask) int64 [B, T] → logits; specialised and, where the
-                recipe asks for it, quantized.
-        """
+    @abstractmethod
+    def program(self, model: NoiseFormer, bounds: Bounds) -> nn.Module:
+        """What is lowered of a specialised network: with its cache where the bounds say so, else the network
+        itself, (input_ids, attention_mask) int64 [B, T] → logits.  It shares the network's modules."""
+
+    @abstractmethod
+    def lower(self, program: nn.Module, config: ModelConfig, bounds: Bounds, path: Path) -> Coverage:
+        """Lower a program of this backend's, quantized where the recipe asks for it, to a file."""
 
     @abstractmethod
     def warm_up(self) -> None:
         """Import the runtime, so that what a session costs can be told from what the runtime costs."""
 
+    def write_companions(self, config: ModelConfig, bounds: Bounds, folder: Path) -> None:
+        """Write the files that others who run the model file in `folder` want to find beside it; its
+        tokenizer is there already."""
+        return
+
+    def load(self, path: Path, bounds: Bounds) -> Session | Decoder:
+        """Load a model file, with its cache where the bounds say so.  Raises what those two do."""
+        return self.decoder(path, bounds.length) if bounds.cached else self.session(path)
+
     @abstractmethod
     def session(self, path: Path) -> Session:
-        """Load a model file.
+        """Load a model file that has no cache.
+
+        Raises:
+            BadInput: the runtime refuses the file.
+        """
+
+    @abstractmethod
+    def decoder(self, path: Path, capacity: int) -> Decoder:
+        """Load a model file that has a cache of `capacity` positions.
 
         Raises:
             BadInput: the runtime refuses the file.

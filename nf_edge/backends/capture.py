@@ -3,19 +3,22 @@
 import torch
 from torch import Tensor, nn
 
+from nf_edge.backends import executorch_decoder
 from nf_edge.backends.base import Bounds
 
 
 def capture(program: nn.Module, bounds: Bounds) -> torch.export.ExportedProgram:
-    """Export (input_ids, attention_mask) → logits for one row of a fixed or a bounded length."""
+    """Export a program for ExecuTorch, for one row of a fixed or a bounded length."""
+    if bounds.cached:
+        example, shapes = executorch_decoder.example(bounds.length)
+        return torch.export.export(program, example, dynamic_shapes=shapes)
     dynamic = bounds.dynamic_length and bounds.length > 1
-    shapes = {1: torch.export.Dim("length", min=1, max=bounds.length)} if dynamic else {}
-    example = example_inputs(bounds)
-    return torch.export.export(program, example, dynamic_shapes=(shapes, shapes))
+    axes = {1: torch.export.Dim("length", min=1, max=bounds.length)} if dynamic else {}
+    return torch.export.export(program, example_inputs(bounds), dynamic_shapes=(axes, axes))
 
 
 def example_inputs(bounds: Bounds, batch: int = 1) -> tuple[Tensor, Tensor]:
-    """`input_ids` and `attention_mask` to trace a program with."""
+    """`input_ids` and `attention_mask` to trace a program without a cache with."""
     # Not 1, which export would take for a constant.
     length = min(bounds.length, 8) if bounds.dynamic_length else bounds.length
     shape = (batch, length)

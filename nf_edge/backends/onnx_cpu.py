@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -10,11 +11,13 @@ from torch import nn
 
 from nf_edge.attention import AttentionForm
 from nf_edge.attention.onnx import MultiHeadAttentionForm
+from nf_edge.backends import onnx_decoder
 from nf_edge.backends.base import INPUTS, OUTPUT, Backend, Bounds, Coverage, Plan, Session
 from nf_edge.backends.capture import example_inputs
+from nf_edge.backends.genai import write_genai_files
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
-from nf_edge.model import ModelConfig
+from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
 from nf_edge.quiet import quiet_libraries
 from nf_edge.recipe import Recipe
 
@@ -42,36 +45,51 @@ class OnnxCpu(Backend):
     def problems(self, recipe: Recipe) -> list[str]:
         return []
 
-    def lower(self, program: nn.Module, bounds: Bounds, recipe: Recipe, path: Path) -> Coverage:
-        example = example_inputs(bounds, batch=2 if bounds.any_batch else 1)
-        dynamic = {}
-        if bounds.any_batch:
-            dynamic[0] = torch.export.Dim("batch", min=1, max=2**15)
-        if bounds.dynamic_length and bounds.length > 1:
-            dynamic[1] = torch.export.Dim("length", min=1, max=bounds.length)
+    def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
+        if not bounds.cached:
+            return INPUTS
+        return (*onnx_decoder.TOKEN_INPUTS, *onnx_decoder.past_names(config.n_layer))
+
+    def program(self, model: NoiseFormer, bounds: Bounds) -> nn.Module:
+        return onnx_decoder.DecoderProgram(cast(CausalLM, model)) if bounds.cached else model
+
+    def lower(self, program: nn.Module, config: ModelConfig, bounds: Bounds, path: Path) -> Coverage:
+        outputs = [OUTPUT]
+        if bounds.cached:
+            outputs += onnx_decoder.present_names(config.n_layer)
+            example, shapes = onnx_decoder.example(config)
+        else:
+            example, shapes = _example(bounds)
         with quiet_libraries():
             exported = torch.onnx.export(
                 program,
                 example,
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=list(INPUTS),
-                output_names=[OUTPUT],
-                dynamic_shapes=(dynamic, dynamic),
+                input_names=list(self.inputs(config, bounds)),
+                output_names=outputs,
+                dynamic_shapes=shapes,
                 verbose=False,
             )
         assert exported is not None
         exported.save(path)
-        model = onnx.load(path)
-        _strip(model)
-        onnx.save(model, path)
-        return Coverage("ONNX Runtime", len(model.graph.node), ())
+        lowered = onnx.load(path)
+        _strip(lowered)
+        onnx.save(lowered, path)
+        return Coverage("ONNX Runtime", len(lowered.graph.node), ())
+
+    def write_companions(self, config: ModelConfig, bounds: Bounds, folder: Path) -> None:
+        if bounds.cached:
+            write_genai_files(config, bounds.length, self.model_file, folder)
 
     def warm_up(self) -> None:
         import onnxruntime  # noqa: F401
 
     def session(self, path: Path) -> Session:
         return _OrtSession(path)
+
+    def decoder(self, path: Path, capacity: int) -> Decoder:
+        return onnx_decoder.OrtDecoder(_load(path), capacity)
 
     def plan(self, path: Path, config: ModelConfig) -> Plan:
         try:
@@ -96,6 +114,7 @@ class OnnxCpu(Backend):
             embeddings=embeddings,
             mapped=0,
             loaded=weights + embeddings + copied + SESSION_BASE + SESSION_LAYER * config.n_layer,
+            cache=None,
             arenas=None,
             workspace=None,
             notes=tuple(_tied_head(config, in_file=not copied)),
@@ -116,6 +135,9 @@ class OnnxCpu(Backend):
         if config.noise.kind == "relative":
             # A bias keeps the operator from its blocked form, so whole scores are there with it.
             arenas += 4 * 4 * sizes.scores
+        cache = 4 * sizes.cache if bounds.cached else 0
+        # While a step runs, the past is there beside the present.
+        arenas += cache
         # A tied head is the table itself in the file, where they have one dtype; loading packs a copy.
         shared = (
             config.is_language_model
@@ -128,6 +150,7 @@ class OnnxCpu(Backend):
             embeddings=tables,
             mapped=0,
             loaded=constants + tables + SESSION_BASE + SESSION_LAYER * config.n_layer,
+            cache=cache,
             arenas=arenas,
             workspace=0,
             notes=tuple(_tied_head(config, in_file=not shared)),
@@ -175,14 +198,27 @@ def _bytes(tensor: onnx.TensorProto) -> int:
     return int(np.prod(tensor.dims, dtype=np.int64)) * item
 
 
+def _example(bounds: Bounds) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    dynamic = {}
+    if bounds.any_batch:
+        dynamic[0] = torch.export.Dim("batch", min=1, max=2**15)
+    if bounds.dynamic_length and bounds.length > 1:
+        dynamic[1] = torch.export.Dim("length", min=1, max=bounds.length)
+    return example_inputs(bounds, batch=2 if bounds.any_batch else 1), (dynamic, dynamic)
+
+
+def _load(path: Path) -> Any:
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise BadInput(f"ONNX Runtime does not load it: {error}", where=path) from error
+
+
 class _OrtSession:
     def __init__(self, path: Path) -> None:
-        import onnxruntime
-
-        try:
-            self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise BadInput(f"ONNX Runtime does not load it: {error}", where=path) from error
+        self._session = _load(path)
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         feed = dict(zip(INPUTS, (input_ids, attention_mask), strict=True))

@@ -18,6 +18,7 @@ class Sizes:
     scores      H · T² of the widest layer at the given length
     inner       T · n_inner of the widest layer
     hidden      T · n_embd
+    cache       K and V of T tokens in all layers
     """
 
     linear: tuple[tuple[int, int], ...]
@@ -28,6 +29,7 @@ class Sizes:
     scores: int
     inner: int
     hidden: int
+    cache: int
 
     def linear_bytes(self, quantize: Quantize | None, channel_bytes: int, group_bytes: int) -> int:
         """Bytes of the linear layers' weights.
@@ -86,4 +88,5 @@ def sizes_of(config: ModelConfig, length: int) -> Sizes:
         scores=heads * length**2,
         inner=length * inner,
         hidden=length * config.n_embd,
+        cache=sum(2 * heads * config.head_size * length for heads, _ in config.layer_sizes),
     )

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from nf_edge.attention import AttentionForm
 from nf_edge.attention.forms import MatmulForm
-from nf_edge.backends.base import Backend, Bounds, Coverage, Left, Plan, Session
+from nf_edge.backends import executorch_decoder
+from nf_edge.backends.base import INPUTS, Backend, Bounds, Coverage, Left, Plan, Session
 from nf_edge.backends.capture import capture
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
-from nf_edge.model import ModelConfig, NoiseFormer
+from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
 from nf_edge.quiet import quiet_libraries, quiet_stderr
 from nf_edge.recipe import Recipe
 
@@ -26,6 +27,7 @@ REASONS = {
     "embedding_byte": "XNNPACK has no table lookup",
     "embedding_4bit": "XNNPACK has no table lookup",
     "index": "XNNPACK has no gather",
+    "index_put": "writes keys and values into the cache",
     "view_copy": "more than one dynamic dimension; costs nothing, the memory is shared",
     "expand_copy": "XNNPACK has no broadcast copy",
     "split_with_sizes_copy": "the partitioner takes no split",
@@ -74,18 +76,32 @@ class Xnnpack(Backend):
             )
         return problems
 
-    def lower(self, program: nn.Module, bounds: Bounds, recipe: Recipe, path: Path) -> Coverage:
+    def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
+        return executorch_decoder.INPUTS if bounds.cached else INPUTS
+
+    def program(self, model: NoiseFormer, bounds: Bounds) -> nn.Module:
+        if not bounds.cached:
+            return model
+        return executorch_decoder.DecoderProgram(cast(CausalLM, model), bounds.length)
+
+    def lower(self, program: nn.Module, config: ModelConfig, bounds: Bounds, path: Path) -> Coverage:
         with quiet_libraries():
-            return self._lower(program, bounds, path)
+            return self._lower(program, config, bounds, path)
 
-    def _lower(self, program: nn.Module, bounds: Bounds, path: Path) -> Coverage:
+    def _lower(self, program: nn.Module, config: ModelConfig, bounds: Bounds, path: Path) -> Coverage:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-        from executorch.exir import to_edge_transform_and_lower
+        from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
 
-        edge = to_edge_transform_and_lower(capture(program, bounds), partitioner=[XnnpackPartitioner()])
+        exported = capture(program, bounds)
+        constants = executorch_decoder.constant_methods(config, bounds.length) if bounds.cached else None
+        edge = to_edge_transform_and_lower(
+            exported, partitioner=[XnnpackPartitioner()], constant_methods=constants
+        )
         coverage = _coverage(edge.exported_program().graph_module)
+        # Else every call would copy the whole cache.
+        settings = ExecutorchBackendConfig(run_reinplace_pass=bounds.cached)
         with path.open("wb") as file:
-            edge.to_executorch().write_to_file(file)
+            edge.to_executorch(settings).write_to_file(file)
         return coverage
 
     def warm_up(self) -> None:
@@ -93,6 +109,9 @@ class Xnnpack(Backend):
 
     def session(self, path: Path) -> Session:
         return _ExecutorchSession(path)
+
+    def decoder(self, path: Path, capacity: int) -> Decoder:
+        return executorch_decoder.ExecutorchDecoder(_load_method(path), capacity)
 
     def plan(self, path: Path, config: ModelConfig) -> Plan:
         content = path.read_bytes()
@@ -112,6 +131,7 @@ class Xnnpack(Backend):
         packed = sum(len(buffer) for buffer in file.named_data.buffers) if file.named_data else 0
         weights = sum(sizes.values()) - embeddings + packed
         program = len(content) - weights - embeddings
+        cache = executorch_decoder.cache_bytes(method)
         return Plan(
             program=program,
             weights=weights,
@@ -119,7 +139,9 @@ class Xnnpack(Backend):
             # The pages of what was packed are given back when the method is loaded.
             mapped=len(content) - packed,
             loaded=packed + METHOD_LAYER * config.n_layer,
-            arenas=sum(method.non_const_buffer_sizes),
+            cache=cache,
+            # The cache lies among the activations.
+            arenas=sum(method.non_const_buffer_sizes) - cache,
             workspace=None,
             notes=tuple(_tied_twice(config)),
         )
@@ -154,6 +176,7 @@ class Xnnpack(Backend):
             embeddings=tables,
             mapped=program + constants + tables,
             loaded=packed + METHOD_LAYER * config.n_layer,
+            cache=4 * sizes.cache if bounds.cached else 0,
             arenas=arenas,
             workspace=4 * max(3 * sizes.inner, sizes.scores),
             notes=tuple(_tied_twice(config)),
@@ -233,14 +256,18 @@ def _executorch_runtime() -> Any:
         return Runtime.get()
 
 
+def _load_method(path: Path) -> Any:
+    runtime = _executorch_runtime()
+    with quiet_stderr():
+        try:
+            return runtime.load_program(path).load_method("forward")
+        except RuntimeError as error:
+            raise BadInput(f"ExecuTorch does not load it: {error}", where=path) from error
+
+
 class _ExecutorchSession:
     def __init__(self, path: Path) -> None:
-        runtime = _executorch_runtime()
-        with quiet_stderr():
-            try:
-                self._method = runtime.load_program(path).load_method("forward")
-            except RuntimeError as error:
-                raise BadInput(f"ExecuTorch does not load it: {error}", where=path) from error
+        self._method = _load_method(path)
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         # The runtime reads memory as it lies: other than contiguous tensors give wrong numbers in silence.

@@ -43,9 +43,8 @@ def command(
     with progress_bar() as progress:
         report = check(
             checkpoint.model(),
-            backend.session(the_artifact.model_file),
+            backend.load(the_artifact.model_file, manifest.interface.bounds),
             manifest.interface.bounds,
-            manifest.interface.logits == "all",
             rows,
             manifest.recipe.limits.max_drop if max_drop is None else max_drop / 100,
             progress,

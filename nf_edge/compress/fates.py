@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import nn
 
-from nf_edge.model.network import PositionEmbedding
 from nf_edge.recipe import GROUP_SIZE, Quantize, Recipe
 
 WEIGHTS = {"int8": "int8, per channel", "int4": f"int4, groups of {GROUP_SIZE}"}
@@ -42,15 +41,15 @@ def _fate(name: str, module: nn.Module, recipe: Recipe) -> Fate:
         return Fate(name, "float32")
     if isinstance(module, nn.Linear):
         return _linear(name, module, recipe, recipe.quantize)
+    if name.endswith(".wpe"):
+        positions = recipe.quantize.position_dtype()
+        fell_back = positions != recipe.quantize.embeddings
+        return Fate(name, TABLES[positions], "few rows, each added to every text" if fell_back else "")
     if isinstance(module, nn.Embedding):
         dtype = recipe.quantize.table_dtype(module.embedding_dim)
         fell_back = dtype != recipe.quantize.embeddings
         reason = f"{GROUP_SIZE} does not divide its {module.embedding_dim} columns" if fell_back else ""
         return Fate(name, TABLES[dtype], reason)
-    if isinstance(module, PositionEmbedding):
-        dtype = recipe.quantize.position_dtype()
-        fell_back = dtype != recipe.quantize.embeddings
-        return Fate(name, TABLES[dtype], "few rows, each added to every text" if fell_back else "")
     if isinstance(module, nn.LayerNorm):
         return Fate(name, "float32", "a norm: a few values, which int8 would harm")
     return Fate(name, "float32", "noise on the scores: a sliver of the weights, kept exact")

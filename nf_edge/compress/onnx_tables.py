@@ -129,15 +129,15 @@ def _positions_int8(model: ModelProto, positions: str) -> None:
     table, scales = f"{positions}_int8", f"{positions}_scales"
     _add_rows_int8(model, positions, table, scales, column=True)
     reader = _reader(model, positions)
-    if reader.op_type == "Slice":
+    if reader.op_type in ("Slice", "Gather"):
         bounds, result = list(reader.input[1:]), reader.output[0]
         rows, factors = f"{result}_rows", f"{result}_scales"
         _replace(
             model,
             reader,
             [
-                make_node("Slice", [table, *bounds], [rows], f"{rows}_slice"),
-                make_node("Slice", [scales, *bounds], [factors], f"{factors}_slice"),
+                make_node(reader.op_type, [table, *bounds], [rows], f"{rows}_read"),
+                make_node(reader.op_type, [scales, *bounds], [factors], f"{factors}_read"),
                 *_scaled(rows, factors, result),
             ],
         )

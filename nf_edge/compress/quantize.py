@@ -12,25 +12,26 @@ from nf_edge.backends.base import Bounds
 from nf_edge.compress import onnx_file, torchao_weights
 from nf_edge.compress.calibrate import Inputs
 from nf_edge.compress.tables import quantize_tables
-from nf_edge.model.network import Transformer
+from nf_edge.model import NoiseFormer
 from nf_edge.recipe import Recipe
 
 
-def quantize(program: nn.Module, recipe: Recipe, bounds: Bounds, seen: Inputs) -> nn.Module:
-    """A specialised network, quantized if the recipe's runtime wants it before lowering.
+def quantize(
+    model: NoiseFormer, program: nn.Module, recipe: Recipe, bounds: Bounds, seen: Inputs
+) -> nn.Module:
+    """A program, quantized if the recipe's runtime wants it before lowering.
 
     Args:
-        program: (input_ids, attention_mask) → logits; changed in place.
+        model: the specialised network, changed in place.
+        program: what the backend lowers of it.
         seen: what to calibrate on, where the recipe calibrates.
     """
     if recipe.quantize is None or recipe.runtime != "executorch":
         return program
-    transformer = program.transformer
-    assert isinstance(transformer, Transformer)
-    quantize_tables(transformer, recipe.quantize)
+    quantize_tables(model.transformer, recipe.quantize)
     if recipe.calibrates:
         return torchao_weights.quantize_static(program, bounds, seen)
-    torchao_weights.quantize_dynamic(program, recipe.quantize)
+    torchao_weights.quantize_dynamic(model, recipe.quantize)
     return program
 
 

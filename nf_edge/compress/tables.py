@@ -24,14 +24,6 @@ class Int8Embedding(nn.Module):
         )
 
 
-class Int8PositionEmbedding(Int8Embedding):
-    """The same, of which a call reads a run of rows."""
-
-    def forward(self, start: int, length: int) -> Tensor:  # type: ignore[override]
-        """[length, D], the rows from `start` on."""
-        return super().forward(torch.arange(start, start + length))
-
-
 class Int4Embedding(nn.Module):
     """A table [V, D] of int4, two to a byte, with a float32 scale for each group of a row."""
 
@@ -64,4 +56,4 @@ def quantize_tables(transformer: Transformer, quantize: Quantize) -> None:
     tokens, positions = transformer.wte, transformer.wpe
     kind = {"int8": Int8Embedding, "int4": Int4Embedding}[quantize.table_dtype(tokens.embedding_dim)]
     transformer.add_module("wte", kind(tokens.weight.detach()))
-    transformer.add_module("wpe", Int8PositionEmbedding(positions.weight.detach()))
+    transformer.add_module("wpe", Int8Embedding(positions.weight.detach()))

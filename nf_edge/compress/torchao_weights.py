@@ -53,7 +53,8 @@ def quantize_static(program: nn.Module, bounds: Bounds, seen: Inputs) -> nn.Modu
         quantizer = LinearQuantizer().set_operator_type(
             torch.ops.aten.linear.default, get_symmetric_quantization_config(is_per_channel=True)
         )
-        for head in HEADS:
+        heads = [name for name, _ in program.named_modules() if name.split(".")[-1] in HEADS]
+        for head in heads:
             quantizer.set_module_name(
                 head, get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
             )
@@ -61,6 +62,8 @@ def quantize_static(program: nn.Module, bounds: Bounds, seen: Inputs) -> nn.Modu
         captured = capture(program, bounds).module(check_guards=False)
         prepared = prepare_pt2e(captured, quantizer)
         for input_ids, attention_mask in seen:
-            prepared(torch.from_numpy(input_ids), torch.from_numpy(attention_mask))
+            # A decoder takes a row as one prompt, at the beginning of its cache.
+            second = torch.zeros(1, dtype=torch.int64) if bounds.cached else torch.from_numpy(attention_mask)
+            prepared(torch.from_numpy(input_ids), second)
         converted: nn.Module = convert_pt2e(prepared)
         return converted

@@ -9,10 +9,12 @@ from nf_edge.memory.python_process import NetMeasurement
 from nf_edge.report import Figure, format_bytes
 
 FILE_PARTS = ("program", "weights", "embeddings")
+KV_CACHE = "KV cache"
 UNACCOUNTED = "unaccounted"
 PROCESS_PARTS = (
     "model file, mapped",
     "weights and graph in heap",
+    KV_CACHE,
     "arenas",
     "workspace",
     "runtime",
@@ -38,13 +40,14 @@ def account_of_plan(plan: Plan, process_bytes: int, how: Literal["planned", "pre
     process = {
         "model file, mapped": _figure(plan.mapped, how),
         "weights and graph in heap": _figure(plan.loaded, how),
+        KV_CACHE: _figure(plan.cache, how, late),
         "arenas": _figure(plan.arenas, how, late),
         "workspace": _figure(plan.workspace, how, late),
         "runtime": Figure(process_bytes, "bytes", how, "libraries and start-up, as measured on x86-64 Linux"),
         UNACCOUNTED: Figure.unavailable("bytes", "what no plan knows of"),
     }
     file = {name: _figure(getattr(plan, name), how) for name in FILE_PARTS}
-    heap = [process[name] for name in ("weights and graph in heap", "arenas", "workspace")]
+    heap = [process[name] for name in ("weights and graph in heap", KV_CACHE, "arenas", "workspace")]
     return Account(
         file, _sum(list(file.values()), how), process, _sum(list(process.values()), how), _sum(heap, how)
     )
@@ -56,13 +59,14 @@ def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
     parts = {
         "model file, mapped": measured.mapped,
         "weights and graph in heap": measured.loaded,
+        KV_CACHE: measured.cache,
         "arenas": measured.arenas,
         "workspace": measured.workspace,
         "runtime": measured.runtime,
     }
     # Negative where memory was planned or allocated, but its pages were never touched.
     parts[UNACCOUNTED] = measured.peak - sum(parts.values())
-    heap = measured.loaded + measured.arenas + measured.workspace
+    heap = measured.loaded + measured.cache + measured.arenas + measured.workspace
     return Account(
         file=dict.fromkeys(FILE_PARTS, whole),
         file_total=Figure(file_bytes, "bytes", "measured"),

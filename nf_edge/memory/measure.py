@@ -1,12 +1,12 @@
 """Running a model in a process of its own, and reading what that process held."""
 
 import platform
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from nf_edge import runner
+from nf_edge.backends.base import Bounds
 
 # More than one: a runtime may take more memory at its second run than at its first.
 RUNS = 3
@@ -19,6 +19,7 @@ class Measurement:
     Attributes:
         mapped: resident pages of the model file.
         loaded: heap taken by loading, arenas not included.
+        cache: keys and values, as they were given: a run shows them among the arenas only.
         arenas: the program's planned arenas; of ONNX Runtime, heap that the runs took.
         workspace: heap that ExecuTorch's kernels and delegates took at the first run.
         runtime: resident pages of libraries, and memory held before the model was touched.
@@ -28,6 +29,7 @@ class Measurement:
 
     mapped: int
     loaded: int
+    cache: int
     arenas: int
     workspace: int
     runtime: int
@@ -36,16 +38,23 @@ class Measurement:
 
 
 def measure(
-    runtime: Literal["executorch", "onnxruntime"], model: Path, input_ids: Sequence[int]
+    runtime: Literal["executorch", "onnxruntime"], model: Path, bounds: Bounds, vocab_size: int, cache: int
 ) -> Measurement:
-    """Run a model natively on a row of tokens, the largest that it takes.
+    """Run a model natively on the largest input that it takes; where it has a cache, on a prompt that fills
+    it, and then on the last token again, as a step.
+
+    Args:
+        cache: bytes of the full cache, which a run shows among the arenas only.
 
     Raises:
         MissingTool: the native runner cannot be built here.
         BadInput: the runtime does not take the model.
     """
-    row = input_ids, [1] * len(input_ids)
-    result = runner.run(runtime, model, [row] * RUNS)
+    ids = spread_ids(vocab_size, bounds.length)
+    requests = [(ids, [1] * len(ids))] * RUNS
+    if bounds.cached:
+        requests = [(ids, [0])] + [(ids[-1:], [len(ids) - 1])] * (RUNS - 1)
+    result = runner.run(runtime, model, requests)
     start, loaded, end = (result.stage(name) for name in ("start", "method_loaded", "finished"))
     at_load, at_runs = loaded.heap_in_use - start.heap_in_use, end.heap_in_use - loaded.heap_in_use
     arenas = sum(result.planned_buffers)
@@ -53,7 +62,8 @@ def measure(
     return Measurement(
         mapped=end.model_mapped_rss,
         loaded=at_load - arenas,
-        arenas=arenas if executorch else at_runs,
+        cache=cache,
+        arenas=(arenas if executorch else at_runs) - cache,
         workspace=at_runs if executorch else 0,
         runtime=end.rss_file - end.model_mapped_rss + start.rss_anon,
         peak=end.rss_peak,

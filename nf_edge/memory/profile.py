@@ -7,6 +7,7 @@ from nf_edge.device import Device
 from nf_edge.errors import MissingTool
 from nf_edge.memory.accounts import (
     FILE_PARTS,
+    KV_CACHE,
     PROCESS_PARTS,
     Account,
     account_of_measurement,
@@ -32,7 +33,7 @@ def predict_memory(
         missing_account("there is no artifact yet"),
         missing_account("there is no artifact yet"),
     ]
-    return _report(accounts, backend, device, "", predicted.notes)
+    return _report(accounts, backend, bounds, device, "", predicted.notes)
 
 
 def profile_model(
@@ -43,32 +44,37 @@ def profile_model(
     Raises:
         BadInput: the model file cannot be read or run.
     """
-    planned = backend.plan(model, config)
-    ids = spread_ids(config.vocab_size, bounds.length)
+    predicted, planned = backend.predict(config, bounds, recipe), backend.plan(model, config)
     machine = ""
     try:
-        measurement = measure(backend.runtime, model, ids)
+        measurement = measure(backend.runtime, model, bounds, config.vocab_size, predicted.cache or 0)
         measured = account_of_measurement(measurement, model.stat().st_size)
         machine = f"{this_machine()}, {measurement.threads} threads, native runner"
     except MissingTool as error:
-        net = measure_in_python(backend.name, model, ids)
+        net = measure_in_python(backend.name, model, bounds, spread_ids(config.vocab_size, bounds.length))
         measured = account_of_net_measurement(net, model.stat().st_size, f"{error.what} ({error.fix})")
         machine = f"{this_machine()}, a Python process for want of the native runner"
     accounts = [
-        account_of_plan(backend.predict(config, bounds, recipe), backend.process_bytes, "predicted"),
+        account_of_plan(predicted, backend.process_bytes, "predicted"),
         account_of_plan(planned, backend.process_bytes, "planned"),
         measured,
     ]
-    return _report(accounts, backend, device, machine, planned.notes)
+    return _report(accounts, backend, bounds, device, machine, planned.notes)
 
 
 def _report(
-    accounts: list[Account], backend: Backend, device: Device | None, machine: str, notes: tuple[str, ...]
+    accounts: list[Account],
+    backend: Backend,
+    bounds: Bounds,
+    device: Device | None,
+    machine: str,
+    notes: tuple[str, ...],
 ) -> MemoryReport:
+    parts = [name for name in PROCESS_PARTS if bounds.cached or name != KV_CACHE]
     return MemoryReport(
         file=tuple(Line(name, *(account.file[name] for account in accounts)) for name in FILE_PARTS),
         file_total=Line("file", *(account.file_total for account in accounts)),
-        process=tuple(Line(name, *(account.process[name] for account in accounts)) for name in PROCESS_PARTS),
+        process=tuple(Line(name, *(account.process[name] for account in accounts)) for name in parts),
         process_total=Line("process", *(account.process_total for account in accounts)),
         machine=machine,
         notes=notes,

@@ -1,7 +1,7 @@
 """Measuring in a fresh Python process, for machines where the native runner cannot be built.
 
-The process itself is `python -m nf_edge.memory.python_process BACKEND MODEL`, ids on stdin.  Python and the
-runtime's bindings hold far more than the model, so only what comes on top of them counts.
+The process itself is `python -m nf_edge.memory.python_process BACKEND MODEL`, bounds and ids on stdin.
+Python and the runtime's bindings hold far more than the model, so only what comes on top of them counts.
 """
 
 import json
@@ -9,9 +9,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from nf_edge.backends.base import Bounds
 from nf_edge.errors import NfEdgeError
 
 
@@ -23,14 +24,15 @@ class NetMeasurement:
     net_peak: int
 
 
-def measure_in_python(backend: str, model: Path, input_ids: Sequence[int]) -> NetMeasurement:
+def measure_in_python(backend: str, model: Path, bounds: Bounds, input_ids: Sequence[int]) -> NetMeasurement:
     """Load a model and run it on a row of tokens in a fresh Python process.
 
     Raises:
         NfEdgeError: the process failed.
     """
     command = [sys.executable, "-m", __name__, backend, str(model)]
-    done = subprocess.run(command, input=json.dumps(list(input_ids)), capture_output=True, text=True)
+    work = json.dumps({"bounds": asdict(bounds), "input_ids": list(input_ids)})
+    done = subprocess.run(command, input=work, capture_output=True, text=True)
     if done.returncode != 0:
         raise NfEdgeError(f"measuring in Python failed: {done.stderr[-1000:]}", where=model)
     return NetMeasurement(**json.loads(done.stdout.splitlines()[-1]))
@@ -40,17 +42,24 @@ def _main() -> None:
     import numpy as np
 
     from nf_edge.backends import get_backend
+    from nf_edge.model import Decoder
 
     name, model = sys.argv[1:]
     backend = get_backend(name)
     backend.warm_up()
-    ids = np.array([json.load(sys.stdin)], dtype=np.int64)
+    work = json.load(sys.stdin)
+    bounds, row = Bounds(**work["bounds"]), work["input_ids"]
+    ids = np.array([row], dtype=np.int64)
     # Linux: makes the peak start again from here.
     Path("/proc/self/clear_refs").write_text("5")
     baseline = _status("VmRSS")
-    session = backend.session(Path(model))
+    loaded = backend.load(Path(model), bounds)
     for _ in range(3):
-        session.run(ids, np.ones_like(ids))
+        if isinstance(loaded, Decoder):
+            loaded.feed(row, 0)
+            loaded.feed(row[-1:], len(row) - 1)
+        else:
+            loaded.run(ids, np.ones_like(ids))
     print(json.dumps({"baseline": baseline, "net_peak": _status("VmHWM") - baseline}))
 
 

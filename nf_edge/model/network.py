@@ -5,13 +5,14 @@ Module names are the tensor names of the checkpoint, so a `state_dict` is the co
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from nf_edge.attention import AttentionForm, TorchForm, build_noise
-from nf_edge.model.cache import KVCache
+from nf_edge.model.cache import Cache
 from nf_edge.model.config import ModelConfig, Pooling
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -19,6 +20,25 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
     "relu": nn.ReLU,
 }
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What all layers of one forward pass have in common.
+
+    Attributes:
+        form: how attention is written.
+        positions: int64 [T], of the tokens of this pass.
+        keys: number of keys that they meet, those in the cache among them.
+        mask: what the form made to hide keys.
+        cache: takes the pass's keys and values; None where there is nothing to keep.
+    """
+
+    form: AttentionForm
+    positions: Tensor
+    keys: int
+    mask: Tensor | None
+    cache: Cache | None
 
 
 class Attention(nn.Module):
@@ -40,9 +60,7 @@ class Attention(nn.Module):
         )
         self.scale = self.head_size**-0.5
 
-    def forward(
-        self, x: Tensor, form: AttentionForm, mask: Tensor | None, cache: KVCache | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, this: Pass) -> Tensor:
         """[B, T, D] → [B, T, D]; with a cache, its keys and values stand before these."""
         batch, length, _ = x.shape
         projected = self.c_kv(x) if self.symmetric else self.c_attn(x)
@@ -52,17 +70,15 @@ class Attention(nn.Module):
         ]
         k, v = heads[-2:]
         q = self.noise.query(k) if self.symmetric else heads[0]
-        start = 0
-        if cache is not None:
-            start = cache.length
-            k, v = cache.append(self.layer, k, v)
-        bias = self._score_bias(q, start, k.shape[2])
-        y = form(q, k, v, self.scale, mask, bias)
+        if this.cache is not None:
+            k, v = this.cache.append(self.layer, k, v)
+        bias = self._score_bias(q, this.positions, this.keys)
+        y = this.form(q, k, v, self.scale, this.mask, bias)
         return self.c_proj(y.transpose(1, 2).reshape(batch, length, self.heads * self.head_size))
 
-    def _score_bias(self, q: Tensor, start: int, keys: int) -> Tensor | None:
+    def _score_bias(self, q: Tensor, positions: Tensor, keys: int) -> Tensor | None:
         queries = q.shape[2]
-        bias = self.noise.score_bias(start, queries, keys)
+        bias = self.noise.score_bias(positions, keys)
         if self.training and self.noise.log_sigma is not None:
             sigma = self.noise.log_sigma.exp()[:, None, None]
             random = sigma * torch.randn(q.shape[0], self.heads, queries, keys, device=q.device)
@@ -104,23 +120,9 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
         self.mlp = MLP(config, layer)
 
-    def forward(
-        self, x: Tensor, form: AttentionForm, mask: Tensor | None, cache: KVCache | None = None
-    ) -> Tensor:
-        x = x + self.attn(self.ln_1(x), form, mask, cache)
+    def forward(self, x: Tensor, this: Pass) -> Tensor:
+        x = x + self.attn(self.ln_1(x), this)
         return x + self.mlp(self.ln_2(x))
-
-
-class PositionEmbedding(nn.Module):
-    """The table of learned positions, of which a call reads a run of rows."""
-
-    def __init__(self, positions: int, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(positions, width))
-
-    def forward(self, start: int, length: int) -> Tensor:
-        """[length, D], the rows from `start` on."""
-        return self.weight[start : start + length]
 
 
 class Transformer(nn.Module):
@@ -131,7 +133,7 @@ class Transformer(nn.Module):
         self.causal, self.positions = config.causal, config.n_positions
         self.form: AttentionForm = TorchForm()
         self.wte = nn.Embedding(config.vocab_size, config.n_embd)
-        self.wpe = PositionEmbedding(config.n_positions, config.n_embd)
+        self.wpe = nn.Embedding(config.n_positions, config.n_embd)
         self.h = nn.ModuleList(Block(config, i) for i in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
 
@@ -141,7 +143,7 @@ class Transformer(nn.Module):
         return (cast(Block, block) for block in self.h)
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, cache: KVCache | None = None
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, cache: Cache | None = None
     ) -> Tensor:
         """int64 [B, T] → float [B, T, D]; with a cache, the tokens that follow those it holds.
 
@@ -152,13 +154,12 @@ class Transformer(nn.Module):
         length = input_ids.shape[1]
         if not torch.compiler.is_exporting():
             _check_input(attention_mask, length, self.positions)
-        start = 0 if cache is None else cache.length
-        x = self.wte(input_ids) + self.wpe(start, length)
-        mask = self.form.mask(attention_mask, start, length, self.causal)
+        positions, keys = (torch.arange(length), length) if cache is None else cache.advance(length)
+        x = self.wte(input_ids) + self.wpe(positions)
+        mask = self.form.mask(attention_mask, positions, keys, self.causal)
+        this = Pass(self.form, positions, keys, mask, cache)
         for block in self.blocks:
-            x = block(x, self.form, mask, cache)
-        if cache is not None:
-            cache.length += length
+            x = block(x, this)
         return self.ln_f(x)
 
 
@@ -172,22 +173,10 @@ class CausalLM(nn.Module):
             self.lm_head.weight = self.transformer.wte.weight
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, cache: KVCache | None = None
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, cache: Cache | None = None
     ) -> Tensor:
         """Logits of every token: int64 [B, T] → float [B, T, V]."""
         return self.lm_head(self.transformer(input_ids, attention_mask, cache))
-
-
-class LastLogitsLM(nn.Module):
-    """A language model that gives only the logits of the last real token: what a decoder needs."""
-
-    def __init__(self, model: CausalLM) -> None:
-        super().__init__()
-        self.config, self.transformer, self.lm_head = model.config, model.transformer, model.lm_head
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """int64 [B, T] → float [B, V]."""
-        return self.lm_head(pool(self.transformer(input_ids, attention_mask), attention_mask, "last"))
 
 
 class SequenceClassifier(nn.Module):

@@ -24,10 +24,11 @@ def run(
 
     Args:
         runtime: `executorch` for a `.pte`, `onnxruntime` for an `.onnx`.
-        model: the file.  It takes `input_ids` and `attention_mask`, int64 [1, T], and gives float32
-            logits of any rank.
-        requests: the input ids and the attention mask of each run, T integers each.  With none,
-            the model is only loaded.
+        model: the file.  It takes `input_ids` and `attention_mask`, int64 [1, T], or has a cache
+            (see `artifact.manifest.Interface`); it gives float32 logits of any rank.
+        requests: the input ids and the attention mask of each run, T integers each; of a model with a
+            cache the ids, at least one, and the position of the first: [0] of a prompt, and of each step
+            the number of tokens before it.  With none, the model is only loaded.
         threads: size of the thread pool; by default as many as this process has CPUs.
         timeout_s: seconds until the process is ended.
 

@@ -75,8 +75,10 @@ class ExecutorchModel final : public nf::Model {
   nf::Logits run(nf::Request& request) override {
     const int length = static_cast<int>(request.input_ids.size());
     const auto input_ids = from_blob(request.input_ids.data(), {1, length}, ScalarType::Long);
-    const auto attention_mask = from_blob(request.attention_mask.data(), {1, length}, ScalarType::Long);
-    require(module_.set_inputs({input_ids, attention_mask}),
+    int64_t start = cached_ ? request.start() : 0;
+    const auto second = cached_ ? from_blob(&start, {1}, ScalarType::Long)
+                                : from_blob(request.attention_mask().data(), {1, length}, ScalarType::Long);
+    require(module_.set_inputs({input_ids, second}),
             "the model does not take " + std::to_string(length) + " tokens", request.where);
     const auto outputs = module_.forward();
     require(outputs.error(), "the model cannot run", request.where);
@@ -90,16 +92,19 @@ class ExecutorchModel final : public nf::Model {
   }
 
  private:
-  void check_inputs(const MethodMeta& meta) const {
-    bool fits = meta.num_inputs() == 2;
-    for (size_t i = 0; fits && i < 2; ++i) {
-      const auto tag = meta.input_tag(i);
-      fits = tag.ok() && *tag == Tag::Tensor && meta.input_tensor_meta(i)->scalar_type() == ScalarType::Long &&
-             meta.input_tensor_meta(i)->sizes().size() == 2;
-    }
-    if (!fits) {
+  // A model with a cache is told by its second input: a position instead of a mask.
+  void check_inputs(const MethodMeta& meta) {
+    const auto takes_integers = [&meta](size_t input, size_t rank) {
+      const auto tag = meta.input_tag(input);
+      return tag.ok() && *tag == Tag::Tensor && meta.input_tensor_meta(input)->scalar_type() == ScalarType::Long &&
+             meta.input_tensor_meta(input)->sizes().size() == rank;
+    };
+    const bool two = meta.num_inputs() == 2 && takes_integers(0, 2);
+    cached_ = two && takes_integers(1, 1);
+    if (!cached_ && !(two && takes_integers(1, 2))) {
       throw nf::BadInput("forward takes " + std::to_string(meta.num_inputs()) +
-                             " inputs, which are not input_ids and attention_mask, both int64 [1, T]",
+                             " inputs, which are not input_ids and attention_mask, both int64 [1, T], nor tokens "
+                             "int64 [1, T] and start int64 [1]",
                          path_);
     }
   }
@@ -113,6 +118,7 @@ class ExecutorchModel final : public nf::Model {
   }
 
   const std::string path_;
+  bool cached_ = false;
   Module module_;
 };
 

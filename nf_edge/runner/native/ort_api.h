@@ -15,6 +15,7 @@ struct OrtSession;
 struct OrtSessionOptions;
 struct OrtStatus;
 struct OrtTensorTypeAndShapeInfo;
+struct OrtTypeInfo;
 struct OrtValue;
 struct OrtAllocator;
 struct OrtRunOptions;
@@ -56,12 +57,14 @@ using CreateSessionOptions = Slot<10, OrtStatus*(OrtSessionOptions** out)>;
 using SetIntraOpNumThreads = Slot<24, OrtStatus*(OrtSessionOptions*, int threads)>;
 using SessionGetInputCount = Slot<30, OrtStatus*(const OrtSession*, size_t* out)>;
 using SessionGetOutputCount = Slot<31, OrtStatus*(const OrtSession*, size_t* out)>;
+using SessionGetInputTypeInfo = Slot<33, OrtStatus*(const OrtSession*, size_t index, OrtTypeInfo** out)>;
 using SessionGetInputName = Slot<36, OrtStatus*(const OrtSession*, size_t index, OrtAllocator*, char** out)>;
 using SessionGetOutputName = Slot<37, OrtStatus*(const OrtSession*, size_t index, OrtAllocator*, char** out)>;
 using CreateTensorWithDataAsOrtValue =
     Slot<49, OrtStatus*(const OrtMemoryInfo*, void* data, size_t bytes, const int64_t* shape, size_t rank,
                         int element_type, OrtValue** out)>;
 using GetTensorMutableData = Slot<51, OrtStatus*(OrtValue*, void** out)>;
+using CastTypeInfoToTensorInfo = Slot<55, OrtStatus*(const OrtTypeInfo*, const OrtTensorTypeAndShapeInfo** out)>;
 using GetTensorElementType = Slot<60, OrtStatus*(const OrtTensorTypeAndShapeInfo*, int* out)>;
 using GetDimensionsCount = Slot<61, OrtStatus*(const OrtTensorTypeAndShapeInfo*, size_t* out)>;
 using GetDimensions = Slot<62, OrtStatus*(const OrtTensorTypeAndShapeInfo*, int64_t* out, size_t rank)>;
@@ -75,6 +78,7 @@ using ReleaseStatus = Slot<93, void(OrtStatus*)>;
 using ReleaseMemoryInfo = Slot<94, void(OrtMemoryInfo*)>;
 using ReleaseSession = Slot<95, void(OrtSession*)>;
 using ReleaseValue = Slot<96, void(OrtValue*)>;
+using ReleaseTypeInfo = Slot<98, void(OrtTypeInfo*)>;
 using ReleaseTensorTypeAndShapeInfo = Slot<99, void(OrtTensorTypeAndShapeInfo*)>;
 using ReleaseSessionOptions = Slot<100, void(OrtSessionOptions*)>;
 

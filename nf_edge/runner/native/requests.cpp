@@ -7,18 +7,31 @@
 
 namespace nf {
 
+std::vector<int64_t>& Request::attention_mask() {
+  if (second.size() != input_ids.size()) {
+    throw BadInput("the attention mask has " + std::to_string(second.size()) + " numbers for " +
+                       std::to_string(input_ids.size()) + " input ids",
+                   where);
+  }
+  return second;
+}
+
+int64_t Request::start() const {
+  if (second.size() != 1) {
+    throw BadInput("the model has a cache and takes the position of the first id, one number, not " +
+                       std::to_string(second.size()),
+                   where);
+  }
+  return second.front();
+}
+
 bool RequestReader::next(Request* request) {
   if (!next_line(&request->input_ids)) {
     return false;
   }
   request->where = where();
-  if (!next_line(&request->attention_mask)) {
-    throw BadInput("input ids without an attention mask on the next line", request->where);
-  }
-  if (request->input_ids.size() != request->attention_mask.size()) {
-    throw BadInput("the attention mask has " + std::to_string(request->attention_mask.size()) + " numbers for " +
-                       std::to_string(request->input_ids.size()) + " input ids",
-                   where());
+  if (!next_line(&request->second)) {
+    throw BadInput("input ids without an attention mask or a position on the next line", request->where);
   }
   return true;
 }

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ort_calls.h"
+
+namespace nf {
+
+// Keys and values of a model whose inputs past_key_values.N.key and .value, float32 [1, H, past, d], have the
+// outputs present.N.key and .value to be passed the next time. The model may have none of them.
+class OrtCache {
+ public:
+  OrtCache(const OrtSession* session, const OrtMemoryInfo* memory);
+
+  const std::vector<std::string>& past_names() const { return past_names_; }
+  const std::vector<std::string>& present_names() const { return present_names_; }
+  int64_t length() const { return length_; }
+
+  // Forgets all but the first `length` tokens.
+  void keep(int64_t length);
+
+  std::vector<const OrtValue*> past() const;
+
+  // Takes over what a run gave; the past is released.
+  void replace(std::vector<ort::Value> present, int64_t length);
+
+ private:
+  struct Kept {
+    std::vector<float> storage;  // what `tensor` lies over, unless the runtime allocated it
+    ort::Value tensor;
+  };
+
+  Kept first_tokens(size_t index, int64_t length) const;
+
+  const OrtMemoryInfo* memory_;
+  std::vector<std::string> past_names_;
+  std::vector<std::string> present_names_;
+  std::vector<std::vector<int64_t>> shapes_;  // with past = 0
+  std::vector<Kept> kept_;
+  int64_t length_ = 0;
+};
+
+}  // namespace nf

@@ -1,0 +1,95 @@
+// ONNX Runtime's C API with exceptions for statuses and owners for objects.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "ort_api.h"
+
+namespace ort {
+
+inline const void* const api = OrtGetApiBase()->GetApi(kApiVersion);
+
+// What the runtime says of a failure; nothing of a success.
+inline std::optional<std::string> failure_of(OrtStatus* status) {
+  if (status == nullptr) {
+    return std::nullopt;
+  }
+  std::string message = GetErrorMessage::in(api)(status);
+  ReleaseStatus::in(api)(status);
+  message.erase(message.find_last_not_of(" \n") + 1);
+  return message;
+}
+
+template <typename Function, typename... Arguments>
+void call(Arguments... arguments) {
+  if (const auto failure = failure_of(Function::in(api)(arguments...))) {
+    throw std::runtime_error("ONNX Runtime: " + *failure);
+  }
+}
+
+template <typename Release>
+struct Releaser {
+  template <typename T>
+  void operator()(T* object) const {
+    Release::in(api)(object);
+  }
+};
+template <typename T, typename Release>
+using Owned = std::unique_ptr<T, Releaser<Release>>;
+
+using Env = Owned<OrtEnv, ReleaseEnv>;
+using MemoryInfo = Owned<OrtMemoryInfo, ReleaseMemoryInfo>;
+using Session = Owned<OrtSession, ReleaseSession>;
+using SessionOptions = Owned<OrtSessionOptions, ReleaseSessionOptions>;
+using TensorInfo = Owned<OrtTensorTypeAndShapeInfo, ReleaseTensorTypeAndShapeInfo>;
+using TypeInfo = Owned<OrtTypeInfo, ReleaseTypeInfo>;
+using Value = Owned<OrtValue, ReleaseValue>;
+
+// Calls a function that creates an object, its last argument.
+template <typename Holder, typename Function, typename... Arguments>
+Holder make(Arguments... arguments) {
+  typename Holder::pointer object = nullptr;
+  call<Function>(arguments..., &object);
+  return Holder(object);
+}
+
+template <typename GetCount, typename GetName>
+std::vector<std::string> names(const OrtSession* session) {
+  OrtAllocator* allocator = nullptr;
+  call<GetAllocatorWithDefaultOptions>(&allocator);
+  size_t count = 0;
+  call<GetCount>(session, &count);
+  std::vector<std::string> result;
+  for (size_t i = 0; i < count; ++i) {
+    char* name = nullptr;
+    call<GetName>(session, i, allocator, &name);
+    result.emplace_back(name);
+    call<AllocatorFree>(allocator, name);
+  }
+  return result;
+}
+
+inline std::vector<int64_t> shape_of(const OrtTensorTypeAndShapeInfo* info) {
+  size_t rank = 0;
+  call<GetDimensionsCount>(info, &rank);
+  std::vector<int64_t> shape(rank);
+  call<GetDimensions>(info, shape.data(), rank);
+  return shape;
+}
+
+// A tensor over memory that must outlive it.
+template <typename T>
+Value tensor_over(const OrtMemoryInfo* memory, T* data, const std::vector<int64_t>& shape, int element_type) {
+  int64_t count = 1;
+  for (const int64_t size : shape) {
+    count *= size;
+  }
+  return make<Value, CreateTensorWithDataAsOrtValue>(memory, static_cast<void*>(data), count * sizeof(T), shape.data(),
+                                                     shape.size(), element_type);
+}
+
+}  // namespace ort

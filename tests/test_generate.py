@@ -1,0 +1,227 @@
+"""`nf-edge generate`: text from a checkpoint, from its artifacts, and from the runtimes' own generators."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from conftest import TESTS, place_once, shared_folder
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from nf_edge import resources
+from nf_edge.artifact import load_artifact
+from nf_edge.model import ModelConfig, load_checkpoint
+from nf_edge.model.checkpoint import save_checkpoint
+from nf_edge.model.init import init_tensors
+from nf_edge.pipeline import export
+from nf_edge.recipe import load_recipe
+
+FP32 = ["xnnpack-fp32", "onnx-fp32"]
+TEXT = "to be, or not to be: that is the question: whether 'tis nobler in the mind to suffer the slings"
+PROMPT = "to be, or"
+
+
+def train_tokenizer(path):
+    """A byte-level BPE over the letters of TEXT only, so that every token is text by itself."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=60, special_tokens=["<|endoftext|>"], show_progress=False)
+    tokenizer.train_from_iterator([TEXT] * 3, trainer)
+    tokenizer.save(str(path))
+    return tokenizer.get_vocab_size()
+
+
+@pytest.fixture(scope="module")
+def text_lm(tmp_path_factory):
+    """A random language model with a tokenizer: a checkpoint folder, and its artifact by a recipe."""
+    folder = shared_folder(tmp_path_factory, "text-lms")
+
+    def make(path):
+        path.mkdir()
+        vocabulary = train_tokenizer(path / "tokenizer.json")
+        config = ModelConfig(
+            architectures=("NoiseFormerForCausalLM",),
+            vocab_size=vocabulary,
+            n_positions=48,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            layers=({"n_head": 4}, {"n_head": 2}),
+            noise={"kind": "lowrank", "rank": 2},
+            bos_token_id=0,
+            eos_token_id=0,
+        )
+        # Wider than they are initialised, or every step would give the same token.
+        tensors = {name: 4 * tensor for name, tensor in init_tensors(config, 0).items()}
+        save_checkpoint(path / "lm", config, tensors, tokenizer_file=path / "tokenizer.json")
+
+    checkpoint = place_once(make, folder / "checkpoint") / "lm"
+
+    def get(recipe=None):
+        if recipe is None:
+            return checkpoint
+        source = load_checkpoint(checkpoint)
+        return place_once(lambda path: export(source, load_recipe(recipe), path), folder / recipe)
+
+    return get
+
+
+@pytest.fixture
+def generated(run):
+    """Call `nf-edge generate --json`, and give the result."""
+
+    def call(source, *arguments):
+        done = run("generate", source, *arguments, "--json")
+        assert done.code == 0, done.err
+        return json.loads(done.out)["result"]
+
+    return call
+
+
+@pytest.mark.parametrize("recipe", FP32)
+def test_an_fp32_artifact_writes_what_its_checkpoint_writes(recipe, text_lm, generated):
+    wanted = generated(text_lm(), PROMPT, "--max-tokens", "30")
+    assert len(set(wanted["ids"])) > 5
+    assert generated(text_lm(recipe), PROMPT, "--max-tokens", "30") == wanted
+
+
+@pytest.mark.skipif(
+    "shakespeare" not in resources.names("checkpoints", suffix=""),
+    reason="no bundled model named shakespeare",
+)
+@pytest.mark.parametrize("recipe", FP32)
+def test_the_bundled_language_model_writes_the_same_text_everywhere(recipe, generated, run, tmp_path):
+    wanted = generated("shakespeare", "ROMEO:", "--max-tokens", "60")
+    assert run("export", "shakespeare", "--recipe", recipe, "-o", tmp_path / "out").code == 0
+    assert generated(tmp_path / "out", "ROMEO:", "--max-tokens", "60")["text"] == wanted["text"]
+
+
+def test_people_read_the_text_alone(text_lm, generated, run):
+    source = text_lm("onnx-fp32")
+    done = run("generate", source, PROMPT, "--max-tokens", "12")
+    assert (done.code, done.out) == (0, generated(source, PROMPT, "--max-tokens", "12")["text"] + "\n")
+
+
+def test_ids_go_in_and_come_out_where_there_is_no_tokenizer(run, exported):
+    source = exported("lm-none", "onnx-fp32").path
+    done = run("generate", source, "3 1 4", "--ids", "--max-tokens", "5")
+    assert done.code == 0
+    assert len([int(word) for word in done.out.split()]) == 5
+    done = run("generate", source, "hello")
+    assert (done.code, done.out) == (3, "")
+    assert "has no tokenizer.json" in done.err
+    assert "--ids" in done.err
+
+
+def test_drawing_depends_on_the_seed_and_on_nothing_else(text_lm, generated):
+    def draw(seed, temperature="1.5"):
+        options = ("--temperature", temperature, "--seed", seed, "--max-tokens", "20")
+        return generated(text_lm(), PROMPT, *options)["ids"]
+
+    assert draw("1") == draw("1") != draw("2")
+    # So cold that only the likeliest token is left.
+    assert draw("1", "0.0001") == generated(text_lm(), PROMPT, "--max-tokens", "20")["ids"]
+
+
+def test_it_stops_where_no_positions_are_left_and_says_so(text_lm, generated, run):
+    found = generated(text_lm("xnnpack-fp32"), PROMPT, "--max-tokens", "1000")
+    assert found["ended"] == "full"
+    # The last token needs no position: nothing follows it.
+    assert len(found["prompt_ids"]) + len(found["ids"]) == 48 + 1
+    done = run("generate", text_lm("xnnpack-fp32"), PROMPT, "--max-tokens", "1000")
+    assert "no positions are left: the model has 48" in done.err
+
+
+def test_without_a_prompt_it_begins_with_the_beginning_of_a_text(text_lm, generated):
+    assert generated(text_lm(), "--max-tokens", "2")["prompt_ids"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe", "arguments", "message"),
+    [
+        (
+            "lm-none",
+            "onnx-fp32",
+            ("1 " * 11, "--ids"),
+            "11 tokens do not fit the cache, which has 10 positions",
+        ),
+        ("lm-none", "xnnpack-fp32", ("1 " * 11, "--ids"), "11 tokens do not fit the cache"),
+        ("lm-none", "onnx-fp32", ("1 x", "--ids"), "is not a list of token ids"),
+        ("lm-none", "onnx-fp32", ("19", "--ids"), "token 19 is outside the vocabulary of 19"),
+        ("lm-none", "onnx-fp32", ("", "--ids"), "has no tokens"),
+        ("lm-none", "onnx-fp32", ("--ids",), "has no bos_token_id to begin with"),
+        ("lm-pairwise-relu", "onnx-fp32+all", ("1", "--ids"), "has no cache to generate with"),
+        ("cls-standard-padded", "onnx-fp32", ("1", "--ids"), "is no language model"),
+    ],
+)
+def test_what_cannot_be_continued_is_refused(name, recipe, arguments, message, run, exported):
+    done = run("generate", exported(name, recipe).path, *arguments)
+    assert (done.code, done.out) == (3, "")
+    assert message in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_checkpoint_that_is_no_language_model_is_refused(run):
+    done = run("generate", TESTS / "cases" / "cls-standard-padded", "1", "--ids")
+    assert (done.code, done.out) == (3, "")
+    assert "is no language model" in done.err
+
+
+EXECUTORCH = """
+import sys
+from executorch.extension.llm.runner import GenerationConfig, TextLLMRunner
+
+model, tokenizer, prompt, count = sys.argv[1:]
+pieces = []
+config = GenerationConfig(echo=False, temperature=0.0, max_new_tokens=int(count))
+TextLLMRunner(model, tokenizer).generate(prompt, config, pieces.append, None)
+print("GENERATED:" + "".join(pieces))
+"""
+
+
+def test_executorchs_own_runner_writes_the_same_text(text_lm, generated):
+    pytest.importorskip("executorch.extension.llm.runner", reason="this ExecuTorch has no TextLLMRunner")
+    folder = text_lm("xnnpack-fp32")
+    command = [
+        sys.executable,
+        "-c",
+        EXECUTORCH,
+        folder / "model.pte",
+        folder / "tokenizer.json",
+        PROMPT,
+        "20",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    _, _, text = done.stdout.rpartition("GENERATED:")
+    assert text == generated(folder, PROMPT, "--max-tokens", "20")["text"] + "\n"
+
+
+def test_onnxruntime_genai_writes_the_same_text_from_the_folder(text_lm, generated):
+    genai = pytest.importorskip("onnxruntime_genai", reason="pip install 'nf-edge[genai]'")
+    folder = text_lm("onnx-fp32")
+    wanted = generated(folder, PROMPT, "--max-tokens", "20")
+    model = genai.Model(str(folder))
+    tokenizer = genai.Tokenizer(model)
+    ids = tokenizer.encode(PROMPT)
+    assert ids.tolist() == wanted["prompt_ids"]
+    parameters = genai.GeneratorParams(model)
+    parameters.set_search_options(max_length=len(ids) + 20)
+    generator = genai.Generator(model, parameters)
+    generator.append_tokens(ids)
+    while not generator.is_done():
+        generator.generate_next_token()
+    found = generator.get_sequence(0)[len(ids) :]
+    assert list(found) == wanted["ids"]
+    assert tokenizer.decode(found) == wanted["text"]
+
+
+def test_genai_reads_the_models_own_facts(text_lm):
+    folder = text_lm("onnx-fp32")
+    config = load_artifact(folder).manifest.config
+    found = json.loads((folder / "genai_config.json").read_text())["model"]
+    assert (found["type"], found["context_length"], found["eos_token_id"]) == ("decoder", 48, 0)
+    assert found["vocab_size"] == config.vocab_size
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+    assert tokenizer["eos_token"] == "<|endoftext|>"
