@@ -107,7 +107,7 @@ def test_the_manifest_tells_an_application_how_to_call_the_model(exported):
     assert interface["output_shape"] == ["batch", 3]
     assert (interface["length"], interface["dynamic_length"]) == (10, True)
     interface = manifest_of(exported("lm-none", "onnx-fp32").path)["interface"]
-    assert (interface["task"], interface["output_shape"]) == ("language modelling", ["batch", 19])
+    assert (interface["task"], interface["output_shape"]) == ("language modelling", [1, 1, 19])
 
 
 def test_export_tells_where_the_artifact_is_and_what_it_found(export, tmp_path):
