@@ -21,7 +21,7 @@ from nf_edge.artifact import (
     write_papers,
 )
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import OUTPUT, Backend, Bounds, Coverage
+from nf_edge.backends.base import OUTPUT, Backend, Bounds, CacheDtype, Coverage
 from nf_edge.compress.calibrate import Calibration, calibration_for
 from nf_edge.compress.fates import Fate, fates_of
 from nf_edge.compress.quantize import quantize, quantize_file
@@ -94,11 +94,12 @@ def export(
         BadInput: the recipe does not suit the checkpoint or the device, or `out` cannot be used.
     """
     backend, bounds = _agree(checkpoint, recipe, device)
-    calibration = calibration_for(checkpoint, recipe, calibrate)
+    cache = backend.cache_dtype(checkpoint.config, bounds, recipe)
+    calibration = calibration_for(checkpoint, recipe, cache, calibrate)
     check_target(out, overwrite=overwrite, marker=MANIFEST)
     try:
         with staged_artifact(out, overwrite=overwrite) as stage:
-            coverage, fates = _build(checkpoint, recipe, backend, bounds, calibration, stage, progress)
+            coverage, fates = _build(checkpoint, recipe, backend, bounds, cache, calibration, stage, progress)
             parity, memory, accuracy = _examine(
                 checkpoint, recipe, backend, bounds, stage, device, rows, max_drop, progress
             )
@@ -115,7 +116,7 @@ def export(
                 config=checkpoint.config,
                 recipe=recipe,
                 model=_model_file(stage / backend.model_file),
-                interface=_interface(checkpoint.config, recipe, backend, bounds, stage),
+                interface=_interface(checkpoint.config, recipe, backend, bounds, cache, stage),
                 requires=_requirements(backend, recipe),
                 calibration=calibration.told if calibration else None,
                 quantization=tuple(fate.to_json() for fate in fates),
@@ -140,9 +141,10 @@ def dry_run(
         BadInput: as `export` does.
     """
     backend, bounds = _agree(checkpoint, recipe, device)
-    calibration = calibration_for(checkpoint, recipe, calibrate)
+    cache = backend.cache_dtype(checkpoint.config, bounds, recipe)
+    calibration = calibration_for(checkpoint, recipe, cache, calibrate)
     return DryRun(
-        fates_of(_specialised(checkpoint, backend), recipe),
+        fates_of(_specialised(checkpoint, backend), recipe, cache),
         calibration.told if calibration else None,
         predict_memory(backend, checkpoint.config, bounds, recipe, device),
     )
@@ -165,19 +167,22 @@ def _build(
     recipe: Recipe,
     backend: Backend,
     bounds: Bounds,
+    cache: CacheDtype | None,
     calibration: Calibration | None,
     stage: Path,
     progress: Progress,
 ) -> tuple[Coverage, tuple[Fate, ...]]:
     """compress → specialise attention → lower, into the stage."""
     model = _specialised(checkpoint, backend)
-    fates = fates_of(model, recipe)
+    fates = fates_of(model, recipe, cache)
     rows = calibration.inputs(bounds, checkpoint.config.pad_token_id) if calibration else []
+    int8_cache = cache is not None and cache.dtype == "int8"
+    full = calibration.filling(bounds, checkpoint.config.eos_token_id) if calibration and int8_cache else []
     program = quantize(model, backend.program(model, bounds), recipe, bounds, rows)
     progress("lowering", 0, 1)
     file = stage / backend.model_file
     coverage = backend.lower(program, checkpoint.config, bounds, file)
-    quantize_file(file, recipe, rows)
+    quantize_file(file, recipe, rows, full)
     progress("lowering", 1, 1)
     if checkpoint.tokenizer_file is not None:
         shutil.copyfile(checkpoint.tokenizer_file, stage / TOKENIZER)
@@ -258,7 +263,12 @@ def _requirements(backend: Backend, recipe: Recipe) -> Requirements:
 
 
 def _interface(
-    config: ModelConfig, recipe: Recipe, backend: Backend, bounds: Bounds, stage: Path
+    config: ModelConfig,
+    recipe: Recipe,
+    backend: Backend,
+    bounds: Bounds,
+    cache: CacheDtype | None,
+    stage: Path,
 ) -> Interface:
     batch: str | int = "batch" if bounds.any_batch else 1
     shape: tuple[str | int, ...]
@@ -278,6 +288,7 @@ def _interface(
         length=bounds.length,
         dynamic_length=bounds.dynamic_length,
         cached=bounds.cached,
+        cache_dtype=cache.dtype if cache else None,
         output=OUTPUT,
         output_shape=shape,
         logits=recipe.logits,

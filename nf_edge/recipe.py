@@ -35,6 +35,10 @@ class Quantize(Closed):
     embeddings: Literal["float32", "int8", "int4"] = Field(
         description="dtype of the token table; positions are at least int8"
     )
+    kv_cache: Literal["float32", "int8"] = Field(
+        "float32",
+        description="dtype of a language model's keys and values; of int8, a channel has a calibrated scale",
+    )
 
     def linear_dtype(self, inputs: int) -> Literal["int8", "int4"]:
         """What the weights of a layer of so many inputs get."""
@@ -134,6 +138,16 @@ class Recipe(Closed):
             )
         return self
 
+    @field_validator("logits")
+    @classmethod
+    def _cached_where_the_cache_is_quantized(cls, logits: str, info: ValidationInfo) -> str:
+        quantize = info.data.get("quantize")
+        if logits == "all" and quantize is not None and quantize.kv_cache == "int8":
+            raise ValueError(
+                "without a cache there is nothing for quantize.kv_cache; write last, or leave kv_cache out"
+            )
+        return logits
+
     @property
     def max_logit_error(self) -> float | None:
         """The limit in force: an fp32 recipe always has one."""
@@ -143,8 +157,11 @@ class Recipe(Closed):
 
     @property
     def calibrates(self) -> bool:
-        """Whether ranges of activations have to be seen on data before they are fixed."""
-        return self.quantize is not None and self.quantize.activations == "int8_static"
+        """Whether ranges have to be seen on data before they are fixed: of activations, or of keys and
+        values, where the model has a cache that can be int8."""
+        return self.quantize is not None and (
+            self.quantize.activations == "int8_static" or self.quantize.kv_cache == "int8"
+        )
 
     @property
     def needs_own_kernels(self) -> bool:

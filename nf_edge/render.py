@@ -9,7 +9,7 @@ from nf_edge.accuracy.compare import Score
 from nf_edge.accuracy.parity import Parity
 from nf_edge.artifact.manifest import Calibrated, Manifest
 from nf_edge.memory import MemoryReport, Verdict
-from nf_edge.memory.accounts import UNACCOUNTED
+from nf_edge.memory.accounts import KV_CACHE, UNACCOUNTED
 from nf_edge.memory.report import Line
 from nf_edge.memory.verdict import Share
 from nf_edge.report import Figure, format_bytes
@@ -154,14 +154,20 @@ def artifact_rows(manifest: Manifest) -> list[tuple[str, str]]:
 
 
 def quantization_lines(fates: Iterable[dict[str, Any]], calibration: Calibrated | None) -> list[str]:
-    """What becomes of the modules, a line a dtype; exceptions with their reasons; what is calibrated on."""
+    """What becomes of the modules, a line a dtype, and of the cache; exceptions with their reasons; what is
+    calibrated on."""
     groups: dict[tuple[str, str], list[str]] = {}
     for fate in fates:
         groups.setdefault((fate["dtype"], fate["reason"]), []).append(fate["module"])
-    lines = [
-        f"{len(modules)} modules {dtype}{f' ({reason})' if reason else ''}: {_some(modules)}"
-        for (dtype, reason), modules in groups.items()
-    ]
+    lines, caches = [], []
+    for (dtype, reason), names in groups.items():
+        became = f"{dtype}{f' ({reason})' if reason else ''}"
+        modules = [name for name in names if name != KV_CACHE]
+        if modules:
+            lines.append(f"{len(modules)} modules {became}: {_some(modules)}")
+        if KV_CACHE in names:
+            caches.append(f"{KV_CACHE}: {became}")
+    lines += caches
     if calibration is not None:
         seen = f"{calibration.rows} rows of {calibration.source}, SHA-256 {calibration.sha256}"
         lines.append(f"calibrated on {seen}")

@@ -138,7 +138,8 @@ def test_a_pte_holds_the_cache_once_and_updates_it_in_place(exported, checkpoint
     for name in ("wide-lm", "lm-relative-pruned-unevenly"):
         artifact, config = exported(name, "xnnpack-fp32"), checkpoint(name).config
         size = sum(2 * heads * config.head_size * config.n_positions * 4 for heads, _ in config.layer_sizes)
-        assert backend_for(artifact.manifest.recipe).plan(artifact.model_file, config).cache == size
+        bounds = artifact.manifest.interface.bounds
+        assert backend_for(artifact.manifest.recipe).plan(artifact.model_file, config, bounds).cache == size
         (line,) = (
             line for line in artifact.manifest.reports["memory"]["process"] if line["name"] == "KV cache"
         )

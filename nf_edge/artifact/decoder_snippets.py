@@ -73,7 +73,7 @@ import onnxruntime
 session = onnxruntime.InferenceSession("{file}", providers=["CPUExecutionProvider"])
 names = [entry.name for entry in session.get_inputs() if entry.name.startswith("past_key_values.")]
 shapes = {{entry.name: entry.shape for entry in session.get_inputs()}}
-past = {{name: np.zeros((1, shapes[name][1], 0, shapes[name][3]), np.float32) for name in names}}
+past = {{name: np.zeros((1, shapes[name][1], 0, shapes[name][3]), np.{cache_dtype}) for name in names}}
 
 
 def feed(tokens, start):

@@ -20,6 +20,7 @@ def run_guide(manifest: Manifest) -> str:
         "ids": ", ".join(map(str, example)),
         "answer": _answer(interface),
         "steps": min(4, interface.length - len(example)),
+        "cache_dtype": interface.cache_dtype,
         "libraries": ", ".join(f"`{name}`" for name in requires.operator_libraries),
     }
     if requires.runtime == "executorch":
@@ -74,8 +75,8 @@ def _cached_lines(interface: Interface) -> list[str]:
         lines += [
             f"| `attention_mask` | {interface.input_dtype} [1, past + T], all 1 |",
             f"| `position_ids` | {interface.input_dtype} [1, T], counted from 0 |",
-            "| `past_key_values.N.key`, `.value` | float32 [1, heads, past, head size], what `present.N.key` "
-            "and `.value` gave the last time; at first with past = 0 |",
+            f"| `past_key_values.N.key`, `.value` | {interface.cache_dtype} [1, heads, past, head size], what "
+            "`present.N.key` and `.value` gave the last time; at first with past = 0 |",
         ]
     return [
         *lines,

@@ -21,7 +21,7 @@ class Origin(Closed):
 
 
 class Calibrated(Closed):
-    """What the ranges of activations were seen on."""
+    """What ranges were seen on: of activations, or of keys and values."""
 
     source: str
     rows: int
@@ -43,8 +43,8 @@ class Interface(Closed):
     any number up to it where `dynamic_length`.  Where `cached`, the model keeps the keys and values of
     `length` positions, and takes the tokens that follow those: `tokens` [1, T] and the position of the
     first of them, `start` [1], of a `.pte`, which keeps them itself; of an `.onnx` also all keys and
-    values so far, `past_key_values.N.key` and `.value`, float32 [1, heads, past, head size], and it gives
-    those to pass the next time as `present.N.key` and `.value`.
+    values so far, `past_key_values.N.key` and `.value`, `cache_dtype` [1, heads, past, head size], and it
+    gives those to pass the next time as `present.N.key` and `.value`.
     """
 
     task: Literal["classification", "regression", "language modelling"]
@@ -54,6 +54,7 @@ class Interface(Closed):
     length: int
     dynamic_length: bool
     cached: bool
+    cache_dtype: Literal["float32", "int8"] | None = Field(description="of keys and values, where cached")
     output: str
     output_dtype: Literal["float32"] = "float32"
     output_shape: tuple[str | int, ...]
@@ -91,7 +92,7 @@ class Manifest(Closed):
     model: ModelFile
     interface: Interface
     requires: Requirements
-    calibration: Calibrated | None = Field(description="of a recipe whose activations are int8_static")
+    calibration: Calibrated | None = Field(description="where ranges were fixed before the model runs")
     quantization: tuple[dict[str, Any], ...] = Field(description="what became of every module")
     coverage: dict[str, Any] = Field(description="what the accelerating library took, and what it left")
     reports: dict[str, Any]

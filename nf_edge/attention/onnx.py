@@ -37,12 +37,16 @@ class MultiHeadAttentionForm:
         return _split(y, q)
 
 
+def takes_group_query(head_size: int) -> bool:
+    """Whether ONNX Runtime's `GroupQueryAttention` takes heads of that size.  It alone has an int8 cache."""
+    return head_size % 8 == 0
+
+
 class PastPresent:
     """Cache and attention in one, for the operators append to the cache themselves.
 
     Past keys and values [1, H, past, d] go in, and those with the new tokens' come out.  It is
-    `GroupQueryAttention` where the head size is a multiple of 8, which it demands, else
-    `MultiHeadAttention`.
+    `GroupQueryAttention` where that takes the head size, else `MultiHeadAttention`.
     """
 
     def __init__(self, past: Sequence[tuple[Tensor, Tensor]], positions: Tensor, keys: int) -> None:
@@ -72,7 +76,7 @@ class PastPresent:
         heads, head_size = q.shape[1], q.shape[3]
         score_bias = None if bias is None else bias[None]
         extra: dict[str, int]
-        if head_size % 8 == 0:
+        if takes_group_query(head_size):
             operator, extra = "com.microsoft::GroupQueryAttention", {"kv_num_heads": heads}
             assert mask is not None
             # No rotary embedding: cos_cache, sin_cache and position_ids are left out.

@@ -53,6 +53,14 @@ class Bounds:
 
 
 @dataclass(frozen=True)
+class CacheDtype:
+    """What a language model's keys and values are kept as, and why where the recipe asks for another."""
+
+    dtype: Literal["float32", "int8"]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Left:
     """Operators that an accelerated library did not take."""
 
@@ -141,6 +149,10 @@ class Backend(ABC):
     def problems(self, recipe: Recipe) -> list[str]:
         """What this backend cannot do of a recipe."""
 
+    def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
+        """What the cache of a recipe's artifact holds; None where it has no cache."""
+        return CacheDtype("float32") if bounds.cached else None
+
     @abstractmethod
     def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
         """Names of what a model file takes, in its order."""
@@ -184,7 +196,7 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def plan(self, path: Path, config: ModelConfig) -> Plan:
+    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
         """Read a model file's own account of its memory."""
 
     @abstractmethod

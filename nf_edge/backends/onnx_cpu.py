@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from nf_edge.attention import AttentionForm
-from nf_edge.attention.onnx import MultiHeadAttentionForm
+from nf_edge.attention.onnx import MultiHeadAttentionForm, takes_group_query
 from nf_edge.backends import onnx_decoder
-from nf_edge.backends.base import INPUTS, OUTPUT, Backend, Bounds, Coverage, Plan, Session
+from nf_edge.backends.base import INPUTS, OUTPUT, Backend, Bounds, CacheDtype, Coverage, Plan, Session
 from nf_edge.backends.capture import example_inputs
 from nf_edge.backends.genai import write_genai_files
 from nf_edge.backends.sizes import sizes_of
@@ -44,6 +44,17 @@ class OnnxCpu(Backend):
 
     def problems(self, recipe: Recipe) -> list[str]:
         return []
+
+    def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
+        if not bounds.cached or recipe.quantize is None or recipe.quantize.kv_cache == "float32":
+            return super().cache_dtype(config, bounds, recipe)
+        if takes_group_query(config.head_size):
+            return CacheDtype("int8")
+        return CacheDtype(
+            "float32",
+            "ONNX Runtime has an int8 cache for head sizes that are multiples of 8 only, and "
+            f"{config.head_size} is none",
+        )
 
     def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
         if not bounds.cached:
@@ -91,7 +102,7 @@ class OnnxCpu(Backend):
     def decoder(self, path: Path, capacity: int) -> Decoder:
         return onnx_decoder.OrtDecoder(_load(path), capacity)
 
-    def plan(self, path: Path, config: ModelConfig) -> Plan:
+    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
         try:
             model = onnx.load(path)
         except Exception as error:
@@ -114,7 +125,7 @@ class OnnxCpu(Backend):
             embeddings=embeddings,
             mapped=0,
             loaded=weights + embeddings + copied + SESSION_BASE + SESSION_LAYER * config.n_layer,
-            cache=None,
+            cache=_cache_bytes(model, bounds),
             arenas=None,
             workspace=None,
             notes=tuple(_tied_head(config, in_file=not copied)),
@@ -135,7 +146,8 @@ class OnnxCpu(Backend):
         if config.noise.kind == "relative":
             # A bias keeps the operator from its blocked form, so whole scores are there with it.
             arenas += 4 * 4 * sizes.scores
-        cache = 4 * sizes.cache if bounds.cached else 0
+        kept = self.cache_dtype(config, bounds, recipe)
+        cache = sizes.cache * (1 if kept and kept.dtype == "int8" else 4) if bounds.cached else 0
         # While a step runs, the past is there beside the present.
         arenas += cache
         # A tied head is the table itself in the file, where they have one dtype; loading packs a copy.
@@ -177,6 +189,17 @@ def _block_scales(model: onnx.ModelProto) -> set[str]:
     return {made_of[node.input[2]] for node in model.graph.node if node.op_type == "GatherBlockQuantized"}
 
 
+def _cache_bytes(model: onnx.ModelProto, bounds: Bounds) -> int:
+    """Keys and values of all positions, by the dtypes and the shapes [1, H, past, d] of the inputs."""
+    past = [
+        entry.type.tensor_type for entry in model.graph.input if entry.name.startswith("past_key_values.")
+    ]
+    return bounds.length * sum(
+        tensor.shape.dim[1].dim_value * tensor.shape.dim[3].dim_value * _item(tensor.elem_type)
+        for tensor in past
+    )
+
+
 def _strip(model: onnx.ModelProto) -> None:
     """Drop what the exporter notes of its own: stack traces, and with them paths of this machine."""
     graph = model.graph
@@ -194,8 +217,12 @@ def _strip(model: onnx.ModelProto) -> None:
 
 
 def _bytes(tensor: onnx.TensorProto) -> int:
-    item = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    return int(np.prod(tensor.dims, dtype=np.int64)) * item
+    return int(np.prod(tensor.dims, dtype=np.int64)) * _item(tensor.data_type)
+
+
+def _item(data_type: int) -> int:
+    """Bytes of a value of an ONNX dtype."""
+    return onnx.helper.tensor_dtype_to_np_dtype(data_type).itemsize
 
 
 def _example(bounds: Bounds) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

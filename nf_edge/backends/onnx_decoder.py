@@ -14,6 +14,8 @@ from nf_edge.model import CausalLM, Decoder, ModelConfig
 
 TOKEN_INPUTS = ("input_ids", "attention_mask", "position_ids")
 KINDS = ("key", "value")
+# dtypes of keys and values, by the runtime's names.
+CACHE_DTYPES = {"tensor(float)": np.float32, "tensor(int8)": np.int8}
 
 
 def past_names(layers: int) -> list[str]:
@@ -60,12 +62,11 @@ class OrtDecoder(Decoder):
     def __init__(self, session: Any, capacity: int) -> None:
         super().__init__(capacity)
         self._session = session
-        empty = [
-            (entry.name, (1, entry.shape[1], 0, entry.shape[3]))
+        self._past = {
+            entry.name: np.zeros((1, entry.shape[1], 0, entry.shape[3]), CACHE_DTYPES[entry.type])
             for entry in session.get_inputs()
             if entry.name not in TOKEN_INPUTS
-        ]
-        self._past = {name: np.zeros(shape, np.float32) for name, shape in empty}
+        }
 
     def _feed(self, tokens: np.ndarray, start: int) -> np.ndarray:
         past = {name: np.ascontiguousarray(kept[:, :, :start]) for name, kept in self._past.items()}

@@ -74,6 +74,11 @@ class Xnnpack(Backend):
                 "quantize.activations is none, but XNNPACK multiplies int4 weights with int8 only; "
                 "write int8_dynamic"
             )
+        if recipe.quantize is not None and recipe.quantize.kv_cache == "int8":
+            problems.append(
+                "quantize.kv_cache is int8, but the stock operators of ExecuTorch keep keys and values in "
+                "float32; leave it out, or use backend onnx_cpu"
+            )
         return problems
 
     def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
@@ -113,7 +118,7 @@ class Xnnpack(Backend):
     def decoder(self, path: Path, capacity: int) -> Decoder:
         return executorch_decoder.ExecutorchDecoder(_load_method(path), capacity)
 
-    def plan(self, path: Path, config: ModelConfig) -> Plan:
+    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
         content = path.read_bytes()
         file = _deserialize(path, content)
         method = file.program.execution_plan[0]

@@ -1,8 +1,9 @@
-"""The data on which the ranges of activations are seen, before they are fixed.
+"""The data on which ranges are seen before they are fixed: of activations, and of keys and values.
 
 Never the rows that accuracy is checked on: ranges fitted to them would flatter the artifact.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from nf_edge.accuracy.answers import pad
 from nf_edge.artifact import Calibrated
-from nf_edge.backends.base import Bounds
+from nf_edge.backends.base import Bounds, CacheDtype
 from nf_edge.data.rows import Row, Rows, load_rows
 from nf_edge.errors import BadInput
 from nf_edge.model import Checkpoint
@@ -43,36 +44,73 @@ class Calibration:
     def inputs(self, bounds: Bounds, pad_token_id: int | None) -> Inputs:
         """The rows in the shapes that a program takes."""
         length = None if bounds.dynamic_length else bounds.length
-        cut = [Row(row.input_ids[: bounds.length], row.label) for row in self.rows]
-        return [pad([row], pad_token_id, length) for row in cut]
+        return [pad([Row(ids, None)], pad_token_id, length) for ids in self._cut(bounds)]
+
+    def filling(self, bounds: Bounds, end: int | None) -> Inputs:
+        """The rows one after the other, in pieces that fill a cache; the last may be shorter.
+
+        Keys and values depend on their positions, and examples are mostly short: ranges that were seen at
+        the first positions alone do not hold at the others.
+
+        Args:
+            end: the token that ends a text, if the model has one.
+        """
+        stop = () if end is None else (end,)
+        stream = [token for ids in self._cut(bounds) for token in (*ids, *stop)]
+        stream *= math.ceil(bounds.length / len(stream))
+        pieces = [stream[start : start + bounds.length] for start in range(0, len(stream), bounds.length)]
+        return [pad([Row(tuple(piece), None)], None) for piece in pieces]
+
+    def _cut(self, bounds: Bounds) -> list[tuple[int, ...]]:
+        return [row.input_ids[: bounds.length] for row in self.rows]
 
 
-def calibration_for(checkpoint: Checkpoint, recipe: Recipe, given: Rows | None) -> Calibration | None:
+def calibration_for(
+    checkpoint: Checkpoint, recipe: Recipe, cache: CacheDtype | None, given: Rows | None
+) -> Calibration | None:
     """What a recipe calibrates on: the rows given, else the checkpoint's `examples.jsonl`.
 
+    Args:
+        cache: what the backend makes of the recipe's cache for this checkpoint.
+
     Returns:
-        None where the recipe fixes no ranges.
+        None where no ranges are fixed.
 
     Raises:
         BadInput: it has to calibrate and there is nothing to do it on, or has not and rows were given.
     """
-    if not recipe.calibrates:
+    ranges = _ranges(recipe, cache)
+    if not ranges:
         if given is not None:
+            why = f" of this model: {_why_not(cache)}" if recipe.calibrates else ""
             raise BadInput(
-                f"recipe {recipe.name} has nothing to calibrate",
-                fix="leave out --calibrate, or use a recipe whose activations are int8_static",
+                f"recipe {recipe.name} has nothing to calibrate{why}",
+                fix="leave out --calibrate, or use a recipe whose activations are int8_static"
+                + ("" if recipe.calibrates else ", or whose kv_cache is int8"),
             )
         return None
     if given is not None:
         return _first(given, given.source)
     if checkpoint.examples_file is None:
         raise BadInput(
-            f"recipe {recipe.name} fixes the ranges of activations, and has no data to see them on",
+            f"recipe {recipe.name} fixes the ranges of {ranges}, and has no data to see them on",
             fix="give rows with --calibrate FILE (others than those of --data), or put an examples.jsonl "
             "beside the checkpoint's config.json",
         )
     examples = load_rows(str(checkpoint.examples_file), checkpoint)
     return _first(examples, checkpoint.examples_file.name)
+
+
+def _ranges(recipe: Recipe, cache: CacheDtype | None) -> str:
+    """Of what a recipe fixes the ranges, for this model; "" if of nothing."""
+    static = recipe.quantize is not None and recipe.quantize.activations == "int8_static"
+    parts = ["activations"] * static + ["keys and values"] * (cache is not None and cache.dtype == "int8")
+    return " and of ".join(parts)
+
+
+def _why_not(cache: CacheDtype | None) -> str:
+    """Why a recipe that asks for an int8 cache fixes no ranges of one."""
+    return "it has no cache" if cache is None else f"its cache stays {cache.dtype}: {cache.reason}"
 
 
 def _first(rows: Rows, source: str) -> Calibration:

@@ -1,4 +1,5 @@
-"""What becomes of every module that has weights: one list for all runtimes, told in the report."""
+"""What becomes of every module that has weights, and of the cache: one list for all runtimes, told in the
+report."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -6,6 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from nf_edge.backends.base import CacheDtype
+from nf_edge.memory.accounts import KV_CACHE
 from nf_edge.recipe import GROUP_SIZE, Quantize, Recipe
 
 WEIGHTS = {"int8": "int8, per channel", "int4": f"int4, groups of {GROUP_SIZE}"}
@@ -16,12 +19,14 @@ ACTIVATIONS = {
 }
 # Modules whose outputs are the logits.
 HEADS = ("lm_head", "score")
+CACHES = {"float32": "float32", "int8": "int8, per channel"}
 TABLES = {"float32": "float32", "int8": "int8, per row", "int4": f"int4, groups of {GROUP_SIZE}"}
 
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of one module's weights: the dtype, and why where it is not what was asked for."""
+    """What became of one module's weights, or of the cache (`KV_CACHE`): the dtype, and why where it is not
+    what was asked for."""
 
     module: str
     dtype: str
@@ -31,9 +36,12 @@ class Fate:
         return asdict(self)
 
 
-def fates_of(program: nn.Module, recipe: Recipe) -> tuple[Fate, ...]:
-    """The fate of every module with weights, of a network that is not quantized yet."""
-    return tuple(_fate(name, module, recipe) for name, module in _with_weights(program))
+def fates_of(program: nn.Module, recipe: Recipe, cache: CacheDtype | None) -> tuple[Fate, ...]:
+    """The fate of every module with weights, of a network that is not quantized yet, and of its cache."""
+    fates = [_fate(name, module, recipe) for name, module in _with_weights(program)]
+    if cache is not None:
+        fates.append(Fate(KV_CACHE, CACHES[cache.dtype], cache.reason))
+    return tuple(fates)
 
 
 def _fate(name: str, module: nn.Module, recipe: Recipe) -> Fate:
@@ -60,7 +68,8 @@ def _linear(name: str, module: nn.Linear, recipe: Recipe, quantize: Quantize) ->
     if dtype != quantize.weights:
         reason = f"{GROUP_SIZE} does not divide its {module.in_features} inputs"
         return Fate(name, f"{WEIGHTS[dtype]}; {ACTIVATIONS['int8_dynamic']}", reason)
-    if recipe.runtime == "executorch" and recipe.calibrates and name in HEADS:
+    static = quantize.activations == "int8_static"
+    if recipe.runtime == "executorch" and static and name in HEADS:
         reason = "a static int8 layer has int8 outputs, and 256 levels of logits would make ties"
         return Fate(name, f"{WEIGHTS[dtype]}; {ACTIVATIONS['int8_dynamic']}", reason)
     return Fate(name, f"{WEIGHTS[dtype]}; {ACTIVATIONS[quantize.activations]}")

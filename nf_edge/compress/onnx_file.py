@@ -98,7 +98,7 @@ def _static(model: ModelProto, nodes: list[str], path: Path, seen: Inputs) -> Mo
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
-            self._feeds = iter([_feed(model, *inputs) for inputs in seen])
+            self._feeds = iter([feed(model, *inputs) for inputs in seen])
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self._feeds, None)
@@ -121,7 +121,7 @@ def _static(model: ModelProto, nodes: list[str], path: Path, seen: Inputs) -> Mo
     return onnx.load(path)
 
 
-def _feed(model: ModelProto, input_ids: np.ndarray, attention_mask: np.ndarray) -> dict[str, np.ndarray]:
+def feed(model: ModelProto, input_ids: np.ndarray, attention_mask: np.ndarray) -> dict[str, np.ndarray]:
     """A row as the model takes it; a decoder takes it as one prompt, with nothing before it."""
     feed = dict(zip(INPUTS, (input_ids, attention_mask), strict=True))
     for entry in model.graph.input:

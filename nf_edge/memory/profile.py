@@ -44,10 +44,10 @@ def profile_model(
     Raises:
         BadInput: the model file cannot be read or run.
     """
-    predicted, planned = backend.predict(config, bounds, recipe), backend.plan(model, config)
+    predicted, planned = backend.predict(config, bounds, recipe), backend.plan(model, config, bounds)
     machine = ""
     try:
-        measurement = measure(backend.runtime, model, bounds, config.vocab_size, predicted.cache or 0)
+        measurement = measure(backend.runtime, model, bounds, config.vocab_size, planned.cache or 0)
         measured = account_of_measurement(measurement, model.stat().st_size)
         machine = f"{this_machine()}, {measurement.threads} threads, native runner"
     except MissingTool as error:

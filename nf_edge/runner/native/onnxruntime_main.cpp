@@ -135,14 +135,13 @@ class OnnxModel final : public nf::Model {
   }
 
   ort::Value integers(std::vector<int64_t>& numbers) const {
-    return ort::tensor_over(cpu_.get(), numbers.data(), {1, static_cast<int64_t>(numbers.size())}, ort::kInt64);
+    return ort::tensor_over(cpu_.get(), numbers.data(), numbers.size() * sizeof(int64_t),
+                            {1, static_cast<int64_t>(numbers.size())}, ort::kInt64);
   }
 
   nf::Logits view(OrtValue* output) const {
     const auto info = ort::make<ort::TensorInfo, ort::GetTensorTypeAndShape>(output);
-    int type = 0;
-    ort::call<ort::GetTensorElementType>(info.get(), &type);
-    if (type != ort::kFloat32) {
+    if (ort::element_type_of(info.get()) != ort::kFloat32) {
       throw nf::BadInput("the model's logits are not float32", path_);
     }
     size_t count = 0;

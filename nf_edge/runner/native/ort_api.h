@@ -34,6 +34,7 @@ constexpr uint32_t kApiVersion = 1;
 
 constexpr int kLogFatal = 4;           // ORT_LOGGING_LEVEL_FATAL
 constexpr int kFloat32 = 1;            // ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
+constexpr int kInt8 = 3;               // ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8
 constexpr int kInt64 = 7;              // ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64
 constexpr int kDeviceAllocator = 0;    // OrtDeviceAllocator
 constexpr int kMemoryTypeDefault = 0;  // OrtMemTypeDefault

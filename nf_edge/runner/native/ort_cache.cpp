@@ -3,20 +3,31 @@
 #include <algorithm>
 #include <utility>
 
+#include "errors.h"
+
 namespace nf {
 namespace {
 
 constexpr char kPast[] = "past_key_values.";
 constexpr size_t kPositions = 2;  // the axis of [1, H, past, d] that grows
 
-std::vector<int64_t> input_shape(const OrtSession* session, size_t index) {
+}  // namespace
+
+OrtCache::Declared OrtCache::declared_input(const OrtSession* session, size_t index, const std::string& name) {
   const auto info = ort::make<ort::TypeInfo, ort::SessionGetInputTypeInfo>(session, index);
   const OrtTensorTypeAndShapeInfo* tensor = nullptr;  // a part of `info`
   ort::call<ort::CastTypeInfoToTensorInfo>(info.get(), &tensor);
-  return ort::shape_of(tensor);
+  Declared result{ort::shape_of(tensor), ort::element_type_of(tensor), 0};
+  result.shape[kPositions] = 0;
+  if (result.element_type == ort::kFloat32) {
+    result.element_bytes = sizeof(float);
+  } else if (result.element_type == ort::kInt8) {
+    result.element_bytes = sizeof(int8_t);
+  } else {
+    throw BadInput("the model keeps neither float32 nor int8", name);
+  }
+  return result;
 }
-
-}  // namespace
 
 OrtCache::OrtCache(const OrtSession* session, const OrtMemoryInfo* memory) : memory_(memory) {
   const auto inputs = ort::names<ort::SessionGetInputCount, ort::SessionGetInputName>(session);
@@ -24,8 +35,7 @@ OrtCache::OrtCache(const OrtSession* session, const OrtMemoryInfo* memory) : mem
     if (inputs[i].rfind(kPast, 0) == 0) {
       past_names_.push_back(inputs[i]);
       present_names_.push_back("present." + inputs[i].substr(sizeof(kPast) - 1));
-      shapes_.push_back(input_shape(session, i));
-      shapes_.back()[kPositions] = 0;
+      declared_.push_back(declared_input(session, i, inputs[i]));
     }
   }
   kept_.resize(past_names_.size());
@@ -40,20 +50,22 @@ void OrtCache::keep(int64_t length) {
 }
 
 OrtCache::Kept OrtCache::first_tokens(size_t index, int64_t length) const {
-  std::vector<int64_t> shape = shapes_[index];
-  const int64_t heads = shape[1], head_size = shape[3];
+  const Declared& declared = declared_[index];
+  std::vector<int64_t> shape = declared.shape;
+  const int64_t heads = shape[1], token_bytes = shape[3] * declared.element_bytes;
   shape[kPositions] = length;
   Kept result;
-  result.storage.resize(std::max<int64_t>(heads * length * head_size, 1));  // a tensor of nothing has an address too
+  const int64_t bytes = heads * length * token_bytes;
+  result.storage.resize(std::max<int64_t>(bytes, 1));  // a tensor of nothing has an address too
   if (length > 0) {
     void* data = nullptr;
     ort::call<ort::GetTensorMutableData>(kept_[index].tensor.get(), &data);
     for (int64_t head = 0; head < heads; ++head) {
-      std::copy_n(static_cast<const float*>(data) + head * length_ * head_size, length * head_size,
-                  result.storage.data() + head * length * head_size);
+      std::copy_n(static_cast<const char*>(data) + head * length_ * token_bytes, length * token_bytes,
+                  result.storage.data() + head * length * token_bytes);
     }
   }
-  result.tensor = ort::tensor_over(memory_, result.storage.data(), shape, ort::kFloat32);
+  result.tensor = ort::tensor_over(memory_, result.storage.data(), bytes, shape, declared.element_type);
   return result;
 }
 

@@ -8,10 +8,11 @@
 
 namespace nf {
 
-// Keys and values of a model whose inputs past_key_values.N.key and .value, float32 [1, H, past, d], have the
-// outputs present.N.key and .value to be passed the next time. The model may have none of them.
+// Keys and values of a model whose inputs past_key_values.N.key and .value, float32 or int8 [1, H, past, d],
+// have the outputs present.N.key and .value to be passed the next time. The model may have none of them.
 class OrtCache {
  public:
+  // Throws BadInput where they are of another type.
   OrtCache(const OrtSession* session, const OrtMemoryInfo* memory);
 
   const std::vector<std::string>& past_names() const { return past_names_; }
@@ -27,17 +28,25 @@ class OrtCache {
   void replace(std::vector<ort::Value> present, int64_t length);
 
  private:
+  // How an input is declared, with past = 0.
+  struct Declared {
+    std::vector<int64_t> shape;
+    int element_type;
+    size_t element_bytes;
+  };
+
   struct Kept {
-    std::vector<float> storage;  // what `tensor` lies over, unless the runtime allocated it
+    std::vector<char> storage;  // what `tensor` lies over, unless the runtime allocated it
     ort::Value tensor;
   };
 
+  static Declared declared_input(const OrtSession* session, size_t index, const std::string& name);
   Kept first_tokens(size_t index, int64_t length) const;
 
   const OrtMemoryInfo* memory_;
   std::vector<std::string> past_names_;
   std::vector<std::string> present_names_;
-  std::vector<std::vector<int64_t>> shapes_;  // with past = 0
+  std::vector<Declared> declared_;
   std::vector<Kept> kept_;
   int64_t length_ = 0;
 };

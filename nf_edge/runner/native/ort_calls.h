@@ -81,15 +81,16 @@ inline std::vector<int64_t> shape_of(const OrtTensorTypeAndShapeInfo* info) {
   return shape;
 }
 
-// A tensor over memory that must outlive it.
-template <typename T>
-Value tensor_over(const OrtMemoryInfo* memory, T* data, const std::vector<int64_t>& shape, int element_type) {
-  int64_t count = 1;
-  for (const int64_t size : shape) {
-    count *= size;
-  }
-  return make<Value, CreateTensorWithDataAsOrtValue>(memory, static_cast<void*>(data), count * sizeof(T), shape.data(),
-                                                     shape.size(), element_type);
+inline int element_type_of(const OrtTensorTypeAndShapeInfo* info) {
+  int type = 0;
+  call<GetTensorElementType>(info, &type);
+  return type;
+}
+
+// A tensor over so many bytes of memory, which must outlive it.
+inline Value tensor_over(const OrtMemoryInfo* memory, void* data, size_t bytes, const std::vector<int64_t>& shape,
+                         int element_type) {
+  return make<Value, CreateTensorWithDataAsOrtValue>(memory, data, bytes, shape.data(), shape.size(), element_type);
 }
 
 }  // namespace ort
