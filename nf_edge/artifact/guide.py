@@ -75,8 +75,8 @@ def _cached_lines(interface: Interface) -> list[str]:
         lines += [
             f"| `attention_mask` | {interface.input_dtype} [1, past + T], all 1 |",
             f"| `position_ids` | {interface.input_dtype} [1, T], counted from 0 |",
-            f"| `past_key_values.N.key`, `.value` | {interface.cache_dtype} [1, heads, past, head size], what "
-            "`present.N.key` and `.value` gave the last time; at first with past = 0 |",
+            f"| `past_key_values.N.key`, `.value` | {interface.cache_dtype} [1, heads, past, head size], "
+            "what `present.N.key` and `.value` gave the last time; at first with past = 0 |",
         ]
     return [
         *lines,
