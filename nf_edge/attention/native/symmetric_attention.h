@@ -15,6 +15,12 @@ extern "C" {
 
 #define NF_MAX_HEAD_SIZE 1024
 
+#if defined(__GNUC__)
+#define NF_API __attribute__((visibility("default")))
+#else
+#define NF_API
+#endif
+
 typedef enum nf_status {
   NF_OK = 0,
   NF_BAD_SHAPE,       // a size is not positive, or head_size or rank is out of range
@@ -78,23 +84,23 @@ typedef void (*nf_parallel_for)(void* context, size_t n, void (*task)(void*, siz
 
 // Bytes of scratch that a call needs on `threads` threads; 0 if the call is not valid.  It does not
 // shrink when `keys`, `start` or `queries` grow, so the largest call's size serves all.
-size_t nf_attention_scratch_bytes(const nf_attention* call, size_t threads);
+NF_API size_t nf_attention_scratch_bytes(const nf_attention* call, size_t threads);
 
 // Appends to the cache if there is one, then attends.  `parallel_for` may be null: all work is then done
 // by the calling thread.  The result does not depend on the number of threads.
-nf_status nf_attention_run(
+NF_API nf_status nf_attention_run(
     const nf_attention* call, void* scratch, size_t scratch_bytes, size_t threads, nf_parallel_for parallel_for,
     void* parallel_context);
 
 // What a status means, in a sentence.
-const char* nf_status_text(nf_status status);
+NF_API const char* nf_status_text(nf_status status);
 
 // Instruction sets that this CPU can run, space-separated, the preferred one first.
-const char* nf_isa_available(void);
+NF_API const char* nf_isa_available(void);
 
 // The one in use: the preferred one, or what the environment variable NF_EDGE_ISA says; null if it names
 // none of those available.  Read anew by each call.
-const char* nf_isa_in_use(void);
+NF_API const char* nf_isa_in_use(void);
 
 #ifdef __cplusplus
 }

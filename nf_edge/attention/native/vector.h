@@ -1,0 +1,36 @@
+// Vectors of NF_LANES floats in the compiler's own types, which every target of GCC and Clang lowers to
+// what it has.  Included once by each ISA's file, inside its namespace: no two ISAs share a function.
+
+constexpr int LANES = NF_LANES;
+
+typedef float Floats __attribute__((vector_size(4 * NF_LANES)));
+typedef int32_t Ints __attribute__((vector_size(4 * NF_LANES)));
+typedef float UnalignedFloats __attribute__((vector_size(4 * NF_LANES), aligned(4), may_alias));
+
+#define NF_INLINE static inline __attribute__((always_inline))
+
+NF_INLINE Floats splat(float x) { return Floats{} + x; }
+NF_INLINE Ints splat(int32_t x) { return Ints{} + x; }
+NF_INLINE Floats load(const float* from) { return *reinterpret_cast<const UnalignedFloats*>(from); }
+NF_INLINE void store(float* to, Floats x) { *reinterpret_cast<UnalignedFloats*>(to) = x; }
+NF_INLINE Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+NF_INLINE Floats to_floats(Ints x) { return __builtin_convertvector(x, Floats); }
+
+NF_INLINE Ints lane_numbers() {
+  Ints numbers;
+  for (int i = 0; i < LANES; ++i) numbers[i] = i;
+  return numbers;
+}
+
+// Zero in the lanes from `count` on.
+NF_INLINE Floats load_first(const float* from, int64_t count) {
+  float lanes[LANES] = {};
+  __builtin_memcpy(lanes, from, sizeof(float) * static_cast<size_t>(count));
+  return load(lanes);
+}
+
+NF_INLINE float sum_of(Floats x) {
+  float sum = 0;
+  for (int i = 0; i < LANES; ++i) sum += x[i];
+  return sum;
+}
