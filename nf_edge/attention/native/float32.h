@@ -47,14 +47,7 @@ struct Float32 {
 
   template <int VECTORS>
   void scores(const Floats* query, int64_t, int64_t count, Floats* s) const {
-    for (int64_t j = 0; j < count; j += TILE_ROWS) {
-      Floats sum[TILE_ROWS][VECTORS] = {};
-      product<MultiplyAdd>(sum, keys + j * size, size, 1, query, size);
-#pragma GCC unroll 16
-      for (int row = 0; row < TILE_ROWS; ++row)
-#pragma GCC unroll 8
-        for (int v = 0; v < VECTORS; ++v) s[(j + row) * TILE_VECTORS + v] = sum[row][v];
-    }
+    rows_by_panel<MultiplyAdd, VECTORS>(keys, size, round_up(count, TILE_ROWS), query, s);
   }
 
   template <int VECTORS>
@@ -64,18 +57,6 @@ struct Float32 {
       s[j * TILE_VECTORS + v] = a;
       s[(j + 1) * TILE_VECTORS + v] = b;
     });
-    for (int64_t c = 0; c < padded; c += TILE_ROWS) {
-      Floats* o = output + c * TILE_VECTORS;
-      Floats sum[TILE_ROWS][VECTORS];
-#pragma GCC unroll 16
-      for (int row = 0; row < TILE_ROWS; ++row)
-#pragma GCC unroll 8
-        for (int v = 0; v < VECTORS; ++v) sum[row][v] = o[row * TILE_VECTORS + v] * decay[v];
-      product<MultiplyAdd>(sum, values + c, 1, padded, block.s, block.keys);
-#pragma GCC unroll 16
-      for (int row = 0; row < TILE_ROWS; ++row)
-#pragma GCC unroll 8
-        for (int v = 0; v < VECTORS; ++v) o[row * TILE_VECTORS + v] = sum[row][v];
-    }
+    columns_by_panel<VECTORS>(values, padded, block.keys, block.s, decay, output);
   }
 };

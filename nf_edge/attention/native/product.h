@@ -21,7 +21,10 @@ NF_INLINE void product(
   for (int64_t i = 0; i < count; ++i) {
     typename Op::Vector line[VECTORS];
 #pragma GCC unroll 8
-    for (int v = 0; v < VECTORS; ++v) line[v] = b[v];
+    for (int v = 0; v < VECTORS; ++v) {
+      line[v] = b[v];
+      NF_KEEP_IN_REGISTER(line[v]);
+    }
 #pragma GCC unroll 16
     for (int row = 0; row < ROWS; ++row) {
       const typename Op::Word factor = a[row * row_stride];
@@ -30,5 +33,38 @@ NF_INLINE void product(
     }
     a += step;
     b += TILE_VECTORS;
+  }
+}
+
+// to[j] = Σᵢ a[j · width + i] · b[i] for all rows j < rows, a whole number of tiles.
+template <class Op, int VECTORS>
+NF_LOOP void rows_by_panel(
+    const typename Op::Word* a, int64_t width, int64_t rows, const typename Op::Vector* b,
+    typename Op::Vector* to) {
+  for (int64_t j = 0; j < rows; j += TILE_ROWS, a += TILE_ROWS * width, to += TILE_ROWS * TILE_VECTORS) {
+    typename Op::Vector sum[TILE_ROWS][VECTORS] = {};
+    product<Op>(sum, a, width, 1, b, width);
+#pragma GCC unroll 16
+    for (int row = 0; row < TILE_ROWS; ++row)
+#pragma GCC unroll 8
+      for (int v = 0; v < VECTORS; ++v) to[row * TILE_VECTORS + v] = sum[row][v];
+  }
+}
+
+// to[c] = to[c] · decay + Σⱼ a[j · width + c] · b[j] for all columns c < width, a whole number of tiles.
+template <int VECTORS>
+NF_LOOP void columns_by_panel(
+    const float* a, int64_t width, int64_t depth, const Floats* b, const Floats* decay, Floats* to) {
+  for (int64_t c = 0; c < width; c += TILE_ROWS, a += TILE_ROWS, to += TILE_ROWS * TILE_VECTORS) {
+    Floats sum[TILE_ROWS][VECTORS];
+#pragma GCC unroll 16
+    for (int row = 0; row < TILE_ROWS; ++row)
+#pragma GCC unroll 8
+      for (int v = 0; v < VECTORS; ++v) sum[row][v] = to[row * TILE_VECTORS + v] * decay[v];
+    product<MultiplyAdd>(sum, a, 1, width, b, depth);
+#pragma GCC unroll 16
+    for (int row = 0; row < TILE_ROWS; ++row)
+#pragma GCC unroll 8
+      for (int v = 0; v < VECTORS; ++v) to[row * TILE_VECTORS + v] = sum[row][v];
   }
 }

@@ -7,7 +7,18 @@ typedef float Floats __attribute__((vector_size(4 * NF_LANES)));
 typedef int32_t Ints __attribute__((vector_size(4 * NF_LANES)));
 typedef float UnalignedFloats __attribute__((vector_size(4 * NF_LANES), aligned(4), may_alias));
 
+// A loop of its own function gets the registers for itself.
+#define NF_LOOP static __attribute__((noinline))
 #define NF_INLINE static inline __attribute__((always_inline))
+
+// Keeps the compiler from reading a vector from memory again for each use, which costs more than the use.
+#if defined(__x86_64__)
+#define NF_KEEP_IN_REGISTER(x) asm("" : "+v"(x))
+#elif defined(__aarch64__)
+#define NF_KEEP_IN_REGISTER(x) asm("" : "+w"(x))
+#else
+#define NF_KEEP_IN_REGISTER(x)
+#endif
 
 NF_INLINE Floats splat(float x) { return Floats{} + x; }
 NF_INLINE Ints splat(int32_t x) { return Ints{} + x; }
