@@ -2,12 +2,16 @@
 // tiles, and its integer products, and is compiled for it alone.
 #include "kernel.h"
 
+#include "integers.h"
+
 namespace nf {
 namespace NF_ISA {
 namespace {
 
 #include "vector.h"
+#include "bytes.h"
 #include "shuffle.h"
+#include "integer_products.h"
 #include "exp2.h"
 #include "product.h"
 
@@ -24,17 +28,40 @@ NF_INLINE int64_t round_up(int64_t x, int64_t unit) { return (x + unit - 1) / un
 #include "query.h"
 #include "softmax.h"
 #include "float32.h"
+#include "int8.h"
 #include "tiles.h"
+#include "decode.h"
 #include "quantize.h"
 
-size_t scratch_bytes(const nf_attention* call) {
+// So few queries are better off without tiles.
+constexpr int64_t FEW = 3;
+
+template <class Arithmetic>
+size_t tile_bytes(const nf_attention& call) {
   Arena arena = {nullptr};
-  Tiles<Float32> tiles(arena, *call);
-  return reinterpret_cast<size_t>(tiles.reserve(arena, *call));
+  Tiles<Arithmetic> tiles(arena, call);
+  return reinterpret_cast<size_t>(tiles.reserve(arena, call));
+}
+
+size_t decode_bytes(const nf_attention& call) {
+  Arena arena = {nullptr};
+  Decode decode(arena, call);
+  return reinterpret_cast<size_t>(decode.reserve(arena, call));
+}
+
+size_t scratch_bytes(const nf_attention* call) {
+  const size_t tiles = call->precision == NF_INT8 ? tile_bytes<Int8>(*call) : tile_bytes<Float32>(*call);
+  const size_t decode = decode_bytes(*call);
+  return tiles > decode ? tiles : decode;
 }
 
 void attend(const Job* job, int64_t head, int64_t first, int64_t count, char* scratch) {
-  Tiles<Float32>(Arena{scratch}, *job->call).attend(*job, head, first, count);
+  if (count <= FEW)
+    Decode(Arena{scratch}, *job->call).attend(*job, head, first, count);
+  else if (job->call->precision == NF_INT8)
+    Tiles<Int8>(Arena{scratch}, *job->call).attend(*job, head, first, count);
+  else
+    Tiles<Float32>(Arena{scratch}, *job->call).attend(*job, head, first, count);
 }
 
 } // namespace
