@@ -26,6 +26,8 @@ struct Float32 {
     copy(job.v, head, first, count, count, values, size, padded);
   }
 
+  static constexpr int64_t AHEAD = 8; // rows
+
   static void copy(
       const Tokens& from, int64_t head, int64_t first, int64_t count, int64_t rows, float* to, int64_t size,
       int64_t width) {
@@ -34,6 +36,8 @@ struct Float32 {
       int64_t c = 0;
       if (i < count && from.rows) {
         const float* row = from.rows + at + i * from.token_stride;
+        // Rows of a projection's output lie on pages of their own, where the hardware does not look ahead.
+        for (int64_t line = 0; line < size; line += 16) __builtin_prefetch(row + AHEAD * from.token_stride + line);
         for (; c + LANES <= size; c += LANES) store(to + c, load(row + c));
         for (; c < size; ++c) to[c] = row[c];
       } else if (i < count) {

@@ -5,6 +5,7 @@
 struct PairProduct {
   typedef int32_t Word;
   typedef Ints Vector;
+  static constexpr int KEPT = 2; // a product before its addition takes a register
   NF_INLINE Ints step(Ints sum, int32_t a, Ints b) {
     return sum + (Ints)_mm256_madd_epi16((__m256i)splat(a), (__m256i)b);
   }
@@ -19,6 +20,7 @@ constexpr int KEY_OFFSET = 0;
 struct ScoreProduct {
   typedef int32_t Word;
   typedef Ints Vector;
+  static constexpr int KEPT = TILE_VECTORS;
   NF_INLINE Ints step(Ints sum, int32_t a, Ints b) {
     return (Ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)splat(a), (__m512i)b);
   }
@@ -26,6 +28,7 @@ struct ScoreProduct {
 struct PairProduct {
   typedef int32_t Word;
   typedef Ints Vector;
+  static constexpr int KEPT = TILE_VECTORS;
   NF_INLINE Ints step(Ints sum, int32_t a, Ints b) {
     return (Ints)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)splat(a), (__m512i)b);
   }
@@ -38,6 +41,7 @@ constexpr int KEY_OFFSET = 128;
 struct ScoreProduct {
   typedef int32_t Word;
   typedef Ints Vector;
+  static constexpr int KEPT = TILE_VECTORS;
   NF_INLINE Ints step(Ints sum, int32_t a, Ints b) {
     return (Ints)vdotq_s32((int32x4_t)sum, vreinterpretq_s8_s32(vdupq_n_s32(a)), (int8x16_t)b);
   }

@@ -5,6 +5,6 @@
 #define NF_TILE_VECTORS 3
 #define NF_TILE_ROWS 4
 #define NF_BLOCK_KEYS 64
-#define NF_GROUP_TILES 4
+#define NF_GROUP_TILES 8
 #define NF_INTEGERS NF_PAIRS_AVX2
 #include "kernel_body.h"

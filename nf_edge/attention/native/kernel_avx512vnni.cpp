@@ -5,6 +5,6 @@
 #define NF_TILE_VECTORS 3
 #define NF_TILE_ROWS 8
 #define NF_BLOCK_KEYS 64
-#define NF_GROUP_TILES 3
+#define NF_GROUP_TILES 4
 #define NF_INTEGERS NF_VNNI
 #include "kernel_body.h"

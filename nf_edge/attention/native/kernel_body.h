@@ -11,9 +11,9 @@ namespace {
 #include "vector.h"
 #include "bytes.h"
 #include "shuffle.h"
-#include "integer_products.h"
 #include "exp2.h"
 #include "product.h"
+#include "integer_products.h"
 
 // Keys that a tile meets at once, and tiles that share their copy.
 constexpr int64_t KEYS = NF_BLOCK_KEYS;

@@ -5,6 +5,6 @@
 #define NF_TILE_VECTORS 2
 #define NF_TILE_ROWS 4
 #define NF_BLOCK_KEYS 64
-#define NF_GROUP_TILES 12
+#define NF_GROUP_TILES 16
 #define NF_INTEGERS NF_NO_INTEGERS
 #include "kernel_body.h"

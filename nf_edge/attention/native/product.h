@@ -6,9 +6,11 @@ constexpr int TILE_VECTORS = NF_TILE_VECTORS;
 constexpr int TILE_ROWS = NF_TILE_ROWS;
 constexpr int TILE = TILE_VECTORS * LANES;
 
+// An operation says how many vectors of a row of b are KEPT in registers; the others are read for each use.
 struct MultiplyAdd {
   typedef float Word;
   typedef Floats Vector;
+  static constexpr int KEPT = TILE_VECTORS;
   NF_INLINE Floats step(Floats sum, float a, Floats b) { return sum + a * b; }
 };
 
@@ -23,7 +25,7 @@ NF_INLINE void product(
 #pragma GCC unroll 8
     for (int v = 0; v < VECTORS; ++v) {
       line[v] = b[v];
-      NF_KEEP_IN_REGISTER(line[v]);
+      if (v < Op::KEPT) NF_KEEP_IN_REGISTER(line[v]);
     }
 #pragma GCC unroll 16
     for (int row = 0; row < ROWS; ++row) {

@@ -24,7 +24,17 @@ NF_INLINE Floats splat(float x) { return Floats{} + x; }
 NF_INLINE Ints splat(int32_t x) { return Ints{} + x; }
 NF_INLINE Floats load(const float* from) { return *reinterpret_cast<const UnalignedFloats*>(from); }
 NF_INLINE void store(float* to, Floats x) { *reinterpret_cast<UnalignedFloats*>(to) = x; }
-NF_INLINE Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+NF_INLINE Floats larger(Floats a, Floats b) {
+#if defined(__AVX512F__) && NF_LANES == 16
+  return (Floats)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX__) && NF_LANES == 8
+  return (Floats)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__aarch64__)
+  return (Floats)vmaxq_f32((float32x4_t)a, (float32x4_t)b);
+#else
+  return a > b ? a : b; // GCC makes a comparison and a choice of it
+#endif
+}
 NF_INLINE Floats to_floats(Ints x) { return __builtin_convertvector(x, Floats); }
 
 NF_INLINE Ints lane_numbers() {
