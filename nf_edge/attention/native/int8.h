@@ -8,6 +8,8 @@ typedef Float32 Int8; // keys and values are int8, their products exact in float
 
 #else
 
+typedef int16_t Halves __attribute__((may_alias)); // of a word
+
 template <int VECTORS>
 NF_LOOP void integer_scores(
     const int32_t* keys, const float* key_scales, int64_t words, int64_t rows, const Ints* query, const Floats* scale,
@@ -128,7 +130,7 @@ struct Int8 {
         continue;
       }
       if constexpr (SCORE_DEPTH == 2) {
-        int16_t* elements = reinterpret_cast<int16_t*>(to);
+        Halves* elements = reinterpret_cast<Halves*>(to);
         for (int64_t c = 0; c < size; ++c) elements[c] = row[c];
       } else {
         int8_t* elements = reinterpret_cast<int8_t*>(to);
