@@ -18,8 +18,9 @@ from torch import nn
 from torchao.quantization import PerAxis, quantize_
 from torchao.quantization.quant_api import Int8DynamicActivationIntxWeightConfig
 
+from nf_edge import native_build
 from nf_edge.errors import BadInput, MissingTool, NfEdgeError
-from nf_edge.runner import build, executable, process, run
+from nf_edge.runner import executable, process, run
 
 RUNTIMES = ["executorch", "onnxruntime"]
 VOCABULARY = 50
@@ -302,7 +303,7 @@ def test_onnx_runtime_leaves_no_telemetry_behind(models, tmp_path, monkeypatch):
 
 def test_the_second_call_does_not_build_again(monkeypatch):
     program = executable("executorch")
-    monkeypatch.setattr(build, "_build", None)
+    monkeypatch.setattr(native_build, "_build", None)
     assert executable("executorch") == program
     assert program.parent.parent.stat().st_mode & 0o777 == 0o700
 
@@ -336,7 +337,7 @@ def test_without_a_compiler_the_command_that_gets_one_is_named(
     monkeypatch.setenv(variable, value)
     with pytest.raises(MissingTool, match=message) as error:
         executable("executorch")
-    assert build.GET_COMPILER in str(error.value)
+    assert native_build.GET_COMPILER in str(error.value)
 
 
 def test_without_cmake_the_command_that_gets_it_is_named(tmp_path, monkeypatch):

@@ -1,0 +1,11 @@
+// Integer products of each ISA, and its conversion of int8 to floats.
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#define NF_NO_INTEGERS 0
+#define NF_PAIRS_AVX2 1
+#define NF_VNNI 2
+#define NF_DOTPROD 3

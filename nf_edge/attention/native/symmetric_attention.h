@@ -1,0 +1,108 @@
+// Symmetric attention on the CPU: Y = softmax(mask(Q Kᵀ · scale + R)) V, where Q comes from K itself.
+//
+// One call does one row of a batch, all heads; float32 at the boundary.  K and V are read where the
+// projection left them, no T × T buffer exists, and tiles above the diagonal are skipped.  Nothing is
+// allocated: the caller gives the scratch buffer, and the threads if it wants any.
+#ifndef NF_SYMMETRIC_ATTENTION_H
+#define NF_SYMMETRIC_ATTENTION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define NF_MAX_HEAD_SIZE 1024
+
+#if defined(__GNUC__)
+#define NF_API __attribute__((visibility("default")))
+#else
+#define NF_API
+#endif
+
+typedef enum nf_status {
+  NF_OK = 0,
+  NF_BAD_SHAPE,       // a size is not positive, or head_size or rank is out of range
+  NF_BAD_RANGE,       // start, keys, positions or capacity do not go together
+  NF_MISSING_OPERAND, // a pointer that the call needs is null
+  NF_SMALL_SCRATCH,   // fewer bytes than nf_attention_scratch_bytes() says
+  NF_UNKNOWN_ISA      // NF_EDGE_ISA names a path that this CPU cannot run
+} nf_status;
+
+typedef enum nf_precision {
+  NF_FLOAT32 = 0,
+  NF_INT8 // int8 Q, K and V, quantized dynamically, one scale per token and head
+} nf_precision;
+
+// [tokens, heads, head_size] or [heads, tokens, head_size], the last dimension contiguous; strides in
+// elements.  The projection's output c_kv [T, 2·H·d] is {c_kv, d, 2·H·d} for K, {c_kv + H·d, d, 2·H·d} for V.
+typedef struct nf_rows {
+  const float* data;
+  int64_t head_stride;
+  int64_t token_stride;
+} nf_rows;
+
+// Keys and values of the tokens so far, [heads, capacity, head_size] each.
+typedef struct nf_cache {
+  nf_precision precision; // of the elements: float, or int8_t with scales
+  int64_t capacity;       // tokens
+  void* k;
+  void* v;
+  float* k_scale; // [heads, capacity], NF_INT8 only: element · scale is the value
+  float* v_scale;
+} nf_cache;
+
+typedef struct nf_attention {
+  int64_t heads;
+  int64_t head_size;
+  int64_t queries; // at positions start … start + queries − 1
+  int64_t start;
+  int64_t keys; // real keys, at positions 0 … keys − 1; those behind are padding that nobody sees
+  int32_t causal; // 1: a query sees no key behind its own position
+  float scale;
+  nf_precision precision; // of the products
+
+  nf_rows q; // row 0 is the query at `start`; data null: the query is K, with the noise below
+  // Row i is position i where there is no cache, else position start + i, to be appended.
+  nf_rows k;
+  nf_rows v;
+
+  const float* noise_a; // [heads, head_size, rank]: Q = K + (K A) Bᵀ; or null
+  const float* noise_b;
+  int64_t rank;
+  const float* noise_p; // [heads, head_size, head_size]: Q = K + K P; or null
+  const float* bias;    // [heads, positions]: R[i, j] = bias[|i − j|], added to the scaled scores; or null
+  int64_t positions;
+
+  const nf_cache* cache; // or null
+  float* out;            // [queries, heads · head_size]
+} nf_attention;
+
+// Calls task(task_argument, i) for each i < n, from any threads, and returns when all are done.
+typedef void (*nf_parallel_for)(void* context, size_t n, void (*task)(void*, size_t), void* task_argument);
+
+// Bytes of scratch that a call needs on `threads` threads; 0 if the call is not valid.  It does not
+// shrink when `keys`, `start` or `queries` grow, so the largest call's size serves all.
+NF_API size_t nf_attention_scratch_bytes(const nf_attention* call, size_t threads);
+
+// Appends to the cache if there is one, then attends.  `parallel_for` may be null: all work is then done
+// by the calling thread.  The result does not depend on the number of threads.
+NF_API nf_status nf_attention_run(
+    const nf_attention* call, void* scratch, size_t scratch_bytes, size_t threads, nf_parallel_for parallel_for,
+    void* parallel_context);
+
+// What a status means, in a sentence.
+NF_API const char* nf_status_text(nf_status status);
+
+// Instruction sets that this CPU can run, space-separated, the preferred one first.
+NF_API const char* nf_isa_available(void);
+
+// The one in use: the preferred one, or what the environment variable NF_EDGE_ISA says; null if it names
+// none of those available.  Read anew by each call.
+NF_API const char* nf_isa_in_use(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
