@@ -15,6 +15,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from nf_edge.quiet import quiet_stderr
+
 HEADS, SIZE = 12, 64
 LENGTHS = (128, 512, 1024, 4096)
 CONTEXT, LAYERS = 900, 12
@@ -96,10 +98,12 @@ def prefill(threads: int) -> None:
         c_kv = np.random.default_rng(0).standard_normal((tokens, 2, HEADS, SIZE)).astype(np.float32)
         mine = ours(c_kv, threads)
         peers = {**onnxruntime_attention(c_kv, threads), **executorch_attention(c_kv)}
-        answers = {name: np.asarray(run()).reshape(tokens, -1) for name, run in {**mine, **peers}.items()}
+        with quiet_stderr():
+            answers = {name: np.asarray(run()).reshape(tokens, -1) for name, run in {**mine, **peers}.items()}
         spread = max(abs(answers[name] - answers["ours fp32"]).max() for name in peers)
         assert spread < 1e-4, f"the peers compute something else: {spread}"
-        medians = turn_about({**mine, **peers})
+        with quiet_stderr():  # custom_sdpa complains of each call
+            medians = turn_about({**mine, **peers})
         operations = 4 * HEADS * SIZE * tokens * (tokens + 1) / 2
         for name, seconds in medians.items():
             ratios = "  ".join(f"{medians[peer] / seconds:.2f}x {peer}" for peer in peers if name in mine)
