@@ -22,8 +22,8 @@ demo: $(VENV)/installed
 # A thread for each of pytest's workers: more would only wait for each other.
 test: export OMP_NUM_THREADS = 1
 test: $(VENV)/installed
-	$(BIN)/ruff check nf_edge tests
-	$(BIN)/ruff format --check nf_edge tests
+	$(BIN)/ruff check nf_edge tests benchmarks
+	$(BIN)/ruff format --check nf_edge tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist worksteal
 

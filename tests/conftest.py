@@ -47,6 +47,27 @@ def run(monkeypatch, capsys):
 
 
 @pytest.fixture
+def genai_tokens():
+    """What onnxruntime-genai generates from a folder: the ids of a prompt, the new ones, their text."""
+    genai = pytest.importorskip("onnxruntime_genai", reason="pip install 'nf-edge[genai]'")
+
+    def generate(folder, prompt, count):
+        model = genai.Model(str(folder))
+        tokenizer = genai.Tokenizer(model)
+        ids = tokenizer.encode(prompt)
+        parameters = genai.GeneratorParams(model)
+        parameters.set_search_options(max_length=len(ids) + count)
+        generator = genai.Generator(model, parameters)
+        generator.append_tokens(ids)
+        while not generator.is_done():
+            generator.generate_next_token()
+        found = generator.get_sequence(0)[len(ids) :]
+        return ids.tolist(), list(found), tokenizer.decode(found)
+
+    return generate
+
+
+@pytest.fixture
 def case():
     """Path of one of the checkpoints in tests/cases, by name."""
     return lambda name: TESTS / "cases" / name

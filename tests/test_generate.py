@@ -198,23 +198,10 @@ def test_executorchs_own_runner_writes_the_same_text(text_lm, generated):
     assert text == generated(folder, PROMPT, "--max-tokens", "20")["text"] + "\n"
 
 
-def test_onnxruntime_genai_writes_the_same_text_from_the_folder(text_lm, generated):
-    genai = pytest.importorskip("onnxruntime_genai", reason="pip install 'nf-edge[genai]'")
+def test_onnxruntime_genai_writes_the_same_text_from_the_folder(text_lm, generated, genai_tokens):
     folder = text_lm("onnx-fp32")
     wanted = generated(folder, PROMPT, "--max-tokens", "20")
-    model = genai.Model(str(folder))
-    tokenizer = genai.Tokenizer(model)
-    ids = tokenizer.encode(PROMPT)
-    assert ids.tolist() == wanted["prompt_ids"]
-    parameters = genai.GeneratorParams(model)
-    parameters.set_search_options(max_length=len(ids) + 20)
-    generator = genai.Generator(model, parameters)
-    generator.append_tokens(ids)
-    while not generator.is_done():
-        generator.generate_next_token()
-    found = generator.get_sequence(0)[len(ids) :]
-    assert list(found) == wanted["ids"]
-    assert tokenizer.decode(found) == wanted["text"]
+    assert genai_tokens(folder, PROMPT, 20) == (wanted["prompt_ids"], wanted["ids"], wanted["text"])
 
 
 def test_genai_reads_the_models_own_facts(text_lm):

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from nf_edge import runner
 from nf_edge.artifact import load_artifact
 from nf_edge.backends import backend_for
+from nf_edge.errors import MissingTool
 from nf_edge.generation import generate
 from nf_edge.model import resolve_checkpoint
 from nf_edge.pipeline import export
@@ -87,16 +89,20 @@ def test_an_int8_cache_is_refused_for_xnnpack_with_the_fix(run, tmp_path):
     assert "leave it out, or use backend onnx_cpu" in done.err
 
 
-def test_genai_writes_the_same_text_from_a_folder_with_an_int8_cache(shakespeare):
-    genai = pytest.importorskip("onnxruntime_genai", reason="pip install 'nf-edge[genai]'")
-    model = genai.Model(str(shakespeare.path))
-    tokenizer = genai.Tokenizer(model)
-    ids = tokenizer.encode(PROMPT)
-    parameters = genai.GeneratorParams(model)
-    parameters.set_search_options(max_length=len(ids) + 24)
-    generator = genai.Generator(model, parameters)
-    generator.append_tokens(ids)
-    while not generator.is_done():
-        generator.generate_next_token()
-    found = generator.get_sequence(0)[len(ids) :].tolist()
-    assert found == list(generate(decoder_of(shakespeare), ids.tolist(), max_tokens=24))
+def test_genai_writes_the_same_text_from_a_folder_with_an_int8_cache(shakespeare, genai_tokens):
+    prompt, found, _ = genai_tokens(shakespeare.path, PROMPT, 24)
+    assert found == list(generate(decoder_of(shakespeare), prompt, max_tokens=24))
+
+
+@pytest.mark.parametrize("name", INT8_CACHED)
+def test_the_native_runner_keeps_an_int8_cache_and_goes_back_in_it(name, exported, checkpoint):
+    artifact = exported(name, RECIPE)
+    ids = np.random.default_rng(2).integers(checkpoint(name).config.vocab_size, size=10).tolist()
+    pieces = [(0, 5), (5, 6), (6, 7), (0, 2), (2, 10), (3, 10)]
+    try:
+        result = runner.run("onnxruntime", artifact.model_file, [(ids[a:b], [a]) for a, b in pieces])
+    except MissingTool as error:
+        pytest.skip(str(error))
+    decoder = decoder_of(artifact)
+    for (start, end), logits in zip(pieces, result.outputs, strict=True):
+        np.testing.assert_allclose(logits[0, 0], decoder.feed(ids[start:end], start), rtol=1e-4, atol=1e-4)

@@ -56,6 +56,7 @@ def pytorchs_answers(code, artifact, network):
         ("lm-none", "onnx-fp32"),
         ("lm-pairwise-relu", "onnx-fp32+all"),
         ("wide-cls", "onnx-int8-dynamic"),
+        ("wide-lm", "onnx-int8-qdq"),
         ("cls-regression-padded", "onnx-fp32"),
     ],
 )

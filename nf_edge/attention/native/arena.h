@@ -3,13 +3,8 @@ struct Arena {
   char* at;
 
   template <class T>
-  NF_INLINE T* piece(char*& at, int64_t count) {
-    char* start = at;
-    at += (static_cast<size_t>(count) * sizeof(T) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    return reinterpret_cast<T*>(start);
-  }
-  template <class T>
   void take(T*& pointer, int64_t count) {
-    pointer = piece<T>(at, count);
+    pointer = reinterpret_cast<T*>(at);
+    at += (static_cast<size_t>(count) * sizeof(T) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
   }
 };

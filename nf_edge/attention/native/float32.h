@@ -50,17 +50,24 @@ struct Float32 {
   }
 
   template <int VECTORS>
-  void scores(const Floats* query, int64_t, int64_t count, Floats* s) const {
+  void scores(const Floats* query, int64_t count, Floats* s) const {
     rows_by_panel<MultiplyAdd, VECTORS>(keys, size, round_up(count, TILE_ROWS), query, s);
   }
 
   template <int VECTORS>
   void attend(const Scores& block, const Running& running, Floats* output) const {
+    attend_to<VECTORS>(values, padded, block, running, output);
+  }
+
+  // Weights in the place of the scores, then their products with values [KEYS][width].
+  template <int VECTORS>
+  static void attend_to(
+      const float* values, int64_t width, const Scores& block, const Running& running, Floats* output) {
     Floats decay[VECTORS];
     softmax(block, running, decay, [s = block.s](int64_t j, int v, Floats a, Floats b) __attribute__((always_inline)) {
       s[j * TILE_VECTORS + v] = a;
       s[(j + 1) * TILE_VECTORS + v] = b;
     });
-    columns_by_panel<VECTORS>(values, padded, block.keys, block.s, decay, output);
+    columns_by_panel<VECTORS>(values, width, block.keys, block.s, decay, output);
   }
 };

@@ -1,7 +1,7 @@
 // Arithmetic of a tile with int8 queries, keys and values.
 //
-// Weights of the softmax are 16 bits where they meet values in integers: 8 would cost far more accuracy than
-// all else here.  A value's scale is folded into the weight of its key, so that a block has one.
+// Weights of the softmax are 16 bits where they meet values in integers: of 8, a step would be 1/127 of the
+// largest weight, and long rows have many weights below half of that.  A value's scale is folded into the weight of its key, so that a block has one.
 
 #if NF_INTEGERS == NF_NO_INTEGERS
 typedef Float32 Int8; // keys and values are int8, their products exact in float32 but for the scales
@@ -163,7 +163,7 @@ struct Int8 {
 #endif
 
   template <int VECTORS>
-  void scores(const Ints* query, int64_t, int64_t count, Floats* s) const {
+  void scores(const Ints* query, int64_t count, Floats* s) const {
     const Ints* tail = query + words * TILE_VECTORS;
     integer_scores<VECTORS>(
         keys, key_scales, words, round_up(count, TILE_ROWS), query, reinterpret_cast<const Floats*>(tail),
@@ -172,8 +172,8 @@ struct Int8 {
 
   template <int VECTORS>
   void attend(const Scores& block, const Running& running, Floats* output) const {
-    Floats decay[VECTORS];
 #if NF_INTEGER_VALUES
+    Floats decay[VECTORS];
     softmax(block, running, decay, [this](int64_t j, int v, Floats a, Floats b) __attribute__((always_inline)) {
       // Adding 2²³ leaves the rounded integer in the low bits.
       const Floats shifter = splat(8388608.0f);
@@ -183,11 +183,7 @@ struct Int8 {
     });
     integer_columns<VECTORS>(values, padded, (block.keys + 1) / 2, weights, decay, value_unit, output);
 #else
-    softmax(block, running, decay, [s = block.s](int64_t j, int v, Floats a, Floats b) __attribute__((always_inline)) {
-      s[j * TILE_VECTORS + v] = a;
-      s[(j + 1) * TILE_VECTORS + v] = b;
-    });
-    columns_by_panel<VECTORS>(values, padded, block.keys, block.s, decay, output);
+    Float32::attend_to<VECTORS>(values, padded, block, running, output);
 #endif
   }
 };

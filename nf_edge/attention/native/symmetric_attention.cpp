@@ -36,9 +36,14 @@ bool quantizes(const nf_attention& call) {
   return call.precision == NF_INT8 && !(call.cache && call.cache->precision == NF_INT8);
 }
 
-size_t quantized_bytes(const nf_attention& call) {
+// Room for them at `at`, which is moved behind it; from null, that counts the bytes.
+Quantized quantized_piece(char*& at, const nf_attention& call) {
   const size_t tokens = static_cast<size_t>(call.heads * call.keys);
-  return aligned(tokens * static_cast<size_t>(call.head_size)) + aligned(tokens * sizeof(float));
+  Quantized piece = {reinterpret_cast<int8_t*>(at), nullptr, call.keys};
+  at += aligned(tokens * static_cast<size_t>(call.head_size));
+  piece.scales = reinterpret_cast<float*>(at);
+  at += aligned(tokens * sizeof(float));
+  return piece;
 }
 
 Tokens float_tokens(const nf_rows& rows) {
@@ -135,15 +140,6 @@ Job operands(const nf_attention& call, const Quantized& k_to, const Quantized& v
   return job;
 }
 
-Quantized quantized_piece(char*& at, const nf_attention& call) {
-  const size_t tokens = static_cast<size_t>(call.heads * call.keys);
-  Quantized piece = {reinterpret_cast<int8_t*>(at), nullptr, call.keys};
-  at += aligned(tokens * static_cast<size_t>(call.head_size));
-  piece.scales = reinterpret_cast<float*>(at);
-  at += aligned(tokens * sizeof(float));
-  return piece;
-}
-
 } // namespace
 
 } // namespace nf
@@ -151,8 +147,12 @@ Quantized quantized_piece(char*& at, const nf_attention& call) {
 size_t nf_attention_scratch_bytes(const nf_attention* call, size_t threads) {
   const nf::Kernel* kernel = nf::chosen_kernel();
   if (!kernel || nf::validate(call) != NF_OK) return 0;
-  const size_t shared = nf::quantizes(*call) ? 2 * nf::quantized_bytes(*call) : 0;
-  return shared + (threads ? threads : 1) * nf::aligned(kernel->scratch_bytes(call)) + nf::ALIGNMENT;
+  char* shared = nullptr;
+  if (nf::quantizes(*call)) {
+    nf::quantized_piece(shared, *call); // K
+    nf::quantized_piece(shared, *call); // V
+  }
+  return reinterpret_cast<size_t>(shared) + (threads ? threads : 1) * nf::aligned(kernel->scratch_bytes(call)) + nf::ALIGNMENT;
 }
 
 nf_status nf_attention_run(

@@ -53,7 +53,7 @@ struct Tiles {
   template <int VECTORS>
   void meet(int64_t tile, Scores block, int64_t count) {
     const Running running = {maximum + tile * TILE_VECTORS, sum + tile * TILE_VECTORS};
-    arithmetic.template scores<VECTORS>(query + tile * arithmetic.query_vectors(), tile, count, scores);
+    arithmetic.template scores<VECTORS>(query + tile * arithmetic.query_vectors(), count, scores);
     arithmetic.template attend<VECTORS>(block, running, output + tile * arithmetic.padded * TILE_VECTORS);
   }
 
