@@ -2,6 +2,8 @@
 
 import hashlib
 import importlib
+import importlib.metadata
+import importlib.util
 import os
 import platform
 import shlex
@@ -51,6 +53,27 @@ def built(native: Native, settings: list[str], depends_on: list[str]) -> Path:
     if not product.exists():
         _build(native, folder, settings, command)
     return product
+
+
+def executorch() -> tuple[str, list[str]]:
+    """Version of the ExecuTorch that is installed, and the CMake settings that say where it is.
+
+    Raises:
+        MissingTool: there is none.
+    """
+    return importlib.metadata.version("executorch"), [f"-DCMAKE_PREFIX_PATH={package_folder('executorch')}"]
+
+
+def package_folder(package: str) -> Path:
+    """Where a package is.  Importing a runtime to learn that would take seconds.
+
+    Raises:
+        MissingTool: it is not installed.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingTool(f"{package} is not installed", fix=f"pip install {package}")
+    return Path(spec.submodule_search_locations[0])
 
 
 def check_tools(what: str) -> str:

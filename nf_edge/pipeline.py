@@ -144,7 +144,7 @@ def dry_run(
     cache = backend.cache_dtype(checkpoint.config, bounds, recipe)
     calibration = calibration_for(checkpoint, recipe, cache, calibrate)
     return DryRun(
-        fates_of(_specialised(checkpoint, backend), recipe, cache),
+        fates_of(_specialised(checkpoint, backend, recipe), recipe, cache),
         calibration.told if calibration else None,
         predict_memory(backend, checkpoint.config, bounds, recipe, device),
     )
@@ -173,12 +173,12 @@ def _build(
     progress: Progress,
 ) -> tuple[Coverage, tuple[Fate, ...]]:
     """compress → specialise attention → lower, into the stage."""
-    model = _specialised(checkpoint, backend)
+    model = _specialised(checkpoint, backend, recipe)
     fates = fates_of(model, recipe, cache)
     rows = calibration.inputs(bounds, checkpoint.config.pad_token_id) if calibration else []
-    int8_cache = cache is not None and cache.dtype == "int8"
-    full = calibration.filling(bounds, checkpoint.config.eos_token_id) if calibration and int8_cache else []
-    program = quantize(model, backend.program(model, bounds), recipe, bounds, rows)
+    static = cache is not None and cache.static
+    full = calibration.filling(bounds, checkpoint.config.eos_token_id) if calibration and static else []
+    program = quantize(model, backend.program(model, bounds, cache), recipe, bounds, rows)
     progress("lowering", 0, 1)
     file = stage / backend.model_file
     coverage = backend.lower(program, checkpoint.config, bounds, file)
@@ -190,10 +190,10 @@ def _build(
     return coverage, fates
 
 
-def _specialised(checkpoint: Checkpoint, backend: Backend) -> NoiseFormer:
+def _specialised(checkpoint: Checkpoint, backend: Backend, recipe: Recipe) -> NoiseFormer:
     """The network in the form that suits the backend, and nothing lost yet."""
     model = checkpoint.model()
-    backend.specialise(model)
+    backend.specialise(model, recipe)
     return model
 
 
@@ -258,7 +258,7 @@ def _requirements(backend: Backend, recipe: Recipe) -> Requirements:
         runtime=backend.runtime,
         version=version(backend.runtime),
         operator_libraries=backend.operator_libraries,
-        own_kernels=recipe.needs_own_kernels,
+        own_kernels=backend.own_kernels,
     )
 
 

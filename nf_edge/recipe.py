@@ -37,7 +37,13 @@ class Quantize(Closed):
     )
     kv_cache: Literal["float32", "int8"] = Field(
         "float32",
-        description="dtype of a language model's keys and values; of int8, a channel has a calibrated scale",
+        description="dtype of a language model's keys and values; of int8, a channel has a calibrated scale in ONNX "
+        "Runtime, and each token its own with the kernels of nf-edge",
+    )
+
+    attention: Literal["float32", "int8"] = Field(
+        "float32",
+        description="what attention multiplies; int8 is found token by token at run time, by kernels of nf-edge",
     )
 
     def linear_dtype(self, inputs: int) -> Literal["int8", "int4"]:
@@ -158,15 +164,16 @@ class Recipe(Closed):
     @property
     def calibrates(self) -> bool:
         """Whether ranges have to be seen on data before they are fixed: of activations, or of keys and
-        values, where the model has a cache that can be int8."""
+        values, where the model has a cache that can be int8.  Only ONNX Runtime wants to know those."""
         return self.quantize is not None and (
-            self.quantize.activations == "int8_static" or self.quantize.kv_cache == "int8"
+            self.quantize.activations == "int8_static"
+            or (self.quantize.kv_cache == "int8" and self.runtime == "onnxruntime")
         )
 
     @property
-    def needs_own_kernels(self) -> bool:
+    def is_stock(self) -> bool:
         """Stock recipes run on unmodified runtimes; those named `nf-` need our kernels."""
-        return self.name.startswith("nf-")
+        return not self.name.startswith("nf-")
 
 
 def load_recipe(name: str) -> Recipe:

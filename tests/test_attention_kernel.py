@@ -85,10 +85,12 @@ class Case:
             **options,
         )
 
-    def append(self, cache, start, end, precision):
-        """The tokens from `start` on into a cache, and what they give."""
-        k, v = self.k[start:end], self.v[start:end]
-        return self.call(end - start, end, start, k=k, v=v, cache=cache, precision=precision).run()
+    def append(self, cache, first, end, precision, start=None):
+        """The tokens from `first` on into a cache, and what those from `start` on give, or all of them."""
+        start = first if start is None else start
+        k, v = self.k[first:end], self.v[first:end]
+        options = {"k": k, "v": v, "cache": cache, "precision": precision}
+        return self.call(end - start, end, start, first=first, **options).run()
 
     def expected(self, queries, keys, start=0, k=None, v=None):
         """The formula in float64.  Keys and values may be others than the query is made from."""
@@ -170,8 +172,9 @@ def test_chunks_appended_to_a_cache_agree_with_one_pass(isa, case, precision, cu
     capacity = tokens + cut.draw(st.integers(0, 5), label="spare capacity")
     cache = Cache.empty(heads, capacity, size, FLOAT32)
     cuts = sorted({0, tokens, *cut.draw(st.lists(st.integers(0, tokens), max_size=4), label="cuts")})
-    for start, end in pairwise(cuts):
-        got = case.append(cache, start, end, precision)
+    for first, end in pairwise(cuts):
+        start = cut.draw(st.integers(first, end - 1), label="first query")
+        got = case.append(cache, first, end, precision, start)
         error = got - case.expected(end - start, end, start)
         assert np.sqrt(np.mean(error**2)) < (2e-5 if precision == FLOAT32 else 0.03)
 

@@ -15,7 +15,13 @@ HIDDEN = -1e9
 
 
 class AttentionForm(Protocol):
-    """How attention is written for a backend."""
+    """How attention is written for a backend.
+
+    Attributes:
+        takes_fewer_queries: whether there may be fewer queries than new keys.
+    """
+
+    takes_fewer_queries: bool
 
     def mask(
         self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool
@@ -37,7 +43,7 @@ class AttentionForm(Protocol):
         Args:
             scale: factor on Q Kᵀ; 1 where it is folded into the weights.
             mask: what `mask()` returned.
-            bias: R, broadcastable to [B, H, Tq, Tk], added to the scaled scores; or None.
+            bias: R [H, Tq, Tk] or [B, H, Tq, Tk], added to the scaled scores; or None.
         """
 
 
@@ -58,6 +64,8 @@ def visible_keys(attention_mask: Tensor | None, positions: Tensor, keys: int, ca
 class TorchForm:
     """The reference: PyTorch's own scaled_dot_product_attention."""
 
+    takes_fewer_queries = True
+
     def mask(
         self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool
     ) -> Tensor | None:
@@ -76,6 +84,8 @@ class MatmulForm:
 
     The mask is additive, so that hiding costs one addition, which delegates take.
     """
+
+    takes_fewer_queries = True
 
     def mask(
         self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool

@@ -45,6 +45,8 @@ class _Call(ctypes.Structure):
         ("head_size", ctypes.c_int64),
         ("queries", ctypes.c_int64),
         ("start", ctypes.c_int64),
+        ("first", ctypes.c_int64),
+        ("rows", ctypes.c_int64),
         ("keys", ctypes.c_int64),
         ("causal", ctypes.c_int32),
         ("scale", ctypes.c_float),
@@ -116,9 +118,10 @@ class PreparedCall:
 
     Args:
         k, v: [T, H, d] or views of it, the last dimension contiguous.  Without a cache row i is position i;
-            with one the rows are new tokens, appended at `start`.
-        queries: how many there are, at positions from `start` on.
+            with one the rows are new tokens, appended at `first`.
+        queries: how many there are, at positions from `start` on; with a cache, all among the new tokens.
         keys: real keys, at positions from 0 on.
+        first: position of the first new token; None: `start`.
         q: [queries, H, d]; None: K is the query, with `noise`.
         threads: how many threads share the work.
 
@@ -136,6 +139,7 @@ class PreparedCall:
         causal: bool,
         scale: float,
         start: int = 0,
+        first: int | None = None,
         q: Floats | None = None,
         noise: HeadNoise | None = None,
         cache: Cache | None = None,
@@ -155,6 +159,8 @@ class PreparedCall:
             head_size=size,
             queries=queries,
             start=start,
+            first=start if first is None else first,
+            rows=k.shape[0],
             keys=keys,
             causal=causal,
             scale=scale,
@@ -219,6 +225,21 @@ def library_path() -> Path:
         Native("kernels", NATIVE, "nf_attention", product),
         ["-DBUILD_SHARED_LIBS=ON", f"-DCMAKE_SHARED_LIBRARY_SUFFIX={product.suffix}"],
         [],
+    )
+
+
+def executorch_library() -> Path:
+    """The kernel as operators of the ExecuTorch that is installed: a shared library, to be loaded into a process
+    before a program that calls them.
+
+    Raises:
+        MissingTool: as for `library_path`, or there is no ExecuTorch.
+    """
+    version, settings = native_build.executorch()
+    return native_build.built(
+        Native("kernels", NATIVE, "nf_executorch", Path("lib", "libnf_executorch.so")),
+        ["-DNF_ATTENTION_EXECUTORCH=ON", *settings],
+        [version],
     )
 
 

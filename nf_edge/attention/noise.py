@@ -25,7 +25,8 @@ class Noise(nn.Module):
         return k
 
     def score_bias(self, positions: Tensor, keys: int) -> Tensor | None:
-        """R [H, Tq, keys] for queries at `positions` (int64 [Tq]) and keys from 0 on; or None."""
+        """R for queries at `positions` and keys from 0 on, or None: [H, Tq, keys] of int64 [Tq], and
+        [B, H, Tq, keys] of [B, Tq]."""
         return None
 
 
@@ -38,7 +39,7 @@ class LowRankNoise(Noise):
         self.b = nn.Parameter(torch.zeros(heads, head_size, rank))
 
     def query(self, k: Tensor) -> Tensor:
-        return k + (k @ self.a) @ self.b.transpose(-1, -2)
+        return noisy_query(k, self.a, self.b, None)
 
 
 class PairwiseNoise(Noise):
@@ -49,7 +50,7 @@ class PairwiseNoise(Noise):
         self.p = nn.Parameter(torch.zeros(heads, head_size, head_size))
 
     def query(self, k: Tensor) -> Tensor:
-        return k + k @ self.p
+        return noisy_query(k, None, None, self.p)
 
 
 class RelativeNoise(Noise):
@@ -60,8 +61,21 @@ class RelativeNoise(Noise):
         self.bias = nn.Parameter(torch.zeros(heads, positions))
 
     def score_bias(self, positions: Tensor, keys: int) -> Tensor | None:
-        distance = (positions[:, None] - torch.arange(keys)[None, :]).abs()
-        return self.bias[:, distance]
+        return relative_bias(self.bias, positions, keys)
+
+
+def noisy_query(k: Tensor, a: Tensor | None, b: Tensor | None, p: Tensor | None) -> Tensor:
+    """Q [B, H, T, d] of K, by low-rank noise, pairwise noise or none."""
+    if a is not None and b is not None:
+        return k + (k @ a) @ b.transpose(-1, -2)
+    return k if p is None else k + k @ p
+
+
+def relative_bias(bias: Tensor, positions: Tensor, keys: int) -> Tensor:
+    """R of a table [H, n_positions], for queries at `positions` and keys from 0 on: [H, Tq, keys] of int64
+    [Tq], and [B, H, Tq, keys] of [B, Tq]."""
+    found = bias[:, (positions[..., None] - torch.arange(keys)).abs()]
+    return found if positions.dim() == 1 else found.transpose(0, 1)
 
 
 def build_noise(kind: str, heads: int, head_size: int, rank: int | None, positions: int) -> Noise:

@@ -13,6 +13,8 @@ from torch import Tensor
 class MultiHeadAttentionForm:
     """`MultiHeadAttention` over whole rows."""
 
+    takes_fewer_queries = True
+
     def __init__(self) -> None:
         self._causal = False
 
@@ -28,7 +30,7 @@ class MultiHeadAttentionForm:
         query, key, value = _joined(q, k, v)
         y = torch.onnx.ops.symbolic(
             "com.microsoft::MultiHeadAttention",
-            [query, key, value, None, mask, None if bias is None else bias[None]],
+            [query, key, value, None, mask, _of_batch(bias)],
             {"num_heads": q.shape[1], "scale": scale, "unidirectional": int(self._causal)},
             dtype=q.dtype,
             shape=query.shape,
@@ -48,6 +50,9 @@ class PastPresent:
     Past keys and values [1, H, past, d] go in, and those with the new tokens' come out.  It is
     `GroupQueryAttention` where that takes the head size, else `MultiHeadAttention`.
     """
+
+    # GroupQueryAttention wants a query for each new key.
+    takes_fewer_queries = False
 
     def __init__(self, past: Sequence[tuple[Tensor, Tensor]], positions: Tensor, keys: int) -> None:
         self._past, self._positions, self._keys = past, positions, keys
@@ -74,7 +79,7 @@ class PastPresent:
         query, key, value = _joined(q, k, v)
         past = self._past[self._layer]
         heads, head_size = q.shape[1], q.shape[3]
-        score_bias = None if bias is None else bias[None]
+        score_bias = _of_batch(bias)
         extra: dict[str, int]
         if takes_group_query(head_size):
             operator, extra = "com.microsoft::GroupQueryAttention", {"kv_num_heads": heads}
@@ -95,6 +100,11 @@ class PastPresent:
         )
         self.present.append((keys, values))
         return _split(y, q)
+
+
+def _of_batch(bias: Tensor | None) -> Tensor | None:
+    """R of four dimensions, which the operators want: [H, Tq, Tk] is that of all rows."""
+    return bias[None] if bias is not None and bias.dim() == 3 else bias
 
 
 def _joined(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -34,6 +34,11 @@ REGISTRY = {
         "nf_edge.backends.xnnpack:Xnnpack",
         ("torch", "torchao", "executorch"),
     ),
+    "nf_cpu": Entry(
+        "ExecuTorch with XNNPACK and the attention kernel of nf-edge, on the CPU",
+        "nf_edge.backends.nf_cpu:NfCpu",
+        ("torch", "torchao", "executorch"),
+    ),
     "onnx_cpu": Entry(
         "ONNX Runtime, on the CPU",
         "nf_edge.backends.onnx_cpu:OnnxCpu",
@@ -73,6 +78,10 @@ def backend_for(recipe: Recipe) -> "Backend":
     problems = backend.problems(recipe)
     if recipe.runtime != backend.runtime:
         problems.insert(0, f"runtime is {recipe.runtime}, but backend {backend.name} is of {backend.runtime}")
+    if recipe.is_stock and backend.own_kernels:
+        problems.insert(0, f"backend {backend.name} needs kernels of nf-edge; name the recipe nf-{recipe.name}")
+    if not recipe.is_stock and not backend.own_kernels:
+        problems.insert(0, f"it is named nf-, but backend {backend.name} calls no kernel of nf-edge")
     if problems:
         raise BadInput.listing(problems, where=f"recipe {recipe.name}")
     return backend

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from torch import nn
 
-from nf_edge.attention import AttentionForm
 from nf_edge.errors import BadInput
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.recipe import Recipe
@@ -54,10 +53,16 @@ class Bounds:
 
 @dataclass(frozen=True)
 class CacheDtype:
-    """What a language model's keys and values are kept as, and why where the recipe asks for another."""
+    """What a language model's keys and values are kept as.
+
+    Attributes:
+        reason: why, where the recipe asks for another.
+        static: whether int8 has a scale a channel, fixed at export; else it has one a token, found at run time.
+    """
 
     dtype: Literal["float32", "int8"]
     reason: str = ""
+    static: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,20 +135,17 @@ class Backend(ABC):
     name: ClassVar[str]
     runtime: ClassVar[Literal["executorch", "onnxruntime"]]
     model_file: ClassVar[str]
+    own_kernels: ClassVar[bool] = False
+    """Whether what it lowers calls kernels of nf-edge; its recipes are those named `nf-`."""
     operator_libraries: ClassVar[tuple[str, ...]]
     """What an application has to link besides the runtime."""
     process_bytes: ClassVar[int]
     """Resident libraries and start-up of a process that runs a model; measured on x86-64 Linux."""
 
     @abstractmethod
-    def attention(self) -> AttentionForm:
-        """The form in which symmetric attention suits this backend."""
-
-    def specialise(self, model: NoiseFormer) -> None:
-        """Rewrite the network, in place and exactly, into what this backend runs best."""
-        model.transformer.form = self.attention()
-        for block in model.transformer.blocks:
-            block.attn.fold_scale()
+    def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
+        """Rewrite the network, in place and exactly but for what the recipe has attention multiply, into what
+        this backend runs best."""
 
     @abstractmethod
     def problems(self, recipe: Recipe) -> list[str]:
@@ -158,8 +160,8 @@ class Backend(ABC):
         """Names of what a model file takes, in its order."""
 
     @abstractmethod
-    def program(self, model: NoiseFormer, bounds: Bounds) -> nn.Module:
-        """What is lowered of a specialised network: with its cache where the bounds say so, else the network
+    def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
+        """What is lowered of a specialised network: with its cache where there is one, else the network
         itself, (input_ids, attention_mask) int64 [B, T] → logits.  It shares the network's modules."""
 
     @abstractmethod

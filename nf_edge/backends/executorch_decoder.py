@@ -15,7 +15,30 @@ from nf_edge.model import CausalLM, Decoder, ModelConfig
 INPUTS = ("tokens", "start")
 
 
-class InPlaceCache(nn.Module):
+class PlacedCache(nn.Module):
+    """A cache inside the program; the next tokens are placed wherever the caller says.
+
+    Attributes:
+        start: int64 [1], position of the first of the next tokens.
+    """
+
+    start: Tensor
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self.capacity = capacity
+        self._positions = torch.zeros(0, dtype=torch.int64)
+
+    def begin(self, start: Tensor) -> None:
+        """Place the next tokens at `start`, int64 [1]."""
+        self.start = start
+
+    def advance(self, length: int) -> tuple[Tensor, int]:
+        self._positions = self.start + torch.arange(length)
+        return self._positions, self.capacity
+
+
+class InPlaceCache(PlacedCache):
     """K and V of every layer as buffers [1, H, capacity, d], written where the new tokens stand.
 
     All of it is given to attention, and what is not filled is hidden.  Slicing off the filled part makes
@@ -25,21 +48,11 @@ class InPlaceCache(nn.Module):
     """
 
     def __init__(self, config: ModelConfig, capacity: int) -> None:
-        super().__init__()
-        self.capacity = capacity
-        self._positions = torch.zeros(0, dtype=torch.int64)
+        super().__init__(capacity)
         for layer, (heads, _) in enumerate(config.layer_sizes):
             for name in "kv":
                 empty = torch.zeros(1, heads, capacity, config.head_size)
                 self.register_buffer(f"{name}{layer}", empty, persistent=False)
-
-    def begin(self, start: Tensor) -> None:
-        """Place the next tokens at `start`, int64 [1]."""
-        self._start = start
-
-    def advance(self, length: int) -> tuple[Tensor, int]:
-        self._positions = self._start + torch.arange(length)
-        return self._positions, self.capacity
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         keys, values = self.get_buffer(f"k{layer}"), self.get_buffer(f"v{layer}")
@@ -51,15 +64,13 @@ class InPlaceCache(nn.Module):
 class DecoderProgram(nn.Module):
     """(tokens int64 [1, T], start int64 [1]) → float32 [1, 1, V], the logits of the last token."""
 
-    def __init__(self, model: CausalLM, capacity: int) -> None:
+    def __init__(self, model: CausalLM, cache: PlacedCache) -> None:
         super().__init__()
-        self.model = model
-        self.cache = InPlaceCache(model.config, capacity)
+        self.model, self.cache = model, cache
 
     def forward(self, tokens: Tensor, start: Tensor) -> Tensor:
         self.cache.begin(start)
-        h = self.model.transformer(tokens, cache=self.cache)
-        return self.model.lm_head(h[:, -1:])
+        return self.model.lm_head(self.model.transformer(tokens, cache=self.cache, asked="last"))
 
 
 def example(capacity: int) -> tuple[tuple[Tensor, Tensor], Any]:

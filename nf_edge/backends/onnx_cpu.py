@@ -39,17 +39,24 @@ class OnnxCpu(Backend):
     operator_libraries = ()
     process_bytes = 29_000_000
 
-    def attention(self) -> AttentionForm:
-        return MultiHeadAttentionForm()
+    def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
+        model.transformer.form = MultiHeadAttentionForm()
+        for block in model.transformer.blocks:
+            block.attn.fold_scale()
 
     def problems(self, recipe: Recipe) -> list[str]:
+        if recipe.quantize is not None and recipe.quantize.attention == "int8":
+            return [
+                "quantize.attention is int8, but ONNX Runtime's attention multiplies in float32; leave it out, or "
+                "use backend nf_cpu"
+            ]
         return []
 
     def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
         if not bounds.cached or recipe.quantize is None or recipe.quantize.kv_cache == "float32":
             return super().cache_dtype(config, bounds, recipe)
         if takes_group_query(config.head_size):
-            return CacheDtype("int8")
+            return CacheDtype("int8", static=True)
         return CacheDtype(
             "float32",
             "ONNX Runtime has an int8 cache for head sizes that are multiples of 8 only, and "
@@ -61,8 +68,8 @@ class OnnxCpu(Backend):
             return INPUTS
         return (*onnx_decoder.TOKEN_INPUTS, *onnx_decoder.past_names(config.n_layer))
 
-    def program(self, model: NoiseFormer, bounds: Bounds) -> nn.Module:
-        return onnx_decoder.DecoderProgram(cast(CausalLM, model)) if bounds.cached else model
+    def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
+        return model if cache is None else onnx_decoder.DecoderProgram(cast(CausalLM, model))
 
     def lower(self, program: nn.Module, config: ModelConfig, bounds: Bounds, path: Path) -> Coverage:
         outputs = [OUTPUT]

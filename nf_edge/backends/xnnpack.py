@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nf_edge.attention import AttentionForm
 from nf_edge.attention.forms import MatmulForm
 from nf_edge.backends import executorch_decoder
-from nf_edge.backends.base import INPUTS, Backend, Bounds, Coverage, Left, Plan, Session
+from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, Coverage, Left, Plan, Session
 from nf_edge.backends.capture import capture
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
@@ -56,16 +55,33 @@ class Xnnpack(Backend):
     operator_libraries = ("xnnpack_backend", "optimized_native_cpu_ops_lib", "quantized_ops_lib")
     process_bytes = 8_600_000
 
-    def attention(self) -> AttentionForm:
-        return MatmulForm()
+    def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
+        model.transformer.form = MatmulForm()
+        for block in model.transformer.blocks:
+            block.attn.fold_scale()
+        self._write_out_gelu(model)
 
-    def specialise(self, model: NoiseFormer) -> None:
-        super().specialise(model)
+    def _write_out_gelu(self, model: NoiseFormer) -> None:
         for block in model.transformer.blocks:
             if isinstance(block.mlp.act, nn.GELU) and block.mlp.act.approximate == "tanh":
                 block.mlp.act = TanhGelu()
 
     def problems(self, recipe: Recipe) -> list[str]:
+        problems = self._linear_problems(recipe)
+        if recipe.quantize is not None and recipe.quantize.attention == "int8":
+            problems.append(
+                "quantize.attention is int8, but XNNPACK multiplies two activations in float32 only; leave it "
+                "out, or use backend nf_cpu"
+            )
+        if recipe.quantize is not None and recipe.quantize.kv_cache == "int8":
+            problems.append(
+                "quantize.kv_cache is int8, but the stock operators of ExecuTorch keep keys and values in "
+                "float32; leave it out, or use backend nf_cpu or onnx_cpu"
+            )
+        return problems
+
+    def _linear_problems(self, recipe: Recipe) -> list[str]:
+        """What XNNPACK's linear layers and a .pte cannot do."""
         problems = []
         if recipe.shapes.batch == "dynamic":
             problems.append("shapes.batch is dynamic, but a .pte has one batch size; leave it at 1")
@@ -74,20 +90,16 @@ class Xnnpack(Backend):
                 "quantize.activations is none, but XNNPACK multiplies int4 weights with int8 only; "
                 "write int8_dynamic"
             )
-        if recipe.quantize is not None and recipe.quantize.kv_cache == "int8":
-            problems.append(
-                "quantize.kv_cache is int8, but the stock operators of ExecuTorch keep keys and values in "
-                "float32; leave it out, or use backend onnx_cpu"
-            )
         return problems
 
     def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
         return executorch_decoder.INPUTS if bounds.cached else INPUTS
 
-    def program(self, model: NoiseFormer, bounds: Bounds) -> nn.Module:
-        if not bounds.cached:
+    def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
+        if cache is None:
             return model
-        return executorch_decoder.DecoderProgram(cast(CausalLM, model), bounds.length)
+        in_place = executorch_decoder.InPlaceCache(model.config, bounds.length)
+        return executorch_decoder.DecoderProgram(cast(CausalLM, model), in_place)
 
     def lower(self, program: nn.Module, config: ModelConfig, bounds: Bounds, path: Path) -> Coverage:
         with quiet_libraries():
@@ -110,13 +122,29 @@ class Xnnpack(Backend):
         return coverage
 
     def warm_up(self) -> None:
-        _executorch_runtime()
+        self._runtime()
 
     def session(self, path: Path) -> Session:
-        return _ExecutorchSession(path)
+        return _ExecutorchSession(self._load_method(path))
 
     def decoder(self, path: Path, capacity: int) -> Decoder:
-        return executorch_decoder.ExecutorchDecoder(_load_method(path), capacity)
+        return executorch_decoder.ExecutorchDecoder(self._load_method(path), capacity)
+
+    def _runtime(self) -> Any:
+        """ExecuTorch in this process, with all operators that a program may call."""
+        with quiet_libraries(), quiet_stderr():
+            import executorch.kernels.quantized  # noqa: F401  (registers quantized_decomposed::*)
+            from executorch.runtime import Runtime
+
+            return Runtime.get()
+
+    def _load_method(self, path: Path) -> Any:
+        runtime = self._runtime()
+        with quiet_stderr():
+            try:
+                return runtime.load_program(path).load_method("forward")
+            except RuntimeError as error:
+                raise BadInput(f"ExecuTorch does not load it: {error}", where=path) from error
 
     def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
         content = path.read_bytes()
@@ -253,26 +281,9 @@ def _deserialize(path: Path, content: bytes) -> Any:
         raise BadInput(f"is not an ExecuTorch program: {error}", where=path) from error
 
 
-def _executorch_runtime() -> Any:
-    with quiet_libraries(), quiet_stderr():
-        import executorch.kernels.quantized  # noqa: F401  (registers quantized_decomposed::*)
-        from executorch.runtime import Runtime
-
-        return Runtime.get()
-
-
-def _load_method(path: Path) -> Any:
-    runtime = _executorch_runtime()
-    with quiet_stderr():
-        try:
-            return runtime.load_program(path).load_method("forward")
-        except RuntimeError as error:
-            raise BadInput(f"ExecuTorch does not load it: {error}", where=path) from error
-
-
 class _ExecutorchSession:
-    def __init__(self, path: Path) -> None:
-        self._method = _load_method(path)
+    def __init__(self, method: Any) -> None:
+        self._method = method
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         # The runtime reads memory as it lies: other than contiguous tensors give wrong numbers in silence.

@@ -86,7 +86,7 @@ def calibration_for(
             raise BadInput(
                 f"recipe {recipe.name} has nothing to calibrate{why}",
                 fix="leave out --calibrate, or use a recipe whose activations are int8_static"
-                + ("" if recipe.calibrates else ", or whose kv_cache is int8"),
+                + ("" if recipe.calibrates else ", or one for ONNX Runtime whose kv_cache is int8"),
             )
         return None
     if given is not None:
@@ -104,7 +104,7 @@ def calibration_for(
 def _ranges(recipe: Recipe, cache: CacheDtype | None) -> str:
     """Of what a recipe fixes the ranges, for this model; "" if of nothing."""
     static = recipe.quantize is not None and recipe.quantize.activations == "int8_static"
-    parts = ["activations"] * static + ["keys and values"] * (cache is not None and cache.dtype == "int8")
+    parts = ["activations"] * static + ["keys and values"] * (cache is not None and cache.static)
     return " and of ".join(parts)
 
 

@@ -19,7 +19,6 @@ ACTIVATIONS = {
 }
 # Modules whose outputs are the logits.
 HEADS = ("lm_head", "score")
-CACHES = {"float32": "float32", "int8": "int8, per channel"}
 TABLES = {"float32": "float32", "int8": "int8, per row", "int4": f"int4, groups of {GROUP_SIZE}"}
 
 
@@ -40,7 +39,8 @@ def fates_of(program: nn.Module, recipe: Recipe, cache: CacheDtype | None) -> tu
     """The fate of every module with weights, of a network that is not quantized yet, and of its cache."""
     fates = [_fate(name, module, recipe) for name, module in _with_weights(program)]
     if cache is not None:
-        fates.append(Fate(KV_CACHE, CACHES[cache.dtype], cache.reason))
+        scales = "" if cache.dtype == "float32" else ", per channel" if cache.static else ", per token"
+        fates.append(Fate(KV_CACHE, cache.dtype + scales, cache.reason))
     return tuple(fates)
 
 

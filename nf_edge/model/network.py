@@ -5,8 +5,8 @@ Module names are the tensor names of the checkpoint, so a `state_dict` is the co
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,16 +22,23 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+Asked = Literal["all", "first", "last"]
+
+
 @dataclass(frozen=True)
 class Pass:
     """What all layers of one forward pass have in common.
 
     Attributes:
         form: how attention is written.
-        positions: int64 [T], of the tokens of this pass.
+        positions: int64 [T], of the tokens of this pass; [B, 1] where one is asked for that is not the same in
+            all rows.
         keys: number of keys that they meet, those in the cache among them.
         mask: what the form made to hide keys.
         cache: takes the pass's keys and values; None where there is nothing to keep.
+        asked: the tokens that this layer has to answer for: fewer than all in the last one, whose other answers
+            nobody reads.
+        last: int64 [B], index of each row's last real token; None where that is the last of all.
     """
 
     form: AttentionForm
@@ -39,6 +46,18 @@ class Pass:
     keys: int
     mask: Tensor | None
     cache: Cache | None
+    asked: Asked = "all"
+    last: Tensor | None = None
+
+    def pick(self, tokens: Tensor) -> Tensor:
+        """[B, T, …] → [B, T or 1, …], the tokens asked for."""
+        if self.asked == "all":
+            return tokens
+        if self.asked == "first":
+            return tokens[:, :1]
+        if self.last is None:
+            return tokens[:, -1:]
+        return tokens[torch.arange(tokens.shape[0]), self.last][:, None]
 
 
 class Attention(nn.Module):
@@ -61,7 +80,7 @@ class Attention(nn.Module):
         self.scale = self.head_size**-0.5
 
     def forward(self, x: Tensor, this: Pass) -> Tensor:
-        """[B, T, D] → [B, T, D]; with a cache, its keys and values stand before these."""
+        """[B, T, D] → [B, T or 1, D], of the tokens asked for; a cache's keys and values stand before these."""
         batch, length, _ = x.shape
         projected = self.c_kv(x) if self.symmetric else self.c_attn(x)
         heads = [
@@ -70,11 +89,15 @@ class Attention(nn.Module):
         ]
         k, v = heads[-2:]
         q = self.noise.query(k) if self.symmetric else heads[0]
+        if this.form.takes_fewer_queries and this.asked != "all":
+            q = this.pick(q.transpose(1, 2)).transpose(1, 2)
         if this.cache is not None:
             k, v = this.cache.append(self.layer, k, v)
         bias = self._score_bias(q, this.positions, this.keys)
-        y = this.form(q, k, v, self.scale, this.mask, bias)
-        return self.c_proj(y.transpose(1, 2).reshape(batch, length, self.heads * self.head_size))
+        y = this.form(q, k, v, self.scale, this.mask, bias).transpose(1, 2)
+        if not this.form.takes_fewer_queries:
+            y = this.pick(y)
+        return self.c_proj(y.reshape(batch, -1, self.heads * self.head_size))
 
     def _score_bias(self, q: Tensor, positions: Tensor, keys: int) -> Tensor | None:
         queries = q.shape[2]
@@ -121,7 +144,7 @@ class Block(nn.Module):
         self.mlp = MLP(config, layer)
 
     def forward(self, x: Tensor, this: Pass) -> Tensor:
-        x = x + self.attn(self.ln_1(x), this)
+        x = this.pick(x) + self.attn(self.ln_1(x), this)
         return x + self.mlp(self.ln_2(x))
 
 
@@ -143,9 +166,16 @@ class Transformer(nn.Module):
         return (cast(Block, block) for block in self.h)
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, cache: Cache | None = None
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        cache: Cache | None = None,
+        asked: Asked = "all",
     ) -> Tensor:
-        """int64 [B, T] → float [B, T, D]; with a cache, the tokens that follow those it holds.
+        """int64 [B, T] → float [B, T or 1, D]; with a cache, the tokens that follow those it holds.
+
+        Args:
+            asked: the tokens to answer for; "last" is the last real one.
 
         Raises:
             ValueError: the mask is not padding on the right of at least one real token a row, or there
@@ -158,9 +188,28 @@ class Transformer(nn.Module):
         x = self.wte(input_ids) + self.wpe(positions)
         mask = self.form.mask(attention_mask, positions, keys, self.causal)
         this = Pass(self.form, positions, keys, mask, cache)
-        for block in self.blocks:
+        *blocks, last = self.blocks
+        for block in blocks:
             x = block(x, this)
-        return self.ln_f(x)
+        return self.ln_f(last(x, self._narrowed(this, attention_mask, asked)))
+
+    def _narrowed(self, this: Pass, attention_mask: Tensor | None, asked: Asked) -> Pass:
+        """The pass of the last layer."""
+        if asked == "all":
+            return this
+        # Padding stands on the right, so the number of real tokens is where they end.
+        last = attention_mask.sum(dim=1) - 1 if asked == "last" and attention_mask is not None else None
+        narrowed = replace(this, asked=asked, last=last if this.cache is None else None)
+        if not self.form.takes_fewer_queries:
+            return narrowed
+        positions = this.positions[:1] if asked == "first" else this.positions[-1:]
+        if narrowed.last is not None:
+            # Each row's own: of what is real, the last token sees everything.
+            mask = self.form.mask(attention_mask, positions, this.keys, causal=False)
+            return replace(narrowed, positions=narrowed.last[:, None], mask=mask)
+        return replace(
+            narrowed, positions=positions, mask=self.form.mask(attention_mask, positions, this.keys, self.causal)
+        )
 
 
 class CausalLM(nn.Module):
@@ -188,8 +237,11 @@ class SequenceClassifier(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """int64 [B, T] → float [B, num_labels]."""
-        h = self.transformer(input_ids, attention_mask)
-        return self.score(pool(h, attention_mask, self.config.pooled_token))
+        how = self.config.pooled_token
+        # The first token of a causal model sees itself only, whatever the others say; no form is made for it.
+        if how == "mean" or (how == "first" and self.config.causal):
+            return self.score(pool(self.transformer(input_ids, attention_mask), attention_mask, how))
+        return self.score(self.transformer(input_ids, attention_mask, asked=how)[:, 0])
 
 
 NoiseFormer = CausalLM | SequenceClassifier
@@ -207,15 +259,11 @@ def _check_input(attention_mask: Tensor | None, length: int, positions: int) -> 
 
 
 def pool(h: Tensor, attention_mask: Tensor | None, how: Pooling) -> Tensor:
-    """[B, T, D] → [B, D]: the first token, the last real one, or the mean of the real ones."""
+    """[B, T, D] → [B, D]: the first token, or the mean of the real ones."""
     if how == "first":
         return h[:, 0]
     if attention_mask is None:
-        return h[:, -1] if how == "last" else h.mean(dim=1)
-    if how == "last":
-        # Padding stands on the right, so the number of real tokens is where they end.
-        last = attention_mask.sum(dim=1) - 1
-        return h[torch.arange(h.shape[0]), last]
+        return h.mean(dim=1)
     weight = attention_mask.to(h.dtype)
     return (h * weight[:, :, None]).sum(dim=1) / weight.sum(dim=1, keepdim=True)
 

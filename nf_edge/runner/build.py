@@ -1,7 +1,5 @@
 """Builds the native runner at first use."""
 
-import importlib.metadata
-import importlib.util
 import sys
 from pathlib import Path
 from typing import Literal
@@ -39,13 +37,10 @@ def check_tools(runtime: Runtime) -> str:
 
 
 def _installed(runtime: Runtime) -> tuple[str, list[str]]:
-    """Version of a runtime, and the CMake settings that say where it is.  Importing it would take seconds."""
-    spec = importlib.util.find_spec(runtime)
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingTool(f"{runtime} is not installed", fix=f"pip install {runtime}")
-    package = Path(spec.submodule_search_locations[0])
+    """Version of a runtime, and the CMake settings that say where it is."""
     if runtime == "executorch":
-        return importlib.metadata.version(runtime), [f"-DCMAKE_PREFIX_PATH={package}"]
+        return native_build.executorch()
+    package = native_build.package_folder(runtime)
     # Several distributions bring the module onnxruntime.  Its one library has the version in its name.
     pattern = "libonnxruntime.*.dylib" if sys.platform == "darwin" else "libonnxruntime.so.*"
     for library in (package / "capi").glob(pattern):

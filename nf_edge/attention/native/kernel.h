@@ -38,6 +38,9 @@ struct Kernel {
 
 constexpr size_t ALIGNMENT = 64;
 
+// So few queries are better off without tiles, and without quantizing keys and values for them alone.
+constexpr int64_t FEW = 3;
+
 } // namespace nf
 
 #endif

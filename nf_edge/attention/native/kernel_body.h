@@ -33,9 +33,6 @@ NF_INLINE int64_t round_up(int64_t x, int64_t unit) { return (x + unit - 1) / un
 #include "decode.h"
 #include "quantize.h"
 
-// So few queries are better off without tiles.
-constexpr int64_t FEW = 3;
-
 template <class Arithmetic>
 size_t tile_bytes(const nf_attention& call) {
   Arena arena = {nullptr};

@@ -15,7 +15,7 @@ namespace {
 enum Kind { NONE, LOWRANK, PAIRWISE, RELATIVE, STANDARD, KINDS };
 
 struct Case {
-  int64_t heads, size, tokens, start, keys;
+  int64_t heads, size, tokens, first, start, keys;
   bool causal, cached;
   nf_precision precision, cache_precision;
   Kind kind;
@@ -44,6 +44,7 @@ Case draw_case(Random& random) {
   c.cached = pick(random, 0, 1);
   c.causal = pick(random, 0, 1);
   c.start = pick(random, 0, 1) ? pick(random, 0, c.tokens - 1) : 0;
+  c.first = c.cached ? pick(random, 0, c.start) : 0;
   c.keys = pick(random, 0, 1) ? c.tokens : pick(random, 1, c.tokens);
   c.precision = pick(random, 0, 1) ? NF_INT8 : NF_FLOAT32;
   c.cache_precision = pick(random, 0, 1) ? NF_INT8 : NF_FLOAT32;
@@ -93,26 +94,28 @@ std::vector<double> expected(const Case& c) {
   return out;
 }
 
-// With a cache: the tokens before `start` in one call, the others in a second one.
+// With a cache: the tokens before `first` in one call, the others in a second one, which may ask from a later one
+// of them on.
 std::vector<float> computed(const Case& c) {
   const int64_t row = 2 * c.heads * c.size, capacity = c.tokens + 3;
   std::vector<float> out;
   std::vector<char> k(static_cast<size_t>(c.heads * capacity * c.size) * sizeof(float)), v(k.size());
   std::vector<float> k_scale(static_cast<size_t>(c.heads * capacity)), v_scale(k_scale.size());
   const nf_cache cache = {c.cache_precision, capacity, k.data(), v.data(), k_scale.data(), v_scale.data()};
-  const auto run = [&](int64_t start, int64_t end, int64_t keys) {
-    const int64_t first_row = c.cached ? start : 0;
+  const auto run = [&](int64_t first, int64_t start, int64_t end, int64_t keys) {
     nf_attention call = {};
     call.heads = c.heads;
     call.head_size = c.size;
     call.queries = end - start;
     call.start = start;
+    call.first = first;
+    call.rows = end - first;
     call.keys = keys;
     call.causal = c.causal;
     call.scale = 1 / std::sqrt(static_cast<float>(c.size));
     call.precision = c.precision;
     if (c.kind == STANDARD) call.q = {&c.q[static_cast<size_t>(start * c.heads * c.size)], c.size, c.heads * c.size};
-    call.k = {&c.c_kv[static_cast<size_t>(first_row * row)], c.size, row};
+    call.k = {&c.c_kv[static_cast<size_t>(first * row)], c.size, row};
     call.v = {call.k.data + c.heads * c.size, c.size, row};
     call.noise_a = c.a.empty() ? nullptr : c.a.data();
     call.noise_b = c.b.empty() ? nullptr : c.b.data();
@@ -127,8 +130,8 @@ std::vector<float> computed(const Case& c) {
     const nf_status status = nf_attention_run(&call, scratch.data(), scratch.size(), 1, nullptr, nullptr);
     if (status != NF_OK) std::fprintf(stderr, "%s\n", nf_status_text(status)), std::exit(1);
   };
-  if (c.cached && c.start > 0) run(0, c.start, c.start);
-  run(c.start, c.tokens, c.keys);
+  if (c.first > 0) run(0, 0, c.first, c.first);
+  run(c.first, c.start, c.tokens, c.keys);
   return out;
 }
 

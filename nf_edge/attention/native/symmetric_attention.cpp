@@ -33,7 +33,7 @@ size_t aligned(size_t bytes) {
 
 // int8 products of tokens that are not in an int8 cache: they are quantized into the scratch buffer.
 bool quantizes(const nf_attention& call) {
-  return call.precision == NF_INT8 && !(call.cache && call.cache->precision == NF_INT8);
+  return call.precision == NF_INT8 && call.queries > FEW && !(call.cache && call.cache->precision == NF_INT8);
 }
 
 // Room for them at `at`, which is moved behind it; from null, that counts the bytes.
@@ -68,15 +68,15 @@ Tokens quantized_tokens(const Quantized& to, int64_t size) {
 // Copies the new tokens of one head to where the cache wants them.
 void append(const nf_attention& call, const Kernel& kernel, const nf_rows& rows, void* elements, float* scales, int64_t head) {
   const int64_t size = call.head_size;
-  const int64_t at = head * call.cache->capacity + call.start;
+  const int64_t at = head * call.cache->capacity + call.first;
   const float* from = rows.data + head * rows.head_stride;
   if (call.cache->precision == NF_INT8) {
     int8_t* to = static_cast<int8_t*>(elements) + at * size;
-    kernel.quantize(from, rows.token_stride, call.queries, size, to, scales + at);
+    kernel.quantize(from, rows.token_stride, call.rows, size, to, scales + at);
     return;
   }
   float* to = static_cast<float*>(elements) + at * size;
-  for (int64_t i = 0; i < call.queries; ++i, from += rows.token_stride, to += size)
+  for (int64_t i = 0; i < call.rows; ++i, from += rows.token_stride, to += size)
     __builtin_memcpy(to, from, sizeof(float) * static_cast<size_t>(size));
 }
 
@@ -129,7 +129,7 @@ void whole_head_item(const void* argument, int64_t head, size_t thread) {
 Job operands(const nf_attention& call, const Quantized& k_to, const Quantized& v_to) {
   const int64_t size = call.head_size;
   Job job = {&call, float_tokens(call.q.data ? call.q : call.k), float_tokens(call.k), float_tokens(call.v)};
-  if (!call.q.data && !call.cache) job.q.rows += call.start * call.k.token_stride;
+  if (!call.q.data) job.q.rows += (call.start - (call.cache ? call.first : 0)) * call.k.token_stride;
   if (k_to.elements) {
     job.k = quantized_tokens(k_to, size);
     job.v = quantized_tokens(v_to, size);

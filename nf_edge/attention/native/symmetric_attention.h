@@ -58,14 +58,16 @@ typedef struct nf_attention {
   int64_t head_size;
   int64_t queries; // at positions start … start + queries − 1
   int64_t start;
+  // Where there is a cache: rows of k and v, which are appended at positions first … first + rows − 1.
+  int64_t first;
+  int64_t rows;
   int64_t keys; // real keys, at positions 0 … keys − 1; those behind are padding that nobody sees
   int32_t causal; // 1: a query sees no key behind its own position
   float scale;
   nf_precision precision; // of the products
 
   nf_rows q; // row 0 is the query at `start`; data null: the query is K, with the noise below
-  // Row i is position i where there is no cache, else position start + i, to be appended.
-  nf_rows k;
+  nf_rows k; // row i is position i where there is no cache, else position first + i
   nf_rows v;
 
   const float* noise_a; // [heads, head_size, rank]: Q = K + (K A) Bᵀ; or null

@@ -15,8 +15,10 @@ nf_status validate_cache(const nf_attention& call) {
   const nf_cache& cache = *call.cache;
   if (!cache.k || !cache.v) return NF_MISSING_OPERAND;
   if (cache.precision == NF_INT8 && (!cache.k_scale || !cache.v_scale)) return NF_MISSING_OPERAND;
-  const int64_t filled = call.start + call.queries;
-  return filled <= cache.capacity && call.keys <= filled ? NF_OK : NF_BAD_RANGE;
+  if (!in_range(call.first, 0, MOST) || !in_range(call.rows, 1, MOST)) return NF_BAD_RANGE;
+  const int64_t filled = call.first + call.rows;
+  const bool among_new = call.first <= call.start && call.start + call.queries <= filled;
+  return among_new && filled <= cache.capacity && call.keys <= filled ? NF_OK : NF_BAD_RANGE;
 }
 
 } // namespace
