@@ -229,7 +229,7 @@ def library_path() -> Path:
 
 
 def executorch_library() -> Path:
-    """The kernel as operators of the ExecuTorch that is installed: a shared library, to be loaded into a process
+    """The kernel as operators of the ExecuTorch that is installed: a shared library, which a process loads
     before a program that calls them.
 
     Raises:

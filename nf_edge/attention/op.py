@@ -143,7 +143,9 @@ def _split(projected: Tensor, head_size: int, symmetric: bool) -> tuple[Tensor, 
     """Q, K and V, [B, H, T, d] each; symmetric: Q is K."""
     batch, length, width = projected.shape
     parts = 2 if symmetric else 3
-    split = projected.view(batch, length, parts, width // (parts * head_size), head_size).permute(2, 0, 3, 1, 4)
+    split = projected.view(batch, length, parts, width // (parts * head_size), head_size).permute(
+        2, 0, 3, 1, 4
+    )
     return split[0], split[-2], split[-1]
 
 
@@ -155,7 +157,9 @@ def _append(kept: Tensor, scales: Tensor | None, new: Tensor, first: int) -> Non
         return
     largest = new.abs().amax(dim=-1)
     scales[:, place] = largest / LARGEST
-    kept[:, place] = (new * (LARGEST / torch.where(largest > 0, largest, 1))[..., None]).round().to(torch.int8)
+    kept[:, place] = (
+        (new * (LARGEST / torch.where(largest > 0, largest, 1))[..., None]).round().to(torch.int8)
+    )
 
 
 def _attend(
@@ -176,7 +180,9 @@ def _attend(
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale).transpose(1, 2).flatten(2)
 
 
-def _fake(projected: Tensor, *args: object, head_size: int, symmetric: bool, queries: str, **how: object) -> Tensor:
+def _fake(
+    projected: Tensor, *args: object, head_size: int, symmetric: bool, queries: str, **how: object
+) -> Tensor:
     batch, length, width = projected.shape
     return projected.new_empty(batch, length if queries == ALL else 1, width // (2 if symmetric else 3))
 

@@ -79,7 +79,9 @@ def backend_for(recipe: Recipe) -> "Backend":
     if recipe.runtime != backend.runtime:
         problems.insert(0, f"runtime is {recipe.runtime}, but backend {backend.name} is of {backend.runtime}")
     if recipe.is_stock and backend.own_kernels:
-        problems.insert(0, f"backend {backend.name} needs kernels of nf-edge; name the recipe nf-{recipe.name}")
+        problems.insert(
+            0, f"backend {backend.name} needs kernels of nf-edge; name the recipe nf-{recipe.name}"
+        )
     if not recipe.is_stock and not backend.own_kernels:
         problems.insert(0, f"it is named nf-, but backend {backend.name} calls no kernel of nf-edge")
     if problems:

@@ -4,6 +4,7 @@ Its signature and its constant methods are those that ExecuTorch's TextLLMRunner
 (extension/llm/runner in github.com/pytorch/executorch).
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,10 @@ class ExecutorchDecoder(Decoder):
         return logits
 
 
+# Arguments that an operator writes in place: keys, values, and the scales of an int8 cache.
+CACHE_ARGUMENTS = {"aten::index_put_": (0,), "nf::symmetric_attention_cached": (1, 2, 3, 4)}
+
+
 def cache_bytes(method: Any) -> int:
     """Bytes of the buffers that a deserialised execution plan updates in their place."""
     operators = [operator.name for operator in method.operators]
@@ -121,6 +126,12 @@ def cache_bytes(method: Any) -> int:
         for instruction in chain.instructions:
             call = instruction.instr_args
             index = getattr(call, "op_index", None)
-            if index is not None and operators[index] == "aten::index_put_":
-                written[call.args[0]] = 4 * int(np.prod(method.values[call.args[0]].val.sizes))
+            for position in CACHE_ARGUMENTS.get(operators[index], ()) if index is not None else ():
+                tensor = method.values[call.args[position]].val
+                if sizes := getattr(tensor, "sizes", None):
+                    written[call.args[position]] = _element_bytes(tensor) * math.prod(sizes)
     return sum(written.values())
+
+
+def _element_bytes(tensor: Any) -> int:
+    return 1 if tensor.scalar_type.name == "CHAR" else 4

@@ -87,7 +87,9 @@ class FusedCache(PlacedCache):
                 )
                 self.register_buffer(f"{name}{layer}", elements, persistent=False)
                 if self._int8:
-                    self.register_buffer(f"{name}{layer}_scale", torch.zeros(heads, capacity), persistent=False)
+                    self.register_buffer(
+                        f"{name}{layer}_scale", torch.zeros(heads, capacity), persistent=False
+                    )
 
     def of(self, layer: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """K, V and their scales of a layer."""

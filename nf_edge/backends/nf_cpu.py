@@ -10,11 +10,16 @@ from torch import nn
 
 from nf_edge.attention import kernel
 from nf_edge.backends import executorch_decoder
-from nf_edge.backends.base import Bounds, CacheDtype, Coverage, Left, Plan
+from nf_edge.backends.base import Bounds, CacheDtype, Plan
 from nf_edge.backends.fused_attention import FusedAttention, FusedCache, Lengths
+from nf_edge.backends.sizes import sizes_of
 from nf_edge.backends.xnnpack import Xnnpack
 from nf_edge.model import CausalLM, ModelConfig, NoiseFormer
 from nf_edge.recipe import Recipe
+
+# Bytes of scratch of the kernel for each element of a head, at its widest vectors, and the threads that a
+# prediction assumes, each with its own.
+TILE_COLUMN, THREADS = 3_000, 4
 
 
 class NfCpu(Xnnpack):
@@ -43,6 +48,22 @@ class NfCpu(Xnnpack):
             return model
         kept = FusedCache(model.config, bounds.length, cache.dtype)
         return executorch_decoder.DecoderProgram(cast(CausalLM, model), kept)
+
+    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
+        sizes = sizes_of(config, bounds.length)
+        kept = self.cache_dtype(config, bounds, recipe)
+        cache, tokens = 0, sizes.cache // config.head_size
+        if kept is not None:
+            cache = 4 * sizes.cache if kept.dtype == "float32" else sizes.cache + 4 * tokens
+        int8 = recipe.quantize is not None and recipe.quantize.attention == "int8"
+        scratch = THREADS * TILE_COLUMN * config.head_size
+        if int8 and (kept is None or kept.dtype == "float32"):
+            # Keys and values of one layer, quantized for its products, with a scale each.
+            scratch += (sizes.cache + 4 * tokens) // config.n_layer
+        # The residual stream, twice; what the norm and the projection make of it.
+        width = 2 if config.attention == "symmetric" else 3
+        arenas = 4 * (3 + width) * sizes.hidden
+        return self._predicted(config, recipe, sizes, cache, arenas, 4 * 3 * sizes.inner + scratch)
 
     def _runtime(self) -> Any:
         runtime = super()._runtime()

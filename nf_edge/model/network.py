@@ -208,7 +208,9 @@ class Transformer(nn.Module):
             mask = self.form.mask(attention_mask, positions, this.keys, causal=False)
             return replace(narrowed, positions=narrowed.last[:, None], mask=mask)
         return replace(
-            narrowed, positions=positions, mask=self.form.mask(attention_mask, positions, this.keys, self.causal)
+            narrowed,
+            positions=positions,
+            mask=self.form.mask(attention_mask, positions, this.keys, self.causal),
         )
 
 
