@@ -37,13 +37,13 @@ class Quantize(Closed):
     )
     kv_cache: Literal["float32", "int8"] = Field(
         "float32",
-        description="dtype of a language model's keys and values; of int8, a channel has a calibrated scale in ONNX "
-        "Runtime, and each token its own with the kernels of nf-edge",
+        description="dtype of a language model's keys and values; of int8, a channel has a calibrated scale "
+        "in ONNX Runtime, and a token its own with the kernels of nf-edge",
     )
 
     attention: Literal["float32", "int8"] = Field(
         "float32",
-        description="what attention multiplies; int8 is found token by token at run time, by kernels of nf-edge",
+        description="what attention multiplies; int8, with a scale a token, takes the kernels of nf-edge",
     )
 
     def linear_dtype(self, inputs: int) -> Literal["int8", "int4"]:

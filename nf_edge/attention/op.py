@@ -1,9 +1,9 @@
 """Symmetric attention as one PyTorch operator: what a graph carries where attention is to stay whole.
 
 `nf::symmetric_attention` is given what the projection gives, heads side by side and not transposed, and the
-noise; `nf::symmetric_attention_cached` appends to a key/value cache first.  Here is the meaning of both in plain
-PyTorch; `native/executorch_op.cpp` executes them in ExecuTorch.  Each has an out variant, which ExecuTorch
-calls.
+noise; `nf::symmetric_attention_cached` appends to a key/value cache first.  Here is the meaning of both in
+plain PyTorch; `native/executorch_op.cpp` executes them in ExecuTorch.  Each has an out variant, which
+ExecuTorch calls.
 """
 
 from typing import NamedTuple

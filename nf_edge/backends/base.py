@@ -57,7 +57,7 @@ class CacheDtype:
 
     Attributes:
         reason: why, where the recipe asks for another.
-        static: whether int8 has a scale a channel, fixed at export; else it has one a token, found at run time.
+        static: whether int8 has a scale a channel, fixed at export; else one a token, found as it runs.
     """
 
     dtype: Literal["float32", "int8"]

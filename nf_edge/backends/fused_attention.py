@@ -29,7 +29,9 @@ class Lengths:
     ) -> Tensor | None:
         return None if attention_mask is None else attention_mask.sum(dim=1)
 
-    def __call__(self, *_: object) -> Tensor:
+    def __call__(
+        self, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None, bias: Tensor | None
+    ) -> Tensor:
         raise TypeError("attention is one operator here; nothing is left for a form to write")
 
 
@@ -75,7 +77,8 @@ def noise_tensors(noise: Noise) -> tuple[Tensor | None, Tensor | None, Tensor | 
 
 
 class FusedCache(PlacedCache):
-    """K and V of every layer [H, capacity, d], float32 or int8 with a scale a token, as the operator keeps them."""
+    """K and V of every layer as the operator keeps them: [H, capacity, d], float32, or int8 with a scale for
+    each head of a token."""
 
     def __init__(self, config: ModelConfig, capacity: int, dtype: Literal["float32", "int8"]) -> None:
         super().__init__(capacity)

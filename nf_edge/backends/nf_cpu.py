@@ -3,7 +3,6 @@
 import ctypes
 import os
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, cast
 
 from torch import nn

@@ -9,7 +9,6 @@ import onnx
 import torch
 from torch import nn
 
-from nf_edge.attention import AttentionForm
 from nf_edge.attention.onnx import MultiHeadAttentionForm, takes_group_query
 from nf_edge.backends import onnx_decoder
 from nf_edge.backends.base import INPUTS, OUTPUT, Backend, Bounds, CacheDtype, Coverage, Plan, Session
@@ -47,8 +46,8 @@ class OnnxCpu(Backend):
     def problems(self, recipe: Recipe) -> list[str]:
         if recipe.quantize is not None and recipe.quantize.attention == "int8":
             return [
-                "quantize.attention is int8, but ONNX Runtime's attention multiplies in float32; leave it out, or "
-                "use backend nf_cpu"
+                "quantize.attention is int8, but ONNX Runtime's attention multiplies in float32; leave it "
+                "out, or use backend nf_cpu"
             ]
         return []
 

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -57,7 +57,11 @@ class Xnnpack(Backend):
     name = "xnnpack"
     runtime = "executorch"
     model_file = "model.pte"
-    operator_libraries = ("xnnpack_backend", "optimized_native_cpu_ops_lib", "quantized_ops_lib")
+    operator_libraries: ClassVar[tuple[str, ...]] = (
+        "xnnpack_backend",
+        "optimized_native_cpu_ops_lib",
+        "quantized_ops_lib",
+    )
     process_bytes = 8_600_000
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
@@ -75,8 +79,8 @@ class Xnnpack(Backend):
         problems = self._linear_problems(recipe)
         if recipe.quantize is not None and recipe.quantize.attention == "int8":
             problems.append(
-                "quantize.attention is int8, but XNNPACK multiplies two activations in float32 only; leave it "
-                "out, or use backend nf_cpu"
+                "quantize.attention is int8, but XNNPACK multiplies two activations in float32 only; leave "
+                "it out, or use backend nf_cpu"
             )
         if recipe.quantize is not None and recipe.quantize.kv_cache == "int8":
             problems.append(

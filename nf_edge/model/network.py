@@ -31,13 +31,13 @@ class Pass:
 
     Attributes:
         form: how attention is written.
-        positions: int64 [T], of the tokens of this pass; [B, 1] where one is asked for that is not the same in
-            all rows.
+        positions: int64 [T], of the queries of this layer; [B, 1] where one is asked for that is not the same
+            in all rows.
         keys: number of keys that they meet, those in the cache among them.
         mask: what the form made to hide keys.
         cache: takes the pass's keys and values; None where there is nothing to keep.
-        asked: the tokens that this layer has to answer for: fewer than all in the last one, whose other answers
-            nobody reads.
+        asked: the tokens that this layer has to answer for: fewer than all in the last one, whose other
+            answers nobody reads.
         last: int64 [B], index of each row's last real token; None where that is the last of all.
     """
 
@@ -80,7 +80,7 @@ class Attention(nn.Module):
         self.scale = self.head_size**-0.5
 
     def forward(self, x: Tensor, this: Pass) -> Tensor:
-        """[B, T, D] → [B, T or 1, D], of the tokens asked for; a cache's keys and values stand before these."""
+        """[B, T, D] → [B, T or 1, D], of the tokens asked for; what a cache holds stands before them."""
         batch, length, _ = x.shape
         projected = self.c_kv(x) if self.symmetric else self.c_attn(x)
         heads = [
