@@ -112,11 +112,11 @@ class Xnnpack(Backend):
     def warm_up(self) -> None:
         _executorch_runtime()
 
-    def session(self, path: Path) -> Session:
-        return _ExecutorchSession(path)
+    def session(self, path: Path, threads: int | None = None) -> Session:
+        return _ExecutorchSession(path, threads)
 
-    def decoder(self, path: Path, capacity: int) -> Decoder:
-        return executorch_decoder.ExecutorchDecoder(_load_method(path), capacity)
+    def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
+        return executorch_decoder.ExecutorchDecoder(_load_method(path, threads), capacity)
 
     def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
         content = path.read_bytes()
@@ -261,8 +261,12 @@ def _executorch_runtime() -> Any:
         return Runtime.get()
 
 
-def _load_method(path: Path) -> Any:
+def _load_method(path: Path, threads: int | None = None) -> Any:
     runtime = _executorch_runtime()
+    if threads is not None:
+        from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
+
+        _unsafe_reset_threadpool(threads)  # safe as long as nothing runs on it
     with quiet_stderr():
         try:
             return runtime.load_program(path).load_method("forward")
@@ -271,8 +275,8 @@ def _load_method(path: Path) -> Any:
 
 
 class _ExecutorchSession:
-    def __init__(self, path: Path) -> None:
-        self._method = _load_method(path)
+    def __init__(self, path: Path, threads: int | None) -> None:
+        self._method = _load_method(path, threads)
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         # The runtime reads memory as it lies: other than contiguous tensors give wrong numbers in silence.
