@@ -69,7 +69,7 @@ def measure(
     )
 
 
-def requests_at_the_largest(bounds: Bounds, ids: Sequence[int]) -> list[runner.Request]:
+def requests_at_the_largest(bounds: Bounds, ids: Sequence[int]) -> Sequence[runner.Request]:
     """Runs of a row of tokens; where the model has a cache, of that row as a prompt and then of its last
     token again, as a step."""
     if bounds.cached:

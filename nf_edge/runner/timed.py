@@ -38,7 +38,9 @@ class TimedProcess:
             NfEdgeError: the runner crashed or took too long.
         """
         self._program, self._model, self._timeout_s = command[0], model, timeout_s
-        self._stderr = tempfile.TemporaryFile("w+")
+        self._files = contextlib.ExitStack()
+        # Not a pipe, which nobody would empty.
+        self._stderr = self._files.enter_context(tempfile.TemporaryFile("w+"))
         self._process = subprocess.Popen(
             [*command, "--times"],
             stdin=subprocess.PIPE,
@@ -123,7 +125,8 @@ class TimedProcess:
     def _end(self) -> None:
         self._process.kill()
         self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._stderr):
+        self._files.close()
+        for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
