@@ -95,7 +95,7 @@ def latency_lines(report: LatencyReport) -> list[str]:
     ]
     if len(report.artifacts) == 2:
         lines.append(
-            f"{SPEED}: how many times as fast as B it is (and the 95 % interval), by rounds turn about"
+            f"{SPEED}: how many times as fast as B it is (and the 95 % interval), both asked turn about"
         )
     lines.append(
         f"asked: one row of random token ids below {inputs['vocabulary']:,}, seed {inputs['seed']}; loaded "

@@ -9,7 +9,7 @@ from nf_edge.errors import MissingTool
 from nf_edge.latency.machine import cpu_name
 from nf_edge.latency.plan import SEED, Plan, cpus
 from nf_edge.latency.report import LatencyReport, Line, Measured, Peak
-from nf_edge.latency.turns import Side, Tick, loads, prefills, steps
+from nf_edge.latency.turns import Side, Tick, loads, rounds
 from nf_edge.memory.measure import this_machine
 from nf_edge.progress import Progress, silent
 from nf_edge.report import Figure
@@ -104,20 +104,20 @@ def _with_threads(
 ) -> tuple[list[Line], Peak, list[str]]:
     """All lines with so many threads, the peak over them, and the versions of the runtimes."""
     commands = [(runner.command(artifact, threads), artifact.model_file) for artifact in artifacts]
-    rounds = min(plan.repeats, MOST_LOADS)
-    total = rounds + plan.repeats * (len(plan.lengths) + len(plan.contexts))
-    tick = _ticker(f"measuring with {threads} thread{'s' if threads > 1 else ''}", total, progress)
-    lines = [Line.of("load", threads, None, loads(commands, rounds, tick))]
+    load_rounds = min(plan.repeats, MOST_LOADS)
+    step = f"measuring with {threads} thread{'s' if threads > 1 else ''}"
+    tick = _ticker(step, load_rounds + plan.repeats, progress)
+    lines = [Line.of("load", threads, None, loads(commands, load_rounds, tick))]
     with ExitStack() as stack:
         processes = [stack.enter_context(TimedProcess(*command)) for command in commands]
         sides = [
             Side(process, artifact.manifest.interface.cached)
             for process, artifact in zip(processes, artifacts, strict=True)
         ]
-        for length in plan.lengths:
-            lines.append(Line.of("prefill", threads, length, prefills(sides, plan, length, tick)))
-        for context in plan.contexts:
-            lines.append(Line.of("decode", threads, context, steps(sides, plan, context, tick)))
+        found = rounds(sides, plan, tick)
+        # As they were asked for: decoding upon the longest context is measured first.
+        for point in sorted(found, key=lambda point: (point.phase != "prefill", point.tokens)):
+            lines.append(Line.of(point.phase, threads, point.tokens, found[point]))
         peak = Peak(threads, tuple(runner.peak(process) for process in processes))
     return lines, peak, [process.version for process in processes]
 

@@ -1,5 +1,6 @@
 """What to measure: lengths, contexts, threads, and the token ids that are asked."""
 
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -43,9 +44,9 @@ class Plan:
         return self.ids[:length], [0] if cached else [1] * length
 
     def steps(self, context: int) -> list[Request]:
-        """Single tokens after a context, until the positions end."""
-        positions = range(context, min(context + STEPS, len(self.ids)))
-        return [(self.ids[position : position + 1], [position]) for position in positions]
+        """Single tokens after a context; where the positions end, from the context on again."""
+        positions = itertools.cycle(range(context, min(context + STEPS, len(self.ids))))
+        return [(self.ids[at : at + 1], [at]) for at in itertools.islice(positions, STEPS)]
 
 
 def make_plan(

@@ -38,9 +38,8 @@ class TimedProcess:
             NfEdgeError: the runner crashed or took too long.
         """
         self._program, self._model, self._timeout_s = command[0], model, timeout_s
-        self._files = contextlib.ExitStack()
         # Not a pipe, which nobody would empty.
-        self._stderr = self._files.enter_context(tempfile.TemporaryFile("w+"))
+        self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 (_end closes it)
         self._process = subprocess.Popen(
             [*command, "--times"],
             stdin=subprocess.PIPE,
@@ -125,7 +124,7 @@ class TimedProcess:
     def _end(self) -> None:
         self._process.kill()
         self._process.wait()
-        self._files.close()
+        self._stderr.close()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
