@@ -16,6 +16,7 @@ VERBS = {
     "export": ("export", "Lower a checkpoint to a device: the main job."),
     "profile": ("profile", "Memory of an artifact or a checkpoint against a device's budget."),
     "check": ("check", "Accuracy of an artifact on the CPU, beside the checkpoint's."),
+    "bench": ("bench", "Latency of an artifact on this machine, or of two turn about."),
     "inspect": ("inspect", "What an artifact is made of and needs; verifies and loads it."),
     "generate": ("generate", "Continue a text with a language model, token by token."),
     "import": ("import_", "Turn a nanoGPT or Hugging Face GPT-2 into a checkpoint."),

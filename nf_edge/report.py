@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 How = Literal["measured", "simulated", "planned", "predicted", "unavailable"]
-Unit = Literal["bytes", "ms", "share", "rows", "loss", "perplexity", "logit", "count"]
+Unit = Literal["bytes", "ms", "tokens/s", "ratio", "share", "rows", "loss", "perplexity", "logit", "count"]
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,19 @@ class Figure:
         if self.unit == "share":
             return f"{100 * self.value:.2f} %"
         if self.unit == "ms":
-            return f"{self.value:.2f} ms"
+            return f"{format_three(self.value)} ms"
+        if self.unit == "tokens/s":
+            return f"{format_three(self.value)} tokens/s"
+        if self.unit == "ratio":
+            return f"{self.value:.2f}"
         if self.unit in ("rows", "count"):
             return f"{self.value:,.0f}"
         return f"{self.value:.4g}"
+
+
+def format_three(value: float) -> str:
+    """A positive number with three significant digits, or more where they are whole ones."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
 
 
 def format_bytes(count: float) -> str:

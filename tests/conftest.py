@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import pytest
 
+from nf_edge import resources
 from nf_edge.accuracy.parity import synthetic_rows
 from nf_edge.artifact import load_artifact
 from nf_edge.cli import main
 from nf_edge.data.rows import Rows
-from nf_edge.model import ModelConfig, load_checkpoint
+from nf_edge.model import ModelConfig, load_checkpoint, resolve_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
 from nf_edge.model.init import init_tensors
 from nf_edge.pipeline import export
@@ -146,9 +147,11 @@ def place_once(make, place):
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory):
-    """Load a case, or one of SHAPES, by name."""
+    """Load a case, one of SHAPES, or a bundled checkpoint, by name."""
 
     def load(name):
+        if name in resources.names("checkpoints", suffix=""):
+            return resolve_checkpoint(name)
         if name not in SHAPES:
             return load_checkpoint(TESTS / "cases" / name)
         config = ModelConfig(**{"n_positions": 64, "n_layer": 1, "n_head": 4, **SHAPES[name]})

@@ -177,12 +177,19 @@ class Backend(ABC):
         tokenizer is there already."""
         return
 
-    def load(self, path: Path, bounds: Bounds) -> Session | Decoder:
-        """Load a model file, with its cache where the bounds say so.  Raises what those two do."""
-        return self.decoder(path, bounds.length) if bounds.cached else self.session(path)
+    def load(self, path: Path, bounds: Bounds, threads: int | None = None) -> Session | Decoder:
+        """Load a model file, with its cache where the bounds say so.
+
+        Args:
+            threads: size of the runtime's thread pool; by default its own choice.  ExecuTorch has one pool
+                for all that is loaded.
+
+        Raises what the two do that it calls.
+        """
+        return self.decoder(path, bounds.length, threads) if bounds.cached else self.session(path, threads)
 
     @abstractmethod
-    def session(self, path: Path) -> Session:
+    def session(self, path: Path, threads: int | None = None) -> Session:
         """Load a model file that has no cache.
 
         Raises:
@@ -190,7 +197,7 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def decoder(self, path: Path, capacity: int) -> Decoder:
+    def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
         """Load a model file that has a cache of `capacity` positions.
 
         Raises:

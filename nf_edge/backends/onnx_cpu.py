@@ -102,11 +102,11 @@ class OnnxCpu(Backend):
     def warm_up(self) -> None:
         import onnxruntime  # noqa: F401
 
-    def session(self, path: Path) -> Session:
-        return _OrtSession(path)
+    def session(self, path: Path, threads: int | None = None) -> Session:
+        return _OrtSession(path, threads)
 
-    def decoder(self, path: Path, capacity: int) -> Decoder:
-        return onnx_decoder.OrtDecoder(_load(path), capacity)
+    def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
+        return onnx_decoder.OrtDecoder(_load(path, threads), capacity)
 
     def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
         try:
@@ -240,18 +240,21 @@ def _example(bounds: Bounds) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     return example_inputs(bounds, batch=2 if bounds.any_batch else 1), (dynamic, dynamic)
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path, threads: int | None = None) -> Any:
     import onnxruntime
 
+    options = onnxruntime.SessionOptions()
+    if threads is not None:
+        options.intra_op_num_threads = threads
     try:
-        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise BadInput(f"ONNX Runtime does not load it: {error}", where=path) from error
 
 
 class _OrtSession:
-    def __init__(self, path: Path) -> None:
-        self._session = _load(path)
+    def __init__(self, path: Path, threads: int | None) -> None:
+        self._session = _load(path, threads)
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         feed = dict(zip(INPUTS, (input_ids, attention_mask), strict=True))

@@ -133,11 +133,11 @@ class Xnnpack(Backend):
     def warm_up(self) -> None:
         self._runtime()
 
-    def session(self, path: Path) -> Session:
-        return _ExecutorchSession(self._load_method(path))
+    def session(self, path: Path, threads: int | None = None) -> Session:
+        return _ExecutorchSession(self._load_method(path, threads))
 
-    def decoder(self, path: Path, capacity: int) -> Decoder:
-        return executorch_decoder.ExecutorchDecoder(self._load_method(path), capacity)
+    def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
+        return executorch_decoder.ExecutorchDecoder(self._load_method(path, threads), capacity)
 
     def _runtime(self) -> Any:
         """ExecuTorch in this process, with all operators that a program may call."""
@@ -147,8 +147,12 @@ class Xnnpack(Backend):
 
             return Runtime.get()
 
-    def _load_method(self, path: Path) -> Any:
+    def _load_method(self, path: Path, threads: int | None) -> Any:
         runtime = self._runtime()
+        if threads is not None:
+            from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
+
+            _unsafe_reset_threadpool(threads)  # safe as long as nothing runs on it
         with quiet_stderr():
             try:
                 return runtime.load_program(path).load_method("forward")

@@ -1,6 +1,7 @@
 """Running a model in a process of its own, and reading what that process held."""
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -51,10 +52,7 @@ def measure(
         BadInput: the runtime does not take the model.
     """
     ids = spread_ids(vocab_size, bounds.length)
-    requests = [(ids, [1] * len(ids))] * RUNS
-    if bounds.cached:
-        requests = [(ids, [0])] + [(ids[-1:], [len(ids) - 1])] * (RUNS - 1)
-    result = runner.run(runtime, model, requests)
+    result = runner.run(runtime, model, requests_at_the_largest(bounds, ids))
     start, loaded, end = (result.stage(name) for name in ("start", "method_loaded", "finished"))
     at_load, at_runs = loaded.heap_in_use - start.heap_in_use, end.heap_in_use - loaded.heap_in_use
     arenas = sum(result.planned_buffers)
@@ -69,6 +67,14 @@ def measure(
         peak=end.rss_peak,
         threads=result.threads,
     )
+
+
+def requests_at_the_largest(bounds: Bounds, ids: Sequence[int]) -> Sequence[runner.Request]:
+    """Runs of a row of tokens; where the model has a cache, of that row as a prompt and then of its last
+    token again, as a step."""
+    if bounds.cached:
+        return [(ids, [0])] + [(ids[-1:], [len(ids) - 1])] * (RUNS - 1)
+    return [(ids, [1] * len(ids))] * RUNS
 
 
 def spread_ids(vocab_size: int, length: int) -> list[int]:

@@ -6,7 +6,17 @@ figures are zero.
 """
 
 from nf_edge.runner.build import Runtime, executable
-from nf_edge.runner.process import run
+from nf_edge.runner.process import Request, native_command, run
 from nf_edge.runner.result import RunResult, Stage
+from nf_edge.runner.timed import TimedProcess
 
-__all__ = ["RunResult", "Runtime", "Stage", "executable", "run"]
+__all__ = [
+    "Request",
+    "RunResult",
+    "Runtime",
+    "Stage",
+    "TimedProcess",
+    "executable",
+    "native_command",
+    "run",
+]

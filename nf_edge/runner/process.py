@@ -12,11 +12,13 @@ from nf_edge.runner.result import RunResult, parse
 BAD_INPUT = 3
 STDERR_LINES = 10
 
+Request = tuple[Sequence[int], Sequence[int]]
+
 
 def run(
     runtime: Runtime,
     model: str | Path,
-    requests: Sequence[tuple[Sequence[int], Sequence[int]]],
+    requests: Sequence[Request],
     threads: int | None = None,
     timeout_s: float = 600.0,
 ) -> RunResult:
@@ -37,22 +39,43 @@ def run(
         MissingTool: the runner is not built yet, and cannot be built here.
         NfEdgeError: the runner crashed or took too long.
     """
-    path = Path(model).resolve()
-    program = executable(runtime)
-    command = [str(program), str(path)]
-    if threads is not None:
-        command += ["--threads", str(threads)]
-    lines = "".join(f"{' '.join(map(str, numbers))}\n" for request in requests for numbers in request)
+    command = native_command(runtime, model, threads)
     try:
-        done = subprocess.run(command, input=lines, capture_output=True, text=True, timeout=timeout_s)
+        done = subprocess.run(
+            command, input=request_lines(requests), capture_output=True, text=True, timeout=timeout_s
+        )
     except subprocess.TimeoutExpired:
-        raise NfEdgeError(f"did not finish within {timeout_s:g} s", where=model) from None
+        raise overdue(model, timeout_s) from None
     if done.returncode == 0:
         return parse(done.stdout.splitlines())
-    said = "\n".join(done.stderr.strip().splitlines()[-STDERR_LINES:]).removeprefix(f"{program.name}: ")
-    if done.returncode == BAD_INPUT:
-        raise BadInput(said.removesuffix(f", {path}"), where=model)
-    raise NfEdgeError(f"the runner {_ending(done.returncode)}\n{said}", where=model)
+    raise failure(model, command[0], done.returncode, done.stderr)
+
+
+def native_command(runtime: Runtime, model: str | Path, threads: int | None = None) -> list[str]:
+    """How the native runner is called on a model file.
+
+    Raises:
+        MissingTool: the runner is not built yet, and cannot be built here.
+    """
+    command = [str(executable(runtime)), str(Path(model).resolve())]
+    return command if threads is None else [*command, "--threads", str(threads)]
+
+
+def request_lines(requests: Sequence[Request]) -> str:
+    """Requests as the runner reads them."""
+    return "".join(f"{' '.join(map(str, numbers))}\n" for request in requests for numbers in request)
+
+
+def overdue(model: str | Path, timeout_s: float) -> NfEdgeError:
+    return NfEdgeError(f"did not finish within {timeout_s:g} s", where=model)
+
+
+def failure(model: str | Path, program: str, returncode: int, stderr: str) -> NfEdgeError:
+    """What a runner that ended by itself says of the reason."""
+    said = "\n".join(stderr.strip().splitlines()[-STDERR_LINES:]).removeprefix(f"{Path(program).name}: ")
+    if returncode == BAD_INPUT:
+        return BadInput(said.removesuffix(f", {Path(model).resolve()}"), where=model)
+    return NfEdgeError(f"the runner {_ending(returncode)}\n{said}", where=model)
 
 
 def _ending(returncode: int) -> str:

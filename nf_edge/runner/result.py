@@ -49,7 +49,8 @@ class RunResult:
     Attributes:
         stages: in the order they were reached.
         outputs: one float32 array a request, in the model's own shape.
-        run_ms: time of each request, in milliseconds: setting the inputs and running.
+        run_ms: time of each request, in milliseconds: of running alone, its inputs made and the cache taken
+            back before that.
         planned_buffers: sizes of ExecuTorch's memory-planned arenas, in bytes; empty for ONNX Runtime.
         runtime: `executorch` or `onnxruntime`.
         version: that runtime's own version.
@@ -80,7 +81,7 @@ def parse(lines: Iterable[str]) -> RunResult:
     start = stages[0]
     planned_buffers = [entry["planned_buffers"] for entry in stages if "planned_buffers" in entry]
     return RunResult(
-        stages=tuple(_stage(entry) for entry in stages),
+        stages=tuple(stage(entry) for entry in stages),
         outputs=[np.array(entry["logits"], dtype=np.float32).reshape(entry["shape"]) for entry in answers],
         run_ms=[entry["run_ms"] for entry in answers],
         planned_buffers=tuple(planned_buffers[0]) if planned_buffers else (),
@@ -90,5 +91,6 @@ def parse(lines: Iterable[str]) -> RunResult:
     )
 
 
-def _stage(entry: dict[str, Any]) -> Stage:
+def stage(entry: dict[str, Any]) -> Stage:
+    """A stage out of its line."""
     return Stage(name=entry["stage"], **{field.name: entry[field.name] for field in fields(Stage)[1:]})

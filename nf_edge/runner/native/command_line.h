@@ -7,9 +7,10 @@ namespace nf {
 struct CommandLine {
   std::string model;  // absolute, symbolic links resolved
   int threads;
+  bool times_only;  // answers are times without logits
 };
 
-// Reads `MODEL [--threads N]`. Without --threads: as many as there are CPUs for this process.
+// Reads `MODEL [--threads N] [--times]`. Without --threads: as many as there are CPUs for this process.
 // Throws Usage, or BadInput where MODEL cannot be read.
 CommandLine parse_command_line(int argc, char** argv);
 

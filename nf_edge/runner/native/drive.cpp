@@ -10,14 +10,19 @@
 namespace nf {
 namespace {
 
-void answer_requests(Model& model, Report& report) {
+void answer_requests(Model& model, bool times_only, Report& report) {
   RequestReader requests(std::cin);
   bool first = true;
   for (Request request; requests.next(&request); first = false) {
+    model.prepare(request);
     const auto began = std::chrono::steady_clock::now();
-    const Logits logits = model.run(request);
+    const Logits logits = model.run();
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - began;
-    report.answer(logits, took.count());
+    if (times_only) {
+      report.time(took.count());
+    } else {
+      report.answer(logits, took.count());
+    }
     if (first) {
       report.stage("first_run");
     }
@@ -36,11 +41,11 @@ int drive(const char* program, int argc, char** argv, OpenModel open) {
     const CommandLine command = parse_command_line(argc, argv);
     Report report(command.model);
     const std::unique_ptr<Model> model = open(command, report);
-    answer_requests(*model, report);
+    answer_requests(*model, command.times_only, report);
     return 0;
   } catch (const Usage& error) {
     fail(2, error.what());
-    std::fprintf(stderr, "usage: %s MODEL [--threads N] < requests\n", program);
+    std::fprintf(stderr, "usage: %s MODEL [--threads N] [--times] < requests\n", program);
     return 2;
   } catch (const BadInput& error) {
     return fail(3, error.what());

@@ -26,6 +26,7 @@ namespace {
 using executorch::aten::ScalarType;
 using executorch::extension::from_blob;
 using executorch::extension::Module;
+using executorch::extension::TensorPtr;
 using executorch::runtime::Error;
 using executorch::runtime::MethodMeta;
 using executorch::runtime::Program;
@@ -72,16 +73,23 @@ class ExecutorchModel final : public nf::Model {
     report.stage("method_loaded", planned_buffers(*meta));
   }
 
-  nf::Logits run(nf::Request& request) override {
+  void prepare(nf::Request& request) override {
     const int length = static_cast<int>(request.input_ids.size());
-    const auto input_ids = from_blob(request.input_ids.data(), {1, length}, ScalarType::Long);
-    int64_t start = cached_ ? request.start() : 0;
-    const auto second = cached_ ? from_blob(&start, {1}, ScalarType::Long)
-                                : from_blob(request.attention_mask().data(), {1, length}, ScalarType::Long);
-    require(module_.set_inputs({input_ids, second}),
-            "the model does not take " + std::to_string(length) + " tokens", request.where);
+    where_ = request.where;
+    input_ids_ = from_blob(request.input_ids.data(), {1, length}, ScalarType::Long);
+    if (cached_) {
+      start_ = request.start();
+      second_ = from_blob(&start_, {1}, ScalarType::Long);
+    } else {
+      second_ = from_blob(request.attention_mask().data(), {1, length}, ScalarType::Long);
+    }
+    require(module_.set_inputs({input_ids_, second_}),
+            "the model does not take " + std::to_string(length) + " tokens", where_);
+  }
+
+  nf::Logits run() override {
     const auto outputs = module_.forward();
-    require(outputs.error(), "the model cannot run", request.where);
+    require(outputs.error(), "the model cannot run", where_);
     if (outputs->empty() || !outputs->front().isTensor() ||
         outputs->front().toTensor().scalar_type() != ScalarType::Float) {
       throw nf::BadInput("the model's first output is not a float32 tensor", path_);
@@ -120,6 +128,10 @@ class ExecutorchModel final : public nf::Model {
   const std::string path_;
   bool cached_ = false;
   Module module_;
+  // Of the request that is prepared; the inputs lie over its numbers and over start_.
+  std::string where_;
+  TensorPtr input_ids_, second_;
+  int64_t start_ = 0;
 };
 
 std::unique_ptr<nf::Model> open_model(const nf::CommandLine& command, nf::Report& report) {

@@ -19,8 +19,12 @@ class Model {
  public:
   virtual ~Model() = default;
 
-  // Throws BadInput where the model does not take such a request (ids out of range, too long).
-  virtual Logits run(Request& request) = 0;
+  // Makes the inputs of a request, which must outlive its run, and takes the cache back to where it begins.
+  // Throws BadInput where the model does not take such a request.
+  virtual void prepare(Request& request) = 0;
+
+  // Runs the model on what was prepared: what is timed. Throws BadInput where that fails (ids out of range).
+  virtual Logits run() = 0;
 };
 
 }  // namespace nf

@@ -38,11 +38,30 @@ class OnnxModel final : public nf::Model {
       append(outputs_, cache_.present_names());
     }
     check_interface();
+    input_names_ = c_names(inputs_);
+    output_names_ = c_names(outputs_);
   }
 
-  nf::Logits run(nf::Request& request) override {
+  void prepare(nf::Request& request) override {
     output_.reset();  // or two runs' logits would be held at once
-    return cached() ? run_upon_past(request) : run_whole(request);
+    where_ = request.where;
+    tensors_.clear();
+    tensors_.push_back(integers(request.input_ids));
+    if (cached()) {
+      prepare_upon_past(request);
+    } else {
+      tensors_.push_back(integers(request.attention_mask()));
+    }
+  }
+
+  nf::Logits run() override {
+    auto outputs = outputs_of_run();
+    output_ = std::move(outputs.front());
+    if (cached()) {
+      outputs.erase(outputs.begin());
+      cache_.replace(std::move(outputs), static_cast<int64_t>(mask_.size()));
+    }
+    return view(output_.get());
   }
 
  private:
@@ -80,14 +99,7 @@ class OnnxModel final : public nf::Model {
     }
   }
 
-  nf::Logits run_whole(nf::Request& request) {
-    const ort::Value input_ids = integers(request.input_ids);
-    const ort::Value attention_mask = integers(request.attention_mask());
-    output_ = std::move(outputs_of({input_ids.get(), attention_mask.get()}, request.where).front());
-    return view(output_.get());
-  }
-
-  nf::Logits run_upon_past(nf::Request& request) {
+  void prepare_upon_past(nf::Request& request) {
     const int64_t start = request.start();
     if (start < 0 || start > cache_.length()) {
       throw nf::BadInput("ids at position " + std::to_string(start) + ", but the cache holds " +
@@ -97,27 +109,26 @@ class OnnxModel final : public nf::Model {
     if (start < cache_.length()) {
       cache_.keep(start);
     }
-    std::vector<int64_t> mask(start + request.input_ids.size(), 1);
-    std::vector<int64_t> positions(request.input_ids.size());
-    std::iota(positions.begin(), positions.end(), start);
-    const ort::Value tensors[] = {integers(request.input_ids), integers(mask), integers(positions)};
-    std::vector<const OrtValue*> inputs = cache_.past();
-    inputs.insert(inputs.begin(), {tensors[0].get(), tensors[1].get(), tensors[2].get()});
-    auto outputs = outputs_of(inputs, request.where);
-    output_ = std::move(outputs.front());
-    outputs.erase(outputs.begin());
-    cache_.replace(std::move(outputs), static_cast<int64_t>(mask.size()));
-    return view(output_.get());
+    mask_.assign(start + request.input_ids.size(), 1);
+    positions_.resize(request.input_ids.size());
+    std::iota(positions_.begin(), positions_.end(), start);
+    tensors_.push_back(integers(mask_));
+    tensors_.push_back(integers(positions_));
   }
 
-  std::vector<ort::Value> outputs_of(const std::vector<const OrtValue*>& inputs, const std::string& where) {
-    const auto input_names = c_names(inputs_), output_names = c_names(outputs_);
+  std::vector<ort::Value> outputs_of_run() {
+    std::vector<const OrtValue*> inputs;
+    for (const ort::Value& tensor : tensors_) {
+      inputs.push_back(tensor.get());
+    }
+    const auto past = cache_.past();
+    inputs.insert(inputs.end(), past.begin(), past.end());
     std::vector<OrtValue*> outputs(outputs_.size());
-    const auto failure = ort::failure_of(ort::Run::in(ort::api)(session_.get(), nullptr, input_names.data(),
-                                                                inputs.data(), inputs.size(), output_names.data(),
+    const auto failure = ort::failure_of(ort::Run::in(ort::api)(session_.get(), nullptr, input_names_.data(),
+                                                                inputs.data(), inputs.size(), output_names_.data(),
                                                                 outputs.size(), outputs.data()));
     if (failure) {
-      throw nf::BadInput("the model cannot run: " + *failure, where);
+      throw nf::BadInput("the model cannot run: " + *failure, where_);
     }
     std::vector<ort::Value> owned;
     for (OrtValue* output : outputs) {
@@ -158,6 +169,13 @@ class OnnxModel final : public nf::Model {
   nf::OrtCache cache_;
   std::vector<std::string> inputs_;
   std::vector<std::string> outputs_;
+  std::vector<const char*> input_names_;
+  std::vector<const char*> output_names_;
+  // Of the request that is prepared: tensors over its numbers and over those two vectors.
+  std::string where_;
+  std::vector<int64_t> mask_;
+  std::vector<int64_t> positions_;
+  std::vector<ort::Value> tensors_;
   ort::Value output_;
 };
 

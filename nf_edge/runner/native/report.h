@@ -21,6 +21,9 @@ class Report {
 
   void answer(const Logits& logits, double run_ms);
 
+  // An answer without the logits.
+  void time(double run_ms);
+
  private:
   using Clock = std::chrono::steady_clock;
 

@@ -1,0 +1,144 @@
+"""What to measure: lengths, contexts, threads, and the token ids that are asked."""
+
+import itertools
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nf_edge.artifact import Artifact
+from nf_edge.errors import BadInput
+from nf_edge.runner import Request
+
+REPEATS = 20
+SEED = 0
+# Decoding steps of a turn: enough that their median means something, few enough to be near the context.
+STEPS = 16
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked of one artifact, or of each of two.
+
+    Attributes:
+        lengths: tokens of a prefill, or of a classifier's row.
+        contexts: tokens that the cache holds before the decoding steps; empty where there is no decoding.
+        no_decoding: why there is none, or "".
+        threads: sizes of the runtime's thread pool.
+        repeats: rounds of each measurement.
+        ids: random token ids, one row; a prefill takes the first of it, a step the one at its position.
+        vocabulary: ids are below this; both artifacts have them.
+    """
+
+    lengths: tuple[int, ...]
+    contexts: tuple[int, ...]
+    no_decoding: str
+    threads: tuple[int, ...]
+    repeats: int
+    ids: tuple[int, ...]
+    vocabulary: int
+
+    def prefill(self, length: int, cached: bool) -> Request:
+        """A run of the first tokens, on an empty cache where the model has one."""
+        return self.ids[:length], [0] if cached else [1] * length
+
+    def steps(self, context: int) -> list[Request]:
+        """Single tokens after a context; where the positions end, from the context on again."""
+        positions = itertools.cycle(range(context, min(context + STEPS, len(self.ids))))
+        return [(self.ids[at : at + 1], [at]) for at in itertools.islice(positions, STEPS)]
+
+
+def make_plan(
+    artifacts: Sequence[Artifact],
+    lengths: Iterable[int] | None = None,
+    contexts: Iterable[int] | None = None,
+    threads: Iterable[int] = (1,),
+    repeats: int = REPEATS,
+) -> Plan:
+    """A plan that all the artifacts can follow.
+
+    Args:
+        lengths, contexts: at least 1 each; by default a sixteenth, a quarter and all of the positions, and
+            of contexts nearly all.
+
+    Raises:
+        BadInput: an artifact does not take a length or a context, or there are fewer CPUs than threads.
+    """
+    shortest = min(artifacts, key=lambda artifact: artifact.manifest.interface.length)
+    capacity = shortest.manifest.interface.length
+    no_decoding = next(filter(None, map(_no_decoding, artifacts)), "")
+    problems = _thread_problems(tuple(threads))
+    if contexts is not None and no_decoding:
+        problems.append(f"--contexts: {no_decoding}; leave it out")
+    if lengths is None:
+        fixed = [a.manifest.interface.length for a in artifacts if not a.manifest.interface.dynamic_length]
+        lengths = fixed or (max(1, capacity // 16), max(1, capacity // 4), capacity)
+    if contexts is None:
+        # Of one position there is nothing to decode upon.
+        some = (max(1, capacity // 16), max(1, capacity // 4), capacity - max(1, capacity // 16))
+        contexts = () if no_decoding else [context for context in some if 1 <= context < capacity]
+    the_lengths, the_contexts = _ordered(lengths), _ordered(contexts)
+    for artifact in artifacts:
+        problems += _length_problems(artifact, the_lengths)
+    if not no_decoding:
+        problems += _context_problems(shortest, the_contexts)
+    if problems:
+        raise BadInput.listing(problems, where=" and ".join(str(artifact.path) for artifact in artifacts))
+    vocabulary = min(artifact.manifest.config.vocab_size for artifact in artifacts)
+    ids = np.random.default_rng(SEED).integers(vocabulary, size=capacity).tolist()
+    return Plan(the_lengths, the_contexts, no_decoding, _ordered(threads), repeats, tuple(ids), vocabulary)
+
+
+def cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _ordered(numbers: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(numbers)))
+
+
+def _no_decoding(artifact: Artifact) -> str:
+    interface = artifact.manifest.interface
+    if interface.cached:
+        return ""
+    if interface.task == "language modelling":
+        return f"{artifact.path} has no cache to decode with, since it gives the logits of all tokens"
+    return f"{artifact.path} answers a row at once ({interface.task}), so it does not decode"
+
+
+def _thread_problems(threads: tuple[int, ...]) -> list[str]:
+    most = cpus()
+    return [
+        f"{count} threads, but this process has {most} CPUs: give --threads of at most {most}"
+        for count in threads
+        if count > most
+    ]
+
+
+def _length_problems(artifact: Artifact, lengths: tuple[int, ...]) -> list[str]:
+    interface = artifact.manifest.interface
+    if not interface.dynamic_length:
+        return [
+            f"a length of {length}, but {artifact.path} takes {interface.length} tokens and no other "
+            f"number: give --lengths {interface.length}"
+            for length in lengths
+            if length != interface.length
+        ]
+    return [
+        f"a length of {length}, but {artifact.path} takes at most {interface.length} tokens: give --lengths "
+        f"of at most {interface.length}"
+        for length in lengths
+        if length > interface.length
+    ]
+
+
+def _context_problems(artifact: Artifact, contexts: tuple[int, ...]) -> list[str]:
+    capacity = artifact.manifest.interface.length
+    return [
+        f"a context of {context} leaves no position for the next token, for {artifact.path} has {capacity}: "
+        f"give --contexts of at most {capacity - 1}"
+        for context in contexts
+        if context >= capacity
+    ]

@@ -1,0 +1,131 @@
+"""A runner that stays, is asked again and again, and answers each time with how long it took."""
+
+import contextlib
+import json
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from nf_edge.runner.process import Request, failure, overdue, request_lines
+from nf_edge.runner.result import Stage, stage
+
+
+class TimedProcess:
+    """A model in a process of its own; a context manager, which ends the process.
+
+    Two of them can be asked turn about: each waits for its next request without taking the CPU.
+
+    Attributes:
+        start: what the process held before it touched the model.
+        runtime, version: of the process, `executorch` or `onnxruntime`.
+        load_ms: from there until the model was ready to run.
+    """
+
+    def __init__(self, command: Sequence[str], model: Path, timeout_s: float = 600.0) -> None:
+        """Starts it, and waits until the model is loaded.
+
+        Args:
+            command: a runner's, without `--times`.
+            model: named in messages.
+            timeout_s: that loading and each call may take, in seconds.
+
+        Raises:
+            BadInput: the model cannot be loaded.
+            NfEdgeError: the runner crashed or took too long.
+        """
+        self._program, self._model, self._timeout_s = command[0], model, timeout_s
+        # Not a pipe, which nobody would empty.
+        self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 (_end closes it)
+        self._process = subprocess.Popen(
+            [*command, "--times"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            text=True,
+        )
+        try:
+            entries = self._read_until(lambda entry: entry.get("stage") == "method_loaded")
+        except BaseException:
+            self._end()
+            raise
+        self.start = stage(entries[0])
+        self.runtime: str = entries[0]["runtime"]
+        self.version: str = entries[0]["version"]
+        self.load_ms: float = sum(entry["elapsed_ms"] for entry in entries[1:])
+
+    def times(self, requests: Sequence[Request]) -> list[float]:
+        """Runs requests one after another, at least one, as `run` describes them: milliseconds of each.
+
+        Raises:
+            BadInput: the model does not take one of them.
+            NfEdgeError: the runner crashed or took too long.
+        """
+        self._write(request_lines(requests))
+        found: list[float] = []
+
+        def last(entry: dict[str, Any]) -> bool:
+            if "run_ms" in entry:
+                found.append(entry["run_ms"])
+            return len(found) == len(requests)
+
+        self._read_until(last)
+        return found
+
+    def finish(self) -> Stage:
+        """Ends the process; what it held then, and at most."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        return stage(self._read_until(lambda entry: entry.get("stage") == "finished")[-1])
+
+    def __enter__(self) -> "TimedProcess":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def _write(self, text: str) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it is no more: reading finds out why
+            self._process.stdin.write(text)
+            self._process.stdin.flush()
+
+    def _read_until(self, last: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+        """The lines up to the one for which `last` is true."""
+        assert self._process.stdout is not None
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            self._process.kill()
+
+        timer = threading.Timer(self._timeout_s, stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            entries = []
+            for line in self._process.stdout:
+                entries.append(json.loads(line))
+                if last(entries[-1]):
+                    return entries
+        finally:
+            timer.cancel()
+        if late.is_set():
+            raise overdue(self._model, self._timeout_s)
+        returncode = self._process.wait()
+        self._stderr.seek(0)
+        raise failure(self._model, self._program, returncode, self._stderr.read())
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._stderr.close()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
