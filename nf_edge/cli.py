@@ -24,6 +24,7 @@ VERBS = {
     "train": ("train", "Train a checkpoint by a training recipe."),
     "recipes": ("recipes", "List, show and check recipes."),
     "devices": ("devices", "List, show and check device files."),
+    "kernels": ("kernels", "Build the kernels that nf- recipes call, for here or for a board."),
     "backends": ("backends", "What lowers and runs here, and for which recipes."),
     "doctor": ("doctor", "Versions, what works on this machine, and how to get what is missing."),
 }

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from nf_edge import runner
 from nf_edge.artifact import Artifact
 from nf_edge.backends import backend_for
+from nf_edge.backends.base import Backend
 from nf_edge.errors import NfEdgeError
 
 
@@ -49,9 +51,13 @@ def inspect(artifact: Artifact) -> Inspection:
                 f"{backend.runtime} in Python",
                 _problem(lambda: backend.load(model, manifest.interface.bounds)),
             ),
-            Load(f"{backend.runtime} natively", _problem(lambda: runner.run(backend.runtime, model, []))),
+            Load(f"{backend.runtime} natively", _problem(lambda: _load_natively(backend, model))),
         ),
     )
+
+
+def _load_natively(backend: Backend, model: Path) -> None:
+    runner.run(backend.runtime, model, [], operators=backend.operators_file())
 
 
 def _problem(load: Callable[[], object]) -> str:

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nf_edge.errors import MissingTool
+from nf_edge.files import sha256
 
 GET_COMPILER = "xcode-select --install" if sys.platform == "darwin" else "apt-get install g++"
 LOG_LINES = 20
+# Beside a product: what it hashed to when it was built.
+RECORD = "sha256"
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Native:
 
 
 def built(native: Native, settings: list[str], depends_on: list[str]) -> Path:
-    """The product, built now if it is not there yet.
+    """The product, built now if it is not there yet, or is not what was built.
 
     Args:
         settings: arguments of CMake's configuration.
@@ -50,7 +53,8 @@ def built(native: Native, settings: list[str], depends_on: list[str]) -> Path:
     command = compiler(native.what)
     folder = _cache_folder(native.what) / _key(native, [*depends_on, *settings], command)
     product = folder / native.product.name
-    if not product.exists():
+    if not _intact(product):
+        shutil.rmtree(folder, ignore_errors=True)
         _build(native, folder, settings, command)
     return product
 
@@ -140,11 +144,20 @@ def _build(native: Native, folder: Path, settings: list[str], command: list[str]
                 done = subprocess.run([str(cmake), *arguments], stdout=output, stderr=output, env=environment)
             if done.returncode != 0:
                 raise _failure(native.what, log.replace(folder.with_suffix(".log")))
+        product = Path(scratch, native.product)
+        product.with_name(RECORD).write_text(sha256(product))
         try:
-            Path(scratch, native.product).parent.replace(folder)
+            product.parent.replace(folder)
         except OSError:
-            if not (folder / native.product.name).exists():
+            # Another process was faster.
+            if not _intact(folder / product.name):
                 raise
+
+
+def _intact(product: Path) -> bool:
+    """Whether a product is there and is what was built: its code is about to be run."""
+    record = product.with_name(RECORD)
+    return product.is_file() and record.is_file() and record.read_text() == sha256(product)
 
 
 def _packaged(package: str, folder: str, what: str) -> Path:

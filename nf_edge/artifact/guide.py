@@ -9,6 +9,19 @@ themselves, the operator libraries in whole (`--whole-archive`, or `--no-as-need
 {libraries}.
 """
 
+OPERATORS = "libnf_executorch.so"
+LOAD_OPERATORS = f"""
+import ctypes
+
+ctypes.CDLL("./{OPERATORS}")  # registers the operators of nf-edge
+"""
+GET_OPERATORS = f"""\
+It calls operators of nf-edge, which `nf-edge kernels build -o .` puts beside it as `{OPERATORS}`
+(`--target` names another machine). A program links that library, whole, or loads it before the model; an
+ExecuTorch build of your own takes in `nf_edge/attention/native` instead, by `add_subdirectory` with
+`NF_ATTENTION_EXECUTORCH` on.
+"""
+
 
 def run_guide(manifest: Manifest) -> str:
     """The text of `RUN.md`."""
@@ -21,6 +34,7 @@ def run_guide(manifest: Manifest) -> str:
         "answer": _answer(interface),
         "steps": min(4, interface.length - len(example)),
         "cache_dtype": interface.cache_dtype,
+        "operators": LOAD_OPERATORS if requires.own_kernels else "",
         "libraries": ", ".join(f"`{name}`" for name in requires.operator_libraries),
     }
     if requires.runtime == "executorch":
@@ -45,6 +59,7 @@ def run_guide(manifest: Manifest) -> str:
             "",
             *_interface_lines(interface),
             "",
+            *([GET_OPERATORS] if requires.own_kernels else []),
             "Run from this folder:",
             "",
             snippets,

@@ -5,7 +5,7 @@ PYTHON_EXECUTORCH = """\
 import torch
 import executorch.kernels.quantized  # noqa: F401  registers the quantized operators
 from executorch.runtime import Runtime
-
+{operators}
 method = Runtime.get().load_program("{file}").load_method("forward")
 input_ids = torch.tensor([[{ids}]])
 attention_mask = torch.ones_like(input_ids)

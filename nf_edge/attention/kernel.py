@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nf_edge import native_build
+from nf_edge.attention.targets import Target
 from nf_edge.native_build import Native
 
 NATIVE = Path(__file__).parent / "native"
@@ -228,17 +229,21 @@ def library_path() -> Path:
     )
 
 
-def executorch_library() -> Path:
+def executorch_library(target: Target | None = None) -> Path:
     """The kernel as operators of the ExecuTorch that is installed: a shared library, which a process loads
     before a program that calls them.
 
+    Args:
+        target: the machine that it is for; None: this one.
+
     Raises:
-        MissingTool: as for `library_path`, or there is no ExecuTorch.
+        MissingTool: as for `library_path`, or there is no ExecuTorch or no cross-compiler.
     """
     version, settings = native_build.executorch()
+    cross = target.cmake_settings() if target else []
     return native_build.built(
         Native("kernels", NATIVE, "nf_executorch", Path("lib", "libnf_executorch.so")),
-        ["-DNF_ATTENTION_EXECUTORCH=ON", *settings],
+        ["-DNF_ATTENTION_EXECUTORCH=ON", *settings, *cross],
         [version],
     )
 

@@ -168,6 +168,15 @@ class Backend(ABC):
     def lower(self, program: nn.Module, config: ModelConfig, bounds: Bounds, path: Path) -> Coverage:
         """Lower a program of this backend's, quantized where the recipe asks for it, to a file."""
 
+    def operators_file(self) -> Path | None:
+        """A shared library of our operators that a process must load before a model file; None where the
+        runtime itself has all.
+
+        Raises:
+            MissingTool: it is not built yet, and cannot be built here.
+        """
+        return None
+
     @abstractmethod
     def warm_up(self) -> None:
         """Import the runtime, so that what a session costs can be told from what the runtime costs."""

@@ -3,6 +3,7 @@
 import ctypes
 import os
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, cast
 
 from torch import nn
@@ -64,13 +65,17 @@ class NfCpu(Xnnpack):
         arenas = 4 * (3 + width) * sizes.hidden
         return self._predicted(config, recipe, sizes, cache, arenas, 4 * 3 * sizes.inner + scratch)
 
+    def operators_file(self) -> Path:
+        return kernel.executorch_library()
+
     def _runtime(self) -> Any:
+        operators = self.operators_file()
         runtime = super()._runtime()
-        _load_operators()
+        _load(operators)
         return runtime
 
 
 @lru_cache
-def _load_operators() -> None:
-    """Register our operators with the ExecuTorch of this process."""
-    ctypes.CDLL(os.fspath(kernel.executorch_library()), mode=ctypes.RTLD_GLOBAL)
+def _load(operators: Path) -> None:
+    """Register operators with the ExecuTorch of this process, once."""
+    ctypes.CDLL(os.fspath(operators))

@@ -31,6 +31,8 @@ REASONS = {
     "expand_copy": "XNNPACK has no broadcast copy",
     "split_with_sizes_copy": "the partitioner takes no split",
     "_to_dim_order_copy": "integer input",
+    "symmetric_attention": "runs in the kernel of nf-edge",
+    "symmetric_attention_cached": "runs in the kernel of nf-edge",
 }
 OTHER_REASON = "works on integers, booleans or shapes, which XNNPACK does not"
 # Bytes of a program's graph, fitted to programs of 1 to 12 layers.
@@ -283,7 +285,9 @@ def _coverage(graph: torch.fx.GraphModule) -> Coverage:
 
 def _operator(node: torch.fx.Node) -> str:
     """`native_layer_norm` of `aten.native_layer_norm.default`; `getitem` of a built-in."""
-    target = node.target
+    # What writes to its arguments is wrapped up until the end of lowering.
+    wrapped = getattr(node.target, "__name__", "").startswith("auto_functionalized")
+    target = node.args[0] if wrapped else node.target
     schema = getattr(getattr(target, "_op", target), "_schema", None)
     if schema is not None:
         return str(schema.name).split("::")[-1]

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from nf_edge.artifact import Artifact
+from nf_edge.backends import get_backend
 from nf_edge.errors import MissingTool
 from nf_edge.latency.machine import cpu_name
 from nf_edge.latency.plan import SEED, Plan, cpus
@@ -35,7 +36,8 @@ class Runner:
         if self.missing:
             bounds = manifest.interface.bounds
             return python_command(manifest.recipe.backend, artifact.model_file, bounds, threads)
-        return native_command(manifest.requires.runtime, artifact.model_file, threads)
+        operators = get_backend(manifest.recipe.backend).operators_file()
+        return native_command(manifest.requires.runtime, artifact.model_file, threads, operators)
 
     def peak(self, process: TimedProcess) -> Figure:
         """The most memory that the process held, which ends it."""

@@ -4,10 +4,9 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from nf_edge import runner
-from nf_edge.backends.base import Bounds
+from nf_edge.backends.base import Backend, Bounds
 
 # More than one: a runtime may take more memory at its second run than at its first.
 RUNS = 3
@@ -38,9 +37,7 @@ class Measurement:
     threads: int
 
 
-def measure(
-    runtime: Literal["executorch", "onnxruntime"], model: Path, bounds: Bounds, vocab_size: int, cache: int
-) -> Measurement:
+def measure(backend: Backend, model: Path, bounds: Bounds, vocab_size: int, cache: int) -> Measurement:
     """Run a model natively on the largest input that it takes; where it has a cache, on a prompt that fills
     it, and then on the last token again, as a step.
 
@@ -52,11 +49,12 @@ def measure(
         BadInput: the runtime does not take the model.
     """
     ids = spread_ids(vocab_size, bounds.length)
-    result = runner.run(runtime, model, requests_at_the_largest(bounds, ids))
+    requests = requests_at_the_largest(bounds, ids)
+    result = runner.run(backend.runtime, model, requests, operators=backend.operators_file())
     start, loaded, end = (result.stage(name) for name in ("start", "method_loaded", "finished"))
     at_load, at_runs = loaded.heap_in_use - start.heap_in_use, end.heap_in_use - loaded.heap_in_use
     arenas = sum(result.planned_buffers)
-    executorch = runtime == "executorch"
+    executorch = backend.runtime == "executorch"
     return Measurement(
         mapped=end.model_mapped_rss,
         loaded=at_load - arenas,

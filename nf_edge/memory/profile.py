@@ -47,7 +47,7 @@ def profile_model(
     predicted, planned = backend.predict(config, bounds, recipe), backend.plan(model, config, bounds)
     machine = ""
     try:
-        measurement = measure(backend.runtime, model, bounds, config.vocab_size, planned.cache or 0)
+        measurement = measure(backend, model, bounds, config.vocab_size, planned.cache or 0)
         measured = account_of_measurement(measurement, model.stat().st_size)
         machine = f"{this_machine()}, {measurement.threads} threads, native runner"
     except MissingTool as error:

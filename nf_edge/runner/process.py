@@ -20,6 +20,7 @@ def run(
     model: str | Path,
     requests: Sequence[Request],
     threads: int | None = None,
+    operators: Path | None = None,
     timeout_s: float = 600.0,
 ) -> RunResult:
     """Runs a model file in a fresh native process.
@@ -32,6 +33,7 @@ def run(
             cache the ids, at least one, and the position of the first: [0] of a prompt, and of each step
             the number of tokens before it.  With none, the model is only loaded.
         threads: size of the thread pool; by default as many as this process has CPUs.
+        operators: a library of operators that a `.pte` calls beside those of ExecuTorch.
         timeout_s: seconds until the process is ended.
 
     Raises:
@@ -39,7 +41,7 @@ def run(
         MissingTool: the runner is not built yet, and cannot be built here.
         NfEdgeError: the runner crashed or took too long.
     """
-    command = native_command(runtime, model, threads)
+    command = native_command(runtime, model, threads, operators)
     try:
         done = subprocess.run(
             command, input=request_lines(requests), capture_output=True, text=True, timeout=timeout_s
@@ -51,14 +53,18 @@ def run(
     raise failure(model, command[0], done.returncode, done.stderr)
 
 
-def native_command(runtime: Runtime, model: str | Path, threads: int | None = None) -> list[str]:
+def native_command(
+    runtime: Runtime, model: str | Path, threads: int | None = None, operators: Path | None = None
+) -> list[str]:
     """How the native runner is called on a model file.
 
     Raises:
         MissingTool: the runner is not built yet, and cannot be built here.
     """
     command = [str(executable(runtime)), str(Path(model).resolve())]
-    return command if threads is None else [*command, "--threads", str(threads)]
+    if threads is not None:
+        command += ["--threads", str(threads)]
+    return command if operators is None else [*command, "--operators", str(operators)]
 
 
 def request_lines(requests: Sequence[Request]) -> str:

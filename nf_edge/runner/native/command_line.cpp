@@ -40,12 +40,15 @@ CommandLine parse_command_line(int argc, char** argv) {
   std::string model;
   int threads = 0;
   bool times_only = false;
+  std::string operators;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument == "--threads" && i + 1 < argc) {
       threads = parse_threads(argv[++i]);
     } else if (argument == "--times") {
       times_only = true;
+    } else if (argument == "--operators" && i + 1 < argc) {
+      operators = argv[++i];
     } else if (argument.empty() || argument[0] == '-' || !model.empty()) {
       throw Usage("unexpected argument '" + argument + "'");
     } else {
@@ -58,7 +61,7 @@ CommandLine parse_command_line(int argc, char** argv) {
   if (threads == 0) {
     threads = std::max(1u, std::thread::hardware_concurrency());
   }
-  return {real_path(model), threads, times_only};
+  return {real_path(model), threads, times_only, operators};
 }
 
 }  // namespace nf

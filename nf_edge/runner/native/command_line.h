@@ -7,10 +7,11 @@ namespace nf {
 struct CommandLine {
   std::string model;  // absolute, symbolic links resolved
   int threads;
-  bool times_only;  // answers are times without logits
+  bool times_only;        // answers are times without logits
+  std::string operators;  // a library of operators that the model calls; empty: none
 };
 
-// Reads `MODEL [--threads N] [--times]`. Without --threads: as many as there are CPUs for this process.
+// Reads `MODEL [--threads N] [--times] [--operators LIBRARY]`. Without --threads: as many as there are CPUs for this process.
 // Throws Usage, or BadInput where MODEL cannot be read.
 CommandLine parse_command_line(int argc, char** argv);
 

@@ -2,6 +2,8 @@
 #include <executorch/extension/tensor/tensor_ptr_maker.h>
 #include <executorch/runtime/platform/platform.h>
 
+#include <dlfcn.h>
+
 #include <cstdio>
 #include <memory>
 #include <mutex>
@@ -134,8 +136,16 @@ class ExecutorchModel final : public nf::Model {
   int64_t start_ = 0;
 };
 
+// Loading it registers the operators with the ExecuTorch of this process.
+void load_operators(const std::string& library) {
+  if (!library.empty() && dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) {
+    throw nf::BadInput("cannot load the operators: " + std::string(dlerror()), library);
+  }
+}
+
 std::unique_ptr<nf::Model> open_model(const nf::CommandLine& command, nf::Report& report) {
   executorch::runtime::register_pal(executorch::runtime::PalImpl::create(keep_cause, __FILE__));
+  load_operators(command.operators);
   executorch::extension::threadpool::get_threadpool()->_unsafe_reset_threadpool(command.threads);
   report.start("executorch", NF_EXECUTORCH_VERSION, command.threads);
   return std::make_unique<ExecutorchModel>(command.model, report);
