@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import pytest
 
-from nf_edge import resources
+from nf_edge import native_build, resources
 from nf_edge.accuracy.parity import synthetic_rows
 from nf_edge.artifact import load_artifact
 from nf_edge.cli import main
 from nf_edge.data.rows import Rows
+from nf_edge.errors import MissingTool
 from nf_edge.model import ModelConfig, load_checkpoint, resolve_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
 from nf_edge.model.init import init_tensors
@@ -21,6 +22,15 @@ from nf_edge.recipe import load_recipe
 TESTS = Path(__file__).parent
 # The specification and its data, which stand beside a developer's checkout.
 SHARED = TESTS.parent.parent / "shared"
+
+
+def tools_missing():
+    """Why the native parts cannot be built here; "" where they can."""
+    try:
+        native_build.check_tools("kernels")
+    except MissingTool as error:
+        return str(error)
+    return ""
 
 
 class Finished(NamedTuple):
@@ -173,6 +183,8 @@ def exported(tmp_path_factory, checkpoint):
 
     def make(name, recipe):
         recipe_name, _, logits = recipe.partition("+")
+        if not load_recipe(recipe_name).is_stock and (missing := tools_missing()):
+            pytest.skip(missing)
         the_recipe = load_recipe(recipe_name).model_copy(update={"logits": logits or "last"})
         place = shared_folder(tmp_path_factory, "artifacts") / f"{name}.{recipe}"
         the_checkpoint = checkpoint(name)

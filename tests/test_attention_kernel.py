@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import tools_missing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nf_edge import native_build
 from nf_edge.attention import kernel
 from nf_edge.attention.kernel import FLOAT32, INT8, Cache, HeadNoise, PreparedCall
-from nf_edge.errors import MissingTool
 from nf_edge.native_build import Native
 
 # The portable one and those of this architecture: one that this CPU lacks is a skipped test that says so.
@@ -26,15 +26,7 @@ KINDS = ["none", "lowrank", "pairwise", "relative", "standard"]
 AARCH64_CORES = {"cortex-a53": "neon", "cortex-a76": "neon_dotprod", "max": "neon_dotprod"}
 
 
-def _tools_missing() -> str:
-    try:
-        native_build.check_tools("kernels")
-    except MissingTool as error:
-        return str(error)
-    return ""
-
-
-pytestmark = pytest.mark.skipif(bool(_tools_missing()), reason=_tools_missing())
+pytestmark = pytest.mark.skipif(bool(tools_missing()), reason=tools_missing())
 
 FEW_EXAMPLES = settings(
     max_examples=40,

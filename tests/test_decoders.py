@@ -4,15 +4,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import TESTS
+from conftest import TESTS, tools_missing
 
 from nf_edge import runner
 from nf_edge.backends import backend_for
-from nf_edge.errors import BadInput, MissingTool
+from nf_edge.errors import BadInput
 from nf_edge.model import TorchDecoder
-from nf_edge.runner.build import check_tools
 
-FP32 = ["xnnpack-fp32", "onnx-fp32"]
+FP32 = ["xnnpack-fp32", "nf-fp32", "onnx-fp32"]
 # Share of the largest logit: what the design allows an fp32 artifact.
 TOLERANCE = 1e-4
 # Every noise, standard attention, tied and untied heads, uneven layers; head sizes of 4, and of 8 and 64.
@@ -101,14 +100,12 @@ def test_pytorch_is_a_decoder_like_the_others(checkpoint):
         assert off(decoder.feed(ids[6:], 6), whole[-1]) <= TOLERANCE
 
 
-def has_tools():
-    try:
-        return bool(check_tools("executorch"))
-    except MissingTool:
-        return False
+needs_the_runner = pytest.mark.skipif(bool(tools_missing()), reason=tools_missing())
 
 
-needs_the_runner = pytest.mark.skipif(not has_tools(), reason="no C++ tools to build the native runner with")
+def run_natively(artifact, requests):
+    backend = backend_for(artifact.manifest.recipe)
+    return runner.run(backend.runtime, artifact.model_file, requests, operators=backend.operators_file())
 
 
 @needs_the_runner
@@ -118,7 +115,7 @@ def test_the_native_runner_feeds_a_prompt_steps_and_starts_anew(recipe, exported
     _, ids, whole = subject("lm-relative-pruned-unevenly", recipe)
     pieces = [(0, 5), (5, 6), (6, 7), (0, 2), (2, 10), (3, 10)]
     requests = [(ids[start:end], [start]) for start, end in pieces]
-    result = runner.run(artifact.manifest.requires.runtime, artifact.model_file, requests)
+    result = run_natively(artifact, requests)
     wanted = whole[[end - 1 for _, end in pieces]]
     assert off(np.stack([logits[0, 0] for logits in result.outputs]), wanted) <= TOLERANCE
 
@@ -127,16 +124,16 @@ def test_the_native_runner_feeds_a_prompt_steps_and_starts_anew(recipe, exported
 @each_recipe
 def test_the_native_runner_refuses_a_mask_and_a_full_cache(recipe, exported):
     artifact = exported("lm-none", recipe)
-    runtime = artifact.manifest.requires.runtime
     with pytest.raises(BadInput, match="takes the position of the first id, one number, not 2, line 1"):
-        runner.run(runtime, artifact.model_file, [([1, 2], [1, 1])])
+        run_natively(artifact, [([1, 2], [1, 1])])
     with pytest.raises(BadInput, match="line 3"):
-        runner.run(runtime, artifact.model_file, [([1] * 10, [0]), ([1], [10])])
+        run_natively(artifact, [([1] * 10, [0]), ([1], [10])])
 
 
-def test_a_pte_holds_the_cache_once_and_updates_it_in_place(exported, checkpoint):
+@pytest.mark.parametrize("recipe", ["xnnpack-fp32", "nf-fp32"])
+def test_a_pte_holds_the_cache_once_and_updates_it_in_place(recipe, exported, checkpoint):
     for name in ("wide-lm", "lm-relative-pruned-unevenly"):
-        artifact, config = exported(name, "xnnpack-fp32"), checkpoint(name).config
+        artifact, config = exported(name, recipe), checkpoint(name).config
         size = sum(2 * heads * config.head_size * config.n_positions * 4 for heads, _ in config.layer_sizes)
         bounds = artifact.manifest.interface.bounds
         assert backend_for(artifact.manifest.recipe).plan(artifact.model_file, config, bounds).cache == size
@@ -158,7 +155,7 @@ def test_the_manifest_tells_how_a_decoder_is_called(recipe, exported):
     interface = exported("lm-none", recipe).manifest.interface
     assert (interface.cached, interface.any_batch, interface.length) == (True, False, 10)
     assert interface.output_shape == (1, 1, 19)
-    if recipe == "xnnpack-fp32":
+    if recipe != "onnx-fp32":
         assert interface.inputs == ("tokens", "start")
     else:
         assert interface.inputs[:4] == (

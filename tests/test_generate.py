@@ -16,7 +16,7 @@ from nf_edge.model.init import init_tensors
 from nf_edge.pipeline import export
 from nf_edge.recipe import load_recipe
 
-FP32 = ["xnnpack-fp32", "onnx-fp32"]
+FP32 = ["xnnpack-fp32", "nf-fp32", "onnx-fp32"]
 TEXT = "to be, or not to be: that is the question: whether 'tis nobler in the mind to suffer the slings"
 PROMPT = "to be, or"
 

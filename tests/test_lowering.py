@@ -12,7 +12,7 @@ from torch import nn
 
 from nf_edge.backends import backend_for
 
-FP32 = ["xnnpack-fp32", "onnx-fp32"]
+FP32 = ["xnnpack-fp32", "nf-fp32", "onnx-fp32"]
 # Share of the largest logit: what the design allows an fp32 artifact.
 TOLERANCE = 1e-4
 CASES = sorted(path.parent.name for path in (TESTS / "cases").glob("*/config.json"))

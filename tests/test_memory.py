@@ -96,6 +96,9 @@ ARTIFACTS = [
     ("wide-cls", "xnnpack-8da8w"),
     ("wide-lm", "xnnpack-8da4w"),
     ("wide-cls", "xnnpack-int8"),
+    ("wide-lm", "nf-fp32"),
+    ("wide-lm", "nf-int8"),
+    ("wide-cls", "nf-int8"),
     ("lm-none", "onnx-fp32"),
     ("wide-lm", "onnx-fp32"),
     ("wide-cls", "onnx-int8-dynamic"),
@@ -130,7 +133,7 @@ def test_the_prediction_made_before_export_is_near_what_is_measured_after(name, 
 
 
 @needs_the_runner
-@pytest.mark.parametrize(("name", "recipe"), [case for case in ARTIFACTS if case[1].startswith("xnnpack")])
+@pytest.mark.parametrize(("name", "recipe"), [case for case in ARTIFACTS if not case[1].startswith("onnx")])
 def test_predicted_heap_is_what_loading_and_running_take(name, recipe, reports):
     report = reports(name, recipe)
     for piece in ("weights and graph in heap", "arenas", "workspace"):
@@ -168,9 +171,11 @@ def test_the_measured_whole_is_at_least_each_of_its_parts(name, recipe, reports)
 
 
 @needs_the_runner
-@pytest.mark.parametrize(("name", "recipe"), [case for case in ARTIFACTS if case[1].startswith("xnnpack")])
+@pytest.mark.parametrize(("name", "recipe"), [case for case in ARTIFACTS if not case[1].startswith("onnx")])
 def test_planned_arenas_are_those_that_the_runner_allocates(name, recipe, reports, exported):
-    allocated = sum(runner.run("executorch", exported(name, recipe).model_file, []).planned_buffers)
+    operators = backend_for(load_recipe(recipe)).operators_file()
+    run = runner.run("executorch", exported(name, recipe).model_file, [], operators=operators)
+    allocated = sum(run.planned_buffers)
     lines = [line for line in reports(name, recipe).process if line.name in ("arenas", "KV cache")]
     assert len(lines) == (2 if exported(name, recipe).manifest.interface.cached else 1)
     for how in ("planned", "measured"):

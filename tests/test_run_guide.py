@@ -25,6 +25,9 @@ add_executable(guide guide.cpp)
 target_link_libraries(guide PRIVATE executorch::runtime executorch::kernels_optimized
                       executorch::kernels_quantized executorch::backend_xnnpack)
 """
+LINK_OUR_OPERATORS = """
+target_link_libraries(guide PRIVATE "-Wl,--no-as-needed" "${CMAKE_SOURCE_DIR}/libnf_executorch.so")
+"""
 
 
 def snippet(artifact, language):
@@ -53,6 +56,8 @@ def pytorchs_answers(code, artifact, network):
         ("lm-none", "xnnpack-fp32"),
         ("lm-pairwise-relu", "xnnpack-fp32+all"),
         ("wide-cls", "xnnpack-8da8w"),
+        ("wide-cls", "nf-int8"),
+        ("lm-none", "nf-fp32"),
         ("lm-none", "onnx-fp32"),
         ("lm-pairwise-relu", "onnx-fp32+all"),
         ("wide-cls", "onnx-int8-dynamic"),
@@ -60,15 +65,19 @@ def pytorchs_answers(code, artifact, network):
         ("cls-regression-padded", "onnx-fp32"),
     ],
 )
-def test_the_python_snippet_prints_what_pytorch_answers(name, recipe, exported, checkpoint):
+def test_the_python_snippet_prints_what_pytorch_answers(name, recipe, exported, checkpoint, run, tmp_path):
     artifact = exported(name, recipe)
+    folder = shutil.copytree(artifact.path, tmp_path / "artifact")
     code = snippet(artifact, "python")
-    before = sorted(artifact.path.iterdir())
-    done = subprocess.run([sys.executable, "-c", code], cwd=artifact.path, capture_output=True, text=True)
+    if artifact.manifest.requires.own_kernels:
+        assert "nf-edge kernels build -o ." in (folder / "RUN.md").read_text(encoding="utf-8")
+        assert run("kernels", "build", "-o", folder).code == 0
+    before = sorted(folder.iterdir())
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     expected = pytorchs_answers(code, artifact, checkpoint(name).model())
     assert [float(line) for line in done.stdout.split()] == pytest.approx(expected, rel=1e-4)
-    assert sorted(artifact.path.iterdir()) == before
+    assert sorted(folder.iterdir()) == before
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +94,11 @@ def tools():
         ("wide-cls", "xnnpack-8da8w"),
         ("lm-pairwise-relu", "xnnpack-fp32+all"),
         ("lm-pairwise-relu", "xnnpack-fp32"),
+        ("lm-pairwise-relu", "nf-fp32"),
     ],
 )
 def test_the_cpp_snippet_builds_without_warnings_and_prints_what_pytorch_answers(
-    name, recipe, exported, checkpoint, tools, tmp_path
+    name, recipe, exported, checkpoint, tools, run, tmp_path
 ):
     import cmake
     import executorch
@@ -97,7 +107,10 @@ def test_the_cpp_snippet_builds_without_warnings_and_prints_what_pytorch_answers
     artifact = exported(name, recipe)
     code = snippet(artifact, "cpp")
     (tmp_path / "guide.cpp").write_text(code)
-    (tmp_path / "CMakeLists.txt").write_text(PROJECT)
+    own = artifact.manifest.requires.own_kernels
+    if own:
+        assert run("kernels", "build", "-o", tmp_path).code == 0
+    (tmp_path / "CMakeLists.txt").write_text(PROJECT + (LINK_OUR_OPERATORS if own else ""))
     program = os.path.join(cmake.CMAKE_BIN_DIR, "cmake")
     settings = [
         f"-DCMAKE_PREFIX_PATH={next(iter(executorch.__path__))}",

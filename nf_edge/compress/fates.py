@@ -19,12 +19,14 @@ ACTIVATIONS = {
 }
 # Modules whose outputs are the logits.
 HEADS = ("lm_head", "score")
+# What is no module: the products of two activations.
+ATTENTION = "attention"
 TABLES = {"float32": "float32", "int8": "int8, per row", "int4": f"int4, groups of {GROUP_SIZE}"}
 
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of one module's weights, or of the cache (`KV_CACHE`): the dtype, and why where it is not
+    """What became of one module's weights, of `ATTENTION` or of the cache (`KV_CACHE`): the dtype, and why where it is not
     what was asked for."""
 
     module: str
@@ -38,6 +40,8 @@ class Fate:
 def fates_of(program: nn.Module, recipe: Recipe, cache: CacheDtype | None) -> tuple[Fate, ...]:
     """The fate of every module with weights, of a network that is not quantized yet, and of its cache."""
     fates = [_fate(name, module, recipe) for name, module in _with_weights(program)]
+    if recipe.quantize is not None and recipe.quantize.attention == "int8":
+        fates.append(Fate(ATTENTION, "int8 products, a scale per token"))
     if cache is not None:
         scales = "" if cache.dtype == "float32" else ", per channel" if cache.static else ", per token"
         fates.append(Fate(KV_CACHE, cache.dtype + scales, cache.reason))
