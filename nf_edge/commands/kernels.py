@@ -9,11 +9,15 @@ from nf_edge.attention.targets import TARGETS
 from nf_edge.commands.common import json_option, print_json
 
 
-@click.group("kernels")
+@click.group(name="kernels", no_args_is_help=True)
 def command() -> None:
-    """The kernels that nf- recipes call.
+    """Build the kernels that nf- recipes call.
 
     They are built for this machine when they are first needed; a board gets its own from here.
+
+    \b
+    Example:
+      nf-edge kernels build --target aarch64-linux -o board
     """
 
 

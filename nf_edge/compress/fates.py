@@ -26,8 +26,8 @@ TABLES = {"float32": "float32", "int8": "int8, per row", "int4": f"int4, groups 
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of one module's weights, of `ATTENTION` or of the cache (`KV_CACHE`): the dtype, and why where it is not
-    what was asked for."""
+    """What became of one module's weights, of `ATTENTION` or of the cache (`KV_CACHE`): the dtype, and why
+    where it is not what was asked for."""
 
     module: str
     dtype: str
