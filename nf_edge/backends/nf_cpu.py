@@ -11,7 +11,7 @@ from torch import nn
 from nf_edge.attention import kernel
 from nf_edge.backends import executorch_decoder
 from nf_edge.backends.base import Bounds, CacheDtype, Plan
-from nf_edge.backends.fused_attention import FusedAttention, FusedCache, Lengths
+from nf_edge.backends.fused import FusedAttention, FusedCache, Lengths, ThreadedNorm
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.backends.xnnpack import Xnnpack
 from nf_edge.model import CausalLM, ModelConfig, NoiseFormer
@@ -33,6 +33,8 @@ class NfCpu(Xnnpack):
         products = "float32" if recipe.quantize is None else recipe.quantize.attention
         for block in transformer.blocks:
             block.add_module("attn", FusedAttention(block.attn, transformer.causal, products))
+            block.ln_1, block.ln_2 = ThreadedNorm.of(block.ln_1), ThreadedNorm.of(block.ln_2)
+        transformer.ln_f = ThreadedNorm.of(transformer.ln_f)
         self._write_out_gelu(model)
 
     def problems(self, recipe: Recipe) -> list[str]:

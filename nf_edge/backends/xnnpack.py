@@ -33,6 +33,7 @@ REASONS = {
     "_to_dim_order_copy": "integer input",
     "symmetric_attention": "runs in the kernel of nf-edge",
     "symmetric_attention_cached": "runs in the kernel of nf-edge",
+    "layer_norm": "runs in the kernel of nf-edge",
 }
 OTHER_REASON = "works on integers, booleans or shapes, which XNNPACK does not"
 # Bytes of a program's graph, fitted to programs of 1 to 12 layers.

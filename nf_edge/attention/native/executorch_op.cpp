@@ -1,5 +1,5 @@
-// The kernel as ExecuTorch's operators nf::symmetric_attention.out and nf::symmetric_attention_cached.out;
-// nf_edge/attention/op.py says what their arguments mean.  Threads are ExecuTorch's own.
+// The kernels as ExecuTorch's operators nf::symmetric_attention.out, nf::symmetric_attention_cached.out and
+// nf::layer_norm.out; nf_edge/attention/op.py says what their arguments mean.  Threads are ExecuTorch's own.
 #include <executorch/extension/kernel_util/make_boxed_from_unboxed_functor.h>
 #include <executorch/runtime/core/exec_aten/util/tensor_util.h>
 #include <executorch/runtime/kernel/kernel_includes.h>
@@ -8,6 +8,7 @@
 #include <array>
 #include <optional>
 
+#include "layer_norm.h"
 #include "symmetric_attention.h"
 
 namespace {
@@ -41,7 +42,7 @@ void parallel_for(void*, size_t n, void (*task)(void*, size_t), void* argument) 
 }
 
 bool fail(KernelRuntimeContext& context, Error error, const char* why) {
-  ET_LOG(Error, "nf::symmetric_attention: %s", why);
+  ET_LOG(Error, "nf-edge: %s", why);
   context.fail(error);
   return false;
 }
@@ -204,6 +205,39 @@ Tensor& symmetric_attention_cached_out(
   return out;
 }
 
+// Rows that are worth a thread's waking.
+constexpr int64_t ROWS_OF_A_TASK = 16;
+
+Tensor& layer_norm_out(
+    KernelRuntimeContext& context, const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon,
+    Tensor& out) {
+  const int64_t width = x.dim() > 0 ? x.size(x.dim() - 1) : 0;
+  if (x.scalar_type() != ScalarType::Float || width < 1 || weight.numel() != width || bias.numel() != width) {
+    fail(context, Error::InvalidArgument, "x must be float32 [..., D], weight and bias [D]");
+    return out;
+  }
+  if (executorch::runtime::resize_tensor(out, x.sizes()) != Error::Ok) {
+    fail(context, Error::InvalidArgument, "out cannot have the size of x");
+    return out;
+  }
+  const float* from = x.const_data_ptr<float>();
+  const float* weights = weight.const_data_ptr<float>();
+  const float* biases = bias.const_data_ptr<float>();
+  float* to = out.mutable_data_ptr<float>();
+  const auto norm = [&](int64_t begin, int64_t end) {
+    nf_layer_norm(
+        from + begin * width, end - begin, width, weights, biases, static_cast<float>(epsilon), to + begin * width);
+  };
+  const int64_t rows = x.numel() / width;
+  if (rows <= ROWS_OF_A_TASK) {
+    norm(0, rows);
+  } else {
+    executorch::extension::parallel_for(0, rows, ROWS_OF_A_TASK, norm);
+  }
+  return out;
+}
+
+EXECUTORCH_LIBRARY(nf, "layer_norm.out", layer_norm_out);
 EXECUTORCH_LIBRARY(nf, "symmetric_attention.out", symmetric_attention_out);
 EXECUTORCH_LIBRARY(nf, "symmetric_attention_cached.out", symmetric_attention_cached_out);
 

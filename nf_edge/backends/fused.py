@@ -1,7 +1,7 @@
-"""The network with attention as one operator, for a runtime that has our kernel.
+"""The network in operators of ours, for a runtime that has their kernels: attention whole, and norms.
 
-Nothing is transposed or copied around it: it reads K and V where the projection left them.  The query is
-K, noise and all, and never leaves the kernel.
+Nothing is transposed or copied around attention: it reads K and V where the projection left them.  The query
+is K, noise and all, and never leaves the kernel.
 """
 
 from typing import Literal
@@ -68,6 +68,19 @@ class FusedAttention(nn.Module):
                 projected, *noise, this.mask, causal=self._causal, queries=this.asked, **self._how
             )
         return self.c_proj(y)
+
+
+class ThreadedNorm(nn.LayerNorm):
+    """In place of a layer norm, with its weights: the operator whose kernel runs on all threads."""
+
+    @classmethod
+    def of(cls, norm: nn.LayerNorm) -> "ThreadedNorm":
+        threaded = cls(norm.normalized_shape, norm.eps)
+        threaded.weight, threaded.bias = norm.weight, norm.bias
+        return threaded
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ops.nf.layer_norm(x, self.weight, self.bias, self.eps)
 
 
 def noise_tensors(noise: Noise) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
