@@ -97,6 +97,13 @@ def test_lengths_and_contexts_are_those_asked_for(recipe, exported, bench):
     assert [line["tokens"] for line in lines_of(result, "decode")] == [1, last]
 
 
+@pytest.mark.parametrize("length", [2, 64])
+def test_contexts_far_apart_are_in_the_cache_when_they_are_decoded_upon(length, exported, bench):
+    """An .onnx with its runner refuses a position after those that it has seen."""
+    result = bench(exported("wide-lm", "onnx-fp32"), "--lengths", length, "--contexts", "1,30,60")
+    assert [line["tokens"] for line in lines_of(result, "decode")] == [1, 30, 60]
+
+
 def test_without_lengths_the_models_positions_say_which(exported, bench):
     artifact = exported(LM, "onnx-fp32")
     positions = positions_of(artifact)
