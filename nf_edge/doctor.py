@@ -63,8 +63,8 @@ def _packages() -> dict[str, str]:
     found = {package: f"backends {', '.join(names)}" for package, names in needed.items()}
     return found | {
         "tokenizers": "text models",
-        "cmake": "measuring memory natively",
-        "ninja": "measuring memory natively",
+        "cmake": "measuring memory and time natively",
+        "ninja": "measuring memory and time natively",
         "scikit-learn": "the digits data (optional)",
     }
 
@@ -74,8 +74,8 @@ def _runner(runtime: Runtime) -> Finding:
     try:
         compiler = check_tools(runtime)
     except MissingTool as error:
-        return Finding(name, "measuring memory natively", False, error.what, error.fix or "")
-    return Finding(name, "measuring memory natively", True, f"built at first use with {compiler}")
+        return Finding(name, "measuring memory and time natively", False, error.what, error.fix or "")
+    return Finding(name, "measuring memory and time natively", True, f"built at first use with {compiler}")
 
 
 def _fix(package: str) -> str:

@@ -59,7 +59,7 @@ def _table(title: str, first: str, lines: Sequence[Line]) -> Table:
 
 def _spread(found: Distribution) -> str:
     low, high = (_number(figure.value) for figure in found.quartiles)
-    return f"{_number(found.median.value)} ({low} to {high})"
+    return f"{_number(found.median.value)} ({low}–{high})"
 
 
 def _number(value: float | None) -> str:
@@ -71,7 +71,7 @@ def _speed(speed: Speed | None) -> list[str]:
     if speed is None:
         return []
     low, high = speed.interval
-    return [f"{speed.ratio} ({low} to {high})"]
+    return [f"{speed.ratio} ({low}–{high})"]
 
 
 def artifact_lines(report: LatencyReport) -> list[str]:

@@ -20,7 +20,7 @@ from torchao.quantization.quant_api import Int8DynamicActivationIntxWeightConfig
 
 from nf_edge import native_build
 from nf_edge.errors import BadInput, MissingTool, NfEdgeError
-from nf_edge.runner import executable, process, run
+from nf_edge.runner import TimedProcess, executable, native_command, process, run
 
 RUNTIMES = ["executorch", "onnxruntime"]
 VOCABULARY = 50
@@ -299,6 +299,54 @@ def test_onnx_runtime_leaves_no_telemetry_behind(models, tmp_path, monkeypatch):
     monkeypatch.delenv("CI", raising=False)
     subprocess.run([program, models["onnxruntime"]], input="", check=True, capture_output=True, text=True)
     assert list(tmp_path.iterdir()) == []
+
+
+@each_runtime
+def test_a_runner_that_stays_answers_each_call_with_its_times(runtime, models):
+    model = models[runtime]
+    with TimedProcess(native_command(runtime, model, 1), model) as timed:
+        for count in (1, 3, 2):
+            times = timed.times([LINE] * count)
+            assert len(times) == count
+            assert min(times) > 0
+        peak = timed.finish()
+    assert timed.runtime == runtime
+    assert timed.load_ms > 0
+    assert peak.name == "finished"
+    assert peak.rss_peak > timed.start.rss > 0
+
+
+@each_runtime
+def test_a_time_comes_without_logits_and_is_of_the_run_alone(runtime, models):
+    lines = "".join(f"{' '.join(map(str, numbers))}\n" for numbers in LINE)
+    command = [*native_command(runtime, models[runtime]), "--times"]
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
+    assert "logits" not in done.stdout
+    assert done.stdout.count("run_ms") == 1
+
+
+def test_what_ends_a_runner_that_stays_is_told_by_the_call_that_it_ends(models, tmp_path):
+    model = models["executorch"]
+    with TimedProcess(native_command("executorch", model), model) as timed:
+        timed.times([LINE])
+        with pytest.raises(BadInput, match=r"17 tokens.*line 3 of the requests"):
+            timed.times([([1] * (LONGEST + 1), [1] * (LONGEST + 1))])
+        with pytest.raises(BadInput, match="17 tokens"):
+            timed.times([LINE])
+    with pytest.raises(NfEdgeError, match=r"did not finish within 0\.001 s"):
+        TimedProcess(native_command("executorch", model), model, timeout_s=0.001)
+    broken = tmp_path / "broken"
+    broken.write_bytes(model.read_bytes()[:100])
+    with pytest.raises(BadInput, match=r"too small|parsing failed") as error:
+        TimedProcess(native_command("executorch", broken), broken)
+    assert error.value.where == broken
+
+
+def test_leaving_a_runner_ends_its_process(models):
+    model = models["onnxruntime"]
+    with TimedProcess(native_command("onnxruntime", model), model) as timed:
+        assert timed._process.poll() is None
+    assert timed._process.poll() is not None
 
 
 def test_the_second_call_does_not_build_again(monkeypatch):

@@ -17,8 +17,8 @@ from nf_edge.report import Figure
 from nf_edge.runner import TimedProcess, native_command
 from nf_edge.runner.python_process import python_command
 
-# Each is a fresh process.
-MOST_LOADS = 10
+# Each is a fresh process, and one of Python takes seconds to begin.
+MOST_LOADS, MOST_PYTHON_LOADS = 10, 3
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _with_threads(
 ) -> tuple[list[Line], Peak, list[str]]:
     """All lines with so many threads, the peak over them, and the versions of the runtimes."""
     commands = [(runner.command(artifact, threads), artifact.model_file) for artifact in artifacts]
-    load_rounds = min(plan.repeats, MOST_LOADS)
+    load_rounds = min(plan.repeats, MOST_PYTHON_LOADS if runner.missing else MOST_LOADS)
     step = f"measuring with {threads} thread{'s' if threads > 1 else ''}"
     tick = _ticker(step, load_rounds + plan.repeats, progress)
     lines = [Line.of("load", threads, None, loads(commands, load_rounds, tick))]

@@ -69,7 +69,8 @@ class Speed:
     def of(cls, samples: Sequence[Sequence[float]]) -> "Speed":
         """Of times of the first and of the second, in as many rounds."""
         first, second = samples
-        ratio = Figure(float(np.median(second) / np.median(first)), "ratio", "measured")
+        note = "median time of the second artifact / of the first"
+        ratio = Figure(float(np.median(second) / np.median(first)), "ratio", "measured", note)
         low, high = (Figure(value, "ratio", "measured") for value in ratio_of_medians(second, first))
         return cls(ratio, (low, high))
 

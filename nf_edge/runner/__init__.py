@@ -1,8 +1,9 @@
 """Runs an artifact in a small native process that has neither Python nor PyTorch in it.
 
 That process is what memory and time are measured on: `native/` is its source, which also builds
-for a board; here it is built at first use.  Measured and tested on Linux; elsewhere the memory
-figures are zero.
+for a board; here it is built at first use.  `run` takes its whole report; a `TimedProcess` stays, and
+can be asked turn about with another.  Measured and tested on Linux; elsewhere the memory figures are
+zero.  Where the native one cannot be built, `python_process` stands in for it.
 """
 
 from nf_edge.runner.build import Runtime, executable

@@ -58,12 +58,15 @@ class TimedProcess:
         self.load_ms: float = sum(entry["elapsed_ms"] for entry in entries[1:])
 
     def times(self, requests: Sequence[Request]) -> list[float]:
-        """Runs requests one after another, at least one, as `run` describes them: milliseconds of each.
+        """Runs requests one after another, as `run` describes them: milliseconds of each.
 
         Raises:
+            ValueError: there are none.
             BadInput: the model does not take one of them.
             NfEdgeError: the runner crashed or took too long.
         """
+        if not requests:
+            raise ValueError("no requests")
         self._write(request_lines(requests))
         found: list[float] = []
 
