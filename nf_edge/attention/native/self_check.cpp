@@ -1,4 +1,4 @@
-// Compares every instruction set that this CPU can run with the formula in double, for machines and builds
+// Compares every instruction set that this CPU can run, and the norm, with the formula in double, for machines and builds
 // (emulators, sanitizers) without Python.  Prints a line for each; exits with 1 if one is off.
 #include <cmath>
 #include <cstdio>
@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "layer_norm.h"
 #include "symmetric_attention.h"
 
 namespace {
@@ -158,11 +159,33 @@ bool check(const std::string& isa, int cases) {
   return worst[0] < 5e-6 && worst[1] < 0.05;
 }
 
+// Of a few rows, in place; the largest difference from the formula in double.
+double norm_error(int64_t width) {
+  Random random(static_cast<unsigned>(width));
+  const int64_t rows = 3;
+  std::vector<float> x = draw(random, rows * width, 3), weight = draw(random, width, 1), bias = draw(random, width, 1);
+  const std::vector<float> before = x;
+  nf_layer_norm(x.data(), rows, width, weight.data(), bias.data(), 1e-5f, x.data());
+  double worst = 0;
+  for (int64_t row = 0; row < rows; ++row) {
+    const float* from = &before[static_cast<size_t>(row * width)];
+    double mean = 0, variance = 0;
+    for (int64_t i = 0; i < width; ++i) mean += from[i] / static_cast<double>(width);
+    for (int64_t i = 0; i < width; ++i) variance += (from[i] - mean) * (from[i] - mean) / static_cast<double>(width);
+    for (int64_t i = 0; i < width; ++i) {
+      const double want = (from[i] - mean) / std::sqrt(variance + 1e-5) * weight[static_cast<size_t>(i)] + bias[static_cast<size_t>(i)];
+      worst = std::max(worst, std::abs(x[static_cast<size_t>(row * width + i)] - want));
+    }
+  }
+  return worst;
+}
+
 } // namespace
 
 int main() {
   std::istringstream names(nf_isa_available());
   bool good = true;
   for (std::string isa; names >> isa;) good &= check(isa, 200);
+  for (int64_t width : {1, 2, 15, 16, 17, 100, 768}) good &= norm_error(width) < 1e-5;
   return good ? 0 : 1;
 }
