@@ -3,7 +3,7 @@
 `nf::symmetric_attention` is given what the projection gives, heads side by side and not transposed, and the
 noise; `nf::symmetric_attention_cached` appends to a key/value cache first.  Here is the meaning of both in
 plain PyTorch; `native/executorch_op.cpp` executes them in ExecuTorch.  Each has an out variant, which
-ExecuTorch calls.  `nf::layer_norm` is PyTorch's, for the sake of a kernel that runs on all threads.
+ExecuTorch calls.
 """
 
 from typing import NamedTuple
@@ -31,10 +31,6 @@ library.define(f"symmetric_attention({_WHOLE}) -> Tensor")
 library.define(f"symmetric_attention.out({_WHOLE}, Tensor(z!) out) -> Tensor(z!)")
 library.define(f"symmetric_attention_cached({_CACHED}) -> Tensor")
 library.define(f"symmetric_attention_cached.out({_CACHED}, Tensor(z!) out) -> Tensor(z!)")
-library.define("layer_norm(Tensor x, Tensor weight, Tensor bias, float epsilon) -> Tensor")
-library.define(
-    "layer_norm.out(Tensor x, Tensor weight, Tensor bias, float epsilon, *, Tensor(z!) out) -> Tensor(z!)"
-)
 
 
 class NoiseTensors(NamedTuple):
@@ -184,11 +180,6 @@ def _attend(
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale).transpose(1, 2).flatten(2)
 
 
-def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
-    """float32 [..., D], [D], [D] → [..., D]."""
-    return F.layer_norm(x, weight.shape, weight, bias, epsilon)
-
-
 def _fake(
     projected: Tensor, *args: object, head_size: int, symmetric: bool, queries: str, **how: object
 ) -> Tensor:
@@ -204,13 +195,6 @@ def _cached_out(*args: Tensor | None, out: Tensor, **how: object) -> Tensor:
     return out.copy_(torch.ops.nf.symmetric_attention_cached(*args, **how))
 
 
-def _norm_out(*args: Tensor, out: Tensor) -> Tensor:
-    return out.copy_(torch.ops.nf.layer_norm(*args))
-
-
-library.impl("layer_norm", layer_norm, "CPU")
-library.impl("layer_norm.out", _norm_out, "CPU")
-torch.library.register_fake("nf::layer_norm", lambda x, *_: torch.empty_like(x), lib=library)
 library.impl("symmetric_attention", symmetric_attention, "CPU")
 library.impl("symmetric_attention_cached", symmetric_attention_cached, "CPU")
 library.impl("symmetric_attention.out", _whole_out, "CPU")

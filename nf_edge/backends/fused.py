@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-import nf_edge.attention.op  # noqa: F401  (registers nf::symmetric_attention)
+from nf_edge.attention import block_ops, op  # noqa: F401  (they register the operators)
 from nf_edge.attention.noise import Noise
 from nf_edge.backends.executorch_decoder import PlacedCache
 from nf_edge.model import ModelConfig
@@ -81,6 +81,13 @@ class ThreadedNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.ops.nf.layer_norm(x, self.weight, self.bias, self.eps)
+
+
+class ThreadedGelu(nn.Module):
+    """In place of GELU by the tanh formula: the operator whose kernel reads its input once."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ops.nf.gelu_new(x)
 
 
 def noise_tensors(noise: Noise) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:

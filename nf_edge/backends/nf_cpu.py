@@ -11,9 +11,9 @@ from torch import nn
 from nf_edge.attention import kernel
 from nf_edge.backends import executorch_decoder
 from nf_edge.backends.base import Bounds, CacheDtype, Plan
-from nf_edge.backends.fused import FusedAttention, FusedCache, Lengths, ThreadedNorm
+from nf_edge.backends.fused import FusedAttention, FusedCache, Lengths, ThreadedGelu, ThreadedNorm
 from nf_edge.backends.sizes import sizes_of
-from nf_edge.backends.xnnpack import Xnnpack
+from nf_edge.backends.xnnpack import Xnnpack, is_gelu_new
 from nf_edge.model import CausalLM, ModelConfig, NoiseFormer
 from nf_edge.recipe import Recipe
 
@@ -33,9 +33,10 @@ class NfCpu(Xnnpack):
         products = "float32" if recipe.quantize is None else recipe.quantize.attention
         for block in transformer.blocks:
             block.add_module("attn", FusedAttention(block.attn, transformer.causal, products))
+            if is_gelu_new(block.mlp.act):
+                block.mlp.act = ThreadedGelu()
             block.ln_1, block.ln_2 = ThreadedNorm.of(block.ln_1), ThreadedNorm.of(block.ln_2)
         transformer.ln_f = ThreadedNorm.of(transformer.ln_f)
-        self._write_out_gelu(model)
 
     def problems(self, recipe: Recipe) -> list[str]:
         return self._linear_problems(recipe)
@@ -62,10 +63,14 @@ class NfCpu(Xnnpack):
         if int8 and (kept is None or kept.dtype == "float32"):
             # Keys and values of one layer, quantized for its products, with a scale each.
             scratch += (sizes.cache + 4 * tokens) // config.n_layer
-        # The residual stream, twice; what the norm and the projection make of it.
-        width = 2 if config.attention == "symmetric" else 3
-        arenas = 4 * (3 + width) * sizes.hidden
-        return self._predicted(config, recipe, sizes, cache, arenas, 4 * 3 * sizes.inner + scratch)
+        # The residual stream twice, and what norm and projection make of it.
+        attending = (3 + (2 if config.attention == "symmetric" else 3)) * sizes.hidden
+        if config.activation_function == "gelu_new":
+            # It stands between two layers of XNNPACK's, which keep their own copies of the stream.
+            arenas, workspace = max(attending, sizes.hidden + 2 * sizes.inner), 2 * sizes.hidden
+        else:
+            arenas, workspace = attending, 2 * sizes.inner
+        return self._predicted(config, recipe, sizes, cache, 4 * arenas, 4 * workspace + scratch)
 
     def operators_file(self) -> Path:
         return kernel.executorch_library()

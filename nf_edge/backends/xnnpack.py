@@ -34,6 +34,7 @@ REASONS = {
     "symmetric_attention": "runs in the kernel of nf-edge",
     "symmetric_attention_cached": "runs in the kernel of nf-edge",
     "layer_norm": "runs in the kernel of nf-edge",
+    "gelu_new": "runs in the kernel of nf-edge",
 }
 OTHER_REASON = "works on integers, booleans or shapes, which XNNPACK does not"
 # Bytes of a program's graph, fitted to programs of 1 to 12 layers.
@@ -56,6 +57,10 @@ class TanhGelu(nn.Module):
         return x * torch.sigmoid(x * (self.SLOPE + 0.044715 * self.SLOPE * (x * x)))
 
 
+def is_gelu_new(activation: nn.Module) -> bool:
+    return isinstance(activation, nn.GELU) and activation.approximate == "tanh"
+
+
 class Xnnpack(Backend):
     name = "xnnpack"
     runtime = "executorch"
@@ -71,11 +76,7 @@ class Xnnpack(Backend):
         model.transformer.form = MatmulForm()
         for block in model.transformer.blocks:
             block.attn.fold_scale()
-        self._write_out_gelu(model)
-
-    def _write_out_gelu(self, model: NoiseFormer) -> None:
-        for block in model.transformer.blocks:
-            if isinstance(block.mlp.act, nn.GELU) and block.mlp.act.approximate == "tanh":
+            if is_gelu_new(block.mlp.act):
                 block.mlp.act = TanhGelu()
 
     def problems(self, recipe: Recipe) -> list[str]:

@@ -1,5 +1,5 @@
-// The kernels as ExecuTorch's operators nf::symmetric_attention.out, nf::symmetric_attention_cached.out and
-// nf::layer_norm.out; nf_edge/attention/op.py says what their arguments mean.  Threads are ExecuTorch's own.
+// The kernels as ExecuTorch's operators nf::symmetric_attention.out, nf::symmetric_attention_cached.out,
+// nf::layer_norm.out and nf::gelu_new.out; nf_edge/attention/op.py says what their arguments mean.  Threads are ExecuTorch's own.
 #include <executorch/extension/kernel_util/make_boxed_from_unboxed_functor.h>
 #include <executorch/runtime/core/exec_aten/util/tensor_util.h>
 #include <executorch/runtime/kernel/kernel_includes.h>
@@ -8,7 +8,7 @@
 #include <array>
 #include <optional>
 
-#include "layer_norm.h"
+#include "block_ops.h"
 #include "symmetric_attention.h"
 
 namespace {
@@ -237,6 +237,30 @@ Tensor& layer_norm_out(
   return out;
 }
 
+// Elements that are worth a thread's waking.
+constexpr int64_t ELEMENTS_OF_A_TASK = 1 << 14;
+
+Tensor& gelu_new_out(KernelRuntimeContext& context, const Tensor& x, Tensor& out) {
+  if (x.scalar_type() != ScalarType::Float || executorch::runtime::resize_tensor(out, x.sizes()) != Error::Ok) {
+    fail(context, Error::InvalidArgument, "x must be float32, and out able to have its size");
+    return out;
+  }
+  if (nf_isa_in_use() == nullptr) {
+    fail(context, Error::InvalidArgument, nf_status_text(NF_UNKNOWN_ISA));
+    return out;
+  }
+  const float* from = x.const_data_ptr<float>();
+  float* to = out.mutable_data_ptr<float>();
+  const auto gelu = [&](int64_t begin, int64_t end) { nf_gelu_new(from + begin, end - begin, to + begin); };
+  if (x.numel() <= ELEMENTS_OF_A_TASK) {
+    gelu(0, x.numel());
+  } else {
+    executorch::extension::parallel_for(0, x.numel(), ELEMENTS_OF_A_TASK, gelu);
+  }
+  return out;
+}
+
+EXECUTORCH_LIBRARY(nf, "gelu_new.out", gelu_new_out);
 EXECUTORCH_LIBRARY(nf, "layer_norm.out", layer_norm_out);
 EXECUTORCH_LIBRARY(nf, "symmetric_attention.out", symmetric_attention_out);
 EXECUTORCH_LIBRARY(nf, "symmetric_attention_cached.out", symmetric_attention_cached_out);

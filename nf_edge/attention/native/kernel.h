@@ -34,6 +34,7 @@ struct Kernel {
   void (*attend)(const Job* job, int64_t head, int64_t first, int64_t count, char* scratch);
   // One scale per row, such that the largest magnitude becomes 127.
   void (*quantize)(const float* rows, int64_t row_stride, int64_t count, int64_t size, int8_t* to, float* scales);
+  void (*gelu_new)(const float* x, int64_t count, float* out);
 };
 
 constexpr size_t ALIGNMENT = 64;

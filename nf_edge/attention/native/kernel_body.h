@@ -32,6 +32,7 @@ NF_INLINE int64_t round_up(int64_t x, int64_t unit) { return (x + unit - 1) / un
 #include "tiles.h"
 #include "decode.h"
 #include "quantize.h"
+#include "gelu.h"
 
 template <class Arithmetic>
 size_t tile_bytes(const nf_attention& call) {
@@ -64,7 +65,7 @@ void attend(const Job* job, int64_t head, int64_t first, int64_t count, char* sc
 } // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {NF_ISA_NAME, GROUP_TILES * TILE, scratch_bytes, attend, quantize_rows};
+const Kernel kernel = {NF_ISA_NAME, GROUP_TILES * TILE, scratch_bytes, attend, quantize_rows, gelu_new};
 
 } // namespace NF_ISA
 } // namespace nf

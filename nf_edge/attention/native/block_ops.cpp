@@ -1,6 +1,8 @@
-#include "layer_norm.h"
+#include "block_ops.h"
 
 #include <cmath>
+
+#include "isa.h"
 
 namespace {
 
@@ -29,4 +31,11 @@ void nf_layer_norm(
     const float factor = 1 / std::sqrt(squares / static_cast<float>(width) + epsilon);
     for (int64_t i = 0; i < width; ++i) out[i] = (x[i] - mean) * factor * weight[i] + bias[i];
   }
+}
+
+int nf_gelu_new(const float* x, int64_t count, float* out) {
+  const nf::Kernel* kernel = nf::chosen_kernel();
+  if (!kernel) return NF_UNKNOWN_ISA;
+  kernel->gelu_new(x, count, out);
+  return NF_OK;
 }
