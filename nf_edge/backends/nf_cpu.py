@@ -19,7 +19,8 @@ from nf_edge.recipe import Recipe
 
 # Bytes of scratch of the kernel for each element of a head, at its widest vectors, and the threads that a
 # prediction assumes, each with its own.
-TILE_COLUMN, THREADS = 3_000, 4
+TILE_COLUMN = {"float32": 2_800, "int8": 2_000}
+THREADS = 2
 
 
 class NfCpu(Xnnpack):
@@ -59,17 +60,19 @@ class NfCpu(Xnnpack):
         if kept is not None:
             cache = 4 * sizes.cache if kept.dtype == "float32" else sizes.cache + 4 * tokens
         int8 = recipe.quantize is not None and recipe.quantize.attention == "int8"
-        scratch = THREADS * TILE_COLUMN * config.head_size
+        scratch = THREADS * TILE_COLUMN["int8" if int8 else "float32"] * config.head_size
         if int8 and (kept is None or kept.dtype == "float32"):
             # Keys and values of one layer, quantized for its products, with a scale each.
             scratch += (sizes.cache + 4 * tokens) // config.n_layer
-        # The residual stream twice, and what norm and projection make of it.
-        attending = (3 + (2 if config.attention == "symmetric" else 3)) * sizes.hidden
-        if config.activation_function == "gelu_new":
-            # It stands between two layers of XNNPACK's, which keep their own copies of the stream.
-            arenas, workspace = max(attending, sizes.hidden + 2 * sizes.inner), 2 * sizes.hidden
-        else:
-            arenas, workspace = attending, 2 * sizes.inner
+        # What the norm and the projection make of the residual stream; before the last layer that itself too,
+        # and what attention answers.  The last layer has little else: it answers for one token.
+        parts = 2 if config.attention == "symmetric" else 3
+        arenas, workspace = (1 + parts) * sizes.hidden, 0
+        if config.n_layer > 1 or not answers_for_one_token(config, bounds):
+            arenas, workspace = (3 + parts) * sizes.hidden, 2 * sizes.inner
+            if config.activation_function == "gelu_new":
+                # It stands between two layers of XNNPACK's, which keep their own copies of the stream.
+                arenas, workspace = max(arenas, sizes.hidden + 2 * sizes.inner), 2 * sizes.hidden
         return self._predicted(config, recipe, sizes, cache, 4 * arenas, 4 * workspace + scratch)
 
     def operators_file(self) -> Path:
@@ -80,6 +83,13 @@ class NfCpu(Xnnpack):
         runtime = super()._runtime()
         _load(operators)
         return runtime
+
+
+def answers_for_one_token(config: ModelConfig, bounds: Bounds) -> bool:
+    """Whether the last layer does: for the next token, or for the one that a classifier pools."""
+    if config.is_language_model:
+        return bounds.cached
+    return config.pooled_token == "last" or (config.pooled_token == "first" and not config.causal)
 
 
 @lru_cache

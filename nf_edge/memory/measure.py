@@ -21,7 +21,8 @@ class Measurement:
         loaded: heap taken by loading, arenas not included.
         cache: keys and values, as they were given: a run shows them among the arenas only.
         arenas: the program's planned arenas; of ONNX Runtime, heap that the runs took.
-        workspace: heap that ExecuTorch's kernels and delegates took at the first run.
+        workspace: heap that ExecuTorch's delegates took at the first run, and the most that kernels held
+            while they ran.
         runtime: resident pages of libraries, and memory held before the model was touched.
         peak: highest resident memory of the process.
         threads: size of the runtime's thread pool.
@@ -60,7 +61,7 @@ def measure(backend: Backend, model: Path, bounds: Bounds, vocab_size: int, cach
         loaded=at_load - arenas,
         cache=cache,
         arenas=(arenas if executorch else at_runs) - cache,
-        workspace=at_runs if executorch else 0,
+        workspace=at_runs + result.temporary_peak if executorch else 0,
         runtime=end.rss_file - end.model_mapped_rss + start.rss_anon,
         peak=end.rss_peak,
         threads=result.threads,

@@ -52,6 +52,8 @@ class RunResult:
         run_ms: time of each request, in milliseconds: of running alone, its inputs made and the cache taken
             back before that.
         planned_buffers: sizes of ExecuTorch's memory-planned arenas, in bytes; empty for ONNX Runtime.
+        temporary_peak: the most bytes that kernels held for a time during a run, and gave back at its end: of
+            ExecuTorch's own account, so without its delegates; 0 for ONNX Runtime.
         runtime: `executorch` or `onnxruntime`.
         version: that runtime's own version.
         threads: size of its thread pool.
@@ -61,6 +63,7 @@ class RunResult:
     outputs: list[npt.NDArray[np.float32]]
     run_ms: list[float]
     planned_buffers: tuple[int, ...]
+    temporary_peak: int
     runtime: str
     version: str
     threads: int
@@ -85,6 +88,7 @@ def parse(lines: Iterable[str]) -> RunResult:
         outputs=[np.array(entry["logits"], dtype=np.float32).reshape(entry["shape"]) for entry in answers],
         run_ms=[entry["run_ms"] for entry in answers],
         planned_buffers=tuple(planned_buffers[0]) if planned_buffers else (),
+        temporary_peak=stages[-1]["temporary_peak"],
         runtime=start["runtime"],
         version=start["version"],
         threads=start["threads"],

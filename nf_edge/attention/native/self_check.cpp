@@ -145,6 +145,21 @@ double error_of(const Case& c) {
   return std::sqrt(sum / static_cast<double>(want.size()));
 }
 
+// The largest difference from the formula in double, as a share of 1 + |x|.
+double gelu_error() {
+  std::vector<float> x;
+  for (int i = -3003; i <= 3003; ++i) x.push_back(static_cast<float>(i) / 100);
+  x.push_back(1e30f), x.push_back(-1e30f), x.push_back(0);
+  std::vector<float> out(x.size());
+  if (nf_gelu_new(x.data(), static_cast<int64_t>(x.size()), out.data()) != NF_OK) return INFINITY;
+  double worst = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double v = x[i], want = v / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+    worst = std::max(worst, std::abs(out[i] - want) / (1 + std::abs(v)));
+  }
+  return worst;
+}
+
 bool check(const std::string& isa, int cases) {
   setenv("NF_EDGE_ISA", isa.c_str(), 1);
   Random random(1);
@@ -176,21 +191,6 @@ double norm_error(int64_t width) {
       const double want = (from[i] - mean) / std::sqrt(variance + 1e-5) * weight[static_cast<size_t>(i)] + bias[static_cast<size_t>(i)];
       worst = std::max(worst, std::abs(x[static_cast<size_t>(row * width + i)] - want));
     }
-  }
-  return worst;
-}
-
-// The largest difference from the formula in double, as a share of 1 + |x|.
-double gelu_error() {
-  std::vector<float> x;
-  for (int i = -3003; i <= 3003; ++i) x.push_back(static_cast<float>(i) / 100);
-  x.push_back(1e30f), x.push_back(-1e30f), x.push_back(0);
-  std::vector<float> out(x.size());
-  if (nf_gelu_new(x.data(), static_cast<int64_t>(x.size()), out.data()) != NF_OK) return INFINITY;
-  double worst = 0;
-  for (size_t i = 0; i < x.size(); ++i) {
-    const double v = x[i], want = v / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
-    worst = std::max(worst, std::abs(out[i] - want) / (1 + std::abs(v)));
   }
   return worst;
 }

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <iostream>
+#include <string>
 
 #include "errors.h"
 #include "requests.h"
@@ -27,7 +28,7 @@ void answer_requests(Model& model, bool times_only, Report& report) {
       report.stage("first_run");
     }
   }
-  report.stage("finished");
+  report.stage("finished", "\"temporary_peak\":" + std::to_string(model.temporary_peak()));
 }
 
 }  // namespace
@@ -45,7 +46,7 @@ int drive(const char* program, int argc, char** argv, OpenModel open) {
     return 0;
   } catch (const Usage& error) {
     fail(2, error.what());
-    std::fprintf(stderr, "usage: %s MODEL [--threads N] [--times] < requests\n", program);
+    std::fprintf(stderr, "usage: %s MODEL [--threads N] [--times] [--operators LIBRARY] < requests\n", program);
     return 2;
   } catch (const BadInput& error) {
     return fail(3, error.what());

@@ -8,10 +8,12 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "drive.h"
 #include "errors.h"
+#include "temporary_memory.h"
 
 // The wheel carries the thread pool without its header: what is called here of
 // extension/threadpool/threadpool.h in github.com/pytorch/executorch.
@@ -65,15 +67,9 @@ class ExecutorchModel final : public nf::Model {
  public:
   // Memory-mapped, as an application on a phone does: constants that no delegate repacks stay in the file.
   ExecutorchModel(const std::string& path, nf::Report& report)
-      : path_(path), module_(path, Module::LoadMode::Mmap) {
-    require(module_.load(Program::Verification::InternalConsistency), "not a program that ExecuTorch can load", path);
-    report.stage("program_loaded");
-    const auto meta = module_.method_meta("forward");
-    require(meta.error(), "the program has no method forward", path);
-    check_inputs(*meta);
-    require(module_.load_forward(), "the method forward cannot be loaded", path);
-    report.stage("method_loaded", planned_buffers(*meta));
-  }
+      : ExecutorchModel(path, report, std::make_unique<nf::TemporaryMemory>()) {}
+
+  size_t temporary_peak() const override { return temporary_.peak(); }
 
   void prepare(nf::Request& request) override {
     const int length = static_cast<int>(request.input_ids.size());
@@ -102,6 +98,19 @@ class ExecutorchModel final : public nf::Model {
   }
 
  private:
+  ExecutorchModel(const std::string& path, nf::Report& report, std::unique_ptr<nf::TemporaryMemory> temporary)
+      : path_(path),
+        temporary_(*temporary),
+        module_(path, Module::LoadMode::Mmap, nullptr, nullptr, std::move(temporary)) {
+    require(module_.load(Program::Verification::InternalConsistency), "not a program that ExecuTorch can load", path);
+    report.stage("program_loaded");
+    const auto meta = module_.method_meta("forward");
+    require(meta.error(), "the program has no method forward", path);
+    check_inputs(*meta);
+    require(module_.load_forward(), "the method forward cannot be loaded", path);
+    report.stage("method_loaded", planned_buffers(*meta));
+  }
+
   // A model with a cache is told by its second input: a position instead of a mask.
   void check_inputs(const MethodMeta& meta) {
     const auto takes_integers = [&meta](size_t input, size_t rank) {
@@ -129,6 +138,7 @@ class ExecutorchModel final : public nf::Model {
 
   const std::string path_;
   bool cached_ = false;
+  const nf::TemporaryMemory& temporary_;  // module_ has it
   Module module_;
   // Of the request that is prepared; the inputs lie over its numbers and over start_.
   std::string where_;

@@ -25,6 +25,9 @@ class Model {
 
   // Runs the model on what was prepared: what is timed. Throws BadInput where that fails (ids out of range).
   virtual Logits run() = 0;
+
+  // The most bytes that kernels held for a time during a run, of what the runtime tells.
+  virtual size_t temporary_peak() const { return 0; }
 };
 
 }  // namespace nf
