@@ -21,9 +21,9 @@ from nf_edge.native_build import Native
 # The portable one and those of this architecture: one that this CPU lacks is a skipped test that says so.
 ISAS = ["portable", "avx2", "avx512", "avx512vnni"]
 if platform.machine() in ("aarch64", "arm64"):
-    ISAS = ["portable", "neon", "neon_dotprod"]
+    ISAS = ["portable", "neon", "neon_dotprod", "neon_i8mm"]
 KINDS = ["none", "lowrank", "pairwise", "relative", "standard"]
-AARCH64_CORES = {"cortex-a53": "neon", "cortex-a76": "neon_dotprod", "max": "neon_dotprod"}
+AARCH64_CORES = {"cortex-a53": "neon", "cortex-a76": "neon_dotprod", "max": "neon_i8mm"}
 
 
 pytestmark = pytest.mark.skipif(bool(tools_missing()), reason=tools_missing())

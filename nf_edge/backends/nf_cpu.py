@@ -13,7 +13,7 @@ from nf_edge.backends import executorch_decoder
 from nf_edge.backends.base import Bounds, CacheDtype, Plan
 from nf_edge.backends.fused import FusedAttention, FusedCache, Lengths, ThreadedGelu, ThreadedNorm
 from nf_edge.backends.sizes import sizes_of
-from nf_edge.backends.xnnpack import Xnnpack, is_gelu_new
+from nf_edge.backends.xnnpack import Xnnpack, answers_for_one_token, is_gelu_new
 from nf_edge.model import CausalLM, ModelConfig, NoiseFormer
 from nf_edge.recipe import Recipe
 
@@ -27,6 +27,7 @@ class NfCpu(Xnnpack):
     name = "nf_cpu"
     own_kernels = True
     operator_libraries = (*Xnnpack.operator_libraries, "nf_executorch")
+    process_bytes = 7_600_000
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
         transformer = model.transformer
@@ -83,13 +84,6 @@ class NfCpu(Xnnpack):
         runtime = super()._runtime()
         _load(operators)
         return runtime
-
-
-def answers_for_one_token(config: ModelConfig, bounds: Bounds) -> bool:
-    """Whether the last layer does: for the next token, or for the one that a classifier pools."""
-    if config.is_language_model:
-        return bounds.cached
-    return config.pooled_token == "last" or (config.pooled_token == "first" and not config.causal)
 
 
 @lru_cache

@@ -57,6 +57,13 @@ class TanhGelu(nn.Module):
         return x * torch.sigmoid(x * (self.SLOPE + 0.044715 * self.SLOPE * (x * x)))
 
 
+def answers_for_one_token(config: ModelConfig, bounds: Bounds) -> bool:
+    """Whether the last layer does: for the next token, or for the one that a classifier pools."""
+    if config.is_language_model:
+        return bounds.cached
+    return config.pooled_token == "last" or (config.pooled_token == "first" and not config.causal)
+
+
 def is_gelu_new(activation: nn.Module) -> bool:
     return isinstance(activation, nn.GELU) and activation.approximate == "tanh"
 
@@ -210,13 +217,17 @@ class Xnnpack(Backend):
 
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
         sizes = sizes_of(config, bounds.length)
-        # Scores before and after the softmax, and four tensors of the residual stream's size.
-        arenas = 4 * (2 * sizes.scores + 4 * sizes.hidden)
+        # Scores before and after the softmax, and tensors of the residual stream's size.
+        if config.n_layer > 1 or not answers_for_one_token(config, bounds):
+            arenas, workspace = 2 * sizes.scores + 4 * sizes.hidden, max(3 * sizes.inner, sizes.scores)
+        else:
+            arenas, workspace = 2 * sizes.scores // bounds.length + 5 * sizes.hidden, 3 * sizes.hidden
+        arenas *= 4
         if config.noise.kind == "relative":
             # The bias gathered from its table twice and once more masked, and two tables of distances.
             arenas += 4 * 3 * sizes.scores + 8 * 2 * bounds.length**2
         cache = 4 * sizes.cache if bounds.cached else 0
-        return self._predicted(config, recipe, sizes, cache, arenas, 4 * max(3 * sizes.inner, sizes.scores))
+        return self._predicted(config, recipe, sizes, cache, arenas, 4 * workspace)
 
     def _predicted(
         self, config: ModelConfig, recipe: Recipe, sizes: Sizes, cache: int, arenas: int, workspace: int

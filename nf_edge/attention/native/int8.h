@@ -20,7 +20,7 @@ NF_LOOP void integer_scores(
     for (int row = 0; row < TILE_ROWS; ++row)
 #pragma GCC unroll 8
       for (int v = 0; v < VECTORS; ++v) sum[row][v] = KEY_OFFSET ? correction[v] : Ints{};
-    product<ScoreProduct>(sum, keys, words, 1, query, words);
+    score_tile(sum, keys, words, query);
 #pragma GCC unroll 16
     for (int row = 0; row < TILE_ROWS; ++row)
 #pragma GCC unroll 8
@@ -64,7 +64,7 @@ struct Int8 {
 
   void reserve(Arena& arena, const nf_attention& call) {
     size = call.head_size;
-    words = (size + SCORE_DEPTH - 1) / SCORE_DEPTH;
+    words = round_up((size + SCORE_DEPTH - 1) / SCORE_DEPTH, WORDS_AT_ONCE);
     padded = round_up(size, TILE_ROWS);
     arena.take(keys, KEYS * words);
     arena.take(key_scales, KEYS);
@@ -124,7 +124,7 @@ struct Int8 {
       const bool present = j < count;
       key_scales[j] = present ? scales[j] : 0;
       int32_t* to = keys + j * words;
-      to[words - 1] = 0;
+      for (int i = 1; i <= WORDS_AT_ONCE; ++i) to[words - i] = 0;
       if (!present) {
         __builtin_memset(to, 0, sizeof(int32_t) * static_cast<size_t>(words));
         continue;

@@ -9,3 +9,4 @@
 #define NF_PAIRS_AVX2 1
 #define NF_VNNI 2
 #define NF_DOTPROD 3
+#define NF_I8MM 4

@@ -29,6 +29,9 @@ extern const Kernel kernel;
 namespace neon_dotprod {
 extern const Kernel kernel;
 }
+namespace neon_i8mm {
+extern const Kernel kernel;
+}
 
 namespace {
 
@@ -59,6 +62,15 @@ Candidates candidates() {
 
 #elif defined(__aarch64__)
 
+bool has_i8mm() {
+#if defined(__linux__)
+  constexpr unsigned long I8MM = 1UL << 13; // HWCAP2_I8MM, which older headers do not have
+  return (getauxval(AT_HWCAP2) & I8MM) != 0;
+#else
+  return false;
+#endif
+}
+
 bool has_dotprod() {
 #if defined(__linux__)
   return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
@@ -70,7 +82,12 @@ bool has_dotprod() {
 }
 
 Candidates candidates() {
-  return {{{&neon_dotprod::kernel, has_dotprod()}, {&neon::kernel, true}, {&portable::kernel, true}}};
+  return {{
+      {&neon_i8mm::kernel, has_i8mm() && has_dotprod()},
+      {&neon_dotprod::kernel, has_dotprod()},
+      {&neon::kernel, true},
+      {&portable::kernel, true},
+  }};
 }
 
 #else

@@ -1,0 +1,38 @@
+"""Every recipe on every bundled model, by the command that a user gives: it fits, and answers as before."""
+
+import json
+
+import pytest
+from conftest import tools_missing
+
+from nf_edge import resources
+from nf_edge.recipe import load_recipe
+
+pytestmark = pytest.mark.slow
+
+RECIPES = resources.names("recipes")
+# What a model is checked on: of the text models their own examples, which no data set has.
+DATA = {"digits": "digits:test", "sst2": "examples", "shakespeare": "examples"}
+# By weights: the share of rows that may be answered differently, and what perplexity may be multiplied by.
+MOST_FLIPS = {"float32": 0.0, "int8": 0.02, "int4": 0.05}
+MOST_PERPLEXITY = {"float32": 1.0001, "int8": 1.02, "int4": 1.15}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("model", DATA)
+def test_every_recipe_takes_every_bundled_model(model, recipe, run, checkpoint, tmp_path):
+    if not load_recipe(recipe).is_stock and (missing := tools_missing()):
+        pytest.skip(missing)
+    data = checkpoint(model).examples_file if DATA[model] == "examples" else DATA[model]
+    how = ("--recipe", recipe, "--device", "rpi-5", "--data", data)
+    done = run("export", model, *how, "-o", tmp_path / "out", "--json")
+    assert done.code == 0, done.err
+    reports = json.loads(done.out)["result"]["reports"]
+    assert reports["memory"]["verdict"]["outcome"] == "fits"
+    accuracy, quantize = reports["accuracy"], load_recipe(recipe).quantize
+    weights = quantize.weights if quantize else "float32"
+    if model == "shakespeare":
+        before, after = (accuracy[side]["perplexity"] for side in ("reference", "artifact"))
+        assert after <= before * MOST_PERPLEXITY[weights]
+    else:
+        assert accuracy["flips"] <= MOST_FLIPS[weights] * accuracy["questions"]
