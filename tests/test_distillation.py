@@ -10,9 +10,10 @@ import yaml
 from nf_edge.data import Row
 from nf_edge.errors import BadInput
 from nf_edge.training import load_training_recipe, train
-from nf_edge.training.distill import JoinedRows, Teachers
+from nf_edge.training.distill import Teachers
 from nf_edge.training.examples import RowExamples
 from nf_edge.training.ngrams import NgramClassifier
+from nf_edge.training.unlabeled import JoinedRows, SwappedPhrases
 
 # Which of two words a text has, and, for those that only pairs tell apart, in which order it has both.
 WORDS = [
@@ -46,7 +47,7 @@ RECIPE = {
         "pad_token_id": 0,
     },
     "training": SETTINGS | {"steps": 150, "validate_every": 50},
-    "distill": {"ngrams": [1, 2], "training": SETTINGS, "temperature": 2.0, "join": 0.5},
+    "distill": {"ngrams": [1, 2], "training": SETTINGS, "temperature": 2.0, "swap": 0.3, "join": 0.5},
 }
 
 
@@ -205,6 +206,24 @@ def test_the_share_of_joined_batches_is_the_recipes():
     examples = JoinedRows(RowExamples([Row((1,), 1)] * 4, 0), 0.3, 6, 0)
     joined = sum(examples.batch(range(4)).labels is None for _ in range(1000))
     assert joined == pytest.approx(300, abs=60)
+
+
+def test_a_swapped_phrase_is_a_row_of_the_same_label_and_length():
+    sentence = Row((1, 5, 6, 2), 1)
+    phrases = [Row((5, 6), 0), Row((7, 8), 0), Row((7, 9), 1), Row((9,), 0)]
+    examples = SwappedPhrases([sentence, *phrases], 1.0, 0)
+    texts = [tuple(ids) for _ in range(50) for ids in examples.batch([0]).input_ids.tolist()]
+    assert set(texts) == {(1, 5, 6, 2), (1, 7, 8, 2)}
+    assert examples.batch([0, 3]).labels.tolist() == [1, 1]
+
+
+def test_the_share_of_swapped_rows_is_the_recipes_and_rows_without_phrases_stay():
+    rows = [Row((1, i), 1) for i in range(2, 50)] + [Row((i,), 1) for i in range(2, 50)]
+    count = 48
+    batches = [SwappedPhrases(rows, 0.25, 0).batch(range(96)).input_ids for _ in range(30)]
+    changed = sum(ids[i].tolist() != list(rows[i].input_ids) for ids in batches for i in range(count))
+    assert changed / (30 * count) == pytest.approx(0.25 * 47 / 48, abs=0.05)
+    assert all(ids[i, 0] == rows[i].input_ids[0] for ids in batches for i in range(count, 96))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Distillation: a model learns what teachers say of texts, not the texts' labels (Hinton et al., 2015)."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -7,10 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nf_edge.data import Batch, Row, collate
+from nf_edge.data import Batch
 from nf_edge.progress import Progress
 from nf_edge.training.evaluate import answer, evaluate, label_loss
-from nf_edge.training.examples import Examples
 from nf_edge.training.loop import fit
 from nf_edge.training.ngrams import NgramClassifier
 from nf_edge.training.recipe import TrainingRecipe
@@ -32,7 +32,7 @@ class Teachers(nn.Module):
     @torch.no_grad()
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         answers = [member(input_ids, attention_mask) / self._temperature for member in self._members]
-        return torch.stack(answers).softmax(dim=-1).mean(dim=0).log()
+        return torch.stack(answers).log_softmax(dim=-1).logsumexp(dim=0) - math.log(len(answers))
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Mean cross entropy of a model's probabilities and the teachers'; T² keeps the gradients' size."""
@@ -72,32 +72,3 @@ def train_teachers(
 
 def _named(progress: Progress, longest: int, step: str, done: int, total: int) -> None:
     progress(f"{step} {longest}-grams", done, total)
-
-
-class JoinedRows:
-    """Rows of which a share of the batches is of pairs, one row after another: texts without a label.
-
-    Where labels are of phrases as well as sentences most rows are short.  Pairs are as long as sentences,
-    come in any number, and a linear teacher knows what each word of them adds.
-    """
-
-    def __init__(self, rows: Examples, share: float, longest: int, pad_token_id: int | None) -> None:
-        self._rows, self._share, self._longest, self._pad_token_id = rows, share, longest, pad_token_id
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def length(self, index: int) -> int:
-        return self._rows.length(index)
-
-    def batch(self, indices: Sequence[int]) -> Batch:
-        batch = self._rows.batch(indices)
-        if torch.rand(()) >= self._share:
-            return batch
-        lengths = batch.attention_mask.sum(dim=1).tolist()
-        texts = [tuple(ids[:n]) for ids, n in zip(batch.input_ids.tolist(), lengths, strict=True)]
-        others = [texts[i] for i in torch.randperm(len(texts)).tolist()]
-        pairs = [
-            Row((text + other)[: self._longest], None) for text, other in zip(texts, others, strict=True)
-        ]
-        return collate(pairs, self._pad_token_id)

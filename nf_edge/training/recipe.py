@@ -118,6 +118,12 @@ class Distillation(Closed):
     )
     training: Settings = Field(description="of each teacher")
     temperature: float = Field(1.0, gt=0, description="divides all logits that are compared")
+    swap: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the rows in which a phrase, a row itself, is replaced by another",
+    )
     join: float = Field(
         0.0, ge=0, le=1, description="share of the batches in which each row is followed by another one"
     )

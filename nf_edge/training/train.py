@@ -19,7 +19,7 @@ from nf_edge.model.checkpoint import CARD, CONFIG, EXAMPLES, check_place
 from nf_edge.model.init import init_tensors
 from nf_edge.progress import Progress, silent
 from nf_edge.training.card import model_card
-from nf_edge.training.distill import JoinedRows, Teachers, train_teachers
+from nf_edge.training.distill import Teachers, train_teachers
 from nf_edge.training.dropout import add_dropout
 from nf_edge.training.evaluate import evaluate, label_loss
 from nf_edge.training.loop import Loss, Resumable, best_validation, fit
@@ -161,14 +161,10 @@ def _train_one(
         add_random_noise(model)
     if recipe.regularization.dropout:
         add_dropout(model, recipe.regularization.dropout)
-    examples, loss = data.train, _loss(recipe.regularization, teachers)
-    if recipe.distill is not None:
-        config = recipe.model
-        examples = JoinedRows(examples, recipe.distill.join, config.n_positions, config.pad_token_id)
     state = fit(
         model,
-        examples,
-        loss,
+        data.train if data.taught is None else data.taught,
+        _loss(recipe.regularization, teachers),
         lambda model: evaluate(model, data.valid, size),
         recipe.training,
         recipe.seed,

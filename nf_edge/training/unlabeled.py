@@ -1,0 +1,91 @@
+"""Texts made of the training texts, for a model that learns from teachers and so needs no labels."""
+
+from collections import defaultdict
+from collections.abc import Sequence, Set
+
+import torch
+
+from nf_edge.data import Batch, Row, collate
+from nf_edge.training.examples import Examples
+
+Ids = tuple[int, ...]
+
+
+class SwappedPhrases:
+    """Rows of which a share, at random, has one phrase replaced by another of its label and length.
+
+    A phrase is a run of a row's tokens that is a row itself, as in a treebank, where every constituent of a
+    sentence has a label.  Phrases are met in many surroundings, which no row's words tell by heart.
+    """
+
+    def __init__(self, rows: Sequence[Row], share: float, pad_token_id: int | None) -> None:
+        self._rows, self._share, self._pad_token_id = rows, share, pad_token_id
+        self._labels = {row.input_ids: row.label for row in rows}
+        self._alike: dict[tuple[int, int | float | None], list[Ids]] = defaultdict(list)
+        for phrase, label in self._labels.items():
+            self._alike[len(phrase), label].append(phrase)
+        self._spans = [_spans(row.input_ids, self._labels.keys()) for row in rows]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def length(self, index: int) -> int:
+        return len(self._rows[index].input_ids)
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        draws = torch.rand(len(indices), 3).tolist()
+        rows = [
+            self._swapped(index, which, other) if draw < self._share else self._rows[index]
+            for index, (draw, which, other) in zip(indices, draws, strict=True)
+        ]
+        return collate(rows, self._pad_token_id)
+
+    def _swapped(self, index: int, which: float, other: float) -> Row:
+        """A row with the phrase and the replacement that two shares of all there are (0 to 1) point to."""
+        row, spans = self._rows[index], self._spans[index]
+        if not spans:
+            return row
+        start, end = spans[int(which * len(spans))]
+        alike = self._alike[end - start, self._labels[row.input_ids[start:end]]]
+        phrase = alike[int(other * len(alike))]
+        return Row(row.input_ids[:start] + phrase + row.input_ids[end:], row.label)
+
+
+class JoinedRows:
+    """Rows of which a share of the batches is of pairs, one row after another: texts without a label.
+
+    Where labels are of phrases as well as sentences most rows are short.  Pairs are as long as sentences,
+    come in any number, and a linear teacher knows what each word of them adds.
+    """
+
+    def __init__(self, rows: Examples, share: float, longest: int, pad_token_id: int | None) -> None:
+        self._rows, self._share, self._longest, self._pad_token_id = rows, share, longest, pad_token_id
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def length(self, index: int) -> int:
+        return self._rows.length(index)
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        batch = self._rows.batch(indices)
+        if torch.rand(()) >= self._share:
+            return batch
+        lengths = batch.attention_mask.sum(dim=1).tolist()
+        texts = [tuple(ids[:n]) for ids, n in zip(batch.input_ids.tolist(), lengths, strict=True)]
+        others = [texts[i] for i in torch.randperm(len(texts)).tolist()]
+        pairs = [
+            Row((text + other)[: self._longest], None) for text, other in zip(texts, others, strict=True)
+        ]
+        return collate(pairs, self._pad_token_id)
+
+
+def _spans(ids: Ids, known: Set[Ids]) -> list[tuple[int, int]]:
+    """(start, end) of every phrase in a row, but for the whole row."""
+    length = len(ids)
+    return [
+        (start, end)
+        for start in range(length)
+        for end in range(start + 1, length + 1)
+        if end - start < length and ids[start:end] in known
+    ]
