@@ -124,8 +124,8 @@ class Distillation(Closed):
         le=1,
         description="share of the rows in which a phrase, a row itself, is replaced by another",
     )
-    join: float = Field(
-        0.0, ge=0, le=1, description="share of the batches in which each row is followed by another one"
+    join: int = Field(
+        1, ge=1, description="rows of a batch are joined, one to so many, one after another: longer texts"
     )
 
 

@@ -52,14 +52,17 @@ class SwappedPhrases:
 
 
 class JoinedRows:
-    """Rows of which a share of the batches is of pairs, one row after another: texts without a label.
+    """Batches whose rows are joined, 1 to `most` of them one after another: texts without a label.
 
-    Where labels are of phrases as well as sentences most rows are short.  Pairs are as long as sentences,
-    come in any number, and a linear teacher knows what each word of them adds.
+    Where labels are of phrases as well as sentences most rows are short.  Joined ones are as long as any
+    sentence, come in any number, and a linear teacher knows what each word of them adds.
+
+    Args:
+        longest: number of tokens to which they are cut.
     """
 
-    def __init__(self, rows: Examples, share: float, longest: int, pad_token_id: int | None) -> None:
-        self._rows, self._share, self._longest, self._pad_token_id = rows, share, longest, pad_token_id
+    def __init__(self, rows: Examples, most: int, longest: int, pad_token_id: int | None) -> None:
+        self._rows, self._most, self._longest, self._pad_token_id = rows, most, longest, pad_token_id
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -69,15 +72,16 @@ class JoinedRows:
 
     def batch(self, indices: Sequence[int]) -> Batch:
         batch = self._rows.batch(indices)
-        if torch.rand(()) >= self._share:
+        count = int(torch.randint(1, self._most + 1, ()))
+        if count == 1:
             return batch
         lengths = batch.attention_mask.sum(dim=1).tolist()
-        texts = [tuple(ids[:n]) for ids, n in zip(batch.input_ids.tolist(), lengths, strict=True)]
-        others = [texts[i] for i in torch.randperm(len(texts)).tolist()]
-        pairs = [
-            Row((text + other)[: self._longest], None) for text, other in zip(texts, others, strict=True)
-        ]
-        return collate(pairs, self._pad_token_id)
+        texts = [tuple(ids[:length]) for ids, length in zip(batch.input_ids.tolist(), lengths, strict=True)]
+        joined = texts
+        for _ in range(count - 1):
+            order = torch.randperm(len(texts)).tolist()
+            joined = [text + texts[other] for text, other in zip(joined, order, strict=True)]
+        return collate([Row(text[: self._longest], None) for text in joined], self._pad_token_id)
 
 
 def _spans(ids: Ids, known: Set[Ids]) -> list[tuple[int, int]]:
