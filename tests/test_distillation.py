@@ -13,7 +13,7 @@ from nf_edge.training import load_training_recipe, train
 from nf_edge.training.distill import Teachers
 from nf_edge.training.examples import RowExamples
 from nf_edge.training.ngrams import NgramClassifier
-from nf_edge.training.unlabeled import JoinedRows, SwappedPhrases
+from nf_edge.training.unlabeled import JoinedRows, ReplacedTokens, SwappedPhrases
 
 # Which of two words a text has, and, for those that only pairs tell apart, in which order it has both.
 WORDS = [
@@ -47,7 +47,14 @@ RECIPE = {
         "pad_token_id": 0,
     },
     "training": SETTINGS | {"steps": 150, "validate_every": 50},
-    "distill": {"ngrams": [1, 2], "training": SETTINGS, "temperature": 2.0, "swap": 0.3, "join": 2},
+    "distill": {
+        "ngrams": [1, 2],
+        "training": SETTINGS,
+        "temperature": 2.0,
+        "swap": 0.3,
+        "join": 2,
+        "replace": 0.1,
+    },
 }
 
 
@@ -229,6 +236,16 @@ def test_the_share_of_swapped_rows_is_the_recipes_and_rows_without_phrases_stay(
     changed = sum(ids[i].tolist() != list(rows[i].input_ids) for ids in batches for i in range(count))
     assert changed / (30 * count) == pytest.approx(0.25 * 47 / 48, abs=0.05)
     assert all(ids[i, 0] == rows[i].input_ids[0] for ids in batches for i in range(count, 96))
+
+
+def test_replaced_tokens_are_of_the_whole_vocabulary_and_leave_padding_alone():
+    rows = RowExamples([Row((7,) * 20, 1), Row((7,) * 10, 1)] * 200, 0)
+    batch = ReplacedTokens(rows, 0.25, 50).batch(range(400))
+    real = batch.attention_mask.bool()
+    assert not batch.input_ids[~real].any()
+    assert batch.input_ids[real].ne(7).float().mean().item() == pytest.approx(0.25 * 49 / 50, abs=0.03)
+    assert set(batch.input_ids[real].tolist()) == set(range(50))
+    assert batch.labels is None
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,9 @@ class Distillation(Closed):
     join: int = Field(
         1, ge=1, description="rows of a batch are joined, one to so many, one after another: longer texts"
     )
+    replace: float = Field(
+        0.0, ge=0, le=1, description="share of the tokens that any other of the vocabulary replaces"
+    )
 
 
 class TrainingRecipe(Closed):

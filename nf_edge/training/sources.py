@@ -22,7 +22,7 @@ from nf_edge.training.examples import (
     RowExamples,
 )
 from nf_edge.training.recipe import Bpe, Distillation, Source, TrainingRecipe
-from nf_edge.training.unlabeled import JoinedRows, SwappedPhrases
+from nf_edge.training.unlabeled import JoinedRows, ReplacedTokens, SwappedPhrases
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> Tra
 def _unlabeled(learned_from: Examples, distill: Distillation, config: ModelConfig) -> Examples:
     assert isinstance(learned_from, RowExamples)  # no recipe of a language model has teachers
     swapped = SwappedPhrases(learned_from.rows, distill.swap, config.pad_token_id)
-    return JoinedRows(swapped, distill.join, config.n_positions, config.pad_token_id)
+    joined = JoinedRows(swapped, distill.join, config.n_positions, config.pad_token_id)
+    return ReplacedTokens(joined, distill.replace, config.vocab_size)
 
 
 def _require_files(recipe: TrainingRecipe, root: Path) -> None:

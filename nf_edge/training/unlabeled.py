@@ -84,6 +84,28 @@ class JoinedRows:
         return collate([Row(text[: self._longest], None) for text in joined], self._pad_token_id)
 
 
+class ReplacedTokens:
+    """Rows of which a share of the tokens, at random, is replaced by any of the vocabulary.
+
+    Most words of a vocabulary are rare: teachers have weighed them, and this is where a model meets them.
+    """
+
+    def __init__(self, rows: Examples, share: float, vocab_size: int) -> None:
+        self._rows, self._share, self._vocab_size = rows, share, vocab_size
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def length(self, index: int) -> int:
+        return self._rows.length(index)
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        batch = self._rows.batch(indices)
+        replaced = (torch.rand(batch.input_ids.shape) < self._share) & batch.attention_mask.bool()
+        any_ids = torch.randint(self._vocab_size, batch.input_ids.shape)
+        return Batch(any_ids.where(replaced, batch.input_ids), batch.attention_mask, None)
+
+
 def _spans(ids: Ids, known: Set[Ids]) -> list[tuple[int, int]]:
     """(start, end) of every phrase in a row, but for the whole row."""
     length = len(ids)
