@@ -13,6 +13,7 @@ from nf_edge.training import load_training_recipe, train
 from nf_edge.training.distill import Teachers
 from nf_edge.training.examples import RowExamples
 from nf_edge.training.ngrams import NgramClassifier
+from nf_edge.training.sources import read_training_data
 from nf_edge.training.unlabeled import JoinedRows, ReplacedTokens, SwappedPhrases
 
 # Which of two words a text has, and, for those that only pairs tell apart, in which order it has both.
@@ -96,6 +97,20 @@ def test_a_model_learns_from_its_teachers_what_they_learned_from_labels(run, rec
     card = (tmp_path / "out/MODEL_CARD.md").read_text()
     assert "Distilled from linear models of n-grams (n: 1, 1 to 2), averaged, at temperature 2" in card
     assert "their validation score: accuracy 100 % (8 of 8)" in card
+
+
+def test_teachers_have_the_rows_and_the_model_texts_made_of_them(recipe_file, tmp_path):
+    made = RECIPE["distill"] | {"join": 3, "replace": 0.5}
+    data = read_training_data(load_training_recipe(str(recipe_file(distill=made))), tmp_path, tmp_path)
+    every = range(len(WORDS))
+    assert data.train.batch(every).labels.tolist() == [row["label"] for row in WORDS]
+    assert 0 in data.taught.batch(every).input_ids  # which no row has
+    assert {data.taught.batch(every).input_ids.shape[1] for _ in range(50)} == {4, 8}  # 12 are cut to 8
+    assert read_training_data(labels_only(recipe_file), tmp_path, tmp_path).taught is None
+
+
+def labels_only(recipe_file):
+    return load_training_recipe(str(recipe_file(distill=None)))
 
 
 def test_a_model_learns_no_more_than_its_teachers_know(recipe_file, tmp_path):
