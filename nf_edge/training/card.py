@@ -9,7 +9,7 @@ from nf_edge import __version__
 from nf_edge.data.sources import NAMED
 from nf_edge.model.config import ModelConfig
 from nf_edge.training.evaluate import Evaluation
-from nf_edge.training.recipe import TrainingRecipe
+from nf_edge.training.recipe import Distillation, TrainingRecipe
 from nf_edge.training.report import Trained, TrainingReport
 
 NOISE_NAMES = {
@@ -53,7 +53,17 @@ def _summary(recipe: TrainingRecipe, report: TrainingReport) -> str:
         f"{training.batch_size} a step, {model.seconds:.0f} s",
         f"- Made by: nf-edge {__version__}, PyTorch {torch.__version__}",
     ]
+    if recipe.distill is not None:
+        lines.insert(-1, _teachers(recipe.distill, report))
     return "\n".join(lines)
+
+
+def _teachers(distill: Distillation, report: TrainingReport) -> str:
+    grams = ", ".join(f"1 to {longest}" if longest > 1 else "1" for longest in distill.ngrams)
+    return (
+        f"- Distilled from linear models of n-grams (n: {grams}), averaged, at temperature "
+        f"{distill.temperature:g}, which learned the labels; their validation score: {report.teachers}"
+    )
 
 
 def _per_byte(test: Evaluation, bytes_per_token: float) -> str:

@@ -86,6 +86,12 @@ def answer(model: nn.Module, batch: Batch) -> Tensor:
     return model(batch.input_ids, mask)
 
 
+def label_loss(model: nn.Module, batch: Batch, smoothing: float = 0.0) -> Tensor:
+    """The mean loss of a model on a batch with labels, a scalar."""
+    assert batch.labels is not None
+    return example_losses(answer(model, batch), batch.labels, smoothing).mean()
+
+
 @torch.no_grad()
 def evaluate(model: nn.Module, examples: Examples, batch_size: int) -> Evaluation:
     """Score a model, in inference mode, on all examples."""

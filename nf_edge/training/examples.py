@@ -22,16 +22,16 @@ class RowExamples:
     """Rows of a classifier or of regression."""
 
     def __init__(self, rows: Sequence[Row], pad_token_id: int | None) -> None:
-        self._rows, self._pad_token_id = rows, pad_token_id
+        self.rows, self._pad_token_id = rows, pad_token_id
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def length(self, index: int) -> int:
-        return len(self._rows[index].input_ids)
+        return len(self.rows[index].input_ids)
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        return collate([self._rows[i] for i in indices], self._pad_token_id)
+        return collate([self.rows[i] for i in indices], self._pad_token_id)
 
 
 class BlockExamples:

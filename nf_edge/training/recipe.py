@@ -110,6 +110,28 @@ class Regularization(Closed):
     )
 
 
+class Distillation(Closed):
+    """Linear models of n-grams learn the labels first; the model learns what they say, on average."""
+
+    ngrams: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        min_length=1, description="a teacher each: the longest run of tokens that it knows"
+    )
+    training: Settings = Field(description="of each teacher")
+    temperature: float = Field(1.0, gt=0, description="divides all logits that are compared")
+    swap: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the rows in which a phrase, a row itself, is replaced by another",
+    )
+    join: int = Field(
+        1, ge=1, description="rows of a batch are joined, one to so many, one after another: longer texts"
+    )
+    replace: float = Field(
+        0.0, ge=0, le=1, description="share of the tokens that any other of the vocabulary replaces"
+    )
+
+
 class TrainingRecipe(Closed):
     """Everything that makes a checkpoint."""
 
@@ -119,6 +141,7 @@ class TrainingRecipe(Closed):
     model: Model
     training: Settings
     regularization: Regularization = Regularization()
+    distill: Distillation | None = Field(None, description="null: the model learns the labels itself")
     seed: int = Field(0, ge=0)
     dtype: Literal["float32", "float16", "bfloat16"] = Field("float32", description="of the saved weights")
 
@@ -140,6 +163,11 @@ class TrainingRecipe(Closed):
             raise ValueError("regularization.label_smoothing must be 0 for regression")
         if extra.noise_prior is not None and config.noise.kind == "none":
             raise ValueError("regularization.noise_prior belongs to a model with noise")
+        if self.distill is not None:
+            if config.is_language_model or config.num_labels == 1:
+                raise ValueError("distill is for classifiers")
+            if extra.label_smoothing:
+                raise ValueError("regularization.label_smoothing is for labels, which distill does not use")
         return self
 
 

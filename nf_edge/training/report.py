@@ -47,6 +47,7 @@ class TrainingReport:
     Attributes:
         examples: how a classifier answers the rows that go with it, or None.
         comparison: the same recipe with other attention.
+        teachers: how those that the models learned from answer the validation data, or None.
         bytes_per_token: of the test text, to compare perplexities across vocabularies; None without text.
         notes: what a user should know besides.
     """
@@ -57,6 +58,7 @@ class TrainingReport:
     model: Trained
     examples: Evaluation | None
     comparison: tuple[Trained, ...]
+    teachers: Evaluation | None
     bytes_per_token: float | None
     notes: tuple[str, ...]
 
@@ -68,6 +70,7 @@ class TrainingReport:
             **self.model.to_json(),
             "examples": None if self.examples is None else self.examples.to_json(),
             "comparison": [other.to_json() for other in self.comparison],
+            "teachers": None if self.teachers is None else self.teachers.to_json(),
             "bytes_per_token": self.bytes_per_token,
             "notes": list(self.notes),
         }

@@ -11,6 +11,7 @@ from nf_edge.data.parts import Part, word_runs
 from nf_edge.data.rows import Rows, read_rows
 from nf_edge.data.sources import NAMED, is_text, read_records, read_text
 from nf_edge.errors import BadInput
+from nf_edge.model.config import ModelConfig
 from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size
 from nf_edge.training.bpe import train_bpe
 from nf_edge.training.examples import (
@@ -20,7 +21,8 @@ from nf_edge.training.examples import (
     JitteredIntensities,
     RowExamples,
 )
-from nf_edge.training.recipe import Bpe, Source, TrainingRecipe
+from nf_edge.training.recipe import Bpe, Distillation, Source, TrainingRecipe
+from nf_edge.training.unlabeled import JoinedRows, ReplacedTokens, SwappedPhrases
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class TrainingData:
     """Everything that a recipe reads.
 
     Attributes:
+        taught: what a model learns from teachers on, labels or none; None where it has no teachers.
         examples: what goes with the checkpoint and can be scored: a classifier's rows, or None.
         examples_json: what goes with it, as it was written: a JSON object a line.
         tokenizer_file: a tokenizer.json, given or learned; None where the data has no text.
@@ -46,6 +49,7 @@ class TrainingData:
     """
 
     train: Examples
+    taught: Examples | None
     valid: Examples
     test: Examples
     examples: Examples | None
@@ -89,15 +93,19 @@ def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> Tra
             return BlockExamples(blocks.ids)
         return RowExamples(rows(located).rows, config.pad_token_id)
 
+    def varied(plain: Examples) -> Examples:
+        if extra.jitter is not None:
+            plain = JitteredIntensities(plain, extra.jitter, config.vocab_size)
+        if extra.token_dropout:
+            plain = DroppedTokens(plain, extra.token_dropout, config.pad_token_id or 0)
+        return plain
+
     learned_from = examples(train)
     notes.append(f"{len(learned_from):,} {'blocks' if config.is_language_model else 'rows'} to learn from")
-    if extra.jitter is not None:
-        learned_from = JitteredIntensities(learned_from, extra.jitter, config.vocab_size)
-    if extra.token_dropout:
-        learned_from = DroppedTokens(learned_from, extra.token_dropout, config.pad_token_id or 0)
     shown = _locate(Source(file=data.examples), root) if data.examples else None
     return TrainingData(
-        learned_from,
+        varied(learned_from),
+        varied(_unlabeled(learned_from, recipe.distill, config)) if recipe.distill else None,
         examples(valid),
         examples(test),
         # A language model's examples are lines out of nowhere: where to begin, not a text to predict.
@@ -108,6 +116,13 @@ def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> Tra
         sha256,
         tuple(notes),
     )
+
+
+def _unlabeled(learned_from: Examples, distill: Distillation, config: ModelConfig) -> Examples:
+    assert isinstance(learned_from, RowExamples)  # no recipe of a language model has teachers
+    swapped = SwappedPhrases(learned_from.rows, distill.swap, config.pad_token_id)
+    joined = JoinedRows(swapped, distill.join, config.n_positions, config.pad_token_id)
+    return ReplacedTokens(joined, distill.replace, config.vocab_size)
 
 
 def _require_files(recipe: TrainingRecipe, root: Path) -> None:

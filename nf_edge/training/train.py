@@ -4,6 +4,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,8 +19,9 @@ from nf_edge.model.checkpoint import CARD, CONFIG, EXAMPLES, check_place
 from nf_edge.model.init import init_tensors
 from nf_edge.progress import Progress, silent
 from nf_edge.training.card import model_card
+from nf_edge.training.distill import Teachers, train_teachers
 from nf_edge.training.dropout import add_dropout
-from nf_edge.training.evaluate import answer, evaluate, example_losses
+from nf_edge.training.evaluate import evaluate, label_loss
 from nf_edge.training.loop import Loss, Resumable, best_validation, fit
 from nf_edge.training.random_noise import add_random_noise, noise_prior
 from nf_edge.training.recipe import Regularization, TrainingRecipe
@@ -83,10 +85,11 @@ def _train(
     recipe = recipes[0]
     states = [state_file(out, each) for each in recipes]
     out.parent.mkdir(parents=True, exist_ok=True)
+    teachers = train_teachers(recipe, data, progress, on_validation)
     trained: list[Trained] = []
     for each, path in zip(recipes, states, strict=True):
         resumable = Resumable(path, _fingerprint(each, data))
-        result, tensors = _train_one(each, data, resumable, progress, on_validation)
+        result, tensors = _train_one(each, data, teachers, resumable, progress, on_validation)
         trained.append(result)
         if each is recipe:
             kept = tensors
@@ -101,6 +104,7 @@ def _train(
         trained[0],
         examples,
         tuple(trained[1:]),
+        None if teachers is None else evaluate(teachers, data.valid, recipe.training.batch_size),
         data.bytes_per_token,
         data.notes,
     )
@@ -144,6 +148,7 @@ def _check_states(states: list[Path], *, resume: bool, overwrite: bool) -> None:
 def _train_one(
     recipe: TrainingRecipe,
     data: TrainingData,
+    teachers: Teachers | None,
     resumable: Resumable,
     progress: Progress,
     on_validation: Callable[[str, Validation], None],
@@ -158,8 +163,8 @@ def _train_one(
         add_dropout(model, recipe.regularization.dropout)
     state = fit(
         model,
-        data.train,
-        _loss(recipe.regularization),
+        data.train if data.taught is None else data.taught,
+        _loss(recipe.regularization, teachers),
         lambda model: evaluate(model, data.valid, size),
         recipe.training,
         recipe.seed,
@@ -180,10 +185,13 @@ def _train_one(
     return trained, state.best
 
 
-def _loss(regularization: Regularization) -> Loss:
+def _loss(regularization: Regularization, teachers: Teachers | None) -> Loss:
+    task = (
+        partial(label_loss, smoothing=regularization.label_smoothing) if teachers is None else teachers.loss
+    )
+
     def loss(model: nn.Module, batch: Batch) -> Tensor:
-        assert batch.labels is not None
-        value = example_losses(answer(model, batch), batch.labels, regularization.label_smoothing).mean()
+        value = task(model, batch)
         if regularization.noise_prior is not None:
             value = value + regularization.noise_prior * noise_prior(model)
         return value
@@ -215,6 +223,7 @@ def _fingerprint(recipe: TrainingRecipe, data: TrainingData) -> str:
                 "model": True,
                 "training": True,
                 "regularization": True,
+                "distill": True,
                 "seed": True,
             },
         ),

@@ -1,0 +1,117 @@
+"""Texts made of the training texts, for a model that learns from teachers and so needs no labels."""
+
+from collections import defaultdict
+from collections.abc import Sequence, Set
+
+import torch
+
+from nf_edge.data import Batch, Row, collate
+from nf_edge.training.examples import Examples
+
+Ids = tuple[int, ...]
+
+
+class SwappedPhrases:
+    """Rows of which a share, at random, has one phrase replaced by another of its label and length.
+
+    A phrase is a run of a row's tokens that is a row itself, as in a treebank, where every constituent of a
+    sentence has a label.  Phrases are met in many surroundings, which no row's words tell by heart.
+    """
+
+    def __init__(self, rows: Sequence[Row], share: float, pad_token_id: int | None) -> None:
+        self._rows, self._share, self._pad_token_id = rows, share, pad_token_id
+        self._labels = {row.input_ids: row.label for row in rows}
+        self._alike: dict[tuple[int, int | float | None], list[Ids]] = defaultdict(list)
+        for phrase, label in self._labels.items():
+            self._alike[len(phrase), label].append(phrase)
+        self._spans = [_spans(row.input_ids, self._labels.keys()) for row in rows]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def length(self, index: int) -> int:
+        return len(self._rows[index].input_ids)
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        draws = torch.rand(len(indices), 3).tolist()
+        rows = [
+            self._swapped(index, which, other) if draw < self._share else self._rows[index]
+            for index, (draw, which, other) in zip(indices, draws, strict=True)
+        ]
+        return collate(rows, self._pad_token_id)
+
+    def _swapped(self, index: int, which: float, other: float) -> Row:
+        """A row with the phrase and the replacement that two shares of all there are (0 to 1) point to."""
+        row, spans = self._rows[index], self._spans[index]
+        if not spans:
+            return row
+        start, end = spans[int(which * len(spans))]
+        alike = self._alike[end - start, self._labels[row.input_ids[start:end]]]
+        phrase = alike[int(other * len(alike))]
+        return Row(row.input_ids[:start] + phrase + row.input_ids[end:], row.label)
+
+
+class JoinedRows:
+    """Batches whose rows are joined, 1 to `most` of them one after another: texts without a label.
+
+    Where labels are of phrases as well as sentences most rows are short.  Joined ones are as long as any
+    sentence, come in any number, and a linear teacher knows what each word of them adds.
+
+    Args:
+        longest: number of tokens to which they are cut.
+    """
+
+    def __init__(self, rows: Examples, most: int, longest: int, pad_token_id: int | None) -> None:
+        self._rows, self._most, self._longest, self._pad_token_id = rows, most, longest, pad_token_id
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def length(self, index: int) -> int:
+        return self._rows.length(index)
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        batch = self._rows.batch(indices)
+        count = int(torch.randint(1, self._most + 1, ()))
+        if count == 1:
+            return batch
+        lengths = batch.attention_mask.sum(dim=1).tolist()
+        texts = [tuple(ids[:length]) for ids, length in zip(batch.input_ids.tolist(), lengths, strict=True)]
+        joined = texts
+        for _ in range(count - 1):
+            order = torch.randperm(len(texts)).tolist()
+            joined = [text + texts[other] for text, other in zip(joined, order, strict=True)]
+        return collate([Row(text[: self._longest], None) for text in joined], self._pad_token_id)
+
+
+class ReplacedTokens:
+    """Rows of which a share of the tokens, at random, is replaced by any of the vocabulary.
+
+    Most words of a vocabulary are rare: teachers have weighed them, and this is where a model meets them.
+    """
+
+    def __init__(self, rows: Examples, share: float, vocab_size: int) -> None:
+        self._rows, self._share, self._vocab_size = rows, share, vocab_size
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def length(self, index: int) -> int:
+        return self._rows.length(index)
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        batch = self._rows.batch(indices)
+        replaced = (torch.rand(batch.input_ids.shape) < self._share) & batch.attention_mask.bool()
+        any_ids = torch.randint(self._vocab_size, batch.input_ids.shape)
+        return Batch(any_ids.where(replaced, batch.input_ids), batch.attention_mask, None)
+
+
+def _spans(ids: Ids, known: Set[Ids]) -> list[tuple[int, int]]:
+    """(start, end) of every phrase in a row, but for the whole row."""
+    length = len(ids)
+    return [
+        (start, end)
+        for start in range(length)
+        for end in range(start + 1, length + 1)
+        if end - start < length and ids[start:end] in known
+    ]
