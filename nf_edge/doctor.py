@@ -1,14 +1,15 @@
 """What is installed on this machine, what is missing, and the command that gets it."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from nf_edge import native_build
 from nf_edge.backends import REGISTRY
 from nf_edge.errors import MissingTool
-from nf_edge.runner.build import Runtime, check_tools
+from nf_edge.runner.build import check_tools
 
 INSTALL = "pip install nf-edge"
 
@@ -39,7 +40,7 @@ def missing_packages(packages: Sequence[str]) -> list[str]:
 
 
 def examine() -> list[Finding]:
-    """Look at Python, the packages of every backend, and the native runner; builds nothing."""
+    """Look at Python, the packages of every backend, and the native parts; builds nothing."""
     findings = [Finding("python", "everything", True, platform.python_version())]
     for package, needed_for in _packages().items():
         found = _version(package)
@@ -52,7 +53,13 @@ def examine() -> list[Finding]:
                 "" if found else _fix(package),
             )
         )
-    return [*findings, _runner("executorch"), _runner("onnxruntime")]
+    native = "measuring memory and time natively"
+    return [
+        *findings,
+        _built("native runner, executorch", native, lambda: check_tools("executorch")),
+        _built("native runner, onnxruntime", native, lambda: check_tools("onnxruntime")),
+        _built("kernels of nf-edge", "the nf- recipes", lambda: native_build.check_tools("kernels")),
+    ]
 
 
 def _packages() -> dict[str, str]:
@@ -69,13 +76,13 @@ def _packages() -> dict[str, str]:
     }
 
 
-def _runner(runtime: Runtime) -> Finding:
-    name = f"native runner, {runtime}"
+def _built(name: str, needed_for: str, tools: Callable[[], str]) -> Finding:
+    """Whether a native part can be built; `tools` gives the compiler."""
     try:
-        compiler = check_tools(runtime)
+        compiler = tools()
     except MissingTool as error:
-        return Finding(name, "measuring memory and time natively", False, error.what, error.fix or "")
-    return Finding(name, "measuring memory and time natively", True, f"built at first use with {compiler}")
+        return Finding(name, needed_for, False, error.what, error.fix or "")
+    return Finding(name, needed_for, True, f"built at first use with {compiler}")
 
 
 def _fix(package: str) -> str:
