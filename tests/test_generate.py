@@ -5,11 +5,12 @@ import subprocess
 import sys
 
 import pytest
-from conftest import TESTS, place_once, shared_folder
+from conftest import TESTS, place_once, shared_folder, tools_missing
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from nf_edge import resources
 from nf_edge.artifact import load_artifact
+from nf_edge.backends import backend_for
 from nf_edge.model import ModelConfig, load_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
 from nf_edge.model.init import init_tensors
@@ -61,6 +62,8 @@ def text_lm(tmp_path_factory):
     def get(recipe=None):
         if recipe is None:
             return checkpoint
+        if not load_recipe(recipe).is_stock and (missing := tools_missing()):
+            pytest.skip(missing)
         source = load_checkpoint(checkpoint)
         return place_once(lambda path: export(source, load_recipe(recipe), path), folder / recipe)
 
@@ -169,10 +172,12 @@ def test_a_checkpoint_that_is_no_language_model_is_refused(run):
 
 
 EXECUTORCH = """
-import sys
+import ctypes, sys
 from executorch.extension.llm.runner import GenerationConfig, TextLLMRunner
 
-model, tokenizer, prompt, count = sys.argv[1:]
+model, tokenizer, prompt, count, *operators = sys.argv[1:]
+for library in operators:
+    ctypes.CDLL(library)
 pieces = []
 config = GenerationConfig(echo=False, temperature=0.0, max_new_tokens=int(count))
 TextLLMRunner(model, tokenizer).generate(prompt, config, pieces.append, None)
@@ -180,9 +185,11 @@ print("GENERATED:" + "".join(pieces))
 """
 
 
-def test_executorchs_own_runner_writes_the_same_text(text_lm, generated):
+@pytest.mark.parametrize("recipe", ["xnnpack-fp32", "nf-fp32"])
+def test_executorchs_own_runner_writes_the_same_text(recipe, text_lm, generated):
     pytest.importorskip("executorch.extension.llm.runner", reason="this ExecuTorch has no TextLLMRunner")
-    folder = text_lm("xnnpack-fp32")
+    folder = text_lm(recipe)
+    operators = backend_for(load_recipe(recipe)).operators_file()
     command = [
         sys.executable,
         "-c",
@@ -191,6 +198,7 @@ def test_executorchs_own_runner_writes_the_same_text(text_lm, generated):
         folder / "tokenizer.json",
         PROMPT,
         "20",
+        *([] if operators is None else [operators]),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

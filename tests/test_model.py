@@ -204,3 +204,22 @@ def test_a_mask_that_is_not_padding_on_the_right_is_refused(mask):
     ).model()
     with pytest.raises(ValueError, match="padding on the right"):
         model(torch.tensor([[1, 2, 3]]), torch.tensor([mask]))
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens"),
+    [
+        ("cls-relative-bidirectional-last-padded", 1),
+        ("cls-pairwise-bidirectional-padded", 1),
+        ("cls-standard-bidirectional-mean", 6),
+    ],
+    ids=["last", "first", "mean"],
+)
+def test_the_last_layer_answers_only_for_the_tokens_that_are_pooled(name, tokens, case):
+    model = load_checkpoint(case(name)).model()
+    seen = []
+    for block in model.transformer.blocks:
+        for module in (block.attn.c_proj, block.ln_2, block.mlp):
+            module.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape[1]))
+    model(torch.zeros(2, 6, dtype=torch.int64), torch.tensor([[1] * 6, [1] * 4 + [0] * 2]))
+    assert seen == [6, 6, 6, tokens, tokens, tokens]
