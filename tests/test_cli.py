@@ -244,7 +244,10 @@ def test_all_mistakes_of_a_recipe_are_told_at_once_each_with_its_line(run, tmp_p
             {"runtime: onnxruntime": "runtime: executorch"},
             "runtime is executorch, but backend onnx_cpu is",
         ),
-        ({"backend: onnx_cpu": "backend: tpu"}, "unknown backend 'tpu'\n  backends: xnnpack, nf_cpu, onnx_cpu"),
+        (
+            {"backend: onnx_cpu": "backend: tpu"},
+            "unknown backend 'tpu'\n  backends: xnnpack, nf_cpu, onnx_cpu",
+        ),
         ({"shapes:": "limits: {max_logit_error: 0.1}\nshapes:"}, "fp32 recipes may only tighten 0.0001"),
         ({"batch: dynamic": "length: 0"}, "shapes.length"),
         ({"backend: onnx_cpu": "backend: onnx_cpu\nbackend: onnx_cpu"}, "already given in line 4"),

@@ -1,4 +1,4 @@
-"""`bench`: the latency of an artifact, or of two turn about."""
+"""`bench`: the latency of an artifact, or of several turn about."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -60,10 +60,11 @@ class Runner:
 
 
 def bench(artifacts: Sequence[Artifact], plan: Plan, progress: Progress = silent) -> LatencyReport:
-    """Measure one artifact or two.
+    """Measure one artifact or several.
 
-    Of two, each round asks the first and then the second.  The time of a call is that of the model alone:
-    inputs are made, and a cache taken back to its context, before the clock starts.
+    Of several, each round asks one after the other, another one first each time.  The time of a
+    call is that of the model alone: inputs are made, and a cache taken back to its context, before the clock
+    starts.
 
     Raises:
         BadInput: the runtime does not take a model file.
@@ -92,7 +93,7 @@ def bench(artifacts: Sequence[Artifact], plan: Plan, progress: Progress = silent
 
 
 def _runner(artifacts: Sequence[Artifact]) -> Runner:
-    """The native runner, unless one of the artifacts cannot have it: two are run in the same way."""
+    """The native runner, unless one of the artifacts cannot have it: all are run in the same way."""
     try:
         for artifact in artifacts:
             Runner("").command(artifact, 1)

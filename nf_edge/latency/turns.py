@@ -1,4 +1,4 @@
-"""Asking one process, or two of them turn about, so that noise of the machine hits both alike."""
+"""Asking one process, or several turn about, so that noise of the machine hits all alike."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -78,8 +78,9 @@ def _in_turn(
     number: int, found: Sequence[list[float]], sides: Sequence[T]
 ) -> Iterator[tuple[list[float], T]]:
     """The sides, and where to put what they say: another one first in each round."""
-    both = list(zip(found, sides, strict=True))
-    return iter(both if number % 2 == 0 else both[::-1])
+    all_sides = list(zip(found, sides, strict=True))
+    first = number % len(all_sides)
+    return iter(all_sides[first:] + all_sides[:first])
 
 
 def _warmed_up(side: Side, plan: Plan, point: Point) -> list[Request]:
