@@ -8,6 +8,8 @@ import pytest
 from nf_edge.errors import MissingTool
 from nf_edge.intervals import ratio_of_medians
 from nf_edge.latency.plan import cpus
+from nf_edge.latency.report import Speed
+from nf_edge.report import Figure
 from nf_edge.runner import TimedProcess
 from nf_edge.runner.build import check_tools
 
@@ -169,6 +171,52 @@ def test_both_sides_are_asked_the_same_ids_turn_about(exported, bench, monkeypat
     pairs = list(zip(turns[::2], turns[1::2], strict=True))
     assert all(a[0] is not b[0] and a[1] == b[1] for a, b in pairs)
     assert all(pairs[i][0][0] is not pairs[i + 4][0][0] for i in range(len(pairs) - 4))
+
+
+def test_of_three_each_is_asked_in_turn_and_the_first_is_compared_with_both_others(
+    exported, bench, monkeypatch
+):
+    asked = []
+    times = TimedProcess.times
+
+    def recorded(process, requests):
+        asked.append((process, len(requests)))
+        return times(process, requests)
+
+    monkeypatch.setattr(TimedProcess, "times", recorded)
+    first, *others = (exported(name, "onnx-fp32") for name in (LM, "lm-lowrank", "lm-standard"))
+    against = [word for other in others for word in ("--against", other.path)]
+    result = bench(first, *against, "--lengths", 3, "--contexts", 2, "--repeats", 6)
+    assert [artifact["checkpoint"] for artifact in result["artifacts"]] == [LM, "lm-lowrank", "lm-standard"]
+    for line in result["lines"]:
+        assert [speed["ratio"]["value"] for speed in line["speeds"]] == pytest.approx(
+            [median_ms(line, side) / median_ms(line) for side in (1, 2)]
+        )
+    assert len(result["peak_memory"][0]["figures"]) == 3
+    # Six rounds of two points; every process begins as many of them as the others.
+    turns = [process for process, _ in asked][-6 * 2 * 3 :]
+    rounds = [turns[at : at + 3] for at in range(0, len(turns), 3)]
+    assert all(len(set(map(id, of_one))) == 3 for of_one in rounds)
+    begun = [of_one[0] for of_one in rounds]
+    assert {begun.count(process) for process in begun} == {4}
+
+
+@pytest.mark.parametrize(
+    ("interval", "finding"),
+    [((1.01, 1.2), "faster"), ((0.8, 0.99), "slower"), ((0.9, 1.1), "no difference shown")],
+)
+def test_what_is_said_of_a_ratio_is_what_its_interval_shows(interval, finding):
+    low, high = (Figure(value, "ratio", "measured") for value in interval)
+    assert Speed(Figure(1.0, "ratio", "measured"), (low, high)).finding == finding
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_tables_fit_a_terminal_of_80_columns(others, exported, run):
+    artifact = exported(LM, "onnx-fp32").path
+    done = run("bench", artifact, *["--against", artifact] * others, "--repeats", 5)
+    tables = done.out[done.out.index("Process") : done.out.index("medians")]
+    assert max(len(line.rstrip()) for line in tables.splitlines()) <= 80
+    assert ("speed of A" in tables) == (others > 0)
 
 
 @each_recipe
