@@ -111,6 +111,10 @@ def latency_lines(report: LatencyReport) -> list[str]:
             f"{SPEED}: how many times as fast it is as the one of the row (and the 95 % interval), all asked "
             "turn about"
         )
+        lines.append(
+            "each ran in several processes, started in another order each time; what else sets a process "
+            "apart is not in the intervals"
+        )
     lines.append(
         f"asked: one row of random token ids below {inputs['vocabulary']:,}, seed {inputs['seed']}; loaded "
         "from a file that the system has in memory"
