@@ -1,13 +1,18 @@
 """A latency report as tables and lines."""
 
 from collections.abc import Sequence
+from string import ascii_uppercase
 
-from nf_edge.latency.report import Distribution, LatencyReport, Line, Peak, Speed
+from nf_edge.latency.report import Distribution, LatencyReport, Line, Peak, Speed, Timing
 from nf_edge.render import Table
 from nf_edge.report import format_three
 
-LETTERS = "AB"
 SPEED = "speed of A"
+
+
+def letters(count: int) -> str:
+    """What tables call so many artifacts."""
+    return ascii_uppercase[:count]
 
 
 def latency_tables(report: LatencyReport) -> list[Table]:
@@ -28,33 +33,48 @@ def _of(lines: Sequence[Line], phase: str) -> list[Line]:
 
 
 def _process_table(title: str, load: Line, peak: Peak) -> Table:
-    two = load.speed is not None
-    rows = [
-        ("load, ms", *(_spread(timing.time) for timing in load.timings), *_speed(load.speed)),
-        ("peak memory", *(str(figure) for figure in peak.figures), *[""] * two),
-    ]
-    columns = ("", *LETTERS, SPEED) if two else ("", "measured")
-    return Table(title, columns, tuple(rows), tuple(range(1, len(columns))))
+    loads = [_time(timing) for timing in load.timings]
+    peaks = [str(figure) for figure in peak.figures]
+    if not load.speeds:
+        rows = [("load, ms", *loads), ("peak memory", *peaks)]
+        return Table(title, ("", "measured"), tuple(rows), (1,))
+    columns = ("", "peak memory", "load, ms", SPEED)
+    cells = zip(letters(len(loads)), peaks, loads, _speeds(load), strict=True)
+    return Table(title, columns, tuple(cells), (1, 2, 3))
 
 
 def _table(title: str, first: str, lines: Sequence[Line]) -> Table:
-    """Of two artifacts, that which their ratio is of: ms of a prefill, tokens/s of decoding."""
-    columns: tuple[str, ...]
-    rows = []
-    if lines[0].speed is None:
-        columns = (first, "ms", "tokens/s")
-        for line in lines:
-            (timing,) = line.timings
-            rate = [_spread(timing.rate)] if timing.rate else []
-            rows.append((str(line.tokens), _spread(timing.time), *rate))
-    else:
-        rates = lines[0].phase == "decode"
-        unit = "tokens/s" if rates else "ms"
-        columns = (first, *(f"{letter}, {unit}" for letter in LETTERS), SPEED)
-        for line in lines:
-            shown = [timing.rate if rates and timing.rate else timing.time for timing in line.timings]
-            rows.append((str(line.tokens), *map(_spread, shown), *_speed(line.speed)))
-    return Table(title, columns, tuple(rows), tuple(range(len(columns))))
+    """Of several artifacts a row each, with that which their ratio is of: ms of a prefill, tokens/s of
+    decoding."""
+    if not lines[0].speeds:
+        rows = [(str(line.tokens), _time(line.timings[0]), _rate(line.timings[0])) for line in lines]
+        return Table(title, (first, "ms", "tokens/s"), tuple(rows), (0, 1, 2))
+    unit, shown = ("tokens/s", _rate) if lines[0].phase == "decode" else ("ms", _time)
+    cells = []
+    for line in lines:
+        several = zip(letters(len(line.timings)), line.timings, _speeds(line), strict=True)
+        for letter, timing, speed in several:
+            cells.append(("" if speed else str(line.tokens), letter, shown(timing), speed))
+    return Table(title, (first, "", unit, SPEED), tuple(cells), (0, 2, 3))
+
+
+def _time(timing: Timing) -> str:
+    return _spread(timing.time)
+
+
+def _rate(timing: Timing) -> str:
+    return _spread(timing.rate) if timing.rate else ""
+
+
+def _speeds(line: Line) -> list[str]:
+    """The last column: the first artifact is not compared with itself."""
+    return ["", *map(_speed_text, line.speeds)]
+
+
+def _speed_text(speed: Speed) -> str:
+    """A ratio and its interval."""
+    low, high = speed.interval
+    return f"{speed.ratio} ({low}–{high})"
 
 
 def _spread(found: Distribution) -> str:
@@ -67,20 +87,13 @@ def _number(value: float | None) -> str:
     return format_three(value)
 
 
-def _speed(speed: Speed | None) -> list[str]:
-    if speed is None:
-        return []
-    low, high = speed.interval
-    return [f"{speed.ratio} ({low}–{high})"]
-
-
 def artifact_lines(report: LatencyReport) -> list[str]:
-    """What was measured; of two, by the letters that the tables have."""
-    two = len(report.artifacts) == 2
+    """What was measured; of several, by the letters that the tables have."""
+    several = len(report.artifacts) > 1
     return [
-        f"{f'{letter}: ' if two else ''}{artifact.path}, {artifact.checkpoint} by {artifact.recipe}, "
+        f"{f'{letter}: ' if several else ''}{artifact.path}, {artifact.checkpoint} by {artifact.recipe}, "
         f"{artifact.runtime} {artifact.version}"
-        for letter, artifact in zip(LETTERS, report.artifacts, strict=False)
+        for letter, artifact in zip(letters(len(report.artifacts)), report.artifacts, strict=True)
     ]
 
 
@@ -93,9 +106,14 @@ def latency_lines(report: LatencyReport) -> list[str]:
         f"medians (and quartiles) of {rounds} rounds, of loading {loads}, after a warm-up; a round is the "
         "median of its runs",
     ]
-    if len(report.artifacts) == 2:
+    if len(report.artifacts) > 1:
         lines.append(
-            f"{SPEED}: how many times as fast as B it is (and the 95 % interval), both asked turn about"
+            f"{SPEED}: how many times as fast it is as the one of the row (and the 95 % interval), all asked "
+            "turn about"
+        )
+        lines.append(
+            "each ran in several processes, started in another order each time; what else sets a process "
+            "apart is not in the intervals"
         )
     lines.append(
         f"asked: one row of random token ids below {inputs['vocabulary']:,}, seed {inputs['seed']}; loaded "

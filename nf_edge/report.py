@@ -57,7 +57,8 @@ class Figure:
 
 def format_three(value: float) -> str:
     """A positive number with three significant digits, or more where they are whole ones."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
+    # What rounds to 100 is a whole number too.
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
 
 
 def format_bytes(count: float) -> str:

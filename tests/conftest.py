@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 from nf_edge import native_build, resources
 from nf_edge.accuracy.parity import synthetic_rows
@@ -82,6 +83,17 @@ def genai_tokens():
 def case():
     """Path of one of the checkpoints in tests/cases, by name."""
     return lambda name: TESTS / "cases" / name
+
+
+@pytest.fixture
+def cramped(tmp_path):
+    """A device file: the Raspberry Pi Zero 2 W with a process limit that nothing fits."""
+    device = yaml.safe_load((resources.folder("devices") / "rpi-zero-2w.yaml").read_text(encoding="utf-8"))
+    device |= {"id": "cramped", "name": "A cramped board"}
+    device["memory"][0]["usable"] |= {"value": "1 MiB", "source": "made up"}
+    path = tmp_path / "cramped.yaml"
+    path.write_text(yaml.safe_dump(device), encoding="utf-8")
+    return path
 
 
 LM, CLASSIFIER = ("NoiseFormerForCausalLM",), ("NoiseFormerForSequenceClassification",)

@@ -8,6 +8,8 @@ import pytest
 from nf_edge.errors import MissingTool
 from nf_edge.intervals import ratio_of_medians
 from nf_edge.latency.plan import cpus
+from nf_edge.latency.report import Speed
+from nf_edge.report import Figure
 from nf_edge.runner import TimedProcess
 from nf_edge.runner.build import check_tools
 
@@ -70,7 +72,7 @@ def test_every_figure_has_a_unit_how_it_was_had_and_quartiles_about_it(recipe, e
     result = bench(exported(LM, recipe))
     for line in result["lines"]:
         (timing,) = line["timings"]
-        assert line["speed"] is None
+        assert line["speeds"] == []
         assert (timing["rate"] is None) == (line["phase"] == "load")
         for kind, unit in (("time", "ms"), ("rate", "tokens/s")):
             if timing[kind] is None:
@@ -125,8 +127,9 @@ def test_an_artifact_is_about_as_fast_as_itself(recipe, exported, bench):
     artifact = exported(LM, recipe)
     result = bench(artifact, "--against", artifact.path, "--repeats", 15)
     for line in result["lines"]:
-        low, high = (figure["value"] for figure in line["speed"]["interval"])
-        ratio = line["speed"]["ratio"]
+        (speed,) = line["speeds"]
+        low, high = (figure["value"] for figure in speed["interval"])
+        ratio = speed["ratio"]
         assert (ratio["unit"], ratio["how"]) == ("ratio", "measured")
         assert low <= ratio["value"] <= high
         assert 0.4 < ratio["value"] < 2.5, line
@@ -137,7 +140,7 @@ def test_the_ratio_is_how_many_times_as_fast_the_first_one_is(exported, bench):
     result = bench(exported(LM, "xnnpack-fp32"), "--against", exported(LM, "onnx-fp32").path)
     assert [artifact["runtime"] for artifact in result["artifacts"]] == ["executorch", "onnxruntime"]
     for line in result["lines"]:
-        assert line["speed"]["ratio"]["value"] == pytest.approx(median_ms(line, 1) / median_ms(line, 0))
+        assert line["speeds"][0]["ratio"]["value"] == pytest.approx(median_ms(line, 1) / median_ms(line, 0))
 
 
 def test_both_sides_are_asked_the_same_ids_turn_about(exported, bench, monkeypatch):
@@ -157,17 +160,65 @@ def test_both_sides_are_asked_the_same_ids_turn_about(exported, bench, monkeypat
     of_sides = {}
     for process, requests in asked:
         of_sides.setdefault(process, set()).update(requests)
-    one, other = of_sides.values()
-    assert one == other
+    # Each of the two has two processes, one started before the other's and one after it.
+    one, *others = of_sides.values()
+    assert others == [one] * 3
     ids = {token for row, _ in one for token in row}
     assert max(ids) < vocabulary
     assert len(ids) > 1
-    # The last five rounds of four points: both sides, one after the other, and the other one first in the
+    # The last three rounds, of four points: both sides, one after the other, and the other one first in the
     # next round. The context of 5 is more than a prefill leaves, so it is filled in before its turn.
-    turns = [(process, requests[0]) for process, requests in asked if len(requests) > 1][-5 * 4 * 2 :]
+    turns = [(process, requests[0]) for process, requests in asked if len(requests) > 1][-3 * 4 * 2 :]
     pairs = list(zip(turns[::2], turns[1::2], strict=True))
     assert all(a[0] is not b[0] and a[1] == b[1] for a, b in pairs)
     assert all(pairs[i][0][0] is not pairs[i + 4][0][0] for i in range(len(pairs) - 4))
+
+
+def test_of_three_each_is_asked_in_turn_and_the_first_is_compared_with_both_others(
+    exported, bench, monkeypatch
+):
+    asked = []
+    times = TimedProcess.times
+
+    def recorded(process, requests):
+        asked.append((process, len(requests)))
+        return times(process, requests)
+
+    monkeypatch.setattr(TimedProcess, "times", recorded)
+    first, *others = (exported(name, "onnx-fp32") for name in (LM, "lm-lowrank", "lm-standard"))
+    against = [word for other in others for word in ("--against", other.path)]
+    result = bench(first, *against, "--lengths", 3, "--contexts", 2, "--repeats", 6)
+    assert [artifact["checkpoint"] for artifact in result["artifacts"]] == [LM, "lm-lowrank", "lm-standard"]
+    for line in result["lines"]:
+        assert [speed["ratio"]["value"] for speed in line["speeds"]] == pytest.approx(
+            [median_ms(line, side) / median_ms(line) for side in (1, 2)]
+        )
+    assert len(result["peak_memory"][0]["figures"]) == 3
+    # Three processes of each, one for each place in the order in which they are started; of the last ones
+    # there are two rounds of two points, begun by one and by the next.
+    assert len({id(process) for process, _ in asked}) == 9
+    turns = [process for process, _ in asked][-2 * 2 * 3 :]
+    rounds = [turns[at : at + 3] for at in range(0, len(turns), 3)]
+    assert all(len(set(map(id, of_one))) == 3 for of_one in rounds)
+    assert rounds[0][0] is rounds[1][0] is not rounds[2][0]
+
+
+@pytest.mark.parametrize(
+    ("interval", "finding"),
+    [((1.01, 1.2), "faster"), ((0.8, 0.99), "slower"), ((0.9, 1.1), "no difference shown")],
+)
+def test_what_is_said_of_a_ratio_is_what_its_interval_shows(interval, finding):
+    low, high = (Figure(value, "ratio", "measured") for value in interval)
+    assert Speed(Figure(1.0, "ratio", "measured"), (low, high)).finding == finding
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_tables_fit_a_terminal_of_80_columns(others, exported, run):
+    artifact = exported(LM, "onnx-fp32").path
+    done = run("bench", artifact, *["--against", artifact] * others, "--repeats", 5)
+    tables = done.out[done.out.index("Process") : done.out.index("medians")]
+    assert max(len(line.rstrip()) for line in tables.splitlines()) <= 80
+    assert ("speed of A" in tables) == (others > 0)
 
 
 @each_recipe

@@ -6,7 +6,6 @@ import shutil
 
 import numpy as np
 import pytest
-import yaml
 from conftest import TESTS
 from tokenizers import Tokenizer, models
 
@@ -30,17 +29,6 @@ def export(run, tmp_path, monkeypatch):
         return run("export", source, "--recipe", recipe, "-o", tmp_path / out, *options)
 
     return call
-
-
-@pytest.fixture
-def cramped(tmp_path):
-    """A device file: the Raspberry Pi Zero 2 W with a process limit that nothing fits."""
-    device = yaml.safe_load((resources.folder("devices") / "rpi-zero-2w.yaml").read_text(encoding="utf-8"))
-    device |= {"id": "cramped", "name": "A cramped board"}
-    device["memory"][0]["usable"] |= {"value": "1 MiB", "source": "made up"}
-    path = tmp_path / "cramped.yaml"
-    path.write_text(yaml.safe_dump(device), encoding="utf-8")
-    return path
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`bench`: the latency of an artifact, or of two turn about."""
+"""`bench`: the latency of an artifact, or of several turn about."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -10,7 +10,7 @@ from nf_edge.errors import MissingTool
 from nf_edge.latency.machine import cpu_name
 from nf_edge.latency.plan import SEED, Plan, cpus
 from nf_edge.latency.report import LatencyReport, Line, Measured, Peak
-from nf_edge.latency.turns import Side, Tick, loads, rounds
+from nf_edge.latency.turns import Point, Side, Tick, loads, rounds
 from nf_edge.memory.measure import this_machine
 from nf_edge.progress import Progress, silent
 from nf_edge.report import Figure
@@ -60,10 +60,11 @@ class Runner:
 
 
 def bench(artifacts: Sequence[Artifact], plan: Plan, progress: Progress = silent) -> LatencyReport:
-    """Measure one artifact or two.
+    """Measure one artifact or several.
 
-    Of two, each round asks the first and then the second.  The time of a call is that of the model alone:
-    inputs are made, and a cache taken back to its context, before the clock starts.
+    Of several, each round asks one after the other, another one first each time.  The time of a
+    call is that of the model alone: inputs are made, and a cache taken back to its context, before the clock
+    starts.
 
     Raises:
         BadInput: the runtime does not take a model file.
@@ -92,7 +93,7 @@ def bench(artifacts: Sequence[Artifact], plan: Plan, progress: Progress = silent
 
 
 def _runner(artifacts: Sequence[Artifact]) -> Runner:
-    """The native runner, unless one of the artifacts cannot have it: two are run in the same way."""
+    """The native runner, unless one of the artifacts cannot have it: all are run in the same way."""
     try:
         for artifact in artifacts:
             Runner("").command(artifact, 1)
@@ -110,17 +111,33 @@ def _with_threads(
     step = f"measuring with {threads} thread{'s' if threads > 1 else ''}"
     tick = _ticker(step, load_rounds + plan.repeats, progress)
     lines = [Line.of("load", threads, None, loads(commands, load_rounds, tick))]
-    with ExitStack() as stack:
-        processes = [stack.enter_context(TimedProcess(*command)) for command in commands]
-        sides = [
-            Side(process, artifact.manifest.interface.cached)
-            for process, artifact in zip(processes, artifacts, strict=True)
-        ]
-        found = rounds(sides, plan, tick)
-        # As they were asked for: decoding upon the longest context is measured first.
-        for point in sorted(found, key=lambda point: (point.phase != "prefill", point.tokens)):
-            lines.append(Line.of(point.phase, threads, point.tokens, found[point]))
-        peak = Peak(threads, tuple(runner.peak(process) for process in processes))
+    found: dict[Point, list[list[float]]] = {}
+    peaks: list[list[Figure]] = [[] for _ in artifacts]
+    # A process is faster or slower than another of the same file, by when it was started among other things.
+    # So each artifact has as many processes as there are artifacts, and is the first one started once.
+    several = len(artifacts)
+    for first in range(several):
+        numbers = range(plan.repeats * first // several, plan.repeats * (first + 1) // several)
+        with ExitStack() as stack:
+            started = {
+                number: stack.enter_context(TimedProcess(*commands[number]))
+                for number in (*range(first, several), *range(first))
+            }
+            processes = [started[number] for number in range(several)]
+            sides = [
+                Side(process, artifact.manifest.interface.cached)
+                for process, artifact in zip(processes, artifacts, strict=True)
+            ]
+            for point, times in rounds(sides, plan, numbers, tick).items():
+                of_sides = found.setdefault(point, [[] for _ in artifacts])
+                for samples, more in zip(of_sides, times, strict=True):
+                    samples += more
+            for figures, process in zip(peaks, processes, strict=True):
+                figures.append(runner.peak(process))
+    # As they were asked for: decoding upon the longest context is measured first.
+    for point in sorted(found, key=lambda point: (point.phase != "prefill", point.tokens)):
+        lines.append(Line.of(point.phase, threads, point.tokens, found[point]))
+    peak = Peak(threads, tuple(max(figures, key=lambda figure: figure.value or 0) for figures in peaks))
     return lines, peak, [process.version for process in processes]
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nf_edge.artifact import Artifact
+from nf_edge.backends.base import Bounds
 from nf_edge.errors import BadInput
+from nf_edge.model import ModelConfig
 from nf_edge.runner import Request
 
 REPEATS = 20
@@ -18,8 +20,25 @@ STEPS = 16
 
 
 @dataclass(frozen=True)
+class Subject:
+    """What a plan has to know of a model, which can be told before there is an artifact.
+
+    Attributes:
+        name: what messages call it.
+    """
+
+    name: str
+    config: ModelConfig
+    bounds: Bounds
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> "Subject":
+        return cls(str(artifact.path), artifact.manifest.config, artifact.manifest.interface.bounds)
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What is asked of one artifact, or of each of two.
+    """What is asked of an artifact, or of each of several.
 
     Attributes:
         lengths: tokens of a prefill, or of a classifier's row.
@@ -28,7 +47,7 @@ class Plan:
         threads: sizes of the runtime's thread pool.
         repeats: rounds of each measurement.
         ids: random token ids, one row; a prefill takes the first of it, a step the one at its position.
-        vocabulary: ids are below this; both artifacts have them.
+        vocabulary: ids are below this; all artifacts have them.
     """
 
     lengths: tuple[int, ...]
@@ -50,42 +69,42 @@ class Plan:
 
 
 def make_plan(
-    artifacts: Sequence[Artifact],
+    subjects: Sequence[Subject],
     lengths: Iterable[int] | None = None,
     contexts: Iterable[int] | None = None,
     threads: Iterable[int] = (1,),
     repeats: int = REPEATS,
 ) -> Plan:
-    """A plan that all the artifacts can follow.
+    """A plan that all the models can follow.
 
     Args:
         lengths, contexts: at least 1 each; by default a sixteenth, a quarter and all of the positions, and
             of contexts nearly all.
 
     Raises:
-        BadInput: an artifact does not take a length or a context, or there are fewer CPUs than threads.
+        BadInput: a model does not take a length or a context, or there are fewer CPUs than threads.
     """
-    shortest = min(artifacts, key=lambda artifact: artifact.manifest.interface.length)
-    capacity = shortest.manifest.interface.length
-    no_decoding = next(filter(None, map(_no_decoding, artifacts)), "")
+    shortest = min(subjects, key=lambda subject: subject.bounds.length)
+    capacity = shortest.bounds.length
+    no_decoding = next(filter(None, map(_no_decoding, subjects)), "")
     problems = _thread_problems(tuple(threads))
     if contexts is not None and no_decoding:
         problems.append(f"--contexts: {no_decoding}; leave it out")
     if lengths is None:
-        fixed = [a.manifest.interface.length for a in artifacts if not a.manifest.interface.dynamic_length]
+        fixed = [subject.bounds.length for subject in subjects if not subject.bounds.dynamic_length]
         lengths = fixed or (max(1, capacity // 16), max(1, capacity // 4), capacity)
     if contexts is None:
         # Of one position there is nothing to decode upon.
         some = (max(1, capacity // 16), max(1, capacity // 4), capacity - max(1, capacity // 16))
         contexts = () if no_decoding else [context for context in some if 1 <= context < capacity]
     the_lengths, the_contexts = _ordered(lengths), _ordered(contexts)
-    for artifact in artifacts:
-        problems += _length_problems(artifact, the_lengths)
+    for subject in subjects:
+        problems += _length_problems(subject, the_lengths)
     if not no_decoding:
         problems += _context_problems(shortest, the_contexts)
     if problems:
-        raise BadInput.listing(problems, where=" and ".join(str(artifact.path) for artifact in artifacts))
-    vocabulary = min(artifact.manifest.config.vocab_size for artifact in artifacts)
+        raise BadInput.listing(problems, where=" and ".join(subject.name for subject in subjects))
+    vocabulary = min(subject.config.vocab_size for subject in subjects)
     ids = np.random.default_rng(SEED).integers(vocabulary, size=capacity).tolist()
     return Plan(the_lengths, the_contexts, no_decoding, _ordered(threads), repeats, tuple(ids), vocabulary)
 
@@ -99,13 +118,12 @@ def _ordered(numbers: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(set(numbers)))
 
 
-def _no_decoding(artifact: Artifact) -> str:
-    interface = artifact.manifest.interface
-    if interface.cached:
+def _no_decoding(subject: Subject) -> str:
+    if subject.bounds.cached:
         return ""
-    if interface.task == "language modelling":
-        return f"{artifact.path} has no cache to decode with, since it gives the logits of all tokens"
-    return f"{artifact.path} answers a row at once ({interface.task}), so it does not decode"
+    if subject.config.is_language_model:
+        return f"{subject.name} has no cache to decode with, since it gives the logits of all tokens"
+    return f"{subject.name} answers a row at once, as it is no language model, so it does not decode"
 
 
 def _thread_problems(threads: tuple[int, ...]) -> list[str]:
@@ -117,27 +135,27 @@ def _thread_problems(threads: tuple[int, ...]) -> list[str]:
     ]
 
 
-def _length_problems(artifact: Artifact, lengths: tuple[int, ...]) -> list[str]:
-    interface = artifact.manifest.interface
-    if not interface.dynamic_length:
+def _length_problems(subject: Subject, lengths: tuple[int, ...]) -> list[str]:
+    bounds = subject.bounds
+    if not bounds.dynamic_length:
         return [
-            f"a length of {length}, but {artifact.path} takes {interface.length} tokens and no other "
-            f"number: give --lengths {interface.length}"
+            f"a length of {length}, but {subject.name} takes {bounds.length} tokens and no other "
+            f"number: give --lengths {bounds.length}"
             for length in lengths
-            if length != interface.length
+            if length != bounds.length
         ]
     return [
-        f"a length of {length}, but {artifact.path} takes at most {interface.length} tokens: give --lengths "
-        f"of at most {interface.length}"
+        f"a length of {length}, but {subject.name} takes at most {bounds.length} tokens: give --lengths "
+        f"of at most {bounds.length}"
         for length in lengths
-        if length > interface.length
+        if length > bounds.length
     ]
 
 
-def _context_problems(artifact: Artifact, contexts: tuple[int, ...]) -> list[str]:
-    capacity = artifact.manifest.interface.length
+def _context_problems(subject: Subject, contexts: tuple[int, ...]) -> list[str]:
+    capacity = subject.bounds.length
     return [
-        f"a context of {context} leaves no position for the next token, for {artifact.path} has {capacity}: "
+        f"a context of {context} leaves no position for the next token, for {subject.name} has {capacity}: "
         f"give --contexts of at most {capacity - 1}"
         for context in contexts
         if context >= capacity

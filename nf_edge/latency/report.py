@@ -1,4 +1,4 @@
-"""The latency report: medians of the rounds with their spread, and of two artifacts the ratio."""
+"""The latency report: medians of the rounds with their spread, and ratios to the first artifact's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from nf_edge.intervals import ratio_of_medians
 from nf_edge.report import Figure, Unit
 
 Phase = Literal["load", "prefill", "decode"]
+Finding = Literal["faster", "slower", "no difference shown"]
 
 
 @dataclass(frozen=True)
@@ -59,23 +60,36 @@ class Timing:
 
 @dataclass(frozen=True)
 class Speed:
-    """How many times as fast the first artifact is as the second: ratio of the median times, and its 95 %
+    """How many times as fast the first artifact is as another: ratio of the median times, and its 95 %
     interval."""
 
     ratio: Figure
     interval: tuple[Figure, Figure]
 
     @classmethod
-    def of(cls, samples: Sequence[Sequence[float]]) -> "Speed":
-        """Of times of the first and of the second, in as many rounds."""
-        first, second = samples
-        note = "median time of the second artifact / of the first"
-        ratio = Figure(float(np.median(second) / np.median(first)), "ratio", "measured", note)
-        low, high = (Figure(value, "ratio", "measured") for value in ratio_of_medians(second, first))
+    def of(cls, first: Sequence[float], other: Sequence[float]) -> "Speed":
+        """Of times of both, in as many rounds."""
+        note = "median time of the other artifact / of the first"
+        ratio = Figure(float(np.median(other) / np.median(first)), "ratio", "measured", note)
+        low, high = (Figure(value, "ratio", "measured") for value in ratio_of_medians(other, first))
         return cls(ratio, (low, high))
 
+    @property
+    def finding(self) -> Finding:
+        """What the interval says of the first artifact."""
+        low, high = self.interval
+        if low.value is not None and low.value > 1:
+            return "faster"
+        if high.value is not None and high.value < 1:
+            return "slower"
+        return "no difference shown"
+
     def to_json(self) -> dict[str, Any]:
-        return {"ratio": self.ratio.to_json(), "interval": [figure.to_json() for figure in self.interval]}
+        return {
+            "ratio": self.ratio.to_json(),
+            "interval": [figure.to_json() for figure in self.interval],
+            "finding": self.finding,
+        }
 
 
 @dataclass(frozen=True)
@@ -86,7 +100,7 @@ class Line:
         tokens: of the prefill, or in the cache before the decoding steps; None of loading.
         rounds: that the medians are of.
         timings: of each artifact.
-        speed: None of a single artifact.
+        speeds: of the first artifact beside each of the others.
     """
 
     phase: Phase
@@ -94,7 +108,7 @@ class Line:
     tokens: int | None
     rounds: int
     timings: tuple[Timing, ...]
-    speed: Speed | None
+    speeds: tuple[Speed, ...]
 
     @classmethod
     def of(cls, phase: Phase, threads: int, tokens: int | None, samples: Sequence[Sequence[float]]) -> "Line":
@@ -106,7 +120,7 @@ class Line:
             tokens,
             len(samples[0]),
             tuple(Timing.of(side, processed) for side in samples),
-            Speed.of(samples) if len(samples) == 2 else None,
+            tuple(Speed.of(samples[0], other) for other in samples[1:]),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -116,7 +130,7 @@ class Line:
             "tokens": self.tokens,
             "rounds": self.rounds,
             "timings": [timing.to_json() for timing in self.timings],
-            "speed": self.speed.to_json() if self.speed else None,
+            "speeds": [speed.to_json() for speed in self.speeds],
         }
 
 
@@ -153,7 +167,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class LatencyReport:
-    """What was measured of one artifact, or of two turn about; tuples of figures have one of each.
+    """What was measured of one artifact, or of several turn about; tuples of figures have one of each.
 
     Attributes:
         inputs: what was asked: batch, seed of the random ids, and the vocabulary they are of.

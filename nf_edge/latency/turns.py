@@ -1,6 +1,6 @@
-"""Asking one process, or two of them turn about, so that noise of the machine hits both alike."""
+"""Asking one process, or several turn about, so that noise of the machine hits all alike."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -55,15 +55,20 @@ def loads(commands: Sequence[tuple[list[str], Path]], repeats: int, tick: Tick) 
     return found
 
 
-def rounds(sides: Sequence[Side], plan: Plan, tick: Tick) -> dict[Point, list[list[float]]]:
+def rounds(
+    sides: Sequence[Side], plan: Plan, numbers: Iterable[int], tick: Tick
+) -> dict[Point, list[list[float]]]:
     """Milliseconds of each point: a list a side, with one entry a round, the median of the turn's runs.
 
     Each round visits all points.  The rounds of a point are thereby as far apart as can be, and a spell of
     noise gets into few of them.
+
+    Args:
+        numbers: of the rounds, which decide whose turn is first.
     """
     turns = {point: [_warmed_up(side, plan, point) for side in sides] for point in points(plan)}
     found: dict[Point, list[list[float]]] = {point: [[] for _ in sides] for point in turns}
-    for number in range(plan.repeats):
+    for number in numbers:
         for point, of_sides in turns.items():
             for samples, (side, turn) in _in_turn(
                 number, found[point], list(zip(sides, of_sides, strict=True))
@@ -78,8 +83,9 @@ def _in_turn(
     number: int, found: Sequence[list[float]], sides: Sequence[T]
 ) -> Iterator[tuple[list[float], T]]:
     """The sides, and where to put what they say: another one first in each round."""
-    both = list(zip(found, sides, strict=True))
-    return iter(both if number % 2 == 0 else both[::-1])
+    all_sides = list(zip(found, sides, strict=True))
+    first = number % len(all_sides)
+    return iter(all_sides[first:] + all_sides[:first])
 
 
 def _warmed_up(side: Side, plan: Plan, point: Point) -> list[Request]:

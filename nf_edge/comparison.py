@@ -1,0 +1,257 @@
+"""Models side by side, by one recipe: what each weighs and holds, and how fast it is here."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from nf_edge.artifact import MANIFEST, load_artifact
+from nf_edge.backends.base import Bounds
+from nf_edge.data.rows import load_rows
+from nf_edge.device import Device
+from nf_edge.errors import AccuracyGate, BadInput, OverBudget
+from nf_edge.files import check_target
+from nf_edge.latency import REPEATS, LatencyReport, Subject, bench, make_plan
+from nf_edge.memory import MemoryReport, Verdict
+from nf_edge.model import Checkpoint, ModelConfig
+from nf_edge.pipeline import Export, dry_run, export
+from nf_edge.progress import Progress, silent
+from nf_edge.recipe import Recipe
+from nf_edge.report import Figure
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size of every model, and the first one's as a share of each other's."""
+
+    name: str
+    figures: tuple[Figure, ...]
+    ratios: tuple[Figure, ...]
+
+    @classmethod
+    def of(cls, name: str, figures: Sequence[Figure]) -> "Size":
+        first, *others = figures
+        return cls(name, tuple(figures), tuple(_ratio(first, other) for other in others))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "figures": [figure.to_json() for figure in self.figures],
+            "ratios": [ratio.to_json() for ratio in self.ratios],
+        }
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that was compared.
+
+    Attributes:
+        path: where its artifact is; None where it was not kept.
+        verdict: whether it fits the device; None where none was named.
+    """
+
+    name: str
+    config: ModelConfig
+    path: Path | None
+    verdict: Verdict | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "config": self.config.to_json(),
+            "path": str(self.path) if self.path else None,
+            "verdict": self.verdict.to_json() if self.verdict else None,
+        }
+
+
+@dataclass(frozen=True)
+class ComparisonReport:
+    """The first model beside each of the others; tuples of figures have one of each model.
+
+    Attributes:
+        memory_machine: where the memory of the processes was measured.
+        notes: what to know before the figures are compared.
+        failure: the first gate that a model did not pass.
+    """
+
+    recipe: str
+    models: tuple[Model, ...]
+    sizes: tuple[Size, ...]
+    memory_machine: str
+    latency: LatencyReport
+    notes: tuple[str, ...]
+    failure: OverBudget | AccuracyGate | None
+
+    def to_json(self) -> dict[str, Any]:
+        # Its artifacts are the models, and may be gone.
+        latency = self.latency.to_json()
+        del latency["artifacts"]
+        return {
+            "recipe": self.recipe,
+            "models": [model.to_json() for model in self.models],
+            "sizes": [size.to_json() for size in self.sizes],
+            "memory_machine": self.memory_machine,
+            "latency": latency,
+            "notes": list(self.notes),
+        }
+
+
+def compare(
+    checkpoints: Sequence[Checkpoint],
+    recipe: Recipe,
+    *,
+    lengths: Sequence[int] | None = None,
+    contexts: Sequence[int] | None = None,
+    threads: Sequence[int] = (1,),
+    repeats: int = REPEATS,
+    device: Device | None = None,
+    calibrate: str | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> ComparisonReport:
+    """Export every checkpoint by one recipe, and measure the artifacts turn about.
+
+    All that can be refused is refused before the first export.
+
+    Args:
+        checkpoints: two or more; the first is compared with each of the others.
+        lengths, contexts, threads, repeats: as `latency.make_plan` takes them.
+        calibrate: what rows to calibrate on, as `load_rows` takes it, where the recipe does.
+        out: keeps the artifacts here, in a folder for each model; else they are temporary.
+
+    Raises:
+        BadInput: the checkpoints cannot be compared, the recipe does not suit one of them, one does not
+            take a length or context, or `out` cannot be used.
+    """
+    names = model_names(checkpoints)
+    _refuse_unlike(names, checkpoints)
+    subjects = [
+        Subject(name, checkpoint.config, Bounds.of(recipe, checkpoint.config))
+        for name, checkpoint in zip(names, checkpoints, strict=True)
+    ]
+    plan = make_plan(subjects, lengths, contexts, threads, repeats)
+    if out is not None:
+        _check_out(out, names, overwrite)
+    rows = [load_rows(calibrate, checkpoint) if calibrate else None for checkpoint in checkpoints]
+    for checkpoint, seen in zip(checkpoints, rows, strict=True):
+        dry_run(checkpoint, recipe, device, seen)
+    with ExitStack() as stack:
+        folder = out or Path(stack.enter_context(TemporaryDirectory(prefix="nf-edge-")))
+        exports = [
+            export(
+                checkpoint,
+                recipe,
+                folder / name,
+                device=device,
+                calibrate=seen,
+                overwrite=overwrite,
+                keep=True,
+                progress=_named(name, progress),
+            )
+            for name, checkpoint, seen in zip(names, checkpoints, rows, strict=True)
+        ]
+        latency = bench([load_artifact(folder / name) for name in names], plan, progress)
+    memories = [result.memory for result in exports]
+    return ComparisonReport(
+        recipe=recipe.name,
+        models=tuple(
+            Model(name, checkpoint.config, out / name if out else None, memory.verdict)
+            for name, checkpoint, memory in zip(names, checkpoints, memories, strict=True)
+        ),
+        sizes=(
+            Size.of("parameters", [_parameters(result) for result in exports]),
+            Size.of("file", [_file(result) for result in exports]),
+            Size.of("process memory", _process(memories)),
+        ),
+        memory_machine=memories[0].machine,
+        latency=latency,
+        notes=_notes(names, subjects),
+        failure=next((result.failure for result in exports if result.failure), None),
+    )
+
+
+def model_names(checkpoints: Sequence[Checkpoint]) -> list[str]:
+    """The names of their folders, with those of the folders around them where they would be the same.
+
+    Raises:
+        BadInput: one of them is there twice.
+    """
+    parts = [checkpoint.path.resolve().parts for checkpoint in checkpoints]
+    if len(set(parts)) < len(parts):
+        twice = next(checkpoint.path for i, checkpoint in enumerate(checkpoints) if parts[i] in parts[:i])
+        raise BadInput("is given twice", where=twice, fix="name each checkpoint once")
+    for depth in range(1, max(map(len, parts))):
+        names = ["-".join(of_one[-depth:]) for of_one in parts]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _refuse_unlike(names: Sequence[str], checkpoints: Sequence[Checkpoint]) -> None:
+    first = checkpoints[0].config
+    for name, checkpoint in zip(names[1:], checkpoints[1:], strict=True):
+        config = checkpoint.config
+        if config.is_language_model != first.is_language_model:
+            kinds = ("is a language model", "is none")
+            said = kinds if first.is_language_model else kinds[::-1]
+            raise BadInput(
+                f"{names[0]} {said[0]} and {name} {said[1]}, so that they do different work",
+                fix="compare language models with each other, and classifiers with each other",
+            )
+        if config.vocab_size != first.vocab_size:
+            raise BadInput(
+                f"{names[0]} has a vocabulary of {first.vocab_size:,} tokens and {name} of "
+                f"{config.vocab_size:,}, so that a token is not the same work for both",
+                fix="compare models of one vocabulary, or time any two artifacts with nf-edge bench",
+            )
+
+
+def _check_out(out: Path, names: Sequence[str], overwrite: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise BadInput("is a file", where=out, fix="name a folder for the artifacts")
+    for name in names:
+        check_target(out / name, overwrite=overwrite, marker=MANIFEST)
+
+
+def _named(name: str, progress: Progress) -> Progress:
+    """Tells of which model a step is."""
+
+    def call(step: str, done: int, total: int) -> None:
+        progress(f"{name}: {step}", done, total)
+
+    return call
+
+
+def _parameters(result: Export) -> Figure:
+    return Figure(result.manifest.checkpoint.parameters, "count", "measured", "in the checkpoint")
+
+
+def _file(result: Export) -> Figure:
+    return Figure(result.manifest.model.bytes, "bytes", "measured", "the model file")
+
+
+def _process(memories: Sequence[MemoryReport]) -> list[Figure]:
+    """All that the process holds at its largest input, of each by the same account: that which is nearest
+    to a device and known of all."""
+    for how in ("measured", "planned", "predicted"):
+        figures = [memory.process_total.figures()[how] for memory in memories]
+        if all(figure.value is not None for figure in figures):
+            break
+    return figures
+
+
+def _ratio(first: Figure, other: Figure) -> Figure:
+    if first.value is None or not other.value:
+        return Figure.unavailable("ratio", first.note or other.note or "there is nothing to divide by")
+    return Figure(first.value / other.value, "ratio", first.how, "the first model's / the other's")
+
+
+def _notes(names: Sequence[str], subjects: Sequence[Subject]) -> tuple[str, ...]:
+    positions = [subject.bounds.length for subject in subjects]
+    if len(set(positions)) == 1:
+        return ()
+    each = ", ".join(f"{name} {count:,}" for name, count in zip(names, positions, strict=True))
+    return (f"positions differ, and with them the tables and the cache: {each}",)
