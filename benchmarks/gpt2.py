@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 from nf_edge.artifact import Artifact, load_artifact
-from nf_edge.latency import bench, make_plan
+from nf_edge.latency import Subject, bench, make_plan
 from nf_edge.latency.report import Distribution, Line
 from nf_edge.model import ModelConfig, load_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
@@ -64,7 +64,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     artifact = artifact_by(arguments.recipe)
-    report = bench([artifact], make_plan([artifact], LENGTHS, CONTEXTS, [arguments.threads], repeats=5))
+    plan = make_plan([Subject.of(artifact)], LENGTHS, CONTEXTS, [arguments.threads], repeats=5)
+    report = bench([artifact], plan)
     row: dict[str, object] = {"file_mb": artifact.model_file.stat().st_size / 1e6}
     for line in report.lines:
         row |= figures(line)
