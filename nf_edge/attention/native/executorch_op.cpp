@@ -131,6 +131,7 @@ Tensor& symmetric_attention_out(
   }
   // The scratch of a whole row serves a shorter one.
   call.keys = tokens;
+  call.start = tokens - call.queries;
   call.out = out.mutable_data_ptr<float>();
   point_at(projected, 0, 0, symmetric, call);
   Scratch scratch = {};
