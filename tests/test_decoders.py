@@ -18,7 +18,18 @@ TOLERANCE = 1e-4
 CASES = sorted(path.parent.name for path in (TESTS / "cases").glob("lm-*/config.json"))
 LMS = [*CASES, "wide-lm", *(f"eight-{kind}" for kind in ("none", "pairwise", "relative"))]
 each_recipe = pytest.mark.parametrize("recipe", FP32)
-each_lm = pytest.mark.parametrize("name", LMS)
+# These are exported for every change; the other .pte take minutes in all.
+EVERY_DAY = {"lm-lowrank", "lm-relative-pruned-unevenly", "lm-standard", "wide-lm"}
+each_lm_by_each_recipe = pytest.mark.parametrize(
+    ("name", "recipe"),
+    [
+        pytest.param(
+            name, recipe, marks=[] if name in EVERY_DAY or recipe == "onnx-fp32" else [pytest.mark.slow]
+        )
+        for recipe in FP32
+        for name in LMS
+    ],
+)
 
 
 def decoder_of(artifact):
@@ -45,16 +56,14 @@ def off(found, wanted):
     return np.abs(found - wanted).max() / np.abs(wanted).max()
 
 
-@each_recipe
-@each_lm
+@each_lm_by_each_recipe
 def test_token_by_token_equals_the_whole_row(name, recipe, subject):
     decoder, ids, whole = subject(name, recipe)
     steps = np.stack([decoder.feed([token], at) for at, token in enumerate(ids)])
     assert off(steps, whole) <= TOLERANCE
 
 
-@each_recipe
-@each_lm
+@each_lm_by_each_recipe
 def test_a_prompt_may_come_in_pieces_and_fill_every_position(name, recipe, subject):
     decoder, ids, whole = subject(name, recipe)
     assert off(decoder.feed(ids, 0), whole[-1]) <= TOLERANCE

@@ -131,6 +131,7 @@ print(decoder.feed([7], 60).tolist())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["nf-fp32", "nf-int8"])
 def test_every_instruction_set_gives_the_artifacts_answer(recipe, exported, run, checkpoint):
     folder = exported("wide-lm", recipe).path
