@@ -15,7 +15,8 @@ for position in range(len(input_ids), len(input_ids) + {steps}):
     logits = method.execute([torch.tensor([[token]]), torch.tensor([position])])[0]
 ```
 
-ExecuTorch's own `TextLLMRunner` generates from `{file}` and `tokenizer.json` too.
+ExecuTorch's own `TextLLMRunner` generates from `{file}` and `tokenizer.json` too, once the same operators are
+registered.
 """
 
 CPP_EXECUTORCH = """\
