@@ -54,7 +54,6 @@ def built(native: Native, settings: list[str], depends_on: list[str]) -> Path:
     folder = _cache_folder(native.what) / _key(native, [*depends_on, *settings], command)
     product = folder / native.product.name
     if not _intact(product):
-        shutil.rmtree(folder, ignore_errors=True)
         _build(native, folder, settings, command)
     return product
 
@@ -65,7 +64,8 @@ def executorch() -> tuple[str, list[str]]:
     Raises:
         MissingTool: there is none.
     """
-    return importlib.metadata.version("executorch"), [f"-DCMAKE_PREFIX_PATH={package_folder('executorch')}"]
+    package = package_folder("executorch")
+    return importlib.metadata.version("executorch"), [f"-DCMAKE_PREFIX_PATH={package}"]
 
 
 def package_folder(package: str) -> Path:
@@ -149,9 +149,10 @@ def _build(native: Native, folder: Path, settings: list[str], command: list[str]
         try:
             product.parent.replace(folder)
         except OSError:
-            # Another process was faster.
+            # Another process was faster, or what is there is not what was built.
             if not _intact(folder / product.name):
-                raise
+                shutil.rmtree(folder)
+                product.parent.replace(folder)
 
 
 def _intact(product: Path) -> bool:

@@ -12,11 +12,15 @@ from conftest import TESTS, tools_missing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nf_edge import runner
+from nf_edge.artifact import load_artifact
 from nf_edge.attention.forms import TorchForm
 from nf_edge.attention.noise import build_noise
-from nf_edge.attention.op import NoiseTensors
 from nf_edge.attention.targets import TARGETS
 from nf_edge.backends import backend_for
+from nf_edge.backends.fused import noise_tensors
+from nf_edge.pipeline import export
+from nf_edge.recipe import load_recipe
 
 pytestmark = pytest.mark.skipif(bool(tools_missing()), reason=tools_missing())
 
@@ -36,11 +40,6 @@ def layers(draw):
     projected = torch.randn(rows, tokens, parts * heads * size)
     lengths = torch.randint(1, tokens + 1, (rows,)) if draw(st.booleans()) else None
     return kind, heads, size, noise, projected, lengths, draw(st.booleans())
-
-
-def arguments(noise):
-    names = NoiseTensors._fields
-    return NoiseTensors(*(getattr(noise, name, None) for name in names))
 
 
 def by_the_network(kind, heads, size, noise, projected, lengths, causal):
@@ -66,7 +65,7 @@ def test_the_operator_means_what_the_network_does(layer):
     real = torch.full((len(projected),), projected.shape[1]) if lengths is None else lengths
     for queries in ("all", "first", "last"):
         found = torch.ops.nf.symmetric_attention(
-            projected, *arguments(noise), lengths, causal=causal, queries=queries, **how
+            projected, *noise_tensors(noise), lengths, causal=causal, queries=queries, **how
         )
         for row, length in enumerate(real):
             expected = {
@@ -90,7 +89,7 @@ def test_the_cached_operator_gives_piece_by_piece_what_the_whole_gives(layer, da
     for first, end in ((0, cut), (cut, tokens)):
         if first < end:
             found = torch.ops.nf.symmetric_attention_cached(
-                projected[:, first:end], k, v, None, None, torch.tensor([first]), *arguments(noise),
+                projected[:, first:end], k, v, None, None, torch.tensor([first]), *noise_tensors(noise),
                 queries="all", **how,
             )  # fmt: skip
             torch.testing.assert_close(found, wanted[:, first:end], atol=1e-5, rtol=1e-5)
@@ -124,6 +123,9 @@ ASK = """
 import sys, torch
 from nf_edge.artifact import load_artifact
 from nf_edge.backends import backend_for
+from nf_edge.backends.fused import noise_tensors
+from nf_edge.pipeline import export
+from nf_edge.recipe import load_recipe
 artifact = load_artifact(__import__("pathlib").Path(sys.argv[1]))
 decoder = backend_for(artifact.manifest.recipe).load(artifact.model_file, artifact.manifest.interface.bounds)
 print(decoder.feed(list(range(60)), 0).tolist())
@@ -148,6 +150,36 @@ def test_every_instruction_set_gives_the_artifacts_answer(recipe, exported, run,
     for logits in found.values():
         largest = np.abs(found["portable"]).max()
         assert np.abs(logits - found["portable"]).max() < (1e-5 if recipe == "nf-fp32" else 5e-3) * largest
+
+
+@pytest.mark.parametrize("line", ["  attention: int8\n", "  kv_cache: int8\n"])
+def test_int8_attention_and_cache_are_used_where_the_recipe_asks_and_cost_little(
+    line, checkpoint, exported, run, tmp_path
+):
+    text = run("recipes", "show", "nf-int8").out
+    assert line in text
+    (tmp_path / "nf-without.yaml").write_text(text.replace(line, "").replace("nf-int8", "nf-without"))
+    recipe = load_recipe(str(tmp_path / "nf-without.yaml"))
+    without = export(checkpoint("wide-lm"), recipe, tmp_path / "out", keep=True)
+    ids = np.random.default_rng(0).integers(4000, size=60).tolist()
+    answers = []
+    for path in (without.path, exported("wide-lm", "nf-int8").path):
+        artifact = load_artifact(path)
+        backend = backend_for(artifact.manifest.recipe)
+        answers.append(backend.load(artifact.model_file, artifact.manifest.interface.bounds).feed(ids, 0))
+    difference = np.abs(answers[0] - answers[1]).max() / np.abs(answers[0]).max()
+    assert 1e-5 < difference < 0.02
+
+
+@pytest.mark.parametrize("recipe", ["nf-fp32", "nf-int8"])
+def test_what_the_kernel_holds_while_it_runs_is_measured(recipe, exported):
+    artifact = exported("wide-lm", recipe)
+    backend, requests = backend_for(artifact.manifest.recipe), [(list(range(64)), [0])]
+    done = runner.run(
+        "executorch", artifact.model_file, requests, threads=2, operators=backend.operators_file()
+    )
+    # Two threads, each with tiles of a head of 64.
+    assert 50_000 < done.temporary_peak < 1_000_000
 
 
 def test_an_int8_cache_of_ours_takes_a_quarter_of_a_float32_one(exported):

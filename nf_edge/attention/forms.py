@@ -4,12 +4,14 @@ A form is given Q, K and V as [B, H, T, d].  With symmetric attention and no noi
 form must not copy or transpose K once for each side.
 """
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Tokens of a row that get an answer; "last" is the last real one.
+Asked = Literal["all", "first", "last"]
 # Added to a hidden score in float32: exp() of it is exactly 0, and no sum with it overflows.
 HIDDEN = -1e9
 

@@ -149,7 +149,7 @@ class PreparedCall:
     ) -> None:
         noise = noise or HeadNoise()
         _, heads, size = k.shape
-        self._library = _library()
+        self._library = _loaded(None)
         self.out = np.full((queries, heads * size), np.nan, np.float32)
         # The call holds addresses only.
         self._operands = (k, v, q, noise, cache)
@@ -204,14 +204,18 @@ class PreparedCall:
         list(self._pool.map(lambda i: task(argument, i), range(count)))
 
 
-def available() -> list[str]:
-    """Instruction sets of the kernel that this CPU can run, the preferred one first."""
-    return _library().nf_isa_available().decode().split()
+def available(library: Path | None = None) -> list[str]:
+    """Instruction sets of the kernel that this CPU can run, the preferred one first.
+
+    Args:
+        library: whose kernel, of those that are built for this machine; by default `library_path()`.
+    """
+    return _loaded(library).nf_isa_available().decode().split()
 
 
-def in_use() -> str | None:
+def in_use(library: Path | None = None) -> str | None:
     """The instruction set that calls use: the environment variable NF_EDGE_ISA chooses it."""
-    name = _library().nf_isa_in_use()
+    name = _loaded(library).nf_isa_in_use()
     return None if name is None else name.decode()
 
 
@@ -249,8 +253,8 @@ def executorch_library(target: Target | None = None) -> Path:
 
 
 @lru_cache
-def _library() -> ctypes.CDLL:
-    library = ctypes.CDLL(os.fspath(library_path()))
+def _loaded(path: Path | None) -> ctypes.CDLL:
+    library = ctypes.CDLL(os.fspath(path or library_path()))
     library.nf_attention_scratch_bytes.restype = ctypes.c_size_t
     library.nf_attention_scratch_bytes.argtypes = [ctypes.POINTER(_Call), ctypes.c_size_t]
     library.nf_attention_run.argtypes = [

@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nf_edge.attention.forms import visible_keys
+from nf_edge.attention.forms import Asked, visible_keys
 from nf_edge.attention.noise import noisy_query, relative_bias
 
-ALL, LAST, FIRST = "all", "last", "first"
 # Highest code of a token in an int8 cache.
 LARGEST = 127
 
@@ -61,7 +60,7 @@ def symmetric_attention(
     symmetric: bool,
     scale: float,
     products: str,
-    queries: str,
+    queries: Asked,
 ) -> Tensor:
     """softmax(Q Kᵀ · scale + R) V of whole rows.
 
@@ -70,23 +69,22 @@ def symmetric_attention(
         noise_a, noise_b, noise_p, bias: as `NoiseTensors` has them.
         lengths: int64 [B], real tokens of each row; those behind are padding.  None: all are real.
         products: "float32", or "int8" where a kernel may multiply in int8; here it is float32.
-        queries: which tokens get an answer: "all", "first", or "last", the last real one.
+        queries: which tokens get an answer.
 
     Returns:
         float32 [B, T or 1, H·d].
     """
-    noise = NoiseTensors(noise_a, noise_b, noise_p, bias)
     q, k, v = _split(projected, head_size, symmetric)
     if symmetric:
-        q = noisy_query(k, noise.a, noise.b, noise.p)
+        q = noisy_query(k, noise_a, noise_b, noise_p)
     rows, _, length, _ = k.shape
     positions = torch.arange(length)
     mask = None if lengths is None else (positions[None] < lengths[:, None]).to(torch.int64)
     visible = visible_keys(mask, positions, length, causal)
-    y = _attend(q, k, v, scale, visible, noise.bias, positions)
-    if queries == FIRST:
+    y = _attend(q, k, v, scale, visible, bias, positions)
+    if queries == "first":
         return y[:, :1]
-    if queries == LAST:
+    if queries == "last":
         last = torch.full((rows,), length - 1) if lengths is None else lengths - 1
         return y[torch.arange(rows), last][:, None]
     return y
@@ -108,7 +106,7 @@ def symmetric_attention_cached(
     symmetric: bool,
     scale: float,
     products: str,
-    queries: str,
+    queries: Asked,
 ) -> Tensor:
     """The same of tokens that follow those in a cache, causal; they are appended to it first.
 
@@ -122,10 +120,9 @@ def symmetric_attention_cached(
     Returns:
         float32 [1, T or 1, H·d].
     """
-    noise = NoiseTensors(noise_a, noise_b, noise_p, bias)
     q, new_k, new_v = _split(projected, head_size, symmetric)
     if symmetric:
-        q = noisy_query(new_k, noise.a, noise.b, noise.p)
+        q = noisy_query(new_k, noise_a, noise_b, noise_p)
     first, length = int(start), projected.shape[1]
     end = first + length
     for kept, scales, new in ((k, k_scale, new_k), (v, v_scale, new_v)):
@@ -135,8 +132,8 @@ def symmetric_attention_cached(
         for kept, scales in ((k, k_scale), (v, v_scale))
     )
     positions = torch.arange(first, end)
-    y = _attend(q, keys, values, scale, visible_keys(None, positions, end, True), noise.bias, positions)
-    return y[:, -1:] if queries == LAST else y
+    y = _attend(q, keys, values, scale, visible_keys(None, positions, end, True), bias, positions)
+    return y[:, -1:] if queries == "last" else y
 
 
 def _split(projected: Tensor, head_size: int, symmetric: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -181,10 +178,10 @@ def _attend(
 
 
 def _fake(
-    projected: Tensor, *args: object, head_size: int, symmetric: bool, queries: str, **how: object
+    projected: Tensor, *args: object, head_size: int, symmetric: bool, queries: Asked, **how: object
 ) -> Tensor:
     batch, length, width = projected.shape
-    return projected.new_empty(batch, length if queries == ALL else 1, width // (2 if symmetric else 3))
+    return projected.new_empty(batch, length if queries == "all" else 1, width // (2 if symmetric else 3))
 
 
 def _whole_out(*args: Tensor | None, out: Tensor, **how: object) -> Tensor:

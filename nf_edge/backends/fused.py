@@ -9,8 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from nf_edge.attention import block_ops, op  # noqa: F401  (they register the operators)
+from nf_edge.attention import block_ops  # noqa: F401  (registers its operators, as op does)
 from nf_edge.attention.noise import Noise
+from nf_edge.attention.op import NoiseTensors
 from nf_edge.backends.executorch_decoder import PlacedCache
 from nf_edge.model import ModelConfig
 from nf_edge.model.network import Attention, Pass
@@ -90,10 +91,8 @@ class ThreadedGelu(nn.Module):
         return torch.ops.nf.gelu_new(x)
 
 
-def noise_tensors(noise: Noise) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-    """A, B, P and the bias of a layer, None for what its noise does not have."""
-    a, b, p, bias = (getattr(noise, name, None) for name in ("a", "b", "p", "bias"))
-    return a, b, p, bias
+def noise_tensors(noise: Noise) -> NoiseTensors:
+    return NoiseTensors(*(getattr(noise, name, None) for name in NoiseTensors._fields))
 
 
 class FusedCache(PlacedCache):

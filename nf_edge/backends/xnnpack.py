@@ -61,7 +61,7 @@ def answers_for_one_token(config: ModelConfig, bounds: Bounds) -> bool:
     """Whether the last layer does: for the next token, or for the one that a classifier pools."""
     if config.is_language_model:
         return bounds.cached
-    return config.pooled_token == "last" or (config.pooled_token == "first" and not config.causal)
+    return config.answers_for_one_token
 
 
 def is_gelu_new(activation: nn.Module) -> bool:

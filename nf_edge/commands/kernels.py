@@ -64,7 +64,7 @@ def build(target: str, out: Path | None, as_json: bool) -> None:
         "sha256": sha256(placed),
     }
     if target == "host":
-        facts["instruction_sets"], facts["in_use"] = kernel.available(), kernel.in_use()
+        facts["instruction_sets"], facts["in_use"] = kernel.available(library), kernel.in_use(library)
     if as_json:
         print_json("kernels", facts)
         return

@@ -112,6 +112,14 @@ class ModelConfig(BaseModel):
         """How a classifier pools: the config's word, else by direction."""
         return self.pooling or ("last" if self.causal else "first")
 
+    @property
+    def answers_for_one_token(self) -> bool:
+        """Whether a classifier pools a token that sees others, so that its last layer needs no other query.
+
+        The first token of a causal model sees itself only; that degenerate case is left as it is.
+        """
+        return self.pooled_token == "last" or (self.pooled_token == "first" and not self.causal)
+
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Every tensor that the checkpoint must have, with its shape ([out, in] for weights)."""
         D, d = self.n_embd, self.head_size

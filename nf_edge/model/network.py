@@ -6,23 +6,20 @@ Module names are the tensor names of the checkpoint, so a `state_dict` is the co
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from nf_edge.attention import AttentionForm, TorchForm, build_noise
+from nf_edge.attention import Asked, AttentionForm, TorchForm, build_noise
 from nf_edge.model.cache import Cache
-from nf_edge.model.config import ModelConfig, Pooling
+from nf_edge.model.config import ModelConfig
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu_new": lambda: nn.GELU(approximate="tanh"),
     "gelu": nn.GELU,
     "relu": nn.ReLU,
 }
-
-
-Asked = Literal["all", "first", "last"]
 
 
 @dataclass(frozen=True)
@@ -240,10 +237,10 @@ class SequenceClassifier(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """int64 [B, T] → float [B, num_labels]."""
         how = self.config.pooled_token
-        # The first token of a causal model sees itself only, whatever the others say; no form is made for it.
-        if how == "mean" or (how == "first" and self.config.causal):
-            return self.score(pool(self.transformer(input_ids, attention_mask), attention_mask, how))
-        return self.score(self.transformer(input_ids, attention_mask, asked=how)[:, 0])
+        if how == "mean":
+            return self.score(real_mean(self.transformer(input_ids, attention_mask), attention_mask))
+        asked = how if self.config.answers_for_one_token else "all"
+        return self.score(self.transformer(input_ids, attention_mask, asked=asked)[:, 0])
 
 
 NoiseFormer = CausalLM | SequenceClassifier
@@ -260,10 +257,8 @@ def _check_input(attention_mask: Tensor | None, length: int, positions: int) -> 
         raise ValueError("attention_mask must be 1 for at least one token, then 0 for padding on the right")
 
 
-def pool(h: Tensor, attention_mask: Tensor | None, how: Pooling) -> Tensor:
-    """[B, T, D] → [B, D]: the first token, or the mean of the real ones."""
-    if how == "first":
-        return h[:, 0]
+def real_mean(h: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """[B, T, D] → [B, D], the mean of the real tokens."""
     if attention_mask is None:
         return h.mean(dim=1)
     weight = attention_mask.to(h.dtype)

@@ -52,20 +52,28 @@ class BlockExamples:
         return Batch(input_ids, torch.ones_like(input_ids), blocks[:, 1:])
 
 
-class JitteredIntensities:
-    """Rows whose ids are intensities: each but 0, the background, is moved by up to `most`, at random.
+class Varied:
+    """Examples of which a subclass makes other batches, as many and about as long."""
 
-    An embedding knows nothing of the order of ids; this teaches it that neighbours look alike.
-    """
-
-    def __init__(self, rows: Examples, most: int, vocab_size: int) -> None:
-        self._rows, self._most, self._vocab_size = rows, most, vocab_size
+    def __init__(self, rows: Examples) -> None:
+        self._rows = rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def length(self, index: int) -> int:
         return self._rows.length(index)
+
+
+class JitteredIntensities(Varied):
+    """Rows whose ids are intensities: each but 0, the background, is moved by up to `most`, at random.
+
+    An embedding knows nothing of the order of ids; this teaches it that neighbours look alike.
+    """
+
+    def __init__(self, rows: Examples, most: int, vocab_size: int) -> None:
+        super().__init__(rows)
+        self._most, self._vocab_size = most, vocab_size
 
     def batch(self, indices: Sequence[int]) -> Batch:
         batch = self._rows.batch(indices)
@@ -74,20 +82,15 @@ class JitteredIntensities:
         return Batch(torch.where(ids > 0, moved, ids), batch.attention_mask, batch.labels)
 
 
-class DroppedTokens:
+class DroppedTokens(Varied):
     """Rows of which a share of the tokens, at random, is replaced by the padding token.
 
     No single word then decides what a text says (word dropout: Iyyer et al., 2015).
     """
 
     def __init__(self, rows: Examples, share: float, pad_token_id: int) -> None:
-        self._rows, self._share, self._pad_token_id = rows, share, pad_token_id
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def length(self, index: int) -> int:
-        return self._rows.length(index)
+        super().__init__(rows)
+        self._share, self._pad_token_id = share, pad_token_id
 
     def batch(self, indices: Sequence[int]) -> Batch:
         batch = self._rows.batch(indices)

@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 import torch
 
 from nf_edge.data import Batch, Row, collate
-from nf_edge.training.examples import Examples
+from nf_edge.training.examples import Examples, Varied
 
 Ids = tuple[int, ...]
 
@@ -51,7 +51,7 @@ class SwappedPhrases:
         return Row(row.input_ids[:start] + phrase + row.input_ids[end:], row.label)
 
 
-class JoinedRows:
+class JoinedRows(Varied):
     """Batches whose rows are joined, 1 to `most` of them one after another: texts without a label.
 
     Where labels are of phrases as well as sentences most rows are short.  Joined ones are as long as any
@@ -62,13 +62,8 @@ class JoinedRows:
     """
 
     def __init__(self, rows: Examples, most: int, longest: int, pad_token_id: int | None) -> None:
-        self._rows, self._most, self._longest, self._pad_token_id = rows, most, longest, pad_token_id
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def length(self, index: int) -> int:
-        return self._rows.length(index)
+        super().__init__(rows)
+        self._most, self._longest, self._pad_token_id = most, longest, pad_token_id
 
     def batch(self, indices: Sequence[int]) -> Batch:
         batch = self._rows.batch(indices)
@@ -84,20 +79,15 @@ class JoinedRows:
         return collate([Row(text[: self._longest], None) for text in joined], self._pad_token_id)
 
 
-class ReplacedTokens:
+class ReplacedTokens(Varied):
     """Rows of which a share of the tokens, at random, is replaced by any of the vocabulary.
 
     Most words of a vocabulary are rare: teachers have weighed them, and this is where a model meets them.
     """
 
     def __init__(self, rows: Examples, share: float, vocab_size: int) -> None:
-        self._rows, self._share, self._vocab_size = rows, share, vocab_size
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def length(self, index: int) -> int:
-        return self._rows.length(index)
+        super().__init__(rows)
+        self._share, self._vocab_size = share, vocab_size
 
     def batch(self, indices: Sequence[int]) -> Batch:
         batch = self._rows.batch(indices)
