@@ -156,7 +156,7 @@ def test_every_instruction_set_gives_the_artifacts_answer(recipe, exported, run,
 def test_int8_attention_and_cache_are_used_where_the_recipe_asks_and_cost_little(
     line, checkpoint, exported, run, tmp_path
 ):
-    # Of two layers: the last one asks for a token only, which is attended in float32 whatever the recipe says.
+    # Of two layers: the last one asks for one token only, whose products are float32 in any case.
     text = run("recipes", "show", "nf-int8").out
     assert line in text
     (tmp_path / "nf-without.yaml").write_text(text.replace(line, "").replace("nf-int8", "nf-without"))
