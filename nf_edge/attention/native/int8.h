@@ -1,8 +1,9 @@
 // Arithmetic of a tile with int8 queries, keys and values.
 //
 // Weights of the softmax are 16 bits where they meet values in integers: of 8, a step would be 1/127 of the
-// largest weight, and long rows have many weights below half of that.  A value's scale is folded into the weight of its key, so that a block has one.
-// Pairs of bfloat16, where a CPU multiplies them (AVX512-BF16), are as fast as these and 0.3 dB less exact.
+// largest weight, and long rows have many weights below half of that.  Pairs of bfloat16, where a CPU multiplies
+// them (AVX512-BF16), are as fast as these and 0.3 dB less exact.  A value's scale is folded into the weight of
+// its key, so that a block has one.
 
 #if NF_INTEGERS == NF_NO_INTEGERS
 typedef Float32 Int8; // keys and values are int8, their products exact in float32 but for the scales
