@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from nf_edge.resources import names, resolve
+from nf_edge.shrinking import Prune, Recover
 from nf_edge.yaml_file import Closed, load
 
 # How far an fp32 artifact may be from PyTorch, as a share of the largest logit.
@@ -119,6 +120,8 @@ class Recipe(Closed):
     description: str
     runtime: Literal["executorch", "onnxruntime"]
     backend: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    prune: Prune | None = None
+    recover: Recover | None = None
     quantize: Quantize | None = None
     shapes: Shapes = Shapes()
     logits: Literal["last", "all"] = Field(
@@ -169,6 +172,11 @@ class Recipe(Closed):
             self.quantize.activations == "int8_static"
             or (self.quantize.kv_cache == "int8" and self.runtime == "onnxruntime")
         )
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether it makes the checkpoint itself smaller, or trains it, for which it wants training data."""
+        return self.prune is not None or self.recover is not None
 
     @property
     def is_stock(self) -> bool:

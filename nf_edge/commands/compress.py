@@ -1,0 +1,134 @@
+"""`nf-edge compress`."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nf_edge.commands.common import json_option, print_json, print_table, progress_bar, warn
+
+if TYPE_CHECKING:
+    from nf_edge.compress.shrunk import Shrunk
+    from nf_edge.training import Validation
+
+EPILOG = """\b
+Examples:
+  nf-edge compress digits --recipe half.yaml --train digits:train -o half-digits
+  nf-edge compress ./my-model --recipe small.yaml --train train.tsv --data dev.tsv -o my-small-model
+  nf-edge export ./my-small-model --recipe xnnpack-8da8w -o artifact
+"""
+
+
+@click.command("compress", epilog=EPILOG)
+@click.argument("checkpoint")
+@click.option(
+    "--recipe", required=True, help="A recipe with a section `prune` or `recover`, or its YAML file."
+)
+@click.option(
+    "--train",
+    required=True,
+    help="Labelled rows (text, for a language model) to prune by and recover on: a file, or NAME:SPLIT.",
+)
+@click.option("--valid", help="Rows to choose the best step of recovery by (default: 5 % of --train).")
+@click.option("--data", help="Rows to score the result on, at the end (default: what --valid is).")
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Checkpoint folder to write."
+)
+@click.option("--resume", is_flag=True, help="Go on with a recovery that was interrupted.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing checkpoint, or start anew.")
+@json_option
+def command(
+    checkpoint: str,
+    recipe: str,
+    train: str,
+    valid: str | None,
+    data: str | None,
+    out: Path,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Make CHECKPOINT smaller by a recipe's `prune` section, and train it back by its `recover` section.
+
+    CHECKPOINT is a folder, or the name of a bundled model (./NAME forces a folder).
+
+    What goes is gone for real: the checkpoint that comes out is smaller, and so is everything exported from
+    it, in the file, in RAM and in time.  Ctrl-C loses what recovery did since its last validation; --resume
+    goes on from there, to the very same weights.
+    """
+    from nf_edge.compress.recover import state_file
+    from nf_edge.compress.shrink import shrink
+    from nf_edge.compress.shrink_data import Sources
+    from nf_edge.errors import BadInput
+    from nf_edge.model import resolve_checkpoint
+    from nf_edge.recipe import load_recipe
+
+    the_recipe = load_recipe(recipe)
+    if not the_recipe.shrinks:
+        raise BadInput(
+            f"recipe {the_recipe.name} has neither a section `prune` nor `recover`",
+            fix="nf-edge recipes show xnnpack-8da8w-half shows one that has both",
+        )
+    the_checkpoint = resolve_checkpoint(checkpoint)
+    warn(the_checkpoint.warnings)
+
+    def tell(validation: "Validation") -> None:
+        click.echo(f"step {validation.step:,}: {validation.evaluation}", err=True)
+
+    try:
+        with progress_bar() as progress:
+            result = shrink(
+                the_checkpoint,
+                the_recipe.prune,
+                the_recipe.recover,
+                Sources(train, valid, data),
+                out,
+                resume=resume,
+                overwrite=overwrite,
+                progress=progress,
+                on_validation=tell,
+            )
+    except KeyboardInterrupt:
+        if state_file(out).exists():
+            click.echo("to go on from the last validation: the same command with --resume", err=True)
+        raise
+    if as_json:
+        print_json("compress", result.to_json())
+    else:
+        _print(result)
+
+
+def _print(result: "Shrunk") -> None:
+    before, after = result.before, result.after
+    rows = [
+        ("parameters", f"{before.parameters:,}", f"{after.parameters:,}"),
+        ("vocabulary", f"{before.vocabulary:,}", f"{after.vocabulary:,}"),
+        ("layers", len(before.layers), len(after.layers)),
+        ("heads", *(", ".join(str(heads) for heads, _ in sizes.layers) for sizes in (before, after))),
+        ("inner units", *(", ".join(str(inner) for _, inner in sizes.layers) for sizes in (before, after))),
+    ]
+    print_table(("what it has", "before", "after"), rows, right=(1, 2))
+    scores = [("before", result.original)]
+    if result.pruned is not None:
+        scores.append(("pruned", result.pruned))
+        scores.append((f"recovered, at step {result.best_step:,}", result.result))
+    else:
+        scores.append(("pruned", result.result))
+    print_table((f"on {result.tested_on}", ""), scores)
+    faithful = result.faithful
+    low, high = (100 * share for share in faithful.flips_interval)
+    click.echo(
+        f"answers that changed: {faithful.flips:,} of {faithful.questions:,}, "
+        f"{100 * faithful.flips / faithful.questions:.2f} % ({low:.2f} to {high:.2f} %)"
+    )
+    low, high = faithful.kl_interval
+    click.echo(f"KL divergence from the answers before: {faithful.kl:.4g} ({low:.4g} to {high:.4g}) nats")
+    if result.otherwise is not None:
+        changed, total = result.otherwise
+        click.echo(f"texts with other tokens than before: {changed:,} of {total:,}")
+    click.echo("saved: file, RAM and time of whatever is exported from it")
+    out = shlex.quote(str(result.path))
+    click.echo(
+        f"next: nf-edge export {out} --recipe xnnpack-8da8w -o {shlex.quote(result.path.name + '-xnnpack')}"
+    )

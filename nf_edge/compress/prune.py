@@ -1,0 +1,120 @@
+"""The recipe's `prune` section, step by step: tokens, layers, heads and inner units."""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+from nf_edge.compress.importance import importance
+from nf_edge.compress.select import Piece, first_of, pieces, without
+from nf_edge.compress.shrink_data import spread
+from nf_edge.compress.structure import cut, drop_layers, whole
+from nf_edge.compress.vocabulary import count_tokens, drop_tokens, smaller_tokenizer, tokens_to_keep
+from nf_edge.errors import BadInput
+from nf_edge.model import Checkpoint
+from nf_edge.model.checkpoint import TOKENIZER
+from nf_edge.progress import Progress
+from nf_edge.shrinking import Prune
+from nf_edge.training.evaluate import label_loss
+from nf_edge.training.examples import Examples
+
+# Examples that importance is taken over.
+MOST_SEEN, BATCH = 512, 32
+
+
+def prune_vocabulary(
+    checkpoint: Checkpoint, least: int, documents: Iterable[tuple[int, ...]], folder: Path
+) -> tuple[Checkpoint, list[int]]:
+    """Drop the tokens that documents have less often than `least`.
+
+    Args:
+        folder: where the smaller tokenizer is written.
+
+    Returns:
+        The smaller checkpoint, and the original's id of each of its ids.
+
+    Raises:
+        BadInput: there is no tokenizer, or it is not a byte-level BPE.
+    """
+    tokenizer = checkpoint.tokenizer_file
+    if tokenizer is None:
+        raise BadInput(
+            "has no tokenizer.json, so there are no texts whose tokens could be counted",
+            where=checkpoint.path,
+            fix="leave prune.vocabulary out",
+        )
+    kept = tokens_to_keep(tokenizer, checkpoint.config, count_tokens(documents), least)
+    config, tensors = drop_tokens(checkpoint.config, checkpoint.tensors, kept)
+    (folder / TOKENIZER).write_text(smaller_tokenizer(tokenizer, kept), encoding="utf-8")
+    return Checkpoint(folder, config, tensors), kept
+
+
+def prune_layers(checkpoint: Checkpoint, count: int, seen: Examples, progress: Progress) -> Checkpoint:
+    """Drop so many layers, one after the other: each time the one without which the loss is least.
+
+    Raises:
+        BadInput: it has not more layers than that.
+    """
+    layers = checkpoint.config.n_layer
+    if count >= layers:
+        raise BadInput(
+            f"prune.layers is {count}, but the model has {layers}", fix=f"write at most {layers - 1}"
+        )
+    for done in range(count):
+        without_one = [
+            Checkpoint(checkpoint.path, *drop_layers(checkpoint.config, checkpoint.tensors, {i}))
+            for i in range(checkpoint.config.n_layer)
+        ]
+        checkpoint = min(without_one, key=lambda each: _loss(each, seen))
+        progress("dropping layers", done + 1, count)
+    return checkpoint
+
+
+def prune_structure(checkpoint: Checkpoint, prune: Prune, seen: Examples) -> Checkpoint:
+    """Drop heads and inner units.
+
+    Raises:
+        BadInput: what has to stay has more parameters than `target_params`.
+    """
+    model = checkpoint.model()
+    found = pieces(checkpoint.config, importance(model, spread(seen, MOST_SEEN, BATCH)))
+    gone = (
+        _to_target(checkpoint, prune.target_params, found)
+        if prune.target_params
+        else _shares(prune, checkpoint, found)
+    )
+    kept = without(whole(checkpoint.config), gone)
+    return Checkpoint(checkpoint.path, *cut(checkpoint.config, checkpoint.tensors, kept))
+
+
+def _shares(prune: Prune, checkpoint: Checkpoint, found: list[Piece]) -> list[Piece]:
+    sizes = checkpoint.config.layer_sizes
+    heads = prune.heads * sum(heads for heads, _ in sizes)
+    inner = prune.inner * sum(inner for _, inner in sizes)
+    gone = first_of(found, lambda piece: piece.is_head, lambda chosen: len(chosen) >= round(heads))
+    gone += first_of(
+        found,
+        lambda piece: not piece.is_head,
+        lambda chosen: sum(len(piece.indices) for piece in chosen) >= inner,
+    )
+    return gone
+
+
+def _to_target(checkpoint: Checkpoint, target: int, found: list[Piece]) -> list[Piece]:
+    def left(chosen: Iterable[Piece]) -> int:
+        return checkpoint.parameters - sum(piece.parameters for piece in chosen)
+
+    gone = first_of(found, lambda piece: True, lambda chosen: left(chosen) <= target)
+    if left(gone) > target:
+        raise BadInput(
+            f"prune.target_params is {target:,}, but with one head and a group of inner units a layer "
+            f"{left(gone):,} are left",
+            fix="raise it, or drop tokens and layers too (prune.vocabulary, prune.layers)",
+        )
+    return gone
+
+
+def _loss(checkpoint: Checkpoint, seen: Examples) -> float:
+    model = checkpoint.model()
+    return math.fsum(
+        label_loss(model, batch).item() * len(batch.input_ids) for batch in spread(seen, MOST_SEEN, BATCH)
+    )

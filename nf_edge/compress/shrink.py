@@ -1,0 +1,179 @@
+"""Prune and recover: from a checkpoint to a smaller one, by a recipe's sections."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nf_edge import __version__
+from nf_edge.compress.faithful import faithfulness
+from nf_edge.compress.prune import prune_layers, prune_structure, prune_vocabulary
+from nf_edge.compress.recover import Original, recover, state_file
+from nf_edge.compress.shrink_data import Sources, documents, examples, in_batches
+from nf_edge.compress.shrunk import Shrunk, Sizes
+from nf_edge.compress.vocabulary import encoded_otherwise
+from nf_edge.errors import BadInput
+from nf_edge.files import sha256, staged_folder
+from nf_edge.model import Checkpoint, save_checkpoint
+from nf_edge.model.checkpoint import CONFIG, EXAMPLES, WEIGHTS, check_place
+from nf_edge.progress import Progress, silent
+from nf_edge.shrinking import Prune, Recover
+from nf_edge.training.evaluate import answer, evaluate
+from nf_edge.training.examples import Examples
+from nf_edge.training.loop import Resumable, best_validation
+from nf_edge.training.state import Validation
+
+BATCH = 32
+# The weights are given; only the order of examples depends on it.
+SEED = 0
+
+
+def shrink(
+    checkpoint: Checkpoint,
+    prune: Prune | None,
+    recovery: Recover | None,
+    sources: Sources,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
+    on_validation: Callable[[Validation], None] = lambda validation: None,
+) -> Shrunk:
+    """Write the checkpoint that a recipe's sections make of another, whole or not at all.
+
+    While it recovers its state is in `OUT.recovery`, beside `out`.
+
+    Args:
+        prune: None: nothing goes.
+        recovery: None: what is pruned is left as it is.
+        resume: go on with a recovery of the same that was interrupted.
+
+    Raises:
+        BadInput: the data is not for the model, a section asks for what it has not, `out` may not be
+            written, there is nothing to resume or something that must be, or training diverged.
+    """
+    check_place(out, overwrite=overwrite)
+    state = state_file(out)
+    _check_state(state, resume=resume, overwrite=overwrite)
+    located = sources.located()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        small, kept = checkpoint, list(range(checkpoint.config.vocab_size))
+        if prune is not None and prune.vocabulary is not None:
+            counted = documents(located["train"], checkpoint)
+            small, kept = prune_vocabulary(checkpoint, prune.vocabulary, counted, Path(folder))
+        train, valid, test = (examples(located[name], small) for name in ("train", "valid", "test"))
+        if prune is not None:
+            small = prune_layers(small, prune.layers, train, progress)
+            if prune.heads or prune.inner or prune.target_params:
+                small = prune_structure(small, prune, train)
+        pruned = evaluate(small.model(), test, BATCH)
+        original, step = Original(checkpoint.model(), torch.tensor(kept)), None
+        if recovery is not None:
+            model = small.model()
+            trained = recover(
+                model,
+                original,
+                train,
+                valid,
+                recovery,
+                SEED,
+                resumable=Resumable(state, _fingerprint(checkpoint, prune, recovery, train, valid)),
+                progress=progress,
+                on_validation=on_validation,
+            )
+            small = Checkpoint(small.path, small.config, trained.best)
+            step = best_validation(trained).step
+        small = _as_saved(small, checkpoint)
+        own = examples(located["test"], checkpoint)
+        otherwise = None
+        if small.path != checkpoint.path:
+            texts = [documents(located["test"], each) for each in (checkpoint, small)]
+            otherwise = (encoded_otherwise(texts[0], texts[1], kept), len(texts[0]))
+        report = Shrunk(
+            path=out,
+            before=Sizes.of(checkpoint),
+            after=Sizes.of(small),
+            tested_on=located["test"][0],
+            otherwise=otherwise,
+            original=evaluate(checkpoint.model(), own, BATCH),
+            pruned=None if recovery is None else pruned,
+            result=evaluate(small.model(), test, BATCH),
+            faithful=faithfulness(_answers(checkpoint, original, own, small, test)),
+            best_step=step,
+        )
+        _write(small, checkpoint, out, overwrite)
+    state.unlink(missing_ok=True)
+    return report
+
+
+def _answers(
+    checkpoint: Checkpoint, original: Original, own: Examples, small: Checkpoint, test: Examples
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits of the whole model and of the small one, batch by batch: a classifier's of the same rows, each
+    in its own tokens; a language model's of the same tokens."""
+    model, whole = small.model(), checkpoint.model()
+    for start in range(0, len(test), BATCH):
+        indices = range(start, min(start + BATCH, len(test)))
+        batch = test.batch(indices)
+        same_tokens = checkpoint.config.is_language_model
+        reference = answer(original, batch) if same_tokens else answer(whole, own.batch(indices))
+        yield reference, answer(model, batch)
+
+
+def _as_saved(small: Checkpoint, checkpoint: Checkpoint) -> Checkpoint:
+    """With the tensors that inference uses, in the dtype of the original's."""
+    dtype = checkpoint.tensors["transformer.wte.weight"].dtype
+    tensors = {name: small.tensors[name].to(dtype) for name in small.config.tensor_shapes()}
+    return Checkpoint(small.path, small.config, tensors)
+
+
+def _write(small: Checkpoint, checkpoint: Checkpoint, out: Path, overwrite: bool) -> None:
+    with staged_folder(out, overwrite=overwrite, marker=CONFIG) as stage:
+        stage.rmdir()  # save_checkpoint makes it anew
+        dtype = next(iter(small.tensors.values())).dtype
+        save_checkpoint(stage, small.config, small.tensors, dtype=dtype, tokenizer_file=small.tokenizer_file)
+        if checkpoint.examples_file is not None:
+            shutil.copyfile(checkpoint.examples_file, stage / EXAMPLES)
+
+
+def _check_state(state: Path, *, resume: bool, overwrite: bool) -> None:
+    if resume and not state.exists():
+        raise BadInput("there is no recovery to resume", where=state, fix="leave out --resume")
+    if state.exists() and not resume:
+        if not overwrite:
+            raise BadInput(
+                "is the state of a recovery that was interrupted",
+                where=state,
+                fix="--resume goes on with it, --overwrite starts anew",
+            )
+        state.unlink()
+
+
+def _fingerprint(
+    checkpoint: Checkpoint, prune: Prune | None, recovery: Recover, train: Examples, valid: Examples
+) -> str:
+    """All that the recovered weights depend on, but for the machine."""
+    facts = {
+        "checkpoint": sha256(checkpoint.path / WEIGHTS),
+        "prune": None if prune is None else prune.model_dump(),
+        "recover": recovery.model_dump(),
+        "data": [_digest(each) for each in (train, valid)],
+        "versions": [__version__, torch.__version__],
+    }
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _digest(of: Examples) -> str:
+    digest = hashlib.sha256()
+    for batch in in_batches(of, BATCH):
+        for tensor in (batch.input_ids, batch.labels):
+            if tensor is not None:
+                digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,72 @@
+"""What pruning and recovery learn from and are scored on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nf_edge.data import Batch
+from nf_edge.data.blocks import read_blocks
+from nf_edge.data.parts import WHOLE, Part
+from nf_edge.data.rows import read_rows
+from nf_edge.data.sources import is_text, read_text
+from nf_edge.data.text import text_encoder
+from nf_edge.model import Checkpoint
+from nf_edge.training.examples import BlockExamples, Examples, RowExamples
+
+# Of the training data, for choosing the best step of recovery, where no other data is given for it.
+VALIDATION_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Files of labelled rows, of text for a language model, or NAME:SPLIT.
+
+    Attributes:
+        train: what importance is taken over, tokens are counted in, and recovery learns from.
+        valid: what the best step of recovery is chosen by; None: a twentieth of `train`.
+        test: what is only looked at in the end; None: what `valid` is.
+    """
+
+    train: str
+    valid: str | None = None
+    test: str | None = None
+
+    def located(self) -> dict[str, tuple[str, Part]]:
+        split = 1 - VALIDATION_SHARE
+        own = self.valid is None
+        train = (self.train, Part(0, split) if own else WHOLE)
+        valid = (self.train, Part(split, 1)) if own else (self.valid or "", WHOLE)
+        return {"train": train, "valid": valid, "test": (self.test, WHOLE) if self.test else valid}
+
+
+def examples(located: tuple[str, Part], checkpoint: Checkpoint) -> Examples:
+    """What a source is for a checkpoint, in its tokens.
+
+    Raises:
+        BadInput: it cannot be read, or its rows are not for this model.
+    """
+    source, part = located
+    config, tokenizer = checkpoint.config, checkpoint.tokenizer_file
+    if config.is_language_model:
+        return BlockExamples(read_blocks(source, config, tokenizer, part).ids)
+    return RowExamples(read_rows(source, config, tokenizer, part=part).rows, config.pad_token_id)
+
+
+def documents(located: tuple[str, Part], checkpoint: Checkpoint) -> list[tuple[int, ...]]:
+    """The ids of every row, or of a text as a whole."""
+    source, part = located
+    config, tokenizer = checkpoint.config, checkpoint.tokenizer_file
+    if is_text(source):
+        return [tuple(text_encoder(tokenizer, source)(part.of_text(read_text(source)[0])))]
+    return [row.input_ids for row in read_rows(source, config, tokenizer, part=part).rows]
+
+
+def in_batches(of: Examples, size: int) -> Iterator[Batch]:
+    for start in range(0, len(of), size):
+        yield of.batch(range(start, min(start + size, len(of))))
+
+
+def spread(of: Examples, most: int, size: int) -> Iterator[Batch]:
+    """At most so many examples, evenly from first to last: files are often sorted."""
+    count = min(most, len(of))
+    chosen = [i * len(of) // count for i in range(count)]
+    yield from (of.batch(chosen[start : start + size]) for start in range(0, count, size))

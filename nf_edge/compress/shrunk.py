@@ -1,0 +1,65 @@
+"""What came of pruning and recovery."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nf_edge.compress.faithful import Faithfulness
+from nf_edge.model import Checkpoint
+from nf_edge.training.evaluate import Evaluation
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of a checkpoint.
+
+    Attributes:
+        layers: (heads, inner units) of each.
+    """
+
+    parameters: int
+    vocabulary: int
+    layers: tuple[tuple[int, int], ...]
+
+    @staticmethod
+    def of(checkpoint: Checkpoint) -> "Sizes":
+        config = checkpoint.config
+        return Sizes(checkpoint.parameters, config.vocab_size, tuple(config.layer_sizes))
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """A checkpoint made smaller.
+
+    Attributes:
+        tested_on: the data of `original`, `pruned`, `result` and `faithful`.
+        otherwise: (how many, of how many) documents of it the smaller tokenizer encodes otherwise; None where
+            no token was dropped.
+        pruned: before recovery; None where there was none.
+        faithful: the answers of `result` beside those of the original.
+        best_step: of recovery; None where there was none.
+    """
+
+    path: Path
+    before: Sizes
+    after: Sizes
+    tested_on: str
+    otherwise: tuple[int, int] | None
+    original: Evaluation
+    pruned: Evaluation | None
+    result: Evaluation
+    faithful: Faithfulness
+    best_step: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        scores = (("original", self.original), ("pruned", self.pruned), ("result", self.result))
+        return {
+            "path": str(self.path),
+            "before": asdict(self.before),
+            "after": asdict(self.after),
+            "tested_on": self.tested_on,
+            "encoded_otherwise": self.otherwise,
+            **{name: None if score is None else score.to_json() for name, score in scores},
+            "faithfulness": self.faithful.to_json(),
+            "best_step": self.best_step,
+        }

@@ -1,0 +1,74 @@
+"""Cutting heads, inner units and layers out of a checkpoint's tensors."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nf_edge.model import ModelConfig
+
+Tensors = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What stays of one layer: the heads and the inner units, ascending."""
+
+    heads: tuple[int, ...]
+    units: tuple[int, ...]
+
+
+def whole(config: ModelConfig) -> list[Kept]:
+    """All of every layer."""
+    return [Kept(tuple(range(heads)), tuple(range(inner))) for heads, inner in config.layer_sizes]
+
+
+def cut(config: ModelConfig, tensors: Tensors, kept: Sequence[Kept]) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """The checkpoint without the heads and units that are not kept.
+
+    A head is its slices of the query, key and value projections, its noise, and its columns of the output
+    projection; a unit is a row of `mlp.c_fc` and a column of `mlp.c_proj`.
+    """
+    result, d = dict(tensors), config.head_size
+    for i, (layer, (heads, _)) in enumerate(zip(kept, config.layer_sizes, strict=True)):
+        at, units = f"transformer.h.{i}.", torch.tensor(layer.units)
+        columns = torch.cat([torch.arange(head * d, (head + 1) * d) for head in layer.heads])
+        name, parts = ("c_attn", 3) if config.attention == "standard" else ("c_kv", 2)
+        rows = torch.cat([columns + part * heads * d for part in range(parts)])
+        for tensor, index, dim in (
+            (f"{at}attn.{name}.weight", rows, 0),
+            (f"{at}attn.{name}.bias", rows, 0),
+            (f"{at}attn.c_proj.weight", columns, 1),
+            (f"{at}mlp.c_fc.weight", units, 0),
+            (f"{at}mlp.c_fc.bias", units, 0),
+            (f"{at}mlp.c_proj.weight", units, 1),
+        ):
+            result[tensor] = tensors[tensor].index_select(dim, index)
+        for tensor in tensors:
+            if tensor.startswith(f"{at}attn.noise."):
+                result[tensor] = tensors[tensor].index_select(0, torch.tensor(layer.heads))
+    sizes = [{"n_head": len(layer.heads), "n_inner": len(layer.units)} for layer in kept]
+    return _with(config, layers=sizes), result
+
+
+def drop_layers(
+    config: ModelConfig, tensors: Tensors, dropped: Collection[int]
+) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """The checkpoint without some layers; those that stay are numbered anew."""
+    stay = [i for i in range(config.n_layer) if i not in dropped]
+    numbers = {str(old): str(new) for new, old in enumerate(stay)}
+    result = {}
+    for name, tensor in tensors.items():
+        parts = name.split(".")
+        if parts[:2] == ["transformer", "h"]:
+            if parts[2] not in numbers:
+                continue
+            parts[2] = numbers[parts[2]]
+        result[".".join(parts)] = tensor
+    layers = None if config.layers is None else [config.layers[i].model_dump() for i in stay]
+    return _with(config, n_layer=len(stay), layers=layers), result
+
+
+def _with(config: ModelConfig, **changes: object) -> ModelConfig:
+    return ModelConfig.model_validate({**config.model_dump(), **changes})

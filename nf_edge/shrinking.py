@@ -1,0 +1,55 @@
+"""The sections of a recipe that make the checkpoint itself smaller: `prune` and `recover`."""
+
+from pydantic import Field, model_validator
+
+from nf_edge.yaml_file import Closed
+
+
+class Prune(Closed):
+    """What goes: tokens, then layers, then heads and inner units, the least important first.
+
+    A layer keeps one head and one group of inner units at least.  Where the inner units of a layer are a
+    multiple of 32, they go in groups of 32, so that int4 groups and vector units still divide what stays.
+    """
+
+    vocabulary: int | None = Field(
+        None, ge=1, description="tokens that the training data has fewer times than this go; null: none do"
+    )
+    layers: int = Field(0, ge=0, description="whole layers that go: those whose absence costs least")
+    heads: float = Field(0.0, ge=0, lt=1, description="share of all attention heads that goes")
+    inner: float = Field(0.0, ge=0, lt=1, description="share of all inner units of MLPs that goes")
+    target_params: int | None = Field(
+        None,
+        ge=1,
+        description="instead of shares: heads and inner units go, least importance a parameter first, until "
+        "there are at most so many parameters",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Prune":
+        if self.target_params is not None and (self.heads or self.inner):
+            raise ValueError("target_params finds the shares itself; leave out heads and inner")
+        if self == Prune.model_construct():
+            raise ValueError(
+                "says of nothing that it goes; give vocabulary, layers, heads, inner or target_params"
+            )
+        return self
+
+
+class Recover(Closed):
+    """Training after pruning: the smaller model learns what the whole one says (Hinton et al., 2015)."""
+
+    steps: int = Field(ge=1, description="optimizer steps; with 1 % of them, at most 100, to warm up")
+    batch_size: int = Field(32, ge=1, description="rows, or blocks of text, a step")
+    validate_every: int = Field(
+        200, ge=1, description="steps between validations; also what an interruption loses"
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="the highest, of AdamW")
+    weight_decay: float = Field(0.01, ge=0, description="on matrices only")
+    temperature: float = Field(2.0, gt=0, description="divides the logits of both models")
+    hidden: float = Field(
+        1.0,
+        ge=0,
+        description="weight of the difference of the last hidden states, as a share of their variance",
+    )
+    labels: float = Field(0.0, ge=0, description="weight of the loss against the labels or the next tokens")
