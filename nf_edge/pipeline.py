@@ -23,6 +23,7 @@ from nf_edge.artifact import (
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import OUTPUT, Backend, Bounds, CacheDtype, Coverage
 from nf_edge.compress.calibrate import Calibration, calibration_for
+from nf_edge.compress.mark import require_done
 from nf_edge.compress.fates import Fate, fates_of
 from nf_edge.compress.quantize import quantize, quantize_file
 from nf_edge.data.rows import Rows, load_rows
@@ -93,6 +94,7 @@ def export(
     Raises:
         BadInput: the recipe does not suit the checkpoint or the device, or `out` cannot be used.
     """
+    mark = require_done(checkpoint, recipe)
     backend, bounds = _agree(checkpoint, recipe, device)
     cache = backend.cache_dtype(checkpoint.config, bounds, recipe)
     calibration = calibration_for(checkpoint, recipe, cache, calibrate)
@@ -113,6 +115,7 @@ def export(
                 status="fail" if failure else "pass",
                 nf_edge=__version__,
                 checkpoint=_origin(checkpoint),
+                compression=mark,
                 config=checkpoint.config,
                 recipe=recipe,
                 model=_model_file(stage / backend.model_file),
@@ -140,6 +143,7 @@ def dry_run(
     Raises:
         BadInput: as `export` does.
     """
+    require_done(checkpoint, recipe)
     backend, bounds = _agree(checkpoint, recipe, device)
     cache = backend.cache_dtype(checkpoint.config, bounds, recipe)
     calibration = calibration_for(checkpoint, recipe, cache, calibrate)

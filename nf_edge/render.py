@@ -13,6 +13,7 @@ from nf_edge.memory.accounts import KV_CACHE, UNACCOUNTED
 from nf_edge.memory.report import Line
 from nf_edge.memory.verdict import Share
 from nf_edge.report import Figure, format_bytes
+from nf_edge.shrinking import Compression
 
 BAR_WIDTH = 30
 
@@ -150,6 +151,26 @@ def artifact_rows(manifest: Manifest) -> list[tuple[str, str]]:
             "libraries",
             f"{libraries}; kernels of nf-edge: {'needed' if requires.own_kernels else 'not needed'}",
         ),
+    ]
+
+
+def compression_lines(mark: Compression) -> list[str]:
+    """What a checkpoint was made of, what went, and what that did to its answers."""
+    report = mark.report
+    before, after, faithful = report["before"], report["after"], report["faithfulness"]
+    sizes = [
+        f"{name} {before[key]:,} → {after[key]:,}"
+        for name, key in (("parameters", "parameters"), ("vocabulary", "vocabulary"))
+    ]
+    for i, name in enumerate(("heads", "inner units")):
+        counts = [sum(layer[i] for layer in side["layers"]) for side in (before, after)]
+        sizes.append(f"{name} {counts[0]:,} → {counts[1]:,}")
+    sizes.append(f"layers {len(before['layers'])} → {len(after['layers'])}")
+    low, high = (100 * share for share in faithful["flips_interval"])
+    return [
+        f"made of {mark.original} by recipe {mark.recipe}: {', '.join(sizes)}",
+        f"of {faithful['questions']:,} answers on {report['tested_on']} {faithful['flips']:,} changed "
+        f"({low:.2f} to {high:.2f} %); KL divergence {faithful['kl']:.4g} nats",
     ]
 
 

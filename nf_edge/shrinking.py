@@ -1,4 +1,7 @@
-"""The sections of a recipe that make the checkpoint itself smaller: `prune` and `recover`."""
+"""The sections of a recipe that make the checkpoint itself smaller, `prune` and `recover`, and the mark that
+they leave on a checkpoint."""
+
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -53,3 +56,16 @@ class Recover(Closed):
         description="weight of the difference of the last hidden states, as a share of their variance",
     )
     labels: float = Field(0.0, ge=0, description="weight of the loss against the labels or the next tokens")
+
+
+class Compression(Closed):
+    """`compression.json` of a checkpoint that was made of another by a recipe's sections."""
+
+    schema_: Literal["nf-edge/compression/1"] = Field("nf-edge/compression/1", alias="schema")
+    recipe: str
+    prune: Prune | None
+    recover: Recover | None
+    original: str = Field(description="name of the checkpoint that it was made of")
+    original_sha256: str = Field(description="of that one's model.safetensors")
+    original_parameters: int
+    report: dict[str, Any] = Field(description="sizes before and after, scores, and how far answers moved")

@@ -50,8 +50,13 @@ def check(
     rows: Rows,
     max_drop: float | None,
     progress: Progress = silent,
+    *,
+    own: Rows | None = None,
 ) -> AccuracyReport:
     """Ask the checkpoint's network and the artifact the same questions.
+
+    Args:
+        own: the same rows in the artifact's tokens, where those are others than the checkpoint's.
 
     Raises:
         BadInput: the model is a regression, which has no accuracy, or the rows do not suit the artifact.
@@ -61,9 +66,15 @@ def check(
         raise BadInput("num_labels is 1: a regression has no accuracy to check", where=rows.source)
     if config.is_language_model and all(len(row.input_ids) < 2 for row in rows.rows):
         raise BadInput("no row has two tokens, so there is no next token to predict", where=rows.source)
+    if config.is_language_model and own is not None:
+        raise BadInput(
+            "the artifact reads text in other tokens than the checkpoint, so they predict different things",
+            where=rows.source,
+            fix="compare it with the checkpoint that it was exported from",
+        )
     comparison = compare(
         ask_model(model, rows.rows, progress),
-        ask_artifact(artifact, bounds, config, rows.rows, progress),
+        ask_artifact(artifact, bounds, config, (own or rows).rows, progress),
         config.is_language_model,
     )
     unit = "tokens" if config.is_language_model else "rows"

@@ -30,6 +30,11 @@ class Artifact:
     def model_file(self) -> Path:
         return self.path / self.manifest.model.name
 
+    @property
+    def tokenizer_file(self) -> Path | None:
+        name = self.manifest.interface.tokenizer
+        return None if name is None else self.path / name
+
 
 def load_artifact(path: Path) -> Artifact:
     """Read an artifact folder and verify its model file against the manifest.
@@ -66,13 +71,13 @@ def _verify(artifact: Artifact) -> None:
 
 
 def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
-    """The checkpoint that an artifact was made of.
+    """The checkpoint that an artifact was made of, or the one that this was made smaller of.
 
     Args:
         reference: its folder or name; None for the bundled one of the name that the manifest has.
 
     Raises:
-        BadInput: it is not to be found, or has other weights than those that were exported.
+        BadInput: it is not to be found, or is neither what was exported nor what that was made smaller of.
     """
     origin = artifact.manifest.checkpoint
     if reference is None and origin.name not in names("checkpoints", suffix=""):
@@ -82,7 +87,9 @@ def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
             fix="give its folder with --reference",
         )
     checkpoint = resolve_checkpoint(reference or origin.name)
-    if sha256(checkpoint.path / WEIGHTS) != origin.sha256:
+    compression = artifact.manifest.compression
+    known = {origin.sha256, *([compression.original_sha256] if compression else [])}
+    if sha256(checkpoint.path / WEIGHTS) not in known:
         raise BadInput(
             f"is not the checkpoint that {artifact.path} was made of (the SHA-256 of its weights differs)",
             where=checkpoint.path,

@@ -7,6 +7,7 @@ from pydantic import Field
 from nf_edge.backends.base import Bounds
 from nf_edge.model.config import ModelConfig
 from nf_edge.recipe import Recipe
+from nf_edge.shrinking import Compression
 from nf_edge.yaml_file import Closed
 
 SCHEMA: Literal["nf-edge/artifact/1"] = "nf-edge/artifact/1"
@@ -87,6 +88,7 @@ class Manifest(Closed):
     status: Literal["pass", "fail"]
     nf_edge: str = Field(description="version that made it")
     checkpoint: Origin
+    compression: Compression | None = Field(None, description="how that one was made of a larger one")
     config: ModelConfig
     recipe: Recipe
     model: ModelFile

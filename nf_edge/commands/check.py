@@ -16,7 +16,11 @@ Examples:
 @click.command("check", epilog=EPILOG)
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.option("--data", required=True, help="Labelled rows: a TSV, CSV or JSONL file, or NAME:SPLIT.")
-@click.option("--reference", help="The checkpoint it was made of (default: the bundled one of its name).")
+@click.option(
+    "--reference",
+    help="The checkpoint it was made of, or the one that `compress` made that of (default: the bundled one "
+    "of its name).",
+)
 @click.option("--limit", type=click.IntRange(1), help="Use the first N rows only.")
 @click.option("--max-drop", type=click.FloatRange(0, 100), help="Accuracy points that may be lost.")
 @json_option
@@ -32,13 +36,16 @@ def command(
     from nf_edge.accuracy.check import check, enforce
     from nf_edge.artifact import load_artifact, reference_of
     from nf_edge.backends import backend_for
-    from nf_edge.data.rows import load_rows
+    from nf_edge.data.rows import load_rows, read_rows
 
     the_artifact = load_artifact(artifact)
     manifest = the_artifact.manifest
     checkpoint = reference_of(the_artifact, reference)
     warn(checkpoint.warnings)
     rows = load_rows(data, checkpoint, limit)
+    own = None
+    if manifest.config.vocab_size != checkpoint.config.vocab_size:
+        own = read_rows(data, manifest.config, the_artifact.tokenizer_file, limit)
     backend = backend_for(manifest.recipe)
     with progress_bar() as progress:
         report = check(
@@ -48,6 +55,7 @@ def command(
             rows,
             manifest.recipe.limits.max_drop if max_drop is None else max_drop / 100,
             progress,
+            own=own,
         )
     if as_json:
         print_json("check", report.to_json())

@@ -80,8 +80,7 @@ def command(
         with progress_bar() as progress:
             result = shrink(
                 the_checkpoint,
-                the_recipe.prune,
-                the_recipe.recover,
+                the_recipe,
                 Sources(train, valid, data),
                 out,
                 resume=resume,
@@ -94,12 +93,12 @@ def command(
             click.echo("to go on from the last validation: the same command with --resume", err=True)
         raise
     if as_json:
-        print_json("compress", result.to_json())
+        print_json("compress", {"path": str(result.path), **result.to_json()})
     else:
-        _print(result)
+        _print(result, recipe)
 
 
-def _print(result: "Shrunk") -> None:
+def _print(result: "Shrunk", recipe: str) -> None:
     before, after = result.before, result.after
     rows = [
         ("parameters", f"{before.parameters:,}", f"{after.parameters:,}"),
@@ -130,5 +129,5 @@ def _print(result: "Shrunk") -> None:
     click.echo("saved: file, RAM and time of whatever is exported from it")
     out = shlex.quote(str(result.path))
     click.echo(
-        f"next: nf-edge export {out} --recipe xnnpack-8da8w -o {shlex.quote(result.path.name + '-xnnpack')}"
+        f"next: nf-edge export {out} --recipe {recipe} -o {shlex.quote(result.path.name + '-xnnpack')}"
     )

@@ -125,6 +125,8 @@ def _print(result: "pipeline.Export") -> None:
     from nf_edge.artifact import GUIDE, REPORT
 
     manifest = result.manifest
+    if manifest.compression:
+        print_lines(render.compression_lines(manifest.compression), title="Pruning and recovery")
     print_lines(render.quantization_lines(manifest.quantization, manifest.calibration), title="Quantization")
     print_lines(render.coverage_lines(manifest), title="Operators")
     print_lines(render.parity_lines(result.parity), title="Agreement")

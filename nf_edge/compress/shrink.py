@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nf_edge import __version__
 from nf_edge.compress.faithful import faithfulness
+from nf_edge.compress.mark import write_mark
 from nf_edge.compress.prune import prune_layers, prune_structure, prune_vocabulary
 from nf_edge.compress.recover import Original, recover, state_file
 from nf_edge.compress.shrink_data import Sources, documents, examples, in_batches
@@ -22,7 +23,8 @@ from nf_edge.files import sha256, staged_folder
 from nf_edge.model import Checkpoint, save_checkpoint
 from nf_edge.model.checkpoint import CONFIG, EXAMPLES, WEIGHTS, check_place
 from nf_edge.progress import Progress, silent
-from nf_edge.shrinking import Prune, Recover
+from nf_edge.recipe import Recipe
+from nf_edge.shrinking import Compression, Prune, Recover
 from nf_edge.training.evaluate import answer, evaluate
 from nf_edge.training.examples import Examples
 from nf_edge.training.loop import Resumable, best_validation
@@ -35,8 +37,7 @@ SEED = 0
 
 def shrink(
     checkpoint: Checkpoint,
-    prune: Prune | None,
-    recovery: Recover | None,
+    recipe: Recipe,
     sources: Sources,
     out: Path,
     *,
@@ -50,14 +51,14 @@ def shrink(
     While it recovers its state is in `OUT.recovery`, beside `out`.
 
     Args:
-        prune: None: nothing goes.
-        recovery: None: what is pruned is left as it is.
+        recipe: has one of the sections at least; the others are not looked at.
         resume: go on with a recovery of the same that was interrupted.
 
     Raises:
         BadInput: the data is not for the model, a section asks for what it has not, `out` may not be
             written, there is nothing to resume or something that must be, or training diverged.
     """
+    prune, recovery = recipe.prune, recipe.recover
     check_place(out, overwrite=overwrite)
     state = state_file(out)
     _check_state(state, resume=resume, overwrite=overwrite)
@@ -108,7 +109,7 @@ def shrink(
             faithful=faithfulness(_answers(checkpoint, original, own, small, test)),
             best_step=step,
         )
-        _write(small, checkpoint, out, overwrite)
+        _write(small, checkpoint, out, _mark(checkpoint, recipe, report), overwrite)
     state.unlink(missing_ok=True)
     return report
 
@@ -134,13 +135,26 @@ def _as_saved(small: Checkpoint, checkpoint: Checkpoint) -> Checkpoint:
     return Checkpoint(small.path, small.config, tensors)
 
 
-def _write(small: Checkpoint, checkpoint: Checkpoint, out: Path, overwrite: bool) -> None:
+def _mark(checkpoint: Checkpoint, recipe: Recipe, report: Shrunk) -> Compression:
+    return Compression(
+        recipe=recipe.name,
+        prune=recipe.prune,
+        recover=recipe.recover,
+        original=checkpoint.name,
+        original_sha256=sha256(checkpoint.path / WEIGHTS),
+        original_parameters=checkpoint.parameters,
+        report=report.to_json(),
+    )
+
+
+def _write(small: Checkpoint, checkpoint: Checkpoint, out: Path, mark: Compression, overwrite: bool) -> None:
     with staged_folder(out, overwrite=overwrite, marker=CONFIG) as stage:
         stage.rmdir()  # save_checkpoint makes it anew
         dtype = next(iter(small.tensors.values())).dtype
         save_checkpoint(stage, small.config, small.tensors, dtype=dtype, tokenizer_file=small.tokenizer_file)
         if checkpoint.examples_file is not None:
             shutil.copyfile(checkpoint.examples_file, stage / EXAMPLES)
+        write_mark(mark, stage)
 
 
 def _check_state(state: Path, *, resume: bool, overwrite: bool) -> None:

@@ -54,7 +54,6 @@ class Shrunk:
     def to_json(self) -> dict[str, Any]:
         scores = (("original", self.original), ("pruned", self.pruned), ("result", self.result))
         return {
-            "path": str(self.path),
             "before": asdict(self.before),
             "after": asdict(self.after),
             "tested_on": self.tested_on,

@@ -46,6 +46,7 @@ def report_page(
         accuracy_table=render.accuracy_table(accuracy) if accuracy else None,
         accuracy_lines=render.accuracy_lines(accuracy) if accuracy else [],
         parity_lines=render.parity_lines(parity),
+        compression_lines=render.compression_lines(manifest.compression) if manifest.compression else [],
         quantization_lines=render.quantization_lines(manifest.quantization, manifest.calibration),
         coverage_lines=render.coverage_lines(manifest),
     )

@@ -1,0 +1,53 @@
+"""`compression.json`: which sections of which recipe made a checkpoint, and of what."""
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from nf_edge.errors import BadInput
+from nf_edge.model import Checkpoint
+from nf_edge.model.config import read_json_object
+from nf_edge.recipe import Recipe
+from nf_edge.shrinking import Compression
+
+MARK = "compression.json"
+
+
+def write_mark(mark: Compression, folder: Path) -> None:
+    document = json.dumps(mark.model_dump(mode="json", by_alias=True), indent=2)
+    (folder / MARK).write_text(document + "\n", encoding="utf-8")
+
+
+def read_mark(checkpoint: Checkpoint) -> Compression | None:
+    """How a checkpoint was made of another; None where it was not.
+
+    Raises:
+        BadInput: the file is damaged.
+    """
+    path = checkpoint.path / MARK
+    if not path.exists():
+        return None
+    try:
+        return Compression.model_validate(read_json_object(path))
+    except ValidationError as error:
+        raise BadInput(
+            f"is damaged: {error}", where=path, fix="compress the original checkpoint again"
+        ) from error
+
+
+def require_done(checkpoint: Checkpoint, recipe: Recipe) -> Compression | None:
+    """The mark of a checkpoint, which is that of the recipe's sections where it has any.
+
+    Raises:
+        BadInput: the recipe prunes or recovers, and the checkpoint is not what came of that.
+    """
+    mark = read_mark(checkpoint)
+    if recipe.shrinks and (mark is None or (mark.prune, mark.recover) != (recipe.prune, recipe.recover)):
+        raise BadInput(
+            f"recipe {recipe.name} makes the checkpoint smaller before it is lowered, and this one is not what "
+            "came of that",
+            where=checkpoint.path,
+            fix=f"nf-edge compress CHECKPOINT --recipe {recipe.name} --train FILE -o SMALL, then export SMALL",
+        )
+    return mark
