@@ -23,8 +23,8 @@ from nf_edge.artifact import (
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import OUTPUT, Backend, Bounds, CacheDtype, Coverage
 from nf_edge.compress.calibrate import Calibration, calibration_for
-from nf_edge.compress.mark import require_done
 from nf_edge.compress.fates import Fate, fates_of
+from nf_edge.compress.mark import require_done
 from nf_edge.compress.quantize import quantize, quantize_file
 from nf_edge.data.rows import Rows, load_rows
 from nf_edge.device import Device

@@ -158,17 +158,17 @@ def compression_lines(mark: Compression) -> list[str]:
     """What a checkpoint was made of, what went, and what that did to its answers."""
     report = mark.report
     before, after, faithful = report["before"], report["after"], report["faithfulness"]
-    sizes = [
-        f"{name} {before[key]:,} → {after[key]:,}"
-        for name, key in (("parameters", "parameters"), ("vocabulary", "vocabulary"))
-    ]
-    for i, name in enumerate(("heads", "inner units")):
-        counts = [sum(layer[i] for layer in side["layers"]) for side in (before, after)]
-        sizes.append(f"{name} {counts[0]:,} → {counts[1]:,}")
-    sizes.append(f"layers {len(before['layers'])} → {len(after['layers'])}")
+    sizes = {
+        "parameters": (before["parameters"], after["parameters"]),
+        "vocabulary": (before["vocabulary"], after["vocabulary"]),
+        "layers": (len(before["layers"]), len(after["layers"])),
+        "heads": tuple(sum(heads for heads, _ in side["layers"]) for side in (before, after)),
+        "inner units": tuple(sum(inner for _, inner in side["layers"]) for side in (before, after)),
+    }
+    changed = [f"{name} {old:,} → {new:,}" for name, (old, new) in sizes.items() if old != new]
     low, high = (100 * share for share in faithful["flips_interval"])
     return [
-        f"made of {mark.original} by recipe {mark.recipe}: {', '.join(sizes)}",
+        f"made of {mark.original} by recipe {mark.recipe}: {', '.join(changed) or 'trained on'}",
         f"of {faithful['questions']:,} answers on {report['tested_on']} {faithful['flips']:,} changed "
         f"({low:.2f} to {high:.2f} %); KL divergence {faithful['kl']:.4g} nats",
     ]

@@ -45,9 +45,8 @@ def require_done(checkpoint: Checkpoint, recipe: Recipe) -> Compression | None:
     mark = read_mark(checkpoint)
     if recipe.shrinks and (mark is None or (mark.prune, mark.recover) != (recipe.prune, recipe.recover)):
         raise BadInput(
-            f"recipe {recipe.name} makes the checkpoint smaller before it is lowered, and this one is not what "
-            "came of that",
+            f"is not what the sections prune and recover of recipe {recipe.name} make of a checkpoint",
             where=checkpoint.path,
-            fix=f"nf-edge compress CHECKPOINT --recipe {recipe.name} --train FILE -o SMALL, then export SMALL",
+            fix=f"nf-edge compress CHECKPOINT --recipe {recipe.name} --train FILE -o SMALL makes that",
         )
     return mark

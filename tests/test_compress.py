@@ -1,0 +1,394 @@
+"""Checkpoints made smaller: what goes, that nothing else changes, and that recovery brings answers back."""
+
+import json
+
+import pytest
+import torch
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nf_edge.artifact import load_artifact
+from nf_edge.compress.faithful import faithfulness
+from nf_edge.compress.importance import Importance, importance
+from nf_edge.compress.recover import state_file
+from nf_edge.compress.select import first_of, pieces, without
+from nf_edge.compress.shrink import shrink
+from nf_edge.compress.shrink_data import Sources
+from nf_edge.compress.structure import Kept, cut, drop_layers, whole
+from nf_edge.compress.vocabulary import drop_tokens, smaller_tokenizer, tokens_to_keep
+from nf_edge.data import Row, collate
+from nf_edge.model import Checkpoint, ModelConfig, load_checkpoint, save_checkpoint
+from nf_edge.model.init import init_tensors
+from nf_edge.model.tokenizer import read_tokenizer
+from nf_edge.recipe import load_recipe
+from nf_edge.training.bpe import train_bpe
+
+NOISES = {
+    "none": {"kind": "none"},
+    "lowrank": {"kind": "lowrank", "rank": 2},
+    "pairwise": {"kind": "pairwise"},
+    "relative": {"kind": "relative"},
+    "standard": {"kind": "none"},
+}
+
+
+def checkpoint_of(tmp_path, kind="lowrank", **changes):
+    config = ModelConfig(
+        **{
+            "architectures": ("NoiseFormerForSequenceClassification",),
+            "vocab_size": 50,
+            "n_positions": 12,
+            "n_embd": 16,
+            "n_layer": 3,
+            "n_head": 4,
+            "n_inner": 24,
+            "num_labels": 3,
+            "attention": "standard" if kind == "standard" else "symmetric",
+            "noise": NOISES[kind],
+            **changes,
+        }
+    )
+    generator = torch.Generator().manual_seed(1)
+    tensors = {
+        name: tensor + 0.3 * torch.randn(tensor.shape, generator=generator)
+        for name, tensor in init_tensors(config, 0).items()
+    }
+    return Checkpoint(tmp_path, config, tensors)
+
+
+def ids_of(checkpoint, rows=4):
+    generator = torch.Generator().manual_seed(2)
+    return torch.randint(checkpoint.config.vocab_size, (rows, 9), generator=generator)
+
+
+def silenced(checkpoint, gone):
+    """The checkpoint with zeros where the heads and units that go are multiplied into the output."""
+    tensors = {name: tensor.clone() for name, tensor in checkpoint.tensors.items()}
+    d = checkpoint.config.head_size
+    for layer, (heads, units) in enumerate(gone):
+        for head in heads:
+            tensors[f"transformer.h.{layer}.attn.c_proj.weight"][:, head * d : (head + 1) * d] = 0
+        for unit in units:
+            tensors[f"transformer.h.{layer}.mlp.c_proj.weight"][:, unit] = 0
+    return Checkpoint(checkpoint.path, checkpoint.config, tensors)
+
+
+@pytest.mark.parametrize("kind", NOISES)
+@given(data=st.data())
+@settings(max_examples=10, deadline=None)
+def test_a_model_cut_is_the_model_whose_missing_heads_and_units_say_nothing(kind, data, tmp_path_factory):
+    checkpoint = checkpoint_of(tmp_path_factory.getbasetemp(), kind)
+    gone = [
+        (
+            data.draw(st.sets(st.integers(0, heads - 1), max_size=heads - 1)),
+            data.draw(st.sets(st.integers(0, inner - 1), max_size=inner - 1)),
+        )
+        for heads, inner in checkpoint.config.layer_sizes
+    ]
+    kept = [
+        Kept(
+            tuple(head for head in layer.heads if head not in heads),
+            tuple(unit for unit in layer.units if unit not in units),
+        )
+        for layer, (heads, units) in zip(whole(checkpoint.config), gone, strict=True)
+    ]
+    small = Checkpoint(checkpoint.path, *cut(checkpoint.config, checkpoint.tensors, kept))
+    ids = ids_of(checkpoint)
+    torch.testing.assert_close(
+        small.model()(ids), silenced(checkpoint, gone).model()(ids), atol=1e-5, rtol=1e-5
+    )
+    assert small.config.layer_sizes == [(len(layer.heads), len(layer.units)) for layer in kept]
+    # What was cut once can be cut again.
+    again = Checkpoint(checkpoint.path, *cut(small.config, small.tensors, whole(small.config)))
+    torch.testing.assert_close(again.model()(ids), small.model()(ids))
+
+
+def test_a_layer_that_adds_nothing_can_be_dropped_without_a_change(tmp_path):
+    checkpoint = checkpoint_of(tmp_path, layers=[{"n_head": n, "n_inner": 8 * n} for n in (1, 2, 3)])
+    everything = [(range(n), range(8 * n)) for n in (1, 2, 3)]
+    silent = silenced(checkpoint, [((), ()), everything[1], ((), ())])
+    for name in ("attn", "mlp"):
+        silent.tensors[f"transformer.h.1.{name}.c_proj.bias"].zero_()
+    small = Checkpoint(tmp_path, *drop_layers(silent.config, silent.tensors, {1}))
+    assert small.config.layer_sizes == [(1, 8), (3, 24)]
+    ids = ids_of(checkpoint)
+    torch.testing.assert_close(small.model()(ids), silent.model()(ids))
+
+
+def test_what_says_nothing_has_no_importance_and_the_estimate_is_that_of_closing_a_gate(tmp_path):
+    gone = [({1}, {3, 4}), (set(), set()), (set(), {0})]
+    checkpoint = silenced(checkpoint_of(tmp_path), gone)
+    rows = [Row(tuple(ids), i % 3) for i, ids in enumerate(ids_of(checkpoint, 6).tolist())]
+    model = checkpoint.model()
+    found = importance(model, [collate(rows[:4], None), collate(rows[4:], None)])
+    assert found[0].heads[1] == 0
+    assert found[0].units[[3, 4]].tolist() == [0, 0]
+    assert found[2].units[0] == 0
+    assert (torch.cat([layer.heads for layer in found]) > 0).sum() == 11
+    # A derivative is what a small step does.
+    step, layer, unit = 1e-3, 1, 5
+    moved = {name: tensor.clone() for name, tensor in checkpoint.tensors.items()}
+    moved[f"transformer.h.{layer}.mlp.c_proj.weight"][:, unit] *= 1 + step
+    batch = collate(rows, None)
+
+    def losses(model):
+        logits = model(batch.input_ids, batch.attention_mask).double()
+        return torch.nn.functional.cross_entropy(logits, batch.labels, reduction="none")
+
+    change = losses(Checkpoint(tmp_path, checkpoint.config, moved).model()) - losses(model)
+    assert found[layer].units[unit].item() == pytest.approx(change.abs().mean().item() / step, rel=0.05)
+
+
+def test_the_least_important_goes_first_and_a_head_and_a_group_of_units_stay(tmp_path):
+    config = checkpoint_of(tmp_path, n_inner=64).config
+    ascending = [
+        Importance(torch.arange(4.0).double() + 10 * i, torch.arange(64.0).double() + 100 * i)
+        for i in range(3)
+    ]
+    found = pieces(config, ascending)
+    gone = first_of(found, lambda piece: piece.is_head, lambda chosen: len(chosen) >= 4)
+    assert [(piece.layer, piece.indices) for piece in gone] == [(0, (0,)), (0, (1,)), (0, (2,)), (1, (0,))]
+    kept = without(whole(config), found)
+    assert [len(layer.heads) for layer in kept] == [1, 1, 1]
+    assert [layer.units for layer in kept] == [tuple(range(32, 64))] * 3  # a group of 32 is one of int4
+
+
+TEXTS = ["the cat sat on the mat", "the dog sat on the log", "a cat and a dog"] * 5
+
+
+def text_checkpoint(tmp_path, language_model=False, vocab_size=400, **changes):
+    folder = tmp_path / "text"
+    folder.mkdir(exist_ok=True)
+    tokenizer = train_bpe(
+        [*TEXTS, "unrelated words elsewhere " * 5] * 3, vocab_size, lowercase=True, treebank=True
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    kind = ("NoiseFormerForCausalLM",) if language_model else ("NoiseFormerForSequenceClassification",)
+    changes |= {"architectures": kind, "num_labels": None if language_model else 2}
+    size = tokenizer.get_vocab_size()
+    made = checkpoint_of(folder, vocab_size=size, pad_token_id=0, bos_token_id=0, eos_token_id=0, **changes)
+    target = tmp_path / "checkpoint"
+    save_checkpoint(
+        target, made.config, made.tensors, tokenizer_file=folder / "tokenizer.json", overwrite=True
+    )
+    return load_checkpoint(target)
+
+
+def rows_file(tmp_path, name="rows.jsonl", texts=TEXTS):
+    path = tmp_path / name
+    path.write_text("".join(json.dumps({"text": text, "label": int("cat" in text)}) + "\n" for text in texts))
+    return path
+
+
+@given(text=st.text(max_size=40))
+@settings(max_examples=50, deadline=None)
+def test_any_text_has_ids_in_a_smaller_vocabulary_and_texts_of_kept_tokens_keep_theirs(
+    text, tmp_path_factory
+):
+    folder = tmp_path_factory.mktemp("vocabulary")
+    checkpoint = text_checkpoint(folder)
+    before = read_tokenizer(checkpoint.tokenizer_file)
+    counts = {}
+    for each in TEXTS:
+        for token in before.encode(each).ids:
+            counts[token] = counts.get(token, 0) + 1
+    kept = tokens_to_keep(checkpoint.tokenizer_file, checkpoint.config, counts, 1)
+    assert len(kept) < checkpoint.config.vocab_size
+    (folder / "tokenizer.json").write_text(
+        smaller_tokenizer(checkpoint.tokenizer_file, kept), encoding="utf-8"
+    )
+    after = read_tokenizer(folder / "tokenizer.json")
+    config, tensors = drop_tokens(checkpoint.config, checkpoint.tensors, kept)
+    small = Checkpoint(folder, config, tensors)
+    for each in TEXTS:
+        old, new = before.encode(each).ids, after.encode(each).ids
+        assert [kept[token] for token in new] == old
+        torch.testing.assert_close(
+            small.model()(torch.tensor([new])), checkpoint.model()(torch.tensor([old]))
+        )
+    old, new = before.encode(text), after.encode(text)
+    assert after.decode(new.ids) == before.decode(old.ids)
+    assert all(0 <= token < config.vocab_size for token in new.ids)
+
+
+def recipe_file(tmp_path, **sections):
+    path = tmp_path / "small.yaml"
+    document = {
+        "name": "small",
+        "description": "a test",
+        "runtime": "executorch",
+        "backend": "xnnpack",
+        **sections,
+    }
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+def test_a_checkpoint_is_pruned_recovered_and_exported(run, tmp_path):
+    checkpoint, rows = text_checkpoint(tmp_path), rows_file(tmp_path)
+    recipe = recipe_file(
+        tmp_path,
+        prune={"vocabulary": 1, "layers": 1, "heads": 0.5, "inner": 0.5},
+        recover={"steps": 20, "validate_every": 10, "learning_rate": 0.01},
+    )
+    out = tmp_path / "small"
+    arguments = ("compress", checkpoint.path, "--recipe", recipe, "--train", rows, "--valid", rows, "-o", out)
+    done = run(*arguments, "--json")
+    assert done.code == 0, done.err
+    result = json.loads(done.out)["result"]
+    small = load_checkpoint(out)
+    assert small.config.n_layer == 2
+    assert sum(heads for heads, _ in small.config.layer_sizes) == 4
+    assert sum(inner for _, inner in small.config.layer_sizes) == 24
+    assert result["after"]["parameters"] == small.parameters < 0.7 * checkpoint.parameters
+    assert result["encoded_otherwise"] == [0, len(TEXTS)]
+    assert "step 20" in done.err
+    assert not state_file(out).exists()
+
+    artifact = tmp_path / "artifact"
+    refused = run("export", checkpoint.path, "--recipe", recipe, "-o", artifact)
+    assert refused.code == 3
+    assert "nf-edge compress CHECKPOINT" in refused.err
+    exported = run("export", out, "--recipe", recipe, "--data", rows, "-o", artifact)
+    assert exported.code == 0, exported.err
+    assert f"parameters {checkpoint.parameters:,} → {small.parameters:,}" in exported.out
+    assert load_artifact(artifact).manifest.compression.original == "checkpoint"
+    page = (artifact / "report.html").read_text(encoding="utf-8")
+    assert "Pruning and recovery" in page
+
+    # The loss of all steps together: the original reads the same texts in its own tokens.
+    checked = run("check", artifact, "--data", rows, "--reference", checkpoint.path, "--json")
+    assert checked.code == 0, checked.err
+    assert json.loads(checked.out)["result"]["reference"]["right"] == result["original"]["correct"]
+    (tmp_path / "another").mkdir()
+    stranger = text_checkpoint(tmp_path / "another", n_layer=1)
+    refused = run("check", artifact, "--data", rows, "--reference", stranger.path)
+    assert refused.code == 3
+    assert "is not the checkpoint that" in refused.err
+
+
+def test_a_language_model_is_pruned_and_recovered_on_text(run, tmp_path):
+    checkpoint = text_checkpoint(tmp_path, language_model=True)
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join(TEXTS * 8))
+    prune = {"vocabulary": 1, "heads": 0.5, "inner": 0.5}
+    recipe = recipe_file(tmp_path, prune=prune, recover={"steps": 60, "learning_rate": 0.01})
+    done = run(
+        "compress", checkpoint.path, "--recipe", recipe, "--train", text, "-o", tmp_path / "small", "--json"
+    )
+    assert done.code == 0, done.err
+    result = json.loads(done.out)["result"]
+    small = load_checkpoint(tmp_path / "small")
+    assert small.config.vocab_size < checkpoint.config.vocab_size
+    assert small.tensors["transformer.wte.weight"].shape[0] == small.config.vocab_size
+    assert result["result"]["metric"] == "perplexity"
+    assert result["faithfulness"]["questions"] == 12 * result["result"]["count"]
+    out = tmp_path / "pruned"
+    recipe = recipe_file(tmp_path, prune=prune)
+    pruned = run("compress", checkpoint.path, "--recipe", recipe, "--train", text, "-o", out, "--json")
+    assert json.loads(pruned.out)["result"]["faithfulness"]["kl"] > 2 * result["faithfulness"]["kl"]
+
+
+def test_a_target_is_met_and_one_that_cannot_be_is_told_with_what_can(run, tmp_path):
+    checkpoint, rows = text_checkpoint(tmp_path), rows_file(tmp_path)
+    target = checkpoint.parameters - 2000
+    recipe = recipe_file(tmp_path, prune={"target_params": target})
+    arguments = ("compress", checkpoint.path, "--train", rows, "-o", tmp_path / "small", "--overwrite")
+    assert run(*arguments, "--recipe", recipe).code == 0
+    parameters = load_checkpoint(tmp_path / "small").parameters
+    assert target - 400 < parameters <= target  # the largest piece, a head, has fewer than 400
+    failed = run(*arguments, "--recipe", recipe_file(tmp_path, prune={"target_params": 1000}))
+    assert failed.code == 3
+    assert "with one head and a group of inner units a layer" in failed.err
+    assert load_checkpoint(tmp_path / "small").parameters == parameters
+
+
+def test_recovery_that_is_interrupted_goes_on_to_the_same_bytes(run, tmp_path):
+    checkpoint, rows = text_checkpoint(tmp_path), rows_file(tmp_path)
+    recipe = recipe_file(tmp_path, prune={"heads": 0.5}, recover={"steps": 12, "validate_every": 4})
+    arguments = ("compress", checkpoint.path, "--recipe", recipe, "--train", rows)
+    assert run(*arguments, "-o", tmp_path / "whole").code == 0
+
+    def ctrl_c(validation):
+        if validation.step == 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        shrink(
+            checkpoint, load_recipe(str(recipe)), Sources(str(rows)), tmp_path / "parts", on_validation=ctrl_c
+        )
+    assert not (tmp_path / "parts").exists()
+    again = run(*arguments, "-o", tmp_path / "parts")
+    assert again.code == 3
+    assert "--resume goes on with it, --overwrite starts anew" in again.err
+    other = run(
+        *arguments[:4],
+        "--train",
+        rows_file(tmp_path, "other.jsonl", TEXTS[:9]),
+        "-o",
+        tmp_path / "parts",
+        "--resume",
+    )
+    assert other.code == 3
+    done = run(*arguments, "-o", tmp_path / "parts", "--resume")
+    assert done.code == 0
+    assert "step 12" in done.err
+    assert "step 4:" not in done.err
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({}, "has neither a section `prune` nor `recover`"),
+        ({"prune": {}}, "says of nothing that it goes"),
+        ({"prune": {"target_params": 5, "heads": 0.5}}, "leave out heads and inner"),
+        ({"prune": {"layers": 3}}, "write at most 2"),
+        ({"prune": {"vocabulary": 1}}, "has no tokenizer.json"),
+    ],
+)
+def test_what_cannot_be_pruned_is_refused(run, tmp_path, sections, message):
+    checkpoint = text_checkpoint(tmp_path)
+    if "vocabulary" in sections.get("prune", {}):
+        (checkpoint.path / "tokenizer.json").unlink()
+    rows = tmp_path / "ids.jsonl"
+    rows.write_text("".join(json.dumps({"input_ids": [i, 2, 3], "label": i % 2}) + "\n" for i in range(30)))
+    failed = run(
+        "compress",
+        checkpoint.path,
+        "--recipe",
+        recipe_file(tmp_path, **sections),
+        "--train",
+        rows,
+        "-o",
+        tmp_path / "x",
+    )
+    assert failed.code == 3
+    assert message in failed.err
+    assert not (tmp_path / "x").exists()
+
+
+def test_equal_answers_are_faithful_and_others_are_counted():
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 1.0]])
+    assert faithfulness([(logits, logits)]).kl == 0
+    other = logits.clone()
+    other[1] = torch.tensor([1.0, 0.0])
+    found = faithfulness([(logits[:2], other[:2]), (logits[2:], other[2:])])
+    assert (found.questions, found.flips) == (3, 1)
+    p = torch.tensor([1.0, torch.e]) / (1 + torch.e)
+    divergence = (p * (p / p.flip(0)).log()).sum().item()
+    assert found.kl == pytest.approx(divergence / 3, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_half_of_the_heads_and_inner_units_go_and_digits_are_still_read(run, tmp_path):
+    out = tmp_path / "half"
+    arguments = ("--recipe", "xnnpack-8da8w-half", "--train", "digits:train", "--valid", "digits:valid")
+    done = run("compress", "digits", *arguments, "--data", "digits:test", "-o", out, "--json")
+    assert done.code == 0, done.err
+    result = json.loads(done.out)["result"]
+    assert result["after"]["layers"] == [[1, 32], [1, 96]]
+    assert result["pruned"]["score"] < 0.8
+    assert result["original"]["score"] - result["result"]["score"] < 0.015
