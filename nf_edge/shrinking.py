@@ -3,8 +3,9 @@ they leave on a checkpoint."""
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from nf_edge.device import parse_size
 from nf_edge.yaml_file import Closed
 
 
@@ -27,14 +28,34 @@ class Prune(Closed):
         description="instead of shares: heads and inner units go, least importance a parameter first, until "
         "there are at most so many parameters",
     )
+    target_memory: str | None = Field(
+        None,
+        description="the same until the memory predicted of the process that runs the artifact is at most "
+        "this size, such as 64 MB",
+    )
+
+    @field_validator("target_memory")
+    @classmethod
+    def _size(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_size(text)
+        return text
+
+    @property
+    def cuts(self) -> bool:
+        """Whether heads or inner units go."""
+        return bool(self.heads or self.inner or self.target_params or self.target_memory)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Prune":
-        if self.target_params is not None and (self.heads or self.inner):
-            raise ValueError("target_params finds the shares itself; leave out heads and inner")
+        ways = [self.target_params, self.target_memory, self.heads or self.inner or None]
+        if sum(way is not None for way in ways) > 1:
+            raise ValueError(
+                "target_params, target_memory, and heads with inner exclude each other; keep one"
+            )
         if self == Prune.model_construct():
             raise ValueError(
-                "says of nothing that it goes; give vocabulary, layers, heads, inner or target_params"
+                "says of nothing that it goes; give vocabulary, layers, heads, inner or a target"
             )
         return self
 

@@ -304,6 +304,26 @@ def test_a_target_is_met_and_one_that_cannot_be_is_told_with_what_can(run, tmp_p
     assert load_checkpoint(tmp_path / "small").parameters == parameters
 
 
+def test_the_memory_of_the_process_is_brought_below_a_target_and_hardly_further(run, tmp_path):
+    checkpoint, rows = text_checkpoint(tmp_path, n_inner=256), rows_file(tmp_path)
+
+    def predicted(source):
+        done = run("profile", source, "--recipe", "xnnpack-fp32", "--json")
+        process = json.loads(done.out)["result"]["process"]
+        return next(line["predicted"]["value"] for line in process if line["name"] == "process")
+
+    target = int(predicted(checkpoint.path) - 60_000) // 1000
+    recipe = recipe_file(tmp_path, prune={"target_memory": f"{target} kB"})
+    arguments = ("compress", checkpoint.path, "--train", rows, "-o", tmp_path / "small", "--overwrite")
+    done = run(*arguments, "--recipe", recipe)
+    assert done.code == 0, done.err
+    # 32 units of 16 inputs and outputs have 4 kB of weights, which the process holds more than once.
+    assert 1000 * target - 20_000 < predicted(tmp_path / "small") <= 1000 * target
+    failed = run(*arguments, "--recipe", recipe_file(tmp_path, prune={"target_memory": "1 MB"}))
+    assert failed.code == 3
+    assert "a layer the process still takes" in failed.err
+
+
 def test_recovery_that_is_interrupted_goes_on_to_the_same_bytes(run, tmp_path):
     checkpoint, rows = text_checkpoint(tmp_path), rows_file(tmp_path)
     recipe = recipe_file(tmp_path, prune={"heads": 0.5}, recover={"steps": 12, "validate_every": 4})
@@ -344,7 +364,8 @@ def test_recovery_that_is_interrupted_goes_on_to_the_same_bytes(run, tmp_path):
     [
         ({}, "has neither a section `prune` nor `recover`"),
         ({"prune": {}}, "says of nothing that it goes"),
-        ({"prune": {"target_params": 5, "heads": 0.5}}, "leave out heads and inner"),
+        ({"prune": {"target_params": 5, "heads": 0.5}}, "exclude each other; keep one"),
+        ({"prune": {"target_memory": "5"}}, "write a whole number, a space and a unit"),
         ({"prune": {"layers": 3}}, "write at most 2"),
         ({"prune": {"vocabulary": 1}}, "has no tokenizer.json"),
     ],

@@ -16,7 +16,8 @@ from nf_edge.model import Decoder, TorchDecoder
 from nf_edge.recipe import load_recipe
 
 CASE = TESTS / "cases" / "cls-lowrank-last-padded"
-RECIPES = [name for name in resources.names("recipes") if load_recipe(name).quantize]
+QUANTIZING = {name: load_recipe(name) for name in resources.names("recipes") if load_recipe(name).quantize}
+RECIPES = [name for name, recipe in QUANTIZING.items() if not recipe.shrinks]
 STATIC = [name for name in RECIPES if load_recipe(name).calibrates]
 # A name of conftest.SHAPES for every kind of noise, both directions and both heads.
 SHAPES = ["wide-lm", "wide-cls", "none-lm", "pairwise-cls", "relative-lm"]

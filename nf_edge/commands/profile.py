@@ -28,6 +28,7 @@ def command(source: str, recipe: str | None, device: str | None, as_json: bool) 
     from nf_edge.artifact import load_artifact
     from nf_edge.backends import backend_for
     from nf_edge.backends.base import Bounds
+    from nf_edge.compress.mark import require_done
     from nf_edge.device import load_device
     from nf_edge.memory import enforce_budget, predict_memory, profile_model
     from nf_edge.model import resolve_checkpoint
@@ -40,6 +41,7 @@ def command(source: str, recipe: str | None, device: str | None, as_json: bool) 
         backend = backend_for(the_recipe)
         checkpoint = resolve_checkpoint(source)
         warn(checkpoint.warnings)
+        require_done(checkpoint, the_recipe)
         bounds = Bounds.of(the_recipe, checkpoint.config)
         report = predict_memory(backend, checkpoint.config, bounds, the_recipe, the_device)
     else:

@@ -1,18 +1,25 @@
 """The recipe's `prune` section, step by step: tokens, layers, heads and inner units."""
 
 import math
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from nf_edge.backends import backend_for
+from nf_edge.backends.base import Bounds
 from nf_edge.compress.importance import importance
 from nf_edge.compress.select import Piece, first_of, pieces, without
 from nf_edge.compress.shrink_data import spread
 from nf_edge.compress.structure import cut, drop_layers, whole
 from nf_edge.compress.vocabulary import count_tokens, drop_tokens, smaller_tokenizer, tokens_to_keep
+from nf_edge.device import parse_size
 from nf_edge.errors import BadInput
+from nf_edge.memory import predict_memory
 from nf_edge.model import Checkpoint
 from nf_edge.model.checkpoint import TOKENIZER
 from nf_edge.progress import Progress
+from nf_edge.recipe import Recipe
+from nf_edge.report import format_bytes
 from nf_edge.shrinking import Prune
 from nf_edge.training.evaluate import label_loss
 from nf_edge.training.examples import Examples
@@ -69,19 +76,26 @@ def prune_layers(checkpoint: Checkpoint, count: int, seen: Examples, progress: P
     return checkpoint
 
 
-def prune_structure(checkpoint: Checkpoint, prune: Prune, seen: Examples) -> Checkpoint:
+def prune_structure(checkpoint: Checkpoint, recipe: Recipe, prune: Prune, seen: Examples) -> Checkpoint:
     """Drop heads and inner units.
 
+    Args:
+        recipe: by which the checkpoint will be exported: its memory is that of `target_memory`.
+
     Raises:
-        BadInput: what has to stay has more parameters than `target_params`.
+        BadInput: what has to stay is larger than the target.
     """
-    model = checkpoint.model()
-    found = pieces(checkpoint.config, importance(model, spread(seen, MOST_SEEN, BATCH)))
-    gone = (
-        _to_target(checkpoint, prune.target_params, found)
-        if prune.target_params
-        else _shares(prune, checkpoint, found)
-    )
+    found = pieces(checkpoint.config, importance(checkpoint.model(), spread(seen, MOST_SEEN, BATCH)))
+    if prune.target_params is not None:
+        gone = _to_parameters(checkpoint, prune.target_params, found)
+    elif prune.target_memory is not None:
+        gone = _to_memory(checkpoint, recipe, prune.target_memory, found)
+    else:
+        gone = _shares(prune, checkpoint, found)
+    return _without(checkpoint, gone)
+
+
+def _without(checkpoint: Checkpoint, gone: Sequence[Piece]) -> Checkpoint:
     kept = without(whole(checkpoint.config), gone)
     return Checkpoint(checkpoint.path, *cut(checkpoint.config, checkpoint.tensors, kept))
 
@@ -99,7 +113,7 @@ def _shares(prune: Prune, checkpoint: Checkpoint, found: list[Piece]) -> list[Pi
     return gone
 
 
-def _to_target(checkpoint: Checkpoint, target: int, found: list[Piece]) -> list[Piece]:
+def _to_parameters(checkpoint: Checkpoint, target: int, found: list[Piece]) -> list[Piece]:
     def left(chosen: Iterable[Piece]) -> int:
         return checkpoint.parameters - sum(piece.parameters for piece in chosen)
 
@@ -111,6 +125,26 @@ def _to_target(checkpoint: Checkpoint, target: int, found: list[Piece]) -> list[
             fix="raise it, or drop tokens and layers too (prune.vocabulary, prune.layers)",
         )
     return gone
+
+
+def _to_memory(checkpoint: Checkpoint, recipe: Recipe, target: str, found: list[Piece]) -> list[Piece]:
+    backend, most = backend_for(recipe), parse_size(target)
+
+    def bytes_without(count: int) -> float:
+        config = _without(checkpoint, found[:count]).config
+        report = predict_memory(backend, config, Bounds.of(recipe, config), recipe, None)
+        assert report.process_total.predicted.value is not None
+        return report.process_total.predicted.value
+
+    least = bytes_without(len(found))
+    if least > most:
+        raise BadInput(
+            f"prune.target_memory is {target}, but with one head and a group of inner units a layer the "
+            f"process still takes {format_bytes(int(least))}",
+            fix="raise it, drop tokens and layers too, or quantize more",
+        )
+    # The fewest whose absence is enough: less of the model never takes more memory.
+    return found[: bisect_left(range(len(found)), True, key=lambda count: bytes_without(count) <= most)]
 
 
 def _loss(checkpoint: Checkpoint, seen: Examples) -> float:

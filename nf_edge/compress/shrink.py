@@ -72,8 +72,8 @@ def shrink(
         train, valid, test = (examples(located[name], small) for name in ("train", "valid", "test"))
         if prune is not None:
             small = prune_layers(small, prune.layers, train, progress)
-            if prune.heads or prune.inner or prune.target_params:
-                small = prune_structure(small, prune, train)
+            if prune.cuts:
+                small = prune_structure(small, recipe, prune, train)
         pruned = evaluate(small.model(), test, BATCH)
         original, step = Original(checkpoint.model(), torch.tensor(kept)), None
         if recovery is not None:
