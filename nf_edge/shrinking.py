@@ -9,8 +9,29 @@ from nf_edge.device import parse_size
 from nf_edge.yaml_file import Closed
 
 
+class Weights(Closed):
+    """Zeros among the weights of linear layers.  They save nothing but a compressed download: no runtime here
+    skips them."""
+
+    method: Literal["magnitude", "wanda"] = Field(
+        "wanda", description="what says that a weight matters little: its size, or its size times its input's"
+    )
+    sparsity: float | None = Field(None, gt=0, lt=1, description="share of each layer's weights that is zero")
+    pattern: str | None = Field(
+        None, pattern=r"^[1-9]:[2-9]$", description="N:M: of each M neighbours in a row N stay, 2:4 for one"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Weights":
+        if (self.sparsity is None) == (self.pattern is None):
+            raise ValueError("write either sparsity or pattern")
+        if self.pattern is not None and self.pattern[0] >= self.pattern[2]:
+            raise ValueError(f"pattern {self.pattern} leaves everything; N must be less than M")
+        return self
+
+
 class Prune(Closed):
-    """What goes: tokens, then layers, then heads and inner units, the least important first.
+    """What goes: tokens, then layers, then heads and inner units, then weights, the least important first.
 
     A layer keeps one head and one group of inner units at least.  Where the inner units of a layer are a
     multiple of 32, they go in groups of 32, so that int4 groups and vector units still divide what stays.
@@ -34,6 +55,8 @@ class Prune(Closed):
         "this size, such as 64 MB",
     )
 
+    weights: Weights | None = Field(None, description="zeros among the weights of what is left")
+
     @field_validator("target_memory")
     @classmethod
     def _size(cls, text: str | None) -> str | None:
@@ -55,7 +78,7 @@ class Prune(Closed):
             )
         if self == Prune.model_construct():
             raise ValueError(
-                "says of nothing that it goes; give vocabulary, layers, heads, inner or a target"
+                "says of nothing that it goes; give vocabulary, layers, heads, inner, a target or weights"
             )
         return self
 

@@ -15,6 +15,7 @@ from nf_edge.compress.recover import state_file
 from nf_edge.compress.select import first_of, pieces, without
 from nf_edge.compress.shrink import shrink
 from nf_edge.compress.shrink_data import Sources
+from nf_edge.compress.sparsify import apply_masks, masks
 from nf_edge.compress.structure import Kept, cut, drop_layers, whole
 from nf_edge.compress.vocabulary import drop_tokens, smaller_tokenizer, tokens_to_keep
 from nf_edge.data import Row, collate
@@ -22,6 +23,7 @@ from nf_edge.model import Checkpoint, ModelConfig, load_checkpoint, save_checkpo
 from nf_edge.model.init import init_tensors
 from nf_edge.model.tokenizer import read_tokenizer
 from nf_edge.recipe import load_recipe
+from nf_edge.shrinking import Weights
 from nf_edge.training.bpe import train_bpe
 
 NOISES = {
@@ -212,6 +214,33 @@ def test_any_text_has_ids_in_a_smaller_vocabulary_and_texts_of_kept_tokens_keep_
     assert all(0 <= token < config.vocab_size for token in new.ids)
 
 
+@pytest.mark.parametrize("method", ["magnitude", "wanda"])
+@pytest.mark.parametrize("pattern", [None, "2:4", "1:3"])
+def test_zeros_are_where_weights_matter_least(method, pattern, tmp_path):
+    checkpoint = checkpoint_of(tmp_path, n_layer=1)
+    name = "transformer.h.0.mlp.c_proj.weight"
+    # Inputs that are always 0 make their weights matter nothing, however large.
+    checkpoint.tensors["transformer.h.0.mlp.c_fc.weight"][:2] = 0
+    checkpoint.tensors["transformer.h.0.mlp.c_fc.bias"][:2] = 0
+    checkpoint.tensors[name][:, :2] = 100
+    batch = collate([Row(tuple(ids), 0) for ids in ids_of(checkpoint).tolist()], None)
+    weights = Weights(method=method, pattern=pattern, sparsity=None if pattern else 0.25)
+    stay = masks(checkpoint.model(), weights, [batch])
+    assert set(stay) == {key for key in checkpoint.tensors if ".c_" in key and key.endswith(".weight")}
+    mask = stay[name]
+    assert mask[:, :2].any() == (method == "magnitude")
+    pruned = apply_masks(checkpoint.tensors, stay)[name]
+    if pattern:
+        n, m = int(pattern[0]), int(pattern[2])
+        assert ((pruned != 0).unflatten(1, (-1, m)).sum(dim=-1) == n).all()
+    else:
+        assert (pruned == 0).sum() == pruned.numel() // 4
+    if method == "wanda" and not pattern:
+        assert ((pruned == 0).sum(dim=1) == 6).all()
+    if method == "magnitude" and not pattern:
+        assert checkpoint.tensors[name][~mask].abs().max() <= checkpoint.tensors[name][mask].abs().min()
+
+
 def recipe_file(tmp_path, **sections):
     path = tmp_path / "small.yaml"
     document = {
@@ -324,6 +353,22 @@ def test_the_memory_of_the_process_is_brought_below_a_target_and_hardly_further(
     assert "a layer the process still takes" in failed.err
 
 
+def test_zeros_are_still_there_after_recovery_and_the_tool_says_what_they_save(run, tmp_path):
+    checkpoint, rows = text_checkpoint(tmp_path), rows_file(tmp_path)
+    recipe = recipe_file(
+        tmp_path, prune={"weights": {"pattern": "2:4"}}, recover={"steps": 20, "learning_rate": 0.01}
+    )
+    done = run("compress", checkpoint.path, "--recipe", recipe, "--train", rows, "-o", tmp_path / "small")
+    assert done.code == 0, done.err
+    assert "zeros: 50.0 % of the weights of linear layers; they save no file, RAM or time" in done.out
+    assert "saved: file" not in done.out
+    small = load_checkpoint(tmp_path / "small")
+    for name in ("attn.c_kv", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"):
+        before, after = (each.tensors[f"transformer.h.1.{name}.weight"] for each in (checkpoint, small))
+        assert ((after != 0).unflatten(1, (-1, 4)).sum(dim=-1) == 2).all()
+        assert not torch.equal(after, before * (after != 0))  # the others have learned
+
+
 def test_recovery_that_is_interrupted_goes_on_to_the_same_bytes(run, tmp_path):
     checkpoint, rows = text_checkpoint(tmp_path), rows_file(tmp_path)
     recipe = recipe_file(tmp_path, prune={"heads": 0.5}, recover={"steps": 12, "validate_every": 4})
@@ -366,6 +411,8 @@ def test_recovery_that_is_interrupted_goes_on_to_the_same_bytes(run, tmp_path):
         ({"prune": {}}, "says of nothing that it goes"),
         ({"prune": {"target_params": 5, "heads": 0.5}}, "exclude each other; keep one"),
         ({"prune": {"target_memory": "5"}}, "write a whole number, a space and a unit"),
+        ({"prune": {"weights": {}}}, "write either sparsity or pattern"),
+        ({"prune": {"weights": {"pattern": "4:4"}}}, "N must be less than M"),
         ({"prune": {"layers": 3}}, "write at most 2"),
         ({"prune": {"vocabulary": 1}}, "has no tokenizer.json"),
     ],

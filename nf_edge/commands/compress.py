@@ -99,6 +99,8 @@ def command(
 
 
 def _print(result: "Shrunk", recipe: str) -> None:
+    from nf_edge.report import format_bytes
+
     before, after = result.before, result.after
     rows = [
         ("parameters", f"{before.parameters:,}", f"{after.parameters:,}"),
@@ -126,7 +128,14 @@ def _print(result: "Shrunk", recipe: str) -> None:
     if result.otherwise is not None:
         changed, total = result.otherwise
         click.echo(f"texts with other tokens than before: {changed:,} of {total:,}")
-    click.echo("saved: file, RAM and time of whatever is exported from it")
+    if after != before:
+        click.echo("saved: file, RAM and time of whatever is exported from it")
+    if result.zeros is not None:
+        old, new = map(format_bytes, result.download)
+        click.echo(
+            f"zeros: {100 * result.zeros:.1f} % of the weights of linear layers; they save no file, RAM or "
+            f"time, only a compressed download ({old} → {new}, by deflate)"
+        )
     out = shlex.quote(str(result.path))
     click.echo(
         f"next: nf-edge export {out} --recipe {recipe} -o {shlex.quote(result.path.name + '-xnnpack')}"

@@ -52,12 +52,12 @@ def recover(
     progress: Progress,
     on_validation: Callable[[Validation], None],
 ) -> State:
-    """Train a pruned model in place; the best of its validations is in the state.
+    """Train a pruned model in place, as far as its parameters require gradients; the best of its validations
+    is in the state.
 
     Raises:
         BadInput: the loss is no longer finite, or the state is of another recovery.
     """
-    model.requires_grad_(True)
     loss = _Loss(original, settings)
     return fit(
         model,

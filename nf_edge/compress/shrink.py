@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -13,10 +13,11 @@ from torch import Tensor
 from nf_edge import __version__
 from nf_edge.compress.faithful import faithfulness
 from nf_edge.compress.mark import write_mark
-from nf_edge.compress.prune import prune_layers, prune_structure, prune_vocabulary
+from nf_edge.compress.prune import BATCH, MOST_SEEN, prune_layers, prune_structure, prune_vocabulary
 from nf_edge.compress.recover import Original, recover, state_file
-from nf_edge.compress.shrink_data import Sources, documents, examples, in_batches
+from nf_edge.compress.shrink_data import Sources, documents, examples, in_batches, spread
 from nf_edge.compress.shrunk import Shrunk, Sizes
+from nf_edge.compress.sparsify import apply_masks, compressed_bytes, keep_zeros, masks
 from nf_edge.compress.vocabulary import encoded_otherwise
 from nf_edge.errors import BadInput
 from nf_edge.files import sha256, staged_folder
@@ -30,7 +31,6 @@ from nf_edge.training.examples import Examples
 from nf_edge.training.loop import Resumable, best_validation
 from nf_edge.training.state import Validation
 
-BATCH = 32
 # The weights are given; only the order of examples depends on it.
 SEED = 0
 
@@ -69,15 +69,20 @@ def shrink(
         if prune is not None and prune.vocabulary is not None:
             counted = documents(located["train"], checkpoint)
             small, kept = prune_vocabulary(checkpoint, prune.vocabulary, counted, Path(folder))
+        stay: dict[str, Tensor] = {}
         train, valid, test = (examples(located[name], small) for name in ("train", "valid", "test"))
         if prune is not None:
             small = prune_layers(small, prune.layers, train, progress)
             if prune.cuts:
                 small = prune_structure(small, recipe, prune, train)
+            if prune.weights is not None:
+                stay = masks(small.model(), prune.weights, spread(train, MOST_SEEN, BATCH))
+                small = Checkpoint(small.path, small.config, apply_masks(small.tensors, stay))
         pruned = evaluate(small.model(), test, BATCH)
         original, step = Original(checkpoint.model(), torch.tensor(kept)), None
         if recovery is not None:
-            model = small.model()
+            model = small.model().requires_grad_(True)
+            keep_zeros(model, stay)
             trained = recover(
                 model,
                 original,
@@ -108,6 +113,8 @@ def shrink(
             result=evaluate(small.model(), test, BATCH),
             faithful=faithfulness(_answers(checkpoint, original, own, small, test)),
             best_step=step,
+            zeros=_zeros(small, stay),
+            download=(compressed_bytes(checkpoint.tensors), compressed_bytes(small.tensors)),
         )
         _write(small, checkpoint, out, _mark(checkpoint, recipe, report), overwrite)
     state.unlink(missing_ok=True)
@@ -126,6 +133,14 @@ def _answers(
         same_tokens = checkpoint.config.is_language_model
         reference = answer(original, batch) if same_tokens else answer(whole, own.batch(indices))
         yield reference, answer(model, batch)
+
+
+def _zeros(small: Checkpoint, stay: Mapping[str, Tensor]) -> float | None:
+    """The share of the weights of the layers that have been given some; None where none has."""
+    if not stay:
+        return None
+    total = sum(small.tensors[name].numel() for name in stay)
+    return sum(int((small.tensors[name] == 0).sum()) for name in stay) / total
 
 
 def _as_saved(small: Checkpoint, checkpoint: Checkpoint) -> Checkpoint:

@@ -38,6 +38,8 @@ class Shrunk:
         pruned: before recovery; None where there was none.
         faithful: the answers of `result` beside those of the original.
         best_step: of recovery; None where there was none.
+        zeros: share of the linear layers' weights that `prune.weights` made zero; None: it was not asked to.
+        download: bytes of all weights, compressed, before and after: all that zeros save.
     """
 
     path: Path
@@ -50,6 +52,8 @@ class Shrunk:
     result: Evaluation
     faithful: Faithfulness
     best_step: int | None
+    zeros: float | None
+    download: tuple[int, int]
 
     def to_json(self) -> dict[str, Any]:
         scores = (("original", self.original), ("pruned", self.pruned), ("result", self.result))
@@ -61,4 +65,6 @@ class Shrunk:
             **{name: None if score is None else score.to_json() for name, score in scores},
             "faithfulness": self.faithful.to_json(),
             "best_step": self.best_step,
+            "zeros": self.zeros,
+            "compressed_bytes": self.download,
         }
