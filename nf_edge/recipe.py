@@ -139,6 +139,13 @@ class Recipe(Closed):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
+        if self.recover is not None and self.recover.qat:
+            if self.quantize is None:
+                raise ValueError("recover.qat rounds as quantize says, and there is no quantize; add it")
+            if self.quantize.activations == "int8_static":
+                raise ValueError(
+                    "recover.qat knows no int8_static activations; write int8_dynamic, or leave it out"
+                )
         error = self.limits.max_logit_error
         if self.quantize is None and error is not None and error > FP32_TOLERANCE:
             raise ValueError(

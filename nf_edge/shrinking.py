@@ -99,6 +99,9 @@ class Recover(Closed):
         ge=0,
         description="weight of the difference of the last hidden states, as a share of their variance",
     )
+    qat: bool = Field(
+        False, description="train with weights, tables and activations rounded as the quantize section will"
+    )
     labels: float = Field(0.0, ge=0, description="weight of the loss against the labels or the next tokens")
 
 

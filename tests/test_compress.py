@@ -413,6 +413,7 @@ def test_recovery_that_is_interrupted_goes_on_to_the_same_bytes(run, tmp_path):
         ({"prune": {"target_memory": "5"}}, "write a whole number, a space and a unit"),
         ({"prune": {"weights": {}}}, "write either sparsity or pattern"),
         ({"prune": {"weights": {"pattern": "4:4"}}}, "N must be less than M"),
+        ({"recover": {"steps": 5, "qat": True}}, "there is no quantize; add it"),
         ({"prune": {"layers": 3}}, "write at most 2"),
         ({"prune": {"vocabulary": 1}}, "has no tokenizer.json"),
     ],
@@ -448,6 +449,33 @@ def test_equal_answers_are_faithful_and_others_are_counted():
     p = torch.tensor([1.0, torch.e]) / (1 + torch.e)
     divergence = (p * (p / p.flip(0)).log()).sum().item()
     assert found.kl == pytest.approx(divergence / 3, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_a_model_that_was_rounded_while_it_learned_loses_less_when_it_is_rounded(run, tmp_path):
+    checkpoint = text_checkpoint(tmp_path, language_model=True, n_embd=64, n_inner=64, n_layer=2)
+    rows, text = rows_file(tmp_path), tmp_path / "text.txt"
+    text.write_text("\n".join(TEXTS * 8))
+    quantize = {
+        "weights": "int4",
+        "granularity": "group_32",
+        "activations": "int8_dynamic",
+        "embeddings": "int4",
+    }
+    flips = {}
+    for name, qat in (("rounded", True), ("not", False)):
+        recover = {"steps": 150, "learning_rate": 0.003, "qat": qat}
+        recipe = recipe_file(tmp_path, recover=recover, quantize=quantize)
+        out, artifact = tmp_path / name, tmp_path / f"{name}-artifact"
+        done = run("compress", checkpoint.path, "--recipe", recipe, "--train", text, "-o", out)
+        assert done.code == 0, done.err
+        exported = run("export", out, "--recipe", recipe, "-o", artifact)
+        assert exported.code == 0, exported.err
+        how = ("--data", rows, "--reference", checkpoint.path, "--json")
+        checked = run("check", artifact, *how)
+        assert checked.code == 0, checked.err
+        flips[name] = json.loads(checked.out)["result"]["flips"]
+    assert 0 < flips["rounded"] < 0.7 * flips["not"]
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from nf_edge import __version__
 from nf_edge.compress.faithful import faithfulness
 from nf_edge.compress.mark import write_mark
 from nf_edge.compress.prune import BATCH, MOST_SEEN, prune_layers, prune_structure, prune_vocabulary
+from nf_edge.compress.qat import prepare_qat
 from nf_edge.compress.recover import Original, recover, state_file
 from nf_edge.compress.shrink_data import Sources, documents, examples, in_batches, spread
 from nf_edge.compress.shrunk import Shrunk, Sizes
@@ -25,7 +26,7 @@ from nf_edge.model import Checkpoint, save_checkpoint
 from nf_edge.model.checkpoint import CONFIG, EXAMPLES, WEIGHTS, check_place
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
-from nf_edge.shrinking import Compression, Prune, Recover
+from nf_edge.shrinking import Compression, Recover
 from nf_edge.training.evaluate import answer, evaluate
 from nf_edge.training.examples import Examples
 from nf_edge.training.loop import Resumable, best_validation
@@ -83,6 +84,9 @@ def shrink(
         if recovery is not None:
             model = small.model().requires_grad_(True)
             keep_zeros(model, stay)
+            if recovery.qat:
+                assert recipe.quantize is not None  # the recipe says so
+                prepare_qat(model, recipe.quantize)
             trained = recover(
                 model,
                 original,
@@ -90,7 +94,7 @@ def shrink(
                 valid,
                 recovery,
                 SEED,
-                resumable=Resumable(state, _fingerprint(checkpoint, prune, recovery, train, valid)),
+                resumable=Resumable(state, _fingerprint(checkpoint, recipe, recovery, train, valid)),
                 progress=progress,
                 on_validation=on_validation,
             )
@@ -186,13 +190,14 @@ def _check_state(state: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def _fingerprint(
-    checkpoint: Checkpoint, prune: Prune | None, recovery: Recover, train: Examples, valid: Examples
+    checkpoint: Checkpoint, recipe: Recipe, recovery: Recover, train: Examples, valid: Examples
 ) -> str:
     """All that the recovered weights depend on, but for the machine."""
     facts = {
         "checkpoint": sha256(checkpoint.path / WEIGHTS),
-        "prune": None if prune is None else prune.model_dump(),
+        "prune": recipe.prune.model_dump() if recipe.prune else None,
         "recover": recovery.model_dump(),
+        "quantize": recipe.quantize.model_dump() if recovery.qat and recipe.quantize else None,
         "data": [_digest(each) for each in (train, valid)],
         "versions": [__version__, torch.__version__],
     }
