@@ -166,12 +166,16 @@ def compression_lines(mark: Compression) -> list[str]:
         "inner units": tuple(sum(inner for _, inner in side["layers"]) for side in (before, after)),
     }
     changed = [f"{name} {old:,} → {new:,}" for name, (old, new) in sizes.items() if old != new]
-    low, high = (100 * share for share in faithful["flips_interval"])
-    return [
-        f"made of {mark.original} by recipe {mark.recipe}: {', '.join(changed) or 'trained on'}",
-        f"of {faithful['questions']:,} answers on {report['tested_on']} {faithful['flips']:,} changed "
-        f"({low:.2f} to {high:.2f} %); KL divergence {faithful['kl']:.4g} nats",
+    lines = [
+        f"made of {mark.original} by recipe {mark.recipe}: {', '.join(changed) or 'nothing went, it was trained on'}"
     ]
+    if faithful is not None:
+        low, high = (100 * share for share in faithful["flips_interval"])
+        lines.append(
+            f"of {faithful['questions']:,} answers on {report['tested_on']} {faithful['flips']:,} changed "
+            f"({low:.2f} to {high:.2f} %); KL divergence {faithful['kl']:.4g} nats"
+        )
+    return lines
 
 
 def quantization_lines(fates: Iterable[dict[str, Any]], calibration: Calibrated | None) -> list[str]:

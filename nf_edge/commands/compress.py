@@ -9,6 +9,7 @@ import click
 from nf_edge.commands.common import json_option, print_json, print_table, progress_bar, warn
 
 if TYPE_CHECKING:
+    from nf_edge.compress.faithful import Faithfulness
     from nf_edge.compress.shrunk import Shrunk
     from nf_edge.training import Validation
 
@@ -117,14 +118,8 @@ def _print(result: "Shrunk", recipe: str) -> None:
     else:
         scores.append(("pruned", result.result))
     print_table((f"on {result.tested_on}", ""), scores)
-    faithful = result.faithful
-    low, high = (100 * share for share in faithful.flips_interval)
-    click.echo(
-        f"answers that changed: {faithful.flips:,} of {faithful.questions:,}, "
-        f"{100 * faithful.flips / faithful.questions:.2f} % ({low:.2f} to {high:.2f} %)"
-    )
-    low, high = faithful.kl_interval
-    click.echo(f"KL divergence from the answers before: {faithful.kl:.4g} ({low:.4g} to {high:.4g}) nats")
+    if result.faithful is not None:
+        _print_faithfulness(result.faithful)
     if result.otherwise is not None:
         changed, total = result.otherwise
         click.echo(f"texts with other tokens than before: {changed:,} of {total:,}")
@@ -140,3 +135,13 @@ def _print(result: "Shrunk", recipe: str) -> None:
     click.echo(
         f"next: nf-edge export {out} --recipe {recipe} -o {shlex.quote(result.path.name + '-xnnpack')}"
     )
+
+
+def _print_faithfulness(faithful: "Faithfulness") -> None:
+    low, high = (100 * share for share in faithful.flips_interval)
+    click.echo(
+        f"answers that changed: {faithful.flips:,} of {faithful.questions:,}, "
+        f"{100 * faithful.flips / faithful.questions:.2f} % ({low:.2f} to {high:.2f} %)"
+    )
+    low, high = faithful.kl_interval
+    click.echo(f"KL divergence from the answers before: {faithful.kl:.4g} ({low:.4g} to {high:.4g}) nats")

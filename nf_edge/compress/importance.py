@@ -6,7 +6,7 @@ its magnitude over rows (Michel et al., "Are Sixteen Heads Really Better than On
 "Importance Estimation for Neural Network Pruning", 2019).
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from nf_edge.data import Batch
 from nf_edge.model import NoiseFormer
+from nf_edge.progress import Progress, silent
 from nf_edge.training.evaluate import answer, example_losses
 
 
@@ -25,7 +26,7 @@ class Importance:
     units: Tensor
 
 
-def importance(model: NoiseFormer, batches: Iterable[Batch]) -> list[Importance]:
+def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress = silent) -> list[Importance]:
     """The importance of every head and unit of every layer, over labelled rows.
 
     Args:
@@ -38,7 +39,7 @@ def importance(model: NoiseFormer, batches: Iterable[Batch]) -> list[Importance]
         hooks.append(block.mlp.c_proj.register_forward_pre_hook(gate.on_units))
     rows = 0
     try:
-        for batch in batches:
+        for done, batch in enumerate(batches, 1):
             assert batch.labels is not None
             for gate in gates:
                 gate.open(len(batch.input_ids))
@@ -47,6 +48,7 @@ def importance(model: NoiseFormer, batches: Iterable[Batch]) -> list[Importance]
             for gate in gates:
                 gate.add()
             rows += len(batch.input_ids)
+            progress("weighing heads and inner units", done, len(batches))
     finally:
         for hook in hooks:
             hook.remove()

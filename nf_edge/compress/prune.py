@@ -24,9 +24,6 @@ from nf_edge.shrinking import Prune
 from nf_edge.training.evaluate import label_loss
 from nf_edge.training.examples import Examples
 
-# Examples that importance is taken over.
-MOST_SEEN, BATCH = 512, 32
-
 
 def prune_vocabulary(
     checkpoint: Checkpoint, least: int, documents: Iterable[tuple[int, ...]], folder: Path
@@ -76,7 +73,9 @@ def prune_layers(checkpoint: Checkpoint, count: int, seen: Examples, progress: P
     return checkpoint
 
 
-def prune_structure(checkpoint: Checkpoint, recipe: Recipe, prune: Prune, seen: Examples) -> Checkpoint:
+def prune_structure(
+    checkpoint: Checkpoint, recipe: Recipe, prune: Prune, seen: Examples, progress: Progress
+) -> Checkpoint:
     """Drop heads and inner units.
 
     Args:
@@ -85,7 +84,7 @@ def prune_structure(checkpoint: Checkpoint, recipe: Recipe, prune: Prune, seen: 
     Raises:
         BadInput: what has to stay is larger than the target.
     """
-    found = pieces(checkpoint.config, importance(checkpoint.model(), spread(seen, MOST_SEEN, BATCH)))
+    found = pieces(checkpoint.config, importance(checkpoint.model(), spread(seen, checkpoint), progress))
     if prune.target_params is not None:
         gone = _to_parameters(checkpoint, prune.target_params, found)
     elif prune.target_memory is not None:
@@ -150,5 +149,5 @@ def _to_memory(checkpoint: Checkpoint, recipe: Recipe, target: str, found: list[
 def _loss(checkpoint: Checkpoint, seen: Examples) -> float:
     model = checkpoint.model()
     return math.fsum(
-        label_loss(model, batch).item() * len(batch.input_ids) for batch in spread(seen, MOST_SEEN, BATCH)
+        label_loss(model, batch).item() * len(batch.input_ids) for batch in spread(seen, checkpoint)
     )

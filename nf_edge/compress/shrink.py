@@ -13,10 +13,10 @@ from torch import Tensor
 from nf_edge import __version__
 from nf_edge.compress.faithful import faithfulness
 from nf_edge.compress.mark import write_mark
-from nf_edge.compress.prune import BATCH, MOST_SEEN, prune_layers, prune_structure, prune_vocabulary
+from nf_edge.compress.prune import prune_layers, prune_structure, prune_vocabulary
 from nf_edge.compress.qat import prepare_qat
 from nf_edge.compress.recover import Original, recover, state_file
-from nf_edge.compress.shrink_data import Sources, documents, examples, in_batches, spread
+from nf_edge.compress.shrink_data import Sources, batch_size, documents, examples, in_batches, spread
 from nf_edge.compress.shrunk import Shrunk, Sizes
 from nf_edge.compress.sparsify import apply_masks, compressed_bytes, keep_zeros, masks
 from nf_edge.compress.vocabulary import encoded_otherwise
@@ -75,11 +75,12 @@ def shrink(
         if prune is not None:
             small = prune_layers(small, prune.layers, train, progress)
             if prune.cuts:
-                small = prune_structure(small, recipe, prune, train)
+                small = prune_structure(small, recipe, prune, train, progress)
             if prune.weights is not None:
-                stay = masks(small.model(), prune.weights, spread(train, MOST_SEEN, BATCH))
+                stay = masks(small.model(), prune.weights, spread(train, small))
                 small = Checkpoint(small.path, small.config, apply_masks(small.tensors, stay))
-        pruned = evaluate(small.model(), test, BATCH)
+        size = batch_size(small)
+        pruned = evaluate(small.model(), test, size)
         original, step = Original(checkpoint.model(), torch.tensor(kept)), None
         if recovery is not None:
             model = small.model().requires_grad_(True)
@@ -112,10 +113,12 @@ def shrink(
             after=Sizes.of(small),
             tested_on=located["test"][0],
             otherwise=otherwise,
-            original=evaluate(checkpoint.model(), own, BATCH),
+            original=evaluate(checkpoint.model(), own, size),
             pruned=None if recovery is None else pruned,
-            result=evaluate(small.model(), test, BATCH),
-            faithful=faithfulness(_answers(checkpoint, original, own, small, test)),
+            result=evaluate(small.model(), test, size),
+            faithful=None
+            if checkpoint.config.num_labels == 1  # a regression's answers are no probabilities
+            else faithfulness(_answers(checkpoint, original, own, small, test)),
             best_step=step,
             zeros=_zeros(small, stay),
             download=(compressed_bytes(checkpoint.tensors), compressed_bytes(small.tensors)),
@@ -131,8 +134,9 @@ def _answers(
     """Logits of the whole model and of the small one, batch by batch: a classifier's of the same rows, each
     in its own tokens; a language model's of the same tokens."""
     model, whole = small.model(), checkpoint.model()
-    for start in range(0, len(test), BATCH):
-        indices = range(start, min(start + BATCH, len(test)))
+    size = batch_size(small)
+    for start in range(0, len(test), size):
+        indices = range(start, min(start + size, len(test)))
         batch = test.batch(indices)
         same_tokens = checkpoint.config.is_language_model
         reference = answer(original, batch) if same_tokens else answer(whole, own.batch(indices))
@@ -171,8 +175,10 @@ def _write(small: Checkpoint, checkpoint: Checkpoint, out: Path, mark: Compressi
         stage.rmdir()  # save_checkpoint makes it anew
         dtype = next(iter(small.tensors.values())).dtype
         save_checkpoint(stage, small.config, small.tensors, dtype=dtype, tokenizer_file=small.tokenizer_file)
-        if checkpoint.examples_file is not None:
-            shutil.copyfile(checkpoint.examples_file, stage / EXAMPLES)
+        examples = checkpoint.examples_file
+        same_ids = small.config.vocab_size == checkpoint.config.vocab_size
+        if examples is not None and (same_ids or '"input_ids"' not in examples.read_text(encoding="utf-8")):
+            shutil.copyfile(examples, stage / EXAMPLES)
         write_mark(mark, stage)
 
 
@@ -206,7 +212,7 @@ def _fingerprint(
 
 def _digest(of: Examples) -> str:
     digest = hashlib.sha256()
-    for batch in in_batches(of, BATCH):
+    for batch in in_batches(of, 32):
         for tensor in (batch.input_ids, batch.labels):
             if tensor is not None:
                 digest.update(tensor.numpy().tobytes())

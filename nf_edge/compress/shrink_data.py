@@ -1,6 +1,6 @@
 """What pruning and recovery learn from and are scored on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nf_edge.data import Batch
@@ -14,6 +14,8 @@ from nf_edge.training.examples import BlockExamples, Examples, RowExamples
 
 # Of the training data, for choosing the best step of recovery, where no other data is given for it.
 VALIDATION_SHARE = 0.05
+# Tokens of a batch, and examples and tokens that importance is taken over.
+BATCH_TOKENS, MOST_SEEN, MOST_SEEN_TOKENS = 4096, 512, 65_536
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,19 @@ def documents(located: tuple[str, Part], checkpoint: Checkpoint) -> list[tuple[i
     return [row.input_ids for row in read_rows(source, config, tokenizer, part=part).rows]
 
 
+def batch_size(checkpoint: Checkpoint) -> int:
+    """Examples in a batch, so that a language model's logits of them fit into memory."""
+    return max(1, min(32, BATCH_TOKENS // checkpoint.config.n_positions))
+
+
 def in_batches(of: Examples, size: int) -> Iterator[Batch]:
     for start in range(0, len(of), size):
         yield of.batch(range(start, min(start + size, len(of))))
 
 
-def spread(of: Examples, most: int, size: int) -> Iterator[Batch]:
-    """At most so many examples, evenly from first to last: files are often sorted."""
-    count = min(most, len(of))
+def spread(of: Examples, checkpoint: Checkpoint) -> Sequence[Batch]:
+    """A sample to look at, evenly from first to last, for files are often sorted."""
+    count = min(len(of), MOST_SEEN, max(MOST_SEEN_TOKENS // checkpoint.config.n_positions, 16))
     chosen = [i * len(of) // count for i in range(count)]
-    yield from (of.batch(chosen[start : start + size]) for start in range(0, count, size))
+    size = batch_size(checkpoint)
+    return [of.batch(chosen[start : start + size]) for start in range(0, count, size)]

@@ -36,7 +36,7 @@ class Shrunk:
         otherwise: (how many, of how many) documents of it the smaller tokenizer encodes otherwise; None where
             no token was dropped.
         pruned: before recovery; None where there was none.
-        faithful: the answers of `result` beside those of the original.
+        faithful: the answers of `result` beside those of the original; None for a regression.
         best_step: of recovery; None where there was none.
         zeros: share of the linear layers' weights that `prune.weights` made zero; None: it was not asked to.
         download: bytes of all weights, compressed, before and after: all that zeros save.
@@ -50,7 +50,7 @@ class Shrunk:
     original: Evaluation
     pruned: Evaluation | None
     result: Evaluation
-    faithful: Faithfulness
+    faithful: Faithfulness | None
     best_step: int | None
     zeros: float | None
     download: tuple[int, int]
@@ -63,7 +63,7 @@ class Shrunk:
             "tested_on": self.tested_on,
             "encoded_otherwise": self.otherwise,
             **{name: None if score is None else score.to_json() for name, score in scores},
-            "faithfulness": self.faithful.to_json(),
+            "faithfulness": self.faithful.to_json() if self.faithful else None,
             "best_step": self.best_step,
             "zeros": self.zeros,
             "compressed_bytes": self.download,
