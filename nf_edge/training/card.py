@@ -40,8 +40,9 @@ def model_card(recipe: TrainingRecipe, report: TrainingReport, sha256: dict[str,
 
 def _summary(recipe: TrainingRecipe, report: TrainingReport) -> str:
     config, model, training = recipe.model, report.model, recipe.training
-    # A training that is validated once has nothing to choose its step from.
-    chose = "the step and the recipe" if training.validate_every < training.steps else "the recipe, not the step"
+    # Of a training that is validated once, the last step is kept.
+    validated_once = training.validate_every >= training.steps
+    chose = "the recipe, not the step" if validated_once else "the step and the recipe"
     lines = [f"- Held-out score: {model.test}, on `{recipe.data.test}`, which chose nothing"]
     if report.bytes_per_token is not None:
         lines.append(_per_byte(model.test, report.bytes_per_token))
