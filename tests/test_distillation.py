@@ -258,6 +258,19 @@ def test_a_teacher_learns_from_rows_varied_as_its_own_keys_say(recipe_file, tmp_
     assert all(lesson.batch(range(7)).labels.tolist() == [0] * 7 for lesson in data.lessons)
 
 
+def test_a_teacher_that_learns_smoothed_labels_is_less_sure(recipe_file, tmp_path):
+    def loss(smoothing):
+        quick = SETTINGS | {"optimizer": {"learning_rate": 0.2, "weight_decay": 0.0}}
+        teacher = TEACHERS[0] | {"label_smoothing": smoothing, "training": quick}
+        distill = RECIPE["distill"] | {"teachers": [teacher], "temperature": 1.0}
+        recipe = load_training_recipe(str(recipe_file(distill=distill)))
+        return train(recipe, tmp_path / f"out-{smoothing}").teachers.loss
+
+    sure, smoothed = loss(0.0), loss(0.5)
+    assert sure < 0.1
+    assert smoothed == pytest.approx(-math.log(0.75), abs=0.05)
+
+
 def test_padding_has_no_weight_to_learn():
     classifier = NgramClassifier(2, 2)
     logits_of(classifier, [1], [1, 2, 3]).square().sum().backward()
@@ -350,6 +363,13 @@ def test_replaced_tokens_are_of_the_whole_vocabulary_and_leave_padding_alone():
         ({"regularization": {"label_smoothing": 0.1}}, "labels, which distill does not use"),
         ({"distill": RECIPE["distill"] | {"teachers": []}}, "distill.teachers"),
         ({"distill": RECIPE["distill"] | {"teachers": [{"kind": "oracle"}]}}, "'ngrams', 'convolutions'"),
+        (
+            {
+                "model": {key: value for key, value in RECIPE["model"].items() if key != "pad_token_id"},
+                "distill": RECIPE["distill"] | {"teachers": [TEACHERS[0] | {"token_dropout": 0.1}]},
+            },
+            "token_dropout of a teacher is for models with a pad_token_id",
+        ),
         (
             {"distill": RECIPE["distill"] | {"teachers": [CONVOLUTIONS | {"widths": [2]}]}},
             "distill.teachers.0.convolutions.widths.0: must be an odd number",
