@@ -1,7 +1,7 @@
-"""A convolutional network of a text: the best that a short training gives, and too slow to ship.
+"""A convolutional network of a text, which errs on other texts than linear models of n-grams do.
 
-Kim, "Convolutional Neural Networks for Sentence Classification", EMNLP 2014: what a filter answers at the
-place of a text where it answers most, which no linear model of n-grams can say of those it has not met.
+Kim, "Convolutional Neural Networks for Sentence Classification", EMNLP 2014: each filter counts where it
+answers most, and also answers n-grams that it has not met, by the embeddings of their tokens.
 """
 
 from collections.abc import Sequence
