@@ -1,4 +1,4 @@
-"""Distillation: a model learns from linear n-gram models what they learned from labels."""
+"""Distillation: a model learns from teachers what they learned from labels."""
 
 import json
 import math
@@ -10,6 +10,7 @@ import yaml
 from nf_edge.data import Row
 from nf_edge.errors import BadInput
 from nf_edge.training import load_training_recipe, train
+from nf_edge.training.convolutions import ConvolutionalClassifier
 from nf_edge.training.distill import Teachers
 from nf_edge.training.examples import RowExamples
 from nf_edge.training.ngrams import NgramClassifier
@@ -32,6 +33,16 @@ SETTINGS = {
     "optimizer": {"learning_rate": 0.02, "weight_decay": 0.1},
     "schedule": {"warmup_steps": 5},
 }
+TEACHERS = [
+    {"kind": "ngrams", "longest": 1, "training": SETTINGS},
+    {"kind": "ngrams", "longest": 2, "training": SETTINGS},
+]
+CONVOLUTIONS = {
+    "kind": "convolutions",
+    "widths": [1, 3],
+    "channels": 8,
+    "training": SETTINGS,
+}
 RECIPE = {
     "name": "tiny",
     "description": "Finds a word.",
@@ -49,8 +60,7 @@ RECIPE = {
     },
     "training": SETTINGS | {"steps": 150, "validate_every": 50},
     "distill": {
-        "ngrams": [1, 2],
-        "training": SETTINGS,
+        "teachers": TEACHERS,
         "temperature": 2.0,
         "swap": 0.3,
         "join": 2,
@@ -95,8 +105,20 @@ def test_a_model_learns_from_its_teachers_what_they_learned_from_labels(run, rec
     assert result["test"]["score"] == 1
     assert "2-grams, step 60" in done.err
     card = (tmp_path / "out/MODEL_CARD.md").read_text()
-    assert "Distilled from linear models of n-grams (n: 1, 1 to 2), averaged, at temperature 2" in card
-    assert "their validation score: accuracy 100 % (8 of 8)" in card
+    assert (
+        "Distilled at temperature 2 from the mean probabilities of teachers that learned the labels: "
+        "a linear model of single tokens (weight 1); a linear model of 1- to 2-grams (weight 1); "
+        "their validation score: accuracy 100 % (8 of 8)"
+    ) in card
+
+
+def test_a_convolutional_network_teaches_what_it_learned_from_labels(run, recipe_file, tmp_path):
+    recipe = recipe_file(PAIRS, distill=RECIPE["distill"] | {"teachers": [CONVOLUTIONS | {"weight": 3}]})
+    done = run("train", recipe, "-o", tmp_path / "out", "--json")
+    assert json.loads(done.out)["result"]["teachers"]["score"] == 1
+    assert "convolutions, step 60" in done.err
+    card = (tmp_path / "out/MODEL_CARD.md").read_text()
+    assert "a convolutional network of 8 filters of each of the widths 1, 3 (weight 3)" in card
 
 
 def test_teachers_have_the_rows_and_the_model_texts_made_of_them(recipe_file, tmp_path):
@@ -114,15 +136,17 @@ def labels_only(recipe_file):
 
 
 def test_a_model_learns_no_more_than_its_teachers_know(recipe_file, tmp_path):
-    words_only = RECIPE["distill"] | {"ngrams": [1]}
+    words_only = RECIPE["distill"] | {"teachers": TEACHERS[:1]}
     report = train(load_training_recipe(str(recipe_file(PAIRS, distill=words_only))), tmp_path / "out")
     assert report.teachers.score == 0.5
     assert report.model.test.loss == pytest.approx(math.log(2), abs=0.01)
 
 
 def test_an_interrupted_distillation_that_is_resumed_gives_the_same_bytes(run, recipe_file, tmp_path):
-    recipe = recipe_file()
+    varied = CONVOLUTIONS | {"dropout": 0.2, "swap": 0.3, "token_dropout": 0.1}
+    recipe = recipe_file(distill=RECIPE["distill"] | {"teachers": [*TEACHERS, varied]})
     run("train", recipe, "-o", tmp_path / "whole")
+    torch.rand(1)  # what else the process draws has no part in it
 
     def ctrl_c(name, done, total):
         if done == 120:
@@ -185,6 +209,68 @@ def test_a_linear_models_answers_add_up():
     torch.testing.assert_close(both, one + other - classifier.bias)
 
 
+def convolutional(**changes):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        shape = {"vocab_size": 5, "channels": 6, "widths": (1, 3, 5), "labels": 2, "dropout": 0.3}
+        return ConvolutionalClassifier(**shape | changes)
+
+
+def test_padding_changes_nothing_that_convolutions_answer():
+    classifier = convolutional().eval()
+    texts = [[1], [2, 1], [3, 1, 2, 4, 1, 3]]
+    alone = torch.cat([logits_of(classifier, text) for text in texts])
+    torch.testing.assert_close(logits_of(classifier, *texts), alone)
+    torch.testing.assert_close(classifier(torch.tensor([[2, 1]])), alone[1:2])
+
+
+def test_wider_filters_see_the_order_of_words():
+    for widths, differ in (((1,), False), ((3,), True)):
+        classifier = convolutional(widths=widths).eval()
+        one, other = logits_of(classifier, [1, 2, 3], [2, 1, 3])
+        assert torch.allclose(one, other) != differ
+
+
+def test_convolutions_drop_values_in_training_only():
+    classifier = convolutional(channels=64)
+    one, other = (logits_of(classifier, [1, 2, 3]) for _ in range(2))
+    assert not torch.allclose(one, other)
+    classifier.eval()
+    torch.testing.assert_close(*(logits_of(classifier, [1, 2, 3]) for _ in range(2)))
+
+
+def test_a_teacher_learns_from_rows_varied_as_its_own_keys_say(recipe_file, tmp_path):
+    rows = [{"input_ids": [1, *[3] * i], "label": 0} for i in range(1, 8)]
+    rows += [{"input_ids": [2], "label": 0}, {"input_ids": [1], "label": 0}]
+    swapped, dropped = CONVOLUTIONS | {"swap": 1.0}, CONVOLUTIONS | {"token_dropout": 0.5}
+    distill = RECIPE["distill"] | {"teachers": [TEACHERS[0], swapped, dropped]}
+    data = read_training_data(
+        load_training_recipe(str(recipe_file(rows, distill=distill))), tmp_path, tmp_path
+    )
+    plain, swaps, drops = (
+        {tuple(ids) for _ in range(30) for ids in lesson.batch(range(7)).input_ids.tolist()}
+        for lesson in data.lessons
+    )
+    assert len(plain) == 7
+    assert (2, 3, 0, 0, 0, 0, 0, 0) in swaps
+    assert not any(ids[0] == 0 for ids in swaps)
+    assert any(ids[0] == 0 and any(ids) for ids in drops)
+    assert all(lesson.batch(range(7)).labels.tolist() == [0] * 7 for lesson in data.lessons)
+
+
+def test_a_teacher_that_learns_smoothed_labels_is_less_sure(recipe_file, tmp_path):
+    def loss(smoothing):
+        quick = SETTINGS | {"optimizer": {"learning_rate": 0.2, "weight_decay": 0.0}}
+        teacher = TEACHERS[0] | {"label_smoothing": smoothing, "training": quick}
+        distill = RECIPE["distill"] | {"teachers": [teacher], "temperature": 1.0}
+        recipe = load_training_recipe(str(recipe_file(distill=distill)))
+        return train(recipe, tmp_path / f"out-{smoothing}").teachers.loss
+
+    sure, smoothed = loss(0.0), loss(0.5)
+    assert sure < 0.1
+    assert smoothed == pytest.approx(-math.log(0.75), abs=0.05)
+
+
 def test_padding_has_no_weight_to_learn():
     classifier = NgramClassifier(2, 2)
     logits_of(classifier, [1], [1, 2, 3]).square().sum().backward()
@@ -197,13 +283,20 @@ def test_teachers_answer_with_their_mean_probability_at_the_temperature():
     members = classifier_of(1), classifier_of(2, seed=1)
     texts = [1, 2, 3], [4, 1]
     expected = sum((logits_of(member, *texts) / 2).softmax(-1) for member in members) / 2
-    torch.testing.assert_close(logits_of(Teachers(members, 2.0), *texts).exp(), expected)
+    torch.testing.assert_close(logits_of(Teachers(members, [1, 1], 2.0), *texts).exp(), expected)
+
+
+def test_a_teachers_weight_is_its_share_of_the_mean():
+    members, text = (classifier_of(1), classifier_of(2, seed=1)), [1, 2, 3]
+    one, other = (logits_of(member, text).softmax(-1) for member in members)
+    answers = logits_of(Teachers(members, [0.5, 1.5], 1.0), text).exp()
+    torch.testing.assert_close(answers, 0.25 * one + 0.75 * other)
 
 
 def test_a_model_that_answers_as_its_teacher_has_nothing_more_to_learn():
     teacher, model = classifier_of(1), classifier_of(1)
     batch = RowExamples([Row((1, 2, 3), None), Row((4, 1), None)], 0).batch(range(2))
-    Teachers([teacher], 3.0).loss(model, batch).backward()
+    Teachers([teacher], [1], 3.0).loss(model, batch).backward()
     assert model.weight.grad.abs().max() < 1e-6
     assert teacher.weight.grad is None
 
@@ -268,7 +361,19 @@ def test_replaced_tokens_are_of_the_whole_vocabulary_and_leave_padding_alone():
     [
         ({"model": RECIPE["model"] | {"num_labels": 1}}, "distill is for classifiers"),
         ({"regularization": {"label_smoothing": 0.1}}, "labels, which distill does not use"),
-        ({"distill": RECIPE["distill"] | {"ngrams": []}}, "distill.ngrams"),
+        ({"distill": RECIPE["distill"] | {"teachers": []}}, "distill.teachers"),
+        ({"distill": RECIPE["distill"] | {"teachers": [{"kind": "oracle"}]}}, "'ngrams', 'convolutions'"),
+        (
+            {
+                "model": {key: value for key, value in RECIPE["model"].items() if key != "pad_token_id"},
+                "distill": RECIPE["distill"] | {"teachers": [TEACHERS[0] | {"token_dropout": 0.1}]},
+            },
+            "token_dropout of a teacher is for models with a pad_token_id",
+        ),
+        (
+            {"distill": RECIPE["distill"] | {"teachers": [CONVOLUTIONS | {"widths": [2]}]}},
+            "distill.teachers.0.convolutions.widths.0: must be an odd number",
+        ),
         ({"distill": RECIPE["distill"] | {"temperature": 0}}, "distill.temperature"),
     ],
 )

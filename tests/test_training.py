@@ -341,6 +341,22 @@ def test_the_checkpoint_has_its_card_and_its_examples(run, recipe_file, tmp_path
     assert rows.sha256 == load_rows(str(checkpoint.examples_file), checkpoint).sha256
 
 
+@pytest.mark.parametrize(
+    ("validate_every", "chose"),
+    [
+        (20, "it chose the step and the recipe\n"),
+        (60, "it chose the recipe, not the step\n"),
+        (99, "it chose the recipe, not the step\n"),
+    ],
+)
+def test_the_card_says_that_validation_chose_the_step_only_where_it_did(
+    run, recipe_file, tmp_path, validate_every, chose
+):
+    training = RECIPE["training"] | {"validate_every": validate_every}
+    run("train", recipe_file(training=training), "-o", tmp_path / "out")
+    assert chose in (tmp_path / "out/MODEL_CARD.md").read_text()
+
+
 def test_compare_trains_the_recipe_with_other_attention_for_the_card(run, recipe_file, tmp_path):
     done = run("train", recipe_file(), "-o", tmp_path / "out", "--compare", "--json")
     models = [json.loads(done.out)["result"], *json.loads(done.out)["result"]["comparison"]]

@@ -40,11 +40,14 @@ def model_card(recipe: TrainingRecipe, report: TrainingReport, sha256: dict[str,
 
 def _summary(recipe: TrainingRecipe, report: TrainingReport) -> str:
     config, model, training = recipe.model, report.model, recipe.training
+    # Of a training that is validated once, the last step is kept.
+    validated_once = training.validate_every >= training.steps
+    chose = "the recipe, not the step" if validated_once else "the step and the recipe"
     lines = [f"- Held-out score: {model.test}, on `{recipe.data.test}`, which chose nothing"]
     if report.bytes_per_token is not None:
         lines.append(_per_byte(model.test, report.bytes_per_token))
     lines += [
-        f"- Validation score: {model.valid}, on `{recipe.data.valid}`; it chose the step and the recipe",
+        f"- Validation score: {model.valid}, on `{recipe.data.valid}`; it chose {chose}",
         f"- Task: {_task(config)}",
         f"- Shape: n_layer {config.n_layer}, n_head {config.n_head} of {config.head_size} channels, "
         f"n_embd {config.n_embd}, n_inner {config.layer_sizes[0][1]}, n_positions {config.n_positions}",
@@ -59,10 +62,10 @@ def _summary(recipe: TrainingRecipe, report: TrainingReport) -> str:
 
 
 def _teachers(distill: Distillation, report: TrainingReport) -> str:
-    grams = ", ".join(f"1 to {longest}" if longest > 1 else "1" for longest in distill.ngrams)
+    each = "; ".join(f"{teacher.description} (weight {teacher.weight:g})" for teacher in distill.teachers)
     return (
-        f"- Distilled from linear models of n-grams (n: {grams}), averaged, at temperature "
-        f"{distill.temperature:g}, which learned the labels; their validation score: {report.teachers}"
+        f"- Distilled at temperature {distill.temperature:g} from the mean probabilities of "
+        f"teachers that learned the labels: {each}; their validation score: {report.teachers}"
     )
 
 

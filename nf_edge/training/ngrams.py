@@ -3,9 +3,15 @@
 Wang and Manning, "Baselines and Bigrams", ACL 2012, show how good such models are at short texts.
 """
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
+
+from nf_edge.model.config import ModelConfig
+from nf_edge.training.teacher import Teacher
 
 # Enough that few of a treebank's n-grams share a bucket.
 BUCKETS = 2**18
@@ -41,3 +47,23 @@ class NgramClassifier(nn.Module):
             hashed = (hashed[:, : last.shape[1]] * MULTIPLIER + last + n) % MODULUS
             found.append((hashed * MULTIPLIER % MODULUS % BUCKETS).where(real[:, n - 1 :], BUCKETS))
         return torch.cat(found, dim=1)
+
+
+class Ngrams(Teacher):
+    """A linear model of n-grams."""
+
+    kind: Literal["ngrams"]
+    longest: int = Field(ge=1, description="the longest run of tokens that it knows")
+
+    @property
+    def name(self) -> str:
+        return f"{self.longest}-grams"
+
+    @property
+    def description(self) -> str:
+        return "a linear model of " + (
+            "single tokens" if self.longest == 1 else f"1- to {self.longest}-grams"
+        )
+
+    def build(self, config: ModelConfig) -> nn.Module:
+        return NgramClassifier(self.longest, config.num_labels or 0)

@@ -12,6 +12,8 @@ from nf_edge.data.sources import NAMED
 from nf_edge.model.config import ModelConfig, NoiseConfig
 from nf_edge.resources import resolve
 from nf_edge.training.bpe import SMALLEST_VOCABULARY
+from nf_edge.training.convolutions import Convolutions
+from nf_edge.training.ngrams import Ngrams
 from nf_edge.training.settings import Settings
 from nf_edge.yaml_file import Closed, load
 
@@ -110,13 +112,18 @@ class Regularization(Closed):
     )
 
 
-class Distillation(Closed):
-    """Linear models of n-grams learn the labels first; the model learns what they say, on average."""
+AnyTeacher = Annotated[Ngrams | Convolutions, Field(discriminator="kind")]
 
-    ngrams: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        min_length=1, description="a teacher each: the longest run of tokens that it knows"
+
+class Distillation(Closed):
+    """Teachers learn the labels first; the model learns what they say, on average.
+
+    What `regularization` says is of the model; teachers have keys of their own.
+    """
+
+    teachers: tuple[AnyTeacher, ...] = Field(
+        min_length=1, description="of each its `kind`, with the keys of that kind and of every teacher"
     )
-    training: Settings = Field(description="of each teacher")
     temperature: float = Field(1.0, gt=0, description="divides all logits that are compared")
     swap: float = Field(
         0.0,
@@ -168,6 +175,8 @@ class TrainingRecipe(Closed):
                 raise ValueError("distill is for classifiers")
             if extra.label_smoothing:
                 raise ValueError("regularization.label_smoothing is for labels, which distill does not use")
+            if config.pad_token_id is None and any(t.token_dropout for t in self.distill.teachers):
+                raise ValueError("token_dropout of a teacher is for models with a pad_token_id")
         return self
 
 

@@ -22,6 +22,7 @@ from nf_edge.training.examples import (
     RowExamples,
 )
 from nf_edge.training.recipe import Bpe, Distillation, Source, TrainingRecipe
+from nf_edge.training.teacher import Teacher
 from nf_edge.training.unlabeled import JoinedRows, ReplacedTokens, SwappedPhrases
 
 
@@ -40,6 +41,7 @@ class TrainingData:
 
     Attributes:
         taught: what a model learns from teachers on, labels or none; None where it has no teachers.
+        lessons: what each of its teachers learns the labels on, in the recipe's order.
         examples: what goes with the checkpoint and can be scored: a classifier's rows, or None.
         examples_json: what goes with it, as it was written: a JSON object a line.
         tokenizer_file: a tokenizer.json, given or learned; None where the data has no text.
@@ -50,6 +52,7 @@ class TrainingData:
 
     train: Examples
     taught: Examples | None
+    lessons: tuple[Examples, ...]
     valid: Examples
     test: Examples
     examples: Examples | None
@@ -106,6 +109,7 @@ def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> Tra
     return TrainingData(
         varied(learned_from),
         varied(_unlabeled(learned_from, recipe.distill, config)) if recipe.distill else None,
+        _lessons(learned_from, recipe.distill, config) if recipe.distill else (),
         examples(valid),
         examples(test),
         # A language model's examples are lines out of nowhere: where to begin, not a text to predict.
@@ -123,6 +127,20 @@ def _unlabeled(learned_from: Examples, distill: Distillation, config: ModelConfi
     swapped = SwappedPhrases(learned_from.rows, distill.swap, config.pad_token_id)
     joined = JoinedRows(swapped, distill.join, config.n_positions, config.pad_token_id)
     return ReplacedTokens(joined, distill.replace, config.vocab_size)
+
+
+def _lessons(learned_from: Examples, distill: Distillation, config: ModelConfig) -> tuple[Examples, ...]:
+    assert isinstance(learned_from, RowExamples)  # no recipe of a language model has teachers
+
+    def lesson(teacher: Teacher) -> Examples:
+        examples: Examples = learned_from
+        if teacher.swap:
+            examples = SwappedPhrases(learned_from.rows, teacher.swap, config.pad_token_id)
+        if teacher.token_dropout:
+            examples = DroppedTokens(examples, teacher.token_dropout, config.pad_token_id or 0)
+        return examples
+
+    return tuple(map(lesson, distill.teachers))
 
 
 def _require_files(recipe: TrainingRecipe, root: Path) -> None:

@@ -1,0 +1,85 @@
+"""A convolutional network of a text, which errs on other texts than linear models of n-grams do.
+
+Kim, "Convolutional Neural Networks for Sentence Classification", EMNLP 2014: each filter counts where it
+answers most, and also answers n-grams that it has not met, by the embeddings of their tokens.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import AfterValidator, Field
+from torch import Tensor, nn
+
+from nf_edge.model.config import ModelConfig
+from nf_edge.training.teacher import Teacher
+
+EMBEDDING_STD = 0.1
+# Of the filters' answers, as Kim has it.
+FEATURE_DROPOUT = 0.5
+
+
+class ConvolutionalClassifier(nn.Module):
+    """logits = W · (max over places of relu(filters · the embeddings around that place)) + bias.
+
+    It takes what a NoiseFormer classifier takes: ids int64 [B, T] and a mask [B, T] or None, and gives
+    logits [B, labels].
+
+    Args:
+        channels: of an embedding, and number of the filters of each width.
+        widths: tokens that a filter sees, odd numbers.
+        dropout: share of the embeddings' values that are dropped in training.
+    """
+
+    def __init__(
+        self, vocab_size: int, channels: int, widths: Sequence[int], labels: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self._dropout = dropout
+        self.embedding = nn.Embedding(vocab_size, channels)
+        nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD)
+        self.filters = nn.ModuleList(
+            nn.Conv1d(channels, channels, width, padding=width // 2) for width in widths
+        )
+        self.output = nn.Linear(len(widths) * channels, labels)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        real = real[:, None].to(self.embedding.weight.dtype)
+        embedded = F.dropout(self.embedding(input_ids), self._dropout, self.training).transpose(1, 2) * real
+        # No answer is below 0, so that of padding is never the largest.
+        found = [(F.relu(filters(embedded)) * real).amax(dim=2) for filters in self.filters]
+        logits: Tensor = self.output(F.dropout(torch.cat(found, dim=1), FEATURE_DROPOUT, self.training))
+        return logits
+
+
+def _odd(width: int) -> int:
+    if width < 1 or width % 2 == 0:
+        raise ValueError("must be an odd number, the middle token having as many on either side")
+    return width
+
+
+class Convolutions(Teacher):
+    """A convolutional network, its filters' answers pooled by their maximum."""
+
+    kind: Literal["convolutions"]
+    widths: tuple[Annotated[int, AfterValidator(_odd)], ...] = Field(
+        min_length=1, description="tokens that a filter sees: a set of filters each"
+    )
+    channels: int = Field(ge=1, description="of an embedding, and number of the filters of each width")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of the embeddings' values")
+
+    @property
+    def name(self) -> str:
+        return "convolutions"
+
+    @property
+    def description(self) -> str:
+        widths = ", ".join(map(str, self.widths))
+        return f"a convolutional network of {self.channels} filters of each of the widths {widths}"
+
+    def build(self, config: ModelConfig) -> nn.Module:
+        return ConvolutionalClassifier(
+            config.vocab_size, self.channels, self.widths, config.num_labels or 0, self.dropout
+        )
