@@ -166,9 +166,8 @@ def compression_lines(mark: Compression) -> list[str]:
         "inner units": tuple(sum(inner for _, inner in side["layers"]) for side in (before, after)),
     }
     changed = [f"{name} {old:,} → {new:,}" for name, (old, new) in sizes.items() if old != new]
-    lines = [
-        f"made of {mark.original} by recipe {mark.recipe}: {', '.join(changed) or 'nothing went, it was trained on'}"
-    ]
+    went = ", ".join(changed) or "nothing went, it was trained on"
+    lines = [f"made of {mark.original} by recipe {mark.recipe}: {went}"]
     if faithful is not None:
         low, high = (100 * share for share in faithful["flips_interval"])
         lines.append(

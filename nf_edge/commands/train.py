@@ -78,17 +78,18 @@ def command(
     if as_json:
         print_json("train", report.to_json())
     else:
-        _print(report)
+        _print(report, validated=not recipe.data.refit)
 
 
-def _print(report: "TrainingReport") -> None:
+def _print(report: "TrainingReport", *, validated: bool) -> None:
     model = report.model
     rows = [
         ("held-out score", model.test),
-        ("validation score", f"{model.valid}, at step {model.best_step:,}"),
         ("parameters", f"{model.parameters:,}"),
         ("wall time", f"{model.seconds:.0f} s"),
     ]
+    if validated:
+        rows.insert(1, ("validation score", f"{model.valid}, at step {model.best_step:,}"))
     if report.examples is not None:
         rows.append(("examples", report.examples))
     rows += [(f"with {other.attention} instead", other.test) for other in report.comparison]

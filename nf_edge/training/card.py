@@ -40,14 +40,11 @@ def model_card(recipe: TrainingRecipe, report: TrainingReport, sha256: dict[str,
 
 def _summary(recipe: TrainingRecipe, report: TrainingReport) -> str:
     config, model, training = recipe.model, report.model, recipe.training
-    # Of a training that is validated once, the last step is kept.
-    validated_once = training.validate_every >= training.steps
-    chose = "the recipe, not the step" if validated_once else "the step and the recipe"
     lines = [f"- Held-out score: {model.test}, on `{recipe.data.test}`, which chose nothing"]
     if report.bytes_per_token is not None:
         lines.append(_per_byte(model.test, report.bytes_per_token))
     lines += [
-        f"- Validation score: {model.valid}, on `{recipe.data.valid}`; it chose {chose}",
+        _validation(recipe, model.valid),
         f"- Task: {_task(config)}",
         f"- Shape: n_layer {config.n_layer}, n_head {config.n_head} of {config.head_size} channels, "
         f"n_embd {config.n_embd}, n_inner {config.layer_sizes[0][1]}, n_positions {config.n_positions}",
@@ -57,15 +54,30 @@ def _summary(recipe: TrainingRecipe, report: TrainingReport) -> str:
         f"- Made by: nf-edge {__version__}, PyTorch {torch.__version__}",
     ]
     if recipe.distill is not None:
-        lines.insert(-1, _teachers(recipe.distill, report))
+        lines.insert(-1, _teachers(recipe, recipe.distill, report))
     return "\n".join(lines)
 
 
-def _teachers(distill: Distillation, report: TrainingReport) -> str:
+def _validation(recipe: TrainingRecipe, score: Evaluation) -> str:
+    training, source = recipe.training, recipe.data.valid
+    if recipe.data.refit:
+        return (
+            f"- No validation score: `{source}`, apart from what was learned from, chose the recipe; then this "
+            "model learned from all rows, those too"
+        )
+    # Of a training that is validated once, the last step is kept.
+    chose = (
+        "the step and the recipe" if training.validate_every < training.steps else "the recipe, not the step"
+    )
+    return f"- Validation score: {score}, on `{source}`; it chose {chose}"
+
+
+def _teachers(recipe: TrainingRecipe, distill: Distillation, report: TrainingReport) -> str:
     each = "; ".join(f"{teacher.description} (weight {teacher.weight:g})" for teacher in distill.teachers)
     return (
         f"- Distilled at temperature {distill.temperature:g} from the mean probabilities of "
-        f"teachers that learned the labels: {each}; their validation score: {report.teachers}"
+        f"teachers that learned the labels: {each}"
+        + ("" if recipe.data.refit else f"; their validation score: {report.teachers}")
     )
 
 

@@ -86,6 +86,11 @@ class Data(Closed):
     apart: int | None = Field(
         None, ge=1, description="leave out of train the rows that share so many words in a row with valid"
     )
+    refit: bool = Field(
+        False,
+        description="learn from all of the training file, the rows of valid and those like them too: for the "
+        "last training, when there is nothing left to choose by them",
+    )
     examples: Annotated[str, AfterValidator(_beside_unless_named)] | None = Field(
         None, description="rows that go with the checkpoint, as examples.jsonl: a file beside the recipe"
     )
@@ -159,6 +164,15 @@ class TrainingRecipe(Closed):
             raise ValueError("regularization.jitter is for ids that are intensities, not for language")
         if config.is_language_model and self.data.apart is not None:
             raise ValueError("data.apart is for rows; parts of a text share nothing")
+        if self.data.refit:
+            trainings = [
+                self.training,
+                *(t.training for t in (self.distill.teachers if self.distill else ())),
+            ]
+            if any(each.validate_every < each.steps for each in trainings):
+                raise ValueError(
+                    "data.refit leaves nothing to choose a step by: write validate_every as steps"
+                )
         if extra.token_dropout and (config.is_language_model or config.pad_token_id is None):
             raise ValueError("regularization.token_dropout is for classifiers with a pad_token_id")
         if isinstance(self.data.tokenizer, Bpe):

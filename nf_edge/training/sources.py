@@ -79,7 +79,10 @@ def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> Tra
     sha256: dict[str, str] = {}
     notes: list[str] = []
     valid, test = _locate(data.valid, root), _locate(data.test, root)
-    train = _locate(data.train, root, apart_from=valid if data.apart else None, run_length=data.apart or 1)
+    if data.refit:
+        train = _locate(Source(file=data.train.file), root)
+    else:
+        train = _locate(data.train, root, valid if data.apart else None, data.apart or 1)
     tokenizer_file = _tokenizer(recipe, train, scratch, notes)
 
     def rows(located: Located) -> Rows:
