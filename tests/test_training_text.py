@@ -133,6 +133,23 @@ def test_the_parts_of_a_table_share_no_text_and_leave_nothing_out(recipe_file, t
     assert not train_rows & valid_rows
 
 
+def test_the_last_training_learns_from_all_rows_and_its_card_claims_no_validation(run, recipe_file, tmp_path):
+    training = RECIPE["training"]
+    refused = run(
+        "train", recipe_file({"refit": True}), "--data-root", tmp_path / "data", "-o", tmp_path / "out"
+    )
+    assert refused.code == 3
+    assert "write validate_every as steps" in refused.err
+    recipe = recipe_file({"refit": True, "apart": 6}, training=training | {"validate_every": 150})
+    done = run("train", recipe, "--data-root", tmp_path / "data", "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert f"{len(SENTENCES)} rows to learn from" in done.out
+    assert "validation score" not in done.out
+    card = (tmp_path / "out/MODEL_CARD.md").read_text()
+    assert "No validation score" in card
+    assert "- Validation score" not in card
+
+
 def test_training_rows_that_share_words_in_a_row_with_validation_are_left_out(recipe_file, tmp_path):
     recipe_file({"apart": 6})
     (tmp_path / "data/films/rows.tsv").write_text("sentence\tlabel\na b c d e f g\t1\nh i j k l m\t0\n")

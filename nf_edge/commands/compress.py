@@ -111,10 +111,11 @@ def _print(result: "Shrunk", recipe: str) -> None:
         ("inner units", *(", ".join(str(inner) for _, inner in sizes.layers) for sizes in (before, after))),
     ]
     print_table(("what it has", "before", "after"), rows, right=(1, 2))
+    how = ", rounded" if result.rounded else ""
     scores = [("before", result.original)]
     if result.pruned is not None:
-        scores.append(("pruned", result.pruned))
-        scores.append((f"recovered, at step {result.best_step:,}", result.result))
+        scores.append((f"pruned{how}", result.pruned))
+        scores.append((f"recovered{how}, at step {result.best_step:,}", result.result))
     else:
         scores.append(("pruned", result.result))
     print_table((f"on {result.tested_on}", ""), scores)

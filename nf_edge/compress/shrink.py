@@ -22,7 +22,7 @@ from nf_edge.compress.sparsify import apply_masks, compressed_bytes, keep_zeros,
 from nf_edge.compress.vocabulary import encoded_otherwise
 from nf_edge.errors import BadInput
 from nf_edge.files import sha256, staged_folder
-from nf_edge.model import Checkpoint, save_checkpoint
+from nf_edge.model import Checkpoint, NoiseFormer, save_checkpoint
 from nf_edge.model.checkpoint import CONFIG, EXAMPLES, WEIGHTS, check_place
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
@@ -80,14 +80,11 @@ def shrink(
                 stay = masks(small.model(), prune.weights, spread(train, small))
                 small = Checkpoint(small.path, small.config, apply_masks(small.tensors, stay))
         size = batch_size(small)
-        pruned = evaluate(small.model(), test, size)
+        pruned = evaluate(_network(small, recipe), test, size)
         original, step = Original(checkpoint.model(), torch.tensor(kept)), None
         if recovery is not None:
-            model = small.model().requires_grad_(True)
+            model = _network(small, recipe).requires_grad_(True)
             keep_zeros(model, stay)
-            if recovery.qat:
-                assert recipe.quantize is not None  # the recipe says so
-                prepare_qat(model, recipe.quantize)
             trained = recover(
                 model,
                 original,
@@ -115,11 +112,12 @@ def shrink(
             otherwise=otherwise,
             original=evaluate(checkpoint.model(), own, size),
             pruned=None if recovery is None else pruned,
-            result=evaluate(small.model(), test, size),
+            result=evaluate(_network(small, recipe), test, size),
             faithful=None
             if checkpoint.config.num_labels == 1  # a regression's answers are no probabilities
-            else faithfulness(_answers(checkpoint, original, own, small, test)),
+            else faithfulness(_answers(checkpoint, original, own, _network(small, recipe), test)),
             best_step=step,
+            rounded=recovery is not None and recovery.qat,
             zeros=_zeros(small, stay),
             download=(compressed_bytes(checkpoint.tensors), compressed_bytes(small.tensors)),
         )
@@ -128,13 +126,21 @@ def shrink(
     return report
 
 
+def _network(small: Checkpoint, recipe: Recipe) -> NoiseFormer:
+    """The network as it is trained and scored: one that rounds, where the recipe has it trained so."""
+    model = small.model()
+    if recipe.recover is not None and recipe.recover.qat:
+        assert recipe.quantize is not None  # a recipe is refused otherwise
+        prepare_qat(model, recipe.quantize)
+    return model
+
+
 def _answers(
-    checkpoint: Checkpoint, original: Original, own: Examples, small: Checkpoint, test: Examples
+    checkpoint: Checkpoint, original: Original, own: Examples, model: NoiseFormer, test: Examples
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Logits of the whole model and of the small one, batch by batch: a classifier's of the same rows, each
     in its own tokens; a language model's of the same tokens."""
-    model, whole = small.model(), checkpoint.model()
-    size = batch_size(small)
+    whole, size = checkpoint.model(), batch_size(checkpoint)
     for start in range(0, len(test), size):
         indices = range(start, min(start + size, len(test)))
         batch = test.batch(indices)

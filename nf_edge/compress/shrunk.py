@@ -38,6 +38,7 @@ class Shrunk:
         pruned: before recovery; None where there was none.
         faithful: the answers of `result` beside those of the original; None for a regression.
         best_step: of recovery; None where there was none.
+        rounded: whether `pruned`, `result` and `faithful` are of the network that rounds as export will.
         zeros: share of the linear layers' weights that `prune.weights` made zero; None: it was not asked to.
         download: bytes of all weights, compressed, before and after: all that zeros save.
     """
@@ -52,6 +53,7 @@ class Shrunk:
     result: Evaluation
     faithful: Faithfulness | None
     best_step: int | None
+    rounded: bool
     zeros: float | None
     download: tuple[int, int]
 
@@ -65,6 +67,7 @@ class Shrunk:
             **{name: None if score is None else score.to_json() for name, score in scores},
             "faithfulness": self.faithful.to_json() if self.faithful else None,
             "best_step": self.best_step,
+            "rounded": self.rounded,
             "zeros": self.zeros,
             "compressed_bytes": self.download,
         }

@@ -62,8 +62,8 @@ def _validation(recipe: TrainingRecipe, score: Evaluation) -> str:
     training, source = recipe.training, recipe.data.valid
     if recipe.data.refit:
         return (
-            f"- No validation score: `{source}`, apart from what was learned from, chose the recipe; then this "
-            "model learned from all rows, those too"
+            f"- No validation score: `{source}` chose the recipe, apart from what was learned from; then "
+            "this model learned from all rows, those too"
         )
     # Of a training that is validated once, the last step is kept.
     chose = (
