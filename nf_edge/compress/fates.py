@@ -2,7 +2,7 @@
 report."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -10,6 +10,7 @@ from torch import nn
 from nf_edge.backends.base import CacheDtype
 from nf_edge.memory.accounts import KV_CACHE
 from nf_edge.recipe import GROUP_SIZE, Quantize, Recipe
+from nf_edge.report import Figure
 
 WEIGHTS = {"int8": "int8, per channel", "int4": f"int4, groups of {GROUP_SIZE}"}
 ACTIVATIONS = {
@@ -26,15 +27,29 @@ TABLES = {"float32": "float32", "int8": "int8, per row", "int4": f"int4, groups 
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of one module's weights, of `ATTENTION` or of the cache (`KV_CACHE`): the dtype, and why
-    where it is not what was asked for."""
+    """What became of one module's weights, of `ATTENTION` or of the cache (`KV_CACHE`).
+
+    Attributes:
+        reason: why the dtype is not what was asked for, where it is not.
+        weights_snr: signal against quantization noise of the weights that are lowered, in dB; None where
+            nothing was quantized, or not yet.
+        output_snr: that of the layer's output, on the rows calibrated on; None where there are none.
+    """
 
     module: str
     dtype: str
     reason: str = ""
+    weights_snr: Figure | None = None
+    output_snr: Figure | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            "module": self.module,
+            "dtype": self.dtype,
+            "reason": self.reason,
+            "weights_snr": self.weights_snr.to_json() if self.weights_snr else None,
+            "output_snr": self.output_snr.to_json() if self.output_snr else None,
+        }
 
 
 def fates_of(program: nn.Module, recipe: Recipe, cache: CacheDtype | None) -> tuple[Fate, ...]:

@@ -11,6 +11,7 @@ from torch import nn
 from nf_edge.backends.base import Bounds
 from nf_edge.compress import onnx_file, torchao_weights
 from nf_edge.compress.calibrate import Inputs
+from nf_edge.compress.lowered import Weights, executorch_weights, float_weights, onnx_names, onnx_weights
 from nf_edge.compress.onnx_cache import quantize_cache
 from nf_edge.compress.tables import quantize_tables
 from nf_edge.model import NoiseFormer
@@ -19,8 +20,8 @@ from nf_edge.recipe import Recipe
 
 def quantize(
     model: NoiseFormer, program: nn.Module, recipe: Recipe, bounds: Bounds, seen: Inputs
-) -> nn.Module:
-    """A program, quantized if the recipe's runtime wants it before lowering.
+) -> tuple[nn.Module, Weights]:
+    """A program, quantized if the recipe's runtime wants it before lowering, and its weights dequantized.
 
     Args:
         model: the specialised network, changed in place.
@@ -28,25 +29,32 @@ def quantize(
         seen: what to calibrate on, where activations are int8_static.
     """
     if recipe.quantize is None or recipe.runtime != "executorch":
-        return program
+        return program, {}
     quantize_tables(model.transformer, recipe.quantize)
     if recipe.quantize.activations == "int8_static":
-        return torchao_weights.quantize_static(program, bounds, seen)
-    torchao_weights.quantize_dynamic(model, recipe.quantize)
-    return program
+        program = torchao_weights.quantize_static(program, bounds, seen)
+    else:
+        torchao_weights.quantize_dynamic(model, recipe.quantize)
+    return program, executorch_weights(model, program)
 
 
-def quantize_file(path: Path, recipe: Recipe, seen: Inputs, full: Inputs) -> None:
+def quantize_file(path: Path, network: NoiseFormer, recipe: Recipe, seen: Inputs, full: Inputs) -> Weights:
     """Quantize a lowered ONNX model in its place, if the recipe's runtime wants it after lowering.
 
     Args:
+        network: what was lowered, with the values that the file has.
         seen: what to calibrate on, where activations are int8_static.
         full: texts that fill the cache, to calibrate it on, where it is to be int8; else none.
+
+    Returns:
+        Its weights, dequantized.
     """
     if recipe.quantize is None or recipe.runtime != "onnxruntime":
-        return
+        return {}
+    names = onnx_names(path, float_weights(network))
     onnx_file.quantize(path, recipe.quantize, seen)
     # Last: ranges of activations are seen with a float32 cache, those of keys and values with the weights
     # that make them.
     if full:
         quantize_cache(path, full)
+    return onnx_weights(path, names)

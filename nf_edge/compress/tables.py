@@ -11,6 +11,9 @@ from nf_edge.recipe import GROUP_SIZE, Quantize
 class Int8Embedding(nn.Module):
     """A table [V, D] of int8 with a float32 scale for each row."""
 
+    table: Tensor
+    scales: Tensor
+
     def __init__(self, table: Tensor) -> None:
         super().__init__()
         scales = table.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
@@ -23,9 +26,16 @@ class Int8Embedding(nn.Module):
             self.table, self.scales, None, -128, 127, ids, dtype=torch.float32
         )
 
+    def dequantized(self) -> Tensor:
+        """float32 [V, D]."""
+        return self.table.float() * self.scales[:, None]
+
 
 class Int4Embedding(nn.Module):
     """A table [V, D] of int4, two to a byte, with a float32 scale for each group of a row."""
+
+    table: Tensor
+    scales: Tensor
 
     def __init__(self, table: Tensor) -> None:
         super().__init__()
@@ -44,6 +54,12 @@ class Int4Embedding(nn.Module):
         return torch.ops.quantized_decomposed.embedding_4bit.dtype(
             self.table, self.scales, None, -8, 7, ids, dtype=torch.float32
         )
+
+    def dequantized(self) -> Tensor:
+        """float32 [V, D]."""
+        codes = torch.stack([self.table >> 4, self.table & 15], dim=2).float() - 8
+        rows, groups = self.scales.shape
+        return (codes.view(rows, groups, -1) * self.scales[:, :, None]).view(rows, -1)
 
 
 def quantize_tables(transformer: Transformer, quantize: Quantize) -> None:
