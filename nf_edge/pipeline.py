@@ -25,7 +25,7 @@ from nf_edge.backends.base import OUTPUT, Backend, Bounds, CacheDtype, Coverage
 from nf_edge.compress.calibrate import Calibration, calibration_for
 from nf_edge.compress.errors import plain_form, with_errors
 from nf_edge.compress.fates import Fate, fates_of
-from nf_edge.compress.quantize import quantize, quantize_file
+from nf_edge.compress.quantize import grids_for, quantize, quantize_file
 from nf_edge.data.rows import Rows, load_rows
 from nf_edge.device import Device
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
@@ -180,11 +180,12 @@ def _build(
     rows = calibration.inputs(bounds, checkpoint.config.pad_token_id) if calibration else []
     static = cache is not None and cache.static
     full = calibration.filling(bounds, checkpoint.config.eos_token_id) if calibration and static else []
-    program, lowered = quantize(model, backend.program(model, bounds, cache), recipe, bounds, rows)
+    grids = grids_for(plain, recipe, rows)
+    program, lowered = quantize(model, backend.program(model, bounds, cache), recipe, bounds, rows, grids)
     progress("lowering", 0, 1)
     file = stage / backend.model_file
     coverage = backend.lower(program, checkpoint.config, bounds, file)
-    lowered |= quantize_file(file, plain, recipe, rows, full)
+    lowered |= quantize_file(file, plain, recipe, rows, full, grids)
     progress("lowering", 1, 1)
     if checkpoint.tokenizer_file is not None:
         shutil.copyfile(checkpoint.tokenizer_file, stage / TOKENIZER)

@@ -76,10 +76,15 @@ def _fate(name: str, module: nn.Module, recipe: Recipe) -> Fate:
         dtype = recipe.quantize.table_dtype(module.embedding_dim)
         fell_back = dtype != recipe.quantize.embeddings
         reason = f"{GROUP_SIZE} does not divide its {module.embedding_dim} columns" if fell_back else ""
-        return Fate(name, TABLES[dtype], reason)
+        return Fate(name, _int4(TABLES[dtype], recipe.quantize), reason)
     if isinstance(module, nn.LayerNorm):
         return Fate(name, "float32", "a norm: a few values, which int8 would harm")
     return Fate(name, "float32", "noise on the scores: a sliver of the weights, kept exact")
+
+
+def _int4(dtype: str, quantize: Quantize) -> str:
+    """How it was rounded, added where that is not the usual."""
+    return f"{dtype}, by GPTQ" if dtype.startswith("int4") and quantize.method == "gptq" else dtype
 
 
 def _linear(name: str, module: nn.Linear, recipe: Recipe, quantize: Quantize) -> Fate:
@@ -91,7 +96,7 @@ def _linear(name: str, module: nn.Linear, recipe: Recipe, quantize: Quantize) ->
     if recipe.runtime == "executorch" and static and name in HEADS:
         reason = "a static int8 layer has int8 outputs, and 256 levels of logits would make ties"
         return Fate(name, f"{WEIGHTS[dtype]}; {ACTIVATIONS['int8_dynamic']}", reason)
-    return Fate(name, f"{WEIGHTS[dtype]}; {ACTIVATIONS[quantize.activations]}")
+    return Fate(name, f"{_int4(WEIGHTS[dtype], quantize)}; {ACTIVATIONS[quantize.activations]}")
 
 
 def _with_weights(program: nn.Module) -> Iterator[tuple[str, nn.Module]]:

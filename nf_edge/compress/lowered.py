@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from onnx.numpy_helper import to_array
+from onnx.numpy_helper import from_array, to_array
 from torch import Tensor, nn
 
+from nf_edge.compress.gptq import Grid
 from nf_edge.compress.tables import Int4Embedding, Int8Embedding
 from nf_edge.model import NoiseFormer
 from nf_edge.recipe import GROUP_SIZE
@@ -100,6 +101,25 @@ def onnx_weights(path: Path, names: dict[str, str]) -> Weights:
     }
 
 
+def place_grids(path: Path, names: dict[str, str], grids: dict[str, Grid]) -> None:
+    """Put other int4 weights where a quantized model file has those of some modules.
+
+    Args:
+        names: what `onnx_names` found before it was quantized.
+    """
+    if not grids:
+        return
+    model = onnx.load(path)
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for module, grid in grids.items():
+        name = names[module]
+        base = name if f"{name}_Q4" in tensors else f"{name}_Transposed"
+        for suffix, values in (("Q4", to_nibbles(grid.codes.numpy())), ("scales", grid.scales.numpy())):
+            tensor = tensors[f"{base}_{suffix}"]
+            tensor.CopyFrom(from_array(values.reshape(tensor.dims), tensor.name))
+    onnx.save(model, path)
+
+
 def _from_arrays(arrays: dict[str, np.ndarray], name: str) -> np.ndarray | None:
     """What the quantizers have put in place of an initializer, by the names that they give."""
     # A Gemm's matrix is transposed before, for they want a MatMul.
@@ -125,3 +145,9 @@ def from_nibbles(packed: np.ndarray, scales: np.ndarray) -> np.ndarray:
     codes = np.stack([packed & 15, packed >> 4], axis=-1).reshape(*packed.shape[:2], GROUP_SIZE)
     values = (codes.astype(np.float32) - 8) * scales.reshape(*packed.shape[:2], 1)
     return np.asarray(values.reshape(len(packed), -1))
+
+
+def to_nibbles(codes: np.ndarray) -> np.ndarray:
+    """int8 [N, K] from −8 to 7 → uint8 [N, K/32, 16]: the inverse of `from_nibbles`."""
+    pairs = (codes + 8).astype(np.uint8).reshape(len(codes), -1, GROUP_SIZE // 2, 2)
+    return np.asarray(pairs[..., 0] | pairs[..., 1] << 4)
