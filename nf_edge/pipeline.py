@@ -23,9 +23,10 @@ from nf_edge.artifact import (
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import OUTPUT, Backend, Bounds, CacheDtype, Coverage
 from nf_edge.compress.calibrate import Calibration, calibration_for
+from nf_edge.compress.errors import plain_form, with_errors
 from nf_edge.compress.fates import Fate, fates_of
 from nf_edge.compress.mark import require_done
-from nf_edge.compress.quantize import quantize, quantize_file
+from nf_edge.compress.quantize import grids_for, quantize, quantize_file
 from nf_edge.data.rows import Rows, load_rows
 from nf_edge.device import Device
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
@@ -179,19 +180,21 @@ def _build(
     """compress → specialise attention → lower, into the stage."""
     model = _specialised(checkpoint, backend, recipe)
     fates = fates_of(model, recipe, cache)
+    plain = plain_form(checkpoint.model(), model)
     rows = calibration.inputs(bounds, checkpoint.config.pad_token_id) if calibration else []
     static = cache is not None and cache.static
     full = calibration.filling(bounds, checkpoint.config.eos_token_id) if calibration and static else []
-    program = quantize(model, backend.program(model, bounds, cache), recipe, bounds, rows)
+    grids = grids_for(plain, recipe, rows)
+    program, lowered = quantize(model, backend.program(model, bounds, cache), recipe, bounds, rows, grids)
     progress("lowering", 0, 1)
     file = stage / backend.model_file
     coverage = backend.lower(program, checkpoint.config, bounds, file)
-    quantize_file(file, recipe, rows, full)
+    lowered |= quantize_file(file, plain, recipe, rows, full, grids)
     progress("lowering", 1, 1)
     if checkpoint.tokenizer_file is not None:
         shutil.copyfile(checkpoint.tokenizer_file, stage / TOKENIZER)
     backend.write_companions(checkpoint.config, bounds, stage)
-    return coverage, fates
+    return coverage, with_errors(fates, plain, lowered, rows)
 
 
 def _specialised(checkpoint: Checkpoint, backend: Backend, recipe: Recipe) -> NoiseFormer:

@@ -36,6 +36,11 @@ class Quantize(Closed):
     embeddings: Literal["float32", "int8", "int4"] = Field(
         description="dtype of the token table; positions are at least int8"
     )
+    method: Literal["nearest", "gptq"] = Field(
+        "nearest",
+        description="how int4 weights are rounded: each to the nearest, or by GPTQ, which calibrates, so that "
+        "what one loses the others make up for",
+    )
     kv_cache: Literal["float32", "int8"] = Field(
         "float32",
         description="dtype of a language model's keys and values; of int8, a channel has a calibrated scale "
@@ -76,6 +81,13 @@ class Quantize(Closed):
         if (weights, activations) == ("int8", "none"):
             raise ValueError("no runtime multiplies int8 weights with float32; write int8_dynamic")
         return activations
+
+    @field_validator("method")
+    @classmethod
+    def _has_int4_to_round(cls, method: str, info: ValidationInfo) -> str:
+        if (info.data.get("weights"), method) == ("int8", "gptq"):
+            raise ValueError("gptq is for int4, and int8 loses next to nothing to rounding; write nearest")
+        return method
 
     @field_validator("embeddings")
     @classmethod
@@ -173,10 +185,11 @@ class Recipe(Closed):
 
     @property
     def calibrates(self) -> bool:
-        """Whether ranges have to be seen on data before they are fixed: of activations, or of keys and
+        """Whether data has to be seen: by GPTQ, or before ranges are fixed, of activations, or of keys and
         values, where the model has a cache that can be int8.  Only ONNX Runtime wants to know those."""
         return self.quantize is not None and (
             self.quantize.activations == "int8_static"
+            or self.quantize.method == "gptq"
             or (self.quantize.kv_cache == "int8" and self.runtime == "onnxruntime")
         )
 

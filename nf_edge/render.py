@@ -1,6 +1,6 @@
 """Reports as tables and lines: the same on a terminal and in `report.html`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,7 +177,7 @@ def compression_lines(mark: Compression) -> list[str]:
     return lines
 
 
-def quantization_lines(fates: Iterable[dict[str, Any]], calibration: Calibrated | None) -> list[str]:
+def quantization_lines(fates: Sequence[dict[str, Any]], calibration: Calibrated | None) -> list[str]:
     """What becomes of the modules, a line a dtype, and of the cache; exceptions with their reasons; what is
     calibrated on."""
     groups: dict[tuple[str, str], list[str]] = {}
@@ -191,10 +191,24 @@ def quantization_lines(fates: Iterable[dict[str, Any]], calibration: Calibrated 
             lines.append(f"{len(modules)} modules {became}: {_some(modules)}")
         if KV_CACHE in names:
             caches.append(f"{KV_CACHE}: {became}")
-    lines += caches
+    lines += caches + _worst_lines(fates)
     if calibration is not None:
         seen = f"{calibration.rows} rows of {calibration.source}, SHA-256 {calibration.sha256}"
         lines.append(f"calibrated on {seen}")
+    return lines
+
+
+def _worst_lines(fates: Sequence[dict[str, Any]], most: int = 3) -> list[str]:
+    """The modules that quantizing harms most, by their outputs, where known, and by their weights."""
+    lines = []
+    for key, what in (("output_snr", "outputs, on the rows calibrated on"), ("weights_snr", "weights")):
+        # Artifacts of earlier versions have no such figures.
+        told = ((fate["module"], fate.get(key)) for fate in fates)
+        found = [(name, figure) for name, figure in told if figure and figure["value"] is not None]
+        worst = sorted(found, key=lambda pair: float(pair[1]["value"]))[:most]
+        if worst:
+            names = ", ".join(f"{name} {Figure(**figure)}" for name, figure in worst)
+            lines.append(f"least signal against quantization noise of {what} ({worst[0][1]['how']}): {names}")
     return lines
 
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 How = Literal["measured", "simulated", "planned", "predicted", "unavailable"]
-Unit = Literal["bytes", "ms", "tokens/s", "ratio", "share", "rows", "loss", "perplexity", "logit", "count"]
+Unit = Literal[
+    "bytes", "ms", "tokens/s", "ratio", "share", "rows", "loss", "perplexity", "logit", "count", "dB"
+]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Figure:
             return f"{format_three(self.value)} tokens/s"
         if self.unit == "ratio":
             return f"{self.value:.2f}"
+        if self.unit == "dB":
+            return f"{self.value:.1f} dB"
         if self.unit in ("rows", "count"):
             return f"{self.value:,.0f}"
         return f"{self.value:.4g}"

@@ -22,7 +22,7 @@ class Origin(Closed):
 
 
 class Calibrated(Closed):
-    """What ranges were seen on: of activations, or of keys and values."""
+    """What ranges were seen on, of activations or of keys and values, or what weights were rounded for."""
 
     source: str
     rows: int
@@ -94,7 +94,7 @@ class Manifest(Closed):
     model: ModelFile
     interface: Interface
     requires: Requirements
-    calibration: Calibrated | None = Field(description="where ranges were fixed before the model runs")
+    calibration: Calibrated | None = Field(description="where data was seen before the model runs")
     quantization: tuple[dict[str, Any], ...] = Field(description="what became of every module")
     coverage: dict[str, Any] = Field(description="what the accelerating library took, and what it left")
     reports: dict[str, Any]

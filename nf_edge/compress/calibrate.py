@@ -1,4 +1,5 @@
-"""The data on which ranges are seen before they are fixed: of activations, and of keys and values.
+"""The data on which ranges are seen before they are fixed, of activations and of keys and values, and inputs of
+layers before their weights are rounded for those.
 
 Never the rows that accuracy is checked on: ranges fitted to them would flatter the artifact.
 """
@@ -74,26 +75,26 @@ def calibration_for(
         cache: what the backend makes of the recipe's cache for this checkpoint.
 
     Returns:
-        None where no ranges are fixed.
+        None where there is nothing to see.
 
     Raises:
         BadInput: it has to calibrate and there is nothing to do it on, or has not and rows were given.
     """
-    ranges = _ranges(recipe, cache)
-    if not ranges:
+    purpose = _purpose(recipe, cache)
+    if not purpose:
         if given is not None:
             why = f" of this model: {_why_not(cache)}" if recipe.calibrates else ""
             raise BadInput(
                 f"recipe {recipe.name} has nothing to calibrate{why}",
-                fix="leave out --calibrate, or use a recipe whose activations are int8_static"
-                + ("" if recipe.calibrates else ", or one for ONNX Runtime whose kv_cache is int8"),
+                fix="leave out --calibrate, or use a recipe whose activations are int8_static, one whose method "
+                "is gptq" + ("" if recipe.calibrates else ", or one for ONNX Runtime whose kv_cache is int8"),
             )
         return None
     if given is not None:
         return _first(given, given.source)
     if checkpoint.examples_file is None:
         raise BadInput(
-            f"recipe {recipe.name} fixes the ranges of {ranges}, and has no data to see them on",
+            f"recipe {recipe.name} {purpose}, and has no data to see them on",
             fix="give rows with --calibrate FILE (others than those of --data), or put an examples.jsonl "
             "beside the checkpoint's config.json",
         )
@@ -101,11 +102,15 @@ def calibration_for(
     return _first(examples, checkpoint.examples_file.name)
 
 
-def _ranges(recipe: Recipe, cache: CacheDtype | None) -> str:
-    """Of what a recipe fixes the ranges, for this model; "" if of nothing."""
-    static = recipe.quantize is not None and recipe.quantize.activations == "int8_static"
+def _purpose(recipe: Recipe, cache: CacheDtype | None) -> str:
+    """What a recipe calibrates for, for this model; "" if for nothing."""
+    how = recipe.quantize
+    static = how is not None and how.activations == "int8_static"
     parts = ["activations"] * static + ["keys and values"] * (cache is not None and cache.static)
-    return " and of ".join(parts)
+    ranges = f"fixes the ranges of {' and of '.join(parts)}" if parts else ""
+    rounds = how is not None and how.method == "gptq"
+    inputs = "rounds weights for what their layers are given" if rounds else ""
+    return " and ".join(purpose for purpose in (ranges, inputs) if purpose)
 
 
 def _why_not(cache: CacheDtype | None) -> str:

@@ -2,7 +2,7 @@
 report."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -10,6 +10,7 @@ from torch import nn
 from nf_edge.backends.base import CacheDtype
 from nf_edge.memory.accounts import KV_CACHE
 from nf_edge.recipe import GROUP_SIZE, Quantize, Recipe
+from nf_edge.report import Figure
 
 WEIGHTS = {"int8": "int8, per channel", "int4": f"int4, groups of {GROUP_SIZE}"}
 ACTIVATIONS = {
@@ -26,15 +27,29 @@ TABLES = {"float32": "float32", "int8": "int8, per row", "int4": f"int4, groups 
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of one module's weights, of `ATTENTION` or of the cache (`KV_CACHE`): the dtype, and why
-    where it is not what was asked for."""
+    """What became of one module's weights, of `ATTENTION` or of the cache (`KV_CACHE`).
+
+    Attributes:
+        reason: why the dtype is not what was asked for, where it is not.
+        weights_snr: signal against quantization noise of the weights that are lowered, in dB; None where
+            nothing was quantized, or not yet.
+        output_snr: that of the layer's output, on the rows calibrated on; None where there are none.
+    """
 
     module: str
     dtype: str
     reason: str = ""
+    weights_snr: Figure | None = None
+    output_snr: Figure | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            "module": self.module,
+            "dtype": self.dtype,
+            "reason": self.reason,
+            "weights_snr": self.weights_snr.to_json() if self.weights_snr else None,
+            "output_snr": self.output_snr.to_json() if self.output_snr else None,
+        }
 
 
 def fates_of(program: nn.Module, recipe: Recipe, cache: CacheDtype | None) -> tuple[Fate, ...]:
@@ -61,10 +76,15 @@ def _fate(name: str, module: nn.Module, recipe: Recipe) -> Fate:
         dtype = recipe.quantize.table_dtype(module.embedding_dim)
         fell_back = dtype != recipe.quantize.embeddings
         reason = f"{GROUP_SIZE} does not divide its {module.embedding_dim} columns" if fell_back else ""
-        return Fate(name, TABLES[dtype], reason)
+        return Fate(name, _int4(TABLES[dtype], recipe.quantize), reason)
     if isinstance(module, nn.LayerNorm):
         return Fate(name, "float32", "a norm: a few values, which int8 would harm")
     return Fate(name, "float32", "noise on the scores: a sliver of the weights, kept exact")
+
+
+def _int4(dtype: str, quantize: Quantize) -> str:
+    """How it was rounded, added where that is not the usual."""
+    return f"{dtype}, by GPTQ" if dtype.startswith("int4") and quantize.method == "gptq" else dtype
 
 
 def _linear(name: str, module: nn.Linear, recipe: Recipe, quantize: Quantize) -> Fate:
@@ -76,7 +96,7 @@ def _linear(name: str, module: nn.Linear, recipe: Recipe, quantize: Quantize) ->
     if recipe.runtime == "executorch" and static and name in HEADS:
         reason = "a static int8 layer has int8 outputs, and 256 levels of logits would make ties"
         return Fate(name, f"{WEIGHTS[dtype]}; {ACTIVATIONS['int8_dynamic']}", reason)
-    return Fate(name, f"{WEIGHTS[dtype]}; {ACTIVATIONS[quantize.activations]}")
+    return Fate(name, f"{_int4(WEIGHTS[dtype], quantize)}; {ACTIVATIONS[quantize.activations]}")
 
 
 def _with_weights(program: nn.Module) -> Iterator[tuple[str, nn.Module]]:
