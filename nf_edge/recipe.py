@@ -37,8 +37,8 @@ class Quantize(Closed):
     )
     method: Literal["nearest", "gptq"] = Field(
         "nearest",
-        description="how int4 weights are rounded: each to the nearest, or by GPTQ, which calibrates, so that "
-        "what one loses the others make up for",
+        description="how int4 weights are rounded: each to the nearest, or by GPTQ, which calibrates, so "
+        "that what one loses the others make up for",
     )
     kv_cache: Literal["float32", "int8"] = Field(
         "float32",

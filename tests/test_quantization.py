@@ -78,6 +78,21 @@ def test_logits_stay_near_pytorchs_at_every_length_whatever_the_noise(name, reci
     assert snr < 60, "it was not quantized"
 
 
+@pytest.mark.parametrize("recipe", ["onnx-int4", "onnx-int8-dynamic"])
+def test_a_language_model_that_gives_all_logits_shares_its_quantized_table_with_the_head(
+    recipe, exported, checkpoint
+):
+    """Its head is exported as a product with the table, transposed."""
+    artifact = exported("wide-lm", f"{recipe}+all")
+    backend, bounds = backend_for(artifact.manifest.recipe), artifact.manifest.interface.bounds
+    session, network = backend.load(artifact.model_file, bounds), checkpoint("wide-lm").model()
+    ids = np.arange(40)[None]
+    found, wanted = session.run(ids, np.ones_like(ids)), network(torch.from_numpy(ids)).numpy()
+    dtype = load_recipe(recipe).quantize.weights
+    assert decibels([found.ravel()], [wanted.ravel()]) > LEAST_SNR[dtype]
+    assert artifact.model_file.stat().st_size < 1.3 * exported("wide-lm", recipe).model_file.stat().st_size
+
+
 # A decoder's rows are never padded.
 @pytest.mark.parametrize(("name", "recipe"), each_model_and_recipe(STATIC, ["wide-cls", "pairwise-cls"]))
 def test_padding_that_is_masked_does_not_spoil_ranges_that_are_fixed(name, recipe, both, checkpoint):

@@ -1,5 +1,5 @@
-"""The data on which ranges are seen before they are fixed, of activations and of keys and values, and inputs of
-layers before their weights are rounded for those.
+"""The data on which ranges are seen before they are fixed, of activations and of keys and values, and inputs
+of layers before weights are rounded for those.
 
 Never the rows that accuracy is checked on: ranges fitted to them would flatter the artifact.
 """
@@ -86,8 +86,8 @@ def calibration_for(
             why = f" of this model: {_why_not(cache)}" if recipe.calibrates else ""
             raise BadInput(
                 f"recipe {recipe.name} has nothing to calibrate{why}",
-                fix="leave out --calibrate, or use a recipe whose activations are int8_static, one whose method "
-                "is gptq" + ("" if recipe.calibrates else ", or one for ONNX Runtime whose kv_cache is int8"),
+                fix="leave out --calibrate, or use a recipe whose activations are int8_static, or whose "
+                "method is gptq" + ("" if recipe.calibrates else ", or one for ONNX Runtime whose kv_cache is int8"),
             )
         return None
     if given is not None:
