@@ -147,13 +147,13 @@ def test_half_of_what_int4_costs_a_language_model_is_won_back(checkpoint, run, t
     def speak(count):
         """Texts drawn from the model itself."""
         ids = torch.zeros(count, 1, dtype=torch.int64)
-        for _ in range(95):
+        for _ in range(63):
             shares = network(ids)[:, -1].softmax(dim=1)
             ids = torch.cat([ids, torch.multinomial(shares, 1, generator=generator)], dim=1)
         return ids
 
-    seen, asked = tmp_path / "seen.jsonl", speak(48)
-    lines = (json.dumps({"input_ids": row.tolist()}) + "\n" for row in speak(96))
+    seen, asked = tmp_path / "seen.jsonl", speak(32)
+    lines = (json.dumps({"input_ids": row.tolist()}) + "\n" for row in speak(80))
     seen.write_text("".join(lines), encoding="utf-8")
     wanted = network(asked).log_softmax(dim=2)
 

@@ -53,9 +53,8 @@ def quantize(path: Path, how: Quantize, seen: Inputs) -> None:
 def _fold_transposes(model: ModelProto) -> None:
     """Store matrices as they are multiplied with: a tied head's is else the table, transposed as it runs."""
     arrays = {tensor.name: tensor for tensor in model.graph.initializer if len(tensor.dims) == 2}
-    for node in [
-        node for node in model.graph.node if node.op_type == "Transpose" and node.input[0] in arrays
-    ]:
+    transposes = [node for node in model.graph.node if node.op_type == "Transpose"]
+    for node in (node for node in transposes if node.input[0] in arrays):
         name = f"{node.input[0]}_Transposed"
         model.graph.initializer.append(
             from_array(np.ascontiguousarray(to_array(arrays[node.input[0]]).T), name)
