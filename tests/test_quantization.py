@@ -17,7 +17,8 @@ from nf_edge.recipe import load_recipe
 
 CASE = TESTS / "cases" / "cls-lowrank-last-padded"
 RECIPES = [name for name in resources.names("recipes") if load_recipe(name).quantize]
-STATIC = [name for name in RECIPES if load_recipe(name).calibrates]
+CALIBRATED = [name for name in RECIPES if load_recipe(name).calibrates]
+STATIC = [name for name in RECIPES if load_recipe(name).quantize.activations == "int8_static"]
 # A name of conftest.SHAPES for every kind of noise, both directions and both heads.
 SHAPES = ["wide-lm", "wide-cls", "none-lm", "pairwise-cls", "relative-lm"]
 # Signal against noise of the logits, in decibels: 8 bits lose about a hundredth, 4 bits a tenth.
@@ -174,7 +175,7 @@ def rows_file(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("recipe", STATIC)
+@pytest.mark.parametrize("recipe", CALIBRATED)
 def test_without_data_to_calibrate_on_the_flag_is_named_and_nothing_placed(recipe, export, tmp_path):
     done = export(CASE, recipe)
     assert (done.code, done.out) == (3, "")
