@@ -26,14 +26,14 @@ from nf_edge.compress.calibrate import Calibration, calibration_for
 from nf_edge.compress.errors import plain_form, with_errors
 from nf_edge.compress.fates import Fate, fates_of
 from nf_edge.compress.mark import require_done
-from nf_edge.compress.quantize import grids_for, quantize, quantize_file
+from nf_edge.compress.quantize import grids_for, prepare, quantize, quantize_file
 from nf_edge.data.rows import Rows, load_rows
 from nf_edge.device import Device
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.files import check_target, sha256
 from nf_edge.html import report_page
 from nf_edge.memory import MemoryReport, enforce_budget, predict_memory, profile_model, unsupported
-from nf_edge.model import Checkpoint, ModelConfig, NoiseFormer
+from nf_edge.model import Checkpoint, ModelConfig
 from nf_edge.model.checkpoint import TOKENIZER, WEIGHTS
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
@@ -148,8 +148,10 @@ def dry_run(
     backend, bounds = _agree(checkpoint, recipe, device)
     cache = backend.cache_dtype(checkpoint.config, bounds, recipe)
     calibration = calibration_for(checkpoint, recipe, cache, calibrate)
+    model = checkpoint.model()
+    backend.specialise(model, recipe)
     return DryRun(
-        fates_of(_specialised(checkpoint, backend, recipe), recipe, cache),
+        fates_of(model, recipe, cache),
         calibration.told if calibration else None,
         predict_memory(backend, checkpoint.config, bounds, recipe, device),
     )
@@ -178,10 +180,12 @@ def _build(
     progress: Progress,
 ) -> tuple[Coverage, tuple[Fate, ...]]:
     """compress → specialise attention → lower, into the stage."""
-    model = _specialised(checkpoint, backend, recipe)
+    rows = calibration.inputs(bounds, checkpoint.config.pad_token_id) if calibration else []
+    model = checkpoint.model()
+    prepare(model, recipe, rows)
+    backend.specialise(model, recipe)
     fates = fates_of(model, recipe, cache)
     plain = plain_form(checkpoint.model(), model)
-    rows = calibration.inputs(bounds, checkpoint.config.pad_token_id) if calibration else []
     static = cache is not None and cache.static
     full = calibration.filling(bounds, checkpoint.config.eos_token_id) if calibration and static else []
     grids = grids_for(plain, recipe, rows)
@@ -195,13 +199,6 @@ def _build(
         shutil.copyfile(checkpoint.tokenizer_file, stage / TOKENIZER)
     backend.write_companions(checkpoint.config, bounds, stage)
     return coverage, with_errors(fates, plain, lowered, rows)
-
-
-def _specialised(checkpoint: Checkpoint, backend: Backend, recipe: Recipe) -> NoiseFormer:
-    """The network in the form that suits the backend, and nothing lost yet."""
-    model = checkpoint.model()
-    backend.specialise(model, recipe)
-    return model
 
 
 def _examine(

@@ -41,6 +41,16 @@ class Quantize(Closed):
         description="how int4 weights are rounded: each to the nearest, or by GPTQ, which calibrates, so "
         "that what one loses the others make up for",
     )
+    equalize: bool = Field(
+        False,
+        description="whether channels of activations are first made alike, exactly, by calibrated factors "
+        "that a norm and the layer after it share",
+    )
+    rotate: bool = Field(
+        False,
+        description="whether keys and values are first rotated within each head, exactly, so that no channel "
+        "sticks out; the noise is rotated along",
+    )
     kv_cache: Literal["float32", "int8"] = Field(
         "float32",
         description="dtype of a language model's keys and values; of int8, a channel has a calibrated scale "
@@ -185,11 +195,12 @@ class Recipe(Closed):
 
     @property
     def calibrates(self) -> bool:
-        """Whether data has to be seen: by GPTQ, or before ranges are fixed, of activations, or of keys and
-        values, where the model has a cache that can be int8.  Only ONNX Runtime wants to know those."""
+        """Whether data has to be seen: by GPTQ, to equalize, or before ranges are fixed, of activations or of
+        keys and values, where the model has a cache that can be int8.  Only ONNX Runtime wants those."""
         return self.quantize is not None and (
             self.quantize.activations == "int8_static"
             or self.quantize.method == "gptq"
+            or self.quantize.equalize
             or (self.quantize.kv_cache == "int8" and self.runtime == "onnxruntime")
         )
 

@@ -18,7 +18,8 @@ from nf_edge.recipe import load_recipe
 CASE = TESTS / "cases" / "cls-lowrank-last-padded"
 QUANTIZING = {name: load_recipe(name) for name in resources.names("recipes") if load_recipe(name).quantize}
 RECIPES = [name for name, recipe in QUANTIZING.items() if not recipe.shrinks]
-STATIC = [name for name in RECIPES if load_recipe(name).calibrates]
+CALIBRATED = [name for name in RECIPES if load_recipe(name).calibrates]
+STATIC = [name for name in RECIPES if load_recipe(name).quantize.activations == "int8_static"]
 # A name of conftest.SHAPES for every kind of noise, both directions and both heads.
 SHAPES = ["wide-lm", "wide-cls", "none-lm", "pairwise-cls", "relative-lm"]
 # Signal against noise of the logits, in decibels: 8 bits lose about a hundredth, 4 bits a tenth.
@@ -77,6 +78,21 @@ def test_logits_stay_near_pytorchs_at_every_length_whatever_the_noise(name, reci
     snr = decibels(*zip(*map(answer, rows), strict=True))
     assert snr > LEAST_SNR[load_recipe(recipe).quantize.weights]
     assert snr < 60, "it was not quantized"
+
+
+@pytest.mark.parametrize("recipe", ["onnx-int4", "onnx-int8-dynamic"])
+def test_a_language_model_that_gives_all_logits_shares_its_quantized_table_with_the_head(
+    recipe, exported, checkpoint
+):
+    """Its head is exported as a product with the table, transposed."""
+    artifact = exported("wide-lm", f"{recipe}+all")
+    backend, bounds = backend_for(artifact.manifest.recipe), artifact.manifest.interface.bounds
+    session, network = backend.load(artifact.model_file, bounds), checkpoint("wide-lm").model()
+    ids = np.arange(40)[None]
+    found, wanted = session.run(ids, np.ones_like(ids)), network(torch.from_numpy(ids)).numpy()
+    dtype = load_recipe(recipe).quantize.weights
+    assert decibels([found.ravel()], [wanted.ravel()]) > LEAST_SNR[dtype]
+    assert artifact.model_file.stat().st_size < 1.3 * exported("wide-lm", recipe).model_file.stat().st_size
 
 
 # A decoder's rows are never padded.
@@ -160,7 +176,7 @@ def rows_file(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("recipe", STATIC)
+@pytest.mark.parametrize("recipe", CALIBRATED)
 def test_without_data_to_calibrate_on_the_flag_is_named_and_nothing_placed(recipe, export, tmp_path):
     done = export(CASE, recipe)
     assert (done.code, done.out) == (3, "")

@@ -8,7 +8,8 @@ from onnx.numpy_helper import to_array
 from nf_edge import resources
 from nf_edge.recipe import load_recipe
 
-RECIPES = [name for name in resources.names("recipes") if load_recipe(name).quantize]
+QUANTIZING = {name: load_recipe(name) for name in resources.names("recipes") if load_recipe(name).quantize}
+RECIPES = [name for name, recipe in QUANTIZING.items() if not recipe.shrinks]
 # Decibels that rounding normally distributed weights to so many bits leaves, from and to.
 EXPECTED = {"int8": (35, 60), "int4": (15, 30)}
 

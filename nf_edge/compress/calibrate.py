@@ -1,5 +1,5 @@
-"""The data on which ranges are seen before they are fixed, of activations and of keys and values, and the
-inputs of layers before their weights are rounded for those.
+"""The data on which ranges are seen before they are fixed, of activations and of keys and values, and inputs
+of layers before weights are rounded for those.
 
 Never the rows that accuracy is checked on: ranges fitted to them would flatter the artifact.
 """
@@ -84,11 +84,11 @@ def calibration_for(
     if not purpose:
         if given is not None:
             why = f" of this model: {_why_not(cache)}" if recipe.calibrates else ""
+            cached = "" if recipe.calibrates else ", or one for ONNX Runtime whose kv_cache is int8"
             raise BadInput(
                 f"recipe {recipe.name} has nothing to calibrate{why}",
-                fix="leave out --calibrate, or use a recipe whose activations are int8_static, one whose "
-                "method is gptq"
-                + ("" if recipe.calibrates else ", or one for ONNX Runtime whose kv_cache is int8"),
+                fix="leave out --calibrate, or use a recipe whose activations are int8_static, whose method "
+                f"is gptq, or that equalizes{cached}",
             )
         return None
     if given is not None:
@@ -109,9 +109,10 @@ def _purpose(recipe: Recipe, cache: CacheDtype | None) -> str:
     static = how is not None and how.activations == "int8_static"
     parts = ["activations"] * static + ["keys and values"] * (cache is not None and cache.static)
     ranges = f"fixes the ranges of {' and of '.join(parts)}" if parts else ""
-    rounds = how is not None and how.method == "gptq"
-    inputs = "rounds weights for what their layers are given" if rounds else ""
-    return " and ".join(purpose for purpose in (ranges, inputs) if purpose)
+    gptq = how is not None and how.method == "gptq"
+    rounds = "rounds weights for what their layers are given" if gptq else ""
+    equalizes = "equalizes channels by their ranges" if how is not None and how.equalize else ""
+    return " and ".join(purpose for purpose in (ranges, rounds, equalizes) if purpose)
 
 
 def _why_not(cache: CacheDtype | None) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto
+from onnx.numpy_helper import from_array, to_array
 
 from nf_edge.backends.base import INPUTS
 from nf_edge.compress.calibrate import Inputs
@@ -30,6 +31,7 @@ def quantize(path: Path, how: Quantize, seen: Inputs) -> None:
         wrapped = ONNXModel(onnx.load(path))
         wrapped.replace_gemm_with_matmul()
         model = wrapped.model
+        _fold_transposes(model)
         tables = find_tables(model)
         linear = _linear_layers(model)
         grouped = [name for name, inputs in linear.items() if how.linear_dtype(inputs) == "int4"]
@@ -46,6 +48,22 @@ def quantize(path: Path, how: Quantize, seen: Inputs) -> None:
         finished = ONNXModel(model)
         finished.clean_initializers()
         onnx.save(finished.model, path)
+
+
+def _fold_transposes(model: ModelProto) -> None:
+    """Store matrices as they are multiplied with: a tied head's is else the table, transposed as it runs."""
+    arrays = {tensor.name: tensor for tensor in model.graph.initializer if len(tensor.dims) == 2}
+    transposes = [node for node in model.graph.node if node.op_type == "Transpose"]
+    for node in (node for node in transposes if node.input[0] in arrays):
+        name = f"{node.input[0]}_Transposed"
+        model.graph.initializer.append(
+            from_array(np.ascontiguousarray(to_array(arrays[node.input[0]]).T), name)
+        )
+        for reader in model.graph.node:
+            for place, read in enumerate(reader.input):
+                if read == node.output[0]:
+                    reader.input[place] = name
+        model.graph.node.remove(node)
 
 
 def _linear_layers(model: ModelProto) -> dict[str, int]:

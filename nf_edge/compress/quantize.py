@@ -12,6 +12,7 @@ from torch import nn
 from nf_edge.backends.base import Bounds
 from nf_edge.compress import onnx_file, torchao_weights
 from nf_edge.compress.calibrate import Inputs
+from nf_edge.compress.equalize import equalize
 from nf_edge.compress.gptq import Grid
 from nf_edge.compress.grids import TABLE, grids_of
 from nf_edge.compress.lowered import (
@@ -23,9 +24,23 @@ from nf_edge.compress.lowered import (
     place_grids,
 )
 from nf_edge.compress.onnx_cache import quantize_cache
+from nf_edge.compress.rotate import rotate
 from nf_edge.compress.tables import quantize_tables
 from nf_edge.model import NoiseFormer
 from nf_edge.recipe import Recipe
+
+
+def prepare(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> None:
+    """Rewrite a network, in place and exactly, into one that quantizing harms less, where the recipe says so.
+
+    Args:
+        network: in PyTorch's own operators.
+        seen: rows to calibrate on, where it equalizes.
+    """
+    if recipe.quantize is not None and recipe.quantize.equalize:
+        equalize(network, seen)
+    if recipe.quantize is not None and recipe.quantize.rotate:
+        rotate(network)
 
 
 def grids_for(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> dict[str, Grid]:

@@ -1,0 +1,175 @@
+"""GPTQ: int4 weights that make up for each other's errors, and reach both runtimes as they were found."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx.numpy_helper import to_array
+
+from nf_edge.backends import backend_for
+from nf_edge.backends.base import Bounds
+from nf_edge.compress.gptq import gptq
+from nf_edge.compress.grids import grids_of
+from nf_edge.compress.lowered import executorch_weights, from_nibbles, to_nibbles
+from nf_edge.compress.quantize import quantize
+from nf_edge.compress.tables import nearest
+from nf_edge.recipe import load_recipe
+
+# A recipe that rounds to the nearest, and the one that is the same but for GPTQ.
+PAIRS = [("onnx-int4", "onnx-int4-gptq"), ("xnnpack-8da4w", "xnnpack-8da4w-gptq")]
+GPTQ = [recipe for _, recipe in PAIRS]
+
+
+def correlated(rows, columns):
+    """Inputs of which each is much like the others, as hidden states are."""
+    generator = torch.Generator().manual_seed(1)
+    mixed = torch.randn(columns // 4, columns, generator=generator)
+    return torch.randn(rows, columns // 4, generator=generator) @ mixed
+
+
+@pytest.fixture(scope="module")
+def problem():
+    inputs = correlated(500, 128)
+    return torch.randn(64, 128, generator=torch.Generator().manual_seed(0)), inputs, inputs.T @ inputs
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_the_product_with_inputs_loses_far_less_than_by_rounding_to_the_nearest(problem, signed):
+    weight, inputs, hessian = problem
+
+    def lost(grid):
+        return float((inputs @ (weight - grid.dequantized()).T).square().sum())
+
+    assert lost(gptq(weight, hessian, signed)) < 0.2 * lost(nearest(weight))
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_what_comes_out_is_on_the_grid_that_runtimes_have(problem, signed):
+    grid = gptq(problem[0], problem[2], signed)
+    assert grid.codes.dtype == torch.int8
+    assert int(grid.codes.min()) >= -8
+    assert int(grid.codes.max()) <= 7
+    assert torch.equal(grid.scales, grid.scales.bfloat16().float())
+    assert bool((grid.scales < 0).any()) == signed
+
+
+def test_inputs_that_are_never_seen_and_weights_that_are_all_zero_do_no_harm():
+    weight = torch.randn(4, 64, generator=torch.Generator().manual_seed(0))
+    weight[0] = 0
+    for hessian in (torch.zeros(64, 64), torch.diag(torch.arange(64.0))):
+        grid = gptq(weight, hessian, signed=False)
+        assert bool(grid.dequantized().isfinite().all())
+        assert float((weight - grid.dequantized()).abs().max()) < 0.5
+        assert int(grid.codes[0].abs().max()) == 0
+
+
+def test_codes_are_packed_as_onnx_runtime_reads_them():
+    codes = np.random.default_rng(0).integers(-8, 8, size=(5, 64)).astype(np.int8)
+    assert to_nibbles(codes).shape == (5, 2, 16)
+    assert np.array_equal(from_nibbles(to_nibbles(codes), np.ones((5, 2), np.float32)), codes)
+
+
+@pytest.mark.parametrize("name", ["wide-cls", "relative-lm", "none-lm"])
+def test_xnnpack_is_given_exactly_the_weights_that_were_found(name, checkpoint):
+    """torchao's own rounding would choose other scales for them, and move them."""
+    the_checkpoint, recipe = checkpoint(name), load_recipe("xnnpack-8da4w-gptq")
+    network = the_checkpoint.model()
+    rows = [
+        (np.arange(1, 60)[None], np.ones((1, 59), np.int64)),
+        (np.arange(90, 130)[None], np.ones((1, 40))),
+    ]
+    grids = grids_of(the_checkpoint.model(), rows, recipe.quantize, signed=False)
+    bounds = Bounds.of(recipe, the_checkpoint.config)
+    program, weights = quantize(network, network, recipe, bounds, rows, grids)
+    assert "transformer.h.0.mlp.c_proj" in grids
+    for module, grid in grids.items():
+        assert torch.equal(weights[module], grid.dequantized()), module
+    assert torch.equal(weights[module], executorch_weights(network, program)[module])
+
+
+@pytest.mark.parametrize("name", ["wide-cls", "wide-lm"])
+@pytest.mark.parametrize(("plain", "better"), PAIRS)
+def test_outputs_lose_less_than_weights_do_and_less_than_by_the_nearest(name, plain, better, exported):
+    fates = {fate["module"]: fate for fate in exported(name, better).manifest.quantization}
+    nearest_ones = {fate["module"]: fate for fate in exported(name, plain).manifest.quantization}
+    # Its inputs have been through GELU, so they have much in common even where weights are random.
+    layer = "transformer.h.0.mlp.c_proj"
+    assert fates[layer]["dtype"].startswith("int4, groups of 32, by GPTQ; ")
+    # To round for the outputs is to round farther from the weights.
+    assert fates[layer]["weights_snr"]["value"] < nearest_ones[layer]["weights_snr"]["value"]
+    assert fates[layer]["output_snr"]["value"] > nearest_ones[layer]["weights_snr"]["value"] + 1
+    assert "by GPTQ" in fates["transformer.wte"]["dtype"]
+
+
+def test_a_tied_table_and_its_head_share_one_grid(exported):
+    fates = {fate["module"]: fate for fate in exported("wide-lm", "onnx-int4-gptq").manifest.quantization}
+    assert fates["lm_head"]["weights_snr"] == fates["transformer.wte"]["weights_snr"]
+    arrays = [
+        to_array(tensor)
+        for tensor in onnx.load(exported("wide-lm", "onnx-int4-gptq").model_file).graph.initializer
+    ]
+    assert [array.shape for array in arrays if array.size == 4000 * 128] == [(4000, 8, 16)]
+
+
+@pytest.mark.parametrize("recipe", GPTQ)
+def test_layers_that_groups_do_not_divide_still_fall_back_to_int8(recipe, exported):
+    fates = {fate["module"]: fate for fate in exported("uneven-cls", recipe).manifest.quantization}
+    assert fates["transformer.h.0.mlp.c_fc"]["dtype"].startswith("int8, per channel")
+    assert "by GPTQ" in fates["transformer.h.0.mlp.c_proj"]["dtype"]
+
+
+def test_gptq_of_int8_weights_is_refused_with_the_fix(run, tmp_path):
+    text = run("recipes", "show", "xnnpack-8da8w").out.replace("name: xnnpack-8da8w", "name: mine")
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        text.replace("  embeddings: int8", "  embeddings: int8\n  method: gptq"), encoding="utf-8"
+    )
+    done = run("recipes", "check", path)
+    assert done.code == 3
+    assert "quantize.method: gptq is for int4, and int8 loses next to nothing to rounding" in done.err
+
+
+def test_without_rows_to_see_it_says_what_they_are_for(run, case, tmp_path):
+    out = tmp_path / "out"
+    done = run("export", case("cls-lowrank-last-padded"), "--recipe", "onnx-int4-gptq", "-o", out)
+    assert done.code == 3
+    assert "rounds weights for what their layers are given, and has no data to see them on" in done.err
+    assert "--calibrate FILE" in done.err
+
+
+@pytest.mark.slow
+def test_half_of_what_int4_costs_a_language_model_is_won_back(checkpoint, run, tmp_path):
+    """The bundled `shakespeare`, against its own fp32 answers on text of its own: no data set needed."""
+    network, generator = checkpoint("shakespeare").model(), torch.Generator().manual_seed(0)
+
+    def speak(count):
+        """Texts drawn from the model itself."""
+        ids = torch.zeros(count, 1, dtype=torch.int64)
+        for _ in range(63):
+            shares = network(ids)[:, -1].softmax(dim=1)
+            ids = torch.cat([ids, torch.multinomial(shares, 1, generator=generator)], dim=1)
+        return ids
+
+    seen, asked = tmp_path / "seen.jsonl", speak(32)
+    lines = (json.dumps({"input_ids": row.tolist()}) + "\n" for row in speak(80))
+    seen.write_text("".join(lines), encoding="utf-8")
+    wanted = network(asked).log_softmax(dim=2)
+
+    def divergence(recipe, *options):
+        """KL, in nats a token, of the artifact's answers from the checkpoint's."""
+        text = run("recipes", "show", recipe).out.replace(f"name: {recipe}", f"name: all-{recipe}")
+        path = tmp_path / f"all-{recipe}.yaml"
+        path.write_text(f"{text}\nlogits: all\n", encoding="utf-8")
+        out = tmp_path / recipe
+        assert run("export", "shakespeare", "--recipe", path, "-o", out, *options).code == 0
+        the_recipe = load_recipe(str(path))
+        backend = backend_for(the_recipe)
+        session = backend.load(out / backend.model_file, Bounds.of(the_recipe, network.config))
+        ones = np.ones((1, asked.shape[1]), np.int64)
+        found = torch.cat([torch.from_numpy(session.run(row[None].numpy(), ones)) for row in asked])
+        return float((wanted.exp() * (wanted - found.log_softmax(dim=2))).sum(dim=2).mean())
+
+    for plain, better in PAIRS:
+        assert divergence(better, "--calibrate", seen) < 0.5 * divergence(plain)
