@@ -95,6 +95,17 @@ def test_a_language_model_that_gives_all_logits_shares_its_quantized_table_with_
     assert artifact.model_file.stat().st_size < 1.3 * exported("wide-lm", recipe).model_file.stat().st_size
 
 
+def test_a_tied_head_of_int4_and_a_table_of_int8_part(checkpoint, run, tmp_path):
+    text = run("recipes", "show", "onnx-int4").out.replace("name: onnx-int4", "name: mixed")
+    recipe = tmp_path / "mixed.yaml"
+    recipe.write_text(text.replace("embeddings: int4", "embeddings: int8"), encoding="utf-8")
+    out = tmp_path / "out"
+    done = run("export", checkpoint("none-lm").path, "--recipe", recipe, "-o", out, "--json")
+    assert done.code == 0
+    found = {fate["module"]: fate for fate in json.loads(done.out)["result"]["quantization"]}
+    assert found["lm_head"]["weights_snr"]["value"] < 30 < found["transformer.wte"]["weights_snr"]["value"]
+
+
 # A decoder's rows are never padded.
 @pytest.mark.parametrize(("name", "recipe"), each_model_and_recipe(STATIC, ["wide-cls", "pairwise-cls"]))
 def test_padding_that_is_masked_does_not_spoil_ranges_that_are_fixed(name, recipe, both, checkpoint):

@@ -93,7 +93,10 @@ def onnx_weights(path: Path, names: dict[str, str]) -> Weights:
         names: what `onnx_names` found before it was quantized.
     """
     arrays = {tensor.name: to_array(tensor) for tensor in onnx.load(path).graph.initializer}
-    found = ((module, _from_arrays(arrays, name)) for module, name in names.items())
+    found = (
+        (module, _from_arrays(arrays, name, module.endswith((".wte", ".wpe"))))
+        for module, name in names.items()
+    )
     return {
         module: torch.from_numpy(np.ascontiguousarray(weight))
         for module, weight in found
@@ -120,11 +123,12 @@ def place_grids(path: Path, names: dict[str, str], grids: dict[str, Grid]) -> No
     onnx.save(model, path)
 
 
-def _from_arrays(arrays: dict[str, np.ndarray], name: str) -> np.ndarray | None:
+def _from_arrays(arrays: dict[str, np.ndarray], name: str, table: bool) -> np.ndarray | None:
     """What the quantizers have put in place of an initializer, by the names that they give."""
     # A Gemm's matrix is transposed before, for they want a MatMul.
     turned = f"{name}_Transposed"
-    for base in (name, turned):
+    # A table may have parted from the head that it was tied to.
+    for base in () if table and f"{name}_int8" in arrays else (name, turned):
         if f"{base}_Q4" in arrays:
             return from_nibbles(arrays[f"{base}_Q4"], arrays[f"{base}_scales"])
         if f"{base}_quantized" in arrays:

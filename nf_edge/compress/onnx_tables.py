@@ -67,10 +67,12 @@ def quantize_tables(model: ModelProto, tables: Tables, how: Quantize) -> None:
 
 def _tokens_int8(model: ModelProto, tables: Tables) -> None:
     table, scales = f"{tables.tokens}_int8", f"{tables.tokens}_scales"
-    if tables.head is None:
+    shared = f"{tables.head}_quantized"
+    # A tied head may have int4 weights of its own.
+    if tables.head is None or all(tensor.name != shared for tensor in model.graph.initializer):
         _add_rows_int8(model, tables.tokens, table, scales)
     else:
-        matrix = _initializer(model, f"{tables.head}_quantized")
+        matrix = _initializer(model, shared)
         model.graph.initializer.append(from_array(np.ascontiguousarray(to_array(matrix).T), table))
         model.graph.initializer.remove(matrix)
         scales = f"{tables.head}_scale"
