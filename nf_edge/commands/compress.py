@@ -54,8 +54,8 @@ def command(
 
     CHECKPOINT is a folder, or the name of a bundled model (./NAME forces a folder).
 
-    What goes is gone for real: the checkpoint that comes out is smaller, and so is everything exported from
-    it, in the file, in RAM and in time.  Ctrl-C loses what recovery did since its last validation; --resume
+    Tokens, layers, heads and inner units that go are gone for real: the checkpoint that comes out is smaller,
+    and so is everything exported from it, in the file, in RAM and in time.  Ctrl-C loses what recovery did since its last validation; --resume
     goes on from there, to the very same weights.
     """
     from nf_edge.compress.recover import state_file
