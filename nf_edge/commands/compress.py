@@ -55,8 +55,8 @@ def command(
     CHECKPOINT is a folder, or the name of a bundled model (./NAME forces a folder).
 
     Tokens, layers, heads and inner units that go are gone for real: the checkpoint that comes out is smaller,
-    and so is everything exported from it, in the file, in RAM and in time.  Ctrl-C loses what recovery did since its last validation; --resume
-    goes on from there, to the very same weights.
+    and so is everything exported from it, in the file, in RAM and in time.  Ctrl-C loses what recovery did
+    since its last validation; --resume goes on from there, to the very same weights.
     """
     from nf_edge.compress.recover import state_file
     from nf_edge.compress.shrink import shrink
