@@ -185,7 +185,8 @@ def _build(
     prepare(model, recipe, rows)
     backend.specialise(model, recipe)
     fates = fates_of(model, recipe, cache)
-    plain = plain_form(checkpoint.model(), model)
+    # Where nothing is quantized there is nothing to compare with.
+    plain = model if recipe.quantize is None else plain_form(checkpoint.model(), model)
     static = cache is not None and cache.static
     full = calibration.filling(bounds, checkpoint.config.eos_token_id) if calibration and static else []
     grids = grids_for(plain, recipe, rows)

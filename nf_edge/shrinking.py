@@ -114,5 +114,4 @@ class Compression(Closed):
     recover: Recover | None
     original: str = Field(description="name of the checkpoint that it was made of")
     original_sha256: str = Field(description="of that one's model.safetensors")
-    original_parameters: int
     report: dict[str, Any] = Field(description="sizes before and after, scores, and how far answers moved")

@@ -149,7 +149,7 @@ def test_the_least_important_goes_first_and_a_head_and_a_group_of_units_stay(tmp
         for i in range(3)
     ]
     found = pieces(config, ascending)
-    gone = first_of(found, lambda piece: piece.is_head, lambda chosen: len(chosen) >= 4)
+    gone = first_of(found, lambda piece: int(piece.is_head), 4)
     assert [(piece.layer, piece.indices) for piece in gone] == [(0, (0,)), (0, (1,)), (0, (2,)), (1, (0,))]
     kept = without(whole(config), found)
     assert [len(layer.heads) for layer in kept] == [1, 1, 1]

@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -80,6 +81,17 @@ def print_lines(lines: Iterable[str], *, title: str = "") -> None:
 def warn(messages: Iterable[str]) -> None:
     for message in messages:
         click.echo(f"warning: {message}", err=True)
+
+
+@contextmanager
+def told_how_to_resume(state: Path) -> Iterator[None]:
+    """Whoever presses Ctrl-C is told what to do next, if there is a state to go on from."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if state.exists():
+            click.echo("to go on from the last validation: the same command with --resume", err=True)
+        raise
 
 
 @contextmanager

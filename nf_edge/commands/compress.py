@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nf_edge.commands.common import json_option, print_json, print_table, progress_bar, warn
+from nf_edge.commands.common import (
+    json_option,
+    print_json,
+    print_table,
+    progress_bar,
+    told_how_to_resume,
+    warn,
+)
 
 if TYPE_CHECKING:
     from nf_edge.compress.faithful import Faithfulness
@@ -77,29 +84,24 @@ def command(
     def tell(validation: "Validation") -> None:
         click.echo(f"step {validation.step:,}: {validation.evaluation}", err=True)
 
-    try:
-        with progress_bar() as progress:
-            result = shrink(
-                the_checkpoint,
-                the_recipe,
-                Sources(train, valid, data),
-                out,
-                resume=resume,
-                overwrite=overwrite,
-                progress=progress,
-                on_validation=tell,
-            )
-    except KeyboardInterrupt:
-        if state_file(out).exists():
-            click.echo("to go on from the last validation: the same command with --resume", err=True)
-        raise
+    with told_how_to_resume(state_file(out)), progress_bar() as progress:
+        result = shrink(
+            the_checkpoint,
+            the_recipe,
+            Sources(train, valid, data),
+            out,
+            resume=resume,
+            overwrite=overwrite,
+            progress=progress,
+            on_validation=tell,
+        )
     if as_json:
         print_json("compress", {"path": str(result.path), **result.to_json()})
     else:
-        _print(result, recipe)
+        _print(result, recipe, the_recipe.runtime)
 
 
-def _print(result: "Shrunk", recipe: str) -> None:
+def _print(result: "Shrunk", recipe: str, runtime: str) -> None:
     from nf_edge.report import format_bytes
 
     before, after = result.before, result.after
@@ -134,7 +136,7 @@ def _print(result: "Shrunk", recipe: str) -> None:
         )
     out = shlex.quote(str(result.path))
     click.echo(
-        f"next: nf-edge export {out} --recipe {recipe} -o {shlex.quote(result.path.name + '-xnnpack')}"
+        f"next: nf-edge export {out} --recipe {recipe} -o {shlex.quote(f'{result.path.name}-{runtime}')}"
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nf_edge.commands.common import json_option, print_json, print_table, progress_bar
+from nf_edge.commands.common import json_option, print_json, print_table, progress_bar, told_how_to_resume
 
 if TYPE_CHECKING:
     from nf_edge.training import TrainingReport, Validation
@@ -59,22 +59,17 @@ def command(
     def tell(attention: str, validation: "Validation") -> None:
         click.echo(f"{attention}, step {validation.step:,}: {validation.evaluation}", err=True)
 
-    try:
-        with progress_bar() as progress:
-            report = train(
-                recipe,
-                out,
-                data_root=data_root,
-                resume=resume,
-                overwrite=overwrite,
-                compare=compare,
-                progress=progress,
-                on_validation=tell,
-            )
-    except KeyboardInterrupt:
-        if state_file(out, recipe).exists():
-            click.echo("to go on from the last validation: the same command with --resume", err=True)
-        raise
+    with told_how_to_resume(state_file(out, recipe)), progress_bar() as progress:
+        report = train(
+            recipe,
+            out,
+            data_root=data_root,
+            resume=resume,
+            overwrite=overwrite,
+            compare=compare,
+            progress=progress,
+            on_validation=tell,
+        )
     if as_json:
         print_json("train", report.to_json())
     else:

@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from nf_edge.backends import backend_for
@@ -10,7 +10,7 @@ from nf_edge.backends.base import Bounds
 from nf_edge.compress.importance import importance
 from nf_edge.compress.select import Piece, first_of, pieces, without
 from nf_edge.compress.shrink_data import spread
-from nf_edge.compress.structure import cut, drop_layers, whole
+from nf_edge.compress.structure import cut, cut_config, drop_layers, whole
 from nf_edge.compress.vocabulary import count_tokens, drop_tokens, smaller_tokenizer, tokens_to_keep
 from nf_edge.device import parse_size
 from nf_edge.errors import BadInput
@@ -91,10 +91,6 @@ def prune_structure(
         gone = _to_memory(checkpoint, recipe, prune.target_memory, found)
     else:
         gone = _shares(prune, checkpoint, found)
-    return _without(checkpoint, gone)
-
-
-def _without(checkpoint: Checkpoint, gone: Sequence[Piece]) -> Checkpoint:
     kept = without(whole(checkpoint.config), gone)
     return Checkpoint(checkpoint.path, *cut(checkpoint.config, checkpoint.tensors, kept))
 
@@ -103,24 +99,17 @@ def _shares(prune: Prune, checkpoint: Checkpoint, found: list[Piece]) -> list[Pi
     sizes = checkpoint.config.layer_sizes
     heads = prune.heads * sum(heads for heads, _ in sizes)
     inner = prune.inner * sum(inner for _, inner in sizes)
-    gone = first_of(found, lambda piece: piece.is_head, lambda chosen: len(chosen) >= round(heads))
-    gone += first_of(
-        found,
-        lambda piece: not piece.is_head,
-        lambda chosen: sum(len(piece.indices) for piece in chosen) >= inner,
-    )
-    return gone
+    gone = first_of(found, lambda piece: int(piece.is_head), round(heads))
+    return gone + first_of(found, lambda piece: 0 if piece.is_head else len(piece.indices), inner)
 
 
 def _to_parameters(checkpoint: Checkpoint, target: int, found: list[Piece]) -> list[Piece]:
-    def left(chosen: Iterable[Piece]) -> int:
-        return checkpoint.parameters - sum(piece.parameters for piece in chosen)
-
-    gone = first_of(found, lambda piece: True, lambda chosen: left(chosen) <= target)
-    if left(gone) > target:
+    gone = first_of(found, lambda piece: piece.parameters, checkpoint.parameters - target)
+    left = checkpoint.parameters - sum(piece.parameters for piece in gone)
+    if left > target:
         raise BadInput(
             f"prune.target_params is {target:,}, but with one head and a group of inner units a layer "
-            f"{left(gone):,} are left",
+            f"{left:,} are left",
             fix="raise it, or drop tokens and layers too (prune.vocabulary, prune.layers)",
         )
     return gone
@@ -130,7 +119,7 @@ def _to_memory(checkpoint: Checkpoint, recipe: Recipe, target: str, found: list[
     backend, most = backend_for(recipe), parse_size(target)
 
     def bytes_without(count: int) -> float:
-        config = _without(checkpoint, found[:count]).config
+        config = cut_config(checkpoint.config, without(whole(checkpoint.config), found[:count]))
         report = predict_memory(backend, config, Bounds.of(recipe, config), recipe, None)
         assert report.process_total.predicted.value is not None
         return report.process_total.predicted.value

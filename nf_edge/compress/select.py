@@ -41,16 +41,15 @@ def pieces(config: ModelConfig, importances: Sequence[Importance]) -> list[Piece
     return sorted(found, key=lambda piece: piece.importance / piece.parameters)
 
 
-def first_of(
-    found: Sequence[Piece], goes: Callable[[Piece], bool], enough: Callable[[Sequence[Piece]], bool]
-) -> list[Piece]:
-    """The first pieces of those that may go, as many as it takes to be enough, or all."""
-    chosen: list[Piece] = []
+def first_of(found: Sequence[Piece], size: Callable[[Piece], int], enough: float) -> list[Piece]:
+    """The first pieces whose sizes add up to enough, or all; those of size 0 stay out of it."""
+    chosen, total = [], 0
     for piece in found:
-        if enough(chosen):
+        if total >= enough:
             break
-        if goes(piece):
+        if size(piece):
             chosen.append(piece)
+            total += size(piece)
     return chosen
 
 

@@ -20,7 +20,6 @@ from nf_edge.compress.shrink_data import Sources, batch_size, documents, example
 from nf_edge.compress.shrunk import Shrunk, Sizes
 from nf_edge.compress.sparsify import apply_masks, compressed_bytes, keep_zeros, masks
 from nf_edge.compress.vocabulary import encoded_otherwise
-from nf_edge.errors import BadInput
 from nf_edge.files import sha256, staged_folder
 from nf_edge.model import Checkpoint, NoiseFormer, save_checkpoint
 from nf_edge.model.checkpoint import CONFIG, EXAMPLES, WEIGHTS, check_place
@@ -30,7 +29,7 @@ from nf_edge.shrinking import Compression, Recover
 from nf_edge.training.evaluate import answer, evaluate
 from nf_edge.training.examples import Examples
 from nf_edge.training.loop import Resumable, best_validation
-from nf_edge.training.state import Validation
+from nf_edge.training.state import Validation, check_states
 
 # The weights are given; only the order of examples depends on it.
 SEED = 0
@@ -62,7 +61,7 @@ def shrink(
     prune, recovery = recipe.prune, recipe.recover
     check_place(out, overwrite=overwrite)
     state = state_file(out)
-    _check_state(state, resume=resume, overwrite=overwrite)
+    check_states([state], "recovery", resume=resume, overwrite=overwrite)
     located = sources.located()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -79,10 +78,10 @@ def shrink(
             if prune.weights is not None:
                 stay = masks(small.model(), prune.weights, spread(train, small))
                 small = Checkpoint(small.path, small.config, apply_masks(small.tensors, stay))
-        size = batch_size(small)
-        pruned = evaluate(_network(small, recipe), test, size)
-        original, step = Original(checkpoint.model(), torch.tensor(kept)), None
+        size, pruned, step = batch_size(small), None, None
+        original = Original(checkpoint.model(), torch.tensor(kept))
         if recovery is not None:
+            pruned = evaluate(_network(small, recipe), test, size)
             model = _network(small, recipe).requires_grad_(True)
             keep_zeros(model, stay)
             trained = recover(
@@ -111,7 +110,7 @@ def shrink(
             tested_on=located["test"][0],
             otherwise=otherwise,
             original=evaluate(checkpoint.model(), own, size),
-            pruned=None if recovery is None else pruned,
+            pruned=pruned,
             result=evaluate(_network(small, recipe), test, size),
             faithful=None
             if checkpoint.config.num_labels == 1  # a regression's answers are no probabilities
@@ -171,7 +170,6 @@ def _mark(checkpoint: Checkpoint, recipe: Recipe, report: Shrunk) -> Compression
         recover=recipe.recover,
         original=checkpoint.name,
         original_sha256=sha256(checkpoint.path / WEIGHTS),
-        original_parameters=checkpoint.parameters,
         report=report.to_json(),
     )
 
@@ -186,19 +184,6 @@ def _write(small: Checkpoint, checkpoint: Checkpoint, out: Path, mark: Compressi
         if examples is not None and (same_ids or '"input_ids"' not in examples.read_text(encoding="utf-8")):
             shutil.copyfile(examples, stage / EXAMPLES)
         write_mark(mark, stage)
-
-
-def _check_state(state: Path, *, resume: bool, overwrite: bool) -> None:
-    if resume and not state.exists():
-        raise BadInput("there is no recovery to resume", where=state, fix="leave out --resume")
-    if state.exists() and not resume:
-        if not overwrite:
-            raise BadInput(
-                "is the state of a recovery that was interrupted",
-                where=state,
-                fix="--resume goes on with it, --overwrite starts anew",
-            )
-        state.unlink()
 
 
 def _fingerprint(

@@ -48,8 +48,13 @@ def cut(config: ModelConfig, tensors: Tensors, kept: Sequence[Kept]) -> tuple[Mo
         for tensor in tensors:
             if tensor.startswith(f"{at}attn.noise."):
                 result[tensor] = tensors[tensor].index_select(0, torch.tensor(layer.heads))
+    return cut_config(config, kept), result
+
+
+def cut_config(config: ModelConfig, kept: Sequence[Kept]) -> ModelConfig:
+    """The config of a checkpoint that is cut so."""
     sizes = [{"n_head": len(layer.heads), "n_inner": len(layer.units)} for layer in kept]
-    return _with(config, layers=sizes), result
+    return _with(config, layers=sizes)
 
 
 def drop_layers(

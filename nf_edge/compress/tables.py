@@ -53,9 +53,8 @@ class Int4Embedding(nn.Module):
 
     def dequantized(self) -> Tensor:
         """float32 [V, D]."""
-        codes = torch.stack([self.table >> 4, self.table & 15], dim=2).float() - 8
-        rows, groups = self.scales.shape
-        return (codes.view(rows, groups, -1) * self.scales[:, :, None]).view(rows, -1)
+        codes = torch.stack([self.table >> 4, self.table & 15], dim=2).to(torch.int8) - 8
+        return Grid(codes.flatten(1), self.scales).dequantized()
 
 
 def nearest(table: Tensor) -> Grid:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,30 @@ class State:
     seconds: float = 0.0
     validations: list[Validation] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
+
+
+def check_states(paths: Sequence[Path], what: str, *, resume: bool, overwrite: bool) -> None:
+    """Refuse to begin over states of something interrupted, or to go on where there are none.
+
+    Args:
+        what: was interrupted, for the messages.
+        overwrite: delete the states that there are, unless `resume`.
+
+    Raises:
+        BadInput: a user has to say which of both is meant.
+    """
+    unfinished = [path for path in paths if path.exists()]
+    if resume and not unfinished:
+        raise BadInput(f"there is no {what} to resume", where=paths[0], fix="leave out --resume")
+    if unfinished and not resume:
+        if not overwrite:
+            raise BadInput(
+                f"is the state of a {what} that was interrupted",
+                where=unfinished[0],
+                fix="--resume goes on with it, --overwrite starts anew",
+            )
+        for path in unfinished:
+            path.unlink()
 
 
 def save_state(

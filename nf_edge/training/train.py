@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from nf_edge import __version__
 from nf_edge.data import Batch
-from nf_edge.errors import BadInput
 from nf_edge.files import sha256, staged_folder
 from nf_edge.model import Checkpoint, save_checkpoint
 from nf_edge.model.checkpoint import CARD, CONFIG, EXAMPLES, check_place
@@ -27,7 +26,7 @@ from nf_edge.training.random_noise import add_random_noise, noise_prior
 from nf_edge.training.recipe import Regularization, TrainingRecipe
 from nf_edge.training.report import Trained, TrainingReport
 from nf_edge.training.sources import TrainingData, read_training_data
-from nf_edge.training.state import Validation
+from nf_edge.training.state import Validation, check_states
 from nf_edge.training.variants import attention_name, variants
 
 
@@ -60,7 +59,7 @@ def train(
     recipes = [recipe, *(variants(recipe) if compare else [])]
     states = [state_file(out, each) for each in recipes]
     check_place(out, overwrite=overwrite)
-    _check_states(states, resume=resume, overwrite=overwrite)
+    check_states(states, "training", resume=resume, overwrite=overwrite)
     with tempfile.TemporaryDirectory() as scratch:
         return _train(
             recipes,
@@ -128,21 +127,6 @@ def _train(
 def state_file(out: Path, recipe: TrainingRecipe) -> Path:
     """Where the state of an unfinished training is."""
     return out.with_name(f"{out.name}.{attention_name(recipe.model)}.training")
-
-
-def _check_states(states: list[Path], *, resume: bool, overwrite: bool) -> None:
-    unfinished = [path for path in states if path.exists()]
-    if resume and not unfinished:
-        raise BadInput("there is no training to resume", where=states[0], fix="leave out --resume")
-    if unfinished and not resume:
-        if not overwrite:
-            raise BadInput(
-                "is the state of a training that was interrupted",
-                where=unfinished[0],
-                fix="--resume goes on with it, --overwrite starts anew",
-            )
-        for path in unfinished:
-            path.unlink()
 
 
 def _train_one(
