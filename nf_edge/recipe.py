@@ -18,6 +18,7 @@ from nf_edge.yaml_file import Closed, load
 FP32_TOLERANCE = 1e-4
 
 Width = Literal["int2", "int3", "int4", "int5", "int6", "int7", "int8"]
+Dtype = Literal["float32", "int2", "int3", "int4", "int5", "int6", "int7", "int8"]
 Granularity = Literal["per_channel", "group_16", "group_32", "group_64", "group_128"]
 # Inputs that share a scale where nothing says how many.
 GROUP_SIZE = 32
@@ -30,7 +31,7 @@ class Rule(Closed):
         min_length=1,
         description="which: a pattern of names as the report has them; * is any text, ? one character",
     )
-    weights: Literal["float32"] | Width = Field(description="dtype of their weights")
+    weights: Dtype = Field(description="dtype of their weights")
     granularity: Granularity | None = Field(
         None,
         description="as of quantize; left out, it is that of quantize for weights of the same dtype, else a "
@@ -79,9 +80,7 @@ class Quantize(Closed):
     activations: Activations = Field(
         description="float32, int8 with a range found at run time, or int8 with a calibrated range"
     )
-    embeddings: Literal["float32"] | Width = Field(
-        description="dtype of the token table; positions are at least int8"
-    )
+    embeddings: Dtype = Field(description="dtype of the token table; positions are at least int8")
     rules: tuple[Annotated[Rule, AfterValidator(_has_kernels)], ...] = Field(
         (),
         description="other dtypes for some modules, the keys above being for the rest; the first rule wins",

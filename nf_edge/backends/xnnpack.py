@@ -78,7 +78,7 @@ def _kernel_problem(wanted: Precision, beside_static: bool) -> str:
     if wanted.group == 16:
         return "XNNPACK has groups of 32 and its multiples only; write group_32"
     if beside_static and (wanted.bits, wanted.group) != (8, None):
-        return "beside int8_static layers there may be int8 per_channel and float32 ones only; write one of those"
+        return "beside int8_static layers only int8 per_channel or float32 may stand; write one of those"
     return ""
 
 
