@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from nf_edge.precision import Activations, Precision, Runtime, bits_of, group_of
+from nf_edge.precision import POSITIONS, TOKENS, Activations, Precision, Runtime, bits_of, group_of
 from nf_edge.resources import names, resolve
 from nf_edge.shrinking import Prune, Recover
 from nf_edge.yaml_file import Closed, load
@@ -35,7 +35,7 @@ class Rule(Closed):
     granularity: Granularity | None = Field(
         None,
         description="as of quantize; left out, it is that of quantize for weights of the same dtype, else a "
-        "scale for each channel of int8 that is multiplied with int8, and groups of the rest",
+        "scale for each channel of int5 to int8 that is multiplied with int8, and groups of the rest",
     )
     activations: Activations | None = Field(
         None, description="as of quantize, of linear layers; left out, they are those of quantize"
@@ -48,7 +48,9 @@ def _has_kernels(rule: Rule, info: ValidationInfo) -> Rule:
         if rule.granularity or rule.activations:
             raise ValueError("float32 has no scales, and its inputs are float32; write weights alone")
         return rule
-    if {"weights", "granularity", "activations", "embeddings"} <= set(info.data):
+    if rule.modules not in (TOKENS, POSITIONS) and {"weights", "granularity", "activations"} <= set(
+        info.data
+    ):
         # What is wrong of the section is told there.
         wanted = Quantize.model_construct(**info.data).layer(rule)
         if problem := kernel_problem(wanted):
@@ -125,8 +127,9 @@ class Quantize(Closed):
             activations = rule.activations or activations
         if dtype == "float32":
             return Precision()
-        per_channel = dtype == "int8" and activations != "none"
-        return Precision(bits_of(dtype), self._group(dtype, granularity, per_channel), activations)
+        bits = bits_of(dtype)
+        per_channel = bits > 4 and activations != "none"
+        return Precision(bits, self._group(dtype, granularity, per_channel), activations)
 
     def table(self, rule: Rule | None) -> Precision:
         """What is asked for a table of a rule, or of none."""
@@ -134,7 +137,8 @@ class Quantize(Closed):
         if dtype == "float32":
             return Precision()
         granularity = None if rule is None else rule.granularity
-        return Precision(bits_of(dtype), self._group(dtype, granularity, per_channel=dtype == "int8"))
+        bits = bits_of(dtype)
+        return Precision(bits, self._group(dtype, granularity, per_channel=bits > 4))
 
     def _group(self, dtype: str, granularity: Granularity | None, per_channel: bool) -> int | None:
         """The group size of what may have no granularity of its own."""
@@ -147,8 +151,12 @@ class Quantize(Closed):
     @property
     def asked(self) -> list[tuple[str, Precision]]:
         """What is asked for linear layers, each with the place where."""
-        rules = [(f"rules.{index}", self.layer(rule)) for index, rule in enumerate(self.rules)]
-        return [("quantize", self.layer(None))] + [(f"quantize.{where}", wanted) for where, wanted in rules]
+        rules = [
+            (f"quantize.rules.{index}", self.layer(rule))
+            for index, rule in enumerate(self.rules)
+            if rule.modules not in (TOKENS, POSITIONS)
+        ]
+        return [("quantize", self.layer(None)), *rules]
 
     @property
     def static(self) -> bool:

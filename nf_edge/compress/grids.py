@@ -15,8 +15,8 @@ from nf_edge.compress.calibrate import Inputs
 from nf_edge.compress.gptq import gptq
 from nf_edge.compress.grid import Grid, nearest
 from nf_edge.model import NoiseFormer
-from nf_edge.precision import Precision
-from nf_edge.rules import HEAD, TOKENS, Precisions, shares_table
+from nf_edge.precision import TOKENS, Precision
+from nf_edge.rules import HEAD, Precisions, shares_table
 
 
 def nearest_grids(network: NoiseFormer, wanted: Precisions, signed: bool) -> dict[str, Grid]:

@@ -20,8 +20,9 @@ from nf_edge.compress.onnx_cache import quantize_cache
 from nf_edge.compress.rotate import rotate
 from nf_edge.compress.tables import quantize_tables
 from nf_edge.model import NoiseFormer
+from nf_edge.precision import TOKENS
 from nf_edge.recipe import Recipe
-from nf_edge.rules import TOKENS, precisions, shares_table
+from nf_edge.rules import precisions, shares_table
 
 
 def prepare(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> None:
