@@ -25,6 +25,7 @@ from nf_edge.rules import precisions
 REASONS = {
     "native_layer_norm": "XNNPACK has no layer norm",
     "embedding": "XNNPACK has no table lookup",
+    "embedding_2bit": "XNNPACK has no table lookup",
     "embedding_byte": "XNNPACK has no table lookup",
     "embedding_4bit": "XNNPACK has no table lookup",
     "index": "XNNPACK has no gather",
