@@ -248,12 +248,8 @@ def test_static_recipes_may_leave_layers_in_float32_or_dynamic(runtime, recipe, 
     assert {fates[name]["weights_snr"] is None for name in (FC, PROJECTION, "score")} == {False}
     if runtime is ONNX:
         operators = [node.op_type for node in onnx.load(artifact.model_file).graph.node]
-        count = {
-            kind: sum(node.op_type == kind for node in graph.node) for kind in ("MatMulInteger", "MatMul")
-        }
-        # Static products stand between QuantizeLinear and DequantizeLinear, beside those of float32.
-        assert count["MatMulInteger"] == 1
-        assert sum(node.op_type == "QuantizeLinear" for node in graph.node) == 2
+        # A static product stands behind a QuantizeLinear: two layers are so.
+        assert (operators.count("MatMulInteger"), operators.count("QuantizeLinear")) == (1, 2)
 
 
 def test_gptq_rounds_each_layer_to_its_own_width(recipe, export):
