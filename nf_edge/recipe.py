@@ -87,10 +87,11 @@ class Quantize(Closed):
         (),
         description="other dtypes for some modules, the keys above being for the rest; the first rule wins",
     )
-    method: Literal["nearest", "gptq"] = Field(
+    method: Literal["nearest", "gptq", "awq"] = Field(
         "nearest",
-        description="how weights of less than int8 are rounded: each to the nearest, or by GPTQ, which "
-        "calibrates, so that what one loses the others make up for",
+        description="how weights of less than int8 are rounded: each to the nearest, by GPTQ so that what one "
+        "loses the others make up for, or to the nearest once AWQ has scaled what matters most; those two "
+        "calibrate",
     )
     equalize: bool = Field(
         False,
@@ -177,9 +178,9 @@ class Quantize(Closed):
     def _has_something_to_round(cls, method: str, info: ValidationInfo) -> str:
         rules = info.data.get("rules", ())
         dtypes = {info.data.get("weights"), info.data.get("embeddings"), *(rule.weights for rule in rules)}
-        if method == "gptq" and dtypes <= {"int8", "float32"}:
+        if method != "nearest" and dtypes <= {"int8", "float32"}:
             raise ValueError(
-                "gptq is for less than int8, and int8 loses next to nothing to rounding; write nearest"
+                f"{method} is for less than int8, and int8 loses next to nothing to rounding; write nearest"
             )
         return method
 
@@ -272,11 +273,11 @@ class Recipe(Closed):
 
     @property
     def calibrates(self) -> bool:
-        """Whether data has to be seen: by GPTQ, to equalize, or before ranges are fixed, of activations or of
-        keys and values, where the model has a cache that can be int8.  Only ONNX Runtime wants those."""
+        """Whether data has to be seen: by GPTQ or AWQ, to equalize, or before ranges are fixed, of activations
+        or of keys and values, where the model has a cache that can be int8.  Only ONNX Runtime wants those."""
         return self.quantize is not None and (
             self.quantize.static
-            or self.quantize.method == "gptq"
+            or self.quantize.method != "nearest"
             or self.quantize.equalize
             or (self.quantize.kv_cache == "int8" and self.runtime == "onnxruntime")
         )
