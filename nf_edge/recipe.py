@@ -89,9 +89,9 @@ class Quantize(Closed):
     )
     method: Literal["nearest", "gptq", "awq"] = Field(
         "nearest",
-        description="how weights of less than int8 are rounded: each to the nearest, by GPTQ so that what one "
-        "loses the others make up for, or to the nearest once AWQ has scaled what matters most; those two "
-        "calibrate",
+        description="how weights of less than int8 are rounded: each to the nearest, by GPTQ so that what "
+        "one loses the others make up for, or to the nearest once AWQ has scaled what matters most; those "
+        "two calibrate",
     )
     equalize: bool = Field(
         False,
@@ -273,8 +273,9 @@ class Recipe(Closed):
 
     @property
     def calibrates(self) -> bool:
-        """Whether data has to be seen: by GPTQ or AWQ, to equalize, or before ranges are fixed, of activations
-        or of keys and values, where the model has a cache that can be int8.  Only ONNX Runtime wants those."""
+        """Whether data has to be seen: by GPTQ or AWQ, to equalize, or before ranges are fixed, of
+        activations, or of keys and values where the model has a cache that can be int8.  Only ONNX Runtime
+        wants the latter."""
         return self.quantize is not None and (
             self.quantize.static
             or self.quantize.method != "nearest"

@@ -3,9 +3,9 @@ rounded more finely than the rest; all of it exactly, before anything is rounded
 
 Lin et al., "AWQ: Activation-aware Weight Quantization for On-Device LLM Compression and Acceleration", arXiv
 2306.00978.  It is written here because torchao 0.18's prototype keeps the factors as a multiplication at run
-time, for which no kernel of the runtimes has a place, and searches them for torchao's rounding alone.  Here they
-are folded into what stands before a layer: a norm, or the values that attention sums.  Before the second layer of
-the MLP stands a GELU, which no factor passes through, so that layer has none.
+time, for which no kernel of the runtimes has a place, and searches them for torchao's rounding alone.  Here
+they are folded into what stands before a layer: a norm, or the values that attention sums.  Before the second
+layer of the MLP stands a GELU, which no factor passes through, so that layer has none.
 """
 
 from collections.abc import Mapping
