@@ -115,17 +115,16 @@ def test_layers_that_groups_do_not_divide_still_fall_back_to_int8(recipe, export
     assert "by GPTQ" in fates["transformer.h.0.mlp.c_proj"]["dtype"]
 
 
-def test_gptq_of_int8_weights_is_refused_with_the_fix(run, tmp_path):
+@pytest.mark.parametrize("method", ["gptq", "awq"])
+def test_a_method_of_rounding_int8_weights_is_refused_with_the_fix(method, run, tmp_path):
     text = run("recipes", "show", "xnnpack-8da8w").out.replace("name: xnnpack-8da8w", "name: mine")
     path = tmp_path / "mine.yaml"
     path.write_text(
-        text.replace("  embeddings: int8", "  embeddings: int8\n  method: gptq"), encoding="utf-8"
+        text.replace("  embeddings: int8", f"  embeddings: int8\n  method: {method}"), encoding="utf-8"
     )
     done = run("recipes", "check", path)
     assert done.code == 3
-    assert (
-        "quantize.method: gptq is for less than int8, and int8 loses next to nothing to rounding" in done.err
-    )
+    assert f"quantize.method: {method} is for less than int8, and int8 loses next to nothing" in done.err
 
 
 def test_without_rows_to_see_it_says_what_they_are_for(run, case, tmp_path):
