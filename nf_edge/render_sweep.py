@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from nf_edge.accuracy.compare import Comparison
 from nf_edge.errors import OverBudget
 from nf_edge.latency.report import Line
-from nf_edge.render import Table, ratio_text, verdict_lines
+from nf_edge.render import Table, ratio_text, unverified_lines
 from nf_edge.render_latency import latency_lines
-from nf_edge.report import Figure, format_three
+from nf_edge.report import Figure, format_bytes, format_three
 from nf_edge.sweep import Compressed, SweepReport
 
 # Measurements beside each other, so that a table is no wider than a terminal.
@@ -93,7 +93,7 @@ def _answer_table(report: SweepReport) -> Table:
 def _accuracy(comparison: Comparison) -> tuple[str, str]:
     low, high = (100 * bound for bound in comparison.drop_interval)
     score, drop = 100 * comparison.artifact.share, 100 * comparison.drop
-    return f"{score:.2f} %", f"{drop:+.2f} ({low:+.2f} to {high:+.2f})"
+    return f"{score:.2f} %", f"{drop:+.2f} ({low:+.2f}…{high:+.2f})"
 
 
 def _perplexity(comparison: Comparison) -> tuple[str, str]:
@@ -113,7 +113,7 @@ def _faithful(comparison: Comparison) -> tuple[str, str]:
     kl = f"{1e3 * faithful.kl:.3g}"
     if faithful.kl_interval is not None:
         low, high = (1e3 * bound for bound in faithful.kl_interval)
-        kl += f" ({low:.3g}–{high:.3g})"
+        kl += f" ({low:.2g}–{high:.2g})"
     return changed, kl
 
 
@@ -124,16 +124,18 @@ def sweep_lines(report: SweepReport) -> list[str]:
     lines = [
         f"checked on {accuracy.comparison.faithful.questions:,} {accuracy.unit} of {accuracy.data}{cut}; "
         "intervals are at 95 %",
-        f"× smaller, × as fast: than {first}; the rest is beside the checkpoint in PyTorch, float32",
+        "drop, changed, KL divergence: beside the checkpoint in PyTorch, float32",
+        f"× smaller: than the file of {first}",
         f"RAM: all that the process holds at its largest input, {report.memory_machine}",
-        *latency_lines(report.latency),
+        *latency_lines(report.latency, f"× as fast: as {first}"),
     ]
     lines += [f"note: {note}" for note in report.notes]
     lines += [f"FAILS: {each.recipe}: {each.failure.what}" for each in report.recipes if each.failure]
     lines += [f"skipped: {each.recipe}: {each.reason}" for each in report.skipped]
-    verdict = report.recipes[0].verdict
-    if verdict:
-        lines += [f"{first}: {line}" for line in verdict_lines(verdict)]
+    verdicts = [each.verdict for each in report.recipes if each.verdict]
+    for share in verdicts[0].shares if verdicts else ():
+        lines.append(f"{verdicts[0].device}: {format_bytes(share.budget)} of {share.memory} may be used")
+        lines += [f"  {line}" for line in unverified_lines(share)]
     return lines
 
 

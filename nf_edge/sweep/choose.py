@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nf_edge.backends import backend_for
+from nf_edge.backends.base import Bounds
+from nf_edge.compress.calibrate import purpose_of
 from nf_edge.compress.mark import read_mark
 from nf_edge.data.rows import Rows
 from nf_edge.device import Device
@@ -93,4 +95,10 @@ def _refuse_unsuited(
                 fix="leave out prune.vocabulary",
             )
         recipe = recipe.model_copy(update={"prune": None, "recover": None})
-    dry_run(checkpoint, recipe, device, calibrate)
+    dry_run(checkpoint, recipe, device, seen_by(recipe, checkpoint, calibrate))
+
+
+def seen_by(recipe: Recipe, checkpoint: Checkpoint, calibrate: Rows | None) -> Rows | None:
+    """The rows given, where a recipe has something to calibrate."""
+    cache = backend_for(recipe).cache_dtype(checkpoint.config, Bounds.of(recipe, checkpoint.config), recipe)
+    return calibrate if purpose_of(recipe, cache) else None

@@ -23,7 +23,7 @@ from nf_edge.pipeline import Export, Original, export
 from nf_edge.progress import Progress, named, silent
 from nf_edge.recipe import Recipe
 from nf_edge.sizes import Size, file, parameters, process
-from nf_edge.sweep.choose import choose, is_to_shrink
+from nf_edge.sweep.choose import choose, is_to_shrink, seen_by
 from nf_edge.sweep.report import JSON, Compressed, SweepReport
 from nf_edge.sweep.summary import Facts, Summary
 
@@ -87,16 +87,20 @@ def sweep(
                 place = folder / (recipe.name + CHECKPOINT_SUFFIX)
                 shrink(checkpoint, recipe, Sources(train), place, overwrite=overwrite, progress=tell)
                 small = load_checkpoint(place)
-            own = small.config.vocab_size != checkpoint.config.vocab_size
+            # Made smaller, it may have other tokens.
+            its_rows, its_seen = rows, seen
+            if small.config.vocab_size != checkpoint.config.vocab_size:
+                its_rows = load_rows(data, small, limit)
+                its_seen = load_rows(calibrate, small) if calibrate else None
             exports.append(
                 export(
                     small,
                     recipe,
                     folder / recipe.name,
                     device=device,
-                    rows=load_rows(data, small, limit) if own else rows,
+                    rows=its_rows,
                     original=None if small is checkpoint else Original(checkpoint, rows),
-                    calibrate=load_rows(calibrate, small) if calibrate and own else seen,
+                    calibrate=seen_by(recipe, small, its_seen),
                     overwrite=overwrite,
                     keep=True,
                     progress=tell,
@@ -104,7 +108,9 @@ def sweep(
             )
         artifacts = [load_artifact(folder / recipe.name) for recipe in chosen]
         # Planned anew, for a checkpoint that was made smaller may have fewer tokens.
-        latency = bench(artifacts, planned([Subject.of(artifact) for artifact in artifacts]), progress)
+        manifests = [artifact.manifest for artifact in artifacts]
+        subjects = [Subject(each.recipe.name, each.config, each.interface.bounds) for each in manifests]
+        latency = bench(artifacts, planned(subjects), progress)
     memories = [result.memory for result in exports]
     return SweepReport(
         checkpoint=checkpoint.name,
