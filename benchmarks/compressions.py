@@ -4,7 +4,7 @@
 
 The folder has `SST-2/train.tsv` and `dev.tsv`, and `tinyshakespeare/input.txt`, anywhere in it; digits come
 with scikit-learn.  Measured is on rows that no model was trained on: the last twentieth of the plays, in
-blocks of the model's positions, SST-2's dev.tsv, and the test split of the digits.  Recipes that calibrate see
+blocks of the model's positions, SST-2's dev.tsv, and the test split of the digits.  What calibrates sees
 128 rows of training data, and with --train those that prune train on it; else they are left out.  Artifacts
 stay in build/compressions, with a sweep.html for each model.
 """

@@ -127,3 +127,12 @@ def latency_lines(report: LatencyReport, speed: str = SPEED_MEANS) -> list[str]:
     lines += [f"not known: peak memory: {reason}" for reason in sorted(reasons)]
     lines += [f"note: {note}" for note in report.notes]
     return [*lines, f"measured on {report.machine}"]
+
+
+def work_text(line: Line) -> str:
+    """What was timed, after "fast"."""
+    threads = f"{line.threads} thread{'s' if line.threads > 1 else ''}"
+    if line.phase == "load":
+        return f"at loading, {threads}"
+    tokens = f"{line.tokens:,} token{'s' if line.tokens != 1 else ''}"
+    return f"at {'a prefill of' if line.phase == 'prefill' else 'decoding upon'} {tokens}, {threads}"

@@ -6,7 +6,7 @@ from nf_edge.accuracy.compare import Comparison
 from nf_edge.errors import OverBudget
 from nf_edge.latency.report import Line
 from nf_edge.render import Table, ratio_text, unverified_lines
-from nf_edge.render_latency import latency_lines
+from nf_edge.render_latency import latency_lines, work_text
 from nf_edge.report import Figure, format_bytes, format_three
 from nf_edge.sweep import Compressed, SweepReport
 
@@ -160,7 +160,7 @@ def summary_lines(report: SweepReport) -> list[str]:
         )
         rivals = f"; not told apart from it: {', '.join(fastest.rivals)}" if fastest.rivals else ""
         lines.append(
-            f"fastest at {_work(line)}: {fastest.recipe}{_speed(report, line, fastest.recipe)}{rivals}"
+            f"fastest {work_text(line)}: {fastest.recipe}{_speed(report, line, fastest.recipe)}{rivals}"
         )
     by: dict[str, list[str]] = {}
     for recipe, better in summary.dominated:
