@@ -12,6 +12,8 @@ from nf_edge.sweep import Compressed, SweepReport
 
 # Measurements beside each other, so that a table is no wider than a terminal.
 MOST_POINTS = 2
+# Divergences below this are rounding of float32.
+LEAST_KL = 1e-7
 ANSWERS = "Answers beside the checkpoint's"
 
 
@@ -110,6 +112,8 @@ def _faithful(comparison: Comparison) -> tuple[str, str]:
     faithful = comparison.faithful
     low, high = (100 * share for share in faithful.flips_interval)
     changed = f"{100 * faithful.flips / faithful.questions:.2f} ({low:.2f}–{high:.2f})"
+    if faithful.kl < LEAST_KL:
+        return changed, f"< {1e3 * LEAST_KL:g}"
     kl = f"{1e3 * faithful.kl:.3g}"
     if faithful.kl_interval is not None:
         low, high = (1e3 * bound for bound in faithful.kl_interval)

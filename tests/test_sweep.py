@@ -104,9 +104,8 @@ def test_the_page_has_chart_and_tables_and_fetches_nothing(kept):
 
 def test_a_sweep_is_not_overwritten_unasked(result, kept, run, checkpoint):
     before = (kept / "sweep.json").read_bytes()
-    again = run(
-        "sweep", checkpoint("wide-cls").path, "--data", kept.parent / "data.jsonl", *NAMED, "-o", kept
-    )
+    options = ("--data", kept.parent / "data.jsonl", "--recipe", "onnx-fp32", "-o", kept)
+    again = run("sweep", checkpoint("wide-cls").path, *options)
     assert (again.code, again.out) == (3, "")
     assert "give --overwrite" in again.err
     assert (kept / "sweep.json").read_bytes() == before

@@ -53,8 +53,8 @@ class Summary:
     """What the figures say.
 
     Attributes:
-        smallest: of the recipes that passed and show no loss, that of the smallest file; None where there
-            is none.
+        smallest: of the recipes that passed and show no loss, that of the smallest file (of two, the nearer);
+            None where there is none.
         fastest: of each measurement but loading.
         dominated: recipes that another is behind in nothing, and that other.  Medians and means decide,
             whatever their intervals.
@@ -68,7 +68,7 @@ class Summary:
     def of(cls, facts: Sequence[Facts], lines: Sequence[Line]) -> "Summary":
         lossless = [each for each in facts if each.passed and not each.loses]
         return cls(
-            min(lossless, key=lambda each: each.file).recipe if lossless else None,
+            min(lossless, key=lambda each: (each.file, each.kl)).recipe if lossless else None,
             tuple(
                 _fastest([each.recipe for each in facts], line) for line in lines if line.tokens is not None
             ),
