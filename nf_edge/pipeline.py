@@ -41,6 +41,14 @@ from nf_edge.rules import precisions
 
 
 @dataclass(frozen=True)
+class Original:
+    """The checkpoint that another was made smaller of, and the data that is asked, in its tokens."""
+
+    checkpoint: Checkpoint
+    rows: Rows
+
+
+@dataclass(frozen=True)
 class Export:
     """What came of an export.
 
@@ -74,6 +82,7 @@ def export(
     *,
     device: Device | None = None,
     rows: Rows | None = None,
+    original: Original | None = None,
     calibrate: Rows | None = None,
     max_drop: float | None = None,
     overwrite: bool = False,
@@ -86,6 +95,7 @@ def export(
         out: the folder to make; an existing one is replaced only if it is an artifact and `overwrite`.
         device: what its memory is held against.
         rows: labelled data to check its accuracy on.
+        original: what its accuracy is held against, where the checkpoint was made smaller of another.
         calibrate: data to calibrate on, where the recipe does; the checkpoint's examples where None.
         max_drop: accuracy that may be lost, as a share; the recipe's own limit where None.
         keep: place the artifact even if it does not pass, marked as failed.
@@ -105,7 +115,7 @@ def export(
         with staged_artifact(out, overwrite=overwrite) as stage:
             coverage, fates = _build(checkpoint, recipe, backend, bounds, cache, calibration, stage, progress)
             parity, memory, accuracy = _examine(
-                checkpoint, recipe, backend, bounds, stage, device, rows, max_drop, progress
+                checkpoint, recipe, backend, bounds, stage, device, rows, original, max_drop, progress
             )
             failure = _first_failure(parity, memory, accuracy)
             reports = {
@@ -212,6 +222,7 @@ def _examine(
     stage: Path,
     device: Device | None,
     rows: Rows | None,
+    original: Original | None,
     max_drop: float | None,
     progress: Progress,
 ) -> tuple[Parity, MemoryReport, AccuracyReport | None]:
@@ -233,7 +244,9 @@ def _examine(
     accuracy = None
     if rows is not None:
         limit = recipe.limits.max_drop if max_drop is None else max_drop
-        accuracy = check(model, artifact, bounds, rows, limit, progress)
+        whole, asked = (original.checkpoint.model(), original.rows) if original else (model, rows)
+        own = rows if asked is not rows else None
+        accuracy = check(whole, artifact, bounds, asked, limit, progress, own=own)
     return parity, memory, accuracy
 
 
