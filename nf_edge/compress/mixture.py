@@ -1,0 +1,165 @@
+"""A recipe that gives every layer and table its own precision, in as few rules as will do."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import yaml
+
+from nf_edge.model import ModelConfig
+from nf_edge.precision import LAYERS, Precision, Runtime, bits_of, stored_bits
+from nf_edge.recipe import Recipe, Rule, kernel_problem
+from nf_edge.rules import POSITIONS, TOKENS, Precisions, precisions
+
+FLOAT = Rule(modules="*", weights="float32")
+LAYER = re.compile(r"transformer\.h\.(\d+)\.(.+)")
+# By module.
+Wanted = Mapping[str, Rule]
+
+
+def offers(recipe: Recipe) -> list[Rule]:
+    """What a module may be kept as besides float32, the widest first: the precisions that its runtime has for
+    the recipe's activations, in groups of the recipe's size where it has groups."""
+    assert recipe.quantize is not None
+    rules = [Rule(modules="*", weights=weights) for weights in ("int8", "int4", "int2")]
+    return [rule for rule in rules if _has(recipe.runtime, recipe.quantize.layer(rule))]
+
+
+def _has(runtime: Runtime, wanted: Precision) -> bool:
+    stored = stored_bits(wanted.bits or 0, wanted.group, LAYERS[runtime])
+    return not kernel_problem(wanted) and stored == wanted.bits
+
+
+def uniform(recipe: Recipe, rule: Rule) -> Recipe:
+    """The recipe with one precision for all, where a module can have it."""
+    return _with(recipe, {"rules": (rule,)})
+
+
+def alone(recipe: Recipe, modules: Sequence[str], rule: Rule) -> Recipe:
+    """The recipe with some modules quantized and all others in float32."""
+    rules = [rule.model_copy(update={"modules": name}) for name in modules]
+    return _with(recipe, {"rules": (*rules, FLOAT)})
+
+
+def mixture(recipe: Recipe, config: ModelConfig, wanted: Wanted, name: str) -> Recipe:
+    """A recipe of a name that gives every module what is wanted, and is else as `recipe`.
+
+    Args:
+        wanted: of every layer and table; the patterns of these rules say nothing.
+    """
+    recipe = recipe.model_copy(update={"name": name})
+    if all(rule.weights == "float32" for rule in wanted.values()):
+        return recipe.model_copy(update={"quantize": None})
+    targets = {
+        module: precisions(uniform(recipe, rule), config)[module]
+        for rule in set(wanted.values())
+        for module, its in wanted.items()
+        if its == rule
+    }
+    base = _with(recipe, _section(recipe, wanted, targets) | {"rules": ()})
+    return _with(base, {"rules": tuple(_rules(base, config, wanted, targets))})
+
+
+def _with(recipe: Recipe, keys: Mapping[str, Any]) -> Recipe:
+    assert recipe.quantize is not None
+    return recipe.model_copy(update={"quantize": recipe.quantize.model_copy(update=dict(keys))})
+
+
+def _section(recipe: Recipe, wanted: Wanted, targets: Precisions) -> dict[str, Any]:
+    """The keys that stand for all that no rule names: what most layers get that are quantized, and what the
+    tokens get."""
+    assert recipe.quantize is not None
+    quantized = Counter(
+        (rule.weights, granularity_of(targets[name].group))
+        for name, rule in wanted.items()
+        if name not in (TOKENS, POSITIONS) and rule.weights != "float32" and not targets[name].reason
+    )
+    keys: dict[str, Any] = {"embeddings": wanted[TOKENS].weights}
+    if quantized:
+        (keys["weights"], keys["granularity"]), _ = quantized.most_common(1)[0]
+    widths = {bits_of(rule.weights) or 8 for rule in wanted.values()}
+    if recipe.quantize.method != "nearest" and min(widths) == 8:
+        keys["method"] = "nearest"
+    return keys
+
+
+def _rules(base: Recipe, config: ModelConfig, wanted: Wanted, targets: Precisions) -> list[Rule]:
+    """The rules that make `targets` of what the section says, each for as many modules as it can."""
+    floats = sum(precision.bits is None for precision in targets.values())
+    tail = [FLOAT] if 2 * floats > len(targets) else []
+
+    def made(rules: list[Rule]) -> Precisions:
+        return precisions(_with(base, {"rules": tuple(rules)}), config)
+
+    variants = [rule for rule in _variants(wanted, targets)]
+    results = [made([rule]) for rule in variants]
+    now, free, rules = made(tail), set(targets), []
+    todo = {name for name in targets if now[name] != targets[name]}
+    while todo:
+        found = [
+            (len(matched & todo), -place, -len(pattern), pattern)
+            for pattern in _patterns(todo, wanted)
+            if (matched := {name for name in free if fnmatchcase(name, pattern)}) & todo
+            for place, result in enumerate(results)
+            if all(result[name] == targets[name] for name in matched)
+        ]
+        _, place, _, pattern = max(found)
+        rules.append(variants[-place].model_copy(update={"modules": pattern}))
+        matched = {name for name in free if fnmatchcase(name, pattern)}
+        free, todo = free - matched, todo - matched
+    return rules + tail
+
+
+def _variants(wanted: Wanted, targets: Precisions) -> list[Rule]:
+    """What rules may say, the shorter before the longer."""
+    short = {rule.weights: rule for rule in wanted.values()}
+    long = {
+        (rule.weights, targets[name].group): rule.model_copy(
+            update={"granularity": granularity_of(targets[name].group)}
+        )
+        for name, rule in wanted.items()
+        if rule.weights != "float32"
+    }
+    return [*short.values(), *long.values()]
+
+
+def _patterns(todo: set[str], wanted: Wanted) -> set[str]:
+    """Patterns of names: one module; a kind of module in all layers or in some; a layer, or its half."""
+    found = set(todo)
+    layers = defaultdict(set)
+    for name in todo:
+        if place := LAYER.fullmatch(name):
+            index, rest = place.groups()
+            half, _, last = rest.partition(".")
+            found |= {f"*.{rest}", f"*.{half}.*", f"*.{last}"}
+            found |= {f"transformer.h.{index}.*", f"transformer.h.{index}.{half}.*", "transformer.h.*"}
+            layers[index[:-1], rest, wanted[name].weights].add(index[-1])
+    return found | {
+        f"transformer.h.{tens}[{''.join(sorted(ones))}].{rest}" for (tens, rest, _), ones in layers.items()
+    }
+
+
+class _Flow(dict[str, Any]):
+    """A mapping that is written in one line."""
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+_Dumper.add_representer(
+    _Flow,
+    lambda dumper, mapping: dumper.represent_mapping("tag:yaml.org,2002:map", mapping, flow_style=True),
+)
+
+
+def as_yaml(recipe: Recipe, comments: Sequence[str]) -> str:
+    """The text of a recipe's file, under lines of comment."""
+    document = recipe.model_dump(mode="json", exclude_defaults=True)
+    quantize = document.get("quantize", {})
+    if "rules" in quantize:
+        quantize["rules"] = [_Flow(rule) for rule in quantize["rules"]]
+    body = yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+    return "".join(f"# {line}\n" for line in comments) + body
