@@ -102,3 +102,53 @@ class Simulated:
         with changed(self._network, self._change, self._runtime):
             logits: np.ndarray = self._network(torch.from_numpy(input_ids)).numpy()
         return logits
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Mean divergence in nats over all questions, and its standard error."""
+
+    kl: float
+    error: float | None
+
+
+@torch.no_grad()
+def divergences(
+    reference: NoiseFormer,
+    changes: Sequence[tuple[NoiseFormer, Change]],
+    runtime: Runtime,
+    rows: Sequence[Row],
+    progress: Progress,
+) -> list[Divergence]:
+    """How far the answers of changed networks are from the reference's, on the same rows.
+
+    No more logits are held than two networks' of one row.
+
+    Args:
+        changes: each with the plain form of the network that it is for.
+    """
+    found: list[list[np.ndarray]] = [[] for _ in changes]
+    row_of: list[np.ndarray] = []
+    for number, row in enumerate(rows):
+        ids = torch.tensor([row.input_ids])
+        wanted = _logits(reference, ids)
+        row_of.append(np.full(len(wanted), number))
+        for values, (network, change) in zip(found, changes, strict=True):
+            with changed(network, change, runtime):
+                values.append(_divergence(wanted, _logits(network, ids)))
+        progress("quantizing one unit at a time", number + 1, len(rows))
+    cluster = np.concatenate(row_of)
+    every = (np.concatenate(values) for values in found)
+    return [Divergence(float(values.mean()), clustered_error(values, cluster)) for values in every]
+
+
+def _logits(network: NoiseFormer, ids: Tensor) -> Tensor:
+    """Of each question of a row, [q, C]: a classifier's one, or the next token after each but the last."""
+    logits: Tensor = network(ids)
+    return logits[0, :-1] if logits.dim() == 3 else logits
+
+
+def _divergence(wanted: Tensor, found: Tensor) -> np.ndarray:
+    pieces = zip(wanted.split(PIECE), found.split(PIECE), strict=True)
+    parts = [divergence(*(x.double().log_softmax(-1) for x in pair)) for pair in pieces]
+    return torch.cat(parts).numpy() if parts else np.zeros(0)

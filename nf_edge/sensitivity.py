@@ -105,14 +105,6 @@ class UnitCosts:
         }
 
 
-@dataclass(frozen=True)
-class Divergence:
-    """Mean divergence in nats over all questions, and its standard error."""
-
-    kl: float
-    error: float | None
-
-
 def require_answers(config: ModelConfig, rows: Sequence[Row], source: str) -> None:
     """Refuse what has no probabilities to compare.
 
@@ -125,43 +117,3 @@ def require_answers(config: ModelConfig, rows: Sequence[Row], source: str) -> No
         raise BadInput("no row has two tokens, so there is no next token to predict", where=source)
 
 
-@torch.no_grad()
-def divergences(
-    reference: NoiseFormer,
-    changes: Sequence[tuple[NoiseFormer, Change]],
-    runtime: Runtime,
-    rows: Sequence[Row],
-    progress: Progress,
-) -> list[Divergence]:
-    """How far the answers of changed networks are from the reference's, on the same rows.
-
-    No more logits are held than two networks' of one row.
-
-    Args:
-        changes: each with the plain form of the network that it is for.
-    """
-    found: list[list[np.ndarray]] = [[] for _ in changes]
-    row_of: list[np.ndarray] = []
-    for number, row in enumerate(rows):
-        ids = torch.tensor([row.input_ids])
-        wanted = _logits(reference, ids)
-        row_of.append(np.full(len(wanted), number))
-        for values, (network, change) in zip(found, changes, strict=True):
-            with changed(network, change, runtime):
-                values.append(_divergence(wanted, _logits(network, ids)))
-        progress("quantizing one unit at a time", number + 1, len(rows))
-    cluster = np.concatenate(row_of)
-    every = (np.concatenate(values) for values in found)
-    return [Divergence(float(values.mean()), clustered_error(values, cluster)) for values in every]
-
-
-def _logits(network: NoiseFormer, ids: Tensor) -> Tensor:
-    """Of each question of a row, [q, C]: a classifier's one, or the next token after each but the last."""
-    logits: Tensor = network(ids)
-    return logits[0, :-1] if logits.dim() == 3 else logits
-
-
-def _divergence(wanted: Tensor, found: Tensor) -> np.ndarray:
-    pieces = zip(wanted.split(PIECE), found.split(PIECE), strict=True)
-    parts = [divergence(*(x.double().log_softmax(-1) for x in pair)) for pair in pieces]
-    return torch.cat(parts).numpy() if parts else np.zeros(0)
