@@ -6,6 +6,7 @@ from typing import Any
 
 from nf_edge.accuracy.check import AccuracyReport
 from nf_edge.accuracy.compare import Score
+from nf_edge.accuracy.faithful import Faithfulness
 from nf_edge.accuracy.parity import Parity
 from nf_edge.artifact.manifest import Calibrated, Manifest
 from nf_edge.memory import MemoryReport, Verdict
@@ -126,10 +127,26 @@ def accuracy_lines(report: AccuracyReport) -> list[str]:
         f"data: {report.data}{cut}",
         f"drop {100 * comparison.drop:+.2f} points "
         f"(95 % interval {100 * low:+.2f} to {100 * high:+.2f}; {limit})",
-        f"{comparison.flips} of {comparison.questions} {report.unit} flipped: "
-        f"{comparison.lost} lost, {comparison.gained} gained",
+        f"{report.unit} that changed their answer: {flips_text(comparison.faithful)}; "
+        f"{comparison.lost:,} lost, {comparison.gained:,} gained",
+        f"KL divergence from the checkpoint's answers: {kl_text(comparison.faithful)}",
         "PASSES the accuracy gate" if report.passed else "FAILS the accuracy gate",
     ]
+
+
+def flips_text(faithful: Faithfulness) -> str:
+    low, high = (100 * share for share in faithful.flips_interval)
+    return (
+        f"{faithful.flips:,} of {faithful.questions:,}, {100 * faithful.flips / faithful.questions:.2f} % "
+        f"(95 % interval {low:.2f} to {high:.2f} %)"
+    )
+
+
+def kl_text(faithful: Faithfulness) -> str:
+    if faithful.kl_interval is None:
+        return f"{faithful.kl:.4g} nats (of a single text there is no interval)"
+    low, high = faithful.kl_interval
+    return f"{faithful.kl:.4g} nats (95 % interval {low:.4g} to {high:.4g})"
 
 
 def artifact_rows(manifest: Manifest) -> list[tuple[str, str]]:
@@ -169,11 +186,11 @@ def compression_lines(mark: Compression) -> list[str]:
     went = ", ".join(changed) or "nothing went, it was trained on"
     lines = [f"made of {mark.original} by recipe {mark.recipe}: {went}"]
     if faithful is not None:
-        low, high = (100 * share for share in faithful["flips_interval"])
-        lines.append(
-            f"of {faithful['questions']:,} answers on {report['tested_on']} {faithful['flips']:,} changed "
-            f"({low:.2f} to {high:.2f} %); KL divergence {faithful['kl']:.4g} nats"
-        )
+        told = Faithfulness(**faithful)
+        lines += [
+            f"answers on {report['tested_on']} that changed: {flips_text(told)}",
+            f"KL divergence from the answers before: {kl_text(told)}",
+        ]
     return lines
 
 

@@ -11,9 +11,10 @@ from conftest import TESTS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nf_edge.accuracy.answers import Answers
+from nf_edge.accuracy.answers import Answered, Answers
 from nf_edge.accuracy.compare import compare
-from nf_edge.intervals import paired_difference, wilson
+from nf_edge.backends import backend_for
+from nf_edge.intervals import clustered_error, clustered_mean, effective_count, paired_difference, wilson
 
 CASES = TESTS / "cases"
 
@@ -54,15 +55,39 @@ def test_the_interval_of_a_drop_has_the_truth_in_it_95_times_in_100(lost, gained
     assert 0.92 < covered < 0.985
 
 
-def answers(predicted, truth):
-    nothing = np.full(len(truth), np.nan)
-    return Answers(np.array(predicted), np.array(truth), nothing)
+def test_the_intervals_of_texts_have_the_truth_in_them_95_times_in_100():
+    """Tokens of one text are alike: intervals that took them for independent have it 50 times in 100."""
+    generator, rows = np.random.default_rng(0), 60
+    lengths = generator.integers(10, 90, rows)
+    row = np.repeat(np.arange(rows), lengths)
+    means, shares, alone = [], [], []
+    for _ in range(1000):
+        level = generator.gamma(2.0, 0.5, rows)[row]
+        values = generator.gamma(2.0, level / 2)
+        wrong = generator.random(len(row)) < 0.2 * level
+        _, (low, high) = clustered_mean(values, row)
+        means.append(low <= 1 <= high)
+        told = effective_count(wrong, row)
+        low, high = wilson(wrong.mean() * told, told)
+        shares.append(low <= 0.2 <= high)
+        low, high = wilson(wrong.sum(), len(row))
+        alone.append(low <= 0.2 <= high)
+    assert 0.91 < np.mean(means) < 0.98
+    assert 0.91 < np.mean(shares) < 0.98
+    assert np.mean(alone) < 0.6
+
+
+def test_questions_of_rows_of_their_own_are_independent():
+    values, row = np.random.default_rng(0).normal(size=50), np.arange(50)
+    assert effective_count(values, row) == 50
+    assert clustered_error(values, row) == pytest.approx(values.std(ddof=1) / 50**0.5)
 
 
 def test_flips_count_changed_answers_and_the_drop_only_lost_right_ones():
-    truth = [0, 0, 0, 0, 1]
-    found = compare(answers([0, 0, 1, 1, 1], truth), answers([0, 1, 0, 2, 0], truth), False)
-    assert (found.flips, found.lost, found.gained) == (4, 2, 1)
+    nothing = np.full(5, np.nan)
+    sides = [Answers(np.array(said), nothing) for said in ([0, 0, 1, 1, 1], [0, 1, 0, 2, 0])]
+    found = compare(Answered(np.arange(5), np.array([0, 0, 0, 0, 1]), *sides, nothing), False)
+    assert (found.faithful.flips, found.lost, found.gained) == (4, 2, 1)
     assert (found.reference.share, found.artifact.share) == (3 / 5, 2 / 5)
     assert found.drop == pytest.approx(1 / 5)
     assert found.drop_interval[0] < found.drop < found.drop_interval[1]
@@ -131,9 +156,57 @@ def test_perplexity_is_pytorchs_through_the_files_cache_and_over_whole_rows(
     loss = torch.cat(losses)
     for side in ("reference", "artifact"):
         assert found[side]["perplexity"] == pytest.approx(loss.mean().exp().item(), rel=1e-4)
-        error = loss.mean().exp().item() * loss.std().item() / len(loss) ** 0.5
+        sums = np.array([(of_row - loss.mean()).sum().item() for of_row in losses])
+        error = loss.mean().exp().item() * (len(sums) / (len(sums) - 1) * (sums**2).sum()) ** 0.5 / len(loss)
         assert found[side]["perplexity_error"] == pytest.approx(error, rel=1e-3)
     assert (found["questions"], found["unit"], found["flips"]) == (len(loss), "tokens", 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "recipe"),
+    [
+        ("wide-cls", "onnx-int8-dynamic"),
+        ("eight-relative", "onnx-int4"),
+        ("eight-relative", "onnx-int4+all"),
+        ("eight-relative", "xnnpack-8da4w"),
+    ],
+)
+def test_the_divergence_is_that_of_the_files_own_logits_from_pytorchs(
+    model, recipe, exported, checkpoint, rows, run
+):
+    """KL(reference ‖ artifact) of every question, and its interval over rows, written out in NumPy."""
+    artifact, reference = exported(model, recipe), checkpoint(model)
+    path, data = rows(reference.config, count=9, lengths=(2, 50))
+    options = ("--data", path, "--reference", reference.path, "--max-drop", 100, "--json")
+    done = run("check", artifact.path, *options)
+    found = json.loads(done.out)["result"]
+    bounds, network = artifact.manifest.interface.bounds, reference.model()
+    loaded = backend_for(artifact.manifest.recipe).load(artifact.model_file, bounds)
+    of_rows = []
+    for row in data:
+        ids = row["input_ids"]
+        before = network(torch.tensor([ids])).numpy()
+        if bounds.cached:
+            after = np.stack([loaded.feed([token], at) for at, token in enumerate(ids)])[None]
+        else:
+            after = loaded.run(np.array([ids]), np.ones((1, len(ids)), np.int64))
+        both = np.stack([before, after]).astype(np.float64)
+        both = both[:, 0, :-1] if reference.config.is_language_model else both
+        p, q = np.exp(both) / np.exp(both).sum(-1, keepdims=True)
+        of_rows.append((p * np.log(p / q)).sum(-1))
+    every = np.concatenate(of_rows)
+    assert (found["questions"], found["kl"]) == (len(every), pytest.approx(every.mean(), rel=1e-5))
+    sums = np.array([(of_row - every.mean()).sum() for of_row in of_rows])
+    half = 2.306 * math.sqrt(9 / 8 * (sums**2).sum()) / len(every)  # the 97.5 % point of t with 8 degrees
+    assert found["kl_interval"] == pytest.approx([every.mean() - half, every.mean() + half], rel=1e-3)
+    assert found["kl_interval"][0] > 0
+
+
+def test_of_a_single_text_there_is_a_divergence_and_no_interval(run, exported, checkpoint, rows):
+    path, _ = rows(checkpoint("eight-none").config, count=1)
+    artifact = exported("eight-none", "onnx-int4").path
+    done = run("check", artifact, "--data", path, "--reference", checkpoint("eight-none").path)
+    assert "of a single text there is no interval" in done.out
 
 
 def test_rows_that_were_cut_are_counted_and_the_limit_holds(exported, checkpoint, rows, check):
@@ -183,5 +256,9 @@ def test_people_read_the_same_figures_as_a_table(run, exported, checkpoint, rows
     path, _ = rows(checkpoint(case).config)
     done = run("check", exported(case, "onnx-fp32").path, "--data", path, "--reference", CASES / case)
     assert done.code == 0
-    for fact in ("PASSES the accuracy gate", "drop +0.00 points", "0 of 40 rows flipped", "95 % interval"):
+    for fact in (
+        "PASSES the accuracy gate",
+        "drop +0.00 points",
+        "rows that changed their answer: 0 of 40, 0.00 % (95",
+    ):
         assert fact in done.out

@@ -8,8 +8,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nf_edge.accuracy.faithful import faithfulness
 from nf_edge.artifact import load_artifact
-from nf_edge.compress.faithful import faithfulness
 from nf_edge.compress.importance import Importance, importance
 from nf_edge.compress.recover import state_file
 from nf_edge.compress.select import first_of, pieces, without

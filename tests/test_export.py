@@ -10,7 +10,7 @@ from conftest import TESTS
 from tokenizers import Tokenizer, models
 
 from nf_edge import resources
-from nf_edge.accuracy.answers import ask_artifact, ask_model
+from nf_edge.accuracy.answers import ask_both
 from nf_edge.backends import backend_for
 from nf_edge.backends.onnx_cpu import OnnxCpu
 from nf_edge.data.rows import Row
@@ -194,11 +194,13 @@ def close_calls(checkpoint, exported, tmp_path):
     config, generator = the_checkpoint.config, np.random.default_rng(0)
     rows = [Row(tuple(generator.integers(config.vocab_size, size=6).tolist()), None) for _ in range(1500)]
     session = backend_for(artifact.manifest.recipe).session(artifact.model_file)
-    before = ask_model(the_checkpoint.model(), rows).predicted
-    after = ask_artifact(session, artifact.manifest.interface.bounds, config, rows).predicted
+    bounds = artifact.manifest.interface.bounds
+    answered = ask_both(the_checkpoint.model(), session, bounds, rows, rows)
     lines = [
         json.dumps({"input_ids": list(row.input_ids), "label": int(label)})
-        for row, label, answer in zip(rows, before, after, strict=True)
+        for row, label, answer in zip(
+            rows, answered.reference.predicted, answered.artifact.predicted, strict=True
+        )
         if label != answer
     ]
     assert lines, "no row flips: draw more of them"

@@ -1,16 +1,17 @@
-"""Asking a model every question of the rows, and keeping what comparing answers needs.
+"""Asking two models every question of the rows, and keeping what comparing their answers needs.
 
 A classifier is asked one question a row.  A language model is asked for the next token after every
-prefix of a row; an artifact with a cache is fed the row token by token.
+prefix of a row; an artifact with a cache is fed the row token by token.  Both models are asked in step, so
+that no more logits are ever held than those of a batch of rows, or of one text.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
+from nf_edge.accuracy.faithful import divergence
 from nf_edge.backends.base import Bounds, Session
 from nf_edge.data.batches import collate
 from nf_edge.data.rows import Row
@@ -18,7 +19,10 @@ from nf_edge.errors import BadInput
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.progress import Progress, silent
 
+# Rows of a classifier that PyTorch is asked at once; of a language model it is one.
 REFERENCE_BATCH = 32
+# Tokens of a row whose logits are compared at once.
+PIECE = 32
 
 
 @dataclass(frozen=True)
@@ -27,61 +31,120 @@ class Answers:
 
     Attributes:
         predicted: int64 [Q], the class or token with the largest logit.
-        truth: int64 [Q], what would have been right; −1 where the row does not say.
         loss: float64 [Q], negative log-likelihood of the truth in nats; NaN where there is no truth.
     """
 
     predicted: np.ndarray
-    truth: np.ndarray
     loss: np.ndarray
 
 
-def ask_model(model: NoiseFormer, rows: Sequence[Row], progress: Progress = silent) -> Answers:
-    """Ask the network in PyTorch, float32."""
+@dataclass(frozen=True)
+class Answered:
+    """What both models said to the same Q questions.
 
-    def run(input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        logits: np.ndarray = model(torch.from_numpy(input_ids), torch.from_numpy(attention_mask)).numpy()
-        return logits
+    Attributes:
+        row: int64 [Q], the row that each is of.
+        truth: int64 [Q], what would have been right; −1 where the row does not say.
+        kl: float64 [Q], KL(reference ‖ artifact) of their probabilities, in nats.
+    """
 
-    def forward(batch: Sequence[Row]) -> np.ndarray:
-        return run(*pad(batch, model.config.pad_token_id))
+    row: np.ndarray
+    truth: np.ndarray
+    reference: Answers
+    artifact: Answers
+    kl: np.ndarray
 
-    return _collect(forward, rows, REFERENCE_BATCH, progress, "asking PyTorch")
 
-
-def ask_artifact(
+def ask_both(
+    model: NoiseFormer,
     artifact: Session | Decoder,
     bounds: Bounds,
-    config: ModelConfig,
     rows: Sequence[Row],
+    own: Sequence[Row],
     progress: Progress = silent,
-) -> Answers:
-    """Ask an artifact, a row at a time and in the shapes that it takes; a decoder, through its own cache.
+) -> Answered:
+    """Ask the network in PyTorch, float32, and an artifact: a row at a time, in the shapes that it takes; a
+    decoder, through its own cache.
 
     Larger batches would be faster where it takes them, but a range of activations that is found at run
     time would then be that of a batch, which no device sees.
 
+    Args:
+        own: the same rows in the artifact's tokens; a language model has no others.
+
     Raises:
         BadInput: rows are longer than the artifact takes.
     """
-    too_long = sum(len(row.input_ids) > bounds.length for row in rows)
+    too_long = sum(len(row.input_ids) > bounds.length for row in own)
     if too_long:
         raise BadInput(f"{too_long} rows are longer than the {bounds.length} tokens that the artifact takes")
-    length = None if bounds.dynamic_length else bounds.length
+    parts = []
+    for number, truth, before, after in _logits(model, artifact, bounds, rows, own, progress):
+        log_p, log_q = (torch.from_numpy(said).double().log_softmax(-1) for said in (before, after))
+        parts.append(
+            (
+                np.full(len(truth), number),
+                truth,
+                before.argmax(-1),
+                _loss(log_p, truth),
+                after.argmax(-1),
+                _loss(log_q, truth),
+                divergence(log_p, log_q).numpy(),
+            )
+        )
+    row, truth, *answers, kl = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Answered(row, truth, Answers(*answers[:2]), Answers(*answers[2:]), kl)
 
-    def forward(batch: Sequence[Row]) -> np.ndarray:
-        if isinstance(artifact, Decoder):
-            return np.stack([step_by_step(artifact, row.input_ids) for row in batch])
-        return artifact.run(*pad(batch, config.pad_token_id, length))
 
-    return _collect(forward, rows, 1, progress, "asking the artifact")
+def _logits(
+    model: NoiseFormer,
+    artifact: Session | Decoder,
+    bounds: Bounds,
+    rows: Sequence[Row],
+    own: Sequence[Row],
+    progress: Progress,
+) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+    """A row's number, the truth [q], and the logits [q, C] of both, of some questions of it at a time."""
+    config = model.config
+    size = 1 if config.is_language_model else REFERENCE_BATCH
+    for start in range(0, len(rows), size):
+        batch = rows[start : start + size]
+        asked = model(*map(torch.from_numpy, pad(batch, config.pad_token_id))).numpy()
+        for number, (row, before) in enumerate(zip(batch, asked, strict=True), start):
+            if config.is_language_model:
+                at = 0
+                for after in _next_tokens(artifact, bounds, config, row):
+                    end = at + len(after)
+                    yield number, np.array(row.input_ids[at + 1 : end + 1]), before[at:end], after
+                    at = end
+            else:
+                assert not isinstance(artifact, Decoder)
+                truth = np.array([-1 if row.label is None else row.label])
+                yield number, truth, before[None], _run(artifact, bounds, config, own[number])
+            progress("asking PyTorch and the artifact", number + 1, len(rows))
 
 
-def step_by_step(decoder: Decoder, tokens: Sequence[int], prefill: int = 0) -> np.ndarray:
-    """Logits [n, V] after each token but the first `prefill`, which are fed as one piece."""
-    if prefill:
-        decoder.feed(tokens[:prefill], 0)
-    return np.stack([decoder.feed([tokens[at]], at) for at in range(prefill, len(tokens))])
+def _next_tokens(
+    artifact: Session | Decoder, bounds: Bounds, config: ModelConfig, row: Row
+) -> Iterator[np.ndarray]:
+    """Logits [q, V] after each token of a row but the last, in pieces."""
+    ids = row.input_ids[:-1]
+    pieces = [slice(start, min(start + PIECE, len(ids))) for start in range(0, len(ids), PIECE)]
+    if isinstance(artifact, Decoder):
+        yield from (step_by_step(artifact, ids[: piece.stop], piece.start) for piece in pieces)
+    elif ids:
+        whole = _run(artifact, bounds, config, row)[0]
+        yield from (whole[piece] for piece in pieces)
+
+
+def _run(session: Session, bounds: Bounds, config: ModelConfig, row: Row) -> np.ndarray:
+    """Logits of one row, [1, C] or [1, T, V]."""
+    return session.run(*pad([row], config.pad_token_id, None if bounds.dynamic_length else bounds.length))
+
+
+def step_by_step(decoder: Decoder, tokens: Sequence[int], fed: int = 0) -> np.ndarray:
+    """Logits [n, V] after each token but the first `fed`, which the cache holds."""
+    return np.stack([decoder.feed([tokens[at]], at) for at in range(fed, len(tokens))])
 
 
 def pad(
@@ -95,33 +158,6 @@ def pad(
     return np.pad(ids, widths, constant_values=pad_token_id or 0), np.pad(mask, widths)
 
 
-def _collect(
-    forward: Callable[[Sequence[Row]], np.ndarray],
-    rows: Sequence[Row],
-    size: int,
-    progress: Progress,
-    step: str,
-) -> Answers:
-    parts = []
-    for start in range(0, len(rows), size):
-        batch = rows[start : start + size]
-        parts += [_answer(logits, truth) for logits, truth in _answered(forward(batch), batch)]
-        progress(step, start + len(batch), len(rows))
-    return Answers(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
-def _answered(logits: np.ndarray, rows: Sequence[Row]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Logits [q, C] and truth [q] of each question of each row."""
-    for row_logits, row in zip(logits, rows, strict=True):
-        if row_logits.ndim == 2:
-            ids = np.array(row.input_ids)
-            yield row_logits[: len(ids) - 1], ids[1:]
-        else:
-            yield row_logits[None], np.array([-1 if row.label is None else row.label])
-
-
-def _answer(logits: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    scores = torch.from_numpy(logits.astype(np.float64))
-    # Classes of −1 are ignored: their loss comes out as 0.
-    loss = F.cross_entropy(scores, torch.from_numpy(truth), ignore_index=-1, reduction="none").numpy()
-    return logits.argmax(axis=-1), truth, np.where(truth < 0, np.nan, loss)
+def _loss(log_p: torch.Tensor, truth: np.ndarray) -> np.ndarray:
+    chosen = log_p.numpy()[np.arange(len(truth)), truth]
+    return np.where(truth < 0, np.nan, -chosen)

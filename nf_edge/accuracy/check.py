@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from nf_edge.accuracy.answers import ask_artifact, ask_model
+from nf_edge.accuracy.answers import ask_both
 from nf_edge.accuracy.compare import Comparison, compare
 from nf_edge.backends.base import Bounds, Session
 from nf_edge.data.rows import Rows
@@ -72,11 +72,8 @@ def check(
             where=rows.source,
             fix="compare it with the checkpoint that it was exported from",
         )
-    comparison = compare(
-        ask_model(model, rows.rows, progress),
-        ask_artifact(artifact, bounds, config, (own or rows).rows, progress),
-        config.is_language_model,
-    )
+    answered = ask_both(model, artifact, bounds, rows.rows, (own or rows).rows, progress)
+    comparison = compare(answered, config.is_language_model)
     unit = "tokens" if config.is_language_model else "rows"
     return AccuracyReport(comparison, rows.source, rows.sha256, rows.truncated, unit, max_drop)
 

@@ -1,17 +1,22 @@
-"""An artifact's answers beside the checkpoint's: accuracy, drop, flips."""
+"""An artifact's answers beside the checkpoint's: accuracy, drop, flips, KL divergence."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from nf_edge.accuracy.answers import Answers
-from nf_edge.intervals import paired_difference, wilson
+from nf_edge.accuracy.answers import Answered, Answers
+from nf_edge.accuracy.faithful import Faithfulness
+from nf_edge.intervals import clustered_error, effective_count, paired_difference, wilson
 
 
 @dataclass(frozen=True)
 class Score:
-    """Right answers, and the 95 % interval of their share; with the perplexity of a language model."""
+    """Right answers, and the 95 % interval of their share; with the perplexity of a language model.
+
+    Attributes:
+        perplexity_error: its standard error; None where one text is all that was asked.
+    """
 
     right: int
     total: int
@@ -30,54 +35,58 @@ class Comparison:
 
     Attributes:
         drop: accuracy of the reference less that of the artifact, as a share, with its 95 % interval.
-        flips: questions that the two answer differently, whether or not either is right.
         lost, gained: questions that only the reference, only the artifact, answers right.
+        faithful: how far the artifact's answers are from the reference's, whether or not either is right.
     """
 
-    questions: int
     reference: Score
     artifact: Score
     drop: float
     drop_interval: tuple[float, float]
-    flips: int
     lost: int
     gained: int
+    faithful: Faithfulness
 
     def to_json(self) -> dict[str, Any]:
         document = asdict(self)
         for side, score in (("reference", self.reference), ("artifact", self.artifact)):
             document[side]["share"] = score.share
-        return document
+        return document | document.pop("faithful")
 
 
-def compare(reference: Answers, artifact: Answers, language_model: bool) -> Comparison:
-    """Compare two sets of answers to the same questions.
+def compare(answered: Answered, language_model: bool) -> Comparison:
+    """Compare what two models said.
 
-    The intervals take questions to be independent of each other, which tokens of one text are not
-    quite: a language model's are somewhat too narrow.
+    Tokens of one text are not independent of each other: the intervals count them for as many as they tell
+    of (`intervals.effective_count`).
     """
-    right_before = reference.predicted == reference.truth
-    right_after = artifact.predicted == artifact.truth
+    right_before = answered.reference.predicted == answered.truth
+    right_after = answered.artifact.predicted == answered.truth
     lost = int((right_before & ~right_after).sum())
     gained = int((right_after & ~right_before).sum())
-    total = len(reference.truth)
+    total = len(answered.truth)
+    change = right_before.astype(np.int64) - right_after
+    told = effective_count(change, answered.row) / total
+    flipped = answered.reference.predicted != answered.artifact.predicted
     return Comparison(
-        questions=total,
-        reference=_score(reference, language_model),
-        artifact=_score(artifact, language_model),
+        reference=_score(answered, answered.reference, language_model),
+        artifact=_score(answered, answered.artifact, language_model),
         drop=(lost - gained) / total,
-        drop_interval=paired_difference(lost, gained, total),
-        flips=int((reference.predicted != artifact.predicted).sum()),
+        drop_interval=paired_difference(lost * told, gained * told, total * told),
         lost=lost,
         gained=gained,
+        faithful=Faithfulness.of(flipped, answered.kl, answered.row),
     )
 
 
-def _score(answers: Answers, language_model: bool) -> Score:
-    right, total = int((answers.predicted == answers.truth).sum()), len(answers.truth)
+def _score(answered: Answered, answers: Answers, language_model: bool) -> Score:
+    right = answers.predicted == answered.truth
+    count, total = int(right.sum()), len(right)
+    told = effective_count(right, answered.row) / total
+    interval = wilson(count * told, total * told)
     if not language_model:
-        return Score(right, total, wilson(right, total))
+        return Score(count, total, interval)
     perplexity = float(np.exp(answers.loss.mean()))
+    error = clustered_error(answers.loss, answered.row)
     # By the delta method: the error of exp(x) is exp(x) times that of x.
-    error = perplexity * float(answers.loss.std(ddof=1)) / total**0.5 if total > 1 else None
-    return Score(right, total, wilson(right, total), perplexity, error)
+    return Score(count, total, interval, perplexity, None if error is None else perplexity * error)

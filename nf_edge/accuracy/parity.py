@@ -98,6 +98,8 @@ def _from_decoder(reference: NoiseFormer, decoder: Decoder, row: Row) -> tuple[n
     before = max(len(row.input_ids) - STEPS, 0)
     wanted = np.concatenate([whole[-1:], whole[before:]])
     in_one_piece = decoder.feed(row.input_ids, 0)
+    if before:
+        decoder.feed(row.input_ids[:before], 0)
     return wanted, np.concatenate([in_one_piece[None], step_by_step(decoder, row.input_ids, before)])
 
 

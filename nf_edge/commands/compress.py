@@ -16,7 +16,6 @@ from nf_edge.commands.common import (
 )
 
 if TYPE_CHECKING:
-    from nf_edge.compress.faithful import Faithfulness
     from nf_edge.compress.shrunk import Shrunk
     from nf_edge.training import Validation
 
@@ -102,6 +101,7 @@ def command(
 
 
 def _print(result: "Shrunk", recipe: str, runtime: str) -> None:
+    from nf_edge.render import flips_text, kl_text
     from nf_edge.report import format_bytes
 
     before, after = result.before, result.after
@@ -122,7 +122,8 @@ def _print(result: "Shrunk", recipe: str, runtime: str) -> None:
         scores.append(("pruned", result.result))
     print_table((f"on {result.tested_on}", ""), scores)
     if result.faithful is not None:
-        _print_faithfulness(result.faithful)
+        click.echo(f"answers that changed: {flips_text(result.faithful)}")
+        click.echo(f"KL divergence from the answers before: {kl_text(result.faithful)}")
     if result.otherwise is not None:
         changed, total = result.otherwise
         click.echo(f"texts with other tokens than before: {changed:,} of {total:,}")
@@ -138,13 +139,3 @@ def _print(result: "Shrunk", recipe: str, runtime: str) -> None:
     click.echo(
         f"next: nf-edge export {out} --recipe {recipe} -o {shlex.quote(f'{result.path.name}-{runtime}')}"
     )
-
-
-def _print_faithfulness(faithful: "Faithfulness") -> None:
-    low, high = (100 * share for share in faithful.flips_interval)
-    click.echo(
-        f"answers that changed: {faithful.flips:,} of {faithful.questions:,}, "
-        f"{100 * faithful.flips / faithful.questions:.2f} % ({low:.2f} to {high:.2f} %)"
-    )
-    low, high = faithful.kl_interval
-    click.echo(f"KL divergence from the answers before: {faithful.kl:.4g} ({low:.4g} to {high:.4g}) nats")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nf_edge import __version__
-from nf_edge.compress.faithful import faithfulness
+from nf_edge.accuracy.faithful import faithfulness
 from nf_edge.compress.mark import write_mark
 from nf_edge.compress.prune import prune_layers, prune_structure, prune_vocabulary
 from nf_edge.compress.qat import prepare_qat

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nf_edge.compress.faithful import Faithfulness
+from nf_edge.accuracy.faithful import Faithfulness
 from nf_edge.model import Checkpoint
 from nf_edge.training.evaluate import Evaluation
 
