@@ -67,6 +67,11 @@ def _with(recipe: Recipe, keys: Mapping[str, Any]) -> Recipe:
     return recipe.model_copy(update={"quantize": recipe.quantize.model_copy(update=dict(keys))})
 
 
+def granularity_of(group: int | None) -> str:
+    """The key of a recipe: the inverse of `group_of`."""
+    return f"group_{group}" if group else "per_channel"
+
+
 def _section(recipe: Recipe, wanted: Wanted, targets: Precisions) -> dict[str, Any]:
     """The keys that stand for all that no rule names: what most layers get that are quantized, and what the
     tokens get."""

@@ -1,0 +1,90 @@
+"""Sensitivity, and a mixed-precision recipe, as tables and lines."""
+
+from nf_edge.accuracy.compare import Comparison
+from nf_edge.mixing import Mix, Target
+from nf_edge.render import Table, flips_text, kl_text, quantization_lines
+from nf_edge.report import Figure, format_bytes
+from nf_edge.sensitivity import Cost, Sensitivity
+
+
+def sensitivity_table(weighed: Sensitivity) -> Table:
+    """One unit quantized to one precision a row, the worst first."""
+    rows = tuple((unit.name, *_cells(cost)) for unit, cost in weighed.worst_first)
+    columns = ("unit", "weights", "KL, nats", "± error", "SNR of output", "saves", "KL / kB saved")
+    return Table("What quantizing each unit alone costs", columns, rows, (2, 3, 4, 5, 6))
+
+
+def _cells(cost: Cost) -> tuple[str, ...]:
+    error, each = cost.kl_error, cost.kl_per_kb
+    return (
+        cost.dtype,
+        f"{cost.kl:.3g}",
+        "–" if error is None else f"{error:.2g}",
+        "–" if cost.output_snr.value is None else str(cost.output_snr),
+        format_bytes(cost.saved),
+        "–" if each is None else f"{each:.3g}",
+    )
+
+
+def sensitivity_lines(weighed: Sensitivity) -> list[str]:
+    cut = f", {weighed.truncated} cut to the model's length" if weighed.truncated else ""
+    return [
+        f"in PyTorch, on {weighed.rows:,} rows of {weighed.data}{cut}; all other units in float32, of which the "
+        f"file has {format_bytes(weighed.float_bytes)} (predicted)"
+    ]
+
+
+def target_text(target: Target) -> str:
+    if target.of == "size":
+        return f"a model file of at most {format_bytes(target.most)}"
+    if target.of == "kl":
+        return f"a KL divergence of at most {target.most:g} nats"
+    return f"a drop of at most {100 * target.most:g} points"
+
+
+def mix_table(mix: Mix) -> Table:
+    """The artifact beside what was expected of it."""
+    best = mix.best
+    rows = [
+        ("model file", format_bytes(best.predicted_bytes), "", format_bytes(best.bytes)),
+        (
+            "KL, nats",
+            f"{best.summed:.4g}",
+            f"{best.simulated.faithful.kl:.4g}",
+            f"{best.measured.faithful.kl:.4g}",
+        ),
+        ("drop, points", "", *(f"{100 * each.drop:+.2f}" for each in (best.simulated, best.measured))),
+    ]
+    columns = ("", "summed over units", "all together, in PyTorch", "measured, from the file")
+    return Table("Predicted and measured", columns, tuple(rows), (1, 2, 3))
+
+
+def mix_lines(mix: Mix) -> list[str]:
+    """What was chosen, what it does to the answers, and whether that meets the target."""
+    fates = [fate.to_json() for fate in mix.best.fates]
+    answers = mix.best.measured
+    made = f"{mix.made} artifact{'s' if mix.made > 1 else ''} made"
+    said = "MEETS" if mix.met else "CANNOT MEET"
+    return [
+        *quantization_lines(fates, None),
+        f"answers that changed: {flips_text(answers.faithful)}",
+        f"KL divergence from the checkpoint's answers: {kl_text(answers.faithful)}",
+        drop_text(answers),
+        f"{said} {target_text(mix.target)} ({made})",
+    ]
+
+
+def drop_text(answers: Comparison) -> str:
+    low, high = (100 * share for share in answers.drop_interval)
+    return f"drop {100 * answers.drop:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})"
+
+
+def recipe_comments(mix: Mix, weighed: Sensitivity, checkpoint: str) -> list[str]:
+    """What a recipe's file says of itself."""
+    best = mix.best
+    return [
+        f"Written by nf-edge sensitivity, for {target_text(mix.target)} of {checkpoint}.",
+        f"Measured: {format_bytes(best.bytes)}; KL {kl_text(best.measured.faithful)};",
+        f"{drop_text(best.measured)}, on {weighed.rows:,} rows of {weighed.data}",
+        f"(SHA-256 {weighed.data_sha256}).",
+    ]
