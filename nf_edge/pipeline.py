@@ -37,6 +37,7 @@ from nf_edge.model import Checkpoint, ModelConfig
 from nf_edge.model.checkpoint import TOKENIZER, WEIGHTS
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
+from nf_edge.rules import precisions
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ def _agree(checkpoint: Checkpoint, recipe: Recipe, device: Device | None) -> tup
     """The backend and the bounds of an export that checkpoint, recipe and device allow."""
     backend = backend_for(recipe)
     bounds = Bounds.of(recipe, checkpoint.config)
+    precisions(recipe, checkpoint.config)  # refuses rules for modules that are not there
     if device is not None and (problem := unsupported(device, backend.name)):
         raise BadInput(
             f"recipe {recipe.name} does not run on {device.id}: {problem}",

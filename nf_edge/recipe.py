@@ -3,11 +3,13 @@
 `recipes/*.yaml` are the bundled ones; a user's own file works the same way.
 """
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from nf_edge.precision import Activations, Precision, Runtime, bits_of, group_of
 from nf_edge.resources import names, resolve
 from nf_edge.shrinking import Prune, Recover
 from nf_edge.yaml_file import Closed, load
@@ -15,9 +17,53 @@ from nf_edge.yaml_file import Closed, load
 # How far an fp32 artifact may be from PyTorch, as a share of the largest logit.
 FP32_TOLERANCE = 1e-4
 
-
-# Inputs of an output channel that share a scale, where weights are quantized by groups.
+Width = Literal["int2", "int3", "int4", "int5", "int6", "int7", "int8"]
+Granularity = Literal["per_channel", "group_16", "group_32", "group_64", "group_128"]
+# Inputs that share a scale where nothing says how many.
 GROUP_SIZE = 32
+
+
+class Rule(Closed):
+    """What some modules get instead of what the section says."""
+
+    modules: str = Field(
+        min_length=1,
+        description="which: a pattern of names as the report has them; * is any text, ? one character",
+    )
+    weights: Literal["float32"] | Width = Field(description="dtype of their weights")
+    granularity: Granularity | None = Field(
+        None,
+        description="as of quantize; left out, it is that of quantize for weights of the same dtype, else a "
+        "scale for each channel of int8 that is multiplied with int8, and groups of the rest",
+    )
+    activations: Activations | None = Field(
+        None, description="as of quantize, of linear layers; left out, they are those of quantize"
+    )
+
+
+def _has_kernels(rule: Rule, info: ValidationInfo) -> Rule:
+    """Of a rule within a section, the keys of which before `rules` are known."""
+    if rule.weights == "float32":
+        if rule.granularity or rule.activations:
+            raise ValueError("float32 has no scales, and its inputs are float32; write weights alone")
+        return rule
+    if {"weights", "granularity", "activations", "embeddings"} <= set(info.data):
+        # What is wrong of the section is told there.
+        wanted = Quantize.model_construct(**info.data).layer(rule)
+        if problem := kernel_problem(wanted):
+            raise ValueError(problem)
+    return rule
+
+
+def kernel_problem(wanted: Precision) -> str:
+    """Why no runtime has a linear layer of this, and the fix; "" where one has."""
+    if wanted.activations == "int8_static" and wanted.bits != 8:
+        return f"no runtime multiplies int{wanted.bits} weights with int8_static; write int8_dynamic"
+    if wanted.activations == "int8_static" and wanted.group:
+        return "no runtime multiplies weights in groups with int8_static; write int8_dynamic or per_channel"
+    if wanted.activations == "none" and wanted.bits and not wanted.group:
+        return "no runtime multiplies weights of per_channel with float32; write int8_dynamic or group_32"
+    return ""
 
 
 class Quantize(Closed):
@@ -26,20 +72,24 @@ class Quantize(Closed):
     A layer whose inputs the group size does not divide gets int8, per channel, and so does a table.
     """
 
-    weights: Literal["int8", "int4"] = Field(description="dtype of the weights of linear layers")
-    granularity: Literal["per_channel", "group_32"] = Field(
-        description="one scale for each output channel, or for each 32 inputs of one"
+    weights: Width = Field(description="dtype of the weights of linear layers")
+    granularity: Granularity = Field(
+        description="one scale for each output channel, or for each group of so many inputs of one"
     )
-    activations: Literal["none", "int8_dynamic", "int8_static"] = Field(
+    activations: Activations = Field(
         description="float32, int8 with a range found at run time, or int8 with a calibrated range"
     )
-    embeddings: Literal["float32", "int8", "int4"] = Field(
+    embeddings: Literal["float32"] | Width = Field(
         description="dtype of the token table; positions are at least int8"
+    )
+    rules: tuple[Annotated[Rule, AfterValidator(_has_kernels)], ...] = Field(
+        (),
+        description="other dtypes for some modules, the keys above being for the rest; the first rule wins",
     )
     method: Literal["nearest", "gptq"] = Field(
         "nearest",
-        description="how int4 weights are rounded: each to the nearest, or by GPTQ, which calibrates, so "
-        "that what one loses the others make up for",
+        description="how weights of less than int8 are rounded: each to the nearest, or by GPTQ, which "
+        "calibrates, so that what one loses the others make up for",
     )
     equalize: bool = Field(
         False,
@@ -62,49 +112,69 @@ class Quantize(Closed):
         description="what attention multiplies; int8, with a scale a token, takes the kernels of nf-edge",
     )
 
-    def linear_dtype(self, inputs: int) -> Literal["int8", "int4"]:
-        """What the weights of a layer of so many inputs get."""
-        return "int4" if self.weights == "int4" and inputs % GROUP_SIZE == 0 else "int8"
+    def rule_for(self, name: str) -> Rule | None:
+        """The first rule whose pattern the name of a module has."""
+        return next((rule for rule in self.rules if fnmatchcase(name, rule.modules)), None)
 
-    def table_dtype(self, width: int) -> Literal["float32", "int8", "int4"]:
-        """What a token table of so many columns gets."""
-        return "int8" if self.embeddings == "int4" and width % GROUP_SIZE else self.embeddings
+    def layer(self, rule: Rule | None) -> Precision:
+        """What is asked for a linear layer of a rule, or of none."""
+        dtype: str = self.weights
+        activations = self.activations
+        granularity: Granularity | None = self.granularity
+        if rule is not None:
+            dtype, granularity = rule.weights, rule.granularity
+            activations = rule.activations or activations
+        if dtype == "float32":
+            return Precision()
+        per_channel = dtype == "int8" and activations != "none"
+        return Precision(bits_of(dtype), self._group(dtype, granularity, per_channel), activations)
 
-    def position_dtype(self) -> Literal["float32", "int8"]:
-        """What the position table gets: it has few rows, each of which is added to every text."""
-        return "float32" if self.embeddings == "float32" else "int8"
+    def table(self, rule: Rule | None) -> Precision:
+        """What is asked for a table of a rule, or of none."""
+        dtype = self.embeddings if rule is None else rule.weights
+        if dtype == "float32":
+            return Precision()
+        granularity = None if rule is None else rule.granularity
+        return Precision(bits_of(dtype), self._group(dtype, granularity, per_channel=dtype == "int8"))
 
-    @field_validator("granularity")
-    @classmethod
-    def _suits_weights(cls, granularity: str, info: ValidationInfo) -> str:
-        wanted = {"int8": "per_channel", "int4": "group_32"}.get(info.data.get("weights", ""), granularity)
-        if granularity != wanted:
-            raise ValueError(f"{info.data['weights']} weights are quantized {wanted}; write that")
-        return granularity
+    def _group(self, dtype: str, granularity: Granularity | None, per_channel: bool) -> int | None:
+        """The group size of what may have no granularity of its own."""
+        if granularity is None and dtype == self.weights:
+            granularity = self.granularity
+        if granularity is not None:
+            return group_of(granularity)
+        return None if per_channel else group_of(self.granularity) or GROUP_SIZE
+
+    @property
+    def asked(self) -> list[tuple[str, Precision]]:
+        """What is asked for linear layers, each with the place where."""
+        rules = [(f"rules.{index}", self.layer(rule)) for index, rule in enumerate(self.rules)]
+        return [("quantize", self.layer(None))] + [(f"quantize.{where}", wanted) for where, wanted in rules]
+
+    @property
+    def static(self) -> bool:
+        """Whether activations of some layers have calibrated ranges."""
+        return any(wanted.activations == "int8_static" for _, wanted in self.asked)
 
     @field_validator("activations")
     @classmethod
-    def _have_kernels(cls, activations: str, info: ValidationInfo) -> str:
-        weights = info.data.get("weights")
-        if (weights, activations) == ("int4", "int8_static"):
-            raise ValueError("no runtime multiplies int4 weights with int8_static; write int8_dynamic")
-        if (weights, activations) == ("int8", "none"):
-            raise ValueError("no runtime multiplies int8 weights with float32; write int8_dynamic")
+    def _have_kernels(cls, activations: Activations, info: ValidationInfo) -> str:
+        if {"weights", "granularity"} <= set(info.data):
+            bits, group = bits_of(info.data["weights"]), group_of(info.data["granularity"])
+            if problem := kernel_problem(Precision(bits, group, activations)):
+                raise ValueError(problem)
         return activations
 
     @field_validator("method")
     @classmethod
-    def _has_int4_to_round(cls, method: str, info: ValidationInfo) -> str:
-        if (info.data.get("weights"), method) == ("int8", "gptq"):
-            raise ValueError("gptq is for int4, and int8 loses next to nothing to rounding; write nearest")
+    def _has_something_to_round(cls, method: str, info: ValidationInfo) -> str:
+        rules = info.data.get("rules", ())
+        dtypes = {info.data.get("weights"), info.data.get("embeddings"), *(rule.weights for rule in rules)}
+        if method == "gptq" and dtypes <= {"int8", "float32"}:
+            raise ValueError(
+                "gptq is for less than int8, and int8 loses next to nothing to rounding; write nearest"
+            )
         return method
-
-    @field_validator("embeddings")
-    @classmethod
-    def _not_finer_than_weights(cls, embeddings: str, info: ValidationInfo) -> str:
-        if (info.data.get("weights"), embeddings) == ("int8", "int4"):
-            raise ValueError("a tied head has the table's dtype, and these weights are int8; write int8")
-        return embeddings
 
 
 class Shapes(Closed):
@@ -140,7 +210,7 @@ class Recipe(Closed):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     description: str
-    runtime: Literal["executorch", "onnxruntime"]
+    runtime: Runtime
     backend: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     prune: Prune | None = None
     recover: Recover | None = None
@@ -164,7 +234,7 @@ class Recipe(Closed):
         if self.recover is not None and self.recover.qat:
             if self.quantize is None:
                 raise ValueError("recover.qat rounds as quantize says, and there is no quantize; add it")
-            if self.quantize.activations == "int8_static":
+            if self.quantize.static:
                 raise ValueError(
                     "recover.qat knows no int8_static activations; write int8_dynamic, or leave it out"
                 )
@@ -198,7 +268,7 @@ class Recipe(Closed):
         """Whether data has to be seen: by GPTQ, to equalize, or before ranges are fixed, of activations or of
         keys and values, where the model has a cache that can be int8.  Only ONNX Runtime wants those."""
         return self.quantize is not None and (
-            self.quantize.activations == "int8_static"
+            self.quantize.static
             or self.quantize.method == "gptq"
             or self.quantize.equalize
             or (self.quantize.kv_cache == "int8" and self.runtime == "onnxruntime")

@@ -19,6 +19,7 @@ from nf_edge.errors import BadInput
 from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
 from nf_edge.quiet import quiet_libraries
 from nf_edge.recipe import Recipe
+from nf_edge.rules import precisions, shares_table
 
 # The first with Gelu as one operator.
 OPSET = 20
@@ -143,11 +144,11 @@ class OnnxCpu(Backend):
         return dict(Counter(names).most_common())
 
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
-        sizes = sizes_of(config, bounds.length)
-        # An int8 channel has a float32 scale and an int8 zero-point, an int4 group a float32 scale.
-        weights = sizes.linear_bytes(recipe.quantize, channel_bytes=5, group_bytes=4)
+        sizes, wanted = sizes_of(config, bounds.length), precisions(recipe, config)
+        # A channel has a float32 scale and an int8 zero-point, a group a float32 scale.
+        weights = sizes.linear_bytes(wanted, channel_bytes=5, group_bytes=4)
         constants = weights + 4 * (sizes.biases + sizes.others)
-        tables = sizes.table_bytes(recipe.quantize)
+        tables = sizes.table_bytes(wanted)
         arenas = 4 * (sizes.scores // 4 + 3 * sizes.inner // 2 + 40 * sizes.hidden)
         if config.noise.kind == "relative":
             # A bias keeps the operator from its blocked form, so whole scores are there with it.
@@ -157,14 +158,10 @@ class OnnxCpu(Backend):
         # While a step runs, the past is there beside the present.
         arenas += cache
         # A tied head is the table itself in the file, where they have one dtype; loading packs a copy.
-        shared = (
-            config.is_language_model
-            and config.tie_word_embeddings
-            and (recipe.quantize is None or recipe.quantize.embeddings == recipe.quantize.weights)
-        )
+        shared = shares_table(wanted, config)
         return Plan(
             program=PROGRAM_BASE + PROGRAM_LAYER * config.n_layer,
-            weights=constants - (sizes.token_bytes(recipe.quantize) if shared else 0),
+            weights=constants - (sizes.token_bytes(wanted) if shared else 0),
             embeddings=tables,
             mapped=0,
             loaded=constants + tables + SESSION_BASE + SESSION_LAYER * config.n_layer,

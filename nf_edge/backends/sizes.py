@@ -4,14 +4,15 @@ import math
 from dataclasses import dataclass
 
 from nf_edge.model import ModelConfig
-from nf_edge.recipe import GROUP_SIZE, Quantize
+from nf_edge.precision import Precision
+from nf_edge.rules import POSITIONS, TOKENS, Precisions
 
 
 @dataclass(frozen=True)
 class Sizes:
     """Values (not bytes) of a model's tensors.
 
-    linear      shapes [out, in] of linear layers, the head or score among them, a tied head too
+    linear      shapes [out, in] of linear layers by name, the head or score among them, a tied head too
     biases      of those layers
     tokens, positions   shapes of the embedding tables
     others      norms and noise
@@ -21,7 +22,7 @@ class Sizes:
     cache       K and V of T tokens in all layers
     """
 
-    linear: tuple[tuple[int, int], ...]
+    linear: dict[str, tuple[int, int]]
     biases: int
     tokens: tuple[int, int]
     positions: tuple[int, int]
@@ -31,60 +32,49 @@ class Sizes:
     hidden: int
     cache: int
 
-    def linear_bytes(self, quantize: Quantize | None, channel_bytes: int, group_bytes: int) -> int:
+    def linear_bytes(self, precisions: Precisions, channel_bytes: int, group_bytes: int) -> int:
         """Bytes of the linear layers' weights.
 
         Args:
-            channel_bytes: what an int8 channel has besides its weights: a scale, a zero-point.
-            group_bytes: what an int4 group has besides its weights.
+            channel_bytes: what a channel has besides its weights where those are quantized by channels: a
+                scale, a zero-point.
+            group_bytes: what a group has besides its weights.
         """
-        if quantize is None:
-            return sum(4 * out * inputs for out, inputs in self.linear)
         return sum(
-            out * inputs // 2 + out * inputs // GROUP_SIZE * group_bytes
-            if quantize.linear_dtype(inputs) == "int4"
-            else out * (inputs + channel_bytes)
-            for out, inputs in self.linear
+            _bytes(shape, precisions[name], channel_bytes, group_bytes) for name, shape in self.linear.items()
         )
 
-    def table_bytes(self, quantize: Quantize | None) -> int:
+    def table_bytes(self, precisions: Precisions) -> int:
         """Bytes of both embedding tables, with a float32 scale for each row or group."""
-        positions = "float32" if quantize is None else quantize.position_dtype()
-        return self.token_bytes(quantize) + _table_bytes(self.positions, positions)
+        return self.token_bytes(precisions) + _bytes(self.positions, precisions[POSITIONS], 4, 4)
 
-    def token_bytes(self, quantize: Quantize | None) -> int:
+    def token_bytes(self, precisions: Precisions) -> int:
         """Bytes of the token table."""
-        dtype = "float32" if quantize is None else quantize.table_dtype(self.tokens[1])
-        return _table_bytes(self.tokens, dtype)
+        return _bytes(self.tokens, precisions[TOKENS], 4, 4)
 
 
-def _table_bytes(shape: tuple[int, int], dtype: str) -> int:
-    rows, width = shape
-    if dtype == "float32":
-        return 4 * rows * width
-    if dtype == "int8":
-        return rows * (width + 4)
-    return rows * width // 2 + rows * width // GROUP_SIZE * 4
+def _bytes(shape: tuple[int, int], precision: Precision, row_bytes: int, group_bytes: int) -> int:
+    rows, columns = shape
+    if precision.stored is None:
+        return 4 * rows * columns
+    scales = columns // precision.group * group_bytes if precision.group else row_bytes
+    return rows * (columns * precision.stored // 8 + scales)
 
 
 def sizes_of(config: ModelConfig, length: int) -> Sizes:
     """Count the values of a model that is run on `length` tokens."""
-    shapes = config.tensor_shapes()
-    tables = {name for name in shapes if name.startswith(("transformer.wte", "transformer.wpe"))}
-    linear = {name for name, shape in shapes.items() if name.endswith(".weight") and len(shape) == 2} - tables
-    biases = {name.removesuffix("weight") + "bias" for name in linear} & set(shapes)
-    tokens, positions = (shapes[f"transformer.{name}.weight"] for name in ("wte", "wpe"))
-    matrices = [shapes[name] for name in linear]
-    if config.is_language_model and config.tie_word_embeddings:
-        matrices.append(tokens)
+    shapes, linear = config.tensor_shapes(), config.matrix_shapes()
+    tokens, positions = linear.pop(TOKENS), linear.pop(POSITIONS)
+    biases = {f"{name}.bias" for name in linear} & set(shapes)
+    counted = {f"{name}.weight" for name in (*linear, TOKENS, POSITIONS)} | biases
     values = {name: math.prod(shape) for name, shape in shapes.items()}
     heads, inner = (max(column) for column in zip(*config.layer_sizes, strict=True))
     return Sizes(
-        linear=tuple((out, inputs) for out, inputs in matrices),
+        linear=linear,
         biases=sum(values[name] for name in biases),
-        tokens=(tokens[0], tokens[1]),
-        positions=(positions[0], positions[1]),
-        others=sum(size for name, size in values.items() if name not in linear | biases | tables),
+        tokens=tokens,
+        positions=positions,
+        others=sum(size for name, size in values.items() if name not in counted),
         scores=heads * length**2,
         inner=length * inner,
         hidden=length * config.n_embd,

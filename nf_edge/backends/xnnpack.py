@@ -16,8 +16,10 @@ from nf_edge.backends.capture import capture
 from nf_edge.backends.sizes import Sizes, sizes_of
 from nf_edge.errors import BadInput
 from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
+from nf_edge.precision import LAYERS, Precision, stored_bits
 from nf_edge.quiet import quiet_libraries, quiet_stderr
 from nf_edge.recipe import Recipe
+from nf_edge.rules import precisions
 
 # Why XNNPACK's partitioner leaves an operator to ExecuTorch's own kernels.
 REASONS = {
@@ -64,6 +66,22 @@ def answers_for_one_token(config: ModelConfig, bounds: Bounds) -> bool:
     return config.answers_for_one_token
 
 
+def _kernel_problem(wanted: Precision, beside_static: bool) -> str:
+    """Why XNNPACK has no such linear layer, and the fix; "" where it has."""
+    if wanted.bits is None or wanted.activations == "int8_static":
+        return ""
+    weights = f"int{wanted.bits} weights"
+    if wanted.activations == "none":
+        return f"activations are none, but XNNPACK multiplies {weights} with int8 only; write int8_dynamic"
+    if stored_bits(wanted.bits, wanted.group, LAYERS["executorch"]) is None:
+        return f"XNNPACK has groups of int4 and less, and {weights} are more; write per_channel"
+    if wanted.group == 16:
+        return "XNNPACK has groups of 32 and its multiples only; write group_32"
+    if beside_static and (wanted.bits, wanted.group) != (8, None):
+        return "beside int8_static layers there may be int8 per_channel and float32 ones only; write one of those"
+    return ""
+
+
 def is_gelu_new(activation: nn.Module) -> bool:
     return isinstance(activation, nn.GELU) and activation.approximate == "tanh"
 
@@ -105,11 +123,10 @@ class Xnnpack(Backend):
         problems = []
         if recipe.shapes.batch == "dynamic":
             problems.append("shapes.batch is dynamic, but a .pte has one batch size; leave it at 1")
-        if recipe.quantize is not None and recipe.quantize.activations == "none":
-            problems.append(
-                "quantize.activations is none, but XNNPACK multiplies int4 weights with int8 only; "
-                "write int8_dynamic"
-            )
+        if recipe.quantize is not None:
+            for where, wanted in recipe.quantize.asked:
+                if problem := _kernel_problem(wanted, beside_static=recipe.quantize.static):
+                    problems.append(f"{where}: {problem}")
         return problems
 
     def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
@@ -233,10 +250,11 @@ class Xnnpack(Backend):
         self, config: ModelConfig, recipe: Recipe, sizes: Sizes, cache: int, arenas: int, workspace: int
     ) -> Plan:
         """The account of a program whose linear layers XNNPACK packs, around what attention takes."""
-        # An int8 channel has a float32 scale, an int4 group one of bfloat16.
-        packed = sizes.linear_bytes(recipe.quantize, channel_bytes=4, group_bytes=2) + 4 * sizes.biases
+        wanted = precisions(recipe, config)
+        # A channel has a float32 scale, a group one of bfloat16.
+        packed = sizes.linear_bytes(wanted, channel_bytes=4, group_bytes=2) + 4 * sizes.biases
         # Norms and noise stay constants of the program.
-        constants, tables = 4 * sizes.others, sizes.table_bytes(recipe.quantize)
+        constants, tables = 4 * sizes.others, sizes.table_bytes(wanted)
         program = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
         return Plan(
             program=program,

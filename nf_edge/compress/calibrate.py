@@ -106,7 +106,7 @@ def calibration_for(
 def _purpose(recipe: Recipe, cache: CacheDtype | None) -> str:
     """What a recipe calibrates for, for this model; "" if for nothing."""
     how = recipe.quantize
-    static = how is not None and how.activations == "int8_static"
+    static = how is not None and how.static
     parts = ["activations"] * static + ["keys and values"] * (cache is not None and cache.static)
     ranges = f"fixes the ranges of {' and of '.join(parts)}" if parts else ""
     gptq = how is not None and how.method == "gptq"

@@ -1,6 +1,10 @@
-"""GPTQ over a whole network: the token table first, then each layer for the inputs that it then gets."""
+"""The weights of a network that are rounded before a runtime's tools see them: those that have fewer levels
+than the runtime stores, and by GPTQ all below int8.
 
-from collections.abc import Callable, Iterator
+GPTQ goes over the token table first, then over each layer for the inputs that it then gets.
+"""
+
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -8,15 +12,34 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.compress.calibrate import Inputs
-from nf_edge.compress.gptq import Grid, gptq
-from nf_edge.model import CausalLM, NoiseFormer
-from nf_edge.recipe import Quantize
+from nf_edge.compress.gptq import gptq
+from nf_edge.compress.grid import Grid, nearest
+from nf_edge.model import NoiseFormer
+from nf_edge.precision import Precision
+from nf_edge.rules import HEAD, TOKENS, Precisions, shares_table
 
-TABLE, HEAD = "transformer.wte", "lm_head"
+
+def nearest_grids(network: NoiseFormer, wanted: Precisions, signed: bool) -> dict[str, Grid]:
+    """What becomes of the layers and tables that have fewer levels than they are stored with, by name, each
+    value rounded to the nearest.
+
+    Args:
+        signed: whether scales of layers may be negative.
+    """
+    return {
+        name: nearest(
+            network.get_submodule(name).get_parameter("weight"),
+            precision.bits,
+            precision.group,
+            signed or name == TOKENS,
+        )
+        for name, precision in wanted.items()
+        if precision.bits is not None and precision.bits != precision.stored
+    }
 
 
-def grids_of(network: NoiseFormer, seen: Inputs, how: Quantize, signed: bool) -> dict[str, Grid]:
-    """What becomes of the layers and of the table that get int4, by name.
+def gptq_grids(network: NoiseFormer, seen: Inputs, wanted: Precisions, signed: bool) -> dict[str, Grid]:
+    """What becomes of the layers and of the table that get fewer bits than 8, by name, by GPTQ.
 
     Args:
         network: the plain form; changed in place, its weights becoming what their grids stand for.
@@ -25,23 +48,26 @@ def grids_of(network: NoiseFormer, seen: Inputs, how: Quantize, signed: bool) ->
     """
     rows = [torch.from_numpy(ids[:, : int(mask.sum())]) for ids, mask in seen]
     grids = {}
-    table = network.transformer.wte
-    if how.table_dtype(table.embedding_dim) == "int4":
-        grids[TABLE] = grid = gptq(table.weight, _table_hessian(network, rows), signed)
-        if _tied(network):
+    table, shared = network.transformer.wte, shares_table(wanted, network.config)
+    if (bits := _rounded(wanted[TOKENS])) is not None:
+        hessian = _table_hessian(network, rows, shared)
+        grids[TOKENS] = grid = gptq(table.weight, hessian, bits, wanted[TOKENS].group, signed)
+        if shared:
             grids[HEAD] = grid
             _put(network.get_submodule(HEAD), grid)
         _put(table, grid)
+    settle = partial(_settle, wanted=wanted, signed=signed, grids=grids)
     with torch.no_grad():
-        _blocks(network, rows, how, signed, grids)
-        for name, layer in _layers(network, how):
-            if name not in grids:
-                grids[name] = _settle(layer, lambda: [network(ids) for ids in rows], signed)
+        _blocks(network, rows, settle)
+        for name, layer in network.named_children():
+            if isinstance(layer, nn.Linear):
+                settle(name, layer, lambda: [network(ids) for ids in rows])
     return grids
 
 
-def _tied(network: NoiseFormer) -> bool:
-    return isinstance(network, CausalLM) and network.config.tie_word_embeddings
+def _rounded(precision: Precision) -> int | None:
+    """The bits of what GPTQ rounds; int8 loses next to nothing to rounding."""
+    return precision.bits if precision.bits is not None and precision.bits < 8 else None
 
 
 def _put(module: nn.Module, grid: Grid) -> None:
@@ -49,15 +75,7 @@ def _put(module: nn.Module, grid: Grid) -> None:
     module.register_parameter("weight", nn.Parameter(grid.dequantized(), requires_grad=False))
 
 
-def _layers(module: nn.Module, how: Quantize) -> Iterator[tuple[str, nn.Linear]]:
-    for name, layer in module.named_modules():
-        if isinstance(layer, nn.Linear) and how.linear_dtype(layer.in_features) == "int4":
-            yield name, layer
-
-
-def _blocks(
-    network: NoiseFormer, rows: list[Tensor], how: Quantize, signed: bool, grids: dict[str, Grid]
-) -> None:
+def _blocks(network: NoiseFormer, rows: list[Tensor], settle: Callable[..., None]) -> None:
     """Block by block, so that no layer is run for those after it."""
     # What each is called with: the hidden states, which will change, and the pass, which stays.
     blocks = list(network.transformer.blocks)
@@ -75,8 +93,9 @@ def _blocks(
         passes = [this for _, this in kept]
         kept.clear()
         run = partial(_outputs, block, states, passes)
-        for name, layer in _layers(block, how):
-            grids[f"transformer.h.{index}.{name}"] = _settle(layer, run, signed)
+        for name, layer in block.named_modules():
+            if isinstance(layer, nn.Linear):
+                settle(f"transformer.h.{index}.{name}", layer, run)
         states = run()
 
 
@@ -84,13 +103,22 @@ def _outputs(block: nn.Module, states: list[Tensor], passes: list[Any]) -> list[
     return [block(*call) for call in zip(states, passes, strict=True)]
 
 
-def _settle(layer: nn.Linear, run: Callable[[], Any], signed: bool) -> Grid:
-    """Quantize a layer for the inputs that it is given while `run` runs."""
+def _settle(
+    name: str,
+    layer: nn.Linear,
+    run: Callable[[], Any],
+    wanted: Precisions,
+    signed: bool,
+    grids: dict[str, Grid],
+) -> None:
+    """Round a layer, where it is to be and is not yet, for the inputs that it is given while `run` runs."""
+    bits = _rounded(wanted[name])
+    if bits is None or name in grids:
+        return
     with _Moments(layer) as moments:
         run()
-    grid = gptq(layer.weight, moments.total, signed)
-    _put(layer, grid)
-    return grid
+    grids[name] = gptq(layer.weight, moments.total, bits, wanted[name].group, signed)
+    _put(layer, grids[name])
 
 
 class _Moments:
@@ -116,8 +144,9 @@ def moment(x: Tensor) -> Tensor:
     return (flat.T @ flat).double()
 
 
-def _table_hessian(network: NoiseFormer, rows: list[Tensor]) -> Tensor:
-    """What an error e of a row costs, as eᵀ M e, where it is looked up, and where a tied head multiplies it.
+def _table_hessian(network: NoiseFormer, rows: list[Tensor], shared: bool) -> Tensor:
+    """What an error e of a row costs, as eᵀ M e, where it is looked up, and where a head multiplies it that
+    shares the table.
 
     Of the lookup, M is the Fisher information: Σ g gᵀ of the gradients g of log-likelihoods that a looked-up
     row gets, the answers drawn from the model's own distribution.  It and the head's Σ x xᵀ are made equally
@@ -132,7 +161,7 @@ def _table_hessian(network: NoiseFormer, rows: list[Tensor]) -> Tensor:
         looked_up.append(found.detach().requires_grad_())
         return looked_up[-1]
 
-    head = network.get_submodule(HEAD) if _tied(network) else nn.Linear(width, 1)
+    head = network.get_submodule(HEAD) if shared else nn.Linear(width, 1)
     assert isinstance(head, nn.Linear)
     handle = network.transformer.wte.register_forward_hook(keep)
     with _Moments(head) as moments, torch.enable_grad():
@@ -145,7 +174,7 @@ def _table_hessian(network: NoiseFormer, rows: list[Tensor]) -> Tensor:
     handle.remove()
     network.zero_grad()
     fisher /= fisher.trace().clamp(min=torch.finfo(torch.float64).tiny)
-    return fisher + moments.total / moments.total.trace() if _tied(network) else fisher
+    return fisher + moments.total / moments.total.trace() if shared else fisher
 
 
 def _likelihood(logits: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,98 +1,128 @@
-"""Quantizing a lowered ONNX model: its linear layers by ONNX Runtime's quantizers, then its tables."""
+"""Quantizing a lowered ONNX model: its linear layers, by channels with ONNX Runtime's quantizers, then its
+tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto
+from onnx.helper import make_node
 from onnx.numpy_helper import from_array, to_array
+from torch import Tensor
 
 from nf_edge.backends.base import INPUTS
 from nf_edge.compress.calibrate import Inputs
-from nf_edge.compress.onnx_tables import find_tables, quantize_tables
+from nf_edge.compress.grid import Grid, nearest
+from nf_edge.compress.lowered import Weights, matrix_name
+from nf_edge.compress.onnx_tables import add_groups, find_tables, quantize_tables, replace
+from nf_edge.precision import Precision
 from nf_edge.quiet import quiet_libraries
-from nf_edge.recipe import GROUP_SIZE, Quantize
+from nf_edge.rules import Precisions
 
 # MatMulNBits: the weights are dequantized, or the activations quantized, block by block.
 ACCURACY_LEVEL = {"none": 0, "int8_dynamic": 4}
 
 
-def quantize(path: Path, how: Quantize, seen: Inputs) -> None:
+def quantize(
+    path: Path, layers: Weights, wanted: Precisions, grids: Mapping[str, Grid], shared: bool, seen: Inputs
+) -> None:
     """Quantize a model file in its place.
 
     Args:
+        layers: the weights of its linear layers, by the names of their modules.
+        grids: weights that are rounded already.
+        shared: whether the token table is the head's matrix, in the same dtype.
         seen: what to calibrate on, where activations are int8_static.
     """
     # The quantizers advise a shape-inference pass first, which a graph without convolutions has no use for.
     with quiet_libraries():
         from onnxruntime.quantization.onnx_model import ONNXModel
 
-        wrapped = ONNXModel(onnx.load(path))
-        wrapped.replace_gemm_with_matmul()
-        model = wrapped.model
-        _fold_transposes(model)
+        model = onnx.load(path)
         tables = find_tables(model)
-        linear = _linear_layers(model)
-        grouped = [name for name, inputs in linear.items() if how.linear_dtype(inputs) == "int4"]
-        per_channel = [name for name in linear if name not in grouped]
-        if grouped:
-            model = _by_groups(model, grouped, ACCURACY_LEVEL[how.activations])
-        if how.activations == "int8_static":
-            model = _static(model, per_channel, path, seen)
-        elif per_channel:
-            model = _dynamic(model, per_channel, path)
-        if how.embeddings != "float32":
-            quantize_tables(model, tables, how)
+        quantized = {name: weight for name, weight in layers.items() if wanted[name].stored is not None}
+        _as_products(model, quantized)
+        per_channel = [name for name in quantized if not wanted[name].group]
+        for name in quantized.keys() - per_channel:
+            _by_groups(model, name, quantized[name], wanted[name], grids.get(name))
+        static = [name for name in per_channel if wanted[name].activations == "int8_static"]
+        dynamic = [name for name in per_channel if name not in static]
+        if static:
+            model = _static(model, static, path, seen)
+        if dynamic:
+            model = _dynamic(model, dynamic, path)
+        _place(model, {name: grid for name, grid in grids.items() if name in per_channel})
+        quantize_tables(model, tables, wanted, grids, shared)
         # What was replaced is no longer read.
         finished = ONNXModel(model)
         finished.clean_initializers()
         onnx.save(finished.model, path)
 
 
-def _fold_transposes(model: ModelProto) -> None:
-    """Store matrices as they are multiplied with: a tied head's is else the table, transposed as it runs."""
-    arrays = {tensor.name: tensor for tensor in model.graph.initializer if len(tensor.dims) == 2}
-    transposes = [node for node in model.graph.node if node.op_type == "Transpose"]
-    for node in (node for node in transposes if node.input[0] in arrays):
-        name = f"{node.input[0]}_Transposed"
-        model.graph.initializer.append(
-            from_array(np.ascontiguousarray(to_array(arrays[node.input[0]]).T), name)
-        )
-        for reader in model.graph.node:
-            for place, read in enumerate(reader.input):
-                if read == node.output[0]:
-                    reader.input[place] = name
-        model.graph.node.remove(node)
+def _as_products(model: ModelProto, layers: Weights) -> None:
+    """Write layers as products with a matrix of their own, node and matrix named after their modules.
 
-
-def _linear_layers(model: ModelProto) -> dict[str, int]:
-    """Inputs of every product with a constant matrix, by the node's name.
-
-    The noise's factors are not among them, having one matrix a head: K and its noise count as one unit,
-    and these are a sliver of the weights.
+    The exporter has them as MatMul or Gemm, transposes most matrices, and has a tied head multiply with the
+    table, transposed as it runs.
     """
-    matrices = {tensor.name: tensor.dims for tensor in model.graph.initializer if len(tensor.dims) == 2}
-    return {
-        node.name: matrices[node.input[1]][0]
-        for node in model.graph.node
-        if node.op_type == "MatMul" and node.input[1] in matrices
-    }
+    arrays = {tensor.name: tensor for tensor in model.graph.initializer if len(tensor.dims) == 2}
+    turned = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Transpose"}
+    left = dict(layers)
+    for node in [node for node in model.graph.node if node.op_type in ("MatMul", "Gemm")]:
+        name = turned.get(node.input[1], node.input[1])
+        if name not in arrays:
+            continue
+        array = to_array(arrays[name])
+        if node.op_type == "MatMul" and name == node.input[1]:
+            array = array.T
+        # Of layers that have the same weights, the first here is the first there.
+        module = next((module for module, weight in left.items() if np.array_equal(array, weight)), None)
+        if module is not None:
+            model.graph.initializer.append(
+                from_array(np.ascontiguousarray(left.pop(module).numpy().T), matrix_name(module))
+            )
+            replace(model, node, _product(node, module))
+    assert not left, f"no products with the weights of {', '.join(left)}"
+    read = {name for node in model.graph.node for name in node.input}
+    for node in [node for node in model.graph.node if node.op_type == "Transpose"]:
+        if node.output[0] not in read:
+            model.graph.node.remove(node)
 
 
-def _by_groups(model: ModelProto, nodes: Sequence[str], accuracy_level: int) -> ModelProto:
-    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+def _product(node: NodeProto, module: str) -> list[NodeProto]:
+    """A MatMul with a layer's own matrix in place of a MatMul or a Gemm."""
+    added = node.input[2:]
+    result = f"{module}.product" if added else node.output[0]
+    nodes = [make_node("MatMul", [node.input[0], matrix_name(module)], [result], module)]
+    if added:
+        nodes.append(make_node("Add", [result, added[0]], [node.output[0]], f"{module}.bias_add"))
+    return nodes
 
-    quantizer = MatMulNBitsQuantizer(
-        model,
-        block_size=GROUP_SIZE,
-        is_symmetric=True,
-        accuracy_level=accuracy_level,
-        nodes_to_exclude=[node.name for node in _products(model) if node.name not in nodes],
+
+def _by_groups(
+    model: ModelProto, module: str, weight: Tensor, precision: Precision, grid: Grid | None
+) -> None:
+    """Give a layer the operator that multiplies with weights of 2, 4 or 8 bits in groups."""
+    assert precision.bits is not None
+    grid = grid or nearest(weight, precision.bits, precision.group, signed=True)
+    name = matrix_name(module)
+    add_groups(model, name, precision, grid)
+    rows, columns = grid.codes.shape
+    node = next(node for node in model.graph.node if node.name == module)
+    product = make_node(
+        "MatMulNBits",
+        [node.input[0], f"{name}_Q{precision.stored}", f"{name}_scales"],
+        [node.output[0]],
+        module,
+        domain="com.microsoft",
+        K=columns,
+        N=rows,
+        bits=precision.stored,
+        block_size=precision.group,
+        accuracy_level=ACCURACY_LEVEL[precision.activations],
     )
-    quantizer.process()
-    grouped: ModelProto = quantizer.model.model
-    return grouped
+    replace(model, node, [product])
 
 
 def _dynamic(model: ModelProto, nodes: list[str], path: Path) -> ModelProto:
@@ -150,5 +180,10 @@ def feed(model: ModelProto, input_ids: np.ndarray, attention_mask: np.ndarray) -
     return feed
 
 
-def _products(model: ModelProto) -> list[NodeProto]:
-    return [node for node in model.graph.node if node.op_type == "MatMul"]
+def _place(model: ModelProto, grids: Mapping[str, Grid]) -> None:
+    """Put weights that are rounded already where those are that the quantizers made of some layers."""
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for module, grid in grids.items():
+        name = matrix_name(module)
+        for key, values in ((f"{name}_quantized", grid.codes.T), (f"{name}_scale", grid.scales[:, 0])):
+            tensors[key].CopyFrom(from_array(np.ascontiguousarray(values.numpy()), key))

@@ -1,32 +1,31 @@
-"""Embedding tables of an ONNX model in int8 and int4; one copy serves the lookup and a tied head.
+"""Embedding tables of an ONNX model in 2, 4 and 8 bits; one copy serves the lookup and a tied head.
 
 A tied head's weights are quantized as a matrix before this, so the table takes over what was made of
 them: the same bytes and scales, read by both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from onnx import ModelProto, NodeProto, TensorProto
 from onnx.helper import make_node
 from onnx.numpy_helper import from_array, to_array
 
 from nf_edge.backends.base import INPUTS
-from nf_edge.recipe import GROUP_SIZE, Quantize
+from nf_edge.compress.grid import Grid, nearest, pack
+from nf_edge.compress.lowered import matrix_name
+from nf_edge.precision import Precision
+from nf_edge.rules import HEAD, POSITIONS, TOKENS, Precisions
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Where the tables are in a float32 graph, by names of tensors.
-
-    Attributes:
-        head: the transposed token table, as the tied head multiplies with it; None where untied.
-    """
+    """Where the tables are in a float32 graph, by names of tensors."""
 
     tokens: str
     positions: str
-    head: str | None
 
 
 def find_tables(model: ModelProto) -> Tables:
@@ -42,48 +41,60 @@ def find_tables(model: ModelProto) -> Tables:
     # A program of a fixed length may hold the rows that it needs and no more.
     if positions not in arrays:
         positions = made_by[positions].input[0]
-    table = to_array(arrays[tokens])
-    head = next(
-        (
-            tensor.name
-            for tensor in model.graph.initializer
-            if tuple(tensor.dims) == table.shape[::-1] and np.array_equal(to_array(tensor), table.T)
-        ),
-        None,
-    )
-    return Tables(tokens, positions, head)
+    return Tables(tokens, positions)
 
 
-def quantize_tables(model: ModelProto, tables: Tables, how: Quantize) -> None:
-    """Replace the float32 tables, in place, by quantized ones."""
-    if how.table_dtype(_initializer(model, tables.tokens).dims[1]) == "int4":
-        _tokens_int4(model, tables)
-    else:
-        _tokens_int8(model, tables)
-    _positions_int8(model, tables.positions)
-    for name in {tables.tokens, tables.positions}:
-        model.graph.initializer.remove(_initializer(model, name))
+def quantize_tables(
+    model: ModelProto, tables: Tables, wanted: Precisions, grids: Mapping[str, Grid], shared: bool
+) -> None:
+    """Replace the float32 tables, in place, by quantized ones where they are to be.
+
+    Args:
+        grids: weights that are rounded already.
+        shared: whether the token table is the head's matrix, which is quantized already, in the same dtype.
+    """
+    precision = wanted[TOKENS]
+    if precision.stored is not None:
+        grid = None
+        if not shared:
+            grid = grids.get(TOKENS) or _nearest(model, tables.tokens, precision)
+        if precision.group:
+            _tokens_by_groups(model, tables.tokens, precision, grid)
+        else:
+            _tokens_by_rows(model, tables.tokens, grid)
+    if wanted[POSITIONS].stored is not None:
+        _positions(model, tables.positions, _nearest(model, tables.positions, wanted[POSITIONS]))
 
 
-def _tokens_int8(model: ModelProto, tables: Tables) -> None:
-    table, scales = f"{tables.tokens}_int8", f"{tables.tokens}_scales"
-    shared = f"{tables.head}_quantized"
-    # A tied head may have int4 weights of its own.
-    if tables.head is None or all(tensor.name != shared for tensor in model.graph.initializer):
-        _add_rows_int8(model, tables.tokens, table, scales)
-    else:
-        matrix = _initializer(model, shared)
-        model.graph.initializer.append(from_array(np.ascontiguousarray(to_array(matrix).T), table))
+def _nearest(model: ModelProto, table: str, precision: Precision) -> Grid:
+    assert precision.bits is not None
+    values = torch.from_numpy(to_array(_initializer(model, table)).copy())
+    return nearest(values, precision.bits, precision.group, signed=True)
+
+
+def _tokens_by_rows(model: ModelProto, tokens: str, grid: Grid | None) -> None:
+    """Of int8 with a scale a row.
+
+    Args:
+        grid: None where the head's matrix [D, V] is the table, transposed: then it becomes the table.
+    """
+    table, head = f"{TOKENS}.rows", matrix_name(HEAD)
+    if grid is None:
+        matrix, scales = _initializer(model, f"{head}_quantized"), f"{head}_scale"
+        _add_constant(model, table, np.ascontiguousarray(to_array(matrix).T))
         model.graph.initializer.remove(matrix)
-        scales = f"{tables.head}_scale"
         model.graph.node.insert(
             0, make_node("Transpose", [table], [matrix.name], f"{table}_head", perm=[1, 0])
         )
-    lookup = _reader(model, tables.tokens)
+    else:
+        scales = f"{TOKENS}.scales"
+        _add_constant(model, table, grid.codes.numpy())
+        _add_constant(model, scales, grid.scales[:, 0].numpy())
+    lookup = _lookup(model, tokens)
     ids, result = lookup.input[1], lookup.output[0]
-    last = _add_constant(model, f"{tables.tokens}_last", np.array([-1], dtype=np.int64))
+    last = _add_constant(model, f"{TOKENS}.last", np.array([-1], dtype=np.int64))
     rows, factors = f"{result}_rows", f"{result}_scales"
-    _replace(
+    replace(
         model,
         lookup,
         [
@@ -95,18 +106,24 @@ def _tokens_int8(model: ModelProto, tables: Tables) -> None:
     )
 
 
-def _tokens_int4(model: ModelProto, tables: Tables) -> None:
-    if tables.head is None:
-        table, scales = _add_groups_int4(model, tables.tokens)
-    else:
-        table, scales = f"{tables.head}_Q4", f"{tables.head}_scales"
-    lookup = _reader(model, tables.tokens)
+def _tokens_by_groups(model: ModelProto, tokens: str, precision: Precision, grid: Grid | None) -> None:
+    """Of 2, 4 or 8 bits with a scale a group.
+
+    Args:
+        grid: None where the head's matrix is the table.
+    """
+    name = matrix_name(HEAD) if grid is None else matrix_name(TOKENS)
+    if grid is not None:
+        add_groups(model, name, precision, grid)
+    table, scales = f"{name}_Q{precision.stored}", f"{name}_scales"
+    lookup = _lookup(model, tokens)
     ids, result = lookup.input[1], lookup.output[0]
     rows, blocks, _ = _initializer(model, table).dims
     # MatMulNBits takes the scales as a matrix, this operator in three dimensions.
     shape = _add_constant(model, f"{scales}_shape", np.array([rows, blocks, 1], dtype=np.int64))
-    width = _add_constant(model, f"{result}_shape", np.array([0, 0, blocks * GROUP_SIZE], dtype=np.int64))
-    _replace(
+    width = np.array([0, 0, blocks * (precision.group or 1)], dtype=np.int64)
+    _add_constant(model, f"{result}_shape", width)
+    replace(
         model,
         lookup,
         [
@@ -117,24 +134,34 @@ def _tokens_int4(model: ModelProto, tables: Tables) -> None:
                 [f"{result}_blocks"],
                 f"{result}_gather",
                 domain="com.microsoft",
-                bits=4,
-                block_size=GROUP_SIZE,
+                bits=precision.stored,
+                block_size=precision.group,
                 gather_axis=0,
                 quantize_axis=2,
             ),
-            make_node("Reshape", [f"{result}_blocks", width], [result], f"{result}_reshape"),
+            make_node("Reshape", [f"{result}_blocks", f"{result}_shape"], [result], f"{result}_reshape"),
         ],
     )
 
 
-def _positions_int8(model: ModelProto, positions: str) -> None:
-    table, scales = f"{positions}_int8", f"{positions}_scales"
-    _add_rows_int8(model, positions, table, scales, column=True)
+def add_groups(model: ModelProto, name: str, precision: Precision, grid: Grid) -> None:
+    """Add weights as the operators want them that have them in groups: codes uint8 [N, K/G, G·bits/8], which
+    count from their least, and scales [N, K/G]."""
+    assert precision.stored is not None
+    codes = pack(grid.codes, precision.stored).view(*grid.scales.shape, -1)
+    _add_constant(model, f"{name}_Q{precision.stored}", codes.numpy())
+    _add_constant(model, f"{name}_scales", grid.scales.numpy())
+
+
+def _positions(model: ModelProto, positions: str, grid: Grid) -> None:
+    """Of int8 with a scale a row."""
+    table = _add_constant(model, f"{POSITIONS}.rows", grid.codes.numpy())
+    scales = _add_constant(model, f"{POSITIONS}.scales", grid.scales.numpy())
     reader = _reader(model, positions)
     if reader.op_type in ("Slice", "Gather"):
         bounds, result = list(reader.input[1:]), reader.output[0]
         rows, factors = f"{result}_rows", f"{result}_scales"
-        _replace(
+        replace(
             model,
             reader,
             [
@@ -158,28 +185,6 @@ def _scaled(rows: str, factors: str, result: str) -> list[NodeProto]:
     ]
 
 
-def _add_rows_int8(model: ModelProto, name: str, table: str, scales: str, column: bool = False) -> None:
-    """Quantize a float32 table row by row into two new initializers."""
-    values = to_array(_initializer(model, name))
-    factors = np.maximum(np.abs(values).max(axis=1, keepdims=True), np.finfo(np.float32).tiny) / 127
-    codes = np.rint(values / factors).astype(np.int8)
-    _add_constant(model, table, codes)
-    _add_constant(model, scales, factors if column else factors[:, 0])
-
-
-def _add_groups_int4(model: ModelProto, name: str) -> tuple[str, str]:
-    """Quantize a float32 table by groups of a row, as a head is: [V, D/32, 16] and [V, D/32]."""
-    from onnxruntime.quantization.matmul_nbits_quantizer import (
-        DefaultWeightOnlyQuantConfig,
-        DefaultWeightOnlyQuantizer,
-    )
-
-    config = DefaultWeightOnlyQuantConfig(block_size=GROUP_SIZE, is_symmetric=True)
-    matrix = np.ascontiguousarray(to_array(_initializer(model, name)).T)
-    packed, scales, _ = DefaultWeightOnlyQuantizer(config).qbits_block_quant(matrix)
-    return _add_constant(model, f"{name}_Q4", packed), _add_constant(model, f"{name}_scales", scales)
-
-
 def _initializer(model: ModelProto, name: str) -> TensorProto:
     return next(tensor for tensor in model.graph.initializer if tensor.name == name)
 
@@ -189,13 +194,19 @@ def _add_constant(model: ModelProto, name: str, value: np.ndarray) -> str:
     return name
 
 
+def _lookup(model: ModelProto, table: str) -> NodeProto:
+    """The node that looks up rows of a table; a head that stays float32 may read that too."""
+    return next(node for node in model.graph.node if node.op_type == "Gather" and node.input[0] == table)
+
+
 def _reader(model: ModelProto, name: str) -> NodeProto:
     """The one node that still reads a float32 table."""
     (node,) = (node for node in model.graph.node if name in node.input)
     return node
 
 
-def _replace(model: ModelProto, node: NodeProto, others: Sequence[NodeProto]) -> None:
+def replace(model: ModelProto, node: NodeProto, others: Sequence[NodeProto]) -> None:
+    """Put other nodes where one was."""
     index = list(model.graph.node).index(node)
     model.graph.node.remove(node)
     for other in reversed(others):

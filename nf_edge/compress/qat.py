@@ -4,41 +4,37 @@ import torch
 from torch import nn
 
 from nf_edge.model import NoiseFormer
+from nf_edge.precision import Precision
 from nf_edge.quiet import quiet_libraries
-from nf_edge.recipe import GROUP_SIZE, Quantize
+from nf_edge.recipe import Recipe
+from nf_edge.rules import precisions
 
 
-def prepare_qat(model: NoiseFormer, quantize: Quantize) -> None:
+def prepare_qat(model: NoiseFormer, recipe: Recipe) -> None:
     """Have linear layers and tables round, in place, as a recipe's `quantize` section will.
 
     Their parameters stay the same ones, in float32: what is trained is saved, and export quantizes it.
+
+    Raises:
+        BadInput: a rule of the recipe is for none of them.
     """
+    wanted = precisions(recipe, model.config)
     with quiet_libraries():
         from torchao.quantization import quantize_
+        from torchao.quantization.granularity import PerAxis, PerGroup
         from torchao.quantization.qat import IntxFakeQuantizeConfig, QATConfig
 
-        def weights(dtype: str) -> IntxFakeQuantizeConfig:
-            if dtype == "int4":
-                four = torch.int4  # type: ignore[attr-defined]
-                return IntxFakeQuantizeConfig(four, group_size=GROUP_SIZE, is_symmetric=True)
-            return IntxFakeQuantizeConfig(torch.int8, "per_channel", is_symmetric=True)
+        for precision in {each for each in wanted.values() if each.bits is not None}:
 
-        activations = None
-        if quantize.activations == "int8_dynamic":
-            activations = IntxFakeQuantizeConfig(torch.int8, "per_token", is_symmetric=False)
-        tables: dict[nn.Module, str] = {
-            model.transformer.wte: quantize.table_dtype(model.config.n_embd),
-            model.transformer.wpe: quantize.position_dtype(),
-        }
-        for dtype in ("int8", "int4"):
+            def alike(_: nn.Module, name: str, precision: Precision = precision) -> bool:
+                return wanted.get(name) == precision
 
-            def is_linear(module: nn.Module, name: str, dtype: str = dtype) -> bool:
-                return isinstance(module, nn.Linear) and quantize.linear_dtype(module.in_features) == dtype
-
-            def is_table(module: nn.Module, name: str, dtype: str = dtype) -> bool:
-                return tables.get(module) == dtype
-
-            quantize_(
-                model, QATConfig(activation_config=activations, weight_config=weights(dtype)), is_linear
+            activations = None
+            if precision.activations == "int8_dynamic":
+                activations = IntxFakeQuantizeConfig(torch.int8, "per_token", is_symmetric=False)
+            weights = IntxFakeQuantizeConfig(
+                getattr(torch, f"int{precision.bits}"),
+                granularity=PerGroup(precision.group) if precision.group else PerAxis(0),
+                is_symmetric=True,
             )
-            quantize_(model, QATConfig(weight_config=weights(dtype)), is_table)
+            quantize_(model, QATConfig(activation_config=activations, weight_config=weights), alike)

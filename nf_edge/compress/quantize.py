@@ -13,21 +13,15 @@ from nf_edge.backends.base import Bounds
 from nf_edge.compress import onnx_file, torchao_weights
 from nf_edge.compress.calibrate import Inputs
 from nf_edge.compress.equalize import equalize
-from nf_edge.compress.gptq import Grid
-from nf_edge.compress.grids import TABLE, grids_of
-from nf_edge.compress.lowered import (
-    Weights,
-    executorch_weights,
-    float_weights,
-    onnx_names,
-    onnx_weights,
-    place_grids,
-)
+from nf_edge.compress.grid import Grid
+from nf_edge.compress.grids import gptq_grids, nearest_grids
+from nf_edge.compress.lowered import Weights, executorch_weights, layer_weights, onnx_weights
 from nf_edge.compress.onnx_cache import quantize_cache
 from nf_edge.compress.rotate import rotate
 from nf_edge.compress.tables import quantize_tables
 from nf_edge.model import NoiseFormer
 from nf_edge.recipe import Recipe
+from nf_edge.rules import TOKENS, precisions, shares_table
 
 
 def prepare(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> None:
@@ -44,14 +38,16 @@ def prepare(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> None:
 
 
 def grids_for(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> dict[str, Grid]:
-    """The int4 weights of layers and tables, by name, where the recipe has them rounded by GPTQ.
+    """The weights of layers and tables, by name, that are rounded before the runtime's own tools see them.
 
     Args:
         network: what will be lowered, in PyTorch's own operators.
+        seen: what to calibrate on, where they are rounded by GPTQ.
     """
+    wanted, signed = precisions(recipe, network.config), recipe.runtime == "onnxruntime"
     if recipe.quantize is None or recipe.quantize.method != "gptq":
-        return {}
-    return grids_of(copy.deepcopy(network), seen, recipe.quantize, signed=recipe.runtime == "onnxruntime")
+        return nearest_grids(network, wanted, signed)
+    return gptq_grids(copy.deepcopy(network), seen, wanted, signed)
 
 
 def quantize(
@@ -72,11 +68,12 @@ def quantize(
     """
     if recipe.quantize is None or recipe.runtime != "executorch":
         return program, {}
-    quantize_tables(model.transformer, recipe.quantize, grids.get(TABLE))
-    if recipe.quantize.activations == "int8_static":
-        program = torchao_weights.quantize_static(program, bounds, seen)
+    wanted = precisions(recipe, model.config)
+    quantize_tables(model.transformer, wanted, grids.get(TOKENS))
+    if recipe.quantize.static:
+        program = torchao_weights.quantize_static(program, wanted, bounds, seen)
     else:
-        torchao_weights.quantize_dynamic(model, recipe.quantize, grids)
+        torchao_weights.quantize_dynamic(model, wanted, grids)
     return program, executorch_weights(model, program)
 
 
@@ -96,11 +93,11 @@ def quantize_file(
     """
     if recipe.quantize is None or recipe.runtime != "onnxruntime":
         return {}
-    names = onnx_names(path, float_weights(network))
-    onnx_file.quantize(path, recipe.quantize, seen)
-    place_grids(path, names, grids)
+    wanted = precisions(recipe, network.config)
+    shared = shares_table(wanted, network.config)
+    onnx_file.quantize(path, layer_weights(network), wanted, grids, shared, seen)
     # Last: ranges of activations are seen with a float32 cache, those of keys and values with the weights
     # that make them.
     if full:
         quantize_cache(path, full)
-    return onnx_weights(path, names)
+    return onnx_weights(path, wanted, shared)

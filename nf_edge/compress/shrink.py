@@ -129,8 +129,7 @@ def _network(small: Checkpoint, recipe: Recipe) -> NoiseFormer:
     """The network as it is trained and scored: one that rounds, where the recipe has it trained so."""
     model = small.model()
     if recipe.recover is not None and recipe.recover.qat:
-        assert recipe.quantize is not None  # a recipe is refused otherwise
-        prepare_qat(model, recipe.quantize)
+        prepare_qat(model, recipe)
     return model
 
 

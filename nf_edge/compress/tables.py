@@ -1,86 +1,81 @@
-"""Embedding tables in int8 and int4, for ExecuTorch: rows are dequantized as they are looked up."""
+"""Embedding tables of 2, 4 and 8 bits, for ExecuTorch: rows are dequantized as they are looked up."""
 
 import torch
 from torch import Tensor, nn
 
-from nf_edge.compress.gptq import Grid
+from nf_edge.compress.grid import Grid, code_range, nearest, pack, unpack
 from nf_edge.model.network import Transformer
+from nf_edge.precision import Precision
 from nf_edge.quiet import quiet_libraries
-from nf_edge.recipe import GROUP_SIZE, Quantize
+from nf_edge.rules import POSITIONS, TOKENS, Precisions
+
+OPERATORS = {2: "embedding_2bit", 4: "embedding_4bit", 8: "embedding_byte"}
 
 
-class Int8Embedding(nn.Module):
-    """A table [V, D] of int8 with a float32 scale for each row."""
+class QuantizedEmbedding(nn.Module):
+    """A table [V, D] of integers, packed into bytes, with a float32 scale for each row or group of one.
 
-    table: Tensor
-    scales: Tensor
-
-    def __init__(self, table: Tensor) -> None:
-        super().__init__()
-        scales = table.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
-        self.register_buffer("table", (table / scales[:, None]).round().to(torch.int8))
-        self.register_buffer("scales", scales)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """int64 [B, T] → float32 [B, T, D]."""
-        return torch.ops.quantized_decomposed.embedding_byte.dtype(
-            self.table, self.scales, None, -128, 127, ids, dtype=torch.float32
-        )
-
-    def dequantized(self) -> Tensor:
-        """float32 [V, D]."""
-        return self.table.float() * self.scales[:, None]
-
-
-class Int4Embedding(nn.Module):
-    """A table [V, D] of int4, two to a byte, with a float32 scale for each group of a row."""
+    Args:
+        bits: that a value takes; the codes of the grid may need fewer.
+    """
 
     table: Tensor
     scales: Tensor
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, bits: int) -> None:
         super().__init__()
-        codes = (grid.codes + 8).to(torch.uint8)
-        # The layout of `embedding_4bit`: even columns in the upper half of a byte.
-        self.register_buffer("table", codes[:, ::2] * 16 + codes[:, 1::2])
+        self._bits = bits
+        self.register_buffer("table", _packed(grid.codes, bits))
         self.register_buffer("scales", grid.scales)
 
     def forward(self, ids: Tensor) -> Tensor:
         """int64 [B, T] → float32 [B, T, D]."""
-        return torch.ops.quantized_decomposed.embedding_4bit.dtype(
-            self.table, self.scales, None, -8, 7, ids, dtype=torch.float32
+        look_up = getattr(torch.ops.quantized_decomposed, OPERATORS[self._bits]).dtype
+        found: Tensor = look_up(
+            self.table, self.scales, None, *code_range(self._bits), ids, dtype=torch.float32
         )
+        return found
 
     def dequantized(self) -> Tensor:
         """float32 [V, D]."""
-        codes = torch.stack([self.table >> 4, self.table & 15], dim=2).to(torch.int8) - 8
-        return Grid(codes.flatten(1), self.scales).dequantized()
+        return Grid(_unpacked(self.table, self._bits), self.scales).dequantized()
 
 
-def nearest(table: Tensor) -> Grid:
-    """A float32 table [V, D], each value rounded to the nearest."""
-    rows, width = table.shape
-    groups = table.view(rows, width // GROUP_SIZE, GROUP_SIZE)
-    # The value of largest magnitude becomes −8, so that no code is wasted; its scale may be negative.
-    largest = groups.gather(2, groups.abs().argmax(dim=2, keepdim=True))
-    scales = torch.where(largest == 0, 1.0, largest / -8)
-    codes = (groups / scales).round().clamp(-8, 7).to(torch.int8)
-    return Grid(codes.view(rows, width), scales.squeeze(2))
+def _packed(codes: Tensor, bits: int) -> Tensor:
+    if bits == 8:
+        return codes
+    # `embedding_4bit` wants even columns in the upper half of a byte.
+    return pack(_pairs_turned(codes) if bits == 4 else codes, bits)
 
 
-def quantize_tables(transformer: Transformer, quantize: Quantize, grid: Grid | None) -> None:
-    """Replace the token and position tables, in place, by quantized ones.
+def _unpacked(table: Tensor, bits: int) -> Tensor:
+    if bits == 8:
+        return table
+    return _pairs_turned(unpack(table, bits)) if bits == 4 else unpack(table, bits)
+
+
+def _pairs_turned(codes: Tensor) -> Tensor:
+    return codes.view(len(codes), -1, 2).flip(2).view(codes.shape)
+
+
+def quantize_tables(transformer: Transformer, wanted: Precisions, grid: Grid | None) -> None:
+    """Replace the token and position tables, in place, by quantized ones where they are to be.
 
     Args:
-        grid: what int4 tokens become; each value goes to the nearest where None.
+        grid: what the tokens become; each value goes to the nearest where None.
     """
-    if quantize.embeddings == "float32":
-        return
     with quiet_libraries():
         # Registers quantized_decomposed::embedding_*.
         import executorch.exir.passes._quant_patterns_and_replacements  # noqa: F401
-    tokens, positions = transformer.wte, transformer.wpe
-    table = tokens.weight.detach()
-    int4 = quantize.table_dtype(tokens.embedding_dim) == "int4"
-    transformer.add_module("wte", Int4Embedding(grid or nearest(table)) if int4 else Int8Embedding(table))
-    transformer.add_module("wpe", Int8Embedding(positions.weight.detach()))
+    for name, table, rounded in ((TOKENS, transformer.wte, grid), (POSITIONS, transformer.wpe, None)):
+        if wanted[name].stored is not None:
+            quantized = _quantized(table.weight.detach(), wanted[name], rounded)
+            transformer.add_module(name.removeprefix("transformer."), quantized)
+
+
+def _quantized(table: Tensor, precision: Precision, grid: Grid | None) -> QuantizedEmbedding:
+    assert precision.bits is not None
+    assert precision.stored is not None
+    return QuantizedEmbedding(
+        grid or nearest(table, precision.bits, precision.group, signed=True), precision.stored
+    )

@@ -1,39 +1,44 @@
 """Linear layers for XNNPACK, by torchao: ranges of activations found at run time, or calibrated."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.base import Bounds
 from nf_edge.backends.capture import capture
 from nf_edge.compress.calibrate import Inputs
-from nf_edge.compress.fates import HEADS
-from nf_edge.compress.gptq import Grid
+from nf_edge.compress.grid import Grid
 from nf_edge.quiet import quiet_libraries
-from nf_edge.recipe import GROUP_SIZE, Quantize
+from nf_edge.rules import Precisions
 
 
-def quantize_dynamic(program: nn.Module, quantize: Quantize, grids: dict[str, Grid]) -> None:
-    """Quantize the linear layers in place; int4 by groups where those divide a layer, else int8.
+def quantize_dynamic(program: nn.Module, wanted: Precisions, grids: Mapping[str, Grid]) -> None:
+    """Quantize linear layers in place.
 
     Args:
-        grids: int4 weights that are rounded already, by the names of their layers.
+        grids: weights that are rounded already, by the names of their layers.
     """
+    layers = {
+        name: wanted[name]
+        for name, module in program.named_modules()
+        if isinstance(module, nn.Linear) and wanted[name].stored is not None
+    }
     with quiet_libraries():
         from torchao.quantization import Int8DynamicActivationIntxWeightConfig, quantize_
         from torchao.quantization.granularity import PerAxis, PerGroup
 
-        int8 = Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int8, weight_granularity=PerAxis(0))
-        int4 = Int8DynamicActivationIntxWeightConfig(
-            weight_dtype=torch.int4,  # type: ignore[attr-defined]
-            weight_granularity=PerGroup(GROUP_SIZE),
-        )
+        for stored, group in {(precision.stored, precision.group) for precision in layers.values()}:
 
-        for dtype, config in (("int8", int8), ("int4", int4)):
+            def alike(_: nn.Module, name: str, scaling: Any = (stored, group)) -> bool:
+                return name in layers and (layers[name].stored, layers[name].group) == scaling
 
-            def wanted(module: nn.Module, name: str, dtype: str = dtype) -> bool:
-                return isinstance(module, nn.Linear) and quantize.linear_dtype(module.in_features) == dtype
-
-            quantize_(program, config, wanted)
+            config = Int8DynamicActivationIntxWeightConfig(
+                weight_dtype=getattr(torch, f"int{stored}"),
+                weight_granularity=PerGroup(group) if group else PerAxis(0),
+            )
+            quantize_(program, config, alike)
         for name, grid in grids.items():
             layer = program.get_submodule(name)
             # A table has been replaced before.
@@ -50,12 +55,12 @@ def _as_torchao(weight: Tensor, grid: Grid) -> Tensor:
     return rounded
 
 
-def quantize_static(program: nn.Module, bounds: Bounds, seen: Inputs) -> nn.Module:
-    """A captured program whose linear layers have int8 inputs and outputs of the ranges seen.
+def quantize_static(program: nn.Module, wanted: Precisions, bounds: Bounds, seen: Inputs) -> nn.Module:
+    """A captured program whose linear layers of int8_static have int8 inputs and outputs of the ranges seen;
+    those of int8_dynamic find the ranges of their inputs at run time.
 
     Only linear layers: the products of two activations have no int8 kernel in XNNPACK, and a mask
-    among quantized scores would take all of their range.  The head's ranges are found at run time, for
-    256 levels of logits would make ties.
+    among quantized scores would take all of their range.
     """
     with quiet_libraries():
         from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
@@ -69,14 +74,14 @@ def quantize_static(program: nn.Module, bounds: Bounds, seen: Inputs) -> nn.Modu
                 # The base makes float tensors of all scalars, which spoils indices; no layer has any.
                 return model
 
-        quantizer = LinearQuantizer().set_operator_type(
-            torch.ops.aten.linear.default, get_symmetric_quantization_config(is_per_channel=True)
-        )
-        heads = [name for name, _ in program.named_modules() if name.split(".")[-1] in HEADS]
-        for head in heads:
-            quantizer.set_module_name(
-                head, get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
-            )
+        quantizer = LinearQuantizer()
+        for name, module in program.named_modules():
+            # A decoder has the network in an attribute of this name.
+            precision = wanted.get(name.removeprefix("model."))
+            if isinstance(module, nn.Linear) and precision is not None and precision.stored is not None:
+                dynamic = precision.activations == "int8_dynamic"
+                config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=dynamic)
+                quantizer.set_module_name(name, config)
         # A captured program checks its inputs unless told not to, which the quantizer cannot follow.
         captured = capture(program, bounds).module(check_guards=False)
         prepared = prepare_pt2e(captured, quantizer)

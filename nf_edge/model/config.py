@@ -154,6 +154,17 @@ class ModelConfig(BaseModel):
             shapes["lm_head.weight"] = (self.vocab_size, D)
         return shapes
 
+    def matrix_shapes(self) -> dict[str, tuple[int, int]]:
+        """Shapes [out, in] of linear layers, a tied head too, and [rows, columns] of tables, by module."""
+        shapes = {
+            name.removesuffix(".weight"): (shape[0], shape[1])
+            for name, shape in self.tensor_shapes().items()
+            if name.endswith(".weight") and len(shape) == 2
+        }
+        if self.is_language_model and self.tie_word_embeddings:
+            shapes["lm_head"] = shapes["transformer.wte"]
+        return shapes
+
     def optional_tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Tensors that training leaves behind and inference ignores."""
         return {

@@ -1,0 +1,61 @@
+"""What the weights of one module are kept as, and what runtimes store."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Runtime = Literal["executorch", "onnxruntime"]
+Activations = Literal["none", "int8_dynamic", "int8_static"]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a linear layer or a table gets.
+
+    Attributes:
+        bits: of the levels that its weights are rounded to, 2 to 8; None where they stay float32.
+        group: inputs (of a table: columns) that share a scale; None is one for each output channel or row.
+        activations: what a layer's inputs are multiplied as; of a table, or in float32, "none".
+        stored: bits that a weight takes in the file: `bits`, or the next width that the runtime has.
+        reason: why it is not what was asked for, or what it does not bring; "" where there is nothing to say.
+    """
+
+    bits: int | None = None
+    group: int | None = None
+    activations: Activations = "none"
+    stored: int | None = None
+    reason: str = field(default="", compare=False)
+
+    @property
+    def scaling(self) -> "Precision":
+        """Of its weights alone: two modules that agree in this can share them."""
+        return Precision(self.bits, self.group, stored=self.stored)
+
+    @property
+    def own_levels(self) -> bool:
+        """Whether it has fewer levels than its width in the file could hold."""
+        return self.bits != self.stored
+
+
+# Bits that a runtime stores, of weights whose scales are shared by groups and of those with one for each
+# channel or row.
+LAYERS: dict[Runtime, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "executorch": ((4,), (4, 8)),
+    "onnxruntime": ((2, 4, 8), (8,)),
+}
+TABLES: tuple[tuple[int, ...], tuple[int, ...]] = ((2, 4, 8), (8,))
+
+
+def stored_bits(bits: int, group: int | None, widths: tuple[tuple[int, ...], tuple[int, ...]]) -> int | None:
+    """The narrowest width that a runtime has for so many bits; None where it has none."""
+    grouped, per_channel = widths
+    return next((width for width in (grouped if group else per_channel) if width >= bits), None)
+
+
+def bits_of(dtype: str) -> int | None:
+    """4 of `int4`; None of float32."""
+    return None if dtype == "float32" else int(dtype.removeprefix("int"))
+
+
+def group_of(granularity: str) -> int | None:
+    """32 of `group_32`; None of per_channel."""
+    return None if granularity == "per_channel" else int(granularity.removeprefix("group_"))

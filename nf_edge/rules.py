@@ -1,0 +1,96 @@
+"""What a recipe makes of every linear layer and table of a model: the one place where that is decided."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from nf_edge.errors import BadInput
+from nf_edge.model.config import ModelConfig
+from nf_edge.precision import LAYERS, TABLES, Precision, stored_bits
+from nf_edge.recipe import Quantize, Recipe
+
+TOKENS, POSITIONS, HEAD = "transformer.wte", "transformer.wpe", "lm_head"
+# Modules whose outputs are the logits.
+HEADS = (HEAD, "score")
+
+Precisions = Mapping[str, Precision]
+
+
+def precisions(recipe: Recipe, config: ModelConfig) -> Precisions:
+    """What each linear layer and each table gets, by name.
+
+    Raises:
+        BadInput: a rule of the recipe is for no module of the model, or never wins; lists all such.
+    """
+    shapes = config.matrix_shapes()
+    how = recipe.quantize
+    if how is None:
+        return {name: Precision() for name in shapes}
+    if problems := _idle(how, list(shapes)):
+        raise BadInput.listing(
+            problems,
+            where=f"recipe {recipe.name}",
+            fix=f"linear layers and tables of this model: {', '.join(shapes)}",
+        )
+    return {name: _precision(recipe, how, name, inputs) for name, (_, inputs) in shapes.items()}
+
+
+def _idle(how: Quantize, names: Sequence[str]) -> list[str]:
+    """What is wrong of rules that do nothing."""
+    problems = []
+    for index, rule in enumerate(how.rules):
+        matched = [name for name in names if fnmatchcase(name, rule.modules)]
+        told = f"quantize.rules.{index}: {rule.modules!r}"
+        if not matched:
+            problems.append(f"{told} is the name of no module")
+        elif all(how.rule_for(name) is not rule for name in matched):
+            earlier = {first.modules: None for name in matched if (first := how.rule_for(name))}
+            problems.append(
+                f"{told} never wins, for {', '.join(map(repr, earlier))} stands before it and has all of its "
+                "modules; move it up, or remove it"
+            )
+    return problems
+
+
+def _precision(recipe: Recipe, how: Quantize, name: str, inputs: int) -> Precision:
+    """Of a layer of so many inputs, or a table of so many columns."""
+    rule = how.rule_for(name)
+    if name == POSITIONS:
+        return _positions(how.table(rule))
+    table = name == TOKENS
+    wanted = how.table(rule) if table else how.layer(rule)
+    if wanted.bits is None:
+        return wanted
+    if wanted.group and inputs % wanted.group:
+        of = "columns" if table else "inputs"
+        wanted = replace(
+            wanted,
+            bits=8,
+            group=None,
+            activations="none" if table else "int8_dynamic",
+            reason=f"{wanted.group} does not divide its {inputs} {of}",
+        )
+    if recipe.runtime == "executorch" and wanted.activations == "int8_static" and name in HEADS:
+        reason = "a static int8 layer has int8 outputs, and 256 levels of logits would make ties"
+        wanted = replace(wanted, activations="int8_dynamic", reason=reason)
+    stored = stored_bits(wanted.bits or 0, wanted.group, TABLES if table else LAYERS[recipe.runtime])
+    if stored is None:  # backends refuse such recipes
+        raise ValueError(f"{recipe.runtime} has no {wanted}")
+    if stored != wanted.bits:
+        reason = f"{wanted.bits}-bit levels in int{stored}: a smaller compressed download, not a smaller file"
+        wanted = replace(wanted, reason=reason)
+    return replace(wanted, stored=stored)
+
+
+def _positions(wanted: Precision) -> Precision:
+    """The position table has few rows, each of which is added to every text: int8, where quantized."""
+    if wanted.bits is None:
+        return wanted
+    reason = "" if wanted.bits == 8 else "few rows, each added to every text"
+    return Precision(8, stored=8, reason=reason)
+
+
+def shares_table(wanted: Precisions, config: ModelConfig) -> bool:
+    """Whether a tied head and the token table are of one dtype, so that one copy of their weights can do."""
+    tied = config.is_language_model and config.tie_word_embeddings
+    return tied and wanted[HEAD].scaling == wanted[TOKENS].scaling
