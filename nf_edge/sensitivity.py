@@ -23,9 +23,7 @@ from nf_edge.precision import Precision
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe, Rule
 from nf_edge.report import Figure
-from nf_edge.rules import TOKENS, precisions
-
-HEAD = "lm_head"
+from nf_edge.rules import HEAD, TOKENS, precisions
 
 
 @dataclass(frozen=True)

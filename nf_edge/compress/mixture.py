@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from nf_edge.model import ModelConfig
-from nf_edge.precision import LAYERS, Precision, Runtime, bits_of, stored_bits
+from nf_edge.precision import LAYERS, bits_of, stored_bits
 from nf_edge.recipe import Recipe, Rule, kernel_problem
 from nf_edge.rules import POSITIONS, TOKENS, Precisions, precisions
 
@@ -23,13 +23,19 @@ def offers(recipe: Recipe) -> list[Rule]:
     """What a module may be kept as besides float32, the widest first: the precisions that its runtime has for
     the recipe's activations, in groups of the recipe's size where it has groups."""
     assert recipe.quantize is not None
-    rules = [Rule(modules="*", weights=weights) for weights in ("int8", "int4", "int2")]
-    return [rule for rule in rules if _has(recipe.runtime, recipe.quantize.layer(rule))]
+    found = []
+    for weights in ("int8", "int4", "int2"):
+        wanted = recipe.quantize.layer(Rule(modules="*", weights=weights))
+        stored = stored_bits(wanted.bits or 0, wanted.group, LAYERS[recipe.runtime])
+        if stored == wanted.bits and not kernel_problem(wanted):
+            granularity = granularity_of(wanted.group)
+            found.append(Rule.model_validate({"modules": "*", "weights": weights, "granularity": granularity}))
+    return found
 
 
-def _has(runtime: Runtime, wanted: Precision) -> bool:
-    stored = stored_bits(wanted.bits or 0, wanted.group, LAYERS[runtime])
-    return not kernel_problem(wanted) and stored == wanted.bits
+def granularity_of(group: int | None) -> str:
+    """The key of a recipe: the inverse of `group_of`."""
+    return f"group_{group}" if group else "per_channel"
 
 
 def uniform(recipe: Recipe, rule: Rule) -> Recipe:
@@ -58,7 +64,7 @@ def mixture(recipe: Recipe, config: ModelConfig, wanted: Wanted, name: str) -> R
         for module, its in wanted.items()
         if its == rule
     }
-    base = _with(recipe, _section(recipe, wanted, targets) | {"rules": ()})
+    base = _with(recipe, _section(recipe, wanted) | {"rules": ()})
     return _with(base, {"rules": tuple(_rules(base, config, wanted, targets))})
 
 
@@ -67,23 +73,17 @@ def _with(recipe: Recipe, keys: Mapping[str, Any]) -> Recipe:
     return recipe.model_copy(update={"quantize": recipe.quantize.model_copy(update=dict(keys))})
 
 
-def granularity_of(group: int | None) -> str:
-    """The key of a recipe: the inverse of `group_of`."""
-    return f"group_{group}" if group else "per_channel"
-
-
-def _section(recipe: Recipe, wanted: Wanted, targets: Precisions) -> dict[str, Any]:
+def _section(recipe: Recipe, wanted: Wanted) -> dict[str, Any]:
     """The keys that stand for all that no rule names: what most layers get that are quantized, and what the
     tokens get."""
     assert recipe.quantize is not None
     quantized = Counter(
-        (rule.weights, granularity_of(targets[name].group))
-        for name, rule in wanted.items()
-        if name not in (TOKENS, POSITIONS) and rule.weights != "float32" and not targets[name].reason
+        rule for name, rule in wanted.items() if name not in (TOKENS, POSITIONS) and rule.granularity
     )
     keys: dict[str, Any] = {"embeddings": wanted[TOKENS].weights}
     if quantized:
-        (keys["weights"], keys["granularity"]), _ = quantized.most_common(1)[0]
+        rule, _ = quantized.most_common(1)[0]
+        keys |= {"weights": rule.weights, "granularity": rule.granularity}
     widths = {bits_of(rule.weights) or 8 for rule in wanted.values()}
     if recipe.quantize.method != "nearest" and min(widths) == 8:
         keys["method"] = "nearest"
@@ -98,7 +98,7 @@ def _rules(base: Recipe, config: ModelConfig, wanted: Wanted, targets: Precision
     def made(rules: list[Rule]) -> Precisions:
         return precisions(_with(base, {"rules": tuple(rules)}), config)
 
-    variants = [rule for rule in _variants(wanted, targets)]
+    variants = _variants(wanted)
     results = [made([rule]) for rule in variants]
     now, free, rules = made(tail), set(targets), []
     todo = {name for name in targets if now[name] != targets[name]}
@@ -117,17 +117,11 @@ def _rules(base: Recipe, config: ModelConfig, wanted: Wanted, targets: Precision
     return rules + tail
 
 
-def _variants(wanted: Wanted, targets: Precisions) -> list[Rule]:
-    """What rules may say, the shorter before the longer."""
-    short = {rule.weights: rule for rule in wanted.values()}
-    long = {
-        (rule.weights, targets[name].group): rule.model_copy(
-            update={"granularity": granularity_of(targets[name].group)}
-        )
-        for name, rule in wanted.items()
-        if rule.weights != "float32"
-    }
-    return [*short.values(), *long.values()]
+def _variants(wanted: Wanted) -> list[Rule]:
+    """What rules may say: no granularity, where it goes without saying, or one."""
+    every = dict.fromkeys(wanted.values())
+    short = dict.fromkeys(rule.model_copy(update={"granularity": None}) for rule in every)
+    return [*short, *every]
 
 
 def _patterns(todo: set[str], wanted: Wanted) -> set[str]:
