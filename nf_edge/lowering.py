@@ -51,7 +51,6 @@ class Job:
             return []
         return self.calibration.inputs(self.bounds, self.checkpoint.config.pad_token_id)
 
-
     @property
     def filling(self) -> Inputs:
         """Texts that fill the cache, where it has ranges to see; else none."""

@@ -3,7 +3,7 @@
 from nf_edge.accuracy.compare import Comparison
 from nf_edge.mixing import Mix, Target
 from nf_edge.render import Table, flips_text, kl_text, quantization_lines
-from nf_edge.report import Figure, format_bytes
+from nf_edge.report import format_bytes
 from nf_edge.sensitivity import Cost, Sensitivity
 
 

@@ -43,18 +43,29 @@ class Size(click.ParamType):
 @click.option(
     "--recipe", required=True, help="A recipe's name or its YAML file: its backend and activations are kept."
 )
-@click.option("--data", help="Rows to compare answers on: a TSV, CSV or JSONL file, or NAME:SPLIT "
-              "(default: examples.jsonl).")
+@click.option(
+    "--data",
+    help="Rows to compare answers on: a TSV, CSV or JSONL file, or NAME:SPLIT (default: examples.jsonl).",
+)
 @click.option("--calibrate", help="Rows to calibrate on, where the recipe does (default: examples.jsonl).")
 @click.option(
     "--limit", type=click.IntRange(1), default=ROWS, show_default=True, help="Use the first N rows only."
 )
-@click.option("--file-size", type=Size(), help="Write the recipe with the least loss whose model file has "
-              "at most this size, such as 300kB.")
-@click.option("--kl", type=click.FloatRange(0, min_open=True), help="Write the recipe with the smallest "
-              "file whose answers diverge by at most so many nats.")
-@click.option("--max-drop", type=click.FloatRange(0, 100), help="The same, that loses at most so many "
-              "points of accuracy.")
+@click.option(
+    "--file-size",
+    type=Size(),
+    help="Write the recipe with the least loss whose model file has at most this size, such as 300kB.",
+)
+@click.option(
+    "--kl",
+    type=click.FloatRange(0, min_open=True),
+    help="Write the recipe with the smallest file whose answers diverge by at most so many nats.",
+)
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(0, 100),
+    help="The same, that loses at most so many points of accuracy.",
+)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Recipe file to write, NAME.yaml.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing OUT.")
 @json_option

@@ -1,8 +1,9 @@
 """Which precision each unit gets: the least loss at a size, greedily.
 
-A multiple-choice knapsack whose losses are taken to add up.  The greedy order of its linear relaxation (Sinha
-and Zoltners, Operations Research 27, 1979) goes from the smallest choice of all units to the best of all, each
-step being the one that wins most loss a byte; what it has after any step is the best there is at that size.
+A multiple-choice knapsack whose losses are taken to add up.  The greedy order of its linear relaxation
+(Sinha and Zoltners, Operations Research 27, 1979) goes from the smallest choice of all units to the best of
+all, each step being the one that wins most loss a byte; what it has after any step is the best there is at
+that size.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -29,7 +29,9 @@ def offers(recipe: Recipe) -> list[Rule]:
         stored = stored_bits(wanted.bits or 0, wanted.group, LAYERS[recipe.runtime])
         if stored == wanted.bits and not kernel_problem(wanted):
             granularity = granularity_of(wanted.group)
-            found.append(Rule.model_validate({"modules": "*", "weights": weights, "granularity": granularity}))
+            found.append(
+                Rule.model_validate({"modules": "*", "weights": weights, "granularity": granularity})
+            )
     return found
 
 
