@@ -96,7 +96,8 @@ def lower(job: Job, file: Path | None) -> Lowered:
 
 
 def rounded(job: Job) -> Lowered:
-    """The weights that a model file would have; it is made, and gone again, only where they are rounded in it."""
+    """The weights that a model file would have; it is made, and gone again, only where they are rounded in
+    it."""
     if job.backend.runtime == "executorch":
         return lower(job, None)
     with TemporaryDirectory(prefix="nf-edge-") as folder:

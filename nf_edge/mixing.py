@@ -1,8 +1,8 @@
 """A mixed-precision recipe that meets a size or a loss, proven on the artifact that it makes.
 
-It is found in three steps, each nearer to what ships than the one before.  The costs of single units give the
-order in which to make units more precise; PyTorch, with all of them rounded at once, says how far to go; and the
-artifact, lowered and asked from its file, says whether that is enough.
+It is found in three steps, each nearer to what ships than the one before.  The costs of single units give
+the order in which to make units more precise; PyTorch, with all of them rounded at once, says how far to go;
+and the artifact, lowered and asked from its file, says whether that is enough.
 """
 
 from bisect import bisect_left
@@ -19,7 +19,7 @@ from nf_edge.compress.allocate import Allocation, Choice, fill, path
 from nf_edge.compress.fates import Fate
 from nf_edge.compress.mixture import FLOAT, mixture
 from nf_edge.errors import AccuracyGate, OverBudget
-from nf_edge.lowering import lower, rounded
+from nf_edge.lowering import Lowered, lower, rounded
 from nf_edge.model import Decoder
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
@@ -131,7 +131,7 @@ def enforce(found: Mix) -> None:
     best, most = found.best, found.target.most
     if found.target.of == "size":
         raise OverBudget(
-            f"the smallest model file of this recipe's runtime takes {format_bytes(best.bytes)}, more than the "
+            f"the smallest model file that could be made takes {format_bytes(best.bytes)}, more than the "
             f"{format_bytes(most)} allowed; no recipe was written",
             fix="raise --file-size, begin with a recipe of smaller groups or fewer bits, or prune "
             "(nf-edge compress)",
@@ -200,7 +200,7 @@ class _Search:
         return found
 
     def _first(self, target: Target, low: int, high: int, more: float) -> int:
-        """The first place of the path, from `low` on, that is expected to meet a loss; `high` where none is."""
+        """The first place of the path, from `low` on, that is expected to meet a loss; `high` where none."""
 
         def enough(place: int) -> bool:
             return loss(self._simulate(self._recipe(self._path[place])), target) + more <= target.most
@@ -221,10 +221,10 @@ class _Search:
         }
         return mixture(self._subject.recipe, self._subject.checkpoint.config, wanted, self._name)
 
-    def _simulate(self, recipe: Recipe) -> Comparison:
+    def _simulate(self, recipe: Recipe, lowered: Lowered | None = None) -> Comparison:
         key = recipe.model_dump_json()
         if key not in self._simulated:
-            change = change_of(recipe, rounded(self._subject.job(recipe)))
+            change = change_of(recipe, lowered or rounded(self._subject.job(recipe)))
             length = self._subject.checkpoint.config.n_positions
             self._simulated[key] = self._ask(change, Bounds(False, length, True, False), "trying in PyTorch")
         return self._simulated[key]
@@ -235,17 +235,18 @@ class _Search:
         with TemporaryDirectory(prefix="nf-edge-") as folder:
             file = Path(folder) / job.backend.model_file
             self._progress("lowering", 0, 1)
-            fates = lower(job, file).fates
+            lowered = lower(job, file)
             self._progress("lowering", 1, 1)
+            simulated = self._simulate(recipe, lowered)
             artifact = job.backend.load(file, job.bounds)
             measured = self._ask(artifact, job.bounds, "asking the artifact")
             size = file.stat().st_size
         return Proof(
             recipe=recipe,
-            fates=fates,
+            fates=lowered.fates,
             summed=sum(choice.loss for choice in self._chosen(allocation)),
             predicted_bytes=self._bytes(allocation),
-            simulated=self._simulate(recipe),
+            simulated=simulated,
             bytes=size,
             measured=measured,
         )

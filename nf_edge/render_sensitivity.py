@@ -10,16 +10,16 @@ from nf_edge.sensitivity import Cost, Sensitivity
 def sensitivity_table(weighed: Sensitivity) -> Table:
     """One unit quantized to one precision a row, the worst first."""
     rows = tuple((unit.name, *_cells(cost)) for unit, cost in weighed.worst_first)
-    columns = ("unit", "weights", "KL, nats", "± error", "SNR of output", "saves", "KL / kB saved")
-    return Table("What quantizing each unit alone costs", columns, rows, (2, 3, 4, 5, 6))
+    columns = ("unit", "weights", "KL, nats", "SNR, output", "saves", "KL / kB")
+    return Table("What quantizing each unit alone costs", columns, rows, (2, 3, 4, 5))
 
 
 def _cells(cost: Cost) -> tuple[str, ...]:
-    error, each = cost.kl_error, cost.kl_per_kb
+    each = cost.kl_per_kb
+    error = "" if cost.kl_error is None else f" ± {cost.kl_error:.1g}"
     return (
         cost.dtype,
-        f"{cost.kl:.3g}",
-        "–" if error is None else f"{error:.2g}",
+        f"{cost.kl:.3g}{error}",
         "–" if cost.output_snr.value is None else str(cost.output_snr),
         format_bytes(cost.saved),
         "–" if each is None else f"{each:.3g}",
@@ -29,8 +29,8 @@ def _cells(cost: Cost) -> tuple[str, ...]:
 def sensitivity_lines(weighed: Sensitivity) -> list[str]:
     cut = f", {weighed.truncated} cut to the model's length" if weighed.truncated else ""
     return [
-        f"in PyTorch, on {weighed.rows:,} rows of {weighed.data}{cut}; all other units in float32, of which the "
-        f"file has {format_bytes(weighed.float_bytes)} (predicted)"
+        f"in PyTorch, on {weighed.rows:,} rows of {weighed.data}{cut}; all other units stay float32",
+        f"the model file with all units in float32: {format_bytes(weighed.float_bytes)} (predicted)",
     ]
 
 

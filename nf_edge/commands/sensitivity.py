@@ -10,6 +10,7 @@ import click
 from nf_edge.commands.common import json_option, print_json, print_lines, progress_bar, show, warn
 
 if TYPE_CHECKING:
+    from nf_edge.data.rows import Rows
     from nf_edge.mixing import Target
     from nf_edge.model import Checkpoint
 
@@ -115,7 +116,7 @@ def command(
     subject = Subject(
         the_checkpoint,
         the_recipe,
-        load_rows(data or _examples(the_checkpoint), the_checkpoint, limit),
+        load_rows(data, the_checkpoint, limit) if data else _examples(the_checkpoint, limit),
         load_rows(calibrate, the_checkpoint) if calibrate else None,
     )
     found = None
@@ -174,7 +175,10 @@ def _check_out(out: Path, stock: bool, overwrite: bool) -> None:
         raise BadInput("exists", where=out, fix="give --overwrite to replace it, or name another place")
 
 
-def _examples(checkpoint: "Checkpoint") -> str:
+def _examples(checkpoint: "Checkpoint", limit: int) -> "Rows":
+    from dataclasses import replace
+
+    from nf_edge.data.rows import load_rows
     from nf_edge.errors import BadInput
 
     if checkpoint.examples_file is None:
@@ -183,4 +187,5 @@ def _examples(checkpoint: "Checkpoint") -> str:
             where=checkpoint.path,
             fix="give rows with --data FILE",
         )
-    return str(checkpoint.examples_file)
+    rows = load_rows(str(checkpoint.examples_file), checkpoint, limit)
+    return replace(rows, source=checkpoint.examples_file.name)

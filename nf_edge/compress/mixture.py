@@ -29,9 +29,8 @@ def offers(recipe: Recipe) -> list[Rule]:
         stored = stored_bits(wanted.bits or 0, wanted.group, LAYERS[recipe.runtime])
         if stored == wanted.bits and not kernel_problem(wanted):
             granularity = granularity_of(wanted.group)
-            found.append(
-                Rule.model_validate({"modules": "*", "weights": weights, "granularity": granularity})
-            )
+            keys = {"weights": weights, "granularity": granularity}
+            found.append(Rule.model_validate({"modules": "*", **keys}))
     return found
 
 
@@ -57,7 +56,8 @@ def mixture(recipe: Recipe, config: ModelConfig, wanted: Wanted, name: str) -> R
     Args:
         wanted: of every layer and table; the patterns of these rules say nothing.
     """
-    recipe = recipe.model_copy(update={"name": name})
+    description = f"as {recipe.name}, but with a precision for each layer and table"
+    recipe = recipe.model_copy(update={"name": name, "description": description})
     if all(rule.weights == "float32" for rule in wanted.values()):
         return recipe.model_copy(update={"quantize": None})
     targets = {
