@@ -30,12 +30,9 @@ class Precision:
         """Of its weights alone: two modules that agree in this can share them."""
         return Precision(self.bits, self.group, stored=self.stored)
 
-    @property
-    def own_levels(self) -> bool:
-        """Whether it has fewer levels than its width in the file could hold."""
-        return self.bits != self.stored
 
-
+# Modules of a network that are tables; the others that can be quantized are linear layers.
+TOKENS, POSITIONS = "transformer.wte", "transformer.wpe"
 # Bits that a runtime stores, of weights whose scales are shared by groups and of those with one for each
 # channel or row.
 LAYERS: dict[Runtime, tuple[tuple[int, ...], tuple[int, ...]]] = {
@@ -51,9 +48,9 @@ def stored_bits(bits: int, group: int | None, widths: tuple[tuple[int, ...], tup
     return next((width for width in (grouped if group else per_channel) if width >= bits), None)
 
 
-def bits_of(dtype: str) -> int | None:
-    """4 of `int4`; None of float32."""
-    return None if dtype == "float32" else int(dtype.removeprefix("int"))
+def bits_of(dtype: str) -> int:
+    """4 of `int4`."""
+    return int(dtype.removeprefix("int"))
 
 
 def group_of(granularity: str) -> int | None:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from nf_edge.precision import Activations, Precision, Runtime, bits_of, group_of
+from nf_edge.precision import POSITIONS, TOKENS, Activations, Precision, Runtime, bits_of, group_of
 from nf_edge.resources import names, resolve
 from nf_edge.shrinking import Prune, Recover
 from nf_edge.yaml_file import Closed, load
@@ -18,6 +18,7 @@ from nf_edge.yaml_file import Closed, load
 FP32_TOLERANCE = 1e-4
 
 Width = Literal["int2", "int3", "int4", "int5", "int6", "int7", "int8"]
+Dtype = Literal["float32", "int2", "int3", "int4", "int5", "int6", "int7", "int8"]
 Granularity = Literal["per_channel", "group_16", "group_32", "group_64", "group_128"]
 # Inputs that share a scale where nothing says how many.
 GROUP_SIZE = 32
@@ -30,11 +31,11 @@ class Rule(Closed):
         min_length=1,
         description="which: a pattern of names as the report has them; * is any text, ? one character",
     )
-    weights: Literal["float32"] | Width = Field(description="dtype of their weights")
+    weights: Dtype = Field(description="dtype of their weights")
     granularity: Granularity | None = Field(
         None,
         description="as of quantize; left out, it is that of quantize for weights of the same dtype, else a "
-        "scale for each channel of int8 that is multiplied with int8, and groups of the rest",
+        "scale for each channel of int5 to int8 that is multiplied with int8, and groups of the rest",
     )
     activations: Activations | None = Field(
         None, description="as of quantize, of linear layers; left out, they are those of quantize"
@@ -47,7 +48,9 @@ def _has_kernels(rule: Rule, info: ValidationInfo) -> Rule:
         if rule.granularity or rule.activations:
             raise ValueError("float32 has no scales, and its inputs are float32; write weights alone")
         return rule
-    if {"weights", "granularity", "activations", "embeddings"} <= set(info.data):
+    if rule.modules not in (TOKENS, POSITIONS) and {"weights", "granularity", "activations"} <= set(
+        info.data
+    ):
         # What is wrong of the section is told there.
         wanted = Quantize.model_construct(**info.data).layer(rule)
         if problem := kernel_problem(wanted):
@@ -79,17 +82,16 @@ class Quantize(Closed):
     activations: Activations = Field(
         description="float32, int8 with a range found at run time, or int8 with a calibrated range"
     )
-    embeddings: Literal["float32"] | Width = Field(
-        description="dtype of the token table; positions are at least int8"
-    )
+    embeddings: Dtype = Field(description="dtype of the token table; positions are at least int8")
     rules: tuple[Annotated[Rule, AfterValidator(_has_kernels)], ...] = Field(
         (),
         description="other dtypes for some modules, the keys above being for the rest; the first rule wins",
     )
-    method: Literal["nearest", "gptq"] = Field(
+    method: Literal["nearest", "gptq", "awq"] = Field(
         "nearest",
-        description="how weights of less than int8 are rounded: each to the nearest, or by GPTQ, which "
-        "calibrates, so that what one loses the others make up for",
+        description="how weights of less than int8 are rounded: each to the nearest, by GPTQ so that what "
+        "one loses the others make up for, or to the nearest once AWQ has scaled what matters most; those "
+        "two calibrate",
     )
     equalize: bool = Field(
         False,
@@ -126,8 +128,9 @@ class Quantize(Closed):
             activations = rule.activations or activations
         if dtype == "float32":
             return Precision()
-        per_channel = dtype == "int8" and activations != "none"
-        return Precision(bits_of(dtype), self._group(dtype, granularity, per_channel), activations)
+        bits = bits_of(dtype)
+        per_channel = bits > 4 and activations != "none"
+        return Precision(bits, self._group(dtype, granularity, per_channel), activations)
 
     def table(self, rule: Rule | None) -> Precision:
         """What is asked for a table of a rule, or of none."""
@@ -135,7 +138,8 @@ class Quantize(Closed):
         if dtype == "float32":
             return Precision()
         granularity = None if rule is None else rule.granularity
-        return Precision(bits_of(dtype), self._group(dtype, granularity, per_channel=dtype == "int8"))
+        bits = bits_of(dtype)
+        return Precision(bits, self._group(dtype, granularity, per_channel=bits > 4))
 
     def _group(self, dtype: str, granularity: Granularity | None, per_channel: bool) -> int | None:
         """The group size of what may have no granularity of its own."""
@@ -148,8 +152,12 @@ class Quantize(Closed):
     @property
     def asked(self) -> list[tuple[str, Precision]]:
         """What is asked for linear layers, each with the place where."""
-        rules = [(f"rules.{index}", self.layer(rule)) for index, rule in enumerate(self.rules)]
-        return [("quantize", self.layer(None))] + [(f"quantize.{where}", wanted) for where, wanted in rules]
+        rules = [
+            (f"quantize.rules.{index}", self.layer(rule))
+            for index, rule in enumerate(self.rules)
+            if rule.modules not in (TOKENS, POSITIONS)
+        ]
+        return [("quantize", self.layer(None)), *rules]
 
     @property
     def static(self) -> bool:
@@ -170,9 +178,9 @@ class Quantize(Closed):
     def _has_something_to_round(cls, method: str, info: ValidationInfo) -> str:
         rules = info.data.get("rules", ())
         dtypes = {info.data.get("weights"), info.data.get("embeddings"), *(rule.weights for rule in rules)}
-        if method == "gptq" and dtypes <= {"int8", "float32"}:
+        if method != "nearest" and dtypes <= {"int8", "float32"}:
             raise ValueError(
-                "gptq is for less than int8, and int8 loses next to nothing to rounding; write nearest"
+                f"{method} is for less than int8, and int8 loses next to nothing to rounding; write nearest"
             )
         return method
 
@@ -265,11 +273,12 @@ class Recipe(Closed):
 
     @property
     def calibrates(self) -> bool:
-        """Whether data has to be seen: by GPTQ, to equalize, or before ranges are fixed, of activations or of
-        keys and values, where the model has a cache that can be int8.  Only ONNX Runtime wants those."""
+        """Whether data has to be seen: by GPTQ or AWQ, to equalize, or before ranges are fixed, of
+        activations, or of keys and values where the model has a cache that can be int8.  Only ONNX Runtime
+        wants the latter."""
         return self.quantize is not None and (
             self.quantize.static
-            or self.quantize.method == "gptq"
+            or self.quantize.method != "nearest"
             or self.quantize.equalize
             or (self.quantize.kv_cache == "int8" and self.runtime == "onnxruntime")
         )

@@ -6,12 +6,14 @@ from fnmatch import fnmatchcase
 
 from nf_edge.errors import BadInput
 from nf_edge.model.config import ModelConfig
-from nf_edge.precision import LAYERS, TABLES, Precision, stored_bits
+from nf_edge.precision import LAYERS, POSITIONS, TABLES, TOKENS, Precision, stored_bits
 from nf_edge.recipe import Quantize, Recipe
 
-TOKENS, POSITIONS, HEAD = "transformer.wte", "transformer.wpe", "lm_head"
+HEAD = "lm_head"
 # Modules whose outputs are the logits.
 HEADS = (HEAD, "score")
+# What the group sizes of XNNPACK are multiples of.
+XNNPACK_GROUPS = 32
 
 Precisions = Mapping[str, Precision]
 
@@ -61,15 +63,13 @@ def _precision(recipe: Recipe, how: Quantize, name: str, inputs: int) -> Precisi
     wanted = how.table(rule) if table else how.layer(rule)
     if wanted.bits is None:
         return wanted
-    if wanted.group and inputs % wanted.group:
-        of = "columns" if table else "inputs"
-        wanted = replace(
-            wanted,
-            bits=8,
-            group=None,
-            activations="none" if table else "int8_dynamic",
-            reason=f"{wanted.group} does not divide its {inputs} {of}",
-        )
+    unit = wanted.group
+    if recipe.runtime == "executorch" and not table and wanted.bits <= 4:
+        # To XNNPACK a channel of int4 is one long group.
+        unit = unit or XNNPACK_GROUPS
+    if unit and inputs % unit:
+        reason = f"{unit} does not divide its {inputs} {'columns' if table else 'inputs'}"
+        wanted = Precision(8, activations="none" if table else "int8_dynamic", reason=reason)
     if recipe.runtime == "executorch" and wanted.activations == "int8_static" and name in HEADS:
         reason = "a static int8 layer has int8 outputs, and 256 levels of logits would make ties"
         wanted = replace(wanted, activations="int8_dynamic", reason=reason)

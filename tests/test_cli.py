@@ -213,7 +213,7 @@ shapes:
   batch: 2
   lenght: 7
 quantize:
-  weights: int3
+  weights: int9
   granularity: per_channel
   activations: int8_dynamic
   embeddings: int8

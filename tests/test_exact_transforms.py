@@ -8,10 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nf_edge.compress.awq import awq
 from nf_edge.compress.equalize import equalize
 from nf_edge.compress.rotate import rotate, rotation
 from nf_edge.model import ModelConfig
 from nf_edge.model.network import build
+from nf_edge.precision import Precision
 from nf_edge.recipe import load_recipe
 
 KINDS = ["none", "lowrank", "pairwise", "relative", "standard"]
@@ -67,7 +69,7 @@ def logits(network, rows):
     return torch.cat([network(torch.from_numpy(ids)[:, : mask.sum()]).flatten() for ids, mask in rows])
 
 
-@pytest.mark.parametrize("transform", ["equalize", "rotate", "both"])
+@pytest.mark.parametrize("transform", ["equalize", "rotate", "both", "awq"])
 @settings(max_examples=40, deadline=None)
 @given(
     kind=st.sampled_from(KINDS),
@@ -82,9 +84,11 @@ def test_logits_stay_whatever_the_noise_and_the_head_size(
     network, rows = network_of(kind, heads, head_size, language_model, seed), rows_of(seed)
     wanted = logits(network, rows)
     before = network.transformer.h[0].attn.c_proj.weight.detach().clone()
-    if transform != "rotate":
+    if transform == "awq":
+        awq(network, dict.fromkeys(network.config.matrix_shapes(), Precision(3)), rows, signed=True)
+    if transform in ("equalize", "both"):
         equalize(network, rows)
-    if transform != "equalize":
+    if transform in ("rotate", "both"):
         rotate(network)
         assert not torch.allclose(network.transformer.h[0].attn.c_proj.weight, before)
     found = logits(network, rows)

@@ -1,4 +1,4 @@
-"""GPTQ: int4 weights that make up for each other's errors, and reach both runtimes as they were found."""
+"""GPTQ: weights that make up for each other's errors, and reach both runtimes as they were found."""
 
 import json
 
@@ -11,10 +11,9 @@ from onnx.numpy_helper import to_array
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import Bounds
 from nf_edge.compress.gptq import gptq
-from nf_edge.compress.grids import grids_of
-from nf_edge.compress.lowered import executorch_weights, from_nibbles, to_nibbles
-from nf_edge.compress.quantize import quantize
-from nf_edge.compress.tables import nearest
+from nf_edge.compress.grid import nearest
+from nf_edge.compress.lowered import executorch_weights
+from nf_edge.compress.quantize import grids_for, quantize
 from nf_edge.recipe import load_recipe
 
 # A recipe that rounds to the nearest, and the one that is the same but for GPTQ.
@@ -36,21 +35,23 @@ def problem():
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_the_product_with_inputs_loses_far_less_than_by_rounding_to_the_nearest(problem, signed):
+@pytest.mark.parametrize(("bits", "group"), [(4, 32), (3, 64), (6, None)])
+def test_the_product_with_inputs_loses_far_less_than_by_rounding_to_the_nearest(problem, bits, group, signed):
     weight, inputs, hessian = problem
 
     def lost(grid):
         return float((inputs @ (weight - grid.dequantized()).T).square().sum())
 
-    assert lost(gptq(weight, hessian, signed)) < 0.2 * lost(nearest(weight))
+    assert lost(gptq(weight, hessian, bits, group, signed)) < 0.2 * lost(nearest(weight, bits, group, signed))
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_what_comes_out_is_on_the_grid_that_runtimes_have(problem, signed):
-    grid = gptq(problem[0], problem[2], signed)
+@pytest.mark.parametrize("bits", [2, 4, 7])
+def test_what_comes_out_is_on_the_grid_that_runtimes_have(problem, bits, signed):
+    grid = gptq(problem[0], problem[2], bits, 32, signed)
     assert grid.codes.dtype == torch.int8
-    assert int(grid.codes.min()) >= -8
-    assert int(grid.codes.max()) <= 7
+    assert int(grid.codes.min()) >= -(2 ** (bits - 1))
+    assert int(grid.codes.max()) < 2 ** (bits - 1)
     assert torch.equal(grid.scales, grid.scales.bfloat16().float())
     assert bool((grid.scales < 0).any()) == signed
 
@@ -59,16 +60,10 @@ def test_inputs_that_are_never_seen_and_weights_that_are_all_zero_do_no_harm():
     weight = torch.randn(4, 64, generator=torch.Generator().manual_seed(0))
     weight[0] = 0
     for hessian in (torch.zeros(64, 64), torch.diag(torch.arange(64.0))):
-        grid = gptq(weight, hessian, signed=False)
+        grid = gptq(weight, hessian, 4, 32, signed=False)
         assert bool(grid.dequantized().isfinite().all())
         assert float((weight - grid.dequantized()).abs().max()) < 0.5
         assert int(grid.codes[0].abs().max()) == 0
-
-
-def test_codes_are_packed_as_onnx_runtime_reads_them():
-    codes = np.random.default_rng(0).integers(-8, 8, size=(5, 64)).astype(np.int8)
-    assert to_nibbles(codes).shape == (5, 2, 16)
-    assert np.array_equal(from_nibbles(to_nibbles(codes), np.ones((5, 2), np.float32)), codes)
 
 
 @pytest.mark.parametrize("name", ["wide-cls", "relative-lm", "none-lm"])
@@ -80,7 +75,7 @@ def test_xnnpack_is_given_exactly_the_weights_that_were_found(name, checkpoint):
         (np.arange(1, 60)[None], np.ones((1, 59), np.int64)),
         (np.arange(90, 130)[None], np.ones((1, 40))),
     ]
-    grids = grids_of(the_checkpoint.model(), rows, recipe.quantize, signed=False)
+    grids = grids_for(network, recipe, rows)
     bounds = Bounds.of(recipe, the_checkpoint.config)
     program, weights = quantize(network, network, recipe, bounds, rows, grids)
     assert "transformer.h.0.mlp.c_proj" in grids
@@ -120,15 +115,16 @@ def test_layers_that_groups_do_not_divide_still_fall_back_to_int8(recipe, export
     assert "by GPTQ" in fates["transformer.h.0.mlp.c_proj"]["dtype"]
 
 
-def test_gptq_of_int8_weights_is_refused_with_the_fix(run, tmp_path):
+@pytest.mark.parametrize("method", ["gptq", "awq"])
+def test_a_method_of_rounding_int8_weights_is_refused_with_the_fix(method, run, tmp_path):
     text = run("recipes", "show", "xnnpack-8da8w").out.replace("name: xnnpack-8da8w", "name: mine")
     path = tmp_path / "mine.yaml"
     path.write_text(
-        text.replace("  embeddings: int8", "  embeddings: int8\n  method: gptq"), encoding="utf-8"
+        text.replace("  embeddings: int8", f"  embeddings: int8\n  method: {method}"), encoding="utf-8"
     )
     done = run("recipes", "check", path)
     assert done.code == 3
-    assert "quantize.method: gptq is for int4, and int8 loses next to nothing to rounding" in done.err
+    assert f"quantize.method: {method} is for less than int8, and int8 loses next to nothing" in done.err
 
 
 def test_without_rows_to_see_it_says_what_they_are_for(run, case, tmp_path):

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 
 from nf_edge.model import ModelConfig
-from nf_edge.precision import Precision
-from nf_edge.rules import POSITIONS, TOKENS, Precisions
+from nf_edge.precision import POSITIONS, TOKENS, Precision
+from nf_edge.rules import Precisions
 
 
 @dataclass(frozen=True)

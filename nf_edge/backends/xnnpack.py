@@ -25,6 +25,7 @@ from nf_edge.rules import precisions
 REASONS = {
     "native_layer_norm": "XNNPACK has no layer norm",
     "embedding": "XNNPACK has no table lookup",
+    "embedding_2bit": "XNNPACK has no table lookup",
     "embedding_byte": "XNNPACK has no table lookup",
     "embedding_4bit": "XNNPACK has no table lookup",
     "index": "XNNPACK has no gather",
@@ -78,7 +79,7 @@ def _kernel_problem(wanted: Precision, beside_static: bool) -> str:
     if wanted.group == 16:
         return "XNNPACK has groups of 32 and its multiples only; write group_32"
     if beside_static and (wanted.bits, wanted.group) != (8, None):
-        return "beside int8_static layers there may be int8 per_channel and float32 ones only; write one of those"
+        return "beside int8_static layers only int8 per_channel or float32 may stand; write one of those"
     return ""
 
 

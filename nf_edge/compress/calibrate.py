@@ -9,17 +9,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from nf_edge.accuracy.answers import pad
 from nf_edge.artifact import Calibrated
 from nf_edge.backends.base import Bounds, CacheDtype
 from nf_edge.data.rows import Row, Rows, load_rows
 from nf_edge.errors import BadInput
-from nf_edge.model import Checkpoint
+from nf_edge.model import Checkpoint, NoiseFormer
 from nf_edge.recipe import Recipe
 
 # `input_ids` and `attention_mask`, int64 [1, T], a pair a row.
 Inputs = Sequence[tuple[np.ndarray, np.ndarray]]
+# What a method of rounding weights sees rows for.
+METHODS = {
+    "nearest": "",
+    "gptq": "rounds weights for what their layers are given",
+    "awq": "scales weights by what their layers are given",
+}
 # Rows that are used, the first of those there are.
 MOST_ROWS = 128
 
@@ -66,6 +73,13 @@ class Calibration:
         return [row.input_ids[: bounds.length] for row in self.rows]
 
 
+@torch.no_grad()
+def run_rows(network: NoiseFormer, seen: Inputs) -> None:
+    """Run a network over rows, each without its padding, for what hooks see of it."""
+    for input_ids, attention_mask in seen:
+        network(torch.from_numpy(input_ids[:, : int(attention_mask.sum())]))
+
+
 def calibration_for(
     checkpoint: Checkpoint, recipe: Recipe, cache: CacheDtype | None, given: Rows | None
 ) -> Calibration | None:
@@ -88,7 +102,7 @@ def calibration_for(
             raise BadInput(
                 f"recipe {recipe.name} has nothing to calibrate{why}",
                 fix="leave out --calibrate, or use a recipe whose activations are int8_static, whose method "
-                f"is gptq, or that equalizes{cached}",
+                f"is gptq or awq, or that equalizes{cached}",
             )
         return None
     if given is not None:
@@ -109,8 +123,7 @@ def _purpose(recipe: Recipe, cache: CacheDtype | None) -> str:
     static = how is not None and how.static
     parts = ["activations"] * static + ["keys and values"] * (cache is not None and cache.static)
     ranges = f"fixes the ranges of {' and of '.join(parts)}" if parts else ""
-    gptq = how is not None and how.method == "gptq"
-    rounds = "rounds weights for what their layers are given" if gptq else ""
+    rounds = METHODS[how.method] if how is not None else ""
     equalizes = "equalizes channels by their ranges" if how is not None and how.equalize else ""
     return " and ".join(purpose for purpose in (ranges, rounds, equalizes) if purpose)
 

@@ -10,8 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from nf_edge.compress.calibrate import Inputs
-from nf_edge.compress.errors import run_rows
+from nf_edge.compress.calibrate import Inputs, run_rows
 from nf_edge.model import NoiseFormer
 from nf_edge.model.network import Block
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nf_edge.compress.calibrate import Inputs
+from nf_edge.compress.calibrate import Inputs, run_rows
 from nf_edge.compress.fates import Fate
 from nf_edge.compress.lowered import Weights
 from nf_edge.model import NoiseFormer
@@ -111,10 +111,3 @@ def _of_outputs(network: NoiseFormer, lost: Weights, seen: Inputs) -> dict[str, 
 
 def _look_up(ids: Tensor, table: Tensor) -> Tensor:
     return F.embedding(ids, table)
-
-
-@torch.no_grad()
-def run_rows(network: NoiseFormer, seen: Inputs) -> None:
-    """Run a network over rows, each without its padding, for what hooks see of it."""
-    for input_ids, attention_mask in seen:
-        network(torch.from_numpy(input_ids[:, : int(attention_mask.sum())]))

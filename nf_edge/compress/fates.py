@@ -8,12 +8,13 @@ from typing import Any
 from torch import nn
 
 from nf_edge.backends.base import CacheDtype
+from nf_edge.compress.awq import scaled_layers
 from nf_edge.memory.accounts import KV_CACHE
-from nf_edge.model import NoiseFormer
+from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.precision import Precision
 from nf_edge.recipe import Recipe
 from nf_edge.report import Figure
-from nf_edge.rules import precisions
+from nf_edge.rules import Precisions, precisions
 
 ACTIVATIONS = {
     "none": "float32 activations",
@@ -58,8 +59,11 @@ def fates_of(network: NoiseFormer, recipe: Recipe, cache: CacheDtype | None) -> 
         BadInput: a rule of the recipe is for none of them.
     """
     wanted = precisions(recipe, network.config)
+    methods = _methods(wanted, recipe, network.config)
     fates = [
-        _fate(name, module, wanted[name], recipe) if name in wanted else _exact(name, module, recipe)
+        _fate(name, module, wanted[name], methods.get(name, ""))
+        if name in wanted
+        else _exact(name, module, recipe)
         for name, module in _with_weights(network)
     ]
     if recipe.quantize is not None and recipe.quantize.attention == "int8":
@@ -70,12 +74,20 @@ def fates_of(network: NoiseFormer, recipe: Recipe, cache: CacheDtype | None) -> 
     return tuple(fates)
 
 
-def _fate(name: str, module: nn.Module, precision: Precision, recipe: Recipe) -> Fate:
+def _methods(wanted: Precisions, recipe: Recipe, config: ModelConfig) -> dict[str, str]:
+    """How weights are rounded where not simply to the nearest, by module."""
+    if recipe.quantize is None or recipe.quantize.method == "nearest":
+        return {}
+    gptq = recipe.quantize.method == "gptq"
+    names = wanted.keys() if gptq else scaled_layers(config)
+    return {name: f", by {recipe.quantize.method.upper()}" for name in names if (wanted[name].bits or 8) < 8}
+
+
+def _fate(name: str, module: nn.Module, precision: Precision, method: str) -> Fate:
     """Of a linear layer or a table."""
-    if precision.bits is None or recipe.quantize is None:
+    if precision.bits is None:
         return Fate(name, "float32")
-    gptq = recipe.quantize.method == "gptq" and precision.bits < 8
-    parts = [f"{_scaling(module, precision)}, by GPTQ" if gptq else _scaling(module, precision)]
+    parts = [_scaling(module, precision) + method]
     if isinstance(module, nn.Linear):
         parts.append(ACTIVATIONS[precision.activations])
     return Fate(name, "; ".join(parts), precision.reason)

@@ -29,18 +29,14 @@ def nearest(weight: Tensor, bits: int, group: int | None, signed: bool) -> Grid:
     Args:
         group: values of a row that share a scale, a divisor of K; None is all.
         signed: whether scales may be negative, so that the one code more that there is below 0 can serve the
-            larger side of each group; that is how ONNX Runtime's own quantizer rounds, to the bit.  XNNPACK
-            takes none such, and keeps the scales of groups in bfloat16.
+            larger side of each group, as by ONNX Runtime's own quantizer.  XNNPACK takes none such, and keeps
+            the scales of groups in bfloat16; then they are those of torchao, which trains with them too.
     """
     rows, columns = weight.shape
     groups = weight.detach().view(rows, -1, group or columns)
     least, most = code_range(bits)
     largest = groups.gather(2, groups.abs().argmax(dim=2, keepdim=True))
-    if signed:
-        scales = largest / least
-    else:
-        low, high = groups.amin(dim=2, keepdim=True), groups.amax(dim=2, keepdim=True)
-        scales = torch.maximum(low / least, high / most).bfloat16().float()
+    scales = largest / least if signed else (largest.abs() / (most + 0.5)).bfloat16().float()
     scales = torch.where(scales == 0, 1.0, scales)
     codes = (groups / scales).round().clamp(least, most).to(torch.int8)
     return Grid(codes.view(rows, columns), scales.squeeze(2))

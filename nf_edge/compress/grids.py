@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from nf_edge.compress.calibrate import Inputs
 from nf_edge.compress.gptq import gptq
 from nf_edge.compress.grid import Grid, nearest
+from nf_edge.compress.moments import Moments, moment
 from nf_edge.model import NoiseFormer
-from nf_edge.precision import Precision
-from nf_edge.rules import HEAD, TOKENS, Precisions, shares_table
+from nf_edge.precision import TOKENS, Precision
+from nf_edge.rules import HEAD, Precisions, shares_table
 
 
 def nearest_grids(network: NoiseFormer, wanted: Precisions, signed: bool) -> dict[str, Grid]:
@@ -115,33 +116,10 @@ def _settle(
     bits = _rounded(wanted[name])
     if bits is None or name in grids:
         return
-    with _Moments(layer) as moments:
+    with Moments(layer) as moments:
         run()
     grids[name] = gptq(layer.weight, moments.total, bits, wanted[name].group, signed)
     _put(layer, grids[name])
-
-
-class _Moments:
-    """Σ x xᵀ [K, K] of what a layer is given."""
-
-    def __init__(self, layer: nn.Linear) -> None:
-        self.total = torch.zeros(layer.in_features, layer.in_features, dtype=torch.float64)
-        self._handle = layer.register_forward_pre_hook(self._add)
-
-    def _add(self, _: nn.Module, given: tuple[Tensor, ...]) -> None:
-        self.total += moment(given[0].detach())
-
-    def __enter__(self) -> "_Moments":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._handle.remove()
-
-
-def moment(x: Tensor) -> Tensor:
-    """[…, K] → Σ x xᵀ [K, K]."""
-    flat = x.reshape(-1, x.shape[-1])
-    return (flat.T @ flat).double()
 
 
 def _table_hessian(network: NoiseFormer, rows: list[Tensor], shared: bool) -> Tensor:
@@ -164,7 +142,7 @@ def _table_hessian(network: NoiseFormer, rows: list[Tensor], shared: bool) -> Te
     head = network.get_submodule(HEAD) if shared else nn.Linear(width, 1)
     assert isinstance(head, nn.Linear)
     handle = network.transformer.wte.register_forward_hook(keep)
-    with _Moments(head) as moments, torch.enable_grad():
+    with Moments(head) as moments, torch.enable_grad():
         for ids in rows:
             logits = network(ids).flatten(0, -2)
             _likelihood(logits, generator).backward()

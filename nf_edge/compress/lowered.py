@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from nf_edge.compress.grid import Grid, unpack
 from nf_edge.compress.tables import QuantizedEmbedding
 from nf_edge.model import NoiseFormer
-from nf_edge.precision import Precision
-from nf_edge.rules import HEAD, TOKENS, Precisions
+from nf_edge.precision import TOKENS, Precision
+from nf_edge.rules import HEAD, Precisions
 
 # float32 weights [out, in] or tables [V, D], by the names of their modules.
 Weights = dict[str, Tensor]

@@ -16,8 +16,8 @@ from onnx.numpy_helper import from_array, to_array
 from nf_edge.backends.base import INPUTS
 from nf_edge.compress.grid import Grid, nearest, pack
 from nf_edge.compress.lowered import matrix_name
-from nf_edge.precision import Precision
-from nf_edge.rules import HEAD, POSITIONS, TOKENS, Precisions
+from nf_edge.precision import POSITIONS, TOKENS, Precision
+from nf_edge.rules import HEAD, Precisions
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from torch import nn
 
 from nf_edge.backends.base import Bounds
 from nf_edge.compress import onnx_file, torchao_weights
+from nf_edge.compress.awq import awq
 from nf_edge.compress.calibrate import Inputs
 from nf_edge.compress.equalize import equalize
 from nf_edge.compress.grid import Grid
@@ -20,8 +21,9 @@ from nf_edge.compress.onnx_cache import quantize_cache
 from nf_edge.compress.rotate import rotate
 from nf_edge.compress.tables import quantize_tables
 from nf_edge.model import NoiseFormer
+from nf_edge.precision import TOKENS
 from nf_edge.recipe import Recipe
-from nf_edge.rules import TOKENS, precisions, shares_table
+from nf_edge.rules import precisions, shares_table
 
 
 def prepare(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> None:
@@ -29,12 +31,14 @@ def prepare(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> None:
 
     Args:
         network: in PyTorch's own operators.
-        seen: rows to calibrate on, where it equalizes.
+        seen: rows to calibrate on, where it equalizes, or scales weights by AWQ.
     """
     if recipe.quantize is not None and recipe.quantize.equalize:
         equalize(network, seen)
     if recipe.quantize is not None and recipe.quantize.rotate:
         rotate(network)
+    if recipe.quantize is not None and recipe.quantize.method == "awq":
+        awq(network, precisions(recipe, network.config), seen, signed=recipe.runtime == "onnxruntime")
 
 
 def grids_for(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> dict[str, Grid]:

@@ -25,6 +25,7 @@ from nf_edge.model import Checkpoint, NoiseFormer, save_checkpoint
 from nf_edge.model.checkpoint import CONFIG, EXAMPLES, WEIGHTS, check_place
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
+from nf_edge.rules import precisions
 from nf_edge.shrinking import Compression, Recover
 from nf_edge.training.evaluate import answer, evaluate
 from nf_edge.training.examples import Examples
@@ -62,6 +63,10 @@ def shrink(
     check_place(out, overwrite=overwrite)
     state = state_file(out)
     check_states([state], "recovery", resume=resume, overwrite=overwrite)
+    if recovery is not None and recovery.qat:
+        precisions(
+            recipe, checkpoint.config
+        )  # refuses rules for modules that are not there, before it trains
     located = sources.located()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:

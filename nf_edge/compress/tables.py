@@ -5,9 +5,9 @@ from torch import Tensor, nn
 
 from nf_edge.compress.grid import Grid, code_range, nearest, pack, unpack
 from nf_edge.model.network import Transformer
-from nf_edge.precision import Precision
+from nf_edge.precision import POSITIONS, TOKENS, Precision
 from nf_edge.quiet import quiet_libraries
-from nf_edge.rules import POSITIONS, TOKENS, Precisions
+from nf_edge.rules import Precisions
 
 OPERATORS = {2: "embedding_2bit", 4: "embedding_4bit", 8: "embedding_byte"}
 
