@@ -19,11 +19,11 @@ from nf_edge.data.rows import Rows
 from nf_edge.errors import BadInput
 from nf_edge.lowering import Job, Lowered, rounded
 from nf_edge.model import Checkpoint, ModelConfig
-from nf_edge.precision import Precision
+from nf_edge.precision import TOKENS, Precision
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe, Rule
 from nf_edge.report import Figure
-from nf_edge.rules import HEAD, TOKENS, precisions
+from nf_edge.rules import HEAD, precisions
 
 
 @dataclass(frozen=True)

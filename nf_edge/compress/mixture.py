@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from nf_edge.model import ModelConfig
-from nf_edge.precision import LAYERS, bits_of, stored_bits
+from nf_edge.precision import LAYERS, POSITIONS, TOKENS, stored_bits
 from nf_edge.recipe import Recipe, Rule, kernel_problem
-from nf_edge.rules import POSITIONS, TOKENS, Precisions, precisions
+from nf_edge.rules import Precisions, precisions
 
 FLOAT = Rule(modules="*", weights="float32")
 LAYER = re.compile(r"transformer\.h\.(\d+)\.(.+)")
@@ -26,7 +26,7 @@ def offers(recipe: Recipe) -> list[Rule]:
     found = []
     for weights in ("int8", "int4", "int2"):
         wanted = recipe.quantize.layer(Rule(modules="*", weights=weights))
-        stored = stored_bits(wanted.bits or 0, wanted.group, LAYERS[recipe.runtime])
+        stored = stored_bits(wanted.bits or 8, wanted.group, LAYERS[recipe.runtime])
         if stored == wanted.bits and not kernel_problem(wanted):
             granularity = granularity_of(wanted.group)
             keys = {"weights": weights, "granularity": granularity}
@@ -86,8 +86,7 @@ def _section(recipe: Recipe, wanted: Wanted) -> dict[str, Any]:
     if quantized:
         rule, _ = quantized.most_common(1)[0]
         keys |= {"weights": rule.weights, "granularity": rule.granularity}
-    widths = {bits_of(rule.weights) or 8 for rule in wanted.values()}
-    if recipe.quantize.method != "nearest" and min(widths) == 8:
+    if {rule.weights for rule in wanted.values()} <= {"int8", "float32"}:
         keys["method"] = "nearest"
     return keys
 
