@@ -6,7 +6,7 @@ and the artifact, lowered and asked from its file, says whether that is enough.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +24,7 @@ from nf_edge.model import Decoder
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
 from nf_edge.report import format_bytes
-from nf_edge.sensitivity import Sensitivity, Subject, change_of
+from nf_edge.sensitivity import Cost, Sensitivity, Subject, Unit, change_of
 
 # Artifacts that are made, after which the best of them is what there is.
 MOST_PROOFS = 8
@@ -48,6 +48,7 @@ class Proof:
     """A recipe, what was expected of it, and what its artifact is.
 
     Attributes:
+        chosen: what each unit is kept as; None where that is float32.
         summed: nats that its units cost one by one.
         predicted_bytes: of the model file.
         simulated: its answers in PyTorch beside the checkpoint's.
@@ -55,6 +56,7 @@ class Proof:
     """
 
     recipe: Recipe
+    chosen: Mapping[Unit, Cost | None]
     fates: tuple[Fate, ...]
     summed: float
     predicted_bytes: int
@@ -73,7 +75,9 @@ class Proof:
             "kl": self.simulated.faithful.kl,
             "drop": self.simulated.drop,
         }
+        chosen = {unit.name: cost.dtype if cost else "float32" for unit, cost in self.chosen.items()}
         return {
+            "chosen": chosen,
             "quantization": [fate.to_json() for fate in self.fates],
             "predicted": predicted,
             "measured": {"file_bytes": self.bytes, **self.measured.to_json()},
@@ -213,11 +217,15 @@ class _Search:
     def _chosen(self, allocation: Allocation) -> Iterator[Choice]:
         return (self._choices[unit][place] for unit, place in allocation.items())
 
+    def _costs(self, allocation: Allocation) -> dict[Unit, Cost | None]:
+        places = {each.unit: (None, *each.costs) for each in self._weighed.units}
+        return {unit: its[allocation[unit.name]] for unit, its in places.items()}
+
     def _recipe(self, allocation: Allocation) -> Recipe:
         wanted = {
-            module: each.costs[place - 1].rule if (place := allocation[each.unit.name]) else FLOAT
-            for each in self._weighed.units
-            for module in each.unit.modules
+            module: cost.rule if cost else FLOAT
+            for unit, cost in self._costs(allocation).items()
+            for module in unit.modules
         }
         return mixture(self._subject.recipe, self._subject.checkpoint.config, wanted, self._name)
 
@@ -243,6 +251,7 @@ class _Search:
             size = file.stat().st_size
         return Proof(
             recipe=recipe,
+            chosen=self._costs(allocation),
             fates=lowered.fates,
             summed=sum(choice.loss for choice in self._chosen(allocation)),
             predicted_bytes=self._bytes(allocation),

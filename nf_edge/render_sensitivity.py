@@ -7,11 +7,17 @@ from nf_edge.report import format_bytes
 from nf_edge.sensitivity import Cost, Sensitivity
 
 
-def sensitivity_table(weighed: Sensitivity) -> Table:
-    """One unit quantized to one precision a row, the worst first."""
-    rows = tuple((unit.name, *_cells(cost)) for unit, cost in weighed.worst_first)
-    columns = ("unit", "weights", "KL, nats", "SNR, output", "saves", "KL / kB")
-    return Table("What quantizing each unit alone costs", columns, rows, (2, 3, 4, 5))
+def sensitivity_table(weighed: Sensitivity, mix: Mix | None = None) -> Table:
+    """One unit quantized to one precision a row, the worst first; what a recipe has of them is marked."""
+    rows = [(unit.name, *_cells(cost)) for unit, cost in weighed.worst_first]
+    columns: tuple[str, ...] = ("unit", "weights", "KL, nats", "SNR, output", "saves", "KL / kB")
+    if mix is not None:
+        chosen = mix.best.chosen
+        marks = ["yes" if chosen[unit] == cost else "" for unit, cost in weighed.worst_first]
+        rows = [(*row, mark) for row, mark in zip(rows, marks, strict=True)]
+        rows += [(unit.name, "float32", *[""] * 4, "yes") for unit, cost in chosen.items() if cost is None]
+        columns = (*columns, "chosen")
+    return Table("What quantizing each unit alone costs", columns, tuple(rows), (2, 3, 4, 5))
 
 
 def _cells(cost: Cost) -> tuple[str, ...]:
@@ -57,6 +63,12 @@ def mix_table(mix: Mix) -> Table:
     ]
     columns = ("", "summed over units", "all together, in PyTorch", "measured, from the file")
     return Table("Predicted and measured", columns, tuple(rows), (1, 2, 3))
+
+
+def choice_line(mix: Mix) -> str:
+    """Why the units marked have what they have."""
+    least = "as long as the file fits" if mix.target.of == "size" else "until the answers are near enough"
+    return f"chosen: from the smallest file on, what wins most nats a byte was made more precise, {least}"
 
 
 def mix_lines(mix: Mix) -> list[str]:

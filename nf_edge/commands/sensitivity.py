@@ -99,6 +99,7 @@ def command(
     from nf_edge.model import resolve_checkpoint
     from nf_edge.recipe import load_recipe
     from nf_edge.render_sensitivity import (
+        choice_line,
         mix_lines,
         mix_table,
         recipe_comments,
@@ -130,9 +131,10 @@ def command(
         facts = found.to_json() | {"recipe": str(out) if found.met else None} if found else None
         print_json("sensitivity", weighed.to_json() | {"mix": facts})
     else:
-        show(sensitivity_table(weighed))
+        show(sensitivity_table(weighed, found))
         print_lines(sensitivity_lines(weighed))
         if found is not None:
+            print_lines([choice_line(found)])
             show(mix_table(found))
             print_lines(mix_lines(found))
             if found.met and out is not None:
