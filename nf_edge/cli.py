@@ -15,6 +15,7 @@ from nf_edge.errors import BadInput, NfEdgeError
 VERBS = {
     "export": ("export", "Lower a checkpoint to a device: the main job."),
     "compress": ("compress", "Prune a checkpoint and train it back: a smaller checkpoint."),
+    "sensitivity": ("sensitivity", "What quantizing each layer costs, and a mixed-precision recipe."),
     "profile": ("profile", "Memory of an artifact or a checkpoint against a device's budget."),
     "check": ("check", "Accuracy of an artifact on the CPU, beside the checkpoint's."),
     "bench": ("bench", "Latency of an artifact on this machine, or of several turn about."),

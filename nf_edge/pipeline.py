@@ -20,24 +20,21 @@ from nf_edge.artifact import (
     staged_artifact,
     write_papers,
 )
-from nf_edge.backends import backend_for
-from nf_edge.backends.base import OUTPUT, Backend, Bounds, CacheDtype, Coverage
-from nf_edge.compress.calibrate import Calibration, calibration_for
-from nf_edge.compress.errors import plain_form, with_errors
+from nf_edge.backends.base import OUTPUT, Backend, Coverage
+from nf_edge.compress.errors import with_errors
 from nf_edge.compress.fates import Fate, fates_of
 from nf_edge.compress.mark import require_done
-from nf_edge.compress.quantize import grids_for, prepare, quantize, quantize_file
 from nf_edge.data.rows import Rows, load_rows
 from nf_edge.device import Device
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.files import check_target, sha256
 from nf_edge.html import report_page
+from nf_edge.lowering import Job, lower
 from nf_edge.memory import MemoryReport, enforce_budget, predict_memory, profile_model, unsupported
-from nf_edge.model import Checkpoint, ModelConfig
+from nf_edge.model import Checkpoint
 from nf_edge.model.checkpoint import TOKENIZER, WEIGHTS
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
-from nf_edge.rules import precisions
 
 
 @dataclass(frozen=True)
@@ -107,16 +104,13 @@ def export(
         BadInput: the recipe does not suit the checkpoint or the device, or `out` cannot be used.
     """
     mark = require_done(checkpoint, recipe)
-    backend, bounds = _agree(checkpoint, recipe, device)
-    cache = backend.cache_dtype(checkpoint.config, bounds, recipe)
-    calibration = calibration_for(checkpoint, recipe, cache, calibrate)
+    job = _job(checkpoint, recipe, device, calibrate)
+    backend, calibration = job.backend, job.calibration
     check_target(out, overwrite=overwrite, marker=MANIFEST)
     try:
         with staged_artifact(out, overwrite=overwrite) as stage:
-            coverage, fates = _build(checkpoint, recipe, backend, bounds, cache, calibration, stage, progress)
-            parity, memory, accuracy = _examine(
-                checkpoint, recipe, backend, bounds, stage, device, rows, original, max_drop, progress
-            )
+            coverage, fates = _build(job, stage, progress)
+            parity, memory, accuracy = _examine(job, stage, device, rows, original, max_drop, progress)
             failure = _first_failure(parity, memory, accuracy)
             reports = {
                 "parity": parity.to_json(),
@@ -131,7 +125,7 @@ def export(
                 config=checkpoint.config,
                 recipe=recipe,
                 model=_model_file(stage / backend.model_file),
-                interface=_interface(checkpoint.config, recipe, backend, bounds, cache, stage),
+                interface=_interface(job, stage),
                 requires=_requirements(backend, recipe),
                 calibration=calibration.told if calibration else None,
                 quantization=tuple(fate.to_json() for fate in fates),
@@ -156,69 +150,42 @@ def dry_run(
         BadInput: as `export` does.
     """
     require_done(checkpoint, recipe)
-    backend, bounds = _agree(checkpoint, recipe, device)
-    cache = backend.cache_dtype(checkpoint.config, bounds, recipe)
-    calibration = calibration_for(checkpoint, recipe, cache, calibrate)
+    job = _job(checkpoint, recipe, device, calibrate)
     model = checkpoint.model()
-    backend.specialise(model, recipe)
+    job.backend.specialise(model, recipe)
     return DryRun(
-        fates_of(model, recipe, cache),
-        calibration.told if calibration else None,
-        predict_memory(backend, checkpoint.config, bounds, recipe, device),
+        fates_of(model, recipe, job.cache),
+        job.calibration.told if job.calibration else None,
+        predict_memory(job.backend, checkpoint.config, job.bounds, recipe, device),
     )
 
 
-def _agree(checkpoint: Checkpoint, recipe: Recipe, device: Device | None) -> tuple[Backend, Bounds]:
-    """The backend and the bounds of an export that checkpoint, recipe and device allow."""
-    backend = backend_for(recipe)
-    bounds = Bounds.of(recipe, checkpoint.config)
-    precisions(recipe, checkpoint.config)  # refuses rules for modules that are not there
-    if device is not None and (problem := unsupported(device, backend.name)):
+def _job(checkpoint: Checkpoint, recipe: Recipe, device: Device | None, calibrate: Rows | None) -> Job:
+    """The job that checkpoint, recipe and device allow."""
+    job = Job.of(checkpoint, recipe, calibrate)
+    if device is not None and (problem := unsupported(device, job.backend.name)):
         raise BadInput(
             f"recipe {recipe.name} does not run on {device.id}: {problem}",
             fix="nf-edge recipes list tells which recipe is for which backend",
         )
-    return backend, bounds
+    return job
 
 
-def _build(
-    checkpoint: Checkpoint,
-    recipe: Recipe,
-    backend: Backend,
-    bounds: Bounds,
-    cache: CacheDtype | None,
-    calibration: Calibration | None,
-    stage: Path,
-    progress: Progress,
-) -> tuple[Coverage, tuple[Fate, ...]]:
+def _build(job: Job, stage: Path, progress: Progress) -> tuple[Coverage, tuple[Fate, ...]]:
     """compress → specialise attention → lower, into the stage."""
-    rows = calibration.inputs(bounds, checkpoint.config.pad_token_id) if calibration else []
-    model = checkpoint.model()
-    prepare(model, recipe, rows)
-    backend.specialise(model, recipe)
-    fates = fates_of(model, recipe, cache)
-    # Where nothing is quantized there is nothing to compare with.
-    plain = model if recipe.quantize is None else plain_form(checkpoint.model(), model)
-    static = cache is not None and cache.static
-    full = calibration.filling(bounds, checkpoint.config.eos_token_id) if calibration and static else []
-    grids = grids_for(plain, recipe, rows)
-    program, lowered = quantize(model, backend.program(model, bounds, cache), recipe, bounds, rows, grids)
+    checkpoint, backend = job.checkpoint, job.backend
     progress("lowering", 0, 1)
-    file = stage / backend.model_file
-    coverage = backend.lower(program, checkpoint.config, bounds, file)
-    lowered |= quantize_file(file, plain, recipe, rows, full, grids)
+    lowered = lower(job, stage / backend.model_file)
     progress("lowering", 1, 1)
     if checkpoint.tokenizer_file is not None:
         shutil.copyfile(checkpoint.tokenizer_file, stage / TOKENIZER)
-    backend.write_companions(checkpoint.config, bounds, stage)
-    return coverage, with_errors(fates, plain, lowered, rows)
+    backend.write_companions(checkpoint.config, job.bounds, stage)
+    assert lowered.coverage is not None  # of a file there is one
+    return lowered.coverage, with_errors(lowered.fates, lowered.plain, lowered.weights, job.seen)
 
 
 def _examine(
-    checkpoint: Checkpoint,
-    recipe: Recipe,
-    backend: Backend,
-    bounds: Bounds,
+    job: Job,
     stage: Path,
     device: Device | None,
     rows: Rows | None,
@@ -227,6 +194,7 @@ def _examine(
     progress: Progress,
 ) -> tuple[Parity, MemoryReport, AccuracyReport | None]:
     """Load the artifact from its file and run it: logits, memory, accuracy."""
+    checkpoint, recipe, backend, bounds = job.checkpoint, job.recipe, job.backend, job.bounds
     config, file = checkpoint.config, stage / backend.model_file
     model = checkpoint.model()
     artifact = backend.load(file, bounds)
@@ -282,14 +250,8 @@ def _requirements(backend: Backend, recipe: Recipe) -> Requirements:
     )
 
 
-def _interface(
-    config: ModelConfig,
-    recipe: Recipe,
-    backend: Backend,
-    bounds: Bounds,
-    cache: CacheDtype | None,
-    stage: Path,
-) -> Interface:
+def _interface(job: Job, stage: Path) -> Interface:
+    config, bounds = job.checkpoint.config, job.bounds
     batch: str | int = "batch" if bounds.any_batch else 1
     shape: tuple[str | int, ...]
     if not config.is_language_model:
@@ -303,15 +265,15 @@ def _interface(
         task, shape = "language modelling", (batch, "length", config.vocab_size)
     return Interface(
         task=task,
-        inputs=backend.inputs(config, bounds),
+        inputs=job.backend.inputs(config, bounds),
         any_batch=bounds.any_batch,
         length=bounds.length,
         dynamic_length=bounds.dynamic_length,
         cached=bounds.cached,
-        cache_dtype=cache.dtype if cache else None,
+        cache_dtype=job.cache.dtype if job.cache else None,
         output=OUTPUT,
         output_shape=shape,
-        logits=recipe.logits,
+        logits=job.recipe.logits,
         pad_token_id=config.pad_token_id,
         bos_token_id=config.bos_token_id,
         eos_token_id=config.eos_token_id,

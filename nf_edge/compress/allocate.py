@@ -1,0 +1,80 @@
+"""Which precision each unit gets: the least loss at a size, greedily.
+
+A multiple-choice knapsack whose losses are taken to add up.  The greedy order of its linear relaxation
+(Sinha and Zoltners, Operations Research 27, 1979) goes from the smallest choice of all units to the best of
+all, each step being the one that wins most loss a byte; what it has after any step is the best there is at
+that size.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+# The place of each unit's choice among its choices, by unit.
+Allocation = dict[str, int]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a unit might be kept as: its bytes in the file, and what that alone costs the answers, in nats."""
+
+    bytes: int
+    loss: float
+
+
+def path(units: Mapping[str, Sequence[Choice]]) -> list[Allocation]:
+    """Allocations from the smallest to the best, each with one unit more precise than the one before it."""
+    steps = sorted(
+        (step for unit, choices in units.items() for step in _steps(unit, choices)),
+        key=lambda step: -step.gain,
+    )
+    allocation = {unit: _smallest(choices) for unit, choices in units.items()}
+    found = [dict(allocation)]
+    for step in steps:
+        allocation[step.unit] = step.choice
+        found.append(dict(allocation))
+    return found
+
+
+def fill(allocation: Allocation, units: Mapping[str, Sequence[Choice]], spare: int) -> Allocation:
+    """An allocation with units made more precise until no more fits into the bytes that are to spare."""
+    allocation = dict(allocation)
+    while True:
+        better = [
+            (gain, unit, place, more)
+            for unit, now in allocation.items()
+            for place, choice in enumerate(units[unit])
+            if 0 < (more := choice.bytes - units[unit][now].bytes) <= spare
+            and (gain := (units[unit][now].loss - choice.loss) / more) > 0
+        ]
+        if not better:
+            return allocation
+        _, unit, place, more = max(better)
+        allocation[unit] = place
+        spare -= more
+
+
+@dataclass(frozen=True)
+class _Step:
+    unit: str
+    choice: int
+    gain: float
+
+
+def _steps(unit: str, choices: Sequence[Choice]) -> Iterator[_Step]:
+    """From a unit's smallest choice along the lower hull of loss over bytes; each gains less a byte."""
+    at = _smallest(choices)
+    while True:
+        here = choices[at]
+        gains = [
+            (here.loss - choice.loss) / (choice.bytes - here.bytes) if choice.bytes > here.bytes else 0.0
+            for choice in choices
+        ]
+        best = max(range(len(choices)), key=lambda place: (gains[place], choices[place].bytes))
+        if gains[best] <= 0:
+            return
+        yield _Step(unit, best, gains[best])
+        at = best
+
+
+def _smallest(choices: Sequence[Choice]) -> int:
+    return min(range(len(choices)), key=lambda place: (choices[place].bytes, choices[place].loss))

@@ -1,0 +1,104 @@
+"""compress → specialise attention → lower: from a checkpoint and a recipe to a model file, or only to the
+weights that it would have."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from nf_edge.backends import backend_for
+from nf_edge.backends.base import Backend, Bounds, CacheDtype, Coverage
+from nf_edge.compress.calibrate import Calibration, Inputs, calibration_for
+from nf_edge.compress.errors import plain_form
+from nf_edge.compress.fates import Fate, fates_of
+from nf_edge.compress.lowered import Weights
+from nf_edge.compress.quantize import grids_for, prepare, quantize, quantize_file
+from nf_edge.data.rows import Rows
+from nf_edge.model import Checkpoint, NoiseFormer
+from nf_edge.recipe import Recipe
+from nf_edge.rules import precisions
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a backend has agreed to make of a checkpoint.
+
+    Attributes:
+        cache: what its cache holds; None where there is none.
+        calibration: the rows to see; None where there is nothing to see.
+    """
+
+    checkpoint: Checkpoint
+    recipe: Recipe
+    backend: Backend
+    bounds: Bounds
+    cache: CacheDtype | None
+    calibration: Calibration | None
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, recipe: Recipe, calibrate: Rows | None) -> "Job":
+        """Raises BadInput where the recipe does not suit the checkpoint, or there are no rows to see."""
+        backend = backend_for(recipe)
+        bounds = Bounds.of(recipe, checkpoint.config)
+        precisions(recipe, checkpoint.config)  # refuses rules for modules that are not there
+        cache = backend.cache_dtype(checkpoint.config, bounds, recipe)
+        calibration = calibration_for(checkpoint, recipe, cache, calibrate)
+        return cls(checkpoint, recipe, backend, bounds, cache, calibration)
+
+    @property
+    def seen(self) -> Inputs:
+        """The rows to see, in the shapes that the program takes."""
+        if self.calibration is None:
+            return []
+        return self.calibration.inputs(self.bounds, self.checkpoint.config.pad_token_id)
+
+    @property
+    def filling(self) -> Inputs:
+        """Texts that fill the cache, where it has ranges to see; else none."""
+        if self.calibration is None or self.cache is None or not self.cache.static:
+            return []
+        return self.calibration.filling(self.bounds, self.checkpoint.config.eos_token_id)
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """What came of it.
+
+    Attributes:
+        coverage: None where nothing was lowered.
+        plain: the network that it was made of, in float32 and PyTorch's own operators.
+        weights: of the layers and tables that were quantized, dequantized.
+        fates: without figures of errors.
+    """
+
+    coverage: Coverage | None
+    plain: NoiseFormer
+    weights: Weights
+    fates: tuple[Fate, ...]
+
+
+def lower(job: Job, file: Path | None) -> Lowered:
+    """Lower a checkpoint to a model file; None where only the weights of one quantized before are wanted."""
+    checkpoint, recipe, backend, seen = job.checkpoint, job.recipe, job.backend, job.seen
+    model = checkpoint.model()
+    prepare(model, recipe, seen)
+    backend.specialise(model, recipe)
+    fates = fates_of(model, recipe, job.cache)
+    # Where nothing is quantized there is nothing to compare with.
+    plain = model if recipe.quantize is None else plain_form(checkpoint.model(), model)
+    grids = grids_for(plain, recipe, seen)
+    program = backend.program(model, job.bounds, job.cache)
+    program, weights = quantize(model, program, recipe, job.bounds, seen, grids)
+    if file is None:
+        return Lowered(None, plain, weights, fates)
+    coverage = backend.lower(program, checkpoint.config, job.bounds, file)
+    weights |= quantize_file(file, plain, recipe, seen, job.filling, grids)
+    return Lowered(coverage, plain, weights, fates)
+
+
+def rounded(job: Job) -> Lowered:
+    """The weights that a model file would have; it is made, and gone again, only where they are rounded in
+    it."""
+    if job.backend.runtime == "executorch":
+        return lower(job, None)
+    with TemporaryDirectory(prefix="nf-edge-") as folder:
+        return lower(job, Path(folder) / job.backend.model_file)
