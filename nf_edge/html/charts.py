@@ -127,7 +127,7 @@ def scatter_chart(points: Sequence[Point], label: str) -> str:
         # Logarithmic but for what is next to nothing, as float32 is.
         axes.set_yscale("symlog", linthresh=LEAST_KL, linscale=0.3)
         axes.set_ylim(-LEAST_KL / 2, 2 * max(LEAST_KL, *(point.kl_interval[1] for point in points)))
-        axes.set_xlim(0, 1.15 * max(point.size for point in points))
+        axes.set_xlim(0, 1.2 * max(point.size for point in points))  # with room for names
         axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.locator_params(axis="x", nbins=4)
@@ -142,17 +142,27 @@ def scatter_chart(points: Sequence[Point], label: str) -> str:
 def _name_points(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
     """The names beside the points; those that would cover each other stand together."""
     figure.draw_without_rendering()  # which settles where points are
-    together: list[tuple[tuple[float, float], list[Point]]] = []
+    together: list[list[Point]] = []
     for point in sorted(points, key=lambda point: (point.size, point.kl)):
-        x, y = axes.transData.transform((point.size, point.kl))
-        near = next((some for (u, v), some in together if abs(x - u) < 22 and abs(y - v) < 11), None)
+        near = next((some for some in together if _covers(axes, some, point)), None)
         if near is None:
-            together.append(((x, y), [point]))
+            together.append([point])
         else:
             near.append(point)
-    for _, some in together:
-        text, place = ", ".join(point.name for point in some), (some[-1].size, some[-1].kl)
-        axes.annotate(text, place, (5, 0), textcoords="offset points", va="center", fontweight="bold")
+    for some in together:
+        place = (some[-1].size, some[-1].kl)
+        axes.annotate(_names(some), place, (5, 0), textcoords="offset points", va="center", fontweight="bold")
+
+
+def _names(points: Sequence[Point]) -> str:
+    return ", ".join(point.name for point in points)
+
+
+def _covers(axes: Axes, some: Sequence[Point], point: Point) -> bool:
+    """Whether the names of some points, beside the last of them, would cover one further right."""
+    (x, y), (u, v) = (axes.transData.transform((each.size, each.kl)) for each in (some[-1], point))
+    # In pixels, 100 an inch; a digit takes eight.
+    return bool(u - x < 9 + 8 * len(_names(some)) and abs(v - y) < 11)
 
 
 def _figure(height: float) -> tuple[Figure, Axes]:

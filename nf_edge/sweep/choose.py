@@ -7,7 +7,7 @@ from typing import Any
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import Bounds
 from nf_edge.compress.calibrate import purpose_of
-from nf_edge.compress.mark import read_mark
+from nf_edge.compress.mark import is_to_shrink
 from nf_edge.data.rows import Rows
 from nf_edge.device import Device
 from nf_edge.errors import BadInput, MissingTool
@@ -58,12 +58,6 @@ def choose(
         problems = [f"{each.recipe}: {each.reason}" for each in skipped]
         raise BadInput.listing(problems, where=checkpoint.path, fix="name recipes of yours with --recipe")
     return chosen, skipped
-
-
-def is_to_shrink(checkpoint: Checkpoint, recipe: Recipe) -> bool:
-    """Whether a recipe prunes or trains the checkpoint, which that has not been done to yet."""
-    mark = read_mark(checkpoint)
-    return recipe.shrinks and (mark is None or (mark.prune, mark.recover) != (recipe.prune, recipe.recover))
 
 
 def _order(recipe: Recipe) -> tuple[bool, bool, bool, str]:

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from nf_edge.artifact import MANIFEST, load_artifact
 from nf_edge.backends.base import Bounds
+from nf_edge.compress.mark import is_to_shrink
 from nf_edge.compress.shrink import shrink
 from nf_edge.compress.shrink_data import Sources
 from nf_edge.data.rows import Rows, load_rows
@@ -23,7 +24,7 @@ from nf_edge.pipeline import Export, Original, export
 from nf_edge.progress import Progress, named, silent
 from nf_edge.recipe import Recipe
 from nf_edge.sizes import Size, file, parameters, process
-from nf_edge.sweep.choose import choose, is_to_shrink, seen_by
+from nf_edge.sweep.choose import choose, seen_by
 from nf_edge.sweep.report import JSON, Compressed, SweepReport
 from nf_edge.sweep.summary import Facts, Summary
 
