@@ -143,8 +143,7 @@ def test_a_size_is_met_by_the_file_and_the_sensitive_layer_stays_precise(classif
 
 
 def test_a_loss_is_met_by_the_answers_of_the_artifact(classifier, run, tmp_path):
-    _, result = found(run, classifier, "--recipe", "onnx-int4")
-    most = costs_of(result)[RUINED, "int4"]["kl"] / 3
+    most = 0.05  # nats: less than the ruined layer alone costs with int4
     recipe, out, data = tmp_path / "mixed.yaml", tmp_path / "artifact", classifier / "examples.jsonl"
     code, result = found(run, classifier, "--recipe", "onnx-int4", "--kl", most, "-o", recipe)
     assert code == 0
