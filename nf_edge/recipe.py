@@ -176,8 +176,9 @@ class Quantize(Closed):
     @field_validator("method")
     @classmethod
     def _has_something_to_round(cls, method: str, info: ValidationInfo) -> str:
-        rules = info.data.get("rules", ())
-        dtypes = {info.data.get("weights"), info.data.get("embeddings"), *(rule.weights for rule in rules)}
+        dtypes = {info.data.get("weights"), *(rule.weights for rule in info.data.get("rules", ()))}
+        if method == "gptq":  # AWQ has nothing to fold a table's factors into.
+            dtypes.add(info.data.get("embeddings"))
         if method != "nearest" and dtypes <= {"int8", "float32"}:
             raise ValueError(
                 f"{method} is for less than int8, and int8 loses next to nothing to rounding; write nearest"

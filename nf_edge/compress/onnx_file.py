@@ -20,8 +20,8 @@ from nf_edge.precision import Precision
 from nf_edge.quiet import quiet_libraries
 from nf_edge.rules import Precisions
 
-# MatMulNBits: the weights are dequantized, or the activations quantized, block by block.
-ACCURACY_LEVEL = {"none": 0, "int8_dynamic": 4}
+# MatMulNBits: the weights are dequantized, which needs no word, or the activations quantized, block by block.
+ACCURACY_LEVEL = {"none": None, "int8_dynamic": 4}
 
 
 def quantize(
@@ -43,9 +43,10 @@ def quantize(
         tables = find_tables(model)
         quantized = {name: weight for name, weight in layers.items() if wanted[name].stored is not None}
         _as_products(model, quantized)
+        for name, weight in quantized.items():
+            if wanted[name].group:
+                _by_groups(model, name, weight, wanted[name], grids.get(name))
         per_channel = [name for name in quantized if not wanted[name].group]
-        for name in quantized.keys() - per_channel:
-            _by_groups(model, name, quantized[name], wanted[name], grids.get(name))
         static = [name for name in per_channel if wanted[name].activations == "int8_static"]
         dynamic = [name for name in per_channel if name not in static]
         if static:

@@ -24,7 +24,7 @@ def prepare_qat(model: NoiseFormer, recipe: Recipe) -> None:
         from torchao.quantization.granularity import PerAxis, PerGroup
         from torchao.quantization.qat import IntxFakeQuantizeConfig, QATConfig
 
-        for precision in {each for each in wanted.values() if each.bits is not None}:
+        for precision in dict.fromkeys(each for each in wanted.values() if each.bits is not None):
 
             def alike(_: nn.Module, name: str, precision: Precision = precision) -> bool:
                 return wanted.get(name) == precision

@@ -29,7 +29,7 @@ def quantize_dynamic(program: nn.Module, wanted: Precisions, grids: Mapping[str,
         from torchao.quantization import Int8DynamicActivationIntxWeightConfig, quantize_
         from torchao.quantization.granularity import PerAxis, PerGroup
 
-        for stored, group in {(precision.stored, precision.group) for precision in layers.values()}:
+        for stored, group in dict.fromkeys((each.stored, each.group) for each in layers.values()):
 
             def alike(_: nn.Module, name: str, scaling: Any = (stored, group)) -> bool:
                 return name in layers and (layers[name].stored, layers[name].group) == scaling
