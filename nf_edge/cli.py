@@ -20,6 +20,7 @@ VERBS = {
     "check": ("check", "Accuracy of an artifact on the CPU, beside the checkpoint's."),
     "bench": ("bench", "Latency of an artifact on this machine, or of several turn about."),
     "compare": ("compare", "NoiseFormer beside GPT-2 by one recipe: size, memory, latency."),
+    "sweep": ("sweep", "One model by several recipes: size, memory, latency, answers."),
     "inspect": ("inspect", "What an artifact is made of and needs; verifies and loads it."),
     "generate": ("generate", "Continue a text with a language model, token by token."),
     "import": ("import_", "Turn a nanoGPT or Hugging Face GPT-2 into a checkpoint."),

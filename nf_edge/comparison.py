@@ -14,33 +14,12 @@ from nf_edge.device import Device
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.files import check_target
 from nf_edge.latency import REPEATS, LatencyReport, Subject, bench, make_plan
-from nf_edge.memory import MemoryReport, Verdict
+from nf_edge.memory import Verdict
 from nf_edge.model import Checkpoint, ModelConfig
-from nf_edge.pipeline import Export, dry_run, export
-from nf_edge.progress import Progress, silent
+from nf_edge.pipeline import dry_run, export
+from nf_edge.progress import Progress, named, silent
 from nf_edge.recipe import Recipe
-from nf_edge.report import Figure
-
-
-@dataclass(frozen=True)
-class Size:
-    """A size of every model, and the first one's as a share of each other's."""
-
-    name: str
-    figures: tuple[Figure, ...]
-    ratios: tuple[Figure, ...]
-
-    @classmethod
-    def of(cls, name: str, figures: Sequence[Figure]) -> "Size":
-        first, *others = figures
-        return cls(name, tuple(figures), tuple(_ratio(first, other) for other in others))
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "figures": [figure.to_json() for figure in self.figures],
-            "ratios": [ratio.to_json() for ratio in self.ratios],
-        }
+from nf_edge.sizes import Size, file, parameters, process
 
 
 @dataclass(frozen=True)
@@ -149,7 +128,7 @@ def compare(
                 calibrate=seen,
                 overwrite=overwrite,
                 keep=True,
-                progress=_named(name, progress),
+                progress=named(name, progress),
             )
             for name, checkpoint, seen in zip(names, checkpoints, rows, strict=True)
         ]
@@ -162,9 +141,9 @@ def compare(
             for name, checkpoint, memory in zip(names, checkpoints, memories, strict=True)
         ),
         sizes=(
-            Size.of("parameters", [_parameters(result) for result in exports]),
-            Size.of("file", [_file(result) for result in exports]),
-            Size.of("process memory", _process(memories)),
+            Size.of("parameters", [parameters(result) for result in exports]),
+            Size.of("file", [file(result) for result in exports]),
+            Size.of("process memory", process(memories)),
         ),
         memory_machine=memories[0].machine,
         latency=latency,
@@ -214,39 +193,6 @@ def _check_out(out: Path, names: Sequence[str], overwrite: bool) -> None:
         raise BadInput("is a file", where=out, fix="name a folder for the artifacts")
     for name in names:
         check_target(out / name, overwrite=overwrite, marker=MANIFEST)
-
-
-def _named(name: str, progress: Progress) -> Progress:
-    """Tells of which model a step is."""
-
-    def call(step: str, done: int, total: int) -> None:
-        progress(f"{name}: {step}", done, total)
-
-    return call
-
-
-def _parameters(result: Export) -> Figure:
-    return Figure(result.manifest.checkpoint.parameters, "count", "measured", "in the checkpoint")
-
-
-def _file(result: Export) -> Figure:
-    return Figure(result.manifest.model.bytes, "bytes", "measured", "the model file")
-
-
-def _process(memories: Sequence[MemoryReport]) -> list[Figure]:
-    """All that the process holds at its largest input, of each by the same account: that which is nearest
-    to a device and known of all."""
-    for how in ("measured", "planned", "predicted"):
-        figures = [memory.process_total.figures()[how] for memory in memories]
-        if all(figure.value is not None for figure in figures):
-            break
-    return figures
-
-
-def _ratio(first: Figure, other: Figure) -> Figure:
-    if first.value is None or not other.value:
-        return Figure.unavailable("ratio", first.note or other.note or "there is nothing to divide by")
-    return Figure(first.value / other.value, "ratio", first.how, "the first model's / the other's")
 
 
 def _notes(names: Sequence[str], subjects: Sequence[Subject]) -> tuple[str, ...]:

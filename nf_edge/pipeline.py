@@ -38,6 +38,14 @@ from nf_edge.recipe import Recipe
 
 
 @dataclass(frozen=True)
+class Original:
+    """The checkpoint that another was made smaller of, and the data that is asked, in its tokens."""
+
+    checkpoint: Checkpoint
+    rows: Rows
+
+
+@dataclass(frozen=True)
 class Export:
     """What came of an export.
 
@@ -71,6 +79,7 @@ def export(
     *,
     device: Device | None = None,
     rows: Rows | None = None,
+    original: Original | None = None,
     calibrate: Rows | None = None,
     max_drop: float | None = None,
     overwrite: bool = False,
@@ -83,6 +92,7 @@ def export(
         out: the folder to make; an existing one is replaced only if it is an artifact and `overwrite`.
         device: what its memory is held against.
         rows: labelled data to check its accuracy on.
+        original: what its accuracy is held against, where the checkpoint was made smaller of another.
         calibrate: data to calibrate on, where the recipe does; the checkpoint's examples where None.
         max_drop: accuracy that may be lost, as a share; the recipe's own limit where None.
         keep: place the artifact even if it does not pass, marked as failed.
@@ -100,7 +110,7 @@ def export(
     try:
         with staged_artifact(out, overwrite=overwrite) as stage:
             coverage, fates = _build(job, stage, progress)
-            parity, memory, accuracy = _examine(job, stage, device, rows, max_drop, progress)
+            parity, memory, accuracy = _examine(job, stage, device, rows, original, max_drop, progress)
             failure = _first_failure(parity, memory, accuracy)
             reports = {
                 "parity": parity.to_json(),
@@ -179,6 +189,7 @@ def _examine(
     stage: Path,
     device: Device | None,
     rows: Rows | None,
+    original: Original | None,
     max_drop: float | None,
     progress: Progress,
 ) -> tuple[Parity, MemoryReport, AccuracyReport | None]:
@@ -201,7 +212,9 @@ def _examine(
     accuracy = None
     if rows is not None:
         limit = recipe.limits.max_drop if max_drop is None else max_drop
-        accuracy = check(model, artifact, bounds, rows, limit, progress)
+        whole, asked = (original.checkpoint.model(), original.rows) if original else (model, rows)
+        own = rows if asked is not rows else None
+        accuracy = check(whole, artifact, bounds, asked, limit, progress, own=own)
     return parity, memory, accuracy
 
 

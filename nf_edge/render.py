@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nf_edge.accuracy.check import AccuracyReport
-from nf_edge.accuracy.compare import Score
+from nf_edge.accuracy.compare import Comparison, Score
 from nf_edge.accuracy.faithful import Faithfulness
 from nf_edge.accuracy.parity import Parity
 from nf_edge.artifact.manifest import Calibrated, Manifest
@@ -123,15 +123,28 @@ def accuracy_lines(report: AccuracyReport) -> list[str]:
     low, high = comparison.drop_interval
     limit = "no limit" if report.max_drop is None else f"limit {100 * report.max_drop:g}"
     cut = f", {report.truncated} cut to the model's length" if report.truncated else ""
-    return [
+    lines = [
         f"data: {report.data}{cut}",
         f"drop {100 * comparison.drop:+.2f} points "
         f"(95 % interval {100 * low:+.2f} to {100 * high:+.2f}; {limit})",
+    ]
+    if comparison.perplexity_ratio is not None:
+        lines.append(f"perplexity {ratio_text(comparison)} times the checkpoint's")
+    return [
+        *lines,
         f"{report.unit} that changed their answer: {flips_text(comparison.faithful)}; "
         f"{comparison.lost:,} lost, {comparison.gained:,} gained",
         f"KL divergence from the checkpoint's answers: {kl_text(comparison.faithful)}",
         "PASSES the accuracy gate" if report.passed else "FAILS the accuracy gate",
     ]
+
+
+def ratio_text(comparison: Comparison) -> str:
+    """The ratio of a language model's perplexities."""
+    if comparison.perplexity_ratio_interval is None:
+        return f"{comparison.perplexity_ratio:.4f}"
+    low, high = comparison.perplexity_ratio_interval
+    return f"{comparison.perplexity_ratio:.4f} (95 % interval {low:.4f} to {high:.4f})"
 
 
 def flips_text(faithful: Faithfulness) -> str:

@@ -1,9 +1,8 @@
 """A comparison as tables and lines."""
 
 from nf_edge.comparison import ComparisonReport, Model
-from nf_edge.latency.report import Line
 from nf_edge.render import Table, verdict_lines
-from nf_edge.render_latency import latency_lines, latency_tables, letters
+from nf_edge.render_latency import latency_lines, latency_tables, letters, work_text
 
 SHARE = "A's share of it"
 
@@ -62,15 +61,6 @@ def summary_lines(report: ComparisonReport) -> list[str]:
             speed = line.speeds[number]
             low, high = speed.interval
             lines.append(
-                f"  {speed.ratio} times as fast ({low}–{high}) {_work(line)}: {speed.finding}",
+                f"  {speed.ratio} times as fast ({low}–{high}) {work_text(line)}: {speed.finding}",
             )
     return lines
-
-
-def _work(line: Line) -> str:
-    """What was timed, after "fast"."""
-    threads = f"{line.threads} thread{'s' if line.threads > 1 else ''}"
-    if line.phase == "load":
-        return f"at loading, {threads}"
-    tokens = f"{line.tokens:,} token{'s' if line.tokens != 1 else ''}"
-    return f"at {'a prefill of' if line.phase == 'prefill' else 'decoding upon'} {tokens}, {threads}"

@@ -8,6 +8,7 @@ from nf_edge.render import Table
 from nf_edge.report import format_three
 
 SPEED = "speed of A"
+SPEED_MEANS = f"{SPEED}: how many times as fast it is as the one of the row"
 
 
 def letters(count: int) -> str:
@@ -97,8 +98,12 @@ def artifact_lines(report: LatencyReport) -> list[str]:
     ]
 
 
-def latency_lines(report: LatencyReport) -> list[str]:
-    """How to read the tables, what is not in them, and where it was measured."""
+def latency_lines(report: LatencyReport, speed: str = SPEED_MEANS) -> list[str]:
+    """How to read the tables, what is not in them, and where it was measured.
+
+    Args:
+        speed: what a ratio of speeds is, where there are several artifacts.
+    """
     rounds = max(line.rounds for line in report.lines)
     loads = report.lines[0].rounds
     inputs = report.inputs
@@ -107,10 +112,7 @@ def latency_lines(report: LatencyReport) -> list[str]:
         "median of its runs",
     ]
     if len(report.artifacts) > 1:
-        lines.append(
-            f"{SPEED}: how many times as fast it is as the one of the row (and the 95 % interval), all asked "
-            "turn about"
-        )
+        lines.append(f"{speed} (and the 95 % interval), all asked turn about")
         lines.append(
             "each ran in several processes, started in another order each time; what else sets a process "
             "apart is not in the intervals"
@@ -125,3 +127,12 @@ def latency_lines(report: LatencyReport) -> list[str]:
     lines += [f"not known: peak memory: {reason}" for reason in sorted(reasons)]
     lines += [f"note: {note}" for note in report.notes]
     return [*lines, f"measured on {report.machine}"]
+
+
+def work_text(line: Line) -> str:
+    """What was timed, after "fast"."""
+    threads = f"{line.threads} thread{'s' if line.threads > 1 else ''}"
+    if line.phase == "load":
+        return f"at loading, {threads}"
+    tokens = f"{line.tokens:,} token{'s' if line.tokens != 1 else ''}"
+    return f"at {'a prefill of' if line.phase == 'prefill' else 'decoding upon'} {tokens}, {threads}"

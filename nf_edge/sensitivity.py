@@ -43,8 +43,8 @@ class Subject:
     calibrate: Rows | None = None
 
     def require_weighable(self) -> None:
-        """Raises BadInput where the checkpoint is still to be pruned, nothing is quantized, or the answers have
-        no probabilities to compare."""
+        """Raises BadInput where the checkpoint is still to be pruned, nothing is quantized, or the answers
+        have no probabilities to compare."""
         config, rows = self.checkpoint.config, self.rows
         require_done(self.checkpoint, self.recipe)
         if self.recipe.quantize is None:

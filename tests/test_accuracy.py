@@ -200,6 +200,13 @@ def test_the_divergence_is_that_of_the_files_own_logits_from_pytorchs(
     half = 2.306 * math.sqrt(9 / 8 * (sums**2).sum()) / len(every)  # the 97.5 % point of t with 8 degrees
     assert found["kl_interval"] == pytest.approx([every.mean() - half, every.mean() + half], rel=1e-3)
     assert found["kl_interval"][0] > 0
+    if reference.config.is_language_model:
+        before, after = (found[side]["perplexity"] for side in ("reference", "artifact"))
+        assert found["perplexity_ratio"] == pytest.approx(after / before)
+        low, high = found["perplexity_ratio_interval"]
+        # Both are asked the same, so that their ratio is far surer than either.
+        assert low < after / before < high
+        assert high - low < found["artifact"]["perplexity_error"] / before
 
 
 def test_of_a_single_text_there_is_a_divergence_and_no_interval(run, exported, checkpoint, rows):

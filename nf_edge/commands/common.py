@@ -26,7 +26,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the sa
 
 def print_json(command: str, result: Any) -> None:
     """The one envelope of all JSON output: {"schema", "command", "result"}."""
-    click.echo(json.dumps({"schema": SCHEMA, "command": command, "result": result}, indent=2))
+    click.echo(json_text(command, result))
+
+
+def json_text(command: str, result: Any) -> str:
+    return json.dumps({"schema": SCHEMA, "command": command, "result": result}, indent=2)
 
 
 def print_table(

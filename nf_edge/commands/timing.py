@@ -21,7 +21,7 @@ class Counts(click.ParamType):
 
 
 OPTIONS = (
-    click.option("--lengths", type=Counts(), help="Tokens of a prefill (default: by the model's positions)."),
+    click.option("--lengths", type=Counts(), help="Tokens of a prefill (default: what suits the model)."),
     click.option(
         "--contexts", type=Counts(), help="Tokens in the cache before each is decoded (default: so too)."
     ),

@@ -94,7 +94,7 @@ def calibration_for(
     Raises:
         BadInput: it has to calibrate and there is nothing to do it on, or has not and rows were given.
     """
-    purpose = _purpose(recipe, cache)
+    purpose = purpose_of(recipe, cache)
     if not purpose:
         if given is not None:
             why = f" of this model: {_why_not(cache)}" if recipe.calibrates else ""
@@ -117,7 +117,7 @@ def calibration_for(
     return _first(examples, checkpoint.examples_file.name)
 
 
-def _purpose(recipe: Recipe, cache: CacheDtype | None) -> str:
+def purpose_of(recipe: Recipe, cache: CacheDtype | None) -> str:
     """What a recipe calibrates for, for this model; "" if for nothing."""
     how = recipe.quantize
     static = how is not None and how.static

@@ -36,17 +36,25 @@ def read_mark(checkpoint: Checkpoint) -> Compression | None:
         ) from error
 
 
+def is_to_shrink(checkpoint: Checkpoint, recipe: Recipe) -> bool:
+    """Whether a recipe prunes or trains a checkpoint, which is not what comes of that.
+
+    Raises what `read_mark` does.
+    """
+    mark = read_mark(checkpoint)
+    return recipe.shrinks and (mark is None or (mark.prune, mark.recover) != (recipe.prune, recipe.recover))
+
+
 def require_done(checkpoint: Checkpoint, recipe: Recipe) -> Compression | None:
     """The mark of a checkpoint, which is that of the recipe's sections where it has any.
 
     Raises:
         BadInput: the recipe prunes or recovers, and the checkpoint is not what came of that.
     """
-    mark = read_mark(checkpoint)
-    if recipe.shrinks and (mark is None or (mark.prune, mark.recover) != (recipe.prune, recipe.recover)):
+    if is_to_shrink(checkpoint, recipe):
         raise BadInput(
             f"is not what the sections prune and recover of recipe {recipe.name} make of a checkpoint",
             where=checkpoint.path,
             fix=f"nf-edge compress CHECKPOINT --recipe {recipe.name} --train FILE -o SMALL makes that",
         )
-    return mark
+    return read_mark(checkpoint)

@@ -6,6 +6,7 @@ side.  Text stays text, in the page's own font.
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -19,6 +20,10 @@ from nf_edge.report import format_bytes
 WIDTH = 4.2  # inches; 403 CSS pixels
 # Colour-blind safe (Okabe and Ito, 2008), in an order in which neighbours differ in lightness.
 COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#CC79A7", "#999999")
+# Of groups of points: blue, vermilion, green.
+GROUP_COLOURS = ("#0072B2", "#D55E00", "#009E73")
+# Divergences below this are next to nothing.
+LEAST_KL = 1e-5
 INK, FAINT = "#1f2933", "#c5ced6"
 SETTINGS = {
     "svg.fonttype": "none",
@@ -95,6 +100,69 @@ def accuracy_chart(comparison: Comparison, label: str) -> str:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} %")
         axes.locator_params(axis="x", nbins=5)
         return _svg(figure, label)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A file of so many bytes, whose answers diverge by so many nats."""
+
+    name: str
+    group: str
+    size: float
+    kl: float
+    kl_interval: tuple[float, float]
+
+
+def scatter_chart(points: Sequence[Point], label: str) -> str:
+    """File sizes against KL divergences with their intervals, coloured by group, each beside its name."""
+    colours = dict(zip(dict.fromkeys(point.group for point in points), GROUP_COLOURS, strict=False))
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = _figure(3.6)
+        for group, colour in colours.items():
+            members = [point for point in points if point.group == group]
+            for point in members:
+                axes.plot([point.size] * 2, point.kl_interval, color=colour, linewidth=2, alpha=0.4)
+            sizes, divergences = [point.size for point in members], [point.kl for point in members]
+            axes.plot(sizes, divergences, "o", color=colour, markersize=5, label=group)
+        # Logarithmic but for what is next to nothing, as float32 is.
+        axes.set_yscale("symlog", linthresh=LEAST_KL, linscale=0.3)
+        axes.set_ylim(-LEAST_KL / 2, 2 * max(LEAST_KL, *(point.kl_interval[1] for point in points)))
+        axes.set_xlim(0, 1.2 * max(point.size for point in points))  # with room for names
+        axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.locator_params(axis="x", nbins=4)
+        axes.grid(color=FAINT, linewidth=0.5)
+        axes.set_title("KL divergence, nats", loc="left", fontsize=8.5)
+        axes.set_xlabel("model file")
+        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), frameon=False, ncols=2, handlelength=1)
+        _name_points(figure, axes, points)
+        return _svg(figure, label)
+
+
+def _name_points(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
+    """The names beside the points; those that would cover each other stand together."""
+    figure.draw_without_rendering()  # which settles where points are
+    together: list[list[Point]] = []
+    for point in sorted(points, key=lambda point: (point.size, point.kl)):
+        near = next((some for some in together if _covers(axes, some, point)), None)
+        if near is None:
+            together.append([point])
+        else:
+            near.append(point)
+    for some in together:
+        place = (some[-1].size, some[-1].kl)
+        axes.annotate(_names(some), place, (5, 0), textcoords="offset points", va="center", fontweight="bold")
+
+
+def _names(points: Sequence[Point]) -> str:
+    return ", ".join(point.name for point in points)
+
+
+def _covers(axes: Axes, some: Sequence[Point], point: Point) -> bool:
+    """Whether the names of some points, beside the last of them, would cover one further right."""
+    (x, y), (u, v) = (axes.transData.transform((each.size, each.kl)) for each in (some[-1], point))
+    # In pixels, 100 an inch; a digit takes eight.
+    return bool(u - x < 9 + 8 * len(_names(some)) and abs(v - y) < 11)
 
 
 def _figure(height: float) -> tuple[Figure, Axes]:

@@ -1,12 +1,11 @@
 """The page: a template filled with charts, tables and lines."""
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from nf_edge import render
 from nf_edge.accuracy.check import AccuracyReport
 from nf_edge.accuracy.parity import Parity
 from nf_edge.artifact.manifest import Manifest
 from nf_edge.html.charts import accuracy_chart, budget_chart, parts_chart
+from nf_edge.html.templates import filled
 from nf_edge.memory import MemoryReport
 from nf_edge.report import format_bytes
 
@@ -15,20 +14,14 @@ def report_page(
     manifest: Manifest, parity: Parity, memory: MemoryReport, accuracy: AccuracyReport | None
 ) -> str:
     """The text of `report.html`: no scripts, and nothing that it would have to fetch."""
-    environment = Environment(
-        loader=PackageLoader("nf_edge", "html"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     shares = memory.verdict.shares if memory.verdict else ()
     file_accounts = ("predicted", "planned")
     process_accounts = tuple(
         account for account, figure in memory.process_total.figures().items() if figure.value is not None
     )
     file_table, process_table = render.memory_tables(memory)
-    return environment.get_template("report.html.j2").render(
+    return filled(
+        "report.html.j2",
         manifest=manifest,
         size=format_bytes(manifest.model.bytes),
         verdict=memory.verdict,

@@ -118,6 +118,8 @@ def _with_threads(
     several = len(artifacts)
     for first in range(several):
         numbers = range(plan.repeats * first // several, plan.repeats * (first + 1) // several)
+        if not numbers:
+            continue  # more artifacts than rounds
         with ExitStack() as stack:
             started = {
                 number: stack.enter_context(TimedProcess(*commands[number]))

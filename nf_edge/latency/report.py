@@ -1,5 +1,6 @@
 """The latency report: medians of the rounds with their spread, and ratios to the first artifact's."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -73,6 +74,16 @@ class Speed:
         ratio = Figure(float(np.median(other) / np.median(first)), "ratio", "measured", note)
         low, high = (Figure(value, "ratio", "measured") for value in ratio_of_medians(other, first))
         return cls(ratio, (low, high))
+
+    @property
+    def inverse(self) -> "Speed":
+        """How many times as fast the other artifact is as the first."""
+        note = "median time of the first artifact / of the other"
+        ratio, high, low = (
+            Figure(1 / (figure.value or math.nan), "ratio", "measured", text)
+            for figure, text in ((self.ratio, note), (self.interval[0], ""), (self.interval[1], ""))
+        )
+        return Speed(ratio, (low, high))
 
     @property
     def finding(self) -> Finding:

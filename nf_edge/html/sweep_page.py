@@ -1,0 +1,32 @@
+"""`sweep.html`: a sweep's report as one self-contained page."""
+
+from nf_edge import __version__
+from nf_edge.html.charts import Point, scatter_chart
+from nf_edge.html.templates import filled
+from nf_edge.render_sweep import summary_lines, sweep_lines, sweep_tables
+from nf_edge.sweep import SweepReport
+
+
+def sweep_page(report: SweepReport) -> str:
+    """The text of `sweep.html`."""
+    label = "Size of the model file against KL divergence of the answers, by recipe"
+    return filled(
+        "sweep.html.j2",
+        report=report,
+        version=__version__,
+        chart=scatter_chart(_points(report), label),
+        tables=sweep_tables(report),
+        summary_lines=summary_lines(report),
+        lines=sweep_lines(report),
+    )
+
+
+def _points(report: SweepReport) -> list[Point]:
+    points = []
+    sizes = report.size("file").figures
+    rows = zip(report.recipes, sizes, report.latency.artifacts, strict=True)
+    for number, (each, size, artifact) in enumerate(rows, start=1):
+        faithful = each.accuracy.comparison.faithful
+        interval = faithful.kl_interval or (faithful.kl, faithful.kl)
+        points.append(Point(str(number), artifact.runtime, size.value or 0.0, faithful.kl, interval))
+    return points

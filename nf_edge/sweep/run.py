@@ -1,0 +1,203 @@
+"""Exporting one model by several recipes, and measuring the artifacts side by side."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from statistics import median_low
+from tempfile import TemporaryDirectory
+
+from nf_edge.artifact import MANIFEST, load_artifact
+from nf_edge.backends.base import Bounds
+from nf_edge.compress.mark import is_to_shrink
+from nf_edge.compress.shrink import shrink
+from nf_edge.compress.shrink_data import Sources
+from nf_edge.data.rows import Rows, load_rows
+from nf_edge.device import Device
+from nf_edge.errors import BadInput
+from nf_edge.files import check_target
+from nf_edge.latency import REPEATS, LatencyReport, Plan, Subject, bench, make_plan
+from nf_edge.memory import MemoryReport
+from nf_edge.model import Checkpoint, load_checkpoint
+from nf_edge.model.checkpoint import check_place
+from nf_edge.pipeline import Export, Original, export
+from nf_edge.progress import Progress, named, silent
+from nf_edge.recipe import Recipe
+from nf_edge.sizes import Size, file, parameters, process
+from nf_edge.sweep.choose import choose, seen_by
+from nf_edge.sweep.report import JSON, Compressed, SweepReport
+from nf_edge.sweep.summary import Facts, Summary
+
+# Where a checkpoint that a recipe made smaller lies, beside the artifact.
+CHECKPOINT_SUFFIX = "-checkpoint"
+
+
+def sweep(
+    checkpoint: Checkpoint,
+    recipes: Sequence[str] = (),
+    *,
+    data: str,
+    limit: int | None = None,
+    calibrate: str | None = None,
+    train: str | None = None,
+    device: Device | None = None,
+    lengths: Sequence[int] | None = None,
+    contexts: Sequence[int] | None = None,
+    threads: Sequence[int] = (1,),
+    repeats: int = REPEATS,
+    out: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> SweepReport:
+    """Export a checkpoint by every recipe, check the answers of each artifact, and time all turn about.
+
+    All that can be refused is refused before the first export.  An artifact that does not pass a gate is
+    measured all the same.
+
+    Args:
+        recipes: names or files; the first is what the others are compared with.  Of none, the bundled ones
+            that suit.
+        data, calibrate, train: rows to check on, to calibrate on, and to prune by and recover on, as
+            `load_rows` takes them.
+        limit: use the first rows of `data` only.
+        lengths, contexts: as `latency.make_plan` takes them; by default as long as a row of `data`, the
+            median one, and half of the positions.
+        out: keeps the artifacts here, in a folder for each recipe; else they are temporary.
+
+    Raises:
+        BadInput: a recipe that was named does not suit, none does, the data is not for the model, or `out`
+            cannot be used.
+        MissingTool: the same, of a recipe that calls our kernels.
+    """
+    rows = load_rows(data, checkpoint, limit)
+    seen = load_rows(calibrate, checkpoint) if calibrate else None
+    progress("finding out which recipes suit", 0, 1)
+    chosen, skipped = choose(recipes, checkpoint, device, seen, train is not None)
+    progress("finding out which recipes suit", 1, 1)
+    planned = partial(_plan, rows, lengths, contexts, threads, repeats)
+    planned([Subject(each.name, checkpoint.config, Bounds.of(each, checkpoint.config)) for each in chosen])
+    if out is not None:
+        _check_out(out, chosen, checkpoint, overwrite)
+    with ExitStack() as stack:
+        folder = out or Path(stack.enter_context(TemporaryDirectory(prefix="nf-edge-")))
+        exports = []
+        for recipe in chosen:
+            tell = named(recipe.name, progress)
+            small = checkpoint
+            if train is not None and is_to_shrink(checkpoint, recipe):
+                place = folder / (recipe.name + CHECKPOINT_SUFFIX)
+                shrink(checkpoint, recipe, Sources(train), place, overwrite=overwrite, progress=tell)
+                small = load_checkpoint(place)
+            # Made smaller, it may have other tokens.
+            its_rows, its_seen = rows, seen
+            if small.config.vocab_size != checkpoint.config.vocab_size:
+                its_rows = load_rows(data, small, limit)
+                its_seen = load_rows(calibrate, small) if calibrate else None
+            exports.append(
+                export(
+                    small,
+                    recipe,
+                    folder / recipe.name,
+                    device=device,
+                    rows=its_rows,
+                    original=None if small is checkpoint else Original(checkpoint, rows),
+                    calibrate=seen_by(recipe, small, its_seen),
+                    overwrite=overwrite,
+                    keep=True,
+                    progress=tell,
+                )
+            )
+        artifacts = [load_artifact(folder / recipe.name) for recipe in chosen]
+        # Planned anew, for a checkpoint that was made smaller may have fewer tokens.
+        manifests = [artifact.manifest for artifact in artifacts]
+        subjects = [Subject(each.recipe.name, each.config, each.interface.bounds) for each in manifests]
+        latency = bench(artifacts, planned(subjects), progress)
+    memories = [result.memory for result in exports]
+    return SweepReport(
+        checkpoint=checkpoint.name,
+        recipes=tuple(
+            _compressed(recipe, result, out) for recipe, result in zip(chosen, exports, strict=True)
+        ),
+        sizes=(
+            Size.of("parameters", [parameters(result) for result in exports]),
+            Size.of("file", [file(result) for result in exports]),
+            *(
+                Size.of(f"{how} memory", [memory.process_total.figures()[how] for memory in memories])
+                for how in ("planned", "measured")
+            ),
+        ),
+        memory_machine=memories[0].machine,
+        latency=latency,
+        summary=Summary.of(_facts(chosen, exports, latency), latency.lines),
+        skipped=tuple(skipped),
+        notes=_notes(rows, seen),
+    )
+
+
+def _plan(
+    rows: Rows,
+    lengths: Sequence[int] | None,
+    contexts: Sequence[int] | None,
+    threads: Sequence[int],
+    repeats: int,
+    subjects: Sequence[Subject],
+) -> Plan:
+    capacity = min(subject.bounds.length for subject in subjects)
+    if lengths is None and all(subject.bounds.dynamic_length for subject in subjects):
+        lengths = [min(capacity, median_low(len(row.input_ids) for row in rows.rows))]
+    if contexts is None and capacity > 1 and all(subject.bounds.cached for subject in subjects):
+        contexts = [capacity // 2]
+    return make_plan(subjects, lengths, contexts, threads, repeats)
+
+
+def _check_out(out: Path, recipes: Sequence[Recipe], checkpoint: Checkpoint, overwrite: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise BadInput("is a file", where=out, fix="name a folder for the artifacts")
+    if (out / JSON).exists() and not overwrite:
+        raise BadInput("exists", where=out / JSON, fix="give --overwrite, or name another folder")
+    for recipe in recipes:
+        check_target(out / recipe.name, overwrite=overwrite, marker=MANIFEST)
+        if is_to_shrink(checkpoint, recipe):
+            check_place(out / (recipe.name + CHECKPOINT_SUFFIX), overwrite=overwrite)
+
+
+def _compressed(recipe: Recipe, result: Export, out: Path | None) -> Compressed:
+    assert result.accuracy is not None  # data was given
+    return Compressed(
+        recipe.name,
+        recipe.description,
+        out / recipe.name if out else None,
+        result.accuracy,
+        result.memory.verdict,
+        result.failure,
+    )
+
+
+def _facts(recipes: Sequence[Recipe], exports: Sequence[Export], latency: LatencyReport) -> list[Facts]:
+    memories: list[MemoryReport] = [result.memory for result in exports]
+    facts = []
+    for number, (recipe, result, memory) in enumerate(zip(recipes, exports, process(memories), strict=True)):
+        assert result.accuracy is not None
+        comparison = result.accuracy.comparison
+        facts.append(
+            Facts(
+                recipe=recipe.name,
+                file=result.manifest.model.bytes,
+                memory=memory.value or 0.0,
+                times=tuple(
+                    line.timings[number].time.median.value or 0.0
+                    for line in latency.lines
+                    if line.tokens is not None
+                ),
+                kl=comparison.faithful.kl,
+                loses=comparison.loses,
+                passed=result.failure is None,
+            )
+        )
+    return facts
+
+
+def _notes(rows: Rows, seen: Rows | None) -> tuple[str, ...]:
+    if seen is None or seen.sha256 != rows.sha256:
+        return ()
+    return ("calibrated on the very rows that are checked, which flatters the recipes that calibrate",)
