@@ -13,6 +13,7 @@ from typing import Any
 from nf_edge.accuracy.answers import pad
 from nf_edge.compress.errors import with_errors
 from nf_edge.compress.fates import Fate
+from nf_edge.compress.mark import require_done
 from nf_edge.compress.mixture import alone, offers, uniform
 from nf_edge.compress.simulate import Change, divergences
 from nf_edge.data.rows import Rows
@@ -42,8 +43,10 @@ class Subject:
     calibrate: Rows | None = None
 
     def require_weighable(self) -> None:
-        """Raises BadInput where nothing is quantized, or the answers have no probabilities to compare."""
+        """Raises BadInput where the checkpoint is still to be pruned, nothing is quantized, or the answers
+        have no probabilities to compare."""
         config, rows = self.checkpoint.config, self.rows
+        require_done(self.checkpoint, self.recipe)
         if self.recipe.quantize is None:
             raise BadInput(
                 "has no section `quantize`, so there is nothing to weigh",

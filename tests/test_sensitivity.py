@@ -100,8 +100,9 @@ def test_a_tied_head_and_its_table_are_one_unit_and_noise_is_none(language_model
     _, result = found(run, language_model, "--recipe", "xnnpack-8da4w")
     units = [unit["modules"] for unit in result["units"]]
     assert ["transformer.wte", "lm_head"] in units
-    assert [name for unit in units for name in unit].count("lm_head") == 1
-    assert not any("noise" in name for unit in units for name in unit)
+    names = list(itertools.chain.from_iterable(units))
+    assert names.count("lm_head") == 1
+    assert not any("noise" in name for name in names)
     assert ["transformer.h.0.attn.c_kv"] in units
 
 
@@ -126,19 +127,13 @@ def test_the_cost_of_a_unit_is_that_of_an_artifact_with_only_that_quantized(
 
 
 def test_a_size_is_met_by_the_file_and_the_sensitive_layer_stays_precise(classifier, run, tmp_path):
-    _, plain = found(
-        run, classifier, "--recipe", "onnx-int4", "--file-size", "1 GB", "-o", tmp_path / "f.yaml"
-    )
-    # All in float32 fits, and is what has the least loss.
-    assert set(plain["mix"]["chosen"].values()) == {"float32"}
-    whole = plain["mix"]["measured"]["file_bytes"]
     recipe, out = tmp_path / "mixed.yaml", tmp_path / "artifact"
-    target = whole // 4
+    target = 90_000
     code, result = found(run, classifier, "--recipe", "onnx-int4", "--file-size", f"{target}B", "-o", recipe)
     assert code == 0
     chosen = result["mix"]["chosen"]
     assert chosen[RUINED].split(",")[0] in ("int8", "float32")
-    assert "int4" in chosen["transformer.h.0.mlp.c_fc"] or "int2" in chosen["transformer.h.0.mlp.c_fc"]
+    assert "int4, groups of 32" in chosen.values()
     assert run("export", classifier, "--recipe", recipe, "-o", out).code == 0
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["model"]["bytes"] == result["mix"]["measured"]["file_bytes"] <= target
@@ -148,8 +143,7 @@ def test_a_size_is_met_by_the_file_and_the_sensitive_layer_stays_precise(classif
 
 
 def test_a_loss_is_met_by_the_answers_of_the_artifact(classifier, run, tmp_path):
-    _, result = found(run, classifier, "--recipe", "onnx-int4")
-    most = costs_of(result)[RUINED, "int4"]["kl"] / 3
+    most = 0.05  # nats: less than the ruined layer alone costs with int4
     recipe, out, data = tmp_path / "mixed.yaml", tmp_path / "artifact", classifier / "examples.jsonl"
     code, result = found(run, classifier, "--recipe", "onnx-int4", "--kl", most, "-o", recipe)
     assert code == 0
@@ -159,9 +153,8 @@ def test_a_loss_is_met_by_the_answers_of_the_artifact(classifier, run, tmp_path)
     measured = json.loads(done.out)["result"]["kl"]
     assert measured == pytest.approx(result["mix"]["measured"]["kl"], rel=1e-6)
     assert measured <= most
-    # Something was to be had for it.
-    assert measured > 0
-    assert "float32" not in set(result["mix"]["chosen"].values()) - {"float32"}
+    # A file that is no larger than it must be has some of the narrowest.
+    assert any("int2" in dtype for dtype in result["mix"]["chosen"].values())
 
 
 @pytest.mark.parametrize(
@@ -187,11 +180,7 @@ def test_what_cannot_be_met_is_refused_with_the_best_and_nothing_is_written(
     ("arguments", "code", "said"),
     [
         (("--recipe", "onnx-int4", "--kl", "0.1"), 2, "give both, or neither"),
-        (
-            ("--recipe", "onnx-int4", "--kl", "0.1", "--file-size", "1kB", "-o", "a.yaml"),
-            2,
-            "exclude each other",
-        ),
+        (("--recipe", "onnx-int4", "--kl", "1", "--max-drop", "1", "-o", "a.yaml"), 2, "exclude each other"),
         (("--recipe", "onnx-int4", "--file-size", "1 kilo", "-o", "a.yaml"), 2, "a space and a unit"),
         (("--recipe", "onnx-int4", "--kl", "0.1", "-o", "nf-a.yaml"), 3, "name it NAME.yaml"),
         (("--recipe", "onnx-fp32",), 3, "has no section `quantize`"),
