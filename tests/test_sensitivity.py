@@ -128,7 +128,7 @@ def test_the_cost_of_a_unit_is_that_of_an_artifact_with_only_that_quantized(
 
 def test_a_size_is_met_by_the_file_and_the_sensitive_layer_stays_precise(classifier, run, tmp_path):
     recipe, out = tmp_path / "mixed.yaml", tmp_path / "artifact"
-    target = 90_000
+    target = 100_000  # some 8 kB more than what gives the ruined layer int4
     code, result = found(run, classifier, "--recipe", "onnx-int4", "--file-size", f"{target}B", "-o", recipe)
     assert code == 0
     chosen = result["mix"]["chosen"]
