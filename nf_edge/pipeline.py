@@ -21,7 +21,7 @@ from nf_edge.artifact import (
     write_papers,
 )
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import OUTPUT, Backend, Bounds, CacheDtype, Coverage
+from nf_edge.backends.base import OUTPUT, Backend, Bounds, CacheDtype, Lowered
 from nf_edge.compress.calibrate import Calibration, calibration_for
 from nf_edge.compress.errors import plain_form, with_errors
 from nf_edge.compress.fates import Fate, fates_of
@@ -102,7 +102,7 @@ def export(
     check_target(out, overwrite=overwrite, marker=MANIFEST)
     try:
         with staged_artifact(out, overwrite=overwrite) as stage:
-            coverage, fates = _build(checkpoint, recipe, backend, bounds, cache, calibration, stage, progress)
+            lowered, fates = _build(checkpoint, recipe, backend, bounds, cache, calibration, stage, progress)
             parity, memory, accuracy = _examine(
                 checkpoint, recipe, backend, bounds, stage, device, rows, max_drop, progress
             )
@@ -111,6 +111,7 @@ def export(
                 "parity": parity.to_json(),
                 "memory": memory.to_json(),
                 "accuracy": accuracy.to_json() if accuracy else None,
+                "accelerator": lowered.estimate.to_json() if lowered.estimate else None,
             }
             manifest = Manifest(
                 status="fail" if failure else "pass",
@@ -124,7 +125,7 @@ def export(
                 requires=_requirements(backend, recipe),
                 calibration=calibration.told if calibration else None,
                 quantization=tuple(fate.to_json() for fate in fates),
-                coverage=coverage.to_json(),
+                coverage=lowered.coverage.to_json(),
                 reports=reports,
             )
             write_papers(manifest, report_page(manifest, parity, memory, accuracy), stage)
@@ -151,7 +152,7 @@ def dry_run(
     model = checkpoint.model()
     backend.specialise(model, recipe)
     return DryRun(
-        fates_of(model, recipe, cache),
+        fates_of(model, backend, recipe, cache),
         calibration.told if calibration else None,
         predict_memory(backend, checkpoint.config, bounds, recipe, device),
     )
@@ -161,7 +162,7 @@ def _agree(checkpoint: Checkpoint, recipe: Recipe, device: Device | None) -> tup
     """The backend and the bounds of an export that checkpoint, recipe and device allow."""
     backend = backend_for(recipe)
     bounds = Bounds.of(recipe, checkpoint.config)
-    if device is not None and (problem := unsupported(device, backend.name)):
+    if device is not None and (problem := unsupported(device, recipe)):
         raise BadInput(
             f"recipe {recipe.name} does not run on {device.id}: {problem}",
             fix="nf-edge recipes list tells which recipe is for which backend",
@@ -178,28 +179,29 @@ def _build(
     calibration: Calibration | None,
     stage: Path,
     progress: Progress,
-) -> tuple[Coverage, tuple[Fate, ...]]:
+) -> tuple[Lowered, tuple[Fate, ...]]:
     """compress → specialise attention → lower, into the stage."""
     rows = calibration.inputs(bounds, checkpoint.config.pad_token_id) if calibration else []
     model = checkpoint.model()
     prepare(model, recipe, rows)
     backend.specialise(model, recipe)
-    fates = fates_of(model, recipe, cache)
+    fates = fates_of(model, backend, recipe, cache)
     # Where nothing is quantized there is nothing to compare with.
     plain = model if recipe.quantize is None else plain_form(checkpoint.model(), model)
     static = cache is not None and cache.static
     full = calibration.filling(bounds, checkpoint.config.eos_token_id) if calibration and static else []
     grids = grids_for(plain, recipe, rows)
-    program, lowered = quantize(model, backend.program(model, bounds, cache), recipe, bounds, rows, grids)
+    program = backend.program(model, bounds, cache)
+    program, weights = quantize(model, program, backend, recipe, bounds, rows, grids)
     progress("lowering", 0, 1)
     file = stage / backend.model_file
-    coverage = backend.lower(program, checkpoint.config, bounds, file)
-    lowered |= quantize_file(file, plain, recipe, rows, full, grids)
+    lowered = backend.lower(program, checkpoint.config, bounds, recipe, file)
+    weights |= quantize_file(file, plain, recipe, rows, full, grids)
     progress("lowering", 1, 1)
     if checkpoint.tokenizer_file is not None:
         shutil.copyfile(checkpoint.tokenizer_file, stage / TOKENIZER)
     backend.write_companions(checkpoint.config, bounds, stage)
-    return coverage, with_errors(fates, plain, lowered, rows)
+    return lowered, with_errors(fates, plain, weights, rows)
 
 
 def _examine(

@@ -39,6 +39,11 @@ REGISTRY = {
         "nf_edge.backends.nf_cpu:NfCpu",
         ("torch", "torchao", "executorch"),
     ),
+    "ethos_u": Entry(
+        "ExecuTorch with Vela, on an Arm Ethos-U NPU",
+        "nf_edge.backends.ethos_u:EthosU",
+        ("torch", "torchao", "executorch", "ethos-u-vela", "tosa-tools"),
+    ),
     "onnx_cpu": Entry(
         "ONNX Runtime, on the CPU",
         "nf_edge.backends.onnx_cpu:OnnxCpu",
@@ -76,6 +81,9 @@ def backend_for(recipe: Recipe) -> "Backend":
     """
     backend = get_backend(recipe.backend)
     problems = backend.problems(recipe)
+    if (recipe.target or None) not in (backend.targets or (None,)):
+        wanted = f"write one of {', '.join(backend.targets)}" if backend.targets else "leave it out"
+        problems.insert(0, f"target is {recipe.target}, for backend {backend.name}: {wanted}")
     if recipe.runtime != backend.runtime:
         problems.insert(0, f"runtime is {recipe.runtime}, but backend {backend.name} is of {backend.runtime}")
     if recipe.is_stock and backend.own_kernels:

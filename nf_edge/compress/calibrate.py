@@ -44,8 +44,13 @@ class Calibration:
 
     def inputs(self, bounds: Bounds, pad_token_id: int | None) -> Inputs:
         """The rows in the shapes that a program takes."""
-        length = None if bounds.dynamic_length else bounds.length
-        return [pad([Row(ids, None)], pad_token_id, length) for ids in self._cut(bounds)]
+        cut = self._cut(bounds)
+        if bounds.dynamic_length:
+            return [pad([Row(ids, None)], pad_token_id) for ids in cut]
+        # What hides padding has a range too, which has to be seen.
+        if all(len(ids) == bounds.length for ids in cut) and bounds.length > 1:
+            cut.append(cut[0][:-1])
+        return [pad([Row(ids, None)], pad_token_id, bounds.length) for ids in cut]
 
     def filling(self, bounds: Bounds, end: int | None) -> Inputs:
         """The rows one after the other, in pieces that fill a cache; the last may be shorter.

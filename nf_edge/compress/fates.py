@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from nf_edge.backends.base import CacheDtype
+from nf_edge.backends.base import HEADS, Backend, CacheDtype
 from nf_edge.memory.accounts import KV_CACHE
 from nf_edge.recipe import GROUP_SIZE, Quantize, Recipe
 from nf_edge.report import Figure
@@ -18,8 +18,6 @@ ACTIVATIONS = {
     "int8_dynamic": "int8 dynamic activations",
     "int8_static": "int8 static activations",
 }
-# Modules whose outputs are the logits.
-HEADS = ("lm_head", "score")
 # What is no module: the products of two activations.
 ATTENTION = "attention"
 TABLES = {"float32": "float32", "int8": "int8, per row", "int4": f"int4, groups of {GROUP_SIZE}"}
@@ -52,9 +50,14 @@ class Fate:
         }
 
 
-def fates_of(program: nn.Module, recipe: Recipe, cache: CacheDtype | None) -> tuple[Fate, ...]:
+def fates_of(
+    program: nn.Module, backend: Backend, recipe: Recipe, cache: CacheDtype | None
+) -> tuple[Fate, ...]:
     """The fate of every module with weights, of a network that is not quantized yet, and of its cache."""
-    fates = [_fate(name, module, recipe) for name, module in _with_weights(program)]
+    fates = []
+    for name, module in _with_weights(program):
+        own = backend.fate(name)
+        fates.append(_fate(name, module, recipe) if own is None else Fate(name, *own))
     if recipe.quantize is not None and recipe.quantize.attention == "int8":
         fates.append(Fate(ATTENTION, "int8 products, a scale per token"))
     if cache is not None:

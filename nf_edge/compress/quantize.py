@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from nf_edge.backends.base import Bounds
+from nf_edge.backends.base import Backend, Bounds
 from nf_edge.compress import onnx_file, torchao_weights
 from nf_edge.compress.calibrate import Inputs
 from nf_edge.compress.equalize import equalize
@@ -57,6 +57,7 @@ def grids_for(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> dict[str, G
 def quantize(
     model: NoiseFormer,
     program: nn.Module,
+    backend: Backend,
     recipe: Recipe,
     bounds: Bounds,
     seen: Inputs,
@@ -74,7 +75,7 @@ def quantize(
         return program, {}
     quantize_tables(model.transformer, recipe.quantize, grids.get(TABLE))
     if recipe.quantize.activations == "int8_static":
-        program = torchao_weights.quantize_static(program, bounds, seen)
+        program = torchao_weights.quantize_static(program, backend, recipe, bounds, seen)
     else:
         torchao_weights.quantize_dynamic(model, recipe.quantize, grids)
     return program, executorch_weights(model, program)

@@ -3,13 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.base import Bounds
+from nf_edge.backends.base import Backend, Bounds
 from nf_edge.backends.capture import capture
 from nf_edge.compress.calibrate import Inputs
-from nf_edge.compress.fates import HEADS
 from nf_edge.compress.gptq import Grid
 from nf_edge.quiet import quiet_libraries
-from nf_edge.recipe import GROUP_SIZE, Quantize
+from nf_edge.recipe import GROUP_SIZE, Quantize, Recipe
 
 
 def quantize_dynamic(program: nn.Module, quantize: Quantize, grids: dict[str, Grid]) -> None:
@@ -50,33 +49,14 @@ def _as_torchao(weight: Tensor, grid: Grid) -> Tensor:
     return rounded
 
 
-def quantize_static(program: nn.Module, bounds: Bounds, seen: Inputs) -> nn.Module:
-    """A captured program whose linear layers have int8 inputs and outputs of the ranges seen.
-
-    Only linear layers: the products of two activations have no int8 kernel in XNNPACK, and a mask
-    among quantized scores would take all of their range.  The head's ranges are found at run time, for
-    256 levels of logits would make ties.
-    """
+def quantize_static(
+    program: nn.Module, backend: Backend, recipe: Recipe, bounds: Bounds, seen: Inputs
+) -> nn.Module:
+    """A captured program whose activations have the ranges seen, wherever the backend's quantizer says."""
     with quiet_libraries():
-        from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-            XNNPACKQuantizer,
-            get_symmetric_quantization_config,
-        )
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-        class LinearQuantizer(XNNPACKQuantizer):
-            def transform_for_annotation(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
-                # The base makes float tensors of all scalars, which spoils indices; no layer has any.
-                return model
-
-        quantizer = LinearQuantizer().set_operator_type(
-            torch.ops.aten.linear.default, get_symmetric_quantization_config(is_per_channel=True)
-        )
-        heads = [name for name, _ in program.named_modules() if name.split(".")[-1] in HEADS]
-        for head in heads:
-            quantizer.set_module_name(
-                head, get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
-            )
+        quantizer = backend.static_quantizer(program, recipe)
         # A captured program checks its inputs unless told not to, which the quantizer cannot follow.
         captured = capture(program, bounds).module(check_guards=False)
         prepared = prepare_pt2e(captured, quantizer)

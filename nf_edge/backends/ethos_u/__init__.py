@@ -1,0 +1,183 @@
+"""ExecuTorch with Vela: the Ethos-U NPUs of microcontrollers and small boards.
+
+The NPU takes everything between the tables and the logits as one delegate, in int8; the host looks tokens
+up, and scores for a classifier.
+"""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import nn
+
+from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, Lowered, Plan, Session
+from nf_edge.backends.capture import capture
+from nf_edge.backends.ethos_u.form import Answer, Lookup, NpuProgram, fold
+from nf_edge.backends.ethos_u.simulate import GRAPH, WHAT, SimulatedSession
+from nf_edge.backends.ethos_u.vela import blocks, compile_program, compile_spec
+from nf_edge.backends.executorch_file import constant_bytes, coverage_of, operators_of, read_program
+from nf_edge.backends.sizes import sizes_of
+from nf_edge.errors import BadInput
+from nf_edge.model import Decoder, ModelConfig, NoiseFormer
+from nf_edge.quiet import quiet_libraries
+from nf_edge.recipe import Recipe
+
+MACS = {"u55": (32, 64, 128, 256), "u65": (256, 512), "u85": (128, 256, 512, 1024, 2048)}
+BORDER = "the border between host and NPU: values are scaled as they pass"
+REASONS = {
+    "embedding": "a table lookup: the host reads the rows it needs, the NPU would take in the whole table",
+    "embedding_byte": "a table lookup: the host reads the rows it needs, the NPU would take in the whole table",
+    "quantize_per_tensor": BORDER,
+    "dequantize_per_tensor": BORDER,
+}
+HOST = "sums up embeddings, or pools and scores, in float32 on the host: a few values, which int8 would make ties of"
+# Bytes of a program around its delegate, and of the NPU's commands, fitted to programs of 1 to 4 layers.
+PROGRAM_BASE, COMMANDS_LAYER = 6_000, 12_000
+# What Vela stores with each output channel: its bias and its scale.
+CHANNEL_BYTES = 10
+
+
+class EthosU(Backend):
+    name = "ethos_u"
+    runtime = "executorch"
+    model_file = "model.pte"
+    operator_libraries: ClassVar[tuple[str, ...]] = (
+        "executorch_delegate_ethos_u",
+        "portable_ops_lib",
+        "quantized_ops_lib",
+    )
+    process_bytes = None
+    targets: ClassVar[tuple[str, ...]] = tuple(
+        f"ethos-{family}-{macs}" for family, sizes in MACS.items() for macs in sizes
+    )
+    simulated = WHAT
+
+    def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
+        fold(model)
+
+    def problems(self, recipe: Recipe) -> list[str]:
+        problems = []
+        if recipe.shapes.length == "dynamic":
+            problems.append("shapes.length is dynamic, but an NPU takes one length; write full, or a number")
+        if recipe.shapes.batch == "dynamic":
+            problems.append("shapes.batch is dynamic, but a .pte has one batch size; leave it at 1")
+        quantize = recipe.quantize
+        if quantize is None or quantize.activations != "int8_static":
+            problems.append("quantize.activations must be int8_static: an Ethos-U multiplies no others")
+        if quantize is not None and (quantize.attention, quantize.kv_cache) != ("float32", "float32"):
+            problems.append(
+                "quantize.attention and kv_cache are for the kernels and caches of other backends; leave them "
+                "out: here all of attention is int8"
+            )
+        return problems
+
+    def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
+        if bounds.cached:
+            raise BadInput(
+                f"backend {self.name} has no cache, so a language model gives the logits of all tokens",
+                where=f"recipe {recipe.name}",
+                fix="write logits: all",
+            )
+        return None
+
+    def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
+        return INPUTS
+
+    def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
+        return NpuProgram(model, bounds.length).eval()
+
+    def static_quantizer(self, program: nn.Module, recipe: Recipe) -> Any:
+        from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
+
+        quantizer = EthosUQuantizer(compile_spec(_target(recipe)))
+        quantizer.set_global(get_symmetric_quantization_config())
+        for host in (Lookup, Answer):
+            quantizer.set_module_type(host, None)
+        return quantizer
+
+    def fate(self, module: str) -> tuple[str, str] | None:
+        if module.endswith((".ln_1", ".ln_2")):
+            return "folded", "its affine part is in the layer that follows; the rest is int8"
+        if module == "transformer.ln_f":
+            return "float32", "its affine part is the host's, or in the head that follows; the rest is int8"
+        if module.endswith(".noise"):
+            return "int8, per channel; int8 static activations", ""
+        if module == "score":
+            return "float32", "the host scores one row of values; 256 levels of logits would make ties"
+        return None
+
+    def lower(
+        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+    ) -> Lowered:
+        with quiet_libraries():
+            compiled = compile_program(capture(program, bounds), _target(recipe))
+            graph = compiled.edge.exported_program().graph_module
+            with path.open("wb") as file:
+                compiled.edge.to_executorch().write_to_file(file)
+        path.with_name(GRAPH).write_bytes(compiled.graph)
+        coverage = coverage_of(graph, f"the NPU ({recipe.target})", lambda name: REASONS.get(name, HOST))
+        return Lowered(coverage, compiled.estimate)
+
+    def warm_up(self) -> None:
+        import tosa_reference_model  # noqa: F401
+
+    def session(self, path: Path, threads: int | None = None) -> Session:
+        return SimulatedSession(path)
+
+    def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
+        raise TypeError("no file of this backend has a cache")
+
+    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
+        content = path.read_bytes()
+        file = read_program(path, content)
+        method = file.program.execution_plan[0]
+        constants, embeddings = constant_bytes(file, config)
+        parts = blocks(_stream(path, file.program))
+        commands_and_weights = constants - embeddings + len(parts["weight_data"])
+        return Plan(
+            program=len(content) - embeddings - commands_and_weights,
+            weights=commands_and_weights,
+            embeddings=embeddings,
+            # Weights and commands are read where the file rests.
+            mapped=len(content),
+            loaded=0,
+            cache=0,
+            arenas=sum(method.non_const_buffer_sizes),
+            workspace=int.from_bytes(parts["scratch_size"], "little"),
+            notes=("what ExecuTorch takes for the graph itself, some kB, is not counted",),
+        )
+
+    def operators(self, path: Path) -> dict[str, int]:
+        return operators_of(path)
+
+    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
+        sizes = sizes_of(config, bounds.length)
+        weights = sizes.linear_bytes(recipe.quantize, CHANNEL_BYTES, group_bytes=4)
+        tables = sizes.table_bytes(recipe.quantize)
+        program = PROGRAM_BASE + COMMANDS_LAYER * config.n_layer
+        return Plan(
+            program=program,
+            weights=weights,
+            embeddings=tables,
+            mapped=program + weights + tables,
+            loaded=0,
+            cache=0,
+            # Embeddings and their sum on the host, in float32; what goes to the NPU.
+            arenas=(3 * 4 + 1) * sizes.hidden,
+            # The widest of the NPU: the inner layer before and after its activation, or scores of one block
+            # and what they are made of; beside the residual stream.
+            workspace=max(2 * sizes.inner, 4 * sizes.hidden) + 2 * sizes.hidden,
+        )
+
+
+def _target(recipe: Recipe) -> str:
+    # A recipe without one was refused before.
+    assert recipe.target is not None
+    return recipe.target
+
+
+def _stream(path: Path, program: Any) -> bytes:
+    """What the one delegate of a program holds."""
+    delegates = program.execution_plan[0].delegates
+    if [delegate.id for delegate in delegates] != ["EthosUBackend"]:
+        raise BadInput("is not a program with one Ethos-U delegate", where=path)
+    return bytes(program.backend_delegate_data[delegates[0].processed.index].data)
