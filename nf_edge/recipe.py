@@ -118,8 +118,8 @@ class Shapes(Closed):
     )
     length: Annotated[int, Field(ge=1)] | Literal["dynamic", "full"] = Field(
         "dynamic",
-        description="tokens: a fixed number (full: n_positions), or 1 to n_positions (with a cache: positions "
-        "of the cache)",
+        description="tokens: a fixed number (full: n_positions), or 1 to n_positions (with a cache: "
+        "positions of the cache)",
     )
 
 

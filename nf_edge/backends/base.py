@@ -1,12 +1,13 @@
 """What a backend is: it lowers a program, and runs and explains the file that comes out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from nf_edge.errors import BadInput
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
@@ -15,6 +16,8 @@ from nf_edge.report import Figure
 
 INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "logits"
+# `input_ids` and `attention_mask`, int64 [1, T], a pair a row.
+Inputs = Sequence[tuple[np.ndarray, np.ndarray]]
 # Modules whose outputs are the logits.
 HEADS = ("lm_head", "score")
 
@@ -215,9 +218,15 @@ class Backend(ABC):
         """What is lowered of a specialised network: with its cache where there is one, else the network
         itself, (input_ids, attention_mask) int64 [B, T] → logits.  It shares the network's modules."""
 
-    def static_quantizer(self, program: nn.Module, recipe: Recipe) -> Any:
-        """ExecuTorch's quantizer of a program of this backend's, where activations have fixed ranges."""
+    def quantize_static(self, program: nn.Module, recipe: Recipe, bounds: Bounds, seen: Inputs) -> nn.Module:
+        """A program of this backend's whose activations have the ranges seen, wherever it has kernels for
+        that; asked of backends that quantize before they lower."""
         raise TypeError(f"{self.name} is not quantized before it is lowered")
+
+    def network_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights that a program of this backend's was quantized to, by the names of the network's modules
+        instead of the program's; without those that the network does not have as they are."""
+        return weights
 
     def fate(self, module: str) -> tuple[str, str] | None:
         """What becomes of a module, by its name, and why, where that is not what the recipe says of its

@@ -17,11 +17,12 @@ from nf_edge.backends.base import (
     Bounds,
     CacheDtype,
     Coverage,
+    Inputs,
     Lowered,
     Plan,
     Session,
 )
-from nf_edge.backends.capture import capture
+from nf_edge.backends.capture import capture, quantize_captured
 from nf_edge.backends.executorch_file import constant_bytes, coverage_of, operators_of, read_program
 from nf_edge.backends.sizes import Sizes, sizes_of
 from nf_edge.errors import BadInput
@@ -129,30 +130,38 @@ class Xnnpack(Backend):
         in_place = executorch_decoder.InPlaceCache(model.config, bounds.length)
         return executorch_decoder.DecoderProgram(cast(CausalLM, model), in_place)
 
-    def static_quantizer(self, program: nn.Module, recipe: Recipe) -> Any:
-        """For linear layers only: the products of two activations have no int8 kernel in XNNPACK, and a mask
-        among quantized scores would take all of their range.  The head's ranges are found at run time, for 256
-        levels of logits would make ties.
-        """
-        from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-            XNNPACKQuantizer,
-            get_symmetric_quantization_config,
-        )
-
-        class LinearQuantizer(XNNPACKQuantizer):
-            def transform_for_annotation(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
-                # The base makes float tensors of all scalars, which spoils indices; no layer has any.
-                return model
-
-        quantizer = LinearQuantizer().set_operator_type(
-            torch.ops.aten.linear.default, get_symmetric_quantization_config(is_per_channel=True)
-        )
-        heads = [name for name, _ in program.named_modules() if name.split(".")[-1] in HEADS]
-        for head in heads:
-            quantizer.set_module_name(
-                head, get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
+    def quantize_static(self, program: nn.Module, recipe: Recipe, bounds: Bounds, seen: Inputs) -> nn.Module:
+        """Linear layers only: the products of two activations have no int8 kernel in XNNPACK, and a mask
+        among quantized scores would take all of their range.  The head's ranges are found at run time, for
+        256 levels of logits would make ties."""
+        with quiet_libraries():
+            from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+                XNNPACKQuantizer,
+                get_symmetric_quantization_config,
             )
-        return quantizer
+
+            class LinearQuantizer(XNNPACKQuantizer):
+                def transform_for_annotation(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
+                    # The base makes float tensors of all scalars, which spoils indices; no layer has any.
+                    return model
+
+            quantizer = LinearQuantizer().set_operator_type(
+                torch.ops.aten.linear.default, get_symmetric_quantization_config(is_per_channel=True)
+            )
+            heads = [name for name, _ in program.named_modules() if name.split(".")[-1] in HEADS]
+            for head in heads:
+                quantizer.set_module_name(
+                    head, get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
+                )
+            rows = (
+                # A decoder takes a row as one prompt, at the beginning of its cache.
+                (
+                    torch.from_numpy(input_ids),
+                    torch.zeros(1, dtype=torch.int64) if bounds.cached else torch.from_numpy(attention_mask),
+                )
+                for input_ids, attention_mask in seen
+            )
+            return quantize_captured(capture(program, bounds), quantizer, rows)
 
     def lower(
         self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path

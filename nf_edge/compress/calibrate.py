@@ -5,21 +5,16 @@ Never the rows that accuracy is checked on: ranges fitted to them would flatter 
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from nf_edge.accuracy.answers import pad
 from nf_edge.artifact import Calibrated
-from nf_edge.backends.base import Bounds, CacheDtype
+from nf_edge.backends.base import Bounds, CacheDtype, Inputs
 from nf_edge.data.rows import Row, Rows, load_rows
 from nf_edge.errors import BadInput
 from nf_edge.model import Checkpoint
 from nf_edge.recipe import Recipe
 
-# `input_ids` and `attention_mask`, int64 [1, T], a pair a row.
-Inputs = Sequence[tuple[np.ndarray, np.ndarray]]
 # Rows that are used, the first of those there are.
 MOST_ROWS = 128
 

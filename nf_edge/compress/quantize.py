@@ -75,10 +75,10 @@ def quantize(
         return program, {}
     quantize_tables(model.transformer, recipe.quantize, grids.get(TABLE))
     if recipe.quantize.activations == "int8_static":
-        program = torchao_weights.quantize_static(program, backend, recipe, bounds, seen)
+        program = backend.quantize_static(program, recipe, bounds, seen)
     else:
         torchao_weights.quantize_dynamic(model, recipe.quantize, grids)
-    return program, executorch_weights(model, program)
+    return program, backend.network_weights(executorch_weights(model, program))
 
 
 def quantize_file(

@@ -1,14 +1,11 @@
-"""Linear layers for XNNPACK, by torchao: ranges of activations found at run time, or calibrated."""
+"""Linear layers for XNNPACK, by torchao, whose ranges of activations are found at run time."""
 
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.base import Backend, Bounds
-from nf_edge.backends.capture import capture
-from nf_edge.compress.calibrate import Inputs
 from nf_edge.compress.gptq import Grid
 from nf_edge.quiet import quiet_libraries
-from nf_edge.recipe import GROUP_SIZE, Quantize, Recipe
+from nf_edge.recipe import GROUP_SIZE, Quantize
 
 
 def quantize_dynamic(program: nn.Module, quantize: Quantize, grids: dict[str, Grid]) -> None:
@@ -47,22 +44,3 @@ def _as_torchao(weight: Tensor, grid: Grid) -> Tensor:
     tensors |= {"qdata": grid.codes, "scale": grid.scales}
     rounded: Tensor = type(weight).__tensor_unflatten__(tensors, attributes, None, None)  # type: ignore
     return rounded
-
-
-def quantize_static(
-    program: nn.Module, backend: Backend, recipe: Recipe, bounds: Bounds, seen: Inputs
-) -> nn.Module:
-    """A captured program whose activations have the ranges seen, wherever the backend's quantizer says."""
-    with quiet_libraries():
-        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-
-        quantizer = backend.static_quantizer(program, recipe)
-        # A captured program checks its inputs unless told not to, which the quantizer cannot follow.
-        captured = capture(program, bounds).module(check_guards=False)
-        prepared = prepare_pt2e(captured, quantizer)
-        for input_ids, attention_mask in seen:
-            # A decoder takes a row as one prompt, at the beginning of its cache.
-            second = torch.zeros(1, dtype=torch.int64) if bounds.cached else torch.from_numpy(attention_mask)
-            prepared(torch.from_numpy(input_ids), second)
-        converted: nn.Module = convert_pt2e(prepared)
-        return converted

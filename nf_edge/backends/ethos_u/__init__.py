@@ -7,11 +7,12 @@ up, and scores for a classifier.
 from pathlib import Path
 from typing import Any, ClassVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, Lowered, Plan, Session
-from nf_edge.backends.capture import capture
-from nf_edge.backends.ethos_u.form import Answer, Lookup, NpuProgram, fold
+from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, Inputs, Lowered, Plan, Session
+from nf_edge.backends.capture import capture, quantize_captured
+from nf_edge.backends.ethos_u.form import NpuProgram, fold, network_weights
 from nf_edge.backends.ethos_u.simulate import GRAPH, WHAT, SimulatedSession
 from nf_edge.backends.ethos_u.vela import blocks, compile_program, compile_spec
 from nf_edge.backends.executorch_file import constant_bytes, coverage_of, operators_of, read_program
@@ -23,13 +24,14 @@ from nf_edge.recipe import Recipe
 
 MACS = {"u55": (32, 64, 128, 256), "u65": (256, 512), "u85": (128, 256, 512, 1024, 2048)}
 BORDER = "the border between host and NPU: values are scaled as they pass"
+LOOKUP = "a table lookup: the host reads the rows it needs, the NPU would take in the whole table"
 REASONS = {
-    "embedding": "a table lookup: the host reads the rows it needs, the NPU would take in the whole table",
-    "embedding_byte": "a table lookup: the host reads the rows it needs, the NPU would take in the whole table",
+    "embedding": LOOKUP,
+    "embedding_byte": LOOKUP,
     "quantize_per_tensor": BORDER,
     "dequantize_per_tensor": BORDER,
 }
-HOST = "sums up embeddings, or pools and scores, in float32 on the host: a few values, which int8 would make ties of"
+HOST = "the host's own: it sums up embeddings, and pools and scores, in float32, for int8 would make ties"
 # Bytes of a program around its delegate, and of the NPU's commands, fitted to programs of 1 to 4 layers.
 PROGRAM_BASE, COMMANDS_LAYER = 6_000, 12_000
 # What Vela stores with each output channel: its bias and its scale.
@@ -65,8 +67,8 @@ class EthosU(Backend):
             problems.append("quantize.activations must be int8_static: an Ethos-U multiplies no others")
         if quantize is not None and (quantize.attention, quantize.kv_cache) != ("float32", "float32"):
             problems.append(
-                "quantize.attention and kv_cache are for the kernels and caches of other backends; leave them "
-                "out: here all of attention is int8"
+                "quantize.attention and kv_cache are for the kernels and caches of other backends; leave "
+                "them out: here all of attention is int8"
             )
         return problems
 
@@ -85,20 +87,27 @@ class EthosU(Backend):
     def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
         return NpuProgram(model, bounds.length).eval()
 
-    def static_quantizer(self, program: nn.Module, recipe: Recipe) -> Any:
-        from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
+    def quantize_static(self, program: nn.Module, recipe: Recipe, bounds: Bounds, seen: Inputs) -> nn.Module:
+        """All of the NPU's part; the host's stays as it is."""
+        with quiet_libraries():
+            from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
 
-        quantizer = EthosUQuantizer(compile_spec(_target(recipe)))
-        quantizer.set_global(get_symmetric_quantization_config())
-        for host in (Lookup, Answer):
-            quantizer.set_module_type(host, None)
-        return quantizer
+            # The name of the NPU's part in the program.
+            quantizer = EthosUQuantizer(compile_spec(_target(recipe)))
+            quantizer.set_module_name("body", get_symmetric_quantization_config())
+            rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in seen)
+            return quantize_captured(capture(program, bounds), quantizer, rows)
+
+    def network_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        return network_weights(weights)
 
     def fate(self, module: str) -> tuple[str, str] | None:
         if module.endswith((".ln_1", ".ln_2")):
             return "folded", "its affine part is in the layer that follows; the rest is int8"
         if module == "transformer.ln_f":
             return "float32", "its affine part is the host's, or in the head that follows; the rest is int8"
+        if module == "transformer.wpe":
+            return "float32", "its rows are int8 rounded first; the sum with a token's is the host's"
         if module.endswith(".noise"):
             return "int8, per channel; int8 static activations", ""
         if module == "score":
@@ -110,11 +119,14 @@ class EthosU(Backend):
     ) -> Lowered:
         with quiet_libraries():
             compiled = compile_program(capture(program, bounds), _target(recipe))
-            graph = compiled.edge.exported_program().graph_module
+            coverage = coverage_of(
+                compiled.edge.exported_program().graph_module,
+                f"the NPU ({recipe.target})",
+                lambda name: REASONS.get(name, HOST),
+            )
             with path.open("wb") as file:
                 compiled.edge.to_executorch().write_to_file(file)
         path.with_name(GRAPH).write_bytes(compiled.graph)
-        coverage = coverage_of(graph, f"the NPU ({recipe.target})", lambda name: REASONS.get(name, HOST))
         return Lowered(coverage, compiled.estimate)
 
     def warm_up(self) -> None:

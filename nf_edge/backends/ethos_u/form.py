@@ -31,6 +31,8 @@ from nf_edge.model.network import Attention, Block, SequenceClassifier, Transfor
 HIDDEN = -30.0
 # Queries of a causal layer that are taken together.
 ROWS = 16
+# Linear layers of an `NpuBlock`, and the network's names of them; its Q, K and V are parts of one.
+NETWORK_NAMES = {"attn.c_proj": "attn.c_proj", "c_fc": "mlp.c_fc", "c_proj": "mlp.c_proj"}
 
 
 def fold(model: NoiseFormer) -> None:
@@ -149,8 +151,9 @@ class NpuAttention(nn.Module):
             scores = scores + bias
         if self.sees_padding and hints.hidden is not None:
             scores = scores + hints.hidden
-        # Added, not subtracted: of two operands of one scale U55 rescales each by itself.
-        shares = torch.exp(scores + (-scores.amax(dim=1, keepdim=True)))
+        # A sum with a product: of two operands of one scale, which a difference has, U55 rescales each by
+        # itself, and a negation keeps the zero-point of its operand, which costs its range.
+        shares = torch.exp(scores + scores.amax(dim=1, keepdim=True) * -1.0)
         return (values @ shares) * torch.reciprocal(shares.sum(dim=1, keepdim=True))
 
 
@@ -167,12 +170,8 @@ class NpuBlock(nn.Module):
         return x + self.c_proj(self.act(self.c_fc(self.ln_2(x))))
 
 
-class Host(nn.Module):
-    """What is not quantized with the rest: it stays with the host."""
-
-
-class Lookup(Host):
-    """Tokens and their padding, as the NPU takes them."""
+class Lookup(nn.Module):
+    """The host's part before the NPU's: tokens, and their padding, as that takes them."""
 
     positions: Tensor
 
@@ -181,14 +180,17 @@ class Lookup(Host):
         self.transformer, self.hides, self.picks = transformer, hides, picks
         self.register_buffer("positions", torch.arange(length))
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Hints]:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The residual stream [1, T, D], and both `Hints`."""
         x = self.transformer.wte(input_ids) + self.transformer.wpe(self.positions)
         hidden = ((1 - attention_mask.float()) * HIDDEN)[:, :, None] if self.hides else None
-        return x, Hints(hidden, last_real(attention_mask)[:, None, :] if self.picks else None)
+        return x, hidden, last_real(attention_mask)[:, None, :] if self.picks else None
 
 
-class Answer(Host):
-    """Logits of a classifier, of its normed tokens: 256 levels of them would make ties.
+class Answer(nn.Module):
+    """The host's part after the NPU's: logits of a classifier, of its normed tokens.
 
     Args:
         asked: the tokens that it is given.
@@ -210,36 +212,57 @@ class Answer(Host):
         return self.score(pooled * self.ln_f.weight + self.ln_f.bias)
 
 
+class Body(nn.Module):
+    """What the NPU takes: the layers, the last norm, and the head of a language model."""
+
+    def __init__(self, model: NoiseFormer, length: int, asked: Asked) -> None:
+        super().__init__()
+        transformer, causal = model.transformer, model.config.causal
+        *blocks, last = transformer.blocks
+        layers = [NpuBlock(block, length, causal, "all") for block in blocks]
+        self.layers = nn.ModuleList([*layers, NpuBlock(last, length, causal, asked)])
+        self.norm = Norm(transformer.ln_f)
+        self.head: nn.Module = nn.Identity()
+        if isinstance(model, CausalLM):
+            weight, norm = model.lm_head.weight, transformer.ln_f
+            self.head = _linear(weight * norm.weight, weight @ norm.bias)
+
+    def forward(self, x: Tensor, hidden: Tensor | None, pick: Tensor | None) -> Tensor:
+        """The residual stream [1, T, D] and `Hints` → logits [1, T, V], or normed tokens [1, T or 1, D]."""
+        for layer in self.layers:
+            x = layer(x, Hints(hidden, pick))
+        return self.head(self.norm(x))
+
+
 class NpuProgram(nn.Module):
     """(input_ids, attention_mask) int64 [1, T] → logits, of a model that `fold` has changed."""
 
     def __init__(self, model: NoiseFormer, length: int) -> None:
         super().__init__()
-        # First, so that what both have is known by the network's names.
-        self.model = model
-        transformer, config = model.transformer, model.config
-        asked = _asked(model)
-        self.lookup = Lookup(
-            transformer, length, hides=asked == "last" or not config.causal, picks=asked == "last"
-        )
-        *blocks, last = transformer.blocks
-        layers = [NpuBlock(block, length, config.causal, "all") for block in blocks]
-        self.layers = nn.ModuleList([*layers, NpuBlock(last, length, config.causal, asked)])
-        self.norm = Norm(transformer.ln_f)
-        if isinstance(model, SequenceClassifier):
-            self.answer = Answer(model, asked)
-        else:
-            weight, norm = model.lm_head.weight, transformer.ln_f
-            self.head = _linear(weight * norm.weight, weight @ norm.bias)
+        asked, config = _asked(model), model.config
+        picks = asked == "last"
+        self.lookup = Lookup(model.transformer, length, hides=picks or not config.causal, picks=picks)
+        self.body: nn.Module = Body(model, length, asked)
+        self.answer = Answer(model, asked) if isinstance(model, SequenceClassifier) else None
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        x, hints = self.lookup(input_ids, attention_mask)
-        for layer in self.layers:
-            x = layer(x, hints)
-        h = self.norm(x)
-        if isinstance(self.model, CausalLM):
-            return self.head(h)
-        return self.answer(h, attention_mask)
+        answered = self.body(*self.lookup(input_ids, attention_mask))
+        return answered if self.answer is None else self.answer(answered, attention_mask)
+
+
+def network_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a program by the names of the network's modules; without those of noise and of a head, which
+    are made of several tensors, and of the means, which are no weights."""
+    found = {name: weight for name, weight in weights.items() if not name.startswith("body.")}
+    for number in range(len(weights)):
+        parts = [weights.get(f"body.layers.{number}.attn.{part}") for part in "qkv"]
+        rows = [part for part in parts if part is not None]
+        if not rows:
+            break
+        names = {f"attn.{'c_kv' if parts[0] is None else 'c_attn'}": torch.cat(rows)}
+        names |= {network: weights[f"body.layers.{number}.{own}"] for own, network in NETWORK_NAMES.items()}
+        found |= {f"transformer.h.{number}.{name}": weight for name, weight in names.items()}
+    return found
 
 
 def _asked(model: NoiseFormer) -> Asked:
