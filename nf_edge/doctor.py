@@ -35,7 +35,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at Python, the packages of every backend, and the native parts; builds nothing."""
-    findings = [Finding("python", "everything", True, platform.pythoninstalled_version())]
+    findings = [Finding("python", "everything", True, platform.python_version())]
     for package, needed_for in _packages().items():
         found = installed_version(package)
         findings.append(

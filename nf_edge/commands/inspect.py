@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from nf_edge.commands.common import json_option, print_json, print_lines, print_table
+from nf_edge.commands.common import json_option, print_json, print_lines, print_table, show
 
 EPILOG = """\b
 Example:

@@ -46,19 +46,19 @@ def fold(model: NoiseFormer) -> None:
         if isinstance(model, CausalLM):
             model.lm_head.weight = nn.Parameter(model.lm_head.weight.detach().clone())
         for table in (transformer.wte, transformer.wpe):
-            table.weight -= table.weight.mean(dim=1, keepdim=True)
+            table.weight.sub_(table.weight.mean(dim=1, keepdim=True))
         for block in transformer.blocks:
             block.attn.fold_scale()
             _fold_norm(block.ln_1, block.attn.c_kv if block.attn.symmetric else block.attn.c_attn)
             _fold_norm(block.ln_2, block.mlp.c_fc)
             for linear in (block.attn.c_proj, block.mlp.c_proj):
-                linear.weight -= linear.weight.mean(dim=0)
-                linear.bias -= linear.bias.mean()
+                linear.weight.sub_(linear.weight.mean(dim=0))
+                linear.bias.sub_(linear.bias.mean())
 
 
 def _fold_norm(norm: nn.LayerNorm, linear: nn.Linear) -> None:
-    linear.bias += linear.weight @ norm.bias
-    linear.weight *= norm.weight
+    linear.bias.add_(linear.weight @ norm.bias)
+    linear.weight.mul_(norm.weight)
     norm.weight.fill_(1)
     norm.bias.zero_()
 
