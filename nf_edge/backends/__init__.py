@@ -50,17 +50,17 @@ REGISTRY = {
         "nf_edge.backends.nf_cpu:NfCpu",
         ("torch", "torchao", "executorch"),
     ),
+    "onnx_cpu": Entry(
+        "ONNX Runtime, on the CPU",
+        "nf_edge.backends.onnx_cpu:OnnxCpu",
+        ("torch", "onnx", "onnxscript", "onnxruntime"),
+    ),
     "ethos_u": Entry(
         "ExecuTorch with Vela, on an Arm Ethos-U NPU",
         "nf_edge.backends.ethos_u:EthosU",
         ("torch", "torchao", "executorch", "ethos-u-vela", "tosa-tools"),
         extra="ethos",
         here="lowers here, runs here simulated before Vela",
-    ),
-    "onnx_cpu": Entry(
-        "ONNX Runtime, on the CPU",
-        "nf_edge.backends.onnx_cpu:OnnxCpu",
-        ("torch", "onnx", "onnxscript", "onnxruntime"),
     ),
 }
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, Inputs, Lowered, Plan, Session
 from nf_edge.backends.capture import capture, quantize_captured
-from nf_edge.backends.ethos_u.form import NpuProgram, fold, network_weights
+from nf_edge.backends.ethos_u.form import NpuProgram, fold, network_weights, query_blocks
 from nf_edge.backends.ethos_u.simulate import GRAPH, WHAT, SimulatedSession
-from nf_edge.backends.ethos_u.vela import blocks, compile_program, compile_spec
+from nf_edge.backends.ethos_u.vela import blocks, compile_program, npu_quantizer
 from nf_edge.backends.executorch_file import constant_bytes, coverage_of, operators_of, read_program
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
@@ -32,8 +32,8 @@ REASONS = {
     "dequantize_per_tensor": BORDER,
 }
 HOST = "the host's own: it sums up embeddings, and pools and scores, in float32, for int8 would make ties"
-# Bytes of a program around its delegate, and of the NPU's commands, fitted to programs of 1 to 4 layers.
-PROGRAM_BASE, COMMANDS_LAYER = 6_000, 12_000
+# Bytes of a program around its delegate, and of the NPU's commands, fitted to the bundled classifiers.
+PROGRAM_BASE, COMMANDS_LAYER, COMMANDS_ROW = 6_000, 6_000, 110
 # What Vela stores with each output channel: its bias and its scale.
 CHANNEL_BYTES = 10
 
@@ -90,11 +90,7 @@ class EthosU(Backend):
     def quantize_static(self, program: nn.Module, recipe: Recipe, bounds: Bounds, seen: Inputs) -> nn.Module:
         """All of the NPU's part; the host's stays as it is."""
         with quiet_libraries():
-            from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
-
-            # The name of the NPU's part in the program.
-            quantizer = EthosUQuantizer(compile_spec(_target(recipe)))
-            quantizer.set_module_name("body", get_symmetric_quantization_config())
+            quantizer = npu_quantizer(_target(recipe), module="body")
             rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in seen)
             return quantize_captured(capture(program, bounds), quantizer, rows)
 
@@ -164,8 +160,18 @@ class EthosU(Backend):
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
         sizes = sizes_of(config, bounds.length)
         weights = sizes.linear_bytes(recipe.quantize, CHANNEL_BYTES, group_bytes=4)
-        tables = sizes.table_bytes(recipe.quantize)
+        tables = sizes.token_bytes(recipe.quantize) + 4 * sizes.hidden
+        blocks = query_blocks(bounds.length, config.causal)
         program = PROGRAM_BASE + COMMANDS_LAYER * config.n_layer
+        # Of the NPU, in int8: the inner layer and its outputs, or K, V, queries, what comes of them, and scores.
+        scores = sizes.scores // len(blocks)
+        workspace = max(sizes.inner + 2 * sizes.hidden, 4 * sizes.hidden + scores)
+        if not _target(recipe).startswith("ethos-u85"):
+            # A product of two activations is made row by row there, each with commands of its own, and with
+            # sums of 32 bits.
+            rows = sum(high for _, high in blocks) + len(blocks) * config.head_size
+            program += COMMANDS_ROW * rows * sum(heads for heads, _ in config.layer_sizes)
+            workspace += 4 * sizes.hidden
         return Plan(
             program=program,
             weights=weights,
@@ -173,11 +179,9 @@ class EthosU(Backend):
             mapped=program + weights + tables,
             loaded=0,
             cache=0,
-            # Embeddings and their sum on the host, in float32; what goes to the NPU.
-            arenas=(3 * 4 + 1) * sizes.hidden,
-            # The widest of the NPU: the inner layer before and after its activation, or scores of one block
-            # and what they are made of; beside the residual stream.
-            workspace=max(2 * sizes.inner, 4 * sizes.hidden) + 2 * sizes.hidden,
+            # Of the host: embeddings in float32 twice, and what goes to the NPU.
+            arenas=(2 * 4 + 1) * sizes.hidden,
+            workspace=workspace,
         )
 
 

@@ -116,8 +116,7 @@ class NpuAttention(nn.Module):
         # Of a causal model the last token sees all keys but padding; the others, no later ones.
         masked = causal and asked == "all"
         self.sees_padding = not masked
-        ends = range(ROWS, length + ROWS, ROWS) if masked else (length if asked == "all" else 1,)
-        self.blocks = [(end - ends[0], min(end, length)) for end in ends]
+        self.blocks = query_blocks(length if asked == "all" else 1, masked)
         for low, high in self.blocks:
             bias = _score_bias(attention, low, high, high if masked else length, masked)
             self.register_buffer(f"bias_{low}", bias)
@@ -155,6 +154,12 @@ class NpuAttention(nn.Module):
         # itself, and a negation keeps the zero-point of its operand, which costs its range.
         shares = torch.exp(scores + scores.amax(dim=1, keepdim=True) * -1.0)
         return (values @ shares) * torch.reciprocal(shares.sum(dim=1, keepdim=True))
+
+
+def query_blocks(queries: int, masked: bool) -> list[tuple[int, int]]:
+    """Where the blocks of queries that are taken together begin and end; one block where none is masked."""
+    rows = ROWS if masked else queries
+    return [(low, min(low + rows, queries)) for low in range(0, queries, rows)]
 
 
 class NpuBlock(nn.Module):

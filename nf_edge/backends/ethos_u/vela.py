@@ -32,7 +32,15 @@ class Compiled:
     estimate: Estimate
 
 
-def compile_spec(target: str) -> Any:
+def npu_quantizer(target: str, module: str | None = None) -> Any:
+    """Arm's quantizer to int8 for a target, of all of a program or of one of its modules, by name."""
+    from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
+
+    quantizer, int8 = EthosUQuantizer(_compile_spec(target)), get_symmetric_quantization_config()
+    return quantizer.set_global(int8) if module is None else quantizer.set_module_name(module, int8)
+
+
+def _compile_spec(target: str) -> Any:
     """What an Arm compiler has to know, with the system and the memory mode that Arm takes by default."""
     from executorch.backends.arm.ethosu import EthosUCompileSpec
 
@@ -45,7 +53,7 @@ def compile_program(exported: torch.export.ExportedProgram, target: str) -> Comp
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
     with tempfile.TemporaryDirectory() as folder:
-        spec = compile_spec(target).dump_intermediate_artifacts_to(folder)
+        spec = _compile_spec(target).dump_intermediate_artifacts_to(folder)
         # Vela prints what it also writes to files.
         with quiet_stdout():
             edge = to_edge_transform_and_lower(
