@@ -161,15 +161,16 @@ class EthosU(Backend):
         sizes = sizes_of(config, bounds.length)
         weights = sizes.linear_bytes(recipe.quantize, CHANNEL_BYTES, group_bytes=4)
         tables = sizes.token_bytes(recipe.quantize) + 4 * sizes.hidden
-        blocks = query_blocks(bounds.length, config.causal)
+        queries = query_blocks(bounds.length, config.causal)
         program = PROGRAM_BASE + COMMANDS_LAYER * config.n_layer
-        # Of the NPU, in int8: the inner layer and its outputs, or K, V, queries, what comes of them, and scores.
-        scores = sizes.scores // len(blocks)
+        # Of the NPU, in int8: the inner layer and what goes in and out, or Q, K, V, what comes of them, and
+        # scores.
+        scores = sizes.scores // len(queries)
         workspace = max(sizes.inner + 2 * sizes.hidden, 4 * sizes.hidden + scores)
         if not _target(recipe).startswith("ethos-u85"):
             # A product of two activations is made row by row there, each with commands of its own, and with
             # sums of 32 bits.
-            rows = sum(high for _, high in blocks) + len(blocks) * config.head_size
+            rows = sum(high for _, high in queries) + len(queries) * config.head_size
             program += COMMANDS_ROW * rows * sum(heads for heads, _ in config.layer_sizes)
             workspace += 4 * sizes.hidden
         return Plan(

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nf_edge.attention import Asked
@@ -284,8 +285,7 @@ def _asked(model: NoiseFormer) -> Asked:
 def last_real(attention_mask: Tensor) -> Tensor:
     """int64 [B, T] → float32 [B, T], 1 at the last real token, which padding on the right follows."""
     real = attention_mask.float()
-    after = torch.cat([real[:, 1:], torch.zeros_like(real[:, :1])], dim=1)
-    return real - after
+    return real - F.pad(real[:, 1:], (0, 1))
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
