@@ -16,6 +16,8 @@ from nf_edge.model.network import build
 from nf_edge.recipe import load_recipe
 
 RECIPE = "ethos-u55-128-int8"
+# Of the recipes, that whose target Vela has least to do for.
+EXPORTED = "ethos-u85-256-int8"
 LENGTH = 40
 NOISES = {
     "none": {},
@@ -87,9 +89,10 @@ def test_no_value_of_the_npu_form_leaves_the_range_of_its_int8_neighbours(task, 
     assert max(largest + constants) < 1e3
 
 
+@pytest.mark.slow
 def test_an_export_tells_what_the_npu_takes_and_what_is_left_to_the_host(exported):
     """Cycles by operator, SRAM and flash, and a reason for each operator on the host."""
-    manifest = exported("uneven-cls", RECIPE).manifest
+    manifest = exported("uneven-cls", EXPORTED).manifest
     estimate = manifest.reports["accelerator"]
     assert estimate["cycles"]["how"] == "simulated"
     assert estimate["cycles"]["value"] > 10_000
@@ -106,8 +109,9 @@ def test_an_export_tells_what_the_npu_takes_and_what_is_left_to_the_host(exporte
             assert line["predicted"]["value"] == pytest.approx(line["planned"]["value"], rel=0.5), name
 
 
+@pytest.mark.slow
 def test_the_artifact_answers_in_integers_as_the_checkpoint_does_in_float32(exported, checkpoint):
-    artifact = exported("uneven-cls", RECIPE)
+    artifact = exported("uneven-cls", EXPORTED)
     session = nf_edge.backends.get_backend("ethos_u").session(artifact.model_file)
     model = checkpoint("uneven-cls").model()
     for row in synthetic_rows(model.config, 64, seed=3):
@@ -117,16 +121,18 @@ def test_the_artifact_answers_in_integers_as_the_checkpoint_does_in_float32(expo
         assert np.abs(session.run(ids, mask) - wanted).max() < 0.1 * np.abs(wanted).max()
 
 
+@pytest.mark.slow
 def test_an_artifact_without_the_graph_of_its_npu_says_that_nothing_here_runs_it(exported, tmp_path):
-    artifact = exported("uneven-cls", RECIPE)
+    artifact = exported("uneven-cls", EXPORTED)
     alone = tmp_path / artifact.model_file.name
     alone.write_bytes(artifact.model_file.read_bytes())
     with pytest.raises(nf_edge.errors.BadInput, match="nothing on this machine can run model"):
         nf_edge.backends.get_backend("ethos_u").session(alone)
 
 
+@pytest.mark.slow
 def test_inspect_loads_it_simulated_and_bench_refuses_to_time_it(exported, run):
-    path = exported("uneven-cls", RECIPE).path
+    path = exported("uneven-cls", EXPORTED).path
     inspected = run("inspect", path)
     assert inspected.code == 0
     assert "(simulated, before Vela): loads" in inspected.out
@@ -137,9 +143,10 @@ def test_inspect_loads_it_simulated_and_bench_refuses_to_time_it(exported, run):
     assert "cannot be timed here" in timed.err
 
 
+@pytest.mark.slow
 def test_the_run_guide_names_the_npu_and_has_no_python_that_cannot_run(exported):
-    guide = (exported("uneven-cls", RECIPE).path / "RUN.md").read_text(encoding="utf-8")
-    assert "`ethos-u55-128`" in guide
+    guide = (exported("uneven-cls", EXPORTED).path / "RUN.md").read_text(encoding="utf-8")
+    assert "`ethos-u85-256`" in guide
     assert "```cpp" in guide
     assert "```python" not in guide
 

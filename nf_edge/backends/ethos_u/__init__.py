@@ -152,10 +152,10 @@ class EthosU(Backend):
         method = file.program.execution_plan[0]
         constants, embeddings = constant_bytes(file, config)
         parts = blocks(_stream(path, file.program))
-        commands_and_weights = constants - embeddings + len(parts["weight_data"])
+        weights = constants - embeddings + len(parts["weight_data"])
         return Plan(
-            program=len(content) - embeddings - commands_and_weights,
-            weights=commands_and_weights,
+            program=len(content) - embeddings - weights,
+            weights=weights,
             embeddings=embeddings,
             # Weights and commands are read where the file rests.
             mapped=len(content),

@@ -90,11 +90,18 @@ class Hints:
     hidden: Tensor | None
     pick: Tensor | None
 
-    def of(self, x: Tensor, asked: Asked) -> Tensor:
-        """[1, T, D] → [1, T or 1, D], of the tokens asked for."""
-        if asked == "all":
+
+class Pick(nn.Module):
+    """[1, T, D] → [1, T or 1, D], of the tokens asked for."""
+
+    def __init__(self, asked: Asked) -> None:
+        super().__init__()
+        self.asked = asked
+
+    def forward(self, x: Tensor, hints: Hints) -> Tensor:
+        if self.asked == "all":
             return x
-        return x[:, :1] if self.pick is None else self.pick @ x
+        return x[:, :1] if hints.pick is None else hints.pick @ x
 
 
 class NpuAttention(nn.Module):
@@ -106,7 +113,7 @@ class NpuAttention(nn.Module):
 
     def __init__(self, attention: Attention, length: int, causal: bool, asked: Asked) -> None:
         super().__init__()
-        self.heads, self.head_size, self.asked = attention.heads, attention.head_size, asked
+        self.heads, self.head_size, self.pick = attention.heads, attention.head_size, Pick(asked)
         self.length, self.c_proj = length, attention.c_proj
         width = self.heads * self.head_size
         joint = attention.c_kv if attention.symmetric else attention.c_attn
@@ -125,7 +132,7 @@ class NpuAttention(nn.Module):
     def forward(self, x: Tensor, hints: Hints) -> Tensor:
         """[1, T, D] → [1, T or 1, D], of the tokens asked for."""
         k, v = self.k(x), self.v(x)
-        source = hints.of(k if self.q is None else x, self.asked)
+        source = self.pick(k if self.q is None else x, hints)
         q = source if self.q is None else self.q(source)
         if self.noise is not None:
             q = q + self.noise(q)
@@ -166,13 +173,13 @@ def query_blocks(queries: int, masked: bool) -> list[tuple[int, int]]:
 class NpuBlock(nn.Module):
     def __init__(self, block: Block, length: int, causal: bool, asked: Asked) -> None:
         super().__init__()
-        self.asked = asked
+        self.pick = Pick(asked)
         self.ln_1, self.ln_2 = Norm(block.ln_1), Norm(block.ln_2)
         self.attn = NpuAttention(block.attn, length, causal, asked)
         self.c_fc, self.act, self.c_proj = block.mlp.c_fc, block.mlp.act, block.mlp.c_proj
 
     def forward(self, x: Tensor, hints: Hints) -> Tensor:
-        x = hints.of(x, self.asked) + self.attn(self.ln_1(x), hints)
+        x = self.pick(x, hints) + self.attn(self.ln_1(x), hints)
         return x + self.c_proj(self.act(self.c_fc(self.ln_2(x))))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from nf_edge.backends.base import Estimate, Kind
+from nf_edge.backends.ethos_u.form import Pick
 from nf_edge.quiet import quiet_stdout
 from nf_edge.report import Figure
 
@@ -35,9 +36,26 @@ class Compiled:
 def npu_quantizer(target: str, module: str | None = None) -> Any:
     """Arm's quantizer to int8 for a target, of all of a program or of one of its modules, by name."""
     from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
+    from torchao.quantization.pt2e.quantizer import SharedQuantizationSpec
+    from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
-    quantizer, int8 = EthosUQuantizer(_compile_spec(target)), get_symmetric_quantization_config()
+    class Quantizer(EthosUQuantizer):
+        def annotate(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
+            model = super().annotate(model)
+            for node in model.graph.nodes:
+                if node.target == torch.ops.aten.bmm.default and _inside(node, Pick):
+                    # What is picked keeps its scale: no value is rounded again.
+                    picked = node.args[1]
+                    node.meta[Q_ANNOTATION_KEY].output_qspec = SharedQuantizationSpec((picked, node))
+            return model
+
+    quantizer, int8 = Quantizer(_compile_spec(target)), get_symmetric_quantization_config()
     return quantizer.set_global(int8) if module is None else quantizer.set_module_name(module, int8)
+
+
+def _inside(node: torch.fx.Node, module: type) -> bool:
+    stack = node.meta.get("nn_module_stack", {})
+    return any(str(kind).endswith(module.__name__) for _, kind in stack.values())
 
 
 def _compile_spec(target: str) -> Any:
