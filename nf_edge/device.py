@@ -149,7 +149,8 @@ class Device(Closed):
     """A device as its file describes it.
 
     Of several memories of a kind the first is the one that models use; `backends` stand in order of
-    preference too.
+    preference too.  `npu_targets` are the names that a compiler has for its NPUs, and recipes for their
+    `target`.
     """
 
     id: Text
@@ -160,6 +161,7 @@ class Device(Closed):
     memory: tuple[Memory, ...]
     cpu: tuple[Core, ...]
     npu: Fact[Text] | None = None
+    npu_targets: Fact[tuple[Text, ...]] | None = None
     backends: tuple[BackendName, ...]
 
     @field_validator("id")
@@ -213,7 +215,8 @@ class Device(Closed):
             facts |= memory.facts()
         for core in self.cpu:
             facts |= core.facts()
-        return facts | ({"npu": self.npu} if self.npu else {})
+        npu = {"npu": self.npu, "npu_targets": self.npu_targets}
+        return facts | {name: fact for name, fact in npu.items() if fact}
 
     def unverified_facts(self) -> dict[str, Fact[Any]]:
         """The facts that nobody has seen in a source, by path."""

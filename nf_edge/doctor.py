@@ -1,13 +1,12 @@
 """What is installed on this machine, what is missing, and the command that gets it."""
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from nf_edge import native_build
-from nf_edge.backends import REGISTRY
+from nf_edge.backends import REGISTRY, installed_version
 from nf_edge.errors import MissingTool
 from nf_edge.runner.build import check_tools
 
@@ -34,16 +33,11 @@ class Finding:
         return asdict(self)
 
 
-def missing_packages(packages: Sequence[str]) -> list[str]:
-    """Those of the packages that are not installed."""
-    return [package for package in packages if _version(package) is None]
-
-
 def examine() -> list[Finding]:
     """Look at Python, the packages of every backend, and the native parts; builds nothing."""
     findings = [Finding("python", "everything", True, platform.python_version())]
     for package, needed_for in _packages().items():
-        found = _version(package)
+        found = installed_version(package)
         findings.append(
             Finding(
                 package,
@@ -86,11 +80,8 @@ def _built(name: str, needed_for: str, tools: Callable[[], str]) -> Finding:
 
 
 def _fix(package: str) -> str:
-    return "pip install 'nf-edge[digits]'" if package == "scikit-learn" else INSTALL
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    if package == "scikit-learn":
+        return "pip install 'nf-edge[digits]'"
+    # The backend that wants the least besides.
+    wanting = [entry for entry in REGISTRY.values() if package in entry.packages]
+    return min(wanting, key=lambda entry: bool(entry.extra)).install if wanting else INSTALL

@@ -26,7 +26,7 @@ class Inspection:
 
     Attributes:
         operators: how often the model file uses each operator and delegate.
-        loads: the runtime in Python, and the native runner.
+        loads: the runtime in Python, and the native runner; or what simulates the device.
     """
 
     operators: dict[str, int]
@@ -44,16 +44,11 @@ def inspect(artifact: Artifact) -> Inspection:
     """
     manifest, model = artifact.manifest, artifact.model_file
     backend = backend_for(manifest.recipe)
-    return Inspection(
-        backend.operators(model),
-        (
-            Load(
-                f"{backend.runtime} in Python",
-                _problem(lambda: backend.load(model, manifest.interface.bounds)),
-            ),
-            Load(f"{backend.runtime} natively", _problem(lambda: _load_natively(backend, model))),
-        ),
-    )
+    where = backend.simulated or f"{backend.runtime} in Python"
+    loads = [Load(where, _problem(lambda: backend.load(model, manifest.interface.bounds)))]
+    if not backend.simulated:
+        loads.append(Load(f"{backend.runtime} natively", _problem(lambda: _load_natively(backend, model))))
+    return Inspection(backend.operators(model), tuple(loads))
 
 
 def _load_natively(backend: Backend, model: Path) -> None:

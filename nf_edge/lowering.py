@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import Backend, Bounds, CacheDtype, Coverage
-from nf_edge.compress.calibrate import Calibration, Inputs, calibration_for
+from nf_edge.backends.base import Backend, Bounds, CacheDtype, Inputs, LoweringReport
+from nf_edge.compress.calibrate import Calibration, calibration_for
 from nf_edge.compress.errors import plain_form
 from nf_edge.compress.fates import Fate, fates_of
 from nf_edge.compress.lowered import Weights
@@ -64,13 +64,13 @@ class Lowered:
     """What came of it.
 
     Attributes:
-        coverage: None where nothing was lowered.
+        report: None where nothing was lowered.
         plain: the network that it was made of, in float32 and PyTorch's own operators.
         weights: of the layers and tables that were quantized, dequantized.
         fates: without figures of errors.
     """
 
-    coverage: Coverage | None
+    report: LoweringReport | None
     plain: NoiseFormer
     weights: Weights
     fates: tuple[Fate, ...]
@@ -82,17 +82,17 @@ def lower(job: Job, file: Path | None) -> Lowered:
     model = checkpoint.model()
     prepare(model, recipe, seen)
     backend.specialise(model, recipe)
-    fates = fates_of(model, recipe, job.cache)
+    fates = fates_of(model, backend, recipe, job.cache)
     # Where nothing is quantized there is nothing to compare with.
     plain = model if recipe.quantize is None else plain_form(checkpoint.model(), model)
     grids = grids_for(plain, recipe, seen)
     program = backend.program(model, job.bounds, job.cache)
-    program, weights = quantize(model, program, recipe, job.bounds, seen, grids)
+    program, weights = quantize(model, program, backend, recipe, job.bounds, seen, grids)
     if file is None:
         return Lowered(None, plain, weights, fates)
-    coverage = backend.lower(program, checkpoint.config, job.bounds, file)
+    report = backend.lower(program, checkpoint.config, job.bounds, recipe, file)
     weights |= quantize_file(file, plain, recipe, seen, job.filling, grids)
-    return Lowered(coverage, plain, weights, fates)
+    return Lowered(report, plain, weights, fates)
 
 
 def rounded(job: Job) -> Lowered:

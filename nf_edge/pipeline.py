@@ -20,7 +20,7 @@ from nf_edge.artifact import (
     staged_artifact,
     write_papers,
 )
-from nf_edge.backends.base import OUTPUT, Backend, Coverage
+from nf_edge.backends.base import OUTPUT, Backend, LoweringReport
 from nf_edge.compress.errors import with_errors
 from nf_edge.compress.fates import Fate, fates_of
 from nf_edge.compress.mark import require_done
@@ -109,13 +109,14 @@ def export(
     check_target(out, overwrite=overwrite, marker=MANIFEST)
     try:
         with staged_artifact(out, overwrite=overwrite) as stage:
-            coverage, fates = _build(job, stage, progress)
+            report, fates = _build(job, stage, progress)
             parity, memory, accuracy = _examine(job, stage, device, rows, original, max_drop, progress)
             failure = _first_failure(parity, memory, accuracy)
             reports = {
                 "parity": parity.to_json(),
                 "memory": memory.to_json(),
                 "accuracy": accuracy.to_json() if accuracy else None,
+                "accelerator": report.estimate.to_json() if report.estimate else None,
             }
             manifest = Manifest(
                 status="fail" if failure else "pass",
@@ -129,7 +130,7 @@ def export(
                 requires=_requirements(backend, recipe),
                 calibration=calibration.told if calibration else None,
                 quantization=tuple(fate.to_json() for fate in fates),
-                coverage=coverage.to_json(),
+                coverage=report.coverage.to_json(),
                 reports=reports,
             )
             write_papers(manifest, report_page(manifest, parity, memory, accuracy), stage)
@@ -154,7 +155,7 @@ def dry_run(
     model = checkpoint.model()
     job.backend.specialise(model, recipe)
     return DryRun(
-        fates_of(model, recipe, job.cache),
+        fates_of(model, job.backend, recipe, job.cache),
         job.calibration.told if job.calibration else None,
         predict_memory(job.backend, checkpoint.config, job.bounds, recipe, device),
     )
@@ -163,7 +164,7 @@ def dry_run(
 def _job(checkpoint: Checkpoint, recipe: Recipe, device: Device | None, calibrate: Rows | None) -> Job:
     """The job that checkpoint, recipe and device allow."""
     job = Job.of(checkpoint, recipe, calibrate)
-    if device is not None and (problem := unsupported(device, job.backend.name)):
+    if device is not None and (problem := unsupported(device, recipe)):
         raise BadInput(
             f"recipe {recipe.name} does not run on {device.id}: {problem}",
             fix="nf-edge recipes list tells which recipe is for which backend",
@@ -171,7 +172,7 @@ def _job(checkpoint: Checkpoint, recipe: Recipe, device: Device | None, calibrat
     return job
 
 
-def _build(job: Job, stage: Path, progress: Progress) -> tuple[Coverage, tuple[Fate, ...]]:
+def _build(job: Job, stage: Path, progress: Progress) -> tuple[LoweringReport, tuple[Fate, ...]]:
     """compress → specialise attention → lower, into the stage."""
     checkpoint, backend = job.checkpoint, job.backend
     progress("lowering", 0, 1)
@@ -180,8 +181,8 @@ def _build(job: Job, stage: Path, progress: Progress) -> tuple[Coverage, tuple[F
     if checkpoint.tokenizer_file is not None:
         shutil.copyfile(checkpoint.tokenizer_file, stage / TOKENIZER)
     backend.write_companions(checkpoint.config, job.bounds, stage)
-    assert lowered.coverage is not None  # of a file there is one
-    return lowered.coverage, with_errors(lowered.fates, lowered.plain, lowered.weights, job.seen)
+    assert lowered.report is not None  # of a file there is one
+    return lowered.report, with_errors(lowered.fates, lowered.plain, lowered.weights, job.seen)
 
 
 def _examine(

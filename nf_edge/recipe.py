@@ -195,9 +195,10 @@ class Shapes(Closed):
     batch: Literal[1, "dynamic"] = Field(
         1, description="rows: one, as a device sees them, or any number (with a cache: always one)"
     )
-    length: Annotated[int, Field(ge=1)] | Literal["dynamic"] = Field(
+    length: Annotated[int, Field(ge=1)] | Literal["dynamic", "full"] = Field(
         "dynamic",
-        description="tokens: a fixed number, or 1 to n_positions (with a cache: positions of the cache)",
+        description="tokens: a fixed number (full: n_positions), or 1 to n_positions (with a cache: "
+        "positions of the cache)",
     )
 
 
@@ -221,6 +222,9 @@ class Recipe(Closed):
     description: str
     runtime: Runtime
     backend: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    target: str | None = Field(
+        None, description="the accelerator that it is compiled for, where the backend knows several"
+    )
     prune: Prune | None = None
     recover: Recover | None = None
     quantize: Quantize | None = None

@@ -247,6 +247,30 @@ def _some(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + more
 
 
+def accelerator_lines(manifest: Manifest) -> list[str]:
+    """What the accelerator's part takes, as its compiler says; nothing where there is none."""
+    estimate = manifest.reports.get("accelerator")
+    if estimate is None:
+        return []
+    sram, flash, cycles, time = (Figure(**estimate[name]) for name in ("sram", "flash", "cycles", "time"))
+    return [
+        f"{cycles} cycles, {time} a run ({cycles.how}: {estimate['source']}; without the host's part)",
+        f"{sram} of SRAM ({sram.how}), {flash} of {flash.note or 'flash'} ({flash.how})",
+    ]
+
+
+def accelerator_table(manifest: Manifest) -> Table | None:
+    """Its cycles by kind of operator."""
+    estimate = manifest.reports.get("accelerator")
+    if estimate is None:
+        return None
+    rows = tuple(
+        (kind["operator"], f"{kind['count']}", f"{kind['cycles']:,}", f"{100 * kind['share']:.1f} %")
+        for kind in estimate["kinds"]
+    )
+    return Table("Cycles by operator (simulated)", ("operator", "count", "cycles", "share"), rows, (1, 2, 3))
+
+
 def coverage_lines(manifest: Manifest) -> list[str]:
     coverage = manifest.coverage
     if not coverage["left"]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nf_edge.accuracy.answers import pad
+from nf_edge.backends import backend_for
+from nf_edge.backends.base import Bounds
 from nf_edge.compress.errors import with_errors
 from nf_edge.compress.fates import Fate
 from nf_edge.compress.mark import require_done
@@ -43,8 +45,8 @@ class Subject:
     calibrate: Rows | None = None
 
     def require_weighable(self) -> None:
-        """Raises BadInput where the checkpoint is still to be pruned, nothing is quantized, or the answers
-        have no probabilities to compare."""
+        """Raises BadInput where the checkpoint is still to be pruned, nothing is quantized, the backend does
+        not mix precisions, a row does not fit, or the answers have no probabilities to compare."""
         config, rows = self.checkpoint.config, self.rows
         require_done(self.checkpoint, self.recipe)
         if self.recipe.quantize is None:
@@ -52,6 +54,21 @@ class Subject:
                 "has no section `quantize`, so there is nothing to weigh",
                 where=f"recipe {self.recipe.name}",
                 fix="use one that quantizes (nf-edge recipes list)",
+            )
+        backend = backend_for(self.recipe)
+        if not backend.mixes:
+            raise BadInput(
+                f"backend {backend.name} has one precision for all linear layers, so none of them can be "
+                "weighed alone",
+                where=f"recipe {self.recipe.name}",
+                fix="weigh them by a recipe of another backend (nf-edge recipes list)",
+            )
+        length = Bounds.of(self.recipe, config).length
+        if too_long := sum(len(row.input_ids) > length for row in rows.rows):
+            raise BadInput(
+                f"{too_long} rows are longer than the {length} tokens of shapes.length",
+                where=f"recipe {self.recipe.name}",
+                fix="raise it, or write full or dynamic",
             )
         if config.num_labels == 1:
             raise BadInput("num_labels is 1: a regression answers with no probabilities", where=rows.source)

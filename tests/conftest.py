@@ -11,6 +11,7 @@ import yaml
 from nf_edge import native_build, resources
 from nf_edge.accuracy.parity import synthetic_rows
 from nf_edge.artifact import load_artifact
+from nf_edge.backends import REGISTRY, missing_packages
 from nf_edge.cli import main
 from nf_edge.data.rows import Rows
 from nf_edge.errors import MissingTool
@@ -32,6 +33,13 @@ def tools_missing():
     except MissingTool as error:
         return str(error)
     return ""
+
+
+def backend_missing(recipe):
+    """Why the backend of a recipe is not here; "" where it is."""
+    entry = REGISTRY[load_recipe(recipe).backend]
+    missing = missing_packages(entry.packages)
+    return f"{', '.join(missing)} not installed: {entry.install}" if missing else ""
 
 
 class Finished(NamedTuple):
@@ -196,6 +204,8 @@ def exported(tmp_path_factory, checkpoint):
     def make(name, recipe):
         recipe_name, _, logits = recipe.partition("+")
         if not load_recipe(recipe_name).is_stock and (missing := tools_missing()):
+            pytest.skip(missing)
+        if missing := backend_missing(recipe_name):
             pytest.skip(missing)
         the_recipe = load_recipe(recipe_name).model_copy(update={"logits": logits or "last"})
         place = shared_folder(tmp_path_factory, "artifacts") / f"{name}.{recipe}"

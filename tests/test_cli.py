@@ -9,6 +9,7 @@ import pytest
 
 from nf_edge import __version__, resources
 from nf_edge.cli import VERBS
+from nf_edge.recipe import load_recipe
 
 HEAVY = ("torch", "pydantic", "onnx", "onnxruntime", "executorch", "numpy", "rich", "yaml", "tokenizers")
 GROUPS = ("recipes", "devices")
@@ -194,7 +195,7 @@ def test_recipes_are_listed_shown_and_valid(run):
         assert name in listed
         shown = run("recipes", "show", name)
         assert shown.out == (resources.folder("recipes") / f"{name}.yaml").read_text(encoding="utf-8")
-        assert json_of(run("recipes", "show", name, "--json"))["logits"] == "last"
+        assert json_of(run("recipes", "show", name, "--json"))["logits"] == load_recipe(name).logits
 
 
 def test_a_shown_recipe_is_the_start_of_ones_own(run, tmp_path):
@@ -248,7 +249,7 @@ def test_all_mistakes_of_a_recipe_are_told_at_once_each_with_its_line(run, tmp_p
         ),
         (
             {"backend: onnx_cpu": "backend: tpu"},
-            "unknown backend 'tpu'\n  backends: xnnpack, nf_cpu, onnx_cpu",
+            "unknown backend 'tpu'\n  backends: xnnpack, nf_cpu, onnx_cpu, ethos_u",
         ),
         ({"shapes:": "limits: {max_logit_error: 0.1}\nshapes:"}, "fp32 recipes may only tighten 0.0001"),
         ({"batch: dynamic": "length: 0"}, "shapes.length"),

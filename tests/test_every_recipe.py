@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import tools_missing
+from conftest import backend_missing, tools_missing
 
 from nf_edge import resources
 from nf_edge.recipe import load_recipe
@@ -14,6 +14,13 @@ pytestmark = pytest.mark.slow
 RECIPES = [name for name in resources.names("recipes") if not load_recipe(name).shrinks]
 # What a model is checked on: of the text models their own examples, which no data set has.
 DATA = {"digits": "digits:test", "sst2": "examples", "shakespeare": "examples"}
+# Which device has the NPU that a recipe compiles for.
+DEVICE = {
+    "ethos-u55-128": "corstone-300-fvp",
+    "ethos-u55-256": "alif-e8-devkit",
+    "ethos-u65-256": "imx93-evk",
+    "ethos-u85-256": "corstone-320-fvp",
+}
 # By weights: the share of rows that may be answered differently, and what perplexity may be multiplied by.
 MOST_FLIPS = {"float32": 0.0, "int8": 0.015, "int4": 0.05}
 MOST_PERPLEXITY = {"float32": 1.0001, "int8": 1.02, "int4": 1.15}
@@ -24,8 +31,11 @@ MOST_PERPLEXITY = {"float32": 1.0001, "int8": 1.02, "int4": 1.15}
 def test_every_recipe_takes_every_bundled_model(model, recipe, run, checkpoint, tmp_path):
     if not load_recipe(recipe).is_stock and (missing := tools_missing()):
         pytest.skip(missing)
+    if missing := backend_missing(recipe):
+        pytest.skip(missing)
     data = checkpoint(model).examples_file if DATA[model] == "examples" else DATA[model]
-    how = ("--recipe", recipe, "--device", "rpi-5", "--data", data)
+    device = DEVICE.get(load_recipe(recipe).target, "rpi-5")
+    how = ("--recipe", recipe, "--device", device, "--data", data)
     done = run("export", model, *how, "-o", tmp_path / "out", "--json")
     assert done.code == 0, done.err
     reports = json.loads(done.out)["result"]["reports"]

@@ -77,7 +77,7 @@ def test_xnnpack_is_given_exactly_the_weights_that_were_found(name, checkpoint):
     ]
     grids = grids_for(network, recipe, rows)
     bounds = Bounds.of(recipe, the_checkpoint.config)
-    program, weights = quantize(network, network, recipe, bounds, rows, grids)
+    program, weights = quantize(network, network, backend_for(recipe), recipe, bounds, rows, grids)
     assert "transformer.h.0.mlp.c_proj" in grids
     for module, grid in grids.items():
         assert torch.equal(weights[module], grid.dequantized()), module

@@ -9,6 +9,12 @@ themselves, the operator libraries in whole (`--whole-archive`, or `--no-as-need
 {libraries}.
 """
 
+ON_NPU = """\
+The program is compiled for `{target}` and runs on a device that has one: in C++, with the delegate that
+drives it. On a machine without, `nf-edge check` runs it simulated, with the graph in `npu.tosa`; a device
+needs `{file}` alone.
+"""
+
 OPERATORS = "libnf_executorch.so"
 LOAD_OPERATORS = f"""
 import ctypes
@@ -28,7 +34,9 @@ def run_guide(manifest: Manifest) -> str:
     interface, requires = manifest.interface, manifest.requires
     example = _example_ids(interface, manifest.config.vocab_size)
     code = decoder_snippets if interface.cached else row_snippets
+    target = manifest.recipe.target
     fields = {
+        "target": target,
         "file": manifest.model.name,
         "ids": ", ".join(map(str, example)),
         "answer": _answer(interface),
@@ -41,8 +49,7 @@ def run_guide(manifest: Manifest) -> str:
         title, snippets = (
             "ExecuTorch",
             (
-                "## Python\n\n"
-                + code.PYTHON_EXECUTORCH.format(**fields)
+                (ON_NPU if target else "## Python\n\n" + code.PYTHON_EXECUTORCH).format(**fields)
                 + "\n## C++\n\n"
                 + code.CPP_EXECUTORCH.format(**fields)
                 + LINK_EXECUTORCH.format(**fields)

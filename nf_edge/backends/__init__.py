@@ -4,7 +4,9 @@ A new backend is one module and one entry here.
 """
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from nf_edge.errors import BadInput, MissingTool
@@ -21,11 +23,20 @@ class Entry:
     Attributes:
         location: `module:class`.
         packages: what it needs, by the names on PyPI.
+        extra: the extra of nf-edge that brings them; "" where nf-edge itself does.
+        here: what this machine does with its files.
     """
 
     title: str
     location: str
     packages: tuple[str, ...]
+    extra: str = ""
+    here: str = "lowers and runs here"
+
+    @property
+    def install(self) -> str:
+        """The command that gets the packages."""
+        return f"pip install 'nf-edge[{self.extra}]'" if self.extra else "pip install nf-edge"
 
 
 REGISTRY = {
@@ -44,6 +55,13 @@ REGISTRY = {
         "nf_edge.backends.onnx_cpu:OnnxCpu",
         ("torch", "onnx", "onnxscript", "onnxruntime"),
     ),
+    "ethos_u": Entry(
+        "ExecuTorch with Vela, on an Arm Ethos-U NPU",
+        "nf_edge.backends.ethos_u:EthosU",
+        ("torch", "torchao", "executorch", "ethos-u-vela", "tosa-tools"),
+        extra="ethos",
+        here="lowers here, runs here simulated before Vela",
+    ),
 }
 
 
@@ -56,15 +74,25 @@ def get_backend(name: str) -> "Backend":
     """
     if name not in REGISTRY:
         raise BadInput(f"unknown backend {name!r}", fix=f"backends: {', '.join(REGISTRY)}")
-    module, class_name = REGISTRY[name].location.split(":")
-    try:
-        backend: Backend = getattr(importlib.import_module(module), class_name)()
-    except ModuleNotFoundError as error:
-        raise MissingTool(
-            f"backend {name} needs {error.name}, which is not installed",
-            fix="nf-edge doctor says how to get it",
-        ) from error
+    entry = REGISTRY[name]
+    if missing := missing_packages(entry.packages):
+        raise MissingTool(f"backend {name} needs {', '.join(missing)}, not installed here", fix=entry.install)
+    module, class_name = entry.location.split(":")
+    backend: Backend = getattr(importlib.import_module(module), class_name)()
     return backend
+
+
+def missing_packages(packages: Sequence[str]) -> list[str]:
+    """Those of the packages that are not installed."""
+    return [package for package in packages if installed_version(package) is None]
+
+
+def installed_version(package: str) -> str | None:
+    """The version of a package that is installed; None where it is not."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def backend_for(recipe: Recipe) -> "Backend":
@@ -76,6 +104,9 @@ def backend_for(recipe: Recipe) -> "Backend":
     """
     backend = get_backend(recipe.backend)
     problems = backend.problems(recipe)
+    if (recipe.target or None) not in (backend.targets or (None,)):
+        wanted = f"write one of {', '.join(backend.targets)}" if backend.targets else "leave it out"
+        problems.insert(0, f"target is {recipe.target}, for backend {backend.name}: {wanted}")
     if recipe.runtime != backend.runtime:
         problems.insert(0, f"runtime is {recipe.runtime}, but backend {backend.name} is of {backend.runtime}")
     if recipe.is_stock and backend.own_kernels:

@@ -1,19 +1,24 @@
 """What a backend is: it lowers a program, and runs and explains the file that comes out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from nf_edge.errors import BadInput
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.recipe import Recipe
+from nf_edge.report import Figure
+from nf_edge.rules import Precisions
 
 INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "logits"
+# `input_ids` and `attention_mask`, int64 [1, T], a pair a row.
+Inputs = Sequence[tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Bounds:
             BadInput: it asks for more tokens than the model has positions.
         """
         length = recipe.shapes.length
-        if length != "dynamic" and length > config.n_positions:
+        if isinstance(length, int) and length > config.n_positions:
             raise BadInput(
                 f"shapes.length is {length}, but the model has {config.n_positions} positions",
                 where=f"recipe {recipe.name}",
@@ -45,7 +50,7 @@ class Bounds:
         cached = config.is_language_model and recipe.logits == "last"
         return cls(
             any_batch=recipe.shapes.batch == "dynamic" and not cached,
-            length=config.n_positions if length == "dynamic" else length,
+            length=length if isinstance(length, int) else config.n_positions,
             dynamic_length=length == "dynamic" or cached,
             cached=cached,
         )
@@ -88,6 +93,48 @@ class Coverage:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"total": self.total}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Operators of one kind on an accelerator: how many, and what share of its cycles they take."""
+
+    operator: str
+    count: int
+    cycles: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the compiler of an accelerator expects of what it made; the host's part is not in it.
+
+    Attributes:
+        source: whose model of which hardware it is.
+        sram, flash: bytes that its part takes while it runs, and that its weights and commands rest in.
+        cycles, time: of one run, the latter in ms.
+        kinds: the cycles by kind of operator, most first.  Operators run beside each other, so that these
+            may add up to more than `cycles`.
+    """
+
+    source: str
+    sram: Figure
+    flash: Figure
+    cycles: Figure
+    time: Figure
+    kinds: tuple[Kind, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        figures = {name: getattr(self, name).to_json() for name in ("sram", "flash", "cycles", "time")}
+        return {"source": self.source, **figures, "kinds": [asdict(kind) for kind in self.kinds]}
+
+
+@dataclass(frozen=True)
+class LoweringReport:
+    """What lowering tells; the estimate where a compiler for an accelerator gives one."""
+
+    coverage: Coverage
+    estimate: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -139,8 +186,16 @@ class Backend(ABC):
     """Whether what it lowers calls kernels of nf-edge; its recipes are those named `nf-`."""
     operator_libraries: ClassVar[tuple[str, ...]]
     """What an application has to link besides the runtime."""
-    process_bytes: ClassVar[int]
-    """Resident libraries and start-up of a process that runs a model; measured on x86-64 Linux."""
+    process_bytes: ClassVar[int | None]
+    """Resident libraries and start-up of a process that runs a model, measured on x86-64 Linux; None where
+    none can be had here."""
+    targets: ClassVar[tuple[str, ...]] = ()
+    """What it compiles for, one of which a recipe has to name; none where its files run everywhere."""
+    mixes: ClassVar[bool] = True
+    """Whether its linear layers may have precisions that differ, float32 among them."""
+    simulated: ClassVar[str] = ""
+    """What stands in here for a device that this machine does not have; "" where the runtime itself runs its
+    files here."""
 
     @abstractmethod
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
@@ -164,8 +219,27 @@ class Backend(ABC):
         """What is lowered of a specialised network: with its cache where there is one, else the network
         itself, (input_ids, attention_mask) int64 [B, T] → logits.  It shares the network's modules."""
 
+    def quantize_static(
+        self, program: nn.Module, recipe: Recipe, wanted: Precisions, bounds: Bounds, seen: Inputs
+    ) -> nn.Module:
+        """A program of this backend's, quantized as is wanted, whose activations of int8_static have the
+        ranges seen; asked of backends that quantize before they lower."""
+        raise TypeError(f"{self.name} is not quantized before it is lowered")
+
+    def network_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights that a program of this backend's was quantized to, by the names of the network's modules
+        instead of the program's; without those that the network does not have as they are."""
+        return weights
+
+    def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
+        """What becomes of a module, by its name, and why, where that is not what is wanted of it; None where
+        it is."""
+        return None
+
     @abstractmethod
-    def lower(self, program: nn.Module, config: ModelConfig, bounds: Bounds, path: Path) -> Coverage:
+    def lower(
+        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+    ) -> LoweringReport:
         """Lower a program of this backend's, quantized where the recipe asks for it, to a file."""
 
     def operators_file(self) -> Path | None:

@@ -1,5 +1,8 @@
 """`torch.export` of a program, in the shapes that its bounds allow."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -23,3 +26,18 @@ def example_inputs(bounds: Bounds, batch: int = 1) -> tuple[Tensor, Tensor]:
     length = min(bounds.length, 8) if bounds.dynamic_length else bounds.length
     shape = (batch, length)
     return torch.zeros(shape, dtype=torch.int64), torch.ones(shape, dtype=torch.int64)
+
+
+def quantize_captured(
+    exported: torch.export.ExportedProgram, quantizer: Any, rows: Iterable[tuple[Tensor, ...]]
+) -> nn.Module:
+    """What was captured, quantized where a quantizer of ExecuTorch's says, by the ranges seen on rows of its
+    inputs."""
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    # A captured program checks its inputs unless told not to, which quantizers cannot follow.
+    prepared = prepare_pt2e(exported.module(check_guards=False), quantizer)
+    for row in rows:
+        prepared(*row)
+    converted: nn.Module = convert_pt2e(prepared)
+    return converted

@@ -11,7 +11,17 @@ from torch import nn
 
 from nf_edge.attention.onnx import MultiHeadAttentionForm, takes_group_query
 from nf_edge.backends import onnx_decoder
-from nf_edge.backends.base import INPUTS, OUTPUT, Backend, Bounds, CacheDtype, Coverage, Plan, Session
+from nf_edge.backends.base import (
+    INPUTS,
+    OUTPUT,
+    Backend,
+    Bounds,
+    CacheDtype,
+    Coverage,
+    LoweringReport,
+    Plan,
+    Session,
+)
 from nf_edge.backends.capture import example_inputs
 from nf_edge.backends.genai import write_genai_files
 from nf_edge.backends.sizes import sizes_of
@@ -71,7 +81,9 @@ class OnnxCpu(Backend):
     def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
         return model if cache is None else onnx_decoder.DecoderProgram(cast(CausalLM, model))
 
-    def lower(self, program: nn.Module, config: ModelConfig, bounds: Bounds, path: Path) -> Coverage:
+    def lower(
+        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+    ) -> LoweringReport:
         outputs = [OUTPUT]
         if bounds.cached:
             outputs += onnx_decoder.present_names(config.n_layer)
@@ -94,7 +106,7 @@ class OnnxCpu(Backend):
         lowered = onnx.load(path)
         _strip(lowered)
         onnx.save(lowered, path)
-        return Coverage("ONNX Runtime", len(lowered.graph.node), ())
+        return LoweringReport(Coverage("ONNX Runtime", len(lowered.graph.node), ()))
 
     def write_companions(self, config: ModelConfig, bounds: Bounds, folder: Path) -> None:
         if bounds.cached:

@@ -1,7 +1,6 @@
 """ExecuTorch with the XNNPACK delegate: the CPU of phones and boards."""
 
 import math
-from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -11,15 +10,26 @@ from torch import Tensor, nn
 
 from nf_edge.attention.forms import MatmulForm
 from nf_edge.backends import executorch_decoder
-from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, Coverage, Left, Plan, Session
-from nf_edge.backends.capture import capture
+from nf_edge.backends.base import (
+    INPUTS,
+    Backend,
+    Bounds,
+    CacheDtype,
+    Coverage,
+    Inputs,
+    LoweringReport,
+    Plan,
+    Session,
+)
+from nf_edge.backends.capture import capture, quantize_captured
+from nf_edge.backends.executorch_file import constant_bytes, coverage_of, operators_of, read_program
 from nf_edge.backends.sizes import Sizes, sizes_of
 from nf_edge.errors import BadInput
 from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
 from nf_edge.precision import LAYERS, Precision, stored_bits
 from nf_edge.quiet import quiet_libraries, quiet_stderr
 from nf_edge.recipe import Recipe
-from nf_edge.rules import precisions
+from nf_edge.rules import Precisions, precisions
 
 # Why XNNPACK's partitioner leaves an operator to ExecuTorch's own kernels.
 REASONS = {
@@ -44,8 +54,6 @@ OTHER_REASON = "works on integers, booleans or shapes, which XNNPACK does not"
 PROGRAM_BASE, PROGRAM_LAYER = 5_000, 20_000
 # Heap that a loaded method and its delegates take for themselves, fitted to the same.
 METHOD_LAYER = 105_000
-# Calls that compute nothing: they pick a result out of a tuple or read a shape.
-NOT_COMPUTE = {"getitem", "executorch_call_delegate", "sym_size"}
 
 
 class TanhGelu(nn.Module):
@@ -139,9 +147,46 @@ class Xnnpack(Backend):
         in_place = executorch_decoder.InPlaceCache(model.config, bounds.length)
         return executorch_decoder.DecoderProgram(cast(CausalLM, model), in_place)
 
-    def lower(self, program: nn.Module, config: ModelConfig, bounds: Bounds, path: Path) -> Coverage:
+    def quantize_static(
+        self, program: nn.Module, recipe: Recipe, wanted: Precisions, bounds: Bounds, seen: Inputs
+    ) -> nn.Module:
+        """Linear layers only: the products of two activations have no int8 kernel in XNNPACK, and a mask
+        among quantized scores would take all of their range.  Those of int8_dynamic find the ranges of their
+        inputs at run time."""
         with quiet_libraries():
-            return self._lower(program, config, bounds, path)
+            from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+                XNNPACKQuantizer,
+                get_symmetric_quantization_config,
+            )
+
+            class LinearQuantizer(XNNPACKQuantizer):
+                def transform_for_annotation(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
+                    # The base makes float tensors of all scalars, which spoils indices; no layer has any.
+                    return model
+
+            quantizer = LinearQuantizer()
+            for name, module in program.named_modules():
+                # A decoder has the network in an attribute of this name.
+                precision = wanted.get(name.removeprefix("model."))
+                if isinstance(module, nn.Linear) and precision is not None and precision.stored is not None:
+                    dynamic = precision.activations == "int8_dynamic"
+                    config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=dynamic)
+                    quantizer.set_module_name(name, config)
+            rows = (
+                # A decoder takes a row as one prompt, at the beginning of its cache.
+                (
+                    torch.from_numpy(input_ids),
+                    torch.zeros(1, dtype=torch.int64) if bounds.cached else torch.from_numpy(attention_mask),
+                )
+                for input_ids, attention_mask in seen
+            )
+            return quantize_captured(capture(program, bounds), quantizer, rows)
+
+    def lower(
+        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+    ) -> LoweringReport:
+        with quiet_libraries():
+            return LoweringReport(self._lower(program, config, bounds, path))
 
     def _lower(self, program: nn.Module, config: ModelConfig, bounds: Bounds, path: Path) -> Coverage:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
@@ -152,7 +197,9 @@ class Xnnpack(Backend):
         edge = to_edge_transform_and_lower(
             exported, partitioner=[XnnpackPartitioner()], constant_methods=constants
         )
-        coverage = _coverage(edge.exported_program().graph_module)
+        coverage = coverage_of(
+            edge.exported_program().graph_module, "XNNPACK", lambda name: REASONS.get(name, OTHER_REASON)
+        )
         # Else every call would copy the whole cache.
         settings = ExecutorchBackendConfig(run_reinplace_pass=bounds.cached)
         with path.open("wb") as file:
@@ -190,21 +237,12 @@ class Xnnpack(Backend):
 
     def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
         content = path.read_bytes()
-        file = _deserialize(path, content)
+        file = read_program(path, content)
         method = file.program.execution_plan[0]
-        tables = {(config.vocab_size, config.n_embd), (config.n_positions, config.n_embd)}
-        looked_up = _looked_up(method)
-        constants: dict[int, bool] = {}
-        for position, value in enumerate(method.values):
-            index = getattr(value.val, "data_buffer_idx", 0)
-            if index and value.val.allocation_info is None:
-                # A float32 table of positions is sliced, not looked up.
-                constants[index] = position in looked_up or tuple(value.val.sizes) in tables
-        sizes = {index: len(file.program.constant_buffer[index].storage) for index in constants}
-        embeddings = sum(size for index, size in sizes.items() if constants[index])
+        constants, embeddings = constant_bytes(file, config)
         # What the delegate named for itself: it packs all of it when the method is loaded.
         packed = sum(len(buffer) for buffer in file.named_data.buffers) if file.named_data else 0
-        weights = sum(sizes.values()) - embeddings + packed
+        weights = constants - embeddings + packed
         program = len(content) - weights - embeddings
         cache = executorch_decoder.cache_bytes(method)
         return Plan(
@@ -222,16 +260,7 @@ class Xnnpack(Backend):
         )
 
     def operators(self, path: Path) -> dict[str, int]:
-        method = _deserialize(path, path.read_bytes()).program.execution_plan[0]
-        names = [f"{operator.name}.{operator.overload}".rstrip(".") for operator in method.operators]
-        calls = Counter[str]()
-        for instruction in method.chains[0].instructions:
-            call = instruction.instr_args
-            if hasattr(call, "op_index"):
-                calls[names[call.op_index]] += 1
-            elif hasattr(call, "delegate_index"):
-                calls[f"delegate {method.delegates[call.delegate_index].id}"] += 1
-        return dict(calls.most_common())
+        return operators_of(path)
 
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
         sizes = sizes_of(config, bounds.length)
@@ -278,63 +307,6 @@ def _tied_twice(config: ModelConfig) -> list[str]:
         f"the tied embedding ({size:,} values) is stored twice: once for the lookup, once as the head that "
         "XNNPACK packs"
     ]
-
-
-def _looked_up(method: Any) -> set[int]:
-    """Values of a method that an embedding operator reads: tables, their scales, and token ids."""
-    calls = [instruction.instr_args for chain in method.chains for instruction in chain.instructions]
-    return {
-        argument
-        for call in calls
-        if "embedding" in getattr(method.operators[getattr(call, "op_index", 0)], "name", "")
-        for argument in getattr(call, "args", ())
-    }
-
-
-def _coverage(graph: torch.fx.GraphModule) -> Coverage:
-    """Counts from the lowered graph: what went into delegates, what stands beside them."""
-    from executorch.exir.lowered_backend_module import LoweredBackendModule
-
-    delegated, left = 0, Counter[str]()
-    for node in graph.graph.nodes:
-        if node.op != "call_function":
-            continue
-        name = _operator(node)
-        if name not in NOT_COMPUTE:
-            left[name] += 1
-    for name, module in graph.named_children():
-        if name.startswith("lowered_module"):
-            inner = cast(LoweredBackendModule, module).original_module.graph_module.graph
-            delegated += sum(
-                node.op == "call_function" and _operator(node) not in NOT_COMPUTE for node in inner.nodes
-            )
-    return Coverage(
-        library="XNNPACK",
-        delegated=delegated,
-        left=tuple(Left(name, count, REASONS.get(name, OTHER_REASON)) for name, count in left.most_common()),
-    )
-
-
-def _operator(node: torch.fx.Node) -> str:
-    """`native_layer_norm` of `aten.native_layer_norm.default`; `getitem` of a built-in."""
-    # What writes to its arguments is wrapped up until the end of lowering.
-    wrapped = getattr(node.target, "__name__", "").startswith("auto_functionalized")
-    target = node.args[0] if wrapped else node.target
-    schema = getattr(getattr(target, "_op", target), "_schema", None)
-    if schema is not None:
-        return str(schema.name).split("::")[-1]
-    return str(getattr(target, "__name__", target)).split(".")[0]
-
-
-def _deserialize(path: Path, content: bytes) -> Any:
-    """The program of a `.pte` as ExecuTorch's own schema."""
-    with quiet_libraries():
-        from executorch.exir._serialize._program import deserialize_pte_binary
-
-    try:
-        return deserialize_pte_binary(content)
-    except Exception as error:
-        raise BadInput(f"is not an ExecuTorch program: {error}", where=path) from error
 
 
 class _ExecutorchSession:

@@ -16,8 +16,7 @@ def command(as_json: bool) -> None:
     Example:
       nf-edge backends
     """
-    from nf_edge.backends import REGISTRY
-    from nf_edge.doctor import missing_packages
+    from nf_edge.backends import REGISTRY, missing_packages
     from nf_edge.recipe import bundled_recipes
 
     recipes = bundled_recipes()
@@ -30,6 +29,7 @@ def command(as_json: bool) -> None:
                 "title": entry.title,
                 "available": not missing,
                 "missing": missing,
+                "here": "" if missing else entry.here,
                 "recipes": [recipe.name for recipe in recipes if recipe.backend == name],
             }
         )
@@ -38,6 +38,6 @@ def command(as_json: bool) -> None:
         return
     rows = []
     for fact in facts:
-        state = "lowers and runs here" if fact["available"] else f"missing: {', '.join(fact['missing'])}"
+        state = fact["here"] or f"missing: {', '.join(fact['missing'])}"
         rows.append((fact["name"], fact["title"], state, ", ".join(fact["recipes"])))
     print_table(("backend", "what", "state", "recipes"), rows)

@@ -129,6 +129,10 @@ def _print(result: "pipeline.Export") -> None:
         print_lines(render.compression_lines(manifest.compression), title="Pruning and recovery")
     print_lines(render.quantization_lines(manifest.quantization, manifest.calibration), title="Quantization")
     print_lines(render.coverage_lines(manifest), title="Operators")
+    accelerator = render.accelerator_table(manifest)
+    if accelerator:
+        print_lines(render.accelerator_lines(manifest), title="Accelerator")
+        show(accelerator)
     print_lines(render.parity_lines(result.parity), title="Agreement")
     show_memory(result.memory)
     if result.accuracy:

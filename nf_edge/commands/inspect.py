@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from nf_edge.commands.common import json_option, print_json, print_lines, print_table
+from nf_edge.commands.common import json_option, print_json, print_lines, print_table, show
 
 EPILOG = """\b
 Example:
@@ -40,6 +40,9 @@ def command(artifact: Path, as_json: bool) -> None:
             render.quantization_lines(manifest.quantization, manifest.calibration), title="Quantization"
         )
         print_lines(render.coverage_lines(manifest), title="Operators")
+        if accelerator := render.accelerator_table(manifest):
+            print_lines(render.accelerator_lines(manifest), title="Accelerator")
+            show(accelerator)
         print_lines([f"{load.where}: {load.problem or 'loads'}" for load in found.loads], title="Loading it")
     if all(load.problem for load in found.loads):
         raise BadInput("loads in no runtime here", where=the_artifact.model_file)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nf_edge.compress.calibrate import Inputs, run_rows
+from nf_edge.backends.base import Inputs
+from nf_edge.compress.calibrate import run_rows
 from nf_edge.compress.grid import nearest
 from nf_edge.compress.moments import Moments
 from nf_edge.model import ModelConfig, NoiseFormer

@@ -5,22 +5,18 @@ Never the rows that accuracy is checked on: ranges fitted to them would flatter 
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from nf_edge.accuracy.answers import pad
 from nf_edge.artifact import Calibrated
-from nf_edge.backends.base import Bounds, CacheDtype
+from nf_edge.backends.base import Bounds, CacheDtype, Inputs
 from nf_edge.data.rows import Row, Rows, load_rows
 from nf_edge.errors import BadInput
 from nf_edge.model import Checkpoint, NoiseFormer
 from nf_edge.recipe import Recipe
 
-# `input_ids` and `attention_mask`, int64 [1, T], a pair a row.
-Inputs = Sequence[tuple[np.ndarray, np.ndarray]]
 # What a method of rounding weights sees rows for.
 METHODS = {
     "nearest": "",
@@ -51,8 +47,13 @@ class Calibration:
 
     def inputs(self, bounds: Bounds, pad_token_id: int | None) -> Inputs:
         """The rows in the shapes that a program takes."""
-        length = None if bounds.dynamic_length else bounds.length
-        return [pad([Row(ids, None)], pad_token_id, length) for ids in self._cut(bounds)]
+        cut = self._cut(bounds)
+        if bounds.dynamic_length:
+            return [pad([Row(ids, None)], pad_token_id) for ids in cut]
+        # What hides padding has a range too, which has to be seen.
+        if all(len(ids) == bounds.length for ids in cut) and bounds.length > 1:
+            cut.append(cut[0][:-1])
+        return [pad([Row(ids, None)], pad_token_id, bounds.length) for ids in cut]
 
     def filling(self, bounds: Bounds, end: int | None) -> Inputs:
         """The rows one after the other, in pieces that fill a cache; the last may be shorter.

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from nf_edge.compress.calibrate import Inputs, run_rows
+from nf_edge.backends.base import Inputs
+from nf_edge.compress.calibrate import run_rows
 from nf_edge.model import NoiseFormer
 from nf_edge.model.network import Block
 

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nf_edge.compress.calibrate import Inputs, run_rows
+from nf_edge.backends.base import Inputs
+from nf_edge.compress.calibrate import run_rows
 from nf_edge.compress.fates import Fate
 from nf_edge.compress.lowered import Weights
 from nf_edge.model import NoiseFormer

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from nf_edge.backends.base import CacheDtype
+from nf_edge.backends.base import Backend, CacheDtype
 from nf_edge.compress.awq import scaled_layers
 from nf_edge.memory.accounts import KV_CACHE
 from nf_edge.model import ModelConfig, NoiseFormer
@@ -52,7 +52,9 @@ class Fate:
         }
 
 
-def fates_of(network: NoiseFormer, recipe: Recipe, cache: CacheDtype | None) -> tuple[Fate, ...]:
+def fates_of(
+    network: NoiseFormer, backend: Backend, recipe: Recipe, cache: CacheDtype | None
+) -> tuple[Fate, ...]:
     """The fate of every module with weights, of a network that is not quantized yet, and of its cache.
 
     Raises:
@@ -60,12 +62,15 @@ def fates_of(network: NoiseFormer, recipe: Recipe, cache: CacheDtype | None) -> 
     """
     wanted = precisions(recipe, network.config)
     methods = _methods(wanted, recipe, network.config)
-    fates = [
-        _fate(name, module, wanted[name], methods.get(name, ""))
-        if name in wanted
-        else _exact(name, module, recipe)
-        for name, module in _with_weights(network)
-    ]
+    fates = []
+    for name, module in _with_weights(network):
+        own = backend.fate(name, wanted)
+        if own is not None:
+            fates.append(Fate(name, *own))
+        elif name in wanted:
+            fates.append(_fate(name, module, wanted[name], methods.get(name, "")))
+        else:
+            fates.append(_exact(name, module, recipe))
     if recipe.quantize is not None and recipe.quantize.attention == "int8":
         fates.append(Fate(ATTENTION, "int8 products, a scale per token"))
     if cache is not None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nf_edge.compress.calibrate import Inputs
+from nf_edge.backends.base import Inputs
 from nf_edge.compress.gptq import gptq
 from nf_edge.compress.grid import Grid, nearest
 from nf_edge.compress.moments import Moments, moment

@@ -11,7 +11,7 @@ import onnx
 from onnx.helper import make_attribute
 from onnx.numpy_helper import from_array
 
-from nf_edge.compress.calibrate import Inputs
+from nf_edge.backends.base import Inputs
 from nf_edge.compress.onnx_file import feed
 
 # Room above the largest magnitude that was seen: new text has larger ones, and to cut them costs more than

@@ -11,8 +11,7 @@ from onnx.helper import make_node
 from onnx.numpy_helper import from_array, to_array
 from torch import Tensor
 
-from nf_edge.backends.base import INPUTS
-from nf_edge.compress.calibrate import Inputs
+from nf_edge.backends.base import INPUTS, Inputs
 from nf_edge.compress.grid import Grid, nearest
 from nf_edge.compress.lowered import Weights, matrix_name
 from nf_edge.compress.onnx_tables import add_groups, find_tables, quantize_tables, replace

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from torch import nn
 
-from nf_edge.backends.base import Bounds
+from nf_edge.backends.base import Backend, Bounds, Inputs
 from nf_edge.compress import onnx_file, torchao_weights
 from nf_edge.compress.awq import awq
-from nf_edge.compress.calibrate import Inputs
 from nf_edge.compress.equalize import equalize
 from nf_edge.compress.grid import Grid
 from nf_edge.compress.grids import gptq_grids, nearest_grids
@@ -57,6 +56,7 @@ def grids_for(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> dict[str, G
 def quantize(
     model: NoiseFormer,
     program: nn.Module,
+    backend: Backend,
     recipe: Recipe,
     bounds: Bounds,
     seen: Inputs,
@@ -75,10 +75,10 @@ def quantize(
     wanted = precisions(recipe, model.config)
     quantize_tables(model.transformer, wanted, grids.get(TOKENS))
     if recipe.quantize.static:
-        program = torchao_weights.quantize_static(program, wanted, bounds, seen)
+        program = backend.quantize_static(program, recipe, wanted, bounds, seen)
     else:
         torchao_weights.quantize_dynamic(model, wanted, grids)
-    return program, executorch_weights(model, program)
+    return program, backend.network_weights(executorch_weights(model, program))
 
 
 def quantize_file(

@@ -42,4 +42,6 @@ def report_page(
         compression_lines=render.compression_lines(manifest.compression) if manifest.compression else [],
         quantization_lines=render.quantization_lines(manifest.quantization, manifest.calibration),
         coverage_lines=render.coverage_lines(manifest),
+        accelerator_lines=render.accelerator_lines(manifest),
+        accelerator_table=render.accelerator_table(manifest),
     )

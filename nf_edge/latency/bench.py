@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nf_edge.artifact import Artifact
 from nf_edge.backends import get_backend
-from nf_edge.errors import MissingTool
+from nf_edge.errors import BadInput, MissingTool
 from nf_edge.latency.machine import cpu_name
 from nf_edge.latency.plan import SEED, Plan, cpus
 from nf_edge.latency.report import LatencyReport, Line, Measured, Peak
@@ -67,9 +67,16 @@ def bench(artifacts: Sequence[Artifact], plan: Plan, progress: Progress = silent
     starts.
 
     Raises:
-        BadInput: the runtime does not take a model file.
+        BadInput: the runtime does not take a model file, or none on this machine runs it in its own time.
         NfEdgeError: a runner crashed.
     """
+    for artifact in artifacts:
+        if simulated := get_backend(artifact.manifest.recipe.backend).simulated:
+            raise BadInput(
+                f"cannot be timed here: nothing on this machine runs it but {simulated}",
+                where=artifact.path,
+                fix="its report has the cycles and the time that the compiler of its target expects",
+            )
     progress("starting the runner", 0, 1)
     runner = _runner(artifacts)
     progress("starting the runner", 1, 1)

@@ -34,7 +34,7 @@ class Account:
     """What must be in working memory even where the file rests in flash and the code too."""
 
 
-def account_of_plan(plan: Plan, process_bytes: int, how: Literal["planned", "predicted"]) -> Account:
+def account_of_plan(plan: Plan, process_bytes: int | None, how: Literal["planned", "predicted"]) -> Account:
     """A plan, completed by the size of the runtime's own process."""
     late = "the runtime decides it when it runs"
     process = {
@@ -43,7 +43,9 @@ def account_of_plan(plan: Plan, process_bytes: int, how: Literal["planned", "pre
         KV_CACHE: _figure(plan.cache, how, late),
         "arenas": _figure(plan.arenas, how, late),
         "workspace": _figure(plan.workspace, how, late),
-        "runtime": Figure(process_bytes, "bytes", how, "libraries and start-up, as measured on x86-64 Linux"),
+        "runtime": Figure.unavailable("bytes", "no process on this machine has such a device to run it on")
+        if process_bytes is None
+        else Figure(process_bytes, "bytes", how, "libraries and start-up, as measured on x86-64 Linux"),
         UNACCOUNTED: Figure.unavailable("bytes", "what no plan knows of"),
     }
     file = {name: _figure(getattr(plan, name), how) for name in FILE_PARTS}

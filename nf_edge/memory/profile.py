@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nf_edge.backends.base import Backend, Bounds
+from nf_edge.backends.base import Backend, Bounds, Plan
 from nf_edge.device import Device
 from nf_edge.errors import MissingTool
 from nf_edge.memory.accounts import (
@@ -33,7 +33,7 @@ def predict_memory(
         missing_account("there is no artifact yet"),
         missing_account("there is no artifact yet"),
     ]
-    return _report(accounts, backend, bounds, device, "", predicted.notes)
+    return _report(accounts, recipe, bounds, device, "", predicted.notes)
 
 
 def profile_model(
@@ -46,6 +46,11 @@ def profile_model(
     """
     predicted, planned = backend.predict(config, bounds, recipe), backend.plan(model, config, bounds)
     machine = ""
+    if backend.simulated:
+        measured = missing_account(f"nothing on this machine runs it but {backend.simulated}")
+        return _report(
+            [*_plans(backend, predicted, planned), measured], recipe, bounds, device, "", planned.notes
+        )
     try:
         measurement = measure(backend, model, bounds, config.vocab_size, planned.cache or 0)
         measured = account_of_measurement(measurement, model.stat().st_size)
@@ -54,17 +59,20 @@ def profile_model(
         net = measure_in_python(backend.name, model, bounds, spread_ids(config.vocab_size, bounds.length))
         measured = account_of_net_measurement(net, model.stat().st_size, f"{error.what} ({error.fix})")
         machine = f"{this_machine()}, a Python process for want of the native runner"
-    accounts = [
+    accounts = [*_plans(backend, predicted, planned), measured]
+    return _report(accounts, recipe, bounds, device, machine, planned.notes)
+
+
+def _plans(backend: Backend, predicted: Plan, planned: Plan) -> list[Account]:
+    return [
         account_of_plan(predicted, backend.process_bytes, "predicted"),
         account_of_plan(planned, backend.process_bytes, "planned"),
-        measured,
     ]
-    return _report(accounts, backend, bounds, device, machine, planned.notes)
 
 
 def _report(
     accounts: list[Account],
-    backend: Backend,
+    recipe: Recipe,
     bounds: Bounds,
     device: Device | None,
     machine: str,
@@ -78,5 +86,5 @@ def _report(
         process_total=Line("process", *(account.process_total for account in accounts)),
         machine=machine,
         notes=notes,
-        verdict=judge(device, backend.name, accounts) if device else None,
+        verdict=judge(device, recipe, accounts) if device else None,
     )

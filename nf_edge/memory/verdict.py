@@ -6,6 +6,7 @@ from typing import Any, Literal
 from nf_edge.device import Device, Memory
 from nf_edge.errors import OverBudget
 from nf_edge.memory.accounts import Account
+from nf_edge.recipe import Recipe
 from nf_edge.report import Figure, format_bytes
 
 
@@ -65,7 +66,7 @@ class Verdict:
         }
 
 
-def judge(device: Device, backend: str, accounts: list[Account]) -> Verdict:
+def judge(device: Device, recipe: Recipe, accounts: list[Account]) -> Verdict:
     """Hold the accounts against a device.
 
     On a phone or a board all of the process counts against its main memory.  On a microcontroller the
@@ -79,14 +80,17 @@ def judge(device: Device, backend: str, accounts: list[Account]) -> Verdict:
             _share(device.working_memory, [account.heap for account in accounts]),
             _share(storage, [account.file_total for account in accounts]),
         ]
-    return Verdict(device.id, device.name, tuple(shares), unsupported(device, backend))
+    return Verdict(device.id, device.name, tuple(shares), unsupported(device, recipe))
 
 
-def unsupported(device: Device, backend: str) -> str:
-    """Why a device cannot run what a backend makes; "" where it can."""
-    if backend in device.backends:
-        return ""
-    return f"it takes {', '.join(device.backends)}, and this is for {backend}"
+def unsupported(device: Device, recipe: Recipe) -> str:
+    """Why a device cannot run what a recipe makes; "" where it can."""
+    if recipe.backend not in device.backends:
+        return f"it takes {', '.join(device.backends)}, and this is for {recipe.backend}"
+    targets = device.npu_targets.value if device.npu_targets else ()
+    if recipe.target is not None and recipe.target not in targets:
+        return f"it has {', '.join(targets) or 'no NPU'}, and this is compiled for {recipe.target}"
+    return ""
 
 
 def _share(memory: Memory, needs: list[Figure]) -> Share:

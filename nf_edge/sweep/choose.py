@@ -75,7 +75,14 @@ def _refuse_unsuited(
     recipe: Recipe, checkpoint: Checkpoint, device: Device | None, calibrate: Rows | None, can_train: bool
 ) -> None:
     """Raises BadInput or MissingTool where an export by this recipe would."""
-    backend_for(recipe).operators_file()
+    backend = backend_for(recipe)
+    if backend.simulated:
+        raise BadInput(
+            f"cannot be timed here: nothing on this machine runs it but {backend.simulated}",
+            where=f"recipe {recipe.name}",
+            fix="its own export tells what the compiler of its target expects",
+        )
+    backend.operators_file()
     if is_to_shrink(checkpoint, recipe):
         where = f"recipe {recipe.name}"
         if not can_train:

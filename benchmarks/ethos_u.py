@@ -1,0 +1,149 @@
+"""Vela's cycles for a NoiseFormer on Ethos-U NPUs, before and after it takes the NPU form.
+
+    python benchmarks/ethos_u.py [ethos-u55-128 ethos-u85-256]
+
+Two causal layers of T = 64, D = 128 and 4 heads, random weights and inputs (seed 0), static int8, embeddings
+outside; without noise, and with low-rank noise of rank 4.  `stock` is the network as it is written down, with
+a mask of −30; `form` is the network that backend ethos_u makes of the same weights, once for all tokens and
+once for the last one only, which is what a classifier that pools it needs.  Cycles are Vela's own estimate.
+The int8 error is the root of the mean square of (int8 − float32) / (float32), on 32 inputs that ranges were
+not calibrated on.  Needs nf-edge[ethos].
+"""
+
+import argparse
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nf_edge.backends.base import Estimate
+from nf_edge.backends.capture import quantize_captured
+from nf_edge.backends.ethos_u.form import Body, fold
+from nf_edge.backends.ethos_u.vela import compile_program, npu_quantizer
+from nf_edge.model.config import CLASSIFIER, ModelConfig, NoiseConfig
+from nf_edge.model.network import SequenceClassifier
+from nf_edge.quiet import quiet_libraries
+
+LENGTH, WIDTH, HEADS, LAYERS, RANK = 64, 128, 4, 2, 4
+CALIBRATED, TESTED = 32, 32
+
+
+class Stock(nn.Module):
+    """A classifier from its residual stream on, in the operators that its formulas name."""
+
+    def __init__(self, model: SequenceClassifier) -> None:
+        super().__init__()
+        self.blocks, self.ln_f, self.score = model.transformer.h, model.transformer.ln_f, model.score
+        self.register_buffer("mask", torch.triu(torch.full((LENGTH, LENGTH), -30.0), 1)[None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            h = block.ln_1(x)
+            k, v = (
+                F.linear(h, weight, bias).view(1, LENGTH, HEADS, -1).transpose(1, 2)
+                for weight, bias in zip(
+                    block.attn.c_kv.weight.split(WIDTH), block.attn.c_kv.bias.split(WIDTH), strict=True
+                )
+            )
+            scores = block.attn.noise.query(k) @ k.transpose(-1, -2) / math.sqrt(WIDTH // HEADS)
+            y = torch.softmax(scores + self.mask, dim=-1) @ v
+            x = x + block.attn.c_proj(y.transpose(1, 2).reshape(1, LENGTH, WIDTH))
+            x = x + block.mlp(block.ln_2(x))
+        return self.score(self.ln_f(x)[:, -1])
+
+
+class Form(nn.Module):
+    """The NPU form of the same, with the score on the NPU too, so that both do the same work."""
+
+    def __init__(self, model: SequenceClassifier, last_only: bool) -> None:
+        super().__init__()
+        fold(model)
+        self.body = Body(model, LENGTH, asked="last" if last_only else "all")
+        self.score = nn.Linear(WIDTH, model.config.num_labels or 0)
+        with torch.no_grad():
+            self.score.weight.copy_(model.score.weight * model.transformer.ln_f.weight)
+            self.score.bias.copy_(model.score.weight @ model.transformer.ln_f.bias)
+
+    def forward(self, x: Tensor, hidden: Tensor | None, pick: Tensor | None) -> Tensor:
+        return self.score(self.body(x, hidden, pick)[:, -1])
+
+
+@dataclass(frozen=True)
+class Result:
+    estimate: Estimate
+    error: float
+
+
+def classifier(rank: int) -> SequenceClassifier:
+    """Random weights, the same at each call."""
+    torch.manual_seed(0)
+    noise = NoiseConfig(kind="lowrank", rank=rank) if rank else NoiseConfig()
+    model = SequenceClassifier(
+        ModelConfig(
+            architectures=(CLASSIFIER,),
+            vocab_size=2,
+            n_positions=LENGTH,
+            n_embd=WIDTH,
+            n_layer=LAYERS,
+            n_head=HEADS,
+            num_labels=2,
+            noise=noise,
+        )
+    )
+    for block in model.transformer.blocks:
+        for name, parameter in block.attn.noise.named_parameters():
+            if name in "ab":
+                nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+def inputs(last_only: bool | None) -> list[tuple[Tensor | None, ...]]:
+    """What a program takes: the stream, and for the form, centred, with what it must know of padding."""
+    generator = torch.Generator().manual_seed(1)
+    streams = torch.randn(CALIBRATED + TESTED, 1, LENGTH, WIDTH, generator=generator)
+    if last_only is None:
+        return [(x,) for x in streams]
+    centred = streams - streams.mean(dim=-1, keepdim=True)
+    if not last_only:
+        return [(x, None, None) for x in centred]
+    pick = F.one_hot(torch.tensor([[LENGTH - 1]]), LENGTH).float()
+    return [(x, torch.zeros(1, LENGTH, 1), pick) for x in centred]
+
+
+@torch.no_grad()
+def measure(program: nn.Module, rows: list[tuple[Tensor | None, ...]], target: str) -> Result:
+    with quiet_libraries():
+        seen, unseen = rows[:CALIBRATED], rows[CALIBRATED:]
+        quantized = quantize_captured(torch.export.export(program, rows[0]), npu_quantizer(target), seen)
+        compiled = compile_program(torch.export.export(quantized, rows[0]), target)
+        wanted, found = (torch.cat([f(*row) for row in unseen]) for f in (program, quantized))
+    error = ((found - wanted).square().mean() / wanted.square().mean()).sqrt()
+    return Result(compiled.estimate, float(error))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("targets", nargs="*", default=["ethos-u55-128", "ethos-u85-256"])
+    print(f"{'target':15}{'noise':>6}  {'program':22}{'cycles':>10}{'ratio':>7}{'SRAM':>9}{'int8 error':>12}")
+    for target in parser.parse_args().targets:
+        for rank in (0, RANK):
+            stock = None
+            for name, last_only in (("stock", None), ("form, all tokens", False), ("form, last token", True)):
+                model = classifier(rank)
+                program = Stock(model) if last_only is None else Form(model, last_only)
+                result = measure(program.eval(), inputs(last_only), target)
+                cycles = result.estimate.cycles.value or 0
+                stock = stock or cycles
+                print(
+                    f"{target:15}{rank:>6}  {name:22}{cycles:>10,.0f}{cycles / stock:>7.3f}"
+                    f"{result.estimate.sram!s:>9}{result.error:>12.4f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

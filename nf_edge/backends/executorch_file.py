@@ -1,0 +1,103 @@
+"""What a `.pte` is made of, and the graph that it is made of: the same for all backends of ExecuTorch."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from nf_edge.backends.base import Coverage, Left
+from nf_edge.errors import BadInput
+from nf_edge.model import ModelConfig
+from nf_edge.quiet import quiet_libraries
+
+# Calls that compute nothing: they pick a result out of a tuple or read a shape.
+NOT_COMPUTE = {"getitem", "executorch_call_delegate", "sym_size"}
+
+
+def read_program(path: Path, content: bytes) -> Any:
+    """The program of a `.pte` as ExecuTorch's own schema."""
+    with quiet_libraries():
+        from executorch.exir._serialize._program import deserialize_pte_binary
+
+    try:
+        return deserialize_pte_binary(content)
+    except Exception as error:
+        raise BadInput(f"is not an ExecuTorch program: {error}", where=path) from error
+
+
+def operators_of(path: Path) -> dict[str, int]:
+    """How often a program uses each operator and delegate, by name."""
+    method = read_program(path, path.read_bytes()).program.execution_plan[0]
+    names = [f"{operator.name}.{operator.overload}".rstrip(".") for operator in method.operators]
+    calls = Counter[str]()
+    for instruction in method.chains[0].instructions:
+        call = instruction.instr_args
+        if hasattr(call, "op_index"):
+            calls[names[call.op_index]] += 1
+        elif hasattr(call, "delegate_index"):
+            calls[f"delegate {method.delegates[call.delegate_index].id}"] += 1
+    return dict(calls.most_common())
+
+
+def constant_bytes(file: Any, config: ModelConfig) -> tuple[int, int]:
+    """Bytes of a program's constants outside of delegates, and of those that are embedding tables."""
+    method = file.program.execution_plan[0]
+    tables = {(config.vocab_size, config.n_embd), (config.n_positions, config.n_embd)}
+    looked_up = _looked_up(method)
+    constants: dict[int, bool] = {}
+    for position, value in enumerate(method.values):
+        index = getattr(value.val, "data_buffer_idx", 0)
+        if index and value.val.allocation_info is None:
+            # A float32 table of positions is sliced, not looked up.
+            constants[index] = position in looked_up or tuple(value.val.sizes) in tables
+    sizes = {index: len(file.program.constant_buffer[index].storage) for index in constants}
+    return sum(sizes.values()), sum(size for index, size in sizes.items() if constants[index])
+
+
+def _looked_up(method: Any) -> set[int]:
+    """Values of a method that an embedding operator reads: tables, their scales, and token ids."""
+    calls = [instruction.instr_args for chain in method.chains for instruction in chain.instructions]
+    return {
+        argument
+        for call in calls
+        if "embedding" in getattr(method.operators[getattr(call, "op_index", 0)], "name", "")
+        for argument in getattr(call, "args", ())
+    }
+
+
+def coverage_of(graph: torch.fx.GraphModule, library: str, reason: Callable[[str], str]) -> Coverage:
+    """Counts from the lowered graph: what went into delegates, what stands beside them and for what
+    reason."""
+    from executorch.exir.lowered_backend_module import LoweredBackendModule
+
+    delegated, left = 0, Counter[str]()
+    for node in graph.graph.nodes:
+        if node.op != "call_function":
+            continue
+        name = _operator(node)
+        if name not in NOT_COMPUTE:
+            left[name] += 1
+    for name, module in graph.named_children():
+        if name.startswith("lowered_module"):
+            inner = cast(LoweredBackendModule, module).original_module.graph_module.graph
+            delegated += sum(
+                node.op == "call_function" and _operator(node) not in NOT_COMPUTE for node in inner.nodes
+            )
+    return Coverage(
+        library=library,
+        delegated=delegated,
+        left=tuple(Left(name, count, reason(name)) for name, count in left.most_common()),
+    )
+
+
+def _operator(node: torch.fx.Node) -> str:
+    """`native_layer_norm` of `aten.native_layer_norm.default`; `getitem` of a built-in."""
+    # What writes to its arguments is wrapped up until the end of lowering.
+    wrapped = getattr(node.target, "__name__", "").startswith("auto_functionalized")
+    target = node.args[0] if wrapped else node.target
+    schema = getattr(getattr(target, "_op", target), "_schema", None)
+    if schema is not None:
+        return str(schema.name).split("::")[-1]
+    return str(getattr(target, "__name__", target)).split(".")[0]

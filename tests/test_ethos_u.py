@@ -1,0 +1,205 @@
+"""Arm Ethos-U: the NPU form of the network, Vela's report, and the artifact simulated before Vela."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import CLASSIFIER, LM, backend_missing
+
+import nf_edge.backends
+from nf_edge.accuracy.parity import synthetic_rows
+from nf_edge.backends.ethos_u.form import NpuProgram, fold
+from nf_edge.model import ModelConfig
+from nf_edge.model.init import init_tensors
+from nf_edge.model.network import build
+from nf_edge.recipe import load_recipe
+
+RECIPE = "ethos-u55-128-int8"
+# Of the recipes, that whose target Vela has least to do for.
+EXPORTED = "ethos-u85-256-int8"
+LENGTH = 40
+NOISES = {
+    "none": {},
+    "lowrank": {"noise": {"kind": "lowrank", "rank": 3}},
+    "pairwise": {"noise": {"kind": "pairwise"}},
+    "relative": {"noise": {"kind": "relative"}},
+    "standard": {"attention": "standard"},
+}
+TASKS = {
+    "last token": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "last"},
+    "mean, causal": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "mean"},
+    "first token": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "first", "causal": False},
+    "mean": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "mean", "causal": False},
+    "language model": {"architectures": LM},
+}
+
+
+@pytest.fixture
+def network():
+    """A network of random weights and norms, far from what it is initialised to, as often as it is asked."""
+
+    def make(task, noise):
+        shape = {"vocab_size": 50, "n_positions": LENGTH, "n_embd": 32, "n_layer": 2, "n_head": 4}
+        config = ModelConfig(**shape, **TASKS[task], **NOISES[noise])
+        generator = torch.Generator().manual_seed(1)
+        model = build(config)
+        tensors = {
+            name: 6 * tensor
+            if tensor.dim() > 1
+            else tensor + 0.3 * torch.randn(tensor.shape, generator=generator)
+            for name, tensor in init_tensors(config, 0).items()
+        }
+        model.load_state_dict(tensors, strict=not config.is_language_model)
+        return model.eval()
+
+    return make
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("task", TASKS)
+@torch.no_grad()
+def test_the_npu_form_answers_as_the_network_does(task, noise, network):
+    """Both the folded network and the program, whatever the padding."""
+    reference, folded = network(task, noise), network(task, noise)
+    fold(folded)
+    program = NpuProgram(folded, LENGTH).eval()
+    ids = torch.randint(0, 50, (1, LENGTH), generator=torch.Generator().manual_seed(2))
+    for real in (LENGTH, 17, 1):
+        mask = (torch.arange(LENGTH) < real).long()[None]
+        wanted, plain, found = (model(ids, mask) for model in (reference, folded, program))
+        if task == "language model":
+            wanted, plain, found = (logits[:, :real] for logits in (wanted, plain, found))
+        for logits in (plain, found):
+            assert (logits - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+@pytest.mark.parametrize("task", TASKS)
+@torch.no_grad()
+def test_no_value_of_the_npu_form_leaves_the_range_of_its_int8_neighbours(task, network):
+    """A mask of -1e9 among scores would leave them one level of 256."""
+    program = NpuProgram(folded := network(task, "lowrank"), LENGTH).eval()
+    fold(folded)
+    largest = []
+    for module in program.body.modules():
+        module.register_forward_hook(lambda module, given, made: largest.append(made.abs().max().item()))
+    mask = (torch.arange(LENGTH) < 17).long()[None]
+    program(torch.zeros(1, LENGTH, dtype=torch.int64), mask)
+    constants = [buffer.abs().max().item() for buffer in program.body.buffers()]
+    assert max(largest + constants) < 1e3
+
+
+@pytest.mark.slow
+def test_an_export_tells_what_the_npu_takes_and_what_is_left_to_the_host(exported):
+    """Cycles by operator, SRAM and flash, and a reason for each operator on the host."""
+    manifest = exported("uneven-cls", EXPORTED).manifest
+    estimate = manifest.reports["accelerator"]
+    assert estimate["cycles"]["how"] == "simulated"
+    assert estimate["cycles"]["value"] > 10_000
+    assert {"MatMul", "Conv2D"} <= {kind["operator"] for kind in estimate["kinds"]}
+    assert sum(kind["share"] for kind in estimate["kinds"]) == pytest.approx(1)
+    assert manifest.coverage["delegated"] > 4 * sum(left["count"] for left in manifest.coverage["left"])
+    assert all(left["reason"] for left in manifest.coverage["left"])
+    assert "embedding_byte" in {left["operator"] for left in manifest.coverage["left"]}
+    process = {line["name"]: line for line in manifest.reports["memory"]["process"]}
+    assert process["workspace"]["planned"]["value"] == pytest.approx(estimate["sram"]["value"], rel=0.02)
+    assert "simulated, before Vela" in process["process"]["measured"]["note"]
+    for name, line in process.items():
+        if name in ("arenas", "workspace", "model file, mapped"):
+            assert line["predicted"]["value"] == pytest.approx(line["planned"]["value"], rel=0.5), name
+
+
+@pytest.mark.slow
+def test_the_artifact_answers_in_integers_as_the_checkpoint_does_in_float32(exported, checkpoint):
+    artifact = exported("uneven-cls", EXPORTED)
+    session = nf_edge.backends.get_backend("ethos_u").session(artifact.model_file)
+    model = checkpoint("uneven-cls").model()
+    for row in synthetic_rows(model.config, 64, seed=3):
+        ids, mask = np.zeros((2, 1, 64), dtype=np.int64)
+        ids[0, : len(row.input_ids)], mask[0, : len(row.input_ids)] = row.input_ids, 1
+        wanted = model(torch.from_numpy(ids), torch.from_numpy(mask)).detach().numpy()
+        assert np.abs(session.run(ids, mask) - wanted).max() < 0.1 * np.abs(wanted).max()
+
+
+@pytest.mark.slow
+def test_an_artifact_without_the_graph_of_its_npu_says_that_nothing_here_runs_it(exported, tmp_path):
+    artifact = exported("uneven-cls", EXPORTED)
+    alone = tmp_path / artifact.model_file.name
+    alone.write_bytes(artifact.model_file.read_bytes())
+    with pytest.raises(nf_edge.errors.BadInput, match="nothing on this machine can run model"):
+        nf_edge.backends.get_backend("ethos_u").session(alone)
+
+
+@pytest.mark.slow
+def test_inspect_loads_it_simulated_and_bench_refuses_to_time_it(exported, run):
+    path = exported("uneven-cls", EXPORTED).path
+    inspected = run("inspect", path)
+    assert inspected.code == 0
+    assert "(simulated, before Vela): loads" in inspected.out
+    assert "delegate EthosUBackend" in inspected.out
+    assert "Cycles by operator" in inspected.out
+    timed = run("bench", path)
+    assert timed.code == 3
+    assert "cannot be timed here" in timed.err
+
+
+@pytest.mark.slow
+def test_the_run_guide_names_the_npu_and_has_no_python_that_cannot_run(exported):
+    guide = (exported("uneven-cls", EXPORTED).path / "RUN.md").read_text(encoding="utf-8")
+    assert "`ethos-u85-256`" in guide
+    assert "```cpp" in guide
+    assert "```python" not in guide
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "message"),
+    [
+        ("sst2", {"length: full": "length: dynamic"}, "an NPU takes one length; write full, or a number"),
+        (
+            "sst2",
+            {"target: ethos-u55-128\n": ""},
+            "target is None, for backend ethos_u: write one of ethos-u55-",
+        ),
+        ("sst2", {"int8_static": "int8_dynamic"}, "quantize.activations must be int8_static"),
+        ("shakespeare", {"logits: all": "logits: last"}, "write logits: all"),
+    ],
+    ids=["length", "target", "activations", "cache"],
+)
+def test_a_recipe_that_no_npu_takes_says_what_to_change(model, changes, message, run, tmp_path):
+    if missing := backend_missing(RECIPE):
+        pytest.skip(missing)
+    text = run("recipes", "show", RECIPE).out.replace(RECIPE, "mine")
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    done = run("export", model, "--recipe", tmp_path / "mine.yaml", "--dry-run")
+    assert done.code == 3
+    assert message in done.err
+
+
+def test_a_device_with_another_npu_is_refused(run):
+    if missing := backend_missing(RECIPE):
+        pytest.skip(missing)
+    done = run("export", "sst2", "--recipe", RECIPE, "--device", "imx93-evk", "--dry-run")
+    assert done.code == 3
+    assert "it has ethos-u65-256, and this is compiled for ethos-u55-128" in done.err
+
+
+def test_a_dry_run_tells_the_fate_of_every_module(run):
+    if missing := backend_missing(RECIPE):
+        pytest.skip(missing)
+    done = run("export", "digits", "--recipe", RECIPE, "--device", "corstone-300-fvp", "--dry-run", "--json")
+    fates = {fate["module"]: fate for fate in json.loads(done.out)["result"]["quantization"]}
+    assert fates["transformer.h.0.ln_1"]["dtype"] == "folded"
+    assert fates["transformer.h.0.attn.noise"]["dtype"].startswith("int8")
+    assert fates["score"]["dtype"] == "float32"
+
+
+def test_without_vela_the_message_has_the_command_that_gets_it(run, monkeypatch):
+    monkeypatch.setattr(nf_edge.backends, "installed_version", lambda name: None if "vela" in name else "1")
+    done = run("export", "digits", "--recipe", RECIPE, "--dry-run")
+    assert done.code == 6
+    assert "needs ethos-u-vela" in done.err
+    assert "pip install 'nf-edge[ethos]'" in done.err
+    assert load_recipe(RECIPE).target == "ethos-u55-128"
