@@ -15,7 +15,7 @@ from typing import Any, Literal
 from nf_edge.accuracy.answers import ask_both
 from nf_edge.accuracy.compare import Comparison, compare
 from nf_edge.backends.base import Bounds, Session
-from nf_edge.compress.allocate import Allocation, Choice, fill, path
+from nf_edge.compress.allocate import Allocation, Choice, fill, path, reductions
 from nf_edge.compress.fates import Fate
 from nf_edge.compress.mixture import FLOAT, mixture
 from nf_edge.errors import AccuracyGate, OverBudget
@@ -28,6 +28,8 @@ from nf_edge.sensitivity import Cost, Sensitivity, Subject, Unit, change_of
 
 # Artifacts that are made, after which the best of them is what there is.
 MOST_PROOFS = 8
+# Units that are tried at less once a loss is met.
+MOST_TRIALS = 24
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,8 @@ class _Search:
         return list(found.values())
 
     def by_loss(self, target: Target) -> list[Proof]:
-        """Artifacts made until none smaller than one that meets the target is expected to."""
+        """Artifacts made until none smaller than one that meets the target is expected to; in the end one
+        with units made smaller again that the path had made more precise than it takes."""
         found: list[Proof] = []
         # Places on the path that do not meet it, and that do.
         short, enough = -1, len(self._path)
@@ -201,15 +204,34 @@ class _Search:
                 enough = place
             else:
                 short = place
+        if enough < len(self._path):
+            smaller = self._trimmed(self._path[enough], target, more)
+            if smaller != self._path[enough]:
+                found.append(self._prove(smaller))
         return found
+
+    def _trimmed(self, allocation: Allocation, target: Target, more: float) -> Allocation:
+        """An allocation with units at less, as long as PyTorch says that it meets a loss.
+
+        A step of the path can be a long one, of a large table say, for a loss that is all but met.
+        """
+        for unit, place in reductions(allocation, self._choices)[:MOST_TRIALS]:
+            trial = allocation | {unit: place}
+            if self._bytes(trial) < self._bytes(allocation) and self._expected(trial, target, more):
+                allocation = trial
+        return allocation
 
     def _first(self, target: Target, low: int, high: int, more: float) -> int:
         """The first place of the path, from `low` on, that is expected to meet a loss; `high` where none."""
 
         def enough(place: int) -> bool:
-            return loss(self._simulate(self._recipe(self._path[place])), target) + more <= target.most
+            return self._expected(self._path[place], target, more)
 
         return bisect_left(range(high), True, lo=low, key=enough)
+
+    def _expected(self, allocation: Allocation, target: Target, more: float) -> bool:
+        """Whether an allocation is expected to meet a loss, an artifact losing so much more than PyTorch."""
+        return loss(self._simulate(self._recipe(allocation)), target) + more <= target.most
 
     def _bytes(self, allocation: Allocation) -> int:
         return self._weighed.float_bytes + sum(choice.bytes for choice in self._chosen(allocation))

@@ -53,6 +53,16 @@ def fill(allocation: Allocation, units: Mapping[str, Sequence[Choice]], spare: i
         spare -= more
 
 
+def reductions(allocation: Allocation, units: Mapping[str, Sequence[Choice]]) -> list[tuple[str, int]]:
+    """Units and smaller choices of theirs, the most bytes first, whatever they cost."""
+    smaller = [
+        (choice.bytes - units[unit][now].bytes, unit, place)
+        for unit, now in allocation.items()
+        for place, choice in enumerate(units[unit])
+    ]
+    return [(unit, place) for more, unit, place in sorted(smaller) if more < 0]
+
+
 @dataclass(frozen=True)
 class _Step:
     unit: str
