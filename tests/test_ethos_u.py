@@ -161,9 +161,14 @@ def test_the_run_guide_names_the_npu_and_has_no_python_that_cannot_run(exported)
             "target is None, for backend ethos_u: write one of ethos-u55-",
         ),
         ("sst2", {"int8_static": "int8_dynamic"}, "quantize.activations must be int8_static"),
+        (
+            "sst2",
+            {"shapes:": '  rules: [{modules: "*.c_proj", weights: float32}]\nshapes:'},
+            "quantize.rules.0: an Ethos-U takes all linear layers in int8",
+        ),
         ("shakespeare", {"logits: all": "logits: last"}, "write logits: all"),
     ],
-    ids=["length", "target", "activations", "cache"],
+    ids=["length", "target", "activations", "rules", "cache"],
 )
 def test_a_recipe_that_no_npu_takes_says_what_to_change(model, changes, message, run, tmp_path):
     if missing := backend_missing(RECIPE):
@@ -184,6 +189,18 @@ def test_a_device_with_another_npu_is_refused(run):
     done = run("export", "sst2", "--recipe", RECIPE, "--device", "imx93-evk", "--dry-run")
     assert done.code == 3
     assert "it has ethos-u65-256, and this is compiled for ethos-u55-128" in done.err
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [("sensitivity", "one precision for all linear layers"), ("sweep", "cannot be timed here")],
+)
+def test_what_weighs_layers_or_times_recipes_says_that_an_npu_is_not_for_it(command, message, run):
+    if missing := backend_missing(RECIPE):
+        pytest.skip(missing)
+    done = run(command, "digits", "--recipe", RECIPE, "--data", "digits:drawn")
+    assert done.code == 3
+    assert message in done.err
 
 
 def test_a_dry_run_tells_the_fate_of_every_module(run):
