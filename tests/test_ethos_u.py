@@ -10,6 +10,7 @@ from conftest import CLASSIFIER, LM, backend_missing
 import nf_edge.backends
 from nf_edge.accuracy.parity import synthetic_rows
 from nf_edge.backends.ethos_u.form import NpuProgram, fold
+from nf_edge.compress.errors import plain_form
 from nf_edge.model import ModelConfig
 from nf_edge.model.init import init_tensors
 from nf_edge.model.network import build
@@ -72,6 +73,18 @@ def test_the_npu_form_answers_as_the_network_does(task, noise, network):
             wanted, plain, found = (logits[:, :real] for logits in (wanted, plain, found))
         for logits in (plain, found):
             assert (logits - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+@torch.no_grad()
+def test_errors_of_a_tied_table_are_told_against_the_table_that_the_form_has(network):
+    """It parts from its head, which is not centred."""
+    reference, folded = network("language model", "lowrank"), network("language model", "lowrank")
+    fold(folded)
+    plain = plain_form(network("language model", "lowrank"), folded)
+    assert torch.equal(plain.transformer.wte.weight, folded.transformer.wte.weight)
+    ids = torch.arange(LENGTH)[None]
+    wanted = reference(ids)
+    assert (plain(ids) - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
 @pytest.mark.parametrize("task", TASKS)
