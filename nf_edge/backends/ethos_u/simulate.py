@@ -1,8 +1,8 @@
 """A `.pte` with an Ethos-U delegate, run on this machine: the host's operators by PyTorch, the delegate's
 integers by Arm's TOSA reference model.
 
-The reference model is given the graph that Vela was given, so its numbers are those before Vela, which keeps
-them bit by bit where Arm's own tests hold.
+The reference model is given the graph that Vela was given, so its numbers are those before Vela; whether the
+NPU gives the same ones is not known here.
 """
 
 import math
