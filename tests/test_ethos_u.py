@@ -10,6 +10,7 @@ from conftest import CLASSIFIER, LM, backend_missing
 import nf_edge.backends
 from nf_edge.accuracy.parity import synthetic_rows
 from nf_edge.backends.ethos_u.form import NpuProgram, fold
+from nf_edge.compress.errors import plain_form
 from nf_edge.model import ModelConfig
 from nf_edge.model.init import init_tensors
 from nf_edge.model.network import build
@@ -72,6 +73,18 @@ def test_the_npu_form_answers_as_the_network_does(task, noise, network):
             wanted, plain, found = (logits[:, :real] for logits in (wanted, plain, found))
         for logits in (plain, found):
             assert (logits - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+@torch.no_grad()
+def test_errors_of_a_tied_table_are_told_against_the_table_that_the_form_has(network):
+    """It parts from its head, which is not centred."""
+    reference, folded = network("language model", "lowrank"), network("language model", "lowrank")
+    fold(folded)
+    plain = plain_form(network("language model", "lowrank"), folded)
+    assert torch.equal(plain.transformer.wte.weight, folded.transformer.wte.weight)
+    ids = torch.arange(LENGTH)[None]
+    wanted = reference(ids)
+    assert (plain(ids) - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -161,9 +174,14 @@ def test_the_run_guide_names_the_npu_and_has_no_python_that_cannot_run(exported)
             "target is None, for backend ethos_u: write one of ethos-u55-",
         ),
         ("sst2", {"int8_static": "int8_dynamic"}, "quantize.activations must be int8_static"),
+        (
+            "sst2",
+            {"shapes:": '  rules: [{modules: "*.c_proj", weights: float32}]\nshapes:'},
+            "quantize.rules.0: an Ethos-U takes all linear layers in int8",
+        ),
         ("shakespeare", {"logits: all": "logits: last"}, "write logits: all"),
     ],
-    ids=["length", "target", "activations", "cache"],
+    ids=["length", "target", "activations", "rules", "cache"],
 )
 def test_a_recipe_that_no_npu_takes_says_what_to_change(model, changes, message, run, tmp_path):
     if missing := backend_missing(RECIPE):
@@ -184,6 +202,18 @@ def test_a_device_with_another_npu_is_refused(run):
     done = run("export", "sst2", "--recipe", RECIPE, "--device", "imx93-evk", "--dry-run")
     assert done.code == 3
     assert "it has ethos-u65-256, and this is compiled for ethos-u55-128" in done.err
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [("sensitivity", "one precision for all linear layers"), ("sweep", "cannot be timed here")],
+)
+def test_what_weighs_layers_or_times_recipes_says_that_an_npu_is_not_for_it(command, message, run):
+    if missing := backend_missing(RECIPE):
+        pytest.skip(missing)
+    done = run(command, "digits", "--recipe", RECIPE, "--data", "digits:drawn")
+    assert done.code == 3
+    assert message in done.err
 
 
 def test_a_dry_run_tells_the_fate_of_every_module(run):

@@ -17,7 +17,7 @@ from nf_edge.backends.base import Inputs
 from nf_edge.compress.calibrate import run_rows
 from nf_edge.compress.fates import Fate
 from nf_edge.compress.lowered import Weights
-from nf_edge.model import NoiseFormer
+from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.network import Attention
 from nf_edge.report import Figure
 
@@ -28,6 +28,13 @@ def plain_form(network: NoiseFormer, specialised: NoiseFormer) -> NoiseFormer:
     Args:
         network: of the same config; changed in place.
     """
+    if (
+        isinstance(network, CausalLM)
+        and isinstance(specialised, CausalLM)
+        and specialised.lm_head.weight is not specialised.transformer.wte.weight
+    ):
+        # A tied head that the form parts from its table would be loaded into it.
+        network.lm_head.weight = nn.Parameter(network.lm_head.weight.detach().clone())
     network.load_state_dict(specialised.state_dict())
     for block, other in zip(network.transformer.blocks, specialised.transformer.blocks, strict=True):
         if isinstance(other.attn, Attention):
