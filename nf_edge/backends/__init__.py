@@ -72,14 +72,24 @@ def get_backend(name: str) -> "Backend":
         BadInput: there is none of that name.
         MissingTool: a package that it needs is not installed.
     """
+    backend = _made(name)
+    _require_packages(name)
+    return backend
+
+
+def _made(name: str) -> "Backend":
+    """A backend, whether or not what it needs is installed."""
     if name not in REGISTRY:
         raise BadInput(f"unknown backend {name!r}", fix=f"backends: {', '.join(REGISTRY)}")
+    module, class_name = REGISTRY[name].location.split(":")
+    backend: Backend = getattr(importlib.import_module(module), class_name)()
+    return backend
+
+
+def _require_packages(name: str) -> None:
     entry = REGISTRY[name]
     if missing := missing_packages(entry.packages):
         raise MissingTool(f"backend {name} needs {', '.join(missing)}, not installed here", fix=entry.install)
-    module, class_name = entry.location.split(":")
-    backend: Backend = getattr(importlib.import_module(module), class_name)()
-    return backend
 
 
 def missing_packages(packages: Sequence[str]) -> list[str]:
@@ -102,7 +112,18 @@ def backend_for(recipe: Recipe) -> "Backend":
         BadInput: the backend is unknown, or cannot do what the recipe asks; lists everything.
         MissingTool: a package that it needs is not installed.
     """
-    backend = get_backend(recipe.backend)
+    backend = agreeing_backend(recipe)
+    _require_packages(recipe.backend)
+    return backend
+
+
+def agreeing_backend(recipe: Recipe) -> "Backend":
+    """The same, of which packages may be missing: enough to know whether a recipe is right.
+
+    Raises:
+        BadInput: as `backend_for` does.
+    """
+    backend = _made(recipe.backend)
     problems = backend.problems(recipe)
     if (recipe.target or None) not in (backend.targets or (None,)):
         wanted = f"write one of {', '.join(backend.targets)}" if backend.targets else "leave it out"

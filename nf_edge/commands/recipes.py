@@ -66,7 +66,7 @@ def check(recipes: tuple[str, ...], as_json: bool) -> None:
     Example:
       nf-edge recipes check mine.yaml
     """
-    from nf_edge.backends import backend_for
+    from nf_edge.backends import agreeing_backend
     from nf_edge.errors import BadInput
     from nf_edge.recipe import load_recipe
     from nf_edge.resources import names
@@ -74,7 +74,7 @@ def check(recipes: tuple[str, ...], as_json: bool) -> None:
     problems, valid = [], []
     for name in recipes or names("recipes"):
         try:
-            backend_for(load_recipe(name))
+            agreeing_backend(load_recipe(name))
             valid.append(name)
         except BadInput as error:
             problems.append(str(error))

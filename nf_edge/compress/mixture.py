@@ -66,8 +66,11 @@ def mixture(recipe: Recipe, config: ModelConfig, wanted: Wanted, name: str) -> R
         for module, its in wanted.items()
         if its == rule
     }
-    base = _with(recipe, _section(recipe, wanted) | {"rules": ()})
-    return _with(base, {"rules": tuple(_rules(base, config, wanted, targets))})
+    found = []
+    for section in _sections(wanted):
+        base = _with(recipe, section | {"rules": ()})
+        found.append(_with(base, {"rules": tuple(_rules(base, config, wanted, targets))}))
+    return min(found, key=lambda each: len(each.quantize.rules) if each.quantize else 0)
 
 
 def _with(recipe: Recipe, keys: Mapping[str, Any]) -> Recipe:
@@ -75,20 +78,19 @@ def _with(recipe: Recipe, keys: Mapping[str, Any]) -> Recipe:
     return recipe.model_copy(update={"quantize": recipe.quantize.model_copy(update=dict(keys))})
 
 
-def _section(recipe: Recipe, wanted: Wanted) -> dict[str, Any]:
-    """The keys that stand for all that no rule names: what most layers get that are quantized, and what the
-    tokens get."""
-    assert recipe.quantize is not None
+def _sections(wanted: Wanted) -> list[dict[str, Any]]:
+    """Keys that could stand for all that no rule names: what layers get that are quantized, that of the most
+    layers first, and what the tokens get."""
     quantized = Counter(
         rule for name, rule in wanted.items() if name not in (TOKENS, POSITIONS) and rule.granularity
     )
     keys: dict[str, Any] = {"embeddings": wanted[TOKENS].weights}
-    if quantized:
-        rule, _ = quantized.most_common(1)[0]
-        keys |= {"weights": rule.weights, "granularity": rule.granularity}
     if {rule.weights for rule in wanted.values()} <= {"int8", "float32"}:
         keys["method"] = "nearest"
-    return keys
+    layers = [
+        {"weights": rule.weights, "granularity": rule.granularity} for rule, _ in quantized.most_common()
+    ]
+    return [keys | each for each in layers or [{}]]
 
 
 def _rules(base: Recipe, config: ModelConfig, wanted: Wanted, targets: Precisions) -> list[Rule]:
