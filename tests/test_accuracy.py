@@ -195,7 +195,7 @@ def test_the_divergence_is_that_of_the_files_own_logits_from_pytorchs(
         p, q = np.exp(both) / np.exp(both).sum(-1, keepdims=True)
         of_rows.append((p * np.log(p / q)).sum(-1))
     every = np.concatenate(of_rows)
-    assert (found["questions"], found["kl"]) == (len(every), pytest.approx(every.mean(), rel=1e-5))
+    assert (found["questions"], found["kl"]) == (len(every), pytest.approx(every.mean(), rel=1e-4))
     sums = np.array([(of_row - every.mean()).sum() for of_row in of_rows])
     half = 2.306 * math.sqrt(9 / 8 * (sums**2).sum()) / len(every)  # the 97.5 % point of t with 8 degrees
     assert found["kl_interval"] == pytest.approx([every.mean() - half, every.mean() + half], rel=1e-3)

@@ -286,7 +286,7 @@ def test_a_fixed_length_is_the_only_one_that_the_file_takes(export, tmp_path):
 def test_an_interrupted_export_leaves_what_was_there(json_option, export, artifact, tmp_path, monkeypatch):
     before = content(artifact)
 
-    def interrupted(self, program, bounds, recipe, path):
+    def interrupted(self, program, config, bounds, recipe, path):
         path.write_bytes(b"half a mod")
         raise KeyboardInterrupt
 
@@ -301,7 +301,7 @@ def test_an_interrupted_export_leaves_what_was_there(json_option, export, artifa
 def test_a_failing_export_leaves_what_was_there(export, artifact, tmp_path, monkeypatch):
     before = content(artifact)
 
-    def out_of_space(self, program, bounds, recipe, path):
+    def out_of_space(self, program, config, bounds, recipe, path):
         path.write_bytes(b"half a mod")
         raise OSError(28, "No space left on device", str(path))
 
