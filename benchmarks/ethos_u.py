@@ -128,7 +128,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("targets", nargs="*", default=["ethos-u55-128", "ethos-u85-256"])
-    print(f"{'target':15}{'noise':>6}  {'program':22}{'cycles':>10}{'ratio':>7}{'SRAM':>9}{'int8 error':>12}")
+    print(f"{'target':15}{'noise':>6}  {'program':22}{'cycles':>10}{'ratio':>7}{'SRAM':>11}{'int8 error':>12}")
     for target in parser.parse_args().targets:
         for rank in (0, RANK):
             stock = None
@@ -140,7 +140,7 @@ def main() -> None:
                 stock = stock or cycles
                 print(
                     f"{target:15}{rank:>6}  {name:22}{cycles:>10,.0f}{cycles / stock:>7.3f}"
-                    f"{result.estimate.sram!s:>9}{result.error:>12.4f}",
+                    f"{result.estimate.sram!s:>11}{result.error:>12.4f}",
                     flush=True,
                 )
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from nf_edge.accuracy.answers import ask_both
 from nf_edge.accuracy.compare import Comparison, compare
 from nf_edge.backends.base import Bounds, Session
-from nf_edge.compress.allocate import Allocation, Choice, fill, path, reductions
+from nf_edge.compress.allocate import Allocation, Choice, fill, path, trim
 from nf_edge.compress.fates import Fate
 from nf_edge.compress.mixture import FLOAT, mixture
 from nf_edge.errors import AccuracyGate, OverBudget
@@ -205,21 +205,15 @@ class _Search:
             else:
                 short = place
         if enough < len(self._path):
-            smaller = self._trimmed(self._path[enough], target, more)
+            smaller = trim(
+                self._path[enough],
+                self._choices,
+                lambda trial: self._expected(trial, target, more),
+                MOST_TRIALS,
+            )
             if smaller != self._path[enough]:
                 found.append(self._prove(smaller))
         return found
-
-    def _trimmed(self, allocation: Allocation, target: Target, more: float) -> Allocation:
-        """An allocation with units at less, as long as PyTorch says that it meets a loss.
-
-        A step of the path can be a long one, of a large table say, for a loss that is all but met.
-        """
-        for unit, place in reductions(allocation, self._choices)[:MOST_TRIALS]:
-            trial = allocation | {unit: place}
-            if self._bytes(trial) < self._bytes(allocation) and self._expected(trial, target, more):
-                allocation = trial
-        return allocation
 
     def _first(self, target: Target, low: int, high: int, more: float) -> int:
         """The first place of the path, from `low` on, that is expected to meet a loss; `high` where none."""

@@ -91,8 +91,8 @@ def test_errors_of_a_tied_table_are_told_against_the_table_that_the_form_has(net
 @torch.no_grad()
 def test_no_value_of_the_npu_form_leaves_the_range_of_its_int8_neighbours(task, network):
     """A mask of -1e9 among scores would leave them one level of 256."""
-    program = NpuProgram(folded := network(task, "lowrank"), LENGTH).eval()
-    fold(folded)
+    fold(folded := network(task, "lowrank"))
+    program = NpuProgram(folded, LENGTH).eval()
     largest = []
     for module in program.body.modules():
         module.register_forward_hook(lambda module, given, made: largest.append(made.abs().max().item()))

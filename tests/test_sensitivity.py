@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from nf_edge.accuracy.parity import synthetic_rows
-from nf_edge.compress.allocate import Choice, fill, path
+from nf_edge.compress.allocate import Choice, fill, path, trim
 from nf_edge.compress.mixture import FLOAT, mixture, offers, uniform
 from nf_edge.model import ModelConfig, load_checkpoint, resolve_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
@@ -214,6 +214,25 @@ def test_what_is_the_same_of_a_kind_takes_one_rule():
     rules = mixture(base, config, wanted, "mixed").quantize.rules
     assert len(rules) == 2
     assert "transformer.h.[03].mlp.c_fc" in [rule.modules for rule in rules]
+
+
+def test_a_loss_that_a_long_step_more_than_met_is_met_with_no_bytes_to_spare():
+    # A table whose next step is long, after which the layers need not be as precise as they are.
+    units = {
+        "table": [Choice(1000, 0.0), Choice(100, 5.0)],
+        "a": [Choice(40, 0.0), Choice(10, 3.0)],
+        "b": [Choice(40, 0.0), Choice(10, 4.0)],
+    }
+
+    def loss(allocation):
+        return sum(units[unit][place].loss for unit, place in allocation.items())
+
+    *_, best = path(units)
+    found = trim(best, units, lambda allocation: loss(allocation) <= 7.5, 10)
+    assert found == {"table": 1, "a": 0, "b": 0}
+    assert trim(best, units, lambda allocation: loss(allocation) <= 4.5, 10) == {"table": 0, "a": 0, "b": 1}
+    assert trim(best, units, lambda allocation: True, 1) == {"table": 1, "a": 0, "b": 0}
+    assert trim(best, units, lambda allocation: False, 10) == best
 
 
 def test_no_allocation_of_the_same_size_loses_less_than_those_on_the_path():

@@ -6,7 +6,7 @@ all, each step being the one that wins most loss a byte; what it has after any s
 that size.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 # The place of each unit's choice among its choices, by unit.
@@ -53,14 +53,27 @@ def fill(allocation: Allocation, units: Mapping[str, Sequence[Choice]], spare: i
         spare -= more
 
 
-def reductions(allocation: Allocation, units: Mapping[str, Sequence[Choice]]) -> list[tuple[str, int]]:
-    """Units and smaller choices of theirs, the most bytes first, whatever they cost."""
-    smaller = [
-        (choice.bytes - units[unit][now].bytes, unit, place)
+def trim(
+    allocation: Allocation,
+    units: Mapping[str, Sequence[Choice]],
+    enough: Callable[[Allocation], bool],
+    most_trials: int,
+) -> Allocation:
+    """An allocation with units at less as long as that is enough, those that save most bytes first.
+
+    A step of a path can be a long one, of a large table say, for a loss that is all but met.
+    """
+    saved = [
+        (units[unit][now].bytes - choice.bytes, unit, place)
         for unit, now in allocation.items()
         for place, choice in enumerate(units[unit])
+        if choice.bytes < units[unit][now].bytes
     ]
-    return [(unit, place) for more, unit, place in sorted(smaller) if more < 0]
+    for _, unit, place in sorted(saved, reverse=True)[:most_trials]:
+        smaller = units[unit][place].bytes < units[unit][allocation[unit]].bytes
+        if smaller and enough(trial := allocation | {unit: place}):
+            allocation = trial
+    return allocation
 
 
 @dataclass(frozen=True)
