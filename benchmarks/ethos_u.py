@@ -128,7 +128,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("targets", nargs="*", default=["ethos-u55-128", "ethos-u85-256"])
-    print(f"{'target':15}{'noise':>6}  {'program':22}{'cycles':>10}{'ratio':>7}{'SRAM':>11}{'int8 error':>12}")
+    print(
+        f"{'target':15}{'noise':>6}  {'program':22}{'cycles':>10}{'ratio':>7}{'SRAM':>11}{'int8 error':>12}"
+    )
     for target in parser.parse_args().targets:
         for rank in (0, RANK):
             stock = None
