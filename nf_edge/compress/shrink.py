@@ -64,9 +64,8 @@ def shrink(
     state = state_file(out)
     check_states([state], "recovery", resume=resume, overwrite=overwrite)
     if recovery is not None and recovery.qat:
-        precisions(
-            recipe, checkpoint.config
-        )  # refuses rules for modules that are not there, before it trains
+        # Rules for modules that are not there are refused before it trains.
+        precisions(recipe, checkpoint.config)
     located = sources.located()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:

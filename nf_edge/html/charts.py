@@ -22,8 +22,8 @@ WIDTH = 4.2  # inches; 403 CSS pixels
 COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#CC79A7", "#999999")
 # Of groups of points: blue, vermilion, green.
 GROUP_COLOURS = ("#0072B2", "#D55E00", "#009E73")
-# Divergences below this are next to nothing.
-LEAST_KL = 1e-5
+# Divergences up to this, next to nothing, are on a linear scale, those beyond on a logarithmic one.
+LINEAR_KL = 1e-5
 INK, FAINT = "#1f2933", "#c5ced6"
 SETTINGS = {
     "svg.fonttype": "none",
@@ -125,8 +125,8 @@ def scatter_chart(points: Sequence[Point], label: str) -> str:
             sizes, divergences = [point.size for point in members], [point.kl for point in members]
             axes.plot(sizes, divergences, "o", color=colour, markersize=5, label=group)
         # Logarithmic but for what is next to nothing, as float32 is.
-        axes.set_yscale("symlog", linthresh=LEAST_KL, linscale=0.3)
-        axes.set_ylim(-LEAST_KL / 2, 2 * max(LEAST_KL, *(point.kl_interval[1] for point in points)))
+        axes.set_yscale("symlog", linthresh=LINEAR_KL, linscale=0.3)
+        axes.set_ylim(-LINEAR_KL / 2, 2 * max(LINEAR_KL, *(point.kl_interval[1] for point in points)))
         axes.set_xlim(0, 1.2 * max(point.size for point in points))  # with room for names
         axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
