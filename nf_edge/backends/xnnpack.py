@@ -160,6 +160,11 @@ class Xnnpack(Backend):
             )
 
             class LinearQuantizer(XNNPACKQuantizer):
+                # Searching for the others, convolutions above all, is most of the time of quantizing.
+                SUPPORTED_PATTERNS: ClassVar = [
+                    pattern for pattern in XNNPACKQuantizer.SUPPORTED_PATTERNS if pattern.name == "linear"
+                ]
+
                 def transform_for_annotation(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
                     # The base makes float tensors of all scalars, which spoils indices; no layer has any.
                     return model
