@@ -1,6 +1,6 @@
 """`inspect`: what an artifact is made of and needs, and whether it loads here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from nf_edge import runner
 from nf_edge.artifact import Artifact
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import Backend
+from nf_edge.emulation import EmulatedCore
 from nf_edge.errors import NfEdgeError
 
 
@@ -26,7 +27,7 @@ class Inspection:
 
     Attributes:
         operators: how often the model file uses each operator and delegate.
-        loads: the runtime in Python, and the native runner; or what simulates the device.
+        loads: the runtime in Python, and the native runner; or what simulates the device; then cores.
     """
 
     operators: dict[str, int]
@@ -36,8 +37,9 @@ class Inspection:
         return asdict(self)
 
 
-def inspect(artifact: Artifact) -> Inspection:
-    """Read the operators out of a model file, and load it in every way that this machine has.
+def inspect(artifact: Artifact, cores: Sequence[EmulatedCore] = ()) -> Inspection:
+    """Read the operators out of a model file, and load it in every way that this machine has, and as cores that
+    are emulated.
 
     Raises:
         BadInput: the file cannot be read at all.
@@ -48,7 +50,14 @@ def inspect(artifact: Artifact) -> Inspection:
     loads = [Load(where, _problem(lambda: backend.load(model, manifest.interface.bounds)))]
     if not backend.simulated:
         loads.append(Load(f"{backend.runtime} natively", _problem(lambda: _load_natively(backend, model))))
+    for core in cores:
+        where = f"{backend.runtime} on {core.name}, emulated as {core.cpu} by QEMU {core.emulator.version}"
+        loads.append(Load(where, _problem(lambda core=core: _load_as(core, backend, model))))
     return Inspection(backend.operators(model), tuple(loads))
+
+
+def _load_as(core: EmulatedCore, backend: Backend, model: Path) -> None:
+    runner.run_command(core.command(backend, model), model, [])
 
 
 def _load_natively(backend: Backend, model: Path) -> None:

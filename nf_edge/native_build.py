@@ -16,6 +16,7 @@ from pathlib import Path
 
 from nf_edge.errors import MissingTool
 from nf_edge.files import sha256
+from nf_edge.targets import Target
 
 GET_COMPILER = "xcode-select --install" if sys.platform == "darwin" else "apt-get install g++"
 LOG_LINES = 20
@@ -40,18 +41,20 @@ class Native:
     product: Path
 
 
-def built(native: Native, settings: list[str], depends_on: list[str]) -> Path:
+def built(native: Native, settings: list[str], depends_on: list[str], target: Target | None = None) -> Path:
     """The product, built now if it is not there yet, or is not what was built.
 
     Args:
         settings: arguments of CMake's configuration.
         depends_on: what else a build differs by, such as the version of a library.
+        target: the machine that it is for; None: this one.
 
     Raises:
         MissingTool: there is no compiler, CMake or Ninja to build it with, or it does not build.
     """
-    command = compiler(native.what)
-    folder = _cache_folder(native.what) / _key(native, [*depends_on, *settings], command)
+    command = target.command() if target else compiler(native.what)
+    settings = [*settings, *(target.settings if target else ())]
+    folder = cache_folder(native.what) / _key(native, [*depends_on, *settings], command)
     product = folder / native.product.name
     if not _intact(product):
         _build(native, folder, settings, command)
@@ -104,8 +107,12 @@ def compiler(what: str) -> list[str]:
     raise MissingTool(f"no C++ compiler to build the {what} with", fix=GET_COMPILER)
 
 
-def _cache_folder(what: str) -> Path:
-    """The folder of all builds.  Code is run from it, so nobody else may write there."""
+def cache_folder(what: str) -> Path:
+    """The folder of all builds of a kind.  Code is run from it, so nobody else may write there.
+
+    Raises:
+        MissingTool: others may, or it cannot be made.
+    """
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nf-edge" / what
     fix = "set XDG_CACHE_HOME to a folder that only you can write to"
     try:

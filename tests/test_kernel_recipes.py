@@ -16,11 +16,11 @@ from nf_edge import runner
 from nf_edge.artifact import load_artifact
 from nf_edge.attention.forms import TorchForm
 from nf_edge.attention.noise import build_noise
-from nf_edge.attention.targets import TARGETS
 from nf_edge.backends import backend_for
 from nf_edge.backends.fused import noise_tensors
 from nf_edge.pipeline import export
 from nf_edge.recipe import load_recipe
+from nf_edge.targets import TARGETS
 
 pytestmark = pytest.mark.skipif(bool(tools_missing()), reason=tools_missing())
 

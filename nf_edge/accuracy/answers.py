@@ -62,6 +62,8 @@ def ask_both(
     rows: Sequence[Row],
     own: Sequence[Row],
     progress: Progress = silent,
+    *,
+    prompts: bool = False,
 ) -> Answered:
     """Ask the network in PyTorch, float32, and an artifact: a row at a time, in the shapes that it takes; a
     decoder, through its own cache.
@@ -71,6 +73,8 @@ def ask_both(
 
     Args:
         own: the same rows in the artifact's tokens; a language model has no others.
+        prompts: feed a decoder the first half of each row at once, and ask no questions inside that: prompts
+            take other kernels than single tokens, and what those get wrong stays in the cache.
 
     Raises:
         BadInput: rows are longer than the artifact takes.
@@ -79,7 +83,7 @@ def ask_both(
     if too_long:
         raise BadInput(f"{too_long} rows are longer than the {bounds.length} tokens that the artifact takes")
     parts = []
-    for number, truth, before, after in _logits(model, artifact, bounds, rows, own, progress):
+    for number, truth, before, after in _logits(model, artifact, bounds, rows, own, progress, prompts):
         log_p, log_q = (torch.from_numpy(said).double().log_softmax(-1) for said in (before, after))
         parts.append(
             (
@@ -103,6 +107,7 @@ def _logits(
     rows: Sequence[Row],
     own: Sequence[Row],
     progress: Progress,
+    prompts: bool,
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
     """A row's number, the truth [q], and the logits [q, C] of both, of some questions of it at a time."""
     config = model.config
@@ -112,11 +117,9 @@ def _logits(
         asked = model(*map(torch.from_numpy, pad(batch, config.pad_token_id))).numpy()
         for number, (row, before) in enumerate(zip(batch, asked, strict=True), start):
             if config.is_language_model:
-                at = 0
-                for after in _next_tokens(artifact, bounds, config, row):
+                for at, after in _next_tokens(artifact, bounds, config, row, prompts):
                     end = at + len(after)
                     yield number, np.array(row.input_ids[at + 1 : end + 1]), before[at:end], after
-                    at = end
             else:
                 assert not isinstance(artifact, Decoder)
                 truth = np.array([-1 if row.label is None else row.label])
@@ -125,16 +128,20 @@ def _logits(
 
 
 def _next_tokens(
-    artifact: Session | Decoder, bounds: Bounds, config: ModelConfig, row: Row
-) -> Iterator[np.ndarray]:
-    """Logits [q, V] after each token of a row but the last, in pieces."""
-    ids = row.input_ids[:-1]
-    pieces = [slice(start, min(start + PIECE, len(ids))) for start in range(0, len(ids), PIECE)]
+    artifact: Session | Decoder, bounds: Bounds, config: ModelConfig, row: Row, prompts: bool
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Logits [q, V] after each token of a row but the last, in pieces, each with the place of its first."""
+    ids, done = row.input_ids[:-1], 0
+    if prompts and isinstance(artifact, Decoder) and len(ids) > 1:
+        done = len(ids) // 2
+        yield done - 1, artifact.feed(ids[:done], 0)[None]
+    pieces = [slice(start, min(start + PIECE, len(ids))) for start in range(done, len(ids), PIECE)]
     if isinstance(artifact, Decoder):
-        yield from (step_by_step(artifact, ids[: piece.stop], piece.start) for piece in pieces)
+        for piece in pieces:
+            yield piece.start, step_by_step(artifact, ids[: piece.stop], piece.start)
     elif ids:
         whole = _run(artifact, bounds, config, row)[0]
-        yield from (whole[piece] for piece in pieces)
+        yield from ((piece.start, whole[piece]) for piece in pieces)
 
 
 def _run(session: Session, bounds: Bounds, config: ModelConfig, row: Row) -> np.ndarray:

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from nf_edge.accuracy.answers import ask_both
+from nf_edge.accuracy.answers import Answered, ask_both
 from nf_edge.accuracy.compare import Comparison, compare
 from nf_edge.backends.base import Bounds, Session
 from nf_edge.data.rows import Rows
 from nf_edge.errors import AccuracyGate, BadInput
-from nf_edge.model import Decoder, NoiseFormer
+from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.progress import Progress, silent
 
 
@@ -61,7 +61,13 @@ def check(
     Raises:
         BadInput: the model is a regression, which has no accuracy, or the rows do not suit the artifact.
     """
-    config = model.config
+    require_questions(model.config, rows, own)
+    answered = ask_both(model, artifact, bounds, rows.rows, (own or rows).rows, progress)
+    return report_of(answered, model.config, rows, max_drop)
+
+
+def require_questions(config: ModelConfig, rows: Rows, own: Rows | None) -> None:
+    """Raises BadInput where rows have no questions that both could be asked."""
     if config.num_labels == 1:
         raise BadInput("num_labels is 1: a regression has no accuracy to check", where=rows.source)
     if config.is_language_model and all(len(row.input_ids) < 2 for row in rows.rows):
@@ -72,7 +78,10 @@ def check(
             where=rows.source,
             fix="compare it with the checkpoint that it was exported from",
         )
-    answered = ask_both(model, artifact, bounds, rows.rows, (own or rows).rows, progress)
+
+
+def report_of(answered: Answered, config: ModelConfig, rows: Rows, max_drop: float | None) -> AccuracyReport:
+    """What both said to the questions of the rows, held to a limit."""
     comparison = compare(answered, config.is_language_model)
     unit = "tokens" if config.is_language_model else "rows"
     return AccuracyReport(comparison, rows.source, rows.sha256, rows.truncated, unit, max_drop)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nf_edge import native_build
-from nf_edge.attention.targets import Target
 from nf_edge.native_build import Native
+from nf_edge.targets import Target
 
 NATIVE = Path(__file__).parent / "native"
 FLOAT32, INT8 = 0, 1
@@ -244,11 +244,11 @@ def executorch_library(target: Target | None = None) -> Path:
         MissingTool: as for `library_path`, or there is no ExecuTorch or no cross-compiler.
     """
     version, settings = native_build.executorch()
-    cross = target.cmake_settings() if target else []
     return native_build.built(
         Native("kernels", NATIVE, "nf_executorch", Path("lib", "libnf_executorch.so")),
-        ["-DNF_ATTENTION_EXECUTORCH=ON", *settings, *cross],
+        ["-DNF_ATTENTION_EXECUTORCH=ON", *settings],
         [version],
+        target,
     )
 
 

@@ -14,6 +14,7 @@ from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.recipe import Recipe
 from nf_edge.report import Figure
 from nf_edge.rules import Precisions
+from nf_edge.targets import Target
 
 INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "logits"
@@ -242,9 +243,12 @@ class Backend(ABC):
     ) -> LoweringReport:
         """Lower a program of this backend's, quantized where the recipe asks for it, to a file."""
 
-    def operators_file(self) -> Path | None:
+    def operators_file(self, target: Target | None = None) -> Path | None:
         """A shared library of our operators that a process must load before a model file; None where the
         runtime itself has all.
+
+        Args:
+            target: the machine that it is for; None: this one.
 
         Raises:
             MissingTool: it is not built yet, and cannot be built here.

@@ -16,6 +16,7 @@ from nf_edge.backends.sizes import sizes_of
 from nf_edge.backends.xnnpack import Xnnpack, answers_for_one_token, is_gelu_new
 from nf_edge.model import CausalLM, ModelConfig, NoiseFormer
 from nf_edge.recipe import Recipe
+from nf_edge.targets import Target
 
 # Bytes of scratch of the kernel for each element of a head, at its widest vectors, and the threads that a
 # prediction assumes, each with its own.
@@ -76,8 +77,8 @@ class NfCpu(Xnnpack):
                 arenas, workspace = max(arenas, sizes.hidden + 2 * sizes.inner), 2 * sizes.hidden
         return self._predicted(config, recipe, sizes, cache, 4 * arenas, 4 * workspace + scratch)
 
-    def operators_file(self) -> Path:
-        return kernel.executorch_library()
+    def operators_file(self, target: Target | None = None) -> Path:
+        return kernel.executorch_library(target)
 
     def _runtime(self) -> Any:
         operators = self.operators_file()

@@ -5,10 +5,14 @@ from pathlib import Path
 import click
 
 from nf_edge.commands.common import json_option, print_json, print_lines, progress_bar, show, warn
+from nf_edge.commands.emulated import emulated, on_option
 
+# Rows that are asked where every one takes an emulated core a while.
+SAMPLE = 64
 EPILOG = """\b
 Examples:
   nf-edge check digits-pi --data digits:test
+  nf-edge check digits-pi --data digits:test --on rpi-zero-2w,rpi-5,pixel-8
   nf-edge check out --data dev.tsv --reference ./my-model --max-drop 0.5
 """
 
@@ -21,16 +25,26 @@ Examples:
     help="The checkpoint it was made of, or the one that `compress` made that of (default: the bundled one "
     "of its name).",
 )
-@click.option("--limit", type=click.IntRange(1), help="Use the first N rows only.")
+@click.option(
+    "--limit", type=click.IntRange(1), help=f"Use the first N rows only (with --on: {SAMPLE} by default)."
+)
 @click.option("--max-drop", type=click.FloatRange(0, 100), help="Accuracy points that may be lost.")
+@on_option
 @json_option
 def command(
-    artifact: Path, data: str, reference: str | None, limit: int | None, max_drop: float | None, as_json: bool
+    artifact: Path,
+    data: str,
+    reference: str | None,
+    limit: int | None,
+    max_drop: float | None,
+    on: str | None,
+    as_json: bool,
 ) -> None:
     """Accuracy of an ARTIFACT, loaded from its file and run on this CPU, beside its checkpoint's.
 
     Both are asked the same rows.  A drop beyond --max-drop, or else beyond the recipe's own limit, is
-    exit code 5.
+    exit code 5.  With --on the file is run on the cores of those devices too, emulated; each of them is held
+    to the limit, and its answers are compared with those that the file gives here.
     """
     from nf_edge import render
     from nf_edge.accuracy.check import check, enforce
@@ -42,18 +56,38 @@ def command(
     manifest = the_artifact.manifest
     checkpoint = reference_of(the_artifact, reference)
     warn(checkpoint.warnings)
+    cores = emulated(on)
+    if cores and limit is None:
+        limit = SAMPLE
     rows = load_rows(data, checkpoint, limit)
     own = None
     if manifest.config.vocab_size != checkpoint.config.vocab_size:
         own = read_rows(data, manifest.config, the_artifact.tokenizer_file, limit)
     backend = backend_for(manifest.recipe)
+    model, bounds = checkpoint.model(), manifest.interface.bounds
+    most = manifest.recipe.limits.max_drop if max_drop is None else max_drop / 100
+    if cores:
+        from nf_edge.accuracy.cores import check_on
+        from nf_edge.render_cores import cores_lines, cores_table
+
+        with progress_bar() as progress:
+            reports = check_on(
+                cores, backend, the_artifact.model_file, model, bounds, rows, most, progress, own=own
+            )
+        if as_json:
+            print_json("check", [report.to_json() for report in reports])
+        else:
+            show(cores_table(reports))
+            print_lines(cores_lines(reports))
+        enforce(max((report.accuracy for report in reports), key=lambda each: each.comparison.drop))
+        return
     with progress_bar() as progress:
         report = check(
-            checkpoint.model(),
-            backend.load(the_artifact.model_file, manifest.interface.bounds),
-            manifest.interface.bounds,
+            model,
+            backend.load(the_artifact.model_file, bounds),
+            bounds,
             rows,
-            manifest.recipe.limits.max_drop if max_drop is None else max_drop / 100,
+            most,
             progress,
             own=own,
         )

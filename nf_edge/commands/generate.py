@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING
 import click
 
 from nf_edge.commands.common import json_option, print_json, warn
+from nf_edge.commands.emulated import on_option, one_core
 from nf_edge.errors import BadInput
 
 if TYPE_CHECKING:
+    from nf_edge.emulation import EmulatedCore
     from nf_edge.model import Decoder, ModelConfig
 
 EPILOG = """\b
 Examples:
   nf-edge generate out "Once upon a time"
+  nf-edge generate out "Once upon a time" --on rpi-5
   nf-edge generate ./my-model --ids "12 7 99" --max-tokens 20 --temperature 0.8 --seed 1
 """
 
@@ -31,6 +34,7 @@ Examples:
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the drawing.")
 @click.option("--ids", "as_ids", is_flag=True, help="PROMPT is token ids, and ids are printed.")
+@on_option
 @json_option
 def command(
     source: str,
@@ -39,18 +43,21 @@ def command(
     temperature: float,
     seed: int,
     as_ids: bool,
+    on: str | None,
     as_json: bool,
 ) -> None:
     """Continue PROMPT with a language model, and print its text as it comes.
 
     An ARTIFACT is run from its file, through its own cache; a CHECKPOINT (a folder or the name of a
     bundled one) in PyTorch.  Without PROMPT it begins with the model's begin-of-text token.  It ends with
-    the model's end-of-text token, after --max-tokens, or where the model has no positions left.
+    the model's end-of-text token, after --max-tokens, or where the model has no positions left.  With --on,
+    an artifact writes what it would on that device's core.
     """
     from nf_edge.generation import generate, texts
     from nf_edge.model.tokenizer import read_tokenizer
 
-    decoder, config, tokenizer_file = _open(source)
+    core = one_core(on)
+    decoder, config, tokenizer_file = _open(source, core)
     tokenizer = None
     if not as_ids:
         if tokenizer_file is None:
@@ -86,7 +93,7 @@ def command(
     print_json("generate", result)
 
 
-def _open(source: str) -> "tuple[Decoder, ModelConfig, Path | None]":
+def _open(source: str, core: "EmulatedCore | None") -> "tuple[Decoder, ModelConfig, Path | None]":
     """What to generate with, its config, and its tokenizer."""
     from nf_edge.artifact import MANIFEST, load_artifact
     from nf_edge.backends import backend_for
@@ -94,6 +101,8 @@ def _open(source: str) -> "tuple[Decoder, ModelConfig, Path | None]":
     from nf_edge.model.checkpoint import TOKENIZER
 
     if not (Path(source) / MANIFEST).is_file():
+        if core:
+            raise BadInput("is no artifact, and --on is for the files of those", where=source)
         checkpoint = resolve_checkpoint(source)
         warn(checkpoint.warnings)
         model = checkpoint.model()
@@ -110,7 +119,13 @@ def _open(source: str) -> "tuple[Decoder, ModelConfig, Path | None]":
             where=source,
             fix="export it by a recipe with logits: last",
         )
-    decoder = backend_for(manifest.recipe).load(artifact.model_file, manifest.interface.bounds)
+    backend, bounds = backend_for(manifest.recipe), manifest.interface.bounds
+    if core:
+        from nf_edge.emulation import load
+
+        decoder = load(core, backend, artifact.model_file, bounds)
+    else:
+        decoder = backend.load(artifact.model_file, bounds)
     assert isinstance(decoder, Decoder)
     tokenizer = artifact.path / TOKENIZER
     return decoder, manifest.config, tokenizer if tokenizer.is_file() else None

@@ -5,22 +5,25 @@ from pathlib import Path
 import click
 
 from nf_edge.commands.common import json_option, print_json, print_lines, print_table, show
+from nf_edge.commands.emulated import emulated, on_option
 
 EPILOG = """\b
-Example:
+Examples:
   nf-edge inspect digits-pi
+  nf-edge inspect digits-pi --on rpi-5,pixel-8
 """
 
 
 @click.command("inspect", epilog=EPILOG)
 @click.argument("artifact", type=click.Path(path_type=Path))
+@on_option
 @json_option
-def command(artifact: Path, as_json: bool) -> None:
+def command(artifact: Path, on: str | None, as_json: bool) -> None:
     """What an ARTIFACT is made of and needs.
 
     Verifies the model file's hash, lists its operators and delegates, how to call it and what an
-    application must link, and loads it in each runtime that is here.  A file that does not load is
-    exit code 3.
+    application must link, and loads it in each runtime that is here; with --on, on those devices' cores too.
+    A file that does not load is exit code 3.
     """
     from nf_edge import render
     from nf_edge.artifact import load_artifact
@@ -29,7 +32,7 @@ def command(artifact: Path, as_json: bool) -> None:
 
     the_artifact = load_artifact(artifact)
     manifest = the_artifact.manifest
-    found = inspect(the_artifact)
+    found = inspect(the_artifact, emulated(on))
     if as_json:
         document = manifest.model_dump(mode="json", by_alias=True, exclude={"reports"})
         print_json("inspect", document | found.to_json())

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from nf_edge.attention.targets import TARGETS
 from nf_edge.commands.common import json_option, print_json
+from nf_edge.targets import TARGETS
 
 
 @click.group(name="kernels", no_args_is_help=True)

@@ -41,7 +41,18 @@ def run(
         MissingTool: the runner is not built yet, and cannot be built here.
         NfEdgeError: the runner crashed or took too long.
     """
-    command = native_command(runtime, model, threads, operators)
+    return run_command(native_command(runtime, model, threads, operators), model, requests, timeout_s)
+
+
+def run_command(
+    command: Sequence[str], model: str | Path, requests: Sequence[Request], timeout_s: float = 600.0
+) -> RunResult:
+    """The same of a runner that is called in its own way.
+
+    Raises:
+        BadInput: the model cannot be loaded, or does not take one of the requests.
+        NfEdgeError: the runner crashed or took too long.
+    """
     try:
         done = subprocess.run(
             command, input=request_lines(requests), capture_output=True, text=True, timeout=timeout_s
@@ -50,7 +61,7 @@ def run(
         raise overdue(model, timeout_s) from None
     if done.returncode == 0:
         return parse(done.stdout.splitlines())
-    raise failure(model, command[0], done.returncode, done.stderr)
+    raise failure(model, command, done.returncode, done.stderr)
 
 
 def native_command(
@@ -61,10 +72,15 @@ def native_command(
     Raises:
         MissingTool: the runner is not built yet, and cannot be built here.
     """
-    command = [str(executable(runtime)), str(Path(model).resolve())]
+    return [str(executable(runtime)), *runner_options(model, threads, operators)]
+
+
+def runner_options(model: str | Path, threads: int | None = None, operators: Path | None = None) -> list[str]:
+    """A runner's own arguments."""
+    options = [str(Path(model).resolve())]
     if threads is not None:
-        command += ["--threads", str(threads)]
-    return command if operators is None else [*command, "--operators", str(operators)]
+        options += ["--threads", str(threads)]
+    return options if operators is None else [*options, "--operators", str(operators)]
 
 
 def request_lines(requests: Sequence[Request]) -> str:
@@ -76,9 +92,12 @@ def overdue(model: str | Path, timeout_s: float) -> NfEdgeError:
     return NfEdgeError(f"did not finish within {timeout_s:g} s", where=model)
 
 
-def failure(model: str | Path, program: str, returncode: int, stderr: str) -> NfEdgeError:
+def failure(model: str | Path, command: Sequence[str], returncode: int, stderr: str) -> NfEdgeError:
     """What a runner that ended by itself says of the reason."""
-    said = "\n".join(stderr.strip().splitlines()[-STDERR_LINES:]).removeprefix(f"{Path(program).name}: ")
+    said = "\n".join(stderr.strip().splitlines()[-STDERR_LINES:])
+    for part in command:
+        # Of the runner; where it is emulated, that is not the first.
+        said = said.removeprefix(f"{Path(part).name}: ")
     if returncode == BAD_INPUT:
         return BadInput(said.removesuffix(f", {Path(model).resolve()}"), where=model)
     return NfEdgeError(f"the runner {_ending(returncode)}\n{said}", where=model)

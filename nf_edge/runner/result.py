@@ -85,7 +85,7 @@ def parse(lines: Iterable[str]) -> RunResult:
     planned_buffers = [entry["planned_buffers"] for entry in stages if "planned_buffers" in entry]
     return RunResult(
         stages=tuple(stage(entry) for entry in stages),
-        outputs=[np.array(entry["logits"], dtype=np.float32).reshape(entry["shape"]) for entry in answers],
+        outputs=[logits_of(entry) for entry in answers],
         run_ms=[entry["run_ms"] for entry in answers],
         planned_buffers=tuple(planned_buffers[0]) if planned_buffers else (),
         temporary_peak=stages[-1]["temporary_peak"],
@@ -93,6 +93,11 @@ def parse(lines: Iterable[str]) -> RunResult:
         version=start["version"],
         threads=start["threads"],
     )
+
+
+def logits_of(entry: dict[str, Any]) -> npt.NDArray[np.float32]:
+    """Logits out of an answer's line."""
+    return np.array(entry["logits"], dtype=np.float32).reshape(entry["shape"])
 
 
 def stage(entry: dict[str, Any]) -> Stage:

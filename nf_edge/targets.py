@@ -1,4 +1,4 @@
-"""Machines that the kernel can be built for."""
+"""Machines other than this one that native parts are built for."""
 
 import shutil
 from dataclasses import dataclass
@@ -20,16 +20,17 @@ class Target:
     package: str
     settings: tuple[str, ...]
 
-    def cmake_settings(self) -> list[str]:
-        """Settings that make CMake build for it.
+    def command(self) -> list[str]:
+        """The command that compiles C++ for it.
 
         Raises:
             MissingTool: its cross-compiler is not installed.
         """
-        if not shutil.which(self.compiler):
+        path = shutil.which(self.compiler)
+        if not path:
             fix = f"apt-get install {self.package}"
             raise MissingTool(f"{self.compiler}, the cross-compiler, is not installed", fix=fix)
-        return [f"-DCMAKE_CXX_COMPILER={self.compiler}", *self.settings]
+        return [path]
 
 
 # Besides the host.

@@ -1,4 +1,4 @@
-"""A runner that stays, is asked again and again, and answers each time with how long it took."""
+"""A runner that stays, and is asked again and again."""
 
 import contextlib
 import json
@@ -8,16 +8,19 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
 
 from nf_edge.runner.process import Request, failure, overdue, request_lines
-from nf_edge.runner.result import Stage, stage
+from nf_edge.runner.result import Stage, logits_of, stage
 
 
-class TimedProcess:
+class StayingProcess:
     """A model in a process of its own; a context manager, which ends the process.
 
-    Two of them can be asked turn about: each waits for its next request without taking the CPU.
+    Several of them can be asked turn about: each waits for its next request without taking the CPU.
 
     Attributes:
         start: what the process held before it touched the model.
@@ -29,7 +32,7 @@ class TimedProcess:
         """Starts it, and waits until the model is loaded.
 
         Args:
-            command: a runner's, without `--times`.
+            command: a runner's.
             model: named in messages.
             timeout_s: that loading and each call may take, in seconds.
 
@@ -37,28 +40,38 @@ class TimedProcess:
             BadInput: the model cannot be loaded.
             NfEdgeError: the runner crashed or took too long.
         """
-        self._program, self._model, self._timeout_s = command[0], model, timeout_s
+        self._command, self._model, self._timeout_s = command, model, timeout_s
         # Not a pipe, which nobody would empty.
-        self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 (_end closes it)
+        self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 (end closes it)
         self._process = subprocess.Popen(
-            [*command, "--times"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            text=True,
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True
         )
         try:
             entries = self._read_until(lambda entry: entry.get("stage") == "method_loaded")
         except BaseException:
-            self._end()
+            self.end()
             raise
         self.start = stage(entries[0])
         self.runtime: str = entries[0]["runtime"]
         self.version: str = entries[0]["version"]
         self.load_ms: float = sum(entry["elapsed_ms"] for entry in entries[1:])
 
-    def times(self, requests: Sequence[Request]) -> list[float]:
-        """Runs requests one after another, as `run` describes them: milliseconds of each.
+    def finish(self) -> Stage:
+        """Ends the process; what it held then, and at most."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        return stage(self._read_until(lambda entry: entry.get("stage") == "finished")[-1])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def _answers(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
+        """Runs requests one after another, as `run` describes them: the runner's line of each.
 
         Raises:
             ValueError: there are none.
@@ -68,29 +81,15 @@ class TimedProcess:
         if not requests:
             raise ValueError("no requests")
         self._write(request_lines(requests))
-        found: list[float] = []
+        found: list[dict[str, Any]] = []
 
         def last(entry: dict[str, Any]) -> bool:
             if "run_ms" in entry:
-                found.append(entry["run_ms"])
+                found.append(entry)
             return len(found) == len(requests)
 
         self._read_until(last)
         return found
-
-    def finish(self) -> Stage:
-        """Ends the process; what it held then, and at most."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        return stage(self._read_until(lambda entry: entry.get("stage") == "finished")[-1])
-
-    def __enter__(self) -> "TimedProcess":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
 
     def _write(self, text: str) -> None:
         assert self._process.stdin is not None
@@ -122,9 +121,10 @@ class TimedProcess:
             raise overdue(self._model, self._timeout_s)
         returncode = self._process.wait()
         self._stderr.seek(0)
-        raise failure(self._model, self._program, returncode, self._stderr.read())
+        raise failure(self._model, self._command, returncode, self._stderr.read())
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Ends the process, whatever it does."""
         self._process.kill()
         self._process.wait()
         self._stderr.close()
@@ -132,3 +132,29 @@ class TimedProcess:
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
+
+
+class TimedProcess(StayingProcess):
+    """One that answers with how long it took; `command` comes without `--times`."""
+
+    def __init__(self, command: Sequence[str], model: Path, timeout_s: float = 600.0) -> None:
+        super().__init__([*command, "--times"], model, timeout_s)
+
+    def times(self, requests: Sequence[Request]) -> list[float]:
+        """Milliseconds of each request.
+
+        Raises what `_answers` does.
+        """
+        return [entry["run_ms"] for entry in self._answers(requests)]
+
+
+class AskedProcess(StayingProcess):
+    """One that answers with logits."""
+
+    def logits(self, request: Request) -> npt.NDArray[np.float32]:
+        """In the model's own shape.
+
+        Raises what `_answers` does.
+        """
+        (entry,) = self._answers([request])
+        return logits_of(entry)

@@ -1,0 +1,220 @@
+"""`check --on`: what an artifact's file answers on other cores, beside PyTorch and beside this machine."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from nf_edge.accuracy.answers import Answered, Answers, ask_both
+from nf_edge.accuracy.check import AccuracyReport, report_of, require_questions
+from nf_edge.backends.base import Backend, Bounds, Session
+from nf_edge.data.rows import Rows
+from nf_edge.emulation import EmulatedCore, asked
+from nf_edge.model import Decoder, NoiseFormer
+from nf_edge.progress import Progress, silent
+from nf_edge.runner import AskedProcess, native_command
+
+
+@dataclass
+class Difference:
+    """How far the answers of a core are from those of the same file on this machine.
+
+    Attributes:
+        questions, flips: answers, and those whose largest logit is another's.
+        off: the largest difference of a logit.
+        largest: the largest logit here, by its size.
+    """
+
+    questions: int = 0
+    flips: int = 0
+    off: float = 0.0
+    largest: float = 0.0
+
+    def note(self, there: np.ndarray, here: np.ndarray) -> None:
+        """Logits [..., C] of the same questions."""
+        flipped = there.argmax(-1) != here.argmax(-1)
+        self.add(Difference(flipped.size, int(flipped.sum()), _most(there - here), _most(here)))
+
+    def add(self, other: "Difference") -> None:
+        self.questions += other.questions
+        self.flips += other.flips
+        self.off, self.largest = max(self.off, other.off), max(self.largest, other.largest)
+
+    @property
+    def share(self) -> float:
+        """The largest difference as a share of the largest logit."""
+        return self.off / self.largest if self.largest else 0.0
+
+
+def _most(logits: np.ndarray) -> float:
+    # Not max(): what is not a number is the largest of all.
+    return float(np.abs(logits).max(initial=0.0))
+
+
+@dataclass(frozen=True)
+class OnCore:
+    """What a core answered.
+
+    Attributes:
+        accuracy: beside the checkpoint in PyTorch.
+        here: beside the same file on this machine.
+    """
+
+    core: EmulatedCore
+    accuracy: AccuracyReport
+    here: Difference
+
+    def to_json(self) -> dict[str, Any]:
+        core, here = self.core, self.here
+        return {
+            "on": core.name,
+            "cores": list(core.cores),
+            "emulated_as": core.cpu,
+            "emulator": f"QEMU {core.emulator.version}",
+            "note": core.note,
+            **self.accuracy.to_json(),
+            "here": {
+                "questions": here.questions,
+                "flips": here.flips,
+                "largest_difference": here.off,
+                "of_largest_logit": here.share,
+            },
+        }
+
+
+def check_on(
+    cores: Sequence[EmulatedCore],
+    backend: Backend,
+    model_file: Path,
+    model: NoiseFormer,
+    bounds: Bounds,
+    rows: Rows,
+    max_drop: float | None,
+    progress: Progress = silent,
+    *,
+    own: Rows | None = None,
+) -> list[OnCore]:
+    """Ask the checkpoint's network, the file on this machine and the file on every core the same questions.
+
+    As many emulated processes run at once as this machine has CPUs; each takes its share of the rows.  A
+    decoder is fed half of a row at once, so that both kinds of its kernels are asked.
+
+    Args:
+        own: the same rows in the artifact's tokens, where those are others than the checkpoint's.
+
+    Raises:
+        BadInput: as `check` does, or the runtime refuses the file.
+        MissingTool: the runner cannot be built, for this machine or for the others.
+        NfEdgeError: a process crashed.
+    """
+    require_questions(model.config, rows, own)
+    commands = {core: core.command(backend, model_file) for core in cores}
+    here = native_command(backend.runtime, model_file, 1, backend.operators_file())
+    workers = os.cpu_count() or 1
+    shards = _shards(len(rows.rows), -(-workers // len(cores)))
+    told = _Total(progress, len(cores) * len(rows.rows))
+
+    def ask(core: EmulatedCore, shard: slice) -> tuple[Answered, Difference]:
+        with ExitStack() as stack:
+            found = Difference()
+            there, at_home = (
+                asked(stack.enter_context(AskedProcess(command, model_file)), bounds)
+                for command in (commands[core], here)
+            )
+            beside = _beside(there, at_home, found)
+            part, own_part = rows.rows[shard], (own or rows).rows[shard]
+            return (
+                ask_both(model, beside, bounds, part, own_part, told.of_a_part(), prompts=True),
+                found,
+            )
+
+    with ThreadPoolExecutor(workers) as pool:
+        waiting = {core: [pool.submit(ask, core, shard) for shard in shards] for core in cores}
+        reports = []
+        for core, futures in waiting.items():
+            parts = [future.result() for future in futures]
+            difference = Difference()
+            for _, found in parts:
+                difference.add(found)
+            answered = _joined([answered for answered, _ in parts], shards)
+            reports.append(OnCore(core, report_of(answered, model.config, rows, max_drop), difference))
+    return reports
+
+
+def _shards(count: int, parts: int) -> list[slice]:
+    """All of `count` rows, in at most so many runs of nearly the same length."""
+    edges = np.linspace(0, count, min(parts, count) + 1).astype(int).tolist()
+    return [slice(low, high) for low, high in pairwise(edges)]
+
+
+def _joined(parts: Sequence[Answered], shards: Sequence[slice]) -> Answered:
+    moved = [replace(part, row=part.row + shard.start) for part, shard in zip(parts, shards, strict=True)]
+
+    def both(name: str) -> Answers:
+        sides = [getattr(part, name) for part in moved]
+        return Answers(
+            *(np.concatenate([getattr(s, field) for s in sides]) for field in ("predicted", "loss"))
+        )
+
+    row, truth, kl = (
+        np.concatenate([getattr(part, name) for part in moved]) for name in ("row", "truth", "kl")
+    )
+    return Answered(row, truth, both("reference"), both("artifact"), kl)
+
+
+def _beside(there: Session | Decoder, here: Session | Decoder, found: Difference) -> Session | Decoder:
+    """What asks both, answers for the one that is there, and notes how far apart they are."""
+    if isinstance(there, Decoder):
+        assert isinstance(here, Decoder)
+        return _BesideDecoder(there, here, found)
+    assert not isinstance(here, Decoder)
+    return _BesideSession(there, here, found)
+
+
+class _BesideSession:
+    def __init__(self, there: Session, here: Session, found: Difference) -> None:
+        self._there, self._here, self._found = there, here, found
+
+    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        there, here = (session.run(input_ids, attention_mask) for session in (self._there, self._here))
+        # A classifier answers once a row, a language model once a token that is not padding.
+        told = (logits[attention_mask > 0] if logits.ndim == 3 else logits for logits in (there, here))
+        self._found.note(*told)
+        return there
+
+
+class _BesideDecoder(Decoder):
+    def __init__(self, there: Decoder, here: Decoder, found: Difference) -> None:
+        super().__init__(there.capacity)
+        self._there, self._here, self._found = there, here, found
+
+    def _feed(self, tokens: np.ndarray, start: int) -> np.ndarray:
+        there, here = (decoder.feed(tokens.tolist(), start) for decoder in (self._there, self._here))
+        self._found.note(there, here)
+        return there
+
+
+class _Total:
+    """Progress of parts that go on side by side, as one."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress, self._total, self._done, self._lock = progress, total, 0, Lock()
+
+    def of_a_part(self) -> Progress:
+        before = 0
+
+        def call(step: str, done: int, total: int) -> None:
+            nonlocal before
+            with self._lock:
+                self._done += done - before
+                before = done
+                self._progress("asking emulated cores", self._done, self._total)
+
+        return call

@@ -1,0 +1,40 @@
+"""`--on`: the device whose own core an artifact is run on, emulated."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from nf_edge.emulation import EmulatedCore
+
+on_option = click.option(
+    "--on",
+    metavar="DEVICE,…",
+    help="Run the file on the cores of these devices, emulated by QEMU (also: a core of QEMU's own, such as "
+    "cortex-a53).",
+)
+
+
+def emulated(on: str | None) -> "list[EmulatedCore]":
+    """The cores that `--on` names; none without it.
+
+    Raises:
+        BadInput: one of them is unknown, or no device that runs programs of Linux.
+        MissingTool: QEMU or the cross-compiler is not installed.
+    """
+    if on is None:
+        return []
+    from nf_edge.emulation import emulated_cores
+
+    return emulated_cores([name.strip() for name in on.split(",") if name.strip()])
+
+
+def one_core(on: str | None) -> "EmulatedCore | None":
+    """The first of them, where a command runs one: of a device, its first kind of core.
+
+    Raises what `emulated` does.
+    """
+    cores = emulated(on)
+    if len({core.name for core in cores}) > 1:
+        raise click.UsageError("--on takes one device here")
+    return cores[0] if cores else None

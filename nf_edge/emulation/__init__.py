@@ -1,0 +1,24 @@
+"""Runs an artifact's very file on a device's own kind of core, emulated on this machine.
+
+The native runner, built for Linux on Arm with the Arm libraries of the runtimes that are installed here,
+runs under QEMU's user mode as the core that a device has.  The libraries choose their kernels by what that
+core can do, as they do on the device, so that its answers are had before there is one; its times are not.
+"""
+
+from nf_edge.emulation.cores import EmulatedCore, emulated_cores
+from nf_edge.emulation.libraries import fetch, kept
+from nf_edge.emulation.machine import Emulator, emulator
+from nf_edge.emulation.sessions import AskedDecoder, AskedSession, asked, load
+
+__all__ = [
+    "AskedDecoder",
+    "AskedSession",
+    "EmulatedCore",
+    "Emulator",
+    "asked",
+    "emulated_cores",
+    "emulator",
+    "fetch",
+    "kept",
+    "load",
+]
