@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nf_edge import native_build
+from nf_edge import emulation, native_build
 from nf_edge.backends import REGISTRY, installed_version
 from nf_edge.errors import MissingTool
+from nf_edge.runner import Runtime
 from nf_edge.runner.build import check_tools
 
 INSTALL = "pip install nf-edge"
@@ -53,7 +54,19 @@ def examine() -> list[Finding]:
         _built("native runner, executorch", native, lambda: check_tools("executorch")),
         _built("native runner, onnxruntime", native, lambda: check_tools("onnxruntime")),
         _built("kernels of nf-edge", "the nf- recipes", lambda: native_build.check_tools("kernels")),
+        *(_emulation(runtime) for runtime in emulation.RUNTIMES),
     ]
+
+
+def _emulation(runtime: Runtime) -> Finding:
+    """Whether a device's own core can be emulated to run that runtime."""
+    name, needed_for = f"emulated cores, {runtime}", "--on DEVICE"
+    try:
+        qemu = emulation.emulator()
+        emulation.kept(runtime)
+    except MissingTool as error:
+        return Finding(name, needed_for, False, error.what, error.fix or "")
+    return Finding(name, needed_for, True, f"QEMU {qemu.version}: {', '.join(sorted(qemu.cpus))}")
 
 
 def _packages() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ class Inspection:
 
 
 def inspect(artifact: Artifact, cores: Sequence[EmulatedCore] = ()) -> Inspection:
-    """Read the operators out of a model file, and load it in every way that this machine has, and as cores that
-    are emulated.
+    """Read the operators out of a model file, and load it in every way that this machine has, and as other
+    cores.
 
     Raises:
         BadInput: the file cannot be read at all.
@@ -52,7 +53,7 @@ def inspect(artifact: Artifact, cores: Sequence[EmulatedCore] = ()) -> Inspectio
         loads.append(Load(f"{backend.runtime} natively", _problem(lambda: _load_natively(backend, model))))
     for core in cores:
         where = f"{backend.runtime} on {core.name}, emulated as {core.cpu} by QEMU {core.emulator.version}"
-        loads.append(Load(where, _problem(lambda core=core: _load_as(core, backend, model))))
+        loads.append(Load(where, _problem(partial(_load_as, core, backend, model))))
     return Inspection(backend.operators(model), tuple(loads))
 
 

@@ -1,7 +1,8 @@
 """Reports as tables and lines: the same on a terminal and in `report.html`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from nf_edge.accuracy.check import AccuracyReport
@@ -36,13 +37,20 @@ def memory_tables(report: MemoryReport) -> list[Table]:
             "Memory of the process that runs it",
             (*report.process, report.process_total),
             ("predicted", "planned", "measured"),
+            {"measured": "emulated"} if report.emulated else {},
         ),
     ]
 
 
-def _account_table(title: str, lines: Sequence[Line], accounts: tuple[str, ...]) -> Table:
+def _account_table(
+    title: str,
+    lines: Sequence[Line],
+    accounts: tuple[str, ...],
+    called: Mapping[str, str] = MappingProxyType({}),
+) -> Table:
     rows = [(line.name, *(_cell(line.figures()[account]) for account in accounts)) for line in lines]
-    return Table(title, ("part", *accounts), tuple(rows), tuple(range(1, len(accounts) + 1)))
+    columns = ("part", *(called.get(account, account) for account in accounts))
+    return Table(title, columns, tuple(rows), tuple(range(1, len(columns))))
 
 
 def _cell(figure: Figure) -> str:
@@ -51,14 +59,15 @@ def _cell(figure: Figure) -> str:
 
 def memory_lines(report: MemoryReport) -> list[str]:
     """Where it was measured, what is not known and why, notes, and the verdict."""
-    lines = [f"measured on {report.machine}" if report.machine else ""]
+    lines = [f"{'' if report.emulated else 'measured '}on {report.machine}" if report.machine else ""]
     # Each reason once, with all the figures that it explains.
     reasons: dict[str, list[str]] = {}
     for line in report.process:
         for how, figure in line.figures().items():
             # A plan accounts for all that it has; only a measurement can have something left over.
             if figure.value is None and not (line.name == UNACCOUNTED and how != "measured"):
-                reasons.setdefault(figure.note, []).append(f"{line.name} ({how})")
+                called = "emulated" if report.emulated and how == "measured" else how
+                reasons.setdefault(figure.note, []).append(f"{line.name} ({called})")
     lines += [f"not known: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
     lines += [f"note: {note}" for note in report.notes]
     return [line for line in lines if line]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-How = Literal["measured", "simulated", "planned", "predicted", "unavailable"]
+How = Literal["measured", "emulated", "simulated", "planned", "predicted", "unavailable"]
 Unit = Literal[
     "bytes", "ms", "tokens/s", "ratio", "share", "rows", "loss", "perplexity", "logit", "count", "dB"
 ]
@@ -15,6 +15,7 @@ class Figure:
 
     `how` is one of
       measured     read off a run of the artifact,
+      emulated     read off a run of it as another core, by an emulator,
       simulated    read off a simulator of the target,
       planned      read out of the artifact's own plan,
       predicted    computed from the checkpoint and the recipe before there is an artifact,

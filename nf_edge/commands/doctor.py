@@ -2,20 +2,31 @@
 
 import click
 
-from nf_edge.commands.common import json_option, print_json, print_lines, print_table
+from nf_edge.commands.common import json_option, print_json, print_lines, print_table, progress_bar
 
 
 @click.command("doctor")
+@click.option(
+    "--fix",
+    type=click.Choice(["emulation"]),
+    help="Get and build what emulating a device's cores takes: downloads the runtimes' libraries for them.",
+)
 @json_option
-def command(as_json: bool) -> None:
+def command(fix: str | None, as_json: bool) -> None:
     """Report versions, what works on this machine, and the command that gets what is missing.
 
     \b
-    Example:
+    Examples:
       nf-edge doctor
+      nf-edge doctor --fix emulation
     """
     from nf_edge.doctor import examine
 
+    if fix:
+        from nf_edge.emulation import set_up
+
+        with progress_bar() as progress:
+            set_up(progress)
     findings = examine()
     if as_json:
         print_json("doctor", [finding.to_json() for finding in findings])

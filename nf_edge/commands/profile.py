@@ -5,10 +5,12 @@ from pathlib import Path
 import click
 
 from nf_edge.commands.common import json_option, print_json, show_memory, warn
+from nf_edge.commands.emulated import on_option, one_core
 
 EPILOG = """\b
 Examples:
   nf-edge profile digits-pi --device rpi-5
+  nf-edge profile digits-pi --on rpi-5 --device rpi-5
   nf-edge profile digits --recipe xnnpack-8da8w --device rpi-zero-2w
 """
 
@@ -17,13 +19,14 @@ Examples:
 @click.argument("source", metavar="ARTIFACT|CHECKPOINT")
 @click.option("--recipe", help="Predict for a CHECKPOINT exported by this recipe; an ARTIFACT has its own.")
 @click.option("--device", help="Hold the memory against this device (a name or a YAML file).")
+@on_option
 @json_option
-def command(source: str, recipe: str | None, device: str | None, as_json: bool) -> None:
+def command(source: str, recipe: str | None, device: str | None, on: str | None, as_json: bool) -> None:
     """Memory of an artifact, or of a checkpoint that is not exported yet.
 
     Of an ARTIFACT it is predicted, planned (by the artifact's own plan) and measured (by running it in
-    a native process on this machine).  Of a CHECKPOINT with --recipe it is predicted.  With --device,
-    exit code 4 says that it does not fit.
+    a native process on this machine, or with --on as a device's own core).  Of a CHECKPOINT with --recipe it
+    is predicted.  With --device, exit code 4 says that it does not fit.
     """
     from nf_edge.artifact import load_artifact
     from nf_edge.backends import backend_for
@@ -35,7 +38,9 @@ def command(source: str, recipe: str | None, device: str | None, as_json: bool) 
     from nf_edge.recipe import load_recipe
     from nf_edge.resources import names
 
-    the_device = load_device(device) if device else None
+    the_device, core = load_device(device) if device else None, one_core(on)
+    if core and recipe:
+        raise click.UsageError("--on runs an ARTIFACT, and --recipe is for a CHECKPOINT")
     if recipe:
         the_recipe = load_recipe(recipe)
         backend = backend_for(the_recipe)
@@ -57,6 +62,7 @@ def command(source: str, recipe: str | None, device: str | None, as_json: bool) 
             manifest.interface.bounds,
             manifest.recipe,
             the_device,
+            core,
         )
     if as_json:
         print_json("profile", report.to_json())

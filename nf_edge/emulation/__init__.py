@@ -6,11 +6,13 @@ core can do, as they do on the device, so that its answers are had before there 
 """
 
 from nf_edge.emulation.cores import EmulatedCore, emulated_cores
-from nf_edge.emulation.libraries import fetch, kept
+from nf_edge.emulation.libraries import RUNTIMES, kept
 from nf_edge.emulation.machine import Emulator, emulator
 from nf_edge.emulation.sessions import AskedDecoder, AskedSession, asked, load
+from nf_edge.emulation.set_up import set_up
 
 __all__ = [
+    "RUNTIMES",
     "AskedDecoder",
     "AskedSession",
     "EmulatedCore",
@@ -18,7 +20,7 @@ __all__ = [
     "asked",
     "emulated_cores",
     "emulator",
-    "fetch",
     "kept",
     "load",
+    "set_up",
 ]

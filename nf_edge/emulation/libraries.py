@@ -17,10 +17,11 @@ from nf_edge.runner import Runtime
 
 PLATFORM = "manylinux_2_28_aarch64"
 # What of a wheel a program is built with.
-PARTS = {
+PARTS: dict[Runtime, tuple[str, ...]] = {
     "executorch": ("executorch/lib/", "executorch/include/", "executorch/share/"),
     "onnxruntime": ("onnxruntime/capi/libonnxruntime.so",),
 }
+RUNTIMES: tuple[Runtime, ...] = tuple(PARTS)
 SET_UP = "nf-edge doctor --fix emulation"
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nf_edge.backends.base import Plan
+from nf_edge.emulation import EmulatedCore
 from nf_edge.memory.measure import Measurement
 from nf_edge.memory.python_process import NetMeasurement
 from nf_edge.report import Figure, format_bytes
@@ -75,6 +76,28 @@ def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
         process={name: Figure(value, "bytes", "measured") for name, value in parts.items()},
         process_total=Figure(measured.peak, "bytes", "measured", "peak of resident memory"),
         heap=Figure(heap, "bytes", "measured"),
+    )
+
+
+def account_of_emulation(measured: Measurement, file_bytes: int, core: EmulatedCore) -> Account:
+    """What a run as another core showed, without what the emulator took for itself."""
+    by = f"by QEMU {core.emulator.version}"
+    process = {
+        "model file, mapped": measured.mapped,
+        "weights and graph in heap": measured.loaded,
+        KV_CACHE: measured.cache,
+        "arenas": measured.arenas,
+        "workspace": measured.workspace,
+    }
+    parts = {name: Figure(value, "bytes", "emulated", by) for name, value in process.items()}
+    own = Figure.unavailable("bytes", "pages of the emulator are among those of its process")
+    heap = sum(process.values()) - measured.mapped
+    return Account(
+        file=dict.fromkeys(FILE_PARTS, Figure.unavailable("bytes", "a run shows the file as a whole")),
+        file_total=Figure(file_bytes, "bytes", "measured"),
+        process=parts | {"runtime": own, UNACCOUNTED: own},
+        process_total=own,
+        heap=Figure(heap, "bytes", "emulated", by),
     )
 
 

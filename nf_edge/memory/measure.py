@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nf_edge import runner
 from nf_edge.backends.base import Backend, Bounds
+from nf_edge.emulation import EmulatedCore
 
 # More than one: a runtime may take more memory at its second run than at its first.
 RUNS = 3
@@ -38,12 +39,20 @@ class Measurement:
     threads: int
 
 
-def measure(backend: Backend, model: Path, bounds: Bounds, vocab_size: int, cache: int) -> Measurement:
+def measure(
+    backend: Backend,
+    model: Path,
+    bounds: Bounds,
+    vocab_size: int,
+    cache: int,
+    core: EmulatedCore | None = None,
+) -> Measurement:
     """Run a model natively on the largest input that it takes; where it has a cache, on a prompt that fills
     it, and then on the last token again, as a step.
 
     Args:
         cache: bytes of the full cache, which a run shows among the arenas only.
+        core: to run it as; QEMU's own pages are then among those of `runtime` and `peak`.
 
     Raises:
         MissingTool: the native runner cannot be built here.
@@ -51,7 +60,11 @@ def measure(backend: Backend, model: Path, bounds: Bounds, vocab_size: int, cach
     """
     ids = spread_ids(vocab_size, bounds.length)
     requests = requests_at_the_largest(bounds, ids)
-    result = runner.run(backend.runtime, model, requests, operators=backend.operators_file())
+    if core is None:
+        command = runner.native_command(backend.runtime, model, operators=backend.operators_file())
+    else:
+        command = core.command(backend, model)
+    result = runner.run_command(command, model, requests)
     start, loaded, end = (result.stage(name) for name in ("start", "method_loaded", "finished"))
     at_load, at_runs = loaded.heap_in_use - start.heap_in_use, end.heap_in_use - loaded.heap_in_use
     arenas = sum(result.planned_buffers)

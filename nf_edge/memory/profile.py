@@ -4,12 +4,14 @@ from pathlib import Path
 
 from nf_edge.backends.base import Backend, Bounds, Plan
 from nf_edge.device import Device
+from nf_edge.emulation import EmulatedCore
 from nf_edge.errors import MissingTool
 from nf_edge.memory.accounts import (
     FILE_PARTS,
     KV_CACHE,
     PROCESS_PARTS,
     Account,
+    account_of_emulation,
     account_of_measurement,
     account_of_net_measurement,
     account_of_plan,
@@ -37,15 +39,33 @@ def predict_memory(
 
 
 def profile_model(
-    backend: Backend, model: Path, config: ModelConfig, bounds: Bounds, recipe: Recipe, device: Device | None
+    backend: Backend,
+    model: Path,
+    config: ModelConfig,
+    bounds: Bounds,
+    recipe: Recipe,
+    device: Device | None,
+    core: EmulatedCore | None = None,
 ) -> MemoryReport:
     """The report of a model file: predicted, planned, and measured by running it natively here.
 
+    Args:
+        core: to run it as, emulated, instead.
+
     Raises:
         BadInput: the model file cannot be read or run.
+        MissingTool: what emulates the core is not here.
     """
     predicted, planned = backend.predict(config, bounds, recipe), backend.plan(model, config, bounds)
     machine = ""
+    if core is not None:
+        as_core = measure(backend, model, bounds, config.vocab_size, planned.cache or 0, core)
+        accounts = [
+            *_plans(backend, predicted, planned),
+            account_of_emulation(as_core, model.stat().st_size, core),
+        ]
+        machine = f"{core.name}, emulated as {core.cpu} by QEMU {core.emulator.version}, 1 thread"
+        return _report(accounts, recipe, bounds, device, machine, planned.notes)
     if backend.simulated:
         measured = missing_account(f"nothing on this machine runs it but {backend.simulated}")
         return _report(

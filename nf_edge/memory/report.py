@@ -42,6 +42,11 @@ class MemoryReport:
     notes: tuple[str, ...]
     verdict: Verdict | None
 
+    @property
+    def emulated(self) -> bool:
+        """Whether what is measured was so on an emulated core."""
+        return any(line.measured.how == "emulated" for line in self.process)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "file": [line.to_json() for line in (*self.file, self.file_total)],
