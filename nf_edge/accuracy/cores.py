@@ -75,8 +75,8 @@ class OnCore:
         core, here = self.core, self.here
         return {
             "on": core.name,
-            "cores": list(core.cores),
             "emulated_as": core.cpu,
+            "part": f"0x{core.part:03x}",
             "emulator": f"QEMU {core.emulator.version}",
             "note": core.note,
             **self.accuracy.to_json(),

@@ -34,7 +34,7 @@ def one_core(on: str | None) -> "EmulatedCore | None":
 
     Raises what `emulated` does.
     """
-    cores = emulated(on)
-    if len({core.name for core in cores}) > 1:
+    if on and "," in on:
         raise click.UsageError("--on takes one device here")
+    cores = emulated(on)
     return cores[0] if cores else None

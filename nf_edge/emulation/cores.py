@@ -19,6 +19,32 @@ LIKE: dict[frozenset[Isa], str] = {
 }
 # QEMU's own core, which has all that QEMU knows.
 ALL = "max"
+# Arm's part numbers, by which libraries choose among the kernels for one instruction set (Linux,
+# arch/arm64/include/asm/cputype.h).
+PARTS = {
+    "cortex-a53": 0xD03,
+    "cortex-a35": 0xD04,
+    "cortex-a55": 0xD05,
+    "cortex-a57": 0xD07,
+    "cortex-a72": 0xD08,
+    "cortex-a73": 0xD09,
+    "cortex-a75": 0xD0A,
+    "cortex-a76": 0xD0B,
+    "neoverse-n1": 0xD0C,
+    "cortex-a77": 0xD0D,
+    "cortex-a78": 0xD41,
+    "cortex-a78ae": 0xD42,
+    "cortex-x1": 0xD44,
+    "cortex-a510": 0xD46,
+    "cortex-a710": 0xD47,
+    "cortex-x2": 0xD48,
+    "cortex-a715": 0xD4D,
+    "cortex-x3": 0xD4E,
+    "cortex-a520": 0xD80,
+    "cortex-a720": 0xD81,
+    "cortex-x4": 0xD82,
+}
+UNKNOWN_PART = 0
 
 
 @dataclass(frozen=True)
@@ -26,16 +52,16 @@ class EmulatedCore:
     """A core that an artifact is run as.
 
     Attributes:
-        name: what the user named: a device, or QEMU's own name of a core.
-        cores: the device's cores that it stands for; none where QEMU's own was named.
+        name: the device and its core, or what QEMU calls it.
         cpu: what QEMU is told, such as `cortex-a76`.
+        part: the number that the libraries are told, by which they know a core of Arm's.
         note: why it is not the device's own; "" where it is.
         emulator: that runs it.
     """
 
     name: str
-    cores: tuple[str, ...]
     cpu: str
+    part: int
     note: str
     emulator: Emulator
 
@@ -54,11 +80,11 @@ class EmulatedCore:
                 fix="leave out --on",
             )
         operators = backend.operators_file(self.emulator.target)
-        return self.emulator.command(self.cpu, backend.runtime, model, operators)
+        return self.emulator.command(self.cpu, self.part, backend.runtime, model, operators)
 
 
 def emulated_cores(names: Sequence[str]) -> list[EmulatedCore]:
-    """The cores of devices and those named outright, each once.
+    """The cores of devices, each kind of theirs, and those named outright; each once.
 
     Args:
         names: devices, as `load_device` takes them, or cores of QEMU's (`cortex-a76`; `max:sme=off`, with
@@ -69,37 +95,38 @@ def emulated_cores(names: Sequence[str]) -> list[EmulatedCore]:
         MissingTool: QEMU or the cross-compiler is not installed.
     """
     qemu = emulator()
-    known = qemu.cpus
     found: list[EmulatedCore] = []
     for name in names:
-        if name.partition(":")[0] in known:
-            found.append(EmulatedCore(name, (), name.replace(":", ","), "", qemu))
+        own = name.partition(":")[0]
+        if own in qemu.cpus:
+            found.append(EmulatedCore(name, name.replace(":", ","), PARTS.get(own, UNKNOWN_PART), "", qemu))
         elif name in resources.names("devices") or name.endswith(".yaml"):
             found += _of_device(load_device(name), qemu)
         else:
+            known = ", ".join(resources.names("devices"))
             raise BadInput(
                 "is neither a device nor a core that QEMU has here",
                 where=f"--on {name}",
-                fix=f"devices: {', '.join(resources.names('devices'))}; cores: {', '.join(sorted(known))}",
+                fix=f"devices: {known}; cores: {', '.join(sorted(qemu.cpus))}",
             )
     return list(dict.fromkeys(found))
 
 
 def _of_device(device: Device, qemu: Emulator) -> list[EmulatedCore]:
-    """One for all of its cores that are emulated alike."""
     if device.class_ == "mcu":
         raise BadInput(
             f"{device.id} is a microcontroller: what is emulated are programs of Linux on Arm's A cores",
             where=f"--on {device.id}",
             fix="name a phone or a board",
         )
-    alike: dict[str, list[Core]] = {}
+    found = []
     for core in device.cpu:
-        alike.setdefault(_stand_in(core, qemu.cpus), []).append(core)
-    return [
-        EmulatedCore(device.id, tuple(core.core for core in cores), cpu, _why(cores, cpu), qemu)
-        for cpu, cores in alike.items()
-    ]
+        own, cpu = _own(core), _stand_in(core, qemu.cpus)
+        sets = ", ".join(part for part in core.isa.value if part in CHOOSING) or "neon alone"
+        note = "" if cpu == own else f"QEMU has no {core.core} here: {cpu} stands in for {sets}"
+        name = f"{device.id} {core.core}" if len(device.cpu) > 1 else device.id
+        found.append(EmulatedCore(name, cpu, PARTS.get(own, UNKNOWN_PART), note, qemu))
+    return found
 
 
 def _stand_in(core: Core, known: Collection[str]) -> str:
@@ -116,12 +143,3 @@ def _stand_in(core: Core, known: Collection[str]) -> str:
 def _own(core: Core) -> str:
     """The name that QEMU would have for it."""
     return core.core.lower().replace(" ", "-")
-
-
-def _why(cores: Sequence[Core], cpu: str) -> str:
-    """Why it is not the cores' own; "" where it is."""
-    others = [core for core in cores if _own(core) != cpu]
-    if not others:
-        return ""
-    sets = ", ".join(part for part in others[0].isa.value if part in CHOOSING) or "neon alone"
-    return f"QEMU has no {' or '.join(core.core for core in others)} here: {cpu} stands in ({sets})"
