@@ -50,6 +50,7 @@ def cores_lines(reports: Sequence[OnCore]) -> list[str]:
         "file on this machine, the latter the largest difference of a logit as a share of the largest",
         *core_lines([report.core for report in reports]),
     ]
+    lines += [f"{report.core.name}: {report.begins}" for report in reports if report.begins]
     for report in reports:
         if not report.accuracy.passed:
             flips = flips_text(report.accuracy.comparison.faithful)

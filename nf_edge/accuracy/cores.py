@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from threading import Lock
@@ -15,11 +15,12 @@ import numpy as np
 from nf_edge.accuracy.answers import Answered, Answers, ask_both
 from nf_edge.accuracy.check import AccuracyReport, report_of, require_questions
 from nf_edge.backends.base import Backend, Bounds, Session
-from nf_edge.data.rows import Rows
-from nf_edge.emulation import EmulatedCore, asked
+from nf_edge.data.rows import Row, Rows
+from nf_edge.emulation import FAR, Beginning, EmulatedCore, asked, beginning
+from nf_edge.errors import AccuracyGate
 from nf_edge.model import Decoder, NoiseFormer
 from nf_edge.progress import Progress, silent
-from nf_edge.runner import AskedProcess, native_command
+from nf_edge.runner import AskedProcess, Request, native_command
 
 
 @dataclass
@@ -65,11 +66,14 @@ class OnCore:
     Attributes:
         accuracy: beside the checkpoint in PyTorch.
         here: beside the same file on this machine.
+        begins: where in the program that difference begins, where it is more than rounding makes and the
+            runtime tells what its operators give.
     """
 
     core: EmulatedCore
     accuracy: AccuracyReport
     here: Difference
+    begins: Beginning | None
 
     def to_json(self) -> dict[str, Any]:
         core, here = self.core, self.here
@@ -85,6 +89,7 @@ class OnCore:
                 "flips": here.flips,
                 "largest_difference": here.off,
                 "of_largest_logit": here.share,
+                "begins": asdict(self.begins) if self.begins else None,
             },
         }
 
@@ -143,9 +148,23 @@ def check_on(
             difference = Difference()
             for _, found in parts:
                 difference.add(found)
-            answered = _joined([answered for answered, _ in parts], shards)
-            reports.append(OnCore(core, report_of(answered, model.config, rows, max_drop), difference))
+            report = report_of(
+                _joined([answered for answered, _ in parts], shards), model.config, rows, max_drop
+            )
+            begins = None
+            if difference.share > FAR and backend.runtime == "executorch":
+                begins = beginning(core, backend, model_file, _largest_request((own or rows).rows, bounds))
+            reports.append(OnCore(core, report, difference, begins))
     return reports
+
+
+def _largest_request(rows: Sequence[Row], bounds: Bounds) -> Request:
+    """The longest row as one run."""
+    ids = max((row.input_ids for row in rows), key=len)
+    if bounds.cached:
+        return ids, [0]
+    padding = 0 if bounds.dynamic_length else bounds.length - len(ids)
+    return [*ids, *[0] * padding], [1] * len(ids) + [0] * padding
 
 
 def _shards(count: int, parts: int) -> list[slice]:
@@ -218,3 +237,19 @@ class _Total:
                 self._progress("asking emulated cores", self._done, self._total)
 
         return call
+
+
+def enforce_on(reports: Sequence[OnCore]) -> None:
+    """Raises AccuracyGate where the drop is beyond its limit on one of the cores."""
+    failed = [report for report in reports if not report.accuracy.passed]
+    if failed:
+        worst = max(failed, key=lambda report: report.accuracy.comparison.drop)
+        drop, limit = worst.accuracy.comparison.drop, worst.accuracy.max_drop or 0.0
+        only_there = worst.here.flips > 0
+        raise AccuracyGate(
+            f"on {', '.join(report.core.name for report in failed)} accuracy drops by up to {100 * drop:.2f} "
+            f"points, more than the {100 * limit:g} allowed",
+            fix="this machine answers otherwise, by the same file: another recipe takes other kernels"
+            if only_there
+            else "use a recipe that quantizes less, or allow more with --max-drop",
+        )

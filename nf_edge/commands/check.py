@@ -67,7 +67,7 @@ def command(
     model, bounds = checkpoint.model(), manifest.interface.bounds
     most = manifest.recipe.limits.max_drop if max_drop is None else max_drop / 100
     if cores:
-        from nf_edge.accuracy.cores import check_on
+        from nf_edge.accuracy.cores import check_on, enforce_on
         from nf_edge.render_cores import cores_lines, cores_table
 
         with progress_bar() as progress:
@@ -79,7 +79,7 @@ def command(
         else:
             show(cores_table(reports))
             print_lines(cores_lines(reports))
-        enforce(max((report.accuracy for report in reports), key=lambda each: each.comparison.drop))
+        enforce_on(reports)
         return
     with progress_bar() as progress:
         report = check(

@@ -10,14 +10,18 @@ from nf_edge.emulation.libraries import RUNTIMES, kept
 from nf_edge.emulation.machine import Emulator, emulator
 from nf_edge.emulation.sessions import AskedDecoder, AskedSession, asked, load
 from nf_edge.emulation.set_up import set_up
+from nf_edge.emulation.trace import FAR, Beginning, beginning
 
 __all__ = [
+    "FAR",
     "RUNTIMES",
     "AskedDecoder",
     "AskedSession",
+    "Beginning",
     "EmulatedCore",
     "Emulator",
     "asked",
+    "beginning",
     "emulated_cores",
     "emulator",
     "kept",

@@ -41,6 +41,7 @@ CommandLine parse_command_line(int argc, char** argv) {
   int threads = 0;
   bool times_only = false;
   std::string operators;
+  std::string trace;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument == "--threads" && i + 1 < argc) {
@@ -49,6 +50,8 @@ CommandLine parse_command_line(int argc, char** argv) {
       times_only = true;
     } else if (argument == "--operators" && i + 1 < argc) {
       operators = argv[++i];
+    } else if (argument == "--trace" && i + 1 < argc) {
+      trace = argv[++i];
     } else if (argument.empty() || argument[0] == '-' || !model.empty()) {
       throw Usage("unexpected argument '" + argument + "'");
     } else {
@@ -61,7 +64,7 @@ CommandLine parse_command_line(int argc, char** argv) {
   if (threads == 0) {
     threads = std::max(1u, std::thread::hardware_concurrency());
   }
-  return {real_path(model), threads, times_only, operators};
+  return {real_path(model), threads, times_only, operators, trace};
 }
 
 }  // namespace nf

@@ -46,7 +46,7 @@ int drive(const char* program, int argc, char** argv, OpenModel open) {
     return 0;
   } catch (const Usage& error) {
     fail(2, error.what());
-    std::fprintf(stderr, "usage: %s MODEL [--threads N] [--times] [--operators LIBRARY] < requests\n", program);
+    std::fprintf(stderr, "usage: %s MODEL [--threads N] [--times] [--operators LIBRARY] [--trace FILE] < requests\n", program);
     return 2;
   } catch (const BadInput& error) {
     return fail(3, error.what());

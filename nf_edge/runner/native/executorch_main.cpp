@@ -14,6 +14,7 @@
 #include "drive.h"
 #include "errors.h"
 #include "temporary_memory.h"
+#include "trace.h"
 
 // The wheel carries the thread pool without its header: what is called here of
 // extension/threadpool/threadpool.h in github.com/pytorch/executorch.
@@ -66,8 +67,9 @@ void require(Error error, const std::string& otherwise, const std::string& where
 class ExecutorchModel final : public nf::Model {
  public:
   // Memory-mapped, as an application on a phone does: constants that no delegate repacks stay in the file.
-  ExecutorchModel(const std::string& path, nf::Report& report)
-      : ExecutorchModel(path, report, std::make_unique<nf::TemporaryMemory>()) {}
+  ExecutorchModel(const std::string& path, const std::string& trace, nf::Report& report)
+      : ExecutorchModel(path, trace.empty() ? nullptr : std::make_unique<nf::Trace>(trace), report,
+                        std::make_unique<nf::TemporaryMemory>()) {}
 
   size_t temporary_peak() const override { return temporary_.peak(); }
 
@@ -98,10 +100,11 @@ class ExecutorchModel final : public nf::Model {
   }
 
  private:
-  ExecutorchModel(const std::string& path, nf::Report& report, std::unique_ptr<nf::TemporaryMemory> temporary)
+  ExecutorchModel(const std::string& path, std::unique_ptr<nf::Trace> trace, nf::Report& report,
+                  std::unique_ptr<nf::TemporaryMemory> temporary)
       : path_(path),
         temporary_(*temporary),
-        module_(path, Module::LoadMode::Mmap, nullptr, nullptr, std::move(temporary)) {
+        module_(path, Module::LoadMode::Mmap, std::move(trace), nullptr, std::move(temporary)) {
     require(module_.load(Program::Verification::InternalConsistency), "not a program that ExecuTorch can load", path);
     report.stage("program_loaded");
     const auto meta = module_.method_meta("forward");
@@ -158,7 +161,7 @@ std::unique_ptr<nf::Model> open_model(const nf::CommandLine& command, nf::Report
   load_operators(command.operators);
   executorch::extension::threadpool::get_threadpool()->_unsafe_reset_threadpool(command.threads);
   report.start("executorch", NF_EXECUTORCH_VERSION, command.threads);
-  return std::make_unique<ExecutorchModel>(command.model, report);
+  return std::make_unique<ExecutorchModel>(command.model, command.trace, report);
 }
 
 }  // namespace
