@@ -8,6 +8,7 @@ from nf_edge import resources
 from nf_edge.backends.base import Backend
 from nf_edge.device import Core, Device, Isa, load_device
 from nf_edge.emulation.machine import Emulator, emulator
+from nf_edge.emulation.sme import sme_fault
 from nf_edge.errors import BadInput
 
 # What kernels are chosen by, beside the `neon` that all have.
@@ -55,7 +56,7 @@ class EmulatedCore:
         name: the device and its core, or what QEMU calls it.
         cpu: what QEMU is told, such as `cortex-a76`.
         part: the number that the libraries are told, by which they know a core of Arm's.
-        note: why it is not the device's own; "" where it is.
+        note: why it is not the device's own, or not to be trusted; "" where neither is so.
         emulator: that runs it.
     """
 
@@ -99,7 +100,8 @@ def emulated_cores(names: Sequence[str]) -> list[EmulatedCore]:
     for name in names:
         own = name.partition(":")[0]
         if own in qemu.cpus:
-            found.append(EmulatedCore(name, name.replace(":", ","), PARTS.get(own, UNKNOWN_PART), "", qemu))
+            cpu = name.replace(":", ",")
+            found.append(EmulatedCore(name, cpu, PARTS.get(own, UNKNOWN_PART), sme_fault(qemu, cpu), qemu))
         elif name in resources.names("devices") or name.endswith(".yaml"):
             found += _of_device(load_device(name), qemu)
         else:
@@ -124,6 +126,7 @@ def _of_device(device: Device, qemu: Emulator) -> list[EmulatedCore]:
         own, cpu = _own(core), _stand_in(core, qemu.cpus)
         sets = ", ".join(part for part in core.isa.value if part in CHOOSING) or "neon alone"
         note = "" if cpu == own else f"QEMU has no {core.core} here: {cpu} stands in for {sets}"
+        note = "; ".join(part for part in (note, sme_fault(qemu, cpu)) if part)
         name = f"{device.id} {core.core}" if len(device.cpu) > 1 else device.id
         found.append(EmulatedCore(name, cpu, PARTS.get(own, UNKNOWN_PART), note, qemu))
     return found
