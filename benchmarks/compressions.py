@@ -48,6 +48,7 @@ def blocks_file(text: Path, part: Part, name: str) -> Path:
     """A part of a text in rows as long as shakespeare's positions."""
     checkpoint = resolve_checkpoint("shakespeare")
     blocks = read_blocks(str(text), checkpoint.config, checkpoint.tokenizer_file, part)
+    BUILD.mkdir(parents=True, exist_ok=True)
     path = BUILD / f"{name}.jsonl"
     # A block's last id is the next one's first.
     lines = [json.dumps({"input_ids": ids}) for ids in blocks.ids[:, :-1].tolist()]

@@ -1,0 +1,100 @@
+"""Bundled models by several recipes on the cores of devices, emulated, as a table in Markdown.
+
+    nf-edge doctor --fix emulation
+    python benchmarks/cores.py --data-root data [--limit 64] [--on rpi-zero-2w,rpi-5] > cores.md
+
+The folder is that of benchmarks/compressions.py; without it `sst2` and `shakespeare` answer their own
+examples.
+Seconds a row are of the emulation, with as many processes as this machine has CPUs; of the core they tell
+nothing.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from compressions import sources
+
+from nf_edge.accuracy.cores import OnCore, check_on
+from nf_edge.artifact import load_artifact
+from nf_edge.backends import backend_for
+from nf_edge.data.rows import load_rows
+from nf_edge.emulation import emulated_cores
+from nf_edge.model import resolve_checkpoint
+from nf_edge.pipeline import export
+from nf_edge.recipe import load_recipe
+
+MODELS = ("digits", "sst2", "shakespeare")
+RECIPES = ("xnnpack-fp32", "xnnpack-8da8w", "xnnpack-8da4w", "xnnpack-int8", "nf-int8", "onnx-int8-dynamic")
+DEVICES = "rpi-zero-2w,rpi-4b,rpi-5,galaxy-s23"
+COLUMNS = (
+    "model",
+    "recipe",
+    "on",
+    "accuracy",
+    "perplexity",
+    "flips",
+    "flips here",
+    "logits off here",
+    "s a row",
+)
+
+
+def line(model: str, recipe: str, found: OnCore, seconds: float) -> str:
+    comparison, here = found.accuracy.comparison, found.here
+    perplexity = comparison.artifact.perplexity
+    cells = (
+        model,
+        recipe,
+        found.core.name,
+        f"{100 * comparison.artifact.share:.2f} %",
+        "" if perplexity is None else f"{perplexity:.2f}",
+        f"{comparison.faithful.flips} of {comparison.faithful.questions}",
+        str(here.flips),
+        f"{100 * here.share:.2g} %",
+        f"{seconds:.2f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--limit", type=int, default=64)
+    parser.add_argument("--on", default=DEVICES)
+    arguments = parser.parse_args()
+    data = (
+        {name: each.test for name, each in sources(arguments.data_root).items()}
+        if arguments.data_root
+        else {}
+    )
+    cores = emulated_cores(arguments.on.split(","))
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    for model in MODELS:
+        checkpoint = resolve_checkpoint(model)
+        source = data.get(model) or ("digits:test" if model == "digits" else str(checkpoint.examples_file))
+        rows = load_rows(source, checkpoint, arguments.limit)
+        for recipe in RECIPES:
+            with tempfile.TemporaryDirectory() as scratch:
+                artifact = load_artifact(
+                    export(checkpoint, load_recipe(recipe), Path(scratch, "out"), keep=True).path
+                )
+                bounds = artifact.manifest.interface.bounds
+                began = time.monotonic()
+                reports = check_on(
+                    cores,
+                    backend_for(artifact.manifest.recipe),
+                    artifact.model_file,
+                    checkpoint.model(),
+                    bounds,
+                    rows,
+                    None,
+                )
+                seconds = (time.monotonic() - began) / (len(rows.rows) * len(cores))
+            for report in reports:
+                print(line(model, recipe, report, seconds), flush=True)
+
+
+if __name__ == "__main__":
+    main()
