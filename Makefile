@@ -21,7 +21,7 @@ demo: $(VENV)/installed
 
 # A thread for each of pytest's workers: more would only wait for each other.
 test: export OMP_NUM_THREADS = 1
-test: $(VENV)/installed
+test: $(VENV)/installed $(VENV)/emulation
 	$(BIN)/ruff check nf_edge tests benchmarks
 	$(BIN)/ruff format --check nf_edge tests benchmarks
 	$(BIN)/mypy
@@ -33,6 +33,10 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/pip install --quiet torch==2.13.0
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
+
+# What the tests of emulated cores need besides QEMU and a cross-compiler; without either they are skipped.
+$(VENV)/emulation: $(VENV)/installed
+	-$(BIN)/nf-edge doctor --fix emulation > $@
 
 clean:
 	rm -rf $(VENV) build
