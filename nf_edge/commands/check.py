@@ -8,7 +8,7 @@ from nf_edge.commands.common import json_option, print_json, print_lines, progre
 from nf_edge.commands.emulated import emulated, on_option
 
 # Rows that are asked where every one takes an emulated core a while.
-SAMPLE = 64
+SAMPLE = 100
 EPILOG = """\b
 Examples:
   nf-edge check digits-pi --data digits:test
