@@ -14,6 +14,7 @@ class Precision:
     Attributes:
         bits: of the levels that its weights are rounded to, 2 to 8; None where they stay float32.
         group: inputs (of a table: columns) that share a scale; None is one for each output channel or row.
+        symmetric: whether 0 is the middle of the levels; where not, each scale has a zero point with it.
         activations: what a layer's inputs are multiplied as; of a table, or in float32, "none".
         stored: bits that a weight takes in the file: `bits`, or the next width that the runtime has.
         reason: why it is not what was asked for, or what it does not bring; "" where there is nothing to say.
@@ -21,6 +22,7 @@ class Precision:
 
     bits: int | None = None
     group: int | None = None
+    symmetric: bool = True
     activations: Activations = "none"
     stored: int | None = None
     reason: str = field(default="", compare=False)
@@ -28,7 +30,7 @@ class Precision:
     @property
     def scaling(self) -> "Precision":
         """Of its weights alone: two modules that agree in this can share them."""
-        return Precision(self.bits, self.group, stored=self.stored)
+        return Precision(self.bits, self.group, self.symmetric, stored=self.stored)
 
 
 # Modules of a network that are tables; the others that can be quantized are linear layers.

@@ -37,6 +37,7 @@ class Rule(Closed):
         description="as of quantize; left out, it is that of quantize for weights of the same dtype, else a "
         "scale for each channel of int5 to int8 that is multiplied with int8, and groups of the rest",
     )
+    symmetric: bool | None = Field(None, description="as of quantize; left out, it is that of quantize")
     activations: Activations | None = Field(
         None, description="as of quantize, of linear layers; left out, they are those of quantize"
     )
@@ -45,12 +46,11 @@ class Rule(Closed):
 def _has_kernels(rule: Rule, info: ValidationInfo) -> Rule:
     """Of a rule within a section, the keys of which before `rules` are known."""
     if rule.weights == "float32":
-        if rule.granularity or rule.activations:
+        if rule.granularity or rule.activations or rule.symmetric is not None:
             raise ValueError("float32 has no scales, and its inputs are float32; write weights alone")
         return rule
-    if rule.modules not in (TOKENS, POSITIONS) and {"weights", "granularity", "activations"} <= set(
-        info.data
-    ):
+    section = {"weights", "granularity", "symmetric", "activations"}
+    if rule.modules not in (TOKENS, POSITIONS) and section <= set(info.data):
         # What is wrong of the section is told there.
         wanted = Quantize.model_construct(**info.data).layer(rule)
         if problem := kernel_problem(wanted):
@@ -78,6 +78,11 @@ class Quantize(Closed):
     weights: Width = Field(description="dtype of the weights of linear layers")
     granularity: Granularity = Field(
         description="one scale for each output channel, or for each group of so many inputs of one"
+    )
+    symmetric: bool = Field(
+        True,
+        description="whether the levels of weights and of tables lie about 0; false: each scale has a zero "
+        "point with it, so that they reach from the least weight to the largest",
     )
     activations: Activations = Field(
         description="float32, int8 with a range found at run time, or int8 with a calibrated range"
@@ -130,7 +135,8 @@ class Quantize(Closed):
             return Precision()
         bits = bits_of(dtype)
         per_channel = bits > 4 and activations != "none"
-        return Precision(bits, self._group(dtype, granularity, per_channel), activations)
+        group = self._group(dtype, granularity, per_channel)
+        return Precision(bits, group, self._symmetric(rule), activations)
 
     def table(self, rule: Rule | None) -> Precision:
         """What is asked for a table of a rule, or of none."""
@@ -139,7 +145,7 @@ class Quantize(Closed):
             return Precision()
         granularity = None if rule is None else rule.granularity
         bits = bits_of(dtype)
-        return Precision(bits, self._group(dtype, granularity, per_channel=bits > 4))
+        return Precision(bits, self._group(dtype, granularity, per_channel=bits > 4), self._symmetric(rule))
 
     def _group(self, dtype: str, granularity: Granularity | None, per_channel: bool) -> int | None:
         """The group size of what may have no granularity of its own."""
@@ -148,6 +154,9 @@ class Quantize(Closed):
         if granularity is not None:
             return group_of(granularity)
         return None if per_channel else group_of(self.granularity) or GROUP_SIZE
+
+    def _symmetric(self, rule: Rule | None) -> bool:
+        return self.symmetric if rule is None or rule.symmetric is None else rule.symmetric
 
     @property
     def asked(self) -> list[tuple[str, Precision]]:
@@ -160,6 +169,14 @@ class Quantize(Closed):
         return [("quantize", self.layer(None)), *rules]
 
     @property
+    def asymmetric(self) -> list[str]:
+        """Where zero points are asked for."""
+        rules = [
+            f"quantize.rules.{index}" for index, rule in enumerate(self.rules) if rule.symmetric is False
+        ]
+        return rules if self.symmetric else ["quantize", *rules]
+
+    @property
     def static(self) -> bool:
         """Whether activations of some layers have calibrated ranges."""
         return any(wanted.activations == "int8_static" for _, wanted in self.asked)
@@ -169,7 +186,7 @@ class Quantize(Closed):
     def _have_kernels(cls, activations: Activations, info: ValidationInfo) -> str:
         if {"weights", "granularity"} <= set(info.data):
             bits, group = bits_of(info.data["weights"]), group_of(info.data["granularity"])
-            if problem := kernel_problem(Precision(bits, group, activations)):
+            if problem := kernel_problem(Precision(bits, group, activations=activations)):
                 raise ValueError(problem)
         return activations
 

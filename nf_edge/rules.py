@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from nf_edge.errors import BadInput
 from nf_edge.model.config import ModelConfig
-from nf_edge.precision import LAYERS, POSITIONS, TABLES, TOKENS, Precision, stored_bits
+from nf_edge.precision import LAYERS, POSITIONS, TABLES, TOKENS, Activations, Precision, stored_bits
 from nf_edge.recipe import Quantize, Recipe
 
 HEAD = "lm_head"
@@ -69,7 +69,8 @@ def _precision(recipe: Recipe, how: Quantize, name: str, inputs: int) -> Precisi
         unit = unit or XNNPACK_GROUPS
     if unit and inputs % unit:
         reason = f"{unit} does not divide its {inputs} {'columns' if table else 'inputs'}"
-        wanted = Precision(8, activations="none" if table else "int8_dynamic", reason=reason)
+        activations: Activations = "none" if table else "int8_dynamic"
+        wanted = Precision(8, symmetric=wanted.symmetric, activations=activations, reason=reason)
     if recipe.runtime == "executorch" and wanted.activations == "int8_static" and name in HEADS:
         reason = "a static int8 layer has int8 outputs, and 256 levels of logits would make ties"
         wanted = replace(wanted, activations="int8_dynamic", reason=reason)
@@ -83,10 +84,11 @@ def _precision(recipe: Recipe, how: Quantize, name: str, inputs: int) -> Precisi
 
 
 def _positions(wanted: Precision) -> Precision:
-    """The position table has few rows, each of which is added to every text: int8, where quantized."""
+    """The position table has few rows, each of which is added to every text: symmetric int8, where
+    quantized."""
     if wanted.bits is None:
         return wanted
-    reason = "" if wanted.bits == 8 else "few rows, each added to every text"
+    reason = "" if wanted.bits == 8 and wanted.symmetric else "few rows, each added to every text"
     return Precision(8, stored=8, reason=reason)
 
 

@@ -42,7 +42,8 @@ def sticking_out(folder, attention):
 def output_snr(network, layers, rows, signed):
     """Of layers whose weights are rounded to int4, in decibels, by name."""
     rounded = {
-        name: nearest(network.get_submodule(name).weight, 4, 32, signed).dequantized() for name in layers
+        name: nearest(network.get_submodule(name).weight, Precision(4, 32), signed).dequantized()
+        for name in layers
     }
     fates = with_errors([Fate(name, "int4") for name in layers], network, rounded, rows)
     return {fate.module: fate.output_snr.value for fate in fates}

@@ -14,11 +14,14 @@ from nf_edge.compress.gptq import gptq
 from nf_edge.compress.grid import nearest
 from nf_edge.compress.lowered import executorch_weights
 from nf_edge.compress.quantize import grids_for, quantize
+from nf_edge.precision import Precision
 from nf_edge.recipe import load_recipe
 
 # A recipe that rounds to the nearest, and the one that is the same but for GPTQ.
 PAIRS = [("onnx-int4", "onnx-int4-gptq"), ("xnnpack-8da4w", "xnnpack-8da4w-gptq")]
 GPTQ = [recipe for _, recipe in PAIRS]
+# Scales that may be negative or not, and zero points, with which none are.
+KINDS = [(True, True), (False, True), (True, False)]
 
 
 def correlated(rows, columns):
@@ -34,33 +37,49 @@ def problem():
     return torch.randn(64, 128, generator=torch.Generator().manual_seed(0)), inputs, inputs.T @ inputs
 
 
-@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize(("signed", "symmetric"), KINDS)
 @pytest.mark.parametrize(("bits", "group"), [(4, 32), (3, 64), (6, None)])
-def test_the_product_with_inputs_loses_far_less_than_by_rounding_to_the_nearest(problem, bits, group, signed):
+def test_the_product_with_inputs_loses_far_less_than_by_rounding_to_the_nearest(
+    problem, bits, group, signed, symmetric
+):
     weight, inputs, hessian = problem
+    precision = Precision(bits, group, symmetric)
 
     def lost(grid):
         return float((inputs @ (weight - grid.dequantized()).T).square().sum())
 
-    assert lost(gptq(weight, hessian, bits, group, signed)) < 0.2 * lost(nearest(weight, bits, group, signed))
+    assert lost(gptq(weight, hessian, precision, signed)) < 0.2 * lost(nearest(weight, precision, signed))
 
 
-@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("bits", [2, 4])
+def test_weights_that_lie_to_one_side_lose_far_less_with_zero_points(problem, bits):
+    weight, inputs, hessian = problem
+    weight = weight + 2
+
+    def lost(symmetric):
+        grid = gptq(weight, hessian, Precision(bits, 32, symmetric), signed=True)
+        return float((inputs @ (weight - grid.dequantized()).T).square().sum())
+
+    assert lost(symmetric=False) < 0.6 * lost(symmetric=True)
+
+
+@pytest.mark.parametrize(("signed", "symmetric"), KINDS)
 @pytest.mark.parametrize("bits", [2, 4, 7])
-def test_what_comes_out_is_on_the_grid_that_runtimes_have(problem, bits, signed):
-    grid = gptq(problem[0], problem[2], bits, 32, signed)
+def test_what_comes_out_is_on_the_grid_that_runtimes_have(problem, bits, signed, symmetric):
+    grid = gptq(problem[0], problem[2], Precision(bits, 32, symmetric), signed)
     assert grid.codes.dtype == torch.int8
     assert int(grid.codes.min()) >= -(2 ** (bits - 1))
     assert int(grid.codes.max()) < 2 ** (bits - 1)
     assert torch.equal(grid.scales, grid.scales.bfloat16().float())
-    assert bool((grid.scales < 0).any()) == signed
+    assert bool((grid.scales < 0).any()) == (signed and symmetric)
+    assert (grid.zeros is None) == symmetric
 
 
 def test_inputs_that_are_never_seen_and_weights_that_are_all_zero_do_no_harm():
     weight = torch.randn(4, 64, generator=torch.Generator().manual_seed(0))
     weight[0] = 0
     for hessian in (torch.zeros(64, 64), torch.diag(torch.arange(64.0))):
-        grid = gptq(weight, hessian, 4, 32, signed=False)
+        grid = gptq(weight, hessian, Precision(4, 32), signed=False)
         assert bool(grid.dequantized().isfinite().all())
         assert float((weight - grid.dequantized()).abs().max()) < 0.5
         assert int(grid.codes[0].abs().max()) == 0

@@ -14,9 +14,12 @@ from nf_edge.accuracy.parity import synthetic_rows
 from nf_edge.artifact import load_artifact
 from nf_edge.backends import backend_for
 from nf_edge.compress.errors import plain_form
+from nf_edge.compress.grid import nearest
 from nf_edge.compress.lowered import onnx_weights
 from nf_edge.compress.qat import prepare_qat
-from nf_edge.model import Decoder, TorchDecoder
+from nf_edge.model import Decoder, TorchDecoder, load_checkpoint
+from nf_edge.model.checkpoint import save_checkpoint
+from nf_edge.precision import Precision
 from nf_edge.recipe import load_recipe
 from nf_edge.rules import precisions, shares_table
 
@@ -51,15 +54,16 @@ def recipe(tmp_path):
 def export(run, tmp_path, checkpoint):
     """Export by a recipe's file; the artifact, and the fates by module."""
 
-    def call(name, path):
+    def call(source, path):
+        the_checkpoint = checkpoint(source) if isinstance(source, str) else source
         seen = tmp_path / "seen.jsonl"
-        config = checkpoint(name).config
+        config = the_checkpoint.config
         rows = synthetic_rows(config, config.n_positions)
         lines = (json.dumps({"input_ids": list(row.input_ids), "label": 0}) + "\n" for row in rows)
         seen.write_text("".join(lines), encoding="utf-8")
         options = ["--calibrate", seen] if load_recipe(str(path)).calibrates else []
         out = tmp_path / "out"
-        done = run("export", checkpoint(name).path, "--recipe", path, "-o", out, *options, "--json")
+        done = run("export", the_checkpoint.path, "--recipe", path, "-o", out, *options, "--json")
         assert done.code == 0, done.err
         fates = json.loads(done.out)["result"]["quantization"]
         return load_artifact(out), {fate["module"]: fate for fate in fates}
@@ -145,6 +149,7 @@ def test_rules_that_no_runtime_can_follow_are_refused_each_with_its_line(run, re
             "of 32 and its multiples only; write group_32",
         ),
         (STATIC, {"activations": "int8_dynamic", "weights": "int4"}, "beside int8_static layers only int8"),
+        (INT4, {"weights": "int4", "symmetric": False}, "takes no weights with zero points; leave it out"),
     ],
 )
 def test_what_xnnpack_has_no_kernel_for_is_refused_with_the_fix(run, recipe, section, rule, problem):
@@ -174,10 +179,16 @@ EVERY_WIDTH = [
     {"modules": PROJECTION, "weights": "int8", "granularity": "group_128"},
 ]
 PARTED = [{"modules": "lm_head", "weights": "int6"}, {"modules": "transformer.wte", "weights": "int2"}]
+# Of one group a row: its zero point does not fill a byte.
+ONE_GROUP = [
+    {"modules": name, "weights": weights, "granularity": "group_128"}
+    for name, weights in ((KV, "int2"), (OUT, "int4"), ("lm_head", "int4"), ("transformer.wte", "int4"))
+]
 FLOAT_HEAD = [{"modules": "lm_head", "weights": "float32"}]
 FLOAT_TABLE = [{"modules": "transformer.wte", "weights": "float32"}]
 
 
+@pytest.mark.parametrize("symmetric", [True, False], ids=["symmetric", "zero points"])
 @pytest.mark.parametrize(
     ("name", "rules"),
     [
@@ -187,25 +198,66 @@ FLOAT_TABLE = [{"modules": "transformer.wte", "weights": "float32"}]
         ("none-lm", FLOAT_TABLE),
         ("none-lm", FLOAT_HEAD + FLOAT_TABLE),
         ("wide-cls", EVERY_WIDTH),
+        ("none-lm", ONE_GROUP),
     ],
-    ids=["parted", "shared", "float32 head", "float32 table", "float32 both", "classifier"],
+    ids=["parted", "shared", "float32 head", "float32 table", "float32 both", "classifier", "one group"],
 )
 def test_an_onnx_file_answers_as_the_network_with_the_weights_that_it_tells(
-    name, rules, recipe, export, checkpoint
+    name, rules, symmetric, recipe, export, checkpoint
 ):
     """With float32 activations there is nothing else in the way."""
-    path = recipe(ONNX, INT4 | {"activations": "none"}, *rules)
+    path = recipe(ONNX, INT4 | {"activations": "none", "symmetric": symmetric}, *rules)
     artifact, _ = export(name, path)
     network, the_recipe = checkpoint(name).model(), load_recipe(str(path))
     backend_for(the_recipe).specialise(network, the_recipe)
     network = plain_form(checkpoint(name).model(), network)
     wanted = precisions(the_recipe, network.config)
-    for module, weight in onnx_weights(
-        artifact.model_file, wanted, shares_table(wanted, network.config)
-    ).items():
-        network.get_submodule(module).register_parameter("weight", nn.Parameter(weight))
+    told = onnx_weights(artifact.model_file, wanted, shares_table(wanted, network.config))
+    network = _with_weights(network, told)
     found, expected = answers(artifact, network, np.arange(40))
     assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+@pytest.fixture
+def to_one_side(checkpoint, tmp_path):
+    """Checkpoints whose matrices have few weights below 0, by name."""
+
+    def make(name):
+        config, tensors = checkpoint(name).config, checkpoint(name).model().state_dict()
+        for key in config.matrix_shapes():
+            if f"{key}.weight" in tensors:
+                tensors[f"{key}.weight"] += 1.5 * tensors[f"{key}.weight"].std()
+        tensors = {key: tensor for key, tensor in tensors.items() if key in config.tensor_shapes()}
+        save_checkpoint(tmp_path / name, config, tensors)
+        return load_checkpoint(tmp_path / name)
+
+    return make
+
+
+@pytest.mark.parametrize("activations", ["int8_dynamic", "int8_static"])
+@pytest.mark.parametrize("rules", [[], [{"modules": "lm_head", "weights": "int6"}]], ids=["shared", "parted"])
+def test_zero_points_of_channels_are_those_that_the_file_computes_with(
+    activations, rules, recipe, export, to_one_side
+):
+    if activations == "int8_static" and rules:
+        rules = [rules[0] | {"activations": "int8_dynamic"}]
+    path = recipe(ONNX, STATIC | {"activations": activations, "symmetric": False}, *rules)
+    checkpoint = to_one_side("none-lm")
+    artifact, fates = export(checkpoint, path)
+    assert fates[FC]["dtype"].startswith("int8, per channel, zero points; ")
+    assert fates["transformer.wte"]["dtype"] == "int8, per row, zero points"
+    assert all(fates[name]["weights_snr"]["value"] > 40 for name in (KV, FC, PROJECTION, "transformer.wte"))
+    network, the_recipe = checkpoint.model(), load_recipe(str(path))
+    wanted = precisions(the_recipe, network.config)
+    told = onnx_weights(artifact.model_file, wanted, shares_table(wanted, network.config))
+    found, expected = answers(artifact, _with_weights(network, told), np.arange(40))
+    assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+
+
+def _with_weights(network, weights):
+    for module, weight in weights.items():
+        network.get_submodule(module).register_parameter("weight", nn.Parameter(weight))
+    return network
 
 
 @pytest.mark.parametrize("name", ["none-lm", "wide-cls"])
@@ -272,6 +324,7 @@ def test_quantization_aware_training_rounds_by_the_rules(recipe, checkpoint):
         {"modules": FC, "weights": "float32"},
         {"modules": PROJECTION, "weights": "int3", "granularity": "group_64"},
         {"modules": "transformer.wte", "weights": "int8"},
+        {"modules": OUT, "weights": "int3", "symmetric": False},
     )
     network = checkpoint("none-lm").model()
     plain = copy.deepcopy(network)
@@ -283,3 +336,9 @@ def test_quantization_aware_training_rounds_by_the_rules(recipe, checkpoint):
         lost[name] = float(10 * torch.log10(weight.square().sum() / (weight - rounded).square().sum()))
     assert lost[PROJECTION] < 16 < lost[KV] < 25 < 40 < lost["transformer.wte"]
     assert type(network.get_submodule(FC)) is type(plain.get_submodule(FC))
+    layer, weight = network.get_submodule(OUT), plain.get_submodule(OUT).weight
+    # What trains is what the file will have.
+    wanted = nearest(weight, Precision(3, 32, symmetric=False), signed=True).dequantized()
+    assert torch.allclose(layer.weight_fake_quantizer(layer.weight), wanted, atol=1e-7)
+    layer.requires_grad_()(torch.ones(1, 128)).sum().backward()
+    assert bool(layer.weight.grad.abs().min() > 0)

@@ -125,6 +125,12 @@ def agreeing_backend(recipe: Recipe) -> "Backend":
     """
     backend = _made(recipe.backend)
     problems = backend.problems(recipe)
+    if recipe.quantize is not None and not backend.zero_points:
+        problems += [
+            f"{where}: symmetric is false, but backend {backend.name} takes no weights with zero points; "
+            "leave it out, or use backend onnx_cpu"
+            for where in recipe.quantize.asymmetric
+        ]
     if (recipe.target or None) not in (backend.targets or (None,)):
         wanted = f"write one of {', '.join(backend.targets)}" if backend.targets else "leave it out"
         problems.insert(0, f"target is {recipe.target}, for backend {backend.name}: {wanted}")

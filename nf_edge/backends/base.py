@@ -194,6 +194,8 @@ class Backend(ABC):
     """What it compiles for, one of which a recipe has to name; none where its files run everywhere."""
     mixes: ClassVar[bool] = True
     """Whether its linear layers may have precisions that differ, float32 among them."""
+    zero_points: ClassVar[bool] = False
+    """Whether weights may have them."""
     simulated: ClassVar[str] = ""
     """What stands in here for a device that this machine does not have; "" where the runtime itself runs its
     files here."""

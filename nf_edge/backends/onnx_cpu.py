@@ -38,7 +38,7 @@ OPSET = 20
 PROGRAM_BASE, PROGRAM_LAYER = 3_000, 5_000
 SESSION_BASE, SESSION_LAYER = 1_600_000, 150_000
 # Operators that read rows of a table; those that read a tied head's, or make its matrix of them.
-LOOKUPS = {"Gather", "Slice", "GatherBlockQuantized"}
+LOOKUPS = {"Gather", "Slice"}
 PRODUCTS = {"Gemm", "MatMul", "MatMulNBits", "Transpose"}
 
 
@@ -46,6 +46,7 @@ class OnnxCpu(Backend):
     name = "onnx_cpu"
     runtime = "onnxruntime"
     model_file = "model.onnx"
+    zero_points = True
     operator_libraries = ()
     process_bytes = 29_000_000
 
@@ -126,8 +127,7 @@ class OnnxCpu(Backend):
             model = onnx.load(path)
         except Exception as error:
             raise BadInput(f"is not an ONNX model: {error}", where=path) from error
-        lookups = [node for node in model.graph.node if node.op_type in LOOKUPS]
-        looked_up = {node.input[0] for node in lookups} | _block_scales(model)
+        looked_up = _looked_up(model)
         tables = {
             tensor.name: _bytes(tensor)
             for tensor in model.graph.initializer
@@ -157,7 +157,7 @@ class OnnxCpu(Backend):
 
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
         sizes, wanted = sizes_of(config, bounds.length), precisions(recipe, config)
-        # A channel has a float32 scale and an int8 zero-point, a group a float32 scale.
+        # A channel has a float32 scale and an int8 zero point, a group a float32 scale.
         weights = sizes.linear_bytes(wanted, channel_bytes=5, group_bytes=4)
         constants = weights + 4 * (sizes.biases + sizes.others)
         tables = sizes.table_bytes(wanted)
@@ -198,10 +198,17 @@ def _tied_head(config: ModelConfig, in_file: bool) -> list[str]:
     ]
 
 
-def _block_scales(model: onnx.ModelProto) -> set[str]:
-    """Scales of tables that are quantized by blocks: they are reshaped before they are looked up."""
+def _looked_up(model: onnx.ModelProto) -> set[str]:
+    """What rows are read of: tables, and the scales and zero points of those that are quantized by groups,
+    which are reshaped before."""
     made_of = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Reshape"}
-    return {made_of[node.input[2]] for node in model.graph.node if node.op_type == "GatherBlockQuantized"}
+    found = set()
+    for node in model.graph.node:
+        if node.op_type == "GatherBlockQuantized":
+            found |= {made_of[node.input[0]], *node.input[2:]}
+        elif node.op_type in LOOKUPS:
+            found.add(node.input[0])
+    return found
 
 
 def _cache_bytes(model: onnx.ModelProto, bounds: Bounds) -> int:

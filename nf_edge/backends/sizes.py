@@ -37,28 +37,34 @@ class Sizes:
 
         Args:
             channel_bytes: what a channel has besides its weights where those are quantized by channels: a
-                scale, a zero-point.
-            group_bytes: what a group has besides its weights.
+                scale, a zero point.
+            group_bytes: what a group has besides its weights and a zero point: a scale.
         """
         return sum(
             _bytes(shape, precisions[name], channel_bytes, group_bytes) for name, shape in self.linear.items()
         )
 
     def table_bytes(self, precisions: Precisions) -> int:
-        """Bytes of both embedding tables, with a float32 scale for each row or group."""
+        """Bytes of both embedding tables, with a float32 scale for each row or group, and zero points where
+        there are some."""
         return self.token_bytes(precisions) + _bytes(self.positions, precisions[POSITIONS], 4, 4)
 
     def token_bytes(self, precisions: Precisions) -> int:
         """Bytes of the token table."""
-        return _bytes(self.tokens, precisions[TOKENS], 4, 4)
+        row_bytes = 4 if precisions[TOKENS].symmetric else 5
+        return _bytes(self.tokens, precisions[TOKENS], row_bytes, 4)
 
 
 def _bytes(shape: tuple[int, int], precision: Precision, row_bytes: int, group_bytes: int) -> int:
     rows, columns = shape
     if precision.stored is None:
         return 4 * rows * columns
-    scales = columns // precision.group * group_bytes if precision.group else row_bytes
-    return rows * (columns * precision.stored // 8 + scales)
+    others = row_bytes
+    if precision.group:
+        groups = columns // precision.group
+        zeros = 0 if precision.symmetric else math.ceil(groups * precision.stored / 8)
+        others = groups * group_bytes + zeros
+    return rows * (columns * precision.stored // 8 + others)
 
 
 def sizes_of(config: ModelConfig, length: int) -> Sizes:

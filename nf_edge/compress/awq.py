@@ -92,14 +92,13 @@ def _pairs(network: NoiseFormer) -> Mapping[str, _Pair]:
 
 def _factors(weight: Tensor, moments: Moments, precision: Precision, signed: bool) -> Tensor:
     """The factors [K] with which the product of a layer's inputs and rounded weights [N, K] loses least."""
-    assert precision.bits is not None
     best, least = torch.ones(weight.shape[1]), torch.inf
     # An input that is always 0 has nothing to be made like.
     magnitude = torch.where(moments.magnitude > 0, moments.magnitude, moments.magnitude.mean())
     for alpha in ALPHAS if float(magnitude.min()) > 0 else ():
         factors = magnitude**alpha
         factors = (factors / (factors.max() * factors.min()).sqrt()).float()
-        rounded = nearest(weight * factors, precision.bits, precision.group, signed).dequantized() / factors
+        rounded = nearest(weight * factors, precision, signed).dequantized() / factors
         lost = (weight - rounded).double()
         error = float(((lost @ moments.total) * lost).sum())
         if error < least:

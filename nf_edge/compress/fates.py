@@ -99,9 +99,10 @@ def _fate(name: str, module: nn.Module, precision: Precision, method: str) -> Fa
 
 
 def _scaling(module: nn.Module, precision: Precision) -> str:
-    """`int4, groups of 32`."""
+    """`int4, groups of 32, zero points`."""
     per = "channel" if isinstance(module, nn.Linear) else "row"
-    return f"int{precision.bits}, " + (f"groups of {precision.group}" if precision.group else f"per {per}")
+    scaling = f"groups of {precision.group}" if precision.group else f"per {per}"
+    return f"int{precision.bits}, {scaling}" + ("" if precision.symmetric else ", zero points")
 
 
 def _exact(name: str, module: nn.Module, recipe: Recipe) -> Fate:

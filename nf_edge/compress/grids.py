@@ -1,5 +1,5 @@
 """The weights of a network that are rounded before a runtime's tools see them: those that have fewer levels
-than the runtime stores, and by GPTQ all below int8.
+than the runtime stores or zero points, and by GPTQ all below int8.
 
 GPTQ goes over the token table first, then over each layer for the inputs that it then gets.
 """
@@ -21,21 +21,18 @@ from nf_edge.rules import HEAD, Precisions, shares_table
 
 
 def nearest_grids(network: NoiseFormer, wanted: Precisions, signed: bool) -> dict[str, Grid]:
-    """What becomes of the layers and tables that have fewer levels than they are stored with, by name, each
-    value rounded to the nearest.
+    """What becomes of the layers and tables that have fewer levels than they are stored with, or zero points,
+    by name, each value rounded to the nearest.
 
     Args:
         signed: whether scales of layers may be negative.
     """
     return {
         name: nearest(
-            network.get_submodule(name).get_parameter("weight"),
-            precision.bits,
-            precision.group,
-            signed or name == TOKENS,
+            network.get_submodule(name).get_parameter("weight"), precision, signed or name == TOKENS
         )
         for name, precision in wanted.items()
-        if precision.bits is not None and precision.bits != precision.stored
+        if precision.bits != precision.stored or not precision.symmetric
     }
 
 
@@ -50,9 +47,9 @@ def gptq_grids(network: NoiseFormer, seen: Inputs, wanted: Precisions, signed: b
     rows = [torch.from_numpy(ids[:, : int(mask.sum())]) for ids, mask in seen]
     grids = {}
     table, shared = network.transformer.wte, shares_table(wanted, network.config)
-    if (bits := _rounded(wanted[TOKENS])) is not None:
+    if _is_rounded(wanted[TOKENS]):
         hessian = _table_hessian(network, rows, shared)
-        grids[TOKENS] = grid = gptq(table.weight, hessian, bits, wanted[TOKENS].group, signed)
+        grids[TOKENS] = grid = gptq(table.weight, hessian, wanted[TOKENS], signed)
         if shared:
             grids[HEAD] = grid
             _put(network.get_submodule(HEAD), grid)
@@ -66,9 +63,9 @@ def gptq_grids(network: NoiseFormer, seen: Inputs, wanted: Precisions, signed: b
     return grids
 
 
-def _rounded(precision: Precision) -> int | None:
-    """The bits of what GPTQ rounds; int8 loses next to nothing to rounding."""
-    return precision.bits if precision.bits is not None and precision.bits < 8 else None
+def _is_rounded(precision: Precision) -> bool:
+    """Whether GPTQ rounds it; int8 loses next to nothing to rounding."""
+    return (precision.bits or 8) < 8
 
 
 def _put(module: nn.Module, grid: Grid) -> None:
@@ -113,12 +110,11 @@ def _settle(
     grids: dict[str, Grid],
 ) -> None:
     """Round a layer, where it is to be and is not yet, for the inputs that it is given while `run` runs."""
-    bits = _rounded(wanted[name])
-    if bits is None or name in grids:
+    if not _is_rounded(wanted[name]) or name in grids:
         return
     with Moments(layer) as moments:
         run()
-    grids[name] = gptq(layer.weight, moments.total, bits, wanted[name].group, signed)
+    grids[name] = gptq(layer.weight, moments.total, wanted[name], signed)
     _put(layer, grids[name])
 
 

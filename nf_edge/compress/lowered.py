@@ -68,6 +68,13 @@ def matrix_name(module: str) -> str:
     return f"{module}.matrix"
 
 
+def group_names(matrix: str, precision: Precision) -> list[str]:
+    """What it calls the parts of a matrix of its that is quantized by groups: codes, scales, and zero points
+    where it has some."""
+    zeros = [] if precision.symmetric else [f"{matrix}_zero_points"]
+    return [f"{matrix}_Q{precision.stored}", f"{matrix}_scales", *zeros]
+
+
 def onnx_weights(path: Path, wanted: Precisions, shared: bool) -> Weights:
     """Those of a quantized model file.
 
@@ -85,13 +92,18 @@ def onnx_weights(path: Path, wanted: Precisions, shared: bool) -> Weights:
 
 
 def _dequantized(arrays: Weights, module: str, precision: Precision, shared: bool) -> Tensor:
+    matrix = matrix_name(HEAD if shared and module == TOKENS else module)
     if precision.group:
-        name = matrix_name(HEAD if shared and module == TOKENS else module)
-        packed = arrays[f"{name}_Q{precision.stored}"].flatten(1)
-        return Grid(unpack(packed, precision.stored or 0), arrays[f"{name}_scales"]).dequantized()
+        bits = precision.stored or 0
+        packed, scales, *zeros = (arrays[part] for part in group_names(matrix, precision))
+        points = unpack(zeros[0], bits)[:, : scales.shape[1]] if zeros else None
+        return Grid(unpack(packed.flatten(1), bits), scales, points).dequantized()
     table = TOKENS if shared and module == HEAD else module
-    name = matrix_name(HEAD if shared and module == TOKENS else module)
-    if f"{table}.rows" in arrays:
-        scales = arrays[f"{name}_scale" if shared and table == TOKENS else f"{table}.scales"]
-        return Grid(arrays[f"{table}.rows"], scales.view(-1, 1)).dequantized()
-    return Grid(arrays[f"{name}_quantized"].T.contiguous(), arrays[f"{name}_scale"].view(-1, 1)).dequantized()
+    rows = arrays.get(f"{table}.rows")
+    # A table that is the head's matrix has what the quantizers made of that beside its rows.
+    scale, zero = f"{matrix}_scale", f"{matrix}_zero_point"
+    if rows is not None and not (shared and table == TOKENS):
+        scale, zero = f"{table}.scales", f"{table}.zeros"
+    codes = arrays[f"{matrix}_quantized"].T.contiguous() if rows is None else rows
+    points = None if precision.symmetric else arrays[zero].view(-1, 1)
+    return Grid(codes, arrays[scale].view(-1, 1), points).dequantized()

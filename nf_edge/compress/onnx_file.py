@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nf_edge.backends.base import INPUTS, Inputs
 from nf_edge.compress.grid import Grid, nearest
-from nf_edge.compress.lowered import Weights, matrix_name
+from nf_edge.compress.lowered import Weights, group_names, matrix_name
 from nf_edge.compress.onnx_tables import add_groups, find_tables, quantize_tables, replace
 from nf_edge.precision import Precision
 from nf_edge.quiet import quiet_libraries
@@ -104,15 +104,14 @@ def _by_groups(
     model: ModelProto, module: str, weight: Tensor, precision: Precision, grid: Grid | None
 ) -> None:
     """Give a layer the operator that multiplies with weights of 2, 4 or 8 bits in groups."""
-    assert precision.bits is not None
-    grid = grid or nearest(weight, precision.bits, precision.group, signed=True)
+    grid = grid or nearest(weight, precision, signed=True)
     name = matrix_name(module)
     add_groups(model, name, precision, grid)
     rows, columns = grid.codes.shape
     node = next(node for node in model.graph.node if node.name == module)
     product = make_node(
         "MatMulNBits",
-        [node.input[0], f"{name}_Q{precision.stored}", f"{name}_scales"],
+        [node.input[0], *group_names(name, precision)],
         [node.output[0]],
         module,
         domain="com.microsoft",
@@ -185,5 +184,9 @@ def _place(model: ModelProto, grids: Mapping[str, Grid]) -> None:
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     for module, grid in grids.items():
         name = matrix_name(module)
-        for key, values in ((f"{name}_quantized", grid.codes.T), (f"{name}_scale", grid.scales[:, 0])):
+        parts = {"quantized": grid.codes.T, "scale": grid.scales[:, 0]}
+        if grid.zeros is not None:
+            parts["zero_point"] = grid.zeros[:, 0]
+        for part, values in parts.items():
+            key = f"{name}_{part}"
             tensors[key].CopyFrom(from_array(np.ascontiguousarray(values.numpy()), key))

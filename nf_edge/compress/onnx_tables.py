@@ -1,7 +1,7 @@
 """Embedding tables of an ONNX model in 2, 4 and 8 bits; one copy serves the lookup and a tied head.
 
 A tied head's weights are quantized as a matrix before this, so the table takes over what was made of
-them: the same bytes and scales, read by both.
+them: the same bytes, scales and zero points, read by both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from onnx.numpy_helper import from_array, to_array
 
 from nf_edge.backends.base import INPUTS
 from nf_edge.compress.grid import Grid, nearest, pack
-from nf_edge.compress.lowered import matrix_name
+from nf_edge.compress.lowered import group_names, matrix_name
 from nf_edge.precision import POSITIONS, TOKENS, Precision
 from nf_edge.rules import HEAD, Precisions
 
@@ -61,53 +61,54 @@ def quantize_tables(
         if precision.group:
             _tokens_by_groups(model, tables.tokens, precision, grid)
         else:
-            _tokens_by_rows(model, tables.tokens, grid)
+            _tokens_by_rows(model, tables.tokens, precision, grid)
     if wanted[POSITIONS].stored is not None:
         _positions(model, tables.positions, _nearest(model, tables.positions, wanted[POSITIONS]))
 
 
 def _nearest(model: ModelProto, table: str, precision: Precision) -> Grid:
-    assert precision.bits is not None
     values = torch.from_numpy(to_array(_initializer(model, table)).copy())
-    return nearest(values, precision.bits, precision.group, signed=True)
+    return nearest(values, precision, signed=True)
 
 
-def _tokens_by_rows(model: ModelProto, tokens: str, grid: Grid | None) -> None:
-    """Of int8 with a scale a row.
+def _tokens_by_rows(model: ModelProto, tokens: str, precision: Precision, grid: Grid | None) -> None:
+    """Of int8 with a scale a row, and a zero point where there are some.
 
     Args:
         grid: None where the head's matrix [D, V] is the table, transposed: then it becomes the table.
     """
     table, head = f"{TOKENS}.rows", matrix_name(HEAD)
     if grid is None:
-        matrix, scales = _initializer(model, f"{head}_quantized"), f"{head}_scale"
+        matrix = _initializer(model, f"{head}_quantized")
+        scales, zeros = f"{head}_scale", f"{head}_zero_point"
         _add_constant(model, table, np.ascontiguousarray(to_array(matrix).T))
         model.graph.initializer.remove(matrix)
         model.graph.node.insert(
             0, make_node("Transpose", [table], [matrix.name], f"{table}_head", perm=[1, 0])
         )
     else:
-        scales = f"{TOKENS}.scales"
+        scales, zeros = f"{TOKENS}.scales", f"{TOKENS}.zeros"
         _add_constant(model, table, grid.codes.numpy())
         _add_constant(model, scales, grid.scales[:, 0].numpy())
+        if grid.zeros is not None:
+            _add_constant(model, zeros, grid.zeros[:, 0].numpy())
     lookup = _lookup(model, tokens)
     ids, result = lookup.input[1], lookup.output[0]
     last = _add_constant(model, f"{TOKENS}.last", np.array([-1], dtype=np.int64))
-    rows, factors = f"{result}_rows", f"{result}_scales"
-    replace(
-        model,
-        lookup,
-        [
-            make_node("Gather", [table, ids], [rows], f"{rows}_gather"),
-            make_node("Gather", [scales, ids], [factors], f"{factors}_gather"),
-            make_node("Unsqueeze", [factors, last], [f"{factors}_column"], f"{factors}_unsqueeze"),
-            *_scaled(rows, f"{factors}_column", result),
-        ],
-    )
+    rows, factors, points = (f"{result}_{part}" for part in ("rows", "scales", "zeros"))
+    nodes = [make_node("Gather", [table, ids], [rows], f"{rows}_gather")]
+    columns = {scales: factors} if precision.symmetric else {scales: factors, zeros: points}
+    for column, found in columns.items():
+        nodes += [
+            make_node("Gather", [column, ids], [f"{found}_flat"], f"{found}_gather"),
+            make_node("Unsqueeze", [f"{found}_flat", last], [found], f"{found}_unsqueeze"),
+        ]
+    nodes += _scaled(rows, factors, result, "" if precision.symmetric else points)
+    replace(model, lookup, nodes)
 
 
 def _tokens_by_groups(model: ModelProto, tokens: str, precision: Precision, grid: Grid | None) -> None:
-    """Of 2, 4 or 8 bits with a scale a group.
+    """Of 2, 4 or 8 bits with a scale a group, and a zero point where there are some.
 
     Args:
         grid: None where the head's matrix is the table.
@@ -115,42 +116,39 @@ def _tokens_by_groups(model: ModelProto, tokens: str, precision: Precision, grid
     name = matrix_name(HEAD) if grid is None else matrix_name(TOKENS)
     if grid is not None:
         add_groups(model, name, precision, grid)
-    table, scales = f"{name}_Q{precision.stored}", f"{name}_scales"
+    table, *others = group_names(name, precision)
     lookup = _lookup(model, tokens)
-    ids, result = lookup.input[1], lookup.output[0]
-    rows, blocks, _ = _initializer(model, table).dims
-    # MatMulNBits takes the scales as a matrix, this operator in three dimensions.
-    shape = _add_constant(model, f"{scales}_shape", np.array([rows, blocks, 1], dtype=np.int64))
-    width = np.array([0, 0, blocks * (precision.group or 1)], dtype=np.int64)
-    _add_constant(model, f"{result}_shape", width)
+    # MatMulNBits takes the codes in three dimensions, this operator as a matrix, as both take the rest.
+    rows = _add_constant(model, f"{table}_shape", np.array([0, -1], dtype=np.int64))
     replace(
         model,
         lookup,
         [
-            make_node("Reshape", [scales, shape], [f"{scales}_blocks"], f"{scales}_reshape"),
+            make_node("Reshape", [table, rows], [f"{table}_rows"], f"{table}_reshape"),
             make_node(
                 "GatherBlockQuantized",
-                [table, ids, f"{scales}_blocks"],
-                [f"{result}_blocks"],
-                f"{result}_gather",
+                [f"{table}_rows", lookup.input[1], *others],
+                [lookup.output[0]],
+                f"{lookup.output[0]}_gather",
                 domain="com.microsoft",
                 bits=precision.stored,
                 block_size=precision.group,
                 gather_axis=0,
-                quantize_axis=2,
+                quantize_axis=1,
             ),
-            make_node("Reshape", [f"{result}_blocks", f"{result}_shape"], [result], f"{result}_reshape"),
         ],
     )
 
 
 def add_groups(model: ModelProto, name: str, precision: Precision, grid: Grid) -> None:
     """Add weights as the operators want them that have them in groups: codes uint8 [N, K/G, G·bits/8], which
-    count from their least, and scales [N, K/G]."""
+    count from their least, scales [N, K/G], and zero points uint8 [N, ⌈K/G·bits/8⌉] where there are some."""
     assert precision.stored is not None
-    codes = pack(grid.codes, precision.stored).view(*grid.scales.shape, -1)
-    _add_constant(model, f"{name}_Q{precision.stored}", codes.numpy())
-    _add_constant(model, f"{name}_scales", grid.scales.numpy())
+    parts = [pack(grid.codes, precision.stored).view(*grid.scales.shape, -1), grid.scales]
+    if grid.zeros is not None:
+        parts.append(pack(grid.zeros, precision.stored))
+    for part, values in zip(group_names(name, precision), parts, strict=True):
+        _add_constant(model, part, values.numpy())
 
 
 def _positions(model: ModelProto, positions: str, grid: Grid) -> None:
@@ -177,12 +175,21 @@ def _positions(model: ModelProto, positions: str, grid: Grid) -> None:
             model.graph.node.insert(index, node)
 
 
-def _scaled(rows: str, factors: str, result: str) -> list[NodeProto]:
-    """int8 rows times their float32 factors."""
-    return [
-        make_node("Cast", [rows], [f"{rows}_float"], f"{rows}_cast", to=TensorProto.FLOAT),
-        make_node("Mul", [f"{rows}_float", factors], [result], f"{result}_scale"),
-    ]
+def _scaled(rows: str, factors: str, result: str, zeros: str = "") -> list[NodeProto]:
+    """int8 rows, less their int8 zero points where they have some, times their float32 factors."""
+    nodes = [_as_float(rows)]
+    counted = f"{rows}_float"
+    if zeros:
+        counted = f"{rows}_counted"
+        nodes += [
+            _as_float(zeros),
+            make_node("Sub", [f"{rows}_float", f"{zeros}_float"], [counted], f"{rows}_subtract"),
+        ]
+    return [*nodes, make_node("Mul", [counted, factors], [result], f"{result}_scale")]
+
+
+def _as_float(name: str) -> NodeProto:
+    return make_node("Cast", [name], [f"{name}_float"], f"{name}_cast", to=TensorProto.FLOAT)
 
 
 def _initializer(model: ModelProto, name: str) -> TensorProto:

@@ -1,13 +1,29 @@
 """Quantization-aware training, by torchao: rounding in the forward pass, gradients as if there were none."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from nf_edge.compress.grid import nearest
 from nf_edge.model import NoiseFormer
 from nf_edge.precision import Precision
 from nf_edge.quiet import quiet_libraries
 from nf_edge.recipe import Recipe
 from nf_edge.rules import precisions
+
+
+class _ZeroPoints(nn.Module):
+    """Weights rounded with zero points.
+
+    torchao 0.18 has float zero points where its weights are asymmetric, and rounds those to whole ones.
+    """
+
+    def __init__(self, precision: Precision) -> None:
+        super().__init__()
+        self._precision = precision
+
+    def forward(self, weight: Tensor) -> Tensor:
+        rounded = nearest(weight, self._precision, signed=True).dequantized()
+        return weight + (rounded - weight).detach()
 
 
 def prepare_qat(model: NoiseFormer, recipe: Recipe) -> None:
@@ -38,3 +54,6 @@ def prepare_qat(model: NoiseFormer, recipe: Recipe) -> None:
                 is_symmetric=True,
             )
             quantize_(model, QATConfig(activation_config=activations, weight_config=weights), alike)
+    for name, precision in wanted.items():
+        if not precision.symmetric:
+            model.get_submodule(name).weight_fake_quantizer = _ZeroPoints(precision)

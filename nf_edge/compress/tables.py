@@ -74,8 +74,5 @@ def quantize_tables(transformer: Transformer, wanted: Precisions, grid: Grid | N
 
 
 def _quantized(table: Tensor, precision: Precision, grid: Grid | None) -> QuantizedEmbedding:
-    assert precision.bits is not None
     assert precision.stored is not None
-    return QuantizedEmbedding(
-        grid or nearest(table, precision.bits, precision.group, signed=True), precision.stored
-    )
+    return QuantizedEmbedding(grid or nearest(table, precision, signed=True), precision.stored)
