@@ -9,7 +9,7 @@ from conftest import CLASSIFIER, LM, backend_missing
 
 import nf_edge.backends
 from nf_edge.accuracy.parity import synthetic_rows
-from nf_edge.backends.ethos_u.form import NpuProgram, fold
+from nf_edge.backends.ethos_u.form import fold, npu_program
 from nf_edge.compress.errors import plain_form
 from nf_edge.model import ModelConfig
 from nf_edge.model.init import init_tensors
@@ -64,7 +64,7 @@ def test_the_npu_form_answers_as_the_network_does(task, noise, network):
     """Both the folded network and the program, whatever the padding."""
     reference, folded = network(task, noise), network(task, noise)
     fold(folded)
-    program = NpuProgram(folded, LENGTH).eval()
+    program = npu_program(folded, LENGTH).eval()
     ids = torch.randint(0, 50, (1, LENGTH), generator=torch.Generator().manual_seed(2))
     for real in (LENGTH, 17, 1):
         mask = (torch.arange(LENGTH) < real).long()[None]
@@ -92,7 +92,7 @@ def test_errors_of_a_tied_table_are_told_against_the_table_that_the_form_has(net
 def test_no_value_of_the_npu_form_leaves_the_range_of_its_int8_neighbours(task, network):
     """A mask of -1e9 among scores would leave them one level of 256."""
     fold(folded := network(task, "lowrank"))
-    program = NpuProgram(folded, LENGTH).eval()
+    program = npu_program(folded, LENGTH).eval()
     largest = []
     for module in program.body.modules():
         module.register_forward_hook(lambda module, given, made: largest.append(made.abs().max().item()))

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, Inputs, LoweringReport, Plan, Session
 from nf_edge.backends.capture import capture, quantize_captured
-from nf_edge.backends.ethos_u.form import NpuProgram, fold, network_weights, query_blocks
+from nf_edge.backends.ethos_u.form import fold, npu_program
 from nf_edge.backends.ethos_u.simulate import GRAPH, WHAT, SimulatedSession
 from nf_edge.backends.ethos_u.vela import blocks, compile_program, npu_quantizer
 from nf_edge.backends.executorch_file import constant_bytes, coverage_of, operators_of, read_program
+from nf_edge.backends.fixed_form import network_weights, query_blocks
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
@@ -95,7 +96,7 @@ class EthosU(Backend):
         return INPUTS
 
     def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
-        return NpuProgram(model, bounds.length).eval()
+        return npu_program(model, bounds.length).eval()
 
     def quantize_static(
         self, program: nn.Module, recipe: Recipe, wanted: Precisions, bounds: Bounds, seen: Inputs

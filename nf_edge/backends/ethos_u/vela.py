@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from nf_edge.backends.base import Estimate, Kind
-from nf_edge.backends.ethos_u.form import Pick
+from nf_edge.backends.fixed_form import Pick
 from nf_edge.quiet import quiet_stdout
 from nf_edge.report import Figure
 
