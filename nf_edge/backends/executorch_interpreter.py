@@ -24,12 +24,15 @@ DTYPES = {
 }
 # Operators of ExecuTorch alone: they cast, or change a shape.
 RESHAPED = {"dim_order_ops::_to_dim_order_copy", "executorch_prim::et_view"}
-# Tensors that are given to a delegate and the shapes of those it gives → those.
-Delegate = Callable[[list[Tensor], list[list[int]]], list[Tensor]]
+# Tensors that are given to a delegate → the one it gives.
+Delegate = Callable[[list[Tensor]], Tensor]
 
 
 class Interpreter:
     """The first method of a program.
+
+    Its tensors lie in arenas as the program plans them, for a tensor may be another one's memory by another
+    shape, of which no instruction tells.
 
     Args:
         delegate: what runs its delegates, where it has any.
@@ -44,77 +47,76 @@ class Interpreter:
         self._program = read_program(path, path.read_bytes()).program
         self._method = self._program.execution_plan[0]
         self._delegate = delegate
+        self._arenas = [torch.zeros(size, dtype=torch.uint8) for size in self._method.non_const_buffer_sizes]
+        self._tensors: dict[int, Tensor] = {}
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         """int64 [1, T], int64 [1, T] → float32 logits."""
-        values: dict[int, Any] = {}
-        given = (input_ids, attention_mask)
-        for index, array in zip(self._method.inputs, given, strict=True):
-            values[index] = torch.from_numpy(np.ascontiguousarray(array, dtype=np.int64))
+        for index, array in zip(self._method.inputs, (input_ids, attention_mask), strict=True):
+            self._tensor(index).copy_(torch.from_numpy(array))
         (chain,) = self._method.chains
         for instruction in chain.instructions:
             call = instruction.instr_args
             if hasattr(call, "op_index"):
-                self._kernel(self._method.operators[call.op_index], call.args, values)
+                self._kernel(self._method.operators[call.op_index], call.args)
             elif hasattr(call, "delegate_index"):
-                self._delegated(call.args, values)
-        return np.asarray(values[self._method.outputs[0]].numpy())
+                self._delegated(call.args)
+        return np.asarray(self._tensor(self._method.outputs[0]).numpy().copy())
 
-    def _kernel(self, operator: Any, arguments: list[int], values: dict[int, Any]) -> None:
+    def _kernel(self, operator: Any, arguments: list[int]) -> None:
         if operator.name in RESHAPED:
             # The output says what becomes of the input.
-            output = self._method.values[arguments[-1]].val
-            tensor = self._value(arguments[0], values).reshape(output.sizes)
-            values[arguments[-1]] = values[arguments[-2]] = tensor.to(DTYPES[output.scalar_type.name])
+            output = self._tensor(arguments[-1])
+            output.copy_(self._tensor(arguments[0]).reshape(output.shape))
             return
         function = _functional(operator.name, operator.overload)
         schema = function._schema.arguments
-        pairs = [
-            (argument, self._value(index, values)) for argument, index in zip(schema, arguments, strict=False)
-        ]
+        pairs = [(argument, self._value(index)) for argument, index in zip(schema, arguments, strict=False)]
         result = function(
             *(value for argument, value in pairs if not argument.kwarg_only),
             **{argument.name: value for argument, value in pairs if argument.kwarg_only},
         )
-        # The outputs, and once more as what is returned, which of several is the list of them.
-        results = result if isinstance(result, tuple) else (result, result)
-        values.update(zip(arguments[len(schema) :], results, strict=False))
+        # What follows the outputs is what is returned: them again.
+        results = result if isinstance(result, tuple) else (result,)
+        for index, tensor in zip(arguments[len(schema) :], results, strict=False):
+            self._tensor(index).copy_(tensor)
 
-    def _delegated(self, arguments: list[int], values: dict[int, Any]) -> None:
+    def _delegated(self, arguments: list[int]) -> None:
         if self._delegate is None:
             raise RuntimeError("the program has a delegate, and nothing to run it")
-        outputs = [index for index in arguments if index not in values]
-        shapes = [self._method.values[index].val.sizes for index in outputs]
-        found = self._delegate([values[index] for index in arguments if index in values], shapes)
-        values.update(zip(outputs, found, strict=True))
+        *inputs, output = (self._tensor(index) for index in arguments)
+        output.copy_(self._delegate(inputs).reshape(output.shape))
 
-    def _value(self, index: int, values: dict[int, Any]) -> Any:
-        """What an argument is: found already, or written in the file."""
-        if index in values:
-            return values[index]
+    def _value(self, index: int) -> Any:
         value = self._method.values[index].val
         kind = type(value).__name__
         if kind == "Tensor":
-            values[index] = self._tensor(value)
-            return values[index]
+            return self._tensor(index)
         if kind == "Null":
             return None
         if kind in ("IntList", "OptionalTensorList", "TensorList"):
-            return [self._value(item, values) if item >= 0 else None for item in value.items]
+            return [self._value(item) if item >= 0 else None for item in value.items]
         if kind in ("BoolList", "DoubleList"):
             return list(value.items)
         (content,) = vars(value).values()
         return content
 
-    def _tensor(self, value: Any) -> Tensor:
-        dtype = DTYPES[value.scalar_type.name]
-        if value.allocation_info is not None:
-            # Nothing wrote to it: room that a kernel works in.
-            return torch.empty(value.sizes, dtype=dtype)
-        storage = self._program.constant_buffer[value.data_buffer_idx].storage
-        # The file pads it.
-        flat = torch.frombuffer(bytearray(storage), dtype=dtype, count=math.prod(value.sizes))
-        return flat.reshape(value.sizes)
+    def _tensor(self, index: int) -> Tensor:
+        """In its arena, or a constant."""
+        if index not in self._tensors:
+            value = self._method.values[index].val
+            dtype, place = DTYPES[value.scalar_type.name], value.allocation_info
+            count = math.prod(value.sizes)
+            size = count * dtype.itemsize
+            if place is None:
+                # The file pads it.
+                memory = torch.frombuffer(
+                    bytearray(self._program.constant_buffer[value.data_buffer_idx].storage), dtype=torch.uint8
+                )[:size]
+            else:
+                memory = self._arenas[place.memory_id][place.memory_offset : place.memory_offset + size]
+            self._tensors[index] = memory.view(dtype).reshape(value.sizes)
+        return self._tensors[index]
 
 
 @lru_cache

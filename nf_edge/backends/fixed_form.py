@@ -50,6 +50,12 @@ class Pick(nn.Module):
         return x[:, :1] if hints.pick is None else torch.bmm(hints.pick, x)
 
 
+def is_of_pick(node: torch.fx.Node) -> bool:
+    """Whether a node of a captured program stands in a `Pick`."""
+    stack = node.meta.get("nn_module_stack", {})
+    return any(str(kind).endswith(Pick.__name__) for _, kind in stack.values())
+
+
 class Lookup(nn.Module):
     """Before the body: tokens, and their padding, as it takes them."""
 

@@ -92,7 +92,8 @@ class FixedAttention(nn.Module):
         q, k, v = (part.view(-1, self.heads, self.head_size) for part in (q, k, v))
         parts = [self._attend(q, k, v, hints, low, high) for low, high in self.blocks]
         y = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
-        y = y.permute(1, 0, 2).reshape(1, -1, self.heads * self.head_size)
+        # A copy, for what is merged has to lie so.
+        y = torch.permute_copy(y, (1, 0, 2)).view(1, -1, self.heads * self.head_size)
         return rows_of(self.c_proj(image_of(y)))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, hints: Hints, low: int, high: int) -> Tensor:

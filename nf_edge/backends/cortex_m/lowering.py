@@ -7,65 +7,80 @@ portable ones, in float32 between a dequantize and a quantize.
 from typing import Any
 
 import torch
+from torch.fx.passes.infra.pass_manager import PassResult
 
-from nf_edge.quiet import quiet_libraries
+from nf_edge.backends.fixed_form import is_of_pick
 
-
-def cmsis_quantizer(module: str) -> Any:
-    """ExecuTorch's quantizer to int8 for CMSIS-NN, of one of a program's modules, by name."""
-    with quiet_libraries():
-        from executorch.backends.arm.quantizer.arm_quantizer_utils import (
-            PatternQuantizer,
-            SharedQspecQuantizer,
-        )
-        from executorch.backends.cortex_m.quantizer.node_finders import ModuleNameNodeFinder
-        from executorch.backends.cortex_m.quantizer.pattern_matcher import PatternMatcher
-        from executorch.backends.cortex_m.quantizer.quantization_configs import (
-            INT8_PER_CHANNEL_CONFIG,
-            INT8_PER_TENSOR_CONFIG,
-        )
-        from executorch.backends.cortex_m.quantizer.quantizer_support import (
-            CORTEX_M_EXPLICIT_LAYOUT_QUANTIZER_SUPPORT_DICT as PATTERNS,
-        )
-        from torchao.quantization.pt2e.quantizer import ComposableQuantizer
-
-    def quantizer(config: Any, convolutions: bool) -> Any:
-        patterns = {
-            pattern: check
-            for pattern, check in PATTERNS.items()
-            if (pattern[0] == torch.ops.aten.conv2d.default) == convolutions
-        }
-        matcher = PatternMatcher(patterns, support_dict_name=__name__)
-        return PatternQuantizer(config, ModuleNameNodeFinder(module), matcher)
-
-    return ComposableQuantizer(
-        [
-            quantizer(INT8_PER_CHANNEL_CONFIG, convolutions=True),
-            quantizer(INT8_PER_TENSOR_CONFIG, convolutions=False),
-            SharedQspecQuantizer(),
-        ]
-    )
-
-
-def lower_program(exported: torch.export.ExportedProgram, target: str) -> Any:
-    """A quantized program's manager in operators of CMSIS-NN for a core, wherever there are any."""
-    from executorch.backends.cortex_m.edge_compile_config import cortex_m_edge_compile_config
-    from executorch.backends.cortex_m.passes.cortex_m_pass_manager import CortexMPassManager
-    from executorch.backends.cortex_m.target_config import CortexMTargetConfig
-    from executorch.exir import to_edge
-
-    edge = to_edge(exported, compile_config=cortex_m_edge_compile_config())
-    passes = [each for each in CortexMPassManager.explicit_layout_pass_list if each.__name__ not in LEFT_OUT]
-    manager = CortexMPassManager(
-        edge.exported_program(), passes, CortexMTargetConfig.from_target_string(target)
-    )
-    edge._edge_programs["forward"] = manager.transform()
-    return edge
-
-
-# No quantized operator has scalars, and those of the host's integers it takes for tensors.
+# No quantized operator has scalars, and it fails on those of the integers before the body.
 LEFT_OUT = ("ReplaceScalarWithTensorArgPass",)
 
 
-def coverage(edge: Any) -> Any:
+def cmsis_quantizer(module: str) -> Any:
+    """ExecuTorch's quantizer to int8 for CMSIS-NN, of one of a program's modules, by name: weights per channel,
+    activations per tensor."""
+    from executorch.backends.arm.quantizer.arm_quantizer_utils import PatternQuantizer, SharedQspecQuantizer
+    from executorch.backends.cortex_m.quantizer.node_finders import ModuleNameNodeFinder
+    from executorch.backends.cortex_m.quantizer.pattern_matcher import PatternMatcher
+    from executorch.backends.cortex_m.quantizer.quantization_configs import (
+        INT8_PER_CHANNEL_CONFIG,
+        SOFTMAX_OUTPUT_FIXED_QSPEC,
+    )
+    from executorch.backends.cortex_m.quantizer.quantizer_support import (
+        CORTEX_M_EXPLICIT_LAYOUT_QUANTIZER_SUPPORT_DICT as PATTERNS,
+    )
+    from torchao.quantization.pt2e.quantizer import ComposableQuantizer, SharedQuantizationSpec
+    from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
+
+    class Quantizer(ComposableQuantizer):
+        def annotate(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
+            model = super().annotate(model)
+            for node in model.graph.nodes:
+                if node.target != torch.ops.aten.bmm.default:
+                    continue
+                annotation, (first, second) = node.meta[Q_ANNOTATION_KEY], node.args
+                # Neither values that are picked nor shares are rounded again.
+                if is_of_pick(node):
+                    annotation.output_qspec = SharedQuantizationSpec((second, node))
+                elif first.target in (torch.ops.aten.softmax.int, torch.ops.aten._softmax.default):
+                    annotation.input_qspec_map[first] = SOFTMAX_OUTPUT_FIXED_QSPEC
+            return model
+
+    matcher = PatternMatcher(PATTERNS, support_dict_name=__name__)
+    own = PatternQuantizer(INT8_PER_CHANNEL_CONFIG, ModuleNameNodeFinder(module), matcher)
+    return Quantizer([own, SharedQspecQuantizer()])
+
+
+def lower_program(exported: torch.export.ExportedProgram, target: str) -> Any:
+    """The manager of a quantized program, in operators of CMSIS-NN for a core wherever there are any."""
+    from executorch.backends.cortex_m.edge_compile_config import cortex_m_edge_compile_config
+    from executorch.backends.cortex_m.passes.cortex_m_pass_manager import CortexMPassManager
+    from executorch.backends.cortex_m.target_config import CortexMTargetConfig
+    from executorch.exir import EdgeProgramManager, to_edge
+    from executorch.exir.dialects._ops import ops
+    from executorch.exir.pass_base import ExportPass
+
+    class MergeTransposes(ExportPass):
+        """One transpose for two that follow each other: the product of two activations adds its own."""
+
+        def call(self, graph_module: torch.fx.GraphModule) -> PassResult:
+            transpose, merged = ops.edge.cortex_m.transpose.default, False
+            for node in graph_module.graph.nodes:
+                if node.target == transpose and node.args[0].target == transpose:
+                    (source, first), second = node.args[0].args, node.args[1]
+                    node.args = (source, [first[dim] for dim in second])
+                    merged = True
+            graph_module.graph.eliminate_dead_code()
+            graph_module.recompile()
+            return PassResult(graph_module, merged)
+
+    config = cortex_m_edge_compile_config()
+    edge = to_edge(exported, compile_config=config).exported_program()
+    passes = [each for each in CortexMPassManager.explicit_layout_pass_list if each.__name__ not in LEFT_OUT]
+    manager = CortexMPassManager(
+        edge, [*passes, MergeTransposes], CortexMTargetConfig.from_target_string(target)
+    )
+    return EdgeProgramManager(manager.transform(), compile_config=config)
+
+
+def coverage(edge):
     return None
