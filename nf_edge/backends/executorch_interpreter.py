@@ -1,5 +1,5 @@
-"""The instructions of a `.pte`, one after the other, with PyTorch's functions in place of kernels: for programs
-whose runtime this machine does not have."""
+"""The instructions of a `.pte`, one after the other, with PyTorch's functions in place of kernels: for
+programs whose runtime this machine does not have."""
 
 import math
 from collections.abc import Callable

@@ -1,75 +1,92 @@
-"""ExecuTorch with CMSIS-NN: the Cortex-M cores of microcontrollers."""
+"""ExecuTorch with CMSIS-NN: the Cortex-M cores of microcontrollers.
 
+Everything between the tables and the score is int8, in kernels of CMSIS-NN, but for norms.  Nothing is a
+delegate: the operators are ExecuTorch's own for these cores.
+"""
+
+from collections import Counter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, Inputs, LoweringReport, Plan, Session
+from nf_edge.backends.base import (
+    Bounds,
+    CacheDtype,
+    Coverage,
+    Inputs,
+    Left,
+    LoweringReport,
+    Plan,
+    Session,
+)
 from nf_edge.backends.capture import capture, quantize_captured
 from nf_edge.backends.cortex_m.form import cortex_m_program
-from nf_edge.backends.cortex_m.lowering import cmsis_quantizer, coverage, lower_program
+from nf_edge.backends.cortex_m.lowering import CORES, cmsis_quantizer, lower_program
 from nf_edge.backends.executorch_file import constant_bytes, operators_of, read_program
 from nf_edge.backends.executorch_interpreter import Interpreter
-from nf_edge.backends.fixed_form import network_weights, query_blocks
+from nf_edge.backends.fixed_backend import FixedBackend, target_of
+from nf_edge.backends.fixed_form import query_blocks
 from nf_edge.backends.sizes import sizes_of
-from nf_edge.errors import BadInput
-from nf_edge.model import Decoder, ModelConfig, NoiseFormer
-from nf_edge.precision import POSITIONS, TOKENS, Precision
+from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.quiet import quiet_libraries
 from nf_edge.recipe import Recipe
-from nf_edge.rules import HEAD, Precisions, precisions
+from nf_edge.rules import precisions
+
+OWN = "cortex_m::"
+MOVES = "moves int8 values, and CMSIS-NN has no kernel that does; it costs little"
+REASONS = {
+    "native_layer_norm": "CMSIS-NN has no layer norm: it is taken in float32, on the core's FPU; an int8 "
+    "kernel of your own would spare that",
+    "embedding": "CMSIS-NN has no table lookup, which only reads the rows it needs",
+    "embedding_byte": "CMSIS-NN has no table lookup, which only reads the rows it needs",
+    "slice_copy": MOVES,
+    "cat": MOVES,
+}
+OTHER_REASON = (
+    "before or after the layers: embeddings are summed up, and tokens pooled and scored, in float32"
+)
+# Bytes of a program around its layers, of a layer, and of a block of queries, fitted to the bundled models.
+PROGRAM_BASE, PROGRAM_LAYER, PROGRAM_BLOCK = 9_000, 13_000, 5_000
+# What an output channel has besides its weights: bias, multiplier and shift.
+CHANNEL_BYTES = 12
 
 
-class CortexM(Backend):
+class CortexM(FixedBackend):
     name = "cortex_m"
-    runtime = "executorch"
-    model_file = "model.pte"
+    takes = "CMSIS-NN"
     operator_libraries: ClassVar[tuple[str, ...]] = (
         "cortex_m_ops_lib",
         "portable_ops_lib",
         "quantized_ops_lib",
     )
-    process_bytes = None
-    targets: ClassVar[tuple[str, ...]] = ("cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "cortex-m85")
-    mixes = False
-    simulated = "ExecuTorch's Python models of its kernels (simulated)"
+    targets: ClassVar[tuple[str, ...]] = tuple(CORES)
+    simulated = "ExecuTorch's models in Python of its Cortex-M kernels (simulated)"
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
         for block in model.transformer.blocks:
             block.attn.fold_scale()
 
-    def problems(self, recipe: Recipe) -> list[str]:
-        return []
-
-    def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
-        return INPUTS
-
     def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
         return cortex_m_program(model, bounds.length).eval()
 
     def quantize_static(
-        self, program: nn.Module, recipe: Recipe, wanted: Precisions, bounds: Bounds, seen: Inputs
+        self, program: nn.Module, recipe: Recipe, wanted: object, bounds: Bounds, seen: Inputs
     ) -> nn.Module:
-        """All of the body that CMSIS-NN has kernels for; what is before and after it stays as it is."""
+        """The layers, and the head of a language model."""
         with quiet_libraries():
-            quantizer = cmsis_quantizer(module="body")
             rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in seen)
-            return quantize_captured(capture(program, bounds), quantizer, rows)
-
-    def network_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        return network_weights(weights)
+            return quantize_captured(capture(program, bounds), cmsis_quantizer(module="body"), rows)
 
     def lower(
         self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
     ) -> LoweringReport:
         with quiet_libraries():
-            edge = lower_program(capture(program, bounds), _target(recipe))
-            report = LoweringReport(coverage(edge))
-            with path.open("wb") as file:
-                edge.to_executorch().write_to_file(file)
-        return report
+            lowered = lower_program(capture(program, bounds), target_of(recipe)).to_executorch()
+        with path.open("wb") as file:
+            lowered.write_to_file(file)
+        return LoweringReport(_coverage(operators_of(path)))
 
     def warm_up(self) -> None:
         # The operators by themselves would be imported in a circle.
@@ -80,23 +97,20 @@ class CortexM(Backend):
         self.warm_up()
         return Interpreter(path)
 
-    def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
-        raise TypeError("no file of this backend has a cache")
-
     def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
         content = path.read_bytes()
         file = read_program(path, content)
-        method = file.program.execution_plan[0]
         constants, embeddings = constant_bytes(file, config)
-        weights = constants - embeddings
         return Plan(
-            program=len(content) - embeddings - weights,
-            weights=weights,
+            program=len(content) - constants,
+            weights=constants - embeddings,
             embeddings=embeddings,
+            # Weights are read where the file rests.
             mapped=len(content),
             loaded=0,
             cache=0,
-            arenas=sum(method.non_const_buffer_sizes),
+            # What kernels work in lies there too.
+            arenas=sum(file.program.execution_plan[0].non_const_buffer_sizes),
             workspace=0,
             notes=("what ExecuTorch takes for the graph itself, some kB, is not counted",),
         )
@@ -105,10 +119,33 @@ class CortexM(Backend):
         return operators_of(path)
 
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
-        raise NotImplementedError
+        sizes = sizes_of(config, bounds.length)
+        wanted = precisions(recipe, config)
+        weights = sizes.linear_bytes(wanted, CHANNEL_BYTES, group_bytes=4) + 4 * sizes.others
+        tables = sizes.table_bytes(wanted)
+        blocks = len(query_blocks(bounds.length, config.causal))
+        program = PROGRAM_BASE + (PROGRAM_LAYER + PROGRAM_BLOCK * (blocks - 1)) * config.n_layer
+        return Plan(
+            program=program,
+            weights=weights,
+            embeddings=tables,
+            mapped=program + weights + tables,
+            loaded=0,
+            cache=0,
+            # A norm's input and output in float32, and the residual stream in int8; or scores thrice.
+            arenas=max(2 * 4 * sizes.hidden + sizes.hidden, 3 * sizes.scores // blocks + 4 * sizes.hidden),
+            workspace=0,
+        )
 
 
-def _target(recipe: Recipe) -> str:
-    # A recipe without one was refused before.
-    assert recipe.target is not None
-    return recipe.target
+def _coverage(operators: dict[str, int]) -> Coverage:
+    """Of the operators of a file, by name."""
+    left = Counter[str]()
+    for name, count in operators.items():
+        if not name.startswith(OWN):
+            left[name.split("::")[-1].split(".")[0]] += count
+    return Coverage(
+        library="ExecuTorch's Cortex-M kernels (CMSIS-NN)",
+        delegated=sum(operators.values()) - left.total(),
+        left=tuple(Left(name, count, REASONS.get(name, OTHER_REASON)) for name, count in left.most_common()),
+    )

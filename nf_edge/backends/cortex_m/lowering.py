@@ -11,13 +11,16 @@ from torch.fx.passes.infra.pass_manager import PassResult
 
 from nf_edge.backends.fixed_form import is_of_pick
 
+# By the vector instructions that CMSIS-NN is built for, which decide how much room its kernels work in and
+# how biases are kept: a core that has them.
+CORES = {"cortex-m-dsp": "cortex-m33", "cortex-m-mve": "cortex-m55"}
 # No quantized operator has scalars, and it fails on those of the integers before the body.
 LEFT_OUT = ("ReplaceScalarWithTensorArgPass",)
 
 
 def cmsis_quantizer(module: str) -> Any:
-    """ExecuTorch's quantizer to int8 for CMSIS-NN, of one of a program's modules, by name: weights per channel,
-    activations per tensor."""
+    """ExecuTorch's quantizer to int8 for CMSIS-NN, of one of a program's modules, by name: weights per
+    channel, activations per tensor."""
     from executorch.backends.arm.quantizer.arm_quantizer_utils import PatternQuantizer, SharedQspecQuantizer
     from executorch.backends.cortex_m.quantizer.node_finders import ModuleNameNodeFinder
     from executorch.backends.cortex_m.quantizer.pattern_matcher import PatternMatcher
@@ -51,7 +54,11 @@ def cmsis_quantizer(module: str) -> Any:
 
 
 def lower_program(exported: torch.export.ExportedProgram, target: str) -> Any:
-    """The manager of a quantized program, in operators of CMSIS-NN for a core wherever there are any."""
+    """The manager of a quantized program, in operators of CMSIS-NN wherever there are any.
+
+    Args:
+        target: one of `CORES`.
+    """
     from executorch.backends.cortex_m.edge_compile_config import cortex_m_edge_compile_config
     from executorch.backends.cortex_m.passes.cortex_m_pass_manager import CortexMPassManager
     from executorch.backends.cortex_m.target_config import CortexMTargetConfig
@@ -77,10 +84,6 @@ def lower_program(exported: torch.export.ExportedProgram, target: str) -> Any:
     edge = to_edge(exported, compile_config=config).exported_program()
     passes = [each for each in CortexMPassManager.explicit_layout_pass_list if each.__name__ not in LEFT_OUT]
     manager = CortexMPassManager(
-        edge, [*passes, MergeTransposes], CortexMTargetConfig.from_target_string(target)
+        edge, [*passes, MergeTransposes], CortexMTargetConfig.from_target_string(CORES[target])
     )
     return EdgeProgramManager(manager.transform(), compile_config=config)
-
-
-def coverage(edge):
-    return None
