@@ -62,6 +62,11 @@ class CortexM(FixedBackend):
         "quantized_ops_lib",
     )
     targets: ClassVar[tuple[str, ...]] = tuple(CORES)
+    bare = True
+    elsewhere = (
+        "The program calls kernels of CMSIS-NN for `{target}`, in an ExecuTorch that is built for the core "
+        "with its\nCortex-M operators. Here `nf-edge check` runs it simulated.\n"
+    )
     simulated = "ExecuTorch's models in Python of its Cortex-M kernels (simulated)"
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:

@@ -11,8 +11,8 @@ from torch.fx.passes.infra.pass_manager import PassResult
 
 from nf_edge.backends.fixed_form import is_of_pick
 
-# By the vector instructions that CMSIS-NN is built for, which decide how much room its kernels work in and
-# how biases are kept: a core that has them.
+# By the vector instructions that CMSIS-NN is built for, which decide how much room its kernels work in: a
+# core that has them.
 CORES = {"cortex-m-dsp": "cortex-m33", "cortex-m-mve": "cortex-m55"}
 # No quantized operator has scalars, and it fails on those of the integers before the body.
 LEFT_OUT = ("ReplaceScalarWithTensorArgPass",)

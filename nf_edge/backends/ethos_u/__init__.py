@@ -53,6 +53,11 @@ class EthosU(FixedBackend):
         f"ethos-{family}-{macs}" for family, sizes in MACS.items() for macs in sizes
     )
     simulated = WHAT
+    elsewhere = (
+        "The program is compiled for `{target}` and runs on a device that has one: in C++, with the delegate "
+        "that\ndrives it. On a machine without, `nf-edge check` runs it simulated, with the graph in "
+        "`npu.tosa`; a device\nneeds `{file}` alone.\n"
+    )
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
         fold(model)
