@@ -62,6 +62,7 @@ def lower_program(exported: torch.export.ExportedProgram, target: str) -> Any:
     from executorch.backends.cortex_m.edge_compile_config import cortex_m_edge_compile_config
     from executorch.backends.cortex_m.passes.cortex_m_pass_manager import CortexMPassManager
     from executorch.backends.cortex_m.target_config import CortexMTargetConfig
+    from executorch.backends.transforms.utils import delete_constant_placeholder, is_param_node
     from executorch.exir import EdgeProgramManager, to_edge
     from executorch.exir.dialects._ops import ops
     from executorch.exir.pass_base import ExportPass
@@ -86,4 +87,9 @@ def lower_program(exported: torch.export.ExportedProgram, target: str) -> Any:
     manager = CortexMPassManager(
         edge, [*passes, MergeTransposes], CortexMTargetConfig.from_target_string(CORES[target])
     )
-    return EdgeProgramManager(manager.transform(), compile_config=config)
+    lowered = manager.transform()
+    # Scales, and what was folded or laid out anew: the file would keep them.
+    for node in list(lowered.graph.nodes):
+        if not node.users and is_param_node(lowered, node):
+            delete_constant_placeholder(lowered, node)
+    return EdgeProgramManager(lowered, compile_config=config)
