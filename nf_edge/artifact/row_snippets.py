@@ -94,8 +94,8 @@ int main() {{
   TensorImpl::DimOrderType order[] = {{0, 1}};
   TensorImpl tokens(ScalarType::Long, 2, sizes, input_ids, order);
   TensorImpl mask(ScalarType::Long, 2, sizes, attention_mask, order);
-  if (method->set_input(Tensor(&tokens), 0) != Error::Ok || method->set_input(Tensor(&mask), 1) != Error::Ok ||
-      method->execute() != Error::Ok) {{
+  if (method->set_input(Tensor(&tokens), 0) != Error::Ok ||
+      method->set_input(Tensor(&mask), 1) != Error::Ok || method->execute() != Error::Ok) {{
     return 3;
   }}
   const auto logits = method->get_output(0).toTensor();

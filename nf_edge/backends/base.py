@@ -200,7 +200,7 @@ class Backend(ABC):
     """Where its files run and what they need there, for `RUN.md`, where that is not here; `{target}` and
     `{file}` are filled in."""
     bare: ClassVar[bool] = False
-    """Whether its files run where there is no file system: from flash, in memory that the application gives."""
+    """Whether its files run without a file system: from flash, in memory that the application gives."""
 
     @abstractmethod
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
