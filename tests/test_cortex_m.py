@@ -1,5 +1,6 @@
 """Cortex-M: the network in kernels of CMSIS-NN, and the artifact simulated."""
 
+import math
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from conftest import backend_missing
 
 import nf_edge.backends
 from nf_edge.accuracy.parity import synthetic_rows
+from nf_edge.backends.cortex_m.softmax import softmax_int8
 from nf_edge.runner import build
 
 RECIPE = "cortex-m-int8"
@@ -117,6 +119,24 @@ def test_the_cpp_of_the_run_guide_builds_and_loads_as_far_as_this_machine_has_ke
     assert done.returncode == 2
     assert "does not load" in done.stdout
     assert "cortex_m::quantize_per_tensor.out" in done.stderr
+
+
+def test_softmax_is_that_of_fixed_point_and_within_a_level_of_float32():
+    """Of rows of all scores, of flat ones, and of those with one score far above the others."""
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randint(-128, 128, (3, 500, 80), generator=generator)
+    scores[1] //= 16
+    scores[2, :, 1:] = -128
+    scores = scores.to(torch.int8)
+    for scale in (0.01, 0.12, 0.4):
+        # What makes an exponent with 26 bits after the point of a difference of scores.
+        mantissa, shift = math.frexp(scale * 2**26)
+        least = -math.floor(31 * 2.0**26 / 2**shift)
+        found = softmax_int8(scores, -1, 5, -128, round(mantissa * 2**31), shift, least)
+        wanted = torch.softmax(scores.double() * scale, dim=-1)
+        # The largest of 256 levels is a share of 255/256.
+        error = (found.double() + 128) / 256 - wanted.clamp(max=255 / 256)
+        assert error.abs().max() <= 0.51 / 256
 
 
 def test_a_device_whose_cores_have_other_instructions_is_refused(run):

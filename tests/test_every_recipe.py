@@ -14,12 +14,13 @@ pytestmark = pytest.mark.slow
 RECIPES = [name for name in resources.names("recipes") if not load_recipe(name).shrinks]
 # What a model is checked on: of the text models their own examples, which no data set has.
 DATA = {"digits": "digits:test", "sst2": "examples", "shakespeare": "examples"}
-# Which device has the NPU that a recipe compiles for.
+# Which device has what a recipe compiles for.
 DEVICE = {
     "ethos-u55-128": "corstone-300-fvp",
     "ethos-u55-256": "alif-e8-devkit",
     "ethos-u65-256": "imx93-evk",
     "ethos-u85-256": "corstone-320-fvp",
+    "cortex-m-dsp": "rpi-pico-2",
 }
 # By weights: the share of rows that may be answered differently, and what perplexity may be multiplied by.
 MOST_FLIPS = {"float32": 0.0, "int8": 0.015, "int4": 0.05}

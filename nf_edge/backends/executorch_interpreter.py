@@ -2,9 +2,10 @@
 programs whose runtime this machine does not have."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -36,17 +37,24 @@ class Interpreter:
 
     Args:
         delegate: what runs its delegates, where it has any.
+        kernels: what computes an operator, by name and in PyTorch's form, instead of what is registered for
+            it.
 
     Raises:
         BadInput: the file cannot be read.
     """
 
-    def __init__(self, path: Path, delegate: Delegate | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        delegate: Delegate | None = None,
+        kernels: Mapping[str, Callable[..., Tensor]] = MappingProxyType({}),
+    ) -> None:
         with quiet_libraries(), quiet_stderr():
             import executorch.kernels.quantized  # noqa: F401  (registers quantized_decomposed::*)
         self._program = read_program(path, path.read_bytes()).program
         self._method = self._program.execution_plan[0]
-        self._delegate = delegate
+        self._delegate, self._kernels = delegate, kernels
         self._arenas = [torch.zeros(size, dtype=torch.uint8) for size in self._method.non_const_buffer_sizes]
         self._tensors: dict[int, Tensor] = {}
 
@@ -72,7 +80,7 @@ class Interpreter:
         function = _functional(operator.name, operator.overload)
         schema = function._schema.arguments
         pairs = [(argument, self._value(index)) for argument, index in zip(schema, arguments, strict=False)]
-        result = function(
+        result = self._kernels.get(operator.name, function)(
             *(value for argument, value in pairs if not argument.kwarg_only),
             **{argument.name: value for argument, value in pairs if argument.kwarg_only},
         )

@@ -24,6 +24,7 @@ from nf_edge.backends.base import (
 from nf_edge.backends.capture import capture, quantize_captured
 from nf_edge.backends.cortex_m.form import cortex_m_program
 from nf_edge.backends.cortex_m.lowering import CORES, cmsis_quantizer, lower_program
+from nf_edge.backends.cortex_m.softmax import softmax_int8
 from nf_edge.backends.executorch_file import constant_bytes, operators_of, read_program
 from nf_edge.backends.executorch_interpreter import Interpreter
 from nf_edge.backends.fixed_backend import FixedBackend, target_of
@@ -67,7 +68,7 @@ class CortexM(FixedBackend):
         "The program calls kernels of CMSIS-NN for `{target}`, in an ExecuTorch that is built for the core "
         "with its\nCortex-M operators. Here `nf-edge check` runs it simulated.\n"
     )
-    simulated = "ExecuTorch's models in Python of its Cortex-M kernels (simulated)"
+    simulated = "models in Python of its kernels' integers (simulated)"
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
         for block in model.transformer.blocks:
@@ -100,7 +101,7 @@ class CortexM(FixedBackend):
 
     def session(self, path: Path, threads: int | None = None) -> Session:
         self.warm_up()
-        return Interpreter(path)
+        return Interpreter(path, kernels={"cortex_m::softmax": softmax_int8})
 
     def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
         content = path.read_bytes()
