@@ -49,7 +49,7 @@ OTHER_REASON = (
     "before or after the layers: embeddings are summed up, and tokens pooled and scored, in float32"
 )
 # Bytes of a program around its layers, of a layer, and of a block of queries, fitted to the bundled models.
-PROGRAM_BASE, PROGRAM_LAYER, PROGRAM_BLOCK = 9_000, 13_000, 5_000
+PROGRAM_BASE, PROGRAM_LAYER, PROGRAM_BLOCK = 6_600, 13_000, 3_200
 # What an output channel has besides its weights: bias, multiplier and shift.
 CHANNEL_BYTES = 12
 
@@ -131,6 +131,15 @@ class CortexM(FixedBackend):
         tables = sizes.table_bytes(wanted)
         blocks = len(query_blocks(bounds.length, config.causal))
         program = PROGRAM_BASE + (PROGRAM_LAYER + PROGRAM_BLOCK * (blocks - 1)) * config.n_layer
+        # What both tables give and its sum, in float32, beside the stream in int8 and the token ids; the inner
+        # layer before and after GELU; scores before and after what hides keys, beside Q, K and V; logits.
+        logits = 5 * bounds.length * config.vocab_size if config.is_language_model else 0
+        arenas = max(
+            (3 * 4 + 1) * sizes.hidden + 8 * bounds.length,
+            2 * sizes.inner + sizes.hidden,
+            2 * sizes.scores // blocks + 5 * sizes.hidden,
+            logits,
+        )
         return Plan(
             program=program,
             weights=weights,
@@ -138,8 +147,7 @@ class CortexM(FixedBackend):
             mapped=program + weights + tables,
             loaded=0,
             cache=0,
-            # A norm's input and output in float32, and the residual stream in int8; or scores thrice.
-            arenas=max(2 * 4 * sizes.hidden + sizes.hidden, 3 * sizes.scores // blocks + 4 * sizes.hidden),
+            arenas=arenas,
             workspace=0,
         )
 
