@@ -42,6 +42,18 @@ def backend_missing(recipe):
     return f"{', '.join(missing)} not installed: {entry.install}" if missing else ""
 
 
+# By a recipe of theirs a test makes a .pte, which takes seconds.
+EXECUTORCH = {name for name in resources.names("recipes") if load_recipe(name).runtime == "executorch"}
+
+
+def pytest_collection_modifyitems(items):
+    """Tests with an ExecuTorch recipe among their parameters are slow ones together, if not each."""
+    for item in items:
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if any(isinstance(value, str) and value.partition("+")[0] in EXECUTORCH for value in parameters):
+            item.add_marker(pytest.mark.slow)
+
+
 class Finished(NamedTuple):
     """What a user sees of a command that ended."""
 
@@ -194,6 +206,14 @@ def checkpoint(tmp_path_factory):
     return load
 
 
+def calibration_rows(checkpoint):
+    """None, for its own, of a checkpoint that has examples; else random rows."""
+    if checkpoint.examples_file:
+        return None
+    rows = synthetic_rows(checkpoint.config, checkpoint.config.n_positions)
+    return Rows(tuple(rows), "synthetic", "", 0)
+
+
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory, checkpoint):
     """The artifact of a checkpoint by a recipe, read back from its folder; each is made once.
@@ -210,8 +230,7 @@ def exported(tmp_path_factory, checkpoint):
         the_recipe = load_recipe(recipe_name).model_copy(update={"logits": logits or "last"})
         place = shared_folder(tmp_path_factory, "artifacts") / f"{name}.{recipe}"
         the_checkpoint = checkpoint(name)
-        rows = synthetic_rows(the_checkpoint.config, the_checkpoint.config.n_positions)
-        seen = Rows(tuple(rows), "synthetic", "", 0) if the_recipe.calibrates else None
+        seen = calibration_rows(the_checkpoint) if the_recipe.calibrates else None
         # Kept even where it fails a gate, so that the tests find out for themselves.
         place_once(lambda path: export(the_checkpoint, the_recipe, path, calibrate=seen, keep=True), place)
         return load_artifact(place)

@@ -47,9 +47,9 @@ def positions_of(artifact):
 @pytest.mark.parametrize(
     ("name", "recipe"),
     [
-        pytest.param("digits", "xnnpack-fp32", marks=pytest.mark.slow),
+        ("digits", "xnnpack-fp32"),
         ("digits", "onnx-fp32"),
-        pytest.param("shakespeare", "xnnpack-fp32", marks=pytest.mark.slow),
+        ("shakespeare", "xnnpack-fp32"),
         ("shakespeare", "onnx-fp32"),
     ],
 )
@@ -328,8 +328,8 @@ def test_an_artifact_of_fixed_length_is_asked_that_many_tokens_and_no_other_numb
     [
         (LM, "onnx-fp32"),
         (CLASSIFIER, "onnx-fp32"),
-        pytest.param(LM, "xnnpack-fp32", marks=pytest.mark.slow),
-        pytest.param(CLASSIFIER, "xnnpack-fp32", marks=pytest.mark.slow),
+        (LM, "xnnpack-fp32"),
+        (CLASSIFIER, "xnnpack-fp32"),
     ],
 )
 def test_without_a_compiler_a_python_process_is_timed_and_that_is_said(

@@ -37,10 +37,11 @@ def card(name):
     return (resolve_checkpoint(name).path / "MODEL_CARD.md").read_text()
 
 
-def test_sst2_is_right_81_times_of_100(tmp_path):
+def test_sst2_is_right_715_times_of_872(tmp_path):
     test, _, text = held_out("sst2", tmp_path)
     assert test.count == 872
-    assert test.score >= 0.81
+    # Machines round differently: a sentence or two are near a tie.
+    assert test.correct >= 713
     assert f"Held-out score: {test}" in text
 
 

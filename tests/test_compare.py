@@ -56,6 +56,7 @@ def sizes_of(result, name):
     )
 
 
+@pytest.mark.slow
 def test_a_preset_makes_a_noiseformer_a_gpt2_and_one_without_noise(result):
     assert [model["name"] for model in result["models"]] == TRIO
     configs = [model["config"] for model in result["models"]]

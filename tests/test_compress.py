@@ -254,6 +254,7 @@ def recipe_file(tmp_path, **sections):
     return path
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_pruned_recovered_and_exported(run, tmp_path):
     checkpoint, rows = text_checkpoint(tmp_path), rows_file(tmp_path)
     recipe = recipe_file(

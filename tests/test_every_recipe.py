@@ -1,9 +1,8 @@
-"""Every recipe on every bundled model, by the command that a user gives: it fits, and answers as before."""
+"""Every recipe on every bundled model: what comes out fits a device, and answers as before."""
 
 import json
 
 import pytest
-from conftest import backend_missing, tools_missing
 
 from nf_edge import resources
 from nf_edge.recipe import load_recipe
@@ -29,19 +28,18 @@ MOST_PERPLEXITY = {"float32": 1.0001, "int8": 1.02, "int4": 1.15}
 
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("model", DATA)
-def test_every_recipe_takes_every_bundled_model(model, recipe, run, checkpoint, tmp_path):
-    if not load_recipe(recipe).is_stock and (missing := tools_missing()):
-        pytest.skip(missing)
-    if missing := backend_missing(recipe):
-        pytest.skip(missing)
-    data = checkpoint(model).examples_file if DATA[model] == "examples" else DATA[model]
+def test_every_recipe_takes_every_bundled_model(model, recipe, exported, run, checkpoint):
+    out = exported(model, recipe).path
+
+    def reported(verb, *arguments):
+        done = run(verb, out, *arguments, "--json")
+        assert done.code == 0, done.err
+        return json.loads(done.out)["result"]
+
     device = DEVICE.get(load_recipe(recipe).target, "rpi-5")
-    how = ("--recipe", recipe, "--device", device, "--data", data)
-    done = run("export", model, *how, "-o", tmp_path / "out", "--json")
-    assert done.code == 0, done.err
-    reports = json.loads(done.out)["result"]["reports"]
-    assert reports["memory"]["verdict"]["outcome"] == "fits"
-    accuracy, quantize = reports["accuracy"], load_recipe(recipe).quantize
+    assert reported("profile", "--device", device)["verdict"]["outcome"] == "fits"
+    data = checkpoint(model).examples_file if DATA[model] == "examples" else DATA[model]
+    accuracy, quantize = reported("check", "--data", data), load_recipe(recipe).quantize
     weights = quantize.weights if quantize else "float32"
     if model == "shakespeare":
         before, after = (accuracy[side]["perplexity"] for side in ("reference", "artifact"))

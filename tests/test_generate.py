@@ -94,10 +94,10 @@ def test_an_fp32_artifact_writes_what_its_checkpoint_writes(recipe, text_lm, gen
     reason="no bundled model named shakespeare",
 )
 @pytest.mark.parametrize("recipe", FP32)
-def test_the_bundled_language_model_writes_the_same_text_everywhere(recipe, generated, run, tmp_path):
+def test_the_bundled_language_model_writes_the_same_text_everywhere(recipe, generated, exported):
     wanted = generated("shakespeare", "ROMEO:", "--max-tokens", "60")
-    assert run("export", "shakespeare", "--recipe", recipe, "-o", tmp_path / "out").code == 0
-    assert generated(tmp_path / "out", "ROMEO:", "--max-tokens", "60")["text"] == wanted["text"]
+    out = exported("shakespeare", recipe).path
+    assert generated(out, "ROMEO:", "--max-tokens", "60")["text"] == wanted["text"]
 
 
 def test_people_read_the_text_alone(text_lm, generated, run):
@@ -127,6 +127,7 @@ def test_drawing_depends_on_the_seed_and_on_nothing_else(text_lm, generated):
     assert draw("1", "0.0001") == generated(text_lm(), PROMPT, "--max-tokens", "20")["ids"]
 
 
+@pytest.mark.slow
 def test_it_stops_where_no_positions_are_left_and_says_so(text_lm, generated, run):
     found = generated(text_lm("xnnpack-fp32"), PROMPT, "--max-tokens", "1000")
     assert found["ended"] == "full"
@@ -140,6 +141,7 @@ def test_without_a_prompt_it_begins_with_the_beginning_of_a_text(text_lm, genera
     assert generated(text_lm(), "--max-tokens", "2")["prompt_ids"] == [0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "recipe", "arguments", "message"),
     [

@@ -84,6 +84,7 @@ def test_xnnpack_is_given_exactly_the_weights_that_were_found(name, checkpoint):
     assert torch.equal(weights[module], executorch_weights(network, program)[module])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["wide-cls", "wide-lm"])
 @pytest.mark.parametrize(("plain", "better"), PAIRS)
 def test_outputs_lose_less_than_weights_do_and_less_than_by_the_nearest(name, plain, better, exported):

@@ -98,6 +98,7 @@ def test_the_cached_operator_gives_piece_by_piece_what_the_whole_gives(layer, da
 CASES = ["cls-pairwise-bidirectional-padded", "cls-causal-first", "lm-relative", "lm-standard"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_attention_is_one_operator_a_layer_and_nothing_is_moved_around_it(name, exported):
     artifact = exported(name, "nf-fp32")
@@ -152,6 +153,7 @@ def test_every_instruction_set_gives_the_artifacts_answer(recipe, exported, run,
         assert np.abs(logits - found["portable"]).max() < (1e-5 if recipe == "nf-fp32" else 5e-3) * largest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["  attention: int8\n", "  kv_cache: int8\n"])
 def test_int8_attention_and_cache_are_used_where_the_recipe_asks_and_cost_little(
     line, checkpoint, exported, run, tmp_path

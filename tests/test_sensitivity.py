@@ -126,6 +126,7 @@ def test_the_cost_of_a_unit_is_that_of_an_artifact_with_only_that_quantized(
     assert costs_of(result)[unit, weights]["kl"] == pytest.approx(measured, rel=near)
 
 
+@pytest.mark.slow
 def test_a_size_is_met_by_the_file_and_the_sensitive_layer_stays_precise(classifier, run, tmp_path):
     recipe, out = tmp_path / "mixed.yaml", tmp_path / "artifact"
     target = 100_000  # some 8 kB more than what gives the ruined layer int4
@@ -142,6 +143,7 @@ def test_a_size_is_met_by_the_file_and_the_sensitive_layer_stays_precise(classif
     assert len(text.splitlines()) < 30
 
 
+@pytest.mark.slow
 def test_a_loss_is_met_by_the_answers_of_the_artifact(classifier, run, tmp_path):
     most = 0.05  # nats: less than the ruined layer alone costs with int4
     recipe, out, data = tmp_path / "mixed.yaml", tmp_path / "artifact", classifier / "examples.jsonl"
@@ -157,6 +159,7 @@ def test_a_loss_is_met_by_the_answers_of_the_artifact(classifier, run, tmp_path)
     assert any("int4" in dtype or "int2" in dtype for dtype in result["mix"]["chosen"].values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "code", "said"),
     [

@@ -53,6 +53,7 @@ def result(done, kept):
     return document["result"]
 
 
+@pytest.mark.slow
 def test_the_answers_are_those_that_check_finds_of_the_artifacts_that_are_kept(result, kept, run, checkpoint):
     assert [each["recipe"] for each in result["recipes"]] == list(RECIPES)
     for each in result["recipes"]:
