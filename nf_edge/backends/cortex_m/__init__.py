@@ -132,7 +132,7 @@ class CortexM(FixedBackend):
         blocks = len(query_blocks(bounds.length, config.causal))
         program = PROGRAM_BASE + (PROGRAM_LAYER + PROGRAM_BLOCK * (blocks - 1)) * config.n_layer
         # What both tables give and its sum, in float32, beside the stream in int8 and the token ids; the
-        # inner layer before and after GELU; scores before and after what hides keys, beside Q, K and V; logits.
+        # inner layer before and after GELU; scores before and after what hides keys, by Q, K and V; logits.
         logits = 5 * bounds.length * config.vocab_size if config.is_language_model else 0
         arenas = max(
             (3 * 4 + 1) * sizes.hidden + 8 * bounds.length,
