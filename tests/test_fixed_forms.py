@@ -33,6 +33,7 @@ def fold_scale(model):
         block.attn.fold_scale()
 
 
+RECIPES = {"ethos_u": "ethos-u55-128-int8", "cortex_m": "cortex-m-int8"}
 # How a network is changed in place, and what program is made of it.
 FORMS = {"NPU": (fold, npu_program), "CMSIS-NN": (fold_scale, cortex_m_program)}
 
@@ -107,7 +108,7 @@ def test_no_value_of_a_form_leaves_the_range_of_its_int8_neighbours(task, form, 
     assert max(largest + constants) < 1e3
 
 
-@pytest.mark.parametrize("recipe", ["ethos-u55-128-int8", "cortex-m-int8"])
+@pytest.mark.parametrize("backend", RECIPES)
 @pytest.mark.parametrize(
     ("model", "changes", "message"),
     [
@@ -124,8 +125,9 @@ def test_no_value_of_a_form_leaves_the_range_of_its_int8_neighbours(task, form, 
     ids=["length", "target", "activations", "rules", "cache"],
 )
 def test_a_recipe_that_no_fixed_form_takes_says_what_to_change(
-    recipe, model, changes, message, run, tmp_path
+    backend, model, changes, message, run, tmp_path
 ):
+    recipe = RECIPES[backend]
     if missing := backend_missing(recipe):
         pytest.skip(missing)
     text = run("recipes", "show", recipe).out.replace(recipe, "mine")
