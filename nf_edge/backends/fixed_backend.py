@@ -63,8 +63,6 @@ class FixedBackend(Backend):
         return network_weights(weights)
 
     def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
-        if module == POSITIONS and wanted[POSITIONS].bits is not None:
-            return "float32", "its rows are int8 rounded first; the sum with a token's is taken in float32"
         if module == HEAD or module.endswith(".noise"):
             return "int8, per channel; int8 static activations", ""
         if module == "score":

@@ -18,8 +18,6 @@ from nf_edge.model.network import Attention, SequenceClassifier, Transformer, re
 
 # Added to a hidden score: exp() of it vanishes in int8, and the scores beside it keep most of the levels.
 HIDDEN = -30.0
-# Queries of a causal layer that are taken together.
-ROWS = 16
 # Linear layers of a layer in these forms, and the network's names of them; its Q, K and V are parts of one.
 NETWORK_NAMES = {"attn.c_proj": "attn.c_proj", "c_fc": "mlp.c_fc", "c_proj": "mlp.c_proj"}
 
@@ -138,9 +136,10 @@ def last_real(attention_mask: Tensor) -> Tensor:
     return real - F.pad(real[:, 1:], (0, 1))
 
 
-def query_blocks(queries: int, masked: bool) -> list[tuple[int, int]]:
-    """Where the blocks of queries that are taken together begin and end; one block where none is masked."""
-    rows = ROWS if masked else queries
+def query_blocks(queries: int, rows: int | None) -> list[tuple[int, int]]:
+    """Where the blocks of queries that are taken together begin and end, of so many rows; one block where
+    None."""
+    rows = rows or queries
     return [(low, min(low + rows, queries)) for low in range(0, queries, rows)]
 
 

@@ -22,7 +22,7 @@ from nf_edge.backends.base import (
     Session,
 )
 from nf_edge.backends.capture import capture, quantize_captured
-from nf_edge.backends.cortex_m.form import cortex_m_program
+from nf_edge.backends.cortex_m.form import ROWS, cortex_m_program
 from nf_edge.backends.cortex_m.lowering import CORES, cmsis_quantizer, lower_program
 from nf_edge.backends.cortex_m.softmax import softmax_int8
 from nf_edge.backends.executorch_file import constant_bytes, operators_of, read_program
@@ -129,7 +129,7 @@ class CortexM(FixedBackend):
         wanted = precisions(recipe, config)
         weights = sizes.linear_bytes(wanted, CHANNEL_BYTES, group_bytes=4) + 4 * sizes.others
         tables = sizes.table_bytes(wanted)
-        blocks = len(query_blocks(bounds.length, config.causal))
+        blocks = len(query_blocks(bounds.length, ROWS if config.causal else None))
         program = PROGRAM_BASE + (PROGRAM_LAYER + PROGRAM_BLOCK * (blocks - 1)) * config.n_layer
         # What both tables give and its sum, in float32, beside the stream in int8 and the token ids; the
         # inner layer before and after GELU; scores before and after what hides keys, by Q, K and V; logits.

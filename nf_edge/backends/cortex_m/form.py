@@ -31,6 +31,9 @@ from nf_edge.backends.fixed_form import (
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.network import Attention, Block
 
+# Queries of a causal layer that are taken together: each block has keys and values laid out for itself.
+ROWS = 32
+
 
 class Pointwise(nn.Conv2d):
     """A linear layer as a convolution: [1, in, 1, T] → [1, out, 1, T]."""
@@ -76,7 +79,7 @@ class FixedAttention(nn.Module):
         # Of a causal model the last token sees all keys but padding; the others, no later ones.
         masked = causal and asked == "all"
         self.sees_padding = not masked
-        self.blocks = query_blocks(length if asked == "all" else 1, masked)
+        self.blocks = query_blocks(length if asked == "all" else 1, ROWS if masked else None)
         for low, high in self.blocks:
             bias = score_bias(attention, low, high, high if masked else length, masked)
             self.register_buffer(f"bias_{low}", bias)

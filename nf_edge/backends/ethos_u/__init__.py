@@ -12,7 +12,7 @@ from torch import nn
 
 from nf_edge.backends.base import Bounds, CacheDtype, Inputs, LoweringReport, Plan, Session
 from nf_edge.backends.capture import capture, quantize_captured
-from nf_edge.backends.ethos_u.form import fold, npu_program
+from nf_edge.backends.ethos_u.form import ROWS, fold, npu_program
 from nf_edge.backends.ethos_u.simulate import GRAPH, WHAT, SimulatedSession
 from nf_edge.backends.ethos_u.vela import blocks, compile_program, npu_quantizer
 from nf_edge.backends.executorch_file import constant_bytes, coverage_of, operators_of, read_program
@@ -21,6 +21,7 @@ from nf_edge.backends.fixed_form import query_blocks
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
 from nf_edge.model import ModelConfig, NoiseFormer
+from nf_edge.precision import POSITIONS
 from nf_edge.quiet import quiet_libraries
 from nf_edge.recipe import Recipe
 from nf_edge.rules import Precisions, precisions
@@ -79,6 +80,8 @@ class EthosU(FixedBackend):
             return "folded", "its affine part is in the layer that follows; the rest is int8"
         if module == "transformer.ln_f":
             return "float32", "its affine part is the host's, or in the head that follows; the rest is int8"
+        if module == POSITIONS and wanted[POSITIONS].bits is not None:
+            return "float32", "its rows are int8 rounded first; the sum with a token's is the host's"
         return super().fate(module, wanted)
 
     def lower(
@@ -130,7 +133,7 @@ class EthosU(FixedBackend):
         wanted = precisions(recipe, config)
         weights = sizes.linear_bytes(wanted, CHANNEL_BYTES, group_bytes=4)
         tables = sizes.token_bytes(wanted) + 4 * sizes.hidden
-        queries = query_blocks(bounds.length, config.causal)
+        queries = query_blocks(bounds.length, ROWS if config.causal else None)
         program = PROGRAM_BASE + COMMANDS_LAYER * config.n_layer
         # Of the NPU, in int8: the inner layer and what goes in and out, or Q, K, V, what comes of them, and
         # scores.

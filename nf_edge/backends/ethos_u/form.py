@@ -33,6 +33,9 @@ from nf_edge.backends.fixed_form import (
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.network import Attention, Block
 
+# Queries of a causal layer that are taken together.
+ROWS = 16
+
 
 def fold(model: NoiseFormer) -> None:
     """Centre the residual stream and fold the affine part of the layers' norms forward, in place and exactly.
@@ -95,7 +98,7 @@ class NpuAttention(nn.Module):
         # Of a causal model the last token sees all keys but padding; the others, no later ones.
         masked = causal and asked == "all"
         self.sees_padding = not masked
-        self.blocks = query_blocks(length if asked == "all" else 1, masked)
+        self.blocks = query_blocks(length if asked == "all" else 1, ROWS if masked else None)
         for low, high in self.blocks:
             bias = score_bias(attention, low, high, high if masked else length, masked)
             transposed = None if bias is None else bias.transpose(1, 2).contiguous()
