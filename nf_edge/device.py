@@ -139,6 +139,12 @@ class Core(Closed):
     mhz: Fact[Count]
     isa: Fact[tuple[Isa, ...]]
 
+    @property
+    def target(self) -> str | None:
+        """What recipes call it by its vector instructions, where it is a Cortex-M core that has any."""
+        found = [isa for isa in ("mve", "dsp") if isa in self.isa.value]
+        return f"cortex-m-{found[0]}" if found and self.core.startswith("Cortex-M") else None
+
     def facts(self) -> dict[str, Fact[Any]]:
         """Every fact by its path, `cpu.CORE.KEY`."""
         facts: dict[str, Fact[Any]] = {"count": self.count, "mhz": self.mhz, "isa": self.isa}
@@ -150,7 +156,7 @@ class Device(Closed):
 
     Of several memories of a kind the first is the one that models use; `backends` stand in order of
     preference too.  `npu_targets` are the names that a compiler has for its NPUs, and recipes for their
-    `target`.
+    `target`; of Cortex-M cores these are made of their vector instructions.
     """
 
     id: Text
@@ -207,6 +213,12 @@ class Device(Closed):
     def storage_memory(self) -> Memory | None:
         """Where a microcontroller keeps the model file and runs the weights from; None elsewhere."""
         return next((part for part in self.memory if part.kind == STORAGE_KIND.get(self.class_)), None)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What it has of that recipes compile for."""
+        npus = self.npu_targets.value if self.npu_targets else ()
+        return (*npus, *dict.fromkeys(core.target for core in self.cpu if core.target))
 
     def facts(self) -> dict[str, Fact[Any]]:
         """Every fact of the file by its path, such as `soc` or `memory.LPDDR4X.usable`."""

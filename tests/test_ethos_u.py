@@ -1,105 +1,19 @@
-"""Arm Ethos-U: the NPU form of the network, Vela's report, and the artifact simulated before Vela."""
+"""Arm Ethos-U: Vela's report, and the artifact simulated before Vela."""
 
 import json
 
 import numpy as np
 import pytest
 import torch
-from conftest import CLASSIFIER, LM, backend_missing
+from conftest import backend_missing
 
 import nf_edge.backends
 from nf_edge.accuracy.parity import synthetic_rows
-from nf_edge.backends.ethos_u.form import NpuProgram, fold
-from nf_edge.compress.errors import plain_form
-from nf_edge.model import ModelConfig
-from nf_edge.model.init import init_tensors
-from nf_edge.model.network import build
 from nf_edge.recipe import load_recipe
 
 RECIPE = "ethos-u55-128-int8"
 # Of the recipes, that whose target Vela has least to do for.
 EXPORTED = "ethos-u85-256-int8"
-LENGTH = 40
-NOISES = {
-    "none": {},
-    "lowrank": {"noise": {"kind": "lowrank", "rank": 3}},
-    "pairwise": {"noise": {"kind": "pairwise"}},
-    "relative": {"noise": {"kind": "relative"}},
-    "standard": {"attention": "standard"},
-}
-TASKS = {
-    "last token": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "last"},
-    "mean, causal": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "mean"},
-    "first token": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "first", "causal": False},
-    "mean": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "mean", "causal": False},
-    "language model": {"architectures": LM},
-}
-
-
-@pytest.fixture
-def network():
-    """A network of random weights and norms, far from what it is initialised to, as often as it is asked."""
-
-    def make(task, noise):
-        shape = {"vocab_size": 50, "n_positions": LENGTH, "n_embd": 32, "n_layer": 2, "n_head": 4}
-        config = ModelConfig(**shape, **TASKS[task], **NOISES[noise])
-        generator = torch.Generator().manual_seed(1)
-        model = build(config)
-        tensors = {
-            name: 6 * tensor
-            if tensor.dim() > 1
-            else tensor + 0.3 * torch.randn(tensor.shape, generator=generator)
-            for name, tensor in init_tensors(config, 0).items()
-        }
-        model.load_state_dict(tensors, strict=not config.is_language_model)
-        return model.eval()
-
-    return make
-
-
-@pytest.mark.parametrize("noise", NOISES)
-@pytest.mark.parametrize("task", TASKS)
-@torch.no_grad()
-def test_the_npu_form_answers_as_the_network_does(task, noise, network):
-    """Both the folded network and the program, whatever the padding."""
-    reference, folded = network(task, noise), network(task, noise)
-    fold(folded)
-    program = NpuProgram(folded, LENGTH).eval()
-    ids = torch.randint(0, 50, (1, LENGTH), generator=torch.Generator().manual_seed(2))
-    for real in (LENGTH, 17, 1):
-        mask = (torch.arange(LENGTH) < real).long()[None]
-        wanted, plain, found = (model(ids, mask) for model in (reference, folded, program))
-        if task == "language model":
-            wanted, plain, found = (logits[:, :real] for logits in (wanted, plain, found))
-        for logits in (plain, found):
-            assert (logits - wanted).abs().max() <= 1e-5 * wanted.abs().max()
-
-
-@torch.no_grad()
-def test_errors_of_a_tied_table_are_told_against_the_table_that_the_form_has(network):
-    """It parts from its head, which is not centred."""
-    reference, folded = network("language model", "lowrank"), network("language model", "lowrank")
-    fold(folded)
-    plain = plain_form(network("language model", "lowrank"), folded)
-    assert torch.equal(plain.transformer.wte.weight, folded.transformer.wte.weight)
-    ids = torch.arange(LENGTH)[None]
-    wanted = reference(ids)
-    assert (plain(ids) - wanted).abs().max() <= 1e-5 * wanted.abs().max()
-
-
-@pytest.mark.parametrize("task", TASKS)
-@torch.no_grad()
-def test_no_value_of_the_npu_form_leaves_the_range_of_its_int8_neighbours(task, network):
-    """A mask of -1e9 among scores would leave them one level of 256."""
-    fold(folded := network(task, "lowrank"))
-    program = NpuProgram(folded, LENGTH).eval()
-    largest = []
-    for module in program.body.modules():
-        module.register_forward_hook(lambda module, given, made: largest.append(made.abs().max().item()))
-    mask = (torch.arange(LENGTH) < 17).long()[None]
-    program(torch.zeros(1, LENGTH, dtype=torch.int64), mask)
-    constants = [buffer.abs().max().item() for buffer in program.body.buffers()]
-    assert max(largest + constants) < 1e3
 
 
 @pytest.mark.slow
@@ -162,38 +76,6 @@ def test_the_run_guide_names_the_npu_and_has_no_python_that_cannot_run(exported)
     assert "`ethos-u85-256`" in guide
     assert "```cpp" in guide
     assert "```python" not in guide
-
-
-@pytest.mark.parametrize(
-    ("model", "changes", "message"),
-    [
-        ("sst2", {"length: full": "length: dynamic"}, "an NPU takes one length; write full, or a number"),
-        (
-            "sst2",
-            {"target: ethos-u55-128\n": ""},
-            "target is None, for backend ethos_u: write one of ethos-u55-",
-        ),
-        ("sst2", {"int8_static": "int8_dynamic"}, "quantize.activations must be int8_static"),
-        (
-            "sst2",
-            {"shapes:": '  rules: [{modules: "*.c_proj", weights: float32}]\nshapes:'},
-            "quantize.rules.0: an Ethos-U takes all linear layers in int8",
-        ),
-        ("shakespeare", {"logits: all": "logits: last"}, "write logits: all"),
-    ],
-    ids=["length", "target", "activations", "rules", "cache"],
-)
-def test_a_recipe_that_no_npu_takes_says_what_to_change(model, changes, message, run, tmp_path):
-    if missing := backend_missing(RECIPE):
-        pytest.skip(missing)
-    text = run("recipes", "show", RECIPE).out.replace(RECIPE, "mine")
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(old, new)
-    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
-    done = run("export", model, "--recipe", tmp_path / "mine.yaml", "--dry-run")
-    assert done.code == 3
-    assert message in done.err
 
 
 def test_a_device_with_another_npu_is_refused(run):

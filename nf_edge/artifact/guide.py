@@ -2,6 +2,7 @@
 
 from nf_edge.artifact import decoder_snippets, row_snippets
 from nf_edge.artifact.manifest import Interface, Manifest
+from nf_edge.backends import agreeing_backend
 
 LINK_EXECUTORCH = """
 Link `executorch`, the extensions `module`, `data_loader` and `tensor`, and, so that they register
@@ -9,10 +10,9 @@ themselves, the operator libraries in whole (`--whole-archive`, or `--no-as-need
 {libraries}.
 """
 
-ON_NPU = """\
-The program is compiled for `{target}` and runs on a device that has one: in C++, with the delegate that
-drives it. On a machine without, `nf-edge check` runs it simulated, with the graph in `npu.tosa`; a device
-needs `{file}` alone.
+LINK_BARE = """
+Link `executorch_core`, the extension `data_loader`, and, so that they register themselves, the operator
+libraries in whole (`--whole-archive`): {libraries}.
 """
 
 OPERATORS = "libnf_executorch.so"
@@ -32,27 +32,28 @@ ExecuTorch build of your own takes in `nf_edge/attention/native` instead, by `ad
 def run_guide(manifest: Manifest) -> str:
     """The text of `RUN.md`."""
     interface, requires = manifest.interface, manifest.requires
+    backend = agreeing_backend(manifest.recipe)
     example = _example_ids(interface, manifest.config.vocab_size)
     code = decoder_snippets if interface.cached else row_snippets
-    target = manifest.recipe.target
     fields = {
-        "target": target,
+        "target": manifest.recipe.target,
         "file": manifest.model.name,
         "ids": ", ".join(map(str, example)),
         "answer": _answer(interface),
         "steps": min(4, interface.length - len(example)),
         "cache_dtype": interface.cache_dtype,
         "operators": LOAD_OPERATORS if requires.own_kernels else "",
+        "arenas": _planned_arenas(manifest),
         "libraries": ", ".join(f"`{name}`" for name in requires.operator_libraries),
     }
     if requires.runtime == "executorch":
         title, snippets = (
             "ExecuTorch",
             (
-                (ON_NPU if target else "## Python\n\n" + code.PYTHON_EXECUTORCH).format(**fields)
+                (backend.elsewhere or "## Python\n\n" + code.PYTHON_EXECUTORCH).format(**fields)
                 + "\n## C++\n\n"
-                + code.CPP_EXECUTORCH.format(**fields)
-                + LINK_EXECUTORCH.format(**fields)
+                + (row_snippets.CPP_BARE if backend.bare else code.CPP_EXECUTORCH).format(**fields)
+                + (LINK_BARE if backend.bare else LINK_EXECUTORCH).format(**fields)
             ),
         )
     else:
@@ -72,6 +73,13 @@ def run_guide(manifest: Manifest) -> str:
             snippets,
         ]
     )
+
+
+def _planned_arenas(manifest: Manifest) -> int | None:
+    """Bytes that the program plans for its tensors; None where the runtime decides."""
+    (line,) = (line for line in manifest.reports["memory"]["process"] if line["name"] == "arenas")
+    planned: int | None = line["planned"]["value"]
+    return planned
 
 
 def _interface_lines(interface: Interface) -> list[str]:

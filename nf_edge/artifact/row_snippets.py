@@ -47,6 +47,65 @@ int main() {{
 ```
 """
 
+CPP_BARE = """\
+```cpp
+#include <executorch/extension/data_loader/buffer_data_loader.h>
+#include <executorch/runtime/executor/program.h>
+#include <executorch/runtime/platform/runtime.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+
+// xxd -i {file} | sed 's/^unsigned/alignas(16) const unsigned/' > model_pte.h
+#include "model_pte.h"
+
+using namespace executorch::runtime;
+using executorch::aten::ScalarType;
+using executorch::aten::Tensor;
+using executorch::aten::TensorImpl;
+
+// What the program plans for its tensors.
+alignas(16) static uint8_t arena[{arenas}];
+// What ExecuTorch makes of the graph, and what kernels borrow: find out how much of it your build takes.
+alignas(16) static uint8_t graph[64 * 1024], borrowed[4 * 1024];
+
+static int64_t input_ids[] = {{{ids}}};
+static int64_t attention_mask[std::size(input_ids)];
+
+int main() {{
+  runtime_init();
+  executorch::extension::BufferDataLoader loader(model_pte, model_pte_len);
+  auto program = Program::load(&loader);
+  if (!program.ok()) return 1;
+
+  Span<uint8_t> arenas[] = {{{{arena, sizeof arena}}}};
+  HierarchicalAllocator planned({{arenas, 1}});
+  MemoryAllocator method_allocator(sizeof graph, graph), temporary(sizeof borrowed, borrowed);
+  MemoryManager memory(&method_allocator, &planned, &temporary);
+  auto method = program->load_method("forward", &memory);
+  if (!method.ok()) {{
+    std::printf("does not load: error %d\\n", static_cast<int>(method.error()));
+    return 2;
+  }}
+
+  std::fill(std::begin(attention_mask), std::end(attention_mask), 1);
+  TensorImpl::SizesType sizes[] = {{1, std::size(input_ids)}};
+  TensorImpl::DimOrderType order[] = {{0, 1}};
+  TensorImpl tokens(ScalarType::Long, 2, sizes, input_ids, order);
+  TensorImpl mask(ScalarType::Long, 2, sizes, attention_mask, order);
+  if (method->set_input(Tensor(&tokens), 0) != Error::Ok ||
+      method->set_input(Tensor(&mask), 1) != Error::Ok || method->execute() != Error::Ok) {{
+    return 3;
+  }}
+  const auto logits = method->get_output(0).toTensor();
+  const auto classes = logits.size(logits.dim() - 1);
+  const float* last = logits.const_data_ptr<float>() + logits.numel() - classes;
+  std::printf("%ld\\n", static_cast<long>(std::max_element(last, last + classes) - last));
+}}
+```
+"""
+
 PYTHON_ONNX = """\
 ```python
 import os

@@ -62,6 +62,13 @@ REGISTRY = {
         extra="ethos",
         here="lowers here, runs here simulated before Vela",
     ),
+    "cortex_m": Entry(
+        "ExecuTorch with CMSIS-NN, on an Arm Cortex-M",
+        "nf_edge.backends.cortex_m:CortexM",
+        ("torch", "torchao", "executorch", "tosa-tools"),
+        extra="cortex-m",
+        here="lowers here, runs here simulated",
+    ),
 }
 
 

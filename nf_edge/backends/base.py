@@ -199,6 +199,11 @@ class Backend(ABC):
     simulated: ClassVar[str] = ""
     """What stands in here for a device that this machine does not have; "" where the runtime itself runs its
     files here."""
+    elsewhere: ClassVar[str] = ""
+    """Where its files run and what they need there, for `RUN.md`, where that is not here; `{target}` and
+    `{file}` are filled in."""
+    bare: ClassVar[bool] = False
+    """Whether its files run without a file system: from flash, in memory that the application gives."""
 
     @abstractmethod
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:

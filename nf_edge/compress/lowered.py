@@ -15,6 +15,8 @@ from nf_edge.rules import HEAD, Precisions
 
 # float32 weights [out, in] or tables [V, D], by the names of their modules.
 Weights = dict[str, Tensor]
+# What a linear layer is in a captured program: of convolutions there are only those of one point.
+LINEAR = (torch.ops.aten.linear.default, torch.ops.aten.conv2d.default)
 
 
 def layer_weights(network: nn.Module) -> Weights:
@@ -48,11 +50,11 @@ def _torchao(weight: Tensor) -> Tensor:
 def _captured(program: torch.fx.GraphModule) -> Weights:
     found = {}
     for node in program.graph.nodes:
-        if node.target == torch.ops.aten.linear.default and node.args[1].op == "call_function":
+        if node.target in LINEAR and node.args[1].op == "call_function":
             codes, scales = (_attribute(program, argument.target) for argument in node.args[1].args[:2])
             path, _ = list(node.meta["nn_module_stack"].values())[-1]
             # A decoder has the network in an attribute of this name.
-            found[path.removeprefix("model.")] = codes.float() * scales[:, None]
+            found[path.removeprefix("model.")] = codes.flatten(1).float() * scales[:, None]
     return found
 
 

@@ -87,9 +87,8 @@ def unsupported(device: Device, recipe: Recipe) -> str:
     """Why a device cannot run what a recipe makes; "" where it can."""
     if recipe.backend not in device.backends:
         return f"it takes {', '.join(device.backends)}, and this is for {recipe.backend}"
-    targets = device.npu_targets.value if device.npu_targets else ()
-    if recipe.target is not None and recipe.target not in targets:
-        return f"it has {', '.join(targets) or 'no NPU'}, and this is compiled for {recipe.target}"
+    if recipe.target is not None and recipe.target not in device.targets:
+        return f"it has {', '.join(device.targets) or 'no NPU'}, and this is compiled for {recipe.target}"
     return ""
 
 

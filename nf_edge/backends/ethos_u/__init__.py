@@ -8,21 +8,23 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, Inputs, LoweringReport, Plan, Session
+from nf_edge.backends.base import Bounds, CacheDtype, Inputs, LoweringReport, Plan, Session
 from nf_edge.backends.capture import capture, quantize_captured
-from nf_edge.backends.ethos_u.form import NpuProgram, fold, network_weights, query_blocks
+from nf_edge.backends.ethos_u.form import ROWS, fold, npu_program
 from nf_edge.backends.ethos_u.simulate import GRAPH, WHAT, SimulatedSession
 from nf_edge.backends.ethos_u.vela import blocks, compile_program, npu_quantizer
 from nf_edge.backends.executorch_file import constant_bytes, coverage_of, operators_of, read_program
+from nf_edge.backends.fixed_backend import FixedBackend, target_of
+from nf_edge.backends.fixed_form import query_blocks
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
-from nf_edge.model import Decoder, ModelConfig, NoiseFormer
-from nf_edge.precision import POSITIONS, TOKENS, Precision
+from nf_edge.model import ModelConfig, NoiseFormer
+from nf_edge.precision import POSITIONS
 from nf_edge.quiet import quiet_libraries
 from nf_edge.recipe import Recipe
-from nf_edge.rules import HEAD, Precisions, precisions
+from nf_edge.rules import Precisions, precisions
 
 MACS = {"u55": (32, 64, 128, 256), "u65": (256, 512), "u85": (128, 256, 512, 1024, 2048)}
 BORDER = "the border between host and NPU: values are scaled as they pass"
@@ -40,74 +42,38 @@ PROGRAM_BASE, COMMANDS_LAYER, COMMANDS_ROW = 6_000, 6_000, 110
 CHANNEL_BYTES = 10
 
 
-class EthosU(Backend):
+class EthosU(FixedBackend):
     name = "ethos_u"
-    runtime = "executorch"
-    model_file = "model.pte"
+    takes = "an Ethos-U"
     operator_libraries: ClassVar[tuple[str, ...]] = (
         "executorch_delegate_ethos_u",
         "portable_ops_lib",
         "quantized_ops_lib",
     )
-    process_bytes = None
     targets: ClassVar[tuple[str, ...]] = tuple(
         f"ethos-{family}-{macs}" for family, sizes in MACS.items() for macs in sizes
     )
-    mixes = False
     simulated = WHAT
+    elsewhere = (
+        "The program is compiled for `{target}` and runs on a device that has one: in C++, with the delegate "
+        "that\ndrives it. On a machine without, `nf-edge check` runs it simulated, with the graph in "
+        "`npu.tosa`; a device\nneeds `{file}` alone.\n"
+    )
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
         fold(model)
 
-    def problems(self, recipe: Recipe) -> list[str]:
-        problems = []
-        if recipe.shapes.length == "dynamic":
-            problems.append("shapes.length is dynamic, but an NPU takes one length; write full, or a number")
-        if recipe.shapes.batch == "dynamic":
-            problems.append("shapes.batch is dynamic, but a .pte has one batch size; leave it at 1")
-        quantize = recipe.quantize
-        if quantize is None or quantize.activations != "int8_static":
-            problems.append("quantize.activations must be int8_static: an Ethos-U multiplies no others")
-        else:
-            problems += [
-                f"{where}: an Ethos-U takes all linear layers in int8, per_channel, with int8_static; leave "
-                f"the rule out, or name {TOKENS} or {POSITIONS}, which are the host's"
-                for where, wanted in quantize.asked
-                if wanted != Precision(8, activations="int8_static")
-            ]
-        if quantize is not None and (quantize.attention, quantize.kv_cache) != ("float32", "float32"):
-            problems.append(
-                "quantize.attention and kv_cache are for the kernels and caches of other backends; leave "
-                "them out: here all of attention is int8"
-            )
-        return problems
-
-    def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
-        if bounds.cached:
-            raise BadInput(
-                f"backend {self.name} has no cache, so a language model gives the logits of all tokens",
-                where=f"recipe {recipe.name}",
-                fix="write logits: all",
-            )
-        return None
-
-    def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
-        return INPUTS
-
     def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
-        return NpuProgram(model, bounds.length).eval()
+        return npu_program(model, bounds.length).eval()
 
     def quantize_static(
         self, program: nn.Module, recipe: Recipe, wanted: Precisions, bounds: Bounds, seen: Inputs
     ) -> nn.Module:
         """All of the NPU's part; the host's stays as it is."""
         with quiet_libraries():
-            quantizer = npu_quantizer(_target(recipe), module="body")
+            quantizer = npu_quantizer(target_of(recipe), module="body")
             rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in seen)
             return quantize_captured(capture(program, bounds), quantizer, rows)
-
-    def network_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        return network_weights(weights)
 
     def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
         if module.endswith((".ln_1", ".ln_2")):
@@ -116,17 +82,13 @@ class EthosU(Backend):
             return "float32", "its affine part is the host's, or in the head that follows; the rest is int8"
         if module == POSITIONS and wanted[POSITIONS].bits is not None:
             return "float32", "its rows are int8 rounded first; the sum with a token's is the host's"
-        if module == HEAD or module.endswith(".noise"):
-            return "int8, per channel; int8 static activations", ""
-        if module == "score":
-            return "float32", "the host scores one row of values; 256 levels of logits would make ties"
-        return None
+        return super().fate(module, wanted)
 
     def lower(
         self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
     ) -> LoweringReport:
         with quiet_libraries():
-            compiled = compile_program(capture(program, bounds), _target(recipe))
+            compiled = compile_program(capture(program, bounds), target_of(recipe))
             coverage = coverage_of(
                 compiled.edge.exported_program().graph_module,
                 f"the NPU ({recipe.target})",
@@ -142,9 +104,6 @@ class EthosU(Backend):
 
     def session(self, path: Path, threads: int | None = None) -> Session:
         return SimulatedSession(path)
-
-    def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
-        raise TypeError("no file of this backend has a cache")
 
     def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
         content = path.read_bytes()
@@ -174,13 +133,13 @@ class EthosU(Backend):
         wanted = precisions(recipe, config)
         weights = sizes.linear_bytes(wanted, CHANNEL_BYTES, group_bytes=4)
         tables = sizes.token_bytes(wanted) + 4 * sizes.hidden
-        queries = query_blocks(bounds.length, config.causal)
+        queries = query_blocks(bounds.length, ROWS if config.causal else None)
         program = PROGRAM_BASE + COMMANDS_LAYER * config.n_layer
         # Of the NPU, in int8: the inner layer and what goes in and out, or Q, K, V, what comes of them, and
         # scores.
         scores = sizes.scores // len(queries)
         workspace = max(sizes.inner + 2 * sizes.hidden, 4 * sizes.hidden + scores)
-        if not _target(recipe).startswith("ethos-u85"):
+        if not target_of(recipe).startswith("ethos-u85"):
             # A product of two activations is made row by row there, each with commands of its own, and with
             # sums of 32 bits.
             rows = sum(high for _, high in queries) + len(queries) * config.head_size
@@ -197,12 +156,6 @@ class EthosU(Backend):
             arenas=(2 * 4 + 1) * sizes.hidden,
             workspace=workspace,
         )
-
-
-def _target(recipe: Recipe) -> str:
-    # A recipe without one was refused before.
-    assert recipe.target is not None
-    return recipe.target
 
 
 def _stream(path: Path, program: Any) -> bytes:

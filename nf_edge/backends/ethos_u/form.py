@@ -16,24 +16,25 @@ activations, reductions along the innermost axis, and passes over [T, T] scores 
 The tables stand outside, on the host, and so do pooling and the score of a classifier, in float32.
 """
 
-from dataclasses import dataclass
-from typing import cast
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nf_edge.attention import Asked
-from nf_edge.attention.noise import LowRankNoise, PairwiseNoise
+from nf_edge.backends.fixed_form import (
+    FixedProgram,
+    Hints,
+    Pick,
+    asked_of,
+    noise_weights,
+    projections,
+    query_blocks,
+    score_bias,
+)
 from nf_edge.model import CausalLM, NoiseFormer
-from nf_edge.model.network import Attention, Block, SequenceClassifier, Transformer, real_mean
+from nf_edge.model.network import Attention, Block
 
-# Added to a hidden score: exp() of it vanishes in int8, and the scores beside it keep most of the levels.
-HIDDEN = -30.0
 # Queries of a causal layer that are taken together.
 ROWS = 16
-# Linear layers of an `NpuBlock`, and the network's names of them; its Q, K and V are parts of one.
-NETWORK_NAMES = {"attn.c_proj": "attn.c_proj", "c_fc": "mlp.c_fc", "c_proj": "mlp.c_proj"}
 
 
 def fold(model: NoiseFormer) -> None:
@@ -78,32 +79,6 @@ class Norm(nn.Module):
         return x * torch.rsqrt(self.mean(torch.pow(x, 2.0)) + self.eps)
 
 
-@dataclass(frozen=True)
-class Hints:
-    """What the host gives of a row's padding, where it matters.
-
-    Attributes:
-        hidden: [1, T, 1], `HIDDEN` at padded keys and 0 at real ones; None where no query can see padding.
-        pick: [1, 1, T], 1 at the last real token; None where the answer is not that one's.
-    """
-
-    hidden: Tensor | None
-    pick: Tensor | None
-
-
-class Pick(nn.Module):
-    """[1, T, D] → [1, T or 1, D], of the tokens asked for."""
-
-    def __init__(self, asked: Asked) -> None:
-        super().__init__()
-        self.asked = asked
-
-    def forward(self, x: Tensor, hints: Hints) -> Tensor:
-        if self.asked == "all":
-            return x
-        return x[:, :1] if hints.pick is None else hints.pick @ x
-
-
 class NpuAttention(nn.Module):
     """Attention over rows of a fixed length, without a batch.
 
@@ -115,19 +90,19 @@ class NpuAttention(nn.Module):
         super().__init__()
         self.heads, self.head_size, self.pick = attention.heads, attention.head_size, Pick(asked)
         self.length, self.c_proj = length, attention.c_proj
-        width = self.heads * self.head_size
-        joint = attention.c_kv if attention.symmetric else attention.c_attn
-        *query, k, v = zip(joint.weight.split(width), joint.bias.split(width), strict=True)
+        *query, k, v = projections(attention)
         self.k, self.v = _linear(*k), _linear(*v)
         self.q = _linear(*query[0]) if query else None
-        self.noise = _noise(attention)
+        noise = [_linear(weight, None) for weight in noise_weights(attention)]
+        self.noise = nn.Sequential(*noise) if noise else None
         # Of a causal model the last token sees all keys but padding; the others, no later ones.
         masked = causal and asked == "all"
         self.sees_padding = not masked
-        self.blocks = query_blocks(length if asked == "all" else 1, masked)
+        self.blocks = query_blocks(length if asked == "all" else 1, ROWS if masked else None)
         for low, high in self.blocks:
-            bias = _score_bias(attention, low, high, high if masked else length, masked)
-            self.register_buffer(f"bias_{low}", bias)
+            bias = score_bias(attention, low, high, high if masked else length, masked)
+            transposed = None if bias is None else bias.transpose(1, 2).contiguous()
+            self.register_buffer(f"bias_{low}", transposed)
 
     def forward(self, x: Tensor, hints: Hints) -> Tensor:
         """[1, T, D] → [1, T or 1, D], of the tokens asked for."""
@@ -164,12 +139,6 @@ class NpuAttention(nn.Module):
         return (values @ shares) * torch.reciprocal(shares.sum(dim=1, keepdim=True))
 
 
-def query_blocks(queries: int, masked: bool) -> list[tuple[int, int]]:
-    """Where the blocks of queries that are taken together begin and end; one block where none is masked."""
-    rows = ROWS if masked else queries
-    return [(low, min(low + rows, queries)) for low in range(0, queries, rows)]
-
-
 class NpuBlock(nn.Module):
     def __init__(self, block: Block, length: int, causal: bool, asked: Asked) -> None:
         super().__init__()
@@ -183,46 +152,15 @@ class NpuBlock(nn.Module):
         return x + self.c_proj(self.act(self.c_fc(self.ln_2(x))))
 
 
-class Lookup(nn.Module):
-    """The host's part before the NPU's: tokens, and their padding, as that takes them."""
+class Affine(nn.Module):
+    """What folding leaves of the last norm, on pooled tokens."""
 
-    positions: Tensor
-
-    def __init__(self, transformer: Transformer, length: int, hides: bool, picks: bool) -> None:
+    def __init__(self, norm: nn.LayerNorm) -> None:
         super().__init__()
-        self.transformer, self.hides, self.picks = transformer, hides, picks
-        self.register_buffer("positions", torch.arange(length))
+        self.weight, self.bias = norm.weight, norm.bias
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """The residual stream [1, T, D], and both `Hints`."""
-        x = self.transformer.wte(input_ids) + self.transformer.wpe(self.positions)
-        hidden = ((1 - attention_mask.float()) * HIDDEN)[:, :, None] if self.hides else None
-        return x, hidden, last_real(attention_mask)[:, None, :] if self.picks else None
-
-
-class Answer(nn.Module):
-    """The host's part after the NPU's: logits of a classifier, of its normed tokens.
-
-    Args:
-        asked: the tokens that it is given.
-    """
-
-    def __init__(self, model: SequenceClassifier, asked: Asked) -> None:
-        super().__init__()
-        self.pooled = model.config.pooled_token if asked == "all" else "first"
-        self.ln_f, self.score = model.transformer.ln_f, model.score
-
-    def forward(self, h: Tensor, attention_mask: Tensor) -> Tensor:
-        """[1, T or 1, D] → [1, num_labels]."""
-        if self.pooled == "mean":
-            pooled = real_mean(h, attention_mask)
-        elif self.pooled == "last":
-            pooled = (h * last_real(attention_mask)[:, :, None]).sum(dim=1)
-        else:
-            pooled = h[:, 0]
-        return self.score(pooled * self.ln_f.weight + self.ln_f.bias)
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight + self.bias
 
 
 class Body(nn.Module):
@@ -247,52 +185,9 @@ class Body(nn.Module):
         return self.head(self.norm(x))
 
 
-class NpuProgram(nn.Module):
-    """(input_ids, attention_mask) int64 [1, T] → logits, of a model that `fold` has changed."""
-
-    def __init__(self, model: NoiseFormer, length: int) -> None:
-        super().__init__()
-        asked, config = _asked(model), model.config
-        picks = asked == "last"
-        self.lookup = Lookup(model.transformer, length, hides=picks or not config.causal, picks=picks)
-        self.body: nn.Module = Body(model, length, asked)
-        self.answer = Answer(model, asked) if isinstance(model, SequenceClassifier) else None
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        answered = self.body(*self.lookup(input_ids, attention_mask))
-        return answered if self.answer is None else self.answer(answered, attention_mask)
-
-
-def network_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a program by the names of the network's modules; without those of noise and of a head, which
-    are made of several tensors, and of the means, which are no weights."""
-    found = {name: weight for name, weight in weights.items() if not name.startswith("body.")}
-    for number in range(len(weights)):
-        parts = [weights.get(f"body.layers.{number}.attn.{part}") for part in "qkv"]
-        rows = [part for part in parts if part is not None]
-        if not rows:
-            break
-        names = {f"attn.{'c_kv' if parts[0] is None else 'c_attn'}": torch.cat(rows)}
-        names |= {network: weights[f"body.layers.{number}.{own}"] for own, network in NETWORK_NAMES.items()}
-        found |= {f"transformer.h.{number}.{name}": weight for name, weight in names.items()}
-    return found
-
-
-def _asked(model: NoiseFormer) -> Asked:
-    """The tokens that the last layer answers for."""
-    config = model.config
-    if config.is_language_model or not config.answers_for_one_token:
-        return "all"
-    # Where the last token is differs from row to row, and relative noise with it.
-    if config.pooled_token == "last" and config.noise.kind == "relative":
-        return "all"
-    return cast(Asked, config.pooled_token)
-
-
-def last_real(attention_mask: Tensor) -> Tensor:
-    """int64 [B, T] → float32 [B, T], 1 at the last real token, which padding on the right follows."""
-    real = attention_mask.float()
-    return real - F.pad(real[:, 1:], (0, 1))
+def npu_program(model: NoiseFormer, length: int) -> FixedProgram:
+    """The program of a model that `fold` has changed."""
+    return FixedProgram(model, length, Body(model, length, asked_of(model)), Affine(model.transformer.ln_f))
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
@@ -302,25 +197,3 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     if bias is not None:
         linear.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
     return linear
-
-
-def _noise(attention: Attention) -> nn.Module | None:
-    """What is added to the query, [1, T, H·d] → the same: of all heads in one product, or two."""
-    noise = attention.noise
-    if isinstance(noise, LowRankNoise):
-        down = _linear(torch.block_diag(*noise.a.transpose(1, 2)), None)
-        return nn.Sequential(down, _linear(torch.block_diag(*noise.b), None))
-    if isinstance(noise, PairwiseNoise):
-        return _linear(torch.block_diag(*noise.p.transpose(1, 2)), None)
-    return None
-
-
-def _score_bias(attention: Attention, low: int, high: int, keys: int, masked: bool) -> Tensor | None:
-    """Relative noise and causal mask [1 or H, keys, queries] of the queries from `low` to `high`; None where
-    there is neither."""
-    queries = torch.arange(low, high)
-    bias = attention.noise.score_bias(queries, keys)
-    if masked:
-        mask = torch.where(torch.arange(keys) <= queries[:, None], 0.0, HIDDEN)[None]
-        bias = mask if bias is None else bias + mask
-    return None if bias is None else bias.detach().transpose(1, 2).contiguous()

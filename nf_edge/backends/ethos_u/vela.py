@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from nf_edge.backends.base import Estimate, Kind
-from nf_edge.backends.ethos_u.form import Pick
+from nf_edge.backends.fixed_form import is_of_pick
 from nf_edge.quiet import quiet_stdout
 from nf_edge.report import Figure
 
@@ -43,7 +43,7 @@ def npu_quantizer(target: str, module: str | None = None) -> Any:
         def annotate(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
             model = super().annotate(model)
             for node in model.graph.nodes:
-                if node.target == torch.ops.aten.bmm.default and _inside(node, Pick):
+                if node.target == torch.ops.aten.bmm.default and is_of_pick(node):
                     # What is picked keeps its scale: no value is rounded again.
                     picked = node.args[1]
                     node.meta[Q_ANNOTATION_KEY].output_qspec = SharedQuantizationSpec((picked, node))
@@ -51,11 +51,6 @@ def npu_quantizer(target: str, module: str | None = None) -> Any:
 
     quantizer, int8 = Quantizer(_compile_spec(target)), get_symmetric_quantization_config()
     return quantizer.set_global(int8) if module is None else quantizer.set_module_name(module, int8)
-
-
-def _inside(node: torch.fx.Node, module: type) -> bool:
-    stack = node.meta.get("nn_module_stack", {})
-    return any(str(kind).endswith(module.__name__) for _, kind in stack.values())
 
 
 def _compile_spec(target: str) -> Any:

@@ -1,0 +1,165 @@
+"""ExecuTorch with CMSIS-NN: the Cortex-M cores of microcontrollers.
+
+Everything between the tables and the score is int8, in kernels of CMSIS-NN, but for norms.  Nothing is a
+delegate: the operators are ExecuTorch's own for these cores.
+"""
+
+from collections import Counter
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from nf_edge.backends.base import (
+    Bounds,
+    CacheDtype,
+    Coverage,
+    Inputs,
+    Left,
+    LoweringReport,
+    Plan,
+    Session,
+)
+from nf_edge.backends.capture import capture, quantize_captured
+from nf_edge.backends.cortex_m.form import ROWS, cortex_m_program
+from nf_edge.backends.cortex_m.lowering import CORES, cmsis_quantizer, lower_program
+from nf_edge.backends.cortex_m.softmax import softmax_int8
+from nf_edge.backends.executorch_file import constant_bytes, operators_of, read_program
+from nf_edge.backends.executorch_interpreter import Interpreter
+from nf_edge.backends.fixed_backend import FixedBackend, target_of
+from nf_edge.backends.fixed_form import query_blocks
+from nf_edge.backends.sizes import sizes_of
+from nf_edge.model import ModelConfig, NoiseFormer
+from nf_edge.quiet import quiet_libraries
+from nf_edge.recipe import Recipe
+from nf_edge.rules import precisions
+
+OWN = "cortex_m::"
+MOVES = "moves int8 values, and CMSIS-NN has no kernel that does; it costs little"
+REASONS = {
+    "native_layer_norm": "CMSIS-NN has no layer norm: it is taken in float32, on the core's FPU; an int8 "
+    "kernel of your own would spare that",
+    "embedding": "CMSIS-NN has no table lookup, which only reads the rows it needs",
+    "embedding_byte": "CMSIS-NN has no table lookup, which only reads the rows it needs",
+    "slice_copy": MOVES,
+    "cat": MOVES,
+}
+OTHER_REASON = (
+    "before or after the layers: embeddings are summed up, and tokens pooled and scored, in float32"
+)
+# Bytes of a program around its layers, of a layer, and of a block of queries, fitted to the bundled models.
+PROGRAM_BASE, PROGRAM_LAYER, PROGRAM_BLOCK = 6_600, 13_000, 3_200
+# What an output channel has besides its weights: bias, multiplier and shift.
+CHANNEL_BYTES = 12
+
+
+class CortexM(FixedBackend):
+    name = "cortex_m"
+    takes = "CMSIS-NN"
+    operator_libraries: ClassVar[tuple[str, ...]] = (
+        "cortex_m_ops_lib",
+        "portable_ops_lib",
+        "quantized_ops_lib",
+    )
+    targets: ClassVar[tuple[str, ...]] = tuple(CORES)
+    bare = True
+    elsewhere = (
+        "The program calls kernels of CMSIS-NN for `{target}`, in an ExecuTorch that is built for the core "
+        "with its\nCortex-M operators. Here `nf-edge check` runs it simulated.\n"
+    )
+    simulated = "models in Python of its kernels' integers (simulated)"
+
+    def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
+        for block in model.transformer.blocks:
+            block.attn.fold_scale()
+
+    def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
+        return cortex_m_program(model, bounds.length).eval()
+
+    def quantize_static(
+        self, program: nn.Module, recipe: Recipe, wanted: object, bounds: Bounds, seen: Inputs
+    ) -> nn.Module:
+        """The layers, and the head of a language model."""
+        with quiet_libraries():
+            rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in seen)
+            return quantize_captured(capture(program, bounds), cmsis_quantizer(module="body"), rows)
+
+    def lower(
+        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+    ) -> LoweringReport:
+        with quiet_libraries():
+            lowered = lower_program(capture(program, bounds), target_of(recipe)).to_executorch()
+        with path.open("wb") as file:
+            lowered.write_to_file(file)
+        return LoweringReport(_coverage(operators_of(path)))
+
+    def warm_up(self) -> None:
+        # The operators by themselves would be imported in a circle.
+        with quiet_libraries():
+            import executorch.backends.cortex_m.passes  # noqa: F401  (registers cortex_m::*)
+
+    def session(self, path: Path, threads: int | None = None) -> Session:
+        self.warm_up()
+        return Interpreter(path, kernels={"cortex_m::softmax": softmax_int8})
+
+    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
+        content = path.read_bytes()
+        file = read_program(path, content)
+        constants, embeddings = constant_bytes(file, config)
+        return Plan(
+            program=len(content) - constants,
+            weights=constants - embeddings,
+            embeddings=embeddings,
+            # Weights are read where the file rests.
+            mapped=len(content),
+            loaded=0,
+            cache=0,
+            # What kernels work in lies there too.
+            arenas=sum(file.program.execution_plan[0].non_const_buffer_sizes),
+            workspace=0,
+            notes=("what ExecuTorch takes for the graph itself, some kB, is not counted",),
+        )
+
+    def operators(self, path: Path) -> dict[str, int]:
+        return operators_of(path)
+
+    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
+        sizes = sizes_of(config, bounds.length)
+        wanted = precisions(recipe, config)
+        weights = sizes.linear_bytes(wanted, CHANNEL_BYTES, group_bytes=4) + 4 * sizes.others
+        tables = sizes.table_bytes(wanted)
+        blocks = len(query_blocks(bounds.length, ROWS if config.causal else None))
+        program = PROGRAM_BASE + (PROGRAM_LAYER + PROGRAM_BLOCK * (blocks - 1)) * config.n_layer
+        # What both tables give and its sum, in float32, beside the stream in int8 and the token ids; the
+        # inner layer before and after GELU; scores before and after what hides keys, by Q, K and V; logits.
+        logits = 5 * bounds.length * config.vocab_size if config.is_language_model else 0
+        arenas = max(
+            (3 * 4 + 1) * sizes.hidden + 8 * bounds.length,
+            2 * sizes.inner + sizes.hidden,
+            2 * sizes.scores // blocks + 5 * sizes.hidden,
+            logits,
+        )
+        return Plan(
+            program=program,
+            weights=weights,
+            embeddings=tables,
+            mapped=program + weights + tables,
+            loaded=0,
+            cache=0,
+            arenas=arenas,
+            workspace=0,
+        )
+
+
+def _coverage(operators: dict[str, int]) -> Coverage:
+    """Of the operators of a file, by name."""
+    left = Counter[str]()
+    for name, count in operators.items():
+        if not name.startswith(OWN):
+            left[name.split("::")[-1].split(".")[0]] += count
+    return Coverage(
+        library="ExecuTorch's Cortex-M kernels (CMSIS-NN)",
+        delegated=sum(operators.values()) - left.total(),
+        left=tuple(Left(name, count, REASONS.get(name, OTHER_REASON)) for name, count in left.most_common()),
+    )

@@ -1,0 +1,159 @@
+"""The form of a NoiseFormer for CMSIS-NN: the same numbers in the operators that ExecuTorch has kernels of it
+for.
+
+  - A linear layer is a 1×1 convolution over [1, D, 1, T], which lies in memory as [T, D] does: CMSIS-NN's
+    convolution has a scale for each output channel and takes four products in one pass, its fully connected
+    layer, as ExecuTorch calls it, has one scale for all and takes row after row.
+  - Scores are [queries, keys], for its softmax runs along the innermost axis, and its product of two
+    activations wants the second transposed.
+  - It broadcasts along channels only.  What hides keys is the same for all queries, or for all heads, so
+    scores are reshaped until either is a channel.
+  - Causal queries are taken in blocks of rows that meet only the keys that they may see.
+  - In the last layer only the token that is pooled from has a query.
+
+LayerNorm stays as it is, in float32: CMSIS-NN has none, and these cores have an FPU.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from nf_edge.attention import Asked
+from nf_edge.backends.fixed_form import (
+    FixedProgram,
+    Hints,
+    Pick,
+    asked_of,
+    noise_weights,
+    projections,
+    query_blocks,
+    score_bias,
+)
+from nf_edge.model import CausalLM, NoiseFormer
+from nf_edge.model.network import Attention, Block
+
+# Queries of a causal layer that are taken together: each block has keys and values laid out for itself.
+ROWS = 32
+
+
+class Pointwise(nn.Conv2d):
+    """A linear layer as a convolution: [1, in, 1, T] → [1, out, 1, T]."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        out, inputs = weight.shape
+        super().__init__(inputs, out, kernel_size=1, bias=bias is not None)
+        self.weight = nn.Parameter(weight.detach().clone()[:, :, None, None], requires_grad=False)
+        if bias is not None:
+            self.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+
+    @classmethod
+    def of(cls, linear: nn.Linear) -> "Pointwise":
+        return cls(linear.weight, linear.bias)
+
+
+def image_of(x: Tensor) -> Tensor:
+    """[1, T, D] → [1, D, 1, T]."""
+    return x.reshape(1, 1, -1, x.shape[2]).permute(0, 3, 1, 2)
+
+
+def rows_of(image: Tensor) -> Tensor:
+    """[1, D, 1, T] → [1, T, D]."""
+    return image.permute(0, 2, 3, 1).reshape(1, -1, image.shape[1])
+
+
+class FixedAttention(nn.Module):
+    """Attention over rows of a fixed length, without a batch.
+
+    Args:
+        asked: the tokens to answer for.
+    """
+
+    def __init__(self, attention: Attention, length: int, causal: bool, asked: Asked) -> None:
+        super().__init__()
+        self.heads, self.head_size, self.pick = attention.heads, attention.head_size, Pick(asked)
+        self.length, self.c_proj = length, Pointwise.of(attention.c_proj)
+        *query, k, v = projections(attention)
+        self.k, self.v = Pointwise(*k), Pointwise(*v)
+        self.q = Pointwise(*query[0]) if query else None
+        noise = [Pointwise(weight) for weight in noise_weights(attention)]
+        self.noise = nn.Sequential(*noise) if noise else None
+        # Of a causal model the last token sees all keys but padding; the others, no later ones.
+        masked = causal and asked == "all"
+        self.sees_padding = not masked
+        self.blocks = query_blocks(length if asked == "all" else 1, ROWS if masked else None)
+        for low, high in self.blocks:
+            bias = score_bias(attention, low, high, high if masked else length, masked)
+            self.register_buffer(f"bias_{low}", bias)
+
+    def forward(self, x: Tensor, hints: Hints) -> Tensor:
+        """[1, T, D] → [1, T or 1, D], of the tokens asked for."""
+        image = image_of(x)
+        k, v = rows_of(self.k(image)), rows_of(self.v(image))
+        source = self.pick(k if self.q is None else x, hints)
+        q = source if self.q is None else rows_of(self.q(image_of(source)))
+        if self.noise is not None:
+            q = q + rows_of(self.noise(image_of(q)))
+        q, k, v = (part.view(-1, self.heads, self.head_size) for part in (q, k, v))
+        parts = [self._attend(q, k, v, hints, low, high) for low, high in self.blocks]
+        y = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+        # A copy, for what is merged has to lie so.
+        y = torch.permute_copy(y, (1, 0, 2)).view(1, -1, self.heads * self.head_size)
+        return rows_of(self.c_proj(image_of(y)))
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, hints: Hints, low: int, high: int) -> Tensor:
+        """The queries from `low` to `high`: [T, H, d] each → [H, high − low, d]."""
+        if len(self.blocks) > 1:
+            q, k, v = q[low:high], k[:high], v[:high]
+        scores = torch.bmm(q.permute(1, 0, 2), k.permute(1, 2, 0))
+        bias = getattr(self, f"bias_{low}")
+        if bias is not None:
+            scores = _plus(scores, bias)
+        if self.sees_padding and hints.hidden is not None:
+            scores = _plus(scores, hints.hidden.permute(0, 2, 1))
+        return torch.bmm(torch.softmax(scores, dim=-1), v.permute(1, 0, 2))
+
+
+def _plus(scores: Tensor, bias: Tensor) -> Tensor:
+    """[H, queries, keys] and what is added to them, [H or 1, queries or 1, keys]."""
+    if bias.shape == scores.shape:
+        return scores + bias
+    channels = bias.numel()
+    return (scores.reshape(-1, channels, 1, 1) + bias.reshape(1, channels, 1, 1)).view(scores.shape)
+
+
+class FixedBlock(nn.Module):
+    def __init__(self, block: Block, length: int, causal: bool, asked: Asked) -> None:
+        super().__init__()
+        self.pick = Pick(asked)
+        self.ln_1, self.ln_2 = block.ln_1, block.ln_2
+        self.attn = FixedAttention(block.attn, length, causal, asked)
+        self.c_fc, self.c_proj = Pointwise.of(block.mlp.c_fc), Pointwise.of(block.mlp.c_proj)
+        self.act = block.mlp.act
+
+    def forward(self, x: Tensor, hints: Hints) -> Tensor:
+        x = self.pick(x, hints) + self.attn(self.ln_1(x), hints)
+        return x + rows_of(self.c_proj(self.act(self.c_fc(image_of(self.ln_2(x))))))
+
+
+class Body(nn.Module):
+    """The layers, the last norm, and the head of a language model."""
+
+    def __init__(self, model: NoiseFormer, length: int, asked: Asked) -> None:
+        super().__init__()
+        transformer, causal = model.transformer, model.config.causal
+        *blocks, last = transformer.blocks
+        layers = [FixedBlock(block, length, causal, "all") for block in blocks]
+        self.layers = nn.ModuleList([*layers, FixedBlock(last, length, causal, asked)])
+        self.norm = transformer.ln_f
+        self.head = Pointwise(model.lm_head.weight) if isinstance(model, CausalLM) else None
+
+    def forward(self, x: Tensor, hidden: Tensor | None, pick: Tensor | None) -> Tensor:
+        """The residual stream [1, T, D] and `Hints` → logits [1, T, V], or normed tokens [1, T or 1, D]."""
+        for layer in self.layers:
+            x = layer(x, Hints(hidden, pick))
+        h: Tensor = self.norm(x)
+        return h if self.head is None else rows_of(self.head(image_of(h)))
+
+
+def cortex_m_program(model: NoiseFormer, length: int) -> FixedProgram:
+    """The program of a model whose scale is folded into its keys."""
+    return FixedProgram(model, length, Body(model, length, asked_of(model)), nn.Identity())

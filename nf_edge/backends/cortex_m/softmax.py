@@ -1,0 +1,87 @@
+"""Softmax of int8 as CMSIS-NN's `arm_softmax_s8` computes it, integer for integer.
+
+ExecuTorch's own model of that kernel takes it in float32.  The arithmetic is that of gemmlowp's fixed-point
+functions (https://github.com/google/gemmlowp, fixedpoint/fixedpoint.h), which the kernel follows: numbers of
+32 bits, of which an exponent has 5 before the point and what comes of it none.
+"""
+
+import torch
+from torch import Tensor
+
+ONE = 2**31 - 1
+LOWEST, HIGHEST = -128, 127
+# Of an exponent: bits before the point, after it, and those up to a quarter.
+INTEGER_BITS, FRACTION_BITS, QUARTER_BITS = 5, 26, 24
+# exp(-1/8) and 1/3 without a bit before the point; exp(-2^k) from k = -2 on.
+EXP_EIGHTH, THIRD = 1_895_147_668, 715_827_883
+EXP_POWERS = (1_672_461_947, 1_302_514_674, 790_015_084, 290_630_308, 39_332_535, 720_401, 242)
+# 48/17 and -32/17 with 2 bits before the point: where Newton's method for a reciprocal starts.
+NEWTON_CONSTANT, NEWTON_SLOPE, NEWTON_STEPS = 1_515_870_810, -1_010_580_540, 3
+# Bits that a sum of exponentials has before the point.
+SUM_BITS = 12
+
+
+def softmax_int8(
+    scores: Tensor,
+    dim: int,
+    input_zero_point: int,
+    output_zero_point: int,
+    multiplier: int,
+    shift: int,
+    least: int,
+) -> Tensor:
+    """`cortex_m::softmax`: int8 → int8 shares of 1/256, along the last dimension.
+
+    Args:
+        multiplier, shift: what makes an exponent of a difference of scores.
+        least: the least difference whose exponential is not 0.
+    """
+    difference = scores.long() - scores.amax(dim=-1, keepdim=True).long()
+    exponentials = _exp(_high_product(difference.clamp(min=least) << shift, torch.tensor(multiplier)))
+    seen = difference >= least
+    total = torch.where(seen, _rounded_shift(exponentials, SUM_BITS), 0).sum(dim=-1, keepdim=True)
+    headroom = 31 - total.double().log2().floor().long()
+    scale = _one_over_one_plus((total << headroom) - 2**31)
+    shares = _rounded_shift(_high_product(scale, exponentials), SUM_BITS + 31 - 8 - headroom)
+    return torch.where(seen, (shares + LOWEST).clamp(LOWEST, HIGHEST), LOWEST).to(torch.int8)
+
+
+def _exp(exponent: Tensor) -> Tensor:
+    """exp of what is at most 0: a polynomial about -1/8 of what is left to a quarter, times the powers."""
+    quarter = 1 << QUARTER_BITS
+    rest = (exponent & (quarter - 1)) - quarter
+    powers = rest - exponent
+    x = (rest << INTEGER_BITS) + (1 << 28)
+    square = _high_product(x, x)
+    fourth = _rounded_shift(_high_product(square, square), 2)
+    tail = _high_product(fourth + _high_product(square, x), torch.tensor(THIRD)) + square
+    eighth = torch.tensor(EXP_EIGHTH)
+    result = eighth + _high_product(eighth, x + _rounded_shift(tail, 1))
+    for bit, power in enumerate(EXP_POWERS, start=QUARTER_BITS):
+        result = torch.where((powers >> bit) & 1 == 1, _high_product(result, torch.tensor(power)), result)
+    return torch.where(exponent == 0, ONE, result)
+
+
+def _one_over_one_plus(x: Tensor) -> Tensor:
+    """1 / (1 + x) for x from 0 to 1, by Newton's method for 2 / (1 + x), halved."""
+    half_denominator = (x + ONE + 1) // 2
+    found = NEWTON_CONSTANT + _high_product(half_denominator, torch.tensor(NEWTON_SLOPE))
+    for _ in range(NEWTON_STEPS):
+        error = (1 << 29) - _high_product(half_denominator, found)
+        found = found + (_high_product(found, error) << 2)
+    return (found << 1).clamp(max=ONE)
+
+
+def _high_product(a: Tensor, b: Tensor) -> Tensor:
+    """a · b / 2^31, rounded to the nearest, halves up."""
+    product = a * b
+    nudge = torch.where(product < 0, 1 - 2**30, 2**30)
+    return torch.div(product + nudge, 2**31, rounding_mode="trunc")
+
+
+def _rounded_shift(x: Tensor, bits: Tensor | int) -> Tensor:
+    """x / 2^bits, rounded to the nearest, halves away from 0."""
+    bits = torch.as_tensor(bits)
+    mask = (torch.ones_like(bits) << bits) - 1
+    threshold = (mask >> 1) + (x < 0).long()
+    return (x >> bits) + ((x & mask) > threshold).long()

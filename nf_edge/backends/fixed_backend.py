@@ -1,0 +1,79 @@
+"""What backends have in common that take the fixed form, all of it in int8 of calibrated ranges."""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype
+from nf_edge.backends.fixed_form import network_weights
+from nf_edge.errors import BadInput
+from nf_edge.model import Decoder, ModelConfig
+from nf_edge.precision import POSITIONS, TOKENS, Precision
+from nf_edge.recipe import Recipe
+from nf_edge.rules import HEAD, Precisions
+
+
+class FixedBackend(Backend):
+    runtime: ClassVar[Literal["executorch"]] = "executorch"
+    model_file = "model.pte"
+    process_bytes = None
+    mixes = False
+    takes: ClassVar[str]
+    """What multiplies, with its article."""
+
+    def problems(self, recipe: Recipe) -> list[str]:
+        problems = []
+        if recipe.shapes.length == "dynamic":
+            problems.append(
+                f"shapes.length is dynamic, but {self.takes} takes one length; write full, or a number"
+            )
+        if recipe.shapes.batch == "dynamic":
+            problems.append("shapes.batch is dynamic, but a .pte has one batch size; leave it at 1")
+        quantize = recipe.quantize
+        if quantize is None or quantize.activations != "int8_static":
+            problems.append(f"quantize.activations must be int8_static: {self.takes} multiplies no others")
+        else:
+            problems += [
+                f"{where}: {self.takes} takes all linear layers in int8, per_channel, with int8_static; "
+                f"leave the rule out, or name {TOKENS} or {POSITIONS}, which are looked up before them"
+                for where, wanted in quantize.asked
+                if wanted != Precision(8, activations="int8_static")
+            ]
+        if quantize is not None and (quantize.attention, quantize.kv_cache) != ("float32", "float32"):
+            problems.append(
+                "quantize.attention and kv_cache are for the kernels and caches of other backends; leave "
+                "them out: here all of attention is int8"
+            )
+        return problems
+
+    def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
+        if bounds.cached:
+            raise BadInput(
+                f"backend {self.name} has no cache, so a language model gives the logits of all tokens",
+                where=f"recipe {recipe.name}",
+                fix="write logits: all",
+            )
+        return None
+
+    def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
+        return INPUTS
+
+    def network_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        return network_weights(weights)
+
+    def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
+        if module == HEAD or module.endswith(".noise"):
+            return "int8, per channel; int8 static activations", ""
+        if module == "score":
+            return "float32", "one row of values is scored in float32; 256 levels of logits would make ties"
+        return None
+
+    def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
+        raise TypeError("no file of this backend has a cache")
+
+
+def target_of(recipe: Recipe) -> str:
+    """What a recipe compiles for; one without was refused before."""
+    assert recipe.target is not None
+    return recipe.target

@@ -1,0 +1,158 @@
+"""Cortex-M: the network in kernels of CMSIS-NN, and the artifact simulated."""
+
+import math
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from conftest import backend_missing
+
+import nf_edge.backends
+from nf_edge.accuracy.parity import synthetic_rows
+from nf_edge.backends.cortex_m.softmax import softmax_int8
+from nf_edge.runner import build
+
+RECIPE = "cortex-m-int8"
+BARE = """\
+cmake_minimum_required(VERSION 3.28)
+project(guide LANGUAGES CXX)
+set(CMAKE_CXX_STANDARD 17)
+set(CMAKE_CXX_EXTENSIONS OFF)
+add_compile_options(-Wall -Wextra)
+find_package(executorch REQUIRED)
+add_executable(guide guide.cpp)
+target_link_libraries(guide PRIVATE executorch::runtime)
+"""
+
+
+@pytest.mark.slow
+def test_an_export_tells_what_cmsis_nn_takes_and_why_the_rest_is_left(exported):
+    """All layers but the score are its own, in int8; norms are the largest part of what is not."""
+    manifest = exported("uneven-cls", RECIPE).manifest
+    operators = nf_edge.backends.get_backend("cortex_m").operators(exported("uneven-cls", RECIPE).model_file)
+    # K, V and two of noise, the output projection and the MLP's two.
+    assert operators["cortex_m::quantized_conv2d_nhwc.out"] == 7
+    assert operators["aten::linear.out"] == 1
+    assert {"cortex_m::quantized_batch_matmul.out", "cortex_m::softmax.out"} <= operators.keys()
+    assert manifest.coverage["delegated"] > sum(left["count"] for left in manifest.coverage["left"])
+    assert all(left["reason"] for left in manifest.coverage["left"])
+    left = {left["operator"]: left for left in manifest.coverage["left"]}
+    assert "no layer norm" in left["native_layer_norm"]["reason"]
+    process = {line["name"]: line for line in manifest.reports["memory"]["process"]}
+    assert "simulated" in process["process"]["measured"]["note"]
+    for name in ("arenas", "model file, mapped"):
+        line = process[name]
+        assert line["predicted"]["value"] == pytest.approx(line["planned"]["value"], rel=0.5), name
+
+
+@pytest.mark.slow
+def test_the_artifact_answers_in_integers_as_the_checkpoint_does_in_float32(exported, checkpoint):
+    """Padded rows among them."""
+    session = nf_edge.backends.get_backend("cortex_m").session(exported("uneven-cls", RECIPE).model_file)
+    model = checkpoint("uneven-cls").model()
+    lengths = Counter()
+    for row in synthetic_rows(model.config, 64, seed=3):
+        ids, mask = np.zeros((2, 1, 64), dtype=np.int64)
+        ids[0, : len(row.input_ids)], mask[0, : len(row.input_ids)] = row.input_ids, 1
+        lengths[len(row.input_ids)] += 1
+        wanted = model(torch.from_numpy(ids), torch.from_numpy(mask)).detach().numpy()
+        assert np.abs(session.run(ids, mask) - wanted).max() < 0.1 * np.abs(wanted).max()
+    assert len(lengths) > 1
+
+
+@pytest.mark.slow
+def test_inspect_loads_it_simulated_and_bench_refuses_to_time_it(exported, run):
+    path = exported("uneven-cls", RECIPE).path
+    inspected = run("inspect", path)
+    assert inspected.code == 0
+    assert "(simulated): loads" in inspected.out
+    assert "cortex_m::softmax.out" in inspected.out
+    timed = run("bench", path)
+    assert timed.code == 3
+    assert "cannot be timed here" in timed.err
+
+
+@pytest.mark.slow
+def test_the_cpp_of_the_run_guide_builds_and_loads_as_far_as_this_machine_has_kernels(exported, tmp_path):
+    """From an array, in the arena that the program plans."""
+    import cmake
+    import executorch
+    import ninja
+
+    artifact = exported("uneven-cls", RECIPE)
+    guide = (artifact.path / "RUN.md").read_text(encoding="utf-8")
+    assert "```python" not in guide
+    try:
+        compiler = build.check_tools("executorch")
+    except nf_edge.errors.MissingTool as error:
+        pytest.skip(str(error))
+    (code,) = re.findall(r"```cpp\n(.*?)```", guide, re.DOTALL)
+    content = artifact.model_file.read_bytes()
+    numbers = ",".join(map(str, content))
+    (tmp_path / "model_pte.h").write_text(
+        f"alignas(16) const unsigned char model_pte[] = {{{numbers}}};\n"
+        f"const unsigned int model_pte_len = {len(content)};\n"
+    )
+    (tmp_path / "guide.cpp").write_text(code)
+    (tmp_path / "CMakeLists.txt").write_text(BARE)
+    program = os.path.join(cmake.CMAKE_BIN_DIR, "cmake")
+    settings = [
+        f"-DCMAKE_PREFIX_PATH={next(iter(executorch.__path__))}",
+        f"-DCMAKE_MAKE_PROGRAM={shutil.which('ninja', path=ninja.BIN_DIR)}",
+    ]
+    for arguments in (["-S", ".", "-B", "build", "-G", "Ninja", *settings], ["--build", "build"]):
+        built = subprocess.run(
+            [program, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "CXX": compiler},
+            capture_output=True,
+            text=True,
+        )
+        assert built.returncode == 0, built.stdout + built.stderr
+    assert "warning" not in built.stdout
+    done = subprocess.run([tmp_path / "build" / "guide"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "does not load" in done.stdout
+    assert "cortex_m::quantize_per_tensor.out" in done.stderr
+
+
+def test_softmax_is_that_of_fixed_point_and_within_a_level_of_float32():
+    """Of rows of all scores, of flat ones, and of those with one score far above the others."""
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randint(-128, 128, (3, 500, 80), generator=generator)
+    scores[1] //= 16
+    scores[2, :, 1:] = -128
+    scores = scores.to(torch.int8)
+    for scale in (0.01, 0.12, 0.4):
+        # What makes an exponent with 26 bits after the point of a difference of scores.
+        mantissa, shift = math.frexp(scale * 2**26)
+        least = -math.floor(31 * 2.0**26 / 2**shift)
+        found = softmax_int8(scores, -1, 5, -128, round(mantissa * 2**31), shift, least)
+        wanted = torch.softmax(scores.double() * scale, dim=-1)
+        # The largest of 256 levels is a share of 255/256.
+        error = (found.double() + 128) / 256 - wanted.clamp(max=255 / 256)
+        assert error.abs().max() <= 0.51 / 256
+
+
+def test_a_device_whose_cores_have_other_instructions_is_refused(run):
+    if missing := backend_missing(RECIPE):
+        pytest.skip(missing)
+    done = run("export", "digits", "--recipe", RECIPE, "--device", "alif-e8-devkit", "--dry-run")
+    assert done.code == 3
+    assert "cortex-m-mve, and this is compiled for cortex-m-dsp" in done.err
+
+
+@pytest.mark.parametrize("device", ["stm32h747i-disco", "rpi-pico-2"])
+def test_digits_is_predicted_to_fit_a_microcontroller(device, run):
+    """Against what its file sets aside for the runtime, which cannot be had here."""
+    if missing := backend_missing(RECIPE):
+        pytest.skip(missing)
+    done = run("export", "digits", "--recipe", RECIPE, "--device", device, "--dry-run")
+    assert done.code == 0
+    assert f"FITS on {device}" in done.out
+    assert "reserve: Assumption" in done.out
