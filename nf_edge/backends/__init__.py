@@ -62,6 +62,13 @@ REGISTRY = {
         extra="ethos",
         here="lowers here, runs here simulated before Vela",
     ),
+    "qnn": Entry(
+        "ONNX Runtime with QNN, on the HTP of a Snapdragon",
+        "nf_edge.backends.qnn:Qnn",
+        ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-qnn"),
+        extra="qnn",
+        here="lowers here, runs here in the HTP simulator",
+    ),
 }
 
 

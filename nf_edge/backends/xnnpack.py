@@ -129,7 +129,7 @@ class Xnnpack(Backend):
 
     def _linear_problems(self, recipe: Recipe) -> list[str]:
         """What XNNPACK's linear layers and a .pte cannot do."""
-        problems = []
+        problems = no_int16(recipe)
         if recipe.shapes.batch == "dynamic":
             problems.append("shapes.batch is dynamic, but a .pte has one batch size; leave it at 1")
         if recipe.quantize is not None:
