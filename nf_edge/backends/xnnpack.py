@@ -20,6 +20,7 @@ from nf_edge.backends.base import (
     LoweringReport,
     Plan,
     Session,
+    no_int16,
 )
 from nf_edge.backends.capture import capture, quantize_captured
 from nf_edge.backends.executorch_file import constant_bytes, coverage_of, operators_of, read_program

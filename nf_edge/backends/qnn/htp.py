@@ -31,8 +31,8 @@ class Soc:
     arch: int
 
 
-# From `backends/qualcomm/serialization/qc_schema.py` of the executorch package, version 1.5.1 (QcomChipset and
-# its table of HtpInfo), which is Qualcomm's own; each has 8 MiB of VTCM there.
+# As executorch 1.5.1 has them in `backends/qualcomm/serialization/qc_schema.py`, which is Qualcomm's: the enum
+# QcomChipset and its table of HtpInfo, where each has 8 MiB of VTCM.
 SOCS = {
     "sm8550": Soc(43, 73),
     "sm8650": Soc(57, 75),
