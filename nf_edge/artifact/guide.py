@@ -15,6 +15,15 @@ drives it. On a machine without, `nf-edge check` runs it simulated, with the gra
 needs `{file}` alone.
 """
 
+ON_HTP = """\
+The model is one context binary, compiled by QNN for the HTP of a Snapdragon {soc}. It runs on a device that
+has one, by QNN's plug-in for ONNX Runtime (in Python, `onnxruntime-qnn`), of the version that made it or a
+later one. The plug-in for x86-64 Linux has a simulator instead, which the snippet uses there, and so does
+`nf-edge check`. A device needs `{file}` alone; `model.qdq.onnx` is the quantized model that it was compiled
+of, which the plug-in can compile for other SoCs.
+
+"""
+
 OPERATORS = "libnf_executorch.so"
 LOAD_OPERATORS = f"""
 import ctypes
@@ -37,6 +46,7 @@ def run_guide(manifest: Manifest) -> str:
     target = manifest.recipe.target
     fields = {
         "target": target,
+        "soc": (target or "").upper(),
         "file": manifest.model.name,
         "ids": ", ".join(map(str, example)),
         "answer": _answer(interface),
@@ -56,7 +66,8 @@ def run_guide(manifest: Manifest) -> str:
             ),
         )
     else:
-        title, snippets = "ONNX Runtime", "## Python\n\n" + code.PYTHON_ONNX.format(**fields)
+        title, python = "ONNX Runtime", row_snippets.PYTHON_HTP if target else code.PYTHON_ONNX
+        snippets = (ON_HTP if target else "").format(**fields) + "## Python\n\n" + python.format(**fields)
     return "\n".join(
         [
             f"# {manifest.checkpoint.name}, by {manifest.recipe.name}",

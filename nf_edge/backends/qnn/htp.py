@@ -31,7 +31,7 @@ class Soc:
     arch: int
 
 
-# As executorch 1.5.1 has them in `backends/qualcomm/serialization/qc_schema.py`, which is Qualcomm's: the enum
+# As executorch 1.5.1 has them, in `backends/qualcomm/serialization/qc_schema.py`, which is of Qualcomm: enum
 # QcomChipset and its table of HtpInfo, where each has 8 MiB of VTCM.
 SOCS = {
     "sm8550": Soc(43, 73),
