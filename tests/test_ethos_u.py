@@ -1,73 +1,34 @@
-"""Arm Ethos-U: the NPU form of the network, Vela's report, and the artifact simulated before Vela."""
+"""Arm Ethos-U: the NPU form of the random_network, Vela's report, and the artifact simulated before Vela."""
 
 import json
 
 import numpy as np
 import pytest
 import torch
-from conftest import CLASSIFIER, LM, backend_missing
+from conftest import NOISES, RANDOM_LENGTH, TASKS, backend_missing
 
 import nf_edge.backends
 from nf_edge.accuracy.parity import synthetic_rows
 from nf_edge.backends.ethos_u.form import NpuProgram, fold
 from nf_edge.compress.errors import plain_form
-from nf_edge.model import ModelConfig
-from nf_edge.model.init import init_tensors
-from nf_edge.model.network import build
 from nf_edge.recipe import load_recipe
 
 RECIPE = "ethos-u55-128-int8"
 # Of the recipes, that whose target Vela has least to do for.
 EXPORTED = "ethos-u85-256-int8"
-LENGTH = 40
-NOISES = {
-    "none": {},
-    "lowrank": {"noise": {"kind": "lowrank", "rank": 3}},
-    "pairwise": {"noise": {"kind": "pairwise"}},
-    "relative": {"noise": {"kind": "relative"}},
-    "standard": {"attention": "standard"},
-}
-TASKS = {
-    "last token": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "last"},
-    "mean, causal": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "mean"},
-    "first token": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "first", "causal": False},
-    "mean": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "mean", "causal": False},
-    "language model": {"architectures": LM},
-}
-
-
-@pytest.fixture
-def network():
-    """A network of random weights and norms, far from what it is initialised to, as often as it is asked."""
-
-    def make(task, noise):
-        shape = {"vocab_size": 50, "n_positions": LENGTH, "n_embd": 32, "n_layer": 2, "n_head": 4}
-        config = ModelConfig(**shape, **TASKS[task], **NOISES[noise])
-        generator = torch.Generator().manual_seed(1)
-        model = build(config)
-        tensors = {
-            name: 6 * tensor
-            if tensor.dim() > 1
-            else tensor + 0.3 * torch.randn(tensor.shape, generator=generator)
-            for name, tensor in init_tensors(config, 0).items()
-        }
-        model.load_state_dict(tensors, strict=not config.is_language_model)
-        return model.eval()
-
-    return make
 
 
 @pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("task", TASKS)
 @torch.no_grad()
-def test_the_npu_form_answers_as_the_network_does(task, noise, network):
+def test_the_npu_form_answers_as_the_network_does(task, noise, random_network):
     """Both the folded network and the program, whatever the padding."""
-    reference, folded = network(task, noise), network(task, noise)
+    reference, folded = random_network(task, noise), random_network(task, noise)
     fold(folded)
-    program = NpuProgram(folded, LENGTH).eval()
-    ids = torch.randint(0, 50, (1, LENGTH), generator=torch.Generator().manual_seed(2))
-    for real in (LENGTH, 17, 1):
-        mask = (torch.arange(LENGTH) < real).long()[None]
+    program = NpuProgram(folded, RANDOM_LENGTH).eval()
+    ids = torch.randint(0, 50, (1, RANDOM_LENGTH), generator=torch.Generator().manual_seed(2))
+    for real in (RANDOM_LENGTH, 17, 1):
+        mask = (torch.arange(RANDOM_LENGTH) < real).long()[None]
         wanted, plain, found = (model(ids, mask) for model in (reference, folded, program))
         if task == "language model":
             wanted, plain, found = (logits[:, :real] for logits in (wanted, plain, found))
@@ -76,28 +37,31 @@ def test_the_npu_form_answers_as_the_network_does(task, noise, network):
 
 
 @torch.no_grad()
-def test_errors_of_a_tied_table_are_told_against_the_table_that_the_form_has(network):
+def test_errors_of_a_tied_table_are_told_against_the_table_that_the_form_has(random_network):
     """It parts from its head, which is not centred."""
-    reference, folded = network("language model", "lowrank"), network("language model", "lowrank")
+    reference, folded = (
+        random_network("language model", "lowrank"),
+        random_network("language model", "lowrank"),
+    )
     fold(folded)
-    plain = plain_form(network("language model", "lowrank"), folded)
+    plain = plain_form(random_network("language model", "lowrank"), folded)
     assert torch.equal(plain.transformer.wte.weight, folded.transformer.wte.weight)
-    ids = torch.arange(LENGTH)[None]
+    ids = torch.arange(RANDOM_LENGTH)[None]
     wanted = reference(ids)
     assert (plain(ids) - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
 @pytest.mark.parametrize("task", TASKS)
 @torch.no_grad()
-def test_no_value_of_the_npu_form_leaves_the_range_of_its_int8_neighbours(task, network):
+def test_no_value_of_the_npu_form_leaves_the_range_of_its_int8_neighbours(task, random_network):
     """A mask of -1e9 among scores would leave them one level of 256."""
-    fold(folded := network(task, "lowrank"))
-    program = NpuProgram(folded, LENGTH).eval()
+    fold(folded := random_network(task, "lowrank"))
+    program = NpuProgram(folded, RANDOM_LENGTH).eval()
     largest = []
     for module in program.body.modules():
         module.register_forward_hook(lambda module, given, made: largest.append(made.abs().max().item()))
-    mask = (torch.arange(LENGTH) < 17).long()[None]
-    program(torch.zeros(1, LENGTH, dtype=torch.int64), mask)
+    mask = (torch.arange(RANDOM_LENGTH) < 17).long()[None]
+    program(torch.zeros(1, RANDOM_LENGTH, dtype=torch.int64), mask)
     constants = [buffer.abs().max().item() for buffer in program.body.buffers()]
     assert max(largest + constants) < 1e3
 

@@ -20,12 +20,11 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nf_edge.attention import Asked
 from nf_edge.attention.noise import LowRankNoise, PairwiseNoise
-from nf_edge.backends.folding import fold_norms
+from nf_edge.backends.rewrites import fold_norms, last_real
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.network import Attention, Block, SequenceClassifier, Transformer, real_mean
 
@@ -280,12 +279,6 @@ def _asked(model: NoiseFormer) -> Asked:
     if config.pooled_token == "last" and config.noise.kind == "relative":
         return "all"
     return cast(Asked, config.pooled_token)
-
-
-def last_real(attention_mask: Tensor) -> Tensor:
-    """int64 [B, T] → float32 [B, T], 1 at the last real token, which padding on the right follows."""
-    real = attention_mask.float()
-    return real - F.pad(real[:, 1:], (0, 1))
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:

@@ -24,9 +24,9 @@ from nf_edge.backends.base import (
     Plan,
     Session,
 )
-from nf_edge.backends.qnn.form import HtpProgram, specialise
+from nf_edge.backends.qnn.form import HtpProgram, extremes, specialise
 from nf_edge.backends.qnn.htp import SIMULATOR, SOCS, SimulatedSession, compile_context, spill_fill
-from nf_edge.backends.qnn.qdq import CODES, SCALES, operators_of, weights_of, write_qdq
+from nf_edge.backends.qnn.qdq import TABLES, operators_of, weights_of, write_qdq
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
@@ -99,7 +99,7 @@ class Qnn(Backend):
         self, program: nn.Module, recipe: Recipe, wanted: Precisions, bounds: Bounds, seen: Inputs
     ) -> nn.Module:
         """All of it, once it is an ONNX model."""
-        return HtpProgram(cast(HtpProgram, program).model, seen)
+        return HtpProgram(cast(HtpProgram, program).model, [*seen, *extremes(seen, bounds.length)])
 
     def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
         if module.endswith((".ln_1", ".ln_2")):
@@ -210,11 +210,10 @@ def _context(path: Path) -> int:
 
 def _constants(quantized: Path) -> tuple[int, int]:
     """Bytes of tables, and of all other constants."""
-    tables = (CODES, SCALES, TOKENS, POSITIONS)
     sizes = {
         tensor.name: int(np.prod(tensor.dims, dtype=np.int64))
         * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
         for tensor in onnx.load(quantized).graph.initializer
     }
-    embeddings = sum(size for name, size in sizes.items() if name.startswith(tables))
+    embeddings = sum(size for name, size in sizes.items() if name.startswith(TABLES))
     return embeddings, sum(sizes.values()) - embeddings

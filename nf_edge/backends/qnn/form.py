@@ -11,23 +11,35 @@ calibrated ranges would harm:
 """
 
 import copy
+from typing import cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nf_edge.attention.forms import MatmulForm
 from nf_edge.backends.base import Inputs
-from nf_edge.backends.folding import fold_norms
+from nf_edge.backends.rewrites import fold_norms, last_real
 from nf_edge.model import NoiseFormer
+from nf_edge.model.network import SequenceClassifier
 
 # Added to a hidden score: exp() of it is 1e-13, and the scores beside it keep most of the levels.
 HIDDEN = -30.0
 
 
+class HtpForm(MatmulForm):
+    # Queries that are picked stand between two transpositions; ONNX Runtime, which removes those for every
+    # provider, would part operators from their ranges.
+    takes_fewer_queries = False
+
+    def __init__(self) -> None:
+        super().__init__(HIDDEN)
+
+
 def specialise(model: NoiseFormer) -> None:
     """Fold what can be folded, in place and exactly."""
-    model.transformer.form = MatmulForm(HIDDEN)
+    model.transformer.form = HtpForm()
     for block in model.transformer.blocks:
         block.attn.fold_scale()
         fold_norms(block)
@@ -45,8 +57,7 @@ class HtpProgram(nn.Module):
         self.model, self.seen = model, seen
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        logits: Tensor = self.model(input_ids, attention_mask)
-        return logits
+        return cast(Tensor, self.model(input_ids, attention_mask))
 
 
 class Product(nn.Module):
@@ -96,7 +107,38 @@ class LastNorm(nn.Module):
         return F.layer_norm(x, self.norm.normalized_shape, eps=self.eps) * self.norm.weight + self.norm.bias
 
 
-def exportable(model: NoiseFormer, length: int) -> NoiseFormer:
+class Whole(nn.Module):
+    """(input_ids, attention_mask) int64 [1, T] → logits, of a network that was changed for being exported."""
+
+    def __init__(self, model: NoiseFormer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        model = self.model
+        pooled = None if model.config.is_language_model else model.config.pooled_token
+        if pooled not in ("last", "mean"):
+            return cast(Tensor, model(input_ids, attention_mask))
+        # A product picks or averages: the HTP has no lookup by what it computes, and a sum over a long row
+        # would leave the range of those over shorter ones.
+        if pooled == "last":
+            shares = last_real(attention_mask)
+        else:
+            shares = attention_mask.float()
+            shares = shares / shares.sum(dim=1, keepdim=True)
+        h = model.transformer(input_ids, attention_mask)
+        return cast(Tensor, cast(SequenceClassifier, model).score((shares[:, None] @ h)[:, 0]))
+
+
+def extremes(seen: Inputs, length: int) -> Inputs:
+    """The longest and the shortest row that there can be, of tokens of those given: what is calibrated on may
+    be short, and some values depend on how many tokens there are."""
+    tokens = np.concatenate([ids[mask == 1] for ids, mask in seen])
+    whole, one = np.resize(tokens, (1, length)), np.arange(length)[None] < 1
+    return [(whole, np.ones_like(whole)), (np.where(one, whole, seen[0][0][0, -1]), one.astype(np.int64))]
+
+
+def exportable(model: NoiseFormer, length: int) -> Whole:
     """A copy of a specialised network, its tables quantized or not, that becomes operators of the HTP on rows
     of so many tokens."""
     model = copy.deepcopy(model)
@@ -110,9 +152,9 @@ def exportable(model: NoiseFormer, length: int) -> NoiseFormer:
         if isinstance(module, nn.Linear):
             parent, _, own = name.rpartition(".")
             model.get_submodule(parent).add_module(own, Product(module))
-    return model
+    return Whole(model).eval()
 
 
 def matrix(name: str) -> str:
     """What an exported model calls the matrix of a linear layer."""
-    return f"{name}.matrix"
+    return f"model.{name}.matrix"

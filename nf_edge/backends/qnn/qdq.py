@@ -13,13 +13,15 @@ from torch import Tensor
 from nf_edge.backends.base import INPUTS, OUTPUT, Bounds, Inputs
 from nf_edge.backends.capture import example_inputs
 from nf_edge.backends.qnn.form import HtpProgram, exportable, matrix
-from nf_edge.precision import TOKENS
+from nf_edge.precision import POSITIONS, TOKENS
 from nf_edge.quiet import quiet_libraries
 from nf_edge.rules import Precisions
 
 # The first with Gelu as one operator.
 OPSET = 20
-CODES, SCALES = f"{TOKENS}.codes", f"{TOKENS}.scales"
+# What an exported model calls the parts of its tables.
+CODES = f"model.{TOKENS}.codes"
+TABLES = tuple(f"model.{name}." for name in (TOKENS, POSITIONS))
 QDQ = {"QuantizeLinear", "DequantizeLinear"}
 
 
@@ -31,7 +33,7 @@ def write_qdq(program: HtpProgram, wanted: Precisions, bounds: Bounds, path: Pat
         from onnxruntime.quantization.execution_providers.qnn import get_qnn_qdq_config
 
         exported = torch.onnx.export(
-            exportable(program.model, bounds.length).eval(),
+            exportable(program.model, bounds.length),
             example_inputs(bounds),
             dynamo=True,
             opset_version=OPSET,

@@ -1,7 +1,8 @@
 """Exact rewrites of a network that several backends make."""
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from nf_edge.model.network import Block
 
@@ -19,3 +20,9 @@ def _fold(norm: nn.LayerNorm, linear: nn.Linear) -> None:
     linear.weight.mul_(norm.weight)
     norm.weight.fill_(1)
     norm.bias.zero_()
+
+
+def last_real(attention_mask: Tensor) -> Tensor:
+    """int64 [B, T] → float32 [B, T], 1 at the last real token, which padding on the right follows."""
+    real = attention_mask.float()
+    return real - F.pad(real[:, 1:], (0, 1))
