@@ -20,6 +20,8 @@ DEVICE = {
     "ethos-u55-256": "alif-e8-devkit",
     "ethos-u65-256": "imx93-evk",
     "ethos-u85-256": "corstone-320-fvp",
+    "sm8550": "galaxy-s23",
+    "sm8650": "galaxy-s24",
 }
 # By weights: the share of rows that may be answered differently, and what perplexity may be multiplied by.
 MOST_FLIPS = {"float32": 0.0, "int8": 0.015, "int4": 0.05}

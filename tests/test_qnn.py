@@ -14,7 +14,7 @@ from onnx.numpy_helper import to_array
 import nf_edge.backends
 from nf_edge.accuracy.parity import synthetic_rows
 from nf_edge.backends.base import Bounds
-from nf_edge.backends.qnn.form import HtpProgram, exportable, specialise
+from nf_edge.backends.qnn.form import HtpProgram, Whole, exportable, specialise
 from nf_edge.backends.qnn.qdq import write_qdq
 from nf_edge.recipe import load_recipe
 from nf_edge.rules import precisions
@@ -29,7 +29,7 @@ def test_the_htp_form_answers_as_the_network_does(task, noise, random_network):
     """Whatever the padding."""
     reference, specialised = random_network(task, noise), random_network(task, noise)
     specialise(specialised)
-    program = exportable(specialised, RANDOM_LENGTH)
+    program = Whole(exportable(specialised, RANDOM_LENGTH)).eval()
     ids = torch.randint(0, 50, (1, RANDOM_LENGTH), generator=torch.Generator().manual_seed(2))
     for real in (RANDOM_LENGTH, 17, 1):
         mask = (torch.arange(RANDOM_LENGTH) < real).long()[None]

@@ -24,8 +24,9 @@ from nf_edge.backends.base import (
     Plan,
     Session,
 )
+from nf_edge.backends.qnn.cached import CHUNK, ChunkDecoder, inputs_of
 from nf_edge.backends.qnn.form import HtpProgram, extremes, specialise
-from nf_edge.backends.qnn.htp import SIMULATOR, SOCS, SimulatedSession, compile_context, spill_fill
+from nf_edge.backends.qnn.htp import SIMULATOR, SOCS, SimulatedSession, compile_context, load, spill_fill
 from nf_edge.backends.qnn.qdq import TABLES, operators_of, weights_of, write_qdq
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
@@ -36,8 +37,14 @@ from nf_edge.rules import Precisions, precisions
 
 QUANTIZED = "model.qdq.onnx"
 # Bytes of a context binary besides its constants, fitted to the bundled models.
-PROGRAM_BASE, PROGRAM_LAYER = 60_000, 30_000
+PROGRAM_BASE, PROGRAM_LAYER = 40_000, 48_000
 EXACT = "ones and zeros: its affine part is in the layer that follows"
+
+
+NOT_TOLD = (
+    "workspace is the spill-fill buffer that the context binary asks for; what QNN, the driver and the DSP's "
+    "process take besides, and how much of the 8 MiB of VTCM, no tool here tells"
+)
 
 
 class Qnn(Backend):
@@ -81,16 +88,18 @@ class Qnn(Backend):
         return problems
 
     def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
-        if bounds.cached:
+        if not bounds.cached:
+            return None
+        if config.noise.kind == "relative":
             raise BadInput(
-                f"backend {self.name} has no cache, so a language model gives the logits of all tokens",
+                f"backend {self.name} has no cache for relative noise, which depends on where keys stand",
                 where=f"recipe {recipe.name}",
                 fix="write logits: all",
             )
-        return None
+        return CacheDtype("float32", "16 bits inside; the application keeps what it is given")
 
     def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
-        return INPUTS
+        return inputs_of(config) if bounds.cached else INPUTS
 
     def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
         return HtpProgram(model)
@@ -112,7 +121,7 @@ class Qnn(Backend):
             return "int16, one scale", "the HTP has no float32"
         if module == POSITIONS:
             rounded = "int16, one scale" if wanted[POSITIONS].bits is None else "int8, per row"
-            return rounded, "kept in 16 bits: a constant of one length, added to every row"
+            return rounded, "few rows, kept in 16 bits"
         return None
 
     def lower(
@@ -131,13 +140,12 @@ class Qnn(Backend):
         return SimulatedSession(path)
 
     def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
-        raise TypeError("no file of this backend has a cache")
+        return ChunkDecoder(load(path), capacity)
 
     def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
         binary = _context(path)
         embeddings, weights = _constants(_quantized(path))
         size = path.stat().st_size
-        outputs = config.num_labels or bounds.length * config.vocab_size
         return Plan(
             program=size - weights - embeddings,
             weights=weights,
@@ -145,13 +153,10 @@ class Qnn(Backend):
             mapped=0,
             # As ONNX Runtime reads it, and as the NPU is given it.
             loaded=size + binary,
-            cache=0,
-            arenas=2 * 8 * bounds.length + 4 * outputs,
+            cache=4 * sizes_of(config, bounds.length).cache if bounds.cached else 0,
+            arenas=_passed(config, bounds),
             workspace=spill_fill(path),
-            notes=(
-                "workspace is the spill-fill buffer that the context binary asks for; what QNN, the driver "
-                "and the DSP's process take besides, and how much of the 8 MiB of VTCM, no tool here tells",
-            ),
+            notes=(*_tied_head(config), NOT_TOLD),
         )
 
     def operators(self, path: Path) -> dict[str, int]:
@@ -171,8 +176,8 @@ class Qnn(Backend):
             embeddings=tables,
             mapped=0,
             loaded=2 * file,
-            cache=0,
-            arenas=2 * 8 * bounds.length + 4 * (config.num_labels or bounds.length * config.vocab_size),
+            cache=4 * sizes.cache if bounds.cached else 0,
+            arenas=_passed(config, bounds),
             workspace=0,
         )
 
@@ -181,6 +186,21 @@ def _target(recipe: Recipe) -> str:
     # A recipe without one was refused before.
     assert recipe.target is not None
     return recipe.target
+
+
+def _tied_head(config: ModelConfig) -> list[str]:
+    if not (config.is_language_model and config.tie_word_embeddings):
+        return []
+    size = config.vocab_size * config.n_embd
+    return [f"the tied embedding ({size:,} values) is stored twice: as table, by rows, and as head"]
+
+
+def _passed(config: ModelConfig, bounds: Bounds) -> int:
+    """Bytes that go to the HTP and come back, keys and values of all positions left out."""
+    if bounds.cached:
+        new = sizes_of(config, CHUNK).cache
+        return 8 * (bounds.length + 3 * CHUNK) + 4 * (config.vocab_size + new)
+    return 2 * 8 * bounds.length + 4 * (config.num_labels or bounds.length * config.vocab_size)
 
 
 def _quantized(path: Path) -> Path:
@@ -210,10 +230,6 @@ def _context(path: Path) -> int:
 
 def _constants(quantized: Path) -> tuple[int, int]:
     """Bytes of tables, and of all other constants."""
-    sizes = {
-        tensor.name: int(np.prod(tensor.dims, dtype=np.int64))
-        * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-        for tensor in onnx.load(quantized).graph.initializer
-    }
+    sizes = {tensor.name: len(tensor.raw_data) for tensor in onnx.load(quantized).graph.initializer}
     embeddings = sum(size for name, size in sizes.items() if name.startswith(TABLES))
     return embeddings, sum(sizes.values()) - embeddings

@@ -138,13 +138,18 @@ def extremes(seen: Inputs, length: int) -> Inputs:
     return [(whole, np.ones_like(whole)), (np.where(one, whole, seen[0][0][0, -1]), one.astype(np.int64))]
 
 
-def exportable(model: NoiseFormer, length: int) -> Whole:
-    """A copy of a specialised network, its tables quantized or not, that becomes operators of the HTP on rows
-    of so many tokens."""
+def exportable(model: NoiseFormer, length: int | None) -> NoiseFormer:
+    """A copy of a specialised network, its tables quantized or not, that becomes operators of the HTP.
+
+    Args:
+        length: of the rows, which begin at the first position; None where their positions are given.
+    """
     model = copy.deepcopy(model)
     transformer = model.transformer
     with torch.no_grad():
-        transformer.add_module("wpe", Positions(transformer.wpe(torch.arange(length))))
+        rows = transformer.wpe(torch.arange(model.config.n_positions))
+        table = nn.Embedding.from_pretrained(rows) if length is None else Positions(rows[:length])
+        transformer.add_module("wpe", table)
     if not isinstance(transformer.wte, nn.Embedding):
         transformer.add_module("wte", ScaledRows(transformer.wte.table, transformer.wte.scales))
     transformer.add_module("ln_f", LastNorm(transformer.ln_f))
@@ -152,7 +157,7 @@ def exportable(model: NoiseFormer, length: int) -> Whole:
         if isinstance(module, nn.Linear):
             parent, _, own = name.rpartition(".")
             model.get_submodule(parent).add_module(own, Product(module))
-    return Whole(model).eval()
+    return model.eval()
 
 
 def matrix(name: str) -> str:

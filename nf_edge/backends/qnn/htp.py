@@ -79,19 +79,28 @@ def spill_fill(path: Path) -> int | None:
     return int(found["bytes"]) if found else None
 
 
+def load(path: Path) -> Any:
+    """A context binary in the simulator, as a session of ONNX Runtime.
+
+    Raises:
+        BadInput: QNN refuses the file.
+    """
+    try:
+        with quiet_stdout(), captured_stderr():
+            return _session(path, ERROR, ALONE, {})
+    except Exception as error:
+        raise BadInput(f"QNN does not load it: {error}", where=path) from error
+
+
 class SimulatedSession:
-    """A context binary in the simulator.
+    """A context binary without a cache in the simulator.
 
     Raises:
         BadInput: QNN refuses the file.
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            with quiet_stdout(), captured_stderr():
-                self._session = _session(path, ERROR, ALONE, {})
-        except Exception as error:
-            raise BadInput(f"QNN does not load it: {error}", where=path) from error
+        self._session = load(path)
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         """int64 [1, T], int64 [1, T] → float32 logits."""

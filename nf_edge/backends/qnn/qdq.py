@@ -1,18 +1,21 @@
 """From a program to an ONNX model whose every operator has 16-bit inputs and outputs of calibrated ranges:
 what the HTP takes whole."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
 import torch
 from onnx.numpy_helper import to_array
-from torch import Tensor
+from torch import Tensor, nn
 
 from nf_edge.backends.base import INPUTS, OUTPUT, Bounds, Inputs
 from nf_edge.backends.capture import example_inputs
-from nf_edge.backends.qnn.form import HtpProgram, exportable, matrix
+from nf_edge.backends.qnn import cached
+from nf_edge.backends.qnn.form import HtpProgram, Whole, exportable, matrix
+from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.precision import POSITIONS, TOKENS
 from nf_edge.quiet import quiet_libraries
 from nf_edge.rules import Precisions
@@ -32,21 +35,11 @@ def write_qdq(program: HtpProgram, wanted: Precisions, bounds: Bounds, path: Pat
         from onnxruntime.quantization import QuantType, quantize
         from onnxruntime.quantization.execution_providers.qnn import get_qnn_qdq_config
 
-        exported = torch.onnx.export(
-            exportable(program.model, bounds.length),
-            example_inputs(bounds),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=list(INPUTS),
-            output_names=[OUTPUT],
-            verbose=False,
-        )
-        assert exported is not None
-        model = exported.model_proto
+        model = _exported(program.model, bounds)
         named = {tensor.name for tensor in model.graph.initializer}
         config = get_qnn_qdq_config(
             model,
-            _reader(program.seen),
+            _reader(_feeds(model, program.seen, bounds)),
             activation_type=QuantType.QUInt16,
             weight_type=QuantType.QUInt8,
             init_overrides=_overrides(wanted, named),
@@ -54,18 +47,43 @@ def write_qdq(program: HtpProgram, wanted: Precisions, bounds: Bounds, path: Pat
         quantize(model, path, config)
 
 
-def _reader(seen: Inputs) -> Any:
+def _exported(network: NoiseFormer, bounds: Bounds) -> onnx.ModelProto:
+    if bounds.cached:
+        program: nn.Module = cached.ChunkProgram(cast(CausalLM, exportable(network, None)))
+        example = cached.example(network.config, bounds.length)
+        inputs, outputs = cached.inputs_of(network.config), cached.outputs_of(network.config)
+    else:
+        program, example = Whole(exportable(network, bounds.length)), example_inputs(bounds)
+        inputs, outputs = INPUTS, [OUTPUT]
+    exported = torch.onnx.export(
+        program.eval(),
+        example,
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=list(inputs),
+        output_names=outputs,
+        verbose=False,
+    )
+    assert exported is not None
+    return exported.model_proto
+
+
+def _feeds(model: onnx.ModelProto, seen: Inputs, bounds: Bounds) -> Iterator[dict[str, np.ndarray]]:
+    """Rows as the model takes them."""
+    if not bounds.cached:
+        return (dict(zip(INPUTS, row, strict=True)) for row in seen)
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return cached.calibration_feeds(session, bounds.length, seen)
+
+
+def _reader(feeds: Iterator[dict[str, np.ndarray]]) -> Any:
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):
-        def __init__(self) -> None:
-            self.rewind()
-
-        def rewind(self) -> None:
-            self._feeds = iter([dict(zip(INPUTS, row, strict=True)) for row in seen])
-
         def get_next(self) -> dict[str, np.ndarray] | None:
-            return next(self._feeds, None)
+            return next(feeds, None)
 
     return Reader()
 
