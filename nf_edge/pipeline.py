@@ -272,6 +272,7 @@ def _interface(job: Job, stage: Path) -> Interface:
         dynamic_length=bounds.dynamic_length,
         cached=bounds.cached,
         cache_dtype=job.cache.dtype if job.cache else None,
+        chunk=job.backend.chunk if bounds.cached else None,
         output=OUTPUT,
         output_shape=shape,
         logits=job.recipe.logits,

@@ -66,7 +66,7 @@ def run_guide(manifest: Manifest) -> str:
             ),
         )
     else:
-        title, python = "ONNX Runtime", row_snippets.PYTHON_HTP if target else code.PYTHON_ONNX
+        title, python = "ONNX Runtime", code.PYTHON_HTP if target else code.PYTHON_ONNX
         snippets = (ON_HTP if target else "").format(**fields) + "## Python\n\n" + python.format(**fields)
     return "\n".join(
         [
@@ -104,6 +104,18 @@ def _cached_lines(interface: Interface) -> list[str]:
             f"| `start` | {interface.input_dtype} [1], the position of the first of them; the model keeps "
             "keys and values itself, and forgets what it held from there on |"
         )
+    elif interface.chunk is not None:
+        lines = [
+            f"| `{first}` | {interface.input_dtype} [1, {interface.chunk}], tokens that follow those fed "
+            "before, then padding |",
+            f"| `attention_mask` | {interface.input_dtype} [1, {interface.length + interface.chunk}], 1 for "
+            "the positions that are filled, and then for the tokens of this call |",
+            f"| `position_ids` | {interface.input_dtype} [1, {interface.chunk}], counted from 0 |",
+            f"| `past_key_values.N.key`, `.value` | {interface.cache_dtype} [1, heads, {interface.length}, "
+            "head size], zero where nothing was fed yet |",
+            f"| `present.N.key`, `.value` | {interface.cache_dtype} [1, heads, {interface.chunk}, head size],"
+            " to be placed there at the positions of this call |",
+        ]
     else:
         lines += [
             f"| `attention_mask` | {interface.input_dtype} [1, past + T], all 1 |",

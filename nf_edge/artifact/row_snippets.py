@@ -1,5 +1,7 @@
 """Snippets of `RUN.md` for a model without a cache: one row, one answer."""
 
+from nf_edge.artifact import htp_session
+
 PYTHON_EXECUTORCH = """\
 ```python
 import torch
@@ -66,26 +68,13 @@ print({answer})
 From C++, Java, Swift or C# the names, dtypes and shapes are the same.
 """
 
-PYTHON_HTP = """\
+PYTHON_HTP = f"""\
 ```python
-import os
-
-import numpy as np
-
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import: the runtime reports to its maker otherwise
-import onnxruntime
-import onnxruntime_qnn
-
-onnxruntime.register_execution_provider_library("QNNExecutionProvider", onnxruntime_qnn.get_library_path())
-devices = [device for device in onnxruntime.get_ep_devices() if device.ep_name == "QNNExecutionProvider"]
-options = onnxruntime.SessionOptions()
-options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-options.add_provider_for_devices(devices[:1], {{"backend_path": onnxruntime_qnn.get_qnn_htp_path()}})
-session = onnxruntime.InferenceSession("{file}", options)
-input_ids = np.array([[{ids}]])
+{htp_session.OPEN}\
+input_ids = np.array([[{{ids}}]])
 attention_mask = np.ones_like(input_ids)
-(logits,) = session.run(["logits"], {{"input_ids": input_ids, "attention_mask": attention_mask}})
-print({answer})
+(logits,) = session.run(["logits"], {{{{"input_ids": input_ids, "attention_mask": attention_mask}}}})
+print({{answer}})
 ```
 
 From C++, Java or C# the names, dtypes and shapes are the same.

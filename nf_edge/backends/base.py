@@ -213,6 +213,8 @@ class Backend(ABC):
     """Whether its linear layers may have precisions that differ, float32 among them."""
     quantizes: ClassVar[Literal["program", "file"]] = "program"
     """What the recipe's `quantize` is done to: the program before it is lowered, or the file afterwards."""
+    chunk: ClassVar[int | None] = None
+    """Tokens of a call of a model with a cache, padding among them, where their number is fixed."""
     simulated: ClassVar[str] = ""
     """What stands in here for a device that this machine does not have; "" where the runtime itself runs its
     files here."""

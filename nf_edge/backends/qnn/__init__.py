@@ -9,7 +9,6 @@ from collections import Counter
 from pathlib import Path
 from typing import ClassVar, cast
 
-import numpy as np
 import onnx
 from torch import nn
 
@@ -55,6 +54,7 @@ class Qnn(Backend):
     process_bytes = None
     targets: ClassVar[tuple[str, ...]] = tuple(SOCS)
     mixes = False
+    chunk = CHUNK
     simulated = SIMULATOR
     quantizes = "program"
 
