@@ -261,7 +261,7 @@ def _interface(job: Job, stage: Path) -> Interface:
             (batch, config.num_labels or 0),
         )
     elif bounds.cached:
-        task, shape = "language modelling", (1, 1, config.vocab_size)
+        task, shape = "language modelling", (1, job.backend.chunk or 1, config.vocab_size)
     else:
         task, shape = "language modelling", (batch, "length", config.vocab_size)
     return Interface(

@@ -16,6 +16,7 @@ from nf_edge.accuracy.parity import synthetic_rows
 from nf_edge.backends.base import Bounds
 from nf_edge.backends.qnn.form import HtpProgram, Whole, exportable, specialise
 from nf_edge.backends.qnn.qdq import write_qdq
+from nf_edge.generation import generate
 from nf_edge.recipe import load_recipe
 from nf_edge.rules import precisions
 
@@ -166,6 +167,22 @@ def test_the_python_of_the_run_guide_runs_in_the_simulator(exported):
     logits = nf_edge.backends.get_backend("qnn").session(artifact.model_file).run(row, np.ones_like(row))
     # QNN says a line of its own before.
     assert int(done.stdout.splitlines()[-1]) == logits[0].argmax()
+
+
+@pytest.mark.slow
+def test_the_python_of_a_language_models_guide_generates_as_its_decoder_does(exported):
+    artifact = exported("none-lm", RECIPE)
+    interface = artifact.manifest.interface
+    assert (interface.cached, interface.chunk) == (True, 16)
+    assert interface.output_shape == (1, 16, 300)
+    guide = (artifact.path / "RUN.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", code], cwd=artifact.path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    decoder = nf_edge.backends.get_backend("qnn").decoder(artifact.model_file, interface.length)
+    (ids,) = re.findall(r"input_ids = \[([\d, ]+)\]", code)
+    wanted = list(generate(decoder, [int(number) for number in ids.split(",")], max_tokens=4))
+    assert [int(line) for line in done.stdout.splitlines()[-4:]] == wanted
 
 
 @pytest.mark.parametrize(

@@ -112,17 +112,15 @@ chunk, positions = shapes["input_ids"][1], shapes[names[0]][2]
 
 def feed(tokens, start):
     count = len(tokens)  # at most a chunk; longer prompts go in chunk by chunk
-    mask = np.zeros((1, positions + chunk), np.int64)
-    mask[0, :start] = mask[0, positions : positions + count] = 1
     inputs = {{{{
         "input_ids": np.array([[*tokens, *[0] * (chunk - count)]]),
-        "attention_mask": mask,
+        "attention_mask": (np.arange(positions) < start).astype(np.int64)[None],
         "position_ids": np.minimum(np.arange(start, start + chunk), positions - 1)[None],
     }}}}
     logits, *present = session.run(None, inputs | past)
     for name, new in zip(names, present):
         past[name][:, :, start : start + count] = new[:, :, :count]
-    return int(logits[0, 0].argmax())
+    return int(logits[0, count - 1].argmax())
 
 
 input_ids = [{{ids}}]

@@ -108,8 +108,8 @@ def _cached_lines(interface: Interface) -> list[str]:
         lines = [
             f"| `{first}` | {interface.input_dtype} [1, {interface.chunk}], tokens that follow those fed "
             "before, then padding |",
-            f"| `attention_mask` | {interface.input_dtype} [1, {interface.length + interface.chunk}], 1 for "
-            "the positions that are filled, and then for the tokens of this call |",
+            f"| `attention_mask` | {interface.input_dtype} [1, {interface.length}], 1 for the positions that "
+            "are filled |",
             f"| `position_ids` | {interface.input_dtype} [1, {interface.chunk}], counted from 0 |",
             f"| `past_key_values.N.key`, `.value` | {interface.cache_dtype} [1, heads, {interface.length}, "
             "head size], zero where nothing was fed yet |",
@@ -123,10 +123,11 @@ def _cached_lines(interface: Interface) -> list[str]:
             f"| `past_key_values.N.key`, `.value` | {interface.cache_dtype} [1, heads, past, head size], "
             "what `present.N.key` and `.value` gave the last time; at first with past = 0 |",
         ]
+    which = "last token" if interface.chunk is None else "tokens of this call"
     return [
         *lines,
         f"| positions | {interface.length} in all |",
-        f"| output | `{interface.output}`, {interface.output_dtype} [{shape}], of the last token |",
+        f"| output | `{interface.output}`, {interface.output_dtype} [{shape}], of the {which} |",
     ]
 
 

@@ -46,8 +46,8 @@ class Interface(Closed):
     first of them, `start` [1], of a `.pte`, which keeps them itself; of an `.onnx` also all keys and
     values so far, `past_key_values.N.key` and `.value`, `cache_dtype` [1, heads, past, head size], and it
     gives those to pass the next time as `present.N.key` and `.value`.  Where there is a `chunk`, it takes so
-    many tokens, padding among them, and the keys and values of all `length` positions; those of the chunk are
-    what it gives.
+    many tokens, padding among them, and the keys and values of all `length` positions; it gives those of the
+    chunk, and logits of all of it.
     """
 
     task: Literal["classification", "regression", "language modelling"]

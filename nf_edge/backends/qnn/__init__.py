@@ -199,7 +199,7 @@ def _passed(config: ModelConfig, bounds: Bounds) -> int:
     """Bytes that go to the HTP and come back, keys and values of all positions left out."""
     if bounds.cached:
         new = sizes_of(config, CHUNK).cache
-        return 8 * (bounds.length + 3 * CHUNK) + 4 * (config.vocab_size + new)
+        return 8 * (bounds.length + 2 * CHUNK) + 4 * (CHUNK * config.vocab_size + new)
     return 2 * 8 * bounds.length + 4 * (config.num_labels or bounds.length * config.vocab_size)
 
 

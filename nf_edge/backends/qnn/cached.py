@@ -3,6 +3,8 @@
 A call takes `CHUNK` tokens, of which those at the end may be padding: a prompt goes in chunk by chunk, a step
 as one token and padding.  The application keeps keys and values: it gives those of all positions, and places
 the new ones that come out.  Inputs and outputs have the names that backend onnx_cpu gives them.
+
+All tokens of a call have logits, so that the range of those is seen on all tokens that are calibrated on.
 """
 
 from collections.abc import Iterator
@@ -15,7 +17,6 @@ from torch import Tensor, nn
 from nf_edge.backends.base import OUTPUT, Inputs
 from nf_edge.backends.onnx_decoder import TOKEN_INPUTS, past_names, present_names
 from nf_edge.backends.qnn.form import HIDDEN, HtpForm
-from nf_edge.backends.rewrites import last_real
 from nf_edge.model import CausalLM, Decoder, ModelConfig
 
 # Tokens of a call.
@@ -26,9 +27,9 @@ class ChunkForm(HtpForm):
     """Keys are those of all positions, then those of the chunk."""
 
     def mask(self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool) -> Tensor:
-        """[1, 1, CHUNK, keys], of an attention mask [1, keys]."""
+        """[1, 1, CHUNK, keys], of an attention mask [1, capacity]."""
         assert attention_mask is not None
-        empty = (1 - attention_mask[:, None, None, :-CHUNK].float()) * HIDDEN
+        empty = (1 - attention_mask[:, None, None].float()) * HIDDEN
         later = torch.triu(torch.full((1, 1, CHUNK, CHUNK), HIDDEN), 1)
         return torch.cat([empty.expand(1, 1, CHUNK, -1), later], dim=-1)
 
@@ -51,11 +52,11 @@ class ChunkCache:
 
 
 class ChunkProgram(nn.Module):
-    """(input_ids [1, CHUNK], attention_mask [1, capacity + CHUNK], position_ids [1, CHUNK], all int64, and K
-    and V of every layer, float32 [1, H, capacity, d]) → logits of the last real token of the chunk [1, 1, V],
-    and K and V of the chunk [1, H, CHUNK, d].
+    """(input_ids [1, CHUNK], attention_mask [1, capacity], position_ids [1, CHUNK], all int64, and K and V of
+    every layer, float32 [1, H, capacity, d]) → logits of the chunk [1, CHUNK, V], and K and V of it
+    [1, H, CHUNK, d].
 
-    The mask is 1 at the positions that are filled and at the tokens of the chunk that are real.
+    The mask is 1 at the positions that are filled.
     """
 
     def __init__(self, model: CausalLM) -> None:
@@ -67,9 +68,7 @@ class ChunkProgram(nn.Module):
         self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor, past: list[Tensor]
     ) -> tuple[Tensor, ...]:
         cache = ChunkCache(past, position_ids[0])
-        h = self.model.transformer(input_ids, attention_mask, cache)
-        picked = last_real(attention_mask[:, -CHUNK:])[:, None] @ h
-        return (self.model.lm_head(picked), *cache.present)
+        return (self.model(input_ids, attention_mask, cache), *cache.present)
 
 
 def inputs_of(config: ModelConfig) -> tuple[str, ...]:
@@ -85,7 +84,7 @@ def example(config: ModelConfig, capacity: int) -> tuple[Any, ...]:
     past = [
         torch.zeros(1, heads, capacity, config.head_size) for heads, _ in config.layer_sizes for _ in "kv"
     ]
-    return (*(torch.ones(1, n, dtype=torch.int64) for n in (CHUNK, capacity + CHUNK, CHUNK)), past)
+    return (*(torch.ones(1, n, dtype=torch.int64) for n in (CHUNK, capacity, CHUNK)), past)
 
 
 class ChunkDecoder(Decoder):
@@ -101,35 +100,34 @@ class ChunkDecoder(Decoder):
         }
 
     def _feed(self, tokens: np.ndarray, start: int) -> np.ndarray:
-        found = np.empty(0, np.float32)
-        for feed in self._chunks(tokens, start):
-            found = self._run(feed)
-        return found
+        logits = np.empty(0, np.float32)
+        for chunk, feed in self._calls(tokens, start):
+            logits = self._run(feed, len(chunk))
+        return logits
 
     def feeds(self, tokens: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         """What the session is given for tokens from the first position on, once it has run on all before."""
-        for feed in self._chunks(tokens, 0):
+        for chunk, feed in self._calls(tokens, 0):
             yield {name: array.copy() for name, array in feed.items()}
-            self._run(feed)
+            self._run(feed, len(chunk))
 
-    def _chunks(self, tokens: np.ndarray, start: int) -> Iterator[dict[str, np.ndarray]]:
+    def _calls(self, tokens: np.ndarray, start: int) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Tokens, at most a chunk, and what the session is given for them."""
         for at in range(0, len(tokens), CHUNK):
-            chunk = tokens[at : at + CHUNK]
-            ids, real = np.zeros((2, 1, CHUNK), np.int64)
-            ids[0, : len(chunk)], real[0, : len(chunk)] = chunk, 1
-            filled = (np.arange(self.capacity) < start + at).astype(np.int64)[None]
-            positions = np.minimum(start + at + np.arange(CHUNK), self.capacity - 1)[None]
-            mask = np.concatenate([filled, real], axis=1)
-            yield dict(zip(TOKEN_INPUTS, (ids, mask, positions), strict=True)) | self._past
+            chunk, first = tokens[at : at + CHUNK], start + at
+            ids = np.zeros((1, CHUNK), np.int64)
+            ids[0, : len(chunk)] = chunk
+            filled = (np.arange(self.capacity) < first).astype(np.int64)[None]
+            positions = np.minimum(np.arange(first, first + CHUNK), self.capacity - 1)[None]
+            yield chunk, dict(zip(TOKEN_INPUTS, (ids, filled, positions), strict=True)) | self._past
 
-    def _run(self, feed: dict[str, np.ndarray]) -> np.ndarray:
+    def _run(self, feed: dict[str, np.ndarray], count: int) -> np.ndarray:
+        """The logits of the last of so many tokens, whose keys and values are kept."""
         logits, *present = self._session.run(None, feed)
-        _, mask, positions = (feed[name] for name in TOKEN_INPUTS)
-        real = int(mask[0, -CHUNK:].sum())
-        first = int(positions[0, 0])
+        first = int(feed["position_ids"][0, 0])
         for name, new in zip(self._past, present, strict=True):
-            self._past[name][:, :, first : first + real] = new[:, :, :real]
-        last: np.ndarray = logits[0, 0]
+            self._past[name][:, :, first : first + count] = new[:, :, :count]
+        last: np.ndarray = logits[0, count - 1]
         return last
 
 
