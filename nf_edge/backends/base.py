@@ -210,7 +210,7 @@ class Backend(ABC):
     targets: ClassVar[tuple[str, ...]] = ()
     """What it compiles for, one of which a recipe has to name; none where its files run everywhere."""
     mixes: ClassVar[bool] = True
-    """Whether its linear layers may have precisions that differ, float32 among them."""
+    """Whether some of its linear layers may stay float32 while others are quantized."""
     quantizes: ClassVar[Literal["program", "file"]] = "program"
     """What the recipe's `quantize` is done to: the program before it is lowered, or the file afterwards."""
     chunk: ClassVar[int | None] = None
