@@ -91,7 +91,7 @@ def lower(job: Job, file: Path | None) -> Lowered:
     if file is None:
         return Lowered(None, plain, weights, fates)
     report = backend.lower(program, checkpoint.config, job.bounds, recipe, file)
-    weights |= quantize_file(file, plain, recipe, seen, job.filling, grids)
+    weights |= {**report.weights, **quantize_file(file, plain, backend, recipe, seen, job.filling, grids)}
     return Lowered(report, plain, weights, fates)
 
 

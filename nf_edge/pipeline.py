@@ -261,7 +261,7 @@ def _interface(job: Job, stage: Path) -> Interface:
             (batch, config.num_labels or 0),
         )
     elif bounds.cached:
-        task, shape = "language modelling", (1, 1, config.vocab_size)
+        task, shape = "language modelling", (1, job.backend.chunk or 1, config.vocab_size)
     else:
         task, shape = "language modelling", (batch, "length", config.vocab_size)
     return Interface(
@@ -272,6 +272,7 @@ def _interface(job: Job, stage: Path) -> Interface:
         dynamic_length=bounds.dynamic_length,
         cached=bounds.cached,
         cache_dtype=job.cache.dtype if job.cache else None,
+        chunk=job.backend.chunk if bounds.cached else None,
         output=OUTPUT,
         output_shape=shape,
         logits=job.recipe.logits,

@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Runtime = Literal["executorch", "onnxruntime"]
-Activations = Literal["none", "int8_dynamic", "int8_static"]
+Activations = Literal["none", "int8_dynamic", "int8_static", "int16_static"]
+# Those with calibrated ranges.
+STATIC = ("int8_static", "int16_static")
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,17 @@ class Precision:
 TOKENS, POSITIONS = "transformer.wte", "transformer.wpe"
 # Bits that a runtime stores, of weights whose scales are shared by groups and of those with one for each
 # channel or row.
-LAYERS: dict[Runtime, tuple[tuple[int, ...], tuple[int, ...]]] = {
+Widths = tuple[tuple[int, ...], tuple[int, ...]]
+LAYERS: dict[Runtime, Widths] = {
     "executorch": ((4,), (4, 8)),
     "onnxruntime": ((2, 4, 8), (8,)),
 }
-TABLES: tuple[tuple[int, ...], tuple[int, ...]] = ((2, 4, 8), (8,))
+# Of an NPU that multiplies with int16_static.
+NPU_LAYERS: Widths = ((), (4, 8))
+TABLES: Widths = ((2, 4, 8), (8,))
 
 
-def stored_bits(bits: int, group: int | None, widths: tuple[tuple[int, ...], tuple[int, ...]]) -> int | None:
+def stored_bits(bits: int, group: int | None, widths: Widths) -> int | None:
     """The narrowest width that a runtime has for so many bits; None where it has none."""
     grouped, per_channel = widths
     return next((width for width in (grouped if group else per_channel) if width >= bits), None)

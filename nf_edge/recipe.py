@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from nf_edge.precision import POSITIONS, TOKENS, Activations, Precision, Runtime, bits_of, group_of
+from nf_edge.precision import POSITIONS, STATIC, TOKENS, Activations, Precision, Runtime, bits_of, group_of
 from nf_edge.resources import names, resolve
 from nf_edge.shrinking import Prune, Recover
 from nf_edge.yaml_file import Closed, load
@@ -60,6 +60,8 @@ def _has_kernels(rule: Rule, info: ValidationInfo) -> Rule:
 
 def kernel_problem(wanted: Precision) -> str:
     """Why no runtime has a linear layer of this, and the fix; "" where one has."""
+    if wanted.activations == "int16_static" and (wanted.bits not in (4, 8) or wanted.group):
+        return "what multiplies with int16_static are weights of int4 or int8, per_channel; write those"
     if wanted.activations == "int8_static" and wanted.bits != 8:
         return f"no runtime multiplies int{wanted.bits} weights with int8_static; write int8_dynamic"
     if wanted.activations == "int8_static" and wanted.group:
@@ -85,7 +87,7 @@ class Quantize(Closed):
         "point with it, so that they reach from the least weight to the largest",
     )
     activations: Activations = Field(
-        description="float32, int8 with a range found at run time, or int8 with a calibrated range"
+        description="float32, int8 with a range found at run time, or int8 or int16 with a calibrated range"
     )
     embeddings: Dtype = Field(description="dtype of the token table; positions are at least int8")
     rules: tuple[Annotated[Rule, AfterValidator(_has_kernels)], ...] = Field(
@@ -134,7 +136,7 @@ class Quantize(Closed):
         if dtype == "float32":
             return Precision()
         bits = bits_of(dtype)
-        per_channel = bits > 4 and activations != "none"
+        per_channel = activations == "int16_static" or (bits > 4 and activations != "none")
         group = self._group(dtype, granularity, per_channel)
         return Precision(bits, group, self._symmetric(rule), activations)
 
@@ -179,7 +181,7 @@ class Quantize(Closed):
     @property
     def static(self) -> bool:
         """Whether activations of some layers have calibrated ranges."""
-        return any(wanted.activations == "int8_static" for _, wanted in self.asked)
+        return any(wanted.activations in STATIC for _, wanted in self.asked)
 
     @field_validator("activations")
     @classmethod
@@ -266,7 +268,7 @@ class Recipe(Closed):
                 raise ValueError("recover.qat rounds as quantize says, and there is no quantize; add it")
             if self.quantize.static:
                 raise ValueError(
-                    "recover.qat knows no int8_static activations; write int8_dynamic, or leave it out"
+                    "recover.qat knows no static activations; write int8_dynamic, or leave it out"
                 )
         error = self.limits.max_logit_error
         if self.quantize is None and error is not None and error > FP32_TOLERANCE:

@@ -6,7 +6,17 @@ from fnmatch import fnmatchcase
 
 from nf_edge.errors import BadInput
 from nf_edge.model.config import ModelConfig
-from nf_edge.precision import LAYERS, POSITIONS, TABLES, TOKENS, Activations, Precision, stored_bits
+from nf_edge.precision import (
+    LAYERS,
+    NPU_LAYERS,
+    POSITIONS,
+    TABLES,
+    TOKENS,
+    Activations,
+    Precision,
+    Widths,
+    stored_bits,
+)
 from nf_edge.recipe import Quantize, Recipe
 
 HEAD = "lm_head"
@@ -74,13 +84,20 @@ def _precision(recipe: Recipe, how: Quantize, name: str, inputs: int) -> Precisi
     if recipe.runtime == "executorch" and wanted.activations == "int8_static" and name in HEADS:
         reason = "a static int8 layer has int8 outputs, and 256 levels of logits would make ties"
         wanted = replace(wanted, activations="int8_dynamic", reason=reason)
-    stored = stored_bits(wanted.bits or 0, wanted.group, TABLES if table else LAYERS[recipe.runtime])
+    stored = stored_bits(wanted.bits or 0, wanted.group, _widths(recipe, table, wanted))
     if stored is None:  # backends refuse such recipes
         raise ValueError(f"{recipe.runtime} has no {wanted}")
     if stored != wanted.bits:
         reason = f"{wanted.bits}-bit levels in int{stored}: a smaller compressed download, not a smaller file"
         wanted = replace(wanted, reason=reason)
     return replace(wanted, stored=stored)
+
+
+def _widths(recipe: Recipe, table: bool, wanted: Precision) -> Widths:
+    """Bits that a table or a layer can take in the file."""
+    if table:
+        return TABLES
+    return NPU_LAYERS if wanted.activations == "int16_static" else LAYERS[recipe.runtime]
 
 
 def _positions(wanted: Precision) -> Precision:

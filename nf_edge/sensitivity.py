@@ -58,7 +58,7 @@ class Subject:
         backend = backend_for(self.recipe)
         if not backend.mixes:
             raise BadInput(
-                f"backend {backend.name} has one precision for all linear layers, so none of them can be "
+                f"backend {backend.name} quantizes all linear layers or none, so none of them can be "
                 "weighed alone",
                 where=f"recipe {self.recipe.name}",
                 fix="weigh them by a recipe of another backend (nf-edge recipes list)",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 import yaml
 
 from nf_edge import native_build, resources
@@ -18,6 +19,7 @@ from nf_edge.errors import MissingTool
 from nf_edge.model import ModelConfig, load_checkpoint, resolve_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
 from nf_edge.model.init import init_tensors
+from nf_edge.model.network import build
 from nf_edge.pipeline import export
 from nf_edge.recipe import load_recipe
 
@@ -118,6 +120,22 @@ def cramped(tmp_path):
 
 LM, CLASSIFIER = ("NoiseFormerForCausalLM",), ("NoiseFormerForSequenceClassification",)
 LOWRANK = {"kind": "lowrank", "rank": 4}
+# What the forms of a network have to be right for, in all combinations.
+NOISES = {
+    "none": {},
+    "lowrank": {"noise": {"kind": "lowrank", "rank": 3}},
+    "pairwise": {"noise": {"kind": "pairwise"}},
+    "relative": {"noise": {"kind": "relative"}},
+    "standard": {"attention": "standard"},
+}
+TASKS = {
+    "last token": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "last"},
+    "mean, causal": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "mean"},
+    "first token": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "first", "causal": False},
+    "mean": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "mean", "causal": False},
+    "language model": {"architectures": LM},
+}
+RANDOM_LENGTH = 40
 # Checkpoints of other shapes than the cases: the weights of the wide ones outweigh their program, and of
 # the others two layers are as wide as a group of int4 weights.
 SHAPES = {
@@ -165,6 +183,27 @@ SHAPES = {
         for kind in ("none", "pairwise", "relative")
     },
 }
+
+
+@pytest.fixture
+def random_network():
+    """A network of random weights and norms, far from what it is initialised to, as often as it is asked."""
+
+    def make(task, noise):
+        shape = {"vocab_size": 50, "n_positions": RANDOM_LENGTH, "n_embd": 32, "n_layer": 2, "n_head": 4}
+        config = ModelConfig(**shape, **TASKS[task], **NOISES[noise])
+        generator = torch.Generator().manual_seed(1)
+        model = build(config)
+        tensors = {
+            name: 6 * tensor
+            if tensor.dim() > 1
+            else tensor + 0.3 * torch.randn(tensor.shape, generator=generator)
+            for name, tensor in init_tensors(config, 0).items()
+        }
+        model.load_state_dict(tensors, strict=not config.is_language_model)
+        return model.eval()
+
+    return make
 
 
 def shared_folder(tmp_path_factory, name):

@@ -88,7 +88,7 @@ def test_a_device_with_another_npu_is_refused(run):
 
 @pytest.mark.parametrize(
     ("command", "message"),
-    [("sensitivity", "one precision for all linear layers"), ("sweep", "cannot be timed here")],
+    [("sensitivity", "quantizes all linear layers"), ("sweep", "cannot be timed here")],
 )
 def test_what_weighs_layers_or_times_recipes_says_that_an_npu_is_not_for_it(command, message, run):
     if missing := backend_missing(RECIPE):

@@ -20,6 +20,8 @@ DEVICE = {
     "ethos-u65-256": "imx93-evk",
     "ethos-u85-256": "corstone-320-fvp",
     "cortex-m-dsp": "rpi-pico-2",
+    "sm8550": "galaxy-s23",
+    "sm8650": "galaxy-s24",
 }
 # What no device of ours has room for: logits of all tokens, in float32.
 TOO_LARGE = {("shakespeare", "cortex-m-int8")}

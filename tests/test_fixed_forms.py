@@ -2,30 +2,11 @@
 
 import pytest
 import torch
-from conftest import CLASSIFIER, LM, backend_missing
+from conftest import NOISES, RANDOM_LENGTH, TASKS, backend_missing
 
 from nf_edge.backends.cortex_m.form import cortex_m_program
 from nf_edge.backends.ethos_u.form import fold, npu_program
 from nf_edge.compress.errors import plain_form
-from nf_edge.model import ModelConfig
-from nf_edge.model.init import init_tensors
-from nf_edge.model.network import build
-
-LENGTH = 40
-NOISES = {
-    "none": {},
-    "lowrank": {"noise": {"kind": "lowrank", "rank": 3}},
-    "pairwise": {"noise": {"kind": "pairwise"}},
-    "relative": {"noise": {"kind": "relative"}},
-    "standard": {"attention": "standard"},
-}
-TASKS = {
-    "last token": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "last"},
-    "mean, causal": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "mean"},
-    "first token": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "first", "causal": False},
-    "mean": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "mean", "causal": False},
-    "language model": {"architectures": LM},
-}
 
 
 def fold_scale(model):
@@ -38,40 +19,19 @@ RECIPES = {"ethos_u": "ethos-u55-128-int8", "cortex_m": "cortex-m-int8"}
 FORMS = {"NPU": (fold, npu_program), "CMSIS-NN": (fold_scale, cortex_m_program)}
 
 
-@pytest.fixture
-def network():
-    """A network of random weights and norms, far from what it is initialised to, as often as it is asked."""
-
-    def make(task, noise):
-        shape = {"vocab_size": 50, "n_positions": LENGTH, "n_embd": 32, "n_layer": 2, "n_head": 4}
-        config = ModelConfig(**shape, **TASKS[task], **NOISES[noise])
-        generator = torch.Generator().manual_seed(1)
-        model = build(config)
-        tensors = {
-            name: 6 * tensor
-            if tensor.dim() > 1
-            else tensor + 0.3 * torch.randn(tensor.shape, generator=generator)
-            for name, tensor in init_tensors(config, 0).items()
-        }
-        model.load_state_dict(tensors, strict=not config.is_language_model)
-        return model.eval()
-
-    return make
-
-
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("task", TASKS)
 @torch.no_grad()
-def test_a_form_answers_as_the_network_does(task, noise, form, network):
+def test_a_form_answers_as_the_network_does(task, noise, form, random_network):
     """Both the changed network and the program, whatever the padding."""
-    reference, changed = network(task, noise), network(task, noise)
+    reference, changed = random_network(task, noise), random_network(task, noise)
     change, make_program = FORMS[form]
     change(changed)
-    program = make_program(changed, LENGTH).eval()
-    ids = torch.randint(0, 50, (1, LENGTH), generator=torch.Generator().manual_seed(2))
-    for real in (LENGTH, 17, 1):
-        mask = (torch.arange(LENGTH) < real).long()[None]
+    program = make_program(changed, RANDOM_LENGTH).eval()
+    ids = torch.randint(0, 50, (1, RANDOM_LENGTH), generator=torch.Generator().manual_seed(2))
+    for real in (RANDOM_LENGTH, 17, 1):
+        mask = (torch.arange(RANDOM_LENGTH) < real).long()[None]
         wanted, plain, found = (model(ids, mask) for model in (reference, changed, program))
         if task == "language model":
             wanted, plain, found = (logits[:, :real] for logits in (wanted, plain, found))
@@ -80,13 +40,16 @@ def test_a_form_answers_as_the_network_does(task, noise, form, network):
 
 
 @torch.no_grad()
-def test_errors_of_a_tied_table_are_told_against_the_table_that_the_npu_form_has(network):
+def test_errors_of_a_tied_table_are_told_against_the_table_that_the_npu_form_has(random_network):
     """It parts from its head, which is not centred."""
-    reference, folded = network("language model", "lowrank"), network("language model", "lowrank")
+    reference, folded = (
+        random_network("language model", "lowrank"),
+        random_network("language model", "lowrank"),
+    )
     fold(folded)
-    plain = plain_form(network("language model", "lowrank"), folded)
+    plain = plain_form(random_network("language model", "lowrank"), folded)
     assert torch.equal(plain.transformer.wte.weight, folded.transformer.wte.weight)
-    ids = torch.arange(LENGTH)[None]
+    ids = torch.arange(RANDOM_LENGTH)[None]
     wanted = reference(ids)
     assert (plain(ids) - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
@@ -94,16 +57,16 @@ def test_errors_of_a_tied_table_are_told_against_the_table_that_the_npu_form_has
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("task", TASKS)
 @torch.no_grad()
-def test_no_value_of_a_form_leaves_the_range_of_its_int8_neighbours(task, form, network):
+def test_no_value_of_a_form_leaves_the_range_of_its_int8_neighbours(task, form, random_network):
     """A mask of -1e9 among scores would leave them one level of 256."""
     change, make_program = FORMS[form]
-    change(changed := network(task, "lowrank"))
-    program = make_program(changed, LENGTH).eval()
+    change(changed := random_network(task, "lowrank"))
+    program = make_program(changed, RANDOM_LENGTH).eval()
     largest = []
     for module in program.body.modules():
         module.register_forward_hook(lambda module, given, made: largest.append(made.abs().max().item()))
-    mask = (torch.arange(LENGTH) < 17).long()[None]
-    program(torch.zeros(1, LENGTH, dtype=torch.int64), mask)
+    mask = (torch.arange(RANDOM_LENGTH) < 17).long()[None]
+    program(torch.zeros(1, RANDOM_LENGTH, dtype=torch.int64), mask)
     constants = [buffer.abs().max().item() for buffer in program.body.buffers()]
     assert max(largest + constants) < 1e3
 

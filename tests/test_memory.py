@@ -19,6 +19,7 @@ from nf_edge.runner.build import check_tools
 MB = 1e6
 RUNS_IT = [
     "galaxy-s23",
+    "galaxy-s24",
     "imx93-evk",
     "iphone-13",
     "jetson-orin-nano-8gb",

@@ -1,5 +1,7 @@
 """Snippets of `RUN.md` for a language model with a cache: a prompt in one piece, then greedy steps."""
 
+from nf_edge.artifact import htp_session
+
 PYTHON_EXECUTORCH = """\
 ```python
 import torch
@@ -97,4 +99,36 @@ for position in range(len(input_ids), len(input_ids) + {steps}):
 
 `onnxruntime-genai` generates from this folder too. From C++, Java, Swift or C# the names, dtypes and shapes
 are the same.
+"""
+
+PYTHON_HTP = f"""\
+```python
+{htp_session.OPEN}\
+shapes = {{{{entry.name: entry.shape for entry in session.get_inputs()}}}}
+names = [name for name in shapes if name.startswith("past_key_values.")]
+past = {{{{name: np.zeros(shapes[name], np.{{cache_dtype}}) for name in names}}}}
+chunk, positions = shapes["input_ids"][1], shapes[names[0]][2]
+
+
+def feed(tokens, start):
+    count = len(tokens)  # at most a chunk; longer prompts go in chunk by chunk
+    inputs = {{{{
+        "input_ids": np.array([[*tokens, *[0] * (chunk - count)]]),
+        "attention_mask": (np.arange(positions) < start).astype(np.int64)[None],
+        "position_ids": np.minimum(np.arange(start, start + chunk), positions - 1)[None],
+    }}}}
+    logits, *present = session.run(None, inputs | past)
+    for name, new in zip(names, present):
+        past[name][:, :, start : start + count] = new[:, :, :count]
+    return int(logits[0, count - 1].argmax())
+
+
+input_ids = [{{ids}}]
+token = feed(input_ids, 0)
+for position in range(len(input_ids), len(input_ids) + {{steps}}):
+    print(token)
+    token = feed([token], position)
+```
+
+From C++, Java or C# the names, dtypes and shapes are the same.
 """

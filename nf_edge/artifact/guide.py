@@ -15,6 +15,15 @@ Link `executorch_core`, the extension `data_loader`, and, so that they register 
 libraries in whole (`--whole-archive`): {libraries}.
 """
 
+ON_HTP = """\
+The model is one context binary, compiled by QNN for the HTP of a Snapdragon {soc}. It runs on a device that
+has one, by QNN's plug-in for ONNX Runtime (in Python, `onnxruntime-qnn`), of the version that made it or a
+later one. The plug-in for x86-64 Linux has a simulator instead, which the snippet uses there, and so does
+`nf-edge check`. A device needs `{file}` alone; `model.qdq.onnx` is the quantized model that it was compiled
+of, which the plug-in can compile for other SoCs.
+
+"""
+
 OPERATORS = "libnf_executorch.so"
 LOAD_OPERATORS = f"""
 import ctypes
@@ -37,6 +46,7 @@ def run_guide(manifest: Manifest) -> str:
     code = decoder_snippets if interface.cached else row_snippets
     fields = {
         "target": manifest.recipe.target,
+        "soc": (manifest.recipe.target or "").upper(),
         "file": manifest.model.name,
         "ids": ", ".join(map(str, example)),
         "answer": _answer(interface),
@@ -57,7 +67,12 @@ def run_guide(manifest: Manifest) -> str:
             ),
         )
     else:
-        title, snippets = "ONNX Runtime", "## Python\n\n" + code.PYTHON_ONNX.format(**fields)
+        title, python = "ONNX Runtime", code.PYTHON_HTP if manifest.recipe.target else code.PYTHON_ONNX
+        snippets = (
+            (ON_HTP if manifest.recipe.target else "").format(**fields)
+            + "## Python\n\n"
+            + python.format(**fields)
+        )
     return "\n".join(
         [
             f"# {manifest.checkpoint.name}, by {manifest.recipe.name}",
@@ -101,6 +116,18 @@ def _cached_lines(interface: Interface) -> list[str]:
             f"| `start` | {interface.input_dtype} [1], the position of the first of them; the model keeps "
             "keys and values itself, and forgets what it held from there on |"
         )
+    elif interface.chunk is not None:
+        lines = [
+            f"| `{first}` | {interface.input_dtype} [1, {interface.chunk}], tokens that follow those fed "
+            "before, then padding |",
+            f"| `attention_mask` | {interface.input_dtype} [1, {interface.length}], 1 for the positions that "
+            "are filled |",
+            f"| `position_ids` | {interface.input_dtype} [1, {interface.chunk}], counted from 0 |",
+            f"| `past_key_values.N.key`, `.value` | {interface.cache_dtype} [1, heads, {interface.length}, "
+            "head size], zero where nothing was fed yet |",
+            f"| `present.N.key`, `.value` | {interface.cache_dtype} [1, heads, {interface.chunk}, head size],"
+            " to be placed there at the positions of this call |",
+        ]
     else:
         lines += [
             f"| `attention_mask` | {interface.input_dtype} [1, past + T], all 1 |",
@@ -108,10 +135,11 @@ def _cached_lines(interface: Interface) -> list[str]:
             f"| `past_key_values.N.key`, `.value` | {interface.cache_dtype} [1, heads, past, head size], "
             "what `present.N.key` and `.value` gave the last time; at first with past = 0 |",
         ]
+    which = "last token" if interface.chunk is None else "tokens of this call"
     return [
         *lines,
         f"| positions | {interface.length} in all |",
-        f"| output | `{interface.output}`, {interface.output_dtype} [{shape}], of the last token |",
+        f"| output | `{interface.output}`, {interface.output_dtype} [{shape}], of the {which} |",
     ]
 
 

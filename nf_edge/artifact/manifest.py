@@ -45,7 +45,9 @@ class Interface(Closed):
     `length` positions, and takes the tokens that follow those: `tokens` [1, T] and the position of the
     first of them, `start` [1], of a `.pte`, which keeps them itself; of an `.onnx` also all keys and
     values so far, `past_key_values.N.key` and `.value`, `cache_dtype` [1, heads, past, head size], and it
-    gives those to pass the next time as `present.N.key` and `.value`.
+    gives those to pass the next time as `present.N.key` and `.value`.  Where there is a `chunk`, it takes so
+    many tokens, padding among them, and the keys and values of all `length` positions; it gives those of the
+    chunk, and logits of all of it.
     """
 
     task: Literal["classification", "regression", "language modelling"]
@@ -56,6 +58,7 @@ class Interface(Closed):
     dynamic_length: bool
     cached: bool
     cache_dtype: Literal["float32", "int8"] | None = Field(description="of keys and values, where cached")
+    chunk: int | None = Field(None, description="tokens of a call, where cached and their number is fixed")
     output: str
     output_dtype: Literal["float32"] = "float32"
     output_shape: tuple[str | int, ...]

@@ -1,5 +1,7 @@
 """Snippets of `RUN.md` for a model without a cache: one row, one answer."""
 
+from nf_edge.artifact import htp_session
+
 PYTHON_EXECUTORCH = """\
 ```python
 import torch
@@ -123,4 +125,16 @@ print({answer})
 ```
 
 From C++, Java, Swift or C# the names, dtypes and shapes are the same.
+"""
+
+PYTHON_HTP = f"""\
+```python
+{htp_session.OPEN}\
+input_ids = np.array([[{{ids}}]])
+attention_mask = np.ones_like(input_ids)
+(logits,) = session.run(["logits"], {{{{"input_ids": input_ids, "attention_mask": attention_mask}}}})
+print({{answer}})
+```
+
+From C++, Java or C# the names, dtypes and shapes are the same.
 """

@@ -85,15 +85,21 @@ class MatmulForm:
     """Two matrix products around a softmax, for backends that know no attention operator.
 
     The mask is additive, so that hiding costs one addition, which delegates take.
+
+    Args:
+        hidden: what is added to a hidden score.
     """
 
     takes_fewer_queries = True
+
+    def __init__(self, hidden: float = HIDDEN) -> None:
+        self._hidden = hidden
 
     def mask(
         self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool
     ) -> Tensor | None:
         visible = visible_keys(attention_mask, positions, keys, causal)
-        return None if visible is None else torch.where(visible, 0.0, HIDDEN)
+        return None if visible is None else torch.where(visible, 0.0, self._hidden)
 
     def __call__(
         self, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None, bias: Tensor | None

@@ -69,6 +69,13 @@ REGISTRY = {
         extra="cortex-m",
         here="lowers here, runs here simulated",
     ),
+    "qnn": Entry(
+        "ONNX Runtime with QNN, on the HTP of a Snapdragon",
+        "nf_edge.backends.qnn:Qnn",
+        ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-qnn"),
+        extra="qnn",
+        here="lowers here, runs here in the HTP simulator",
+    ),
 }
 
 

@@ -1,8 +1,8 @@
 """What a backend is: it lowers a program, and runs and explains the file that comes out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -132,10 +132,16 @@ class Estimate:
 
 @dataclass(frozen=True)
 class LoweringReport:
-    """What lowering tells; the estimate where a compiler for an accelerator gives one."""
+    """What lowering tells.
+
+    Attributes:
+        estimate: where a compiler for an accelerator gives one.
+        weights: those of linear layers that lowering itself quantized, dequantized, by their names.
+    """
 
     coverage: Coverage
     estimate: Estimate | None = None
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -170,6 +176,18 @@ class Plan:
         return self.program + self.weights + self.embeddings
 
 
+def no_int16(recipe: Recipe) -> list[str]:
+    """What CPUs cannot do of a recipe's activations."""
+    if recipe.quantize is None:
+        return []
+    return [
+        f"{where}: int16_static activations are for NPUs, and this backend has no kernel for them; write "
+        "int8_static or int8_dynamic"
+        for where, wanted in recipe.quantize.asked
+        if wanted.activations == "int16_static"
+    ]
+
+
 class Session(Protocol):
     """An artifact without a cache, loaded from its file on this machine."""
 
@@ -193,9 +211,13 @@ class Backend(ABC):
     targets: ClassVar[tuple[str, ...]] = ()
     """What it compiles for, one of which a recipe has to name; none where its files run everywhere."""
     mixes: ClassVar[bool] = True
-    """Whether its linear layers may have precisions that differ, float32 among them."""
+    """Whether some of its linear layers may stay float32 while others are quantized."""
     zero_points: ClassVar[bool] = False
     """Whether weights may have them."""
+    quantizes: ClassVar[Literal["program", "file"]] = "program"
+    """What the recipe's `quantize` is done to: the program before it is lowered, or the file afterwards."""
+    chunk: ClassVar[int | None] = None
+    """Tokens of a call of a model with a cache, padding among them, where their number is fixed."""
     simulated: ClassVar[str] = ""
     """What stands in here for a device that this machine does not have; "" where the runtime itself runs its
     files here."""
@@ -230,8 +252,8 @@ class Backend(ABC):
     def quantize_static(
         self, program: nn.Module, recipe: Recipe, wanted: Precisions, bounds: Bounds, seen: Inputs
     ) -> nn.Module:
-        """A program of this backend's, quantized as is wanted, whose activations of int8_static have the
-        ranges seen; asked of backends that quantize before they lower."""
+        """A program of this backend's, quantized as is wanted, whose static activations have the ranges
+        seen; asked of backends that quantize before they lower, or as they do."""
         raise TypeError(f"{self.name} is not quantized before it is lowered")
 
     def network_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nf_edge.attention import Asked
 from nf_edge.attention.noise import LowRankNoise, PairwiseNoise
+from nf_edge.backends.rewrites import last_real
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.network import Attention, SequenceClassifier, Transformer, real_mean
 
@@ -128,12 +128,6 @@ def asked_of(model: NoiseFormer) -> Asked:
     if config.pooled_token == "last" and config.noise.kind == "relative":
         return "all"
     return cast(Asked, config.pooled_token)
-
-
-def last_real(attention_mask: Tensor) -> Tensor:
-    """int64 [B, T] → float32 [B, T], 1 at the last real token, which padding on the right follows."""
-    real = attention_mask.float()
-    return real - F.pad(real[:, 1:], (0, 1))
 
 
 def query_blocks(queries: int, rows: int | None) -> list[tuple[int, int]]:

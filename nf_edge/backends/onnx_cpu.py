@@ -21,6 +21,7 @@ from nf_edge.backends.base import (
     LoweringReport,
     Plan,
     Session,
+    no_int16,
 )
 from nf_edge.backends.capture import example_inputs
 from nf_edge.backends.genai import write_genai_files
@@ -49,6 +50,7 @@ class OnnxCpu(Backend):
     zero_points = True
     operator_libraries = ()
     process_bytes = 29_000_000
+    quantizes = "file"
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
         model.transformer.form = MultiHeadAttentionForm()
@@ -56,12 +58,13 @@ class OnnxCpu(Backend):
             block.attn.fold_scale()
 
     def problems(self, recipe: Recipe) -> list[str]:
+        problems = no_int16(recipe)
         if recipe.quantize is not None and recipe.quantize.attention == "int8":
-            return [
+            problems.append(
                 "quantize.attention is int8, but ONNX Runtime's attention multiplies in float32; leave it "
                 "out, or use backend nf_cpu"
-            ]
-        return []
+            )
+        return problems
 
     def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
         if not bounds.cached or recipe.quantize is None or recipe.quantize.kv_cache == "float32":

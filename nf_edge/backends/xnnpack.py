@@ -20,6 +20,7 @@ from nf_edge.backends.base import (
     LoweringReport,
     Plan,
     Session,
+    no_int16,
 )
 from nf_edge.backends.capture import capture, quantize_captured
 from nf_edge.backends.executorch_file import constant_bytes, coverage_of, operators_of, read_program
@@ -129,7 +130,7 @@ class Xnnpack(Backend):
 
     def _linear_problems(self, recipe: Recipe) -> list[str]:
         """What XNNPACK's linear layers and a .pte cannot do."""
-        problems = []
+        problems = no_int16(recipe)
         if recipe.shapes.batch == "dynamic":
             problems.append("shapes.batch is dynamic, but a .pte has one batch size; leave it at 1")
         if recipe.quantize is not None:

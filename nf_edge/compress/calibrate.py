@@ -102,7 +102,7 @@ def calibration_for(
             cached = "" if recipe.calibrates else ", or one for ONNX Runtime whose kv_cache is int8"
             raise BadInput(
                 f"recipe {recipe.name} has nothing to calibrate{why}",
-                fix="leave out --calibrate, or use a recipe whose activations are int8_static, whose method "
+                fix="leave out --calibrate, or use a recipe whose activations are static, whose method "
                 f"is gptq or awq, or that equalizes{cached}",
             )
         return None

@@ -20,6 +20,7 @@ ACTIVATIONS = {
     "none": "float32 activations",
     "int8_dynamic": "int8 dynamic activations",
     "int8_static": "int8 static activations",
+    "int16_static": "int16 static activations",
 }
 # What is no module: the products of two activations.
 ATTENTION = "attention"

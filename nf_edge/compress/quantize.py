@@ -62,15 +62,15 @@ def quantize(
     seen: Inputs,
     grids: dict[str, Grid],
 ) -> tuple[nn.Module, Weights]:
-    """A program, quantized if the recipe's runtime wants it before lowering, and its weights dequantized.
+    """A program, quantized if the recipe's backend wants it before lowering, and its weights dequantized.
 
     Args:
         model: the specialised network, changed in place.
         program: what the backend lowers of it.
-        seen: what to calibrate on, where activations are int8_static.
+        seen: what to calibrate on, where activations are static.
         grids: what `grids_for` found.
     """
-    if recipe.quantize is None or recipe.runtime != "executorch":
+    if recipe.quantize is None or backend.quantizes == "file":
         return program, {}
     wanted = precisions(recipe, model.config)
     quantize_tables(model.transformer, wanted, grids.get(TOKENS))
@@ -82,9 +82,15 @@ def quantize(
 
 
 def quantize_file(
-    path: Path, network: NoiseFormer, recipe: Recipe, seen: Inputs, full: Inputs, grids: dict[str, Grid]
+    path: Path,
+    network: NoiseFormer,
+    backend: Backend,
+    recipe: Recipe,
+    seen: Inputs,
+    full: Inputs,
+    grids: dict[str, Grid],
 ) -> Weights:
-    """Quantize a lowered ONNX model in its place, if the recipe's runtime wants it after lowering.
+    """Quantize a lowered ONNX model in its place, if the recipe's backend wants it after lowering.
 
     Args:
         network: what was lowered, with the values that the file has.
@@ -95,7 +101,7 @@ def quantize_file(
     Returns:
         Its weights, dequantized.
     """
-    if recipe.quantize is None or recipe.runtime != "onnxruntime":
+    if recipe.quantize is None or backend.quantizes != "file":
         return {}
     wanted = precisions(recipe, network.config)
     shared = shares_table(wanted, network.config)

@@ -75,7 +75,7 @@ def bench(artifacts: Sequence[Artifact], plan: Plan, progress: Progress = silent
             raise BadInput(
                 f"cannot be timed here: nothing on this machine runs it but {simulated}",
                 where=artifact.path,
-                fix="its report has the cycles and the time that the compiler of its target expects",
+                fix="time it on its target; its report has what the compiler of that tells of it",
             )
     progress("starting the runner", 0, 1)
     runner = _runner(artifacts)

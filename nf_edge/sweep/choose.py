@@ -80,7 +80,7 @@ def _refuse_unsuited(
         raise BadInput(
             f"cannot be timed here: nothing on this machine runs it but {backend.simulated}",
             where=f"recipe {recipe.name}",
-            fix="its own export tells what the compiler of its target expects",
+            fix="time it on its target; its own export has what the compiler of that tells of it",
         )
     backend.operators_file()
     if is_to_shrink(checkpoint, recipe):

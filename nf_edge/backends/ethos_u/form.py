@@ -30,6 +30,7 @@ from nf_edge.backends.fixed_form import (
     query_blocks,
     score_bias,
 )
+from nf_edge.backends.rewrites import fold_norms
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.network import Attention, Block
 
@@ -51,18 +52,10 @@ def fold(model: NoiseFormer) -> None:
             table.weight.sub_(table.weight.mean(dim=1, keepdim=True))
         for block in transformer.blocks:
             block.attn.fold_scale()
-            _fold_norm(block.ln_1, block.attn.c_kv if block.attn.symmetric else block.attn.c_attn)
-            _fold_norm(block.ln_2, block.mlp.c_fc)
+            fold_norms(block)
             for linear in (block.attn.c_proj, block.mlp.c_proj):
                 linear.weight.sub_(linear.weight.mean(dim=0))
                 linear.bias.sub_(linear.bias.mean())
-
-
-def _fold_norm(norm: nn.LayerNorm, linear: nn.Linear) -> None:
-    linear.bias.add_(linear.weight @ norm.bias)
-    linear.weight.mul_(norm.weight)
-    norm.weight.fill_(1)
-    norm.bias.zero_()
 
 
 class Norm(nn.Module):

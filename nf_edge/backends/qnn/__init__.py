@@ -1,0 +1,235 @@
+"""ONNX Runtime with Qualcomm's QNN: the HTP, the NPU of a Snapdragon.
+
+It takes the whole model, from token ids to logits, with 16-bit activations.  What ships is a context binary
+for one SoC, which the phone loads without compiling; the quantized model that it was compiled of lies beside
+it, for other SoCs.
+"""
+
+from collections import Counter
+from pathlib import Path
+from typing import ClassVar, cast
+
+import onnx
+from torch import nn
+
+from nf_edge.backends.base import (
+    INPUTS,
+    Backend,
+    Bounds,
+    CacheDtype,
+    Coverage,
+    Inputs,
+    LoweringReport,
+    Plan,
+    Session,
+)
+from nf_edge.backends.qnn.cached import CHUNK, ChunkDecoder, inputs_of
+from nf_edge.backends.qnn.form import HtpProgram, extremes, specialise
+from nf_edge.backends.qnn.htp import SIMULATOR, SOCS, SimulatedSession, compile_context, load, spill_fill
+from nf_edge.backends.qnn.qdq import TABLES, operators_of, weights_of, write_qdq
+from nf_edge.backends.sizes import sizes_of
+from nf_edge.errors import BadInput
+from nf_edge.model import Decoder, ModelConfig, NoiseFormer
+from nf_edge.precision import POSITIONS, TOKENS
+from nf_edge.recipe import Recipe
+from nf_edge.rules import Precisions, precisions
+
+QUANTIZED = "model.qdq.onnx"
+# Bytes of a context binary besides its constants, fitted to the bundled models.
+PROGRAM_BASE, PROGRAM_LAYER = 40_000, 48_000
+EXACT = "ones and zeros: its affine part is in the layer that follows"
+
+
+NOT_TOLD = (
+    "workspace is the spill-fill buffer that the context binary asks for; what QNN, the driver and the DSP's "
+    "process take besides, and how much of the 8 MiB of VTCM, no tool here tells"
+)
+
+
+class Qnn(Backend):
+    name = "qnn"
+    runtime = "onnxruntime"
+    model_file = "model.onnx"
+    operator_libraries = ("onnxruntime_providers_qnn", "QnnHtp", "QnnSystem")
+    process_bytes = None
+    targets: ClassVar[tuple[str, ...]] = tuple(SOCS)
+    mixes = False
+    chunk = CHUNK
+    simulated = SIMULATOR
+    quantizes = "program"
+
+    def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
+        specialise(model)
+
+    def problems(self, recipe: Recipe) -> list[str]:
+        problems = []
+        if recipe.shapes.length == "dynamic":
+            problems.append("shapes.length is dynamic, but an HTP takes one length; write full, or a number")
+        if recipe.shapes.batch == "dynamic":
+            problems.append("shapes.batch is dynamic, but an HTP takes one batch size; leave it at 1")
+        quantize = recipe.quantize
+        if quantize is None:
+            return [*problems, "an HTP multiplies integers; add quantize with activations: int16_static"]
+        problems += [
+            f"{where}: the HTP takes all linear layers in int4 or int8, per_channel, with int16_static"
+            for where, wanted in quantize.asked
+            if wanted.bits not in (4, 8) or wanted.group or wanted.activations != "int16_static"
+        ]
+        tables = {quantize.table(quantize.rule_for(name)).bits for name in (TOKENS, POSITIONS)}
+        if not tables <= {8, None}:
+            problems.append("quantize.embeddings: the HTP looks up rows of int8, or of 16 bits for float32")
+        if quantize.method == "gptq":
+            problems.append("quantize.method is gptq, but QNN's quantizer rounds by itself; write nearest")
+        if (quantize.attention, quantize.kv_cache) != ("float32", "float32"):
+            problems.append(
+                "quantize.attention and kv_cache are for the kernels and caches of other backends; leave "
+                "them out: here all of attention has 16 bits"
+            )
+        return problems
+
+    def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
+        if not bounds.cached:
+            return None
+        if config.noise.kind == "relative":
+            raise BadInput(
+                f"backend {self.name} has no cache for relative noise, which depends on where keys stand",
+                where=f"recipe {recipe.name}",
+                fix="write logits: all",
+            )
+        return CacheDtype("float32", "16 bits inside; the application keeps what it is given")
+
+    def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
+        return inputs_of(config) if bounds.cached else INPUTS
+
+    def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
+        return HtpProgram(model)
+
+    def quantize_static(
+        self, program: nn.Module, recipe: Recipe, wanted: Precisions, bounds: Bounds, seen: Inputs
+    ) -> nn.Module:
+        """All of it, once it is an ONNX model."""
+        return HtpProgram(cast(HtpProgram, program).model, [*seen, *extremes(seen, bounds.length)])
+
+    def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
+        if module.endswith((".ln_1", ".ln_2")):
+            return "folded", EXACT
+        if module == "transformer.ln_f":
+            return "int16", "its affine part is a product and a sum after it"
+        if module.endswith(".noise"):
+            return "uint8, one scale; int16 static activations", ""
+        if module == TOKENS and wanted[TOKENS].bits is None:
+            return "int16, one scale", "the HTP has no float32"
+        if module == POSITIONS:
+            rounded = "int16, one scale" if wanted[POSITIONS].bits is None else "int8, per row"
+            return rounded, "few rows, kept in 16 bits"
+        return None
+
+    def lower(
+        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+    ) -> LoweringReport:
+        quantized, wanted = path.with_name(QUANTIZED), precisions(recipe, config)
+        write_qdq(cast(HtpProgram, program), wanted, bounds, quantized)
+        compile_context(quantized, _target(recipe), path)
+        coverage = Coverage(f"the HTP ({recipe.target})", len(operators_of(quantized)), ())
+        return LoweringReport(coverage, weights=weights_of(quantized, wanted))
+
+    def warm_up(self) -> None:
+        import onnxruntime_qnn  # noqa: F401
+
+    def session(self, path: Path, threads: int | None = None) -> Session:
+        return SimulatedSession(path)
+
+    def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
+        return ChunkDecoder(load(path), capacity)
+
+    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
+        binary = _context(path)
+        embeddings, weights = _constants(_quantized(path))
+        size = path.stat().st_size
+        return Plan(
+            program=size - weights - embeddings,
+            weights=weights,
+            embeddings=embeddings,
+            mapped=0,
+            # As ONNX Runtime reads it, and as the NPU is given it.
+            loaded=size + binary,
+            cache=4 * sizes_of(config, bounds.length).cache if bounds.cached else 0,
+            arenas=_passed(config, bounds),
+            workspace=spill_fill(path),
+            notes=(*_tied_head(config), NOT_TOLD),
+        )
+
+    def operators(self, path: Path) -> dict[str, int]:
+        names = (f"HTP::{name}" for name in operators_of(_quantized(path)))
+        return {"com.microsoft::EPContext": 1} | dict(Counter(names).most_common())
+
+    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
+        sizes, wanted = sizes_of(config, bounds.length), precisions(recipe, config)
+        weights = sizes.linear_bytes(wanted, channel_bytes=4, group_bytes=4) + 4 * sizes.biases + sizes.others
+        rows, columns = sizes.tokens
+        tables = rows * (columns + 2 if wanted[TOKENS].bits else 2 * columns) + 2 * sizes.hidden
+        program = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
+        file = program + weights + tables
+        return Plan(
+            program=program,
+            weights=weights,
+            embeddings=tables,
+            mapped=0,
+            loaded=2 * file,
+            cache=4 * sizes.cache if bounds.cached else 0,
+            arenas=_passed(config, bounds),
+            workspace=0,
+        )
+
+
+def _target(recipe: Recipe) -> str:
+    # A recipe without one was refused before.
+    assert recipe.target is not None
+    return recipe.target
+
+
+def _tied_head(config: ModelConfig) -> list[str]:
+    if not (config.is_language_model and config.tie_word_embeddings):
+        return []
+    size = config.vocab_size * config.n_embd
+    return [f"the tied embedding ({size:,} values) is stored twice: as table, by rows, and as head"]
+
+
+def _passed(config: ModelConfig, bounds: Bounds) -> int:
+    """Bytes that go to the HTP and come back, keys and values of all positions left out."""
+    if bounds.cached:
+        new = sizes_of(config, CHUNK).cache
+        return 8 * (bounds.length + 2 * CHUNK) + 4 * (CHUNK * config.vocab_size + new)
+    return 2 * 8 * bounds.length + 4 * (config.num_labels or bounds.length * config.vocab_size)
+
+
+def _quantized(path: Path) -> Path:
+    """The model that a context binary was compiled of."""
+    quantized = path.with_name(QUANTIZED)
+    if not quantized.is_file():
+        raise BadInput(f"is missing; it tells what is in {path.name}", where=quantized, fix="export it again")
+    return quantized
+
+
+def _context(path: Path) -> int:
+    """Bytes of the context binary within a model file."""
+    try:
+        nodes = onnx.load(path).graph.node
+    except Exception as error:
+        raise BadInput(f"is not an ONNX model: {error}", where=path) from error
+    binaries = [
+        len(attribute.s)
+        for node in nodes
+        for attribute in node.attribute
+        if attribute.name == "ep_cache_context"
+    ]
+    if len(binaries) != 1:
+        raise BadInput("is not a model of one context binary", where=path)
+    return binaries[0]
+
+
+def _constants(quantized: Path) -> tuple[int, int]:
+    """Bytes of tables, and of all other constants."""
+    sizes = {tensor.name: len(tensor.raw_data) for tensor in onnx.load(quantized).graph.initializer}
+    embeddings = sum(size for name, size in sizes.items() if name.startswith(TABLES))
+    return embeddings, sum(sizes.values()) - embeddings

@@ -1,0 +1,132 @@
+"""Qualcomm's plug-in for ONNX Runtime: compiling for an HTP, and running what was compiled in the HTP's
+simulator, which its x86-64 library is."""
+
+import os
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nf_edge.backends.base import INPUTS, OUTPUT
+from nf_edge.errors import BadInput
+from nf_edge.quiet import captured_stderr, quiet_stdout
+
+PROVIDER = "QNNExecutionProvider"
+SIMULATOR = "the HTP simulator of onnxruntime-qnn (simulated)"
+ALONE = {"session.disable_cpu_ep_fallback": "1"}
+# Lines of the plug-in's log.
+REFUSED = re.compile(r"failed for node `(?P<name>[^`]*)` of type `(?P<kind>[^`]*)`")
+SPILL = re.compile(r"Max spill fill buffer size: (?P<bytes>\d+)")
+VERBOSE, WARNING, ERROR = 0, 2, 3
+
+
+@dataclass(frozen=True)
+class Soc:
+    """A system on a chip, by QNN's numbers for it and for the architecture of its HTP."""
+
+    model: int
+    arch: int
+
+
+# As executorch 1.5.1 has them, in `backends/qualcomm/serialization/qc_schema.py`, which is of Qualcomm: enum
+# QcomChipset and its table of HtpInfo, where each has 8 MiB of VTCM.
+SOCS = {
+    "sm8550": Soc(43, 73),
+    "sm8650": Soc(57, 75),
+    "sm8750": Soc(69, 79),
+}
+
+
+def compile_context(model: Path, target: str, path: Path) -> None:
+    """Compile all of a quantized model into one context binary, in an ONNX model of one operator.
+
+    Raises:
+        BadInput: the HTP does not take some of its operators.
+    """
+    path.unlink(missing_ok=True)
+    soc = SOCS[target]
+    entries = ALONE | {
+        "ep.context_enable": "1",
+        "ep.context_file_path": str(path),
+        "ep.context_embed_mode": "1",
+    }
+    options = {
+        "soc_model": str(soc.model),
+        "htp_arch": str(soc.arch),
+        # The longest of the searches for a good order and place of everything.
+        "htp_graph_finalization_optimization_mode": "3",
+    }
+    try:
+        with quiet_stdout(), captured_stderr() as said:
+            _session(model, WARNING, entries, options)
+    except Exception as error:
+        refused = dict.fromkeys(f"{found['kind']} ({found['name']})" for found in REFUSED.finditer(said.text))
+        raise BadInput(
+            f"the HTP of {target} does not take all of it: {', '.join(refused) or error}",
+            fix="the model has an operator that this backend has no form of; use another recipe",
+        ) from error
+
+
+def spill_fill(path: Path) -> int | None:
+    """Bytes of the buffer in DRAM that a context binary asks for, for what does not fit the HTP's own memory;
+    None where QNN does not tell."""
+    with quiet_stdout(), captured_stderr() as said:
+        _session(path, VERBOSE, ALONE, {"enable_htp_spill_fill_buffer": "1"})
+    found = SPILL.search(said.text)
+    return int(found["bytes"]) if found else None
+
+
+def load(path: Path) -> Any:
+    """A context binary in the simulator, as a session of ONNX Runtime.
+
+    Raises:
+        BadInput: QNN refuses the file.
+    """
+    try:
+        with quiet_stdout(), captured_stderr():
+            return _session(path, ERROR, ALONE, {})
+    except Exception as error:
+        raise BadInput(f"QNN does not load it: {error}", where=path) from error
+
+
+class SimulatedSession:
+    """A context binary without a cache in the simulator.
+
+    Raises:
+        BadInput: QNN refuses the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._session = load(path)
+
+    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        """int64 [1, T], int64 [1, T] → float32 logits."""
+        feed = dict(zip(INPUTS, (input_ids, attention_mask), strict=True))
+        logits: np.ndarray = self._session.run([OUTPUT], feed)[0]
+        return logits
+
+
+def _session(model: Path, severity: int, entries: dict[str, str], options: dict[str, str]) -> Any:
+    import onnxruntime
+    import onnxruntime_qnn
+
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = severity
+    for key, value in entries.items():
+        settings.add_session_config_entry(key, value)
+    backend = {"backend_path": onnxruntime_qnn.get_qnn_htp_path()}
+    settings.add_provider_for_devices([_device()], backend | options)
+    return onnxruntime.InferenceSession(os.fspath(model), settings)
+
+
+@lru_cache
+def _device() -> Any:
+    """What stands for the HTP; the plug-in is loaded once a process."""
+    import onnxruntime
+    import onnxruntime_qnn
+
+    onnxruntime.register_execution_provider_library(PROVIDER, onnxruntime_qnn.get_library_path())
+    return next(device for device in onnxruntime.get_ep_devices() if device.ep_name == PROVIDER)

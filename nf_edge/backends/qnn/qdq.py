@@ -1,0 +1,120 @@
+"""From a program to an ONNX model whose every operator has 16-bit inputs and outputs of calibrated ranges:
+what the HTP takes whole."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import torch
+from onnx.numpy_helper import to_array
+from torch import Tensor, nn
+
+from nf_edge.backends.base import INPUTS, OUTPUT, Bounds, Inputs
+from nf_edge.backends.capture import example_inputs
+from nf_edge.backends.qnn import cached
+from nf_edge.backends.qnn.form import HtpProgram, Whole, exportable, matrix
+from nf_edge.model import CausalLM, NoiseFormer
+from nf_edge.precision import POSITIONS, TOKENS
+from nf_edge.quiet import quiet_libraries
+from nf_edge.rules import Precisions
+
+# The first with Gelu as one operator.
+OPSET = 20
+# What an exported model calls the parts of its tables.
+CODES = f"model.{TOKENS}.codes"
+TABLES = tuple(f"model.{name}." for name in (TOKENS, POSITIONS))
+QDQ = {"QuantizeLinear", "DequantizeLinear"}
+
+
+def write_qdq(program: HtpProgram, wanted: Precisions, bounds: Bounds, path: Path) -> None:
+    """Export a program and quantize it, on the rows that it has seen."""
+    # The quantizer advises a shape-inference pass first, which the exporter has made.
+    with quiet_libraries():
+        from onnxruntime.quantization import QuantType, quantize
+        from onnxruntime.quantization.execution_providers.qnn import get_qnn_qdq_config
+
+        model = _exported(program.model, bounds)
+        named = {tensor.name for tensor in model.graph.initializer}
+        config = get_qnn_qdq_config(
+            model,
+            _reader(_feeds(model, program.seen, bounds)),
+            activation_type=QuantType.QUInt16,
+            weight_type=QuantType.QUInt8,
+            init_overrides=_overrides(wanted, named),
+        )
+        quantize(model, path, config)
+
+
+def _exported(network: NoiseFormer, bounds: Bounds) -> onnx.ModelProto:
+    if bounds.cached:
+        program: nn.Module = cached.ChunkProgram(cast(CausalLM, exportable(network, None)))
+        example = cached.example(network.config, bounds.length)
+        inputs, outputs = cached.inputs_of(network.config), cached.outputs_of(network.config)
+    else:
+        program, example = Whole(exportable(network, bounds.length)), example_inputs(bounds)
+        inputs, outputs = INPUTS, [OUTPUT]
+    exported = torch.onnx.export(
+        program.eval(),
+        example,
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=list(inputs),
+        output_names=outputs,
+        verbose=False,
+    )
+    assert exported is not None
+    return exported.model_proto
+
+
+def _feeds(model: onnx.ModelProto, seen: Inputs, bounds: Bounds) -> Iterator[dict[str, np.ndarray]]:
+    """Rows as the model takes them."""
+    if not bounds.cached:
+        return (dict(zip(INPUTS, row, strict=True)) for row in seen)
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return cached.calibration_feeds(session, bounds.length, seen)
+
+
+def _reader(feeds: Iterator[dict[str, np.ndarray]]) -> Any:
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return next(feeds, None)
+
+    return Reader()
+
+
+def _overrides(wanted: Precisions, named: set[str]) -> dict[str, list[dict[str, Any]]]:
+    """What is kept otherwise than the rest: linear layers by channels, and codes of a table as they are."""
+    from onnxruntime.quantization import QuantType
+
+    kinds = {4: QuantType.QInt4, 8: QuantType.QInt8}
+    overrides: dict[str, list[dict[str, Any]]] = {
+        matrix(name): [{"quant_type": kinds[precision.stored], "axis": 1, "symmetric": True}]
+        for name, precision in wanted.items()
+        if matrix(name) in named and precision.stored is not None
+    }
+    if CODES in named:
+        whole = {"scale": np.array(1.0, np.float32), "zero_point": np.array(128, np.uint8)}
+        overrides[CODES] = [{"quant_type": QuantType.QUInt8, **whole}]
+    return overrides
+
+
+def weights_of(path: Path, wanted: Precisions) -> dict[str, Tensor]:
+    """The weights of the linear layers of a quantized model, dequantized, by the names of their modules."""
+    tensors = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
+    found = {}
+    for name in wanted:
+        if f"{matrix(name)}_quantized" in tensors:
+            codes, scales = (to_array(tensors[f"{matrix(name)}_{part}"]) for part in ("quantized", "scale"))
+            found[name] = torch.from_numpy(codes.astype(np.float32) * scales).T.contiguous()
+    return found
+
+
+def operators_of(path: Path) -> list[str]:
+    """Names of the operators of a quantized model; what only says how values are kept is none."""
+    return [node.op_type for node in onnx.load(path).graph.node if node.op_type not in QDQ]

@@ -1,0 +1,28 @@
+"""Exact rewrites of a network that several backends make."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nf_edge.model.network import Block
+
+
+def fold_norms(block: Block) -> None:
+    """Fold the affine parts of a block's norms into the linear layers that follow, in place and exactly: what
+    is left are weights of 1 and biases of 0."""
+    _fold(block.ln_1, block.attn.c_kv if block.attn.symmetric else block.attn.c_attn)
+    _fold(block.ln_2, block.mlp.c_fc)
+
+
+@torch.no_grad()
+def _fold(norm: nn.LayerNorm, linear: nn.Linear) -> None:
+    linear.bias.add_(linear.weight @ norm.bias)
+    linear.weight.mul_(norm.weight)
+    norm.weight.fill_(1)
+    norm.bias.zero_()
+
+
+def last_real(attention_mask: Tensor) -> Tensor:
+    """int64 [B, T] → float32 [B, T], 1 at the last real token, which padding on the right follows."""
+    real = attention_mask.float()
+    return real - F.pad(real[:, 1:], (0, 1))
