@@ -52,7 +52,9 @@ def inspect(artifact: Artifact) -> Inspection:
 
 
 def _load_natively(backend: Backend, model: Path) -> None:
-    runner.run(backend.runtime, model, [], operators=backend.operators_file())
+    runner.run(
+        backend.runtime, model, [], operators=backend.operators_file(), launcher=backend.launcher(None)
+    )
 
 
 def _problem(load: Callable[[], object]) -> str:

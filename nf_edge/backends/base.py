@@ -243,13 +243,22 @@ class Backend(ABC):
         """Lower a program of this backend's, quantized where the recipe asks for it, to a file."""
 
     def operators_file(self) -> Path | None:
-        """A shared library of our operators that a process must load before a model file; None where the
-        runtime itself has all.
+        """A shared library of operators or of a delegate that a process must load before a model file; None
+        where the runtime itself has all.
 
         Raises:
             MissingTool: it is not built yet, and cannot be built here.
         """
         return None
+
+    def launcher(self, threads: int | None) -> tuple[str, ...]:
+        """What the command of a native process that runs a model file begins with, where a library of this
+        backend's is told things by its environment alone.
+
+        Args:
+            threads: as many CPUs as it may use; all where None.
+        """
+        return ()
 
     @abstractmethod
     def warm_up(self) -> None:

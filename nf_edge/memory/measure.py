@@ -51,7 +51,8 @@ def measure(backend: Backend, model: Path, bounds: Bounds, vocab_size: int, cach
     """
     ids = spread_ids(vocab_size, bounds.length)
     requests = requests_at_the_largest(bounds, ids)
-    result = runner.run(backend.runtime, model, requests, operators=backend.operators_file())
+    operators, launcher = backend.operators_file(), backend.launcher(None)
+    result = runner.run(backend.runtime, model, requests, operators=operators, launcher=launcher)
     start, loaded, end = (result.stage(name) for name in ("start", "method_loaded", "finished"))
     at_load, at_runs = loaded.heap_in_use - start.heap_in_use, end.heap_in_use - loaded.heap_in_use
     arenas = sum(result.planned_buffers)

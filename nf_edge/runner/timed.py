@@ -37,7 +37,7 @@ class TimedProcess:
             BadInput: the model cannot be loaded.
             NfEdgeError: the runner crashed or took too long.
         """
-        self._program, self._model, self._timeout_s = command[0], model, timeout_s
+        self._model, self._timeout_s = model, timeout_s
         # Not a pipe, which nobody would empty.
         self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 (_end closes it)
         self._process = subprocess.Popen(
@@ -122,7 +122,7 @@ class TimedProcess:
             raise overdue(self._model, self._timeout_s)
         returncode = self._process.wait()
         self._stderr.seek(0)
-        raise failure(self._model, self._program, returncode, self._stderr.read())
+        raise failure(self._model, returncode, self._stderr.read())
 
     def _end(self) -> None:
         self._process.kill()

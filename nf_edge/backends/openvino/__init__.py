@@ -1,0 +1,176 @@
+"""ExecuTorch with the OpenVINO delegate: the CPU of PCs and servers.
+
+OpenVINO has tables, norms, attention and a language model's cache update as operators of its own, so that
+the delegate is the whole program; quantized tables stay with ExecuTorch.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import nn
+
+from nf_edge import native_build
+from nf_edge.attention.forms import TorchForm
+from nf_edge.backends import executorch_decoder
+from nf_edge.backends.base import Bounds, Inputs, Plan
+from nf_edge.backends.executorch import ExecutorchBackend, batch_problems
+from nf_edge.backends.executorch_file import constant_bytes, read_program
+from nf_edge.backends.linear_quantizer import quantize_linear
+from nf_edge.backends.sizes import sizes_of
+from nf_edge.errors import MissingTool
+from nf_edge.model import ModelConfig, NoiseFormer
+from nf_edge.precision import TOKENS, Precision
+from nf_edge.recipe import Recipe
+from nf_edge.rules import HEADS, Precisions, precisions
+
+# What a process must be told before it loads OpenVINO's library for CPUs: those with units for bfloat16
+# multiply float32 in it otherwise, and a .pte has no way to ask for more.
+IN_FLOAT32 = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}
+LOOKUP = "a quantized table lookup, which OpenVINO's frontend does not know; costs little"
+OTHER_REASON = "OpenVINO's frontend does not know it"
+ON_LINUX = "use the executorch of PyPI for x86-64 Linux"
+# Bytes of the graph in the file, and of what OpenVINO makes of it at load; fitted to the bundled models.
+PROGRAM_BASE, PROGRAM_LAYER, LOADED_LAYER = 60_000, 60_000, 500_000
+NOTES = ("float32 tables lie in the delegate and are counted with its weights",)
+
+
+class OpenVino(ExecutorchBackend):
+    name = "openvino"
+    library = "OpenVINO"
+    operator_libraries: ClassVar[tuple[str, ...]] = ("openvino_backend", "quantized_ops_lib")
+    process_bytes = 60_000_000
+
+    def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
+        model.transformer.form = TorchForm()
+        for block in model.transformer.blocks:
+            block.attn.fold_scale()
+
+    def problems(self, recipe: Recipe) -> list[str]:
+        problems = batch_problems(recipe)
+        if recipe.quantize is None:
+            return problems
+        problems += [
+            f"{where}: OpenVINO is given float32, or int8 per_channel with int8_static; write one of those"
+            for where, wanted in recipe.quantize.asked
+            if wanted not in (Precision(), Precision(8, activations="int8_static"))
+        ]
+        if (recipe.quantize.attention, recipe.quantize.kv_cache) != ("float32", "float32"):
+            problems.append(
+                "quantize.attention and kv_cache are float32 in OpenVINO; leave them out, or use nf_cpu"
+            )
+        return problems
+
+    def quantize_static(
+        self, program: nn.Module, recipe: Recipe, wanted: Precisions, bounds: Bounds, seen: Inputs
+    ) -> nn.Module:
+        return quantize_linear(program, wanted, bounds, seen, finds_ranges=False)
+
+    def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
+        if module in HEADS and wanted[module].activations == "int8_dynamic":
+            return "int8, per channel; float32 activations", wanted[module].reason
+        return None
+
+    def partitioner(self, recipe: Recipe) -> Any:
+        _multiply_in_float32()
+        from nf_edge.backends.openvino.delegate import OpenVinoPartitioner
+
+        return OpenVinoPartitioner("CPU")
+
+    def why_left(self, operator: str) -> str:
+        return LOOKUP if operator.startswith("embedding") else OTHER_REASON
+
+    def operators_file(self) -> Path:
+        folder = native_build.package_folder("executorch") / "lib"
+        library = folder / "libexecutorch_backend_openvino.so"
+        if not library.is_file():
+            raise MissingTool("this executorch has no OpenVINO delegate", where=folder, fix=ON_LINUX)
+        return library
+
+    def launcher(self, threads: int | None) -> tuple[str, ...]:
+        (library,) = _openvino_libraries()
+        told = {"OPENVINO_LIB_PATH": str(library)} | IN_FLOAT32
+        command = ("env", *(f"{name}={value}" for name, value in told.items()))
+        if threads is None:
+            return command
+        return (*command, "taskset", "-c", ",".join(map(str, _cpus(threads))))
+
+    def _runtime(self) -> Any:
+        _multiply_in_float32()
+        return super()._runtime()
+
+    def _load_method(self, path: Path, threads: int | None) -> Any:
+        if threads is None:
+            return super()._load_method(path, None)
+        allowed = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, _cpus(threads))
+        try:
+            return super()._load_method(path, None)
+        finally:
+            os.sched_setaffinity(0, allowed)
+
+    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
+        content = path.read_bytes()
+        file = read_program(path, content)
+        method = file.program.execution_plan[0]
+        beside, tables = constant_bytes(file, config)
+        blobs = [bytes(entry.data) for entry in file.program.backend_delegate_data]
+        inside = sum(map(_constants, blobs))
+        weights = beside - tables + inside
+        cache = executorch_decoder.cache_bytes(method)
+        return Plan(
+            program=len(content) - weights - tables,
+            weights=weights,
+            embeddings=tables,
+            # OpenVINO's part is given back when the method is loaded.
+            mapped=len(content) - sum(map(len, blobs)),
+            loaded=inside + LOADED_LAYER * config.n_layer,
+            cache=cache,
+            # The cache lies among the activations.
+            arenas=sum(method.non_const_buffer_sizes) - cache,
+            workspace=None,
+            notes=NOTES,
+        )
+
+    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
+        sizes, wanted = sizes_of(config, bounds.length), precisions(recipe, config)
+        tables = sizes.table_bytes(wanted)
+        # Biases, norms and noise stay float32; a channel of int8 has a float32 scale and an int8 zero-point.
+        inside = sizes.linear_bytes(wanted, 5, group_bytes=4) + 4 * (sizes.biases + sizes.others)
+        if wanted[TOKENS].bits is None:
+            inside, tables = inside + tables, 0
+        program = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
+        cache = 4 * sizes.cache if bounds.cached else 0
+        return Plan(
+            program=program,
+            weights=inside,
+            embeddings=tables,
+            mapped=tables + PROGRAM_BASE,
+            loaded=inside + LOADED_LAYER * config.n_layer,
+            cache=cache,
+            arenas=2 * cache,
+            workspace=4 * (2 * sizes.scores + 6 * sizes.hidden + 2 * sizes.inner),
+            notes=NOTES,
+        )
+
+
+def _multiply_in_float32() -> None:
+    """Of this process, unless it has loaded OpenVINO's library already; whoever set it otherwise wins."""
+    for name, value in IN_FLOAT32.items():
+        os.environ.setdefault(name, value)
+
+
+def _openvino_libraries() -> list[Path]:
+    """The library that ExecuTorch's delegate loads, which has its version in its name."""
+    return sorted((native_build.package_folder("openvino") / "libs").glob("libopenvino_c.so*"))
+
+
+def _cpus(count: int) -> list[int]:
+    """So many of those that this process may use: OpenVINO takes a thread for each."""
+    return sorted(os.sched_getaffinity(0))[:count]
+
+
+def _constants(blob: bytes) -> int:
+    """Bytes of the constants in OpenVINO's file of a compiled model: it begins with offset and size of notes,
+    constants and graph, 64 bits each."""
+    return int.from_bytes(blob[24:32], "little")
