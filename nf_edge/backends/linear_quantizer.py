@@ -1,7 +1,6 @@
 """Static int8 of linear layers before lowering, in ExecuTorch's own quantize and dequantize operators, which
 several of its delegates know."""
 
-from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -29,6 +28,7 @@ def quantize_linear(
             XNNPACKQuantizer,
             get_symmetric_quantization_config,
         )
+        from torchao.quantization.pt2e.quantizer import QuantizationAnnotation
 
         class LinearQuantizer(XNNPACKQuantizer):
             # Searching for the others, convolutions above all, is most of the time of quantizing.
@@ -40,16 +40,28 @@ def quantize_linear(
                 # The base makes float tensors of all scalars, which spoils indices; no layer has any.
                 return model
 
-        quantizer = LinearQuantizer()
+            def annotate(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
+                model = super().annotate(model)
+                for node in model.graph.nodes:
+                    if node.target == torch.ops.aten.linear.default and _module_of(node) in weights_only:
+                        node.meta["quantization_annotation"] = QuantizationAnnotation(
+                            input_qspec_map={node.args[1]: static.weight}, _annotated=True
+                        )
+                return model
+
+        quantizer, weights_only = LinearQuantizer(), set()
+        static = get_symmetric_quantization_config(is_per_channel=True)
+        dynamic = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
         for name, module in program.named_modules():
             # A decoder has the network in an attribute of this name.
             precision = wanted.get(name.removeprefix("model."))
             if isinstance(module, nn.Linear) and precision is not None and precision.stored is not None:
-                dynamic = precision.activations == "int8_dynamic"
-                config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=dynamic)
-                if dynamic and not finds_ranges:
-                    config = replace(config, input_activation=None, output_activation=None)
-                quantizer.set_module_name(name, config)
+                if precision.activations == "int8_static":
+                    quantizer.set_module_name(name, static)
+                elif finds_ranges:
+                    quantizer.set_module_name(name, dynamic)
+                else:
+                    weights_only.add(name)
         rows = (
             # A decoder takes a row as one prompt, at the beginning of its cache.
             (
@@ -59,3 +71,9 @@ def quantize_linear(
             for input_ids, attention_mask in seen
         )
         return quantize_captured(capture(program, bounds), quantizer, rows)
+
+
+def _module_of(node: torch.fx.Node) -> str:
+    """The name of the module that a node of a captured program is of."""
+    path, _ = list(node.meta["nn_module_stack"].values())[-1]
+    return str(path)

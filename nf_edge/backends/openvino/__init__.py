@@ -1,7 +1,7 @@
 """ExecuTorch with the OpenVINO delegate: the CPU of PCs and servers.
 
-OpenVINO has tables, norms, attention and a language model's cache update as operators of its own, so that
-the delegate is the whole program; quantized tables stay with ExecuTorch.
+OpenVINO has tables, norms, attention and the writing of a cache as operators of its own, so that one delegate
+is the whole program.
 """
 
 import os
@@ -27,12 +27,11 @@ from nf_edge.rules import HEADS, Precisions, precisions
 # What a process must be told before it loads OpenVINO's library for CPUs: those with units for bfloat16
 # multiply float32 in it otherwise, and a .pte has no way to ask for more.
 IN_FLOAT32 = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}
-LOOKUP = "a quantized table lookup, which OpenVINO's frontend does not know; costs little"
-OTHER_REASON = "OpenVINO's frontend does not know it"
+UNKNOWN = "OpenVINO's frontend does not know it"
 ON_LINUX = "use the executorch of PyPI for x86-64 Linux"
 # Bytes of the graph in the file, and of what OpenVINO makes of it at load; fitted to the bundled models.
 PROGRAM_BASE, PROGRAM_LAYER, LOADED_LAYER = 60_000, 60_000, 500_000
-NOTES = ("float32 tables lie in the delegate and are counted with its weights",)
+NOTES = ("embedding tables lie in the delegate, and are counted with its weights",)
 
 
 class OpenVino(ExecutorchBackend):
@@ -55,6 +54,12 @@ class OpenVino(ExecutorchBackend):
             for where, wanted in recipe.quantize.asked
             if wanted not in (Precision(), Precision(8, activations="int8_static"))
         ]
+        tables = [
+            recipe.quantize.embeddings,
+            *(rule.weights for rule in recipe.quantize.rules if rule.modules == TOKENS),
+        ]
+        if not {"int8", "float32"}.issuperset(tables):
+            problems.append("quantize.embeddings: OpenVINO is given tables of float32 or int8; write int8")
         if (recipe.quantize.attention, recipe.quantize.kv_cache) != ("float32", "float32"):
             problems.append(
                 "quantize.attention and kv_cache are float32 in OpenVINO; leave them out, or use nf_cpu"
@@ -78,7 +83,7 @@ class OpenVino(ExecutorchBackend):
         return OpenVinoPartitioner("CPU")
 
     def why_left(self, operator: str) -> str:
-        return LOOKUP if operator.startswith("embedding") else OTHER_REASON
+        return UNKNOWN
 
     def operators_file(self) -> Path:
         folder = native_build.package_folder("executorch") / "lib"
@@ -113,15 +118,15 @@ class OpenVino(ExecutorchBackend):
         content = path.read_bytes()
         file = read_program(path, content)
         method = file.program.execution_plan[0]
-        beside, tables = constant_bytes(file, config)
+        beside, _ = constant_bytes(file, config)
         blobs = [bytes(entry.data) for entry in file.program.backend_delegate_data]
         inside = sum(map(_constants, blobs))
-        weights = beside - tables + inside
+        weights = beside + inside
         cache = executorch_decoder.cache_bytes(method)
         return Plan(
-            program=len(content) - weights - tables,
+            program=len(content) - weights,
             weights=weights,
-            embeddings=tables,
+            embeddings=0,
             # OpenVINO's part is given back when the method is loaded.
             mapped=len(content) - sum(map(len, blobs)),
             loaded=inside + LOADED_LAYER * config.n_layer,
@@ -134,18 +139,16 @@ class OpenVino(ExecutorchBackend):
 
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
         sizes, wanted = sizes_of(config, bounds.length), precisions(recipe, config)
-        tables = sizes.table_bytes(wanted)
-        # Biases, norms and noise stay float32; a channel of int8 has a float32 scale and an int8 zero-point.
-        inside = sizes.linear_bytes(wanted, 5, group_bytes=4) + 4 * (sizes.biases + sizes.others)
-        if wanted[TOKENS].bits is None:
-            inside, tables = inside + tables, 0
+        # Biases, norms and noise stay float32; a channel of int8 has a float32 scale.
+        inside = sizes.linear_bytes(wanted, 4, group_bytes=4) + 4 * (sizes.biases + sizes.others)
+        inside += sizes.table_bytes(wanted)
         program = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
         cache = 4 * sizes.cache if bounds.cached else 0
         return Plan(
             program=program,
             weights=inside,
-            embeddings=tables,
-            mapped=tables + PROGRAM_BASE,
+            embeddings=0,
+            mapped=0,
             loaded=inside + LOADED_LAYER * config.n_layer,
             cache=cache,
             arenas=2 * cache,
