@@ -1,7 +1,7 @@
 """What a backend is: it lowers a program, and runs and explains the file that comes out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -189,6 +189,10 @@ class Backend(ABC):
     process_bytes: ClassVar[int | None]
     """Resident libraries and start-up of a process that runs a model, measured on x86-64 Linux; None where
     none can be had here."""
+    environment: ClassVar[Mapping[str, str]] = {}
+    """What a process has to be told by its environment before it loads a model file."""
+    besides: ClassVar[str] = ""
+    """What an application has to have besides the runtime and the operator libraries, in a sentence."""
     targets: ClassVar[tuple[str, ...]] = ()
     """What it compiles for, one of which a recipe has to name; none where its files run everywhere."""
     mixes: ClassVar[bool] = True

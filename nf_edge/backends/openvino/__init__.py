@@ -5,6 +5,8 @@ is the whole program.
 """
 
 import os
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,15 +24,15 @@ from nf_edge.errors import MissingTool
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.precision import TOKENS, Precision
 from nf_edge.recipe import Recipe
-from nf_edge.rules import HEADS, Precisions, precisions
+from nf_edge.rules import HEADS, Precisions, precisions, shares_table
 
-# What a process must be told before it loads OpenVINO's library for CPUs: those with units for bfloat16
-# multiply float32 in it otherwise, and a .pte has no way to ask for more.
-IN_FLOAT32 = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}
+# From 2026 on OpenVINO numbers its dtypes otherwise, and the delegate of ExecuTorch 1.5 crashes.
+OPENVINO, MAJOR = "openvino==2025.4.1", "2025."
 UNKNOWN = "OpenVINO's frontend does not know it"
 ON_LINUX = "use the executorch of PyPI for x86-64 Linux"
-# Bytes of the graph in the file, and of what OpenVINO makes of it at load; fitted to the bundled models.
-PROGRAM_BASE, PROGRAM_LAYER, LOADED_LAYER = 60_000, 60_000, 500_000
+# Bytes that a layer takes in the file's graph, in what OpenVINO makes of that at load, and while it runs: of
+# float32 and of int8, fitted to the bundled models.
+LAYER = {"float32": (78_000, 3_400_000, 600_000), "int8": (136_000, 3_800_000, 1_150_000)}
 NOTES = ("embedding tables lie in the delegate, and are counted with its weights",)
 
 
@@ -38,7 +40,13 @@ class OpenVino(ExecutorchBackend):
     name = "openvino"
     library = "OpenVINO"
     operator_libraries: ClassVar[tuple[str, ...]] = ("openvino_backend", "quantized_ops_lib")
-    process_bytes = 60_000_000
+    process_bytes = 47_000_000
+    # A CPU with units for bfloat16 multiplies float32 in it otherwise, and a .pte has no way to ask for more.
+    environment: ClassVar[Mapping[str, str]] = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}
+    besides = (
+        f"It needs OpenVINO (`pip install {OPENVINO}`), which a program in C++ finds by `OPENVINO_LIB_PATH`, "
+        "the path of `libopenvino_c.so.2541`. It takes a thread for each CPU that the process may use."
+    )
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
         model.transformer.form = TorchForm()
@@ -77,7 +85,7 @@ class OpenVino(ExecutorchBackend):
         return None
 
     def partitioner(self, recipe: Recipe) -> Any:
-        _multiply_in_float32()
+        self._prepare()
         from nf_edge.backends.openvino.delegate import OpenVinoPartitioner
 
         return OpenVinoPartitioner("CPU")
@@ -93,15 +101,16 @@ class OpenVino(ExecutorchBackend):
         return library
 
     def launcher(self, threads: int | None) -> tuple[str, ...]:
-        (library,) = _openvino_libraries()
-        told = {"OPENVINO_LIB_PATH": str(library)} | IN_FLOAT32
+        self._prepare()
+        (library,) = (native_build.package_folder("openvino") / "libs").glob("libopenvino_c.so*")
+        told = {"OPENVINO_LIB_PATH": str(library), **self.environment}
         command = ("env", *(f"{name}={value}" for name, value in told.items()))
         if threads is None:
             return command
         return (*command, "taskset", "-c", ",".join(map(str, _cpus(threads))))
 
     def _runtime(self) -> Any:
-        _multiply_in_float32()
+        self._prepare()
         return super()._runtime()
 
     def _load_method(self, path: Path, threads: int | None) -> Any:
@@ -113,6 +122,19 @@ class OpenVino(ExecutorchBackend):
             return super()._load_method(path, None)
         finally:
             os.sched_setaffinity(0, allowed)
+
+    def _prepare(self) -> None:
+        """This process, for OpenVINO; where the environment says otherwise already, that stays.
+
+        Raises:
+            MissingTool: the delegate cannot work with the OpenVINO that is installed.
+        """
+        if not (found := version("openvino")).startswith(MAJOR):
+            raise MissingTool(
+                f"the delegate of ExecuTorch crashes with OpenVINO {found}", fix=f"pip install {OPENVINO}"
+            )
+        for name, value in self.environment.items():
+            os.environ.setdefault(name, value)
 
     def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
         content = path.read_bytes()
@@ -129,7 +151,7 @@ class OpenVino(ExecutorchBackend):
             embeddings=0,
             # OpenVINO's part is given back when the method is loaded.
             mapped=len(content) - sum(map(len, blobs)),
-            loaded=inside + LOADED_LAYER * config.n_layer,
+            loaded=inside + LAYER["float32"][1] * config.n_layer,
             cache=cache,
             # The cache lies among the activations.
             arenas=sum(method.non_const_buffer_sizes) - cache,
@@ -142,30 +164,24 @@ class OpenVino(ExecutorchBackend):
         # Biases, norms and noise stay float32; a channel of int8 has a float32 scale.
         inside = sizes.linear_bytes(wanted, 4, group_bytes=4) + 4 * (sizes.biases + sizes.others)
         inside += sizes.table_bytes(wanted)
-        program = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
+        if shares_table(wanted, config) and wanted[TOKENS].bits is None:
+            inside -= sizes.token_bytes(wanted)
+        program, loaded, workspace = (
+            size * config.n_layer for size in LAYER["float32" if recipe.quantize is None else "int8"]
+        )
         cache = 4 * sizes.cache if bounds.cached else 0
         return Plan(
             program=program,
             weights=inside,
             embeddings=0,
             mapped=0,
-            loaded=inside + LOADED_LAYER * config.n_layer,
+            loaded=inside + loaded,
             cache=cache,
-            arenas=2 * cache,
-            workspace=4 * (2 * sizes.scores + 6 * sizes.hidden + 2 * sizes.inner),
+            # The cache that comes out of the delegate stands beside the one that goes in.
+            arenas=cache,
+            workspace=workspace + 4 * (2 * sizes.scores + 6 * sizes.hidden + 2 * sizes.inner),
             notes=NOTES,
         )
-
-
-def _multiply_in_float32() -> None:
-    """Of this process, unless it has loaded OpenVINO's library already; whoever set it otherwise wins."""
-    for name, value in IN_FLOAT32.items():
-        os.environ.setdefault(name, value)
-
-
-def _openvino_libraries() -> list[Path]:
-    """The library that ExecuTorch's delegate loads, which has its version in its name."""
-    return sorted((native_build.package_folder("openvino") / "libs").glob("libopenvino_c.so*"))
 
 
 def _cpus(count: int) -> list[int]:
