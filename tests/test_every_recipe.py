@@ -35,11 +35,14 @@ def test_every_recipe_takes_every_bundled_model(model, recipe, run, checkpoint, 
         pytest.skip(missing)
     data = checkpoint(model).examples_file if DATA[model] == "examples" else DATA[model]
     device = DEVICE.get(load_recipe(recipe).target, "rpi-5")
-    how = ("--recipe", recipe, "--device", device, "--data", data)
+    # No bundled device is a PC.
+    held = () if load_recipe(recipe).backend == "openvino" else ("--device", device)
+    how = ("--recipe", recipe, *held, "--data", data)
     done = run("export", model, *how, "-o", tmp_path / "out", "--json")
     assert done.code == 0, done.err
     reports = json.loads(done.out)["result"]["reports"]
-    assert reports["memory"]["verdict"]["outcome"] == "fits"
+    if held:
+        assert reports["memory"]["verdict"]["outcome"] == "fits"
     accuracy, quantize = reports["accuracy"], load_recipe(recipe).quantize
     weights = quantize.weights if quantize else "float32"
     if model == "shakespeare":
