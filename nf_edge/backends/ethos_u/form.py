@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from nf_edge.attention import Asked
 from nf_edge.attention.noise import LowRankNoise, PairwiseNoise
+from nf_edge.backends.answering import asked_of, last_real
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.network import Attention, Block, SequenceClassifier, Transformer, real_mean
 
@@ -252,7 +253,7 @@ class NpuProgram(nn.Module):
 
     def __init__(self, model: NoiseFormer, length: int) -> None:
         super().__init__()
-        asked, config = _asked(model), model.config
+        asked, config = asked_of(model), model.config
         picks = asked == "last"
         self.lookup = Lookup(model.transformer, length, hides=picks or not config.causal, picks=picks)
         self.body: nn.Module = Body(model, length, asked)
@@ -276,23 +277,6 @@ def network_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         names |= {network: weights[f"body.layers.{number}.{own}"] for own, network in NETWORK_NAMES.items()}
         found |= {f"transformer.h.{number}.{name}": weight for name, weight in names.items()}
     return found
-
-
-def _asked(model: NoiseFormer) -> Asked:
-    """The tokens that the last layer answers for."""
-    config = model.config
-    if config.is_language_model or not config.answers_for_one_token:
-        return "all"
-    # Where the last token is differs from row to row, and relative noise with it.
-    if config.pooled_token == "last" and config.noise.kind == "relative":
-        return "all"
-    return cast(Asked, config.pooled_token)
-
-
-def last_real(attention_mask: Tensor) -> Tensor:
-    """int64 [B, T] → float32 [B, T], 1 at the last real token, which padding on the right follows."""
-    real = attention_mask.float()
-    return real - F.pad(real[:, 1:], (0, 1))
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
