@@ -62,7 +62,9 @@ def _load_as(core: EmulatedCore, backend: Backend, model: Path) -> None:
 
 
 def _load_natively(backend: Backend, model: Path) -> None:
-    runner.run(backend.runtime, model, [], operators=backend.operators_file())
+    runner.run(
+        backend.runtime, model, [], operators=backend.operators_file(), launcher=backend.launcher(None)
+    )
 
 
 def _problem(load: Callable[[], object]) -> str:

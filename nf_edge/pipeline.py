@@ -248,6 +248,8 @@ def _requirements(backend: Backend, recipe: Recipe) -> Requirements:
         version=version(backend.runtime),
         operator_libraries=backend.operator_libraries,
         own_kernels=backend.own_kernels,
+        environment=dict(backend.environment),
+        besides=backend.besides,
     )
 
 

@@ -1,7 +1,7 @@
 """`RUN.md`: how to call this very artifact, in snippets that run as they stand."""
 
 from nf_edge.artifact import decoder_snippets, row_snippets
-from nf_edge.artifact.manifest import Interface, Manifest
+from nf_edge.artifact.manifest import Interface, Manifest, Requirements
 from nf_edge.backends import agreeing_backend
 
 LINK_EXECUTORCH = """
@@ -52,7 +52,7 @@ def run_guide(manifest: Manifest) -> str:
         "answer": _answer(interface),
         "steps": min(4, interface.length - len(example)),
         "cache_dtype": interface.cache_dtype,
-        "operators": LOAD_OPERATORS if requires.own_kernels else "",
+        "operators": (LOAD_OPERATORS if requires.own_kernels else "") + _environment_code(requires),
         "arenas": _planned_arenas(manifest),
         "libraries": ", ".join(f"`{name}`" for name in requires.operator_libraries),
     }
@@ -83,6 +83,7 @@ def run_guide(manifest: Manifest) -> str:
             *_interface_lines(interface),
             "",
             *([GET_OPERATORS] if requires.own_kernels else []),
+            *_besides_lines(requires),
             "Run from this folder:",
             "",
             snippets,
@@ -95,6 +96,22 @@ def _planned_arenas(manifest: Manifest) -> int | None:
     (line,) = (line for line in manifest.reports["memory"]["process"] if line["name"] == "arenas")
     planned: int | None = line["planned"]["value"]
     return planned
+
+
+def _environment_code(requires: Requirements) -> str:
+    """Of a Python program, before it loads the model."""
+    if not requires.environment:
+        return ""
+    lines = [f'os.environ["{name}"] = "{value}"' for name, value in requires.environment.items()]
+    return "\n".join(["\nimport os\n", *lines, ""])
+
+
+def _besides_lines(requires: Requirements) -> list[str]:
+    lines = [requires.besides, ""] if requires.besides else []
+    if requires.environment:
+        told = ", ".join(f"`{name}={value}`" for name, value in requires.environment.items())
+        lines += [f"The environment of its process has to have, before the model is loaded: {told}.", ""]
+    return lines
 
 
 def _interface_lines(interface: Interface) -> list[str]:

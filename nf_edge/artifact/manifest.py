@@ -82,6 +82,8 @@ class Requirements(Closed):
     version: str
     operator_libraries: tuple[str, ...]
     own_kernels: bool = Field(description="whether it needs the kernels of nf-edge; stock artifacts do not")
+    environment: dict[str, str] = Field({}, description="what a process is told before it loads a model")
+    besides: str = Field("", description="what it must have besides, in words")
 
 
 class Manifest(Closed):

@@ -55,6 +55,12 @@ REGISTRY = {
         "nf_edge.backends.onnx_cpu:OnnxCpu",
         ("torch", "onnx", "onnxscript", "onnxruntime"),
     ),
+    "openvino": Entry(
+        "ExecuTorch with OpenVINO, on the CPU of PCs and servers",
+        "nf_edge.backends.openvino:OpenVino",
+        ("torch", "torchao", "executorch", "openvino"),
+        extra="openvino",
+    ),
     "ethos_u": Entry(
         "ExecuTorch with Vela, on an Arm Ethos-U NPU",
         "nf_edge.backends.ethos_u:EthosU",

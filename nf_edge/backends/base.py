@@ -208,6 +208,10 @@ class Backend(ABC):
     process_bytes: ClassVar[int | None]
     """Resident libraries and start-up of a process that runs a model, measured on x86-64 Linux; None where
     none can be had here."""
+    environment: ClassVar[Mapping[str, str]] = {}
+    """What a process has to be told by its environment before it loads a model file."""
+    besides: ClassVar[str] = ""
+    """What an application has to have besides the runtime and the operator libraries, in a sentence."""
     targets: ClassVar[tuple[str, ...]] = ()
     """What it compiles for, one of which a recipe has to name; none where its files run everywhere."""
     mixes: ClassVar[bool] = True
@@ -273,8 +277,8 @@ class Backend(ABC):
         """Lower a program of this backend's, quantized where the recipe asks for it, to a file."""
 
     def operators_file(self, target: Target | None = None) -> Path | None:
-        """A shared library of our operators that a process must load before a model file; None where the
-        runtime itself has all.
+        """A shared library of operators or of a delegate that a process must load before a model file; None
+        where the runtime itself has all.
 
         Args:
             target: the machine that it is for; None: this one.
@@ -283,6 +287,15 @@ class Backend(ABC):
             MissingTool: it is not built yet, and cannot be built here.
         """
         return None
+
+    def launcher(self, threads: int | None) -> tuple[str, ...]:
+        """What the command of a native process that runs a model file begins with, where a library of this
+        backend's is told things by its environment alone.
+
+        Args:
+            threads: as many CPUs as it may use; all where None.
+        """
+        return ()
 
     @abstractmethod
     def warm_up(self) -> None:

@@ -114,8 +114,13 @@ class ExecutorchDecoder(Decoder):
         return logits
 
 
-# Arguments that an operator writes in place: keys, values, and the scales of an int8 cache.
-CACHE_ARGUMENTS = {"aten::index_put_": (0,), "nf::symmetric_attention_cached": (1, 2, 3, 4)}
+# Arguments that an operator writes in place: keys, values, and the scales of an int8 cache; a delegate's new
+# cache is copied over the old one.
+CACHE_ARGUMENTS = {
+    "aten::index_put_": (0,),
+    "aten::copy_": (0,),
+    "nf::symmetric_attention_cached": (1, 2, 3, 4),
+}
 
 
 def cache_bytes(method: Any) -> int:

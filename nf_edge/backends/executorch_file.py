@@ -62,8 +62,8 @@ def _looked_up(method: Any) -> set[int]:
     return {
         argument
         for call in calls
-        if "embedding" in getattr(method.operators[getattr(call, "op_index", 0)], "name", "")
-        for argument in getattr(call, "args", ())
+        if hasattr(call, "op_index") and "embedding" in method.operators[call.op_index].name
+        for argument in call.args
     }
 
 

@@ -5,14 +5,13 @@ given to the body as values, for it has no integers to compute it from.
 """
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from nf_edge.attention import Asked
 from nf_edge.attention.noise import LowRankNoise, PairwiseNoise
-from nf_edge.backends.rewrites import last_real
+from nf_edge.backends.answering import asked_of, last_real
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.network import Attention, SequenceClassifier, Transformer, real_mean
 
@@ -117,17 +116,6 @@ class FixedProgram(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         answered: Tensor = self.body(*self.lookup(input_ids, attention_mask))
         return answered if self.answer is None else self.answer(answered, attention_mask)
-
-
-def asked_of(model: NoiseFormer) -> Asked:
-    """The tokens that the last layer answers for."""
-    config = model.config
-    if config.is_language_model or not config.answers_for_one_token:
-        return "all"
-    # Where the last token is differs from row to row, and relative noise with it.
-    if config.pooled_token == "last" and config.noise.kind == "relative":
-        return "all"
-    return cast(Asked, config.pooled_token)
 
 
 def query_blocks(queries: int, rows: int | None) -> list[tuple[int, int]]:

@@ -1,8 +1,7 @@
 """Exact rewrites of a network that several backends make."""
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from nf_edge.model.network import Block
 
@@ -20,9 +19,3 @@ def _fold(norm: nn.LayerNorm, linear: nn.Linear) -> None:
     linear.weight.mul_(norm.weight)
     norm.weight.fill_(1)
     norm.bias.zero_()
-
-
-def last_real(attention_mask: Tensor) -> Tensor:
-    """int64 [B, T] → float32 [B, T], 1 at the last real token, which padding on the right follows."""
-    real = attention_mask.float()
-    return real - F.pad(real[:, 1:], (0, 1))

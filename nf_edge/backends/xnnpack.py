@@ -2,33 +2,20 @@
 
 import math
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nf_edge.attention.forms import MatmulForm
 from nf_edge.backends import executorch_decoder
-from nf_edge.backends.base import (
-    INPUTS,
-    Backend,
-    Bounds,
-    CacheDtype,
-    Coverage,
-    Inputs,
-    LoweringReport,
-    Plan,
-    Session,
-    no_int16,
-)
-from nf_edge.backends.capture import capture, quantize_captured
-from nf_edge.backends.executorch_file import constant_bytes, coverage_of, operators_of, read_program
+from nf_edge.backends.base import Bounds, Inputs, Plan, no_int16
+from nf_edge.backends.executorch import ExecutorchBackend, batch_problems
+from nf_edge.backends.executorch_file import constant_bytes, read_program
+from nf_edge.backends.linear_quantizer import quantize_linear
 from nf_edge.backends.sizes import Sizes, sizes_of
-from nf_edge.errors import BadInput
-from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
+from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.precision import LAYERS, Precision, stored_bits
-from nf_edge.quiet import quiet_libraries, quiet_stderr
 from nf_edge.recipe import Recipe
 from nf_edge.rules import Precisions, precisions
 
@@ -96,10 +83,9 @@ def is_gelu_new(activation: nn.Module) -> bool:
     return isinstance(activation, nn.GELU) and activation.approximate == "tanh"
 
 
-class Xnnpack(Backend):
+class Xnnpack(ExecutorchBackend):
     name = "xnnpack"
-    runtime = "executorch"
-    model_file = "model.pte"
+    library = "XNNPACK"
     operator_libraries: ClassVar[tuple[str, ...]] = (
         "xnnpack_backend",
         "optimized_native_cpu_ops_lib",
@@ -130,116 +116,25 @@ class Xnnpack(Backend):
 
     def _linear_problems(self, recipe: Recipe) -> list[str]:
         """What XNNPACK's linear layers and a .pte cannot do."""
-        problems = no_int16(recipe)
-        if recipe.shapes.batch == "dynamic":
-            problems.append("shapes.batch is dynamic, but a .pte has one batch size; leave it at 1")
+        problems = [*batch_problems(recipe), *no_int16(recipe)]
         if recipe.quantize is not None:
             for where, wanted in recipe.quantize.asked:
                 if problem := _kernel_problem(wanted, beside_static=recipe.quantize.static):
                     problems.append(f"{where}: {problem}")
         return problems
 
-    def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
-        return executorch_decoder.INPUTS if bounds.cached else INPUTS
-
-    def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
-        if cache is None:
-            return model
-        in_place = executorch_decoder.InPlaceCache(model.config, bounds.length)
-        return executorch_decoder.DecoderProgram(cast(CausalLM, model), in_place)
-
     def quantize_static(
         self, program: nn.Module, recipe: Recipe, wanted: Precisions, bounds: Bounds, seen: Inputs
     ) -> nn.Module:
-        """Linear layers only: the products of two activations have no int8 kernel in XNNPACK, and a mask
-        among quantized scores would take all of their range.  Those of int8_dynamic find the ranges of their
-        inputs at run time."""
-        with quiet_libraries():
-            from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-                XNNPACKQuantizer,
-                get_symmetric_quantization_config,
-            )
+        return quantize_linear(program, wanted, bounds, seen, finds_ranges=True)
 
-            class LinearQuantizer(XNNPACKQuantizer):
-                # Searching for the others, convolutions above all, is most of the time of quantizing.
-                SUPPORTED_PATTERNS: ClassVar = [
-                    pattern for pattern in XNNPACKQuantizer.SUPPORTED_PATTERNS if pattern.name == "linear"
-                ]
-
-                def transform_for_annotation(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
-                    # The base makes float tensors of all scalars, which spoils indices; no layer has any.
-                    return model
-
-            quantizer = LinearQuantizer()
-            for name, module in program.named_modules():
-                # A decoder has the network in an attribute of this name.
-                precision = wanted.get(name.removeprefix("model."))
-                if isinstance(module, nn.Linear) and precision is not None and precision.stored is not None:
-                    dynamic = precision.activations == "int8_dynamic"
-                    config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=dynamic)
-                    quantizer.set_module_name(name, config)
-            rows = (
-                # A decoder takes a row as one prompt, at the beginning of its cache.
-                (
-                    torch.from_numpy(input_ids),
-                    torch.zeros(1, dtype=torch.int64) if bounds.cached else torch.from_numpy(attention_mask),
-                )
-                for input_ids, attention_mask in seen
-            )
-            return quantize_captured(capture(program, bounds), quantizer, rows)
-
-    def lower(
-        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
-    ) -> LoweringReport:
-        with quiet_libraries():
-            return LoweringReport(self._lower(program, config, bounds, path))
-
-    def _lower(self, program: nn.Module, config: ModelConfig, bounds: Bounds, path: Path) -> Coverage:
+    def partitioner(self, recipe: Recipe) -> Any:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-        from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
 
-        exported = capture(program, bounds)
-        constants = executorch_decoder.constant_methods(config, bounds.length) if bounds.cached else None
-        edge = to_edge_transform_and_lower(
-            exported, partitioner=[XnnpackPartitioner()], constant_methods=constants
-        )
-        coverage = coverage_of(
-            edge.exported_program().graph_module, "XNNPACK", lambda name: REASONS.get(name, OTHER_REASON)
-        )
-        # Else every call would copy the whole cache.
-        settings = ExecutorchBackendConfig(run_reinplace_pass=bounds.cached)
-        with path.open("wb") as file:
-            edge.to_executorch(settings).write_to_file(file)
-        return coverage
+        return XnnpackPartitioner()
 
-    def warm_up(self) -> None:
-        self._runtime()
-
-    def session(self, path: Path, threads: int | None = None) -> Session:
-        return _ExecutorchSession(self._load_method(path, threads))
-
-    def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
-        return executorch_decoder.ExecutorchDecoder(self._load_method(path, threads), capacity)
-
-    def _runtime(self) -> Any:
-        """ExecuTorch in this process, with all operators that a program may call."""
-        with quiet_libraries(), quiet_stderr():
-            import executorch.kernels.quantized  # noqa: F401  (registers quantized_decomposed::*)
-            from executorch.runtime import Runtime
-
-            return Runtime.get()
-
-    def _load_method(self, path: Path, threads: int | None) -> Any:
-        runtime = self._runtime()
-        if threads is not None:
-            from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
-
-            _unsafe_reset_threadpool(threads)  # safe as long as nothing runs on it
-        with quiet_stderr():
-            try:
-                return runtime.load_program(path).load_method("forward")
-            except RuntimeError as error:
-                raise BadInput(f"ExecuTorch does not load it: {error}", where=path) from error
+    def why_left(self, operator: str) -> str:
+        return REASONS.get(operator, OTHER_REASON)
 
     def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
         content = path.read_bytes()
@@ -264,9 +159,6 @@ class Xnnpack(Backend):
             workspace=None,
             notes=tuple(_tied_twice(config)),
         )
-
-    def operators(self, path: Path) -> dict[str, int]:
-        return operators_of(path)
 
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
         sizes = sizes_of(config, bounds.length)
@@ -313,16 +205,3 @@ def _tied_twice(config: ModelConfig) -> list[str]:
         f"the tied embedding ({size:,} values) is stored twice: once for the lookup, once as the head that "
         "XNNPACK packs"
     ]
-
-
-class _ExecutorchSession:
-    def __init__(self, method: Any) -> None:
-        self._method = method
-
-    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        # The runtime reads memory as it lies: other than contiguous tensors give wrong numbers in silence.
-        inputs = [
-            torch.from_numpy(np.ascontiguousarray(x, dtype=np.int64)) for x in (input_ids, attention_mask)
-        ]
-        # The output lives in the method's arena, which the next run overwrites.
-        return self._method.execute(inputs)[0].numpy().copy()

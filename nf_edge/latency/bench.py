@@ -36,8 +36,9 @@ class Runner:
         if self.missing:
             bounds = manifest.interface.bounds
             return python_command(manifest.recipe.backend, artifact.model_file, bounds, threads)
-        operators = get_backend(manifest.recipe.backend).operators_file()
-        return native_command(manifest.requires.runtime, artifact.model_file, threads, operators)
+        backend = get_backend(manifest.recipe.backend)
+        operators, launcher = backend.operators_file(), backend.launcher(threads)
+        return native_command(manifest.requires.runtime, artifact.model_file, threads, operators, launcher)
 
     def peak(self, process: TimedProcess) -> Figure:
         """The most memory that the process held, which ends it."""

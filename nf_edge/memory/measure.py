@@ -61,7 +61,8 @@ def measure(
     ids = spread_ids(vocab_size, bounds.length)
     requests = requests_at_the_largest(bounds, ids)
     if core is None:
-        command = runner.native_command(backend.runtime, model, operators=backend.operators_file())
+        operators, launcher = backend.operators_file(), backend.launcher(None)
+        command = runner.native_command(backend.runtime, model, operators=operators, launcher=launcher)
     else:
         command = core.command(backend, model)
     result = runner.run_command(command, model, requests)

@@ -1,5 +1,6 @@
 """Starts the runner on a model and takes its report."""
 
+import re
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from nf_edge.runner.result import RunResult, parse
 
 BAD_INPUT = 3
 STDERR_LINES = 10
+# What the native runner begins its own messages with.
+OWN_NAME = re.compile(r"^nf-run-\w+: ")
 
 Request = tuple[Sequence[int], Sequence[int]]
 
@@ -21,6 +24,7 @@ def run(
     requests: Sequence[Request],
     threads: int | None = None,
     operators: Path | None = None,
+    launcher: Sequence[str] = (),
     timeout_s: float = 600.0,
 ) -> RunResult:
     """Runs a model file in a fresh native process.
@@ -33,7 +37,8 @@ def run(
             cache the ids, at least one, and the position of the first: [0] of a prompt, and of each step
             the number of tokens before it.  With none, the model is only loaded.
         threads: size of the thread pool; by default as many as this process has CPUs.
-        operators: a library of operators that a `.pte` calls beside those of ExecuTorch.
+        operators: a library of operators or a delegate that a `.pte` calls beside those of ExecuTorch.
+        launcher: what the command begins with.
         timeout_s: seconds until the process is ended.
 
     Raises:
@@ -41,7 +46,8 @@ def run(
         MissingTool: the runner is not built yet, and cannot be built here.
         NfEdgeError: the runner crashed or took too long.
     """
-    return run_command(native_command(runtime, model, threads, operators), model, requests, timeout_s)
+    command = native_command(runtime, model, threads, operators, launcher)
+    return run_command(command, model, requests, timeout_s)
 
 
 def run_command(
@@ -61,18 +67,22 @@ def run_command(
         raise overdue(model, timeout_s) from None
     if done.returncode == 0:
         return parse(done.stdout.splitlines())
-    raise failure(model, command, done.returncode, done.stderr)
+    raise failure(model, done.returncode, done.stderr)
 
 
 def native_command(
-    runtime: Runtime, model: str | Path, threads: int | None = None, operators: Path | None = None
+    runtime: Runtime,
+    model: str | Path,
+    threads: int | None = None,
+    operators: Path | None = None,
+    launcher: Sequence[str] = (),
 ) -> list[str]:
     """How the native runner is called on a model file.
 
     Raises:
         MissingTool: the runner is not built yet, and cannot be built here.
     """
-    return [str(executable(runtime)), *runner_options(model, threads, operators)]
+    return [*launcher, str(executable(runtime)), *runner_options(model, threads, operators)]
 
 
 def runner_options(model: str | Path, threads: int | None = None, operators: Path | None = None) -> list[str]:
@@ -92,12 +102,9 @@ def overdue(model: str | Path, timeout_s: float) -> NfEdgeError:
     return NfEdgeError(f"did not finish within {timeout_s:g} s", where=model)
 
 
-def failure(model: str | Path, command: Sequence[str], returncode: int, stderr: str) -> NfEdgeError:
+def failure(model: str | Path, returncode: int, stderr: str) -> NfEdgeError:
     """What a runner that ended by itself says of the reason."""
-    said = "\n".join(stderr.strip().splitlines()[-STDERR_LINES:])
-    for part in command:
-        # Of the runner; where it is emulated, that is not the first.
-        said = said.removeprefix(f"{Path(part).name}: ")
+    said = OWN_NAME.sub("", "\n".join(stderr.strip().splitlines()[-STDERR_LINES:]))
     if returncode == BAD_INPUT:
         return BadInput(said.removesuffix(f", {Path(model).resolve()}"), where=model)
     return NfEdgeError(f"the runner {_ending(returncode)}\n{said}", where=model)

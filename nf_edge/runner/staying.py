@@ -40,7 +40,7 @@ class StayingProcess:
             BadInput: the model cannot be loaded.
             NfEdgeError: the runner crashed or took too long.
         """
-        self._command, self._model, self._timeout_s = command, model, timeout_s
+        self._model, self._timeout_s = model, timeout_s
         # Not a pipe, which nobody would empty.
         self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 (end closes it)
         self._process = subprocess.Popen(
@@ -121,7 +121,7 @@ class StayingProcess:
             raise overdue(self._model, self._timeout_s)
         returncode = self._process.wait()
         self._stderr.seek(0)
-        raise failure(self._model, self._command, returncode, self._stderr.read())
+        raise failure(self._model, returncode, self._stderr.read())
 
     def end(self) -> None:
         """Ends the process, whatever it does."""

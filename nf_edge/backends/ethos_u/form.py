@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.attention import Asked
+from nf_edge.backends.answering import asked_of
 from nf_edge.backends.fixed_form import (
     FixedProgram,
     Hints,
     Pick,
-    asked_of,
     noise_weights,
     projections,
     query_blocks,

@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nf_edge.attention.forms import MatmulForm
+from nf_edge.backends.answering import last_real
 from nf_edge.backends.base import Inputs
-from nf_edge.backends.rewrites import fold_norms, last_real
+from nf_edge.backends.rewrites import fold_norms
 from nf_edge.model import NoiseFormer
 from nf_edge.model.network import SequenceClassifier
 

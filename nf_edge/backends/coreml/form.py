@@ -1,0 +1,183 @@
+"""The form of a NoiseFormer that Apple's Neural Engine has units for: the same numbers, channels first.
+
+Activations are [1, channels, 1, tokens], so that tokens lie along the axis that is aligned to 64 bytes;
+linear layers are 1×1 convolutions; heads are taken one by one, each score [1, keys, 1, queries] from a
+key [1, keys, 1, d] and a query [1, d, 1, queries], without a transpose of the query
+(https://machinelearning.apple.com/research/neural-engine-transformers).  The noise is two convolutions, in as
+many groups as there are heads.  In the last layer only the token that is pooled from has a query.
+
+A program shares the network's modules, so that weights that are rounded there are rounded here.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nf_edge.attention import Asked
+from nf_edge.attention.noise import LowRankNoise, Noise, PairwiseNoise
+from nf_edge.backends.answering import asked_of, last_real
+from nf_edge.model import CausalLM, NoiseFormer
+from nf_edge.model.network import Attention, Block, SequenceClassifier
+
+# Added to a hidden score: exp() of it is 0, and float16 has it.
+HIDDEN = -1e4
+
+
+class Convolution(nn.Module):
+    """A linear layer over channels: [1, in, 1, T] → [1, out, 1, T]."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.linear = linear
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.linear.weight[:, :, None, None], self.linear.bias)
+
+
+class ChannelNorm(nn.Module):
+    """LayerNorm over channels."""
+
+    def __init__(self, norm: nn.LayerNorm) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = x - x.mean(dim=1, keepdim=True)
+        scaled = centred * torch.rsqrt((centred * centred).mean(dim=1, keepdim=True) + self.norm.eps)
+        return scaled * self.norm.weight[:, None, None] + self.norm.bias[:, None, None]
+
+
+class EngineAttention(nn.Module):
+    """Attention over one row of a fixed length.
+
+    Args:
+        asked: the tokens to answer for.
+    """
+
+    bias: Tensor | None
+
+    def __init__(self, attention: Attention, length: int, causal: bool, asked: Asked) -> None:
+        super().__init__()
+        self.heads, self.head_size, self.symmetric = (
+            attention.heads,
+            attention.head_size,
+            attention.symmetric,
+        )
+        self.joint = Convolution(attention.c_kv if attention.symmetric else attention.c_attn)
+        self.c_proj, self.noise = Convolution(attention.c_proj), attention.noise
+        # Of a causal model the last token sees all keys but padding; the others, no later ones.
+        masked = causal and asked == "all"
+        self.sees_padding = not masked
+        self.register_buffer("bias", _score_bias(attention.noise, length, asked, masked))
+
+    def forward(self, x: Tensor, hidden: Tensor, pick: Tensor | None) -> Tensor:
+        """[1, D, 1, T] → [1, D, 1, T or 1].
+
+        Args:
+            hidden: [1, T, 1, 1], `HIDDEN` at padded keys and 0 at real ones.
+            pick: [1, 1, 1, T], 1 at the one token asked for; None where that is all.
+        """
+        *query, k, v = self.joint(x).split(self.heads * self.head_size, dim=1)
+        q = picked(query[0] if query else k, pick)
+        if self.symmetric:
+            q = _noisy(q, self.noise, self.heads)
+        answers = []
+        for head, (queries, keys, values) in enumerate(
+            zip(*(part.split(self.head_size, dim=1) for part in (q, k, v)), strict=True)
+        ):
+            scores = torch.einsum("bchq,bkhc->bkhq", queries, keys.transpose(1, 3))
+            if self.bias is not None:
+                scores = scores + self.bias[head % len(self.bias)]
+            if self.sees_padding:
+                scores = scores + hidden
+            answers.append(torch.einsum("bkhq,bchk->bchq", scores.softmax(dim=1), values))
+        return self.c_proj(torch.cat(answers, dim=1))
+
+
+class EngineBlock(nn.Module):
+    def __init__(self, block: Block, length: int, causal: bool, asked: Asked) -> None:
+        super().__init__()
+        self.ln_1, self.ln_2 = ChannelNorm(block.ln_1), ChannelNorm(block.ln_2)
+        self.attn = EngineAttention(block.attn, length, causal, asked)
+        self.c_fc, self.act, self.c_proj = (
+            Convolution(block.mlp.c_fc),
+            block.mlp.act,
+            Convolution(block.mlp.c_proj),
+        )
+
+    def forward(self, x: Tensor, hidden: Tensor, pick: Tensor | None) -> Tensor:
+        """As `EngineAttention`."""
+        x = picked(x, pick) + self.attn(self.ln_1(x), hidden, pick)
+        return x + self.c_proj(self.act(self.c_fc(self.ln_2(x))))
+
+
+class EngineProgram(nn.Module):
+    """(input_ids, attention_mask) int64 [1, T] → logits, of a network whose scale is folded."""
+
+    positions: Tensor
+
+    def __init__(self, model: NoiseFormer, length: int) -> None:
+        super().__init__()
+        transformer, causal = model.transformer, model.config.causal
+        self.asked = asked_of(model)
+        self.wte, self.wpe, self.norm = transformer.wte, transformer.wpe, ChannelNorm(transformer.ln_f)
+        *blocks, last = transformer.blocks
+        layers = [EngineBlock(block, length, causal, "all") for block in blocks]
+        self.layers = nn.ModuleList([*layers, EngineBlock(last, length, causal, self.asked)])
+        self.classifies = isinstance(model, SequenceClassifier)
+        self.head = Convolution(model.lm_head if isinstance(model, CausalLM) else model.score)
+        self.pooled = model.config.pooled_token
+        self.register_buffer("positions", torch.arange(length))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """→ float [1, num_labels] of a classifier, [1, T, V] of a language model."""
+        x = (self.wte(input_ids) + self.wpe(self.positions)).transpose(1, 2)[:, :, None]
+        real = attention_mask.float()
+        hidden = ((1 - real) * HIDDEN)[:, :, None, None]
+        *layers, last = self.layers
+        for layer in layers:
+            x = layer(x, hidden, None)
+        x = self.norm(last(x, hidden, self._pick(attention_mask)))
+        if not self.classifies:
+            return self.head(x)[:, :, 0].transpose(1, 2)
+        if self.pooled == "mean":
+            weights = real[:, None, None]
+            x = (x * weights).sum(dim=3, keepdim=True) / weights.sum(dim=3, keepdim=True)
+        elif self.asked == "all":
+            x = picked(x, self._one_hot(attention_mask, self.pooled))
+        return self.head(x).flatten(1)
+
+    def _pick(self, attention_mask: Tensor) -> Tensor | None:
+        return None if self.asked == "all" else self._one_hot(attention_mask, self.asked)
+
+    def _one_hot(self, attention_mask: Tensor, which: str) -> Tensor:
+        """[1, 1, 1, T], 1 at the first token or at the last real one."""
+        if which == "last":
+            return last_real(attention_mask)[:, None, None]
+        return (self.positions == 0).float()[None, None, None]
+
+
+def picked(x: Tensor, pick: Tensor | None) -> Tensor:
+    """[1, C, 1, T] → [1, C, 1, T or 1]."""
+    return x if pick is None else (x * pick).sum(dim=3, keepdim=True)
+
+
+def _noisy(k: Tensor, noise: Noise, heads: int) -> Tensor:
+    """The query [1, H·d, 1, T] of K by low-rank or pairwise noise, or K itself."""
+    if isinstance(noise, LowRankNoise):
+        # `a` [H, d, r] and `b` [H, d, r], as weights [out, in] of each head.
+        down = F.conv2d(k, noise.a.transpose(1, 2).flatten(0, 1)[:, :, None, None], groups=heads)
+        return k + F.conv2d(down, noise.b.flatten(0, 1)[:, :, None, None], groups=heads)
+    if isinstance(noise, PairwiseNoise):
+        return k + F.conv2d(k, noise.p.transpose(1, 2).flatten(0, 1)[:, :, None, None], groups=heads)
+    return k
+
+
+def _score_bias(noise: Noise, length: int, asked: Asked, masked: bool) -> Tensor | None:
+    """Relative noise and causal mask, [1 or H, 1, keys, 1, queries]; None where there is neither."""
+    queries = torch.arange(length if asked == "all" else 1)
+    bias = noise.score_bias(queries, length)
+    if masked:
+        mask = torch.where(torch.arange(length) <= queries[:, None], 0.0, HIDDEN)[None]
+        bias = mask if bias is None else bias + mask
+    return None if bias is None else bias.detach().transpose(1, 2)[:, None, :, None].contiguous()

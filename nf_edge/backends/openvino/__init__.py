@@ -1,0 +1,198 @@
+"""ExecuTorch with the OpenVINO delegate: the CPU of PCs and servers.
+
+OpenVINO has tables, norms, attention and the writing of a cache as operators of its own, so that one delegate
+is the whole program.
+"""
+
+import os
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import nn
+
+from nf_edge import native_build
+from nf_edge.attention.forms import TorchForm
+from nf_edge.backends import executorch_decoder
+from nf_edge.backends.base import Bounds, Inputs, Plan
+from nf_edge.backends.executorch import ExecutorchBackend, batch_problems
+from nf_edge.backends.executorch_file import constant_bytes, read_program
+from nf_edge.backends.linear_quantizer import quantize_linear
+from nf_edge.backends.sizes import sizes_of
+from nf_edge.errors import BadInput, MissingTool
+from nf_edge.model import ModelConfig, NoiseFormer
+from nf_edge.precision import TOKENS, Precision
+from nf_edge.recipe import Recipe
+from nf_edge.rules import HEADS, Precisions, precisions, shares_table
+from nf_edge.targets import Target
+
+# From 2026 on OpenVINO numbers its dtypes otherwise, and the delegate of ExecuTorch 1.5 crashes.
+OPENVINO, MAJOR = "openvino==2025.4.1", "2025."
+UNKNOWN = "OpenVINO's frontend does not know it"
+ON_LINUX = "use the executorch of PyPI for x86-64 Linux"
+# Bytes that a layer takes in the file's graph, in what OpenVINO makes of that at load, and while it runs: of
+# float32 and of int8, fitted to the bundled models.
+LAYER = {"float32": (78_000, 3_400_000, 600_000), "int8": (136_000, 3_800_000, 1_150_000)}
+NOTES = ("embedding tables lie in the delegate, and are counted with its weights",)
+
+
+class OpenVino(ExecutorchBackend):
+    name = "openvino"
+    library = "OpenVINO"
+    operator_libraries: ClassVar[tuple[str, ...]] = ("openvino_backend", "quantized_ops_lib")
+    process_bytes = 47_000_000
+    # A CPU with units for bfloat16 multiplies float32 in it otherwise, and a .pte has no way to ask for more.
+    environment: ClassVar[Mapping[str, str]] = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}
+    besides = (
+        f"It needs OpenVINO (`pip install {OPENVINO}`), which a program in C++ finds by `OPENVINO_LIB_PATH`, "
+        "the path of `libopenvino_c.so.2541`. It takes a thread for each CPU that the process may use."
+    )
+
+    def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
+        model.transformer.form = TorchForm()
+        for block in model.transformer.blocks:
+            block.attn.fold_scale()
+
+    def problems(self, recipe: Recipe) -> list[str]:
+        problems = batch_problems(recipe)
+        if recipe.quantize is None:
+            return problems
+        problems += [
+            f"{where}: OpenVINO is given float32, or int8 per_channel with int8_static; write one of those"
+            for where, wanted in recipe.quantize.asked
+            if wanted not in (Precision(), Precision(8, activations="int8_static"))
+        ]
+        tables = [
+            recipe.quantize.embeddings,
+            *(rule.weights for rule in recipe.quantize.rules if rule.modules == TOKENS),
+        ]
+        if not {"int8", "float32"}.issuperset(tables):
+            problems.append("quantize.embeddings: OpenVINO is given tables of float32 or int8; write int8")
+        if (recipe.quantize.attention, recipe.quantize.kv_cache) != ("float32", "float32"):
+            problems.append(
+                "quantize.attention and kv_cache are float32 in OpenVINO; leave them out, or use nf_cpu"
+            )
+        return problems
+
+    def quantize_static(
+        self, program: nn.Module, recipe: Recipe, wanted: Precisions, bounds: Bounds, seen: Inputs
+    ) -> nn.Module:
+        return quantize_linear(program, wanted, bounds, seen, finds_ranges=False)
+
+    def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
+        if module in HEADS and wanted[module].activations == "int8_dynamic":
+            return "int8, per channel; float32 activations", wanted[module].reason
+        return None
+
+    def partitioner(self, recipe: Recipe) -> Any:
+        self._prepare()
+        from nf_edge.backends.openvino.delegate import OpenVinoPartitioner
+
+        return OpenVinoPartitioner("CPU")
+
+    def why_left(self, operator: str) -> str:
+        return UNKNOWN
+
+    def operators_file(self, target: Target | None = None) -> Path:
+        if target is not None:
+            raise BadInput("backend openvino is for Intel's CPUs and NPUs, and that core is none")
+        folder = native_build.package_folder("executorch") / "lib"
+        library = folder / "libexecutorch_backend_openvino.so"
+        if not library.is_file():
+            raise MissingTool("this executorch has no OpenVINO delegate", where=folder, fix=ON_LINUX)
+        return library
+
+    def launcher(self, threads: int | None) -> tuple[str, ...]:
+        self._prepare()
+        (library,) = (native_build.package_folder("openvino") / "libs").glob("libopenvino_c.so*")
+        told = {"OPENVINO_LIB_PATH": str(library), **self.environment}
+        command = ("env", *(f"{name}={value}" for name, value in told.items()))
+        if threads is None:
+            return command
+        return (*command, "taskset", "-c", ",".join(map(str, _cpus(threads))))
+
+    def _runtime(self) -> Any:
+        self._prepare()
+        return super()._runtime()
+
+    def _load_method(self, path: Path, threads: int | None) -> Any:
+        if threads is None:
+            return super()._load_method(path, None)
+        allowed = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, _cpus(threads))
+        try:
+            return super()._load_method(path, None)
+        finally:
+            os.sched_setaffinity(0, allowed)
+
+    def _prepare(self) -> None:
+        """This process, for OpenVINO; where the environment says otherwise already, that stays.
+
+        Raises:
+            MissingTool: the delegate cannot work with the OpenVINO that is installed.
+        """
+        if not (found := version("openvino")).startswith(MAJOR):
+            raise MissingTool(
+                f"the delegate of ExecuTorch crashes with OpenVINO {found}", fix=f"pip install {OPENVINO}"
+            )
+        for name, value in self.environment.items():
+            os.environ.setdefault(name, value)
+
+    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
+        content = path.read_bytes()
+        file = read_program(path, content)
+        method = file.program.execution_plan[0]
+        beside, _ = constant_bytes(file, config)
+        blobs = [bytes(entry.data) for entry in file.program.backend_delegate_data]
+        inside = sum(map(_constants, blobs))
+        weights = beside + inside
+        cache = executorch_decoder.cache_bytes(method)
+        return Plan(
+            program=len(content) - weights,
+            weights=weights,
+            embeddings=0,
+            # OpenVINO's part is given back when the method is loaded.
+            mapped=len(content) - sum(map(len, blobs)),
+            loaded=inside + LAYER["float32"][1] * config.n_layer,
+            cache=cache,
+            # The cache lies among the activations.
+            arenas=sum(method.non_const_buffer_sizes) - cache,
+            workspace=None,
+            notes=NOTES,
+        )
+
+    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
+        sizes, wanted = sizes_of(config, bounds.length), precisions(recipe, config)
+        # Biases, norms and noise stay float32; a channel of int8 has a float32 scale.
+        inside = sizes.linear_bytes(wanted, 4, group_bytes=4) + 4 * (sizes.biases + sizes.others)
+        inside += sizes.table_bytes(wanted)
+        if shares_table(wanted, config) and wanted[TOKENS].bits is None:
+            inside -= sizes.token_bytes(wanted)
+        program, loaded, workspace = (
+            size * config.n_layer for size in LAYER["float32" if recipe.quantize is None else "int8"]
+        )
+        cache = 4 * sizes.cache if bounds.cached else 0
+        return Plan(
+            program=program,
+            weights=inside,
+            embeddings=0,
+            mapped=0,
+            loaded=inside + loaded,
+            cache=cache,
+            # The cache that comes out of the delegate stands beside the one that goes in.
+            arenas=cache,
+            workspace=workspace + 4 * (2 * sizes.scores + 6 * sizes.hidden + 2 * sizes.inner),
+            notes=NOTES,
+        )
+
+
+def _cpus(count: int) -> list[int]:
+    """So many of those that this process may use: OpenVINO takes a thread for each."""
+    return sorted(os.sched_getaffinity(0))[:count]
+
+
+def _constants(blob: bytes) -> int:
+    """Bytes of the constants in OpenVINO's file of a compiled model: it begins with offset and size of notes,
+    constants and graph, 64 bits each."""
+    return int.from_bytes(blob[24:32], "little")

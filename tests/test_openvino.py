@@ -1,0 +1,122 @@
+"""OpenVINO: one delegate is the whole program, in float32 or int8, at any length and with a cache."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import backend_missing, tools_missing
+
+import nf_edge.backends.openvino
+from nf_edge import runner
+from nf_edge.backends import get_backend
+from nf_edge.recipe import load_recipe
+
+pytestmark = pytest.mark.skipif(
+    bool(backend_missing("openvino-fp32")), reason=backend_missing("openvino-fp32")
+)
+TOLERANCE = 1e-5
+
+
+@pytest.fixture
+def backend():
+    return get_backend("openvino")
+
+
+@pytest.mark.parametrize("name", ["wide-cls", "pairwise-cls"])
+def test_a_classifier_answers_in_float32_at_every_length(name, exported, checkpoint, backend):
+    """Also on a CPU that would rather multiply in bfloat16, which is off by a thousand times as much."""
+    artifact, network = exported(name, "openvino-fp32"), checkpoint(name).model()
+    session = backend.session(artifact.model_file)
+    generator = np.random.default_rng(0)
+    for length, real in ((64, 64), (64, 1), (17, 12), (1, 1)):
+        ids = generator.integers(300, size=(1, length))
+        mask = (np.arange(length) < real).astype(np.int64)[None]
+        wanted = network(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
+        assert np.abs(session.run(ids, mask) - wanted).max() <= TOLERANCE * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("recipe", ["openvino-fp32", "openvino-int8"])
+def test_nothing_is_left_to_other_kernels(recipe, exported, run):
+    artifact = exported("wide-lm", recipe)
+    assert artifact.manifest.coverage["left"] == []
+    operators = get_backend("openvino").operators(artifact.model_file)
+    assert operators.pop("delegate OpenvinoBackend") == 1
+    # A new cache is copied over the old one.
+    assert operators == {"aten::copy_": 2}
+
+
+@pytest.mark.skipif(bool(tools_missing()), reason=tools_missing())
+@pytest.mark.parametrize("threads", [1, None])
+def test_a_language_model_keeps_its_cache_natively(threads, exported, checkpoint, backend):
+    artifact, ids = exported("relative-lm", "openvino-fp32"), list(range(20, 50))
+    with torch.no_grad():
+        whole = checkpoint("relative-lm").model()(torch.tensor([ids]))[0].numpy()
+    requests = [(ids[:12], [0]), (ids[12:13], [12]), (ids[13:], [13]), (ids[3:5], [3])]
+    result = runner.run(
+        "executorch",
+        artifact.model_file,
+        requests,
+        operators=backend.operators_file(),
+        launcher=backend.launcher(threads),
+    )
+    wanted = whole[[11, 12, 29, 4]]
+    found = np.stack([logits[0, 0] for logits in result.outputs])
+    assert np.abs(found - wanted).max() <= TOLERANCE * np.abs(wanted).max()
+
+
+def test_int8_weights_and_tables_take_a_byte_each_in_the_file(exported, checkpoint, backend):
+    config = checkpoint("wide-lm").config
+    bounds = exported("wide-lm", "openvino-fp32").manifest.interface.bounds
+    whole, quarter = (
+        backend.plan(exported("wide-lm", recipe).model_file, config, bounds).weights
+        for recipe in ("openvino-fp32", "openvino-int8")
+    )
+    # The tied head is stored beside the table only where both are int8, each with scales of its own.
+    tied = config.vocab_size * config.n_embd
+    assert quarter == pytest.approx(whole / 4 + tied, rel=0.05)
+
+
+def test_plan_and_prediction_agree(exported, checkpoint, backend):
+    for name, recipe in (("wide-lm", "openvino-fp32"), ("wide-cls", "openvino-int8")):
+        artifact, config = exported(name, recipe), checkpoint(name).config
+        bounds = artifact.manifest.interface.bounds
+        planned = backend.plan(artifact.model_file, config, bounds)
+        predicted = backend.predict(config, bounds, load_recipe(recipe))
+        assert predicted.file == pytest.approx(planned.file, rel=0.25)
+        assert predicted.cache == planned.cache
+        assert predicted.loaded == pytest.approx(planned.loaded, rel=0.25)
+
+
+def test_a_version_that_its_delegate_crashes_with_is_refused(exported, run, monkeypatch):
+    path = exported("wide-cls", "openvino-fp32").path
+    monkeypatch.setattr(nf_edge.backends.openvino, "version", lambda package: "2026.4.1")
+    done = run("inspect", path)
+    assert "the delegate of ExecuTorch crashes with OpenVINO 2026.4.1" in done.out + done.err
+    assert "pip install openvino==2025" in done.out + done.err
+
+
+def test_the_run_guide_says_what_openvino_has_to_be_told(exported):
+    guide = (exported("wide-cls", "openvino-fp32").path / "RUN.md").read_text(encoding="utf-8")
+    assert "pip install openvino==2025" in guide
+    assert 'os.environ["ONEDNN_MAX_CPU_ISA"]' in guide
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"int8_static": "int8_dynamic"}, "quantize: OpenVINO is given float32, or int8 per_channel"),
+        (
+            {"embeddings: int8": "embeddings: int4"},
+            "quantize.embeddings: OpenVINO is given tables",
+        ),
+        ({"limits:": "  kv_cache: int8\nlimits:"}, "quantize.attention and kv_cache are float32 in OpenVINO"),
+    ],
+)
+def test_what_openvino_is_not_given_says_what_to_change(changes, message, run, tmp_path):
+    text = run("recipes", "show", "openvino-int8").out.replace("openvino-int8", "mine")
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    done = run("recipes", "check", tmp_path / "mine.yaml")
+    assert done.code == 3
+    assert message in done.err
