@@ -80,8 +80,8 @@ class Qnn(Backend):
             problems.append("quantize.embeddings: the HTP looks up rows of int8, or of 16 bits for float32")
         if quantize.method != "nearest":
             problems.append(
-                f"quantize.method is {quantize.method}, but here weights are rounded to the nearest once norms "
-                "are folded into them; write nearest"
+                f"quantize.method is {quantize.method}, but here weights are rounded to the nearest, once "
+                "norms are folded into them; write nearest"
             )
         if (quantize.attention, quantize.kv_cache) != ("float32", "float32"):
             problems.append(
