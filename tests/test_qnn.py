@@ -191,10 +191,15 @@ def test_the_python_of_a_language_models_guide_generates_as_its_decoder_does(exp
         ("sst2", {"length: full": "length: dynamic"}, "an HTP takes one length; write full, or a number"),
         ("sst2", {"target: sm8650\n": ""}, "target is None, for backend qnn: write one of sm8550, sm8650"),
         ("sst2", {"int16_static": "int8_static"}, "in int4 or int8, per_channel, with int16_static"),
+        (
+            "sst2",
+            {"embeddings:": "method: gptq\n  embeddings:", "weights: int8": "weights: int4"},
+            "write nearest",
+        ),
         ("sst2", {"embeddings: int8": "embeddings: int4"}, "the HTP looks up rows of int8"),
         ("sst2", {"weights: int8": "weights: int6"}, "weights of int4 or int8, per_channel; write those"),
     ],
-    ids=["length", "target", "activations", "embeddings", "weights"],
+    ids=["length", "target", "activations", "method", "embeddings", "weights"],
 )
 def test_a_recipe_that_no_htp_takes_says_what_to_change(model, changes, message, run, tmp_path):
     if missing := backend_missing(RECIPE):

@@ -78,7 +78,7 @@ REGISTRY = {
     "qnn": Entry(
         "ONNX Runtime with QNN, on the HTP of a Snapdragon",
         "nf_edge.backends.qnn:Qnn",
-        ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-qnn"),
+        ("torch", "executorch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-qnn"),
         extra="qnn",
         here="lowers here, runs here in the HTP simulator",
     ),

@@ -78,8 +78,11 @@ class Qnn(Backend):
         tables = {quantize.table(quantize.rule_for(name)).bits for name in (TOKENS, POSITIONS)}
         if not tables <= {8, None}:
             problems.append("quantize.embeddings: the HTP looks up rows of int8, or of 16 bits for float32")
-        if quantize.method == "gptq":
-            problems.append("quantize.method is gptq, but QNN's quantizer rounds by itself; write nearest")
+        if quantize.method != "nearest":
+            problems.append(
+                f"quantize.method is {quantize.method}, but here weights are rounded to the nearest, once "
+                "norms are folded into them; write nearest"
+            )
         if (quantize.attention, quantize.kv_cache) != ("float32", "float32"):
             problems.append(
                 "quantize.attention and kv_cache are for the kernels and caches of other backends; leave "
