@@ -266,7 +266,9 @@ def exported(tmp_path_factory, checkpoint):
             pytest.skip(missing)
         if missing := backend_missing(recipe_name):
             pytest.skip(missing)
-        the_recipe = load_recipe(recipe_name).model_copy(update={"logits": logits or "last"})
+        the_recipe = load_recipe(recipe_name)
+        if logits:
+            the_recipe = the_recipe.model_copy(update={"logits": logits})
         place = shared_folder(tmp_path_factory, "artifacts") / f"{name}.{recipe}"
         the_checkpoint = checkpoint(name)
         seen = calibration_rows(the_checkpoint) if the_recipe.calibrates else None
