@@ -71,7 +71,8 @@ class Qnn(Backend):
         if quantize is None:
             return [*problems, "an HTP multiplies integers; add quantize with activations: int16_static"]
         problems += [
-            f"{where}: the HTP takes all linear layers in int4 or int8, per_channel, with int16_static"
+            f"{where}: the HTP takes all linear layers in int4 or int8, per_channel, with int16_static; "
+            "write those"
             for where, wanted in quantize.asked
             if wanted.bits not in (4, 8) or wanted.group or wanted.activations != "int16_static"
         ]
