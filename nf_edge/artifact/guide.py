@@ -15,6 +15,11 @@ drives it. On a machine without, `nf-edge check` runs it simulated, with the gra
 needs `{file}` alone.
 """
 
+ELSEWHERE = """\
+Nothing on the machine that made it runs `{file}`: it is for a device with what it was compiled for. What
+`nf-edge check` asks there is {simulated}. A device needs `{file}` alone.
+"""
+
 OPERATORS = "libnf_executorch.so"
 LOAD_OPERATORS = f"""
 import ctypes
@@ -37,6 +42,7 @@ def run_guide(manifest: Manifest) -> str:
     target = manifest.recipe.target
     fields = {
         "target": target,
+        "simulated": requires.simulated,
         "file": manifest.model.name,
         "ids": ", ".join(map(str, example)),
         "answer": _answer(interface),
@@ -49,7 +55,7 @@ def run_guide(manifest: Manifest) -> str:
         title, snippets = (
             "ExecuTorch",
             (
-                (ON_NPU if target else "## Python\n\n" + code.PYTHON_EXECUTORCH).format(**fields)
+                _in_python(requires, target, code.PYTHON_EXECUTORCH).format(**fields)
                 + "\n## C++\n\n"
                 + code.CPP_EXECUTORCH.format(**fields)
                 + LINK_EXECUTORCH.format(**fields)
@@ -73,6 +79,13 @@ def run_guide(manifest: Manifest) -> str:
             snippets,
         ]
     )
+
+
+def _in_python(requires: Requirements, target: str | None, snippet: str) -> str:
+    """How a program is run in Python, or that it is not."""
+    if target:
+        return ON_NPU
+    return ELSEWHERE if requires.simulated else "## Python\n\n" + snippet
 
 
 def _environment_code(requires: Requirements) -> str:

@@ -55,12 +55,20 @@ class OnnxCpu(Backend):
             block.attn.fold_scale()
 
     def problems(self, recipe: Recipe) -> list[str]:
-        if recipe.quantize is not None and recipe.quantize.attention == "int8":
-            return [
+        if recipe.quantize is None:
+            return []
+        problems = [
+            f"{where}: ONNX Runtime multiplies weights of per_channel with int8 only; write int8_dynamic or "
+            "group_32"
+            for where, wanted in recipe.quantize.asked
+            if wanted.bits and not wanted.group and wanted.activations == "none"
+        ]
+        if recipe.quantize.attention == "int8":
+            problems.append(
                 "quantize.attention is int8, but ONNX Runtime's attention multiplies in float32; leave it "
                 "out, or use backend nf_cpu"
-            ]
-        return []
+            )
+        return problems
 
     def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
         if not bounds.cached or recipe.quantize is None or recipe.quantize.kv_cache == "float32":

@@ -76,7 +76,7 @@ def bench(artifacts: Sequence[Artifact], plan: Plan, progress: Progress = silent
             raise BadInput(
                 f"cannot be timed here: nothing on this machine runs it but {simulated}",
                 where=artifact.path,
-                fix="its report has the cycles and the time that the compiler of its target expects",
+                fix="time it on the device; an NPU's compiler may expect a time, which its report then has",
             )
     progress("starting the runner", 0, 1)
     runner = _runner(artifacts)

@@ -17,10 +17,8 @@ The tables stand outside, on the host, and so do pooling and the score of a clas
 """
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nf_edge.attention import Asked
