@@ -34,7 +34,7 @@ def test_every_recipe_takes_every_bundled_model(model, recipe, run, checkpoint, 
     if missing := backend_missing(recipe):
         pytest.skip(missing)
     data = checkpoint(model).examples_file if DATA[model] == "examples" else DATA[model]
-    device = DEVICE.get(load_recipe(recipe).target, "rpi-5")
+    device = DEVICE.get(load_recipe(recipe).target, "iphone-13" if "coreml" in recipe else "rpi-5")
     # No bundled device is a PC.
     held = () if load_recipe(recipe).backend == "openvino" else ("--device", device)
     how = ("--recipe", recipe, *held, "--data", data)
