@@ -1,4 +1,4 @@
-"""Core ML: the Neural Engine's form of the network, weights as coremltools compresses them, and a stand-in."""
+"""Core ML: the Neural Engine's form of the network, weights compressed by coremltools, and a stand-in."""
 
 from pathlib import Path
 

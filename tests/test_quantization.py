@@ -17,8 +17,12 @@ from nf_edge.recipe import load_recipe
 
 CASE = TESTS / "cases" / "cls-lowrank-last-padded"
 QUANTIZING = {name: load_recipe(name) for name in resources.names("recipes") if load_recipe(name).quantize}
-# What is compiled for an NPU has tests of its own (test_ethos_u.py).
-RECIPES = [name for name, recipe in QUANTIZING.items() if not recipe.shrinks and not recipe.target]
+# What is compiled for an NPU has tests of its own (test_ethos_u.py, test_coreml.py).
+RECIPES = [
+    name
+    for name, recipe in QUANTIZING.items()
+    if not (recipe.shrinks or recipe.target or recipe.backend == "coreml")
+]
 CALIBRATED = [name for name in RECIPES if load_recipe(name).calibrates]
 STATIC = [name for name in RECIPES if load_recipe(name).quantize.activations == "int8_static"]
 # A name of conftest.SHAPES for every kind of noise, both directions and both heads.
