@@ -250,6 +250,7 @@ def _requirements(backend: Backend, recipe: Recipe) -> Requirements:
         own_kernels=backend.own_kernels,
         environment=dict(backend.environment),
         besides=backend.besides,
+        simulated=backend.simulated,
     )
 
 

@@ -66,8 +66,6 @@ def kernel_problem(wanted: Precision) -> str:
         return f"no runtime multiplies int{wanted.bits} weights with int8_static; write int8_dynamic"
     if wanted.activations == "int8_static" and wanted.group:
         return "no runtime multiplies weights in groups with int8_static; write int8_dynamic or per_channel"
-    if wanted.activations == "none" and wanted.bits and not wanted.group:
-        return "no runtime multiplies weights of per_channel with float32; write int8_dynamic or group_32"
     return ""
 
 

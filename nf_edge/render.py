@@ -104,6 +104,13 @@ def parity_lines(parity: Parity) -> list[str]:
     ]
 
 
+def asked_lines(manifest: Manifest) -> list[str]:
+    """Who answers where the artifact does, if that is not the file itself."""
+    if not manifest.requires.simulated:
+        return []
+    return [f"nothing on this machine runs the file: its answers are those of {manifest.requires.simulated}"]
+
+
 def accuracy_table(report: AccuracyReport) -> Table:
     comparison = report.comparison
     rows = [("checkpoint (PyTorch, fp32)", *_score(comparison.reference))]

@@ -40,7 +40,7 @@ def test_every_recipe_takes_every_bundled_model(model, recipe, exported, run, ch
         assert done.code == code, done.err
         return json.loads(done.out)["result"]
 
-    device = DEVICE.get(load_recipe(recipe).target, "rpi-5")
+    device = DEVICE.get(load_recipe(recipe).target, "iphone-13" if "coreml" in recipe else "rpi-5")
     if load_recipe(recipe).backend != "openvino":  # no bundled device is a PC
         outcome, code = ("over budget", 4) if (model, recipe) in TOO_LARGE else ("fits", 0)
         assert reported("profile", "--device", device, code=code)["verdict"]["outcome"] == outcome

@@ -17,8 +17,12 @@ from nf_edge.recipe import load_recipe
 
 CASE = TESTS / "cases" / "cls-lowrank-last-padded"
 QUANTIZING = {name: load_recipe(name) for name in resources.names("recipes") if load_recipe(name).quantize}
-# What is compiled for an NPU has tests of its own (test_ethos_u.py).
-RECIPES = [name for name, recipe in QUANTIZING.items() if not recipe.shrinks and not recipe.target]
+# What is compiled for an NPU has tests of its own (test_ethos_u.py, test_coreml.py).
+RECIPES = [
+    name
+    for name, recipe in QUANTIZING.items()
+    if not (recipe.shrinks or recipe.target or recipe.backend == "coreml")
+]
 CALIBRATED = [name for name in RECIPES if load_recipe(name).calibrates]
 STATIC = [name for name in RECIPES if load_recipe(name).quantize.activations == "int8_static"]
 # A name of conftest.SHAPES for every kind of noise, both directions and both heads.
@@ -241,10 +245,10 @@ quantize:
     ("section", "problems"),
     [
         (
-            ("int8", "per_channel", "none", "int9"),
+            ("int8", "group_32", "int8_static", "int9"),
             [
-                "line 8: quantize.activations: no runtime multiplies weights of per_channel with float32; "
-                "write int8_dynamic or group_32",
+                "line 8: quantize.activations: no runtime multiplies weights in groups with int8_static; "
+                "write int8_dynamic or per_channel",
                 "line 9: quantize.embeddings: Input should be 'float32', 'int2', 'int3',",
             ],
         ),
@@ -267,6 +271,15 @@ def test_impossible_combinations_are_refused_together_each_with_the_fix(section,
     assert f"{len(problems)} problems" in done.err or len(problems) == 1
     for problem in problems:
         assert problem in done.err
+
+
+def test_weights_of_per_channel_with_float32_activations_are_refused_for_onnx_runtime(run, tmp_path):
+    path = tmp_path / "impossible.yaml"
+    section = {"weights": "int8", "granularity": "per_channel", "activations": "none", "embeddings": "int8"}
+    path.write_text(IMPOSSIBLE.format(**section), encoding="utf-8")
+    done = run("recipes", "check", path)
+    assert done.code == 3
+    assert "quantize: ONNX Runtime multiplies weights of per_channel with int8 only" in done.err
 
 
 def test_int4_with_float32_activations_is_refused_for_xnnpack(run, tmp_path):

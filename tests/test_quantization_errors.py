@@ -9,8 +9,12 @@ from nf_edge import resources
 from nf_edge.recipe import load_recipe
 
 QUANTIZING = {name: load_recipe(name) for name in resources.names("recipes") if load_recipe(name).quantize}
-# What is compiled for an NPU has tests of its own (test_ethos_u.py).
-RECIPES = [name for name, recipe in QUANTIZING.items() if not recipe.shrinks and not recipe.target]
+# What is compiled for an NPU has tests of its own (test_ethos_u.py, test_coreml.py).
+RECIPES = [
+    name
+    for name, recipe in QUANTIZING.items()
+    if not (recipe.shrinks or recipe.target or recipe.backend == "coreml")
+]
 # Decibels that rounding normally distributed weights to so many bits leaves, from and to.
 EXPECTED = {"int8": (35, 60), "int4": (15, 30)}
 

@@ -120,7 +120,7 @@ def test_rules_that_no_runtime_can_follow_are_refused_each_with_its_line(run, re
         STATIC,
         {"modules": "lm_head", "weights": "int4"},
         {"modules": "score", "weights": "float32", "activations": "none"},
-        {"modules": "*.c_fc", "weights": "int8", "granularity": "per_channel", "activations": "none"},
+        {"modules": "*.c_fc", "weights": "int8", "granularity": "group_32"},
     )
     lines = path.read_text(encoding="utf-8").splitlines()
     first, second, third = (number for number, line in enumerate(lines, 1) if "- modules:" in line)
@@ -129,7 +129,7 @@ def test_rules_that_no_runtime_can_follow_are_refused_each_with_its_line(run, re
     for line, problem in [
         (first, "rules.0: no runtime multiplies int4 weights with int8_static; write int8_dynamic"),
         (second, "rules.1: float32 has no scales, and its inputs are float32; write weights alone"),
-        (third, "rules.2: no runtime multiplies weights of per_channel with float32; write int8_dynamic or"),
+        (third, "rules.2: no runtime multiplies weights in groups with int8_static; write int8_dynamic or"),
     ]:
         assert f"line {line}: quantize.{problem}" in done.err
 

@@ -47,6 +47,7 @@ def run_guide(manifest: Manifest) -> str:
     fields = {
         "target": manifest.recipe.target,
         "soc": (manifest.recipe.target or "").upper(),
+        "simulated": requires.simulated,
         "file": manifest.model.name,
         "ids": ", ".join(map(str, example)),
         "answer": _answer(interface),

@@ -83,6 +83,7 @@ class Requirements(Closed):
     operator_libraries: tuple[str, ...]
     own_kernels: bool = Field(description="whether it needs the kernels of nf-edge; stock artifacts do not")
     environment: dict[str, str] = Field({}, description="what a process is told before it loads a model")
+    simulated: str = Field("", description="what answers for it where nothing on this machine runs it")
     besides: str = Field("", description="what it must have besides, in words")
 
 

@@ -61,6 +61,12 @@ REGISTRY = {
         ("torch", "torchao", "executorch", "openvino"),
         extra="openvino",
     ),
+    "coreml": Entry(
+        "ExecuTorch with Core ML, on the Neural Engine, GPU and CPU of an iPhone",
+        "nf_edge.backends.coreml:CoreMl",
+        ("torch", "executorch", "coremltools"),
+        here="compiles here, does not run here; a stand-in answers for it",
+    ),
     "ethos_u": Entry(
         "ExecuTorch with Vela, on an Arm Ethos-U NPU",
         "nf_edge.backends.ethos_u:EthosU",

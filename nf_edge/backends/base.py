@@ -253,6 +253,11 @@ class Backend(ABC):
         """What is lowered of a specialised network: with its cache where there is one, else the network
         itself, (input_ids, attention_mask) int64 [B, T] → logits.  It shares the network's modules."""
 
+    def round_weights(self, model: NoiseFormer, recipe: Recipe) -> dict[str, Tensor] | None:
+        """Round a network's weights in place to what this backend's own tools then compress them to; those of
+        its linear layers, by name.  None of backends that are given codes and scales instead."""
+        return None
+
     def quantize_static(
         self, program: nn.Module, recipe: Recipe, wanted: Precisions, bounds: Bounds, seen: Inputs
     ) -> nn.Module:

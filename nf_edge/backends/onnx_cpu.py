@@ -59,7 +59,15 @@ class OnnxCpu(Backend):
 
     def problems(self, recipe: Recipe) -> list[str]:
         problems = no_int16(recipe)
-        if recipe.quantize is not None and recipe.quantize.attention == "int8":
+        if recipe.quantize is None:
+            return problems
+        problems += [
+            f"{where}: ONNX Runtime multiplies weights of per_channel with int8 only; write int8_dynamic or "
+            "group_32"
+            for where, wanted in recipe.quantize.asked
+            if wanted.bits and not wanted.group and wanted.activations == "none"
+        ]
+        if recipe.quantize.attention == "int8":
             problems.append(
                 "quantize.attention is int8, but ONNX Runtime's attention multiplies in float32; leave it "
                 "out, or use backend nf_cpu"

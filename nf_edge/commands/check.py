@@ -95,5 +95,5 @@ def command(
         print_json("check", report.to_json())
     else:
         show(render.accuracy_table(report))
-        print_lines(render.accuracy_lines(report))
+        print_lines(render.accuracy_lines(report) + render.asked_lines(manifest))
     enforce(report)

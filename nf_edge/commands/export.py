@@ -133,7 +133,7 @@ def _print(result: "pipeline.Export") -> None:
     if accelerator:
         print_lines(render.accelerator_lines(manifest), title="Accelerator")
         show(accelerator)
-    print_lines(render.parity_lines(result.parity), title="Agreement")
+    print_lines(render.parity_lines(result.parity) + render.asked_lines(manifest), title="Agreement")
     show_memory(result.memory)
     if result.accuracy:
         show(render.accuracy_table(result.accuracy))

@@ -72,6 +72,8 @@ def quantize(
     """
     if recipe.quantize is None or backend.quantizes == "file":
         return program, {}
+    if (rounded := backend.round_weights(model, recipe)) is not None:
+        return program, rounded
     wanted = precisions(recipe, model.config)
     quantize_tables(model.transformer, wanted, grids.get(TOKENS))
     if recipe.quantize.static:

@@ -1,0 +1,172 @@
+"""ExecuTorch with the Core ML delegate: the Neural Engine, GPU and CPU of an iPhone.
+
+It computes in float16; int8 and int4 weights are what coremltools makes of values that nf-edge rounded.
+"""
+
+import math
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from nf_edge.backends.base import Bounds, CacheDtype, Coverage, Plan
+from nf_edge.backends.coreml.form import EngineProgram
+from nf_edge.backends.coreml.rounding import THRESHOLD, round_weights
+from nf_edge.backends.executorch import batch_problems
+from nf_edge.backends.executorch_file import constant_bytes, read_program
+from nf_edge.backends.sizes import sizes_of
+from nf_edge.backends.stand_in import StandInBackend, stand_in_for
+from nf_edge.model import ModelConfig, NoiseFormer
+from nf_edge.precision import Precision
+from nf_edge.quiet import quiet_stderr
+from nf_edge.recipe import Recipe
+from nf_edge.rules import Precisions, precisions, shares_table
+
+# What coremltools compresses weights to: int8 a channel on iOS 17, int4 by blocks from iOS 18 on.
+INT8, INT4 = Precision(8), Precision(4, 32)
+COMPRESSION = {
+    INT8: {"mode": "linear_symmetric", "dtype": "int8", "granularity": "per_channel"},
+    INT4: {
+        "mode": "linear_symmetric",
+        "dtype": "int4",
+        "granularity": "per_block",
+        "block_size": 32,
+    },
+}
+HALF = 2
+# Bytes of the graph in the file, fitted to the bundled models.
+PROGRAM_BASE, PROGRAM_LAYER = 30_000, 30_000
+NOTES = (
+    "embedding tables lie in the delegate, and are counted with its weights",
+    "what Core ML takes for itself when it compiles and loads the model is known on the device only",
+)
+
+
+class CoreMl(StandInBackend):
+    name = "coreml"
+    library = "Core ML"
+    operator_libraries: ClassVar[tuple[str, ...]] = ("coremldelegate",)
+    simulated = stand_in_for("Core ML, which does not run here")
+
+    def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
+        for block in model.transformer.blocks:
+            block.attn.fold_scale()
+
+    def problems(self, recipe: Recipe) -> list[str]:
+        problems = batch_problems(recipe)
+        if recipe.shapes.length == "dynamic":
+            problems.append("shapes.length is dynamic, but the Neural Engine takes one length; write full")
+        quantize = recipe.quantize
+        if quantize is None:
+            return problems
+        if any(wanted not in COMPRESSION for _, wanted in quantize.asked) or quantize.rules:
+            problems.append(
+                "quantize: Core ML is given weights of int8 per_channel or of int4 group_32, all alike, with "
+                "activations none; write one of those, without rules"
+            )
+        if quantize.method != "nearest":
+            problems.append(f"quantize.method is {quantize.method}, but coremltools rounds to the nearest")
+        if quantize.embeddings != "float32":
+            problems.append("quantize.embeddings: coremltools leaves tables in float16; write float32")
+        if (quantize.attention, quantize.kv_cache) != ("float32", "float32"):
+            problems.append("quantize.attention and kv_cache are for other backends; leave them out")
+        return problems
+
+    def round_weights(self, model: NoiseFormer, recipe: Recipe) -> dict[str, Tensor] | None:
+        weights = _compression(recipe)
+        return None if weights is None else round_weights(model, weights)
+
+    def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
+        compression = wanted.get(module)
+        if compression is None or compression.bits is None:
+            return "float16", ""
+        if compression.reason:  # the groups do not divide it
+            return "float16", compression.reason
+        scaling = f"groups of {compression.group}" if compression.group else "per channel"
+        small = f"; float16 where it has no more than {THRESHOLD:,} values"
+        return f"int{compression.bits}, {scaling}; float16 activations{small}", ""
+
+    def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
+        return EngineProgram(model, bounds.length).eval()
+
+    def partitioner(self, recipe: Recipe) -> Any:
+        import coremltools
+        from executorch.backends.apple.coreml.compiler import CoreMLBackend
+        from executorch.backends.apple.coreml.partition import CoreMLPartitioner
+
+        weights = _compression(recipe)
+        specs = CoreMLBackend.generate_compile_specs(
+            compute_precision=coremltools.precision.FLOAT16,
+            minimum_deployment_target=coremltools.target.iOS18
+            if weights == INT4
+            else coremltools.target.iOS17,
+            op_linear_quantizer_config=COMPRESSION[weights] if weights else None,
+        )
+        return CoreMLPartitioner(compile_specs=specs)
+
+    def _lower(
+        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+    ) -> Coverage:
+        # coremltools shows its progress there.
+        with quiet_stderr():
+            return super()._lower(program, config, bounds, recipe, path)
+
+    def why_left(self, operator: str) -> str:
+        return "Core ML has no such operator"
+
+    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
+        content = path.read_bytes()
+        file = read_program(path, content)
+        beside, _ = constant_bytes(file, config)
+        blobs = [bytes(entry.data) for entry in file.program.backend_delegate_data]
+        weights = beside + sum(map(_weight_bytes, blobs))
+        return Plan(
+            program=len(content) - weights,
+            weights=weights,
+            embeddings=0,
+            mapped=len(content),
+            loaded=0,
+            cache=0,
+            arenas=sum(file.program.execution_plan[0].non_const_buffer_sizes),
+            workspace=None,
+            notes=NOTES,
+        )
+
+    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
+        sizes, wanted = sizes_of(config, bounds.length), precisions(recipe, config)
+        tables = HALF * (math.prod(sizes.tokens) + math.prod(sizes.positions))
+        constants = HALF * (sizes.biases + sizes.others)
+        if _compression(recipe) is None:
+            linear = HALF * sum(math.prod(shape) for shape in sizes.linear.values())
+        else:
+            linear = sizes.linear_bytes(wanted, channel_bytes=HALF, group_bytes=HALF)
+        if shares_table(wanted, config):
+            tables = 0
+        program = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
+        weights = linear + constants + tables
+        return Plan(
+            program=program,
+            weights=weights,
+            embeddings=0,
+            mapped=program + weights,
+            loaded=0,
+            cache=0,
+            arenas=0,
+            workspace=HALF * (2 * sizes.scores + 6 * sizes.hidden + 2 * sizes.inner),
+            notes=NOTES,
+        )
+
+
+def _compression(recipe: Recipe) -> Precision | None:
+    """What all weights are compressed to; None where they stay float16."""
+    return None if recipe.quantize is None else recipe.quantize.layer(None)
+
+
+def _weight_bytes(blob: bytes) -> int:
+    """Bytes of the weights in a delegate's folder of files."""
+    from executorch.backends.apple.coreml import executorchcoreml
+
+    with TemporaryDirectory(prefix="nf-edge-") as folder:
+        executorchcoreml.unflatten_directory_contents(blob, folder)
+        return sum(file.stat().st_size for file in Path(folder).rglob("weight.bin"))

@@ -1,0 +1,52 @@
+"""Weights rounded as coremltools compresses them, so that it finds every value on its grid already and none
+changes by more than float16 changes it."""
+
+import torch
+from torch import Tensor, nn
+
+from nf_edge.attention.noise import LowRankNoise, PairwiseNoise
+from nf_edge.model import NoiseFormer
+from nf_edge.precision import Precision
+
+# coremltools leaves weights of so many values and fewer alone (OpLinearQuantizerConfig, weight_threshold).
+THRESHOLD = 2048
+
+
+def is_compressed(weight: Tensor, precision: Precision) -> bool:
+    """Whether coremltools compresses a weight [out, in] when told to compress all to this."""
+    return weight.numel() > THRESHOLD and not (precision.group and weight.shape[1] % precision.group)
+
+
+def round_weights(model: NoiseFormer, precision: Precision) -> dict[str, Tensor]:
+    """Round the linear layers and the noise of a network, in place; the linear layers' weights by name."""
+    found = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            if module.weight is getattr(model.transformer.wte, "weight", None):
+                # A tied head parts from its table, which stays as it is.
+                module.weight = nn.Parameter(module.weight.detach().clone(), requires_grad=False)
+            module.weight.data = _rounded(module.weight.data, precision)
+            found[name] = module.weight.detach()
+        elif isinstance(module, LowRankNoise):
+            module.a.data = _rounded_heads(module.a.data.transpose(1, 2), precision).transpose(1, 2)
+            module.b.data = _rounded_heads(module.b.data, precision)
+        elif isinstance(module, PairwiseNoise):
+            module.p.data = _rounded_heads(module.p.data.transpose(1, 2), precision).transpose(1, 2)
+    return found
+
+
+def _rounded_heads(weights: Tensor, precision: Precision) -> Tensor:
+    """[H, out, in], which are one weight [H·out, in] of a grouped convolution."""
+    return _rounded(weights.flatten(0, 1), precision).view(weights.shape)
+
+
+def _rounded(weight: Tensor, precision: Precision) -> Tensor:
+    """[out, in] → the same, of 2^bits − 1 levels to both sides of 0 a channel or a group."""
+    if not is_compressed(weight, precision):
+        return weight
+    assert precision.bits is not None
+    groups = weight.reshape(len(weight), -1, precision.group or weight.shape[1])
+    most = 2 ** (precision.bits - 1) - 1
+    scales = groups.abs().amax(dim=2, keepdim=True) / most
+    scales = torch.where(scales == 0, 1.0, scales)
+    return ((groups / scales).round() * scales).reshape(weight.shape)

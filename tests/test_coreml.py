@@ -1,0 +1,123 @@
+"""Core ML: the Neural Engine's form of the network, weights compressed by coremltools, and a stand-in."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import CLASSIFIER, LM, backend_missing
+
+from nf_edge.backends import get_backend
+from nf_edge.backends.coreml.form import EngineProgram
+from nf_edge.backends.executorch_file import read_program
+from nf_edge.model import ModelConfig
+from nf_edge.model.init import init_tensors
+from nf_edge.model.network import build
+
+pytestmark = pytest.mark.skipif(bool(backend_missing("coreml-fp16")), reason=backend_missing("coreml-fp16"))
+LENGTH = 40
+NOISES = {
+    "none": {},
+    "lowrank": {"noise": {"kind": "lowrank", "rank": 3}},
+    "pairwise": {"noise": {"kind": "pairwise"}},
+    "relative": {"noise": {"kind": "relative"}},
+    "standard": {"attention": "standard"},
+}
+TASKS = {
+    "last token": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "last"},
+    "first token": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "first", "causal": False},
+    "mean": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "mean", "causal": False},
+    "language model": {"architectures": LM},
+}
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("task", TASKS)
+@torch.no_grad()
+def test_the_form_for_the_neural_engine_answers_as_the_network_does(task, noise):
+    """Whatever the padding."""
+    shape = {"vocab_size": 50, "n_positions": LENGTH, "n_embd": 32, "n_layer": 2, "n_head": 4}
+    config, generator = ModelConfig(**shape, **TASKS[task], **NOISES[noise]), torch.Generator().manual_seed(1)
+    reference, changed = build(config).eval(), build(config).eval()
+    tensors = {
+        name: 6 * tensor
+        if tensor.dim() > 1
+        else tensor + 0.3 * torch.randn(tensor.shape, generator=generator)
+        for name, tensor in init_tensors(config, 0).items()
+    }
+    for model in (reference, changed):
+        model.load_state_dict(tensors, strict=not config.is_language_model)
+    for block in changed.transformer.blocks:
+        block.attn.fold_scale()
+    program = EngineProgram(changed, LENGTH).eval()
+    ids = torch.randint(0, 50, (1, LENGTH), generator=generator)
+    for real in (LENGTH, 17, 1):
+        mask = (torch.arange(LENGTH) < real).long()[None]
+        wanted, found = reference(ids, mask), program(ids, mask)
+        if task == "language model":
+            wanted, found = wanted[:, :real], found[:, :real]
+        assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+def test_the_file_has_the_weights_that_its_stand_in_is_asked_with(exported, checkpoint, tmp_path):
+    """Codes and scales of int8 as coremltools wrote them, beside the values that nf-edge rounded."""
+    import coremltools
+    from executorch.backends.apple.coreml import executorchcoreml
+
+    artifact = exported("wide-cls", "coreml-int8")
+    backend, model = get_backend("coreml"), checkpoint("wide-cls").model()
+    backend.specialise(model, artifact.manifest.recipe)
+    rounded = backend.round_weights(model, artifact.manifest.recipe)
+    (delegate,) = read_program(
+        artifact.model_file, artifact.model_file.read_bytes()
+    ).program.backend_delegate_data
+    executorchcoreml.unflatten_directory_contents(bytes(delegate.data), str(tmp_path))
+    (package,) = Path(tmp_path).rglob("model.mlpackage")
+    written = coremltools.models.MLModel(str(package), skip_model_load=True)
+    found = coremltools.optimize.coreml.get_weights_metadata(
+        coremltools.optimize.coreml.decompress_weights(written), weight_threshold=2048
+    )
+    matrices = [torch.from_numpy(weight.val).float().squeeze() for weight in found.values()]
+    for name, weight in rounded.items():
+        if weight.numel() > 2048:
+            off = [(other - weight).abs().max() for other in matrices if other.shape == weight.shape]
+            assert min(off) <= 2e-3 * weight.abs().max(), name
+
+
+def test_an_export_says_what_answered_instead_of_the_file(exported, run):
+    path = exported("wide-cls", "coreml-fp16").path
+    manifest = exported("wide-cls", "coreml-fp16").manifest
+    assert manifest.coverage["left"] == []
+    inspected = run("inspect", path)
+    assert "a stand-in for Core ML, which does not run here" in inspected.out
+    assert run("bench", path).code == 3
+    guide = (path / "RUN.md").read_text(encoding="utf-8")
+    assert "a stand-in for Core ML, which does not run here" in guide
+    assert "```python" not in guide
+    page = (path / "report.html").read_text(encoding="utf-8")
+    assert "its answers are those of a stand-in for Core ML" in page
+
+
+def test_without_the_stand_in_nothing_answers(exported, tmp_path):
+    model = exported("wide-cls", "coreml-fp16").model_file
+    (tmp_path / model.name).write_bytes(model.read_bytes())
+    with pytest.raises(Exception, match="nothing on this machine can run model"):
+        get_backend("coreml").session(tmp_path / model.name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"embeddings: float32": "embeddings: int8"}, "coremltools leaves tables in float16; write float32"),
+        ({"activations: none": "activations: int8_dynamic"}, "quantize: Core ML is given weights of int8"),
+        ({"length: full": "length: dynamic"}, "the Neural Engine takes one length; write full"),
+    ],
+)
+def test_what_core_ml_is_not_given_says_what_to_change(changes, message, run, tmp_path):
+    text = run("recipes", "show", "coreml-int8").out.replace("coreml-int8", "mine")
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    done = run("recipes", "check", tmp_path / "mine.yaml")
+    assert done.code == 3
+    assert message in done.err
