@@ -4,6 +4,7 @@ The NPU takes everything between the tables and the logits as one delegate, in i
 up, and scores for a classifier.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -73,7 +74,7 @@ class EthosU(Backend):
                 f"{where}: an Ethos-U takes all linear layers in int8, per_channel, with int8_static; leave "
                 f"the rule out, or name {TOKENS} or {POSITIONS}, which are the host's"
                 for where, wanted in quantize.asked
-                if wanted != Precision(8, activations="int8_static")
+                if replace(wanted, symmetric=True) != Precision(8, activations="int8_static")
             ]
         if quantize is not None and (quantize.attention, quantize.kv_cache) != ("float32", "float32"):
             problems.append(
