@@ -39,25 +39,25 @@ def sticking_out(folder, attention):
     return load_checkpoint(folder / "checkpoint"), generator.integers(100, size=(20, 30))
 
 
-def output_snr(network, layers, rows, signed):
+def output_snr(network, layers, rows, precision, signed):
     """Of layers whose weights are rounded to int4, in decibels, by name."""
     rounded = {
-        name: nearest(network.get_submodule(name).weight, Precision(4, 32), signed).dequantized()
-        for name in layers
+        name: nearest(network.get_submodule(name).weight, precision, signed).dequantized() for name in layers
     }
     fates = with_errors([Fate(name, "int4") for name in layers], network, rounded, rows)
     return {fate.module: fate.output_snr.value for fate in fates}
 
 
-@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize(("signed", "symmetric"), [(True, True), (False, True), (True, False)])
 @pytest.mark.parametrize("attention", ["symmetric", "standard"])
-def test_outputs_lose_far_less_to_the_same_rounding(attention, signed, tmp_path):
+def test_outputs_lose_far_less_to_the_same_rounding(attention, signed, symmetric, tmp_path):
     checkpoint, ids = sticking_out(tmp_path, attention)
     network, layers = checkpoint.model(), scaled_layers(checkpoint.config)
     rows = [(row[None], np.ones((1, 30), np.int64)) for row in ids]
-    before = output_snr(network, layers, rows, signed)
-    awq(network, {name: Precision(4, 32) for name in layers}, rows, signed)
-    after = output_snr(network, layers, rows, signed)
+    precision = Precision(4, 32, symmetric)
+    before = output_snr(network, layers, rows, precision, signed)
+    awq(network, dict.fromkeys(layers, precision), rows, signed)
+    after = output_snr(network, layers, rows, precision, signed)
     # What attention sums has no such channels.
     values = "transformer.h.0.attn.c_proj"
     assert after.pop(values) >= before[values] - 0.1

@@ -1,5 +1,6 @@
 """What backends have in common that take the fixed form, all of it in int8 of calibrated ranges."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -38,7 +39,7 @@ class FixedBackend(Backend):
                 f"{where}: {self.takes} takes all linear layers in int8, per_channel, with int8_static; "
                 f"leave the rule out, or name {TOKENS} or {POSITIONS}, which are looked up before them"
                 for where, wanted in quantize.asked
-                if wanted != Precision(8, activations="int8_static")
+                if replace(wanted, symmetric=True) != Precision(8, activations="int8_static")
             ]
         if quantize is not None and (quantize.attention, quantize.kv_cache) != ("float32", "float32"):
             problems.append(

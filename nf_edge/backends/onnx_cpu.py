@@ -39,7 +39,7 @@ OPSET = 20
 PROGRAM_BASE, PROGRAM_LAYER = 3_000, 5_000
 SESSION_BASE, SESSION_LAYER = 1_600_000, 150_000
 # Operators that read rows of a table; those that read a tied head's, or make its matrix of them.
-LOOKUPS = {"Gather", "Slice"}
+LOOKUPS = {"Gather", "Slice", "GatherBlockQuantized"}
 PRODUCTS = {"Gemm", "MatMul", "MatMulNBits", "Transpose"}
 
 
@@ -211,14 +211,18 @@ def _tied_head(config: ModelConfig, in_file: bool) -> list[str]:
 
 def _looked_up(model: onnx.ModelProto) -> set[str]:
     """What rows are read of: tables, and the scales and zero points of those that are quantized by groups,
-    which are reshaped before."""
-    made_of = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Reshape"}
+    which are made blocks of before."""
+    arrays = {tensor.name for tensor in model.graph.initializer}
+    made_of = {node.output[0]: node.input[0] for node in model.graph.node if node.input}
     found = set()
     for node in model.graph.node:
-        if node.op_type == "GatherBlockQuantized":
-            found |= {made_of[node.input[0]], *node.input[2:]}
-        elif node.op_type in LOOKUPS:
+        if node.op_type in LOOKUPS:
             found.add(node.input[0])
+        if node.op_type == "GatherBlockQuantized":
+            for name in node.input[2:]:
+                while name not in arrays:
+                    name = made_of[name]
+                found.add(name)
     return found
 
 

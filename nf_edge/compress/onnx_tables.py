@@ -116,28 +116,69 @@ def _tokens_by_groups(model: ModelProto, tokens: str, precision: Precision, grid
     name = matrix_name(HEAD) if grid is None else matrix_name(TOKENS)
     if grid is not None:
         add_groups(model, name, precision, grid)
-    table, *others = group_names(name, precision)
+    table, scales, *zeros = group_names(name, precision)
     lookup = _lookup(model, tokens)
-    # MatMulNBits takes the codes in three dimensions, this operator as a matrix, as both take the rest.
-    rows = _add_constant(model, f"{table}_shape", np.array([0, -1], dtype=np.int64))
+    ids, result = lookup.input[1], lookup.output[0]
+    rows, blocks, _ = _initializer(model, table).dims
+    # MatMulNBits takes the scales as a matrix, this operator in three dimensions.
+    shape = _add_constant(model, f"{scales}_shape", np.array([rows, blocks, 1], dtype=np.int64))
+    width = np.array([0, 0, blocks * (precision.group or 1)], dtype=np.int64)
+    _add_constant(model, f"{result}_shape", width)
+    nodes = [make_node("Reshape", [scales, shape], [f"{scales}_blocks"], f"{scales}_reshape")]
+    for points in zeros:
+        nodes += _unpacked(model, points, precision.stored or 0, shape)
     replace(
         model,
         lookup,
         [
-            make_node("Reshape", [table, rows], [f"{table}_rows"], f"{table}_reshape"),
+            *nodes,
             make_node(
                 "GatherBlockQuantized",
-                [f"{table}_rows", lookup.input[1], *others],
-                [lookup.output[0]],
-                f"{lookup.output[0]}_gather",
+                [table, ids, f"{scales}_blocks", *(f"{points}_blocks" for points in zeros)],
+                [f"{result}_blocks"],
+                f"{result}_gather",
                 domain="com.microsoft",
                 bits=precision.stored,
                 block_size=precision.group,
                 gather_axis=0,
-                quantize_axis=1,
+                quantize_axis=2,
             ),
+            make_node("Reshape", [f"{result}_blocks", f"{result}_shape"], [result], f"{result}_reshape"),
         ],
     )
+
+
+def _unpacked(model: ModelProto, points: str, bits: int, shape: str) -> list[NodeProto]:
+    """Zero points, which MatMulNBits has packed along a row, with a byte for each as `{points}_blocks`.
+
+    The runtime does this once, when it loads.  To have the table as a matrix instead would have it copied.
+    """
+    constants: dict[str, np.ndarray] = {
+        "shifts": np.arange(0, 8, bits, dtype=np.uint8),
+        "mask": np.array(2**bits - 1, dtype=np.uint8),
+        "first": np.array([0], dtype=np.int64),
+        "second": np.array([1], dtype=np.int64),
+        "last": np.array([2], dtype=np.int64),
+        "flat": np.array([0, -1], dtype=np.int64),
+    }
+    for name, value in constants.items():
+        _add_constant(model, f"{points}_{name}", value)
+    _add_constant(model, f"{points}_count", to_array(_initializer(model, shape))[1:2])
+    steps: list[tuple[str, list[str], dict[str, str]]] = [
+        ("Unsqueeze", ["last"], {}),
+        ("BitShift", ["shifts"], {"direction": "RIGHT"}),
+        ("BitwiseAnd", ["mask"], {}),
+        ("Reshape", ["flat"], {}),
+        ("Slice", ["first", "count", "second"], {}),
+    ]
+    nodes, given = [], points
+    for step, operands, attributes in steps:
+        made = f"{points}_{step}"
+        nodes.append(
+            make_node(step, [given, *(f"{points}_{name}" for name in operands)], [made], made, **attributes)
+        )
+        given = made
+    return [*nodes, make_node("Reshape", [given, shape], [f"{points}_blocks"], f"{points}_reshape")]
 
 
 def add_groups(model: ModelProto, name: str, precision: Precision, grid: Grid) -> None:
