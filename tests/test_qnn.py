@@ -183,10 +183,10 @@ def test_the_python_of_the_run_guide_runs_in_the_simulator(exported):
 
 @pytest.mark.slow
 def test_the_python_of_a_language_models_guide_generates_as_its_decoder_does(exported):
-    artifact = exported("none-lm", RECIPE)
+    artifact = exported("lm-pairwise-relu", RECIPE)
     interface = artifact.manifest.interface
     assert (interface.cached, interface.chunk) == (True, 16)
-    assert interface.output_shape == (1, 16, 300)
+    assert interface.output_shape == (1, 16, 19)
     guide = (artifact.path / "RUN.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
     done = subprocess.run([sys.executable, "-c", code], cwd=artifact.path, capture_output=True, text=True)
