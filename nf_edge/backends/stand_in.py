@@ -24,8 +24,8 @@ class StandInBackend(ExecutorchBackend):
 
     process_bytes = None
     elsewhere = (
-        "Nothing on the machine that made it runs `{file}`: it is for a device with what it was compiled for. "
-        "What\n`nf-edge check` asks there is {simulated}. A device needs `{file}` alone.\n"
+        "Nothing on the machine that made it runs `{file}`: it is for a device with what it was compiled "
+        "for. What\n`nf-edge check` asks there is {simulated}. A device needs `{file}` alone.\n"
     )
 
     def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
