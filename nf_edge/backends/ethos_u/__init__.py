@@ -4,7 +4,6 @@ The NPU takes everything between the tables and the logits as one delegate, in i
 up, and scores for a classifier.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
