@@ -14,7 +14,7 @@ from nf_edge.backends.fixed_form import is_of_pick
 # By the vector instructions that CMSIS-NN is built for, which decide how much room its kernels work in: a
 # core that has them.
 CORES = {"cortex-m-dsp": "cortex-m33", "cortex-m-mve": "cortex-m55"}
-# No quantized operator has scalars, and it fails on those of the integers before the body.
+# No quantized operator has scalars, and those before and after the body are best left as they are.
 LEFT_OUT = ("ReplaceScalarWithTensorArgPass",)
 
 
