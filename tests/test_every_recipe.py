@@ -21,6 +21,7 @@ DEVICE = {
     "ethos-u65-256": "imx93-evk",
     "ethos-u85-256": "corstone-320-fvp",
 }
+PHONE = {"coreml": "iphone-13", "vulkan": "pixel-8"}
 # By weights: the share of rows that may be answered differently, and what perplexity may be multiplied by.
 MOST_FLIPS = {"float32": 0.0, "int8": 0.015, "int4": 0.05}
 MOST_PERPLEXITY = {"float32": 1.0001, "int8": 1.02, "int4": 1.15}
@@ -34,7 +35,7 @@ def test_every_recipe_takes_every_bundled_model(model, recipe, run, checkpoint, 
     if missing := backend_missing(recipe):
         pytest.skip(missing)
     data = checkpoint(model).examples_file if DATA[model] == "examples" else DATA[model]
-    device = DEVICE.get(load_recipe(recipe).target, "iphone-13" if "coreml" in recipe else "rpi-5")
+    device = DEVICE.get(load_recipe(recipe).target, PHONE.get(load_recipe(recipe).backend, "rpi-5"))
     # No bundled device is a PC.
     held = () if load_recipe(recipe).backend == "openvino" else ("--device", device)
     how = ("--recipe", recipe, *held, "--data", data)

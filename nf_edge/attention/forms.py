@@ -89,11 +89,15 @@ class MatmulForm:
 
     takes_fewer_queries = True
 
+    def __init__(self, hidden: float = HIDDEN) -> None:
+        """Args: hidden: what is added to a hidden score."""
+        self._hidden = hidden
+
     def mask(
         self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool
     ) -> Tensor | None:
         visible = visible_keys(attention_mask, positions, keys, causal)
-        return None if visible is None else torch.where(visible, 0.0, HIDDEN)
+        return None if visible is None else torch.where(visible, 0.0, self._hidden)
 
     def __call__(
         self, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None, bias: Tensor | None

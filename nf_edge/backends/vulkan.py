@@ -17,9 +17,11 @@ from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.recipe import Recipe
 from nf_edge.rules import Precisions, precisions, shares_table
 
+# Added to a hidden score: exp() of it is 0, and float16 has it.
+HIDDEN = -1e4
 REASONS = {
     "scalar_tensor": "a constant of one value",
-    "sum": "sums integers: where the last real token is",
+    "sum": "the sum over tokens of what the last layer answers; the delegate's has other shapes",
 }
 HALF = 2
 # Bytes of the graph in the file, fitted to the bundled models.
@@ -31,10 +33,10 @@ class Vulkan(StandInBackend):
     name = "vulkan"
     library = "Vulkan"
     operator_libraries: ClassVar[tuple[str, ...]] = ("vulkan_backend", "portable_ops_lib")
-    simulated = stand_in_for("a GPU with Vulkan, which nothing here runs")
+    simulated = stand_in_for("Vulkan, which does not run here")
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
-        model.transformer.form = MatmulForm()
+        model.transformer.form = MatmulForm(hidden=HIDDEN)
         for block in model.transformer.blocks:
             block.attn.fold_scale()
             if is_gelu_new(block.mlp.act):
