@@ -249,8 +249,8 @@ def test_all_mistakes_of_a_recipe_are_told_at_once_each_with_its_line(run, tmp_p
         ),
         (
             {"backend: onnx_cpu": "backend: tpu"},
-            "unknown backend 'tpu'\n  backends: xnnpack, nf_cpu, onnx_cpu, openvino, coreml, ethos_u, "
-            "cortex_m, qnn",
+            "unknown backend 'tpu'\n  backends: xnnpack, nf_cpu, onnx_cpu, openvino, coreml, vulkan, "
+            "ethos_u, cortex_m, qnn",
         ),
         ({"shapes:": "limits: {max_logit_error: 0.1}\nshapes:"}, "fp32 recipes may only tighten 0.0001"),
         ({"batch: dynamic": "length: 0"}, "shapes.length"),

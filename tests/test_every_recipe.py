@@ -25,6 +25,7 @@ DEVICE = {
 }
 # What no device of ours has room for: logits of all tokens, in float32.
 TOO_LARGE = {("shakespeare", "cortex-m-int8")}
+PHONE = {"coreml": "iphone-13", "vulkan": "pixel-8"}
 # By weights: the share of rows that may be answered differently, and what perplexity may be multiplied by.
 MOST_FLIPS = {"float32": 0.0, "int8": 0.015, "int4": 0.05}
 MOST_PERPLEXITY = {"float32": 1.0001, "int8": 1.02, "int4": 1.15}
@@ -40,8 +41,9 @@ def test_every_recipe_takes_every_bundled_model(model, recipe, exported, run, ch
         assert done.code == code, done.err
         return json.loads(done.out)["result"]
 
-    device = DEVICE.get(load_recipe(recipe).target, "iphone-13" if "coreml" in recipe else "rpi-5")
-    if load_recipe(recipe).backend != "openvino":  # no bundled device is a PC
+    backend = load_recipe(recipe).backend
+    device = DEVICE.get(load_recipe(recipe).target, PHONE.get(backend, "rpi-5"))
+    if backend != "openvino":  # no bundled device is a PC
         outcome, code = ("over budget", 4) if (model, recipe) in TOO_LARGE else ("fits", 0)
         assert reported("profile", "--device", device, code=code)["verdict"]["outcome"] == outcome
     data = checkpoint(model).examples_file if DATA[model] == "examples" else DATA[model]

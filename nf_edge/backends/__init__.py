@@ -67,6 +67,12 @@ REGISTRY = {
         ("torch", "executorch", "coremltools"),
         here="compiles here, does not run here; a stand-in answers for it",
     ),
+    "vulkan": Entry(
+        "ExecuTorch with Vulkan, on the GPU of a phone",
+        "nf_edge.backends.vulkan:Vulkan",
+        ("torch", "executorch"),
+        here="compiles here, does not run here; a stand-in answers for it",
+    ),
     "ethos_u": Entry(
         "ExecuTorch with Vela, on an Arm Ethos-U NPU",
         "nf_edge.backends.ethos_u:EthosU",
