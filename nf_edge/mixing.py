@@ -30,6 +30,8 @@ from nf_edge.sensitivity import Cost, Sensitivity, Subject, Unit, change_of
 MOST_PROOFS = 8
 # Units that are tried at less once a loss is met.
 MOST_TRIALS = 24
+# Times a loss that PyTorch may expect of what is made all the same: an artifact may lose less.
+HOPELESS = 3
 
 
 @dataclass(frozen=True)
@@ -185,8 +187,9 @@ class _Search:
         return list(found.values())
 
     def by_loss(self, target: Target) -> list[Proof]:
-        """Artifacts made until none smaller than one that meets the target is expected to; in the end one
-        with units made smaller again that the path had made more precise than it takes."""
+        """Artifacts made until none smaller than one that meets the target is expected to; one with units
+        made smaller again that the path had made more precise than it takes; and those whose units are all
+        alike, which the path may miss, for single costs do not add up to theirs."""
         found: list[Proof] = []
         # Places on the path that do not meet it, and that do.
         short, enough = -1, len(self._path)
@@ -213,7 +216,23 @@ class _Search:
             )
             if smaller != self._path[enough]:
                 found.append(self._prove(smaller))
+        for allocation in self._alike():
+            least = min((proof.bytes for proof in found if proof.meets(target)), default=None)
+            if least is not None and self._bytes(allocation) >= least:
+                break
+            if loss(self._simulate(self._recipe(allocation)), target) <= HOPELESS * target.most:
+                found.append(self._prove(allocation))
         return found
+
+    def _alike(self) -> list[Allocation]:
+        """Allocations that give all units that have it one width, the smallest first."""
+        costs = {each.unit.name: [cost.rule.weights for cost in each.costs] for each in self._weighed.units}
+        widths = {width for its in costs.values() for width in its}
+        found = [
+            {unit: its.index(width) + 1 if width in its else 0 for unit, its in costs.items()}
+            for width in widths
+        ]
+        return sorted(found, key=self._bytes)
 
     def _first(self, target: Target, low: int, high: int, more: float) -> int:
         """The first place of the path, from `low` on, that is expected to meet a loss; `high` where none."""

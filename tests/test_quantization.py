@@ -153,6 +153,20 @@ def test_a_tied_head_and_its_table_are_one_in_an_onnx_file(recipe, exported):
     assert "is stored once, but ONNX Runtime packs a copy for the head" in note
 
 
+def test_a_tied_table_stays_one_where_it_is_float32_and_other_layers_are_not(checkpoint, run, tmp_path):
+    text = run("recipes", "show", "onnx-int8-dynamic").out.replace("name: onnx-int8-dynamic", "name: part")
+    rules = "  rules:\n" + "".join(
+        f"    - {{modules: {name}, weights: float32}}\n" for name in ("lm_head", "transformer.wte")
+    )
+    (tmp_path / "part.yaml").write_text(text.replace("quantize:\n", f"quantize:\n{rules}"), encoding="utf-8")
+    out = tmp_path / "out"
+    done = run("export", checkpoint("wide-lm").path, "--recipe", tmp_path / "part.yaml", "-o", out, "--json")
+    assert done.code == 0
+    tensors = onnx.load(out / "model.onnx").graph.initializer
+    assert [len(tensor.raw_data) for tensor in tensors if len(tensor.raw_data) > 1e6] == [4 * 4000 * 256]
+    assert "stored twice" not in done.out
+
+
 def test_a_table_that_xnnpack_cannot_share_with_the_head_is_told(exported):
     (note,) = exported("wide-lm", "xnnpack-8da4w").manifest.reports["memory"]["notes"]
     assert "the tied embedding (1,024,000 values) is stored twice" in note

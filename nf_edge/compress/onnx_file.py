@@ -21,6 +21,8 @@ from nf_edge.rules import Precisions
 
 # MatMulNBits: the weights are dequantized, which needs no word, or the activations quantized, block by block.
 ACCURACY_LEVEL = {"none": None, "int8_dynamic": 4}
+# What ONNX Runtime's quantizers add to the name of weights that they transpose.
+TURNED = "_Transposed"
 
 
 def quantize(
@@ -52,12 +54,30 @@ def quantize(
             model = _static(model, static, path, seen)
         if dynamic:
             model = _dynamic(model, dynamic, path)
+        _share_again(model)
         _place(model, {name: grid for name, grid in grids.items() if name in per_channel})
         quantize_tables(model, tables, wanted, grids, shared)
         # What was replaced is no longer read.
         finished = ONNXModel(model)
         finished.clean_initializers()
         onnx.save(finished.model, path)
+
+
+def _share_again(model: ModelProto) -> None:
+    """Take away copies of weights that are read elsewhere too.
+
+    ONNX Runtime's quantizers write each Gemm that stays float32 as a MatMul, with a copy of its weights,
+    transposed; a tied head's are those of the table.
+    """
+    names = {tensor.name for tensor in model.graph.initializer}
+    read = {name for node in model.graph.node for name in node.input}
+    for tensor in list(model.graph.initializer):
+        origin = tensor.name.removesuffix(TURNED)
+        if tensor.name != origin and origin in names & read:
+            model.graph.initializer.remove(tensor)
+            model.graph.node.insert(
+                0, make_node("Transpose", [origin], [tensor.name], f"{tensor.name}_turn", perm=[1, 0])
+            )
 
 
 def _as_products(model: ModelProto, layers: Weights) -> None:
