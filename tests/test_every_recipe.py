@@ -1,4 +1,4 @@
-"""Every recipe on every bundled model: what comes out fits a device, and answers as before."""
+"""Every recipe on bundled models: what comes out fits a device, and answers as before."""
 
 import json
 
@@ -23,29 +23,37 @@ DEVICE = {
     "sm8550": "galaxy-s23",
     "sm8650": "galaxy-s24",
 }
-# What no device of ours has room for: logits of all tokens, in float32.
-TOO_LARGE = {("shakespeare", "cortex-m-int8")}
 PHONE = {"coreml": "iphone-13", "vulkan": "pixel-8"}
 # By weights: the share of rows that may be answered differently, and what perplexity may be multiplied by.
 MOST_FLIPS = {"float32": 0.0, "int8": 0.015, "int4": 0.05}
 MOST_PERPLEXITY = {"float32": 1.0001, "int8": 1.02, "int4": 1.15}
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("model", DATA)
-def test_every_recipe_takes_every_bundled_model(model, recipe, exported, run, checkpoint):
+def pairs():
+    """All models for the CPUs of phones and boards; for what else there is, whose files take minutes to make
+    and to simulate, the smallest."""
+    cpus = ("xnnpack", "nf_cpu", "onnx_cpu")
+    return [
+        (model, recipe)
+        for model in DATA
+        for recipe in RECIPES
+        if model == "digits" or load_recipe(recipe).backend in cpus
+    ]
+
+
+@pytest.mark.parametrize(("model", "recipe"), pairs())
+def test_every_recipe_takes_bundled_models(model, recipe, exported, run, checkpoint):
     out = exported(model, recipe).path
 
-    def reported(verb, *arguments, code=0):
+    def reported(verb, *arguments):
         done = run(verb, out, *arguments, "--json")
-        assert done.code == code, done.err
+        assert done.code == 0, done.err
         return json.loads(done.out)["result"]
 
     backend = load_recipe(recipe).backend
     device = DEVICE.get(load_recipe(recipe).target, PHONE.get(backend, "rpi-5"))
     if backend != "openvino":  # no bundled device is a PC
-        outcome, code = ("over budget", 4) if (model, recipe) in TOO_LARGE else ("fits", 0)
-        assert reported("profile", "--device", device, code=code)["verdict"]["outcome"] == outcome
+        assert reported("profile", "--device", device)["verdict"]["outcome"] == "fits"
     data = checkpoint(model).examples_file if DATA[model] == "examples" else DATA[model]
     accuracy, quantize = reported("check", "--data", data), load_recipe(recipe).quantize
     weights = quantize.weights if quantize else "float32"
