@@ -53,7 +53,8 @@ def test_an_export_tells_what_cmsis_nn_takes_and_why_the_rest_is_left(exported):
 @pytest.mark.slow
 def test_the_artifact_answers_in_integers_as_the_checkpoint_does_in_float32(exported, checkpoint):
     """Padded rows among them."""
-    session = nf_edge.backends.get_backend("cortex_m").session(exported("uneven-cls", RECIPE).model_file)
+    artifact = exported("uneven-cls", RECIPE)
+    session = nf_edge.backends.get_backend("cortex_m").session(artifact.model_file)
     model = checkpoint("uneven-cls").model()
     lengths = Counter()
     for row in synthetic_rows(model.config, 64, seed=3):
