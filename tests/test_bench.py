@@ -323,15 +323,7 @@ def test_an_artifact_of_fixed_length_is_asked_that_many_tokens_and_no_other_numb
     assert "takes 3 tokens and no other number: give --lengths 3" in done.err
 
 
-@pytest.mark.parametrize(
-    ("name", "recipe"),
-    [
-        (LM, "onnx-fp32"),
-        (CLASSIFIER, "onnx-fp32"),
-        (LM, "xnnpack-fp32"),
-        (CLASSIFIER, "xnnpack-fp32"),
-    ],
-)
+@pytest.mark.parametrize(("name", "recipe"), [(CLASSIFIER, "onnx-fp32"), (LM, "xnnpack-fp32")])
 def test_without_a_compiler_a_python_process_is_timed_and_that_is_said(
     name, recipe, exported, bench, tmp_path, monkeypatch
 ):

@@ -14,8 +14,15 @@ from nf_edge.emulation.machine import Emulator
 from nf_edge.emulation.sme import sme_fault
 from nf_edge.errors import MissingTool
 
-RECIPES = ["xnnpack-fp32", "xnnpack-8da8w", "nf-int8", "onnx-fp32", "onnx-int8-dynamic"]
 CLASSIFIER, LM = "cls-lowrank-last-padded", "eight-pairwise"
+CASES = [
+    (CLASSIFIER, "xnnpack-fp32"),
+    (LM, "xnnpack-8da8w"),
+    (LM, "nf-int8"),
+    (CLASSIFIER, "onnx-fp32"),
+    (LM, "onnx-fp32"),
+    (CLASSIFIER, "onnx-int8-dynamic"),
+]
 
 
 def emulation_missing():
@@ -64,8 +71,7 @@ def checked(run, exported, checkpoint, rows):
 
 
 @emulates
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("name", [CLASSIFIER, LM])
+@pytest.mark.parametrize(("name", "recipe"), CASES)
 def test_every_runtime_and_our_kernels_answer_on_an_old_core_and_a_new_one(name, recipe, checked):
     done, (old, new) = checked(name, recipe, "rpi-zero-2w,rpi-5")
     assert done.code == 0

@@ -31,13 +31,14 @@ MOST_PERPLEXITY = {"float32": 1.0001, "int8": 1.02, "int4": 1.15}
 
 def pairs():
     """All models for the CPUs of phones and boards; for what else there is, whose files take minutes to make
-    and to simulate, the smallest."""
+    and to simulate, the smallest, by one recipe of each backend."""
     cpus = ("xnnpack", "nf_cpu", "onnx_cpu")
+    by_backend = {load_recipe(recipe).backend: recipe for recipe in reversed(RECIPES)}
+    others = [recipe for backend, recipe in by_backend.items() if backend not in cpus]
+    for_cpus = [recipe for recipe in RECIPES if load_recipe(recipe).backend in cpus]
     return [
-        (model, recipe)
-        for model in DATA
-        for recipe in RECIPES
-        if model == "digits" or load_recipe(recipe).backend in cpus
+        *((model, recipe) for model in DATA for recipe in for_cpus),
+        *(("digits", each) for each in others),
     ]
 
 
