@@ -255,7 +255,7 @@ def test_int8_attention_costs_the_bundled_language_model_next_to_no_perplexity(e
     rows = checkpoint("shakespeare").examples_file
 
     def perplexity(recipe):
-        done = run("check", exported("shakespeare", recipe).path, "--data", rows, "--json")
+        done = run("check", exported("shakespeare", recipe).path, "--data", rows, "--limit", "24", "--json")
         assert done.code == 0
         return json.loads(done.out)["result"]["artifact"]["perplexity"]
 
