@@ -250,3 +250,11 @@ def test_rows_are_shared_out_whole_and_in_order():
             shards = accuracy_cores._shards(count, parts)
             assert [row for shard in shards for row in range(count)[shard]] == list(range(count))
             assert len(shards) <= parts
+
+
+def test_logits_that_are_no_numbers_are_as_far_off_as_can_be():
+    found = accuracy_cores.Difference()
+    found.note(np.array([[1.0, 2.0]]), np.array([[1.0, 2.5]]))
+    assert (found.share, found.flips) == (0.2, 0)
+    found.note(np.array([[np.nan, 2.0]]), np.array([[1.0, 2.0]]))
+    assert (found.share, found.flips, found.questions) == (np.inf, 1, 2)

@@ -1,10 +1,11 @@
 """`check --on`: what an artifact's file answers on other cores, beside PyTorch and beside this machine."""
 
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from threading import Lock
@@ -50,13 +51,17 @@ class Difference:
 
     @property
     def share(self) -> float:
-        """The largest difference as a share of the largest logit."""
+        """The largest difference as a share of the largest logit; infinite where one side has none that is a
+        number."""
+        if not math.isfinite(self.off):
+            return math.inf
         return self.off / self.largest if self.largest else 0.0
 
 
 def _most(logits: np.ndarray) -> float:
-    # Not max(): what is not a number is the largest of all.
-    return float(np.abs(logits).max(initial=0.0))
+    """The largest by its size; infinite where one is not a number, which max() would pass over."""
+    largest = float(np.abs(logits).max(initial=0.0))
+    return math.inf if math.isnan(largest) else largest
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,10 @@ class OnCore:
             "here": {
                 "questions": here.questions,
                 "flips": here.flips,
-                "largest_difference": here.off,
-                "of_largest_logit": here.share,
-                "begins": asdict(self.begins) if self.begins else None,
+                # JSON has no word for what is infinite.
+                "largest_difference": here.off if math.isfinite(here.off) else None,
+                "of_largest_logit": here.share if math.isfinite(here.share) else None,
+                "begins": self.begins.to_json() if self.begins else None,
             },
         }
 

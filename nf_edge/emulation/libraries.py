@@ -4,6 +4,7 @@ They are in the runtime's own wheel for that machine.  `fetch` is the one thing 
 the network, through pip, when a user asks for it.
 """
 
+import contextlib
 import importlib.metadata
 import subprocess
 import sys
@@ -53,7 +54,8 @@ def fetch(runtime: Runtime) -> Path:
             archive.extractall(
                 parts, [name for name in archive.namelist() if name.startswith(PARTS[runtime])]
             )
-        parts.replace(folder)
+        with contextlib.suppress(OSError):  # another process was faster
+            parts.rename(folder)
     return folder / runtime
 
 

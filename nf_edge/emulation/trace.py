@@ -1,9 +1,11 @@
 """Where in a program a core begins to compute other numbers than this machine."""
 
+import math
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +36,10 @@ class Beginning:
     instructions: int
     off: float
     before: float
+
+    def to_json(self) -> dict[str, Any]:
+        # JSON has no word for what is infinite.
+        return asdict(self) | {"off": self.off if math.isfinite(self.off) else None}
 
     def __str__(self) -> str:
         return (
@@ -81,8 +87,8 @@ def _off(theirs: np.ndarray, mine: np.ndarray) -> float:
         return 0.0
     difference = np.abs(theirs[~same] - mine[~same]).max()
     largest = np.abs(mine[np.isfinite(mine)]).max(initial=0.0)
-    off = float(difference / largest) if largest else float("inf")
-    return float("inf") if np.isnan(off) else off
+    off = float(difference / largest) if largest else math.inf
+    return math.inf if math.isnan(off) else off
 
 
 def _named(model: Path, instruction: int, off: float, before: float) -> Beginning:
