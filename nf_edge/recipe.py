@@ -316,6 +316,12 @@ class Recipe(Closed):
         return not self.name.startswith("nf-")
 
 
+def target_of(recipe: Recipe) -> str:
+    """What a recipe compiles for; one without was refused before, by the backend that needs it."""
+    assert recipe.target is not None
+    return recipe.target
+
+
 def load_recipe(name: str) -> Recipe:
     """A bundled recipe by name, or a YAML file.
 

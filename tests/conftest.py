@@ -108,6 +108,25 @@ def case():
 
 
 @pytest.fixture
+def changed_recipe(run, tmp_path):
+    """The file of a bundled recipe, renamed and with some of its text replaced; skips where its backend is
+    not here."""
+
+    def make(recipe, changes):
+        if missing := backend_missing(recipe):
+            pytest.skip(missing)
+        text = run("recipes", "show", recipe).out.replace(recipe, "mine")
+        for old, new in changes.items():
+            assert old in text
+            text = text.replace(old, new)
+        path = tmp_path / "mine.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return make
+
+
+@pytest.fixture
 def cramped(tmp_path):
     """A device file: the Raspberry Pi Zero 2 W with a process limit that nothing fits."""
     device = yaml.safe_load((resources.folder("devices") / "rpi-zero-2w.yaml").read_text(encoding="utf-8"))

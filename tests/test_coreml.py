@@ -4,54 +4,27 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CLASSIFIER, LM, backend_missing
+from conftest import NOISES, RANDOM_LENGTH, TASKS, backend_missing
 
 from nf_edge.backends import get_backend
 from nf_edge.backends.coreml.form import EngineProgram
 from nf_edge.backends.executorch_file import read_program
-from nf_edge.model import ModelConfig
-from nf_edge.model.init import init_tensors
-from nf_edge.model.network import build
 
 pytestmark = pytest.mark.skipif(bool(backend_missing("coreml-fp16")), reason=backend_missing("coreml-fp16"))
-LENGTH = 40
-NOISES = {
-    "none": {},
-    "lowrank": {"noise": {"kind": "lowrank", "rank": 3}},
-    "pairwise": {"noise": {"kind": "pairwise"}},
-    "relative": {"noise": {"kind": "relative"}},
-    "standard": {"attention": "standard"},
-}
-TASKS = {
-    "last token": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "last"},
-    "first token": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "first", "causal": False},
-    "mean": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "mean", "causal": False},
-    "language model": {"architectures": LM},
-}
 
 
 @pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("task", TASKS)
 @torch.no_grad()
-def test_the_form_for_the_neural_engine_answers_as_the_network_does(task, noise):
+def test_the_form_for_the_neural_engine_answers_as_the_network_does(task, noise, random_network):
     """Whatever the padding."""
-    shape = {"vocab_size": 50, "n_positions": LENGTH, "n_embd": 32, "n_layer": 2, "n_head": 4}
-    config, generator = ModelConfig(**shape, **TASKS[task], **NOISES[noise]), torch.Generator().manual_seed(1)
-    reference, changed = build(config).eval(), build(config).eval()
-    tensors = {
-        name: 6 * tensor
-        if tensor.dim() > 1
-        else tensor + 0.3 * torch.randn(tensor.shape, generator=generator)
-        for name, tensor in init_tensors(config, 0).items()
-    }
-    for model in (reference, changed):
-        model.load_state_dict(tensors, strict=not config.is_language_model)
+    reference, changed = random_network(task, noise), random_network(task, noise)
     for block in changed.transformer.blocks:
         block.attn.fold_scale()
-    program = EngineProgram(changed, LENGTH).eval()
-    ids = torch.randint(0, 50, (1, LENGTH), generator=generator)
-    for real in (LENGTH, 17, 1):
-        mask = (torch.arange(LENGTH) < real).long()[None]
+    program = EngineProgram(changed, RANDOM_LENGTH).eval()
+    ids = torch.randint(0, 50, (1, RANDOM_LENGTH), generator=torch.Generator().manual_seed(2))
+    for real in (RANDOM_LENGTH, 17, 1):
+        mask = (torch.arange(RANDOM_LENGTH) < real).long()[None]
         wanted, found = reference(ids, mask), program(ids, mask)
         if task == "language model":
             wanted, found = wanted[:, :real], found[:, :real]
@@ -112,12 +85,7 @@ def test_without_the_stand_in_nothing_answers(exported, tmp_path):
         ({"length: full": "length: dynamic"}, "the Neural Engine takes one length; write full"),
     ],
 )
-def test_what_core_ml_is_not_given_says_what_to_change(changes, message, run, tmp_path):
-    text = run("recipes", "show", "coreml-int8").out.replace("coreml-int8", "mine")
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(old, new)
-    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
-    done = run("recipes", "check", tmp_path / "mine.yaml")
+def test_what_core_ml_is_not_given_says_what_to_change(changes, message, run, changed_recipe):
+    done = run("recipes", "check", changed_recipe("coreml-int8", changes))
     assert done.code == 3
     assert message in done.err

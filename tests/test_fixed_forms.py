@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import NOISES, RANDOM_LENGTH, TASKS, backend_missing
+from conftest import NOISES, RANDOM_LENGTH, TASKS
 
 from nf_edge.backends.cortex_m.form import cortex_m_program
 from nf_edge.backends.ethos_u.form import fold, npu_program
@@ -88,16 +88,8 @@ def test_no_value_of_a_form_leaves_the_range_of_its_int8_neighbours(task, form, 
     ids=["length", "target", "activations", "rules", "cache"],
 )
 def test_a_recipe_that_no_fixed_form_takes_says_what_to_change(
-    backend, model, changes, message, run, tmp_path
+    backend, model, changes, message, run, changed_recipe
 ):
-    recipe = RECIPES[backend]
-    if missing := backend_missing(recipe):
-        pytest.skip(missing)
-    text = run("recipes", "show", recipe).out.replace(recipe, "mine")
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(old, new)
-    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
-    done = run("export", model, "--recipe", tmp_path / "mine.yaml", "--dry-run")
+    done = run("export", model, "--recipe", changed_recipe(RECIPES[backend], changes), "--dry-run")
     assert done.code == 3
     assert message in done.err

@@ -213,15 +213,8 @@ def test_the_python_of_a_language_models_guide_generates_as_its_decoder_does(exp
     ],
     ids=["length", "target", "activations", "method", "embeddings", "weights"],
 )
-def test_a_recipe_that_no_htp_takes_says_what_to_change(model, changes, message, run, tmp_path):
-    if missing := backend_missing(RECIPE):
-        pytest.skip(missing)
-    text = run("recipes", "show", RECIPE).out.replace(RECIPE, "mine")
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(old, new)
-    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
-    done = run("export", model, "--recipe", tmp_path / "mine.yaml", "--dry-run")
+def test_a_recipe_that_no_htp_takes_says_what_to_change(model, changes, message, run, changed_recipe):
+    done = run("export", model, "--recipe", changed_recipe(RECIPE, changes), "--dry-run")
     assert done.code == 3
     assert message in done.err
 

@@ -14,6 +14,11 @@ from torch import Tensor
 Asked = Literal["all", "first", "last"]
 # Added to a hidden score in float32: exp() of it is exactly 0, and no sum with it overflows.
 HIDDEN = -1e9
+# The same in float16, which has no such number.
+HIDDEN_IN_HALF = -1e4
+# The same where scores are rounded to the levels of their range: exp() of it is 1e-13, and the scores beside
+# it keep most of the levels.
+HIDDEN_QUANTIZED = -30.0
 
 
 class AttentionForm(Protocol):

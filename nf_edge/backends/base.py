@@ -176,6 +176,15 @@ class Plan:
         return self.program + self.weights + self.embeddings
 
 
+def no_cache(backend: "Backend", recipe: Recipe, why: str = "") -> BadInput:
+    """What a recipe that asks for a cache is told where a backend has none for its model."""
+    return BadInput(
+        f"backend {backend.name} has no cache{why}, so a language model gives the logits of all tokens",
+        where=f"recipe {recipe.name}",
+        fix="write logits: all",
+    )
+
+
 def no_int16(recipe: Recipe) -> list[str]:
     """What CPUs cannot do of a recipe's activations."""
     if recipe.quantize is None:

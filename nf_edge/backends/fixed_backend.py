@@ -6,9 +6,9 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype
+from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, no_cache
+from nf_edge.backends.executorch import batch_problems
 from nf_edge.backends.fixed_form import network_weights
-from nf_edge.errors import BadInput
 from nf_edge.model import Decoder, ModelConfig
 from nf_edge.precision import POSITIONS, TOKENS, Precision
 from nf_edge.recipe import Recipe
@@ -24,13 +24,11 @@ class FixedBackend(Backend):
     """What multiplies, with its article."""
 
     def problems(self, recipe: Recipe) -> list[str]:
-        problems = []
+        problems = batch_problems(recipe)
         if recipe.shapes.length == "dynamic":
             problems.append(
                 f"shapes.length is dynamic, but {self.takes} takes one length; write full, or a number"
             )
-        if recipe.shapes.batch == "dynamic":
-            problems.append("shapes.batch is dynamic, but a .pte has one batch size; leave it at 1")
         quantize = recipe.quantize
         if quantize is None or quantize.activations != "int8_static":
             problems.append(f"quantize.activations must be int8_static: {self.takes} multiplies no others")
@@ -50,11 +48,7 @@ class FixedBackend(Backend):
 
     def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
         if bounds.cached:
-            raise BadInput(
-                f"backend {self.name} has no cache, so a language model gives the logits of all tokens",
-                where=f"recipe {recipe.name}",
-                fix="write logits: all",
-            )
+            raise no_cache(self, recipe)
         return None
 
     def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
@@ -72,9 +66,3 @@ class FixedBackend(Backend):
 
     def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
         raise TypeError("no file of this backend has a cache")
-
-
-def target_of(recipe: Recipe) -> str:
-    """What a recipe compiles for; one without was refused before."""
-    assert recipe.target is not None
-    return recipe.target

@@ -4,19 +4,19 @@ The tables stand before the body and the score of a classifier after it, in floa
 given to the body as values, for it has no integers to compute it from.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from nf_edge.attention import Asked
+from nf_edge.attention.forms import HIDDEN_QUANTIZED
 from nf_edge.attention.noise import LowRankNoise, PairwiseNoise
 from nf_edge.backends.answering import asked_of, last_real
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.network import Attention, SequenceClassifier, Transformer, real_mean
 
-# Added to a hidden score: exp() of it vanishes in int8, and the scores beside it keep most of the levels.
-HIDDEN = -30.0
 # Linear layers of a layer in these forms, and the network's names of them; its Q, K and V are parts of one.
 NETWORK_NAMES = {"attn.c_proj": "attn.c_proj", "c_fc": "mlp.c_fc", "c_proj": "mlp.c_proj"}
 
@@ -26,7 +26,8 @@ class Hints:
     """What is told to the body of a row's padding, where it matters.
 
     Attributes:
-        hidden: [1, T, 1], `HIDDEN` at padded keys and 0 at real ones; None where no query can see padding.
+        hidden: [1, T, 1], `HIDDEN_QUANTIZED` at padded keys and 0 at real ones; None where no query can
+            see padding.
         pick: [1, 1, T], 1 at the last real token; None where the answer is not that one's.
     """
 
@@ -68,7 +69,7 @@ class Lookup(nn.Module):
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """The residual stream [1, T, D], and both `Hints`."""
         x = self.transformer.wte(input_ids) + self.transformer.wpe(self.positions)
-        hidden = ((1 - attention_mask.float()) * HIDDEN)[:, :, None] if self.hides else None
+        hidden = ((1 - attention_mask.float()) * HIDDEN_QUANTIZED)[:, :, None] if self.hides else None
         return x, hidden, last_real(attention_mask)[:, None, :] if self.picks else None
 
 
@@ -149,9 +150,48 @@ def score_bias(attention: Attention, low: int, high: int, keys: int, masked: boo
     queries = torch.arange(low, high)
     bias = attention.noise.score_bias(queries, keys)
     if masked:
-        mask = torch.where(torch.arange(keys) <= queries[:, None], 0.0, HIDDEN)[None]
+        mask = torch.where(torch.arange(keys) <= queries[:, None], 0.0, HIDDEN_QUANTIZED)[None]
         bias = mask if bias is None else bias + mask
     return None if bias is None else bias.detach()
+
+
+class FixedAttention(nn.Module):
+    """What attention over rows of a fixed length, without a batch, is made of.
+
+    Args:
+        asked: the tokens to answer for.
+        rows: queries of a causal layer that are taken together.
+        linear: makes a layer of a weight [out, in] and a bias.
+    """
+
+    def __init__(
+        self,
+        attention: Attention,
+        length: int,
+        causal: bool,
+        asked: Asked,
+        rows: int,
+        linear: Callable[[Tensor, Tensor | None], nn.Module],
+    ) -> None:
+        super().__init__()
+        self.heads, self.head_size, self.pick = attention.heads, attention.head_size, Pick(asked)
+        self.length = length
+        *query, k, v = projections(attention)
+        self.k, self.v = linear(*k), linear(*v)
+        self.q = linear(*query[0]) if query else None
+        noise = [linear(weight, None) for weight in noise_weights(attention)]
+        self.noise = nn.Sequential(*noise) if noise else None
+        # Of a causal model the last token sees all keys but padding; the others, no later ones.
+        masked = causal and asked == "all"
+        self.sees_padding = not masked
+        self.blocks = query_blocks(length if asked == "all" else 1, rows if masked else None)
+        for low, high in self.blocks:
+            bias = score_bias(attention, low, high, high if masked else length, masked)
+            self.register_buffer(f"bias_{low}", None if bias is None else self.laid(bias))
+
+    def laid(self, bias: Tensor) -> Tensor:
+        """A bias [1 or H, queries, keys] as this form adds it."""
+        return bias
 
 
 def network_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:

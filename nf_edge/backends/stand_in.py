@@ -4,25 +4,33 @@ that was lowered, with its rounded weights, as ExecuTorch's own kernels compute 
 It tells what rewriting and rounding cost, and nothing of the device's arithmetic.
 """
 
+from abc import abstractmethod
 from pathlib import Path
+from typing import Any, ClassVar
 
 from torch import nn
 
-from nf_edge.backends.base import Bounds, CacheDtype, LoweringReport, Session
+from nf_edge.backends.base import Bounds, CacheDtype, LoweringReport, Plan, Session, no_cache
 from nf_edge.backends.capture import capture
 from nf_edge.backends.executorch import ExecutorchBackend
+from nf_edge.backends.executorch_file import constant_bytes, read_program
+from nf_edge.backends.sizes import Sizes
 from nf_edge.errors import BadInput
 from nf_edge.model import Decoder, ModelConfig
 from nf_edge.quiet import quiet_libraries
 from nf_edge.recipe import Recipe
 
 STAND_IN = "stand-in.pte"
+# Bytes of a value: both that there are compute in float16.
+HALF = 2
 
 
 class StandInBackend(ExecutorchBackend):
     """One of those; without a cache, so that a language model gives the logits of all tokens."""
 
     process_bytes = None
+    notes: ClassVar[tuple[str, ...]]
+    """What no account of its memory knows."""
     elsewhere = (
         "Nothing on the machine that made it runs `{file}`: it is for a device with what it was compiled "
         "for. What\n`nf-edge check` asks there is {simulated}. A device needs `{file}` alone.\n"
@@ -30,11 +38,7 @@ class StandInBackend(ExecutorchBackend):
 
     def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
         if bounds.cached:
-            raise BadInput(
-                f"backend {self.name} has no cache, so a language model gives the logits of all tokens",
-                where=f"recipe {recipe.name}",
-                fix="write logits: all",
-            )
+            raise no_cache(self, recipe)
         return None
 
     def lower(
@@ -58,6 +62,37 @@ class StandInBackend(ExecutorchBackend):
                 fix="export it again",
             )
         return super().session(stand_in, threads)
+
+    @abstractmethod
+    def weight_bytes(self, file: Any) -> int:
+        """Bytes of the weights that the delegates of a program hold."""
+
+    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
+        content = path.read_bytes()
+        file = read_program(path, content)
+        beside, _ = constant_bytes(file, config)
+        weights = beside + self.weight_bytes(file)
+        arenas = sum(file.program.execution_plan[0].non_const_buffer_sizes)
+        return self._account(len(content) - weights, weights, arenas, None)
+
+    def predicted(self, sizes: Sizes, program: int, weights: int) -> Plan:
+        """The same before anything is lowered, of a graph and weights of so many bytes."""
+        workspace = HALF * (2 * sizes.scores + 6 * sizes.hidden + 2 * sizes.inner)
+        return self._account(program, weights, 0, workspace)
+
+    def _account(self, program: int, weights: int, arenas: int, workspace: int | None) -> Plan:
+        return Plan(
+            program=program,
+            weights=weights,
+            # Tables lie in the delegate.
+            embeddings=0,
+            mapped=program + weights,
+            loaded=0,
+            cache=0,
+            arenas=arenas,
+            workspace=workspace,
+            notes=self.notes,
+        )
 
     def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
         raise TypeError("no file of this backend has a cache")

@@ -3,27 +3,22 @@
 What is left to ExecuTorch's own kernels is in float32.
 """
 
-from pathlib import Path
 from typing import Any, ClassVar
 
-from nf_edge.attention.forms import MatmulForm
+from nf_edge.attention.forms import HIDDEN_IN_HALF, MatmulForm
 from nf_edge.backends.base import Bounds, Plan
 from nf_edge.backends.executorch import batch_problems
-from nf_edge.backends.executorch_file import constant_bytes, read_program
 from nf_edge.backends.sizes import sizes_of
-from nf_edge.backends.stand_in import StandInBackend, stand_in_for
+from nf_edge.backends.stand_in import HALF, StandInBackend, stand_in_for
 from nf_edge.backends.xnnpack import TanhGelu, is_gelu_new
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.recipe import Recipe
 from nf_edge.rules import Precisions, precisions, shares_table
 
-# Added to a hidden score: exp() of it is 0, and float16 has it.
-HIDDEN = -1e4
 REASONS = {
     "scalar_tensor": "a constant of one value",
     "sum": "the sum over tokens of what the last layer answers; the delegate's has other shapes",
 }
-HALF = 2
 # Bytes of the graph in the file, fitted to the bundled models.
 PROGRAM_BASE, PROGRAM_LAYER = 8_000, 10_000
 NOTES = ("the driver takes memory of the GPU for shaders and packed weights, which only the device knows",)
@@ -33,10 +28,11 @@ class Vulkan(StandInBackend):
     name = "vulkan"
     library = "Vulkan"
     operator_libraries: ClassVar[tuple[str, ...]] = ("vulkan_backend", "portable_ops_lib")
+    notes = NOTES
     simulated = stand_in_for("Vulkan, which does not run here")
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
-        model.transformer.form = MatmulForm(hidden=HIDDEN)
+        model.transformer.form = MatmulForm(hidden=HIDDEN_IN_HALF)
         for block in model.transformer.blocks:
             block.attn.fold_scale()
             if is_gelu_new(block.mlp.act):
@@ -63,23 +59,8 @@ class Vulkan(StandInBackend):
     def why_left(self, operator: str) -> str:
         return REASONS.get(operator, "the Vulkan delegate has no shader for it")
 
-    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
-        content = path.read_bytes()
-        file = read_program(path, content)
-        beside, _ = constant_bytes(file, config)
-        named = sum(len(buffer) for buffer in file.named_data.buffers) if file.named_data else 0
-        weights = beside + named
-        return Plan(
-            program=len(content) - weights,
-            weights=weights,
-            embeddings=0,
-            mapped=len(content),
-            loaded=0,
-            cache=0,
-            arenas=sum(file.program.execution_plan[0].non_const_buffer_sizes),
-            workspace=None,
-            notes=NOTES,
-        )
+    def weight_bytes(self, file: Any) -> int:
+        return sum(len(buffer) for buffer in file.named_data.buffers) if file.named_data else 0
 
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
         sizes, wanted = sizes_of(config, bounds.length), precisions(recipe, config)
@@ -88,15 +69,4 @@ class Vulkan(StandInBackend):
         if shares_table(wanted, config):
             values -= sizes.token_bytes(wanted)
         weights = values // HALF + HALF * (sizes.biases + sizes.others)
-        program = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
-        return Plan(
-            program=program,
-            weights=weights,
-            embeddings=0,
-            mapped=program + weights,
-            loaded=0,
-            cache=0,
-            arenas=0,
-            workspace=HALF * (2 * sizes.scores + 6 * sizes.hidden + 2 * sizes.inner),
-            notes=NOTES,
-        )
+        return self.predicted(sizes, PROGRAM_BASE + PROGRAM_LAYER * config.n_layer, weights)

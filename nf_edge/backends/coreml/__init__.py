@@ -14,9 +14,8 @@ from nf_edge.backends.base import Bounds, CacheDtype, Coverage, Plan
 from nf_edge.backends.coreml.form import EngineProgram
 from nf_edge.backends.coreml.rounding import THRESHOLD, round_weights
 from nf_edge.backends.executorch import batch_problems
-from nf_edge.backends.executorch_file import constant_bytes, read_program
 from nf_edge.backends.sizes import sizes_of
-from nf_edge.backends.stand_in import StandInBackend, stand_in_for
+from nf_edge.backends.stand_in import HALF, StandInBackend, stand_in_for
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.precision import Precision
 from nf_edge.quiet import quiet_stderr
@@ -34,7 +33,6 @@ COMPRESSION = {
         "block_size": 32,
     },
 }
-HALF = 2
 # Bytes of the graph in the file, fitted to the bundled models.
 PROGRAM_BASE, PROGRAM_LAYER = 30_000, 30_000
 NOTES = (
@@ -47,6 +45,7 @@ class CoreMl(StandInBackend):
     name = "coreml"
     library = "Core ML"
     operator_libraries: ClassVar[tuple[str, ...]] = ("coremldelegate",)
+    notes = NOTES
     simulated = stand_in_for("Core ML, which does not run here")
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
@@ -115,23 +114,8 @@ class CoreMl(StandInBackend):
     def why_left(self, operator: str) -> str:
         return "Core ML has no such operator"
 
-    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
-        content = path.read_bytes()
-        file = read_program(path, content)
-        beside, _ = constant_bytes(file, config)
-        blobs = [bytes(entry.data) for entry in file.program.backend_delegate_data]
-        weights = beside + sum(map(_weight_bytes, blobs))
-        return Plan(
-            program=len(content) - weights,
-            weights=weights,
-            embeddings=0,
-            mapped=len(content),
-            loaded=0,
-            cache=0,
-            arenas=sum(file.program.execution_plan[0].non_const_buffer_sizes),
-            workspace=None,
-            notes=NOTES,
-        )
+    def weight_bytes(self, file: Any) -> int:
+        return sum(_weight_bytes(bytes(entry.data)) for entry in file.program.backend_delegate_data)
 
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
         sizes, wanted = sizes_of(config, bounds.length), precisions(recipe, config)
@@ -143,18 +127,8 @@ class CoreMl(StandInBackend):
             linear = sizes.linear_bytes(wanted, channel_bytes=HALF, group_bytes=HALF)
         if shares_table(wanted, config):
             tables = 0
-        program = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
-        weights = linear + constants + tables
-        return Plan(
-            program=program,
-            weights=weights,
-            embeddings=0,
-            mapped=program + weights,
-            loaded=0,
-            cache=0,
-            arenas=0,
-            workspace=HALF * (2 * sizes.scores + 6 * sizes.hidden + 2 * sizes.inner),
-            notes=NOTES,
+        return self.predicted(
+            sizes, PROGRAM_BASE + PROGRAM_LAYER * config.n_layer, linear + constants + tables
         )
 
 

@@ -14,13 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nf_edge.attention import Asked
+from nf_edge.attention.forms import HIDDEN_IN_HALF
 from nf_edge.attention.noise import LowRankNoise, Noise, PairwiseNoise
 from nf_edge.backends.answering import asked_of, last_real
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.network import Attention, Block, SequenceClassifier
-
-# Added to a hidden score: exp() of it is 0, and float16 has it.
-HIDDEN = -1e4
 
 
 class Convolution(nn.Module):
@@ -74,7 +72,7 @@ class EngineAttention(nn.Module):
         """[1, D, 1, T] → [1, D, 1, T or 1].
 
         Args:
-            hidden: [1, T, 1, 1], `HIDDEN` at padded keys and 0 at real ones.
+            hidden: [1, T, 1, 1], `HIDDEN_IN_HALF` at padded keys and 0 at real ones.
             pick: [1, 1, 1, T], 1 at the one token asked for; None where that is all.
         """
         *query, k, v = self.joint(x).split(self.heads * self.head_size, dim=1)
@@ -133,7 +131,7 @@ class EngineProgram(nn.Module):
         """→ float [1, num_labels] of a classifier, [1, T, V] of a language model."""
         x = (self.wte(input_ids) + self.wpe(self.positions)).transpose(1, 2)[:, :, None]
         real = attention_mask.float()
-        hidden = ((1 - real) * HIDDEN)[:, :, None, None]
+        hidden = ((1 - real) * HIDDEN_IN_HALF)[:, :, None, None]
         *layers, last = self.layers
         for layer in layers:
             x = layer(x, hidden, None)
@@ -178,6 +176,6 @@ def _score_bias(noise: Noise, length: int, asked: Asked, masked: bool) -> Tensor
     queries = torch.arange(length if asked == "all" else 1)
     bias = noise.score_bias(queries, length)
     if masked:
-        mask = torch.where(torch.arange(length) <= queries[:, None], 0.0, HIDDEN)[None]
+        mask = torch.where(torch.arange(length) <= queries[:, None], 0.0, HIDDEN_IN_HALF)[None]
         bias = mask if bias is None else bias + mask
     return None if bias is None else bias.detach().transpose(1, 2)[:, None, :, None].contiguous()

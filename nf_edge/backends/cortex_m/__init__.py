@@ -27,12 +27,12 @@ from nf_edge.backends.cortex_m.lowering import CORES, cmsis_quantizer, lower_pro
 from nf_edge.backends.cortex_m.softmax import softmax_int8
 from nf_edge.backends.executorch_file import constant_bytes, operators_of, read_program
 from nf_edge.backends.executorch_interpreter import Interpreter
-from nf_edge.backends.fixed_backend import FixedBackend, target_of
+from nf_edge.backends.fixed_backend import FixedBackend
 from nf_edge.backends.fixed_form import query_blocks
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.quiet import quiet_libraries
-from nf_edge.recipe import Recipe
+from nf_edge.recipe import Recipe, target_of
 from nf_edge.rules import precisions
 
 OWN = "cortex_m::"

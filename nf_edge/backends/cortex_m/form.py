@@ -20,13 +20,10 @@ from torch import Tensor, nn
 from nf_edge.attention import Asked
 from nf_edge.backends.answering import asked_of
 from nf_edge.backends.fixed_form import (
+    FixedAttention,
     FixedProgram,
     Hints,
     Pick,
-    noise_weights,
-    projections,
-    query_blocks,
-    score_bias,
 )
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.network import Attention, Block
@@ -60,29 +57,16 @@ def rows_of(image: Tensor) -> Tensor:
     return image.permute(0, 2, 3, 1).reshape(1, -1, image.shape[1])
 
 
-class FixedAttention(nn.Module):
-    """Attention over rows of a fixed length, without a batch.
+class PointwiseAttention(FixedAttention):
+    """Attention whose linear layers are convolutions of one point.
 
     Args:
         asked: the tokens to answer for.
     """
 
     def __init__(self, attention: Attention, length: int, causal: bool, asked: Asked) -> None:
-        super().__init__()
-        self.heads, self.head_size, self.pick = attention.heads, attention.head_size, Pick(asked)
-        self.length, self.c_proj = length, Pointwise.of(attention.c_proj)
-        *query, k, v = projections(attention)
-        self.k, self.v = Pointwise(*k), Pointwise(*v)
-        self.q = Pointwise(*query[0]) if query else None
-        noise = [Pointwise(weight) for weight in noise_weights(attention)]
-        self.noise = nn.Sequential(*noise) if noise else None
-        # Of a causal model the last token sees all keys but padding; the others, no later ones.
-        masked = causal and asked == "all"
-        self.sees_padding = not masked
-        self.blocks = query_blocks(length if asked == "all" else 1, ROWS if masked else None)
-        for low, high in self.blocks:
-            bias = score_bias(attention, low, high, high if masked else length, masked)
-            self.register_buffer(f"bias_{low}", bias)
+        super().__init__(attention, length, causal, asked, ROWS, Pointwise)
+        self.c_proj = Pointwise.of(attention.c_proj)
 
     def forward(self, x: Tensor, hints: Hints) -> Tensor:
         """[1, T, D] → [1, T or 1, D], of the tokens asked for."""
@@ -125,7 +109,7 @@ class FixedBlock(nn.Module):
         super().__init__()
         self.pick = Pick(asked)
         self.ln_1, self.ln_2 = block.ln_1, block.ln_2
-        self.attn = FixedAttention(block.attn, length, causal, asked)
+        self.attn = PointwiseAttention(block.attn, length, causal, asked)
         self.c_fc, self.c_proj = Pointwise.of(block.mlp.c_fc), Pointwise.of(block.mlp.c_proj)
         self.act = block.mlp.act
 

@@ -16,14 +16,14 @@ from nf_edge.backends.ethos_u.form import ROWS, fold, npu_program
 from nf_edge.backends.ethos_u.simulate import GRAPH, WHAT, SimulatedSession
 from nf_edge.backends.ethos_u.vela import blocks, compile_program, npu_quantizer
 from nf_edge.backends.executorch_file import constant_bytes, coverage_of, operators_of, read_program
-from nf_edge.backends.fixed_backend import FixedBackend, target_of
+from nf_edge.backends.fixed_backend import FixedBackend
 from nf_edge.backends.fixed_form import query_blocks
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.precision import POSITIONS
 from nf_edge.quiet import quiet_libraries
-from nf_edge.recipe import Recipe
+from nf_edge.recipe import Recipe, target_of
 from nf_edge.rules import Precisions, precisions
 
 MACS = {"u55": (32, 64, 128, 256), "u65": (256, 512), "u85": (128, 256, 512, 1024, 2048)}

@@ -22,13 +22,10 @@ from torch import Tensor, nn
 from nf_edge.attention import Asked
 from nf_edge.backends.answering import asked_of
 from nf_edge.backends.fixed_form import (
+    FixedAttention,
     FixedProgram,
     Hints,
     Pick,
-    noise_weights,
-    projections,
-    query_blocks,
-    score_bias,
 )
 from nf_edge.backends.rewrites import fold_norms
 from nf_edge.model import CausalLM, NoiseFormer
@@ -72,30 +69,19 @@ class Norm(nn.Module):
         return x * torch.rsqrt(self.mean(torch.pow(x, 2.0)) + self.eps)
 
 
-class NpuAttention(nn.Module):
-    """Attention over rows of a fixed length, without a batch.
+class NpuAttention(FixedAttention):
+    """Attention whose scores are transposed.
 
     Args:
         asked: the tokens to answer for.
     """
 
     def __init__(self, attention: Attention, length: int, causal: bool, asked: Asked) -> None:
-        super().__init__()
-        self.heads, self.head_size, self.pick = attention.heads, attention.head_size, Pick(asked)
-        self.length, self.c_proj = length, attention.c_proj
-        *query, k, v = projections(attention)
-        self.k, self.v = _linear(*k), _linear(*v)
-        self.q = _linear(*query[0]) if query else None
-        noise = [_linear(weight, None) for weight in noise_weights(attention)]
-        self.noise = nn.Sequential(*noise) if noise else None
-        # Of a causal model the last token sees all keys but padding; the others, no later ones.
-        masked = causal and asked == "all"
-        self.sees_padding = not masked
-        self.blocks = query_blocks(length if asked == "all" else 1, ROWS if masked else None)
-        for low, high in self.blocks:
-            bias = score_bias(attention, low, high, high if masked else length, masked)
-            transposed = None if bias is None else bias.transpose(1, 2).contiguous()
-            self.register_buffer(f"bias_{low}", transposed)
+        super().__init__(attention, length, causal, asked, ROWS, _linear)
+        self.c_proj = attention.c_proj
+
+    def laid(self, bias: Tensor) -> Tensor:
+        return bias.transpose(1, 2).contiguous()
 
     def forward(self, x: Tensor, hints: Hints) -> Tensor:
         """[1, T, D] → [1, T or 1, D], of the tokens asked for."""

@@ -22,6 +22,7 @@ from nf_edge.backends.base import (
     LoweringReport,
     Plan,
     Session,
+    no_cache,
 )
 from nf_edge.backends.qnn.cached import CHUNK, ChunkDecoder, inputs_of
 from nf_edge.backends.qnn.form import HtpProgram, extremes, specialise
@@ -31,7 +32,7 @@ from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.precision import POSITIONS, TOKENS
-from nf_edge.recipe import Recipe
+from nf_edge.recipe import Recipe, target_of
 from nf_edge.rules import Precisions, precisions
 
 QUANTIZED = "model.qdq.onnx"
@@ -95,11 +96,7 @@ class Qnn(Backend):
         if not bounds.cached:
             return None
         if config.noise.kind == "relative":
-            raise BadInput(
-                f"backend {self.name} has no cache for relative noise, which depends on where keys stand",
-                where=f"recipe {recipe.name}",
-                fix="write logits: all",
-            )
+            raise no_cache(self, recipe, " for relative noise, which depends on where keys stand")
         return CacheDtype("float32", "16 bits inside; the application keeps what it is given")
 
     def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
@@ -133,7 +130,7 @@ class Qnn(Backend):
     ) -> LoweringReport:
         quantized, wanted = path.with_name(QUANTIZED), precisions(recipe, config)
         write_qdq(cast(HtpProgram, program), wanted, bounds, quantized)
-        compile_context(quantized, _target(recipe), path)
+        compile_context(quantized, target_of(recipe), path)
         coverage = Coverage(f"the HTP ({recipe.target})", len(operators_of(quantized)), ())
         return LoweringReport(coverage, weights=weights_of(quantized, wanted))
 
@@ -184,12 +181,6 @@ class Qnn(Backend):
             arenas=_passed(config, bounds),
             workspace=0,
         )
-
-
-def _target(recipe: Recipe) -> str:
-    # A recipe without one was refused before.
-    assert recipe.target is not None
-    return recipe.target
 
 
 def _tied_head(config: ModelConfig) -> list[str]:

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nf_edge.attention.forms import HIDDEN_QUANTIZED
 from nf_edge.backends.base import OUTPUT, Inputs
 from nf_edge.backends.onnx_decoder import TOKEN_INPUTS, past_names, present_names
-from nf_edge.backends.qnn.form import HIDDEN, HtpForm
+from nf_edge.backends.qnn.form import HtpForm
 from nf_edge.model import CausalLM, Decoder, ModelConfig
 
 # Tokens of a call.
@@ -29,8 +30,8 @@ class ChunkForm(HtpForm):
     def mask(self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool) -> Tensor:
         """[1, 1, CHUNK, keys], of an attention mask [1, capacity]."""
         assert attention_mask is not None
-        empty = (1 - attention_mask[:, None, None].float()) * HIDDEN
-        later = torch.triu(torch.full((1, 1, CHUNK, CHUNK), HIDDEN), 1)
+        empty = (1 - attention_mask[:, None, None].float()) * HIDDEN_QUANTIZED
+        later = torch.triu(torch.full((1, 1, CHUNK, CHUNK), HIDDEN_QUANTIZED), 1)
         return torch.cat([empty.expand(1, 1, CHUNK, -1), later], dim=-1)
 
 

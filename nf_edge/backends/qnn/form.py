@@ -18,15 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nf_edge.attention.forms import MatmulForm
+from nf_edge.attention.forms import HIDDEN_QUANTIZED, MatmulForm
 from nf_edge.backends.answering import last_real
 from nf_edge.backends.base import Inputs
 from nf_edge.backends.rewrites import fold_norms
 from nf_edge.model import NoiseFormer
 from nf_edge.model.network import SequenceClassifier
-
-# Added to a hidden score: exp() of it is 1e-13, and the scores beside it keep most of the levels.
-HIDDEN = -30.0
 
 
 class HtpForm(MatmulForm):
@@ -35,7 +32,7 @@ class HtpForm(MatmulForm):
     takes_fewer_queries = False
 
     def __init__(self) -> None:
-        super().__init__(HIDDEN)
+        super().__init__(HIDDEN_QUANTIZED)
 
 
 def specialise(model: NoiseFormer) -> None:
