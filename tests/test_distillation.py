@@ -248,14 +248,14 @@ def test_a_teacher_learns_from_rows_varied_as_its_own_keys_say(recipe_file, tmp_
         load_training_recipe(str(recipe_file(rows, distill=distill))), tmp_path, tmp_path
     )
     plain, swaps, drops = (
-        {tuple(ids) for _ in range(30) for ids in lesson.batch(range(7)).input_ids.tolist()}
+        {tuple(ids) for _ in range(30) for ids in lesson.examples.batch(range(7)).input_ids.tolist()}
         for lesson in data.lessons
     )
     assert len(plain) == 7
     assert (2, 3, 0, 0, 0, 0, 0, 0) in swaps
     assert not any(ids[0] == 0 for ids in swaps)
     assert any(ids[0] == 0 and any(ids) for ids in drops)
-    assert all(lesson.batch(range(7)).labels.tolist() == [0] * 7 for lesson in data.lessons)
+    assert all(lesson.examples.batch(range(7)).labels.tolist() == [0] * 7 for lesson in data.lessons)
 
 
 def test_a_teacher_that_learns_smoothed_labels_is_less_sure(recipe_file, tmp_path):

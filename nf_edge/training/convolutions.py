@@ -14,8 +14,11 @@ from torch import Tensor, nn
 
 from nf_edge.model.config import ModelConfig
 from nf_edge.training.teacher import Teacher
+from nf_edge.training.vectors import WordVectors
 
 EMBEDDING_STD = 0.1
+# Of a token without a vector beside those that have one, whose values have a standard deviation of 1.
+UNKNOWN_STD = 0.5
 # Of the filters' answers, as Kim has it.
 FEATURE_DROPOUT = 0.5
 
@@ -27,20 +30,30 @@ class ConvolutionalClassifier(nn.Module):
     logits [B, labels].
 
     Args:
-        channels: of an embedding, and number of the filters of each width.
+        channels: number of the filters of each width, and, where there are no vectors, of an embedding.
         widths: tokens that a filter sees, odd numbers.
         dropout: share of the embeddings' values that are dropped in training.
+        vectors: what the embeddings begin as; they are trained with the rest.
     """
 
     def __init__(
-        self, vocab_size: int, channels: int, widths: Sequence[int], labels: int, dropout: float
+        self,
+        vocab_size: int,
+        channels: int,
+        widths: Sequence[int],
+        labels: int,
+        dropout: float,
+        vectors: WordVectors | None = None,
     ) -> None:
         super().__init__()
         self._dropout = dropout
-        self.embedding = nn.Embedding(vocab_size, channels)
-        nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD)
+        self.embedding = nn.Embedding(vocab_size, channels if vectors is None else vectors.table.shape[1])
+        nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD if vectors is None else UNKNOWN_STD)
+        if vectors is not None:
+            with torch.no_grad():
+                self.embedding.weight[vectors.known] = vectors.table[vectors.known]
         self.filters = nn.ModuleList(
-            nn.Conv1d(channels, channels, width, padding=width // 2) for width in widths
+            nn.Conv1d(self.embedding.embedding_dim, channels, width, padding=width // 2) for width in widths
         )
         self.output = nn.Linear(len(widths) * channels, labels)
 
@@ -67,7 +80,12 @@ class Convolutions(Teacher):
     widths: tuple[Annotated[int, AfterValidator(_odd)], ...] = Field(
         min_length=1, description="tokens that a filter sees: a set of filters each"
     )
-    channels: int = Field(ge=1, description="of an embedding, and number of the filters of each width")
+    channels: int = Field(
+        ge=1, description="number of the filters of each width, and, without vectors, of an embedding"
+    )
+    vectors: str | None = Field(
+        None, description="word vectors that the embeddings begin as: a text file in the folder of data"
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="share of the embeddings' values")
 
     @property
@@ -77,9 +95,14 @@ class Convolutions(Teacher):
     @property
     def description(self) -> str:
         widths = ", ".join(map(str, self.widths))
-        return f"a convolutional network of {self.channels} filters of each of the widths {widths}"
+        text = f"a convolutional network of {self.channels} filters of each of the widths {widths}"
+        return text if self.vectors is None else f"{text} on the word vectors of `{self.vectors}`"
 
-    def build(self, config: ModelConfig) -> nn.Module:
+    @property
+    def vectors_file(self) -> str | None:
+        return self.vectors
+
+    def build(self, config: ModelConfig, vectors: WordVectors | None = None) -> nn.Module:
         return ConvolutionalClassifier(
-            config.vocab_size, self.channels, self.widths, config.num_labels or 0, self.dropout
+            config.vocab_size, self.channels, self.widths, config.num_labels or 0, self.dropout, vectors
         )

@@ -61,10 +61,10 @@ def train_teachers(
         # The caller's random numbers are not disturbed by ours.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            model = teacher.build(recipe.model)
+            model = teacher.build(recipe.model, lesson.vectors)
         state = fit(
             model,
-            lesson,
+            lesson.examples,
             partial(label_loss, smoothing=teacher.label_smoothing),
             partial(evaluate, examples=data.valid, batch_size=teacher.training.batch_size),
             teacher.training,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nf_edge.model.config import ModelConfig
 from nf_edge.training.teacher import Teacher
+from nf_edge.training.vectors import WordVectors
 
 # Enough that few of a treebank's n-grams share a bucket.
 BUCKETS = 2**18
@@ -65,5 +66,5 @@ class Ngrams(Teacher):
             "single tokens" if self.longest == 1 else f"1- to {self.longest}-grams"
         )
 
-    def build(self, config: ModelConfig) -> nn.Module:
+    def build(self, config: ModelConfig, vectors: WordVectors | None = None) -> nn.Module:
         return NgramClassifier(self.longest, config.num_labels or 0)

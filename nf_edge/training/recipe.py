@@ -189,6 +189,8 @@ class TrainingRecipe(Closed):
                 raise ValueError("distill is for classifiers")
             if extra.label_smoothing:
                 raise ValueError("regularization.label_smoothing is for labels, which distill does not use")
+            if self.data.tokenizer is None and any(t.vectors_file for t in self.distill.teachers):
+                raise ValueError("vectors of a teacher are for data that is text, with a tokenizer")
             if config.pad_token_id is None and any(t.token_dropout for t in self.distill.teachers):
                 raise ValueError("token_dropout of a teacher is for models with a pad_token_id")
         return self

@@ -11,6 +11,7 @@ from nf_edge.data.parts import Part, word_runs
 from nf_edge.data.rows import Rows, read_rows
 from nf_edge.data.sources import NAMED, is_text, read_records, read_text
 from nf_edge.errors import BadInput
+from nf_edge.files import sha256 as file_sha256
 from nf_edge.model.config import ModelConfig
 from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size
 from nf_edge.training.bpe import train_bpe
@@ -24,6 +25,7 @@ from nf_edge.training.examples import (
 from nf_edge.training.recipe import Bpe, Distillation, Source, TrainingRecipe
 from nf_edge.training.teacher import Teacher
 from nf_edge.training.unlabeled import JoinedRows, ReplacedTokens, SwappedPhrases
+from nf_edge.training.vectors import WordVectors, read_vectors
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,20 @@ class Located:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """What one teacher learns the labels on, and the word vectors that it begins with."""
+
+    examples: Examples
+    vectors: WordVectors | None
+
+
+@dataclass(frozen=True)
 class TrainingData:
     """Everything that a recipe reads.
 
     Attributes:
         taught: what a model learns from teachers on, labels or none; None where it has no teachers.
-        lessons: what each of its teachers learns the labels on, in the recipe's order.
+        lessons: of each of its teachers, in the recipe's order.
         examples: what goes with the checkpoint and can be scored: a classifier's rows, or None.
         examples_json: what goes with it, as it was written: a JSON object a line.
         tokenizer_file: a tokenizer.json, given or learned; None where the data has no text.
@@ -52,7 +62,7 @@ class TrainingData:
 
     train: Examples
     taught: Examples | None
-    lessons: tuple[Examples, ...]
+    lessons: tuple[Lesson, ...]
     valid: Examples
     test: Examples
     examples: Examples | None
@@ -106,13 +116,23 @@ def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> Tra
             plain = DroppedTokens(plain, extra.token_dropout, config.pad_token_id or 0)
         return plain
 
+    def vectors(teacher: Teacher) -> WordVectors | None:
+        if teacher.vectors_file is None or tokenizer_file is None:
+            return None
+        path = root / teacher.vectors_file
+        sha256[teacher.vectors_file] = file_sha256(path)
+        return read_vectors(path, read_tokenizer(tokenizer_file), config.vocab_size)
+
     learned_from = examples(train)
     notes.append(f"{len(learned_from):,} {'blocks' if config.is_language_model else 'rows'} to learn from")
     shown = _locate(Source(file=data.examples), root) if data.examples else None
     return TrainingData(
         varied(learned_from),
         varied(_unlabeled(learned_from, recipe.distill, config)) if recipe.distill else None,
-        _lessons(learned_from, recipe.distill, config) if recipe.distill else (),
+        tuple(
+            Lesson(_labelled(learned_from, teacher, config), vectors(teacher))
+            for teacher in (recipe.distill.teachers if recipe.distill else ())
+        ),
         examples(valid),
         examples(test),
         # A language model's examples are lines out of nowhere: where to begin, not a text to predict.
@@ -132,24 +152,22 @@ def _unlabeled(learned_from: Examples, distill: Distillation, config: ModelConfi
     return ReplacedTokens(joined, distill.replace, config.vocab_size)
 
 
-def _lessons(learned_from: Examples, distill: Distillation, config: ModelConfig) -> tuple[Examples, ...]:
+def _labelled(learned_from: Examples, teacher: Teacher, config: ModelConfig) -> Examples:
     assert isinstance(learned_from, RowExamples)  # no recipe of a language model has teachers
-
-    def lesson(teacher: Teacher) -> Examples:
-        examples: Examples = learned_from
-        if teacher.swap:
-            examples = SwappedPhrases(learned_from.rows, teacher.swap, config.pad_token_id)
-        if teacher.token_dropout:
-            examples = DroppedTokens(examples, teacher.token_dropout, config.pad_token_id or 0)
-        return examples
-
-    return tuple(map(lesson, distill.teachers))
+    examples: Examples = learned_from
+    if teacher.swap:
+        examples = SwappedPhrases(learned_from.rows, teacher.swap, config.pad_token_id)
+    if teacher.token_dropout:
+        examples = DroppedTokens(examples, teacher.token_dropout, config.pad_token_id or 0)
+    return examples
 
 
 def _require_files(recipe: TrainingRecipe, root: Path) -> None:
     """Say of all the files at once which are not there, and how a user comes by them."""
     data = recipe.data
-    files = dict.fromkeys(source.file for source in (data.train, data.valid, data.test))
+    teachers = recipe.distill.teachers if recipe.distill else ()
+    vectors = (teacher.vectors_file for teacher in teachers if teacher.vectors_file is not None)
+    files = dict.fromkeys([data.train.file, data.valid.file, data.test.file, *vectors])
     missing = [file for file in files if file not in NAMED and not (root / file).exists()]
     if missing:
         root_option = "--data-root names the folder that has them"

@@ -7,6 +7,7 @@ from torch import nn
 
 from nf_edge.model.config import ModelConfig
 from nf_edge.training.settings import Settings
+from nf_edge.training.vectors import WordVectors
 from nf_edge.yaml_file import Closed
 
 
@@ -39,9 +40,14 @@ class Teacher(Closed):
     def description(self) -> str:
         """What the model card says that it is."""
 
+    @property
+    def vectors_file(self) -> str | None:
+        """Its file of word vectors, in the folder of data; None of a teacher that begins without."""
+        return None
+
     @abstractmethod
-    def build(self, config: ModelConfig) -> nn.Module:
-        """A new one, drawn from the global random numbers.
+    def build(self, config: ModelConfig, vectors: WordVectors | None = None) -> nn.Module:
+        """A new one, drawn from the global random numbers, with the vectors of `vectors_file`.
 
         It takes what a model of `config` takes, ids int64 [B, T] and a mask [B, T] or None, and gives
         logits [B, labels].

@@ -199,6 +199,9 @@ def _sigma(recipe: TrainingRecipe, tensors: dict[str, Tensor]) -> tuple[tuple[fl
 def _fingerprint(recipe: TrainingRecipe, data: TrainingData) -> str:
     """All that the weights depend on, but for the machine."""
     learned_from = {"train", "valid"}
+    sources = [recipe.data.train.file, recipe.data.valid.file]
+    if recipe.distill is not None:
+        sources += [teacher.vectors_file for teacher in recipe.distill.teachers if teacher.vectors_file]
     facts = {
         "recipe": recipe.model_dump(
             mode="json",
@@ -211,7 +214,7 @@ def _fingerprint(recipe: TrainingRecipe, data: TrainingData) -> str:
                 "seed": True,
             },
         ),
-        "data": [data.sha256[source.file] for source in (recipe.data.train, recipe.data.valid)],
+        "data": [data.sha256[source] for source in sources],
         "tokenizer": data.tokenizer_file and sha256(data.tokenizer_file),
         "versions": [__version__, torch.__version__],
     }
