@@ -24,6 +24,10 @@ of, which the plug-in can compile for other SoCs.
 
 """
 
+# Bytes for portable kernels that borrow some while they run, beside what the file plans.
+BORROWED = 4096
+FROM_HERE = "Run from this folder:\n\n"
+
 OPERATORS = "libnf_executorch.so"
 LOAD_OPERATORS = f"""
 import ctypes
@@ -54,14 +58,15 @@ def run_guide(manifest: Manifest) -> str:
         "steps": min(4, interface.length - len(example)),
         "cache_dtype": interface.cache_dtype,
         "operators": (LOAD_OPERATORS if requires.own_kernels else "") + _environment_code(requires),
-        "arenas": _planned_arenas(manifest),
+        "arenas": _planned(manifest, "arenas"),
+        "borrowed": (_planned(manifest, "workspace") or 0) + BORROWED,
         "libraries": ", ".join(f"`{name}`" for name in requires.operator_libraries),
     }
     if requires.runtime == "executorch":
         title, snippets = (
             "ExecuTorch",
             (
-                (backend.elsewhere or "## Python\n\n" + code.PYTHON_EXECUTORCH).format(**fields)
+                (backend.elsewhere or FROM_HERE + "## Python\n\n" + code.PYTHON_EXECUTORCH).format(**fields)
                 + "\n## C++\n\n"
                 + (row_snippets.CPP_BARE if backend.bare else code.CPP_EXECUTORCH).format(**fields)
                 + (LINK_BARE if backend.bare else LINK_EXECUTORCH).format(**fields)
@@ -71,6 +76,7 @@ def run_guide(manifest: Manifest) -> str:
         title, python = "ONNX Runtime", code.PYTHON_HTP if manifest.recipe.target else code.PYTHON_ONNX
         snippets = (
             (ON_HTP if manifest.recipe.target else "").format(**fields)
+            + FROM_HERE
             + "## Python\n\n"
             + python.format(**fields)
         )
@@ -85,16 +91,14 @@ def run_guide(manifest: Manifest) -> str:
             "",
             *([GET_OPERATORS] if requires.own_kernels else []),
             *_besides_lines(requires),
-            "Run from this folder:",
-            "",
             snippets,
         ]
     )
 
 
-def _planned_arenas(manifest: Manifest) -> int | None:
-    """Bytes that the program plans for its tensors; None where the runtime decides."""
-    (line,) = (line for line in manifest.reports["memory"]["process"] if line["name"] == "arenas")
+def _planned(manifest: Manifest, part: str) -> int | None:
+    """Bytes that the file plans for a part of its process; None where the runtime decides."""
+    (line,) = (line for line in manifest.reports["memory"]["process"] if line["name"] == part)
     planned: int | None = line["planned"]["value"]
     return planned
 

@@ -69,8 +69,10 @@ using executorch::aten::TensorImpl;
 
 // What the program plans for its tensors.
 alignas(16) static uint8_t arena[{arenas}];
-// What ExecuTorch makes of the graph, and what kernels borrow: find out how much of it your build takes.
-alignas(16) static uint8_t graph[64 * 1024], borrowed[4 * 1024];
+// What kernels and delegates borrow while they run.
+alignas(16) static uint8_t borrowed[{borrowed}];
+// What ExecuTorch makes of the graph: find out how much of it your build takes.
+alignas(16) static uint8_t graph[64 * 1024];
 
 static int64_t input_ids[] = {{{ids}}};
 static int64_t attention_mask[std::size(input_ids)];

@@ -45,7 +45,9 @@ def parts_chart(lines: Sequence[Line], total: Line, accounts: Sequence[str], lab
         bottoms = [0.0] * len(accounts)
         for line, colour in zip(lines, COLOURS, strict=False):
             sizes = [max(0.0, line.figures()[account].value or 0.0) for account in accounts]
-            axes.barh(accounts, sizes, left=bottoms, color=colour, label=line.name, height=0.62)
+            # A legend is of what there is to see.
+            seen = line.name if any(sizes) else None
+            axes.barh(accounts, sizes, left=bottoms, color=colour, label=seen, height=0.62)
             bottoms = [bottom + size for bottom, size in zip(bottoms, sizes, strict=True)]
         for row, account in enumerate(accounts):
             axes.annotate(
@@ -65,16 +67,20 @@ def parts_chart(lines: Sequence[Line], total: Line, accounts: Sequence[str], lab
 def budget_chart(shares: Sequence[Share], label: str) -> str:
     """A bar a memory of the device: what is needed of what may be used."""
     with matplotlib.rc_context(SETTINGS):
-        figure, axes = _figure(0.2 + 0.5 * len(shares))
+        figure, axes = _figure(0.2 + 0.66 * len(shares))
         for row, share in enumerate(shares):
             need = share.need.value or 0
-            axes.barh(row, 1, color="#e8edf1", height=0.5)
-            axes.barh(row, min(1, share.used), color=COLOURS[2] if share.fits else "#D55E00", height=0.5)
-            text = f"{share.memory} ({share.kind}): {format_bytes(need)} of {format_bytes(share.budget)}"
-            axes.text(0, row - 0.36, f"{text}, {100 * share.used:.1f} %", va="bottom")
+            axes.barh(row, 1, color="#e8edf1", height=0.36)
+            axes.barh(row, min(1, share.used), color=COLOURS[2] if share.fits else "#D55E00", height=0.36)
+            # Two lines, of which none is wider than the bar.
+            text = (
+                f"{share.memory} ({share.kind})\n"
+                f"{format_bytes(need)} of {format_bytes(share.budget)}, {100 * share.used:.1f} %"
+            )
+            axes.text(0, row - 0.2, text, va="bottom")
         axes.invert_yaxis()
         axes.set_xlim(0, 1)
-        axes.set_ylim(len(shares) - 0.6, -0.85)
+        axes.set_ylim(len(shares) - 0.7, -0.85)
         axes.axis("off")
         return _svg(figure, label)
 
