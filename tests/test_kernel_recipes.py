@@ -110,7 +110,7 @@ def test_attention_is_one_operator_a_layer_and_nothing_is_moved_around_it(name, 
 
 
 def test_the_manifest_and_inspect_say_that_kernels_of_ours_are_needed(exported, run):
-    own, stock = exported("lm-none", "nf-fp32"), exported("lm-none", "xnnpack-fp32")
+    own, stock = exported("lm-none", "nf-fp32"), exported("wide-cls", "xnnpack-8da8w")
     assert own.manifest.requires.own_kernels
     assert "nf_executorch" in own.manifest.requires.operator_libraries
     assert not stock.manifest.requires.own_kernels
