@@ -102,11 +102,13 @@ def export(
 
     Raises:
         BadInput: the recipe does not suit the checkpoint or the device, or `out` cannot be used.
+        MissingTool: the backend's operators cannot be built here.
     """
     mark = require_done(checkpoint, recipe)
     job = _job(checkpoint, recipe, device, calibrate)
     backend, calibration = job.backend, job.calibration
     check_target(out, overwrite=overwrite, marker=MANIFEST)
+    backend.operators_file()  # without which the file cannot be examined: better told now than after lowering
     try:
         with staged_artifact(out, overwrite=overwrite) as stage:
             report, fates = _build(job, stage, progress)

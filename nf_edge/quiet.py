@@ -43,14 +43,15 @@ def quiet_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_stdout() -> Iterator[None]:
-    """Drop what native code writes to stdout, where results stand alone."""
+    """Drop what a library writes to stdout, where results stand alone: natively, and in Python, whose stdout
+    a caller may have put elsewhere."""
     sys.stdout.flush()
     saved, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     try:
-        yield
+        with open(os.devnull, "w") as dropped, contextlib.redirect_stdout(dropped):
+            yield
     finally:
-        sys.stdout.flush()
         os.dup2(saved, 1)
         os.close(saved)
         os.close(nowhere)

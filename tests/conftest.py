@@ -1,6 +1,11 @@
 """What several test files share: the command line, the specification's folder, the bundled cases."""
 
+import gc
+import hashlib
+import io
 import os
+import pickle
+import shutil
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +18,7 @@ from nf_edge import native_build, resources
 from nf_edge.accuracy.parity import synthetic_rows
 from nf_edge.artifact import load_artifact
 from nf_edge.backends import REGISTRY, missing_packages
+from nf_edge.backends.onnx_cpu import OnnxCpu
 from nf_edge.cli import main
 from nf_edge.data.rows import Rows
 from nf_edge.errors import MissingTool
@@ -46,6 +52,11 @@ def backend_missing(recipe):
 
 # By a recipe of theirs a test makes a .pte, which takes seconds.
 EXECUTORCH = {name for name in resources.names("recipes") if load_recipe(name).runtime == "executorch"}
+
+
+def pytest_collection_finish():
+    """What is loaded stays: exports make so many objects that the collector would go through it all often."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):
@@ -243,6 +254,29 @@ def place_once(make, place):
         except OSError:
             assert place.is_dir()
     return place
+
+
+@pytest.fixture(scope="session", autouse=True)
+def lowered_to_onnx_once(tmp_path_factory):
+    """A network is lowered to ONNX once in a test run: recipes quantize the file, and gates judge it, after
+    that.  It is the same where its modules, its tensors and its bounds are; there is no recipe to look at."""
+    lower, folder = OnnxCpu.lower, shared_folder(tmp_path_factory, "onnx")
+
+    def once(self, program, config, bounds, recipe, path):
+        def make(own):
+            own.mkdir()
+            report = lower(self, program, config, bounds, None, own / "model.onnx")
+            (own / "report").write_bytes(pickle.dumps(report))
+
+        torch.save(program.state_dict(), tensors := io.BytesIO())
+        told = f"{config!r} {bounds!r} {program!r}".encode()
+        place = place_once(make, folder / hashlib.sha256(told + tensors.getvalue()).hexdigest())
+        shutil.copyfile(place / "model.onnx", path)
+        return pickle.loads((place / "report").read_bytes())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OnnxCpu, "lower", once)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,7 @@ def positions_of(artifact):
     return artifact.manifest.interface.length
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "recipe"),
     [
@@ -137,7 +138,8 @@ def test_an_artifact_is_about_as_fast_as_itself(recipe, exported, bench):
 
 def test_the_ratio_is_how_many_times_as_fast_the_first_one_is(exported, bench):
     """Of a pte against an onnx, by the medians of both."""
-    result = bench(exported(LM, "xnnpack-fp32"), "--against", exported(LM, "onnx-fp32").path)
+    sides = exported("wide-cls", "xnnpack-8da8w"), exported("wide-cls", "onnx-int8-dynamic")
+    result = bench(sides[0], "--against", sides[1].path)
     assert [artifact["runtime"] for artifact in result["artifacts"]] == ["executorch", "onnxruntime"]
     for line in result["lines"]:
         assert line["speeds"][0]["ratio"]["value"] == pytest.approx(median_ms(line, 1) / median_ms(line, 0))
@@ -316,7 +318,7 @@ def test_an_artifact_of_fixed_length_is_asked_that_many_tokens_and_no_other_numb
     manifest["interface"]["length"] = 3
     manifest["interface"]["dynamic_length"] = False
     (fixed / "manifest.json").write_text(json.dumps(manifest))
-    other = exported(CLASSIFIER, "xnnpack-fp32")
+    other = exported(CLASSIFIER, "onnx-fp32")
     assert [line["tokens"] for line in lines_of(bench(other, "--against", fixed), "prefill")] == [3]
     done = run("bench", fixed, "--lengths", "2")
     assert done.code == 3

@@ -86,29 +86,35 @@ def test_sst2_reads_our_own_sentences():
     assert f"{score}." in card("sst2")
 
 
+@pytest.fixture(scope="module")
+def tokenizers():
+    """Of each text model."""
+    return {name: read_tokenizer(resolve_checkpoint(name).tokenizer_file) for name in TEXT_MODELS}
+
+
 @settings(deadline=None)
 @given(st.text())
-def test_shakespeares_tokenizer_gives_any_text_back(text):
-    tokenizer = read_tokenizer(resolve_checkpoint("shakespeare").tokenizer_file)
+def test_shakespeares_tokenizer_gives_any_text_back(tokenizers, text):
+    tokenizer = tokenizers["shakespeare"]
     assert tokenizer.decode(tokenizer.encode(text).ids) == text.replace(END_OF_TEXT, "")
 
 
 @settings(deadline=None)
 @given(st.text())
-def test_sst2s_tokenizer_takes_any_text_and_reads_what_it_gave_back_as_the_same(text):
+def test_sst2s_tokenizer_takes_any_text_and_reads_what_it_gave_back_as_the_same(tokenizers, text):
     assume(END_OF_TEXT not in text.lower())  # which decoding leaves out
-    checkpoint = resolve_checkpoint("sst2")
-    tokenizer = read_tokenizer(checkpoint.tokenizer_file)
+    tokenizer = tokenizers["sst2"]
     ids = tokenizer.encode(text).ids
-    assert all(0 <= i < checkpoint.config.vocab_size for i in ids)
+    assert all(0 <= i < tokenizer.get_vocab_size() for i in ids)
     assert tokenizer.encode(tokenizer.decode(ids)).ids == ids
 
 
 @pytest.mark.parametrize("name", TEXT_MODELS)
-def test_a_text_models_special_tokens_are_the_tokenizers(name):
-    checkpoint = resolve_checkpoint(name)
-    config = checkpoint.config
-    end = read_tokenizer(checkpoint.tokenizer_file).token_to_id(END_OF_TEXT)
+def test_a_text_models_vocabulary_and_special_tokens_are_the_tokenizers(name, tokenizers):
+    config = resolve_checkpoint(name).config
+    tokenizer = tokenizers[name]
+    end = tokenizer.token_to_id(END_OF_TEXT)
+    assert config.vocab_size == tokenizer.get_vocab_size()
     assert config.bos_token_id == config.eos_token_id == config.pad_token_id == end
 
 

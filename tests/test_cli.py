@@ -1,5 +1,7 @@
 """The command line itself: help without waiting, errors on stderr, exit codes, JSON; recipes and doctor."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -9,6 +11,7 @@ import pytest
 
 from nf_edge import __version__, resources
 from nf_edge.cli import VERBS
+from nf_edge.quiet import quiet_stdout
 from nf_edge.recipe import load_recipe
 
 HEAVY = ("torch", "pydantic", "onnx", "onnxruntime", "executorch", "numpy", "rich", "yaml", "tokenizers")
@@ -295,6 +298,17 @@ def test_telemetry_is_off_as_soon_as_the_package_is_imported(monkeypatch):
     assert python(look).strip() == "1"
     # Not to be overruled by what the user's shell happens to have.
     assert python(look, ORT_DISABLE_TELEMETRY="0").strip() == "1"
+
+
+def test_what_libraries_print_is_not_among_the_results(capfd):
+    """Neither where Python's own stdout is another than the process's."""
+    with contextlib.redirect_stdout(io.StringIO()) as elsewhere:
+        with quiet_stdout():
+            print("in Python")
+            os.write(1, b"natively")
+        print("a result")
+    os.write(1, b"another")
+    assert (elsewhere.getvalue(), capfd.readouterr().out) == ("a result\n", "another")
 
 
 def test_running_an_onnx_artifact_leaves_nothing_in_the_users_home(exported, tmp_path, monkeypatch):

@@ -31,6 +31,7 @@ def test_the_form_for_the_neural_engine_answers_as_the_network_does(task, noise,
         assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
+@pytest.mark.slow
 def test_the_file_has_the_weights_that_its_stand_in_is_asked_with(exported, checkpoint, tmp_path):
     """Codes and scales of int8 as coremltools wrote them, beside the values that nf-edge rounded."""
     import coremltools
@@ -56,6 +57,7 @@ def test_the_file_has_the_weights_that_its_stand_in_is_asked_with(exported, chec
             assert min(off) <= 2e-3 * weight.abs().max(), name
 
 
+@pytest.mark.slow
 def test_an_export_says_what_answered_instead_of_the_file(exported, run):
     path = exported("wide-cls", "coreml-fp16").path
     manifest = exported("wide-cls", "coreml-fp16").manifest
@@ -70,6 +72,7 @@ def test_an_export_says_what_answered_instead_of_the_file(exported, run):
     assert "its answers are those of a stand-in for Core ML" in page
 
 
+@pytest.mark.slow
 def test_without_the_stand_in_nothing_answers(exported, tmp_path):
     model = exported("wide-cls", "coreml-fp16").model_file
     (tmp_path / model.name).write_bytes(model.read_bytes())

@@ -143,6 +143,7 @@ def test_it_writes_the_text_that_it_writes_here(run, exported):
     assert here.out == there.out
 
 
+@pytest.mark.slow
 @emulates
 def test_its_heap_is_told_as_emulated_and_the_emulators_pages_are_not(run, exported):
     done = run("profile", exported(CLASSIFIER, "xnnpack-fp32").path, "--on", "rpi-5", "--json")

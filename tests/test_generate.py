@@ -89,6 +89,7 @@ def test_an_fp32_artifact_writes_what_its_checkpoint_writes(recipe, text_lm, gen
     assert generated(text_lm(recipe), PROMPT, "--max-tokens", "30") == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     "shakespeare" not in resources.names("checkpoints", suffix=""),
     reason="no bundled model named shakespeare",

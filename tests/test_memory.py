@@ -199,6 +199,7 @@ def test_a_wide_models_weights_show_in_the_heap(recipe, reports, checkpoint):
     assert 0.9 * weights < measured < 2.5 * weights
 
 
+@pytest.mark.slow
 def test_a_tied_embedding_that_is_stored_twice_is_told(reports, run, exported):
     report = reports("wide-lm", "xnnpack-fp32")
     assert any("tied embedding (1,024,000 values) is stored twice" in note for note in report.notes)

@@ -44,6 +44,7 @@ def test_nothing_is_left_to_other_kernels(recipe, exported, run):
     assert operators == {"aten::copy_": 2}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(tools_missing()), reason=tools_missing())
 @pytest.mark.parametrize("threads", [1, None])
 def test_a_language_model_keeps_its_cache_natively(threads, exported, checkpoint, backend):
@@ -63,6 +64,7 @@ def test_a_language_model_keeps_its_cache_natively(threads, exported, checkpoint
     assert np.abs(found - wanted).max() <= TOLERANCE * np.abs(wanted).max()
 
 
+@pytest.mark.slow
 def test_int8_weights_and_tables_take_a_byte_each_in_the_file(exported, checkpoint, backend):
     config = checkpoint("wide-lm").config
     bounds = exported("wide-lm", "openvino-fp32").manifest.interface.bounds
@@ -75,6 +77,7 @@ def test_int8_weights_and_tables_take_a_byte_each_in_the_file(exported, checkpoi
     assert quarter == pytest.approx(whole / 4 + tied, rel=0.05)
 
 
+@pytest.mark.slow
 def test_plan_and_prediction_agree(exported, checkpoint, backend):
     for name, recipe in (("wide-lm", "openvino-fp32"), ("wide-cls", "openvino-int8")):
         artifact, config = exported(name, recipe), checkpoint(name).config

@@ -44,9 +44,9 @@ def test_the_htp_form_answers_as_the_network_does(task, noise, random_network):
     ("task", "noise"),
     [
         ("last token", "lowrank"),
-        ("first token", "pairwise"),
-        ("mean, causal", "relative"),
-        ("language model", "standard"),
+        pytest.param("first token", "pairwise", marks=pytest.mark.slow),
+        pytest.param("mean, causal", "relative", marks=pytest.mark.slow),
+        pytest.param("language model", "standard", marks=pytest.mark.slow),
     ],
 )
 def test_the_htp_takes_every_kind_of_model_whole(task, noise, random_network, tmp_path):
@@ -91,7 +91,7 @@ def test_ranges_are_seen_on_the_longest_and_the_shortest_row_too():
     assert one[1].tolist() == [[1] + [0] * 7]
 
 
-@pytest.mark.parametrize("noise", ["lowrank", "standard"])
+@pytest.mark.parametrize("noise", ["lowrank", pytest.param("standard", marks=pytest.mark.slow)])
 @torch.no_grad()
 def test_a_prompt_in_chunks_and_steps_upon_it_are_answered_through_the_cache(noise, random_network, tmp_path):
     if missing := backend_missing(RECIPE):

@@ -167,6 +167,7 @@ def test_a_tied_table_stays_one_where_it_is_float32_and_other_layers_are_not(che
     assert "stored twice" not in done.out
 
 
+@pytest.mark.slow
 def test_a_table_that_xnnpack_cannot_share_with_the_head_is_told(exported):
     (note,) = exported("wide-lm", "xnnpack-8da4w").manifest.reports["memory"]["notes"]
     assert "the tied embedding (1,024,000 values) is stored twice" in note
@@ -180,6 +181,7 @@ def test_every_table_is_quantized_and_every_norm_says_why_not(recipe, exported):
     assert fates["transformer.ln_f"]["reason"].startswith("a norm")
 
 
+@pytest.mark.slow
 def test_a_static_pte_finds_the_heads_range_at_run_time_and_says_why(exported):
     fates = {fate["module"]: fate for fate in exported("wide-lm", "xnnpack-int8").manifest.quantization}
     assert fates["transformer.h.0.mlp.c_fc"]["dtype"].endswith("int8 static activations")

@@ -34,6 +34,10 @@ STATIC = {
 }
 FC, PROJECTION = "transformer.h.0.mlp.c_fc", "transformer.h.0.mlp.c_proj"
 KV, OUT = "transformer.h.0.attn.c_kv", "transformer.h.0.attn.c_proj"
+# What makes a .pte is slow with others of its kind.
+each_runtime = pytest.mark.parametrize(
+    "runtime", [pytest.param(ONNX, id="onnx"), pytest.param(XNNPACK, id="xnnpack", marks=pytest.mark.slow)]
+)
 
 
 @pytest.fixture
@@ -261,7 +265,7 @@ def _with_weights(network, weights):
 
 
 @pytest.mark.parametrize("name", ["none-lm", "wide-cls"])
-@pytest.mark.parametrize("runtime", [ONNX, XNNPACK], ids=["onnx", "xnnpack"])
+@each_runtime
 def test_each_module_of_the_file_loses_what_its_own_width_does(name, runtime, recipe, export, checkpoint):
     head = "lm_head" if name == "none-lm" else "score"
     path = recipe(
@@ -285,7 +289,7 @@ def test_each_module_of_the_file_loses_what_its_own_width_does(name, runtime, re
     assert line["predicted"]["value"] == pytest.approx(line["planned"]["value"], rel=0.03)
 
 
-@pytest.mark.parametrize("runtime", [ONNX, XNNPACK], ids=["onnx", "xnnpack"])
+@each_runtime
 def test_static_recipes_may_leave_layers_in_float32_or_dynamic(runtime, recipe, export):
     path = recipe(
         runtime,

@@ -109,15 +109,6 @@ def to_onnx(network, path):
 EXPORT = {"executorch": to_pte, "onnxruntime": to_onnx}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    """A cache folder of these tests' own, so that they build what is in the source tree."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder))
-        yield folder
-
-
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
@@ -196,6 +187,7 @@ def test_the_planned_arena_of_a_pte_is_reported_and_allocated(tmp_path):
     assert result.stage("method_loaded").heap_in_use - result.stage("program_loaded").heap_in_use > arena
 
 
+@pytest.mark.slow
 def test_a_quantized_pte_runs_delegated_or_not(tmp_path):
     network = Tagger(width=64)
     config = Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int8, weight_granularity=PerAxis(0))
@@ -357,6 +349,7 @@ def test_the_second_call_does_not_build_again(monkeypatch):
     assert program.parent.parent.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.slow
 def test_two_processes_may_build_at_once(tmp_path):
     build_it = "from nf_edge.runner import executable; print(executable('onnxruntime'))"
     builders = [

@@ -5,6 +5,7 @@ import pytest
 from nf_edge.backends.executorch_file import read_program
 
 
+@pytest.mark.slow
 def test_a_program_for_a_phones_gpu_is_compiled_and_says_that_a_stand_in_answers(exported, run):
     artifact = exported("wide-cls", "vulkan-fp16")
     coverage = artifact.manifest.coverage
@@ -16,6 +17,7 @@ def test_a_program_for_a_phones_gpu_is_compiled_and_says_that_a_stand_in_answers
     assert run("bench", artifact.path).code == 3
 
 
+@pytest.mark.slow
 def test_its_weights_are_float16_and_its_mask_is_finite_in_it(exported, checkpoint):
     artifact, model = exported("wide-cls", "vulkan-fp16"), checkpoint("wide-cls")
     program = read_program(artifact.model_file, artifact.model_file.read_bytes())

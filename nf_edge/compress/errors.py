@@ -47,6 +47,7 @@ class _Energy:
     signal: float = 0.0
     noise: float = 0.0
 
+    @torch.no_grad()
     def add(self, signal: Tensor, noise: Tensor) -> None:
         self.signal += float(signal.double().square().sum())
         self.noise += float(noise.double().square().sum())
