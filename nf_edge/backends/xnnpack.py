@@ -30,6 +30,7 @@ REASONS = {
     "index_put": "writes keys and values into the cache",
     "expand_copy": "XNNPACK has no broadcast copy",
     "split_with_sizes_copy": "the partitioner takes no split",
+    "sum": "the partitioner takes no sum",
     "_to_dim_order_copy": "integer input",
 }
 # Bytes of a program's graph, fitted to programs of 1 to 12 layers.
