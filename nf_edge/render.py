@@ -321,11 +321,10 @@ def coverage_lines(manifest: Manifest) -> list[str]:
     lines = [f"{line}; the others:" if groups else line]
     for (reason, fix), entries in groups.items():
         operators = ", ".join(f"{entry['count']} {entry['operator']}" for entry in entries)
-        told = ""
         if coverage.get("total_macs"):
-            cost = macs_text(sum(entry["macs"] for entry in entries), coverage)
-            told = f" ({cost}; {f'fix: {fix}' if fix else 'no fix known'})"
-        lines.append(f"  {operators}: {reason}{told}")
+            operators += f", {macs_text(sum(entry['macs'] for entry in entries), coverage)}"
+            reason += f"; fix: {fix}" if fix else "; no fix known"
+        lines.append(f"  {operators}: {reason}")
     return lines
 
 

@@ -195,7 +195,7 @@ class Backend(ABC):
     """Whether what it lowers calls kernels of nf-edge; its recipes are those named `nf-`."""
     library: ClassVar[str]
     """What executes the programs that it lowers, or most of them; `{target}` is filled in."""
-    takes: ClassVar[frozenset[str]] = frozenset()
+    covers: ClassVar[frozenset[str]] = frozenset()
     """Operators that the libraries of other backends leave, by PyTorch's names, and that it leaves in no
     program."""
     leaves: ClassVar[Mapping[str, str]] = {}
@@ -284,14 +284,12 @@ class Backend(ABC):
 
     def covered(self, operators: Iterable[Operator], recipe: Recipe, bounds: Bounds) -> Coverage:
         """The account of a program's operators, with the reason and the likely fix for what is left."""
-        fixes = fixes_for(recipe)
-        return coverage_of(
-            operators,
-            self.library.format(target=recipe.target),
-            bounds.length,
-            lambda name: self.leaves.get(name, self.leaves_others),
-            lambda name: fixes.get(name, ""),
-        )
+        library = self.library.format(target=recipe.target)
+        coverage = coverage_of(operators, library, bounds.length, self._why_left)
+        return coverage.with_fixes(fixes_for(recipe)) if coverage.left else coverage
+
+    def _why_left(self, operator: str) -> str:
+        return self.leaves.get(operator, self.leaves_others)
 
     def operators_file(self, target: Target | None = None) -> Path | None:
         """A shared library of operators or of a delegate that a process must load before a model file; None

@@ -1,8 +1,8 @@
 """How much of a program an accelerated library executes, and why the rest is left: of operators, and of what
 they multiply."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
@@ -60,6 +60,11 @@ class Coverage:
     def total_macs(self) -> int:
         return self.macs + sum(entry.macs for entry in self.left)
 
+    def with_fixes(self, fixes: Mapping[str, str]) -> "Coverage":
+        """The same with the likely fix, by an operator's name, for what is left."""
+        fixed = (replace(entry, fix=fixes.get(entry.operator, "")) for entry in self.left)
+        return replace(self, left=tuple(fixed))
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"total": self.total, "total_macs": self.total_macs}
 
@@ -69,12 +74,11 @@ def coverage_of(
     library: str,
     length: int,
     reason: Callable[[str], str],
-    fix: Callable[[str], str],
 ) -> Coverage:
     """The account of a program's operators, those left by name, the most frequent first.
 
     Args:
-        reason, fix: of the name of an operator that is left.
+        reason: why an operator is left, by its name.
     """
     delegated = macs = 0
     left: dict[str, tuple[int, int]] = {}
@@ -84,7 +88,7 @@ def coverage_of(
         else:
             count, of_these = left.get(operator.name, (0, 0))
             left[operator.name] = count + 1, of_these + operator.macs
-    entries = (Left(name, *figures, reason(name), fix(name)) for name, figures in left.items())
+    entries = (Left(name, *figures, reason(name)) for name, figures in left.items())
     return Coverage(
         library, delegated, macs, length, tuple(sorted(entries, key=lambda entry: entry.count, reverse=True))
     )

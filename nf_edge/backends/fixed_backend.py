@@ -20,23 +20,21 @@ class FixedBackend(Backend):
     model_file = "model.pte"
     process_bytes = None
     mixes = False
-    multiplier: ClassVar[str]
+    takes: ClassVar[str]
     """What multiplies, with its article."""
 
     def problems(self, recipe: Recipe) -> list[str]:
         problems = batch_problems(recipe)
         if recipe.shapes.length == "dynamic":
             problems.append(
-                f"shapes.length is dynamic, but {self.multiplier} takes one length; write full, or a number"
+                f"shapes.length is dynamic, but {self.takes} takes one length; write full, or a number"
             )
         quantize = recipe.quantize
         if quantize is None or quantize.activations != "int8_static":
-            problems.append(
-                f"quantize.activations must be int8_static: {self.multiplier} multiplies no others"
-            )
+            problems.append(f"quantize.activations must be int8_static: {self.takes} multiplies no others")
         else:
             problems += [
-                f"{where}: {self.multiplier} takes all linear layers in int8, per_channel, with int8_static; "
+                f"{where}: {self.takes} takes all linear layers in int8, per_channel, with int8_static; "
                 f"leave the rule out, or name {TOKENS} or {POSITIONS}, which are looked up before them"
                 for where, wanted in quantize.asked
                 if replace(wanted, symmetric=True) != Precision(8, activations="int8_static")

@@ -29,7 +29,7 @@ class NfCpu(Xnnpack):
     own_kernels = True
     library, own = "XNNPACK and the kernels of nf-edge", "nf"
     attention = "one operator of nf-edge, which reads K and V where the projection left them; float32 or int8"
-    takes = frozenset({"native_layer_norm", "split_with_sizes_copy", "expand_copy", "index_put"})
+    covers = frozenset({"native_layer_norm", "split_with_sizes_copy", "expand_copy", "index_put"})
     operator_libraries = (*Xnnpack.operator_libraries, "nf_executorch")
     process_bytes = 7_600_000
 

@@ -51,7 +51,7 @@ CHANNEL_BYTES = 12
 
 class CortexM(FixedBackend):
     name = "cortex_m"
-    multiplier = "CMSIS-NN"
+    takes = "CMSIS-NN"
     library = "ExecuTorch's Cortex-M kernels (CMSIS-NN)"
     attention = f"{TWO_PRODUCTS}; causal queries in blocks of {ROWS}, which meet no later keys"
     leaves = REASONS

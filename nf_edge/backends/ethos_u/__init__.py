@@ -43,12 +43,12 @@ CHANNEL_BYTES = 10
 
 class EthosU(FixedBackend):
     name = "ethos_u"
-    multiplier = "an Ethos-U"
+    takes = "an Ethos-U"
     library = "the NPU ({target})"
     attention = (
         f"two products, scores transposed; causal queries in blocks of {ROWS}, which meet no later keys"
     )
-    takes = frozenset({"native_layer_norm"})
+    covers = frozenset({"native_layer_norm"})
     leaves = REASONS
     leaves_others = (
         "the host's own: it sums up embeddings, and pools and scores, in float32, for int8 would make ties"
