@@ -30,7 +30,8 @@ from nf_edge.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.files import check_target, sha256
 from nf_edge.html import report_page
 from nf_edge.lowering import Job, lower
-from nf_edge.memory import MemoryReport, enforce_budget, predict_memory, profile_model, unsupported
+from nf_edge.matching import unsupported
+from nf_edge.memory import MemoryReport, enforce_budget, predict_memory, profile_model
 from nf_edge.model import Checkpoint
 from nf_edge.model.checkpoint import TOKENIZER, WEIGHTS
 from nf_edge.progress import Progress, silent

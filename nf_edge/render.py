@@ -10,6 +10,7 @@ from nf_edge.accuracy.compare import Comparison, Score
 from nf_edge.accuracy.faithful import Faithfulness
 from nf_edge.accuracy.parity import Parity
 from nf_edge.artifact.manifest import Calibrated, Manifest
+from nf_edge.capabilities import Capability
 from nf_edge.memory import MemoryReport, Verdict
 from nf_edge.memory.accounts import KV_CACHE, UNACCOUNTED
 from nf_edge.memory.report import Line
@@ -287,14 +288,61 @@ def accelerator_table(manifest: Manifest) -> Table | None:
     return Table("Cycles by operator (simulated)", ("operator", "count", "cycles", "share"), rows, (1, 2, 3))
 
 
+def coverage_text(coverage: dict[str, Any]) -> str:
+    """`48 of 66 operators, 99.99 % of multiply-accumulates`."""
+    taken, total = coverage["delegated"], coverage["total"]
+    operators = f"all {total} operators" if taken == total else f"{taken} of {total} operators"
+    # Artifacts of earlier versions have no such figures.
+    if not coverage.get("total_macs"):
+        return operators
+    return f"{operators}, {macs_text(coverage['macs'], coverage)}"
+
+
+def macs_text(macs: int, coverage: dict[str, Any]) -> str:
+    """So many multiply-accumulates as a share of a program's."""
+    return f"{share_text(macs, coverage['total_macs'])} of multiply-accumulates"
+
+
+def share_text(part: int, whole: int) -> str:
+    """`99.99 %`: rounded down, so that what is not all is never called so."""
+    hundredths = 10_000 * part // whole
+    return f"{hundredths / 100:.4g} %" if hundredths or not part else "less than 0.01 %"
+
+
 def coverage_lines(manifest: Manifest) -> list[str]:
+    """What the accelerated library executes; what it leaves, with the reason and the likely fix."""
     coverage = manifest.coverage
-    if not coverage["left"]:
-        return [f"all {coverage['total']} operators run in {coverage['library']}"]
-    lines = [
-        f"{coverage['delegated']} of {coverage['total']} operators run in {coverage['library']}; the others:"
-    ]
-    reasons: dict[str, list[str]] = {}
+    line = f"{coverage_text(coverage)}, run in {coverage['library']}"
+    if coverage.get("total_macs"):
+        line += f" ({coverage['total_macs']:,} in a run on {coverage['length']} tokens)"
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for left in coverage["left"]:
-        reasons.setdefault(left["reason"], []).append(f"{left['count']} {left['operator']}")
-    return lines + [f"  {', '.join(operators)}: {reason}" for reason, operators in reasons.items()]
+        groups.setdefault((left["reason"], left.get("fix", "")), []).append(left)
+    lines = [f"{line}; the others:" if groups else line]
+    for (reason, fix), entries in groups.items():
+        operators = ", ".join(f"{entry['count']} {entry['operator']}" for entry in entries)
+        if coverage.get("total_macs"):
+            operators += f", {macs_text(sum(entry['macs'] for entry in entries), coverage)}"
+            reason += f"; fix: {fix}" if fix else "; no fix known"
+        lines.append(f"  {operators}: {reason}")
+    return lines
+
+
+def capability_lines(capability: Capability) -> list[str]:
+    """What a backend can do, a line a fact."""
+    state = capability.here
+    if capability.missing:
+        state = f"not here: {', '.join(capability.missing)} not installed ({capability.install})"
+    recipes: dict[str, list[str]] = {}
+    for recipe, precision in capability.precisions.items():
+        recipes.setdefault(precision, []).append(recipe)
+    lines = [
+        f"here       {state}",
+        f"runtime    {capability.runtime}{', with kernels of nf-edge' if capability.own_kernels else ''}",
+        f"attention  {capability.attention}",
+    ]
+    if capability.targets:
+        lines.append(f"targets    {', '.join(capability.targets)}")
+    # Words as they are told of each layer of an export.
+    lines += [f"recipes    {', '.join(names)}: {precision}" for precision, names in recipes.items()]
+    return [*lines, f"devices    {', '.join(capability.devices) or 'none that is bundled'}"]

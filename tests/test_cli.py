@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from nf_edge import __version__, resources
+from nf_edge.backends import REGISTRY
 from nf_edge.cli import VERBS
 from nf_edge.quiet import quiet_stdout
 from nf_edge.recipe import load_recipe
@@ -186,6 +187,20 @@ def test_backends_tell_which_recipes_use_them(run):
     assert "xnnpack-fp32" in facts["xnnpack"]["recipes"]
     assert "onnx-fp32" in facts["onnx_cpu"]["recipes"]
     assert "lowers and runs here" in run("backends").out
+
+
+def test_backends_tell_their_precisions_attention_devices_and_targets(run):
+    facts = {fact["name"]: fact for fact in json_of(run("backends", "--json"))}
+    assert facts.keys() == REGISTRY.keys()
+    assert all(fact["attention"] and fact["recipes"] for fact in facts.values())
+    assert facts["coreml"]["precisions"]["coreml-fp16"] == "float16"
+    assert facts["xnnpack"]["precisions"]["xnnpack-8da4w"] == "int4, groups of 32; int8 dynamic activations"
+    assert facts["ethos_u"]["devices"][0] == "alif-e8-devkit"
+    assert "cortex-m-mve" in facts["cortex_m"]["targets"]
+    assert "simulator" in facts["qnn"]["answers_by"]
+    printed = run("backends").out
+    for name in resources.names("recipes"):
+        assert name in printed
 
 
 def test_recipes_are_listed_shown_and_valid(run):

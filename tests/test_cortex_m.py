@@ -73,6 +73,9 @@ def test_inspect_loads_it_simulated_and_bench_refuses_to_time_it(exported, run):
     assert inspected.code == 0
     assert "(simulated): loads" in inspected.out
     assert "cortex_m::softmax.out" in inspected.out
+    # All but the score, and that is told with what it comes to.
+    assert re.search(r"of \d+ operators, 99\.\d+ % of multiply-accumulates, run in", inspected.out)
+    assert re.search(r"1 linear, 0\.\d+ % of multiply-accumulates: .*; no fix known", inspected.out)
     timed = run("bench", path)
     assert timed.code == 3
     assert "cannot be timed here" in timed.err

@@ -160,7 +160,7 @@ def test_inspect_loads_it_simulated_and_bench_refuses_to_time_it(exported, run):
     assert inspected.code == 0
     assert "(simulated): loads" in inspected.out
     assert "HTP::LayerNormalization" in inspected.out
-    assert re.search(r"all \d+ operators run in the HTP", inspected.out)
+    assert re.search(r"all \d+ operators, 100 % of multiply-accumulates, run in the HTP", inspected.out)
     timed = run("bench", path)
     assert timed.code == 3
     assert "cannot be timed here" in timed.err

@@ -102,7 +102,10 @@ class Manifest(Closed):
     requires: Requirements
     calibration: Calibrated | None = Field(description="where data was seen before the model runs")
     quantization: tuple[dict[str, Any], ...] = Field(description="what became of every module")
-    coverage: dict[str, Any] = Field(description="what the accelerating library took, and what it left")
+    coverage: dict[str, Any] = Field(
+        description="what the accelerating library took, of operators and of multiply-accumulates in a run "
+        "on `length` tokens, the largest; what it left, and why"
+    )
     reports: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:

@@ -19,6 +19,8 @@ HIDDEN_IN_HALF = -1e4
 # The same where scores are rounded to the levels of their range: exp() of it is 1e-13, and the scores beside
 # it keep most of the levels.
 HIDDEN_QUANTIZED = -30.0
+# How backends are told to compute it that have no operator for it.
+TWO_PRODUCTS = "two batched products around a softmax"
 
 
 class AttentionForm(Protocol):

@@ -118,6 +118,11 @@ def _made(name: str) -> "Backend":
     return backend
 
 
+def all_backends() -> "dict[str, Backend]":
+    """All of them by name, whether or not what they need is installed."""
+    return {name: _made(name) for name in REGISTRY}
+
+
 def _require_packages(name: str) -> None:
     entry = REGISTRY[name]
     if missing := missing_packages(entry.packages):

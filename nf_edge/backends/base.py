@@ -1,14 +1,16 @@
 """What a backend is: it lowers a program, and runs and explains the file that comes out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from torch import Tensor, nn
 
+from nf_edge.backends.coverage import Coverage, Operator, coverage_of
+from nf_edge.backends.fixes import fixes_for
 from nf_edge.errors import BadInput
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.recipe import Recipe
@@ -72,31 +74,6 @@ class CacheDtype:
 
 
 @dataclass(frozen=True)
-class Left:
-    """Operators that an accelerated library did not take."""
-
-    operator: str
-    count: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """How much of the program the backend's library executes, and what is left to plain kernels."""
-
-    library: str
-    delegated: int
-    left: tuple[Left, ...]
-
-    @property
-    def total(self) -> int:
-        return self.delegated + sum(entry.count for entry in self.left)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"total": self.total}
-
-
-@dataclass(frozen=True)
 class Kind:
     """Operators of one kind on an accelerator: how many, and what share of its cycles they take."""
 
@@ -142,6 +119,10 @@ class LoweringReport:
     coverage: Coverage
     estimate: Estimate | None = None
     weights: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def recounted(self, operators: int) -> "LoweringReport":
+        """The same of a file of so many operators, all of which the library executes."""
+        return replace(self, coverage=replace(self.coverage, delegated=operators))
 
 
 @dataclass(frozen=True)
@@ -212,6 +193,17 @@ class Backend(ABC):
     model_file: ClassVar[str]
     own_kernels: ClassVar[bool] = False
     """Whether what it lowers calls kernels of nf-edge; its recipes are those named `nf-`."""
+    library: ClassVar[str]
+    """What executes the programs that it lowers, or most of them; `{target}` is filled in."""
+    covers: ClassVar[frozenset[str]] = frozenset()
+    """Operators that the libraries of other backends leave, by PyTorch's names, and that it leaves in no
+    program."""
+    leaves: ClassVar[Mapping[str, str]] = {}
+    """Why its library leaves operators to ExecuTorch's own kernels, by their names."""
+    leaves_others: ClassVar[str] = ""
+    """Why it leaves those that have no entry there."""
+    attention: ClassVar[str]
+    """How it has attention computed, in a few words."""
     operator_libraries: ClassVar[tuple[str, ...]]
     """What an application has to link besides the runtime."""
     process_bytes: ClassVar[int | None]
@@ -289,6 +281,15 @@ class Backend(ABC):
         self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
     ) -> LoweringReport:
         """Lower a program of this backend's, quantized where the recipe asks for it, to a file."""
+
+    def covered(self, operators: Iterable[Operator], recipe: Recipe, bounds: Bounds) -> Coverage:
+        """The account of a program's operators, with the reason and the likely fix for what is left."""
+        library = self.library.format(target=recipe.target)
+        coverage = coverage_of(operators, library, bounds.length, self._why_left)
+        return coverage.with_fixes(fixes_for(recipe)) if coverage.left else coverage
+
+    def _why_left(self, operator: str) -> str:
+        return self.leaves.get(operator, self.leaves_others)
 
     def operators_file(self, target: Target | None = None) -> Path | None:
         """A shared library of operators or of a delegate that a process must load before a model file; None

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from nf_edge.backends import executorch_decoder
-from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, Coverage, LoweringReport, Session
+from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, LoweringReport, Session
 from nf_edge.backends.capture import capture
-from nf_edge.backends.executorch_file import coverage_of, operators_of
+from nf_edge.backends.coverage import Coverage
+from nf_edge.backends.executorch_file import operators_in, operators_of
 from nf_edge.errors import BadInput
 from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
 from nf_edge.quiet import quiet_libraries, quiet_stderr
@@ -23,16 +24,12 @@ class ExecutorchBackend(Backend):
 
     runtime = "executorch"
     model_file = "model.pte"
-    library: ClassVar[str]
-    """Whose operators the delegate has."""
+    own: ClassVar[str] = ""
+    """The namespace of operators beside the delegate that are executed as it is; "" where there are none."""
 
     @abstractmethod
     def partitioner(self, recipe: Recipe) -> Any:
         """What picks the delegate's part, of ExecuTorch's interface."""
-
-    @abstractmethod
-    def why_left(self, operator: str) -> str:
-        """Why the delegate did not take an operator, by its name."""
 
     def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
         return executorch_decoder.INPUTS if bounds.cached else INPUTS
@@ -59,12 +56,11 @@ class ExecutorchBackend(Backend):
         edge = to_edge_transform_and_lower(
             exported, partitioner=[self.partitioner(recipe)], constant_methods=constants
         )
-        coverage = coverage_of(edge.exported_program().graph_module, self.library, self.why_left)
         # Else every call would copy the whole cache.
-        settings = ExecutorchBackendConfig(run_reinplace_pass=bounds.cached)
+        lowered = edge.to_executorch(ExecutorchBackendConfig(run_reinplace_pass=bounds.cached))
         with path.open("wb") as file:
-            edge.to_executorch(settings).write_to_file(file)
-        return coverage
+            lowered.write_to_file(file)
+        return self.covered(operators_in(lowered.exported_program().graph_module, self.own), recipe, bounds)
 
     def warm_up(self) -> None:
         self._runtime()

@@ -1,19 +1,20 @@
 """What a `.pte` is made of, and the graph that it is made of: the same for all backends of ExecuTorch."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
-from nf_edge.backends.base import Coverage, Left
+from nf_edge.backends.coverage import Operator
+from nf_edge.backends.macs import macs_of, qualified_name
 from nf_edge.errors import BadInput
 from nf_edge.model import ModelConfig
 from nf_edge.quiet import quiet_libraries
 
-# Calls that compute nothing: they pick a result out of a tuple or read a shape.
-NOT_COMPUTE = {"getitem", "executorch_call_delegate", "sym_size"}
+# Calls that compute nothing: they pick a result out of a tuple, read a shape, or are room in the arena.
+NOT_COMPUTE = {"getitem", "executorch_call_delegate", "aten::sym_size", "alloc", "view", "free"}
 
 
 def read_program(path: Path, content: bytes) -> Any:
@@ -67,37 +68,26 @@ def _looked_up(method: Any) -> set[int]:
     }
 
 
-def coverage_of(graph: torch.fx.GraphModule, library: str, reason: Callable[[str], str]) -> Coverage:
-    """Counts from the lowered graph: what went into delegates, what stands beside them and for what
-    reason."""
+def operators_in(graph: torch.fx.GraphModule, own: str = "") -> Iterator[Operator]:
+    """The operators of a graph that is ready to become a file, those inside its delegates among them.
+
+    Args:
+        own: the namespace of operators that the accelerated library executes though no delegate has them.
+    """
     from executorch.exir.lowered_backend_module import LoweredBackendModule
 
-    delegated, left = 0, Counter[str]()
-    for node in graph.graph.nodes:
-        if node.op != "call_function":
-            continue
-        name = _operator(node)
-        if name not in NOT_COMPUTE:
-            left[name] += 1
+    for node, name in _computing(graph.graph):
+        namespace, _, bare = name.rpartition("::")
+        yield Operator(bare, macs_of(node), taken=bool(own) and namespace == own)
     for name, module in graph.named_children():
         if name.startswith("lowered_module"):
             inner = cast(LoweredBackendModule, module).original_module.graph_module.graph
-            delegated += sum(
-                node.op == "call_function" and _operator(node) not in NOT_COMPUTE for node in inner.nodes
-            )
-    return Coverage(
-        library=library,
-        delegated=delegated,
-        left=tuple(Left(name, count, reason(name)) for name, count in left.most_common()),
-    )
+            for node, inside in _computing(inner):
+                yield Operator(inside, macs_of(node), taken=True)
 
 
-def _operator(node: torch.fx.Node) -> str:
-    """`native_layer_norm` of `aten.native_layer_norm.default`; `getitem` of a built-in."""
-    # What writes to its arguments is wrapped up until the end of lowering.
-    wrapped = getattr(node.target, "__name__", "").startswith("auto_functionalized")
-    target = node.args[0] if wrapped else node.target
-    schema = getattr(getattr(target, "_op", target), "_schema", None)
-    if schema is not None:
-        return str(schema.name).split("::")[-1]
-    return str(getattr(target, "__name__", target)).split(".")[0]
+def _computing(graph: torch.fx.Graph) -> Iterator[tuple[torch.fx.Node, str]]:
+    """Calls that compute something, with their names."""
+    for node in graph.nodes:
+        if node.op == "call_function" and (name := qualified_name(node)) not in NOT_COMPUTE:
+            yield node, name

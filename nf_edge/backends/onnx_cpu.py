@@ -17,14 +17,15 @@ from nf_edge.backends.base import (
     Backend,
     Bounds,
     CacheDtype,
-    Coverage,
     LoweringReport,
     Plan,
     Session,
     no_int16,
 )
 from nf_edge.backends.capture import example_inputs
+from nf_edge.backends.coverage import Coverage
 from nf_edge.backends.genai import write_genai_files
+from nf_edge.backends.macs import macs_of
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
 from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
@@ -47,6 +48,8 @@ class OnnxCpu(Backend):
     name = "onnx_cpu"
     runtime = "onnxruntime"
     model_file = "model.onnx"
+    library = "ONNX Runtime"
+    attention = "MultiHeadAttention; with a cache GroupQueryAttention, where it takes the head size"
     zero_points = True
     operator_libraries = ()
     process_bytes = 29_000_000
@@ -118,7 +121,9 @@ class OnnxCpu(Backend):
         lowered = onnx.load(path)
         _strip(lowered)
         onnx.save(lowered, path)
-        return LoweringReport(Coverage("ONNX Runtime", len(lowered.graph.node), ()))
+        return LoweringReport(
+            Coverage(self.library, len(lowered.graph.node), _macs(exported, bounds), bounds.length)
+        )
 
     def write_companions(self, config: ModelConfig, bounds: Bounds, folder: Path) -> None:
         if bounds.cached:
@@ -269,6 +274,24 @@ def _example(bounds: Bounds) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     if bounds.dynamic_length and bounds.length > 1:
         dynamic[1] = torch.export.Dim("length", min=1, max=bounds.length)
     return example_inputs(bounds, batch=2 if bounds.any_batch else 1), (dynamic, dynamic)
+
+
+def _macs(exported: torch.onnx.ONNXProgram, bounds: Bounds) -> int:
+    """Multiply-accumulates of what was exported, on one row of the largest length, and without a past."""
+    program = exported.exported_program
+    assert program is not None
+    lengths = {}
+    for node in program.graph.nodes:
+        if node.name in program.graph_signature.user_inputs:
+            for axis, length in enumerate(node.meta["val"].shape):
+                if isinstance(length, torch.SymInt):
+                    past = node.name.startswith("past")
+                    lengths[length.node.expr] = 0 if past else bounds.length if axis else 1
+
+    def size(length: int | torch.SymInt) -> int:
+        return length if isinstance(length, int) else int(length.node.expr.subs(lengths))
+
+    return sum(macs_of(node, size) for node in program.graph.nodes if node.op == "call_function")
 
 
 def _load(path: Path, threads: int | None = None) -> Any:

@@ -5,7 +5,7 @@ What is left to ExecuTorch's own kernels is in float32.
 
 from typing import Any, ClassVar
 
-from nf_edge.attention.forms import HIDDEN_IN_HALF, MatmulForm
+from nf_edge.attention.forms import HIDDEN_IN_HALF, TWO_PRODUCTS, MatmulForm
 from nf_edge.backends.base import Bounds, Plan
 from nf_edge.backends.executorch import batch_problems
 from nf_edge.backends.sizes import sizes_of
@@ -27,6 +27,9 @@ NOTES = ("the driver takes memory of the GPU for shaders and packed weights, whi
 class Vulkan(StandInBackend):
     name = "vulkan"
     library = "Vulkan"
+    attention = TWO_PRODUCTS
+    leaves = REASONS
+    leaves_others = "the Vulkan delegate has no shader for it"
     operator_libraries: ClassVar[tuple[str, ...]] = ("vulkan_backend", "portable_ops_lib")
     notes = NOTES
     simulated = stand_in_for("Vulkan, which does not run here")
@@ -55,9 +58,6 @@ class Vulkan(StandInBackend):
         from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
         return VulkanPartitioner({"force_fp16": True})
-
-    def why_left(self, operator: str) -> str:
-        return REASONS.get(operator, "the Vulkan delegate has no shader for it")
 
     def weight_bytes(self, file: Any) -> int:
         return sum(len(buffer) for buffer in file.named_data.buffers) if file.named_data else 0

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from nf_edge.attention.forms import MatmulForm
+from nf_edge.attention.forms import TWO_PRODUCTS, MatmulForm
 from nf_edge.backends import executorch_decoder
 from nf_edge.backends.base import Bounds, Inputs, Plan, no_int16
 from nf_edge.backends.executorch import ExecutorchBackend, batch_problems
@@ -28,16 +28,11 @@ REASONS = {
     "embedding_4bit": "XNNPACK has no table lookup",
     "index": "XNNPACK has no gather",
     "index_put": "writes keys and values into the cache",
-    "view_copy": "more than one dynamic dimension; costs nothing, the memory is shared",
     "expand_copy": "XNNPACK has no broadcast copy",
     "split_with_sizes_copy": "the partitioner takes no split",
+    "sum": "the partitioner takes no sum",
     "_to_dim_order_copy": "integer input",
-    "symmetric_attention": "runs in the kernel of nf-edge",
-    "symmetric_attention_cached": "runs in the kernel of nf-edge",
-    "layer_norm": "runs in the kernel of nf-edge",
-    "gelu_new": "runs in the kernel of nf-edge",
 }
-OTHER_REASON = "works on integers, booleans or shapes, which XNNPACK does not"
 # Bytes of a program's graph, fitted to programs of 1 to 12 layers.
 PROGRAM_BASE, PROGRAM_LAYER = 5_000, 20_000
 # Heap that a loaded method and its delegates take for themselves, fitted to the same.
@@ -86,6 +81,9 @@ def is_gelu_new(activation: nn.Module) -> bool:
 class Xnnpack(ExecutorchBackend):
     name = "xnnpack"
     library = "XNNPACK"
+    attention = TWO_PRODUCTS
+    leaves = REASONS
+    leaves_others = "works on integers, booleans or shapes, which XNNPACK does not"
     operator_libraries: ClassVar[tuple[str, ...]] = (
         "xnnpack_backend",
         "optimized_native_cpu_ops_lib",
@@ -132,9 +130,6 @@ class Xnnpack(ExecutorchBackend):
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
         return XnnpackPartitioner()
-
-    def why_left(self, operator: str) -> str:
-        return REASONS.get(operator, OTHER_REASON)
 
     def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
         content = path.read_bytes()

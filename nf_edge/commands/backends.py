@@ -1,43 +1,25 @@
-"""`nf-edge backends`: what lowers and runs here."""
-
-from typing import Any
+"""`nf-edge backends`: what lowers and runs here, what of, and for what."""
 
 import click
 
-from nf_edge.commands.common import json_option, print_json, print_table
+from nf_edge.commands.common import json_option, print_json, print_lines
 
 
 @click.command("backends")
 @json_option
 def command(as_json: bool) -> None:
-    """List the backends: whether they work here, and which recipes use them.
+    """List the backends: whether they work here, their precisions and attention, recipes and devices.
 
     \b
     Example:
       nf-edge backends
     """
-    from nf_edge.backends import REGISTRY, missing_packages
-    from nf_edge.recipe import bundled_recipes
+    from nf_edge import render
+    from nf_edge.capabilities import capabilities
 
-    recipes = bundled_recipes()
-    facts: list[dict[str, Any]] = []
-    for name, entry in REGISTRY.items():
-        missing = missing_packages(entry.packages)
-        facts.append(
-            {
-                "name": name,
-                "title": entry.title,
-                "available": not missing,
-                "missing": missing,
-                "here": "" if missing else entry.here,
-                "recipes": [recipe.name for recipe in recipes if recipe.backend == name],
-            }
-        )
+    found = capabilities()
     if as_json:
-        print_json("backends", facts)
+        print_json("backends", [capability.to_json() for capability in found])
         return
-    rows = []
-    for fact in facts:
-        state = fact["here"] or f"missing: {', '.join(fact['missing'])}"
-        rows.append((fact["name"], fact["title"], state, ", ".join(fact["recipes"])))
-    print_table(("backend", "what", "state", "recipes"), rows)
+    for capability in found:
+        print_lines(render.capability_lines(capability), title=f"{capability.name}: {capability.title}")

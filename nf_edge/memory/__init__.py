@@ -2,6 +2,6 @@
 
 from nf_edge.memory.profile import predict_memory, profile_model
 from nf_edge.memory.report import MemoryReport
-from nf_edge.memory.verdict import Verdict, enforce_budget, unsupported
+from nf_edge.memory.verdict import Verdict, enforce_budget
 
-__all__ = ["MemoryReport", "Verdict", "enforce_budget", "predict_memory", "profile_model", "unsupported"]
+__all__ = ["MemoryReport", "Verdict", "enforce_budget", "predict_memory", "profile_model"]

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from nf_edge.device import Device, Memory
 from nf_edge.errors import OverBudget
+from nf_edge.matching import unsupported
 from nf_edge.memory.accounts import Account
 from nf_edge.recipe import Recipe
 from nf_edge.report import Figure, format_bytes
@@ -81,15 +82,6 @@ def judge(device: Device, recipe: Recipe, accounts: list[Account]) -> Verdict:
             _share(storage, [account.file_total for account in accounts]),
         ]
     return Verdict(device.id, device.name, tuple(shares), unsupported(device, recipe))
-
-
-def unsupported(device: Device, recipe: Recipe) -> str:
-    """Why a device cannot run what a recipe makes; "" where it can."""
-    if recipe.backend not in device.backends:
-        return f"it takes {', '.join(device.backends)}, and this is for {recipe.backend}"
-    if recipe.target is not None and recipe.target not in device.targets:
-        return f"it has {', '.join(device.targets) or 'no NPU'}, and this is compiled for {recipe.target}"
-    return ""
 
 
 def _share(memory: Memory, needs: list[Figure]) -> Share:

@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from nf_edge.backends.base import Bounds, CacheDtype, Coverage, Plan
+from nf_edge.backends.base import Bounds, CacheDtype, Plan
 from nf_edge.backends.coreml.form import EngineProgram
 from nf_edge.backends.coreml.rounding import THRESHOLD, round_weights
+from nf_edge.backends.coverage import Coverage
 from nf_edge.backends.executorch import batch_problems
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.backends.stand_in import HALF, StandInBackend, stand_in_for
@@ -44,6 +45,8 @@ NOTES = (
 class CoreMl(StandInBackend):
     name = "coreml"
     library = "Core ML"
+    attention = "head by head, channels first, so that no query is transposed"
+    leaves_others = "Core ML has no such operator"
     operator_libraries: ClassVar[tuple[str, ...]] = ("coremldelegate",)
     notes = NOTES
     simulated = stand_in_for("Core ML, which does not run here")
@@ -110,9 +113,6 @@ class CoreMl(StandInBackend):
         # coremltools shows its progress there.
         with quiet_stderr():
             return super()._lower(program, config, bounds, recipe, path)
-
-    def why_left(self, operator: str) -> str:
-        return "Core ML has no such operator"
 
     def weight_bytes(self, file: Any) -> int:
         return sum(_weight_bytes(bytes(entry.data)) for entry in file.program.backend_delegate_data)

@@ -4,19 +4,17 @@ Everything between the tables and the score is int8, in kernels of CMSIS-NN, but
 delegate: the operators are ExecuTorch's own for these cores.
 """
 
-from collections import Counter
 from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import nn
 
+from nf_edge.attention.forms import TWO_PRODUCTS
 from nf_edge.backends.base import (
     Bounds,
     CacheDtype,
-    Coverage,
     Inputs,
-    Left,
     LoweringReport,
     Plan,
     Session,
@@ -25,7 +23,7 @@ from nf_edge.backends.capture import capture, quantize_captured
 from nf_edge.backends.cortex_m.form import ROWS, cortex_m_program
 from nf_edge.backends.cortex_m.lowering import CORES, cmsis_quantizer, lower_program
 from nf_edge.backends.cortex_m.softmax import softmax_int8
-from nf_edge.backends.executorch_file import constant_bytes, operators_of, read_program
+from nf_edge.backends.executorch_file import constant_bytes, operators_in, operators_of, read_program
 from nf_edge.backends.executorch_interpreter import Interpreter
 from nf_edge.backends.fixed_backend import FixedBackend
 from nf_edge.backends.fixed_form import query_blocks
@@ -35,7 +33,7 @@ from nf_edge.quiet import quiet_libraries
 from nf_edge.recipe import Recipe, target_of
 from nf_edge.rules import precisions
 
-OWN = "cortex_m::"
+OWN = "cortex_m"
 MOVES = "moves int8 values, and CMSIS-NN has no kernel that does; it costs little"
 REASONS = {
     "native_layer_norm": "CMSIS-NN has no layer norm: it is taken in float32, on the core's FPU; an int8 "
@@ -45,9 +43,6 @@ REASONS = {
     "slice_copy": MOVES,
     "cat": MOVES,
 }
-OTHER_REASON = (
-    "before or after the layers: embeddings are summed up, and tokens pooled and scored, in float32"
-)
 # Bytes of a program around its layers, of a layer, and of a block of queries, fitted to the bundled models.
 PROGRAM_BASE, PROGRAM_LAYER, PROGRAM_BLOCK = 6_600, 13_000, 3_200
 # What an output channel has besides its weights: bias, multiplier and shift.
@@ -57,6 +52,12 @@ CHANNEL_BYTES = 12
 class CortexM(FixedBackend):
     name = "cortex_m"
     takes = "CMSIS-NN"
+    library = "ExecuTorch's Cortex-M kernels (CMSIS-NN)"
+    attention = f"{TWO_PRODUCTS}; causal queries in blocks of {ROWS}, which meet no later keys"
+    leaves = REASONS
+    leaves_others = (
+        "before or after the layers: embeddings are summed up, and tokens pooled and scored, in float32"
+    )
     operator_libraries: ClassVar[tuple[str, ...]] = (
         "cortex_m_ops_lib",
         "portable_ops_lib",
@@ -92,7 +93,8 @@ class CortexM(FixedBackend):
             lowered = lower_program(capture(program, bounds), target_of(recipe)).to_executorch()
         with path.open("wb") as file:
             lowered.write_to_file(file)
-        return LoweringReport(_coverage(operators_of(path)))
+        operators = operators_in(lowered.exported_program().graph_module, own=OWN)
+        return LoweringReport(self.covered(operators, recipe, bounds))
 
     def warm_up(self) -> None:
         # The operators by themselves would be imported in a circle.
@@ -150,16 +152,3 @@ class CortexM(FixedBackend):
             arenas=arenas,
             workspace=0,
         )
-
-
-def _coverage(operators: dict[str, int]) -> Coverage:
-    """Of the operators of a file, by name."""
-    left = Counter[str]()
-    for name, count in operators.items():
-        if not name.startswith(OWN):
-            left[name.split("::")[-1].split(".")[0]] += count
-    return Coverage(
-        library="ExecuTorch's Cortex-M kernels (CMSIS-NN)",
-        delegated=sum(operators.values()) - left.total(),
-        left=tuple(Left(name, count, REASONS.get(name, OTHER_REASON)) for name, count in left.most_common()),
-    )

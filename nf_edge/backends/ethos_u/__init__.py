@@ -15,7 +15,7 @@ from nf_edge.backends.capture import capture, quantize_captured
 from nf_edge.backends.ethos_u.form import ROWS, fold, npu_program
 from nf_edge.backends.ethos_u.simulate import GRAPH, WHAT, SimulatedSession
 from nf_edge.backends.ethos_u.vela import blocks, compile_program, npu_quantizer
-from nf_edge.backends.executorch_file import constant_bytes, coverage_of, operators_of, read_program
+from nf_edge.backends.executorch_file import constant_bytes, operators_in, operators_of, read_program
 from nf_edge.backends.fixed_backend import FixedBackend
 from nf_edge.backends.fixed_form import query_blocks
 from nf_edge.backends.sizes import sizes_of
@@ -35,7 +35,6 @@ REASONS = {
     "quantize_per_tensor": BORDER,
     "dequantize_per_tensor": BORDER,
 }
-HOST = "the host's own: it sums up embeddings, and pools and scores, in float32, for int8 would make ties"
 # Bytes of a program around its delegate, and of the NPU's commands, fitted to the bundled classifiers.
 PROGRAM_BASE, COMMANDS_LAYER, COMMANDS_ROW = 6_000, 6_000, 110
 # What Vela stores with each output channel: its bias and its scale.
@@ -45,6 +44,15 @@ CHANNEL_BYTES = 10
 class EthosU(FixedBackend):
     name = "ethos_u"
     takes = "an Ethos-U"
+    library = "the NPU ({target})"
+    attention = (
+        f"two products, scores transposed; causal queries in blocks of {ROWS}, which meet no later keys"
+    )
+    covers = frozenset({"native_layer_norm"})
+    leaves = REASONS
+    leaves_others = (
+        "the host's own: it sums up embeddings, and pools and scores, in float32, for int8 would make ties"
+    )
     operator_libraries: ClassVar[tuple[str, ...]] = (
         "executorch_delegate_ethos_u",
         "portable_ops_lib",
@@ -89,15 +97,12 @@ class EthosU(FixedBackend):
     ) -> LoweringReport:
         with quiet_libraries():
             compiled = compile_program(capture(program, bounds), target_of(recipe))
-            coverage = coverage_of(
-                compiled.edge.exported_program().graph_module,
-                f"the NPU ({recipe.target})",
-                lambda name: REASONS.get(name, HOST),
-            )
+            lowered = compiled.edge.to_executorch()
             with path.open("wb") as file:
-                compiled.edge.to_executorch().write_to_file(file)
+                lowered.write_to_file(file)
         path.with_name(GRAPH).write_bytes(compiled.graph)
-        return LoweringReport(coverage, compiled.estimate)
+        operators = operators_in(lowered.exported_program().graph_module)
+        return LoweringReport(self.covered(operators, recipe, bounds), compiled.estimate)
 
     def warm_up(self) -> None:
         import tosa_reference_model  # noqa: F401

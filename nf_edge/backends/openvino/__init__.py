@@ -29,7 +29,6 @@ from nf_edge.targets import Target
 
 # From 2026 on OpenVINO numbers its dtypes otherwise, and the delegate of ExecuTorch 1.5 crashes.
 OPENVINO, MAJOR = "openvino==2025.4.1", "2025."
-UNKNOWN = "OpenVINO's frontend does not know it"
 ON_LINUX = "use the executorch of PyPI for x86-64 Linux"
 # Bytes that a layer takes in the file's graph, in what OpenVINO makes of that at load, and while it runs: of
 # float32 and of int8, fitted to the bundled models.
@@ -40,6 +39,9 @@ NOTES = ("embedding tables lie in the delegate, and are counted with its weights
 class OpenVino(ExecutorchBackend):
     name = "openvino"
     library = "OpenVINO"
+    attention = "ScaledDotProductAttention"
+    leaves: ClassVar[Mapping[str, str]] = {"copy": "a cache that was written is copied over the old one"}
+    leaves_others = "OpenVINO's frontend does not know it"
     operator_libraries: ClassVar[tuple[str, ...]] = ("openvino_backend", "quantized_ops_lib")
     process_bytes = 47_000_000
     # A CPU with units for bfloat16 multiplies float32 in it otherwise, and a .pte has no way to ask for more.
@@ -90,9 +92,6 @@ class OpenVino(ExecutorchBackend):
         from nf_edge.backends.openvino.delegate import OpenVinoPartitioner
 
         return OpenVinoPartitioner("CPU")
-
-    def why_left(self, operator: str) -> str:
-        return UNKNOWN
 
     def operators_file(self, target: Target | None = None) -> Path:
         if target is not None:

@@ -12,18 +12,19 @@ from typing import ClassVar, cast
 import onnx
 from torch import nn
 
+from nf_edge.attention.forms import TWO_PRODUCTS
 from nf_edge.backends.base import (
     INPUTS,
     Backend,
     Bounds,
     CacheDtype,
-    Coverage,
     Inputs,
     LoweringReport,
     Plan,
     Session,
     no_cache,
 )
+from nf_edge.backends.coverage import Coverage
 from nf_edge.backends.qnn.cached import CHUNK, ChunkDecoder, inputs_of
 from nf_edge.backends.qnn.form import HtpProgram, extremes, specialise
 from nf_edge.backends.qnn.htp import SIMULATOR, SOCS, SimulatedSession, compile_context, load, spill_fill
@@ -49,6 +50,8 @@ NOT_TOLD = (
 
 class Qnn(Backend):
     name = "qnn"
+    library = "the HTP ({target})"
+    attention = TWO_PRODUCTS
     runtime = "onnxruntime"
     model_file = "model.onnx"
     operator_libraries = ("onnxruntime_providers_qnn", "QnnHtp", "QnnSystem")
@@ -129,9 +132,11 @@ class Qnn(Backend):
         self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
     ) -> LoweringReport:
         quantized, wanted = path.with_name(QUANTIZED), precisions(recipe, config)
-        write_qdq(cast(HtpProgram, program), wanted, bounds, quantized)
-        compile_context(quantized, target_of(recipe), path)
-        coverage = Coverage(f"the HTP ({recipe.target})", len(operators_of(quantized)), ())
+        macs = write_qdq(cast(HtpProgram, program), wanted, bounds, quantized)
+        target = target_of(recipe)
+        compile_context(quantized, target, path)
+        library, length = self.library.format(target=target), CHUNK if bounds.cached else bounds.length
+        coverage = Coverage(library, len(operators_of(quantized)), macs, length)
         return LoweringReport(coverage, weights=weights_of(quantized, wanted))
 
     def warm_up(self) -> None:

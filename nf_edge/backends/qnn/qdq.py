@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nf_edge.backends.base import INPUTS, OUTPUT, Bounds, Inputs
 from nf_edge.backends.capture import example_inputs
+from nf_edge.backends.macs import macs_of
 from nf_edge.backends.qnn import cached
 from nf_edge.backends.qnn.form import HtpProgram, Whole, exportable, matrix
 from nf_edge.model import CausalLM, NoiseFormer
@@ -28,14 +29,19 @@ TABLES = tuple(f"model.{name}." for name in (TOKENS, POSITIONS))
 QDQ = {"QuantizeLinear", "DequantizeLinear"}
 
 
-def write_qdq(program: HtpProgram, wanted: Precisions, bounds: Bounds, path: Path) -> None:
-    """Export a program and quantize it, on the rows that it has seen."""
+def write_qdq(program: HtpProgram, wanted: Precisions, bounds: Bounds, path: Path) -> int:
+    """Export a program and quantize it, on the rows that it has seen.
+
+    Returns:
+        the multiply-accumulates of a call.
+    """
     # The quantizer advises a shape-inference pass first, which the exporter has made.
     with quiet_libraries():
         from onnxruntime.quantization import QuantType, quantize
         from onnxruntime.quantization.execution_providers.qnn import get_qnn_qdq_config
 
-        model = _exported(program.model, bounds)
+        exported = _exported(program.model, bounds)
+        model = exported.model_proto
         named = {tensor.name for tensor in model.graph.initializer}
         config = get_qnn_qdq_config(
             model,
@@ -45,9 +51,12 @@ def write_qdq(program: HtpProgram, wanted: Precisions, bounds: Bounds, path: Pat
             init_overrides=_overrides(wanted, named),
         )
         quantize(model, path, config)
+        assert exported.exported_program is not None
+        graph = exported.exported_program.graph
+        return sum(macs_of(node) for node in graph.nodes if node.op == "call_function")
 
 
-def _exported(network: NoiseFormer, bounds: Bounds) -> onnx.ModelProto:
+def _exported(network: NoiseFormer, bounds: Bounds) -> torch.onnx.ONNXProgram:
     if bounds.cached:
         program: nn.Module = cached.ChunkProgram(cast(CausalLM, exportable(network, None)))
         example = cached.example(network.config, bounds.length)
@@ -65,7 +74,7 @@ def _exported(network: NoiseFormer, bounds: Bounds) -> onnx.ModelProto:
         verbose=False,
     )
     assert exported is not None
-    return exported.model_proto
+    return exported
 
 
 def _feeds(model: onnx.ModelProto, seen: Inputs, bounds: Bounds) -> Iterator[dict[str, np.ndarray]]:

@@ -1,0 +1,164 @@
+"""Multiply-accumulates of the operators of a graph of PyTorch's, from the shapes that stand in it.
+
+A product of matrices and a convolution make each value of their output of as many products as the axis is
+long that they sum over; attention in one piece is two of these, of all queries with all keys.  What looks
+values up, or moves, sums or scales them, multiplies nothing here.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+# The length of an axis that a graph may leave open.
+Size = Callable[[int | torch.SymInt], int]
+Shape = tuple[int, ...]
+
+
+def largest(length: int | torch.SymInt) -> int:
+    """The longest that an axis may be."""
+    if isinstance(length, int):
+        return length
+    from executorch.exir.sym_util import eval_upper_bound
+
+    return eval_upper_bound(length)
+
+
+def qualified_name(node: Node) -> str:
+    """`aten::linear` of `aten.linear.default` and of its variants; the bare name of a Python function."""
+    target = node.target
+    # ExecuTorch wraps an operator once more.
+    operator = target if isinstance(target, torch._ops.OpOverload) else getattr(target, "_op", target)
+    schema = getattr(operator, "_schema", None)
+    if schema is not None:
+        return str(schema.name).rstrip("_")
+    return str(getattr(node.target, "__name__", node.target)).split(".")[0]
+
+
+def macs_of(node: Node, size: Size = largest) -> int:
+    """Multiply-accumulates of one call.
+
+    Args:
+        size: gives the length of an axis; the longest that it may be, where not told otherwise.
+    """
+    count = COUNTS.get(qualified_name(node))
+    return 0 if count is None else count(_Call(node, size))
+
+
+class _Call:
+    """The shapes of a call's arguments and results."""
+
+    def __init__(self, node: Node, size: Size) -> None:
+        self._node, self._size = node, size
+
+    def argument(self, index: int) -> Any:
+        return self._node.args[index]
+
+    def given(self, index: int) -> bool:
+        return index < len(self._node.args) and self._node.args[index] is not None
+
+    def shape(self, index: int) -> Shape:
+        return self.shape_of(self.argument(index))
+
+    def shape_of(self, node: Node) -> Shape:
+        return self._shape(node.meta["val"])
+
+    def results(self) -> list[Shape]:
+        value = self._node.meta["val"]
+        return [self._shape(tensor) for tensor in (value if isinstance(value, tuple | list) else [value])]
+
+    def result(self) -> Shape:
+        return self.results()[0]
+
+    def _shape(self, tensor: torch.Tensor) -> Shape:
+        return tuple(self._size(length) for length in tensor.shape)
+
+
+def _by_last_axis_of(index: int) -> Callable[[_Call], int]:
+    """Of an operator that sums over the last axis of one of its arguments."""
+
+    def count(call: _Call) -> int:
+        return math.prod(call.result()) * call.shape(index)[-1]
+
+    return count
+
+
+def _convolution(channels: int) -> Callable[[_Call], int]:
+    """Of a convolution whose weight has its output channels along one axis."""
+
+    def count(call: _Call) -> int:
+        weight = call.shape(1)
+        return math.prod(call.result()) * math.prod(weight) // weight[channels]
+
+    return count
+
+
+def _einsum(call: _Call) -> int:
+    """Every value of each of its letters with those of all others."""
+    terms = str(call.argument(0)).split("->")[0].split(",")
+    sizes = {
+        letter: length
+        for term, operand in zip(terms, call.argument(1), strict=True)
+        for letter, length in zip(term.strip(), call.shape_of(operand), strict=True)
+    }
+    return math.prod(sizes.values())
+
+
+def _attention(call: _Call) -> int:
+    """[…, Tq, d], […, Tk, d], […, Tk, d]."""
+    query, key, value = (call.shape(index) for index in range(3))
+    return math.prod(query[:-1]) * key[-2] * (key[-1] + value[-1])
+
+
+def _own_attention(call: _Call) -> int:
+    """`nf::symmetric_attention` of [B, T, parts·H·d] → [B, Tq, H·d]."""
+    return _scores_and_values(call, keys=call.shape(0)[1]) + _noise(call, first=1)
+
+
+def _own_attention_cached(call: _Call) -> int:
+    """`nf::symmetric_attention_cached`, whose cache [H, capacity, d] is full."""
+    return _scores_and_values(call, keys=call.shape(1)[1]) + _noise(call, first=6)
+
+
+def _scores_and_values(call: _Call, keys: int) -> int:
+    return 2 * math.prod(call.result()) * keys
+
+
+def _noise(call: _Call, first: int) -> int:
+    """Of the queries' noise, whose tensors are arguments from the one on: A and B [H, d, r], P [H, d, d]."""
+    batch, queries, _ = call.result()
+    tensors = (call.shape(index) for index in range(first, first + 3) if call.given(index))
+    return batch * queries * sum(math.prod(shape) for shape in tensors)
+
+
+def _onnx(call: _Call) -> int:
+    """An operator of ONNX Runtime's own in a graph that becomes an ONNX model.
+
+    All are attention, of query, key and value, [B, T, H·d] each, and of a past; keys that come out,
+    [B, H, Tk, d], have that before them.
+    """
+    query, key = (call.shape_of(operand) for operand in call.argument(0)[:2])
+    _, *present = call.results()
+    return 2 * math.prod(query) * (present[0][2] if present else key[1])
+
+
+COUNTS: dict[str, Callable[[_Call], int]] = {
+    "aten::linear": _by_last_axis_of(0),
+    "aten::mm": _by_last_axis_of(0),
+    "aten::bmm": _by_last_axis_of(0),
+    "aten::matmul": _by_last_axis_of(0),
+    "aten::addmm": _by_last_axis_of(1),
+    "aten::convolution": _convolution(0),
+    "aten::conv2d": _convolution(0),
+    "aten::einsum": _einsum,
+    "aten::scaled_dot_product_attention": _attention,
+    "nf::symmetric_attention": _own_attention,
+    "nf::symmetric_attention_cached": _own_attention_cached,
+    "cortex_m::quantized_conv2d_nhwc": _convolution(0),
+    "cortex_m::quantized_batch_matmul": _by_last_axis_of(0),
+    "cortex_m::quantized_linear": _by_last_axis_of(0),
+    "onnx_symbolic::_symbolic": _onnx,
+    "onnx_symbolic::_symbolic_multi_out": _onnx,
+}
