@@ -284,6 +284,13 @@ class Backend(ABC):
         it is."""
         return None
 
+    def attention(self, recipe: Recipe) -> tuple[str, str] | None:
+        """What attention multiplies by itself, and why, where that is not what its linear layers multiply;
+        None where it is float32."""
+        if recipe.quantize is not None and recipe.quantize.attention == "int8":
+            return "int8 products, a scale per token", ""
+        return None
+
     @abstractmethod
     def lower(
         self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path

@@ -1,7 +1,7 @@
 """ExecuTorch with Vela: the Ethos-U NPUs of microcontrollers and small boards.
 
-The NPU takes everything between the tables and the logits as one delegate, in int8; the host looks tokens
-up, and scores for a classifier.
+The NPU takes everything between the tables and the logits as one delegate, in int8 weights and int8 or int16
+activations; the host looks tokens up, and scores for a classifier.
 """
 
 from pathlib import Path
@@ -13,10 +13,13 @@ from torch import nn
 from nf_edge.backends.base import Bounds, CacheDtype, Inputs, LoweringReport, Plan, Session
 from nf_edge.backends.capture import capture, quantize_captured
 from nf_edge.backends.ethos_u.form import ROWS, fold, npu_program
+from nf_edge.backends.ethos_u.quantizer import npu_quantizer
 from nf_edge.backends.ethos_u.simulate import GRAPH, WHAT, SimulatedSession
-from nf_edge.backends.ethos_u.vela import blocks, compile_program, npu_quantizer
+from nf_edge.backends.ethos_u.target import TARGETS, has_matrix_unit
+from nf_edge.backends.ethos_u.vela import blocks, compile_program
 from nf_edge.backends.executorch_file import constant_bytes, coverage_of, operators_of, read_program
-from nf_edge.backends.fixed_backend import FixedBackend
+from nf_edge.backends.extremes import extremes
+from nf_edge.backends.fixed_backend import FixedBackend, activation_dtype, static_activations
 from nf_edge.backends.fixed_form import query_blocks
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
@@ -26,7 +29,6 @@ from nf_edge.quiet import quiet_libraries
 from nf_edge.recipe import Recipe, target_of
 from nf_edge.rules import Precisions, precisions
 
-MACS = {"u55": (32, 64, 128, 256), "u65": (256, 512), "u85": (128, 256, 512, 1024, 2048)}
 BORDER = "the border between host and NPU: values are scaled as they pass"
 LOOKUP = "a table lookup: the host reads the rows it needs, the NPU would take in the whole table"
 REASONS = {
@@ -35,6 +37,7 @@ REASONS = {
     "quantize_per_tensor": BORDER,
     "dequantize_per_tensor": BORDER,
 }
+NARROWED = "Ethos-U55 and -U65 multiply two activations in int8 alone; all else of attention is int16"
 HOST = "the host's own: it sums up embeddings, and pools and scores, in float32, for int8 would make ties"
 # Bytes of a program around its delegate, and of the NPU's commands, fitted to the bundled classifiers.
 PROGRAM_BASE, COMMANDS_LAYER, COMMANDS_ROW = 6_000, 6_000, 110
@@ -50,9 +53,8 @@ class EthosU(FixedBackend):
         "portable_ops_lib",
         "quantized_ops_lib",
     )
-    targets: ClassVar[tuple[str, ...]] = tuple(
-        f"ethos-{family}-{macs}" for family, sizes in MACS.items() for macs in sizes
-    )
+    targets = TARGETS
+    activations = ("int8_static", "int16_static")
     simulated = WHAT
     elsewhere = (
         "The program is compiled for `{target}` and runs on a device that has one: in C++, with the delegate "
@@ -71,18 +73,28 @@ class EthosU(FixedBackend):
     ) -> nn.Module:
         """All of the NPU's part; the host's stays as it is."""
         with quiet_libraries():
-            quantizer = npu_quantizer(target_of(recipe), module="body")
-            rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in seen)
+            quantizer = npu_quantizer(target_of(recipe), static_activations(recipe), module="body")
+            covered = [*seen, *extremes(seen, bounds.length)]
+            rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in covered)
             return quantize_captured(capture(program, bounds), quantizer, rows)
 
     def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
+        dtype = activation_dtype(wanted)
         if module.endswith((".ln_1", ".ln_2")):
-            return "folded", "its affine part is in the layer that follows; the rest is int8"
+            return "folded", f"its affine part is in the layer that follows; the rest is {dtype}"
         if module == "transformer.ln_f":
-            return "float32", "its affine part is the host's, or in the head that follows; the rest is int8"
+            return (
+                "float32",
+                f"its affine part is the host's, or in the head that follows; the rest is {dtype}",
+            )
         if module == POSITIONS and wanted[POSITIONS].bits is not None:
             return "float32", "its rows are int8 rounded first; the sum with a token's is the host's"
         return super().fate(module, wanted)
+
+    def attention(self, recipe: Recipe) -> tuple[str, str] | None:
+        if static_activations(recipe) == "int16_static" and not has_matrix_unit(target_of(recipe)):
+            return "int8 products of calibrated ranges", NARROWED
+        return super().attention(recipe)
 
     def lower(
         self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
@@ -139,7 +151,7 @@ class EthosU(FixedBackend):
         # scores.
         scores = sizes.scores // len(queries)
         workspace = max(sizes.inner + 2 * sizes.hidden, 4 * sizes.hidden + scores)
-        if not target_of(recipe).startswith("ethos-u85"):
+        if not has_matrix_unit(target_of(recipe)):
             # A product of two activations is made row by row there, each with commands of its own, and with
             # sums of 32 bits.
             rows = sum(high for _, high in queries) + len(queries) * config.head_size

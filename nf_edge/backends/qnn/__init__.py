@@ -24,8 +24,9 @@ from nf_edge.backends.base import (
     Session,
     no_cache,
 )
+from nf_edge.backends.extremes import extremes
 from nf_edge.backends.qnn.cached import CHUNK, ChunkDecoder, inputs_of
-from nf_edge.backends.qnn.form import HtpProgram, extremes, specialise
+from nf_edge.backends.qnn.form import HtpProgram, specialise
 from nf_edge.backends.qnn.htp import SIMULATOR, SOCS, SimulatedSession, compile_context, load, spill_fill
 from nf_edge.backends.qnn.qdq import TABLES, operators_of, weights_of, write_qdq
 from nf_edge.backends.sizes import sizes_of
