@@ -89,6 +89,6 @@ def dtype_of(activations: Activations) -> str:
 
 
 def activation_dtype(wanted: Precisions) -> str:
-    """That of all linear layers but the head, of whose activations `precisions` thinks as other runtimes do."""
+    """That of all linear layers; of the head `precisions` thinks as for other runtimes."""
     first = next(name for name in wanted if name.startswith("transformer.h."))
     return dtype_of(wanted[first].activations)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from nf_edge.attention.forms import HIDDEN_QUANTIZED, MatmulForm
 from nf_edge.backends.answering import last_real
+from nf_edge.backends.base import Inputs
 from nf_edge.backends.rewrites import fold_norms
 from nf_edge.model import NoiseFormer
 from nf_edge.model.network import SequenceClassifier
