@@ -97,9 +97,14 @@ class Largest(TorchFunctionMode):
             {"shapes:": '  rules: [{modules: "*.c_proj", weights: float32}]\nshapes:'},
             "takes all linear layers in int8, per_channel",
         ),
+        (
+            "sst2",
+            {"shapes:": '  rules: [{modules: "*.c_fc", weights: int8, activations: int16_static}]\nshapes:'},
+            "takes all linear layers in int8, per_channel, with int8_static; leave the rule out",
+        ),
         ("shakespeare", {"logits: all": "logits: last"}, "write logits: all"),
     ],
-    ids=["length", "target", "activations", "rules", "cache"],
+    ids=["length", "target", "activations", "rules", "mixed", "cache"],
 )
 def test_a_recipe_that_no_fixed_form_takes_says_what_to_change(
     backend, model, changes, message, run, changed_recipe
@@ -107,3 +112,10 @@ def test_a_recipe_that_no_fixed_form_takes_says_what_to_change(
     done = run("export", model, "--recipe", changed_recipe(RECIPES[backend], changes), "--dry-run")
     assert done.code == 3
     assert message in done.err
+
+
+def test_16_bits_where_no_kernel_has_them_are_refused_with_what_to_write(run, changed_recipe):
+    recipe = changed_recipe("cortex-m-int8", {"int8_static": "int16_static"})
+    done = run("export", "digits", "--recipe", recipe, "--dry-run")
+    assert done.code == 3
+    assert "quantize.activations must be int8_static: CMSIS-NN multiplies no others" in done.err

@@ -67,7 +67,10 @@ class FixedBackend(Backend):
         if module == HEAD or module.endswith(".noise"):
             return f"int8, per channel; {activation_dtype(wanted)} static activations", ""
         if module == "score":
-            return "float32", "one row of values is scored in float32; 256 levels of logits would make ties"
+            return (
+                "float32",
+                "one row is scored in float32; integers would round logits, int8 into ties",
+            )
         return None
 
     def attention(self, recipe: Recipe) -> tuple[str, str] | None:

@@ -24,7 +24,7 @@ from nf_edge.backends.fixed_form import query_blocks
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
 from nf_edge.model import ModelConfig, NoiseFormer
-from nf_edge.precision import POSITIONS
+from nf_edge.precision import POSITIONS, Activations
 from nf_edge.quiet import quiet_libraries
 from nf_edge.recipe import Recipe, target_of
 from nf_edge.rules import Precisions, precisions
@@ -38,11 +38,17 @@ REASONS = {
     "dequantize_per_tensor": BORDER,
 }
 NARROWED = "Ethos-U55 and -U65 multiply two activations in int8 alone; all else of attention is int16"
-HOST = "the host's own: it sums up embeddings, and pools and scores, in float32, for int8 would make ties"
+HOST = "the host's own: it sums up embeddings, and pools and scores, in float32: integers would round"
 # Bytes of a program around its delegate, and of the NPU's commands, fitted to the bundled classifiers.
 PROGRAM_BASE, COMMANDS_LAYER, COMMANDS_ROW = 6_000, 6_000, 110
 # What Vela stores with each output channel: its bias and its scale.
 CHANNEL_BYTES = 10
+# Bytes of a table and of an activation.
+TABLE_BYTES: dict[Activations, int] = {"int8_static": 256, "int16_static": 2048}
+ACTIVATION_BYTES: dict[Activations, int] = {"int8_static": 1, "int16_static": 2}
+# Tables of a layer: squares and roots of two norms, and the MLP's activation; of a block of queries: exp and
+# reciprocal; of the last norm.
+TABLES_LAYER, TABLES_BLOCK, TABLES_LAST = 5, 2, 2
 
 
 class EthosU(FixedBackend):
@@ -143,14 +149,17 @@ class EthosU(FixedBackend):
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
         sizes = sizes_of(config, bounds.length)
         wanted = precisions(recipe, config)
-        weights = sizes.linear_bytes(wanted, CHANNEL_BYTES, group_bytes=4)
-        tables = sizes.token_bytes(wanted) + 4 * sizes.hidden
+        activations = static_activations(recipe)
         queries = query_blocks(bounds.length, ROWS if config.causal else None)
+        tables = (TABLES_LAYER + TABLES_BLOCK * len(queries)) * config.n_layer + TABLES_LAST
+        weights = sizes.linear_bytes(wanted, CHANNEL_BYTES, group_bytes=4) + tables * TABLE_BYTES[activations]
+        embeddings = sizes.token_bytes(wanted) + 4 * sizes.hidden
         program = PROGRAM_BASE + COMMANDS_LAYER * config.n_layer
-        # Of the NPU, in int8: the inner layer and what goes in and out, or Q, K, V, what comes of them, and
+        # Of the NPU: the inner layer and what goes in and out, or Q, K, V, what comes of them, and
         # scores.
         scores = sizes.scores // len(queries)
-        workspace = max(sizes.inner + 2 * sizes.hidden, 4 * sizes.hidden + scores)
+        values = max(sizes.inner + 2 * sizes.hidden, 4 * sizes.hidden + scores)
+        workspace = values * ACTIVATION_BYTES[activations]
         if not has_matrix_unit(target_of(recipe)):
             # A product of two activations is made row by row there, each with commands of its own, and with
             # sums of 32 bits.
@@ -160,8 +169,8 @@ class EthosU(FixedBackend):
         return Plan(
             program=program,
             weights=weights,
-            embeddings=tables,
-            mapped=program + weights + tables,
+            embeddings=embeddings,
+            mapped=program + weights + embeddings,
             loaded=0,
             cache=0,
             # Of the host: embeddings in float32 twice, and what goes to the NPU.
