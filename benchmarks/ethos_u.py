@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from nf_edge.backends.base import Estimate
 from nf_edge.backends.capture import quantize_captured
 from nf_edge.backends.ethos_u.form import Body, fold
-from nf_edge.backends.ethos_u.vela import compile_program, npu_quantizer
+from nf_edge.backends.ethos_u.quantizer import npu_quantizer
+from nf_edge.backends.ethos_u.vela import compile_program
 from nf_edge.model.config import CLASSIFIER, ModelConfig, NoiseConfig
 from nf_edge.model.network import SequenceClassifier
 from nf_edge.quiet import quiet_libraries
@@ -116,7 +117,9 @@ def inputs(last_only: bool | None) -> list[tuple[Tensor | None, ...]]:
 def measure(program: nn.Module, rows: list[tuple[Tensor | None, ...]], target: str) -> Result:
     with quiet_libraries():
         seen, unseen = rows[:CALIBRATED], rows[CALIBRATED:]
-        quantized = quantize_captured(torch.export.export(program, rows[0]), npu_quantizer(target), seen)
+        quantized = quantize_captured(
+            torch.export.export(program, rows[0]), npu_quantizer(target, "int8_static"), seen
+        )
         compiled = compile_program(torch.export.export(quantized, rows[0]), target)
         wanted, found = (torch.cat([f(*row) for row in unseen]) for f in (program, quantized))
     error = ((found - wanted).square().mean() / wanted.square().mean()).sqrt()

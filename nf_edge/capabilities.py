@@ -66,7 +66,7 @@ def capabilities() -> list[Capability]:
                 here=entry.here,
                 answers_by=backend.simulated or backend.runtime,
                 own_kernels=backend.own_kernels,
-                attention=backend.attention,
+                attention=backend.attention_form,
                 targets=backend.targets,
                 precisions={recipe.name: _precision(recipe) for recipe in recipes if recipe.backend == name},
                 devices=tuple(

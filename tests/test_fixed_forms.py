@@ -3,6 +3,7 @@
 import pytest
 import torch
 from conftest import NOISES, RANDOM_LENGTH, TASKS
+from torch.overrides import TorchFunctionMode
 
 from nf_edge.backends.cortex_m.form import cortex_m_program
 from nf_edge.backends.ethos_u.form import fold, npu_program
@@ -62,13 +63,26 @@ def test_no_value_of_a_form_leaves_the_range_of_its_int8_neighbours(task, form, 
     change, make_program = FORMS[form]
     change(changed := random_network(task, "lowrank"))
     program = make_program(changed, RANDOM_LENGTH).eval()
-    largest = []
-    for module in program.body.modules():
-        module.register_forward_hook(lambda module, given, made: largest.append(made.abs().max().item()))
     mask = (torch.arange(RANDOM_LENGTH) < 17).long()[None]
-    program(torch.zeros(1, RANDOM_LENGTH, dtype=torch.int64), mask)
-    constants = [buffer.abs().max().item() for buffer in program.body.buffers()]
-    assert max(largest + constants) < 1e3
+    given = program.lookup(torch.zeros(1, RANDOM_LENGTH, dtype=torch.int64), mask)
+    with Largest() as values:
+        program.body(*given)
+    assert len(values.found) > 50
+    assert max(values.found) < 1e3
+
+
+class Largest(TorchFunctionMode):
+    """Of each function that is called meanwhile, the largest value that it takes or makes."""
+
+    def __enter__(self):
+        self.found = []
+        return super().__enter__()
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        values = [value for value in (*args, made) if isinstance(value, torch.Tensor) and value.numel()]
+        self.found += [value.abs().max().item() for value in values]
+        return made
 
 
 @pytest.mark.parametrize("backend", RECIPES)
@@ -83,9 +97,14 @@ def test_no_value_of_a_form_leaves_the_range_of_its_int8_neighbours(task, form, 
             {"shapes:": '  rules: [{modules: "*.c_proj", weights: float32}]\nshapes:'},
             "takes all linear layers in int8, per_channel",
         ),
+        (
+            "sst2",
+            {"shapes:": '  rules: [{modules: "*.c_fc", weights: int8, activations: int16_static}]\nshapes:'},
+            "takes all linear layers in int8, per_channel, with int8_static; leave the rule out",
+        ),
         ("shakespeare", {"logits: all": "logits: last"}, "write logits: all"),
     ],
-    ids=["length", "target", "activations", "rules", "cache"],
+    ids=["length", "target", "activations", "rules", "mixed", "cache"],
 )
 def test_a_recipe_that_no_fixed_form_takes_says_what_to_change(
     backend, model, changes, message, run, changed_recipe
@@ -93,3 +112,10 @@ def test_a_recipe_that_no_fixed_form_takes_says_what_to_change(
     done = run("export", model, "--recipe", changed_recipe(RECIPES[backend], changes), "--dry-run")
     assert done.code == 3
     assert message in done.err
+
+
+def test_16_bits_where_no_kernel_has_them_are_refused_with_what_to_write(run, changed_recipe):
+    recipe = changed_recipe("cortex-m-int8", {"int8_static": "int16_static"})
+    done = run("export", "digits", "--recipe", recipe, "--dry-run")
+    assert done.code == 3
+    assert "quantize.activations must be int8_static: CMSIS-NN multiplies no others" in done.err

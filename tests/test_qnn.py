@@ -14,7 +14,8 @@ from onnx.numpy_helper import to_array
 import nf_edge.backends
 from nf_edge.accuracy.parity import synthetic_rows
 from nf_edge.backends.base import Bounds
-from nf_edge.backends.qnn.form import HtpProgram, Whole, exportable, extremes, specialise
+from nf_edge.backends.extremes import extremes
+from nf_edge.backends.qnn.form import HtpProgram, Whole, exportable, specialise
 from nf_edge.backends.qnn.qdq import write_qdq
 from nf_edge.generation import generate
 from nf_edge.recipe import load_recipe

@@ -202,7 +202,7 @@ class Backend(ABC):
     """Why its library leaves operators to ExecuTorch's own kernels, by their names."""
     leaves_others: ClassVar[str] = ""
     """Why it leaves those that have no entry there."""
-    attention: ClassVar[str]
+    attention_form: ClassVar[str]
     """How it has attention computed, in a few words."""
     operator_libraries: ClassVar[tuple[str, ...]]
     """What an application has to link besides the runtime."""
@@ -274,6 +274,13 @@ class Backend(ABC):
     def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
         """What becomes of a module, by its name, and why, where that is not what is wanted of it; None where
         it is."""
+        return None
+
+    def attention_fate(self, recipe: Recipe) -> tuple[str, str] | None:
+        """What attention multiplies by itself, and why, where that is not what its linear layers multiply;
+        None where it is float32."""
+        if recipe.quantize is not None and recipe.quantize.attention == "int8":
+            return "int8 products, a scale per token", ""
         return None
 
     @abstractmethod

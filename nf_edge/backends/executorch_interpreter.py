@@ -18,6 +18,7 @@ from nf_edge.quiet import quiet_libraries, quiet_stderr
 # ExecuTorch's names.
 DTYPES = {
     "LONG": torch.int64,
+    "SHORT": torch.int16,
     "INT": torch.int32,
     "CHAR": torch.int8,
     "BYTE": torch.uint8,

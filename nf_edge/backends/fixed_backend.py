@@ -1,4 +1,4 @@
-"""What backends have in common that take the fixed form, all of it in int8 of calibrated ranges."""
+"""What backends have in common that take the fixed form, all of it in integers of calibrated ranges."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, no_cache
 from nf_edge.backends.executorch import batch_problems
 from nf_edge.backends.fixed_form import network_weights
 from nf_edge.model import Decoder, ModelConfig
-from nf_edge.precision import POSITIONS, TOKENS, Precision
+from nf_edge.precision import POSITIONS, TOKENS, Activations, Precision
 from nf_edge.recipe import Recipe
 from nf_edge.rules import HEAD, Precisions
 
@@ -22,6 +22,8 @@ class FixedBackend(Backend):
     mixes = False
     takes: ClassVar[str]
     """What multiplies, with its article."""
+    activations: ClassVar[tuple[Activations, ...]] = ("int8_static",)
+    """What it multiplies with."""
 
     def problems(self, recipe: Recipe) -> list[str]:
         problems = batch_problems(recipe)
@@ -30,19 +32,23 @@ class FixedBackend(Backend):
                 f"shapes.length is dynamic, but {self.takes} takes one length; write full, or a number"
             )
         quantize = recipe.quantize
-        if quantize is None or quantize.activations != "int8_static":
-            problems.append(f"quantize.activations must be int8_static: {self.takes} multiplies no others")
+        if quantize is None or quantize.activations not in self.activations:
+            problems.append(
+                f"quantize.activations must be {' or '.join(self.activations)}: {self.takes} multiplies no "
+                "others"
+            )
         else:
             problems += [
-                f"{where}: {self.takes} takes all linear layers in int8, per_channel, with int8_static; "
-                f"leave the rule out, or name {TOKENS} or {POSITIONS}, which are looked up before them"
+                f"{where}: {self.takes} takes all linear layers in int8, per_channel, with "
+                f"{quantize.activations}; leave the rule out, or name {TOKENS} or {POSITIONS}, which are "
+                "looked up before them"
                 for where, wanted in quantize.asked
-                if replace(wanted, symmetric=True) != Precision(8, activations="int8_static")
+                if replace(wanted, symmetric=True) != Precision(8, activations=quantize.activations)
             ]
         if quantize is not None and (quantize.attention, quantize.kv_cache) != ("float32", "float32"):
             problems.append(
                 "quantize.attention and kv_cache are for the kernels and caches of other backends; leave "
-                "them out: here all of attention is int8"
+                "them out: here all of attention is in integers"
             )
         return problems
 
@@ -59,10 +65,33 @@ class FixedBackend(Backend):
 
     def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
         if module == HEAD or module.endswith(".noise"):
-            return "int8, per channel; int8 static activations", ""
+            return f"int8, per channel; {activation_dtype(wanted)} static activations", ""
         if module == "score":
-            return "float32", "one row of values is scored in float32; 256 levels of logits would make ties"
+            return (
+                "float32",
+                "one row is scored in float32; integers would round logits, int8 into ties",
+            )
         return None
+
+    def attention_fate(self, recipe: Recipe) -> tuple[str, str] | None:
+        return f"{dtype_of(static_activations(recipe))} products of calibrated ranges", ""
 
     def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
         raise TypeError("no file of this backend has a cache")
+
+
+def static_activations(recipe: Recipe) -> Activations:
+    """Those of all linear layers; a recipe without was refused before."""
+    assert recipe.quantize is not None
+    return recipe.quantize.activations
+
+
+def dtype_of(activations: Activations) -> str:
+    """`int8` of `int8_static`."""
+    return activations.partition("_")[0]
+
+
+def activation_dtype(wanted: Precisions) -> str:
+    """That of all linear layers; of the head `precisions` thinks as for other runtimes."""
+    first = next(name for name in wanted if name.startswith("transformer.h."))
+    return dtype_of(wanted[first].activations)

@@ -28,7 +28,9 @@ class NfCpu(Xnnpack):
     name = "nf_cpu"
     own_kernels = True
     library, own = "XNNPACK and the kernels of nf-edge", "nf"
-    attention = "one operator of nf-edge, which reads K and V where the projection left them; float32 or int8"
+    attention_form = (
+        "one operator of nf-edge, which reads K and V where the projection left them; float32 or int8"
+    )
     covers = frozenset({"native_layer_norm", "split_with_sizes_copy", "expand_copy", "index_put"})
     operator_libraries = (*Xnnpack.operator_libraries, "nf_executorch")
     process_bytes = 7_600_000

@@ -49,7 +49,7 @@ class OnnxCpu(Backend):
     runtime = "onnxruntime"
     model_file = "model.onnx"
     library = "ONNX Runtime"
-    attention = "MultiHeadAttention; with a cache GroupQueryAttention, where it takes the head size"
+    attention_form = "MultiHeadAttention; with a cache GroupQueryAttention, where it takes the head size"
     zero_points = True
     operator_libraries = ()
     process_bytes = 29_000_000

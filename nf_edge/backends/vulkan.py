@@ -27,7 +27,7 @@ NOTES = ("the driver takes memory of the GPU for shaders and packed weights, whi
 class Vulkan(StandInBackend):
     name = "vulkan"
     library = "Vulkan"
-    attention = TWO_PRODUCTS
+    attention_form = TWO_PRODUCTS
     leaves = REASONS
     leaves_others = "the Vulkan delegate has no shader for it"
     operator_libraries: ClassVar[tuple[str, ...]] = ("vulkan_backend", "portable_ops_lib")

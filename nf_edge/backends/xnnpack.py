@@ -81,7 +81,7 @@ def is_gelu_new(activation: nn.Module) -> bool:
 class Xnnpack(ExecutorchBackend):
     name = "xnnpack"
     library = "XNNPACK"
-    attention = TWO_PRODUCTS
+    attention_form = TWO_PRODUCTS
     leaves = REASONS
     leaves_others = "works on integers, booleans or shapes, which XNNPACK does not"
     operator_libraries: ClassVar[tuple[str, ...]] = (

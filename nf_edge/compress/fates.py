@@ -72,8 +72,8 @@ def fates_of(
             fates.append(_fate(name, module, wanted[name], methods.get(name, "")))
         else:
             fates.append(_exact(name, module, recipe))
-    if recipe.quantize is not None and recipe.quantize.attention == "int8":
-        fates.append(Fate(ATTENTION, "int8 products, a scale per token"))
+    if (products := backend.attention_fate(recipe)) is not None:
+        fates.append(Fate(ATTENTION, *products))
     if cache is not None:
         scales = "" if cache.dtype == "float32" else ", per channel" if cache.static else ", per token"
         fates.append(Fate(KV_CACHE, cache.dtype + scales, cache.reason))

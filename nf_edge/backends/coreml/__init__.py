@@ -45,7 +45,7 @@ NOTES = (
 class CoreMl(StandInBackend):
     name = "coreml"
     library = "Core ML"
-    attention = "head by head, channels first, so that no query is transposed"
+    attention_form = "head by head, channels first, so that no query is transposed"
     leaves_others = "Core ML has no such operator"
     operator_libraries: ClassVar[tuple[str, ...]] = ("coremldelegate",)
     notes = NOTES

@@ -53,7 +53,7 @@ class CortexM(FixedBackend):
     name = "cortex_m"
     takes = "CMSIS-NN"
     library = "ExecuTorch's Cortex-M kernels (CMSIS-NN)"
-    attention = f"{TWO_PRODUCTS}; causal queries in blocks of {ROWS}, which meet no later keys"
+    attention_form = f"{TWO_PRODUCTS}; causal queries in blocks of {ROWS}, which meet no later keys"
     leaves = REASONS
     leaves_others = (
         "before or after the layers: embeddings are summed up, and tokens pooled and scored, in float32"

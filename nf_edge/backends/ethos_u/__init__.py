@@ -1,7 +1,7 @@
 """ExecuTorch with Vela: the Ethos-U NPUs of microcontrollers and small boards.
 
-The NPU takes everything between the tables and the logits as one delegate, in int8; the host looks tokens
-up, and scores for a classifier.
+The NPU takes everything between the tables and the logits as one delegate, in int8 weights and int8 or int16
+activations; the host looks tokens up, and scores for a classifier.
 """
 
 from pathlib import Path
@@ -13,20 +13,22 @@ from torch import nn
 from nf_edge.backends.base import Bounds, CacheDtype, Inputs, LoweringReport, Plan, Session
 from nf_edge.backends.capture import capture, quantize_captured
 from nf_edge.backends.ethos_u.form import ROWS, fold, npu_program
+from nf_edge.backends.ethos_u.quantizer import npu_quantizer
 from nf_edge.backends.ethos_u.simulate import GRAPH, WHAT, SimulatedSession
-from nf_edge.backends.ethos_u.vela import blocks, compile_program, npu_quantizer
+from nf_edge.backends.ethos_u.target import TARGETS, has_matrix_unit
+from nf_edge.backends.ethos_u.vela import blocks, compile_program
 from nf_edge.backends.executorch_file import constant_bytes, operators_in, operators_of, read_program
-from nf_edge.backends.fixed_backend import FixedBackend
+from nf_edge.backends.extremes import extremes
+from nf_edge.backends.fixed_backend import FixedBackend, activation_dtype, static_activations
 from nf_edge.backends.fixed_form import query_blocks
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
 from nf_edge.model import ModelConfig, NoiseFormer
-from nf_edge.precision import POSITIONS
+from nf_edge.precision import POSITIONS, Activations
 from nf_edge.quiet import quiet_libraries
 from nf_edge.recipe import Recipe, target_of
 from nf_edge.rules import Precisions, precisions
 
-MACS = {"u55": (32, 64, 128, 256), "u65": (256, 512), "u85": (128, 256, 512, 1024, 2048)}
 BORDER = "the border between host and NPU: values are scaled as they pass"
 LOOKUP = "a table lookup: the host reads the rows it needs, the NPU would take in the whole table"
 REASONS = {
@@ -35,32 +37,39 @@ REASONS = {
     "quantize_per_tensor": BORDER,
     "dequantize_per_tensor": BORDER,
 }
+NARROWED = "Ethos-U55 and -U65 multiply two activations in int8 alone; all else of attention is int16"
 # Bytes of a program around its delegate, and of the NPU's commands, fitted to the bundled classifiers.
 PROGRAM_BASE, COMMANDS_LAYER, COMMANDS_ROW = 6_000, 6_000, 110
 # What Vela stores with each output channel: its bias and its scale.
 CHANNEL_BYTES = 10
+# Bytes of a table and of an activation.
+TABLE_BYTES: dict[Activations, int] = {"int8_static": 256, "int16_static": 2048}
+ACTIVATION_BYTES: dict[Activations, int] = {"int8_static": 1, "int16_static": 2}
+# Tables of a layer: squares and roots of two norms, and the MLP's activation; of a block of queries: exp and
+# reciprocal; of the last norm.
+TABLES_LAYER, TABLES_BLOCK, TABLES_LAST = 5, 2, 2
 
 
 class EthosU(FixedBackend):
     name = "ethos_u"
     takes = "an Ethos-U"
     library = "the NPU ({target})"
-    attention = (
+    attention_form = (
         f"two products, scores transposed; causal queries in blocks of {ROWS}, which meet no later keys"
     )
     covers = frozenset({"native_layer_norm"})
     leaves = REASONS
     leaves_others = (
-        "the host's own: it sums up embeddings, and pools and scores, in float32, for int8 would make ties"
+        "the host's own: it sums up embeddings, and pools and scores, in float32: integers would round"
     )
     operator_libraries: ClassVar[tuple[str, ...]] = (
         "executorch_delegate_ethos_u",
         "portable_ops_lib",
         "quantized_ops_lib",
     )
-    targets: ClassVar[tuple[str, ...]] = tuple(
-        f"ethos-{family}-{macs}" for family, sizes in MACS.items() for macs in sizes
-    )
+    targets = TARGETS
+    bare = True
+    activations = ("int8_static", "int16_static")
     simulated = WHAT
     elsewhere = (
         "The program is compiled for `{target}` and runs on a device that has one: in C++, with the delegate "
@@ -79,18 +88,28 @@ class EthosU(FixedBackend):
     ) -> nn.Module:
         """All of the NPU's part; the host's stays as it is."""
         with quiet_libraries():
-            quantizer = npu_quantizer(target_of(recipe), module="body")
-            rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in seen)
+            quantizer = npu_quantizer(target_of(recipe), static_activations(recipe), module="body")
+            covered = [*seen, *extremes(seen, bounds.length)]
+            rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in covered)
             return quantize_captured(capture(program, bounds), quantizer, rows)
 
     def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
+        dtype = activation_dtype(wanted)
         if module.endswith((".ln_1", ".ln_2")):
-            return "folded", "its affine part is in the layer that follows; the rest is int8"
+            return "folded", f"its affine part is in the layer that follows; the rest is {dtype}"
         if module == "transformer.ln_f":
-            return "float32", "its affine part is the host's, or in the head that follows; the rest is int8"
+            return (
+                "float32",
+                f"its affine part is the host's, or in the head that follows; the rest is {dtype}",
+            )
         if module == POSITIONS and wanted[POSITIONS].bits is not None:
             return "float32", "its rows are int8 rounded first; the sum with a token's is the host's"
         return super().fate(module, wanted)
+
+    def attention_fate(self, recipe: Recipe) -> tuple[str, str] | None:
+        if static_activations(recipe) == "int16_static" and not has_matrix_unit(target_of(recipe)):
+            return "int8 products of calibrated ranges", NARROWED
+        return super().attention_fate(recipe)
 
     def lower(
         self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
@@ -136,15 +155,18 @@ class EthosU(FixedBackend):
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
         sizes = sizes_of(config, bounds.length)
         wanted = precisions(recipe, config)
-        weights = sizes.linear_bytes(wanted, CHANNEL_BYTES, group_bytes=4)
-        tables = sizes.token_bytes(wanted) + 4 * sizes.hidden
+        activations = static_activations(recipe)
         queries = query_blocks(bounds.length, ROWS if config.causal else None)
+        tables = (TABLES_LAYER + TABLES_BLOCK * len(queries)) * config.n_layer + TABLES_LAST
+        weights = sizes.linear_bytes(wanted, CHANNEL_BYTES, group_bytes=4) + tables * TABLE_BYTES[activations]
+        embeddings = sizes.token_bytes(wanted) + 4 * sizes.hidden
         program = PROGRAM_BASE + COMMANDS_LAYER * config.n_layer
-        # Of the NPU, in int8: the inner layer and what goes in and out, or Q, K, V, what comes of them, and
+        # Of the NPU: the inner layer and what goes in and out, or Q, K, V, what comes of them, and
         # scores.
         scores = sizes.scores // len(queries)
-        workspace = max(sizes.inner + 2 * sizes.hidden, 4 * sizes.hidden + scores)
-        if not target_of(recipe).startswith("ethos-u85"):
+        values = max(sizes.inner + 2 * sizes.hidden, 4 * sizes.hidden + scores)
+        workspace = values * ACTIVATION_BYTES[activations]
+        if not has_matrix_unit(target_of(recipe)):
             # A product of two activations is made row by row there, each with commands of its own, and with
             # sums of 32 bits.
             rows = sum(high for _, high in queries) + len(queries) * config.head_size
@@ -153,8 +175,8 @@ class EthosU(FixedBackend):
         return Plan(
             program=program,
             weights=weights,
-            embeddings=tables,
-            mapped=program + weights + tables,
+            embeddings=embeddings,
+            mapped=program + weights + embeddings,
             loaded=0,
             cache=0,
             # Of the host: embeddings in float32 twice, and what goes to the NPU.

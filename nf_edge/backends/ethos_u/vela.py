@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from nf_edge.backends.base import Estimate, Kind
-from nf_edge.backends.fixed_form import is_of_pick
+from nf_edge.backends.ethos_u.target import compile_spec
 from nf_edge.quiet import quiet_stdout
 from nf_edge.report import Figure
 
@@ -33,40 +33,13 @@ class Compiled:
     estimate: Estimate
 
 
-def npu_quantizer(target: str, module: str | None = None) -> Any:
-    """Arm's quantizer to int8 for a target, of all of a program or of one of its modules, by name."""
-    from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
-    from torchao.quantization.pt2e.quantizer import SharedQuantizationSpec
-    from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
-
-    class Quantizer(EthosUQuantizer):
-        def annotate(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
-            model = super().annotate(model)
-            for node in model.graph.nodes:
-                if node.target == torch.ops.aten.bmm.default and is_of_pick(node):
-                    # What is picked keeps its scale: no value is rounded again.
-                    picked = node.args[1]
-                    node.meta[Q_ANNOTATION_KEY].output_qspec = SharedQuantizationSpec((picked, node))
-            return model
-
-    quantizer, int8 = Quantizer(_compile_spec(target)), get_symmetric_quantization_config()
-    return quantizer.set_global(int8) if module is None else quantizer.set_module_name(module, int8)
-
-
-def _compile_spec(target: str) -> Any:
-    """What an Arm compiler has to know, with the system and the memory mode that Arm takes by default."""
-    from executorch.backends.arm.ethosu import EthosUCompileSpec
-
-    return EthosUCompileSpec(target, extra_flags=["--verbose-performance"])
-
-
 def compile_program(exported: torch.export.ExportedProgram, target: str) -> Compiled:
     """Lower a quantized program, what the NPU takes of it through Vela."""
     from executorch.backends.arm.ethosu import EthosUPartitioner
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
     with tempfile.TemporaryDirectory() as folder:
-        spec = _compile_spec(target).dump_intermediate_artifacts_to(folder)
+        spec = compile_spec(target).dump_intermediate_artifacts_to(folder)
         # Vela prints what it also writes to files.
         with quiet_stdout():
             edge = to_edge_transform_and_lower(

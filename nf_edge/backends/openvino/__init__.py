@@ -39,7 +39,7 @@ NOTES = ("embedding tables lie in the delegate, and are counted with its weights
 class OpenVino(ExecutorchBackend):
     name = "openvino"
     library = "OpenVINO"
-    attention = "ScaledDotProductAttention"
+    attention_form = "ScaledDotProductAttention"
     leaves: ClassVar[Mapping[str, str]] = {"copy": "a cache that was written is copied over the old one"}
     leaves_others = "OpenVINO's frontend does not know it"
     operator_libraries: ClassVar[tuple[str, ...]] = ("openvino_backend", "quantized_ops_lib")

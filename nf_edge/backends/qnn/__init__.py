@@ -25,8 +25,9 @@ from nf_edge.backends.base import (
     no_cache,
 )
 from nf_edge.backends.coverage import Coverage
+from nf_edge.backends.extremes import extremes
 from nf_edge.backends.qnn.cached import CHUNK, ChunkDecoder, inputs_of
-from nf_edge.backends.qnn.form import HtpProgram, extremes, specialise
+from nf_edge.backends.qnn.form import HtpProgram, specialise
 from nf_edge.backends.qnn.htp import SIMULATOR, SOCS, SimulatedSession, compile_context, load, spill_fill
 from nf_edge.backends.qnn.qdq import TABLES, operators_of, weights_of, write_qdq
 from nf_edge.backends.sizes import sizes_of
@@ -51,7 +52,7 @@ NOT_TOLD = (
 class Qnn(Backend):
     name = "qnn"
     library = "the HTP ({target})"
-    attention = TWO_PRODUCTS
+    attention_form = TWO_PRODUCTS
     runtime = "onnxruntime"
     model_file = "model.onnx"
     operator_libraries = ("onnxruntime_providers_qnn", "QnnHtp", "QnnSystem")

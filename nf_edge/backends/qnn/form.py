@@ -13,7 +13,6 @@ calibrated ranges would harm:
 import copy
 from typing import cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -126,14 +125,6 @@ class Whole(nn.Module):
             shares = shares / shares.sum(dim=1, keepdim=True)
         h = model.transformer(input_ids, attention_mask)
         return cast(Tensor, cast(SequenceClassifier, model).score((shares[:, None] @ h)[:, 0]))
-
-
-def extremes(seen: Inputs, length: int) -> Inputs:
-    """The longest and the shortest row that there can be, of tokens of those given: what is calibrated on may
-    be short, and some values depend on how many tokens there are."""
-    tokens = np.concatenate([ids[mask == 1] for ids, mask in seen])
-    whole, one = np.resize(tokens, (1, length)), np.arange(length)[None] < 1
-    return [(whole, np.ones_like(whole)), (np.where(one, whole, seen[0][0][0, -1]), one.astype(np.int64))]
 
 
 def exportable(model: NoiseFormer, length: int | None) -> NoiseFormer:

@@ -1,0 +1,67 @@
+"""Arm's quantizer for the Ethos-U, told what the NPU form needs."""
+
+from typing import Any
+
+import torch
+
+from nf_edge.backends.ethos_u.target import compile_spec, has_matrix_unit
+from nf_edge.backends.fixed_form import is_of_pick
+from nf_edge.precision import Activations
+
+# Arm's own least scale, 2^-12, would leave mean squares and the like few of their 65,535 levels.
+LEAST_SCALE = 1e-9
+LEVELS = torch.iinfo(torch.int16).max
+# Of two activations.
+PRODUCTS = (torch.ops.aten.bmm.default, torch.ops.aten.matmul.default)
+
+
+def npu_quantizer(target: str, activations: Activations, module: str | None = None) -> Any:
+    """Arm's quantizer for a target, of all of a program or of one of its modules, by name: weights int8 per
+    channel, activations int8 or int16 per tensor.
+
+    Two activations that are multiplied are int8, too, where the target multiplies no int16.
+    """
+    from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
+    from torchao.quantization.pt2e.quantizer import SharedQuantizationSpec
+    from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
+
+    int8 = get_symmetric_quantization_config()
+    narrowed = activations == "int16_static" and not has_matrix_unit(target)
+
+    class Quantizer(EthosUQuantizer):
+        def annotate(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
+            model = super().annotate(model)
+            for node in model.graph.nodes:
+                annotation = node.meta.get(Q_ANNOTATION_KEY)
+                if annotation is None:
+                    continue
+                if is_of_pick(node):
+                    # What is picked keeps its scale: no value is rounded again.
+                    annotation.output_qspec = SharedQuantizationSpec((node.args[0], node))
+                elif narrowed and node.target in PRODUCTS:
+                    for factor in node.args:
+                        annotation.input_qspec_map[factor] = int8.input_activation
+            return model
+
+    quantizer = Quantizer(compile_spec(target))
+    config = int8 if activations == "int8_static" else _int16()
+    return quantizer.set_global(config) if module is None else quantizer.set_module_name(module, config)
+
+
+def _int16() -> Any:
+    """Activations of 16 bits about 0, which is what the tables of an NPU interpolate between, in all of the
+    range that is seen: clipped ends would cost more than levels."""
+    from executorch.backends.arm.quantizer import get_symmetric_a16w8_quantization_config
+    from executorch.backends.arm.quantizer.quantization_config import TOSAQuantizationConfig
+    from torchao.quantization.pt2e import MinMaxObserver
+    from torchao.quantization.pt2e.quantizer import QuantizationSpec
+
+    arm = get_symmetric_a16w8_quantization_config()
+    activation = QuantizationSpec(
+        dtype=torch.int16,
+        quant_min=-LEVELS,
+        quant_max=LEVELS,
+        qscheme=torch.per_tensor_symmetric,
+        observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=LEAST_SCALE),
+    )
+    return TOSAQuantizationConfig(activation, activation, arm.weight, arm.bias, "nf-edge, 16 bits")

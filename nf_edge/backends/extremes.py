@@ -1,0 +1,13 @@
+"""Rows that calibrated ranges have to cover, whatever rows they are taken from."""
+
+import numpy as np
+
+from nf_edge.backends.base import Inputs
+
+
+def extremes(seen: Inputs, length: int) -> Inputs:
+    """The longest and the shortest row that there can be, of tokens of those given: what is calibrated on may
+    be short, and some values depend on how many tokens there are."""
+    tokens = np.concatenate([ids[mask == 1] for ids, mask in seen])
+    whole, one = np.resize(tokens, (1, length)), np.arange(length)[None] < 1
+    return [(whole, np.ones_like(whole)), (np.where(one, whole, seen[0][0][0, -1]), one.astype(np.int64))]
