@@ -28,7 +28,8 @@ def held_out(name, tmp_path):
     if not (root / recipe.data.test.file).is_file():
         pytest.skip(f"{recipe.data.test.file} is not in {root}")
     checkpoint = resolve_checkpoint(name)
-    data = read_training_data(recipe, root, tmp_path)
+    # Nothing that teachers read is needed for this.
+    data = read_training_data(recipe.model_copy(update={"distill": None}), root, tmp_path)
     assert data.tokenizer_file.read_bytes() == checkpoint.tokenizer_file.read_bytes()
     return evaluate(checkpoint.model(), data.test, 64), data, card(name)
 
@@ -37,11 +38,11 @@ def card(name):
     return (resolve_checkpoint(name).path / "MODEL_CARD.md").read_text()
 
 
-def test_sst2_is_right_715_times_of_872(tmp_path):
+def test_sst2_is_right_721_times_of_872(tmp_path):
     test, _, text = held_out("sst2", tmp_path)
     assert test.count == 872
     # Machines round differently: a sentence or two are near a tie.
-    assert test.correct >= 713
+    assert test.correct >= 719
     assert f"Held-out score: {test}" in text
 
 
