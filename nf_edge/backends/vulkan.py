@@ -61,7 +61,7 @@ class Vulkan(StandInBackend):
         return VulkanPartitioner({"force_fp16": True})
 
     def why_left(self, operator: str) -> str:
-        return "the Vulkan delegate has no shader for it in these shapes"
+        return "the Vulkan delegate has no shader for it, of these shapes or of integers"
 
     def weight_bytes(self, file: Any) -> int:
         return sum(len(buffer) for buffer in file.named_data.buffers) if file.named_data else 0
