@@ -44,6 +44,10 @@ LAYERS: dict[Runtime, Widths] = {
     "executorch": ((4,), (4, 8)),
     "onnxruntime": ((2, 4, 8), (8,)),
 }
+# Of a phone's GPU, by ExecuTorch's Vulkan delegate, whose kernels take channels by fours.
+GPU_LAYERS: Widths = ((4,), (8,))
+GPU_TABLES: Widths = ((4,), ())
+GPU_CHANNELS = 4
 # Of an NPU that multiplies with int16_static.
 NPU_LAYERS: Widths = ((), (4, 8))
 TABLES: Widths = ((2, 4, 8), (8,))

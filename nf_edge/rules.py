@@ -7,12 +7,14 @@ from fnmatch import fnmatchcase
 from nf_edge.errors import BadInput
 from nf_edge.model.config import ModelConfig
 from nf_edge.precision import (
+    GPU_CHANNELS,
+    GPU_LAYERS,
+    GPU_TABLES,
     LAYERS,
     NPU_LAYERS,
     POSITIONS,
     TABLES,
     TOKENS,
-    Activations,
     Precision,
     Widths,
     stored_bits,
@@ -24,6 +26,9 @@ HEAD = "lm_head"
 HEADS = (HEAD, "score")
 # What the group sizes of XNNPACK are multiples of.
 XNNPACK_GROUPS = 32
+# The backend that has a GPU's kernels.
+GPU = "vulkan"
+NO_INT8_TABLE = "the GPU has a lookup for int4 and none for int8"
 
 Precisions = Mapping[str, Precision]
 
@@ -44,7 +49,7 @@ def precisions(recipe: Recipe, config: ModelConfig) -> Precisions:
             where=f"recipe {recipe.name}",
             fix=f"linear layers and tables of this model: {', '.join(shapes)}",
         )
-    return {name: _precision(recipe, how, name, inputs) for name, (_, inputs) in shapes.items()}
+    return {name: _precision(recipe, how, name, shape) for name, shape in shapes.items()}
 
 
 def _idle(how: Quantize, names: Sequence[str]) -> list[str]:
@@ -64,27 +69,33 @@ def _idle(how: Quantize, names: Sequence[str]) -> list[str]:
     return problems
 
 
-def _precision(recipe: Recipe, how: Quantize, name: str, inputs: int) -> Precision:
-    """Of a layer of so many inputs, or a table of so many columns."""
+def _precision(recipe: Recipe, how: Quantize, name: str, shape: tuple[int, int]) -> Precision:
+    """Of a layer [out, in] or a table [rows, columns]."""
     rule = how.rule_for(name)
     if name == POSITIONS:
-        return _positions(how.table(rule))
-    table = name == TOKENS
+        return _positions(recipe, how.table(rule))
+    table, inputs = name == TOKENS, shape[1]
     wanted = how.table(rule) if table else how.layer(rule)
     if wanted.bits is None:
         return wanted
+    if recipe.backend == GPU and not table and any(size % GPU_CHANNELS for size in shape):
+        return Precision(reason=f"the GPU takes channels by fours, and it is {shape[0]} by {inputs}")
     unit = wanted.group
     if recipe.runtime == "executorch" and not table and wanted.bits <= 4:
         # To XNNPACK a channel of int4 is one long group.
         unit = unit or XNNPACK_GROUPS
     if unit and inputs % unit:
         reason = f"{unit} does not divide its {inputs} {'columns' if table else 'inputs'}"
-        activations: Activations = "none" if table else "int8_dynamic"
-        wanted = Precision(8, symmetric=wanted.symmetric, activations=activations, reason=reason)
+        wanted = replace(wanted, bits=8, group=None, reason=reason)
+        if recipe.runtime == "onnxruntime" and not table:
+            # That multiplies int8 by channels with int8 only.
+            wanted = replace(wanted, activations="int8_dynamic")
     if recipe.runtime == "executorch" and wanted.activations == "int8_static" and name in HEADS:
         reason = "a static int8 layer has int8 outputs, and 256 levels of logits would make ties"
         wanted = replace(wanted, activations="int8_dynamic", reason=reason)
-    stored = stored_bits(wanted.bits or 0, wanted.group, _widths(recipe, table, wanted))
+    stored = stored_bits(wanted.bits or 0, wanted.group, widths(recipe, wanted, table=table))
+    if stored is None and recipe.backend == GPU and table:
+        return Precision(reason=wanted.reason or NO_INT8_TABLE)
     if stored is None:  # backends refuse such recipes
         raise ValueError(f"{recipe.runtime} has no {wanted}")
     if stored != wanted.bits:
@@ -93,18 +104,22 @@ def _precision(recipe: Recipe, how: Quantize, name: str, inputs: int) -> Precisi
     return replace(wanted, stored=stored)
 
 
-def _widths(recipe: Recipe, table: bool, wanted: Precision) -> Widths:
-    """Bits that a table or a layer can take in the file."""
+def widths(recipe: Recipe, wanted: Precision, *, table: bool = False) -> Widths:
+    """Bits that a layer or a table can take in the file."""
+    if recipe.backend == GPU:
+        return GPU_TABLES if table else GPU_LAYERS
     if table:
         return TABLES
     return NPU_LAYERS if wanted.activations == "int16_static" else LAYERS[recipe.runtime]
 
 
-def _positions(wanted: Precision) -> Precision:
+def _positions(recipe: Recipe, wanted: Precision) -> Precision:
     """The position table has few rows, each of which is added to every text: symmetric int8, where
     quantized."""
     if wanted.bits is None:
         return wanted
+    if recipe.backend == GPU:
+        return Precision(reason=NO_INT8_TABLE)
     reason = "" if wanted.bits == 8 and wanted.symmetric else "few rows, each added to every text"
     return Precision(8, stored=8, reason=reason)
 

@@ -8,6 +8,7 @@ from conftest import backend_missing, tools_missing
 import nf_edge.backends.openvino
 from nf_edge import runner
 from nf_edge.backends import get_backend
+from nf_edge.lowering import Job, rounded
 from nf_edge.recipe import load_recipe
 
 pytestmark = pytest.mark.skipif(
@@ -34,7 +35,24 @@ def test_a_classifier_answers_in_float32_at_every_length(name, exported, checkpo
         assert np.abs(session.run(ids, mask) - wanted).max() <= TOLERANCE * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("recipe", ["openvino-fp32", "openvino-int8"])
+@pytest.mark.parametrize("recipe", ["openvino-int8-weights", "openvino-int4"])
+@torch.no_grad()
+def test_rounded_weights_are_multiplied_with_float32(recipe, exported, checkpoint, backend):
+    """By default OpenVINO would round the inputs of such layers too, which is off by 0.6 %."""
+    artifact, lowered = (
+        exported("wide-cls", recipe),
+        rounded(Job.of(checkpoint("wide-cls"), load_recipe(recipe), None)),
+    )
+    network = lowered.plain
+    for name, weight in lowered.weights.items():
+        network.get_submodule(name).weight.data[: len(weight)] = weight
+    ids, mask = np.arange(40)[None], (np.arange(40) < 30).astype(np.int64)[None]
+    wanted = network(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
+    found = backend.session(artifact.model_file).run(ids, mask)
+    assert np.abs(found - wanted).max() <= TOLERANCE * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("recipe", ["openvino-fp32", "openvino-int8", "openvino-int4"])
 def test_nothing_but_the_cache_is_left_to_other_kernels(recipe, exported, run):
     artifact = exported("wide-lm", recipe)
     # A new cache is copied over the old one.
@@ -79,7 +97,11 @@ def test_int8_weights_and_tables_take_a_byte_each_in_the_file(exported, checkpoi
 
 @pytest.mark.slow
 def test_plan_and_prediction_agree(exported, checkpoint, backend):
-    for name, recipe in (("wide-lm", "openvino-fp32"), ("wide-cls", "openvino-int8")):
+    for name, recipe in (
+        ("wide-lm", "openvino-fp32"),
+        ("wide-cls", "openvino-int8"),
+        ("wide-lm", "openvino-int4"),
+    ):
         artifact, config = exported(name, recipe), checkpoint(name).config
         bounds = artifact.manifest.interface.bounds
         planned = backend.plan(artifact.model_file, config, bounds)
@@ -106,7 +128,22 @@ def test_the_run_guide_says_what_openvino_has_to_be_told(exported):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"int8_static": "int8_dynamic"}, "quantize: OpenVINO is given float32, or int8 per_channel"),
+        ({"int8_static": "int8_dynamic"}, "quantize: OpenVINO is given float32, int8 per_channel"),
+        (
+            {"int8\n  granularity: per_channel": "int4\n  granularity: group_16", "int8_static": "none"},
+            "int4 by groups of 32 and more",
+        ),
+        (
+            {
+                "limits:": "  rules:\n  - {modules: score, weights: int4, granularity: group_32, "
+                "activations: none}\nlimits:"
+            },
+            "quantize.rules.0: beside int8_static layers only int8 per_channel or float32 may stand",
+        ),
+        (
+            {"backend: openvino": "backend: openvino\ntarget: npu"},
+            "only on a machine that has the driver of one",
+        ),
         (
             {"embeddings: int8": "embeddings: int4"},
             "quantize.embeddings: OpenVINO is given tables",

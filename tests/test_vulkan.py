@@ -1,19 +1,78 @@
-"""Vulkan: compiled here in float16, and answered for by a stand-in."""
+"""Vulkan: compiled here in float16, with weights of int8 or int4, and answered for by a stand-in."""
 
+import numpy as np
 import pytest
+import torch
+from conftest import NOISES, RANDOM_LENGTH, TASKS
 
+from nf_edge.attention.forms import HIDDEN_IN_HALF, FloatMaskForm
+from nf_edge.backends import get_backend
 from nf_edge.backends.executorch_file import read_program
+from nf_edge.lowering import Job, rounded
+from nf_edge.pipeline import dry_run
+from nf_edge.recipe import load_recipe
+
+# The operator that has a layer's codes and scales among its arguments, and which of them those are.
+OPERATORS = {"vulkan-int8": "aten._weight_int8pack_mm.default", "vulkan-int4": "et_vk.linear_q4gsw.default"}
+LOOKUP = "et_vk.embedding_q4gsw.default"
+
+
+class Delegate:
+    """What the one delegate of an artifact computes, and with which constants."""
+
+    def __init__(self, artifact):
+        from executorch.backends.vulkan.serialization.vulkan_graph_serialize import (
+            extract_vk_flatbuffer,
+            flatbuffer_to_vk_graph,
+        )
+
+        self._file = read_program(artifact.model_file, artifact.model_file.read_bytes())
+        (delegate,) = self._file.program.backend_delegate_data
+        self._graph = flatbuffer_to_vk_graph(extract_vk_flatbuffer(bytes(delegate.data)))
+
+    def weights(self, operator):
+        """Codes and scales of each call of an operator, as its shader reads them."""
+        for call in self._graph.chain:
+            if call.name == operator:
+                # A lookup has them first, a product after its input.
+                first = 0 if operator == LOOKUP else 1
+                yield [self._constant(value) for value in call.args[first : first + 2]]
+
+    def _constant(self, value):
+        tensor = self._graph.values[value].value
+        key = self._graph.constants[tensor.constant_id].named_key
+        content = self._file.named_data.buffers[self._file.named_data.pte_data[key].buffer_index]
+        dtype = {1: np.uint8, 2: np.int8, 4: np.float16}[int(tensor.datatype)]
+        return torch.from_numpy(np.frombuffer(content, dtype).copy()).view(tensor.dims)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("task", TASKS)
+@torch.no_grad()
+def test_a_mask_of_products_and_sums_hides_the_same_keys(task, noise, random_network):
+    """Whatever the padding."""
+    reference, changed = random_network(task, noise), random_network(task, noise)
+    changed.transformer.form = FloatMaskForm(hidden=HIDDEN_IN_HALF)
+    ids = torch.randint(0, 50, (1, RANDOM_LENGTH), generator=torch.Generator().manual_seed(2))
+    for real in (RANDOM_LENGTH, 17, 1):
+        mask = (torch.arange(RANDOM_LENGTH) < real).long()[None]
+        wanted, found = reference(ids, mask), changed(ids, mask)
+        if task == "language model":
+            wanted, found = wanted[:, :real], found[:, :real]
+        assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+# Each is lowered once for all tests.
+MADE = [("wide-cls", "vulkan-fp16"), ("wide-cls", "vulkan-int8"), ("wide-lm", "vulkan-int4")]
 
 
 @pytest.mark.slow
-def test_a_program_for_a_phones_gpu_is_compiled_and_says_that_a_stand_in_answers(exported, run):
-    artifact = exported("wide-cls", "vulkan-fp16")
-    coverage = artifact.manifest.coverage
-    assert coverage["delegated"] > 10 * sum(left["count"] for left in coverage["left"])
-    assert all(left["reason"] for left in coverage["left"])
-    inspected = run("inspect", artifact.path)
-    assert "delegate VulkanBackend" in inspected.out
-    assert "a stand-in for Vulkan, which does not run here" in inspected.out
+@pytest.mark.parametrize(("name", "recipe"), MADE)
+def test_the_whole_program_is_one_delegate_and_a_stand_in_answers_for_it(name, recipe, exported, run):
+    artifact = exported(name, recipe)
+    assert artifact.manifest.coverage["left"] == []
+    assert get_backend("vulkan").operators(artifact.model_file) == {"delegate VulkanBackend": 1}
+    assert "a stand-in for Vulkan, which does not run here" in run("inspect", artifact.path).out
     assert run("bench", artifact.path).code == 3
 
 
@@ -24,14 +83,79 @@ def test_its_weights_are_float16_and_its_mask_is_finite_in_it(exported, checkpoi
     stored = sum(map(len, program.named_data.buffers))
     # What is equal is stored once.
     assert stored == pytest.approx(2 * model.parameters, rel=0.02)
-    constants = [value.val for value in program.program.execution_plan[0].values]
-    assert all(abs(getattr(constant, "double_val", 0)) < 65504 for constant in constants)
+    assert 2 * abs(HIDDEN_IN_HALF) < np.finfo(np.float16).max
 
 
-def test_quantized_weights_are_refused(run, tmp_path):
-    text = run("recipes", "show", "vulkan-fp16").out.replace("vulkan-fp16", "mine")
-    section = "weights: int8\n  granularity: per_channel\n  activations: none\n  embeddings: float32"
-    (tmp_path / "mine.yaml").write_text(f"{text}quantize:\n  {section}\n", encoding="utf-8")
-    done = run("recipes", "check", tmp_path / "mine.yaml")
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "recipe"), MADE[1:])
+def test_the_gpu_multiplies_the_very_codes_that_the_stand_in_is_asked_with(
+    name, recipe, exported, checkpoint
+):
+    """Of every layer that is quantized, and of the token table."""
+    delegate = Delegate(exported(name, recipe))
+    stored = [dequantized(*parts) for parts in delegate.weights(OPERATORS[recipe])]
+    stored += [dequantized(codes, scales.T) for codes, scales in delegate.weights(LOOKUP)]
+    weights = rounded(Job.of(checkpoint(name), load_recipe(recipe), None)).weights
+    assert len(stored) == len(weights)
+    for module, weight in weights.items():
+        assert any(torch.equal(weight, other) for other in stored), module
+
+
+def dequantized(codes, scales):
+    """Codes [N, K] with scales [N], or two a byte, [N, K / 2], with scales [groups, N]."""
+    if codes.dtype == torch.int8:
+        return codes.float() * scales[:, None].float()
+    pairs = torch.stack([codes & 15, codes >> 4], dim=2).flatten(1).float() - 8
+    return (pairs.view(*scales.T.shape, -1) * scales.T[:, :, None].float()).flatten(1)
+
+
+def test_a_tied_head_and_its_table_of_int4_are_stored_once(exported, checkpoint):
+    """But for their scales."""
+    config = checkpoint("wide-lm").config
+    program = read_program(path := exported("wide-lm", "vulkan-int4").model_file, path.read_bytes())
+    packed = config.vocab_size * config.n_embd // 2
+    assert sum(len(buffer) == packed for buffer in program.named_data.buffers) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "recipe"), MADE)
+def test_plan_and_prediction_agree(name, recipe, exported, checkpoint):
+    artifact, config, backend = exported(name, recipe), checkpoint(name).config, get_backend("vulkan")
+    bounds = artifact.manifest.interface.bounds
+    planned = backend.plan(artifact.model_file, config, bounds)
+    predicted = backend.predict(config, bounds, load_recipe(recipe))
+    assert predicted.weights == pytest.approx(planned.weights, rel=0.03)
+    assert predicted.file == pytest.approx(planned.file, rel=0.1)
+
+
+def test_what_is_quantized_tells_its_error(exported):
+    fates = {fate["module"]: fate for fate in exported("wide-lm", "vulkan-int4").manifest.quantization}
+    layer, table = fates["transformer.h.0.mlp.c_fc"], fates["transformer.wte"]
+    assert layer["dtype"] == "int4, groups of 32; float16 activations"
+    assert table["dtype"] == "int4, groups of 32"
+    for fate in (layer, table):
+        assert 15 < fate["weights_snr"]["value"] < 30
+
+
+def test_what_the_gpu_has_no_kernel_for_stays_float16_and_says_why(checkpoint):
+    fates = dry_run(checkpoint("wide-cls"), load_recipe("vulkan-int4")).fates
+    told = {fate.module: (fate.dtype, fate.reason) for fate in fates}
+    assert told["score"] == ("float16", "the GPU takes channels by fours, and it is 3 by 128")
+    assert told["transformer.wpe"] == ("float16", "the GPU has a lookup for int4 and none for int8")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes", "message"),
+    [
+        ("vulkan-int8", {"embeddings: float32": "embeddings: int8"}, "lookup for int4 and none for int8"),
+        ("vulkan-int8", {"activations: none": "activations: int8_dynamic"}, "write none"),
+        ("vulkan-int8", {"per_channel": "group_32"}, "groups of int4, and int8 is more; write per_channel"),
+        ("vulkan-int4", {"group_32": "group_16"}, "groups of 32 and its multiples only; write group_32"),
+        ("vulkan-int4", {"group_32": "per_channel"}, "int4 by groups; write group_32"),
+        ("vulkan-fp16", {"length: full": "length: dynamic"}, "broadcasts leave the GPU"),
+    ],
+)
+def test_what_the_gpu_is_not_given_says_what_to_change(recipe, changes, message, run, changed_recipe):
+    done = run("recipes", "check", changed_recipe(recipe, changes))
     assert done.code == 3
-    assert "quantize is not for this backend, which computes in float16" in done.err
+    assert message in done.err

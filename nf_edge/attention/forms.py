@@ -124,3 +124,22 @@ class MatmulForm:
             scores = scores + mask
         shares = torch.softmax(scores, dim=-1).view(batch * heads, queries, -1)
         return torch.bmm(shares, v).view(batch, heads, queries, head_size)
+
+
+class FloatMaskForm(MatmulForm):
+    """The same for a GPU: the mask is made of products and sums, for the scalars of a `where` would come from
+    the CPU.
+
+    A key that is both padding and later than a query is hidden twice, which float16 still holds.
+    """
+
+    def mask(
+        self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool
+    ) -> Tensor | None:
+        mask = None
+        if causal:
+            mask = (torch.arange(keys)[None, :] > positions[:, None]).float()[None, None] * self._hidden
+        if attention_mask is not None:
+            padding = attention_mask.float()[:, None, None, :] * -self._hidden + self._hidden
+            mask = padding if mask is None else mask + padding
+        return mask

@@ -217,6 +217,8 @@ class Backend(ABC):
     """What it compiles for, one of which a recipe has to name; none where its files run everywhere."""
     mixes: ClassVar[bool] = True
     """Whether some of its linear layers may stay float32 while others are quantized."""
+    floats: ClassVar[str] = "float32"
+    """What it keeps and computes in where nothing is quantized."""
     zero_points: ClassVar[bool] = False
     """Whether weights may have them."""
     quantizes: ClassVar[Literal["program", "file"]] = "program"

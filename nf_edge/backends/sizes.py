@@ -32,33 +32,44 @@ class Sizes:
     hidden: int
     cache: int
 
-    def linear_bytes(self, precisions: Precisions, channel_bytes: int, group_bytes: int) -> int:
+    def linear_bytes(
+        self, precisions: Precisions, channel_bytes: int, group_bytes: int, float_bytes: int = 4
+    ) -> int:
         """Bytes of the linear layers' weights.
 
         Args:
             channel_bytes: what a channel has besides its weights where those are quantized by channels: a
                 scale, a zero point.
             group_bytes: what a group has besides its weights and a zero point: a scale.
+            float_bytes: of a weight that is not quantized.
         """
         return sum(
-            _bytes(shape, precisions[name], channel_bytes, group_bytes) for name, shape in self.linear.items()
+            _bytes(shape, precisions[name], channel_bytes, group_bytes, float_bytes)
+            for name, shape in self.linear.items()
         )
 
-    def table_bytes(self, precisions: Precisions) -> int:
-        """Bytes of both embedding tables, with a float32 scale for each row or group, and zero points where
-        there are some."""
-        return self.token_bytes(precisions) + _bytes(self.positions, precisions[POSITIONS], 4, 4)
+    def table_bytes(self, precisions: Precisions, float_bytes: int = 4) -> int:
+        """Bytes of both embedding tables, with a scale for each row or group, and zero points where there are
+        some.
 
-    def token_bytes(self, precisions: Precisions) -> int:
+        Args:
+            float_bytes: of a scale, and of a value that is not quantized.
+        """
+        positions = _bytes(self.positions, precisions[POSITIONS], float_bytes, float_bytes, float_bytes)
+        return self.token_bytes(precisions, float_bytes) + positions
+
+    def token_bytes(self, precisions: Precisions, float_bytes: int = 4) -> int:
         """Bytes of the token table."""
-        row_bytes = 4 if precisions[TOKENS].symmetric else 5
-        return _bytes(self.tokens, precisions[TOKENS], row_bytes, 4)
+        row_bytes = float_bytes if precisions[TOKENS].symmetric else float_bytes + 1
+        return _bytes(self.tokens, precisions[TOKENS], row_bytes, float_bytes, float_bytes)
 
 
-def _bytes(shape: tuple[int, int], precision: Precision, row_bytes: int, group_bytes: int) -> int:
+def _bytes(
+    shape: tuple[int, int], precision: Precision, row_bytes: int, group_bytes: int, float_bytes: int
+) -> int:
     rows, columns = shape
     if precision.stored is None:
-        return 4 * rows * columns
+        return float_bytes * rows * columns
     others = row_bytes
     if precision.group:
         groups = columns // precision.group

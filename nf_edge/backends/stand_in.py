@@ -21,13 +21,15 @@ from nf_edge.quiet import quiet_libraries
 from nf_edge.recipe import Recipe
 
 STAND_IN = "stand-in.pte"
-# Bytes of a value: both that there are compute in float16.
+# Bytes of a value.
 HALF = 2
 
 
 class StandInBackend(ExecutorchBackend):
-    """One of those; without a cache, so that a language model gives the logits of all tokens."""
+    """One of those, both of which compute in float16; without a cache, so that a language model gives the
+    logits of all tokens."""
 
+    floats = "float16"
     process_bytes = None
     notes: ClassVar[tuple[str, ...]]
     """What no account of its memory knows."""
@@ -47,8 +49,11 @@ class StandInBackend(ExecutorchBackend):
         report = super().lower(program, config, bounds, recipe, path)
         with quiet_libraries():
             from executorch.exir import to_edge_transform_and_lower
+            from executorch.exir.passes.constant_prop_pass import constant_prop_pass
 
-            stand_in = to_edge_transform_and_lower(capture(program, bounds)).to_executorch()
+            # Weights are dequantized ahead: for those by groups ExecuTorch itself has no kernel.
+            captured = constant_prop_pass(capture(program, bounds))
+            stand_in = to_edge_transform_and_lower(captured).to_executorch()
             with path.with_name(STAND_IN).open("wb") as file:
                 stand_in.write_to_file(file)
         return report

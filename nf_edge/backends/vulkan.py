@@ -1,26 +1,24 @@
-"""ExecuTorch with the Vulkan delegate: the GPU of a phone, in float16.
+"""ExecuTorch with the Vulkan delegate: the GPU of a phone, in float16; weights may be int8 or int4.
 
 What is left to ExecuTorch's own kernels is in float32.
 """
 
+import math
 from typing import Any, ClassVar
 
-from nf_edge.attention.forms import HIDDEN_IN_HALF, TWO_PRODUCTS, MatmulForm
+from nf_edge.attention.forms import HIDDEN_IN_HALF, TWO_PRODUCTS, FloatMaskForm
 from nf_edge.backends.base import Bounds, Plan
 from nf_edge.backends.executorch import batch_problems
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.backends.stand_in import HALF, StandInBackend, stand_in_for
 from nf_edge.backends.xnnpack import TanhGelu, is_gelu_new
 from nf_edge.model import ModelConfig, NoiseFormer
+from nf_edge.precision import TOKENS, Precision, bits_of
 from nf_edge.recipe import Recipe
-from nf_edge.rules import Precisions, precisions, shares_table
+from nf_edge.rules import NO_INT8_TABLE, precisions, shares_table
 
-REASONS = {
-    "scalar_tensor": "a constant of one value",
-    "sum": "the sum over tokens of what the last layer answers; the delegate's has other shapes",
-}
 # Bytes of the graph in the file, fitted to the bundled models.
-PROGRAM_BASE, PROGRAM_LAYER = 8_000, 10_000
+PROGRAM_BASE, PROGRAM_LAYER = 9_000, 12_500
 NOTES = ("the driver takes memory of the GPU for shaders and packed weights, which only the device knows",)
 
 
@@ -28,14 +26,13 @@ class Vulkan(StandInBackend):
     name = "vulkan"
     library = "Vulkan"
     attention_form = TWO_PRODUCTS
-    leaves = REASONS
-    leaves_others = "the Vulkan delegate has no shader for it"
+    leaves_others = "the Vulkan delegate has no shader for it, of these shapes or of integers"
     operator_libraries: ClassVar[tuple[str, ...]] = ("vulkan_backend", "portable_ops_lib")
     notes = NOTES
     simulated = stand_in_for("Vulkan, which does not run here")
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
-        model.transformer.form = MatmulForm(hidden=HIDDEN_IN_HALF)
+        model.transformer.form = FloatMaskForm(hidden=HIDDEN_IN_HALF)
         for block in model.transformer.blocks:
             block.attn.fold_scale()
             if is_gelu_new(block.mlp.act):
@@ -47,12 +44,18 @@ class Vulkan(StandInBackend):
             problems.append(
                 "shapes.length is dynamic, but then broadcasts leave the GPU in every layer; write full"
             )
-        if recipe.quantize is not None:
-            problems.append("quantize is not for this backend, which computes in float16; leave it out")
+        quantize = recipe.quantize
+        if quantize is None:
+            return problems
+        for where, wanted in quantize.asked:
+            if problem := _no_kernel(wanted):
+                problems.append(f"{where}: {problem}")
+        tables = [quantize.embeddings, *(rule.weights for rule in quantize.rules if rule.modules == TOKENS)]
+        if any(dtype != "float32" and bits_of(dtype) > 4 for dtype in tables):
+            problems.append(f"quantize.embeddings: {NO_INT8_TABLE}; write int4 or float32")
+        if (quantize.attention, quantize.kv_cache) != ("float32", "float32"):
+            problems.append("quantize.attention and kv_cache are for other backends; leave them out")
         return problems
-
-    def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
-        return "float16", ""
 
     def partitioner(self, recipe: Recipe) -> Any:
         from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
@@ -64,9 +67,27 @@ class Vulkan(StandInBackend):
 
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
         sizes, wanted = sizes_of(config, bounds.length), precisions(recipe, config)
-        # Half of what float32 takes.
-        values = sizes.linear_bytes(wanted, 0, 0) + sizes.table_bytes(wanted)
+        weights = sizes.linear_bytes(wanted, HALF, HALF, HALF) + sizes.table_bytes(wanted, HALF)
         if shares_table(wanted, config):
-            values -= sizes.token_bytes(wanted)
-        weights = values // HALF + HALF * (sizes.biases + sizes.others)
+            # The codes are stored once, and the scales of each.
+            weights -= math.prod(sizes.tokens) * (wanted[TOKENS].stored or 8 * HALF) // 8
+        weights += HALF * (sizes.biases + sizes.others)
         return self.predicted(sizes, PROGRAM_BASE + PROGRAM_LAYER * config.n_layer, weights)
+
+
+def _no_kernel(wanted: Precision) -> str:
+    """Why the delegate has no such linear layer, and the fix; "" where it has."""
+    if wanted.bits is None:
+        return ""
+    if wanted.activations != "none":
+        return (
+            f"activations are {wanted.activations}, but the GPU multiplies rounded weights with float16; "
+            "write none"
+        )
+    if wanted.group and wanted.bits > 4:
+        return f"the GPU has groups of int4, and int{wanted.bits} is more; write per_channel"
+    if wanted.group == 16:
+        return "the GPU has groups of 32 and its multiples only; write group_32"
+    if wanted.group is None and wanted.bits <= 4:
+        return f"the GPU has int8 per_channel, and int{wanted.bits} by groups; write group_32"
+    return ""

@@ -17,7 +17,6 @@ from nf_edge.report import Figure
 from nf_edge.rules import Precisions, precisions
 
 ACTIVATIONS = {
-    "none": "float32 activations",
     "int8_dynamic": "int8 dynamic activations",
     "int8_static": "int8 static activations",
     "int16_static": "int16 static activations",
@@ -69,9 +68,9 @@ def fates_of(
         if own is not None:
             fates.append(Fate(name, *own))
         elif name in wanted:
-            fates.append(_fate(name, module, wanted[name], methods.get(name, "")))
+            fates.append(_fate(name, module, wanted[name], methods.get(name, ""), backend.floats))
         else:
-            fates.append(_exact(name, module, recipe))
+            fates.append(_exact(name, module, recipe, backend.floats))
     if (products := backend.attention_fate(recipe)) is not None:
         fates.append(Fate(ATTENTION, *products))
     if cache is not None:
@@ -89,13 +88,13 @@ def _methods(wanted: Precisions, recipe: Recipe, config: ModelConfig) -> dict[st
     return {name: f", by {recipe.quantize.method.upper()}" for name in names if (wanted[name].bits or 8) < 8}
 
 
-def _fate(name: str, module: nn.Module, precision: Precision, method: str) -> Fate:
+def _fate(name: str, module: nn.Module, precision: Precision, method: str, floats: str) -> Fate:
     """Of a linear layer or a table."""
     if precision.bits is None:
-        return Fate(name, "float32")
+        return Fate(name, floats, precision.reason)
     parts = [_scaling(module, precision) + method]
     if isinstance(module, nn.Linear):
-        parts.append(ACTIVATIONS[precision.activations])
+        parts.append(ACTIVATIONS.get(precision.activations, f"{floats} activations"))
     return Fate(name, "; ".join(parts), precision.reason)
 
 
@@ -106,13 +105,13 @@ def _scaling(module: nn.Module, precision: Precision) -> str:
     return f"int{precision.bits}, {scaling}" + ("" if precision.symmetric else ", zero points")
 
 
-def _exact(name: str, module: nn.Module, recipe: Recipe) -> Fate:
+def _exact(name: str, module: nn.Module, recipe: Recipe, floats: str) -> Fate:
     """Of what is never quantized."""
     if recipe.quantize is None:
-        return Fate(name, "float32")
+        return Fate(name, floats)
     if isinstance(module, nn.LayerNorm):
-        return Fate(name, "float32", "a norm: a few values, which int8 would harm")
-    return Fate(name, "float32", "noise on the scores: a sliver of the weights, kept exact")
+        return Fate(name, floats, "a norm: a few values, which int8 would harm")
+    return Fate(name, floats, "noise on the scores: a sliver of the weights, kept exact")
 
 
 def _with_weights(program: nn.Module) -> Iterator[tuple[str, nn.Module]]:

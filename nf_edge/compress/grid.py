@@ -1,6 +1,6 @@
 """Rounded weights: whole codes, what of them stands for 0, and the scales that they are multiplied with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,10 @@ class Grid:
     codes: Tensor
     scales: Tensor
     zeros: Tensor | None = None
+
+    def in_half(self) -> "Grid":
+        """The same with scales that float16 holds, of a delegate that computes in it."""
+        return replace(self, scales=self.scales.half().float())
 
     def dequantized(self) -> Tensor:
         """float32 [N, K]."""

@@ -36,6 +36,20 @@ def nearest_grids(network: NoiseFormer, wanted: Precisions, signed: bool) -> dic
     }
 
 
+def half_grids(network: NoiseFormer, wanted: Precisions, grids: dict[str, Grid]) -> dict[str, Grid]:
+    """What becomes of all layers and tables that are quantized, by name, with scales that float16 holds.
+
+    Args:
+        grids: of those that are rounded already.
+    """
+    found = {}
+    for name, precision in wanted.items():
+        if precision.stored is not None:
+            weight = network.get_submodule(name).get_parameter("weight")
+            found[name] = (grids.get(name) or nearest(weight, precision, signed=True)).in_half()
+    return found
+
+
 def gptq_grids(network: NoiseFormer, seen: Inputs, wanted: Precisions, signed: bool) -> dict[str, Grid]:
     """What becomes of the layers and of the table that get fewer bits than 8, by name, by GPTQ.
 

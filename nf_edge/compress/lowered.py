@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nf_edge.compress.grid import Grid, unpack
 from nf_edge.compress.tables import QuantizedEmbedding
+from nf_edge.compress.weight_only import WeightOnlyLinear
 from nf_edge.model import NoiseFormer
 from nf_edge.precision import TOKENS, Precision
 from nf_edge.rules import HEAD, Precisions
@@ -32,7 +33,7 @@ def executorch_weights(network: NoiseFormer, program: nn.Module) -> Weights:
     """Those of a network that `quantize` has changed, and of the program made of it."""
     found = {}
     for name, module in network.named_modules():
-        if isinstance(module, QuantizedEmbedding):
+        if isinstance(module, QuantizedEmbedding | WeightOnlyLinear):
             found[name] = module.dequantized()
         elif isinstance(module, nn.Linear) and hasattr(module.weight, "target_dtype"):
             found[name] = _torchao(module.weight)

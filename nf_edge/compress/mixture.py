@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from nf_edge.model import ModelConfig
-from nf_edge.precision import LAYERS, POSITIONS, TOKENS, stored_bits
+from nf_edge.precision import POSITIONS, TOKENS, stored_bits
 from nf_edge.recipe import Recipe, Rule, kernel_problem
-from nf_edge.rules import Precisions, precisions
+from nf_edge.rules import Precisions, precisions, widths
 
 FLOAT = Rule(modules="*", weights="float32")
 LAYER = re.compile(r"transformer\.h\.(\d+)\.(.+)")
@@ -26,7 +26,7 @@ def offers(recipe: Recipe) -> list[Rule]:
     found = []
     for weights in ("int8", "int4", "int2"):
         wanted = recipe.quantize.layer(Rule(modules="*", weights=weights))
-        stored = stored_bits(wanted.bits or 8, wanted.group, LAYERS[recipe.runtime])
+        stored = stored_bits(wanted.bits or 8, wanted.group, widths(recipe, wanted))
         if stored == wanted.bits and not kernel_problem(wanted):
             granularity = granularity_of(wanted.group)
             keys = {"weights": weights, "granularity": granularity}

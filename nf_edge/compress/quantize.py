@@ -14,11 +14,12 @@ from nf_edge.compress import onnx_file, torchao_weights
 from nf_edge.compress.awq import awq
 from nf_edge.compress.equalize import equalize
 from nf_edge.compress.grid import Grid
-from nf_edge.compress.grids import gptq_grids, nearest_grids
+from nf_edge.compress.grids import gptq_grids, half_grids, nearest_grids
 from nf_edge.compress.lowered import Weights, executorch_weights, layer_weights, onnx_weights
 from nf_edge.compress.onnx_cache import quantize_cache
 from nf_edge.compress.rotate import rotate
 from nf_edge.compress.tables import quantize_tables
+from nf_edge.compress.weight_only import quantize_weights
 from nf_edge.model import NoiseFormer
 from nf_edge.precision import TOKENS
 from nf_edge.recipe import Recipe
@@ -75,11 +76,14 @@ def quantize(
     if (rounded := backend.round_weights(model, recipe)) is not None:
         return program, rounded
     wanted = precisions(recipe, model.config)
+    if backend.floats == "float16":
+        grids = half_grids(model, wanted, grids)
     quantize_tables(model.transformer, wanted, grids.get(TOKENS))
     if recipe.quantize.static:
         program = backend.quantize_static(program, recipe, wanted, bounds, seen)
     else:
         torchao_weights.quantize_dynamic(model, wanted, grids)
+        quantize_weights(model, wanted, grids)
     return program, backend.network_weights(executorch_weights(model, program))
 
 

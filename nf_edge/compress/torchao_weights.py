@@ -20,7 +20,7 @@ def quantize_dynamic(program: nn.Module, wanted: Precisions, grids: Mapping[str,
     layers = {
         name: wanted[name]
         for name, module in program.named_modules()
-        if isinstance(module, nn.Linear) and wanted[name].stored is not None
+        if isinstance(module, nn.Linear) and wanted[name].activations == "int8_dynamic"
     }
     with quiet_libraries():
         from torchao.quantization import Int8DynamicActivationIntxWeightConfig, quantize_
@@ -38,8 +38,7 @@ def quantize_dynamic(program: nn.Module, wanted: Precisions, grids: Mapping[str,
             quantize_(program, config, alike)
         for name, grid in grids.items():
             layer = program.get_submodule(name)
-            # A table has been replaced before.
-            if isinstance(layer, nn.Linear):
+            if name in layers and isinstance(layer, nn.Linear):
                 layer.weight = nn.Parameter(_as_torchao(layer.weight, grid), requires_grad=False)
 
 

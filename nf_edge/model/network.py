@@ -262,7 +262,9 @@ def real_mean(h: Tensor, attention_mask: Tensor | None) -> Tensor:
     if attention_mask is None:
         return h.mean(dim=1)
     weight = attention_mask.to(h.dtype)
-    return (h * weight[:, :, None]).sum(dim=1) / weight.sum(dim=1, keepdim=True)
+    # Delegates that sum over tokens at all keep their axis.
+    total = (h * weight[:, :, None]).sum(dim=1, keepdim=True)
+    return total[:, 0] / weight.sum(dim=1, keepdim=True)
 
 
 def build(config: ModelConfig) -> NoiseFormer:

@@ -31,8 +31,12 @@ from nf_edge.targets import Target
 OPENVINO, MAJOR = "openvino==2025.4.1", "2025."
 ON_LINUX = "use the executorch of PyPI for x86-64 Linux"
 # Bytes that a layer takes in the file's graph, in what OpenVINO makes of that at load, and while it runs: of
-# float32 and of int8, fitted to the bundled models.
-LAYER = {"float32": (78_000, 3_400_000, 600_000), "int8": (136_000, 3_800_000, 1_150_000)}
+# float32, of int8 with int8 inputs, and where weights alone are quantized, fitted to the bundled models.
+LAYER = {
+    "float32": (78_000, 3_400_000, 600_000),
+    "int8_static": (136_000, 3_800_000, 1_150_000),
+    "none": (88_000, 3_450_000, 900_000),
+}
 NOTES = ("embedding tables lie in the delegate, and are counted with its weights",)
 
 
@@ -58,13 +62,26 @@ class OpenVino(ExecutorchBackend):
 
     def problems(self, recipe: Recipe) -> list[str]:
         problems = batch_problems(recipe)
+        if recipe.target is not None:
+            problems.append(
+                "OpenVINO compiles for an NPU or a GPU only on a machine that has the driver of one, so what "
+                "nf-edge makes is for CPUs"
+            )
         if recipe.quantize is None:
             return problems
         problems += [
-            f"{where}: OpenVINO is given float32, or int8 per_channel with int8_static; write one of those"
+            f"{where}: OpenVINO is given float32, int8 per_channel with int8_static or none, or int4 by "
+            "groups of 32 and more with none; write one of those"
             for where, wanted in recipe.quantize.asked
-            if wanted not in (Precision(), Precision(8, activations="int8_static"))
+            if not _is_given(wanted)
         ]
+        if recipe.quantize.static:
+            problems += [
+                f"{where}: beside int8_static layers only int8 per_channel or float32 may stand; write one "
+                "of those"
+                for where, wanted in recipe.quantize.asked
+                if wanted.group
+            ]
         tables = [
             recipe.quantize.embeddings,
             *(rule.weights for rule in recipe.quantize.rules if rule.modules == TOKENS),
@@ -168,9 +185,8 @@ class OpenVino(ExecutorchBackend):
         inside += sizes.table_bytes(wanted)
         if shares_table(wanted, config) and wanted[TOKENS].bits is None:
             inside -= sizes.token_bytes(wanted)
-        program, loaded, workspace = (
-            size * config.n_layer for size in LAYER["float32" if recipe.quantize is None else "int8"]
-        )
+        kind = recipe.quantize.activations if recipe.quantize else "float32"
+        program, loaded, workspace = (size * config.n_layer for size in LAYER[kind])
         cache = 4 * sizes.cache if bounds.cached else 0
         return Plan(
             program=program,
@@ -184,6 +200,13 @@ class OpenVino(ExecutorchBackend):
             workspace=workspace + 4 * (2 * sizes.scores + 6 * sizes.hidden + 2 * sizes.inner),
             notes=NOTES,
         )
+
+
+def _is_given(wanted: Precision) -> bool:
+    """Whether OpenVINO has such a linear layer."""
+    if wanted.activations == "none" and wanted.group:
+        return wanted.bits == 4 and wanted.group >= 32
+    return wanted in (Precision(), Precision(8), Precision(8, activations="int8_static"))
 
 
 def _cpus(count: int) -> list[int]:

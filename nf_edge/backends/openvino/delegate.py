@@ -4,8 +4,10 @@ ExecuTorch's own module for it imports NNCF, knows no dynamic lengths, and leave
 What its runtime reads is OpenVINO's own file of a compiled model, whoever wrote it.
 """
 
+from dataclasses import dataclass
 from typing import Any, final
 
+import numpy as np
 import openvino
 import torch
 from executorch.exir.backend.backend_details import BackendDetails, PreprocessResult
@@ -14,7 +16,7 @@ from executorch.exir.backend.partitioner import DelegationSpec, Partitioner, Par
 from executorch.exir.backend.utils import tag_constant_data
 from executorch.exir.dialects._ops import ops as exir_ops
 from executorch.exir.passes.memory_format_ops_pass import DimOrderOpsRevertPass
-from openvino._offline_transformations import compress_quantize_weights_transformation
+from openvino import opset15 as opset
 from openvino.frontend import FrontEndManager
 from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 from openvino.frontend.pytorch.torchdynamo.op_support import OperatorSupport
@@ -30,7 +32,7 @@ TYPES = {
     torch.bool: openvino.Type.boolean,
 }
 DEQUANTIZE = exir_ops.edge.quantized_decomposed.dequantize_per_channel.default
-QUANTIZE = exir_ops.edge.quantized_decomposed.quantize_per_channel.default
+DEQUANTIZE_GROUPS = exir_ops.edge.torchao.dequantize_affine.default
 LOOKUP = exir_ops.edge.quantized_decomposed.embedding_byte.dtype
 # Beside what OpenVINO lists itself: ExecuTorch's copies, which are aten's again before OpenVINO sees them.
 KNOWN = {
@@ -38,6 +40,7 @@ KNOWN = {
     "dim_order_ops._to_dim_order_copy.default",
     "aten.scaled_dot_product_attention.default",
     "quantized_decomposed.embedding_byte.dtype",
+    "torchao.dequantize_affine.default",
 }
 
 
@@ -56,7 +59,7 @@ class OpenvinoBackend(BackendDetails):
         values = [node.meta["val"] for node in edge_program.graph.nodes if node.name in given]
         frontend = FrontEndManager().load_by_framework("pytorch")
         program = edge_program.module(check_guards=False)
-        _unfold_weights(program)
+        weights = _unfold_weights(program)
         _unfold_tables(program)
         # A name of its own: OpenVINO calls it without holding it.
         decoder = TorchFXPythonDecoder(program)
@@ -68,7 +71,9 @@ class OpenvinoBackend(BackendDetails):
                 openvino.PartialShape([size if isinstance(size, int) else -1 for size in value.shape])
             )
         model.validate_nodes_and_infer_types()
-        compress_quantize_weights_transformation(model)
+        _fold_weights(model, weights)
+        # Else it would round the inputs of what has rounded weights too, in groups of 32, to int8.
+        model.set_rt_info("0", ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"])
         (device,) = (spec.value.decode().rstrip("\0") for spec in module_compile_spec if spec.key == "device")
         compiled = openvino.Core().compile_model(model, device)
         return PreprocessResult(processed_bytes=compiled.export_model().getvalue())
@@ -110,22 +115,62 @@ class _Known(OperatorSupportBase):
         return name == "getitem" or name in self._names or f"aten.{name}" in self._names
 
 
-def _unfold_weights(program: torch.fx.GraphModule) -> None:
-    """Quantize int8 weights in the graph, of which OpenVINO's frontend knows pairs of quantizing and
-    dequantizing only; OpenVINO makes them int8 again."""
-    for node in program.graph.find_nodes(op="call_function", target=DEQUANTIZE):
-        codes, scales, zeros, axis, low, high, dtype = node.args[:7]
-        weights = DEQUANTIZE(*(_constant(program, part) for part in (codes, scales, zeros)), *node.args[3:7])
-        name = f"{codes.target.replace('.', '_')}_float32"
-        program.register_buffer(name, weights)
-        with program.graph.inserting_before(node):
-            constant = program.graph.get_attr(name)
-            constant.meta["val"] = weights
-            arguments = (constant, scales, zeros, axis, low, high, dtype)
-            quantized = program.graph.call_function(QUANTIZE, arguments)
-            quantized.meta["val"] = codes.meta["val"]
-        node.replace_input_with(codes, quantized)
+@dataclass(frozen=True)
+class _Weights:
+    """Of a linear layer: int8 [N, K] codes, float32 scales [N] or, of int4 by groups, [N, groups], and the
+    float32 [N, K] that they stand for."""
+
+    codes: torch.Tensor
+    scales: torch.Tensor
+    values: torch.Tensor
+
+
+def _unfold_weights(program: torch.fx.GraphModule) -> list[_Weights]:
+    """Dequantize weights, for which OpenVINO's frontend has no operator, or one that is wrong of negative
+    scales; what they were."""
+    found = []
+    for operator, scales_at in ((DEQUANTIZE, 1), (DEQUANTIZE_GROUPS, 2)):
+        for node in program.graph.find_nodes(op="call_function", target=operator):
+            arguments = [
+                _constant(program, each) if isinstance(each, torch.fx.Node) else each for each in node.args
+            ]
+            codes, scales, values = arguments[0], arguments[scales_at], operator(*arguments)
+            name = f"{node.args[0].target.replace('.', '_')}_float32"
+            program.register_buffer(name, values)
+            with program.graph.inserting_before(node):
+                constant = program.graph.get_attr(name)
+                constant.meta["val"] = values
+            node.replace_all_uses_with(constant)
+            program.graph.erase_node(node)
+            found.append(_Weights(codes, scales, values))
     program.recompile()
+    return found
+
+
+def _fold_weights(model: openvino.Model, found: list[_Weights]) -> None:
+    """Put codes and scales where the constants stand that they were dequantized to, in the form in which
+    OpenVINO multiplies them as they are."""
+    constants = [node for node in model.get_ordered_ops() if node.get_type_name() == "Constant"]
+    for weights in found:
+        values = weights.values.numpy()
+        for constant in constants:
+            if list(constant.shape) == list(values.shape) and np.array_equal(constant.data, values):
+                constant.output(0).replace(_dequantized(weights).output(0))
+
+
+def _dequantized(weights: _Weights) -> openvino.Node:
+    """float32 [N, K] of codes that are multiplied with their scales."""
+    if weights.scales.dim() == 1:
+        codes = opset.convert(opset.constant(weights.codes.numpy()), "f32")
+        return opset.multiply(codes, opset.constant(weights.scales[:, None].numpy()))
+    (rows, groups), inputs = weights.scales.shape, weights.codes.shape[1]
+    nibbles = weights.codes.view(torch.uint8) & 15
+    packed = (nibbles[:, ::2] | nibbles[:, 1::2] << 4).numpy()
+    tensor = openvino.Tensor(packed, [rows, groups, inputs // groups], openvino.Type.i4)
+    # Else it would be the memory of `packed`, which nobody keeps.
+    codes = opset.convert(opset.constant(tensor, shared_memory=False), "f32")
+    product = opset.multiply(codes, opset.constant(weights.scales[:, :, None].numpy()))
+    return opset.reshape(product, opset.constant(np.array([rows, inputs])), special_zero=False)
 
 
 def _unfold_tables(program: torch.fx.GraphModule) -> None:
