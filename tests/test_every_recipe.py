@@ -29,13 +29,17 @@ MOST_FLIPS = {"float32": 0.0, "int8": 0.015, "int4": 0.05}
 MOST_PERPLEXITY = {"float32": 1.0001, "int8": 1.02, "int4": 1.15}
 
 
+CPUS = ("xnnpack", "nf_cpu", "onnx_cpu")
+# Of what is simulated, this many of its rows.
+SIMULATED_ROWS = 200
+
+
 def pairs():
     """All models for the CPUs of phones and boards; for what else there is, whose files take minutes to make
     and to simulate, the smallest, by one recipe of each backend."""
-    cpus = ("xnnpack", "nf_cpu", "onnx_cpu")
     by_backend = {load_recipe(recipe).backend: recipe for recipe in reversed(RECIPES)}
-    others = [recipe for backend, recipe in by_backend.items() if backend not in cpus]
-    for_cpus = [recipe for recipe in RECIPES if load_recipe(recipe).backend in cpus]
+    others = [recipe for backend, recipe in by_backend.items() if backend not in CPUS]
+    for_cpus = [recipe for recipe in RECIPES if load_recipe(recipe).backend in CPUS]
     return [
         *((model, recipe) for model in DATA for recipe in for_cpus),
         *(("digits", each) for each in others),
@@ -56,7 +60,8 @@ def test_every_recipe_takes_bundled_models(model, recipe, exported, run, checkpo
     if backend != "openvino":  # no bundled device is a PC
         assert reported("profile", "--device", device)["verdict"]["outcome"] == "fits"
     data = checkpoint(model).examples_file if DATA[model] == "examples" else DATA[model]
-    accuracy, quantize = reported("check", "--data", data), load_recipe(recipe).quantize
+    limit = () if backend in CPUS else ("--limit", SIMULATED_ROWS)
+    accuracy, quantize = reported("check", "--data", data, *limit), load_recipe(recipe).quantize
     weights = quantize.weights if quantize else "float32"
     if model == "shakespeare":
         before, after = (accuracy[side]["perplexity"] for side in ("reference", "artifact"))

@@ -1,9 +1,6 @@
 """The nf- recipes: attention is one operator of ours in the file, and answers as the stock recipes do."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -18,6 +15,7 @@ from nf_edge.attention.forms import TorchForm
 from nf_edge.attention.noise import build_noise
 from nf_edge.backends import backend_for
 from nf_edge.backends.fused import noise_tensors
+from nf_edge.errors import BadInput
 from nf_edge.pipeline import export
 from nf_edge.recipe import load_recipe
 from nf_edge.targets import TARGETS
@@ -120,33 +118,22 @@ def test_the_manifest_and_inspect_say_that_kernels_of_ours_are_needed(exported, 
     assert "executorch natively: loads" in done.out
 
 
-ASK = """
-import sys, torch
-from nf_edge.artifact import load_artifact
-from nf_edge.backends import backend_for
-from nf_edge.backends.fused import noise_tensors
-from nf_edge.pipeline import export
-from nf_edge.recipe import load_recipe
-artifact = load_artifact(__import__("pathlib").Path(sys.argv[1]))
-decoder = backend_for(artifact.manifest.recipe).load(artifact.model_file, artifact.manifest.interface.bounds)
-print(decoder.feed(list(range(60)), 0).tolist())
-print(decoder.feed([7], 60).tolist())
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["nf-fp32", "nf-int8"])
-def test_every_instruction_set_gives_the_artifacts_answer(recipe, exported, run, checkpoint):
-    folder = exported("wide-lm", recipe).path
+def test_every_instruction_set_gives_the_artifacts_answer(recipe, exported, run, monkeypatch):
+    artifact = exported("wide-lm", recipe)
+    operators = backend_for(artifact.manifest.recipe).operators_file()
     sets = json.loads(run("kernels", "build", "--json").out)["result"]["instruction_sets"]
-    found = {}
-    for isa in sets:
-        environment = {**os.environ, "NF_EDGE_ISA": isa}
-        done = subprocess.run(
-            [sys.executable, "-c", ASK, folder], env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        found[isa] = np.array([json.loads(line) for line in done.stdout.splitlines()])
+
+    def answers(isa):
+        monkeypatch.setenv("NF_EDGE_ISA", isa)
+        requests = [(list(range(60)), [0]), ([7], [60])]
+        done = runner.run("executorch", artifact.model_file, requests, operators=operators)
+        return np.concatenate(done.outputs)
+
+    with pytest.raises(BadInput, match="NF_EDGE_ISA names an instruction set that this CPU cannot run"):
+        answers("cray1")
+    found = {isa: answers(isa) for isa in sets}
     assert "portable" in found
     for logits in found.values():
         largest = np.abs(found["portable"]).max()
