@@ -78,7 +78,7 @@ def cells_of(device: Device | None, made: Export) -> list[str]:
 def memory_cell(memory: MemoryReport, kinds: tuple[str, ...]) -> str:
     """What is needed of a device's memory of one of those kinds, and the share of its budget that it is."""
     needed = [
-        f"{share.need}, {100 * share.used:.1f} % of {format_bytes(share.budget)}"
+        f"{share.need}, {100 * share.used:.2f} % of {format_bytes(share.budget)}"
         for share in (memory.verdict.shares if memory.verdict else ())
         if share.kind in kinds
     ]
