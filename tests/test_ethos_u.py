@@ -70,15 +70,14 @@ def long_rows():
     return np.random.default_rng(1).integers(50, size=(4, 1, RANDOM_LENGTH))
 
 
-@pytest.mark.parametrize("recipe", [EXPORTED, "ethos-u85-256-a16w8"])
 @torch.no_grad()
-def test_a_row_of_one_token_is_answered_though_only_long_ones_were_calibrated_on(recipe, random_network):
+def test_with_16_bits_a_row_of_one_token_is_answered_though_only_long_ones_were_calibrated_on(random_network):
     """Its padding is hidden, and what it sums up over tokens is in range."""
-    model = quantized(recipe, random_network("mean", "lowrank"), long_rows())
+    model = quantized("ethos-u85-256-a16w8", random_network("mean", "lowrank"), long_rows())
     mask = (torch.arange(RANDOM_LENGTH) < 1).long()[None]
     ids = 7 * mask
     wanted = random_network("mean", "lowrank")(ids, mask)
-    assert (model(ids, mask) - wanted).abs().max() < 0.2 * wanted.abs().max()
+    assert (model(ids, mask) - wanted).abs().max() < 0.05 * wanted.abs().max()
 
 
 @pytest.mark.parametrize(

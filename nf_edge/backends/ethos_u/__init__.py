@@ -79,9 +79,11 @@ class EthosU(FixedBackend):
     ) -> nn.Module:
         """All of the NPU's part; the host's stays as it is."""
         with quiet_libraries():
-            quantizer = npu_quantizer(target_of(recipe), static_activations(recipe), module="body")
-            covered = [*seen, *extremes(seen, bounds.length)]
-            rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in covered)
+            activations = static_activations(recipe)
+            quantizer = npu_quantizer(target_of(recipe), activations, module="body")
+            # Of 256 levels those rows would take too many from all others.
+            rare = extremes(seen, bounds.length) if activations == "int16_static" else []
+            rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in [*seen, *rare])
             return quantize_captured(capture(program, bounds), quantizer, rows)
 
     def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
