@@ -20,7 +20,7 @@ EXPORTED = "ethos-u85-256-int8"
 # With 16 bits, where products of two activations are in 8.
 MIXED = "ethos-u55-256-a16w8"
 # How far logits may be from the checkpoint's, as a share of the largest.
-MOST_ERROR = {EXPORTED: 0.1, MIXED: 0.02}
+MOST_ERROR = {EXPORTED: 0.1, MIXED: 0.04}
 
 
 @pytest.mark.parametrize("recipe", MOST_ERROR)
