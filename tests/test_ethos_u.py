@@ -170,6 +170,15 @@ def test_a_dry_run_with_16_bits_says_which_products_have_8(run):
     assert fates["transformer.h.0.mlp.c_fc"]["dtype"].endswith("int16 static activations")
 
 
+def test_the_memory_predicted_of_a_language_model_has_its_logits(run):
+    """Of all tokens, in float32, and as the NPU gives them: 655 kB of shakespeare."""
+    if missing := backend_missing(EXPORTED):
+        pytest.skip(missing)
+    done = run("profile", "shakespeare", "--recipe", EXPORTED, "--json")
+    process = {line["name"]: line for line in json.loads(done.out)["result"]["process"]}
+    assert process["arenas"]["predicted"]["value"] == 5 * 128 * 1024
+
+
 def test_without_vela_the_message_has_the_command_that_gets_it(run, monkeypatch):
     monkeypatch.setattr(nf_edge.backends, "installed_version", lambda name: None if "vela" in name else "1")
     done = run("export", "digits", "--recipe", RECIPE, "--dry-run")

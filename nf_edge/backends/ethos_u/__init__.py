@@ -158,12 +158,15 @@ class EthosU(FixedBackend):
         weights = sizes.linear_bytes(wanted, CHANNEL_BYTES, group_bytes=4) + tables * TABLE_BYTES[activations]
         embeddings = sizes.token_bytes(wanted) + 4 * sizes.hidden
         program = PROGRAM_BASE + COMMANDS_LAYER * config.n_layer
-        # Of the NPU: the inner layer and what goes in and out, or Q, K, V, what comes of them, and
-        # scores.
+        # Of the NPU: the inner layer and what goes in and out, or Q, K, V, what comes of them, and scores, or
+        # a language model's logits and what they are made of.
         met = max(high * (high - low) for queries in layers for low, high in queries)
         scores = met * max(heads for heads, _ in config.layer_sizes)
-        values = max(sizes.inner + 2 * sizes.hidden, 4 * sizes.hidden + scores)
-        workspace = values * ACTIVATION_BYTES[activations]
+        logits = bounds.length * config.vocab_size if config.is_language_model else 0
+        size = ACTIVATION_BYTES[activations]
+        workspace = size * max(
+            sizes.inner + 2 * sizes.hidden, 4 * sizes.hidden + scores, sizes.hidden + logits
+        )
         if not has_matrix_unit(target_of(recipe)):
             # A product of two activations is made row by row there, each with commands of its own, and with
             # sums of 32 bits.
@@ -180,8 +183,9 @@ class EthosU(FixedBackend):
             mapped=program + weights + embeddings,
             loaded=0,
             cache=0,
-            # Of the host: embeddings in float32 twice, and what goes to the NPU.
-            arenas=(2 * 4 + 1) * sizes.hidden,
+            # Of the host: embeddings in float32 twice, and what goes to the NPU; or logits as they come from
+            # it, and in float32.
+            arenas=max((2 * 4 + 1) * sizes.hidden, (4 + size) * logits),
             workspace=workspace,
         )
 
