@@ -20,7 +20,7 @@ EXPORTED = "ethos-u85-256-int8"
 # With 16 bits, where products of two activations are in 8.
 MIXED = "ethos-u55-256-a16w8"
 # How far logits may be from the checkpoint's, as a share of the largest.
-MOST_ERROR = {EXPORTED: 0.1, MIXED: 0.02}
+MOST_ERROR = {EXPORTED: 0.1, MIXED: 0.04}
 
 
 @pytest.mark.parametrize("recipe", MOST_ERROR)
@@ -70,15 +70,14 @@ def long_rows():
     return np.random.default_rng(1).integers(50, size=(4, 1, RANDOM_LENGTH))
 
 
-@pytest.mark.parametrize("recipe", [EXPORTED, "ethos-u85-256-a16w8"])
 @torch.no_grad()
-def test_a_row_of_one_token_is_answered_though_only_long_ones_were_calibrated_on(recipe, random_network):
+def test_with_16_bits_a_row_of_one_token_is_answered_though_only_long_ones_were_calibrated_on(random_network):
     """Its padding is hidden, and what it sums up over tokens is in range."""
-    model = quantized(recipe, random_network("mean", "lowrank"), long_rows())
+    model = quantized("ethos-u85-256-a16w8", random_network("mean", "lowrank"), long_rows())
     mask = (torch.arange(RANDOM_LENGTH) < 1).long()[None]
     ids = 7 * mask
     wanted = random_network("mean", "lowrank")(ids, mask)
-    assert (model(ids, mask) - wanted).abs().max() < 0.2 * wanted.abs().max()
+    assert (model(ids, mask) - wanted).abs().max() < 0.05 * wanted.abs().max()
 
 
 @pytest.mark.parametrize(
@@ -169,6 +168,15 @@ def test_a_dry_run_with_16_bits_says_which_products_have_8(run):
     assert "multiply two activations in int8 alone" in fates["attention"]["reason"]
     assert fates["transformer.h.0.attn.noise"]["dtype"].endswith("int16 static activations")
     assert fates["transformer.h.0.mlp.c_fc"]["dtype"].endswith("int16 static activations")
+
+
+def test_the_memory_predicted_of_a_language_model_has_its_logits(run):
+    """Of all tokens, in float32, and as the NPU gives them: 655 kB of shakespeare."""
+    if missing := backend_missing(EXPORTED):
+        pytest.skip(missing)
+    done = run("profile", "shakespeare", "--recipe", EXPORTED, "--json")
+    process = {line["name"]: line for line in json.loads(done.out)["result"]["process"]}
+    assert process["arenas"]["predicted"]["value"] == 5 * 128 * 1024
 
 
 def test_without_vela_the_message_has_the_command_that_gets_it(run, monkeypatch):

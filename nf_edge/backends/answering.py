@@ -6,12 +6,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nf_edge.attention import Asked
-from nf_edge.model import NoiseFormer
+from nf_edge.model import ModelConfig
 
 
-def asked_of(model: NoiseFormer) -> Asked:
+def asked_of(config: ModelConfig) -> Asked:
     """The tokens that the last layer answers for."""
-    config = model.config
     if config.is_language_model or not config.answers_for_one_token:
         return "all"
     # Where the last token is differs from row to row, and relative noise with it.

@@ -108,7 +108,7 @@ class FixedProgram(nn.Module):
 
     def __init__(self, model: NoiseFormer, length: int, body: nn.Module, affine: nn.Module) -> None:
         super().__init__()
-        asked = asked_of(model)
+        asked = asked_of(model.config)
         picks = asked == "last"
         self.lookup = Lookup(model.transformer, length, hides=picks or not model.config.causal, picks=picks)
         self.body = body

@@ -117,7 +117,7 @@ class EngineProgram(nn.Module):
     def __init__(self, model: NoiseFormer, length: int) -> None:
         super().__init__()
         transformer, causal = model.transformer, model.config.causal
-        self.asked = asked_of(model)
+        self.asked = asked_of(model.config)
         self.wte, self.wpe, self.norm = transformer.wte, transformer.wpe, ChannelNorm(transformer.ln_f)
         *blocks, last = transformer.blocks
         layers = [EngineBlock(block, length, causal, "all") for block in blocks]

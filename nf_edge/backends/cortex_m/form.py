@@ -140,4 +140,4 @@ class Body(nn.Module):
 
 def cortex_m_program(model: NoiseFormer, length: int) -> FixedProgram:
     """The program of a model whose scale is folded into its keys."""
-    return FixedProgram(model, length, Body(model, length, asked_of(model)), nn.Identity())
+    return FixedProgram(model, length, Body(model, length, asked_of(model.config)), nn.Identity())

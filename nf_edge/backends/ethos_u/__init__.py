@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from nf_edge.backends.answering import asked_of
 from nf_edge.backends.base import Bounds, CacheDtype, Inputs, LoweringReport, Plan, Session
 from nf_edge.backends.capture import capture, quantize_captured
 from nf_edge.backends.ethos_u.form import ROWS, fold, npu_program
@@ -88,9 +89,11 @@ class EthosU(FixedBackend):
     ) -> nn.Module:
         """All of the NPU's part; the host's stays as it is."""
         with quiet_libraries():
-            quantizer = npu_quantizer(target_of(recipe), static_activations(recipe), module="body")
-            covered = [*seen, *extremes(seen, bounds.length)]
-            rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in covered)
+            activations = static_activations(recipe)
+            quantizer = npu_quantizer(target_of(recipe), activations, module="body")
+            # Of 256 levels those rows would take too many from all others.
+            rare = extremes(seen, bounds.length) if activations == "int16_static" else []
+            rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in [*seen, *rare])
             return quantize_captured(capture(program, bounds), quantizer, rows)
 
     def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
@@ -156,21 +159,28 @@ class EthosU(FixedBackend):
         sizes = sizes_of(config, bounds.length)
         wanted = precisions(recipe, config)
         activations = static_activations(recipe)
-        queries = query_blocks(bounds.length, ROWS if config.causal else None)
-        tables = (TABLES_LAYER + TABLES_BLOCK * len(queries)) * config.n_layer + TABLES_LAST
+        layers = _queries(config, bounds.length)
+        tables = TABLES_LAST + sum(TABLES_LAYER + TABLES_BLOCK * len(queries) for queries in layers)
         weights = sizes.linear_bytes(wanted, CHANNEL_BYTES, group_bytes=4) + tables * TABLE_BYTES[activations]
         embeddings = sizes.token_bytes(wanted) + 4 * sizes.hidden
         program = PROGRAM_BASE + COMMANDS_LAYER * config.n_layer
-        # Of the NPU: the inner layer and what goes in and out, or Q, K, V, what comes of them, and
-        # scores.
-        scores = sizes.scores // len(queries)
-        values = max(sizes.inner + 2 * sizes.hidden, 4 * sizes.hidden + scores)
-        workspace = values * ACTIVATION_BYTES[activations]
+        # Of the NPU: the inner layer and what goes in and out, or Q, K, V, what comes of them, and scores, or
+        # a language model's logits and what they are made of.
+        met = max(high * (high - low) for queries in layers for low, high in queries)
+        scores = met * max(heads for heads, _ in config.layer_sizes)
+        logits = bounds.length * config.vocab_size if config.is_language_model else 0
+        size = ACTIVATION_BYTES[activations]
+        workspace = size * max(
+            sizes.inner + 2 * sizes.hidden, 4 * sizes.hidden + scores, sizes.hidden + logits
+        )
         if not has_matrix_unit(target_of(recipe)):
             # A product of two activations is made row by row there, each with commands of its own, and with
             # sums of 32 bits.
-            rows = sum(high for _, high in queries) + len(queries) * config.head_size
-            program += COMMANDS_ROW * rows * sum(heads for heads, _ in config.layer_sizes)
+            program += COMMANDS_ROW * sum(
+                heads * (high + config.head_size)
+                for (heads, _), queries in zip(config.layer_sizes, layers, strict=True)
+                for _, high in queries
+            )
             workspace += 4 * sizes.hidden
         return Plan(
             program=program,
@@ -179,10 +189,18 @@ class EthosU(FixedBackend):
             mapped=program + weights + embeddings,
             loaded=0,
             cache=0,
-            # Of the host: embeddings in float32 twice, and what goes to the NPU.
-            arenas=(2 * 4 + 1) * sizes.hidden,
+            # Of the host: embeddings in float32 twice, and what goes to the NPU; or logits as they come from
+            # it, and in float32.
+            arenas=max((2 * 4 + 1) * sizes.hidden, (4 + size) * logits),
             workspace=workspace,
         )
+
+
+def _queries(config: ModelConfig, length: int) -> list[list[tuple[int, int]]]:
+    """The blocks of queries of each layer; the last one may have one query, which meets all keys."""
+    blocks = query_blocks(length, ROWS if config.causal else None)
+    last = blocks if asked_of(config) == "all" else [(length - 1, length)]
+    return [*[blocks] * (config.n_layer - 1), last]
 
 
 def _stream(path: Path, program: Any) -> bytes:

@@ -177,7 +177,8 @@ class Body(nn.Module):
 
 def npu_program(model: NoiseFormer, length: int) -> FixedProgram:
     """The program of a model that `fold` has changed."""
-    return FixedProgram(model, length, Body(model, length, asked_of(model)), Affine(model.transformer.ln_f))
+    body = Body(model, length, asked_of(model.config))
+    return FixedProgram(model, length, body, Affine(model.transformer.ln_f))
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
