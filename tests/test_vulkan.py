@@ -109,6 +109,7 @@ def dequantized(codes, scales):
     return (pairs.view(*scales.T.shape, -1) * scales.T[:, :, None].float()).flatten(1)
 
 
+@pytest.mark.slow
 def test_a_tied_head_and_its_table_of_int4_are_stored_once(exported, checkpoint):
     """But for their scales."""
     config = checkpoint("wide-lm").config
@@ -128,6 +129,7 @@ def test_plan_and_prediction_agree(name, recipe, exported, checkpoint):
     assert predicted.file == pytest.approx(planned.file, rel=0.1)
 
 
+@pytest.mark.slow
 def test_what_is_quantized_tells_its_error(exported):
     fates = {fate["module"]: fate for fate in exported("wide-lm", "vulkan-int4").manifest.quantization}
     layer, table = fates["transformer.h.0.mlp.c_fc"], fates["transformer.wte"]
