@@ -179,6 +179,16 @@ def test_the_memory_predicted_of_a_language_model_has_its_logits(run):
     assert process["arenas"]["predicted"]["value"] == 5 * 128 * 1024
 
 
+def test_a_language_model_that_flash_cannot_hold_is_refused_before_it_is_lowered(run):
+    """U55 multiplies two activations row by row, and has commands for each row."""
+    recipe = "ethos-u55-256-int8"
+    if missing := backend_missing(recipe):
+        pytest.skip(missing)
+    done = run("export", "shakespeare", "--recipe", recipe, "--device", "alif-e8-devkit", "--dry-run")
+    assert done.code == 4
+    assert "of MRAM (predicted)" in done.err
+
+
 def test_without_vela_the_message_has_the_command_that_gets_it(run, monkeypatch):
     monkeypatch.setattr(nf_edge.backends, "installed_version", lambda name: None if "vela" in name else "1")
     done = run("export", "digits", "--recipe", RECIPE, "--dry-run")
