@@ -103,6 +103,7 @@ def test_what_is_left_is_what_the_file_calls_beside_its_delegates_each_with_a_re
     assert 0.99 * coverage["total_macs"] < coverage["macs"] <= coverage["total_macs"]
 
 
+@pytest.mark.slow
 def test_the_fix_that_is_named_for_what_is_left_takes_it(exported):
     left = exported("wide-lm", "xnnpack-fp32").manifest.coverage["left"]
     fixes = {entry["operator"]: entry["fix"] for entry in left if entry["fix"]}
