@@ -17,11 +17,11 @@ from nf_edge.recipe import load_recipe
 
 CASE = TESTS / "cases" / "cls-lowrank-last-padded"
 QUANTIZING = {name: load_recipe(name) for name in resources.names("recipes") if load_recipe(name).quantize}
-# What is compiled for an NPU has tests of its own (test_ethos_u.py, test_coreml.py).
+# What is compiled for NPUs and for GPUs of phones has tests of its own (test_ethos_u.py, test_vulkan.py, …).
 RECIPES = [
     name
     for name, recipe in QUANTIZING.items()
-    if not (recipe.shrinks or recipe.target or recipe.backend == "coreml")
+    if not (recipe.shrinks or recipe.target or recipe.backend in ("coreml", "vulkan"))
 ]
 CALIBRATED = [name for name in RECIPES if load_recipe(name).calibrates]
 STATIC = [name for name in RECIPES if load_recipe(name).quantize.activations == "int8_static"]
