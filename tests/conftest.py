@@ -193,6 +193,16 @@ SHAPES = {
         "num_labels": 3,
         "noise": {"kind": "pairwise"},
     },
+    # Its matrices outweigh the libraries that run it, so that it shows how often they are held.
+    "large-cls": {
+        "architectures": CLASSIFIER,
+        "vocab_size": 300,
+        "n_embd": 512,
+        "n_layer": 2,
+        "causal": False,
+        "num_labels": 3,
+        "noise": LOWRANK,
+    },
     # Groups of 32 divide the inputs of c_proj in the MLP only.
     "uneven-cls": {
         "architectures": CLASSIFIER,

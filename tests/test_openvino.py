@@ -9,6 +9,7 @@ import nf_edge.backends.openvino
 from nf_edge import runner
 from nf_edge.backends import get_backend
 from nf_edge.lowering import Job, rounded
+from nf_edge.memory import profile_model
 from nf_edge.recipe import load_recipe
 
 pytestmark = pytest.mark.skipif(
@@ -109,6 +110,39 @@ def test_plan_and_prediction_agree(exported, checkpoint, backend):
         assert predicted.file == pytest.approx(planned.file, rel=0.25)
         assert predicted.cache == planned.cache
         assert predicted.loaded == pytest.approx(planned.loaded, rel=0.25)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(tools_missing()), reason=tools_missing())
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [
+        ("large-cls", "openvino-fp32"),
+        ("large-cls", "openvino-int8"),
+        ("large-cls", "openvino-int4"),
+        ("wide-lm", "openvino-fp32"),
+        ("wide-lm", "openvino-int8-weights"),
+    ],
+)
+def test_memory_is_predicted_where_weights_are_most_of_it(name, recipe, exported, backend):
+    """They are held as the file has them and as oneDNN multiplies them, and the file too while it loads."""
+    artifact = exported(name, recipe)
+    manifest = artifact.manifest
+    bounds = manifest.interface.bounds
+    report = profile_model(backend, artifact.model_file, manifest.config, bounds, manifest.recipe, None)
+    whole = {how: figure.value for how, figure in report.process_total.figures().items()}
+    assert whole["predicted"] == pytest.approx(whole["measured"], rel=0.07)
+    # What a run takes and a load gives back in its place is not planned.
+    assert whole["planned"] == pytest.approx(whole["measured"], rel=0.15)
+    predicted, measured = (
+        sum(
+            line.figures()[how].value
+            for line in report.process
+            if line.name in ("weights and graph in heap", "workspace")
+        )
+        for how in ("predicted", "measured")
+    )
+    assert predicted == pytest.approx(measured, rel=0.1)
 
 
 def test_a_version_that_its_delegate_crashes_with_is_refused(exported, run, monkeypatch):

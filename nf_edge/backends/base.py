@@ -140,6 +140,8 @@ class Plan:
       cache       keys and values of a language model's tokens, all positions taken
       arenas      activations, planned before they are needed
       workspace   what kernels and delegates take for themselves at the first run
+      loading     by how much the peak at load stands above all of these: pages of the file that a delegate
+                  copies, and gives back
     """
 
     program: int
@@ -150,6 +152,7 @@ class Plan:
     cache: int | None
     arenas: int | None
     workspace: int | None
+    loading: int = 0
     notes: tuple[str, ...] = ()
 
     @property

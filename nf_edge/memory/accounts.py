@@ -11,6 +11,7 @@ from nf_edge.report import Figure, format_bytes
 
 FILE_PARTS = ("program", "weights", "embeddings")
 KV_CACHE = "KV cache"
+LOADING = "given back after load"
 UNACCOUNTED = "unaccounted"
 PROCESS_PARTS = (
     "model file, mapped",
@@ -18,6 +19,7 @@ PROCESS_PARTS = (
     KV_CACHE,
     "arenas",
     "workspace",
+    LOADING,
     "runtime",
     UNACCOUNTED,
 )
@@ -44,6 +46,7 @@ def account_of_plan(plan: Plan, process_bytes: int | None, how: Literal["planned
         KV_CACHE: _figure(plan.cache, how, late),
         "arenas": _figure(plan.arenas, how, late),
         "workspace": _figure(plan.workspace, how, late),
+        LOADING: _figure(plan.loading, how),
         "runtime": Figure.unavailable("bytes", "no process on this machine has such a device to run it on")
         if process_bytes is None
         else Figure(process_bytes, "bytes", how, "libraries and start-up, as measured on x86-64 Linux"),
@@ -65,6 +68,7 @@ def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
         KV_CACHE: measured.cache,
         "arenas": measured.arenas,
         "workspace": measured.workspace,
+        LOADING: measured.loading,
         "runtime": measured.runtime,
     }
     # Negative where memory was planned or allocated, but its pages were never touched.
@@ -95,7 +99,7 @@ def account_of_emulation(measured: Measurement, file_bytes: int, core: EmulatedC
     return Account(
         file=dict.fromkeys(FILE_PARTS, Figure.unavailable("bytes", "a run shows the file as a whole")),
         file_total=Figure(file_bytes, "bytes", "measured"),
-        process=parts | {"runtime": own, UNACCOUNTED: own},
+        process=parts | {LOADING: own, "runtime": own, UNACCOUNTED: own},
         process_total=own,
         heap=Figure(heap, "bytes", "emulated", by),
     )

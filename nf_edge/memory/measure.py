@@ -24,6 +24,7 @@ class Measurement:
         arenas: the program's planned arenas; of ONNX Runtime, heap that the runs took.
         workspace: heap that ExecuTorch's delegates took at the first run, and the most that kernels held
             while they ran.
+        loading: by how much the peak at load was above what is resident at the end.
         runtime: resident pages of libraries, and memory held before the model was touched.
         peak: highest resident memory of the process.
         threads: size of the runtime's thread pool.
@@ -34,6 +35,7 @@ class Measurement:
     cache: int
     arenas: int
     workspace: int
+    loading: int
     runtime: int
     peak: int
     threads: int
@@ -76,6 +78,7 @@ def measure(
         cache=cache,
         arenas=(arenas if executorch else at_runs) - cache,
         workspace=at_runs + result.temporary_peak if executorch else 0,
+        loading=max(0, loaded.rss_peak - end.rss),
         runtime=end.rss_file - end.model_mapped_rss + start.rss_anon,
         peak=end.rss_peak,
         threads=result.threads,

@@ -4,11 +4,13 @@ OpenVINO has tables, norms, attention and the writing of a cache as operators of
 is the whole program.
 """
 
+import math
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from torch import nn
 
@@ -19,7 +21,7 @@ from nf_edge.backends.base import Bounds, Inputs, Plan
 from nf_edge.backends.executorch import ExecutorchBackend, batch_problems
 from nf_edge.backends.executorch_file import constant_bytes, read_program
 from nf_edge.backends.linear_quantizer import quantize_linear
-from nf_edge.backends.sizes import sizes_of
+from nf_edge.backends.sizes import Sizes, sizes_of
 from nf_edge.errors import BadInput, MissingTool
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.precision import TOKENS, Precision
@@ -30,12 +32,27 @@ from nf_edge.targets import Target
 # From 2026 on OpenVINO numbers its dtypes otherwise, and the delegate of ExecuTorch 1.5 crashes.
 OPENVINO, MAJOR = "openvino==2025.4.1", "2025."
 ON_LINUX = "use the executorch of PyPI for x86-64 Linux"
-# Bytes that a layer takes in the file's graph, in what OpenVINO makes of that at load, and while it runs: of
-# float32, of int8 with int8 inputs, and where weights alone are quantized, fitted to the bundled models.
-LAYER = {
-    "float32": (78_000, 3_400_000, 600_000),
-    "int8_static": (136_000, 3_800_000, 1_150_000),
-    "none": (88_000, 3_450_000, 900_000),
+
+
+class _Graph(NamedTuple):
+    """What the graph takes, without weights and activations, fitted to models of 2 to 8 layers.
+
+    Attributes:
+        file: bytes of a layer in the file.
+        loaded: bytes of a model and of each of its layers, of what OpenVINO makes of it at load.
+        ran: the same of what it adds at the first run, primitives of oneDNN.
+    """
+
+    file: int
+    loaded: tuple[int, int]
+    ran: tuple[int, int]
+
+
+# Of float32, of int8 with int8 inputs, and where weights alone are quantized.
+GRAPH = {
+    "float32": _Graph(78_000, (2_400_000, 2_000_000), (800_000, 150_000)),
+    "int8_static": _Graph(136_000, (1_000_000, 3_500_000), (800_000, 700_000)),
+    "none": _Graph(88_000, (2_700_000, 2_200_000), (1_000_000, 150_000)),
 }
 NOTES = ("embedding tables lie in the delegate, and are counted with its weights",)
 
@@ -159,45 +176,61 @@ class OpenVino(ExecutorchBackend):
         content = path.read_bytes()
         file = read_program(path, content)
         method = file.program.execution_plan[0]
+        sizes = sizes_of(config, bounds.length)
         beside, _ = constant_bytes(file, config)
         blobs = [bytes(entry.data) for entry in file.program.backend_delegate_data]
         inside = sum(map(_constants, blobs))
         weights = beside + inside
         cache = executorch_decoder.cache_bytes(method)
+        arenas = sum(method.non_const_buffer_sizes)
+        # The graph is scrambled; that its constants are as many as of float32 tells that they are.
+        floats = inside > 0.9 * _inside(sizes, dict.fromkeys(config.matrix_shapes(), Precision()), config)
+        graph = GRAPH["float32" if floats else "none"]
+        # A byte for each rounded weight: int4 takes half of it.
+        early = sizes.linear.keys() - _late(sizes.linear, floats).keys()
+        packed = (4 if floats else 1) * sum(math.prod(sizes.linear[name]) for name in early)
         return Plan(
             program=len(content) - weights,
             weights=weights,
             embeddings=0,
             # OpenVINO's part is given back when the method is loaded.
             mapped=len(content) - sum(map(len, blobs)),
-            loaded=inside + LAYER["float32"][1] * config.n_layer,
+            loaded=inside + packed + _of_layers(graph.loaded, config),
             cache=cache,
             # The cache lies among the activations.
-            arenas=sum(method.non_const_buffer_sizes) - cache,
+            arenas=arenas - cache,
             workspace=None,
+            # Of what running takes in its place only arenas are known.
+            loading=max(0, sum(map(len, blobs)) - arenas),
             notes=NOTES,
         )
 
     def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
         sizes, wanted = sizes_of(config, bounds.length), precisions(recipe, config)
-        # Biases, norms and noise stay float32; a channel of int8 has a float32 scale.
-        inside = sizes.linear_bytes(wanted, 4, group_bytes=4) + 4 * (sizes.biases + sizes.others)
-        inside += sizes.table_bytes(wanted)
-        if shares_table(wanted, config) and wanted[TOKENS].bits is None:
-            inside -= sizes.token_bytes(wanted)
+        inside = _inside(sizes, wanted, config)
         kind = recipe.quantize.activations if recipe.quantize else "float32"
-        program, loaded, workspace = (size * config.n_layer for size in LAYER[kind])
+        graph, program = GRAPH[kind], GRAPH[kind].file * config.n_layer
+        packed = sizes.linear_bytes(wanted, 4, group_bytes=4)
+        late = replace(sizes, linear=_late(sizes.linear, kind == "float32")).linear_bytes(wanted, 4, 4)
         cache = 4 * sizes.cache if bounds.cached else 0
+        # The first step packs them once more, for one token.
+        workspace = (2 if bounds.cached else 1) * late + _of_layers(graph.ran, config)
+        workspace += 4 * (12 * sizes.hidden + 3 * sizes.inner)
+        if config.noise.kind == "relative":
+            # Attention never has the scores of all tokens at once, but this noise is laid out as they are:
+            # gathered, and added to masks.
+            workspace += 4 * (2 if bounds.cached else 3) * sizes.scores
         return Plan(
             program=program,
             weights=inside,
             embeddings=0,
             mapped=0,
-            loaded=inside + loaded,
+            loaded=inside + packed - late + _of_layers(graph.loaded, config),
             cache=cache,
             # The cache that comes out of the delegate stands beside the one that goes in.
             arenas=cache,
-            workspace=workspace + 4 * (2 * sizes.scores + 6 * sizes.hidden + 2 * sizes.inner),
+            workspace=workspace,
+            loading=max(0, program + inside - 2 * cache - workspace),
             notes=NOTES,
         )
 
@@ -207,6 +240,35 @@ def _is_given(wanted: Precision) -> bool:
     if wanted.activations == "none" and wanted.group:
         return wanted.bits == 4 and wanted.group >= 32
     return wanted in (Precision(), Precision(8), Precision(8, activations="int8_static"))
+
+
+def _inside(sizes: Sizes, wanted: Precisions, config: ModelConfig) -> int:
+    """Bytes of the constants in the delegate, all weights among them."""
+    # Biases, norms and noise stay float32; a channel of int8 has a float32 scale.
+    inside = sizes.linear_bytes(wanted, 4, group_bytes=4) + 4 * (sizes.biases + sizes.others)
+    inside += sizes.table_bytes(wanted)
+    if shares_table(wanted, config) and wanted[TOKENS].bits is None:
+        inside -= sizes.token_bytes(wanted)
+    return inside
+
+
+def _late(linear: Mapping[str, tuple[int, int]], floats: bool) -> dict[str, tuple[int, int]]:
+    """The linear layers that are packed at a run.
+
+    OpenVINO keeps the file's constants, and beside them a copy of each weight matrix in oneDNN's own order,
+    of as many bits.  Most of float32 are copied at load.  The others are at the first run, and once more at
+    the first of another kind, a step of one token.  Which ones is measured, not documented: of float32 one in
+    each MLP but one; of rounded weights most but those that attention begins with, and the head's.
+    """
+    if not floats:
+        early = ("c_kv", "c_attn", *HEADS)
+        return {name: shape for name, shape in linear.items() if not name.endswith(early)}
+    return dict([entry for entry in linear.items() if entry[0].endswith("mlp.c_proj")][1:])
+
+
+def _of_layers(size: tuple[int, int], config: ModelConfig) -> int:
+    """Bytes of a model that takes so many for itself, and for each layer."""
+    return size[0] + size[1] * config.n_layer
 
 
 def _cpus(count: int) -> list[int]:
