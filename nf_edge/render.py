@@ -235,7 +235,8 @@ def quantization_lines(fates: Sequence[dict[str, Any]], calibration: Calibrated 
         became = f"{dtype}{f' ({reason})' if reason else ''}"
         modules = [name for name in names if name != KV_CACHE]
         if modules:
-            lines.append(f"{len(modules)} modules {became}: {_some(modules)}")
+            noun = "module" if len(modules) == 1 else "modules"
+            lines.append(f"{len(modules)} {noun} {became}: {_some(modules)}")
         if KV_CACHE in names:
             caches.append(f"{KV_CACHE}: {became}")
     lines += caches + _worst_lines(fates)
