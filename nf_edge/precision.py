@@ -37,20 +37,38 @@ class Precision:
 
 # Modules of a network that are tables; the others that can be quantized are linear layers.
 TOKENS, POSITIONS = "transformer.wte", "transformer.wpe"
-# Bits that a runtime stores, of weights whose scales are shared by groups and of those with one for each
-# channel or row.
+# Bits that are stored, of weights whose scales are shared by groups and of those with one for each channel or
+# row.
 Widths = tuple[tuple[int, ...], tuple[int, ...]]
-LAYERS: dict[Runtime, Widths] = {
-    "executorch": ((4,), (4, 8)),
-    "onnxruntime": ((2, 4, 8), (8,)),
-}
-# Of a phone's GPU, by ExecuTorch's Vulkan delegate, whose kernels take channels by fours.
-GPU_LAYERS: Widths = ((4,), (8,))
-GPU_TABLES: Widths = ((4,), ())
-GPU_CHANNELS = 4
 # Of an NPU that multiplies with int16_static.
 NPU_LAYERS: Widths = ((), (4, 8))
-TABLES: Widths = ((2, 4, 8), (8,))
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """What weights a library has kernels for.
+
+    Attributes:
+        layers, tables: the bits that it multiplies, and looks up, as they are stored.
+        channels: what the inputs and the outputs of a layer that is not float have to be a multiple of.
+    """
+
+    layers: Widths
+    tables: Widths = ((2, 4, 8), (8,))
+    channels: int = 1
+
+
+# By runtime, and by backend where a delegate has others.
+KERNELS = {
+    "executorch": Kernels(layers=((4,), (4, 8))),
+    "onnxruntime": Kernels(layers=((2, 4, 8), (8,))),
+    "vulkan": Kernels(layers=((4,), (8,)), tables=((4,), ()), channels=4),
+}
+
+
+def kernels_of(runtime: Runtime, backend: str) -> Kernels:
+    """Those that a backend's files are run with."""
+    return KERNELS.get(backend, KERNELS[runtime])
 
 
 def stored_bits(bits: int, group: int | None, widths: Widths) -> int | None:

@@ -7,16 +7,12 @@ from fnmatch import fnmatchcase
 from nf_edge.errors import BadInput
 from nf_edge.model.config import ModelConfig
 from nf_edge.precision import (
-    GPU_CHANNELS,
-    GPU_LAYERS,
-    GPU_TABLES,
-    LAYERS,
     NPU_LAYERS,
     POSITIONS,
-    TABLES,
     TOKENS,
     Precision,
     Widths,
+    kernels_of,
     stored_bits,
 )
 from nf_edge.recipe import Quantize, Recipe
@@ -26,9 +22,6 @@ HEAD = "lm_head"
 HEADS = (HEAD, "score")
 # What the group sizes of XNNPACK are multiples of.
 XNNPACK_GROUPS = 32
-# The backend that has a GPU's kernels.
-GPU = "vulkan"
-NO_INT8_TABLE = "the GPU has a lookup for int4 and none for int8"
 
 Precisions = Mapping[str, Precision]
 
@@ -78,8 +71,11 @@ def _precision(recipe: Recipe, how: Quantize, name: str, shape: tuple[int, int])
     wanted = how.table(rule) if table else how.layer(rule)
     if wanted.bits is None:
         return wanted
-    if recipe.backend == GPU and not table and any(size % GPU_CHANNELS for size in shape):
-        return Precision(reason=f"the GPU takes channels by fours, and it is {shape[0]} by {inputs}")
+    channels = kernels_of(recipe.runtime, recipe.backend).channels
+    if not table and any(size % channels for size in shape):
+        return Precision(
+            reason=f"kernels take {channels} channels at a time, and it is {shape[0]} by {inputs}"
+        )
     unit = wanted.group
     if recipe.runtime == "executorch" and not table and wanted.bits <= 4:
         # To XNNPACK a channel of int4 is one long group.
@@ -94,8 +90,8 @@ def _precision(recipe: Recipe, how: Quantize, name: str, shape: tuple[int, int])
         reason = "a static int8 layer has int8 outputs, and 256 levels of logits would make ties"
         wanted = replace(wanted, activations="int8_dynamic", reason=reason)
     stored = stored_bits(wanted.bits or 0, wanted.group, widths(recipe, wanted, table=table))
-    if stored is None and recipe.backend == GPU and table:
-        return Precision(reason=wanted.reason or NO_INT8_TABLE)
+    if stored is None and table:
+        return Precision(reason=wanted.reason or _no_lookup(wanted))
     if stored is None:  # backends refuse such recipes
         raise ValueError(f"{recipe.runtime} has no {wanted}")
     if stored != wanted.bits:
@@ -106,11 +102,15 @@ def _precision(recipe: Recipe, how: Quantize, name: str, shape: tuple[int, int])
 
 def widths(recipe: Recipe, wanted: Precision, *, table: bool = False) -> Widths:
     """Bits that a layer or a table can take in the file."""
-    if recipe.backend == GPU:
-        return GPU_TABLES if table else GPU_LAYERS
+    kernels = kernels_of(recipe.runtime, recipe.backend)
     if table:
-        return TABLES
-    return NPU_LAYERS if wanted.activations == "int16_static" else LAYERS[recipe.runtime]
+        return kernels.tables
+    return NPU_LAYERS if wanted.activations == "int16_static" else kernels.layers
+
+
+def _no_lookup(wanted: Precision) -> str:
+    """Why a table is not kept as is wanted, where no kernel looks that up."""
+    return f"no kernel looks up rows of int{wanted.bits}{'' if wanted.group else ' with one scale each'}"
 
 
 def _positions(recipe: Recipe, wanted: Precision) -> Precision:
@@ -118,8 +118,9 @@ def _positions(recipe: Recipe, wanted: Precision) -> Precision:
     quantized."""
     if wanted.bits is None:
         return wanted
-    if recipe.backend == GPU:
-        return Precision(reason=NO_INT8_TABLE)
+    rows = Precision(8)
+    if stored_bits(8, None, widths(recipe, rows, table=True)) is None:
+        return Precision(reason=_no_lookup(rows))
     reason = "" if wanted.bits == 8 and wanted.symmetric else "few rows, each added to every text"
     return Precision(8, stored=8, reason=reason)
 

@@ -142,8 +142,8 @@ def test_what_is_quantized_tells_its_error(exported):
 def test_what_the_gpu_has_no_kernel_for_stays_float16_and_says_why(checkpoint):
     fates = dry_run(checkpoint("wide-cls"), load_recipe("vulkan-int4")).fates
     told = {fate.module: (fate.dtype, fate.reason) for fate in fates}
-    assert told["score"] == ("float16", "the GPU takes channels by fours, and it is 3 by 128")
-    assert told["transformer.wpe"] == ("float16", "the GPU has a lookup for int4 and none for int8")
+    assert told["score"] == ("float16", "kernels take 4 channels at a time, and it is 3 by 128")
+    assert told["transformer.wpe"] == ("float16", "no kernel looks up rows of int8 with one scale each")
 
 
 @pytest.mark.parametrize(

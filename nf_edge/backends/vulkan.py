@@ -15,7 +15,7 @@ from nf_edge.backends.xnnpack import TanhGelu, is_gelu_new
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.precision import TOKENS, Precision, bits_of
 from nf_edge.recipe import Recipe
-from nf_edge.rules import NO_INT8_TABLE, precisions, shares_table
+from nf_edge.rules import precisions, shares_table
 
 # Bytes of the graph in the file, fitted to the bundled models.
 PROGRAM_BASE, PROGRAM_LAYER = 9_000, 12_500
@@ -52,7 +52,9 @@ class Vulkan(StandInBackend):
                 problems.append(f"{where}: {problem}")
         tables = [quantize.embeddings, *(rule.weights for rule in quantize.rules if rule.modules == TOKENS)]
         if any(dtype != "float32" and bits_of(dtype) > 4 for dtype in tables):
-            problems.append(f"quantize.embeddings: {NO_INT8_TABLE}; write int4 or float32")
+            problems.append(
+                "quantize.embeddings: the GPU has a lookup for int4 and none for int8; write int4 or float32"
+            )
         if (quantize.attention, quantize.kv_cache) != ("float32", "float32"):
             problems.append("quantize.attention and kv_cache are for other backends; leave them out")
         return problems

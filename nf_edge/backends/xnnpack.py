@@ -15,7 +15,7 @@ from nf_edge.backends.executorch_file import constant_bytes, read_program
 from nf_edge.backends.linear_quantizer import quantize_linear
 from nf_edge.backends.sizes import Sizes, sizes_of
 from nf_edge.model import ModelConfig, NoiseFormer
-from nf_edge.precision import LAYERS, Precision, stored_bits
+from nf_edge.precision import KERNELS, Precision, stored_bits
 from nf_edge.recipe import Recipe
 from nf_edge.rules import Precisions, precisions
 
@@ -65,7 +65,7 @@ def _kernel_problem(wanted: Precision, beside_static: bool) -> str:
     weights = f"int{wanted.bits} weights"
     if wanted.activations == "none":
         return f"activations are none, but XNNPACK multiplies {weights} with int8 only; write int8_dynamic"
-    if stored_bits(wanted.bits, wanted.group, LAYERS["executorch"]) is None:
+    if stored_bits(wanted.bits, wanted.group, KERNELS["executorch"].layers) is None:
         return f"XNNPACK has groups of int4 and less, and {weights} are more; write per_channel"
     if wanted.group == 16:
         return "XNNPACK has groups of 32 and its multiples only; write group_32"
