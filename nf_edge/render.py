@@ -11,6 +11,7 @@ from nf_edge.accuracy.faithful import Faithfulness
 from nf_edge.accuracy.parity import Parity
 from nf_edge.artifact.manifest import Calibrated, Manifest
 from nf_edge.capabilities import Capability
+from nf_edge.compress.fates import ATTENTION
 from nf_edge.memory import MemoryReport, Verdict
 from nf_edge.memory.accounts import KV_CACHE, UNACCOUNTED
 from nf_edge.memory.report import Line
@@ -19,6 +20,8 @@ from nf_edge.report import Figure, format_bytes
 from nf_edge.shrinking import Compression
 
 BAR_WIDTH = 30
+# What is told beside modules.
+NO_MODULES = (ATTENTION, KV_CACHE)
 
 
 @dataclass(frozen=True)
@@ -225,21 +228,20 @@ def compression_lines(mark: Compression) -> list[str]:
 
 
 def quantization_lines(fates: Sequence[dict[str, Any]], calibration: Calibrated | None) -> list[str]:
-    """What becomes of the modules, a line a dtype, and of the cache; exceptions with their reasons; what is
-    calibrated on."""
+    """What becomes of the modules, a line a dtype, of attention and of the cache; exceptions with their
+    reasons; what is calibrated on."""
     groups: dict[tuple[str, str], list[str]] = {}
     for fate in fates:
         groups.setdefault((fate["dtype"], fate["reason"]), []).append(fate["module"])
-    lines, caches = [], []
+    lines, others = [], []
     for (dtype, reason), names in groups.items():
         became = f"{dtype}{f' ({reason})' if reason else ''}"
-        modules = [name for name in names if name != KV_CACHE]
+        modules = [name for name in names if name not in NO_MODULES]
         if modules:
             noun = "module" if len(modules) == 1 else "modules"
             lines.append(f"{len(modules)} {noun} {became}: {_some(modules)}")
-        if KV_CACHE in names:
-            caches.append(f"{KV_CACHE}: {became}")
-    lines += caches + _worst_lines(fates)
+        others += [f"{name}: {became}" for name in names if name in NO_MODULES]
+    lines += others + _worst_lines(fates)
     if calibration is not None:
         seen = f"{calibration.rows} rows of {calibration.source}, SHA-256 {calibration.sha256}"
         lines.append(f"calibrated on {seen}")

@@ -14,6 +14,7 @@ from nf_edge import resources
 from nf_edge.backends import backend_for
 from nf_edge.model import Decoder, TorchDecoder
 from nf_edge.recipe import load_recipe
+from nf_edge.render import quantization_lines
 
 CASE = TESTS / "cases" / "cls-lowrank-last-padded"
 QUANTIZING = {name: load_recipe(name) for name in resources.names("recipes") if load_recipe(name).quantize}
@@ -315,3 +316,20 @@ def test_a_quantized_model_of_a_fixed_length_answers_too(exported, checkpoint, r
     done = run("export", checkpoint("wide-cls").path, "--recipe", recipe, "-o", tmp_path / "out", "--json")
     assert done.code == 0
     assert json.loads(done.out)["result"]["reports"]["parity"]["error"] < 0.5
+
+
+def test_a_report_counts_modules_and_tells_attention_and_the_cache_beside_them():
+    told = {
+        "wte": "int8",
+        "score": "float32",
+        "h.0": "int8",
+        "attention": "int8 products",
+        "KV cache": "int8",
+    }
+    fates = [{"module": name, "dtype": dtype, "reason": ""} for name, dtype in told.items()]
+    assert quantization_lines(fates, None) == [
+        "2 modules int8: wte, h.0",
+        "1 module float32: score",
+        "KV cache: int8",
+        "attention: int8 products",
+    ]
