@@ -11,6 +11,9 @@ from conftest import RANDOM_LENGTH, backend_missing
 import nf_edge.backends
 from nf_edge.accuracy.parity import synthetic_rows
 from nf_edge.backends.base import Bounds
+from nf_edge.backends.capture import quantize_captured
+from nf_edge.backends.ethos_u.form import SummedPick
+from nf_edge.backends.fixed_form import Hints
 from nf_edge.recipe import load_recipe
 from nf_edge.rules import precisions
 
@@ -196,3 +199,38 @@ def test_without_vela_the_message_has_the_command_that_gets_it(run, monkeypatch)
     assert "needs ethos-u-vela" in done.err
     assert "pip install 'nf-edge[ethos]'" in done.err
     assert load_recipe(RECIPE).target == "ethos-u55-128"
+
+
+class Picked(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pick = SummedPick("last")
+
+    def forward(self, x, pick):
+        return self.pick(x, Hints(None, pick))
+
+
+class Halved(torch.nn.Module):
+    def forward(self, x, pick):
+        return x * 0.5
+
+
+def test_tokens_have_the_range_that_they_have_where_none_is_picked():
+    """And what is picked has it too, so that it is not rounded again."""
+    pytest.importorskip("tosa_reference_model", reason="pip install 'nf-edge[ethos]'")
+    from nf_edge.backends.ethos_u.quantizer import npu_quantizer
+
+    generator = torch.Generator().manual_seed(0)
+    rows = [(torch.randn(1, 64, 32, generator=generator), torch.eye(64)[None, i : i + 1]) for i in range(16)]
+
+    def ranges(module):
+        exported = torch.export.export(module.eval(), rows[0])
+        program = quantize_captured(exported, npu_quantizer("ethos-u85-256", "int8_static"), rows)
+        return {
+            node.args[0].name: node.args[1:3]
+            for node in program.graph.nodes
+            if getattr(node.target, "__name__", "") == "quantize_per_tensor.default"
+        }
+
+    picked = ranges(Picked())
+    assert picked["x"] == picked["mul"] == picked["sum_1"] == ranges(Halved())["x"]

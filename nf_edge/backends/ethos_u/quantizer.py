@@ -11,6 +11,9 @@ from nf_edge.precision import Activations
 # Arm's own least scale, 2^-12, would leave mean squares and the like few of their 65,535 levels.
 LEAST_SCALE = 1e-9
 LEVELS = torch.iinfo(torch.int16).max
+# What picks tokens.
+SUM = torch.ops.aten.sum.dim_IntList
+PICKING = (torch.ops.aten.mul.Tensor, SUM)
 # Of two activations.
 PRODUCTS = (torch.ops.aten.bmm.default, torch.ops.aten.matmul.default)
 
@@ -22,7 +25,6 @@ def npu_quantizer(target: str, activations: Activations, module: str | None = No
     Two activations that are multiplied are int8, too, where the target multiplies no int16.
     """
     from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
-    from torchao.quantization.pt2e.quantizer import SharedQuantizationSpec
     from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
     int8 = get_symmetric_quantization_config()
@@ -36,8 +38,7 @@ def npu_quantizer(target: str, activations: Activations, module: str | None = No
                 if annotation is None:
                     continue
                 if is_of_pick(node):
-                    # What is picked keeps its scale: no value is rounded again.
-                    annotation.output_qspec = SharedQuantizationSpec((node.args[0], node))
+                    _keep_scale(node, annotation)
                 elif narrowed and node.target in PRODUCTS:
                     for factor in node.args:
                         annotation.input_qspec_map[factor] = int8.input_activation
@@ -46,6 +47,34 @@ def npu_quantizer(target: str, activations: Activations, module: str | None = No
     quantizer = Quantizer(compile_spec(target))
     config = int8 if activations == "int8_static" else _int16()
     return quantizer.set_global(config) if module is None else quantizer.set_module_name(module, config)
+
+
+def _keep_scale(node: Any, annotation: Any) -> None:
+    """Give what is picked the scale of what it is picked from, so that no value is rounded again.
+
+    That of a product and its sum is derived, not shared: a shared range would be of the product's values too,
+    nearly all of them zeros, for which an observer of histograms clips the others.
+    """
+    from torchao.quantization.pt2e.quantizer import DerivedQuantizationSpec, SharedQuantizationSpec
+    from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
+
+    if node.target not in PICKING:
+        annotation.output_qspec = SharedQuantizationSpec((node.args[0], node))
+        return
+    product = node.args[0] if node.target == SUM else node
+    source = product.args[0]
+    seen = product.meta[Q_ANNOTATION_KEY].input_qspec_map[source]
+    derived = DerivedQuantizationSpec(
+        derived_from=[(source, product)],
+        derive_qparams_fn=lambda observers: observers[0].calculate_qparams(),
+        dtype=seen.dtype,
+        quant_min=seen.quant_min,
+        quant_max=seen.quant_max,
+        qscheme=seen.qscheme,
+    )
+    annotation.output_qspec = derived
+    if node is not product:
+        annotation.input_qspec_map[product] = derived
 
 
 def _int16() -> Any:
