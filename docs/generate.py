@@ -1,0 +1,132 @@
+"""Writes `docs/reference/`: the command line from `--help`, the schemas from the pydantic models.
+
+    make docs
+
+Anything else in that folder is removed; a test compares it with what this gives.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+
+from nf_edge import cli
+from nf_edge.artifact.manifest import Manifest
+from nf_edge.device import Device
+from nf_edge.recipe import Recipe
+from nf_edge.training.recipe import TrainingRecipe
+
+REFERENCE = Path(__file__).parent / "reference"
+WIDTH = 100
+NOTE = "<!-- Written by docs/generate.py; run `make docs` after a change. -->"
+
+
+def pages() -> dict[str, str]:
+    """Every generated file of `docs/reference/`, by its name."""
+    schemas: dict[str, tuple[type[BaseModel], str, str]] = {
+        "recipe": (Recipe, "Recipe", "A recipe is a YAML file, see [recipes](../recipes.md)."),
+        "device": (Device, "Device", "A device is a YAML file, see [devices](../devices.md)."),
+        "training": (TrainingRecipe, "Training recipe", "A YAML file, see [train](../checkpoints.md#train)."),
+        "manifest": (Manifest, "Manifest", "`manifest.json` of an artifact, see [integrity](../integrity.md)."),
+    }
+    found = {"command-line.md": command_line(), "exit-codes.md": exit_codes()}
+    for name, (model, title, about) in schemas.items():
+        schema = model.model_json_schema()
+        found[f"{name}.md"] = schema_page(title, f"{about} [JSON Schema]({name}.schema.json).", schema)
+        found[f"{name}.schema.json"] = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    return found
+
+
+def command_line() -> str:
+    """Every command's help."""
+    parts = [f"# Command line\n\n{NOTE}\n"]
+    for path, command in _commands(cli.cli, "nf-edge"):
+        context = click.Context(command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH)
+        parts.append(f"## {path}\n\n```text\n{command.get_help(context)}\n```\n")
+    return "\n".join(parts)
+
+
+def _commands(command: click.Command, path: str) -> list[tuple[str, click.Command]]:
+    found = [(path, command)]
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            found += _commands(child, f"{path} {name}")
+    return found
+
+
+def exit_codes() -> str:
+    """What each exit code means."""
+    rows = "\n".join(f"| {code} | {meaning} |" for code, meaning in cli.EXIT_MEANINGS.items())
+    return f"# Exit codes\n\n{NOTE}\n\n| code | meaning |\n|---:|---|\n{rows}\n"
+
+
+def schema_page(title: str, about: str, schema: dict[str, Any]) -> str:
+    """A table of keys for the model and for each model within it."""
+    parts = [f"# {title}\n\n{NOTE}\n\n{about}\n\n{_table(schema)}"]
+    for name, definition in schema.get("$defs", {}).items():
+        if "properties" in definition:
+            text = _paragraph(definition.get("description", ""))
+            parts.append(f"## {name}\n\n{text}{_table(definition)}")
+    return "\n".join(parts)
+
+
+def _paragraph(description: str) -> str:
+    first = description.split("\n\n")[0].replace("\n", " ").strip()
+    return f"{first}\n\n" if first else ""
+
+
+def _table(schema: dict[str, Any]) -> str:
+    required = schema.get("required", [])
+    rows = ["| key | type | default | |", "|---|---|---|---|"]
+    for key, value in schema["properties"].items():
+        default = "required" if key in required else f"`{json.dumps(value.get('default'), ensure_ascii=False)}`"
+        if "default" not in value and key not in required:
+            default = "see there"
+        description = " ".join(value.get("description", "").split())
+        rows.append(f"| `{key}` | {_type(value)} | {_cell(default)} | {_cell(description)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _type(value: dict[str, Any]) -> str:
+    """A type in words, from its JSON Schema."""
+    if "$ref" in value:
+        name = value["$ref"].rsplit("/", 1)[1]
+        return f"[{name}](#{name.lower()})"
+    if "const" in value:
+        return f"`{json.dumps(value['const'])}`"
+    if "enum" in value:
+        return ", ".join(f"`{each}`" for each in value["enum"])
+    for either in ("anyOf", "oneOf", "allOf"):
+        if either in value:
+            return " or ".join(_type(each) for each in value[either])
+    kind = value.get("type", "any")
+    if kind == "array":
+        items = value.get("items") or {}
+        return f"list of {_type(items)}" if items else "list"
+    words = {"integer": "whole number", "string": "text", "object": "mapping", "boolean": "true or false"}
+    bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {value[bound]:g}" for bound, sign in bounds.items() if bound in value]
+    return " ".join([words.get(kind, kind), *limits])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def main() -> None:
+    REFERENCE.mkdir(exist_ok=True)
+    for path in REFERENCE.iterdir():
+        path.unlink()
+    for name, text in pages().items():
+        (REFERENCE / name).write_text(text, encoding="utf-8")
+    print(f"{len(pages())} files in {REFERENCE}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
