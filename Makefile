@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 
-.PHONY: demo test clean
+.PHONY: demo test docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/nf-edge export digits --recipe xnnpack-8da8w --device rpi-zero-2w --data digits:test \
@@ -22,10 +22,14 @@ demo: $(VENV)/installed
 # A thread for each of pytest's workers: more would only wait for each other.
 test: export OMP_NUM_THREADS = 1
 test: $(VENV)/installed $(VENV)/emulation
-	$(BIN)/ruff check nf_edge tests benchmarks
-	$(BIN)/ruff format --check nf_edge tests benchmarks
+	$(BIN)/ruff check nf_edge tests benchmarks docs
+	$(BIN)/ruff format --check nf_edge tests benchmarks docs
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# The pages of docs/reference: from --help and the models.
+docs: $(VENV)/installed
+	$(BIN)/python docs/generate.py
 
 # PyTorch first: asked for by itself, pip can take a CPU build where one is at hand.
 $(VENV)/installed: pyproject.toml

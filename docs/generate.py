@@ -5,6 +5,7 @@
 Anything else in that folder is removed; a test compares it with what this gives.
 """
 
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -61,9 +62,9 @@ def _commands(command: click.Command, path: str) -> list[tuple[str, click.Comman
 
 
 def exit_codes() -> str:
-    """What each exit code means."""
-    rows = "\n".join(f"| {code} | {meaning} |" for code, meaning in cli.EXIT_MEANINGS.items())
-    return f"# Exit codes\n\n{NOTE}\n\n| code | meaning |\n|---:|---|\n{rows}\n"
+    """What each exit code means, as `nf-edge --help` has it."""
+    text = inspect.cleandoc(cli.EXIT_CODES.replace("\b\n", ""))
+    return f"# Exit codes\n\n{NOTE}\n\n```text\n{text}\n```\n"
 
 
 def schema_page(title: str, about: str, schema: dict[str, Any]) -> str:
