@@ -31,7 +31,11 @@ def pages() -> dict[str, str]:
         "recipe": (Recipe, "Recipe", "A recipe is a YAML file, see [recipes](../recipes.md)."),
         "device": (Device, "Device", "A device is a YAML file, see [devices](../devices.md)."),
         "training": (TrainingRecipe, "Training recipe", "A YAML file, see [train](../checkpoints.md#train)."),
-        "manifest": (Manifest, "Manifest", "`manifest.json` of an artifact, see [integrity](../integrity.md)."),
+        "manifest": (
+            Manifest,
+            "Manifest",
+            "`manifest.json`, see [integrity](../integrity.md).",
+        ),
     }
     found = {"command-line.md": command_line(), "exit-codes.md": exit_codes()}
     for name, (model, title, about) in schemas.items():
@@ -86,7 +90,9 @@ def _table(schema: dict[str, Any]) -> str:
     required = schema.get("required", [])
     rows = ["| key | type | default | |", "|---|---|---|---|"]
     for key, value in schema["properties"].items():
-        default = "required" if key in required else f"`{json.dumps(value.get('default'), ensure_ascii=False)}`"
+        default = (
+            "required" if key in required else f"`{json.dumps(value.get('default'), ensure_ascii=False)}`"
+        )
         if "default" not in value and key not in required:
             default = "see there"
         description = " ".join(value.get("description", "").split())
