@@ -1,7 +1,6 @@
 """Prune and recover: from a checkpoint to a smaller one, by a recipe's sections."""
 
 import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nf_edge import __version__
+from nf_edge import __version__, strict_json
 from nf_edge.accuracy.faithful import faithfulness
 from nf_edge.compress.mark import write_mark
 from nf_edge.compress.prune import prune_layers, prune_structure, prune_vocabulary
@@ -201,7 +200,7 @@ def _fingerprint(
         "data": [_digest(each) for each in (train, valid)],
         "versions": [__version__, torch.__version__],
     }
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return hashlib.sha256(strict_json.dumps(facts, indent=None).encode()).hexdigest()
 
 
 def _digest(of: Examples) -> str:

@@ -2,11 +2,11 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from nf_edge import strict_json
 from nf_edge.errors import BadInput
 
 SUFFIXES = (".tsv", ".csv", ".jsonl")
@@ -76,7 +76,7 @@ def _json_lines(text: str) -> Iterator[Record]:
         if not row.strip():
             continue
         try:
-            document = json.loads(row)
+            document = strict_json.loads(row)
         except (ValueError, RecursionError) as error:
             yield Record(line, problem=f"is not JSON: {error}")
             continue

@@ -1,12 +1,12 @@
 """`config.json` of a NoiseFormer checkpoint."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from nf_edge import strict_json
 from nf_edge.errors import BadInput
 
 LANGUAGE_MODEL = "NoiseFormerForCausalLM"
@@ -205,7 +205,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
         BadInput: unreadable, not JSON, or not an object.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = strict_json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"cannot be read ({error.strerror})", where=path) from error
     except (ValueError, RecursionError) as error:
