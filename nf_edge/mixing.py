@@ -5,6 +5,7 @@ the order in which to make units more precise; PyTorch, with all of them rounded
 and the artifact, lowered and asked from its file, says whether that is enough.
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 from nf_edge.accuracy.answers import ask_both
 from nf_edge.accuracy.compare import Comparison, compare
+from nf_edge.accuracy.faithful import OVERFLOWS, not_finite_text
 from nf_edge.backends.base import Bounds, Session
 from nf_edge.compress.allocate import Allocation, Choice, fill, path, trim
 from nf_edge.compress.fates import Fate
@@ -25,6 +27,7 @@ from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
 from nf_edge.report import format_bytes
 from nf_edge.sensitivity import Cost, Sensitivity, Subject, Unit, change_of
+from nf_edge.strict_json import number
 
 # Artifacts that are made, after which the best of them is what there is.
 MOST_PROOFS = 8
@@ -39,7 +42,7 @@ class Target:
     """What a recipe has to meet: a size of the model file in bytes, or a loss of its answers.
 
     Attributes:
-        of: `size`; `kl`, in nats; or `drop`, of accuracy, as a share.
+        of: `size`; `kl`, in nats; or `drop`, of accuracy, in points.
         most: the largest that will do.
     """
 
@@ -70,13 +73,13 @@ class Proof:
 
     def meets(self, target: Target) -> bool:
         value = self.bytes if target.of == "size" else loss(self.measured, target)
-        return value <= target.most
+        return not self.measured.not_finite and value <= target.most
 
     def to_json(self) -> dict[str, Any]:
         predicted = {
             "file_bytes": self.predicted_bytes,
             "kl_summed": self.summed,
-            "kl": self.simulated.faithful.kl,
+            "kl": number(self.simulated.faithful.kl),
             "drop": self.simulated.drop,
         }
         chosen = {unit.name: cost.dtype if cost else "float32" for unit, cost in self.chosen.items()}
@@ -108,6 +111,9 @@ class Mix:
 
 
 def loss(answers: Comparison, target: Target) -> float:
+    """What a target bounds; infinite where an answer is not finite."""
+    if answers.not_finite:
+        return math.inf
     return answers.drop if target.of == "drop" else answers.faithful.kl
 
 
@@ -137,6 +143,12 @@ def enforce(found: Mix) -> None:
     if found.met:
         return
     best, most = found.best, found.target.most
+    if lost := best.measured.not_finite:
+        raise AccuracyGate(
+            f"of the best recipe {not_finite_text(lost, best.measured.artifact.total, 'answers')}; "
+            "no recipe was written",
+            fix=OVERFLOWS,
+        )
     if found.target.of == "size":
         raise OverBudget(
             f"the smallest model file that could be made takes {format_bytes(best.bytes)}, more than the "
@@ -147,7 +159,7 @@ def enforce(found: Mix) -> None:
     if found.target.of == "kl":
         least, wanted = f"{best.measured.faithful.kl:.4g} nats", f"{most:g}"
     else:
-        least, wanted = f"{100 * best.measured.drop:.2f} points", f"{100 * most:g}"
+        least, wanted = f"{best.measured.drop:.2f} points", f"{most:g}"
     raise AccuracyGate(
         f"the best recipe loses {least}, more than the {wanted} allowed; no recipe was written",
         fix="allow more, or begin with a recipe whose activations are rounded less",
@@ -161,7 +173,7 @@ class _Search:
         self._simulated: dict[str, Comparison] = {}
         # A unit's bytes are told by what it saves, so float32 is 0 and the rest is less.
         self._choices = {
-            each.unit.name: [Choice(0, 0.0), *(Choice(-cost.saved, cost.kl) for cost in each.costs)]
+            each.unit.name: [Choice(0, 0.0), *(Choice(-cost.saved, cost.kl) for cost in each.usable)]
             for each in weighed.units
         }
         self._path = path(self._choices)
@@ -226,7 +238,7 @@ class _Search:
 
     def _alike(self) -> list[Allocation]:
         """Allocations that give all units that have it one width, the smallest first."""
-        costs = {each.unit.name: [cost.rule.weights for cost in each.costs] for each in self._weighed.units}
+        costs = {each.unit.name: [cost.rule.weights for cost in each.usable] for each in self._weighed.units}
         widths = {width for its in costs.values() for width in its}
         found = [
             {unit: its.index(width) + 1 if width in its else 0 for unit, its in costs.items()}
@@ -253,7 +265,7 @@ class _Search:
         return (self._choices[unit][place] for unit, place in allocation.items())
 
     def _costs(self, allocation: Allocation) -> dict[Unit, Cost | None]:
-        places = {each.unit: (None, *each.costs) for each in self._weighed.units}
+        places = {each.unit: (None, *each.usable) for each in self._weighed.units}
         return {unit: its[allocation[unit.name]] for unit, its in places.items()}
 
     def _recipe(self, allocation: Allocation) -> Recipe:
@@ -301,5 +313,7 @@ class _Search:
         def tell(_: str, done: int, total: int) -> None:
             self._progress(step, done, total)
 
-        answered = ask_both(self._reference, artifact, bounds, rows, rows, tell)
+        answered = ask_both(
+            self._reference, artifact, bounds, rows, rows, tell, source=self._subject.rows.source
+        )
         return compare(answered, self._subject.checkpoint.config.is_language_model)

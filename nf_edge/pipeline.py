@@ -2,11 +2,13 @@
 the device and still answers right."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from nf_edge import __version__
+from nf_edge.accuracy.answers import PROBED, require_finite
 from nf_edge.accuracy.check import AccuracyReport, check, enforce
 from nf_edge.accuracy.parity import Parity, enforce_parity, measure_parity, synthetic_rows
 from nf_edge.artifact import (
@@ -24,7 +26,7 @@ from nf_edge.backends.base import OUTPUT, Backend, LoweringReport
 from nf_edge.compress.errors import with_errors
 from nf_edge.compress.fates import Fate, fates_of
 from nf_edge.compress.mark import require_done
-from nf_edge.data.rows import Rows, load_rows
+from nf_edge.data.rows import Row, Rows, load_rows
 from nf_edge.device import Device
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.files import check_target, sha256
@@ -95,14 +97,15 @@ def export(
         rows: labelled data to check its accuracy on.
         original: what its accuracy is held against, where the checkpoint was made smaller of another.
         calibrate: data to calibrate on, where the recipe does; the checkpoint's examples where None.
-        max_drop: accuracy that may be lost, as a share; the recipe's own limit where None.
+        max_drop: accuracy that may be lost, in points; the recipe's own limit where None.
         keep: place the artifact even if it does not pass, marked as failed.
 
     Returns:
         An Export; one whose `failure` is set was placed only where `keep`.
 
     Raises:
-        BadInput: the recipe does not suit the checkpoint or the device, or `out` cannot be used.
+        BadInput: the recipe does not suit the checkpoint or the device, the checkpoint's own answers are not
+            finite, or `out` cannot be used.
         MissingTool: the backend's operators cannot be built here.
     """
     mark = require_done(checkpoint, recipe)
@@ -110,10 +113,14 @@ def export(
     backend, calibration = job.backend, job.calibration
     check_target(out, overwrite=overwrite, marker=MANIFEST)
     backend.operators_file()  # without which the file cannot be examined: better told now than after lowering
+    compared, source = _compared(job, rows)
+    require_finite(checkpoint.model(), [row.input_ids for row in compared[:PROBED]], source)
     try:
         with staged_artifact(out, overwrite=overwrite) as stage:
             report, fates = _build(job, stage, progress)
-            parity, memory, accuracy = _examine(job, stage, device, rows, original, max_drop, progress)
+            parity, memory, accuracy = _examine(
+                job, stage, device, (compared, source), rows, original, max_drop, progress
+            )
             failure = _first_failure(parity, memory, accuracy)
             reports = {
                 "parity": parity.to_json(),
@@ -188,10 +195,21 @@ def _build(job: Job, stage: Path, progress: Progress) -> tuple[LoweringReport, t
     return lowered.report, with_errors(lowered.fates, lowered.plain, lowered.weights, job.seen)
 
 
+def _compared(job: Job, rows: Rows | None) -> tuple[Sequence[Row], str]:
+    """The rows on which logits are compared, and what they are of: the data, else the checkpoint's examples,
+    else random ids."""
+    if rows is not None:
+        return rows.rows, rows.source
+    if (examples := job.checkpoint.examples_file) is not None:
+        return load_rows(str(examples), job.checkpoint).rows, "examples.jsonl"
+    return synthetic_rows(job.checkpoint.config, job.bounds.length), "synthetic"
+
+
 def _examine(
     job: Job,
     stage: Path,
     device: Device | None,
+    compared: tuple[Sequence[Row], str],
     rows: Rows | None,
     original: Original | None,
     max_drop: float | None,
@@ -202,14 +220,7 @@ def _examine(
     config, file = checkpoint.config, stage / backend.model_file
     model = checkpoint.model()
     artifact = backend.load(file, bounds)
-    if rows is not None:
-        compared, source = rows.rows, rows.source
-    elif checkpoint.examples_file is not None:
-        examples = load_rows(str(checkpoint.examples_file), checkpoint)
-        compared, source = examples.rows, "examples.jsonl"
-    else:
-        compared, source = tuple(synthetic_rows(config, bounds.length)), "synthetic"
-    parity = measure_parity(model, artifact, bounds, compared, source, recipe.max_logit_error)
+    parity = measure_parity(model, artifact, bounds, *compared, recipe.max_logit_error)
     progress("measuring memory", 0, 1)
     memory = profile_model(backend, file, config, bounds, recipe, device)
     progress("measuring memory", 1, 1)

@@ -3,7 +3,7 @@
 from nf_edge.accuracy.compare import Comparison
 from nf_edge.mixing import Mix, Target
 from nf_edge.render import Table, flips_text, kl_text, quantization_lines
-from nf_edge.report import format_bytes
+from nf_edge.report import format_bytes, shown
 from nf_edge.sensitivity import Cost, Sensitivity
 
 
@@ -25,7 +25,7 @@ def _cells(cost: Cost) -> tuple[str, ...]:
     error = "" if cost.kl_error is None else f" ± {cost.kl_error:.1g}"
     return (
         cost.dtype,
-        f"{cost.kl:.3g}{error}",
+        shown(cost.kl, ".3g", error),
         "–" if cost.output_snr.value is None else str(cost.output_snr),
         format_bytes(cost.saved),
         "–" if each is None else f"{each:.3g}",
@@ -45,7 +45,7 @@ def target_text(target: Target) -> str:
         return f"a model file of at most {format_bytes(target.most)}"
     if target.of == "kl":
         return f"a KL divergence of at most {target.most:g} nats"
-    return f"a drop of at most {100 * target.most:g} points"
+    return f"a drop of at most {target.most:g} points"
 
 
 def mix_table(mix: Mix) -> Table:
@@ -55,11 +55,12 @@ def mix_table(mix: Mix) -> Table:
         ("model file", format_bytes(best.predicted_bytes), "", format_bytes(best.bytes)),
         (
             "KL, nats",
-            f"{best.summed:.4g}",
-            f"{best.simulated.faithful.kl:.4g}",
-            f"{best.measured.faithful.kl:.4g}",
+            *(
+                shown(nats, ".4g")
+                for nats in (best.summed, best.simulated.faithful.kl, best.measured.faithful.kl)
+            ),
         ),
-        ("drop, points", "", *(f"{100 * each.drop:+.2f}" for each in (best.simulated, best.measured))),
+        ("drop, points", "", *(f"{each.drop:+.2f}" for each in (best.simulated, best.measured))),
     ]
     columns = ("", "summed over units", "all together, in PyTorch", "measured, from the file")
     return Table("Predicted and measured", columns, tuple(rows), (1, 2, 3))
@@ -87,8 +88,8 @@ def mix_lines(mix: Mix) -> list[str]:
 
 
 def drop_text(answers: Comparison) -> str:
-    low, high = (100 * share for share in answers.drop_interval)
-    return f"drop {100 * answers.drop:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})"
+    low, high = answers.drop_interval
+    return f"drop {answers.drop:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})"
 
 
 def recipe_comments(mix: Mix, weighed: Sensitivity, checkpoint: str) -> list[str]:

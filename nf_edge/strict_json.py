@@ -29,6 +29,11 @@ def loads(text: str | bytes) -> Any:
         raise ValueError("it nests too deeply") from None
 
 
+def number(value: float | None) -> float | None:
+    """A figure as JSON can have it: None where it is not known, or is NaN or infinite."""
+    return value if value is not None and math.isfinite(value) else None
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number that JSON has")
 

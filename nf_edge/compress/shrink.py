@@ -73,6 +73,8 @@ def shrink(
             counted = documents(located["train"], checkpoint)
             small, kept = prune_vocabulary(checkpoint, prune.vocabulary, counted, Path(folder))
         stay: dict[str, Tensor] = {}
+        own = examples(located["test"], checkpoint)
+        before = evaluate(checkpoint.model(), own, batch_size(checkpoint))
         train, valid, test = (examples(located[name], small) for name in ("train", "valid", "test"))
         if prune is not None:
             small = prune_layers(small, prune.layers, train, progress)
@@ -101,7 +103,6 @@ def shrink(
             small = Checkpoint(small.path, small.config, trained.best)
             step = best_validation(trained).step
         small = _as_saved(small, checkpoint)
-        own = examples(located["test"], checkpoint)
         otherwise = None
         if small.path != checkpoint.path:
             texts = [documents(located["test"], each) for each in (checkpoint, small)]
@@ -112,7 +113,7 @@ def shrink(
             after=Sizes.of(small),
             tested_on=located["test"][0],
             otherwise=otherwise,
-            original=evaluate(checkpoint.model(), own, size),
+            original=before,
             pruned=pruned,
             result=evaluate(_network(small, recipe), test, size),
             faithful=None

@@ -51,6 +51,7 @@ class Checkpoint:
     def model(self) -> NoiseFormer:
         """The network in float32, ready for inference; a new one each time."""
         network = build(self.config)
+        network.origin = self.path
         state = {name: self.tensors[name].float() for name in self.config.tensor_shapes()}
         if self.config.is_language_model and self.config.tie_word_embeddings:
             state["lm_head.weight"] = state["transformer.wte.weight"]

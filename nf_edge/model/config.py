@@ -19,7 +19,7 @@ Pooling = Literal["last", "first", "mean"]
 class NoiseConfig(BaseModel):
     """The learned noise on the scores; `rank` belongs to `lowrank` only."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     kind: NoiseKind = "none"
     rank: int | None = None
@@ -28,7 +28,7 @@ class NoiseConfig(BaseModel):
 class LayerConfig(BaseModel):
     """Sizes of one layer after structured pruning; None is the model-wide size."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     n_head: int | None = None
     n_inner: int | None = Field(None, ge=1)
@@ -37,7 +37,7 @@ class LayerConfig(BaseModel):
 class ModelConfig(BaseModel):
     """Shape and kind of a NoiseFormer; the names are those of GPT-2 on Hugging Face where it has them."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, protected_namespaces=())
 
     model_type: Literal["noiseformer"] = "noiseformer"
     architectures: tuple[Literal["NoiseFormerForCausalLM", "NoiseFormerForSequenceClassification"]]
@@ -49,7 +49,7 @@ class ModelConfig(BaseModel):
     n_head: int = Field(ge=1)
     n_inner: int | None = Field(None, ge=1)
     activation_function: Literal["gelu_new", "gelu", "relu"] = "gelu_new"
-    layer_norm_epsilon: float = Field(1e-5, gt=0, allow_inf_nan=False)
+    layer_norm_epsilon: float = Field(1e-5, gt=0)
     causal: bool = True
     attention: Literal["symmetric", "standard"] = "symmetric"
     noise: NoiseConfig = NoiseConfig()
