@@ -1,6 +1,8 @@
 """Reading and placing artifact folders."""
 
+import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,23 +10,44 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from nf_edge.artifact.contents import (
+    AGAIN,
+    MANIFEST,
+    SIGNATURE,
+    listed,
+    parse_manifest,
+    read_manifest_bytes,
+    verify,
+)
 from nf_edge.artifact.guide import run_guide
-from nf_edge.artifact.manifest import SCHEMA, Manifest
+from nf_edge.artifact.manifest import SCHEMAS, Manifest
+from nf_edge.backends import get_backend
 from nf_edge.errors import BadInput
-from nf_edge.files import sha256, staged_folder
+from nf_edge.files import staged_folder
 from nf_edge.model import Checkpoint, resolve_checkpoint
-from nf_edge.model.checkpoint import WEIGHTS
 from nf_edge.resources import names
+from nf_edge.schemas import require_schema
 
-MANIFEST, GUIDE, REPORT = "manifest.json", "RUN.md", "report.html"
+GUIDE, REPORT = "RUN.md", "report.html"
+# What an artifact of schema 1 is told.
+EARLIER = "was made by an earlier nf-edge, whose manifest has the hash of {model} alone"
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """An artifact as it lies on disk."""
+    """An artifact as it lies on disk, all of whose files are those of its manifest.
+
+    Attributes:
+        manifest_sha256: of the manifest that was read.
+        notes: what a user should know of the folder.
+        verified_with: the public key that its signature was verified with; None: it was not.
+    """
 
     path: Path
     manifest: Manifest
+    manifest_sha256: str
+    notes: tuple[str, ...] = ()
+    verified_with: Path | None = None
 
     @property
     def model_file(self) -> Path:
@@ -32,42 +55,66 @@ class Artifact:
 
     @property
     def tokenizer_file(self) -> Path | None:
+        """Raises BadInput where it was not verified."""
         name = self.manifest.interface.tokenizer
-        return None if name is None else self.path / name
+        if name is None:
+            return None
+        if self.manifest.files is None:
+            earlier = EARLIER.format(model=self.manifest.model.name)
+            raise BadInput(f"cannot be verified: the artifact {earlier}", where=self.path / name, fix=AGAIN)
+        return self.path / name
+
+    @property
+    def signature(self) -> str:
+        """What is known of its signature, in words."""
+        if not self.is_signed:
+            return "none"
+        return f"verified with {self.verified_with}" if self.verified_with else "not verified"
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether there is a signature, of whomever; `signature.verify` says of whom."""
+        return os.path.lexists(self.path / SIGNATURE)
 
 
 def load_artifact(path: Path) -> Artifact:
-    """Read an artifact folder and verify its model file against the manifest.
+    """Read an artifact folder and verify every file of it against the manifest.
 
     Raises:
-        BadInput: it is not an artifact, or its model file is not the one that was exported.
+        BadInput: it is not an artifact, or a file is missing, changed or not listed; lists all of them.
     """
-    file = path / MANIFEST
-    if not path.is_dir() or not file.is_file():
+    if not path.is_dir() or not os.path.lexists(path / MANIFEST):
         raise BadInput(
             f"is not an artifact (it has no {MANIFEST})", where=path, fix="make one with `nf-edge export`"
         )
+    content = read_manifest_bytes(path)
+    manifest = _manifest(content, path / MANIFEST)
+    notes = verify(path, manifest.files or (manifest.model,), whole=manifest.files is not None)
+    if manifest.files is None:
+        notes = (_earlier(path, manifest),)
+    return Artifact(path, manifest, hashlib.sha256(content).hexdigest(), notes)
+
+
+def _manifest(content: bytes, where: Path) -> Manifest:
+    """A manifest of any schema that there was so far."""
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-        found = document.get("schema") if isinstance(document, dict) else None
-        if found != SCHEMA:
-            raise BadInput(f"schema is {found!r}; this nf-edge reads {SCHEMA!r}", where=file)
-        manifest = Manifest.model_validate(document)
+        document = parse_manifest(content)
+        require_schema(document, SCHEMAS, where)
+        return Manifest.model_validate(document)
     except (ValidationError, ValueError, RecursionError) as error:
-        raise BadInput(f"is damaged: {error}", where=file, fix="export it again") from error
-    artifact = Artifact(path, manifest)
-    _verify(artifact)
-    return artifact
+        raise BadInput(f"is damaged: {error}", where=where, fix=AGAIN) from error
 
 
-def _verify(artifact: Artifact) -> None:
-    wanted, model = artifact.manifest.model, artifact.model_file
-    if not model.is_file():
-        raise BadInput("is missing", where=model, fix="export it again")
-    if sha256(model) != wanted.sha256:
-        raise BadInput(
-            "is not the file that was exported (its SHA-256 differs)", where=model, fix="export it again"
-        )
+def _earlier(path: Path, manifest: Manifest) -> str:
+    """What is said of an artifact of schema 1, of which nothing but the model file can be used.
+
+    Raises:
+        BadInput: its model file does not run without others.
+    """
+    earlier = EARLIER.format(model=manifest.model.name)
+    if companions := get_backend(manifest.recipe.backend).companions:
+        raise BadInput(f"{earlier}; {', '.join(companions)} cannot be verified", where=path, fix=AGAIN)
+    return f"{path} {earlier}; {AGAIN} to have all verified"
 
 
 def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
@@ -88,10 +135,13 @@ def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
         )
     checkpoint = resolve_checkpoint(reference or origin.name)
     compression = artifact.manifest.compression
-    known = {origin.sha256, *([compression.original_sha256] if compression else [])}
-    if sha256(checkpoint.path / WEIGHTS) not in known:
+    known = [artifact.manifest.made_of, *([compression.made_of] if compression else [])]
+    differing = [checkpoint.differs_from(identity) for identity in known]
+    if all(differing):
+        nearest = min(differing, key=len)
         raise BadInput(
-            f"is not the checkpoint that {artifact.path} was made of (the SHA-256 of its weights differs)",
+            f"is not the checkpoint that {artifact.path} was made of ({' and '.join(nearest)} "
+            f"{'differs' if len(nearest) == 1 else 'differ'})",
             where=checkpoint.path,
             fix="give the right one with --reference, or export again",
         )
@@ -105,9 +155,12 @@ def staged_artifact(path: Path, *, overwrite: bool) -> Iterator[Path]:
         yield stage
 
 
-def write_papers(manifest: Manifest, report: str, stage: Path) -> None:
-    """The texts that go beside the model file: manifest, report, and how to run it."""
-    document = json.dumps(manifest.to_json(), indent=2)
-    (stage / MANIFEST).write_text(document + "\n", encoding="utf-8")
+def write_papers(manifest: Manifest, report: str, stage: Path) -> Manifest:
+    """The texts that go beside the model file: how to run it, the report, and the manifest, which is returned
+    with all files listed."""
     (stage / GUIDE).write_text(run_guide(manifest), encoding="utf-8")
     (stage / REPORT).write_text(report, encoding="utf-8")
+    whole = manifest.model_copy(update={"files": listed(stage)})
+    document = json.dumps(whole.to_json(), indent=2, allow_nan=False)
+    (stage / MANIFEST).write_text(document + "\n", encoding="utf-8")
+    return whole
