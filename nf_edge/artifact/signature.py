@@ -5,6 +5,7 @@ A manifest's hashes tell that files belong together; only a signature tells that
 
 import contextlib
 import io
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from nf_edge.errors import BadInput, MissingTool
 from nf_edge.files import write_bytes
 
 HOW_TO_NAME_KEY = "name the signer's public key with --public-key or NF_EDGE_PUBLIC_KEY"
+DIGESTS = re.compile(r": Expected '.*?\)', Actual '.*?\)'")
 CURVES = "of the curves P-256, P-384 or P-521, in PEM"
 
 
@@ -110,7 +112,9 @@ def verify(artifact: Artifact, public_key: Path) -> Artifact:
         if "Key mismatch" in found:
             raise _refused(file, f"is by another key than {public_key}") from error
         if found.startswith("Signature mismatch"):
-            raise _refused(file, f"does not fit the folder: {found.partition(': ')[2]}") from error
+            # The digests that it prints as well are told by nobody's eye.
+            names = DIGESTS.sub("", found.partition(": ")[2]).strip("[]")
+            raise _refused(file, f"does not fit the folder: {names}") from error
         raise _refused(file, f"is damaged: {found or type(error).__name__}") from error
     _require_unchanged(artifact, hashed.found)
     return replace(artifact, verified_with=public_key)
@@ -123,8 +127,8 @@ def _refused(file: Path, what: str) -> BadInput:
 def _whole_folder() -> Any:
     """How model-signing hashes a folder: all of it but the signature and what git keeps there.
 
-    Its `found` is what was hashed last.  What a signer left out is not left out here, so that a signature that
-    does not cover a file does not verify.
+    Its `found` is what was hashed last.  What a signer left out is not left out here: a signature that does
+    not cover a file does not verify.
 
     Raises:
         MissingTool: it is not installed.
@@ -137,7 +141,7 @@ def _whole_folder() -> Any:
             fix="pip install 'nf-edge[sign]'",
         ) from error
 
-    class Whole(hashing.Config):  # type: ignore[misc]
+    class Whole(hashing.Config):
         found: Any = None
 
         def add_ignored_paths(self, **ignored: Any) -> None:
@@ -160,10 +164,9 @@ def _key_errors(key: Path, kind: str) -> Iterator[None]:
         if "Password was not given" in str(error):
             fix = "set NF_EDGE_KEY_PASSWORD to its password"
             raise BadInput("is an encrypted key", where=key, fix=fix) from error
-        fix = f"nf-edge {'sign' if kind == 'private' else 'verify'} --help has the commands that make a pair"
-        raise BadInput(
-            f"is no {kind} key {CURVES}, or its password is another", where=key, fix=fix
-        ) from error
+        other = ", or NF_EDGE_KEY_PASSWORD is not its password" if kind == "private" else ""
+        fix = "nf-edge sign --help has the commands that make a pair of keys"
+        raise BadInput(f"is no {kind} key {CURVES}{other}", where=key, fix=fix) from error
 
 
 def _require_unchanged(artifact: Artifact, found: Any) -> None:

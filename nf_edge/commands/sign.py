@@ -30,7 +30,7 @@ def command(artifact: Path, key: Path, as_json: bool) -> None:
     """Sign all files of an ARTIFACT, its manifest and figures among them, with a key of yours.
 
     The signature is model.sig in its folder, in the format of OpenSSF's model-signing, which can verify it
-    too. Nothing is sent anywhere. Files that are not those of the export are refused before anything is signed.
+    too. Nothing is sent anywhere. An artifact with a file that is not that of its export is not signed.
     """
     from nf_edge.artifact import load_artifact
     from nf_edge.artifact.signature import sign
