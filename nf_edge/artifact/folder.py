@@ -101,8 +101,20 @@ def _manifest(content: bytes, where: Path) -> Manifest:
         document = parse_manifest(content)
         require_schema(document, SCHEMAS, where)
         return Manifest.model_validate(document)
-    except (ValidationError, ValueError, RecursionError) as error:
+    except ValidationError as error:
+        raise BadInput(f"is damaged: {'; '.join(_problems(error))}", where=where, fix=AGAIN) from error
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"is damaged: {error}", where=where, fix=AGAIN) from error
+
+
+def _problems(error: ValidationError, most: int = 3) -> list[str]:
+    """What is wrong with a manifest, each with its key; the first ones."""
+    items = error.errors(include_url=False)
+    problems = [
+        f"{'.'.join(map(str, item['loc'])) or 'manifest'}: {item['msg'].removeprefix('Value error, ')}"
+        for item in items[:most]
+    ]
+    return [*problems, f"and {len(items) - most} more"] if len(items) > most else problems
 
 
 def _earlier(path: Path, manifest: Manifest) -> str:

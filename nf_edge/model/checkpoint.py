@@ -113,7 +113,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     problems = mismatches(config, tensors)
     if problems:
         raise BadInput.listing(problems, where=weights, fix=f"{path / CONFIG} says what must be there")
-    return Checkpoint(path, config, tensors, tuple(warnings))
+    checkpoint = Checkpoint(path, config, tensors, tuple(warnings))
+    _ = checkpoint.identity  # hashed now, not at the end of an export: the files may be others by then
+    return checkpoint
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
