@@ -21,7 +21,7 @@ from nf_edge.artifact.contents import (
 )
 from nf_edge.artifact.guide import run_guide
 from nf_edge.artifact.manifest import SCHEMAS, Manifest
-from nf_edge.backends import get_backend
+from nf_edge.backends import agreeing_backend
 from nf_edge.errors import BadInput
 from nf_edge.files import staged_folder
 from nf_edge.model import Checkpoint, resolve_checkpoint
@@ -90,8 +90,9 @@ def load_artifact(path: Path) -> Artifact:
     content = read_manifest_bytes(path)
     manifest = _manifest(content, path / MANIFEST)
     notes = verify(path, manifest.files or (manifest.model,), whole=manifest.files is not None)
+    _require_companions(path, manifest)
     if manifest.files is None:
-        notes = (_earlier(path, manifest),)
+        notes = (f"{path} {EARLIER.format(model=manifest.model.name)}; {AGAIN} to have all verified",)
     return Artifact(path, manifest, hashlib.sha256(content).hexdigest(), notes)
 
 
@@ -117,16 +118,17 @@ def _problems(error: ValidationError, most: int = 3) -> list[str]:
     return [*problems, f"and {len(items) - most} more"] if len(items) > most else problems
 
 
-def _earlier(path: Path, manifest: Manifest) -> str:
-    """What is said of an artifact of schema 1, of which nothing but the model file can be used.
-
-    Raises:
-        BadInput: its model file does not run without others.
-    """
-    earlier = EARLIER.format(model=manifest.model.name)
-    if companions := get_backend(manifest.recipe.backend).companions:
-        raise BadInput(f"{earlier}; {', '.join(companions)} cannot be verified", where=path, fix=AGAIN)
-    return f"{path} {earlier}; {AGAIN} to have all verified"
+def _require_companions(path: Path, manifest: Manifest) -> None:
+    """Refuse an artifact that cannot be run without files that its manifest does not list."""
+    listed_names = {file.name for file in manifest.files or ()}
+    companions = agreeing_backend(manifest.recipe).companions
+    if missing := [name for name in companions if name not in listed_names]:
+        raise BadInput(
+            f"does not list {' and '.join(missing)}, which cannot be verified; nothing here runs or explains "
+            f"{manifest.model.name} without",
+            where=path / MANIFEST,
+            fix=AGAIN,
+        )
 
 
 def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
