@@ -179,6 +179,11 @@ def test_without_a_key_a_signature_is_told_and_never_called_verified(signed, key
     assert "is not signed" in done.err
 
 
+def test_a_checkpoint_is_not_taken_where_a_signature_is_required(case, run):
+    assert run("generate", case("lm-none"), "1 2", "--ids", "--require-signature").code == 3
+    assert run("profile", case(NAME), "--recipe", RECIPE, "--require-signature").code == 2
+
+
 def test_a_signature_that_leaves_files_out_is_none(unsigned, keys, run):
     private, public = keys["ours"]
     left_out = hashing.Config().set_ignored_paths(paths=["model.sig", "manifest.json"])

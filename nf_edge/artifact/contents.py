@@ -19,9 +19,10 @@ from nf_edge.errors import BadInput
 MANIFEST, SIGNATURE = "manifest.json", "model.sig"
 # The two that cannot be in the list: one holds it, the other signs it.
 NOT_LISTED = {MANIFEST, SIGNATURE}
-# What version control and file managers put into any folder, and no runtime reads.
+# What version control, downloads and file managers put into any folder, and no runtime reads.
 STRAYS = {
     ".DS_Store",
+    ".cache",
     "Thumbs.db",
     "desktop.ini",
     ".git",
@@ -99,12 +100,13 @@ def listed(folder: Path) -> tuple[ArtifactFile, ...]:
     """The files of a folder as its manifest has them, by name.
 
     Raises:
-        BadInput: something in it is no file, or has a name that no manifest may have.
+        BadInput: something in it is no file.
     """
-    return tuple(_described(path) for path in sorted(folder.iterdir()) if path.name not in NOT_LISTED)
+    return tuple(described(path) for path in sorted(folder.iterdir()) if path.name not in NOT_LISTED)
 
 
-def _described(path: Path) -> ArtifactFile:
+def described(path: Path) -> ArtifactFile:
+    """Raises BadInput where it is no file."""
     with opened(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return ArtifactFile(name=path.name, bytes=file.tell(), sha256=digest)
@@ -141,7 +143,7 @@ def verify(folder: Path, files: Sequence[ArtifactFile], *, whole: bool) -> tuple
 def _problem(path: Path, file: ArtifactFile) -> str:
     """Why a file is not the one that is listed; "" where it is."""
     try:
-        found = _described(path)
+        found = described(path)
     except BadInput as error:
         return error.what
     if found.bytes != file.bytes:

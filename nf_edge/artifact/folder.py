@@ -14,7 +14,7 @@ from nf_edge.artifact.contents import (
     AGAIN,
     MANIFEST,
     SIGNATURE,
-    listed,
+    described,
     parse_manifest,
     read_manifest_bytes,
     verify,
@@ -170,11 +170,13 @@ def staged_artifact(path: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 def write_papers(manifest: Manifest, report: str, stage: Path) -> Manifest:
-    """The texts that go beside the model file: how to run it, the report, and the manifest, which is returned
-    with all files listed."""
+    """The texts that go beside the files of a manifest: how to run it, the report, and the manifest, which is
+    returned with both listed."""
     (stage / GUIDE).write_text(run_guide(manifest), encoding="utf-8")
     (stage / REPORT).write_text(report, encoding="utf-8")
-    whole = manifest.model_copy(update={"files": listed(stage)})
+    papers = (described(stage / name) for name in (GUIDE, REPORT))
+    files = sorted((*(manifest.files or ()), *papers), key=lambda file: file.name)
+    whole = manifest.model_copy(update={"files": tuple(files)})
     document = json.dumps(whole.to_json(), indent=2, allow_nan=False)
     (stage / MANIFEST).write_text(document + "\n", encoding="utf-8")
     return whole

@@ -107,6 +107,8 @@ def _open(
     if not (Path(source) / MANIFEST).is_file():
         if core:
             raise BadInput("is no artifact, and --on is for the files of those", where=source)
+        if trust.required:
+            raise BadInput("is no artifact, and --require-signature is for those", where=source)
         checkpoint = resolve_checkpoint(source)
         warn(checkpoint.warnings)
         model = checkpoint.model()

@@ -44,6 +44,8 @@ def command(
     the_device, core = load_device(device) if device else None, one_core(on)
     if core and recipe:
         raise click.UsageError("--on runs an ARTIFACT, and --recipe is for a CHECKPOINT")
+    if trust.required and recipe:
+        raise click.UsageError("--require-signature is for an ARTIFACT, and --recipe for a CHECKPOINT")
     if recipe:
         the_recipe = load_recipe(recipe)
         backend = backend_for(the_recipe)
