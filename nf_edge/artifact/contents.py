@@ -1,6 +1,6 @@
 """The files of an artifact folder: listed with their hashes at export, verified before any is used.
 
-What a file is called never leaves the folder, and no link is followed: what was verified is what is loaded.
+No name leads out of the folder, and no link is followed: what was verified is what is loaded.
 """
 
 import hashlib
@@ -119,7 +119,7 @@ def verify(folder: Path, files: Sequence[ArtifactFile], *, whole: bool) -> tuple
         whole: whether the list has all files of the folder, so that nothing else may be in it.
 
     Returns:
-        What lies in it besides and is not used, in words.
+        Notes about other files, which are not used.
 
     Raises:
         BadInput: files are missing, are not those listed, or are not listed; names every one.
@@ -130,7 +130,8 @@ def verify(folder: Path, files: Sequence[ArtifactFile], *, whole: bool) -> tuple
         known = {*NOT_LISTED, *(file.name for file in files)}
         others = sorted(name for name in os.listdir(folder) if name not in known)
         strays = [name for name in others if name in STRAYS]
-        problems += [(name, "is not in the manifest") for name in others if name not in STRAYS]
+        unlisted = [name if name.isprintable() else ascii(name) for name in others if name not in STRAYS]
+        problems += [(name, "is not in the manifest") for name in unlisted]
     if len(problems) == 1:
         name, problem = problems[0]
         fix = "move it out of the folder" if problem == "is not in the manifest" else AGAIN

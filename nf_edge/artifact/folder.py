@@ -124,8 +124,7 @@ def _require_companions(path: Path, manifest: Manifest) -> None:
     companions = agreeing_backend(manifest.recipe).companions
     if missing := [name for name in companions if name not in listed_names]:
         raise BadInput(
-            f"does not list {' and '.join(missing)}, which cannot be verified; nothing here runs or explains "
-            f"{manifest.model.name} without",
+            f"does not list {' and '.join(missing)}, without which nothing here runs {manifest.model.name}",
             where=path / MANIFEST,
             fix=AGAIN,
         )
@@ -170,12 +169,11 @@ def staged_artifact(path: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 def write_papers(manifest: Manifest, report: str, stage: Path) -> Manifest:
-    """The texts that go beside the files of a manifest: how to run it, the report, and the manifest, which is
-    returned with both listed."""
+    """Write RUN.md, the report and the manifest; returns the manifest with the other two listed."""
     (stage / GUIDE).write_text(run_guide(manifest), encoding="utf-8")
     (stage / REPORT).write_text(report, encoding="utf-8")
-    papers = (described(stage / name) for name in (GUIDE, REPORT))
-    files = sorted((*(manifest.files or ()), *papers), key=lambda file: file.name)
+    texts = (described(stage / name) for name in (GUIDE, REPORT))
+    files = sorted((*(manifest.files or ()), *texts), key=lambda file: file.name)
     whole = manifest.model_copy(update={"files": tuple(files)})
     document = json.dumps(whole.to_json(), indent=2, allow_nan=False)
     (stage / MANIFEST).write_text(document + "\n", encoding="utf-8")

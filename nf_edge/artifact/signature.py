@@ -1,6 +1,6 @@
 """Who made an artifact: a signature over all files of its folder, by OpenSSF's model-signing with key files.
 
-A manifest's hashes tell that files belong together; only a signature tells that nobody wrote them all anew.
+A manifest's hashes show that the files belong together; only a signature shows that nobody rewrote them all.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ def load_trusted(path: Path, public_key: Path | None, *, required: bool) -> Arti
     """Read an artifact, verify its files, and its signature where there is one and a key to verify it with.
 
     Args:
-        public_key: of whom artifacts are trusted; None: of nobody in particular.
+        public_key: of the signer who is trusted; None: a signature is not verified.
         required: refuse an artifact without a signature that is verified.
 
     Raises:
@@ -37,7 +37,7 @@ def load_trusted(path: Path, public_key: Path | None, *, required: bool) -> Arti
     if artifact.is_signed and public_key is not None:
         return verify(artifact, public_key)
     if artifact.is_signed and required:
-        raise BadInput("is signed, by a key that is not known here", where=path, fix=HOW_TO_NAME_KEY)
+        raise BadInput("is signed, but there is no key to verify it with", where=path, fix=HOW_TO_NAME_KEY)
     if required:
         raise BadInput("is not signed", where=path, fix="get a signed one, or sign it: nf-edge sign")
     if artifact.is_signed:
@@ -73,7 +73,10 @@ def sign(artifact: Artifact, private_key: Path, password: str | None = None) -> 
         config = signing.Config().use_elliptic_key_signer(private_key=private_key, password=secret)
     with tempfile.TemporaryDirectory(prefix="nf-edge-") as scratch:
         signed = Path(scratch, SIGNATURE)
-        config.set_hashing_config(hashed).sign(artifact.path, signed)
+        try:
+            config.set_hashing_config(hashed).sign(artifact.path, signed)
+        except ValueError as error:  # a link or a pipe among the files that the manifest does not list
+            raise BadInput(f"cannot be signed: {error}", where=artifact.path) from error
         _require_unchanged(artifact, hashed.found)
         write_bytes(artifact.path / SIGNATURE, signed.read_bytes())
     return artifact.path / SIGNATURE
@@ -106,15 +109,15 @@ def verify(artifact: Artifact, public_key: Path) -> Artifact:
         with contextlib.redirect_stdout(io.StringIO()):
             config.set_hashing_config(hashed).verify(artifact.path, file)
     except InvalidSignature as error:
-        raise _refused(file, f"is not by {public_key}, or was changed") from error
+        raise _refused(file, f"was not made with the key of {public_key}, or was changed") from error
     except Exception as error:
         found = str(error)
         if "Key mismatch" in found:
-            raise _refused(file, f"is by another key than {public_key}") from error
-        if found.startswith("Signature mismatch"):
-            # The digests that it prints as well are told by nobody's eye.
-            names = DIGESTS.sub("", found.partition(": ")[2]).strip("[]")
-            raise _refused(file, f"does not fit the folder: {names}") from error
+            raise _refused(file, f"was made with another key than that of {public_key}") from error
+        if found.startswith(("Signature mismatch: ", "Cannot use")):
+            # Without the digests: nobody reads them.
+            what = DIGESTS.sub("", found.removeprefix("Signature mismatch: ")).strip("[]")
+            raise _refused(file, f"does not match the folder: {what}") from error
         raise _refused(file, f"is damaged: {found or type(error).__name__}") from error
     _require_unchanged(artifact, hashed.found)
     return replace(artifact, verified_with=public_key)

@@ -18,7 +18,7 @@ PUBLIC_KEY = "NF_EDGE_PUBLIC_KEY"
 
 @dataclass(frozen=True)
 class Trust:
-    """What a user asks of signatures.
+    """What a user requires of signatures.
 
     Attributes:
         public_key: that a signature is verified with; None: none is.
@@ -50,7 +50,7 @@ def trust_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def open_artifact(path: Path, trust: Trust) -> "Artifact":
-    """An artifact that was verified as a user asks for; what is to be known of it goes to stderr.
+    """Load an artifact, verified as the user requires; notes about it go to stderr.
 
     Raises what `signature.load_trusted` does.
     """
