@@ -189,15 +189,16 @@ def test_a_checkpoint_is_not_taken_where_a_signature_is_required(case, run):
     assert run("profile", case(NAME), "--recipe", RECIPE, "--require-signature").code == 2
 
 
-def test_a_signature_that_leaves_files_out_is_none(unsigned, keys, run):
+@pytest.mark.parametrize("name", ["manifest.json", "README.md"])
+def test_a_signature_that_leaves_a_file_out_is_none(name, unsigned, keys, run):
     private, public = keys["ours"]
-    left_out = hashing.Config().set_ignored_paths(paths=["model.sig", "manifest.json"])
+    (unsigned / "README.md").write_text("About this model")
+    left_out = hashing.Config().set_ignored_paths(paths=["model.sig", name])
     config = signing.Config().use_elliptic_key_signer(private_key=private).set_hashing_config(left_out)
     config.sign(unsigned, unsigned / "model.sig")
-    better_figures(unsigned)
     done = run("verify", unsigned, "--key", public)
     assert done.code == 3
-    assert "manifest.json" in done.err
+    assert f"Extra files found in model 'artifact': {name}" in done.err
 
 
 def test_a_folder_whose_hashes_were_all_written_anew_is_told_by_its_signature_alone(signed, keys, run):
