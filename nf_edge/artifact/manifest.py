@@ -16,8 +16,6 @@ SCHEMAS: tuple[Schema, ...] = get_args(Schema)
 SCHEMA: Schema = "nf-edge/artifact/2"
 # No folder, no drive, nothing that one file system reads otherwise than another.
 FILE_NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?$"
-
-
 # Verdicts of memory that pass.
 FITTING = {"fits", "fits as far as known"}
 
