@@ -17,6 +17,7 @@ from nf_edge.data.rows import Rows
 from nf_edge.model import Checkpoint, NoiseFormer
 from nf_edge.recipe import Recipe
 from nf_edge.rules import precisions
+from nf_edge.threads import one_thread
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Job:
         backend = backend_for(recipe)
         bounds = Bounds.of(recipe, checkpoint.config)
         precisions(recipe, checkpoint.config)  # refuses rules for modules that are not there
+        backend.require_size(checkpoint.config, recipe)
         cache = backend.cache_dtype(checkpoint.config, bounds, recipe)
         calibration = calibration_for(checkpoint, recipe, cache, calibrate)
         return cls(checkpoint, recipe, backend, bounds, cache, calibration)
@@ -77,6 +79,7 @@ class Lowered:
     fates: tuple[Fate, ...]
 
 
+@one_thread()
 def lower(job: Job, file: Path | None) -> Lowered:
     """Lower a checkpoint to a model file; None where only the weights of one quantized before are wanted.
 
@@ -100,6 +103,7 @@ def lower(job: Job, file: Path | None) -> Lowered:
     if file is None:
         return Lowered(None, plain, weights, fates)
     report = backend.lower(program, checkpoint.config, job.bounds, recipe, file)
+    backend.require_operators(file)
     weights |= {**report.weights, **quantize_file(file, plain, backend, recipe, seen, job.filling, grids)}
     if backend.quantizes == "file":
         # It has other operators now, for the same products.

@@ -38,6 +38,7 @@ from nf_edge.model import Checkpoint
 from nf_edge.model.checkpoint import TOKENIZER
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
+from nf_edge.reproducible import reproducible
 
 
 @dataclass(frozen=True)
@@ -139,10 +140,11 @@ def export(
                 model=next(file for file in files if file.name == backend.model_file),
                 files=files,
                 interface=_interface(job, stage),
-                requires=_requirements(backend, recipe),
+                requires=_requirements(backend, recipe, stage / backend.model_file),
                 calibration=calibration.told if calibration else None,
                 quantization=tuple(fate.to_json() for fate in fates),
                 coverage=report.coverage.to_json(),
+                reproducible=reproducible(recipe),
                 reports=reports,
             )
             manifest = write_papers(manifest, report_page(manifest, parity, memory, accuracy), stage)
@@ -259,7 +261,7 @@ def _origin(checkpoint: Checkpoint) -> Origin:
     )
 
 
-def _requirements(backend: Backend, recipe: Recipe) -> Requirements:
+def _requirements(backend: Backend, recipe: Recipe, file: Path) -> Requirements:
     return Requirements(
         runtime=backend.runtime,
         version=version(backend.runtime),
@@ -268,6 +270,7 @@ def _requirements(backend: Backend, recipe: Recipe) -> Requirements:
         environment=dict(backend.environment),
         besides=backend.besides,
         simulated=backend.simulated,
+        operators=tuple(sorted(backend.operators(file))),
     )
 
 

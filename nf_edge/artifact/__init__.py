@@ -10,7 +10,15 @@ from nf_edge.artifact.folder import (
     staged_artifact,
     write_papers,
 )
-from nf_edge.artifact.manifest import ArtifactFile, Calibrated, Interface, Manifest, Origin, Requirements
+from nf_edge.artifact.manifest import (
+    ArtifactFile,
+    Calibrated,
+    Interface,
+    Manifest,
+    Origin,
+    Reproducible,
+    Requirements,
+)
 
 __all__ = [
     "GUIDE",
@@ -23,6 +31,7 @@ __all__ = [
     "Interface",
     "Manifest",
     "Origin",
+    "Reproducible",
     "Requirements",
     "listed",
     "load_artifact",

@@ -1,8 +1,12 @@
 """`RUN.md`: how to call this very artifact, in snippets that run as they stand."""
 
+from collections.abc import Iterable
+
 from nf_edge.artifact import decoder_snippets, row_snippets
 from nf_edge.artifact.manifest import Interface, Manifest, Requirements
 from nf_edge.backends import agreeing_backend
+from nf_edge.backends.base import Backend
+from nf_edge.backends.operator_libraries import ARCHIVES, registered
 
 LINK_EXECUTORCH = """
 Link `executorch`, the extensions `module`, `data_loader` and `tensor`, and, so that they register
@@ -11,9 +15,14 @@ themselves, the operator libraries in whole (`--whole-archive`, or `--no-as-need
 """
 
 LINK_BARE = """
-Link `executorch_core`, the extension `data_loader`, and, so that they register themselves, the operator
-libraries in whole (`--whole-archive`): {libraries}.
-"""
+Link `executorch_core` and the extension `data_loader`{delegates}. Of kernels link the archives {archives},
+not in whole, and register the operators that `{file}` calls, and no others:
+
+{registered}
+
+ExecuTorch's selective build writes such a registration from their names. The operator libraries that hold
+these kernels ({libraries}) would register all they have, and so link all of it: more than most flash holds.
+{code_size}"""
 
 ON_HTP = """\
 The model is one context binary, compiled by QNN for the HTP of a Snapdragon {soc}. It runs on a device that
@@ -60,7 +69,7 @@ def run_guide(manifest: Manifest) -> str:
         "operators": (LOAD_OPERATORS if requires.own_kernels else "") + _environment_code(requires),
         "arenas": _planned(manifest, "arenas"),
         "borrowed": (_planned(manifest, "workspace") or 0) + BORROWED,
-        "libraries": ", ".join(f"`{name}`" for name in requires.operator_libraries),
+        "libraries": _names(requires.operator_libraries),
     }
     if requires.runtime == "executorch":
         title, snippets = (
@@ -69,7 +78,7 @@ def run_guide(manifest: Manifest) -> str:
                 (backend.elsewhere or FROM_HERE + "## Python\n\n" + code.PYTHON_EXECUTORCH).format(**fields)
                 + "\n## C++\n\n"
                 + (row_snippets.CPP_BARE if backend.bare else code.CPP_EXECUTORCH).format(**fields)
-                + (LINK_BARE if backend.bare else LINK_EXECUTORCH).format(**fields)
+                + (_bare_linking(backend, manifest) if backend.bare else LINK_EXECUTORCH.format(**fields))
             ),
         )
     else:
@@ -93,6 +102,26 @@ def run_guide(manifest: Manifest) -> str:
             *_besides_lines(requires),
             snippets,
         ]
+    )
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _bare_linking(backend: Backend, manifest: Manifest) -> str:
+    """What to link where there is room only for what the file calls."""
+    requires = manifest.requires
+    kernels = [name for name in requires.operator_libraries if name in ARCHIVES]
+    delegates = [name for name in requires.operator_libraries if name not in ARCHIVES]
+    whole = f", and {_names(delegates)} in whole (`--whole-archive`), so that it registers itself"
+    return LINK_BARE.format(
+        file=manifest.model.name,
+        delegates=whole if delegates else "",
+        archives=_names(archive for name in kernels for archive in ARCHIVES[name]),
+        registered="\n".join(f"- `{name}`" for name in registered(requires.operators)),
+        libraries=_names(kernels),
+        code_size=backend.code_size,
     )
 
 

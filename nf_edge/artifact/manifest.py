@@ -95,10 +95,34 @@ class Requirements(Closed):
     environment: dict[str, str] = Field({}, description="what a process is told before it loads a model")
     simulated: str = Field("", description="what answers for it where nothing on this machine runs it")
     besides: str = Field("", description="what it must have besides, in words")
+    operators: tuple[str, ...] = Field(
+        (), description="operators and delegates that the model file calls, by name"
+    )
+
+
+class Reproducible(Closed):
+    """What has to be the same elsewhere, besides checkpoint, recipe and calibration, for the same bytes.
+
+    That is of all files but `report.html`, and of this manifest but for its `reports`.  Folders, names,
+    users, hash seeds, time zones, locales, and the number of cores and threads do not matter.
+    """
+
+    packages: dict[str, str] = Field(description="versions of what computed, compiled or wrote them, by name")
+    python: str = Field(description="its version")
+    machine: str = Field(description="system and architecture")
+    cpu: str = Field(
+        description="instruction set that PyTorch computed with: another one rounds sums of floats "
+        "otherwise, and with them calibrated ranges and what GPTQ and AWQ make of weights"
+    )
 
 
 class Manifest(Closed):
-    """All that is known of an artifact; `reports` holds what export measured.
+    """All that is known of an artifact.
+
+    `reports` holds what export found when it ran the artifact here: figures in it that were measured differ
+    from run to run, and so does `report.html`, which shows them.  All else is the same again where what
+    `reproducible` names is.
+
 
     Schema 1, which earlier versions wrote, lists no `files`.
     """
@@ -122,6 +146,7 @@ class Manifest(Closed):
         description="what the accelerating library took, of operators and of multiply-accumulates in a run "
         "on `length` tokens, the largest; what it left, and why"
     )
+    reproducible: Reproducible | None = Field(None, description="None in artifacts of older versions")
     reports: dict[str, Any]
 
     @model_validator(mode="after")

@@ -236,6 +236,8 @@ class Backend(ABC):
     elsewhere: ClassVar[str] = ""
     """Where its files run and what they need there, for `RUN.md`, where that is not here; `{target}` and
     `{file}` are filled in."""
+    code_size: ClassVar[str] = ""
+    """What code of an application took where that was measured, for `RUN.md`, in a sentence."""
     bare: ClassVar[bool] = False
     """Whether its files run without a file system: from flash, in memory that the application gives."""
 
@@ -251,6 +253,14 @@ class Backend(ABC):
     def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
         """What the cache of a recipe's artifact holds; None where it has no cache."""
         return CacheDtype("float32") if bounds.cached else None
+
+    def require_size(self, config: ModelConfig, recipe: Recipe) -> None:
+        """Refuse a model that is too large for a file of this backend's.
+
+        Raises:
+            BadInput: it is, with its size.
+        """
+        return
 
     @abstractmethod
     def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
@@ -295,6 +305,15 @@ class Backend(ABC):
         self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
     ) -> LoweringReport:
         """Lower a program of this backend's, quantized where the recipe asks for it, to a file."""
+
+    def require_operators(self, path: Path) -> None:
+        """Refuse a file that calls an operator that no application could load: one that neither the runtime
+        nor `operator_libraries` has.  A file that this machine's runtime loads has none.
+
+        Raises:
+            BadInput: it calls one, which is named.
+        """
+        return
 
     def covered(self, operators: Iterable[Operator], recipe: Recipe, bounds: Bounds) -> Coverage:
         """The account of a program's operators, with the reason and the likely fix for what is left."""

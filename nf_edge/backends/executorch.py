@@ -13,6 +13,7 @@ from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, LoweringR
 from nf_edge.backends.capture import capture
 from nf_edge.backends.coverage import Coverage
 from nf_edge.backends.executorch_file import operators_in, operators_of
+from nf_edge.backends.operator_libraries import require_operators
 from nf_edge.errors import BadInput
 from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
 from nf_edge.quiet import quiet_libraries, quiet_stderr
@@ -61,6 +62,9 @@ class ExecutorchBackend(Backend):
         with path.open("wb") as file:
             lowered.write_to_file(file)
         return self.covered(operators_in(lowered.exported_program().graph_module, self.own), recipe, bounds)
+
+    def require_operators(self, path: Path) -> None:
+        require_operators(path, self.operator_libraries)
 
     def warm_up(self) -> None:
         self._runtime()

@@ -52,6 +52,7 @@ def command(
         checkpoint = resolve_checkpoint(source)
         warn(checkpoint.warnings)
         require_done(checkpoint, the_recipe)
+        backend.require_size(checkpoint.config, the_recipe)
         bounds = Bounds.of(the_recipe, checkpoint.config)
         report = predict_memory(backend, checkpoint.config, bounds, the_recipe, the_device)
     else:

@@ -20,6 +20,7 @@ from nf_edge.compress.lowered import Weights
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.network import Attention
 from nf_edge.report import Figure
+from nf_edge.threads import one_thread
 
 
 def plain_form(network: NoiseFormer, specialised: NoiseFormer) -> NoiseFormer:
@@ -62,6 +63,7 @@ class _Energy:
         return Figure.of(decibels, "dB", "planned" if how == "weights" else "predicted")
 
 
+@one_thread()
 def with_errors(
     fates: Iterable[Fate], network: NoiseFormer, lowered: Weights, seen: Inputs
 ) -> tuple[Fate, ...]:

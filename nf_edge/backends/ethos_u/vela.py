@@ -13,6 +13,7 @@ import torch
 
 from nf_edge.backends.base import Estimate, Kind
 from nf_edge.backends.ethos_u.target import compile_spec
+from nf_edge.errors import MissingTool
 from nf_edge.quiet import quiet_stdout
 from nf_edge.report import Figure
 
@@ -34,11 +35,21 @@ class Compiled:
 
 
 def compile_program(exported: torch.export.ExportedProgram, target: str) -> Compiled:
-    """Lower a quantized program, what the NPU takes of it through Vela."""
+    """Lower a quantized program, what the NPU takes of it through Vela.
+
+    Raises:
+        MissingTool: there is no folder for temporary files that Vela can work in.
+    """
     from executorch.backends.arm.ethosu import EthosUPartitioner
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
     with tempfile.TemporaryDirectory() as folder:
+        if " " in folder:
+            raise MissingTool(
+                "Vela cannot work in a folder with a space in its path",
+                where=folder,
+                fix="set TMPDIR to a folder without one",
+            )
         spec = compile_spec(target).dump_intermediate_artifacts_to(folder)
         # Vela prints what it also writes to files.
         with quiet_stdout():
@@ -48,10 +59,21 @@ def compile_program(exported: torch.export.ExportedProgram, target: str) -> Comp
                 # The quantizer leaves operators that are not in the core set.
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),
             )
+        _forget_folder(edge, folder)
         graphs = list(Path(folder).glob("output_*.tosa"))
         if len(graphs) != 1:
             raise RuntimeError(f"the NPU form became {len(graphs)} delegates, not one")
         return Compiled(edge, graphs[0].read_bytes(), _estimate(target, Path(folder) / "output"))
+
+
+def _forget_folder(edge: Any, folder: str) -> None:
+    """Take out of the delegate where its intermediate results lay: the file would hold a path of this
+    machine."""
+    from executorch.exir.lowered_backend_module import get_lowered_submodules
+
+    for _, module, _ in get_lowered_submodules(edge.exported_program().graph_module):
+        specs = module.compile_specs
+        specs[:] = [spec for spec in specs if folder.encode() not in spec.value]
 
 
 def _estimate(target: str, folder: Path) -> Estimate:
