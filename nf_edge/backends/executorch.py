@@ -57,11 +57,16 @@ class ExecutorchBackend(Backend):
         edge = to_edge_transform_and_lower(
             exported, partitioner=[self.partitioner(recipe)], constant_methods=constants
         )
+        self.settle(edge)
         # Else every call would copy the whole cache.
         lowered = edge.to_executorch(ExecutorchBackendConfig(run_reinplace_pass=bounds.cached))
         with path.open("wb") as file:
             lowered.write_to_file(file)
         return self.covered(operators_in(lowered.exported_program().graph_module, self.own), recipe, bounds)
+
+    def settle(self, edge: Any) -> None:
+        """Take out of the delegates of a lowered program what differs from run to run."""
+        return
 
     def require_operators(self, path: Path) -> None:
         require_operators(path, self.operator_libraries)

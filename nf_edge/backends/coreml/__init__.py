@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from nf_edge.backends.base import Bounds, CacheDtype, Plan
 from nf_edge.backends.coreml.form import EngineProgram
+from nf_edge.backends.coreml.package import settled
 from nf_edge.backends.coreml.rounding import THRESHOLD, round_weights
 from nf_edge.backends.coverage import Coverage
 from nf_edge.backends.executorch import batch_problems
+from nf_edge.backends.executorch_file import delegates_of
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.backends.stand_in import HALF, StandInBackend, stand_in_for
 from nf_edge.model import ModelConfig, NoiseFormer
@@ -113,6 +115,10 @@ class CoreMl(StandInBackend):
         # coremltools shows its progress there.
         with quiet_stderr():
             return super()._lower(program, config, bounds, recipe, path)
+
+    def settle(self, edge: Any) -> None:
+        for delegate in delegates_of(edge):
+            delegate._processed_bytes = settled(delegate.processed_bytes)
 
     def weight_bytes(self, file: Any) -> int:
         return sum(_weight_bytes(bytes(entry.data)) for entry in file.program.backend_delegate_data)

@@ -13,6 +13,7 @@ import torch
 
 from nf_edge.backends.base import Estimate, Kind
 from nf_edge.backends.ethos_u.target import compile_spec
+from nf_edge.backends.executorch_file import delegates_of
 from nf_edge.errors import MissingTool
 from nf_edge.quiet import quiet_stdout
 from nf_edge.report import Figure
@@ -69,10 +70,8 @@ def compile_program(exported: torch.export.ExportedProgram, target: str) -> Comp
 def _forget_folder(edge: Any, folder: str) -> None:
     """Take out of the delegate where its intermediate results lay: the file would hold a path of this
     machine."""
-    from executorch.exir.lowered_backend_module import get_lowered_submodules
-
-    for _, module, _ in get_lowered_submodules(edge.exported_program().graph_module):
-        specs = module.compile_specs
+    for delegate in delegates_of(edge):
+        specs = delegate.compile_specs
         specs[:] = [spec for spec in specs if folder.encode() not in spec.value]
 
 

@@ -1,0 +1,108 @@
+"""The same export twice gives the same files, wherever and whenever it is made."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TESTS, backend_missing, calibration_rows
+
+from nf_edge.artifact import MANIFEST, REPORT
+from nf_edge.lowering import Job, lower
+from nf_edge.recipe import load_recipe
+
+# Of each of several backends an artifact that other tests make, too.
+MADE = (
+    ("wide-cls", "xnnpack-8da8w"),
+    ("wide-lm", "onnx-int8-qdq"),
+    ("uneven-cls", "cortex-m-int8"),
+    ("uneven-cls", "ethos-u85-256-int8"),
+)
+AGAIN = """\
+import sys
+from pathlib import Path
+from conftest import calibration_rows
+from nf_edge.model import load_checkpoint
+from nf_edge.pipeline import export
+from nf_edge.recipe import load_recipe
+
+for folder, name in zip(sys.argv[1::2], sys.argv[2::2]):
+    checkpoint, recipe = load_checkpoint(Path(folder)), load_recipe(name)
+    seen = calibration_rows(checkpoint) if recipe.calibrates else None
+    export(checkpoint, recipe, Path(f"mine-{name}"), calibrate=seen, keep=True)
+"""
+
+
+def files_of(folder):
+    """The files of an artifact by name, without figures that were measured."""
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != REPORT}
+    files[MANIFEST] = json.loads(files[MANIFEST]) | {"reports": None}
+    return files
+
+
+@pytest.fixture(scope="module")
+def made_elsewhere(exported, checkpoint, tmp_path_factory):
+    """Those artifacts, made again in another process and in another environment."""
+    made = [pair for pair in MADE if not backend_missing(pair[1])]
+    for pair in made:
+        exported(*pair)
+    places = {name: tmp_path_factory.mktemp(name.lower()) for name in ("HOME", "TMPDIR", "WORK")}
+    arguments = [argument for name, recipe in made for argument in (str(checkpoint(name).path), recipe)]
+    subprocess.run(
+        [sys.executable, "-c", AGAIN, *arguments],
+        cwd=places.pop("WORK"),
+        env={
+            **os.environ,
+            **{name: str(place) for name, place in places.items()},
+            "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")),
+            "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
+            "PYTHONHASHSEED": "4711",
+            "OMP_NUM_THREADS": "2",
+            "TZ": "Asia/Tokyo",
+            "LC_ALL": "C",
+            "USER": "somebody",
+        },
+        check=True,
+        capture_output=True,
+    )
+    return places["HOME"].parent
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "recipe"), MADE)
+def test_the_same_export_elsewhere_gives_the_same_files(name, recipe, exported, made_elsewhere):
+    """In another folder, with another home, user, hash seed, number of threads, time zone and locale."""
+    (again,) = made_elsewhere.glob(f"work*/mine-{recipe}")
+    one, other = files_of(exported(name, recipe).path), files_of(again)
+    assert one.keys() == other.keys()
+    assert [file for file in one if one[file] != other[file]] == []
+
+
+@pytest.mark.parametrize("recipe", ["onnx-int4-gptq", "onnx-int8-qdq"])
+def test_threads_do_not_change_what_is_quantized(recipe, checkpoint, tmp_path):
+    """Else sums of floats have another order, and weights that GPTQ rounds next to a tie another side."""
+    wide = checkpoint("wide-lm")
+    job = Job.of(wide, load_recipe(recipe), calibration_rows(wide))
+    before, contents = torch.get_num_threads(), set()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            lower(job, tmp_path / "model.onnx")
+            assert torch.get_num_threads() == threads
+            contents.add((tmp_path / "model.onnx").read_bytes())
+    finally:
+        torch.set_num_threads(before)
+    assert len(contents) == 1
+
+
+def test_the_manifest_says_what_has_to_be_the_same_for_the_same_bytes(exported):
+    """Versions of all that computed or wrote them, and the instruction set; what is measured stands apart."""
+    manifest = exported("wide-cls", "onnx-int8-dynamic").manifest
+    assert {"torch", "onnx", "onnxruntime", "onnxscript", "numpy"} <= manifest.reproducible.packages.keys()
+    assert manifest.reproducible.packages["torch"] == torch.__version__
+    assert manifest.reproducible.cpu == torch.backends.cpu.get_cpu_capability()
+    apart = json.dumps(manifest.model_dump(mode="json", exclude={"reports"}))
+    assert '"measured"' not in apart
