@@ -27,6 +27,7 @@ from nf_edge.compress.errors import with_errors
 from nf_edge.compress.fates import Fate, fates_of
 from nf_edge.compress.mark import require_done
 from nf_edge.data.rows import Row, Rows, load_rows
+from nf_edge.data.sources import name_of
 from nf_edge.device import Device
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.files import check_target
@@ -224,7 +225,8 @@ def _examine(
     config, file = checkpoint.config, stage / backend.model_file
     model = checkpoint.model()
     artifact = backend.load(file, bounds)
-    parity = measure_parity(model, artifact, bounds, *compared, recipe.max_logit_error)
+    asked, source = compared
+    parity = measure_parity(model, artifact, bounds, asked, name_of(source), recipe.max_logit_error)
     progress("measuring memory", 0, 1)
     memory = profile_model(backend, file, config, bounds, recipe, device)
     progress("measuring memory", 1, 1)

@@ -8,6 +8,7 @@ from nf_edge.accuracy.compare import Comparison, compare
 from nf_edge.accuracy.faithful import OVERFLOWS, not_finite_text
 from nf_edge.backends.base import Bounds, Session
 from nf_edge.data.rows import Rows
+from nf_edge.data.sources import name_of
 from nf_edge.errors import AccuracyGate, BadInput
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.progress import Progress, silent
@@ -95,7 +96,7 @@ def report_of(answered: Answered, config: ModelConfig, rows: Rows, max_drop: flo
     """What both said to the questions of the rows, held to a limit."""
     comparison = compare(answered, config.is_language_model)
     unit = "tokens" if config.is_language_model else "rows"
-    return AccuracyReport(comparison, rows.source, rows.sha256, rows.truncated, unit, max_drop)
+    return AccuracyReport(comparison, name_of(rows.source), rows.sha256, rows.truncated, unit, max_drop)
 
 
 def enforce(report: AccuracyReport) -> None:

@@ -13,6 +13,7 @@ from nf_edge.accuracy.answers import pad
 from nf_edge.artifact import Calibrated
 from nf_edge.backends.base import Bounds, CacheDtype, Inputs
 from nf_edge.data.rows import Row, Rows, load_rows
+from nf_edge.data.sources import name_of
 from nf_edge.errors import BadInput
 from nf_edge.model import Checkpoint, NoiseFormer
 from nf_edge.recipe import Recipe
@@ -43,7 +44,7 @@ class Calibration:
     @property
     def told(self) -> Calibrated:
         """What the manifest says of it."""
-        return Calibrated(source=self.source, rows=len(self.rows), sha256=self.sha256)
+        return Calibrated(source=name_of(self.source), rows=len(self.rows), sha256=self.sha256)
 
     def inputs(self, bounds: Bounds, pad_token_id: int | None) -> Inputs:
         """The rows in the shapes that a program takes."""

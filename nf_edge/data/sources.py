@@ -79,3 +79,8 @@ def read_bytes(source: str) -> bytes:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def name_of(source: str) -> str:
+    """A source as files tell it: without folders, which are of the machine that it was read on."""
+    return Path(source).name
