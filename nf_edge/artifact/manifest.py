@@ -101,10 +101,11 @@ class Requirements(Closed):
 
 
 class Reproducible(Closed):
-    """What has to be the same elsewhere, besides checkpoint, recipe and calibration, for the same bytes.
+    """What the bytes depend on besides nf-edge, checkpoint, recipe and calibration.
 
-    That is of all files but `report.html`, and of this manifest but for its `reports`.  Folders, names,
-    users, hash seeds, time zones, locales, and the number of cores and threads do not matter.
+    Where these are the same, so are all files but `report.html`, and this manifest but for its `reports`.
+    What is drawn at random has a fixed seed.  Folders, names, users, hash seeds, time zones, locales, and the
+    number of cores and threads do not matter.
     """
 
     packages: dict[str, str] = Field(description="versions of what computed, compiled or wrote them, by name")

@@ -16,7 +16,7 @@ import yaml
 
 from nf_edge.attention.kernel import NATIVE
 from nf_edge.backends.executorch_file import read_program
-from nf_edge.errors import BadInput
+from nf_edge.errors import BadInput, MissingTool
 from nf_edge.native_build import package_folder
 from nf_edge.quiet import quiet_libraries, quiet_stderr
 
@@ -60,6 +60,7 @@ def require_operators(path: Path, libraries: Sequence[str]) -> None:
 
     Raises:
         BadInput: it calls others, which are named.
+        MissingTool: what the libraries have is not known here.
     """
     has = provided(libraries)
     missing = [name for name in called(read_program(path, path.read_bytes()).program) if name not in has]
@@ -103,7 +104,14 @@ def _of_library(library: str) -> frozenset[str]:
 
 
 def _listed(path: Path) -> frozenset[str]:
-    """The operators of one of ExecuTorch's lists: an entry has a name in `op`, or a schema in `func`."""
+    """The operators of one of ExecuTorch's lists: an entry has a name in `op`, or a schema in `func`.
+
+    Raises:
+        MissingTool: this ExecuTorch has no such list.
+    """
+    if not path.is_file():
+        fix = "pip install nf-edge, with the executorch of PyPI"
+        raise MissingTool("this executorch does not list its operators", where=path, fix=fix)
     entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     names = (entry.get("op") or entry["func"].partition("(")[0] for entry in entries)
     return frozenset(name if "::" in name else f"aten::{name}" for name in names)
