@@ -1,5 +1,6 @@
 """Core ML: the Neural Engine's form of the network, weights compressed by coremltools, and a stand-in."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from conftest import NOISES, RANDOM_LENGTH, TASKS, backend_missing
 
 from nf_edge.backends import get_backend
 from nf_edge.backends.coreml.form import EngineProgram
+from nf_edge.backends.coreml.package import settled
 from nf_edge.backends.executorch_file import read_program
 
 pytestmark = pytest.mark.skipif(bool(backend_missing("coreml-fp16")), reason=backend_missing("coreml-fp16"))
@@ -55,6 +57,20 @@ def test_the_file_has_the_weights_that_its_stand_in_is_asked_with(exported, chec
         if weight.numel() > 2048:
             off = [(other - weight).abs().max() for other in matrices if other.shape == weight.shape]
             assert min(off) <= 2e-3 * weight.abs().max(), name
+
+
+@pytest.mark.slow
+def test_the_model_has_a_name_of_its_content_and_no_day(exported):
+    """A device keeps under that name what it compiled of a model: another one must have another."""
+    names = []
+    for recipe in ("coreml-int8", "coreml-fp16"):
+        file = exported("wide-cls", recipe).model_file
+        (delegate,) = read_program(file, file.read_bytes()).program.backend_delegate_data
+        blob = bytes(delegate.data)
+        assert settled(blob) == blob
+        assert b"conversion_date" not in blob
+        names += re.findall(rb'"identifier": "executorch_([0-9a-f-]{36})"', blob)
+    assert len(set(names)) == 2
 
 
 @pytest.mark.slow
