@@ -225,8 +225,8 @@ def _examine(
     config, file = checkpoint.config, stage / backend.model_file
     model = checkpoint.model()
     artifact = backend.load(file, bounds)
-    asked, source = compared
-    parity = measure_parity(model, artifact, bounds, asked, name_of(source), recipe.max_logit_error)
+    given, source = compared
+    parity = measure_parity(model, artifact, bounds, given, name_of(source), recipe.max_logit_error)
     progress("measuring memory", 0, 1)
     memory = profile_model(backend, file, config, bounds, recipe, device)
     progress("measuring memory", 1, 1)

@@ -52,7 +52,9 @@ class Spy:
 def files_of(folder):
     """The files of an artifact by name, without figures that were measured."""
     files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != REPORT}
-    files[MANIFEST] = json.loads(files[MANIFEST]) | {"reports": None}
+    manifest = json.loads(files[MANIFEST])
+    listed = [file for file in manifest["files"] if file["name"] != REPORT]
+    files[MANIFEST] = manifest | {"files": listed, "reports": None}
     return files
 
 

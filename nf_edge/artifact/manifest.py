@@ -103,9 +103,9 @@ class Requirements(Closed):
 class Reproducible(Closed):
     """What the bytes depend on besides nf-edge, checkpoint, recipe and calibration.
 
-    Where these are the same, so are all files but `report.html`, and this manifest but for its `reports`.
-    What is drawn at random has a fixed seed.  Folders, names, users, hash seeds, time zones, locales, and the
-    number of cores and threads do not matter.
+    Where these are the same, so are all files but `report.html`, and this manifest but for its `reports` and
+    that file's entry in `files`.  What is drawn at random has a fixed seed.  Folders, names, users, hash
+    seeds, time zones, locales, and the number of cores and threads do not matter.
     """
 
     packages: dict[str, str] = Field(description="versions of what computed, compiled or wrote them, by name")
@@ -123,7 +123,6 @@ class Manifest(Closed):
     `reports` holds what export found when it ran the artifact here: figures in it that were measured differ
     from run to run, and so does `report.html`, which shows them.  All else is the same again where what
     `reproducible` names is.
-
 
     Schema 1, which earlier versions wrote, lists no `files`.
     """
