@@ -82,6 +82,9 @@ class Interpreter:
             output = self._tensor(arguments[-1])
             output.copy_(self._tensor(arguments[0]).reshape(output.shape))
             return
+        if operator.name == "aten::full":  # the one that takes its dtype from its output
+            self._tensor(arguments[-1]).fill_(self._value(arguments[1]))
+            return
         function = _functional(operator.name, operator.overload)
         schema = function._schema.arguments
         pairs = [(argument, self._value(index)) for argument, index in zip(schema, arguments, strict=False)]
