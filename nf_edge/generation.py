@@ -1,6 +1,6 @@
 """Generating text: tokens from a decoder, and their text as they come."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -17,11 +17,12 @@ def generate(
     max_tokens: int,
     temperature: float = 0.0,
     seed: int = 0,
-    end: int | None = None,
+    ends: Collection[int] = (),
 ) -> Iterator[int]:
     """The tokens that follow a prompt, one at a time.
 
-    The last one is `end`, or the one after which there are `max_tokens` or no positions left in the cache.
+    The last one is one of `ends`, or the one after which there are `max_tokens` or no positions left in the
+    cache.
 
     Args:
         prompt: ids, at least one.
@@ -36,7 +37,7 @@ def generate(
     for left in range(max_tokens, 0, -1):
         token = _choose(logits, temperature, random)
         yield token
-        if token == end or left == 1 or decoder.length == decoder.capacity:
+        if token in ends or left == 1 or decoder.length == decoder.capacity:
             return
         logits = decoder.feed([token], decoder.length)
 

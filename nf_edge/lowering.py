@@ -59,7 +59,7 @@ class Job:
         """Texts that fill the cache, where it has ranges to see; else none."""
         if self.calibration is None or self.cache is None or not self.cache.static:
             return []
-        return self.calibration.filling(self.bounds, self.checkpoint.config.eos_token_id)
+        return self.calibration.filling(self.bounds, self.checkpoint.config.ends[:1])
 
 
 @dataclass(frozen=True)

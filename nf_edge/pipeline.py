@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nf_edge import __version__
 from nf_edge.accuracy.answers import PROBED, require_finite
-from nf_edge.accuracy.check import AccuracyReport, check, enforce
+from nf_edge.accuracy.check import AccuracyReport, check, enforce, require_questions
 from nf_edge.accuracy.parity import Parity, enforce_parity, measure_parity, synthetic_rows
 from nf_edge.artifact import (
     MANIFEST,
@@ -111,6 +111,8 @@ def export(
         MissingTool: the backend's operators cannot be built here.
     """
     mark = require_done(checkpoint, recipe)
+    if rows is not None:
+        require_questions(checkpoint.config, rows, None)
     job = _job(checkpoint, recipe, device, calibrate)
     backend, calibration = job.backend, job.calibration
     check_target(out, overwrite=overwrite, marker=MANIFEST)
@@ -281,16 +283,13 @@ def _interface(job: Job, stage: Path) -> Interface:
     batch: str | int = "batch" if bounds.any_batch else 1
     shape: tuple[str | int, ...]
     if not config.is_language_model:
-        task, shape = (
-            "classification" if config.num_labels != 1 else "regression",
-            (batch, config.num_labels or 0),
-        )
+        shape = (batch, config.num_labels or 0)
     elif bounds.cached:
-        task, shape = "language modelling", (1, job.backend.chunk or 1, config.vocab_size)
+        shape = (1, job.backend.chunk or 1, config.vocab_size)
     else:
-        task, shape = "language modelling", (batch, "length", config.vocab_size)
+        shape = (batch, "length", config.vocab_size)
     return Interface(
-        task=task,
+        task=config.task,
         inputs=job.backend.inputs(config, bounds),
         any_batch=bounds.any_batch,
         length=bounds.length,

@@ -123,10 +123,8 @@ def parity_lines(parity: Parity) -> list[str]:
         if parity.error is None
         else f"off by at most {parity.error:.2g} of the largest ({limit})"
     )
-    return [
-        f"logits against PyTorch fp32, on {inputs}: {error}; "
-        f"{100 * parity.agreement:.1f} % give the same answer"
-    ]
+    same = "" if parity.agreement is None else f"; {100 * parity.agreement:.1f} % give the same answer"
+    return [f"logits against PyTorch fp32, on {inputs}: {error}{same}"]
 
 
 def asked_lines(manifest: Manifest) -> list[str]:

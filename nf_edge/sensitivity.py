@@ -71,8 +71,11 @@ class Subject:
                 where=f"recipe {self.recipe.name}",
                 fix="raise it, or write full or dynamic",
             )
-        if config.num_labels == 1:
-            raise BadInput("num_labels is 1: a regression answers with no probabilities", where=rows.source)
+        if config.task not in ("classification", "language modelling"):
+            raise BadInput(
+                f"a {config.kind} answers with no probabilities of which a divergence could be taken",
+                where=rows.source,
+            )
         if config.is_language_model and all(len(row.input_ids) < 2 for row in rows.rows):
             raise BadInput("no row has two tokens, so there is no next token to predict", where=rows.source)
 

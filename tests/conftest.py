@@ -162,11 +162,14 @@ NOISES = {
     "relative": {"noise": {"kind": "relative"}},
     "standard": {"attention": "standard"},
 }
+NOT_PAD = {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "last_not_pad", "pad_token_id": 7}
 TASKS = {
     "last token": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "last"},
     "mean, causal": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "mean"},
     "first token": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "first", "causal": False},
     "mean": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "mean", "causal": False},
+    "last but pad tokens": {**NOT_PAD, "causal": True},
+    "last but pad tokens, bidirectional": {**NOT_PAD, "causal": False},
     "language model": {"architectures": LM},
 }
 RANDOM_LENGTH = 40
@@ -248,6 +251,18 @@ def random_network():
         return model.eval()
 
     return make
+
+
+def random_rows(config):
+    """Token ids and mask [1, RANDOM_LENGTH] and the number of real tokens, whatever the padding; where pad
+    tokens are passed over, also rows that end in some, and a row of nothing else."""
+    ids = torch.randint(0, 50, (1, RANDOM_LENGTH), generator=torch.Generator().manual_seed(2))
+    for real in (RANDOM_LENGTH, 17, 1):
+        mask = (torch.arange(RANDOM_LENGTH) < real).long()[None]
+        for pads in (0, 1, 5, real) if config.pooling == "last_not_pad" else (0,):
+            row = ids.clone()
+            row[0, max(real - pads, 0) : real] = config.pad_token_id or 0
+            yield row, mask, real
 
 
 def shared_folder(tmp_path_factory, name):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import NOISES, RANDOM_LENGTH, TASKS, backend_missing
+from conftest import NOISES, RANDOM_LENGTH, TASKS, backend_missing, random_rows
 
 from nf_edge.backends import get_backend
 from nf_edge.backends.coreml.form import EngineProgram
@@ -24,9 +24,7 @@ def test_the_form_for_the_neural_engine_answers_as_the_network_does(task, noise,
     for block in changed.transformer.blocks:
         block.attn.fold_scale()
     program = EngineProgram(changed, RANDOM_LENGTH).eval()
-    ids = torch.randint(0, 50, (1, RANDOM_LENGTH), generator=torch.Generator().manual_seed(2))
-    for real in (RANDOM_LENGTH, 17, 1):
-        mask = (torch.arange(RANDOM_LENGTH) < real).long()[None]
+    for ids, mask, real in random_rows(reference.config):
         wanted, found = reference(ids, mask), program(ids, mask)
         if task == "language model":
             wanted, found = wanted[:, :real], found[:, :real]

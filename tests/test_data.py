@@ -291,8 +291,9 @@ def test_blocks_let_every_token_but_the_first_be_predicted_once(checkpoint, writ
     assert blocks[1:, 0].tolist() == blocks[:-1, -1].tolist()
 
 
-def test_documents_are_joined_by_the_end_of_text_token_and_none_is_cut(checkpoint, write):
-    model = checkpoint(**LANGUAGE_MODEL, eos_token_id=19)
+@pytest.mark.parametrize("ends", [19, [19, 3]])
+def test_documents_are_joined_by_the_first_end_of_text_token_and_none_is_cut(ends, checkpoint, write):
+    model = checkpoint(**LANGUAGE_MODEL, eos_token_id=ends)
     source = write("docs.jsonl", '{"text": "a bad good film it\'s"}\n{"text": "film bad a"}\n')
     blocks = read_blocks(source, model.config, model.tokenizer_file).ids
     assert blocks.tolist() == [[1, 2, 3, 4, 5], [5, 19, 4, 2, 1]]

@@ -71,7 +71,7 @@ def check(
         own: the same rows in the artifact's tokens, where those are others than the checkpoint's.
 
     Raises:
-        BadInput: the model is a regression, which has no accuracy, or the rows do not suit the artifact.
+        BadInput: there is no metric for the model's task, or the rows do not suit the artifact.
     """
     require_questions(model.config, rows, own)
     answered = ask_both(model, artifact, bounds, rows.rows, (own or rows).rows, progress, source=rows.source)
@@ -80,8 +80,12 @@ def check(
 
 def require_questions(config: ModelConfig, rows: Rows, own: Rows | None) -> None:
     """Raises BadInput where rows have no questions that both could be asked."""
-    if config.num_labels == 1:
-        raise BadInput("num_labels is 1: a regression has no accuracy to check", where=rows.source)
+    if config.task not in ("classification", "language modelling"):
+        raise BadInput(
+            f"a {config.kind} has no accuracy to check: nf-edge has no metric for its answers",
+            where=rows.source,
+            fix="export it without --data, which compares its logits with PyTorch's all the same",
+        )
     if config.is_language_model and all(len(row.input_ids) < 2 for row in rows.rows):
         raise BadInput("no row has two tokens, so there is no next token to predict", where=rows.source)
     if config.is_language_model and own is not None:

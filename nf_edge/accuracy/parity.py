@@ -15,6 +15,7 @@ from nf_edge.backends.base import Bounds, Session
 from nf_edge.data.rows import Row
 from nf_edge.errors import AccuracyGate
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
+from nf_edge.model.config import Task
 from nf_edge.model.finite import finite
 
 SYNTHETIC_ROWS = 16
@@ -30,7 +31,8 @@ class Parity:
         rows: what the inputs were: a source of data, or `synthetic` for random token ids.
         not_finite: rows to which the artifact's logits are not finite.
         error: the largest difference of a logit, as a share of the largest logit; None where `not_finite`.
-        agreement: share of rows whose largest logit is the same one.
+        agreement: share of rows with the same answer: the same largest logit, or the same labels of several;
+            None of a regression, whose numbers are never quite the same.
         limit: what `error` must not exceed; None: no limit.
     """
 
@@ -38,7 +40,7 @@ class Parity:
     count: int
     not_finite: int
     error: float | None
-    agreement: float
+    agreement: float | None
     limit: float | None
 
     @property
@@ -62,10 +64,15 @@ class Parity:
 
 
 def synthetic_rows(config: ModelConfig, longest: int, seed: int = 0) -> list[Row]:
-    """Random token ids of lengths from 1 to `longest`, both among them."""
+    """Random token ids of lengths from 1 to `longest`, both among them; where pad tokens at the end of a text
+    are passed over, every other row ends in some."""
     random = np.random.default_rng(seed)
     lengths = np.linspace(1, longest, min(SYNTHETIC_ROWS, longest)).astype(int)
-    return [Row(tuple(random.integers(0, config.vocab_size, length).tolist()), None) for length in lengths]
+    rows = [random.integers(0, config.vocab_size, length) for length in lengths]
+    if config.pooled_token == "last_not_pad":
+        for row in rows[1::2]:
+            row[len(row) // 2 :] = config.pad_token_id
+    return [Row(tuple(row.tolist()), None) for row in rows]
 
 
 def measure_parity(
@@ -87,22 +94,30 @@ def measure_parity(
         BadInput: the reference's own answers are not finite.
     """
     largest = difference = 0.0
-    agreed = not_finite = 0
+    agreed, not_finite, task = 0, 0, reference.config.task
     for number, row in enumerate(rows):
         ask = partial(finite, reference, rows=source, first=number)
         if isinstance(artifact, Decoder):
             wanted, found = _from_decoder(ask, artifact, row)
         else:
             wanted, found = _from_session(ask, artifact, bounds, row, reference.config.pad_token_id)
-        answers = predicted(found)
-        agreed += bool((predicted(wanted) == answers).all())
-        if (answers == NOTHING).any():
+        agreed += _same_answer(wanted, found, task)
+        if (predicted(found) == NOTHING).any():
             not_finite += 1
         else:
             largest = max(largest, float(np.abs(wanted).max()))
             difference = max(difference, float(np.abs(np.subtract(wanted, found, dtype=np.float64)).max()))
     error = difference / largest if largest else difference
-    return Parity(source, len(rows), not_finite, None if not_finite else error, agreed / len(rows), limit)
+    agreement = None if task == "regression" else agreed / len(rows)
+    return Parity(source, len(rows), not_finite, None if not_finite else error, agreement, limit)
+
+
+def _same_answer(wanted: np.ndarray, found: np.ndarray, task: Task) -> bool:
+    """Whether both say the same, where `found` is finite."""
+    answers = predicted(found)
+    if task == "multi-label classification":
+        return bool((answers != NOTHING).all() and ((wanted > 0) == (found > 0)).all())
+    return bool((predicted(wanted) == answers).all())
 
 
 def _from_session(

@@ -53,7 +53,7 @@ program links that library, whole, or loads it before the model; an ExecuTorch b
 
 def run_guide(manifest: Manifest) -> str:
     """The text of `RUN.md`."""
-    interface, requires = manifest.interface, manifest.requires
+    interface, requires, ends = manifest.interface, manifest.requires, manifest.config.ends
     backend = agreeing_backend(manifest.recipe)
     example = _example_ids(interface, manifest.config.vocab_size)
     code = decoder_snippets if interface.cached else row_snippets
@@ -63,7 +63,10 @@ def run_guide(manifest: Manifest) -> str:
         "simulated": requires.simulated,
         "file": manifest.model.name,
         "ids": ", ".join(map(str, example)),
-        "answer": _answer(interface),
+        "answer": row_snippets.PRINT_PYTHON[interface.task],
+        "print": row_snippets.PRINT_CPP[interface.task],
+        "stop_python": _stop(ends, " or ", "    if {}:\n        break\n"),
+        "stop_cpp": _stop(ends, " || ", "    if ({}) break;\n"),
         "steps": min(4, interface.length - len(example)),
         "cache_dtype": interface.cache_dtype,
         "operators": (LOAD_OPERATORS if requires.own_kernels else "") + _environment_code(requires),
@@ -96,7 +99,7 @@ def run_guide(manifest: Manifest) -> str:
             f"{manifest.recipe.description}. Needs {title} {requires.version}"
             f"{' with the kernels of nf-edge' if requires.own_kernels else ', unmodified'}.",
             "",
-            *_interface_lines(interface),
+            *_interface_lines(interface, ends),
             "",
             *([GET_OPERATORS] if requires.own_kernels else []),
             *_besides_lines(requires),
@@ -148,13 +151,17 @@ def _besides_lines(requires: Requirements) -> list[str]:
     return lines
 
 
-def _interface_lines(interface: Interface) -> list[str]:
+def _interface_lines(interface: Interface, ends: tuple[int, ...]) -> list[str]:
     lines = ["| | |", "|---|---|", *(_cached_lines(interface) if interface.cached else _row_lines(interface))]
     if interface.tokenizer:
         lines.append(f"| tokenizer | `{interface.tokenizer}` (Hugging Face tokenizers) |")
+    if interface.task in row_snippets.ANSWERS:
+        lines.append(f"| answer | {row_snippets.ANSWERS[interface.task]} |")
+    elif ends:
+        lines.append(f"| end of text | token {' or '.join(map(str, ends))} |")
     if interface.id2label:
         labels = ", ".join(f"{i} {label}" for i, label in interface.id2label.items())
-        lines.append(f"| labels | {labels} |")
+        lines.append(f"| {'outputs' if interface.task == 'regression' else 'labels'} | {labels} |")
     return lines
 
 
@@ -219,8 +226,6 @@ def _example_ids(interface: Interface, vocab_size: int) -> list[int]:
     return [i % vocab_size for i in range(length)]
 
 
-def _answer(interface: Interface) -> str:
-    if interface.task == "regression":
-        return "float(logits[0, 0])"
-    position = "0, -1" if interface.task == "language modelling" and interface.logits == "all" else "0"
-    return f"int(logits[{position}].argmax())"
+def _stop(ends: tuple[int, ...], either: str, line: str) -> str:
+    """The line that stops a loop over tokens at the end of a text; none where the model has no such token."""
+    return line.format(either.join(f"token == {end}" for end in ends)) if ends else ""

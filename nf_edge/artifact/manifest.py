@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from nf_edge.backends.base import Bounds
 from nf_edge.identity import SHA256, UNKNOWN, Identity
-from nf_edge.model.config import ModelConfig
+from nf_edge.model.config import ModelConfig, Task
 from nf_edge.recipe import Recipe
 from nf_edge.shrinking import Compression
 from nf_edge.yaml_file import Closed
@@ -60,7 +60,7 @@ class Interface(Closed):
     chunk, and logits of all of it.
     """
 
-    task: Literal["classification", "regression", "language modelling"]
+    task: Task = Field(description="what a classifier's logits are for: softmax, a sigmoid each, or numbers")
     inputs: tuple[str, ...] = Field(description="in the order in which they are passed")
     input_dtype: Literal["int64"] = "int64"
     any_batch: bool
@@ -76,7 +76,7 @@ class Interface(Closed):
     padding_side: Literal["right"] = "right"
     pad_token_id: int | None
     bos_token_id: int | None
-    eos_token_id: int | None
+    eos_token_id: int | tuple[int, ...] | None = Field(description="any of them ends a text")
     id2label: dict[int, str] | None
     tokenizer: str | None = Field(description="file of the tokenizer, if it is a text model")
 

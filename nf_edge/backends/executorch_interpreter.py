@@ -17,6 +17,7 @@ from nf_edge.quiet import quiet_libraries, quiet_stderr
 
 # ExecuTorch's names.
 DTYPES = {
+    "BOOL": torch.bool,
     "LONG": torch.int64,
     "SHORT": torch.int16,
     "INT": torch.int32,
@@ -80,6 +81,9 @@ class Interpreter:
             # The output says what becomes of the input.
             output = self._tensor(arguments[-1])
             output.copy_(self._tensor(arguments[0]).reshape(output.shape))
+            return
+        if operator.name == "aten::full":  # the one that takes its dtype from its output
+            self._tensor(arguments[-1]).fill_(self._value(arguments[1]))
             return
         function = _functional(operator.name, operator.overload)
         schema = function._schema.arguments

@@ -21,10 +21,9 @@ def _write(path: Path, document: dict[str, Any]) -> None:
 
 
 def _genai_config(config: ModelConfig, capacity: int, model_file: str) -> dict[str, Any]:
-    # It demands all three, and stops a text at the second; an id that no token has never does.
-    nothing = config.vocab_size
+    # It demands all three, and stops a text at any of the second; an id that no token has never does.
     bos, eos, pad = (
-        nothing if token is None else token
+        config.vocab_size if token is None else token
         for token in (config.bos_token_id, config.eos_token_id, config.pad_token_id)
     )
     return {
@@ -67,8 +66,7 @@ def _genai_config(config: ModelConfig, capacity: int, model_file: str) -> dict[s
 def _tokenizer_config(config: ModelConfig, tokenizer_file: Path) -> dict[str, Any]:
     tokenizer = read_tokenizer(tokenizer_file)
     document: dict[str, Any] = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": config.n_positions}
-    for name in ("bos", "eos", "pad"):
-        token = getattr(config, f"{name}_token_id")
-        if token is not None:
-            document[f"{name}_token"] = tokenizer.id_to_token(token)
+    for key, tokens in config.special_tokens.items():
+        if tokens:
+            document[key.removesuffix("_id")] = tokenizer.id_to_token(tokens[0])
     return document

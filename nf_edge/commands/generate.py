@@ -54,8 +54,8 @@ def command(
 
     An ARTIFACT is run from its file, through its own cache; a CHECKPOINT (a folder or the name of a
     bundled one) in PyTorch.  Without PROMPT it begins with the model's begin-of-text token.  It ends with
-    the model's end-of-text token, after --max-tokens, or where the model has no positions left.  With --on,
-    an artifact writes what it would on that device's core.
+    an end-of-text token of the model's, after --max-tokens, or where the model has no positions left.  With
+    --on, an artifact writes what it would on that device's core.
     """
     from nf_edge.generation import generate, texts
     from nf_edge.model.tokenizer import read_tokenizer
@@ -77,7 +77,7 @@ def command(
     found: list[int] = []
     text = ""
     tokens = generate(
-        decoder, ids, max_tokens=max_tokens, temperature=temperature, seed=seed, end=config.eos_token_id
+        decoder, ids, max_tokens=max_tokens, temperature=temperature, seed=seed, ends=config.ends
     )
     pieces = texts(tokenizer, tokens) if tokenizer else ((token, f"{token} ") for token in tokens)
     for token, piece in pieces:
@@ -85,7 +85,7 @@ def command(
         text += piece
         if not as_json:
             click.echo(piece, nl=False)
-    ended = "end of text" if found[-1] == config.eos_token_id else "max tokens"
+    ended = "end of text" if found[-1] in config.ends else "max tokens"
     full = ended == "max tokens" and len(found) < max_tokens
     if full:
         ended = "full"

@@ -56,17 +56,16 @@ class Calibration:
             cut.append(cut[0][:-1])
         return [pad([Row(ids, None)], pad_token_id, bounds.length) for ids in cut]
 
-    def filling(self, bounds: Bounds, end: int | None) -> Inputs:
+    def filling(self, bounds: Bounds, end: tuple[int, ...]) -> Inputs:
         """The rows one after the other, in pieces that fill a cache; the last may be shorter.
 
         Keys and values depend on their positions, and examples are mostly short: ranges that were seen at
         the first positions alone do not hold at the others.
 
         Args:
-            end: the token that ends a text, if the model has one.
+            end: the token that stands between two texts, if the model has one.
         """
-        stop = () if end is None else (end,)
-        stream = [token for ids in self._cut(bounds) for token in (*ids, *stop)]
+        stream = [token for ids in self._cut(bounds) for token in (*ids, *end)]
         stream *= math.ceil(bounds.length / len(stream))
         pieces = [stream[start : start + bounds.length] for start in range(0, len(stream), bounds.length)]
         return [pad([Row(tuple(piece), None)], None) for piece in pieces]

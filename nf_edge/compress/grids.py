@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nf_edge.backends.base import Inputs
@@ -16,6 +17,7 @@ from nf_edge.compress.gptq import gptq
 from nf_edge.compress.grid import Grid, nearest
 from nf_edge.compress.moments import Moments, moment
 from nf_edge.model import NoiseFormer
+from nf_edge.model.config import Task
 from nf_edge.precision import TOKENS, Precision
 from nf_edge.rules import HEAD, Precisions, shares_table
 
@@ -155,7 +157,7 @@ def _table_hessian(network: NoiseFormer, rows: list[Tensor], shared: bool) -> Te
     with Moments(head) as moments, torch.enable_grad():
         for ids in rows:
             logits = network(ids).flatten(0, -2)
-            _likelihood(logits, generator).backward()
+            _likelihood(logits, network.config.task, generator).backward()
             found = looked_up.pop().grad
             assert found is not None
             fisher += moment(found)
@@ -165,10 +167,15 @@ def _table_hessian(network: NoiseFormer, rows: list[Tensor], shared: bool) -> Te
     return fisher + moments.total / moments.total.trace() if shared else fisher
 
 
-def _likelihood(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """The log-likelihood of answers that are drawn, of logits [Q, C]; of a regression, its sum."""
-    if logits.shape[1] == 1:
-        return logits.sum()
+def _likelihood(logits: Tensor, task: Task, generator: torch.Generator) -> Tensor:
+    """The log-likelihood of answers that are drawn, of logits [Q, C]; of a regression, the sum of its
+    outputs, each with a sign that is drawn, so that they count one by one."""
+    if task == "regression":
+        signs = torch.randint(0, 2, logits.shape, generator=generator) * 2 - 1
+        return (logits * signs).sum()
+    if task == "multi-label classification":
+        holds = torch.bernoulli(logits.detach().sigmoid(), generator=generator)
+        return -F.binary_cross_entropy_with_logits(logits, holds, reduction="sum")
     logarithms = logits.log_softmax(dim=1)
     drawn = torch.multinomial(logarithms.detach().exp(), 1, generator=generator)
     return logarithms.gather(1, drawn).sum()

@@ -19,6 +19,7 @@ from nf_edge.compress.shrink_data import Sources, batch_size, documents, example
 from nf_edge.compress.shrunk import Shrunk, Sizes
 from nf_edge.compress.sparsify import apply_masks, compressed_bytes, keep_zeros, masks
 from nf_edge.compress.vocabulary import encoded_otherwise
+from nf_edge.errors import BadInput
 from nf_edge.files import staged_folder
 from nf_edge.identity import Identity
 from nf_edge.model import Checkpoint, NoiseFormer, save_checkpoint
@@ -60,6 +61,12 @@ def shrink(
             written, there is nothing to resume or something that must be, or training diverged.
     """
     prune, recovery = recipe.prune, recipe.recover
+    config = checkpoint.config
+    if not config.is_language_model and not config.has_label:
+        raise BadInput(
+            f"is a {config.kind}, and nf-edge has no loss or score for more than one label a row",
+            where=checkpoint.path,
+        )
     check_place(out, overwrite=overwrite)
     state = state_file(out)
     check_states([state], "recovery", resume=resume, overwrite=overwrite)
@@ -118,7 +125,7 @@ def shrink(
             pruned=pruned,
             result=evaluate(_network(small, recipe), test, size),
             faithful=None
-            if checkpoint.config.num_labels == 1  # a regression's answers are no probabilities
+            if config.task == "regression"  # whose answers are no probabilities
             else faithfulness(_answers(checkpoint, original, own, _network(small, recipe), test)),
             best_step=step,
             rounded=recovery is not None and recovery.qat,

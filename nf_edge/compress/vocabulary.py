@@ -43,8 +43,7 @@ def tokens_to_keep(
         parents.setdefault(vocab[left + right], []).extend((vocab[left], vocab[right]))
     waiting = [vocab[byte] for byte in pre_tokenizers.ByteLevel.alphabet() if byte in vocab]
     waiting += [token["id"] for token in document.get("added_tokens", ())]
-    special = (config.pad_token_id, config.bos_token_id, config.eos_token_id)
-    waiting += [token for token in special if token is not None]
+    waiting += [token for tokens in config.special_tokens.values() for token in tokens]
     waiting += [token for token, count in counts.items() if count >= least]
     kept: set[int] = set()
     while waiting:
@@ -65,9 +64,10 @@ def drop_tokens(
             result[name] = tensors[name].index_select(0, rows)
     new = {old: i for i, old in enumerate(kept)}
     changes: dict[str, Any] = {"vocab_size": len(kept)}
-    for key in ("pad_token_id", "bos_token_id", "eos_token_id"):
-        if (token := getattr(config, key)) is not None:
-            changes[key] = new[token]
+    for key in config.special_tokens:
+        old = getattr(config, key)
+        if old is not None:
+            changes[key] = [new[token] for token in old] if isinstance(old, tuple) else new[old]
     return ModelConfig.model_validate({**config.model_dump(), **changes}), result
 
 

@@ -32,8 +32,8 @@ class Blocks:
 def read_blocks(source: str, config: ModelConfig, tokenizer_file: Path | None, part: Part = WHOLE) -> Blocks:
     """Read a text file (`.txt`, one document), or a table of documents as `read_rows` takes it.
 
-    Documents are joined by eos_token_id where the model has one.  The ids at the end that fill no
-    block are left out.
+    Documents are joined by eos_token_id, the first of several, where the model has one.  The ids at the
+    end that fill no block are left out.
 
     Raises:
         BadInput: it cannot be read, has bad rows, or is shorter than one block.
@@ -45,8 +45,8 @@ def read_blocks(source: str, config: ModelConfig, tokenizer_file: Path | None, p
         documents, sha256 = [list(row.input_ids) for row in rows.rows], rows.sha256
     stream: list[int] = []
     for i, document in enumerate(documents):
-        if i and config.eos_token_id is not None:
-            stream.append(config.eos_token_id)
+        if i:
+            stream += config.ends[:1]
         stream += document
     length = config.n_positions
     if len(stream) <= length:

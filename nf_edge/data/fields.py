@@ -39,12 +39,12 @@ def parse_ids(fields: Mapping[str, Any], config: ModelConfig, encode: Encode | N
 
 
 def parse_label(fields: Mapping[str, Any], config: ModelConfig) -> int | float | None:
-    """The id of a class, the number that regression should give, or None for a language model."""
-    if config.is_language_model:
+    """The id of a class, the number that regression should give, or None where a row has no one label."""
+    if not config.has_label:
         return None
     if fields.get("label") is None:
         raise ValueError("has no label")
-    if config.num_labels == 1:
+    if config.task == "regression":
         return _number(fields["label"])
     return _class(fields["label"], config.num_labels or 0, config.id2label or {})
 

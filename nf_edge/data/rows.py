@@ -19,7 +19,8 @@ SHOWN_PROBLEMS = 10
 class Row:
     """One example: its token ids, at least one and at most n_positions, and its label.
 
-    `label` is the id of a class, a float for regression, and None for a language model.
+    `label` is the id of a class, a float for regression, and None where the model has no one label a row: a
+    language model, a multi-label classifier, a regression of several outputs.
     """
 
     input_ids: tuple[int, ...]
@@ -48,7 +49,8 @@ def load_rows(source: str, checkpoint: Checkpoint, limit: int | None = None) -> 
     Args:
         source: path of a TSV or CSV file with a header, or of a JSONL file, with `text` or `sentence`
             (encoded by the checkpoint's tokenizer) or `input_ids`, and `label` (a name of id2label, else
-            an id; a number for regression; not read for a language model), other columns being ignored;
+            an id; a number for regression; not read where a row has no one label), other columns being
+            ignored;
             or the name of a data set and its split, `digits:test`.
         limit: take the first so many rows only; those after them are not looked at.
 
@@ -109,7 +111,7 @@ def _require_columns(readable: list[dict[str, Any]], config: ModelConfig, source
     problems = []
     if not any(name in columns for name in CONTENT_COLUMNS):
         problems.append("has no column `text`, `sentence` or `input_ids`")
-    if not config.is_language_model and "label" not in columns:
+    if config.has_label and "label" not in columns:
         problems.append("has no column `label`, which a classifier needs")
     if problems:
         raise BadInput.listing(problems, where=source, fix=f"its columns are: {', '.join(columns)}")

@@ -133,5 +133,11 @@ def _heed_tokenizer(foreign: Foreign, tokenizer: Tokenizer | None) -> None:
     if tokens != vocabulary:
         foreign.notes.append(f"the tokenizer has {tokens} tokens, the model {vocabulary}")
     end = tokenizer.token_to_id(END_OF_TEXT)
-    if end is not None and isinstance(vocabulary, int) and end < vocabulary:
-        foreign.config.setdefault("eos_token_id", end)
+    if (
+        end is not None
+        and isinstance(vocabulary, int)
+        and end < vocabulary
+        and "eos_token_id" not in foreign.config
+    ):
+        foreign.config["eos_token_id"] = end
+        foreign.notes.append(f"eos_token_id is {end}, the tokenizer's {END_OF_TEXT}: the model names none")

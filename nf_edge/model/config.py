@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from nf_edge import strict_json
 from nf_edge.errors import BadInput
@@ -13,7 +13,34 @@ LANGUAGE_MODEL = "NoiseFormerForCausalLM"
 CLASSIFIER = "NoiseFormerForSequenceClassification"
 
 NoiseKind = Literal["none", "lowrank", "pairwise", "relative"]
-Pooling = Literal["last", "first", "mean"]
+Pooling = Literal["last", "last_not_pad", "first", "mean"]
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+Task = Literal["language modelling", "classification", "multi-label classification", "regression"]
+
+TASKS: dict[ProblemType, Task] = {
+    "single_label_classification": "classification",
+    "multi_label_classification": "multi-label classification",
+    "regression": "regression",
+}
+
+
+def _token(value: Any) -> Any:
+    if value is not None and type(value) is not int:
+        raise ValueError("must be a token's id, a whole number")
+    return value
+
+
+def _tokens(value: Any) -> Any:
+    if value is None or type(value) is int:
+        return value
+    if not isinstance(value, list | tuple) or not value or any(type(item) is not int for item in value):
+        raise ValueError("must be a token's id, a whole number, or a list of them")
+    return tuple(dict.fromkeys(value))
+
+
+# Not pydantic's lax int, which takes true for 1.
+TokenId = Annotated[int | None, BeforeValidator(_token)]
+TokenIds = Annotated[int | tuple[int, ...] | None, BeforeValidator(_tokens)]
 
 
 class NoiseConfig(BaseModel):
@@ -57,9 +84,10 @@ class ModelConfig(BaseModel):
     num_labels: int | None = Field(None, ge=1)
     id2label: dict[int, str] | None = None
     pooling: Pooling | None = None
-    pad_token_id: int | None = None
-    bos_token_id: int | None = None
-    eos_token_id: int | None = None
+    problem_type: ProblemType | None = None
+    pad_token_id: TokenId = None
+    bos_token_id: TokenId = None
+    eos_token_id: TokenIds = None
     layers: tuple[LayerConfig, ...] | None = None
 
     @model_validator(mode="after")
@@ -78,10 +106,17 @@ class ModelConfig(BaseModel):
             problems.append("num_labels is missing: a classifier needs it (1 is regression)")
         if self.id2label is not None and sorted(self.id2label) != list(range(self.num_labels or 0)):
             problems.append(f"id2label must name the labels 0 to {(self.num_labels or 0) - 1}")
-        for key in ("pad_token_id", "bos_token_id", "eos_token_id"):
-            token = getattr(self, key)
-            if token is not None and not 0 <= token < self.vocab_size:
-                problems.append(f"{key} {token} is outside the vocabulary of {self.vocab_size}")
+        if self.problem_type == "single_label_classification" and self.num_labels == 1:
+            problems.append(
+                "problem_type is single_label_classification, but the only one of num_labels 1 is always the "
+                "answer: write regression, or multi_label_classification"
+            )
+        problems += [
+            f"{key} {token} is outside the vocabulary of {self.vocab_size}"
+            for key, tokens in self.special_tokens.items()
+            for token in tokens
+            if not 0 <= token < self.vocab_size
+        ]
         if self.layers is not None and len(self.layers) != self.n_layer:
             problems.append(f"layers has {len(self.layers)} entries, but n_layer is {self.n_layer}")
         for i, layer in enumerate(self.layers or ()):
@@ -108,17 +143,58 @@ class ModelConfig(BaseModel):
         return [(layer.n_head or self.n_head, layer.n_inner or inner) for layer in layers]
 
     @property
+    def task(self) -> Task:
+        """What the model answers: the config's word, else by its number of outputs."""
+        if self.is_language_model:
+            return "language modelling"
+        if self.problem_type is not None:
+            return TASKS[self.problem_type]
+        return "regression" if self.num_labels == 1 else "classification"
+
+    @property
+    def has_label(self) -> bool:
+        """Whether what is right of a row is one label: a class, or the number of a regression."""
+        return self.task == "classification" or (self.task == "regression" and self.num_labels == 1)
+
+    @property
+    def kind(self) -> str:
+        """What the model is, with its number of outputs, in words."""
+        if self.is_language_model:
+            return "language model"
+        if self.task == "regression":
+            return "regression" if self.num_labels == 1 else f"regression of {self.num_labels} numbers"
+        labels = "1 label" if self.num_labels == 1 else f"{self.num_labels} labels"
+        return f"{self.task.replace('classification', 'classifier')} of {labels}"
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The tokens that end a text, any of them; the first one also parts documents in training."""
+        ends = self.eos_token_id
+        return (() if ends is None else (ends,)) if not isinstance(ends, tuple) else ends
+
+    @property
+    def special_tokens(self) -> dict[str, tuple[int, ...]]:
+        """The ids that mean something to the model, by the key that names them."""
+        single = {"pad_token_id": self.pad_token_id, "bos_token_id": self.bos_token_id}
+        tokens = {key: () if token is None else (token,) for key, token in single.items()}
+        return {**tokens, "eos_token_id": self.ends}
+
+    @property
     def pooled_token(self) -> Pooling:
         """How a classifier pools: the config's word, else by direction."""
+        if self.pooling == "last_not_pad" and self.pad_token_id is None:
+            return "last"
         return self.pooling or ("last" if self.causal else "first")
 
     @property
     def answers_for_one_token(self) -> bool:
         """Whether a classifier pools a token that sees others, so that its last layer needs no other query.
 
-        The first token of a causal model sees itself only; that degenerate case is left as it is.
+        The first token of a causal model sees itself only; that degenerate case is left as it is.  So is the
+        last one that is not padding of a bidirectional model, which sees padding tokens after it.
         """
-        return self.pooled_token == "last" or (self.pooled_token == "first" and not self.causal)
+        pooled = "first" if not self.causal else "last_not_pad"
+        return self.pooled_token in ("last", pooled)
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Every tensor that the checkpoint must have, with its shape ([out, in] for weights)."""

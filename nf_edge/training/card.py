@@ -94,10 +94,9 @@ def _per_byte(test: Evaluation, bytes_per_token: float) -> str:
 
 def _task(config: ModelConfig) -> str:
     if config.is_language_model:
-        return "language model"
-    kind = "regression" if config.num_labels == 1 else f"classifier of {config.num_labels} labels"
+        return config.kind
     direction = "causal" if config.causal else "bidirectional"
-    return f"{direction} {kind}, pooling {config.pooled_token}"
+    return f"{direction} {config.kind}, pooling {config.pooled_token}"
 
 
 def _noise(config: ModelConfig, model: Trained) -> str:

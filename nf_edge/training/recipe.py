@@ -176,19 +176,21 @@ class TrainingRecipe(Closed):
                 raise ValueError(
                     "data.refit leaves nothing to choose a step by: write validate_every as steps"
                 )
+        if not config.is_language_model and not config.has_label:
+            raise ValueError(f"a {config.kind} cannot be trained: data has one label a row")
         if extra.token_dropout and (config.is_language_model or config.pad_token_id is None):
             raise ValueError("regularization.token_dropout is for classifiers with a pad_token_id")
         if isinstance(self.data.tokenizer, Bpe):
             if config.vocab_size < SMALLEST_VOCABULARY:
                 raise ValueError(f"a byte-level BPE needs model.vocab_size {SMALLEST_VOCABULARY} or more")
-            if {config.pad_token_id, config.bos_token_id, config.eos_token_id} - {None, 0}:
+            if {token for tokens in config.special_tokens.values() for token in tokens} - {0}:
                 raise ValueError("the special tokens of a BPE that is learned have one id, 0")
-        if extra.label_smoothing and config.num_labels == 1:
+        if extra.label_smoothing and config.task == "regression":
             raise ValueError("regularization.label_smoothing must be 0 for regression")
         if extra.noise_prior is not None and config.noise.kind == "none":
             raise ValueError("regularization.noise_prior belongs to a model with noise")
         if self.distill is not None:
-            if config.is_language_model or config.num_labels == 1:
+            if config.task != "classification":
                 raise ValueError("distill is for classifiers")
             if extra.label_smoothing:
                 raise ValueError("regularization.label_smoothing is for labels, which distill does not use")

@@ -4,12 +4,14 @@ import csv
 import struct
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.fx.passes.operator_support import OperatorSupportBase
 
 from nf_edge.backends.base import Estimate, Kind
 from nf_edge.backends.ethos_u.target import compile_spec
@@ -19,6 +21,9 @@ from nf_edge.quiet import quiet_stdout
 from nf_edge.report import Figure
 
 KIB = 1024
+# Dtypes of token ids, masks, and what compares them, also once Arm's passes have narrowed them; the NPU is
+# given others.
+HOSTS = (torch.int64, torch.int32, torch.bool)
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,17 @@ class Compiled:
     edge: Any
     graph: bytes
     estimate: Estimate
+
+
+class HostsIntegers(OperatorSupportBase):
+    """Leaves token ids and masks to the host: Arm's partitioner takes what compares and counts them for the
+    NPU, in a delegate of its own."""
+
+    def is_node_supported(self, submodules: Mapping[str, nn.Module], node: torch.fx.Node) -> bool:
+        if "quantized_decomposed" in str(node.target):  # biases and zero points are of these dtypes too
+            return True
+        values = (each.meta.get("val") for each in (node, *node.all_input_nodes))
+        return not any(isinstance(value, Tensor) and value.dtype in HOSTS for value in values)
 
 
 def compile_program(exported: torch.export.ExportedProgram, target: str) -> Compiled:
@@ -56,7 +72,7 @@ def compile_program(exported: torch.export.ExportedProgram, target: str) -> Comp
         with quiet_stdout():
             edge = to_edge_transform_and_lower(
                 exported,
-                partitioner=[EthosUPartitioner(spec)],
+                partitioner=[EthosUPartitioner(spec, [HostsIntegers()])],
                 # The quantizer leaves operators that are not in the core set.
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),
             )
