@@ -1,7 +1,6 @@
 """Take a trained NoiseFormer, compress it, specialise its attention, lower it, and prove that it fits
 the device and still answers right."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -36,6 +35,7 @@ from nf_edge.matching import unsupported
 from nf_edge.memory import MemoryReport, enforce_budget, predict_memory, profile_model
 from nf_edge.model import Checkpoint
 from nf_edge.model.checkpoint import TOKENIZER
+from nf_edge.model.tokenizer import write_tokenizer
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
 
@@ -191,7 +191,7 @@ def _build(job: Job, stage: Path, progress: Progress) -> tuple[LoweringReport, t
     lowered = lower(job, stage / backend.model_file)
     progress("lowering", 1, 1)
     if checkpoint.tokenizer_file is not None:
-        shutil.copyfile(checkpoint.tokenizer_file, stage / TOKENIZER)
+        write_tokenizer(checkpoint.tokenizer_file, stage / TOKENIZER)
     backend.write_companions(checkpoint.config, job.bounds, stage)
     assert lowered.report is not None  # of a file there is one
     return lowered.report, with_errors(lowered.fates, lowered.plain, lowered.weights, job.seen)

@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from nf_edge.errors import BadInput
-from nf_edge.importers.bpe import build_tokenizer
 from nf_edge.importers.foreign import Foreign, drop_tied_head, is_causal_mask, load_torch
-from nf_edge.model.checkpoint import CONFIG, TOKENIZER, WEIGHTS, read_safetensors
+from nf_edge.importers.tokenizer_files import read_tokenizer_files
+from nf_edge.model.checkpoint import CONFIG, WEIGHTS, read_safetensors
 from nf_edge.model.config import CLASSIFIER, LANGUAGE_MODEL, read_json_object
 
 INDEX, PICKLED = "model.safetensors.index.json", "pytorch_model.bin"
@@ -34,8 +33,11 @@ PLAIN = {
 TRANSPOSED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
 
 
-def read(folder: Path) -> Foreign:
+def read(folder: Path, *, own_tokenizer: bool = True) -> Foreign:
     """Read a folder of `save_pretrained` or a clone from the hub.
+
+    Args:
+        own_tokenizer: whether its tokenizer is wanted.
 
     Raises:
         BadInput: it is not a GPT-2, or a file is missing or cannot be read.
@@ -44,7 +46,9 @@ def read(folder: Path) -> Foreign:
     if theirs.get("model_type") != "gpt2":
         raise BadInput(f"model_type is {theirs.get('model_type')!r}, not 'gpt2'", where=folder / CONFIG)
     tensors = _tensors(folder)
-    foreign = Foreign({}, tensors, folder / CONFIG, tokenizer=_tokenizer(folder))
+    foreign = Foreign({}, tensors, folder / CONFIG)
+    if own_tokenizer:
+        foreign.tokenizer = read_tokenizer_files(folder, foreign.notes)
     foreign.problems += [
         f"{key} is {theirs[key]!r}, so {reason}; a NoiseFormer has no such attention"
         for key, (plain, reason) in PLAIN.items()
@@ -160,11 +164,3 @@ def _is_tied(theirs: dict[str, Any], tensors: dict[str, Tensor], foreign: Foreig
             "tie_word_embeddings is false, but the head equals the embedding: it is kept once"
         )
     return not own_head if had_head else declared
-
-
-def _tokenizer(folder: Path) -> Path | Tokenizer | None:
-    if (folder / TOKENIZER).is_file():
-        return folder / TOKENIZER
-    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-        return build_tokenizer(folder)
-    return None
