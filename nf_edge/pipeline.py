@@ -22,10 +22,12 @@ from nf_edge.artifact import (
     write_papers,
 )
 from nf_edge.backends.base import OUTPUT, Backend, LoweringReport
+from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.compress.errors import with_errors
 from nf_edge.compress.fates import Fate, fates_of
 from nf_edge.compress.mark import require_done
 from nf_edge.data.rows import Row, Rows, load_rows
+from nf_edge.data.sources import read_records
 from nf_edge.device import Device
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.files import check_target
@@ -117,7 +119,7 @@ def export(
     require_finite(checkpoint.model(), [row.input_ids for row in compared[:PROBED]], source)
     try:
         with staged_artifact(out, overwrite=overwrite) as stage:
-            report, fates = _build(job, stage, progress)
+            report, fates, reading = _build(job, stage, progress)
             parity, memory, accuracy = _examine(
                 job, stage, device, (compared, source), rows, original, max_drop, progress
             )
@@ -138,7 +140,7 @@ def export(
                 recipe=recipe,
                 model=next(file for file in files if file.name == backend.model_file),
                 files=files,
-                interface=_interface(job, stage),
+                interface=_interface(job, stage, reading),
                 requires=_requirements(backend, recipe),
                 calibration=calibration.told if calibration else None,
                 quantization=tuple(fate.to_json() for fate in fates),
@@ -184,7 +186,9 @@ def _job(checkpoint: Checkpoint, recipe: Recipe, device: Device | None, calibrat
     return job
 
 
-def _build(job: Job, stage: Path, progress: Progress) -> tuple[LoweringReport, tuple[Fate, ...]]:
+def _build(
+    job: Job, stage: Path, progress: Progress
+) -> tuple[LoweringReport, tuple[Fate, ...], TokenizerReading | None]:
     """compress → specialise attention → lower, into the stage."""
     checkpoint, backend = job.checkpoint, job.backend
     progress("lowering", 0, 1)
@@ -192,9 +196,18 @@ def _build(job: Job, stage: Path, progress: Progress) -> tuple[LoweringReport, t
     progress("lowering", 1, 1)
     if checkpoint.tokenizer_file is not None:
         write_tokenizer(checkpoint.tokenizer_file, stage / TOKENIZER)
-    backend.write_companions(checkpoint.config, job.bounds, stage)
+    progress("comparing tokenizers", 0, 1)
+    reading = backend.write_companions(checkpoint.config, job.bounds, stage, _example_texts(checkpoint))
+    progress("comparing tokenizers", 1, 1)
     assert lowered.report is not None  # of a file there is one
-    return lowered.report, with_errors(lowered.fates, lowered.plain, lowered.weights, job.seen)
+    return lowered.report, with_errors(lowered.fates, lowered.plain, lowered.weights, job.seen), reading
+
+
+def _example_texts(checkpoint: Checkpoint) -> list[str]:
+    if checkpoint.examples_file is None:
+        return []
+    records, _ = read_records(str(checkpoint.examples_file))
+    return [value for record in records for value in record.fields.values() if isinstance(value, str)]
 
 
 def _compared(job: Job, rows: Rows | None) -> tuple[Sequence[Row], str]:
@@ -271,7 +284,7 @@ def _requirements(backend: Backend, recipe: Recipe) -> Requirements:
     )
 
 
-def _interface(job: Job, stage: Path) -> Interface:
+def _interface(job: Job, stage: Path, reading: TokenizerReading | None) -> Interface:
     config, bounds = job.checkpoint.config, job.bounds
     batch: str | int = "batch" if bounds.any_batch else 1
     shape: tuple[str | int, ...]
@@ -301,4 +314,5 @@ def _interface(job: Job, stage: Path) -> Interface:
         eos_token_id=config.eos_token_id,
         id2label=config.id2label,
         tokenizer=TOKENIZER if (stage / TOKENIZER).is_file() else None,
+        tokenizer_reading=reading,
     )

@@ -2,6 +2,7 @@
 
 from nf_edge.artifact import decoder_snippets, row_snippets
 from nf_edge.artifact.manifest import Interface, Manifest, Requirements
+from nf_edge.artifact.tokenizer_notes import generator, tokenizer_lines
 from nf_edge.backends import agreeing_backend
 
 LINK_EXECUTORCH = """
@@ -60,6 +61,7 @@ def run_guide(manifest: Manifest) -> str:
         "operators": (LOAD_OPERATORS if requires.own_kernels else "") + _environment_code(requires),
         "arenas": _planned(manifest, "arenas"),
         "borrowed": (_planned(manifest, "workspace") or 0) + BORROWED,
+        "generator": generator(interface, manifest.model.name),
         "libraries": ", ".join(f"`{name}`" for name in requires.operator_libraries),
     }
     if requires.runtime == "executorch":
@@ -121,8 +123,7 @@ def _besides_lines(requires: Requirements) -> list[str]:
 
 def _interface_lines(interface: Interface) -> list[str]:
     lines = ["| | |", "|---|---|", *(_cached_lines(interface) if interface.cached else _row_lines(interface))]
-    if interface.tokenizer:
-        lines.append(f"| tokenizer | `{interface.tokenizer}` (Hugging Face tokenizers) |")
+    lines += tokenizer_lines(interface)
     if interface.id2label:
         labels = ", ".join(f"{i} {label}" for i, label in interface.id2label.items())
         lines.append(f"| labels | {labels} |")
