@@ -37,7 +37,7 @@ from nf_edge.matching import unsupported
 from nf_edge.memory import MemoryReport, enforce_budget, predict_memory, profile_model
 from nf_edge.model import Checkpoint
 from nf_edge.model.checkpoint import TOKENIZER
-from nf_edge.model.tokenizer import write_tokenizer
+from nf_edge.model.tokenizer import read_tokenizer, write_tokenizer
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
 
@@ -177,6 +177,8 @@ def dry_run(
 
 def _job(checkpoint: Checkpoint, recipe: Recipe, device: Device | None, calibrate: Rows | None) -> Job:
     """The job that checkpoint, recipe and device allow."""
+    if checkpoint.tokenizer_file is not None:
+        read_tokenizer(checkpoint.tokenizer_file)  # which goes with the model: better refused now
     job = Job.of(checkpoint, recipe, calibrate)
     if device is not None and (problem := unsupported(device, recipe)):
         raise BadInput(

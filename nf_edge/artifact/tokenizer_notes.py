@@ -22,7 +22,7 @@ def tokenizer_lines(interface: Interface) -> list[str]:
         return []
     lines = [f"| tokenizer | `{interface.tokenizer}` (Hugging Face tokenizers) |"]
     if (reading := interface.tokenizer_reading) is not None:
-        lines.append(f"| | {_reading(reading)} |")
+        lines.append(f"| in the runtime | {_reading(reading)} |")
     return lines
 
 
@@ -39,5 +39,5 @@ def _reading(reading: TokenizerReading) -> str:
     if not reading.same:
         return f"{reader} does not read it as the model does ({escaped}): {FEED_IDS}"
     if reading.how == "measured":
-        return f"{reader} read {reading.texts:,} texts into the same ids (`{reading.version}`)"
+        return f"{reader} read {reading.texts:,} texts into the same ids ({reading.version})"
     return f"{reader} reads a tokenizer of this form into the same ids"

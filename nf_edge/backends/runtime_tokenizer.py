@@ -67,7 +67,7 @@ class TokenizerReading:
         same: whether it gives the ids, and the text for ids, that `tokenizers` gives; None: not known.
         how: `measured` by its package, `predicted` from the tokenizer's form, or `unavailable`.
         texts: how many were compared.
-        version: of the package that was compared with; "" where none was.
+        version: the package that was compared with, and its version; "" where none was.
         reason: what differs, or why nothing is known; "" where it reads the same.
     """
 
@@ -108,7 +108,8 @@ class RuntimeTokenizer:
         answers, reason = self._ask(folder, texts)
         if answers is not None:
             reason = next(_differences(tokenizer, texts, answers), "")
-        return TokenizerReading(self.runtime, not reason, "measured", len(texts), version, reason)
+        tried = f"{self.package} {version}"
+        return TokenizerReading(self.runtime, not reason, "measured", len(texts), tried, reason)
 
     def _by_form(self, file: Path) -> TokenizerReading:
         if is_gpt2_form(json.loads(file.read_text(encoding="utf-8"))):

@@ -66,8 +66,9 @@ def read_tokenizer_files(folder: Path, notes: list[str]) -> Path | Tokenizer | N
     if name in GPT2_CLASSES or not whole:
         settings = _with_defaults(settings, document, notes)
         _heed_prefix_space(document, settings, notes)
-    notes += _not_done(document, settings, name, whole)
-    _heed_tokens(document, settings, folder, notes)
+    listed = _listed_tokens(settings, folder)
+    notes += _not_done(document, settings, name, whole, {token["content"] for _, token in listed})
+    _heed_tokens(document, settings, listed, folder, notes)
     if not whole:
         _heed_template(document, settings, notes)
     if whole and json.dumps(document) == before:
@@ -114,12 +115,16 @@ def _heed_prefix_space(document: dict[str, Any], settings: Mapping[str, Any], no
 
 
 def _heed_tokens(
-    document: dict[str, Any], settings: Mapping[str, Any], folder: Path, notes: list[str]
+    document: dict[str, Any],
+    settings: Mapping[str, Any],
+    listed: list[tuple[int, dict[str, Any]]],
+    folder: Path,
+    notes: list[str],
 ) -> None:
     """Add the tokens of the settings to those of the document, and the attributes that they have there."""
     tokens = _added_tokens(document)
     own = {*tokens, END_OF_TEXT}
-    for index, token in _listed_tokens(settings, folder):
+    for index, token in listed:
         content = token["content"]
         place = _id(content, document, tokens)
         if place != index:
@@ -160,6 +165,7 @@ def _id(content: str, document: dict[str, Any], tokens: Mapping[str, dict[str, A
 
 
 def _listed_tokens(settings: Mapping[str, Any], folder: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Added tokens that have an id, in the order of these."""
     decoder = settings["added_tokens_decoder"] or {}
     try:
         listed = sorted(((int(index), token) for index, token in decoder.items()), key=itemgetter(0))
@@ -235,7 +241,9 @@ def _heed_template(document: dict[str, Any], settings: Mapping[str, Any], notes:
     notes.append(f"tokenizer: {added} a text is added, for {SETTINGS} says so")
 
 
-def _not_done(document: dict[str, Any], settings: Mapping[str, Any], name: str, whole: bool) -> Iterator[str]:
+def _not_done(
+    document: dict[str, Any], settings: Mapping[str, Any], name: str, whole: bool, listed: set[str]
+) -> Iterator[str]:
     """Where transformers may read a text otherwise."""
     if name not in (*GPT2_CLASSES, *GENERIC_CLASSES):
         how = "tokenizer.json is taken as it is" if whole else "it is read as GPT-2's"
@@ -257,13 +265,12 @@ def _not_done(document: dict[str, Any], settings: Mapping[str, Any], name: str, 
             f"tokenizer: the {' and '.join(parts)} of tokenizer.json is kept; the GPT2Tokenizer of "
             "transformers 5 leaves it out, earlier ones do not"
         )
-    if settings["added_tokens_decoder"]:
-        listed = {_content(token) for token in settings["added_tokens_decoder"].values()}
-        if more := [t["content"] for t in document["added_tokens"] if t["content"] not in listed]:
-            yield (
-                f"tokenizer: added tokens of tokenizer.json that {SETTINGS} does not list are kept: "
-                f"{', '.join(more)}; the GPT2Tokenizer of transformers 5 leaves them out"
-            )
+    more = [token["content"] for token in document["added_tokens"] if token["content"] not in listed]
+    if listed and more:
+        yield (
+            f"tokenizer: added tokens of tokenizer.json that {SETTINGS} does not list are kept: "
+            f"{', '.join(more)}; the GPT2Tokenizer of transformers 5 leaves them out"
+        )
 
 
 def _beyond_gpt2(document: dict[str, Any]) -> list[str]:
