@@ -116,7 +116,12 @@ def test_a_token_is_special_only_where_its_folder_says_so(folder, special):
 
 def test_the_user_hears_of_tokens_that_were_added(folder):
     notes = import_checkpoint(folder({"tokenizer_config.json": listed()})).notes
-    assert f"tokenizer: added tokens of the files beside it: {USER} ({NEW})" in notes
+    assert notes[0] == f"tokenizer: added tokens of the files beside it: {USER} ({NEW})"
+
+
+def test_a_folder_of_an_older_version_is_no_cause_for_notes(folder):
+    notes = import_checkpoint(folder(OLDER)).notes
+    assert [note for note in notes if "transformers" in note] == []
 
 
 def test_the_ends_of_a_text_are_put_around_it_where_transformers_does(folder, tmp_path):

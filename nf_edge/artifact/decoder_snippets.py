@@ -96,7 +96,7 @@ for position in range(len(input_ids), len(input_ids) + {steps}):
     token = feed([token], position)
 ```
 
-{generator} From C++, Java, Swift or C# the names, dtypes and shapes are the same.
+{generator}From C++, Java, Swift or C# the names, dtypes and shapes are the same.
 """
 
 PYTHON_HTP = f"""\

@@ -11,7 +11,7 @@ READERS = {
 GENERATORS = {
     "ExecuTorch": "ExecuTorch's own `TextLLMRunner` generates from `{file}` and `tokenizer.json` too, once "
     "the same operators are registered.",
-    "onnxruntime-genai": "`onnxruntime-genai` generates from this folder too.",
+    "onnxruntime-genai": "`onnxruntime-genai` generates from this folder too. ",
 }
 FEED_IDS = "encode texts with Hugging Face `tokenizers`, and feed it ids"
 

@@ -67,7 +67,9 @@ def read_tokenizer_files(folder: Path, notes: list[str]) -> Path | Tokenizer | N
         settings = _with_defaults(settings, document, notes)
         _heed_prefix_space(document, settings, notes)
     listed = _listed_tokens(settings, folder)
-    notes += _not_done(document, settings, name, whole, {token["content"] for _, token in listed})
+    notes += _not_done(document, settings, name, whole)
+    if whole and name in GPT2_CLASSES and "added_tokens_decoder" in _optional(folder / SETTINGS):
+        notes += _not_listed(document, settings, listed)
     _heed_tokens(document, settings, listed, folder, notes)
     if not whole:
         _heed_template(document, settings, notes)
@@ -241,9 +243,7 @@ def _heed_template(document: dict[str, Any], settings: Mapping[str, Any], notes:
     notes.append(f"tokenizer: {added} a text is added, for {SETTINGS} says so")
 
 
-def _not_done(
-    document: dict[str, Any], settings: Mapping[str, Any], name: str, whole: bool, listed: set[str]
-) -> Iterator[str]:
+def _not_done(document: dict[str, Any], settings: Mapping[str, Any], name: str, whole: bool) -> Iterator[str]:
     """Where transformers may read a text otherwise."""
     if name not in (*GPT2_CLASSES, *GENERIC_CLASSES):
         how = "tokenizer.json is taken as it is" if whole else "it is read as GPT-2's"
@@ -258,18 +258,25 @@ def _not_done(
             f"tokenizer: {' and '.join(flags)} in {SETTINGS} does nothing beside a tokenizer.json, as in "
             "transformers; that file's own template holds"
         )
-    if name not in GPT2_CLASSES:
-        return
-    if parts := _beyond_gpt2(document):
+    if name in GPT2_CLASSES and (parts := _beyond_gpt2(document)):
         yield (
             f"tokenizer: the {' and '.join(parts)} of tokenizer.json is kept; the GPT2Tokenizer of "
             "transformers 5 leaves it out, earlier ones do not"
         )
-    more = [token["content"] for token in document["added_tokens"] if token["content"] not in listed]
-    if listed and more:
+
+
+def _not_listed(
+    document: dict[str, Any], settings: Mapping[str, Any], listed: list[tuple[int, dict[str, Any]]]
+) -> Iterator[str]:
+    """Tokens of the file that transformers 5 forgets, for it makes GPT-2's tokenizer anew of the settings."""
+    known = {token["content"] for _, token in listed} | {
+        _content(token) for token in _special_tokens(settings)
+    }
+    forgotten = [token["content"] for token in document["added_tokens"] if token["content"] not in known]
+    if forgotten:
         yield (
             f"tokenizer: added tokens of tokenizer.json that {SETTINGS} does not list are kept: "
-            f"{', '.join(more)}; the GPT2Tokenizer of transformers 5 leaves them out"
+            f"{', '.join(forgotten)}; the GPT2Tokenizer of transformers 5 leaves them out"
         )
 
 
