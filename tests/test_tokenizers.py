@@ -132,6 +132,17 @@ def edited(**model):
     return Tokenizer.from_str(json.dumps(document))
 
 
+def with_parts(**parts):
+    document = json.loads(small_bpe().to_str())
+    return Tokenizer.from_str(json.dumps(document | parts))
+
+
+def with_few_bytes():
+    """Other characters are dropped here, and something else there."""
+    whole = small_bpe().get_vocab()
+    return edited(vocab={token: whole[token] for token in whole if token not in "zQÃ"})
+
+
 def with_a_token_that_no_merge_makes():
     return edited(vocab=small_bpe().get_vocab() | {"Ġzzzz": 261})
 
@@ -140,6 +151,7 @@ def lower(**recipe):
     return train_bpe(["the cat sat on the mat"] * 9, 261, lowercase=True, **recipe)
 
 
+NO_REGEX = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
 # Tokenizer, and whether ExecuTorch's and genai's read it as `tokenizers` does.
 FORMS = {
     "plain": (small_bpe, True, True),
@@ -154,6 +166,9 @@ FORMS = {
     "template": (with_template, False, False),
     "ignore_merges": (lambda: edited(ignore_merges=True), True, True),
     "no merge": (with_a_token_that_no_merge_makes, False, False),
+    "no regex": (lambda: with_parts(pre_tokenizer=NO_REGEX), True, False),
+    "no decoder": (lambda: with_parts(decoder=None), False, False),
+    "few bytes": (with_few_bytes, False, False),
     "WordPiece": (word_piece, False, False),
     "Unigram": (unigram, False, False),
     "our lowercase": (lambda: lower(treebank=False), True, False),

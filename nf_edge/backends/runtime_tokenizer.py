@@ -54,8 +54,9 @@ for text in request["texts"]:
         answers.append([ids, decode(ids) if ids else ""])
     except Exception as error:
         answers.append([None, str(error)])
-print(json.dumps(answers))
+print("{mark}" + json.dumps(answers))
 """
+MARK = "answers: "
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class RuntimeTokenizer:
         In a process of its own: C++ code ends it, and logs, as it likes.
         """
         request = json.dumps({"folder": str(folder), "texts": texts})
-        command = [sys.executable, "-c", MEASURE.format(load=self.load)]
+        command = [sys.executable, "-c", MEASURE.format(load=self.load, mark=MARK)]
         try:
             done = subprocess.run(
                 command,
@@ -135,10 +136,11 @@ class RuntimeTokenizer:
             )
         except subprocess.TimeoutExpired:
             return None, f"it takes longer than {TIMEOUT_S:.0f} s"
-        if done.returncode == 0 and done.stdout:
-            answers: list[Any] = json.loads(done.stdout.splitlines()[-1])
-            return answers, ""
-        return None, _reason(done.stderr, done.returncode)
+        marked = done.stdout.rpartition(MARK)[2]
+        if done.returncode or not marked:
+            return None, _reason(done.stderr, done.returncode)
+        answers, _ = json.JSONDecoder().raw_decode(marked)
+        return answers, ""
 
 
 EXECUTORCH = RuntimeTokenizer(
