@@ -27,7 +27,9 @@ GPT2 = {"tokenizer_class": "GPT2Tokenizer"}
 def small_bpe(**parts):
     """A byte-level BPE of 261 tokens."""
     tokenizer = Tokenizer(BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=parts.get("space", False))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(
+        add_prefix_space=parts.get("space", False), use_regex=parts.get("use_regex", True)
+    )
     tokenizer.decoder = decoders.ByteLevel()
     if "normalizer" in parts:
         tokenizer.normalizer = parts["normalizer"]

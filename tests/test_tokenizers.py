@@ -151,7 +151,6 @@ def lower(**recipe):
     return train_bpe(["the cat sat on the mat"] * 9, 261, lowercase=True, **recipe)
 
 
-NO_REGEX = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
 # Tokenizer, and whether ExecuTorch's and genai's read it as `tokenizers` does.
 FORMS = {
     "plain": (small_bpe, True, True),
@@ -166,7 +165,7 @@ FORMS = {
     "template": (with_template, False, False),
     "ignore_merges": (lambda: edited(ignore_merges=True), True, True),
     "no merge": (with_a_token_that_no_merge_makes, False, False),
-    "no regex": (lambda: with_parts(pre_tokenizer=NO_REGEX), True, False),
+    "no regex": (lambda: small_bpe(use_regex=False), True, False),
     "no decoder": (lambda: with_parts(decoder=None), False, False),
     "few bytes": (with_few_bytes, False, False),
     "WordPiece": (word_piece, False, False),
