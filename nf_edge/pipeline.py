@@ -37,7 +37,7 @@ from nf_edge.matching import unsupported
 from nf_edge.memory import MemoryReport, enforce_budget, predict_memory, profile_model
 from nf_edge.model import Checkpoint
 from nf_edge.model.checkpoint import TOKENIZER
-from nf_edge.model.tokenizer import read_tokenizer, write_tokenizer
+from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size, write_tokenizer
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
 
@@ -178,7 +178,7 @@ def dry_run(
 def _job(checkpoint: Checkpoint, recipe: Recipe, device: Device | None, calibrate: Rows | None) -> Job:
     """The job that checkpoint, recipe and device allow."""
     if checkpoint.tokenizer_file is not None:
-        read_tokenizer(checkpoint.tokenizer_file)  # which goes with the model: better refused now
+        _check_tokenizer(checkpoint.tokenizer_file, checkpoint.config.vocab_size)
     job = Job.of(checkpoint, recipe, calibrate)
     if device is not None and (problem := unsupported(device, recipe)):
         raise BadInput(
@@ -186,6 +186,17 @@ def _job(checkpoint: Checkpoint, recipe: Recipe, device: Device | None, calibrat
             fix="nf-edge recipes list tells which recipe is for which backend",
         )
     return job
+
+
+def _check_tokenizer(file: Path, vocab_size: int) -> None:
+    """Refuse what goes with the model before the model is made."""
+    tokens = vocabulary_size(read_tokenizer(file))
+    if tokens > vocab_size:
+        raise BadInput(
+            f"has {tokens} tokens, the model {vocab_size}: it has no row for the ids from {vocab_size} on",
+            where=file,
+            fix="put the tokenizer of this very model there, or leave out the tokens that were added",
+        )
 
 
 def _build(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from test_import_tokenizers import END, small_bpe
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from nf_edge.artifact.tokenizer_notes import generator, tokenizer_lines
+from nf_edge.artifact.tokenizer_notes import generator, tokenizer_lines, tokenizer_warnings
 from nf_edge.backends.genai import write_genai_files
 from nf_edge.backends.runtime_tokenizer import EXECUTORCH, GENAI, TokenizerReading, is_gpt2_form
 from nf_edge.compress.vocabulary import smaller_tokenizer
@@ -50,12 +50,21 @@ def test_a_tokenizer_that_needs_no_change_is_copied_byte_for_byte(tmp_path):
     assert (tmp_path / "b.json").read_bytes() == (tmp_path / "a.json").read_bytes()
 
 
-def test_a_broken_tokenizer_is_refused_before_the_model_is_lowered(run, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{}", "is not a tokenizer.json"),
+        (small_bpe().to_str(), "has 261 tokens, the model 19: it has no row"),
+    ],
+)
+def test_a_tokenizer_that_does_not_suit_is_refused_before_the_model_is_lowered(
+    run, tmp_path, content, message
+):
     folder = shutil.copytree(TESTS / "cases/lm-none", tmp_path / "lm")
-    (folder / "tokenizer.json").write_text("{}")
+    (folder / "tokenizer.json").write_text(content)
     done = run("export", folder, "--recipe", "onnx-fp32", "-o", tmp_path / "out")
     assert (done.code, "lowering" in done.err) == (3, False)
-    assert "is not a tokenizer.json" in done.err
+    assert message in done.err
     assert not (tmp_path / "out").exists()
 
 
@@ -249,6 +258,8 @@ def test_run_md_says_of_a_runtimes_tokenizer_what_is_known(exported, reading, sa
     assert says in table
     assert bool(generator(interface, "model.pte")) is promises
     assert ("feed it ids" in table) is (reading is not None and not promises)
+    # The export says so, too.
+    assert len(tokenizer_warnings(interface)) == ("feed it ids" in table)
 
 
 def test_a_model_without_a_tokenizer_promises_no_generator_of_texts(exported):

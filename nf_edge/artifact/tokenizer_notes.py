@@ -32,6 +32,14 @@ def generator(interface: Interface, file: str) -> str:
     return GENERATORS[reading.runtime].format(file=file) if reading and reading.same else ""
 
 
+def tokenizer_warnings(interface: Interface) -> list[str]:
+    """What a user should know before an application relies on the runtime's tokenizer."""
+    reading = interface.tokenizer_reading
+    if reading is None or reading.same:
+        return []
+    return [f"{interface.tokenizer}: {_reading(reading)}".replace("`", "")]
+
+
 def _reading(reading: TokenizerReading) -> str:
     reader, escaped = READERS[reading.runtime], reading.reason.replace("|", "\\|")
     if reading.same is None:
