@@ -5,7 +5,6 @@ known to be read alike: GPT-2's own, see `is_gpt2_form`.
 """
 
 import importlib.metadata
-import json
 import re
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any, Literal
 
 from tokenizers import Tokenizer, pre_tokenizers
 
+from nf_edge import strict_json
 from nf_edge.model.tokenizer import read_tokenizer
 
 TIMEOUT_S = 300.0
@@ -113,7 +113,7 @@ class RuntimeTokenizer:
         return TokenizerReading(self.runtime, not reason, "measured", len(texts), tried, reason)
 
     def _by_form(self, file: Path) -> TokenizerReading:
-        if is_gpt2_form(json.loads(file.read_text(encoding="utf-8"))):
+        if is_gpt2_form(strict_json.loads(file.read_bytes())):
             return TokenizerReading(self.runtime, True, "predicted")
         reason = f"{self.package} was not there to compare with, and the tokenizer is not of GPT-2's form"
         return TokenizerReading(self.runtime, None, "unavailable", reason=reason)
@@ -123,7 +123,7 @@ class RuntimeTokenizer:
 
         In a process of its own: C++ code ends it, and logs, as it likes.
         """
-        request = json.dumps({"folder": str(folder), "texts": texts})
+        request = strict_json.dumps({"folder": str(folder), "texts": texts})
         command = [sys.executable, "-c", MEASURE.format(load=self.load, mark=MARK)]
         try:
             done = subprocess.run(
@@ -139,7 +139,7 @@ class RuntimeTokenizer:
         marked = done.stdout.rpartition(MARK)[2]
         if done.returncode or not marked:
             return None, _reason(done.stderr, done.returncode)
-        answers, _ = json.JSONDecoder().raw_decode(marked)
+        answers: list[Any] = strict_json.loads(marked.splitlines()[0])
         return answers, ""
 
 
@@ -199,7 +199,7 @@ def _texts(tokenizer: Tokenizer, examples: Iterable[str]) -> list[str]:
         texts.append(" ".join(CHARACTERS[start : start + CHARACTERS_A_TEXT]))
     patterns = re.findall(r'"pattern":\{"String":("(?:[^"\\]|\\.)*")', tokenizer.to_str())
     added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
-    for word in (*added, *map(json.loads, patterns)):
+    for word in (*added, *map(strict_json.loads, patterns)):
         texts += [word, f"a {word} b", f"a  {word}  b", f"a{word}b"]
     for index in tokenizer.get_vocab(with_added_tokens=False).values():
         texts.append(tokenizer.decode([index], skip_special_tokens=False))

@@ -5,7 +5,6 @@ Its tokens and settings stand in up to six files: `tokenizer.json`, or GPT-2's o
 where that one does not list the added tokens.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from operator import itemgetter
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from nf_edge import strict_json
 from nf_edge.errors import BadInput
 from nf_edge.importers.bpe import MERGES, VOCAB, bpe_document
 from nf_edge.model.checkpoint import TOKENIZER
@@ -60,7 +60,7 @@ def read_tokenizer_files(folder: Path, notes: list[str]) -> Path | Tokenizer | N
         document = bpe_document(folder)
     else:
         return None
-    before = json.dumps(document)
+    before = strict_json.dumps(document)
     settings = _settings(folder)
     name = settings.get("tokenizer_class") or GPT2_CLASSES[0]
     if name in GPT2_CLASSES or not whole:
@@ -73,7 +73,7 @@ def read_tokenizer_files(folder: Path, notes: list[str]) -> Path | Tokenizer | N
     _heed_tokens(document, settings, listed, folder, notes)
     if not whole:
         _heed_template(document, settings, notes)
-    if whole and json.dumps(document) == before:
+    if whole and strict_json.dumps(document) == before:
         return folder / TOKENIZER
     return _built(document, folder)
 
@@ -296,7 +296,7 @@ def _beyond_gpt2(document: dict[str, Any]) -> list[str]:
 
 def _built(document: dict[str, Any], folder: Path) -> Tokenizer:
     try:
-        tokenizer = Tokenizer.from_str(json.dumps(document))
+        tokenizer = Tokenizer.from_str(strict_json.dumps(document))
     except Exception as error:  # tokenizers raises the bare class
         raise BadInput(f"its files make no tokenizer: {error}", where=folder) from error
     for token in document["added_tokens"]:

@@ -1,11 +1,11 @@
 """`tokenizer.json`: the file of Hugging Face `tokenizers` that stands beside a text model's weights."""
 
-import json
 import shutil
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from nf_edge import strict_json
 from nf_edge.errors import BadInput
 
 # GPT-2's only special token: between two documents, and where generation ends.
@@ -38,12 +38,15 @@ def write_tokenizer(source: Path, target: Path) -> None:
         BadInput: `source` is missing or is not a tokenizer.
     """
     read_tokenizer(source)
-    document = json.loads(source.read_text(encoding="utf-8"))
+    try:
+        document = strict_json.loads(source.read_bytes())
+    except ValueError as error:
+        raise BadInput(f"is not a tokenizer.json: {error}", where=source) from error
     if not any(document.get(key) for key in BATCH_SETTINGS):
         shutil.copyfile(source, target)
         return
     document |= dict.fromkeys(BATCH_SETTINGS)
-    target.write_text(json.dumps(document, ensure_ascii=False, indent=2), encoding="utf-8")
+    target.write_text(strict_json.dumps(document, ascii_only=False), encoding="utf-8")
 
 
 def vocabulary_size(tokenizer: Tokenizer) -> int:
