@@ -1,13 +1,16 @@
 """Generating text: tokens from a decoder, and their text as they come."""
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import takewhile
 
 import numpy as np
 from tokenizers import Tokenizer
-from tokenizers.decoders import DecodeStream
 
 from nf_edge.errors import BadInput
 from nf_edge.model import Decoder
+
+# What stands for bytes that are no character, or not yet.
+UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 
 
 def generate(
@@ -42,11 +45,37 @@ def generate(
         logits = decoder.feed([token], decoder.length)
 
 
-def texts(tokenizer: Tokenizer, tokens: Iterator[int]) -> Iterator[tuple[int, str]]:
-    """Each token with the text that it completes: "" of a special one, or where bytes of a character lack."""
-    stream = DecodeStream(skip_special_tokens=True)
-    for token in tokens:
-        yield token, stream.step(tokenizer, token) or ""
+class TextStream:
+    """The text of tokens as they come; its pieces together are `tokenizer.decode` of all of them.
+
+    A piece waits while its last character may lack bytes, which decode as U+FFFD until they are complete.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._tokens: list[int] = []
+        self._text = ""
+
+    def add(self, token: int) -> str:
+        """The text that this token completes: "" of a special one, or where bytes of a character lack."""
+        self._tokens.append(token)
+        return self._advance_to(self._decoded().rstrip(UNFINISHED))
+
+    def end(self) -> str:
+        """The text that still waited."""
+        return self._advance_to(self._decoded())
+
+    def _decoded(self) -> str:
+        text: str = self._tokenizer.decode(self._tokens)
+        return text
+
+    def _advance_to(self, text: str) -> str:
+        before, self._text = self._text, text
+        if text.startswith(before):
+            return text[len(before) :]
+        # A decoder that rewrites what it gave (WordPiece closes up "it 's"): what was shown stays.
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, text, strict=False)))
+        return text[same:]
 
 
 def _choose(logits: np.ndarray, temperature: float, random: np.random.Generator) -> int:

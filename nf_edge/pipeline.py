@@ -1,7 +1,6 @@
 """Take a trained NoiseFormer, compress it, specialise its attention, lower it, and prove that it fits
 the device and still answers right."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -23,11 +22,12 @@ from nf_edge.artifact import (
     write_papers,
 )
 from nf_edge.backends.base import OUTPUT, Backend, LoweringReport
+from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.compress.errors import with_errors
 from nf_edge.compress.fates import Fate, fates_of
 from nf_edge.compress.mark import require_done
 from nf_edge.data.rows import Row, Rows, load_rows
-from nf_edge.data.sources import name_of
+from nf_edge.data.sources import name_of, read_records
 from nf_edge.device import Device
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.files import check_target
@@ -37,6 +37,7 @@ from nf_edge.matching import unsupported
 from nf_edge.memory import MemoryReport, enforce_budget, predict_memory, profile_model
 from nf_edge.model import Checkpoint
 from nf_edge.model.checkpoint import TOKENIZER
+from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size, write_tokenizer
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
 from nf_edge.reproducible import reproducible
@@ -121,7 +122,7 @@ def export(
     require_finite(checkpoint.model(), [row.input_ids for row in compared[:PROBED]], source)
     try:
         with staged_artifact(out, overwrite=overwrite) as stage:
-            report, fates = _build(job, stage, progress)
+            report, fates, reading = _build(job, stage, progress)
             parity, memory, accuracy = _examine(
                 job, stage, device, (compared, source), rows, original, max_drop, progress
             )
@@ -142,7 +143,7 @@ def export(
                 recipe=recipe,
                 model=next(file for file in files if file.name == backend.model_file),
                 files=files,
-                interface=_interface(job, stage),
+                interface=_interface(job, stage, reading),
                 requires=_requirements(backend, recipe, stage / backend.model_file),
                 calibration=calibration.told if calibration else None,
                 quantization=tuple(fate.to_json() for fate in fates),
@@ -180,6 +181,8 @@ def dry_run(
 
 def _job(checkpoint: Checkpoint, recipe: Recipe, device: Device | None, calibrate: Rows | None) -> Job:
     """The job that checkpoint, recipe and device allow."""
+    if checkpoint.tokenizer_file is not None:
+        _check_tokenizer(checkpoint.tokenizer_file, checkpoint.config.vocab_size)
     job = Job.of(checkpoint, recipe, calibrate)
     if device is not None and (problem := unsupported(device, recipe)):
         raise BadInput(
@@ -189,17 +192,39 @@ def _job(checkpoint: Checkpoint, recipe: Recipe, device: Device | None, calibrat
     return job
 
 
-def _build(job: Job, stage: Path, progress: Progress) -> tuple[LoweringReport, tuple[Fate, ...]]:
+def _check_tokenizer(file: Path, vocab_size: int) -> None:
+    """Refuse what goes with the model before the model is made."""
+    tokens = vocabulary_size(read_tokenizer(file))
+    if tokens > vocab_size:
+        raise BadInput(
+            f"has {tokens} tokens, the model {vocab_size}: it has no row for the ids from {vocab_size} on",
+            where=file,
+            fix="put the tokenizer of this very model there, or leave out the tokens that were added",
+        )
+
+
+def _build(
+    job: Job, stage: Path, progress: Progress
+) -> tuple[LoweringReport, tuple[Fate, ...], TokenizerReading | None]:
     """compress → specialise attention → lower, into the stage."""
     checkpoint, backend = job.checkpoint, job.backend
     progress("lowering", 0, 1)
     lowered = lower(job, stage / backend.model_file)
     progress("lowering", 1, 1)
     if checkpoint.tokenizer_file is not None:
-        shutil.copyfile(checkpoint.tokenizer_file, stage / TOKENIZER)
-    backend.write_companions(checkpoint.config, job.bounds, stage)
+        write_tokenizer(checkpoint.tokenizer_file, stage / TOKENIZER)
+    progress("comparing tokenizers", 0, 1)
+    reading = backend.write_companions(checkpoint.config, job.bounds, stage, _example_texts(checkpoint))
+    progress("comparing tokenizers", 1, 1)
     assert lowered.report is not None  # of a file there is one
-    return lowered.report, with_errors(lowered.fates, lowered.plain, lowered.weights, job.seen)
+    return lowered.report, with_errors(lowered.fates, lowered.plain, lowered.weights, job.seen), reading
+
+
+def _example_texts(checkpoint: Checkpoint) -> list[str]:
+    if checkpoint.examples_file is None:
+        return []
+    records, _ = read_records(str(checkpoint.examples_file))
+    return [value for record in records for value in record.fields.values() if isinstance(value, str)]
 
 
 def _compared(job: Job, rows: Rows | None) -> tuple[Sequence[Row], str]:
@@ -278,7 +303,7 @@ def _requirements(backend: Backend, recipe: Recipe, file: Path) -> Requirements:
     )
 
 
-def _interface(job: Job, stage: Path) -> Interface:
+def _interface(job: Job, stage: Path, reading: TokenizerReading | None) -> Interface:
     config, bounds = job.checkpoint.config, job.bounds
     batch: str | int = "batch" if bounds.any_batch else 1
     shape: tuple[str | int, ...]
@@ -305,4 +330,5 @@ def _interface(job: Job, stage: Path) -> Interface:
         eos_token_id=config.eos_token_id,
         id2label=config.id2label,
         tokenizer=TOKENIZER if (stage / TOKENIZER).is_file() else None,
+        tokenizer_reading=reading,
     )

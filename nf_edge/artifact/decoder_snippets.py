@@ -17,8 +17,7 @@ for position in range(len(input_ids), len(input_ids) + {steps}):
 {stop_python}    logits = method.execute([torch.tensor([[token]]), torch.tensor([position])])[0]
 ```
 
-ExecuTorch's own `TextLLMRunner` generates from `{file}` and `tokenizer.json` too, once the same operators are
-registered.
+{generator}
 """
 
 CPP_EXECUTORCH = """\
@@ -97,8 +96,7 @@ for position in range(len(input_ids), len(input_ids) + {steps}):
 {stop_python}    token = feed([token], position)
 ```
 
-`onnxruntime-genai` generates from this folder too. From C++, Java, Swift or C# the names, dtypes and shapes
-are the same.
+{generator}From C++, Java, Swift or C# the names, dtypes and shapes are the same.
 """
 
 PYTHON_HTP = f"""\

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from nf_edge.artifact import decoder_snippets, row_snippets
 from nf_edge.artifact.manifest import Interface, Manifest, Requirements
+from nf_edge.artifact.tokenizer_notes import generator, tokenizer_lines
 from nf_edge.backends import agreeing_backend
 from nf_edge.backends.base import Backend
 from nf_edge.backends.operator_libraries import ARCHIVES, registered
@@ -72,6 +73,7 @@ def run_guide(manifest: Manifest) -> str:
         "operators": (LOAD_OPERATORS if requires.own_kernels else "") + _environment_code(requires),
         "arenas": _planned(manifest, "arenas"),
         "borrowed": (_planned(manifest, "workspace") or 0) + BORROWED,
+        "generator": generator(interface, manifest.model.name),
         "libraries": _names(requires.operator_libraries),
     }
     if requires.runtime == "executorch":
@@ -153,8 +155,7 @@ def _besides_lines(requires: Requirements) -> list[str]:
 
 def _interface_lines(interface: Interface, ends: tuple[int, ...]) -> list[str]:
     lines = ["| | |", "|---|---|", *(_cached_lines(interface) if interface.cached else _row_lines(interface))]
-    if interface.tokenizer:
-        lines.append(f"| tokenizer | `{interface.tokenizer}` (Hugging Face tokenizers) |")
+    lines += tokenizer_lines(interface)
     if interface.task in row_snippets.ANSWERS:
         lines.append(f"| answer | {row_snippets.ANSWERS[interface.task]} |")
     elif ends:

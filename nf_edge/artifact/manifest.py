@@ -5,6 +5,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, model_validator
 
 from nf_edge.backends.base import Bounds
+from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.identity import SHA256, UNKNOWN, Identity
 from nf_edge.model.config import ModelConfig, Task
 from nf_edge.recipe import Recipe
@@ -79,6 +80,9 @@ class Interface(Closed):
     eos_token_id: int | tuple[int, ...] | None = Field(description="any of them ends a text")
     id2label: dict[int, str] | None
     tokenizer: str | None = Field(description="file of the tokenizer, if it is a text model")
+    tokenizer_reading: TokenizerReading | None = Field(
+        None, description="whether the runtime's own tokenizer reads that file as Hugging Face's does"
+    )
 
     @property
     def bounds(self) -> Bounds:

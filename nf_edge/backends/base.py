@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nf_edge.backends.coverage import Coverage, Operator, coverage_of
 from nf_edge.backends.fixes import fixes_for
+from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.errors import BadInput
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.recipe import Recipe
@@ -349,10 +350,19 @@ class Backend(ABC):
     def warm_up(self) -> None:
         """Import the runtime, so that what a session costs can be told from what the runtime costs."""
 
-    def write_companions(self, config: ModelConfig, bounds: Bounds, folder: Path) -> None:
+    def write_companions(
+        self, config: ModelConfig, bounds: Bounds, folder: Path, examples: Sequence[str]
+    ) -> TokenizerReading | None:
         """Write the files that others who run the model file in `folder` want to find beside it; its
-        tokenizer is there already."""
-        return
+        tokenizer is there already.
+
+        Args:
+            examples: texts that the model is for.
+
+        Returns:
+            How the runtime's own tokenizer reads the one in `folder`; None where either is missing.
+        """
+        return None
 
     def load(self, path: Path, bounds: Bounds, threads: int | None = None) -> Session | Decoder:
         """Load a model file, with its cache where the bounds say so.

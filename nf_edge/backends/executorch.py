@@ -1,6 +1,7 @@
 """What the backends of ExecuTorch share that give the network, in PyTorch's own operators, to a delegate."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -14,8 +15,10 @@ from nf_edge.backends.capture import capture
 from nf_edge.backends.coverage import Coverage
 from nf_edge.backends.executorch_file import operators_in, operators_of
 from nf_edge.backends.operator_libraries import require_operators
+from nf_edge.backends.runtime_tokenizer import EXECUTORCH, TokenizerReading
 from nf_edge.errors import BadInput
 from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
+from nf_edge.model.checkpoint import TOKENIZER
 from nf_edge.quiet import quiet_libraries, quiet_stderr
 from nf_edge.recipe import Recipe
 
@@ -46,6 +49,11 @@ class ExecutorchBackend(Backend):
     ) -> LoweringReport:
         with quiet_libraries():
             return LoweringReport(self._lower(program, config, bounds, recipe, path))
+
+    def write_companions(
+        self, config: ModelConfig, bounds: Bounds, folder: Path, examples: Sequence[str]
+    ) -> TokenizerReading | None:
+        return EXECUTORCH.read(folder, examples) if (folder / TOKENIZER).is_file() else None
 
     def _lower(
         self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path

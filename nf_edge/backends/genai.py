@@ -1,19 +1,35 @@
 """What onnxruntime-genai reads beside an ONNX decoder, so that it generates from the folder as it is."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nf_edge import strict_json
+from nf_edge.backends.runtime_tokenizer import GENAI, TokenizerReading
 from nf_edge.model import ModelConfig
 from nf_edge.model.checkpoint import TOKENIZER
 from nf_edge.model.tokenizer import read_tokenizer
 
 
-def write_genai_files(config: ModelConfig, capacity: int, model_file: str, folder: Path) -> None:
-    """Write `genai_config.json` and, where there is a tokenizer, `tokenizer_config.json`."""
+def write_genai_files(
+    config: ModelConfig, capacity: int, model_file: str, folder: Path, examples: Sequence[str]
+) -> TokenizerReading | None:
+    """Write `genai_config.json` and, where it reads the folder's tokenizer as we do, `tokenizer_config.json`.
+
+    Without that file it takes ids, and refuses texts, which it would else read into other ids.
+
+    Returns:
+        How it reads the tokenizer; None where there is none.
+    """
     _write(folder / "genai_config.json", _genai_config(config, capacity, model_file))
-    if (folder / TOKENIZER).is_file():
-        _write(folder / "tokenizer_config.json", _tokenizer_config(config, folder / TOKENIZER))
+    if not (folder / TOKENIZER).is_file():
+        return None
+    settings = folder / "tokenizer_config.json"
+    _write(settings, _tokenizer_config(config, folder / TOKENIZER))
+    reading = GENAI.read(folder, examples)
+    if not reading.same:
+        settings.unlink()
+    return reading
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

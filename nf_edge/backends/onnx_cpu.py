@@ -1,6 +1,7 @@
 """ONNX Runtime on the CPU."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +28,7 @@ from nf_edge.backends.coverage import Coverage
 from nf_edge.backends.genai import write_genai_files
 from nf_edge.backends.macs import macs_of
 from nf_edge.backends.onnx_size import float32_bytes, require_size
+from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
 from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
@@ -132,9 +134,12 @@ class OnnxCpu(Backend):
             Coverage(self.library, len(lowered.graph.node), _macs(exported, bounds), bounds.length)
         )
 
-    def write_companions(self, config: ModelConfig, bounds: Bounds, folder: Path) -> None:
-        if bounds.cached:
-            write_genai_files(config, bounds.length, self.model_file, folder)
+    def write_companions(
+        self, config: ModelConfig, bounds: Bounds, folder: Path, examples: Sequence[str]
+    ) -> TokenizerReading | None:
+        if not bounds.cached:
+            return None
+        return write_genai_files(config, bounds.length, self.model_file, folder, examples)
 
     def warm_up(self) -> None:
         import onnxruntime  # noqa: F401

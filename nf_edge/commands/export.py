@@ -64,6 +64,7 @@ def command(
     """
     from nf_edge import pipeline
     from nf_edge.artifact import MANIFEST
+    from nf_edge.artifact.tokenizer_notes import tokenizer_warnings
     from nf_edge.data.rows import load_rows
     from nf_edge.device import load_device
     from nf_edge.files import check_target
@@ -96,6 +97,7 @@ def command(
             keep=keep,
             progress=progress,
         )
+    warn(tokenizer_warnings(result.manifest.interface))
     if as_json:
         print_json("export", {"path": str(result.path) if result.path else None, **result.manifest.to_json()})
     else:

@@ -57,7 +57,7 @@ def command(
     an end-of-text token of the model's, after --max-tokens, or where the model has no positions left.  With
     --on, an artifact writes what it would on that device's core.
     """
-    from nf_edge.generation import generate, texts
+    from nf_edge.generation import TextStream, generate
     from nf_edge.model.tokenizer import read_tokenizer
 
     core = one_core(on)
@@ -75,16 +75,15 @@ def command(
         ids = tokenizer.encode(prompt).ids if tokenizer else _parse(prompt)
     _check(ids, config)
     found: list[int] = []
-    text = ""
-    tokens = generate(
+    stream = TextStream(tokenizer) if tokenizer else None
+    for token in generate(
         decoder, ids, max_tokens=max_tokens, temperature=temperature, seed=seed, ends=config.ends
-    )
-    pieces = texts(tokenizer, tokens) if tokenizer else ((token, f"{token} ") for token in tokens)
-    for token, piece in pieces:
+    ):
         found.append(token)
-        text += piece
         if not as_json:
-            click.echo(piece, nl=False)
+            click.echo(stream.add(token) if stream else f"{token} ", nl=False)
+    if stream and not as_json:
+        click.echo(stream.end(), nl=False)
     ended = "end of text" if found[-1] in config.ends else "max tokens"
     full = ended == "max tokens" and len(found) < max_tokens
     if full:
@@ -93,7 +92,8 @@ def command(
     if not as_json:
         click.echo()
         return
-    result = {"prompt_ids": ids, "ids": found, "text": text if tokenizer else None, "ended": ended}
+    text = tokenizer.decode(found) if tokenizer else None
+    result = {"prompt_ids": ids, "ids": found, "text": text, "ended": ended}
     print_json("generate", result)
 
 

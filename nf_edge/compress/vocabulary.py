@@ -84,9 +84,20 @@ def smaller_tokenizer(tokenizer_file: Path, kept: list[int]) -> str:
     model["vocab"] = vocab
     for token in document.get("added_tokens", ()):
         token["id"] = new[token["id"]]
-    for token in ((document.get("post_processor") or {}).get("special_tokens") or {}).values():
-        token["ids"] = [new[old] for old in token["ids"]]
+    _renumber(document.get("post_processor") or {}, new)
     return strict_json.dumps(document, ascii_only=False, indent=None)
+
+
+def _renumber(processor: dict[str, Any], new: Mapping[int, int]) -> None:
+    """Give the special tokens of a post-processor their new ids, whatever kind it is of."""
+    for part in processor.get("processors", ()):
+        _renumber(part, new)
+    for token in (processor.get("special_tokens") or {}).values():
+        token["ids"] = [new[old] for old in token["ids"]]
+    for end in ("sep", "cls"):
+        if end in processor:
+            token, old = processor[end]
+            processor[end] = [token, new[old]]
 
 
 def encoded_otherwise(

@@ -25,9 +25,6 @@ def text_encoder(tokenizer_file: Path | None, source: str) -> Encode:
             fix="put the model's tokenizer.json beside its config.json, or give `input_ids`",
         )
     tokenizer = read_tokenizer(tokenizer_file)
-    # Whatever they were set to when it was made: here rows are cut, and counted, by their reader.
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
 
     def encode(text: str) -> list[int]:
         text.encode()  # a ValueError on half a surrogate pair, which JSON can hold and tokenizers cannot

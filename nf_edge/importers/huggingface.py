@@ -3,18 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from nf_edge.errors import BadInput
 from nf_edge.importers import settings
 from nf_edge.importers.adapters import adapter_notes, refuse_adapter
-from nf_edge.importers.bpe import build_tokenizer
 from nf_edge.importers.foreign import Foreign, drop_tied_head, is_causal_mask
 from nf_edge.importers.names import own_names
 from nf_edge.importers.special_tokens import GENERATION, special_tokens
+from nf_edge.importers.tokenizer_files import read_tokenizer_files
 from nf_edge.importers.weights import read_weights
-from nf_edge.model.checkpoint import CONFIG, TOKENIZER
+from nf_edge.model.checkpoint import CONFIG
 from nf_edge.model.config import CLASSIFIER, LANGUAGE_MODEL, read_json_object
 
 ARCHITECTURES = {
@@ -34,8 +33,11 @@ ACTIVATIONS = {
 TRANSPOSED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
 
 
-def read(folder: Path) -> Foreign:
+def read(folder: Path, *, own_tokenizer: bool = True) -> Foreign:
     """Read a folder of `save_pretrained` or a clone from the hub.
+
+    Args:
+        own_tokenizer: whether its tokenizer is wanted.
 
     Raises:
         BadInput: it is not a GPT-2, it has an adapter, or a file is missing or cannot be read.
@@ -45,7 +47,9 @@ def read(folder: Path) -> Foreign:
     if theirs.get("model_type") != "gpt2":
         raise BadInput(f"model_type is {theirs.get('model_type')!r}, not 'gpt2'", where=folder / CONFIG)
     generation = read_json_object(folder / GENERATION) if (folder / GENERATION).is_file() else None
-    foreign = Foreign({}, {}, folder / CONFIG, tokenizer=_tokenizer(folder))
+    foreign = Foreign({}, {}, folder / CONFIG)
+    if own_tokenizer:
+        foreign.tokenizer = read_tokenizer_files(folder, foreign.notes)
     foreign.problems += settings.refused(theirs)
     tensors = foreign.tensors = _tensors(folder, foreign)
     shape = settings.shape(theirs)
@@ -147,11 +151,3 @@ def _is_tied(theirs: dict[str, Any], tensors: dict[str, Tensor], foreign: Foreig
             "tie_word_embeddings is false, but the head equals the embedding: it is kept once"
         )
     return not own_head if had_head else declared
-
-
-def _tokenizer(folder: Path) -> Path | Tokenizer | None:
-    if (folder / TOKENIZER).is_file():
-        return folder / TOKENIZER
-    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-        return build_tokenizer(folder)
-    return None

@@ -17,6 +17,7 @@ from nf_edge.files import check_target, sha256, staged_folder
 from nf_edge.identity import UNKNOWN, Identity
 from nf_edge.model.config import ModelConfig, parse_config, read_config, read_json_object
 from nf_edge.model.network import NoiseFormer, build
+from nf_edge.model.tokenizer import write_tokenizer
 from nf_edge.resources import resolve
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -210,4 +211,4 @@ def save_checkpoint(
         # safetensors writes files that only their owner may read.
         shutil.copymode(stage / CONFIG, stage / WEIGHTS)
         if tokenizer_file is not None:
-            shutil.copyfile(tokenizer_file, stage / TOKENIZER)
+            write_tokenizer(tokenizer_file, stage / TOKENIZER)

@@ -72,7 +72,7 @@ AnySource = Annotated[Source, BeforeValidator(_source)]
 class Bpe(Closed):
     """A byte-level BPE of the model's vocab_size, learned from the training data; `<|endoftext|>` is 0."""
 
-    lowercase: bool = Field(False, description="fold upper case into lower")
+    lowercase: bool = Field(False, description="fold upper case into lower, of the letters in Latin-1")
     treebank: bool = Field(
         False, description="undo the Penn Treebank's spaces, as in `it 's fine .`, and those around a text"
     )
