@@ -2,7 +2,7 @@
 the device and still answers right."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -109,11 +109,14 @@ def export(
     job = _job(checkpoint, recipe, device, calibrate)
     backend, calibration = job.backend, job.calibration
     check_target(out, overwrite=overwrite, marker=MANIFEST)
+    compared = _compared(job, rows)
     backend.operators_file()  # without which the file cannot be examined: better told now than after lowering
     try:
         with staged_artifact(out, overwrite=overwrite) as stage:
             report, fates = _build(job, stage, progress)
-            parity, memory, accuracy = _examine(job, stage, device, rows, original, max_drop, progress)
+            parity, memory, accuracy = _examine(
+                job, stage, device, compared, rows, original, max_drop, progress
+            )
             failure = _first_failure(parity, memory, accuracy)
             reports = {
                 "parity": parity.to_json(),
@@ -188,10 +191,27 @@ def _build(job: Job, stage: Path, progress: Progress) -> tuple[LoweringReport, t
     return lowered.report, with_errors(lowered.fates, lowered.plain, lowered.weights, job.seen)
 
 
+def _compared(job: Job, rows: Rows | None) -> Rows:
+    """What logits are compared on: the data, else the checkpoint's examples, else random ids.
+
+    Raises:
+        BadInput: the rows given are longer than the artifact takes, or the examples cannot be read.
+    """
+    checkpoint, length = job.checkpoint, job.bounds.length
+    if rows is not None:
+        rows.require_at_most(length)
+        return rows
+    if checkpoint.examples_file is not None:
+        examples = load_rows(str(checkpoint.examples_file), checkpoint, length=length)
+        return replace(examples, source=checkpoint.examples_file.name)
+    return Rows(tuple(synthetic_rows(checkpoint.config, length)), "synthetic", "", 0)
+
+
 def _examine(
     job: Job,
     stage: Path,
     device: Device | None,
+    compared: Rows,
     rows: Rows | None,
     original: Original | None,
     max_drop: float | None,
@@ -202,14 +222,7 @@ def _examine(
     config, file = checkpoint.config, stage / backend.model_file
     model = checkpoint.model()
     artifact = backend.load(file, bounds)
-    if rows is not None:
-        compared, source = rows.rows, rows.source
-    elif checkpoint.examples_file is not None:
-        examples = load_rows(str(checkpoint.examples_file), checkpoint)
-        compared, source = examples.rows, "examples.jsonl"
-    else:
-        compared, source = tuple(synthetic_rows(config, bounds.length)), "synthetic"
-    parity = measure_parity(model, artifact, bounds, compared, source, recipe.max_logit_error)
+    parity = measure_parity(model, artifact, bounds, compared, recipe.max_logit_error)
     progress("measuring memory", 0, 1)
     memory = profile_model(backend, file, config, bounds, recipe, device)
     progress("measuring memory", 1, 1)

@@ -101,6 +101,8 @@ def parity_lines(parity: Parity) -> list[str]:
     inputs = f"{parity.count} rows of {parity.rows}"
     if parity.rows == "synthetic":
         inputs = f"{parity.count} rows of random token ids (synthetic: no data was given)"
+    elif parity.truncated:
+        inputs += f", {parity.truncated} cut to the length that it takes"
     limit = "no limit" if parity.limit is None else f"limit {parity.limit:g}"
     return [
         f"logits against PyTorch fp32, on {inputs}: off by at most {parity.error:.2g} of the largest "
@@ -142,7 +144,7 @@ def accuracy_lines(report: AccuracyReport) -> list[str]:
     comparison = report.comparison
     low, high = comparison.drop_interval
     limit = "no limit" if report.max_drop is None else f"limit {100 * report.max_drop:g}"
-    cut = f", {report.truncated} cut to the model's length" if report.truncated else ""
+    cut = f", {report.truncated} cut to the length that it takes" if report.truncated else ""
     lines = [
         f"data: {report.data}{cut}",
         f"drop {100 * comparison.drop:+.2f} points "
@@ -243,7 +245,9 @@ def quantization_lines(fates: Sequence[dict[str, Any]], calibration: Calibrated 
         others += [f"{name}: {became}" for name in names if name in NO_MODULES]
     lines += others + _worst_lines(fates)
     if calibration is not None:
-        seen = f"{calibration.rows} rows of {calibration.source}, SHA-256 {calibration.sha256}"
+        cut = f", {calibration.truncated_rows} cut to the length that it takes"
+        seen = f"{calibration.rows} rows of {calibration.source}{cut if calibration.truncated_rows else ''}"
+        seen += f", SHA-256 {calibration.sha256}"
         lines.append(f"calibrated on {seen}")
     return lines
 

@@ -33,7 +33,7 @@ def _cells(cost: Cost) -> tuple[str, ...]:
 
 
 def sensitivity_lines(weighed: Sensitivity) -> list[str]:
-    cut = f", {weighed.truncated} cut to the model's length" if weighed.truncated else ""
+    cut = f", {weighed.truncated} cut to the length that it takes" if weighed.truncated else ""
     return [
         f"in PyTorch, on {weighed.rows:,} rows of {weighed.data}{cut}; all other units stay float32",
         f"the model file with all units in float32: {format_bytes(weighed.float_bytes)} (predicted)",

@@ -63,13 +63,7 @@ class Subject:
                 where=f"recipe {self.recipe.name}",
                 fix="weigh them by a recipe of another backend (nf-edge recipes list)",
             )
-        length = Bounds.of(self.recipe, config).length
-        if too_long := sum(len(row.input_ids) > length for row in rows.rows):
-            raise BadInput(
-                f"{too_long} rows are longer than the {length} tokens of shapes.length",
-                where=f"recipe {self.recipe.name}",
-                fix="raise it, or write full or dynamic",
-            )
+        rows.require_at_most(Bounds.of(self.recipe, config).length)
         if config.num_labels == 1:
             raise BadInput("num_labels is 1: a regression answers with no probabilities", where=rows.source)
         if config.is_language_model and all(len(row.input_ids) < 2 for row in rows.rows):

@@ -1,6 +1,5 @@
 """Logits of the lowered file beside PyTorch's: compared at every export."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ import torch
 
 from nf_edge.accuracy.answers import pad, step_by_step
 from nf_edge.backends.base import Bounds, Session
-from nf_edge.data.rows import Row
+from nf_edge.data.rows import Row, Rows
 from nf_edge.errors import AccuracyGate
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 
@@ -27,6 +26,7 @@ class Parity:
         error: the largest difference of a logit, as a share of the largest logit.
         agreement: share of rows whose largest logit is the same one.
         limit: what `error` must not exceed; None: no limit.
+        truncated: rows that were cut to the length that the artifact takes.
     """
 
     rows: str
@@ -34,13 +34,15 @@ class Parity:
     error: float
     agreement: float
     limit: float | None
+    truncated: int = 0
 
     @property
     def passed(self) -> bool:
         return self.limit is None or self.error <= self.limit
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"passed": self.passed}
+        document = asdict(self)
+        return document | {"truncated_rows": document.pop("truncated"), "passed": self.passed}
 
 
 def synthetic_rows(config: ModelConfig, longest: int, seed: int = 0) -> list[Row]:
@@ -54,8 +56,7 @@ def measure_parity(
     reference: NoiseFormer,
     artifact: Session | Decoder,
     bounds: Bounds,
-    rows: Sequence[Row],
-    source: str,
+    rows: Rows,
     limit: float | None,
 ) -> Parity:
     """Run both on the same inputs, in the shapes that the artifact takes.
@@ -67,7 +68,7 @@ def measure_parity(
     """
     largest = difference = 0.0
     agreed = 0
-    for row in rows:
+    for row in rows.rows:
         if isinstance(artifact, Decoder):
             wanted, found = _from_decoder(reference, artifact, row)
         else:
@@ -76,7 +77,8 @@ def measure_parity(
         difference = max(difference, float(np.abs(wanted - found).max()))
         agreed += bool((wanted.argmax(-1) == found.argmax(-1)).all())
     error = difference / largest if largest else difference
-    return Parity(source, len(rows), error, agreed / len(rows), limit)
+    count = len(rows.rows)
+    return Parity(rows.source, count, error, agreed / count, limit, rows.truncated)
 
 
 def _from_session(

@@ -92,6 +92,7 @@ def command(
     that gives each unit its own precision; its artifact is made, and measured from its file.  If none meets
     the target nothing is written: exit 4 for a size, exit 5 for a loss.
     """
+    from nf_edge.backends.base import Bounds
     from nf_edge.compress.mixture import as_yaml
     from nf_edge.data.rows import load_rows
     from nf_edge.files import write_text
@@ -114,12 +115,16 @@ def command(
         _check_out(out, the_recipe.is_stock, overwrite)
     the_checkpoint = resolve_checkpoint(checkpoint)
     warn(the_checkpoint.warnings)
-    subject = Subject(
-        the_checkpoint,
-        the_recipe,
-        load_rows(data, the_checkpoint, limit) if data else _examples(the_checkpoint, limit),
-        load_rows(calibrate, the_checkpoint) if calibrate else None,
+    length = Bounds.of(the_recipe, the_checkpoint.config).length
+    rows = (
+        load_rows(data, the_checkpoint, limit, length=length)
+        if data
+        else _examples(the_checkpoint, limit, length)
     )
+    seen = load_rows(calibrate, the_checkpoint, length=length) if calibrate else None
+    for each in filter(None, (rows, seen)):
+        warn(each.warnings)
+    subject = Subject(the_checkpoint, the_recipe, rows, seen)
     found = None
     with progress_bar() as progress:
         weighed = sensitivity(subject, progress)
@@ -177,7 +182,7 @@ def _check_out(out: Path, stock: bool, overwrite: bool) -> None:
         raise BadInput("exists", where=out, fix="give --overwrite to replace it, or name another place")
 
 
-def _examples(checkpoint: "Checkpoint", limit: int) -> "Rows":
+def _examples(checkpoint: "Checkpoint", limit: int, length: int) -> "Rows":
     from dataclasses import replace
 
     from nf_edge.data.rows import load_rows
@@ -189,5 +194,5 @@ def _examples(checkpoint: "Checkpoint", limit: int) -> "Rows":
             where=checkpoint.path,
             fix="give rows with --data FILE",
         )
-    rows = load_rows(str(checkpoint.examples_file), checkpoint, limit)
+    rows = load_rows(str(checkpoint.examples_file), checkpoint, limit, length=length)
     return replace(rows, source=checkpoint.examples_file.name)
