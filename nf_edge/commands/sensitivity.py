@@ -89,8 +89,9 @@ def command(
 
     Each unit is quantized alone, in PyTorch, to each precision that the recipe's runtime has, and the answers
     are compared with the checkpoint's.  With a target (--file-size, --kl or --max-drop) a recipe is written
-    that gives each unit its own precision; its artifact is made, and measured from its file.  If none meets
-    the target nothing is written: exit 4 for a size, exit 5 for a loss.
+    that gives each unit its own precision; its artifact is made, and measured from its file.  So are those of
+    the backend's recipes that treat all units alike: where one of them is best, it is what is written.  If
+    none meets the target nothing is written: exit 4 for a size, exit 5 for a loss.
     """
     from nf_edge.backends.base import Bounds
     from nf_edge.compress.mixture import as_yaml
@@ -106,6 +107,7 @@ def command(
         recipe_comments,
         sensitivity_lines,
         sensitivity_table,
+        uniform_table,
     )
     from nf_edge.sensitivity import Subject, sensitivity
 
@@ -141,6 +143,7 @@ def command(
         if found is not None:
             print_lines([choice_line(found)])
             show(mix_table(found))
+            show(uniform_table(found))
             print_lines(mix_lines(found))
             if found.met and out is not None:
                 place = shlex.quote(str(out))
