@@ -9,6 +9,7 @@ from nf_edge.model.config import ModelConfig
 from nf_edge.precision import (
     NPU_LAYERS,
     POSITIONS,
+    STATIC,
     TOKENS,
     Precision,
     Widths,
@@ -71,6 +72,8 @@ def _precision(recipe: Recipe, how: Quantize, name: str, shape: tuple[int, int])
     wanted = how.table(rule) if table else how.layer(rule)
     if wanted.bits is None:
         return wanted
+    if inputs == 1 and wanted.activations not in STATIC:
+        return Precision(reason="a scale for its one input takes more than rounding it saves")
     channels = kernels_of(recipe.runtime, recipe.backend).channels
     if not table and any(size % channels for size in shape):
         return Precision(
