@@ -5,8 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nf_edge.compress.awq import awq
+from nf_edge.compress.equalize import equalize
 from nf_edge.compress.gptq import gptq
 from nf_edge.compress.grid import as_stored, code_range, nearest, pack, unpack
+from nf_edge.compress.rotate import rotate
 from nf_edge.precision import Precision
 
 # Sizes of 1, of primes, and of what groups divide; no group of a recipe is smaller than 16.
@@ -112,3 +115,32 @@ def test_a_scale_is_stored_as_the_nearest_that_is_usable(dtype):
     assert bool(((found * 128).isfinite() & (found != 0)).all())
     assert torch.equal(found[1:].sign(), asked[1:].sign())
     assert float(found[4]) == pytest.approx(0.1, rel=torch.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("kind", ["zero", "one", "tiny", "subnormal", "large", "mixed"])
+@pytest.mark.parametrize("rewrite", ["equalize", "rotate", "awq"])
+def test_what_is_rewritten_before_rounding_answers_as_before(rewrite, kind, random_network):
+    network = random_network("last token", "lowrank")
+    matrices = [
+        value for name, value in network.named_parameters() if value.dim() == 2 and "noise" not in name
+    ]
+    with torch.no_grad():
+        for index, weight in enumerate(matrices):
+            size = {"tiny": 1e-12, "subnormal": 1e-41, "large": 1e4, "mixed": (1e-20, 1e3)[index % 2]}.get(
+                kind
+            )
+            if size is None:
+                weight[:, 1:] = 0  # but for one input
+                weight *= kind == "one"
+            else:
+                weight *= size
+    rows = [(torch.arange(1, length + 1)[None].numpy(), torch.ones(1, length).numpy()) for length in (1, 9)]
+    asked = torch.arange(3, 30)[None]
+    before = network(asked).detach()
+    precisions = {name: Precision(4, 32) for name in network.config.matrix_shapes()}
+    if rewrite == "awq":
+        awq(network, precisions, rows, signed=True)
+    else:
+        equalize(network, rows) if rewrite == "equalize" else rotate(network)
+    assert all(bool(value.isfinite().all()) for value in network.parameters())
+    assert torch.allclose(network(asked).detach(), before, rtol=2e-3, atol=2e-3 * float(before.abs().max()))

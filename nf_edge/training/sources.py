@@ -98,8 +98,7 @@ def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> Tra
     def rows(located: Located) -> Rows:
         found = read_rows(located.path, config, tokenizer_file, part=located.part)
         sha256[located.source.file] = found.sha256
-        if found.truncated:
-            notes.append(f"{located.source}: {found.truncated} rows were cut to {config.n_positions} tokens")
+        notes.extend(found.warnings)
         return found
 
     def examples(located: Located) -> Examples:
