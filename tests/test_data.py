@@ -168,11 +168,18 @@ def test_what_a_tokenizer_puts_around_a_text_is_not_cut_off(checkpoint, write):
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[UNK] $A it's", special_tokens=[("[UNK]", 0), ("it's", 5)]
     )
+    tokenizer.no_padding()
     tokenizer.save(str(model.tokenizer_file))
     source = write("a.tsv", "text\tlabel\na good bad film\t1\na bad\t0\n")
     rows = load_rows(source, model)
     assert [row.input_ids for row in rows.rows] == [(0, 1, 3, 5), (0, 1, 2, 5)]
     assert rows.truncated == 1
+    for length in (3, 4):
+        tokenizer.enable_truncation(length)
+        texts = ["a good bad film", "it's a bad it's it's it's", "[UNK] it's"]
+        lines = "".join(json.dumps({"text": text, "label": 0}) + "\n" for text in texts)
+        own = load_rows(write("a.jsonl", lines), model, length=length).rows
+        assert [list(row.input_ids) for row in own] == [tokenizer.encode(text).ids for text in texts]
     with pytest.raises(BadInput, match="adds 2 tokens to every text, which leaves no room for it in 2"):
         load_rows(source, model, length=2)
 

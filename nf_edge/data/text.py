@@ -39,20 +39,22 @@ def text_encoder(tokenizer_file: Path | None, source: str, length: int | None = 
     # Whatever they were set to when it was made.
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    if length is not None:
-        # With less room than it takes for what it adds, `tokenizers` would not cut at all.
-        added = tokenizer.num_special_tokens_to_add(is_pair=False)
-        if added >= length:
-            raise BadInput(
-                f"adds {added} tokens to every text, which leaves no room for it in {length}",
-                where=tokenizer_file,
-                fix="use a recipe whose shapes.length is larger",
-            )
-        tokenizer.enable_truncation(length)
+    added = tokenizer.num_special_tokens_to_add(is_pair=False)
+    if length is not None and added >= length:
+        raise BadInput(
+            f"adds {added} tokens to every text, which leaves no room for it in {length}",
+            where=tokenizer_file,
+            fix="use a recipe whose shapes.length is larger",
+        )
 
     def encode(text: str) -> Encoded:
         text.encode()  # a ValueError on half a surrogate pair, which JSON can hold and tokenizers cannot
         encoding = tokenizer.encode(text)
-        return Encoded(tuple(encoding.ids), bool(encoding.overflowing))
+        ids: list[int] = encoding.ids
+        if length is None or len(ids) <= length:
+            return Encoded(tuple(ids), cut=False)
+        # The truncation of `tokenizers` gives the same, but makes all the pieces that it cuts off as well.
+        after = encoding.special_tokens_mask[::-1].index(0)
+        return Encoded((*ids[: length - after], *ids[len(ids) - after :]), cut=True)
 
     return encode
