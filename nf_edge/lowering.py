@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import Backend, Bounds, CacheDtype, Inputs, LoweringReport
-from nf_edge.compress.calibrate import Calibration, calibration_for
+from nf_edge.compress.calibrate import Calibration, calibration_for, require_finite
 from nf_edge.compress.errors import plain_form
 from nf_edge.compress.fates import Fate, fates_of
 from nf_edge.compress.lowered import Weights
@@ -80,6 +80,8 @@ def lower(job: Job, file: Path | None) -> Lowered:
     """Lower a checkpoint to a model file; None where only the weights of one quantized before are wanted."""
     checkpoint, recipe, backend, seen = job.checkpoint, job.recipe, job.backend, job.seen
     model = checkpoint.model()
+    if job.calibration is not None:
+        require_finite(model, seen, job.calibration.source)
     prepare(model, recipe, seen)
     backend.specialise(model, recipe)
     fates = fates_of(model, backend, recipe, job.cache)
