@@ -89,7 +89,7 @@ def require_finite(network: NoiseFormer, seen: Inputs, source: str) -> None:
         ids = torch.from_numpy(input_ids[:, : int(attention_mask.sum())])
         if not bool(network(ids).isfinite().all()):
             raise BadInput(
-                f"row {number}: the checkpoint's own answer is not finite, so there is nothing to calibrate on",
+                f"row {number}: the checkpoint's own answer is not finite, so none can be calibrated on",
                 where=source,
                 fix="look for weights that are far too large, or trained until they were NaN",
             )
