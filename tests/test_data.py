@@ -151,7 +151,7 @@ def test_rows_longer_than_the_model_are_cut_and_counted(checkpoint, write):
     rows = load_rows(write("long.jsonl", text), checkpoint())
     assert [row.input_ids for row in rows.rows] == [(1, 2, 3, 4), (1, 2, 3, 4)]
     assert (rows.truncated, rows.length) == (1, 4)
-    assert rows.warnings == [f"{rows.source}: 1 rows are cut to 4 tokens"]
+    assert rows.warnings == [f"{rows.source}: 1 rows were cut to 4 tokens"]
 
 
 def test_rows_are_cut_to_the_length_that_is_asked_for(checkpoint, write):

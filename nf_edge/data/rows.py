@@ -57,7 +57,7 @@ class Rows:
     @property
     def warnings(self) -> list[str]:
         """What a user should know of them, and that rows were cut."""
-        cut = [f"{self.truncated} rows are cut to {self.length} tokens"] if self.truncated else []
+        cut = [f"{self.truncated} rows were cut to {self.length} tokens"] if self.truncated else []
         return [f"{self.source}: {note}" for note in (*self.notes, *cut)]
 
 
