@@ -2,13 +2,12 @@
 
 import errno
 import importlib
-import json
 import sys
 from typing import Any
 
 import click
 
-from nf_edge import __version__
+from nf_edge import __version__, strict_json
 from nf_edge.errors import BadInput, NfEdgeError
 
 # Verb → module of nf_edge.commands and the line that --help shows, so that help imports none of them.
@@ -120,4 +119,4 @@ def _print_json_error(message: str, code: int) -> None:
     """With --json, whoever reads stdout learns of the failure there too."""
     if "--json" in sys.argv:
         document: dict[str, Any] = {"schema": "nf-edge/1", "error": {"message": message, "exit_code": code}}
-        click.echo(json.dumps(document, indent=2))
+        click.echo(strict_json.dumps(document))

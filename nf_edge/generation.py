@@ -6,6 +6,7 @@ import numpy as np
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
+from nf_edge.errors import BadInput
 from nf_edge.model import Decoder
 
 
@@ -28,7 +29,7 @@ def generate(
         seed: of the drawing.
 
     Raises:
-        BadInput: the prompt does not fit the cache.
+        BadInput: the prompt does not fit the cache, or logits are not finite.
     """
     random = np.random.default_rng(seed)
     logits = decoder.feed(prompt, 0)
@@ -48,8 +49,15 @@ def texts(tokenizer: Tokenizer, tokens: Iterator[int]) -> Iterator[tuple[int, st
 
 
 def _choose(logits: np.ndarray, temperature: float, random: np.random.Generator) -> int:
+    if not np.isfinite(logits).all():
+        raise BadInput(
+            "the logits of the next token are not finite, so there is no likeliest one",
+            fix="nf-edge check tells how many answers are so",
+        )
     if temperature == 0:
         return int(logits.argmax())
-    scores = logits.astype(np.float64) / temperature
-    weights = np.exp(scores - scores.max())
+    scores = logits.astype(np.float64)
+    # The largest is taken off before dividing, so that no low temperature makes NaN of two infinities.
+    with np.errstate(over="ignore"):
+        weights = np.exp((scores - scores.max()) / temperature)
     return int(random.choice(len(weights), p=weights / weights.sum()))

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from nf_edge.accuracy.answers import require_finite
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import Backend, Bounds, CacheDtype, Inputs, LoweringReport
-from nf_edge.compress.calibrate import Calibration, calibration_for, require_finite
+from nf_edge.compress.calibrate import Calibration, calibration_for
 from nf_edge.compress.errors import plain_form
 from nf_edge.compress.fates import Fate, fates_of
 from nf_edge.compress.lowered import Weights
@@ -77,11 +78,17 @@ class Lowered:
 
 
 def lower(job: Job, file: Path | None) -> Lowered:
-    """Lower a checkpoint to a model file; None where only the weights of one quantized before are wanted."""
+    """Lower a checkpoint to a model file; None where only the weights of one quantized before are wanted.
+
+    Raises:
+        BadInput: what the checkpoint gives for the rows that it is calibrated on is not finite.
+    """
     checkpoint, recipe, backend, seen = job.checkpoint, job.recipe, job.backend, job.seen
     model = checkpoint.model()
     if job.calibration is not None:
-        require_finite(model, seen, job.calibration.source)
+        for given in (seen, job.filling):
+            texts = [ids[0, : int(mask.sum())].tolist() for ids, mask in given]
+            require_finite(model, texts, job.calibration.source)
     prepare(model, recipe, seen)
     backend.specialise(model, recipe)
     fates = fates_of(model, backend, recipe, job.cache)

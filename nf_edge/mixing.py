@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from nf_edge.accuracy.answers import ask_both
 from nf_edge.accuracy.compare import Comparison, compare
+from nf_edge.accuracy.faithful import OVERFLOWS, not_finite_text
 from nf_edge.backends.base import Bounds, Session
 from nf_edge.compress.allocate import Allocation, Choice, fill, path, trim
 from nf_edge.compress.fates import Fate
@@ -29,6 +30,7 @@ from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
 from nf_edge.report import format_bytes
 from nf_edge.sensitivity import Cost, Sensitivity, Subject, Unit, change_of
+from nf_edge.strict_json import number
 from nf_edge.uniform import uniform_recipes
 
 # Artifacts that are made, after which the best of them is what there is.
@@ -44,7 +46,7 @@ class Target:
     """What a recipe has to meet: a size of the model file in bytes, or a loss of its answers.
 
     Attributes:
-        of: `size`; `kl`, in nats; or `drop`, of accuracy, as a share.
+        of: `size`; `kl`, in nats; or `drop`, of accuracy, in points.
         most: the largest that will do.
     """
 
@@ -79,13 +81,14 @@ class Proof:
         return self.point(target).meets(target)
 
     def point(self, target: Target) -> "Point":
-        return Point(self.bytes, loss(self.measured, target), self.measured.faithful.kl)
+        kl = inf if self.measured.not_finite else self.measured.faithful.kl
+        return Point(self.bytes, loss(self.measured, target), kl)
 
     def to_json(self) -> dict[str, Any]:
         predicted = {
             "file_bytes": self.predicted_bytes,
             "kl_summed": self.summed,
-            "kl": self.simulated.faithful.kl if self.simulated else None,
+            "kl": number(self.simulated.faithful.kl) if self.simulated else None,
             "drop": self.simulated.drop if self.simulated else None,
         }
         return {
@@ -161,13 +164,16 @@ class Mix:
         return {
             "recipe": each.uniform,
             "file_bytes": each.bytes,
-            "kl": each.measured.faithful.kl,
+            "kl": number(each.measured.faithful.kl),
             "drop": each.measured.drop,
             "met": each.meets(self.target),
         }
 
 
 def loss(answers: Comparison, target: Target) -> float:
+    """What a target bounds; infinite where an answer is not finite."""
+    if answers.not_finite:
+        return inf
     return answers.drop if target.of == "drop" else answers.faithful.kl
 
 
@@ -194,6 +200,12 @@ def enforce(found: Mix) -> None:
     if found.met:
         return
     best, most = found.best, found.target.most
+    if lost := best.measured.not_finite:
+        raise AccuracyGate(
+            f"of the best recipe {not_finite_text(lost, best.measured.artifact.total, 'answers')}; "
+            "no recipe was written",
+            fix=OVERFLOWS,
+        )
     if found.target.of == "size":
         raise OverBudget(
             f"the smallest model file that could be made takes {format_bytes(best.bytes)}, more than the "
@@ -204,7 +216,7 @@ def enforce(found: Mix) -> None:
     if found.target.of == "kl":
         least, wanted = f"{best.measured.faithful.kl:.4g} nats", f"{most:g}"
     else:
-        least, wanted = f"{100 * best.measured.drop:.2f} points", f"{100 * most:g}"
+        least, wanted = f"{best.measured.drop:.2f} points", f"{most:g}"
     raise AccuracyGate(
         f"the best recipe loses {least}, more than the {wanted} allowed; no recipe was written",
         fix="allow more, or begin with a recipe whose activations are rounded less",
@@ -218,7 +230,7 @@ class _Search:
         self._simulated: dict[str, Comparison] = {}
         # A unit's bytes are told by what it saves, so float32 is 0 and the rest is less.
         self._choices = {
-            each.unit.name: [Choice(0, 0.0), *(Choice(-cost.saved, cost.kl) for cost in each.costs)]
+            each.unit.name: [Choice(0, 0.0), *(Choice(-cost.saved, cost.kl) for cost in each.usable)]
             for each in weighed.units
         }
         self._path = path(self._choices)
@@ -314,7 +326,7 @@ class _Search:
         return (self._choices[unit][place] for unit, place in allocation.items())
 
     def _costs(self, allocation: Allocation) -> dict[Unit, Cost | None]:
-        places = {each.unit: (None, *each.costs) for each in self._weighed.units}
+        places = {each.unit: (None, *each.usable) for each in self._weighed.units}
         return {unit: its[allocation[unit.name]] for unit, its in places.items()}
 
     def _recipe(self, allocation: Allocation) -> Recipe:
@@ -378,5 +390,7 @@ class _Search:
         def tell(_: str, done: int, total: int) -> None:
             self._progress(step, done, total)
 
-        answered = ask_both(self._reference, artifact, bounds, rows, rows, tell)
+        answered = ask_both(
+            self._reference, artifact, bounds, rows, rows, tell, source=self._subject.rows.source
+        )
         return compare(answered, self._subject.checkpoint.config.is_language_model)

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from nf_edge import __version__
+from nf_edge.accuracy.answers import PROBED, require_finite
 from nf_edge.accuracy.check import AccuracyReport, check, enforce
 from nf_edge.accuracy.parity import Parity, enforce_parity, measure_parity, synthetic_rows
 from nf_edge.artifact import (
@@ -95,22 +96,24 @@ def export(
         rows: labelled data to check its accuracy on.
         original: what its accuracy is held against, where the checkpoint was made smaller of another.
         calibrate: data to calibrate on, where the recipe does; the checkpoint's examples where None.
-        max_drop: accuracy that may be lost, as a share; the recipe's own limit where None.
+        max_drop: accuracy that may be lost, in points; the recipe's own limit where None.
         keep: place the artifact even if it does not pass, marked as failed.
 
     Returns:
         An Export; one whose `failure` is set was placed only where `keep`.
 
     Raises:
-        BadInput: the recipe does not suit the checkpoint or the device, or `out` cannot be used.
+        BadInput: the recipe does not suit the checkpoint or the device, the checkpoint's own answers are not
+            finite, or `out` cannot be used.
         MissingTool: the backend's operators cannot be built here.
     """
     mark = require_done(checkpoint, recipe)
     job = _job(checkpoint, recipe, device, calibrate)
     backend, calibration = job.backend, job.calibration
     check_target(out, overwrite=overwrite, marker=MANIFEST)
-    compared = _compared(job, rows)
     backend.operators_file()  # without which the file cannot be examined: better told now than after lowering
+    compared = _compared(job, rows)
+    require_finite(checkpoint.model(), [row.input_ids for row in compared.rows[:PROBED]], compared.source)
     try:
         with staged_artifact(out, overwrite=overwrite) as stage:
             report, fates = _build(job, stage, progress)

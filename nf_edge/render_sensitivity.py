@@ -3,7 +3,7 @@
 from nf_edge.accuracy.compare import Comparison
 from nf_edge.mixing import Mix, Target, Unmade
 from nf_edge.render import Table, flips_text, kl_text, quantization_lines
-from nf_edge.report import format_bytes
+from nf_edge.report import format_bytes, shown
 from nf_edge.sensitivity import Cost, Sensitivity
 
 
@@ -25,7 +25,7 @@ def _cells(cost: Cost) -> tuple[str, ...]:
     error = "" if cost.kl_error is None else f" ± {cost.kl_error:.1g}"
     return (
         cost.dtype,
-        f"{cost.kl:.3g}{error}",
+        shown(cost.kl, ".3g", error),
         "–" if cost.output_snr.value is None else str(cost.output_snr),
         format_bytes(cost.saved),
         "–" if each is None else f"{each:.3g}",
@@ -45,7 +45,7 @@ def target_text(target: Target) -> str:
         return f"a model file of at most {format_bytes(target.most)}"
     if target.of == "kl":
         return f"a KL divergence of at most {target.most:g} nats"
-    return f"a drop of at most {100 * target.most:g} points"
+    return f"a drop of at most {target.most:g} points"
 
 
 def mix_table(mix: Mix) -> Table:
@@ -56,13 +56,13 @@ def mix_table(mix: Mix) -> Table:
         (
             "KL, nats",
             "" if best.summed is None else f"{best.summed:.4g}",
-            f"{best.simulated.faithful.kl:.4g}" if best.simulated else "",
-            f"{best.measured.faithful.kl:.4g}",
+            shown(best.simulated.faithful.kl, ".4g") if best.simulated else "",
+            shown(best.measured.faithful.kl, ".4g"),
         ),
         (
             "drop, points",
             "",
-            *(f"{100 * each.drop:+.2f}" if each else "" for each in (best.simulated, best.measured)),
+            *(f"{each.drop:+.2f}" if each else "" for each in (best.simulated, best.measured)),
         ),
     ]
     columns = ("", "summed over units", "all together, in PyTorch", "measured, from the file")
@@ -78,11 +78,11 @@ def uniform_table(mix: Mix) -> Table:
         else:
             answers = each.measured
             met = "meets it" if each.meets(mix.target) else ""
-            figures = (f"{answers.faithful.kl:.4g}", f"{100 * answers.drop:+.2f}")
+            figures = (shown(answers.faithful.kl, ".4g"), f"{answers.drop:+.2f}")
             rows.append((each.uniform or "", format_bytes(each.bytes), *figures, met))
     best = mix.best
     if best.uniform is None:
-        figures = (f"{best.measured.faithful.kl:.4g}", f"{100 * best.measured.drop:+.2f}")
+        figures = (shown(best.measured.faithful.kl, ".4g"), f"{best.measured.drop:+.2f}")
         rows.append(("the best mixture", format_bytes(best.bytes), *figures, "meets it" if mix.met else ""))
     columns = ("recipe", "model file", "KL, nats", "drop, points", target_text(mix.target))
     return Table("One treatment for all modules", columns, tuple(rows), (1, 2, 3))
@@ -112,8 +112,8 @@ def mix_lines(mix: Mix) -> list[str]:
 
 
 def drop_text(answers: Comparison) -> str:
-    low, high = (100 * share for share in answers.drop_interval)
-    return f"drop {100 * answers.drop:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})"
+    low, high = answers.drop_interval
+    return f"drop {answers.drop:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})"
 
 
 def recipe_comments(mix: Mix, weighed: Sensitivity, checkpoint: str) -> list[str]:

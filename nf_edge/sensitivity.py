@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nf_edge.accuracy.answers import pad
+from nf_edge.accuracy.answers import PROBED, pad, require_finite
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import Bounds
 from nf_edge.compress.errors import with_errors
@@ -27,6 +27,7 @@ from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe, Rule
 from nf_edge.report import Figure
 from nf_edge.rules import HEAD, precisions
+from nf_edge.strict_json import number
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Cost:
     Attributes:
         rule: what asks for it.
         dtype: what its weights become, in words.
-        kl: mean divergence of the answers from the checkpoint's, in nats.
+        kl: mean divergence of the answers from the checkpoint's, in nats; infinite where one is not finite.
         kl_error: its standard error; None where one text is all that was asked.
         output_snr: signal of its output against what the rounding of its weights adds; of several modules,
             the lowest.
@@ -119,11 +120,11 @@ class Cost:
     def to_json(self) -> dict[str, Any]:
         return {
             "dtype": self.dtype,
-            "kl": self.kl,
+            "kl": number(self.kl),
             "kl_error": self.kl_error,
             "output_snr": self.output_snr.to_json(),
             "saved_bytes": self.saved,
-            "kl_per_saved_kb": self.kl_per_kb,
+            "kl_per_saved_kb": number(self.kl_per_kb),
         }
 
 
@@ -133,6 +134,11 @@ class UnitCosts:
 
     unit: Unit
     costs: tuple[Cost, ...]
+
+    @property
+    def usable(self) -> tuple[Cost, ...]:
+        """Those after which the answers are still finite."""
+        return tuple(cost for cost in self.costs if math.isfinite(cost.kl))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -188,10 +194,12 @@ def sensitivity(subject: Subject, progress: Progress = silent) -> Sensitivity:
     """Quantize each unit alone, to each precision that the recipe's runtime has for it.
 
     Raises:
-        BadInput: the recipe or the rows are not for this.
+        BadInput: the recipe or the rows are not for this, or the checkpoint's own answers are not finite.
     """
     subject.require_weighable()
     recipe, config, rows = subject.recipe, subject.checkpoint.config, subject.rows.rows
+    model = subject.checkpoint.model()
+    require_finite(model, [row.input_ids for row in rows[:PROBED]], subject.rows.source)
     variants = []
     rules = offers(recipe)
     for done, rule in enumerate(rules):
@@ -200,7 +208,7 @@ def sensitivity(subject: Subject, progress: Progress = silent) -> Sensitivity:
     progress("rounding", len(rules), len(rules))
     asked = [(unit, variant) for unit in units_of(config) for variant in _distinct(unit, variants)]
     changes = [variant.change(unit) for unit, variant in asked]
-    found = divergences(subject.checkpoint.model(), changes, rows, progress)
+    found = divergences(model, changes, subject.rows, progress)
     whole = subject.file_bytes(alone(recipe, (), rules[0]))
     costs: dict[Unit, list[Cost]] = {}
     for (unit, variant), lost in zip(asked, found, strict=True):

@@ -91,9 +91,9 @@ class Recover(Closed):
     validate_every: int = Field(
         200, ge=1, description="steps between validations; also what an interruption loses"
     )
-    learning_rate: float = Field(1e-3, gt=0, description="the highest, of AdamW")
+    learning_rate: float = Field(1e-3, gt=0, le=1000, description="the highest, of AdamW")
     weight_decay: float = Field(0.01, ge=0, description="on matrices only")
-    temperature: float = Field(2.0, gt=0, description="divides the logits of both models")
+    temperature: float = Field(2.0, gt=0, le=1000, description="divides the logits of both models")
     hidden: float = Field(
         1.0,
         ge=0,

@@ -10,9 +10,9 @@ from nf_edge.errors import BadInput
 
 
 class Closed(BaseModel):
-    """A frozen value that refuses keys it does not know."""
+    """A frozen value that refuses keys it does not know, and numbers that are none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 Schema = TypeVar("Schema", bound=BaseModel)

@@ -89,7 +89,7 @@ def test_flips_count_changed_answers_and_the_drop_only_lost_right_ones():
     found = compare(Answered(np.arange(5), np.array([0, 0, 0, 0, 1]), *sides, nothing), False)
     assert (found.faithful.flips, found.lost, found.gained) == (4, 2, 1)
     assert (found.reference.share, found.artifact.share) == (3 / 5, 2 / 5)
-    assert found.drop == pytest.approx(1 / 5)
+    assert found.drop == pytest.approx(20)
     assert found.drop_interval[0] < found.drop < found.drop_interval[1]
 
 

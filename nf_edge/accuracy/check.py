@@ -5,6 +5,7 @@ from typing import Any
 
 from nf_edge.accuracy.answers import Answered, ask_both
 from nf_edge.accuracy.compare import Comparison, compare
+from nf_edge.accuracy.faithful import OVERFLOWS, not_finite_text
 from nf_edge.backends.base import Bounds, Session
 from nf_edge.data.rows import Rows
 from nf_edge.errors import AccuracyGate, BadInput
@@ -17,7 +18,7 @@ class AccuracyReport:
     """A comparison, the data that it was made on, and the limit that it is held to.
 
     Attributes:
-        max_drop: accuracy that may be lost, as a share; None: no limit.
+        max_drop: accuracy that may be lost, in points; None: no limit.
     """
 
     comparison: Comparison
@@ -28,8 +29,18 @@ class AccuracyReport:
     max_drop: float | None
 
     @property
+    def problem(self) -> str:
+        """Why it does not pass, limit or not; "" where it does."""
+        comparison = self.comparison
+        if comparison.not_finite:
+            return not_finite_text(comparison.not_finite, comparison.artifact.total, self.unit)
+        if self.max_drop is not None and not comparison.drop <= self.max_drop:
+            return f"accuracy drops by {comparison.drop:.2f} points, more than the {self.max_drop:g} allowed"
+        return ""
+
+    @property
     def passed(self) -> bool:
-        return self.max_drop is None or self.comparison.drop <= self.max_drop
+        return not self.problem
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -62,7 +73,7 @@ def check(
         BadInput: the model is a regression, which has no accuracy, or the rows do not suit the artifact.
     """
     require_questions(model.config, rows, own)
-    answered = ask_both(model, artifact, bounds, rows.rows, (own or rows).rows, progress)
+    answered = ask_both(model, artifact, bounds, rows.rows, (own or rows).rows, progress, source=rows.source)
     return report_of(answered, model.config, rows, max_drop)
 
 
@@ -88,10 +99,13 @@ def report_of(answered: Answered, config: ModelConfig, rows: Rows, max_drop: flo
 
 
 def enforce(report: AccuracyReport) -> None:
-    """Raises AccuracyGate where the drop is beyond its limit."""
-    if not report.passed and report.max_drop is not None:
-        raise AccuracyGate(
-            f"accuracy drops by {100 * report.comparison.drop:.2f} points, "
-            f"more than the {100 * report.max_drop:g} allowed",
-            fix="use a recipe that quantizes less, or allow more with --max-drop",
-        )
+    """Raises AccuracyGate where the report does not pass."""
+    if not report.passed:
+        raise AccuracyGate(report.problem, fix=remedy(report))
+
+
+def remedy(report: AccuracyReport) -> str:
+    """What to do about a report that does not pass."""
+    if report.comparison.not_finite:
+        return OVERFLOWS
+    return "use a recipe that quantizes less, or allow more with --max-drop"

@@ -1,16 +1,21 @@
 """Logits of the lowered file beside PyTorch's: compared at every export."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from nf_edge.accuracy.answers import pad, step_by_step
+from nf_edge.accuracy.answers import NOTHING, pad, predicted, step_by_step
+from nf_edge.accuracy.faithful import OVERFLOWS, not_finite_text
 from nf_edge.backends.base import Bounds, Session
 from nf_edge.data.rows import Row, Rows
 from nf_edge.errors import AccuracyGate
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
+from nf_edge.model.finite import finite
 
 SYNTHETIC_ROWS = 16
 # Tokens of a row, its last ones, that a decoder is fed one by one.
@@ -23,7 +28,8 @@ class Parity:
 
     Attributes:
         rows: what the inputs were: a source of data, or `synthetic` for random token ids.
-        error: the largest difference of a logit, as a share of the largest logit.
+        not_finite: rows to which the artifact's logits are not finite.
+        error: the largest difference of a logit, as a share of the largest logit; None where `not_finite`.
         agreement: share of rows whose largest logit is the same one.
         limit: what `error` must not exceed; None: no limit.
         truncated: rows that were cut to the length that the artifact takes.
@@ -31,14 +37,27 @@ class Parity:
 
     rows: str
     count: int
-    error: float
+    not_finite: int
+    error: float | None
     agreement: float
     limit: float | None
     truncated: int = 0
 
     @property
+    def problem(self) -> str:
+        """Why it does not pass, limit or not; "" where it does."""
+        if self.error is None:
+            return not_finite_text(self.not_finite, self.count, "rows")
+        if self.limit is not None and not self.error <= self.limit:
+            return (
+                f"logits differ from PyTorch's by {self.error:.2g} of the largest logit, "
+                f"more than the {self.limit:g} allowed"
+            )
+        return ""
+
+    @property
     def passed(self) -> bool:
-        return self.limit is None or self.error <= self.limit
+        return not self.problem
 
     def to_json(self) -> dict[str, Any]:
         document = asdict(self)
@@ -65,28 +84,43 @@ def measure_parity(
 
     Args:
         reference: the network in PyTorch, float32, as it was trained.
+
+    Raises:
+        BadInput: the reference's own answers are not finite.
     """
     largest = difference = 0.0
-    agreed = 0
-    for row in rows.rows:
+    agreed = not_finite = 0
+    for number, row in enumerate(rows.rows):
+        ask = partial(finite, reference, rows=rows.source, first=number)
         if isinstance(artifact, Decoder):
-            wanted, found = _from_decoder(reference, artifact, row)
+            wanted, found = _from_decoder(ask, artifact, row)
         else:
-            wanted, found = _from_session(reference, artifact, bounds, row)
-        largest = max(largest, float(np.abs(wanted).max()))
-        difference = max(difference, float(np.abs(wanted - found).max()))
-        agreed += bool((wanted.argmax(-1) == found.argmax(-1)).all())
+            wanted, found = _from_session(ask, artifact, bounds, row, reference.config.pad_token_id)
+        answers = predicted(found)
+        agreed += bool((predicted(wanted) == answers).all())
+        if (answers == NOTHING).any():
+            not_finite += 1
+        else:
+            largest = max(largest, float(np.abs(wanted).max()))
+            difference = max(difference, float(np.abs(np.subtract(wanted, found, dtype=np.float64)).max()))
     error = difference / largest if largest else difference
     count = len(rows.rows)
-    return Parity(rows.source, count, error, agreed / count, limit, rows.truncated)
+    return Parity(
+        rows.source,
+        count,
+        not_finite,
+        None if not_finite else error,
+        agreed / count,
+        limit,
+        rows.truncated,
+    )
 
 
 def _from_session(
-    reference: NoiseFormer, session: Session, bounds: Bounds, row: Row
+    ask: Callable[..., Tensor], session: Session, bounds: Bounds, row: Row, pad_token_id: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    length = None if bounds.dynamic_length else bounds.length
-    ids, mask = pad([row], reference.config.pad_token_id, length)
-    wanted = reference(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()[0]
+    ids, mask = pad([row], pad_token_id, None if bounds.dynamic_length else bounds.length)
+    wanted = ask(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()[0]
     found = session.run(ids, mask)[0]
     if wanted.ndim == 1:
         return wanted, found
@@ -95,8 +129,8 @@ def _from_session(
     return wanted[:real], found[:real]
 
 
-def _from_decoder(reference: NoiseFormer, decoder: Decoder, row: Row) -> tuple[np.ndarray, np.ndarray]:
-    whole = reference(torch.tensor([row.input_ids]))[0].numpy()
+def _from_decoder(ask: Callable[..., Tensor], decoder: Decoder, row: Row) -> tuple[np.ndarray, np.ndarray]:
+    whole = ask(torch.tensor([row.input_ids]))[0].numpy()
     before = max(len(row.input_ids) - STEPS, 0)
     wanted = np.concatenate([whole[-1:], whole[before:]])
     in_one_piece = decoder.feed(row.input_ids, 0)
@@ -106,10 +140,12 @@ def _from_decoder(reference: NoiseFormer, decoder: Decoder, row: Row) -> tuple[n
 
 
 def enforce_parity(parity: Parity) -> None:
-    """Raises AccuracyGate where the artifact's logits are further from PyTorch's than the limit."""
+    """Raises AccuracyGate where the artifact's logits are not finite, or further from PyTorch's than the
+    limit."""
+    if parity.not_finite:
+        raise AccuracyGate(parity.problem, fix=OVERFLOWS)
     if not parity.passed:
         raise AccuracyGate(
-            f"logits differ from PyTorch's by {parity.error:.2g} of the largest logit, "
-            f"more than the {parity.limit:g} allowed",
+            parity.problem,
             fix="for a quantized recipe, raise limits.max_logit_error; an fp32 artifact that fails is a bug",
         )

@@ -1,6 +1,5 @@
 """Reading and placing artifact folders."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from nf_edge import strict_json
 from nf_edge.artifact.guide import run_guide
 from nf_edge.artifact.manifest import SCHEMA, Manifest
 from nf_edge.errors import BadInput
@@ -48,7 +48,7 @@ def load_artifact(path: Path) -> Artifact:
             f"is not an artifact (it has no {MANIFEST})", where=path, fix="make one with `nf-edge export`"
         )
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = strict_json.loads(file.read_text(encoding="utf-8"))
         found = document.get("schema") if isinstance(document, dict) else None
         if found != SCHEMA:
             raise BadInput(f"schema is {found!r}; this nf-edge reads {SCHEMA!r}", where=file)
@@ -107,7 +107,7 @@ def staged_artifact(path: Path, *, overwrite: bool) -> Iterator[Path]:
 
 def write_papers(manifest: Manifest, report: str, stage: Path) -> None:
     """The texts that go beside the model file: manifest, report, and how to run it."""
-    document = json.dumps(manifest.to_json(), indent=2)
+    document = strict_json.dumps(manifest.to_json())
     (stage / MANIFEST).write_text(document + "\n", encoding="utf-8")
     (stage / GUIDE).write_text(run_guide(manifest), encoding="utf-8")
     (stage / REPORT).write_text(report, encoding="utf-8")

@@ -1,9 +1,9 @@
 """What onnxruntime-genai reads beside an ONNX decoder, so that it generates from the folder as it is."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from nf_edge import strict_json
 from nf_edge.model import ModelConfig
 from nf_edge.model.checkpoint import TOKENIZER
 from nf_edge.model.tokenizer import read_tokenizer
@@ -17,7 +17,7 @@ def write_genai_files(config: ModelConfig, capacity: int, model_file: str, folde
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    path.write_text(strict_json.dumps(document) + "\n", encoding="utf-8")
 
 
 def _genai_config(config: ModelConfig, capacity: int, model_file: str) -> dict[str, Any]:

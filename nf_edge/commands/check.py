@@ -6,6 +6,7 @@ import click
 
 from nf_edge.commands.common import json_option, print_json, print_lines, progress_bar, show, warn
 from nf_edge.commands.emulated import emulated, on_option
+from nf_edge.commands.numbers import Drop
 
 # Rows that are asked where every one takes an emulated core a while.
 SAMPLE = 100
@@ -28,7 +29,7 @@ Examples:
 @click.option(
     "--limit", type=click.IntRange(1), help=f"Use the first N rows only (with --on: {SAMPLE} by default)."
 )
-@click.option("--max-drop", type=click.FloatRange(0, 100), help="Accuracy points that may be lost.")
+@click.option("--max-drop", type=Drop(), help="Points of accuracy that may be lost.")
 @on_option
 @json_option
 def command(
@@ -66,7 +67,7 @@ def command(
         own = read_rows(data, manifest.config, the_artifact.tokenizer_file, limit, length=bounds.length)
     warn(rows.warnings)
     model = checkpoint.model()
-    most = manifest.recipe.limits.max_drop if max_drop is None else max_drop / 100
+    most = manifest.recipe.limits.max_drop if max_drop is None else max_drop
     if cores:
         from nf_edge.accuracy.cores import check_on, enforce_on
         from nf_edge.render_cores import cores_lines, cores_table

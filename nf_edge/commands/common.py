@@ -4,7 +4,6 @@ Results go to stdout, everything else (progress, warnings, errors) to stderr.  N
 imported until it is used.
 """
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nf_edge import strict_json
 from nf_edge.progress import Progress
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def print_json(command: str, result: Any) -> None:
 
 
 def json_text(command: str, result: Any) -> str:
-    return json.dumps({"schema": SCHEMA, "command": command, "result": result}, indent=2)
+    return strict_json.dumps({"schema": SCHEMA, "command": command, "result": result})
 
 
 def print_table(

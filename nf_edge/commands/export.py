@@ -14,6 +14,7 @@ from nf_edge.commands.common import (
     show_memory,
     warn,
 )
+from nf_edge.commands.numbers import Drop
 
 if TYPE_CHECKING:
     from nf_edge import pipeline
@@ -33,7 +34,7 @@ Examples:
 @click.option("--data", help="Labelled rows to check accuracy on: a TSV, CSV or JSONL file, or NAME:SPLIT.")
 @click.option("--calibrate", help="Rows to calibrate on, where the recipe does (default: examples.jsonl).")
 @click.option("--limit", type=click.IntRange(1), help="Use the first N rows of the data only.")
-@click.option("--max-drop", type=click.FloatRange(0, 100), help="Accuracy points that may be lost.")
+@click.option("--max-drop", type=Drop(), help="Points of accuracy that may be lost.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to make.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and predict its memory; make nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it is an artifact.")
@@ -94,7 +95,7 @@ def command(
             device=the_device,
             rows=rows,
             calibrate=seen,
-            max_drop=None if max_drop is None else max_drop / 100,
+            max_drop=max_drop,
             overwrite=overwrite,
             keep=keep,
             progress=progress,

@@ -7,6 +7,7 @@ import click
 
 from nf_edge.commands.common import json_option, print_json, warn
 from nf_edge.commands.emulated import on_option, one_core
+from nf_edge.commands.numbers import Finite
 from nf_edge.errors import BadInput
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ Examples:
 @click.option("--max-tokens", type=click.IntRange(1), default=100, show_default=True)
 @click.option(
     "--temperature",
-    type=click.FloatRange(0),
+    type=Finite(0),
     default=0.0,
     show_default=True,
     help="0 takes the likeliest token; else they are drawn, the more evenly the higher it is.",

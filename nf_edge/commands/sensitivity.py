@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nf_edge.commands.common import json_option, print_json, print_lines, progress_bar, show, warn
+from nf_edge.commands.numbers import Drop, Finite
 
 if TYPE_CHECKING:
     from nf_edge.data.rows import Rows
@@ -36,7 +37,7 @@ class Size(click.ParamType):
         try:
             return parse_size(re.sub(r"^([0-9]+) *", r"\1 ", value))
         except ValueError as error:
-            self.fail(str(error), param, ctx)
+            self.fail(f"{value!r}: {error}", param, ctx)
 
 
 @click.command("sensitivity", epilog=EPILOG)
@@ -59,12 +60,12 @@ class Size(click.ParamType):
 )
 @click.option(
     "--kl",
-    type=click.FloatRange(0, min_open=True),
+    type=Finite(0, min_open=True),
     help="Write the recipe with the smallest file whose answers diverge by at most so many nats.",
 )
 @click.option(
     "--max-drop",
-    type=click.FloatRange(0, 100),
+    type=Drop(),
     help="The same, that loses at most so many points of accuracy.",
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Recipe file to write, NAME.yaml.")
@@ -159,7 +160,7 @@ def _target(
 
     targets = [Target("size", file_size)] if file_size is not None else []
     targets += [Target("kl", kl)] if kl is not None else []
-    targets += [Target("drop", max_drop / 100)] if max_drop is not None else []
+    targets += [Target("drop", max_drop)] if max_drop is not None else []
     if len(targets) > 1:
         raise click.UsageError("--file-size, --kl and --max-drop exclude each other; give one.")
     if bool(targets) != (out is not None):

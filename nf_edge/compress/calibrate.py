@@ -82,19 +82,6 @@ def run_rows(network: NoiseFormer, seen: Inputs) -> None:
         network(torch.from_numpy(input_ids[:, : int(attention_mask.sum())]))
 
 
-@torch.no_grad()
-def require_finite(network: NoiseFormer, seen: Inputs, source: str) -> None:
-    """Raises BadInput where what a network answers to rows is not finite."""
-    for number, (input_ids, attention_mask) in enumerate(seen, start=1):
-        ids = torch.from_numpy(input_ids[:, : int(attention_mask.sum())])
-        if not bool(network(ids).isfinite().all()):
-            raise BadInput(
-                f"row {number}: the checkpoint's own answer is not finite, so none can be calibrated on",
-                where=source,
-                fix="look for weights that are far too large, or trained until they were NaN",
-            )
-
-
 def calibration_for(
     checkpoint: Checkpoint, recipe: Recipe, cache: CacheDtype | None, given: Rows | None
 ) -> Calibration | None:

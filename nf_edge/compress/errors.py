@@ -57,8 +57,9 @@ class _Energy:
             return Figure.unavailable("dB", "nothing was lost: there is no noise to compare with")
         if self.signal == 0:
             return Figure.unavailable("dB", "there is no signal")
-        decibels = 10 * math.log10(self.signal / self.noise)
-        return Figure(decibels, "dB", "planned" if how == "weights" else "predicted")
+        ratio = self.signal / self.noise
+        decibels = 10 * math.log10(ratio) if ratio > 0 else math.nan  # overflowed, or was NaN
+        return Figure.of(decibels, "dB", "planned" if how == "weights" else "predicted")
 
 
 def with_errors(

@@ -1,10 +1,10 @@
 """`compression.json`: which sections of which recipe made a checkpoint, and of what."""
 
-import json
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from nf_edge import strict_json
 from nf_edge.errors import BadInput
 from nf_edge.model import Checkpoint
 from nf_edge.model.config import read_json_object
@@ -15,7 +15,7 @@ MARK = "compression.json"
 
 
 def write_mark(mark: Compression, folder: Path) -> None:
-    document = json.dumps(mark.model_dump(mode="json", by_alias=True), indent=2)
+    document = strict_json.dumps(mark.model_dump(mode="json", by_alias=True))
     (folder / MARK).write_text(document + "\n", encoding="utf-8")
 
 

@@ -1,7 +1,6 @@
 """Prune and recover: from a checkpoint to a smaller one, by a recipe's sections."""
 
 import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nf_edge import __version__
+from nf_edge import __version__, strict_json
 from nf_edge.accuracy.faithful import faithfulness
 from nf_edge.compress.mark import write_mark
 from nf_edge.compress.prune import prune_layers, prune_structure, prune_vocabulary
@@ -74,6 +73,8 @@ def shrink(
             counted = documents(located["train"], checkpoint)
             small, kept = prune_vocabulary(checkpoint, prune.vocabulary, counted, Path(folder))
         stay: dict[str, Tensor] = {}
+        own = examples(located["test"], checkpoint)
+        before = evaluate(checkpoint.model(), own, batch_size(checkpoint))
         train, valid, test = (examples(located[name], small) for name in ("train", "valid", "test"))
         if prune is not None:
             small = prune_layers(small, prune.layers, train, progress)
@@ -102,7 +103,6 @@ def shrink(
             small = Checkpoint(small.path, small.config, trained.best)
             step = best_validation(trained).step
         small = _as_saved(small, checkpoint)
-        own = examples(located["test"], checkpoint)
         otherwise = None
         if small.path != checkpoint.path:
             texts = [documents(located["test"], each) for each in (checkpoint, small)]
@@ -113,7 +113,7 @@ def shrink(
             after=Sizes.of(small),
             tested_on=located["test"][0],
             otherwise=otherwise,
-            original=evaluate(checkpoint.model(), own, size),
+            original=before,
             pruned=pruned,
             result=evaluate(_network(small, recipe), test, size),
             faithful=None
@@ -201,7 +201,7 @@ def _fingerprint(
         "data": [_digest(each) for each in (train, valid)],
         "versions": [__version__, torch.__version__],
     }
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return hashlib.sha256(strict_json.dumps(facts, indent=None).encode()).hexdigest()
 
 
 def _digest(of: Examples) -> str:

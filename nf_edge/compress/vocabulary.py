@@ -5,7 +5,6 @@ of, so these stay with them; and all 256 bytes stay, so that any text still has 
 all stay is encoded as before: no merge of its own is gone.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from tokenizers import pre_tokenizers
 from torch import Tensor
 
+from nf_edge import strict_json
 from nf_edge.errors import BadInput
 from nf_edge.model import ModelConfig
 
@@ -86,7 +86,7 @@ def smaller_tokenizer(tokenizer_file: Path, kept: list[int]) -> str:
         token["id"] = new[token["id"]]
     for token in ((document.get("post_processor") or {}).get("special_tokens") or {}).values():
         token["ids"] = [new[old] for old in token["ids"]]
-    return json.dumps(document, ensure_ascii=False)
+    return strict_json.dumps(document, ascii_only=False, indent=None)
 
 
 def encoded_otherwise(
@@ -104,7 +104,7 @@ def count_tokens(rows: Iterable[Iterable[int]]) -> Counter[int]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    document: dict[str, Any] = strict_json.loads(path.read_text(encoding="utf-8"))
     model = document.get("model") or {}
     if model.get("type") != "BPE" or not isinstance(model.get("merges"), list):
         raise BadInput(

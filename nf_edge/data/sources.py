@@ -1,12 +1,12 @@
 """Where rows come from: a file by its path, or a named data set."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nf_edge import strict_json
 from nf_edge.data.digits import SPLITS, digits
 from nf_edge.data.drawings import drawings
 from nf_edge.data.tables import SUFFIXES, Record, Table, decode, parse_table
@@ -31,7 +31,7 @@ def read_records(source: str) -> tuple[Table, str]:
     path = Path(source)
     if source in NAMED and not path.exists():
         rows = NAMED[source]()
-        content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        content = "".join(strict_json.dumps(row, indent=None) + "\n" for row in rows).encode()
         return Table([Record(line, row) for line, row in enumerate(rows, start=1)]), _sha256(content)
     content = read_bytes(source)
     suffix = path.suffix.lower()

@@ -13,6 +13,7 @@ from nf_edge.backends.base import Backend
 from nf_edge.backends.executorch_file import read_program
 from nf_edge.emulation.cores import EmulatedCore
 from nf_edge.runner import Request, native_command, run_command
+from nf_edge.strict_json import number
 
 # The header of an output in a trace (runner/native/trace.h).
 HEADER = np.dtype([("chain", "<i4"), ("instruction", "<i4"), ("count", "<i8")])
@@ -38,8 +39,7 @@ class Beginning:
     before: float
 
     def to_json(self) -> dict[str, Any]:
-        # JSON has no word for what is infinite.
-        return asdict(self) | {"off": self.off if math.isfinite(self.off) else None}
+        return asdict(self) | {"off": number(self.off), "before": number(self.before)}
 
     def __str__(self) -> str:
         return (

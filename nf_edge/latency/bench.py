@@ -1,5 +1,6 @@
 """`bench`: the latency of an artifact, or of several turn about."""
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -147,8 +148,13 @@ def _with_threads(
     # As they were asked for: decoding upon the longest context is measured first.
     for point in sorted(found, key=lambda point: (point.phase != "prefill", point.tokens)):
         lines.append(Line.of(point.phase, threads, point.tokens, found[point]))
-    peak = Peak(threads, tuple(max(figures, key=lambda figure: figure.value or 0) for figures in peaks))
+    peak = Peak(threads, tuple(map(_largest, peaks)))
     return lines, peak, [process.version for process in processes]
+
+
+def _largest(figures: Sequence[Figure]) -> Figure:
+    """The largest; unavailable where one is."""
+    return max(figures, key=lambda figure: math.inf if figure.value is None else figure.value)
 
 
 def _ticker(step: str, total: int, progress: Progress) -> Tick:

@@ -1,6 +1,5 @@
 """Checkpoint folders: `config.json`, `model.safetensors`, and for a text model `tokenizer.json`."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from nf_edge import strict_json
 from nf_edge.errors import BadInput
 from nf_edge.files import check_target, staged_folder
 from nf_edge.model.config import ModelConfig, read_config, read_json_object
@@ -51,6 +51,7 @@ class Checkpoint:
     def model(self) -> NoiseFormer:
         """The network in float32, ready for inference; a new one each time."""
         network = build(self.config)
+        network.origin = self.path
         state = {name: self.tensors[name].float() for name in self.config.tensor_shapes()}
         if self.config.is_language_model and self.config.tie_word_embeddings:
             state["lm_head.weight"] = state["transformer.wte.weight"]
@@ -173,7 +174,7 @@ def save_checkpoint(
         fix = "float16 ends at 65504; a value beyond it becomes Inf" if dtype == torch.float16 else None
         raise BadInput.listing(problems, where=path, fix=fix)
     with staged_folder(path, overwrite=overwrite, marker=CONFIG) as stage:
-        document = json.dumps(config.to_json(), indent=2)
+        document = strict_json.dumps(config.to_json())
         (stage / CONFIG).write_text(document + "\n", encoding="utf-8")
         save_file(kept, stage / WEIGHTS, metadata={"format": "pt"})
         # safetensors writes files that only their owner may read.

@@ -1,12 +1,12 @@
 """`config.json` of a NoiseFormer checkpoint."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from nf_edge import strict_json
 from nf_edge.errors import BadInput
 
 LANGUAGE_MODEL = "NoiseFormerForCausalLM"
@@ -19,7 +19,7 @@ Pooling = Literal["last", "first", "mean"]
 class NoiseConfig(BaseModel):
     """The learned noise on the scores; `rank` belongs to `lowrank` only."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     kind: NoiseKind = "none"
     rank: int | None = None
@@ -28,7 +28,7 @@ class NoiseConfig(BaseModel):
 class LayerConfig(BaseModel):
     """Sizes of one layer after structured pruning; None is the model-wide size."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     n_head: int | None = None
     n_inner: int | None = Field(None, ge=1)
@@ -37,7 +37,7 @@ class LayerConfig(BaseModel):
 class ModelConfig(BaseModel):
     """Shape and kind of a NoiseFormer; the names are those of GPT-2 on Hugging Face where it has them."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, protected_namespaces=())
 
     model_type: Literal["noiseformer"] = "noiseformer"
     architectures: tuple[Literal["NoiseFormerForCausalLM", "NoiseFormerForSequenceClassification"]]
@@ -49,7 +49,7 @@ class ModelConfig(BaseModel):
     n_head: int = Field(ge=1)
     n_inner: int | None = Field(None, ge=1)
     activation_function: Literal["gelu_new", "gelu", "relu"] = "gelu_new"
-    layer_norm_epsilon: float = Field(1e-5, gt=0, allow_inf_nan=False)
+    layer_norm_epsilon: float = Field(1e-5, gt=0)
     causal: bool = True
     attention: Literal["symmetric", "standard"] = "symmetric"
     noise: NoiseConfig = NoiseConfig()
@@ -205,7 +205,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
         BadInput: unreadable, not JSON, or not an object.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = strict_json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"cannot be read ({error.strerror})", where=path) from error
     except (ValueError, RecursionError) as error:

@@ -6,6 +6,7 @@ Module names are the tensor names of the checkpoint, so a `state_dict` is the co
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -212,6 +213,9 @@ class Transformer(nn.Module):
 
 
 class CausalLM(nn.Module):
+    origin: Path | None = None
+    """The checkpoint's folder, for messages."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -228,6 +232,9 @@ class CausalLM(nn.Module):
 
 
 class SequenceClassifier(nn.Module):
+    origin: Path | None = None
+    """The checkpoint's folder, for messages."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config

@@ -1,7 +1,6 @@
 """A runner that stays, and is asked again and again."""
 
 import contextlib
-import json
 import subprocess
 import tempfile
 import threading
@@ -13,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from nf_edge import strict_json
 from nf_edge.runner.process import Request, failure, overdue, request_lines
 from nf_edge.runner.result import Stage, logits_of, stage
 
@@ -112,7 +112,7 @@ class StayingProcess:
         try:
             entries = []
             for line in self._process.stdout:
-                entries.append(json.loads(line))
+                entries.append(strict_json.loads(line))
                 if last(entries[-1]):
                     return entries
         finally:

@@ -1,5 +1,6 @@
 """Exporting one model by several recipes, and measuring the artifacts side by side."""
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -23,6 +24,7 @@ from nf_edge.model.checkpoint import check_place
 from nf_edge.pipeline import Export, Original, export
 from nf_edge.progress import Progress, named, silent
 from nf_edge.recipe import Recipe
+from nf_edge.report import Figure
 from nf_edge.sizes import Size, file, parameters, process
 from nf_edge.sweep.choose import choose, seen_by
 from nf_edge.sweep.report import JSON, Compressed, SweepReport
@@ -185,9 +187,9 @@ def _facts(recipes: Sequence[Recipe], exports: Sequence[Export], latency: Latenc
             Facts(
                 recipe=recipe.name,
                 file=result.manifest.model.bytes,
-                memory=memory.value or 0.0,
+                memory=_or_infinite(memory),
                 times=tuple(
-                    line.timings[number].time.median.value or 0.0
+                    _or_infinite(line.timings[number].time.median)
                     for line in latency.lines
                     if line.tokens is not None
                 ),
@@ -197,6 +199,10 @@ def _facts(recipes: Sequence[Recipe], exports: Sequence[Export], latency: Latenc
             )
         )
     return facts
+
+
+def _or_infinite(figure: Figure) -> float:
+    return math.inf if figure.value is None else figure.value
 
 
 def _notes(rows: Rows, seen: Rows | None) -> tuple[str, ...]:

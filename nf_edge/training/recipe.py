@@ -14,7 +14,7 @@ from nf_edge.resources import resolve
 from nf_edge.training.bpe import SMALLEST_VOCABULARY
 from nf_edge.training.convolutions import Convolutions
 from nf_edge.training.ngrams import Ngrams
-from nf_edge.training.settings import Settings
+from nf_edge.training.settings import HIGHEST_TEMPERATURE, Settings
 from nf_edge.yaml_file import Closed, load
 
 
@@ -129,7 +129,9 @@ class Distillation(Closed):
     teachers: tuple[AnyTeacher, ...] = Field(
         min_length=1, description="of each its `kind`, with the keys of that kind and of every teacher"
     )
-    temperature: float = Field(1.0, gt=0, description="divides all logits that are compared")
+    temperature: float = Field(
+        1.0, gt=0, le=HIGHEST_TEMPERATURE, description="divides all logits that are compared"
+    )
     swap: float = Field(
         0.0,
         ge=0,
@@ -154,7 +156,7 @@ class TrainingRecipe(Closed):
     training: Settings
     regularization: Regularization = Regularization()
     distill: Distillation | None = Field(None, description="null: the model learns the labels itself")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=2**63 - 1)
     dtype: Literal["float32", "float16", "bfloat16"] = Field("float32", description="of the saved weights")
 
     @model_validator(mode="after")

@@ -4,11 +4,16 @@ from pydantic import Field, model_validator
 
 from nf_edge.yaml_file import Closed
 
+# No training takes a higher one, and PyTorch's Adam stops at those that float32 cannot hold.
+HIGHEST_RATE = 1000.0
+# Beyond it all answers of a temperature are alike.
+HIGHEST_TEMPERATURE = 1000.0
+
 
 class Optimizer(Closed):
     """AdamW (Loshchilov and Hutter, 2019) with clipped gradients."""
 
-    learning_rate: float = Field(gt=0, description="the highest, reached after warm-up")
+    learning_rate: float = Field(gt=0, le=HIGHEST_RATE, description="the highest, reached after warm-up")
     weight_decay: float = Field(ge=0, description="on matrices only")
     gradient_clip: float = Field(1.0, gt=0, description="largest norm of the whole gradient")
 

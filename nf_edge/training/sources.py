@@ -1,10 +1,10 @@
 """Reading a recipe's data: rows for a classifier, blocks of text for a language model."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from nf_edge import strict_json
 from nf_edge.data.blocks import read_blocks
 from nf_edge.data.columns import TEXT_COLUMNS
 from nf_edge.data.parts import Part, word_runs
@@ -210,7 +210,7 @@ def _texts(located: Located) -> Iterator[str]:
 
 def _json_lines(located: Located) -> str:
     records = located.part.of_records(read_records(located.path)[0].records)
-    return "".join(json.dumps(record.fields) + "\n" for record in records)
+    return "".join(strict_json.dumps(record.fields, indent=None) + "\n" for record in records)
 
 
 def _bytes_per_token(located: Located, tokenizer_file: Path | None) -> float | None:

@@ -1,6 +1,5 @@
 """The state of an unfinished training: one safetensors file, replaced whole at every validation."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from nf_edge import strict_json
 from nf_edge.errors import BadInput
 from nf_edge.training.evaluate import Evaluation
 
@@ -82,7 +82,7 @@ def save_state(
     try:
         # Copies, since safetensors refuses tensors that share memory, as a tied head does.
         copies = {name: tensor.detach().clone() for name, tensor in tensors.items()}
-        save_file(copies, partial, metadata={"state": json.dumps(document)})
+        save_file(copies, partial, metadata={"state": strict_json.dumps(document, indent=None)})
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -96,7 +96,7 @@ def load_state(path: Path, fingerprint: str, model: nn.Module, optimizer: torch.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            document = json.loads(file.metadata()["state"])
+            document = strict_json.loads(file.metadata()["state"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise BadInput(

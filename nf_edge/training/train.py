@@ -1,7 +1,6 @@
 """From a training recipe to a checkpoint folder."""
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from nf_edge import __version__
+from nf_edge import __version__, strict_json
 from nf_edge.data import Batch
 from nf_edge.files import sha256, staged_folder
 from nf_edge.model import Checkpoint, save_checkpoint
@@ -218,4 +217,4 @@ def _fingerprint(recipe: TrainingRecipe, data: TrainingData) -> str:
         "tokenizer": data.tokenizer_file and sha256(data.tokenizer_file),
         "versions": [__version__, torch.__version__],
     }
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return hashlib.sha256(strict_json.dumps(facts, indent=None).encode()).hexdigest()

@@ -71,7 +71,7 @@ def _estimate(target: str, folder: Path) -> Estimate:
         sram=Figure(round(float(summary["sram_memory_used"]) * KIB), "bytes", "planned"),
         flash=Figure(round((flash + dram) * KIB), "bytes", "planned", "DRAM" if dram else ""),
         cycles=Figure(int(float(summary["cycles_total"])), "count", "simulated", model),
-        time=Figure(float(summary["inference_time"]) * 1e3, "ms", "simulated", model),
+        time=Figure.of(float(summary["inference_time"]) * 1e3, "ms", "simulated", model),
         kinds=tuple(
             Kind(kind, counts[kind], found, found / total if total else 0.0)
             for kind, found in cycles.most_common()
