@@ -8,6 +8,11 @@ from pydantic import Field, field_validator, model_validator
 from nf_edge.device import parse_size
 from nf_edge.yaml_file import Closed
 
+# Any rate that is too high is told by what it does to the loss; PyTorch's Adam stops at those beyond float32.
+HIGHEST_RATE = 1e30
+# Its square is multiplied with; and beyond it all answers are alike.
+HIGHEST_TEMPERATURE = 1000.0
+
 
 class Weights(Closed):
     """Zeros among the weights of linear layers.  They save nothing but a compressed download: no runtime here
@@ -91,9 +96,11 @@ class Recover(Closed):
     validate_every: int = Field(
         200, ge=1, description="steps between validations; also what an interruption loses"
     )
-    learning_rate: float = Field(1e-3, gt=0, le=1000, description="the highest, of AdamW")
+    learning_rate: float = Field(1e-3, gt=0, le=HIGHEST_RATE, description="the highest, of AdamW")
     weight_decay: float = Field(0.01, ge=0, description="on matrices only")
-    temperature: float = Field(2.0, gt=0, le=1000, description="divides the logits of both models")
+    temperature: float = Field(
+        2.0, gt=0, le=HIGHEST_TEMPERATURE, description="divides the logits of both models"
+    )
     hidden: float = Field(
         1.0,
         ge=0,

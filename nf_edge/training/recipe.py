@@ -11,10 +11,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 from nf_edge.data.sources import NAMED
 from nf_edge.model.config import ModelConfig, NoiseConfig
 from nf_edge.resources import resolve
+from nf_edge.shrinking import HIGHEST_TEMPERATURE
 from nf_edge.training.bpe import SMALLEST_VOCABULARY
 from nf_edge.training.convolutions import Convolutions
 from nf_edge.training.ngrams import Ngrams
-from nf_edge.training.settings import HIGHEST_TEMPERATURE, Settings
+from nf_edge.training.settings import Settings
 from nf_edge.yaml_file import Closed, load
 
 

@@ -2,12 +2,8 @@
 
 from pydantic import Field, model_validator
 
+from nf_edge.shrinking import HIGHEST_RATE
 from nf_edge.yaml_file import Closed
-
-# No training takes a higher one, and PyTorch's Adam stops at those that float32 cannot hold.
-HIGHEST_RATE = 1000.0
-# Beyond it all answers of a temperature are alike.
-HIGHEST_TEMPERATURE = 1000.0
 
 
 class Optimizer(Closed):
