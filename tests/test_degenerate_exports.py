@@ -33,14 +33,13 @@ WEIGHTS = {
     "huge": lambda name, tensor: 1e30 * tensor if tensor.dim() > 1 else tensor,
 }
 QUICK = [
-    ("of ones", "random", "onnx-int4"),
     ("of primes", "silent", "onnx-int4-gptq"),
-    ("one input", "zero", "onnx-int8-qdq"),
     ("one input", "huge", "onnx-int4-gptq"),
 ]
 SLOW = [
     ("one input", "random", "xnnpack-8da4w-gptq"),
-    ("one input", "subnormal", "xnnpack-8da8w"),
+    ("one input", "subnormal", "onnx-int8-qdq"),
+    ("of ones", "random", "onnx-int4"),
     ("one input", "huge", "xnnpack-int8"),
     ("of ones", "zero", "openvino-int8"),
     ("of ones", "random", "nf-int8"),
