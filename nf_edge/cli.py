@@ -21,6 +21,8 @@ VERBS = {
     "compare": ("compare", "NoiseFormer beside GPT-2 by one recipe: size, memory, latency."),
     "sweep": ("sweep", "One model by several recipes: size, memory, latency, answers."),
     "inspect": ("inspect", "What an artifact is made of and needs; verifies and loads it."),
+    "sign": ("sign", "Sign an artifact with a key of yours."),
+    "verify": ("verify", "Verify an artifact's signature, and every file of it."),
     "generate": ("generate", "Continue a text with a language model, token by token."),
     "import": ("import_", "Turn a nanoGPT or Hugging Face GPT-2 into a checkpoint."),
     "init": ("init", "Write a checkpoint of a given shape with random weights."),

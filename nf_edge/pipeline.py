@@ -15,9 +15,9 @@ from nf_edge.artifact import (
     Calibrated,
     Interface,
     Manifest,
-    ModelFile,
     Origin,
     Requirements,
+    listed,
     staged_artifact,
     write_papers,
 )
@@ -28,13 +28,13 @@ from nf_edge.compress.mark import require_done
 from nf_edge.data.rows import Rows, load_rows
 from nf_edge.device import Device
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
-from nf_edge.files import check_target, sha256
+from nf_edge.files import check_target
 from nf_edge.html import report_page
 from nf_edge.lowering import Job, lower
 from nf_edge.matching import unsupported
 from nf_edge.memory import MemoryReport, enforce_budget, predict_memory, profile_model
 from nf_edge.model import Checkpoint
-from nf_edge.model.checkpoint import TOKENIZER, WEIGHTS
+from nf_edge.model.checkpoint import TOKENIZER
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
 
@@ -127,6 +127,7 @@ def export(
                 "accuracy": accuracy.to_json() if accuracy else None,
                 "accelerator": report.estimate.to_json() if report.estimate else None,
             }
+            files = listed(stage)
             manifest = Manifest(
                 status="fail" if failure else "pass",
                 nf_edge=__version__,
@@ -134,7 +135,8 @@ def export(
                 compression=mark,
                 config=checkpoint.config,
                 recipe=recipe,
-                model=_model_file(stage / backend.model_file),
+                model=next(file for file in files if file.name == backend.model_file),
+                files=files,
                 interface=_interface(job, stage),
                 requires=_requirements(backend, recipe),
                 calibration=calibration.told if calibration else None,
@@ -142,7 +144,7 @@ def export(
                 coverage=report.coverage.to_json(),
                 reports=reports,
             )
-            write_papers(manifest, report_page(manifest, parity, memory, accuracy), stage)
+            manifest = write_papers(manifest, report_page(manifest, parity, memory, accuracy), stage)
             if failure is not None and not keep:
                 raise failure
             return Export(out, manifest, parity, memory, accuracy, failure)
@@ -253,12 +255,13 @@ def _first_failure(
 
 
 def _origin(checkpoint: Checkpoint) -> Origin:
-    weights = sha256(checkpoint.path / WEIGHTS)
-    return Origin(name=checkpoint.name, sha256=weights, parameters=checkpoint.parameters)
-
-
-def _model_file(path: Path) -> ModelFile:
-    return ModelFile(name=path.name, bytes=path.stat().st_size, sha256=sha256(path))
+    identity = checkpoint.identity
+    return Origin(
+        name=checkpoint.name,
+        sha256=identity.weights_sha256,
+        tokenizer_sha256=identity.tokenizer_sha256,
+        parameters=checkpoint.parameters,
+    )
 
 
 def _requirements(backend: Backend, recipe: Recipe) -> Requirements:

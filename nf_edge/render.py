@@ -10,6 +10,7 @@ from nf_edge.accuracy.check import AccuracyReport
 from nf_edge.accuracy.compare import Comparison, Score
 from nf_edge.accuracy.faithful import Faithfulness, not_finite_text
 from nf_edge.accuracy.parity import Parity
+from nf_edge.artifact.folder import Artifact
 from nf_edge.artifact.manifest import Calibrated, Manifest
 from nf_edge.capabilities import Capability
 from nf_edge.compress.fates import ATTENTION
@@ -214,8 +215,10 @@ def kl_text(faithful: Faithfulness) -> str:
     return f"{faithful.kl:.4g} nats (95 % interval {low:.4g} to {high:.4g})"
 
 
-def artifact_rows(manifest: Manifest) -> list[tuple[str, str]]:
+def artifact_rows(artifact: Artifact) -> list[tuple[str, str]]:
     """What an artifact is and needs, a row a fact."""
+    manifest = artifact.manifest
+    others = [file.name for file in manifest.files or () if file != manifest.model]
     interface, requires, model = manifest.interface, manifest.requires, manifest.model
     length = f"1 to {interface.length}" if interface.dynamic_length else str(interface.length)
     batch = "any" if interface.any_batch else "1"
@@ -225,6 +228,8 @@ def artifact_rows(manifest: Manifest) -> list[tuple[str, str]]:
         ("made of", f"{manifest.checkpoint.name}, {manifest.checkpoint.parameters:,} parameters"),
         ("recipe", f"{manifest.recipe.name}: {manifest.recipe.description}"),
         ("model file", f"{model.name}, {format_bytes(model.bytes)}, SHA-256 {model.sha256} (verified)"),
+        ("other files", f"{', '.join(others)} (verified)" if others else "not verified"),
+        ("signature", artifact.signature),
         ("task", interface.task),
         ("inputs", f"{', '.join(interface.inputs)}: {interface.input_dtype} [{batch}, {length}]"),
         ("output", f"{interface.output}: {interface.output_dtype} {list(interface.output_shape)}"),

@@ -2,6 +2,7 @@
 
 from nf_edge.accuracy.compare import Comparison
 from nf_edge.mixing import Mix, Target, Unmade
+from nf_edge.model import Checkpoint
 from nf_edge.render import Table, flips_text, kl_text, quantization_lines
 from nf_edge.report import format_bytes, shown
 from nf_edge.sensitivity import Cost, Sensitivity
@@ -116,11 +117,12 @@ def drop_text(answers: Comparison) -> str:
     return f"drop {answers.drop:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})"
 
 
-def recipe_comments(mix: Mix, weighed: Sensitivity, checkpoint: str) -> list[str]:
+def recipe_comments(mix: Mix, weighed: Sensitivity, checkpoint: Checkpoint) -> list[str]:
     """What a recipe's file says of itself."""
     best = mix.best
     return [
-        f"Written by nf-edge sensitivity, for {target_text(mix.target)} of {checkpoint}.",
+        f"Written by nf-edge sensitivity, for {target_text(mix.target)} of {checkpoint.name}",
+        f"(SHA-256 of its weights {checkpoint.identity.weights_sha256}).",
         f"Measured: {format_bytes(best.bytes)}; KL {kl_text(best.measured.faithful)};",
         f"{drop_text(best.measured)}, on {weighed.rows:,} rows of {weighed.data}",
         f"(SHA-256 {weighed.data_sha256}).",

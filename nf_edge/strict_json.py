@@ -21,10 +21,11 @@ def loads(text: str | bytes) -> Any:
     """The document that JSON text holds.
 
     Raises:
-        ValueError: it is not JSON, nests too deeply, or has NaN, Infinity or a number beyond float64's range.
+        ValueError: it is not JSON, nests too deeply, has a key twice, or has NaN, Infinity or a number beyond
+            float64's range.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError:
         raise ValueError("it nests too deeply") from None
 
@@ -32,6 +33,16 @@ def loads(text: str | bytes) -> Any:
 def number(value: float | None) -> float | None:
     """A figure as JSON can have it: None where it is not known, or is NaN or infinite."""
     return value if value is not None and math.isfinite(value) else None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Python's own module keeps the last of two equal keys; a reader of the file sees the first."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key {twice!r} is given twice")
+    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:

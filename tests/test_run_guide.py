@@ -70,8 +70,8 @@ def test_the_python_snippet_prints_what_pytorch_answers(name, recipe, exported, 
     folder = shutil.copytree(artifact.path, tmp_path / "artifact")
     code = snippet(artifact, "python")
     if artifact.manifest.requires.own_kernels:
-        assert "nf-edge kernels build -o ." in (folder / "RUN.md").read_text(encoding="utf-8")
-        assert run("kernels", "build", "-o", folder).code == 0
+        assert "nf-edge kernels build -o .." in (folder / "RUN.md").read_text(encoding="utf-8")
+        assert run("kernels", "build", "-o", folder.parent).code == 0
     before = sorted(folder.iterdir())
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

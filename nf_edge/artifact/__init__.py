@@ -1,8 +1,8 @@
 """The artifact folder: model file, tokenizer, manifest, reports, and how to call it."""
 
+from nf_edge.artifact.contents import MANIFEST, SIGNATURE, listed
 from nf_edge.artifact.folder import (
     GUIDE,
-    MANIFEST,
     REPORT,
     Artifact,
     load_artifact,
@@ -10,19 +10,21 @@ from nf_edge.artifact.folder import (
     staged_artifact,
     write_papers,
 )
-from nf_edge.artifact.manifest import Calibrated, Interface, Manifest, ModelFile, Origin, Requirements
+from nf_edge.artifact.manifest import ArtifactFile, Calibrated, Interface, Manifest, Origin, Requirements
 
 __all__ = [
     "GUIDE",
     "MANIFEST",
     "REPORT",
+    "SIGNATURE",
     "Artifact",
+    "ArtifactFile",
     "Calibrated",
     "Interface",
     "Manifest",
-    "ModelFile",
     "Origin",
     "Requirements",
+    "listed",
     "load_artifact",
     "reference_of",
     "staged_artifact",

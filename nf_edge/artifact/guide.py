@@ -32,13 +32,13 @@ OPERATORS = "libnf_executorch.so"
 LOAD_OPERATORS = f"""
 import ctypes
 
-ctypes.CDLL("./{OPERATORS}")  # registers the operators of nf-edge
+ctypes.CDLL("../{OPERATORS}")  # registers the operators of nf-edge
 """
 GET_OPERATORS = f"""\
-It calls operators of nf-edge, which `nf-edge kernels build -o .` puts beside it as `{OPERATORS}`
-(`--target` names another machine). A program links that library, whole, or loads it before the model; an
-ExecuTorch build of your own takes in `nf_edge/attention/native` instead, by `add_subdirectory` with
-`NF_ATTENTION_EXECUTORCH` on.
+It calls operators of nf-edge, which `nf-edge kernels build -o ..` puts beside this folder as `{OPERATORS}`
+(`--target` names another machine; in the folder it would be a file that the manifest does not list). A
+program links that library, whole, or loads it before the model; an ExecuTorch build of your own takes in
+`nf_edge/attention/native` instead, by `add_subdirectory` with `NF_ATTENTION_EXECUTORCH` on.
 """
 
 

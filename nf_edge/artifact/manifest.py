@@ -1,16 +1,23 @@
 """`manifest.json`: what an artifact is, how it is called, and what was found out about it."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nf_edge.backends.base import Bounds
+from nf_edge.identity import SHA256, UNKNOWN, Identity
 from nf_edge.model.config import ModelConfig
 from nf_edge.recipe import Recipe
 from nf_edge.shrinking import Compression
 from nf_edge.yaml_file import Closed
 
-SCHEMA: Literal["nf-edge/artifact/1"] = "nf-edge/artifact/1"
+Schema = Literal["nf-edge/artifact/1", "nf-edge/artifact/2"]
+SCHEMAS: tuple[Schema, ...] = get_args(Schema)
+SCHEMA: Schema = "nf-edge/artifact/2"
+# No folder, no drive, nothing that one file system reads otherwise than another.
+FILE_NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?$"
+# Verdicts of memory that pass.
+FITTING = {"fits", "fits as far as known"}
 
 
 class Origin(Closed):
@@ -18,6 +25,9 @@ class Origin(Closed):
 
     name: str
     sha256: str = Field(description="of model.safetensors")
+    tokenizer_sha256: str | None = Field(
+        UNKNOWN, description="of tokenizer.json; null: it has none; unknown: earlier versions did not say"
+    )
     parameters: int
 
 
@@ -32,12 +42,12 @@ class Calibrated(Closed):
     sha256: str = Field(description="of the whole source")
 
 
-class ModelFile(Closed):
+class ArtifactFile(Closed):
     """A file of the artifact, by which it can be recognised."""
 
-    name: str
-    bytes: int
-    sha256: str
+    name: str = Field(pattern=FILE_NAME)
+    bytes: int = Field(ge=0, strict=True)
+    sha256: str = Field(pattern=SHA256)
 
 
 class Interface(Closed):
@@ -91,16 +101,22 @@ class Requirements(Closed):
 
 
 class Manifest(Closed):
-    """All that is known of an artifact; `reports` holds what export measured."""
+    """All that is known of an artifact; `reports` holds what export measured.
 
-    schema_: Literal["nf-edge/artifact/1"] = Field(SCHEMA, alias="schema")
+    Schema 1, which earlier versions wrote, lists no `files`.
+    """
+
+    schema_: Schema = Field(SCHEMA, alias="schema")
     status: Literal["pass", "fail"]
     nf_edge: str = Field(description="version that made it")
     checkpoint: Origin
     compression: Compression | None = Field(None, description="how that one was made of a larger one")
     config: ModelConfig
     recipe: Recipe
-    model: ModelFile
+    model: ArtifactFile
+    files: tuple[ArtifactFile, ...] | None = Field(
+        None, description="all files of the folder but this one and the signature, the model file among them"
+    )
     interface: Interface
     requires: Requirements
     calibration: Calibrated | None = Field(description="where data was seen before the model runs")
@@ -111,5 +127,43 @@ class Manifest(Closed):
     )
     reports: dict[str, Any]
 
+    @model_validator(mode="after")
+    def _consistent(self) -> "Manifest":
+        if (self.files is None) != (self.schema_ == "nf-edge/artifact/1"):
+            raise ValueError("files: schema 2 lists the files of the folder, schema 1 does not")
+        if self.files is not None:
+            names = [file.name.casefold() for file in self.files]
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"files: {', '.join(twice)} is listed more than once (case does not count)")
+            if self.model not in self.files:
+                raise ValueError(f"files: {self.model.name} is not listed as `model` has it")
+            if self.interface.tokenizer not in (None, *(file.name for file in self.files)):
+                raise ValueError(f"files: {self.interface.tokenizer} is not listed")
+        if (failed := failed_gates(self.reports)) and self.status == "pass":
+            raise ValueError(f"status: is pass, but by its own reports it fails {', '.join(failed)}")
+        return self
+
+    @property
+    def made_of(self) -> Identity:
+        """The checkpoint that was exported."""
+        origin = self.checkpoint
+        return Identity(
+            weights_sha256=origin.sha256,
+            config=self.config.to_json(),
+            tokenizer_sha256=origin.tokenizer_sha256,
+        )
+
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json", by_alias=True)
+
+
+def failed_gates(reports: dict[str, Any]) -> list[str]:
+    """Gates that an artifact did not pass, by the reports of its manifest; what is no verdict has failed."""
+    parity, memory, accuracy = (reports.get(name) for name in ("parity", "memory", "accuracy"))
+    verdict = memory.get("verdict") if isinstance(memory, dict) else {}
+    passed = {
+        "parity": isinstance(parity, dict) and parity.get("passed") is True,
+        "memory": verdict is None or (isinstance(verdict, dict) and verdict.get("outcome") in FITTING),
+        "accuracy": accuracy is None or (isinstance(accuracy, dict) and accuracy.get("passed") is True),
+    }
+    return [gate for gate, good in passed.items() if not good]

@@ -194,6 +194,8 @@ class Backend(ABC):
     name: ClassVar[str]
     runtime: ClassVar[Literal["executorch", "onnxruntime"]]
     model_file: ClassVar[str]
+    companions: ClassVar[tuple[str, ...]] = ()
+    """Files beside the model file that are opened here to run or explain it."""
     own_kernels: ClassVar[bool] = False
     """Whether what it lowers calls kernels of nf-edge; its recipes are those named `nf-`."""
     library: ClassVar[str]

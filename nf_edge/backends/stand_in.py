@@ -34,6 +34,7 @@ class StandInBackend(ExecutorchBackend):
     """One of those, both of which compute in float16; without a cache, so that a language model gives the
     logits of all tokens."""
 
+    companions = (STAND_IN,)
     floats = "float16"
     process_bytes = None
     notes: ClassVar[tuple[str, ...]]

@@ -7,6 +7,7 @@ import click
 from nf_edge.commands.common import json_option, print_json, print_lines, progress_bar, show, warn
 from nf_edge.commands.emulated import emulated, on_option
 from nf_edge.commands.numbers import Drop
+from nf_edge.commands.trust import Trust, open_artifact, trust_options
 
 # Rows that are asked where every one takes an emulated core a while.
 SAMPLE = 100
@@ -31,6 +32,7 @@ Examples:
 )
 @click.option("--max-drop", type=Drop(), help="Points of accuracy that may be lost.")
 @on_option
+@trust_options
 @json_option
 def command(
     artifact: Path,
@@ -39,6 +41,7 @@ def command(
     limit: int | None,
     max_drop: float | None,
     on: str | None,
+    trust: Trust,
     as_json: bool,
 ) -> None:
     """Accuracy of an ARTIFACT, loaded from its file and run on this CPU, beside its checkpoint's.
@@ -49,11 +52,11 @@ def command(
     """
     from nf_edge import render
     from nf_edge.accuracy.check import check, enforce
-    from nf_edge.artifact import load_artifact, reference_of
+    from nf_edge.artifact import reference_of
     from nf_edge.backends import backend_for
     from nf_edge.data.rows import load_rows, read_rows
 
-    the_artifact = load_artifact(artifact)
+    the_artifact = open_artifact(artifact, trust)
     manifest = the_artifact.manifest
     checkpoint = reference_of(the_artifact, reference)
     warn(checkpoint.warnings)

@@ -8,6 +8,7 @@ import click
 from nf_edge.commands.common import json_option, print_json, warn
 from nf_edge.commands.emulated import on_option, one_core
 from nf_edge.commands.numbers import Finite
+from nf_edge.commands.trust import Trust, open_artifact, trust_options
 from nf_edge.errors import BadInput
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ Examples:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the drawing.")
 @click.option("--ids", "as_ids", is_flag=True, help="PROMPT is token ids, and ids are printed.")
 @on_option
+@trust_options
 @json_option
 def command(
     source: str,
@@ -45,6 +47,7 @@ def command(
     seed: int,
     as_ids: bool,
     on: str | None,
+    trust: Trust,
     as_json: bool,
 ) -> None:
     """Continue PROMPT with a language model, and print its text as it comes.
@@ -58,7 +61,7 @@ def command(
     from nf_edge.model.tokenizer import read_tokenizer
 
     core = one_core(on)
-    decoder, config, tokenizer_file = _open(source, core)
+    decoder, config, tokenizer_file = _open(source, core, trust, as_ids)
     tokenizer = None
     if not as_ids:
         if tokenizer_file is None:
@@ -94,23 +97,26 @@ def command(
     print_json("generate", result)
 
 
-def _open(source: str, core: "EmulatedCore | None") -> "tuple[Decoder, ModelConfig, Path | None]":
-    """What to generate with, its config, and its tokenizer."""
-    from nf_edge.artifact import MANIFEST, load_artifact
+def _open(
+    source: str, core: "EmulatedCore | None", trust: Trust, as_ids: bool
+) -> "tuple[Decoder, ModelConfig, Path | None]":
+    """What to generate with, its config, and its tokenizer unless ids are generated."""
+    from nf_edge.artifact import MANIFEST
     from nf_edge.backends import backend_for
     from nf_edge.model import CausalLM, Decoder, TorchDecoder, resolve_checkpoint
-    from nf_edge.model.checkpoint import TOKENIZER
 
     if not (Path(source) / MANIFEST).is_file():
         if core:
             raise BadInput("is no artifact, and --on is for the files of those", where=source)
+        if trust.required:
+            raise BadInput("is no artifact, and --require-signature is for those", where=source)
         checkpoint = resolve_checkpoint(source)
         warn(checkpoint.warnings)
         model = checkpoint.model()
         if not isinstance(model, CausalLM):
             raise BadInput("is no language model", where=source)
         return TorchDecoder(model), checkpoint.config, checkpoint.tokenizer_file
-    artifact = load_artifact(Path(source))
+    artifact = open_artifact(Path(source), trust)
     manifest = artifact.manifest
     if not manifest.config.is_language_model:
         raise BadInput("is no language model", where=source)
@@ -128,8 +134,7 @@ def _open(source: str, core: "EmulatedCore | None") -> "tuple[Decoder, ModelConf
     else:
         decoder = backend.load(artifact.model_file, bounds)
     assert isinstance(decoder, Decoder)
-    tokenizer = artifact.path / TOKENIZER
-    return decoder, manifest.config, tokenizer if tokenizer.is_file() else None
+    return decoder, manifest.config, None if as_ids else artifact.tokenizer_file
 
 
 def _parse(prompt: str) -> list[int]:

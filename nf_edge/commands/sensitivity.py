@@ -134,7 +134,7 @@ def command(
         if target is not None and out is not None:
             found = mix(subject, weighed, target, out.stem, progress)
     if found is not None and found.met and out is not None:
-        write_text(out, as_yaml(found.best.recipe, recipe_comments(found, weighed, the_checkpoint.name)))
+        write_text(out, as_yaml(found.best.recipe, recipe_comments(found, weighed, the_checkpoint)))
     if as_json:
         facts = found.to_json() | {"recipe": str(out) if found.met else None} if found else None
         print_json("sensitivity", weighed.to_json() | {"mix": facts})

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nf_edge import __version__, strict_json
 from nf_edge.accuracy.faithful import faithfulness
-from nf_edge.compress.mark import write_mark
+from nf_edge.compress.mark import rounded_as, write_mark
 from nf_edge.compress.prune import prune_layers, prune_structure, prune_vocabulary
 from nf_edge.compress.qat import prepare_qat
 from nf_edge.compress.recover import Original, recover, state_file
@@ -19,13 +19,14 @@ from nf_edge.compress.shrink_data import Sources, batch_size, documents, example
 from nf_edge.compress.shrunk import Shrunk, Sizes
 from nf_edge.compress.sparsify import apply_masks, compressed_bytes, keep_zeros, masks
 from nf_edge.compress.vocabulary import encoded_otherwise
-from nf_edge.files import sha256, staged_folder
+from nf_edge.files import staged_folder
+from nf_edge.identity import Identity
 from nf_edge.model import Checkpoint, NoiseFormer, save_checkpoint
-from nf_edge.model.checkpoint import CONFIG, EXAMPLES, WEIGHTS, check_place
+from nf_edge.model.checkpoint import CONFIG, EXAMPLES, check_place, identity_of
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
 from nf_edge.rules import precisions
-from nf_edge.shrinking import Compression, Recover
+from nf_edge.shrinking import Compression
 from nf_edge.training.evaluate import answer, evaluate
 from nf_edge.training.examples import Examples
 from nf_edge.training.loop import Resumable, best_validation
@@ -96,7 +97,7 @@ def shrink(
                 valid,
                 recovery,
                 SEED,
-                resumable=Resumable(state, _fingerprint(checkpoint, recipe, recovery, train, valid)),
+                resumable=Resumable(state, _fingerprint(checkpoint, recipe, train, valid)),
                 progress=progress,
                 on_validation=on_validation,
             )
@@ -124,7 +125,7 @@ def shrink(
             zeros=_zeros(small, stay),
             download=(compressed_bytes(checkpoint.tensors), compressed_bytes(small.tensors)),
         )
-        _write(small, checkpoint, out, _mark(checkpoint, recipe, report), overwrite)
+        _write(small, checkpoint, recipe, report, overwrite)
     state.unlink(missing_ok=True)
     return report
 
@@ -166,19 +167,25 @@ def _as_saved(small: Checkpoint, checkpoint: Checkpoint) -> Checkpoint:
     return Checkpoint(small.path, small.config, tensors)
 
 
-def _mark(checkpoint: Checkpoint, recipe: Recipe, report: Shrunk) -> Compression:
+def _mark(checkpoint: Checkpoint, recipe: Recipe, report: Shrunk, result: Identity) -> Compression:
     return Compression(
         recipe=recipe.name,
         prune=recipe.prune,
         recover=recipe.recover,
         original=checkpoint.name,
-        original_sha256=sha256(checkpoint.path / WEIGHTS),
+        original_sha256=checkpoint.identity.weights_sha256,
+        original_config=checkpoint.identity.config,
+        original_tokenizer_sha256=checkpoint.identity.tokenizer_sha256,
+        rounded_as=rounded_as(recipe),
+        result=result,
         report=report.to_json(),
     )
 
 
-def _write(small: Checkpoint, checkpoint: Checkpoint, out: Path, mark: Compression, overwrite: bool) -> None:
-    with staged_folder(out, overwrite=overwrite, marker=CONFIG) as stage:
+def _write(
+    small: Checkpoint, checkpoint: Checkpoint, recipe: Recipe, report: Shrunk, overwrite: bool
+) -> None:
+    with staged_folder(report.path, overwrite=overwrite, marker=CONFIG) as stage:
         stage.rmdir()  # save_checkpoint makes it anew
         dtype = next(iter(small.tensors.values())).dtype
         save_checkpoint(stage, small.config, small.tensors, dtype=dtype, tokenizer_file=small.tokenizer_file)
@@ -186,18 +193,15 @@ def _write(small: Checkpoint, checkpoint: Checkpoint, out: Path, mark: Compressi
         same_ids = small.config.vocab_size == checkpoint.config.vocab_size
         if examples is not None and (same_ids or '"input_ids"' not in examples.read_text(encoding="utf-8")):
             shutil.copyfile(examples, stage / EXAMPLES)
-        write_mark(mark, stage)
+        write_mark(_mark(checkpoint, recipe, report, identity_of(stage, small.config)), stage)
 
 
-def _fingerprint(
-    checkpoint: Checkpoint, recipe: Recipe, recovery: Recover, train: Examples, valid: Examples
-) -> str:
+def _fingerprint(checkpoint: Checkpoint, recipe: Recipe, train: Examples, valid: Examples) -> str:
     """All that the recovered weights depend on, but for the machine."""
     facts = {
-        "checkpoint": sha256(checkpoint.path / WEIGHTS),
-        "prune": recipe.prune.model_dump() if recipe.prune else None,
-        "recover": recovery.model_dump(),
-        "quantize": recipe.quantize.model_dump() if recovery.qat and recipe.quantize else None,
+        "checkpoint": checkpoint.identity.model_dump(mode="json"),
+        # Also what a memory to prune to is predicted by, and how the model is rounded.
+        "recipe": recipe.model_dump(mode="json", exclude={"name", "description", "limits"}),
         "data": [_digest(each) for each in (train, valid)],
         "versions": [__version__, torch.__version__],
     }

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -12,8 +13,9 @@ from torch import Tensor
 
 from nf_edge import strict_json
 from nf_edge.errors import BadInput
-from nf_edge.files import check_target, staged_folder
-from nf_edge.model.config import ModelConfig, read_config, read_json_object
+from nf_edge.files import check_target, sha256, staged_folder
+from nf_edge.identity import UNKNOWN, Identity
+from nf_edge.model.config import ModelConfig, parse_config, read_config, read_json_object
 from nf_edge.model.network import NoiseFormer, build
 from nf_edge.resources import resolve
 
@@ -58,9 +60,35 @@ class Checkpoint:
         network.load_state_dict(state)
         return network.eval().requires_grad_(False)
 
+    @cached_property
+    def identity(self) -> Identity:
+        """What it is recognised by, of the files in its folder."""
+        return identity_of(self.path, self.config)
+
+    def differs_from(self, other: Identity) -> list[str]:
+        """Names of its files that are not those of another checkpoint, as far as that is known; none where
+        both are the same."""
+        own = self.identity
+        same = {
+            WEIGHTS: own.weights_sha256 == other.weights_sha256,
+            CONFIG: other.config == UNKNOWN or self.config == parse_config(other.config, CONFIG),
+            TOKENIZER: other.tokenizer_sha256 in (UNKNOWN, own.tokenizer_sha256),
+        }
+        return [name for name, is_same in same.items() if not is_same]
+
     def _optional(self, name: str) -> Path | None:
         path = self.path / name
         return path if path.is_file() else None
+
+
+def identity_of(path: Path, config: ModelConfig) -> Identity:
+    """What the checkpoint in a folder is recognised by."""
+    tokenizer = path / TOKENIZER
+    return Identity(
+        weights_sha256=sha256(path / WEIGHTS),
+        config=config.to_json(),
+        tokenizer_sha256=sha256(tokenizer) if tokenizer.is_file() else None,
+    )
 
 
 def resolve_checkpoint(name: str) -> Checkpoint:
@@ -86,7 +114,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     problems = mismatches(config, tensors)
     if problems:
         raise BadInput.listing(problems, where=weights, fix=f"{path / CONFIG} says what must be there")
-    return Checkpoint(path, config, tensors, tuple(warnings))
+    checkpoint = Checkpoint(path, config, tensors, tuple(warnings))
+    _ = checkpoint.identity  # hashed now, not at the end of an export: the files may be others by then
+    return checkpoint
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -170,6 +170,7 @@ def _compressed(recipe: Recipe, result: Export, out: Path | None) -> Compressed:
     return Compressed(
         recipe.name,
         recipe.description,
+        result.manifest.model,
         out / recipe.name if out else None,
         result.accuracy,
         result.memory.verdict,

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -98,16 +99,24 @@ def load_state(path: Path, fingerprint: str, model: nn.Module, optimizer: torch.
         with safe_open(path, framework="pt") as file:
             document = strict_json.loads(file.metadata()["state"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"is not the state of a training: {error}", where=path, fix="delete it and start anew"
-        ) from error
-    if document["fingerprint"] != fingerprint:
+        found = document["fingerprint"]
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _no_state(path, error) from error
+    if found != fingerprint:
         raise BadInput(
             "is the state of a training with another recipe, seed, data or version",
             where=path,
             fix="go on with what it was begun with, or delete it and start anew",
         )
+    try:
+        return _restored(document, tensors, model, optimizer)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise _no_state(path, error) from error
+
+
+def _restored(
+    document: dict[str, Any], tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer
+) -> State:
     model.load_state_dict(_below("model.", tensors))
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in _below("optimizer.", tensors).items():
@@ -116,6 +125,10 @@ def load_state(path: Path, fingerprint: str, model: nn.Module, optimizer: torch.
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     validations = [Validation(v["step"], Evaluation(**v["evaluation"])) for v in document["validations"]]
     return State(document["step"], document["seconds"], validations, _below("best.", tensors))
+
+
+def _no_state(path: Path, error: Exception) -> BadInput:
+    return BadInput(f"is not the state of a training: {error}", where=path, fix="delete it and start anew")
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

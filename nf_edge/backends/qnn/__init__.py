@@ -55,6 +55,7 @@ class Qnn(Backend):
     attention_form = TWO_PRODUCTS
     runtime = "onnxruntime"
     model_file = "model.onnx"
+    companions = (QUANTIZED,)
     operator_libraries = ("onnxruntime_providers_qnn", "QnnHtp", "QnnSystem")
     process_bytes = None
     targets: ClassVar[tuple[str, ...]] = tuple(SOCS)
