@@ -9,7 +9,7 @@ from typing import Any
 
 from nf_edge.artifact import MANIFEST, load_artifact
 from nf_edge.backends.base import Bounds
-from nf_edge.data.rows import load_rows
+from nf_edge.data.rows import Rows, load_rows
 from nf_edge.device import Device
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.files import check_target
@@ -114,7 +114,10 @@ def compare(
     plan = make_plan(subjects, lengths, contexts, threads, repeats)
     if out is not None:
         _check_out(out, names, overwrite)
-    rows = [load_rows(calibrate, checkpoint) if calibrate else None for checkpoint in checkpoints]
+    rows = [
+        load_rows(calibrate, checkpoint, length=subject.bounds.length) if calibrate else None
+        for checkpoint, subject in zip(checkpoints, subjects, strict=True)
+    ]
     for checkpoint, seen in zip(checkpoints, rows, strict=True):
         dry_run(checkpoint, recipe, device, seen)
     with ExitStack() as stack:
@@ -147,7 +150,7 @@ def compare(
         ),
         memory_machine=memories[0].machine,
         latency=latency,
-        notes=_notes(names, subjects),
+        notes=(*_notes(names, subjects), *_warnings(rows)),
         failure=next((result.failure for result in exports if result.failure), None),
     )
 
@@ -193,6 +196,10 @@ def _check_out(out: Path, names: Sequence[str], overwrite: bool) -> None:
         raise BadInput("is a file", where=out, fix="name a folder for the artifacts")
     for name in names:
         check_target(out / name, overwrite=overwrite, marker=MANIFEST)
+
+
+def _warnings(rows: Sequence[Rows | None]) -> list[str]:
+    return list(dict.fromkeys(warning for each in rows if each for warning in each.warnings))
 
 
 def _notes(names: Sequence[str], subjects: Sequence[Subject]) -> tuple[str, ...]:

@@ -1,8 +1,7 @@
 """Take a trained NoiseFormer, compress it, specialise its attention, lower it, and prove that it fits
 the device and still answers right."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,8 +25,8 @@ from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.compress.errors import with_errors
 from nf_edge.compress.fates import Fate, fates_of
 from nf_edge.compress.mark import require_done
-from nf_edge.data.rows import Row, Rows, load_rows
-from nf_edge.data.sources import name_of, read_records
+from nf_edge.data.rows import Rows, load_rows
+from nf_edge.data.sources import read_records
 from nf_edge.device import Device
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.files import check_target
@@ -118,13 +117,13 @@ def export(
     backend, calibration = job.backend, job.calibration
     check_target(out, overwrite=overwrite, marker=MANIFEST)
     backend.operators_file()  # without which the file cannot be examined: better told now than after lowering
-    compared, source = _compared(job, rows)
-    require_finite(checkpoint.model(), [row.input_ids for row in compared[:PROBED]], source)
+    compared = _compared(job, rows)
+    require_finite(checkpoint.model(), [row.input_ids for row in compared.rows[:PROBED]], compared.source)
     try:
         with staged_artifact(out, overwrite=overwrite) as stage:
             report, fates, reading = _build(job, stage, progress)
             parity, memory, accuracy = _examine(
-                job, stage, device, (compared, source), rows, original, max_drop, progress
+                job, stage, device, compared, rows, original, max_drop, progress
             )
             failure = _first_failure(parity, memory, accuracy)
             reports = {
@@ -223,25 +222,31 @@ def _build(
 def _example_texts(checkpoint: Checkpoint) -> list[str]:
     if checkpoint.examples_file is None:
         return []
-    records, _ = read_records(str(checkpoint.examples_file))
-    return [value for record in records for value in record.fields.values() if isinstance(value, str)]
+    table, _ = read_records(str(checkpoint.examples_file))
+    return [value for record in table.records for value in record.fields.values() if isinstance(value, str)]
 
 
-def _compared(job: Job, rows: Rows | None) -> tuple[Sequence[Row], str]:
-    """The rows on which logits are compared, and what they are of: the data, else the checkpoint's examples,
-    else random ids."""
+def _compared(job: Job, rows: Rows | None) -> Rows:
+    """What logits are compared on: the data, else the checkpoint's examples, else random ids.
+
+    Raises:
+        BadInput: the rows given are longer than the artifact takes, or the examples cannot be read.
+    """
+    checkpoint, length = job.checkpoint, job.bounds.length
     if rows is not None:
-        return rows.rows, rows.source
-    if (examples := job.checkpoint.examples_file) is not None:
-        return load_rows(str(examples), job.checkpoint).rows, "examples.jsonl"
-    return synthetic_rows(job.checkpoint.config, job.bounds.length), "synthetic"
+        rows.require_at_most(length)
+        return rows
+    if checkpoint.examples_file is not None:
+        examples = load_rows(str(checkpoint.examples_file), checkpoint, length=length)
+        return replace(examples, source=checkpoint.examples_file.name)
+    return Rows(tuple(synthetic_rows(checkpoint.config, length)), "synthetic", "", 0)
 
 
 def _examine(
     job: Job,
     stage: Path,
     device: Device | None,
-    compared: tuple[Sequence[Row], str],
+    compared: Rows,
     rows: Rows | None,
     original: Original | None,
     max_drop: float | None,
@@ -252,8 +257,7 @@ def _examine(
     config, file = checkpoint.config, stage / backend.model_file
     model = checkpoint.model()
     artifact = backend.load(file, bounds)
-    given, source = compared
-    parity = measure_parity(model, artifact, bounds, given, name_of(source), recipe.max_logit_error)
+    parity = measure_parity(model, artifact, bounds, compared, recipe.max_logit_error)
     progress("measuring memory", 0, 1)
     memory = profile_model(backend, file, config, bounds, recipe, device)
     progress("measuring memory", 1, 1)

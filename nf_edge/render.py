@@ -117,6 +117,8 @@ def parity_lines(parity: Parity) -> list[str]:
     inputs = f"{parity.count} rows of {parity.rows}"
     if parity.rows == "synthetic":
         inputs = f"{parity.count} rows of random token ids (synthetic: no data was given)"
+    elif parity.truncated:
+        inputs += f", {parity.truncated} cut to the length that it takes"
     limit = "no limit" if parity.limit is None else f"limit {parity.limit:g}"
     error = (
         parity.problem
@@ -167,7 +169,7 @@ def accuracy_lines(report: AccuracyReport) -> list[str]:
     comparison = report.comparison
     low, high = comparison.drop_interval
     limit = "no limit" if report.max_drop is None else f"limit {report.max_drop:g}"
-    cut = f", {report.truncated} cut to the model's length" if report.truncated else ""
+    cut = f", {report.truncated} cut to the length that it takes" if report.truncated else ""
     lines = [
         f"data: {report.data}{cut}",
         f"drop {comparison.drop:+.2f} points (95 % interval {low:+.2f} to {high:+.2f}; {limit})",
@@ -276,7 +278,9 @@ def quantization_lines(fates: Sequence[dict[str, Any]], calibration: Calibrated 
         others += [f"{name}: {became}" for name in names if name in NO_MODULES]
     lines += others + _worst_lines(fates)
     if calibration is not None:
-        seen = f"{calibration.rows} rows of {calibration.source}, SHA-256 {calibration.sha256}"
+        cut = f", {calibration.truncated_rows} cut to the length that it takes"
+        seen = f"{calibration.rows} rows of {calibration.source}{cut if calibration.truncated_rows else ''}"
+        seen += f", SHA-256 {calibration.sha256}"
         lines.append(f"calibrated on {seen}")
     return lines
 

@@ -1,7 +1,7 @@
 """Sensitivity, and a mixed-precision recipe, as tables and lines."""
 
 from nf_edge.accuracy.compare import Comparison
-from nf_edge.mixing import Mix, Target
+from nf_edge.mixing import Mix, Target, Unmade
 from nf_edge.model import Checkpoint
 from nf_edge.render import Table, flips_text, kl_text, quantization_lines
 from nf_edge.report import format_bytes, shown
@@ -12,11 +12,11 @@ def sensitivity_table(weighed: Sensitivity, mix: Mix | None = None) -> Table:
     """One unit quantized to one precision a row, the worst first; what a recipe has of them is marked."""
     rows = [(unit.name, *_cells(cost)) for unit, cost in weighed.worst_first]
     columns: tuple[str, ...] = ("unit", "weights", "KL, nats", "SNR, output", "saves", "KL / kB")
-    if mix is not None:
+    if mix is not None and mix.best.uniform is None:
         chosen = mix.best.chosen
-        marks = ["yes" if chosen[unit] == cost else "" for unit, cost in weighed.worst_first]
+        marks = ["yes" if chosen[unit.name] == cost.dtype else "" for unit, cost in weighed.worst_first]
         rows = [(*row, mark) for row, mark in zip(rows, marks, strict=True)]
-        rows += [(unit.name, "float32", *[""] * 4, "yes") for unit, cost in chosen.items() if cost is None]
+        rows += [(unit, "float32", *[""] * 4, "yes") for unit, dtype in chosen.items() if dtype == "float32"]
         columns = (*columns, "chosen")
     return Table("What quantizing each unit alone costs", columns, tuple(rows), (2, 3, 4, 5))
 
@@ -34,7 +34,7 @@ def _cells(cost: Cost) -> tuple[str, ...]:
 
 
 def sensitivity_lines(weighed: Sensitivity) -> list[str]:
-    cut = f", {weighed.truncated} cut to the model's length" if weighed.truncated else ""
+    cut = f", {weighed.truncated} cut to the length that it takes" if weighed.truncated else ""
     return [
         f"in PyTorch, on {weighed.rows:,} rows of {weighed.data}{cut}; all other units stay float32",
         f"the model file with all units in float32: {format_bytes(weighed.float_bytes)} (predicted)",
@@ -56,19 +56,43 @@ def mix_table(mix: Mix) -> Table:
         ("model file", format_bytes(best.predicted_bytes), "", format_bytes(best.bytes)),
         (
             "KL, nats",
-            *(
-                shown(nats, ".4g")
-                for nats in (best.summed, best.simulated.faithful.kl, best.measured.faithful.kl)
-            ),
+            "" if best.summed is None else f"{best.summed:.4g}",
+            shown(best.simulated.faithful.kl, ".4g") if best.simulated else "",
+            shown(best.measured.faithful.kl, ".4g"),
         ),
-        ("drop, points", "", *(f"{each.drop:+.2f}" for each in (best.simulated, best.measured))),
+        (
+            "drop, points",
+            "",
+            *(f"{each.drop:+.2f}" if each else "" for each in (best.simulated, best.measured)),
+        ),
     ]
     columns = ("", "summed over units", "all together, in PyTorch", "measured, from the file")
     return Table("Predicted and measured", columns, tuple(rows), (1, 2, 3))
 
 
+def uniform_table(mix: Mix) -> Table:
+    """Recipes that treat all modules alike, as they were measured, beside what was found."""
+    rows = []
+    for each in mix.uniform:
+        if isinstance(each, Unmade):
+            rows.append((each.uniform, "", "", "", each.reason))
+        else:
+            answers = each.measured
+            met = "meets it" if each.meets(mix.target) else ""
+            figures = (shown(answers.faithful.kl, ".4g"), f"{answers.drop:+.2f}")
+            rows.append((each.uniform or "", format_bytes(each.bytes), *figures, met))
+    best = mix.best
+    if best.uniform is None:
+        figures = (shown(best.measured.faithful.kl, ".4g"), f"{best.measured.drop:+.2f}")
+        rows.append(("the best mixture", format_bytes(best.bytes), *figures, "meets it" if mix.met else ""))
+    columns = ("recipe", "model file", "KL, nats", "drop, points", target_text(mix.target))
+    return Table("One treatment for all modules", columns, tuple(rows), (1, 2, 3))
+
+
 def choice_line(mix: Mix) -> str:
     """Why the units marked have what they have."""
+    if mix.best.uniform is not None:
+        return f"chosen: {mix.best.uniform}, the same for all modules; no mixture that was made beats it"
     least = "as long as the file fits" if mix.target.of == "size" else "until the answers are near enough"
     return f"chosen: from the smallest file on, what wins most nats a byte was made more precise, {least}"
 

@@ -123,7 +123,7 @@ def _faithful(comparison: Comparison) -> tuple[str, str]:
 def sweep_lines(report: SweepReport) -> list[str]:
     """How to read the tables, what did not pass and why, what was skipped, and where it was measured."""
     accuracy, first = report.recipes[0].accuracy, report.recipes[0].recipe
-    cut = f", {accuracy.truncated} cut to the model's length" if accuracy.truncated else ""
+    cut = f", {accuracy.truncated} cut to the length that it takes" if accuracy.truncated else ""
     lines = [
         f"checked on {accuracy.comparison.faithful.questions:,} {accuracy.unit} of {accuracy.data}{cut}; "
         "intervals are at 95 %",

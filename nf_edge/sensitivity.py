@@ -64,13 +64,7 @@ class Subject:
                 where=f"recipe {self.recipe.name}",
                 fix="weigh them by a recipe of another backend (nf-edge recipes list)",
             )
-        length = Bounds.of(self.recipe, config).length
-        if too_long := sum(len(row.input_ids) > length for row in rows.rows):
-            raise BadInput(
-                f"{too_long} rows are longer than the {length} tokens of shapes.length",
-                where=f"recipe {self.recipe.name}",
-                fix="raise it, or write full or dynamic",
-            )
+        rows.require_at_most(Bounds.of(self.recipe, config).length)
         if config.task not in ("classification", "language modelling"):
             raise BadInput(
                 f"a {config.kind} answers with no probabilities of which a divergence could be taken",

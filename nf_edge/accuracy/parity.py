@@ -1,6 +1,6 @@
 """Logits of the lowered file beside PyTorch's: compared at every export."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +12,8 @@ from torch import Tensor
 from nf_edge.accuracy.answers import NOTHING, pad, predicted, step_by_step
 from nf_edge.accuracy.faithful import OVERFLOWS, not_finite_text
 from nf_edge.backends.base import Bounds, Session
-from nf_edge.data.rows import Row
+from nf_edge.data.rows import Row, Rows
+from nf_edge.data.sources import name_of
 from nf_edge.errors import AccuracyGate
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.model.config import Task
@@ -34,6 +35,7 @@ class Parity:
         agreement: share of rows with the same answer: the same largest logit, or the same labels of several;
             None of a regression, whose numbers are never quite the same.
         limit: what `error` must not exceed; None: no limit.
+        truncated: rows that were cut to the length that the artifact takes.
     """
 
     rows: str
@@ -42,6 +44,7 @@ class Parity:
     error: float | None
     agreement: float | None
     limit: float | None
+    truncated: int = 0
 
     @property
     def problem(self) -> str:
@@ -60,7 +63,8 @@ class Parity:
         return not self.problem
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"passed": self.passed}
+        document = asdict(self)
+        return document | {"truncated_rows": document.pop("truncated"), "passed": self.passed}
 
 
 def synthetic_rows(config: ModelConfig, longest: int, seed: int = 0) -> list[Row]:
@@ -79,8 +83,7 @@ def measure_parity(
     reference: NoiseFormer,
     artifact: Session | Decoder,
     bounds: Bounds,
-    rows: Sequence[Row],
-    source: str,
+    rows: Rows,
     limit: float | None,
 ) -> Parity:
     """Run both on the same inputs, in the shapes that the artifact takes.
@@ -95,8 +98,8 @@ def measure_parity(
     """
     largest = difference = 0.0
     agreed, not_finite, task = 0, 0, reference.config.task
-    for number, row in enumerate(rows):
-        ask = partial(finite, reference, rows=source, first=number)
+    for number, row in enumerate(rows.rows):
+        ask = partial(finite, reference, rows=rows.source, first=number)
         if isinstance(artifact, Decoder):
             wanted, found = _from_decoder(ask, artifact, row)
         else:
@@ -108,8 +111,16 @@ def measure_parity(
             largest = max(largest, float(np.abs(wanted).max()))
             difference = max(difference, float(np.abs(np.subtract(wanted, found, dtype=np.float64)).max()))
     error = difference / largest if largest else difference
-    agreement = None if task == "regression" else agreed / len(rows)
-    return Parity(source, len(rows), not_finite, None if not_finite else error, agreement, limit)
+    count = len(rows.rows)
+    return Parity(
+        name_of(rows.source),
+        count,
+        not_finite,
+        None if not_finite else error,
+        None if task == "regression" else agreed / count,
+        limit,
+        rows.truncated,
+    )
 
 
 def _same_answer(wanted: np.ndarray, found: np.ndarray, task: Task) -> bool:

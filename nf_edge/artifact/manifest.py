@@ -37,6 +37,9 @@ class Calibrated(Closed):
 
     source: str
     rows: int
+    truncated_rows: int = Field(
+        0, description="of the whole source, cut to the length that the program takes"
+    )
     sha256: str = Field(description="of the whole source")
 
 

@@ -63,12 +63,13 @@ def command(
     cores = emulated(on)
     if cores and limit is None:
         limit = SAMPLE
-    rows = load_rows(data, checkpoint, limit)
+    backend, bounds = backend_for(manifest.recipe), manifest.interface.bounds
+    rows = load_rows(data, checkpoint, limit, length=bounds.length)
     own = None
     if manifest.config.vocab_size != checkpoint.config.vocab_size:
-        own = read_rows(data, manifest.config, the_artifact.tokenizer_file, limit)
-    backend = backend_for(manifest.recipe)
-    model, bounds = checkpoint.model(), manifest.interface.bounds
+        own = read_rows(data, manifest.config, the_artifact.tokenizer_file, limit, length=bounds.length)
+    warn(rows.warnings)
+    model = checkpoint.model()
     most = manifest.recipe.limits.max_drop if max_drop is None else max_drop
     if cores:
         from nf_edge.accuracy.cores import check_on, enforce_on

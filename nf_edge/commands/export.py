@@ -65,6 +65,7 @@ def command(
     from nf_edge import pipeline
     from nf_edge.artifact import MANIFEST
     from nf_edge.artifact.tokenizer_notes import tokenizer_warnings
+    from nf_edge.backends.base import Bounds
     from nf_edge.data.rows import load_rows
     from nf_edge.device import load_device
     from nf_edge.files import check_target
@@ -79,11 +80,14 @@ def command(
         check_target(out, overwrite=overwrite, marker=MANIFEST)
     the_checkpoint = resolve_checkpoint(checkpoint)
     warn(the_checkpoint.warnings)
-    seen = load_rows(calibrate, the_checkpoint) if calibrate else None
+    length = Bounds.of(the_recipe, the_checkpoint.config).length
+    seen = load_rows(calibrate, the_checkpoint, length=length) if calibrate else None
+    rows = load_rows(data, the_checkpoint, limit, length=length) if data else None
+    for each in filter(None, (seen, rows)):
+        warn(each.warnings)
     if dry_run or out is None:
         _dry_run(pipeline.dry_run(the_checkpoint, the_recipe, the_device, seen), as_json)
         return
-    rows = load_rows(data, the_checkpoint, limit) if data else None
     with progress_bar() as progress:
         result = pipeline.export(
             the_checkpoint,

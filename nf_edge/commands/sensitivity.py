@@ -90,9 +90,11 @@ def command(
 
     Each unit is quantized alone, in PyTorch, to each precision that the recipe's runtime has, and the answers
     are compared with the checkpoint's.  With a target (--file-size, --kl or --max-drop) a recipe is written
-    that gives each unit its own precision; its artifact is made, and measured from its file.  If none meets
-    the target nothing is written: exit 4 for a size, exit 5 for a loss.
+    that gives each unit its own precision; its artifact is made, and measured from its file.  So are those of
+    the backend's recipes that treat all units alike: where one of them is best, it is what is written.  If
+    none meets the target nothing is written: exit 4 for a size, exit 5 for a loss.
     """
+    from nf_edge.backends.base import Bounds
     from nf_edge.compress.mixture import as_yaml
     from nf_edge.data.rows import load_rows
     from nf_edge.files import write_text
@@ -106,6 +108,7 @@ def command(
         recipe_comments,
         sensitivity_lines,
         sensitivity_table,
+        uniform_table,
     )
     from nf_edge.sensitivity import Subject, sensitivity
 
@@ -115,12 +118,16 @@ def command(
         _check_out(out, the_recipe.is_stock, overwrite)
     the_checkpoint = resolve_checkpoint(checkpoint)
     warn(the_checkpoint.warnings)
-    subject = Subject(
-        the_checkpoint,
-        the_recipe,
-        load_rows(data, the_checkpoint, limit) if data else _examples(the_checkpoint, limit),
-        load_rows(calibrate, the_checkpoint) if calibrate else None,
+    length = Bounds.of(the_recipe, the_checkpoint.config).length
+    rows = (
+        load_rows(data, the_checkpoint, limit, length=length)
+        if data
+        else _examples(the_checkpoint, limit, length)
     )
+    seen = load_rows(calibrate, the_checkpoint, length=length) if calibrate else None
+    for each in filter(None, (rows, seen)):
+        warn(each.warnings)
+    subject = Subject(the_checkpoint, the_recipe, rows, seen)
     found = None
     with progress_bar() as progress:
         weighed = sensitivity(subject, progress)
@@ -137,6 +144,7 @@ def command(
         if found is not None:
             print_lines([choice_line(found)])
             show(mix_table(found))
+            show(uniform_table(found))
             print_lines(mix_lines(found))
             if found.met and out is not None:
                 place = shlex.quote(str(out))
@@ -178,7 +186,7 @@ def _check_out(out: Path, stock: bool, overwrite: bool) -> None:
         raise BadInput("exists", where=out, fix="give --overwrite to replace it, or name another place")
 
 
-def _examples(checkpoint: "Checkpoint", limit: int) -> "Rows":
+def _examples(checkpoint: "Checkpoint", limit: int, length: int) -> "Rows":
     from dataclasses import replace
 
     from nf_edge.data.rows import load_rows
@@ -190,5 +198,5 @@ def _examples(checkpoint: "Checkpoint", limit: int) -> "Rows":
             where=checkpoint.path,
             fix="give rows with --data FILE",
         )
-    rows = load_rows(str(checkpoint.examples_file), checkpoint, limit)
+    rows = load_rows(str(checkpoint.examples_file), checkpoint, limit, length=length)
     return replace(rows, source=checkpoint.examples_file.name)

@@ -58,7 +58,7 @@ def documents(located: tuple[str, Part], checkpoint: Checkpoint) -> list[tuple[i
     source, part = located
     config, tokenizer = checkpoint.config, checkpoint.tokenizer_file
     if is_text(source):
-        return [tuple(text_encoder(tokenizer, source)(part.of_text(read_text(source)[0])))]
+        return [text_encoder(tokenizer, source)(part.of_text(read_text(source)[0])).ids]
     return [row.input_ids for row in read_rows(source, config, tokenizer, part=part).rows]
 
 

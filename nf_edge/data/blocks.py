@@ -60,7 +60,7 @@ def _text_file(
     source: str, config: ModelConfig, tokenizer_file: Path | None, part: Part
 ) -> tuple[list[list[int]], str]:
     text, sha256 = read_text(source)
-    ids = text_encoder(tokenizer_file, source)(part.of_text(text))
+    ids = text_encoder(tokenizer_file, source)(part.of_text(text)).ids
     largest = max(ids, default=0)
     if largest >= config.vocab_size:
         raise BadInput(
@@ -68,4 +68,4 @@ def _text_file(
             where=source,
             fix="the tokenizer belongs to another model",
         )
-    return [ids], sha256
+    return [list(ids)], sha256

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nf_edge import strict_json
-from nf_edge.data.fields import CONTENT_COLUMNS, TEXT_COLUMNS
+from nf_edge.data.columns import CONTENT_COLUMNS, TEXT_COLUMNS
 from nf_edge.data.tables import Record
 
 Words = tuple[str, ...]

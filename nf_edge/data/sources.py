@@ -9,7 +9,7 @@ from typing import Any
 from nf_edge import strict_json
 from nf_edge.data.digits import SPLITS, digits
 from nf_edge.data.drawings import drawings
-from nf_edge.data.tables import SUFFIXES, Record, parse_table
+from nf_edge.data.tables import SUFFIXES, Record, Table, decode, parse_table
 from nf_edge.errors import BadInput
 
 # Data sets by name; each gives rows of input_ids and label.
@@ -19,8 +19,8 @@ NAMED: dict[str, Callable[[], list[dict[str, Any]]]] = {
 }
 
 
-def read_records(source: str) -> tuple[list[Record], str]:
-    """The records of a file or of a named data set, their fields unchecked, and a SHA-256.
+def read_records(source: str) -> tuple[Table, str]:
+    """The table of a file or of a named data set, its fields unchecked, and a SHA-256.
 
     The hash is that of the file's bytes, or of a named data set written as JSONL.
 
@@ -32,7 +32,7 @@ def read_records(source: str) -> tuple[list[Record], str]:
     if source in NAMED and not path.exists():
         rows = NAMED[source]()
         content = "".join(strict_json.dumps(row, indent=None) + "\n" for row in rows).encode()
-        return [Record(line, row) for line, row in enumerate(rows, start=1)], _sha256(content)
+        return Table([Record(line, row) for line, row in enumerate(rows, start=1)]), _sha256(content)
     content = read_bytes(source)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -56,10 +56,7 @@ def read_text(source: str) -> tuple[str, str]:
         BadInput: it cannot be read, or is not UTF-8.
     """
     content = read_bytes(source)
-    try:
-        return content.decode("utf-8-sig"), _sha256(content)
-    except UnicodeDecodeError as error:
-        raise BadInput(f"is not UTF-8 text (byte {error.start})", where=source) from error
+    return decode(content, source), _sha256(content)
 
 
 def read_bytes(source: str) -> bytes:

@@ -71,10 +71,11 @@ def sweep(
             cannot be used.
         MissingTool: the same, of a recipe that calls our kernels.
     """
+    positions = checkpoint.config.n_positions
     rows = load_rows(data, checkpoint, limit)
     seen = load_rows(calibrate, checkpoint) if calibrate else None
     progress("finding out which recipes suit", 0, 1)
-    chosen, skipped = choose(recipes, checkpoint, device, seen, train is not None)
+    chosen, skipped = choose(recipes, checkpoint, device, calibrate, train is not None)
     progress("finding out which recipes suit", 1, 1)
     planned = partial(_plan, rows, lengths, contexts, threads, repeats)
     planned([Subject(each.name, checkpoint.config, Bounds.of(each, checkpoint.config)) for each in chosen])
@@ -82,7 +83,7 @@ def sweep(
         _check_out(out, chosen, checkpoint, overwrite)
     with ExitStack() as stack:
         folder = out or Path(stack.enter_context(TemporaryDirectory(prefix="nf-edge-")))
-        exports = []
+        exports, notes = [], list(seen.warnings) if seen else []
         for recipe in chosen:
             tell = named(recipe.name, progress)
             small = checkpoint
@@ -90,11 +91,12 @@ def sweep(
                 place = folder / (recipe.name + CHECKPOINT_SUFFIX)
                 shrink(checkpoint, recipe, Sources(train), place, overwrite=overwrite, progress=tell)
                 small = load_checkpoint(place)
-            # Made smaller, it may have other tokens.
-            its_rows, its_seen = rows, seen
-            if small.config.vocab_size != checkpoint.config.vocab_size:
-                its_rows = load_rows(data, small, limit)
-                its_seen = load_rows(calibrate, small) if calibrate else None
+            # Made smaller, it may have other tokens; by a recipe of a fixed length, shorter rows.
+            length = Bounds.of(recipe, small.config).length
+            own = small.config.vocab_size != checkpoint.config.vocab_size
+            its_whole = rows if length == positions else load_rows(data, checkpoint, limit, length=length)
+            its_rows = load_rows(data, small, limit, length=length) if own else its_whole
+            notes += its_rows.warnings
             exports.append(
                 export(
                     small,
@@ -102,8 +104,8 @@ def sweep(
                     folder / recipe.name,
                     device=device,
                     rows=its_rows,
-                    original=None if small is checkpoint else Original(checkpoint, rows),
-                    calibrate=seen_by(recipe, small, its_seen),
+                    original=None if small is checkpoint else Original(checkpoint, its_whole),
+                    calibrate=seen_by(recipe, small, calibrate),
                     overwrite=overwrite,
                     keep=True,
                     progress=tell,
@@ -132,7 +134,7 @@ def sweep(
         latency=latency,
         summary=Summary.of(_facts(chosen, exports, latency), latency.lines),
         skipped=tuple(skipped),
-        notes=_notes(rows, seen),
+        notes=(*_notes(rows, seen), *dict.fromkeys(notes)),
     )
 
 
