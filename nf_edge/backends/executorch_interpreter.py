@@ -17,7 +17,6 @@ from nf_edge.quiet import quiet_libraries, quiet_stderr
 
 # ExecuTorch's names.
 DTYPES = {
-    "BOOL": torch.bool,
     "LONG": torch.int64,
     "SHORT": torch.int16,
     "INT": torch.int32,
