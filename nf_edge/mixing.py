@@ -9,8 +9,6 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from nf_edge.accuracy.answers import ask_both
@@ -27,6 +25,7 @@ from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
 from nf_edge.report import format_bytes
 from nf_edge.sensitivity import Cost, Sensitivity, Subject, Unit, change_of
+from nf_edge.staging import scratch_folder
 from nf_edge.strict_json import number
 
 # Artifacts that are made, after which the best of them is what there is.
@@ -287,8 +286,8 @@ class _Search:
     def _prove(self, allocation: Allocation) -> Proof:
         recipe = self._recipe(allocation)
         job = self._subject.job(recipe)
-        with TemporaryDirectory(prefix="nf-edge-") as folder:
-            file = Path(folder) / job.backend.model_file
+        with scratch_folder() as folder:
+            file = folder / job.backend.model_file
             self._progress("lowering", 0, 1)
             lowered = lower(job, file)
             self._progress("lowering", 1, 1)

@@ -12,12 +12,12 @@ from nf_edge.accuracy.answers import PROBED, require_finite
 from nf_edge.accuracy.check import AccuracyReport, check, enforce
 from nf_edge.accuracy.parity import Parity, enforce_parity, measure_parity, synthetic_rows
 from nf_edge.artifact import (
-    MANIFEST,
     Calibrated,
     Interface,
     Manifest,
     Origin,
     Requirements,
+    check_out,
     listed,
     staged_artifact,
     write_papers,
@@ -29,7 +29,6 @@ from nf_edge.compress.mark import require_done
 from nf_edge.data.rows import Row, Rows, load_rows
 from nf_edge.device import Device
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
-from nf_edge.files import check_target
 from nf_edge.html import report_page
 from nf_edge.lowering import Job, lower
 from nf_edge.matching import unsupported
@@ -38,6 +37,7 @@ from nf_edge.model import Checkpoint
 from nf_edge.model.checkpoint import TOKENIZER
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
+from nf_edge.staging import temporary_place
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,11 @@ def export(
             finite, or `out` cannot be used.
         MissingTool: the backend's operators cannot be built here.
     """
+    check_out(out, overwrite=overwrite, sources=[checkpoint.path])
+    temporary_place()
     mark = require_done(checkpoint, recipe)
     job = _job(checkpoint, recipe, device, calibrate)
     backend, calibration = job.backend, job.calibration
-    check_target(out, overwrite=overwrite, marker=MANIFEST)
     backend.operators_file()  # without which the file cannot be examined: better told now than after lowering
     compared, source = _compared(job, rows)
     require_finite(checkpoint.model(), [row.input_ids for row in compared[:PROBED]], source)

@@ -9,6 +9,7 @@ from nf_edge.data.parts import WHOLE, Part
 from nf_edge.data.sources import read_records
 from nf_edge.data.text import text_encoder
 from nf_edge.errors import BadInput
+from nf_edge.files import as_text
 from nf_edge.model.checkpoint import Checkpoint
 from nf_edge.model.config import ModelConfig
 
@@ -70,7 +71,7 @@ def read_rows(
     whole = read_whole_rows(source, config, tokenizer_file, limit, part)
     rows = tuple(Row(row.input_ids[: config.n_positions], row.label) for row in whole.rows)
     truncated = sum(len(row.input_ids) > config.n_positions for row in whole.rows)
-    return Rows(rows, source, whole.sha256, truncated)
+    return Rows(rows, whole.source, whole.sha256, truncated)
 
 
 def read_whole_rows(
@@ -100,7 +101,7 @@ def read_whole_rows(
         raise _bad_rows(problems, source)
     if not rows:
         raise BadInput("has no rows", where=source)
-    return Rows(tuple(rows), source, sha256, truncated=0)
+    return Rows(tuple(rows), as_text(source), sha256, truncated=0)
 
 
 def _require_columns(readable: list[dict[str, Any]], config: ModelConfig, source: str) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import struct
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from nf_edge.backends.base import Estimate, Kind
 from nf_edge.backends.ethos_u.target import compile_spec
 from nf_edge.quiet import quiet_stdout
 from nf_edge.report import Figure
+from nf_edge.staging import scratch_folder
 
 KIB = 1024
 
@@ -38,8 +38,8 @@ def compile_program(exported: torch.export.ExportedProgram, target: str) -> Comp
     from executorch.backends.arm.ethosu import EthosUPartitioner
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
-    with tempfile.TemporaryDirectory() as folder:
-        spec = compile_spec(target).dump_intermediate_artifacts_to(folder)
+    with scratch_folder() as folder:
+        spec = compile_spec(target).dump_intermediate_artifacts_to(str(folder))
         # Vela prints what it also writes to files.
         with quiet_stdout():
             edge = to_edge_transform_and_lower(
@@ -48,10 +48,10 @@ def compile_program(exported: torch.export.ExportedProgram, target: str) -> Comp
                 # The quantizer leaves operators that are not in the core set.
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),
             )
-        graphs = list(Path(folder).glob("output_*.tosa"))
+        graphs = list(folder.glob("output_*.tosa"))
         if len(graphs) != 1:
             raise RuntimeError(f"the NPU form became {len(graphs)} delegates, not one")
-        return Compiled(edge, graphs[0].read_bytes(), _estimate(target, Path(folder) / "output"))
+        return Compiled(edge, graphs[0].read_bytes(), _estimate(target, folder / "output"))
 
 
 def _estimate(target: str, folder: Path) -> Estimate:
