@@ -57,3 +57,9 @@ class MissingTool(NfEdgeError):
     """A compiler, toolchain, optional package or kernel is not on this machine."""
 
     exit_code = 6
+
+
+class CannotRun(NfEdgeError):
+    """This machine does not get through with it: memory or time ran out, or a runtime crashed."""
+
+    exit_code = 6

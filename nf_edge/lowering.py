@@ -3,7 +3,6 @@ weights that it would have."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from nf_edge.accuracy.answers import require_finite
 from nf_edge.backends import backend_for
@@ -17,6 +16,7 @@ from nf_edge.data.rows import Rows
 from nf_edge.model import Checkpoint, NoiseFormer
 from nf_edge.recipe import Recipe
 from nf_edge.rules import precisions
+from nf_edge.staging import libraries_swept, scratch_folder
 from nf_edge.threads import one_thread
 
 
@@ -79,6 +79,7 @@ class Lowered:
     fates: tuple[Fate, ...]
 
 
+@libraries_swept()
 @one_thread()
 def lower(job: Job, file: Path | None) -> Lowered:
     """Lower a checkpoint to a model file; None where only the weights of one quantized before are wanted.
@@ -116,5 +117,5 @@ def rounded(job: Job) -> Lowered:
     it."""
     if job.backend.runtime == "executorch":
         return lower(job, None)
-    with TemporaryDirectory(prefix="nf-edge-") as folder:
-        return lower(job, Path(folder) / job.backend.model_file)
+    with scratch_folder() as folder:
+        return lower(job, folder / job.backend.model_file)

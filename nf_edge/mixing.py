@@ -12,8 +12,6 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf, isfinite
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from nf_edge.accuracy.answers import ask_both
@@ -30,6 +28,7 @@ from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
 from nf_edge.report import format_bytes
 from nf_edge.sensitivity import Cost, Sensitivity, Subject, Unit, change_of
+from nf_edge.staging import scratch_folder
 from nf_edge.strict_json import number
 from nf_edge.uniform import uniform_recipes
 
@@ -359,8 +358,8 @@ class _Search:
     def _measured(self, recipe: Recipe, predicted: int, uniform: str | None) -> Proof:
         """What comes of a recipe; only of a mixture is known what is expected of its answers."""
         job = self._subject.job(recipe)
-        with TemporaryDirectory(prefix="nf-edge-") as folder:
-            file = Path(folder) / job.backend.model_file
+        with scratch_folder() as folder:
+            file = folder / job.backend.model_file
             self._progress("lowering", 0, 1)
             lowered = lower(job, file)
             self._progress("lowering", 1, 1)

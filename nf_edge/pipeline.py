@@ -10,12 +10,12 @@ from nf_edge.accuracy.answers import PROBED, require_finite
 from nf_edge.accuracy.check import AccuracyReport, check, enforce, require_questions
 from nf_edge.accuracy.parity import Parity, enforce_parity, measure_parity, synthetic_rows
 from nf_edge.artifact import (
-    MANIFEST,
     Calibrated,
     Interface,
     Manifest,
     Origin,
     Requirements,
+    check_out,
     listed,
     staged_artifact,
     write_papers,
@@ -29,7 +29,6 @@ from nf_edge.data.rows import Rows, load_rows
 from nf_edge.data.sources import read_records
 from nf_edge.device import Device
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
-from nf_edge.files import check_target
 from nf_edge.html import report_page
 from nf_edge.lowering import Job, lower
 from nf_edge.matching import unsupported
@@ -40,6 +39,7 @@ from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size, write_token
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
 from nf_edge.reproducible import reproducible
+from nf_edge.staging import temporary_place
 
 
 @dataclass(frozen=True)
@@ -110,12 +110,13 @@ def export(
             finite, or `out` cannot be used.
         MissingTool: the backend's operators cannot be built here.
     """
+    check_out(out, overwrite=overwrite, sources=[checkpoint.path])
+    temporary_place()
     mark = require_done(checkpoint, recipe)
     if rows is not None:
         require_questions(checkpoint.config, rows, None)
     job = _job(checkpoint, recipe, device, calibrate)
     backend, calibration = job.backend, job.calibration
-    check_target(out, overwrite=overwrite, marker=MANIFEST)
     backend.operators_file()  # without which the file cannot be examined: better told now than after lowering
     compared = _compared(job, rows)
     require_finite(checkpoint.model(), [row.input_ids for row in compared.rows[:PROBED]], compared.source)

@@ -149,7 +149,7 @@ def test_a_folder_that_is_not_ours_is_never_replaced(options, export, tmp_path):
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
     done = export(*options)
     assert done.code == 3
-    assert "not ours" in done.err
+    assert "exists and is not an artifact" in done.err
     assert content(tmp_path / "out").popitem()[1] == b"years of work"
 
 

@@ -1,9 +1,7 @@
 """`check --on`: what an artifact's file answers on other cores, beside PyTorch and beside this machine."""
 
 import math
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -13,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from nf_edge import processes
 from nf_edge.accuracy.answers import NOTHING, Answered, Answers, ask_both, predicted
 from nf_edge.accuracy.check import AccuracyReport, remedy, report_of, require_questions
 from nf_edge.backends.base import Backend, Bounds, Session
+from nf_edge.cpus import allowed_cpus
 from nf_edge.data.rows import Row, Rows
 from nf_edge.emulation import FAR, Beginning, EmulatedCore, asked, beginning
 from nf_edge.errors import AccuracyGate
@@ -129,7 +129,7 @@ def check_on(
     require_questions(model.config, rows, own)
     commands = {core: core.command(backend, model_file) for core in cores}
     here = native_command(backend.runtime, model_file, 1, backend.operators_file())
-    workers = os.cpu_count() or 1
+    workers = allowed_cpus()
     shards = _shards(len(rows.rows), -(-workers // len(cores)))
     told = _Total(progress, len(cores) * len(rows.rows))
 
@@ -157,7 +157,7 @@ def check_on(
                 found,
             )
 
-    with ThreadPoolExecutor(workers) as pool:
+    with processes.pool(workers) as pool:
         waiting = {core: [pool.submit(ask, core, shard) for shard in shards] for core in cores}
         reports = []
         for core, futures in waiting.items():

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +23,15 @@ from nf_edge.artifact.guide import run_guide
 from nf_edge.artifact.manifest import SCHEMAS, Manifest
 from nf_edge.backends import agreeing_backend
 from nf_edge.errors import BadInput
-from nf_edge.files import staged_folder
+from nf_edge.files import Kind, check_target, staged_folder
 from nf_edge.model import Checkpoint, resolve_checkpoint
 from nf_edge.resources import names
 from nf_edge.schemas import require_schema
+from nf_edge.staging import is_text, sweep
 
 GUIDE, REPORT = "RUN.md", "report.html"
+# What the schemas of all versions begin with.
+FAMILY = "nf-edge/artifact/"
 # What an artifact of schema 1 is told.
 EARLIER = "was made by an earlier nf-edge, whose manifest has the hash of {model} alone"
 
@@ -83,6 +86,9 @@ def load_artifact(path: Path) -> Artifact:
     Raises:
         BadInput: it is not an artifact, or a file is missing, changed or not listed; lists all of them.
     """
+    if not is_text(path):
+        raise BadInput("is not UTF-8, and runtimes open no other path", where=path, fix="rename it")
+    sweep(path)  # of a signing that was killed
     if not path.is_dir() or not os.path.lexists(path / MANIFEST):
         raise BadInput(
             f"is not an artifact (it has no {MANIFEST})", where=path, fix="make one with `nf-edge export`"
@@ -171,10 +177,34 @@ def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
     return checkpoint
 
 
+def is_artifact(path: Path) -> bool:
+    """Whether a folder is an artifact: many another has a manifest.json."""
+    try:
+        document = strict_json.loads((path / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and str(document.get("schema")).startswith(FAMILY)
+
+
+KIND = Kind("an artifact", is_artifact)
+
+
+def check_out(path: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> None:
+    """Refuse a place that `staged_artifact` would refuse: before the work, not after it.
+
+    Args:
+        sources: what is read; a folder that is or has one of them is not replaced.
+
+    Raises:
+        BadInput: see `files.check_target`.
+    """
+    check_target(path, KIND, overwrite=overwrite, sources=sources)
+
+
 @contextmanager
 def staged_artifact(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """A folder to build an artifact in; see `files.staged_folder`."""
-    with staged_folder(path, overwrite=overwrite, marker=MANIFEST) as stage:
+    with staged_folder(path, KIND, overwrite=overwrite) as stage:
         yield stage
 
 

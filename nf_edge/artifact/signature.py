@@ -6,7 +6,6 @@ A manifest's hashes show that the files belong together; only a signature shows 
 import contextlib
 import io
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from nf_edge.artifact.contents import AGAIN, MANIFEST, SIGNATURE, opened
 from nf_edge.artifact.folder import EARLIER, Artifact, load_artifact
 from nf_edge.errors import BadInput, MissingTool
 from nf_edge.files import write_bytes
+from nf_edge.staging import scratch_folder
 
 HOW_TO_NAME_KEY = "name the signer's public key with --public-key or NF_EDGE_PUBLIC_KEY"
 DIGESTS = re.compile(r": Expected '.*?\)', Actual '.*?\)'")
@@ -71,8 +71,8 @@ def sign(artifact: Artifact, private_key: Path, password: str | None = None) -> 
     with _key_errors(private_key, "private"):
         secret = None if password is None else password.encode()
         config = signing.Config().use_elliptic_key_signer(private_key=private_key, password=secret)
-    with tempfile.TemporaryDirectory(prefix="nf-edge-") as scratch:
-        signed = Path(scratch, SIGNATURE)
+    with scratch_folder() as scratch:
+        signed = scratch / SIGNATURE
         try:
             config.set_hashing_config(hashed).sign(artifact.path, signed)
         except ValueError as error:  # a link or a pipe among the files that the manifest does not list

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nf_edge.commands.common import (
+    existing,
     json_option,
     print_json,
     print_lines,
@@ -63,12 +64,11 @@ def command(
     limit (exit 5) nothing is placed at OUT unless --keep is given.
     """
     from nf_edge import pipeline
-    from nf_edge.artifact import MANIFEST
+    from nf_edge.artifact import check_out
     from nf_edge.artifact.tokenizer_notes import tokenizer_warnings
     from nf_edge.backends.base import Bounds
     from nf_edge.data.rows import load_rows
     from nf_edge.device import load_device
-    from nf_edge.files import check_target
     from nf_edge.model import resolve_checkpoint
     from nf_edge.recipe import load_recipe
 
@@ -77,7 +77,8 @@ def command(
     the_recipe = load_recipe(recipe)
     the_device = load_device(device) if device else None
     if out is not None:
-        check_target(out, overwrite=overwrite, marker=MANIFEST)
+        read = existing("checkpoints", checkpoint) + existing("recipes", recipe) + existing("devices", device)
+        check_out(out, overwrite=overwrite, sources=[*read, *existing("", data), *existing("", calibrate)])
     the_checkpoint = resolve_checkpoint(checkpoint)
     warn(the_checkpoint.warnings)
     length = Bounds.of(the_recipe, the_checkpoint.config).length

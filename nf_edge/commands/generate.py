@@ -57,10 +57,12 @@ def command(
     an end-of-text token of the model's, after --max-tokens, or where the model has no positions left.  With
     --on, an artifact writes what it would on that device's core.
     """
+    from nf_edge.files import as_text
     from nf_edge.generation import TextStream, generate
     from nf_edge.model.tokenizer import read_tokenizer
 
     core = one_core(on)
+    prompt = None if prompt is None else as_text(prompt)
     decoder, config, tokenizer_file = _open(source, core, trust, as_ids)
     tokenizer = None
     if not as_ids:

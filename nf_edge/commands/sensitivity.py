@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nf_edge.commands.common import json_option, print_json, print_lines, progress_bar, show, warn
+from nf_edge.commands.common import existing, json_option, print_json, print_lines, progress_bar, show, warn
 from nf_edge.commands.numbers import Drop, Finite
 
 if TYPE_CHECKING:
@@ -115,7 +115,8 @@ def command(
     target = _target(file_size, kl, max_drop, out)
     the_recipe = load_recipe(recipe)
     if out is not None:
-        _check_out(out, the_recipe.is_stock, overwrite)
+        read = existing("recipes", recipe) + existing("", data) + existing("", calibrate)
+        _check_out(out, the_recipe.is_stock, overwrite, read)
     the_checkpoint = resolve_checkpoint(checkpoint)
     warn(the_checkpoint.warnings)
     length = Bounds.of(the_recipe, the_checkpoint.config).length
@@ -134,7 +135,8 @@ def command(
         if target is not None and out is not None:
             found = mix(subject, weighed, target, out.stem, progress)
     if found is not None and found.met and out is not None:
-        write_text(out, as_yaml(found.best.recipe, recipe_comments(found, weighed, the_checkpoint)))
+        text = as_yaml(found.best.recipe, recipe_comments(found, weighed, the_checkpoint))
+        write_text(out, text, overwrite=overwrite)
     if as_json:
         facts = found.to_json() | {"recipe": str(out) if found.met else None} if found else None
         print_json("sensitivity", weighed.to_json() | {"mix": facts})
@@ -168,9 +170,10 @@ def _target(
     return targets[0] if targets else None
 
 
-def _check_out(out: Path, stock: bool, overwrite: bool) -> None:
+def _check_out(out: Path, stock: bool, overwrite: bool, read: list[Path]) -> None:
     """Refuse a place before the work, not after it."""
     from nf_edge.errors import BadInput
+    from nf_edge.files import check_file
 
     if out.suffix != ".yaml" or not re.fullmatch(NAME, out.stem) or stock == out.stem.startswith("nf-"):
         prefix = "" if stock else "nf-"
@@ -182,8 +185,7 @@ def _check_out(out: Path, stock: bool, overwrite: bool) -> None:
         )
     if not out.parent.is_dir():
         raise BadInput("is in a folder that does not exist", where=out, fix="make it, or name another place")
-    if out.exists() and not overwrite:
-        raise BadInput("exists", where=out, fix="give --overwrite to replace it, or name another place")
+    check_file(out, overwrite=overwrite, sources=read)
 
 
 def _examples(checkpoint: "Checkpoint", limit: int, length: int) -> "Rows":

@@ -121,4 +121,4 @@ def _distance(hidden: Tensor, wanted: Tensor, attention_mask: Tensor) -> Tensor:
 
 def state_file(out: Path) -> Path:
     """Where the state of an unfinished recovery is."""
-    return out.with_name(out.name + STATE_SUFFIX)
+    return out.parent / (out.name + STATE_SUFFIX)

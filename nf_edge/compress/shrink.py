@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -20,14 +19,21 @@ from nf_edge.compress.shrunk import Shrunk, Sizes
 from nf_edge.compress.sparsify import apply_masks, compressed_bytes, keep_zeros, masks
 from nf_edge.compress.vocabulary import encoded_otherwise
 from nf_edge.errors import BadInput
-from nf_edge.files import staged_folder
+from nf_edge.files import folder_made
 from nf_edge.identity import Identity
-from nf_edge.model import Checkpoint, NoiseFormer, save_checkpoint
-from nf_edge.model.checkpoint import CONFIG, EXAMPLES, check_place, identity_of
+from nf_edge.model import Checkpoint, NoiseFormer
+from nf_edge.model.checkpoint import (
+    EXAMPLES,
+    check_place,
+    identity_of,
+    staged_checkpoint,
+    write_checkpoint,
+)
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
 from nf_edge.rules import precisions
 from nf_edge.shrinking import Compression
+from nf_edge.staging import scratch_folder
 from nf_edge.training.evaluate import answer, evaluate
 from nf_edge.training.examples import Examples
 from nf_edge.training.loop import Resumable, best_validation
@@ -67,19 +73,18 @@ def shrink(
             f"is a {config.kind}, and nf-edge has no loss or score for more than one label a row",
             where=checkpoint.path,
         )
-    check_place(out, overwrite=overwrite)
     state = state_file(out)
+    check_place(out, overwrite=overwrite, sources=[checkpoint.path, *sources.files()], beside=[state])
     check_states([state], "recovery", resume=resume, overwrite=overwrite)
     if recovery is not None and recovery.qat:
         # Rules for modules that are not there are refused before it trains.
         precisions(recipe, checkpoint.config)
     located = sources.located()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder, folder_made(out.parent):
         small, kept = checkpoint, list(range(checkpoint.config.vocab_size))
         if prune is not None and prune.vocabulary is not None:
             counted = documents(located["train"], checkpoint)
-            small, kept = prune_vocabulary(checkpoint, prune.vocabulary, counted, Path(folder))
+            small, kept = prune_vocabulary(checkpoint, prune.vocabulary, counted, folder)
         stay: dict[str, Tensor] = {}
         own = examples(located["test"], checkpoint)
         before = evaluate(checkpoint.model(), own, batch_size(checkpoint))
@@ -192,10 +197,10 @@ def _mark(checkpoint: Checkpoint, recipe: Recipe, report: Shrunk, result: Identi
 def _write(
     small: Checkpoint, checkpoint: Checkpoint, recipe: Recipe, report: Shrunk, overwrite: bool
 ) -> None:
-    with staged_folder(report.path, overwrite=overwrite, marker=CONFIG) as stage:
-        stage.rmdir()  # save_checkpoint makes it anew
-        dtype = next(iter(small.tensors.values())).dtype
-        save_checkpoint(stage, small.config, small.tensors, dtype=dtype, tokenizer_file=small.tokenizer_file)
+    out = report.path
+    with staged_checkpoint(out, overwrite=overwrite) as stage:
+        dtype, tokenizer = next(iter(small.tensors.values())).dtype, small.tokenizer_file
+        write_checkpoint(stage, small.config, small.tensors, dtype=dtype, tokenizer_file=tokenizer, where=out)
         examples = checkpoint.examples_file
         same_ids = small.config.vocab_size == checkpoint.config.vocab_size
         if examples is not None and (same_ids or '"input_ids"' not in examples.read_text(encoding="utf-8")):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from nf_edge.data import Batch
 from nf_edge.data.blocks import read_blocks
@@ -31,6 +32,11 @@ class Sources:
     train: str
     valid: str | None = None
     test: str | None = None
+
+    def files(self) -> list[Path]:
+        """Those of them that are files."""
+        given = (Path(each) for each in (self.train, self.valid, self.test) if each)
+        return [path for path in given if path.exists()]
 
     def located(self) -> dict[str, tuple[str, Part]]:
         split = 1 - VALIDATION_SHARE

@@ -9,6 +9,7 @@ from nf_edge.data.parts import WHOLE, Part
 from nf_edge.data.sources import read_records
 from nf_edge.data.text import text_encoder
 from nf_edge.errors import BadInput
+from nf_edge.files import as_text
 from nf_edge.model.checkpoint import Checkpoint
 from nf_edge.model.config import ModelConfig
 
@@ -131,7 +132,7 @@ def _read(
         raise _bad_rows(problems, source)
     if not rows:
         raise BadInput("has no rows", where=source)
-    return Rows(tuple(rows), source, sha256, truncated, length, table.notes)
+    return Rows(tuple(rows), as_text(source), sha256, truncated, length, table.notes)
 
 
 def _bad_rows(problems: list[str], source: str) -> BadInput:

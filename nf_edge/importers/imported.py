@@ -1,6 +1,5 @@
 """From a checkpoint of another code base to one that is known to be whole and ours."""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from nf_edge.importers.foreign import HEAD, WTE, Foreign
 from nf_edge.model.checkpoint import TOKENIZER, mismatches, save_checkpoint
 from nf_edge.model.config import ModelConfig, parse_config
 from nf_edge.model.tokenizer import END_OF_TEXT, read_tokenizer, vocabulary_size
+from nf_edge.staging import scratch_folder
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Imported:
         Raises:
             BadInput: `path` exists and may not be replaced, or a value does not fit `dtype`.
         """
-        with tempfile.TemporaryDirectory() as scratch:
+        with scratch_folder() as scratch:
             tokenizer = self.tokenizer
             if isinstance(tokenizer, Tokenizer):
-                written = Path(scratch) / TOKENIZER
+                written = scratch / TOKENIZER
                 tokenizer.save(str(written))
                 tokenizer = written
             save_checkpoint(

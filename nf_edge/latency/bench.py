@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from nf_edge.artifact import Artifact
 from nf_edge.backends import get_backend
+from nf_edge.cpus import allowed_cpus
 from nf_edge.errors import BadInput, MissingTool
 from nf_edge.latency.machine import cpu_name
-from nf_edge.latency.plan import SEED, Plan, cpus
+from nf_edge.latency.plan import SEED, Plan
 from nf_edge.latency.report import LatencyReport, Line, Measured, Peak
 from nf_edge.latency.turns import Point, Side, Tick, loads, rounds
 from nf_edge.memory.measure import this_machine
@@ -89,7 +90,7 @@ def bench(artifacts: Sequence[Artifact], plan: Plan, progress: Progress = silent
         lines += found
         peaks.append(peak)
     by = "a Python process for want of the native runner" if runner.missing else "native runner"
-    parts = (this_machine(), cpu_name(), f"{cpus()} CPUs", by)
+    parts = (this_machine(), cpu_name(), f"{allowed_cpus()} CPUs", by)
     return LatencyReport(
         artifacts=tuple(map(_measured, artifacts, versions)),
         inputs={"batch": 1, "seed": SEED, "vocabulary": plan.vocabulary},

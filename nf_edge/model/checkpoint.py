@@ -1,7 +1,8 @@
 """Checkpoint folders: `config.json`, `model.safetensors`, and for a text model `tokenizer.json`."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from nf_edge import strict_json
 from nf_edge.errors import BadInput
-from nf_edge.files import check_target, sha256, staged_folder
+from nf_edge.files import Kind, check_target, sha256, staged_folder
 from nf_edge.identity import UNKNOWN, Identity
 from nf_edge.model.config import ModelConfig, parse_config, read_config, read_json_object
 from nf_edge.model.network import NoiseFormer, build
@@ -168,14 +169,37 @@ def _why_extra(config: ModelConfig, name: str) -> str:
     return ""
 
 
-def check_place(path: Path, *, overwrite: bool) -> None:
-    """Refuse a place that `save_checkpoint` would refuse: before the work, not after it.
+def is_checkpoint(path: Path) -> bool:
+    """Whether a folder is a NoiseFormer: many another model has a config.json."""
+    try:
+        return read_json_object(path / CONFIG).get("model_type") == "noiseformer"
+    except BadInput:
+        return False
 
-    Many a model's folder has a config.json, so it is read: only a NoiseFormer is ever replaced.
+
+KIND = Kind("a NoiseFormer", is_checkpoint)
+
+
+def check_place(
+    path: Path, *, overwrite: bool, sources: Iterable[Path] = (), beside: Iterable[Path] = ()
+) -> None:
+    """Refuse a place that `staged_checkpoint` would refuse: before the work, not after it.
+
+    Args:
+        sources: what is read; a folder that is or has one of them is not replaced.
+        beside: what else will be written.
+
+    Raises:
+        BadInput: see `files.check_target`.
     """
-    if (path / CONFIG).is_file() and read_json_object(path / CONFIG).get("model_type") != "noiseformer":
-        raise BadInput("exists and is not a NoiseFormer", where=path, fix="name another place")
-    check_target(path, overwrite=overwrite, marker=CONFIG)
+    check_target(path, KIND, overwrite=overwrite, sources=sources, beside=beside)
+
+
+@contextmanager
+def staged_checkpoint(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A folder to write a checkpoint into; see `files.staged_folder`."""
+    with staged_folder(path, KIND, overwrite=overwrite) as stage:
+        yield stage
 
 
 def save_checkpoint(
@@ -190,25 +214,45 @@ def save_checkpoint(
     """Write a checkpoint folder, whole or not at all.
 
     Args:
-        tensors: by the names of `ModelConfig.tensor_shapes`; a tied head may be among them and is left out.
-        tokenizer_file: a `tokenizer.json` to put beside the weights.
+        tensors, dtype, tokenizer_file: as `write_checkpoint` takes them.
 
     Raises:
         BadInput: the tensors do not match the config, or `path` exists and may not be replaced.
     """
-    check_place(path, overwrite=overwrite)
+    with staged_checkpoint(path, overwrite=overwrite) as stage:
+        write_checkpoint(stage, config, tensors, dtype=dtype, tokenizer_file=tokenizer_file, where=path)
+
+
+def write_checkpoint(
+    folder: Path,
+    config: ModelConfig,
+    tensors: Mapping[str, Tensor],
+    *,
+    dtype: torch.dtype,
+    tokenizer_file: Path | None,
+    where: Path,
+) -> None:
+    """Write the files of a checkpoint into a folder that is there.
+
+    Args:
+        tensors: by the names of `ModelConfig.tensor_shapes`; a tied head may be among them and is left out.
+        tokenizer_file: a `tokenizer.json` to put beside the weights.
+        where: what messages call the checkpoint.
+
+    Raises:
+        BadInput: the tensors do not match the config.
+    """
     kept = {name: tensor.detach().to(dtype).contiguous() for name, tensor in tensors.items()}
     if config.tie_word_embeddings:
         kept.pop("lm_head.weight", None)
     problems = mismatches(config, kept)
     if problems:
         fix = "float16 ends at 65504; a value beyond it becomes Inf" if dtype == torch.float16 else None
-        raise BadInput.listing(problems, where=path, fix=fix)
-    with staged_folder(path, overwrite=overwrite, marker=CONFIG) as stage:
-        document = strict_json.dumps(config.to_json())
-        (stage / CONFIG).write_text(document + "\n", encoding="utf-8")
-        save_file(kept, stage / WEIGHTS, metadata={"format": "pt"})
-        # safetensors writes files that only their owner may read.
-        shutil.copymode(stage / CONFIG, stage / WEIGHTS)
-        if tokenizer_file is not None:
-            write_tokenizer(tokenizer_file, stage / TOKENIZER)
+        raise BadInput.listing(problems, where=where, fix=fix)
+    document = strict_json.dumps(config.to_json())
+    (folder / CONFIG).write_text(document + "\n", encoding="utf-8")
+    save_file(kept, folder / WEIGHTS, metadata={"format": "pt"})
+    # safetensors writes files that only their owner may read.
+    shutil.copymode(folder / CONFIG, folder / WEIGHTS)
+    if tokenizer_file is not None:
+        write_tokenizer(tokenizer_file, folder / TOKENIZER)

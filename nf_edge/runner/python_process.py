@@ -8,7 +8,6 @@ the cache into the call.
 
 import argparse
 import importlib.metadata
-import os
 import re
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from nf_edge import strict_json
 from nf_edge.backends import get_backend
 from nf_edge.backends.base import Bounds
+from nf_edge.cpus import allowed_cpus
 from nf_edge.errors import NfEdgeError
 from nf_edge.model import Decoder
 
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("backend")
     parser.add_argument("model", type=Path)
     parser.add_argument("bounds", type=lambda text: Bounds(**strict_json.loads(text)))
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, default=allowed_cpus())
     parser.add_argument("--times", action="store_true", required=True)
     given = parser.parse_args()
     try:

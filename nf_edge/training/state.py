@@ -1,6 +1,5 @@
 """The state of an unfinished training: one safetensors file, replaced whole at every validation."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from nf_edge import strict_json
 from nf_edge.errors import BadInput
+from nf_edge.files import staged_file
 from nf_edge.training.evaluate import Evaluation
 
 
@@ -79,14 +79,10 @@ def save_state(
         "seconds": state.seconds,
         "validations": [asdict(validation) for validation in state.validations],
     }
-    partial = path.with_name(path.name + ".partial")
-    try:
-        # Copies, since safetensors refuses tensors that share memory, as a tied head does.
-        copies = {name: tensor.detach().clone() for name, tensor in tensors.items()}
-        save_file(copies, partial, metadata={"state": strict_json.dumps(document, indent=None)})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    # Copies, since safetensors refuses tensors that share memory, as a tied head does.
+    copies = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    with staged_file(path, overwrite=True) as new:
+        save_file(copies, new, metadata={"state": strict_json.dumps(document, indent=None)})
 
 
 def load_state(path: Path, fingerprint: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> State:

@@ -5,7 +5,6 @@ It computes in float16; int8 and int4 weights are what coremltools makes of valu
 
 import math
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -24,6 +23,7 @@ from nf_edge.precision import Precision
 from nf_edge.quiet import quiet_stderr
 from nf_edge.recipe import Recipe
 from nf_edge.rules import Precisions, precisions, shares_table
+from nf_edge.staging import scratch_folder
 
 # What coremltools compresses weights to: int8 a channel on iOS 17, int4 by blocks from iOS 18 on.
 INT8, INT4 = Precision(8), Precision(4, 32)
@@ -147,6 +147,6 @@ def _weight_bytes(blob: bytes) -> int:
     """Bytes of the weights in a delegate's folder of files."""
     from executorch.backends.apple.coreml import executorchcoreml
 
-    with TemporaryDirectory(prefix="nf-edge-") as folder:
-        executorchcoreml.unflatten_directory_contents(blob, folder)
-        return sum(file.stat().st_size for file in Path(folder).rglob("weight.bin"))
+    with scratch_folder() as folder:
+        executorchcoreml.unflatten_directory_contents(blob, str(folder))
+        return sum(file.stat().st_size for file in folder.rglob("weight.bin"))

@@ -8,8 +8,9 @@ import hashlib
 import json
 import uuid
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
+
+from nf_edge.staging import scratch_folder
 
 DAY = "com.github.apple.coremltools.conversion_date"
 
@@ -18,9 +19,9 @@ def settled(blob: bytes) -> bytes:
     """The folder of files that a delegate holds, as it is whenever the same model is converted."""
     from executorch.backends.apple.coreml import executorchcoreml
 
-    with TemporaryDirectory(prefix="nf-edge-") as temporary:
-        executorchcoreml.unflatten_directory_contents(blob, temporary)
-        (folder,) = Path(temporary).iterdir()
+    with scratch_folder() as temporary:
+        executorchcoreml.unflatten_directory_contents(blob, str(temporary))
+        (folder,) = temporary.iterdir()
         for model in folder.rglob("*.mlmodel"):
             _settle_model(model)
         for manifest in folder.rglob("Manifest.json"):

@@ -2,7 +2,6 @@
 
 import csv
 import struct
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from nf_edge.backends.executorch_file import delegates_of
 from nf_edge.errors import MissingTool
 from nf_edge.quiet import quiet_stdout
 from nf_edge.report import Figure
+from nf_edge.staging import scratch_folder
 
 KIB = 1024
 # Dtypes of token ids, masks, and what compares them, also once Arm's passes have narrowed them; the NPU is
@@ -60,14 +60,14 @@ def compile_program(exported: torch.export.ExportedProgram, target: str) -> Comp
     from executorch.backends.arm.ethosu import EthosUPartitioner
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
-    with tempfile.TemporaryDirectory() as folder:
-        if " " in folder:
+    with scratch_folder() as folder:
+        if " " in str(folder):
             raise MissingTool(
                 "Vela cannot work in a folder with a space in its path",
                 where=folder,
                 fix="set TMPDIR to a folder without one",
             )
-        spec = compile_spec(target).dump_intermediate_artifacts_to(folder)
+        spec = compile_spec(target).dump_intermediate_artifacts_to(str(folder))
         # Vela prints what it also writes to files.
         with quiet_stdout():
             edge = to_edge_transform_and_lower(
@@ -76,11 +76,11 @@ def compile_program(exported: torch.export.ExportedProgram, target: str) -> Comp
                 # The quantizer leaves operators that are not in the core set.
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),
             )
-        _forget_folder(edge, folder)
-        graphs = list(Path(folder).glob("output_*.tosa"))
+        _forget_folder(edge, str(folder))
+        graphs = list(folder.glob("output_*.tosa"))
         if len(graphs) != 1:
             raise RuntimeError(f"the NPU form became {len(graphs)} delegates, not one")
-        return Compiled(edge, graphs[0].read_bytes(), _estimate(target, Path(folder) / "output"))
+        return Compiled(edge, graphs[0].read_bytes(), _estimate(target, folder / "output"))
 
 
 def _forget_folder(edge: Any, folder: str) -> None:
