@@ -83,7 +83,7 @@ def load_artifact(path: Path) -> Artifact:
     Raises:
         BadInput: it is not an artifact, or a file is missing, changed or not listed; lists all of them.
     """
-    if not path.is_dir() or not os.path.lexists(path / MANIFEST):
+    if not os.path.isdir(path) or not os.path.lexists(path / MANIFEST):
         raise BadInput(
             f"is not an artifact (it has no {MANIFEST})", where=path, fix="make one with `nf-edge export`"
         )

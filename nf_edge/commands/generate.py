@@ -58,7 +58,7 @@ def command(
     an artifact writes what it would on that device's core.
     """
     from nf_edge.generation import generate, texts
-    from nf_edge.model.tokenizer import read_tokenizer
+    from nf_edge.model.tokenizer import read_tokenizer, refusing
 
     core = one_core(on)
     decoder, config, tokenizer_file = _open(source, core, trust, as_ids)
@@ -72,7 +72,8 @@ def command(
             raise BadInput("has no bos_token_id to begin with", where=source, fix="give a PROMPT")
         ids = [config.bos_token_id]
     else:
-        ids = tokenizer.encode(prompt).ids if tokenizer else _parse(prompt)
+        with refusing("PROMPT", "cannot be encoded"):
+            ids = tokenizer.encode(prompt).ids if tokenizer else _parse(prompt)
     _check(ids, config)
     found: list[int] = []
     text = ""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nf_edge.errors import BadInput
-from nf_edge.model.tokenizer import read_tokenizer
+from nf_edge.model.tokenizer import read_tokenizer, refusing
 
 Encode = Callable[[str], list[int]]
 
@@ -31,7 +31,8 @@ def text_encoder(tokenizer_file: Path | None, source: str) -> Encode:
 
     def encode(text: str) -> list[int]:
         text.encode()  # a ValueError on half a surrogate pair, which JSON can hold and tokenizers cannot
-        ids: list[int] = tokenizer.encode(text).ids
+        with refusing(tokenizer_file, "cannot encode a text"):
+            ids: list[int] = tokenizer.encode(text).ids
         return ids
 
     return encode

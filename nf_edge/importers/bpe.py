@@ -6,7 +6,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from nf_edge.errors import BadInput
 from nf_edge.model.config import read_json_object
-from nf_edge.model.tokenizer import END_OF_TEXT
+from nf_edge.model.tokenizer import END_OF_TEXT, MOST_BYTES, MOST_TOKENS, refusing
+from nf_edge.quiet import dropped_stderr
+from nf_edge.reading import read_text
 
 
 def build_tokenizer(folder: Path) -> Tokenizer:
@@ -17,10 +19,16 @@ def build_tokenizer(folder: Path) -> Tokenizer:
     Raises:
         BadInput: a file is not what its name says.
     """
-    try:
-        model = models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt"))
-    except Exception as error:  # tokenizers raises the bare class
-        raise BadInput(f"vocab.json and merges.txt are not a BPE: {error}", where=folder) from error
+    vocab = read_json_object(folder / "vocab.json")
+    merges = []
+    for line in read_text(folder / "merges.txt", MOST_BYTES).split("\n"):
+        left, _, right = line.removesuffix("\r").partition(" ")
+        if left and not line.startswith("#version"):
+            merges.append((left, right))
+    with refusing(folder, "vocab.json and merges.txt are not a BPE"), dropped_stderr():
+        model = models.BPE(vocab, merges)
+    if max(vocab.values(), default=0) >= MOST_TOKENS:
+        raise BadInput(f"has an id {max(vocab.values()):,}", where=folder / "vocab.json")
     settings, added = _optional(folder / "tokenizer_config.json"), _optional(folder / "added_tokens.json")
     tokenizer = Tokenizer(model)
     space = settings.get("add_prefix_space") is True

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nf_edge.errors import BadInput
 from nf_edge.importers.bpe import build_tokenizer
-from nf_edge.importers.foreign import Foreign, drop_tied_head, is_causal_mask, load_torch
+from nf_edge.importers.foreign import Foreign, drop_tied_head, has_own_values, is_causal_mask, load_torch
 from nf_edge.model.checkpoint import CONFIG, TOKENIZER, WEIGHTS, read_safetensors
 from nf_edge.model.config import CLASSIFIER, LANGUAGE_MODEL, read_json_object
 
@@ -84,8 +84,10 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     if not (folder / PICKLED).is_file():
         raise BadInput(f"has no weights ({WEIGHTS}, {INDEX} or {PICKLED})", where=folder)
     state = load_torch(folder / PICKLED)
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BadInput("is not a state dict: it holds more than tensors", where=folder / PICKLED)
+    if not isinstance(state, dict) or not all(
+        isinstance(value, Tensor) and has_own_values(value) for value in state.values()
+    ):
+        raise BadInput("is not a state dict: it holds more than dense tensors", where=folder / PICKLED)
     return state
 
 
