@@ -7,6 +7,11 @@ import json
 import math
 from typing import Any, NoReturn
 
+# Arrays and objects within each other; what others write nests some ten deep.
+MOST_LEVELS = 64
+# Characters of a whole number of 64 bits, with a sign or without.
+MOST_DIGITS = 20
+
 
 def dumps(document: Any, *, indent: int | None = 2, ascii_only: bool = True) -> str:
     """JSON text of a document; `indent=None` gives one line.
@@ -21,13 +26,40 @@ def loads(text: str | bytes) -> Any:
     """The document that JSON text holds.
 
     Raises:
-        ValueError: it is not JSON, nests too deeply, has a key twice, or has NaN, Infinity or a number beyond
-            float64's range.
+        ValueError: it is not JSON in UTF-8, nests too deeply, has a key twice, or has NaN, Infinity or a
+            number beyond 64 bits.
     """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8")
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant, parse_float=_finite)
+        document = json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_whole,
+            object_pairs_hook=_once,
+        )
     except RecursionError:
         raise ValueError("it nests too deeply") from None
+    # No document nests deeper than it has brackets, and few have as many.
+    if text.count("[") + text.count("{") > MOST_LEVELS and _levels(document) > MOST_LEVELS:
+        raise ValueError("it nests too deeply")
+    return document
+
+
+def _levels(document: Any) -> int:
+    level, deepest = [document], 0
+    while level := [part for part in level if isinstance(part, dict | list)]:
+        level = [part for each in level for part in (each.values() if isinstance(each, dict) else each)]
+        deepest += 1
+    return deepest
+
+
+def _whole(digits: str) -> int:
+    value = int(digits) if len(digits) <= MOST_DIGITS else None
+    if value is None or not -(2**63) <= value < 2**64:
+        raise ValueError(f"{digits[:40]} is beyond the range of 64 bits")
+    return value
 
 
 def number(value: float | None) -> float | None:
@@ -37,11 +69,11 @@ def number(value: float | None) -> float | None:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Python's own module keeps the last of two equal keys; a reader of the file sees the first."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"key {twice!r} is given twice")
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"key {key[:40]!r} is given twice")
+        found[key] = value
     return found
 
 

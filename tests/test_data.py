@@ -364,7 +364,7 @@ def test_a_file_that_is_wrong_as_a_whole_is_refused_with_its_reason(checkpoint, 
 def test_missing_data_names_what_there_is(checkpoint, tmp_path):
     with pytest.raises(BadInput, match=r"no such data\n.*digits:train, digits:valid, digits:test"):
         load_rows("digits:tset", checkpoint())
-    with pytest.raises(BadInput, match=r"cannot be read \(Is a directory\)"):
+    with pytest.raises(BadInput, match="is a folder, not a regular file"):
         load_rows(str(tmp_path), checkpoint())
 
 

@@ -25,6 +25,7 @@ from nf_edge.backends import agreeing_backend
 from nf_edge.errors import BadInput
 from nf_edge.files import Kind, check_target, staged_folder
 from nf_edge.model import Checkpoint, resolve_checkpoint
+from nf_edge.model.config import unknown_keys
 from nf_edge.resources import names
 from nf_edge.schemas import require_schema
 from nf_edge.staging import is_text, sweep
@@ -89,7 +90,7 @@ def load_artifact(path: Path) -> Artifact:
     if not is_text(path):
         raise BadInput("is not UTF-8, and runtimes open no other path", where=path, fix="rename it")
     sweep(path)  # of a signing that was killed
-    if not path.is_dir() or not os.path.lexists(path / MANIFEST):
+    if not os.path.isdir(path) or not os.path.lexists(path / MANIFEST):
         raise BadInput(
             f"is not an artifact (it has no {MANIFEST})", where=path, fix="make one with `nf-edge export`"
         )
@@ -109,7 +110,11 @@ def _manifest(content: bytes, where: Path) -> Manifest:
         require_schema(document, SCHEMAS, where)
         if document["schema"] == SCHEMAS[0]:
             _write_in_points(document)
-        return Manifest.model_validate(document)
+        manifest = Manifest.model_validate(document)
+        # A checkpoint's config.json may have keys for others; this one was written by nf-edge.
+        if unknown := unknown_keys(document["config"], "config"):
+            raise ValueError("; ".join(unknown))
+        return manifest
     except ValidationError as error:
         raise BadInput(f"is damaged: {'; '.join(_problems(error))}", where=where, fix=AGAIN) from error
     except (ValueError, RecursionError) as error:

@@ -59,7 +59,7 @@ def command(
     """
     from nf_edge.files import as_text
     from nf_edge.generation import TextStream, generate
-    from nf_edge.model.tokenizer import read_tokenizer
+    from nf_edge.model.tokenizer import read_tokenizer, refusing
 
     core = one_core(on)
     prompt = None if prompt is None else as_text(prompt)
@@ -74,7 +74,8 @@ def command(
             raise BadInput("has no bos_token_id to begin with", where=source, fix="give a PROMPT")
         ids = [config.bos_token_id]
     else:
-        ids = tokenizer.encode(prompt).ids if tokenizer else _parse(prompt)
+        with refusing("PROMPT", "cannot be encoded"):
+            ids = tokenizer.encode(prompt).ids if tokenizer else _parse(prompt)
     _check(ids, config)
     found: list[int] = []
     stream = TextStream(tokenizer) if tokenizer else None

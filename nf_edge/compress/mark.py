@@ -1,5 +1,6 @@
 """`compression.json`: which sections of which recipe made a checkpoint, and of what."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def read_mark(checkpoint: Checkpoint) -> Compression | None:
         BadInput: the file is damaged, or is of another checkpoint.
     """
     path = checkpoint.path / MARK
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     document = read_json_object(path)
     require_schema(document, COMPRESSION_SCHEMAS, path)

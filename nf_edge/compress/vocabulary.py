@@ -17,6 +17,8 @@ from torch import Tensor
 from nf_edge import strict_json
 from nf_edge.errors import BadInput
 from nf_edge.model import ModelConfig
+from nf_edge.model.tokenizer import MOST_BYTES
+from nf_edge.reading import read_json_object
 
 
 def tokens_to_keep(
@@ -43,6 +45,7 @@ def tokens_to_keep(
         parents.setdefault(vocab[left + right], []).extend((vocab[left], vocab[right]))
     waiting = [vocab[byte] for byte in pre_tokenizers.ByteLevel.alphabet() if byte in vocab]
     waiting += [token["id"] for token in document.get("added_tokens", ())]
+    waiting += _processor_ids(document.get("post_processor") or {})
     waiting += [token for tokens in config.special_tokens.values() for token in tokens]
     waiting += [token for token, count in counts.items() if count >= least]
     kept: set[int] = set()
@@ -115,15 +118,25 @@ def count_tokens(rows: Iterable[Iterable[int]]) -> Counter[int]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = strict_json.loads(path.read_text(encoding="utf-8"))
+    document = read_json_object(path, MOST_BYTES)
     model = document.get("model") or {}
-    if model.get("type") != "BPE" or not isinstance(model.get("merges"), list):
+    prefixed = model.get(
+        "continuing_subword_prefix"
+    )  # then a merge makes another token than its parts joined
+    if model.get("type") != "BPE" or not isinstance(model.get("merges"), list) or prefixed:
         raise BadInput(
             f"is of type {model.get('type')}; only a byte-level BPE's tokens can be dropped",
             where=path,
             fix="leave prune.vocabulary out",
         )
     return document
+
+
+def _processor_ids(processor: dict[str, Any]) -> list[int]:
+    """The ids that a post-processor puts around a text, whatever kind it is of."""
+    ids = [index for part in processor.get("processors", ()) for index in _processor_ids(part)]
+    ids += [index for token in (processor.get("special_tokens") or {}).values() for index in token["ids"]]
+    return ids + [processor[end][1] for end in ("sep", "cls") if end in processor]
 
 
 def _pair(merge: str | list[str]) -> tuple[str, str]:

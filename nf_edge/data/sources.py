@@ -1,16 +1,20 @@
 """Where rows come from: a file by its path, or a named data set."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nf_edge import strict_json
+from nf_edge import reading, strict_json
 from nf_edge.data.digits import SPLITS, digits
 from nf_edge.data.drawings import drawings
 from nf_edge.data.tables import SUFFIXES, Record, Table, decode, parse_table
 from nf_edge.errors import BadInput
+
+# All of a file is held in memory, and its rows in many times as much.
+MOST_BYTES = 8 * reading.GIB
 
 # Data sets by name; each gives rows of input_ids and label.
 NAMED: dict[str, Callable[[], list[dict[str, Any]]]] = {
@@ -65,13 +69,11 @@ def read_bytes(source: str) -> bytes:
     Raises:
         BadInput: it does not exist or cannot be read.
     """
-    try:
-        return Path(source).read_bytes()
-    except FileNotFoundError as error:
+    path = Path(source)
+    if not os.path.exists(path):
         fix = f"give the path of a file ({', '.join(SUFFIXES)}), or one of: {', '.join(NAMED)}"
-        raise BadInput("no such data", where=source, fix=fix) from error
-    except OSError as error:
-        raise BadInput(f"cannot be read ({error.strerror})", where=source) from error
+        raise BadInput("no such data", where=source, fix=fix)
+    return reading.read_bytes(path, MOST_BYTES)
 
 
 def _sha256(content: bytes) -> str:

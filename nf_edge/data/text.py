@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nf_edge.errors import BadInput
-from nf_edge.model.tokenizer import read_tokenizer
+from nf_edge.model.tokenizer import read_tokenizer, refusing
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ def text_encoder(tokenizer_file: Path | None, source: str, length: int | None = 
 
     def encode(text: str) -> Encoded:
         text.encode()  # a ValueError on half a surrogate pair, which JSON can hold and tokenizers cannot
-        encoding = tokenizer.encode(text)
+        with refusing(tokenizer_file, "cannot encode a text"):
+            encoding = tokenizer.encode(text)
         ids: list[int] = encoding.ids
         if length is None or len(ids) <= length:
             return Encoded(tuple(ids), cut=False)

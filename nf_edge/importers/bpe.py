@@ -6,6 +6,10 @@ from typing import Any
 from tokenizers import models
 
 from nf_edge.errors import BadInput
+from nf_edge.model.config import read_json_object
+from nf_edge.model.tokenizer import MOST_BYTES, MOST_TOKENS, refusing
+from nf_edge.quiet import dropped_stderr
+from nf_edge.reading import read_text
 
 VOCAB, MERGES = "vocab.json", "merges.txt"
 
@@ -16,11 +20,16 @@ def bpe_document(folder: Path) -> dict[str, Any]:
     Raises:
         BadInput: a file is not what its name says.
     """
-    try:
-        vocab, merges = models.BPE.read_file(str(folder / VOCAB), str(folder / MERGES))
+    vocab = read_json_object(folder / VOCAB)
+    merges = []
+    for line in read_text(folder / MERGES, MOST_BYTES).split("\n"):
+        left, _, right = line.removesuffix("\r").partition(" ")
+        if left and not line.startswith("#version"):
+            merges.append((left, right))
+    with refusing(folder, "vocab.json and merges.txt are not a BPE"), dropped_stderr():
         models.BPE(vocab, merges)
-    except Exception as error:  # tokenizers raises the bare class
-        raise BadInput(f"vocab.json and merges.txt are not a BPE: {error}", where=folder) from error
+    if max(vocab.values(), default=0) >= MOST_TOKENS:
+        raise BadInput(f"has an id {max(vocab.values()):,}", where=folder / VOCAB)
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     return {
         "version": "1.0",

@@ -13,8 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nf_edge.errors import BadInput
-from nf_edge.importers.foreign import HEAD, Foreign, drop_tied_head, is_causal_mask, load_torch
+from nf_edge.errors import BadInput, quoted
+from nf_edge.importers.foreign import (
+    HEAD,
+    Foreign,
+    drop_tied_head,
+    has_own_values,
+    is_causal_mask,
+    load_torch,
+)
 from nf_edge.importers.names import own_names
 from nf_edge.model.config import LANGUAGE_MODEL
 
@@ -71,7 +78,7 @@ def read(path: Path, activation: str | None) -> Foreign:
         foreign.notes.append(f"bias=False: {added} biases are written as zeros")
     unknown = {key: value for key, value in arguments.items() if key not in SHAPE.keys() | UNUSED}
     if unknown:
-        listed = ", ".join(f"{key}={value!r}" for key, value in unknown.items())
+        listed = ", ".join(f"{key}={quoted(value)}" for key, value in unknown.items())
         foreign.notes.append(f"model_args not looked at: {listed}; check that the model does not need them")
     if config["vocab_size"] == GPT2_PADDED:
         foreign.vocabulary = GPT2_VOCABULARY
@@ -104,7 +111,7 @@ def _tensors(weights: Mapping[str, Any], problems: list[str], notes: list[str]) 
     tensors, names = {}, own_names(weights, problems, notes)
     for key, value in weights.items():
         name = names[key]
-        if not isinstance(value, Tensor) or value.layout != torch.strided:
+        if not isinstance(value, Tensor) or not has_own_values(value):
             problems.append(f"{key} is not a dense tensor")
         elif not is_causal_mask(name, value):
             tensors[name] = value.detach()

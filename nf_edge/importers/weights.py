@@ -6,9 +6,10 @@ from pathlib import Path
 from torch import Tensor
 
 from nf_edge.errors import BadInput
-from nf_edge.importers.foreign import load_torch
-from nf_edge.model.checkpoint import WEIGHTS, read_safetensors
+from nf_edge.importers.foreign import has_own_values, load_torch
+from nf_edge.model.checkpoint import WEIGHTS
 from nf_edge.model.config import read_json_object
+from nf_edge.model.safetensors_file import read_safetensors
 
 Read = Callable[[Path], Mapping[str, Tensor]]
 
@@ -35,8 +36,10 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 def _read_pickled(path: Path) -> Mapping[str, Tensor]:
     state = load_torch(path)
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BadInput("is not a state dict: it holds more than tensors", where=path)
+    if not isinstance(state, Mapping) or not all(
+        isinstance(value, Tensor) and has_own_values(value) for value in state.values()
+    ):
+        raise BadInput("is not a state dict: it holds more than dense tensors", where=path)
     return state
 
 

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from nf_edge.files import Kind, check_target, sha256, staged_folder
 from nf_edge.identity import UNKNOWN, Identity
 from nf_edge.model.config import ModelConfig, parse_config, read_config, read_json_object
 from nf_edge.model.network import NoiseFormer, build
+from nf_edge.model.safetensors_file import read_safetensors
 from nf_edge.model.tokenizer import write_tokenizer
 from nf_edge.resources import resolve
 
@@ -79,8 +79,9 @@ class Checkpoint:
         return [name for name, is_same in same.items() if not is_same]
 
     def _optional(self, name: str) -> Path | None:
+        # A pipe, or a link to nothing, is there too: whoever reads it is told so.
         path = self.path / name
-        return path if path.is_file() else None
+        return path if path.is_symlink() or path.exists() else None
 
 
 def identity_of(path: Path, config: ModelConfig) -> Identity:
@@ -110,7 +111,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     config, warnings = read_config(path / CONFIG)
     weights = path / WEIGHTS
-    if not weights.is_file():
+    if not weights.exists():
         raise BadInput("is missing", where=weights, fix="a checkpoint has its weights in model.safetensors")
     tensors = read_safetensors(weights)
     problems = mismatches(config, tensors)
@@ -119,19 +120,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
     checkpoint = Checkpoint(path, config, tensors, tuple(warnings))
     _ = checkpoint.identity  # hashed now, not at the end of an export: the files may be others by then
     return checkpoint
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a safetensors file, by name, as it is on disk.
-
-    Raises:
-        BadInput: the file is missing, cut short or of another kind.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise BadInput(f"is not a whole safetensors file: {error}", where=path) from error
 
 
 def mismatches(config: ModelConfig, tensors: Mapping[str, Tensor]) -> list[str]:

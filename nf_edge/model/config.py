@@ -6,8 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from nf_edge import strict_json
-from nf_edge.errors import BadInput
+from nf_edge import reading
+from nf_edge.errors import MOST_PROBLEMS, BadInput, quoted
+from nf_edge.reading import MIB
+
+# A config.json has kilobytes, and some megabytes where it names thousands of labels or added tokens.
+MOST_BYTES = 16 * MIB
 
 LANGUAGE_MODEL = "NoiseFormerForCausalLM"
 CLASSIFIER = "NoiseFormerForSequenceClassification"
@@ -104,8 +108,11 @@ class ModelConfig(BaseModel):
             problems.append(f"noise.rank must be from 1 to the head size {self.head_size}, not {rank}")
         if not self.is_language_model and self.num_labels is None:
             problems.append("num_labels is missing: a classifier needs it (1 is regression)")
-        if self.id2label is not None and sorted(self.id2label) != list(range(self.num_labels or 0)):
-            problems.append(f"id2label must name the labels 0 to {(self.num_labels or 0) - 1}")
+        labels = self.num_labels or 0
+        if self.id2label is not None and not (
+            len(self.id2label) == labels and all(0 <= label < labels for label in self.id2label)
+        ):
+            problems.append(f"id2label must name the labels 0 to {labels - 1}")
         if self.problem_type == "single_label_classification" and self.num_labels == 1:
             problems.append(
                 "problem_type is single_label_classification, but the only one of num_labels 1 is always the "
@@ -275,20 +282,12 @@ def read_config(path: Path) -> tuple[ModelConfig, list[str]]:
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """The object that a JSON file holds.
+    """The object that a JSON file beside weights holds.
 
     Raises:
-        BadInput: unreadable, not JSON, or not an object.
+        BadInput: unreadable, too large, not JSON, or not an object.
     """
-    try:
-        document = strict_json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"cannot be read ({error.strerror})", where=path) from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"is not JSON: {error}", where=path) from error
-    if not isinstance(document, dict):
-        raise BadInput("must be a JSON object", where=path)
-    return document
+    return reading.read_json_object(path, MOST_BYTES)
 
 
 def parse_config(document: dict[str, Any], where: Path | str, found: Sequence[str] = ()) -> ModelConfig:
@@ -314,7 +313,7 @@ def _explain(error: ValidationError) -> list[str]:
     problems = []
     for item in error.errors(include_url=False):
         key = ".".join(str(part) for part in item["loc"])
-        value = "" if item["type"] == "missing" or not key else f" (found {item['input']!r})"
+        value = "" if item["type"] == "missing" or not key else f" (found {quoted(item['input'])})"
         for message in item["msg"].removeprefix("Value error, ").split("; "):
             problems.append(f"{key}: {message}{value}" if key else message)
     return problems
@@ -327,4 +326,7 @@ def unknown_keys(document: dict[str, Any], where: Path | str) -> list[str]:
     unknown += [f"noise.{key}" for key in noise if key not in NoiseConfig.model_fields]
     for i, layer in enumerate(document.get("layers") or ()):
         unknown += [f"layers[{i}].{key}" for key in layer if key not in LayerConfig.model_fields]
-    return [f"{where}: unknown key {key!r} is ignored" for key in unknown]
+    warnings = [f"{where}: unknown key {quoted(key)} is ignored" for key in unknown[:MOST_PROBLEMS]]
+    if len(unknown) > MOST_PROBLEMS:
+        warnings.append(f"{where}: {len(unknown) - MOST_PROBLEMS:,} more unknown keys are ignored")
+    return warnings
