@@ -69,7 +69,7 @@ def cells_of(device: Device | None, made: Export) -> list[str]:
         memory_cell(made.memory, ("dram", "sram")) if verdict else str(made.memory.process_total.measured),
         memory_cell(made.memory, ("flash",)),
         f"{100 * comparison.artifact.share:.2f} % of {comparison.artifact.total:,}",
-        f"{100 * comparison.drop:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})",
+        f"{comparison.drop:+.2f} ({low:+.2f} to {high:+.2f})",
         f"{comparison.faithful.flips:,}",
         manifest.requires.simulated or manifest.requires.runtime,
     ]

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from nf_edge.artifact import MANIFEST, load_artifact
+from nf_edge.artifact import check_out, load_artifact
 from nf_edge.backends.base import Bounds
-from nf_edge.data.rows import load_rows
+from nf_edge.data.rows import Rows, load_rows
 from nf_edge.device import Device
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
-from nf_edge.files import check_target
+from nf_edge.files import check_folder
 from nf_edge.latency import REPEATS, LatencyReport, Subject, bench, make_plan
 from nf_edge.memory import Verdict
 from nf_edge.model import Checkpoint, ModelConfig
@@ -20,6 +19,7 @@ from nf_edge.pipeline import dry_run, export
 from nf_edge.progress import Progress, named, silent
 from nf_edge.recipe import Recipe
 from nf_edge.sizes import Size, file, parameters, process
+from nf_edge.staging import scratch_folder
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,15 @@ def compare(
     ]
     plan = make_plan(subjects, lengths, contexts, threads, repeats)
     if out is not None:
-        _check_out(out, names, overwrite)
-    rows = [load_rows(calibrate, checkpoint) if calibrate else None for checkpoint in checkpoints]
+        _check_out(out, names, [each.path for each in checkpoints], calibrate, overwrite)
+    rows = [
+        load_rows(calibrate, checkpoint, length=subject.bounds.length) if calibrate else None
+        for checkpoint, subject in zip(checkpoints, subjects, strict=True)
+    ]
     for checkpoint, seen in zip(checkpoints, rows, strict=True):
         dry_run(checkpoint, recipe, device, seen)
     with ExitStack() as stack:
-        folder = out or Path(stack.enter_context(TemporaryDirectory(prefix="nf-edge-")))
+        folder = out or stack.enter_context(scratch_folder())
         exports = [
             export(
                 checkpoint,
@@ -147,7 +150,7 @@ def compare(
         ),
         memory_machine=memories[0].machine,
         latency=latency,
-        notes=_notes(names, subjects),
+        notes=(*_notes(names, subjects), *_warnings(rows)),
         failure=next((result.failure for result in exports if result.failure), None),
     )
 
@@ -188,11 +191,17 @@ def _refuse_unlike(names: Sequence[str], checkpoints: Sequence[Checkpoint]) -> N
             )
 
 
-def _check_out(out: Path, names: Sequence[str], overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise BadInput("is a file", where=out, fix="name a folder for the artifacts")
+def _check_out(
+    out: Path, names: Sequence[str], models: Sequence[Path], calibrate: str | None, overwrite: bool
+) -> None:
+    sources = [*models, Path(calibrate)] if calibrate else models
+    check_folder(out)
     for name in names:
-        check_target(out / name, overwrite=overwrite, marker=MANIFEST)
+        check_out(out / name, overwrite=overwrite, sources=sources)
+
+
+def _warnings(rows: Sequence[Rows | None]) -> list[str]:
+    return list(dict.fromkeys(warning for each in rows if each for warning in each.warnings))
 
 
 def _notes(names: Sequence[str], subjects: Sequence[Subject]) -> tuple[str, ...]:

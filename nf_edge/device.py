@@ -46,7 +46,7 @@ def parse_size(text: object) -> int:
         ValueError: anything but a whole number, a space and one of `UNITS`; a bare number too, since
             its reader would have to guess the unit.
     """
-    match = re.fullmatch(rf"([0-9]+) ({'|'.join(UNITS)})", text) if isinstance(text, str) else None
+    match = re.fullmatch(rf"([0-9]{{1,40}}) ({'|'.join(UNITS)})", text) if isinstance(text, str) else None
     if match is None:
         raise ValueError(
             "write a whole number, a space and a unit, such as 512 MiB; "
@@ -62,8 +62,9 @@ def format_size(count: int) -> str:
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-Size = Annotated[int, Field(gt=0), BeforeValidator(parse_size)]
-Count = Annotated[int, Field(gt=0, strict=True)]
+# No address, and no counter, is larger: a figure beyond it is a slip that everything would fit.
+Size = Annotated[int, Field(gt=0, lt=2**63), BeforeValidator(parse_size)]
+Count = Annotated[int, Field(gt=0, lt=2**31, strict=True)]
 BackendName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Value = TypeVar("Value")
 

@@ -6,6 +6,14 @@ command line is click's own error (exit code 2).
 
 from collections.abc import Iterable
 from pathlib import Path
+from reprlib import Repr
+from typing import Any
+
+# Files can be wrong in any number of places, and libraries quote what they found whole.
+MOST_PROBLEMS, MOST_CHARACTERS = 20, 8000
+_REPR = Repr()
+_REPR.maxstring = _REPR.maxother = 60
+_REPR.maxlevel = 2
 
 
 class NfEdgeError(Exception):
@@ -17,11 +25,12 @@ class NfEdgeError(Exception):
 
     def __init__(self, what: str, *, where: str | Path | None = None, fix: str | None = None) -> None:
         super().__init__(what)
-        self.what, self.where, self.fix = what, where, fix
+        self.what, self.where = shortened(what, MOST_CHARACTERS), where
+        self.fix = shortened(fix, MOST_CHARACTERS // 4) if fix else None
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{text}\n  {self.fix}" if self.fix else text
+        return printable(f"{text}\n  {self.fix}" if self.fix else text)
 
 
 class BadInput(NfEdgeError):
@@ -31,12 +40,17 @@ class BadInput(NfEdgeError):
 
     @classmethod
     def listing(cls, problems: Iterable[str], *, where: str | Path, fix: str | None = None) -> "BadInput":
-        """One error that names every problem found, one a line, instead of the first only."""
+        """One error that names every problem (of many the first twenty), one a line, not the first only."""
         problems = list(problems)
+        shown = [
+            shortened(problem, MOST_CHARACTERS // MOST_PROBLEMS - 20) for problem in problems[:MOST_PROBLEMS]
+        ]
         if len(problems) == 1:
-            return cls(problems[0], where=where, fix=fix)
-        lines = "".join(f"\n  - {problem}" for problem in problems)
-        return cls(f"{len(problems)} problems{lines}", where=where, fix=fix)
+            return cls(shown[0], where=where, fix=fix)
+        if len(problems) > MOST_PROBLEMS:
+            shown.append(f"and {len(problems) - MOST_PROBLEMS:,} more")
+        lines = "".join(f"\n  - {problem}" for problem in shown)
+        return cls(f"{len(problems):,} problems{lines}", where=where, fix=fix)
 
 
 class OverBudget(NfEdgeError):
@@ -57,3 +71,33 @@ class MissingTool(NfEdgeError):
     """A compiler, toolchain, optional package or kernel is not on this machine."""
 
     exit_code = 6
+
+
+class CannotRun(NfEdgeError):
+    """This machine does not get through with it: memory or time ran out, or a runtime crashed."""
+
+    exit_code = 6
+
+
+def quoted(value: Any) -> str:
+    """`repr` of a value that may be of any size, shortened."""
+    try:
+        return _REPR.repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits.
+        return f"a very large {type(value).__name__}"
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most about `most` characters, without its middle where it is longer."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most - most // 4]} … {text[-most // 4 :]}"
+
+
+def printable(text: str) -> str:
+    """A text without characters that a terminal acts on: they are written as escapes, all but line breaks."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )

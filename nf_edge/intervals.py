@@ -35,28 +35,37 @@ def paired_difference(lost: float, gained: float, total: float) -> tuple[float, 
     return centre - half, centre + half
 
 
+def exp(value: float) -> float:
+    """e to the value; infinite where that is beyond a float64."""
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf
+
+
 def clustered_error(values: np.ndarray, cluster: np.ndarray) -> float | None:
     """Standard error of the mean of values [Q], of which those of one cluster are not independent.
 
     The linearised variance of a ratio of sums over clusters (Cochran, Sampling Techniques, 1977, section
     6.4): G / (G − 1) · Σ_g (Σ_{q in g} (x_q − mean))² / Q².  Where each value is a cluster of its own that is
-    the usual error, s / √Q.  None of a single cluster.
+    the usual error, s / √Q.  None of a single cluster, and where a value is not finite.
 
     Args:
         cluster: int64 [Q], the number of each value's cluster.
     """
     _, number = np.unique(cluster, return_inverse=True)
+    if number.max() == 0 or not np.isfinite(values).all():
+        return None
     sums = np.bincount(number, values - values.mean())
     count = len(sums)
-    if count < 2:
-        return None
     return math.sqrt(count / (count - 1) * float((sums**2).sum())) / len(values)
 
 
 def clustered_mean(values: np.ndarray, cluster: np.ndarray) -> tuple[float, tuple[float, float] | None]:
     """Mean of values [Q] in G clusters, and its interval by Student's t with G − 1 degrees of freedom.
 
-    Source: Cameron and Miller, Journal of Human Resources 50, 2015.  None of a single cluster.
+    Source: Cameron and Miller, Journal of Human Resources 50, 2015.  None of a single cluster, and where a
+    value is not finite.
     """
     mean, error = float(values.mean()), clustered_error(values, cluster)
     if error is None:

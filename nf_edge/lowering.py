@@ -3,8 +3,8 @@ weights that it would have."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from nf_edge.accuracy.answers import require_finite
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import Backend, Bounds, CacheDtype, Inputs, LoweringReport
 from nf_edge.compress.calibrate import Calibration, calibration_for
@@ -16,6 +16,8 @@ from nf_edge.data.rows import Rows
 from nf_edge.model import Checkpoint, NoiseFormer
 from nf_edge.recipe import Recipe
 from nf_edge.rules import precisions
+from nf_edge.staging import libraries_swept, scratch_folder
+from nf_edge.threads import one_thread
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Job:
         backend = backend_for(recipe)
         bounds = Bounds.of(recipe, checkpoint.config)
         precisions(recipe, checkpoint.config)  # refuses rules for modules that are not there
+        backend.require_size(checkpoint.config, recipe)
         cache = backend.cache_dtype(checkpoint.config, bounds, recipe)
         calibration = calibration_for(checkpoint, recipe, cache, calibrate)
         return cls(checkpoint, recipe, backend, bounds, cache, calibration)
@@ -56,7 +59,7 @@ class Job:
         """Texts that fill the cache, where it has ranges to see; else none."""
         if self.calibration is None or self.cache is None or not self.cache.static:
             return []
-        return self.calibration.filling(self.bounds, self.checkpoint.config.eos_token_id)
+        return self.calibration.filling(self.bounds, self.checkpoint.config.ends[:1])
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,20 @@ class Lowered:
     fates: tuple[Fate, ...]
 
 
+@libraries_swept()
+@one_thread()
 def lower(job: Job, file: Path | None) -> Lowered:
-    """Lower a checkpoint to a model file; None where only the weights of one quantized before are wanted."""
+    """Lower a checkpoint to a model file; None where only the weights of one quantized before are wanted.
+
+    Raises:
+        BadInput: what the checkpoint gives for the rows that it is calibrated on is not finite.
+    """
     checkpoint, recipe, backend, seen = job.checkpoint, job.recipe, job.backend, job.seen
     model = checkpoint.model()
+    if job.calibration is not None:
+        for given in (seen, job.filling):
+            texts = [ids[0, : int(mask.sum())].tolist() for ids, mask in given]
+            require_finite(model, texts, job.calibration.source)
     prepare(model, recipe, seen)
     backend.specialise(model, recipe)
     fates = fates_of(model, backend, recipe, job.cache)
@@ -91,6 +104,7 @@ def lower(job: Job, file: Path | None) -> Lowered:
     if file is None:
         return Lowered(None, plain, weights, fates)
     report = backend.lower(program, checkpoint.config, job.bounds, recipe, file)
+    backend.require_operators(file)
     weights |= {**report.weights, **quantize_file(file, plain, backend, recipe, seen, job.filling, grids)}
     if backend.quantizes == "file":
         # It has other operators now, for the same products.
@@ -103,5 +117,5 @@ def rounded(job: Job) -> Lowered:
     it."""
     if job.backend.runtime == "executorch":
         return lower(job, None)
-    with TemporaryDirectory(prefix="nf-edge-") as folder:
-        return lower(job, Path(folder) / job.backend.model_file)
+    with scratch_folder() as folder:
+        return lower(job, folder / job.backend.model_file)

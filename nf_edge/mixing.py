@@ -1,37 +1,43 @@
 """A mixed-precision recipe that meets a size or a loss, proven on the artifact that it makes.
 
-It is found in three steps, each nearer to what ships than the one before.  The costs of single units give
-the order in which to make units more precise; PyTorch, with all of them rounded at once, says how far to go;
-and the artifact, lowered and asked from its file, says whether that is enough.
+Recipes that treat all modules alike are made and measured too, so that none of them beats what is found;
+where one is best, it is what is found.
+
+A mixture is found in three steps, each nearer to what ships than the one before.  The costs of single units
+give the order in which to make units more precise; PyTorch, with all of them rounded at once, says how far
+to go; and the artifact, lowered and asked from its file, says whether that is enough.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf, isfinite
 from typing import Any, Literal
 
 from nf_edge.accuracy.answers import ask_both
 from nf_edge.accuracy.compare import Comparison, compare
+from nf_edge.accuracy.faithful import OVERFLOWS, not_finite_text
 from nf_edge.backends.base import Bounds, Session
 from nf_edge.compress.allocate import Allocation, Choice, fill, path, trim
 from nf_edge.compress.fates import Fate
 from nf_edge.compress.mixture import FLOAT, mixture
-from nf_edge.errors import AccuracyGate, OverBudget
+from nf_edge.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.lowering import Lowered, lower, rounded
 from nf_edge.model import Decoder
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
 from nf_edge.report import format_bytes
 from nf_edge.sensitivity import Cost, Sensitivity, Subject, Unit, change_of
+from nf_edge.staging import scratch_folder
+from nf_edge.strict_json import number
+from nf_edge.uniform import uniform_recipes
 
 # Artifacts that are made, after which the best of them is what there is.
 MOST_PROOFS = 8
 # Units that are tried at less once a loss is met.
 MOST_TRIALS = 24
-# Times a loss that PyTorch may expect of what is made all the same: an artifact may lose less.
-HOPELESS = 3
+# Share of a file's size by which it may be smaller than predicted.
+MISPREDICTED = 0.1
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Target:
     """What a recipe has to meet: a size of the model file in bytes, or a loss of its answers.
 
     Attributes:
-        of: `size`; `kl`, in nats; or `drop`, of accuracy, as a share.
+        of: `size`; `kl`, in nats; or `drop`, of accuracy, in points.
         most: the largest that will do.
     """
 
@@ -52,40 +58,82 @@ class Proof:
     """A recipe, what was expected of it, and what its artifact is.
 
     Attributes:
-        chosen: what each unit is kept as; None where that is float32.
-        summed: nats that its units cost one by one.
+        uniform: what it is known by where it treats all units alike; None of a mixture.
+        chosen: in words, what each unit is kept as, by its name.
+        summed: nats that the units of a mixture cost one by one.
         predicted_bytes: of the model file.
-        simulated: its answers in PyTorch beside the checkpoint's.
+        simulated: the answers of a mixture in PyTorch beside the checkpoint's.
         bytes, measured: of the artifact, from its file.
     """
 
     recipe: Recipe
-    chosen: Mapping[Unit, Cost | None]
+    uniform: str | None
+    chosen: Mapping[str, str]
     fates: tuple[Fate, ...]
-    summed: float
+    summed: float | None
     predicted_bytes: int
-    simulated: Comparison
+    simulated: Comparison | None
     bytes: int
     measured: Comparison
 
     def meets(self, target: Target) -> bool:
-        value = self.bytes if target.of == "size" else loss(self.measured, target)
-        return value <= target.most
+        return self.point(target).meets(target)
+
+    def point(self, target: Target) -> "Point":
+        kl = inf if self.measured.not_finite else self.measured.faithful.kl
+        return Point(self.bytes, loss(self.measured, target), kl)
 
     def to_json(self) -> dict[str, Any]:
         predicted = {
             "file_bytes": self.predicted_bytes,
             "kl_summed": self.summed,
-            "kl": self.simulated.faithful.kl,
-            "drop": self.simulated.drop,
+            "kl": number(self.simulated.faithful.kl) if self.simulated else None,
+            "drop": self.simulated.drop if self.simulated else None,
         }
-        chosen = {unit.name: cost.dtype if cost else "float32" for unit, cost in self.chosen.items()}
         return {
-            "chosen": chosen,
+            "uniform": self.uniform,
+            "chosen": dict(self.chosen),
             "quantization": [fate.to_json() for fate in self.fates],
             "predicted": predicted,
             "measured": {"file_bytes": self.bytes, **self.measured.to_json()},
         }
+
+
+@dataclass(frozen=True)
+class Point:
+    """What an artifact is chosen by: bytes of its file, the loss that a target is of, and the divergence."""
+
+    bytes: int
+    loss: float
+    kl: float
+
+    def meets(self, target: Target) -> bool:
+        return isfinite(self.kl) and (self.bytes if target.of == "size" else self.loss) <= target.most
+
+    def rank(self, target: Target) -> tuple[float, ...]:
+        """The least is the best of those that meet a target; no other of them is behind it in nothing."""
+        return (self.kl, self.bytes) if target.of == "size" else (self.bytes, self.loss, self.kl)
+
+
+def choose(points: Sequence[Point], target: Target) -> tuple[int, bool]:
+    """The place of the point that meets a target best, or where none does of the one that comes nearest; and
+    whether it meets it."""
+    met = [place for place, point in enumerate(points) if point.meets(target)]
+    if met:
+        return min(met, key=lambda place: points[place].rank(target)), True
+    places = range(len(points))
+    if target.of == "size":
+        return min(places, key=lambda place: points[place].bytes), False
+    # What is not a number is last.
+    return min(places, key=lambda place: (not isfinite(points[place].loss), points[place].loss)), False
+
+
+@dataclass(frozen=True)
+class Unmade:
+    """A recipe that treats all alike and was not made, and why."""
+
+    uniform: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -95,19 +143,36 @@ class Mix:
     Attributes:
         best: the recipe that meets the target, or where none does the one that comes nearest.
         made: artifacts that were made on the way.
+        uniform: the recipes that treat all modules alike.
     """
 
     target: Target
     met: bool
     best: Proof
     made: int
+    uniform: tuple[Proof | Unmade, ...]
 
     def to_json(self) -> dict[str, Any]:
         target = {"of": self.target.of, "most": self.target.most}
-        return {"target": target, "met": self.met, "artifacts_made": self.made, **self.best.to_json()}
+        found = {"target": target, "met": self.met, "artifacts_made": self.made, **self.best.to_json()}
+        return found | {"uniform_recipes": [self._told(each) for each in self.uniform]}
+
+    def _told(self, each: Proof | Unmade) -> dict[str, Any]:
+        if isinstance(each, Unmade):
+            return {"recipe": each.uniform, "not_made": each.reason}
+        return {
+            "recipe": each.uniform,
+            "file_bytes": each.bytes,
+            "kl": number(each.measured.faithful.kl),
+            "drop": each.measured.drop,
+            "met": each.meets(self.target),
+        }
 
 
 def loss(answers: Comparison, target: Target) -> float:
+    """What a target bounds; infinite where an answer is not finite."""
+    if answers.not_finite:
+        return inf
     return answers.drop if target.of == "drop" else answers.faithful.kl
 
 
@@ -121,15 +186,12 @@ def mix(
         name: of the recipe.
     """
     search = _Search(subject, weighed, name, progress)
-    proofs = search.by_size(target) if target.of == "size" else search.by_loss(target)
-    met = [proof for proof in proofs if proof.meets(target)]
-    if target.of == "size":
-        best = min(met, key=lambda proof: proof.measured.faithful.kl, default=None)
-        nearest = min(proofs, key=lambda proof: proof.bytes)
-    else:
-        best = min(met, key=lambda proof: proof.bytes, default=None)
-        nearest = min(proofs, key=lambda proof: loss(proof.measured, target))
-    return Mix(target, best is not None, best or nearest, len(proofs))
+    mixed = search.by_size(target) if target.of == "size" else search.by_loss(target)
+    alike = search.alike(target, mixed)
+    # Of two that are the same in all, the one that is not mixed.
+    proofs = [*(each for each in alike if isinstance(each, Proof)), *mixed]
+    place, met = choose([proof.point(target) for proof in proofs], target)
+    return Mix(target, met, proofs[place], len(proofs), tuple(alike))
 
 
 def enforce(found: Mix) -> None:
@@ -137,6 +199,12 @@ def enforce(found: Mix) -> None:
     if found.met:
         return
     best, most = found.best, found.target.most
+    if lost := best.measured.not_finite:
+        raise AccuracyGate(
+            f"of the best recipe {not_finite_text(lost, best.measured.artifact.total, 'answers')}; "
+            "no recipe was written",
+            fix=OVERFLOWS,
+        )
     if found.target.of == "size":
         raise OverBudget(
             f"the smallest model file that could be made takes {format_bytes(best.bytes)}, more than the "
@@ -147,7 +215,7 @@ def enforce(found: Mix) -> None:
     if found.target.of == "kl":
         least, wanted = f"{best.measured.faithful.kl:.4g} nats", f"{most:g}"
     else:
-        least, wanted = f"{100 * best.measured.drop:.2f} points", f"{100 * most:g}"
+        least, wanted = f"{best.measured.drop:.2f} points", f"{most:g}"
     raise AccuracyGate(
         f"the best recipe loses {least}, more than the {wanted} allowed; no recipe was written",
         fix="allow more, or begin with a recipe whose activations are rounded less",
@@ -161,7 +229,7 @@ class _Search:
         self._simulated: dict[str, Comparison] = {}
         # A unit's bytes are told by what it saves, so float32 is 0 and the rest is less.
         self._choices = {
-            each.unit.name: [Choice(0, 0.0), *(Choice(-cost.saved, cost.kl) for cost in each.costs)]
+            each.unit.name: [Choice(0, 0.0), *(Choice(-cost.saved, cost.kl) for cost in each.usable)]
             for each in weighed.units
         }
         self._path = path(self._choices)
@@ -187,9 +255,8 @@ class _Search:
         return list(found.values())
 
     def by_loss(self, target: Target) -> list[Proof]:
-        """Artifacts made until none smaller than one that meets the target is expected to; one with units
-        made smaller again that the path had made more precise than it takes; and those whose units are all
-        alike, which the path may miss, for single costs do not add up to theirs."""
+        """Artifacts made until none smaller than one that meets the target is expected to; and one with units
+        made smaller again that the path had made more precise than it takes."""
         found: list[Proof] = []
         # Places on the path that do not meet it, and that do.
         short, enough = -1, len(self._path)
@@ -202,7 +269,9 @@ class _Search:
             if place == len(self._path) or (enough == len(self._path) and len(found) == MOST_PROOFS - 1):
                 place = len(self._path) - 1
             found.append(self._prove(self._path[place]))
-            more = loss(found[-1].measured, target) - loss(found[-1].simulated, target)
+            expected = found[-1].simulated
+            assert expected is not None  # it is a mixture
+            more = loss(found[-1].measured, target) - loss(expected, target)
             if found[-1].meets(target):
                 enough = place
             else:
@@ -216,23 +285,26 @@ class _Search:
             )
             if smaller != self._path[enough]:
                 found.append(self._prove(smaller))
-        for allocation in self._alike():
-            least = min((proof.bytes for proof in found if proof.meets(target)), default=None)
-            if least is not None and self._bytes(allocation) >= least:
-                break
-            if loss(self._simulate(self._recipe(allocation)), target) <= HOPELESS * target.most:
-                found.append(self._prove(allocation))
         return found
 
-    def _alike(self) -> list[Allocation]:
-        """Allocations that give all units that have it one width, the smallest first."""
-        costs = {each.unit.name: [cost.rule.weights for cost in each.costs] for each in self._weighed.units}
-        widths = {width for its in costs.values() for width in its}
-        found = [
-            {unit: its.index(width) + 1 if width in its else 0 for unit, its in costs.items()}
-            for width in widths
-        ]
-        return sorted(found, key=self._bytes)
+    def alike(self, target: Target, mixed: Sequence[Proof]) -> list[Proof | Unmade]:
+        """Recipes that treat all units alike: their artifacts, but of those that are far too large to be
+        chosen."""
+        most = target.most
+        if target.of != "size":
+            most = min((proof.bytes for proof in mixed if proof.meets(target)), default=inf)
+        found: list[Proof | Unmade] = []
+        for each in uniform_recipes(self._subject.recipe, self._name):
+            try:
+                predicted = self._subject.file_bytes(each.recipe)
+            except BadInput as error:
+                found.append(Unmade(each.label, error.what))
+                continue
+            if predicted > most * (1 + MISPREDICTED):
+                found.append(Unmade(each.label, f"too large: {format_bytes(predicted)} predicted"))
+            else:
+                found.append(self._measured(each.recipe, predicted, each.label))
+        return found
 
     def _first(self, target: Target, low: int, high: int, more: float) -> int:
         """The first place of the path, from `low` on, that is expected to meet a loss; `high` where none."""
@@ -253,7 +325,7 @@ class _Search:
         return (self._choices[unit][place] for unit, place in allocation.items())
 
     def _costs(self, allocation: Allocation) -> dict[Unit, Cost | None]:
-        places = {each.unit: (None, *each.costs) for each in self._weighed.units}
+        places = {each.unit: (None, *each.usable) for each in self._weighed.units}
         return {unit: its[allocation[unit.name]] for unit, its in places.items()}
 
     def _recipe(self, allocation: Allocation) -> Recipe:
@@ -274,26 +346,42 @@ class _Search:
 
     def _prove(self, allocation: Allocation) -> Proof:
         recipe = self._recipe(allocation)
+        made = self._measured(recipe, self._bytes(allocation), None)
+        return replace(
+            made,
+            chosen={
+                unit.name: cost.dtype if cost else "float32" for unit, cost in self._costs(allocation).items()
+            },
+            summed=sum(choice.loss for choice in self._chosen(allocation)),
+        )
+
+    def _measured(self, recipe: Recipe, predicted: int, uniform: str | None) -> Proof:
+        """What comes of a recipe; only of a mixture is known what is expected of its answers."""
         job = self._subject.job(recipe)
-        with TemporaryDirectory(prefix="nf-edge-") as folder:
-            file = Path(folder) / job.backend.model_file
+        with scratch_folder() as folder:
+            file = folder / job.backend.model_file
             self._progress("lowering", 0, 1)
             lowered = lower(job, file)
             self._progress("lowering", 1, 1)
-            simulated = self._simulate(recipe, lowered)
+            simulated = None if uniform else self._simulate(recipe, lowered)
             artifact = job.backend.load(file, job.bounds)
             measured = self._ask(artifact, job.bounds, "asking the artifact")
             size = file.stat().st_size
         return Proof(
             recipe=recipe,
-            chosen=self._costs(allocation),
+            uniform=uniform,
+            chosen=self._kept(lowered.fates),
             fates=lowered.fates,
-            summed=sum(choice.loss for choice in self._chosen(allocation)),
-            predicted_bytes=self._bytes(allocation),
+            summed=None,
+            predicted_bytes=predicted,
             simulated=simulated,
             bytes=size,
             measured=measured,
         )
+
+    def _kept(self, fates: Sequence[Fate]) -> dict[str, str]:
+        dtypes = {fate.module: fate.dtype.split(";")[0] for fate in fates}
+        return {each.unit.name: dtypes[each.unit.modules[-1]] for each in self._weighed.units}
 
     def _ask(self, artifact: Session | Decoder, bounds: Bounds, step: str) -> Comparison:
         rows = self._subject.rows.rows
@@ -301,5 +389,7 @@ class _Search:
         def tell(_: str, done: int, total: int) -> None:
             self._progress(step, done, total)
 
-        answered = ask_both(self._reference, artifact, bounds, rows, rows, tell)
+        answered = ask_both(
+            self._reference, artifact, bounds, rows, rows, tell, source=self._subject.rows.source
+        )
         return compare(answered, self._subject.checkpoint.config.is_language_model)

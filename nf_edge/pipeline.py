@@ -1,41 +1,45 @@
 """Take a trained NoiseFormer, compress it, specialise its attention, lower it, and prove that it fits
 the device and still answers right."""
 
-import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 from nf_edge import __version__
-from nf_edge.accuracy.check import AccuracyReport, check, enforce
+from nf_edge.accuracy.answers import PROBED, require_finite
+from nf_edge.accuracy.check import AccuracyReport, check, enforce, require_questions
 from nf_edge.accuracy.parity import Parity, enforce_parity, measure_parity, synthetic_rows
 from nf_edge.artifact import (
-    MANIFEST,
     Calibrated,
     Interface,
     Manifest,
-    ModelFile,
     Origin,
     Requirements,
+    check_out,
+    listed,
     staged_artifact,
     write_papers,
 )
 from nf_edge.backends.base import OUTPUT, Backend, LoweringReport
+from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.compress.errors import with_errors
 from nf_edge.compress.fates import Fate, fates_of
 from nf_edge.compress.mark import require_done
 from nf_edge.data.rows import Rows, load_rows
+from nf_edge.data.sources import read_records
 from nf_edge.device import Device
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
-from nf_edge.files import check_target, sha256
 from nf_edge.html import report_page
 from nf_edge.lowering import Job, lower
 from nf_edge.matching import unsupported
 from nf_edge.memory import MemoryReport, enforce_budget, predict_memory, profile_model
 from nf_edge.model import Checkpoint
-from nf_edge.model.checkpoint import TOKENIZER, WEIGHTS
+from nf_edge.model.checkpoint import TOKENIZER
+from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size, write_tokenizer
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
+from nf_edge.reproducible import reproducible
+from nf_edge.staging import temporary_place
 
 
 @dataclass(frozen=True)
@@ -95,25 +99,33 @@ def export(
         rows: labelled data to check its accuracy on.
         original: what its accuracy is held against, where the checkpoint was made smaller of another.
         calibrate: data to calibrate on, where the recipe does; the checkpoint's examples where None.
-        max_drop: accuracy that may be lost, as a share; the recipe's own limit where None.
+        max_drop: accuracy that may be lost, in points; the recipe's own limit where None.
         keep: place the artifact even if it does not pass, marked as failed.
 
     Returns:
         An Export; one whose `failure` is set was placed only where `keep`.
 
     Raises:
-        BadInput: the recipe does not suit the checkpoint or the device, or `out` cannot be used.
+        BadInput: the recipe does not suit the checkpoint or the device, the checkpoint's own answers are not
+            finite, or `out` cannot be used.
         MissingTool: the backend's operators cannot be built here.
     """
+    check_out(out, overwrite=overwrite, sources=[checkpoint.path])
+    temporary_place()
     mark = require_done(checkpoint, recipe)
+    if rows is not None:
+        require_questions(checkpoint.config, rows, None)
     job = _job(checkpoint, recipe, device, calibrate)
     backend, calibration = job.backend, job.calibration
-    check_target(out, overwrite=overwrite, marker=MANIFEST)
     backend.operators_file()  # without which the file cannot be examined: better told now than after lowering
+    compared = _compared(job, rows)
+    require_finite(checkpoint.model(), [row.input_ids for row in compared.rows[:PROBED]], compared.source)
     try:
         with staged_artifact(out, overwrite=overwrite) as stage:
-            report, fates = _build(job, stage, progress)
-            parity, memory, accuracy = _examine(job, stage, device, rows, original, max_drop, progress)
+            report, fates, reading = _build(job, stage, progress)
+            parity, memory, accuracy = _examine(
+                job, stage, device, compared, rows, original, max_drop, progress
+            )
             failure = _first_failure(parity, memory, accuracy)
             reports = {
                 "parity": parity.to_json(),
@@ -121,6 +133,7 @@ def export(
                 "accuracy": accuracy.to_json() if accuracy else None,
                 "accelerator": report.estimate.to_json() if report.estimate else None,
             }
+            files = listed(stage)
             manifest = Manifest(
                 status="fail" if failure else "pass",
                 nf_edge=__version__,
@@ -128,15 +141,17 @@ def export(
                 compression=mark,
                 config=checkpoint.config,
                 recipe=recipe,
-                model=_model_file(stage / backend.model_file),
-                interface=_interface(job, stage),
-                requires=_requirements(backend, recipe),
+                model=next(file for file in files if file.name == backend.model_file),
+                files=files,
+                interface=_interface(job, stage, reading),
+                requires=_requirements(backend, recipe, stage / backend.model_file),
                 calibration=calibration.told if calibration else None,
                 quantization=tuple(fate.to_json() for fate in fates),
                 coverage=report.coverage.to_json(),
+                reproducible=reproducible(recipe),
                 reports=reports,
             )
-            write_papers(manifest, report_page(manifest, parity, memory, accuracy), stage)
+            manifest = write_papers(manifest, report_page(manifest, parity, memory, accuracy), stage)
             if failure is not None and not keep:
                 raise failure
             return Export(out, manifest, parity, memory, accuracy, failure)
@@ -166,6 +181,8 @@ def dry_run(
 
 def _job(checkpoint: Checkpoint, recipe: Recipe, device: Device | None, calibrate: Rows | None) -> Job:
     """The job that checkpoint, recipe and device allow."""
+    if checkpoint.tokenizer_file is not None:
+        _check_tokenizer(checkpoint.tokenizer_file, checkpoint.config.vocab_size)
     job = Job.of(checkpoint, recipe, calibrate)
     if device is not None and (problem := unsupported(device, recipe)):
         raise BadInput(
@@ -175,23 +192,62 @@ def _job(checkpoint: Checkpoint, recipe: Recipe, device: Device | None, calibrat
     return job
 
 
-def _build(job: Job, stage: Path, progress: Progress) -> tuple[LoweringReport, tuple[Fate, ...]]:
+def _check_tokenizer(file: Path, vocab_size: int) -> None:
+    """Refuse what goes with the model before the model is made."""
+    tokens = vocabulary_size(read_tokenizer(file))
+    if tokens > vocab_size:
+        raise BadInput(
+            f"has {tokens} tokens, the model {vocab_size}: it has no row for the ids from {vocab_size} on",
+            where=file,
+            fix="put the tokenizer of this very model there, or leave out the tokens that were added",
+        )
+
+
+def _build(
+    job: Job, stage: Path, progress: Progress
+) -> tuple[LoweringReport, tuple[Fate, ...], TokenizerReading | None]:
     """compress → specialise attention → lower, into the stage."""
     checkpoint, backend = job.checkpoint, job.backend
     progress("lowering", 0, 1)
     lowered = lower(job, stage / backend.model_file)
     progress("lowering", 1, 1)
     if checkpoint.tokenizer_file is not None:
-        shutil.copyfile(checkpoint.tokenizer_file, stage / TOKENIZER)
-    backend.write_companions(checkpoint.config, job.bounds, stage)
+        write_tokenizer(checkpoint.tokenizer_file, stage / TOKENIZER)
+    progress("comparing tokenizers", 0, 1)
+    reading = backend.write_companions(checkpoint.config, job.bounds, stage, _example_texts(checkpoint))
+    progress("comparing tokenizers", 1, 1)
     assert lowered.report is not None  # of a file there is one
-    return lowered.report, with_errors(lowered.fates, lowered.plain, lowered.weights, job.seen)
+    return lowered.report, with_errors(lowered.fates, lowered.plain, lowered.weights, job.seen), reading
+
+
+def _example_texts(checkpoint: Checkpoint) -> list[str]:
+    if checkpoint.examples_file is None:
+        return []
+    table, _ = read_records(str(checkpoint.examples_file))
+    return [value for record in table.records for value in record.fields.values() if isinstance(value, str)]
+
+
+def _compared(job: Job, rows: Rows | None) -> Rows:
+    """What logits are compared on: the data, else the checkpoint's examples, else random ids.
+
+    Raises:
+        BadInput: the rows given are longer than the artifact takes, or the examples cannot be read.
+    """
+    checkpoint, length = job.checkpoint, job.bounds.length
+    if rows is not None:
+        rows.require_at_most(length)
+        return rows
+    if checkpoint.examples_file is not None:
+        examples = load_rows(str(checkpoint.examples_file), checkpoint, length=length)
+        return replace(examples, source=checkpoint.examples_file.name)
+    return Rows(tuple(synthetic_rows(checkpoint.config, length)), "synthetic", "", 0)
 
 
 def _examine(
     job: Job,
     stage: Path,
     device: Device | None,
+    compared: Rows,
     rows: Rows | None,
     original: Original | None,
     max_drop: float | None,
@@ -202,14 +258,7 @@ def _examine(
     config, file = checkpoint.config, stage / backend.model_file
     model = checkpoint.model()
     artifact = backend.load(file, bounds)
-    if rows is not None:
-        compared, source = rows.rows, rows.source
-    elif checkpoint.examples_file is not None:
-        examples = load_rows(str(checkpoint.examples_file), checkpoint)
-        compared, source = examples.rows, "examples.jsonl"
-    else:
-        compared, source = tuple(synthetic_rows(config, bounds.length)), "synthetic"
-    parity = measure_parity(model, artifact, bounds, compared, source, recipe.max_logit_error)
+    parity = measure_parity(model, artifact, bounds, compared, recipe.max_logit_error)
     progress("measuring memory", 0, 1)
     memory = profile_model(backend, file, config, bounds, recipe, device)
     progress("measuring memory", 1, 1)
@@ -237,15 +286,16 @@ def _first_failure(
 
 
 def _origin(checkpoint: Checkpoint) -> Origin:
-    weights = sha256(checkpoint.path / WEIGHTS)
-    return Origin(name=checkpoint.name, sha256=weights, parameters=checkpoint.parameters)
+    identity = checkpoint.identity
+    return Origin(
+        name=checkpoint.name,
+        sha256=identity.weights_sha256,
+        tokenizer_sha256=identity.tokenizer_sha256,
+        parameters=checkpoint.parameters,
+    )
 
 
-def _model_file(path: Path) -> ModelFile:
-    return ModelFile(name=path.name, bytes=path.stat().st_size, sha256=sha256(path))
-
-
-def _requirements(backend: Backend, recipe: Recipe) -> Requirements:
+def _requirements(backend: Backend, recipe: Recipe, file: Path) -> Requirements:
     return Requirements(
         runtime=backend.runtime,
         version=version(backend.runtime),
@@ -254,24 +304,22 @@ def _requirements(backend: Backend, recipe: Recipe) -> Requirements:
         environment=dict(backend.environment),
         besides=backend.besides,
         simulated=backend.simulated,
+        operators=tuple(sorted(backend.operators(file))),
     )
 
 
-def _interface(job: Job, stage: Path) -> Interface:
+def _interface(job: Job, stage: Path, reading: TokenizerReading | None) -> Interface:
     config, bounds = job.checkpoint.config, job.bounds
     batch: str | int = "batch" if bounds.any_batch else 1
     shape: tuple[str | int, ...]
     if not config.is_language_model:
-        task, shape = (
-            "classification" if config.num_labels != 1 else "regression",
-            (batch, config.num_labels or 0),
-        )
+        shape = (batch, config.num_labels or 0)
     elif bounds.cached:
-        task, shape = "language modelling", (1, job.backend.chunk or 1, config.vocab_size)
+        shape = (1, job.backend.chunk or 1, config.vocab_size)
     else:
-        task, shape = "language modelling", (batch, "length", config.vocab_size)
+        shape = (batch, "length", config.vocab_size)
     return Interface(
-        task=task,
+        task=config.task,
         inputs=job.backend.inputs(config, bounds),
         any_batch=bounds.any_batch,
         length=bounds.length,
@@ -287,4 +335,5 @@ def _interface(job: Job, stage: Path) -> Interface:
         eos_token_id=config.eos_token_id,
         id2label=config.id2label,
         tokenizer=TOKENIZER if (stage / TOKENIZER).is_file() else None,
+        tokenizer_reading=reading,
     )

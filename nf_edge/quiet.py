@@ -57,6 +57,20 @@ def quiet_stdout() -> Iterator[None]:
         os.close(nowhere)
 
 
+@contextlib.contextmanager
+def dropped_stderr() -> Iterator[None]:
+    """Drop what a library writes to stderr natively, where all of it is in the error that it raises, too."""
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
 class Captured:
     """What was written, once the block that wrote it has ended."""
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from nf_edge.limits import drop_problem
 from nf_edge.precision import POSITIONS, STATIC, TOKENS, Activations, Precision, Runtime, bits_of, group_of
 from nf_edge.resources import names, resolve
 from nf_edge.shrinking import Prune, Recover
@@ -228,8 +229,18 @@ class Limits(Closed):
         description="largest difference of a logit from PyTorch's, as a share of the largest logit",
     )
     max_drop: float | None = Field(
-        None, ge=0, le=1, description="accuracy that may be lost on the data of --data, as a share"
+        None,
+        ge=0,
+        le=100,
+        description="accuracy that may be lost on the data of --data, in points: 0.5 is half a point",
     )
+
+    @field_validator("max_drop")
+    @classmethod
+    def _in_points(cls, points: float | None) -> float | None:
+        if points is not None and (problem := drop_problem(points)):
+            raise ValueError(problem)
+        return points
 
 
 class Recipe(Closed):

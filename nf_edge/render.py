@@ -1,5 +1,6 @@
 """Reports as tables and lines: the same on a terminal and in `report.html`."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -7,8 +8,9 @@ from typing import Any
 
 from nf_edge.accuracy.check import AccuracyReport
 from nf_edge.accuracy.compare import Comparison, Score
-from nf_edge.accuracy.faithful import Faithfulness
+from nf_edge.accuracy.faithful import Faithfulness, not_finite_text
 from nf_edge.accuracy.parity import Parity
+from nf_edge.artifact.folder import Artifact
 from nf_edge.artifact.manifest import Calibrated, Manifest
 from nf_edge.capabilities import Capability
 from nf_edge.compress.fates import ATTENTION
@@ -16,7 +18,7 @@ from nf_edge.memory import MemoryReport, Verdict
 from nf_edge.memory.accounts import KV_CACHE, UNACCOUNTED
 from nf_edge.memory.report import Line
 from nf_edge.memory.verdict import Share
-from nf_edge.report import Figure, format_bytes
+from nf_edge.report import Figure, format_bytes, shown
 from nf_edge.shrinking import Compression
 
 BAR_WIDTH = 30
@@ -80,16 +82,30 @@ def memory_lines(report: MemoryReport) -> list[str]:
 def verdict_lines(verdict: Verdict) -> list[str]:
     lines = []
     for share in verdict.shares:
-        filled = min(BAR_WIDTH, round(share.used * BAR_WIDTH))
-        bar = "#" * filled + "." * (BAR_WIDTH - filled)
-        lines.append(
-            f"{share.memory} ({share.kind}): [{bar}] {share.need} ({share.need.how}) "
-            f"of {format_bytes(share.budget)}, {100 * share.used:.1f} %"
-        )
+        budget = format_bytes(share.budget)
+        if share.used is None:
+            lines.append(f"{share.memory} ({share.kind}): {need_text(share)} of {budget}")
+        else:
+            filled = min(BAR_WIDTH, round(share.used * BAR_WIDTH))
+            bar = "#" * filled + "." * (BAR_WIDTH - filled)
+            lines.append(
+                f"{share.memory} ({share.kind}): [{bar}] {need_text(share)} of {budget}, "
+                f"{100 * share.used:.1f} %"
+            )
+        uncounted: dict[str, list[str]] = {}
+        for part, reason in share.unknown.items():
+            uncounted.setdefault(reason, []).append(part)
+        lines += [f"  not counted: {', '.join(parts)}: {reason}" for reason, parts in uncounted.items()]
         lines += [f"  {line}" for line in unverified_lines(share)]
     reason = f": {verdict.problem}" if verdict.problem else ""
     lines.append(f"{verdict.outcome.upper()} on {verdict.device} ({verdict.device_name}){reason}")
     return lines
+
+
+def need_text(share: Share) -> str:
+    if share.need.value is None:
+        return f"not known ({share.need.note})"
+    return f"{'at least ' if share.unknown else ''}{share.need} ({share.need.how})"
 
 
 def unverified_lines(share: Share) -> list[str]:
@@ -101,11 +117,16 @@ def parity_lines(parity: Parity) -> list[str]:
     inputs = f"{parity.count} rows of {parity.rows}"
     if parity.rows == "synthetic":
         inputs = f"{parity.count} rows of random token ids (synthetic: no data was given)"
+    elif parity.truncated:
+        inputs += f", {parity.truncated} cut to the length that it takes"
     limit = "no limit" if parity.limit is None else f"limit {parity.limit:g}"
-    return [
-        f"logits against PyTorch fp32, on {inputs}: off by at most {parity.error:.2g} of the largest "
-        f"({limit}); {100 * parity.agreement:.1f} % give the same answer"
-    ]
+    error = (
+        parity.problem
+        if parity.error is None
+        else f"off by at most {parity.error:.2g} of the largest ({limit})"
+    )
+    same = "" if parity.agreement is None else f"; {100 * parity.agreement:.1f} % give the same answer"
+    return [f"logits against PyTorch fp32, on {inputs}: {error}{same}"]
 
 
 def asked_lines(manifest: Manifest) -> list[str]:
@@ -134,20 +155,27 @@ def _score(score: Score) -> tuple[str, ...]:
     )
     if score.perplexity is None:
         return cells
+    return (*cells, perplexity_text(score))
+
+
+def perplexity_text(score: Score) -> str:
+    """A language model's perplexity and its standard error."""
+    assert score.perplexity is not None
     error = "" if score.perplexity_error is None else f" ± {score.perplexity_error:.2g}"
-    return (*cells, f"{score.perplexity:.4g}{error}")
+    return shown(score.perplexity, ".4g", error)
 
 
 def accuracy_lines(report: AccuracyReport) -> list[str]:
     comparison = report.comparison
     low, high = comparison.drop_interval
-    limit = "no limit" if report.max_drop is None else f"limit {100 * report.max_drop:g}"
-    cut = f", {report.truncated} cut to the model's length" if report.truncated else ""
+    limit = "no limit" if report.max_drop is None else f"limit {report.max_drop:g}"
+    cut = f", {report.truncated} cut to the length that it takes" if report.truncated else ""
     lines = [
         f"data: {report.data}{cut}",
-        f"drop {100 * comparison.drop:+.2f} points "
-        f"(95 % interval {100 * low:+.2f} to {100 * high:+.2f}; {limit})",
+        f"drop {comparison.drop:+.2f} points (95 % interval {low:+.2f} to {high:+.2f}; {limit})",
     ]
+    if comparison.not_finite:
+        lines.insert(0, not_finite_text(comparison.not_finite, comparison.artifact.total, report.unit))
     if comparison.perplexity_ratio is not None:
         lines.append(f"perplexity {ratio_text(comparison)} times the checkpoint's")
     return [
@@ -161,8 +189,9 @@ def accuracy_lines(report: AccuracyReport) -> list[str]:
 
 def ratio_text(comparison: Comparison) -> str:
     """The ratio of a language model's perplexities."""
+    assert comparison.perplexity_ratio is not None
     if comparison.perplexity_ratio_interval is None:
-        return f"{comparison.perplexity_ratio:.4f}"
+        return shown(comparison.perplexity_ratio, ".4f")
     low, high = comparison.perplexity_ratio_interval
     return f"{comparison.perplexity_ratio:.4f} (95 % interval {low:.4f} to {high:.4f})"
 
@@ -176,14 +205,18 @@ def flips_text(faithful: Faithfulness) -> str:
 
 
 def kl_text(faithful: Faithfulness) -> str:
+    if not math.isfinite(faithful.kl):
+        return shown(faithful.kl, ".4g")
     if faithful.kl_interval is None:
         return f"{faithful.kl:.4g} nats (of a single text there is no interval)"
     low, high = faithful.kl_interval
     return f"{faithful.kl:.4g} nats (95 % interval {low:.4g} to {high:.4g})"
 
 
-def artifact_rows(manifest: Manifest) -> list[tuple[str, str]]:
+def artifact_rows(artifact: Artifact) -> list[tuple[str, str]]:
     """What an artifact is and needs, a row a fact."""
+    manifest = artifact.manifest
+    others = [file.name for file in manifest.files or () if file != manifest.model]
     interface, requires, model = manifest.interface, manifest.requires, manifest.model
     length = f"1 to {interface.length}" if interface.dynamic_length else str(interface.length)
     batch = "any" if interface.any_batch else "1"
@@ -193,6 +226,8 @@ def artifact_rows(manifest: Manifest) -> list[tuple[str, str]]:
         ("made of", f"{manifest.checkpoint.name}, {manifest.checkpoint.parameters:,} parameters"),
         ("recipe", f"{manifest.recipe.name}: {manifest.recipe.description}"),
         ("model file", f"{model.name}, {format_bytes(model.bytes)}, SHA-256 {model.sha256} (verified)"),
+        ("other files", f"{', '.join(others)} (verified)" if others else "not verified"),
+        ("signature", artifact.signature),
         ("task", interface.task),
         ("inputs", f"{', '.join(interface.inputs)}: {interface.input_dtype} [{batch}, {length}]"),
         ("output", f"{interface.output}: {interface.output_dtype} {list(interface.output_shape)}"),
@@ -243,7 +278,9 @@ def quantization_lines(fates: Sequence[dict[str, Any]], calibration: Calibrated 
         others += [f"{name}: {became}" for name in names if name in NO_MODULES]
     lines += others + _worst_lines(fates)
     if calibration is not None:
-        seen = f"{calibration.rows} rows of {calibration.source}, SHA-256 {calibration.sha256}"
+        cut = f", {calibration.truncated_rows} cut to the length that it takes"
+        seen = f"{calibration.rows} rows of {calibration.source}{cut if calibration.truncated_rows else ''}"
+        seen += f", SHA-256 {calibration.sha256}"
         lines.append(f"calibrated on {seen}")
     return lines
 

@@ -1,10 +1,12 @@
 """What emulated cores answered, as a table and lines."""
 
+import math
 from collections.abc import Sequence
 
 from nf_edge.accuracy.cores import OnCore
 from nf_edge.emulation import EmulatedCore
 from nf_edge.render import Table, flips_text
+from nf_edge.report import shown
 
 
 def cores_table(reports: Sequence[OnCore]) -> Table:
@@ -29,21 +31,21 @@ def cores_table(reports: Sequence[OnCore]) -> Table:
             report.core.name,
             report.core.cpu,
             f"{100 * comparison.artifact.share:.2f} %",
-            f"{100 * comparison.drop:+.2f}",
-            f"{100 * low:+.2f} to {100 * high:+.2f}",
+            f"{comparison.drop:+.2f}",
+            f"{low:+.2f} to {high:+.2f}",
             f"{comparison.faithful.flips:,}",
             f"{here.flips:,}",
-            f"{100 * here.share:.3g} %",
+            shown(100 * here.share, ".3g", " %"),
         ]
         if language_model:
-            row.insert(3, f"{comparison.artifact.perplexity:.4g}")
+            row.insert(3, shown(comparison.artifact.perplexity or math.inf, ".4g"))
         rows.append(tuple(row))
     return Table("Accuracy on emulated cores", tuple(columns), tuple(rows), tuple(range(2, len(columns))))
 
 
 def cores_lines(reports: Sequence[OnCore]) -> list[str]:
     first = reports[0].accuracy
-    limit = "no limit" if first.max_drop is None else f"at most {100 * first.max_drop:g} points may be lost"
+    limit = "no limit" if first.max_drop is None else f"at most {first.max_drop:g} points may be lost"
     lines = [
         f"data: {first.data}, {reports[0].here.questions:,} {first.unit}; {limit}",
         "drop and flips: against the checkpoint in PyTorch; flips here and logits off here: against the same "
@@ -54,7 +56,9 @@ def cores_lines(reports: Sequence[OnCore]) -> list[str]:
     for report in reports:
         if not report.accuracy.passed:
             flips = flips_text(report.accuracy.comparison.faithful)
-            lines.append(f"{report.core.name} FAILS the accuracy gate: it changes {flips}")
+            lines.append(
+                f"{report.core.name} FAILS the accuracy gate: {report.accuracy.problem}; it changes {flips}"
+            )
     if all(report.accuracy.passed for report in reports):
         lines.append("PASSES the accuracy gate on every core")
     return lines

@@ -84,8 +84,7 @@ def _spread(found: Distribution) -> str:
 
 
 def _number(value: float | None) -> str:
-    assert value is not None, "a distribution is of measured figures"
-    return format_three(value)
+    return "–" if value is None else format_three(value)
 
 
 def artifact_lines(report: LatencyReport) -> list[str]:

@@ -1,9 +1,10 @@
 """Sensitivity, and a mixed-precision recipe, as tables and lines."""
 
 from nf_edge.accuracy.compare import Comparison
-from nf_edge.mixing import Mix, Target
+from nf_edge.mixing import Mix, Target, Unmade
+from nf_edge.model import Checkpoint
 from nf_edge.render import Table, flips_text, kl_text, quantization_lines
-from nf_edge.report import format_bytes
+from nf_edge.report import format_bytes, shown
 from nf_edge.sensitivity import Cost, Sensitivity
 
 
@@ -11,11 +12,11 @@ def sensitivity_table(weighed: Sensitivity, mix: Mix | None = None) -> Table:
     """One unit quantized to one precision a row, the worst first; what a recipe has of them is marked."""
     rows = [(unit.name, *_cells(cost)) for unit, cost in weighed.worst_first]
     columns: tuple[str, ...] = ("unit", "weights", "KL, nats", "SNR, output", "saves", "KL / kB")
-    if mix is not None:
+    if mix is not None and mix.best.uniform is None:
         chosen = mix.best.chosen
-        marks = ["yes" if chosen[unit] == cost else "" for unit, cost in weighed.worst_first]
+        marks = ["yes" if chosen[unit.name] == cost.dtype else "" for unit, cost in weighed.worst_first]
         rows = [(*row, mark) for row, mark in zip(rows, marks, strict=True)]
-        rows += [(unit.name, "float32", *[""] * 4, "yes") for unit, cost in chosen.items() if cost is None]
+        rows += [(unit, "float32", *[""] * 4, "yes") for unit, dtype in chosen.items() if dtype == "float32"]
         columns = (*columns, "chosen")
     return Table("What quantizing each unit alone costs", columns, tuple(rows), (2, 3, 4, 5))
 
@@ -25,7 +26,7 @@ def _cells(cost: Cost) -> tuple[str, ...]:
     error = "" if cost.kl_error is None else f" ± {cost.kl_error:.1g}"
     return (
         cost.dtype,
-        f"{cost.kl:.3g}{error}",
+        shown(cost.kl, ".3g", error),
         "–" if cost.output_snr.value is None else str(cost.output_snr),
         format_bytes(cost.saved),
         "–" if each is None else f"{each:.3g}",
@@ -33,7 +34,7 @@ def _cells(cost: Cost) -> tuple[str, ...]:
 
 
 def sensitivity_lines(weighed: Sensitivity) -> list[str]:
-    cut = f", {weighed.truncated} cut to the model's length" if weighed.truncated else ""
+    cut = f", {weighed.truncated} cut to the length that it takes" if weighed.truncated else ""
     return [
         f"in PyTorch, on {weighed.rows:,} rows of {weighed.data}{cut}; all other units stay float32",
         f"the model file with all units in float32: {format_bytes(weighed.float_bytes)} (predicted)",
@@ -45,7 +46,7 @@ def target_text(target: Target) -> str:
         return f"a model file of at most {format_bytes(target.most)}"
     if target.of == "kl":
         return f"a KL divergence of at most {target.most:g} nats"
-    return f"a drop of at most {100 * target.most:g} points"
+    return f"a drop of at most {target.most:g} points"
 
 
 def mix_table(mix: Mix) -> Table:
@@ -55,18 +56,43 @@ def mix_table(mix: Mix) -> Table:
         ("model file", format_bytes(best.predicted_bytes), "", format_bytes(best.bytes)),
         (
             "KL, nats",
-            f"{best.summed:.4g}",
-            f"{best.simulated.faithful.kl:.4g}",
-            f"{best.measured.faithful.kl:.4g}",
+            "" if best.summed is None else f"{best.summed:.4g}",
+            shown(best.simulated.faithful.kl, ".4g") if best.simulated else "",
+            shown(best.measured.faithful.kl, ".4g"),
         ),
-        ("drop, points", "", *(f"{100 * each.drop:+.2f}" for each in (best.simulated, best.measured))),
+        (
+            "drop, points",
+            "",
+            *(f"{each.drop:+.2f}" if each else "" for each in (best.simulated, best.measured)),
+        ),
     ]
     columns = ("", "summed over units", "all together, in PyTorch", "measured, from the file")
     return Table("Predicted and measured", columns, tuple(rows), (1, 2, 3))
 
 
+def uniform_table(mix: Mix) -> Table:
+    """Recipes that treat all modules alike, as they were measured, beside what was found."""
+    rows = []
+    for each in mix.uniform:
+        if isinstance(each, Unmade):
+            rows.append((each.uniform, "", "", "", each.reason))
+        else:
+            answers = each.measured
+            met = "meets it" if each.meets(mix.target) else ""
+            figures = (shown(answers.faithful.kl, ".4g"), f"{answers.drop:+.2f}")
+            rows.append((each.uniform or "", format_bytes(each.bytes), *figures, met))
+    best = mix.best
+    if best.uniform is None:
+        figures = (shown(best.measured.faithful.kl, ".4g"), f"{best.measured.drop:+.2f}")
+        rows.append(("the best mixture", format_bytes(best.bytes), *figures, "meets it" if mix.met else ""))
+    columns = ("recipe", "model file", "KL, nats", "drop, points", target_text(mix.target))
+    return Table("One treatment for all modules", columns, tuple(rows), (1, 2, 3))
+
+
 def choice_line(mix: Mix) -> str:
     """Why the units marked have what they have."""
+    if mix.best.uniform is not None:
+        return f"chosen: {mix.best.uniform}, the same for all modules; no mixture that was made beats it"
     least = "as long as the file fits" if mix.target.of == "size" else "until the answers are near enough"
     return f"chosen: from the smallest file on, what wins most nats a byte was made more precise, {least}"
 
@@ -87,15 +113,16 @@ def mix_lines(mix: Mix) -> list[str]:
 
 
 def drop_text(answers: Comparison) -> str:
-    low, high = (100 * share for share in answers.drop_interval)
-    return f"drop {100 * answers.drop:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})"
+    low, high = answers.drop_interval
+    return f"drop {answers.drop:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})"
 
 
-def recipe_comments(mix: Mix, weighed: Sensitivity, checkpoint: str) -> list[str]:
+def recipe_comments(mix: Mix, weighed: Sensitivity, checkpoint: Checkpoint) -> list[str]:
     """What a recipe's file says of itself."""
     best = mix.best
     return [
-        f"Written by nf-edge sensitivity, for {target_text(mix.target)} of {checkpoint}.",
+        f"Written by nf-edge sensitivity, for {target_text(mix.target)} of {checkpoint.name}",
+        f"(SHA-256 of its weights {checkpoint.identity.weights_sha256}).",
         f"Measured: {format_bytes(best.bytes)}; KL {kl_text(best.measured.faithful)};",
         f"{drop_text(best.measured)}, on {weighed.rows:,} rows of {weighed.data}",
         f"(SHA-256 {weighed.data_sha256}).",

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from nf_edge.accuracy.compare import Comparison
 from nf_edge.errors import OverBudget
 from nf_edge.latency.report import Line
-from nf_edge.render import Table, ratio_text, unverified_lines
+from nf_edge.render import Table, perplexity_text, ratio_text, unverified_lines
 from nf_edge.render_latency import latency_lines, work_text
-from nf_edge.report import Figure, format_bytes, format_three
+from nf_edge.report import Figure, format_bytes, format_three, shown
 from nf_edge.sweep import Compressed, SweepReport
 
 # Measurements beside each other, so that a table is no wider than a terminal.
@@ -63,7 +63,7 @@ def _speed_table(report: SweepReport, lines: Sequence[Line]) -> Table:
         rates = line.phase == "decode"
         columns += [f"{_work(line)}, {'tokens/s' if rates else 'ms'}", "× as fast"]
         medians = [(timing.rate if rates and timing.rate else timing.time).median for timing in line.timings]
-        cells.append([format_three(median.value or 0.0) for median in medians])
+        cells.append(["–" if each.value is None else format_three(each.value) for each in medians])
         speeds = [speed.inverse for speed in line.speeds]
         cells.append(["", *(f"{each.ratio} ({each.interval[0]}–{each.interval[1]})" for each in speeds)])
     right = tuple(range(1, len(columns)))
@@ -93,19 +93,18 @@ def _answer_table(report: SweepReport) -> Table:
 
 
 def _accuracy(comparison: Comparison) -> tuple[str, str]:
-    low, high = (100 * bound for bound in comparison.drop_interval)
-    score, drop = 100 * comparison.artifact.share, 100 * comparison.drop
-    return f"{score:.2f} %", f"{drop:+.2f} ({low:+.2f}…{high:+.2f})"
+    low, high = comparison.drop_interval
+    score = 100 * comparison.artifact.share
+    return f"{score:.2f} %", f"{comparison.drop:+.2f} ({low:+.2f}…{high:+.2f})"
 
 
 def _perplexity(comparison: Comparison) -> tuple[str, str]:
-    score = comparison.artifact
-    error = "" if score.perplexity_error is None else f" ± {score.perplexity_error:.2g}"
-    ratio = f"{comparison.perplexity_ratio:.4f}"
+    assert comparison.perplexity_ratio is not None
+    ratio = shown(comparison.perplexity_ratio, ".4f")
     if comparison.perplexity_ratio_interval is not None:
         low, high = comparison.perplexity_ratio_interval
         ratio = f"{comparison.perplexity_ratio:.3f} ({low:.3f}–{high:.3f})"
-    return f"{score.perplexity:.4g}{error}", ratio
+    return perplexity_text(comparison.artifact), ratio
 
 
 def _faithful(comparison: Comparison) -> tuple[str, str]:
@@ -114,7 +113,7 @@ def _faithful(comparison: Comparison) -> tuple[str, str]:
     changed = f"{100 * faithful.flips / faithful.questions:.2f} ({low:.2f}–{high:.2f})"
     if faithful.kl < LEAST_KL:
         return changed, f"< {1e3 * LEAST_KL:g}"
-    kl = f"{1e3 * faithful.kl:.3g}"
+    kl = shown(1e3 * faithful.kl, ".3g")
     if faithful.kl_interval is not None:
         low, high = (1e3 * bound for bound in faithful.kl_interval)
         kl += f" ({low:.2g}–{high:.2g})"
@@ -124,7 +123,7 @@ def _faithful(comparison: Comparison) -> tuple[str, str]:
 def sweep_lines(report: SweepReport) -> list[str]:
     """How to read the tables, what did not pass and why, what was skipped, and where it was measured."""
     accuracy, first = report.recipes[0].accuracy, report.recipes[0].recipe
-    cut = f", {accuracy.truncated} cut to the model's length" if accuracy.truncated else ""
+    cut = f", {accuracy.truncated} cut to the length that it takes" if accuracy.truncated else ""
     lines = [
         f"checked on {accuracy.comparison.faithful.questions:,} {accuracy.unit} of {accuracy.data}{cut}; "
         "intervals are at 95 %",
@@ -194,5 +193,5 @@ def _speed(report: SweepReport, line: Line, recipe: str) -> str:
 def _loss(comparison: Comparison) -> str:
     if comparison.perplexity_ratio is not None:
         return f"perplexity {ratio_text(comparison)} times the checkpoint's"
-    low, high = (100 * bound for bound in comparison.drop_interval)
-    return f"accuracy drops by {100 * comparison.drop:.2f} points ({low:+.2f} to {high:+.2f})"
+    low, high = comparison.drop_interval
+    return f"accuracy drops by {comparison.drop:.2f} points ({low:+.2f} to {high:+.2f})"

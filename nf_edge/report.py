@@ -1,5 +1,6 @@
 """Figures: every number that a user is shown, with its unit and how it was obtained."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,10 +33,19 @@ class Figure:
             raise ValueError("exactly the unavailable figures have no value")
         if self.value is None and not self.note:
             raise ValueError("an unavailable figure says why")
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError(f"{self.value} is no figure; what is not known is unavailable")
 
     @classmethod
     def unavailable(cls, unit: Unit, reason: str) -> "Figure":
         return cls(None, unit, "unavailable", reason)
+
+    @classmethod
+    def of(cls, value: float, unit: Unit, how: How, note: str = "") -> "Figure":
+        """The figure of a value that may have come out NaN or infinite, and is then unavailable."""
+        if math.isfinite(value):
+            return cls(value, unit, how, note)
+        return cls.unavailable(unit, f"it came out as {value}" + (f" ({note})" if note else ""))
 
     def to_json(self) -> dict[str, Any]:
         return {"value": self.value, "unit": self.unit, "how": self.how, "note": self.note}
@@ -58,6 +68,11 @@ class Figure:
         if self.unit in ("rows", "count"):
             return f"{self.value:,.0f}"
         return f"{self.value:.4g}"
+
+
+def shown(value: float, spec: str, unit: str = "") -> str:
+    """A number and its unit; one that is not finite is said to be so."""
+    return f"{value:{spec}}{unit}" if math.isfinite(value) else "not finite"
 
 
 def format_three(value: float) -> str:

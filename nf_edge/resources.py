@@ -37,9 +37,15 @@ def resolve(kind: str, name: str, suffix: str = ".yaml") -> Path:
     if not is_path and name in names(kind, suffix):
         return folder(kind) / (name + suffix)
     path = Path(name)
-    if path.is_file() if suffix else path.is_dir():
+    try:
+        there = path.exists()
+    except (OSError, ValueError) as error:  # no permission, a name too long for any file, a NUL
+        raise BadInput(f"cannot be read ({getattr(error, 'strerror', error)})", where=name) from error
+    # What is no folder may be no file either; whoever reads it says so.
+    if there and (not path.is_dir() if suffix else path.is_dir()):
         return path
     known = ", ".join(names(kind, suffix))
     noun = {"recipes/training": "training recipe"}.get(kind, kind.removesuffix("s"))
     wanted = "file" if suffix else "folder"
-    raise BadInput(f"no such {noun}", where=name, fix=f"give the path of a {wanted}, or one of: {known}")
+    what = f"is not a {wanted}" if there else f"no such {noun}"
+    raise BadInput(what, where=name, fix=f"give the path of a {wanted}, or one of: {known}")

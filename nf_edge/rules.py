@@ -9,6 +9,7 @@ from nf_edge.model.config import ModelConfig
 from nf_edge.precision import (
     NPU_LAYERS,
     POSITIONS,
+    STATIC,
     TOKENS,
     Precision,
     Widths,
@@ -65,12 +66,14 @@ def _idle(how: Quantize, names: Sequence[str]) -> list[str]:
 def _precision(recipe: Recipe, how: Quantize, name: str, shape: tuple[int, int]) -> Precision:
     """Of a layer [out, in] or a table [rows, columns]."""
     rule = how.rule_for(name)
-    if name == POSITIONS:
-        return _positions(recipe, how.table(rule))
     table, inputs = name == TOKENS, shape[1]
-    wanted = how.table(rule) if table else how.layer(rule)
+    wanted = how.table(rule) if table or name == POSITIONS else how.layer(rule)
     if wanted.bits is None:
         return wanted
+    if inputs == 1 and wanted.activations not in STATIC:
+        return Precision(reason="a scale for each of its weights takes more than rounding them saves")
+    if name == POSITIONS:
+        return _positions(recipe, wanted)
     channels = kernels_of(recipe.runtime, recipe.backend).channels
     if not table and any(size % channels for size in shape):
         return Precision(
@@ -116,8 +119,6 @@ def _no_lookup(wanted: Precision) -> str:
 def _positions(recipe: Recipe, wanted: Precision) -> Precision:
     """The position table has few rows, each of which is added to every text: symmetric int8, where
     quantized."""
-    if wanted.bits is None:
-        return wanted
     rows = Precision(8)
     if stored_bits(8, None, widths(recipe, rows, table=True)) is None:
         return Precision(reason=_no_lookup(rows))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nf_edge.accuracy.answers import pad
+from nf_edge.accuracy.answers import PROBED, pad, require_finite
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import Bounds
 from nf_edge.compress.errors import with_errors
@@ -27,6 +27,7 @@ from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe, Rule
 from nf_edge.report import Figure
 from nf_edge.rules import HEAD, precisions
+from nf_edge.strict_json import number
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,12 @@ class Subject:
                 where=f"recipe {self.recipe.name}",
                 fix="weigh them by a recipe of another backend (nf-edge recipes list)",
             )
-        length = Bounds.of(self.recipe, config).length
-        if too_long := sum(len(row.input_ids) > length for row in rows.rows):
+        rows.require_at_most(Bounds.of(self.recipe, config).length)
+        if config.task not in ("classification", "language modelling"):
             raise BadInput(
-                f"{too_long} rows are longer than the {length} tokens of shapes.length",
-                where=f"recipe {self.recipe.name}",
-                fix="raise it, or write full or dynamic",
+                f"a {config.kind} answers with no probabilities of which a divergence could be taken",
+                where=rows.source,
             )
-        if config.num_labels == 1:
-            raise BadInput("num_labels is 1: a regression answers with no probabilities", where=rows.source)
         if config.is_language_model and all(len(row.input_ids) < 2 for row in rows.rows):
             raise BadInput("no row has two tokens, so there is no next token to predict", where=rows.source)
 
@@ -103,7 +101,7 @@ class Cost:
     Attributes:
         rule: what asks for it.
         dtype: what its weights become, in words.
-        kl: mean divergence of the answers from the checkpoint's, in nats.
+        kl: mean divergence of the answers from the checkpoint's, in nats; infinite where one is not finite.
         kl_error: its standard error; None where one text is all that was asked.
         output_snr: signal of its output against what the rounding of its weights adds; of several modules,
             the lowest.
@@ -125,11 +123,11 @@ class Cost:
     def to_json(self) -> dict[str, Any]:
         return {
             "dtype": self.dtype,
-            "kl": self.kl,
+            "kl": number(self.kl),
             "kl_error": self.kl_error,
             "output_snr": self.output_snr.to_json(),
             "saved_bytes": self.saved,
-            "kl_per_saved_kb": self.kl_per_kb,
+            "kl_per_saved_kb": number(self.kl_per_kb),
         }
 
 
@@ -139,6 +137,11 @@ class UnitCosts:
 
     unit: Unit
     costs: tuple[Cost, ...]
+
+    @property
+    def usable(self) -> tuple[Cost, ...]:
+        """Those after which the answers are still finite."""
+        return tuple(cost for cost in self.costs if math.isfinite(cost.kl))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -194,10 +197,12 @@ def sensitivity(subject: Subject, progress: Progress = silent) -> Sensitivity:
     """Quantize each unit alone, to each precision that the recipe's runtime has for it.
 
     Raises:
-        BadInput: the recipe or the rows are not for this.
+        BadInput: the recipe or the rows are not for this, or the checkpoint's own answers are not finite.
     """
     subject.require_weighable()
     recipe, config, rows = subject.recipe, subject.checkpoint.config, subject.rows.rows
+    model = subject.checkpoint.model()
+    require_finite(model, [row.input_ids for row in rows[:PROBED]], subject.rows.source)
     variants = []
     rules = offers(recipe)
     for done, rule in enumerate(rules):
@@ -206,7 +211,7 @@ def sensitivity(subject: Subject, progress: Progress = silent) -> Sensitivity:
     progress("rounding", len(rules), len(rules))
     asked = [(unit, variant) for unit in units_of(config) for variant in _distinct(unit, variants)]
     changes = [variant.change(unit) for unit, variant in asked]
-    found = divergences(subject.checkpoint.model(), changes, rows, progress)
+    found = divergences(model, changes, subject.rows, progress)
     whole = subject.file_bytes(alone(recipe, (), rules[0]))
     costs: dict[Unit, list[Cost]] = {}
     for (unit, variant), lost in zip(asked, found, strict=True):

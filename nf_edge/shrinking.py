@@ -1,12 +1,18 @@
 """The sections of a recipe that make the checkpoint itself smaller, `prune` and `recover`, and the mark that
 they leave on a checkpoint."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from nf_edge.device import parse_size
+from nf_edge.identity import UNKNOWN, Identity
 from nf_edge.yaml_file import Closed
+
+# Any rate that is too high is told by what it does to the loss; PyTorch's Adam stops at those beyond float32.
+HIGHEST_RATE = 1e30
+# Its square is multiplied with; and beyond it all answers are alike.
+HIGHEST_TEMPERATURE = 1000.0
 
 
 class Weights(Closed):
@@ -91,9 +97,11 @@ class Recover(Closed):
     validate_every: int = Field(
         200, ge=1, description="steps between validations; also what an interruption loses"
     )
-    learning_rate: float = Field(1e-3, gt=0, description="the highest, of AdamW")
+    learning_rate: float = Field(1e-3, gt=0, le=HIGHEST_RATE, description="the highest, of AdamW")
     weight_decay: float = Field(0.01, ge=0, description="on matrices only")
-    temperature: float = Field(2.0, gt=0, description="divides the logits of both models")
+    temperature: float = Field(
+        2.0, gt=0, le=HIGHEST_TEMPERATURE, description="divides the logits of both models"
+    )
     hidden: float = Field(
         1.0,
         ge=0,
@@ -105,13 +113,42 @@ class Recover(Closed):
     labels: float = Field(0.0, ge=0, description="weight of the loss against the labels or the next tokens")
 
 
-class Compression(Closed):
-    """`compression.json` of a checkpoint that was made of another by a recipe's sections."""
+CompressionSchema = Literal["nf-edge/compression/1", "nf-edge/compression/2"]
+COMPRESSION_SCHEMAS: tuple[CompressionSchema, ...] = get_args(CompressionSchema)
 
-    schema_: Literal["nf-edge/compression/1"] = Field("nf-edge/compression/1", alias="schema")
+
+class Compression(Closed):
+    """`compression.json` of a checkpoint that was made of another by a recipe's sections.
+
+    Schema 1, which earlier versions wrote, does not say what is unknown here.
+    """
+
+    schema_: CompressionSchema = Field("nf-edge/compression/2", alias="schema")
     recipe: str
     prune: Prune | None
     recover: Recover | None
     original: str = Field(description="name of the checkpoint that it was made of")
     original_sha256: str = Field(description="of that one's model.safetensors")
+    original_config: dict[str, Any] | Literal["unknown"] = Field(
+        UNKNOWN, description="what that one's config.json holds"
+    )
+    original_tokenizer_sha256: str | None = Field(
+        UNKNOWN, description="of that one's tokenizer.json; null: it has none"
+    )
+    rounded_as: dict[str, Any] | Literal["unknown"] | None = Field(
+        UNKNOWN,
+        description="the recipe's quantize section where recovery trained what rounds; null: it did not",
+    )
+    result: Identity | Literal["unknown"] = Field(
+        UNKNOWN, description="the checkpoint that came out, which the scores of the report are of"
+    )
     report: dict[str, Any] = Field(description="sizes before and after, scores, and how far answers moved")
+
+    @property
+    def made_of(self) -> Identity:
+        """The original, as far as it is known."""
+        return Identity(
+            weights_sha256=self.original_sha256,
+            config=self.original_config,
+            tokenizer_sha256=self.original_tokenizer_sha256,
+        )

@@ -1,12 +1,16 @@
 """What several test files share: the command line, the specification's folder, the bundled cases."""
 
 import gc
+import getpass
 import hashlib
 import io
 import os
 import pickle
 import shutil
+import socket
 import sys
+import sysconfig
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -158,11 +162,14 @@ NOISES = {
     "relative": {"noise": {"kind": "relative"}},
     "standard": {"attention": "standard"},
 }
+NOT_PAD = {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "last_not_pad", "pad_token_id": 7}
 TASKS = {
     "last token": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "last"},
     "mean, causal": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "mean"},
     "first token": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "first", "causal": False},
     "mean": {"architectures": CLASSIFIER, "num_labels": 3, "pooling": "mean", "causal": False},
+    "last but pad tokens": {**NOT_PAD, "causal": True},
+    "last but pad tokens, bidirectional": {**NOT_PAD, "causal": False},
     "language model": {"architectures": LM},
 }
 RANDOM_LENGTH = 40
@@ -246,6 +253,18 @@ def random_network():
     return make
 
 
+def random_rows(config):
+    """Token ids and mask [1, RANDOM_LENGTH] and the number of real tokens, whatever the padding; where pad
+    tokens are passed over, also rows that end in some, and a row of nothing else."""
+    ids = torch.randint(0, 50, (1, RANDOM_LENGTH), generator=torch.Generator().manual_seed(2))
+    for real in (RANDOM_LENGTH, 17, 1):
+        mask = (torch.arange(RANDOM_LENGTH) < real).long()[None]
+        for pads in (0, 1, 5, real) if config.pooling == "last_not_pad" else (0,):
+            row = ids.clone()
+            row[0, max(real - pads, 0) : real] = config.pad_token_id or 0
+            yield row, mask, real
+
+
 def shared_folder(tmp_path_factory, name):
     """A folder that all processes of one test run have in common."""
     base = tmp_path_factory.getbasetemp()
@@ -281,7 +300,9 @@ def lowered_to_onnx_once(tmp_path_factory):
         torch.save(program.state_dict(), tensors := io.BytesIO())
         told = f"{config!r} {bounds!r} {program!r}".encode()
         place = place_once(make, folder / hashlib.sha256(told + tensors.getvalue()).hexdigest())
-        shutil.copyfile(place / "model.onnx", path)
+        for made in place.iterdir():
+            if made.name != "report":
+                shutil.copyfile(made, path.with_name(made.name))
         return pickle.loads((place / "report").read_bytes())
 
     with pytest.MonkeyPatch.context() as patch:
@@ -316,6 +337,29 @@ def calibration_rows(checkpoint):
     return Rows(tuple(rows), "synthetic", "", 0)
 
 
+def traces_of_this_machine(folder):
+    """Where files of a folder say on which machine, by whom or where they were made: `FILE: what`."""
+    traces = {
+        tempfile.gettempdir() + os.sep,
+        os.fspath(Path.home()) + os.sep,
+        os.fspath(TESTS.parent),
+        sysconfig.get_path("purelib"),
+        sys.prefix + os.sep,
+        socket.gethostname(),
+        getpass.getuser(),
+    }
+    # Fewer letters would be there by chance.
+    found = [trace for trace in traces if len(trace) > 5]
+    return [
+        f"{path.name}: {trace}"
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        for content in [path.read_bytes()]
+        for trace in found
+        if trace.encode() in content
+    ]
+
+
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory, checkpoint):
     """The artifact of a checkpoint by a recipe, read back from its folder; each is made once.
@@ -337,6 +381,7 @@ def exported(tmp_path_factory, checkpoint):
         seen = calibration_rows(the_checkpoint) if the_recipe.calibrates else None
         # Kept even where it fails a gate, so that the tests find out for themselves.
         place_once(lambda path: export(the_checkpoint, the_recipe, path, calibrate=seen, keep=True), place)
+        assert traces_of_this_machine(place) == []
         return load_artifact(place)
 
     return make

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from nf_edge.accuracy.answers import Answered, Answers
 from nf_edge.accuracy.compare import compare
+from nf_edge.accuracy.parity import _same_answer
 from nf_edge.backends import backend_for
+from nf_edge.backends.onnx_cpu import OnnxCpu
 from nf_edge.intervals import clustered_error, clustered_mean, effective_count, paired_difference, wilson
 
 CASES = TESTS / "cases"
@@ -89,7 +91,7 @@ def test_flips_count_changed_answers_and_the_drop_only_lost_right_ones():
     found = compare(Answered(np.arange(5), np.array([0, 0, 0, 0, 1]), *sides, nothing), False)
     assert (found.faithful.flips, found.lost, found.gained) == (4, 2, 1)
     assert (found.reference.share, found.artifact.share) == (3 / 5, 2 / 5)
-    assert found.drop == pytest.approx(1 / 5)
+    assert found.drop == pytest.approx(20)
     assert found.drop_interval[0] < found.drop < found.drop_interval[1]
 
 
@@ -239,12 +241,62 @@ def test_without_a_reference_the_flag_is_named(run, exported, checkpoint, rows):
     assert "--reference" in done.err
 
 
-def test_a_regression_has_no_accuracy_and_says_so(exported, checkpoint, rows, check):
-    case = "cls-regression-padded"
+@pytest.mark.parametrize(
+    ("case", "kind"),
+    [
+        ("cls-regression-padded", "regression"),
+        ("cls-regression-of-three", "regression of 3 numbers"),
+        ("cls-multi-label", "multi-label classifier of 4 labels"),
+    ],
+)
+def test_what_has_no_accuracy_says_so(case, kind, exported, checkpoint, rows, check):
     path, _ = rows(checkpoint(case).config)
     code, error = check(exported(case, "onnx-fp32"), path, case)
     assert code == 3
-    assert "a regression has no accuracy to check" in error["message"]
+    assert f"a {kind} has no accuracy to check" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("case", "kind"),
+    [("cls-regression-padded", "regression"), ("cls-multi-label", "multi-label classifier of 4 labels")],
+)
+def test_what_has_no_accuracy_says_so_before_the_work(
+    case, kind, checkpoint, rows, run, tmp_path, monkeypatch
+):
+    path, _ = rows(checkpoint(case).config)
+    monkeypatch.setattr(OnnxCpu, "lower", None)
+    done = run("export", CASES / case, "--recipe", "onnx-fp32", "--data", path, "-o", tmp_path / "out")
+    assert (done.code, done.out) == (3, "")
+    assert f"a {kind} has no accuracy to check" in done.err
+    assert not (tmp_path / "out").exists()
+    done = run("sensitivity", CASES / case, "--recipe", "onnx-int8-dynamic", "--data", path)
+    assert done.code == 3
+    assert f"a {kind} answers with no probabilities" in done.err
+
+
+@pytest.mark.parametrize("case", ["cls-regression-of-three", "cls-multi-label"])
+def test_what_has_no_one_label_a_row_is_not_made_smaller(case, run, checkpoint, rows, tmp_path):
+    path, _ = rows(checkpoint(case).config)
+    recipe = "xnnpack-8da8w-half"
+    done = run("compress", CASES / case, "--recipe", recipe, "--train", path, "-o", tmp_path / "out")
+    assert (done.code, done.out) == (3, "")
+    assert "nf-edge has no loss or score for more than one label a row" in done.err
+
+
+@pytest.mark.parametrize(
+    ("case", "same"), [("cls-standard-padded", 1), ("cls-multi-label", 1), ("cls-regression-of-three", None)]
+)
+def test_an_export_says_how_many_answers_are_the_same_where_answers_can_be(case, same, exported):
+    parity = exported(case, "onnx-fp32").manifest.reports["parity"]
+    assert parity["agreement"] == same
+    assert parity["error"] <= 1e-4
+
+
+def test_the_answer_of_a_multi_label_head_is_all_of_its_labels():
+    """Where the largest logit stays the same another label may change."""
+    wanted, found = np.array([3.0, 0.1, -1.0]), np.array([3.0, -0.1, -1.0])
+    assert not _same_answer(wanted, found, "multi-label classification")
+    assert _same_answer(wanted, found, "classification")
 
 
 @pytest.mark.parametrize("recipe", ["onnx-fp32", "onnx-fp32+all"])

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
+from nf_edge.cpus import allowed_cpus
 from nf_edge.errors import MissingTool
 from nf_edge.intervals import ratio_of_medians
-from nf_edge.latency.plan import cpus
 from nf_edge.latency.report import Speed
 from nf_edge.report import Figure
 from nf_edge.runner import TimedProcess
@@ -115,7 +115,7 @@ def test_without_lengths_the_models_positions_say_which(exported, bench):
     assert max(line["tokens"] for line in lines_of(result, "decode")) < positions
 
 
-@pytest.mark.skipif(cpus() < 2, reason="one CPU")
+@pytest.mark.skipif(allowed_cpus() < 2, reason="one CPU")
 def test_each_number_of_threads_is_measured(exported, bench):
     result = bench(exported(LM, "onnx-fp32"), "--lengths", "4", "--contexts", "4", "--threads", "1,2")
     found = [(line["phase"], line["threads"]) for line in result["lines"]]

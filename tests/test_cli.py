@@ -237,7 +237,7 @@ quantize:
   activations: int8_dynamic
   embeddings: int8
 limits:
-  max_drop: 40
+  max_drop: 0.01
 """
 
 

@@ -21,7 +21,7 @@ from nf_edge.compress.vocabulary import drop_tokens, smaller_tokenizer, tokens_t
 from nf_edge.data import Row, collate
 from nf_edge.model import Checkpoint, ModelConfig, load_checkpoint, save_checkpoint
 from nf_edge.model.init import init_tensors
-from nf_edge.model.tokenizer import read_tokenizer
+from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size
 from nf_edge.recipe import load_recipe
 from nf_edge.shrinking import Weights
 from nf_edge.training.bpe import train_bpe
@@ -169,7 +169,8 @@ def text_checkpoint(tmp_path, language_model=False, vocab_size=400, **changes):
     kind = ("NoiseFormerForCausalLM",) if language_model else ("NoiseFormerForSequenceClassification",)
     changes |= {"architectures": kind, "num_labels": None if language_model else 2}
     size = tokenizer.get_vocab_size()
-    made = checkpoint_of(folder, vocab_size=size, pad_token_id=0, bos_token_id=0, eos_token_id=0, **changes)
+    special = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0} | changes
+    made = checkpoint_of(folder, vocab_size=size, **special)
     target = tmp_path / "checkpoint"
     save_checkpoint(
         target, made.config, made.tensors, tokenizer_file=folder / "tokenizer.json", overwrite=True
@@ -211,6 +212,25 @@ def test_texts_of_tokens_that_are_kept_have_the_same_answers_in_a_smaller_vocabu
         torch.testing.assert_close(
             small.model()(torch.tensor([new])), checkpoint.model()(torch.tensor([old]))
         )
+
+
+def test_special_tokens_stay_in_a_smaller_vocabulary_by_their_new_ids(tmp_path):
+    """Also where no text has them: what is pooled, and where a text ends, hangs on them."""
+    last = vocabulary_size(read_tokenizer(text_checkpoint(tmp_path).tokenizer_file)) - 1
+    checkpoint = text_checkpoint(
+        tmp_path, eos_token_id=[0, last], pad_token_id=last - 1, pooling="last_not_pad"
+    )
+    before = read_tokenizer(checkpoint.tokenizer_file)
+    counts = dict.fromkeys(before.encode("the cat").ids, 1)
+    kept = tokens_to_keep(checkpoint.tokenizer_file, checkpoint.config, counts, 1)
+    config, tensors = drop_tokens(checkpoint.config, checkpoint.tensors, kept)
+    assert config.vocab_size < checkpoint.config.vocab_size
+    assert [kept[token] for token in (*config.ends, config.pad_token_id)] == [0, last, last - 1]
+    small, new = Checkpoint(tmp_path, config, tensors), {old: i for i, old in enumerate(kept)}
+    old = [*before.encode("the cat").ids, last - 1, last - 1]
+    torch.testing.assert_close(
+        small.model()(torch.tensor([[new[token] for token in old]])), checkpoint.model()(torch.tensor([old]))
+    )
 
 
 @given(text=st.text(max_size=40))

@@ -1,13 +1,15 @@
 """Core ML: the Neural Engine's form of the network, weights compressed by coremltools, and a stand-in."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import NOISES, RANDOM_LENGTH, TASKS, backend_missing
+from conftest import NOISES, RANDOM_LENGTH, TASKS, backend_missing, random_rows
 
 from nf_edge.backends import get_backend
 from nf_edge.backends.coreml.form import EngineProgram
+from nf_edge.backends.coreml.package import settled
 from nf_edge.backends.executorch_file import read_program
 
 pytestmark = pytest.mark.skipif(bool(backend_missing("coreml-fp16")), reason=backend_missing("coreml-fp16"))
@@ -22,9 +24,7 @@ def test_the_form_for_the_neural_engine_answers_as_the_network_does(task, noise,
     for block in changed.transformer.blocks:
         block.attn.fold_scale()
     program = EngineProgram(changed, RANDOM_LENGTH).eval()
-    ids = torch.randint(0, 50, (1, RANDOM_LENGTH), generator=torch.Generator().manual_seed(2))
-    for real in (RANDOM_LENGTH, 17, 1):
-        mask = (torch.arange(RANDOM_LENGTH) < real).long()[None]
+    for ids, mask, real in random_rows(reference.config):
         wanted, found = reference(ids, mask), program(ids, mask)
         if task == "language model":
             wanted, found = wanted[:, :real], found[:, :real]
@@ -55,6 +55,20 @@ def test_the_file_has_the_weights_that_its_stand_in_is_asked_with(exported, chec
         if weight.numel() > 2048:
             off = [(other - weight).abs().max() for other in matrices if other.shape == weight.shape]
             assert min(off) <= 2e-3 * weight.abs().max(), name
+
+
+@pytest.mark.slow
+def test_the_model_has_a_name_of_its_content_and_no_day(exported):
+    """A device keeps under that name what it compiled of a model: another one must have another."""
+    names = []
+    for recipe in ("coreml-int8", "coreml-fp16"):
+        file = exported("wide-cls", recipe).model_file
+        (delegate,) = read_program(file, file.read_bytes()).program.backend_delegate_data
+        blob = bytes(delegate.data)
+        assert settled(blob) == blob
+        assert b"conversion_date" not in blob
+        names += re.findall(rb'"identifier": "executorch_([0-9a-f-]{36})"', blob)
+    assert len(set(names)) == 2
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from nf_edge.data import Row, batches, collate, load_rows
 from nf_edge.data.blocks import read_blocks
@@ -92,6 +92,51 @@ def test_the_same_rows_come_from_every_kind_of_file(checkpoint, write, name, tex
 def test_quotes_in_a_tsv_are_plain_characters_as_in_glue(checkpoint, write):
     rows = load_rows(write("glue.tsv", "sentence\tlabel\n\" it's good\t1\nbad\t0\n"), checkpoint())
     assert rows.rows == (Row((6, 5, 3), 1), BAD)
+    assert "quotes that begin a cell are part of its text" in rows.warnings[0]
+
+
+def texts_of(content):
+    table = parse_table(content.encode(), ".tsv", "a.tsv")
+    return [record.fields["text"] for record in table.records], table.notes
+
+
+@pytest.mark.parametrize(
+    ("cells", "texts"),
+    [
+        # As pandas and Python write them: quoted where they have quotes, tabs or line breaks.
+        (['"he said ""good"" twice"', "bad"], ['he said "good" twice', "bad"]),
+        (['"a\tgood film"', "bad"], ["a\tgood film", "bad"]),
+        (['"a ""good""\r\nfilm"', "bad"], ['a "good"\r\nfilm', "bad"]),
+        (['"""good"""', "bad"], ['"good"', "bad"]),
+        # As spreadsheets do: with commas too.
+        (['"good, and bad"', "bad"], ["good, and bad", "bad"]),
+        # As programs do that quote all text.
+        (['"good"', '"bad"'], ["good", "bad"]),
+    ],
+)
+def test_cells_of_a_tsv_that_were_quoted_as_in_csv_are_read_without_quotes(cells, texts):
+    rows = "".join(f"{cell}\t1\n" for cell in cells)
+    assert texts_of(f"text\tlabel\n{rows}") == (texts, ("cells in quotes are read without them, as in CSV",))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ['"good" film', "bad"],
+        ['"good', "bad"],
+        ['"', '"'],
+        # A quote opens in one row and closes in another, as by chance.
+        ['" good', 'bad "'],
+        # One cell is quoted and needs it not, so that the quotes are the sentence's own.
+        ['"good"', "bad"],
+        ['"he said ""good"""', '"good" film'],
+    ],
+)
+def test_quotes_of_a_tsv_are_its_texts_where_they_cannot_all_be_those_of_csv(cells):
+    rows = "".join(f"{cell}\t1\n" for cell in cells)
+    texts, (note,) = texts_of(f"text\tlabel\n{rows}")
+    assert texts == cells
+    assert "are part of its text" in note
 
 
 def test_a_hash_says_what_was_read_as_sha256sum_would(checkpoint, write):
@@ -105,7 +150,94 @@ def test_rows_longer_than_the_model_are_cut_and_counted(checkpoint, write):
     text = '{"input_ids": [1, 2, 3, 4, 5], "label": 0}\n{"input_ids": [1, 2, 3, 4], "label": 0}\n'
     rows = load_rows(write("long.jsonl", text), checkpoint())
     assert [row.input_ids for row in rows.rows] == [(1, 2, 3, 4), (1, 2, 3, 4)]
+    assert (rows.truncated, rows.length) == (1, 4)
+    assert rows.warnings == [f"{rows.source}: 1 rows were cut to 4 tokens"]
+
+
+def test_rows_are_cut_to_the_length_that_is_asked_for(checkpoint, write):
+    source = write("a.tsv", "text\tlabel\na good film\t1\nbad\t0\n")
+    rows = load_rows(source, checkpoint(), length=2)
+    assert rows.rows == (Row((1, 3), 1), BAD)
     assert rows.truncated == 1
+
+
+def test_what_a_tokenizer_puts_around_a_text_is_not_cut_off(checkpoint, write):
+    """As transformers truncates; BERT's [SEP] and an end of text are read from the last place."""
+    model = checkpoint()
+    tokenizer = Tokenizer.from_file(str(model.tokenizer_file))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[UNK] $A it's", special_tokens=[("[UNK]", 0), ("it's", 5)]
+    )
+    tokenizer.no_padding()
+    tokenizer.save(str(model.tokenizer_file))
+    source = write("a.tsv", "text\tlabel\na good bad film\t1\na bad\t0\n")
+    rows = load_rows(source, model)
+    assert [row.input_ids for row in rows.rows] == [(0, 1, 3, 5), (0, 1, 2, 5)]
+    assert rows.truncated == 1
+    for length in (3, 4):
+        tokenizer.enable_truncation(length)
+        texts = ["a good bad film", "it's a bad it's it's it's", "[UNK] it's"]
+        lines = "".join(json.dumps({"text": text, "label": 0}) + "\n" for text in texts)
+        own = load_rows(write("a.jsonl", lines), model, length=length).rows
+        assert [list(row.input_ids) for row in own] == [tokenizer.encode(text).ids for text in texts]
+    with pytest.raises(BadInput, match="adds 2 tokens to every text, which leaves no room for it in 2"):
+        load_rows(source, model, length=2)
+
+
+PAIRS = [
+    ("a.tsv", "index\tquestion\tsentence\tlabel\n0\twhat is it?\ta good film\t1\n"),  # QNLI
+    ("a.tsv", "sentence1\tsentence2\tlabel\ngood\tbad\t1\n"),  # RTE, WNLI, MRPC
+    ("a.csv", "premise,hypothesis,label\ngood,bad,1\n"),
+    ("a.jsonl", '{"text": "a good film", "text_pair": "bad", "label": 1}\n'),
+    ("a.csv", "text,review,label\ngood,a bad bad film,1\nbad,a good good film,0\n"),
+]
+
+
+@pytest.mark.parametrize("language_model", [False, True])
+@pytest.mark.parametrize(("name", "text"), PAIRS)
+def test_a_second_text_is_not_left_out_in_silence(name, text, language_model, checkpoint, write):
+    with pytest.raises(BadInput, match="join both into `text` as in training") as caught:
+        load_rows(write(name, text), checkpoint(**(LANGUAGE_MODEL if language_model else {})))
+    message = str(caught.value)
+    named = [each for each in ("question", "sentence2", "hypothesis", "text_pair", "review") if each in text]
+    assert f"`{named[0]}`" in message
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"idx": 7}, {"index": "7"}, {"id": "train-00 7"}, {"source": "imdb"}, {"source": "New York"},
+        {"url": "https://a.org/b c"}, {"date": "2026-11-30 10:00:00"}, {"tags": ["a b c d"]},
+        {"meta": {"by": "a b c d"}}, {"title": ""}, {"answer": None}, {"stars": 4.5},
+    ],
+)  # fmt: skip
+def test_other_columns_that_hold_no_text_do_no_harm(extra, checkpoint, write):
+    source = write("a.jsonl", json.dumps({"text": "bad", "label": 0, **extra}) + "\n")
+    assert load_rows(source, checkpoint()).rows == (BAD,)
+
+
+def test_a_cell_of_any_length_is_read_and_cut_and_the_limit_is_as_before(checkpoint, write):
+    before = csv.field_size_limit()
+    source = write("big.csv", 'text,label\n"' + "good " * 40_000 + '",1\nbad,0\n')
+    rows = load_rows(source, checkpoint())
+    assert rows.rows == (Row((3, 3, 3, 3), 1), BAD)
+    assert rows.truncated == 1
+    assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("mac.tsv", "text\tlabel\ra good film\t1\rbad\t0"),
+        ("mac.csv", "text,label\ra good film,1\rbad,0"),
+        ("mac.jsonl", '{"text": "a good film", "label": 1}\r{"text": "bad", "label": 0}\r'),
+        ("marked.csv", "\ufefftext,label\na good film,1\nbad,0\n"),
+        ("spaces.csv", "text, label\na good film,1\nbad, 0\n"),
+        ("index.csv", ",text,label\n0,a good film,1\n1,bad,0\n"),
+    ],
+)
+def test_what_other_programs_write_is_read_as_they_meant_it(name, text, checkpoint, write):
+    assert load_rows(write(name, text), checkpoint()).rows == (GOOD_FILM, BAD)
 
 
 def test_a_limit_takes_the_first_rows_and_does_not_look_at_the_others(checkpoint, write):
@@ -191,7 +323,7 @@ def test_regression_refuses_what_is_no_finite_number(checkpoint, write, label):
         (
             "a.tsv",
             "premise\tlabel\nbad\t1\n",
-            r"no column `text`, `sentence` or `input_ids`\n  its columns are: ",
+            r"no column `text`, `sentence` or `input_ids`\n  its columns are: premise, label; .*call it",
         ),
         ("a.tsv", "text\tscore\nbad\t1\n", r"no column `label`, which a classifier needs"),
         ("a.tsv", "idx\n1\n", r"2 problems"),
@@ -202,6 +334,25 @@ def test_regression_refuses_what_is_no_finite_number(checkpoint, write, label):
         ("a.jsonl", "[1, 2]\n", r"line 1: is not a JSON object"),
         ("a.csv", 'text,label\nbad,1\n"bad', r"line 3: is not CSV"),
         ("a.tsv", b"text\tlabel\nb\xe4d\t1\n", r"is not UTF-8 text \(byte 12\)"),
+        ("a.tsv", "text\tlabel\nbad\t1\n".encode("utf-16"), r"is UTF-16 text, not UTF-8\n  save it as UTF-8"),
+        ("a.tsv", b"text\tlabel\nbad\t1\nb\0d\t1\n", r"line 3: has a NUL character"),
+        ("a.csv", b"text,label\nb\0d,1\n", r"line 2: has a NUL character"),
+        ("a.csv", "text,label,,\nbad,1,,\n", r"line 1: the header names a column without a name twice"),
+        ("a.tsv", "text\tlabel\n \t1\n", r"line 2: text is empty"),
+        ("a.tsv", "text\tlabel\n\t\n", r"line 2: text is empty"),
+        ("a.jsonl", '{"text": "bad", "label": NaN}\n', r"line 1: is not JSON: NaN"),
+        ("a.jsonl", '{"text": "bad", "text": "good", "label": 1}\n', r"line 1: .*'text' is there twice"),
+        ("a.jsonl", '{"text": {"a": 1}, "label": 1}\n', r"line 1: text \{'a': 1\} is not text"),
+        (
+            "a.jsonl",
+            '{"input_ids": [1, 18446744073709551617], "label": 1}\n',
+            r"line 1: id 18446744073709551617",
+        ),
+        ("a.jsonl", '{"input_ids": [true], "label": 1}\n', r"line 1: input_ids must be a list of whole"),
+        ("a.jsonl", '{"input_ids": [-1], "label": 1}\n', r"line 1: id -1 is outside"),
+        ("a.jsonl", '{"input_ids": [1], "label": true}\n', r"line 1: label True is unknown"),
+        ("a.jsonl", '{"text": "bad",\n "label": 1}\n', r"line 1: is not JSON: Expecting .* \(column 16\)"),
+        ("a.csv", "input_ids,label\n" + "9" * 5000 + ",1\n", r"line 2: "),
         ("a.txt", "bad", r"must end in one of: .tsv, .csv, .jsonl"),
     ],
 )
@@ -213,7 +364,7 @@ def test_a_file_that_is_wrong_as_a_whole_is_refused_with_its_reason(checkpoint, 
 def test_missing_data_names_what_there_is(checkpoint, tmp_path):
     with pytest.raises(BadInput, match=r"no such data\n.*digits:train, digits:valid, digits:test"):
         load_rows("digits:tset", checkpoint())
-    with pytest.raises(BadInput, match=r"cannot be read \(Is a directory\)"):
+    with pytest.raises(BadInput, match="is a folder, not a regular file"):
         load_rows(str(tmp_path), checkpoint())
 
 
@@ -236,8 +387,20 @@ CELLS = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters
 def test_every_csv_that_python_writes_is_read_back(cells):
     file = io.StringIO(newline="")
     csv.writer(file).writerows([("text", "label"), *cells])
-    records = parse_table(file.getvalue().encode(), ".csv", "a.csv")
+    records = parse_table(file.getvalue().encode(), ".csv", "a.csv").records
     assert [(r.fields["text"], r.fields["label"]) for r in records] == cells
+
+
+@given(st.lists(st.tuples(CELLS, CELLS), min_size=1), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+def test_a_tsv_that_python_writes_is_read_as_its_csv(cells, quoting):
+    rows = [(f"{text}\t", label) for text, label in cells]  # a tab, for which a cell has to be quoted
+    content = {}
+    for suffix, delimiter in ((".csv", ","), (".tsv", "\t")):
+        file = io.StringIO(newline="")
+        csv.writer(file, delimiter=delimiter, quoting=quoting).writerows([("text", "label"), *rows])
+        content[suffix] = parse_table(file.getvalue().encode(), suffix, "a").records
+    fields = [[record.fields for record in records] for records in content.values()]
+    assert fields[0] == fields[1]
 
 
 JSON = st.recursive(
@@ -291,8 +454,9 @@ def test_blocks_let_every_token_but_the_first_be_predicted_once(checkpoint, writ
     assert blocks[1:, 0].tolist() == blocks[:-1, -1].tolist()
 
 
-def test_documents_are_joined_by_the_end_of_text_token_and_none_is_cut(checkpoint, write):
-    model = checkpoint(**LANGUAGE_MODEL, eos_token_id=19)
+@pytest.mark.parametrize("ends", [19, [19, 3]])
+def test_documents_are_joined_by_the_first_end_of_text_token_and_none_is_cut(ends, checkpoint, write):
+    model = checkpoint(**LANGUAGE_MODEL, eos_token_id=ends)
     source = write("docs.jsonl", '{"text": "a bad good film it\'s"}\n{"text": "film bad a"}\n')
     blocks = read_blocks(source, model.config, model.tokenizer_file).ids
     assert blocks.tolist() == [[1, 2, 3, 4, 5], [5, 19, 4, 2, 1]]

@@ -1,7 +1,6 @@
 """`--on DEVICE`: the file of an artifact, run as a device's own core."""
 
 import json
-import os
 import shutil
 
 import numpy as np
@@ -90,7 +89,7 @@ def test_every_runtime_and_our_kernels_answer_on_an_old_core_and_a_new_one(name,
 def test_rows_that_are_shared_out_give_what_they_give_one_after_another(checked, monkeypatch):
     found = []
     for cpus in (1, 4):
-        monkeypatch.setattr(os, "cpu_count", lambda cpus=cpus: cpus)
+        monkeypatch.setattr("nf_edge.accuracy.cores.allowed_cpus", lambda cpus=cpus: cpus)
         found += checked(CLASSIFIER, "onnx-int8-dynamic", "rpi-5")[1]
     alone, shared = found
     for side in ("reference", "artifact"):

@@ -58,7 +58,9 @@ def test_every_recipe_takes_bundled_models(model, recipe, exported, run, checkpo
     backend = load_recipe(recipe).backend
     device = DEVICE.get(load_recipe(recipe).target, PHONE.get(backend, "rpi-5"))
     if backend != "openvino":  # no bundled device is a PC
-        assert reported("profile", "--device", device)["verdict"]["outcome"] == "fits"
+        # What the libraries of a phone's accelerators take is known on the phone only.
+        known = "fits as far as known" if backend in (*PHONE, "qnn") else "fits"
+        assert reported("profile", "--device", device)["verdict"]["outcome"] == known
     data = checkpoint(model).examples_file if DATA[model] == "examples" else DATA[model]
     limit = () if backend in CPUS else ("--limit", SIMULATED_ROWS)
     accuracy, quantize = reported("check", "--data", data, *limit), load_recipe(recipe).quantize

@@ -1,10 +1,12 @@
 """The forms of the network that NPUs and CMSIS-NN take: the same answers, from rows of one length."""
 
+import numpy as np
 import pytest
 import torch
-from conftest import NOISES, RANDOM_LENGTH, TASKS
+from conftest import NOISES, RANDOM_LENGTH, TASKS, random_rows
 from torch.overrides import TorchFunctionMode
 
+from nf_edge.backends import backend_for
 from nf_edge.backends.cortex_m.form import cortex_m_program
 from nf_edge.backends.ethos_u.form import fold, npu_program
 from nf_edge.compress.errors import plain_form
@@ -30,14 +32,25 @@ def test_a_form_answers_as_the_network_does(task, noise, form, random_network):
     change, make_program = FORMS[form]
     change(changed)
     program = make_program(changed, RANDOM_LENGTH).eval()
-    ids = torch.randint(0, 50, (1, RANDOM_LENGTH), generator=torch.Generator().manual_seed(2))
-    for real in (RANDOM_LENGTH, 17, 1):
-        mask = (torch.arange(RANDOM_LENGTH) < real).long()[None]
+    for ids, mask, real in random_rows(reference.config):
         wanted, plain, found = (model(ids, mask) for model in (reference, changed, program))
         if task == "language model":
             wanted, plain, found = (logits[:, :real] for logits in (wanted, plain, found))
         for logits in (plain, found):
             assert (logits - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES.values(), "vulkan-fp16"])
+def test_a_file_takes_pad_tokens_that_end_a_text_for_padding(recipe, exported):
+    """Which the host tells from the ids, beside what the delegate computes."""
+    artifact = exported("cls-last-not-pad", recipe)
+    session = backend_for(artifact.manifest.recipe).session(artifact.model_file)
+    pad = artifact.manifest.interface.pad_token_id
+    ids = np.array([[3, 1, pad, 1, 9, 2, pad, pad, pad, pad]])
+    all_real, real = np.ones_like(ids), (np.arange(10) < 6).astype(np.int64)[None]
+    wanted = session.run(ids, real)
+    np.testing.assert_array_equal(session.run(ids, all_real), wanted)
+    assert not np.array_equal(session.run(np.where(np.arange(10) < 5, ids, pad), all_real), wanted)
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """`nf-edge generate`: text from a checkpoint, from its artifacts, and from the runtimes' own generators."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from nf_edge import resources
 from nf_edge.artifact import load_artifact
 from nf_edge.backends import backend_for
-from nf_edge.model import ModelConfig, load_checkpoint
+from nf_edge.backends.executorch_decoder import constant_methods
+from nf_edge.generation import generate
+from nf_edge.model import ModelConfig, TorchDecoder, load_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
 from nf_edge.model.init import init_tensors
 from nf_edge.pipeline import export
@@ -23,14 +26,19 @@ PROMPT = "to be, or"
 
 
 def train_tokenizer(path):
-    """A byte-level BPE over the letters of TEXT only, so that every token is text by itself."""
+    """A byte-level BPE."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=60, special_tokens=["<|endoftext|>"], show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
     tokenizer.train_from_iterator([TEXT] * 3, trainer)
     tokenizer.save(str(path))
-    return tokenizer.get_vocab_size()
+    return tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +48,10 @@ def text_lm(tmp_path_factory):
 
     def make(path):
         path.mkdir()
-        vocabulary = train_tokenizer(path / "tokenizer.json")
+        tokenizer = train_tokenizer(path / "tokenizer.json")
         config = ModelConfig(
             architectures=("NoiseFormerForCausalLM",),
-            vocab_size=vocabulary,
+            vocab_size=tokenizer.get_vocab_size(),
             n_positions=48,
             n_embd=32,
             n_layer=2,
@@ -55,6 +63,10 @@ def text_lm(tmp_path_factory):
         )
         # Wider than they are initialised, or every step would give the same token.
         tensors = {name: 4 * tensor for name, tensor in init_tensors(config, 0).items()}
+        # It never writes what is no letter by itself: the end of the text, and most bytes.
+        for token in range(config.vocab_size):
+            if not set(tokenizer.decode([token])) & set(TEXT):
+                tensors["transformer.wte.weight"][token] = 0
         save_checkpoint(path / "lm", config, tensors, tokenizer_file=path / "tokenizer.json")
 
     checkpoint = place_once(make, folder / "checkpoint") / "lm"
@@ -213,6 +225,48 @@ def test_onnxruntime_genai_writes_the_same_text_from_the_folder(text_lm, generat
     folder = text_lm("onnx-fp32")
     wanted = generated(folder, PROMPT, "--max-tokens", "20")
     assert genai_tokens(folder, PROMPT, 20) == (wanted["prompt_ids"], wanted["ids"], wanted["text"])
+
+
+@pytest.fixture(scope="module")
+def often_ended(text_lm, tmp_path_factory):
+    """The same model with several ends of a text, two of which it soon writes after PROMPT; its artifact, the
+    ends, and what it writes."""
+    source, folder = text_lm(), tmp_path_factory.mktemp("ends")
+    config = json.loads((source / "config.json").read_text())
+    tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
+    model = load_checkpoint(source).model()
+    ids = list(generate(TorchDecoder(model), tokenizer.encode(PROMPT).ids, max_tokens=12))
+    ends = list(dict.fromkeys([0, ids[-1], ids[4]]))
+    shutil.copytree(source, folder / "lm")
+    (folder / "lm" / "config.json").write_text(json.dumps(config | {"eos_token_id": ends}))
+    export(load_checkpoint(folder / "lm"), load_recipe("onnx-fp32"), folder / "onnx")
+    first = next(i for i, token in enumerate(ids) if token in ends)
+    return folder / "lm", folder / "onnx", ends, ids[: first + 1]
+
+
+def test_it_stops_at_any_end_of_a_text(often_ended, generated):
+    lm, artifact, _, ids = often_ended
+    for source in (lm, artifact):
+        found = generated(source, PROMPT, "--max-tokens", "12")
+        assert (found["ids"], found["ended"]) == (ids, "end of text")
+
+
+def test_every_end_of_a_text_is_told_to_whoever_runs_the_artifact(often_ended):
+    _, artifact, ends, _ = often_ended
+    manifest = json.loads((artifact / "manifest.json").read_text())
+    assert manifest["interface"]["eos_token_id"] == manifest["config"]["eos_token_id"] == ends
+    assert json.loads((artifact / "genai_config.json").read_text())["model"]["eos_token_id"] == ends
+    guide = (artifact / "RUN.md").read_text(encoding="utf-8")
+    assert f"| end of text | token {' or '.join(map(str, ends))} |" in guide
+    assert f"    if {' or '.join(f'token == {end}' for end in ends)}:\n        break\n" in guide
+    assert constant_methods(load_artifact(artifact).manifest.config, 48)["get_eos_ids"] == ends
+
+
+def test_genai_stops_at_any_end_of_a_text(often_ended, genai_tokens):
+    _, artifact, ends, ids = often_ended
+    _, found, _ = genai_tokens(artifact, PROMPT, 12)
+    # It stops before the end, or upon it.
+    assert [token for token in found if token not in ends] == ids[:-1]
 
 
 def test_genai_reads_the_models_own_facts(text_lm):

@@ -156,6 +156,21 @@ def test_without_rows_to_see_it_says_what_they_are_for(run, case, tmp_path):
     assert "--calibrate FILE" in done.err
 
 
+@pytest.mark.parametrize("name", ["wide-lm", "relative-lm"])
+def test_a_head_that_only_ever_sees_zeros_has_finite_weights(name, checkpoint):
+    """`relative-lm` has a head of its own, `wide-lm` shares its table."""
+    network = checkpoint(name).model()
+    for parameter in (network.transformer.ln_f.weight, network.transformer.ln_f.bias):
+        parameter.data.zero_()
+    rows = [(np.arange(1, 60)[None], np.ones((1, 59), np.int64))]
+    grids = grids_for(network, load_recipe("onnx-int4-gptq"), rows)
+    assert "lm_head" in grids
+    for module, grid in grids.items():
+        weight, found = network.get_submodule(module).weight.detach(), grid.dequantized()
+        assert bool(found.isfinite().all()), module
+        assert float((weight - found).square().mean()) < 0.1 * float(weight.square().mean()), module
+
+
 @pytest.mark.slow
 def test_half_of_what_int4_costs_a_language_model_is_won_back(checkpoint, run, tmp_path):
     """The bundled `shakespeare`, against its own fp32 answers on text of its own: no data set needed."""

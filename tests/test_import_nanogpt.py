@@ -3,6 +3,7 @@
 import argparse
 import json
 import pathlib
+import re
 
 import gpt2
 import numpy as np
@@ -95,7 +96,8 @@ def test_a_model_without_biases_gets_zeros(imported):
 def test_a_head_of_its_own_stays_one(imported):
     weights = gpt2.random_weights()
     weights["lm_head.weight"] = weights["transformer.wte.weight"] + 1
-    checkpoint, _ = imported(nanogpt(weights))
+    checkpoint, notes = imported(nanogpt(weights))
+    assert "lm_head.weight is not the embedding: it stays a head of its own" in notes
     assert not checkpoint.config.tie_word_embeddings
     assert_answers(checkpoint, gpt2.logits(weights, IDS, HEADS, "gelu"))
 
@@ -108,11 +110,79 @@ def test_masks_are_dropped_and_real_biases_are_not(imported):
     assert_answers(imported(document)[0], gpt2.logits(weights, IDS, HEADS, "gelu"))
 
 
-@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "module._orig_mod.", "_orig_mod.module."])
-def test_prefixes_of_compilation_and_parallel_training_are_stripped(imported, prefix):
+def renamed(rename, document=None):
+    document = document or nanogpt()
+    return document | {"model": {rename(name): tensor for name, tensor in document["model"].items()}}
+
+
+WRAPPED = {
+    "before": lambda name: f"module._orig_mod.{name}",
+    "before, the other way round": lambda name: f"_orig_mod.module.{name}",
+    "FSDP": lambda name: f"_fsdp_wrapped_module.{name}".replace("h.0.", "h.0._fsdp_wrapped_module."),
+    "each layer compiled": lambda name: re.sub(r"(h\.\d+)", r"\1._orig_mod", name),
+    "activation checkpointing": lambda name: name.replace(".mlp.", ".mlp._checkpoint_wrapped_module."),
+    "Fabric": lambda name: f"_forward_module.{name}",
+}
+
+
+@pytest.mark.parametrize("rename", WRAPPED.values(), ids=WRAPPED)
+def test_what_wrappers_put_into_names_is_left_out_wherever_it_stands(imported, rename):
+    checkpoint, notes = imported(renamed(rename))
+    assert_answers(checkpoint, gpt2.logits(gpt2.random_weights(), IDS, HEADS, "gelu"))
+    assert "names begin" not in notes
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.", "lit.backbone."])
+@pytest.mark.parametrize("bare", [False, True])
+def test_what_stands_before_all_names_is_left_out_and_told(imported, prefix, bare):
+    def rename(name):
+        return prefix + (name.removeprefix("transformer.") if bare else name)
+
+    checkpoint, notes = imported(renamed(rename))
+    assert_answers(checkpoint, gpt2.logits(gpt2.random_weights(), IDS, HEADS, "gelu"))
+    assert f"names begin with {prefix!r}, which is left out" in notes
+
+
+def test_weights_of_two_models_are_refused_by_what_stands_before_their_names(saved):
+    document = renamed(lambda name: f"model.{name}")
+    document["model"] |= renamed(lambda name: f"ema.{name}")["model"]
+    message = refusal(saved(document))
+    assert "names of several models" in message
+    assert "'model.'" in message
+    assert "'ema.'" in message
+
+
+@pytest.mark.parametrize("wrapper", ["_orig_mod.", "module."])
+@pytest.mark.parametrize("same", [False, True])
+def test_two_keys_of_one_tensor_are_refused_by_name(saved, wrapper, same):
     document = nanogpt()
-    document["model"] = {prefix + name: tensor for name, tensor in document["model"].items()}
-    assert_answers(imported(document)[0], gpt2.logits(gpt2.random_weights(), IDS, HEADS, "gelu"))
+    name = "transformer.h.1.ln_2.bias"
+    document["model"][wrapper + name] = document["model"][name] if same else torch.zeros(12)
+    assert f"{name} and {wrapper}{name} are both {name}: keep one of them" in refusal(saved(document))
+
+
+def test_of_many_that_are_there_twice_a_few_are_named(saved):
+    document = nanogpt()
+    document["model"] |= {f"_orig_mod.{name}": torch.zeros(1) for name in document["model"]}
+    message = refusal(saved(document))
+    assert "transformer.wte.weight and _orig_mod.transformer.wte.weight are both" in message
+    assert "and 26 more tensors are there twice" in message
+
+
+def test_an_adapter_that_is_not_merged_is_refused(saved):
+    def rename(name):
+        return "base_model.model." + name.replace("c_attn.", "c_attn.base_layer.")
+
+    document = renamed(rename)
+    document["model"]["base_model.model.transformer.h.0.attn.c_attn.lora_A.default.weight"] = torch.ones(
+        4, 12
+    )
+    assert "holds an adapter that is not merged" in refusal(saved(document))
+
+
+def test_names_of_something_else_are_told(saved):
+    message = refusal(saved(renamed(lambda name: name.replace("transformer.h", "layers"))))
+    assert "layers.0.ln_1.weight" in message
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ CASES = sorted(path.parent.name for path in (TESTS / "cases").glob("*/config.jso
 # the matter of test_decoders.py.
 COVERING = {
     "cls-relative-bidirectional-last-padded",
-    "cls-standard-padded",
+    "cls-last-not-pad",
     "lm-lowrank-full-rank-untied-gelu+all",
     "lm-none+all",
     "lm-pairwise-relu+all",
@@ -53,8 +53,11 @@ def session_of(artifact):
 
 
 def a_row(generator, config, length, real):
-    """Random ids [1, length], also where they are padding, and a mask with `real` ones."""
+    """Random ids [1, length], also where they are padding, and a mask with `real` ones; where pad tokens are
+    passed over, text ends in some."""
     ids = generator.integers(config.vocab_size, size=(1, length))
+    if config.pooled_token == "last_not_pad":
+        ids[:, real // 2 : real] = config.pad_token_id
     return ids, (np.arange(length) < real).astype(np.int64)[None]
 
 

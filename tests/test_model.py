@@ -89,7 +89,8 @@ def configs(draw, classifier=None, causal=None, attention=None):
         noise={"kind": noise, "rank": draw(st.integers(1, head_size)) if noise == "lowrank" else None},
         tie_word_embeddings=draw(st.booleans()),
         num_labels=3 if classifier else None,
-        pooling=draw(st.sampled_from([None, "last", "first", "mean"])),
+        pooling=draw(st.sampled_from([None, "last", "last_not_pad", "first", "mean"])),
+        pad_token_id=draw(st.none() | st.integers(0, VOCABULARY - 1)),
         layers=draw(st.none() | st.lists(pruned, min_size=layers, max_size=layers)),
     )
 
@@ -135,6 +136,22 @@ def test_rows_of_a_padded_batch_are_answered_as_if_alone(config, seed, lengths):
         alone = model(batch[i : i + 1, :length])[0]
         answer = logits[i, :length] if config.is_language_model else logits[i]
         torch.testing.assert_close(answer, alone, **TOLERANCE)
+
+
+@quickly
+@given(config=configs(classifier=True), seed=SEEDS, length=LENGTHS, data=st.data())
+def test_the_right_most_token_that_is_no_pad_token_is_pooled_or_else_the_first(config, seed, length, data):
+    """By the same network, asked for the token at that place."""
+    pad = 3
+    config = config.model_copy(update={"pooling": "last_not_pad", "pad_token_id": pad})
+    ids = random_ids(seed, length)
+    real, pads = data.draw(st.integers(1, length)), data.draw(st.integers(0, length))
+    ids[:, max(real - pads, 0) : real] = pad
+    mask = (torch.arange(length) < real).long()[None]
+    model = random_model(config, seed)
+    others = [i for i in range(real) if ids[0, i] != pad]
+    hidden = model.transformer(ids, mask)[0, max(others, default=0)]
+    torch.testing.assert_close(model(ids, mask)[0], hidden @ model.score.weight.T, **TOLERANCE)
 
 
 @quickly
@@ -198,10 +215,9 @@ def test_random_noise_on_the_scores_is_for_training_only(case):
 @pytest.mark.parametrize(
     "mask", [[0, 1, 1], [1, 0, 1], [0, 0, 0]], ids=["left-padded", "with a hole", "without a token"]
 )
-def test_a_mask_that_is_not_padding_on_the_right_is_refused(mask):
-    model = load_checkpoint(
-        TESTS / "cases" / sorted(p.name for p in (TESTS / "cases").iterdir() if p.is_dir())[0]
-    ).model()
+@pytest.mark.parametrize("name", ["cls-causal-first", "cls-last-not-pad"])
+def test_a_mask_that_is_not_padding_on_the_right_is_refused(name, mask, case):
+    model = load_checkpoint(case(name)).model()
     with pytest.raises(ValueError, match="padding on the right"):
         model(torch.tensor([[1, 2, 3]]), torch.tensor([mask]))
 
@@ -212,8 +228,9 @@ def test_a_mask_that_is_not_padding_on_the_right_is_refused(mask):
         ("cls-relative-bidirectional-last-padded", 1),
         ("cls-pairwise-bidirectional-padded", 1),
         ("cls-standard-bidirectional-mean", 6),
+        ("cls-last-not-pad", 1),
     ],
-    ids=["last", "first", "mean"],
+    ids=["last", "first", "mean", "last but pad tokens"],
 )
 def test_the_last_layer_answers_only_for_the_tokens_that_are_pooled(name, tokens, case):
     model = load_checkpoint(case(name)).model()

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import NOISES, RANDOM_LENGTH, TASKS, backend_missing
+from conftest import NOISES, RANDOM_LENGTH, TASKS, backend_missing, random_rows
 from onnx.numpy_helper import to_array
 
 import nf_edge.backends
@@ -32,9 +32,7 @@ def test_the_htp_form_answers_as_the_network_does(task, noise, random_network):
     reference, specialised = random_network(task, noise), random_network(task, noise)
     specialise(specialised)
     program = Whole(exportable(specialised, RANDOM_LENGTH)).eval()
-    ids = torch.randint(0, 50, (1, RANDOM_LENGTH), generator=torch.Generator().manual_seed(2))
-    for real in (RANDOM_LENGTH, 17, 1):
-        mask = (torch.arange(RANDOM_LENGTH) < real).long()[None]
+    for ids, mask, real in random_rows(reference.config):
         wanted, found = reference(ids, mask), program(ids, mask)
         if task == "language model":
             wanted, found = wanted[:, :real], found[:, :real]
@@ -45,6 +43,7 @@ def test_the_htp_form_answers_as_the_network_does(task, noise, random_network):
     ("task", "noise"),
     [
         ("last token", "lowrank"),
+        pytest.param("last but pad tokens", "none", marks=pytest.mark.slow),
         pytest.param("first token", "pairwise", marks=pytest.mark.slow),
         pytest.param("mean, causal", "relative", marks=pytest.mark.slow),
         pytest.param("language model", "standard", marks=pytest.mark.slow),

@@ -37,8 +37,8 @@ def snippet(artifact, language):
 
 
 def pytorchs_answers(code, artifact, network):
-    """What PyTorch says to the ids in the snippet: the class or next token, or the value of a regression;
-    where the model has a cache, all the next tokens that the snippet asks for."""
+    """What PyTorch says to the ids in the snippet: the class, the classes or the next token, or the values of
+    a regression; where the model has a cache, all the next tokens that the snippet asks for."""
     (numbers,) = re.findall(r"input_ids = [^\[{\n]*[\[{]+([\d, ]+)[\]}]", code)
     ids = [int(number) for number in numbers.split(",")]
     assert len(ids) > 1
@@ -47,7 +47,10 @@ def pytorchs_answers(code, artifact, network):
     logits = network(torch.tensor([ids]))[0]
     if logits.ndim == 2:
         logits = logits[-1]
-    return [logits.item() if len(logits) == 1 else int(logits.argmax())]
+    task = artifact.manifest.interface.task
+    if task == "multi-label classification":
+        return logits.sigmoid().gt(0.5).nonzero()[:, 0].tolist()
+    return logits.tolist() if task == "regression" else [int(logits.argmax())]
 
 
 @pytest.mark.parametrize(
@@ -63,6 +66,8 @@ def pytorchs_answers(code, artifact, network):
         ("wide-cls", "onnx-int8-dynamic"),
         ("wide-lm", "onnx-int8-qdq"),
         ("cls-regression-padded", "onnx-fp32"),
+        ("cls-regression-of-three", "onnx-fp32"),
+        ("cls-multi-label", "onnx-fp32"),
     ],
 )
 def test_the_python_snippet_prints_what_pytorch_answers(name, recipe, exported, checkpoint, run, tmp_path):
@@ -70,8 +75,8 @@ def test_the_python_snippet_prints_what_pytorch_answers(name, recipe, exported, 
     folder = shutil.copytree(artifact.path, tmp_path / "artifact")
     code = snippet(artifact, "python")
     if artifact.manifest.requires.own_kernels:
-        assert "nf-edge kernels build -o ." in (folder / "RUN.md").read_text(encoding="utf-8")
-        assert run("kernels", "build", "-o", folder).code == 0
+        assert "nf-edge kernels build -o .." in (folder / "RUN.md").read_text(encoding="utf-8")
+        assert run("kernels", "build", "-o", folder.parent).code == 0
     before = sorted(folder.iterdir())
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -92,6 +97,8 @@ def tools():
     ("name", "recipe"),
     [
         ("wide-cls", "xnnpack-8da8w"),
+        ("cls-regression-of-three", "xnnpack-fp32"),
+        ("cls-multi-label", "xnnpack-fp32"),
         ("lm-pairwise-relu", "xnnpack-fp32+all"),
         ("lm-pairwise-relu", "xnnpack-fp32"),
         ("lm-pairwise-relu", "nf-fp32"),
@@ -126,7 +133,21 @@ def test_the_cpp_snippet_builds_without_warnings_and_prints_what_pytorch_answers
     done = subprocess.run([tmp_path / "build" / "guide"], cwd=artifact.path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     expected = pytorchs_answers(code, artifact, checkpoint(name).model())
-    assert [int(line) for line in done.stdout.split()] == expected
+    assert [float(line) for line in done.stdout.split()] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "answer"),
+    [
+        ("cls-standard-padded", "classification", "the label of the largest logit; softmax"),
+        ("cls-multi-label", "multi-label classification", "a sigmoid each"),
+        ("cls-regression-of-three", "regression", "numbers, as they are"),
+    ],
+)
+def test_the_guide_and_the_interface_say_what_the_logits_are(name, task, answer, exported):
+    artifact = exported(name, "onnx-fp32")
+    assert artifact.manifest.interface.task == task
+    assert f"| answer | {answer}" in (artifact.path / "RUN.md").read_text(encoding="utf-8")
 
 
 def test_the_guide_names_what_the_application_has_to_link_and_how_to_pad(exported):

@@ -2,21 +2,27 @@
 
 import itertools
 import json
+import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nf_edge.accuracy.parity import synthetic_rows
 from nf_edge.compress.allocate import Choice, fill, path, trim
 from nf_edge.compress.mixture import FLOAT, mixture, offers, uniform
+from nf_edge.mixing import Point, Target, choose
 from nf_edge.model import ModelConfig, load_checkpoint, resolve_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
 from nf_edge.model.init import init_tensors
 from nf_edge.recipe import load_recipe
 from nf_edge.rules import precisions
+from nf_edge.uniform import uniform_recipes
 
 # The layer that int4 ruins, by construction.
 RUINED = "transformer.h.1.mlp.c_fc"
@@ -194,6 +200,64 @@ def test_what_it_is_asked_wrongly_it_says(arguments, code, said, classifier, run
     done = run("sensitivity", classifier, *arguments)
     assert done.code == code
     assert said in done.err
+
+
+LOSSES = st.sampled_from([0.0, 1.5e-5, 1.53e-5, 1.55e-5, 0.1, 2.0, math.inf, math.nan])
+POINTS = st.builds(Point, st.integers(1, 9), LOSSES, LOSSES)
+TARGETS = st.builds(Target, st.just("size"), st.integers(1, 9)) | st.builds(
+    Target, st.sampled_from(["kl", "drop"]), st.sampled_from([1e-5, 1.54e-5, 1.0])
+)
+
+
+@given(st.lists(POINTS, min_size=1, max_size=12), TARGETS)
+def test_what_is_chosen_is_beaten_by_nothing_that_was_made(points, target):
+    if target.of != "drop":
+        points = [replace(point, loss=point.kl) for point in points]
+    place, met = choose(points, target)
+    best = points[place]
+    usable = [point for point in points if point.meets(target)]
+    assert met == bool(usable)
+    if met:
+        assert best.meets(target)
+        assert math.isfinite(best.kl)
+        for other in usable:
+            mine, its = (best.bytes, best.loss, best.kl), (other.bytes, other.loss, other.kl)
+            assert its == mine or any(b > a for a, b in zip(mine, its, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "labels"),
+    [
+        ("onnx-int4", {"onnx-fp32", "onnx-int8-dynamic", "onnx-int8-qdq", "int2 group 32 for all"}),
+        ("xnnpack-8da4w", {"xnnpack-fp32", "xnnpack-8da8w", "xnnpack-int8", "int8 per channel for all"}),
+    ],
+)
+def test_recipes_of_the_same_backend_are_among_what_a_mixture_has_to_beat(recipe, labels):
+    base = load_recipe(recipe)
+    found = {each.label: each.recipe for each in uniform_recipes(base, "mine")}
+    assert labels | {recipe} <= found.keys()
+    assert {(each.name, each.backend, each.shapes) for each in found.values()} == {
+        ("mine", base.backend, base.shapes)
+    }
+    assert found[recipe].quantize == base.quantize
+    assert not any(each.shrinks for each in found.values())
+
+
+@pytest.mark.slow
+def test_where_a_recipe_that_treats_all_alike_is_best_it_is_what_is_written(classifier, run, tmp_path):
+    """At this size there is no room for more than int8; ONNX Runtime's own takes less than groups of it."""
+    out = tmp_path / "mixed.yaml"
+    size = ("--file-size", "145kB")
+    code, result = found(run, classifier, "--recipe", "onnx-int4", *size, "-o", out)
+    mix = result["mix"]
+    assert code == 0
+    made = [each for each in mix["uniform_recipes"] if "not_made" not in each]
+    assert {"onnx-int4", "onnx-int8-dynamic"} <= {each["recipe"] for each in made}
+    best = mix["measured"]["file_bytes"], mix["measured"]["kl"]
+    for each in made:
+        its = each["file_bytes"], each["kl"]
+        assert its == best or its[0] > best[0] or its[1] > best[1]
+    assert load_recipe(str(out)).quantize is not None
 
 
 @pytest.mark.parametrize("recipe", ["xnnpack-8da4w", "onnx-int4", "onnx-int8-dynamic"])

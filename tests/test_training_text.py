@@ -186,6 +186,15 @@ def test_a_part_that_is_none_is_refused(recipe_file, part):
     [
         ({"model": MODEL | {"vocab_size": 256}}, "needs model.vocab_size 257 or more"),
         ({"model": MODEL | {"eos_token_id": 1}}, "have one id, 0"),
+        ({"model": MODEL | {"eos_token_id": [0, 1]}}, "have one id, 0"),
+        (
+            {"model": MODEL | {"problem_type": "multi_label_classification"}},
+            "a multi-label classifier of 2 labels cannot be trained: data has one label a row",
+        ),
+        (
+            {"model": MODEL | {"problem_type": "regression"}},
+            "a regression of 2 numbers cannot be trained: data has one label a row",
+        ),
         ({"model": MODEL | {"pad_token_id": None}}, "token_dropout is for classifiers with a pad_token_id"),
     ],
 )

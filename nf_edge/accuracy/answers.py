@@ -5,8 +5,9 @@ prefix of a row; an artifact with a cache is fed the row token by token.  Both m
 that no more logits are ever held than those of a batch of rows, or of one text.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,12 +18,17 @@ from nf_edge.data.batches import collate
 from nf_edge.data.rows import Row
 from nf_edge.errors import BadInput
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
+from nf_edge.model.finite import finite
 from nf_edge.progress import Progress, silent
 
 # Rows of a classifier that PyTorch is asked at once; of a language model it is one.
 REFERENCE_BATCH = 32
 # Tokens of a row whose logits are compared at once.
 PIECE = 32
+# Rows that a network is tried on before long work begins.
+PROBED = 8
+# What logits that are not finite predict: no class, no token, and not the −1 of a truth that is not known.
+NOTHING = -2
 
 
 @dataclass(frozen=True)
@@ -30,8 +36,9 @@ class Answers:
     """What a model said to Q questions.
 
     Attributes:
-        predicted: int64 [Q], the class or token with the largest logit.
-        loss: float64 [Q], negative log-likelihood of the truth in nats; NaN where there is no truth.
+        predicted: int64 [Q], the class or token with the largest logit; `NOTHING` where one is not finite.
+        loss: float64 [Q], negative log-likelihood of the truth in nats; NaN where there is no truth, infinite
+            where nothing is predicted.
     """
 
     predicted: np.ndarray
@@ -45,7 +52,8 @@ class Answered:
     Attributes:
         row: int64 [Q], the row that each is of.
         truth: int64 [Q], what would have been right; −1 where the row does not say.
-        kl: float64 [Q], KL(reference ‖ artifact) of their probabilities, in nats.
+        kl: float64 [Q], KL(reference ‖ artifact) of their probabilities, in nats; infinite where the artifact
+            predicts nothing.
     """
 
     row: np.ndarray
@@ -64,6 +72,8 @@ def ask_both(
     progress: Progress = silent,
     *,
     prompts: bool = False,
+    source: str = "the data",
+    first: int = 0,
 ) -> Answered:
     """Ask the network in PyTorch, float32, and an artifact: a row at a time, in the shapes that it takes; a
     decoder, through its own cache.
@@ -75,46 +85,53 @@ def ask_both(
         own: the same rows in the artifact's tokens; a language model has no others.
         prompts: feed a decoder the first half of each row at once, and ask no questions inside that: prompts
             take other kernels than single tokens, and what those get wrong stays in the cache.
+        source, first: what the rows are of, and the place (from 0) of the first of them there, for messages.
 
     Raises:
-        BadInput: rows are longer than the artifact takes.
+        BadInput: rows are longer than the artifact takes, or the network's own answers are not finite.
     """
     too_long = sum(len(row.input_ids) > bounds.length for row in own)
     if too_long:
         raise BadInput(f"{too_long} rows are longer than the {bounds.length} tokens that the artifact takes")
     parts = []
-    for number, truth, before, after in _logits(model, artifact, bounds, rows, own, progress, prompts):
+    ask = partial(finite, model, rows=source)
+    for number, truth, before, after in _logits(
+        model.config, ask, artifact, bounds, rows, own, first, progress, prompts
+    ):
         log_p, log_q = (torch.from_numpy(said).double().log_softmax(-1) for said in (before, after))
+        answers = predicted(before), predicted(after)
         parts.append(
             (
                 np.full(len(truth), number),
                 truth,
-                before.argmax(-1),
-                _loss(log_p, truth),
-                after.argmax(-1),
-                _loss(log_q, truth),
+                answers[0],
+                _loss(log_p, truth, answers[0]),
+                answers[1],
+                _loss(log_q, truth, answers[1]),
                 divergence(log_p, log_q).numpy(),
             )
         )
-    row, truth, *answers, kl = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Answered(row, truth, Answers(*answers[:2]), Answers(*answers[2:]), kl)
+    row, truth, *said, kl = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Answered(row, truth, Answers(*said[:2]), Answers(*said[2:]), kl)
 
 
 def _logits(
-    model: NoiseFormer,
+    config: ModelConfig,
+    ask: Callable[..., torch.Tensor],
     artifact: Session | Decoder,
     bounds: Bounds,
     rows: Sequence[Row],
     own: Sequence[Row],
+    first: int,
     progress: Progress,
     prompts: bool,
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
     """A row's number, the truth [q], and the logits [q, C] of both, of some questions of it at a time."""
-    config = model.config
     size = 1 if config.is_language_model else REFERENCE_BATCH
     for start in range(0, len(rows), size):
         batch = rows[start : start + size]
-        asked = model(*map(torch.from_numpy, pad(batch, config.pad_token_id))).numpy()
+        given = map(torch.from_numpy, pad(batch, config.pad_token_id))
+        asked = ask(*given, first=first + start).numpy()
         for number, (row, before) in enumerate(zip(batch, asked, strict=True), start):
             if config.is_language_model:
                 for at, after in _next_tokens(artifact, bounds, config, row, prompts):
@@ -165,6 +182,19 @@ def pad(
     return np.pad(ids, widths, constant_values=pad_token_id or 0), np.pad(mask, widths)
 
 
-def _loss(log_p: torch.Tensor, truth: np.ndarray) -> np.ndarray:
+@torch.no_grad()
+def require_finite(model: NoiseFormer, texts: Iterable[Sequence[int]], source: str) -> None:
+    """Raises BadInput where what a network itself gives for texts, ids of tokens, is not finite."""
+    for number, ids in enumerate(texts):
+        finite(model, torch.tensor([ids]), rows=source, first=number)
+
+
+def predicted(logits: np.ndarray) -> np.ndarray:
+    """[..., C] → int64 [...], the place of the largest; `NOTHING` where one is not finite."""
+    found: np.ndarray = np.where(np.isfinite(logits).all(axis=-1), logits.argmax(axis=-1), NOTHING)
+    return found
+
+
+def _loss(log_p: torch.Tensor, truth: np.ndarray, answers: np.ndarray) -> np.ndarray:
     chosen = log_p.numpy()[np.arange(len(truth)), truth]
-    return np.where(truth < 0, np.nan, -chosen)
+    return np.where(truth < 0, np.nan, np.where(answers == NOTHING, np.inf, -chosen))

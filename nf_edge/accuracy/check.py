@@ -5,8 +5,10 @@ from typing import Any
 
 from nf_edge.accuracy.answers import Answered, ask_both
 from nf_edge.accuracy.compare import Comparison, compare
+from nf_edge.accuracy.faithful import OVERFLOWS, not_finite_text
 from nf_edge.backends.base import Bounds, Session
 from nf_edge.data.rows import Rows
+from nf_edge.data.sources import name_of
 from nf_edge.errors import AccuracyGate, BadInput
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.progress import Progress, silent
@@ -17,7 +19,7 @@ class AccuracyReport:
     """A comparison, the data that it was made on, and the limit that it is held to.
 
     Attributes:
-        max_drop: accuracy that may be lost, as a share; None: no limit.
+        max_drop: accuracy that may be lost, in points; None: no limit.
     """
 
     comparison: Comparison
@@ -28,8 +30,18 @@ class AccuracyReport:
     max_drop: float | None
 
     @property
+    def problem(self) -> str:
+        """Why it does not pass, limit or not; "" where it does."""
+        comparison = self.comparison
+        if comparison.not_finite:
+            return not_finite_text(comparison.not_finite, comparison.artifact.total, self.unit)
+        if self.max_drop is not None and not comparison.drop <= self.max_drop:
+            return f"accuracy drops by {comparison.drop:.2f} points, more than the {self.max_drop:g} allowed"
+        return ""
+
+    @property
     def passed(self) -> bool:
-        return self.max_drop is None or self.comparison.drop <= self.max_drop
+        return not self.problem
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -59,17 +71,21 @@ def check(
         own: the same rows in the artifact's tokens, where those are others than the checkpoint's.
 
     Raises:
-        BadInput: the model is a regression, which has no accuracy, or the rows do not suit the artifact.
+        BadInput: there is no metric for the model's task, or the rows do not suit the artifact.
     """
     require_questions(model.config, rows, own)
-    answered = ask_both(model, artifact, bounds, rows.rows, (own or rows).rows, progress)
+    answered = ask_both(model, artifact, bounds, rows.rows, (own or rows).rows, progress, source=rows.source)
     return report_of(answered, model.config, rows, max_drop)
 
 
 def require_questions(config: ModelConfig, rows: Rows, own: Rows | None) -> None:
     """Raises BadInput where rows have no questions that both could be asked."""
-    if config.num_labels == 1:
-        raise BadInput("num_labels is 1: a regression has no accuracy to check", where=rows.source)
+    if config.task not in ("classification", "language modelling"):
+        raise BadInput(
+            f"a {config.kind} has no accuracy to check: nf-edge has no metric for its answers",
+            where=rows.source,
+            fix="export it without --data, which compares its logits with PyTorch's all the same",
+        )
     if config.is_language_model and all(len(row.input_ids) < 2 for row in rows.rows):
         raise BadInput("no row has two tokens, so there is no next token to predict", where=rows.source)
     if config.is_language_model and own is not None:
@@ -84,14 +100,17 @@ def report_of(answered: Answered, config: ModelConfig, rows: Rows, max_drop: flo
     """What both said to the questions of the rows, held to a limit."""
     comparison = compare(answered, config.is_language_model)
     unit = "tokens" if config.is_language_model else "rows"
-    return AccuracyReport(comparison, rows.source, rows.sha256, rows.truncated, unit, max_drop)
+    return AccuracyReport(comparison, name_of(rows.source), rows.sha256, rows.truncated, unit, max_drop)
 
 
 def enforce(report: AccuracyReport) -> None:
-    """Raises AccuracyGate where the drop is beyond its limit."""
-    if not report.passed and report.max_drop is not None:
-        raise AccuracyGate(
-            f"accuracy drops by {100 * report.comparison.drop:.2f} points, "
-            f"more than the {100 * report.max_drop:g} allowed",
-            fix="use a recipe that quantizes less, or allow more with --max-drop",
-        )
+    """Raises AccuracyGate where the report does not pass."""
+    if not report.passed:
+        raise AccuracyGate(report.problem, fix=remedy(report))
+
+
+def remedy(report: AccuracyReport) -> str:
+    """What to do about a report that does not pass."""
+    if report.comparison.not_finite:
+        return OVERFLOWS
+    return "use a recipe that quantizes less, or allow more with --max-drop"

@@ -1,13 +1,15 @@
 """An artifact's answers beside the checkpoint's: accuracy, drop, flips, KL divergence."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from nf_edge.accuracy.answers import Answered, Answers
+from nf_edge.accuracy.answers import NOTHING, Answered, Answers
 from nf_edge.accuracy.faithful import Faithfulness
-from nf_edge.intervals import clustered_error, clustered_mean, effective_count, paired_difference, wilson
+from nf_edge.intervals import clustered_error, clustered_mean, effective_count, exp, paired_difference, wilson
+from nf_edge.strict_json import number
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,8 @@ class Score:
     """Right answers, and the 95 % interval of their share; with the perplexity of a language model.
 
     Attributes:
-        perplexity_error: its standard error; None where one text is all that was asked.
+        perplexity: infinite where an answer is not finite, or it is beyond a float64.
+        perplexity_error: its standard error; None where one text is all that was asked, or it is infinite.
     """
 
     right: int
@@ -28,16 +31,22 @@ class Score:
     def share(self) -> float:
         return self.right / self.total
 
+    def to_json(self) -> dict[str, Any]:
+        document = asdict(self) | {"perplexity": number(self.perplexity), "share": self.share}
+        return document | {"perplexity_error": number(self.perplexity_error)}
+
 
 @dataclass(frozen=True)
 class Comparison:
     """Artifact against reference, on the same questions (rows, or tokens of a language model).
 
     Attributes:
-        drop: accuracy of the reference less that of the artifact, as a share, with its 95 % interval.
+        drop: accuracy of the reference less that of the artifact, in points (hundredths), with its 95 %
+            interval.
+        not_finite: questions to which the artifact's logits are not finite, which are no answers.
         lost, gained: questions that only the reference, only the artifact, answers right.
         perplexity_ratio: of a language model, the artifact's perplexity / the reference's, with its interval,
-            which is None where one text is all that was asked.
+            which is None where one text is all that was asked, or the ratio is infinite.
         faithful: how far the artifact's answers are from the reference's, whether or not either is right.
     """
 
@@ -45,6 +54,7 @@ class Comparison:
     artifact: Score
     drop: float
     drop_interval: tuple[float, float]
+    not_finite: int
     lost: int
     gained: int
     perplexity_ratio: float | None
@@ -54,15 +64,22 @@ class Comparison:
     @property
     def loses(self) -> bool:
         """Whether the interval shows a loss, of accuracy or of a language model's perplexity."""
+        if self.not_finite:
+            return True
         if self.perplexity_ratio is None:
             return self.drop_interval[0] > 0
+        if not math.isfinite(self.perplexity_ratio):
+            return True
         return self.perplexity_ratio_interval is not None and self.perplexity_ratio_interval[0] > 1
 
     def to_json(self) -> dict[str, Any]:
-        document = asdict(self)
-        for side, score in (("reference", self.reference), ("artifact", self.artifact)):
-            document[side]["share"] = score.share
-        return document | document.pop("faithful")
+        document = asdict(self) | {
+            "reference": self.reference.to_json(),
+            "artifact": self.artifact.to_json(),
+            "perplexity_ratio": number(self.perplexity_ratio),
+        }
+        del document["faithful"]
+        return document | self.faithful.to_json()
 
 
 def compare(answered: Answered, language_model: bool) -> Comparison:
@@ -78,13 +95,15 @@ def compare(answered: Answered, language_model: bool) -> Comparison:
     total = len(answered.truth)
     change = right_before.astype(np.int64) - right_after
     told = effective_count(change, answered.row) / total
+    low, high = paired_difference(lost * told, gained * told, total * told)
     flipped = answered.reference.predicted != answered.artifact.predicted
     ratio, ratio_interval = _perplexity_ratio(answered) if language_model else (None, None)
     return Comparison(
         reference=_score(answered, answered.reference, language_model),
         artifact=_score(answered, answered.artifact, language_model),
-        drop=(lost - gained) / total,
-        drop_interval=paired_difference(lost * told, gained * told, total * told),
+        drop=100 * (lost - gained) / total,
+        drop_interval=(100 * low, 100 * high),
+        not_finite=int((answered.artifact.predicted == NOTHING).sum()),
         lost=lost,
         gained=gained,
         perplexity_ratio=ratio,
@@ -96,8 +115,9 @@ def compare(answered: Answered, language_model: bool) -> Comparison:
 def _perplexity_ratio(answered: Answered) -> tuple[float, tuple[float, float] | None]:
     """The exponential of the mean difference of the losses, so that what is hard for both cancels out."""
     mean, interval = clustered_mean(answered.artifact.loss - answered.reference.loss, answered.row)
-    low, high = interval or (mean, mean)
-    return float(np.exp(mean)), None if interval is None else (float(np.exp(low)), float(np.exp(high)))
+    if interval is None or math.isinf(exp(interval[1])):
+        return exp(mean), None
+    return exp(mean), (exp(interval[0]), exp(interval[1]))
 
 
 def _score(answered: Answered, answers: Answers, language_model: bool) -> Score:
@@ -107,7 +127,7 @@ def _score(answered: Answered, answers: Answers, language_model: bool) -> Score:
     interval = wilson(count * told, total * told)
     if not language_model:
         return Score(count, total, interval)
-    perplexity = float(np.exp(answers.loss.mean()))
+    perplexity = exp(float(answers.loss.mean()))
     error = clustered_error(answers.loss, answered.row)
     # By the delta method: the error of exp(x) is exp(x) times that of x.
     return Score(count, total, interval, perplexity, None if error is None else perplexity * error)

@@ -1,9 +1,7 @@
 """`check --on`: what an artifact's file answers on other cores, beside PyTorch and beside this machine."""
 
 import math
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -13,15 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from nf_edge.accuracy.answers import Answered, Answers, ask_both
-from nf_edge.accuracy.check import AccuracyReport, report_of, require_questions
+from nf_edge import processes
+from nf_edge.accuracy.answers import NOTHING, Answered, Answers, ask_both, predicted
+from nf_edge.accuracy.check import AccuracyReport, remedy, report_of, require_questions
 from nf_edge.backends.base import Backend, Bounds, Session
+from nf_edge.cpus import allowed_cpus
 from nf_edge.data.rows import Row, Rows
 from nf_edge.emulation import FAR, Beginning, EmulatedCore, asked, beginning
 from nf_edge.errors import AccuracyGate
 from nf_edge.model import Decoder, NoiseFormer
 from nf_edge.progress import Progress, silent
 from nf_edge.runner import AskedProcess, Request, native_command
+from nf_edge.strict_json import number
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Difference:
     """How far the answers of a core are from those of the same file on this machine.
 
     Attributes:
-        questions, flips: answers, and those whose largest logit is another's.
+        questions, flips: answers, and those whose largest logit is another's, or that are not finite.
         off: the largest difference of a logit.
         largest: the largest logit here, by its size.
     """
@@ -41,7 +42,8 @@ class Difference:
 
     def note(self, there: np.ndarray, here: np.ndarray) -> None:
         """Logits [..., C] of the same questions."""
-        flipped = there.argmax(-1) != here.argmax(-1)
+        found = predicted(there)
+        flipped = (found != predicted(here)) | (found == NOTHING)
         self.add(Difference(flipped.size, int(flipped.sum()), _most(there - here), _most(here)))
 
     def add(self, other: "Difference") -> None:
@@ -92,9 +94,8 @@ class OnCore:
             "here": {
                 "questions": here.questions,
                 "flips": here.flips,
-                # JSON has no word for what is infinite.
-                "largest_difference": here.off if math.isfinite(here.off) else None,
-                "of_largest_logit": here.share if math.isfinite(here.share) else None,
+                "largest_difference": number(here.off),
+                "of_largest_logit": number(here.share),
                 "begins": self.begins.to_json() if self.begins else None,
             },
         }
@@ -128,7 +129,7 @@ def check_on(
     require_questions(model.config, rows, own)
     commands = {core: core.command(backend, model_file) for core in cores}
     here = native_command(backend.runtime, model_file, 1, backend.operators_file())
-    workers = os.cpu_count() or 1
+    workers = allowed_cpus()
     shards = _shards(len(rows.rows), -(-workers // len(cores)))
     told = _Total(progress, len(cores) * len(rows.rows))
 
@@ -142,11 +143,21 @@ def check_on(
             beside = _beside(there, at_home, found)
             part, own_part = rows.rows[shard], (own or rows).rows[shard]
             return (
-                ask_both(model, beside, bounds, part, own_part, told.of_a_part(), prompts=True),
+                ask_both(
+                    model,
+                    beside,
+                    bounds,
+                    part,
+                    own_part,
+                    told.of_a_part(),
+                    prompts=True,
+                    source=rows.source,
+                    first=shard.start,
+                ),
                 found,
             )
 
-    with ThreadPoolExecutor(workers) as pool:
+    with processes.pool(workers) as pool:
         waiting = {core: [pool.submit(ask, core, shard) for shard in shards] for core in cores}
         reports = []
         for core, futures in waiting.items():
@@ -246,16 +257,14 @@ class _Total:
 
 
 def enforce_on(reports: Sequence[OnCore]) -> None:
-    """Raises AccuracyGate where the drop is beyond its limit on one of the cores."""
+    """Raises AccuracyGate where a report of one of the cores does not pass."""
     failed = [report for report in reports if not report.accuracy.passed]
     if failed:
-        worst = max(failed, key=lambda report: report.accuracy.comparison.drop)
-        drop, limit = worst.accuracy.comparison.drop, worst.accuracy.max_drop or 0.0
-        only_there = worst.here.flips > 0
+        lines = [f"on {report.core.name} {report.accuracy.problem}" for report in failed]
+        only_there = any(report.here.flips for report in failed)
         raise AccuracyGate(
-            f"on {', '.join(report.core.name for report in failed)} accuracy drops by up to {100 * drop:.2f} "
-            f"points, more than the {100 * limit:g} allowed",
+            "; ".join(lines),
             fix="this machine answers otherwise, by the same file: another recipe takes other kernels"
             if only_there
-            else "use a recipe that quantizes less, or allow more with --max-drop",
+            else remedy(failed[0].accuracy),
         )

@@ -1,28 +1,41 @@
 """The artifact folder: model file, tokenizer, manifest, reports, and how to call it."""
 
+from nf_edge.artifact.contents import MANIFEST, SIGNATURE, listed
 from nf_edge.artifact.folder import (
     GUIDE,
-    MANIFEST,
     REPORT,
     Artifact,
+    check_out,
     load_artifact,
     reference_of,
     staged_artifact,
     write_papers,
 )
-from nf_edge.artifact.manifest import Calibrated, Interface, Manifest, ModelFile, Origin, Requirements
+from nf_edge.artifact.manifest import (
+    ArtifactFile,
+    Calibrated,
+    Interface,
+    Manifest,
+    Origin,
+    Reproducible,
+    Requirements,
+)
 
 __all__ = [
     "GUIDE",
     "MANIFEST",
     "REPORT",
+    "SIGNATURE",
     "Artifact",
+    "ArtifactFile",
     "Calibrated",
     "Interface",
     "Manifest",
-    "ModelFile",
     "Origin",
+    "Reproducible",
     "Requirements",
+    "check_out",
+    "listed",
     "load_artifact",
     "reference_of",
     "staged_artifact",

@@ -14,11 +14,10 @@ logits = method.execute([torch.tensor([input_ids]), torch.tensor([0])])[0]
 for position in range(len(input_ids), len(input_ids) + {steps}):
     token = int(logits[0, 0].argmax())
     print(token)
-    logits = method.execute([torch.tensor([[token]]), torch.tensor([position])])[0]
+{stop_python}    logits = method.execute([torch.tensor([[token]]), torch.tensor([position])])[0]
 ```
 
-ExecuTorch's own `TextLLMRunner` generates from `{file}` and `tokenizer.json` too, once the same operators are
-registered.
+{generator}
 """
 
 CPP_EXECUTORCH = """\
@@ -55,7 +54,7 @@ int main() {{
   int64_t position = static_cast<int64_t>(input_ids.size());
   for (int step = 0; step < {steps}; ++step) {{
     std::printf("%ld\\n", static_cast<long>(token));
-    token = next_token(model, {{token}}, position++);
+{stop_cpp}    token = next_token(model, {{token}}, position++);
   }}
 }}
 ```
@@ -94,11 +93,10 @@ input_ids = [{ids}]
 token = feed(input_ids, 0)
 for position in range(len(input_ids), len(input_ids) + {steps}):
     print(token)
-    token = feed([token], position)
+{stop_python}    token = feed([token], position)
 ```
 
-`onnxruntime-genai` generates from this folder too. From C++, Java, Swift or C# the names, dtypes and shapes
-are the same.
+{generator}From C++, Java, Swift or C# the names, dtypes and shapes are the same.
 """
 
 PYTHON_HTP = f"""\
@@ -127,7 +125,7 @@ input_ids = [{{ids}}]
 token = feed(input_ids, 0)
 for position in range(len(input_ids), len(input_ids) + {{steps}}):
     print(token)
-    token = feed([token], position)
+{{stop_python}}    token = feed([token], position)
 ```
 
 From C++, Java or C# the names, dtypes and shapes are the same.

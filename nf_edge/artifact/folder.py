@@ -1,30 +1,57 @@
 """Reading and placing artifact folders."""
 
-import json
-from collections.abc import Iterator
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
+from nf_edge import strict_json
+from nf_edge.artifact.contents import (
+    AGAIN,
+    MANIFEST,
+    SIGNATURE,
+    described,
+    read_manifest_bytes,
+    verify,
+)
 from nf_edge.artifact.guide import run_guide
-from nf_edge.artifact.manifest import SCHEMA, Manifest
+from nf_edge.artifact.manifest import SCHEMAS, Manifest
+from nf_edge.backends import agreeing_backend
 from nf_edge.errors import BadInput
-from nf_edge.files import sha256, staged_folder
+from nf_edge.files import Kind, check_target, staged_folder
 from nf_edge.model import Checkpoint, resolve_checkpoint
-from nf_edge.model.checkpoint import WEIGHTS
+from nf_edge.model.config import unknown_keys
 from nf_edge.resources import names
+from nf_edge.schemas import require_schema
+from nf_edge.staging import is_text, sweep
 
-MANIFEST, GUIDE, REPORT = "manifest.json", "RUN.md", "report.html"
+GUIDE, REPORT = "RUN.md", "report.html"
+# What the schemas of all versions begin with.
+FAMILY = "nf-edge/artifact/"
+# What an artifact of schema 1 is told.
+EARLIER = "was made by an earlier nf-edge, whose manifest has the hash of {model} alone"
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """An artifact as it lies on disk."""
+    """An artifact as it lies on disk, all of whose files are those of its manifest.
+
+    Attributes:
+        manifest_sha256: of the manifest that was read.
+        notes: what a user should know of the folder.
+        verified_with: the public key that its signature was verified with; None: it was not.
+    """
 
     path: Path
     manifest: Manifest
+    manifest_sha256: str
+    notes: tuple[str, ...] = ()
+    verified_with: Path | None = None
 
     @property
     def model_file(self) -> Path:
@@ -32,41 +59,95 @@ class Artifact:
 
     @property
     def tokenizer_file(self) -> Path | None:
+        """Raises BadInput where it was not verified."""
         name = self.manifest.interface.tokenizer
-        return None if name is None else self.path / name
+        if name is None:
+            return None
+        if self.manifest.files is None:
+            earlier = EARLIER.format(model=self.manifest.model.name)
+            raise BadInput(f"cannot be verified: the artifact {earlier}", where=self.path / name, fix=AGAIN)
+        return self.path / name
+
+    @property
+    def signature(self) -> str:
+        """What is known of its signature, in words."""
+        if not self.is_signed:
+            return "none"
+        return f"verified with {self.verified_with}" if self.verified_with else "not verified"
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether there is a signature, of whomever; `signature.verify` says of whom."""
+        return os.path.lexists(self.path / SIGNATURE)
 
 
 def load_artifact(path: Path) -> Artifact:
-    """Read an artifact folder and verify its model file against the manifest.
+    """Read an artifact folder and verify every file of it against the manifest.
 
     Raises:
-        BadInput: it is not an artifact, or its model file is not the one that was exported.
+        BadInput: it is not an artifact, or a file is missing, changed or not listed; lists all of them.
     """
-    file = path / MANIFEST
-    if not path.is_dir() or not file.is_file():
+    if not is_text(path):
+        raise BadInput("is not UTF-8, and runtimes open no other path", where=path, fix="rename it")
+    sweep(path)  # of a signing that was killed
+    if not os.path.isdir(path) or not os.path.lexists(path / MANIFEST):
         raise BadInput(
             f"is not an artifact (it has no {MANIFEST})", where=path, fix="make one with `nf-edge export`"
         )
+    content = read_manifest_bytes(path)
+    manifest = _manifest(content, path / MANIFEST)
+    notes = verify(path, manifest.files or (manifest.model,), whole=manifest.files is not None)
+    _require_companions(path, manifest)
+    if manifest.files is None:
+        notes = (f"{path} {EARLIER.format(model=manifest.model.name)}; {AGAIN} to have all verified",)
+    return Artifact(path, manifest, hashlib.sha256(content).hexdigest(), notes)
+
+
+def _manifest(content: bytes, where: Path) -> Manifest:
+    """A manifest of any schema that there was so far."""
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-        found = document.get("schema") if isinstance(document, dict) else None
-        if found != SCHEMA:
-            raise BadInput(f"schema is {found!r}; this nf-edge reads {SCHEMA!r}", where=file)
+        document = strict_json.loads(content.decode("utf-8"))
+        require_schema(document, SCHEMAS, where)
+        if document["schema"] == SCHEMAS[0]:
+            _write_in_points(document)
         manifest = Manifest.model_validate(document)
-    except (ValidationError, ValueError, RecursionError) as error:
-        raise BadInput(f"is damaged: {error}", where=file, fix="export it again") from error
-    artifact = Artifact(path, manifest)
-    _verify(artifact)
-    return artifact
+        # A checkpoint's config.json may have keys for others; this one was written by nf-edge.
+        if unknown := unknown_keys(document["config"], "config"):
+            raise ValueError("; ".join(unknown))
+        return manifest
+    except ValidationError as error:
+        raise BadInput(f"is damaged: {'; '.join(_problems(error))}", where=where, fix=AGAIN) from error
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"is damaged: {error}", where=where, fix=AGAIN) from error
 
 
-def _verify(artifact: Artifact) -> None:
-    wanted, model = artifact.manifest.model, artifact.model_file
-    if not model.is_file():
-        raise BadInput("is missing", where=model, fix="export it again")
-    if sha256(model) != wanted.sha256:
+def _write_in_points(document: dict[str, Any]) -> None:
+    """Schema 1 has the recipe's limit of a drop as a share."""
+    recipe = document.get("recipe")
+    limits = recipe.get("limits") if isinstance(recipe, dict) else None
+    if isinstance(limits, dict) and isinstance(share := limits.get("max_drop"), float):
+        limits["max_drop"] = round(100 * share, 9)
+
+
+def _problems(error: ValidationError, most: int = 3) -> list[str]:
+    """What is wrong with a manifest, each with its key; the first ones."""
+    items = error.errors(include_url=False)
+    problems = [
+        f"{'.'.join(map(str, item['loc'])) or 'manifest'}: {item['msg'].removeprefix('Value error, ')}"
+        for item in items[:most]
+    ]
+    return [*problems, f"and {len(items) - most} more"] if len(items) > most else problems
+
+
+def _require_companions(path: Path, manifest: Manifest) -> None:
+    """Refuse an artifact that cannot be run without files that its manifest does not list."""
+    listed_names = {file.name for file in manifest.files or ()}
+    companions = agreeing_backend(manifest.recipe).companions
+    if missing := [name for name in companions if name not in listed_names]:
         raise BadInput(
-            "is not the file that was exported (its SHA-256 differs)", where=model, fix="export it again"
+            f"does not list {' and '.join(missing)}, without which nothing here runs {manifest.model.name}",
+            where=path / MANIFEST,
+            fix=AGAIN,
         )
 
 
@@ -88,26 +169,57 @@ def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
         )
     checkpoint = resolve_checkpoint(reference or origin.name)
     compression = artifact.manifest.compression
-    known = {origin.sha256, *([compression.original_sha256] if compression else [])}
-    if sha256(checkpoint.path / WEIGHTS) not in known:
+    known = [artifact.manifest.made_of, *([compression.made_of] if compression else [])]
+    differing = [checkpoint.differs_from(identity) for identity in known]
+    if all(differing):
+        nearest = min(differing, key=len)
         raise BadInput(
-            f"is not the checkpoint that {artifact.path} was made of (the SHA-256 of its weights differs)",
+            f"is not the checkpoint that {artifact.path} was made of ({' and '.join(nearest)} "
+            f"{'differs' if len(nearest) == 1 else 'differ'})",
             where=checkpoint.path,
             fix="give the right one with --reference, or export again",
         )
     return checkpoint
 
 
+def is_artifact(path: Path) -> bool:
+    """Whether a folder is an artifact: many another has a manifest.json."""
+    try:
+        document = strict_json.loads((path / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and str(document.get("schema")).startswith(FAMILY)
+
+
+KIND = Kind("an artifact", is_artifact)
+
+
+def check_out(path: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> None:
+    """Refuse a place that `staged_artifact` would refuse: before the work, not after it.
+
+    Args:
+        sources: what is read; a folder that is or has one of them is not replaced.
+
+    Raises:
+        BadInput: see `files.check_target`.
+    """
+    check_target(path, KIND, overwrite=overwrite, sources=sources)
+
+
 @contextmanager
 def staged_artifact(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """A folder to build an artifact in; see `files.staged_folder`."""
-    with staged_folder(path, overwrite=overwrite, marker=MANIFEST) as stage:
+    with staged_folder(path, KIND, overwrite=overwrite) as stage:
         yield stage
 
 
-def write_papers(manifest: Manifest, report: str, stage: Path) -> None:
-    """The texts that go beside the model file: manifest, report, and how to run it."""
-    document = json.dumps(manifest.to_json(), indent=2)
-    (stage / MANIFEST).write_text(document + "\n", encoding="utf-8")
+def write_papers(manifest: Manifest, report: str, stage: Path) -> Manifest:
+    """Write RUN.md, the report and the manifest; returns the manifest with the other two listed."""
     (stage / GUIDE).write_text(run_guide(manifest), encoding="utf-8")
     (stage / REPORT).write_text(report, encoding="utf-8")
+    texts = (described(stage / name) for name in (GUIDE, REPORT))
+    files = sorted((*(manifest.files or ()), *texts), key=lambda file: file.name)
+    whole = manifest.model_copy(update={"files": tuple(files)})
+    document = strict_json.dumps(whole.to_json())
+    (stage / MANIFEST).write_text(document + "\n", encoding="utf-8")
+    return whole

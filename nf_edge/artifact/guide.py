@@ -1,8 +1,13 @@
 """`RUN.md`: how to call this very artifact, in snippets that run as they stand."""
 
+from collections.abc import Iterable
+
 from nf_edge.artifact import decoder_snippets, row_snippets
 from nf_edge.artifact.manifest import Interface, Manifest, Requirements
+from nf_edge.artifact.tokenizer_notes import generator, tokenizer_lines
 from nf_edge.backends import agreeing_backend
+from nf_edge.backends.base import Backend
+from nf_edge.backends.operator_libraries import ARCHIVES, registered
 
 LINK_EXECUTORCH = """
 Link `executorch`, the extensions `module`, `data_loader` and `tensor`, and, so that they register
@@ -11,9 +16,14 @@ themselves, the operator libraries in whole (`--whole-archive`, or `--no-as-need
 """
 
 LINK_BARE = """
-Link `executorch_core`, the extension `data_loader`, and, so that they register themselves, the operator
-libraries in whole (`--whole-archive`): {libraries}.
-"""
+Link `executorch_core` and the extension `data_loader`{delegates}. Of kernels link the archives {archives},
+not in whole, and register the operators that `{file}` calls, and no others:
+
+{registered}
+
+ExecuTorch's selective build writes such a registration from their names. The operator libraries that hold
+these kernels ({libraries}) would register all they have, and so link all of it: more than most flash holds.
+{code_size}"""
 
 ON_HTP = """\
 The model is one context binary, compiled by QNN for the HTP of a Snapdragon {soc}. It runs on a device that
@@ -32,19 +42,19 @@ OPERATORS = "libnf_executorch.so"
 LOAD_OPERATORS = f"""
 import ctypes
 
-ctypes.CDLL("./{OPERATORS}")  # registers the operators of nf-edge
+ctypes.CDLL("../{OPERATORS}")  # registers the operators of nf-edge
 """
 GET_OPERATORS = f"""\
-It calls operators of nf-edge, which `nf-edge kernels build -o .` puts beside it as `{OPERATORS}`
-(`--target` names another machine). A program links that library, whole, or loads it before the model; an
-ExecuTorch build of your own takes in `nf_edge/attention/native` instead, by `add_subdirectory` with
-`NF_ATTENTION_EXECUTORCH` on.
+It calls operators of nf-edge, which `nf-edge kernels build -o ..` puts beside this folder as `{OPERATORS}`
+(`--target` names another machine; in the folder it would be a file that the manifest does not list). A
+program links that library, whole, or loads it before the model; an ExecuTorch build of your own takes in
+`nf_edge/attention/native` instead, by `add_subdirectory` with `NF_ATTENTION_EXECUTORCH` on.
 """
 
 
 def run_guide(manifest: Manifest) -> str:
     """The text of `RUN.md`."""
-    interface, requires = manifest.interface, manifest.requires
+    interface, requires, ends = manifest.interface, manifest.requires, manifest.config.ends
     backend = agreeing_backend(manifest.recipe)
     example = _example_ids(interface, manifest.config.vocab_size)
     code = decoder_snippets if interface.cached else row_snippets
@@ -54,13 +64,17 @@ def run_guide(manifest: Manifest) -> str:
         "simulated": requires.simulated,
         "file": manifest.model.name,
         "ids": ", ".join(map(str, example)),
-        "answer": _answer(interface),
+        "answer": row_snippets.PRINT_PYTHON[interface.task],
+        "print": row_snippets.PRINT_CPP[interface.task],
+        "stop_python": _stop(ends, " or ", "    if {}:\n        break\n"),
+        "stop_cpp": _stop(ends, " || ", "    if ({}) break;\n"),
         "steps": min(4, interface.length - len(example)),
         "cache_dtype": interface.cache_dtype,
         "operators": (LOAD_OPERATORS if requires.own_kernels else "") + _environment_code(requires),
         "arenas": _planned(manifest, "arenas"),
         "borrowed": (_planned(manifest, "workspace") or 0) + BORROWED,
-        "libraries": ", ".join(f"`{name}`" for name in requires.operator_libraries),
+        "generator": generator(interface, manifest.model.name),
+        "libraries": _names(requires.operator_libraries),
     }
     if requires.runtime == "executorch":
         title, snippets = (
@@ -69,7 +83,7 @@ def run_guide(manifest: Manifest) -> str:
                 (backend.elsewhere or FROM_HERE + "## Python\n\n" + code.PYTHON_EXECUTORCH).format(**fields)
                 + "\n## C++\n\n"
                 + (row_snippets.CPP_BARE if backend.bare else code.CPP_EXECUTORCH).format(**fields)
-                + (LINK_BARE if backend.bare else LINK_EXECUTORCH).format(**fields)
+                + (_bare_linking(backend, manifest) if backend.bare else LINK_EXECUTORCH.format(**fields))
             ),
         )
     else:
@@ -87,12 +101,32 @@ def run_guide(manifest: Manifest) -> str:
             f"{manifest.recipe.description}. Needs {title} {requires.version}"
             f"{' with the kernels of nf-edge' if requires.own_kernels else ', unmodified'}.",
             "",
-            *_interface_lines(interface),
+            *_interface_lines(interface, ends),
             "",
             *([GET_OPERATORS] if requires.own_kernels else []),
             *_besides_lines(requires),
             snippets,
         ]
+    )
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _bare_linking(backend: Backend, manifest: Manifest) -> str:
+    """What to link where there is room only for what the file calls."""
+    requires = manifest.requires
+    kernels = [name for name in requires.operator_libraries if name in ARCHIVES]
+    delegates = [name for name in requires.operator_libraries if name not in ARCHIVES]
+    whole = f", and {_names(delegates)} in whole (`--whole-archive`), so that it registers itself"
+    return LINK_BARE.format(
+        file=manifest.model.name,
+        delegates=whole if delegates else "",
+        archives=_names(archive for name in kernels for archive in ARCHIVES[name]),
+        registered="\n".join(f"- `{name}`" for name in registered(requires.operators)),
+        libraries=_names(kernels),
+        code_size=backend.code_size,
     )
 
 
@@ -119,13 +153,16 @@ def _besides_lines(requires: Requirements) -> list[str]:
     return lines
 
 
-def _interface_lines(interface: Interface) -> list[str]:
+def _interface_lines(interface: Interface, ends: tuple[int, ...]) -> list[str]:
     lines = ["| | |", "|---|---|", *(_cached_lines(interface) if interface.cached else _row_lines(interface))]
-    if interface.tokenizer:
-        lines.append(f"| tokenizer | `{interface.tokenizer}` (Hugging Face tokenizers) |")
+    lines += tokenizer_lines(interface)
+    if interface.task in row_snippets.ANSWERS:
+        lines.append(f"| answer | {row_snippets.ANSWERS[interface.task]} |")
+    elif ends:
+        lines.append(f"| end of text | token {' or '.join(map(str, ends))} |")
     if interface.id2label:
         labels = ", ".join(f"{i} {label}" for i, label in interface.id2label.items())
-        lines.append(f"| labels | {labels} |")
+        lines.append(f"| {'outputs' if interface.task == 'regression' else 'labels'} | {labels} |")
     return lines
 
 
@@ -190,8 +227,6 @@ def _example_ids(interface: Interface, vocab_size: int) -> list[int]:
     return [i % vocab_size for i in range(length)]
 
 
-def _answer(interface: Interface) -> str:
-    if interface.task == "regression":
-        return "float(logits[0, 0])"
-    position = "0, -1" if interface.task == "language modelling" and interface.logits == "all" else "0"
-    return f"int(logits[{position}].argmax())"
+def _stop(ends: tuple[int, ...], either: str, line: str) -> str:
+    """The line that stops a loop over tokens at the end of a text; none where the model has no such token."""
+    return line.format(either.join(f"token == {end}" for end in ends)) if ends else ""

@@ -1,16 +1,24 @@
 """`manifest.json`: what an artifact is, how it is called, and what was found out about it."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nf_edge.backends.base import Bounds
-from nf_edge.model.config import ModelConfig
+from nf_edge.backends.runtime_tokenizer import TokenizerReading
+from nf_edge.identity import SHA256, UNKNOWN, Identity
+from nf_edge.model.config import ModelConfig, Task
 from nf_edge.recipe import Recipe
 from nf_edge.shrinking import Compression
 from nf_edge.yaml_file import Closed
 
-SCHEMA: Literal["nf-edge/artifact/1"] = "nf-edge/artifact/1"
+Schema = Literal["nf-edge/artifact/1", "nf-edge/artifact/2"]
+SCHEMAS: tuple[Schema, ...] = get_args(Schema)
+SCHEMA: Schema = "nf-edge/artifact/2"
+# No folder, no drive, nothing that one file system reads otherwise than another.
+FILE_NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?$"
+# Verdicts of memory that pass.
+FITTING = {"fits", "fits as far as known"}
 
 
 class Origin(Closed):
@@ -18,6 +26,9 @@ class Origin(Closed):
 
     name: str
     sha256: str = Field(description="of model.safetensors")
+    tokenizer_sha256: str | None = Field(
+        UNKNOWN, description="of tokenizer.json; null: it has none; unknown: earlier versions did not say"
+    )
     parameters: int
 
 
@@ -26,15 +37,18 @@ class Calibrated(Closed):
 
     source: str
     rows: int
+    truncated_rows: int = Field(
+        0, description="of the whole source, cut to the length that the program takes"
+    )
     sha256: str = Field(description="of the whole source")
 
 
-class ModelFile(Closed):
+class ArtifactFile(Closed):
     """A file of the artifact, by which it can be recognised."""
 
-    name: str
-    bytes: int
-    sha256: str
+    name: str = Field(pattern=FILE_NAME)
+    bytes: int = Field(ge=0, strict=True)
+    sha256: str = Field(pattern=SHA256)
 
 
 class Interface(Closed):
@@ -50,7 +64,7 @@ class Interface(Closed):
     chunk, and logits of all of it.
     """
 
-    task: Literal["classification", "regression", "language modelling"]
+    task: Task = Field(description="what a classifier's logits are for: softmax, a sigmoid each, or numbers")
     inputs: tuple[str, ...] = Field(description="in the order in which they are passed")
     input_dtype: Literal["int64"] = "int64"
     any_batch: bool
@@ -66,9 +80,12 @@ class Interface(Closed):
     padding_side: Literal["right"] = "right"
     pad_token_id: int | None
     bos_token_id: int | None
-    eos_token_id: int | None
+    eos_token_id: int | tuple[int, ...] | None = Field(description="any of them ends a text")
     id2label: dict[int, str] | None
     tokenizer: str | None = Field(description="file of the tokenizer, if it is a text model")
+    tokenizer_reading: TokenizerReading | None = Field(
+        None, description="whether the runtime's own tokenizer reads that file as Hugging Face's does"
+    )
 
     @property
     def bounds(self) -> Bounds:
@@ -85,19 +102,49 @@ class Requirements(Closed):
     environment: dict[str, str] = Field({}, description="what a process is told before it loads a model")
     simulated: str = Field("", description="what answers for it where nothing on this machine runs it")
     besides: str = Field("", description="what it must have besides, in words")
+    operators: tuple[str, ...] = Field(
+        (), description="operators and delegates that the model file calls, by name"
+    )
+
+
+class Reproducible(Closed):
+    """What the bytes depend on besides nf-edge, checkpoint, recipe and calibration.
+
+    Where these are the same, so are all files but `report.html`, and this manifest but for its `reports` and
+    that file's entry in `files`.  What is drawn at random has a fixed seed.  Folders, names, users, hash
+    seeds, time zones, locales, and the number of cores and threads do not matter.
+    """
+
+    packages: dict[str, str] = Field(description="versions of what computed, compiled or wrote them, by name")
+    python: str = Field(description="its version")
+    machine: str = Field(description="system and architecture")
+    cpu: str = Field(
+        description="instruction set that PyTorch computed with: another one rounds sums of floats "
+        "otherwise, and with them calibrated ranges and what GPTQ and AWQ make of weights"
+    )
 
 
 class Manifest(Closed):
-    """All that is known of an artifact; `reports` holds what export measured."""
+    """All that is known of an artifact.
 
-    schema_: Literal["nf-edge/artifact/1"] = Field(SCHEMA, alias="schema")
+    `reports` holds what export found when it ran the artifact here: figures in it that were measured differ
+    from run to run, and so does `report.html`, which shows them.  All else is the same again where what
+    `reproducible` names is.
+
+    Schema 1, which earlier versions wrote, lists no `files`.
+    """
+
+    schema_: Schema = Field(SCHEMA, alias="schema")
     status: Literal["pass", "fail"]
     nf_edge: str = Field(description="version that made it")
     checkpoint: Origin
     compression: Compression | None = Field(None, description="how that one was made of a larger one")
     config: ModelConfig
     recipe: Recipe
-    model: ModelFile
+    model: ArtifactFile
+    files: tuple[ArtifactFile, ...] | None = Field(
+        None, description="all files of the folder but this one and the signature, the model file among them"
+    )
     interface: Interface
     requires: Requirements
     calibration: Calibrated | None = Field(description="where data was seen before the model runs")
@@ -106,7 +153,46 @@ class Manifest(Closed):
         description="what the accelerating library took, of operators and of multiply-accumulates in a run "
         "on `length` tokens, the largest; what it left, and why"
     )
+    reproducible: Reproducible | None = Field(None, description="None in artifacts of older versions")
     reports: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Manifest":
+        if (self.files is None) != (self.schema_ == "nf-edge/artifact/1"):
+            raise ValueError("files: schema 2 lists the files of the folder, schema 1 does not")
+        if self.files is not None:
+            names = [file.name.casefold() for file in self.files]
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"files: {', '.join(twice)} is listed more than once (case does not count)")
+            if self.model not in self.files:
+                raise ValueError(f"files: {self.model.name} is not listed as `model` has it")
+            if self.interface.tokenizer not in (None, *(file.name for file in self.files)):
+                raise ValueError(f"files: {self.interface.tokenizer} is not listed")
+        if (failed := failed_gates(self.reports)) and self.status == "pass":
+            raise ValueError(f"status: is pass, but by its own reports it fails {', '.join(failed)}")
+        return self
+
+    @property
+    def made_of(self) -> Identity:
+        """The checkpoint that was exported."""
+        origin = self.checkpoint
+        return Identity(
+            weights_sha256=origin.sha256,
+            config=self.config.to_json(),
+            tokenizer_sha256=origin.tokenizer_sha256,
+        )
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json", by_alias=True)
+
+
+def failed_gates(reports: dict[str, Any]) -> list[str]:
+    """Gates that an artifact did not pass, by the reports of its manifest; what is no verdict has failed."""
+    parity, memory, accuracy = (reports.get(name) for name in ("parity", "memory", "accuracy"))
+    verdict = memory.get("verdict") if isinstance(memory, dict) else {}
+    passed = {
+        "parity": isinstance(parity, dict) and parity.get("passed") is True,
+        "memory": verdict is None or (isinstance(verdict, dict) and verdict.get("outcome") in FITTING),
+        "accuracy": accuracy is None or (isinstance(accuracy, dict) and accuracy.get("passed") is True),
+    }
+    return [gate for gate, good in passed.items() if not good]

@@ -1,6 +1,33 @@
 """Snippets of `RUN.md` for a model without a cache: one row, one answer."""
 
 from nf_edge.artifact import htp_session
+from nf_edge.model.config import Task
+
+# What the logits of a row say: in words, in Python's `print`, and in C++.
+ANSWERS: dict[Task, str] = {
+    "classification": "the label of the largest logit; softmax gives their probabilities",
+    "multi-label classification": "a sigmoid each; the labels above 0.5, whose logits are above 0, hold",
+    "regression": "numbers, as they are",
+}
+PRINT_PYTHON: dict[Task, str] = {
+    "classification": "int(logits[0].argmax())",
+    "multi-label classification": "*(label for label, logit in enumerate(logits[0].tolist()) if logit > 0)",
+    "regression": "*logits[0].tolist()",
+    "language modelling": "int(logits[0, -1].argmax())",
+}
+LARGEST = '  std::printf("%ld\\n", static_cast<long>(std::max_element(last, last + classes) - last));'
+PRINT_CPP: dict[Task, str] = {
+    "classification": LARGEST,
+    "multi-label classification": (
+        "  for (long label = 0; label < classes; ++label) {\n"
+        '    if (last[label] > 0) std::printf("%ld\\n", label);\n'
+        "  }"
+    ),
+    "regression": (
+        '  for (long i = 0; i < classes; ++i) {\n    std::printf("%g\\n", static_cast<double>(last[i]));\n  }'
+    ),
+    "language modelling": LARGEST,
+}
 
 PYTHON_EXECUTORCH = """\
 ```python
@@ -44,7 +71,7 @@ int main() {{
   const auto logits = result->at(0).toTensor();
   const auto classes = logits.size(logits.dim() - 1);
   const float* last = logits.const_data_ptr<float>() + logits.numel() - classes;
-  std::printf("%ld\\n", static_cast<long>(std::max_element(last, last + classes) - last));
+{print}
 }}
 ```
 """
@@ -105,7 +132,7 @@ int main() {{
   const auto logits = method->get_output(0).toTensor();
   const auto classes = logits.size(logits.dim() - 1);
   const float* last = logits.const_data_ptr<float>() + logits.numel() - classes;
-  std::printf("%ld\\n", static_cast<long>(std::max_element(last, last + classes) - last));
+{print}
 }}
 ```
 """

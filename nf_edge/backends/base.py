@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nf_edge.backends.coverage import Coverage, Operator, coverage_of
 from nf_edge.backends.fixes import fixes_for
+from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.errors import BadInput
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.recipe import Recipe
@@ -194,6 +195,8 @@ class Backend(ABC):
     name: ClassVar[str]
     runtime: ClassVar[Literal["executorch", "onnxruntime"]]
     model_file: ClassVar[str]
+    companions: ClassVar[tuple[str, ...]] = ()
+    """Files beside the model file that are opened here to run or explain it."""
     own_kernels: ClassVar[bool] = False
     """Whether what it lowers calls kernels of nf-edge; its recipes are those named `nf-`."""
     library: ClassVar[str]
@@ -234,6 +237,8 @@ class Backend(ABC):
     elsewhere: ClassVar[str] = ""
     """Where its files run and what they need there, for `RUN.md`, where that is not here; `{target}` and
     `{file}` are filled in."""
+    code_size: ClassVar[str] = ""
+    """What code of an application took where that was measured, for `RUN.md`, in a sentence."""
     bare: ClassVar[bool] = False
     """Whether its files run without a file system: from flash, in memory that the application gives."""
 
@@ -249,6 +254,14 @@ class Backend(ABC):
     def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
         """What the cache of a recipe's artifact holds; None where it has no cache."""
         return CacheDtype("float32") if bounds.cached else None
+
+    def require_size(self, config: ModelConfig, recipe: Recipe) -> None:
+        """Refuse a model that is too large for a file of this backend's.
+
+        Raises:
+            BadInput: it is, with its size.
+        """
+        return
 
     @abstractmethod
     def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
@@ -294,6 +307,15 @@ class Backend(ABC):
     ) -> LoweringReport:
         """Lower a program of this backend's, quantized where the recipe asks for it, to a file."""
 
+    def require_operators(self, path: Path) -> None:
+        """Refuse a file that calls an operator that no application could load: one that neither the runtime
+        nor `operator_libraries` has.  A file that this machine's runtime loads has none.
+
+        Raises:
+            BadInput: it calls one, which is named.
+        """
+        return
+
     def covered(self, operators: Iterable[Operator], recipe: Recipe, bounds: Bounds) -> Coverage:
         """The account of a program's operators, with the reason and the likely fix for what is left."""
         library = self.library.format(target=recipe.target)
@@ -328,10 +350,19 @@ class Backend(ABC):
     def warm_up(self) -> None:
         """Import the runtime, so that what a session costs can be told from what the runtime costs."""
 
-    def write_companions(self, config: ModelConfig, bounds: Bounds, folder: Path) -> None:
+    def write_companions(
+        self, config: ModelConfig, bounds: Bounds, folder: Path, examples: Sequence[str]
+    ) -> TokenizerReading | None:
         """Write the files that others who run the model file in `folder` want to find beside it; its
-        tokenizer is there already."""
-        return
+        tokenizer is there already.
+
+        Args:
+            examples: texts that the model is for.
+
+        Returns:
+            How the runtime's own tokenizer reads the one in `folder`; None where either is missing.
+        """
+        return None
 
     def load(self, path: Path, bounds: Bounds, threads: int | None = None) -> Session | Decoder:
         """Load a model file, with its cache where the bounds say so.

@@ -1,6 +1,7 @@
 """What the backends of ExecuTorch share that give the network, in PyTorch's own operators, to a delegate."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -13,8 +14,11 @@ from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, LoweringR
 from nf_edge.backends.capture import capture
 from nf_edge.backends.coverage import Coverage
 from nf_edge.backends.executorch_file import operators_in, operators_of
+from nf_edge.backends.operator_libraries import require_operators
+from nf_edge.backends.runtime_tokenizer import EXECUTORCH, TokenizerReading
 from nf_edge.errors import BadInput
 from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
+from nf_edge.model.checkpoint import TOKENIZER
 from nf_edge.quiet import quiet_libraries, quiet_stderr
 from nf_edge.recipe import Recipe
 
@@ -46,6 +50,11 @@ class ExecutorchBackend(Backend):
         with quiet_libraries():
             return LoweringReport(self._lower(program, config, bounds, recipe, path))
 
+    def write_companions(
+        self, config: ModelConfig, bounds: Bounds, folder: Path, examples: Sequence[str]
+    ) -> TokenizerReading | None:
+        return EXECUTORCH.read(folder, examples) if (folder / TOKENIZER).is_file() else None
+
     def _lower(
         self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
     ) -> Coverage:
@@ -56,11 +65,19 @@ class ExecutorchBackend(Backend):
         edge = to_edge_transform_and_lower(
             exported, partitioner=[self.partitioner(recipe)], constant_methods=constants
         )
+        self.settle(edge)
         # Else every call would copy the whole cache.
         lowered = edge.to_executorch(ExecutorchBackendConfig(run_reinplace_pass=bounds.cached))
         with path.open("wb") as file:
             lowered.write_to_file(file)
         return self.covered(operators_in(lowered.exported_program().graph_module, self.own), recipe, bounds)
+
+    def settle(self, edge: Any) -> None:
+        """Take out of the delegates of a lowered program what differs from run to run."""
+        return
+
+    def require_operators(self, path: Path) -> None:
+        require_operators(path, self.operator_libraries)
 
     def warm_up(self) -> None:
         self._runtime()

@@ -95,8 +95,8 @@ def constant_methods(config: ModelConfig, capacity: int) -> dict[str, Any]:
     }
     if config.bos_token_id is not None:
         methods["get_bos_id"] = config.bos_token_id
-    if config.eos_token_id is not None:
-        methods["get_eos_ids"] = [config.eos_token_id]
+    if config.ends:
+        methods["get_eos_ids"] = list(config.ends)
     return methods
 
 

@@ -68,6 +68,13 @@ def _looked_up(method: Any) -> set[int]:
     }
 
 
+def delegates_of(edge: Any) -> list[Any]:
+    """The delegates of a program that is lowered, and not a file yet: ExecuTorch's LoweredBackendModules."""
+    from executorch.exir.lowered_backend_module import get_lowered_submodules
+
+    return [module for _, module, _ in get_lowered_submodules(edge.exported_program().graph_module)]
+
+
 def operators_in(graph: torch.fx.GraphModule, own: str = "") -> Iterator[Operator]:
     """The operators of a graph that is ready to become a file, those inside its delegates among them.
 

@@ -40,6 +40,7 @@ class Interpreter:
         delegate: what runs its delegates, where it has any.
         kernels: what computes an operator, by name and in PyTorch's form, instead of what is registered for
             it.
+        watch: sees what each operator is given, constants too, and what it gives.
 
     Raises:
         BadInput: the file cannot be read.
@@ -50,12 +51,13 @@ class Interpreter:
         path: Path,
         delegate: Delegate | None = None,
         kernels: Mapping[str, Callable[..., Tensor]] = MappingProxyType({}),
+        watch: Callable[[Tensor], None] = lambda given: None,
     ) -> None:
         with quiet_libraries(), quiet_stderr():
             import executorch.kernels.quantized  # noqa: F401  (registers quantized_decomposed::*)
         self._program = read_program(path, path.read_bytes()).program
         self._method = self._program.execution_plan[0]
-        self._delegate, self._kernels = delegate, kernels
+        self._delegate, self._kernels, self._watch = delegate, kernels, watch
         self._arenas = [torch.zeros(size, dtype=torch.uint8) for size in self._method.non_const_buffer_sizes]
         self._tensors: dict[int, Tensor] = {}
 
@@ -78,17 +80,30 @@ class Interpreter:
             output = self._tensor(arguments[-1])
             output.copy_(self._tensor(arguments[0]).reshape(output.shape))
             return
+        if operator.name == "aten::full":  # the one that takes its dtype from its output
+            self._tensor(arguments[-1]).fill_(self._value(arguments[1]))
+            return
         function = _functional(operator.name, operator.overload)
         schema = function._schema.arguments
         pairs = [(argument, self._value(index)) for argument, index in zip(schema, arguments, strict=False)]
+        for _, value in pairs:
+            if isinstance(value, Tensor):
+                self._watch(value)
         result = self._kernels.get(operator.name, function)(
             *(value for argument, value in pairs if not argument.kwarg_only),
             **{argument.name: value for argument, value in pairs if argument.kwarg_only},
         )
         # What follows the outputs is what is returned: them again.
-        results = result if isinstance(result, tuple) else (result,)
-        for index, tensor in zip(arguments[len(schema) :], results, strict=False):
+        results = result if isinstance(result, tuple | list) else (result,)
+        outputs = (each for index in arguments[len(schema) :] for each in self._members(index))
+        for index, tensor in zip(outputs, results, strict=False):
+            self._watch(tensor)
             self._tensor(index).copy_(tensor)
+
+    def _members(self, index: int) -> list[int]:
+        """The tensors of a list of them; of a tensor itself."""
+        value = self._method.values[index].val
+        return list(value.items) if type(value).__name__ == "TensorList" else [index]
 
     def _delegated(self, arguments: list[int]) -> None:
         if self._delegate is None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, no_cache
 from nf_edge.backends.executorch import batch_problems
 from nf_edge.backends.fixed_form import network_weights
+from nf_edge.backends.operator_libraries import require_operators
 from nf_edge.model import Decoder, ModelConfig
 from nf_edge.precision import POSITIONS, TOKENS, Activations, Precision
 from nf_edge.recipe import Recipe
@@ -75,6 +76,9 @@ class FixedBackend(Backend):
 
     def attention_fate(self, recipe: Recipe) -> tuple[str, str] | None:
         return f"{dtype_of(static_activations(recipe))} products of calibrated ranges", ""
+
+    def require_operators(self, path: Path) -> None:
+        require_operators(path, self.operator_libraries)
 
     def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
         raise TypeError("no file of this backend has a cache")

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from nf_edge.attention import Asked
 from nf_edge.attention.forms import HIDDEN_QUANTIZED
 from nf_edge.attention.noise import LowRankNoise, PairwiseNoise
-from nf_edge.backends.answering import asked_of, last_real
+from nf_edge.backends.answering import asked_of, last_of
 from nf_edge.model import CausalLM, NoiseFormer
-from nf_edge.model.network import Attention, SequenceClassifier, Transformer, real_mean
+from nf_edge.model.network import Attention, SequenceClassifier, Transformer, masks, real_mean
 
 # Linear layers of a layer in these forms, and the network's names of them; its Q, K and V are parts of one.
 NETWORK_NAMES = {"attn.c_proj": "attn.c_proj", "c_fc": "mlp.c_fc", "c_proj": "mlp.c_proj"}
@@ -28,7 +28,7 @@ class Hints:
     Attributes:
         hidden: [1, T, 1], `HIDDEN_QUANTIZED` at padded keys and 0 at real ones; None where no query can
             see padding.
-        pick: [1, 1, T], 1 at the last real token; None where the answer is not that one's.
+        pick: [1, 1, T], 1 at the last token that may be seen; None where the answer is not that one's.
     """
 
     hidden: Tensor | None
@@ -64,13 +64,11 @@ class Lookup(nn.Module):
         self.transformer, self.hides, self.picks = transformer, hides, picks
         self.register_buffer("positions", torch.arange(length))
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """The residual stream [1, T, D], and both `Hints`."""
+    def forward(self, input_ids: Tensor, seen: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The residual stream [1, T, D], and both `Hints`, of `masks`."""
         x = self.transformer.wte(input_ids) + self.transformer.wpe(self.positions)
-        hidden = ((1 - attention_mask.float()) * HIDDEN_QUANTIZED)[:, :, None] if self.hides else None
-        return x, hidden, last_real(attention_mask)[:, None, :] if self.picks else None
+        hidden = ((1 - seen.float()) * HIDDEN_QUANTIZED)[:, :, None] if self.hides else None
+        return x, hidden, last_of(seen)[:, None, :] if self.picks else None
 
 
 class Answer(nn.Module):
@@ -86,15 +84,15 @@ class Answer(nn.Module):
         self.pooled = model.config.pooled_token if asked == "all" else "first"
         self.affine, self.score = affine, model.score
 
-    def forward(self, h: Tensor, attention_mask: Tensor) -> Tensor:
-        """[1, T or 1, D] → [1, num_labels]."""
+    def forward(self, h: Tensor, pooled: Tensor) -> Tensor:
+        """[1, T or 1, D], and of `masks` what may be pooled → [1, num_labels]."""
         if self.pooled == "mean":
-            pooled = real_mean(h, attention_mask)
-        elif self.pooled == "last":
-            pooled = (h * last_real(attention_mask)[:, :, None]).sum(dim=1)
+            token = real_mean(h, pooled)
+        elif self.pooled == "first":
+            token = h[:, 0]
         else:
-            pooled = h[:, 0]
-        return self.score(self.affine(pooled))
+            token = (h * last_of(pooled)[:, :, None]).sum(dim=1)
+        return self.score(self.affine(token))
 
 
 class FixedProgram(nn.Module):
@@ -111,12 +109,13 @@ class FixedProgram(nn.Module):
         asked = asked_of(model.config)
         picks = asked == "last"
         self.lookup = Lookup(model.transformer, length, hides=picks or not model.config.causal, picks=picks)
-        self.body = body
+        self.config, self.body = model.config, body
         self.answer = None if isinstance(model, CausalLM) else Answer(model, asked, affine)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        answered: Tensor = self.body(*self.lookup(input_ids, attention_mask))
-        return answered if self.answer is None else self.answer(answered, attention_mask)
+        seen, pooled = masks(self.config, input_ids, attention_mask, self.lookup.positions)
+        answered: Tensor = self.body(*self.lookup(input_ids, seen))
+        return answered if self.answer is None else self.answer(answered, pooled)
 
 
 def query_blocks(queries: int, rows: int | None) -> list[tuple[int, int]]:

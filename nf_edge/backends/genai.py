@@ -1,30 +1,45 @@
 """What onnxruntime-genai reads beside an ONNX decoder, so that it generates from the folder as it is."""
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nf_edge import strict_json
+from nf_edge.backends.runtime_tokenizer import GENAI, TokenizerReading
 from nf_edge.model import ModelConfig
 from nf_edge.model.checkpoint import TOKENIZER
 from nf_edge.model.tokenizer import read_tokenizer
 
 
-def write_genai_files(config: ModelConfig, capacity: int, model_file: str, folder: Path) -> None:
-    """Write `genai_config.json` and, where there is a tokenizer, `tokenizer_config.json`."""
+def write_genai_files(
+    config: ModelConfig, capacity: int, model_file: str, folder: Path, examples: Sequence[str]
+) -> TokenizerReading | None:
+    """Write `genai_config.json` and, where it reads the folder's tokenizer as we do, `tokenizer_config.json`.
+
+    Without that file it takes ids, and refuses texts, which it would else read into other ids.
+
+    Returns:
+        How it reads the tokenizer; None where there is none.
+    """
     _write(folder / "genai_config.json", _genai_config(config, capacity, model_file))
-    if (folder / TOKENIZER).is_file():
-        _write(folder / "tokenizer_config.json", _tokenizer_config(config, folder / TOKENIZER))
+    if not (folder / TOKENIZER).is_file():
+        return None
+    settings = folder / "tokenizer_config.json"
+    _write(settings, _tokenizer_config(config, folder / TOKENIZER))
+    reading = GENAI.read(folder, examples)
+    if not reading.same:
+        settings.unlink()
+    return reading
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    path.write_text(strict_json.dumps(document) + "\n", encoding="utf-8")
 
 
 def _genai_config(config: ModelConfig, capacity: int, model_file: str) -> dict[str, Any]:
-    # It demands all three, and stops a text at the second; an id that no token has never does.
-    nothing = config.vocab_size
+    # It demands all three, and stops a text at any of the second; an id that no token has never does.
     bos, eos, pad = (
-        nothing if token is None else token
+        config.vocab_size if token is None else token
         for token in (config.bos_token_id, config.eos_token_id, config.pad_token_id)
     )
     return {
@@ -67,8 +82,7 @@ def _genai_config(config: ModelConfig, capacity: int, model_file: str) -> dict[s
 def _tokenizer_config(config: ModelConfig, tokenizer_file: Path) -> dict[str, Any]:
     tokenizer = read_tokenizer(tokenizer_file)
     document: dict[str, Any] = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": config.n_positions}
-    for name in ("bos", "eos", "pad"):
-        token = getattr(config, f"{name}_token_id")
-        if token is not None:
-            document[f"{name}_token"] = tokenizer.id_to_token(token)
+    for key, tokens in config.special_tokens.items():
+        if tokens:
+            document[key.removesuffix("_id")] = tokenizer.id_to_token(tokens[0])
     return document

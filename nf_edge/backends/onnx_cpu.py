@@ -1,6 +1,7 @@
 """ONNX Runtime on the CPU."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,12 +27,14 @@ from nf_edge.backends.capture import example_inputs
 from nf_edge.backends.coverage import Coverage
 from nf_edge.backends.genai import write_genai_files
 from nf_edge.backends.macs import macs_of
+from nf_edge.backends.onnx_size import float32_bytes, require_size
+from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.errors import BadInput
 from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
 from nf_edge.quiet import quiet_libraries
 from nf_edge.recipe import Recipe
-from nf_edge.rules import precisions, shares_table
+from nf_edge.rules import HEAD, precisions, shares_table
 
 # The first with Gelu as one operator.
 OPSET = 20
@@ -88,6 +91,12 @@ class OnnxCpu(Backend):
             f"{config.head_size} is none",
         )
 
+    def require_size(self, config: ModelConfig, recipe: Recipe) -> None:
+        # A head that is quantized is a matrix of its own before it becomes the table again.
+        head = config.is_language_model and precisions(recipe, config)[HEAD].stored is not None
+        graph = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
+        require_size(float32_bytes(config, head_twice=head), graph)
+
     def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
         if not bounds.cached:
             return INPUTS
@@ -117,17 +126,20 @@ class OnnxCpu(Backend):
                 verbose=False,
             )
         assert exported is not None
-        exported.save(path)
-        lowered = onnx.load(path)
+        # Not its `save`, which puts weights of over 1.5 GiB into a file beside this one.
+        lowered = exported.model_proto
         _strip(lowered)
         onnx.save(lowered, path)
         return LoweringReport(
             Coverage(self.library, len(lowered.graph.node), _macs(exported, bounds), bounds.length)
         )
 
-    def write_companions(self, config: ModelConfig, bounds: Bounds, folder: Path) -> None:
-        if bounds.cached:
-            write_genai_files(config, bounds.length, self.model_file, folder)
+    def write_companions(
+        self, config: ModelConfig, bounds: Bounds, folder: Path, examples: Sequence[str]
+    ) -> TokenizerReading | None:
+        if not bounds.cached:
+            return None
+        return write_genai_files(config, bounds.length, self.model_file, folder, examples)
 
     def warm_up(self) -> None:
         import onnxruntime  # noqa: F401

@@ -1,19 +1,24 @@
 """Backends whose files nothing on this machine runs: what can be asked instead is a stand-in, the very graph
 that was lowered, with its rounded weights, as ExecuTorch's own kernels compute it in float32.
 
-It tells what rewriting and rounding cost, and nothing of the device's arithmetic.
+It tells what rewriting and rounding cost, and whether a value is beyond float16; nothing else of the device's
+arithmetic.
 """
 
+import math
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
-from torch import nn
+import numpy as np
+import torch
+from torch import Tensor, nn
 
 from nf_edge.backends.base import Bounds, CacheDtype, LoweringReport, Plan, Session, no_cache
 from nf_edge.backends.capture import capture
 from nf_edge.backends.executorch import ExecutorchBackend
 from nf_edge.backends.executorch_file import constant_bytes, read_program
+from nf_edge.backends.executorch_interpreter import Interpreter
 from nf_edge.backends.sizes import Sizes
 from nf_edge.errors import BadInput
 from nf_edge.model import Decoder, ModelConfig
@@ -21,14 +26,15 @@ from nf_edge.quiet import quiet_libraries
 from nf_edge.recipe import Recipe
 
 STAND_IN = "stand-in.pte"
-# Bytes of a value.
-HALF = 2
+# Bytes of a value, and the largest there is.
+HALF, LARGEST_HALF = 2, torch.finfo(torch.float16).max
 
 
 class StandInBackend(ExecutorchBackend):
     """One of those, both of which compute in float16; without a cache, so that a language model gives the
     logits of all tokens."""
 
+    companions = (STAND_IN,)
     floats = "float16"
     process_bytes = None
     notes: ClassVar[tuple[str, ...]]
@@ -66,7 +72,7 @@ class StandInBackend(ExecutorchBackend):
                 where=stand_in,
                 fix="export it again",
             )
-        return super().session(stand_in, threads)
+        return _InHalf(super().session(stand_in, threads), stand_in)
 
     @abstractmethod
     def weight_bytes(self, file: Any) -> int:
@@ -103,6 +109,28 @@ class StandInBackend(ExecutorchBackend):
         raise TypeError("no file of this backend has a cache")
 
 
+class _InHalf:
+    """A stand-in, whose answer is NaN where a value on the way to it is beyond the device's float16."""
+
+    def __init__(self, session: Session, path: Path) -> None:
+        self._session, self._largest = session, 0.0
+        self._steps = Interpreter(path, watch=self._see)
+
+    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        logits = self._session.run(input_ids, attention_mask)
+        self._largest = 0.0
+        self._steps.run(input_ids, attention_mask)
+        return logits if self._largest <= LARGEST_HALF else np.full_like(logits, np.nan)
+
+    def _see(self, given: Tensor) -> None:
+        if given.is_floating_point() and given.numel():
+            largest = float(given.abs().max())
+            self._largest = max(self._largest, math.inf if math.isnan(largest) else largest)
+
+
 def stand_in_for(library: str) -> str:
     """How a stand-in is called where its answers are told."""
-    return f"a stand-in for {library}: the same graph and rounded weights, in float32 on this CPU"
+    return (
+        f"a stand-in for {library}: the same graph and rounded weights, in float32 on this CPU, "
+        "and no answer where float16 overflows"
+    )

@@ -6,6 +6,7 @@ import click
 
 from nf_edge.commands.common import json_option, print_json, print_lines, progress_bar, show
 from nf_edge.commands.timing import timing_options
+from nf_edge.commands.trust import Trust, open_artifact, trust_options
 
 EPILOG = """\b
 Examples:
@@ -25,6 +26,7 @@ Examples:
     help="Another artifact, turn about; may be repeated.",
 )
 @timing_options
+@trust_options
 @json_option
 def command(
     artifact: Path,
@@ -33,6 +35,7 @@ def command(
     contexts: list[int] | None,
     threads: list[int],
     repeats: int,
+    trust: Trust,
     as_json: bool,
 ) -> None:
     """Latency of an ARTIFACT on this machine: loading, prefill, and decoding token by token.
@@ -40,12 +43,11 @@ def command(
     It is measured in a native process, and says so where that has to be a Python one.  With --against,
     all are asked turn about, and ratios of the medians say how many times as fast ARTIFACT is as each.
     """
-    from nf_edge.artifact import load_artifact
     from nf_edge.backends import backend_for
     from nf_edge.latency import Subject, bench, make_plan
     from nf_edge.render_latency import artifact_lines, latency_lines, latency_tables
 
-    artifacts = [load_artifact(path) for path in (artifact, *against)]
+    artifacts = [open_artifact(path, trust) for path in (artifact, *against)]
     for the_artifact in artifacts:
         backend_for(the_artifact.manifest.recipe)
     plan = make_plan([Subject.of(a) for a in artifacts], lengths, contexts, threads, repeats)

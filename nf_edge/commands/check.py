@@ -6,6 +6,8 @@ import click
 
 from nf_edge.commands.common import json_option, print_json, print_lines, progress_bar, show, warn
 from nf_edge.commands.emulated import emulated, on_option
+from nf_edge.commands.numbers import Drop
+from nf_edge.commands.trust import Trust, open_artifact, trust_options
 
 # Rows that are asked where every one takes an emulated core a while.
 SAMPLE = 100
@@ -28,8 +30,9 @@ Examples:
 @click.option(
     "--limit", type=click.IntRange(1), help=f"Use the first N rows only (with --on: {SAMPLE} by default)."
 )
-@click.option("--max-drop", type=click.FloatRange(0, 100), help="Accuracy points that may be lost.")
+@click.option("--max-drop", type=Drop(), help="Points of accuracy that may be lost.")
 @on_option
+@trust_options
 @json_option
 def command(
     artifact: Path,
@@ -38,6 +41,7 @@ def command(
     limit: int | None,
     max_drop: float | None,
     on: str | None,
+    trust: Trust,
     as_json: bool,
 ) -> None:
     """Accuracy of an ARTIFACT, loaded from its file and run on this CPU, beside its checkpoint's.
@@ -48,24 +52,25 @@ def command(
     """
     from nf_edge import render
     from nf_edge.accuracy.check import check, enforce
-    from nf_edge.artifact import load_artifact, reference_of
+    from nf_edge.artifact import reference_of
     from nf_edge.backends import backend_for
     from nf_edge.data.rows import load_rows, read_rows
 
-    the_artifact = load_artifact(artifact)
+    the_artifact = open_artifact(artifact, trust)
     manifest = the_artifact.manifest
     checkpoint = reference_of(the_artifact, reference)
     warn(checkpoint.warnings)
     cores = emulated(on)
     if cores and limit is None:
         limit = SAMPLE
-    rows = load_rows(data, checkpoint, limit)
+    backend, bounds = backend_for(manifest.recipe), manifest.interface.bounds
+    rows = load_rows(data, checkpoint, limit, length=bounds.length)
     own = None
     if manifest.config.vocab_size != checkpoint.config.vocab_size:
-        own = read_rows(data, manifest.config, the_artifact.tokenizer_file, limit)
-    backend = backend_for(manifest.recipe)
-    model, bounds = checkpoint.model(), manifest.interface.bounds
-    most = manifest.recipe.limits.max_drop if max_drop is None else max_drop / 100
+        own = read_rows(data, manifest.config, the_artifact.tokenizer_file, limit, length=bounds.length)
+    warn(rows.warnings)
+    model = checkpoint.model()
+    most = manifest.recipe.limits.max_drop if max_drop is None else max_drop
     if cores:
         from nf_edge.accuracy.cores import check_on, enforce_on
         from nf_edge.render_cores import cores_lines, cores_table

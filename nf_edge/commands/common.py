@@ -4,7 +4,6 @@ Results go to stdout, everything else (progress, warnings, errors) to stderr.  N
 imported until it is used.
 """
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nf_edge import strict_json
 from nf_edge.progress import Progress
+from nf_edge.signals import Terminated
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from nf_edge.memory import MemoryReport
     from nf_edge.render import Table
 
@@ -30,7 +33,7 @@ def print_json(command: str, result: Any) -> None:
 
 
 def json_text(command: str, result: Any) -> str:
-    return json.dumps({"schema": SCHEMA, "command": command, "result": result}, indent=2)
+    return strict_json.dumps({"schema": SCHEMA, "command": command, "result": result})
 
 
 def print_table(
@@ -41,7 +44,6 @@ def print_table(
     On a terminal it is fitted to the width; in a pipe nothing is cut or wrapped.
     """
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(
@@ -51,10 +53,19 @@ def print_table(
         table.add_column(column, justify="right" if i in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
+    console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def console(*, stderr: bool = False, width: int | None = None) -> "Console":
+    """Where tables and bars are drawn; a closed pipe is told as by any other writer."""
+    from rich.console import Console
+
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # the error that is being handled
+
     # Markup and highlighting are off: cells are data, and "[1, T]" is not a style.
-    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200, soft_wrap=False).print(
-        table
-    )
+    return Plain(stderr=stderr, width=width, markup=False, highlight=False)
 
 
 def show(table: "Table") -> None:
@@ -82,6 +93,19 @@ def print_lines(lines: Iterable[str], *, title: str = "") -> None:
     click.echo()
 
 
+def existing(kind: str, name: str | None) -> list[Path]:
+    """The file or folder that an argument names, if there is one: what OUT must not take the place of.
+
+    Args:
+        kind: what bundled things it may also name, such as `recipes`; "" for none.
+    """
+    from nf_edge.resources import names
+
+    if name is None or (kind and name in names(kind, "" if kind == "checkpoints" else ".yaml")):
+        return []
+    return [path] if (path := Path(name)).exists() else []
+
+
 def warn(messages: Iterable[str]) -> None:
     for message in messages:
         click.echo(f"warning: {message}", err=True)
@@ -89,10 +113,10 @@ def warn(messages: Iterable[str]) -> None:
 
 @contextmanager
 def told_how_to_resume(state: Path) -> Iterator[None]:
-    """Whoever presses Ctrl-C is told what to do next, if there is a state to go on from."""
+    """Whoever ends a command is told what to do next, if there is a state to go on from."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         if state.exists():
             click.echo("to go on from the last validation: the same command with --resume", err=True)
         raise
@@ -101,13 +125,12 @@ def told_how_to_resume(state: Path) -> Iterator[None]:
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """A progress callback that draws a bar on stderr when that is a terminal, else a line a step."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
-    console = Console(stderr=True, markup=False, highlight=False)
+    screen = console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    if not console.is_terminal:
+    if not screen.is_terminal:
         said: set[str] = set()
 
         def line(step: str, done: int, total: int) -> None:
@@ -117,7 +140,7 @@ def progress_bar() -> Iterator[Progress]:
 
         yield line
         return
-    with Bars(*columns, console=console, transient=True) as bars:
+    with Bars(*columns, console=screen, transient=True) as bars:
         tasks: dict[str, Any] = {}
 
         def draw(step: str, done: int, total: int) -> None:

@@ -52,7 +52,6 @@ def command(
     symmetric attention without noise.  All are asked turn about, and their ratios have 95 % intervals.
     """
     from dataclasses import replace
-    from tempfile import TemporaryDirectory
 
     from nf_edge.comparison import compare
     from nf_edge.device import load_device
@@ -65,6 +64,7 @@ def command(
         model_lines,
         summary_lines,
     )
+    from nf_edge.staging import scratch_folder
 
     _check_usage(checkpoints, preset, rank, out, overwrite)
     the_recipe = load_recipe(recipe)
@@ -72,7 +72,7 @@ def command(
     with ExitStack() as stack:
         progress = stack.enter_context(progress_bar())
         if preset:
-            scratch = Path(stack.enter_context(TemporaryDirectory(prefix="nf-edge-")))
+            scratch = stack.enter_context(scratch_folder())
             models = write_baselines(baseline_configs(preset, rank or DEFAULT_RANK), scratch, progress)
         else:
             models = [resolve_checkpoint(name) for name in checkpoints]

@@ -24,9 +24,12 @@ def emulated(on: str | None) -> "list[EmulatedCore]":
     """
     if on is None:
         return []
+    names = [name.strip() for name in on.split(",")]
+    if not all(names):
+        raise click.UsageError("--on takes names with a comma between them")
     from nf_edge.emulation import emulated_cores
 
-    return emulated_cores([name.strip() for name in on.split(",") if name.strip()])
+    return emulated_cores(names)
 
 
 def one_core(on: str | None) -> "EmulatedCore | None":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nf_edge.commands.common import (
+    existing,
     json_option,
     print_json,
     print_lines,
@@ -14,6 +15,7 @@ from nf_edge.commands.common import (
     show_memory,
     warn,
 )
+from nf_edge.commands.numbers import Drop
 
 if TYPE_CHECKING:
     from nf_edge import pipeline
@@ -33,7 +35,7 @@ Examples:
 @click.option("--data", help="Labelled rows to check accuracy on: a TSV, CSV or JSONL file, or NAME:SPLIT.")
 @click.option("--calibrate", help="Rows to calibrate on, where the recipe does (default: examples.jsonl).")
 @click.option("--limit", type=click.IntRange(1), help="Use the first N rows of the data only.")
-@click.option("--max-drop", type=click.FloatRange(0, 100), help="Accuracy points that may be lost.")
+@click.option("--max-drop", type=Drop(), help="Points of accuracy that may be lost.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to make.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and predict its memory; make nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it is an artifact.")
@@ -62,10 +64,11 @@ def command(
     limit (exit 5) nothing is placed at OUT unless --keep is given.
     """
     from nf_edge import pipeline
-    from nf_edge.artifact import MANIFEST
+    from nf_edge.artifact import check_out
+    from nf_edge.artifact.tokenizer_notes import tokenizer_warnings
+    from nf_edge.backends.base import Bounds
     from nf_edge.data.rows import load_rows
     from nf_edge.device import load_device
-    from nf_edge.files import check_target
     from nf_edge.model import resolve_checkpoint
     from nf_edge.recipe import load_recipe
 
@@ -74,14 +77,18 @@ def command(
     the_recipe = load_recipe(recipe)
     the_device = load_device(device) if device else None
     if out is not None:
-        check_target(out, overwrite=overwrite, marker=MANIFEST)
+        read = existing("checkpoints", checkpoint) + existing("recipes", recipe) + existing("devices", device)
+        check_out(out, overwrite=overwrite, sources=[*read, *existing("", data), *existing("", calibrate)])
     the_checkpoint = resolve_checkpoint(checkpoint)
     warn(the_checkpoint.warnings)
-    seen = load_rows(calibrate, the_checkpoint) if calibrate else None
+    length = Bounds.of(the_recipe, the_checkpoint.config).length
+    seen = load_rows(calibrate, the_checkpoint, length=length) if calibrate else None
+    rows = load_rows(data, the_checkpoint, limit, length=length) if data else None
+    for each in filter(None, (seen, rows)):
+        warn(each.warnings)
     if dry_run or out is None:
         _dry_run(pipeline.dry_run(the_checkpoint, the_recipe, the_device, seen), as_json)
         return
-    rows = load_rows(data, the_checkpoint, limit) if data else None
     with progress_bar() as progress:
         result = pipeline.export(
             the_checkpoint,
@@ -90,11 +97,12 @@ def command(
             device=the_device,
             rows=rows,
             calibrate=seen,
-            max_drop=None if max_drop is None else max_drop / 100,
+            max_drop=max_drop,
             overwrite=overwrite,
             keep=keep,
             progress=progress,
         )
+    warn(tokenizer_warnings(result.manifest.interface))
     if as_json:
         print_json("export", {"path": str(result.path) if result.path else None, **result.manifest.to_json()})
     else:

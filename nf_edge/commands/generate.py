@@ -7,6 +7,8 @@ import click
 
 from nf_edge.commands.common import json_option, print_json, warn
 from nf_edge.commands.emulated import on_option, one_core
+from nf_edge.commands.numbers import Finite
+from nf_edge.commands.trust import Trust, open_artifact, trust_options
 from nf_edge.errors import BadInput
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ Examples:
 @click.option("--max-tokens", type=click.IntRange(1), default=100, show_default=True)
 @click.option(
     "--temperature",
-    type=click.FloatRange(0),
+    type=Finite(0),
     default=0.0,
     show_default=True,
     help="0 takes the likeliest token; else they are drawn, the more evenly the higher it is.",
@@ -35,6 +37,7 @@ Examples:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the drawing.")
 @click.option("--ids", "as_ids", is_flag=True, help="PROMPT is token ids, and ids are printed.")
 @on_option
+@trust_options
 @json_option
 def command(
     source: str,
@@ -44,20 +47,23 @@ def command(
     seed: int,
     as_ids: bool,
     on: str | None,
+    trust: Trust,
     as_json: bool,
 ) -> None:
     """Continue PROMPT with a language model, and print its text as it comes.
 
     An ARTIFACT is run from its file, through its own cache; a CHECKPOINT (a folder or the name of a
     bundled one) in PyTorch.  Without PROMPT it begins with the model's begin-of-text token.  It ends with
-    the model's end-of-text token, after --max-tokens, or where the model has no positions left.  With --on,
-    an artifact writes what it would on that device's core.
+    an end-of-text token of the model's, after --max-tokens, or where the model has no positions left.  With
+    --on, an artifact writes what it would on that device's core.
     """
-    from nf_edge.generation import generate, texts
-    from nf_edge.model.tokenizer import read_tokenizer
+    from nf_edge.files import as_text
+    from nf_edge.generation import TextStream, generate
+    from nf_edge.model.tokenizer import read_tokenizer, refusing
 
     core = one_core(on)
-    decoder, config, tokenizer_file = _open(source, core)
+    prompt = None if prompt is None else as_text(prompt)
+    decoder, config, tokenizer_file = _open(source, core, trust, as_ids)
     tokenizer = None
     if not as_ids:
         if tokenizer_file is None:
@@ -68,20 +74,20 @@ def command(
             raise BadInput("has no bos_token_id to begin with", where=source, fix="give a PROMPT")
         ids = [config.bos_token_id]
     else:
-        ids = tokenizer.encode(prompt).ids if tokenizer else _parse(prompt)
+        with refusing("PROMPT", "cannot be encoded"):
+            ids = tokenizer.encode(prompt).ids if tokenizer else _parse(prompt)
     _check(ids, config)
     found: list[int] = []
-    text = ""
-    tokens = generate(
-        decoder, ids, max_tokens=max_tokens, temperature=temperature, seed=seed, end=config.eos_token_id
-    )
-    pieces = texts(tokenizer, tokens) if tokenizer else ((token, f"{token} ") for token in tokens)
-    for token, piece in pieces:
+    stream = TextStream(tokenizer) if tokenizer else None
+    for token in generate(
+        decoder, ids, max_tokens=max_tokens, temperature=temperature, seed=seed, ends=config.ends
+    ):
         found.append(token)
-        text += piece
         if not as_json:
-            click.echo(piece, nl=False)
-    ended = "end of text" if found[-1] == config.eos_token_id else "max tokens"
+            click.echo(stream.add(token) if stream else f"{token} ", nl=False)
+    if stream and not as_json:
+        click.echo(stream.end(), nl=False)
+    ended = "end of text" if found[-1] in config.ends else "max tokens"
     full = ended == "max tokens" and len(found) < max_tokens
     if full:
         ended = "full"
@@ -89,27 +95,31 @@ def command(
     if not as_json:
         click.echo()
         return
-    result = {"prompt_ids": ids, "ids": found, "text": text if tokenizer else None, "ended": ended}
+    text = tokenizer.decode(found) if tokenizer else None
+    result = {"prompt_ids": ids, "ids": found, "text": text, "ended": ended}
     print_json("generate", result)
 
 
-def _open(source: str, core: "EmulatedCore | None") -> "tuple[Decoder, ModelConfig, Path | None]":
-    """What to generate with, its config, and its tokenizer."""
-    from nf_edge.artifact import MANIFEST, load_artifact
+def _open(
+    source: str, core: "EmulatedCore | None", trust: Trust, as_ids: bool
+) -> "tuple[Decoder, ModelConfig, Path | None]":
+    """What to generate with, its config, and its tokenizer unless ids are generated."""
+    from nf_edge.artifact import MANIFEST
     from nf_edge.backends import backend_for
     from nf_edge.model import CausalLM, Decoder, TorchDecoder, resolve_checkpoint
-    from nf_edge.model.checkpoint import TOKENIZER
 
     if not (Path(source) / MANIFEST).is_file():
         if core:
             raise BadInput("is no artifact, and --on is for the files of those", where=source)
+        if trust.required:
+            raise BadInput("is no artifact, and --require-signature is for those", where=source)
         checkpoint = resolve_checkpoint(source)
         warn(checkpoint.warnings)
         model = checkpoint.model()
         if not isinstance(model, CausalLM):
             raise BadInput("is no language model", where=source)
         return TorchDecoder(model), checkpoint.config, checkpoint.tokenizer_file
-    artifact = load_artifact(Path(source))
+    artifact = open_artifact(Path(source), trust)
     manifest = artifact.manifest
     if not manifest.config.is_language_model:
         raise BadInput("is no language model", where=source)
@@ -127,8 +137,7 @@ def _open(source: str, core: "EmulatedCore | None") -> "tuple[Decoder, ModelConf
     else:
         decoder = backend.load(artifact.model_file, bounds)
     assert isinstance(decoder, Decoder)
-    tokenizer = artifact.path / TOKENIZER
-    return decoder, manifest.config, tokenizer if tokenizer.is_file() else None
+    return decoder, manifest.config, None if as_ids else artifact.tokenizer_file
 
 
 def _parse(prompt: str) -> list[int]:

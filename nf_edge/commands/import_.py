@@ -62,7 +62,8 @@ def command(
     from nf_edge.importers import import_checkpoint
     from nf_edge.model.checkpoint import check_place
 
-    check_place(out, overwrite=overwrite)
+    read = [source] if tokenizer_file is None else [source, tokenizer_file]
+    check_place(out, overwrite=overwrite, sources=read)
     with progress_bar() as progress:
         progress("reading the model", 0, 1)
         imported = import_checkpoint(

@@ -98,7 +98,7 @@ def command(
 
     noise = noise or ("lowrank" if keys["attention"] == "symmetric" else "none")
     _check_usage(keys, noise, rank, untied, bidirectional)
-    check_place(out, overwrite=overwrite)
+    check_place(out, overwrite=overwrite, sources=[tokenizer_file] if tokenizer_file else [])
     given = {key: value for key, value in keys.items() if value is not None}
     document = {
         **PRESETS[preset],

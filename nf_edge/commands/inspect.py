@@ -6,6 +6,7 @@ import click
 
 from nf_edge.commands.common import json_option, print_json, print_lines, print_table, show
 from nf_edge.commands.emulated import emulated, on_option
+from nf_edge.commands.trust import Trust, open_artifact, trust_options
 
 EPILOG = """\b
 Examples:
@@ -17,27 +18,27 @@ Examples:
 @click.command("inspect", epilog=EPILOG)
 @click.argument("artifact", type=click.Path(path_type=Path))
 @on_option
+@trust_options
 @json_option
-def command(artifact: Path, on: str | None, as_json: bool) -> None:
+def command(artifact: Path, on: str | None, trust: Trust, as_json: bool) -> None:
     """What an ARTIFACT is made of and needs.
 
-    Verifies the model file's hash, lists its operators and delegates, how to call it and what an
+    Verifies the hash of every file, lists its operators and delegates, how to call it and what an
     application must link, and loads it in each runtime that is here; with --on, on those devices' cores too.
     A file that does not load is exit code 3.
     """
     from nf_edge import render
-    from nf_edge.artifact import load_artifact
     from nf_edge.errors import BadInput
     from nf_edge.inspection import inspect
 
-    the_artifact = load_artifact(artifact)
+    the_artifact = open_artifact(artifact, trust)
     manifest = the_artifact.manifest
     found = inspect(the_artifact, emulated(on))
     if as_json:
         document = manifest.model_dump(mode="json", by_alias=True, exclude={"reports"})
-        print_json("inspect", document | found.to_json())
+        print_json("inspect", document | {"signature": the_artifact.signature} | found.to_json())
     else:
-        print_table(("", str(artifact)), render.artifact_rows(manifest))
+        print_table(("", str(artifact)), render.artifact_rows(the_artifact))
         print_table(("operator", "uses"), list(found.operators.items()), right=(1,))
         print_lines(
             render.quantization_lines(manifest.quantization, manifest.calibration), title="Quantization"

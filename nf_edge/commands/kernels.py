@@ -32,7 +32,7 @@ def command() -> None:
 @click.option(
     "-o",
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="A folder to put the library into; without it, the path in the cache is printed.",
 )
 @json_option
@@ -48,14 +48,16 @@ def build(target: str, out: Path | None, as_json: bool) -> None:
       nf-edge kernels build --target aarch64-linux -o board
     """
     from nf_edge.attention import kernel
-    from nf_edge.files import sha256, write_bytes
+    from nf_edge.files import check_folder, folder_made, sha256, write_bytes
 
+    if out is not None:
+        check_folder(out)
     library = kernel.executorch_library(TARGETS.get(target))
     placed = library
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         placed = out / library.name
-        write_bytes(placed, library.read_bytes())
+        with folder_made(out):
+            write_bytes(placed, library.read_bytes())
     size = placed.stat().st_size
     facts: dict[str, Any] = {
         "target": target,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nf_edge.commands.common import json_option, print_json, print_lines, progress_bar, show, warn
+from nf_edge.commands.common import existing, json_option, print_json, print_lines, progress_bar, show, warn
+from nf_edge.commands.numbers import Drop, Finite
 
 if TYPE_CHECKING:
     from nf_edge.data.rows import Rows
@@ -36,7 +37,7 @@ class Size(click.ParamType):
         try:
             return parse_size(re.sub(r"^([0-9]+) *", r"\1 ", value))
         except ValueError as error:
-            self.fail(str(error), param, ctx)
+            self.fail(f"{value!r}: {error}", param, ctx)
 
 
 @click.command("sensitivity", epilog=EPILOG)
@@ -59,12 +60,12 @@ class Size(click.ParamType):
 )
 @click.option(
     "--kl",
-    type=click.FloatRange(0, min_open=True),
+    type=Finite(0, min_open=True),
     help="Write the recipe with the smallest file whose answers diverge by at most so many nats.",
 )
 @click.option(
     "--max-drop",
-    type=click.FloatRange(0, 100),
+    type=Drop(),
     help="The same, that loses at most so many points of accuracy.",
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Recipe file to write, NAME.yaml.")
@@ -89,9 +90,11 @@ def command(
 
     Each unit is quantized alone, in PyTorch, to each precision that the recipe's runtime has, and the answers
     are compared with the checkpoint's.  With a target (--file-size, --kl or --max-drop) a recipe is written
-    that gives each unit its own precision; its artifact is made, and measured from its file.  If none meets
-    the target nothing is written: exit 4 for a size, exit 5 for a loss.
+    that gives each unit its own precision; its artifact is made, and measured from its file.  So are those of
+    the backend's recipes that treat all units alike: where one of them is best, it is what is written.  If
+    none meets the target nothing is written: exit 4 for a size, exit 5 for a loss.
     """
+    from nf_edge.backends.base import Bounds
     from nf_edge.compress.mixture import as_yaml
     from nf_edge.data.rows import load_rows
     from nf_edge.files import write_text
@@ -105,28 +108,35 @@ def command(
         recipe_comments,
         sensitivity_lines,
         sensitivity_table,
+        uniform_table,
     )
     from nf_edge.sensitivity import Subject, sensitivity
 
     target = _target(file_size, kl, max_drop, out)
     the_recipe = load_recipe(recipe)
     if out is not None:
-        _check_out(out, the_recipe.is_stock, overwrite)
+        read = existing("recipes", recipe) + existing("", data) + existing("", calibrate)
+        _check_out(out, the_recipe.is_stock, overwrite, read)
     the_checkpoint = resolve_checkpoint(checkpoint)
     warn(the_checkpoint.warnings)
-    subject = Subject(
-        the_checkpoint,
-        the_recipe,
-        load_rows(data, the_checkpoint, limit) if data else _examples(the_checkpoint, limit),
-        load_rows(calibrate, the_checkpoint) if calibrate else None,
+    length = Bounds.of(the_recipe, the_checkpoint.config).length
+    rows = (
+        load_rows(data, the_checkpoint, limit, length=length)
+        if data
+        else _examples(the_checkpoint, limit, length)
     )
+    seen = load_rows(calibrate, the_checkpoint, length=length) if calibrate else None
+    for each in filter(None, (rows, seen)):
+        warn(each.warnings)
+    subject = Subject(the_checkpoint, the_recipe, rows, seen)
     found = None
     with progress_bar() as progress:
         weighed = sensitivity(subject, progress)
         if target is not None and out is not None:
             found = mix(subject, weighed, target, out.stem, progress)
     if found is not None and found.met and out is not None:
-        write_text(out, as_yaml(found.best.recipe, recipe_comments(found, weighed, the_checkpoint.name)))
+        text = as_yaml(found.best.recipe, recipe_comments(found, weighed, the_checkpoint))
+        write_text(out, text, overwrite=overwrite)
     if as_json:
         facts = found.to_json() | {"recipe": str(out) if found.met else None} if found else None
         print_json("sensitivity", weighed.to_json() | {"mix": facts})
@@ -136,6 +146,7 @@ def command(
         if found is not None:
             print_lines([choice_line(found)])
             show(mix_table(found))
+            show(uniform_table(found))
             print_lines(mix_lines(found))
             if found.met and out is not None:
                 place = shlex.quote(str(out))
@@ -151,7 +162,7 @@ def _target(
 
     targets = [Target("size", file_size)] if file_size is not None else []
     targets += [Target("kl", kl)] if kl is not None else []
-    targets += [Target("drop", max_drop / 100)] if max_drop is not None else []
+    targets += [Target("drop", max_drop)] if max_drop is not None else []
     if len(targets) > 1:
         raise click.UsageError("--file-size, --kl and --max-drop exclude each other; give one.")
     if bool(targets) != (out is not None):
@@ -159,9 +170,10 @@ def _target(
     return targets[0] if targets else None
 
 
-def _check_out(out: Path, stock: bool, overwrite: bool) -> None:
+def _check_out(out: Path, stock: bool, overwrite: bool, read: list[Path]) -> None:
     """Refuse a place before the work, not after it."""
     from nf_edge.errors import BadInput
+    from nf_edge.files import check_file
 
     if out.suffix != ".yaml" or not re.fullmatch(NAME, out.stem) or stock == out.stem.startswith("nf-"):
         prefix = "" if stock else "nf-"
@@ -173,11 +185,10 @@ def _check_out(out: Path, stock: bool, overwrite: bool) -> None:
         )
     if not out.parent.is_dir():
         raise BadInput("is in a folder that does not exist", where=out, fix="make it, or name another place")
-    if out.exists() and not overwrite:
-        raise BadInput("exists", where=out, fix="give --overwrite to replace it, or name another place")
+    check_file(out, overwrite=overwrite, sources=read)
 
 
-def _examples(checkpoint: "Checkpoint", limit: int) -> "Rows":
+def _examples(checkpoint: "Checkpoint", limit: int, length: int) -> "Rows":
     from dataclasses import replace
 
     from nf_edge.data.rows import load_rows
@@ -189,5 +200,5 @@ def _examples(checkpoint: "Checkpoint", limit: int) -> "Rows":
             where=checkpoint.path,
             fix="give rows with --data FILE",
         )
-    rows = load_rows(str(checkpoint.examples_file), checkpoint, limit)
+    rows = load_rows(str(checkpoint.examples_file), checkpoint, limit, length=length)
     return replace(rows, source=checkpoint.examples_file.name)

@@ -100,8 +100,8 @@ def command(
             progress=progress,
         )
     if out is not None:
-        write_text(out / JSON, json_text("sweep", report.to_json()) + "\n")
-        write_text(out / PAGE, sweep_page(report))
+        write_text(out / JSON, json_text("sweep", report.to_json()) + "\n", overwrite=overwrite)
+        write_text(out / PAGE, sweep_page(report), overwrite=overwrite)
     if as_json:
         print_json("sweep", report.to_json())
     else:

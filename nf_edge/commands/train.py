@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     default=".",
     help="Folder that has the recipe's data files (default: this one).",
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Another seed than the recipe's.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Another seed than the recipe's.")
 @click.option("--compare", is_flag=True, help="Train it with other attention too, for the model card.")
 @click.option("--resume", is_flag=True, help="Go on with a training that was interrupted.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing checkpoint, or start anew.")

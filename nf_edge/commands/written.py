@@ -42,10 +42,9 @@ def print_written(command: str, path: Path, as_json: bool, notes: Sequence[str] 
 
 def _rows(checkpoint: "Checkpoint", dtype: str) -> list[tuple[str, str]]:
     config = checkpoint.config
-    kind = "language model"
+    kind = config.kind
     if not config.is_language_model:
-        labels = "regression" if config.num_labels == 1 else f"{config.num_labels} labels"
-        kind = f"classifier, {labels}, pools {config.pooled_token}"
+        kind += f", pools {config.pooled_token}"
     noise = config.noise.kind + (f" of rank {config.noise.rank}" if config.noise.kind == "lowrank" else "")
     tokenizer = "tokenizer.json" if checkpoint.tokenizer_file else "no tokenizer"
     return [

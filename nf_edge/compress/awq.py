@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from nf_edge.backends.base import Inputs
 from nf_edge.compress.calibrate import run_rows
+from nf_edge.compress.equalize import MOST
 from nf_edge.compress.grid import nearest
 from nf_edge.compress.moments import Moments
 from nf_edge.model import ModelConfig, NoiseFormer
@@ -97,7 +98,8 @@ def _factors(weight: Tensor, moments: Moments, precision: Precision, signed: boo
     magnitude = torch.where(moments.magnitude > 0, moments.magnitude, moments.magnitude.mean())
     for alpha in ALPHAS if float(magnitude.min()) > 0 else ():
         factors = magnitude**alpha
-        factors = (factors / (factors.max() * factors.min()).sqrt()).float()
+        middle = factors.max().sqrt() * factors.min().sqrt()
+        factors = (factors / middle).clamp(1 / MOST, MOST).float()
         rounded = nearest(weight * factors, precision, signed).dequantized() / factors
         lost = (weight - rounded).double()
         error = float(((lost @ moments.total) * lost).sum())

@@ -13,6 +13,7 @@ from nf_edge.accuracy.answers import pad
 from nf_edge.artifact import Calibrated
 from nf_edge.backends.base import Bounds, CacheDtype, Inputs
 from nf_edge.data.rows import Row, Rows, load_rows
+from nf_edge.data.sources import name_of
 from nf_edge.errors import BadInput
 from nf_edge.model import Checkpoint, NoiseFormer
 from nf_edge.recipe import Recipe
@@ -34,44 +35,47 @@ class Calibration:
     Attributes:
         source: what was asked for, or `examples.jsonl` for the checkpoint's own.
         sha256: of the whole source.
+        truncated: rows of the whole source that were cut to the length that the program takes.
     """
 
     source: str
     sha256: str
     rows: tuple[Row, ...]
+    truncated: int
 
     @property
     def told(self) -> Calibrated:
         """What the manifest says of it."""
-        return Calibrated(source=self.source, rows=len(self.rows), sha256=self.sha256)
+        return Calibrated(
+            source=name_of(self.source),
+            rows=len(self.rows),
+            truncated_rows=self.truncated,
+            sha256=self.sha256,
+        )
 
     def inputs(self, bounds: Bounds, pad_token_id: int | None) -> Inputs:
         """The rows in the shapes that a program takes."""
-        cut = self._cut(bounds)
+        texts = [row.input_ids for row in self.rows]
         if bounds.dynamic_length:
-            return [pad([Row(ids, None)], pad_token_id) for ids in cut]
+            return [pad([Row(ids, None)], pad_token_id) for ids in texts]
         # What hides padding has a range too, which has to be seen.
-        if all(len(ids) == bounds.length for ids in cut) and bounds.length > 1:
-            cut.append(cut[0][:-1])
-        return [pad([Row(ids, None)], pad_token_id, bounds.length) for ids in cut]
+        if all(len(ids) == bounds.length for ids in texts) and bounds.length > 1:
+            texts.append(texts[0][:-1])
+        return [pad([Row(ids, None)], pad_token_id, bounds.length) for ids in texts]
 
-    def filling(self, bounds: Bounds, end: int | None) -> Inputs:
+    def filling(self, bounds: Bounds, end: tuple[int, ...]) -> Inputs:
         """The rows one after the other, in pieces that fill a cache; the last may be shorter.
 
         Keys and values depend on their positions, and examples are mostly short: ranges that were seen at
         the first positions alone do not hold at the others.
 
         Args:
-            end: the token that ends a text, if the model has one.
+            end: the token that stands between two texts, if the model has one.
         """
-        stop = () if end is None else (end,)
-        stream = [token for ids in self._cut(bounds) for token in (*ids, *stop)]
+        stream = [token for row in self.rows for token in (*row.input_ids, *end)]
         stream *= math.ceil(bounds.length / len(stream))
         pieces = [stream[start : start + bounds.length] for start in range(0, len(stream), bounds.length)]
         return [pad([Row(tuple(piece), None)], None) for piece in pieces]
-
-    def _cut(self, bounds: Bounds) -> list[tuple[int, ...]]:
-        return [row.input_ids[: bounds.length] for row in self.rows]
 
 
 @torch.no_grad()
@@ -93,7 +97,8 @@ def calibration_for(
         None where there is nothing to see.
 
     Raises:
-        BadInput: it has to calibrate and there is nothing to do it on, or has not and rows were given.
+        BadInput: it has to calibrate and there is nothing to do it on, or has not and rows were given, or
+            those are longer than it takes.
     """
     purpose = purpose_of(recipe, cache)
     if not purpose:
@@ -106,7 +111,9 @@ def calibration_for(
                 f"is gptq or awq, or that equalizes{cached}",
             )
         return None
+    length = Bounds.of(recipe, checkpoint.config).length
     if given is not None:
+        given.require_at_most(length)
         return _first(given, given.source)
     if checkpoint.examples_file is None:
         raise BadInput(
@@ -114,7 +121,7 @@ def calibration_for(
             fix="give rows with --calibrate FILE (others than those of --data), or put an examples.jsonl "
             "beside the checkpoint's config.json",
         )
-    examples = load_rows(str(checkpoint.examples_file), checkpoint)
+    examples = load_rows(str(checkpoint.examples_file), checkpoint, length=length)
     return _first(examples, checkpoint.examples_file.name)
 
 
@@ -135,4 +142,4 @@ def _why_not(cache: CacheDtype | None) -> str:
 
 
 def _first(rows: Rows, source: str) -> Calibration:
-    return Calibration(source, rows.sha256, rows.rows[:MOST_ROWS])
+    return Calibration(source, rows.sha256, rows.rows[:MOST_ROWS], rows.truncated)

@@ -15,6 +15,9 @@ from nf_edge.compress.calibrate import run_rows
 from nf_edge.model import NoiseFormer
 from nf_edge.model.network import Block
 
+# Factors that would be larger do more harm to what they are folded into than good.
+MOST = 2.0**40
+
 
 @torch.no_grad()
 def equalize(network: NoiseFormer, seen: Inputs) -> None:
@@ -36,7 +39,8 @@ def equalize(network: NoiseFormer, seen: Inputs) -> None:
     for (norm, layer), found in zip(pairs, largest, strict=True):
         weights = layer.weight.abs().amax(dim=0)
         # A channel that is always 0, or that nothing reads, has nothing to be made like.
-        factor = torch.where((found > 0) & (weights > 0), (found / weights).sqrt(), 1.0)
+        factor = torch.where((found > 0) & (weights > 0), found.sqrt() / weights.sqrt(), 1.0)
+        factor = factor.clamp(1 / MOST, MOST)
         norm.weight.div_(factor)
         norm.bias.div_(factor)
         layer.weight.mul_(factor)

@@ -20,6 +20,7 @@ from nf_edge.compress.lowered import Weights
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.network import Attention
 from nf_edge.report import Figure
+from nf_edge.threads import one_thread
 
 
 def plain_form(network: NoiseFormer, specialised: NoiseFormer) -> NoiseFormer:
@@ -57,10 +58,12 @@ class _Energy:
             return Figure.unavailable("dB", "nothing was lost: there is no noise to compare with")
         if self.signal == 0:
             return Figure.unavailable("dB", "there is no signal")
-        decibels = 10 * math.log10(self.signal / self.noise)
-        return Figure(decibels, "dB", "planned" if how == "weights" else "predicted")
+        ratio = self.signal / self.noise
+        decibels = 10 * math.log10(ratio) if ratio > 0 else math.nan  # overflowed, or was NaN
+        return Figure.of(decibels, "dB", "planned" if how == "weights" else "predicted")
 
 
+@one_thread()
 def with_errors(
     fates: Iterable[Fate], network: NoiseFormer, lowered: Weights, seen: Inputs
 ) -> tuple[Fate, ...]:

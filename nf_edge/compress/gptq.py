@@ -9,7 +9,7 @@ int4 do not take; the one that ships with ONNX Runtime quantizes an ONNX file, o
 import torch
 from torch import Tensor
 
-from nf_edge.compress.grid import Grid, between, code_range
+from nf_edge.compress.grid import Grid, as_stored, between, code_range
 from nf_edge.precision import Precision
 
 # Share of the mean of the Hessian's diagonal that is added to it, as in the paper.
@@ -53,10 +53,18 @@ def gptq(weight: Tensor, hessian: Tensor, precision: Precision, signed: bool) ->
 
 def _factor(hessian: Tensor) -> Tensor:
     """The upper Cholesky factor of the damped Hessian's inverse."""
-    mean = hessian.diagonal().mean()
-    # Inputs that were never other than 0 say nothing of their weights.
-    damped = hessian + torch.eye(len(hessian)) * (DAMPING * mean if mean > 0 else 1)
+    damped = in_proportion(hessian) + DAMPING * torch.eye(len(hessian), dtype=hessian.dtype)
     return torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True)
+
+
+def in_proportion(hessian: Tensor) -> Tensor:
+    """A Hessian scaled to a mean diagonal of 1.
+
+    One that is all zeros, of inputs that were never other than 0, or not finite, says nothing of one weight
+    that it does not say of another: it becomes the identity.
+    """
+    mean = hessian.diagonal().mean()
+    return hessian / mean if 0 < mean < torch.inf else torch.eye(len(hessian), dtype=hessian.dtype)
 
 
 def _scaling(group: Tensor, importance: Tensor, precision: Precision, signed: bool) -> tuple[Tensor, Tensor]:
@@ -74,7 +82,7 @@ def _scaling(group: Tensor, importance: Tensor, precision: Precision, signed: bo
             scale = (widest if signed else widest.abs()) * share
         else:
             scale, zero = between(share * low, share * high, precision.bits)
-        scale = scale.bfloat16().double()
+        scale = as_stored(scale, precision.bits, torch.bfloat16)
         rounded = ((group / scale + zero).round().clamp(lowest, highest) - zero) * scale
         error = ((group - rounded).square() * importance).sum(dim=1, keepdim=True)
         better = error < least

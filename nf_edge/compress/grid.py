@@ -23,9 +23,9 @@ class Grid:
     scales: Tensor
     zeros: Tensor | None = None
 
-    def in_half(self) -> "Grid":
-        """The same with scales that float16 holds, of a delegate that computes in it."""
-        return replace(self, scales=self.scales.half().float())
+    def in_half(self, bits: int) -> "Grid":
+        """The same with scales that float16 holds, for a delegate that computes in it."""
+        return replace(self, scales=as_stored(self.scales, bits, torch.float16))
 
     def dequantized(self) -> Tensor:
         """float32 [N, K]."""
@@ -35,7 +35,7 @@ class Grid:
         return (codes * self.scales[:, :, None]).view(self.codes.shape)
 
 
-def nearest(weight: Tensor, precision: Precision, signed: bool) -> Grid:
+def nearest(weight: Tensor, precision: Precision, signed: bool, stored: torch.dtype = torch.float32) -> Grid:
     """Each value of a float32 matrix [N, K] rounded to the nearest.
 
     Args:
@@ -43,7 +43,8 @@ def nearest(weight: Tensor, precision: Precision, signed: bool) -> Grid:
         signed: whether scales of symmetric ones may be negative, so that the one code more that there is
             below 0 can serve the larger side of each group, as by ONNX Runtime's own quantizer.  XNNPACK
             takes none such, and keeps the scales of groups in bfloat16; then they are those of torchao, which
-            trains with them too.
+            with them too.
+        stored: the dtype that the file has scales in; codes are rounded for the scales that it holds.
     """
     assert precision.bits is not None
     rows, columns = weight.shape
@@ -52,24 +53,43 @@ def nearest(weight: Tensor, precision: Precision, signed: bool) -> Grid:
     zeros = None
     if precision.symmetric:
         largest = groups.gather(2, groups.abs().argmax(dim=2, keepdim=True))
-        scales = largest / least if signed else (largest.abs() / (most + 0.5)).bfloat16().float()
-        scales = torch.where(scales == 0, 1.0, scales)
+        scales = largest / least if signed else largest.abs() / (most + 0.5)
+        if not signed:
+            scales = as_stored(scales, precision.bits, torch.bfloat16)
+        scales = as_stored(scales, precision.bits, stored)
         counted = groups / scales
     else:
-        scales, zeros = between(groups.amin(2, keepdim=True), groups.amax(2, keepdim=True), precision.bits)
+        scales, zeros = between(*groups.aminmax(dim=2, keepdim=True), precision.bits, stored)
         counted = groups / scales + zeros
         zeros = zeros.squeeze(2).to(torch.int8)
     codes = counted.round().clamp(least, most).to(torch.int8)
     return Grid(codes.view(rows, columns), scales.squeeze(2), zeros)
 
 
-def between(low: Tensor, high: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+def between(
+    low: Tensor, high: Tensor, bits: int, stored: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
     """The scales, and the codes of 0, with which the codes reach from one value to another; 0 is always among
     what they stand for, exactly."""
     low, high = low.clamp(max=0), high.clamp(min=0)
-    scales = (high - low) / (2**bits - 1)
-    scales = torch.where(scales == 0, 1.0, scales)
+    scales = as_stored((high - low) / (2**bits - 1), bits, stored)
     return scales, (code_range(bits)[0] - low / scales).round()
+
+
+def as_stored(scales: Tensor, bits: int, dtype: torch.dtype) -> Tensor:
+    """Scales, float32 or float64, as the values of a dtype that are nearest to them (of float16: not below
+    them); never 0 (1 where there is nothing to scale), and neither they nor their products with codes of so
+    many bits infinite."""
+    info = torch.finfo(dtype)
+    # The reciprocal of a subnormal float32 is infinite; float16 has too few values to do without its own.
+    least = info.smallest_normal * (info.eps if dtype == torch.float16 else 1)
+    most = info.max / 2 ** (bits - 1)
+    magnitude = scales.abs().clamp(least, most)
+    held = magnitude.to(dtype)
+    if dtype == torch.float16:
+        # Its subnormals are so far apart that a smaller scale would cut the largest weight by many steps.
+        held = torch.where(held < magnitude, held.view(torch.int16) + 1, held.view(torch.int16)).view(dtype)
+    return torch.where(scales == 0, 1.0, held.to(scales.dtype).copysign(scales))
 
 
 def code_range(bits: int) -> tuple[int, int]:

@@ -9,27 +9,35 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nf_edge.backends.base import Inputs
-from nf_edge.compress.gptq import gptq
+from nf_edge.compress.gptq import gptq, in_proportion
 from nf_edge.compress.grid import Grid, nearest
 from nf_edge.compress.moments import Moments, moment
 from nf_edge.model import NoiseFormer
+from nf_edge.model.config import Task
 from nf_edge.precision import TOKENS, Precision
 from nf_edge.rules import HEAD, Precisions, shares_table
 
 
-def nearest_grids(network: NoiseFormer, wanted: Precisions, signed: bool) -> dict[str, Grid]:
+def nearest_grids(
+    network: NoiseFormer, wanted: Precisions, signed: bool, stored: torch.dtype
+) -> dict[str, Grid]:
     """What becomes of the layers and tables that have fewer levels than they are stored with, or zero points,
     by name, each value rounded to the nearest.
 
     Args:
         signed: whether scales of layers may be negative.
+        stored: the dtype of their scales in the file.
     """
     return {
         name: nearest(
-            network.get_submodule(name).get_parameter("weight"), precision, signed or name == TOKENS
+            network.get_submodule(name).get_parameter("weight"),
+            precision,
+            signed or name == TOKENS,
+            stored,
         )
         for name, precision in wanted.items()
         if precision.bits != precision.stored or not precision.symmetric
@@ -46,7 +54,11 @@ def half_grids(network: NoiseFormer, wanted: Precisions, grids: dict[str, Grid])
     for name, precision in wanted.items():
         if precision.stored is not None:
             weight = network.get_submodule(name).get_parameter("weight")
-            found[name] = (grids.get(name) or nearest(weight, precision, signed=True)).in_half()
+            found[name] = (
+                grids[name].in_half(precision.stored)
+                if name in grids
+                else nearest(weight, precision, signed=True, stored=torch.float16)
+            )
     return found
 
 
@@ -155,20 +167,24 @@ def _table_hessian(network: NoiseFormer, rows: list[Tensor], shared: bool) -> Te
     with Moments(head) as moments, torch.enable_grad():
         for ids in rows:
             logits = network(ids).flatten(0, -2)
-            _likelihood(logits, generator).backward()
+            _likelihood(logits, network.config.task, generator).backward()
             found = looked_up.pop().grad
             assert found is not None
             fisher += moment(found)
     handle.remove()
     network.zero_grad()
-    fisher /= fisher.trace().clamp(min=torch.finfo(torch.float64).tiny)
-    return fisher + moments.total / moments.total.trace() if shared else fisher
+    return in_proportion(fisher) + in_proportion(moments.total) if shared else fisher
 
 
-def _likelihood(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """The log-likelihood of answers that are drawn, of logits [Q, C]; of a regression, its sum."""
-    if logits.shape[1] == 1:
-        return logits.sum()
+def _likelihood(logits: Tensor, task: Task, generator: torch.Generator) -> Tensor:
+    """The log-likelihood of answers that are drawn, of logits [Q, C]; of a regression, the sum of its
+    outputs, each with a sign that is drawn, so that they count one by one."""
+    if task == "regression":
+        signs = torch.randint(0, 2, logits.shape, generator=generator) * 2 - 1
+        return (logits * signs).sum()
+    if task == "multi-label classification":
+        holds = torch.bernoulli(logits.detach().sigmoid(), generator=generator)
+        return -F.binary_cross_entropy_with_logits(logits, holds, reduction="sum")
     logarithms = logits.log_softmax(dim=1)
     drawn = torch.multinomial(logarithms.detach().exp(), 1, generator=generator)
     return logarithms.gather(1, drawn).sum()

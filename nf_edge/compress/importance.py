@@ -13,9 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.data import Batch
+from nf_edge.errors import BadInput
 from nf_edge.model import NoiseFormer
 from nf_edge.progress import Progress, silent
-from nf_edge.training.evaluate import answer, example_losses
+from nf_edge.training.evaluate import example_losses, finite_answer
+
+# What messages call the rows.
+TRAINING = "the training rows"
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,9 @@ def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress 
 
     Args:
         model: in inference mode, its parameters without gradients; left as it is.
+
+    Raises:
+        BadInput: its answers, or their derivatives, are not finite.
     """
     gates = [_Gates(block.attn.heads, block.mlp.c_fc.out_features) for block in model.transformer.blocks]
     hooks = []
@@ -44,7 +51,7 @@ def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress 
             for gate in gates:
                 gate.open(len(batch.input_ids))
             # Rows do not meet, so the sum's derivative by a row's gates is that of the row's own loss.
-            example_losses(answer(model, batch), batch.labels).sum().backward()
+            example_losses(finite_answer(model, batch, TRAINING, rows), batch.labels).sum().backward()
             for gate in gates:
                 gate.add()
             rows += len(batch.input_ids)
@@ -52,7 +59,15 @@ def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress 
     finally:
         for hook in hooks:
             hook.remove()
-    return [Importance(gate.heads_total / rows, gate.units_total / rows) for gate in gates]
+    found = [Importance(gate.heads_total / rows, gate.units_total / rows) for gate in gates]
+    for layer, each in enumerate(found):
+        if not (each.heads.isfinite().all() and each.units.isfinite().all()):
+            raise BadInput(
+                f"transformer.h.{layer}: how much its heads and inner units matter is not finite",
+                where=model.origin,
+                fix="leave out heads, inner and targets of prune, or mend the checkpoint",
+            )
+    return found
 
 
 class _Gates:

@@ -1,21 +1,25 @@
 """`compression.json`: which sections of which recipe made a checkpoint, and of what."""
 
-import json
+import os
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
+from nf_edge import strict_json
 from nf_edge.errors import BadInput
+from nf_edge.identity import UNKNOWN
 from nf_edge.model import Checkpoint
 from nf_edge.model.config import read_json_object
 from nf_edge.recipe import Recipe
-from nf_edge.shrinking import Compression
+from nf_edge.schemas import require_schema
+from nf_edge.shrinking import COMPRESSION_SCHEMAS, Compression
 
 MARK = "compression.json"
 
 
 def write_mark(mark: Compression, folder: Path) -> None:
-    document = json.dumps(mark.model_dump(mode="json", by_alias=True), indent=2)
+    document = strict_json.dumps(mark.model_dump(mode="json", by_alias=True))
     (folder / MARK).write_text(document + "\n", encoding="utf-8")
 
 
@@ -23,17 +27,26 @@ def read_mark(checkpoint: Checkpoint) -> Compression | None:
     """How a checkpoint was made of another; None where it was not.
 
     Raises:
-        BadInput: the file is damaged.
+        BadInput: the file is damaged, or is of another checkpoint.
     """
     path = checkpoint.path / MARK
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
+    document = read_json_object(path)
+    require_schema(document, COMPRESSION_SCHEMAS, path)
     try:
-        return Compression.model_validate(read_json_object(path))
+        mark = Compression.model_validate(document)
     except ValidationError as error:
         raise BadInput(
             f"is damaged: {error}", where=path, fix="compress the original checkpoint again"
         ) from error
+    if mark.result != UNKNOWN and (differing := checkpoint.differs_from(mark.result)):
+        raise BadInput(
+            f"is of another checkpoint: compress wrote another {' and another '.join(differing)} beside it",
+            where=path,
+            fix="compress the original checkpoint again, or delete this file, whose scores are of others",
+        )
+    return mark
 
 
 def is_to_shrink(checkpoint: Checkpoint, recipe: Recipe) -> bool:
@@ -42,7 +55,17 @@ def is_to_shrink(checkpoint: Checkpoint, recipe: Recipe) -> bool:
     Raises what `read_mark` does.
     """
     mark = read_mark(checkpoint)
-    return recipe.shrinks and (mark is None or (mark.prune, mark.recover) != (recipe.prune, recipe.recover))
+    if mark is None or not recipe.shrinks:
+        return recipe.shrinks
+    rounded_otherwise = mark.rounded_as not in (UNKNOWN, rounded_as(recipe))
+    return rounded_otherwise or (mark.prune, mark.recover) != (recipe.prune, recipe.recover)
+
+
+def rounded_as(recipe: Recipe) -> dict[str, Any] | None:
+    """How a recipe's recovery has the model rounded while it trains; None where it does not."""
+    if recipe.quantize is None or recipe.recover is None or not recipe.recover.qat:
+        return None
+    return recipe.quantize.model_dump(mode="json")
 
 
 def require_done(checkpoint: Checkpoint, recipe: Recipe) -> Compression | None:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import torch
 from onnx.helper import make_attribute
 from onnx.numpy_helper import from_array
 
 from nf_edge.backends.base import Inputs
+from nf_edge.compress.grid import as_stored
 from nf_edge.compress.onnx_file import feed
 
 # Room above the largest magnitude that was seen: new text has larger ones, and to cut them costs more than
@@ -59,10 +61,9 @@ def _largest(model: onnx.ModelProto, path: Path, seen: Inputs) -> dict[str, np.n
 def _take_int8(model: onnx.ModelProto, node: onnx.NodeProto, largest: dict[str, np.ndarray]) -> None:
     node.input.extend([""] * (KEY_SCALE - len(node.input)))
     for present in node.output[1:]:
-        bound = HEADROOM * largest[present]
         # A channel that was always 0 stays so with any scale, but for 0, by which the operator divides.
-        scale = np.where(bound == 0, 1, bound / 127).astype(np.float32)
-        model.graph.initializer.append(from_array(scale, f"{present}.scale"))
+        scale = as_stored(torch.from_numpy(HEADROOM / 127 * largest[present]), 8, torch.float32)
+        model.graph.initializer.append(from_array(scale.numpy(), f"{present}.scale"))
         node.input.append(f"{present}.scale")
     node.attribute.extend(
         [

@@ -47,6 +47,8 @@ def quantize(
         for name, weight in quantized.items():
             if wanted[name].group:
                 _by_groups(model, name, weight, wanted[name], grids.get(name))
+        # What layers were written from is no longer read, and would double what quantizers save in between.
+        ONNXModel(model).clean_initializers()
         per_channel = [name for name in quantized if not wanted[name].group]
         static = [name for name in per_channel if wanted[name].activations == "int8_static"]
         dynamic = [name for name in per_channel if name not in static]

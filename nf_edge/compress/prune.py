@@ -120,9 +120,17 @@ def _to_memory(checkpoint: Checkpoint, recipe: Recipe, target: str, found: list[
 
     def bytes_without(count: int) -> float:
         config = cut_config(checkpoint.config, without(whole(checkpoint.config), found[:count]))
-        report = predict_memory(backend, config, Bounds.of(recipe, config), recipe, None)
-        assert report.process_total.predicted.value is not None
-        return report.process_total.predicted.value
+        predicted = predict_memory(
+            backend, config, Bounds.of(recipe, config), recipe, None
+        ).process_total.predicted
+        if predicted.value is None or predicted.note:
+            raise BadInput(
+                f"prune.target_memory cannot be met by backend {backend.name}: its memory is predicted "
+                f"{predicted.note}",
+                where=f"recipe {recipe.name}",
+                fix="write target_params instead",
+            )
+        return predicted.value
 
     least = bytes_without(len(found))
     if least > most:
@@ -136,7 +144,7 @@ def _to_memory(checkpoint: Checkpoint, recipe: Recipe, target: str, found: list[
 
 
 def _loss(checkpoint: Checkpoint, seen: Examples) -> float:
+    """Infinite where an answer is not finite, so that no other model is worse."""
     model = checkpoint.model()
-    return math.fsum(
-        label_loss(model, batch).item() * len(batch.input_ids) for batch in spread(seen, checkpoint)
-    )
+    losses = [label_loss(model, batch).item() * len(batch.input_ids) for batch in spread(seen, checkpoint)]
+    return math.fsum(losses) if all(map(math.isfinite, losses)) else math.inf

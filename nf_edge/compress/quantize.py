@@ -7,8 +7,10 @@ every module.
 import copy
 from pathlib import Path
 
+import torch
 from torch import nn
 
+from nf_edge.backends import backend_for
 from nf_edge.backends.base import Backend, Bounds, Inputs
 from nf_edge.compress import onnx_file, torchao_weights
 from nf_edge.compress.awq import awq
@@ -50,7 +52,8 @@ def grids_for(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> dict[str, G
     """
     wanted, signed = precisions(recipe, network.config), recipe.runtime == "onnxruntime"
     if recipe.quantize is None or recipe.quantize.method != "gptq":
-        return nearest_grids(network, wanted, signed)
+        stored = torch.float16 if backend_for(recipe).floats == "float16" else torch.float32
+        return nearest_grids(network, wanted, signed, stored)
     return gptq_grids(copy.deepcopy(network), seen, wanted, signed)
 
 

@@ -31,7 +31,7 @@ class Original(nn.Module):
     def __init__(self, model: NoiseFormer, kept: Tensor) -> None:
         super().__init__()
         self._model, self._kept = model, kept
-        self.transformer = model.transformer
+        self.transformer, self.task = model.transformer, model.config.task
 
     @torch.no_grad()
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
@@ -98,7 +98,7 @@ class _Loss:
         finally:
             for hook in hooks:
                 hook.remove()
-        if wanted.shape[-1] == 1:  # a regression: its one output is no distribution
+        if self._original.task == "regression":  # its outputs are no distribution
             loss = (logits - wanted).square().mean()
         else:
             flat, target = logits.flatten(0, -2), wanted.flatten(0, -2)
@@ -121,4 +121,4 @@ def _distance(hidden: Tensor, wanted: Tensor, attention_mask: Tensor) -> Tensor:
 
 def state_file(out: Path) -> Path:
     """Where the state of an unfinished recovery is."""
-    return out.with_name(out.name + STATE_SUFFIX)
+    return out.parent / (out.name + STATE_SUFFIX)

@@ -1,18 +1,16 @@
 """Prune and recover: from a checkpoint to a smaller one, by a recipe's sections."""
 
 import hashlib
-import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from nf_edge import __version__
+from nf_edge import __version__, strict_json
 from nf_edge.accuracy.faithful import faithfulness
-from nf_edge.compress.mark import write_mark
+from nf_edge.compress.mark import rounded_as, write_mark
 from nf_edge.compress.prune import prune_layers, prune_structure, prune_vocabulary
 from nf_edge.compress.qat import prepare_qat
 from nf_edge.compress.recover import Original, recover, state_file
@@ -20,13 +18,22 @@ from nf_edge.compress.shrink_data import Sources, batch_size, documents, example
 from nf_edge.compress.shrunk import Shrunk, Sizes
 from nf_edge.compress.sparsify import apply_masks, compressed_bytes, keep_zeros, masks
 from nf_edge.compress.vocabulary import encoded_otherwise
-from nf_edge.files import sha256, staged_folder
-from nf_edge.model import Checkpoint, NoiseFormer, save_checkpoint
-from nf_edge.model.checkpoint import CONFIG, EXAMPLES, WEIGHTS, check_place
+from nf_edge.errors import BadInput
+from nf_edge.files import folder_made
+from nf_edge.identity import Identity
+from nf_edge.model import Checkpoint, NoiseFormer
+from nf_edge.model.checkpoint import (
+    EXAMPLES,
+    check_place,
+    identity_of,
+    staged_checkpoint,
+    write_checkpoint,
+)
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
 from nf_edge.rules import precisions
-from nf_edge.shrinking import Compression, Recover
+from nf_edge.shrinking import Compression
+from nf_edge.staging import scratch_folder
 from nf_edge.training.evaluate import answer, evaluate
 from nf_edge.training.examples import Examples
 from nf_edge.training.loop import Resumable, best_validation
@@ -60,20 +67,27 @@ def shrink(
             written, there is nothing to resume or something that must be, or training diverged.
     """
     prune, recovery = recipe.prune, recipe.recover
-    check_place(out, overwrite=overwrite)
+    config = checkpoint.config
+    if not config.is_language_model and not config.has_label:
+        raise BadInput(
+            f"is a {config.kind}, and nf-edge has no loss or score for more than one label a row",
+            where=checkpoint.path,
+        )
     state = state_file(out)
+    check_place(out, overwrite=overwrite, sources=[checkpoint.path, *sources.files()], beside=[state])
     check_states([state], "recovery", resume=resume, overwrite=overwrite)
     if recovery is not None and recovery.qat:
         # Rules for modules that are not there are refused before it trains.
         precisions(recipe, checkpoint.config)
     located = sources.located()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder, folder_made(out.parent):
         small, kept = checkpoint, list(range(checkpoint.config.vocab_size))
         if prune is not None and prune.vocabulary is not None:
             counted = documents(located["train"], checkpoint)
-            small, kept = prune_vocabulary(checkpoint, prune.vocabulary, counted, Path(folder))
+            small, kept = prune_vocabulary(checkpoint, prune.vocabulary, counted, folder)
         stay: dict[str, Tensor] = {}
+        own = examples(located["test"], checkpoint)
+        before = evaluate(checkpoint.model(), own, batch_size(checkpoint))
         train, valid, test = (examples(located[name], small) for name in ("train", "valid", "test"))
         if prune is not None:
             small = prune_layers(small, prune.layers, train, progress)
@@ -95,14 +109,13 @@ def shrink(
                 valid,
                 recovery,
                 SEED,
-                resumable=Resumable(state, _fingerprint(checkpoint, recipe, recovery, train, valid)),
+                resumable=Resumable(state, _fingerprint(checkpoint, recipe, train, valid)),
                 progress=progress,
                 on_validation=on_validation,
             )
             small = Checkpoint(small.path, small.config, trained.best)
             step = best_validation(trained).step
         small = _as_saved(small, checkpoint)
-        own = examples(located["test"], checkpoint)
         otherwise = None
         if small.path != checkpoint.path:
             texts = [documents(located["test"], each) for each in (checkpoint, small)]
@@ -113,18 +126,18 @@ def shrink(
             after=Sizes.of(small),
             tested_on=located["test"][0],
             otherwise=otherwise,
-            original=evaluate(checkpoint.model(), own, size),
+            original=before,
             pruned=pruned,
             result=evaluate(_network(small, recipe), test, size),
             faithful=None
-            if checkpoint.config.num_labels == 1  # a regression's answers are no probabilities
+            if config.task == "regression"  # whose answers are no probabilities
             else faithfulness(_answers(checkpoint, original, own, _network(small, recipe), test)),
             best_step=step,
             rounded=recovery is not None and recovery.qat,
             zeros=_zeros(small, stay),
             download=(compressed_bytes(checkpoint.tensors), compressed_bytes(small.tensors)),
         )
-        _write(small, checkpoint, out, _mark(checkpoint, recipe, report), overwrite)
+        _write(small, checkpoint, recipe, report, overwrite)
     state.unlink(missing_ok=True)
     return report
 
@@ -166,42 +179,45 @@ def _as_saved(small: Checkpoint, checkpoint: Checkpoint) -> Checkpoint:
     return Checkpoint(small.path, small.config, tensors)
 
 
-def _mark(checkpoint: Checkpoint, recipe: Recipe, report: Shrunk) -> Compression:
+def _mark(checkpoint: Checkpoint, recipe: Recipe, report: Shrunk, result: Identity) -> Compression:
     return Compression(
         recipe=recipe.name,
         prune=recipe.prune,
         recover=recipe.recover,
         original=checkpoint.name,
-        original_sha256=sha256(checkpoint.path / WEIGHTS),
+        original_sha256=checkpoint.identity.weights_sha256,
+        original_config=checkpoint.identity.config,
+        original_tokenizer_sha256=checkpoint.identity.tokenizer_sha256,
+        rounded_as=rounded_as(recipe),
+        result=result,
         report=report.to_json(),
     )
 
 
-def _write(small: Checkpoint, checkpoint: Checkpoint, out: Path, mark: Compression, overwrite: bool) -> None:
-    with staged_folder(out, overwrite=overwrite, marker=CONFIG) as stage:
-        stage.rmdir()  # save_checkpoint makes it anew
-        dtype = next(iter(small.tensors.values())).dtype
-        save_checkpoint(stage, small.config, small.tensors, dtype=dtype, tokenizer_file=small.tokenizer_file)
+def _write(
+    small: Checkpoint, checkpoint: Checkpoint, recipe: Recipe, report: Shrunk, overwrite: bool
+) -> None:
+    out = report.path
+    with staged_checkpoint(out, overwrite=overwrite) as stage:
+        dtype, tokenizer = next(iter(small.tensors.values())).dtype, small.tokenizer_file
+        write_checkpoint(stage, small.config, small.tensors, dtype=dtype, tokenizer_file=tokenizer, where=out)
         examples = checkpoint.examples_file
         same_ids = small.config.vocab_size == checkpoint.config.vocab_size
         if examples is not None and (same_ids or '"input_ids"' not in examples.read_text(encoding="utf-8")):
             shutil.copyfile(examples, stage / EXAMPLES)
-        write_mark(mark, stage)
+        write_mark(_mark(checkpoint, recipe, report, identity_of(stage, small.config)), stage)
 
 
-def _fingerprint(
-    checkpoint: Checkpoint, recipe: Recipe, recovery: Recover, train: Examples, valid: Examples
-) -> str:
+def _fingerprint(checkpoint: Checkpoint, recipe: Recipe, train: Examples, valid: Examples) -> str:
     """All that the recovered weights depend on, but for the machine."""
     facts = {
-        "checkpoint": sha256(checkpoint.path / WEIGHTS),
-        "prune": recipe.prune.model_dump() if recipe.prune else None,
-        "recover": recovery.model_dump(),
-        "quantize": recipe.quantize.model_dump() if recovery.qat and recipe.quantize else None,
+        "checkpoint": checkpoint.identity.model_dump(mode="json"),
+        # Also what a memory to prune to is predicted by, and how the model is rounded.
+        "recipe": recipe.model_dump(mode="json", exclude={"name", "description", "limits"}),
         "data": [_digest(each) for each in (train, valid)],
         "versions": [__version__, torch.__version__],
     }
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return hashlib.sha256(strict_json.dumps(facts, indent=None).encode()).hexdigest()
 
 
 def _digest(of: Examples) -> str:

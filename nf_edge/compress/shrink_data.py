@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from nf_edge.data import Batch
 from nf_edge.data.blocks import read_blocks
@@ -32,6 +33,11 @@ class Sources:
     valid: str | None = None
     test: str | None = None
 
+    def files(self) -> list[Path]:
+        """Those of them that are files."""
+        given = (Path(each) for each in (self.train, self.valid, self.test) if each)
+        return [path for path in given if path.exists()]
+
     def located(self) -> dict[str, tuple[str, Part]]:
         split = 1 - VALIDATION_SHARE
         own = self.valid is None
@@ -58,7 +64,7 @@ def documents(located: tuple[str, Part], checkpoint: Checkpoint) -> list[tuple[i
     source, part = located
     config, tokenizer = checkpoint.config, checkpoint.tokenizer_file
     if is_text(source):
-        return [tuple(text_encoder(tokenizer, source)(part.of_text(read_text(source)[0])))]
+        return [text_encoder(tokenizer, source)(part.of_text(read_text(source)[0])).ids]
     return [row.input_ids for row in read_rows(source, config, tokenizer, part=part).rows]
 
 

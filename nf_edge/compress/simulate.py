@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from nf_edge.accuracy.faithful import divergence
 from nf_edge.compress.lowered import Weights
-from nf_edge.data.rows import Row
+from nf_edge.data.rows import Rows
 from nf_edge.intervals import clustered_error
 from nf_edge.model import NoiseFormer
+from nf_edge.model.finite import finite
 from nf_edge.precision import Precision, Runtime
 from nf_edge.progress import Progress
 
@@ -104,7 +105,8 @@ def _symmetric(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Divergence:
-    """Mean divergence in nats over all questions, and its standard error; None of a single text."""
+    """Mean divergence in nats over all questions, infinite where an answer is not finite, and its standard
+    error; None of a single text, and where it is infinite."""
 
     kl: float
     error: float | None
@@ -112,30 +114,32 @@ class Divergence:
 
 @torch.no_grad()
 def divergences(
-    reference: NoiseFormer, changes: Sequence[Change], rows: Sequence[Row], progress: Progress
+    reference: NoiseFormer, changes: Sequence[Change], rows: Rows, progress: Progress
 ) -> list[Divergence]:
     """How far the answers of changed networks are from the reference's, on the same rows.
 
     No more logits are held than two networks' of one row.
+
+    Raises:
+        BadInput: the reference's own answers are not finite.
     """
     found: list[list[np.ndarray]] = [[] for _ in changes]
     row_of: list[np.ndarray] = []
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows.rows):
         ids = torch.tensor([row.input_ids])
-        wanted = _logits(reference, ids)
+        wanted = _of_questions(finite(reference, ids, rows=rows.source, first=number))
         row_of.append(np.full(len(wanted), number))
         for values, change in zip(found, changes, strict=True):
             with change.made() as network:
-                values.append(_divergence(wanted, _logits(network, ids)))
-        progress("quantizing one unit at a time", number + 1, len(rows))
+                values.append(_divergence(wanted, _of_questions(network(ids))))
+        progress("quantizing one unit at a time", number + 1, len(rows.rows))
     cluster = np.concatenate(row_of)
     every = [np.concatenate(values) for values in found]
     return [Divergence(float(values.mean()), clustered_error(values, cluster)) for values in every]
 
 
-def _logits(network: NoiseFormer, ids: Tensor) -> Tensor:
+def _of_questions(logits: Tensor) -> Tensor:
     """Of each question of a row, [q, C]: a classifier's one, or the next token after each but the last."""
-    logits: Tensor = network(ids)
     return logits[0, :-1] if logits.dim() == 3 else logits
 
 

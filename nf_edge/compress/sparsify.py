@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nf_edge.data import Batch
 from nf_edge.model import NoiseFormer
 from nf_edge.shrinking import Weights
-from nf_edge.training.evaluate import answer
+from nf_edge.training.evaluate import finite_answer
 
 
 def masks(model: NoiseFormer, weights: Weights, batches: Iterable[Batch]) -> dict[str, Tensor]:
@@ -87,7 +87,9 @@ def _input_norms(
                 squares[name] += x.double().square().flatten(0, -2).sum(dim=0)
 
             stack.callback(layer.register_forward_pre_hook(add).remove)
+        rows = 0
         for batch in batches:
             mask[:] = [batch.attention_mask]
-            answer(model, batch)
+            finite_answer(model, batch, "the training rows", rows)
+            rows += len(batch.input_ids)
     return {name: total.sqrt().float() for name, total in squares.items()}

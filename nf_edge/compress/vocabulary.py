@@ -5,7 +5,6 @@ of, so these stay with them; and all 256 bytes stay, so that any text still has 
 all stay is encoded as before: no merge of its own is gone.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,8 +14,11 @@ import torch
 from tokenizers import pre_tokenizers
 from torch import Tensor
 
+from nf_edge import strict_json
 from nf_edge.errors import BadInput
 from nf_edge.model import ModelConfig
+from nf_edge.model.tokenizer import MOST_BYTES
+from nf_edge.reading import read_json_object
 
 
 def tokens_to_keep(
@@ -43,8 +45,8 @@ def tokens_to_keep(
         parents.setdefault(vocab[left + right], []).extend((vocab[left], vocab[right]))
     waiting = [vocab[byte] for byte in pre_tokenizers.ByteLevel.alphabet() if byte in vocab]
     waiting += [token["id"] for token in document.get("added_tokens", ())]
-    special = (config.pad_token_id, config.bos_token_id, config.eos_token_id)
-    waiting += [token for token in special if token is not None]
+    waiting += _processor_ids(document.get("post_processor") or {})
+    waiting += [token for tokens in config.special_tokens.values() for token in tokens]
     waiting += [token for token, count in counts.items() if count >= least]
     kept: set[int] = set()
     while waiting:
@@ -65,9 +67,10 @@ def drop_tokens(
             result[name] = tensors[name].index_select(0, rows)
     new = {old: i for i, old in enumerate(kept)}
     changes: dict[str, Any] = {"vocab_size": len(kept)}
-    for key in ("pad_token_id", "bos_token_id", "eos_token_id"):
-        if (token := getattr(config, key)) is not None:
-            changes[key] = new[token]
+    for key in config.special_tokens:
+        old = getattr(config, key)
+        if old is not None:
+            changes[key] = [new[token] for token in old] if isinstance(old, tuple) else new[old]
     return ModelConfig.model_validate({**config.model_dump(), **changes}), result
 
 
@@ -84,9 +87,20 @@ def smaller_tokenizer(tokenizer_file: Path, kept: list[int]) -> str:
     model["vocab"] = vocab
     for token in document.get("added_tokens", ()):
         token["id"] = new[token["id"]]
-    for token in ((document.get("post_processor") or {}).get("special_tokens") or {}).values():
+    _renumber(document.get("post_processor") or {}, new)
+    return strict_json.dumps(document, ascii_only=False, indent=None)
+
+
+def _renumber(processor: dict[str, Any], new: Mapping[int, int]) -> None:
+    """Give the special tokens of a post-processor their new ids, whatever kind it is of."""
+    for part in processor.get("processors", ()):
+        _renumber(part, new)
+    for token in (processor.get("special_tokens") or {}).values():
         token["ids"] = [new[old] for old in token["ids"]]
-    return json.dumps(document, ensure_ascii=False)
+    for end in ("sep", "cls"):
+        if end in processor:
+            token, old = processor[end]
+            processor[end] = [token, new[old]]
 
 
 def encoded_otherwise(
@@ -104,15 +118,25 @@ def count_tokens(rows: Iterable[Iterable[int]]) -> Counter[int]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    document = read_json_object(path, MOST_BYTES)
     model = document.get("model") or {}
-    if model.get("type") != "BPE" or not isinstance(model.get("merges"), list):
+    prefixed = model.get(
+        "continuing_subword_prefix"
+    )  # then a merge makes another token than its parts joined
+    if model.get("type") != "BPE" or not isinstance(model.get("merges"), list) or prefixed:
         raise BadInput(
             f"is of type {model.get('type')}; only a byte-level BPE's tokens can be dropped",
             where=path,
             fix="leave prune.vocabulary out",
         )
     return document
+
+
+def _processor_ids(processor: dict[str, Any]) -> list[int]:
+    """The ids that a post-processor puts around a text, whatever kind it is of."""
+    ids = [index for part in processor.get("processors", ()) for index in _processor_ids(part)]
+    ids += [index for token in (processor.get("special_tokens") or {}).values() for index in token["ids"]]
+    return ids + [processor[end][1] for end in ("sep", "cls") if end in processor]
 
 
 def _pair(merge: str | list[str]) -> tuple[str, str]:

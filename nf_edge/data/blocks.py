@@ -32,8 +32,8 @@ class Blocks:
 def read_blocks(source: str, config: ModelConfig, tokenizer_file: Path | None, part: Part = WHOLE) -> Blocks:
     """Read a text file (`.txt`, one document), or a table of documents as `read_rows` takes it.
 
-    Documents are joined by eos_token_id where the model has one.  The ids at the end that fill no
-    block are left out.
+    Documents are joined by eos_token_id, the first of several, where the model has one.  The ids at the
+    end that fill no block are left out.
 
     Raises:
         BadInput: it cannot be read, has bad rows, or is shorter than one block.
@@ -45,8 +45,8 @@ def read_blocks(source: str, config: ModelConfig, tokenizer_file: Path | None, p
         documents, sha256 = [list(row.input_ids) for row in rows.rows], rows.sha256
     stream: list[int] = []
     for i, document in enumerate(documents):
-        if i and config.eos_token_id is not None:
-            stream.append(config.eos_token_id)
+        if i:
+            stream += config.ends[:1]
         stream += document
     length = config.n_positions
     if len(stream) <= length:
@@ -60,7 +60,7 @@ def _text_file(
     source: str, config: ModelConfig, tokenizer_file: Path | None, part: Part
 ) -> tuple[list[list[int]], str]:
     text, sha256 = read_text(source)
-    ids = text_encoder(tokenizer_file, source)(part.of_text(text))
+    ids = text_encoder(tokenizer_file, source)(part.of_text(text)).ids
     largest = max(ids, default=0)
     if largest >= config.vocab_size:
         raise BadInput(
@@ -68,4 +68,4 @@ def _text_file(
             where=source,
             fix="the tokenizer belongs to another model",
         )
-    return [ids], sha256
+    return [list(ids)], sha256

@@ -7,27 +7,33 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from nf_edge.data.text import Encode
+from nf_edge.data.columns import CONTENT_COLUMNS, TEXT_COLUMNS
+from nf_edge.data.text import Encode, Encoded
 from nf_edge.model.config import ModelConfig
-
-TEXT_COLUMNS = ("text", "sentence")
-CONTENT_COLUMNS = (*TEXT_COLUMNS, "input_ids")
 
 
 def has_text(fields: Mapping[str, Any]) -> bool:
     return any(name in fields for name in TEXT_COLUMNS)
 
 
-def parse_ids(fields: Mapping[str, Any], config: ModelConfig, encode: Encode | None) -> list[int]:
-    """All token ids of a row, however many; `encode` is not needed where the row has no text."""
+def parse_ids(
+    fields: Mapping[str, Any], config: ModelConfig, encode: Encode | None, length: int | None
+) -> Encoded:
+    """The token ids of a row, those of input_ids cut to a length, if there is one.
+
+    Args:
+        encode: cuts text to it; not needed where the row has no text.
+    """
     given = [name for name in CONTENT_COLUMNS if name in fields]
     if len(given) != 1:
         raise ValueError(f"has {' and '.join(given) or 'neither text nor input_ids'}; give one of them")
     value = fields[given[0]]
     if encode is None or given[0] == "input_ids":
         ids = _list_of_ids(value)
+        found = Encoded(tuple(ids[:length]), length is not None and len(ids) > length)
     elif isinstance(value, str):
-        ids = encode(value)
+        found = encode(value)
+        ids = list(found.ids)
     else:
         raise ValueError(f"{given[0]} {_short(value)} is not text")
     if not ids:
@@ -35,16 +41,16 @@ def parse_ids(fields: Mapping[str, Any], config: ModelConfig, encode: Encode | N
     outside = next((i for i in ids if not 0 <= i < config.vocab_size), None)
     if outside is not None:
         raise ValueError(f"id {outside} is outside the vocabulary of {config.vocab_size}")
-    return ids
+    return found
 
 
 def parse_label(fields: Mapping[str, Any], config: ModelConfig) -> int | float | None:
-    """The id of a class, the number that regression should give, or None for a language model."""
-    if config.is_language_model:
+    """The id of a class, the number that regression should give, or None where a row has no one label."""
+    if not config.has_label:
         return None
     if fields.get("label") is None:
         raise ValueError("has no label")
-    if config.num_labels == 1:
+    if config.task == "regression":
         return _number(fields["label"])
     return _class(fields["label"], config.num_labels or 0, config.id2label or {})
 

@@ -1,11 +1,11 @@
 """A part of a data file, so that one file gives training, validation and test data that share nothing."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nf_edge.data.fields import CONTENT_COLUMNS, TEXT_COLUMNS
+from nf_edge import strict_json
+from nf_edge.data.columns import CONTENT_COLUMNS, TEXT_COLUMNS
 from nf_edge.data.tables import Record
 
 Words = tuple[str, ...]
@@ -63,7 +63,7 @@ def _line_start(text: str, position: int) -> int:
 
 def _share(record: Record) -> float:
     content = [record.fields.get(name) for name in CONTENT_COLUMNS]
-    digest = hashlib.sha256(json.dumps(content).encode()).digest()
+    digest = hashlib.sha256(strict_json.dumps(content, indent=None).encode()).digest()
     return int.from_bytes(digest[:6]) / 2**48  # 48 bits, so that the share is exact and below 1
 
 

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from nf_edge.data.fields import CONTENT_COLUMNS, has_text, parse_ids, parse_label
+from nf_edge.data.columns import require_columns
+from nf_edge.data.fields import has_text, parse_ids, parse_label
 from nf_edge.data.parts import WHOLE, Part
 from nf_edge.data.sources import read_records
 from nf_edge.data.text import text_encoder
 from nf_edge.errors import BadInput
+from nf_edge.files import as_text
 from nf_edge.model.checkpoint import Checkpoint
 from nf_edge.model.config import ModelConfig
 
@@ -17,9 +18,10 @@ SHOWN_PROBLEMS = 10
 
 @dataclass(frozen=True)
 class Row:
-    """One example: its token ids, at least one and at most n_positions, and its label.
+    """One example: its token ids, at least one and at most as many as were asked for, and its label.
 
-    `label` is the id of a class, a float for regression, and None for a language model.
+    `label` is the id of a class, a float for regression, and None where the model has no one label a row: a
+    language model, a multi-label classifier, a regression of several outputs.
     """
 
     input_ids: tuple[int, ...]
@@ -33,30 +35,53 @@ class Rows:
     Attributes:
         source: what was asked for.
         sha256: of the file's bytes, as `sha256sum` prints it; of a named data set written as JSONL.
-        truncated: number of rows that were cut to n_positions.
+        length: tokens that rows were cut to.
+        truncated: number of rows that were cut.
+        notes: what a user should know of how it was read.
     """
 
     rows: tuple[Row, ...]
     source: str
     sha256: str
     truncated: int
+    length: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def require_at_most(self, length: int) -> None:
+        """Raises BadInput where a row has more tokens."""
+        if too_long := sum(len(row.input_ids) > length for row in self.rows):
+            raise BadInput(
+                f"{too_long} rows are longer than the {length} tokens that the recipe takes",
+                where=self.source,
+                fix="read them with that length, so that they are cut and counted",
+            )
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user should know of them, and that rows were cut."""
+        cut = [f"{self.truncated} rows were cut to {self.length} tokens"] if self.truncated else []
+        return [f"{self.source}: {note}" for note in (*self.notes, *cut)]
 
 
-def load_rows(source: str, checkpoint: Checkpoint, limit: int | None = None) -> Rows:
+def load_rows(
+    source: str, checkpoint: Checkpoint, limit: int | None = None, *, length: int | None = None
+) -> Rows:
     """Read the rows of a file or a named data set for a checkpoint.
 
     Args:
         source: path of a TSV or CSV file with a header, or of a JSONL file, with `text` or `sentence`
             (encoded by the checkpoint's tokenizer) or `input_ids`, and `label` (a name of id2label, else
-            an id; a number for regression; not read for a language model), other columns being ignored;
-            or the name of a data set and its split, `digits:test`.
+            an id; a number for regression; not read where a row has no one label), other columns being
+            ignored unless they have text too (`columns.require_columns`); or the name of a data set and its
+            split, `digits:test`.
         limit: take the first so many rows only; those after them are not looked at.
+        length: cut longer rows to so many tokens, and count them; n_positions where None.
 
     Raises:
         BadInput: it cannot be read, or has bad rows: all of them by their lines (ten are shown).
         MissingTool: a named data set needs a package that is not installed.
     """
-    return read_rows(source, checkpoint.config, checkpoint.tokenizer_file, limit)
+    return read_rows(source, checkpoint.config, checkpoint.tokenizer_file, limit, length=length)
 
 
 def read_rows(
@@ -65,54 +90,49 @@ def read_rows(
     tokenizer_file: Path | None,
     limit: int | None = None,
     part: Part = WHOLE,
+    *,
+    length: int | None = None,
 ) -> Rows:
     """`load_rows` for a model that is not a checkpoint yet, and of a part of the source."""
-    whole = read_whole_rows(source, config, tokenizer_file, limit, part)
-    rows = tuple(Row(row.input_ids[: config.n_positions], row.label) for row in whole.rows)
-    truncated = sum(len(row.input_ids) > config.n_positions for row in whole.rows)
-    return Rows(rows, source, whole.sha256, truncated)
+    return _read(source, config, tokenizer_file, limit, part, length or config.n_positions)
 
 
 def read_whole_rows(
+    source: str, config: ModelConfig, tokenizer_file: Path | None, part: Part = WHOLE
+) -> Rows:
+    """`read_rows` without cutting any."""
+    return _read(source, config, tokenizer_file, None, part, None)
+
+
+def _read(
     source: str,
     config: ModelConfig,
     tokenizer_file: Path | None,
-    limit: int | None = None,
-    part: Part = WHOLE,
+    limit: int | None,
+    part: Part,
+    length: int | None,
 ) -> Rows:
-    """`read_rows` without cutting any to n_positions."""
-    records, sha256 = read_records(source)
-    records = part.of_records(records)[:limit]
+    table, sha256 = read_records(source)
+    records = part.of_records(table.records)[:limit]
     readable = [record.fields for record in records if not record.problem]
     if readable:
-        _require_columns(readable, config, source)
-    encode = text_encoder(tokenizer_file, source) if any(map(has_text, readable)) else None
-    rows, problems = [], []
+        require_columns(readable, config, source)
+    encode = text_encoder(tokenizer_file, source, length) if any(map(has_text, readable)) else None
+    rows, problems, truncated = [], [], 0
     for record in records:
         try:
             if record.problem:
                 raise ValueError(record.problem)
-            ids = parse_ids(record.fields, config, encode)
-            rows.append(Row(tuple(ids), parse_label(record.fields, config)))
+            found = parse_ids(record.fields, config, encode, length)
+            rows.append(Row(found.ids, parse_label(record.fields, config)))
+            truncated += found.cut
         except ValueError as error:
             problems.append(f"line {record.line}: {error}")
     if problems:
         raise _bad_rows(problems, source)
     if not rows:
         raise BadInput("has no rows", where=source)
-    return Rows(tuple(rows), source, sha256, truncated=0)
-
-
-def _require_columns(readable: list[dict[str, Any]], config: ModelConfig, source: str) -> None:
-    """Say once, not once a row, what no row has."""
-    columns = list(dict.fromkeys(name for fields in readable for name in fields))
-    problems = []
-    if not any(name in columns for name in CONTENT_COLUMNS):
-        problems.append("has no column `text`, `sentence` or `input_ids`")
-    if not config.is_language_model and "label" not in columns:
-        problems.append("has no column `label`, which a classifier needs")
-    if problems:
-        raise BadInput.listing(problems, where=source, fix=f"its columns are: {', '.join(columns)}")
+    return Rows(tuple(rows), as_text(source), sha256, truncated, length, table.notes)
 
 
 def _bad_rows(problems: list[str], source: str) -> BadInput:

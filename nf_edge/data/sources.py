@@ -1,16 +1,20 @@
 """Where rows come from: a file by its path, or a named data set."""
 
 import hashlib
-import json
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nf_edge import reading, strict_json
 from nf_edge.data.digits import SPLITS, digits
 from nf_edge.data.drawings import drawings
-from nf_edge.data.tables import SUFFIXES, Record, parse_table
+from nf_edge.data.tables import SUFFIXES, Record, Table, decode, parse_table
 from nf_edge.errors import BadInput
+
+# All of a file is held in memory, and its rows in many times as much.
+MOST_BYTES = 8 * reading.GIB
 
 # Data sets by name; each gives rows of input_ids and label.
 NAMED: dict[str, Callable[[], list[dict[str, Any]]]] = {
@@ -19,8 +23,8 @@ NAMED: dict[str, Callable[[], list[dict[str, Any]]]] = {
 }
 
 
-def read_records(source: str) -> tuple[list[Record], str]:
-    """The records of a file or of a named data set, their fields unchecked, and a SHA-256.
+def read_records(source: str) -> tuple[Table, str]:
+    """The table of a file or of a named data set, its fields unchecked, and a SHA-256.
 
     The hash is that of the file's bytes, or of a named data set written as JSONL.
 
@@ -31,8 +35,8 @@ def read_records(source: str) -> tuple[list[Record], str]:
     path = Path(source)
     if source in NAMED and not path.exists():
         rows = NAMED[source]()
-        content = "".join(json.dumps(row) + "\n" for row in rows).encode()
-        return [Record(line, row) for line, row in enumerate(rows, start=1)], _sha256(content)
+        content = "".join(strict_json.dumps(row, indent=None) + "\n" for row in rows).encode()
+        return Table([Record(line, row) for line, row in enumerate(rows, start=1)]), _sha256(content)
     content = read_bytes(source)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -56,10 +60,7 @@ def read_text(source: str) -> tuple[str, str]:
         BadInput: it cannot be read, or is not UTF-8.
     """
     content = read_bytes(source)
-    try:
-        return content.decode("utf-8-sig"), _sha256(content)
-    except UnicodeDecodeError as error:
-        raise BadInput(f"is not UTF-8 text (byte {error.start})", where=source) from error
+    return decode(content, source), _sha256(content)
 
 
 def read_bytes(source: str) -> bytes:
@@ -68,14 +69,17 @@ def read_bytes(source: str) -> bytes:
     Raises:
         BadInput: it does not exist or cannot be read.
     """
-    try:
-        return Path(source).read_bytes()
-    except FileNotFoundError as error:
+    path = Path(source)
+    if not os.path.exists(path):
         fix = f"give the path of a file ({', '.join(SUFFIXES)}), or one of: {', '.join(NAMED)}"
-        raise BadInput("no such data", where=source, fix=fix) from error
-    except OSError as error:
-        raise BadInput(f"cannot be read ({error.strerror})", where=source) from error
+        raise BadInput("no such data", where=source, fix=fix)
+    return reading.read_bytes(path, MOST_BYTES)
 
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def name_of(source: str) -> str:
+    """A source as files tell it: without folders, which are of the machine that it was read on."""
+    return Path(source).name

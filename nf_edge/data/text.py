@@ -1,22 +1,33 @@
 """Text to token ids by a checkpoint's `tokenizer.json`."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from nf_edge.errors import BadInput
-from nf_edge.model.tokenizer import read_tokenizer
-
-Encode = Callable[[str], list[int]]
+from nf_edge.model.tokenizer import read_tokenizer, refusing
 
 
-def text_encoder(tokenizer_file: Path | None, source: str) -> Encode:
-    """The function from a text to its ids, neither padded nor cut.
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids, and whether some were left out."""
+
+    ids: tuple[int, ...]
+    cut: bool
+
+
+Encode = Callable[[str], Encoded]
+
+
+def text_encoder(tokenizer_file: Path | None, source: str, length: int | None = None) -> Encode:
+    """The function from a text to its ids, not padded.
 
     Args:
         source: the data whose text needs it, for the message.
+        length: cut a longer text to it, as transformers does: what the tokenizer puts around a text stays.
 
     Raises:
-        BadInput: there is no tokenizer, or it cannot be read.
+        BadInput: there is no tokenizer, or it cannot be read, or it leaves no room for text.
     """
     if tokenizer_file is None:
         raise BadInput(
@@ -25,13 +36,23 @@ def text_encoder(tokenizer_file: Path | None, source: str) -> Encode:
             fix="put the model's tokenizer.json beside its config.json, or give `input_ids`",
         )
     tokenizer = read_tokenizer(tokenizer_file)
-    # Whatever they were set to when it was made: here rows are cut, and counted, by their reader.
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
+    added = tokenizer.num_special_tokens_to_add(is_pair=False)
+    if length is not None and added >= length:
+        raise BadInput(
+            f"adds {added} tokens to every text, which leaves no room for it in {length}",
+            where=tokenizer_file,
+            fix="use a recipe whose shapes.length is larger",
+        )
 
-    def encode(text: str) -> list[int]:
+    def encode(text: str) -> Encoded:
         text.encode()  # a ValueError on half a surrogate pair, which JSON can hold and tokenizers cannot
-        ids: list[int] = tokenizer.encode(text).ids
-        return ids
+        with refusing(tokenizer_file, "cannot encode a text"):
+            encoding = tokenizer.encode(text)
+        ids: list[int] = encoding.ids
+        if length is None or len(ids) <= length:
+            return Encoded(tuple(ids), cut=False)
+        # The truncation of `tokenizers` gives the same, but makes all the pieces that it cuts off as well.
+        after = encoding.special_tokens_mask[::-1].index(0)
+        return Encoded((*ids[: length - after], *ids[len(ids) - after :]), cut=True)
 
     return encode

@@ -4,17 +4,16 @@ They are in the runtime's own wheel for that machine.  `fetch` is the one thing 
 the network, through pip, when a user asks for it.
 """
 
-import contextlib
 import importlib.metadata
-import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
+from nf_edge import processes
 from nf_edge.errors import MissingTool
-from nf_edge.native_build import cache_folder
+from nf_edge.native_build import cache_folder, kept_once
 from nf_edge.runner import Runtime
+from nf_edge.staging import scratch_folder
 
 PLATFORM = "manylinux_2_28_aarch64"
 # What of a wheel a program is built with.
@@ -47,15 +46,12 @@ def fetch(runtime: Runtime) -> Path:
     folder = _folder(runtime)
     if folder.is_dir():
         return folder / runtime
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as scratch:
-        wheel = _download(runtime, Path(scratch))
-        parts = Path(scratch, "parts")
+    with kept_once(folder) as parts, scratch_folder() as scratch:
+        wheel = _download(runtime, scratch)
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(
                 parts, [name for name in archive.namelist() if name.startswith(PARTS[runtime])]
             )
-        with contextlib.suppress(OSError):  # another process was faster
-            parts.rename(folder)
     return folder / runtime
 
 
@@ -64,7 +60,7 @@ def _download(runtime: Runtime, folder: Path) -> Path:
     wanted = f"{runtime}=={_version(runtime)}"
     arguments = ["--no-deps", "--only-binary=:all:", "--platform", PLATFORM, "--python-version", version]
     command = [sys.executable, "-m", "pip", "download", "--quiet", *arguments, "--dest", str(folder), wanted]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = processes.run(command)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         why = "\n".join(done.stderr.strip().splitlines()[-3:])

@@ -1,18 +1,16 @@
 """QEMU's user mode, and the runner under it."""
 
-import contextlib
 import os
 import re
 import shutil
-import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from nf_edge import processes
 from nf_edge.emulation.libraries import kept
 from nf_edge.errors import MissingTool
-from nf_edge.native_build import cache_folder
+from nf_edge.native_build import cache_folder, kept_once
 from nf_edge.runner import Runtime, executable_for, runner_options
 from nf_edge.targets import TARGETS, Target
 
@@ -62,17 +60,13 @@ class Emulator:
         QEMU looks for a file there before it takes that of this machine, whose own cores the libraries would
         else find: ONNX Runtime 1.32 crashes on them.
         """
-        count = os.cpu_count() or 1
+        count = os.cpu_count() or 1  # all of them, as the libraries look for each, not those that may be used
         folder = cache_folder("emulation") / f"root-{part:03x}-{count}-{self.libc.parent.name}"
         if not folder.is_dir():
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".root-") as scratch:
-                made = Path(scratch, "root")
-                made.mkdir()
+            with kept_once(folder) as made:
                 (made / "lib").symlink_to(self.libc)
                 (made / "proc").mkdir()
                 (made / "proc" / "cpuinfo").write_text(_cpuinfo(part, count), encoding="ascii")
-                with contextlib.suppress(OSError):  # another process was faster
-                    made.rename(folder)
         return folder
 
 
@@ -108,4 +102,4 @@ def _cpuinfo(part: int, count: int) -> str:
 
 
 def _said(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True).stdout
+    return processes.run(command).stdout

@@ -3,10 +3,9 @@
 QEMU 7.2 computes SMOPA wrongly, and with it whatever int8 kernels for SME compute.
 """
 
-import subprocess
 from pathlib import Path
 
-from nf_edge import native_build
+from nf_edge import native_build, processes
 from nf_edge.emulation.machine import Emulator
 from nf_edge.native_build import Native
 
@@ -24,7 +23,7 @@ def sme_fault(qemu: Emulator, cpu: str) -> str:
         return ""
     program = native_build.built(CHECK, [], [], Emulator.target)
     command = [str(qemu.program), "-cpu", cpu, "-L", str(qemu.libc.parent), str(program)]
-    said = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    said = processes.run(command).stdout.strip()
     if said.startswith("0 of"):
         return ""
     return (

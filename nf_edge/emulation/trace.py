@@ -1,7 +1,6 @@
 """Where in a program a core begins to compute other numbers than this machine."""
 
 import math
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from nf_edge.backends.base import Backend
 from nf_edge.backends.executorch_file import read_program
 from nf_edge.emulation.cores import EmulatedCore
 from nf_edge.runner import Request, native_command, run_command
+from nf_edge.staging import scratch_folder
+from nf_edge.strict_json import number
 
 # The header of an output in a trace (runner/native/trace.h).
 HEADER = np.dtype([("chain", "<i4"), ("instruction", "<i4"), ("count", "<i8")])
@@ -38,8 +39,7 @@ class Beginning:
     before: float
 
     def to_json(self) -> dict[str, Any]:
-        # JSON has no word for what is infinite.
-        return asdict(self) | {"off": self.off if math.isfinite(self.off) else None}
+        return asdict(self) | {"off": number(self.off), "before": number(self.before)}
 
     def __str__(self) -> str:
         return (
@@ -56,8 +56,8 @@ def beginning(core: EmulatedCore, backend: Backend, model: Path, request: Reques
     Raises what running it does.
     """
     here = native_command(backend.runtime, model, 1, backend.operators_file())
-    with tempfile.TemporaryDirectory() as scratch:
-        traces = [Path(scratch, name) for name in ("here", "there")]
+    with scratch_folder() as scratch:
+        traces = [scratch / name for name in ("here", "there")]
         for command, trace in zip((here, core.command(backend, model)), traces, strict=True):
             run_command([*command, "--trace", str(trace)], model, [request])
         before = 0.0

@@ -69,14 +69,12 @@ def budget_chart(shares: Sequence[Share], label: str) -> str:
     with matplotlib.rc_context(SETTINGS):
         figure, axes = _figure(0.2 + 0.66 * len(shares))
         for row, share in enumerate(shares):
-            need = share.need.value or 0
+            used, percent = (0.0, "") if share.used is None else (share.used, f", {100 * share.used:.1f} %")
             axes.barh(row, 1, color="#e8edf1", height=0.36)
-            axes.barh(row, min(1, share.used), color=COLOURS[2] if share.fits else "#D55E00", height=0.36)
+            colour = "#D55E00" if share.outcome in ("over budget", "unknown") else COLOURS[2]
+            axes.barh(row, min(1, used), color=colour, height=0.36)
             # Two lines, of which none is wider than the bar.
-            text = (
-                f"{share.memory} ({share.kind})\n"
-                f"{format_bytes(need)} of {format_bytes(share.budget)}, {100 * share.used:.1f} %"
-            )
+            text = f"{share.memory} ({share.kind})\n{share.need} of {format_bytes(share.budget)}{percent}"
             axes.text(0, row - 0.2, text, va="bottom")
         axes.invert_yaxis()
         axes.set_xlim(0, 1)

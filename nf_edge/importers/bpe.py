@@ -1,45 +1,55 @@
-"""GPT-2's older tokenizer files, `vocab.json` and `merges.txt`, as one tokenizer."""
+"""GPT-2's older tokenizer files, `vocab.json` and `merges.txt`, as the content of a `tokenizer.json`."""
 
 from pathlib import Path
+from typing import Any
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from tokenizers import models
 
 from nf_edge.errors import BadInput
 from nf_edge.model.config import read_json_object
-from nf_edge.model.tokenizer import END_OF_TEXT
+from nf_edge.model.tokenizer import MOST_BYTES, MOST_TOKENS, refusing
+from nf_edge.quiet import dropped_stderr
+from nf_edge.reading import read_text
+
+VOCAB, MERGES = "vocab.json", "merges.txt"
 
 
-def build_tokenizer(folder: Path) -> Tokenizer:
-    """The byte-level BPE of a folder, with `<|endoftext|>` as its special token.
-
-    `tokenizer_config.json` and `added_tokens.json` are heeded where they are.
+def bpe_document(folder: Path) -> dict[str, Any]:
+    """The byte-level BPE of a folder, with GPT-2's pre-tokenizer and no added tokens.
 
     Raises:
         BadInput: a file is not what its name says.
     """
-    try:
-        model = models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt"))
-    except Exception as error:  # tokenizers raises the bare class
-        raise BadInput(f"vocab.json and merges.txt are not a BPE: {error}", where=folder) from error
-    settings, added = _optional(folder / "tokenizer_config.json"), _optional(folder / "added_tokens.json")
-    tokenizer = Tokenizer(model)
-    space = settings.get("add_prefix_space") is True
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=space)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
-    if tokenizer.token_to_id(END_OF_TEXT) is not None:
-        tokenizer.add_special_tokens([END_OF_TEXT])
-    # A tokenizer numbers new tokens in the order in which they come.
-    tokenizer.add_special_tokens(sorted(added, key=added.__getitem__))
-    moved = [token for token, id in added.items() if tokenizer.token_to_id(token) != id]
-    if moved:
-        raise BadInput(
-            f"gives ids that do not follow the vocabulary's: {', '.join(moved)}",
-            where=folder / "added_tokens.json",
-            fix="save the tokenizer as tokenizer.json and put it into the folder",
-        )
-    return tokenizer
-
-
-def _optional(path: Path) -> dict:
-    return read_json_object(path) if path.is_file() else {}
+    vocab = read_json_object(folder / VOCAB)
+    merges = []
+    for line in read_text(folder / MERGES, MOST_BYTES).split("\n"):
+        left, _, right = line.removesuffix("\r").partition(" ")
+        if left and not line.startswith("#version"):
+            merges.append((left, right))
+    with refusing(folder, "vocab.json and merges.txt are not a BPE"), dropped_stderr():
+        models.BPE(vocab, merges)
+    if max(vocab.values(), default=0) >= MOST_TOKENS:
+        raise BadInput(f"has an id {max(vocab.values()):,}", where=folder / VOCAB)
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [],
+        "normalizer": None,
+        "pre_tokenizer": byte_level,
+        "post_processor": byte_level | {"trim_offsets": False},
+        "decoder": byte_level | {"add_prefix_space": True},
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
+            "vocab": dict(sorted(vocab.items(), key=lambda entry: entry[1])),
+            "merges": [list(pair) for pair in merges],
+        },
+    }

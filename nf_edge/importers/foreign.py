@@ -1,15 +1,21 @@
 """What every importer hands over, and what GPT-2 checkpoints of all origins have in common."""
 
+import os
 import re
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from nf_edge.errors import BadInput
+from nf_edge.reading import open_regular
+
+# No file system holds more.
+MOST_BYTES = 2**63
 
 WTE, HEAD = "transformer.wte.weight", "lm_head.weight"
 
@@ -43,12 +49,9 @@ def load_torch(path: Path) -> Any:
     Raises:
         BadInput: unreadable, cut short, or it needs pickle, which could run any code.
     """
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise BadInput(f"cannot be read ({error.strerror})", where=path) from error
-    with file:
+    with open_regular(path, MOST_BYTES) as file:
         try:
+            _check_zip(file)
             return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # a file of another kind fails in as many ways as there are kinds
             needs = re.search(r"GLOBAL (\S+)", str(error))
@@ -59,6 +62,30 @@ def load_torch(path: Path) -> Any:
                 where=path,
                 fix="load it where you trust it and save it again with its tensors, numbers and text alone",
             ) from error
+
+
+def _check_zip(file: BinaryIO) -> None:
+    """Refuse an archive whose entries have more bytes than the file: `torch.save` neither packs nor repeats.
+
+    Raises:
+        ValueError: a small file would fill the memory.
+    """
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > file.seek(0, os.SEEK_END):
+            raise ValueError("a zip bomb")
+    file.seek(0)
+
+
+def has_own_values(tensor: Tensor) -> bool:
+    """Whether a tensor is dense and holds each of its values.
+
+    One with a stride of 0, which a few bytes describe, would fill the memory; one of device `meta` has none.
+    """
+    if tensor.layout != torch.strided or tensor.device.type != "cpu":
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def is_causal_mask(name: str, tensor: Tensor) -> bool:

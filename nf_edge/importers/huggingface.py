@@ -3,105 +3,97 @@
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from nf_edge.errors import BadInput
-from nf_edge.importers.bpe import build_tokenizer
-from nf_edge.importers.foreign import Foreign, drop_tied_head, is_causal_mask, load_torch
-from nf_edge.model.checkpoint import CONFIG, TOKENIZER, WEIGHTS, read_safetensors
+from nf_edge.importers import settings
+from nf_edge.importers.adapters import adapter_notes, refuse_adapter
+from nf_edge.importers.foreign import Foreign, drop_tied_head, is_causal_mask
+from nf_edge.importers.names import own_names
+from nf_edge.importers.special_tokens import GENERATION, special_tokens
+from nf_edge.importers.tokenizer_files import read_tokenizer_files
+from nf_edge.importers.weights import read_weights
+from nf_edge.model.checkpoint import CONFIG
 from nf_edge.model.config import CLASSIFIER, LANGUAGE_MODEL, read_json_object
-
-INDEX, PICKLED = "model.safetensors.index.json", "pytorch_model.bin"
 
 ARCHITECTURES = {
     "GPT2LMHeadModel": LANGUAGE_MODEL,
     "GPT2Model": LANGUAGE_MODEL,
     "GPT2ForSequenceClassification": CLASSIFIER,
 }
-SAME_KEYS = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "n_inner", "layer_norm_epsilon")
-TOKEN_KEYS = ("pad_token_id", "bos_token_id", "eos_token_id")
-# Another name for the tanh form; the other activations go by the same names as ours.
-ACTIVATIONS = {"gelu_pytorch_tanh": "gelu_new"}
-# Key → the value that plain GPT-2 has (and a missing key means), and what any other does.
-PLAIN = {
-    "scale_attn_weights": (True, "the scores are not divided by the root of the head size"),
-    "scale_attn_by_inverse_layer_idx": (False, "each layer's scores are divided by its number"),
-    "reorder_and_upcast_attn": (False, "attention is rounded in an order that no lowered program keeps"),
-    "add_cross_attention": (False, "the model attends to an encoder's output"),
+# Other names for the same formulas; other activations go by the same names as ours.
+ACTIVATIONS = {
+    "gelu_accurate": "gelu_new",
+    "gelu_fast": "gelu_new",
+    "gelu_python_tanh": "gelu_new",
+    "gelu_pytorch_tanh": "gelu_new",
+    "gelu_python": "gelu",
 }
 # Conv1D, which keeps its weight as [in, out].
 TRANSPOSED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
 
 
-def read(folder: Path) -> Foreign:
+def read(folder: Path, *, own_tokenizer: bool = True) -> Foreign:
     """Read a folder of `save_pretrained` or a clone from the hub.
 
+    Args:
+        own_tokenizer: whether its tokenizer is wanted.
+
     Raises:
-        BadInput: it is not a GPT-2, or a file is missing or cannot be read.
+        BadInput: it is not a GPT-2, it has an adapter, or a file is missing or cannot be read.
     """
+    refuse_adapter(folder)
     theirs = read_json_object(folder / CONFIG)
     if theirs.get("model_type") != "gpt2":
         raise BadInput(f"model_type is {theirs.get('model_type')!r}, not 'gpt2'", where=folder / CONFIG)
-    tensors = _tensors(folder)
-    foreign = Foreign({}, tensors, folder / CONFIG, tokenizer=_tokenizer(folder))
-    foreign.problems += [
-        f"{key} is {theirs[key]!r}, so {reason}; a NoiseFormer has no such attention"
-        for key, (plain, reason) in PLAIN.items()
-        if theirs.get(key, plain) != plain
-    ]
-    activation = theirs.get("activation_function", "gelu_new")
+    generation = read_json_object(folder / GENERATION) if (folder / GENERATION).is_file() else None
+    foreign = Foreign({}, {}, folder / CONFIG)
+    if own_tokenizer:
+        foreign.tokenizer = read_tokenizer_files(folder, foreign.notes)
+    foreign.problems += settings.refused(theirs)
+    tensors = foreign.tensors = _tensors(folder, foreign)
+    shape = settings.shape(theirs)
+    activation = shape["activation_function"]
+    architecture = _architecture(theirs, tensors, foreign.problems)
     foreign.config = {
-        **{key: theirs[key] for key in SAME_KEYS if key in theirs},
-        "architectures": [_architecture(theirs, tensors, foreign.problems)],
+        **shape,
+        "architectures": [architecture],
         "activation_function": ACTIVATIONS.get(str(activation), activation),
         "attention": "standard",
-        **_token_ids(theirs, foreign.notes),
     }
-    if foreign.config["architectures"] == [CLASSIFIER]:
-        foreign.config |= _labels(theirs, tensors)
+    if architecture == CLASSIFIER:
+        foreign.config |= special_tokens(theirs, None, shape["vocab_size"], foreign)
+        foreign.config |= _labels(theirs, foreign)
     else:
+        foreign.config |= special_tokens(theirs, generation, shape["vocab_size"], foreign)
         foreign.config["tie_word_embeddings"] = _is_tied(theirs, tensors, foreign)
+    foreign.notes += [
+        *settings.told(theirs, generation or {} if architecture == LANGUAGE_MODEL else {}),
+        *_dtype_notes(theirs, tensors),
+        *adapter_notes(folder),
+    ]
     return foreign
 
 
-def _tensors(folder: Path) -> dict[str, Tensor]:
+def _tensors(folder: Path, foreign: Foreign) -> dict[str, Tensor]:
     """The weights under our names, as [out, in], without masks."""
+    weights = read_weights(folder)
+    names = own_names(weights, foreign.problems, foreign.notes)
     tensors = {}
-    for key, tensor in _read_weights(folder).items():
-        # A bare GPT2Model, and the files on the hub that were saved from one, lack the prefix.
-        name = f"transformer.{key}" if key.startswith(("wte.", "wpe.", "h.", "ln_f.")) else key
+    for key, tensor in weights.items():
+        name = names[key]
         if not is_causal_mask(name, tensor):
             tensors[name] = tensor.t() if name.endswith(TRANSPOSED) and tensor.dim() == 2 else tensor
     return tensors
 
 
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    if (folder / WEIGHTS).is_file():
-        return read_safetensors(folder / WEIGHTS)
-    if (folder / INDEX).is_file():
-        return _read_shards(folder)
-    if not (folder / PICKLED).is_file():
-        raise BadInput(f"has no weights ({WEIGHTS}, {INDEX} or {PICKLED})", where=folder)
-    state = load_torch(folder / PICKLED)
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BadInput("is not a state dict: it holds more than tensors", where=folder / PICKLED)
-    return state
-
-
-def _read_shards(folder: Path) -> dict[str, Tensor]:
-    shards = read_json_object(folder / INDEX).get("weight_map")
-    if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
-        raise BadInput("has no weight_map from tensors to files", where=folder / INDEX)
-    names = sorted(set(shards.values()))
-    # Only files of this folder: an index may come from anywhere.
-    missing = [name for name in names if Path(name).name != name or not (folder / name).is_file()]
-    if missing:
-        raise BadInput.listing([f"{name} is not in the folder" for name in missing], where=folder / INDEX)
-    tensors: dict[str, Tensor] = {}
-    for name in names:
-        tensors |= read_safetensors(folder / name)
-    return tensors
+def _dtype_notes(theirs: dict[str, Any], tensors: dict[str, Tensor]) -> list[str]:
+    """Where transformers rounds the weights as it loads them."""
+    declared = theirs.get("dtype", theirs.get("torch_dtype"))
+    kept = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
+    if declared is None or kept <= {declared}:
+        return []
+    return [f"dtype is {declared} in config.json; the weights stay {' and '.join(sorted(kept))}"]
 
 
 def _declared(theirs: dict[str, Any]) -> str | None:
@@ -119,24 +111,23 @@ def _architecture(theirs: dict[str, Any], tensors: dict[str, Tensor], problems: 
     return ARCHITECTURES.get(name, LANGUAGE_MODEL)
 
 
-def _token_ids(theirs: dict[str, Any], notes: list[str]) -> dict[str, Any]:
-    """The special tokens; GPT-2's defaults stand in many a config whose vocabulary is smaller."""
-    found = {key: theirs[key] for key in TOKEN_KEYS if theirs.get(key) is not None}
-    vocabulary = theirs.get("vocab_size")
-    for key, token in list(found.items()):
-        if isinstance(token, int) and isinstance(vocabulary, int) and not 0 <= token < vocabulary:
-            notes.append(f"{key} {token} is outside the vocabulary of {vocabulary} and is left out")
-            del found[key]
-    return found
-
-
-def _labels(theirs: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
-    names = theirs.get("id2label")
-    score = tensors.get("score.weight")
-    # transformers writes neither key for two labels, and never num_labels.
-    labels = score.shape[0] if score is not None and score.dim() else len(names or ()) or 2
-    # It pools the last token that is not padding.
-    return {"num_labels": labels, "id2label": names, "pooling": "last"}
+def _labels(theirs: dict[str, Any], foreign: Foreign) -> dict[str, Any]:
+    """What the head answers, and which token it is asked of; the special tokens are there already."""
+    names, declared = theirs.get("id2label"), theirs.get("num_labels")
+    score = foreign.tensors.get("score.weight")
+    # transformers writes neither key for two labels, and mostly no num_labels.
+    labels = score.shape[0] if score is not None and score.dim() else declared or len(names or ()) or 2
+    if declared is not None and declared != labels:
+        foreign.problems.append(f"num_labels is {declared!r}, but score.weight has {labels} rows")
+    # It pools the right-most token that is not the pad token, which may end a text too, whatever the mask
+    # says; without one, the last of all.
+    pooling = "last" if foreign.config.get("pad_token_id") is None else "last_not_pad"
+    return {
+        "num_labels": labels,
+        "id2label": names,
+        "pooling": pooling,
+        "problem_type": theirs.get("problem_type"),
+    }
 
 
 def _is_tied(theirs: dict[str, Any], tensors: dict[str, Tensor], foreign: Foreign) -> bool:
@@ -160,11 +151,3 @@ def _is_tied(theirs: dict[str, Any], tensors: dict[str, Tensor], foreign: Foreig
             "tie_word_embeddings is false, but the head equals the embedding: it is kept once"
         )
     return not own_head if had_head else declared
-
-
-def _tokenizer(folder: Path) -> Path | Tokenizer | None:
-    if (folder / TOKENIZER).is_file():
-        return folder / TOKENIZER
-    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-        return build_tokenizer(folder)
-    return None

@@ -1,6 +1,5 @@
 """From a checkpoint of another code base to one that is known to be whole and ours."""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from nf_edge.importers.foreign import HEAD, WTE, Foreign
 from nf_edge.model.checkpoint import TOKENIZER, mismatches, save_checkpoint
 from nf_edge.model.config import ModelConfig, parse_config
 from nf_edge.model.tokenizer import END_OF_TEXT, read_tokenizer, vocabulary_size
+from nf_edge.staging import scratch_folder
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Imported:
         Raises:
             BadInput: `path` exists and may not be replaced, or a value does not fit `dtype`.
         """
-        with tempfile.TemporaryDirectory() as scratch:
+        with scratch_folder() as scratch:
             tokenizer = self.tokenizer
             if isinstance(tokenizer, Tokenizer):
-                written = Path(scratch) / TOKENIZER
+                written = scratch / TOKENIZER
                 tokenizer.save(str(written))
                 tokenizer = written
             save_checkpoint(
@@ -80,7 +80,7 @@ def import_checkpoint(
     Raises:
         BadInput: with every reason why `source` cannot be a NoiseFormer checkpoint.
     """
-    foreign = _read(source, activation)
+    foreign = _read(source, activation, own_tokenizer=tokenizer_file is None)
     if tokenizer_file is not None:
         foreign.tokenizer = tokenizer_file
     tokenizer = foreign.tokenizer
@@ -97,12 +97,12 @@ def import_checkpoint(
     return Imported(config, foreign.tensors, tuple(foreign.notes), foreign.tokenizer)
 
 
-def _read(source: Path, activation: str | None) -> Foreign:
+def _read(source: Path, activation: str | None, *, own_tokenizer: bool) -> Foreign:
     if not source.is_dir():
         return nanogpt.read(source, activation)
     if activation is not None:
         raise BadInput("says its activation in config.json", where=source, fix="leave --activation out")
-    return huggingface.read(source)
+    return huggingface.read(source, own_tokenizer=own_tokenizer)
 
 
 def _cut_vocabulary(foreign: Foreign, asked: int | None) -> None:
@@ -130,8 +130,20 @@ def _heed_tokenizer(foreign: Foreign, tokenizer: Tokenizer | None) -> None:
         foreign.notes.append("no tokenizer: give --tokenizer to put a tokenizer.json beside the weights")
         return
     vocabulary, tokens = foreign.config.get("vocab_size"), vocabulary_size(tokenizer)
-    if tokens != vocabulary:
+    if isinstance(vocabulary, int) and tokens > vocabulary and not foreign.problems:
+        foreign.problems.append(
+            f"the tokenizer has {tokens} tokens, the model {vocabulary}: it has no row for the ids from "
+            f"{vocabulary} on; resize it where it was trained (in transformers, "
+            "model.resize_token_embeddings(len(tokenizer))), or leave those tokens out"
+        )
+    elif tokens != vocabulary:
         foreign.notes.append(f"the tokenizer has {tokens} tokens, the model {vocabulary}")
     end = tokenizer.token_to_id(END_OF_TEXT)
-    if end is not None and isinstance(vocabulary, int) and end < vocabulary:
-        foreign.config.setdefault("eos_token_id", end)
+    if (
+        end is not None
+        and isinstance(vocabulary, int)
+        and end < vocabulary
+        and "eos_token_id" not in foreign.config
+    ):
+        foreign.config["eos_token_id"] = end
+        foreign.notes.append(f"eos_token_id is {end}, the tokenizer's {END_OF_TEXT}: the model names none")

@@ -6,15 +6,23 @@ The names and the layout are ours already.  Symmetric attention has its K and V 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from nf_edge.errors import BadInput
-from nf_edge.importers.foreign import Foreign, drop_tied_head, is_causal_mask, load_torch
+from nf_edge.errors import BadInput, quoted
+from nf_edge.importers.foreign import (
+    HEAD,
+    Foreign,
+    drop_tied_head,
+    has_own_values,
+    is_causal_mask,
+    load_torch,
+)
+from nf_edge.importers.names import own_names
 from nf_edge.model.config import LANGUAGE_MODEL
 
 # model_args that give the shape → our keys.
@@ -45,7 +53,8 @@ def read(path: Path, activation: str | None) -> Foreign:
     """
     weights, arguments = _parts(path)
     problems: list[str] = []
-    tensors = _tensors(weights, problems)
+    notes: list[str] = []
+    tensors = _tensors(weights, problems, notes)
     config = {
         "architectures": [LANGUAGE_MODEL],
         **{ours: arguments[theirs] for theirs, ours in SHAPE.items()},
@@ -54,7 +63,11 @@ def read(path: Path, activation: str | None) -> Foreign:
         "noise": _noise(tensors, problems),
         "tie_word_embeddings": not drop_tied_head(tensors),
     }
-    foreign = Foreign(config, tensors, path, problems=problems)
+    foreign = Foreign(config, tensors, path, notes, problems)
+    if HEAD in tensors:
+        foreign.notes.append(
+            "lm_head.weight is not the embedding: it stays a head of its own, which nanoGPT's own code ties"
+        )
     if activation is None:
         foreign.notes.append(
             "activation: gelu (exact) is assumed, as in nanoGPT's newer code; "
@@ -65,7 +78,7 @@ def read(path: Path, activation: str | None) -> Foreign:
         foreign.notes.append(f"bias=False: {added} biases are written as zeros")
     unknown = {key: value for key, value in arguments.items() if key not in SHAPE.keys() | UNUSED}
     if unknown:
-        listed = ", ".join(f"{key}={value!r}" for key, value in unknown.items())
+        listed = ", ".join(f"{key}={quoted(value)}" for key, value in unknown.items())
         foreign.notes.append(f"model_args not looked at: {listed}; check that the model does not need them")
     if config["vocab_size"] == GPT2_PADDED:
         foreign.vocabulary = GPT2_VOCABULARY
@@ -93,26 +106,30 @@ def _parts(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     return document["model"], arguments
 
 
-def _tensors(weights: Mapping[str, Any], problems: list[str]) -> dict[str, Tensor]:
-    """The weights under their plain names: without the prefixes of torch.compile and DDP, and no masks."""
-    tensors = {}
+def _tensors(weights: Mapping[str, Any], problems: list[str], notes: list[str]) -> dict[str, Tensor]:
+    """The weights under their plain names, and no masks."""
+    tensors, names = {}, own_names(weights, problems, notes)
     for key, value in weights.items():
-        name = re.sub(r"^(_orig_mod\.|module\.)+", "", key)
-        if not isinstance(value, Tensor) or value.layout != torch.strided:
+        name = names[key]
+        if not isinstance(value, Tensor) or not has_own_values(value):
             problems.append(f"{key} is not a dense tensor")
         elif not is_causal_mask(name, value):
             tensors[name] = value.detach()
     return tensors
 
 
-def _attention(names: Iterable[str], problems: list[str]) -> str:
+def _attention(names: Mapping[str, Tensor], problems: list[str]) -> str:
     """`symmetric` or `standard`, by the projections that the layers have."""
     layers: dict[str, list[int]] = {}
     for name in names:
         if match := re.fullmatch(r"transformer\.h\.(\d+)\.attn\.(c_kv|c_attn)\.weight", name):
             layers.setdefault(match[2], []).append(int(match[1]))
     if not layers:
-        problems.append("has neither attn.c_attn nor attn.c_kv weights: it is not a GPT-2 or a NoiseFormer")
+        shown = ", ".join(list(names)[:3])
+        problems.append(
+            "has neither attn.c_attn nor attn.c_kv weights: it is not a GPT-2 or a NoiseFormer "
+            f"(its first names: {shown})"
+        )
     if len(layers) > 1:
         listed = {kind: ", ".join(map(str, sorted(which))) for kind, which in layers.items()}
         problems.append(

@@ -1,14 +1,16 @@
 """`bench`: the latency of an artifact, or of several turn about."""
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from nf_edge.artifact import Artifact
 from nf_edge.backends import get_backend
+from nf_edge.cpus import allowed_cpus
 from nf_edge.errors import BadInput, MissingTool
 from nf_edge.latency.machine import cpu_name
-from nf_edge.latency.plan import SEED, Plan, cpus
+from nf_edge.latency.plan import SEED, Plan
 from nf_edge.latency.report import LatencyReport, Line, Measured, Peak
 from nf_edge.latency.turns import Point, Side, Tick, loads, rounds
 from nf_edge.memory.measure import this_machine
@@ -88,7 +90,7 @@ def bench(artifacts: Sequence[Artifact], plan: Plan, progress: Progress = silent
         lines += found
         peaks.append(peak)
     by = "a Python process for want of the native runner" if runner.missing else "native runner"
-    parts = (this_machine(), cpu_name(), f"{cpus()} CPUs", by)
+    parts = (this_machine(), cpu_name(), f"{allowed_cpus()} CPUs", by)
     return LatencyReport(
         artifacts=tuple(map(_measured, artifacts, versions)),
         inputs={"batch": 1, "seed": SEED, "vocabulary": plan.vocabulary},
@@ -147,8 +149,13 @@ def _with_threads(
     # As they were asked for: decoding upon the longest context is measured first.
     for point in sorted(found, key=lambda point: (point.phase != "prefill", point.tokens)):
         lines.append(Line.of(point.phase, threads, point.tokens, found[point]))
-    peak = Peak(threads, tuple(max(figures, key=lambda figure: figure.value or 0) for figures in peaks))
+    peak = Peak(threads, tuple(map(_largest, peaks)))
     return lines, peak, [process.version for process in processes]
+
+
+def _largest(figures: Sequence[Figure]) -> Figure:
+    """The largest; unavailable where one is."""
+    return max(figures, key=lambda figure: math.inf if figure.value is None else figure.value)
 
 
 def _ticker(step: str, total: int, progress: Progress) -> Tick:

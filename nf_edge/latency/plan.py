@@ -1,7 +1,6 @@
 """What to measure: lengths, contexts, threads, and the token ids that are asked."""
 
 import itertools
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from nf_edge.artifact import Artifact
 from nf_edge.backends.base import Bounds
+from nf_edge.cpus import allowed_cpus
 from nf_edge.errors import BadInput
 from nf_edge.model import ModelConfig
 from nf_edge.runner import Request
@@ -109,11 +109,6 @@ def make_plan(
     return Plan(the_lengths, the_contexts, no_decoding, _ordered(threads), repeats, tuple(ids), vocabulary)
 
 
-def cpus() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _ordered(numbers: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(set(numbers)))
 
@@ -127,7 +122,7 @@ def _no_decoding(subject: Subject) -> str:
 
 
 def _thread_problems(threads: tuple[int, ...]) -> list[str]:
-    most = cpus()
+    most = allowed_cpus()
     return [
         f"{count} threads, but this process has {most} CPUs: give --threads of at most {most}"
         for count in threads

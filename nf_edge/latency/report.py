@@ -24,7 +24,7 @@ class Distribution:
     @classmethod
     def of(cls, samples: Sequence[float], unit: Unit) -> "Distribution":
         low, middle, high = (
-            Figure(float(value), unit, "measured") for value in np.quantile(samples, (0.25, 0.5, 0.75))
+            Figure.of(float(value), unit, "measured") for value in np.quantile(samples, (0.25, 0.5, 0.75))
         )
         return cls(middle, (low, high))
 
@@ -52,7 +52,7 @@ class Timing:
         """Of milliseconds, in which so many tokens were processed."""
         rate = None
         if tokens is not None:
-            rate = Distribution.of([1e3 * tokens / ms for ms in samples], "tokens/s")
+            rate = Distribution.of([1e3 * tokens / ms if ms else math.inf for ms in samples], "tokens/s")
         return cls(Distribution.of(samples, "ms"), rate)
 
     def to_json(self) -> dict[str, Any]:
@@ -71,8 +71,9 @@ class Speed:
     def of(cls, first: Sequence[float], other: Sequence[float]) -> "Speed":
         """Of times of both, in as many rounds."""
         note = "median time of the other artifact / of the first"
-        ratio = Figure(float(np.median(other) / np.median(first)), "ratio", "measured", note)
-        low, high = (Figure(value, "ratio", "measured") for value in ratio_of_medians(other, first))
+        with np.errstate(divide="ignore", invalid="ignore"):  # times of 0 have no ratio
+            ratio = Figure.of(float(np.median(other) / np.median(first)), "ratio", "measured", note)
+            low, high = (Figure.of(value, "ratio", "measured") for value in ratio_of_medians(other, first))
         return cls(ratio, (low, high))
 
     @property
@@ -80,7 +81,7 @@ class Speed:
         """How many times as fast the other artifact is as the first."""
         note = "median time of the first artifact / of the other"
         ratio, high, low = (
-            Figure(1 / (figure.value or math.nan), "ratio", "measured", text)
+            Figure.of(1 / figure.value if figure.value else math.inf, "ratio", "measured", text)
             for figure, text in ((self.ratio, note), (self.interval[0], ""), (self.interval[1], ""))
         )
         return Speed(ratio, (low, high))

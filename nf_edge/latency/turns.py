@@ -97,7 +97,7 @@ def _warmed_up(side: Side, plan: Plan, point: Point) -> list[Request]:
         return turn
     request = plan.prefill(point.tokens, side.cached)
     estimate = side.process.times([request] * WARM_UP)[-1]
-    return [request] * max(1, min(MOST_RUNS, round(TURN_MS / estimate)))
+    return [request] * max(1, min(MOST_RUNS, round(TURN_MS / max(estimate, TURN_MS / MOST_RUNS))))
 
 
 def _fill(side: Side, plan: Plan, point: Point) -> None:

@@ -1,5 +1,6 @@
 """The three accounts of memory, each as figures for the same parts."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,9 +26,15 @@ PROCESS_PARTS = (
 )
 
 
+HEAP_PARTS = ("weights and graph in heap", KV_CACHE, "arenas", "workspace")
+
+
 @dataclass(frozen=True)
 class Account:
-    """One account: bytes of the parts of the file and of the process, and their totals."""
+    """One account: bytes of the parts of the file and of the process, and their totals.
+
+    A total is of the parts that are known; `unknown` tells of the others.
+    """
 
     file: dict[str, Figure]
     file_total: Figure
@@ -35,6 +42,11 @@ class Account:
     process_total: Figure
     heap: Figure
     """What must be in working memory even where the file rests in flash and the code too."""
+
+    def unknown(self, parts: Iterable[str]) -> dict[str, str]:
+        """Parts of the process of which the bytes are not known, each with the reason."""
+        figures = {name: self.process[name] for name in parts if name != UNACCOUNTED}
+        return {name: figure.note for name, figure in figures.items() if figure.value is None}
 
 
 def account_of_plan(plan: Plan, process_bytes: int | None, how: Literal["planned", "predicted"]) -> Account:
@@ -53,10 +65,8 @@ def account_of_plan(plan: Plan, process_bytes: int | None, how: Literal["planned
         UNACCOUNTED: Figure.unavailable("bytes", "what no plan knows of"),
     }
     file = {name: _figure(getattr(plan, name), how) for name in FILE_PARTS}
-    heap = [process[name] for name in ("weights and graph in heap", KV_CACHE, "arenas", "workspace")]
-    return Account(
-        file, _sum(list(file.values()), how), process, _sum(list(process.values()), how), _sum(heap, how)
-    )
+    heap = {name: process[name] for name in HEAP_PARTS}
+    return Account(file, _sum(file, how), process, _sum(process, how), _sum(heap, how))
 
 
 def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
@@ -131,7 +141,7 @@ def _figure(value: int | None, how: Literal["planned", "predicted"], why_none: s
     return Figure.unavailable("bytes", why_none) if value is None else Figure(value, "bytes", how)
 
 
-def _sum(figures: list[Figure], how: Literal["planned", "predicted"]) -> Figure:
-    known = [figure.value for figure in figures if figure.value is not None]
-    note = "of the parts that are known" if len(known) < len(figures) - 1 else ""
-    return Figure(sum(known), "bytes", how, note)
+def _sum(parts: Mapping[str, Figure], how: Literal["planned", "predicted"]) -> Figure:
+    known = [figure.value for figure in parts.values() if figure.value is not None]
+    missing = [name for name, figure in parts.items() if figure.value is None and name != UNACCOUNTED]
+    return Figure(sum(known), "bytes", how, f"without {', '.join(missing)}" if missing else "")

@@ -1,20 +1,24 @@
 """Checkpoint folders: `config.json`, `model.safetensors`, and for a text model `tokenizer.json`."""
 
-import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from nf_edge import strict_json
 from nf_edge.errors import BadInput
-from nf_edge.files import check_target, staged_folder
-from nf_edge.model.config import ModelConfig, read_config, read_json_object
+from nf_edge.files import Kind, check_target, sha256, staged_folder
+from nf_edge.identity import UNKNOWN, Identity
+from nf_edge.model.config import ModelConfig, parse_config, read_config, read_json_object
 from nf_edge.model.network import NoiseFormer, build
+from nf_edge.model.safetensors_file import read_safetensors
+from nf_edge.model.tokenizer import write_tokenizer
 from nf_edge.resources import resolve
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -51,15 +55,43 @@ class Checkpoint:
     def model(self) -> NoiseFormer:
         """The network in float32, ready for inference; a new one each time."""
         network = build(self.config)
+        network.origin = self.path
         state = {name: self.tensors[name].float() for name in self.config.tensor_shapes()}
         if self.config.is_language_model and self.config.tie_word_embeddings:
             state["lm_head.weight"] = state["transformer.wte.weight"]
         network.load_state_dict(state)
         return network.eval().requires_grad_(False)
 
+    @cached_property
+    def identity(self) -> Identity:
+        """What it is recognised by, of the files in its folder."""
+        return identity_of(self.path, self.config)
+
+    def differs_from(self, other: Identity) -> list[str]:
+        """Names of its files that are not those of another checkpoint, as far as that is known; none where
+        both are the same."""
+        own = self.identity
+        same = {
+            WEIGHTS: own.weights_sha256 == other.weights_sha256,
+            CONFIG: other.config == UNKNOWN or self.config == parse_config(other.config, CONFIG),
+            TOKENIZER: other.tokenizer_sha256 in (UNKNOWN, own.tokenizer_sha256),
+        }
+        return [name for name, is_same in same.items() if not is_same]
+
     def _optional(self, name: str) -> Path | None:
+        # A pipe, or a link to nothing, is there too: whoever reads it is told so.
         path = self.path / name
-        return path if path.is_file() else None
+        return path if path.is_symlink() or path.exists() else None
+
+
+def identity_of(path: Path, config: ModelConfig) -> Identity:
+    """What the checkpoint in a folder is recognised by."""
+    tokenizer = path / TOKENIZER
+    return Identity(
+        weights_sha256=sha256(path / WEIGHTS),
+        config=config.to_json(),
+        tokenizer_sha256=sha256(tokenizer) if tokenizer.is_file() else None,
+    )
 
 
 def resolve_checkpoint(name: str) -> Checkpoint:
@@ -79,26 +111,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     config, warnings = read_config(path / CONFIG)
     weights = path / WEIGHTS
-    if not weights.is_file():
+    if not weights.exists():
         raise BadInput("is missing", where=weights, fix="a checkpoint has its weights in model.safetensors")
     tensors = read_safetensors(weights)
     problems = mismatches(config, tensors)
     if problems:
         raise BadInput.listing(problems, where=weights, fix=f"{path / CONFIG} says what must be there")
-    return Checkpoint(path, config, tensors, tuple(warnings))
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a safetensors file, by name, as it is on disk.
-
-    Raises:
-        BadInput: the file is missing, cut short or of another kind.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise BadInput(f"is not a whole safetensors file: {error}", where=path) from error
+    checkpoint = Checkpoint(path, config, tensors, tuple(warnings))
+    _ = checkpoint.identity  # hashed now, not at the end of an export: the files may be others by then
+    return checkpoint
 
 
 def mismatches(config: ModelConfig, tensors: Mapping[str, Tensor]) -> list[str]:
@@ -136,14 +157,37 @@ def _why_extra(config: ModelConfig, name: str) -> str:
     return ""
 
 
-def check_place(path: Path, *, overwrite: bool) -> None:
-    """Refuse a place that `save_checkpoint` would refuse: before the work, not after it.
+def is_checkpoint(path: Path) -> bool:
+    """Whether a folder is a NoiseFormer: many another model has a config.json."""
+    try:
+        return read_json_object(path / CONFIG).get("model_type") == "noiseformer"
+    except BadInput:
+        return False
 
-    Many a model's folder has a config.json, so it is read: only a NoiseFormer is ever replaced.
+
+KIND = Kind("a NoiseFormer", is_checkpoint)
+
+
+def check_place(
+    path: Path, *, overwrite: bool, sources: Iterable[Path] = (), beside: Iterable[Path] = ()
+) -> None:
+    """Refuse a place that `staged_checkpoint` would refuse: before the work, not after it.
+
+    Args:
+        sources: what is read; a folder that is or has one of them is not replaced.
+        beside: what else will be written.
+
+    Raises:
+        BadInput: see `files.check_target`.
     """
-    if (path / CONFIG).is_file() and read_json_object(path / CONFIG).get("model_type") != "noiseformer":
-        raise BadInput("exists and is not a NoiseFormer", where=path, fix="name another place")
-    check_target(path, overwrite=overwrite, marker=CONFIG)
+    check_target(path, KIND, overwrite=overwrite, sources=sources, beside=beside)
+
+
+@contextmanager
+def staged_checkpoint(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A folder to write a checkpoint into; see `files.staged_folder`."""
+    with staged_folder(path, KIND, overwrite=overwrite) as stage:
+        yield stage
 
 
 def save_checkpoint(
@@ -158,25 +202,45 @@ def save_checkpoint(
     """Write a checkpoint folder, whole or not at all.
 
     Args:
-        tensors: by the names of `ModelConfig.tensor_shapes`; a tied head may be among them and is left out.
-        tokenizer_file: a `tokenizer.json` to put beside the weights.
+        tensors, dtype, tokenizer_file: as `write_checkpoint` takes them.
 
     Raises:
         BadInput: the tensors do not match the config, or `path` exists and may not be replaced.
     """
-    check_place(path, overwrite=overwrite)
+    with staged_checkpoint(path, overwrite=overwrite) as stage:
+        write_checkpoint(stage, config, tensors, dtype=dtype, tokenizer_file=tokenizer_file, where=path)
+
+
+def write_checkpoint(
+    folder: Path,
+    config: ModelConfig,
+    tensors: Mapping[str, Tensor],
+    *,
+    dtype: torch.dtype,
+    tokenizer_file: Path | None,
+    where: Path,
+) -> None:
+    """Write the files of a checkpoint into a folder that is there.
+
+    Args:
+        tensors: by the names of `ModelConfig.tensor_shapes`; a tied head may be among them and is left out.
+        tokenizer_file: a `tokenizer.json` to put beside the weights.
+        where: what messages call the checkpoint.
+
+    Raises:
+        BadInput: the tensors do not match the config.
+    """
     kept = {name: tensor.detach().to(dtype).contiguous() for name, tensor in tensors.items()}
     if config.tie_word_embeddings:
         kept.pop("lm_head.weight", None)
     problems = mismatches(config, kept)
     if problems:
         fix = "float16 ends at 65504; a value beyond it becomes Inf" if dtype == torch.float16 else None
-        raise BadInput.listing(problems, where=path, fix=fix)
-    with staged_folder(path, overwrite=overwrite, marker=CONFIG) as stage:
-        document = json.dumps(config.to_json(), indent=2)
-        (stage / CONFIG).write_text(document + "\n", encoding="utf-8")
-        save_file(kept, stage / WEIGHTS, metadata={"format": "pt"})
-        # safetensors writes files that only their owner may read.
-        shutil.copymode(stage / CONFIG, stage / WEIGHTS)
-        if tokenizer_file is not None:
-            shutil.copyfile(tokenizer_file, stage / TOKENIZER)
+        raise BadInput.listing(problems, where=where, fix=fix)
+    document = strict_json.dumps(config.to_json())
+    (folder / CONFIG).write_text(document + "\n", encoding="utf-8")
+    save_file(kept, folder / WEIGHTS, metadata={"format": "pt"})
+    # safetensors writes files that only their owner may read.
+    shutil.copymode(folder / CONFIG, folder / WEIGHTS)
+    if tokenizer_file is not None:
+        write_tokenizer(tokenizer_file, folder / TOKENIZER)

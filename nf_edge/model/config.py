@@ -1,25 +1,56 @@
 """`config.json` of a NoiseFormer checkpoint."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from nf_edge.errors import BadInput
+from nf_edge import reading
+from nf_edge.errors import MOST_PROBLEMS, BadInput, quoted
+from nf_edge.reading import MIB
+
+# A config.json has kilobytes, and some megabytes where it names thousands of labels or added tokens.
+MOST_BYTES = 16 * MIB
 
 LANGUAGE_MODEL = "NoiseFormerForCausalLM"
 CLASSIFIER = "NoiseFormerForSequenceClassification"
 
 NoiseKind = Literal["none", "lowrank", "pairwise", "relative"]
-Pooling = Literal["last", "first", "mean"]
+Pooling = Literal["last", "last_not_pad", "first", "mean"]
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+Task = Literal["language modelling", "classification", "multi-label classification", "regression"]
+
+TASKS: dict[ProblemType, Task] = {
+    "single_label_classification": "classification",
+    "multi_label_classification": "multi-label classification",
+    "regression": "regression",
+}
+
+
+def _token(value: Any) -> Any:
+    if value is not None and type(value) is not int:
+        raise ValueError("must be a token's id, a whole number")
+    return value
+
+
+def _tokens(value: Any) -> Any:
+    if value is None or type(value) is int:
+        return value
+    if not isinstance(value, list | tuple) or not value or any(type(item) is not int for item in value):
+        raise ValueError("must be a token's id, a whole number, or a list of them")
+    return tuple(dict.fromkeys(value))
+
+
+# Not pydantic's lax int, which takes true for 1.
+TokenId = Annotated[int | None, BeforeValidator(_token)]
+TokenIds = Annotated[int | tuple[int, ...] | None, BeforeValidator(_tokens)]
 
 
 class NoiseConfig(BaseModel):
     """The learned noise on the scores; `rank` belongs to `lowrank` only."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     kind: NoiseKind = "none"
     rank: int | None = None
@@ -28,7 +59,7 @@ class NoiseConfig(BaseModel):
 class LayerConfig(BaseModel):
     """Sizes of one layer after structured pruning; None is the model-wide size."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     n_head: int | None = None
     n_inner: int | None = Field(None, ge=1)
@@ -37,7 +68,7 @@ class LayerConfig(BaseModel):
 class ModelConfig(BaseModel):
     """Shape and kind of a NoiseFormer; the names are those of GPT-2 on Hugging Face where it has them."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, protected_namespaces=())
 
     model_type: Literal["noiseformer"] = "noiseformer"
     architectures: tuple[Literal["NoiseFormerForCausalLM", "NoiseFormerForSequenceClassification"]]
@@ -49,7 +80,7 @@ class ModelConfig(BaseModel):
     n_head: int = Field(ge=1)
     n_inner: int | None = Field(None, ge=1)
     activation_function: Literal["gelu_new", "gelu", "relu"] = "gelu_new"
-    layer_norm_epsilon: float = Field(1e-5, gt=0, allow_inf_nan=False)
+    layer_norm_epsilon: float = Field(1e-5, gt=0)
     causal: bool = True
     attention: Literal["symmetric", "standard"] = "symmetric"
     noise: NoiseConfig = NoiseConfig()
@@ -57,9 +88,10 @@ class ModelConfig(BaseModel):
     num_labels: int | None = Field(None, ge=1)
     id2label: dict[int, str] | None = None
     pooling: Pooling | None = None
-    pad_token_id: int | None = None
-    bos_token_id: int | None = None
-    eos_token_id: int | None = None
+    problem_type: ProblemType | None = None
+    pad_token_id: TokenId = None
+    bos_token_id: TokenId = None
+    eos_token_id: TokenIds = None
     layers: tuple[LayerConfig, ...] | None = None
 
     @model_validator(mode="after")
@@ -76,12 +108,22 @@ class ModelConfig(BaseModel):
             problems.append(f"noise.rank must be from 1 to the head size {self.head_size}, not {rank}")
         if not self.is_language_model and self.num_labels is None:
             problems.append("num_labels is missing: a classifier needs it (1 is regression)")
-        if self.id2label is not None and sorted(self.id2label) != list(range(self.num_labels or 0)):
-            problems.append(f"id2label must name the labels 0 to {(self.num_labels or 0) - 1}")
-        for key in ("pad_token_id", "bos_token_id", "eos_token_id"):
-            token = getattr(self, key)
-            if token is not None and not 0 <= token < self.vocab_size:
-                problems.append(f"{key} {token} is outside the vocabulary of {self.vocab_size}")
+        labels = self.num_labels or 0
+        if self.id2label is not None and not (
+            len(self.id2label) == labels and all(0 <= label < labels for label in self.id2label)
+        ):
+            problems.append(f"id2label must name the labels 0 to {labels - 1}")
+        if self.problem_type == "single_label_classification" and self.num_labels == 1:
+            problems.append(
+                "problem_type is single_label_classification, but the only one of num_labels 1 is always the "
+                "answer: write regression, or multi_label_classification"
+            )
+        problems += [
+            f"{key} {token} is outside the vocabulary of {self.vocab_size}"
+            for key, tokens in self.special_tokens.items()
+            for token in tokens
+            if not 0 <= token < self.vocab_size
+        ]
         if self.layers is not None and len(self.layers) != self.n_layer:
             problems.append(f"layers has {len(self.layers)} entries, but n_layer is {self.n_layer}")
         for i, layer in enumerate(self.layers or ()):
@@ -108,17 +150,58 @@ class ModelConfig(BaseModel):
         return [(layer.n_head or self.n_head, layer.n_inner or inner) for layer in layers]
 
     @property
+    def task(self) -> Task:
+        """What the model answers: the config's word, else by its number of outputs."""
+        if self.is_language_model:
+            return "language modelling"
+        if self.problem_type is not None:
+            return TASKS[self.problem_type]
+        return "regression" if self.num_labels == 1 else "classification"
+
+    @property
+    def has_label(self) -> bool:
+        """Whether what is right of a row is one label: a class, or the number of a regression."""
+        return self.task == "classification" or (self.task == "regression" and self.num_labels == 1)
+
+    @property
+    def kind(self) -> str:
+        """What the model is, with its number of outputs, in words."""
+        if self.is_language_model:
+            return "language model"
+        if self.task == "regression":
+            return "regression" if self.num_labels == 1 else f"regression of {self.num_labels} numbers"
+        labels = "1 label" if self.num_labels == 1 else f"{self.num_labels} labels"
+        return f"{self.task.replace('classification', 'classifier')} of {labels}"
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The tokens that end a text, any of them; the first one also parts documents in training."""
+        ends = self.eos_token_id
+        return (() if ends is None else (ends,)) if not isinstance(ends, tuple) else ends
+
+    @property
+    def special_tokens(self) -> dict[str, tuple[int, ...]]:
+        """The ids that mean something to the model, by the key that names them."""
+        single = {"pad_token_id": self.pad_token_id, "bos_token_id": self.bos_token_id}
+        tokens = {key: () if token is None else (token,) for key, token in single.items()}
+        return {**tokens, "eos_token_id": self.ends}
+
+    @property
     def pooled_token(self) -> Pooling:
         """How a classifier pools: the config's word, else by direction."""
+        if self.pooling == "last_not_pad" and self.pad_token_id is None:
+            return "last"
         return self.pooling or ("last" if self.causal else "first")
 
     @property
     def answers_for_one_token(self) -> bool:
         """Whether a classifier pools a token that sees others, so that its last layer needs no other query.
 
-        The first token of a causal model sees itself only; that degenerate case is left as it is.
+        The first token of a causal model sees itself only; that degenerate case is left as it is.  So is the
+        last one that is not padding of a bidirectional model, which sees padding tokens after it.
         """
-        return self.pooled_token == "last" or (self.pooled_token == "first" and not self.causal)
+        pooled = "first" if not self.causal else "last_not_pad"
+        return self.pooled_token in ("last", pooled)
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Every tensor that the checkpoint must have, with its shape ([out, in] for weights)."""
@@ -199,20 +282,12 @@ def read_config(path: Path) -> tuple[ModelConfig, list[str]]:
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """The object that a JSON file holds.
+    """The object that a JSON file beside weights holds.
 
     Raises:
-        BadInput: unreadable, not JSON, or not an object.
+        BadInput: unreadable, too large, not JSON, or not an object.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"cannot be read ({error.strerror})", where=path) from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"is not JSON: {error}", where=path) from error
-    if not isinstance(document, dict):
-        raise BadInput("must be a JSON object", where=path)
-    return document
+    return reading.read_json_object(path, MOST_BYTES)
 
 
 def parse_config(document: dict[str, Any], where: Path | str, found: Sequence[str] = ()) -> ModelConfig:
@@ -238,7 +313,7 @@ def _explain(error: ValidationError) -> list[str]:
     problems = []
     for item in error.errors(include_url=False):
         key = ".".join(str(part) for part in item["loc"])
-        value = "" if item["type"] == "missing" or not key else f" (found {item['input']!r})"
+        value = "" if item["type"] == "missing" or not key else f" (found {quoted(item['input'])})"
         for message in item["msg"].removeprefix("Value error, ").split("; "):
             problems.append(f"{key}: {message}{value}" if key else message)
     return problems
@@ -251,4 +326,7 @@ def unknown_keys(document: dict[str, Any], where: Path | str) -> list[str]:
     unknown += [f"noise.{key}" for key in noise if key not in NoiseConfig.model_fields]
     for i, layer in enumerate(document.get("layers") or ()):
         unknown += [f"layers[{i}].{key}" for key in layer if key not in LayerConfig.model_fields]
-    return [f"{where}: unknown key {key!r} is ignored" for key in unknown]
+    warnings = [f"{where}: unknown key {quoted(key)} is ignored" for key in unknown[:MOST_PROBLEMS]]
+    if len(unknown) > MOST_PROBLEMS:
+        warnings.append(f"{where}: {len(unknown) - MOST_PROBLEMS:,} more unknown keys are ignored")
+    return warnings

@@ -11,6 +11,7 @@ import torch
 
 from nf_edge.errors import BadInput
 from nf_edge.model.cache import KVCache
+from nf_edge.model.finite import finite
 from nf_edge.model.network import CausalLM
 
 
@@ -71,5 +72,6 @@ class TorchDecoder(Decoder):
     def _feed(self, tokens: np.ndarray, start: int) -> np.ndarray:
         self._cache.rewind(start)
         with torch.no_grad():
-            logits: np.ndarray = self._model(torch.from_numpy(tokens)[None], cache=self._cache)[0, -1].numpy()
-        return logits
+            logits = finite(self._model, torch.from_numpy(tokens)[None], cache=self._cache)
+        last: np.ndarray = logits[0, -1].numpy()
+        return last

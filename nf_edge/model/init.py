@@ -1,11 +1,14 @@
 """Random weights to start from: GPT-2's initialisation, and the noise's own."""
 
+import math
+import os
 import zlib
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nf_edge.errors import BadInput
 from nf_edge.model.config import ModelConfig
 
 WEIGHT_STD = 0.02
@@ -25,7 +28,17 @@ def init_tensors(config: ModelConfig, seed: int) -> dict[str, Tensor]:
     Args:
         seed: not negative.  Each tensor draws from a stream of its own, of the seed and its name, so
             two models of one seed share every tensor that has the same name and shape in both.
+
+    Raises:
+        BadInput: the tensors have more bytes than this machine has memory.
     """
+    size = sum(4 * math.prod(shape) for shape in config.tensor_shapes().values())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        raise BadInput(
+            f"its weights take {size / 1e9:,.0f} GB, more than this machine has ({memory / 1e9:,.0f} GB)",
+            where=f"n_layer {config.n_layer}, n_embd {config.n_embd}, vocab_size {config.vocab_size}",
+        )
     return {name: _draw(name, shape, config, seed) for name, shape in config.tensor_shapes().items()}
 
 

@@ -6,7 +6,8 @@ Module names are the tensor names of the checkpoint, so a `state_dict` is the co
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import cast
+from pathlib import Path
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -212,6 +213,9 @@ class Transformer(nn.Module):
 
 
 class CausalLM(nn.Module):
+    origin: Path | None = None
+    """The checkpoint's folder, for messages."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -228,6 +232,11 @@ class CausalLM(nn.Module):
 
 
 class SequenceClassifier(nn.Module):
+    """Pools one token, or the mean, and scores it."""
+
+    origin: Path | None = None
+    """The checkpoint's folder, for messages."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -236,14 +245,24 @@ class SequenceClassifier(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """int64 [B, T] → float [B, num_labels]."""
+        if not torch.compiler.is_exporting():
+            _check_input(attention_mask, input_ids.shape[1], self.transformer.positions)
         how = self.config.pooled_token
+        positions = torch.arange(input_ids.shape[1])
+        seen, pooled = masks(self.config, input_ids, attention_mask, positions)
+        if self.config.answers_for_one_token:
+            asked: Asked = "first" if how == "first" else "last"
+            return self.score(self.transformer(input_ids, seen, asked=asked)[:, 0])
+        h = self.transformer(input_ids, seen)
         if how == "mean":
-            return self.score(real_mean(self.transformer(input_ids, attention_mask), attention_mask))
-        asked = how if self.config.answers_for_one_token else "all"
-        return self.score(self.transformer(input_ids, attention_mask, asked=asked)[:, 0])
+            return self.score(real_mean(h, pooled))
+        if pooled is None or how == "first":
+            return self.score(h[:, 0])
+        return self.score(h[torch.arange(h.shape[0]), pooled.sum(dim=1) - 1])
 
 
 NoiseFormer = CausalLM | SequenceClassifier
+AnyMask = TypeVar("AnyMask", Tensor, None, Tensor | None)
 
 
 def _check_input(attention_mask: Tensor | None, length: int, positions: int) -> None:
@@ -255,6 +274,29 @@ def _check_input(attention_mask: Tensor | None, length: int, positions: int) -> 
     # Right-padded rows never go up from 0 to 1, and begin with a real token.
     if not bool((real[:, 0] & (real[:, 1:] <= real[:, :-1]).all(dim=1)).all()):
         raise ValueError("attention_mask must be 1 for at least one token, then 0 for padding on the right")
+
+
+def masks(
+    config: ModelConfig, input_ids: Tensor, attention_mask: AnyMask, positions: Tensor
+) -> tuple[Tensor | AnyMask, Tensor | AnyMask]:
+    """What attention may see of each row, and the tokens up to the last one that may be pooled: int64 [B, T],
+    ones before zeros, or None for all.
+
+    Both are the padding mask, unless a classifier passes over pad tokens at the end of a text.  Where it is
+    causal, nothing that is pooled sees them, so that they are padding like any other.
+
+    Args:
+        positions: int64 [T], 0 to T − 1.
+    """
+    if config.is_language_model or config.pooled_token != "last_not_pad":
+        return attention_mask, attention_mask
+    counts = torch.ne(input_ids, config.pad_token_id or 0).to(torch.int64)
+    if attention_mask is not None:
+        counts = counts * attention_mask
+    # 0, the first token, where there is none.
+    last = (positions * counts).amax(dim=1, keepdim=True)
+    pooled = (positions <= last).to(torch.int64)
+    return pooled if config.causal else attention_mask, pooled
 
 
 def real_mean(h: Tensor, attention_mask: Tensor | None) -> Tensor:

@@ -8,23 +8,30 @@ the cache into the call.
 
 import argparse
 import importlib.metadata
-import json
-import os
 import re
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 
+from nf_edge import strict_json
 from nf_edge.backends import get_backend
 from nf_edge.backends.base import Bounds
+from nf_edge.cpus import allowed_cpus
 from nf_edge.errors import NfEdgeError
 from nf_edge.model import Decoder
 
 
 def python_command(backend: str, model: Path, bounds: Bounds, threads: int | None = None) -> list[str]:
     """How this runner is called on a model file."""
-    command = [sys.executable, "-m", __name__, backend, str(model), json.dumps(asdict(bounds))]
+    command = [
+        sys.executable,
+        "-m",
+        __name__,
+        backend,
+        str(model),
+        strict_json.dumps(asdict(bounds), indent=None),
+    ]
     return command if threads is None else [*command, "--threads", str(threads)]
 
 
@@ -32,8 +39,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("backend")
     parser.add_argument("model", type=Path)
-    parser.add_argument("bounds", type=lambda text: Bounds(**json.loads(text)))
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("bounds", type=lambda text: Bounds(**strict_json.loads(text)))
+    parser.add_argument("--threads", type=int, default=allowed_cpus())
     parser.add_argument("--times", action="store_true", required=True)
     given = parser.parse_args()
     try:
@@ -63,7 +70,7 @@ def _answer(backend_name: str, model: Path, bounds: Bounds, threads: int) -> Non
             loaded.feed(ids, second[0])
         else:
             loaded.run(row, mask)
-        print(json.dumps({"run_ms": _ms_since(called)}), flush=True)
+        print(strict_json.dumps({"run_ms": _ms_since(called)}, indent=None), flush=True)
     _print_stage("finished", _ms_since(began))
 
 
@@ -94,7 +101,10 @@ def _print_stage(name: str, elapsed_ms: float, **more: str | int) -> None:
         "rss_peak_since_start": peak,
         "peak_was_reset": bool(text),
     }
-    print(json.dumps({"stage": name, **more, **figures, "elapsed_ms": elapsed_ms}), flush=True)
+    print(
+        strict_json.dumps({"stage": name, **more, **figures, "elapsed_ms": elapsed_ms}, indent=None),
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

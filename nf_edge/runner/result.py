@@ -1,12 +1,13 @@
 """What the runner reports, and how its JSON lines are read."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from nf_edge import strict_json
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class RunResult:
 
 def parse(lines: Iterable[str]) -> RunResult:
     """Reads the JSON lines of a run that came to its end."""
-    entries = [json.loads(line) for line in lines]
+    entries = [strict_json.loads(line) for line in lines]
     stages = [entry for entry in entries if "stage" in entry]
     answers = [entry for entry in entries if "logits" in entry]
     start = stages[0]
@@ -96,7 +97,7 @@ def parse(lines: Iterable[str]) -> RunResult:
 
 
 def logits_of(entry: dict[str, Any]) -> npt.NDArray[np.float32]:
-    """Logits out of an answer's line."""
+    """Logits out of an answer's line, where a null is NaN: one that is not finite."""
     return np.array(entry["logits"], dtype=np.float32).reshape(entry["shape"])
 
 

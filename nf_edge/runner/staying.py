@@ -1,18 +1,18 @@
 """A runner that stays, and is asked again and again."""
 
 import contextlib
-import json
-import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from subprocess import PIPE
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from nf_edge import processes, strict_json
 from nf_edge.runner.process import Request, failure, overdue, request_lines
 from nf_edge.runner.result import Stage, logits_of, stage
 
@@ -38,14 +38,16 @@ class StayingProcess:
 
         Raises:
             BadInput: the model cannot be loaded.
-            NfEdgeError: the runner crashed or took too long.
+            CannotRun: the runner crashed, ran out of memory or took too long.
         """
         self._model, self._timeout_s = model, timeout_s
         # Not a pipe, which nobody would empty.
-        self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 (end closes it)
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True
-        )
+        self._stderr = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (end closes it)
+        try:
+            self._process = processes.start(command, stdin=PIPE, stdout=PIPE, stderr=self._stderr)
+        except BaseException:
+            self._stderr.close()
+            raise
         try:
             entries = self._read_until(lambda entry: entry.get("stage") == "method_loaded")
         except BaseException:
@@ -76,7 +78,7 @@ class StayingProcess:
         Raises:
             ValueError: there are none.
             BadInput: the model does not take one of them.
-            NfEdgeError: the runner crashed or took too long.
+            CannotRun: the runner crashed, ran out of memory or took too long.
         """
         if not requests:
             raise ValueError("no requests")
@@ -104,7 +106,7 @@ class StayingProcess:
 
         def stop() -> None:
             late.set()
-            self._process.kill()
+            processes.kill(self._process)
 
         timer = threading.Timer(self._timeout_s, stop)
         timer.daemon = True
@@ -112,7 +114,7 @@ class StayingProcess:
         try:
             entries = []
             for line in self._process.stdout:
-                entries.append(json.loads(line))
+                entries.append(strict_json.loads(line))
                 if last(entries[-1]):
                     return entries
         finally:
@@ -125,13 +127,8 @@ class StayingProcess:
 
     def end(self) -> None:
         """Ends the process, whatever it does."""
-        self._process.kill()
-        self._process.wait()
+        processes.end(self._process)
         self._stderr.close()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    stream.close()
 
 
 class TimedProcess(StayingProcess):

@@ -8,7 +8,7 @@ from nf_edge.backends import backend_for
 from nf_edge.backends.base import Bounds
 from nf_edge.compress.calibrate import purpose_of
 from nf_edge.compress.mark import is_to_shrink
-from nf_edge.data.rows import Rows
+from nf_edge.data.rows import Rows, load_rows
 from nf_edge.device import Device
 from nf_edge.errors import BadInput, MissingTool
 from nf_edge.model import Checkpoint
@@ -31,7 +31,7 @@ def choose(
     names: Sequence[str],
     checkpoint: Checkpoint,
     device: Device | None,
-    calibrate: Rows | None,
+    calibrate: str | None,
     can_train: bool,
 ) -> tuple[list[Recipe], list[Skipped]]:
     """The recipes of these names, in their order; of none, the bundled ones that suit, float32 first.
@@ -72,7 +72,7 @@ def _refuse_twice(recipes: Sequence[Recipe]) -> None:
 
 
 def _refuse_unsuited(
-    recipe: Recipe, checkpoint: Checkpoint, device: Device | None, calibrate: Rows | None, can_train: bool
+    recipe: Recipe, checkpoint: Checkpoint, device: Device | None, calibrate: str | None, can_train: bool
 ) -> None:
     """Raises BadInput or MissingTool where an export by this recipe would."""
     backend = backend_for(recipe)
@@ -99,7 +99,10 @@ def _refuse_unsuited(
     dry_run(checkpoint, recipe, device, seen_by(recipe, checkpoint, calibrate))
 
 
-def seen_by(recipe: Recipe, checkpoint: Checkpoint, calibrate: Rows | None) -> Rows | None:
-    """The rows given, where a recipe has something to calibrate."""
-    cache = backend_for(recipe).cache_dtype(checkpoint.config, Bounds.of(recipe, checkpoint.config), recipe)
-    return calibrate if purpose_of(recipe, cache) else None
+def seen_by(recipe: Recipe, checkpoint: Checkpoint, calibrate: str | None) -> Rows | None:
+    """The rows of a source, where one was given and a recipe has something to calibrate."""
+    bounds = Bounds.of(recipe, checkpoint.config)
+    cache = backend_for(recipe).cache_dtype(checkpoint.config, bounds, recipe)
+    if calibrate is None or not purpose_of(recipe, cache):
+        return None
+    return load_rows(calibrate, checkpoint, length=bounds.length)

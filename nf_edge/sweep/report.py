@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nf_edge.accuracy.check import AccuracyReport
+from nf_edge.artifact import ArtifactFile
 from nf_edge.errors import AccuracyGate, OverBudget
 from nf_edge.latency import LatencyReport
 from nf_edge.memory import Verdict
@@ -21,6 +22,7 @@ class Compressed:
     """A model by one recipe.
 
     Attributes:
+        model: the model file that was measured.
         path: where its artifact is; None where it was not kept.
         accuracy: beside the checkpoint that the sweep is of, which the recipe may have made smaller.
         verdict: whether it fits the device; None where none was named.
@@ -29,6 +31,7 @@ class Compressed:
 
     recipe: str
     description: str
+    model: ArtifactFile
     path: Path | None
     accuracy: AccuracyReport
     verdict: Verdict | None
@@ -38,6 +41,7 @@ class Compressed:
         return {
             "recipe": self.recipe,
             "description": self.description,
+            "model": self.model.model_dump(),
             "path": str(self.path) if self.path else None,
             "accuracy": self.accuracy.to_json(),
             "verdict": self.verdict.to_json() if self.verdict else None,

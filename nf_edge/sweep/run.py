@@ -1,21 +1,20 @@
 """Exporting one model by several recipes, and measuring the artifacts side by side."""
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from statistics import median_low
-from tempfile import TemporaryDirectory
 
-from nf_edge.artifact import MANIFEST, load_artifact
+from nf_edge.artifact import check_out, load_artifact
 from nf_edge.backends.base import Bounds
 from nf_edge.compress.mark import is_to_shrink
 from nf_edge.compress.shrink import shrink
 from nf_edge.compress.shrink_data import Sources
 from nf_edge.data.rows import Rows, load_rows
 from nf_edge.device import Device
-from nf_edge.errors import BadInput
-from nf_edge.files import check_target
+from nf_edge.files import check_file, check_folder
 from nf_edge.latency import REPEATS, LatencyReport, Plan, Subject, bench, make_plan
 from nf_edge.memory import MemoryReport
 from nf_edge.model import Checkpoint, load_checkpoint
@@ -23,9 +22,11 @@ from nf_edge.model.checkpoint import check_place
 from nf_edge.pipeline import Export, Original, export
 from nf_edge.progress import Progress, named, silent
 from nf_edge.recipe import Recipe
+from nf_edge.report import Figure
 from nf_edge.sizes import Size, file, parameters, process
+from nf_edge.staging import scratch_folder
 from nf_edge.sweep.choose import choose, seen_by
-from nf_edge.sweep.report import JSON, Compressed, SweepReport
+from nf_edge.sweep.report import JSON, PAGE, Compressed, SweepReport
 from nf_edge.sweep.summary import Facts, Summary
 
 # Where a checkpoint that a recipe made smaller lies, beside the artifact.
@@ -69,18 +70,24 @@ def sweep(
             cannot be used.
         MissingTool: the same, of a recipe that calls our kernels.
     """
+    positions = checkpoint.config.n_positions
+    if out is not None:
+        check_folder(out)
+        for name in (JSON, PAGE):
+            check_file(out / name, overwrite=overwrite)
     rows = load_rows(data, checkpoint, limit)
     seen = load_rows(calibrate, checkpoint) if calibrate else None
     progress("finding out which recipes suit", 0, 1)
-    chosen, skipped = choose(recipes, checkpoint, device, seen, train is not None)
+    chosen, skipped = choose(recipes, checkpoint, device, calibrate, train is not None)
     progress("finding out which recipes suit", 1, 1)
     planned = partial(_plan, rows, lengths, contexts, threads, repeats)
     planned([Subject(each.name, checkpoint.config, Bounds.of(each, checkpoint.config)) for each in chosen])
     if out is not None:
-        _check_out(out, chosen, checkpoint, overwrite)
+        given = [Path(each) for each in (data, calibrate, train, *recipes) if each]
+        _check_out(out, chosen, checkpoint, overwrite, [checkpoint.path, *given])
     with ExitStack() as stack:
-        folder = out or Path(stack.enter_context(TemporaryDirectory(prefix="nf-edge-")))
-        exports = []
+        folder = out or stack.enter_context(scratch_folder())
+        exports, notes = [], list(seen.warnings) if seen else []
         for recipe in chosen:
             tell = named(recipe.name, progress)
             small = checkpoint
@@ -88,11 +95,12 @@ def sweep(
                 place = folder / (recipe.name + CHECKPOINT_SUFFIX)
                 shrink(checkpoint, recipe, Sources(train), place, overwrite=overwrite, progress=tell)
                 small = load_checkpoint(place)
-            # Made smaller, it may have other tokens.
-            its_rows, its_seen = rows, seen
-            if small.config.vocab_size != checkpoint.config.vocab_size:
-                its_rows = load_rows(data, small, limit)
-                its_seen = load_rows(calibrate, small) if calibrate else None
+            # Made smaller, it may have other tokens; by a recipe of a fixed length, shorter rows.
+            length = Bounds.of(recipe, small.config).length
+            own = small.config.vocab_size != checkpoint.config.vocab_size
+            its_whole = rows if length == positions else load_rows(data, checkpoint, limit, length=length)
+            its_rows = load_rows(data, small, limit, length=length) if own else its_whole
+            notes += its_rows.warnings
             exports.append(
                 export(
                     small,
@@ -100,13 +108,15 @@ def sweep(
                     folder / recipe.name,
                     device=device,
                     rows=its_rows,
-                    original=None if small is checkpoint else Original(checkpoint, rows),
-                    calibrate=seen_by(recipe, small, its_seen),
+                    original=None if small is checkpoint else Original(checkpoint, its_whole),
+                    calibrate=seen_by(recipe, small, calibrate),
                     overwrite=overwrite,
                     keep=True,
                     progress=tell,
                 )
             )
+            for name in (JSON, PAGE):  # of an earlier sweep, whose artifacts these are no more
+                (folder / name).unlink(missing_ok=True)
         artifacts = [load_artifact(folder / recipe.name) for recipe in chosen]
         # Planned anew, for a checkpoint that was made smaller may have fewer tokens.
         manifests = [artifact.manifest for artifact in artifacts]
@@ -130,7 +140,7 @@ def sweep(
         latency=latency,
         summary=Summary.of(_facts(chosen, exports, latency), latency.lines),
         skipped=tuple(skipped),
-        notes=_notes(rows, seen),
+        notes=(*_notes(rows, seen), *dict.fromkeys(notes)),
     )
 
 
@@ -150,15 +160,14 @@ def _plan(
     return make_plan(subjects, lengths, contexts, threads, repeats)
 
 
-def _check_out(out: Path, recipes: Sequence[Recipe], checkpoint: Checkpoint, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise BadInput("is a file", where=out, fix="name a folder for the artifacts")
-    if (out / JSON).exists() and not overwrite:
-        raise BadInput("exists", where=out / JSON, fix="give --overwrite, or name another folder")
+def _check_out(
+    out: Path, recipes: Sequence[Recipe], checkpoint: Checkpoint, overwrite: bool, sources: Sequence[Path]
+) -> None:
     for recipe in recipes:
-        check_target(out / recipe.name, overwrite=overwrite, marker=MANIFEST)
+        check_out(out / recipe.name, overwrite=overwrite, sources=sources)
         if is_to_shrink(checkpoint, recipe):
-            check_place(out / (recipe.name + CHECKPOINT_SUFFIX), overwrite=overwrite)
+            place = out / (recipe.name + CHECKPOINT_SUFFIX)
+            check_place(place, overwrite=overwrite, sources=sources)
 
 
 def _compressed(recipe: Recipe, result: Export, out: Path | None) -> Compressed:
@@ -166,6 +175,7 @@ def _compressed(recipe: Recipe, result: Export, out: Path | None) -> Compressed:
     return Compressed(
         recipe.name,
         recipe.description,
+        result.manifest.model,
         out / recipe.name if out else None,
         result.accuracy,
         result.memory.verdict,
@@ -183,9 +193,9 @@ def _facts(recipes: Sequence[Recipe], exports: Sequence[Export], latency: Latenc
             Facts(
                 recipe=recipe.name,
                 file=result.manifest.model.bytes,
-                memory=memory.value or 0.0,
+                memory=_or_infinite(memory),
                 times=tuple(
-                    line.timings[number].time.median.value or 0.0
+                    _or_infinite(line.timings[number].time.median)
                     for line in latency.lines
                     if line.tokens is not None
                 ),
@@ -195,6 +205,10 @@ def _facts(recipes: Sequence[Recipe], exports: Sequence[Export], latency: Latenc
             )
         )
     return facts
+
+
+def _or_infinite(figure: Figure) -> float:
+    return math.inf if figure.value is None else figure.value
 
 
 def _notes(rows: Rows, seen: Rows | None) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """What a sweep's figures say: the smallest that loses nothing, the fastest, and what nobody needs."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,7 +13,7 @@ class Facts:
     """What recipes are weighed against each other by.
 
     Attributes:
-        file, memory: bytes.
+        file, memory: bytes; infinite where not known, as all of these.
         times: ms, the median of each measurement.
         kl: mean divergence of the answers, in nats.
         loses: whether a loss of accuracy, or of a language model's perplexity, is shown.
@@ -30,7 +31,11 @@ class Facts:
     def beats(self, other: "Facts") -> bool:
         """Whether it is behind in nothing, and ahead in something."""
         mine, others = ((facts.file, facts.memory, *facts.times, facts.kl) for facts in (self, other))
-        return self.passed and mine != others and all(a <= b for a, b in zip(mine, others, strict=True))
+        return (
+            self.passed
+            and mine != others
+            and all(math.isfinite(a) and a <= b for a, b in zip(mine, others, strict=True))
+        )
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,11 @@ def _fastest(names: Sequence[str], line: Line) -> Fastest:
     for name, speed in zip(names[1:], line.speeds, strict=True):
         inverse = speed.inverse
         low, high = inverse.interval
-        speeds[name] = (inverse.ratio.value or 0.0, low.value or 0.0, high.value or 0.0)
+        speeds[name] = (
+            inverse.ratio.value or 0.0,
+            low.value or 0.0,
+            math.inf if high.value is None else high.value,  # what is not known is not told apart
+        )
     best = max(names, key=lambda name: speeds[name][0])
     rivals = [name for name in names if name != best and speeds[name][2] >= speeds[best][1]]
     return Fastest(line.phase, line.tokens or 0, line.threads, best, tuple(rivals))

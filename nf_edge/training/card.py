@@ -7,6 +7,7 @@ import torch
 
 from nf_edge import __version__
 from nf_edge.data.sources import NAMED
+from nf_edge.intervals import exp
 from nf_edge.model.config import ModelConfig
 from nf_edge.training.evaluate import Evaluation
 from nf_edge.training.recipe import Distillation, TrainingRecipe
@@ -84,7 +85,7 @@ def _teachers(recipe: TrainingRecipe, distill: Distillation, report: TrainingRep
 def _per_byte(test: Evaluation, bytes_per_token: float) -> str:
     """Perplexity of a byte, exp(loss / bytes a token): comparable across vocabularies."""
     loss, error = test.loss / bytes_per_token, (test.standard_error or math.nan) / bytes_per_token
-    perplexity = math.exp(loss)
+    perplexity = exp(loss)
     return (
         f"- The same per byte: perplexity {perplexity:.4g} ± {perplexity * error:.2g} (standard error), "
         f"{loss / math.log(2):.4g} bits, at {bytes_per_token:.3g} bytes a token"
@@ -93,10 +94,9 @@ def _per_byte(test: Evaluation, bytes_per_token: float) -> str:
 
 def _task(config: ModelConfig) -> str:
     if config.is_language_model:
-        return "language model"
-    kind = "regression" if config.num_labels == 1 else f"classifier of {config.num_labels} labels"
+        return config.kind
     direction = "causal" if config.causal else "bidirectional"
-    return f"{direction} {kind}, pooling {config.pooled_token}"
+    return f"{direction} {config.kind}, pooling {config.pooled_token}"
 
 
 def _noise(config: ModelConfig, model: Trained) -> str:

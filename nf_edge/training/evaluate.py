@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nf_edge.data import Batch
-from nf_edge.intervals import Z, wilson
+from nf_edge.intervals import Z, exp, wilson
+from nf_edge.model.finite import NotFinite, finite
+from nf_edge.strict_json import number
 from nf_edge.training.examples import Examples
 
 Metric = Literal["accuracy", "perplexity", "mean squared error"]
@@ -36,7 +38,7 @@ class Evaluation:
         """The metric's value."""
         if self.correct is not None:
             return self.correct / self.count
-        return math.exp(self.loss) if self.metric == "perplexity" else self.loss
+        return exp(self.loss) if self.metric == "perplexity" else self.loss
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -46,7 +48,7 @@ class Evaluation:
         if self.standard_error is None:
             return None
         low, high = self.loss - Z * self.standard_error, self.loss + Z * self.standard_error
-        return (math.exp(low), math.exp(high)) if self.metric == "perplexity" else (max(low, 0.0), high)
+        return (exp(low), exp(high)) if self.metric == "perplexity" else (max(low, 0.0), high)
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -54,7 +56,8 @@ class Evaluation:
         return (self.correct or 0, -self.loss)
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "score": self.score, "interval_95": self.interval}
+        interval = None if self.interval is None else [number(bound) for bound in self.interval]
+        return {**asdict(self), "score": number(self.score), "interval_95": interval}
 
     def __str__(self) -> str:
         factor, unit = (100, " %") if self.correct is not None else (1, "")
@@ -86,6 +89,12 @@ def answer(model: nn.Module, batch: Batch) -> Tensor:
     return model(batch.input_ids, mask)
 
 
+def finite_answer(model: nn.Module, batch: Batch, rows: str, first: int) -> Tensor:
+    """`answer`, which has to be finite; `rows` and `first` are as `model.finite.finite` takes them."""
+    mask = None if bool(batch.attention_mask.all()) else batch.attention_mask
+    return finite(model, batch.input_ids, mask, rows=rows, first=first)
+
+
 def label_loss(model: nn.Module, batch: Batch, smoothing: float = 0.0) -> Tensor:
     """The mean loss of a model on a batch with labels, a scalar."""
     assert batch.labels is not None
@@ -94,20 +103,26 @@ def label_loss(model: nn.Module, batch: Batch, smoothing: float = 0.0) -> Tensor
 
 @torch.no_grad()
 def evaluate(model: nn.Module, examples: Examples, batch_size: int) -> Evaluation:
-    """Score a model, in inference mode, on all examples."""
+    """Score a model, in inference mode, on all examples.
+
+    Raises:
+        NotFinite: its answers are not finite, or its loss is not.
+    """
     was_training = model.training
     model.eval()
     losses, correct = [], []
     for start in range(0, len(examples), batch_size):
         batch = examples.batch(range(start, min(start + batch_size, len(examples))))
         assert batch.labels is not None
-        logits = answer(model, batch)
+        logits = finite_answer(model, batch, "the rows that it is scored on", start)
         losses.append(example_losses(logits, batch.labels))
         if batch.labels.dim() == 1 and not batch.labels.is_floating_point():
             correct.append(logits.argmax(dim=-1) == batch.labels)
         metric: Metric = _metric(batch.labels)
     model.train(was_training)
     every = torch.cat(losses).double()
+    if not every.isfinite().all():
+        raise NotFinite("its loss is not finite", where=getattr(model, "origin", None))
     return Evaluation(
         metric=metric,
         count=len(every),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nf_edge.data import Batch
 from nf_edge.errors import BadInput
+from nf_edge.model.finite import NotFinite
 from nf_edge.progress import Progress, silent
 from nf_edge.training.evaluate import Evaluation
 from nf_edge.training.examples import Examples
@@ -99,18 +100,25 @@ def _step(
     optimizer.zero_grad()
     value = loss(model, batch)
     if not math.isfinite(value.item()):
-        raise BadInput(
-            f"training diverged: the loss is {value.item()} at step {step + 1}",
-            fix="lower optimizer.learning_rate, or raise schedule.warmup_steps",
-        )
+        raise _diverged(f"the loss is {value.item()}", step + 1)
     value.backward()
     nn.utils.clip_grad_norm_(model.parameters(), settings.optimizer.gradient_clip)
     optimizer.step()
 
 
+def _diverged(how: str, step: int) -> BadInput:
+    return BadInput(
+        f"training diverged: {how} at step {step}",
+        fix="lower optimizer.learning_rate, or raise schedule.warmup_steps",
+    )
+
+
 def _validate(model: nn.Module, validate: Callable[[nn.Module], Evaluation], state: State) -> None:
     before = best_validation(state).evaluation.rank if state.validations else None
-    validation = Validation(state.step, validate(model))
+    try:
+        validation = Validation(state.step, validate(model))
+    except NotFinite as error:
+        raise _diverged(error.what, state.step) from error
     state.validations.append(validation)
     if before is None or validation.evaluation.rank > before:
         state.best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

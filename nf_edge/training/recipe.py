@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 from nf_edge.data.sources import NAMED
 from nf_edge.model.config import ModelConfig, NoiseConfig
 from nf_edge.resources import resolve
+from nf_edge.shrinking import HIGHEST_TEMPERATURE
 from nf_edge.training.bpe import SMALLEST_VOCABULARY
 from nf_edge.training.convolutions import Convolutions
 from nf_edge.training.ngrams import Ngrams
@@ -71,7 +72,7 @@ AnySource = Annotated[Source, BeforeValidator(_source)]
 class Bpe(Closed):
     """A byte-level BPE of the model's vocab_size, learned from the training data; `<|endoftext|>` is 0."""
 
-    lowercase: bool = Field(False, description="fold upper case into lower")
+    lowercase: bool = Field(False, description="fold upper case into lower, of the letters in Latin-1")
     treebank: bool = Field(
         False, description="undo the Penn Treebank's spaces, as in `it 's fine .`, and those around a text"
     )
@@ -129,7 +130,9 @@ class Distillation(Closed):
     teachers: tuple[AnyTeacher, ...] = Field(
         min_length=1, description="of each its `kind`, with the keys of that kind and of every teacher"
     )
-    temperature: float = Field(1.0, gt=0, description="divides all logits that are compared")
+    temperature: float = Field(
+        1.0, gt=0, le=HIGHEST_TEMPERATURE, description="divides all logits that are compared"
+    )
     swap: float = Field(
         0.0,
         ge=0,
@@ -154,7 +157,7 @@ class TrainingRecipe(Closed):
     training: Settings
     regularization: Regularization = Regularization()
     distill: Distillation | None = Field(None, description="null: the model learns the labels itself")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=2**63 - 1)
     dtype: Literal["float32", "float16", "bfloat16"] = Field("float32", description="of the saved weights")
 
     @model_validator(mode="after")
@@ -173,19 +176,21 @@ class TrainingRecipe(Closed):
                 raise ValueError(
                     "data.refit leaves nothing to choose a step by: write validate_every as steps"
                 )
+        if not config.is_language_model and not config.has_label:
+            raise ValueError(f"a {config.kind} cannot be trained: data has one label a row")
         if extra.token_dropout and (config.is_language_model or config.pad_token_id is None):
             raise ValueError("regularization.token_dropout is for classifiers with a pad_token_id")
         if isinstance(self.data.tokenizer, Bpe):
             if config.vocab_size < SMALLEST_VOCABULARY:
                 raise ValueError(f"a byte-level BPE needs model.vocab_size {SMALLEST_VOCABULARY} or more")
-            if {config.pad_token_id, config.bos_token_id, config.eos_token_id} - {None, 0}:
+            if {token for tokens in config.special_tokens.values() for token in tokens} - {0}:
                 raise ValueError("the special tokens of a BPE that is learned have one id, 0")
-        if extra.label_smoothing and config.num_labels == 1:
+        if extra.label_smoothing and config.task == "regression":
             raise ValueError("regularization.label_smoothing must be 0 for regression")
         if extra.noise_prior is not None and config.noise.kind == "none":
             raise ValueError("regularization.noise_prior belongs to a model with noise")
         if self.distill is not None:
-            if config.is_language_model or config.num_labels == 1:
+            if config.task != "classification":
                 raise ValueError("distill is for classifiers")
             if extra.label_smoothing:
                 raise ValueError("regularization.label_smoothing is for labels, which distill does not use")

@@ -2,13 +2,14 @@
 
 from pydantic import Field, model_validator
 
+from nf_edge.shrinking import HIGHEST_RATE
 from nf_edge.yaml_file import Closed
 
 
 class Optimizer(Closed):
     """AdamW (Loshchilov and Hutter, 2019) with clipped gradients."""
 
-    learning_rate: float = Field(gt=0, description="the highest, reached after warm-up")
+    learning_rate: float = Field(gt=0, le=HIGHEST_RATE, description="the highest, reached after warm-up")
     weight_decay: float = Field(ge=0, description="on matrices only")
     gradient_clip: float = Field(1.0, gt=0, description="largest norm of the whole gradient")
 

@@ -1,12 +1,12 @@
 """Reading a recipe's data: rows for a classifier, blocks of text for a language model."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from nf_edge import strict_json
 from nf_edge.data.blocks import read_blocks
-from nf_edge.data.fields import TEXT_COLUMNS
+from nf_edge.data.columns import TEXT_COLUMNS
 from nf_edge.data.parts import Part, word_runs
 from nf_edge.data.rows import Rows, read_rows
 from nf_edge.data.sources import NAMED, is_text, read_records, read_text
@@ -98,8 +98,7 @@ def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> Tra
     def rows(located: Located) -> Rows:
         found = read_rows(located.path, config, tokenizer_file, part=located.part)
         sha256[located.source.file] = found.sha256
-        if found.truncated:
-            notes.append(f"{located.source}: {found.truncated} rows were cut to {config.n_positions} tokens")
+        notes.extend(found.warnings)
         return found
 
     def examples(located: Located) -> Examples:
@@ -183,7 +182,7 @@ def _locate(source: Source, root: Path, apart_from: Located | None = None, run_l
     start, end = source.part
     runs: frozenset[tuple[str, ...]] = frozenset()
     if apart_from is not None:
-        runs = word_runs(apart_from.part.of_records(read_records(apart_from.path)[0]), run_length)
+        runs = word_runs(apart_from.part.of_records(read_records(apart_from.path)[0].records), run_length)
     return Located(source, path, Part(start, end, source.min_words, runs, run_length))
 
 
@@ -205,13 +204,13 @@ def _texts(located: Located) -> Iterator[str]:
     if is_text(located.path):
         yield located.part.of_text(read_text(located.path)[0])
         return
-    for record in located.part.of_records(read_records(located.path)[0]):
+    for record in located.part.of_records(read_records(located.path)[0].records):
         yield from (value for name in TEXT_COLUMNS if isinstance(value := record.fields.get(name), str))
 
 
 def _json_lines(located: Located) -> str:
-    records = located.part.of_records(read_records(located.path)[0])
-    return "".join(json.dumps(record.fields) + "\n" for record in records)
+    records = located.part.of_records(read_records(located.path)[0].records)
+    return "".join(strict_json.dumps(record.fields, indent=None) + "\n" for record in records)
 
 
 def _bytes_per_token(located: Located, tokenizer_file: Path | None) -> float | None:

@@ -1,17 +1,19 @@
 """The state of an unfinished training: one safetensors file, replaced whole at every validation."""
 
-import json
-import os
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from nf_edge import strict_json
 from nf_edge.errors import BadInput
+from nf_edge.files import staged_file
+from nf_edge.model.safetensors_file import read_safetensors_file
 from nf_edge.training.evaluate import Evaluation
 
 
@@ -38,6 +40,16 @@ class State:
     seconds: float = 0.0
     validations: list[Validation] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Document:
+    """What stands beside the tensors of a state's file."""
+
+    fingerprint: str
+    step: int
+    seconds: float
+    validations: list[Validation]
 
 
 def check_states(paths: Sequence[Path], what: str, *, resume: bool, overwrite: bool) -> None:
@@ -72,50 +84,64 @@ def save_state(
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()}
-    document = {
-        "fingerprint": fingerprint,
-        "step": state.step,
-        "seconds": state.seconds,
-        "validations": [asdict(validation) for validation in state.validations],
-    }
-    partial = path.with_name(path.name + ".partial")
-    try:
-        # Copies, since safetensors refuses tensors that share memory, as a tied head does.
-        copies = {name: tensor.detach().clone() for name, tensor in tensors.items()}
-        save_file(copies, partial, metadata={"state": json.dumps(document)})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    document = _Document(fingerprint, state.step, state.seconds, state.validations)
+    text = strict_json.dumps(asdict(document), indent=None)
+    # Copies, since safetensors refuses tensors that share memory, as a tied head does.
+    copies = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    with staged_file(path, overwrite=True) as new:
+        save_file(copies, new, metadata={"state": text, "sha256": _digest(text, copies)})
 
 
 def load_state(path: Path, fingerprint: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> State:
     """Put model and optimizer where `save_state` found them, bit for bit.
 
     Raises:
-        BadInput: the file is not whole, or is of a training with another fingerprint.
+        BadInput: the file is not what was saved, or is of a training with another fingerprint.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            document = json.loads(file.metadata()["state"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"is not the state of a training: {error}", where=path, fix="delete it and start anew"
-        ) from error
-    if document["fingerprint"] != fingerprint:
+        file = read_safetensors_file(path)
+        text, tensors = file.metadata.get("state", ""), file.tensors
+        if file.metadata.get("sha256") != _digest(text, tensors):
+            raise ValueError("its SHA-256 differs from that of what was saved")
+        document = TypeAdapter(_Document).validate_python(strict_json.loads(text))
+    except (BadInput, ValidationError, ValueError) as error:
+        raise _no_state(path, error) from error
+    if document.fingerprint != fingerprint:
         raise BadInput(
             "is the state of a training with another recipe, seed, data or version",
             where=path,
             fix="go on with what it was begun with, or delete it and start anew",
         )
+    try:
+        return _restored(document, tensors, model, optimizer)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise _no_state(path, error) from error
+
+
+def _restored(
+    document: _Document, tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer
+) -> State:
     model.load_state_dict(_below("model.", tensors))
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in _below("optimizer.", tensors).items():
         index, key = name.split(".")
         moments.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    validations = [Validation(v["step"], Evaluation(**v["evaluation"])) for v in document["validations"]]
-    return State(document["step"], document["seconds"], validations, _below("best.", tensors))
+    return State(document.step, document.seconds, document.validations, _below("best.", tensors))
+
+
+def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of all that a state is, so that one changed bit of it is noticed."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
+        digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _no_state(path: Path, error: Exception) -> BadInput:
+    why = error.what if isinstance(error, BadInput) else error
+    return BadInput(f"is not the state of a training: {why}", where=path, fix="delete it and start anew")
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,8 +1,6 @@
 """From a training recipe to a checkpoint folder."""
 
 import hashlib
-import json
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,20 +8,22 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from nf_edge import __version__
+from nf_edge import __version__, strict_json
 from nf_edge.data import Batch
-from nf_edge.files import sha256, staged_folder
-from nf_edge.model import Checkpoint, save_checkpoint
-from nf_edge.model.checkpoint import CARD, CONFIG, EXAMPLES, check_place
+from nf_edge.data.sources import NAMED
+from nf_edge.files import folder_made, sha256
+from nf_edge.model import Checkpoint
+from nf_edge.model.checkpoint import CARD, EXAMPLES, check_place, staged_checkpoint, write_checkpoint
 from nf_edge.model.init import init_tensors
 from nf_edge.progress import Progress, silent
+from nf_edge.staging import scratch_folder
 from nf_edge.training.card import model_card
 from nf_edge.training.distill import Teachers, train_teachers
 from nf_edge.training.dropout import add_dropout
 from nf_edge.training.evaluate import evaluate, label_loss
 from nf_edge.training.loop import Loss, Resumable, best_validation, fit
 from nf_edge.training.random_noise import add_random_noise, noise_prior
-from nf_edge.training.recipe import Regularization, TrainingRecipe
+from nf_edge.training.recipe import Bpe, Regularization, TrainingRecipe
 from nf_edge.training.report import Trained, TrainingReport
 from nf_edge.training.sources import TrainingData, read_training_data
 from nf_edge.training.state import Validation, check_states
@@ -58,12 +58,12 @@ def train(
     """
     recipes = [recipe, *(variants(recipe) if compare else [])]
     states = [state_file(out, each) for each in recipes]
-    check_place(out, overwrite=overwrite)
+    check_place(out, overwrite=overwrite, sources=_sources(recipe, data_root), beside=states)
     check_states(states, "training", resume=resume, overwrite=overwrite)
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch, folder_made(out.parent):
         return _train(
             recipes,
-            read_training_data(recipe, data_root, Path(scratch)),
+            read_training_data(recipe, data_root, scratch),
             out,
             overwrite=overwrite,
             progress=progress,
@@ -83,7 +83,6 @@ def _train(
     """Train by every recipe and write what came of the first."""
     recipe = recipes[0]
     states = [state_file(out, each) for each in recipes]
-    out.parent.mkdir(parents=True, exist_ok=True)
     teachers = train_teachers(recipe, data, progress, on_validation)
     trained: list[Trained] = []
     for each, path in zip(recipes, states, strict=True):
@@ -107,14 +106,14 @@ def _train(
         data.bytes_per_token,
         data.notes,
     )
-    with staged_folder(out, overwrite=overwrite, marker=CONFIG) as stage:
-        stage.rmdir()  # save_checkpoint makes it anew
-        save_checkpoint(
+    with staged_checkpoint(out, overwrite=overwrite) as stage:
+        write_checkpoint(
             stage,
             recipe.model,
             kept,
             dtype=getattr(torch, recipe.dtype),
             tokenizer_file=data.tokenizer_file,
+            where=out,
         )
         (stage / CARD).write_text(model_card(recipe, report, data.sha256), encoding="utf-8")
         if data.examples_json:
@@ -124,9 +123,19 @@ def _train(
     return report
 
 
+def _sources(recipe: TrainingRecipe, root: Path) -> list[Path]:
+    """The files that it reads."""
+    data, teachers = recipe.data, recipe.distill.teachers if recipe.distill else ()
+    named = [data.train.file, data.valid.file, data.test.file, *(each.vectors_file for each in teachers)]
+    files = [root / name for name in named if name is not None and name not in NAMED]
+    if data.tokenizer is not None and not isinstance(data.tokenizer, Bpe):
+        files.append(data.tokenizer)
+    return files
+
+
 def state_file(out: Path, recipe: TrainingRecipe) -> Path:
     """Where the state of an unfinished training is."""
-    return out.with_name(f"{out.name}.{attention_name(recipe.model)}.training")
+    return out.parent / f"{out.name}.{attention_name(recipe.model)}.training"
 
 
 def _train_one(
@@ -218,4 +227,4 @@ def _fingerprint(recipe: TrainingRecipe, data: TrainingData) -> str:
         "tokenizer": data.tokenizer_file and sha256(data.tokenizer_file),
         "versions": [__version__, torch.__version__],
     }
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return hashlib.sha256(strict_json.dumps(facts, indent=None).encode()).hexdigest()

@@ -11,6 +11,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from nf_edge.errors import BadInput
+from nf_edge.reading import GIB, MIB, open_regular
+
+# GloVe's largest file has 5 GB; a line is a word and some hundred numbers.
+MOST_BYTES, MOST_LINE = 64 * GIB, MIB
 
 
 @dataclass(frozen=True)
@@ -34,20 +38,17 @@ def read_vectors(path: Path, tokenizer: Tokenizer, vocab_size: int) -> WordVecto
     Raises:
         BadInput: it cannot be read, is not such a file, or has none of the vocabulary's words.
     """
-    ids = _words(tokenizer)
+    ids = {word: index for word, index in _words(tokenizer).items() if index < vocab_size}
     found: dict[int, list[float]] = {}
     width = None
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                word, *fields = line.rstrip().split(" ")
-                width = len(fields) if width is None else width
-                if not fields or len(fields) != width:
-                    raise _not_vectors(path, number, f"has {len(fields)} numbers, not {width or 'some'}")
-                if word in ids:
-                    found[ids[word]] = _numbers(fields, path, number)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot be read: {error}", where=path) from error
+    with open_regular(path, MOST_BYTES) as file:
+        for number, line in enumerate(iter(lambda: file.readline(MOST_LINE), b""), start=1):
+            word, *fields = _text(line, path, number).rstrip().split(" ")
+            width = len(fields) if width is None else width
+            if not fields or len(fields) != width:
+                raise _not_vectors(path, number, f"has {len(fields)} numbers, not {width or 'some'}")
+            if word in ids:
+                found[ids[word]] = _numbers(fields, path, number)
     if not found:
         raise BadInput("has no vector of any word of the vocabulary", where=path)
     known = torch.zeros(vocab_size, dtype=torch.bool)
@@ -56,7 +57,19 @@ def read_vectors(path: Path, tokenizer: Tokenizer, vocab_size: int) -> WordVecto
     table[list(found)] = torch.tensor(list(found.values()))
     if not table.isfinite().all():
         raise BadInput("has a vector with NaN or Inf", where=path)
-    return WordVectors(table / table[known].square().mean().sqrt(), known)
+    scale = table[known].square().mean().sqrt()
+    if not (scale > 0 and scale.isfinite()):
+        raise BadInput("has vectors of zeros only, or of numbers too large to square", where=path)
+    return WordVectors(table / scale, known)
+
+
+def _text(line: bytes, path: Path, number: int) -> str:
+    if len(line) == MOST_LINE:
+        raise _not_vectors(path, number, f"has more than {MOST_LINE:,} bytes")
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _not_vectors(path, number, f"is not UTF-8 text (byte {error.start})") from error
 
 
 def _words(tokenizer: Tokenizer) -> dict[str, int]:

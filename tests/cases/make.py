@@ -45,7 +45,26 @@ CASES = {
         "causal": False,
         "pooling": "mean",
     },
+    "cls-last-not-pad": {
+        "attention": "standard",
+        "labels": 3,
+        "pooling": "last_not_pad",
+        "pad": 2,
+        "pad_token": 5,
+    },
+    "cls-last-not-pad-bidirectional": {
+        "noise": "pairwise",
+        "labels": 3,
+        "causal": False,
+        "pooling": "last_not_pad",
+        "pad": 1,
+        "pad_token": 5,
+    },
+    "cls-multi-label": {"noise": "none", "labels": 4, "problem_type": "multi_label_classification"},
+    "cls-regression-of-three": {"noise": "none", "labels": 3, "problem_type": "regression"},
 }
+# Pad tokens that end a text.
+PAD_TOKENS = 3
 
 
 def main(conformance: Path, out: Path) -> None:
@@ -54,8 +73,14 @@ def main(conformance: Path, out: Path) -> None:
     from reference import forward
 
     for number, (name, options) in enumerate(CASES.items()):
+        problem, pad_token = options.pop("problem_type", None), options.pop("pad_token", None)
         # A stream a case, so that adding one leaves the others as they are.
         config, weights, ids, mask = build(np.random.default_rng([SEED, number]), **SIZES, **options)
+        if problem is not None:
+            config["problem_type"] = problem
+        if pad_token is not None:
+            config["pad_token_id"] = pad_token
+            ids[mask.sum() - PAD_TOKENS : mask.sum()] = pad_token
         folder = out / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")

@@ -5,16 +5,17 @@ It computes in float16; int8 and int4 weights are what coremltools makes of valu
 
 import math
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from nf_edge.backends.base import Bounds, CacheDtype, Plan
 from nf_edge.backends.coreml.form import EngineProgram
+from nf_edge.backends.coreml.package import settled
 from nf_edge.backends.coreml.rounding import THRESHOLD, round_weights
 from nf_edge.backends.coverage import Coverage
 from nf_edge.backends.executorch import batch_problems
+from nf_edge.backends.executorch_file import delegates_of
 from nf_edge.backends.sizes import sizes_of
 from nf_edge.backends.stand_in import HALF, StandInBackend, stand_in_for
 from nf_edge.model import ModelConfig, NoiseFormer
@@ -22,6 +23,7 @@ from nf_edge.precision import Precision
 from nf_edge.quiet import quiet_stderr
 from nf_edge.recipe import Recipe
 from nf_edge.rules import Precisions, precisions, shares_table
+from nf_edge.staging import scratch_folder
 
 # What coremltools compresses weights to: int8 a channel on iOS 17, int4 by blocks from iOS 18 on.
 INT8, INT4 = Precision(8), Precision(4, 32)
@@ -114,6 +116,10 @@ class CoreMl(StandInBackend):
         with quiet_stderr():
             return super()._lower(program, config, bounds, recipe, path)
 
+    def settle(self, edge: Any) -> None:
+        for delegate in delegates_of(edge):
+            delegate._processed_bytes = settled(delegate.processed_bytes)
+
     def weight_bytes(self, file: Any) -> int:
         return sum(_weight_bytes(bytes(entry.data)) for entry in file.program.backend_delegate_data)
 
@@ -141,6 +147,6 @@ def _weight_bytes(blob: bytes) -> int:
     """Bytes of the weights in a delegate's folder of files."""
     from executorch.backends.apple.coreml import executorchcoreml
 
-    with TemporaryDirectory(prefix="nf-edge-") as folder:
-        executorchcoreml.unflatten_directory_contents(blob, folder)
-        return sum(file.stat().st_size for file in Path(folder).rglob("weight.bin"))
+    with scratch_folder() as folder:
+        executorchcoreml.unflatten_directory_contents(blob, str(folder))
+        return sum(file.stat().st_size for file in folder.rglob("weight.bin"))

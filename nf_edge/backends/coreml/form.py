@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from nf_edge.attention import Asked
 from nf_edge.attention.forms import HIDDEN_IN_HALF
 from nf_edge.attention.noise import LowRankNoise, Noise, PairwiseNoise
-from nf_edge.backends.answering import asked_of, last_real
+from nf_edge.backends.answering import asked_of, last_of
 from nf_edge.model import CausalLM, NoiseFormer
-from nf_edge.model.network import Attention, Block, SequenceClassifier
+from nf_edge.model.network import Attention, Block, SequenceClassifier, masks
 
 
 class Convolution(nn.Module):
@@ -117,7 +117,7 @@ class EngineProgram(nn.Module):
     def __init__(self, model: NoiseFormer, length: int) -> None:
         super().__init__()
         transformer, causal = model.transformer, model.config.causal
-        self.asked = asked_of(model.config)
+        self.config, self.asked = model.config, asked_of(model.config)
         self.wte, self.wpe, self.norm = transformer.wte, transformer.wpe, ChannelNorm(transformer.ln_f)
         *blocks, last = transformer.blocks
         layers = [EngineBlock(block, length, causal, "all") for block in blocks]
@@ -130,29 +130,29 @@ class EngineProgram(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """→ float [1, num_labels] of a classifier, [1, T, V] of a language model."""
         x = (self.wte(input_ids) + self.wpe(self.positions)).transpose(1, 2)[:, :, None]
-        real = attention_mask.float()
-        hidden = ((1 - real) * HIDDEN_IN_HALF)[:, :, None, None]
+        seen, pooled = masks(self.config, input_ids, attention_mask, self.positions)
+        hidden = ((1 - seen.float()) * HIDDEN_IN_HALF)[:, :, None, None]
         *layers, last = self.layers
         for layer in layers:
             x = layer(x, hidden, None)
-        x = self.norm(last(x, hidden, self._pick(attention_mask)))
+        x = self.norm(last(x, hidden, self._pick(pooled)))
         if not self.classifies:
             return self.head(x)[:, :, 0].transpose(1, 2)
         if self.pooled == "mean":
-            weights = real[:, None, None]
+            weights = pooled.float()[:, None, None]
             x = (x * weights).sum(dim=3, keepdim=True) / weights.sum(dim=3, keepdim=True)
         elif self.asked == "all":
-            x = picked(x, self._one_hot(attention_mask, self.pooled))
+            x = picked(x, self._one_hot(pooled, self.pooled))
         return self.head(x).flatten(1)
 
-    def _pick(self, attention_mask: Tensor) -> Tensor | None:
-        return None if self.asked == "all" else self._one_hot(attention_mask, self.asked)
+    def _pick(self, pooled: Tensor) -> Tensor | None:
+        return None if self.asked == "all" else self._one_hot(pooled, self.asked)
 
-    def _one_hot(self, attention_mask: Tensor, which: str) -> Tensor:
-        """[1, 1, 1, T], 1 at the first token or at the last real one."""
-        if which == "last":
-            return last_real(attention_mask)[:, None, None]
-        return (self.positions == 0).float()[None, None, None]
+    def _one_hot(self, pooled: Tensor, which: str) -> Tensor:
+        """[1, 1, 1, T], 1 at the first token or at the last one that may be pooled."""
+        if which == "first":
+            return (self.positions == 0).float()[None, None, None]
+        return last_of(pooled)[:, None, None]
 
 
 def picked(x: Tensor, pick: Tensor | None) -> Tensor:

@@ -53,6 +53,7 @@ TABLES_LAYER, TABLES_BLOCK, TABLES_LAST = 5, 2, 2
 
 class EthosU(FixedBackend):
     name = "ethos_u"
+    companions = (GRAPH,)
     takes = "an Ethos-U"
     library = "the NPU ({target})"
     attention_form = (

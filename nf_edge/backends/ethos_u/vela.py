@@ -2,21 +2,28 @@
 
 import csv
 import struct
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.fx.passes.operator_support import OperatorSupportBase
 
 from nf_edge.backends.base import Estimate, Kind
 from nf_edge.backends.ethos_u.target import compile_spec
+from nf_edge.backends.executorch_file import delegates_of
+from nf_edge.errors import MissingTool
 from nf_edge.quiet import quiet_stdout
 from nf_edge.report import Figure
+from nf_edge.staging import scratch_folder
 
 KIB = 1024
+# Dtypes of token ids, masks, and what compares them, also once Arm's passes have narrowed them; the NPU is
+# given others.
+HOSTS = (torch.int64, torch.int32, torch.bool)
 
 
 @dataclass(frozen=True)
@@ -33,25 +40,55 @@ class Compiled:
     estimate: Estimate
 
 
+class HostsIntegers(OperatorSupportBase):
+    """Leaves token ids and masks to the host: Arm's partitioner takes what compares and counts them for the
+    NPU, in a delegate of its own."""
+
+    def is_node_supported(self, submodules: Mapping[str, nn.Module], node: torch.fx.Node) -> bool:
+        if "quantized_decomposed" in str(node.target):  # biases and zero points are of these dtypes too
+            return True
+        values = (each.meta.get("val") for each in (node, *node.all_input_nodes))
+        return not any(isinstance(value, Tensor) and value.dtype in HOSTS for value in values)
+
+
 def compile_program(exported: torch.export.ExportedProgram, target: str) -> Compiled:
-    """Lower a quantized program, what the NPU takes of it through Vela."""
+    """Lower a quantized program, what the NPU takes of it through Vela.
+
+    Raises:
+        MissingTool: there is no folder for temporary files that Vela can work in.
+    """
     from executorch.backends.arm.ethosu import EthosUPartitioner
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
-    with tempfile.TemporaryDirectory() as folder:
-        spec = compile_spec(target).dump_intermediate_artifacts_to(folder)
+    with scratch_folder() as folder:
+        if " " in str(folder):
+            raise MissingTool(
+                "Vela cannot work in a folder with a space in its path",
+                where=folder,
+                fix="set TMPDIR to a folder without one",
+            )
+        spec = compile_spec(target).dump_intermediate_artifacts_to(str(folder))
         # Vela prints what it also writes to files.
         with quiet_stdout():
             edge = to_edge_transform_and_lower(
                 exported,
-                partitioner=[EthosUPartitioner(spec)],
+                partitioner=[EthosUPartitioner(spec, [HostsIntegers()])],
                 # The quantizer leaves operators that are not in the core set.
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),
             )
-        graphs = list(Path(folder).glob("output_*.tosa"))
+        _forget_folder(edge, str(folder))
+        graphs = list(folder.glob("output_*.tosa"))
         if len(graphs) != 1:
             raise RuntimeError(f"the NPU form became {len(graphs)} delegates, not one")
-        return Compiled(edge, graphs[0].read_bytes(), _estimate(target, Path(folder) / "output"))
+        return Compiled(edge, graphs[0].read_bytes(), _estimate(target, folder / "output"))
+
+
+def _forget_folder(edge: Any, folder: str) -> None:
+    """Take out of the delegate where its intermediate results lay: the file would hold a path of this
+    machine."""
+    for delegate in delegates_of(edge):
+        specs = delegate.compile_specs
+        specs[:] = [spec for spec in specs if folder.encode() not in spec.value]
 
 
 def _estimate(target: str, folder: Path) -> Estimate:
@@ -71,7 +108,7 @@ def _estimate(target: str, folder: Path) -> Estimate:
         sram=Figure(round(float(summary["sram_memory_used"]) * KIB), "bytes", "planned"),
         flash=Figure(round((flash + dram) * KIB), "bytes", "planned", "DRAM" if dram else ""),
         cycles=Figure(int(float(summary["cycles_total"])), "count", "simulated", model),
-        time=Figure(float(summary["inference_time"]) * 1e3, "ms", "simulated", model),
+        time=Figure.of(float(summary["inference_time"]) * 1e3, "ms", "simulated", model),
         kinds=tuple(
             Kind(kind, counts[kind], found, found / total if total else 0.0)
             for kind, found in cycles.most_common()

@@ -63,7 +63,7 @@ class OpenVino(ExecutorchBackend):
     attention_form = "ScaledDotProductAttention"
     leaves: ClassVar[Mapping[str, str]] = {"copy": "a cache that was written is copied over the old one"}
     leaves_others = "OpenVINO's frontend does not know it"
-    operator_libraries: ClassVar[tuple[str, ...]] = ("openvino_backend", "quantized_ops_lib")
+    operator_libraries: ClassVar[tuple[str, ...]] = ("openvino_backend", "portable_ops_lib")
     process_bytes = 47_000_000
     # A CPU with units for bfloat16 multiplies float32 in it otherwise, and a .pte has no way to ask for more.
     environment: ClassVar[Mapping[str, str]] = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}

@@ -26,6 +26,7 @@ from nf_edge.backends.base import (
 )
 from nf_edge.backends.coverage import Coverage
 from nf_edge.backends.extremes import extremes
+from nf_edge.backends.onnx_size import float32_bytes, require_size
 from nf_edge.backends.qnn.cached import CHUNK, ChunkDecoder, inputs_of
 from nf_edge.backends.qnn.form import HtpProgram, specialise
 from nf_edge.backends.qnn.htp import SIMULATOR, SOCS, SimulatedSession, compile_context, load, spill_fill
@@ -55,6 +56,7 @@ class Qnn(Backend):
     attention_form = TWO_PRODUCTS
     runtime = "onnxruntime"
     model_file = "model.onnx"
+    companions = (QUANTIZED,)
     operator_libraries = ("onnxruntime_providers_qnn", "QnnHtp", "QnnSystem")
     process_bytes = None
     targets: ClassVar[tuple[str, ...]] = tuple(SOCS)
@@ -102,6 +104,10 @@ class Qnn(Backend):
         if config.noise.kind == "relative":
             raise no_cache(self, recipe, " for relative noise, which depends on where keys stand")
         return CacheDtype("float32", "16 bits inside; the application keeps what it is given")
+
+    def require_size(self, config: ModelConfig, recipe: Recipe) -> None:
+        graph = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
+        require_size(float32_bytes(config, head_twice=True), graph)
 
     def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
         return inputs_of(config) if bounds.cached else INPUTS

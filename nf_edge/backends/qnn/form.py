@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nf_edge.attention.forms import HIDDEN_QUANTIZED, MatmulForm
-from nf_edge.backends.answering import last_real
+from nf_edge.backends.answering import last_of
 from nf_edge.backends.base import Inputs
 from nf_edge.backends.rewrites import fold_norms
 from nf_edge.model import NoiseFormer
-from nf_edge.model.network import SequenceClassifier
+from nf_edge.model.network import SequenceClassifier, masks
 
 
 class HtpForm(MatmulForm):
@@ -113,17 +113,19 @@ class Whole(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         model = self.model
-        pooled = None if model.config.is_language_model else model.config.pooled_token
-        if pooled not in ("last", "mean"):
+        how = None if model.config.is_language_model else model.config.pooled_token
+        if how is None or how == "first":
             return cast(Tensor, model(input_ids, attention_mask))
         # A product picks or averages: the HTP has no lookup by what it computes, and a sum over a long row
         # would leave the range of those over shorter ones.
-        if pooled == "last":
-            shares = last_real(attention_mask)
-        else:
-            shares = attention_mask.float()
+        positions = torch.arange(input_ids.shape[1])
+        seen, pooled = masks(model.config, input_ids, attention_mask, positions)
+        if how == "mean":
+            shares = pooled.float()
             shares = shares / shares.sum(dim=1, keepdim=True)
-        h = model.transformer(input_ids, attention_mask)
+        else:
+            shares = last_of(pooled)
+        h = model.transformer(input_ids, seen)
         return cast(Tensor, cast(SequenceClassifier, model).score((shares[:, None] @ h)[:, 0]))
 
 

@@ -1,20 +1,22 @@
 """Qualcomm's plug-in for ONNX Runtime: compiling for an HTP, and running what was compiled in the HTP's
 simulator, which its x86-64 library is."""
 
+import json
 import os
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nf_edge.backends.base import INPUTS, OUTPUT
+from nf_edge.backends.qnn import session
 from nf_edge.errors import BadInput
 from nf_edge.quiet import captured_stderr, quiet_stdout
 
-PROVIDER = "QNNExecutionProvider"
 SIMULATOR = "the HTP simulator of onnxruntime-qnn (simulated)"
 ALONE = {"session.disable_cpu_ep_fallback": "1"}
 # Lines of the plug-in's log.
@@ -50,7 +52,7 @@ def compile_context(model: Path, target: str, path: Path) -> None:
     soc = SOCS[target]
     entries = ALONE | {
         "ep.context_enable": "1",
-        "ep.context_file_path": str(path),
+        "ep.context_file_path": os.path.abspath(path),
         "ep.context_embed_mode": "1",
     }
     options = {
@@ -59,22 +61,27 @@ def compile_context(model: Path, target: str, path: Path) -> None:
         # The longest of the searches for a good order and place of everything.
         "htp_graph_finalization_optimization_mode": "3",
     }
-    try:
-        with quiet_stdout(), captured_stderr() as said:
-            _session(model, WARNING, entries, options)
-    except Exception as error:
-        refused = dict.fromkeys(f"{found['kind']} ({found['name']})" for found in REFUSED.finditer(said.text))
+    # QNN numbers tensors through all that a process makes: in one of its own it gives the same bytes again.
+    arguments = json.dumps([os.path.abspath(model), WARNING, entries, options])
+    done = subprocess.run(
+        [sys.executable, "-P", session.__file__, arguments], capture_output=True, text=True, errors="replace"
+    )
+    if done.returncode or not path.is_file():
+        refused = dict.fromkeys(
+            f"{found['kind']} ({found['name']})" for found in REFUSED.finditer(done.stderr)
+        )
+        last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
         raise BadInput(
-            f"the HTP of {target} does not take all of it: {', '.join(refused) or error}",
+            f"the HTP of {target} does not take all of it: {', '.join(refused) or last}",
             fix="the model has an operator that this backend has no form of; use another recipe",
-        ) from error
+        )
 
 
 def spill_fill(path: Path) -> int | None:
     """Bytes of the buffer in DRAM that a context binary asks for, for what does not fit the HTP's own memory;
     None where QNN does not tell."""
     with quiet_stdout(), captured_stderr() as said:
-        _session(path, VERBOSE, ALONE, {"enable_htp_spill_fill_buffer": "1"})
+        session.open_session(os.fspath(path), VERBOSE, ALONE, {"enable_htp_spill_fill_buffer": "1"})
     found = SPILL.search(said.text)
     return int(found["bytes"]) if found else None
 
@@ -87,7 +94,7 @@ def load(path: Path) -> Any:
     """
     try:
         with quiet_stdout(), captured_stderr():
-            return _session(path, ERROR, ALONE, {})
+            return session.open_session(os.fspath(path), ERROR, ALONE, {})
     except Exception as error:
         raise BadInput(f"QNN does not load it: {error}", where=path) from error
 
@@ -107,26 +114,3 @@ class SimulatedSession:
         feed = dict(zip(INPUTS, (input_ids, attention_mask), strict=True))
         logits: np.ndarray = self._session.run([OUTPUT], feed)[0]
         return logits
-
-
-def _session(model: Path, severity: int, entries: dict[str, str], options: dict[str, str]) -> Any:
-    import onnxruntime
-    import onnxruntime_qnn
-
-    settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = severity
-    for key, value in entries.items():
-        settings.add_session_config_entry(key, value)
-    backend = {"backend_path": onnxruntime_qnn.get_qnn_htp_path()}
-    settings.add_provider_for_devices([_device()], backend | options)
-    return onnxruntime.InferenceSession(os.fspath(model), settings)
-
-
-@lru_cache
-def _device() -> Any:
-    """What stands for the HTP; the plug-in is loaded once a process."""
-    import onnxruntime
-    import onnxruntime_qnn
-
-    onnxruntime.register_execution_provider_library(PROVIDER, onnxruntime_qnn.get_library_path())
-    return next(device for device in onnxruntime.get_ep_devices() if device.ep_name == PROVIDER)

@@ -7,14 +7,12 @@
 namespace nf {
 namespace {
 
-// Nine digits are read back as the same float32. JSON has no word for what is not finite: these are Python's.
+// Nine digits are read back as the same float32. What is not finite has no word in JSON: null, read as NaN.
 void print_number(float value) {
-  if (std::isnan(value)) {
-    std::fputs("NaN", stdout);
-  } else if (std::isinf(value)) {
-    std::fputs(value < 0 ? "-Infinity" : "Infinity", stdout);
-  } else {
+  if (std::isfinite(value)) {
     std::printf("%.9g", static_cast<double>(value));
+  } else {
+    std::fputs("null", stdout);
   }
 }
 

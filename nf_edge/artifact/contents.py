@@ -1,0 +1,135 @@
+"""The files of an artifact folder: listed with their hashes at export, verified before any is used.
+
+No name leads out of the folder, and no link is followed: what was verified is what is loaded.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+
+from nf_edge.artifact.manifest import ArtifactFile
+from nf_edge.errors import BadInput
+
+MANIFEST, SIGNATURE = "manifest.json", "model.sig"
+# The two that cannot be in the list: one holds it, the other signs it.
+NOT_LISTED = {MANIFEST, SIGNATURE}
+# What version control, downloads and file managers put into any folder, and no runtime reads.
+STRAYS = {
+    ".DS_Store",
+    ".cache",
+    "Thumbs.db",
+    "desktop.ini",
+    ".git",
+    ".gitattributes",
+    ".gitignore",
+    "README.md",
+    "LICENSE",
+}
+# Of a manifest: thousands of times what one of a large model takes.
+MOST_BYTES = 1 << 28
+AGAIN = "export it again"
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BufferedReader]:
+    """A file that is no link, opened for reading.
+
+    Raises:
+        BadInput: it is missing, a link, a folder, a pipe or another thing that is no file, or cannot be read.
+    """
+    try:
+        # Not to wait for whoever would write into a pipe.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise BadInput(_why_not(path, error), where=path, fix=AGAIN) from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise BadInput("is no regular file", where=path, fix=AGAIN)
+    with os.fdopen(handle, "rb") as file:
+        yield file
+
+
+def _why_not(path: Path, error: OSError) -> str:
+    if path.is_symlink():
+        return "is a link; an artifact holds its files themselves"
+    if isinstance(error, FileNotFoundError):
+        return "is missing"
+    return f"cannot be read ({error.strerror})"
+
+
+def read_manifest_bytes(folder: Path) -> bytes:
+    """Raises BadInput where there is none that can be read."""
+    with opened(folder / MANIFEST) as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise BadInput(
+            f"is damaged: it has more than {MOST_BYTES:,} bytes", where=folder / MANIFEST, fix=AGAIN
+        )
+    return content
+
+
+def listed(folder: Path) -> tuple[ArtifactFile, ...]:
+    """The files of a folder as its manifest has them, by name.
+
+    Raises:
+        BadInput: something in it is no file.
+    """
+    return tuple(described(path) for path in sorted(folder.iterdir()) if path.name not in NOT_LISTED)
+
+
+def described(path: Path) -> ArtifactFile:
+    """Raises BadInput where it is no file."""
+    with opened(path) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return ArtifactFile(name=path.name, bytes=file.tell(), sha256=digest)
+
+
+def verify(folder: Path, files: Sequence[ArtifactFile], *, whole: bool) -> tuple[str, ...]:
+    """Hold a folder against a list of its files.
+
+    Args:
+        whole: whether the list has all files of the folder, so that nothing else may be in it.
+
+    Returns:
+        Notes about other files, which are not used.
+
+    Raises:
+        BadInput: files are missing, are not those listed, or are not listed; names every one.
+    """
+    problems = [(file.name, problem) for file in files if (problem := _problem(folder / file.name, file))]
+    strays: list[str] = []
+    if whole:
+        known = {*NOT_LISTED, *(file.name for file in files)}
+        others = sorted(name for name in os.listdir(folder) if name not in known)
+        strays = [name for name in others if name in STRAYS]
+        unlisted = [name if name.isprintable() else ascii(name) for name in others if name not in STRAYS]
+        problems += [(name, "is not in the manifest") for name in unlisted]
+    if len(problems) == 1:
+        name, problem = problems[0]
+        fix = "move it out of the folder" if problem == "is not in the manifest" else AGAIN
+        raise BadInput(problem, where=folder / name, fix=fix)
+    if problems:
+        raise BadInput.listing((f"{name} {problem}" for name, problem in problems), where=folder, fix=AGAIN)
+    return (f"{', '.join(strays)}: not part of the artifact, and not used",) if strays else ()
+
+
+def _problem(path: Path, file: ArtifactFile) -> str:
+    """Why a file is not the one that is listed; "" where it is."""
+    try:
+        with opened(path) as content:
+            # First, for a file may be of any size.
+            size = os.fstat(content.fileno()).st_size
+            if size != file.bytes:
+                return f"is not the file that was exported (it has {size:,} bytes, not {file.bytes:,})"
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+    except BadInput as error:
+        return error.what
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if digest != file.sha256:
+        return "is not the file that was exported (its SHA-256 differs)"
+    return ""

@@ -1,0 +1,181 @@
+"""Who made an artifact: a signature over all files of its folder, by OpenSSF's model-signing with key files.
+
+A manifest's hashes show that the files belong together; only a signature shows that nobody rewrote them all.
+"""
+
+import contextlib
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nf_edge.artifact.contents import AGAIN, MANIFEST, SIGNATURE, opened
+from nf_edge.artifact.folder import EARLIER, Artifact, load_artifact
+from nf_edge.errors import BadInput, MissingTool
+from nf_edge.files import write_bytes
+from nf_edge.staging import scratch_folder
+
+HOW_TO_NAME_KEY = "name the signer's public key with --public-key or NF_EDGE_PUBLIC_KEY"
+DIGESTS = re.compile(r": Expected '.*?\)', Actual '.*?\)'")
+CURVES = "of the curves P-256, P-384 or P-521, in PEM"
+
+
+def load_trusted(path: Path, public_key: Path | None, *, required: bool) -> Artifact:
+    """Read an artifact, verify its files, and its signature where there is one and a key to verify it with.
+
+    Args:
+        public_key: of the signer who is trusted; None: a signature is not verified.
+        required: refuse an artifact without a signature that is verified.
+
+    Raises:
+        BadInput: as `load_artifact` and `verify` do, or what is required is not there.
+        MissingTool: model-signing is not installed.
+    """
+    artifact = load_artifact(path)
+    if artifact.is_signed and public_key is not None:
+        return verify(artifact, public_key)
+    if artifact.is_signed and required:
+        raise BadInput("is signed, but there is no key to verify it with", where=path, fix=HOW_TO_NAME_KEY)
+    if required:
+        raise BadInput("is not signed", where=path, fix="get a signed one, or sign it: nf-edge sign")
+    if artifact.is_signed:
+        note = f"{path} is signed, not verified: {HOW_TO_NAME_KEY}"
+    elif public_key is not None:
+        note = f"{path} is not signed, so that {public_key} verifies nothing; --require-signature refuses it"
+    else:
+        return artifact
+    return replace(artifact, notes=(*artifact.notes, note))
+
+
+def sign(artifact: Artifact, private_key: Path, password: str | None = None) -> Path:
+    """Sign all files of an artifact with a key file; an earlier signature is replaced.
+
+    Args:
+        password: of the key, where it is encrypted.
+
+    Returns:
+        The signature's file.
+
+    Raises:
+        BadInput: the artifact cannot be signed, or the file holds no key that can sign.
+        MissingTool: model-signing is not installed.
+    """
+    if artifact.manifest.files is None:
+        earlier = EARLIER.format(model=artifact.manifest.model.name)
+        raise BadInput(f"cannot be signed: it {earlier}", where=artifact.path, fix=AGAIN)
+    hashed = _whole_folder()
+    from model_signing import signing
+
+    with _key_errors(private_key, "private"):
+        secret = None if password is None else password.encode()
+        config = signing.Config().use_elliptic_key_signer(private_key=private_key, password=secret)
+    with scratch_folder() as scratch:
+        signed = scratch / SIGNATURE
+        try:
+            config.set_hashing_config(hashed).sign(artifact.path, signed)
+        except ValueError as error:  # a link or a pipe among the files that the manifest does not list
+            raise BadInput(f"cannot be signed: {error}", where=artifact.path) from error
+        _require_unchanged(artifact, hashed.found)
+        write_bytes(artifact.path / SIGNATURE, signed.read_bytes())
+    return artifact.path / SIGNATURE
+
+
+def verify(artifact: Artifact, public_key: Path) -> Artifact:
+    """Verify the signature of an artifact, and that what was loaded is what was signed.
+
+    Returns:
+        The artifact, with its `verified_with`.
+
+    Raises:
+        BadInput: there is no signature, it is damaged or of another key, or a file was added, removed or
+            changed since; names the file.
+        MissingTool: model-signing is not installed.
+    """
+    file = artifact.path / SIGNATURE
+    if not artifact.is_signed:
+        raise BadInput("is not signed", where=artifact.path, fix="get a signed one, or sign it: nf-edge sign")
+    with opened(file):
+        pass  # no link, nothing that would be waited for
+    hashed = _whole_folder()
+    from cryptography.exceptions import InvalidSignature
+    from model_signing import verifying
+
+    with _key_errors(public_key, "public"):
+        config = verifying.Config().use_elliptic_key_verifier(public_key=public_key)
+    try:
+        # It prints what it has to remark.
+        with contextlib.redirect_stdout(io.StringIO()):
+            config.set_hashing_config(hashed).verify(artifact.path, file)
+    except InvalidSignature as error:
+        raise _refused(file, f"was not made with the key of {public_key}, or was changed") from error
+    except Exception as error:
+        found = str(error)
+        if "Key mismatch" in found:
+            raise _refused(file, f"was made with another key than that of {public_key}") from error
+        if found.startswith(("Signature mismatch: ", "Cannot use")):
+            # Without the digests: nobody reads them.
+            what = DIGESTS.sub("", found.removeprefix("Signature mismatch: ")).strip("[]")
+            raise _refused(file, f"does not match the folder: {what}") from error
+        raise _refused(file, f"is damaged: {found or type(error).__name__}") from error
+    _require_unchanged(artifact, hashed.found)
+    return replace(artifact, verified_with=public_key)
+
+
+def _refused(file: Path, what: str) -> BadInput:
+    return BadInput(what, where=file, fix="get the artifact anew from whom you trust")
+
+
+def _whole_folder() -> Any:
+    """How model-signing hashes a folder: all of it but the signature and what git keeps there.
+
+    Its `found` is what was hashed last.  What a signer left out is not left out here: a signature that does
+    not cover a file does not verify.
+
+    Raises:
+        MissingTool: it is not installed.
+    """
+    try:
+        from model_signing import hashing
+    except ImportError as error:
+        raise MissingTool(
+            f"signatures need model-signing, which is not installed whole ({error})",
+            fix="pip install 'nf-edge[sign]'",
+        ) from error
+
+    class Whole(hashing.Config):
+        found: Any = None
+
+        def add_ignored_paths(self, **ignored: Any) -> None:
+            return
+
+        def hash(self, *arguments: Any, **options: Any) -> Any:
+            self.found = super().hash(*arguments, **options)
+            return self.found
+
+    return Whole().use_file_serialization().set_ignored_paths(paths=[SIGNATURE])
+
+
+@contextlib.contextmanager
+def _key_errors(key: Path, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(f"cannot be read ({error.strerror})", where=key) from error
+    except Exception as error:
+        if "Password was not given" in str(error):
+            fix = "set NF_EDGE_KEY_PASSWORD to its password"
+            raise BadInput("is an encrypted key", where=key, fix=fix) from error
+        other = ", or NF_EDGE_KEY_PASSWORD is not its password" if kind == "private" else ""
+        fix = "nf-edge sign --help has the commands that make a pair of keys"
+        raise BadInput(f"is no {kind} key {CURVES}{other}", where=key, fix=fix) from error
+
+
+def _require_unchanged(artifact: Artifact, found: Any) -> None:
+    """Refuse an artifact that changed between being loaded and being hashed for its signature."""
+    hashed = {each.identifier: each.digest.digest_hex for each in found.resource_descriptors()}
+    loaded = {file.name: file.sha256 for file in artifact.manifest.files or (artifact.manifest.model,)}
+    loaded[MANIFEST] = artifact.manifest_sha256
+    if changed := sorted(name for name, digest in loaded.items() if hashed.get(name) != digest):
+        raise BadInput(f"changed while it was read: {', '.join(changed)}", where=artifact.path)

@@ -1,0 +1,51 @@
+"""What `RUN.md` says of runtimes that read the artifact's tokenizer themselves: no more than is known."""
+
+from nf_edge.artifact.manifest import Interface
+from nf_edge.backends.runtime_tokenizer import TokenizerReading
+
+# By runtime: its tokenizer, and what generates text by it.
+READERS = {
+    "ExecuTorch": "ExecuTorch's C++ `HFTokenizer` (library `tokenizers`, and `regex_lookahead` linked whole)",
+    "onnxruntime-genai": "`onnxruntime-genai`",
+}
+GENERATORS = {
+    "ExecuTorch": "ExecuTorch's own `TextLLMRunner` generates from `{file}` and `tokenizer.json` too, once "
+    "the same operators are registered.",
+    "onnxruntime-genai": "`onnxruntime-genai` generates from this folder too. ",
+}
+FEED_IDS = "encode texts with Hugging Face `tokenizers`, and feed it ids"
+
+
+def tokenizer_lines(interface: Interface) -> list[str]:
+    """Rows of the table: the tokenizer, and how the runtime's own reads it."""
+    if not interface.tokenizer:
+        return []
+    lines = [f"| tokenizer | `{interface.tokenizer}` (Hugging Face tokenizers) |"]
+    if (reading := interface.tokenizer_reading) is not None:
+        lines.append(f"| in the runtime | {_reading(reading)} |")
+    return lines
+
+
+def generator(interface: Interface, file: str) -> str:
+    """That a runtime's own generator takes text, where that is known; "" where the table says why not."""
+    reading = interface.tokenizer_reading
+    return GENERATORS[reading.runtime].format(file=file) if reading and reading.same else ""
+
+
+def tokenizer_warnings(interface: Interface) -> list[str]:
+    """What a user should know before an application relies on the runtime's tokenizer."""
+    reading = interface.tokenizer_reading
+    if reading is None or reading.same:
+        return []
+    return [f"{interface.tokenizer}: {_reading(reading)}".replace("`", "")]
+
+
+def _reading(reading: TokenizerReading) -> str:
+    reader, escaped = READERS[reading.runtime], reading.reason.replace("|", "\\|")
+    if reading.same is None:
+        return f"whether {reader} reads it into the same ids is not known ({escaped}): {FEED_IDS}"
+    if not reading.same:
+        return f"{reader} does not read it as the model does ({escaped}): {FEED_IDS}"
+    if reading.how == "measured":
+        return f"{reader} read {reading.texts:,} texts into the same ids ({reading.version})"
+    return f"{reader} reads a tokenizer of this form into the same ids"

@@ -1,0 +1,76 @@
+"""The model package within a Core ML delegate, without what differs from run to run.
+
+coremltools notes the day and names items by random UUIDs, and ExecuTorch names the model by another, under
+which a device keeps what it compiled of it: here that name is made of the content.
+"""
+
+import hashlib
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+from nf_edge.staging import scratch_folder
+
+DAY = "com.github.apple.coremltools.conversion_date"
+
+
+def settled(blob: bytes) -> bytes:
+    """The folder of files that a delegate holds, as it is whenever the same model is converted."""
+    from executorch.backends.apple.coreml import executorchcoreml
+
+    with scratch_folder() as temporary:
+        executorchcoreml.unflatten_directory_contents(blob, str(temporary))
+        (folder,) = temporary.iterdir()
+        for model in folder.rglob("*.mlmodel"):
+            _settle_model(model)
+        for manifest in folder.rglob("Manifest.json"):
+            _settle_items(manifest)
+        metadata = folder / "metadata.json"
+        document = _read(metadata)
+        metadata.unlink()
+        _write(metadata, document | {"identifier": f"executorch_{_name_of(folder)}"})
+        result: bytes = executorchcoreml.flatten_directory_contents(str(folder))
+        return result
+
+
+def _settle_model(path: Path) -> None:
+    from coremltools.proto import Model_pb2
+
+    model = Model_pb2.Model()
+    model.ParseFromString(path.read_bytes())
+    notes = model.description.metadata.userDefined
+    if DAY in notes:
+        del notes[DAY]
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _settle_items(path: Path) -> None:
+    """Name the items of a package after where they are in it."""
+    document = _read(path)
+    names = {
+        old: str(uuid.uuid5(uuid.NAMESPACE_OID, entry["path"]))
+        for old, entry in document["itemInfoEntries"].items()
+    }
+    entries = {names[old]: entry for old, entry in document["itemInfoEntries"].items()}
+    document["itemInfoEntries"] = dict(sorted(entries.items()))
+    document["rootModelIdentifier"] = names[document["rootModelIdentifier"]]
+    _write(path, document)
+
+
+def _name_of(folder: Path) -> uuid.UUID:
+    """A UUID of the files in a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(folder)} {len(content)} ".encode() + content)
+    return uuid.UUID(bytes=digest.digest()[:16])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=4), encoding="utf-8")

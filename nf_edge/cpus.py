@@ -1,0 +1,44 @@
+"""How many CPUs this process may use, which may be fewer than the machine has."""
+
+import math
+import os
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def allowed_cpus() -> int:
+    """CPUs that this process may use, by its affinity and by the share that its container is given."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(count, _share(CGROUPS, Path("/proc/self/cgroup")))))
+
+
+def _share(root: Path, membership: Path) -> float:
+    """CPUs' worth of time that control groups leave to a process: the least of its own and outer ones."""
+    try:
+        entries = [line.split(":", 2) for line in membership.read_text().splitlines()]
+    except OSError:
+        return math.inf
+    least = math.inf
+    for _, controllers, name in entries:
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = root / "cpu" if controllers else root
+        group = top / name.lstrip("/")
+        # In a container its own group is at the root.
+        for folder in {top, group, *(each for each in group.parents if top in each.parents)}:
+            least = min(least, _quota(folder))
+    return least
+
+
+def _quota(folder: Path) -> float:
+    """Of one group, by the second version of control groups or the first."""
+    try:
+        if (folder / "cpu.max").is_file():
+            allowed, period = (folder / "cpu.max").read_text().split()
+        else:
+            allowed = (folder / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu.cfs_period_us").read_text()
+        return float(allowed) / float(period) if allowed not in ("max", "-1") else math.inf
+    except (OSError, ValueError, ZeroDivisionError):
+        return math.inf

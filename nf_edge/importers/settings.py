@@ -1,0 +1,184 @@
+"""Every setting of a Hugging Face folder that can change an answer: read, refused or told; none is dropped.
+
+A key that stands in no table here is told.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+# config.json: key → ours, with the value that GPT-2 has where it is missing.
+SHAPE: dict[str, Any] = {
+    "vocab_size": 50257,
+    "n_positions": 1024,
+    "n_embd": 768,
+    "n_layer": 12,
+    "n_head": 12,
+    "n_inner": None,
+    "layer_norm_epsilon": 1e-5,
+    "activation_function": "gelu_new",
+}
+# Other names that transformers takes for some of them.
+ALIASES = {
+    "hidden_size": "n_embd",
+    "max_position_embeddings": "n_positions",
+    "num_attention_heads": "n_head",
+    "num_hidden_layers": "n_layer",
+}
+TOKENS: dict[str, Any] = {"pad_token_id": None, "bos_token_id": 50256, "eos_token_id": 50256}
+READ = {
+    *SHAPE,
+    *ALIASES,
+    *TOKENS,
+    "model_type",
+    "architectures",
+    "tie_word_embeddings",
+    "num_labels",
+    "id2label",
+    "problem_type",
+    "dtype",
+    "torch_dtype",
+}
+# Key → the value that plain GPT-2 has (and a missing key means), and what any other does.
+PLAIN: dict[str, tuple[Any, str]] = {
+    "scale_attn_weights": (True, "the scores are not divided by the root of the head size"),
+    "scale_attn_by_inverse_layer_idx": (False, "each layer's scores are divided by its number"),
+    "reorder_and_upcast_attn": (False, "attention is rounded in an order that no lowered program keeps"),
+    "add_cross_attention": (False, "the model attends to an encoder's output"),
+    "is_encoder_decoder": (False, "the model attends to an encoder's output"),
+    "pruned_heads": ({}, "heads are taken out once the weights are loaded"),
+    "per_layer_config": (None, "layers have settings of their own"),
+    "quantization_config": (None, "the weights are another library's codes: save them dequantized"),
+    "auto_map": (None, "the model is code of the folder's own, which is not run"),
+}
+# The same answers whatever they are: of training, of other heads, of memory, of what is returned besides.
+IRRELEVANT = {
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "_attn_implementation_internal",
+    "_commit_hash",
+    "_experts_implementation_internal",
+    "_name_or_path",
+    "_num_labels",
+    "attn_implementation",
+    "attn_pdrop",
+    "chunk_size_feed_forward",
+    "embd_pdrop",
+    "finetuning_task",
+    "gradient_checkpointing",
+    "initializer_range",
+    "is_decoder",
+    "label2id",
+    "n_ctx",
+    "name_or_path",
+    "output_attentions",
+    "output_hidden_states",
+    "output_past",
+    "resid_pdrop",
+    "return_dict",
+    "summary_activation",
+    "summary_first_dropout",
+    "summary_proj_to_labels",
+    "summary_type",
+    "summary_use_proj",
+    "tf_legacy_loss",
+    "tie_encoder_decoder",
+    "tokenizer_class",
+    "torchscript",
+    "transformers_version",
+    "use_bfloat16",
+    "use_cache",
+}
+# generation_config.json, and config.json of older versions: key → the value that is as good as none.
+GENERATION: dict[str, Any] = {
+    "begin_suppress_tokens": None,
+    "bad_words_ids": None,
+    "diversity_penalty": 0.0,
+    "do_sample": False,
+    "early_stopping": False,
+    "encoder_no_repeat_ngram_size": 0,
+    "encoder_repetition_penalty": 1.0,
+    "epsilon_cutoff": 0.0,
+    "eta_cutoff": 0.0,
+    "exponential_decay_length_penalty": None,
+    "forced_bos_token_id": None,
+    "forced_eos_token_id": None,
+    "length_penalty": 1.0,
+    "max_length": 20,
+    "min_length": 0,
+    "no_repeat_ngram_size": 0,
+    "num_beam_groups": 1,
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "remove_invalid_values": False,
+    "repetition_penalty": 1.0,
+    "suppress_tokens": None,
+    "temperature": 1.0,
+    "top_k": 50,
+    "top_p": 1.0,
+    "typical_p": 1.0,
+}
+GENERATION_IRRELEVANT = {
+    "_from_model_config",
+    "cache_config",
+    "cache_implementation",
+    "compile_config",
+    "disable_compile",
+    "low_memory",
+    "output_attentions",
+    "output_hidden_states",
+    "output_logits",
+    "output_scores",
+    "return_dict_in_generate",
+    "transformers_version",
+    "use_cache",
+}
+
+
+def refused(config: Mapping[str, Any]) -> list[str]:
+    """Why a config is not that of a plain GPT-2."""
+    problems = [
+        f"{key} is {config[key]!r}, so {reason}; a NoiseFormer has no such thing"
+        for key, (plain, reason) in PLAIN.items()
+        if key in config and (config[key] or None) != (plain or None)
+    ]
+    problems += [
+        f"{alias} is {config[alias]!r} and {key} is {config[key]!r}, which are one thing"
+        for alias, key in ALIASES.items()
+        if alias in config and config.get(key, config[alias]) != config[alias]
+    ]
+    return problems
+
+
+def shape(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What gives the shape, by our names, with GPT-2's own values where it does not say."""
+    named = {key: config[alias] for alias, key in ALIASES.items() if alias in config}
+    return {key: config.get(key, named.get(key, default)) for key, default in SHAPE.items()}
+
+
+def told(config: Mapping[str, Any], generation: Mapping[str, Any]) -> list[str]:
+    """What a user should know of settings that are not taken over.
+
+    Args:
+        generation: the content of generation_config.json.
+    """
+    known = READ | PLAIN.keys() | IRRELEVANT | GENERATION.keys()
+    notes = []
+    if unknown := {key: value for key, value in config.items() if key not in known and value is not None}:
+        notes.append(
+            f"config.json's keys that were not looked at: {_listed(unknown)}; check that the model does not "
+            "need them"
+        )
+    chosen = {key: value for key, value in config.items() if key in GENERATION}
+    chosen |= {k: v for k, v in generation.items() if k not in TOKENS and k not in GENERATION_IRRELEVANT}
+    chosen = {k: v for k, v in chosen.items() if v is not None and v != GENERATION.get(k)}
+    if chosen:
+        notes.append(
+            f"how transformers' generate chooses tokens is not taken over: {_listed(chosen)}; nf-edge "
+            "generate takes the likeliest, or draws by --temperature"
+        )
+    return notes
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    texts = (f"{key}={value!r}" for key, value in settings.items())
+    return ", ".join(text if len(text) <= 60 else f"{text[:57]}..." for text in texts)

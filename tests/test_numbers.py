@@ -1,0 +1,238 @@
+"""Numbers that users give: NaN and Inf are refused with the option or key named, and a name has one unit."""
+
+import copy
+import importlib
+import pkgutil
+import typing
+
+import click
+import pytest
+import torch
+import yaml
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from safetensors.torch import load_file, save_file
+
+import nf_edge
+from nf_edge import resources
+from nf_edge.cli import cli
+from nf_edge.commands.numbers import Finite
+from nf_edge.device import load_device
+from nf_edge.errors import OverBudget
+from nf_edge.memory.accounts import missing_account
+from nf_edge.memory.verdict import enforce_budget, judge
+from nf_edge.recipe import load_recipe
+from nf_edge.report import Figure
+
+NOT_FINITE = ("nan", "inf", "-inf", "1e400", "NaN", "Infinity")
+
+
+def commands(command, path=()):
+    """Every command that does something, with its words."""
+    if isinstance(command, click.Group):
+        with click.Context(command) as context:
+            for name in command.list_commands(context):
+                yield from commands(command.get_command(context, name), (*path, name))
+    else:
+        yield path, command
+
+
+OPTIONS = [
+    (words, option)
+    for words, command in commands(cli)
+    for option in command.params
+    if isinstance(option.type, click.types.FloatParamType)
+]
+
+
+def test_there_are_options_to_try():
+    assert {option.name for _, option in OPTIONS} == {"max_drop", "kl", "temperature"}
+
+
+@pytest.mark.parametrize(
+    ("words", "option"), OPTIONS, ids=lambda value: getattr(value, "name", None) or "-".join(value)
+)
+def test_a_number_on_the_command_line_is_finite(words, option, run):
+    assert isinstance(option.type, Finite)
+    for value in NOT_FINITE:
+        done = run(*words, f"{option.opts[0]}={value}")
+        assert done.code == 2
+        assert option.opts[0] in done.err
+        assert value in done.err
+
+
+def test_a_size_that_is_none_is_named(run):
+    for value in ("nan", "inf", "-1kB", "1e400kB"):
+        done = run("sensitivity", "digits", "--recipe", "onnx-int4", f"--file-size={value}", "-o", "x.yaml")
+        assert done.code == 2
+        assert value in done.err
+
+
+def schemas():
+    for found in pkgutil.walk_packages(nf_edge.__path__, "nf_edge."):
+        if (
+            not found.name.startswith(("nf_edge.backends", "nf_edge.kernels"))
+            and "__main__" not in found.name
+        ):
+            importlib.import_module(found.name)
+    left = [BaseModel]
+    while left:
+        left += (subclasses := left.pop().__subclasses__())
+        yield from (each for each in subclasses if each.__module__.startswith("nf_edge."))
+
+
+def floats_in(annotation):
+    """Whether a float may stand somewhere in a field."""
+    if annotation is float:
+        return True
+    return any(floats_in(part) for part in typing.get_args(annotation))
+
+
+def test_no_schema_of_a_file_takes_a_number_that_is_none():
+    tried = set()
+    for schema in schemas():
+        assert schema.model_config.get("allow_inf_nan") is False, schema
+        for name, field in schema.model_fields.items():
+            if not floats_in(field.annotation):
+                continue
+            tried.add(f"{schema.__name__}.{name}")
+            for value in (float("nan"), float("inf"), "nan", "1e999"):
+                for given in (value, [value, 1], [0, value]):
+                    with pytest.raises(ValidationError) as error:
+                        schema.model_validate({field.alias or name: given})
+                    places = {item["loc"][0] for item in error.value.errors() if item["loc"]}
+                    assert (field.alias or name) in places, (schema, name, given)
+    assert {
+        "Limits.max_drop",
+        "Optimizer.learning_rate",
+        "Source.part",
+        "ModelConfig.layer_norm_epsilon",
+    } <= tried
+    assert TypeAdapter(float).validate_python("nan") != 0  # what pydantic does unless told
+
+
+WRONG_KEYS = {
+    "limits: {max_logit_error: .nan}": "limits.max_logit_error",
+    "limits: {max_drop: .inf}": "limits.max_drop",
+    "limits: {max_drop: 1e400}": "limits.max_drop",
+    "shapes: {length: .nan}": "shapes.length",
+    "prune: {heads: .nan}": "prune.heads",
+    "prune: {weights: {sparsity: -.inf}}": "prune.weights.sparsity",
+    "recover: {steps: 1, learning_rate: .inf}": "recover.learning_rate",
+    "recover: {steps: 1, temperature: 1.0e+300}": "recover.temperature",
+}
+
+
+@pytest.mark.parametrize(("line", "key"), WRONG_KEYS.items())
+def test_a_number_in_a_recipe_is_finite(line, key, run, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"name: mine\ndescription: d\nruntime: onnxruntime\nbackend: onnx_cpu\n{line}\n")
+    done = run("recipes", "check", path)
+    assert done.code == 3
+    assert f"line 5: {key}" in done.err
+
+
+def test_a_number_in_a_device_file_is_finite(run, tmp_path):
+    device = yaml.safe_load((resources.folder("devices") / "rpi-5.yaml").read_text(encoding="utf-8"))
+    path = tmp_path / "rpi-5.yaml"
+    for key in ("size", "usable"):
+        for value in (float("inf"), float("nan"), ".inf GB"):
+            wrong = copy.deepcopy(device)
+            wrong["memory"][0][key]["value"] = value
+            path.write_text(yaml.safe_dump(wrong), encoding="utf-8")
+            done = run("devices", "check", path)
+            assert done.code == 3
+            assert f"memory.0.{key}.value" in done.err
+
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"), list(zip(DTYPES, map(float, ("nan", "inf", "-inf")), strict=True))
+)
+def test_a_weight_that_is_no_number_is_refused_in_whatever_tensor_it_is(dtype, value, run, case, tmp_path):
+    for name in ("lm-lowrank-full-rank-untied-gelu", "lm-relative", "cls-pairwise-mean-padded"):
+        tensors = {
+            key: tensor.to(dtype) for key, tensor in load_file(case(name) / "model.safetensors").items()
+        }
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_bytes((case(name) / "config.json").read_bytes())
+        for key in tensors:
+            wrong = tensors | {key: tensors[key].clone()}
+            wrong[key].view(-1)[-1] = value
+            save_file(wrong, folder / "model.safetensors", {"format": "pt"})
+            done = run("export", folder, "--recipe", "onnx-fp32", "-o", tmp_path / "out")
+            assert done.code == 3
+            assert f"{key} holds NaN or Inf" in done.err
+
+
+def test_a_figure_is_a_number_or_says_that_it_is_not_known():
+    for value in (float("nan"), float("inf"), float("-inf")):
+        with pytest.raises(ValueError, match="is no figure"):
+            Figure(value, "ms", "measured")
+        found = Figure.of(value, "ms", "measured", "of nothing")
+        assert (found.value, found.how, str(found)) == (None, "unavailable", "unavailable")
+        assert "of nothing" in found.note
+    assert Figure.of(2.0, "ms", "measured").value == 2
+
+
+def test_memory_that_is_not_known_fits_no_device():
+    accounts = [missing_account(reason) for reason in ("no plan", "no compiler", "no plan")]
+    verdict = judge(load_device("rpi-5"), load_recipe("onnx-fp32"), accounts)
+    assert verdict.outcome == "unknown"
+    (share,) = verdict.to_json()["memory"]
+    assert (share["fits"], share["used"], share["need"]["value"]) == (False, None, None)
+    with pytest.raises(OverBudget, match=r"not known whether it fits rpi-5: .*no plan; no compiler"):
+        enforce_budget(verdict)
+
+
+def test_what_is_known_in_part_fits_only_as_far_as_that(run):
+    done = run("profile", "digits", "--recipe", "coreml-fp16", "--device", "iphone-13")
+    if done.code == 6:
+        pytest.skip(done.err)
+    assert done.code == 0
+    assert "FITS AS FAR AS KNOWN on iphone-13" in done.out
+    assert "at least " in done.out
+    assert "not counted: runtime: no process on this machine has such a device" in done.out
+
+
+def test_a_device_that_leaves_a_model_nothing_is_over_budget(run, tmp_path):
+    device = yaml.safe_load((resources.folder("devices") / "rpi-5.yaml").read_text(encoding="utf-8"))
+    memory = device["memory"][0]
+    memory["reserve"] = memory["usable"] | {"source": "made up"}
+    device["id"] = "full"
+    (tmp_path / "full.yaml").write_text(yaml.safe_dump(device), encoding="utf-8")
+    done = run("profile", "digits", "--recipe", "onnx-fp32", "--device", tmp_path / "full.yaml")
+    assert done.code == 4
+    assert "OVER BUDGET on full" in done.out
+
+
+def test_half_a_point_is_half_a_point_wherever_it_is_written(run, case, tmp_path):
+    """In the recipe, on the command line, in what is printed and in JSON."""
+    text = "name: mine\ndescription: d\nruntime: onnxruntime\nbackend: onnx_cpu\nlimits: {max_drop: 0.5}\n"
+    (tmp_path / "mine.yaml").write_text(text)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"input_ids": [1, 2, 3], "label": 0}\n' * 3)
+    source = case("cls-standard-padded")
+    arguments = ("export", source, "--data", rows, "--overwrite", "-o", tmp_path / "out")
+    for options in (("--recipe", tmp_path / "mine.yaml"), ("--recipe", "onnx-fp32", "--max-drop", "0.5")):
+        done = run(*arguments, *options)
+        assert done.code == 0
+        assert "limit 0.5)" in done.out
+        done = run("check", tmp_path / "out", "--data", rows, "--reference", source, "--json", *options[2:])
+        assert '"max_drop": 0.5' in done.out
+
+
+def test_a_share_that_was_meant_as_points_is_told_so(run, tmp_path):
+    text = "name: mine\ndescription: d\nruntime: onnxruntime\nbackend: onnx_cpu\nlimits: {max_drop: 0.01}\n"
+    (tmp_path / "mine.yaml").write_text(text)
+    words = "0.01 is in points of accuracy"
+    done = run("recipes", "check", tmp_path / "mine.yaml")
+    assert (done.code, words in done.err, "write 1 for 0.01 as a share" in done.err) == (3, True, True)
+    for verb in (("check", "x", "--data", "d"), ("export", "digits", "--recipe", "onnx-fp32", "-o", "x")):
+        done = run(*verb, "--max-drop", "0.01")
+        assert (done.code, words in done.err) == (2, True)
+    for points in ("0", "0.05", "1", "100"):
+        done = run("check", tmp_path / "x", "--data", "d", "--max-drop", points)
+        assert (done.code, "is not an artifact" in done.err) == (3, True)
