@@ -250,7 +250,7 @@ MANIFESTS = {
     },
     "bytes are no number": (set_entry(bytes=float("nan")), "NaN"),
     "a status that its reports do not bear out": (lambda f: edit(f, over_budget), "fails memory"),
-    "a report that is gone": (lambda f: edit(f, lambda m: m["reports"].pop("parity")), "fails parity"),
+    "a report that is gone": (lambda f: edit(f, lambda m: m["reports"].pop("parity")), "reports.parity"),
     "a key twice": (key_twice, "'status' is given twice"),
     "an unknown key": (set_key("trusted", True), "trusted"),
     "a schema to come": (set_key("schema", "nf-edge/artifact/3"), "newer nf-edge"),
