@@ -7,11 +7,15 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from nf_edge.errors import NfEdgeError
+
+# Seconds that a program is given to end those that it put into groups of their own, as Ninja does.
+GRACE_S = 2.0
 
 _running: set[subprocess.Popen[str]] = set()
 _ending = False
@@ -54,6 +58,11 @@ def run(
 def end(process: "subprocess.Popen[str]") -> None:
     """End a program, if it has not ended, and all that it started."""
     if process.poll() is None or process.returncode < 0:
+        _tell(process, signal.SIGTERM)
+        until = time.monotonic() + GRACE_S
+        while time.monotonic() < until and _tell(process, 0):
+            process.poll()  # until it is taken note of, an ended process counts as one
+            time.sleep(0.005)
         kill(process)
         process.wait()
     for stream in (process.stdin, process.stdout, process.stderr):
@@ -69,7 +78,7 @@ def end_all() -> None:
     _ending = True
     for process in list(_running):
         if process.returncode is None:
-            kill(process)
+            _tell(process, signal.SIGTERM)
 
 
 @contextlib.contextmanager
@@ -94,5 +103,13 @@ def allow() -> None:
 
 def kill(process: "subprocess.Popen[str]") -> None:
     """Tell it, and all that it started, to end at once."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    _tell(process, signal.SIGKILL)
+
+
+def _tell(process: "subprocess.Popen[str]", number: int) -> bool:
+    """Send a signal to the group; whether there is one left."""
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True

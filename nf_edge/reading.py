@@ -1,5 +1,6 @@
 """Reading files that may be anything: regular files only, of at most as many bytes as their kind has."""
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -21,6 +22,11 @@ KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
+
+
+def is_there(path: Path) -> bool:
+    """Whether something has this name: a pipe or a link to nothing too, and whoever reads it is told so."""
+    return os.path.lexists(path)
 
 
 @contextmanager
@@ -67,6 +73,16 @@ def read_bytes(path: Path, most: int) -> bytes:
     if len(content) > most:
         raise _too_large(path, most)
     return content
+
+
+def sha256_of(path: Path, most: int) -> str:
+    """Hexadecimal SHA-256 of a regular file of at most `most` bytes.
+
+    Raises:
+        BadInput: as `open_regular` does.
+    """
+    with open_regular(path, most) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_text(path: Path, most: int) -> str:

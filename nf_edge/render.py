@@ -10,6 +10,7 @@ from nf_edge.accuracy.check import AccuracyReport
 from nf_edge.accuracy.compare import Comparison, Score
 from nf_edge.accuracy.faithful import Faithfulness, not_finite_text
 from nf_edge.accuracy.parity import Parity
+from nf_edge.artifact.entries import CoverageEntry, LeftEntry
 from nf_edge.artifact.folder import Artifact
 from nf_edge.artifact.manifest import Calibrated, Manifest
 from nf_edge.capabilities import Capability
@@ -262,7 +263,7 @@ def compression_lines(mark: Compression) -> list[str]:
     return lines
 
 
-def quantization_lines(fates: Sequence[dict[str, Any]], calibration: Calibrated | None) -> list[str]:
+def quantization_lines(fates: Sequence[Mapping[str, Any]], calibration: Calibrated | None) -> list[str]:
     """What becomes of the modules, a line a dtype, of attention and of the cache; exceptions with their
     reasons; what is calibrated on."""
     groups: dict[tuple[str, str], list[str]] = {}
@@ -285,7 +286,7 @@ def quantization_lines(fates: Sequence[dict[str, Any]], calibration: Calibrated 
     return lines
 
 
-def _worst_lines(fates: Sequence[dict[str, Any]], most: int = 3) -> list[str]:
+def _worst_lines(fates: Sequence[Mapping[str, Any]], most: int = 3) -> list[str]:
     """The modules that quantizing harms most, by their outputs, where known, and by their weights."""
     lines = []
     for key, what in (("output_snr", "outputs, on the rows calibrated on"), ("weights_snr", "weights")):
@@ -328,7 +329,7 @@ def accelerator_table(manifest: Manifest) -> Table | None:
     return Table("Cycles by operator (simulated)", ("operator", "count", "cycles", "share"), rows, (1, 2, 3))
 
 
-def coverage_text(coverage: dict[str, Any]) -> str:
+def coverage_text(coverage: CoverageEntry) -> str:
     """`48 of 66 operators, 99.99 % of multiply-accumulates`."""
     taken, total = coverage["delegated"], coverage["total"]
     operators = f"all {total} operators" if taken == total else f"{taken} of {total} operators"
@@ -338,7 +339,7 @@ def coverage_text(coverage: dict[str, Any]) -> str:
     return f"{operators}, {macs_text(coverage['macs'], coverage)}"
 
 
-def macs_text(macs: int, coverage: dict[str, Any]) -> str:
+def macs_text(macs: int, coverage: CoverageEntry) -> str:
     """So many multiply-accumulates as a share of a program's."""
     return f"{share_text(macs, coverage['total_macs'])} of multiply-accumulates"
 
@@ -355,7 +356,7 @@ def coverage_lines(manifest: Manifest) -> list[str]:
     line = f"{coverage_text(coverage)}, run in {coverage['library']}"
     if coverage.get("total_macs"):
         line += f" ({coverage['total_macs']:,} in a run on {coverage['length']} tokens)"
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, str], list[LeftEntry]] = {}
     for left in coverage["left"]:
         groups.setdefault((left["reason"], left.get("fix", "")), []).append(left)
     lines = [f"{line}; the others:" if groups else line]

@@ -29,7 +29,6 @@ def ending_on_signals() -> Iterator[None]:
 
     What this process was started to ignore, as by nohup, it ignores.
     """
-    processes.allow()
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -45,6 +44,7 @@ def ending_on_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        processes.allow()
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

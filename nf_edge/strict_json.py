@@ -7,6 +7,8 @@ import json
 import math
 from typing import Any, NoReturn
 
+# What `loads` raises where text is no JSON at all; a ValueError with `msg` and `colno`.
+Malformed = json.JSONDecodeError
 # Arrays and objects within each other; what others write nests some ten deep.
 MOST_LEVELS = 64
 # Characters of a whole number of 64 bits, with a sign or without.

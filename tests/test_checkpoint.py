@@ -67,7 +67,7 @@ def refusal(folder):
         ("lm-none", {"attention": "linear"}, "attention"),
         ("lm-none", {"model_type": "gpt2"}, "model_type"),
         ("lm-none", {"vocab_size": ...}, "vocab_size: Field required"),
-        ("lm-none", {"layer_norm_epsilon": float("inf")}, "layer_norm_epsilon"),
+        ("lm-none", {"layer_norm_epsilon": 0.0}, "layer_norm_epsilon"),
         ("lm-none", {"eos_token_id": 19}, "eos_token_id 19 is outside the vocabulary of 19"),
         ("lm-none", {"eos_token_id": [3, 19]}, "eos_token_id 19 is outside the vocabulary of 19"),
         ("lm-none", {"eos_token_id": []}, "eos_token_id: must be a token's id, a whole number, or a list"),

@@ -338,7 +338,7 @@ def test_a_file_that_was_cut_short_is_refused(saved, keep):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    assert "No such file" in refusal(tmp_path / "none.pt")
+    assert "no such file" in refusal(tmp_path / "none.pt")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])

@@ -244,14 +244,12 @@ MANIFESTS = {
     "another hash": (set_entry(sha256="0" * 64), "tokenizer.json: is not the file that was exported"),
     "no hash": (set_entry(sha256=None), "sha256"),
     "other bytes": (set_entry(bytes=12), "not 12"),
-    **{
-        f"bytes are {value!r}": (set_entry(bytes=value), "bytes")
-        for value in (-1, "12", 12.0, True, None, 10**400)
-    },
+    **{f"bytes are {value!r}": (set_entry(bytes=value), "bytes") for value in (-1, "12", 12.0, True, None)},
+    "bytes of 400 digits": (set_entry(bytes=10**400), "beyond the range of 64 bits"),
     "bytes are no number": (set_entry(bytes=float("nan")), "NaN"),
     "a status that its reports do not bear out": (lambda f: edit(f, over_budget), "fails memory"),
-    "a report that is gone": (lambda f: edit(f, lambda m: m["reports"].pop("parity")), "fails parity"),
-    "a key twice": (key_twice, "'status' is given twice"),
+    "a report that is gone": (lambda f: edit(f, lambda m: m["reports"].pop("parity")), "reports.parity"),
+    "a key twice": (key_twice, "is given twice"),
     "an unknown key": (set_key("trusted", True), "trusted"),
     "a schema to come": (set_key("schema", "nf-edge/artifact/3"), "newer nf-edge"),
     "a schema of a far future": (set_key("schema", "nf-edge/artifact/" + "9" * 5000), "newer nf-edge"),

@@ -231,9 +231,14 @@ def test_what_was_calibrated_on_is_in_the_manifest_and_the_report(export, rows_f
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     sha256 = hashlib.sha256(rows_file.read_bytes()).hexdigest()
     # The first 128 of 200.
-    assert manifest["calibration"] == {"source": str(rows_file), "rows": 128, "sha256": sha256}
+    assert manifest["calibration"] == {
+        "source": rows_file.name,
+        "rows": 128,
+        "truncated_rows": 0,
+        "sha256": sha256,
+    }
     report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert f"calibrated on 128 rows of {rows_file}, SHA-256 {sha256}" in report
+    assert f"calibrated on 128 rows of {rows_file.name}, SHA-256 {sha256}" in report
 
 
 def test_a_checkpoints_own_examples_are_calibrated_on_by_default(export, rows_file, tmp_path):

@@ -4,6 +4,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from nf_edge.artifact.entries import CoverageEntry, ModuleEntry, Reports
 from nf_edge.backends.base import Bounds
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.identity import SHA256, UNKNOWN, Identity
@@ -148,13 +149,13 @@ class Manifest(Closed):
     interface: Interface
     requires: Requirements
     calibration: Calibrated | None = Field(description="where data was seen before the model runs")
-    quantization: tuple[dict[str, Any], ...] = Field(description="what became of every module")
-    coverage: dict[str, Any] = Field(
+    quantization: tuple[ModuleEntry, ...] = Field(description="what became of every module")
+    coverage: CoverageEntry = Field(
         description="what the accelerating library took, of operators and of multiply-accumulates in a run "
         "on `length` tokens, the largest; what it left, and why"
     )
     reproducible: Reproducible | None = Field(None, description="None in artifacts of older versions")
-    reports: dict[str, Any]
+    reports: Reports
 
     @model_validator(mode="after")
     def _consistent(self) -> "Manifest":
@@ -186,13 +187,12 @@ class Manifest(Closed):
         return self.model_dump(mode="json", by_alias=True)
 
 
-def failed_gates(reports: dict[str, Any]) -> list[str]:
+def failed_gates(reports: Reports) -> list[str]:
     """Gates that an artifact did not pass, by the reports of its manifest; what is no verdict has failed."""
-    parity, memory, accuracy = (reports.get(name) for name in ("parity", "memory", "accuracy"))
-    verdict = memory.get("verdict") if isinstance(memory, dict) else {}
+    verdict, accuracy = reports["memory"].get("verdict", {}), reports["accuracy"]
     passed = {
-        "parity": isinstance(parity, dict) and parity.get("passed") is True,
+        "parity": reports["parity"].get("passed") is True,
         "memory": verdict is None or (isinstance(verdict, dict) and verdict.get("outcome") in FITTING),
-        "accuracy": accuracy is None or (isinstance(accuracy, dict) and accuracy.get("passed") is True),
+        "accuracy": accuracy is None or accuracy.get("passed") is True,
     }
     return [gate for gate, good in passed.items() if not good]

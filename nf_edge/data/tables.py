@@ -2,12 +2,12 @@
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from nf_edge import strict_json
 from nf_edge.errors import BadInput
 
 SUFFIXES = (".tsv", ".csv", ".jsonl")
@@ -184,25 +184,13 @@ def _json_lines(text: str) -> Iterator[Record]:
         if not row.strip():
             continue
         try:
-            document = json.loads(row, parse_constant=_refuse_constant, object_pairs_hook=_without_repeats)
-        except json.JSONDecodeError as error:
+            document = strict_json.loads(row)
+        except strict_json.Malformed as error:
             yield Record(line, problem=f"is not JSON: {error.msg} (column {error.colno})")
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             yield Record(line, problem=f"is not JSON: {error}")
         else:
             if isinstance(document, dict):
                 yield Record(line, document)
             else:
                 yield Record(line, problem="is not a JSON object")
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
-    return found

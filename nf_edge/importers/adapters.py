@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from nf_edge.errors import BadInput
+from nf_edge.reading import is_there
 
 CONFIG = "adapter_config.json"
 FILES = (CONFIG, "adapter_model.safetensors", "adapter_model.bin")
@@ -10,7 +11,7 @@ FILES = (CONFIG, "adapter_model.safetensors", "adapter_model.bin")
 
 def refuse_adapter(folder: Path) -> None:
     """Raises BadInput where a folder is or has an adapter, which transformers adds to the weights."""
-    found = [name for name in FILES if (folder / name).is_file()]
+    found = [name for name in FILES if is_there(folder / name)]
     if found:
         raise BadInput(
             f"has an adapter ({', '.join(found)}), which transformers adds to the weights; an import takes "

@@ -6,10 +6,9 @@ from typing import Any
 from tokenizers import models
 
 from nf_edge.errors import BadInput
-from nf_edge.model.config import read_json_object
 from nf_edge.model.tokenizer import MOST_BYTES, MOST_TOKENS, refusing
 from nf_edge.quiet import dropped_stderr
-from nf_edge.reading import read_text
+from nf_edge.reading import read_json_object, read_text
 
 VOCAB, MERGES = "vocab.json", "merges.txt"
 
@@ -20,7 +19,7 @@ def bpe_document(folder: Path) -> dict[str, Any]:
     Raises:
         BadInput: a file is not what its name says.
     """
-    vocab = read_json_object(folder / VOCAB)
+    vocab = read_json_object(folder / VOCAB, MOST_BYTES)
     merges = []
     for line in read_text(folder / MERGES, MOST_BYTES).split("\n"):
         left, _, right = line.removesuffix("\r").partition(" ")

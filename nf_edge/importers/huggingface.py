@@ -15,6 +15,7 @@ from nf_edge.importers.tokenizer_files import read_tokenizer_files
 from nf_edge.importers.weights import read_weights
 from nf_edge.model.checkpoint import CONFIG
 from nf_edge.model.config import CLASSIFIER, LANGUAGE_MODEL, read_json_object
+from nf_edge.reading import is_there
 
 ARCHITECTURES = {
     "GPT2LMHeadModel": LANGUAGE_MODEL,
@@ -46,7 +47,7 @@ def read(folder: Path, *, own_tokenizer: bool = True) -> Foreign:
     theirs = read_json_object(folder / CONFIG)
     if theirs.get("model_type") != "gpt2":
         raise BadInput(f"model_type is {theirs.get('model_type')!r}, not 'gpt2'", where=folder / CONFIG)
-    generation = read_json_object(folder / GENERATION) if (folder / GENERATION).is_file() else None
+    generation = read_json_object(folder / GENERATION) if is_there(folder / GENERATION) else None
     foreign = Foreign({}, {}, folder / CONFIG)
     if own_tokenizer:
         foreign.tokenizer = read_tokenizer_files(folder, foreign.notes)

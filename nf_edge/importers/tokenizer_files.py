@@ -16,8 +16,8 @@ from nf_edge import strict_json
 from nf_edge.errors import BadInput
 from nf_edge.importers.bpe import MERGES, VOCAB, bpe_document
 from nf_edge.model.checkpoint import TOKENIZER
-from nf_edge.model.config import read_json_object
-from nf_edge.model.tokenizer import END_OF_TEXT, read_tokenizer
+from nf_edge.model.tokenizer import END_OF_TEXT, MOST_BYTES, read_tokenizer
+from nf_edge.reading import is_there, read_json_object
 
 SETTINGS, SPECIAL_TOKENS, ADDED_TOKENS = (
     "tokenizer_config.json",
@@ -52,11 +52,11 @@ def read_tokenizer_files(folder: Path, notes: list[str]) -> Path | Tokenizer | N
     Raises:
         BadInput: a file is not what its name says, or a token has another id there than it would get.
     """
-    whole = (folder / TOKENIZER).is_file()
+    whole = is_there(folder / TOKENIZER)
     if whole:
         read_tokenizer(folder / TOKENIZER)
-        document = {"added_tokens": []} | read_json_object(folder / TOKENIZER)
-    elif (folder / VOCAB).is_file() and (folder / MERGES).is_file():
+        document = {"added_tokens": []} | read_json_object(folder / TOKENIZER, MOST_BYTES)
+    elif is_there(folder / VOCAB) and is_there(folder / MERGES):
         document = bpe_document(folder)
     else:
         return None
@@ -93,7 +93,7 @@ def _settings(folder: Path) -> dict[str, Any]:
 
 
 def _optional(path: Path) -> dict[str, Any]:
-    return read_json_object(path) if path.is_file() else {}
+    return read_json_object(path, MOST_BYTES) if is_there(path) else {}
 
 
 def _with_defaults(settings: dict[str, Any], document: dict[str, Any], notes: list[str]) -> dict[str, Any]:

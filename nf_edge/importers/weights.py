@@ -10,6 +10,7 @@ from nf_edge.importers.foreign import has_own_values, load_torch
 from nf_edge.model.checkpoint import WEIGHTS
 from nf_edge.model.config import read_json_object
 from nf_edge.model.safetensors_file import read_safetensors
+from nf_edge.reading import is_there
 
 Read = Callable[[Path], Mapping[str, Tensor]]
 
@@ -26,9 +27,9 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     readers: dict[str, Read] = {WEIGHTS: read_safetensors, PICKLED: _read_pickled}
     for name, read in readers.items():
         index = folder / f"{name}.index.json"
-        if (folder / name).is_file():
+        if is_there(folder / name):
             return dict(read(folder / name))
-        if index.is_file():
+        if is_there(index):
             return _read_shards(index, read)
     listed = ", ".join(f"{name}, {name}.index.json" for name in readers)
     raise BadInput(f"has no weights ({listed})", where=folder)

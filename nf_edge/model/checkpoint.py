@@ -18,7 +18,8 @@ from nf_edge.identity import UNKNOWN, Identity
 from nf_edge.model.config import ModelConfig, parse_config, read_config, read_json_object
 from nf_edge.model.network import NoiseFormer, build
 from nf_edge.model.safetensors_file import read_safetensors
-from nf_edge.model.tokenizer import write_tokenizer
+from nf_edge.model.tokenizer import MOST_BYTES, write_tokenizer
+from nf_edge.reading import is_there, sha256_of
 from nf_edge.resources import resolve
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -79,9 +80,8 @@ class Checkpoint:
         return [name for name, is_same in same.items() if not is_same]
 
     def _optional(self, name: str) -> Path | None:
-        # A pipe, or a link to nothing, is there too: whoever reads it is told so.
         path = self.path / name
-        return path if path.is_symlink() or path.exists() else None
+        return path if is_there(path) else None
 
 
 def identity_of(path: Path, config: ModelConfig) -> Identity:
@@ -90,7 +90,7 @@ def identity_of(path: Path, config: ModelConfig) -> Identity:
     return Identity(
         weights_sha256=sha256(path / WEIGHTS),
         config=config.to_json(),
-        tokenizer_sha256=sha256(tokenizer) if tokenizer.is_file() else None,
+        tokenizer_sha256=sha256_of(tokenizer, MOST_BYTES) if is_there(tokenizer) else None,
     )
 
 

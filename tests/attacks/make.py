@@ -329,7 +329,7 @@ def others() -> None:
         }
         write(f"mark/{name}.json", json.dumps({**whole, **changes}))
 
-    mark("of-a-later-version", schema="nf-edge/compression/2")
+    mark("of-a-later-version", schema="nf-edge/compression/3")
     mark("with-an-unknown-key", unknown=1)
     mark("report-nests-deeply", report=eval('{"a":' * 90 + "1" + "}" * 90))
     index = {"metadata": {}}

@@ -64,7 +64,7 @@ def _checkpoint(folder: Path) -> None:
     _is_sound(checkpoint)
     read_mark(checkpoint)
     if checkpoint.tokenizer_file is not None:
-        ids = text_encoder(checkpoint.tokenizer_file, "x")("the film \u00e9\U0001f600 is")
+        ids = text_encoder(checkpoint.tokenizer_file, "x")("the film \u00e9\U0001f600 is").ids
         assert all(index >= 0 for index in ids)
     if checkpoint.examples_file is not None:
         _are_rows(load_rows(str(checkpoint.examples_file), checkpoint), checkpoint)

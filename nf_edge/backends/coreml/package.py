@@ -5,11 +5,11 @@ which a device keeps what it compiled of it: here that name is made of the conte
 """
 
 import hashlib
-import json
 import uuid
 from pathlib import Path
 from typing import Any
 
+from nf_edge import strict_json
 from nf_edge.staging import scratch_folder
 
 DAY = "com.github.apple.coremltools.conversion_date"
@@ -68,9 +68,9 @@ def _name_of(folder: Path) -> uuid.UUID:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    document: dict[str, Any] = strict_json.loads(path.read_text(encoding="utf-8"))
     return document
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=4), encoding="utf-8")
+    path.write_text(strict_json.dumps(document, indent=4), encoding="utf-8")

@@ -1,7 +1,6 @@
 """Qualcomm's plug-in for ONNX Runtime: compiling for an HTP, and running what was compiled in the HTP's
 simulator, which its x86-64 library is."""
 
-import json
 import os
 import re
 import subprocess
@@ -62,7 +61,7 @@ def compile_context(model: Path, target: str, path: Path) -> None:
         "htp_graph_finalization_optimization_mode": "3",
     }
     # QNN numbers tensors through all that a process makes: in one of its own it gives the same bytes again.
-    arguments = json.dumps([os.path.abspath(model), WARNING, entries, options])
+    arguments = repr([os.path.abspath(model), WARNING, entries, options])
     done = subprocess.run(
         [sys.executable, "-P", session.__file__, arguments], capture_output=True, text=True, errors="replace"
     )

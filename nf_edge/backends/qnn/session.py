@@ -3,7 +3,7 @@
 As a script, which imports nothing of nf-edge, it makes one session and ends: that compiles a context binary.
 """
 
-import json
+import ast
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -43,6 +43,6 @@ def _device() -> Any:
 
 
 if __name__ == "__main__":
-    path, *settings = json.loads(sys.argv[1])
+    path, *settings = ast.literal_eval(sys.argv[1])
     # As content: of a file its path would go into the name of the graph, hashed.
     open_session(Path(path).read_bytes(), *settings)

@@ -1,0 +1,108 @@
+"""What a manifest says of modules, operators and an accelerator: the fields that reports print."""
+
+from typing import Annotated, Any, NotRequired
+
+from pydantic import AfterValidator, ConfigDict, Field, with_config
+from typing_extensions import TypedDict  # pydantic reads Python's own from 3.12 on only
+
+from nf_edge.report import Figure, How, Unit
+
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+Count = Annotated[int, Field(ge=0)]
+
+
+@with_config(STRICT)
+class FigureFields(TypedDict):
+    """The fields of a `Figure`."""
+
+    value: float | None
+    unit: Unit
+    how: How
+    note: str
+
+
+def _a_figure(fields: FigureFields) -> FigureFields:
+    Figure(**fields)
+    return fields
+
+
+FigureEntry = Annotated[FigureFields, AfterValidator(_a_figure)]
+
+
+@with_config(STRICT)
+class ModuleEntry(TypedDict):
+    """What became of a module, of attention or of the cache; earlier versions gave no figures."""
+
+    module: str
+    dtype: str
+    reason: str
+    weights_snr: NotRequired[FigureEntry | None]
+    output_snr: NotRequired[FigureEntry | None]
+
+
+@with_config(STRICT)
+class LeftEntry(TypedDict):
+    """Operators of a name that the accelerating library leaves."""
+
+    operator: str
+    count: Count
+    reason: str
+    macs: NotRequired[Count]
+    fix: NotRequired[str]
+
+
+@with_config(STRICT)
+class CoverageFields(TypedDict):
+    """What the accelerating library takes of a program; earlier versions counted operators alone."""
+
+    library: str
+    delegated: Count
+    total: Count
+    left: tuple[LeftEntry, ...]
+    macs: NotRequired[Count]
+    total_macs: NotRequired[Count]
+    length: NotRequired[Count]
+
+
+def _counted(fields: CoverageFields) -> CoverageFields:
+    """Multiply-accumulates are counted of everything, or of nothing."""
+    counted = {key in fields for key in ("macs", "total_macs", "length")}
+    counted |= {"macs" in entry for entry in fields["left"]}
+    if len(counted) > 1:
+        raise ValueError("multiply-accumulates are given for some operators and not for others")
+    return fields
+
+
+CoverageEntry = Annotated[CoverageFields, AfterValidator(_counted)]
+
+
+@with_config(STRICT)
+class KindEntry(TypedDict):
+    """Operators of one kind on an accelerator."""
+
+    operator: str
+    count: Count
+    cycles: Count
+    share: float
+
+
+@with_config(STRICT)
+class AcceleratorEntry(TypedDict):
+    """What the compiler of an accelerator expects of its part."""
+
+    source: str
+    sram: FigureEntry
+    flash: FigureEntry
+    cycles: FigureEntry
+    time: FigureEntry
+    kinds: tuple[KindEntry, ...]
+
+
+@with_config(STRICT)
+class Reports(TypedDict):
+    """What the export found when it ran the artifact; of the gates only the outcome is read again."""
+
+    parity: dict[str, Any]
+    memory: dict[str, Any]
+    accuracy: dict[str, Any] | None
+    accelerator: NotRequired[AcceleratorEntry | None]
