@@ -159,10 +159,11 @@ def cores_of(on: "Sequence[str | EmulatedCore]") -> "list[EmulatedCore]":
 
     if isinstance(on, str) or not on:
         raise BadInput("on takes a list of devices", fix='write ["rpi-5"]')
-    found = []
+    found: dict[EmulatedCore, None] = {}
     for each in on:
-        found += [each] if isinstance(each, EmulatedCore) else emulated_cores([name_of(each)])
-    return list(dict.fromkeys(found))
+        cores = [each] if isinstance(each, EmulatedCore) else emulated_cores([name_of(each)])
+        found |= dict.fromkeys(cores)
+    return list(found)
 
 
 def not_artifact(source: "Named | Checkpoint | Artifact") -> "Named | Checkpoint":
