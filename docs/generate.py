@@ -49,7 +49,11 @@ def command_line() -> str:
     """Every command's help."""
     parts = [f"# Command line\n\n{NOTE}\n"]
     for path, command in _commands(cli.cli, "nf-edge"):
-        context = click.Context(command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH)
+        # With -h too, as every verb gets it from the group.
+        settings: dict[str, Any] = cli.cli.context_settings
+        context = click.Context(
+            command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH, **settings
+        )
         parts.append(f"## {path}\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)
 

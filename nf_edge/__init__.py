@@ -1,8 +1,84 @@
-"""nf-edge: put a trained NoiseFormer on a phone, a board or a microcontroller."""
+"""nf-edge: put a trained NoiseFormer on a phone, a board or a microcontroller.
 
+The functions and errors of `__all__` are the Python API; docs/python.md shows how to use them.  Importing the
+package imports none of what they need.
+"""
+
+import importlib
 import os
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 # ONNX Runtime reports to its maker unless it is told not to before it is imported.  Nothing here does.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from nf_edge.api import (
+        bench,
+        check,
+        check_on,
+        compress,
+        dry_run,
+        export,
+        generate,
+        load_artifact,
+        load_checkpoint,
+        load_device,
+        load_recipe,
+        load_rows,
+        profile,
+        sensitivity,
+        sweep,
+    )
+    from nf_edge.errors import AccuracyGate, BadInput, CannotRun, MissingTool, NfEdgeError, OverBudget
+
+__all__ = [
+    "AccuracyGate",
+    "BadInput",
+    "CannotRun",
+    "MissingTool",
+    "NfEdgeError",
+    "OverBudget",
+    "__version__",
+    "bench",
+    "check",
+    "check_on",
+    "compress",
+    "dry_run",
+    "export",
+    "generate",
+    "load_artifact",
+    "load_checkpoint",
+    "load_device",
+    "load_recipe",
+    "load_rows",
+    "profile",
+    "sensitivity",
+    "sweep",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Errors are classes, and functions are not.
+    module = "nf_edge.errors" if name[0].isupper() else "nf_edge.api"
+    return getattr(importlib.import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Keeps the functions that modules have the names of: importing those would put them in their place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (isinstance(value, ModuleType) and name in __all__):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

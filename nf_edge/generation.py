@@ -1,13 +1,16 @@
 """Generating text: tokens from a decoder, and their text as they come."""
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
+from typing import Any, Literal
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from nf_edge.errors import BadInput
 from nf_edge.model import Decoder
+from nf_edge.notebook import Shown
 
 # What stands for bytes that are no character, or not yet.
 UNFINISHED = "\N{REPLACEMENT CHARACTER}"
@@ -43,6 +46,30 @@ def generate(
         if token in ends or left == 1 or decoder.length == decoder.capacity:
             return
         logits = decoder.feed([token], decoder.length)
+
+
+@dataclass(frozen=True)
+class Generated(Shown):
+    """A text that was continued.
+
+    Attributes:
+        prompt_ids, ids: of the prompt, and of what follows it.
+        text: of `ids`; None where ids were asked for.
+        ended: why it ends; "full" where the model has no positions left.
+    """
+
+    prompt_ids: tuple[int, ...]
+    ids: tuple[int, ...]
+    text: str | None
+    ended: Literal["end of text", "max tokens", "full"]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "prompt_ids": list(self.prompt_ids),
+            "ids": list(self.ids),
+            "text": self.text,
+            "ended": self.ended,
+        }
 
 
 class TextStream:

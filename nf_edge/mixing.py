@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf, isfinite
+from pathlib import Path
 from typing import Any, Literal
 
 from nf_edge.accuracy.answers import ask_both
@@ -24,6 +25,7 @@ from nf_edge.compress.mixture import FLOAT, mixture
 from nf_edge.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.lowering import Lowered, lower, rounded
 from nf_edge.model import Decoder
+from nf_edge.notebook import Shown
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
 from nf_edge.report import format_bytes
@@ -169,6 +171,36 @@ class Mix:
         }
 
 
+@dataclass(frozen=True)
+class SensitivityReport(Shown):
+    """The costs of all units, and where a target was given the recipe that meets it.
+
+    Attributes:
+        mix: what was found for the target; None where there was none.
+        path: the recipe file that was written; None where none was.
+    """
+
+    sensitivity: Sensitivity
+    mix: Mix | None
+    path: Path | None
+
+    @property
+    def failure(self) -> OverBudget | AccuracyGate | None:
+        """What the gate says where the target is not met."""
+        return failure_of(self.mix) if self.mix else None
+
+    @property
+    def passed(self) -> bool:
+        """Whether a target was given, and is met."""
+        return self.mix is not None and self.failure is None
+
+    def to_json(self) -> dict[str, Any]:
+        mix = None
+        if self.mix is not None:
+            mix = self.mix.to_json() | {"recipe": str(self.path) if self.path else None}
+        return self.sensitivity.to_json() | {"mix": mix}
+
+
 def loss(answers: Comparison, target: Target) -> float:
     """What a target bounds; infinite where an answer is not finite."""
     if answers.not_finite:
@@ -194,19 +226,19 @@ def mix(
     return Mix(target, met, proofs[place], len(proofs), tuple(alike))
 
 
-def enforce(found: Mix) -> None:
-    """Raises OverBudget or AccuracyGate, saying what the best is, where the target is not met."""
+def failure_of(found: Mix) -> OverBudget | AccuracyGate | None:
+    """What the gate says, with the best that there is, where the target is not met."""
     if found.met:
-        return
+        return None
     best, most = found.best, found.target.most
     if lost := best.measured.not_finite:
-        raise AccuracyGate(
+        return AccuracyGate(
             f"of the best recipe {not_finite_text(lost, best.measured.artifact.total, 'answers')}; "
             "no recipe was written",
             fix=OVERFLOWS,
         )
     if found.target.of == "size":
-        raise OverBudget(
+        return OverBudget(
             f"the smallest model file that could be made takes {format_bytes(best.bytes)}, more than the "
             f"{format_bytes(most)} allowed; no recipe was written",
             fix="raise --file-size, begin with a recipe of smaller groups or fewer bits, or prune "
@@ -216,7 +248,7 @@ def enforce(found: Mix) -> None:
         least, wanted = f"{best.measured.faithful.kl:.4g} nats", f"{most:g}"
     else:
         least, wanted = f"{best.measured.drop:.2f} points", f"{most:g}"
-    raise AccuracyGate(
+    return AccuracyGate(
         f"the best recipe loses {least}, more than the {wanted} allowed; no recipe was written",
         fix="allow more, or begin with a recipe whose activations are rounded less",
     )

@@ -4,6 +4,7 @@ the device and still answers right."""
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from nf_edge import __version__
 from nf_edge.accuracy.answers import PROBED, require_finite
@@ -36,6 +37,7 @@ from nf_edge.memory import MemoryReport, enforce_budget, predict_memory, profile
 from nf_edge.model import Checkpoint
 from nf_edge.model.checkpoint import TOKENIZER
 from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size, write_tokenizer
+from nf_edge.notebook import Shown
 from nf_edge.progress import Progress, silent
 from nf_edge.recipe import Recipe
 from nf_edge.reproducible import reproducible
@@ -51,7 +53,7 @@ class Original:
 
 
 @dataclass(frozen=True)
-class Export:
+class Export(Shown):
     """What came of an export.
 
     Attributes:
@@ -67,14 +69,39 @@ class Export:
     accuracy: AccuracyReport | None
     failure: OverBudget | AccuracyGate | None
 
+    @property
+    def passed(self) -> bool:
+        """Whether it passed every gate that there was."""
+        return self.failure is None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"path": str(self.path) if self.path else None, **self.manifest.to_json()}
+
 
 @dataclass(frozen=True)
-class DryRun:
+class DryRun(Shown):
     """What an export would do: the fate of every module, what it calibrates on, and the memory predicted."""
 
     fates: tuple[Fate, ...]
     calibration: Calibrated | None
     memory: MemoryReport
+
+    @property
+    def failure(self) -> OverBudget | None:
+        """Why the memory predicted does not fit the device; None where it does, or no device was named."""
+        return self.memory.failure
+
+    @property
+    def passed(self) -> bool:
+        """Whether a device was named, and the memory predicted fits it."""
+        return self.memory.passed
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "quantization": [fate.to_json() for fate in self.fates],
+            "calibration": self.calibration.model_dump() if self.calibration else None,
+            "memory": self.memory.to_json(),
+        }
 
 
 def export(

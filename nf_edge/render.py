@@ -130,11 +130,11 @@ def parity_lines(parity: Parity) -> list[str]:
     return [f"logits against PyTorch fp32, on {inputs}: {error}{same}"]
 
 
-def asked_lines(manifest: Manifest) -> list[str]:
+def asked_lines(simulated: str | None) -> list[str]:
     """Who answers where the artifact does, if that is not the file itself."""
-    if not manifest.requires.simulated:
+    if not simulated:
         return []
-    return [f"nothing on this machine runs the file: its answers are those of {manifest.requires.simulated}"]
+    return [f"nothing on this machine runs the file: its answers are those of {simulated}"]
 
 
 def accuracy_table(report: AccuracyReport) -> Table:
@@ -185,6 +185,7 @@ def accuracy_lines(report: AccuracyReport) -> list[str]:
         f"{comparison.lost:,} lost, {comparison.gained:,} gained",
         f"KL divergence from the checkpoint's answers: {kl_text(comparison.faithful)}",
         "PASSES the accuracy gate" if report.passed else "FAILS the accuracy gate",
+        *asked_lines(report.simulated),
     ]
 
 

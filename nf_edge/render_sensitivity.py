@@ -1,7 +1,7 @@
 """Sensitivity, and a mixed-precision recipe, as tables and lines."""
 
 from nf_edge.accuracy.compare import Comparison
-from nf_edge.mixing import Mix, Target, Unmade
+from nf_edge.mixing import Mix, SensitivityReport, Target, Unmade
 from nf_edge.model import Checkpoint
 from nf_edge.render import Table, flips_text, kl_text, quantization_lines
 from nf_edge.report import format_bytes, shown
@@ -110,6 +110,15 @@ def mix_lines(mix: Mix) -> list[str]:
         drop_text(answers),
         f"{said} {target_text(mix.target)} ({made})",
     ]
+
+
+def sensitivity_parts(report: SensitivityReport) -> list[Table | list[str]]:
+    """All of a report, in the order in which it is read."""
+    weighed, mix = report.sensitivity, report.mix
+    parts: list[Table | list[str]] = [sensitivity_table(weighed, mix), sensitivity_lines(weighed)]
+    if mix is not None:
+        parts += [[choice_line(mix)], mix_table(mix), uniform_table(mix), mix_lines(mix)]
+    return parts
 
 
 def drop_text(answers: Comparison) -> str:

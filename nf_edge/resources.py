@@ -25,6 +25,17 @@ def names(kind: str, suffix: str = ".yaml") -> list[str]:
     return sorted(entry.name for entry in entries if entry.is_dir() and (entry / "config.json").is_file())
 
 
+def existing(kind: str, name: str | None) -> list[Path]:
+    """The file or folder that an argument names, if there is one: what OUT must not take the place of.
+
+    Args:
+        kind: what bundled things it may also name, such as `recipes`; "" for none.
+    """
+    if name is None or (kind and name in names(kind, "" if kind == "checkpoints" else ".yaml")):
+        return []
+    return [path] if (path := Path(name)).exists() else []
+
+
 def resolve(kind: str, name: str, suffix: str = ".yaml") -> Path:
     """A bundled thing by its name, or a path that the user gave.
 

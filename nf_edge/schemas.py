@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nf_edge import strict_json
 from nf_edge.errors import BadInput
+
+# Of what commands print and `sweep.json` holds.
+OUTPUT = "nf-edge/1"
+
+
+def json_text(command: str, result: Any) -> str:
+    """The one envelope of all JSON output: {"schema", "command", "result"}."""
+    return strict_json.dumps({"schema": OUTPUT, "command": command, "result": result})
 
 
 def require_schema(document: Any, known: Sequence[str], where: Path) -> None:

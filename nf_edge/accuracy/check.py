@@ -11,15 +11,18 @@ from nf_edge.data.rows import Rows
 from nf_edge.data.sources import name_of
 from nf_edge.errors import AccuracyGate, BadInput
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
+from nf_edge.notebook import Shown
 from nf_edge.progress import Progress, silent
 
 
 @dataclass(frozen=True)
-class AccuracyReport:
+class AccuracyReport(Shown):
     """A comparison, the data that it was made on, and the limit that it is held to.
 
     Attributes:
         max_drop: accuracy that may be lost, in points; None: no limit.
+        simulated: what answered in the place of the file, which nothing here runs; None: the file itself, or
+            an export, whose manifest has it.
     """
 
     comparison: Comparison
@@ -28,6 +31,7 @@ class AccuracyReport:
     truncated: int
     unit: str
     max_drop: float | None
+    simulated: str | None = None
 
     @property
     def problem(self) -> str:
@@ -42,6 +46,11 @@ class AccuracyReport:
     @property
     def passed(self) -> bool:
         return not self.problem
+
+    @property
+    def failure(self) -> AccuracyGate | None:
+        """What the gate says where it does not pass."""
+        return None if self.passed else AccuracyGate(self.problem, fix=remedy(self))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -105,8 +114,8 @@ def report_of(answered: Answered, config: ModelConfig, rows: Rows, max_drop: flo
 
 def enforce(report: AccuracyReport) -> None:
     """Raises AccuracyGate where the report does not pass."""
-    if not report.passed:
-        raise AccuracyGate(report.problem, fix=remedy(report))
+    if (failure := report.failure) is not None:
+        raise failure
 
 
 def remedy(report: AccuracyReport) -> str:

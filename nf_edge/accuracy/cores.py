@@ -20,6 +20,7 @@ from nf_edge.data.rows import Row, Rows
 from nf_edge.emulation import FAR, Beginning, EmulatedCore, asked, beginning
 from nf_edge.errors import AccuracyGate
 from nf_edge.model import Decoder, NoiseFormer
+from nf_edge.notebook import Shown
 from nf_edge.progress import Progress, silent
 from nf_edge.runner import AskedProcess, Request, native_command
 from nf_edge.strict_json import number
@@ -101,6 +102,25 @@ class OnCore:
         }
 
 
+@dataclass(frozen=True)
+class CoresReport(Shown):
+    """What the same file answers on several cores."""
+
+    cores: tuple[OnCore, ...]
+
+    @property
+    def failure(self) -> AccuracyGate | None:
+        """What the gate says where it is not passed on one of them."""
+        return _failure_on(self.cores)
+
+    @property
+    def passed(self) -> bool:
+        return self.failure is None
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return [each.to_json() for each in self.cores]
+
+
 def check_on(
     cores: Sequence[EmulatedCore],
     backend: Backend,
@@ -112,7 +132,7 @@ def check_on(
     progress: Progress = silent,
     *,
     own: Rows | None = None,
-) -> list[OnCore]:
+) -> CoresReport:
     """Ask the checkpoint's network, the file on this machine and the file on every core the same questions.
 
     As many emulated processes run at once as this machine has CPUs; each takes its share of the rows.  A
@@ -172,7 +192,7 @@ def check_on(
             if difference.share > FAR and backend.runtime == "executorch":
                 begins = beginning(core, backend, model_file, _largest_request((own or rows).rows, bounds))
             reports.append(OnCore(core, report, difference, begins))
-    return reports
+    return CoresReport(tuple(reports))
 
 
 def _largest_request(rows: Sequence[Row], bounds: Bounds) -> Request:
@@ -256,15 +276,16 @@ class _Total:
         return call
 
 
-def enforce_on(reports: Sequence[OnCore]) -> None:
-    """Raises AccuracyGate where a report of one of the cores does not pass."""
+def _failure_on(reports: Sequence[OnCore]) -> AccuracyGate | None:
+    """What the gate says where a report of one of the cores does not pass."""
     failed = [report for report in reports if not report.accuracy.passed]
     if failed:
         lines = [f"on {report.core.name} {report.accuracy.problem}" for report in failed]
         only_there = any(report.here.flips for report in failed)
-        raise AccuracyGate(
+        return AccuracyGate(
             "; ".join(lines),
             fix="this machine answers otherwise, by the same file: another recipe takes other kernels"
             if only_there
             else remedy(failed[0].accuracy),
         )
+    return None

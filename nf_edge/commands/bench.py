@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from nf_edge.commands.common import json_option, print_json, print_lines, progress_bar, show
+from nf_edge.commands.common import json_option, print_json, print_lines, progress_bar, show, warn_of
 from nf_edge.commands.timing import timing_options
-from nf_edge.commands.trust import Trust, open_artifact, trust_options
+from nf_edge.commands.trust import Trust, trust_options
 
 EPILOG = """\b
 Examples:
@@ -43,16 +43,22 @@ def command(
     It is measured in a native process, and says so where that has to be a Python one.  With --against,
     all are asked turn about, and ratios of the medians say how many times as fast ARTIFACT is as each.
     """
-    from nf_edge.backends import backend_for
-    from nf_edge.latency import Subject, bench, make_plan
+    from nf_edge import api
     from nf_edge.render_latency import artifact_lines, latency_lines, latency_tables
 
-    artifacts = [open_artifact(path, trust) for path in (artifact, *against)]
-    for the_artifact in artifacts:
-        backend_for(the_artifact.manifest.recipe)
-    plan = make_plan([Subject.of(a) for a in artifacts], lengths, contexts, threads, repeats)
     with progress_bar() as progress:
-        report = bench(artifacts, plan, progress)
+        report = api.bench(
+            artifact,
+            *against,
+            lengths=lengths,
+            contexts=contexts,
+            threads=threads,
+            repeats=repeats,
+            public_key=trust.public_key,
+            require_signature=trust.required,
+            progress=progress,
+            notify=warn_of,
+        )
     if as_json:
         print_json("bench", report.to_json())
         return

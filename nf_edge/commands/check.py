@@ -1,16 +1,19 @@
 """`nf-edge check`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from nf_edge.commands.common import json_option, print_json, print_lines, progress_bar, show, warn
-from nf_edge.commands.emulated import emulated, on_option
+from nf_edge.commands.common import finish, json_option, print_lines, progress_bar, show, warn_of
+from nf_edge.commands.emulated import devices_on, on_option
 from nf_edge.commands.numbers import Drop
-from nf_edge.commands.trust import Trust, open_artifact, trust_options
+from nf_edge.commands.trust import Trust, trust_options
 
-# Rows that are asked where every one takes an emulated core a while.
-SAMPLE = 100
+if TYPE_CHECKING:
+    from nf_edge.accuracy.check import AccuracyReport
+    from nf_edge.accuracy.cores import CoresReport
+
 EPILOG = """\b
 Examples:
   nf-edge check digits-pi --data digits:test
@@ -28,7 +31,7 @@ Examples:
     "of its name).",
 )
 @click.option(
-    "--limit", type=click.IntRange(1), help=f"Use the first N rows only (with --on: {SAMPLE} by default)."
+    "--limit", type=click.IntRange(1), help="Use the first N rows only (with --on: 100 by default)."
 )
 @click.option("--max-drop", type=Drop(), help="Points of accuracy that may be lost.")
 @on_option
@@ -50,55 +53,38 @@ def command(
     exit code 5.  With --on the file is run on the cores of those devices too, emulated; each of them is held
     to the limit, and its answers are compared with those that the file gives here.
     """
-    from nf_edge import render
-    from nf_edge.accuracy.check import check, enforce
-    from nf_edge.artifact import reference_of
-    from nf_edge.backends import backend_for
-    from nf_edge.data.rows import load_rows, read_rows
+    from nf_edge import api
 
-    the_artifact = open_artifact(artifact, trust)
-    manifest = the_artifact.manifest
-    checkpoint = reference_of(the_artifact, reference)
-    warn(checkpoint.warnings)
-    cores = emulated(on)
-    if cores and limit is None:
-        limit = SAMPLE
-    backend, bounds = backend_for(manifest.recipe), manifest.interface.bounds
-    rows = load_rows(data, checkpoint, limit, length=bounds.length)
-    own = None
-    if manifest.config.vocab_size != checkpoint.config.vocab_size:
-        own = read_rows(data, manifest.config, the_artifact.tokenizer_file, limit, length=bounds.length)
-    warn(rows.warnings)
-    model = checkpoint.model()
-    most = manifest.recipe.limits.max_drop if max_drop is None else max_drop
-    if cores:
-        from nf_edge.accuracy.cores import check_on, enforce_on
-        from nf_edge.render_cores import cores_lines, cores_table
-
-        with progress_bar() as progress:
-            reports = check_on(
-                cores, backend, the_artifact.model_file, model, bounds, rows, most, progress, own=own
-            )
-        if as_json:
-            print_json("check", [report.to_json() for report in reports])
-        else:
-            show(cores_table(reports))
-            print_lines(cores_lines(reports))
-        enforce_on(reports)
-        return
+    devices = devices_on(on)
     with progress_bar() as progress:
-        report = check(
-            model,
-            backend.load(the_artifact.model_file, bounds),
-            bounds,
-            rows,
-            most,
-            progress,
-            own=own,
-        )
-    if as_json:
-        print_json("check", report.to_json())
+        options: dict[str, Any] = {
+            "reference": reference,
+            "limit": limit,
+            "max_drop": max_drop,
+            "public_key": trust.public_key,
+            "require_signature": trust.required,
+            "progress": progress,
+            "notify": warn_of,
+        }
+        if devices:
+            on_cores = api.check_on(artifact, data, devices, **options)
+        else:
+            report = api.check(artifact, data, **options)
+    if devices:
+        finish("check", on_cores, as_json, _print_cores)
     else:
-        show(render.accuracy_table(report))
-        print_lines(render.accuracy_lines(report) + render.asked_lines(manifest))
-    enforce(report)
+        finish("check", report, as_json, _print)
+
+
+def _print_cores(report: "CoresReport") -> None:
+    from nf_edge.render_cores import cores_lines, cores_table
+
+    show(cores_table(report.cores))
+    print_lines(cores_lines(report.cores))
+
+
+def _print(report: "AccuracyReport") -> None:
+    from nf_edge import render
+
+    show(render.accuracy_table(report))
+    print_lines(render.accuracy_lines(report))

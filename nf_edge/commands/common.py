@@ -5,15 +5,16 @@ imported until it is used.
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
-from nf_edge import strict_json
+from nf_edge.errors import NfEdgeError
 from nf_edge.progress import Progress
+from nf_edge.schemas import json_text
 from nf_edge.signals import Terminated
 
 if TYPE_CHECKING:
@@ -22,18 +23,33 @@ if TYPE_CHECKING:
     from nf_edge.memory import MemoryReport
     from nf_edge.render import Table
 
-SCHEMA = "nf-edge/1"
-
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the same facts as JSON.")
 
 
 def print_json(command: str, result: Any) -> None:
-    """The one envelope of all JSON output: {"schema", "command", "result"}."""
     click.echo(json_text(command, result))
 
 
-def json_text(command: str, result: Any) -> str:
-    return strict_json.dumps({"schema": SCHEMA, "command": command, "result": result})
+class Result(Protocol):
+    """What the API returns of a job that has a gate."""
+
+    @property
+    def failure(self) -> NfEdgeError | None: ...
+
+    def to_json(self) -> Any: ...
+
+
+Value = TypeVar("Value", bound=Result)
+
+
+def finish(command: str, result: Value, as_json: bool, show_it: Callable[[Value], None]) -> None:
+    """Print a result, as JSON or by a function for people, and raise the gate that it did not pass."""
+    if as_json:
+        print_json(command, result.to_json())
+    else:
+        show_it(result)
+    if (failure := result.failure) is not None:
+        raise failure
 
 
 def print_table(
@@ -93,22 +109,14 @@ def print_lines(lines: Iterable[str], *, title: str = "") -> None:
     click.echo()
 
 
-def existing(kind: str, name: str | None) -> list[Path]:
-    """The file or folder that an argument names, if there is one: what OUT must not take the place of.
-
-    Args:
-        kind: what bundled things it may also name, such as `recipes`; "" for none.
-    """
-    from nf_edge.resources import names
-
-    if name is None or (kind and name in names(kind, "" if kind == "checkpoints" else ".yaml")):
-        return []
-    return [path] if (path := Path(name)).exists() else []
-
-
 def warn(messages: Iterable[str]) -> None:
     for message in messages:
-        click.echo(f"warning: {message}", err=True)
+        warn_of(message)
+
+
+def warn_of(message: str) -> None:
+    """How verbs have the API tell its remarks."""
+    click.echo(f"warning: {message}", err=True)
 
 
 @contextmanager

@@ -9,10 +9,10 @@ import click
 from nf_edge.commands.common import (
     json_option,
     print_json,
-    print_table,
     progress_bar,
+    show,
     told_how_to_resume,
-    warn,
+    warn_of,
 )
 
 if TYPE_CHECKING:
@@ -64,77 +64,41 @@ def command(
     and so is everything exported from it, in the file, in RAM and in time.  Ctrl-C loses what recovery did
     since its last validation; --resume goes on from there, to the very same weights.
     """
+    from nf_edge import api
     from nf_edge.compress.recover import state_file
-    from nf_edge.compress.shrink import shrink
-    from nf_edge.compress.shrink_data import Sources
-    from nf_edge.errors import BadInput
-    from nf_edge.model import resolve_checkpoint
-    from nf_edge.recipe import load_recipe
 
-    the_recipe = load_recipe(recipe)
-    if not the_recipe.shrinks:
-        raise BadInput(
-            f"recipe {the_recipe.name} has neither a section `prune` nor `recover`",
-            fix="nf-edge recipes show xnnpack-8da8w-half shows one that has both",
-        )
-    the_checkpoint = resolve_checkpoint(checkpoint)
-    warn(the_checkpoint.warnings)
+    the_recipe = api.load_recipe(recipe)
 
     def tell(validation: "Validation") -> None:
         click.echo(f"step {validation.step:,}: {validation.evaluation}", err=True)
 
     with told_how_to_resume(state_file(out)), progress_bar() as progress:
-        result = shrink(
-            the_checkpoint,
+        result = api.compress(
+            checkpoint,
             the_recipe,
-            Sources(train, valid, data),
             out,
+            train=train,
+            valid=valid,
+            data=data,
             resume=resume,
             overwrite=overwrite,
             progress=progress,
+            notify=warn_of,
             on_validation=tell,
         )
     if as_json:
-        print_json("compress", {"path": str(result.path), **result.to_json()})
+        print_json("compress", result.to_json())
     else:
         _print(result, recipe, the_recipe.runtime)
 
 
 def _print(result: "Shrunk", recipe: str, runtime: str) -> None:
-    from nf_edge.render import flips_text, kl_text
-    from nf_edge.report import format_bytes
+    from nf_edge.render_shrunk import shrunk_lines, shrunk_tables
 
-    before, after = result.before, result.after
-    rows = [
-        ("parameters", f"{before.parameters:,}", f"{after.parameters:,}"),
-        ("vocabulary", f"{before.vocabulary:,}", f"{after.vocabulary:,}"),
-        ("layers", len(before.layers), len(after.layers)),
-        ("heads", *(", ".join(str(heads) for heads, _ in sizes.layers) for sizes in (before, after))),
-        ("inner units", *(", ".join(str(inner) for _, inner in sizes.layers) for sizes in (before, after))),
-    ]
-    print_table(("what it has", "before", "after"), rows, right=(1, 2))
-    how = ", rounded" if result.rounded else ""
-    scores = [("before", result.original)]
-    if result.pruned is not None:
-        scores.append((f"pruned{how}", result.pruned))
-        scores.append((f"recovered{how}, at step {result.best_step:,}", result.result))
-    else:
-        scores.append(("pruned", result.result))
-    print_table((f"on {result.tested_on}", ""), scores)
-    if result.faithful is not None:
-        click.echo(f"answers that changed: {flips_text(result.faithful)}")
-        click.echo(f"KL divergence from the answers before: {kl_text(result.faithful)}")
-    if result.otherwise is not None:
-        changed, total = result.otherwise
-        click.echo(f"texts with other tokens than before: {changed:,} of {total:,}")
-    if after != before:
-        click.echo("saved: file, RAM and time of whatever is exported from it")
-    if result.zeros is not None:
-        old, new = map(format_bytes, result.download)
-        click.echo(
-            f"zeros: {100 * result.zeros:.1f} % of the weights of linear layers; they save no file, RAM or "
-            f"time, only a compressed download ({old} → {new}, by deflate)"
-        )
+    for table in shrunk_tables(result):
+        show(table)
+    for line in shrunk_lines(result):
+        click.echo(line)
     out = shlex.quote(str(result.path))
     click.echo(
         f"next: nf-edge export {out} --recipe {recipe} -o {shlex.quote(f'{result.path.name}-{runtime}')}"

@@ -15,6 +15,23 @@ on_option = click.option(
 )
 
 
+def devices_on(on: str | None) -> list[str]:
+    """The devices that `--on` names; none without it."""
+    if on is None:
+        return []
+    names = [name.strip() for name in on.split(",")]
+    if not all(names):
+        raise click.UsageError("--on takes names with a comma between them")
+    return names
+
+
+def device_on(on: str | None) -> str | None:
+    """The device that `--on` names, where a command runs one core: of a device, its first kind."""
+    if on and "," in on:
+        raise click.UsageError("--on takes one device here")
+    return next(iter(devices_on(on)), None)
+
+
 def emulated(on: str | None) -> "list[EmulatedCore]":
     """The cores that `--on` names; none without it.
 
@@ -22,22 +39,9 @@ def emulated(on: str | None) -> "list[EmulatedCore]":
         BadInput: one of them is unknown, or no device that runs programs of Linux.
         MissingTool: QEMU or the cross-compiler is not installed.
     """
-    if on is None:
+    names = devices_on(on)
+    if not names:
         return []
-    names = [name.strip() for name in on.split(",")]
-    if not all(names):
-        raise click.UsageError("--on takes names with a comma between them")
     from nf_edge.emulation import emulated_cores
 
     return emulated_cores(names)
-
-
-def one_core(on: str | None) -> "EmulatedCore | None":
-    """The first of them, where a command runs one: of a device, its first kind of core.
-
-    Raises what `emulated` does.
-    """
-    if on and "," in on:
-        raise click.UsageError("--on takes one device here")
-    cores = emulated(on)
-    return cores[0] if cores else None

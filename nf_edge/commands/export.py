@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 import click
 
 from nf_edge.commands.common import (
-    existing,
+    finish,
     json_option,
-    print_json,
     print_lines,
     progress_bar,
     show,
     show_memory,
-    warn,
+    warn_of,
 )
 from nf_edge.commands.numbers import Drop
 
@@ -63,69 +62,49 @@ def command(
     and with --data its accuracy is checked.  Over the device's budget (exit 4) or beyond the accuracy
     limit (exit 5) nothing is placed at OUT unless --keep is given.
     """
-    from nf_edge import pipeline
-    from nf_edge.artifact import check_out
-    from nf_edge.artifact.tokenizer_notes import tokenizer_warnings
-    from nf_edge.backends.base import Bounds
-    from nf_edge.data.rows import load_rows
-    from nf_edge.device import load_device
-    from nf_edge.model import resolve_checkpoint
-    from nf_edge.recipe import load_recipe
+    from nf_edge import api
 
     if out is None and not dry_run:
         raise click.UsageError("Missing option '-o' / '--out' (or give --dry-run).")
-    the_recipe = load_recipe(recipe)
-    the_device = load_device(device) if device else None
-    if out is not None:
-        read = existing("checkpoints", checkpoint) + existing("recipes", recipe) + existing("devices", device)
-        check_out(out, overwrite=overwrite, sources=[*read, *existing("", data), *existing("", calibrate)])
-    the_checkpoint = resolve_checkpoint(checkpoint)
-    warn(the_checkpoint.warnings)
-    length = Bounds.of(the_recipe, the_checkpoint.config).length
-    seen = load_rows(calibrate, the_checkpoint, length=length) if calibrate else None
-    rows = load_rows(data, the_checkpoint, limit, length=length) if data else None
-    for each in filter(None, (seen, rows)):
-        warn(each.warnings)
     if dry_run or out is None:
-        _dry_run(pipeline.dry_run(the_checkpoint, the_recipe, the_device, seen), as_json)
+        plan = api.dry_run(
+            checkpoint,
+            recipe,
+            out,
+            device=device,
+            data=data,
+            calibrate=calibrate,
+            limit=limit,
+            overwrite=overwrite,
+            notify=warn_of,
+        )
+        finish("export --dry-run", plan, as_json, _print_plan)
         return
     with progress_bar() as progress:
-        result = pipeline.export(
-            the_checkpoint,
-            the_recipe,
+        result = api.export(
+            checkpoint,
+            recipe,
             out,
-            device=the_device,
-            rows=rows,
-            calibrate=seen,
+            device=device,
+            data=data,
+            calibrate=calibrate,
+            limit=limit,
             max_drop=max_drop,
             overwrite=overwrite,
             keep=keep,
             progress=progress,
+            notify=warn_of,
         )
-    warn(tokenizer_warnings(result.manifest.interface))
-    if as_json:
-        print_json("export", {"path": str(result.path) if result.path else None, **result.manifest.to_json()})
-    else:
-        _print(result)
-    if result.failure:
-        raise result.failure
+    finish("export", result, as_json, _print)
 
 
-def _dry_run(plan: "pipeline.DryRun", as_json: bool) -> None:
+def _print_plan(plan: "pipeline.DryRun") -> None:
     from nf_edge import render
-    from nf_edge.memory import enforce_budget
 
     fates = [fate.to_json() for fate in plan.fates]
-    if as_json:
-        calibration = plan.calibration.model_dump() if plan.calibration else None
-        facts = {"quantization": fates, "calibration": calibration, "memory": plan.memory.to_json()}
-        print_json("export --dry-run", facts)
-    else:
-        print_lines(render.quantization_lines(fates, plan.calibration), title="Quantization")
-        show_memory(plan.memory)
-        click.echo("Nothing was made.")
-    if plan.memory.verdict:
-        enforce_budget(plan.memory.verdict)
+    print_lines(render.quantization_lines(fates, plan.calibration), title="Quantization")
+    show_memory(plan.memory)
+    click.echo("Nothing was made.")
 
 
 def _print(result: "pipeline.Export") -> None:
@@ -141,7 +120,10 @@ def _print(result: "pipeline.Export") -> None:
     if accelerator:
         print_lines(render.accelerator_lines(manifest), title="Accelerator")
         show(accelerator)
-    print_lines(render.parity_lines(result.parity) + render.asked_lines(manifest), title="Agreement")
+    print_lines(
+        render.parity_lines(result.parity) + render.asked_lines(manifest.requires.simulated),
+        title="Agreement",
+    )
     show_memory(result.memory)
     if result.accuracy:
         show(render.accuracy_table(result.accuracy))

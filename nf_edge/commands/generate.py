@@ -1,19 +1,13 @@
 """`nf-edge generate`."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import partial
 
 import click
 
-from nf_edge.commands.common import json_option, print_json, warn
-from nf_edge.commands.emulated import on_option, one_core
+from nf_edge.commands.common import json_option, print_json, warn_of
+from nf_edge.commands.emulated import device_on, on_option
 from nf_edge.commands.numbers import Finite
-from nf_edge.commands.trust import Trust, open_artifact, trust_options
-from nf_edge.errors import BadInput
-
-if TYPE_CHECKING:
-    from nf_edge.emulation import EmulatedCore
-    from nf_edge.model import Decoder, ModelConfig
+from nf_edge.commands.trust import Trust, trust_options
 
 EPILOG = """\b
 Examples:
@@ -57,99 +51,22 @@ def command(
     an end-of-text token of the model's, after --max-tokens, or where the model has no positions left.  With
     --on, an artifact writes what it would on that device's core.
     """
-    from nf_edge.files import as_text
-    from nf_edge.generation import TextStream, generate
-    from nf_edge.model.tokenizer import read_tokenizer, refusing
+    from nf_edge import api
 
-    core = one_core(on)
-    prompt = None if prompt is None else as_text(prompt)
-    decoder, config, tokenizer_file = _open(source, core, trust, as_ids)
-    tokenizer = None
-    if not as_ids:
-        if tokenizer_file is None:
-            raise BadInput("has no tokenizer.json", where=source, fix="give token ids, with --ids")
-        tokenizer = read_tokenizer(tokenizer_file)
-    if prompt is None:
-        if config.bos_token_id is None:
-            raise BadInput("has no bos_token_id to begin with", where=source, fix="give a PROMPT")
-        ids = [config.bos_token_id]
+    result = api.generate(
+        source,
+        prompt,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        seed=seed,
+        as_ids=as_ids,
+        on=device_on(on),
+        public_key=trust.public_key,
+        require_signature=trust.required,
+        on_text=None if as_json else partial(click.echo, nl=False),
+        notify=warn_of,
+    )
+    if as_json:
+        print_json("generate", result.to_json())
     else:
-        with refusing("PROMPT", "cannot be encoded"):
-            ids = tokenizer.encode(prompt).ids if tokenizer else _parse(prompt)
-    _check(ids, config)
-    found: list[int] = []
-    stream = TextStream(tokenizer) if tokenizer else None
-    for token in generate(
-        decoder, ids, max_tokens=max_tokens, temperature=temperature, seed=seed, ends=config.ends
-    ):
-        found.append(token)
-        if not as_json:
-            click.echo(stream.add(token) if stream else f"{token} ", nl=False)
-    if stream and not as_json:
-        click.echo(stream.end(), nl=False)
-    ended = "end of text" if found[-1] in config.ends else "max tokens"
-    full = ended == "max tokens" and len(found) < max_tokens
-    if full:
-        ended = "full"
-        warn([f"no positions are left: the model has {decoder.capacity}"])
-    if not as_json:
         click.echo()
-        return
-    text = tokenizer.decode(found) if tokenizer else None
-    result = {"prompt_ids": ids, "ids": found, "text": text, "ended": ended}
-    print_json("generate", result)
-
-
-def _open(
-    source: str, core: "EmulatedCore | None", trust: Trust, as_ids: bool
-) -> "tuple[Decoder, ModelConfig, Path | None]":
-    """What to generate with, its config, and its tokenizer unless ids are generated."""
-    from nf_edge.artifact import MANIFEST
-    from nf_edge.backends import backend_for
-    from nf_edge.model import CausalLM, Decoder, TorchDecoder, resolve_checkpoint
-
-    if not (Path(source) / MANIFEST).is_file():
-        if core:
-            raise BadInput("is no artifact, and --on is for the files of those", where=source)
-        if trust.required:
-            raise BadInput("is no artifact, and --require-signature is for those", where=source)
-        checkpoint = resolve_checkpoint(source)
-        warn(checkpoint.warnings)
-        model = checkpoint.model()
-        if not isinstance(model, CausalLM):
-            raise BadInput("is no language model", where=source)
-        return TorchDecoder(model), checkpoint.config, checkpoint.tokenizer_file
-    artifact = open_artifact(Path(source), trust)
-    manifest = artifact.manifest
-    if not manifest.config.is_language_model:
-        raise BadInput("is no language model", where=source)
-    if not manifest.interface.cached:
-        raise BadInput(
-            "has no cache to generate with: it gives the logits of all tokens",
-            where=source,
-            fix="export it by a recipe with logits: last",
-        )
-    backend, bounds = backend_for(manifest.recipe), manifest.interface.bounds
-    if core:
-        from nf_edge.emulation import load
-
-        decoder = load(core, backend, artifact.model_file, bounds)
-    else:
-        decoder = backend.load(artifact.model_file, bounds)
-    assert isinstance(decoder, Decoder)
-    return decoder, manifest.config, None if as_ids else artifact.tokenizer_file
-
-
-def _parse(prompt: str) -> list[int]:
-    try:
-        return [int(word) for word in prompt.replace(",", " ").split()]
-    except ValueError:
-        raise BadInput("is not a list of token ids", where="PROMPT", fix="with --ids, say: 12 7 99") from None
-
-
-def _check(ids: list[int], config: "ModelConfig") -> None:
-    if not ids:
-        raise BadInput("has no tokens", where="PROMPT")
-    outside = [token for token in ids if not 0 <= token < config.vocab_size]
-    if outside:
-        raise BadInput(f"token {outside[0]} is outside the vocabulary of {config.vocab_size}", where="PROMPT")

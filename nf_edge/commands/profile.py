@@ -1,12 +1,10 @@
 """`nf-edge profile`."""
 
-from pathlib import Path
-
 import click
 
-from nf_edge.commands.common import json_option, print_json, show_memory, warn
-from nf_edge.commands.emulated import on_option, one_core
-from nf_edge.commands.trust import Trust, open_artifact, trust_options
+from nf_edge.commands.common import finish, json_option, show_memory, warn_of
+from nf_edge.commands.emulated import device_on, on_option
+from nf_edge.commands.trust import Trust, trust_options
 
 EPILOG = """\b
 Examples:
@@ -32,47 +30,23 @@ def command(
     a native process on this machine, or with --on as a device's own core).  Of a CHECKPOINT with --recipe it
     is predicted.  With --device, exit code 4 says that it does not fit.
     """
-    from nf_edge.backends import backend_for
-    from nf_edge.backends.base import Bounds
-    from nf_edge.compress.mark import require_done
-    from nf_edge.device import load_device
-    from nf_edge.memory import enforce_budget, predict_memory, profile_model
-    from nf_edge.model import resolve_checkpoint
-    from nf_edge.recipe import load_recipe
+    from nf_edge import api
     from nf_edge.resources import names
 
-    the_device, core = load_device(device) if device else None, one_core(on)
+    core = device_on(on)
     if core and recipe:
         raise click.UsageError("--on runs an ARTIFACT, and --recipe is for a CHECKPOINT")
     if trust.required and recipe:
         raise click.UsageError("--require-signature is for an ARTIFACT, and --recipe for a CHECKPOINT")
-    if recipe:
-        the_recipe = load_recipe(recipe)
-        backend = backend_for(the_recipe)
-        checkpoint = resolve_checkpoint(source)
-        warn(checkpoint.warnings)
-        require_done(checkpoint, the_recipe)
-        backend.require_size(checkpoint.config, the_recipe)
-        bounds = Bounds.of(the_recipe, checkpoint.config)
-        report = predict_memory(backend, checkpoint.config, bounds, the_recipe, the_device)
-    else:
-        if source in names("checkpoints", suffix=""):
-            raise click.UsageError(f"{source} is a checkpoint: name the --recipe to predict its memory for")
-        artifact = open_artifact(Path(source), trust)
-        manifest = artifact.manifest
-        backend = backend_for(manifest.recipe)
-        report = profile_model(
-            backend,
-            artifact.model_file,
-            manifest.config,
-            manifest.interface.bounds,
-            manifest.recipe,
-            the_device,
-            core,
-        )
-    if as_json:
-        print_json("profile", report.to_json())
-    else:
-        show_memory(report)
-    if report.verdict:
-        enforce_budget(report.verdict)
+    if not recipe and source in names("checkpoints", suffix=""):
+        raise click.UsageError(f"{source} is a checkpoint: name the --recipe to predict its memory for")
+    report = api.profile(
+        source,
+        recipe=recipe,
+        device=device,
+        on=core,
+        public_key=trust.public_key,
+        require_signature=trust.required,
+        notify=warn_of,
+    )
+    finish("profile", report, as_json, show_memory)

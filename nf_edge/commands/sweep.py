@@ -1,19 +1,16 @@
 """`nf-edge sweep`."""
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from nf_edge.commands.common import (
-    json_option,
-    json_text,
-    print_json,
-    print_lines,
-    progress_bar,
-    show,
-    warn,
-)
+from nf_edge.commands.common import finish, json_option, print_lines, progress_bar, show, warn_of
 from nf_edge.commands.timing import timing_options
+
+if TYPE_CHECKING:
+    from nf_edge.sweep import SweepReport
 
 EPILOG = """\b
 Examples:
@@ -70,27 +67,19 @@ def command(
     with 95 % intervals, and all are timed turn about.  By default a prefill is as long as a row of the data.
     A recipe whose artifact does not pass a gate (exit 4 or 5) is told like the others, marked.
     """
-    from nf_edge.device import load_device
-    from nf_edge.files import write_text
-    from nf_edge.html.sweep_page import sweep_page
-    from nf_edge.model import resolve_checkpoint
-    from nf_edge.render_sweep import summary_lines, sweep_lines, sweep_tables
-    from nf_edge.sweep import JSON, PAGE, sweep
+    from nf_edge import api
 
     if overwrite and out is None:
         raise click.UsageError("--overwrite belongs to -o / --out.")
-    the_device = load_device(device) if device else None
-    the_checkpoint = resolve_checkpoint(checkpoint)
-    warn(the_checkpoint.warnings)
     with progress_bar() as progress:
-        report = sweep(
-            the_checkpoint,
-            recipes,
-            data=data,
-            limit=limit,
+        report = api.sweep(
+            checkpoint,
+            data,
+            recipes=recipes,
+            device=device,
             calibrate=calibrate,
             train=train,
-            device=the_device,
+            limit=limit,
             lengths=lengths,
             contexts=contexts,
             threads=threads,
@@ -98,18 +87,18 @@ def command(
             out=out,
             overwrite=overwrite,
             progress=progress,
+            notify=warn_of,
         )
+    finish("sweep", report, as_json, partial(_print, out))
+
+
+def _print(out: Path | None, report: "SweepReport") -> None:
+    from nf_edge.render_sweep import summary_lines, sweep_lines, sweep_tables
+    from nf_edge.sweep import PAGE
+
+    for table in sweep_tables(report):
+        show(table)
+    print_lines(sweep_lines(report))
+    print_lines(summary_lines(report))
     if out is not None:
-        write_text(out / JSON, json_text("sweep", report.to_json()) + "\n", overwrite=overwrite)
-        write_text(out / PAGE, sweep_page(report), overwrite=overwrite)
-    if as_json:
-        print_json("sweep", report.to_json())
-    else:
-        for table in sweep_tables(report):
-            show(table)
-        print_lines(sweep_lines(report))
-        print_lines(summary_lines(report))
-        if out is not None:
-            print_lines([f"artifacts: {out}", f"report: {out / PAGE}"])
-    if report.failure:
-        raise report.failure
+        print_lines([f"artifacts: {out}", f"report: {out / PAGE}"])

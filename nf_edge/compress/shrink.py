@@ -190,7 +190,7 @@ def _mark(checkpoint: Checkpoint, recipe: Recipe, report: Shrunk, result: Identi
         original_tokenizer_sha256=checkpoint.identity.tokenizer_sha256,
         rounded_as=rounded_as(recipe),
         result=result,
-        report=report.to_json(),
+        report=report.facts(),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from nf_edge.accuracy.faithful import Faithfulness
 from nf_edge.model import Checkpoint
+from nf_edge.notebook import Shown
 from nf_edge.training.evaluate import Evaluation
 
 
@@ -28,7 +29,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Shrunk:
+class Shrunk(Shown):
     """A checkpoint made smaller.
 
     Attributes:
@@ -58,6 +59,10 @@ class Shrunk:
     download: tuple[int, int]
 
     def to_json(self) -> dict[str, Any]:
+        return {"path": str(self.path), **self.facts()}
+
+    def facts(self) -> dict[str, Any]:
+        """All but where it is, which is what the checkpoint itself records."""
         scores = (("original", self.original), ("pruned", self.pruned), ("result", self.result))
         return {
             "before": asdict(self.before),

@@ -38,7 +38,7 @@ def report_page(
         accuracy_chart=accuracy_chart(accuracy.comparison, "Accuracy with intervals") if accuracy else "",
         accuracy_table=render.accuracy_table(accuracy) if accuracy else None,
         accuracy_lines=render.accuracy_lines(accuracy) if accuracy else [],
-        parity_lines=render.parity_lines(parity) + render.asked_lines(manifest),
+        parity_lines=render.parity_lines(parity) + render.asked_lines(manifest.requires.simulated),
         compression_lines=render.compression_lines(manifest.compression) if manifest.compression else [],
         quantization_lines=render.quantization_lines(manifest.quantization, manifest.calibration),
         coverage_lines=render.coverage_lines(manifest),

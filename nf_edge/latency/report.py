@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nf_edge.intervals import ratio_of_medians
+from nf_edge.notebook import Shown
 from nf_edge.report import Figure, Unit
 
 Phase = Literal["load", "prefill", "decode"]
@@ -178,7 +179,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class LatencyReport:
+class LatencyReport(Shown):
     """What was measured of one artifact, or of several turn about; tuples of figures have one of each.
 
     Attributes:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from nf_edge.memory.verdict import Verdict
+from nf_edge.errors import OverBudget
+from nf_edge.memory.verdict import Verdict, failure_of
+from nf_edge.notebook import Shown
 from nf_edge.report import Figure
 
 
@@ -24,7 +26,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class MemoryReport:
+class MemoryReport(Shown):
     """What the file is made of, what the running process holds, and whether a device has room for it.
 
     Attributes:
@@ -41,6 +43,16 @@ class MemoryReport:
     machine: str
     notes: tuple[str, ...]
     verdict: Verdict | None
+
+    @property
+    def failure(self) -> OverBudget | None:
+        """Why it does not pass on the device; None where it does, or no device was named."""
+        return failure_of(self.verdict) if self.verdict else None
+
+    @property
+    def passed(self) -> bool:
+        """Whether a device was named, and nothing that is known of it speaks against the artifact."""
+        return self.verdict is not None and self.failure is None
 
     @property
     def emulated(self) -> bool:

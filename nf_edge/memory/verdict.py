@@ -126,16 +126,16 @@ def _share(memory: Memory, needs: Sequence[tuple[Figure, dict[str, str]]]) -> Sh
     )
 
 
-def enforce_budget(verdict: Verdict) -> None:
-    """Raises OverBudget where the device has no room for it, nothing is known of what it needs, or it cannot
-    run there."""
+def failure_of(verdict: Verdict) -> OverBudget | None:
+    """Why the artifact does not pass on the device: it has no room, the need is unknown, or it cannot run
+    there; None where it passes."""
     if verdict.outcome == "over budget":
         over = [share for share in verdict.shares if share.outcome == "over budget"]
         lines = "; ".join(
             f"needs {share.need} of {share.memory} ({share.need.how}) of {format_bytes(share.budget)} allowed"
             for share in over
         )
-        raise OverBudget(
+        return OverBudget(
             f"does not fit {verdict.device}: {lines}",
             fix="use a recipe that quantizes more, a smaller model, or fewer tokens (shapes.length)",
         )
@@ -143,9 +143,16 @@ def enforce_budget(verdict: Verdict) -> None:
         lines = "; ".join(
             f"{share.memory}: {share.need.note}" for share in verdict.shares if share.outcome == "unknown"
         )
-        raise OverBudget(
+        return OverBudget(
             f"it is not known whether it fits {verdict.device}: {lines}",
             fix="nf-edge doctor tells what measures memory here",
         )
     if verdict.outcome == "does not run":
-        raise OverBudget(f"does not run on {verdict.device}: {verdict.problem}")
+        return OverBudget(f"does not run on {verdict.device}: {verdict.problem}")
+    return None
+
+
+def enforce_budget(verdict: Verdict) -> None:
+    """Raises what `failure_of` gives."""
+    if (failure := failure_of(verdict)) is not None:
+        raise failure

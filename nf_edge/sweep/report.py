@@ -9,6 +9,7 @@ from nf_edge.artifact import ArtifactFile
 from nf_edge.errors import AccuracyGate, OverBudget
 from nf_edge.latency import LatencyReport
 from nf_edge.memory import Verdict
+from nf_edge.notebook import Shown
 from nf_edge.sizes import Size
 from nf_edge.sweep.choose import Skipped
 from nf_edge.sweep.summary import Summary
@@ -50,7 +51,7 @@ class Compressed:
 
 
 @dataclass(frozen=True)
-class SweepReport:
+class SweepReport(Shown):
     """The first recipe, the baseline, beside each of the others; tuples of figures have one of each recipe.
 
     Attributes:
@@ -73,6 +74,11 @@ class SweepReport:
     def failure(self) -> OverBudget | AccuracyGate | None:
         """The first gate that a recipe did not pass."""
         return next((each.failure for each in self.recipes if each.failure), None)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every recipe passed every gate."""
+        return self.failure is None
 
     def size(self, name: str) -> Size:
         return next(size for size in self.sizes if size.name == name)

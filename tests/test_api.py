@@ -1,0 +1,285 @@
+"""`import nf_edge`: what a user of the Python API gets, beside what the commands print."""
+
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import TESTS
+
+import nf_edge
+from nf_edge import strict_json
+
+PAGE = TESTS.parent / "docs" / "python.md"
+RECIPE = "onnx-fp32"
+ROWS = 40
+
+
+@pytest.fixture
+def facts(run):
+    """The result that a command prints as JSON."""
+
+    def call(*arguments, code=0):
+        done = run(*arguments, "--json")
+        assert done.code == code, done.err
+        return json.loads(done.out)["result"]
+
+    return call
+
+
+@pytest.fixture
+def digits(exported):
+    return exported("digits", RECIPE)
+
+
+def as_json(value):
+    """What a value writes, read back: it is strict JSON."""
+    return strict_json.loads(strict_json.dumps(value.to_json()))
+
+
+def without_measurements(value):
+    """Facts without places and what is measured, which two runs do not have in common."""
+    if isinstance(value, dict):
+        if value.get("how") == "measured":
+            return {**value, "value": None}
+        drawn = ("path", "used") if "budget" in value else ("path",)
+        return {key: without_measurements(each) for key, each in value.items() if key not in drawn}
+    return [without_measurements(each) for each in value] if isinstance(value, list) else value
+
+
+def python(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_importing_it_imports_nothing_heavy():
+    heavy = "print({'torch', 'numpy', 'pydantic', 'onnx', 'click'} & set(sys.modules))"
+    assert python(f"import nf_edge, sys; {heavy}") == ["set()"]
+    assert python(f"import nf_edge, sys; nf_edge.load_device('rpi-5'); {heavy}") == ["{'pydantic'}"]
+
+
+def test_its_names_are_functions_and_errors_whatever_else_was_imported():
+    code = (
+        "import nf_edge.sweep, nf_edge.compress.prune, nf_edge.sensitivity, nf_edge\n"
+        "print(all(callable(getattr(nf_edge, n)) for n in nf_edge.__all__ if n != '__version__'))\n"
+        "print(set(nf_edge.__all__) <= set(dir(nf_edge)))"
+    )
+    assert python(code) == ["True", "True"]
+    with pytest.raises(AttributeError, match="no_such"):
+        _ = nf_edge.no_such
+
+
+def test_type_checkers_are_told_that_it_has_types():
+    assert (Path(nf_edge.__file__).parent / "py.typed").is_file()
+
+
+def test_every_function_is_in_the_table_of_the_page_and_none_else():
+    named = set(re.findall(r"^\| `(\w+)\(", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+    assert named == {name for name in nf_edge.__all__ if name[0].islower()}
+
+
+def test_the_main_job_on_the_page_has_at_most_15_lines_and_runs(tmp_path, monkeypatch, capsys):
+    (code,) = re.findall(r"```python\n(.+?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 15
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, str(PAGE), "exec"), {})
+    printed = capsys.readouterr().out
+    assert "points lost" in printed
+    assert printed.startswith("fits")
+    assert (tmp_path / "digits-onnx" / "manifest.json").is_file()
+
+
+def test_export_gives_what_the_command_prints(facts, tmp_path):
+    options = {"device": "rpi-zero-2w", "data": "digits:test", "limit": ROWS, "max_drop": 5}
+    result = nf_edge.export("digits", RECIPE, tmp_path / "by-api", **options)
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    printed = facts("export", "digits", "--recipe", RECIPE, *words, "-o", tmp_path / "by-command")
+    found = as_json(result)
+    assert Path(found["path"]) == tmp_path / "by-api"
+    for each in (found, printed):  # of a report with measurements, bytes and hash are its own
+        each["files"] = [file for file in each["files"] if file["name"] != "report.html"]
+    assert without_measurements(found) == without_measurements(printed)
+    assert result.passed
+    assert "&lt;svg" in result._repr_html_()
+    # What was loaded before does as well as its name.
+    plan = nf_edge.dry_run(nf_edge.load_checkpoint("digits"), nf_edge.load_recipe(RECIPE))
+    assert as_json(plan) == facts("export", "digits", "--recipe", RECIPE, "--dry-run")
+
+
+def test_profile_gives_what_the_command_prints(facts, digits):
+    report = nf_edge.profile(digits, device=nf_edge.load_device("rpi-zero-2w"))
+    printed = facts("profile", digits.path, "--device", "rpi-zero-2w")
+    assert without_measurements(as_json(report)) == without_measurements(printed)
+    assert report.passed
+    assert "<table>" in report._repr_html_()
+    predicted = nf_edge.profile("digits", recipe=RECIPE)
+    assert as_json(predicted) == facts("profile", "digits", "--recipe", RECIPE)
+    assert not predicted.passed  # nothing was held against a device
+
+
+def test_check_gives_what_the_command_prints(facts, digits):
+    report = nf_edge.check(digits.path, "digits:test", limit=ROWS)
+    assert as_json(report) == facts("check", digits.path, "--data", "digits:test", "--limit", ROWS)
+    rows = nf_edge.load_rows("digits:test", "digits", limit=ROWS)
+    assert nf_edge.check(digits, rows) == report
+    assert "<table>" in report._repr_html_()
+
+
+def test_bench_gives_what_the_command_prints(facts, digits):
+    report = nf_edge.bench(digits, lengths=[4], repeats=5)
+    printed = facts("bench", digits.path, "--lengths", 4, "--repeats", 5)
+    assert without_measurements(as_json(report))["inputs"] == printed["inputs"]
+    of_api, of_command = (
+        [(line["phase"], line["tokens"], line["rounds"]) for line in each["lines"]]
+        for each in (as_json(report), printed)
+    )
+    assert of_api == of_command
+    assert "<table>" in report._repr_html_()
+
+
+def test_generate_gives_what_the_command_prints(facts):
+    pieces = []
+    written = nf_edge.generate("shakespeare", "ROMEO:", max_tokens=6, on_text=pieces.append)
+    assert as_json(written) == facts("generate", "shakespeare", "ROMEO:", "--max-tokens", 6)
+    assert "".join(pieces) == written.text
+    ids = nf_edge.generate("shakespeare", written.prompt_ids, max_tokens=6)
+    assert (ids.ids, ids.text) == (written.ids, None)
+    assert str(written.ids[0]) in ids._repr_html_()
+
+
+def test_sensitivity_gives_what_the_command_prints(facts):
+    report = nf_edge.sensitivity("digits", "onnx-int8-dynamic", limit=4)
+    printed = facts("sensitivity", "digits", "--recipe", "onnx-int8-dynamic", "--limit", 4)
+    assert as_json(report) == printed
+    assert not report.passed  # there was no target
+    assert "<table>" in report._repr_html_()
+
+
+def test_compress_gives_what_the_command_prints(facts, tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    text = (TESTS.parent / "recipes" / "onnx-fp32.yaml").read_text(encoding="utf-8")
+    recipe.write_text(text.replace("onnx-fp32", "mine", 1) + "prune:\n  inner: 0.5\n", encoding="utf-8")
+    result = nf_edge.compress("digits", recipe, tmp_path / "by-api", train="digits:test")
+    words = ("--recipe", recipe, "--train", "digits:test", "-o", tmp_path / "by-command")
+    printed = facts("compress", "digits", *words)
+    assert (found := as_json(result)).pop("path") == str(tmp_path / "by-api")
+    assert printed.pop("path") == str(tmp_path / "by-command")
+    assert found == printed
+    assert result.after.parameters < result.before.parameters
+    assert "<table>" in result._repr_html_()
+
+
+def test_sweep_gives_what_the_command_prints_and_writes_it(facts, tmp_path):
+    options = {"limit": ROWS, "lengths": [4], "repeats": 5}
+    report = nf_edge.sweep("digits", "digits:test", recipes=[RECIPE], out=tmp_path / "out", **options)
+    kept = strict_json.loads((tmp_path / "out" / "sweep.json").read_bytes())
+    assert kept == {"schema": "nf-edge/1", "command": "sweep", "result": as_json(report)}
+    assert (tmp_path / "out" / "sweep.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert report._repr_html_().startswith("<iframe")
+
+
+def test_a_gate_that_is_not_passed_is_a_value_and_nothing_is_placed(cramped, digits, tmp_path):
+    result = nf_edge.export("digits", RECIPE, tmp_path / "out", device=cramped)
+    assert (result.passed, result.path, (tmp_path / "out").exists()) == (False, None, False)
+    assert isinstance(result.failure, nf_edge.OverBudget)
+    report = nf_edge.profile(digits, device=cramped)
+    assert not report.passed
+    assert str(report.failure).startswith("does not fit cramped")
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (
+            lambda a: nf_edge.export("digits", "none", "out"),
+            ["export", "digits", "--recipe", "none", "-o", "out"],
+        ),
+        (lambda a: nf_edge.profile(a, device="none"), ["profile", "ARTIFACT", "--device", "none"]),
+        (lambda a: nf_edge.profile("none"), ["profile", "none"]),
+        (lambda a: nf_edge.check(a, "none.tsv"), ["check", "ARTIFACT", "--data", "none.tsv"]),
+        (lambda a: nf_edge.bench(a, lengths=[10**6]), ["bench", "ARTIFACT", "--lengths", 10**6]),
+        (lambda a: nf_edge.generate("digits", "a"), ["generate", "digits", "a"]),
+        (
+            lambda a: nf_edge.compress("digits", RECIPE, "out", train="digits:train"),
+            ["compress", "digits", "--recipe", RECIPE, "--train", "digits:train", "-o", "out"],
+        ),
+        (
+            lambda a: nf_edge.sensitivity("digits", RECIPE, data="none.tsv"),
+            ["sensitivity", "digits", "--recipe", RECIPE, "--data", "none.tsv"],
+        ),
+        (lambda a: nf_edge.sweep("digits", "none.tsv"), ["sweep", "digits", "--data", "none.tsv"]),
+    ],
+)
+def test_bad_input_has_the_message_of_the_command(call, words, run, digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(nf_edge.NfEdgeError) as error:
+        call(str(digits.path))
+    done = run(*(digits.path if word == "ARTIFACT" else word for word in words))
+    assert (done.code, done.err.strip()) == (error.value.exit_code, f"nf-edge: {error.value}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["digits", "rpi-5"])
+def test_a_path_is_never_the_name_of_what_ships(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    load = nf_edge.load_checkpoint if name == "digits" else nf_edge.load_device
+    assert load(name)
+    with pytest.raises(nf_edge.BadInput, match=f"./{name}"):
+        load(Path(name))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1, 101, 0.01, "1"])
+def test_a_limit_that_holds_nothing_is_refused(value, digits):
+    with pytest.raises(nf_edge.BadInput, match="max_drop"):
+        nf_edge.check(digits, "digits:test", max_drop=value)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda a: nf_edge.profile(a, device=""), "neither a name nor a path"),
+        (lambda a: nf_edge.check(a, "digits:test", limit=0), "limit"),
+        (lambda a: nf_edge.bench(), "no artifact"),
+        (lambda a: nf_edge.bench(a, threads=[0]), "threads"),
+        (lambda a: nf_edge.bench(a, repeats=1), "repeats"),
+        (lambda a: nf_edge.profile("digits"), "name the recipe"),
+        (lambda a: nf_edge.profile(a, recipe=RECIPE), "has its own recipe"),
+        (lambda a: nf_edge.profile(a, require_signature=True), "is not signed"),
+        (lambda a: nf_edge.sensitivity("digits", RECIPE, kl=0.1), "give both, or neither"),
+        (lambda a: nf_edge.sensitivity("digits", RECIPE, kl=math.nan, out="a.yaml"), "kl"),
+        (lambda a: nf_edge.generate("shakespeare", "a", temperature=math.nan), "temperature"),
+        (lambda a: nf_edge.generate("shakespeare", []), "has no tokens"),
+    ],
+)
+def test_arguments_that_no_command_lets_through_are_refused(call, message, digits):
+    with pytest.raises(nf_edge.BadInput, match=message):
+        call(digits)
+
+
+def test_rows_and_artifacts_that_changed_or_are_for_another_are_refused(digits, tmp_path):
+    rows = nf_edge.load_rows("digits:test", "digits", limit=4)
+    with pytest.raises(nf_edge.BadInput, match="limit"):
+        nf_edge.check(digits, rows, limit=2)
+    moved = tmp_path / "artifact"
+    shutil.copytree(digits.path, moved)
+    before = nf_edge.load_artifact(moved)
+    manifest = moved / "manifest.json"
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace("\n", "\n\n", 1), encoding="utf-8")
+    with pytest.raises(nf_edge.BadInput, match="changed since it was loaded"):
+        nf_edge.check(before, rows)
+
+
+def test_remarks_are_warnings_unless_someone_takes_them(digits, tmp_path):
+    data = tmp_path / "data.jsonl"
+    long = {"input_ids": [1] * 1000, "label": 0}
+    data.write_text(json.dumps(long) + "\n", encoding="utf-8")
+    with pytest.warns(UserWarning, match="cut to"):
+        nf_edge.check(digits, data)
+    told = []
+    nf_edge.check(digits, data, notify=told.append)
+    assert len(told) == 1
