@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nf_edge.quiet import quiet_stderr
+from nf_edge.core.quiet import quiet_stderr
 
 HEADS, SIZE = 12, 64
 LENGTHS = (128, 512, 1024, 4096)
@@ -27,7 +27,7 @@ Runs = dict[str, Callable[[], object]]
 
 
 def ours(c_kv: np.ndarray, threads: int) -> Runs:
-    from nf_edge.attention.kernel import FLOAT32, INT8, PreparedCall
+    from nf_edge.kernels.binding import FLOAT32, INT8, PreparedCall
 
     tokens = len(c_kv)
     return {
@@ -128,7 +128,7 @@ def prefill(threads: int) -> None:
 
 
 def decode(threads: int) -> None:
-    from nf_edge.attention.kernel import FLOAT32, INT8, Cache, PreparedCall
+    from nf_edge.kernels.binding import FLOAT32, INT8, Cache, PreparedCall
 
     rng = np.random.default_rng(0)
     for name, precision in (("fp32", FLOAT32), ("int8", INT8)):
@@ -159,7 +159,7 @@ def main() -> None:
     threads = parser.parse_args().threads
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    from nf_edge.attention import kernel
+    from nf_edge.kernels import binding as kernel
 
     print(f"{kernel.in_use()}, {threads} threads, load average {os.getloadavg()[0]:.1f}")
     prefill(threads)

@@ -17,18 +17,18 @@ from pathlib import Path
 
 from compressions import found
 
-from nf_edge import resources
 from nf_edge.backends import REGISTRY, missing_packages
-from nf_edge.data.rows import Rows, load_rows
-from nf_edge.device import Device
-from nf_edge.errors import NfEdgeError
-from nf_edge.matching import devices_for
-from nf_edge.memory import MemoryReport
+from nf_edge.core import resources
+from nf_edge.core.compatibility import devices_for
+from nf_edge.core.device import Device
+from nf_edge.core.errors import NfEdgeError
+from nf_edge.core.figures import Figure, format_bytes
+from nf_edge.core.recipe.recipe import Recipe, load_recipe
+from nf_edge.measure.memory import MemoryReport
 from nf_edge.model import Checkpoint, resolve_checkpoint
-from nf_edge.pipeline import Export, export
-from nf_edge.recipe import Recipe, load_recipe
+from nf_edge.model.data.rows import Rows, load_rows
+from nf_edge.pipeline.export import Export, export
 from nf_edge.render import share_text
-from nf_edge.report import Figure, format_bytes
 
 COLUMNS = (
     "model",

@@ -16,14 +16,14 @@ from pathlib import Path
 
 from compressions import sources
 
-from nf_edge.accuracy.cores import OnCore, check_on
 from nf_edge.artifact import load_artifact
 from nf_edge.backends import backend_for
-from nf_edge.data.rows import load_rows
-from nf_edge.emulation import emulated_cores
+from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.measure.accuracy.cores import OnCore, check_on
+from nf_edge.measure.emulation import emulated_cores
 from nf_edge.model import resolve_checkpoint
-from nf_edge.pipeline import export
-from nf_edge.recipe import load_recipe
+from nf_edge.model.data.rows import load_rows
+from nf_edge.pipeline.export import export
 
 MODELS = ("digits", "sst2", "shakespeare")
 RECIPES = ("xnnpack-fp32", "xnnpack-8da8w", "xnnpack-8da4w", "xnnpack-int8", "nf-int8", "onnx-int8-dynamic")

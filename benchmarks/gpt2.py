@@ -13,13 +13,13 @@ import json
 from pathlib import Path
 
 from nf_edge.artifact import Artifact, load_artifact
-from nf_edge.latency import Subject, bench, make_plan
-from nf_edge.latency.report import Distribution, Line
+from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.measure.latency import Subject, bench, make_plan
+from nf_edge.measure.latency.report import Distribution, Line
 from nf_edge.model import ModelConfig, load_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
 from nf_edge.model.init import init_tensors
-from nf_edge.pipeline import export
-from nf_edge.recipe import load_recipe
+from nf_edge.pipeline.export import export
 
 BUILD = Path(__file__).parents[1] / "build" / "gpt2"
 LENGTHS, CONTEXTS = (128, 512, 1024), (128, 900)

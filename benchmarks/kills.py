@@ -30,9 +30,9 @@ import yaml
 
 from nf_edge import cli
 from nf_edge.artifact import load_artifact
-from nf_edge.lowering import Job, lower
+from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.model import load_checkpoint
-from nf_edge.recipe import load_recipe
+from nf_edge.pipeline.lowering import Job, lower
 
 NF = [sys.executable, "-m", "nf_edge"]
 ROWS = [
@@ -143,7 +143,13 @@ def warm_up(checkpoint: Path, file: Path) -> None:
     """Load here what the commands need, so that a kill hits their work."""
     torch.set_num_threads(1)  # processes that are forked have no other threads
     lower(Job.of(load_checkpoint(checkpoint), load_recipe("onnx-fp32"), None), file)
-    for name in ("nf_edge.mixing", "nf_edge.sweep", "nf_edge.training", "nf_edge.html", "matplotlib.figure"):
+    for name in (
+        "nf_edge.pipeline.mixed_precision.search",
+        "nf_edge.pipeline.sweep",
+        "nf_edge.training",
+        "nf_edge.render.html",
+        "matplotlib.figure",
+    ):
         importlib.import_module(name)
 
 

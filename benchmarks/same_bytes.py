@@ -18,15 +18,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from nf_edge import resources
 from nf_edge.artifact import MANIFEST, REPORT
 from nf_edge.backends import REGISTRY, missing_packages
-from nf_edge.data.rows import load_rows
-from nf_edge.errors import NfEdgeError
+from nf_edge.core import resources
+from nf_edge.core.errors import NfEdgeError
+from nf_edge.core.native_build import cache_folder
+from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.model import resolve_checkpoint
-from nf_edge.native_build import cache_folder
-from nf_edge.pipeline import export
-from nf_edge.recipe import load_recipe
+from nf_edge.model.data.rows import load_rows
+from nf_edge.pipeline.export import export
 
 PLACES = ("HOME", "TMPDIR", "WORK")
 ENVIRONMENTS = (

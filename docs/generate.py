@@ -16,8 +16,8 @@ from pydantic import BaseModel
 
 from nf_edge import cli
 from nf_edge.artifact.manifest import Manifest
-from nf_edge.device import Device
-from nf_edge.recipe import Recipe
+from nf_edge.core.device import Device
+from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.training.recipe import TrainingRecipe
 
 REFERENCE = Path(__file__).parent / "reference"

@@ -16,7 +16,8 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from nf_edge.api import (
+    from nf_edge.core.errors import AccuracyGate, BadInput, CannotRun, MissingTool, NfEdgeError, OverBudget
+    from nf_edge.pipeline.api import (
         bench,
         check,
         check_on,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
         sensitivity,
         sweep,
     )
-    from nf_edge.errors import AccuracyGate, BadInput, CannotRun, MissingTool, NfEdgeError, OverBudget
 
 __all__ = [
     "AccuracyGate",
@@ -65,7 +65,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # Errors are classes, and functions are not.
-    module = "nf_edge.errors" if name[0].isupper() else "nf_edge.api"
+    module = "nf_edge.core.errors" if name[0].isupper() else "nf_edge.pipeline.api"
     return getattr(importlib.import_module(module), name)
 
 

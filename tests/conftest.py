@@ -18,20 +18,20 @@ import pytest
 import torch
 import yaml
 
-from nf_edge import native_build, resources
-from nf_edge.accuracy.parity import synthetic_rows
 from nf_edge.artifact import load_artifact
 from nf_edge.backends import REGISTRY, missing_packages
-from nf_edge.backends.onnx_cpu import OnnxCpu
+from nf_edge.backends.onnx.cpu import OnnxCpu
 from nf_edge.cli import main
-from nf_edge.data.rows import Rows
-from nf_edge.errors import MissingTool
+from nf_edge.core import native_build, resources
+from nf_edge.core.errors import MissingTool
+from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.measure.accuracy.parity import synthetic_rows
 from nf_edge.model import ModelConfig, load_checkpoint, resolve_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
+from nf_edge.model.data.rows import Rows
 from nf_edge.model.init import init_tensors
 from nf_edge.model.network import build
-from nf_edge.pipeline import export
-from nf_edge.recipe import load_recipe
+from nf_edge.pipeline.export import export
 
 TESTS = Path(__file__).parent
 # The specification and its data, which stand beside a developer's checkout.

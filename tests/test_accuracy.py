@@ -11,12 +11,12 @@ from conftest import TESTS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nf_edge.accuracy.answers import Answered, Answers
-from nf_edge.accuracy.compare import compare
-from nf_edge.accuracy.parity import _same_answer
 from nf_edge.backends import backend_for
-from nf_edge.backends.onnx_cpu import OnnxCpu
-from nf_edge.intervals import clustered_error, clustered_mean, effective_count, paired_difference, wilson
+from nf_edge.backends.onnx.cpu import OnnxCpu
+from nf_edge.core.intervals import clustered_error, clustered_mean, effective_count, paired_difference, wilson
+from nf_edge.measure.accuracy.answers import Answered, Answers
+from nf_edge.measure.accuracy.compare import compare
+from nf_edge.measure.accuracy.parity import _same_answer
 
 CASES = TESTS / "cases"
 

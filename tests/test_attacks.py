@@ -8,7 +8,7 @@ import pytest
 from fuzzing import seeds
 from fuzzing.harness import bounded
 
-from nf_edge.errors import NfEdgeError
+from nf_edge.core.errors import NfEdgeError
 from nf_edge.model.tokenizer import read_tokenizer
 from nf_edge.training.vectors import read_vectors
 

@@ -13,10 +13,10 @@ from conftest import tools_missing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nf_edge import native_build
-from nf_edge.attention import kernel
-from nf_edge.attention.kernel import FLOAT32, INT8, Cache, HeadNoise, PreparedCall
-from nf_edge.native_build import Native
+from nf_edge.core import native_build
+from nf_edge.core.native_build import Native
+from nf_edge.kernels import binding as kernel
+from nf_edge.kernels.binding import FLOAT32, INT8, Cache, HeadNoise, PreparedCall
 
 # The portable one and those of this architecture: one that this CPU lacks is a skipped test that says so.
 ISAS = ["portable", "avx2", "avx512", "avx512vnni"]

@@ -5,13 +5,13 @@ import shutil
 
 import pytest
 
-from nf_edge.cpus import allowed_cpus
-from nf_edge.errors import MissingTool
-from nf_edge.intervals import ratio_of_medians
-from nf_edge.latency.report import Speed
-from nf_edge.report import Figure
-from nf_edge.runner import TimedProcess
-from nf_edge.runner.build import check_tools
+from nf_edge.core.cpus import allowed_cpus
+from nf_edge.core.errors import MissingTool
+from nf_edge.core.figures import Figure
+from nf_edge.core.intervals import ratio_of_medians
+from nf_edge.measure.latency.report import Speed
+from nf_edge.measure.runner import TimedProcess
+from nf_edge.measure.runner.build import check_tools
 
 RUNTIMES = {"xnnpack-fp32": "executorch", "onnx-fp32": "onnxruntime"}
 # Two cases, small enough to be exported at once.

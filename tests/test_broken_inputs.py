@@ -7,7 +7,7 @@ import shutil
 import pytest
 from fuzzing.harness import bounded
 
-from nf_edge import resources
+from nf_edge.core import resources
 
 # A command line a line; what stands in braces is the place of an input, by the kind that it takes.
 COMMANDS = [

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from nf_edge.data import load_rows
+from nf_edge.core.resources import folder, names
 from nf_edge.model import resolve_checkpoint
+from nf_edge.model.data import load_rows
 from nf_edge.model.tokenizer import END_OF_TEXT, read_tokenizer
-from nf_edge.resources import folder, names
 from nf_edge.training import evaluate, load_training_recipe
 from nf_edge.training.examples import RowExamples
 from nf_edge.training.sources import read_training_data

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from nf_edge.errors import BadInput
+from nf_edge.core.errors import BadInput
 from nf_edge.model import load_checkpoint, save_checkpoint
 
 BLOCK = "transformer.h.0."

@@ -9,11 +9,12 @@ import sys
 
 import pytest
 
-from nf_edge import __version__, resources
+from nf_edge import __version__
 from nf_edge.backends import REGISTRY
 from nf_edge.cli import VERBS
-from nf_edge.quiet import quiet_stdout
-from nf_edge.recipe import load_recipe
+from nf_edge.core import resources
+from nf_edge.core.quiet import quiet_stdout
+from nf_edge.core.recipe.recipe import load_recipe
 
 HEAVY = ("torch", "pydantic", "onnx", "onnxruntime", "executorch", "numpy", "rich", "yaml", "tokenizers")
 GROUPS = ("recipes", "devices")

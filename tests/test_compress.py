@@ -8,22 +8,22 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nf_edge.accuracy.faithful import faithfulness
 from nf_edge.artifact import load_artifact
-from nf_edge.compress.importance import Importance, importance
-from nf_edge.compress.recover import state_file
-from nf_edge.compress.select import first_of, pieces, without
-from nf_edge.compress.shrink import shrink
-from nf_edge.compress.shrink_data import Sources
-from nf_edge.compress.sparsify import apply_masks, masks
-from nf_edge.compress.structure import Kept, cut, drop_layers, whole
-from nf_edge.compress.vocabulary import drop_tokens, smaller_tokenizer, tokens_to_keep
-from nf_edge.data import Row, collate
+from nf_edge.core.recipe.prune import Weights
+from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.measure.accuracy.faithful import faithfulness
 from nf_edge.model import Checkpoint, ModelConfig, load_checkpoint, save_checkpoint
+from nf_edge.model.data import Row, collate
 from nf_edge.model.init import init_tensors
 from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size
-from nf_edge.recipe import load_recipe
-from nf_edge.shrinking import Weights
+from nf_edge.pruning.compress import shrink
+from nf_edge.pruning.data import Sources
+from nf_edge.pruning.importance import Importance, importance
+from nf_edge.pruning.recover import state_file
+from nf_edge.pruning.select import first_of, pieces, without
+from nf_edge.pruning.sparsity import apply_masks, masks
+from nf_edge.pruning.structured import Kept, cut, drop_layers, whole
+from nf_edge.pruning.vocabulary import drop_tokens, smaller_tokenizer, tokens_to_keep
 from nf_edge.training.bpe import train_bpe
 
 NOISES = {

@@ -10,7 +10,7 @@ from conftest import NOISES, RANDOM_LENGTH, TASKS, backend_missing, random_rows
 from nf_edge.backends import get_backend
 from nf_edge.backends.coreml.form import EngineProgram
 from nf_edge.backends.coreml.package import settled
-from nf_edge.backends.executorch_file import read_program
+from nf_edge.backends.executorch.program_file import read_program
 
 pytestmark = pytest.mark.skipif(bool(backend_missing("coreml-fp16")), reason=backend_missing("coreml-fp16"))
 

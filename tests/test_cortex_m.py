@@ -13,9 +13,9 @@ import torch
 from conftest import backend_missing
 
 import nf_edge.backends
-from nf_edge.accuracy.parity import synthetic_rows
 from nf_edge.backends.cortex_m.softmax import softmax_int8
-from nf_edge.runner import build
+from nf_edge.measure.accuracy.parity import synthetic_rows
+from nf_edge.measure.runner import build
 
 RECIPE = "cortex-m-int8"
 BARE = """\
@@ -98,7 +98,7 @@ def test_the_cpp_of_the_run_guide_builds_and_loads_as_far_as_this_machine_has_ke
     assert told == nf_edge.backends.get_backend("cortex_m").operators(artifact.model_file).keys()
     try:
         compiler = build.check_tools("executorch")
-    except nf_edge.errors.MissingTool as error:
+    except nf_edge.core.errors.MissingTool as error:
         pytest.skip(str(error))
     (code,) = re.findall(r"```cpp\n(.*?)```", guide, re.DOTALL)
     content = artifact.model_file.read_bytes()

@@ -8,10 +8,10 @@ from conftest import RANDOM_LENGTH
 
 from nf_edge.backends import all_backends
 from nf_edge.backends.base import Bounds
-from nf_edge.backends.capture import capture
-from nf_edge.backends.fixes import fixes_for
-from nf_edge.backends.macs import macs_of
-from nf_edge.recipe import bundled_recipes, load_recipe
+from nf_edge.backends.coverage.fixes import fixes_for
+from nf_edge.backends.coverage.macs import macs_of
+from nf_edge.backends.executorch.capture import capture
+from nf_edge.core.recipe.recipe import bundled_recipes, load_recipe
 from nf_edge.render import coverage_text
 
 NOT_OPERATORS = ("delegate ", "executorch_prim::")

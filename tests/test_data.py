@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from nf_edge.data import Row, batches, collate, load_rows
-from nf_edge.data.blocks import read_blocks
-from nf_edge.data.digits import digits
-from nf_edge.data.drawings import drawings
-from nf_edge.data.tables import parse_table
-from nf_edge.errors import BadInput, MissingTool
+from nf_edge.core.errors import BadInput, MissingTool
 from nf_edge.model import Checkpoint, ModelConfig
+from nf_edge.model.data import Row, batches, collate, load_rows
+from nf_edge.model.data.blocks import read_blocks
+from nf_edge.model.data.digits import digits
+from nf_edge.model.data.drawings import drawings
+from nf_edge.model.data.tables import parse_table
 
 WORDS = {"[UNK]": 0, "a": 1, "bad": 2, "good": 3, "film": 4, "it's": 5, '"': 6}
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from conftest import TESTS, tools_missing
 
-from nf_edge import runner
 from nf_edge.backends import backend_for
-from nf_edge.errors import BadInput
+from nf_edge.core.errors import BadInput
+from nf_edge.measure import runner
 from nf_edge.model import TorchDecoder
 
 FP32 = ["xnnpack-fp32", "nf-fp32", "onnx-fp32"]

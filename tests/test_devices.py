@@ -7,9 +7,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nf_edge import resources
-from nf_edge.device import UNITS, bundled_devices, format_size, load_device, parse_size
-from nf_edge.errors import BadInput
+from nf_edge.core import resources
+from nf_edge.core.device import UNITS, bundled_devices, format_size, load_device, parse_size
+from nf_edge.core.errors import BadInput
 
 SHIPPED = resources.names("devices")
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 import yaml
 
-from nf_edge.data import Row
-from nf_edge.errors import BadInput
+from nf_edge.core.errors import BadInput
+from nf_edge.model.data import Row
 from nf_edge.training import load_training_recipe, train
 from nf_edge.training.convolutions import ConvolutionalClassifier
 from nf_edge.training.distill import Teachers

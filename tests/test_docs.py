@@ -14,7 +14,7 @@ import pytest
 
 from nf_edge import cli
 from nf_edge.backends import REGISTRY
-from nf_edge.resources import names
+from nf_edge.core.resources import names
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -6,12 +6,12 @@ import shutil
 import numpy as np
 import pytest
 
-from nf_edge import emulation
-from nf_edge.accuracy import cores as accuracy_cores
-from nf_edge.emulation import cores, emulated_cores
-from nf_edge.emulation.machine import Emulator
-from nf_edge.emulation.sme import sme_fault
-from nf_edge.errors import MissingTool
+from nf_edge.core.errors import MissingTool
+from nf_edge.measure import emulation
+from nf_edge.measure.accuracy import cores as accuracy_cores
+from nf_edge.measure.emulation import cores, emulated_cores
+from nf_edge.measure.emulation.machine import Emulator
+from nf_edge.measure.emulation.sme import sme_fault
 
 CLASSIFIER, LM = "cls-lowrank-last-padded", "eight-pairwise"
 CASES = [
@@ -89,7 +89,7 @@ def test_every_runtime_and_our_kernels_answer_on_an_old_core_and_a_new_one(name,
 def test_rows_that_are_shared_out_give_what_they_give_one_after_another(checked, monkeypatch):
     found = []
     for cpus in (1, 4):
-        monkeypatch.setattr("nf_edge.accuracy.cores.allowed_cpus", lambda cpus=cpus: cpus)
+        monkeypatch.setattr("nf_edge.measure.accuracy.cores.allowed_cpus", lambda cpus=cpus: cpus)
         found += checked(CLASSIFIER, "onnx-int8-dynamic", "rpi-5")[1]
     alone, shared = found
     for side in ("reference", "artifact"):

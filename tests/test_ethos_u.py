@@ -9,13 +9,13 @@ import torch
 from conftest import RANDOM_LENGTH, backend_missing
 
 import nf_edge.backends
-from nf_edge.accuracy.parity import synthetic_rows
 from nf_edge.backends.base import Bounds
-from nf_edge.backends.capture import quantize_captured
 from nf_edge.backends.ethos_u.form import SummedPick
-from nf_edge.backends.fixed_form import Hints
-from nf_edge.recipe import load_recipe
-from nf_edge.rules import precisions
+from nf_edge.backends.executorch.capture import quantize_captured
+from nf_edge.backends.precisions import precisions
+from nf_edge.backends.static_shape.form import Hints
+from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.measure.accuracy.parity import synthetic_rows
 
 RECIPE = "ethos-u55-128-int8"
 # Of the recipes, that whose target Vela has least to do for.
@@ -106,7 +106,7 @@ def test_an_artifact_without_the_graph_of_its_npu_says_that_nothing_here_runs_it
     artifact = exported("uneven-cls", EXPORTED)
     alone = tmp_path / artifact.model_file.name
     alone.write_bytes(artifact.model_file.read_bytes())
-    with pytest.raises(nf_edge.errors.BadInput, match="nothing on this machine can run model"):
+    with pytest.raises(nf_edge.core.errors.BadInput, match="nothing on this machine can run model"):
         nf_edge.backends.get_backend("ethos_u").session(alone)
 
 

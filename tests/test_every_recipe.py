@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from nf_edge import resources
-from nf_edge.recipe import load_recipe
+from nf_edge.core import resources
+from nf_edge.core.recipe.recipe import load_recipe
 
 pytestmark = pytest.mark.slow
 

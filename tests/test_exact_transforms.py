@@ -8,13 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nf_edge.compress.awq import awq
-from nf_edge.compress.equalize import equalize
-from nf_edge.compress.rotate import rotate, rotation
+from nf_edge.core.recipe.precision import Precision
+from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.model import ModelConfig
 from nf_edge.model.network import build
-from nf_edge.precision import Precision
-from nf_edge.recipe import load_recipe
+from nf_edge.quantization.awq import awq
+from nf_edge.quantization.equalize import equalize
+from nf_edge.quantization.rotate import rotate, rotation
 
 KINDS = ["none", "lowrank", "pairwise", "relative", "standard"]
 

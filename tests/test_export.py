@@ -9,11 +9,11 @@ import pytest
 from conftest import TESTS
 from tokenizers import Tokenizer, models
 
-from nf_edge import resources
-from nf_edge.accuracy.answers import ask_both
 from nf_edge.backends import backend_for
-from nf_edge.backends.onnx_cpu import OnnxCpu
-from nf_edge.data.rows import Row
+from nf_edge.backends.onnx.cpu import OnnxCpu
+from nf_edge.core import resources
+from nf_edge.measure.accuracy.answers import ask_both
+from nf_edge.model.data.rows import Row
 
 CASE = TESTS / "cases" / "cls-lowrank-last-padded"
 FILES = {"model.onnx", "manifest.json", "RUN.md", "report.html"}

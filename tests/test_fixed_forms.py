@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 from nf_edge.backends import backend_for
 from nf_edge.backends.cortex_m.form import cortex_m_program
 from nf_edge.backends.ethos_u.form import fold, npu_program
-from nf_edge.compress.errors import plain_form
+from nf_edge.quantization.snr import plain_form
 
 
 def fold_scale(model):

@@ -9,16 +9,16 @@ import pytest
 from conftest import TESTS, place_once, shared_folder, tools_missing
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from nf_edge import resources
 from nf_edge.artifact import load_artifact
 from nf_edge.backends import backend_for
-from nf_edge.backends.executorch_decoder import constant_methods
-from nf_edge.generation import generate
+from nf_edge.backends.executorch.decoder import constant_methods
+from nf_edge.core import resources
+from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.model import ModelConfig, TorchDecoder, load_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
+from nf_edge.model.generation import generate
 from nf_edge.model.init import init_tensors
-from nf_edge.pipeline import export
-from nf_edge.recipe import load_recipe
+from nf_edge.pipeline.export import export
 
 FP32 = ["xnnpack-fp32", "nf-fp32", "onnx-fp32"]
 TEXT = "to be, or not to be: that is the question: whether 'tis nobler in the mind to suffer the slings"

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, pre_tokenizers
 
-from nf_edge.errors import BadInput
-from nf_edge.importers import import_checkpoint, settings
+from nf_edge.core.errors import BadInput
 from nf_edge.model import load_checkpoint
+from nf_edge.model.importers import import_checkpoint, settings
 
 HEADS = 3
 IDS = np.array([3, 1, 4, 1, 5, 9, 2, 6])

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, models
 
-from nf_edge.errors import BadInput
-from nf_edge.importers import import_checkpoint
+from nf_edge.core.errors import BadInput
 from nf_edge.model import load_checkpoint
+from nf_edge.model.importers import import_checkpoint
 
 HEADS = 3
 IDS = np.array([3, 1, 4, 1, 5, 9, 2, 6])

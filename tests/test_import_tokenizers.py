@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
 from tokenizers.models import BPE
 
-from nf_edge.errors import BadInput
-from nf_edge.importers import import_checkpoint
+from nf_edge.core.errors import BadInput
+from nf_edge.model.importers import import_checkpoint
 from nf_edge.model.tokenizer import read_tokenizer
 
 END, USER = "<|endoftext|>", "<|user|>"

@@ -7,9 +7,9 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models
 
+from nf_edge.core.presets import PRESETS
 from nf_edge.model import ModelConfig, build, load_checkpoint
 from nf_edge.model.init import init_tensors
-from nf_edge.presets import PRESETS
 
 
 def config(**changes):

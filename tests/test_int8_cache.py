@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from nf_edge import runner
 from nf_edge.artifact import load_artifact
 from nf_edge.backends import backend_for
-from nf_edge.errors import MissingTool
-from nf_edge.generation import generate
+from nf_edge.core.errors import MissingTool
+from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.measure import runner
 from nf_edge.model import resolve_checkpoint
-from nf_edge.pipeline import export
-from nf_edge.recipe import load_recipe
+from nf_edge.model.generation import generate
+from nf_edge.pipeline.export import export
 
 RECIPE = "onnx-int8-qdq"
 # Least signal against noise of the logits, in decibels.  With a float32 cache, int8 reaches 24 and 10: the

@@ -8,12 +8,12 @@ import shutil
 import pytest
 
 from nf_edge.artifact import load_artifact
-from nf_edge.backends.onnx_cpu import OnnxCpu
-from nf_edge.errors import BadInput
+from nf_edge.backends.onnx.cpu import OnnxCpu
+from nf_edge.core.errors import BadInput
+from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.model import ModelConfig, load_checkpoint, save_checkpoint
 from nf_edge.model.init import init_tensors
-from nf_edge.pipeline import export
-from nf_edge.recipe import load_recipe
+from nf_edge.pipeline.export import export
 from nf_edge.training.bpe import train_bpe
 
 TEXT = "the cat sat on the mat, and the dog on the log. "

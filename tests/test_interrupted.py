@@ -17,18 +17,18 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from nf_edge import native_build, processes, staging
-from nf_edge.backends.onnx_cpu import OnnxCpu
+from nf_edge.backends.onnx.cpu import OnnxCpu
 from nf_edge.cli import main
-from nf_edge.cpus import _share
-from nf_edge.data.rows import load_rows
-from nf_edge.errors import BadInput, MissingTool, NfEdgeError
-from nf_edge.files import Kind, check_target, folder_made, staged_file, staged_folder, write_text
+from nf_edge.core import native_build, processes, staging
+from nf_edge.core.cpus import _share
+from nf_edge.core.errors import BadInput, MissingTool, NfEdgeError
+from nf_edge.core.files import Kind, check_target, folder_made, staged_file, staged_folder, write_text
+from nf_edge.core.native_build import Native
+from nf_edge.core.staging import scratch_folder, stage, sweep
+from nf_edge.core.system_errors import explained
+from nf_edge.measure.runner.process import failure
 from nf_edge.model import load_checkpoint
-from nf_edge.native_build import Native
-from nf_edge.runner.process import failure
-from nf_edge.staging import scratch_folder, stage, sweep
-from nf_edge.system_errors import explained
+from nf_edge.model.data.rows import load_rows
 
 OURS = Kind("one of ours", lambda path: (path / "ours").is_file())
 TESTS = Path(__file__).parent
@@ -397,7 +397,9 @@ def test_an_export_that_is_told_to_end_leaves_nothing(name, code, run, tmp_path,
 def test_a_signal_that_is_ignored_stays_ignored(run, monkeypatch):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        monkeypatch.setattr("nf_edge.resources.names", lambda *_: os.kill(os.getpid(), signal.SIGHUP) or [])
+        monkeypatch.setattr(
+            "nf_edge.core.resources.names", lambda *_: os.kill(os.getpid(), signal.SIGHUP) or []
+        )
         assert run("devices", "list").code == 0
     finally:
         signal.signal(signal.SIGHUP, before)

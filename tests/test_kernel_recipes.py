@@ -9,16 +9,16 @@ from conftest import TESTS, tools_missing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nf_edge import runner
 from nf_edge.artifact import load_artifact
-from nf_edge.attention.forms import TorchForm
-from nf_edge.attention.noise import build_noise
 from nf_edge.backends import backend_for
-from nf_edge.backends.fused import noise_tensors
-from nf_edge.errors import BadInput
-from nf_edge.pipeline import export
-from nf_edge.recipe import load_recipe
-from nf_edge.targets import TARGETS
+from nf_edge.backends.executorch.fused_modules import noise_tensors
+from nf_edge.core.errors import BadInput
+from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.core.targets import TARGETS
+from nf_edge.measure import runner
+from nf_edge.model.attention_forms import TorchForm
+from nf_edge.model.noise import build_noise
+from nf_edge.pipeline.export import export
 
 pytestmark = pytest.mark.skipif(bool(tools_missing()), reason=tools_missing())
 

@@ -8,13 +8,14 @@ import pytest
 import yaml
 from conftest import TESTS
 
-from nf_edge import resources, runner
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import Bounds
-from nf_edge.errors import MissingTool
-from nf_edge.memory import predict_memory, profile_model
-from nf_edge.recipe import load_recipe
-from nf_edge.runner.build import check_tools
+from nf_edge.core import resources
+from nf_edge.core.errors import MissingTool
+from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.measure import runner
+from nf_edge.measure.memory import predict_memory, profile_model
+from nf_edge.measure.runner.build import check_tools
 
 MB = 1e6
 RUNS_IT = [

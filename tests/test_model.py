@@ -7,8 +7,8 @@ from conftest import SHARED, TESTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nf_edge.attention.forms import MatmulForm
 from nf_edge.model import KVCache, ModelConfig, build, load_checkpoint
+from nf_edge.model.attention_forms import MatmulForm
 
 TOLERANCE = {"rtol": 0, "atol": 1e-4}
 POSITIONS, VOCABULARY = 10, 17

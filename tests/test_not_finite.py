@@ -8,8 +8,8 @@ import pytest
 from conftest import backend_missing
 from safetensors.torch import load_file, save_file
 
-from nf_edge import strict_json
-from nf_edge.backends.onnx_cpu import OnnxCpu
+from nf_edge.backends.onnx.cpu import OnnxCpu
+from nf_edge.core import strict_json
 from nf_edge.model import Decoder
 
 

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from conftest import NOISES, RANDOM_LENGTH
 
-from nf_edge.attention.forms import HIDDEN_QUANTIZED
 from nf_edge.backends.ethos_u import form
-from nf_edge.backends.fixed_form import Hints, Pick
-from nf_edge.backends.rewrites import fold_norms
+from nf_edge.backends.static_shape.fold_norms import fold_norms
+from nf_edge.backends.static_shape.form import Hints, Pick
+from nf_edge.model.attention_forms import HIDDEN_QUANTIZED
 from nf_edge.model.network import Pass
 
 NOTHING = Hints(hidden=None, pick=None)

@@ -13,15 +13,15 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from safetensors.torch import load_file, save_file
 
 import nf_edge
-from nf_edge import resources
 from nf_edge.cli import cli
-from nf_edge.commands.numbers import Finite
-from nf_edge.device import load_device
-from nf_edge.errors import OverBudget
-from nf_edge.memory.accounts import missing_account
-from nf_edge.memory.verdict import enforce_budget, judge
-from nf_edge.recipe import load_recipe
-from nf_edge.report import Figure
+from nf_edge.cli.numbers import Finite
+from nf_edge.core import resources
+from nf_edge.core.device import load_device
+from nf_edge.core.errors import OverBudget
+from nf_edge.core.figures import Figure
+from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.measure.memory.accounts import missing_account
+from nf_edge.measure.memory.verdict import enforce_budget, judge
 
 NOT_FINITE = ("nan", "inf", "-inf", "1e400", "NaN", "Infinity")
 

@@ -5,12 +5,12 @@ import math
 import pytest
 import torch.onnx._internal.exporter._onnx_program as exporter
 
-from nf_edge import resources
-from nf_edge.backends import onnx_size
-from nf_edge.backends.onnx_size import float32_bytes
-from nf_edge.lowering import Job, lower
+from nf_edge.backends.onnx import size as onnx_size
+from nf_edge.backends.onnx.size import float32_bytes
+from nf_edge.core import resources
+from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.model import resolve_checkpoint
-from nf_edge.recipe import load_recipe
+from nf_edge.pipeline.lowering import Job, lower
 
 RECIPES = [name for name in resources.names("recipes") if load_recipe(name).runtime == "onnxruntime"]
 

@@ -6,11 +6,11 @@ import torch
 from conftest import backend_missing, tools_missing
 
 import nf_edge.backends.openvino
-from nf_edge import runner
 from nf_edge.backends import get_backend
-from nf_edge.lowering import Job, rounded
-from nf_edge.memory import profile_model
-from nf_edge.recipe import load_recipe
+from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.measure import runner
+from nf_edge.measure.memory import profile_model
+from nf_edge.pipeline.lowering import Job, rounded
 
 pytestmark = pytest.mark.skipif(
     bool(backend_missing("openvino-fp32")), reason=backend_missing("openvino-fp32")

@@ -4,11 +4,16 @@ import pytest
 import torch
 
 import nf_edge.backends
-from nf_edge.backends.operator_libraries import DELEGATES, OPTIMIZED_ALONE, provided, require_operators
-from nf_edge.errors import BadInput
-from nf_edge.lowering import Job, lower
-from nf_edge.quiet import quiet_libraries, quiet_stderr
-from nf_edge.recipe import load_recipe
+from nf_edge.backends.executorch.operator_libraries import (
+    DELEGATES,
+    OPTIMIZED_ALONE,
+    provided,
+    require_operators,
+)
+from nf_edge.core.errors import BadInput
+from nf_edge.core.quiet import quiet_libraries, quiet_stderr
+from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.pipeline.lowering import Job, lower
 
 
 @pytest.fixture(scope="module")

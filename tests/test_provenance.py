@@ -7,10 +7,10 @@ import pytest
 import yaml
 from safetensors.torch import load_file, save_file
 
-from nf_edge.compress.mark import is_to_shrink
+from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.model import ModelConfig, load_checkpoint, save_checkpoint
 from nf_edge.model.init import init_tensors
-from nf_edge.recipe import load_recipe
+from nf_edge.pruning.provenance import is_to_shrink
 from nf_edge.training.bpe import train_bpe
 
 CASE = "cls-lowrank-last-padded"
@@ -102,8 +102,8 @@ def recipe_file(folder, **sections):
 @pytest.fixture(scope="module")
 def smaller(text_model, text_rows, tmp_path_factory):
     """What `compress` made of it, rounding while it learned, and the recipe."""
-    from nf_edge.compress.shrink import shrink
-    from nf_edge.compress.shrink_data import Sources
+    from nf_edge.pruning.compress import shrink
+    from nf_edge.pruning.data import Sources
 
     folder = tmp_path_factory.mktemp("smaller")
     recover = {"steps": 1, "qat": True}
@@ -186,8 +186,8 @@ def test_what_a_compressed_checkpoint_was_made_of_is_known_by_config_and_tokeniz
 
 
 def test_a_recovery_of_another_config_or_recipe_is_not_resumed(text_model, text_rows, run, tmp_path):
-    from nf_edge.compress.shrink import shrink
-    from nf_edge.compress.shrink_data import Sources
+    from nf_edge.pruning.compress import shrink
+    from nf_edge.pruning.data import Sources
 
     def ctrl_c(validation):
         if validation.step == 2:

@@ -12,14 +12,14 @@ from conftest import NOISES, RANDOM_LENGTH, TASKS, backend_missing, random_rows
 from onnx.numpy_helper import to_array
 
 import nf_edge.backends
-from nf_edge.accuracy.parity import synthetic_rows
 from nf_edge.backends.base import Bounds
-from nf_edge.backends.extremes import extremes
+from nf_edge.backends.precisions import precisions
 from nf_edge.backends.qnn.form import HtpProgram, Whole, exportable, specialise
 from nf_edge.backends.qnn.qdq import write_qdq
-from nf_edge.generation import generate
-from nf_edge.recipe import load_recipe
-from nf_edge.rules import precisions
+from nf_edge.backends.static_shape.extreme_rows import extremes
+from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.measure.accuracy.parity import synthetic_rows
+from nf_edge.model.generation import generate
 
 RECIPE = "qnn-sm8650-a16w8"
 

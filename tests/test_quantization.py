@@ -10,10 +10,10 @@ import pytest
 import torch
 from conftest import TESTS
 
-from nf_edge import resources
 from nf_edge.backends import backend_for
+from nf_edge.core import resources
+from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.model import Decoder, TorchDecoder
-from nf_edge.recipe import load_recipe
 from nf_edge.render import quantization_lines
 
 CASE = TESTS / "cases" / "cls-lowrank-last-padded"

@@ -5,8 +5,8 @@ import onnx
 import pytest
 from onnx.numpy_helper import to_array
 
-from nf_edge import resources
-from nf_edge.recipe import load_recipe
+from nf_edge.core import resources
+from nf_edge.core.recipe.recipe import load_recipe
 
 QUANTIZING = {name: load_recipe(name) for name in resources.names("recipes") if load_recipe(name).quantize}
 # What is compiled for an NPU has tests of its own (test_ethos_u.py, test_coreml.py).

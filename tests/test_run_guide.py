@@ -9,10 +9,10 @@ import sys
 import pytest
 import torch
 
-from nf_edge.errors import MissingTool
-from nf_edge.generation import generate
+from nf_edge.core.errors import MissingTool
+from nf_edge.measure.runner import build
 from nf_edge.model import TorchDecoder
-from nf_edge.runner import build
+from nf_edge.model.generation import generate
 
 PROJECT = """\
 cmake_minimum_required(VERSION 3.28)

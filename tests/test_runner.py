@@ -18,9 +18,9 @@ from torch import nn
 from torchao.quantization import PerAxis, quantize_
 from torchao.quantization.quant_api import Int8DynamicActivationIntxWeightConfig
 
-from nf_edge import native_build
-from nf_edge.errors import BadInput, MissingTool, NfEdgeError
-from nf_edge.runner import TimedProcess, executable, native_command, process, run
+from nf_edge.core import native_build
+from nf_edge.core.errors import BadInput, MissingTool, NfEdgeError
+from nf_edge.measure.runner import TimedProcess, executable, native_command, process, run
 
 RUNTIMES = ["executorch", "onnxruntime"]
 VOCABULARY = 50
@@ -351,7 +351,7 @@ def test_the_second_call_does_not_build_again(monkeypatch):
 
 @pytest.mark.slow
 def test_two_processes_may_build_at_once(tmp_path):
-    build_it = "from nf_edge.runner import executable; print(executable('onnxruntime'))"
+    build_it = "from nf_edge.measure.runner import executable; print(executable('onnxruntime'))"
     builders = [
         subprocess.Popen(
             [sys.executable, "-c", build_it],

@@ -11,9 +11,9 @@ import torch
 from conftest import TESTS, backend_missing, calibration_rows
 
 from nf_edge.artifact import MANIFEST, REPORT
-from nf_edge.compress import grids
-from nf_edge.lowering import Job, lower
-from nf_edge.recipe import load_recipe
+from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.pipeline.lowering import Job, lower
+from nf_edge.quantization import rounding as grids
 
 # Of each of several backends an artifact that other tests make, too.
 MADE = (

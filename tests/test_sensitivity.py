@@ -13,16 +13,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nf_edge.accuracy.parity import synthetic_rows
-from nf_edge.compress.allocate import Choice, fill, path, trim
-from nf_edge.compress.mixture import FLOAT, mixture, offers, uniform
-from nf_edge.mixing import Point, Target, choose
+from nf_edge.backends.precisions import precisions
+from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.measure.accuracy.parity import synthetic_rows
 from nf_edge.model import ModelConfig, load_checkpoint, resolve_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
 from nf_edge.model.init import init_tensors
-from nf_edge.recipe import load_recipe
-from nf_edge.rules import precisions
-from nf_edge.uniform import uniform_recipes
+from nf_edge.pipeline.mixed_precision.knapsack import Choice, fill, path, trim
+from nf_edge.pipeline.mixed_precision.recipe import FLOAT, mixture, offers, uniform
+from nf_edge.pipeline.mixed_precision.search import Point, Target, choose
+from nf_edge.pipeline.mixed_precision.uniform import uniform_recipes
 
 # The layer that int4 ruins, by construction.
 RUINED = "transformer.h.1.mlp.c_fc"

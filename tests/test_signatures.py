@@ -15,7 +15,7 @@ from model_signing import hashing, verifying  # noqa: E402
 
 from nf_edge.artifact import load_artifact  # noqa: E402
 from nf_edge.artifact.signature import sign  # noqa: E402
-from nf_edge.errors import BadInput  # noqa: E402
+from nf_edge.core.errors import BadInput  # noqa: E402
 
 NAME, RECIPE = "cls-lowrank-last-padded", "onnx-fp32"
 

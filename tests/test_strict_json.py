@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import nf_edge
-from nf_edge import strict_json
+from nf_edge.core import strict_json
 
 PACKAGE = Path(nf_edge.__file__).parent
 MODULE = PACKAGE / "strict_json.py"
@@ -40,4 +40,4 @@ def test_no_other_module_reads_or_writes_json_itself() -> None:
             imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):
                 imported = [node.module or ""]
-            assert "json" not in imported, f"{path}:{node.lineno}: use nf_edge.strict_json"
+            assert "json" not in imported, f"{path}:{node.lineno}: use nf_edge.core.strict_json"

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from nf_edge.sweep.summary import Facts, Summary
+from nf_edge.pipeline.sweep.summary import Facts, Summary
 
 RECIPES = ("onnx-fp32", "onnx-int8-qdq", "onnx-int4")
 NAMED = [word for recipe in RECIPES for word in ("--recipe", recipe)]

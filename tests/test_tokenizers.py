@@ -11,12 +11,12 @@ from test_import_tokenizers import END, small_bpe
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from nf_edge.artifact.tokenizer_notes import generator, tokenizer_lines, tokenizer_warnings
-from nf_edge.backends.genai import write_genai_files
+from nf_edge.backends.onnx.genai import write_genai_files
 from nf_edge.backends.runtime_tokenizer import EXECUTORCH, GENAI, TokenizerReading, is_gpt2_form
-from nf_edge.compress.vocabulary import smaller_tokenizer
-from nf_edge.generation import TextStream
 from nf_edge.model import ModelConfig, resolve_checkpoint
+from nf_edge.model.generation import TextStream
 from nf_edge.model.tokenizer import write_tokenizer
+from nf_edge.pruning.vocabulary import smaller_tokenizer
 from nf_edge.training.bpe import train_bpe
 
 

@@ -10,12 +10,12 @@ import torch
 import yaml
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from nf_edge.data import Row, load_rows
-from nf_edge.errors import BadInput
-from nf_edge.intervals import wilson
+from nf_edge.core.errors import BadInput
+from nf_edge.core.intervals import wilson
+from nf_edge.core.resources import names
 from nf_edge.model import Checkpoint, ModelConfig, load_checkpoint, resolve_checkpoint
+from nf_edge.model.data import Row, load_rows
 from nf_edge.model.init import init_tensors
-from nf_edge.resources import names
 from nf_edge.training import (
     Evaluation,
     Resumable,

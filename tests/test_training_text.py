@@ -10,10 +10,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nf_edge.data import Row
-from nf_edge.data.parts import Part
-from nf_edge.errors import BadInput
+from nf_edge.core.errors import BadInput
 from nf_edge.model import Checkpoint, ModelConfig, load_checkpoint
+from nf_edge.model.data import Row
+from nf_edge.model.data.parts import Part
 from nf_edge.model.init import init_tensors
 from nf_edge.model.tokenizer import END_OF_TEXT, read_tokenizer
 from nf_edge.training import load_training_recipe, train

@@ -5,12 +5,12 @@ import pytest
 import torch
 from conftest import NOISES, RANDOM_LENGTH, TASKS
 
-from nf_edge.attention.forms import HIDDEN_IN_HALF, FloatMaskForm
 from nf_edge.backends import get_backend
-from nf_edge.backends.executorch_file import read_program
-from nf_edge.lowering import Job, rounded
-from nf_edge.pipeline import dry_run
-from nf_edge.recipe import load_recipe
+from nf_edge.backends.executorch.program_file import read_program
+from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.model.attention_forms import HIDDEN_IN_HALF, FloatMaskForm
+from nf_edge.pipeline.export import dry_run
+from nf_edge.pipeline.lowering import Job, rounded
 
 # The operator that has a layer's codes and scales among its arguments, and which of them those are.
 OPERATORS = {"vulkan-int8": "aten._weight_int8pack_mm.default", "vulkan-int4": "et_vk.linear_q4gsw.default"}

@@ -7,7 +7,7 @@ import torch
 import yaml
 from test_training_text import MODEL, RECIPE
 
-from nf_edge.errors import BadInput
+from nf_edge.core.errors import BadInput
 from nf_edge.model import ModelConfig
 from nf_edge.training import load_training_recipe
 from nf_edge.training.bpe import train_bpe

@@ -12,7 +12,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from nf_edge.artifact.manifest import ArtifactFile
-from nf_edge.errors import BadInput
+from nf_edge.core.errors import BadInput
 
 MANIFEST, SIGNATURE = "manifest.json", "model.sig"
 # The two that cannot be in the list: one holds it, the other signs it.

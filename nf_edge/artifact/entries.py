@@ -5,7 +5,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import AfterValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic reads Python's own from 3.12 on only
 
-from nf_edge.report import Figure, How, Unit
+from nf_edge.core.figures import Figure, How, Unit
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 Count = Annotated[int, Field(ge=0)]

@@ -7,7 +7,7 @@ from nf_edge.artifact.manifest import Interface, Manifest, Requirements
 from nf_edge.artifact.tokenizer_notes import generator, tokenizer_lines
 from nf_edge.backends import agreeing_backend
 from nf_edge.backends.base import Backend
-from nf_edge.backends.operator_libraries import ARCHIVES, registered
+from nf_edge.backends.executorch.operator_libraries import ARCHIVES, registered
 
 LINK_EXECUTORCH = """
 Link `executorch`, the extensions `module`, `data_loader` and `tensor`, and, so that they register
@@ -48,7 +48,7 @@ GET_OPERATORS = f"""\
 It calls operators of nf-edge, which `nf-edge kernels build -o ..` puts beside this folder as `{OPERATORS}`
 (`--target` names another machine; in the folder it would be a file that the manifest does not list). A
 program links that library, whole, or loads it before the model; an ExecuTorch build of your own takes in
-`nf_edge/attention/native` instead, by `add_subdirectory` with `NF_ATTENTION_EXECUTORCH` on.
+`nf_edge/kernels/native` instead, by `add_subdirectory` with `NF_ATTENTION_EXECUTORCH` on.
 """
 
 

@@ -7,11 +7,11 @@ from pydantic import Field, model_validator
 from nf_edge.artifact.entries import CoverageEntry, ModuleEntry, Reports
 from nf_edge.backends.base import Bounds
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
-from nf_edge.identity import SHA256, UNKNOWN, Identity
+from nf_edge.core.identity import SHA256, UNKNOWN, Identity
+from nf_edge.core.recipe.prune import Compression
+from nf_edge.core.recipe.recipe import Recipe
+from nf_edge.core.yaml_schema import Closed
 from nf_edge.model.config import ModelConfig, Task
-from nf_edge.recipe import Recipe
-from nf_edge.shrinking import Compression
-from nf_edge.yaml_file import Closed
 
 Schema = Literal["nf-edge/artifact/1", "nf-edge/artifact/2"]
 SCHEMAS: tuple[Schema, ...] = get_args(Schema)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from nf_edge.errors import BadInput, MissingTool
-from nf_edge.recipe import Recipe
+from nf_edge.core.errors import BadInput, MissingTool
+from nf_edge.core.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from nf_edge.backends.base import Backend
@@ -52,7 +52,7 @@ REGISTRY = {
     ),
     "onnx_cpu": Entry(
         "ONNX Runtime, on the CPU",
-        "nf_edge.backends.onnx_cpu:OnnxCpu",
+        "nf_edge.backends.onnx.cpu:OnnxCpu",
         ("torch", "onnx", "onnxscript", "onnxruntime"),
     ),
     "openvino": Entry(

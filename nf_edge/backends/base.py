@@ -9,15 +9,15 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from torch import Tensor, nn
 
-from nf_edge.backends.coverage import Coverage, Operator, coverage_of
-from nf_edge.backends.fixes import fixes_for
+from nf_edge.backends.coverage.coverage import Coverage, Operator, coverage_of
+from nf_edge.backends.coverage.fixes import fixes_for
+from nf_edge.backends.precisions import Precisions
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
-from nf_edge.errors import BadInput
+from nf_edge.core.errors import BadInput
+from nf_edge.core.figures import Figure
+from nf_edge.core.recipe.recipe import Recipe
+from nf_edge.core.targets import Target
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
-from nf_edge.recipe import Recipe
-from nf_edge.report import Figure
-from nf_edge.rules import Precisions
-from nf_edge.targets import Target
 
 INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "logits"

@@ -8,15 +8,21 @@ from typing import Any, cast
 
 from torch import nn
 
-from nf_edge.attention import kernel
-from nf_edge.backends import executorch_decoder
 from nf_edge.backends.base import Bounds, CacheDtype, Plan
-from nf_edge.backends.fused import FusedAttention, FusedCache, Lengths, ThreadedGelu, ThreadedNorm
-from nf_edge.backends.sizes import sizes_of
+from nf_edge.backends.executorch import decoder as executorch_decoder
+from nf_edge.backends.executorch.fused_modules import (
+    FusedAttention,
+    FusedCache,
+    Lengths,
+    ThreadedGelu,
+    ThreadedNorm,
+)
+from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.backends.xnnpack import Xnnpack, answers_for_one_token, is_gelu_new
+from nf_edge.core.recipe.recipe import Recipe
+from nf_edge.core.targets import Target
+from nf_edge.kernels import binding as kernel
 from nf_edge.model import CausalLM, ModelConfig, NoiseFormer
-from nf_edge.recipe import Recipe
-from nf_edge.targets import Target
 
 # Bytes of scratch of the kernel for each element of a head, at its widest vectors, and the threads that a
 # prediction assumes, each with its own.

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from tokenizers import Tokenizer, pre_tokenizers
 
-from nf_edge import strict_json
+from nf_edge.core import strict_json
 from nf_edge.model.tokenizer import read_tokenizer
 
 TIMEOUT_S = 300.0

@@ -6,16 +6,16 @@ What is left to ExecuTorch's own kernels is in float32.
 import math
 from typing import Any, ClassVar
 
-from nf_edge.attention.forms import HIDDEN_IN_HALF, TWO_PRODUCTS, FloatMaskForm
 from nf_edge.backends.base import Bounds, Plan
-from nf_edge.backends.executorch import batch_problems
-from nf_edge.backends.sizes import sizes_of
-from nf_edge.backends.stand_in import HALF, StandInBackend, stand_in_for
+from nf_edge.backends.executorch.base import batch_problems
+from nf_edge.backends.executorch.compile_only import HALF, StandInBackend, stand_in_for
+from nf_edge.backends.precisions import precisions, shares_table
+from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.backends.xnnpack import TanhGelu, is_gelu_new
+from nf_edge.core.recipe.precision import TOKENS, Precision, bits_of
+from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig, NoiseFormer
-from nf_edge.precision import TOKENS, Precision, bits_of
-from nf_edge.recipe import Recipe
-from nf_edge.rules import precisions, shares_table
+from nf_edge.model.attention_forms import HIDDEN_IN_HALF, TWO_PRODUCTS, FloatMaskForm
 
 # Bytes of the graph in the file, fitted to the bundled models.
 PROGRAM_BASE, PROGRAM_LAYER = 9_000, 12_500

@@ -7,17 +7,17 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from nf_edge.attention.forms import TWO_PRODUCTS, MatmulForm
-from nf_edge.backends import executorch_decoder
 from nf_edge.backends.base import Bounds, Inputs, Plan, no_int16
-from nf_edge.backends.executorch import ExecutorchBackend, batch_problems
-from nf_edge.backends.executorch_file import constant_bytes, read_program
-from nf_edge.backends.linear_quantizer import quantize_linear
-from nf_edge.backends.sizes import Sizes, sizes_of
+from nf_edge.backends.executorch import decoder as executorch_decoder
+from nf_edge.backends.executorch.base import ExecutorchBackend, batch_problems
+from nf_edge.backends.executorch.program_file import constant_bytes, read_program
+from nf_edge.backends.executorch.static_quantizer import quantize_linear
+from nf_edge.backends.precisions import Precisions, precisions
+from nf_edge.backends.tensor_sizes import Sizes, sizes_of
+from nf_edge.core.recipe.precision import KERNELS, Precision, stored_bits
+from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig, NoiseFormer
-from nf_edge.precision import KERNELS, Precision, stored_bits
-from nf_edge.recipe import Recipe
-from nf_edge.rules import Precisions, precisions
+from nf_edge.model.attention_forms import TWO_PRODUCTS, MatmulForm
 
 # Why XNNPACK's partitioner leaves an operator to ExecuTorch's own kernels.
 REASONS = {

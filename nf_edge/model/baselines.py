@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from nf_edge.core.presets import PRESETS
+from nf_edge.core.progress import Progress, silent
 from nf_edge.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from nf_edge.model.config import LANGUAGE_MODEL, ModelConfig, parse_config
 from nf_edge.model.init import init_tensors
-from nf_edge.presets import PRESETS
-from nf_edge.progress import Progress, silent
 
 SEED = 0
 CAVEAT = (

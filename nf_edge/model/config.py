@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from nf_edge import reading
-from nf_edge.errors import MOST_PROBLEMS, BadInput, quoted
-from nf_edge.reading import MIB
+from nf_edge.core import reading
+from nf_edge.core.errors import MOST_PROBLEMS, BadInput, quoted
+from nf_edge.core.reading import MIB
 
 # A config.json has kilobytes, and some megabytes where it names thousands of labels or added tokens.
 MOST_BYTES = 16 * MIB

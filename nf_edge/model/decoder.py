@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from nf_edge.errors import BadInput
+from nf_edge.core.errors import BadInput
 from nf_edge.model.cache import KVCache
 from nf_edge.model.finite import finite
 from nf_edge.model.network import CausalLM

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nf_edge.errors import BadInput
+from nf_edge.core.errors import BadInput
 
 
 class NotFinite(BadInput):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nf_edge.errors import BadInput
+from nf_edge.core.errors import BadInput
 from nf_edge.model.config import ModelConfig
 
 WEIGHT_STD = 0.02

@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from nf_edge.attention import Asked, AttentionForm, TorchForm, build_noise
+from nf_edge.kernels import Asked, AttentionForm, TorchForm, build_noise
 from nf_edge.model.cache import Cache
 from nf_edge.model.config import ModelConfig
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from nf_edge import strict_json
-from nf_edge.errors import BadInput
-from nf_edge.reading import MIB, open_regular
+from nf_edge.core import strict_json
+from nf_edge.core.errors import BadInput
+from nf_edge.core.reading import MIB, open_regular
 
 # Bytes of the number that says how long the header is, and of the header of the deepest model there may be.
 PREFIX, MOST_HEADER = 8, 16 * MIB

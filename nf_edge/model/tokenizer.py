@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from nf_edge import strict_json
-from nf_edge.errors import BadInput, NfEdgeError
-from nf_edge.quiet import dropped_stderr
-from nf_edge.reading import MIB, read_json_object, read_text
+from nf_edge.core import strict_json
+from nf_edge.core.errors import BadInput, NfEdgeError
+from nf_edge.core.quiet import dropped_stderr
+from nf_edge.core.reading import MIB, read_json_object, read_text
 
 # The largest in use, of 250,000 tokens in all scripts, have some 35 MB.
 MOST_BYTES = 128 * MIB

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 
 from nf_edge import __version__
-from nf_edge.data.sources import NAMED
-from nf_edge.intervals import exp
+from nf_edge.core.intervals import exp
 from nf_edge.model.config import ModelConfig
+from nf_edge.model.data.sources import NAMED
 from nf_edge.training.evaluate import Evaluation
 from nf_edge.training.recipe import Distillation, TrainingRecipe
 from nf_edge.training.report import Trained, TrainingReport

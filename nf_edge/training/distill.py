@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nf_edge.data import Batch
-from nf_edge.progress import Progress
+from nf_edge.core.progress import Progress
+from nf_edge.model.data import Batch
 from nf_edge.training.evaluate import answer, evaluate, label_loss
 from nf_edge.training.loop import fit
 from nf_edge.training.recipe import TrainingRecipe

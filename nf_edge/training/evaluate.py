@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nf_edge.data import Batch
-from nf_edge.intervals import Z, exp, wilson
+from nf_edge.core.intervals import Z, exp, wilson
+from nf_edge.core.strict_json import number
+from nf_edge.model.data import Batch
 from nf_edge.model.finite import NotFinite, finite
-from nf_edge.strict_json import number
 from nf_edge.training.examples import Examples
 
 Metric = Literal["accuracy", "perplexity", "mean squared error"]

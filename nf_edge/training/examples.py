@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from nf_edge.data import Batch, Row, collate
+from nf_edge.model.data import Batch, Row, collate
 
 
 class Examples(Protocol):

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from nf_edge.data import Batch
-from nf_edge.errors import BadInput
+from nf_edge.core.errors import BadInput
+from nf_edge.core.progress import Progress, silent
+from nf_edge.model.data import Batch
 from nf_edge.model.finite import NotFinite
-from nf_edge.progress import Progress, silent
 from nf_edge.training.evaluate import Evaluation
 from nf_edge.training.examples import Examples
 from nf_edge.training.optimizer import adamw, learning_rate_share

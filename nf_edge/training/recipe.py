@@ -8,15 +8,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
-from nf_edge.data.sources import NAMED
+from nf_edge.core.recipe.prune import HIGHEST_TEMPERATURE
+from nf_edge.core.resources import resolve
+from nf_edge.core.yaml_schema import Closed, load
 from nf_edge.model.config import ModelConfig, NoiseConfig
-from nf_edge.resources import resolve
-from nf_edge.shrinking import HIGHEST_TEMPERATURE
+from nf_edge.model.data.sources import NAMED
 from nf_edge.training.bpe import SMALLEST_VOCABULARY
 from nf_edge.training.convolutions import Convolutions
 from nf_edge.training.ngrams import Ngrams
 from nf_edge.training.settings import Settings
-from nf_edge.yaml_file import Closed, load
 
 
 class Noise(NoiseConfig, extra="forbid"):
@@ -30,7 +30,7 @@ class Model(ModelConfig, extra="forbid"):
 
 
 class Source(Closed):
-    """Where rows or text come from, as `nf_edge.data.load_rows` takes it or a `.txt` file, or a part of it.
+    """Where rows or text come from, as `nf_edge.model.data.load_rows` takes it or a `.txt` file, or a part of it.
 
     A text is cut at shares of its characters; rows fall into shares by a hash of their content, so that
     those which repeat a text are all in one part.

@@ -2,8 +2,8 @@
 
 from pydantic import Field, model_validator
 
-from nf_edge.shrinking import HIGHEST_RATE
-from nf_edge.yaml_file import Closed
+from nf_edge.core.recipe.prune import HIGHEST_RATE
+from nf_edge.core.yaml_schema import Closed
 
 
 class Optimizer(Closed):

@@ -4,24 +4,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nf_edge import strict_json
-from nf_edge.data.blocks import read_blocks
-from nf_edge.data.columns import TEXT_COLUMNS
-from nf_edge.data.parts import Part, word_runs
-from nf_edge.data.rows import Rows, read_rows
-from nf_edge.data.sources import NAMED, is_text, read_records, read_text
-from nf_edge.errors import BadInput
-from nf_edge.files import sha256 as file_sha256
+from nf_edge.core import strict_json
+from nf_edge.core.errors import BadInput
+from nf_edge.core.files import sha256 as file_sha256
 from nf_edge.model.config import ModelConfig
+from nf_edge.model.data.blocks import read_blocks
+from nf_edge.model.data.columns import TEXT_COLUMNS
+from nf_edge.model.data.parts import Part, word_runs
+from nf_edge.model.data.rows import Rows, read_rows
+from nf_edge.model.data.sources import NAMED, is_text, read_records, read_text
 from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size
 from nf_edge.training.bpe import train_bpe
-from nf_edge.training.examples import (
-    BlockExamples,
-    DroppedTokens,
-    Examples,
-    JitteredIntensities,
-    RowExamples,
-)
+from nf_edge.training.examples import BlockExamples, DroppedTokens, Examples, JitteredIntensities, RowExamples
 from nf_edge.training.recipe import Bpe, Distillation, Source, TrainingRecipe
 from nf_edge.training.teacher import Teacher
 from nf_edge.training.unlabeled import JoinedRows, ReplacedTokens, SwappedPhrases

@@ -10,9 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from nf_edge import strict_json
-from nf_edge.errors import BadInput
-from nf_edge.files import staged_file
+from nf_edge.core import strict_json
+from nf_edge.core.errors import BadInput
+from nf_edge.core.files import staged_file
 from nf_edge.model.safetensors_file import read_safetensors_file
 from nf_edge.training.evaluate import Evaluation
 

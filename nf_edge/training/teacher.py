@@ -5,10 +5,10 @@ from abc import abstractmethod
 from pydantic import Field
 from torch import nn
 
+from nf_edge.core.yaml_schema import Closed
 from nf_edge.model.config import ModelConfig
 from nf_edge.training.settings import Settings
 from nf_edge.training.vectors import WordVectors
-from nf_edge.yaml_file import Closed
 
 
 class Teacher(Closed):

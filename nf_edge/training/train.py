@@ -8,15 +8,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from nf_edge import __version__, strict_json
-from nf_edge.data import Batch
-from nf_edge.data.sources import NAMED
-from nf_edge.files import folder_made, sha256
+from nf_edge import __version__
+from nf_edge.core import strict_json
+from nf_edge.core.files import folder_made, sha256
+from nf_edge.core.progress import Progress, silent
+from nf_edge.core.staging import scratch_folder
 from nf_edge.model import Checkpoint
 from nf_edge.model.checkpoint import CARD, EXAMPLES, check_place, staged_checkpoint, write_checkpoint
+from nf_edge.model.data import Batch
+from nf_edge.model.data.sources import NAMED
 from nf_edge.model.init import init_tensors
-from nf_edge.progress import Progress, silent
-from nf_edge.staging import scratch_folder
 from nf_edge.training.card import model_card
 from nf_edge.training.distill import Teachers, train_teachers
 from nf_edge.training.dropout import add_dropout

@@ -5,7 +5,7 @@ from collections.abc import Sequence, Set
 
 import torch
 
-from nf_edge.data import Batch, Row, collate
+from nf_edge.model.data import Batch, Row, collate
 from nf_edge.training.examples import Examples, Varied
 
 Ids = tuple[int, ...]

@@ -10,8 +10,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from nf_edge.errors import BadInput
-from nf_edge.reading import GIB, MIB, open_regular
+from nf_edge.core.errors import BadInput
+from nf_edge.core.reading import GIB, MIB, open_regular
 
 # GloVe's largest file has 5 GB; a line is a word and some hundred numbers.
 MOST_BYTES, MOST_LINE = 64 * GIB, MIB

@@ -105,9 +105,9 @@ def _judged(seed: int, inputs: int, chosen: list[Target], base: Path, scratch: P
 
 def _make_artifacts(base: Path) -> None:
     """One of ONNX Runtime and one of ExecuTorch, of a small language model."""
+    from nf_edge.core.recipe.recipe import load_recipe
     from nf_edge.model import load_checkpoint
-    from nf_edge.pipeline import export
-    from nf_edge.recipe import load_recipe
+    from nf_edge.pipeline.export import export
 
     for name in ARTIFACTS:
         export(load_checkpoint(base / "lm"), load_recipe(name), base / name, keep=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fuzzing import mutators
 from fuzzing.targets import Target
-from nf_edge.errors import NfEdgeError
+from nf_edge.core.errors import NfEdgeError
 
 # Of the processor; what waits takes none, and a machine that is busy elsewhere gives it slowly.
 SECONDS, WALL_SECONDS = 10, 60

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from nf_edge import resources
+from nf_edge.core import resources
 from nf_edge.model import ModelConfig
 from nf_edge.model.checkpoint import save_checkpoint
 from nf_edge.model.init import init_tensors

@@ -17,17 +17,17 @@ from fuzzing import mutators, seeds
 from fuzzing.seeds import DEVICES, RECIPES, TRAINING_RECIPES
 from nf_edge.artifact import load_artifact
 from nf_edge.backends import agreeing_backend
-from nf_edge.compress.mark import read_mark
-from nf_edge.compress.vocabulary import smaller_tokenizer, tokens_to_keep
-from nf_edge.data.blocks import read_blocks
-from nf_edge.data.rows import load_rows
-from nf_edge.data.text import text_encoder
-from nf_edge.device import load_device
-from nf_edge.importers import import_checkpoint
+from nf_edge.core.device import load_device
+from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.model import Checkpoint, load_checkpoint
+from nf_edge.model.data.blocks import read_blocks
+from nf_edge.model.data.rows import load_rows
+from nf_edge.model.data.text import text_encoder
+from nf_edge.model.importers import import_checkpoint
 from nf_edge.model.tokenizer import read_tokenizer
-from nf_edge.pipeline import dry_run
-from nf_edge.recipe import load_recipe
+from nf_edge.pipeline.export import dry_run
+from nf_edge.pruning.provenance import read_mark
+from nf_edge.pruning.vocabulary import smaller_tokenizer, tokens_to_keep
 from nf_edge.training import load_training_recipe
 from nf_edge.training.state import load_state
 from nf_edge.training.vectors import read_vectors

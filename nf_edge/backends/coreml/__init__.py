@@ -13,17 +13,17 @@ from nf_edge.backends.base import Bounds, CacheDtype, Plan
 from nf_edge.backends.coreml.form import EngineProgram
 from nf_edge.backends.coreml.package import settled
 from nf_edge.backends.coreml.rounding import THRESHOLD, round_weights
-from nf_edge.backends.coverage import Coverage
-from nf_edge.backends.executorch import batch_problems
-from nf_edge.backends.executorch_file import delegates_of
-from nf_edge.backends.sizes import sizes_of
-from nf_edge.backends.stand_in import HALF, StandInBackend, stand_in_for
+from nf_edge.backends.coverage.coverage import Coverage
+from nf_edge.backends.executorch.base import batch_problems
+from nf_edge.backends.executorch.compile_only import HALF, StandInBackend, stand_in_for
+from nf_edge.backends.executorch.program_file import delegates_of
+from nf_edge.backends.precisions import Precisions, precisions, shares_table
+from nf_edge.backends.tensor_sizes import sizes_of
+from nf_edge.core.quiet import quiet_stderr
+from nf_edge.core.recipe.precision import Precision
+from nf_edge.core.recipe.recipe import Recipe
+from nf_edge.core.staging import scratch_folder
 from nf_edge.model import ModelConfig, NoiseFormer
-from nf_edge.precision import Precision
-from nf_edge.quiet import quiet_stderr
-from nf_edge.recipe import Recipe
-from nf_edge.rules import Precisions, precisions, shares_table
-from nf_edge.staging import scratch_folder
 
 # What coremltools compresses weights to: int8 a channel on iOS 17, int4 by blocks from iOS 18 on.
 INT8, INT4 = Precision(8), Precision(4, 32)

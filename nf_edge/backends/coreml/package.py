@@ -9,8 +9,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from nf_edge import strict_json
-from nf_edge.staging import scratch_folder
+from nf_edge.core import strict_json
+from nf_edge.core.staging import scratch_folder
 
 DAY = "com.github.apple.coremltools.conversion_date"
 

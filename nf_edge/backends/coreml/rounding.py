@@ -4,9 +4,9 @@ changes by more than float16 changes it."""
 import torch
 from torch import Tensor, nn
 
-from nf_edge.attention.noise import LowRankNoise, PairwiseNoise
+from nf_edge.core.recipe.precision import Precision
 from nf_edge.model import NoiseFormer
-from nf_edge.precision import Precision
+from nf_edge.model.noise import LowRankNoise, PairwiseNoise
 
 # coremltools leaves weights of so many values and fewer alone (OpLinearQuantizerConfig, weight_threshold).
 THRESHOLD = 2048

@@ -10,28 +10,21 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from nf_edge.attention.forms import TWO_PRODUCTS
-from nf_edge.backends.base import (
-    Bounds,
-    CacheDtype,
-    Inputs,
-    LoweringReport,
-    Plan,
-    Session,
-)
-from nf_edge.backends.capture import capture, quantize_captured
+from nf_edge.backends.base import Bounds, CacheDtype, Inputs, LoweringReport, Plan, Session
 from nf_edge.backends.cortex_m.form import ROWS, cortex_m_program
 from nf_edge.backends.cortex_m.lowering import CORES, cmsis_quantizer, lower_program
 from nf_edge.backends.cortex_m.softmax import softmax_int8
-from nf_edge.backends.executorch_file import constant_bytes, operators_in, operators_of, read_program
-from nf_edge.backends.executorch_interpreter import Interpreter
-from nf_edge.backends.fixed_backend import FixedBackend
-from nf_edge.backends.fixed_form import query_blocks
-from nf_edge.backends.sizes import sizes_of
+from nf_edge.backends.executorch.capture import capture, quantize_captured
+from nf_edge.backends.executorch.interpreter import Interpreter
+from nf_edge.backends.executorch.program_file import constant_bytes, operators_in, operators_of, read_program
+from nf_edge.backends.precisions import precisions
+from nf_edge.backends.static_shape.backend import FixedBackend
+from nf_edge.backends.static_shape.form import query_blocks
+from nf_edge.backends.tensor_sizes import sizes_of
+from nf_edge.core.quiet import quiet_libraries
+from nf_edge.core.recipe.recipe import Recipe, target_of
 from nf_edge.model import ModelConfig, NoiseFormer
-from nf_edge.quiet import quiet_libraries
-from nf_edge.recipe import Recipe, target_of
-from nf_edge.rules import precisions
+from nf_edge.model.attention_forms import TWO_PRODUCTS
 
 OWN = "cortex_m"
 MOVES = "moves int8 values, and CMSIS-NN has no kernel that does; it costs little"

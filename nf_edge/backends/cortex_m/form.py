@@ -17,14 +17,9 @@ LayerNorm stays as it is, in float32: CMSIS-NN has none, and these cores have an
 import torch
 from torch import Tensor, nn
 
-from nf_edge.attention import Asked
-from nf_edge.backends.answering import asked_of
-from nf_edge.backends.fixed_form import (
-    FixedAttention,
-    FixedProgram,
-    Hints,
-    Pick,
-)
+from nf_edge.backends.static_shape.form import FixedAttention, FixedProgram, Hints, Pick
+from nf_edge.backends.static_shape.pooling import asked_of
+from nf_edge.kernels import Asked
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.network import Attention, Block
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.fx.passes.infra.pass_manager import PassResult
 
-from nf_edge.backends.fixed_form import is_of_pick
+from nf_edge.backends.static_shape.form import is_of_pick
 
 # By the vector instructions that CMSIS-NN is built for, which decide how much room its kernels work in: a
 # core that has them.

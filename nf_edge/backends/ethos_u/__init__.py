@@ -10,25 +10,25 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from nf_edge.backends.answering import asked_of
 from nf_edge.backends.base import Bounds, CacheDtype, Inputs, LoweringReport, Plan, Session
-from nf_edge.backends.capture import capture, quantize_captured
 from nf_edge.backends.ethos_u.form import ROWS, fold, npu_program
 from nf_edge.backends.ethos_u.quantizer import npu_quantizer
 from nf_edge.backends.ethos_u.simulate import GRAPH, WHAT, SimulatedSession
 from nf_edge.backends.ethos_u.target import TARGETS, has_matrix_unit
 from nf_edge.backends.ethos_u.vela import blocks, compile_program
-from nf_edge.backends.executorch_file import constant_bytes, operators_in, operators_of, read_program
-from nf_edge.backends.extremes import extremes
-from nf_edge.backends.fixed_backend import FixedBackend, activation_dtype, static_activations
-from nf_edge.backends.fixed_form import query_blocks
-from nf_edge.backends.sizes import sizes_of
-from nf_edge.errors import BadInput
+from nf_edge.backends.executorch.capture import capture, quantize_captured
+from nf_edge.backends.executorch.program_file import constant_bytes, operators_in, operators_of, read_program
+from nf_edge.backends.precisions import Precisions, precisions
+from nf_edge.backends.static_shape.backend import FixedBackend, activation_dtype, static_activations
+from nf_edge.backends.static_shape.extreme_rows import extremes
+from nf_edge.backends.static_shape.form import query_blocks
+from nf_edge.backends.static_shape.pooling import asked_of
+from nf_edge.backends.tensor_sizes import sizes_of
+from nf_edge.core.errors import BadInput
+from nf_edge.core.quiet import quiet_libraries
+from nf_edge.core.recipe.precision import POSITIONS, Activations
+from nf_edge.core.recipe.recipe import Recipe, target_of
 from nf_edge.model import ModelConfig, NoiseFormer
-from nf_edge.precision import POSITIONS, Activations
-from nf_edge.quiet import quiet_libraries
-from nf_edge.recipe import Recipe, target_of
-from nf_edge.rules import Precisions, precisions
 
 BORDER = "the border between host and NPU: values are scaled as they pass"
 LOOKUP = "a table lookup: the host reads the rows it needs, the NPU would take in the whole table"

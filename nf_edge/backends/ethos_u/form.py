@@ -19,15 +19,10 @@ The tables stand outside, on the host, and so do pooling and the score of a clas
 import torch
 from torch import Tensor, nn
 
-from nf_edge.attention import Asked
-from nf_edge.backends.answering import asked_of
-from nf_edge.backends.fixed_form import (
-    FixedAttention,
-    FixedProgram,
-    Hints,
-    Pick,
-)
-from nf_edge.backends.rewrites import fold_norms
+from nf_edge.backends.static_shape.fold_norms import fold_norms
+from nf_edge.backends.static_shape.form import FixedAttention, FixedProgram, Hints, Pick
+from nf_edge.backends.static_shape.pooling import asked_of
+from nf_edge.kernels import Asked
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.network import Attention, Block
 

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from nf_edge.backends.ethos_u.target import compile_spec, has_matrix_unit
-from nf_edge.backends.fixed_form import is_of_pick
-from nf_edge.precision import Activations
+from nf_edge.backends.static_shape.form import is_of_pick
+from nf_edge.core.recipe.precision import Activations
 
 # Arm's own least scale, 2^-12, would leave mean squares and the like few of their 65,535 levels.
 LEAST_SCALE = 1e-9

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nf_edge.backends.executorch_interpreter import Interpreter
-from nf_edge.errors import BadInput
-from nf_edge.quiet import quiet_stdout
+from nf_edge.backends.executorch.interpreter import Interpreter
+from nf_edge.core.errors import BadInput
+from nf_edge.core.quiet import quiet_stdout
 
 GRAPH = "npu.tosa"
 WHAT = "Arm's TOSA reference model (simulated, before Vela)"

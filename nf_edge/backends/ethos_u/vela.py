@@ -14,11 +14,11 @@ from torch.fx.passes.operator_support import OperatorSupportBase
 
 from nf_edge.backends.base import Estimate, Kind
 from nf_edge.backends.ethos_u.target import compile_spec
-from nf_edge.backends.executorch_file import delegates_of
-from nf_edge.errors import MissingTool
-from nf_edge.quiet import quiet_stdout
-from nf_edge.report import Figure
-from nf_edge.staging import scratch_folder
+from nf_edge.backends.executorch.program_file import delegates_of
+from nf_edge.core.errors import MissingTool
+from nf_edge.core.figures import Figure
+from nf_edge.core.quiet import quiet_stdout
+from nf_edge.core.staging import scratch_folder
 
 KIB = 1024
 # Dtypes of token ids, masks, and what compares them, also once Arm's passes have narrowed them; the NPU is

@@ -14,20 +14,20 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import nn
 
-from nf_edge import native_build
-from nf_edge.attention.forms import TorchForm
-from nf_edge.backends import executorch_decoder
 from nf_edge.backends.base import Bounds, Inputs, Plan
-from nf_edge.backends.executorch import ExecutorchBackend, batch_problems
-from nf_edge.backends.executorch_file import constant_bytes, read_program
-from nf_edge.backends.linear_quantizer import quantize_linear
-from nf_edge.backends.sizes import Sizes, sizes_of
-from nf_edge.errors import BadInput, MissingTool
+from nf_edge.backends.executorch import decoder as executorch_decoder
+from nf_edge.backends.executorch.base import ExecutorchBackend, batch_problems
+from nf_edge.backends.executorch.program_file import constant_bytes, read_program
+from nf_edge.backends.executorch.static_quantizer import quantize_linear
+from nf_edge.backends.precisions import HEADS, Precisions, precisions, shares_table
+from nf_edge.backends.tensor_sizes import Sizes, sizes_of
+from nf_edge.core import native_build
+from nf_edge.core.errors import BadInput, MissingTool
+from nf_edge.core.recipe.precision import TOKENS, Precision
+from nf_edge.core.recipe.recipe import Recipe
+from nf_edge.core.targets import Target
 from nf_edge.model import ModelConfig, NoiseFormer
-from nf_edge.precision import TOKENS, Precision
-from nf_edge.recipe import Recipe
-from nf_edge.rules import HEADS, Precisions, precisions, shares_table
-from nf_edge.targets import Target
+from nf_edge.model.attention_forms import TorchForm
 
 # From 2026 on OpenVINO numbers its dtypes otherwise, and the delegate of ExecuTorch 1.5 crashes.
 OPENVINO, MAJOR = "openvino==2025.4.1", "2025."

@@ -12,7 +12,6 @@ from typing import ClassVar, cast
 import onnx
 from torch import nn
 
-from nf_edge.attention.forms import TWO_PRODUCTS
 from nf_edge.backends.base import (
     INPUTS,
     Backend,
@@ -24,19 +23,20 @@ from nf_edge.backends.base import (
     Session,
     no_cache,
 )
-from nf_edge.backends.coverage import Coverage
-from nf_edge.backends.extremes import extremes
-from nf_edge.backends.onnx_size import float32_bytes, require_size
+from nf_edge.backends.coverage.coverage import Coverage
+from nf_edge.backends.onnx.size import float32_bytes, require_size
+from nf_edge.backends.precisions import Precisions, precisions
 from nf_edge.backends.qnn.cached import CHUNK, ChunkDecoder, inputs_of
 from nf_edge.backends.qnn.form import HtpProgram, specialise
 from nf_edge.backends.qnn.htp import SIMULATOR, SOCS, SimulatedSession, compile_context, load, spill_fill
 from nf_edge.backends.qnn.qdq import TABLES, operators_of, weights_of, write_qdq
-from nf_edge.backends.sizes import sizes_of
-from nf_edge.errors import BadInput
+from nf_edge.backends.static_shape.extreme_rows import extremes
+from nf_edge.backends.tensor_sizes import sizes_of
+from nf_edge.core.errors import BadInput
+from nf_edge.core.recipe.precision import POSITIONS, TOKENS
+from nf_edge.core.recipe.recipe import Recipe, target_of
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
-from nf_edge.precision import POSITIONS, TOKENS
-from nf_edge.recipe import Recipe, target_of
-from nf_edge.rules import Precisions, precisions
+from nf_edge.model.attention_forms import TWO_PRODUCTS
 
 QUANTIZED = "model.qdq.onnx"
 # Bytes of a context binary besides its constants, fitted to the bundled models.

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nf_edge.attention.forms import HIDDEN_QUANTIZED
 from nf_edge.backends.base import OUTPUT, Inputs
-from nf_edge.backends.onnx_decoder import TOKEN_INPUTS, past_names, present_names
+from nf_edge.backends.onnx.decoder import TOKEN_INPUTS, past_names, present_names
 from nf_edge.backends.qnn.form import HtpForm
 from nf_edge.model import CausalLM, Decoder, ModelConfig
+from nf_edge.model.attention_forms import HIDDEN_QUANTIZED
 
 # Tokens of a call.
 CHUNK = 16

@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nf_edge.attention.forms import HIDDEN_QUANTIZED, MatmulForm
-from nf_edge.backends.answering import last_of
 from nf_edge.backends.base import Inputs
-from nf_edge.backends.rewrites import fold_norms
+from nf_edge.backends.static_shape.fold_norms import fold_norms
+from nf_edge.backends.static_shape.pooling import last_of
 from nf_edge.model import NoiseFormer
+from nf_edge.model.attention_forms import HIDDEN_QUANTIZED, MatmulForm
 from nf_edge.model.network import SequenceClassifier, masks
 
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from nf_edge.backends.base import INPUTS, OUTPUT
 from nf_edge.backends.qnn import session
-from nf_edge.errors import BadInput
-from nf_edge.quiet import captured_stderr, quiet_stdout
+from nf_edge.core.errors import BadInput
+from nf_edge.core.quiet import captured_stderr, quiet_stdout
 
 SIMULATOR = "the HTP simulator of onnxruntime-qnn (simulated)"
 ALONE = {"session.disable_cpu_ep_fallback": "1"}

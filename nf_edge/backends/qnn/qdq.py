@@ -12,14 +12,14 @@ from onnx.numpy_helper import to_array
 from torch import Tensor, nn
 
 from nf_edge.backends.base import INPUTS, OUTPUT, Bounds, Inputs
-from nf_edge.backends.capture import example_inputs
-from nf_edge.backends.macs import macs_of
+from nf_edge.backends.coverage.macs import macs_of
+from nf_edge.backends.executorch.capture import example_inputs
+from nf_edge.backends.precisions import Precisions
 from nf_edge.backends.qnn import cached
 from nf_edge.backends.qnn.form import HtpProgram, Whole, exportable, matrix
+from nf_edge.core.quiet import quiet_libraries
+from nf_edge.core.recipe.precision import POSITIONS, TOKENS
 from nf_edge.model import CausalLM, NoiseFormer
-from nf_edge.precision import POSITIONS, TOKENS
-from nf_edge.quiet import quiet_libraries
-from nf_edge.rules import Precisions
 
 # The first with Gelu as one operator.
 OPSET = 20

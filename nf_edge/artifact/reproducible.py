@@ -1,0 +1,25 @@
+"""What the bytes of an artifact depend on, besides what it was made of."""
+
+import platform
+
+import torch
+
+from nf_edge.artifact import Reproducible
+from nf_edge.backends import REGISTRY, installed_version
+from nf_edge.core.recipe.recipe import Recipe
+
+# What the packages of backends compute or write with.
+UNDER = {"torch": ("numpy",), "onnxscript": ("onnx-ir", "protobuf"), "executorch": ("flatbuffers",)}
+
+
+def reproducible(recipe: Recipe) -> Reproducible:
+    """What has to be the same elsewhere for the files that a recipe makes here."""
+    needed = REGISTRY[recipe.backend].packages
+    names = {*needed, *(name for package in needed for name in UNDER.get(package, ()))}
+    versions = {name: installed_version(name) for name in sorted(names)}
+    return Reproducible(
+        packages={name: version for name, version in versions.items() if version is not None},
+        python=platform.python_version(),
+        machine=f"{platform.system()} {platform.machine()}",
+        cpu=torch.backends.cpu.get_cpu_capability(),
+    )

@@ -1,6 +1,0 @@
-"""Symmetric attention: the mathematics, and the forms in which it leaves for a backend."""
-
-from nf_edge.attention.forms import Asked, AttentionForm, TorchForm
-from nf_edge.attention.noise import Noise, build_noise
-
-__all__ = ["Asked", "AttentionForm", "Noise", "TorchForm", "build_noise"]

@@ -1,0 +1,1 @@
+"""What an accelerating library takes of a program, what it leaves, and why."""

@@ -1,0 +1,1 @@
+"""What all backends that lower to ExecuTorch share."""

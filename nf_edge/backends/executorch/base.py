@@ -1,0 +1,132 @@
+"""What the backends of ExecuTorch share that give the network, in PyTorch's own operators, to a delegate."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, LoweringReport, Session
+from nf_edge.backends.coverage.coverage import Coverage
+from nf_edge.backends.executorch import decoder as executorch_decoder
+from nf_edge.backends.executorch.capture import capture
+from nf_edge.backends.executorch.operator_libraries import require_operators
+from nf_edge.backends.executorch.program_file import operators_in, operators_of
+from nf_edge.backends.runtime_tokenizer import EXECUTORCH, TokenizerReading
+from nf_edge.core.errors import BadInput
+from nf_edge.core.quiet import quiet_libraries, quiet_stderr
+from nf_edge.core.recipe.recipe import Recipe
+from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
+from nf_edge.model.checkpoint import TOKENIZER
+
+
+class ExecutorchBackend(Backend):
+    """A backend whose file is a `.pte`, the cache of which lies inside, run by ExecuTorch in this process."""
+
+    runtime = "executorch"
+    model_file = "model.pte"
+    own: ClassVar[str] = ""
+    """The namespace of operators beside the delegate that are executed as it is; "" where there are none."""
+
+    @abstractmethod
+    def partitioner(self, recipe: Recipe) -> Any:
+        """What picks the delegate's part, of ExecuTorch's interface."""
+
+    def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
+        return executorch_decoder.INPUTS if bounds.cached else INPUTS
+
+    def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
+        if cache is None:
+            return model
+        in_place = executorch_decoder.InPlaceCache(model.config, bounds.length)
+        return executorch_decoder.DecoderProgram(cast(CausalLM, model), in_place)
+
+    def lower(
+        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+    ) -> LoweringReport:
+        with quiet_libraries():
+            return LoweringReport(self._lower(program, config, bounds, recipe, path))
+
+    def write_companions(
+        self, config: ModelConfig, bounds: Bounds, folder: Path, examples: Sequence[str]
+    ) -> TokenizerReading | None:
+        return EXECUTORCH.read(folder, examples) if (folder / TOKENIZER).is_file() else None
+
+    def _lower(
+        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+    ) -> Coverage:
+        from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
+
+        exported = capture(program, bounds)
+        constants = executorch_decoder.constant_methods(config, bounds.length) if bounds.cached else None
+        edge = to_edge_transform_and_lower(
+            exported, partitioner=[self.partitioner(recipe)], constant_methods=constants
+        )
+        self.settle(edge)
+        # Else every call would copy the whole cache.
+        lowered = edge.to_executorch(ExecutorchBackendConfig(run_reinplace_pass=bounds.cached))
+        with path.open("wb") as file:
+            lowered.write_to_file(file)
+        return self.covered(operators_in(lowered.exported_program().graph_module, self.own), recipe, bounds)
+
+    def settle(self, edge: Any) -> None:
+        """Take out of the delegates of a lowered program what differs from run to run."""
+        return
+
+    def require_operators(self, path: Path) -> None:
+        require_operators(path, self.operator_libraries)
+
+    def warm_up(self) -> None:
+        self._runtime()
+
+    def session(self, path: Path, threads: int | None = None) -> Session:
+        return _ExecutorchSession(self._load_method(path, threads))
+
+    def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
+        return executorch_decoder.ExecutorchDecoder(self._load_method(path, threads), capacity)
+
+    def operators(self, path: Path) -> dict[str, int]:
+        return operators_of(path)
+
+    def _runtime(self) -> Any:
+        """ExecuTorch in this process, with all operators that a program may call."""
+        with quiet_libraries(), quiet_stderr():
+            import executorch.kernels.quantized  # noqa: F401  (registers quantized_decomposed::*)
+            from executorch.runtime import Runtime
+
+            return Runtime.get()
+
+    def _load_method(self, path: Path, threads: int | None) -> Any:
+        runtime = self._runtime()
+        if threads is not None:
+            from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
+
+            _unsafe_reset_threadpool(threads)  # safe as long as nothing runs on it
+        with quiet_stderr():
+            try:
+                return runtime.load_program(path).load_method("forward")
+            except RuntimeError as error:
+                raise BadInput(f"ExecuTorch does not load it: {error}", where=path) from error
+
+
+def batch_problems(recipe: Recipe) -> list[str]:
+    """What of a recipe's batch no `.pte` can do."""
+    if recipe.shapes.batch == "dynamic":
+        return ["shapes.batch is dynamic, but a .pte has one batch size; leave it at 1"]
+    return []
+
+
+class _ExecutorchSession:
+    def __init__(self, method: Any) -> None:
+        self._method = method
+
+    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        # The runtime reads memory as it lies: other than contiguous tensors give wrong numbers in silence.
+        inputs = [
+            torch.from_numpy(np.ascontiguousarray(x, dtype=np.int64)) for x in (input_ids, attention_mask)
+        ]
+        # The output lives in the method's arena, which the next run overwrites.
+        return self._method.execute(inputs)[0].numpy().copy()

@@ -1,0 +1,43 @@
+"""`torch.export` of a program, in the shapes that its bounds allow."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nf_edge.backends.base import Bounds
+from nf_edge.backends.executorch import decoder as executorch_decoder
+
+
+def capture(program: nn.Module, bounds: Bounds) -> torch.export.ExportedProgram:
+    """Export a program for ExecuTorch, for one row of a fixed or a bounded length."""
+    if bounds.cached:
+        example, shapes = executorch_decoder.example(bounds.length)
+        return torch.export.export(program, example, dynamic_shapes=shapes)
+    dynamic = bounds.dynamic_length and bounds.length > 1
+    axes = {1: torch.export.Dim("length", min=1, max=bounds.length)} if dynamic else {}
+    return torch.export.export(program, example_inputs(bounds), dynamic_shapes=(axes, axes))
+
+
+def example_inputs(bounds: Bounds, batch: int = 1) -> tuple[Tensor, Tensor]:
+    """`input_ids` and `attention_mask` to trace a program without a cache with."""
+    # Not 1, which export would take for a constant.
+    length = min(bounds.length, 8) if bounds.dynamic_length else bounds.length
+    shape = (batch, length)
+    return torch.zeros(shape, dtype=torch.int64), torch.ones(shape, dtype=torch.int64)
+
+
+def quantize_captured(
+    exported: torch.export.ExportedProgram, quantizer: Any, rows: Iterable[tuple[Tensor, ...]]
+) -> nn.Module:
+    """What was captured, quantized where a quantizer of ExecuTorch's says, by the ranges seen on rows of its
+    inputs."""
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    # A captured program checks its inputs unless told not to, which quantizers cannot follow.
+    prepared = prepare_pt2e(exported.module(check_guards=False), quantizer)
+    for row in rows:
+        prepared(*row)
+    converted: nn.Module = convert_pt2e(prepared)
+    return converted

@@ -1,0 +1,136 @@
+"""Backends whose files nothing on this machine runs: what can be asked instead is a stand-in, the very graph
+that was lowered, with its rounded weights, as ExecuTorch's own kernels compute it in float32.
+
+It tells what rewriting and rounding cost, and whether a value is beyond float16; nothing else of the device's
+arithmetic.
+"""
+
+import math
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nf_edge.backends.base import Bounds, CacheDtype, LoweringReport, Plan, Session, no_cache
+from nf_edge.backends.executorch.base import ExecutorchBackend
+from nf_edge.backends.executorch.capture import capture
+from nf_edge.backends.executorch.interpreter import Interpreter
+from nf_edge.backends.executorch.program_file import constant_bytes, read_program
+from nf_edge.backends.tensor_sizes import Sizes
+from nf_edge.core.errors import BadInput
+from nf_edge.core.quiet import quiet_libraries
+from nf_edge.core.recipe.recipe import Recipe
+from nf_edge.model import Decoder, ModelConfig
+
+STAND_IN = "stand-in.pte"
+# Bytes of a value, and the largest there is.
+HALF, LARGEST_HALF = 2, torch.finfo(torch.float16).max
+
+
+class StandInBackend(ExecutorchBackend):
+    """One of those, both of which compute in float16; without a cache, so that a language model gives the
+    logits of all tokens."""
+
+    companions = (STAND_IN,)
+    floats = "float16"
+    process_bytes = None
+    notes: ClassVar[tuple[str, ...]]
+    """What no account of its memory knows."""
+    elsewhere = (
+        "Nothing on the machine that made it runs `{file}`: it is for a device with what it was compiled "
+        "for. What\n`nf-edge check` asks there is {simulated}. A device needs `{file}` alone.\n"
+    )
+
+    def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
+        if bounds.cached:
+            raise no_cache(self, recipe)
+        return None
+
+    def lower(
+        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+    ) -> LoweringReport:
+        report = super().lower(program, config, bounds, recipe, path)
+        with quiet_libraries():
+            from executorch.exir import to_edge_transform_and_lower
+            from executorch.exir.passes.constant_prop_pass import constant_prop_pass
+
+            # Weights are dequantized ahead: for those by groups ExecuTorch itself has no kernel.
+            captured = constant_prop_pass(capture(program, bounds))
+            stand_in = to_edge_transform_and_lower(captured).to_executorch()
+            with path.with_name(STAND_IN).open("wb") as file:
+                stand_in.write_to_file(file)
+        return report
+
+    def session(self, path: Path, threads: int | None = None) -> Session:
+        stand_in = path.with_name(STAND_IN)
+        if not stand_in.is_file():
+            raise BadInput(
+                f"is missing; nothing on this machine can run {path.name} itself",
+                where=stand_in,
+                fix="export it again",
+            )
+        return _InHalf(super().session(stand_in, threads), stand_in)
+
+    @abstractmethod
+    def weight_bytes(self, file: Any) -> int:
+        """Bytes of the weights that the delegates of a program hold."""
+
+    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
+        content = path.read_bytes()
+        file = read_program(path, content)
+        beside, _ = constant_bytes(file, config)
+        weights = beside + self.weight_bytes(file)
+        arenas = sum(file.program.execution_plan[0].non_const_buffer_sizes)
+        return self._account(len(content) - weights, weights, arenas, None)
+
+    def predicted(self, sizes: Sizes, program: int, weights: int) -> Plan:
+        """The same before anything is lowered, of a graph and weights of so many bytes."""
+        workspace = HALF * (2 * sizes.scores + 6 * sizes.hidden + 2 * sizes.inner)
+        return self._account(program, weights, 0, workspace)
+
+    def _account(self, program: int, weights: int, arenas: int, workspace: int | None) -> Plan:
+        return Plan(
+            program=program,
+            weights=weights,
+            # Tables lie in the delegate.
+            embeddings=0,
+            mapped=program + weights,
+            loaded=0,
+            cache=0,
+            arenas=arenas,
+            workspace=workspace,
+            notes=self.notes,
+        )
+
+    def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
+        raise TypeError("no file of this backend has a cache")
+
+
+class _InHalf:
+    """A stand-in, whose answer is NaN where a value on the way to it is beyond the device's float16."""
+
+    def __init__(self, session: Session, path: Path) -> None:
+        self._session, self._largest = session, 0.0
+        self._steps = Interpreter(path, watch=self._see)
+
+    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        logits = self._session.run(input_ids, attention_mask)
+        self._largest = 0.0
+        self._steps.run(input_ids, attention_mask)
+        return logits if self._largest <= LARGEST_HALF else np.full_like(logits, np.nan)
+
+    def _see(self, given: Tensor) -> None:
+        if given.is_floating_point() and given.numel():
+            largest = float(given.abs().max())
+            self._largest = max(self._largest, math.inf if math.isnan(largest) else largest)
+
+
+def stand_in_for(library: str) -> str:
+    """How a stand-in is called where its answers are told."""
+    return (
+        f"a stand-in for {library}: the same graph and rounded weights, in float32 on this CPU, "
+        "and no answer where float16 overflows"
+    )

@@ -1,0 +1,51 @@
+"""Linear layers for XNNPACK, by torchao, whose ranges of activations are found at run time."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nf_edge.backends.precisions import Precisions
+from nf_edge.core.quiet import quiet_libraries
+from nf_edge.quantization.quantized_weight import Grid
+
+
+def quantize_dynamic(program: nn.Module, wanted: Precisions, grids: Mapping[str, Grid]) -> None:
+    """Quantize linear layers in place.
+
+    Args:
+        grids: weights that are rounded already, by the names of their layers.
+    """
+    layers = {
+        name: wanted[name]
+        for name, module in program.named_modules()
+        if isinstance(module, nn.Linear) and wanted[name].activations == "int8_dynamic"
+    }
+    with quiet_libraries():
+        from torchao.quantization import Int8DynamicActivationIntxWeightConfig, quantize_
+        from torchao.quantization.granularity import PerAxis, PerGroup
+
+        for stored, group in dict.fromkeys((each.stored, each.group) for each in layers.values()):
+
+            def alike(_: nn.Module, name: str, scaling: Any = (stored, group)) -> bool:
+                return name in layers and (layers[name].stored, layers[name].group) == scaling
+
+            config = Int8DynamicActivationIntxWeightConfig(
+                weight_dtype=getattr(torch, f"int{stored}"),
+                weight_granularity=PerGroup(group) if group else PerAxis(0),
+            )
+            quantize_(program, config, alike)
+        for name, grid in grids.items():
+            layer = program.get_submodule(name)
+            if name in layers and isinstance(layer, nn.Linear):
+                layer.weight = nn.Parameter(_as_torchao(layer.weight, grid), requires_grad=False)
+
+
+def _as_torchao(weight: Tensor, grid: Grid) -> Tensor:
+    """A grid in the form that torchao gave to the weights of a layer."""
+    parts, attributes = weight.__tensor_flatten__()  # type: ignore[attr-defined]
+    tensors = {part: getattr(weight, part) for part in parts}
+    tensors |= {"qdata": grid.codes, "scale": grid.scales}
+    rounded: Tensor = type(weight).__tensor_unflatten__(tensors, attributes, None, None)  # type: ignore
+    return rounded

@@ -1,0 +1,78 @@
+"""Embedding tables of 2, 4 and 8 bits, for ExecuTorch: rows are dequantized as they are looked up."""
+
+import torch
+from torch import Tensor, nn
+
+from nf_edge.backends.precisions import Precisions
+from nf_edge.core.quiet import quiet_libraries
+from nf_edge.core.recipe.precision import POSITIONS, TOKENS, Precision
+from nf_edge.model.network import Transformer
+from nf_edge.quantization.quantized_weight import Grid, code_range, nearest, pack, unpack
+
+OPERATORS = {2: "embedding_2bit", 4: "embedding_4bit", 8: "embedding_byte"}
+
+
+class QuantizedEmbedding(nn.Module):
+    """A table [V, D] of integers, packed into bytes, with a float32 scale for each row or group of one.
+
+    Args:
+        bits: that a value takes; the codes of the grid may need fewer.
+    """
+
+    table: Tensor
+    scales: Tensor
+
+    def __init__(self, grid: Grid, bits: int) -> None:
+        super().__init__()
+        self._bits = bits
+        self.register_buffer("table", _packed(grid.codes, bits))
+        self.register_buffer("scales", grid.scales)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """int64 [B, T] → float32 [B, T, D]."""
+        look_up = getattr(torch.ops.quantized_decomposed, OPERATORS[self._bits]).dtype
+        found: Tensor = look_up(
+            self.table, self.scales, None, *code_range(self._bits), ids, dtype=torch.float32
+        )
+        return found
+
+    def dequantized(self) -> Tensor:
+        """float32 [V, D]."""
+        return Grid(_unpacked(self.table, self._bits), self.scales).dequantized()
+
+
+def _packed(codes: Tensor, bits: int) -> Tensor:
+    if bits == 8:
+        return codes
+    # `embedding_4bit` wants even columns in the upper half of a byte.
+    return pack(_pairs_turned(codes) if bits == 4 else codes, bits)
+
+
+def _unpacked(table: Tensor, bits: int) -> Tensor:
+    if bits == 8:
+        return table
+    return _pairs_turned(unpack(table, bits)) if bits == 4 else unpack(table, bits)
+
+
+def _pairs_turned(codes: Tensor) -> Tensor:
+    return codes.view(len(codes), -1, 2).flip(2).view(codes.shape)
+
+
+def quantize_tables(transformer: Transformer, wanted: Precisions, grid: Grid | None) -> None:
+    """Replace the token and position tables, in place, by quantized ones where they are to be.
+
+    Args:
+        grid: what the tokens become; each value goes to the nearest where None.
+    """
+    with quiet_libraries():
+        # Registers quantized_decomposed::embedding_*.
+        import executorch.exir.passes._quant_patterns_and_replacements  # noqa: F401
+    for name, table, rounded in ((TOKENS, transformer.wte, grid), (POSITIONS, transformer.wpe, None)):
+        if wanted[name].stored is not None:
+            quantized = _quantized(table.weight.detach(), wanted[name], rounded)
+            transformer.add_module(name.removeprefix("transformer."), quantized)
+
+
+def _quantized(table: Tensor, precision: Precision, grid: Grid | None) -> QuantizedEmbedding:
+    assert precision.stored is not None
+    return QuantizedEmbedding(grid or nearest(table, precision, signed=True), precision.stored)

@@ -1,0 +1,162 @@
+"""The instructions of a `.pte`, one after the other, with PyTorch's functions in place of kernels: for
+programs whose runtime this machine does not have."""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nf_edge.backends.executorch.program_file import read_program
+from nf_edge.core.quiet import quiet_libraries, quiet_stderr
+
+# ExecuTorch's names.
+DTYPES = {
+    "LONG": torch.int64,
+    "SHORT": torch.int16,
+    "INT": torch.int32,
+    "CHAR": torch.int8,
+    "BYTE": torch.uint8,
+    "FLOAT": torch.float32,
+}
+# Operators of ExecuTorch alone: they cast, or change a shape.
+RESHAPED = {"dim_order_ops::_to_dim_order_copy", "executorch_prim::et_view"}
+# Tensors that are given to a delegate → the one it gives.
+Delegate = Callable[[list[Tensor]], Tensor]
+
+
+class Interpreter:
+    """The first method of a program.
+
+    Its tensors lie in arenas as the program plans them, for a tensor may be another one's memory by another
+    shape, of which no instruction tells.
+
+    Args:
+        delegate: what runs its delegates, where it has any.
+        kernels: what computes an operator, by name and in PyTorch's form, instead of what is registered for
+            it.
+        watch: sees what each operator is given, constants too, and what it gives.
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        delegate: Delegate | None = None,
+        kernels: Mapping[str, Callable[..., Tensor]] = MappingProxyType({}),
+        watch: Callable[[Tensor], None] = lambda given: None,
+    ) -> None:
+        with quiet_libraries(), quiet_stderr():
+            import executorch.kernels.quantized  # noqa: F401  (registers quantized_decomposed::*)
+        self._program = read_program(path, path.read_bytes()).program
+        self._method = self._program.execution_plan[0]
+        self._delegate, self._kernels, self._watch = delegate, kernels, watch
+        self._arenas = [torch.zeros(size, dtype=torch.uint8) for size in self._method.non_const_buffer_sizes]
+        self._tensors: dict[int, Tensor] = {}
+
+    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        """int64 [1, T], int64 [1, T] → float32 logits."""
+        for index, array in zip(self._method.inputs, (input_ids, attention_mask), strict=True):
+            self._tensor(index).copy_(torch.from_numpy(array))
+        (chain,) = self._method.chains
+        for instruction in chain.instructions:
+            call = instruction.instr_args
+            if hasattr(call, "op_index"):
+                self._kernel(self._method.operators[call.op_index], call.args)
+            elif hasattr(call, "delegate_index"):
+                self._delegated(call.args)
+        return np.asarray(self._tensor(self._method.outputs[0]).numpy().copy())
+
+    def _kernel(self, operator: Any, arguments: list[int]) -> None:
+        if operator.name in RESHAPED:
+            # The output says what becomes of the input.
+            output = self._tensor(arguments[-1])
+            output.copy_(self._tensor(arguments[0]).reshape(output.shape))
+            return
+        if operator.name == "aten::full":  # the one that takes its dtype from its output
+            self._tensor(arguments[-1]).fill_(self._value(arguments[1]))
+            return
+        function = _functional(operator.name, operator.overload)
+        schema = function._schema.arguments
+        pairs = [(argument, self._value(index)) for argument, index in zip(schema, arguments, strict=False)]
+        for _, value in pairs:
+            if isinstance(value, Tensor):
+                self._watch(value)
+        result = self._kernels.get(operator.name, function)(
+            *(value for argument, value in pairs if not argument.kwarg_only),
+            **{argument.name: value for argument, value in pairs if argument.kwarg_only},
+        )
+        # What follows the outputs is what is returned: them again.
+        results = result if isinstance(result, tuple | list) else (result,)
+        outputs = (each for index in arguments[len(schema) :] for each in self._members(index))
+        for index, tensor in zip(outputs, results, strict=False):
+            self._watch(tensor)
+            self._tensor(index).copy_(tensor)
+
+    def _members(self, index: int) -> list[int]:
+        """The tensors of a list of them; of a tensor itself."""
+        value = self._method.values[index].val
+        return list(value.items) if type(value).__name__ == "TensorList" else [index]
+
+    def _delegated(self, arguments: list[int]) -> None:
+        if self._delegate is None:
+            raise RuntimeError("the program has a delegate, and nothing to run it")
+        *inputs, output = (self._tensor(index) for index in arguments)
+        output.copy_(self._delegate(inputs).reshape(output.shape))
+
+    def _value(self, index: int) -> Any:
+        value = self._method.values[index].val
+        kind = type(value).__name__
+        if kind == "Tensor":
+            return self._tensor(index)
+        if kind == "Null":
+            return None
+        if kind in ("IntList", "OptionalTensorList", "TensorList"):
+            return [self._value(item) if item >= 0 else None for item in value.items]
+        if kind in ("BoolList", "DoubleList"):
+            return list(value.items)
+        (content,) = vars(value).values()
+        return content
+
+    def _tensor(self, index: int) -> Tensor:
+        """In its arena, or a constant."""
+        if index not in self._tensors:
+            value = self._method.values[index].val
+            dtype, place = DTYPES[value.scalar_type.name], value.allocation_info
+            count = math.prod(value.sizes)
+            size = count * dtype.itemsize
+            if place is None:
+                # The file pads it.
+                memory = torch.frombuffer(
+                    bytearray(self._program.constant_buffer[value.data_buffer_idx].storage), dtype=torch.uint8
+                )[:size]
+            else:
+                memory = self._arenas[place.memory_id][place.memory_offset : place.memory_offset + size]
+            self._tensors[index] = memory.view(dtype).reshape(value.sizes)
+        return self._tensors[index]
+
+
+@lru_cache
+def _functional(name: str, overload: str) -> Any:
+    """The operator that gives what another one, which a program calls, writes to its last argument."""
+    namespace, base = name.split("::")
+    packet = getattr(getattr(torch.ops, namespace), base)
+    wanted = _signature(getattr(packet, overload or "default"))
+    found = (getattr(packet, other) for other in packet.overloads())
+    return next(function for function in found if _signature(function) == wanted and not _writes(function))
+
+
+def _signature(function: Any) -> list[tuple[str, str]]:
+    arguments = function._schema.arguments
+    return [(argument.name, str(argument.type)) for argument in arguments if not argument.is_write]
+
+
+def _writes(function: Any) -> bool:
+    return any(argument.is_write for argument in function._schema.arguments)

@@ -1,0 +1,126 @@
+"""Which operators ExecuTorch's libraries have, and whether a program calls others.
+
+Most programs are run before they are placed, so that a missing operator shows.  A microcontroller's, a phone
+GPU's and the like are not, and the simulators here know operators that the device's libraries lack.
+
+The wheel of ExecuTorch carries the lists that its libraries are registered from.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nf_edge.backends.executorch.program_file import read_program
+from nf_edge.core.errors import BadInput, MissingTool
+from nf_edge.core.native_build import package_folder
+from nf_edge.core.quiet import quiet_libraries, quiet_stderr
+from nf_edge.kernels.binding import NATIVE
+
+PORTABLE = "kernels/portable/functions.yaml"
+# By CMake target: the list of its operators, within the package.
+LISTS = {
+    "portable_ops_lib": PORTABLE,
+    "optimized_native_cpu_ops_lib": PORTABLE,
+    "quantized_ops_lib": "kernels/quantized/quantized.yaml",
+    "cortex_m_ops_lib": "backends/cortex_m/ops/operators.yaml",
+}
+# What the optimized kernels have besides: of theirs the wheel has no list.
+OPTIMIZED_ALONE = frozenset({"aten::_fft_c2r.out", "aten::_fft_r2c.out", "aten::linear.out"})
+# By CMake target: the delegate that it registers.
+DELEGATES = {
+    "coremldelegate": "CoreMLBackend",
+    "executorch_delegate_ethos_u": "EthosUBackend",
+    "openvino_backend": "OpenvinoBackend",
+    "vulkan_backend": "VulkanBackend",
+    "xnnpack_backend": "XnnpackBackend",
+}
+# By CMake target: the archives of its kernels, which register nothing.
+ARCHIVES = {
+    "portable_ops_lib": ("portable_kernels", "kernels_util_all_deps"),
+    "quantized_ops_lib": ("quantized_kernels",),
+    "cortex_m_ops_lib": ("cortex_m_kernels", "cmsis-nn"),
+}
+OWN, OWN_SOURCE = "nf_executorch", NATIVE / "executorch_op.cpp"
+REGISTRATION = re.compile(r'^EXECUTORCH_LIBRARY\((\w+), "([^"]+)"', re.MULTILINE)
+# Of the runtime itself: everything of the first namespace that it has, and what reads shapes and scalars.
+PRIMITIVE = "executorch_prim::"
+PRIMITIVE_ATEN = frozenset({"aten::_local_scalar_dense", "aten::sym_numel", "aten::sym_size.int"})
+
+
+def require_operators(path: Path, libraries: Sequence[str]) -> None:
+    """Refuse a program that calls an operator or a delegate that its operator libraries do not have.
+
+    Args:
+        path: a `.pte`.
+        libraries: CMake targets, as `Backend.operator_libraries`.
+
+    Raises:
+        BadInput: it calls others, which are named.
+        MissingTool: what the libraries have is not known here.
+    """
+    has = provided(libraries)
+    missing = [name for name in called(read_program(path, path.read_bytes()).program) if name not in has]
+    if missing:
+        raise BadInput(
+            f"the program calls {', '.join(missing)}, which no application could load: neither ExecuTorch's "
+            f"runtime nor {', '.join(libraries)} has it",
+            where=path.name,
+            fix="this is a fault of nf-edge; use a recipe of another backend",
+        )
+
+
+def called(program: Any) -> list[str]:
+    """The operators and `delegate ID`s that all methods of a deserialised program call, by name, sorted."""
+    names: set[str] = set()
+    for method in program.execution_plan:
+        names.update(f"{each.name}.{each.overload}".rstrip(".") for each in method.operators)
+        names.update(f"delegate {each.id}" for each in method.delegates)
+    return sorted(names)
+
+
+def provided(libraries: Iterable[str]) -> frozenset[str]:
+    """The operators and `delegate ID`s of the runtime and of operator libraries, by name."""
+    return _primitives().union(*(_of_library(library) for library in libraries))
+
+
+def registered(operators: Iterable[str]) -> list[str]:
+    """Those of a program's operators that a build of one's own has to register."""
+    return [name for name in operators if not name.startswith(("delegate ", PRIMITIVE, *PRIMITIVE_ATEN))]
+
+
+@lru_cache
+def _of_library(library: str) -> frozenset[str]:
+    if library in DELEGATES:
+        return frozenset({f"delegate {DELEGATES[library]}"})
+    if library == OWN:
+        found = REGISTRATION.findall(OWN_SOURCE.read_text(encoding="utf-8"))
+        return frozenset(f"{namespace}::{name}" for namespace, name in found)
+    names = _listed(package_folder("executorch") / LISTS[library])
+    return names | OPTIMIZED_ALONE if library == "optimized_native_cpu_ops_lib" else names
+
+
+def _listed(path: Path) -> frozenset[str]:
+    """The operators of one of ExecuTorch's lists: an entry has a name in `op`, or a schema in `func`.
+
+    Raises:
+        MissingTool: this ExecuTorch has no such list.
+    """
+    if not path.is_file():
+        fix = "pip install nf-edge, with the executorch of PyPI"
+        raise MissingTool("this executorch does not list its operators", where=path, fix=fix)
+    entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    names = (entry.get("op") or entry["func"].partition("(")[0] for entry in entries)
+    return frozenset(name if "::" in name else f"aten::{name}" for name in names)
+
+
+@lru_cache
+def _primitives() -> frozenset[str]:
+    with quiet_libraries(), quiet_stderr():
+        from executorch.extension.pybindings.portable_lib import _get_operator_names
+
+        registered = _get_operator_names()
+    return PRIMITIVE_ATEN.union(name for name in registered if name.startswith(PRIMITIVE))

@@ -1,0 +1,100 @@
+"""What a `.pte` is made of, and the graph that it is made of: the same for all backends of ExecuTorch."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from nf_edge.backends.coverage.coverage import Operator
+from nf_edge.backends.coverage.macs import macs_of, qualified_name
+from nf_edge.core.errors import BadInput
+from nf_edge.core.quiet import quiet_libraries
+from nf_edge.model import ModelConfig
+
+# Calls that compute nothing: they pick a result out of a tuple, read a shape, or are room in the arena.
+NOT_COMPUTE = {"getitem", "executorch_call_delegate", "aten::sym_size", "alloc", "view", "free"}
+
+
+def read_program(path: Path, content: bytes) -> Any:
+    """The program of a `.pte` as ExecuTorch's own schema."""
+    with quiet_libraries():
+        from executorch.exir._serialize._program import deserialize_pte_binary
+
+    try:
+        return deserialize_pte_binary(content)
+    except Exception as error:
+        raise BadInput(f"is not an ExecuTorch program: {error}", where=path) from error
+
+
+def operators_of(path: Path) -> dict[str, int]:
+    """How often a program uses each operator and delegate, by name."""
+    method = read_program(path, path.read_bytes()).program.execution_plan[0]
+    names = [f"{operator.name}.{operator.overload}".rstrip(".") for operator in method.operators]
+    calls = Counter[str]()
+    for instruction in method.chains[0].instructions:
+        call = instruction.instr_args
+        if hasattr(call, "op_index"):
+            calls[names[call.op_index]] += 1
+        elif hasattr(call, "delegate_index"):
+            calls[f"delegate {method.delegates[call.delegate_index].id}"] += 1
+    return dict(calls.most_common())
+
+
+def constant_bytes(file: Any, config: ModelConfig) -> tuple[int, int]:
+    """Bytes of a program's constants outside of delegates, and of those that are embedding tables."""
+    method = file.program.execution_plan[0]
+    tables = {(config.vocab_size, config.n_embd), (config.n_positions, config.n_embd)}
+    looked_up = _looked_up(method)
+    constants: dict[int, bool] = {}
+    for position, value in enumerate(method.values):
+        index = getattr(value.val, "data_buffer_idx", 0)
+        if index and value.val.allocation_info is None:
+            # A float32 table of positions is sliced, not looked up.
+            constants[index] = position in looked_up or tuple(value.val.sizes) in tables
+    sizes = {index: len(file.program.constant_buffer[index].storage) for index in constants}
+    return sum(sizes.values()), sum(size for index, size in sizes.items() if constants[index])
+
+
+def _looked_up(method: Any) -> set[int]:
+    """Values of a method that an embedding operator reads: tables, their scales, and token ids."""
+    calls = [instruction.instr_args for chain in method.chains for instruction in chain.instructions]
+    return {
+        argument
+        for call in calls
+        if hasattr(call, "op_index") and "embedding" in method.operators[call.op_index].name
+        for argument in call.args
+    }
+
+
+def delegates_of(edge: Any) -> list[Any]:
+    """The delegates of a program that is lowered, and not a file yet: ExecuTorch's LoweredBackendModules."""
+    from executorch.exir.lowered_backend_module import get_lowered_submodules
+
+    return [module for _, module, _ in get_lowered_submodules(edge.exported_program().graph_module)]
+
+
+def operators_in(graph: torch.fx.GraphModule, own: str = "") -> Iterator[Operator]:
+    """The operators of a graph that is ready to become a file, those inside its delegates among them.
+
+    Args:
+        own: the namespace of operators that the accelerated library executes though no delegate has them.
+    """
+    from executorch.exir.lowered_backend_module import LoweredBackendModule
+
+    for node, name in _computing(graph.graph):
+        namespace, _, bare = name.rpartition("::")
+        yield Operator(bare, macs_of(node), taken=bool(own) and namespace == own)
+    for name, module in graph.named_children():
+        if name.startswith("lowered_module"):
+            inner = cast(LoweredBackendModule, module).original_module.graph_module.graph
+            for node, inside in _computing(inner):
+                yield Operator(inside, macs_of(node), taken=True)
+
+
+def _computing(graph: torch.fx.Graph) -> Iterator[tuple[torch.fx.Node, str]]:
+    """Calls that compute something, with their names."""
+    for node in graph.nodes:
+        if node.op == "call_function" and (name := qualified_name(node)) not in NOT_COMPUTE:
+            yield node, name

@@ -1,0 +1,83 @@
+"""A language model with its cache as an ONNX model, for prefill and for decoding.
+
+Inputs and outputs have the names that Hugging Face's optimum gives them, which onnxruntime-genai reads.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nf_edge.backends.onnx.attention import PastPresent
+from nf_edge.model import CausalLM, Decoder, ModelConfig
+
+TOKEN_INPUTS = ("input_ids", "attention_mask", "position_ids")
+KINDS = ("key", "value")
+# dtypes of keys and values, by the runtime's names.
+CACHE_DTYPES = {"tensor(float)": np.float32, "tensor(int8)": np.int8}
+
+
+def past_names(layers: int) -> list[str]:
+    return [f"past_key_values.{layer}.{kind}" for layer in range(layers) for kind in KINDS]
+
+
+def present_names(layers: int) -> list[str]:
+    return [f"present.{layer}.{kind}" for layer in range(layers) for kind in KINDS]
+
+
+class DecoderProgram(nn.Module):
+    """(input_ids [1, T], attention_mask [1, past + T], position_ids [1, T], all int64, and K and V of every
+    layer, float32 [1, H, past, d]) → logits of the last token [1, 1, V], and K and V with the new tokens."""
+
+    def __init__(self, model: CausalLM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor, past: list[Tensor]
+    ) -> tuple[Tensor, ...]:
+        pairs = list(zip(past[::2], past[1::2], strict=True))
+        cache = PastPresent(pairs, position_ids[0], attention_mask.shape[1])
+        self.model.transformer.form = cache
+        h = self.model.transformer(input_ids, attention_mask, cache, asked="last")
+        present = [tensor for pair in cache.present for tensor in pair]
+        # As a matrix: of three dimensions the exporter would store a transposed copy of a tied head.
+        return (self.model.lm_head(h[:, 0])[:, None], *present)
+
+
+def example(config: ModelConfig) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Inputs to export a DecoderProgram with, and which of their dimensions are dynamic."""
+    # Not 0 or 1, which export would take for constants.
+    length, before = 3, 2
+    past = [torch.zeros(1, heads, before, config.head_size) for heads, _ in config.layer_sizes for _ in KINDS]
+    integers = tuple(torch.ones(1, n, dtype=torch.int64) for n in (length, before + length, length))
+    grows = torch.export.Dim.DYNAMIC
+    return (*integers, past), (*({1: grows} for _ in integers), [{2: grows} for _ in past])
+
+
+class OrtDecoder(Decoder):
+    """A model of this kind, loaded from its file."""
+
+    def __init__(self, session: Any, capacity: int) -> None:
+        super().__init__(capacity)
+        self._session = session
+        self._past = {
+            entry.name: np.zeros((1, entry.shape[1], 0, entry.shape[3]), CACHE_DTYPES[entry.type])
+            for entry in session.get_inputs()
+            if entry.name not in TOKEN_INPUTS
+        }
+
+    def _feed(self, tokens: np.ndarray, start: int) -> np.ndarray:
+        past = {name: np.ascontiguousarray(kept[:, :, :start]) for name, kept in self._past.items()}
+        end = start + len(tokens)
+        feed = {
+            "input_ids": tokens[None],
+            "attention_mask": np.ones((1, end), np.int64),
+            "position_ids": np.arange(start, end)[None],
+            **past,
+        }
+        logits, *present = self._session.run(None, feed)
+        self._past = dict(zip(past, present, strict=True))
+        found: np.ndarray = logits[0, 0]
+        return found

@@ -1,0 +1,261 @@
+"""Embedding tables of an ONNX model in 2, 4 and 8 bits; one copy serves the lookup and a tied head.
+
+A tied head's weights are quantized as a matrix before this, so the table takes over what was made of
+them: the same bytes, scales and zero points, read by both.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from onnx import ModelProto, NodeProto, TensorProto
+from onnx.helper import make_node
+from onnx.numpy_helper import from_array, to_array
+
+from nf_edge.backends.base import INPUTS
+from nf_edge.backends.precisions import HEAD, Precisions
+from nf_edge.core.recipe.precision import POSITIONS, TOKENS, Precision
+from nf_edge.quantization.dequantize import group_names, matrix_name
+from nf_edge.quantization.quantized_weight import Grid, nearest, pack
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Where the tables are in a float32 graph, by names of tensors."""
+
+    tokens: str
+    positions: str
+
+
+def find_tables(model: ModelProto) -> Tables:
+    """Find the tables by what is done with them: tokens are looked up, positions are added to those."""
+    arrays = {tensor.name: tensor for tensor in model.graph.initializer}
+    made_by = {output: node for node in model.graph.node for output in node.output}
+    lookup = next(
+        node for node in model.graph.node if node.op_type == "Gather" and node.input[1] == INPUTS[0]
+    )
+    tokens, looked_up = lookup.input[0], lookup.output[0]
+    addition = next(node for node in model.graph.node if looked_up in node.input)
+    (positions,) = (name for name in addition.input if name != looked_up)
+    # A program of a fixed length may hold the rows that it needs and no more.
+    if positions not in arrays:
+        positions = made_by[positions].input[0]
+    return Tables(tokens, positions)
+
+
+def quantize_tables(
+    model: ModelProto, tables: Tables, wanted: Precisions, grids: Mapping[str, Grid], shared: bool
+) -> None:
+    """Replace the float32 tables, in place, by quantized ones where they are to be.
+
+    Args:
+        grids: weights that are rounded already.
+        shared: whether the token table is the head's matrix, which is quantized already, in the same dtype.
+    """
+    precision = wanted[TOKENS]
+    if precision.stored is not None:
+        grid = None
+        if not shared:
+            grid = grids.get(TOKENS) or _nearest(model, tables.tokens, precision)
+        if precision.group:
+            _tokens_by_groups(model, tables.tokens, precision, grid)
+        else:
+            _tokens_by_rows(model, tables.tokens, precision, grid)
+    if wanted[POSITIONS].stored is not None:
+        _positions(model, tables.positions, _nearest(model, tables.positions, wanted[POSITIONS]))
+
+
+def _nearest(model: ModelProto, table: str, precision: Precision) -> Grid:
+    values = torch.from_numpy(to_array(_initializer(model, table)).copy())
+    return nearest(values, precision, signed=True)
+
+
+def _tokens_by_rows(model: ModelProto, tokens: str, precision: Precision, grid: Grid | None) -> None:
+    """Of int8 with a scale a row, and a zero point where there are some.
+
+    Args:
+        grid: None where the head's matrix [D, V] is the table, transposed: then it becomes the table.
+    """
+    table, head = f"{TOKENS}.rows", matrix_name(HEAD)
+    if grid is None:
+        matrix = _initializer(model, f"{head}_quantized")
+        scales, zeros = f"{head}_scale", f"{head}_zero_point"
+        _add_constant(model, table, np.ascontiguousarray(to_array(matrix).T))
+        model.graph.initializer.remove(matrix)
+        model.graph.node.insert(
+            0, make_node("Transpose", [table], [matrix.name], f"{table}_head", perm=[1, 0])
+        )
+    else:
+        scales, zeros = f"{TOKENS}.scales", f"{TOKENS}.zeros"
+        _add_constant(model, table, grid.codes.numpy())
+        _add_constant(model, scales, grid.scales[:, 0].numpy())
+        if grid.zeros is not None:
+            _add_constant(model, zeros, grid.zeros[:, 0].numpy())
+    lookup = _lookup(model, tokens)
+    ids, result = lookup.input[1], lookup.output[0]
+    last = _add_constant(model, f"{TOKENS}.last", np.array([-1], dtype=np.int64))
+    rows, factors, points = (f"{result}_{part}" for part in ("rows", "scales", "zeros"))
+    nodes = [make_node("Gather", [table, ids], [rows], f"{rows}_gather")]
+    columns = {scales: factors} if precision.symmetric else {scales: factors, zeros: points}
+    for column, found in columns.items():
+        nodes += [
+            make_node("Gather", [column, ids], [f"{found}_flat"], f"{found}_gather"),
+            make_node("Unsqueeze", [f"{found}_flat", last], [found], f"{found}_unsqueeze"),
+        ]
+    nodes += _scaled(rows, factors, result, "" if precision.symmetric else points)
+    replace(model, lookup, nodes)
+
+
+def _tokens_by_groups(model: ModelProto, tokens: str, precision: Precision, grid: Grid | None) -> None:
+    """Of 2, 4 or 8 bits with a scale a group, and a zero point where there are some.
+
+    Args:
+        grid: None where the head's matrix is the table.
+    """
+    name = matrix_name(HEAD) if grid is None else matrix_name(TOKENS)
+    if grid is not None:
+        add_groups(model, name, precision, grid)
+    table, scales, *zeros = group_names(name, precision)
+    lookup = _lookup(model, tokens)
+    ids, result = lookup.input[1], lookup.output[0]
+    rows, blocks, _ = _initializer(model, table).dims
+    # MatMulNBits takes the scales as a matrix, this operator in three dimensions.
+    shape = _add_constant(model, f"{scales}_shape", np.array([rows, blocks, 1], dtype=np.int64))
+    width = np.array([0, 0, blocks * (precision.group or 1)], dtype=np.int64)
+    _add_constant(model, f"{result}_shape", width)
+    nodes = [make_node("Reshape", [scales, shape], [f"{scales}_blocks"], f"{scales}_reshape")]
+    for points in zeros:
+        nodes += _unpacked(model, points, precision.stored or 0, shape)
+    replace(
+        model,
+        lookup,
+        [
+            *nodes,
+            make_node(
+                "GatherBlockQuantized",
+                [table, ids, f"{scales}_blocks", *(f"{points}_blocks" for points in zeros)],
+                [f"{result}_blocks"],
+                f"{result}_gather",
+                domain="com.microsoft",
+                bits=precision.stored,
+                block_size=precision.group,
+                gather_axis=0,
+                quantize_axis=2,
+            ),
+            make_node("Reshape", [f"{result}_blocks", f"{result}_shape"], [result], f"{result}_reshape"),
+        ],
+    )
+
+
+def _unpacked(model: ModelProto, points: str, bits: int, shape: str) -> list[NodeProto]:
+    """Zero points, which MatMulNBits has packed along a row, with a byte for each as `{points}_blocks`.
+
+    The runtime does this once, when it loads.  To have the table as a matrix instead would have it copied.
+    """
+    constants: dict[str, np.ndarray] = {
+        "shifts": np.arange(0, 8, bits, dtype=np.uint8),
+        "mask": np.array(2**bits - 1, dtype=np.uint8),
+        "first": np.array([0], dtype=np.int64),
+        "second": np.array([1], dtype=np.int64),
+        "last": np.array([2], dtype=np.int64),
+        "flat": np.array([0, -1], dtype=np.int64),
+    }
+    for name, value in constants.items():
+        _add_constant(model, f"{points}_{name}", value)
+    _add_constant(model, f"{points}_count", to_array(_initializer(model, shape))[1:2])
+    steps: list[tuple[str, list[str], dict[str, str]]] = [
+        ("Unsqueeze", ["last"], {}),
+        ("BitShift", ["shifts"], {"direction": "RIGHT"}),
+        ("BitwiseAnd", ["mask"], {}),
+        ("Reshape", ["flat"], {}),
+        ("Slice", ["first", "count", "second"], {}),
+    ]
+    nodes, given = [], points
+    for step, operands, attributes in steps:
+        made = f"{points}_{step}"
+        nodes.append(
+            make_node(step, [given, *(f"{points}_{name}" for name in operands)], [made], made, **attributes)
+        )
+        given = made
+    return [*nodes, make_node("Reshape", [given, shape], [f"{points}_blocks"], f"{points}_reshape")]
+
+
+def add_groups(model: ModelProto, name: str, precision: Precision, grid: Grid) -> None:
+    """Add weights as the operators want them that have them in groups: codes uint8 [N, K/G, G·bits/8], which
+    count from their least, scales [N, K/G], and zero points uint8 [N, ⌈K/G·bits/8⌉] where there are some."""
+    assert precision.stored is not None
+    parts = [pack(grid.codes, precision.stored).view(*grid.scales.shape, -1), grid.scales]
+    if grid.zeros is not None:
+        parts.append(pack(grid.zeros, precision.stored))
+    for part, values in zip(group_names(name, precision), parts, strict=True):
+        _add_constant(model, part, values.numpy())
+
+
+def _positions(model: ModelProto, positions: str, grid: Grid) -> None:
+    """Of int8 with a scale a row."""
+    table = _add_constant(model, f"{POSITIONS}.rows", grid.codes.numpy())
+    scales = _add_constant(model, f"{POSITIONS}.scales", grid.scales.numpy())
+    reader = _reader(model, positions)
+    if reader.op_type in ("Slice", "Gather"):
+        bounds, result = list(reader.input[1:]), reader.output[0]
+        rows, factors = f"{result}_rows", f"{result}_scales"
+        replace(
+            model,
+            reader,
+            [
+                make_node(reader.op_type, [table, *bounds], [rows], f"{rows}_read"),
+                make_node(reader.op_type, [scales, *bounds], [factors], f"{factors}_read"),
+                *_scaled(rows, factors, result),
+            ],
+        )
+    else:
+        reader.input[list(reader.input).index(positions)] = f"{positions}_float"
+        index = list(model.graph.node).index(reader)
+        for node in reversed(_scaled(table, scales, f"{positions}_float")):
+            model.graph.node.insert(index, node)
+
+
+def _scaled(rows: str, factors: str, result: str, zeros: str = "") -> list[NodeProto]:
+    """int8 rows, less their int8 zero points where they have some, times their float32 factors."""
+    nodes = [_as_float(rows)]
+    counted = f"{rows}_float"
+    if zeros:
+        counted = f"{rows}_counted"
+        nodes += [
+            _as_float(zeros),
+            make_node("Sub", [f"{rows}_float", f"{zeros}_float"], [counted], f"{rows}_subtract"),
+        ]
+    return [*nodes, make_node("Mul", [counted, factors], [result], f"{result}_scale")]
+
+
+def _as_float(name: str) -> NodeProto:
+    return make_node("Cast", [name], [f"{name}_float"], f"{name}_cast", to=TensorProto.FLOAT)
+
+
+def _initializer(model: ModelProto, name: str) -> TensorProto:
+    return next(tensor for tensor in model.graph.initializer if tensor.name == name)
+
+
+def _add_constant(model: ModelProto, name: str, value: np.ndarray) -> str:
+    model.graph.initializer.append(from_array(value, name))
+    return name
+
+
+def _lookup(model: ModelProto, table: str) -> NodeProto:
+    """The node that looks up rows of a table; a head that stays float32 may read that too."""
+    return next(node for node in model.graph.node if node.op_type == "Gather" and node.input[0] == table)
+
+
+def _reader(model: ModelProto, name: str) -> NodeProto:
+    """The one node that still reads a float32 table."""
+    (node,) = (node for node in model.graph.node if name in node.input)
+    return node
+
+
+def replace(model: ModelProto, node: NodeProto, others: Sequence[NodeProto]) -> None:
+    """Put other nodes where one was."""
+    index = list(model.graph.node).index(node)
+    model.graph.node.remove(node)
+    for other in reversed(others):
+        model.graph.node.insert(index, other)

@@ -1,0 +1,40 @@
+"""How large an ONNX file may be, told before a model is lowered to one."""
+
+from math import prod
+
+from nf_edge.core.errors import BadInput
+from nf_edge.core.figures import format_bytes
+from nf_edge.model import ModelConfig
+
+# A message of protobuf has under 2 GiB, and an ONNX file without external data is one.
+MOST_BYTES = 2**31 - 1
+
+
+def float32_bytes(config: ModelConfig, *, head_twice: bool) -> int:
+    """Bytes of the weights of a model, as the float32 file has them that quantizing begins with.
+
+    Args:
+        head_twice: whether a tied head is stored beside the token table.
+    """
+    values = sum(map(prod, config.tensor_shapes().values()))
+    if head_twice and config.is_language_model and config.tie_word_embeddings:
+        values += config.vocab_size * config.n_embd
+    return 4 * values
+
+
+def require_size(weights: int, graph: int) -> None:
+    """Refuse a model that no ONNX file holds.
+
+    Args:
+        weights: bytes in float32.
+        graph: bytes of the graph around them.
+
+    Raises:
+        BadInput: it is too large.
+    """
+    if weights + graph > MOST_BYTES:
+        raise BadInput(
+            f"the model's weights are {format_bytes(weights)} in float32, and an ONNX file, which begins in "
+            f"float32 whatever it is quantized to, holds {format_bytes(MOST_BYTES)}",
+            fix="use a recipe whose runtime is executorch, such as xnnpack-8da4w, or a smaller model",
+        )

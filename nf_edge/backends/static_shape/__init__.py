@@ -1,0 +1,1 @@
+"""The network in static shapes, as NPUs take it."""

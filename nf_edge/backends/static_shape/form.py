@@ -1,0 +1,208 @@
+"""What the forms of a NoiseFormer have in common that take rows of one length, without a batch, in integers.
+
+The tables stand before the body and the score of a classifier after it, in float32; what hides padding is
+given to the body as values, for it has no integers to compute it from.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nf_edge.backends.static_shape.pooling import asked_of, last_of
+from nf_edge.kernels import Asked
+from nf_edge.model import CausalLM, NoiseFormer
+from nf_edge.model.attention_forms import HIDDEN_QUANTIZED
+from nf_edge.model.network import Attention, SequenceClassifier, Transformer, masks, real_mean
+from nf_edge.model.noise import LowRankNoise, PairwiseNoise
+
+# Linear layers of a layer in these forms, and the network's names of them; its Q, K and V are parts of one.
+NETWORK_NAMES = {"attn.c_proj": "attn.c_proj", "c_fc": "mlp.c_fc", "c_proj": "mlp.c_proj"}
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What is told to the body of a row's padding, where it matters.
+
+    Attributes:
+        hidden: [1, T, 1], `HIDDEN_QUANTIZED` at padded keys and 0 at real ones; None where no query can
+            see padding.
+        pick: [1, 1, T], 1 at the last token that may be seen; None where the answer is not that one's.
+    """
+
+    hidden: Tensor | None
+    pick: Tensor | None
+
+
+class Pick(nn.Module):
+    """[1, T, D] → [1, T or 1, D], of the tokens asked for."""
+
+    def __init__(self, asked: Asked) -> None:
+        super().__init__()
+        self.asked = asked
+
+    def forward(self, x: Tensor, hints: Hints) -> Tensor:
+        if self.asked == "all":
+            return x
+        return x[:, :1] if hints.pick is None else torch.bmm(hints.pick, x)
+
+
+def is_of_pick(node: torch.fx.Node) -> bool:
+    """Whether a node of a captured program stands in a `Pick`."""
+    stack = node.meta.get("nn_module_stack", {})
+    return any(str(kind).endswith(Pick.__name__) for _, kind in stack.values())
+
+
+class Lookup(nn.Module):
+    """Before the body: tokens, and their padding, as it takes them."""
+
+    positions: Tensor
+
+    def __init__(self, transformer: Transformer, length: int, hides: bool, picks: bool) -> None:
+        super().__init__()
+        self.transformer, self.hides, self.picks = transformer, hides, picks
+        self.register_buffer("positions", torch.arange(length))
+
+    def forward(self, input_ids: Tensor, seen: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The residual stream [1, T, D], and both `Hints`, of `masks`."""
+        x = self.transformer.wte(input_ids) + self.transformer.wpe(self.positions)
+        hidden = ((1 - seen.float()) * HIDDEN_QUANTIZED)[:, :, None] if self.hides else None
+        return x, hidden, last_of(seen)[:, None, :] if self.picks else None
+
+
+class Answer(nn.Module):
+    """After the body: logits of a classifier, of its normed tokens.
+
+    Args:
+        asked: the tokens that it is given.
+        affine: what is left of the last norm.
+    """
+
+    def __init__(self, model: SequenceClassifier, asked: Asked, affine: nn.Module) -> None:
+        super().__init__()
+        self.pooled = model.config.pooled_token if asked == "all" else "first"
+        self.affine, self.score = affine, model.score
+
+    def forward(self, h: Tensor, pooled: Tensor) -> Tensor:
+        """[1, T or 1, D], and of `masks` what may be pooled → [1, num_labels]."""
+        if self.pooled == "mean":
+            token = real_mean(h, pooled)
+        elif self.pooled == "first":
+            token = h[:, 0]
+        else:
+            token = (h * last_of(pooled)[:, :, None]).sum(dim=1)
+        return self.score(self.affine(token))
+
+
+class FixedProgram(nn.Module):
+    """(input_ids, attention_mask) int64 [1, T] → logits.
+
+    Args:
+        body: the residual stream and both `Hints` → logits [1, T, V], or normed tokens [1, T or 1, D] of
+            those that `asked_of` names.
+        affine: what is left of the last norm for a classifier's answer.
+    """
+
+    def __init__(self, model: NoiseFormer, length: int, body: nn.Module, affine: nn.Module) -> None:
+        super().__init__()
+        asked = asked_of(model.config)
+        picks = asked == "last"
+        self.lookup = Lookup(model.transformer, length, hides=picks or not model.config.causal, picks=picks)
+        self.config, self.body = model.config, body
+        self.answer = None if isinstance(model, CausalLM) else Answer(model, asked, affine)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        seen, pooled = masks(self.config, input_ids, attention_mask, self.lookup.positions)
+        answered: Tensor = self.body(*self.lookup(input_ids, seen))
+        return answered if self.answer is None else self.answer(answered, pooled)
+
+
+def query_blocks(queries: int, rows: int | None) -> list[tuple[int, int]]:
+    """Where the blocks of queries that are taken together begin and end, of so many rows; one block where
+    None."""
+    rows = rows or queries
+    return [(low, min(low + rows, queries)) for low in range(0, queries, rows)]
+
+
+def projections(attention: Attention) -> list[tuple[Tensor, Tensor]]:
+    """Weight [H·d, D] and bias [H·d] of Q, where it has one of its own, K and V."""
+    width = attention.heads * attention.head_size
+    joint = attention.c_kv if attention.symmetric else attention.c_attn
+    return list(zip(joint.weight.split(width), joint.bias.split(width), strict=True))
+
+
+def noise_weights(attention: Attention) -> list[Tensor]:
+    """Weights [out, in] of linear layers over all heads, one after the other, of what noise adds to the query
+    [T, H·d]: block-diagonal, two of low-rank noise, one of pairwise; none where noise is none of both."""
+    noise = attention.noise
+    if isinstance(noise, LowRankNoise):
+        return [torch.block_diag(*noise.a.transpose(1, 2)), torch.block_diag(*noise.b)]
+    if isinstance(noise, PairwiseNoise):
+        return [torch.block_diag(*noise.p.transpose(1, 2))]
+    return []
+
+
+def score_bias(attention: Attention, low: int, high: int, keys: int, masked: bool) -> Tensor | None:
+    """Relative noise and causal mask [1 or H, queries, keys] of the queries from `low` to `high`; None where
+    there is neither."""
+    queries = torch.arange(low, high)
+    bias = attention.noise.score_bias(queries, keys)
+    if masked:
+        mask = torch.where(torch.arange(keys) <= queries[:, None], 0.0, HIDDEN_QUANTIZED)[None]
+        bias = mask if bias is None else bias + mask
+    return None if bias is None else bias.detach()
+
+
+class FixedAttention(nn.Module):
+    """What attention over rows of a fixed length, without a batch, is made of.
+
+    Args:
+        asked: the tokens to answer for.
+        rows: queries of a causal layer that are taken together.
+        linear: makes a layer of a weight [out, in] and a bias.
+    """
+
+    def __init__(
+        self,
+        attention: Attention,
+        length: int,
+        causal: bool,
+        asked: Asked,
+        rows: int,
+        linear: Callable[[Tensor, Tensor | None], nn.Module],
+    ) -> None:
+        super().__init__()
+        self.heads, self.head_size, self.pick = attention.heads, attention.head_size, Pick(asked)
+        self.length = length
+        *query, k, v = projections(attention)
+        self.k, self.v = linear(*k), linear(*v)
+        self.q = linear(*query[0]) if query else None
+        noise = [linear(weight, None) for weight in noise_weights(attention)]
+        self.noise = nn.Sequential(*noise) if noise else None
+        # Of a causal model the last token sees all keys but padding; the others, no later ones.
+        masked = causal and asked == "all"
+        self.sees_padding = not masked
+        self.blocks = query_blocks(length if asked == "all" else 1, rows if masked else None)
+        for low, high in self.blocks:
+            bias = score_bias(attention, low, high, high if masked else length, masked)
+            self.register_buffer(f"bias_{low}", None if bias is None else self.laid(bias))
+
+    def laid(self, bias: Tensor) -> Tensor:
+        """A bias [1 or H, queries, keys] as this form adds it."""
+        return bias
+
+
+def network_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a program by the names of the network's modules; without those of noise and of a head, which
+    are made of several tensors, and of what is no layer of the network."""
+    found = {name: weight for name, weight in weights.items() if not name.startswith("body.")}
+    for number in range(len(weights)):
+        parts = [weights.get(f"body.layers.{number}.attn.{part}") for part in "qkv"]
+        rows = [part for part in parts if part is not None]
+        if not rows:
+            break
+        names = {f"attn.{'c_kv' if parts[0] is None else 'c_attn'}": torch.cat(rows)}
+        names |= {network: weights[f"body.layers.{number}.{own}"] for own, network in NETWORK_NAMES.items()}
+        found |= {f"transformer.h.{number}.{name}": weight for name, weight in names.items()}
+    return found

@@ -1,0 +1,99 @@
+"""How many values a NoiseFormer has of each kind, for predicting memory before anything is lowered."""
+
+import math
+from dataclasses import dataclass
+
+from nf_edge.backends.precisions import Precisions
+from nf_edge.core.recipe.precision import POSITIONS, TOKENS, Precision
+from nf_edge.model import ModelConfig
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Values (not bytes) of a model's tensors.
+
+    linear      shapes [out, in] of linear layers by name, the head or score among them, a tied head too
+    biases      of those layers
+    tokens, positions   shapes of the embedding tables
+    others      norms and noise
+    scores      H · T² of the widest layer at the given length
+    inner       T · n_inner of the widest layer
+    hidden      T · n_embd
+    cache       K and V of T tokens in all layers
+    """
+
+    linear: dict[str, tuple[int, int]]
+    biases: int
+    tokens: tuple[int, int]
+    positions: tuple[int, int]
+    others: int
+    scores: int
+    inner: int
+    hidden: int
+    cache: int
+
+    def linear_bytes(
+        self, precisions: Precisions, channel_bytes: int, group_bytes: int, float_bytes: int = 4
+    ) -> int:
+        """Bytes of the linear layers' weights.
+
+        Args:
+            channel_bytes: what a channel has besides its weights where those are quantized by channels: a
+                scale, a zero point.
+            group_bytes: what a group has besides its weights and a zero point: a scale.
+            float_bytes: of a weight that is not quantized.
+        """
+        return sum(
+            _bytes(shape, precisions[name], channel_bytes, group_bytes, float_bytes)
+            for name, shape in self.linear.items()
+        )
+
+    def table_bytes(self, precisions: Precisions, float_bytes: int = 4) -> int:
+        """Bytes of both embedding tables, with a scale for each row or group, and zero points where there are
+        some.
+
+        Args:
+            float_bytes: of a scale, and of a value that is not quantized.
+        """
+        positions = _bytes(self.positions, precisions[POSITIONS], float_bytes, float_bytes, float_bytes)
+        return self.token_bytes(precisions, float_bytes) + positions
+
+    def token_bytes(self, precisions: Precisions, float_bytes: int = 4) -> int:
+        """Bytes of the token table."""
+        row_bytes = float_bytes if precisions[TOKENS].symmetric else float_bytes + 1
+        return _bytes(self.tokens, precisions[TOKENS], row_bytes, float_bytes, float_bytes)
+
+
+def _bytes(
+    shape: tuple[int, int], precision: Precision, row_bytes: int, group_bytes: int, float_bytes: int
+) -> int:
+    rows, columns = shape
+    if precision.stored is None:
+        return float_bytes * rows * columns
+    others = row_bytes
+    if precision.group:
+        groups = columns // precision.group
+        zeros = 0 if precision.symmetric else math.ceil(groups * precision.stored / 8)
+        others = groups * group_bytes + zeros
+    return rows * (columns * precision.stored // 8 + others)
+
+
+def sizes_of(config: ModelConfig, length: int) -> Sizes:
+    """Count the values of a model that is run on `length` tokens."""
+    shapes, linear = config.tensor_shapes(), config.matrix_shapes()
+    tokens, positions = linear.pop(TOKENS), linear.pop(POSITIONS)
+    biases = {f"{name}.bias" for name in linear} & set(shapes)
+    counted = {f"{name}.weight" for name in (*linear, TOKENS, POSITIONS)} | biases
+    values = {name: math.prod(shape) for name, shape in shapes.items()}
+    heads, inner = (max(column) for column in zip(*config.layer_sizes, strict=True))
+    return Sizes(
+        linear=linear,
+        biases=sum(values[name] for name in biases),
+        tokens=tokens,
+        positions=positions,
+        others=sum(size for name, size in values.items() if name not in counted),
+        scores=heads * length**2,
+        inner=length * inner,
+        hidden=length * config.n_embd,
+        cache=sum(2 * heads * config.head_size * length for heads, _ in config.layer_sizes),
+    )

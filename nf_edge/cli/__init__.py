@@ -1,0 +1,179 @@
+"""The command line: one verb is one module of this room, imported when it is called."""
+
+import contextlib
+import importlib
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from nf_edge import __version__
+from nf_edge.core import strict_json
+from nf_edge.core.errors import BadInput, NfEdgeError
+from nf_edge.core.signals import Terminated, ending_on_signals
+from nf_edge.core.streams import drop_streams, open_streams
+from nf_edge.core.system_errors import explained
+
+# Verb → module of this room and the line that --help shows, so that help imports none of them.
+VERBS = {
+    "export": ("export", "Lower a checkpoint to a device: the main job."),
+    "compress": ("compress", "Prune a checkpoint and train it back: a smaller checkpoint."),
+    "sensitivity": ("sensitivity", "What quantizing each layer costs, and a mixed-precision recipe."),
+    "profile": ("profile", "Memory of an artifact or a checkpoint against a device's budget."),
+    "check": ("check", "Accuracy of an artifact on the CPU, beside the checkpoint's."),
+    "bench": ("bench", "Latency of an artifact on this machine, or of several turn about."),
+    "compare": ("compare", "NoiseFormer beside GPT-2 by one recipe: size, memory, latency."),
+    "sweep": ("sweep", "One model by several recipes: size, memory, latency, answers."),
+    "inspect": ("inspect", "What an artifact is made of and needs; verifies and loads it."),
+    "sign": ("sign", "Sign an artifact with a key of yours."),
+    "verify": ("verify", "Verify an artifact's signature, and every file of it."),
+    "generate": ("generate", "Continue a text with a language model, token by token."),
+    "import": ("import_", "Turn a nanoGPT or Hugging Face GPT-2 into a checkpoint."),
+    "init": ("init", "Write a checkpoint of a given shape with random weights."),
+    "train": ("train", "Train a checkpoint by a training recipe."),
+    "recipes": ("recipes", "List, show and check recipes."),
+    "devices": ("devices", "List, show and check device files."),
+    "kernels": ("kernels", "Build the kernels that nf- recipes call, for here or for a board."),
+    "backends": ("backends", "What lowers and runs here, and for which recipes."),
+    "doctor": ("doctor", "Versions, what works on this machine, and how to get what is missing."),
+}
+
+# What a shell gives for a process whose reader went away, as `head` does.
+CLOSED_PIPE = 128 + signal.SIGPIPE
+
+EXIT_CODES = """\b
+Exit codes:
+  0 ok                       4 over the memory budget
+  1 a bug of nf-edge         5 beyond the accuracy limit
+  2 wrong usage              6 this machine lacks a tool, or memory,
+  3 bad input of any kind      and the message says what to do
+Ended by a signal: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 141 closed pipe.
+"""
+
+
+class ClosedPipe(Exception):
+    """Whoever read what is printed went away; no OSError, of which click would make exit code 1."""
+
+
+@contextlib.contextmanager
+def _telling_of_a_closed_pipe() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise ClosedPipe from None
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported only when they are needed."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _telling_of_a_closed_pipe():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _telling_of_a_closed_pipe():
+            return super().invoke(ctx)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        module, _ = VERBS[name]
+        return importlib.import_module(f"nf_edge.cli.{module}").command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], VERBS, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        # Else `--device "$BOARD"` would be no device, and nothing would be held against its memory.
+        if any(not arg or (arg.startswith("--") and arg.endswith("=")) for arg in args):
+            ctx.fail("An argument is empty: give a value, or leave its option out.")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in VERBS.items()])
+
+
+@click.group(cls=Verbs, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nf-edge")
+def cli() -> None:
+    """Put a trained NoiseFormer on a phone, a board or a microcontroller.
+
+    \b
+    Start with:
+      nf-edge export digits --recipe xnnpack-8da8w --device rpi-zero-2w -o digits-pi
+      nf-edge profile digits-pi --device rpi-5
+      nf-edge check digits-pi --data digits:test
+    """
+
+
+def main() -> None:
+    """Entry point of `nf-edge`: turns a user's mistake into one message and its exit code."""
+    open_streams()
+    code = 0
+    try:
+        with ending_on_signals():
+            code = _run()
+            sys.stdout.flush()
+            sys.stderr.flush()
+    except BrokenPipeError:
+        code = code or CLOSED_PIPE
+    except OSError as error:
+        code = code or _failed(f"the output cannot be written: {error.strerror}", BadInput.exit_code)
+    except Terminated as end:  # while a failure was told
+        code = end.exit_code
+    drop_streams()
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command that was given; its exit code."""
+    try:
+        # Outside its standalone mode click returns the code of `ctx.exit()`, as --help and --version use it.
+        code = cli.main(standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except NfEdgeError as error:
+        # The report of a gate that was not passed is on stdout already, and one document stays one.
+        return _failed(str(error), error.exit_code, in_json=not error.reported)
+    except click.ClickException as error:
+        error.show()
+        _print_json_error(error.format_message(), error.exit_code)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _failed("interrupted", 130)
+    except Terminated as end:
+        return _failed(f"ended by {end}", end.exit_code)
+    except (ClosedPipe, BrokenPipeError):
+        return CLOSED_PIPE
+    except Exception as error:
+        told = explained(error)
+        if told is None:
+            raise
+        return _failed(str(told), told.exit_code)
+
+
+def _failed(message: str, code: int, *, in_json: bool = True) -> int:
+    """Tell of a failure, wherever it can still be told; its exit code."""
+    with contextlib.suppress(OSError):
+        click.echo(f"nf-edge: {message}", err=True)
+    if in_json:
+        with contextlib.suppress(OSError):
+            _print_json_error(message, code)
+    return code
+
+
+def _print_json_error(message: str, code: int) -> None:
+    """With --json, whoever reads stdout learns of the failure there too."""
+    if "--json" in sys.argv:
+        document: dict[str, Any] = {"schema": "nf-edge/1", "error": {"message": message, "exit_code": code}}
+        click.echo(strict_json.dumps(document))

@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, figures, files, recipes, devices.  Imports no torch."""

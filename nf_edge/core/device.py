@@ -1,0 +1,258 @@
+"""Devices: where a model must fit.  One YAML file each, every fact with its source.
+
+A fact is a value, where it comes from, and whether somebody saw it there:
+
+    size: {value: 512 MiB, source: "https://…", verified: true}
+
+None of the three can be left out.  `verified: false` marks an assumption or a figure that sources
+dispute; `source` then gives the reasoning.  A verdict that leans on such a fact says so.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from nf_edge.core import resources
+from nf_edge.core import yaml_schema as yaml_file
+from nf_edge.core.yaml_schema import Closed
+
+DeviceClass = Literal["phone", "sbc", "mcu"]
+MemoryKind = Literal["dram", "sram", "flash"]
+# What a kernel may be compiled for, by the Arm compilers' names (`neon` is the kernel's asimd).
+Isa = Literal["neon", "dotprod", "fp16", "i8mm", "bf16", "sve", "sve2", "sme", "mve", "dsp", "fpu"]
+
+# Where heap, arenas and mapped weights live, and where the model file rests.  A microcontroller runs
+# with the weights in flash; the file system of a phone or a board has room to spare and no budget.
+WORKING_KIND: dict[DeviceClass, MemoryKind] = {"phone": "dram", "sbc": "dram", "mcu": "sram"}
+STORAGE_KIND: dict[DeviceClass, MemoryKind] = {"mcu": "flash"}
+
+UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+def parse_size(text: object) -> int:
+    """Bytes of a size such as `512 MiB` (2²⁰) or `8 GB` (10⁹).
+
+    Raises:
+        ValueError: anything but a whole number, a space and one of `UNITS`; a bare number too, since
+            its reader would have to guess the unit.
+    """
+    match = re.fullmatch(rf"([0-9]{{1,40}}) ({'|'.join(UNITS)})", text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(
+            "write a whole number, a space and a unit, such as 512 MiB; "
+            "the units are B, kB, MB, GB (powers of 1000) and KiB, MiB, GiB (powers of 1024)"
+        )
+    return int(match[1]) * UNITS[match[2]]
+
+
+def format_size(count: int) -> str:
+    """`count` bytes without rounding, in the unit that takes the smallest whole number."""
+    number, unit = min((count // size, unit) for unit, size in UNITS.items() if count % size == 0)
+    return f"{number} {unit}"
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+# No address, and no counter, is larger: a figure beyond it is a slip that everything would fit.
+Size = Annotated[int, Field(gt=0, lt=2**63), BeforeValidator(parse_size)]
+Count = Annotated[int, Field(gt=0, lt=2**31, strict=True)]
+BackendName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+Value = TypeVar("Value")
+
+
+class Fact(Closed, Generic[Value]):
+    """A value, its source (an address, or the reasoning of an assumption), and whether it was seen there."""
+
+    value: Value
+    source: Text
+    verified: StrictBool
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_bare(cls, fact: object) -> object:
+        if not isinstance(fact, dict | cls):
+            raise ValueError("write it with its source: {value: …, source: …, verified: …}")
+        return fact
+
+
+class Memory(Closed):
+    """One memory of a device.
+
+    size     what is soldered on, bytes
+    usable   what one process, or one firmware image, may hold of it, bytes
+    reserve  what that process keeps beside the model (code, stack, heap), bytes
+    """
+
+    name: Text
+    kind: MemoryKind
+    size: Fact[Size]
+    usable: Fact[Size]
+    reserve: Fact[Size] | None = None
+
+    @field_validator("usable", "reserve")
+    @classmethod
+    def _within(cls, part: Fact[int] | None, info: ValidationInfo) -> Fact[int] | None:
+        whole_name = "size" if info.field_name == "usable" else "usable"
+        whole = info.data.get(whole_name)  # Absent when it is itself in error.
+        if part and whole and part.value > whole.value:
+            raise ValueError(
+                f"{format_size(part.value)} is more than the {whole_name}, {format_size(whole.value)}"
+            )
+        return part
+
+    @property
+    def budget_bytes(self) -> int:
+        """What a model may take: `usable` less `reserve`, bytes."""
+        return self.usable.value - (self.reserve.value if self.reserve else 0)
+
+    def facts(self) -> dict[str, Fact[Any]]:
+        """Every fact by its path, `memory.NAME.KEY`."""
+        facts: dict[str, Fact[int] | None]
+        facts = {"size": self.size, "usable": self.usable, "reserve": self.reserve}
+        return {f"memory.{self.name}.{key}": fact for key, fact in facts.items() if fact}
+
+    def unverified_budget(self) -> dict[str, Fact[Any]]:
+        """The unverified facts that `budget_bytes` leans on, by path.
+
+        `size` is not among them: it bounds `usable` and enters no budget.
+        """
+        return {
+            path: fact
+            for path, fact in self.facts().items()
+            if not fact.verified and not path.endswith(".size")
+        }
+
+
+class Core(Closed):
+    """A cluster of equal CPU cores: how many, the highest clock in MHz, and the ISA that programs see."""
+
+    core: Text
+    count: Fact[Count]
+    mhz: Fact[Count]
+    isa: Fact[tuple[Isa, ...]]
+
+    @property
+    def target(self) -> str | None:
+        """What recipes call it by its vector instructions, where it is a Cortex-M core that has any."""
+        found = [isa for isa in ("mve", "dsp") if isa in self.isa.value]
+        return f"cortex-m-{found[0]}" if found and self.core.startswith("Cortex-M") else None
+
+    def facts(self) -> dict[str, Fact[Any]]:
+        """Every fact by its path, `cpu.CORE.KEY`."""
+        facts: dict[str, Fact[Any]] = {"count": self.count, "mhz": self.mhz, "isa": self.isa}
+        return {f"cpu.{self.core}.{key}": fact for key, fact in facts.items()}
+
+
+class Device(Closed):
+    """A device as its file describes it.
+
+    Of several memories of a kind the first is the one that models use; `backends` stand in order of
+    preference too.  `npu_targets` are the names that a compiler has for its NPUs, and recipes for their
+    `target`; of Cortex-M cores these are made of their vector instructions.
+    """
+
+    id: Text
+    name: Text
+    url: Text | None = None
+    class_: DeviceClass = Field(alias="class")
+    soc: Fact[Text]
+    memory: tuple[Memory, ...]
+    cpu: tuple[Core, ...]
+    npu: Fact[Text] | None = None
+    npu_targets: Fact[tuple[Text, ...]] | None = None
+    backends: tuple[BackendName, ...]
+
+    @field_validator("id")
+    @classmethod
+    def _named_after_its_file(cls, id: str, info: ValidationInfo) -> str:
+        if info.context and id != info.context["path"].stem:
+            raise ValueError(f"must be the file's name, {info.context['path'].stem!r}")
+        return id
+
+    @field_validator("memory", "cpu", "backends")
+    @classmethod
+    def _at_least_one(cls, parts: tuple[Any, ...]) -> tuple[Any, ...]:
+        # `min_length` would also complain of entries that were given and are wrong themselves.
+        if not parts:
+            raise ValueError("name at least one")
+        return parts
+
+    @field_validator("memory")
+    @classmethod
+    def _enough_memory(cls, memory: tuple[Memory, ...], info: ValidationInfo) -> tuple[Memory, ...]:
+        _refuse_repeats(part.name for part in memory)
+        if "class_" in info.data:  # Absent when it is itself in error.
+            device_class: DeviceClass = info.data["class_"]
+            kinds = {part.kind for part in memory}
+            needed = (WORKING_KIND[device_class], STORAGE_KIND.get(device_class))
+            missing = [kind for kind in needed if kind and kind not in kinds]
+            if missing:
+                raise ValueError(f"a device of class {device_class} needs {' and '.join(missing)} memory")
+        return memory
+
+    @field_validator("cpu")
+    @classmethod
+    def _distinct_cores(cls, cpu: tuple[Core, ...]) -> tuple[Core, ...]:
+        _refuse_repeats(part.core for part in cpu)
+        return cpu
+
+    @property
+    def working_memory(self) -> Memory:
+        """Where a model's heap and arenas live and, on a phone or a board, its mapped weights."""
+        return next(part for part in self.memory if part.kind == WORKING_KIND[self.class_])
+
+    @property
+    def storage_memory(self) -> Memory | None:
+        """Where a microcontroller keeps the model file and runs the weights from; None elsewhere."""
+        return next((part for part in self.memory if part.kind == STORAGE_KIND.get(self.class_)), None)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What it has of that recipes compile for."""
+        npus = self.npu_targets.value if self.npu_targets else ()
+        return (*npus, *dict.fromkeys(core.target for core in self.cpu if core.target))
+
+    def facts(self) -> dict[str, Fact[Any]]:
+        """Every fact of the file by its path, such as `soc` or `memory.LPDDR4X.usable`."""
+        facts: dict[str, Fact[Any]] = {"soc": self.soc}
+        for memory in self.memory:
+            facts |= memory.facts()
+        for core in self.cpu:
+            facts |= core.facts()
+        npu = {"npu": self.npu, "npu_targets": self.npu_targets}
+        return facts | {name: fact for name, fact in npu.items() if fact}
+
+    def unverified_facts(self) -> dict[str, Fact[Any]]:
+        """The facts that nobody has seen in a source, by path."""
+        return {path: fact for path, fact in self.facts().items() if not fact.verified}
+
+
+def _refuse_repeats(names: Iterable[str]) -> None:
+    """Names make the paths of facts, so two equal ones could not be told apart."""
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if repeated:
+        raise ValueError(f"{', '.join(repeated)}: named twice")
+
+
+def load_device(name_or_path: str) -> Device:
+    """A bundled device by its id, or the file at a path.
+
+    Raises:
+        BadInput: no such device, or a file that is not of the schema; lists all errors with their lines.
+    """
+    return yaml_file.load(resources.resolve("devices", name_or_path), Device)
+
+
+def bundled_devices() -> list[Device]:
+    """The devices that ship with the package, by id."""
+    return [load_device(name) for name in resources.names("devices")]

@@ -1,0 +1,128 @@
+"""Reading files that may be anything: regular files only, of at most as many bytes as their kind has."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+from nf_edge.core import strict_json
+from nf_edge.core.errors import BadInput
+
+KIB, MIB, GIB = 2**10, 2**20, 2**30
+
+# What stands in the place of a file, by its type.
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def is_there(path: Path) -> bool:
+    """Whether something has this name: a pipe or a link to nothing too, and whoever reads it is told so."""
+    return os.path.lexists(path)
+
+
+@contextmanager
+def open_regular(path: Path, most: int) -> Iterator[BufferedReader]:
+    """A regular file of at most `most` bytes, open for reading.
+
+    Raises:
+        BadInput: it is missing, unreadable (also while the block reads it), too large, or no regular file.
+    """
+    try:
+        # Without O_NONBLOCK, opening a pipe that nobody writes to waits for ever.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise BadInput("no such file", where=path) from error
+    except (OSError, ValueError) as error:  # ValueError: the path has a NUL or half a surrogate pair.
+        raise BadInput(f"cannot be read ({getattr(error, 'strerror', error)})", where=path) from error
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            kind = KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+            raise BadInput(f"is {kind}, not a regular file", where=path)
+        if status.st_size > most:
+            raise _too_large(path, most)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            yield file
+    except OSError as error:
+        raise BadInput(f"cannot be read ({error.strerror})", where=path) from error
+    finally:
+        os.close(handle)
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """The content of a regular file of at most `most` bytes.
+
+    Raises:
+        BadInput: as `open_regular` does.
+    """
+    with open_regular(path, most) as file:
+        # No more at once than it has: a buffer for `most` would be allocated.
+        content = file.read(os.fstat(file.fileno()).st_size + 1)
+        # Files of /proc have size 0, and some go on for ever.
+        while len(content) <= most and (more := file.read(MIB)):
+            content += more
+    if len(content) > most:
+        raise _too_large(path, most)
+    return content
+
+
+def sha256_of(path: Path, most: int) -> str:
+    """Hexadecimal SHA-256 of a regular file of at most `most` bytes.
+
+    Raises:
+        BadInput: as `open_regular` does.
+    """
+    with open_regular(path, most) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_text(path: Path, most: int) -> str:
+    """The text of a regular file of at most `most` bytes.
+
+    Raises:
+        BadInput: as `open_regular` does, or it is not UTF-8.
+    """
+    content = read_bytes(path, most)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"is not UTF-8 text (byte {error.start})", where=path) from error
+
+
+def read_json_object(path: Path, most: int) -> dict[str, Any]:
+    """The object that a JSON file of at most `most` bytes holds.
+
+    Raises:
+        BadInput: as `read_text` does, or it is not JSON, or not an object, or has half a surrogate pair, for
+            which no file has bytes.
+    """
+    text = read_text(path, most)
+    try:
+        document = strict_json.loads(text)
+        if "\\ud" in text.lower():
+            strict_json.dumps(document, ascii_only=False).encode()
+    except UnicodeEncodeError as error:
+        raise BadInput(
+            "is not JSON: it has half a surrogate pair, which is no character", where=path
+        ) from error
+    except ValueError as error:
+        raise BadInput(f"is not JSON: {error}", where=path) from error
+    if not isinstance(document, dict):
+        raise BadInput("must be a JSON object", where=path)
+    return document
+
+
+def _too_large(path: Path, most: int) -> BadInput:
+    unit, name = next(
+        (size, name) for size, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")) if most >= size
+    )
+    return BadInput(f"is too large: a file of its kind has at most {most // unit} {name}", where=path)

@@ -1,0 +1,1 @@
+"""Recipes: what to do to a checkpoint, as data."""

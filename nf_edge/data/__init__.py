@@ -1,6 +1,0 @@
-"""Rows of token ids and labels, from files and named data sets, and batches of them."""
-
-from nf_edge.data.batches import Batch, batches, collate
-from nf_edge.data.rows import Row, Rows, load_rows
-
-__all__ = ["Batch", "Row", "Rows", "batches", "collate", "load_rows"]

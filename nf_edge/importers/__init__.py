@@ -1,5 +1,0 @@
-"""Checkpoints of other code bases, turned into ours."""
-
-from nf_edge.importers.imported import Imported, import_checkpoint
-
-__all__ = ["Imported", "import_checkpoint"]

@@ -1,0 +1,157 @@
+"""What to measure: lengths, contexts, threads, and the token ids that are asked."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nf_edge.artifact import Artifact
+from nf_edge.backends.base import Bounds
+from nf_edge.core.cpus import allowed_cpus
+from nf_edge.core.errors import BadInput
+from nf_edge.measure.runner import Request
+from nf_edge.model import ModelConfig
+
+REPEATS = 20
+SEED = 0
+# Decoding steps of a turn: enough that their median means something, few enough to be near the context.
+STEPS = 16
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a plan has to know of a model, which can be told before there is an artifact.
+
+    Attributes:
+        name: what messages call it.
+    """
+
+    name: str
+    config: ModelConfig
+    bounds: Bounds
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> "Subject":
+        return cls(str(artifact.path), artifact.manifest.config, artifact.manifest.interface.bounds)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked of an artifact, or of each of several.
+
+    Attributes:
+        lengths: tokens of a prefill, or of a classifier's row.
+        contexts: tokens that the cache holds before the decoding steps; empty where there is no decoding.
+        no_decoding: why there is none, or "".
+        threads: sizes of the runtime's thread pool.
+        repeats: rounds of each measurement.
+        ids: random token ids, one row; a prefill takes the first of it, a step the one at its position.
+        vocabulary: ids are below this; all artifacts have them.
+    """
+
+    lengths: tuple[int, ...]
+    contexts: tuple[int, ...]
+    no_decoding: str
+    threads: tuple[int, ...]
+    repeats: int
+    ids: tuple[int, ...]
+    vocabulary: int
+
+    def prefill(self, length: int, cached: bool) -> Request:
+        """A run of the first tokens, on an empty cache where the model has one."""
+        return self.ids[:length], [0] if cached else [1] * length
+
+    def steps(self, context: int) -> list[Request]:
+        """Single tokens after a context; where the positions end, from the context on again."""
+        positions = itertools.cycle(range(context, min(context + STEPS, len(self.ids))))
+        return [(self.ids[at : at + 1], [at]) for at in itertools.islice(positions, STEPS)]
+
+
+def make_plan(
+    subjects: Sequence[Subject],
+    lengths: Iterable[int] | None = None,
+    contexts: Iterable[int] | None = None,
+    threads: Iterable[int] = (1,),
+    repeats: int = REPEATS,
+) -> Plan:
+    """A plan that all the models can follow.
+
+    Args:
+        lengths, contexts: at least 1 each; by default a sixteenth, a quarter and all of the positions, and
+            of contexts nearly all.
+
+    Raises:
+        BadInput: a model does not take a length or a context, or there are fewer CPUs than threads.
+    """
+    shortest = min(subjects, key=lambda subject: subject.bounds.length)
+    capacity = shortest.bounds.length
+    no_decoding = next(filter(None, map(_no_decoding, subjects)), "")
+    problems = _thread_problems(tuple(threads))
+    if contexts is not None and no_decoding:
+        problems.append(f"--contexts: {no_decoding}; leave it out")
+    if lengths is None:
+        fixed = [subject.bounds.length for subject in subjects if not subject.bounds.dynamic_length]
+        lengths = fixed or (max(1, capacity // 16), max(1, capacity // 4), capacity)
+    if contexts is None:
+        # Of one position there is nothing to decode upon.
+        some = (max(1, capacity // 16), max(1, capacity // 4), capacity - max(1, capacity // 16))
+        contexts = () if no_decoding else [context for context in some if 1 <= context < capacity]
+    the_lengths, the_contexts = _ordered(lengths), _ordered(contexts)
+    for subject in subjects:
+        problems += _length_problems(subject, the_lengths)
+    if not no_decoding:
+        problems += _context_problems(shortest, the_contexts)
+    if problems:
+        raise BadInput.listing(problems, where=" and ".join(subject.name for subject in subjects))
+    vocabulary = min(subject.config.vocab_size for subject in subjects)
+    ids = np.random.default_rng(SEED).integers(vocabulary, size=capacity).tolist()
+    return Plan(the_lengths, the_contexts, no_decoding, _ordered(threads), repeats, tuple(ids), vocabulary)
+
+
+def _ordered(numbers: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(numbers)))
+
+
+def _no_decoding(subject: Subject) -> str:
+    if subject.bounds.cached:
+        return ""
+    if subject.config.is_language_model:
+        return f"{subject.name} has no cache to decode with, since it gives the logits of all tokens"
+    return f"{subject.name} answers a row at once, as it is no language model, so it does not decode"
+
+
+def _thread_problems(threads: tuple[int, ...]) -> list[str]:
+    most = allowed_cpus()
+    return [
+        f"{count} threads, but this process has {most} CPUs: give --threads of at most {most}"
+        for count in threads
+        if count > most
+    ]
+
+
+def _length_problems(subject: Subject, lengths: tuple[int, ...]) -> list[str]:
+    bounds = subject.bounds
+    if not bounds.dynamic_length:
+        return [
+            f"a length of {length}, but {subject.name} takes {bounds.length} tokens and no other "
+            f"number: give --lengths {bounds.length}"
+            for length in lengths
+            if length != bounds.length
+        ]
+    return [
+        f"a length of {length}, but {subject.name} takes at most {bounds.length} tokens: give --lengths "
+        f"of at most {bounds.length}"
+        for length in lengths
+        if length > bounds.length
+    ]
+
+
+def _context_problems(subject: Subject, contexts: tuple[int, ...]) -> list[str]:
+    capacity = subject.bounds.length
+    return [
+        f"a context of {context} leaves no position for the next token, for {subject.name} has {capacity}: "
+        f"give --contexts of at most {capacity - 1}"
+        for context in contexts
+        if context >= capacity
+    ]

@@ -1,0 +1,209 @@
+"""The latency report: medians of the rounds with their spread, and ratios to the first artifact's."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from nf_edge.core.figures import Figure, Unit
+from nf_edge.core.intervals import ratio_of_medians
+from nf_edge.core.notebook import Shown
+
+Phase = Literal["load", "prefill", "decode"]
+Finding = Literal["faster", "slower", "no difference shown"]
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Median and quartiles of the rounds."""
+
+    median: Figure
+    quartiles: tuple[Figure, Figure]
+
+    @classmethod
+    def of(cls, samples: Sequence[float], unit: Unit) -> "Distribution":
+        low, middle, high = (
+            Figure.of(float(value), unit, "measured") for value in np.quantile(samples, (0.25, 0.5, 0.75))
+        )
+        return cls(middle, (low, high))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "median": self.median.to_json(),
+            "quartiles": [figure.to_json() for figure in self.quartiles],
+        }
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one artifact took.
+
+    Attributes:
+        time: ms of loading, of a whole prefill, or of one decoded token.
+        rate: tokens/s of a prefill or of decoding; None of loading.
+    """
+
+    time: Distribution
+    rate: Distribution | None
+
+    @classmethod
+    def of(cls, samples: Sequence[float], tokens: int | None) -> "Timing":
+        """Of milliseconds, in which so many tokens were processed."""
+        rate = None
+        if tokens is not None:
+            rate = Distribution.of([1e3 * tokens / ms if ms else math.inf for ms in samples], "tokens/s")
+        return cls(Distribution.of(samples, "ms"), rate)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"time": self.time.to_json(), "rate": self.rate.to_json() if self.rate else None}
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How many times as fast the first artifact is as another: ratio of the median times, and its 95 %
+    interval."""
+
+    ratio: Figure
+    interval: tuple[Figure, Figure]
+
+    @classmethod
+    def of(cls, first: Sequence[float], other: Sequence[float]) -> "Speed":
+        """Of times of both, in as many rounds."""
+        note = "median time of the other artifact / of the first"
+        with np.errstate(divide="ignore", invalid="ignore"):  # times of 0 have no ratio
+            ratio = Figure.of(float(np.median(other) / np.median(first)), "ratio", "measured", note)
+            low, high = (Figure.of(value, "ratio", "measured") for value in ratio_of_medians(other, first))
+        return cls(ratio, (low, high))
+
+    @property
+    def inverse(self) -> "Speed":
+        """How many times as fast the other artifact is as the first."""
+        note = "median time of the first artifact / of the other"
+        ratio, high, low = (
+            Figure.of(1 / figure.value if figure.value else math.inf, "ratio", "measured", text)
+            for figure, text in ((self.ratio, note), (self.interval[0], ""), (self.interval[1], ""))
+        )
+        return Speed(ratio, (low, high))
+
+    @property
+    def finding(self) -> Finding:
+        """What the interval says of the first artifact."""
+        low, high = self.interval
+        if low.value is not None and low.value > 1:
+            return "faster"
+        if high.value is not None and high.value < 1:
+            return "slower"
+        return "no difference shown"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "ratio": self.ratio.to_json(),
+            "interval": [figure.to_json() for figure in self.interval],
+            "finding": self.finding,
+        }
+
+
+@dataclass(frozen=True)
+class Line:
+    """One measurement.
+
+    Attributes:
+        tokens: of the prefill, or in the cache before the decoding steps; None of loading.
+        rounds: that the medians are of.
+        timings: of each artifact.
+        speeds: of the first artifact beside each of the others.
+    """
+
+    phase: Phase
+    threads: int
+    tokens: int | None
+    rounds: int
+    timings: tuple[Timing, ...]
+    speeds: tuple[Speed, ...]
+
+    @classmethod
+    def of(cls, phase: Phase, threads: int, tokens: int | None, samples: Sequence[Sequence[float]]) -> "Line":
+        """Of milliseconds: a list an artifact, with one entry a round."""
+        processed = {"load": None, "prefill": tokens, "decode": 1}[phase]
+        return cls(
+            phase,
+            threads,
+            tokens,
+            len(samples[0]),
+            tuple(Timing.of(side, processed) for side in samples),
+            tuple(Speed.of(samples[0], other) for other in samples[1:]),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "phase": self.phase,
+            "threads": self.threads,
+            "tokens": self.tokens,
+            "rounds": self.rounds,
+            "timings": [timing.to_json() for timing in self.timings],
+            "speeds": [speed.to_json() for speed in self.speeds],
+        }
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The most memory that the process of each artifact held over a whole measurement, in bytes."""
+
+    threads: int
+    figures: tuple[Figure, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"threads": self.threads, "figures": [figure.to_json() for figure in self.figures]}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An artifact that was measured."""
+
+    path: str
+    checkpoint: str
+    recipe: str
+    runtime: str
+    version: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "path": self.path,
+            "checkpoint": self.checkpoint,
+            "recipe": self.recipe,
+            "runtime": self.runtime,
+            "version": self.version,
+        }
+
+
+@dataclass(frozen=True)
+class LatencyReport(Shown):
+    """What was measured of one artifact, or of several turn about; tuples of figures have one of each.
+
+    Attributes:
+        inputs: what was asked: batch, seed of the random ids, and the vocabulary they are of.
+        machine: where it was measured, and by which runner.
+        no_decoding: why there are no lines of decoding, or "".
+        notes: what to know about the figures.
+    """
+
+    artifacts: tuple[Measured, ...]
+    inputs: dict[str, int]
+    lines: tuple[Line, ...]
+    peaks: tuple[Peak, ...]
+    machine: str
+    no_decoding: str
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "artifacts": [artifact.to_json() for artifact in self.artifacts],
+            "inputs": self.inputs,
+            "lines": [line.to_json() for line in self.lines],
+            "peak_memory": [peak.to_json() for peak in self.peaks],
+            "machine": self.machine,
+            "no_decoding": self.no_decoding or None,
+            "notes": list(self.notes),
+        }

@@ -1,0 +1,147 @@
+"""The three accounts of memory, each as figures for the same parts."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from nf_edge.backends.base import Plan
+from nf_edge.core.figures import Figure, format_bytes
+from nf_edge.measure.emulation import EmulatedCore
+from nf_edge.measure.memory.measure import Measurement
+from nf_edge.measure.memory.python_process import NetMeasurement
+
+FILE_PARTS = ("program", "weights", "embeddings")
+KV_CACHE = "KV cache"
+LOADING = "given back after load"
+UNACCOUNTED = "unaccounted"
+PROCESS_PARTS = (
+    "model file, mapped",
+    "weights and graph in heap",
+    KV_CACHE,
+    "arenas",
+    "workspace",
+    LOADING,
+    "runtime",
+    UNACCOUNTED,
+)
+
+
+HEAP_PARTS = ("weights and graph in heap", KV_CACHE, "arenas", "workspace")
+
+
+@dataclass(frozen=True)
+class Account:
+    """One account: bytes of the parts of the file and of the process, and their totals.
+
+    A total is of the parts that are known; `unknown` tells of the others.
+    """
+
+    file: dict[str, Figure]
+    file_total: Figure
+    process: dict[str, Figure]
+    process_total: Figure
+    heap: Figure
+    """What must be in working memory even where the file rests in flash and the code too."""
+
+    def unknown(self, parts: Iterable[str]) -> dict[str, str]:
+        """Parts of the process of which the bytes are not known, each with the reason."""
+        figures = {name: self.process[name] for name in parts if name != UNACCOUNTED}
+        return {name: figure.note for name, figure in figures.items() if figure.value is None}
+
+
+def account_of_plan(plan: Plan, process_bytes: int | None, how: Literal["planned", "predicted"]) -> Account:
+    """A plan, completed by the size of the runtime's own process."""
+    late = "the runtime decides it when it runs"
+    process = {
+        "model file, mapped": _figure(plan.mapped, how),
+        "weights and graph in heap": _figure(plan.loaded, how),
+        KV_CACHE: _figure(plan.cache, how, late),
+        "arenas": _figure(plan.arenas, how, late),
+        "workspace": _figure(plan.workspace, how, late),
+        LOADING: _figure(plan.loading, how),
+        "runtime": Figure.unavailable("bytes", "no process on this machine has such a device to run it on")
+        if process_bytes is None
+        else Figure(process_bytes, "bytes", how, "libraries and start-up, as measured on x86-64 Linux"),
+        UNACCOUNTED: Figure.unavailable("bytes", "what no plan knows of"),
+    }
+    file = {name: _figure(getattr(plan, name), how) for name in FILE_PARTS}
+    heap = {name: process[name] for name in HEAP_PARTS}
+    return Account(file, _sum(file, how), process, _sum(process, how), _sum(heap, how))
+
+
+def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
+    """What a run showed; of the file only its size can be measured."""
+    whole = Figure.unavailable("bytes", "a run shows the file as a whole")
+    parts = {
+        "model file, mapped": measured.mapped,
+        "weights and graph in heap": measured.loaded,
+        KV_CACHE: measured.cache,
+        "arenas": measured.arenas,
+        "workspace": measured.workspace,
+        LOADING: measured.loading,
+        "runtime": measured.runtime,
+    }
+    # Negative where memory was planned or allocated, but its pages were never touched.
+    parts[UNACCOUNTED] = measured.peak - sum(parts.values())
+    heap = measured.loaded + measured.cache + measured.arenas + measured.workspace
+    return Account(
+        file=dict.fromkeys(FILE_PARTS, whole),
+        file_total=Figure(file_bytes, "bytes", "measured"),
+        process={name: Figure(value, "bytes", "measured") for name, value in parts.items()},
+        process_total=Figure(measured.peak, "bytes", "measured", "peak of resident memory"),
+        heap=Figure(heap, "bytes", "measured"),
+    )
+
+
+def account_of_emulation(measured: Measurement, file_bytes: int, core: EmulatedCore) -> Account:
+    """What a run as another core showed, without what the emulator took for itself."""
+    by = f"by QEMU {core.emulator.version}"
+    process = {
+        "model file, mapped": measured.mapped,
+        "weights and graph in heap": measured.loaded,
+        KV_CACHE: measured.cache,
+        "arenas": measured.arenas,
+        "workspace": measured.workspace,
+    }
+    parts = {name: Figure(value, "bytes", "emulated", by) for name, value in process.items()}
+    own = Figure.unavailable("bytes", "pages of the emulator are among those of its process")
+    heap = sum(process.values()) - measured.mapped
+    return Account(
+        file=dict.fromkeys(FILE_PARTS, Figure.unavailable("bytes", "a run shows the file as a whole")),
+        file_total=Figure(file_bytes, "bytes", "measured"),
+        process=parts | {LOADING: own, "runtime": own, UNACCOUNTED: own},
+        process_total=own,
+        heap=Figure(heap, "bytes", "emulated", by),
+    )
+
+
+def account_of_net_measurement(measured: NetMeasurement, file_bytes: int, why: str) -> Account:
+    """What a Python process showed, for want of a native one: a total only."""
+    reason = f"measured in a Python process, which shows only totals, because {why}"
+    nothing = Figure.unavailable("bytes", reason)
+    note = f"on top of the {format_bytes(measured.baseline)} of a Python process with the runtime in it"
+    return Account(
+        file=dict.fromkeys(FILE_PARTS, nothing),
+        file_total=Figure(file_bytes, "bytes", "measured"),
+        process=dict.fromkeys(PROCESS_PARTS, nothing),
+        process_total=Figure(measured.net_peak, "bytes", "measured", note),
+        heap=Figure(measured.net_peak, "bytes", "measured", note),
+    )
+
+
+def missing_account(reason: str) -> Account:
+    """An account that could not be had."""
+    nothing = Figure.unavailable("bytes", reason)
+    return Account(
+        dict.fromkeys(FILE_PARTS, nothing), nothing, dict.fromkeys(PROCESS_PARTS, nothing), nothing, nothing
+    )
+
+
+def _figure(value: int | None, how: Literal["planned", "predicted"], why_none: str = "") -> Figure:
+    return Figure.unavailable("bytes", why_none) if value is None else Figure(value, "bytes", how)
+
+
+def _sum(parts: Mapping[str, Figure], how: Literal["planned", "predicted"]) -> Figure:
+    known = [figure.value for figure in parts.values() if figure.value is not None]
+    missing = [name for name, figure in parts.items() if figure.value is None and name != UNACCOUNTED]
+    return Figure(sum(known), "bytes", how, f"without {', '.join(missing)}" if missing else "")

@@ -1,0 +1,69 @@
+"""The memory report: three accounts of the same parts, side by side, and the verdict."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from nf_edge.core.errors import OverBudget
+from nf_edge.core.figures import Figure
+from nf_edge.core.notebook import Shown
+from nf_edge.measure.memory.verdict import Verdict, failure_of
+
+
+@dataclass(frozen=True)
+class Line:
+    """One part of the memory, by three accounts, in bytes."""
+
+    name: str
+    predicted: Figure
+    planned: Figure
+    measured: Figure
+
+    def figures(self) -> dict[str, Figure]:
+        return {"predicted": self.predicted, "planned": self.planned, "measured": self.measured}
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name} | {how: figure.to_json() for how, figure in self.figures().items()}
+
+
+@dataclass(frozen=True)
+class MemoryReport(Shown):
+    """What the file is made of, what the running process holds, and whether a device has room for it.
+
+    Attributes:
+        file, file_total: the parts of the model file, and their sum.
+        process, process_total: the parts of the process at its largest input, and its peak.
+        machine: where it was measured.
+        verdict: None where no device was named.
+    """
+
+    file: tuple[Line, ...]
+    file_total: Line
+    process: tuple[Line, ...]
+    process_total: Line
+    machine: str
+    notes: tuple[str, ...]
+    verdict: Verdict | None
+
+    @property
+    def failure(self) -> OverBudget | None:
+        """Why it does not pass on the device; None where it does, or no device was named."""
+        return failure_of(self.verdict) if self.verdict else None
+
+    @property
+    def passed(self) -> bool:
+        """Whether a device was named, and nothing that is known of it speaks against the artifact."""
+        return self.verdict is not None and self.failure is None
+
+    @property
+    def emulated(self) -> bool:
+        """Whether what is measured was so on an emulated core."""
+        return any(line.measured.how == "emulated" for line in self.process)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "file": [line.to_json() for line in (*self.file, self.file_total)],
+            "process": [line.to_json() for line in (*self.process, self.process_total)],
+            "machine": self.machine,
+            "notes": list(self.notes),
+            "verdict": self.verdict.to_json() if self.verdict else None,
+        }

@@ -1,0 +1,111 @@
+"""A runner in Python, for machines where the native one cannot be built: the same requests, the same lines.
+
+It is `python -m nf_edge.measure.runner.python_process BACKEND MODEL BOUNDS [--threads N] --times`, where BOUNDS is
+JSON.  Python and the runtime's bindings hold far more than the model, so of its memory only what comes on
+top of the stage `start` counts; and its times include the bindings and, of an `.onnx` with a cache, copying
+the cache into the call.
+"""
+
+import argparse
+import importlib.metadata
+import re
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from nf_edge.backends import get_backend
+from nf_edge.backends.base import Bounds
+from nf_edge.core import strict_json
+from nf_edge.core.cpus import allowed_cpus
+from nf_edge.core.errors import NfEdgeError
+from nf_edge.model import Decoder
+
+
+def python_command(backend: str, model: Path, bounds: Bounds, threads: int | None = None) -> list[str]:
+    """How this runner is called on a model file."""
+    command = [
+        sys.executable,
+        "-m",
+        __name__,
+        backend,
+        str(model),
+        strict_json.dumps(asdict(bounds), indent=None),
+    ]
+    return command if threads is None else [*command, "--threads", str(threads)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("backend")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("bounds", type=lambda text: Bounds(**strict_json.loads(text)))
+    parser.add_argument("--threads", type=int, default=allowed_cpus())
+    parser.add_argument("--times", action="store_true", required=True)
+    given = parser.parse_args()
+    try:
+        _answer(given.backend, given.model, given.bounds, given.threads)
+    except NfEdgeError as error:
+        sys.stderr.write(f"{error.what}\n")
+        sys.exit(error.exit_code)
+
+
+def _answer(backend_name: str, model: Path, bounds: Bounds, threads: int) -> None:
+    import numpy as np
+
+    backend = get_backend(backend_name)
+    backend.warm_up()
+    version = importlib.metadata.version(backend.runtime)
+    _forget_peak()
+    _print_stage("start", 0.0, runtime=backend.runtime, version=version, threads=threads)
+    began = time.perf_counter()
+    loaded = backend.load(model, bounds, threads)
+    _print_stage("method_loaded", _ms_since(began))
+    began = time.perf_counter()
+    while line := sys.stdin.readline():
+        ids, second = ([int(word) for word in text.split()] for text in (line, sys.stdin.readline()))
+        row, mask = np.array([ids], dtype=np.int64), np.array([second], dtype=np.int64)
+        called = time.perf_counter()
+        if isinstance(loaded, Decoder):
+            loaded.feed(ids, second[0])
+        else:
+            loaded.run(row, mask)
+        print(strict_json.dumps({"run_ms": _ms_since(called)}, indent=None), flush=True)
+    _print_stage("finished", _ms_since(began))
+
+
+def _ms_since(began: float) -> float:
+    return 1e3 * (time.perf_counter() - began)
+
+
+def _forget_peak() -> None:
+    """Makes the peak start again from here, where the system lets us."""
+    clear = Path("/proc/self/clear_refs")
+    if clear.exists():
+        clear.write_text("5")
+
+
+def _print_stage(name: str, elapsed_ms: float, **more: str | int) -> None:
+    """A stage with what /proc tells of it, in bytes; 0 of what it does not tell."""
+    status = Path("/proc/self/status")
+    text = status.read_text() if status.exists() else ""
+    kilobytes = {key: int(value) for key, value in re.findall(r"^(\w+):\s+(\d+) kB$", text, re.MULTILINE)}
+    rss, anon, peak = (1024 * kilobytes.get(key, 0) for key in ("VmRSS", "RssAnon", "VmHWM"))
+    figures = {
+        "rss": rss,
+        "rss_anon": anon,
+        "rss_file": rss - anon,
+        "model_mapped_rss": 0,
+        "heap_in_use": 0,
+        "rss_peak": peak,
+        "rss_peak_since_start": peak,
+        "peak_was_reset": bool(text),
+    }
+    print(
+        strict_json.dumps({"stage": name, **more, **figures, "elapsed_ms": elapsed_ms}, indent=None),
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Right-padded batches."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nf_edge.model.data.rows import Row
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a model is given, and what it should answer.
+
+    Attributes:
+        input_ids: int64 [B, T], padded on the right to the longest row.
+        attention_mask: int64 [B, T], 1 for real tokens, 0 for padding.
+        labels: int64 [B], or float32 [B] for regression; None where rows have no label.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    labels: Tensor | None
+
+
+def collate(rows: Sequence[Row], pad_token_id: int | None) -> Batch:
+    """One batch of all `rows`; a model without a padding token is padded with 0, which the mask hides."""
+    length = max(len(row.input_ids) for row in rows)
+    input_ids = torch.full((len(rows), length), pad_token_id or 0)
+    attention_mask = torch.zeros(len(rows), length, dtype=torch.int64)
+    for i, row in enumerate(rows):
+        input_ids[i, : len(row.input_ids)] = torch.tensor(row.input_ids)
+        attention_mask[i, : len(row.input_ids)] = 1
+    labels = [row.label for row in rows if row.label is not None]
+    return Batch(input_ids, attention_mask, torch.tensor(labels) if labels else None)
+
+
+def batches(rows: Sequence[Row], size: int, pad_token_id: int | None) -> Iterator[Batch]:
+    """The rows in order, `size` at a time; the last batch may be smaller."""
+    for start in range(0, len(rows), size):
+        yield collate(rows[start : start + size], pad_token_id)

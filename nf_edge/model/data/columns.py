@@ -1,0 +1,59 @@
+"""Which column of a data file is read, and what is said of the others."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nf_edge.core.errors import BadInput
+from nf_edge.model.config import ModelConfig
+
+TEXT_COLUMNS = ("text", "sentence")
+CONTENT_COLUMNS = (*TEXT_COLUMNS, "input_ids")
+LABEL = "label"
+# What data sets of pairs call their texts, which may be of a word or two.
+PAIR_COLUMNS = frozenset(
+    ("text_a", "text_b", "text1", "text2", "text_pair", "sentence1", "sentence2", "question", "question1",
+     "question2", "query", "premise", "hypothesis", "passage", "context", "document", "answer")
+)  # fmt: skip
+# Words that at least half of the values of any other column of text have.
+PROSE = 3
+PAIR = "a pair is not read yet: join both into `text` as in training, or remove what the model never saw"
+
+
+def require_columns(rows: Sequence[Mapping[str, Any]], config: ModelConfig, source: str) -> None:
+    """Raises BadInput where rows lack a column that the model needs, or have text in one that is not read.
+
+    A column of text is one of strings, other than the label, that is named as data sets name a text of a
+    pair, or whose values mostly have three words or more.  Numbers, identifiers and categories are none.
+    """
+    columns = list(dict.fromkeys(name for fields in rows for name in fields))
+    problems = []
+    read = [name for name in CONTENT_COLUMNS if name in columns]
+    unread = [name for name in columns if name not in read and _is_text(name, rows)]
+    if not read:
+        problems.append("has no column `text`, `sentence` or `input_ids`")
+    if config.has_label and LABEL not in columns:
+        problems.append("has no column `label`, which a classifier needs")
+    if problems:
+        fix = f"its columns are: {', '.join(columns)}"
+        if not read and unread:
+            fix += f"; its text is in {_names(unread)}: " + (PAIR if len(unread) > 1 else "call it `text`")
+        raise BadInput.listing(problems, where=source, fix=fix)
+    texts = [name for name in read if name in TEXT_COLUMNS]
+    if texts and unread:
+        raise BadInput(
+            f"has text in {_names(unread)}, of which only {_names(texts)} is read", where=source, fix=PAIR
+        )
+
+
+def _is_text(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    if name == LABEL:
+        return False
+    values = [value for fields in rows if isinstance(value := fields.get(name), str) and value.strip()]
+    words = [sum(any(map(str.isalpha, word)) for word in value.split()) for value in values]
+    if name in PAIR_COLUMNS:
+        return any(words)
+    return 2 * sum(count >= PROSE for count in words) >= max(len(words), 1)
+
+
+def _names(columns: Sequence[str]) -> str:
+    return " and ".join(f"`{name}`" for name in columns)

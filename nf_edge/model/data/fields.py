@@ -1,0 +1,96 @@
+"""The fields of a record, checked against a model: token ids and the label.
+
+All functions raise ValueError with what is wrong with the row, for their caller to say where.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from nf_edge.model.config import ModelConfig
+from nf_edge.model.data.columns import CONTENT_COLUMNS, TEXT_COLUMNS
+from nf_edge.model.data.text import Encode, Encoded
+
+
+def has_text(fields: Mapping[str, Any]) -> bool:
+    return any(name in fields for name in TEXT_COLUMNS)
+
+
+def parse_ids(
+    fields: Mapping[str, Any], config: ModelConfig, encode: Encode | None, length: int | None
+) -> Encoded:
+    """The token ids of a row, those of input_ids cut to a length, if there is one.
+
+    Args:
+        encode: cuts text to it; not needed where the row has no text.
+    """
+    given = [name for name in CONTENT_COLUMNS if name in fields]
+    if len(given) != 1:
+        raise ValueError(f"has {' and '.join(given) or 'neither text nor input_ids'}; give one of them")
+    value = fields[given[0]]
+    if encode is None or given[0] == "input_ids":
+        ids = _list_of_ids(value)
+        found = Encoded(tuple(ids[:length]), length is not None and len(ids) > length)
+    elif isinstance(value, str):
+        found = encode(value)
+        ids = list(found.ids)
+    else:
+        raise ValueError(f"{given[0]} {_short(value)} is not text")
+    if not ids:
+        raise ValueError(f"{given[0]} is empty")
+    outside = next((i for i in ids if not 0 <= i < config.vocab_size), None)
+    if outside is not None:
+        raise ValueError(f"id {outside} is outside the vocabulary of {config.vocab_size}")
+    return found
+
+
+def parse_label(fields: Mapping[str, Any], config: ModelConfig) -> int | float | None:
+    """The id of a class, the number that regression should give, or None where a row has no one label."""
+    if not config.has_label:
+        return None
+    if fields.get("label") is None:
+        raise ValueError("has no label")
+    if config.task == "regression":
+        return _number(fields["label"])
+    return _class(fields["label"], config.num_labels or 0, config.id2label or {})
+
+
+def _list_of_ids(value: Any) -> list[int]:
+    """A JSON list, or its text in a TSV or CSV cell, where spaces alone may separate the ids."""
+    if isinstance(value, str):
+        words = value.strip().removeprefix("[").removesuffix("]").replace(",", " ").split()
+        if all(word.removeprefix("-").isdecimal() for word in words):
+            return [int(word) for word in words]
+    elif isinstance(value, list) and all(type(item) is int for item in value):
+        return value
+    raise ValueError(f"input_ids must be a list of whole numbers, not {_short(value)}")
+
+
+def _class(value: Any, labels: int, id2label: Mapping[int, str]) -> int:
+    if isinstance(value, str):
+        # A name wins over an id: a model that names a class "1" means that one.
+        named = next((label for label, name in id2label.items() if name == value), None)
+        if named is not None:
+            return named
+        value = int(value) if value.strip().isdecimal() else value
+    if type(value) is not int:
+        names = f" or one of: {', '.join(list(id2label.values())[:20])}" if id2label else ""
+        raise ValueError(f"label {_short(value)} is unknown; it must be an id from 0 to {labels - 1}{names}")
+    if not 0 <= value < labels:
+        raise ValueError(f"label {value} is out of range; the model has the labels 0 to {labels - 1}")
+    return value
+
+
+def _number(value: Any) -> float:
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"label {_short(value)} is not a finite number, which regression needs")
+    return number
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

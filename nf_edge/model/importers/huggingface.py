@@ -1,0 +1,154 @@
+"""GPT-2 folders of Hugging Face `transformers`: `config.json`, weights and the tokenizer's files."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from nf_edge.core.errors import BadInput
+from nf_edge.core.reading import is_there
+from nf_edge.model.checkpoint import CONFIG
+from nf_edge.model.config import CLASSIFIER, LANGUAGE_MODEL, read_json_object
+from nf_edge.model.importers import settings
+from nf_edge.model.importers.adapters import adapter_notes, refuse_adapter
+from nf_edge.model.importers.foreign import Foreign, drop_tied_head, is_causal_mask
+from nf_edge.model.importers.names import own_names
+from nf_edge.model.importers.special_tokens import GENERATION, special_tokens
+from nf_edge.model.importers.tokenizer_files import read_tokenizer_files
+from nf_edge.model.importers.weights import read_weights
+
+ARCHITECTURES = {
+    "GPT2LMHeadModel": LANGUAGE_MODEL,
+    "GPT2Model": LANGUAGE_MODEL,
+    "GPT2ForSequenceClassification": CLASSIFIER,
+}
+# Other names for the same formulas; other activations go by the same names as ours.
+ACTIVATIONS = {
+    "gelu_accurate": "gelu_new",
+    "gelu_fast": "gelu_new",
+    "gelu_python_tanh": "gelu_new",
+    "gelu_pytorch_tanh": "gelu_new",
+    "gelu_python": "gelu",
+}
+# Conv1D, which keeps its weight as [in, out].
+TRANSPOSED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
+
+
+def read(folder: Path, *, own_tokenizer: bool = True) -> Foreign:
+    """Read a folder of `save_pretrained` or a clone from the hub.
+
+    Args:
+        own_tokenizer: whether its tokenizer is wanted.
+
+    Raises:
+        BadInput: it is not a GPT-2, it has an adapter, or a file is missing or cannot be read.
+    """
+    refuse_adapter(folder)
+    theirs = read_json_object(folder / CONFIG)
+    if theirs.get("model_type") != "gpt2":
+        raise BadInput(f"model_type is {theirs.get('model_type')!r}, not 'gpt2'", where=folder / CONFIG)
+    generation = read_json_object(folder / GENERATION) if is_there(folder / GENERATION) else None
+    foreign = Foreign({}, {}, folder / CONFIG)
+    if own_tokenizer:
+        foreign.tokenizer = read_tokenizer_files(folder, foreign.notes)
+    foreign.problems += settings.refused(theirs)
+    tensors = foreign.tensors = _tensors(folder, foreign)
+    shape = settings.shape(theirs)
+    activation = shape["activation_function"]
+    architecture = _architecture(theirs, tensors, foreign.problems)
+    foreign.config = {
+        **shape,
+        "architectures": [architecture],
+        "activation_function": ACTIVATIONS.get(str(activation), activation),
+        "attention": "standard",
+    }
+    if architecture == CLASSIFIER:
+        foreign.config |= special_tokens(theirs, None, shape["vocab_size"], foreign)
+        foreign.config |= _labels(theirs, foreign)
+    else:
+        foreign.config |= special_tokens(theirs, generation, shape["vocab_size"], foreign)
+        foreign.config["tie_word_embeddings"] = _is_tied(theirs, tensors, foreign)
+    foreign.notes += [
+        *settings.told(theirs, generation or {} if architecture == LANGUAGE_MODEL else {}),
+        *_dtype_notes(theirs, tensors),
+        *adapter_notes(folder),
+    ]
+    return foreign
+
+
+def _tensors(folder: Path, foreign: Foreign) -> dict[str, Tensor]:
+    """The weights under our names, as [out, in], without masks."""
+    weights = read_weights(folder)
+    names = own_names(weights, foreign.problems, foreign.notes)
+    tensors = {}
+    for key, tensor in weights.items():
+        name = names[key]
+        if not is_causal_mask(name, tensor):
+            tensors[name] = tensor.t() if name.endswith(TRANSPOSED) and tensor.dim() == 2 else tensor
+    return tensors
+
+
+def _dtype_notes(theirs: dict[str, Any], tensors: dict[str, Tensor]) -> list[str]:
+    """Where transformers rounds the weights as it loads them."""
+    declared = theirs.get("dtype", theirs.get("torch_dtype"))
+    kept = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
+    if declared is None or kept <= {declared}:
+        return []
+    return [f"dtype is {declared} in config.json; the weights stay {' and '.join(sorted(kept))}"]
+
+
+def _declared(theirs: dict[str, Any]) -> str | None:
+    """The class that saved the folder, if its config names one."""
+    names = theirs.get("architectures")
+    return str(names[0]) if isinstance(names, list) and names else None
+
+
+def _architecture(theirs: dict[str, Any], tensors: dict[str, Tensor], problems: list[str]) -> str:
+    name = _declared(theirs)
+    if name is None:
+        return CLASSIFIER if "score.weight" in tensors else LANGUAGE_MODEL
+    if name not in ARCHITECTURES:
+        problems.append(f"architectures is {name}; it must be one of: {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES.get(name, LANGUAGE_MODEL)
+
+
+def _labels(theirs: dict[str, Any], foreign: Foreign) -> dict[str, Any]:
+    """What the head answers, and which token it is asked of; the special tokens are there already."""
+    names, declared = theirs.get("id2label"), theirs.get("num_labels")
+    score = foreign.tensors.get("score.weight")
+    # transformers writes neither key for two labels, and mostly no num_labels.
+    labels = score.shape[0] if score is not None and score.dim() else declared or len(names or ()) or 2
+    if declared is not None and declared != labels:
+        foreign.problems.append(f"num_labels is {declared!r}, but score.weight has {labels} rows")
+    # It pools the right-most token that is not the pad token, which may end a text too, whatever the mask
+    # says; without one, the last of all.
+    pooling = "last" if foreign.config.get("pad_token_id") is None else "last_not_pad"
+    return {
+        "num_labels": labels,
+        "id2label": names,
+        "pooling": pooling,
+        "problem_type": theirs.get("problem_type"),
+    }
+
+
+def _is_tied(theirs: dict[str, Any], tensors: dict[str, Tensor], foreign: Foreign) -> bool:
+    """Whether the head is the embedding: the config's word, unless the weights say otherwise."""
+    had_head = "lm_head.weight" in tensors
+    own_head = drop_tied_head(tensors)
+    declared = theirs.get("tie_word_embeddings", True)
+    if _declared(theirs) == "GPT2Model":
+        foreign.notes.append(
+            "a GPT2Model has no head: it becomes a language model whose head is the embedding"
+        )
+        return True
+    if declared and own_head:
+        # Versions of transformers differ in which of the two they believe.
+        foreign.problems.append(
+            "tie_word_embeddings is true, but lm_head.weight differs from the embedding; "
+            "set it to false to keep that head, or remove the tensor"
+        )
+    if not declared and had_head and not own_head:
+        foreign.notes.append(
+            "tie_word_embeddings is false, but the head equals the embedding: it is kept once"
+        )
+    return not own_head if had_head else declared

@@ -1,0 +1,162 @@
+"""nanoGPT checkpoints and those of code bases that grew out of it: a `.pt` file with the weights and
+their shape.
+
+The names and the layout are ours already.  Symmetric attention has its K and V rows in
+`attn.c_kv`, and learned noise goes by our names (`attn.noise.a` and so on).
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nf_edge.core.errors import BadInput, quoted
+from nf_edge.model.config import LANGUAGE_MODEL
+from nf_edge.model.importers.foreign import (
+    HEAD,
+    Foreign,
+    drop_tied_head,
+    has_own_values,
+    is_causal_mask,
+    load_torch,
+)
+from nf_edge.model.importers.names import own_names
+
+# model_args that give the shape → our keys.
+SHAPE = {
+    "n_layer": "n_layer",
+    "n_head": "n_head",
+    "n_embd": "n_embd",
+    "block_size": "n_positions",
+    "vocab_size": "vocab_size",
+}
+UNUSED = {"bias", "dropout"}
+# GPT-2's vocabulary, and its size after nanoGPT padded it to a multiple of 64.
+GPT2_VOCABULARY, GPT2_PADDED = 50257, 50304
+
+WITHOUT_BIAS = {"transformer.wte", "transformer.wpe", "lm_head"}
+NOISE_KINDS = {"a": "lowrank", "b": "lowrank", "p": "pairwise", "bias": "relative"}
+
+
+def read(path: Path, activation: str | None) -> Foreign:
+    """Read a `.pt` file.
+
+    Args:
+        activation: what the MLPs use, which the file does not say; None is exact GELU, as in nanoGPT's
+            newer code (its older code had `gelu_new`).
+
+    Raises:
+        BadInput: it is not such a file.
+    """
+    weights, arguments = _parts(path)
+    problems: list[str] = []
+    notes: list[str] = []
+    tensors = _tensors(weights, problems, notes)
+    config = {
+        "architectures": [LANGUAGE_MODEL],
+        **{ours: arguments[theirs] for theirs, ours in SHAPE.items()},
+        "activation_function": activation or "gelu",
+        "attention": _attention(tensors, problems),
+        "noise": _noise(tensors, problems),
+        "tie_word_embeddings": not drop_tied_head(tensors),
+    }
+    foreign = Foreign(config, tensors, path, notes, problems)
+    if HEAD in tensors:
+        foreign.notes.append(
+            "lm_head.weight is not the embedding: it stays a head of its own, which nanoGPT's own code ties"
+        )
+    if activation is None:
+        foreign.notes.append(
+            "activation: gelu (exact) is assumed, as in nanoGPT's newer code; "
+            "for a model of its older code give --activation gelu_new"
+        )
+    if arguments.get("bias") is False:
+        added = _add_zero_biases(tensors)
+        foreign.notes.append(f"bias=False: {added} biases are written as zeros")
+    unknown = {key: value for key, value in arguments.items() if key not in SHAPE.keys() | UNUSED}
+    if unknown:
+        listed = ", ".join(f"{key}={quoted(value)}" for key, value in unknown.items())
+        foreign.notes.append(f"model_args not looked at: {listed}; check that the model does not need them")
+    if config["vocab_size"] == GPT2_PADDED:
+        foreign.vocabulary = GPT2_VOCABULARY
+    return foreign
+
+
+def _parts(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The state dict and the model_args."""
+    document = load_torch(path)
+    if not isinstance(document, Mapping):
+        raise BadInput(f"holds a {type(document).__name__}, not a nanoGPT checkpoint", where=path)
+    problems = [
+        f"has no {key!r} of the kind that nanoGPT saves (a mapping by names)"
+        for key in ("model", "model_args")
+        if not isinstance(document.get(key), Mapping) or not all(isinstance(k, str) for k in document[key])
+    ]
+    if problems:
+        raise BadInput.listing(problems, where=path, fix=f"it has: {', '.join(map(str, document))[:200]}")
+    arguments = document["model_args"]
+    wrong = [
+        f"model_args has no whole number {key!r}" for key in SHAPE if type(arguments.get(key)) is not int
+    ]
+    if wrong:
+        raise BadInput.listing(wrong, where=path)
+    return document["model"], arguments
+
+
+def _tensors(weights: Mapping[str, Any], problems: list[str], notes: list[str]) -> dict[str, Tensor]:
+    """The weights under their plain names, and no masks."""
+    tensors, names = {}, own_names(weights, problems, notes)
+    for key, value in weights.items():
+        name = names[key]
+        if not isinstance(value, Tensor) or not has_own_values(value):
+            problems.append(f"{key} is not a dense tensor")
+        elif not is_causal_mask(name, value):
+            tensors[name] = value.detach()
+    return tensors
+
+
+def _attention(names: Mapping[str, Tensor], problems: list[str]) -> str:
+    """`symmetric` or `standard`, by the projections that the layers have."""
+    layers: dict[str, list[int]] = {}
+    for name in names:
+        if match := re.fullmatch(r"transformer\.h\.(\d+)\.attn\.(c_kv|c_attn)\.weight", name):
+            layers.setdefault(match[2], []).append(int(match[1]))
+    if not layers:
+        shown = ", ".join(list(names)[:3])
+        problems.append(
+            "has neither attn.c_attn nor attn.c_kv weights: it is not a GPT-2 or a NoiseFormer "
+            f"(its first names: {shown})"
+        )
+    if len(layers) > 1:
+        listed = {kind: ", ".join(map(str, sorted(which))) for kind, which in layers.items()}
+        problems.append(
+            f"layers {listed['c_attn']} have attn.c_attn (standard) and layers {listed['c_kv']} "
+            "attn.c_kv (symmetric), but a model has one kind of attention"
+        )
+    return "symmetric" if "c_kv" in layers else "standard"
+
+
+def _noise(tensors: Mapping[str, Tensor], problems: list[str]) -> dict[str, Any]:
+    """Kind and rank of the noise, read off the names and shapes."""
+    kinds, ranks = set(), set()
+    for name, tensor in tensors.items():
+        if match := re.fullmatch(r"transformer\.h\.\d+\.attn\.noise\.(a|b|p|bias)", name):
+            kinds.add(NOISE_KINDS[match[1]])
+            ranks.add(tensor.shape[-1] if tensor.dim() else 0)
+    if len(kinds) > 1:
+        problems.append(f"has noise of several kinds, {' and '.join(sorted(kinds))}, but a model has one")
+    kind = min(kinds, default="none")
+    return {"kind": kind, "rank": max(ranks)} if kind == "lowrank" else {"kind": kind}
+
+
+def _add_zero_biases(tensors: dict[str, Tensor]) -> int:
+    """Give every linear and LayerNorm the bias that it does without; returns how many."""
+    layers = {name.removesuffix(".weight") for name in tensors if name.endswith(".weight")} - WITHOUT_BIAS
+    missing = [layer for layer in sorted(layers) if f"{layer}.bias" not in tensors]
+    for layer in missing:
+        weight = tensors[f"{layer}.weight"]
+        tensors[f"{layer}.bias"] = torch.zeros(weight.shape[:1], dtype=weight.dtype)
+    return len(missing)

@@ -1,0 +1,69 @@
+"""The weights of a folder of `transformers`: one file or shards of it, safetensors or PyTorch's own."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from nf_edge.core.errors import BadInput
+from nf_edge.core.reading import is_there
+from nf_edge.model.checkpoint import WEIGHTS
+from nf_edge.model.config import read_json_object
+from nf_edge.model.importers.foreign import has_own_values, load_torch
+from nf_edge.model.safetensors_file import read_safetensors
+
+Read = Callable[[Path], Mapping[str, Tensor]]
+
+PICKLED = "pytorch_model.bin"
+SHOWN = 5
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Every tensor, by its key: of the files that transformers takes where there are several.
+
+    Raises:
+        BadInput: there are none, one cannot be read, or shards and their index are not of one model.
+    """
+    readers: dict[str, Read] = {WEIGHTS: read_safetensors, PICKLED: _read_pickled}
+    for name, read in readers.items():
+        index = folder / f"{name}.index.json"
+        if is_there(folder / name):
+            return dict(read(folder / name))
+        if is_there(index):
+            return _read_shards(index, read)
+    listed = ", ".join(f"{name}, {name}.index.json" for name in readers)
+    raise BadInput(f"has no weights ({listed})", where=folder)
+
+
+def _read_pickled(path: Path) -> Mapping[str, Tensor]:
+    state = load_torch(path)
+    if not isinstance(state, Mapping) or not all(
+        isinstance(value, Tensor) and has_own_values(value) for value in state.values()
+    ):
+        raise BadInput("is not a state dict: it holds more than dense tensors", where=path)
+    return state
+
+
+def _read_shards(index: Path, read: Read) -> dict[str, Tensor]:
+    places = read_json_object(index).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
+        raise BadInput("has no weight_map from tensors to files", where=index)
+    names = sorted(set(places.values()))
+    # Only files of this folder: an index may come from anywhere.
+    missing = [name for name in names if Path(name).name != name or not (index.parent / name).is_file()]
+    if missing:
+        raise BadInput.listing([f"{name} is not in the folder" for name in missing], where=index)
+    shards = {name: read(index.parent / name) for name in names}
+    problems = [
+        f"{key} is in {name}, but the index has it in {places.get(key, 'no file')}"
+        for name, shard in shards.items()
+        for key in shard
+        if places.get(key) != name
+    ]
+    problems += [f"{key} is not in {name}" for key, name in places.items() if key not in shards[name]]
+    if problems:
+        more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+        raise BadInput.listing(
+            [*problems[:SHOWN], *more], where=index, fix="the shards and their index are of different models"
+        )
+    return {key: tensor for shard in shards.values() for key, tensor in shard.items()}

@@ -1,0 +1,212 @@
+"""Models side by side, by one recipe: what each weighs and holds, and how fast it is here."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nf_edge.artifact import check_out, load_artifact
+from nf_edge.backends.base import Bounds
+from nf_edge.core.device import Device
+from nf_edge.core.errors import AccuracyGate, BadInput, OverBudget
+from nf_edge.core.files import check_folder
+from nf_edge.core.progress import Progress, named, silent
+from nf_edge.core.recipe.recipe import Recipe
+from nf_edge.core.staging import scratch_folder
+from nf_edge.measure.latency import REPEATS, LatencyReport, Subject, bench, make_plan
+from nf_edge.measure.memory import Verdict
+from nf_edge.model import Checkpoint, ModelConfig
+from nf_edge.model.data.rows import Rows, load_rows
+from nf_edge.pipeline.export import dry_run, export
+from nf_edge.pipeline.size_ratios import Size, file, parameters, process
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that was compared.
+
+    Attributes:
+        path: where its artifact is; None where it was not kept.
+        verdict: whether it fits the device; None where none was named.
+    """
+
+    name: str
+    config: ModelConfig
+    path: Path | None
+    verdict: Verdict | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "config": self.config.to_json(),
+            "path": str(self.path) if self.path else None,
+            "verdict": self.verdict.to_json() if self.verdict else None,
+        }
+
+
+@dataclass(frozen=True)
+class ComparisonReport:
+    """The first model beside each of the others; tuples of figures have one of each model.
+
+    Attributes:
+        memory_machine: where the memory of the processes was measured.
+        notes: what to know before the figures are compared.
+        failure: the first gate that a model did not pass.
+    """
+
+    recipe: str
+    models: tuple[Model, ...]
+    sizes: tuple[Size, ...]
+    memory_machine: str
+    latency: LatencyReport
+    notes: tuple[str, ...]
+    failure: OverBudget | AccuracyGate | None
+
+    def to_json(self) -> dict[str, Any]:
+        # Its artifacts are the models, and may be gone.
+        latency = self.latency.to_json()
+        del latency["artifacts"]
+        return {
+            "recipe": self.recipe,
+            "models": [model.to_json() for model in self.models],
+            "sizes": [size.to_json() for size in self.sizes],
+            "memory_machine": self.memory_machine,
+            "latency": latency,
+            "notes": list(self.notes),
+        }
+
+
+def compare(
+    checkpoints: Sequence[Checkpoint],
+    recipe: Recipe,
+    *,
+    lengths: Sequence[int] | None = None,
+    contexts: Sequence[int] | None = None,
+    threads: Sequence[int] = (1,),
+    repeats: int = REPEATS,
+    device: Device | None = None,
+    calibrate: str | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> ComparisonReport:
+    """Export every checkpoint by one recipe, and measure the artifacts turn about.
+
+    All that can be refused is refused before the first export.
+
+    Args:
+        checkpoints: two or more; the first is compared with each of the others.
+        lengths, contexts, threads, repeats: as `latency.make_plan` takes them.
+        calibrate: what rows to calibrate on, as `load_rows` takes it, where the recipe does.
+        out: keeps the artifacts here, in a folder for each model; else they are temporary.
+
+    Raises:
+        BadInput: the checkpoints cannot be compared, the recipe does not suit one of them, one does not
+            take a length or context, or `out` cannot be used.
+    """
+    names = model_names(checkpoints)
+    _refuse_unlike(names, checkpoints)
+    subjects = [
+        Subject(name, checkpoint.config, Bounds.of(recipe, checkpoint.config))
+        for name, checkpoint in zip(names, checkpoints, strict=True)
+    ]
+    plan = make_plan(subjects, lengths, contexts, threads, repeats)
+    if out is not None:
+        _check_out(out, names, [each.path for each in checkpoints], calibrate, overwrite)
+    rows = [
+        load_rows(calibrate, checkpoint, length=subject.bounds.length) if calibrate else None
+        for checkpoint, subject in zip(checkpoints, subjects, strict=True)
+    ]
+    for checkpoint, seen in zip(checkpoints, rows, strict=True):
+        dry_run(checkpoint, recipe, device, seen)
+    with ExitStack() as stack:
+        folder = out or stack.enter_context(scratch_folder())
+        exports = [
+            export(
+                checkpoint,
+                recipe,
+                folder / name,
+                device=device,
+                calibrate=seen,
+                overwrite=overwrite,
+                keep=True,
+                progress=named(name, progress),
+            )
+            for name, checkpoint, seen in zip(names, checkpoints, rows, strict=True)
+        ]
+        latency = bench([load_artifact(folder / name) for name in names], plan, progress)
+    memories = [result.memory for result in exports]
+    return ComparisonReport(
+        recipe=recipe.name,
+        models=tuple(
+            Model(name, checkpoint.config, out / name if out else None, memory.verdict)
+            for name, checkpoint, memory in zip(names, checkpoints, memories, strict=True)
+        ),
+        sizes=(
+            Size.of("parameters", [parameters(result) for result in exports]),
+            Size.of("file", [file(result) for result in exports]),
+            Size.of("process memory", process(memories)),
+        ),
+        memory_machine=memories[0].machine,
+        latency=latency,
+        notes=(*_notes(names, subjects), *_warnings(rows)),
+        failure=next((result.failure for result in exports if result.failure), None),
+    )
+
+
+def model_names(checkpoints: Sequence[Checkpoint]) -> list[str]:
+    """The names of their folders, with those of the folders around them where they would be the same.
+
+    Raises:
+        BadInput: one of them is there twice.
+    """
+    parts = [checkpoint.path.resolve().parts for checkpoint in checkpoints]
+    if len(set(parts)) < len(parts):
+        twice = next(checkpoint.path for i, checkpoint in enumerate(checkpoints) if parts[i] in parts[:i])
+        raise BadInput("is given twice", where=twice, fix="name each checkpoint once")
+    for depth in range(1, max(map(len, parts))):
+        names = ["-".join(of_one[-depth:]) for of_one in parts]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _refuse_unlike(names: Sequence[str], checkpoints: Sequence[Checkpoint]) -> None:
+    first = checkpoints[0].config
+    for name, checkpoint in zip(names[1:], checkpoints[1:], strict=True):
+        config = checkpoint.config
+        if config.is_language_model != first.is_language_model:
+            kinds = ("is a language model", "is none")
+            said = kinds if first.is_language_model else kinds[::-1]
+            raise BadInput(
+                f"{names[0]} {said[0]} and {name} {said[1]}, so that they do different work",
+                fix="compare language models with each other, and classifiers with each other",
+            )
+        if config.vocab_size != first.vocab_size:
+            raise BadInput(
+                f"{names[0]} has a vocabulary of {first.vocab_size:,} tokens and {name} of "
+                f"{config.vocab_size:,}, so that a token is not the same work for both",
+                fix="compare models of one vocabulary, or time any two artifacts with nf-edge bench",
+            )
+
+
+def _check_out(
+    out: Path, names: Sequence[str], models: Sequence[Path], calibrate: str | None, overwrite: bool
+) -> None:
+    sources = [*models, Path(calibrate)] if calibrate else models
+    check_folder(out)
+    for name in names:
+        check_out(out / name, overwrite=overwrite, sources=sources)
+
+
+def _warnings(rows: Sequence[Rows | None]) -> list[str]:
+    return list(dict.fromkeys(warning for each in rows if each for warning in each.warnings))
+
+
+def _notes(names: Sequence[str], subjects: Sequence[Subject]) -> tuple[str, ...]:
+    positions = [subject.bounds.length for subject in subjects]
+    if len(set(positions)) == 1:
+        return ()
+    each = ", ".join(f"{name} {count:,}" for name, count in zip(names, positions, strict=True))
+    return (f"positions differ, and with them the tables and the cache: {each}",)

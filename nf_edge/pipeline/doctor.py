@@ -1,0 +1,101 @@
+"""What is installed on this machine, what is missing, and the command that gets it."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nf_edge.backends import REGISTRY, installed_version
+from nf_edge.core import native_build
+from nf_edge.core.errors import MissingTool
+from nf_edge.measure import emulation
+from nf_edge.measure.runner import Runtime
+from nf_edge.measure.runner.build import check_tools
+
+INSTALL = "pip install nf-edge"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that doctor looks for.
+
+    Attributes:
+        needed_for: what does not work without it.
+        state: its version or place, or what is wrong.
+        fix: the command that gets it; "" where all is well.
+    """
+
+    name: str
+    needed_for: str
+    ok: bool
+    state: str
+    fix: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine() -> list[Finding]:
+    """Look at Python, the packages of every backend, and the native parts; builds nothing."""
+    findings = [Finding("python", "everything", True, platform.python_version())]
+    for package, needed_for in _packages().items():
+        found = installed_version(package)
+        findings.append(
+            Finding(
+                package,
+                needed_for,
+                found is not None,
+                found or "not installed",
+                "" if found else _fix(package),
+            )
+        )
+    native = "measuring memory and time natively"
+    return [
+        *findings,
+        _built("native runner, executorch", native, lambda: check_tools("executorch")),
+        _built("native runner, onnxruntime", native, lambda: check_tools("onnxruntime")),
+        _built("kernels of nf-edge", "the nf- recipes", lambda: native_build.check_tools("kernels")),
+        *(_emulation(runtime) for runtime in emulation.RUNTIMES),
+    ]
+
+
+def _emulation(runtime: Runtime) -> Finding:
+    """Whether a device's own core can be emulated to run that runtime."""
+    name, needed_for = f"emulated cores, {runtime}", "--on DEVICE"
+    try:
+        qemu = emulation.emulator()
+        emulation.kept(runtime)
+    except MissingTool as error:
+        return Finding(name, needed_for, False, error.what, error.fix or "")
+    return Finding(name, needed_for, True, f"QEMU {qemu.version}: {', '.join(sorted(qemu.cpus))}")
+
+
+def _packages() -> dict[str, str]:
+    needed: dict[str, list[str]] = {}
+    for name, entry in REGISTRY.items():
+        for package in entry.packages:
+            needed.setdefault(package, []).append(name)
+    found = {package: f"backends {', '.join(names)}" for package, names in needed.items()}
+    return found | {
+        "tokenizers": "text models",
+        "cmake": "measuring memory and time natively",
+        "ninja": "measuring memory and time natively",
+        "scikit-learn": "the digits data (optional)",
+    }
+
+
+def _built(name: str, needed_for: str, tools: Callable[[], str]) -> Finding:
+    """Whether a native part can be built; `tools` gives the compiler."""
+    try:
+        compiler = tools()
+    except MissingTool as error:
+        return Finding(name, needed_for, False, error.what, error.fix or "")
+    return Finding(name, needed_for, True, f"built at first use with {compiler}")
+
+
+def _fix(package: str) -> str:
+    if package == "scikit-learn":
+        return "pip install 'nf-edge[digits]'"
+    # The backend that wants the least besides.
+    wanting = [entry for entry in REGISTRY.values() if package in entry.packages]
+    return min(wanting, key=lambda entry: bool(entry.extra)).install if wanting else INSTALL

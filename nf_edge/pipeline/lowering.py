@@ -1,0 +1,121 @@
+"""compress → specialise attention → lower: from a checkpoint and a recipe to a model file, or only to the
+weights that it would have."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nf_edge.backends import backend_for
+from nf_edge.backends.base import Backend, Bounds, CacheDtype, Inputs, LoweringReport
+from nf_edge.backends.precisions import precisions
+from nf_edge.core.recipe.recipe import Recipe
+from nf_edge.core.staging import libraries_swept, scratch_folder
+from nf_edge.measure.accuracy.answers import require_finite
+from nf_edge.model import Checkpoint, NoiseFormer
+from nf_edge.model.data.rows import Rows
+from nf_edge.quantization.calibration import Calibration, calibration_for
+from nf_edge.quantization.dequantize import Weights
+from nf_edge.quantization.layer_report import Fate, fates_of
+from nf_edge.quantization.quantize import grids_for, prepare, quantize, quantize_file
+from nf_edge.quantization.snr import plain_form
+from nf_edge.quantization.threads import one_thread
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a backend has agreed to make of a checkpoint.
+
+    Attributes:
+        cache: what its cache holds; None where there is none.
+        calibration: the rows to see; None where there is nothing to see.
+    """
+
+    checkpoint: Checkpoint
+    recipe: Recipe
+    backend: Backend
+    bounds: Bounds
+    cache: CacheDtype | None
+    calibration: Calibration | None
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, recipe: Recipe, calibrate: Rows | None) -> "Job":
+        """Raises BadInput where the recipe does not suit the checkpoint, or there are no rows to see."""
+        backend = backend_for(recipe)
+        bounds = Bounds.of(recipe, checkpoint.config)
+        precisions(recipe, checkpoint.config)  # refuses rules for modules that are not there
+        backend.require_size(checkpoint.config, recipe)
+        cache = backend.cache_dtype(checkpoint.config, bounds, recipe)
+        calibration = calibration_for(checkpoint, recipe, cache, calibrate)
+        return cls(checkpoint, recipe, backend, bounds, cache, calibration)
+
+    @property
+    def seen(self) -> Inputs:
+        """The rows to see, in the shapes that the program takes."""
+        if self.calibration is None:
+            return []
+        return self.calibration.inputs(self.bounds, self.checkpoint.config.pad_token_id)
+
+    @property
+    def filling(self) -> Inputs:
+        """Texts that fill the cache, where it has ranges to see; else none."""
+        if self.calibration is None or self.cache is None or not self.cache.static:
+            return []
+        return self.calibration.filling(self.bounds, self.checkpoint.config.ends[:1])
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """What came of it.
+
+    Attributes:
+        report: None where nothing was lowered.
+        plain: the network that it was made of, in float32 and PyTorch's own operators.
+        weights: of the layers and tables that were quantized, dequantized.
+        fates: without figures of errors.
+    """
+
+    report: LoweringReport | None
+    plain: NoiseFormer
+    weights: Weights
+    fates: tuple[Fate, ...]
+
+
+@libraries_swept()
+@one_thread()
+def lower(job: Job, file: Path | None) -> Lowered:
+    """Lower a checkpoint to a model file; None where only the weights of one quantized before are wanted.
+
+    Raises:
+        BadInput: what the checkpoint gives for the rows that it is calibrated on is not finite.
+    """
+    checkpoint, recipe, backend, seen = job.checkpoint, job.recipe, job.backend, job.seen
+    model = checkpoint.model()
+    if job.calibration is not None:
+        for given in (seen, job.filling):
+            texts = [ids[0, : int(mask.sum())].tolist() for ids, mask in given]
+            require_finite(model, texts, job.calibration.source)
+    prepare(model, recipe, seen)
+    backend.specialise(model, recipe)
+    fates = fates_of(model, backend, recipe, job.cache)
+    # Where nothing is quantized there is nothing to compare with.
+    plain = model if recipe.quantize is None else plain_form(checkpoint.model(), model)
+    grids = grids_for(plain, recipe, seen)
+    program = backend.program(model, job.bounds, job.cache)
+    program, weights = quantize(model, program, backend, recipe, job.bounds, seen, grids)
+    if file is None:
+        return Lowered(None, plain, weights, fates)
+    report = backend.lower(program, checkpoint.config, job.bounds, recipe, file)
+    backend.require_operators(file)
+    weights |= {**report.weights, **quantize_file(file, plain, backend, recipe, seen, job.filling, grids)}
+    if backend.quantizes == "file":
+        # It has other operators now, for the same products.
+        report = report.recounted(sum(backend.operators(file).values()))
+    return Lowered(report, plain, weights, fates)
+
+
+def rounded(job: Job) -> Lowered:
+    """The weights that a model file would have; it is made, and gone again, only where they are rounded in
+    it."""
+    if job.backend.runtime == "executorch":
+        return lower(job, None)
+    with scratch_folder() as folder:
+        return lower(job, folder / job.backend.model_file)

@@ -1,0 +1,149 @@
+"""A network that answers, in PyTorch, as if some of its modules were quantized."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nf_edge.core.intervals import clustered_error
+from nf_edge.core.progress import Progress
+from nf_edge.core.recipe.precision import Precision, Runtime
+from nf_edge.measure.accuracy.faithful import divergence
+from nf_edge.model import NoiseFormer
+from nf_edge.model.data.rows import Rows
+from nf_edge.model.finite import finite
+from nf_edge.quantization.dequantize import Weights
+
+# Tokens whose logits are compared at once.
+PIECE = 128
+
+
+@dataclass(frozen=True)
+class Change:
+    """What becomes of some modules of a network.
+
+    Attributes:
+        network: the plain form, in float32.
+        weights: as they are lowered; a table may have fewer rows than the network's.
+        precisions: of the same modules at least, for how their inputs are rounded.
+    """
+
+    network: NoiseFormer
+    weights: Weights
+    precisions: Mapping[str, Precision]
+    runtime: Runtime
+
+    @contextmanager
+    def made(self) -> Iterator[NoiseFormer]:
+        """The network with the change, which it is rid of in the end.
+
+        It must be given one row at a time, without padding: a range of activations may be that of a row.
+        """
+        kept, handles = {}, []
+        try:
+            for name, lowered in self.weights.items():
+                module = self.network.get_submodule(name)
+                kept[name] = weight = module.get_parameter("weight")
+                # Not in place: a head may share it with a table.
+                _put(module, torch.cat([lowered, weight[len(lowered) :]]))
+                if isinstance(module, nn.Linear) and self.precisions[name].activations != "none":
+                    hook = partial(_hook, precision=self.precisions[name], runtime=self.runtime)
+                    handles.append(module.register_forward_pre_hook(hook))
+            yield self.network
+        finally:
+            for handle in handles:
+                handle.remove()
+            for name, weight in kept.items():
+                _put(self.network.get_submodule(name), weight)
+
+    @torch.no_grad()
+    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        """As a session of an artifact: int64 [1, T], all of it real → float32 logits."""
+        with self.made() as network:
+            logits: np.ndarray = network(torch.from_numpy(input_ids)).numpy()
+        return logits
+
+
+def _put(module: nn.Module, weight: Tensor) -> None:
+    module.register_parameter("weight", nn.Parameter(weight, requires_grad=False))
+
+
+def _hook(_: nn.Module, given: tuple[Tensor, ...], precision: Precision, runtime: Runtime) -> Tensor:
+    return round_activations(given[0], precision, runtime)
+
+
+def round_activations(x: Tensor, precision: Precision, runtime: Runtime) -> Tensor:
+    """Inputs [1, …, K] of a linear layer as a runtime rounds them to int8, dequantized again.
+
+    ExecuTorch has a range a token; ONNX Runtime a scale for each group of a token where the weights have
+    groups, else a range a row.  A static range is here that of the row, for want of what it is calibrated on.
+    """
+    dynamic = precision.activations == "int8_dynamic"
+    if dynamic and runtime == "executorch":
+        return _affine(x, x.amin(-1, keepdim=True), x.amax(-1, keepdim=True))
+    if dynamic and precision.group:
+        return _symmetric(x.unflatten(-1, (-1, precision.group))).flatten(-2)
+    return _affine(x, x.amin(), x.amax())
+
+
+def _affine(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """To 256 levels between two values, 0 among them exactly."""
+    low, high = low.clamp(max=0), high.clamp(min=0)
+    scale = ((high - low) / 255).clamp(min=torch.finfo(x.dtype).tiny)
+    zero = (-low / scale).round()
+    return ((x / scale + zero).round().clamp(0, 255) - zero) * scale
+
+
+def _symmetric(x: Tensor) -> Tensor:
+    scale = (x.abs().amax(-1, keepdim=True) / 127).clamp(min=torch.finfo(x.dtype).tiny)
+    return (x / scale).round() * scale
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Mean divergence in nats over all questions, infinite where an answer is not finite, and its standard
+    error; None of a single text, and where it is infinite."""
+
+    kl: float
+    error: float | None
+
+
+@torch.no_grad()
+def divergences(
+    reference: NoiseFormer, changes: Sequence[Change], rows: Rows, progress: Progress
+) -> list[Divergence]:
+    """How far the answers of changed networks are from the reference's, on the same rows.
+
+    No more logits are held than two networks' of one row.
+
+    Raises:
+        BadInput: the reference's own answers are not finite.
+    """
+    found: list[list[np.ndarray]] = [[] for _ in changes]
+    row_of: list[np.ndarray] = []
+    for number, row in enumerate(rows.rows):
+        ids = torch.tensor([row.input_ids])
+        wanted = _of_questions(finite(reference, ids, rows=rows.source, first=number))
+        row_of.append(np.full(len(wanted), number))
+        for values, change in zip(found, changes, strict=True):
+            with change.made() as network:
+                values.append(_divergence(wanted, _of_questions(network(ids))))
+        progress("quantizing one unit at a time", number + 1, len(rows.rows))
+    cluster = np.concatenate(row_of)
+    every = [np.concatenate(values) for values in found]
+    return [Divergence(float(values.mean()), clustered_error(values, cluster)) for values in every]
+
+
+def _of_questions(logits: Tensor) -> Tensor:
+    """Of each question of a row, [q, C]: a classifier's one, or the next token after each but the last."""
+    return logits[0, :-1] if logits.dim() == 3 else logits
+
+
+def _divergence(wanted: Tensor, found: Tensor) -> np.ndarray:
+    pieces = zip(wanted.split(PIECE), found.split(PIECE), strict=True)
+    parts = [divergence(*(x.double().log_softmax(-1) for x in pair)) for pair in pieces]
+    return torch.cat(parts).numpy()

@@ -1,0 +1,46 @@
+"""Recipes that treat all of a model alike: what a mixture of precisions has to beat."""
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from nf_edge.core.recipe.recipe import Quantize, Recipe, bundled_recipes
+from nf_edge.pipeline.mixed_precision.recipe import granularity_of, offers, uniform
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """A recipe that is not mixed, and what it is known by: a recipe's name, or a precision."""
+
+    label: str
+    recipe: Recipe
+
+
+def uniform_recipes(base: Recipe, name: str) -> list[Uniform]:
+    """What `base` could be with the `quantize` section of another recipe of its backend, or with one
+    precision for all modules; itself among them.
+
+    Args:
+        name: of all of them, for one may be what is written.
+    """
+    assert base.quantize is not None
+    sections: dict[str, Quantize | None] = {
+        each.name: each.quantize
+        for each in bundled_recipes()
+        if (each.backend, each.target) == (base.backend, base.target) and not each.shrinks
+    }
+    sections[base.name] = base.quantize
+    for rule in offers(base):
+        words = granularity_of(base.quantize.layer(rule).group).replace("_", " ")
+        sections[f"{rule.weights} {words} for all"] = uniform(base, rule).quantize
+    found: list[Uniform] = []
+    for label, section in sections.items():
+        description = f"as {label}, which no mixture of precisions that was made beats"
+        changes = {"name": name, "description": description, "quantize": section}
+        try:
+            recipe = Recipe.model_validate(base.model_copy(update=changes).model_dump())
+        except ValidationError:  # its cache, say, is none that the base has
+            continue
+        if all(recipe.quantize != other.recipe.quantize for other in found):
+            found.append(Uniform(label, recipe))
+    return found

@@ -1,0 +1,54 @@
+"""Sizes of several exports side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nf_edge.core.figures import Figure
+from nf_edge.measure.memory import MemoryReport
+from nf_edge.pipeline.export import Export
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size of every export, and the first one's as a multiple of each other's."""
+
+    name: str
+    figures: tuple[Figure, ...]
+    ratios: tuple[Figure, ...]
+
+    @classmethod
+    def of(cls, name: str, figures: Sequence[Figure]) -> "Size":
+        first, *others = figures
+        return cls(name, tuple(figures), tuple(_ratio(first, other) for other in others))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "figures": [figure.to_json() for figure in self.figures],
+            "ratios": [ratio.to_json() for ratio in self.ratios],
+        }
+
+
+def parameters(result: Export) -> Figure:
+    return Figure(result.manifest.checkpoint.parameters, "count", "measured", "in the checkpoint")
+
+
+def file(result: Export) -> Figure:
+    return Figure(result.manifest.model.bytes, "bytes", "measured", "the model file")
+
+
+def process(memories: Sequence[MemoryReport]) -> list[Figure]:
+    """All that the process holds at its largest input, of each by the same account: that which is nearest
+    to a device and known of all."""
+    for how in ("measured", "planned", "predicted"):
+        figures = [memory.process_total.figures()[how] for memory in memories]
+        if all(figure.value is not None for figure in figures):
+            break
+    return figures
+
+
+def _ratio(first: Figure, other: Figure) -> Figure:
+    if first.value is None or not other.value:
+        return Figure.unavailable("ratio", first.note or other.note or "there is nothing to divide by")
+    return Figure(first.value / other.value, "ratio", first.how, "the first / the other")

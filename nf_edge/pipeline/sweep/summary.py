@@ -1,0 +1,113 @@
+"""What a sweep's figures say: the smallest that loses nothing, the fastest, and what nobody needs."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nf_edge.measure.latency.report import Line
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What recipes are weighed against each other by.
+
+    Attributes:
+        file, memory: bytes; infinite where not known, as all of these.
+        times: ms, the median of each measurement.
+        kl: mean divergence of the answers, in nats.
+        loses: whether a loss of accuracy, or of a language model's perplexity, is shown.
+        passed: whether it passed all gates.
+    """
+
+    recipe: str
+    file: float
+    memory: float
+    times: tuple[float, ...]
+    kl: float
+    loses: bool
+    passed: bool
+
+    def beats(self, other: "Facts") -> bool:
+        """Whether it is behind in nothing, and ahead in something."""
+        mine, others = ((facts.file, facts.memory, *facts.times, facts.kl) for facts in (self, other))
+        return (
+            self.passed
+            and mine != others
+            and all(math.isfinite(a) and a <= b for a, b in zip(mine, others, strict=True))
+        )
+
+
+@dataclass(frozen=True)
+class Fastest:
+    """Of one measurement.
+
+    Attributes:
+        rivals: recipes whose intervals overlap with its own, so that they are not told apart.
+    """
+
+    phase: str
+    tokens: int
+    threads: int
+    recipe: str
+    rivals: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the figures say.
+
+    Attributes:
+        smallest: of the recipes that passed and show no loss, that of the smallest file (of two, the nearer);
+            None where there is none.
+        fastest: of each measurement but loading.
+        dominated: recipes that another is behind in nothing, and that other.  Medians and means decide,
+            whatever their intervals.
+    """
+
+    smallest: str | None
+    fastest: tuple[Fastest, ...]
+    dominated: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, facts: Sequence[Facts], lines: Sequence[Line]) -> "Summary":
+        lossless = [each for each in facts if each.passed and not each.loses]
+        return cls(
+            min(lossless, key=lambda each: (each.file, each.kl)).recipe if lossless else None,
+            tuple(
+                _fastest([each.recipe for each in facts], line) for line in lines if line.tokens is not None
+            ),
+            tuple(_dominated(facts)),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "smallest_without_shown_loss": self.smallest,
+            "fastest": [asdict(each) for each in self.fastest],
+            "dominated": [{"recipe": recipe, "by": better} for recipe, better in self.dominated],
+        }
+
+
+def _fastest(names: Sequence[str], line: Line) -> Fastest:
+    """By the speeds beside the first recipe, whose own is 1."""
+    speeds = {names[0]: (1.0, 1.0, 1.0)}
+    for name, speed in zip(names[1:], line.speeds, strict=True):
+        inverse = speed.inverse
+        low, high = inverse.interval
+        speeds[name] = (
+            inverse.ratio.value or 0.0,
+            low.value or 0.0,
+            math.inf if high.value is None else high.value,  # what is not known is not told apart
+        )
+    best = max(names, key=lambda name: speeds[name][0])
+    rivals = [name for name in names if name != best and speeds[name][2] >= speeds[best][1]]
+    return Fastest(line.phase, line.tokens or 0, line.threads, best, tuple(rivals))
+
+
+def _dominated(facts: Sequence[Facts]) -> list[tuple[str, str]]:
+    undominated = [each for each in facts if not any(other.beats(each) for other in facts)]
+    return [
+        (each.recipe, next(other.recipe for other in undominated if other.beats(each)))
+        for each in facts
+        if each not in undominated
+    ]

@@ -1,0 +1,1 @@
+"""A checkpoint → a smaller checkpoint: prune, recover, provenance."""

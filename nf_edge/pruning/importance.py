@@ -1,0 +1,95 @@
+"""How much each head and each inner unit matters: the first-order Taylor estimate.
+
+A gate of 1 stands before every head's columns of `attn.c_proj` and every unit's column of `mlp.c_proj`.  What
+closing it would do to a row's loss is, to first order, the loss's derivative by it; importance is the mean of
+its magnitude over rows (Michel et al., "Are Sixteen Heads Really Better than One?", 2019; Molchanov et al.,
+"Importance Estimation for Neural Network Pruning", 2019).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nf_edge.core.errors import BadInput
+from nf_edge.core.progress import Progress, silent
+from nf_edge.model import NoiseFormer
+from nf_edge.model.data import Batch
+from nf_edge.training.evaluate import example_losses, finite_answer
+
+# What messages call the rows.
+TRAINING = "the training rows"
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Of one layer: float64 [heads] and [inner units], in nats of a row's loss."""
+
+    heads: Tensor
+    units: Tensor
+
+
+def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress = silent) -> list[Importance]:
+    """The importance of every head and unit of every layer, over labelled rows.
+
+    Args:
+        model: in inference mode, its parameters without gradients; left as it is.
+
+    Raises:
+        BadInput: its answers, or their derivatives, are not finite.
+    """
+    gates = [_Gates(block.attn.heads, block.mlp.c_fc.out_features) for block in model.transformer.blocks]
+    hooks = []
+    for block, gate in zip(model.transformer.blocks, gates, strict=True):
+        hooks.append(block.attn.c_proj.register_forward_pre_hook(gate.on_heads))
+        hooks.append(block.mlp.c_proj.register_forward_pre_hook(gate.on_units))
+    rows = 0
+    try:
+        for done, batch in enumerate(batches, 1):
+            assert batch.labels is not None
+            for gate in gates:
+                gate.open(len(batch.input_ids))
+            # Rows do not meet, so the sum's derivative by a row's gates is that of the row's own loss.
+            example_losses(finite_answer(model, batch, TRAINING, rows), batch.labels).sum().backward()
+            for gate in gates:
+                gate.add()
+            rows += len(batch.input_ids)
+            progress("weighing heads and inner units", done, len(batches))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    found = [Importance(gate.heads_total / rows, gate.units_total / rows) for gate in gates]
+    for layer, each in enumerate(found):
+        if not (each.heads.isfinite().all() and each.units.isfinite().all()):
+            raise BadInput(
+                f"transformer.h.{layer}: how much its heads and inner units matter is not finite",
+                where=model.origin,
+                fix="leave out heads, inner and targets of prune, or mend the checkpoint",
+            )
+    return found
+
+
+class _Gates:
+    """The gates of one layer, a set a row."""
+
+    def __init__(self, heads: int, units: int) -> None:
+        self.heads_total, self.units_total = (torch.zeros(n, dtype=torch.float64) for n in (heads, units))
+
+    def open(self, rows: int) -> None:
+        self._heads = torch.ones(rows, 1, len(self.heads_total), requires_grad=True)
+        self._units = torch.ones(rows, 1, len(self.units_total), requires_grad=True)
+
+    def on_heads(self, module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+        (x,) = args
+        width = x.shape[-1] // self._heads.shape[-1]
+        return (x * self._heads.repeat_interleave(width, dim=-1),)
+
+    def on_units(self, module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+        return (args[0] * self._units,)
+
+    def add(self) -> None:
+        assert self._heads.grad is not None
+        assert self._units.grad is not None
+        self.heads_total += self._heads.grad.abs().sum(dim=(0, 1)).double()
+        self.units_total += self._units.grad.abs().sum(dim=(0, 1)).double()

@@ -1,0 +1,75 @@
+"""Which heads and inner units go: the least important first, across all layers."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from nf_edge.model import ModelConfig
+from nf_edge.pruning.importance import Importance
+from nf_edge.pruning.structured import Kept
+
+# Inner units that go together, where they are a multiple: int4 weights have one scale for each 32 inputs.
+UNITS_TOGETHER = 32
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What goes as one: a head, or inner units of about the same importance."""
+
+    layer: int
+    is_head: bool
+    indices: tuple[int, ...]
+    importance: float
+    parameters: int
+
+
+def pieces(config: ModelConfig, importances: Sequence[Importance]) -> list[Piece]:
+    """Everything that can go, least importance a parameter first; of each layer a head and a group of units
+    stay out of it."""
+    found = []
+    for i, (layer, (heads, inner)) in enumerate(zip(importances, config.layer_sizes, strict=True)):
+        by_importance = layer.heads.argsort(stable=True).tolist()
+        head_parameters = _head_parameters(config, heads)
+        for head in by_importance[:-1]:
+            found.append(Piece(i, True, (head,), layer.heads[head].item(), head_parameters))
+        size = UNITS_TOGETHER if inner % UNITS_TOGETHER == 0 else 1
+        order = layer.units.argsort(stable=True).tolist()
+        for start in range(0, inner - size, size):
+            group = tuple(order[start : start + size])
+            value = layer.units[list(group)].sum().item()
+            found.append(Piece(i, False, group, value, size * (2 * config.n_embd + 1)))
+    return sorted(found, key=lambda piece: piece.importance / piece.parameters)
+
+
+def first_of(found: Sequence[Piece], size: Callable[[Piece], int], enough: float) -> list[Piece]:
+    """The first pieces whose sizes add up to enough, or all; those of size 0 stay out of it."""
+    chosen, total = [], 0
+    for piece in found:
+        if total >= enough:
+            break
+        if size(piece):
+            chosen.append(piece)
+            total += size(piece)
+    return chosen
+
+
+def without(kept: Sequence[Kept], gone: Sequence[Piece]) -> list[Kept]:
+    """What stays of every layer."""
+    result = []
+    for i, layer in enumerate(kept):
+        heads = {index for piece in gone if piece.layer == i and piece.is_head for index in piece.indices}
+        units = {index for piece in gone if piece.layer == i and not piece.is_head for index in piece.indices}
+        result.append(
+            Kept(
+                tuple(head for head in layer.heads if head not in heads),
+                tuple(unit for unit in layer.units if unit not in units),
+            )
+        )
+    return result
+
+
+def _head_parameters(config: ModelConfig, heads: int) -> int:
+    D, d = config.n_embd, config.head_size
+    projections = 3 if config.attention == "standard" else 2
+    noise = sum(math.prod(shape) for shape in config.noise_shapes(1).values())
+    return projections * d * (D + 1) + d * D + noise

@@ -1,0 +1,145 @@
+"""Dropping tokens that a model's data does not use, from its table, its head and its tokenizer.
+
+Tokens made by the merges of a byte-level BPE are only ever reached through the tokens that they are merged
+of, so these stay with them; and all 256 bytes stay, so that any text still has ids.  A text whose tokens
+all stay is encoded as before: no merge of its own is gone.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import pre_tokenizers
+from torch import Tensor
+
+from nf_edge.core import strict_json
+from nf_edge.core.errors import BadInput
+from nf_edge.core.reading import read_json_object
+from nf_edge.model import ModelConfig
+from nf_edge.model.tokenizer import MOST_BYTES
+
+
+def tokens_to_keep(
+    tokenizer_file: Path, config: ModelConfig, counts: Mapping[int, int], least: int
+) -> list[int]:
+    """The ids that stay, ascending.
+
+    Args:
+        counts: how often the data has each id.
+        least: ids that it has so often stay, with what they are merged of, the bytes and special tokens.
+
+    Raises:
+        BadInput: the tokenizer is not a byte-level BPE, or has tokens without a row in the model's table.
+    """
+    document = _read(tokenizer_file)
+    vocab: dict[str, int] = document["model"]["vocab"]
+    if max(vocab.values(), default=0) >= config.vocab_size:
+        raise BadInput(
+            f"has ids up to {max(vocab.values())}, but the model has {config.vocab_size} rows",
+            where=tokenizer_file,
+        )
+    parents: dict[int, list[int]] = {}
+    for left, right in map(_pair, document["model"]["merges"]):
+        parents.setdefault(vocab[left + right], []).extend((vocab[left], vocab[right]))
+    waiting = [vocab[byte] for byte in pre_tokenizers.ByteLevel.alphabet() if byte in vocab]
+    waiting += [token["id"] for token in document.get("added_tokens", ())]
+    waiting += _processor_ids(document.get("post_processor") or {})
+    waiting += [token for tokens in config.special_tokens.values() for token in tokens]
+    waiting += [token for token, count in counts.items() if count >= least]
+    kept: set[int] = set()
+    while waiting:
+        token = waiting.pop()
+        if token not in kept:
+            kept.add(token)
+            waiting += parents.get(token, ())
+    return sorted(kept)
+
+
+def drop_tokens(
+    config: ModelConfig, tensors: Mapping[str, Tensor], kept: list[int]
+) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """The checkpoint with the rows of the ids that stay; row i is that of the old id kept[i]."""
+    result, rows = dict(tensors), torch.tensor(kept)
+    for name in ("transformer.wte.weight", "lm_head.weight"):
+        if name in tensors:
+            result[name] = tensors[name].index_select(0, rows)
+    new = {old: i for i, old in enumerate(kept)}
+    changes: dict[str, Any] = {"vocab_size": len(kept)}
+    for key in config.special_tokens:
+        old = getattr(config, key)
+        if old is not None:
+            changes[key] = [new[token] for token in old] if isinstance(old, tuple) else new[old]
+    return ModelConfig.model_validate({**config.model_dump(), **changes}), result
+
+
+def smaller_tokenizer(tokenizer_file: Path, kept: list[int]) -> str:
+    """The content of a `tokenizer.json` that has the ids that stay, numbered anew."""
+    document, new = _read(tokenizer_file), {old: i for i, old in enumerate(kept)}
+    model = document["model"]
+    vocab = {token: new[old] for token, old in model["vocab"].items() if old in new}
+    model["merges"] = [
+        merge
+        for merge in model["merges"]
+        if all(part in vocab for part in (*_pair(merge), "".join(_pair(merge))))
+    ]
+    model["vocab"] = vocab
+    for token in document.get("added_tokens", ()):
+        token["id"] = new[token["id"]]
+    _renumber(document.get("post_processor") or {}, new)
+    return strict_json.dumps(document, ascii_only=False, indent=None)
+
+
+def _renumber(processor: dict[str, Any], new: Mapping[int, int]) -> None:
+    """Give the special tokens of a post-processor their new ids, whatever kind it is of."""
+    for part in processor.get("processors", ()):
+        _renumber(part, new)
+    for token in (processor.get("special_tokens") or {}).values():
+        token["ids"] = [new[old] for old in token["ids"]]
+    for end in ("sep", "cls"):
+        if end in processor:
+            token, old = processor[end]
+            processor[end] = [token, new[old]]
+
+
+def encoded_otherwise(
+    before: Iterable[tuple[int, ...]], after: Iterable[tuple[int, ...]], kept: list[int]
+) -> int:
+    """How many rows have other tokens than they had, by their ids before and after."""
+    return sum(old != tuple(kept[i] for i in new) for old, new in zip(before, after, strict=True))
+
+
+def count_tokens(rows: Iterable[Iterable[int]]) -> Counter[int]:
+    counts: Counter[int] = Counter()
+    for row in rows:
+        counts.update(row)
+    return counts
+
+
+def _read(path: Path) -> dict[str, Any]:
+    document = read_json_object(path, MOST_BYTES)
+    model = document.get("model") or {}
+    prefixed = model.get(
+        "continuing_subword_prefix"
+    )  # then a merge makes another token than its parts joined
+    if model.get("type") != "BPE" or not isinstance(model.get("merges"), list) or prefixed:
+        raise BadInput(
+            f"is of type {model.get('type')}; only a byte-level BPE's tokens can be dropped",
+            where=path,
+            fix="leave prune.vocabulary out",
+        )
+    return document
+
+
+def _processor_ids(processor: dict[str, Any]) -> list[int]:
+    """The ids that a post-processor puts around a text, whatever kind it is of."""
+    ids = [index for part in processor.get("processors", ()) for index in _processor_ids(part)]
+    ids += [index for token in (processor.get("special_tokens") or {}).values() for index in token["ids"]]
+    return ids + [processor[end][1] for end in ("sep", "cls") if end in processor]
+
+
+def _pair(merge: str | list[str]) -> tuple[str, str]:
+    """Files of different ages write a merge as `"a b"` or as `["a", "b"]`."""
+    left, right = merge.split(" ") if isinstance(merge, str) else merge
+    return left, right

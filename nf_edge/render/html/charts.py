@@ -1,0 +1,185 @@
+"""Charts of a report as SVG, drawn by matplotlib.
+
+They are as narrow as a phone, so that their text is readable there; a wide screen shows them side by
+side.  Text stays text, in the page's own font.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nf_edge.core.figures import format_bytes
+from nf_edge.measure.accuracy.compare import Comparison
+from nf_edge.measure.memory.report import Line
+from nf_edge.measure.memory.verdict import Share
+
+WIDTH = 4.2  # inches; 403 CSS pixels
+# Colour-blind safe (Okabe and Ito, 2008), in an order in which neighbours differ in lightness.
+COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#CC79A7", "#999999")
+# Of groups of points: blue, vermilion, green.
+GROUP_COLOURS = ("#0072B2", "#D55E00", "#009E73")
+# Divergences up to this, next to nothing, are on a linear scale, those beyond on a logarithmic one.
+LINEAR_KL = 1e-5
+INK, FAINT = "#1f2933", "#c5ced6"
+SETTINGS = {
+    "svg.fonttype": "none",
+    # The same report gives the same bytes.
+    "svg.hashsalt": "nf-edge",
+    "font.family": "sans-serif",
+    "font.size": 8.5,
+    "text.color": INK,
+    "axes.edgecolor": FAINT,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+def parts_chart(lines: Sequence[Line], total: Line, accounts: Sequence[str], label: str) -> str:
+    """A stacked bar an account, a segment a part; parts that are not known, or negative, have none."""
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = _figure(0.85 + 0.36 * len(accounts) + 0.17 * len(lines))
+        bottoms = [0.0] * len(accounts)
+        for line, colour in zip(lines, COLOURS, strict=False):
+            sizes = [max(0.0, line.figures()[account].value or 0.0) for account in accounts]
+            # A legend is of what there is to see.
+            seen = line.name if any(sizes) else None
+            axes.barh(accounts, sizes, left=bottoms, color=colour, label=seen, height=0.62)
+            bottoms = [bottom + size for bottom, size in zip(bottoms, sizes, strict=True)]
+        for row, account in enumerate(accounts):
+            axes.annotate(
+                str(total.figures()[account]),
+                (bottoms[row], row),
+                (4, 0),
+                textcoords="offset points",
+                va="center",
+            )
+        axes.invert_yaxis()
+        axes.set_xlim(0, max(bottoms) * 1.28 or 1)
+        axes.xaxis.set_visible(False)
+        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.02), frameon=False, ncols=2, handlelength=1)
+        return _svg(figure, label)
+
+
+def budget_chart(shares: Sequence[Share], label: str) -> str:
+    """A bar a memory of the device: what is needed of what may be used."""
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = _figure(0.2 + 0.66 * len(shares))
+        for row, share in enumerate(shares):
+            used, percent = (0.0, "") if share.used is None else (share.used, f", {100 * share.used:.1f} %")
+            axes.barh(row, 1, color="#e8edf1", height=0.36)
+            colour = "#D55E00" if share.outcome in ("over budget", "unknown") else COLOURS[2]
+            axes.barh(row, min(1, used), color=colour, height=0.36)
+            # Two lines, of which none is wider than the bar.
+            text = f"{share.memory} ({share.kind})\n{share.need} of {format_bytes(share.budget)}{percent}"
+            axes.text(0, row - 0.2, text, va="bottom")
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1)
+        axes.set_ylim(len(shares) - 0.7, -0.85)
+        axes.axis("off")
+        return _svg(figure, label)
+
+
+def accuracy_chart(comparison: Comparison, label: str) -> str:
+    """Accuracy of checkpoint and artifact with their 95 % intervals."""
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = _figure(1.1)
+        rows = (("checkpoint", comparison.reference), ("artifact", comparison.artifact))
+        for row, (_, score) in enumerate(rows):
+            low, high = (100 * bound for bound in score.interval)
+            axes.plot([low, high], [row, row], color=COLOURS[1], linewidth=4, solid_capstyle="butt")
+            axes.plot(100 * score.share, row, "o", color=COLOURS[0])
+            axes.annotate(
+                f"{100 * score.share:.2f} %",
+                (100 * score.share, row),
+                (0, 6),
+                textcoords="offset points",
+                ha="center",
+            )
+        axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.7)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} %")
+        axes.locator_params(axis="x", nbins=5)
+        return _svg(figure, label)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A file of so many bytes, whose answers diverge by so many nats."""
+
+    name: str
+    group: str
+    size: float
+    kl: float
+    kl_interval: tuple[float, float]
+
+
+def scatter_chart(points: Sequence[Point], label: str) -> str:
+    """File sizes against KL divergences with their intervals, coloured by group, each beside its name."""
+    colours = dict(zip(dict.fromkeys(point.group for point in points), GROUP_COLOURS, strict=False))
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = _figure(3.6)
+        for group, colour in colours.items():
+            members = [point for point in points if point.group == group]
+            for point in members:
+                axes.plot([point.size] * 2, point.kl_interval, color=colour, linewidth=2, alpha=0.4)
+            sizes, divergences = [point.size for point in members], [point.kl for point in members]
+            axes.plot(sizes, divergences, "o", color=colour, markersize=5, label=group)
+        # Logarithmic but for what is next to nothing, as float32 is.
+        axes.set_yscale("symlog", linthresh=LINEAR_KL, linscale=0.3)
+        axes.set_ylim(-LINEAR_KL / 2, 2 * max(LINEAR_KL, *(point.kl_interval[1] for point in points)))
+        axes.set_xlim(0, 1.2 * max(point.size for point in points))  # with room for names
+        axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.locator_params(axis="x", nbins=4)
+        axes.grid(color=FAINT, linewidth=0.5)
+        axes.set_title("KL divergence, nats", loc="left", fontsize=8.5)
+        axes.set_xlabel("model file")
+        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), frameon=False, ncols=2, handlelength=1)
+        _name_points(figure, axes, points)
+        return _svg(figure, label)
+
+
+def _name_points(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
+    """The names beside the points; those that would cover each other stand together."""
+    figure.draw_without_rendering()  # which settles where points are
+    together: list[list[Point]] = []
+    for point in sorted(points, key=lambda point: (point.size, point.kl)):
+        near = next((some for some in together if _covers(axes, some, point)), None)
+        if near is None:
+            together.append([point])
+        else:
+            near.append(point)
+    for some in together:
+        place = (some[-1].size, some[-1].kl)
+        axes.annotate(_names(some), place, (5, 0), textcoords="offset points", va="center", fontweight="bold")
+
+
+def _names(points: Sequence[Point]) -> str:
+    return ", ".join(point.name for point in points)
+
+
+def _covers(axes: Axes, some: Sequence[Point], point: Point) -> bool:
+    """Whether the names of some points, beside the last of them, would cover one further right."""
+    (x, y), (u, v) = (axes.transData.transform((each.size, each.kl)) for each in (some[-1], point))
+    # In pixels, 100 an inch; a digit takes eight.
+    return bool(u - x < 9 + 8 * len(_names(some)) and abs(v - y) < 11)
+
+
+def _figure(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(length=0)
+    return figure, axes
+
+
+def _svg(figure: Figure, label: str) -> str:
+    """The <svg> element, named for those who do not see it."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    element = buffer.getvalue().partition("<svg")[2]
+    return f'<svg role="img" aria-label="{label}"{element}'

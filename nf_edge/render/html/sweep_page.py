@@ -1,0 +1,37 @@
+"""`sweep.html`: a sweep's report as one self-contained page."""
+
+import math
+
+from nf_edge import __version__
+from nf_edge.pipeline.sweep import SweepReport
+from nf_edge.render.html.charts import Point, scatter_chart
+from nf_edge.render.html.templates import filled
+from nf_edge.render.sweep import summary_lines, sweep_lines, sweep_tables
+
+
+def sweep_page(report: SweepReport) -> str:
+    """The text of `sweep.html`."""
+    label = "Size of the model file against KL divergence of the answers, by recipe"
+    return filled(
+        "sweep.html.j2",
+        report=report,
+        version=__version__,
+        chart=scatter_chart(points, label) if (points := _points(report)) else "",
+        tables=sweep_tables(report),
+        summary_lines=summary_lines(report),
+        lines=sweep_lines(report),
+    )
+
+
+def _points(report: SweepReport) -> list[Point]:
+    """Of the recipes whose answers have a divergence; of logits that are not finite there is none to draw."""
+    points = []
+    sizes = report.size("file").figures
+    rows = zip(report.recipes, sizes, report.latency.artifacts, strict=True)
+    for number, (each, size, artifact) in enumerate(rows, start=1):
+        faithful = each.accuracy.comparison.faithful
+        if size.value is None or not math.isfinite(faithful.kl):
+            continue
+        interval = faithful.kl_interval or (faithful.kl, faithful.kl)
+        points.append(Point(str(number), artifact.runtime, size.value, faithful.kl, interval))
+    return points
