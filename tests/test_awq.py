@@ -6,13 +6,13 @@ import numpy as np
 import onnx
 import pytest
 
+from nf_edge.backends.quantized_weight import nearest
 from nf_edge.core.recipe.precision import Precision
 from nf_edge.model import ModelConfig, load_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
 from nf_edge.model.init import init_tensors
 from nf_edge.quantization.awq import awq, scaled_layers
 from nf_edge.quantization.layer_report import Fate
-from nf_edge.quantization.quantized_weight import nearest
 from nf_edge.quantization.snr import with_errors
 
 NORMS = ("transformer.h.0.ln_1.weight", "transformer.h.0.ln_2.weight", "transformer.ln_f.weight")

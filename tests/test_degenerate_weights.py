@@ -5,11 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nf_edge.backends.quantized_weight import as_stored, code_range, nearest, pack, unpack
 from nf_edge.core.recipe.precision import Precision
 from nf_edge.quantization.awq import awq
 from nf_edge.quantization.equalize import equalize
 from nf_edge.quantization.gptq import gptq
-from nf_edge.quantization.quantized_weight import as_stored, code_range, nearest, pack, unpack
 from nf_edge.quantization.rotate import rotate
 
 # Sizes of 1, of primes, and of what groups divide; no group of a recipe is smaller than 16.

@@ -10,12 +10,12 @@ from onnx.numpy_helper import to_array
 
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import Bounds
+from nf_edge.backends.quantized_weight import nearest
 from nf_edge.core.recipe.precision import Precision
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.quantization.dequantize import executorch_weights
 from nf_edge.quantization.gptq import gptq
 from nf_edge.quantization.quantize import grids_for, quantize
-from nf_edge.quantization.quantized_weight import nearest
 
 # A recipe that rounds to the nearest, and the one that is the same but for GPTQ.
 PAIRS = [("onnx-int4", "onnx-int4-gptq"), ("xnnpack-8da4w", "xnnpack-8da4w-gptq")]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from nf_edge.backends.quantized_weight import code_range, nearest, pack, unpack
 from nf_edge.core.recipe.precision import Precision
-from nf_edge.quantization.quantized_weight import code_range, nearest, pack, unpack
 
 
 @pytest.fixture

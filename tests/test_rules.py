@@ -13,6 +13,7 @@ from torch import nn
 from nf_edge.artifact import load_artifact
 from nf_edge.backends import backend_for
 from nf_edge.backends.precisions import precisions, shares_table
+from nf_edge.backends.quantized_weight import nearest
 from nf_edge.core.recipe.precision import Precision
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure.accuracy.parity import synthetic_rows
@@ -20,7 +21,6 @@ from nf_edge.model import Decoder, TorchDecoder, load_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
 from nf_edge.quantization.dequantize import onnx_weights
 from nf_edge.quantization.qat import prepare_qat
-from nf_edge.quantization.quantized_weight import nearest
 from nf_edge.quantization.snr import plain_form
 
 ONNX = {"runtime": "onnxruntime", "backend": "onnx_cpu"}

@@ -21,6 +21,8 @@ from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 
 INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "logits"
+# What reports call the keys and values of a language model.
+KV_CACHE = "KV cache"
 # `input_ids` and `attention_mask`, int64 [1, T], a pair a row.
 Inputs = Sequence[tuple[np.ndarray, np.ndarray]]
 

@@ -12,9 +12,10 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from nf_edge.kernels import Asked, AttentionForm, TorchForm, build_noise
+from nf_edge.model.attention_forms import Asked, AttentionForm, TorchForm
 from nf_edge.model.cache import Cache
 from nf_edge.model.config import ModelConfig
+from nf_edge.model.noise import build_noise
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu_new": lambda: nn.GELU(approximate="tanh"),

@@ -35,10 +35,11 @@ from nf_edge.measure.memory import MemoryReport, enforce_budget, predict_memory,
 from nf_edge.model import Checkpoint
 from nf_edge.model.checkpoint import TOKENIZER
 from nf_edge.model.data.rows import Rows, load_rows
-from nf_edge.model.data.sources import read_records
+from nf_edge.model.data.sources import name_of, read_records
 from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size, write_tokenizer
 from nf_edge.pipeline.lowering import Job, lower
 from nf_edge.pruning.provenance import require_done
+from nf_edge.quantization.calibration import Calibration
 from nf_edge.quantization.layer_report import Fate, fates_of
 from nf_edge.quantization.snr import with_errors
 from nf_edge.render.html import report_page
@@ -172,7 +173,7 @@ def export(
                 files=files,
                 interface=_interface(job, stage, reading),
                 requires=_requirements(backend, recipe, stage / backend.model_file),
-                calibration=calibration.told if calibration else None,
+                calibration=_calibrated(calibration),
                 quantization=tuple(fate.to_json() for fate in fates),
                 coverage=report.coverage.to_json(),
                 reproducible=reproducible(recipe),
@@ -201,7 +202,7 @@ def dry_run(
     job.backend.specialise(model, recipe)
     return DryRun(
         fates_of(model, job.backend, recipe, job.cache),
-        job.calibration.told if job.calibration else None,
+        _calibrated(job.calibration),
         predict_memory(job.backend, checkpoint.config, job.bounds, recipe, device),
     )
 
@@ -310,6 +311,18 @@ def _first_failure(
     except (OverBudget, AccuracyGate) as failure:
         return failure
     return None
+
+
+def _calibrated(calibration: Calibration | None) -> Calibrated | None:
+    """What the manifest says of the calibration rows."""
+    if calibration is None:
+        return None
+    return Calibrated(
+        source=name_of(calibration.source),
+        rows=len(calibration.rows),
+        truncated_rows=calibration.truncated,
+        sha256=calibration.sha256,
+    )
 
 
 def _origin(checkpoint: Checkpoint) -> Origin:

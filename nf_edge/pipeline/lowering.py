@@ -7,13 +7,13 @@ from pathlib import Path
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import Backend, Bounds, CacheDtype, Inputs, LoweringReport
 from nf_edge.backends.precisions import precisions
+from nf_edge.backends.quantized_weight import Weights
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import libraries_swept, scratch_folder
 from nf_edge.measure.accuracy.answers import require_finite
 from nf_edge.model import Checkpoint, NoiseFormer
 from nf_edge.model.data.rows import Rows
 from nf_edge.quantization.calibration import Calibration, calibration_for
-from nf_edge.quantization.dequantize import Weights
 from nf_edge.quantization.layer_report import Fate, fates_of
 from nf_edge.quantization.quantize import grids_for, prepare, quantize, quantize_file
 from nf_edge.quantization.snr import plain_form

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from nf_edge.backends.base import Inputs
 from nf_edge.backends.precisions import HEAD, Precisions
+from nf_edge.backends.quantized_weight import nearest
 from nf_edge.core.recipe.precision import Precision
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.quantization.calibration import run_rows
 from nf_edge.quantization.equalize import MOST
 from nf_edge.quantization.hessian import Moments
-from nf_edge.quantization.quantized_weight import nearest
 
 # Exponents of the magnitudes of inputs that are tried; with the first nothing changes.
 ALPHAS = [step / 20 for step in range(21)]

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 
 import torch
 
-from nf_edge.artifact import Calibrated
 from nf_edge.backends.base import Bounds, CacheDtype, Inputs
 from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.recipe import Recipe
-from nf_edge.measure.accuracy.answers import pad
 from nf_edge.model import Checkpoint, NoiseFormer
+from nf_edge.model.data.batches import pad
 from nf_edge.model.data.rows import Row, Rows, load_rows
-from nf_edge.model.data.sources import name_of
 
 # What a method of rounding weights sees rows for.
 METHODS = {
@@ -42,16 +40,6 @@ class Calibration:
     sha256: str
     rows: tuple[Row, ...]
     truncated: int
-
-    @property
-    def told(self) -> Calibrated:
-        """What the manifest says of it."""
-        return Calibrated(
-            source=name_of(self.source),
-            rows=len(self.rows),
-            truncated_rows=self.truncated,
-            sha256=self.sha256,
-        )
 
     def inputs(self, bounds: Bounds, pad_token_id: int | None) -> Inputs:
         """The rows in the shapes that a program takes."""

@@ -9,13 +9,12 @@ from torch import Tensor, nn
 
 from nf_edge.backends.executorch.embedding import QuantizedEmbedding
 from nf_edge.backends.executorch.weight_only_linear import WeightOnlyLinear
+from nf_edge.backends.onnx.names import group_names, matrix_name
 from nf_edge.backends.precisions import HEAD, Precisions
+from nf_edge.backends.quantized_weight import Grid, Weights, unpack
 from nf_edge.core.recipe.precision import TOKENS, Precision
 from nf_edge.model import NoiseFormer
-from nf_edge.quantization.quantized_weight import Grid, unpack
 
-# float32 weights [out, in] or tables [V, D], by the names of their modules.
-Weights = dict[str, Tensor]
 # What a linear layer is in a captured program: of convolutions there are only those of one point.
 LINEAR = (torch.ops.aten.linear.default, torch.ops.aten.conv2d.default)
 
@@ -63,19 +62,6 @@ def _attribute(program: nn.Module, path: str) -> Tensor:
     *modules, name = path.split(".")
     tensor: Tensor = getattr(program.get_submodule(".".join(modules)), name)
     return tensor.detach()
-
-
-def matrix_name(module: str) -> str:
-    """What an ONNX model calls the matrix [in, out] of a linear layer that is to be quantized; what it is
-    replaced by is called this and more."""
-    return f"{module}.matrix"
-
-
-def group_names(matrix: str, precision: Precision) -> list[str]:
-    """What it calls the parts of a matrix of its that is quantized by groups: codes, scales, and zero points
-    where it has some."""
-    zeros = [] if precision.symmetric else [f"{matrix}_zero_points"]
-    return [f"{matrix}_Q{precision.stored}", f"{matrix}_scales", *zeros]
 
 
 def onnx_weights(path: Path, wanted: Precisions, shared: bool) -> Weights:

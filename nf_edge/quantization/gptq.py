@@ -9,8 +9,8 @@ int4 do not take; the one that ships with ONNX Runtime quantizes an ONNX file, o
 import torch
 from torch import Tensor
 
+from nf_edge.backends.quantized_weight import Grid, as_stored, between, code_range
 from nf_edge.core.recipe.precision import Precision
-from nf_edge.quantization.quantized_weight import Grid, as_stored, between, code_range
 
 # Share of the mean of the Hessian's diagonal that is added to it, as in the paper.
 DAMPING = 0.01

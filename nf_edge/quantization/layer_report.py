@@ -7,12 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from nf_edge.backends.base import Backend, CacheDtype
+from nf_edge.backends.base import KV_CACHE, Backend, CacheDtype
 from nf_edge.backends.precisions import Precisions, precisions
 from nf_edge.core.figures import Figure
 from nf_edge.core.recipe.precision import Precision
 from nf_edge.core.recipe.recipe import Recipe
-from nf_edge.measure.memory.accounts import KV_CACHE
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.quantization.awq import scaled_layers
 

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.precisions import precisions
+from nf_edge.backends.quantized_weight import nearest
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.precision import Precision
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import NoiseFormer
-from nf_edge.quantization.quantized_weight import nearest
 
 
 class _ZeroPoints(nn.Module):

@@ -18,13 +18,13 @@ from nf_edge.backends.executorch.weight_only_linear import quantize_weights
 from nf_edge.backends.onnx import model as onnx_file
 from nf_edge.backends.onnx.kv_cache import quantize_cache
 from nf_edge.backends.precisions import precisions, shares_table
+from nf_edge.backends.quantized_weight import Grid, Weights
 from nf_edge.core.recipe.precision import TOKENS
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import NoiseFormer
 from nf_edge.quantization.awq import awq
-from nf_edge.quantization.dequantize import Weights, executorch_weights, layer_weights, onnx_weights
+from nf_edge.quantization.dequantize import executorch_weights, layer_weights, onnx_weights
 from nf_edge.quantization.equalize import equalize
-from nf_edge.quantization.quantized_weight import Grid
 from nf_edge.quantization.rotate import rotate
 from nf_edge.quantization.rounding import gptq_grids, half_grids, nearest_grids
 

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from nf_edge.backends.base import Inputs
 from nf_edge.backends.precisions import HEAD, Precisions, shares_table
+from nf_edge.backends.quantized_weight import Grid, nearest
 from nf_edge.core.recipe.precision import TOKENS, Precision
 from nf_edge.model import NoiseFormer
 from nf_edge.model.config import Task
 from nf_edge.quantization.gptq import gptq, in_proportion
 from nf_edge.quantization.hessian import Moments, moment
-from nf_edge.quantization.quantized_weight import Grid, nearest
 
 
 def nearest_grids(

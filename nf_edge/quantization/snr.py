@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nf_edge.backends.base import Inputs
+from nf_edge.backends.quantized_weight import Weights
 from nf_edge.core.figures import Figure
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.network import Attention
 from nf_edge.quantization.calibration import run_rows
-from nf_edge.quantization.dequantize import Weights
 from nf_edge.quantization.layer_report import Fate
 from nf_edge.quantization.threads import one_thread
 

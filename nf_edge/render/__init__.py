@@ -1,14 +1,17 @@
 """Reports as tables and lines: the same on a terminal and in `report.html`."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nf_edge.artifact.entries import CoverageEntry, LeftEntry
 from nf_edge.artifact.folder import Artifact
 from nf_edge.artifact.manifest import Calibrated, Manifest
+from nf_edge.backends.base import KV_CACHE
 from nf_edge.core.figures import Figure, format_bytes, shown
 from nf_edge.core.recipe.prune import Compression
 from nf_edge.measure.accuracy.check import AccuracyReport
@@ -16,11 +19,13 @@ from nf_edge.measure.accuracy.compare import Comparison, Score
 from nf_edge.measure.accuracy.faithful import Faithfulness, not_finite_text
 from nf_edge.measure.accuracy.parity import Parity
 from nf_edge.measure.memory import MemoryReport, Verdict
-from nf_edge.measure.memory.accounts import KV_CACHE, UNACCOUNTED
+from nf_edge.measure.memory.accounts import UNACCOUNTED
 from nf_edge.measure.memory.report import Line
 from nf_edge.measure.memory.verdict import Share
-from nf_edge.pipeline.capabilities import Capability
 from nf_edge.quantization.layer_report import ATTENTION
+
+if TYPE_CHECKING:
+    from nf_edge.pipeline.capabilities import Capability
 
 BAR_WIDTH = 30
 # What is told beside modules.

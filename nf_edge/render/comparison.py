@@ -1,8 +1,14 @@
 """A comparison as tables and lines."""
 
-from nf_edge.pipeline.compare import ComparisonReport, Model
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from nf_edge.render import Table, verdict_lines
 from nf_edge.render.latency import latency_lines, latency_tables, letters, work_text
+
+if TYPE_CHECKING:
+    from nf_edge.pipeline.compare import ComparisonReport, Model
 
 SHARE = "A's share of it"
 

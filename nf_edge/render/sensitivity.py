@@ -1,11 +1,17 @@
 """Sensitivity, and a mixed-precision recipe, as tables and lines."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from nf_edge.core.figures import format_bytes, shown
 from nf_edge.measure.accuracy.compare import Comparison
 from nf_edge.model import Checkpoint
-from nf_edge.pipeline.mixed_precision.search import Mix, SensitivityReport, Target, Unmade
-from nf_edge.pipeline.mixed_precision.sensitivity import Cost, Sensitivity
 from nf_edge.render import Table, flips_text, kl_text, quantization_lines
+
+if TYPE_CHECKING:
+    from nf_edge.pipeline.mixed_precision.search import Mix, SensitivityReport, Target, Unmade
+    from nf_edge.pipeline.mixed_precision.sensitivity import Cost, Sensitivity
 
 
 def sensitivity_table(weighed: Sensitivity, mix: Mix | None = None) -> Table:

@@ -1,14 +1,19 @@
 """A sweep as tables and lines: the same on a terminal and in `sweep.html`."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from nf_edge.core.errors import OverBudget
 from nf_edge.core.figures import Figure, format_bytes, format_three, shown
 from nf_edge.measure.accuracy.compare import Comparison
 from nf_edge.measure.latency.report import Line
-from nf_edge.pipeline.sweep import Compressed, SweepReport
 from nf_edge.render import Table, perplexity_text, ratio_text, unverified_lines
 from nf_edge.render.latency import latency_lines, work_text
+
+if TYPE_CHECKING:
+    from nf_edge.pipeline.sweep import Compressed, SweepReport
 
 # Measurements beside each other, so that a table is no wider than a terminal.
 MOST_POINTS = 2

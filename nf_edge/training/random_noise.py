@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from nf_edge.kernels import Noise
+from nf_edge.model.noise import Noise
 
 INITIAL_LOG_SIGMA = -2.0
 PRIOR_SIGMA = 0.1

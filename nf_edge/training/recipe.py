@@ -30,7 +30,7 @@ class Model(ModelConfig, extra="forbid"):
 
 
 class Source(Closed):
-    """Where rows or text come from, as `nf_edge.model.data.load_rows` takes it or a `.txt` file, or a part of it.
+    """Where rows or text come from: what `nf_edge.model.data.load_rows` takes, a `.txt` file, or a part.
 
     A text is cut at shares of its characters; rows fall into shares by a hash of their content, so that
     those which repeat a text are all in one part.

@@ -14,9 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nf_edge.backends.static_shape.pooling import asked_of, last_of
-from nf_edge.kernels import Asked
 from nf_edge.model import CausalLM, NoiseFormer
-from nf_edge.model.attention_forms import HIDDEN_IN_HALF
+from nf_edge.model.attention_forms import HIDDEN_IN_HALF, Asked
 from nf_edge.model.network import Attention, Block, SequenceClassifier, masks
 from nf_edge.model.noise import LowRankNoise, Noise, PairwiseNoise
 

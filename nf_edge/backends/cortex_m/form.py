@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from nf_edge.backends.static_shape.form import FixedAttention, FixedProgram, Hints, Pick
 from nf_edge.backends.static_shape.pooling import asked_of
-from nf_edge.kernels import Asked
 from nf_edge.model import CausalLM, NoiseFormer
+from nf_edge.model.attention_forms import Asked
 from nf_edge.model.network import Attention, Block
 
 # Queries of a causal layer that are taken together: each block has keys and values laid out for itself.

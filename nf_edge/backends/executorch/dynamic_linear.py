@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.precisions import Precisions
+from nf_edge.backends.quantized_weight import Grid
 from nf_edge.core.quiet import quiet_libraries
-from nf_edge.quantization.quantized_weight import Grid
 
 
 def quantize_dynamic(program: nn.Module, wanted: Precisions, grids: Mapping[str, Grid]) -> None:

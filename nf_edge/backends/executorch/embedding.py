@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.precisions import Precisions
+from nf_edge.backends.quantized_weight import Grid, code_range, nearest, pack, unpack
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.precision import POSITIONS, TOKENS, Precision
 from nf_edge.model.network import Transformer
-from nf_edge.quantization.quantized_weight import Grid, code_range, nearest, pack, unpack
 
 OPERATORS = {2: "embedding_2bit", 4: "embedding_4bit", 8: "embedding_byte"}
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nf_edge.backends.precisions import Precisions
+from nf_edge.backends.quantized_weight import Grid, code_range, nearest
 from nf_edge.core.quiet import quiet_libraries
-from nf_edge.quantization.quantized_weight import Grid, code_range, nearest
 
 
 class WeightOnlyLinear(nn.Module):

@@ -14,10 +14,10 @@ from onnx.helper import make_node
 from onnx.numpy_helper import from_array, to_array
 
 from nf_edge.backends.base import INPUTS
+from nf_edge.backends.onnx.names import group_names, matrix_name
 from nf_edge.backends.precisions import HEAD, Precisions
+from nf_edge.backends.quantized_weight import Grid, nearest, pack
 from nf_edge.core.recipe.precision import POSITIONS, TOKENS, Precision
-from nf_edge.quantization.dequantize import group_names, matrix_name
-from nf_edge.quantization.quantized_weight import Grid, nearest, pack
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from nf_edge.backends.base import INPUTS, Inputs
 from nf_edge.backends.onnx.embedding import add_groups, find_tables, quantize_tables, replace
+from nf_edge.backends.onnx.names import group_names, matrix_name
 from nf_edge.backends.precisions import Precisions
+from nf_edge.backends.quantized_weight import Grid, Weights, nearest
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.precision import Precision
-from nf_edge.quantization.dequantize import Weights, group_names, matrix_name
-from nf_edge.quantization.quantized_weight import Grid, nearest
 
 # MatMulNBits: the weights are dequantized, which needs no word, or the activations quantized, block by block.
 ACCURACY_LEVEL = {"none": None, "int8_dynamic": 4}

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.static_shape.pooling import asked_of, last_of
-from nf_edge.kernels import Asked
 from nf_edge.model import CausalLM, NoiseFormer
-from nf_edge.model.attention_forms import HIDDEN_QUANTIZED
+from nf_edge.model.attention_forms import HIDDEN_QUANTIZED, Asked
 from nf_edge.model.network import Attention, SequenceClassifier, Transformer, masks, real_mean
 from nf_edge.model.noise import LowRankNoise, PairwiseNoise
 

@@ -3,8 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from nf_edge.kernels import Asked
 from nf_edge.model import ModelConfig
+from nf_edge.model.attention_forms import Asked
 
 
 def asked_of(config: ModelConfig) -> Asked:

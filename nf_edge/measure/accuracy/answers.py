@@ -17,7 +17,7 @@ from nf_edge.core.errors import BadInput
 from nf_edge.core.progress import Progress, silent
 from nf_edge.measure.accuracy.faithful import divergence
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
-from nf_edge.model.data.batches import collate
+from nf_edge.model.data.batches import pad
 from nf_edge.model.data.rows import Row
 from nf_edge.model.finite import finite
 
@@ -169,17 +169,6 @@ def _run(session: Session, bounds: Bounds, config: ModelConfig, row: Row) -> np.
 def step_by_step(decoder: Decoder, tokens: Sequence[int], fed: int = 0) -> np.ndarray:
     """Logits [n, V] after each token but the first `fed`, which the cache holds."""
     return np.stack([decoder.feed([tokens[at]], at) for at in range(fed, len(tokens))])
-
-
-def pad(
-    rows: Sequence[Row], pad_token_id: int | None, length: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """`input_ids` and `attention_mask`, int64 [B, T], padded on the right to `length` or the longest row."""
-    batch = collate(rows, pad_token_id)
-    ids, mask = batch.input_ids.numpy(), batch.attention_mask.numpy()
-    more = (length or ids.shape[1]) - ids.shape[1]
-    widths = ((0, 0), (0, more))
-    return np.pad(ids, widths, constant_values=pad_token_id or 0), np.pad(mask, widths)
 
 
 @torch.no_grad()

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from nf_edge.backends.base import Plan
+from nf_edge.backends.base import KV_CACHE, Plan
 from nf_edge.core.figures import Figure, format_bytes
 from nf_edge.measure.emulation import EmulatedCore
 from nf_edge.measure.memory.measure import Measurement
 from nf_edge.measure.memory.python_process import NetMeasurement
 
 FILE_PARTS = ("program", "weights", "embeddings")
-KV_CACHE = "KV cache"
 LOADING = "given back after load"
 UNACCOUNTED = "unaccounted"
 PROCESS_PARTS = (

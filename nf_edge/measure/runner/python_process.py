@@ -1,6 +1,6 @@
 """A runner in Python, for machines where the native one cannot be built: the same requests, the same lines.
 
-It is `python -m nf_edge.measure.runner.python_process BACKEND MODEL BOUNDS [--threads N] --times`, where BOUNDS is
+Run `python -m nf_edge.measure.runner.python_process BACKEND MODEL BOUNDS [--threads N] --times`; BOUNDS is
 JSON.  Python and the runtime's bindings hold far more than the model, so of its memory only what comes on
 top of the stage `start` counts; and its times include the bindings and, of an `.onnx` with a cache, copying
 the cache into the call.

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,3 +41,14 @@ def batches(rows: Sequence[Row], size: int, pad_token_id: int | None) -> Iterato
     """The rows in order, `size` at a time; the last batch may be smaller."""
     for start in range(0, len(rows), size):
         yield collate(rows[start : start + size], pad_token_id)
+
+
+def pad(
+    rows: Sequence[Row], pad_token_id: int | None, length: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """`input_ids` and `attention_mask`, int64 [B, T], padded on the right to `length` or the longest row."""
+    batch = collate(rows, pad_token_id)
+    ids, mask = batch.input_ids.numpy(), batch.attention_mask.numpy()
+    more = (length or ids.shape[1]) - ids.shape[1]
+    widths = ((0, 0), (0, more))
+    return np.pad(ids, widths, constant_values=pad_token_id or 0), np.pad(mask, widths)

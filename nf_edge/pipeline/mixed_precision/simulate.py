@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nf_edge.backends.quantized_weight import Weights
 from nf_edge.core.intervals import clustered_error
 from nf_edge.core.progress import Progress
 from nf_edge.core.recipe.precision import Precision, Runtime
@@ -16,7 +17,6 @@ from nf_edge.measure.accuracy.faithful import divergence
 from nf_edge.model import NoiseFormer
 from nf_edge.model.data.rows import Rows
 from nf_edge.model.finite import finite
-from nf_edge.quantization.dequantize import Weights
 
 # Tokens whose logits are compared at once.
 PIECE = 128

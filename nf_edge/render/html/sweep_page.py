@@ -1,12 +1,17 @@
 """`sweep.html`: a sweep's report as one self-contained page."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 from nf_edge import __version__
-from nf_edge.pipeline.sweep import SweepReport
 from nf_edge.render.html.charts import Point, scatter_chart
 from nf_edge.render.html.templates import filled
 from nf_edge.render.sweep import summary_lines, sweep_lines, sweep_tables
+
+if TYPE_CHECKING:
+    from nf_edge.pipeline.sweep import SweepReport
 
 
 def sweep_page(report: SweepReport) -> str:

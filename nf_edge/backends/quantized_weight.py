@@ -8,6 +8,9 @@ from torch import Tensor
 
 from nf_edge.core.recipe.precision import Precision
 
+# float32 weights [out, in] or tables [V, D], by the names of their modules.
+Weights = dict[str, Tensor]
+
 
 @dataclass(frozen=True)
 class Grid:
