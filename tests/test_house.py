@@ -57,7 +57,13 @@ def test_the_package_has_its_rooms_and_the_checkpoints_and_nothing_else() -> Non
     copied_into_wheels = {"recipes", "devices"}
     # Its CMakeLists.txt leads to the kernels, for one release.
     moved = {"attention"}
-    assert entries - copied_into_wheels - moved == {*ROOMS, "__init__.py", "__main__.py", "py.typed", "checkpoints"}
+    assert entries - copied_into_wheels - moved == {
+        *ROOMS,
+        "__init__.py",
+        "__main__.py",
+        "py.typed",
+        "checkpoints",
+    }
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))

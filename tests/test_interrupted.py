@@ -397,9 +397,8 @@ def test_an_export_that_is_told_to_end_leaves_nothing(name, code, run, tmp_path,
 def test_a_signal_that_is_ignored_stays_ignored(run, monkeypatch):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        monkeypatch.setattr(
-            "nf_edge.core.resources.names", lambda *_: os.kill(os.getpid(), signal.SIGHUP) or []
-        )
+        names = "nf_edge.core.resources.names"
+        monkeypatch.setattr(names, lambda *_: os.kill(os.getpid(), signal.SIGHUP) or [])
         assert run("devices", "list").code == 0
     finally:
         signal.signal(signal.SIGHUP, before)
