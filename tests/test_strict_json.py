@@ -9,7 +9,7 @@ import nf_edge
 from nf_edge.core import strict_json
 
 PACKAGE = Path(nf_edge.__file__).parent
-MODULE = PACKAGE / "strict_json.py"
+MODULE = PACKAGE / "core" / "strict_json.py"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

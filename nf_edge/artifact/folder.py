@@ -18,14 +18,12 @@ from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
 from nf_edge.core.files import Kind, check_target, staged_folder
 from nf_edge.core.resources import names
-from nf_edge.core.schemas import require_schema
+from nf_edge.core.schemas import is_artifact, require_schema
 from nf_edge.core.staging import is_text, sweep
 from nf_edge.model import Checkpoint, resolve_checkpoint
 from nf_edge.model.config import unknown_keys
 
 GUIDE, REPORT = "RUN.md", "report.html"
-# What the schemas of all versions begin with.
-FAMILY = "nf-edge/artifact/"
 # What an artifact of schema 1 is told.
 EARLIER = "was made by an earlier nf-edge, whose manifest has the hash of {model} alone"
 
@@ -175,16 +173,16 @@ def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
     return checkpoint
 
 
-def is_artifact(path: Path) -> bool:
-    """Whether a folder is an artifact: many another has a manifest.json."""
+def _own_files(path: Path) -> set[str] | None:
+    """Names of what an export and `sign` put there; None where the manifest does not list them."""
     try:
-        document = strict_json.loads((path / MANIFEST).read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(document, dict) and str(document.get("schema")).startswith(FAMILY)
+        files = _manifest(read_manifest_bytes(path), path / MANIFEST).files
+    except BadInput:
+        return None
+    return None if files is None else {MANIFEST, SIGNATURE, *(file.name for file in files)}
 
 
-KIND = Kind("an artifact", is_artifact)
+KIND = Kind("an artifact", is_artifact, _own_files)
 
 
 def check_out(path: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> None:

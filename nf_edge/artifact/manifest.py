@@ -169,6 +169,10 @@ class Manifest(Closed):
                 raise ValueError(f"files: {self.model.name} is not listed as `model` has it")
             if self.interface.tokenizer not in (None, *(file.name for file in self.files)):
                 raise ValueError(f"files: {self.interface.tokenizer} is not listed")
+        if self.requires.runtime != self.recipe.runtime:
+            raise ValueError(f"requires.runtime: is not the recipe's, {self.recipe.runtime}")
+        if self.interface.task != self.config.task:
+            raise ValueError(f"interface.task: is not the config's, {self.config.task}")
         if (failed := failed_gates(self.reports)) and self.status == "pass":
             raise ValueError(f"status: is pass, but by its own reports it fails {', '.join(failed)}")
         return self

@@ -18,7 +18,7 @@ from nf_edge.core.files import write_bytes
 from nf_edge.core.staging import scratch_folder
 
 HOW_TO_NAME_KEY = "name the signer's public key with --public-key or NF_EDGE_PUBLIC_KEY"
-DIGESTS = re.compile(r": Expected '.*?\)', Actual '.*?\)'")
+CHANGED = re.compile(r"Hash mismatch for \\*'(.*?)\\*'")
 CURVES = "of the curves P-256, P-384 or P-521, in PEM"
 
 
@@ -116,7 +116,10 @@ def verify(artifact: Artifact, public_key: Path) -> Artifact:
             raise _refused(file, f"was made with another key than that of {public_key}") from error
         if found.startswith(("Signature mismatch: ", "Cannot use")):
             # Without the digests: nobody reads them.
-            what = DIGESTS.sub("", found.removeprefix("Signature mismatch: ")).strip("[]")
+            names = dict.fromkeys(CHANGED.findall(found))
+            what = found.removeprefix("Signature mismatch: ").strip("[]")
+            if names:
+                what = f"changed since it was signed: {', '.join(names)}"
             raise _refused(file, f"does not match the folder: {what}") from error
         raise _refused(file, f"is damaged: {found or type(error).__name__}") from error
     _require_unchanged(artifact, hashed.found)

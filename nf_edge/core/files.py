@@ -3,12 +3,13 @@
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from nf_edge.core.errors import BadInput
+from nf_edge.core.schemas import is_artifact
 from nf_edge.core.staging import exchange, is_text, move_new, stage, sweep
 from nf_edge.core.system_errors import explaining
 
@@ -23,10 +24,12 @@ class Kind:
     Attributes:
         noun: such as "an artifact".
         has: whether a folder is one.
+        files: names of all files that may be in one, and nothing else; None where they are not known.
     """
 
     noun: str
     has: Callable[[Path], bool]
+    files: Callable[[Path], Collection[str] | None]
 
 
 @contextmanager
@@ -74,6 +77,7 @@ def check_target(
     """
     with explaining(target):
         place = resolved(target)
+        _check_not_within(place)
         for each in (place, *beside):
             _check_can_be(each)
         sweep(place.parent)
@@ -86,6 +90,7 @@ def check_target(
                 "exists", where=target, fix="give --overwrite to replace it, or name another place"
             )
         _check_sources(target, place, sources)
+        _check_nothing_else(target, place, kind)
         if not os.access(place, os.W_OK | os.X_OK):
             raise BadInput("is read-only, and so not replaced", where=target, fix="name another place")
 
@@ -121,6 +126,7 @@ def check_folder(folder: Path) -> None:
         place = resolved(folder, may_be_here=True)
         if place.exists() and not place.is_dir():
             raise BadInput("is a file", where=folder, fix="name a folder")
+        _check_not_within(place / "a")
         _check_can_be(place / "a")
 
 
@@ -244,6 +250,34 @@ def _check_can_be(place: Path) -> None:
         raise BadInput("is under a file", where=place, fix="name another place")
     if not os.access(around, os.W_OK | os.X_OK):
         raise BadInput("you may not write to this folder", where=around, fix="name another place")
+
+
+def _check_not_within(place: Path) -> None:
+    """Refuse a folder in an artifact: with it that would no longer be what was exported."""
+    if around := next((each for each in place.parents if is_artifact(each)), None):
+        raise BadInput(
+            f"is within the artifact {around}, which holds its own files only",
+            where=place,
+            fix="name another place",
+        )
+
+
+def _check_nothing_else(target: Path, place: Path, kind: Kind) -> None:
+    """Refuse to replace a folder in which something lies that is not of its kind."""
+    known = kind.files(place)
+    with os.scandir(place) as entries:
+        others = sorted(
+            entry.name
+            for entry in entries
+            if entry.is_dir(follow_symlinks=False) or (known is not None and entry.name not in known)
+        )
+    if others:
+        shown = ", ".join(ascii(name) if not name.isprintable() else name for name in others[:5])
+        raise BadInput(
+            f"holds more than {kind.noun}, which would be lost: {shown}{' …' if len(others) > 5 else ''}",
+            where=target,
+            fix="move that out of the folder, or name another place",
+        )
 
 
 def _check_sources(target: Path, place: Path, sources: Iterable[Path]) -> None:

@@ -197,7 +197,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _key(native: Native, depends_on: list[str], command: list[str]) -> str:
     """Names a build after all that it depends on: also where a library is, since an rpath points there."""
-    identity = processes.run([*command, "--version"]).stdout
+    identity = processes.ask([*command, "--version"])
     digest = hashlib.sha256()
     for text in (native.target, *depends_on, *command, identity, platform.machine()):
         digest.update(os.fsencode(text) + b"\0")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from nf_edge.core.errors import NfEdgeError
+from nf_edge.core.errors import CannotRun, NfEdgeError
 
 # Seconds that a program is given to end those that it put into groups of their own, as Ninja does.
 GRACE_S = 2.0
@@ -53,6 +53,19 @@ def run(
         return subprocess.CompletedProcess(list(command), process.returncode, out, err)
     finally:
         end(process)
+
+
+def ask(command: Sequence[str]) -> str:
+    """What a program prints.
+
+    Raises:
+        CannotRun: it was killed, which is what the system does where memory runs out.
+    """
+    done = run(command)
+    if done.returncode == -signal.SIGKILL:
+        fix = "free some memory, and run it again"
+        raise CannotRun("was killed; memory may have run out", where=command[0], fix=fix)
+    return done.stdout
 
 
 def end(process: "subprocess.Popen[str]") -> None:

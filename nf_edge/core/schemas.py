@@ -9,11 +9,22 @@ from nf_edge.core.errors import BadInput
 
 # Of what commands print and `sweep.json` holds.
 OUTPUT = "nf-edge/1"
+# What an artifact holds, and what the schemas of all versions of it begin with.
+MANIFEST, ARTIFACT = "manifest.json", "nf-edge/artifact/"
 
 
 def json_text(command: str, result: Any) -> str:
     """The one envelope of all JSON output: {"schema", "command", "result"}."""
     return strict_json.dumps({"schema": OUTPUT, "command": command, "result": result})
+
+
+def is_artifact(folder: Path) -> bool:
+    """Whether a folder is an artifact: many another has a manifest.json."""
+    try:
+        document = strict_json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and str(document.get("schema")).startswith(ARTIFACT)
 
 
 def require_schema(document: Any, known: Sequence[str], where: Path) -> None:

@@ -1,5 +1,6 @@
 """YAML files with a closed schema: every error at once, each with its line."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -18,6 +19,7 @@ MOST_VALUES = 100_000
 MOST_LEVELS, TOO_DEEP = 64, "it nests too deeply"
 # Characters of a number: long ones take time, and `1:1:1:…`, which is one too, the most.
 MOST_DIGITS = 40
+PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*|(?=[0-9.])[0-9]*\.?[0-9]*([eE][-+]?[0-9]+)?)")
 
 
 class Closed(BaseModel):
@@ -101,6 +103,9 @@ class _Loader(yaml.SafeLoader):
         is_number = isinstance(node, yaml.ScalarNode) and node.tag.endswith((":int", ":float"))
         if node is not None and is_number and len(node.value) > MOST_DIGITS:
             raise _wrong("a number of too many digits", event)
+        if node is not None and is_number and not PLAIN_NUMBER.fullmatch(node.value):
+            # YAML 1.1 reads 1:30 as 90, 1_0 as 10, 010 as 8 and .inf as a number.
+            raise _wrong(f"{node.value} is not a plain decimal number; write it as one", event)
         return node
 
 

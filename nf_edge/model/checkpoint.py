@@ -24,6 +24,8 @@ from nf_edge.model.tokenizer import MOST_BYTES, write_tokenizer
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 TOKENIZER, EXAMPLES, CARD = "tokenizer.json", "examples.jsonl", "MODEL_CARD.md"
+# How it was made of a larger one.
+MARK = "compression.json"
 DTYPES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 
 
@@ -165,7 +167,11 @@ def is_checkpoint(path: Path) -> bool:
         return False
 
 
-KIND = Kind("a NoiseFormer", is_checkpoint)
+def _own_files(path: Path) -> set[str]:
+    return {CONFIG, WEIGHTS, TOKENIZER, EXAMPLES, CARD, MARK}
+
+
+KIND = Kind("a NoiseFormer", is_checkpoint, _own_files)
 
 
 def check_place(

@@ -13,9 +13,8 @@ from nf_edge.core.recipe.prune import COMPRESSION_SCHEMAS, Compression
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.schemas import require_schema
 from nf_edge.model import Checkpoint
+from nf_edge.model.checkpoint import MARK
 from nf_edge.model.config import read_json_object
-
-MARK = "compression.json"
 
 
 def write_mark(mark: Compression, folder: Path) -> None:

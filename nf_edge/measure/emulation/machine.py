@@ -102,4 +102,4 @@ def _cpuinfo(part: int, count: int) -> str:
 
 
 def _said(*command: str) -> str:
-    return processes.run(command).stdout
+    return processes.ask(command)

@@ -23,7 +23,7 @@ def sme_fault(qemu: Emulator, cpu: str) -> str:
         return ""
     program = native_build.built(CHECK, [], [], Emulator.target)
     command = [str(qemu.program), "-cpu", cpu, "-L", str(qemu.libc.parent), str(program)]
-    said = processes.run(command).stdout.strip()
+    said = processes.ask(command).strip()
     if said.startswith("0 of"):
         return ""
     return (

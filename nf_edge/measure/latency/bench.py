@@ -120,7 +120,6 @@ def _with_threads(
     load_rounds = min(plan.repeats, MOST_PYTHON_LOADS if runner.missing else MOST_LOADS)
     step = f"measuring with {threads} thread{'s' if threads > 1 else ''}"
     tick = _ticker(step, load_rounds + plan.repeats, progress)
-    lines = [Line.of("load", threads, None, loads(commands, load_rounds, tick))]
     found: dict[Point, list[list[float]]] = {}
     peaks: list[list[Figure]] = [[] for _ in artifacts]
     # A process is faster or slower than another of the same file, by when it was started among other things.
@@ -146,6 +145,8 @@ def _with_threads(
                     samples += more
             for figures, process in zip(peaks, processes, strict=True):
                 figures.append(runner.peak(process))
+    # Loading comes last, when the file is in the page cache for all alike.
+    lines = [Line.of("load", threads, None, loads(commands, load_rounds, tick))]
     # As they were asked for: decoding upon the longest context is measured first.
     for point in sorted(found, key=lambda point: (point.phase != "prefill", point.tokens)):
         lines.append(Line.of(point.phase, threads, point.tokens, found[point]))

@@ -1,6 +1,7 @@
 """Which column of a data file is read, and what is said of the others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 from nf_edge.core.errors import BadInput
@@ -9,6 +10,9 @@ from nf_edge.model.config import ModelConfig
 TEXT_COLUMNS = ("text", "sentence")
 CONTENT_COLUMNS = (*TEXT_COLUMNS, "input_ids")
 LABEL = "label"
+MASK = "attention_mask"
+# Other inputs of a transformer, which a NoiseFormer has not.
+OTHER_INPUTS = ("position_ids", "token_type_ids", "decoder_input_ids", "inputs_embeds")
 # What data sets of pairs call their texts, which may be of a word or two.
 PAIR_COLUMNS = frozenset(
     ("text_a", "text_b", "text1", "text2", "text_pair", "sentence1", "sentence2", "question", "question1",
@@ -33,6 +37,8 @@ def require_columns(rows: Sequence[Mapping[str, Any]], config: ModelConfig, sour
         problems.append("has no column `text`, `sentence` or `input_ids`")
     if config.has_label and LABEL not in columns:
         problems.append("has no column `label`, which a classifier needs")
+    if others := [name for name in OTHER_INPUTS if name in columns and any(map(_says, rows, repeat(name)))]:
+        problems.append(f"has {_names(others)}, an input that a NoiseFormer does not have")
     if problems:
         fix = f"its columns are: {', '.join(columns)}"
         if not read and unread:
@@ -48,11 +54,33 @@ def require_columns(rows: Sequence[Mapping[str, Any]], config: ModelConfig, sour
 def _is_text(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     if name == LABEL:
         return False
-    values = [value for fields in rows if isinstance(value := fields.get(name), str) and value.strip()]
+    values = [text for fields in rows if (text := " ".join(_texts(fields.get(name))).strip())]
     words = [sum(any(map(str.isalpha, word)) for word in value.split()) for value in values]
-    if name in PAIR_COLUMNS:
+    if name in PAIR_COLUMNS or any(_names_a_text(fields.get(name)) for fields in rows):
         return any(words)
     return 2 * sum(count >= PROSE for count in words) >= max(len(words), 1)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The strings of a value, also those within lists and objects, as JSONL can have them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
+
+
+def _names_a_text(value: Any) -> bool:
+    """Whether an object calls one of its parts as data sets name a text of a pair."""
+    if isinstance(value, dict):
+        return bool(PAIR_COLUMNS & value.keys()) or any(map(_names_a_text, value.values()))
+    return isinstance(value, list) and any(map(_names_a_text, value))
+
+
+def _says(fields: Mapping[str, Any], name: str) -> bool:
+    """Whether a row gives an input; zeros alone are what is meant where there is none."""
+    value = fields.get(name)
+    return value is not None and not (isinstance(value, list) and not any(value))
 
 
 def _names(columns: Sequence[str]) -> str:

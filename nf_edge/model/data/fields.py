@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nf_edge.model.config import ModelConfig
-from nf_edge.model.data.columns import CONTENT_COLUMNS, TEXT_COLUMNS
+from nf_edge.model.data.columns import CONTENT_COLUMNS, MASK, TEXT_COLUMNS
 from nf_edge.model.data.text import Encode, Encoded
 
 
@@ -29,7 +29,7 @@ def parse_ids(
         raise ValueError(f"has {' and '.join(given) or 'neither text nor input_ids'}; give one of them")
     value = fields[given[0]]
     if encode is None or given[0] == "input_ids":
-        ids = _list_of_ids(value)
+        ids = _unmasked(_list_of_ids(value), fields.get(MASK))
         found = Encoded(tuple(ids[:length]), length is not None and len(ids) > length)
     elif isinstance(value, str):
         found = encode(value)
@@ -55,7 +55,7 @@ def parse_label(fields: Mapping[str, Any], config: ModelConfig) -> int | float |
     return _class(fields["label"], config.num_labels or 0, config.id2label or {})
 
 
-def _list_of_ids(value: Any) -> list[int]:
+def _list_of_ids(value: Any, name: str = "input_ids") -> list[int]:
     """A JSON list, or its text in a TSV or CSV cell, where spaces alone may separate the ids."""
     if isinstance(value, str):
         words = value.strip().removeprefix("[").removesuffix("]").replace(",", " ").split()
@@ -63,7 +63,18 @@ def _list_of_ids(value: Any) -> list[int]:
             return [int(word) for word in words]
     elif isinstance(value, list) and all(type(item) is int for item in value):
         return value
-    raise ValueError(f"input_ids must be a list of whole numbers, not {_short(value)}")
+    raise ValueError(f"{name} must be a list of whole numbers, not {_short(value)}")
+
+
+def _unmasked(ids: list[int], mask: Any) -> list[int]:
+    """The ids that a mask shows: all before the padding on the right."""
+    if mask is None:
+        return ids
+    shown = _list_of_ids(mask, MASK)
+    count = sum(shown)
+    if len(shown) != len(ids) or shown != [1] * count + [0] * (len(ids) - count):
+        raise ValueError(f"{MASK} must have a 1 for each id, and a 0 for padding, on the right")
+    return ids[:count]
 
 
 def _class(value: Any, labels: int, id2label: Mapping[int, str]) -> int:
