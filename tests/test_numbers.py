@@ -17,7 +17,7 @@ from nf_edge.cli import cli
 from nf_edge.cli.numbers import Finite
 from nf_edge.core import resources
 from nf_edge.core.device import load_device
-from nf_edge.core.errors import OverBudget
+from nf_edge.core.errors import BadInput, OverBudget
 from nf_edge.core.figures import Figure
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure.memory.accounts import missing_account
@@ -236,3 +236,13 @@ def test_a_share_that_was_meant_as_points_is_told_so(run, tmp_path):
     for points in ("0", "0.05", "1", "100"):
         done = run("check", tmp_path / "x", "--data", "d", "--max-drop", points)
         assert (done.code, "is not an artifact" in done.err) == (3, True)
+
+
+@pytest.mark.parametrize("number", ["1:30", "1_0", "010", "0x10", "0b1"])
+def test_a_number_that_yaml_reads_as_another_is_refused(number, tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        f"name: r\ndescription: x\nruntime: onnxruntime\nbackend: onnx_cpu\nlimits: {{max_drop: {number}}}\n"
+    )
+    with pytest.raises(BadInput, match="is not a plain decimal number"):
+        load_recipe(str(path))

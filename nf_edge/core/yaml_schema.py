@@ -19,7 +19,10 @@ MOST_VALUES = 100_000
 MOST_LEVELS, TOO_DEEP = 64, "it nests too deeply"
 # Characters of a number: long ones take time, and `1:1:1:…`, which is one too, the most.
 MOST_DIGITS = 40
-PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*|(?=[0-9.])[0-9]*\.?[0-9]*([eE][-+]?[0-9]+)?)")
+# Infinity and NaN are refused by the keys that they stand for.
+PLAIN_NUMBER = re.compile(
+    r"[-+]?(0|[1-9][0-9]*|([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|\.(inf|Inf|INF|nan|NaN|NAN))"
+)
 
 
 class Closed(BaseModel):
@@ -104,7 +107,7 @@ class _Loader(yaml.SafeLoader):
         if node is not None and is_number and len(node.value) > MOST_DIGITS:
             raise _wrong("a number of too many digits", event)
         if node is not None and is_number and not PLAIN_NUMBER.fullmatch(node.value):
-            # YAML 1.1 reads 1:30 as 90, 1_0 as 10, 010 as 8 and .inf as a number.
+            # YAML 1.1 reads 1:30 as 90, 1_0 as 10, and 010 as 8.
             raise _wrong(f"{node.value} is not a plain decimal number; write it as one", event)
         return node
 

@@ -54,17 +54,22 @@ def require_columns(rows: Sequence[Mapping[str, Any]], config: ModelConfig, sour
 def _is_text(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     if name == LABEL:
         return False
-    values = [text for fields in rows if (text := " ".join(_texts(fields.get(name))).strip())]
-    words = [sum(any(map(str.isalpha, word)) for word in value.split()) for value in values]
-    if name in PAIR_COLUMNS or any(_names_a_text(fields.get(name)) for fields in rows):
-        return any(words)
+    given = [fields.get(name) for fields in rows]
+    if name in PAIR_COLUMNS or any(map(_names_a_text, given)):
+        return any(_words(text) for value in given for text in _texts(value))
+    words = [_words(value) for value in given if isinstance(value, str) and value.strip()]
     return 2 * sum(count >= PROSE for count in words) >= max(len(words), 1)
+
+
+def _words(text: str) -> int:
+    return sum(any(map(str.isalpha, word)) for word in text.split())
 
 
 def _texts(value: Any) -> Iterator[str]:
     """The strings of a value, also those within lists and objects, as JSONL can have them."""
     if isinstance(value, str):
-        yield value
+        if value.strip():
+            yield value
     elif isinstance(value, dict | list):
         for part in value.values() if isinstance(value, dict) else value:
             yield from _texts(part)

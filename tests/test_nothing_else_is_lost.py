@@ -1,0 +1,69 @@
+"""`--overwrite` replaces what nf-edge made and nothing else, and no artifact is broken by another output."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+CHECKPOINT = Path(__file__).parent / "cases" / "cls-standard-padded"
+
+
+@pytest.fixture(scope="module")
+def artifact(exported):
+    return exported("cls-standard-padded", "onnx-fp32").path
+
+
+@pytest.fixture
+def folder(artifact, tmp_path):
+    return shutil.copytree(artifact, tmp_path / "artifact")
+
+
+def put_file(folder: Path) -> Path:
+    (folder / "thesis.txt").write_text("precious")
+    return folder / "thesis.txt"
+
+
+def put_folder(folder: Path) -> Path:
+    (folder / "mine").mkdir()
+    return put_file(folder / "mine")
+
+
+@pytest.mark.parametrize("put", [put_file, put_folder])
+def test_an_artifact_with_a_file_of_the_users_is_not_replaced(put, folder, run):
+    mine = put(folder)
+    done = run("export", CHECKPOINT, "--recipe", "onnx-fp32", "-o", folder, "--overwrite", "--json")
+    assert done.code == 3
+    message = json.loads(done.out)["error"]["message"]
+    assert mine.relative_to(folder).parts[0] in message
+    assert "would be lost" in message
+    assert mine.read_text() == "precious"
+    assert (folder / "model.onnx").is_file()
+
+
+@pytest.mark.parametrize("put", [put_file, put_folder])
+def test_a_checkpoint_with_a_file_of_the_users_is_not_replaced(put, tmp_path, run):
+    checkpoint = shutil.copytree(CHECKPOINT, tmp_path / "checkpoint", ignore=lambda *_: ["expected.npz"])
+    assert run("init", "--preset", "tiny", "-o", checkpoint, "--overwrite").code == 0
+    mine = put(checkpoint)
+    done = run("init", "--preset", "tiny", "-o", checkpoint, "--overwrite")
+    assert done.code == 3
+    assert "would be lost" in done.err
+    assert mine.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("export", CHECKPOINT, "--recipe", "onnx-fp32"),
+        ("init", "--preset", "tiny"),
+        ("sweep", CHECKPOINT, "--data", "x.tsv"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_nothing_is_made_within_an_artifact(command, folder, run):
+    before = sorted(folder.rglob("*"))
+    done = run(*command, "-o", folder / "in" / "it")
+    assert done.code == 3
+    assert "is within the artifact" in done.err
+    assert sorted(folder.rglob("*")) == before
