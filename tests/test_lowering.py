@@ -33,7 +33,7 @@ def variants():
     """Cases by fp32 recipes, a language model's with the logits of all tokens."""
     names = [case + "+all" if case[:2] == "lm" else case for case in CASES]
     return [
-        (recipe, name)
+        pytest.param(recipe, name, marks=[] if name in COVERING else pytest.mark.slow)
         for recipe, name in itertools.product(FP32, names)
         if recipe == "onnx-fp32" or name in COVERING
     ]

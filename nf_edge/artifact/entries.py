@@ -58,7 +58,7 @@ class CoverageFields(TypedDict):
     library: str
     delegated: Count
     total: Count
-    left: tuple[LeftEntry, ...]
+    left: list[LeftEntry]
     macs: NotRequired[Count]
     total_macs: NotRequired[Count]
     length: NotRequired[Count]
@@ -95,7 +95,7 @@ class AcceleratorEntry(TypedDict):
     flash: FigureEntry
     cycles: FigureEntry
     time: FigureEntry
-    kinds: tuple[KindEntry, ...]
+    kinds: list[KindEntry]
 
 
 @with_config(STRICT)
