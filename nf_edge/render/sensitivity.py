@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from nf_edge.core.figures import format_bytes, shown
 from nf_edge.measure.accuracy.compare import Comparison
@@ -10,7 +10,7 @@ from nf_edge.model import Checkpoint
 from nf_edge.render import Table, flips_text, kl_text, quantization_lines
 
 if TYPE_CHECKING:
-    from nf_edge.pipeline.mixed_precision.search import Mix, SensitivityReport, Target, Unmade
+    from nf_edge.pipeline.mixed_precision.search import Mix, Proof, SensitivityReport, Target
     from nf_edge.pipeline.mixed_precision.sensitivity import Cost, Sensitivity
 
 
@@ -80,13 +80,14 @@ def uniform_table(mix: Mix) -> Table:
     """Recipes that treat all modules alike, as they were measured, beside what was found."""
     rows = []
     for each in mix.uniform:
-        if isinstance(each, Unmade):
-            rows.append((each.uniform, "", "", "", each.reason))
+        if each.reason:
+            rows.append((each.uniform or "", "", "", "", each.reason))
         else:
-            answers = each.measured
-            met = "meets it" if each.meets(mix.target) else ""
+            made = cast("Proof", each)
+            answers = made.measured
+            met = "meets it" if made.meets(mix.target) else ""
             figures = (shown(answers.faithful.kl, ".4g"), f"{answers.drop:+.2f}")
-            rows.append((each.uniform or "", format_bytes(each.bytes), *figures, met))
+            rows.append((made.uniform or "", format_bytes(made.bytes), *figures, met))
     best = mix.best
     if best.uniform is None:
         figures = (shown(best.measured.faithful.kl, ".4g"), f"{best.measured.drop:+.2f}")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf, isfinite
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from nf_edge.backends.base import Bounds, Session
 from nf_edge.core.errors import AccuracyGate, BadInput, OverBudget
@@ -68,6 +68,8 @@ class Proof:
         bytes, measured: of the artifact, from its file.
     """
 
+    reason: ClassVar[str] = ""
+    """Why it was not made."""
     recipe: Recipe
     uniform: str | None
     chosen: Mapping[str, str]
