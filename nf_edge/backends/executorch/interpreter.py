@@ -23,6 +23,7 @@ DTYPES = {
     "CHAR": torch.int8,
     "BYTE": torch.uint8,
     "FLOAT": torch.float32,
+    "BOOL": torch.bool,
 }
 # Operators of ExecuTorch alone: they cast, or change a shape.
 RESHAPED = {"dim_order_ops::_to_dim_order_copy", "executorch_prim::et_view"}
