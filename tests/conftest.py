@@ -17,6 +17,7 @@ from typing import NamedTuple
 import pytest
 import torch
 import yaml
+from hypothesis import settings
 
 from nf_edge.artifact import load_artifact
 from nf_edge.backends import REGISTRY, missing_packages
@@ -32,6 +33,10 @@ from nf_edge.model.data.rows import Rows
 from nf_edge.model.init import init_tensors
 from nf_edge.model.network import build
 from nf_edge.pipeline.export import export
+
+# The same examples in every run, however slow the machine; --hypothesis-profile=default draws others.
+settings.register_profile("same examples", deadline=None, derandomize=True)
+settings.load_profile("same examples")
 
 TESTS = Path(__file__).parent
 # The specification and its data, which stand beside a developer's checkout.

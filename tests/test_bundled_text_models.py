@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from conftest import SHARED
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nf_edge.core.resources import folder, names
@@ -17,7 +18,6 @@ from nf_edge.training import evaluate, load_training_recipe
 from nf_edge.training.examples import RowExamples
 from nf_edge.training.sources import read_training_data
 
-SHARED = Path(__file__).parents[2] / "shared"
 TEXT_MODELS = {"sst2": SHARED / "data/glue", "shakespeare": SHARED / "data/lm"}
 
 
@@ -93,14 +93,12 @@ def tokenizers():
     return {name: read_tokenizer(resolve_checkpoint(name).tokenizer_file) for name in TEXT_MODELS}
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_shakespeares_tokenizer_gives_any_text_back(tokenizers, text):
     tokenizer = tokenizers["shakespeare"]
     assert tokenizer.decode(tokenizer.encode(text).ids) == text.replace(END_OF_TEXT, "")
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_sst2s_tokenizer_takes_any_text_and_reads_what_it_gave_back_as_the_same(tokenizers, text):
     assume(END_OF_TEXT not in text.lower())  # which decoding leaves out

@@ -78,7 +78,7 @@ def silenced(checkpoint, gone):
 
 @pytest.mark.parametrize("kind", NOISES)
 @given(data=st.data())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_a_model_cut_is_the_model_whose_missing_heads_and_units_say_nothing(kind, data, tmp_path_factory):
     checkpoint = checkpoint_of(tmp_path_factory.getbasetemp(), kind)
     gone = [
@@ -234,7 +234,7 @@ def test_special_tokens_stay_in_a_smaller_vocabulary_by_their_new_ids(tmp_path):
 
 
 @given(text=st.text(max_size=40))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_text_has_ids_in_a_smaller_vocabulary_and_is_read_back_from_them(text, fewer_tokens):
     _, small, before, after, _ = fewer_tokens
     old, new = before.encode(text), after.encode(text)

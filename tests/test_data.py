@@ -412,7 +412,7 @@ ROWS = st.lists(st.dictionaries(st.sampled_from(["text", "input_ids", "label"]),
 
 
 @given(ROWS, st.sampled_from([1, 2]))
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_no_json_at_all_makes_more_than_a_message(tmp_path_factory, rows, num_labels):
     folder = tmp_path_factory.mktemp("any")
     Tokenizer(models.WordLevel(WORDS, unk_token="[UNK]")).save(str(folder / "tokenizer.json"))

@@ -68,7 +68,7 @@ def require_sound(grid, weight, precision, stored):
 
 
 @given(st.data(), matrices(), st.booleans(), st.sampled_from([torch.float32, torch.float16]))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_the_nearest_is_sound_and_a_step_away_at_most(data, weight, signed, stored):
     precision = data.draw(precisions_of(weight.shape[1]))
     grid = nearest(weight, precision, signed, stored)
@@ -82,7 +82,7 @@ def test_the_nearest_is_sound_and_a_step_away_at_most(data, weight, signed, stor
 
 
 @given(st.data(), matrices(), st.booleans(), st.sampled_from(["none", "one", "all", "rank 1", "infinite"]))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_gptq_is_sound_whatever_its_layer_sees(data, weight, signed, seen):
     precision, columns = data.draw(precisions_of(weight.shape[1])), weight.shape[1]
     hessian = torch.zeros(columns, columns, dtype=torch.float64)

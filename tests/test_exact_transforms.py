@@ -70,7 +70,7 @@ def logits(network, rows):
 
 
 @pytest.mark.parametrize("transform", ["equalize", "rotate", "both", "awq"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     kind=st.sampled_from(KINDS),
     heads=st.integers(1, 3),

@@ -45,9 +45,6 @@ def test_a_damaged_input_is_refused_with_one_message_or_is_what_it_says(base, sc
 
     @settings(
         max_examples=INPUTS,
-        derandomize=True,
-        database=None,
-        deadline=None,
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )

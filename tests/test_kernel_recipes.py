@@ -53,7 +53,7 @@ def by_the_network(kind, heads, size, noise, projected, lengths, causal):
     return y.transpose(1, 2).flatten(2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(layers())
 @torch.no_grad()
 def test_the_operator_means_what_the_network_does(layer):
@@ -74,7 +74,7 @@ def test_the_operator_means_what_the_network_does(layer):
             torch.testing.assert_close(found[row, : len(expected)], expected, atol=1e-5, rtol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(layers(), st.data())
 @torch.no_grad()
 def test_the_cached_operator_gives_piece_by_piece_what_the_whole_gives(layer, data):

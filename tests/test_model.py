@@ -110,7 +110,7 @@ def random_ids(seed, length):
 
 SEEDS = st.integers(0, 2**32 - 1)
 LENGTHS = st.integers(2, POSITIONS)
-quickly = settings(max_examples=40, deadline=None)
+quickly = settings(max_examples=40)
 
 
 @quickly

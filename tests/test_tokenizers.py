@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from conftest import TESTS
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_import_tokenizers import END, small_bpe
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -86,7 +86,6 @@ def test_fewer_tokens_keep_the_template_of_the_texts(tmp_path):
 BYTE_LEVEL = small_bpe()
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, BYTE_LEVEL.get_vocab_size() - 1), max_size=30))
 def test_pieces_of_a_stream_are_together_the_text_of_all_tokens(tokens):
     stream = TextStream(BYTE_LEVEL)
@@ -278,7 +277,6 @@ PLAINLY = normalizers.Sequence(
 )
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(max_codepoint=0xFF) | st.sampled_from(" \u2003’“日én't²ⓐ\u0301"), max_size=30))
 def test_replacements_alone_lower_latin_letters_and_close_the_treebanks_spaces(text):
     assert TREEBANK.normalize_str(text) == PLAINLY.normalize_str(text)

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nf_edge.core.errors import BadInput
@@ -210,7 +210,6 @@ def test_a_learned_tokenizer_has_the_vocabulary_and_the_special_token_that_were_
     assert len(tokenizer.encode("so it").ids) < len("so it")
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_a_tokenizer_that_learned_nothing_still_keeps_any_text(text):
     tokenizer = train_bpe([], SMALLEST_VOCABULARY, lowercase=False, treebank=False)
