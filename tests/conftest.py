@@ -293,7 +293,10 @@ def place_once(make, place):
 @pytest.fixture(scope="session", autouse=True)
 def lowered_to_onnx_once(tmp_path_factory):
     """A network is lowered to ONNX once in a test run: recipes quantize the file, and gates judge it, after
-    that.  It is the same where its modules, its tensors and its bounds are; there is no recipe to look at."""
+    that.  It is the same where its modules, its tensors and its bounds are; there is no recipe to look at.
+
+    Gives what it replaces, for tests of that.
+    """
     lower, folder = OnnxCpu.lower, shared_folder(tmp_path_factory, "onnx")
 
     def once(self, program, config, bounds, recipe, path):
@@ -312,7 +315,7 @@ def lowered_to_onnx_once(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(OnnxCpu, "lower", once)
-        yield
+        yield lower
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import pytest
 import torch.onnx._internal.exporter._onnx_program as exporter
 
 from nf_edge.backends.onnx import size as onnx_size
+from nf_edge.backends.onnx.cpu import OnnxCpu
 from nf_edge.backends.onnx.size import float32_bytes
 from nf_edge.core import resources
 from nf_edge.core.recipe.recipe import load_recipe
@@ -36,10 +37,11 @@ def test_the_size_that_is_told_is_that_of_the_file(exported):
 
 @pytest.mark.parametrize("recipe", ["onnx-fp32", "onnx-int4"])
 def test_weights_that_the_exporter_would_put_beside_the_file_are_in_it(
-    recipe, checkpoint, tmp_path, monkeypatch
+    recipe, checkpoint, tmp_path, monkeypatch, lowered_to_onnx_once
 ):
-    """It does so from 1.5 GiB on; here of any model."""
+    """It does so from 1.5 GiB on; here of any model, and not of one that another test had lowered."""
     monkeypatch.setattr(exporter, "_LARGE_MODEL_THRESHOLD", 0)
+    monkeypatch.setattr(OnnxCpu, "lower", lowered_to_onnx_once)
     job = Job.of(checkpoint("eight-pairwise"), load_recipe(recipe), None)
     lower(job, tmp_path / "model.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
