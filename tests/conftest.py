@@ -3,6 +3,7 @@
 import gc
 import hashlib
 import io
+import json
 import os
 import pickle
 import shutil
@@ -32,6 +33,7 @@ from nf_edge.model.data.rows import Rows
 from nf_edge.model.init import init_tensors
 from nf_edge.model.network import build
 from nf_edge.pipeline.export import export
+from nf_edge.training.bpe import train_bpe
 
 # The same examples in every run, however slow the machine; --hypothesis-profile=default draws others.
 settings.register_profile("same examples", deadline=None, derandomize=True)
@@ -255,6 +257,29 @@ def random_network():
         return model.eval()
 
     return make
+
+
+def text_config(vocab_size, **changes):
+    """Of a small language model of text, but for the changes."""
+    shape = {"n_positions": 16, "n_embd": 16, "n_layer": 1, "n_head": 2, "bos_token_id": 0, "eos_token_id": 0}
+    return ModelConfig(**{"architectures": LM, "vocab_size": vocab_size, **shape, **changes})
+
+
+def save_text_model(folder, texts, vocab_size, **changes):
+    """A checkpoint of that config, with a tokenizer that it trains on some texts."""
+    tokenizer = train_bpe(texts, vocab_size, lowercase=False, treebank=False)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config, target = text_config(tokenizer.get_vocab_size(), **changes), folder / "checkpoint"
+    save_checkpoint(target, config, init_tensors(config, 0), tokenizer_file=folder / "tokenizer.json")
+    return load_checkpoint(target)
+
+
+def edit_manifest(folder, change):
+    """Change the manifest as somebody without care would: all else stays."""
+    path = folder / "manifest.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    change(document)
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def random_rows(config):

@@ -6,15 +6,13 @@ import os
 import shutil
 
 import pytest
+from conftest import edit_manifest, save_text_model
 
 from nf_edge.artifact import load_artifact
 from nf_edge.backends.onnx.cpu import OnnxCpu
 from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.recipe import load_recipe
-from nf_edge.model import ModelConfig, load_checkpoint, save_checkpoint
-from nf_edge.model.init import init_tensors
 from nf_edge.pipeline.export import export
-from nf_edge.training.bpe import train_bpe
 
 TEXT = "the cat sat on the mat, and the dog on the log. "
 
@@ -23,22 +21,7 @@ TEXT = "the cat sat on the mat, and the dog on the log. "
 def text_model(tmp_path_factory):
     """A checkpoint of a small language model of text."""
     folder = tmp_path_factory.mktemp("text-model")
-    tokenizer = train_bpe([TEXT] * 3, 280, lowercase=False, treebank=False)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    config = ModelConfig(
-        architectures=("NoiseFormerForCausalLM",),
-        vocab_size=tokenizer.get_vocab_size(),
-        n_positions=16,
-        n_embd=16,
-        n_layer=1,
-        n_head=2,
-        noise={"kind": "lowrank", "rank": 2},
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    path = folder / "checkpoint"
-    save_checkpoint(path, config, init_tensors(config, 0), tokenizer_file=folder / "tokenizer.json")
-    return load_checkpoint(path)
+    return save_text_model(folder, [TEXT] * 3, 280, noise={"kind": "lowrank", "rank": 2})
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +36,6 @@ def whole(text_model, tmp_path_factory):
 def artifact(whole, tmp_path):
     """A copy, to be changed."""
     return shutil.copytree(whole, tmp_path / "artifact")
-
-
-def edit(folder, change):
-    """Change the manifest as somebody without care would: all else stays."""
-    path = folder / "manifest.json"
-    document = json.loads(path.read_text(encoding="utf-8"))
-    change(document)
-    path.write_text(json.dumps(document), encoding="utf-8")
 
 
 def entry(document, name):
@@ -96,17 +71,19 @@ def set_model(name):
     """Name another file as the model, in both places."""
 
     def change(folder):
-        edit(folder, lambda m: (entry(m, "model.onnx").update(name=name), m["model"].update(name=name)))
+        edit_manifest(
+            folder, lambda m: (entry(m, "model.onnx").update(name=name), m["model"].update(name=name))
+        )
 
     return change
 
 
 def set_entry(**fields):
-    return lambda folder: edit(folder, lambda m: entry(m, "tokenizer.json").update(fields))
+    return lambda folder: edit_manifest(folder, lambda m: entry(m, "tokenizer.json").update(fields))
 
 
 def set_key(key, value):
-    return lambda folder: edit(folder, lambda m: m.update({key: value}))
+    return lambda folder: edit_manifest(folder, lambda m: m.update({key: value}))
 
 
 def over_budget(document):
@@ -207,38 +184,43 @@ MANIFESTS = {
     },
     "the model is a file that is not there": (set_model("other.onnx"), "other.onnx"),
     "the model is another file than is listed": (
-        lambda folder: edit(folder, lambda m: m.update(model=entry(m, "RUN.md") | {"bytes": 1})),
+        lambda folder: edit_manifest(folder, lambda m: m.update(model=entry(m, "RUN.md") | {"bytes": 1})),
         "RUN.md is not listed",
     ),
     "a file is listed twice": (
-        lambda f: edit(f, lambda m: m["files"].append(m["files"][0])),
+        lambda f: edit_manifest(f, lambda m: m["files"].append(m["files"][0])),
         "more than once",
     ),
     "a file is listed in another case too": (
-        lambda f: edit(
+        lambda f: edit_manifest(
             f, lambda m: m["files"].append(entry(m, "tokenizer.json") | {"name": "Tokenizer.JSON"})
         ),
         "more than once",
     ),
     "a file is not listed": (
-        lambda f: edit(f, lambda m: m["files"].remove(entry(m, "genai_config.json"))),
+        lambda f: edit_manifest(f, lambda m: m["files"].remove(entry(m, "genai_config.json"))),
         "genai_config.json: is not in the manifest",
     ),
     "the tokenizer is not listed": (
-        lambda f: edit(f, lambda m: m["files"].remove(entry(m, "tokenizer.json"))),
+        lambda f: edit_manifest(f, lambda m: m["files"].remove(entry(m, "tokenizer.json"))),
         "tokenizer.json is not listed",
     ),
     "the manifest lists itself": (
-        lambda f: edit(f, lambda m: m["files"].append(entry(m, "RUN.md") | {"name": "manifest.json"})),
+        lambda f: edit_manifest(
+            f, lambda m: m["files"].append(entry(m, "RUN.md") | {"name": "manifest.json"})
+        ),
         "manifest.json",
     ),
     "no file is listed": (set_key("files", []), "not listed"),
     "there is no list": (set_key("files", None), "files"),
     "another tokenizer is named": (
-        lambda f: edit(f, lambda m: m["interface"].update(tokenizer="../tokenizer.json")),
+        lambda f: edit_manifest(f, lambda m: m["interface"].update(tokenizer="../tokenizer.json")),
         "is not listed",
     ),
-    "a hash in capitals": (lambda f: edit(f, lambda m: m["files"][0].update(sha256="A" * 64)), "sha256"),
+    "a hash in capitals": (
+        lambda f: edit_manifest(f, lambda m: m["files"][0].update(sha256="A" * 64)),
+        "sha256",
+    ),
     "a short hash": (set_entry(sha256="0123"), "sha256"),
     "a hash that is none": (set_entry(sha256="g" * 64), "sha256"),
     "another hash": (set_entry(sha256="0" * 64), "tokenizer.json: is not the file that was exported"),
@@ -247,8 +229,11 @@ MANIFESTS = {
     **{f"bytes are {value!r}": (set_entry(bytes=value), "bytes") for value in (-1, "12", 12.0, True, None)},
     "bytes of 400 digits": (set_entry(bytes=10**400), "beyond the range of 64 bits"),
     "bytes are no number": (set_entry(bytes=float("nan")), "NaN"),
-    "a status that its reports do not bear out": (lambda f: edit(f, over_budget), "fails memory"),
-    "a report that is gone": (lambda f: edit(f, lambda m: m["reports"].pop("parity")), "reports.parity"),
+    "a status that its reports do not bear out": (lambda f: edit_manifest(f, over_budget), "fails memory"),
+    "a report that is gone": (
+        lambda f: edit_manifest(f, lambda m: m["reports"].pop("parity")),
+        "reports.parity",
+    ),
     "a key twice": (key_twice, "is given twice"),
     "an unknown key": (set_key("trusted", True), "trusted"),
     "a schema to come": (set_key("schema", "nf-edge/artifact/3"), "newer nf-edge"),
@@ -316,7 +301,7 @@ def test_the_folder_may_be_a_link_and_have_files_that_no_runtime_reads(artifact,
 @pytest.fixture
 def earlier_artifact(artifact):
     """As nf-edge wrote it before it listed files."""
-    edit(artifact, earlier)
+    edit_manifest(artifact, earlier)
     return artifact
 
 
@@ -332,7 +317,7 @@ def test_an_earlier_artifact_loads_and_only_its_model_file_is_used(earlier_artif
 
 
 def test_the_limit_of_an_earlier_artifact_is_read_as_the_share_that_it_was(earlier_artifact):
-    edit(earlier_artifact, lambda document: document["recipe"]["limits"].update(max_drop=0.005))
+    edit_manifest(earlier_artifact, lambda document: document["recipe"]["limits"].update(max_drop=0.005))
     assert load_artifact(earlier_artifact).manifest.recipe.limits.max_drop == 0.5
 
 
@@ -360,7 +345,7 @@ def test_what_answers_for_a_device_here_cannot_be_swapped(name, recipe, companio
     assert done.code == 3
     assert f"{companion}: is missing" in done.err
     for change in (lambda document: document["files"].remove(entry(document, companion)), earlier):
-        edit(folder, change)
+        edit_manifest(folder, change)
         done = run("inspect", folder)
         assert done.code == 3
         assert f"does not list {companion}" in done.err

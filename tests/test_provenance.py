@@ -5,13 +5,12 @@ import shutil
 
 import pytest
 import yaml
+from conftest import CLASSIFIER, save_text_model
 from safetensors.torch import load_file, save_file
 
 from nf_edge.core.recipe.recipe import load_recipe
-from nf_edge.model import ModelConfig, load_checkpoint, save_checkpoint
-from nf_edge.model.init import init_tensors
+from nf_edge.model import load_checkpoint
 from nf_edge.pruning.provenance import is_to_shrink
-from nf_edge.training.bpe import train_bpe
 
 CASE = "cls-lowrank-last-padded"
 ROWS = "".join(json.dumps({"input_ids": [1 + i, 2, 3], "label": i % 3}) + "\n" for i in range(6))
@@ -55,21 +54,10 @@ def test_a_reference_of_another_config_is_another_checkpoint(changes, exported, 
 
 @pytest.fixture(scope="module")
 def text_model(tmp_path_factory):
-    """A small classifier of text."""
-    folder = tmp_path_factory.mktemp("text-model")
-    tokenizer = train_bpe(["the cat sat on the mat"] * 3, 270, lowercase=False, treebank=False)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    config = ModelConfig(
-        architectures=("NoiseFormerForSequenceClassification",),
-        vocab_size=tokenizer.get_vocab_size(),
-        n_positions=8,
-        n_embd=16,
-        n_layer=1,
-        n_head=4,
-        num_labels=2,
-    )
-    save_checkpoint(folder / "m", config, init_tensors(config, 0), tokenizer_file=folder / "tokenizer.json")
-    return folder / "m"
+    """The folder of a small classifier of text."""
+    classifier = {"architectures": CLASSIFIER, "num_labels": 2, "n_positions": 8, "n_head": 4}
+    texts = ["the cat sat on the mat"] * 3
+    return save_text_model(tmp_path_factory.mktemp("text-model"), texts, 270, **classifier).path
 
 
 @pytest.fixture(scope="module")

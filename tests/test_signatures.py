@@ -6,6 +6,7 @@ import shutil
 import sys
 
 import pytest
+from conftest import edit_manifest
 
 signing = pytest.importorskip("model_signing.signing", reason="pip install 'nf-edge[sign]'")
 
@@ -54,15 +55,8 @@ def signed(unsigned, keys, run):
     return unsigned
 
 
-def edit(folder, change):
-    path = folder / "manifest.json"
-    document = json.loads(path.read_text(encoding="utf-8"))
-    change(document)
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-
-
 def better_figures(folder):
-    edit(folder, lambda document: document["reports"]["parity"].update(error=0.0))
+    edit_manifest(folder, lambda document: document["reports"]["parity"].update(error=0.0))
 
 
 def test_a_signed_artifact_is_verified_by_its_signers_key(signed, keys, run, monkeypatch):
@@ -209,7 +203,7 @@ def test_a_folder_whose_hashes_were_all_written_anew_is_told_by_its_signature_al
         (file,) = (file for file in document["files"] if file["name"] == "report.html")
         file.update(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
-    edit(signed, listed)
+    edit_manifest(signed, listed)
     assert run("inspect", signed).code == 0
     done = run("inspect", signed, "--public-key", keys["ours"][1])
     assert done.code == 3
@@ -226,12 +220,12 @@ def test_what_is_not_as_it_was_exported_is_not_signed(unsigned, keys, run):
 
 
 def test_a_failed_artifact_is_signed_as_failed(unsigned, keys, run):
-    edit(unsigned, lambda document: document.update(status="fail"))
+    edit_manifest(unsigned, lambda document: document.update(status="fail"))
     done = run("sign", unsigned, "--key", keys["ours"][0], "--json")
     assert done.code == 0
     assert "is marked as failed" in done.err
     assert json.loads(done.out)["result"]["status"] == "fail"
-    edit(unsigned, lambda document: document.update(status="pass"))
+    edit_manifest(unsigned, lambda document: document.update(status="pass"))
     assert run("verify", unsigned, "--key", keys["ours"][1]).code == 3
 
 
@@ -240,7 +234,7 @@ def test_an_earlier_artifact_cannot_be_signed(unsigned, keys, run):
         document["schema"] = "nf-edge/artifact/1"
         del document["files"]
 
-    edit(unsigned, earlier)
+    edit_manifest(unsigned, earlier)
     done = run("sign", unsigned, "--key", keys["ours"][0])
     assert done.code == 3
     assert "export it again" in done.err

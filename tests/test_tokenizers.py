@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from conftest import TESTS
+from conftest import TESTS, text_config
 from hypothesis import given
 from hypothesis import strategies as st
 from test_import_tokenizers import END, small_bpe
@@ -13,7 +13,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from nf_edge.artifact.tokenizer_notes import generator, tokenizer_lines, tokenizer_warnings
 from nf_edge.backends.onnx.genai import write_genai_files
 from nf_edge.backends.runtime_tokenizer import EXECUTORCH, GENAI, TokenizerReading, is_gpt2_form
-from nf_edge.model import ModelConfig, resolve_checkpoint
+from nf_edge.model import resolve_checkpoint
 from nf_edge.model.generation import TextStream
 from nf_edge.model.tokenizer import write_tokenizer
 from nf_edge.pruning.vocabulary import smaller_tokenizer
@@ -182,16 +182,6 @@ FORMS = {
     "our treebank": (lambda: lower(treebank=True), True, False),
 }
 QUICK = ("plain", "lstrip", "WordPiece")
-CONFIG = ModelConfig(
-    architectures=("NoiseFormerForCausalLM",),
-    vocab_size=300,
-    n_positions=16,
-    n_embd=16,
-    n_layer=1,
-    n_head=2,
-    bos_token_id=0,
-    eos_token_id=0,
-)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +192,7 @@ def test_a_runtime_is_promised_only_what_it_reads_and_writes_as_we_do(name, tmp_
     pytest.importorskip("onnxruntime_genai", reason="pip install 'nf-edge[genai]'")
     make, by_executorch, by_genai = FORMS[name]
     make().save(str(tmp_path / "tokenizer.json"))
-    genai = write_genai_files(CONFIG, 16, "model.onnx", tmp_path, ["the cat"])
+    genai = write_genai_files(text_config(300), 16, "model.onnx", tmp_path, ["the cat"])
     executorch = EXECUTORCH.read(tmp_path, ["the cat"])
     assert (executorch.same, genai.same) == (by_executorch, by_genai)
     assert (executorch.how, genai.how) == ("measured", "measured")
