@@ -139,7 +139,7 @@ def test_what_is_touched_after_it_was_signed_is_refused(attack, signed, keys, ru
     done = run("verify", signed, "--key", keys["ours"][1], "--json")
     assert done.code == 3
     assert says in done.err
-    assert "verified" not in json.loads(done.out)
+    assert "result" not in json.loads(done.out)
 
 
 @pytest.mark.parametrize(
