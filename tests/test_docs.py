@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
@@ -15,10 +16,14 @@ import pytest
 from nf_edge import cli
 from nf_edge.backends import REGISTRY
 from nf_edge.core.resources import names
+from nf_edge.measure.memory.accounts import FILE_PARTS, PROCESS_PARTS
+from nf_edge.measure.memory.verdict import Outcome
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")])
+PAGES = sorted(
+    [*(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")), *DOCS.rglob("*.md")]
+)
 WRITTEN = [page for page in PAGES if page.parent.name != "reference"]
 PROGRAMS = ("nf-edge", "make", "pip", "source", "python", "openssl", ".venv/bin/pytest")
 # Stands before a block that no test runs, and says why.
@@ -90,11 +95,27 @@ def test_the_generated_reference_is_what_the_code_gives() -> None:
     assert there == pages, "run `make docs`"
 
 
-@pytest.mark.parametrize(
-    "name", [*(f"nf-edge {verb}" for verb in cli.VERBS), *names("recipes"), *names("devices"), *REGISTRY]
+THINGS = (
+    *(f"nf-edge {verb}" for verb in cli.VERBS),
+    *(name for kind in ("recipes", "devices") for name in names(kind)),
+    *REGISTRY,
+    *(*get_args(Outcome), *FILE_PARTS, *PROCESS_PARTS),
+    *(f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.py")),
 )
+
+
+@pytest.mark.parametrize("name", THINGS)
 def test_what_there_is_stands_on_a_page(name: str) -> None:
-    assert any(name in page.read_text(encoding="utf-8") for page in WRITTEN if page.name != "CHANGELOG.md")
+    """By its whole name: `onnx-int4-gptq` does not count for `onnx-int4`."""
+    whole = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
+    pages = [page for page in WRITTEN if page.name != "CHANGELOG.md"]
+    assert any(whole.search(page.read_text(encoding="utf-8")) for page in pages)
+
+
+def test_pages_name_no_benchmark_that_is_not_there() -> None:
+    for page in WRITTEN:
+        for script in re.findall(r"benchmarks/\w+\.py", page.read_text(encoding="utf-8")):
+            assert (ROOT / script).is_file(), f"{place(page)}: {script}"
 
 
 def test_pages_name_no_recipe_that_is_not_there() -> None:
