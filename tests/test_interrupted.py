@@ -195,7 +195,7 @@ def test_of_two_at_once_one_wins_whole_and_the_other_is_refused(overwrite, tmp_p
     target = tmp_path / "out"
     if overwrite:
         write(target, "old")
-    together, refused = threading.Barrier(2), []
+    together, refused = threading.Barrier(2, timeout=60), []
 
     def one(content):
         try:
@@ -409,19 +409,23 @@ def test_what_a_program_started_ends_with_it():
     process = processes.start(["sh", "-c", script], stdout=subprocess.PIPE)
     grandchild = int(process.stdout.readline())
     processes.end(process)
-    for _ in range(100):
-        if not alive(grandchild):
-            break
-        time.sleep(0.02)
-    assert not alive(grandchild)
+    assert within_a_minute(lambda: ended(grandchild))
 
 
-def alive(process):
+def ended(process):
     try:
         status = Path(f"/proc/{process}/stat").read_text()
     except FileNotFoundError:
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
+        return True
+    return status.rpartition(")")[2].split()[0] == "Z"
+
+
+def within_a_minute(happens):
+    for _ in range(6000):
+        if happens():
+            return True
+        time.sleep(0.01)
+    return False
 
 
 NF = [sys.executable, "-m", "nf_edge"]
@@ -555,21 +559,15 @@ def test_a_build_that_is_terminated_ends_its_compilers(hello, run, tmp_path, mon
     slow.write_text(f'#!/bin/sh\ncase "$*" in {pause} esac\nexec {compiler} "$@"\n')
     slow.chmod(0o700)
     monkeypatch.setenv("CXX", str(slow))
-    waiting = threading.Thread(target=lambda: wait_for(pid) and os.kill(os.getpid(), signal.SIGTERM))
+    waiting = threading.Thread(
+        target=lambda: within_a_minute(pid.exists) and os.kill(os.getpid(), signal.SIGTERM)
+    )
     waiting.start()
     done = run("kernels", "build")
     waiting.join()
     assert done.code == 143
-    assert not alive(int(pid.read_text()))
+    assert within_a_minute(lambda: ended(int(pid.read_text())))
     assert not list((tmp_path / "cache").rglob("*.partial"))
-
-
-def wait_for(path):
-    for _ in range(6000):
-        if path.exists():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 @pytest.mark.parametrize(
