@@ -329,7 +329,7 @@ class _Search:
             most = min((proof.bytes for proof in mixed if proof.meets(target)), default=inf)
         made: list[Proof] = []
         not_made: list[Unmade] = []
-        for each in uniform_recipes(self._subject.recipe, self._name):
+        for each in uniform_recipes(self._subject.recipe, self._subject.checkpoint.config, self._name):
             try:
                 predicted = self._subject.file_bytes(each.recipe)
                 if predicted <= most * (1 + MISPREDICTED):
