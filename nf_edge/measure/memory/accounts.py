@@ -1,7 +1,7 @@
 """The three accounts of memory, each as figures for the same parts."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from nf_edge.backends.base import KV_CACHE, Plan
@@ -23,17 +23,12 @@ PROCESS_PARTS = (
     "runtime",
     UNACCOUNTED,
 )
-
-
 HEAP_PARTS = ("weights and graph in heap", KV_CACHE, "arenas", "workspace")
 
 
 @dataclass(frozen=True)
 class Account:
-    """One account: bytes of the parts of the file and of the process, and their totals.
-
-    A total is of the parts that are known; `unknown` tells of the others.
-    """
+    """One account: bytes of the parts of the file and of the process, and their totals."""
 
     file: dict[str, Figure]
     file_total: Figure
@@ -41,11 +36,8 @@ class Account:
     process_total: Figure
     heap: Figure
     """What must be in working memory even where the file rests in flash and the code too."""
-
-    def unknown(self, parts: Iterable[str]) -> dict[str, str]:
-        """Parts of the process of which the bytes are not known, each with the reason."""
-        figures = {name: self.process[name] for name in parts if name != UNACCOUNTED}
-        return {name: figure.note for name, figure in figures.items() if figure.value is None}
+    uncounted: dict[str, str] = field(default_factory=dict)
+    """Parts of the process that are in no total, since their bytes are not known, with the reasons."""
 
 
 def account_of_plan(plan: Plan, process_bytes: int | None, how: Literal["planned", "predicted"]) -> Account:
@@ -65,7 +57,10 @@ def account_of_plan(plan: Plan, process_bytes: int | None, how: Literal["planned
     }
     file = {name: _figure(getattr(plan, name), how) for name in FILE_PARTS}
     heap = {name: process[name] for name in HEAP_PARTS}
-    return Account(file, _sum(file, how), process, _sum(process, how), _sum(heap, how))
+    uncounted = {
+        name: figure.note for name, figure in process.items() if figure.value is None and name != UNACCOUNTED
+    }
+    return Account(file, _sum(file, how), process, _sum(process, how), _sum(heap, how), uncounted)
 
 
 def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
@@ -125,6 +120,7 @@ def account_of_net_measurement(measured: NetMeasurement, file_bytes: int, why: s
         process=dict.fromkeys(PROCESS_PARTS, nothing),
         process_total=Figure(measured.net_peak, "bytes", "measured", note),
         heap=Figure(measured.net_peak, "bytes", "measured", note),
+        uncounted={"runtime": "it is in the Python process before the model is loaded"},
     )
 
 
