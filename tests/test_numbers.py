@@ -27,10 +27,12 @@ from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure.accuracy.parity import Parity
 from nf_edge.measure.memory import predict_memory
 from nf_edge.measure.memory.accounts import (
+    account_of_measurement,
     account_of_net_measurement,
     account_of_plan,
     missing_account,
 )
+from nf_edge.measure.memory.measure import Measurement
 from nf_edge.measure.memory.python_process import NetMeasurement
 from nf_edge.measure.memory.verdict import enforce_budget, judge
 from nf_edge.render.html import report_page
@@ -243,6 +245,28 @@ def test_what_a_python_process_holds_leaves_out_the_runtime_alone():
     (share,) = judge(load_device("rpi-5"), load_recipe("onnx-fp32"), [measured]).shares
     assert share.outcome == "fits as far as known"
     assert list(share.unknown) == ["runtime"]
+
+
+def test_a_run_that_shows_nothing_leaves_unknown_what_the_plan_does_not_know():
+    """As where there is no /proc: its zeros are no measurement."""
+    plan = Plan(program=10, weights=0, embeddings=0, mapped=10, loaded=0, cache=0, arenas=None, workspace=0)
+    planned = account_of_plan(plan, 10, "planned")
+    run = Measurement(10, 0, 0, 30, 0, 0, 10, peak=60, threads=1, heap_is_known=True)
+    native = account_of_measurement(replace(run, peak=0), 10)
+    python = account_of_net_measurement(NetMeasurement(0, 0), 10, "there is no compiler")
+    outcomes = [
+        judge(load_device("rpi-5"), load_recipe("onnx-fp32"), [planned, measured]).outcome
+        for measured in (account_of_measurement(run, 10), native, python)
+    ]
+    assert outcomes == ["fits", "fits as far as known", "fits as far as known"]
+
+
+def test_a_heap_that_the_c_library_does_not_tell_of_is_not_zero():
+    run = Measurement(10, -30, 0, 30, 0, 0, 10, peak=60, threads=1, heap_is_known=False)
+    measured = account_of_measurement(run, 10)
+    assert measured.process_total.value == 60
+    assert measured.heap.value is None
+    assert measured.process["arenas"].value is None
 
 
 def test_a_device_that_leaves_a_model_nothing_is_over_budget(run, tmp_path):

@@ -13,6 +13,8 @@ from nf_edge.measure.memory.python_process import NetMeasurement
 FILE_PARTS = ("program", "weights", "embeddings")
 LOADING = "given back after load"
 UNACCOUNTED = "unaccounted"
+NO_MALLINFO = "its C library does not tell what its heap holds (glibc does, from 2.33 on)"
+NO_PROCFS = "this system does not tell what a process holds"
 PROCESS_PARTS = (
     "model file, mapped",
     "weights and graph in heap",
@@ -65,6 +67,8 @@ def account_of_plan(plan: Plan, process_bytes: int | None, how: Literal["planned
 
 def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
     """What a run showed; of the file only its size can be measured."""
+    if not measured.peak:
+        return missing_account(NO_PROCFS)
     whole = Figure.unavailable("bytes", "a run shows the file as a whole")
     parts = {
         "model file, mapped": measured.mapped,
@@ -77,19 +81,25 @@ def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
     }
     # Negative where memory was planned or allocated, but its pages were never touched.
     parts[UNACCOUNTED] = measured.peak - sum(parts.values())
-    heap = measured.loaded + measured.cache + measured.arenas + measured.workspace
+    process = {name: Figure(value, "bytes", "measured") for name, value in parts.items()}
+    heap = Figure(sum(parts[name] for name in HEAP_PARTS), "bytes", "measured")
+    if not measured.heap_is_known:
+        heap = Figure.unavailable("bytes", NO_MALLINFO)
+        process |= dict.fromkeys((*HEAP_PARTS, UNACCOUNTED), heap)
     return Account(
         file=dict.fromkeys(FILE_PARTS, whole),
         file_total=Figure(file_bytes, "bytes", "measured"),
-        process={name: Figure(value, "bytes", "measured") for name, value in parts.items()},
+        process=process,
         process_total=Figure(measured.peak, "bytes", "measured", "peak of resident memory"),
-        heap=Figure(heap, "bytes", "measured"),
+        heap=heap,
     )
 
 
 def account_of_emulation(measured: Measurement, file_bytes: int, core: EmulatedCore) -> Account:
     """What a run as another core showed, without what the emulator took for itself."""
     by = f"by QEMU {core.emulator.version}"
+    if not measured.heap_is_known:
+        return missing_account(NO_MALLINFO)
     process = {
         "model file, mapped": measured.mapped,
         "weights and graph in heap": measured.loaded,
@@ -111,6 +121,8 @@ def account_of_emulation(measured: Measurement, file_bytes: int, core: EmulatedC
 
 def account_of_net_measurement(measured: NetMeasurement, file_bytes: int, why: str) -> Account:
     """What a Python process showed, for want of a native one: a total only."""
+    if not measured.baseline:
+        return missing_account(NO_PROCFS)
     reason = f"measured in a Python process, which shows only totals, because {why}"
     nothing = Figure.unavailable("bytes", reason)
     note = f"on top of the {format_bytes(measured.baseline)} of a Python process with the runtime in it"
