@@ -95,6 +95,15 @@ def test_flips_count_changed_answers_and_the_drop_only_lost_right_ones():
     assert found.drop_interval[0] < found.drop < found.drop_interval[1]
 
 
+@pytest.mark.parametrize(("more", "loses"), [(0.0, False), (-0.1, False), (0.1, True), (math.inf, True)])
+@pytest.mark.parametrize("texts", [1, 2])
+def test_a_higher_perplexity_is_a_loss_also_where_a_single_text_gives_no_interval(texts, more, loses):
+    row, truth, loss = np.arange(8) % texts, np.zeros(8, dtype=np.int64), np.linspace(1, 2, 8)
+    reference, artifact = Answers(truth, loss), Answers(truth, loss + more)
+    found = compare(Answered(row, truth, reference, artifact, np.zeros(8)), True)
+    assert found.loses == loses
+
+
 @pytest.fixture
 def rows(tmp_path):
     """Write random rows as JSONL and give the path, and the rows."""

@@ -3,7 +3,9 @@
 import copy
 import importlib
 import pkgutil
+import re
 import typing
+from dataclasses import replace
 
 import click
 import pytest
@@ -13,6 +15,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from safetensors.torch import load_file, save_file
 
 import nf_edge
+from nf_edge.backends import backend_for
+from nf_edge.backends.base import Bounds, Plan
 from nf_edge.cli import cli
 from nf_edge.cli.numbers import Finite
 from nf_edge.core import resources
@@ -20,8 +24,18 @@ from nf_edge.core.device import load_device
 from nf_edge.core.errors import BadInput, OverBudget
 from nf_edge.core.figures import Figure
 from nf_edge.core.recipe.recipe import load_recipe
-from nf_edge.measure.memory.accounts import missing_account
+from nf_edge.measure.accuracy.parity import Parity
+from nf_edge.measure.memory import predict_memory
+from nf_edge.measure.memory.accounts import (
+    account_of_measurement,
+    account_of_net_measurement,
+    account_of_plan,
+    missing_account,
+)
+from nf_edge.measure.memory.measure import Measurement
+from nf_edge.measure.memory.python_process import NetMeasurement
 from nf_edge.measure.memory.verdict import enforce_budget, judge
+from nf_edge.render.html import report_page
 
 NOT_FINITE = ("nan", "inf", "-inf", "1e400", "NaN", "Infinity")
 
@@ -195,6 +209,64 @@ def test_what_is_known_in_part_fits_only_as_far_as_that(run):
     assert "FITS AS FAR AS KNOWN on iphone-13" in done.out
     assert "at least " in done.out
     assert "not counted: runtime: no process on this machine has such a device" in done.out
+
+
+def test_a_page_is_green_only_where_all_is_known(exported):
+    recipe, device = load_recipe("onnx-fp32"), load_device("rpi-5")
+    manifest = exported("cls-lowrank-last-padded", "onnx-fp32").manifest
+    backend, bounds = backend_for(recipe), Bounds.of(recipe, manifest.config)
+    known = predict_memory(backend, manifest.config, bounds, recipe, device)
+    plan = Plan(program=10, weights=0, embeddings=0, mapped=10, loaded=0, cache=0, arenas=None, workspace=0)
+    lacking = judge(device, recipe, [account_of_plan(plan, 10, "planned")])
+    unknown = judge(device, recipe, [missing_account("no plan")])
+    pages = [
+        report_page(
+            manifest, Parity("synthetic", 1, 0, 0.0, 1.0, None), replace(known, verdict=verdict), None
+        )
+        for verdict in (known.verdict, lacking, unknown)
+    ]
+    badges = [re.search(r'class="badge ([a-z-]+)">[a-z ]+</span></b>on Raspberry', page)[1] for page in pages]
+    assert badges == ["fits", "fits-as-far-as-known", "unknown"]
+    green, amber, red = "#009e73", "#e69f00", "#d55e00"
+    bars = [page.split('aria-label="Memory against the budget"')[1].split("</svg>")[0] for page in pages]
+    assert [[colour in bar for colour in (green, amber, red)] for bar in bars] == [
+        [True, False, False],
+        [False, True, False],
+        [False, False, True],
+    ]
+    for text in ("<b>at least 20 B (planned)</b>", "not counted: arenas", "at least 20 B of"):
+        assert text in pages[1]
+        assert text not in pages[0]
+    assert "<b>not known (no plan)</b>" in pages[2]
+
+
+def test_what_a_python_process_holds_leaves_out_the_runtime_alone():
+    measured = account_of_net_measurement(NetMeasurement(5_000_000, 1_000_000), 10, "there is no compiler")
+    (share,) = judge(load_device("rpi-5"), load_recipe("onnx-fp32"), [measured]).shares
+    assert share.outcome == "fits as far as known"
+    assert list(share.unknown) == ["runtime"]
+
+
+def test_a_run_that_shows_nothing_leaves_unknown_what_the_plan_does_not_know():
+    """As where there is no /proc: its zeros are no measurement."""
+    plan = Plan(program=10, weights=0, embeddings=0, mapped=10, loaded=0, cache=0, arenas=None, workspace=0)
+    planned = account_of_plan(plan, 10, "planned")
+    run = Measurement(10, 0, 0, 30, 0, 0, 10, peak=60, threads=1, heap_is_known=True)
+    native = account_of_measurement(replace(run, peak=0), 10)
+    python = account_of_net_measurement(NetMeasurement(0, 0), 10, "there is no compiler")
+    outcomes = [
+        judge(load_device("rpi-5"), load_recipe("onnx-fp32"), [planned, measured]).outcome
+        for measured in (account_of_measurement(run, 10), native, python)
+    ]
+    assert outcomes == ["fits", "fits as far as known", "fits as far as known"]
+
+
+def test_a_heap_that_the_c_library_does_not_tell_of_is_not_zero():
+    run = Measurement(10, -30, 0, 30, 0, 0, 10, peak=60, threads=1, heap_is_known=False)
+    measured = account_of_measurement(run, 10)
+    assert measured.process_total.value == 60
+    assert measured.heap.value is None
+    assert measured.process["arenas"].value is None
 
 
 def test_a_device_that_leaves_a_model_nothing_is_over_budget(run, tmp_path):

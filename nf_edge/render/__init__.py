@@ -98,11 +98,7 @@ def verdict_lines(verdict: Verdict) -> list[str]:
                 f"{share.memory} ({share.kind}): [{bar}] {need_text(share)} of {budget}, "
                 f"{100 * share.used:.1f} %"
             )
-        uncounted: dict[str, list[str]] = {}
-        for part, reason in share.unknown.items():
-            uncounted.setdefault(reason, []).append(part)
-        lines += [f"  not counted: {', '.join(parts)}: {reason}" for reason, parts in uncounted.items()]
-        lines += [f"  {line}" for line in unverified_lines(share)]
+        lines += [f"  {line}" for line in share_lines(share)]
     reason = f": {verdict.problem}" if verdict.problem else ""
     lines.append(f"{verdict.outcome.upper()} on {verdict.device} ({verdict.device_name}){reason}")
     return lines
@@ -112,6 +108,17 @@ def need_text(share: Share) -> str:
     if share.need.value is None:
         return f"not known ({share.need.note})"
     return f"{'at least ' if share.unknown else ''}{share.need} ({share.need.how})"
+
+
+def share_lines(share: Share) -> list[str]:
+    """What a share does not count, each reason once, and what it leans on."""
+    uncounted: dict[str, list[str]] = {}
+    for part, reason in share.unknown.items():
+        uncounted.setdefault(reason, []).append(part)
+    lines = [
+        f"{share.memory}: not counted: {', '.join(parts)}: {reason}" for reason, parts in uncounted.items()
+    ]
+    return lines + unverified_lines(share)
 
 
 def unverified_lines(share: Share) -> list[str]:

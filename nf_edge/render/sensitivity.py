@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from nf_edge.core.figures import format_bytes, shown
 from nf_edge.measure.accuracy.compare import Comparison
@@ -10,7 +10,7 @@ from nf_edge.model import Checkpoint
 from nf_edge.render import Table, flips_text, kl_text, quantization_lines
 
 if TYPE_CHECKING:
-    from nf_edge.pipeline.mixed_precision.search import Mix, Proof, SensitivityReport, Target
+    from nf_edge.pipeline.mixed_precision.search import Mix, SensitivityReport, Target
     from nf_edge.pipeline.mixed_precision.sensitivity import Cost, Sensitivity
 
 
@@ -78,20 +78,18 @@ def mix_table(mix: Mix) -> Table:
 
 def uniform_table(mix: Mix) -> Table:
     """Recipes that treat all modules alike, as they were measured, beside what was found."""
-    rows = []
-    for each in mix.uniform:
-        if each.reason:
-            rows.append((each.uniform or "", "", "", "", each.reason))
-        else:
-            made = cast("Proof", each)
-            answers = made.measured
-            met = "meets it" if made.meets(mix.target) else ""
-            figures = (shown(answers.faithful.kl, ".4g"), f"{answers.drop:+.2f}")
-            rows.append((made.uniform or "", format_bytes(made.bytes), *figures, met))
-    best = mix.best
-    if best.uniform is None:
-        figures = (shown(best.measured.faithful.kl, ".4g"), f"{best.measured.drop:+.2f}")
-        rows.append(("the best mixture", format_bytes(best.bytes), *figures, "meets it" if mix.met else ""))
+    best = [mix.best] if mix.best.uniform is None else []
+    rows = [
+        (
+            made.uniform or "the best mixture",
+            format_bytes(made.bytes),
+            shown(made.measured.faithful.kl, ".4g"),
+            f"{made.measured.drop:+.2f}",
+            "meets it" if made.meets(mix.target) else "",
+        )
+        for made in (*mix.uniform, *best)
+    ]
+    rows += [(each.uniform, "", "", "", each.reason) for each in mix.not_made]
     columns = ("recipe", "model file", "KL, nats", "drop, points", target_text(mix.target))
     return Table("One treatment for all modules", columns, tuple(rows), (1, 2, 3))
 

@@ -18,6 +18,9 @@ from nf_edge.core.strict_json import number
 from nf_edge.measure.accuracy.answers import NOTHING, Answered, Answers
 from nf_edge.measure.accuracy.faithful import Faithfulness
 
+# A ratio of perplexities up to 1 and this much is printed as 1.0000.
+LEAST_LOSS = 5e-5
+
 
 @dataclass(frozen=True)
 class Score:
@@ -70,14 +73,15 @@ class Comparison:
 
     @property
     def loses(self) -> bool:
-        """Whether the interval shows a loss, of accuracy or of a language model's perplexity."""
+        """Whether the interval shows a loss, of accuracy or of a language model's perplexity; of a perplexity
+        without an interval, whether its ratio is printed as more than 1."""
         if self.not_finite:
             return True
         if self.perplexity_ratio is None:
             return self.drop_interval[0] > 0
-        if not math.isfinite(self.perplexity_ratio):
-            return True
-        return self.perplexity_ratio_interval is not None and self.perplexity_ratio_interval[0] > 1
+        if self.perplexity_ratio_interval is None:
+            return not self.perplexity_ratio < 1 + LEAST_LOSS
+        return self.perplexity_ratio_interval[0] > 1
 
     def to_json(self) -> dict[str, Any]:
         document = asdict(self) | {

@@ -54,11 +54,11 @@ class Difference:
 
     @property
     def share(self) -> float:
-        """The largest difference as a share of the largest logit; infinite where one side has none that is a
-        number."""
-        if not math.isfinite(self.off):
-            return math.inf
-        return self.off / self.largest if self.largest else 0.0
+        """The largest difference as a share of the largest logit; infinite where that is 0, or a logit is not
+        finite."""
+        if not self.off:
+            return 0.0
+        return self.off / self.largest if math.isfinite(self.off) and self.largest else math.inf
 
 
 def _most(logits: np.ndarray) -> float:

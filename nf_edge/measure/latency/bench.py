@@ -15,6 +15,7 @@ from nf_edge.measure.latency.machine import cpu_name
 from nf_edge.measure.latency.plan import SEED, Plan
 from nf_edge.measure.latency.report import LatencyReport, Line, Measured, Peak
 from nf_edge.measure.latency.turns import Point, Side, Tick, loads, rounds
+from nf_edge.measure.memory.accounts import NO_PROCFS
 from nf_edge.measure.memory.measure import this_machine
 from nf_edge.measure.runner import TimedProcess, native_command
 from nf_edge.measure.runner.python_process import python_command
@@ -46,7 +47,7 @@ class Runner:
         """The most memory that the process held, which ends it."""
         peak = process.finish()
         if peak.rss_peak == 0:
-            return Figure.unavailable("bytes", "this system does not tell what a process holds")
+            return Figure.unavailable("bytes", NO_PROCFS)
         if not self.missing:
             return Figure(peak.rss_peak, "bytes", "measured", "peak of resident memory")
         baseline = process.start.rss

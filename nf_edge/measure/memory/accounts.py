@@ -1,7 +1,7 @@
 """The three accounts of memory, each as figures for the same parts."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from nf_edge.backends.base import KV_CACHE, Plan
@@ -13,6 +13,8 @@ from nf_edge.measure.memory.python_process import NetMeasurement
 FILE_PARTS = ("program", "weights", "embeddings")
 LOADING = "given back after load"
 UNACCOUNTED = "unaccounted"
+NO_MALLINFO = "its C library does not tell what its heap holds (glibc does, from 2.33 on)"
+NO_PROCFS = "this system does not tell what a process holds"
 PROCESS_PARTS = (
     "model file, mapped",
     "weights and graph in heap",
@@ -23,17 +25,12 @@ PROCESS_PARTS = (
     "runtime",
     UNACCOUNTED,
 )
-
-
 HEAP_PARTS = ("weights and graph in heap", KV_CACHE, "arenas", "workspace")
 
 
 @dataclass(frozen=True)
 class Account:
-    """One account: bytes of the parts of the file and of the process, and their totals.
-
-    A total is of the parts that are known; `unknown` tells of the others.
-    """
+    """One account: bytes of the parts of the file and of the process, and their totals."""
 
     file: dict[str, Figure]
     file_total: Figure
@@ -41,11 +38,8 @@ class Account:
     process_total: Figure
     heap: Figure
     """What must be in working memory even where the file rests in flash and the code too."""
-
-    def unknown(self, parts: Iterable[str]) -> dict[str, str]:
-        """Parts of the process of which the bytes are not known, each with the reason."""
-        figures = {name: self.process[name] for name in parts if name != UNACCOUNTED}
-        return {name: figure.note for name, figure in figures.items() if figure.value is None}
+    uncounted: dict[str, str] = field(default_factory=dict)
+    """Parts of the process that are in no total, since their bytes are not known, with the reasons."""
 
 
 def account_of_plan(plan: Plan, process_bytes: int | None, how: Literal["planned", "predicted"]) -> Account:
@@ -65,11 +59,16 @@ def account_of_plan(plan: Plan, process_bytes: int | None, how: Literal["planned
     }
     file = {name: _figure(getattr(plan, name), how) for name in FILE_PARTS}
     heap = {name: process[name] for name in HEAP_PARTS}
-    return Account(file, _sum(file, how), process, _sum(process, how), _sum(heap, how))
+    uncounted = {
+        name: figure.note for name, figure in process.items() if figure.value is None and name != UNACCOUNTED
+    }
+    return Account(file, _sum(file, how), process, _sum(process, how), _sum(heap, how), uncounted)
 
 
 def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
     """What a run showed; of the file only its size can be measured."""
+    if not measured.peak:
+        return missing_account(NO_PROCFS)
     whole = Figure.unavailable("bytes", "a run shows the file as a whole")
     parts = {
         "model file, mapped": measured.mapped,
@@ -82,19 +81,25 @@ def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
     }
     # Negative where memory was planned or allocated, but its pages were never touched.
     parts[UNACCOUNTED] = measured.peak - sum(parts.values())
-    heap = measured.loaded + measured.cache + measured.arenas + measured.workspace
+    process = {name: Figure(value, "bytes", "measured") for name, value in parts.items()}
+    heap = Figure(sum(parts[name] for name in HEAP_PARTS), "bytes", "measured")
+    if not measured.heap_is_known:
+        heap = Figure.unavailable("bytes", NO_MALLINFO)
+        process |= dict.fromkeys((*HEAP_PARTS, UNACCOUNTED), heap)
     return Account(
         file=dict.fromkeys(FILE_PARTS, whole),
         file_total=Figure(file_bytes, "bytes", "measured"),
-        process={name: Figure(value, "bytes", "measured") for name, value in parts.items()},
+        process=process,
         process_total=Figure(measured.peak, "bytes", "measured", "peak of resident memory"),
-        heap=Figure(heap, "bytes", "measured"),
+        heap=heap,
     )
 
 
 def account_of_emulation(measured: Measurement, file_bytes: int, core: EmulatedCore) -> Account:
     """What a run as another core showed, without what the emulator took for itself."""
     by = f"by QEMU {core.emulator.version}"
+    if not measured.heap_is_known:
+        return missing_account(NO_MALLINFO)
     process = {
         "model file, mapped": measured.mapped,
         "weights and graph in heap": measured.loaded,
@@ -116,6 +121,8 @@ def account_of_emulation(measured: Measurement, file_bytes: int, core: EmulatedC
 
 def account_of_net_measurement(measured: NetMeasurement, file_bytes: int, why: str) -> Account:
     """What a Python process showed, for want of a native one: a total only."""
+    if not measured.baseline:
+        return missing_account(NO_PROCFS)
     reason = f"measured in a Python process, which shows only totals, because {why}"
     nothing = Figure.unavailable("bytes", reason)
     note = f"on top of the {format_bytes(measured.baseline)} of a Python process with the runtime in it"
@@ -125,6 +132,7 @@ def account_of_net_measurement(measured: NetMeasurement, file_bytes: int, why: s
         process=dict.fromkeys(PROCESS_PARTS, nothing),
         process_total=Figure(measured.net_peak, "bytes", "measured", note),
         heap=Figure(measured.net_peak, "bytes", "measured", note),
+        uncounted={"runtime": "it is in the Python process before the model is loaded"},
     )
 
 

@@ -28,6 +28,8 @@ class Measurement:
         runtime: resident pages of libraries, and memory held before the model was touched.
         peak: highest resident memory of the process.
         threads: size of the runtime's thread pool.
+        heap_is_known: whether the C library tells what the heap holds; if not, `loaded`, `arenas` and
+            `workspace` are not to be used.
     """
 
     mapped: int
@@ -39,6 +41,7 @@ class Measurement:
     runtime: int
     peak: int
     threads: int
+    heap_is_known: bool
 
 
 def measure(
@@ -82,6 +85,8 @@ def measure(
         runtime=end.rss_file - end.model_mapped_rss + start.rss_anon,
         peak=end.rss_peak,
         threads=result.threads,
+        # A process that runs has a heap.
+        heap_is_known=end.heap_in_use > 0,
     )
 
 

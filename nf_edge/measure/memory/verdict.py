@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from nf_edge.artifact.manifest import FITTING
 from nf_edge.core.compatibility import unsupported
 from nf_edge.core.device import Device, Memory
 from nf_edge.core.errors import OverBudget
 from nf_edge.core.figures import Figure, format_bytes
 from nf_edge.core.recipe.recipe import Recipe
-from nf_edge.measure.memory.accounts import HEAP_PARTS, PROCESS_PARTS, Account
+from nf_edge.measure.memory.accounts import HEAP_PARTS, Account
 
 Outcome = Literal["fits", "fits as far as known", "unknown", "over budget"]
-WORST_LAST: tuple[Outcome, ...] = ("fits", "fits as far as known", "unknown", "over budget")
+WORST_LAST: tuple[Outcome, ...] = get_args(Outcome)
 
 
 @dataclass(frozen=True)
@@ -94,15 +95,18 @@ def judge(device: Device, recipe: Recipe, accounts: list[Account]) -> Verdict:
     """
     storage = device.storage_memory
     if storage is None:
-        needs = [(account.process_total, account.unknown(PROCESS_PARTS)) for account in accounts]
+        needs = [(account.process_total, account.uncounted) for account in accounts]
         shares = [_share(device.working_memory, needs)]
     else:
-        heaps = [(account.heap, account.unknown(HEAP_PARTS)) for account in accounts]
         shares = [
-            _share(device.working_memory, heaps),
+            _share(device.working_memory, [(account.heap, _of_heap(account)) for account in accounts]),
             _share(storage, [(account.file_total, {}) for account in accounts]),
         ]
     return Verdict(device.id, device.name, tuple(shares), unsupported(device, recipe))
+
+
+def _of_heap(account: Account) -> dict[str, str]:
+    return {name: reason for name, reason in account.uncounted.items() if name in HEAP_PARTS}
 
 
 def _share(memory: Memory, needs: Sequence[tuple[Figure, dict[str, str]]]) -> Share:
@@ -129,6 +133,8 @@ def _share(memory: Memory, needs: Sequence[tuple[Figure, dict[str, str]]]) -> Sh
 def failure_of(verdict: Verdict) -> OverBudget | None:
     """Why the artifact does not pass on the device: it has no room, the need is unknown, or it cannot run
     there; None where it passes."""
+    if verdict.outcome in FITTING:
+        return None
     if verdict.outcome == "over budget":
         over = [share for share in verdict.shares if share.outcome == "over budget"]
         lines = "; ".join(
@@ -147,9 +153,7 @@ def failure_of(verdict: Verdict) -> OverBudget | None:
             f"it is not known whether it fits {verdict.device}: {lines}",
             fix="nf-edge doctor tells what measures memory here",
         )
-    if verdict.outcome == "does not run":
-        return OverBudget(f"does not run on {verdict.device}: {verdict.problem}")
-    return None
+    return OverBudget(f"does not run on {verdict.device}: {verdict.problem}")
 
 
 def enforce_budget(verdict: Verdict) -> None:

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf, isfinite
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from nf_edge.backends.base import Bounds, Session
-from nf_edge.core.errors import AccuracyGate, BadInput, OverBudget
+from nf_edge.core.errors import AccuracyGate, BadInput, MissingTool, OverBudget
 from nf_edge.core.figures import format_bytes
 from nf_edge.core.notebook import Shown
 from nf_edge.core.progress import Progress, silent
@@ -34,7 +34,7 @@ from nf_edge.pipeline.mixed_precision.sensitivity import Cost, Sensitivity, Subj
 from nf_edge.pipeline.mixed_precision.uniform import uniform_recipes
 from nf_edge.quantization.layer_report import Fate
 
-# Artifacts that are made, after which the best of them is what there is.
+# Artifacts of mixtures that are made, after which the best of them is what there is.
 MOST_PROOFS = 8
 # Units that are tried at less once a loss is met.
 MOST_TRIALS = 24
@@ -68,8 +68,6 @@ class Proof:
         bytes, measured: of the artifact, from its file.
     """
 
-    reason: ClassVar[str] = ""
-    """Why it was not made."""
     recipe: Recipe
     uniform: str | None
     chosen: Mapping[str, str]
@@ -147,30 +145,32 @@ class Mix:
     Attributes:
         best: the recipe that meets the target, or where none does the one that comes nearest.
         made: artifacts that were made on the way.
-        uniform: the recipes that treat all modules alike.
+        uniform: of the recipes that treat all modules alike, those that were made.
+        not_made: the others of them.
     """
 
     target: Target
     met: bool
     best: Proof
     made: int
-    uniform: tuple[Proof | Unmade, ...]
+    uniform: tuple[Proof, ...]
+    not_made: tuple[Unmade, ...]
 
     def to_json(self) -> dict[str, Any]:
         target = {"of": self.target.of, "most": self.target.most}
         found = {"target": target, "met": self.met, "artifacts_made": self.made, **self.best.to_json()}
-        return found | {"uniform_recipes": [self._told(each) for each in self.uniform]}
-
-    def _told(self, each: Proof | Unmade) -> dict[str, Any]:
-        if isinstance(each, Unmade):
-            return {"recipe": each.uniform, "not_made": each.reason}
-        return {
-            "recipe": each.uniform,
-            "file_bytes": each.bytes,
-            "kl": number(each.measured.faithful.kl),
-            "drop": each.measured.drop,
-            "met": each.meets(self.target),
-        }
+        uniform: list[dict[str, Any]] = [
+            {
+                "recipe": each.uniform,
+                "file_bytes": each.bytes,
+                "kl": number(each.measured.faithful.kl),
+                "drop": each.measured.drop,
+                "met": each.meets(self.target),
+            }
+            for each in self.uniform
+        ]
+        uniform += [{"recipe": each.uniform, "not_made": each.reason} for each in self.not_made]
+        return found | {"uniform_recipes": uniform}
 
 
 @dataclass(frozen=True)
@@ -221,11 +221,11 @@ def mix(
     """
     search = _Search(subject, weighed, name, progress)
     mixed = search.by_size(target) if target.of == "size" else search.by_loss(target)
-    alike = search.alike(target, mixed)
-    # Of two that are the same in all, the one that is not mixed.
-    proofs = [*(each for each in alike if isinstance(each, Proof)), *mixed]
+    uniform, not_made = search.uniform(target, mixed)
+    # Of two with equal figures, the one that is not mixed.
+    proofs = [*uniform, *mixed]
     place, met = choose([proof.point(target) for proof in proofs], target)
-    return Mix(target, met, proofs[place], len(proofs), tuple(alike))
+    return Mix(target, met, proofs[place], len(proofs), tuple(uniform), tuple(not_made))
 
 
 def failure_of(found: Mix) -> OverBudget | AccuracyGate | None:
@@ -321,24 +321,25 @@ class _Search:
                 found.append(self._prove(smaller))
         return found
 
-    def alike(self, target: Target, mixed: Sequence[Proof]) -> list[Proof | Unmade]:
-        """Recipes that treat all units alike: their artifacts, but of those that are far too large to be
-        chosen."""
+    def uniform(self, target: Target, mixed: Sequence[Proof]) -> tuple[list[Proof], list[Unmade]]:
+        """Recipes that treat all units alike: those that were made, and those that were not since they are
+        far too large to be chosen, or do not suit the checkpoint or this machine."""
         most = target.most
         if target.of != "size":
             most = min((proof.bytes for proof in mixed if proof.meets(target)), default=inf)
-        found: list[Proof | Unmade] = []
-        for each in uniform_recipes(self._subject.recipe, self._name):
+        made: list[Proof] = []
+        not_made: list[Unmade] = []
+        for each in uniform_recipes(self._subject.recipe, self._subject.checkpoint.config, self._name):
             try:
                 predicted = self._subject.file_bytes(each.recipe)
-            except BadInput as error:
-                found.append(Unmade(each.label, error.what))
-                continue
-            if predicted > most * (1 + MISPREDICTED):
-                found.append(Unmade(each.label, f"too large: {format_bytes(predicted)} predicted"))
-            else:
-                found.append(self._measured(each.recipe, predicted, each.label))
-        return found
+                if predicted <= most * (1 + MISPREDICTED):
+                    made.append(self._measured(each.recipe, predicted, each.label))
+                else:
+                    reason = f"too large: {format_bytes(predicted)} predicted"
+                    not_made.append(Unmade(each.label, reason))
+            except (BadInput, MissingTool) as error:
+                not_made.append(Unmade(each.label, error.what))
+        return made, not_made
 
     def _first(self, target: Target, low: int, high: int, more: float) -> int:
         """The first place of the path, from `low` on, that is expected to meet a loss; `high` where none."""

@@ -1,10 +1,14 @@
 """Recipes that treat all of a model alike: what a mixture of precisions has to beat."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
+from nf_edge.backends.precisions import precisions
+from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.recipe import Quantize, Recipe, bundled_recipes
+from nf_edge.model import ModelConfig
 from nf_edge.pipeline.mixed_precision.recipe import granularity_of, offers, uniform
 
 
@@ -16,9 +20,10 @@ class Uniform:
     recipe: Recipe
 
 
-def uniform_recipes(base: Recipe, name: str) -> list[Uniform]:
+def uniform_recipes(base: Recipe, config: ModelConfig, name: str) -> list[Uniform]:
     """What `base` could be with the `quantize` section of another recipe of its backend, or with one
-    precision for all modules; itself among them.
+    precision for all modules; itself among them.  None does the same to a model as another, or is for modules
+    that it does not have.
 
     Args:
         name: of all of them, for one may be what is written.
@@ -33,14 +38,25 @@ def uniform_recipes(base: Recipe, name: str) -> list[Uniform]:
     for rule in offers(base):
         words = granularity_of(base.quantize.layer(rule).group).replace("_", " ")
         sections[f"{rule.weights} {words} for all"] = uniform(base, rule).quantize
-    found: list[Uniform] = []
+    recipes: list[Uniform] = []
+    effects: list[Any] = []
     for label, section in sections.items():
         description = f"as {label}, which no mixture of precisions that was made beats"
         changes = {"name": name, "description": description, "quantize": section}
         try:
             recipe = Recipe.model_validate(base.model_copy(update=changes).model_dump())
-        except ValidationError:  # its cache, say, is none that the base has
+            effect = _effect(recipe, config)
+        except (ValidationError, BadInput):  # its cache, say, is none that the base has
             continue
-        if all(recipe.quantize != other.recipe.quantize for other in found):
-            found.append(Uniform(label, recipe))
-    return found
+        if effect not in effects:
+            recipes.append(Uniform(label, recipe))
+            effects.append(effect)
+    return recipes
+
+
+def _effect(recipe: Recipe, config: ModelConfig) -> Any:
+    """What a recipe does to a model, in whichever of its keys that is written."""
+    if recipe.quantize is None:
+        return None
+    by_module = {"weights", "granularity", "embeddings", "rules"}
+    return precisions(recipe, config), recipe.quantize.model_dump(exclude=by_module)

@@ -71,10 +71,12 @@ def budget_chart(shares: Sequence[Share], label: str) -> str:
         for row, share in enumerate(shares):
             used, percent = (0.0, "") if share.used is None else (share.used, f", {100 * share.used:.1f} %")
             axes.barh(row, 1, color="#e8edf1", height=0.36)
-            colour = "#D55E00" if share.outcome in ("over budget", "unknown") else COLOURS[2]
+            # Green for what fits for certain only.
+            colour = {"fits": COLOURS[2], "fits as far as known": COLOURS[4]}.get(share.outcome, "#D55E00")
             axes.barh(row, min(1, used), color=colour, height=0.36)
             # Two lines, of which none is wider than the bar.
-            text = f"{share.memory} ({share.kind})\n{share.need} of {format_bytes(share.budget)}{percent}"
+            need = f"{'at least ' if share.unknown else ''}{share.need}"
+            text = f"{share.memory} ({share.kind})\n{need} of {format_bytes(share.budget)}{percent}"
             axes.text(0, row - 0.2, text, va="bottom")
         axes.invert_yaxis()
         axes.set_xlim(0, 1)
