@@ -68,6 +68,10 @@ def refusal(folder):
         ("lm-none", {"model_type": "gpt2"}, "model_type"),
         ("lm-none", {"vocab_size": ...}, "vocab_size: Field required"),
         ("lm-none", {"layer_norm_epsilon": 0.0}, "layer_norm_epsilon"),
+        ("lm-none", {"layer_norm_epsilon": True}, "layer_norm_epsilon: Input should be a valid number"),
+        ("lm-none", {"vocab_size": True}, "vocab_size: Input should be a valid integer"),
+        ("lm-none", {"layers": [{"n_head": True}, {}]}, "layers.0.n_head: Input should be a valid integer"),
+        ("lm-lowrank", {"noise": {"kind": "lowrank", "rank": True}}, "noise.rank: Input should be a valid"),
         ("lm-none", {"eos_token_id": 19}, "eos_token_id 19 is outside the vocabulary of 19"),
         ("lm-none", {"eos_token_id": [3, 19]}, "eos_token_id 19 is outside the vocabulary of 19"),
         ("lm-none", {"eos_token_id": []}, "eos_token_id: must be a token's id, a whole number, or a list"),
@@ -79,7 +83,7 @@ def refusal(folder):
         (
             "lm-none",
             {"pad_token_id": True},
-            "pad_token_id: must be a token's id, a whole number (found True)",
+            "pad_token_id: must be a token's id, a whole number (found 'true')",
         ),
         ("cls-causal-first", {"problem_type": "ranking"}, "problem_type: Input should be"),
         (

@@ -15,9 +15,9 @@ from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
 from nf_edge.core.files import Kind, check_target, sha256, staged_folder
 from nf_edge.core.identity import UNKNOWN, Identity
-from nf_edge.core.reading import is_there, sha256_of
+from nf_edge.core.reading import is_there, read_json_object, sha256_of
 from nf_edge.core.resources import resolve
-from nf_edge.model.config import ModelConfig, parse_config, read_config, read_json_object
+from nf_edge.model.config import ModelConfig, parse_config, read_config
 from nf_edge.model.network import NoiseFormer, build
 from nf_edge.model.safetensors_file import read_safetensors
 from nf_edge.model.tokenizer import MOST_BYTES, write_tokenizer
