@@ -296,6 +296,7 @@ def test_a_checkpoint_whose_files_changed_since_it_was_loaded_has_no_identity(co
         _ = loaded.identity
 
 
+@pytest.mark.slow
 def test_an_export_names_the_weights_that_it_began_with(copy_of, tmp_path):
     """Whoever trains again meanwhile loses neither the export nor what its manifest says."""
     folder = copy_of("cls-causal-first")

@@ -67,7 +67,7 @@ def _alone(part: str, step: Mapping[str, Any]) -> Apply:
         ("truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder")
     )
     model = {"type": "BPE", "vocab": {}, "merges": []}
-    document = {"version": "1.0", "added_tokens": [], **nothing, "model": model, part: step}
+    document: dict[str, Any] = {"version": "1.0", "added_tokens": [], **nothing, "model": model, part: step}
     tokenizer = Tokenizer.from_str(strict_json.dumps(document))
     if part == "decoder":
         return lambda text: tokenizer.decoder.decode([text])

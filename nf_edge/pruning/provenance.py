@@ -40,7 +40,7 @@ def read_mark(checkpoint: Checkpoint) -> Compression | None:
         ) from error
     if mark.result != UNKNOWN and (differing := checkpoint.differs_from(mark.result)):
         raise BadInput(
-            f"is of another checkpoint: compress wrote another {' and another '.join(differing)} beside it",
+            f"is of another checkpoint: compress wrote another {' and another '.join(differing)}",
             where=path,
             fix="compress the original checkpoint again, or delete this file, whose scores are of others",
         )
