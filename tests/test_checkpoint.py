@@ -1,5 +1,6 @@
 """What a checkpoint must be, and what its user is told when it is not."""
 
+import hashlib
 import json
 import shutil
 
@@ -8,7 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nf_edge.core.errors import BadInput
+from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.model import load_checkpoint, save_checkpoint
+from nf_edge.pipeline.export import export
 
 BLOCK = "transformer.h.0."
 
@@ -68,6 +71,10 @@ def refusal(folder):
         ("lm-none", {"model_type": "gpt2"}, "model_type"),
         ("lm-none", {"vocab_size": ...}, "vocab_size: Field required"),
         ("lm-none", {"layer_norm_epsilon": 0.0}, "layer_norm_epsilon"),
+        ("lm-none", {"layer_norm_epsilon": True}, "layer_norm_epsilon: Input should be a valid number"),
+        ("lm-none", {"vocab_size": True}, "vocab_size: Input should be a valid integer"),
+        ("lm-none", {"layers": [{"n_head": True}, {}]}, "layers.0.n_head: Input should be a valid integer"),
+        ("lm-lowrank", {"noise": {"kind": "lowrank", "rank": True}}, "noise.rank: Input should be a valid"),
         ("lm-none", {"eos_token_id": 19}, "eos_token_id 19 is outside the vocabulary of 19"),
         ("lm-none", {"eos_token_id": [3, 19]}, "eos_token_id 19 is outside the vocabulary of 19"),
         ("lm-none", {"eos_token_id": []}, "eos_token_id: must be a token's id, a whole number, or a list"),
@@ -79,7 +86,7 @@ def refusal(folder):
         (
             "lm-none",
             {"pad_token_id": True},
-            "pad_token_id: must be a token's id, a whole number (found True)",
+            "pad_token_id: must be a token's id, a whole number (found 'true')",
         ),
         ("cls-causal-first", {"problem_type": "ranking"}, "problem_type: Input should be"),
         (
@@ -271,3 +278,33 @@ def test_only_a_noiseformer_is_ever_overwritten(copy_of, case):
     save_checkpoint(ours, checkpoint.config, checkpoint.tensors, overwrite=True)
     assert load_checkpoint(ours).config == checkpoint.config
     assert (foreign / "expected.npz").exists()
+
+
+@pytest.mark.parametrize("change", ["weights", "tokenizer", "gone"])
+def test_a_checkpoint_whose_files_changed_since_it_was_loaded_has_no_identity(copy_of, change):
+    """Else an export would name other weights than those that it exported."""
+    folder = copy_of("lm-none")
+    assert load_checkpoint(folder).identity == load_checkpoint(folder).identity
+    loaded = load_checkpoint(folder)
+    if change == "weights":
+        edit_tensors(folder, lambda tensors: tensors["transformer.ln_f.bias"].add_(1))
+    elif change == "tokenizer":
+        (folder / "tokenizer.json").write_text("{}")
+    else:
+        (folder / "model.safetensors").unlink()
+    with pytest.raises(BadInput, match="changed since it was loaded" if change != "gone" else "no such file"):
+        _ = loaded.identity
+
+
+@pytest.mark.slow
+def test_an_export_names_the_weights_that_it_began_with(copy_of, tmp_path):
+    """Whoever trains again meanwhile loses neither the export nor what its manifest says."""
+    folder = copy_of("cls-causal-first")
+    before = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+    def progress(*_):
+        edit_tensors(folder, lambda tensors: tensors["transformer.ln_f.bias"].add_(1))
+
+    done = export(load_checkpoint(folder), load_recipe("onnx-fp32"), tmp_path / "out", progress=progress)
+    assert done.manifest.checkpoint.sha256 == before
+    assert hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() != before

@@ -190,6 +190,7 @@ PAIRS = [
     ("a.csv", "premise,hypothesis,label\ngood,bad,1\n"),
     ("a.jsonl", '{"text": "a good film", "text_pair": "bad", "label": 1}\n'),
     ("a.csv", "text,review,label\ngood,a bad bad film,1\nbad,a good good film,0\n"),
+    ("a.csv", "text,review,label\ngood,这部电影一点也不好看,1\nbad,とてもおもしろい映画でした,0\n"),
 ]
 
 
@@ -207,6 +208,7 @@ def test_a_second_text_is_not_left_out_in_silence(name, text, language_model, ch
     "extra",
     [
         {"idx": 7}, {"index": "7"}, {"id": "train-00 7"}, {"source": "imdb"}, {"source": "New York"},
+        {"source": "科技新闻"}, {"source": "긍정적인 리뷰"},
         {"url": "https://a.org/b c"}, {"date": "2026-11-30 10:00:00"}, {"tags": ["a b c d"]},
         {"meta": {"by": "a b c d"}}, {"title": ""}, {"answer": None}, {"stars": 4.5},
     ],
@@ -502,27 +504,60 @@ def test_our_own_drawings_are_none_of_the_data_sets_images():
         assert tuple(row["input_ids"]) not in theirs
 
 
-def test_ids_that_a_mask_hides_are_no_part_of_a_row(checkpoint, write):
-    masked = '{"input_ids": [1, 2, 0, 0], "attention_mask": [1, 1, 0, 0], "label": 1}\n'
-    bare = '{"input_ids": [1, 2], "label": 1}\n'
-    rows = [load_rows(write(f"{n}.jsonl", text), checkpoint()).rows for n, text in enumerate((masked, bare))]
-    assert rows[0] == rows[1]
+MASKED = {
+    "a.jsonl": '{"input_ids": [1, 2, 0, 0], "attention_mask": [1, 1, 0, 0], "label": 1}\n',
+    "a.tsv": "input_ids\tattention_mask\tlabel\n[1, 2, 0, 0]\t[1, 1, 0, 0]\t1\n",
+    "a.csv": "input_ids,attention_mask,label\n1 2 0 0,1 1 0 0,1\n",
+}
 
 
-@pytest.mark.parametrize("mask", [[0, 1, 1], [1, 0, 1], [1, 1], [1, 1, 2], "x"])
+@pytest.mark.parametrize("name", MASKED)
+def test_ids_that_a_mask_hides_are_no_part_of_a_row(checkpoint, write, name):
+    assert load_rows(write(name, MASKED[name]), checkpoint()).rows == (Row((1, 2), 1),)
+
+
+def test_an_empty_cell_is_no_mask(checkpoint, write):
+    source = write("a.tsv", "input_ids\tattention_mask\tlabel\n[1, 2]\t\t1\n")
+    assert load_rows(source, checkpoint()).rows == (Row((1, 2), 1),)
+
+
+@pytest.mark.parametrize("mask", [[0, 1, 1], [1, 0, 1], [1, 1], [1, 1, 2], [], "x"])
 def test_a_mask_that_is_not_of_padding_on_the_right_is_refused(checkpoint, write, mask):
     row = json.dumps({"input_ids": [1, 2, 3], "attention_mask": mask, "label": 1})
     with pytest.raises(BadInput, match="line 1: attention_mask must"):
         load_rows(write("a.jsonl", row + "\n"), checkpoint())
+    cells = f"input_ids\tattention_mask\tlabel\n[1, 2, 3]\t{mask}\t1\n"
+    with pytest.raises(BadInput, match="line 2: attention_mask must"):
+        load_rows(write("a.tsv", cells), checkpoint())
 
 
-@pytest.mark.parametrize("name", ["position_ids", "token_type_ids", "decoder_input_ids"])
-def test_an_input_that_the_model_does_not_have_is_refused(checkpoint, write, name):
-    row = json.dumps({"input_ids": [1, 2], name: [0, 1], "label": 1})
-    with pytest.raises(BadInput, match=f"{name}`, an input that a NoiseFormer does not have"):
+def test_a_mask_without_its_ids_is_refused(checkpoint, write):
+    row = json.dumps({"text": "bad", "attention_mask": [1, 0], "label": 1})
+    with pytest.raises(BadInput, match="line 1: has attention_mask, which belongs to input_ids"):
         load_rows(write("a.jsonl", row + "\n"), checkpoint())
-    nothing = json.dumps({"input_ids": [1, 2], name: [0, 0], "label": 1})
-    assert load_rows(write("b.jsonl", nothing + "\n"), checkpoint()).rows
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "nothing"),
+    [
+        ("position_ids", [0, 0], [0, 1]),
+        ("token_type_ids", [0, 1], [0, 0]),
+        ("decoder_input_ids", [0, 0], []),
+        ("inputs_embeds", [[0.0], [0.0]], None),
+    ],
+)
+def test_an_input_that_the_model_does_not_have_is_refused(checkpoint, write, name, value, nothing):
+    for content in ({"input_ids": [1, 2]}, {"text": "a good"}):
+        row = json.dumps({**content, name: value, "label": 1})
+        with pytest.raises(BadInput, match=f"line 1: has {name}, an input that a NoiseFormer does not have"):
+            load_rows(write("a.jsonl", row + "\n"), checkpoint())
+    with pytest.raises(BadInput, match=f"line 2: has {name}, an input"):
+        load_rows(write("a.tsv", f"input_ids\t{name}\tlabel\n[1, 2]\t{value}\t1\n"), checkpoint())
+    row = json.dumps({"input_ids": [1, 2], name: nothing, "label": 1})
+    assert load_rows(write("b.jsonl", row + "\n"), checkpoint()).rows == (Row((1, 2), 1),)
+    for cell in ("", nothing or ""):
+        source = write("b.tsv", f"input_ids\t{name}\tlabel\n[1, 2]\t{cell}\t1\n")
+        assert load_rows(source, checkpoint()).rows == (Row((1, 2), 1),)
 
 
 @pytest.mark.parametrize("second", [{"context": ["a b c"]}, {"meta": {"question": "is it?"}}])

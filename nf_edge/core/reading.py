@@ -13,6 +13,10 @@ from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
+# Weights have no limit of their own: no file system holds more.
+ANY_SIZE = 2**63
+# A config.json has kilobytes, and some megabytes where it names thousands of labels or added tokens.
+MOST_JSON = 16 * MIB
 
 # What stands in the place of a file, by its type.
 KINDS = {
@@ -98,7 +102,7 @@ def read_text(path: Path, most: int) -> str:
         raise BadInput(f"is not UTF-8 text (byte {error.start})", where=path) from error
 
 
-def read_json_object(path: Path, most: int) -> dict[str, Any]:
+def read_json_object(path: Path, most: int = MOST_JSON) -> dict[str, Any]:
     """The object that a JSON file of at most `most` bytes holds.
 
     Raises:

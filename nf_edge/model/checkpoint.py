@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from torch import Tensor
 
 from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
-from nf_edge.core.files import Kind, check_target, sha256, staged_folder
+from nf_edge.core.files import Kind, check_target, staged_folder
 from nf_edge.core.identity import UNKNOWN, Identity
-from nf_edge.core.reading import is_there, sha256_of
+from nf_edge.core.reading import ANY_SIZE, is_there, read_json_object, sha256_of
 from nf_edge.core.resources import resolve
-from nf_edge.model.config import ModelConfig, parse_config, read_config, read_json_object
+from nf_edge.model.config import ModelConfig, parse_config, read_config
 from nf_edge.model.network import NoiseFormer, build
 from nf_edge.model.safetensors_file import read_safetensors
 from nf_edge.model.tokenizer import MOST_BYTES, write_tokenizer
@@ -31,12 +31,17 @@ DTYPES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "b
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained NoiseFormer: its folder, its validated config and its weights as they are on disk."""
+    """A trained NoiseFormer: its folder, its validated config and its weights as they are on disk.
+
+    Attributes:
+        versions: of the files in its folder when it was loaded; None where it was not loaded from there.
+    """
 
     path: Path
     config: ModelConfig
     tensors: Mapping[str, Tensor]
     warnings: tuple[str, ...] = ()
+    versions: "Versions | None" = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -67,8 +72,17 @@ class Checkpoint:
 
     @cached_property
     def identity(self) -> Identity:
-        """What it is recognised by, of the files in its folder."""
-        return identity_of(self.path, self.config)
+        """What it is recognised by, of the files in its folder.
+
+        Weights take a moment to hash: a job that records this does so before its work, while they are there.
+
+        Raises:
+            BadInput: the files changed since the checkpoint was loaded.
+        """
+        identity = identity_of(self.path, self.config)
+        if self.versions is not None and self.versions != _versions(self.path):
+            raise BadInput("its files changed since it was loaded", where=self.path, fix="load it anew")
+        return identity
 
     def differs_from(self, other: Identity) -> list[str]:
         """Names of its files that are not those of another checkpoint, as far as that is known; none where
@@ -86,11 +100,27 @@ class Checkpoint:
         return path if is_there(path) else None
 
 
+# What changes with the weights and the tokenizer in a folder: known without reading them.
+Versions = tuple[tuple[int, ...] | None, ...]
+
+
+def _versions(path: Path) -> Versions:
+    return tuple(_version(path / name) for name in (WEIGHTS, TOKENIZER))
+
+
+def _version(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def identity_of(path: Path, config: ModelConfig) -> Identity:
     """What the checkpoint in a folder is recognised by."""
     tokenizer = path / TOKENIZER
     return Identity(
-        weights_sha256=sha256(path / WEIGHTS),
+        weights_sha256=sha256_of(path / WEIGHTS, ANY_SIZE),
         config=config.to_json(),
         tokenizer_sha256=sha256_of(tokenizer, MOST_BYTES) if is_there(tokenizer) else None,
     )
@@ -111,6 +141,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         BadInput: something is missing or does not match; lists every mismatch at once.
     """
+    versions = _versions(path)
     config, warnings = read_config(path / CONFIG)
     weights = path / WEIGHTS
     if not weights.exists():
@@ -119,9 +150,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     problems = mismatches(config, tensors)
     if problems:
         raise BadInput.listing(problems, where=weights, fix=f"{path / CONFIG} says what must be there")
-    checkpoint = Checkpoint(path, config, tensors, tuple(warnings))
-    _ = checkpoint.identity  # hashed now, not at the end of an export: the files may be others by then
-    return checkpoint
+    return Checkpoint(path, config, tensors, tuple(warnings), versions)
 
 
 def mismatches(config: ModelConfig, tensors: Mapping[str, Tensor]) -> list[str]:

@@ -6,12 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from nf_edge.core import reading
 from nf_edge.core.errors import MOST_PROBLEMS, BadInput, quoted
-from nf_edge.core.reading import MIB
-
-# A config.json has kilobytes, and some megabytes where it names thousands of labels or added tokens.
-MOST_BYTES = 16 * MIB
+from nf_edge.core.reading import read_json_object
+from nf_edge.core.yaml_schema import without_truths
 
 LANGUAGE_MODEL = "NoiseFormerForCausalLM"
 CLASSIFIER = "NoiseFormerForSequenceClassification"
@@ -42,33 +39,38 @@ def _tokens(value: Any) -> Any:
     return tuple(dict.fromkeys(value))
 
 
-# Not pydantic's lax int, which takes true for 1.
+# Not pydantic's lax int, which also takes the text "1" and 1.0.
 TokenId = Annotated[int | None, BeforeValidator(_token)]
 TokenIds = Annotated[int | tuple[int, ...] | None, BeforeValidator(_tokens)]
 
 
-class NoiseConfig(BaseModel):
-    """The learned noise on the scores; `rank` belongs to `lowrank` only."""
+class _Open(BaseModel):
+    """A frozen value that ignores keys it does not know, and refuses NaN, Inf and `true` for a number."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_for_numbers(cls, document: Any) -> Any:
+        return without_truths(document, cls.model_fields)
+
+
+class NoiseConfig(_Open):
+    """The learned noise on the scores; `rank` belongs to `lowrank` only."""
 
     kind: NoiseKind = "none"
     rank: int | None = None
 
 
-class LayerConfig(BaseModel):
+class LayerConfig(_Open):
     """Sizes of one layer after structured pruning; None is the model-wide size."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     n_head: int | None = None
     n_inner: int | None = Field(None, ge=1)
 
 
-class ModelConfig(BaseModel):
+class ModelConfig(_Open):
     """Shape and kind of a NoiseFormer; the names are those of GPT-2 on Hugging Face where it has them."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, protected_namespaces=())
 
     model_type: Literal["noiseformer"] = "noiseformer"
     architectures: tuple[Literal["NoiseFormerForCausalLM", "NoiseFormerForSequenceClassification"]]
@@ -279,15 +281,6 @@ def read_config(path: Path) -> tuple[ModelConfig, list[str]]:
     """
     document = read_json_object(path)
     return parse_config(document, path), unknown_keys(document, path)
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """The object that a JSON file beside weights holds.
-
-    Raises:
-        BadInput: unreadable, too large, not JSON, or not an object.
-    """
-    return reading.read_json_object(path, MOST_BYTES)
 
 
 def parse_config(document: dict[str, Any], where: Path | str, found: Sequence[str] = ()) -> ModelConfig:

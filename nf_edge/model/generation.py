@@ -54,7 +54,7 @@ class Generated(Shown):
 
     Attributes:
         prompt_ids, ids: of the prompt, and of what follows it.
-        text: of `ids`; None where ids were asked for.
+        text: of `ids`; None where ids were requested.
         ended: why it ends; "full" where the model has no positions left.
     """
 
@@ -109,7 +109,7 @@ def _choose(logits: np.ndarray, temperature: float, random: np.random.Generator)
     if not np.isfinite(logits).all():
         raise BadInput(
             "the logits of the next token are not finite, so there is no likeliest one",
-            fix="nf-edge check tells how many answers are so",
+            fix="nf-edge check counts the answers that are not finite",
         )
     if temperature == 0:
         return int(logits.argmax())

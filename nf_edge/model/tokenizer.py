@@ -11,6 +11,7 @@ from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput, NfEdgeError
 from nf_edge.core.quiet import dropped_stderr
 from nf_edge.core.reading import MIB, read_json_object, read_text
+from nf_edge.model.text_growth import refuse_growth
 
 # The largest in use, of 250,000 tokens in all scripts, have some 35 MB.
 MOST_BYTES = 128 * MIB
@@ -32,6 +33,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
     """
     text = read_text(path, MOST_BYTES)
     with refusing(path, "is not a tokenizer.json"), dropped_stderr():
+        refuse_growth(text, PROBE)
         tokenizer = Tokenizer.from_str(text)
         # Some files load, and encode no text at all.  A text that one has no tokens for is another matter.
         with contextlib.suppress(Exception):

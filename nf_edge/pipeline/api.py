@@ -462,6 +462,8 @@ def sensitivity(
     for each in filter(None, (rows, seen)):
         tell(notify, each.warnings)
     subject = Subject(the_checkpoint, the_recipe, rows, seen)
+    if place is not None:
+        _ = the_checkpoint.identity  # which the recipe's file names
     weighed, found = weigh(subject, progress or silent), None
     if target is None or place is None:
         return SensitivityReport(weighed, None, None)

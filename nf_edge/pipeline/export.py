@@ -140,7 +140,7 @@ def export(
     """
     check_out(out, overwrite=overwrite, sources=[checkpoint.path])
     temporary_place()
-    mark = require_done(checkpoint, recipe)
+    mark, origin = require_done(checkpoint, recipe), _origin(checkpoint)
     if rows is not None:
         require_questions(checkpoint.config, rows, None)
     job = _job(checkpoint, recipe, device, calibrate)
@@ -165,7 +165,7 @@ def export(
             manifest = Manifest(
                 status="fail" if failure else "pass",
                 nf_edge=__version__,
-                checkpoint=_origin(checkpoint),
+                checkpoint=origin,
                 compression=mark,
                 config=checkpoint.config,
                 recipe=recipe,

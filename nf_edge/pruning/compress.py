@@ -71,6 +71,7 @@ def shrink(
     state = state_file(out)
     check_place(out, overwrite=overwrite, sources=[checkpoint.path, *sources.files()], beside=[state])
     check_states([state], "recovery", resume=resume, overwrite=overwrite)
+    _ = checkpoint.identity  # which compression.json names
     if recovery is not None and recovery.qat:
         # Rules for modules that are not there are refused before it trains.
         precisions(recipe, checkpoint.config)

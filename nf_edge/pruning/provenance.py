@@ -1,6 +1,5 @@
 """`compression.json`: which sections of which recipe made a checkpoint, and of what."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,12 @@ from pydantic import ValidationError
 from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
 from nf_edge.core.identity import UNKNOWN
+from nf_edge.core.reading import is_there, read_json_object
 from nf_edge.core.recipe.prune import COMPRESSION_SCHEMAS, Compression
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.schemas import require_schema
 from nf_edge.model import Checkpoint
 from nf_edge.model.checkpoint import MARK
-from nf_edge.model.config import read_json_object
 
 
 def write_mark(mark: Compression, folder: Path) -> None:
@@ -29,7 +28,7 @@ def read_mark(checkpoint: Checkpoint) -> Compression | None:
         BadInput: the file is damaged, or is of another checkpoint.
     """
     path = checkpoint.path / MARK
-    if not os.path.lexists(path):
+    if not is_there(path):
         return None
     document = read_json_object(path)
     require_schema(document, COMPRESSION_SCHEMAS, path)
@@ -41,7 +40,7 @@ def read_mark(checkpoint: Checkpoint) -> Compression | None:
         ) from error
     if mark.result != UNKNOWN and (differing := checkpoint.differs_from(mark.result)):
         raise BadInput(
-            f"is of another checkpoint: compress wrote another {' and another '.join(differing)} beside it",
+            f"is of another checkpoint: compress wrote another {' and another '.join(differing)}",
             where=path,
             fix="compress the original checkpoint again, or delete this file, whose scores are of others",
         )

@@ -44,7 +44,7 @@ class State:
 
 @dataclass(frozen=True)
 class _Document:
-    """What stands beside the tensors of a state's file."""
+    """The metadata of a state's file."""
 
     fingerprint: str
     step: int

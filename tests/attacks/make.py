@@ -286,6 +286,16 @@ def tokenizers() -> None:
             "invert": False,
         },
     )
+    double = {"type": "Replace", "pattern": {"String": "q"}, "content": "qq"}
+    untyped = {"pattern": {"Regex": "[^ ]"}, "content": "yy"}
+    token = dict.fromkeys(("single_word", "lstrip", "rstrip", "special"), False) | {"normalized": True}
+    change("doubles-forty-times", normalizer={"type": "Sequence", "normalizers": [double] * 40})
+    change("doubles-a-text-that-it-decodes", decoder={"type": "Sequence", "decoders": [double] * 40})
+    change(
+        "doubles-an-added-token-while-it-loads",
+        normalizer={"normalizers": [untyped] * 40},
+        added_tokens=[{"id": 2, "content": "c", **token}],
+    )
     write("tokenizer/nests-deeply.json", '{"model":' * 500)
     write(
         "tokenizer/half-a-surrogate-pair.json",

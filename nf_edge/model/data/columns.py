@@ -1,8 +1,8 @@
-"""Which column of a data file is read, and what is said of the others."""
+"""Which columns of a data file are read, and why a file with others may be refused."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import repeat
 from typing import Any
+from unicodedata import east_asian_width
 
 from nf_edge.core.errors import BadInput
 from nf_edge.model.config import ModelConfig
@@ -10,9 +10,6 @@ from nf_edge.model.config import ModelConfig
 TEXT_COLUMNS = ("text", "sentence")
 CONTENT_COLUMNS = (*TEXT_COLUMNS, "input_ids")
 LABEL = "label"
-MASK = "attention_mask"
-# Other inputs of a transformer, which a NoiseFormer has not.
-OTHER_INPUTS = ("position_ids", "token_type_ids", "decoder_input_ids", "inputs_embeds")
 # What data sets of pairs call their texts, which may be of a word or two.
 PAIR_COLUMNS = frozenset(
     ("text_a", "text_b", "text1", "text2", "text_pair", "sentence1", "sentence2", "question", "question1",
@@ -20,6 +17,8 @@ PAIR_COLUMNS = frozenset(
 )  # fmt: skip
 # Words that at least half of the values of any other column of text have.
 PROSE = 3
+# Letters that count as a word in scripts that put no spaces between words.
+WIDE_LETTERS = 3
 PAIR = "a pair is not read yet: join both into `text` as in training, or remove what the model never saw"
 
 
@@ -37,8 +36,6 @@ def require_columns(rows: Sequence[Mapping[str, Any]], config: ModelConfig, sour
         problems.append("has no column `text`, `sentence` or `input_ids`")
     if config.has_label and LABEL not in columns:
         problems.append("has no column `label`, which a classifier needs")
-    if others := [name for name in OTHER_INPUTS if name in columns and any(map(_says, rows, repeat(name)))]:
-        problems.append(f"has {_names(others)}, an input that a NoiseFormer does not have")
     if problems:
         fix = f"its columns are: {', '.join(columns)}"
         if not read and unread:
@@ -62,7 +59,13 @@ def _is_text(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _words(text: str) -> int:
-    return sum(any(map(str.isalpha, word)) for word in text.split())
+    spaced = sum(any(map(str.isalpha, word)) for word in text.split())
+    return max(spaced, sum(map(_is_wide, text)) // WIDE_LETTERS)
+
+
+def _is_wide(letter: str) -> bool:
+    """Whether a letter is of Chinese, Japanese or Korean."""
+    return not letter.isascii() and letter.isalpha() and east_asian_width(letter) == "W"
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -80,12 +83,6 @@ def _names_a_text(value: Any) -> bool:
     if isinstance(value, dict):
         return bool(PAIR_COLUMNS & value.keys()) or any(map(_names_a_text, value.values()))
     return isinstance(value, list) and any(map(_names_a_text, value))
-
-
-def _says(fields: Mapping[str, Any], name: str) -> bool:
-    """Whether a row gives an input; zeros alone are what is meant where there is none."""
-    value = fields.get(name)
-    return value is not None and not (isinstance(value, list) and not any(value))
 
 
 def _names(columns: Sequence[str]) -> str:

@@ -4,12 +4,21 @@ All functions raise ValueError with what is wrong with the row, for their caller
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nf_edge.model.config import ModelConfig
-from nf_edge.model.data.columns import CONTENT_COLUMNS, MASK, TEXT_COLUMNS
+from nf_edge.model.data.columns import CONTENT_COLUMNS, TEXT_COLUMNS
 from nf_edge.model.data.text import Encode, Encoded
+
+MASK = "attention_mask"
+# Inputs of other transformers, with the ids that mean the same as no such input, by their number.
+OTHER_INPUTS: dict[str, Callable[[int], list[int]]] = {
+    "position_ids": lambda count: list(range(count)),
+    "token_type_ids": lambda count: [0] * count,
+    "decoder_input_ids": lambda _: [],
+    "inputs_embeds": lambda _: [],
+}
 
 
 def has_text(fields: Mapping[str, Any]) -> bool:
@@ -28,9 +37,14 @@ def parse_ids(
     if len(given) != 1:
         raise ValueError(f"has {' and '.join(given) or 'neither text nor input_ids'}; give one of them")
     value = fields[given[0]]
+    _check_other_inputs(fields)
     if encode is None or given[0] == "input_ids":
-        ids = _unmasked(_list_of_ids(value), fields.get(MASK))
+        ids = _list_of_ids(value)
+        if _is_given(fields, MASK):
+            ids = _unmasked(ids, fields[MASK])
         found = Encoded(tuple(ids[:length]), length is not None and len(ids) > length)
+    elif _is_given(fields, MASK):
+        raise ValueError(f"has {MASK}, which belongs to input_ids: all tokens of a text are read")
     elif isinstance(value, str):
         found = encode(value)
         ids = list(found.ids)
@@ -66,10 +80,27 @@ def _list_of_ids(value: Any, name: str = "input_ids") -> list[int]:
     raise ValueError(f"{name} must be a list of whole numbers, not {_short(value)}")
 
 
+def _is_given(fields: Mapping[str, Any], name: str) -> bool:
+    """Whether a row has a value there, which an empty cell and `null` are not."""
+    return fields.get(name) not in (None, "")
+
+
+def _check_other_inputs(fields: Mapping[str, Any]) -> None:
+    for name, nothing in OTHER_INPUTS.items():
+        if not _is_given(fields, name):
+            continue
+        try:
+            ids = _list_of_ids(fields[name], name)
+        except ValueError:
+            is_nothing = False
+        else:
+            is_nothing = ids == nothing(len(ids))
+        if not is_nothing:
+            raise ValueError(f"has {name}, an input that a NoiseFormer does not have")
+
+
 def _unmasked(ids: list[int], mask: Any) -> list[int]:
     """The ids that a mask shows: all before the padding on the right."""
-    if mask is None:
-        return ids
     shown = _list_of_ids(mask, MASK)
     count = sum(shown)
     if len(shown) != len(ids) or shown != [1] * count + [0] * (len(ids) - count):

@@ -18,7 +18,7 @@ SHOWN_PROBLEMS = 10
 
 @dataclass(frozen=True)
 class Row:
-    """One example: its token ids, at least one and at most as many as were asked for, and its label.
+    """One example: its token ids, at least one and at most as many as were requested, and its label.
 
     `label` is the id of a class, a float for regression, and None where the model has no one label a row: a
     language model, a multi-label classifier, a regression of several outputs.
@@ -75,7 +75,7 @@ def load_rows(
             ignored unless they have text too (`columns.require_columns`); or the name of a data set and its
             split, `digits:test`.
         limit: take the first so many rows only; those after them are not looked at.
-        length: cut longer rows to so many tokens, and count them; n_positions where None.
+        length: cut longer rows to this many tokens, and count them; n_positions where None.
 
     Raises:
         BadInput: it cannot be read, or has bad rows: all of them by their lines (ten are shown).

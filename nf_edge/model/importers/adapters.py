@@ -1,4 +1,4 @@
-"""Adapters of peft beside a model's weights: other answers than those of the weights alone."""
+"""Adapters of peft, which change what a model answers: their files, and their names of tensors."""
 
 from pathlib import Path
 
@@ -7,6 +7,8 @@ from nf_edge.core.reading import is_there
 
 CONFIG = "adapter_config.json"
 FILES = (CONFIG, "adapter_model.safetensors", "adapter_model.bin")
+# Parts of a tensor's name; others begin with LORA.
+PARTS, LORA = {"base_layer", "modules_to_save", "original_module"}, "lora_"
 
 
 def refuse_adapter(folder: Path) -> None:
@@ -24,6 +26,11 @@ def refuse_adapter(folder: Path) -> None:
             '    model = peft.PeftModel.from_pretrained(model, "ADAPTER").merge_and_unload()\n'
             '    model.save_pretrained("merged")',
         )
+
+
+def is_of_adapter(key: str) -> bool:
+    """Whether a tensor's name says that an adapter was put into the model and not merged."""
+    return any(part in PARTS or part.startswith(LORA) for part in key.split("."))
 
 
 def adapter_notes(folder: Path) -> list[str]:

@@ -12,10 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from nf_edge.core.errors import BadInput
-from nf_edge.core.reading import open_regular
-
-# No file system holds more.
-MOST_BYTES = 2**63
+from nf_edge.core.reading import ANY_SIZE, open_regular
 
 WTE, HEAD = "transformer.wte.weight", "lm_head.weight"
 
@@ -49,7 +46,7 @@ def load_torch(path: Path) -> Any:
     Raises:
         BadInput: unreadable, cut short, or it needs pickle, which could run any code.
     """
-    with open_regular(path, MOST_BYTES) as file:
+    with open_regular(path, ANY_SIZE) as file:
         try:
             _check_zip(file)
             return torch.load(file, map_location="cpu", weights_only=True)

@@ -6,12 +6,12 @@ from typing import Any
 from torch import Tensor
 
 from nf_edge.core.errors import BadInput
-from nf_edge.core.reading import is_there
+from nf_edge.core.reading import is_there, read_json_object
 from nf_edge.model.checkpoint import CONFIG
-from nf_edge.model.config import CLASSIFIER, LANGUAGE_MODEL, read_json_object
+from nf_edge.model.config import CLASSIFIER, LANGUAGE_MODEL
 from nf_edge.model.importers import settings
 from nf_edge.model.importers.adapters import adapter_notes, refuse_adapter
-from nf_edge.model.importers.foreign import Foreign, drop_tied_head, is_causal_mask
+from nf_edge.model.importers.foreign import HEAD, Foreign, drop_tied_head, is_causal_mask
 from nf_edge.model.importers.names import own_names
 from nf_edge.model.importers.special_tokens import GENERATION, special_tokens
 from nf_edge.model.importers.tokenizer_files import read_tokenizer_files
@@ -38,7 +38,7 @@ def read(folder: Path, *, own_tokenizer: bool = True) -> Foreign:
     """Read a folder of `save_pretrained` or a clone from the hub.
 
     Args:
-        own_tokenizer: whether its tokenizer is wanted.
+        own_tokenizer: whether to read its tokenizer.
 
     Raises:
         BadInput: it is not a GPT-2, it has an adapter, or a file is missing or cannot be read.
@@ -69,7 +69,7 @@ def read(folder: Path, *, own_tokenizer: bool = True) -> Foreign:
         foreign.config |= special_tokens(theirs, generation, shape["vocab_size"], foreign)
         foreign.config["tie_word_embeddings"] = _is_tied(theirs, tensors, foreign)
     foreign.notes += [
-        *settings.told(theirs, generation or {} if architecture == LANGUAGE_MODEL else {}),
+        *settings.notes_on(theirs, generation or {} if architecture == LANGUAGE_MODEL else {}),
         *_dtype_notes(theirs, tensors),
         *adapter_notes(folder),
     ]
@@ -113,7 +113,7 @@ def _architecture(theirs: dict[str, Any], tensors: dict[str, Tensor], problems: 
 
 
 def _labels(theirs: dict[str, Any], foreign: Foreign) -> dict[str, Any]:
-    """What the head answers, and which token it is asked of; the special tokens are there already."""
+    """The labels of the head, and how it pools; `foreign.config` has the special tokens already."""
     names, declared = theirs.get("id2label"), theirs.get("num_labels")
     score = foreign.tensors.get("score.weight")
     # transformers writes neither key for two labels, and mostly no num_labels.
@@ -133,7 +133,7 @@ def _labels(theirs: dict[str, Any], foreign: Foreign) -> dict[str, Any]:
 
 def _is_tied(theirs: dict[str, Any], tensors: dict[str, Tensor], foreign: Foreign) -> bool:
     """Whether the head is the embedding: the config's word, unless the weights say otherwise."""
-    had_head = "lm_head.weight" in tensors
+    had_head = HEAD in tensors
     own_head = drop_tied_head(tensors)
     declared = theirs.get("tie_word_embeddings", True)
     if _declared(theirs) == "GPT2Model":

@@ -7,6 +7,8 @@ model's own names is left out where it is the same for all of them.
 from collections import Counter
 from collections.abc import Iterable
 
+from nf_edge.model.importers.adapters import is_of_adapter
+
 # Of torch.compile, DistributedDataParallel, FSDP, activation checkpointing and Lightning Fabric.
 WRAPPERS = {
     "_orig_mod",
@@ -15,10 +17,8 @@ WRAPPERS = {
     "_checkpoint_wrapped_module",
     "_forward_module",
 }
-# The first parts of GPT-2's names, below `transformer` and beside it.
+# The first parts of GPT-2's names: those below `transformer`, and the heads.
 BODY, HEADS = {"wte", "wpe", "h", "ln_f"}, {"lm_head", "score"}
-# Parts of names of adapters that peft has put into a model.
-ADAPTERS = {"base_layer", "modules_to_save", "original_module"}
 SHOWN = 3
 
 
@@ -35,7 +35,7 @@ def own_names(keys: Iterable[str], problems: list[str], notes: list[str]) -> dic
         prefix, names[key] = _split(key)
         if prefix is not None:
             prefixes[prefix] += 1
-    if adapted := [key for key in names if any(map(_is_adapter, key.split(".")))]:
+    if adapted := list(filter(is_of_adapter, names)):
         problems.append(
             f"holds an adapter that is not merged ({adapted[0]}): save what peft's merge_and_unload() returns"
         )
@@ -59,10 +59,6 @@ def _split(key: str) -> tuple[str | None, str]:
         # A bare GPT2Model, and the files on the hub that were saved from one, lack it.
         before, own = before[:-1] if before[-1:] == ["transformer"] else before, ["transformer", *own]
     return "".join(f"{part}." for part in before), ".".join(own)
-
-
-def _is_adapter(part: str) -> bool:
-    return part in ADAPTERS or part.startswith("lora_")
 
 
 def _twice(names: dict[str, str]) -> list[str]:

@@ -1,6 +1,6 @@
-"""Every setting of a Hugging Face folder that can change an answer: read, refused or told; none is dropped.
+"""Every setting of a Hugging Face folder that can change an answer is read, refused or named in a note.
 
-A key that stands in no table here is told.
+A key that is in no table here is named in a note.
 """
 
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ PLAIN: dict[str, tuple[Any, str]] = {
     "quantization_config": (None, "the weights are another library's codes: save them dequantized"),
     "auto_map": (None, "the model is code of the folder's own, which is not run"),
 }
-# The same answers whatever they are: of training, of other heads, of memory, of what is returned besides.
+# Settings that change no answer: of training, of other heads, of memory, of what else is returned.
 IRRELEVANT = {
     "_attn_implementation",
     "_attn_implementation_autoset",
@@ -88,8 +88,8 @@ IRRELEVANT = {
     "use_bfloat16",
     "use_cache",
 }
-# generation_config.json, and config.json of older versions: key → the value that is as good as none.
-GENERATION: dict[str, Any] = {
+# generation_config.json, and config.json of older versions: key → the value that means the same as no key.
+GENERATION_DEFAULTS: dict[str, Any] = {
     "begin_suppress_tokens": None,
     "bad_words_ids": None,
     "diversity_penalty": 0.0,
@@ -155,22 +155,22 @@ def shape(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: config.get(key, named.get(key, default)) for key, default in SHAPE.items()}
 
 
-def told(config: Mapping[str, Any], generation: Mapping[str, Any]) -> list[str]:
-    """What a user should know of settings that are not taken over.
+def notes_on(config: Mapping[str, Any], generation: Mapping[str, Any]) -> list[str]:
+    """What a user should know about settings that are not taken over.
 
     Args:
         generation: the content of generation_config.json.
     """
-    known = READ | PLAIN.keys() | IRRELEVANT | GENERATION.keys()
+    known = READ | PLAIN.keys() | IRRELEVANT | GENERATION_DEFAULTS.keys()
     notes = []
     if unknown := {key: value for key, value in config.items() if key not in known and value is not None}:
         notes.append(
             f"config.json's keys that were not looked at: {_listed(unknown)}; check that the model does not "
             "need them"
         )
-    chosen = {key: value for key, value in config.items() if key in GENERATION}
+    chosen = {key: value for key, value in config.items() if key in GENERATION_DEFAULTS}
     chosen |= {k: v for k, v in generation.items() if k not in TOKENS and k not in GENERATION_IRRELEVANT}
-    chosen = {k: v for k, v in chosen.items() if v is not None and v != GENERATION.get(k)}
+    chosen = {k: v for k, v in chosen.items() if v is not None and v != GENERATION_DEFAULTS.get(k)}
     if chosen:
         notes.append(
             f"how transformers' generate chooses tokens is not taken over: {_listed(chosen)}; nf-edge "

@@ -17,7 +17,7 @@ def special_tokens(
 
     Args:
         generation: None where there is no such file, or nothing is generated.
-        vocabulary: number of tokens; GPT-2's own ids stand in many a config whose vocabulary is smaller.
+        vocabulary: number of tokens; many configs of a smaller vocabulary still have GPT-2's ids.
         foreign: takes the notes and problems.
     """
     found = {key: config.get(key, default) for key, default in TOKENS.items()}
@@ -42,7 +42,7 @@ def _of_generation(
     found: Mapping[str, Any], config: Mapping[str, Any], generation: Mapping[str, Any], foreign: Foreign
 ) -> dict[str, Any]:
     """What generation_config.json changes: its ends of a text win, as in transformers' generate; its other
-    tokens stand in where config.json names none."""
+    tokens count where config.json names none."""
     changes = {}
     for key in TOKENS:
         value = generation.get(key)

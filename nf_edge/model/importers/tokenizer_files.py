@@ -1,6 +1,6 @@
 """The tokenizer of a Hugging Face folder as one `tokenizer.json`, with the ids that transformers gives.
 
-Its tokens and settings stand in up to six files: `tokenizer.json`, or GPT-2's older `vocab.json` and
+Its tokens and settings are in up to six files: `tokenizer.json`, or GPT-2's older `vocab.json` and
 `merges.txt`; `tokenizer_config.json`; and `special_tokens_map.json` and `added_tokens.json`, which count
 where that one does not list the added tokens.
 """
@@ -14,10 +14,11 @@ from tokenizers import Tokenizer
 
 from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
+from nf_edge.core.quiet import dropped_stderr
 from nf_edge.core.reading import is_there, read_json_object
 from nf_edge.model.checkpoint import TOKENIZER
 from nf_edge.model.importers.bpe import MERGES, VOCAB, bpe_document
-from nf_edge.model.tokenizer import END_OF_TEXT, MOST_BYTES, read_tokenizer
+from nf_edge.model.tokenizer import END_OF_TEXT, MOST_BYTES, read_tokenizer, refusing
 
 SETTINGS, SPECIAL_TOKENS, ADDED_TOKENS = (
     "tokenizer_config.json",
@@ -131,7 +132,7 @@ def _heed_tokens(
         place = _id(content, document, tokens)
         if place != index:
             raise BadInput(
-                f"the files beside the tokenizer give {content} the id {index}, but ids follow the "
+                f"the other files of the tokenizer give {content} the id {index}, but ids follow the "
                 f"vocabulary's, as in transformers, which makes it {place}",
                 where=folder,
                 fix="list a token for every id in between, or correct the id",
@@ -295,10 +296,8 @@ def _beyond_gpt2(document: dict[str, Any]) -> list[str]:
 
 
 def _built(document: dict[str, Any], folder: Path) -> Tokenizer:
-    try:
+    with refusing(folder, "its files make no tokenizer"), dropped_stderr():
         tokenizer = Tokenizer.from_str(strict_json.dumps(document))
-    except Exception as error:  # tokenizers raises the bare class
-        raise BadInput(f"its files make no tokenizer: {error}", where=folder) from error
     for token in document["added_tokens"]:
         index = tokenizer.token_to_id(token["content"])
         if index != token["id"]:

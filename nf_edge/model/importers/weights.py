@@ -6,9 +6,8 @@ from pathlib import Path
 from torch import Tensor
 
 from nf_edge.core.errors import BadInput
-from nf_edge.core.reading import is_there
+from nf_edge.core.reading import is_there, read_json_object
 from nf_edge.model.checkpoint import WEIGHTS
-from nf_edge.model.config import read_json_object
 from nf_edge.model.importers.foreign import has_own_values, load_torch
 from nf_edge.model.safetensors_file import read_safetensors
 
