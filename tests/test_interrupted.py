@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 
 from nf_edge.backends.onnx.cpu import OnnxCpu
 from nf_edge.cli import main
-from nf_edge.core import native_build, processes, staging
+from nf_edge.core import files, native_build, processes, staging
 from nf_edge.core.cpus import _share
 from nf_edge.core.errors import BadInput, MissingTool, NfEdgeError
 from nf_edge.core.files import Kind, check_target, folder_made, staged_file, staged_folder, write_text
@@ -178,6 +178,29 @@ def test_what_appears_at_out_meanwhile_is_kept(made, overwrite, renameat2, tmp_p
         write(target, "new", overwrite, meanwhile)
     assert os.path.lexists(target)
     assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("renameat2", [True, False])
+def test_what_changes_at_the_very_moment_of_the_exchange_is_put_back(renameat2, tmp_path, monkeypatch):
+    if not renameat2:
+        without_renameat2(monkeypatch)
+    folder, file = tmp_path / "out", tmp_path / "state"
+    write(folder, "old")
+    file.write_text("old")
+    exchange = files.exchange
+
+    def changed_first(new, target):
+        (target / "notes.txt" if target.is_dir() else target).write_text("precious")
+        monkeypatch.setattr(files, "exchange", exchange)
+        return exchange(new, target)
+
+    for replace in (lambda: write(folder, "new"), lambda: write_text(file, "new")):
+        monkeypatch.setattr(files, "exchange", changed_first)
+        with pytest.raises(BadInput, match="made or changed by another"):
+            replace()
+    assert (folder / "ours").read_text() == "old"
+    assert (folder / "notes.txt").read_text() == file.read_text() == "precious"
+    assert names(tmp_path) == ["out", "state"]
 
 
 def test_what_is_put_into_the_old_one_meanwhile_is_kept(tmp_path):

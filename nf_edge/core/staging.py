@@ -22,7 +22,7 @@ from nf_edge.core.errors import MissingTool
 # What such a folder is named, and what is in it: its lock, what is new, and what was moved out of the way.
 NAME = re.compile(r"nf-edge-[a-z0-9_]{8}\.partial$")
 LOCK, NEW, OLD = "lock", "new", "old"
-# Of the name of what is made: bytes, so that the name of its folder is not too long.
+# Characters that a work folder's name has of its target's: of four bytes each at most, so that all fit into 255.
 NAME_LENGTH = 40
 # Flags of renameat2(2).
 NO_REPLACE, EXCHANGE = 1, 2
@@ -117,7 +117,8 @@ def exchange(new: Path, target: Path) -> Path:
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
-    old = new.with_name(OLD)
+    # Which of the two names is free: `new` may be what an exchange before this one moved out of the way.
+    old = new.with_name(NEW if new.name == OLD else OLD)
     target.rename(old)
     try:
         move_new(new, target)
