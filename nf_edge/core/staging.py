@@ -22,7 +22,7 @@ from nf_edge.core.errors import MissingTool
 # What such a folder is named, and what is in it: its lock, what is new, and what was moved out of the way.
 NAME = re.compile(r"nf-edge-[a-z0-9_]{8}\.partial$")
 LOCK, NEW, OLD = "lock", "new", "old"
-# Characters that a work folder's name has of its target's: of four bytes each at most, so that all fit into 255.
+# Characters of a target's name that its work folder's has too: with four bytes each, it still fits into 255.
 NAME_LENGTH = 40
 # Flags of renameat2(2).
 NO_REPLACE, EXCHANGE = 1, 2
