@@ -396,6 +396,16 @@ def test_a_bug_is_not_explained_away():
         assert explained(bug) is None
 
 
+@pytest.mark.parametrize("bug", [OSError("no such model"), OSError(errno.ENOTCONN, "not connected", "a.bin")])
+def test_a_bug_is_no_trouble_with_the_output(bug, run, monkeypatch):
+    def broken(*_):
+        raise bug
+
+    monkeypatch.setattr("nf_edge.core.resources.names", broken)
+    with pytest.raises(OSError, match="no such model|not connected"):
+        run("devices", "list")
+
+
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
 def test_an_export_that_is_told_to_end_leaves_nothing(name, code, run, tmp_path, monkeypatch):
     programs = []
@@ -469,6 +479,7 @@ def test_a_stream_that_is_closed_full_or_ascii_is_no_bug(verb):
     assert shell(f"{call} >&-")[0] == 0
     assert shell(f"{call} >&- 2>&- <&-")[0] == 0
     assert shell(call, PYTHONIOENCODING="ascii")[0] == 0
+    assert shell(f"{call} 1< /dev/null")[0] == 3
     if Path("/dev/full").exists():
         code, said = shell(f"{call} > /dev/full")
         assert code == 3

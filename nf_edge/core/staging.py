@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nf_edge.core.errors import MissingTool
+from nf_edge.core.system_errors import SET_TMPDIR, no_temporary_folder
 
 # What such a folder is named, and what is in it: its lock, what is new, and what was moved out of the way.
 NAME = re.compile(r"nf-edge-[a-z0-9_]{8}\.partial$")
@@ -70,13 +71,13 @@ def temporary_place() -> Path:
     Raises:
         MissingTool: there is none, or its path is not text, which runtimes cannot open.
     """
-    fix = "set the environment variable TMPDIR to a folder that you can write to"
     try:
         place = tempfile.gettempdir()
     except FileNotFoundError:
-        raise MissingTool("there is no folder for temporary files", fix=fix) from None
+        raise no_temporary_folder() from None
     if not is_text(place):
-        raise MissingTool("the path of the folder for temporary files is not UTF-8", where=place, fix=fix)
+        problem = "the path of the folder for temporary files is not UTF-8"
+        raise MissingTool(problem, where=place, fix=SET_TMPDIR)
     return Path(place)
 
 
