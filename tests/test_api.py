@@ -261,6 +261,37 @@ def test_arguments_that_no_command_lets_through_are_refused(call, message, digit
         call(digits)
 
 
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b"], ids=["too long", "a NUL"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda name: nf_edge.load_checkpoint(name),
+        lambda name: nf_edge.load_device(name),
+        lambda name: nf_edge.load_artifact(name),
+        lambda name: nf_edge.load_artifact(Path(name)),
+        lambda name: nf_edge.load_rows(name, "digits"),
+        lambda name: nf_edge.bench(name),
+        lambda name: nf_edge.profile(name),
+        lambda name: nf_edge.check(name, "digits:test"),
+        lambda name: nf_edge.generate(name),
+        lambda name: nf_edge.export(name, RECIPE, "out"),
+        lambda name: nf_edge.export("digits", name, "out"),
+        lambda name: nf_edge.export("digits", RECIPE, name),
+        lambda name: nf_edge.export("digits", RECIPE, Path(name)),
+        lambda name: nf_edge.export("digits", RECIPE, "out", data=name),
+        lambda name: nf_edge.export("digits", RECIPE, "out", calibrate=name),
+        lambda name: nf_edge.compress("digits", "xnnpack-8da8w-half", name, train="digits:train"),
+        lambda name: nf_edge.sensitivity("digits", "onnx-int4", kl=1, out=f"{name}/mine.yaml"),
+        lambda name: nf_edge.sweep("digits", "digits:test", out=name),
+    ],
+)
+def test_a_path_that_cannot_be_is_bad_input(call, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(nf_edge.BadInput):
+        call(name)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_rows_and_artifacts_that_changed_or_are_for_another_are_refused(digits, tmp_path):
     rows = nf_edge.load_rows("digits:test", "digits", limit=4)
     with pytest.raises(nf_edge.BadInput, match="limit"):

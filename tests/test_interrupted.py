@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 
 from nf_edge.backends.onnx.cpu import OnnxCpu
 from nf_edge.cli import main
-from nf_edge.core import native_build, processes, staging
+from nf_edge.core import files, native_build, processes, staging
 from nf_edge.core.cpus import _share
 from nf_edge.core.errors import BadInput, MissingTool, NfEdgeError
 from nf_edge.core.files import Kind, check_target, folder_made, staged_file, staged_folder, write_text
@@ -178,6 +178,29 @@ def test_what_appears_at_out_meanwhile_is_kept(made, overwrite, renameat2, tmp_p
         write(target, "new", overwrite, meanwhile)
     assert os.path.lexists(target)
     assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("renameat2", [True, False])
+def test_what_changes_at_the_very_moment_of_the_exchange_is_put_back(renameat2, tmp_path, monkeypatch):
+    if not renameat2:
+        without_renameat2(monkeypatch)
+    folder, file = tmp_path / "out", tmp_path / "state"
+    write(folder, "old")
+    file.write_text("old")
+    exchange = files.exchange
+
+    def changed_first(new, target):
+        (target / "notes.txt" if target.is_dir() else target).write_text("precious")
+        monkeypatch.setattr(files, "exchange", exchange)
+        return exchange(new, target)
+
+    for replace in (lambda: write(folder, "new"), lambda: write_text(file, "new")):
+        monkeypatch.setattr(files, "exchange", changed_first)
+        with pytest.raises(BadInput, match="made or changed by another"):
+            replace()
+    assert (folder / "ours").read_text() == "old"
+    assert (folder / "notes.txt").read_text() == file.read_text() == "precious"
+    assert names(tmp_path) == ["out", "state"]
 
 
 def test_what_is_put_into_the_old_one_meanwhile_is_kept(tmp_path):
@@ -373,6 +396,16 @@ def test_a_bug_is_not_explained_away():
         assert explained(bug) is None
 
 
+@pytest.mark.parametrize("bug", [OSError("no such model"), OSError(errno.ENOTCONN, "not connected", "a.bin")])
+def test_a_bug_is_no_trouble_with_the_output(bug, run, monkeypatch):
+    def broken(*_):
+        raise bug
+
+    monkeypatch.setattr("nf_edge.core.resources.names", broken)
+    with pytest.raises(OSError, match="no such model|not connected"):
+        run("devices", "list")
+
+
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
 def test_an_export_that_is_told_to_end_leaves_nothing(name, code, run, tmp_path, monkeypatch):
     programs = []
@@ -450,6 +483,7 @@ def test_a_stream_that_is_closed_full_or_ascii_is_no_bug(verb):
     assert shell(f"{call} >&-")[0] == 0
     assert shell(f"{call} >&- 2>&- <&-")[0] == 0
     assert shell(call, PYTHONIOENCODING="ascii")[0] == 0
+    assert shell(f"{call} 1< /dev/null")[0] == 3
     if Path("/dev/full").exists():
         code, said = shell(f"{call} > /dev/full")
         assert code == 3

@@ -1,10 +1,14 @@
 """`--overwrite` replaces what nf-edge made and nothing else, and no artifact is broken by another output."""
 
 import json
+import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
+
+from nf_edge.core.files import check_folder
 
 CHECKPOINT = Path(__file__).parent / "cases" / "cls-standard-padded"
 
@@ -58,12 +62,46 @@ def test_a_checkpoint_with_a_file_of_the_users_is_not_replaced(put, tmp_path, ru
         ("export", CHECKPOINT, "--recipe", "onnx-fp32"),
         ("init", "--preset", "tiny"),
         ("sweep", CHECKPOINT, "--data", "x.tsv"),
+        ("kernels", "build"),
     ],
     ids=lambda command: command[0],
 )
-def test_nothing_is_made_within_an_artifact(command, folder, run):
+@pytest.mark.parametrize("out", [".", "in/it"])
+def test_nothing_is_made_within_an_artifact(command, out, folder, run):
+    if out == "." and command[0] in ("export", "init"):
+        out = "in"
     before = sorted(folder.rglob("*"))
-    done = run(*command, "-o", folder / "in" / "it")
+    done = run(*command, "-o", folder / out)
     assert done.code == 3
     assert "is within the artifact" in done.err
     assert sorted(folder.rglob("*")) == before
+
+
+def test_no_recipe_is_written_into_an_artifact(folder, run):
+    done = run("sensitivity", CHECKPOINT, "--recipe", "onnx-int4", "--kl", "1", "-o", folder / "mine.yaml")
+    assert done.code == 3
+    assert "is within the artifact" in done.err
+    assert not (folder / "mine.yaml").exists()
+
+
+def pipe(manifest: Path) -> None:
+    os.mkfifo(manifest)
+
+
+def larger_than_any_memory(manifest: Path) -> None:
+    manifest.touch()
+    os.truncate(manifest, 2**40)
+
+
+def of_another_program(manifest: Path) -> None:
+    manifest.write_text('{"manifest_version": 3, "schema": 2}')
+
+
+@pytest.mark.parametrize("make", [pipe, larger_than_any_memory, of_another_program])
+def test_a_manifest_that_is_not_ours_in_a_folder_around_out_does_no_harm(make, tmp_path):
+    make(tmp_path / "manifest.json")
+    done = []
+    checking = threading.Thread(target=lambda: done.append(check_folder(tmp_path / "a" / "out")), daemon=True)
+    checking.start()
+    checking.join(20)
+    assert done == [None]

@@ -1,6 +1,6 @@
 """The artifact folder: model file, tokenizer, manifest, reports, and how to call it."""
 
-from nf_edge.artifact.contents import MANIFEST, SIGNATURE, listed
+from nf_edge.artifact.contents import SIGNATURE, listed
 from nf_edge.artifact.folder import (
     GUIDE,
     REPORT,
@@ -20,6 +20,7 @@ from nf_edge.artifact.manifest import (
     Reproducible,
     Requirements,
 )
+from nf_edge.core.schemas import MANIFEST
 
 __all__ = [
     "GUIDE",

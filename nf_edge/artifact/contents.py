@@ -13,8 +13,9 @@ from pathlib import Path
 
 from nf_edge.artifact.manifest import ArtifactFile
 from nf_edge.core.errors import BadInput
+from nf_edge.core.schemas import MANIFEST, MOST_MANIFEST_BYTES
 
-MANIFEST, SIGNATURE = "manifest.json", "model.sig"
+SIGNATURE = "model.sig"
 # The two that cannot be in the list: one holds it, the other signs it.
 NOT_LISTED = {MANIFEST, SIGNATURE}
 # What version control, downloads and file managers put into any folder, and no runtime reads.
@@ -29,8 +30,6 @@ STRAYS = {
     "README.md",
     "LICENSE",
 }
-# Of a manifest: thousands of times what one of a large model takes.
-MOST_BYTES = 1 << 28
 AGAIN = "export it again"
 
 
@@ -64,10 +63,10 @@ def _why_not(path: Path, error: OSError) -> str:
 def read_manifest_bytes(folder: Path) -> bytes:
     """Raises BadInput where there is none that can be read."""
     with opened(folder / MANIFEST) as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
+        content = file.read(MOST_MANIFEST_BYTES + 1)
+    if len(content) > MOST_MANIFEST_BYTES:
         raise BadInput(
-            f"is damaged: it has more than {MOST_BYTES:,} bytes", where=folder / MANIFEST, fix=AGAIN
+            f"is damaged: it has more than {MOST_MANIFEST_BYTES:,} bytes", where=folder / MANIFEST, fix=AGAIN
         )
     return content
 

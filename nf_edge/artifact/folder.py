@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nf_edge.artifact.contents import AGAIN, MANIFEST, SIGNATURE, described, read_manifest_bytes, verify
+from nf_edge.artifact.contents import AGAIN, SIGNATURE, described, read_manifest_bytes, verify
 from nf_edge.artifact.guide import run_guide
 from nf_edge.artifact.manifest import SCHEMAS, Manifest
 from nf_edge.backends import agreeing_backend
@@ -18,7 +18,7 @@ from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
 from nf_edge.core.files import Kind, check_target, staged_folder
 from nf_edge.core.resources import names
-from nf_edge.core.schemas import is_artifact, require_schema
+from nf_edge.core.schemas import MANIFEST, is_artifact, require_schema
 from nf_edge.core.staging import is_text, sweep
 from nf_edge.model import Checkpoint, resolve_checkpoint
 from nf_edge.model.config import unknown_keys

@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nf_edge.artifact.contents import AGAIN, MANIFEST, SIGNATURE, opened
+from nf_edge.artifact.contents import AGAIN, SIGNATURE, opened
 from nf_edge.artifact.folder import EARLIER, Artifact, load_artifact
 from nf_edge.core.errors import BadInput, MissingTool
 from nf_edge.core.files import write_bytes
+from nf_edge.core.schemas import MANIFEST
 from nf_edge.core.staging import scratch_folder
 
 HOW_TO_NAME_KEY = "name the signer's public key with --public-key or NF_EDGE_PUBLIC_KEY"

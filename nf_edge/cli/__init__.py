@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from nf_edge import __version__
-from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput, NfEdgeError
-from nf_edge.core.signals import Terminated, ending_on_signals
+from nf_edge.core.schemas import json_error_text
+from nf_edge.core.signals import Terminated, ending_on_signals, exit_code_of
 from nf_edge.core.streams import drop_streams, open_streams
 from nf_edge.core.system_errors import explained
 
@@ -40,8 +40,9 @@ VERBS = {
     "doctor": ("doctor", "Versions, what works on this machine, and how to get what is missing."),
 }
 
-# What a shell gives for a process whose reader went away, as `head` does.
-CLOSED_PIPE = 128 + signal.SIGPIPE
+INTERRUPTED = exit_code_of(signal.SIGINT)
+# The reader of the output closed it, as `head` does.
+CLOSED_PIPE = exit_code_of(signal.SIGPIPE)
 
 EXIT_CODES = """\b
 Exit codes:
@@ -54,11 +55,11 @@ Ended by a signal: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 141 closed pipe.
 
 
 class ClosedPipe(Exception):
-    """Whoever read what is printed went away; no OSError, of which click would make exit code 1."""
+    """The reader closed the output.  This is no OSError: click turns that into exit code 1."""
 
 
 @contextlib.contextmanager
-def _telling_of_a_closed_pipe() -> Iterator[None]:
+def _closed_pipes_raised() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
@@ -69,11 +70,11 @@ class Verbs(click.Group):
     """A group whose commands are imported only when they are needed."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        with _telling_of_a_closed_pipe():
+        with _closed_pipes_raised():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _telling_of_a_closed_pipe():
+        with _closed_pipes_raised():
             return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -129,8 +130,10 @@ def main() -> None:
     except BrokenPipeError:
         code = code or CLOSED_PIPE
     except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise  # of a library or a file, not of a stream: a bug
         code = code or _failed(f"the output cannot be written: {error.strerror}", BadInput.exit_code)
-    except Terminated as end:  # while a failure was told
+    except Terminated as end:  # while a failure was printed
         code = end.exit_code
     drop_streams()
     sys.exit(code)
@@ -150,20 +153,20 @@ def _run() -> int:
         _print_json_error(error.format_message(), error.exit_code)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return _failed("interrupted", 130)
+        return _failed("interrupted", INTERRUPTED)
     except Terminated as end:
         return _failed(f"ended by {end}", end.exit_code)
     except (ClosedPipe, BrokenPipeError):
         return CLOSED_PIPE
     except Exception as error:
-        told = explained(error)
-        if told is None:
+        known = explained(error)
+        if known is None:
             raise
-        return _failed(str(told), told.exit_code)
+        return _failed(str(known), known.exit_code)
 
 
 def _failed(message: str, code: int, *, in_json: bool = True) -> int:
-    """Tell of a failure, wherever it can still be told; its exit code."""
+    """Print a failure to the streams that still can be written; returns its exit code."""
     with contextlib.suppress(OSError):
         click.echo(f"nf-edge: {message}", err=True)
     if in_json:
@@ -173,7 +176,6 @@ def _failed(message: str, code: int, *, in_json: bool = True) -> int:
 
 
 def _print_json_error(message: str, code: int) -> None:
-    """With --json, whoever reads stdout learns of the failure there too."""
+    """With --json, a failure is a JSON document on stdout too."""
     if "--json" in sys.argv:
-        document: dict[str, Any] = {"schema": "nf-edge/1", "error": {"message": message, "exit_code": code}}
-        click.echo(strict_json.dumps(document))
+        click.echo(json_error_text(message, code))

@@ -47,7 +47,8 @@ def build(target: str, out: Path | None, as_json: bool) -> None:
       nf-edge kernels build
       nf-edge kernels build --target aarch64-linux -o board
     """
-    from nf_edge.core.files import check_folder, folder_made, sha256, write_bytes
+    from nf_edge.core.files import check_folder, folder_made, write_bytes
+    from nf_edge.core.reading import sha256
     from nf_edge.kernels import binding as kernel
 
     if out is not None:

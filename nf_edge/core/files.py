@@ -1,7 +1,6 @@
 """Writing so that an interruption leaves what was there before, and nobody's files are lost."""
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -58,7 +57,7 @@ def staged_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
     Raises:
         BadInput: as `staged_folder` does.
     """
-    check_file(target, overwrite=overwrite)
+    _check_file(target, overwrite=overwrite)
     with _staged(target) as new:
         yield new
 
@@ -77,7 +76,7 @@ def check_target(
     """
     with explaining(target):
         place = resolved(target)
-        _check_not_within(place)
+        _check_not_within(place.parents, target)
         for each in (place, *beside):
             _check_can_be(each)
         sweep(place.parent)
@@ -96,11 +95,20 @@ def check_target(
 
 
 def check_file(target: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> None:
-    """The same of a file.
+    """Refuse a file that a user may not have written: before the work, not after it.
+
+    Args:
+        sources: files and folders that are read; a file that is one of them is not replaced.
 
     Raises:
-        BadInput: it exists and may not be replaced, or cannot be made.
+        BadInput: it exists and may not be replaced, is within an artifact, or cannot be made.
     """
+    with explaining(target):
+        _check_not_within(resolved(target).parents, target)
+    _check_file(target, overwrite=overwrite, sources=sources)
+
+
+def _check_file(target: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> None:
     with explaining(target):
         place = resolved(target)
         _check_can_be(place)
@@ -126,7 +134,7 @@ def check_folder(folder: Path) -> None:
         place = resolved(folder, may_be_here=True)
         if place.exists() and not place.is_dir():
             raise BadInput("is a file", where=folder, fix="name a folder")
-        _check_not_within(place / "a")
+        _check_not_within((place, *place.parents), folder)
         _check_can_be(place / "a")
 
 
@@ -182,12 +190,6 @@ def write_bytes(path: Path, content: bytes, *, overwrite: bool = True) -> None:
     """
     with staged_file(path, overwrite=overwrite) as new:
         new.write_bytes(content)
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
@@ -252,12 +254,12 @@ def _check_can_be(place: Path) -> None:
         raise BadInput("you may not write to this folder", where=around, fix="name another place")
 
 
-def _check_not_within(place: Path) -> None:
-    """Refuse a folder in an artifact: with it that would no longer be what was exported."""
-    if around := next((each for each in place.parents if is_artifact(each)), None):
+def _check_not_within(folders: Iterable[Path], target: Path) -> None:
+    """Refuse a target in a folder that is an artifact: it would no longer hold what was exported alone."""
+    if around := next((each for each in folders if is_artifact(each)), None):
         raise BadInput(
             f"is within the artifact {around}, which holds its own files only",
-            where=place,
+            where=target,
             fix="name another place",
         )
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from nf_edge.core import processes
 from nf_edge.core.errors import MissingTool
-from nf_edge.core.files import sha256
+from nf_edge.core.reading import sha256
 from nf_edge.core.staging import is_text, move_new, stage
 from nf_edge.core.system_errors import ADD_MEMORY
 from nf_edge.core.targets import Target

@@ -9,10 +9,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nf_edge.core.errors import CannotRun, NfEdgeError
+from nf_edge.core.system_errors import ADD_MEMORY
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 # Seconds that a program is given to end those that it put into groups of their own, as Ninja does.
 GRACE_S = 2.0
@@ -63,8 +66,7 @@ def ask(command: Sequence[str]) -> str:
     """
     done = run(command)
     if done.returncode == -signal.SIGKILL:
-        fix = "free some memory, and run it again"
-        raise CannotRun("was killed; memory may have run out", where=command[0], fix=fix)
+        raise CannotRun("was killed; memory may have run out", where=command[0], fix=ADD_MEMORY)
     return done.stdout
 
 
@@ -95,8 +97,10 @@ def end_all() -> None:
 
 
 @contextlib.contextmanager
-def pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+def pool(workers: int) -> "Iterator[ThreadPoolExecutor]":
     """Threads that wait for programs; if the block fails, those end, so that nothing is waited for."""
+    from concurrent.futures import ThreadPoolExecutor  # not when every command starts
+
     threads = ThreadPoolExecutor(workers)
     try:
         yield threads

@@ -13,12 +13,12 @@ from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
-# Weights have no limit of their own: no file system holds more.
-ANY_SIZE = 2**63
+# Bytes of the largest file that a file system holds.
+LARGEST = 2**63
 # A config.json has kilobytes, and some megabytes where it names thousands of labels or added tokens.
 MOST_JSON = 16 * MIB
 
-# What stands in the place of a file, by its type.
+# What a path may lead to that is no regular file, by its type.
 KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -29,7 +29,7 @@ KINDS = {
 
 
 def is_there(path: Path) -> bool:
-    """Whether something has this name: a pipe or a link to nothing too, and whoever reads it is told so."""
+    """Whether something has this name, also a pipe or a link to nothing: reading it then says what it is."""
     return os.path.lexists(path)
 
 
@@ -79,13 +79,13 @@ def read_bytes(path: Path, most: int) -> bytes:
     return content
 
 
-def sha256_of(path: Path, most: int) -> str:
-    """Hexadecimal SHA-256 of a regular file of at most `most` bytes.
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a regular file of any size.
 
     Raises:
         BadInput: as `open_regular` does.
     """
-    with open_regular(path, most) as file:
+    with open_regular(path, LARGEST) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

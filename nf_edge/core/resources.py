@@ -4,6 +4,7 @@
 when a wheel is built, so they are looked for inside the package first, then beside it.
 """
 
+import os
 from pathlib import Path
 
 from nf_edge.core.errors import BadInput
@@ -33,7 +34,8 @@ def existing(kind: str, name: str | None) -> list[Path]:
     """
     if name is None or (kind and name in names(kind, "" if kind == "checkpoints" else ".yaml")):
         return []
-    return [path] if (path := Path(name)).exists() else []
+    # Not `Path.exists`, which raises for a name that is too long for any file.
+    return [Path(name)] if os.path.exists(name) else []
 
 
 def resolve(kind: str, name: str, suffix: str = ".yaml") -> Path:

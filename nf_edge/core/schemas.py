@@ -6,25 +6,33 @@ from typing import Any
 
 from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
+from nf_edge.core.reading import MIB, read_json_object
 
 # Of what commands print and `sweep.json` holds.
 OUTPUT = "nf-edge/1"
-# What an artifact holds, and what the schemas of all versions of it begin with.
+# The file that makes a folder an artifact, and the start of its schema in every version.
 MANIFEST, ARTIFACT = "manifest.json", "nf-edge/artifact/"
+# Bytes of a manifest: thousands of times what one of a large model takes.
+MOST_MANIFEST_BYTES = 256 * MIB
 
 
 def json_text(command: str, result: Any) -> str:
-    """The one envelope of all JSON output: {"schema", "command", "result"}."""
+    """The envelope of all results: {"schema", "command", "result"}."""
     return strict_json.dumps({"schema": OUTPUT, "command": command, "result": result})
+
+
+def json_error_text(message: str, exit_code: int) -> str:
+    """The envelope of a failure: {"schema", "error"}."""
+    return strict_json.dumps({"schema": OUTPUT, "error": {"message": message, "exit_code": exit_code}})
 
 
 def is_artifact(folder: Path) -> bool:
     """Whether a folder is an artifact: many another has a manifest.json."""
     try:
-        document = strict_json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+        document = read_json_object(folder / MANIFEST, MOST_MANIFEST_BYTES)
+    except BadInput:
         return False
-    return isinstance(document, dict) and str(document.get("schema")).startswith(ARTIFACT)
+    return str(document.get("schema")).startswith(ARTIFACT)
 
 
 def require_schema(document: Any, known: Sequence[str], where: Path) -> None:

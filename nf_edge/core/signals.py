@@ -1,4 +1,4 @@
-"""Being asked to end: what was begun is cleared away, and the programs that were started end too."""
+"""Signals that end this process: what it began is cleared away, and the programs that it started end too."""
 
 import signal
 import threading
@@ -11,7 +11,7 @@ from nf_edge.core import processes
 
 
 class Terminated(BaseException):
-    """A signal asked this process to end; like KeyboardInterrupt no `Exception`, so that nothing goes on."""
+    """A signal ends this process.  Like KeyboardInterrupt it is no `Exception`, so that nothing goes on."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -19,15 +19,19 @@ class Terminated(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """What a shell gives for a process that the signal ended."""
-        return 128 + self.number
+        return exit_code_of(self.number)
+
+
+def exit_code_of(number: int) -> int:
+    """The exit code that a shell gives for a process that a signal ended."""
+    return 128 + number
 
 
 @contextmanager
 def ending_on_signals() -> Iterator[None]:
     """While the block runs, SIGTERM and SIGHUP raise Terminated, and Ctrl-C as ever KeyboardInterrupt.
 
-    What this process was started to ignore, as by nohup, it ignores.
+    Signals that this process was started to ignore, as nohup does, stay ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

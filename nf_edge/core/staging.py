@@ -18,11 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nf_edge.core.errors import MissingTool
+from nf_edge.core.system_errors import SET_TMPDIR, no_temporary_folder
 
 # What such a folder is named, and what is in it: its lock, what is new, and what was moved out of the way.
 NAME = re.compile(r"nf-edge-[a-z0-9_]{8}\.partial$")
 LOCK, NEW, OLD = "lock", "new", "old"
-# Of the name of what is made: bytes, so that the name of its folder is not too long.
+# Characters of a target's name that its work folder's has too: with four bytes each, it still fits into 255.
 NAME_LENGTH = 40
 # Flags of renameat2(2).
 NO_REPLACE, EXCHANGE = 1, 2
@@ -70,13 +71,13 @@ def temporary_place() -> Path:
     Raises:
         MissingTool: there is none, or its path is not text, which runtimes cannot open.
     """
-    fix = "set the environment variable TMPDIR to a folder that you can write to"
     try:
         place = tempfile.gettempdir()
     except FileNotFoundError:
-        raise MissingTool("there is no folder for temporary files", fix=fix) from None
+        raise no_temporary_folder() from None
     if not is_text(place):
-        raise MissingTool("the path of the folder for temporary files is not UTF-8", where=place, fix=fix)
+        problem = "the path of the folder for temporary files is not UTF-8"
+        raise MissingTool(problem, where=place, fix=SET_TMPDIR)
     return Path(place)
 
 
@@ -117,7 +118,8 @@ def exchange(new: Path, target: Path) -> Path:
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
-    old = new.with_name(OLD)
+    # Which of the two names is free: `new` may be what an exchange before this one moved out of the way.
+    old = new.with_name(NEW if new.name == OLD else OLD)
     target.rename(old)
     try:
         move_new(new, target)

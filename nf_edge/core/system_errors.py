@@ -1,4 +1,5 @@
-"""What the system refuses, told to the user, in whatever class a library wraps it."""
+"""Errors of the system (a full disk, no memory, no permission) as messages for the user, whatever class a
+library raises them in."""
 
 import errno
 import os
@@ -39,10 +40,15 @@ NO_MEMORY = re.compile(
     r"can't allocate memory|bad_alloc|[Ff]ailed to allocate memory|Cannot allocate memory|MemoryError"
 )
 ADD_MEMORY = "free some memory, or work on a machine that has more"
+SET_TMPDIR = "set the environment variable TMPDIR to a folder that you can write to"
+
+
+def no_temporary_folder() -> MissingTool:
+    return MissingTool("there is no folder for temporary files", fix=SET_TMPDIR)
 
 
 def explained(error: BaseException, where: str | Path | None = None) -> NfEdgeError | None:
-    """What to tell the user of an error; None where it is a bug.
+    """The message for the user of an error of the system; None where it is none, and so a bug.
 
     Args:
         where: what was written, for errors that do not name a file.
@@ -57,16 +63,16 @@ def explained(error: BaseException, where: str | Path | None = None) -> NfEdgeEr
 
 @contextmanager
 def explaining(where: Path) -> Iterator[None]:
-    """Raise what the system refuses while `where` is written as an NfEdgeError, of any library's class."""
+    """Raise errors of the system, in any library's class, as an NfEdgeError while `where` is written."""
     try:
         yield
     except NfEdgeError:
         raise
     except Exception as error:
-        told = explained(error, where)
-        if told is None:
+        known = explained(error, where)
+        if known is None:
             raise
-        raise told from error
+        raise known from error
 
 
 def _explained(error: BaseException, where: str | Path | None) -> NfEdgeError | None:
@@ -80,10 +86,7 @@ def _explained(error: BaseException, where: str | Path | None) -> NfEdgeError | 
     if code is None:
         return None
     if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):
-        return MissingTool(
-            "there is no folder for temporary files",
-            fix="set the environment variable TMPDIR to a folder that you can write to",
-        )
+        return no_temporary_folder()
     if code in LIMITS:
         return CannotRun(
             f"the system allows no more: {os.strerror(code)}", fix="raise its limits (ulimit -a)"

@@ -15,12 +15,12 @@ from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
 from nf_edge.core.files import Kind, check_target, staged_folder
 from nf_edge.core.identity import UNKNOWN, Identity
-from nf_edge.core.reading import ANY_SIZE, is_there, read_json_object, sha256_of
+from nf_edge.core.reading import is_there, read_json_object, sha256
 from nf_edge.core.resources import resolve
 from nf_edge.model.config import ModelConfig, parse_config, read_config
 from nf_edge.model.network import NoiseFormer, build
 from nf_edge.model.safetensors_file import read_safetensors
-from nf_edge.model.tokenizer import MOST_BYTES, write_tokenizer
+from nf_edge.model.tokenizer import write_tokenizer
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 TOKENIZER, EXAMPLES, CARD = "tokenizer.json", "examples.jsonl", "MODEL_CARD.md"
@@ -120,9 +120,9 @@ def identity_of(path: Path, config: ModelConfig) -> Identity:
     """What the checkpoint in a folder is recognised by."""
     tokenizer = path / TOKENIZER
     return Identity(
-        weights_sha256=sha256_of(path / WEIGHTS, ANY_SIZE),
+        weights_sha256=sha256(path / WEIGHTS),
         config=config.to_json(),
-        tokenizer_sha256=sha256_of(tokenizer, MOST_BYTES) if is_there(tokenizer) else None,
+        tokenizer_sha256=sha256(tokenizer) if is_there(tokenizer) else None,
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
-from nf_edge.core.reading import ANY_SIZE, MIB, open_regular
+from nf_edge.core.reading import LARGEST, MIB, open_regular
 
 # Bytes of the number that says how long the header is, and of the header of the deepest model there may be.
 PREFIX, MOST_HEADER = 8, 16 * MIB
@@ -52,7 +52,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _check_header(path: Path) -> None:
-    with open_regular(path, ANY_SIZE) as file:
+    with open_regular(path, LARGEST) as file:
         length = int.from_bytes(file.read(PREFIX), "little")
         if length > MOST_HEADER:
             raise _not_whole(

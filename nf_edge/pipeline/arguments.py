@@ -28,8 +28,10 @@ def name_of(value: Named) -> str:
     """
     if isinstance(value, Path):
         text = str(value)
-        return text if os.sep in text else os.path.join(os.curdir, text)
+        value = text if os.sep in text else os.path.join(os.curdir, text)
     if isinstance(value, str) and value:
+        if "\0" in value:
+            raise BadInput(f"{quoted(value)} has a NUL, which no path can have")
         return value
     raise BadInput(f"{quoted(value)} is neither a name nor a path")
 
@@ -39,7 +41,7 @@ def optional_name(value: Named | None) -> str | None:
 
 
 def path_of(value: Named) -> Path:
-    return Path(name_of(value)) if isinstance(value, str) else Path(value)
+    return Path(name_of(value))
 
 
 def place_of(kind: str, value: object) -> list[Path]:
@@ -165,6 +167,6 @@ def check_recipe_file(out: Path, stock: bool, overwrite: bool, read: list[Path])
             fix=f"name it {prefix}NAME.yaml, of lower-case letters, digits and hyphens"
             + (" (nf- is for recipes that need kernels of nf-edge)" if stock else ""),
         )
-    if not out.parent.is_dir():
+    if not os.path.isdir(out.parent):
         raise BadInput("is in a folder that does not exist", where=out, fix="make it, or name another place")
     check_file(out, overwrite=overwrite, sources=read)

@@ -1,5 +1,6 @@
 """What the functions of the API begin with: values by their names, and inputs that suit each other."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -347,7 +348,7 @@ def open_decoder(
 
     core = optional_core(on)
     if isinstance(source, Checkpoint) or not (
-        isinstance(source, Artifact) or (path_of(source) / MANIFEST).is_file()
+        isinstance(source, Artifact) or os.path.isfile(path_of(source) / MANIFEST)
     ):
         where = source.path if isinstance(source, Checkpoint) else source
         if core:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
-from nf_edge.core.files import sha256 as file_sha256
+from nf_edge.core.reading import sha256 as file_sha256
 from nf_edge.model.config import ModelConfig
 from nf_edge.model.data.blocks import read_blocks
 from nf_edge.model.data.columns import TEXT_COLUMNS

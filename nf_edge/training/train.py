@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from nf_edge import __version__
 from nf_edge.core import strict_json
-from nf_edge.core.files import folder_made, sha256
+from nf_edge.core.files import folder_made
 from nf_edge.core.progress import Progress, silent
+from nf_edge.core.reading import sha256
 from nf_edge.core.staging import scratch_folder
 from nf_edge.model import Checkpoint
 from nf_edge.model.checkpoint import CARD, EXAMPLES, check_place, staged_checkpoint, write_checkpoint

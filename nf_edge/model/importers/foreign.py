@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from nf_edge.core.errors import BadInput
-from nf_edge.core.reading import ANY_SIZE, open_regular
+from nf_edge.core.reading import LARGEST, open_regular
 
 WTE, HEAD = "transformer.wte.weight", "lm_head.weight"
 
@@ -46,7 +46,7 @@ def load_torch(path: Path) -> Any:
     Raises:
         BadInput: unreadable, cut short, or it needs pickle, which could run any code.
     """
-    with open_regular(path, ANY_SIZE) as file:
+    with open_regular(path, LARGEST) as file:
         try:
             _check_zip(file)
             return torch.load(file, map_location="cpu", weights_only=True)
