@@ -12,8 +12,15 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from nf_edge.artifact.tokenizer_notes import generator, tokenizer_lines, tokenizer_warnings
 from nf_edge.backends.onnx.genai import write_genai_files
-from nf_edge.backends.runtime_tokenizer import EXECUTORCH, GENAI, TokenizerReading, is_gpt2_form
+from nf_edge.backends.runtime_tokenizer import (
+    EXECUTORCH,
+    GENAI,
+    RuntimeTokenizer,
+    TokenizerReading,
+    is_gpt2_form,
+)
 from nf_edge.model import resolve_checkpoint
+from nf_edge.model.checkpoint import TOKENIZER
 from nf_edge.model.generation import TextStream
 from nf_edge.model.tokenizer import write_tokenizer
 from nf_edge.pruning.vocabulary import smaller_tokenizer
@@ -200,6 +207,22 @@ def test_a_runtime_is_promised_only_what_it_reads_and_writes_as_we_do(name, tmp_
     # Without this file it refuses texts; ids it takes anyway.
     assert (tmp_path / "tokenizer_config.json").exists() == by_genai
     assert (tmp_path / "genai_config.json").exists()
+
+
+def test_a_sweep_compares_a_tokenizer_once_and_another_one_again(tmp_path, monkeypatch):
+    pytest.importorskip("pytorch_tokenizers")
+    compared = []
+    encoded = RuntimeTokenizer._encoded
+    monkeypatch.setattr(RuntimeTokenizer, "_encoded", lambda *of: compared.append(of[1]) or encoded(*of))
+    for name in ("xnnpack-fp32", "xnnpack-8da8w", "other"):
+        (tmp_path / name).mkdir()
+        small_bpe(space=name == "other").save(str(tmp_path / name / TOKENIZER))
+    readings = [EXECUTORCH.read(tmp_path / name, ["once"]) for name in ("xnnpack-fp32", "xnnpack-8da8w")]
+    assert readings[0] == readings[1] and readings[0].same
+    assert compared == [tmp_path / "xnnpack-fp32"]
+    EXECUTORCH.read(tmp_path / "other", ["once"])
+    EXECUTORCH.read(tmp_path / "other", ["another text"])
+    assert compared[1:] == [tmp_path / "other"] * 2
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -46,7 +46,7 @@ def nearest(weight: Tensor, precision: Precision, signed: bool, stored: torch.dt
         signed: whether scales of symmetric ones may be negative, so that the one code more that there is
             below 0 can serve the larger side of each group, as by ONNX Runtime's own quantizer.  XNNPACK
             takes none such, and keeps the scales of groups in bfloat16; then they are those of torchao, which
-            with them too.
+            trains with them too.
         stored: the dtype that the file has scales in; codes are rounded for the scales that it holds.
     """
     assert precision.bits is not None

@@ -16,6 +16,8 @@ from typing import Any, Literal
 from tokenizers import Tokenizer, pre_tokenizers
 
 from nf_edge.core import strict_json
+from nf_edge.core.files import sha256
+from nf_edge.model.checkpoint import TOKENIZER
 from nf_edge.model.tokenizer import read_tokenizer
 
 TIMEOUT_S = 300.0
@@ -80,6 +82,10 @@ class TokenizerReading:
     reason: str = ""
 
 
+# Of this process, by all that was compared: a sweep exports one tokenizer by many recipes.
+_READINGS: dict[tuple[Any, ...], TokenizerReading] = {}
+
+
 @dataclass(frozen=True)
 class RuntimeTokenizer:
     """A runtime's own tokenizer.
@@ -87,26 +93,35 @@ class RuntimeTokenizer:
     Attributes:
         package: the Python package that has it.
         load: Python that defines `encode` and `decode` from the folder `request["folder"]`.
+        files: what it reads of that folder.
     """
 
     runtime: str
     package: str
     load: str
+    files: tuple[str, ...] = (TOKENIZER,)
 
     def read(self, folder: Path, examples: Iterable[str] = ()) -> TokenizerReading:
         """Compare its reading of `folder`'s tokenizer.json with that of `tokenizers`.
 
         Args:
-            examples: texts to compare on, beside probes and the text of every token.
+            examples: texts to compare on, in addition to probes and the text of every token.
         """
-        file = folder / "tokenizer.json"
+        file = folder / TOKENIZER
         try:
             version = importlib.metadata.version(self.package)
         except importlib.metadata.PackageNotFoundError:
             return self._by_form(file)
-        tokenizer = read_tokenizer(file)
+        examples = tuple(examples)
+        compared = (self, version, *(sha256(folder / name) for name in self.files), examples)
+        if compared not in _READINGS:
+            _READINGS[compared] = self._measured(folder, examples, version)
+        return _READINGS[compared]
+
+    def _measured(self, folder: Path, examples: Iterable[str], version: str) -> TokenizerReading:
+        tokenizer = read_tokenizer(folder / TOKENIZER)
         texts = [text for text in _texts(tokenizer, examples) if "\0" not in text]
-        answers, reason = self._ask(folder, texts)
+        answers, reason = self._encoded(folder, texts)
         if answers is not None:
             reason = next(_differences(tokenizer, texts, answers), "")
         tried = f"{self.package} {version}"
@@ -118,10 +133,10 @@ class RuntimeTokenizer:
         reason = f"{self.package} was not there to compare with, and the tokenizer is not of GPT-2's form"
         return TokenizerReading(self.runtime, None, "unavailable", reason=reason)
 
-    def _ask(self, folder: Path, texts: list[str]) -> tuple[list[Any] | None, str]:
+    def _encoded(self, folder: Path, texts: list[str]) -> tuple[list[Any] | None, str]:
         """The ids and the text of each, or why there are none.
 
-        In a process of its own: C++ code ends it, and logs, as it likes.
+        In another process: C++ code ends it, and logs, as it likes.
         """
         request = strict_json.dumps({"folder": str(folder), "texts": texts})
         command = [sys.executable, "-c", MEASURE.format(load=self.load, mark=MARK)]
@@ -163,6 +178,7 @@ import onnxruntime_genai
 tokenizer = onnxruntime_genai.Tokenizer(request["folder"])
 encode, decode = tokenizer.encode, tokenizer.decode
 """,
+    (TOKENIZER, "tokenizer_config.json", "genai_config.json"),
 )
 
 

@@ -5,7 +5,6 @@ It tells what rewriting and rounding cost, and whether a value is beyond float16
 arithmetic.
 """
 
-import math
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
@@ -113,23 +112,22 @@ class _InHalf:
     """A stand-in, whose answer is NaN where a value on the way to it is beyond the device's float16."""
 
     def __init__(self, session: Session, path: Path) -> None:
-        self._session, self._largest = session, 0.0
-        self._steps = Interpreter(path, watch=self._see)
+        self._session, self._fits = session, True
+        self._interpreter = Interpreter(path, watch=self._watch)
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         logits = self._session.run(input_ids, attention_mask)
-        self._largest = 0.0
-        self._steps.run(input_ids, attention_mask)
-        return logits if self._largest <= LARGEST_HALF else np.full_like(logits, np.nan)
+        self._fits = True
+        self._interpreter.run(input_ids, attention_mask)
+        return logits if self._fits else np.full_like(logits, np.nan)
 
-    def _see(self, given: Tensor) -> None:
-        if given.is_floating_point() and given.numel():
-            largest = float(given.abs().max())
-            self._largest = max(self._largest, math.inf if math.isnan(largest) else largest)
+    def _watch(self, values: Tensor) -> None:
+        if values.is_floating_point():  # others are token ids and masks
+            self._fits &= bool((values.abs() <= LARGEST_HALF).all())  # False of NaN, too
 
 
 def stand_in_for(library: str) -> str:
-    """How a stand-in is called where its answers are told."""
+    """What reports call a stand-in and its answers."""
     return (
         f"a stand-in for {library}: the same graph and rounded weights, in float32 on this CPU, "
         "and no answer where float16 overflows"

@@ -41,7 +41,7 @@ class Interpreter:
         delegate: what runs its delegates, where it has any.
         kernels: what computes an operator, by name and in PyTorch's form, instead of what is registered for
             it.
-        watch: sees what each operator is given, constants too, and what it gives.
+        watch: called with each tensor that an operator takes, constants too, and with each that it gives.
 
     Raises:
         BadInput: the file cannot be read.
@@ -52,7 +52,7 @@ class Interpreter:
         path: Path,
         delegate: Delegate | None = None,
         kernels: Mapping[str, Callable[..., Tensor]] = MappingProxyType({}),
-        watch: Callable[[Tensor], None] = lambda given: None,
+        watch: Callable[[Tensor], None] = lambda values: None,
     ) -> None:
         with quiet_libraries(), quiet_stderr():
             import executorch.kernels.quantized  # noqa: F401  (registers quantized_decomposed::*)

@@ -10,11 +10,10 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from nf_edge.backends.executorch.program_file import read_program
+from nf_edge.backends.executorch.program_file import called_by, read_program
 from nf_edge.core.errors import BadInput, MissingTool
 from nf_edge.core.native_build import package_folder
 from nf_edge.core.quiet import quiet_libraries, quiet_stderr
@@ -28,7 +27,7 @@ LISTS = {
     "quantized_ops_lib": "kernels/quantized/quantized.yaml",
     "cortex_m_ops_lib": "backends/cortex_m/ops/operators.yaml",
 }
-# What the optimized kernels have besides: of theirs the wheel has no list.
+# The optimized kernels that are not portable ones, too; the wheel has no list of them.
 OPTIMIZED_ALONE = frozenset({"aten::_fft_c2r.out", "aten::_fft_r2c.out", "aten::linear.out"})
 # By CMake target: the delegate that it registers.
 DELEGATES = {
@@ -46,7 +45,7 @@ ARCHIVES = {
 }
 OWN, OWN_SOURCE = "nf_executorch", NATIVE / "executorch_op.cpp"
 REGISTRATION = re.compile(r'^EXECUTORCH_LIBRARY\((\w+), "([^"]+)"', re.MULTILINE)
-# Of the runtime itself: everything of the first namespace that it has, and what reads shapes and scalars.
+# The runtime's: all of the first namespace that it has, and what reads shapes and scalars.
 PRIMITIVE = "executorch_prim::"
 PRIMITIVE_ATEN = frozenset({"aten::_local_scalar_dense", "aten::sym_numel", "aten::sym_size.int"})
 
@@ -62,9 +61,9 @@ def require_operators(path: Path, libraries: Sequence[str]) -> None:
         BadInput: it calls others, which are named.
         MissingTool: what the libraries have is not known here.
     """
-    has = provided(libraries)
-    missing = [name for name in called(read_program(path, path.read_bytes()).program) if name not in has]
-    if missing:
+    methods = read_program(path, path.read_bytes()).program.execution_plan
+    called = {name for method in methods for names in called_by(method) for name in names}
+    if missing := sorted(called - provided(libraries)):
         raise BadInput(
             f"the program calls {', '.join(missing)}, which no application could load: neither ExecuTorch's "
             f"runtime nor {', '.join(libraries)} has it",
@@ -73,22 +72,13 @@ def require_operators(path: Path, libraries: Sequence[str]) -> None:
         )
 
 
-def called(program: Any) -> list[str]:
-    """The operators and `delegate ID`s that all methods of a deserialised program call, by name, sorted."""
-    names: set[str] = set()
-    for method in program.execution_plan:
-        names.update(f"{each.name}.{each.overload}".rstrip(".") for each in method.operators)
-        names.update(f"delegate {each.id}" for each in method.delegates)
-    return sorted(names)
-
-
 def provided(libraries: Iterable[str]) -> frozenset[str]:
     """The operators and `delegate ID`s of the runtime and of operator libraries, by name."""
     return _primitives().union(*(_of_library(library) for library in libraries))
 
 
 def registered(operators: Iterable[str]) -> list[str]:
-    """Those of a program's operators that a build of one's own has to register."""
+    """Those of a program's operators that a selective build of ExecuTorch has to register."""
     return [name for name in operators if not name.startswith(("delegate ", PRIMITIVE, *PRIMITIVE_ATEN))]
 
 
@@ -97,8 +87,8 @@ def _of_library(library: str) -> frozenset[str]:
     if library in DELEGATES:
         return frozenset({f"delegate {DELEGATES[library]}"})
     if library == OWN:
-        found = REGISTRATION.findall(OWN_SOURCE.read_text(encoding="utf-8"))
-        return frozenset(f"{namespace}::{name}" for namespace, name in found)
+        registrations = REGISTRATION.findall(OWN_SOURCE.read_text(encoding="utf-8"))
+        return frozenset(f"{namespace}::{name}" for namespace, name in registrations)
     names = _listed(package_folder("executorch") / LISTS[library])
     return names | OPTIMIZED_ALONE if library == "optimized_native_cpu_ops_lib" else names
 
@@ -122,5 +112,5 @@ def _primitives() -> frozenset[str]:
     with quiet_libraries(), quiet_stderr():
         from executorch.extension.pybindings.portable_lib import _get_operator_names
 
-        registered = _get_operator_names()
-    return PRIMITIVE_ATEN.union(name for name in registered if name.startswith(PRIMITIVE))
+        names = _get_operator_names()
+    return PRIMITIVE_ATEN.union(name for name in names if name.startswith(PRIMITIVE))

@@ -31,15 +31,21 @@ def read_program(path: Path, content: bytes) -> Any:
 def operators_of(path: Path) -> dict[str, int]:
     """How often a program uses each operator and delegate, by name."""
     method = read_program(path, path.read_bytes()).program.execution_plan[0]
-    names = [f"{operator.name}.{operator.overload}".rstrip(".") for operator in method.operators]
+    operators, delegates = called_by(method)
     calls = Counter[str]()
     for instruction in method.chains[0].instructions:
         call = instruction.instr_args
         if hasattr(call, "op_index"):
-            calls[names[call.op_index]] += 1
+            calls[operators[call.op_index]] += 1
         elif hasattr(call, "delegate_index"):
-            calls[f"delegate {method.delegates[call.delegate_index].id}"] += 1
+            calls[delegates[call.delegate_index]] += 1
     return dict(calls.most_common())
+
+
+def called_by(method: Any) -> tuple[list[str], list[str]]:
+    """The names of the operators and of the delegates that a method calls, as its instructions count them."""
+    operators = [f"{each.name}.{each.overload}".rstrip(".") for each in method.operators]
+    return operators, [f"delegate {each.id}" for each in method.delegates]
 
 
 def constant_bytes(file: Any, config: ModelConfig) -> tuple[int, int]:

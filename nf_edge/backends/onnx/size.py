@@ -1,4 +1,4 @@
-"""How large an ONNX file may be, told before a model is lowered to one."""
+"""How large an ONNX file may be: known before a model is lowered to one."""
 
 from math import prod
 
@@ -14,7 +14,7 @@ def float32_bytes(config: ModelConfig, *, head_twice: bool) -> int:
     """Bytes of the weights of a model, as the float32 file has them that quantizing begins with.
 
     Args:
-        head_twice: whether a tied head is stored beside the token table.
+        head_twice: whether a tied head is stored in addition to the token table.
     """
     values = sum(map(prod, config.tensor_shapes().values()))
     if head_twice and config.is_language_model and config.tie_word_embeddings:
