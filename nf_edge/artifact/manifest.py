@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from nf_edge.artifact.entries import CoverageEntry, ModuleEntry, Reports
 from nf_edge.backends.base import Bounds
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
+from nf_edge.core.errors import BadInput
 from nf_edge.core.identity import SHA256, UNKNOWN, Identity
 from nf_edge.core.recipe.prune import Compression
 from nf_edge.core.recipe.recipe import Recipe
@@ -26,7 +27,7 @@ class Origin(Closed):
     """The checkpoint that it was made of."""
 
     name: str
-    sha256: str = Field(description="of model.safetensors")
+    sha256: str = Field(pattern=SHA256, description="of model.safetensors")
     tokenizer_sha256: str | None = Field(
         UNKNOWN, description="of tokenizer.json; null: it has none; unknown: earlier versions did not say"
     )
@@ -171,8 +172,15 @@ class Manifest(Closed):
                 raise ValueError(f"files: {self.interface.tokenizer} is not listed")
         if self.requires.runtime != self.recipe.runtime:
             raise ValueError(f"requires.runtime: is not the recipe's, {self.recipe.runtime}")
-        if self.interface.task != self.config.task:
-            raise ValueError(f"interface.task: is not the config's, {self.config.task}")
+        for key in ("task", "pad_token_id", "bos_token_id", "eos_token_id", "id2label"):
+            if getattr(self.interface, key) != (expected := getattr(self.config, key)):
+                raise ValueError(f"interface.{key}: is not the config's, {expected}")
+        try:
+            bounds = Bounds.of(self.recipe, self.config)
+        except BadInput as error:
+            raise ValueError(f"recipe: {error.what}") from error
+        if self.interface.bounds != bounds:
+            raise ValueError(f"interface: is not what the recipe gives of the config, {bounds}")
         if (failed := failed_gates(self.reports)) and self.status == "pass":
             raise ValueError(f"status: is pass, but by its own reports it fails {', '.join(failed)}")
         return self
