@@ -257,9 +257,9 @@ def test_run_md_says_of_a_runtimes_tokenizer_what_is_known(exported, reading, sa
     table = "\n".join(tokenizer_lines(interface))
     assert says in table
     assert bool(generator(interface, "model.pte")) is promises
-    assert ("feed it ids" in table) is (reading is not None and not promises)
+    assert ("pass the ids" in table) is (reading is not None and not promises)
     # The export says so, too.
-    assert len(tokenizer_warnings(interface)) == ("feed it ids" in table)
+    assert len(tokenizer_warnings(interface)) == ("pass the ids" in table)
 
 
 def test_a_model_without_a_tokenizer_promises_no_generator_of_texts(exported):

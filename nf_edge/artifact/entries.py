@@ -105,7 +105,7 @@ class AcceleratorEntry(TypedDict):
 
 @with_config(STRICT)
 class Reports(TypedDict):
-    """What the export found when it ran the artifact; of the gates only the outcome is read again."""
+    """What the export measured; later only the outcome of its gates is read."""
 
     parity: dict[str, Any]
     memory: dict[str, Any]
