@@ -23,14 +23,16 @@ if TYPE_CHECKING:
         dry_run,
         export,
         generate,
+        profile,
+        sensitivity,
+        sweep,
+    )
+    from nf_edge.pipeline.loading import (
         load_artifact,
         load_checkpoint,
         load_device,
         load_recipe,
         load_rows,
-        profile,
-        sensitivity,
-        sweep,
     )
 
 __all__ = [
@@ -62,8 +64,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Errors are classes, and functions are not.
-    module = "nf_edge.core.errors" if name[0].isupper() else "nf_edge.pipeline.api"
+    if name[0].isupper():
+        module = "nf_edge.core.errors"
+    else:
+        module = f"nf_edge.pipeline.{'loading' if name.startswith('load_') else 'api'}"
     return getattr(importlib.import_module(module), name)
 
 

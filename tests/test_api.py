@@ -246,14 +246,40 @@ def test_a_limit_that_holds_nothing_is_refused(value, digits):
         (lambda a: nf_edge.check(a, "digits:test", limit=0), "limit"),
         (lambda a: nf_edge.bench(), "no artifact"),
         (lambda a: nf_edge.bench(a, threads=[0]), "threads"),
+        (lambda a: nf_edge.bench(a, threads=2), r"write \[2\]"),
+        (lambda a: nf_edge.bench(a, threads=None), "threads=None is not a list"),
+        (lambda a: nf_edge.bench(a, lengths=4), "lengths=4 is not a list"),
         (lambda a: nf_edge.bench(a, repeats=1), "repeats"),
+        (lambda a: nf_edge.bench(a, repeats=None), "repeats"),
+        (lambda a: nf_edge.sweep("digits", "digits:test", recipes=RECIPE), "recipes='onnx-fp32' is not a"),
+        (lambda a: nf_edge.check_on(a, "digits:test", "rpi-5"), r"write \['rpi-5'\]"),
+        (lambda a: nf_edge.check_on(a, "digits:test", None), "on=None is not a list"),
+        (lambda a: nf_edge.check_on(a, "digits:test", []), "on is empty"),
+        (lambda a: nf_edge.export("digits", RECIPE, "out", max_drop=1), "max_drop without data"),
+        (lambda a: nf_edge.export("digits", RECIPE, "out", limit=9), "limit without data"),
+        (lambda a: nf_edge.dry_run("digits", RECIPE, limit=9), "limit without data"),
+        *(
+            (lambda a, path=path: nf_edge.load_artifact(path), "is neither a name nor a path")
+            for path in (None, 3, b"out", "", "a\0b", Path("a\0b"))
+        ),
+        (lambda a: nf_edge.load_artifact(a, public_key=3), "is neither a name nor a path"),
+        (lambda a: nf_edge.export("digits", RECIPE, "a\0b"), "is neither a name nor a path"),
         (lambda a: nf_edge.profile("digits"), "name the recipe"),
         (lambda a: nf_edge.profile(a, recipe=RECIPE), "has its own recipe"),
         (lambda a: nf_edge.profile(a, require_signature=True), "is not signed"),
         (lambda a: nf_edge.sensitivity("digits", RECIPE, kl=0.1), "give both, or neither"),
         (lambda a: nf_edge.sensitivity("digits", RECIPE, kl=math.nan, out="a.yaml"), "kl"),
-        (lambda a: nf_edge.generate("shakespeare", "a", temperature=math.nan), "temperature"),
+        (lambda a: nf_edge.sensitivity("digits", RECIPE, kl=10**400, out="a.yaml"), "kl"),
+        *(
+            (lambda a, value=value: nf_edge.generate("shakespeare", "a", temperature=value), "temperature")
+            for value in (math.nan, None, True, "1", -1, 10**400)
+        ),
+        (lambda a: nf_edge.generate("shakespeare", "a", max_tokens=None), "max_tokens"),
         (lambda a: nf_edge.generate("shakespeare", []), "has no tokens"),
+        *(
+            (lambda a, prompt=prompt: nf_edge.generate("shakespeare", prompt), "not a list of token ids")
+            for prompt in (["a"], [1.5], [None], 5)
+        ),
     ],
 )
 def test_arguments_that_no_command_lets_through_are_refused(call, message, digits):

@@ -93,6 +93,10 @@ def test_a_mistyped_verb_is_met_with_the_nearest_one(typed, meant, run):
         ["export", "digits", "--recipe", "onnx-fp32"],
         ["export", "digits", "--recipe", "onnx-fp32", "-o", "out", "--max-drop", "101"],
         ["export", "digits", "--recipe", "onnx-fp32", "-o", "out", "--limit", "0"],
+        ["export", "digits", "--recipe", "onnx-fp32", "-o", "out", "--limit", "9"],
+        # Nothing would be measured against it, and the artifact would pass.
+        ["export", "digits", "--recipe", "onnx-fp32", "-o", "out", "--max-drop", "1"],
+        ["export", "digits", "--recipe", "onnx-fp32", "--dry-run", "--max-drop", "1"],
         ["check", "out"],
         ["profile", "--no-such-option"],
         ["recipes", "shwo", "onnx-fp32"],

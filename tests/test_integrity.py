@@ -1,5 +1,6 @@
 """An artifact is what was exported, file for file: whatever is changed in its folder, no verb uses it."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -9,10 +10,24 @@ import pytest
 from conftest import edit_manifest, save_text_model
 
 from nf_edge.artifact import load_artifact
+from nf_edge.artifact.entries import (
+    AcceleratorEntry,
+    CoverageFields,
+    FigureFields,
+    KindEntry,
+    LeftEntry,
+    ModuleEntry,
+)
+from nf_edge.artifact.manifest import failed_gates
+from nf_edge.backends.base import Estimate, Kind
+from nf_edge.backends.coverage.coverage import Coverage, Left
 from nf_edge.backends.onnx.cpu import OnnxCpu
 from nf_edge.core.errors import BadInput
+from nf_edge.core.figures import Figure
 from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.measure.memory.verdict import Share, Verdict, failure_of
 from nf_edge.pipeline.export import export
+from nf_edge.quantization.layer_report import Fate
 
 TEXT = "the cat sat on the mat, and the dog on the log. "
 
@@ -217,6 +232,43 @@ MANIFESTS = {
         lambda f: edit_manifest(f, lambda m: m["interface"].update(tokenizer="../tokenizer.json")),
         "is not listed",
     ),
+    "a checkpoint whose hash is none": (
+        lambda f: edit_manifest(f, lambda m: m["checkpoint"].update(sha256="0123")),
+        "checkpoint.sha256",
+    ),
+    **{
+        f"{key} is not the checkpoint's": (
+            lambda f, key=key, value=value: edit_manifest(f, lambda m: m["interface"].update({key: value})),
+            f"interface.{key}: is not the config's",
+        )
+        for key, value in {
+            "task": "classification",
+            "pad_token_id": 1,
+            "bos_token_id": None,
+            "eos_token_id": [0, 1],
+            "id2label": {"0": "no"},
+        }.items()
+    },
+    **{
+        f"{key} is not the recipe's": (
+            lambda f, key=key, value=value: edit_manifest(f, lambda m: m["interface"].update({key: value})),
+            "interface: is not what the recipe gives",
+        )
+        for key, value in {"length": 8, "any_batch": True, "dynamic_length": False, "cached": False}.items()
+    },
+    "a length that the model does not have": (
+        lambda f: edit_manifest(f, lambda m: m["recipe"]["shapes"].update(length=10**12)),
+        "recipe: shapes.length is 1000000000000, but the model has 16 positions",
+    ),
+    **{
+        f"another {key} of operators": (
+            lambda f, key=key: edit_manifest(
+                f, lambda m: m["coverage"].update({key: m["coverage"][key] + 1})
+            ),
+            "is not the sum",
+        )
+        for key in ("delegated", "total", "macs", "total_macs")
+    },
     "a hash in capitals": (
         lambda f: edit_manifest(f, lambda m: m["files"][0].update(sha256="A" * 64)),
         "sha256",
@@ -296,6 +348,36 @@ def test_the_folder_may_be_a_link_and_have_files_that_no_runtime_reads(artifact,
     done = run("generate", tmp_path / "link", "the cat", "--max-tokens", "2")
     assert done.code == 0
     assert ".git, README.md: not part of the artifact, and not used" in done.err
+
+
+FIGURE = Figure(1.0, "dB", "measured")
+WRITTEN = [
+    (FigureFields, FIGURE),
+    (ModuleEntry, Fate("transformer.wte", "float32", "", FIGURE, FIGURE)),
+    (CoverageFields, Coverage("XNNPACK", 1, 1, 1)),
+    (AcceleratorEntry, Estimate("Vela", FIGURE, FIGURE, FIGURE, FIGURE, ())),
+]
+
+
+@pytest.mark.parametrize(("entry_type", "value"), WRITTEN, ids=lambda each: type(each).__name__)
+def test_a_manifest_reads_every_field_that_an_export_writes_and_no_other(entry_type, value):
+    assert set(entry_type.__annotations__) == set(value.to_json())
+
+
+@pytest.mark.parametrize(("entry_type", "written"), [(LeftEntry, Left), (KindEntry, Kind)])
+def test_the_same_of_the_entries_of_its_lists(entry_type, written):
+    assert set(entry_type.__annotations__) == {field.name for field in dataclasses.fields(written)}
+
+
+@pytest.mark.parametrize(
+    ("need", "unknown", "problem"),
+    [(10, {}, ""), (10, {"a": "b"}, ""), (30, {}, ""), (None, {}, ""), (10, {}, "no NPU")],
+)
+def test_a_manifest_passes_the_memory_that_export_passes_and_no_other(need, unknown, problem):
+    figure = Figure.unavailable("bytes", "no run") if need is None else Figure(need, "bytes", "measured")
+    verdict = Verdict("d", "D", (Share("RAM", "ram", figure, unknown, 20, {}),), problem)
+    reports = {"parity": {"passed": True}, "memory": {"verdict": verdict.to_json()}, "accuracy": None}
+    assert bool(failed_gates(reports)) == (failure_of(verdict) is not None)
 
 
 @pytest.fixture

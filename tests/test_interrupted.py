@@ -402,7 +402,7 @@ def test_a_bug_is_no_trouble_with_the_output(bug, run, monkeypatch):
         raise bug
 
     monkeypatch.setattr("nf_edge.core.resources.names", broken)
-    with pytest.raises(OSError, match="no such model|not connected"):
+    with pytest.raises(OSError, match=r"no such model|not connected"):
         run("devices", "list")
 
 

@@ -152,7 +152,7 @@ def test_the_guide_and_the_interface_say_what_the_logits_are(name, task, answer,
 
 def test_the_guide_names_what_the_application_has_to_link_and_how_to_pad(exported):
     guide = (exported("wide-cls", "xnnpack-8da8w").path / "RUN.md").read_text(encoding="utf-8")
-    for fact in ("1 to 64 tokens", "padding, which stands on the right", "float32 [1, 3]", "unmodified"):
+    for fact in ("1 to 64 tokens", "padding, which is on the right", "float32 [1, 3]", "unmodified"):
         assert fact in guide
     for library in ("xnnpack_backend", "optimized_native_cpu_ops_lib", "quantized_ops_lib"):
         assert library in guide

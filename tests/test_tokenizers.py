@@ -218,7 +218,8 @@ def test_a_sweep_compares_a_tokenizer_once_and_another_one_again(tmp_path, monke
         (tmp_path / name).mkdir()
         small_bpe(space=name == "other").save(str(tmp_path / name / TOKENIZER))
     readings = [EXECUTORCH.read(tmp_path / name, ["once"]) for name in ("xnnpack-fp32", "xnnpack-8da8w")]
-    assert readings[0] == readings[1] and readings[0].same
+    assert readings[0] == readings[1]
+    assert readings[0].same
     assert compared == [tmp_path / "xnnpack-fp32"]
     EXECUTORCH.read(tmp_path / "other", ["once"])
     EXECUTORCH.read(tmp_path / "other", ["another text"])
@@ -269,9 +270,9 @@ def test_run_md_says_of_a_runtimes_tokenizer_what_is_known(exported, reading, sa
     table = "\n".join(tokenizer_lines(interface))
     assert says in table
     assert bool(generator(interface, "model.pte")) is promises
-    assert ("feed it ids" in table) is (reading is not None and not promises)
+    assert ("pass the ids" in table) is (reading is not None and not promises)
     # The export says so, too.
-    assert len(tokenizer_warnings(interface)) == ("feed it ids" in table)
+    assert len(tokenizer_warnings(interface)) == ("pass the ids" in table)
 
 
 def test_a_model_without_a_tokenizer_promises_no_generator_of_texts(exported):

@@ -41,7 +41,7 @@ def opened(path: Path) -> Iterator[BufferedReader]:
         BadInput: it is missing, a link, a folder, a pipe or another thing that is no file, or cannot be read.
     """
     try:
-        # Not to wait for whoever would write into a pipe.
+        # Does not wait for a writer where it is a pipe.
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise BadInput(_why_not(path, error), where=path, fix=AGAIN) from error
@@ -61,7 +61,7 @@ def _why_not(path: Path, error: OSError) -> str:
 
 
 def read_manifest_bytes(folder: Path) -> bytes:
-    """Raises BadInput where there is none that can be read."""
+    """Raises BadInput where it cannot be read."""
     with opened(folder / MANIFEST) as file:
         content = file.read(MOST_MANIFEST_BYTES + 1)
     if len(content) > MOST_MANIFEST_BYTES:

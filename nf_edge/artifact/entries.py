@@ -8,7 +8,7 @@ from typing_extensions import TypedDict  # pydantic reads Python's own from 3.12
 from nf_edge.core.figures import Figure, How, Unit
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, strict=True)]
 
 
 @with_config(STRICT)
@@ -65,11 +65,16 @@ class CoverageFields(TypedDict):
 
 
 def _counted(fields: CoverageFields) -> CoverageFields:
-    """Multiply-accumulates are counted of everything, or of nothing."""
+    """Totals are sums of their parts; multiply-accumulates are counted of everything, or of nothing."""
     counted = {key in fields for key in ("macs", "total_macs", "length")}
     counted |= {"macs" in entry for entry in fields["left"]}
     if len(counted) > 1:
         raise ValueError("multiply-accumulates are given for some operators and not for others")
+    left = fields["left"]
+    if fields["total"] != fields["delegated"] + sum(entry["count"] for entry in left):
+        raise ValueError("total is not the sum of delegated and left operators")
+    if "macs" in fields and fields["total_macs"] != fields["macs"] + sum(entry["macs"] for entry in left):
+        raise ValueError("total_macs is not the sum of delegated and left multiply-accumulates")
     return fields
 
 
@@ -100,7 +105,7 @@ class AcceleratorEntry(TypedDict):
 
 @with_config(STRICT)
 class Reports(TypedDict):
-    """What the export found when it ran the artifact; of the gates only the outcome is read again."""
+    """What the export measured; later only the outcome of its gates is read."""
 
     parity: dict[str, Any]
     memory: dict[str, Any]

@@ -24,7 +24,7 @@ from nf_edge.model import Checkpoint, resolve_checkpoint
 from nf_edge.model.config import unknown_keys
 
 GUIDE, REPORT = "RUN.md", "report.html"
-# What an artifact of schema 1 is told.
+# What messages say about an artifact of schema 1.
 EARLIER = "was made by an earlier nf-edge, whose manifest has the hash of {model} alone"
 
 
@@ -68,7 +68,7 @@ class Artifact:
 
     @property
     def is_signed(self) -> bool:
-        """Whether there is a signature, of whomever; `signature.verify` says of whom."""
+        """Whether there is a signature, by anyone; `signature.verify` says by whom."""
         return os.path.lexists(self.path / SIGNATURE)
 
 
@@ -95,7 +95,7 @@ def load_artifact(path: Path) -> Artifact:
 
 
 def _manifest(content: bytes, where: Path) -> Manifest:
-    """A manifest of any schema that there was so far."""
+    """A manifest of this schema or an earlier one."""
     try:
         document = strict_json.loads(content.decode("utf-8"))
         require_schema(document, SCHEMAS, where)
@@ -174,7 +174,7 @@ def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
 
 
 def _own_files(path: Path) -> set[str] | None:
-    """Names of what an export and `sign` put there; None where the manifest does not list them."""
+    """Names of the files that an export and `sign` write; None where the manifest does not list them."""
     try:
         files = _manifest(read_manifest_bytes(path), path / MANIFEST).files
     except BadInput:
@@ -210,7 +210,7 @@ def write_papers(manifest: Manifest, report: str, stage: Path) -> Manifest:
     (stage / REPORT).write_text(report, encoding="utf-8")
     texts = (described(stage / name) for name in (GUIDE, REPORT))
     files = sorted((*(manifest.files or ()), *texts), key=lambda file: file.name)
-    whole = manifest.model_copy(update={"files": tuple(files)})
-    document = strict_json.dumps(whole.to_json())
+    complete = manifest.model_copy(update={"files": tuple(files)})
+    document = strict_json.dumps(complete.to_json())
     (stage / MANIFEST).write_text(document + "\n", encoding="utf-8")
-    return whole
+    return complete

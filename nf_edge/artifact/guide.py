@@ -11,18 +11,18 @@ from nf_edge.backends.executorch.operator_libraries import ARCHIVES, registered
 
 LINK_EXECUTORCH = """
 Link `executorch`, the extensions `module`, `data_loader` and `tensor`, and, so that they register
-themselves, the operator libraries in whole (`--whole-archive`, or `--no-as-needed` where they are shared):
+themselves, all of each operator library (`--whole-archive`, or `--no-as-needed` where they are shared):
 {libraries}.
 """
 
 LINK_BARE = """
-Link `executorch_core` and the extension `data_loader`{delegates}. Of kernels link the archives {archives},
-not in whole, and register the operators that `{file}` calls, and no others:
+Link `executorch_core` and the extension `data_loader`{delegates}. Link the kernel archives
+{archives} without `--whole-archive`, and register only the operators that `{file}` calls:
 
 {registered}
 
-ExecuTorch's selective build writes such a registration from their names. The operator libraries that hold
-these kernels ({libraries}) would register all they have, and so link all of it: more than most flash holds.
+ExecuTorch's selective build writes this registration from their names. The operator libraries that hold
+these kernels ({libraries}) register, and so link, every kernel they have: more than most flash holds.
 {code_size}"""
 
 ON_HTP = """\
@@ -34,9 +34,9 @@ of, which the plug-in can compile for other SoCs.
 
 """
 
-# Bytes for portable kernels that borrow some while they run, beside what the file plans.
+# Bytes for portable kernels that borrow memory while they run, in addition to what the file plans.
 BORROWED = 4096
-FROM_HERE = "Run from this folder:\n\n"
+PYTHON = "## Python\n\nRun from this folder:\n\n"
 
 OPERATORS = "libnf_executorch.so"
 LOAD_OPERATORS = f"""
@@ -45,10 +45,10 @@ import ctypes
 ctypes.CDLL("../{OPERATORS}")  # registers the operators of nf-edge
 """
 GET_OPERATORS = f"""\
-It calls operators of nf-edge, which `nf-edge kernels build -o ..` puts beside this folder as `{OPERATORS}`
-(`--target` names another machine; in the folder it would be a file that the manifest does not list). A
-program links that library, whole, or loads it before the model; an ExecuTorch build of your own takes in
-`nf_edge/kernels/native` instead, by `add_subdirectory` with `NF_ATTENTION_EXECUTORCH` on.
+It calls operators of nf-edge. `nf-edge kernels build -o ..` builds them as `{OPERATORS}` in the folder around
+this one (`--target` names another machine). Do not put the library into this folder: the manifest does not
+list it. A program links all of the library, or loads it before the model. An ExecuTorch that you build
+yourself adds `nf_edge/kernels/native` instead, by `add_subdirectory` with `NF_ATTENTION_EXECUTORCH` on.
 """
 
 
@@ -80,7 +80,7 @@ def run_guide(manifest: Manifest) -> str:
         title, snippets = (
             "ExecuTorch",
             (
-                (backend.elsewhere or FROM_HERE + "## Python\n\n" + code.PYTHON_EXECUTORCH).format(**fields)
+                (backend.elsewhere or PYTHON + code.PYTHON_EXECUTORCH).format(**fields)
                 + "\n## C++\n\n"
                 + (row_snippets.CPP_BARE if backend.bare else code.CPP_EXECUTORCH).format(**fields)
                 + (_bare_linking(backend, manifest) if backend.bare else LINK_EXECUTORCH.format(**fields))
@@ -89,10 +89,7 @@ def run_guide(manifest: Manifest) -> str:
     else:
         title, python = "ONNX Runtime", code.PYTHON_HTP if manifest.recipe.target else code.PYTHON_ONNX
         snippets = (
-            (ON_HTP if manifest.recipe.target else "").format(**fields)
-            + FROM_HERE
-            + "## Python\n\n"
-            + python.format(**fields)
+            (ON_HTP if manifest.recipe.target else "").format(**fields) + PYTHON + python.format(**fields)
         )
     return "\n".join(
         [
@@ -115,14 +112,14 @@ def _names(names: Iterable[str]) -> str:
 
 
 def _bare_linking(backend: Backend, manifest: Manifest) -> str:
-    """What to link where there is room only for what the file calls."""
+    """What to link on a device that has room only for the operators that the file calls."""
     requires = manifest.requires
     kernels = [name for name in requires.operator_libraries if name in ARCHIVES]
     delegates = [name for name in requires.operator_libraries if name not in ARCHIVES]
-    whole = f", and {_names(delegates)} in whole (`--whole-archive`), so that it registers itself"
+    registering = f", and all of {_names(delegates)} (`--whole-archive`), so that it registers itself"
     return LINK_BARE.format(
         file=manifest.model.name,
-        delegates=whole if delegates else "",
+        delegates=registering if delegates else "",
         archives=_names(archive for name in kernels for archive in ARCHIVES[name]),
         registered="\n".join(f"- `{name}`" for name in registered(requires.operators)),
         libraries=_names(kernels),
@@ -148,8 +145,8 @@ def _environment_code(requires: Requirements) -> str:
 def _besides_lines(requires: Requirements) -> list[str]:
     lines = [requires.besides, ""] if requires.besides else []
     if requires.environment:
-        told = ", ".join(f"`{name}={value}`" for name, value in requires.environment.items())
-        lines += [f"The environment of its process has to have, before the model is loaded: {told}.", ""]
+        settings = ", ".join(f"`{name}={value}`" for name, value in requires.environment.items())
+        lines += [f"Set these environment variables before the model is loaded: {settings}.", ""]
     return lines
 
 
@@ -211,7 +208,7 @@ def _row_lines(interface: Interface) -> list[str]:
         f"{interface.input_dtype} [batch, length] |",
         f"| batch | {batch} |",
         f"| length | {length} tokens |",
-        f"| `attention_mask` | 1 for tokens, 0 for padding, which stands on the {interface.padding_side} |",
+        f"| `attention_mask` | 1 for tokens, 0 for padding, which is on the {interface.padding_side} |",
         f"| padding | {_padding(interface)} |",
         f"| output | `{interface.output}`, {interface.output_dtype} [{shape}] |",
     ]

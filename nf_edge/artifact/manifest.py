@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from nf_edge.artifact.entries import CoverageEntry, ModuleEntry, Reports
 from nf_edge.backends.base import Bounds
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
+from nf_edge.core.errors import BadInput
 from nf_edge.core.identity import SHA256, UNKNOWN, Identity
 from nf_edge.core.recipe.prune import Compression
 from nf_edge.core.recipe.recipe import Recipe
@@ -16,9 +17,9 @@ from nf_edge.model.config import ModelConfig, Task
 Schema = Literal["nf-edge/artifact/1", "nf-edge/artifact/2"]
 SCHEMAS: tuple[Schema, ...] = get_args(Schema)
 SCHEMA: Schema = "nf-edge/artifact/2"
-# No folder, no drive, nothing that one file system reads otherwise than another.
+# No folder, no drive, no character that file systems read differently.
 FILE_NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?$"
-# Verdicts of memory that pass.
+# Memory verdicts that pass; `measure.memory.verdict` gives them.
 FITTING = {"fits", "fits as far as known"}
 
 
@@ -26,7 +27,7 @@ class Origin(Closed):
     """The checkpoint that it was made of."""
 
     name: str
-    sha256: str = Field(description="of model.safetensors")
+    sha256: str = Field(pattern=SHA256, description="of model.safetensors")
     tokenizer_sha256: str | None = Field(
         UNKNOWN, description="of tokenizer.json; null: it has none; unknown: earlier versions did not say"
     )
@@ -34,7 +35,7 @@ class Origin(Closed):
 
 
 class Calibrated(Closed):
-    """What ranges were seen on, of activations or of keys and values, or what weights were rounded for."""
+    """The rows that ranges (of activations, keys and values) and the rounding of weights were fitted to."""
 
     source: str
     rows: int
@@ -85,7 +86,7 @@ class Interface(Closed):
     id2label: dict[int, str] | None
     tokenizer: str | None = Field(description="file of the tokenizer, if it is a text model")
     tokenizer_reading: TokenizerReading | None = Field(
-        None, description="whether the runtime's own tokenizer reads that file as Hugging Face's does"
+        None, description="whether the runtime's tokenizer reads that file as Hugging Face's does"
     )
 
     @property
@@ -100,16 +101,18 @@ class Requirements(Closed):
     version: str
     operator_libraries: tuple[str, ...]
     own_kernels: bool = Field(description="whether it needs the kernels of nf-edge; stock artifacts do not")
-    environment: dict[str, str] = Field({}, description="what a process is told before it loads a model")
-    simulated: str = Field("", description="what answers for it where nothing on this machine runs it")
-    besides: str = Field("", description="what it must have besides, in words")
+    environment: dict[str, str] = Field(
+        {}, description="environment variables to set before a model is loaded"
+    )
+    simulated: str = Field("", description="what runs in its place where nothing on this machine runs it")
+    besides: str = Field("", description="other requirements, in words")
     operators: tuple[str, ...] = Field(
         (), description="operators and delegates that the model file calls, by name"
     )
 
 
 class Reproducible(Closed):
-    """What the bytes depend on besides nf-edge, checkpoint, recipe and calibration.
+    """What the bytes depend on, in addition to nf-edge, checkpoint, recipe and calibration.
 
     Where these are the same, so are all files but `report.html`, and this manifest but for its `reports` and
     that file's entry in `files`.  What is drawn at random has a fixed seed.  Folders, names, users, hash
@@ -128,9 +131,8 @@ class Reproducible(Closed):
 class Manifest(Closed):
     """All that is known of an artifact.
 
-    `reports` holds what export found when it ran the artifact here: figures in it that were measured differ
-    from run to run, and so does `report.html`, which shows them.  All else is the same again where what
-    `reproducible` names is.
+    `reports` holds what export measured here: its measured figures differ from run to run, and so does
+    `report.html`, which shows them.  All else is the same again where what `reproducible` names is.
 
     Schema 1, which earlier versions wrote, lists no `files`.
     """
@@ -148,7 +150,7 @@ class Manifest(Closed):
     )
     interface: Interface
     requires: Requirements
-    calibration: Calibrated | None = Field(description="where data was seen before the model runs")
+    calibration: Calibrated | None = Field(description="where the recipe calibrates")
     quantization: tuple[ModuleEntry, ...] = Field(description="what became of every module")
     coverage: CoverageEntry = Field(
         description="what the accelerating library took, of operators and of multiply-accumulates in a run "
@@ -171,8 +173,15 @@ class Manifest(Closed):
                 raise ValueError(f"files: {self.interface.tokenizer} is not listed")
         if self.requires.runtime != self.recipe.runtime:
             raise ValueError(f"requires.runtime: is not the recipe's, {self.recipe.runtime}")
-        if self.interface.task != self.config.task:
-            raise ValueError(f"interface.task: is not the config's, {self.config.task}")
+        for key in ("task", "pad_token_id", "bos_token_id", "eos_token_id", "id2label"):
+            if getattr(self.interface, key) != (expected := getattr(self.config, key)):
+                raise ValueError(f"interface.{key}: is not the config's, {expected}")
+        try:
+            bounds = Bounds.of(self.recipe, self.config)
+        except BadInput as error:
+            raise ValueError(f"recipe: {error.what}") from error
+        if self.interface.bounds != bounds:
+            raise ValueError(f"interface: is not what the recipe gives of the config, {bounds}")
         if (failed := failed_gates(self.reports)) and self.status == "pass":
             raise ValueError(f"status: is pass, but by its own reports it fails {', '.join(failed)}")
         return self
@@ -192,7 +201,7 @@ class Manifest(Closed):
 
 
 def failed_gates(reports: Reports) -> list[str]:
-    """Gates that an artifact did not pass, by the reports of its manifest; what is no verdict has failed."""
+    """Gates that an artifact did not pass by the reports of its manifest; what cannot be read has failed."""
     verdict, accuracy = reports["memory"].get("verdict", {}), reports["accuracy"]
     passed = {
         "parity": reports["parity"].get("passed") is True,

@@ -1,4 +1,4 @@
-"""What the bytes of an artifact depend on, besides what it was made of."""
+"""What the bytes of an artifact depend on, in addition to its checkpoint, recipe and calibration."""
 
 import platform
 
@@ -8,12 +8,12 @@ from nf_edge.artifact import Reproducible
 from nf_edge.backends import REGISTRY, installed_version
 from nf_edge.core.recipe.recipe import Recipe
 
-# What the packages of backends compute or write with.
+# Packages that a backend's packages compute or write with.
 UNDER = {"torch": ("numpy",), "onnxscript": ("onnx-ir", "protobuf"), "executorch": ("flatbuffers",)}
 
 
 def reproducible(recipe: Recipe) -> Reproducible:
-    """What has to be the same elsewhere for the files that a recipe makes here."""
+    """What must be the same on another machine for the same bytes."""
     needed = REGISTRY[recipe.backend].packages
     names = {*needed, *(name for package in needed for name in UNDER.get(package, ()))}
     versions = {name: installed_version(name) for name in sorted(names)}

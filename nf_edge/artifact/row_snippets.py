@@ -85,6 +85,7 @@ CPP_BARE = """\
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <iterator>
 
 // xxd -i {file} | sed 's/^unsigned/alignas(16) const unsigned/' > model_pte.h
 #include "model_pte.h"
@@ -94,11 +95,11 @@ using executorch::aten::ScalarType;
 using executorch::aten::Tensor;
 using executorch::aten::TensorImpl;
 
-// What the program plans for its tensors.
+// The program's tensors, as planned in the file.
 alignas(16) static uint8_t arena[{arenas}];
-// What kernels and delegates borrow while they run.
+// Scratch memory of kernels and delegates.
 alignas(16) static uint8_t borrowed[{borrowed}];
-// What ExecuTorch makes of the graph: find out how much of it your build takes.
+// ExecuTorch's objects for the graph: measure how much your build needs.
 alignas(16) static uint8_t graph[64 * 1024];
 
 static int64_t input_ids[] = {{{ids}}};

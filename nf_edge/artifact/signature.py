@@ -66,7 +66,7 @@ def sign(artifact: Artifact, private_key: Path, password: str | None = None) -> 
     if artifact.manifest.files is None:
         earlier = EARLIER.format(model=artifact.manifest.model.name)
         raise BadInput(f"cannot be signed: it {earlier}", where=artifact.path, fix=AGAIN)
-    hashed = _whole_folder()
+    hashing = _folder_hashing()
     from model_signing import signing
 
     with _key_errors(private_key, "private"):
@@ -75,10 +75,10 @@ def sign(artifact: Artifact, private_key: Path, password: str | None = None) -> 
     with scratch_folder() as scratch:
         signed = scratch / SIGNATURE
         try:
-            config.set_hashing_config(hashed).sign(artifact.path, signed)
+            config.set_hashing_config(hashing).sign(artifact.path, signed)
         except ValueError as error:  # a link or a pipe among the files that the manifest does not list
             raise BadInput(f"cannot be signed: {error}", where=artifact.path) from error
-        _require_unchanged(artifact, hashed.found)
+        _require_unchanged(artifact, hashing.hashed)
         write_bytes(artifact.path / SIGNATURE, signed.read_bytes())
     return artifact.path / SIGNATURE
 
@@ -99,43 +99,43 @@ def verify(artifact: Artifact, public_key: Path) -> Artifact:
         raise BadInput("is not signed", where=artifact.path, fix="get a signed one, or sign it: nf-edge sign")
     with opened(file):
         pass  # no link, nothing that would be waited for
-    hashed = _whole_folder()
+    hashing = _folder_hashing()
     from cryptography.exceptions import InvalidSignature
     from model_signing import verifying
 
     with _key_errors(public_key, "public"):
         config = verifying.Config().use_elliptic_key_verifier(public_key=public_key)
     try:
-        # It prints what it has to remark.
+        # It prints its remarks.
         with contextlib.redirect_stdout(io.StringIO()):
-            config.set_hashing_config(hashed).verify(artifact.path, file)
+            config.set_hashing_config(hashing).verify(artifact.path, file)
     except InvalidSignature as error:
         raise _refused(file, f"was not made with the key of {public_key}, or was changed") from error
     except Exception as error:
-        found = str(error)
-        if "Key mismatch" in found:
+        message = str(error)
+        if "Key mismatch" in message:
             raise _refused(file, f"was made with another key than that of {public_key}") from error
-        if found.startswith(("Signature mismatch: ", "Cannot use")):
+        if message.startswith(("Signature mismatch: ", "Cannot use")):
             # Without the digests: nobody reads them.
-            names = dict.fromkeys(CHANGED.findall(found))
-            what = found.removeprefix("Signature mismatch: ").strip("[]")
+            names = dict.fromkeys(CHANGED.findall(message))
+            what = message.removeprefix("Signature mismatch: ").strip("[]")
             if names:
                 what = f"changed since it was signed: {', '.join(names)}"
             raise _refused(file, f"does not match the folder: {what}") from error
-        raise _refused(file, f"is damaged: {found or type(error).__name__}") from error
-    _require_unchanged(artifact, hashed.found)
+        raise _refused(file, f"is damaged: {message or type(error).__name__}") from error
+    _require_unchanged(artifact, hashing.hashed)
     return replace(artifact, verified_with=public_key)
 
 
 def _refused(file: Path, what: str) -> BadInput:
-    return BadInput(what, where=file, fix="get the artifact anew from whom you trust")
+    return BadInput(what, where=file, fix="get the artifact again from its signer")
 
 
-def _whole_folder() -> Any:
+def _folder_hashing() -> Any:
     """How model-signing hashes a folder: all of it but the signature and what git keeps there.
 
-    Its `found` is what was hashed last.  What a signer left out is not left out here: a signature that does
-    not cover a file does not verify.
+    Its `hashed` is what was hashed last.  Files that a signer left out are not left out here: a signature
+    that does not cover a file does not verify.
 
     Raises:
         MissingTool: it is not installed.
@@ -144,19 +144,19 @@ def _whole_folder() -> Any:
         from model_signing import hashing
     except ImportError as error:
         raise MissingTool(
-            f"signatures need model-signing, which is not installed whole ({error})",
+            f"signatures need model-signing, which is not fully installed ({error})",
             fix="pip install 'nf-edge[sign]'",
         ) from error
 
     class Whole(hashing.Config):
-        found: Any = None
+        hashed: Any = None
 
         def add_ignored_paths(self, **ignored: Any) -> None:
             return
 
         def hash(self, *arguments: Any, **options: Any) -> Any:
-            self.found = super().hash(*arguments, **options)
-            return self.found
+            self.hashed = super().hash(*arguments, **options)
+            return self.hashed
 
     return Whole().use_file_serialization().set_ignored_paths(paths=[SIGNATURE])
 
@@ -176,9 +176,9 @@ def _key_errors(key: Path, kind: str) -> Iterator[None]:
         raise BadInput(f"is no {kind} key {CURVES}{other}", where=key, fix=fix) from error
 
 
-def _require_unchanged(artifact: Artifact, found: Any) -> None:
+def _require_unchanged(artifact: Artifact, manifest: Any) -> None:
     """Refuse an artifact that changed between being loaded and being hashed for its signature."""
-    hashed = {each.identifier: each.digest.digest_hex for each in found.resource_descriptors()}
+    hashed = {each.identifier: each.digest.digest_hex for each in manifest.resource_descriptors()}
     loaded = {file.name: file.sha256 for file in artifact.manifest.files or (artifact.manifest.model,)}
     loaded[MANIFEST] = artifact.manifest_sha256
     if changed := sorted(name for name, digest in loaded.items() if hashed.get(name) != digest):

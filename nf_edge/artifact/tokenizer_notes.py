@@ -1,11 +1,11 @@
-"""What `RUN.md` says of runtimes that read the artifact's tokenizer themselves: no more than is known."""
+"""What `RUN.md` says about runtimes that read the artifact's tokenizer themselves: only what is known."""
 
 from nf_edge.artifact.manifest import Interface
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
 
-# By runtime: its tokenizer, and what generates text by it.
+# By runtime: its tokenizer, and its text generator.
 READERS = {
-    "ExecuTorch": "ExecuTorch's C++ `HFTokenizer` (library `tokenizers`, and `regex_lookahead` linked whole)",
+    "ExecuTorch": "ExecuTorch's C++ `HFTokenizer` (library `tokenizers`, and all of `regex_lookahead`)",
     "onnxruntime-genai": "`onnxruntime-genai`",
 }
 GENERATORS = {
@@ -13,21 +13,21 @@ GENERATORS = {
     "the same operators are registered.",
     "onnxruntime-genai": "`onnxruntime-genai` generates from this folder too. ",
 }
-FEED_IDS = "encode texts with Hugging Face `tokenizers`, and feed it ids"
+FEED_IDS = "encode texts with Hugging Face `tokenizers`, and pass the ids"
 
 
 def tokenizer_lines(interface: Interface) -> list[str]:
-    """Rows of the table: the tokenizer, and how the runtime's own reads it."""
+    """Rows of the table: the tokenizer, and how the runtime reads it."""
     if not interface.tokenizer:
         return []
     lines = [f"| tokenizer | `{interface.tokenizer}` (Hugging Face tokenizers) |"]
     if (reading := interface.tokenizer_reading) is not None:
-        lines.append(f"| in the runtime | {_reading(reading)} |")
+        lines.append(f"| tokenizer in the runtime | {_reading(reading)} |")
     return lines
 
 
 def generator(interface: Interface, file: str) -> str:
-    """That a runtime's own generator takes text, where that is known; "" where the table says why not."""
+    """A sentence: the runtime's text generator works with this artifact; "" where that is not known."""
     reading = interface.tokenizer_reading
     return GENERATORS[reading.runtime].format(file=file) if reading and reading.same else ""
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from tokenizers import Tokenizer, pre_tokenizers
 
 from nf_edge.core import strict_json
-from nf_edge.core.files import sha256
+from nf_edge.core.reading import sha256
 from nf_edge.model.checkpoint import TOKENIZER
 from nf_edge.model.tokenizer import read_tokenizer
 

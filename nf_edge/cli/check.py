@@ -9,6 +9,7 @@ from nf_edge.cli.numbers import Drop
 from nf_edge.cli.on_option import devices_on, on_option
 from nf_edge.cli.output import finish, json_option, print_lines, progress_bar, show, warn_of
 from nf_edge.cli.trust import Trust, trust_options
+from nf_edge.pipeline.loading import EMULATED_ROWS
 
 if TYPE_CHECKING:
     from nf_edge.measure.accuracy.check import AccuracyReport
@@ -31,7 +32,9 @@ Examples:
     "of its name).",
 )
 @click.option(
-    "--limit", type=click.IntRange(1), help="Use the first N rows only (with --on: 100 by default)."
+    "--limit",
+    type=click.IntRange(1),
+    help=f"Use the first N rows only (with --on: {EMULATED_ROWS} by default).",
 )
 @click.option("--max-drop", type=Drop(), help="Points of accuracy that may be lost.")
 @on_option

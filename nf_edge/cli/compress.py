@@ -58,9 +58,10 @@ def command(
     since its last validation; --resume goes on from there, to the very same weights.
     """
     from nf_edge.pipeline import api
+    from nf_edge.pipeline.loading import load_recipe
     from nf_edge.pruning.recover import state_file
 
-    the_recipe = api.load_recipe(recipe)
+    the_recipe = load_recipe(recipe)
 
     def tell(validation: "Validation") -> None:
         click.echo(f"step {validation.step:,}: {validation.evaluation}", err=True)

@@ -58,6 +58,10 @@ def command(
 
     if out is None and not dry_run:
         raise click.UsageError("Missing option '-o' / '--out' (or give --dry-run).")
+    if data is None and (limit is not None or max_drop is not None):
+        raise click.UsageError(
+            "--limit and --max-drop are about the rows of --data: give it, or leave them out."
+        )
     if dry_run or out is None:
         plan = api.dry_run(
             checkpoint,

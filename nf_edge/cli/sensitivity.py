@@ -10,6 +10,7 @@ import click
 
 from nf_edge.cli.numbers import Drop, Finite
 from nf_edge.cli.output import finish, json_option, print_lines, progress_bar, show, warn_of
+from nf_edge.pipeline.loading import SENSITIVITY_ROWS
 
 if TYPE_CHECKING:
     from nf_edge.pipeline.mixed_precision.search import SensitivityReport
@@ -20,7 +21,6 @@ Examples:
   nf-edge sensitivity digits --recipe xnnpack-8da4w --file-size 150kB -o small.yaml
   nf-edge sensitivity ./my-model --recipe onnx-int4 --data train.tsv --kl 0.01 -o mine.yaml
 """
-ROWS = 256
 
 
 class Size(click.ParamType):
@@ -48,7 +48,11 @@ class Size(click.ParamType):
 )
 @click.option("--calibrate", help="Rows to calibrate on, where the recipe does (default: examples.jsonl).")
 @click.option(
-    "--limit", type=click.IntRange(1), default=ROWS, show_default=True, help="Use the first N rows only."
+    "--limit",
+    type=click.IntRange(1),
+    default=SENSITIVITY_ROWS,
+    show_default=True,
+    help="Use the first N rows only.",
 )
 @click.option(
     "--file-size",

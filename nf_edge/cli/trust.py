@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nf_edge.cli.output import warn
+from nf_edge.cli.output import warn_of
 
 if TYPE_CHECKING:
     from nf_edge.artifact import Artifact
@@ -50,12 +50,10 @@ def trust_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def open_artifact(path: Path, trust: Trust) -> "Artifact":
-    """Load an artifact, verified as the user requires; notes about it go to stderr.
+    """Load an artifact, verified as the user requires; remarks about it go to stderr.
 
-    Raises what `signature.load_trusted` does.
+    Raises what `nf_edge.load_artifact` does.
     """
-    from nf_edge.artifact.signature import load_trusted
+    from nf_edge.pipeline.loading import load_artifact
 
-    artifact = load_trusted(path, trust.public_key, required=trust.required)
-    warn(artifact.notes)
-    return artifact
+    return load_artifact(path, public_key=trust.public_key, require_signature=trust.required, notify=warn_of)

@@ -21,25 +21,28 @@ from nf_edge.core.progress import Progress, silent
 from nf_edge.pipeline.arguments import (
     Named,
     check_recipe_file,
-    finite,
     name_of,
     optional_name,
+    optional_whole,
     path_of,
     place_of,
     points,
+    require_data,
+    require_finite,
+    require_list,
+    require_whole,
     rows_of,
-    whole,
 )
 from nf_edge.pipeline.loading import (
+    EMULATED_ROWS,
     Notify,
     bounds_of,
     check_inputs,
+    cores_of,
     export_inputs,
     load_artifact,
     load_checkpoint,
-    load_device,
     load_recipe,
-    load_rows,
     not_artifact,
     open_decoder,
     optional_core,
@@ -69,27 +72,6 @@ if TYPE_CHECKING:
     from nf_edge.pipeline.sweep import SweepReport
     from nf_edge.pruning.report import Shrunk
     from nf_edge.training import Validation
-
-__all__ = [
-    "bench",
-    "check",
-    "check_on",
-    "compress",
-    "dry_run",
-    "export",
-    "generate",
-    "load_artifact",
-    "load_checkpoint",
-    "load_device",
-    "load_recipe",
-    "load_rows",
-    "profile",
-    "sensitivity",
-    "sweep",
-]
-
-# Rows that are asked where every one takes an emulated core a while.
-SAMPLE = 100
 
 
 def _html(value: object) -> str | None:
@@ -123,7 +105,7 @@ def export(
         device: what its memory is held against.
         data: labelled rows to check its accuracy on; of a file the first `limit` only.
         calibrate: rows to calibrate on, where the recipe does; the checkpoint's examples where None.
-        max_drop: points of accuracy that may be lost; the recipe's own limit where None.
+        max_drop: points of accuracy that may be lost on the data; the recipe's own limit where None.
         overwrite: replace `out` if it is an artifact.
         keep: place the artifact even if it fails a gate, marked as failed.
 
@@ -138,6 +120,7 @@ def export(
     from nf_edge.pipeline import export as pipeline
 
     max_drop, place = points(max_drop), path_of(out)
+    require_data(data, max_drop=max_drop)
     job = export_inputs(checkpoint, recipe, place, device, data, calibrate, limit, overwrite, notify)
     result = pipeline.export(
         job.checkpoint,
@@ -249,7 +232,7 @@ def check(
     progress: Progress | None = None,
     notify: Notify | None = None,
 ) -> "AccuracyReport":
-    """Accuracy of an artifact, run from its file on this CPU, beside its checkpoint's on the same rows.
+    """Accuracy of an artifact, run from its file on this CPU, and of its checkpoint on the same rows.
 
     Args:
         data: labelled rows; of a file the first `limit` only.
@@ -295,7 +278,7 @@ def check_on(
 
     Args:
         on: names of devices, or of QEMU's own cores.
-        limit: the first 100 rows where None, since an emulated core takes a while for each.
+        limit: the first 100 rows where None, since an emulated core is slow.
 
     Raises:
         BadInput: as `check` does, or a device is unknown.
@@ -305,12 +288,11 @@ def check_on(
     from nf_edge.model.data.rows import Rows
 
     if limit is None and not isinstance(data, Rows):
-        limit = SAMPLE
-    checked = check_inputs(
-        artifact, data, reference, limit, max_drop, public_key, require_signature, notify, on=on
-    )
+        limit = EMULATED_ROWS
+    cores = cores_of(on)
+    checked = check_inputs(artifact, data, reference, limit, max_drop, public_key, require_signature, notify)
     return accuracy.check_on(
-        checked.cores,
+        cores,
         checked.backend,
         checked.artifact.model_file,
         checked.checkpoint.model(),
@@ -333,7 +315,7 @@ def bench(
     progress: Progress | None = None,
     notify: Notify | None = None,
 ) -> "LatencyReport":
-    """Latency of an artifact on this machine; of several, turn about, the first against each of the others.
+    """Latency of an artifact on this machine; of several in interleaved rounds, the first against the others.
 
     Args:
         lengths: tokens of a prefill; what suits the model where None.
@@ -356,7 +338,7 @@ def bench(
         for each in artifacts
     ]
     for each in loaded:
-        backend_for(each.manifest.recipe)
+        backend_for(each.manifest.recipe)  # refuses one that cannot run here
     plan = make_plan([Subject.of(each) for each in loaded], lengths, contexts, threads, repeats)
     return measure(loaded, plan, progress or silent)
 
@@ -426,7 +408,7 @@ def sensitivity(
     progress: Progress | None = None,
     notify: Notify | None = None,
 ) -> "SensitivityReport":
-    """What quantizing each layer and table costs, and with a target a mixed-precision recipe by that.
+    """What quantizing each layer and table costs, and with a target a mixed-precision recipe made by it.
 
     Args:
         data: rows to compare answers on; the checkpoint's examples where None.  Of a file the first `limit`
@@ -445,7 +427,7 @@ def sensitivity(
     from nf_edge.pipeline.mixed_precision.recipe import as_yaml
     from nf_edge.pipeline.mixed_precision.search import SensitivityReport, mix
     from nf_edge.pipeline.mixed_precision.sensitivity import Subject
-    from nf_edge.pipeline.mixed_precision.sensitivity import sensitivity as weigh
+    from nf_edge.pipeline.mixed_precision.sensitivity import sensitivity as measure
     from nf_edge.render.sensitivity import recipe_comments
 
     target = target_of(file_size, kl, max_drop, out)
@@ -457,21 +439,21 @@ def sensitivity(
     the_checkpoint = load_checkpoint(checkpoint)
     tell(notify, the_checkpoint.warnings)
     length = bounds_of(the_recipe, the_checkpoint).length
-    rows = sensitivity_rows(data, the_checkpoint, whole("limit", limit, 1), length)
-    seen = rows_of(calibrate, the_checkpoint, None, length) if calibrate is not None else None
-    for each in filter(None, (rows, seen)):
+    rows = sensitivity_rows(data, the_checkpoint, limit, length)
+    calibration = rows_of(calibrate, the_checkpoint, None, length) if calibrate is not None else None
+    for each in filter(None, (rows, calibration)):
         tell(notify, each.warnings)
-    subject = Subject(the_checkpoint, the_recipe, rows, seen)
+    subject = Subject(the_checkpoint, the_recipe, rows, calibration)
     if place is not None:
         _ = the_checkpoint.identity  # which the recipe's file names
-    weighed, found = weigh(subject, progress or silent), None
+    costs = measure(subject, progress or silent)
     if target is None or place is None:
-        return SensitivityReport(weighed, None, None)
-    found = mix(subject, weighed, target, place.stem, progress or silent)
-    if found.met:
-        text = as_yaml(found.best.recipe, recipe_comments(found, weighed, the_checkpoint))
+        return SensitivityReport(costs, None, None)
+    result = mix(subject, costs, target, place.stem, progress or silent)
+    if result.met:
+        text = as_yaml(result.best.recipe, recipe_comments(result, costs, the_checkpoint))
         write_text(place, text, overwrite=overwrite)
-    return SensitivityReport(weighed, found, place if found.met else None)
+    return SensitivityReport(costs, result, place if result.met else None)
 
 
 def sweep(
@@ -492,12 +474,12 @@ def sweep(
     progress: Progress | None = None,
     notify: Notify | None = None,
 ) -> "SweepReport":
-    """One checkpoint by several recipes: size, memory, latency here, and answers.
+    """One checkpoint by several recipes: size, memory, latency on this machine, and accuracy.
 
     Args:
         recipes: names or files, the baseline first; the bundled ones that suit where there are none.
         calibrate: rows to calibrate on, where a recipe does; the checkpoint's examples where None.
-        train: rows, or text, for recipes that prune and recover; these are left out where None.
+        train: rows, or text, for recipes that prune and recover; where None, those are left out.
         lengths, contexts, threads, repeats: as `bench` takes them; by default a prefill is as long as a row.
         out: a folder that keeps the artifacts, `sweep.json` and `sweep.html`; they are temporary where None.
 
@@ -518,6 +500,7 @@ def sweep(
     if overwrite and out is None:
         raise BadInput("overwrite belongs to out")
     require_timing(lengths, contexts, threads, repeats)
+    require_list("recipes", recipes)
     the_device = optional_device(device)
     the_checkpoint = load_checkpoint(checkpoint)
     tell(notify, the_checkpoint.warnings)
@@ -526,7 +509,7 @@ def sweep(
         the_checkpoint,
         [name_of(each) for each in recipes],
         data=name_of(data),
-        limit=whole("limit", limit, 1),
+        limit=optional_whole("limit", limit, 1),
         calibrate=optional_name(calibrate),
         train=optional_name(train),
         device=the_device,
@@ -562,11 +545,11 @@ def generate(
 
     Args:
         prompt: a text, or token ids; the model's begin-of-text token where None.
-        temperature: 0 takes the likeliest token; else they are drawn, the more evenly the higher it is.
-        seed: of the drawing.
-        as_ids: give ids only, and need no tokenizer; so it is where the prompt is ids.
+        temperature: 0 takes the likeliest token; above 0 tokens are drawn, more evenly the higher it is.
+        seed: of the random draws.
+        as_ids: give ids only, without a tokenizer; always so where the prompt is ids.
         on: the device whose core is emulated to run an artifact on; this machine where None.
-        on_text: is called with each piece of text as it comes; of ids, with each and a space.
+        on_text: is called with each piece of text as it comes; with each id and a space where `as_ids`.
 
     Raises:
         BadInput: the source is no language model, has no tokenizer for a text, or the prompt does not suit.
@@ -576,9 +559,9 @@ def generate(
     from nf_edge.model.generation import generate as tokens_after
     from nf_edge.model.tokenizer import read_tokenizer, refusing
 
-    whole("max_tokens", max_tokens, 1)
-    whole("seed", seed, 0)
-    finite("temperature", temperature)
+    require_whole("max_tokens", max_tokens, 1)
+    require_whole("seed", seed, 0)
+    require_finite("temperature", temperature)
     as_ids = as_ids or not isinstance(prompt, str | None)
     decoder, config, tokenizer_file = open_decoder(source, on, as_ids, public_key, require_signature, notify)
     where = source if isinstance(source, str | Path) else source.path
@@ -595,22 +578,22 @@ def generate(
         with refusing("PROMPT", "cannot be encoded"):
             ids = tokenizer.encode(as_text(prompt)).ids if tokenizer else parsed_ids(prompt)
     else:
-        ids = [int(token) for token in prompt]
+        ids = parsed_ids(prompt)
     require_ids(ids, config)
     stream = TextStream(tokenizer) if tokenizer else None
     say = on_text or (lambda piece: None)
-    found: list[int] = []
+    new: list[int] = []
     for token in tokens_after(
         decoder, ids, max_tokens=max_tokens, temperature=temperature, seed=seed, ends=config.ends
     ):
-        found.append(token)
+        new.append(token)
         say(stream.add(token) if stream else f"{token} ")
     if stream:
         say(stream.end())
-    text = tokenizer.decode(found) if tokenizer else None
-    if found[-1] in config.ends:
-        return Generated(tuple(ids), tuple(found), text, "end of text")
-    if len(found) == max_tokens:
-        return Generated(tuple(ids), tuple(found), text, "max tokens")
+    text = tokenizer.decode(new) if tokenizer else None
+    if new[-1] in config.ends:
+        return Generated(tuple(ids), tuple(new), text, "end of text")
+    if len(new) == max_tokens:
+        return Generated(tuple(ids), tuple(new), text, "max tokens")
     tell(notify, [f"no positions are left: the model has {decoder.capacity}"])
-    return Generated(tuple(ids), tuple(found), text, "full")
+    return Generated(tuple(ids), tuple(new), text, "full")

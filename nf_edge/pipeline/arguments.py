@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from nf_edge.model.data.rows import Rows
 
 Named = str | Path
-# Of a recipe, by nf_edge.core.recipe.recipe.
-NAME = r"[a-z0-9][a-z0-9-]*"
 
 
 def name_of(value: Named) -> str:
@@ -26,14 +24,10 @@ def name_of(value: Named) -> str:
     Raises:
         BadInput: it is neither.
     """
-    if isinstance(value, Path):
-        text = str(value)
-        value = text if os.sep in text else os.path.join(os.curdir, text)
-    if isinstance(value, str) and value:
-        if "\0" in value:
-            raise BadInput(f"{quoted(value)} has a NUL, which no path can have")
-        return value
-    raise BadInput(f"{quoted(value)} is neither a name nor a path")
+    text = str(value) if isinstance(value, str | Path) else ""
+    if not text or "\0" in text:
+        raise BadInput(f"{quoted(value)} is neither a name nor a path")
+    return os.path.join(os.curdir, text) if isinstance(value, Path) and os.sep not in text else text
 
 
 def optional_name(value: Named | None) -> str | None:
@@ -41,7 +35,9 @@ def optional_name(value: Named | None) -> str | None:
 
 
 def path_of(value: Named) -> Path:
-    return Path(name_of(value))
+    """Raises BadInput where it is neither a str nor a Path."""
+    name_of(value)
+    return Path(value)
 
 
 def place_of(kind: str, value: object) -> list[Path]:
@@ -53,51 +49,47 @@ def place_of(kind: str, value: object) -> list[Path]:
     return existing("", str(source)) if source else []
 
 
-def whole(name: str, value: int | None, least: int) -> int | None:
-    """A whole number from `least` on.
+def require_list(name: str, values: object) -> None:
+    """Refuse a single value, or none, where a list is taken.
 
     Raises:
-        BadInput: it is none.
+        BadInput: it is no list or tuple.
     """
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        fix = f"write [{quoted(values)}]" if isinstance(values, str | int) else None
+        raise BadInput(f"{name}={quoted(values)} is not a list", fix=fix)
+
+
+def require_whole(name: str, value: int, least: int) -> None:
+    """Raises BadInput where it is not a whole number from `least` on."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise BadInput(f"{name}={quoted(value)} is not a whole number from {least} on")
+
+
+def optional_whole(name: str, value: int | None, least: int) -> int | None:
+    """Raises BadInput where it is not a whole number from `least` on."""
+    if value is not None:
+        require_whole(name, value, least)
     return value
 
 
-def wholes(name: str, values: Sequence[int] | None, least: int) -> Sequence[int] | None:
-    """Whole numbers from `least` on, at least one.
-
-    Raises:
-        BadInput: one of them is none, or there are none.
-    """
-    if values is None:
-        return None
-    numbers = [values] if isinstance(values, int) else list(values)
-    if not numbers:
+def require_wholes(name: str, values: Sequence[int], least: int) -> None:
+    """Raises BadInput where it is not a list of whole numbers from `least` on, or an empty one."""
+    require_list(name, values)
+    if not values:
         raise BadInput(f"{name} is empty: give numbers, or leave it out")
-    for value in numbers:
-        whole(name, value, least)
-    return numbers
+    for value in values:
+        require_whole(name, value, least)
 
 
-def finite(name: str, value: float | None, *, least: float = 0.0, above: bool = False) -> float | None:
-    """A finite number from `least` on, or above it.
-
-    Raises:
-        BadInput: it is none.
-    """
-    if value is None:
-        return None
-    if (
-        not isinstance(value, int | float)
-        or not math.isfinite(value)
-        or value < least
-        or (above and value == least)
-    ):
-        raise BadInput(
-            f"{name}={quoted(value)} is not a finite number {'above' if above else 'from'} {least:g}"
-        )
-    return float(value)
+def require_finite(name: str, value: float, *, above: bool = False) -> None:
+    """Raises BadInput where it is not a finite number from 0 on, or above it."""
+    try:
+        number = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    except OverflowError:  # a whole number beyond all floats
+        number = math.inf
+    if not math.isfinite(number) or not (number > 0 if above else number >= 0):
+        raise BadInput(f"{name}={quoted(value)} is not a finite number {'above' if above else 'from'} 0")
 
 
 def points(value: float | None) -> float | None:
@@ -106,12 +98,24 @@ def points(value: float | None) -> float | None:
     Raises:
         BadInput: it is no such number, or one that is meant as a share.
     """
-    number = finite("max_drop", value)
-    if number is not None and number > 100:
-        raise BadInput(f"max_drop={number:g} is more than 100 points")
-    if number is not None and (problem := drop_problem(number)):
+    if value is None:
+        return None
+    require_finite("max_drop", value)
+    if value > 100:
+        raise BadInput(f"max_drop={value:g} is more than 100 points")
+    if problem := drop_problem(value):
         raise BadInput(f"max_drop={problem}")
-    return number
+    return float(value)
+
+
+def require_data(data: object, **options: object) -> None:
+    """Refuse options about labelled rows where there are none: a gate that is not measured would pass.
+
+    Raises:
+        BadInput: one of them is given, and no data.
+    """
+    if data is None and (given := [name for name, value in options.items() if value is not None]):
+        raise BadInput(f"{' and '.join(given)} without data: give labelled rows, or leave it out")
 
 
 def rows_of(data: "Named | Rows", checkpoint: "Checkpoint", limit: int | None, length: int) -> "Rows":
@@ -141,28 +145,29 @@ def _require_suitable(rows: "Rows", config: "ModelConfig") -> None:
         raise BadInput(
             f"has tokens outside the vocabulary of {config.vocab_size}",
             where=rows.source,
-            fix="read the rows for this very checkpoint",
+            fix="read the rows for this checkpoint",
         )
     if config.has_label and any(row.label is None for row in rows.rows):
         raise BadInput("has rows without a label", where=rows.source)
 
 
 def check_recipe_file(out: Path, stock: bool, overwrite: bool, read: list[Path]) -> None:
-    """Refuse a place for a recipe: before the work, not after it.
+    """Refuse, before the work, a file that the recipe cannot be written to.
 
     Args:
         stock: whether the recipe needs no kernels of nf-edge.
         read: what is read, which is not replaced.
 
     Raises:
-        BadInput: it is no name for the recipe, or may not be written.
+        BadInput: its name is not one for the recipe, or it may not be written.
     """
     from nf_edge.core.files import check_file
+    from nf_edge.core.recipe.recipe import NAME
 
     if out.suffix != ".yaml" or not re.fullmatch(NAME, out.stem) or stock == out.stem.startswith("nf-"):
         prefix = "" if stock else "nf-"
         raise BadInput(
-            "is no name for this recipe's file",
+            "is not a name for this recipe's file",
             where=out,
             fix=f"name it {prefix}NAME.yaml, of lower-case letters, digits and hyphens"
             + (" (nf- is for recipes that need kernels of nf-edge)" if stock else ""),

@@ -47,7 +47,7 @@ from nf_edge.render.html import report_page
 
 @dataclass(frozen=True)
 class Original:
-    """The checkpoint that another was made smaller of, and the data that is asked, in its tokens."""
+    """The checkpoint that another was made smaller from, and the data to check on, in its tokens."""
 
     checkpoint: Checkpoint
     rows: Rows
@@ -81,7 +81,7 @@ class Export(Shown):
 
 @dataclass(frozen=True)
 class DryRun(Shown):
-    """What an export would do: the fate of every module, what it calibrates on, and the memory predicted."""
+    """What an export would do: the precision of every module, calibration, and the predicted memory."""
 
     fates: tuple[Fate, ...]
     calibration: Calibrated | None
@@ -89,12 +89,12 @@ class DryRun(Shown):
 
     @property
     def failure(self) -> OverBudget | None:
-        """Why the memory predicted does not fit the device; None where it does, or no device was named."""
+        """Why the predicted memory does not fit the device; None where it does, or no device was named."""
         return self.memory.failure
 
     @property
     def passed(self) -> bool:
-        """Whether a device was named, and the memory predicted fits it."""
+        """Whether a device was named, and the predicted memory fits it."""
         return self.memory.passed
 
     def to_json(self) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def export(
         require_questions(checkpoint.config, rows, None)
     job = _job(checkpoint, recipe, device, calibrate)
     backend, calibration = job.backend, job.calibration
-    backend.operators_file()  # without which the file cannot be examined: better told now than after lowering
+    backend.operators_file()  # the file cannot be examined without them: refused before lowering
     compared = _compared(job, rows)
     require_finite(checkpoint.model(), [row.input_ids for row in compared.rows[:PROBED]], compared.source)
     try:
@@ -221,7 +221,7 @@ def _job(checkpoint: Checkpoint, recipe: Recipe, device: Device | None, calibrat
 
 
 def _check_tokenizer(file: Path, vocab_size: int) -> None:
-    """Refuse what goes with the model before the model is made."""
+    """Refuse, before lowering, a tokenizer with more tokens than the model."""
     tokens = vocabulary_size(read_tokenizer(file))
     if tokens > vocab_size:
         raise BadInput(
@@ -293,9 +293,10 @@ def _examine(
     accuracy = None
     if rows is not None:
         limit = recipe.limits.max_drop if max_drop is None else max_drop
-        whole, asked = (original.checkpoint.model(), original.rows) if original else (model, rows)
-        own = rows if asked is not rows else None
-        accuracy = check(whole, artifact, bounds, asked, limit, progress, own=own)
+        reference, questions = (original.checkpoint.model(), original.rows) if original else (model, rows)
+        # The same rows unless pruning changed the vocabulary.
+        own = None if questions is rows else rows
+        accuracy = check(reference, artifact, bounds, questions, limit, progress, own=own)
     return parity, memory, accuracy
 
 

@@ -1,5 +1,6 @@
 """What the functions of the API begin with: values by their names, and inputs that suit each other."""
 
+import operator
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -10,15 +11,18 @@ from typing import TYPE_CHECKING
 from nf_edge.core.errors import BadInput
 from nf_edge.pipeline.arguments import (
     Named,
-    finite,
     name_of,
     optional_name,
+    optional_whole,
     path_of,
     place_of,
     points,
+    require_data,
+    require_finite,
+    require_list,
+    require_whole,
+    require_wholes,
     rows_of,
-    whole,
-    wholes,
 )
 
 if TYPE_CHECKING:
@@ -33,12 +37,12 @@ if TYPE_CHECKING:
 
 Notify = Callable[[str], None]
 
-# Rows that sensitivity is found on where nothing says how many.
-SENSITIVITY_ROWS = 256
+# Rows that sensitivity is measured on by default, and rows that `check_on` takes: an emulated core is slow.
+SENSITIVITY_ROWS, EMULATED_ROWS = 256, 100
 
 
 def tell(notify: Notify | None, messages: Iterable[str]) -> None:
-    """Pass remarks on, to Python's `warnings` where nobody asked for them."""
+    """Pass remarks to `notify`; to Python's `warnings` where it is None."""
     for message in messages:
         if notify is None:
             warnings.warn(message, stacklevel=4)
@@ -90,7 +94,7 @@ def load_rows(
 
     Args:
         recipe: whose length longer rows are cut to; the checkpoint's own length where None.
-        limit: take the first so many rows only.
+        limit: read the first `limit` rows only.
 
     Raises:
         BadInput: it cannot be read, or has bad rows; lists them by their lines.
@@ -100,7 +104,7 @@ def load_rows(
     length = the_checkpoint.config.n_positions
     if recipe is not None:
         length = bounds_of(load_recipe(recipe), the_checkpoint).length
-    return rows_of(source, the_checkpoint, whole("limit", limit, 1), length)
+    return rows_of(source, the_checkpoint, optional_whole("limit", limit, 1), length)
 
 
 def load_artifact(
@@ -158,13 +162,13 @@ def cores_of(on: "Sequence[str | EmulatedCore]") -> "list[EmulatedCore]":
     """The cores of several devices, each once."""
     from nf_edge.measure.emulation import EmulatedCore, emulated_cores
 
-    if isinstance(on, str) or not on:
-        raise BadInput("on takes a list of devices", fix='write ["rpi-5"]')
-    found: dict[EmulatedCore, None] = {}
+    require_list("on", on)
+    if not on:
+        raise BadInput("on is empty: name devices")
+    cores: dict[EmulatedCore, None] = {}
     for each in on:
-        cores = [each] if isinstance(each, EmulatedCore) else emulated_cores([name_of(each)])
-        found |= dict.fromkeys(cores)
-    return list(found)
+        cores |= dict.fromkeys([each] if isinstance(each, EmulatedCore) else emulated_cores([name_of(each)]))
+    return list(cores)
 
 
 def not_artifact(source: "Named | Checkpoint | Artifact") -> "Named | Checkpoint":
@@ -197,10 +201,15 @@ def export_inputs(
     overwrite: bool,
     notify: Notify | None,
 ) -> ExportInputs:
-    """All that an export reads, once it is known that `out` can be written."""
+    """All that an export reads; `out` is checked first.
+
+    Raises:
+        BadInput: something cannot be read, `limit` is given without data, or `out` cannot be written.
+    """
     from nf_edge.artifact import check_out
 
-    whole("limit", limit, 1)
+    optional_whole("limit", limit, 1)
+    require_data(data, limit=limit)
     the_recipe, the_device = load_recipe(recipe), optional_device(device)
     if out is not None:
         read = place_of("checkpoints", checkpoint) + place_of("recipes", recipe) + place_of("devices", device)
@@ -208,11 +217,11 @@ def export_inputs(
     the_checkpoint = load_checkpoint(checkpoint)
     tell(notify, the_checkpoint.warnings)
     length = bounds_of(the_recipe, the_checkpoint).length
-    seen = None if calibrate is None else rows_of(calibrate, the_checkpoint, None, length)
+    calibration = None if calibrate is None else rows_of(calibrate, the_checkpoint, None, length)
     rows = None if data is None else rows_of(data, the_checkpoint, limit, length)
-    for each in filter(None, (seen, rows)):
+    for each in filter(None, (calibration, rows)):
         tell(notify, each.warnings)
-    return ExportInputs(the_checkpoint, the_recipe, the_device, rows, seen)
+    return ExportInputs(the_checkpoint, the_recipe, the_device, rows, calibration)
 
 
 @dataclass(frozen=True)
@@ -220,13 +229,12 @@ class CheckInputs:
     """What `check` works on.
 
     Attributes:
-        own: the same rows in the artifact's tokens, where those are others than the checkpoint's.
+        own: the same rows in the artifact's tokens, where they differ from the checkpoint's.
         max_drop: points of accuracy that may be lost; None: no limit.
     """
 
     artifact: "Artifact"
     checkpoint: "Checkpoint"
-    cores: "list[EmulatedCore]"
     backend: "Backend"
     bounds: "Bounds"
     rows: "Rows"
@@ -243,14 +251,13 @@ def check_inputs(
     public_key: Named | None,
     require_signature: bool,
     notify: Notify | None,
-    on: "Sequence[str | EmulatedCore] | None" = None,
 ) -> CheckInputs:
-    """An artifact, the checkpoint that it is held against, and rows for both."""
+    """An artifact, the checkpoint that it is compared with, and rows for both."""
     from nf_edge.artifact import reference_of
     from nf_edge.backends import backend_for
     from nf_edge.model.data.rows import Rows, read_rows
 
-    whole("limit", limit, 1)
+    optional_whole("limit", limit, 1)
     max_drop = points(max_drop)
     the_artifact = load_artifact(
         artifact, public_key=public_key, require_signature=require_signature, notify=notify
@@ -258,7 +265,6 @@ def check_inputs(
     manifest = the_artifact.manifest
     checkpoint = reference_of(the_artifact, optional_name(reference))
     tell(notify, checkpoint.warnings)
-    cores = [] if on is None else cores_of(on)
     backend, bounds = backend_for(manifest.recipe), manifest.interface.bounds
     rows, own = rows_of(data, checkpoint, limit, bounds.length), None
     if manifest.config.vocab_size != checkpoint.config.vocab_size:
@@ -272,17 +278,18 @@ def check_inputs(
         own = read_rows(name_of(data), manifest.config, tokenizer, limit, length=bounds.length)
     tell(notify, rows.warnings)
     most = manifest.recipe.limits.max_drop if max_drop is None else max_drop
-    return CheckInputs(the_artifact, checkpoint, cores, backend, bounds, rows, own, most)
+    return CheckInputs(the_artifact, checkpoint, backend, bounds, rows, own, most)
 
 
 def sensitivity_rows(
     data: "Named | Rows | None", checkpoint: "Checkpoint", limit: int | None, length: int
 ) -> "Rows":
-    """The rows that sensitivity is found on: the data, else the checkpoint's examples."""
+    """The rows that sensitivity is measured on: the data, else the checkpoint's examples."""
     from dataclasses import replace
 
     from nf_edge.model.data.rows import Rows
 
+    optional_whole("limit", limit, 1)
     if isinstance(data, Rows):
         return rows_of(data, checkpoint, limit, length)
     if data is not None:
@@ -300,18 +307,19 @@ def sensitivity_rows(
 def target_of(
     file_size: int | None, kl: float | None, max_drop: float | None, out: Named | None
 ) -> "Target | None":
-    """What a mixed-precision recipe has to meet; None where none is looked for.
+    """What a mixed-precision recipe has to meet; None where there is no target.
 
     Raises:
         BadInput: there are several targets, or one without a place for the recipe, or a place without one.
     """
     from nf_edge.pipeline.mixed_precision.search import Target
 
-    whole("file_size", file_size, 1)
-    finite("kl", kl, above=True)
+    optional_whole("file_size", file_size, 1)
     points(max_drop)
     targets = [Target("size", file_size)] if file_size is not None else []
-    targets += [Target("kl", kl)] if kl is not None else []
+    if kl is not None:
+        require_finite("kl", kl, above=True)
+        targets.append(Target("kl", kl))
     targets += [Target("drop", max_drop)] if max_drop is not None else []
     if len(targets) > 1:
         raise BadInput("file_size, kl and max_drop exclude each other; give one")
@@ -323,10 +331,12 @@ def target_of(
 def require_timing(
     lengths: Sequence[int] | None, contexts: Sequence[int] | None, threads: Sequence[int], repeats: int
 ) -> None:
-    """Raises BadInput where something of them is no number that can be timed with."""
-    for name, values in (("lengths", lengths), ("contexts", contexts), ("threads", threads)):
-        wholes(name, values, 1)
-    whole("repeats", repeats, 5)
+    """Raises BadInput where one of them cannot be timed with."""
+    for name, values in (("lengths", lengths), ("contexts", contexts)):
+        if values is not None:
+            require_wholes(name, values, 1)
+    require_wholes("threads", threads, 1)
+    require_whole("repeats", repeats, 5)
 
 
 def open_decoder(
@@ -337,7 +347,7 @@ def open_decoder(
     require_signature: bool,
     notify: Notify | None,
 ) -> "tuple[Decoder, ModelConfig, Path | None]":
-    """What to generate with, its config, and its tokenizer unless ids are generated.
+    """What to generate with, its config, and its tokenizer's file; None where ids are generated.
 
     Raises:
         BadInput: the source is no language model that generates.
@@ -352,9 +362,9 @@ def open_decoder(
     ):
         where = source.path if isinstance(source, Checkpoint) else source
         if core:
-            raise BadInput("is no artifact, and --on is for the files of those", where=where)
+            raise BadInput("is not an artifact, and --on is for artifacts only", where=where)
         if require_signature:
-            raise BadInput("is no artifact, and --require-signature is for those", where=where)
+            raise BadInput("is not an artifact, and --require-signature is for artifacts only", where=where)
         return _torch_decoder(load_checkpoint(source), where, notify)
     artifact = load_artifact(
         source, public_key=public_key, require_signature=require_signature, notify=notify
@@ -391,11 +401,13 @@ def _torch_decoder(
     return TorchDecoder(model), checkpoint.config, checkpoint.tokenizer_file
 
 
-def parsed_ids(prompt: str) -> list[int]:
-    """Token ids of a text that lists them."""
+def parsed_ids(prompt: str | Sequence[int]) -> list[int]:
+    """Token ids: of a text that lists them, or of a list, in whatever type of whole number."""
     try:
-        return [int(word) for word in prompt.replace(",", " ").split()]
-    except ValueError:
+        if isinstance(prompt, str):
+            return [int(word) for word in prompt.replace(",", " ").split()]
+        return [operator.index(token) for token in prompt]
+    except (TypeError, ValueError):
         raise BadInput("is not a list of token ids", where="PROMPT", fix="with --ids, say: 12 7 99") from None
 
 

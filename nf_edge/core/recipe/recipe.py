@@ -252,10 +252,13 @@ class Limits(Closed):
         return points
 
 
+NAME = r"^[a-z0-9][a-z0-9-]*$"
+
+
 class Recipe(Closed):
     """Everything that turns a checkpoint into an artifact, but for the device."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    name: str = Field(pattern=NAME)
     description: str
     runtime: Runtime
     backend: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
