@@ -70,10 +70,13 @@ def pytest_collection_finish():
 
 
 def pytest_collection_modifyitems(items):
-    """Tests with an ExecuTorch recipe among their parameters are slow ones together, if not each."""
+    """Tests with an ExecuTorch recipe among their parameters, or that have an artifact of one made by its
+    name, are slow ones together, if not each."""
     for item in items:
-        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        if any(isinstance(value, str) and value.partition("+")[0] in EXECUTORCH for value in parameters):
+        values = [*item.callspec.params.values()] if hasattr(item, "callspec") else []
+        if "exported" in item.fixturenames:
+            values += item.function.__code__.co_consts
+        if any(isinstance(value, str) and value.partition("+")[0] in EXECUTORCH for value in values):
             item.add_marker(pytest.mark.slow)
 
 
