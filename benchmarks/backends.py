@@ -70,7 +70,7 @@ def cells_of(device: Device | None, made: Export) -> list[str]:
         memory_cell(made.memory, ("flash",)),
         f"{100 * comparison.artifact.share:.2f} % of {comparison.artifact.total:,}",
         f"{comparison.drop:+.2f} ({low:+.2f} to {high:+.2f})",
-        f"{comparison.faithful.flips:,}",
+        f"{comparison.divergence.flips:,}",
         manifest.requires.simulated or manifest.requires.runtime,
     ]
 

@@ -50,7 +50,7 @@ def line(model: str, recipe: str, found: OnCore, seconds: float) -> str:
         found.core.name,
         f"{100 * comparison.artifact.share:.2f} %",
         "" if perplexity is None else f"{perplexity:.2f}",
-        f"{comparison.faithful.flips} of {comparison.faithful.questions}",
+        f"{comparison.divergence.flips} of {comparison.divergence.questions}",
         str(here.flips),
         f"{100 * here.share:.2g} %",
         f"{seconds:.2f}",
@@ -80,14 +80,14 @@ def main() -> None:
                 artifact = load_artifact(
                     export(checkpoint, load_recipe(recipe), Path(scratch, "out"), keep=True).path
                 )
-                bounds = artifact.manifest.interface.bounds
+                input_shape = artifact.manifest.interface.input_shape
                 began = time.monotonic()
                 reports = check_on(
                     cores,
                     backend_for(artifact.manifest.recipe),
                     artifact.model_file,
                     checkpoint.model(),
-                    bounds,
+                    input_shape,
                     rows,
                     None,
                 )

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from nf_edge.artifact import Artifact, load_artifact
 from nf_edge.core.recipe.recipe import load_recipe
-from nf_edge.measure.latency import Subject, bench, make_plan
-from nf_edge.measure.latency.report import Distribution, Line
+from nf_edge.measure.latency import BenchSubject, bench, make_plan
+from nf_edge.measure.latency.latency_report import BenchRow, Distribution
 from nf_edge.model import ModelConfig, load_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
 from nf_edge.model.init import init_tensors
@@ -50,7 +50,7 @@ def spread(found: Distribution) -> dict[str, float | None]:
     return {"med": found.median.value, "min": low.value, "max": high.value}
 
 
-def figures(line: Line) -> dict[str, dict[str, float | None]]:
+def figures(line: BenchRow) -> dict[str, dict[str, float | None]]:
     (timing,) = line.timings
     if line.phase == "decode":
         assert timing.rate is not None
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     artifact = artifact_by(arguments.recipe)
-    plan = make_plan([Subject.of(artifact)], LENGTHS, CONTEXTS, [arguments.threads], repeats=5)
+    plan = make_plan([BenchSubject.of(artifact)], LENGTHS, CONTEXTS, [arguments.threads], repeats=5)
     report = bench([artifact], plan)
     row: dict[str, object] = {"file_mb": artifact.model_file.stat().st_size / 1e6}
     for line in report.lines:

@@ -326,14 +326,14 @@ def lowered_to_onnx_once(tmp_path_factory):
     """
     lower, folder = OnnxCpu.lower, shared_folder(tmp_path_factory, "onnx")
 
-    def once(self, program, config, bounds, recipe, path):
+    def once(self, program, config, input_shape, recipe, path):
         def make(own):
             own.mkdir()
-            report = lower(self, program, config, bounds, None, own / "model.onnx")
+            report = lower(self, program, config, input_shape, None, own / "model.onnx")
             (own / "report").write_bytes(pickle.dumps(report))
 
         torch.save(program.state_dict(), tensors := io.BytesIO())
-        told = f"{config!r} {bounds!r} {program!r}".encode()
+        told = f"{config!r} {input_shape!r} {program!r}".encode()
         place = place_once(make, folder / hashlib.sha256(told + tensors.getvalue()).hexdigest())
         for made in place.iterdir():
             if made.name != "report":

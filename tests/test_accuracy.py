@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from nf_edge.backends import backend_for
 from nf_edge.backends.onnx.cpu import OnnxCpu
 from nf_edge.core.intervals import clustered_error, clustered_mean, effective_count, paired_difference, wilson
-from nf_edge.measure.accuracy.answers import Answered, Answers
 from nf_edge.measure.accuracy.compare import compare
 from nf_edge.measure.accuracy.parity import _same_answer
+from nf_edge.measure.accuracy.predictions import PairedPredictions, Predictions
 
 CASES = TESTS / "cases"
 
@@ -87,9 +87,9 @@ def test_questions_of_rows_of_their_own_are_independent():
 
 def test_flips_count_changed_answers_and_the_drop_only_lost_right_ones():
     nothing = np.full(5, np.nan)
-    sides = [Answers(np.array(said), nothing) for said in ([0, 0, 1, 1, 1], [0, 1, 0, 2, 0])]
-    found = compare(Answered(np.arange(5), np.array([0, 0, 0, 0, 1]), *sides, nothing), False)
-    assert (found.faithful.flips, found.lost, found.gained) == (4, 2, 1)
+    sides = [Predictions(np.array(said), nothing) for said in ([0, 0, 1, 1, 1], [0, 1, 0, 2, 0])]
+    found = compare(PairedPredictions(np.arange(5), np.array([0, 0, 0, 0, 1]), *sides, nothing), False)
+    assert (found.divergence.flips, found.lost, found.gained) == (4, 2, 1)
     assert (found.reference.share, found.artifact.share) == (3 / 5, 2 / 5)
     assert found.drop == pytest.approx(20)
     assert found.drop_interval[0] < found.drop < found.drop_interval[1]
@@ -99,8 +99,8 @@ def test_flips_count_changed_answers_and_the_drop_only_lost_right_ones():
 @pytest.mark.parametrize("texts", [1, 2])
 def test_a_higher_perplexity_is_a_loss_also_where_a_single_text_gives_no_interval(texts, more, loses):
     row, truth, loss = np.arange(8) % texts, np.zeros(8, dtype=np.int64), np.linspace(1, 2, 8)
-    reference, artifact = Answers(truth, loss), Answers(truth, loss + more)
-    found = compare(Answered(row, truth, reference, artifact, np.zeros(8)), True)
+    reference, artifact = Predictions(truth, loss), Predictions(truth, loss + more)
+    found = compare(PairedPredictions(row, truth, reference, artifact, np.zeros(8)), True)
     assert found.loses == loses
 
 
@@ -191,13 +191,13 @@ def test_the_divergence_is_that_of_the_files_own_logits_from_pytorchs(
     options = ("--data", path, "--reference", reference.path, "--max-drop", 100, "--json")
     done = run("check", artifact.path, *options)
     found = json.loads(done.out)["result"]
-    bounds, network = artifact.manifest.interface.bounds, reference.model()
-    loaded = backend_for(artifact.manifest.recipe).load(artifact.model_file, bounds)
+    input_shape, network = artifact.manifest.interface.input_shape, reference.model()
+    loaded = backend_for(artifact.manifest.recipe).load(artifact.model_file, input_shape)
     of_rows = []
     for row in data:
         ids = row["input_ids"]
         before = network(torch.tensor([ids])).numpy()
-        if bounds.cached:
+        if input_shape.cached:
             after = np.stack([loaded.feed([token], at) for at, token in enumerate(ids)])[None]
         else:
             after = loaded.run(np.array([ids]), np.ones((1, len(ids)), np.int64))

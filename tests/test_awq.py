@@ -6,13 +6,13 @@ import numpy as np
 import onnx
 import pytest
 
-from nf_edge.backends.quantized_weight import nearest
+from nf_edge.backends.quantized_weights import nearest
 from nf_edge.core.recipe.precision import Precision
 from nf_edge.model import ModelConfig, load_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
 from nf_edge.model.init import init_tensors
 from nf_edge.quantization.awq import awq, scaled_layers
-from nf_edge.quantization.layer_report import Fate
+from nf_edge.quantization.layer_report import LayerReport
 from nf_edge.quantization.snr import with_errors
 
 NORMS = ("transformer.h.0.ln_1.weight", "transformer.h.0.ln_2.weight", "transformer.ln_f.weight")
@@ -44,8 +44,8 @@ def output_snr(network, layers, rows, precision, signed):
     rounded = {
         name: nearest(network.get_submodule(name).weight, precision, signed).dequantized() for name in layers
     }
-    fates = with_errors([Fate(name, "int4") for name in layers], network, rounded, rows)
-    return {fate.module: fate.output_snr.value for fate in fates}
+    layer_reports = with_errors([LayerReport(name, "int4") for name in layers], network, rounded, rows)
+    return {layer_report.module: layer_report.output_snr.value for layer_report in layer_reports}
 
 
 @pytest.mark.parametrize(("signed", "symmetric"), [(True, True), (False, True), (True, False)])
@@ -76,9 +76,9 @@ def test_the_fates_tell_it_and_the_file_has_not_one_operator_more(run, tmp_path)
         recipe.write_text(text.replace("quantize:\n", f"quantize:\n  method: {method}\n"), encoding="utf-8")
         done = run("export", checkpoint.path, "--recipe", recipe, "-o", out, *options, "--json")
         assert done.code == 0, done.err
-        fates = json.loads(done.out)["result"]["quantization"]
+        layer_reports = json.loads(done.out)["result"]["quantization"]
         operators.append([node.op_type for node in onnx.load(out / "model.onnx").graph.node])
-    told = {fate["module"] for fate in fates if "by AWQ" in fate["dtype"]}
+    told = {layer_report["module"] for layer_report in layer_reports if "by AWQ" in layer_report["dtype"]}
     assert told == scaled_layers(checkpoint.config)
     assert operators[0] == operators[1]
 

@@ -9,7 +9,7 @@ from nf_edge.core.cpus import allowed_cpus
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.figures import Figure
 from nf_edge.core.intervals import ratio_of_medians
-from nf_edge.measure.latency.report import Speed
+from nf_edge.measure.latency.latency_report import Speed
 from nf_edge.measure.runner import TimedProcess
 from nf_edge.measure.runner.build import check_tools
 

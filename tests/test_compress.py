@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nf_edge.artifact import load_artifact
 from nf_edge.core.recipe.prune import Weights
 from nf_edge.core.recipe.recipe import load_recipe
-from nf_edge.measure.accuracy.faithful import faithfulness
+from nf_edge.measure.accuracy.divergence import divergence_of
 from nf_edge.model import Checkpoint, ModelConfig, load_checkpoint, save_checkpoint
 from nf_edge.model.data import Row, collate
 from nf_edge.model.init import init_tensors
@@ -470,14 +470,14 @@ def test_what_cannot_be_pruned_is_refused(run, tmp_path, sections, message):
 
 def test_equal_answers_are_faithful_and_others_are_counted():
     logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 1.0]])
-    assert faithfulness([(logits, logits)]).kl == 0
+    assert divergence_of([(logits, logits)]).kl == 0
     other = logits.clone()
     other[1] = torch.tensor([1.0, 0.0])
-    found = faithfulness([(logits[:2], other[:2]), (logits[2:], other[2:])])
+    found = divergence_of([(logits[:2], other[:2]), (logits[2:], other[2:])])
     assert (found.questions, found.flips) == (3, 1)
     p = torch.tensor([1.0, torch.e]) / (1 + torch.e)
-    divergence = (p * (p / p.flip(0)).log()).sum().item()
-    assert found.kl == pytest.approx(divergence / 3, rel=1e-5)
+    kl_divergence = (p * (p / p.flip(0)).log()).sum().item()
+    assert found.kl == pytest.approx(kl_divergence / 3, rel=1e-5)
 
 
 @pytest.mark.slow

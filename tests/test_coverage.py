@@ -7,7 +7,7 @@ import pytest
 from conftest import RANDOM_LENGTH
 
 from nf_edge.backends import all_backends
-from nf_edge.backends.base import Bounds
+from nf_edge.backends.base import InputShape
 from nf_edge.backends.coverage.fixes import fixes_for
 from nf_edge.backends.coverage.macs import macs_of
 from nf_edge.backends.executorch.capture import capture
@@ -56,10 +56,10 @@ def test_what_a_program_multiplies_is_counted_as_the_formulas_of_the_network_say
     """In every form that a backend gives the network; of a length that is left open, of its longest."""
     model, form = random_network(task, noise), all_backends()[backend]
     recipe = next(recipe for recipe in bundled_recipes() if recipe.backend == backend)
-    bounds = Bounds(False, RANDOM_LENGTH, dynamic_length=backend != "coreml", cached=False)
+    input_shape = InputShape(False, RANDOM_LENGTH, dynamic_length=backend != "coreml", cached=False)
     config = model.config
     form.specialise(model, recipe)
-    graph = capture(form.program(model, bounds, None), bounds).graph
+    graph = capture(form.program(model, input_shape, None), input_shape).graph
     counted = sum(macs_of(node) for node in graph.nodes if node.op == "call_function")
     assert counted == products(config, RANDOM_LENGTH)
 

@@ -34,7 +34,9 @@ each_lm_by_each_recipe = pytest.mark.parametrize(
 
 
 def decoder_of(artifact):
-    return backend_for(artifact.manifest.recipe).load(artifact.model_file, artifact.manifest.interface.bounds)
+    return backend_for(artifact.manifest.recipe).load(
+        artifact.model_file, artifact.manifest.interface.input_shape
+    )
 
 
 @pytest.fixture
@@ -145,8 +147,10 @@ def test_a_pte_holds_the_cache_once_and_updates_it_in_place(recipe, exported, ch
     for name in ("wide-lm", "lm-relative-pruned-unevenly"):
         artifact, config = exported(name, recipe), checkpoint(name).config
         size = sum(2 * heads * config.head_size * config.n_positions * 4 for heads, _ in config.layer_sizes)
-        bounds = artifact.manifest.interface.bounds
-        assert backend_for(artifact.manifest.recipe).plan(artifact.model_file, config, bounds).cache == size
+        input_shape = artifact.manifest.interface.input_shape
+        assert (
+            backend_for(artifact.manifest.recipe).plan(artifact.model_file, config, input_shape).cache == size
+        )
         (line,) = (
             line for line in artifact.manifest.reports["memory"]["process"] if line["name"] == "KV cache"
         )

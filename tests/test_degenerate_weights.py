@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nf_edge.backends.quantized_weight import as_stored, code_range, nearest, pack, unpack
+from nf_edge.backends.quantized_weights import as_stored, code_range, nearest, pack, unpack
 from nf_edge.core.recipe.precision import Precision
 from nf_edge.quantization.awq import awq
 from nf_edge.quantization.equalize import equalize
@@ -49,34 +49,34 @@ def precisions_of(draw, columns):
     return Precision(draw(st.integers(2, 8)), group, draw(st.booleans()))
 
 
-def require_sound(grid, weight, precision, stored):
+def require_sound(quantized_weight, weight, precision, stored):
     """Codes in range; scales that the dtype holds, finite and not 0; what they stand for finite, zeros 0."""
     least, most = code_range(precision.bits)
-    assert grid.codes.dtype == torch.int8
-    assert least <= int(grid.codes.min()) <= int(grid.codes.max()) <= most
-    assert torch.equal(grid.scales.to(stored).float(), grid.scales)
-    assert bool(grid.scales.isfinite().all())
-    assert bool((grid.scales.abs() > 0).all())
-    assert (grid.zeros is None) == precision.symmetric
-    found = grid.dequantized()
+    assert quantized_weight.codes.dtype == torch.int8
+    assert least <= int(quantized_weight.codes.min()) <= int(quantized_weight.codes.max()) <= most
+    assert torch.equal(quantized_weight.scales.to(stored).float(), quantized_weight.scales)
+    assert bool(quantized_weight.scales.isfinite().all())
+    assert bool((quantized_weight.scales.abs() > 0).all())
+    assert (quantized_weight.zeros is None) == precision.symmetric
+    found = quantized_weight.dequantized()
     assert bool(found.isfinite().all())
-    empty = (weight == 0).view(*grid.scales.shape, -1).all(dim=2)
-    assert not found.view(*grid.scales.shape, -1)[empty].any()
+    empty = (weight == 0).view(*quantized_weight.scales.shape, -1).all(dim=2)
+    assert not found.view(*quantized_weight.scales.shape, -1)[empty].any()
     if precision.bits in (2, 4, 8):
-        packed = unpack(pack(grid.codes, precision.bits), precision.bits)
-        assert torch.equal(packed[:, : weight.shape[1]], grid.codes)
+        packed = unpack(pack(quantized_weight.codes, precision.bits), precision.bits)
+        assert torch.equal(packed[:, : weight.shape[1]], quantized_weight.codes)
 
 
 @given(st.data(), matrices(), st.booleans(), st.sampled_from([torch.float32, torch.float16]))
 @settings(max_examples=100)
 def test_the_nearest_is_sound_and_a_step_away_at_most(data, weight, signed, stored):
     precision = data.draw(precisions_of(weight.shape[1]))
-    grid = nearest(weight, precision, signed, stored)
-    require_sound(grid, weight, precision, stored)
+    quantized_weight = nearest(weight, precision, signed, stored)
+    require_sound(quantized_weight, weight, precision, stored)
     largest = torch.finfo(stored).max / 2 if precision.symmetric else torch.finfo(stored).max / 4
     if float(weight.abs().max()) <= largest:
-        step = grid.scales.abs()[:, :, None]
-        off = (weight - grid.dequantized()).abs().view(*grid.scales.shape, -1)
+        step = quantized_weight.scales.abs()[:, :, None]
+        off = (weight - quantized_weight.dequantized()).abs().view(*quantized_weight.scales.shape, -1)
         # Half a step where no code is cut, and the rounding of float32 itself.
         assert bool((off <= step * 1.01 + 1e-6 * weight.abs().max()).all())
 
@@ -95,13 +95,13 @@ def test_gptq_is_sound_whatever_its_layer_sees(data, weight, signed, seen):
         hessian += 1.0
     elif seen == "infinite":
         hessian += torch.inf
-    grid = gptq(weight, hessian, precision, signed)
-    require_sound(grid, weight, precision, torch.bfloat16)
+    quantized_weight = gptq(weight, hessian, precision, signed)
+    require_sound(quantized_weight, weight, precision, torch.bfloat16)
     if seen in ("none", "infinite") and (signed or not precision.symmetric):
         # No input counts for more than another, so weights lose no more than by rounding each of them.
         found, plain = (
             (weight - its.dequantized()).double().square().sum()
-            for its in (grid, nearest(weight, precision, signed, torch.bfloat16))
+            for its in (quantized_weight, nearest(weight, precision, signed, torch.bfloat16))
         )
         assert float(found) <= 1.01 * float(plain) + 1e-12 * float(weight.double().square().sum())
 

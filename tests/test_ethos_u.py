@@ -9,7 +9,7 @@ import torch
 from conftest import RANDOM_LENGTH, backend_missing
 
 import nf_edge.backends
-from nf_edge.backends.base import Bounds
+from nf_edge.backends.base import InputShape
 from nf_edge.backends.ethos_u.form import SummedPick
 from nf_edge.backends.executorch.capture import quantize_captured
 from nf_edge.backends.precisions import precisions
@@ -63,10 +63,10 @@ def quantized(recipe, network, rows):
     if missing := backend_missing(recipe):
         pytest.skip(missing)
     recipe, backend = load_recipe(recipe), nf_edge.backends.get_backend("ethos_u")
-    bounds = Bounds.of(recipe, network.config)
+    input_shape = InputShape.of(recipe, network.config)
     backend.specialise(network, recipe)
-    program, seen = backend.program(network, bounds, None), [(ids, np.ones_like(ids)) for ids in rows]
-    return backend.quantize_static(program, recipe, precisions(recipe, network.config), bounds, seen)
+    program, seen = backend.program(network, input_shape, None), [(ids, np.ones_like(ids)) for ids in rows]
+    return backend.quantize_static(program, recipe, precisions(recipe, network.config), input_shape, seen)
 
 
 def long_rows():
@@ -160,22 +160,28 @@ def test_a_dry_run_tells_the_fate_of_every_module(run):
     if missing := backend_missing(RECIPE):
         pytest.skip(missing)
     done = run("export", "digits", "--recipe", RECIPE, "--device", "corstone-300-fvp", "--dry-run", "--json")
-    fates = {fate["module"]: fate for fate in json.loads(done.out)["result"]["quantization"]}
-    assert fates["transformer.h.0.ln_1"]["dtype"] == "folded"
-    assert fates["transformer.h.0.attn.noise"]["dtype"].startswith("int8")
-    assert fates["score"]["dtype"] == "float32"
-    assert fates["attention"]["dtype"].startswith("int8")
+    layer_reports = {
+        layer_report["module"]: layer_report
+        for layer_report in json.loads(done.out)["result"]["quantization"]
+    }
+    assert layer_reports["transformer.h.0.ln_1"]["dtype"] == "folded"
+    assert layer_reports["transformer.h.0.attn.noise"]["dtype"].startswith("int8")
+    assert layer_reports["score"]["dtype"] == "float32"
+    assert layer_reports["attention"]["dtype"].startswith("int8")
 
 
 def test_a_dry_run_with_16_bits_says_which_products_have_8(run):
     if missing := backend_missing(MIXED):
         pytest.skip(missing)
     done = run("export", "digits", "--recipe", MIXED, "--device", "alif-e8-devkit", "--dry-run", "--json")
-    fates = {fate["module"]: fate for fate in json.loads(done.out)["result"]["quantization"]}
-    assert fates["attention"]["dtype"].startswith("int8")
-    assert "multiply two activations in int8 alone" in fates["attention"]["reason"]
-    assert fates["transformer.h.0.attn.noise"]["dtype"].endswith("int16 static activations")
-    assert fates["transformer.h.0.mlp.c_fc"]["dtype"].endswith("int16 static activations")
+    layer_reports = {
+        layer_report["module"]: layer_report
+        for layer_report in json.loads(done.out)["result"]["quantization"]
+    }
+    assert layer_reports["attention"]["dtype"].startswith("int8")
+    assert "multiply two activations in int8 alone" in layer_reports["attention"]["reason"]
+    assert layer_reports["transformer.h.0.attn.noise"]["dtype"].endswith("int16 static activations")
+    assert layer_reports["transformer.h.0.mlp.c_fc"]["dtype"].endswith("int16 static activations")
 
 
 def test_the_memory_predicted_of_a_language_model_has_its_logits(run):

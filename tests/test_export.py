@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models
 from nf_edge.backends import backend_for
 from nf_edge.backends.onnx.cpu import OnnxCpu
 from nf_edge.core import resources
-from nf_edge.measure.accuracy.answers import ask_both
+from nf_edge.measure.accuracy.predictions import predict_both
 from nf_edge.model.data.rows import Row
 
 CASE = TESTS / "cases" / "cls-lowrank-last-padded"
@@ -193,8 +193,8 @@ def close_calls(checkpoint, exported, tmp_path):
     config, generator = the_checkpoint.config, np.random.default_rng(0)
     rows = [Row(tuple(generator.integers(config.vocab_size, size=6).tolist()), None) for _ in range(1500)]
     session = backend_for(artifact.manifest.recipe).session(artifact.model_file)
-    bounds = artifact.manifest.interface.bounds
-    answered = ask_both(the_checkpoint.model(), session, bounds, rows, rows)
+    input_shape = artifact.manifest.interface.input_shape
+    answered = predict_both(the_checkpoint.model(), session, input_shape, rows, rows)
     lines = [
         json.dumps({"input_ids": list(row.input_ids), "label": int(label)})
         for row, label, answer in zip(
@@ -285,7 +285,7 @@ def test_a_fixed_length_is_the_only_one_that_the_file_takes(export, tmp_path):
 def test_an_interrupted_export_leaves_what_was_there(json_option, export, artifact, tmp_path, monkeypatch):
     before = content(artifact)
 
-    def interrupted(self, program, config, bounds, recipe, path):
+    def interrupted(self, program, config, input_shape, recipe, path):
         path.write_bytes(b"half a mod")
         raise KeyboardInterrupt
 
@@ -300,7 +300,7 @@ def test_an_interrupted_export_leaves_what_was_there(json_option, export, artifa
 def test_a_failing_export_leaves_what_was_there(export, artifact, tmp_path, monkeypatch):
     before = content(artifact)
 
-    def out_of_space(self, program, config, bounds, recipe, path):
+    def out_of_space(self, program, config, input_shape, recipe, path):
         path.write_bytes(b"half a mod")
         raise OSError(28, "No space left on device", str(path))
 

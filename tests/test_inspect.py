@@ -51,7 +51,7 @@ def test_a_dry_run_tells_the_fates_and_the_prediction_and_makes_nothing(checkpoi
     options = ("export", source, "--recipe", "onnx-int8-dynamic", "--device", "rpi-5", "-o", out, "--dry-run")
     code, found = result(*options)
     assert code == 0
-    assert any(fate["dtype"].startswith("int8") for fate in found["quantization"])
+    assert any(layer_report["dtype"].startswith("int8") for layer_report in found["quantization"])
     assert found["memory"]["verdict"]["outcome"] == "fits"
     assert found["memory"]["process"][-1]["predicted"]["value"] > 0
     assert run(*options).out.endswith("Nothing was made.\n")

@@ -22,13 +22,19 @@ PROMPT = "ROMEO:\nWhat"
 
 
 def decoder_of(artifact):
-    return backend_for(artifact.manifest.recipe).load(artifact.model_file, artifact.manifest.interface.bounds)
+    return backend_for(artifact.manifest.recipe).load(
+        artifact.model_file, artifact.manifest.interface.input_shape
+    )
 
 
 def cache_lines(artifact):
-    (fate,) = (fate for fate in artifact.manifest.quantization if fate["module"] == "KV cache")
+    (layer_report,) = (
+        layer_report
+        for layer_report in artifact.manifest.quantization
+        if layer_report["module"] == "KV cache"
+    )
     (line,) = (line for line in artifact.manifest.reports["memory"]["process"] if line["name"] == "KV cache")
-    return fate, line
+    return layer_report, line
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +69,9 @@ def test_a_text_in_pieces_gives_what_it_gives_as_a_whole(name, exported, checkpo
 
 @pytest.mark.parametrize("name", INT8_CACHED)
 def test_the_cache_takes_a_quarter_of_the_memory_and_the_report_says_so(name, exported):
-    fate, line = cache_lines(exported(name, RECIPE))
+    layer_report, line = cache_lines(exported(name, RECIPE))
     _, float32 = cache_lines(exported(name, "onnx-fp32"))
-    assert fate["dtype"] == "int8, per channel"
+    assert layer_report["dtype"] == "int8, per channel"
     for how in ("predicted", "planned"):
         assert line[how]["value"] * 4 == float32[how]["value"]
     assert exported(name, RECIPE).manifest.interface.cache_dtype == "int8"
@@ -73,9 +79,9 @@ def test_the_cache_takes_a_quarter_of_the_memory_and_the_report_says_so(name, ex
 
 def test_where_onnx_runtime_has_no_such_cache_it_stays_float32_and_a_line_says_why(exported):
     artifact = exported("lm-none", RECIPE)
-    fate, _ = cache_lines(artifact)
-    assert fate["dtype"] == "float32"
-    assert "multiples of 8" in fate["reason"]
+    layer_report, _ = cache_lines(artifact)
+    assert layer_report["dtype"] == "float32"
+    assert "multiples of 8" in layer_report["reason"]
     assert artifact.manifest.interface.cache_dtype == "float32"
 
 

@@ -27,7 +27,7 @@ from nf_edge.core.figures import Figure
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure.memory.verdict import Share, Verdict, failure_of
 from nf_edge.pipeline.export import export
-from nf_edge.quantization.layer_report import Fate
+from nf_edge.quantization.layer_report import LayerReport
 
 TEXT = "the cat sat on the mat, and the dog on the log. "
 
@@ -353,7 +353,7 @@ def test_the_folder_may_be_a_link_and_have_files_that_no_runtime_reads(artifact,
 FIGURE = Figure(1.0, "dB", "measured")
 WRITTEN = [
     (FigureFields, FIGURE),
-    (ModuleEntry, Fate("transformer.wte", "float32", "", FIGURE, FIGURE)),
+    (ModuleEntry, LayerReport("transformer.wte", "float32", "", FIGURE, FIGURE)),
     (CoverageFields, Coverage("XNNPACK", 1, 1, 1)),
     (AcceleratorEntry, Estimate("Vela", FIGURE, FIGURE, FIGURE, FIGURE, ())),
 ]

@@ -410,7 +410,7 @@ def test_a_bug_is_no_trouble_with_the_output(bug, run, monkeypatch):
 def test_an_export_that_is_told_to_end_leaves_nothing(name, code, run, tmp_path, monkeypatch):
     programs = []
 
-    def interrupted(self, program, config, bounds, recipe, path):
+    def interrupted(self, program, config, input_shape, recipe, path):
         path.write_bytes(b"half a mod")
         programs.append(processes.start(["sleep", "60"], stdin=None))
         os.kill(os.getpid(), getattr(signal, name))

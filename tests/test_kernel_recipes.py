@@ -156,7 +156,9 @@ def test_int8_attention_and_cache_are_used_where_the_recipe_asks_and_cost_little
     for path in (without.path, exported("lm-lowrank", "nf-int8").path):
         artifact = load_artifact(path)
         backend = backend_for(artifact.manifest.recipe)
-        answers.append(backend.load(artifact.model_file, artifact.manifest.interface.bounds).feed(ids, 0))
+        answers.append(
+            backend.load(artifact.model_file, artifact.manifest.interface.input_shape).feed(ids, 0)
+        )
     difference = np.abs(answers[0] - answers[1]).max() / np.abs(answers[0]).max()
     assert 1e-5 < difference < 0.05
 

@@ -219,4 +219,4 @@ def linear_weights(the_checkpoint):
 
 
 def int8_modules(artifact):
-    return sum(fate["dtype"].startswith("int8") for fate in artifact.manifest.quantization)
+    return sum(layer_report["dtype"].startswith("int8") for layer_report in artifact.manifest.quantization)

@@ -9,7 +9,7 @@ import yaml
 from conftest import TESTS
 
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import Bounds
+from nf_edge.backends.base import InputShape
 from nf_edge.core import resources
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.recipe.recipe import load_recipe
@@ -77,7 +77,7 @@ def reports(exported):
                 backend,
                 artifact.model_file,
                 manifest.config,
-                manifest.interface.bounds,
+                manifest.interface.input_shape,
                 manifest.recipe,
                 None,
             )
@@ -95,8 +95,8 @@ def part(report, name):
 
 def predicts_nothing(recipe, checkpoint):
     backend = backend_for(recipe)
-    bounds = Bounds.of(recipe, checkpoint.config)
-    return backend.predict(checkpoint.config, bounds, recipe).file == 0
+    input_shape = InputShape.of(recipe, checkpoint.config)
+    return backend.predict(checkpoint.config, input_shape, recipe).file == 0
 
 
 ARTIFACTS = [
@@ -124,7 +124,7 @@ def test_the_prediction_made_before_export_is_near_what_is_measured_after(name, 
         pytest.skip(f"backend {the_recipe.backend} predicts nothing yet")
     config = checkpoint(name).config
     backend = backend_for(the_recipe)
-    before = predict_memory(backend, config, Bounds.of(the_recipe, config), the_recipe, None)
+    before = predict_memory(backend, config, InputShape.of(the_recipe, config), the_recipe, None)
     report = reports(name, recipe)
     for name in ("file", "process"):
         assert part(before, name)["predicted"] == part(report, name)["predicted"]

@@ -181,8 +181,8 @@ def overflowing_artifacts(monkeypatch, request):
             logits[(input_ids == 5).any(axis=1)] = value
             return logits
 
-    def broken(self, path, bounds, threads=None):
-        loaded = load(self, path, bounds, threads)
+    def broken(self, path, input_shape, threads=None):
+        loaded = load(self, path, input_shape, threads)
         return Broken(loaded) if isinstance(loaded, Decoder) else BrokenSession(loaded)
 
     monkeypatch.setattr(OnnxCpu, "load", broken)

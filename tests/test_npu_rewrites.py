@@ -9,7 +9,7 @@ from conftest import NOISES, RANDOM_LENGTH
 
 from nf_edge.backends.ethos_u import form
 from nf_edge.backends.static_shape.fold_norms import fold_norms
-from nf_edge.backends.static_shape.form import Hints, Pick
+from nf_edge.backends.static_shape.form import Hints, SelectToken
 from nf_edge.model.attention_forms import HIDDEN_QUANTIZED
 from nf_edge.model.network import Pass
 
@@ -136,7 +136,7 @@ def test_a_token_picked_by_a_sum_is_that_token(real):
     pick[0, 0, real - 1] = 1
     hints = Hints(hidden=None, pick=pick)
     assert torch.equal(form.SummedPick("last")(x, hints), x[:, real - 1 : real])
-    assert torch.equal(form.SummedPick("last")(x, hints), Pick("last")(x, hints))
+    assert torch.equal(form.SummedPick("last")(x, hints), SelectToken("last")(x, hints))
     assert torch.equal(form.SummedPick("first")(x, NOTHING), x[:, :1])
 
 

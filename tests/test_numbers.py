@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 import nf_edge
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import Bounds, Plan
+from nf_edge.backends.base import InputShape, MemoryPlan
 from nf_edge.cli import cli
 from nf_edge.cli.numbers import Finite
 from nf_edge.core import resources
@@ -214,9 +214,11 @@ def test_what_is_known_in_part_fits_only_as_far_as_that(run):
 def test_a_page_is_green_only_where_all_is_known(exported):
     recipe, device = load_recipe("onnx-fp32"), load_device("rpi-5")
     manifest = exported("cls-lowrank-last-padded", "onnx-fp32").manifest
-    backend, bounds = backend_for(recipe), Bounds.of(recipe, manifest.config)
-    known = predict_memory(backend, manifest.config, bounds, recipe, device)
-    plan = Plan(program=10, weights=0, embeddings=0, mapped=10, loaded=0, cache=0, arenas=None, workspace=0)
+    backend, input_shape = backend_for(recipe), InputShape.of(recipe, manifest.config)
+    known = predict_memory(backend, manifest.config, input_shape, recipe, device)
+    plan = MemoryPlan(
+        program=10, weights=0, embeddings=0, mapped=10, loaded=0, cache=0, arenas=None, workspace=0
+    )
     lacking = judge(device, recipe, [account_of_plan(plan, 10, "planned")])
     unknown = judge(device, recipe, [missing_account("no plan")])
     pages = [
@@ -249,7 +251,9 @@ def test_what_a_python_process_holds_leaves_out_the_runtime_alone():
 
 def test_a_run_that_shows_nothing_leaves_unknown_what_the_plan_does_not_know():
     """As where there is no /proc: its zeros are no measurement."""
-    plan = Plan(program=10, weights=0, embeddings=0, mapped=10, loaded=0, cache=0, arenas=None, workspace=0)
+    plan = MemoryPlan(
+        program=10, weights=0, embeddings=0, mapped=10, loaded=0, cache=0, arenas=None, workspace=0
+    )
     planned = account_of_plan(plan, 10, "planned")
     run = Measurement(10, 0, 0, 30, 0, 0, 10, peak=60, threads=1, heap_is_known=True)
     native = account_of_measurement(replace(run, peak=0), 10)

@@ -45,4 +45,4 @@ def test_weights_that_the_exporter_would_put_beside_the_file_are_in_it(
     job = Job.of(checkpoint("eight-pairwise"), load_recipe(recipe), None)
     lower(job, tmp_path / "model.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
-    job.backend.decoder(tmp_path / "model.onnx", job.bounds.length)
+    job.backend.decoder(tmp_path / "model.onnx", job.input_shape.length)

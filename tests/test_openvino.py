@@ -86,9 +86,9 @@ def test_a_language_model_keeps_its_cache_natively(threads, exported, checkpoint
 @pytest.mark.slow
 def test_int8_weights_and_tables_take_a_byte_each_in_the_file(exported, checkpoint, backend):
     config = checkpoint("wide-lm").config
-    bounds = exported("wide-lm", "openvino-fp32").manifest.interface.bounds
+    input_shape = exported("wide-lm", "openvino-fp32").manifest.interface.input_shape
     whole, quarter = (
-        backend.plan(exported("wide-lm", recipe).model_file, config, bounds).weights
+        backend.plan(exported("wide-lm", recipe).model_file, config, input_shape).weights
         for recipe in ("openvino-fp32", "openvino-int8")
     )
     # The tied head is stored beside the table only where both are int8, each with scales of its own.
@@ -104,9 +104,9 @@ def test_plan_and_prediction_agree(exported, checkpoint, backend):
         ("wide-lm", "openvino-int4"),
     ):
         artifact, config = exported(name, recipe), checkpoint(name).config
-        bounds = artifact.manifest.interface.bounds
-        planned = backend.plan(artifact.model_file, config, bounds)
-        predicted = backend.predict(config, bounds, load_recipe(recipe))
+        input_shape = artifact.manifest.interface.input_shape
+        planned = backend.plan(artifact.model_file, config, input_shape)
+        predicted = backend.predict(config, input_shape, load_recipe(recipe))
         assert predicted.file == pytest.approx(planned.file, rel=0.25)
         assert predicted.cache == planned.cache
         assert predicted.loaded == pytest.approx(planned.loaded, rel=0.25)
@@ -128,8 +128,8 @@ def test_memory_is_predicted_where_weights_are_most_of_it(name, recipe, exported
     """They are held as the file has them and as oneDNN multiplies them, and the file too while it loads."""
     artifact = exported(name, recipe)
     manifest = artifact.manifest
-    bounds = manifest.interface.bounds
-    report = profile_model(backend, artifact.model_file, manifest.config, bounds, manifest.recipe, None)
+    input_shape = manifest.interface.input_shape
+    report = profile_model(backend, artifact.model_file, manifest.config, input_shape, manifest.recipe, None)
     whole = {how: figure.value for how, figure in report.process_total.figures().items()}
     assert whole["predicted"] == pytest.approx(whole["measured"], rel=0.07)
     # What a run takes and a load gives back in its place is not planned.

@@ -12,7 +12,7 @@ from conftest import NOISES, RANDOM_LENGTH, TASKS, backend_missing, random_rows
 from onnx.numpy_helper import to_array
 
 import nf_edge.backends
-from nf_edge.backends.base import Bounds
+from nf_edge.backends.base import InputShape
 from nf_edge.backends.precisions import precisions
 from nf_edge.backends.qnn.form import HtpProgram, Whole, exportable, specialise
 from nf_edge.backends.qnn.qdq import write_qdq
@@ -68,9 +68,9 @@ def compile_and_compare(model, folder):
         inputs.append((ids, mask))
     wanted = [model(*map(torch.from_numpy, pair)).numpy() for pair in inputs]
     specialise(model)
-    bounds = Bounds(any_batch=False, length=RANDOM_LENGTH, dynamic_length=False, cached=False)
+    input_shape = InputShape(any_batch=False, length=RANDOM_LENGTH, dynamic_length=False, cached=False)
     layers = precisions(load_recipe(RECIPE), model.config)
-    write_qdq(HtpProgram(model, inputs), layers, bounds, folder / "quantized.onnx")
+    write_qdq(HtpProgram(model, inputs), layers, input_shape, folder / "quantized.onnx")
     compile_context(folder / "quantized.onnx", "sm8650", folder / "model.onnx")
     session = SimulatedSession(folder / "model.onnx")
     largest = max(np.abs(logits).max() for logits in wanted)
@@ -102,9 +102,9 @@ def test_a_prompt_in_chunks_and_steps_upon_it_are_answered_through_the_cache(noi
     ids = np.random.default_rng(0).integers(50, size=(1, RANDOM_LENGTH))
     wanted = model(torch.from_numpy(ids))[0].numpy()
     specialise(model)
-    bounds = Bounds(any_batch=False, length=RANDOM_LENGTH, dynamic_length=True, cached=True)
+    input_shape = InputShape(any_batch=False, length=RANDOM_LENGTH, dynamic_length=True, cached=True)
     layers = precisions(load_recipe(RECIPE), model.config)
-    write_qdq(HtpProgram(model, [(ids, np.ones_like(ids))]), layers, bounds, tmp_path / "quantized.onnx")
+    write_qdq(HtpProgram(model, [(ids, np.ones_like(ids))]), layers, input_shape, tmp_path / "quantized.onnx")
     compile_context(tmp_path / "quantized.onnx", "sm8650", tmp_path / "model.onnx")
     decoder = nf_edge.backends.get_backend("qnn").decoder(tmp_path / "model.onnx", RANDOM_LENGTH)
     row = ids[0].tolist()
@@ -128,7 +128,7 @@ def test_an_export_is_a_context_binary_whose_every_operator_is_on_the_htp(export
     assert manifest.coverage["delegated"] > 20
     assert "HTP (sm8650)" in manifest.coverage["library"]
     assert manifest.reports["parity"]["error"] < 0.1
-    told = {fate["module"]: fate for fate in manifest.quantization}
+    told = {layer_report["module"]: layer_report for layer_report in manifest.quantization}
     assert told["transformer.h.0.mlp.c_fc"]["dtype"] == "int8, per channel; int16 static activations"
     assert told["transformer.h.0.mlp.c_fc"]["weights_snr"]["value"] > 30
     assert told["transformer.h.0.ln_1"]["dtype"] == "folded"

@@ -48,8 +48,8 @@ def both(exported, checkpoint):
 
     def get(name, recipe):
         artifact = exported(name, recipe)
-        backend, bounds = backend_for(artifact.manifest.recipe), artifact.manifest.interface.bounds
-        session, network = backend.load(artifact.model_file, bounds), checkpoint(name).model()
+        backend, input_shape = backend_for(artifact.manifest.recipe), artifact.manifest.interface.input_shape
+        session, network = backend.load(artifact.model_file, input_shape), checkpoint(name).model()
 
         def answer(ids, length=None):
             if isinstance(session, Decoder):
@@ -89,8 +89,8 @@ def test_a_language_model_that_gives_all_logits_shares_its_quantized_table_with_
 ):
     """Its head is exported as a product with the table, transposed."""
     artifact = exported("wide-lm", f"{recipe}+all")
-    backend, bounds = backend_for(artifact.manifest.recipe), artifact.manifest.interface.bounds
-    session, network = backend.load(artifact.model_file, bounds), checkpoint("wide-lm").model()
+    backend, input_shape = backend_for(artifact.manifest.recipe), artifact.manifest.interface.input_shape
+    session, network = backend.load(artifact.model_file, input_shape), checkpoint("wide-lm").model()
     ids = np.arange(40)[None]
     found, wanted = session.run(ids, np.ones_like(ids)), network(torch.from_numpy(ids)).numpy()
     dtype = load_recipe(recipe).quantize.weights
@@ -105,7 +105,10 @@ def test_a_tied_head_of_int4_and_a_table_of_int8_part(checkpoint, run, tmp_path)
     out = tmp_path / "out"
     done = run("export", checkpoint("none-lm").path, "--recipe", recipe, "-o", out, "--json")
     assert done.code == 0
-    found = {fate["module"]: fate for fate in json.loads(done.out)["result"]["quantization"]}
+    found = {
+        layer_report["module"]: layer_report
+        for layer_report in json.loads(done.out)["result"]["quantization"]
+    }
     assert found["lm_head"]["weights_snr"]["value"] < 30 < found["transformer.wte"]["weights_snr"]["value"]
 
 
@@ -121,13 +124,13 @@ def test_padding_that_is_masked_does_not_spoil_ranges_that_are_fixed(name, recip
 @pytest.mark.parametrize("recipe", ["onnx-int4", "xnnpack-8da4w"])
 def test_layers_that_groups_do_not_divide_get_int8_and_a_line_says_so(recipe, exported, both, checkpoint):
     artifact = exported("uneven-cls", recipe)
-    fates = {fate["module"]: fate for fate in artifact.manifest.quantization}
-    fell_back = fates["transformer.h.0.mlp.c_fc"]
+    layer_reports = {layer_report["module"]: layer_report for layer_report in artifact.manifest.quantization}
+    fell_back = layer_reports["transformer.h.0.mlp.c_fc"]
     assert fell_back["dtype"] == "int8, per channel; int8 dynamic activations"
     assert fell_back["reason"] == "32 does not divide its 48 inputs"
-    assert fates["transformer.h.0.mlp.c_proj"]["dtype"].startswith("int4, groups of 32; ")
-    assert fates["transformer.wte"]["dtype"] == "int8, per row"
-    assert fates["transformer.wte"]["reason"] == "32 does not divide its 48 columns"
+    assert layer_reports["transformer.h.0.mlp.c_proj"]["dtype"].startswith("int4, groups of 32; ")
+    assert layer_reports["transformer.wte"]["dtype"] == "int8, per row"
+    assert layer_reports["transformer.wte"]["reason"] == "32 does not divide its 48 columns"
     report = (artifact.path / "report.html").read_text(encoding="utf-8")
     assert "32 does not divide its 48 inputs" in report
     found = map(both("uneven-cls", recipe), random_rows(checkpoint("uneven-cls"), [1, 20, 64] * 3))
@@ -176,18 +179,24 @@ def test_a_table_that_xnnpack_cannot_share_with_the_head_is_told(exported):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_table_is_quantized_and_every_norm_says_why_not(recipe, exported):
-    fates = {fate["module"]: fate for fate in exported("wide-lm", recipe).manifest.quantization}
-    assert fates["transformer.wte"]["dtype"].startswith(load_recipe(recipe).quantize.embeddings)
-    assert fates["transformer.wpe"]["dtype"] == "int8, per row"
-    assert fates["transformer.ln_f"]["reason"].startswith("a norm")
+    layer_reports = {
+        layer_report["module"]: layer_report
+        for layer_report in exported("wide-lm", recipe).manifest.quantization
+    }
+    assert layer_reports["transformer.wte"]["dtype"].startswith(load_recipe(recipe).quantize.embeddings)
+    assert layer_reports["transformer.wpe"]["dtype"] == "int8, per row"
+    assert layer_reports["transformer.ln_f"]["reason"].startswith("a norm")
 
 
 @pytest.mark.slow
 def test_a_static_pte_finds_the_heads_range_at_run_time_and_says_why(exported):
-    fates = {fate["module"]: fate for fate in exported("wide-lm", "xnnpack-int8").manifest.quantization}
-    assert fates["transformer.h.0.mlp.c_fc"]["dtype"].endswith("int8 static activations")
-    assert fates["lm_head"]["dtype"].endswith("int8 dynamic activations")
-    assert "ties" in fates["lm_head"]["reason"]
+    layer_reports = {
+        layer_report["module"]: layer_report
+        for layer_report in exported("wide-lm", "xnnpack-int8").manifest.quantization
+    }
+    assert layer_reports["transformer.h.0.mlp.c_fc"]["dtype"].endswith("int8 static activations")
+    assert layer_reports["lm_head"]["dtype"].endswith("int8 dynamic activations")
+    assert "ties" in layer_reports["lm_head"]["reason"]
 
 
 @pytest.fixture
@@ -331,8 +340,8 @@ def test_a_report_counts_modules_and_tells_attention_and_the_cache_beside_them()
         "attention": "int8 products",
         "KV cache": "int8",
     }
-    fates = [{"module": name, "dtype": dtype, "reason": ""} for name, dtype in told.items()]
-    assert quantization_lines(fates, None) == [
+    layer_reports = [{"module": name, "dtype": dtype, "reason": ""} for name, dtype in told.items()]
+    assert quantization_lines(layer_reports, None) == [
         "2 modules int8: wte, h.0",
         "1 module float32: score",
         "KV cache: int8",

@@ -19,34 +19,34 @@ RECIPES = [
 EXPECTED = {"int8": (35, 60), "int4": (15, 30)}
 
 
-def fates_of(artifact):
-    return {fate["module"]: fate for fate in artifact.manifest.quantization}
+def layer_reports_of(artifact):
+    return {layer_report["module"]: layer_report for layer_report in artifact.manifest.quantization}
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("name", ["wide-lm", "wide-cls"])
 def test_every_layer_and_table_that_was_quantized_tells_its_loss(name, recipe, exported):
     artifact = exported(name, recipe)
-    for module, fate in fates_of(artifact).items():
-        dtype, found = fate["dtype"].split(",")[0], fate["weights_snr"]
+    for module, layer_report in layer_reports_of(artifact).items():
+        dtype, found = layer_report["dtype"].split(",")[0], layer_report["weights_snr"]
         if dtype not in EXPECTED or module in ("attention", "KV cache"):
             assert found is None
-            assert fate["output_snr"] is None
+            assert layer_report["output_snr"] is None
             continue
         least, most = EXPECTED[dtype]
         assert (found["unit"], found["how"]) == ("dB", "planned")
         assert least < found["value"] < most, module
         if artifact.manifest.calibration is None:
-            assert fate["output_snr"] is None
+            assert layer_report["output_snr"] is None
         else:
-            assert fate["output_snr"]["how"] == "predicted"
-            assert least < fate["output_snr"]["value"], module
+            assert layer_report["output_snr"]["how"] == "predicted"
+            assert least < layer_report["output_snr"]["value"], module
 
 
 def test_a_layer_that_fell_back_to_int8_tells_the_smaller_loss(exported):
-    fates = fates_of(exported("uneven-cls", "onnx-int4"))
-    assert fates["transformer.h.0.mlp.c_fc"]["weights_snr"]["value"] > 35
-    assert fates["transformer.h.0.mlp.c_proj"]["weights_snr"]["value"] < 30
+    layer_reports = layer_reports_of(exported("uneven-cls", "onnx-int4"))
+    assert layer_reports["transformer.h.0.mlp.c_fc"]["weights_snr"]["value"] > 35
+    assert layer_reports["transformer.h.0.mlp.c_proj"]["weights_snr"]["value"] < 30
 
 
 def test_the_loss_told_is_that_of_the_weights_in_the_file(exported, checkpoint):
@@ -58,13 +58,13 @@ def test_the_loss_told_is_that_of_the_weights_in_the_file(exported, checkpoint):
     lost = wanted - table * scales[:, None]
     decibels = 10 * np.log10((wanted**2).sum() / (lost**2).sum())
     for module in ("transformer.wte", "lm_head"):
-        found = fates_of(artifact)[module]["weights_snr"]["value"]
+        found = layer_reports_of(artifact)[module]["weights_snr"]["value"]
         assert found == pytest.approx(decibels, abs=0.01)
 
 
 def test_the_report_names_the_layers_that_lose_most(exported):
     artifact = exported("wide-cls", "onnx-int4")
-    known = [fate for fate in artifact.manifest.quantization if fate["weights_snr"]]
-    worst = min(known, key=lambda fate: fate["weights_snr"]["value"])
+    known = [layer_report for layer_report in artifact.manifest.quantization if layer_report["weights_snr"]]
+    worst = min(known, key=lambda layer_report: layer_report["weights_snr"]["value"])
     line = f"of weights (planned): {worst['module']} {worst['weights_snr']['value']:.1f} dB, "
     assert line in (artifact.path / "report.html").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from torch import nn
 from nf_edge.artifact import load_artifact
 from nf_edge.backends import backend_for
 from nf_edge.backends.precisions import precisions, shares_table
-from nf_edge.backends.quantized_weight import nearest
+from nf_edge.backends.quantized_weights import nearest
 from nf_edge.core.recipe.precision import Precision
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure.accuracy.parity import synthetic_rows
@@ -56,7 +56,7 @@ def recipe(tmp_path):
 
 @pytest.fixture
 def export(run, tmp_path, checkpoint):
-    """Export by a recipe's file; the artifact, and the fates by module."""
+    """Export by a recipe's file; the artifact, and the layer reports by module."""
 
     def call(source, path):
         the_checkpoint = checkpoint(source) if isinstance(source, str) else source
@@ -69,8 +69,8 @@ def export(run, tmp_path, checkpoint):
         out = tmp_path / "out"
         done = run("export", the_checkpoint.path, "--recipe", path, "-o", out, *options, "--json")
         assert done.code == 0, done.err
-        fates = json.loads(done.out)["result"]["quantization"]
-        return load_artifact(out), {fate["module"]: fate for fate in fates}
+        layer_reports = json.loads(done.out)["result"]["quantization"]
+        return load_artifact(out), {layer_report["module"]: layer_report for layer_report in layer_reports}
 
     return call
 
@@ -88,13 +88,20 @@ def test_a_dry_run_tells_the_fate_of_every_module_and_the_first_rule_wins(run, r
     done = run("export", checkpoint("none-lm").path, "--recipe", path, "--dry-run", "--json")
     assert done.code == 0
     result = json.loads(done.out)["result"]
-    fates = {fate["module"]: fate for fate in result["quantization"]}
-    assert fates[KV]["dtype"] == fates[OUT]["dtype"] == "int8, per channel; int8 dynamic activations"
-    assert fates[FC]["dtype"] == "int4, groups of 32; int8 dynamic activations"
-    assert fates[PROJECTION]["dtype"] == "int3, groups of 64; int8 dynamic activations"
+    layer_reports = {layer_report["module"]: layer_report for layer_report in result["quantization"]}
+    assert (
+        layer_reports[KV]["dtype"]
+        == layer_reports[OUT]["dtype"]
+        == "int8, per channel; int8 dynamic activations"
+    )
+    assert layer_reports[FC]["dtype"] == "int4, groups of 32; int8 dynamic activations"
+    assert layer_reports[PROJECTION]["dtype"] == "int3, groups of 64; int8 dynamic activations"
     container = "3-bit levels in int4: a smaller compressed download, not a smaller file"
-    assert fates[PROJECTION]["reason"] == container
-    assert (fates["lm_head"]["dtype"], fates["transformer.wte"]["dtype"]) == ("float32", "int6, per row")
+    assert layer_reports[PROJECTION]["reason"] == container
+    assert (layer_reports["lm_head"]["dtype"], layer_reports["transformer.wte"]["dtype"]) == (
+        "float32",
+        "int6, per row",
+    )
     (note,) = result["memory"]["notes"]
     assert "is stored twice" in note
 
@@ -166,7 +173,7 @@ def test_what_xnnpack_has_no_kernel_for_is_refused_with_the_fix(run, recipe, sec
 def answers(artifact, network, ids):
     """Logits of an artifact and of a network in PyTorch."""
     backend = backend_for(artifact.manifest.recipe)
-    session = backend.load(artifact.model_file, artifact.manifest.interface.bounds)
+    session = backend.load(artifact.model_file, artifact.manifest.interface.input_shape)
     if isinstance(session, Decoder):
         return session.feed(ids.tolist(), 0), TorchDecoder(network).feed(ids.tolist(), 0)
     mask = np.ones((1, len(ids)), np.int64)
@@ -247,10 +254,12 @@ def test_zero_points_of_channels_are_those_that_the_file_computes_with(
         rules = [rules[0] | {"activations": "int8_dynamic"}]
     path = recipe(ONNX, STATIC | {"activations": activations, "symmetric": False}, *rules)
     checkpoint = to_one_side("none-lm")
-    artifact, fates = export(checkpoint, path)
-    assert fates[FC]["dtype"].startswith("int8, per channel, zero points; ")
-    assert fates["transformer.wte"]["dtype"] == "int8, per row, zero points"
-    assert all(fates[name]["weights_snr"]["value"] > 40 for name in (KV, FC, PROJECTION, "transformer.wte"))
+    artifact, layer_reports = export(checkpoint, path)
+    assert layer_reports[FC]["dtype"].startswith("int8, per channel, zero points; ")
+    assert layer_reports["transformer.wte"]["dtype"] == "int8, per row, zero points"
+    assert all(
+        layer_reports[name]["weights_snr"]["value"] > 40 for name in (KV, FC, PROJECTION, "transformer.wte")
+    )
     network, the_recipe = checkpoint.model(), load_recipe(str(path))
     wanted = precisions(the_recipe, network.config)
     told = onnx_weights(artifact.model_file, wanted, shares_table(wanted, network.config))
@@ -277,11 +286,11 @@ def test_each_module_of_the_file_loses_what_its_own_width_does(name, runtime, re
         {"modules": head, "weights": "float32"},
         {"modules": "transformer.wte", "weights": "int8"},
     )
-    artifact, fates = export(name, path)
+    artifact, layer_reports = export(name, path)
     for module, bits in ((KV, 4), (OUT, 8), (FC, 6), (PROJECTION, 3), ("transformer.wte", 8)):
         # About 6 dB a bit.
-        assert abs(fates[module]["weights_snr"]["value"] - (6 * bits - 3)) < 4.5, module
-    assert fates[head]["weights_snr"] is None
+        assert abs(layer_reports[module]["weights_snr"]["value"] - (6 * bits - 3)) < 4.5, module
+    assert layer_reports[head]["weights_snr"] is None
     found, wanted = answers(artifact, checkpoint(name).model(), np.arange(40))
     assert np.abs(found - wanted).max() < 0.5 * np.abs(wanted).max()
     # What was predicted before anything was lowered is what the file has.
@@ -297,11 +306,11 @@ def test_static_recipes_may_leave_layers_in_float32_or_dynamic(runtime, recipe, 
         {"modules": "*.attn.*", "weights": "float32"},
         {"modules": FC, "weights": "int8", "activations": "int8_dynamic"},
     )
-    artifact, fates = export("wide-cls", path)
-    assert fates[KV] | {"dtype": "float32", "weights_snr": None} == fates[KV]
-    assert fates[FC]["dtype"] == "int8, per channel; int8 dynamic activations"
-    assert fates[PROJECTION]["dtype"] == "int8, per channel; int8 static activations"
-    assert {fates[name]["weights_snr"] is None for name in (FC, PROJECTION, "score")} == {False}
+    artifact, layer_reports = export("wide-cls", path)
+    assert layer_reports[KV] | {"dtype": "float32", "weights_snr": None} == layer_reports[KV]
+    assert layer_reports[FC]["dtype"] == "int8, per channel; int8 dynamic activations"
+    assert layer_reports[PROJECTION]["dtype"] == "int8, per channel; int8 static activations"
+    assert {layer_reports[name]["weights_snr"] is None for name in (FC, PROJECTION, "score")} == {False}
     if runtime is ONNX:
         operators = [node.op_type for node in onnx.load(artifact.model_file).graph.node]
         # A static product stands behind a QuantizeLinear: two layers are so.
@@ -315,10 +324,13 @@ def test_gptq_rounds_each_layer_to_its_own_width(recipe, export):
         {"modules": PROJECTION, "weights": "int3", "granularity": "group_64"},
         {"modules": FC, "weights": "int8"},
     )
-    _, fates = export("wide-cls", path)
-    assert fates[PROJECTION]["dtype"].startswith("int3, groups of 64, by GPTQ; ")
-    assert "GPTQ" not in fates[FC]["dtype"]
-    assert fates[PROJECTION]["output_snr"]["value"] > fates[PROJECTION]["weights_snr"]["value"] + 1
+    _, layer_reports = export("wide-cls", path)
+    assert layer_reports[PROJECTION]["dtype"].startswith("int3, groups of 64, by GPTQ; ")
+    assert "GPTQ" not in layer_reports[FC]["dtype"]
+    assert (
+        layer_reports[PROJECTION]["output_snr"]["value"]
+        > layer_reports[PROJECTION]["weights_snr"]["value"] + 1
+    )
 
 
 def test_quantization_aware_training_rounds_by_the_rules(recipe, checkpoint):

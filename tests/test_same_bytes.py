@@ -13,7 +13,7 @@ from conftest import TESTS, backend_missing, calibration_rows
 from nf_edge.artifact import MANIFEST, REPORT
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.pipeline.lowering import Job, lower
-from nf_edge.quantization import rounding as grids
+from nf_edge.quantization import rounding as quantized_weights
 
 # Of each of several backends an artifact that other tests make, too.
 MADE = (
@@ -99,7 +99,7 @@ def test_the_same_export_elsewhere_gives_the_same_files(name, recipe, exported, 
 def test_weights_are_rounded_in_one_thread_whatever_there_are(checkpoint, tmp_path, monkeypatch):
     """Else sums of floats have another order, and weights that GPTQ rounds next to a tie another side."""
     wide, threads = checkpoint("wide-lm"), []
-    monkeypatch.setattr(grids, "gptq", spied := Spy(grids.gptq, threads))
+    monkeypatch.setattr(quantized_weights, "gptq", spied := Spy(quantized_weights.gptq, threads))
     job, before = Job.of(wide, load_recipe("onnx-int4-gptq"), calibration_rows(wide)), torch.get_num_threads()
     torch.set_num_threads(3)
     try:

@@ -21,7 +21,7 @@ from nf_edge.model.checkpoint import save_checkpoint
 from nf_edge.model.init import init_tensors
 from nf_edge.pipeline.mixed_precision.knapsack import Choice, fill, path, trim
 from nf_edge.pipeline.mixed_precision.recipe import FLOAT, mixture, offers, uniform
-from nf_edge.pipeline.mixed_precision.search import Point, Target, choose
+from nf_edge.pipeline.mixed_precision.search import SearchTarget, SizeAndLoss, choose
 from nf_edge.pipeline.mixed_precision.uniform import uniform_recipes
 
 # The layer that int4 ruins, by construction.
@@ -203,9 +203,9 @@ def test_what_it_is_asked_wrongly_it_says(arguments, code, said, classifier, run
 
 
 LOSSES = st.sampled_from([0.0, 1.5e-5, 1.53e-5, 1.55e-5, 0.1, 2.0, math.inf, math.nan])
-POINTS = st.builds(Point, st.integers(1, 9), LOSSES, LOSSES)
-TARGETS = st.builds(Target, st.just("size"), st.integers(1, 9)) | st.builds(
-    Target, st.sampled_from(["kl", "drop"]), st.sampled_from([1e-5, 1.54e-5, 1.0])
+POINTS = st.builds(SizeAndLoss, st.integers(1, 9), LOSSES, LOSSES)
+TARGETS = st.builds(SearchTarget, st.just("size"), st.integers(1, 9)) | st.builds(
+    SearchTarget, st.sampled_from(["kl", "drop"]), st.sampled_from([1e-5, 1.54e-5, 1.0])
 )
 
 

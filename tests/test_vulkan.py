@@ -122,26 +122,29 @@ def test_a_tied_head_and_its_table_of_int4_are_stored_once(exported, checkpoint)
 @pytest.mark.parametrize(("name", "recipe"), MADE)
 def test_plan_and_prediction_agree(name, recipe, exported, checkpoint):
     artifact, config, backend = exported(name, recipe), checkpoint(name).config, get_backend("vulkan")
-    bounds = artifact.manifest.interface.bounds
-    planned = backend.plan(artifact.model_file, config, bounds)
-    predicted = backend.predict(config, bounds, load_recipe(recipe))
+    input_shape = artifact.manifest.interface.input_shape
+    planned = backend.plan(artifact.model_file, config, input_shape)
+    predicted = backend.predict(config, input_shape, load_recipe(recipe))
     assert predicted.weights == pytest.approx(planned.weights, rel=0.03)
     assert predicted.file == pytest.approx(planned.file, rel=0.1)
 
 
 @pytest.mark.slow
 def test_what_is_quantized_tells_its_error(exported):
-    fates = {fate["module"]: fate for fate in exported("wide-lm", "vulkan-int4").manifest.quantization}
-    layer, table = fates["transformer.h.0.mlp.c_fc"], fates["transformer.wte"]
+    layer_reports = {
+        layer_report["module"]: layer_report
+        for layer_report in exported("wide-lm", "vulkan-int4").manifest.quantization
+    }
+    layer, table = layer_reports["transformer.h.0.mlp.c_fc"], layer_reports["transformer.wte"]
     assert layer["dtype"] == "int4, groups of 32; float16 activations"
     assert table["dtype"] == "int4, groups of 32"
-    for fate in (layer, table):
-        assert 15 < fate["weights_snr"]["value"] < 30
+    for layer_report in (layer, table):
+        assert 15 < layer_report["weights_snr"]["value"] < 30
 
 
 def test_what_the_gpu_has_no_kernel_for_stays_float16_and_says_why(checkpoint):
-    fates = dry_run(checkpoint("wide-cls"), load_recipe("vulkan-int4")).fates
-    told = {fate.module: (fate.dtype, fate.reason) for fate in fates}
+    layer_reports = dry_run(checkpoint("wide-cls"), load_recipe("vulkan-int4")).layer_reports
+    told = {layer_report.module: (layer_report.dtype, layer_report.reason) for layer_report in layer_reports}
     assert told["score"] == ("float16", "kernels take 4 channels at a time, and it is 3 by 128")
     assert told["transformer.wpe"] == ("float16", "no kernel looks up rows of int8 with one scale each")
 

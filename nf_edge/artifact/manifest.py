@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, model_validator
 
 from nf_edge.artifact.entries import CoverageEntry, ModuleEntry, Reports
-from nf_edge.backends.base import Bounds
+from nf_edge.backends.base import InputShape
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.core.errors import BadInput
 from nf_edge.core.identity import SHA256, UNKNOWN, Identity
@@ -90,8 +90,8 @@ class Interface(Closed):
     )
 
     @property
-    def bounds(self) -> Bounds:
-        return Bounds(self.any_batch, self.length, self.dynamic_length, self.cached)
+    def input_shape(self) -> InputShape:
+        return InputShape(self.any_batch, self.length, self.dynamic_length, self.cached)
 
 
 class Requirements(Closed):
@@ -177,11 +177,11 @@ class Manifest(Closed):
             if getattr(self.interface, key) != (expected := getattr(self.config, key)):
                 raise ValueError(f"interface.{key}: is not the config's, {expected}")
         try:
-            bounds = Bounds.of(self.recipe, self.config)
+            input_shape = InputShape.of(self.recipe, self.config)
         except BadInput as error:
             raise ValueError(f"recipe: {error.what}") from error
-        if self.interface.bounds != bounds:
-            raise ValueError(f"interface: is not what the recipe gives of the config, {bounds}")
+        if self.interface.input_shape != input_shape:
+            raise ValueError(f"interface: is not what the recipe gives of the config, {input_shape}")
         if (failed := failed_gates(self.reports)) and self.status == "pass":
             raise ValueError(f"status: is pass, but by its own reports it fails {', '.join(failed)}")
         return self

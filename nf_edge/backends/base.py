@@ -16,7 +16,7 @@ from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.core.errors import BadInput
 from nf_edge.core.figures import Figure
 from nf_edge.core.recipe.recipe import Recipe
-from nf_edge.core.targets import Target
+from nf_edge.core.targets import BuildTarget
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 
 INPUTS = ("input_ids", "attention_mask")
@@ -28,7 +28,7 @@ Inputs = Sequence[tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class Bounds:
+class InputShape:
     """Shape [batch, length] of the inputs: one row or any number, `length` tokens or 1 to `length`.
 
     Where `cached`, it is one row of 1 to `length` tokens, which follow those that the cache holds; there
@@ -41,8 +41,8 @@ class Bounds:
     cached: bool
 
     @classmethod
-    def of(cls, recipe: Recipe, config: ModelConfig) -> "Bounds":
-        """The bounds that a recipe asks for.
+    def of(cls, recipe: Recipe, config: ModelConfig) -> "InputShape":
+        """The input shape that a recipe asks for.
 
         Raises:
             BadInput: it asks for more tokens than the model has positions.
@@ -129,7 +129,7 @@ class LoweringReport:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """Where an artifact's memory goes, in bytes; None where the runtime decides when it runs.
 
     The file:
@@ -253,9 +253,9 @@ class Backend(ABC):
     def problems(self, recipe: Recipe) -> list[str]:
         """What this backend cannot do of a recipe."""
 
-    def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
+    def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
         """What the cache of a recipe's artifact holds; None where it has no cache."""
-        return CacheDtype("float32") if bounds.cached else None
+        return CacheDtype("float32") if input_shape.cached else None
 
     def require_size(self, config: ModelConfig, recipe: Recipe) -> None:
         """Refuse a model that is too large for a file of this backend's.
@@ -266,11 +266,11 @@ class Backend(ABC):
         return
 
     @abstractmethod
-    def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
+    def inputs(self, config: ModelConfig, input_shape: InputShape) -> tuple[str, ...]:
         """Names of what a model file takes, in its order."""
 
     @abstractmethod
-    def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
+    def program(self, model: NoiseFormer, input_shape: InputShape, cache: CacheDtype | None) -> nn.Module:
         """What is lowered of a specialised network: with its cache where there is one, else the network
         itself, (input_ids, attention_mask) int64 [B, T] → logits.  It shares the network's modules."""
 
@@ -280,7 +280,7 @@ class Backend(ABC):
         return None
 
     def quantize_static(
-        self, program: nn.Module, recipe: Recipe, wanted: Precisions, bounds: Bounds, seen: Inputs
+        self, program: nn.Module, recipe: Recipe, wanted: Precisions, input_shape: InputShape, seen: Inputs
     ) -> nn.Module:
         """A program of this backend's, quantized as is wanted, whose static activations have the ranges
         seen; asked of backends that quantize before they lower, or as they do."""
@@ -291,12 +291,12 @@ class Backend(ABC):
         instead of the program's; without those that the network does not have as they are."""
         return weights
 
-    def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
+    def layer_report(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
         """What becomes of a module, by its name, and why, where that is not what is wanted of it; None where
         it is."""
         return None
 
-    def attention_fate(self, recipe: Recipe) -> tuple[str, str] | None:
+    def attention_report(self, recipe: Recipe) -> tuple[str, str] | None:
         """What attention multiplies by itself, and why, where that is not what its linear layers multiply;
         None where it is float32."""
         if recipe.quantize is not None and recipe.quantize.attention == "int8":
@@ -305,7 +305,7 @@ class Backend(ABC):
 
     @abstractmethod
     def lower(
-        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+        self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
     ) -> LoweringReport:
         """Lower a program of this backend's, quantized where the recipe asks for it, to a file."""
 
@@ -318,16 +318,16 @@ class Backend(ABC):
         """
         return
 
-    def covered(self, operators: Iterable[Operator], recipe: Recipe, bounds: Bounds) -> Coverage:
+    def covered(self, operators: Iterable[Operator], recipe: Recipe, input_shape: InputShape) -> Coverage:
         """The account of a program's operators, with the reason and the likely fix for what is left."""
         library = self.library.format(target=recipe.target)
-        coverage = coverage_of(operators, library, bounds.length, self._why_left)
+        coverage = coverage_of(operators, library, input_shape.length, self._why_left)
         return coverage.with_fixes(fixes_for(recipe)) if coverage.left else coverage
 
     def _why_left(self, operator: str) -> str:
         return self.leaves.get(operator, self.leaves_others)
 
-    def operators_file(self, target: Target | None = None) -> Path | None:
+    def operators_file(self, target: BuildTarget | None = None) -> Path | None:
         """A shared library of operators or of a delegate that a process must load before a model file; None
         where the runtime itself has all.
 
@@ -353,7 +353,7 @@ class Backend(ABC):
         """Import the runtime, so that what a session costs can be told from what the runtime costs."""
 
     def write_companions(
-        self, config: ModelConfig, bounds: Bounds, folder: Path, examples: Sequence[str]
+        self, config: ModelConfig, input_shape: InputShape, folder: Path, examples: Sequence[str]
     ) -> TokenizerReading | None:
         """Write the files that others who run the model file in `folder` want to find beside it; its
         tokenizer is there already.
@@ -366,8 +366,8 @@ class Backend(ABC):
         """
         return None
 
-    def load(self, path: Path, bounds: Bounds, threads: int | None = None) -> Session | Decoder:
-        """Load a model file, with its cache where the bounds say so.
+    def load(self, path: Path, input_shape: InputShape, threads: int | None = None) -> Session | Decoder:
+        """Load a model file, with its cache where the input shape says so.
 
         Args:
             threads: size of the runtime's thread pool; by default its own choice.  ExecuTorch has one pool
@@ -375,7 +375,11 @@ class Backend(ABC):
 
         Raises what the two do that it calls.
         """
-        return self.decoder(path, bounds.length, threads) if bounds.cached else self.session(path, threads)
+        return (
+            self.decoder(path, input_shape.length, threads)
+            if input_shape.cached
+            else self.session(path, threads)
+        )
 
     @abstractmethod
     def session(self, path: Path, threads: int | None = None) -> Session:
@@ -394,7 +398,7 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
+    def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
         """Read a model file's own account of its memory."""
 
     @abstractmethod
@@ -402,5 +406,5 @@ class Backend(ABC):
         """How often a model file uses each operator and delegate, by name."""
 
     @abstractmethod
-    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
+    def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         """The same account, computed before anything is lowered."""

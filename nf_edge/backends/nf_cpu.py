@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from torch import nn
 
-from nf_edge.backends.base import Bounds, CacheDtype, Plan
+from nf_edge.backends.base import CacheDtype, InputShape, MemoryPlan
 from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.fused_modules import (
     FusedAttention,
@@ -20,7 +20,7 @@ from nf_edge.backends.executorch.fused_modules import (
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.backends.xnnpack import Xnnpack, answers_for_one_token, is_gelu_new
 from nf_edge.core.recipe.recipe import Recipe
-from nf_edge.core.targets import Target
+from nf_edge.core.targets import BuildTarget
 from nf_edge.kernels import binding as kernel
 from nf_edge.model import CausalLM, ModelConfig, NoiseFormer
 
@@ -55,20 +55,20 @@ class NfCpu(Xnnpack):
     def problems(self, recipe: Recipe) -> list[str]:
         return self._linear_problems(recipe)
 
-    def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
-        if not bounds.cached or recipe.quantize is None:
-            return super().cache_dtype(config, bounds, recipe)
+    def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
+        if not input_shape.cached or recipe.quantize is None:
+            return super().cache_dtype(config, input_shape, recipe)
         return CacheDtype(recipe.quantize.kv_cache)
 
-    def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
+    def program(self, model: NoiseFormer, input_shape: InputShape, cache: CacheDtype | None) -> nn.Module:
         if cache is None:
             return model
-        kept = FusedCache(model.config, bounds.length, cache.dtype)
+        kept = FusedCache(model.config, input_shape.length, cache.dtype)
         return executorch_decoder.DecoderProgram(cast(CausalLM, model), kept)
 
-    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
-        sizes = sizes_of(config, bounds.length)
-        kept = self.cache_dtype(config, bounds, recipe)
+    def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
+        sizes = sizes_of(config, input_shape.length)
+        kept = self.cache_dtype(config, input_shape, recipe)
         cache, tokens = 0, sizes.cache // config.head_size
         if kept is not None:
             cache = 4 * sizes.cache if kept.dtype == "float32" else sizes.cache + 4 * tokens
@@ -81,14 +81,14 @@ class NfCpu(Xnnpack):
         # and what attention answers.  The last layer has little else: it answers for one token.
         parts = 2 if config.attention == "symmetric" else 3
         arenas, workspace = (1 + parts) * sizes.hidden, 0
-        if config.n_layer > 1 or not answers_for_one_token(config, bounds):
+        if config.n_layer > 1 or not answers_for_one_token(config, input_shape):
             arenas, workspace = (3 + parts) * sizes.hidden, 2 * sizes.inner
             if config.activation_function == "gelu_new":
                 # It stands between two layers of XNNPACK's, which keep their own copies of the stream.
                 arenas, workspace = max(arenas, sizes.hidden + 2 * sizes.inner), 2 * sizes.hidden
         return self._predicted(config, recipe, sizes, cache, 4 * arenas, 4 * workspace + scratch)
 
-    def operators_file(self, target: Target | None = None) -> Path:
+    def operators_file(self, target: BuildTarget | None = None) -> Path:
         return kernel.executorch_library(target)
 
     def _runtime(self) -> Any:

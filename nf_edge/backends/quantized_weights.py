@@ -13,7 +13,7 @@ Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Grid:
+class QuantizedWeight:
     """Weights of a linear layer or a table.
 
     Attributes:
@@ -26,7 +26,7 @@ class Grid:
     scales: Tensor
     zeros: Tensor | None = None
 
-    def in_half(self, bits: int) -> "Grid":
+    def in_half(self, bits: int) -> "QuantizedWeight":
         """The same with scales that float16 holds, for a delegate that computes in it."""
         return replace(self, scales=as_stored(self.scales, bits, torch.float16))
 
@@ -38,7 +38,9 @@ class Grid:
         return (codes * self.scales[:, :, None]).view(self.codes.shape)
 
 
-def nearest(weight: Tensor, precision: Precision, signed: bool, stored: torch.dtype = torch.float32) -> Grid:
+def nearest(
+    weight: Tensor, precision: Precision, signed: bool, stored: torch.dtype = torch.float32
+) -> QuantizedWeight:
     """Each value of a float32 matrix [N, K] rounded to the nearest.
 
     Args:
@@ -66,7 +68,7 @@ def nearest(weight: Tensor, precision: Precision, signed: bool, stored: torch.dt
         counted = groups / scales + zeros
         zeros = zeros.squeeze(2).to(torch.int8)
     codes = counted.round().clamp(least, most).to(torch.int8)
-    return Grid(codes.view(rows, columns), scales.squeeze(2), zeros)
+    return QuantizedWeight(codes.view(rows, columns), scales.squeeze(2), zeros)
 
 
 def between(

@@ -6,7 +6,7 @@ What is left to ExecuTorch's own kernels is in float32.
 import math
 from typing import Any, ClassVar
 
-from nf_edge.backends.base import Bounds, Plan
+from nf_edge.backends.base import InputShape, MemoryPlan
 from nf_edge.backends.executorch.base import batch_problems
 from nf_edge.backends.executorch.compile_only import HALF, StandInBackend, stand_in_for
 from nf_edge.backends.precisions import precisions, shares_table
@@ -67,8 +67,8 @@ class Vulkan(StandInBackend):
     def weight_bytes(self, file: Any) -> int:
         return sum(len(buffer) for buffer in file.named_data.buffers) if file.named_data else 0
 
-    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
-        sizes, wanted = sizes_of(config, bounds.length), precisions(recipe, config)
+    def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
+        sizes, wanted = sizes_of(config, input_shape.length), precisions(recipe, config)
         weights = sizes.linear_bytes(wanted, HALF, HALF, HALF) + sizes.table_bytes(wanted, HALF)
         if shares_table(wanted, config):
             # The codes are stored once, and the scales of each.

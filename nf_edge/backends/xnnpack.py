@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.base import Bounds, Inputs, Plan, no_int16
+from nf_edge.backends.base import Inputs, InputShape, MemoryPlan, no_int16
 from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.base import ExecutorchBackend, batch_problems
 from nf_edge.backends.executorch.program_file import constant_bytes, read_program
@@ -51,10 +51,10 @@ class TanhGelu(nn.Module):
         return x * torch.sigmoid(x * (self.SLOPE + 0.044715 * self.SLOPE * (x * x)))
 
 
-def answers_for_one_token(config: ModelConfig, bounds: Bounds) -> bool:
+def answers_for_one_token(config: ModelConfig, input_shape: InputShape) -> bool:
     """Whether the last layer does: for the next token, or for the one that a classifier pools."""
     if config.is_language_model:
-        return bounds.cached
+        return input_shape.cached
     return config.answers_for_one_token
 
 
@@ -122,16 +122,16 @@ class Xnnpack(ExecutorchBackend):
         return problems
 
     def quantize_static(
-        self, program: nn.Module, recipe: Recipe, wanted: Precisions, bounds: Bounds, seen: Inputs
+        self, program: nn.Module, recipe: Recipe, wanted: Precisions, input_shape: InputShape, seen: Inputs
     ) -> nn.Module:
-        return quantize_linear(program, wanted, bounds, seen, finds_ranges=True)
+        return quantize_linear(program, wanted, input_shape, seen, finds_ranges=True)
 
     def partitioner(self, recipe: Recipe) -> Any:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
         return XnnpackPartitioner()
 
-    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
+    def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
         content = path.read_bytes()
         file = read_program(path, content)
         method = file.program.execution_plan[0]
@@ -141,7 +141,7 @@ class Xnnpack(ExecutorchBackend):
         weights = constants - embeddings + packed
         program = len(content) - weights - embeddings
         cache = executorch_decoder.cache_bytes(method)
-        return Plan(
+        return MemoryPlan(
             program=program,
             weights=weights,
             embeddings=embeddings,
@@ -155,23 +155,23 @@ class Xnnpack(ExecutorchBackend):
             notes=tuple(_tied_twice(config)),
         )
 
-    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
-        sizes = sizes_of(config, bounds.length)
+    def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
+        sizes = sizes_of(config, input_shape.length)
         # Scores before and after the softmax, and tensors of the residual stream's size.
-        if config.n_layer > 1 or not answers_for_one_token(config, bounds):
+        if config.n_layer > 1 or not answers_for_one_token(config, input_shape):
             arenas, workspace = 2 * sizes.scores + 4 * sizes.hidden, max(3 * sizes.inner, sizes.scores)
         else:
-            arenas, workspace = 2 * sizes.scores // bounds.length + 5 * sizes.hidden, 3 * sizes.hidden
+            arenas, workspace = 2 * sizes.scores // input_shape.length + 5 * sizes.hidden, 3 * sizes.hidden
         arenas *= 4
         if config.noise.kind == "relative":
             # The bias gathered from its table twice and once more masked, and two tables of distances.
-            arenas += 4 * 3 * sizes.scores + 8 * 2 * bounds.length**2
-        cache = 4 * sizes.cache if bounds.cached else 0
+            arenas += 4 * 3 * sizes.scores + 8 * 2 * input_shape.length**2
+        cache = 4 * sizes.cache if input_shape.cached else 0
         return self._predicted(config, recipe, sizes, cache, arenas, 4 * workspace)
 
     def _predicted(
         self, config: ModelConfig, recipe: Recipe, sizes: Sizes, cache: int, arenas: int, workspace: int
-    ) -> Plan:
+    ) -> MemoryPlan:
         """The account of a program whose linear layers XNNPACK packs, around what attention takes."""
         wanted = precisions(recipe, config)
         # A channel has a float32 scale, a group one of bfloat16.
@@ -179,7 +179,7 @@ class Xnnpack(ExecutorchBackend):
         # Norms and noise stay constants of the program.
         constants, tables = 4 * sizes.others, sizes.table_bytes(wanted)
         program = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
-        return Plan(
+        return MemoryPlan(
             program=program,
             weights=packed + constants,
             embeddings=tables,

@@ -9,7 +9,7 @@ import click
 from nf_edge.cli.output import json_option, print_json, progress_bar, show, told_how_to_resume, warn_of
 
 if TYPE_CHECKING:
-    from nf_edge.pruning.report import Shrunk
+    from nf_edge.pruning.pruning_report import Shrunk
     from nf_edge.training import Validation
 
 EPILOG = """\b

@@ -97,8 +97,8 @@ def command(
 def _print_plan(plan: "pipeline.DryRun") -> None:
     from nf_edge import render
 
-    fates = [fate.to_json() for fate in plan.fates]
-    print_lines(render.quantization_lines(fates, plan.calibration), title="Quantization")
+    layer_reports = [layer_report.to_json() for layer_report in plan.layer_reports]
+    print_lines(render.quantization_lines(layer_reports, plan.calibration), title="Quantization")
     show_memory(plan.memory)
     click.echo("Nothing was made.")
 

@@ -22,7 +22,7 @@ from nf_edge.core.errors import MissingTool
 from nf_edge.core.reading import sha256
 from nf_edge.core.staging import is_text, move_new, stage
 from nf_edge.core.system_errors import ADD_MEMORY
-from nf_edge.core.targets import Target
+from nf_edge.core.targets import BuildTarget
 
 GET_COMPILER = "xcode-select --install" if sys.platform == "darwin" else "apt-get install g++"
 SET_CACHE = "set the environment variable XDG_CACHE_HOME to a folder that only you can write to"
@@ -50,7 +50,9 @@ class Native:
     product: Path
 
 
-def built(native: Native, settings: list[str], depends_on: list[str], target: Target | None = None) -> Path:
+def built(
+    native: Native, settings: list[str], depends_on: list[str], target: BuildTarget | None = None
+) -> Path:
     """The product, built now if it is not there yet, or is not what was built.
 
     Args:

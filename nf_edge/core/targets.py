@@ -7,7 +7,7 @@ from nf_edge.core.errors import MissingTool
 
 
 @dataclass(frozen=True)
-class Target:
+class BuildTarget:
     """A machine other than this one.
 
     Attributes:
@@ -35,7 +35,7 @@ class Target:
 
 # Besides the host.
 TARGETS = {
-    "aarch64-linux": Target(
+    "aarch64-linux": BuildTarget(
         "aarch64-linux-gnu-g++",
         "g++-aarch64-linux-gnu",
         ("-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64"),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nf_edge.core import native_build
 from nf_edge.core.native_build import Native
-from nf_edge.core.targets import Target
+from nf_edge.core.targets import BuildTarget
 
 NATIVE = Path(__file__).parent / "native"
 FLOAT32, INT8 = 0, 1
@@ -233,7 +233,7 @@ def library_path() -> Path:
     )
 
 
-def executorch_library(target: Target | None = None) -> Path:
+def executorch_library(target: BuildTarget | None = None) -> Path:
     """The kernel as operators of the ExecuTorch that is installed: a shared library, which a process loads
     before a program that calls them.
 

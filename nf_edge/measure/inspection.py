@@ -48,7 +48,7 @@ def inspect(artifact: Artifact, cores: Sequence[EmulatedCore] = ()) -> Inspectio
     manifest, model = artifact.manifest, artifact.model_file
     backend = backend_for(manifest.recipe)
     where = backend.simulated or f"{backend.runtime} in Python"
-    loads = [Load(where, _problem(lambda: backend.load(model, manifest.interface.bounds)))]
+    loads = [Load(where, _problem(lambda: backend.load(model, manifest.interface.input_shape)))]
     if not backend.simulated:
         loads.append(Load(f"{backend.runtime} natively", _problem(lambda: _load_natively(backend, model))))
     for core in cores:

@@ -36,10 +36,10 @@ from nf_edge.pipeline.arguments import (
 from nf_edge.pipeline.loading import (
     EMULATED_ROWS,
     Notify,
-    bounds_of,
     check_inputs,
     cores_of,
     export_inputs,
+    input_shape_of,
     load_artifact,
     load_checkpoint,
     load_recipe,
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from nf_edge.pipeline.export import DryRun, Export
     from nf_edge.pipeline.mixed_precision.search import SensitivityReport
     from nf_edge.pipeline.sweep import SweepReport
-    from nf_edge.pruning.report import Shrunk
+    from nf_edge.pruning.pruning_report import Shrunk
     from nf_edge.training import Validation
 
 
@@ -200,8 +200,8 @@ def profile(
         tell(notify, checkpoint.warnings)
         require_done(checkpoint, the_recipe)
         backend.require_size(checkpoint.config, the_recipe)
-        bounds = bounds_of(the_recipe, checkpoint)
-        return predict_memory(backend, checkpoint.config, bounds, the_recipe, the_device)
+        input_shape = input_shape_of(the_recipe, checkpoint)
+        return predict_memory(backend, checkpoint.config, input_shape, the_recipe, the_device)
     if isinstance(source, Checkpoint) or source in names("checkpoints", suffix=""):
         name = source.name if isinstance(source, Checkpoint) else source
         raise BadInput(f"{name} is a checkpoint: name the recipe to predict its memory for")
@@ -213,7 +213,7 @@ def profile(
         backend_for(manifest.recipe),
         artifact.model_file,
         manifest.config,
-        manifest.interface.bounds,
+        manifest.interface.input_shape,
         manifest.recipe,
         the_device,
         core,
@@ -251,8 +251,8 @@ def check(
     checked = check_inputs(artifact, data, reference, limit, max_drop, public_key, require_signature, notify)
     report = ask(
         checked.checkpoint.model(),
-        checked.backend.load(checked.artifact.model_file, checked.bounds),
-        checked.bounds,
+        checked.backend.load(checked.artifact.model_file, checked.input_shape),
+        checked.input_shape,
         checked.rows,
         checked.max_drop,
         progress or silent,
@@ -296,7 +296,7 @@ def check_on(
         checked.backend,
         checked.artifact.model_file,
         checked.checkpoint.model(),
-        checked.bounds,
+        checked.input_shape,
         checked.rows,
         checked.max_drop,
         progress or silent,
@@ -327,7 +327,7 @@ def bench(
         BadInput: an artifact is refused, does not take a length, or cannot be timed here.
     """
     from nf_edge.backends import backend_for
-    from nf_edge.measure.latency import Subject, make_plan
+    from nf_edge.measure.latency import BenchSubject, make_plan
     from nf_edge.measure.latency import bench as measure
 
     if not artifacts:
@@ -339,7 +339,7 @@ def bench(
     ]
     for each in loaded:
         backend_for(each.manifest.recipe)  # refuses one that cannot run here
-    plan = make_plan([Subject.of(each) for each in loaded], lengths, contexts, threads, repeats)
+    plan = make_plan([BenchSubject.of(each) for each in loaded], lengths, contexts, threads, repeats)
     return measure(loaded, plan, progress or silent)
 
 
@@ -426,7 +426,7 @@ def sensitivity(
     from nf_edge.core.files import write_text
     from nf_edge.pipeline.mixed_precision.recipe import as_yaml
     from nf_edge.pipeline.mixed_precision.search import SensitivityReport, mix
-    from nf_edge.pipeline.mixed_precision.sensitivity import Subject
+    from nf_edge.pipeline.mixed_precision.sensitivity import SensitivityJob
     from nf_edge.pipeline.mixed_precision.sensitivity import sensitivity as measure
     from nf_edge.render.sensitivity import recipe_comments
 
@@ -438,12 +438,12 @@ def sensitivity(
         check_recipe_file(place, the_recipe.is_stock, overwrite, read)
     the_checkpoint = load_checkpoint(checkpoint)
     tell(notify, the_checkpoint.warnings)
-    length = bounds_of(the_recipe, the_checkpoint).length
+    length = input_shape_of(the_recipe, the_checkpoint).length
     rows = sensitivity_rows(data, the_checkpoint, limit, length)
     calibration = rows_of(calibrate, the_checkpoint, None, length) if calibrate is not None else None
     for each in filter(None, (rows, calibration)):
         tell(notify, each.warnings)
-    subject = Subject(the_checkpoint, the_recipe, rows, calibration)
+    subject = SensitivityJob(the_checkpoint, the_recipe, rows, calibration)
     if place is not None:
         _ = the_checkpoint.identity  # which the recipe's file names
     costs = measure(subject, progress or silent)

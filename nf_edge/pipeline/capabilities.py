@@ -9,7 +9,7 @@ from nf_edge.core.device import bundled_devices
 from nf_edge.core.recipe.recipe import Recipe, bundled_recipes
 from nf_edge.model import ModelConfig
 from nf_edge.model.network import build
-from nf_edge.quantization.layer_report import fates_of
+from nf_edge.quantization.layer_report import layer_reports_of
 
 # A layer of a small model that all group sizes divide, by which a recipe's precision is told.
 LAYER = "transformer.h.0.mlp.c_fc"
@@ -80,5 +80,5 @@ def capabilities() -> list[Capability]:
 def _precision(recipe: Recipe) -> str:
     """What a recipe makes of a linear layer, in the words of the report of an export."""
     network = build(ModelConfig(architectures=("NoiseFormerForCausalLM",), **SMALL))
-    fates = fates_of(network, all_backends()[recipe.backend], recipe, None)
-    return next(fate.dtype for fate in fates if fate.module == LAYER)
+    layer_reports = layer_reports_of(network, all_backends()[recipe.backend], recipe, None)
+    return next(layer_report.dtype for layer_report in layer_reports if layer_report.module == LAYER)

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from nf_edge.artifact import check_out, load_artifact
-from nf_edge.backends.base import Bounds
+from nf_edge.backends.base import InputShape
 from nf_edge.core.device import Device
 from nf_edge.core.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.core.files import check_folder
 from nf_edge.core.progress import Progress, named, silent
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import scratch_folder
-from nf_edge.measure.latency import REPEATS, LatencyReport, Subject, bench, make_plan
+from nf_edge.measure.latency import REPEATS, BenchSubject, LatencyReport, bench, make_plan
 from nf_edge.measure.memory import Verdict
 from nf_edge.model import Checkpoint, ModelConfig
 from nf_edge.model.data.rows import Rows, load_rows
@@ -108,14 +108,14 @@ def compare(
     names = model_names(checkpoints)
     _refuse_unlike(names, checkpoints)
     subjects = [
-        Subject(name, checkpoint.config, Bounds.of(recipe, checkpoint.config))
+        BenchSubject(name, checkpoint.config, InputShape.of(recipe, checkpoint.config))
         for name, checkpoint in zip(names, checkpoints, strict=True)
     ]
     plan = make_plan(subjects, lengths, contexts, threads, repeats)
     if out is not None:
         _check_out(out, names, [each.path for each in checkpoints], calibrate, overwrite)
     rows = [
-        load_rows(calibrate, checkpoint, length=subject.bounds.length) if calibrate else None
+        load_rows(calibrate, checkpoint, length=subject.input_shape.length) if calibrate else None
         for checkpoint, subject in zip(checkpoints, subjects, strict=True)
     ]
     for checkpoint, seen in zip(checkpoints, rows, strict=True):
@@ -204,8 +204,8 @@ def _warnings(rows: Sequence[Rows | None]) -> list[str]:
     return list(dict.fromkeys(warning for each in rows if each for warning in each.warnings))
 
 
-def _notes(names: Sequence[str], subjects: Sequence[Subject]) -> tuple[str, ...]:
-    positions = [subject.bounds.length for subject in subjects]
+def _notes(names: Sequence[str], subjects: Sequence[BenchSubject]) -> tuple[str, ...]:
+    positions = [subject.input_shape.length for subject in subjects]
     if len(set(positions)) == 1:
         return ()
     each = ", ".join(f"{name} {count:,}" for name, count in zip(names, positions, strict=True))

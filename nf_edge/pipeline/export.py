@@ -28,9 +28,9 @@ from nf_edge.core.notebook import Shown
 from nf_edge.core.progress import Progress, silent
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import temporary_place
-from nf_edge.measure.accuracy.answers import PROBED, require_finite
 from nf_edge.measure.accuracy.check import AccuracyReport, check, enforce, require_questions
 from nf_edge.measure.accuracy.parity import Parity, enforce_parity, measure_parity, synthetic_rows
+from nf_edge.measure.accuracy.predictions import PROBED, require_finite
 from nf_edge.measure.memory import MemoryReport, enforce_budget, predict_memory, profile_model
 from nf_edge.model import Checkpoint
 from nf_edge.model.checkpoint import TOKENIZER
@@ -40,7 +40,7 @@ from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size, write_token
 from nf_edge.pipeline.lowering import Job, lower
 from nf_edge.pruning.provenance import require_done
 from nf_edge.quantization.calibration import Calibration
-from nf_edge.quantization.layer_report import Fate, fates_of
+from nf_edge.quantization.layer_report import LayerReport, layer_reports_of
 from nf_edge.quantization.snr import with_errors
 from nf_edge.render.html import report_page
 
@@ -83,7 +83,7 @@ class Export(Shown):
 class DryRun(Shown):
     """What an export would do: the precision of every module, calibration, and the predicted memory."""
 
-    fates: tuple[Fate, ...]
+    layer_reports: tuple[LayerReport, ...]
     calibration: Calibrated | None
     memory: MemoryReport
 
@@ -99,7 +99,7 @@ class DryRun(Shown):
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "quantization": [fate.to_json() for fate in self.fates],
+            "quantization": [layer_report.to_json() for layer_report in self.layer_reports],
             "calibration": self.calibration.model_dump() if self.calibration else None,
             "memory": self.memory.to_json(),
         }
@@ -150,7 +150,7 @@ def export(
     require_finite(checkpoint.model(), [row.input_ids for row in compared.rows[:PROBED]], compared.source)
     try:
         with staged_artifact(out, overwrite=overwrite) as stage:
-            report, fates, reading = _build(job, stage, progress)
+            report, layer_reports, reading = _build(job, stage, progress)
             parity, memory, accuracy = _examine(
                 job, stage, device, compared, rows, original, max_drop, progress
             )
@@ -174,7 +174,7 @@ def export(
                 interface=_interface(job, stage, reading),
                 requires=_requirements(backend, recipe, stage / backend.model_file),
                 calibration=_calibrated(calibration),
-                quantization=tuple(fate.to_json() for fate in fates),
+                quantization=tuple(layer_report.to_json() for layer_report in layer_reports),
                 coverage=report.coverage.to_json(),
                 reproducible=reproducible(recipe),
                 reports=reports,
@@ -201,9 +201,9 @@ def dry_run(
     model = checkpoint.model()
     job.backend.specialise(model, recipe)
     return DryRun(
-        fates_of(model, job.backend, recipe, job.cache),
+        layer_reports_of(model, job.backend, recipe, job.cache),
         _calibrated(job.calibration),
-        predict_memory(job.backend, checkpoint.config, job.bounds, recipe, device),
+        predict_memory(job.backend, checkpoint.config, job.input_shape, recipe, device),
     )
 
 
@@ -233,7 +233,7 @@ def _check_tokenizer(file: Path, vocab_size: int) -> None:
 
 def _build(
     job: Job, stage: Path, progress: Progress
-) -> tuple[LoweringReport, tuple[Fate, ...], TokenizerReading | None]:
+) -> tuple[LoweringReport, tuple[LayerReport, ...], TokenizerReading | None]:
     """compress → specialise attention → lower, into the stage."""
     checkpoint, backend = job.checkpoint, job.backend
     progress("lowering", 0, 1)
@@ -242,10 +242,14 @@ def _build(
     if checkpoint.tokenizer_file is not None:
         write_tokenizer(checkpoint.tokenizer_file, stage / TOKENIZER)
     progress("comparing tokenizers", 0, 1)
-    reading = backend.write_companions(checkpoint.config, job.bounds, stage, _example_texts(checkpoint))
+    reading = backend.write_companions(checkpoint.config, job.input_shape, stage, _example_texts(checkpoint))
     progress("comparing tokenizers", 1, 1)
     assert lowered.report is not None  # of a file there is one
-    return lowered.report, with_errors(lowered.fates, lowered.plain, lowered.weights, job.seen), reading
+    return (
+        lowered.report,
+        with_errors(lowered.layer_reports, lowered.plain, lowered.weights, job.seen),
+        reading,
+    )
 
 
 def _example_texts(checkpoint: Checkpoint) -> list[str]:
@@ -261,7 +265,7 @@ def _compared(job: Job, rows: Rows | None) -> Rows:
     Raises:
         BadInput: the rows given are longer than the artifact takes, or the examples cannot be read.
     """
-    checkpoint, length = job.checkpoint, job.bounds.length
+    checkpoint, length = job.checkpoint, job.input_shape.length
     if rows is not None:
         rows.require_at_most(length)
         return rows
@@ -282,13 +286,13 @@ def _examine(
     progress: Progress,
 ) -> tuple[Parity, MemoryReport, AccuracyReport | None]:
     """Load the artifact from its file and run it: logits, memory, accuracy."""
-    checkpoint, recipe, backend, bounds = job.checkpoint, job.recipe, job.backend, job.bounds
+    checkpoint, recipe, backend, input_shape = job.checkpoint, job.recipe, job.backend, job.input_shape
     config, file = checkpoint.config, stage / backend.model_file
     model = checkpoint.model()
-    artifact = backend.load(file, bounds)
-    parity = measure_parity(model, artifact, bounds, compared, recipe.max_logit_error)
+    artifact = backend.load(file, input_shape)
+    parity = measure_parity(model, artifact, input_shape, compared, recipe.max_logit_error)
     progress("measuring memory", 0, 1)
-    memory = profile_model(backend, file, config, bounds, recipe, device)
+    memory = profile_model(backend, file, config, input_shape, recipe, device)
     progress("measuring memory", 1, 1)
     accuracy = None
     if rows is not None:
@@ -296,7 +300,7 @@ def _examine(
         reference, questions = (original.checkpoint.model(), original.rows) if original else (model, rows)
         # The same rows unless pruning changed the vocabulary.
         own = None if questions is rows else rows
-        accuracy = check(reference, artifact, bounds, questions, limit, progress, own=own)
+        accuracy = check(reference, artifact, input_shape, questions, limit, progress, own=own)
     return parity, memory, accuracy
 
 
@@ -350,24 +354,24 @@ def _requirements(backend: Backend, recipe: Recipe, file: Path) -> Requirements:
 
 
 def _interface(job: Job, stage: Path, reading: TokenizerReading | None) -> Interface:
-    config, bounds = job.checkpoint.config, job.bounds
-    batch: str | int = "batch" if bounds.any_batch else 1
+    config, input_shape = job.checkpoint.config, job.input_shape
+    batch: str | int = "batch" if input_shape.any_batch else 1
     shape: tuple[str | int, ...]
     if not config.is_language_model:
         shape = (batch, config.num_labels or 0)
-    elif bounds.cached:
+    elif input_shape.cached:
         shape = (1, job.backend.chunk or 1, config.vocab_size)
     else:
         shape = (batch, "length", config.vocab_size)
     return Interface(
         task=config.task,
-        inputs=job.backend.inputs(config, bounds),
-        any_batch=bounds.any_batch,
-        length=bounds.length,
-        dynamic_length=bounds.dynamic_length,
-        cached=bounds.cached,
+        inputs=job.backend.inputs(config, input_shape),
+        any_batch=input_shape.any_batch,
+        length=input_shape.length,
+        dynamic_length=input_shape.dynamic_length,
+        cached=input_shape.cached,
         cache_dtype=job.cache.dtype if job.cache else None,
-        chunk=job.backend.chunk if bounds.cached else None,
+        chunk=job.backend.chunk if input_shape.cached else None,
         output=OUTPUT,
         output_shape=shape,
         logits=job.recipe.logits,

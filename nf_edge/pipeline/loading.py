@@ -27,13 +27,13 @@ from nf_edge.pipeline.arguments import (
 
 if TYPE_CHECKING:
     from nf_edge.artifact import Artifact
-    from nf_edge.backends.base import Backend, Bounds
+    from nf_edge.backends.base import Backend, InputShape
     from nf_edge.core.device import Device
     from nf_edge.core.recipe.recipe import Recipe
     from nf_edge.measure.emulation import EmulatedCore
     from nf_edge.model import Checkpoint, Decoder, ModelConfig
     from nf_edge.model.data.rows import Rows
-    from nf_edge.pipeline.mixed_precision.search import Target
+    from nf_edge.pipeline.mixed_precision.search import SearchTarget
 
 Notify = Callable[[str], None]
 
@@ -103,7 +103,7 @@ def load_rows(
     the_checkpoint = load_checkpoint(checkpoint)
     length = the_checkpoint.config.n_positions
     if recipe is not None:
-        length = bounds_of(load_recipe(recipe), the_checkpoint).length
+        length = input_shape_of(load_recipe(recipe), the_checkpoint).length
     return rows_of(source, the_checkpoint, optional_whole("limit", limit, 1), length)
 
 
@@ -136,10 +136,10 @@ def load_artifact(
     return artifact
 
 
-def bounds_of(recipe: "Recipe", checkpoint: "Checkpoint") -> "Bounds":
-    from nf_edge.backends.base import Bounds
+def input_shape_of(recipe: "Recipe", checkpoint: "Checkpoint") -> "InputShape":
+    from nf_edge.backends.base import InputShape
 
-    return Bounds.of(recipe, checkpoint.config)
+    return InputShape.of(recipe, checkpoint.config)
 
 
 def optional_device(device: "Named | Device | None") -> "Device | None":
@@ -216,7 +216,7 @@ def export_inputs(
         check_out(out, overwrite=overwrite, sources=[*read, *place_of("", data), *place_of("", calibrate)])
     the_checkpoint = load_checkpoint(checkpoint)
     tell(notify, the_checkpoint.warnings)
-    length = bounds_of(the_recipe, the_checkpoint).length
+    length = input_shape_of(the_recipe, the_checkpoint).length
     calibration = None if calibrate is None else rows_of(calibrate, the_checkpoint, None, length)
     rows = None if data is None else rows_of(data, the_checkpoint, limit, length)
     for each in filter(None, (calibration, rows)):
@@ -236,7 +236,7 @@ class CheckInputs:
     artifact: "Artifact"
     checkpoint: "Checkpoint"
     backend: "Backend"
-    bounds: "Bounds"
+    input_shape: "InputShape"
     rows: "Rows"
     own: "Rows | None"
     max_drop: float | None
@@ -265,8 +265,8 @@ def check_inputs(
     manifest = the_artifact.manifest
     checkpoint = reference_of(the_artifact, optional_name(reference))
     tell(notify, checkpoint.warnings)
-    backend, bounds = backend_for(manifest.recipe), manifest.interface.bounds
-    rows, own = rows_of(data, checkpoint, limit, bounds.length), None
+    backend, input_shape = backend_for(manifest.recipe), manifest.interface.input_shape
+    rows, own = rows_of(data, checkpoint, limit, input_shape.length), None
     if manifest.config.vocab_size != checkpoint.config.vocab_size:
         if isinstance(data, Rows):
             raise BadInput(
@@ -275,10 +275,10 @@ def check_inputs(
                 fix="give the file that they were read from",
             )
         tokenizer = the_artifact.tokenizer_file
-        own = read_rows(name_of(data), manifest.config, tokenizer, limit, length=bounds.length)
+        own = read_rows(name_of(data), manifest.config, tokenizer, limit, length=input_shape.length)
     tell(notify, rows.warnings)
     most = manifest.recipe.limits.max_drop if max_drop is None else max_drop
-    return CheckInputs(the_artifact, checkpoint, backend, bounds, rows, own, most)
+    return CheckInputs(the_artifact, checkpoint, backend, input_shape, rows, own, most)
 
 
 def sensitivity_rows(
@@ -306,21 +306,21 @@ def sensitivity_rows(
 
 def target_of(
     file_size: int | None, kl: float | None, max_drop: float | None, out: Named | None
-) -> "Target | None":
+) -> "SearchTarget | None":
     """What a mixed-precision recipe has to meet; None where there is no target.
 
     Raises:
         BadInput: there are several targets, or one without a place for the recipe, or a place without one.
     """
-    from nf_edge.pipeline.mixed_precision.search import Target
+    from nf_edge.pipeline.mixed_precision.search import SearchTarget
 
     optional_whole("file_size", file_size, 1)
     points(max_drop)
-    targets = [Target("size", file_size)] if file_size is not None else []
+    targets = [SearchTarget("size", file_size)] if file_size is not None else []
     if kl is not None:
         require_finite("kl", kl, above=True)
-        targets.append(Target("kl", kl))
-    targets += [Target("drop", max_drop)] if max_drop is not None else []
+        targets.append(SearchTarget("kl", kl))
+    targets += [SearchTarget("drop", max_drop)] if max_drop is not None else []
     if len(targets) > 1:
         raise BadInput("file_size, kl and max_drop exclude each other; give one")
     if bool(targets) != (out is not None):
@@ -378,13 +378,13 @@ def open_decoder(
             where=where,
             fix="export it by a recipe with logits: last",
         )
-    backend, bounds = backend_for(manifest.recipe), manifest.interface.bounds
+    backend, input_shape = backend_for(manifest.recipe), manifest.interface.input_shape
     if core:
         from nf_edge.measure.emulation import load
 
-        decoder = load(core, backend, artifact.model_file, bounds)
+        decoder = load(core, backend, artifact.model_file, input_shape)
     else:
-        decoder = backend.load(artifact.model_file, bounds)
+        decoder = backend.load(artifact.model_file, input_shape)
     assert isinstance(decoder, Decoder)
     return decoder, manifest.config, None if as_ids else artifact.tokenizer_file
 

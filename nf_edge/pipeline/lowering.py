@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import Backend, Bounds, CacheDtype, Inputs, LoweringReport
+from nf_edge.backends.base import Backend, CacheDtype, Inputs, InputShape, LoweringReport
 from nf_edge.backends.precisions import precisions
-from nf_edge.backends.quantized_weight import Weights
+from nf_edge.backends.quantized_weights import Weights
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import libraries_swept, scratch_folder
-from nf_edge.measure.accuracy.answers import require_finite
+from nf_edge.measure.accuracy.predictions import require_finite
 from nf_edge.model import Checkpoint, NoiseFormer
 from nf_edge.model.data.rows import Rows
 from nf_edge.quantization.calibration import Calibration, calibration_for
-from nf_edge.quantization.layer_report import Fate, fates_of
-from nf_edge.quantization.quantize import grids_for, prepare, quantize, quantize_file
+from nf_edge.quantization.layer_report import LayerReport, layer_reports_of
+from nf_edge.quantization.quantize import prepare, quantize, quantize_file, quantized_weights_for
 from nf_edge.quantization.snr import plain_form
 from nf_edge.quantization.threads import one_thread
 
@@ -32,7 +32,7 @@ class Job:
     checkpoint: Checkpoint
     recipe: Recipe
     backend: Backend
-    bounds: Bounds
+    input_shape: InputShape
     cache: CacheDtype | None
     calibration: Calibration | None
 
@@ -40,26 +40,26 @@ class Job:
     def of(cls, checkpoint: Checkpoint, recipe: Recipe, calibrate: Rows | None) -> "Job":
         """Raises BadInput where the recipe does not suit the checkpoint, or there are no rows to see."""
         backend = backend_for(recipe)
-        bounds = Bounds.of(recipe, checkpoint.config)
+        input_shape = InputShape.of(recipe, checkpoint.config)
         precisions(recipe, checkpoint.config)  # refuses rules for modules that are not there
         backend.require_size(checkpoint.config, recipe)
-        cache = backend.cache_dtype(checkpoint.config, bounds, recipe)
+        cache = backend.cache_dtype(checkpoint.config, input_shape, recipe)
         calibration = calibration_for(checkpoint, recipe, cache, calibrate)
-        return cls(checkpoint, recipe, backend, bounds, cache, calibration)
+        return cls(checkpoint, recipe, backend, input_shape, cache, calibration)
 
     @property
     def seen(self) -> Inputs:
         """The rows to see, in the shapes that the program takes."""
         if self.calibration is None:
             return []
-        return self.calibration.inputs(self.bounds, self.checkpoint.config.pad_token_id)
+        return self.calibration.inputs(self.input_shape, self.checkpoint.config.pad_token_id)
 
     @property
     def filling(self) -> Inputs:
         """Texts that fill the cache, where it has ranges to see; else none."""
         if self.calibration is None or self.cache is None or not self.cache.static:
             return []
-        return self.calibration.filling(self.bounds, self.checkpoint.config.ends[:1])
+        return self.calibration.filling(self.input_shape, self.checkpoint.config.ends[:1])
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ class Lowered:
         report: None where nothing was lowered.
         plain: the network that it was made of, in float32 and PyTorch's own operators.
         weights: of the layers and tables that were quantized, dequantized.
-        fates: without figures of errors.
+        layer_reports: without figures of errors.
     """
 
     report: LoweringReport | None
     plain: NoiseFormer
     weights: Weights
-    fates: tuple[Fate, ...]
+    layer_reports: tuple[LayerReport, ...]
 
 
 @libraries_swept()
@@ -95,21 +95,24 @@ def lower(job: Job, file: Path | None) -> Lowered:
             require_finite(model, texts, job.calibration.source)
     prepare(model, recipe, seen)
     backend.specialise(model, recipe)
-    fates = fates_of(model, backend, recipe, job.cache)
+    layer_reports = layer_reports_of(model, backend, recipe, job.cache)
     # Where nothing is quantized there is nothing to compare with.
     plain = model if recipe.quantize is None else plain_form(checkpoint.model(), model)
-    grids = grids_for(plain, recipe, seen)
-    program = backend.program(model, job.bounds, job.cache)
-    program, weights = quantize(model, program, backend, recipe, job.bounds, seen, grids)
+    quantized_weights = quantized_weights_for(plain, recipe, seen)
+    program = backend.program(model, job.input_shape, job.cache)
+    program, weights = quantize(model, program, backend, recipe, job.input_shape, seen, quantized_weights)
     if file is None:
-        return Lowered(None, plain, weights, fates)
-    report = backend.lower(program, checkpoint.config, job.bounds, recipe, file)
+        return Lowered(None, plain, weights, layer_reports)
+    report = backend.lower(program, checkpoint.config, job.input_shape, recipe, file)
     backend.require_operators(file)
-    weights |= {**report.weights, **quantize_file(file, plain, backend, recipe, seen, job.filling, grids)}
+    weights |= {
+        **report.weights,
+        **quantize_file(file, plain, backend, recipe, seen, job.filling, quantized_weights),
+    }
     if backend.quantizes == "file":
         # It has other operators now, for the same products.
         report = report.recounted(sum(backend.operators(file).values()))
-    return Lowered(report, plain, weights, fates)
+    return Lowered(report, plain, weights, layer_reports)
 
 
 def rounded(job: Job) -> Lowered:

@@ -13,7 +13,7 @@ from nf_edge.model.generation import Generated
 from nf_edge.pipeline.export import DryRun, Export
 from nf_edge.pipeline.mixed_precision.search import SensitivityReport
 from nf_edge.pipeline.sweep import SweepReport
-from nf_edge.pruning.report import Shrunk
+from nf_edge.pruning.pruning_report import Shrunk
 from nf_edge.render import Table
 from nf_edge.render.cores import cores_lines, cores_table
 from nf_edge.render.html.page import report_page
@@ -42,8 +42,8 @@ def _(value: SweepReport) -> str:
 
 @html_of.register
 def _(value: DryRun) -> str:
-    fates = [fate.to_json() for fate in value.fates]
-    lines = render.quantization_lines(fates, value.calibration)
+    layer_reports = [layer_report.to_json() for layer_report in value.layer_reports]
+    lines = render.quantization_lines(layer_reports, value.calibration)
     return _tables(render.memory_tables(value.memory), [*lines, *_memory_lines(value.memory)])
 
 

@@ -18,14 +18,14 @@ from nf_edge.core.progress import Progress, silent
 from nf_edge.core.recipe.prune import Compression
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import scratch_folder
-from nf_edge.measure.accuracy.faithful import faithfulness
+from nf_edge.measure.accuracy.divergence import divergence_of
 from nf_edge.model import Checkpoint, NoiseFormer
 from nf_edge.model.checkpoint import EXAMPLES, check_place, identity_of, staged_checkpoint, write_checkpoint
 from nf_edge.pruning.data import Sources, batch_size, documents, examples, in_batches, spread
 from nf_edge.pruning.provenance import rounded_as, write_mark
 from nf_edge.pruning.prune import prune_layers, prune_structure, prune_vocabulary
-from nf_edge.pruning.recover import Original, recover, state_file
-from nf_edge.pruning.report import Shrunk, Sizes
+from nf_edge.pruning.pruning_report import Shrunk, Sizes
+from nf_edge.pruning.recover import OriginalNetwork, recover, state_file
 from nf_edge.pruning.sparsity import apply_masks, compressed_bytes, keep_zeros, masks
 from nf_edge.pruning.vocabulary import encoded_otherwise
 from nf_edge.quantization.qat import prepare_qat
@@ -93,7 +93,7 @@ def shrink(
                 stay = masks(small.model(), prune.weights, spread(train, small))
                 small = Checkpoint(small.path, small.config, apply_masks(small.tensors, stay))
         size, pruned, step = batch_size(small), None, None
-        original = Original(checkpoint.model(), torch.tensor(kept))
+        original = OriginalNetwork(checkpoint.model(), torch.tensor(kept))
         if recovery is not None:
             pruned = evaluate(_network(small, recipe), test, size)
             model = _network(small, recipe).requires_grad_(True)
@@ -125,9 +125,9 @@ def shrink(
             original=before,
             pruned=pruned,
             result=evaluate(_network(small, recipe), test, size),
-            faithful=None
+            divergence=None
             if config.task == "regression"  # whose answers are no probabilities
-            else faithfulness(_answers(checkpoint, original, own, _network(small, recipe), test)),
+            else divergence_of(_answers(checkpoint, original, own, _network(small, recipe), test)),
             best_step=step,
             rounded=recovery is not None and recovery.qat,
             zeros=_zeros(small, stay),
@@ -147,7 +147,7 @@ def _network(small: Checkpoint, recipe: Recipe) -> NoiseFormer:
 
 
 def _answers(
-    checkpoint: Checkpoint, original: Original, own: Examples, model: NoiseFormer, test: Examples
+    checkpoint: Checkpoint, original: OriginalNetwork, own: Examples, model: NoiseFormer, test: Examples
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Logits of the whole model and of the small one, batch by batch: a classifier's of the same rows, each
     in its own tokens; a language model's of the same tokens."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nf_edge.core.notebook import Shown
-from nf_edge.measure.accuracy.faithful import Faithfulness
+from nf_edge.measure.accuracy.divergence import Divergence
 from nf_edge.model import Checkpoint
 from nf_edge.training.evaluate import Evaluation
 
@@ -37,7 +37,7 @@ class Shrunk(Shown):
         otherwise: (how many, of how many) documents of it the smaller tokenizer encodes otherwise; None where
             no token was dropped.
         pruned: before recovery; None where there was none.
-        faithful: the answers of `result` beside those of the original; None for a regression.
+        divergence: the answers of `result` beside those of the original; None for a regression.
         best_step: of recovery; None where there was none.
         rounded: whether `pruned`, `result` and `faithful` are of the network that rounds as export will.
         zeros: share of the linear layers' weights that `prune.weights` made zero; None: it was not asked to.
@@ -52,7 +52,7 @@ class Shrunk(Shown):
     original: Evaluation
     pruned: Evaluation | None
     result: Evaluation
-    faithful: Faithfulness | None
+    divergence: Divergence | None
     best_step: int | None
     rounded: bool
     zeros: float | None
@@ -70,7 +70,7 @@ class Shrunk(Shown):
             "tested_on": self.tested_on,
             "encoded_otherwise": self.otherwise,
             **{name: None if score is None else score.to_json() for name, score in scores},
-            "faithfulness": self.faithful.to_json() if self.faithful else None,
+            "faithfulness": self.divergence.to_json() if self.divergence else None,
             "best_step": self.best_step,
             "rounded": self.rounded,
             "zeros": self.zeros,

@@ -21,7 +21,7 @@ from nf_edge.training.state import State, Validation
 STATE_SUFFIX = ".recovery"
 
 
-class Original(nn.Module):
+class OriginalNetwork(nn.Module):
     """The whole model, asked in the ids of the pruned one.
 
     Args:
@@ -42,7 +42,7 @@ class Original(nn.Module):
 
 def recover(
     model: NoiseFormer,
-    original: Original,
+    original: OriginalNetwork,
     train: Examples,
     valid: Examples,
     settings: Recover,
@@ -81,7 +81,7 @@ def recover(
 class _Loss:
     """Cross entropy with the whole model's probabilities, the distance of hidden states, and of labels."""
 
-    def __init__(self, original: Original, settings: Recover) -> None:
+    def __init__(self, original: OriginalNetwork, settings: Recover) -> None:
         self._original, self._settings = original, settings
 
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:

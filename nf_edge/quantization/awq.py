@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from nf_edge.backends.base import Inputs
 from nf_edge.backends.precisions import HEAD, Precisions
-from nf_edge.backends.quantized_weight import nearest
+from nf_edge.backends.quantized_weights import nearest
 from nf_edge.core.recipe.precision import Precision
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.quantization.calibration import run_rows

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nf_edge.backends.base import Bounds, CacheDtype, Inputs
+from nf_edge.backends.base import CacheDtype, Inputs, InputShape
 from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import Checkpoint, NoiseFormer
@@ -41,17 +41,17 @@ class Calibration:
     rows: tuple[Row, ...]
     truncated: int
 
-    def inputs(self, bounds: Bounds, pad_token_id: int | None) -> Inputs:
+    def inputs(self, input_shape: InputShape, pad_token_id: int | None) -> Inputs:
         """The rows in the shapes that a program takes."""
         texts = [row.input_ids for row in self.rows]
-        if bounds.dynamic_length:
+        if input_shape.dynamic_length:
             return [pad([Row(ids, None)], pad_token_id) for ids in texts]
         # What hides padding has a range too, which has to be seen.
-        if all(len(ids) == bounds.length for ids in texts) and bounds.length > 1:
+        if all(len(ids) == input_shape.length for ids in texts) and input_shape.length > 1:
             texts.append(texts[0][:-1])
-        return [pad([Row(ids, None)], pad_token_id, bounds.length) for ids in texts]
+        return [pad([Row(ids, None)], pad_token_id, input_shape.length) for ids in texts]
 
-    def filling(self, bounds: Bounds, end: tuple[int, ...]) -> Inputs:
+    def filling(self, input_shape: InputShape, end: tuple[int, ...]) -> Inputs:
         """The rows one after the other, in pieces that fill a cache; the last may be shorter.
 
         Keys and values depend on their positions, and examples are mostly short: ranges that were seen at
@@ -61,8 +61,10 @@ class Calibration:
             end: the token that stands between two texts, if the model has one.
         """
         stream = [token for row in self.rows for token in (*row.input_ids, *end)]
-        stream *= math.ceil(bounds.length / len(stream))
-        pieces = [stream[start : start + bounds.length] for start in range(0, len(stream), bounds.length)]
+        stream *= math.ceil(input_shape.length / len(stream))
+        pieces = [
+            stream[start : start + input_shape.length] for start in range(0, len(stream), input_shape.length)
+        ]
         return [pad([Row(tuple(piece), None)], None) for piece in pieces]
 
 
@@ -99,7 +101,7 @@ def calibration_for(
                 f"is gptq or awq, or that equalizes{cached}",
             )
         return None
-    length = Bounds.of(recipe, checkpoint.config).length
+    length = InputShape.of(recipe, checkpoint.config).length
     if given is not None:
         given.require_at_most(length)
         return _first(given, given.source)

@@ -11,7 +11,7 @@ from nf_edge.backends.executorch.embedding import QuantizedEmbedding
 from nf_edge.backends.executorch.weight_only_linear import WeightOnlyLinear
 from nf_edge.backends.onnx.names import group_names, matrix_name
 from nf_edge.backends.precisions import HEAD, Precisions
-from nf_edge.backends.quantized_weight import Grid, Weights, unpack
+from nf_edge.backends.quantized_weights import QuantizedWeight, Weights, unpack
 from nf_edge.core.recipe.precision import TOKENS, Precision
 from nf_edge.model import NoiseFormer
 
@@ -44,7 +44,7 @@ def _torchao(weight: Tensor) -> Tensor:
     # XNNPACK keeps the scales of int4 in bfloat16, and is given them rounded when it is lowered to.
     int4 = weight.target_dtype == torch.int4  # type: ignore[attr-defined]
     codes, scales = weight.qdata, weight.scale  # type: ignore[attr-defined]
-    return Grid(codes, scales.bfloat16().float() if int4 else scales).dequantized()
+    return QuantizedWeight(codes, scales.bfloat16().float() if int4 else scales).dequantized()
 
 
 def _captured(program: torch.fx.GraphModule) -> Weights:
@@ -86,7 +86,7 @@ def _dequantized(arrays: Weights, module: str, precision: Precision, shared: boo
         bits = precision.stored or 0
         packed, scales, *zeros = (arrays[part] for part in group_names(matrix, precision))
         points = unpack(zeros[0], bits)[:, : scales.shape[1]] if zeros else None
-        return Grid(unpack(packed.flatten(1), bits), scales, points).dequantized()
+        return QuantizedWeight(unpack(packed.flatten(1), bits), scales, points).dequantized()
     table = TOKENS if shared and module == HEAD else module
     rows = arrays.get(f"{table}.rows")
     # A table that is the head's matrix has what the quantizers made of that beside its rows.
@@ -95,4 +95,4 @@ def _dequantized(arrays: Weights, module: str, precision: Precision, shared: boo
         scale, zero = f"{table}.scales", f"{table}.zeros"
     codes = arrays[f"{matrix}_quantized"].T.contiguous() if rows is None else rows
     points = None if precision.symmetric else arrays[zero].view(-1, 1)
-    return Grid(codes, arrays[scale].view(-1, 1), points).dequantized()
+    return QuantizedWeight(codes, arrays[scale].view(-1, 1), points).dequantized()

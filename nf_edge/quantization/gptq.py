@@ -9,7 +9,7 @@ int4 do not take; the one that ships with ONNX Runtime quantizes an ONNX file, o
 import torch
 from torch import Tensor
 
-from nf_edge.backends.quantized_weight import Grid, as_stored, between, code_range
+from nf_edge.backends.quantized_weights import QuantizedWeight, as_stored, between, code_range
 from nf_edge.core.recipe.precision import Precision
 
 # Share of the mean of the Hessian's diagonal that is added to it, as in the paper.
@@ -19,7 +19,7 @@ DAMPING = 0.01
 SHARES = [1.16 - 0.02 * step for step in range(19)]
 
 
-def gptq(weight: Tensor, hessian: Tensor, precision: Precision, signed: bool) -> Grid:
+def gptq(weight: Tensor, hessian: Tensor, precision: Precision, signed: bool) -> QuantizedWeight:
     """Quantize a matrix so that its product with inputs changes least.
 
     The scales are those of bfloat16, in which XNNPACK keeps those of groups.
@@ -48,7 +48,7 @@ def gptq(weight: Tensor, hessian: Tensor, precision: Precision, signed: bool) ->
             weight[:, at:end] -= error[:, None] * factor[at, at:end]
             errors[:, at - start] = error
         weight[:, end:] -= errors @ factor[start:end, end:]
-    return Grid(codes, scales, None if precision.symmetric else zeros)
+    return QuantizedWeight(codes, scales, None if precision.symmetric else zeros)
 
 
 def _factor(hessian: Tensor) -> Tensor:

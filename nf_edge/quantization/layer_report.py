@@ -25,7 +25,7 @@ ATTENTION = "attention"
 
 
 @dataclass(frozen=True)
-class Fate:
+class LayerReport:
     """What became of one module's weights, of `ATTENTION` or of the cache (`KV_CACHE`).
 
     Attributes:
@@ -51,31 +51,33 @@ class Fate:
         }
 
 
-def fates_of(
+def layer_reports_of(
     network: NoiseFormer, backend: Backend, recipe: Recipe, cache: CacheDtype | None
-) -> tuple[Fate, ...]:
-    """The fate of every module with weights, of a network that is not quantized yet, and of its cache.
+) -> tuple[LayerReport, ...]:
+    """The layer report of every module with weights, of a network that is not quantized yet, and of its cache.
 
     Raises:
         BadInput: a rule of the recipe is for none of them.
     """
     wanted = precisions(recipe, network.config)
     methods = _methods(wanted, recipe, network.config)
-    fates = []
+    layer_reports = []
     for name, module in _with_weights(network):
-        own = backend.fate(name, wanted)
+        own = backend.layer_report(name, wanted)
         if own is not None:
-            fates.append(Fate(name, *own))
+            layer_reports.append(LayerReport(name, *own))
         elif name in wanted:
-            fates.append(_fate(name, module, wanted[name], methods.get(name, ""), backend.floats))
+            layer_reports.append(
+                _layer_report(name, module, wanted[name], methods.get(name, ""), backend.floats)
+            )
         else:
-            fates.append(_exact(name, module, recipe, backend.floats))
-    if (products := backend.attention_fate(recipe)) is not None:
-        fates.append(Fate(ATTENTION, *products))
+            layer_reports.append(_exact(name, module, recipe, backend.floats))
+    if (products := backend.attention_report(recipe)) is not None:
+        layer_reports.append(LayerReport(ATTENTION, *products))
     if cache is not None:
         scales = "" if cache.dtype == "float32" else ", per channel" if cache.static else ", per token"
-        fates.append(Fate(KV_CACHE, cache.dtype + scales, cache.reason))
-    return tuple(fates)
+        layer_reports.append(LayerReport(KV_CACHE, cache.dtype + scales, cache.reason))
+    return tuple(layer_reports)
 
 
 def _methods(wanted: Precisions, recipe: Recipe, config: ModelConfig) -> dict[str, str]:
@@ -87,14 +89,16 @@ def _methods(wanted: Precisions, recipe: Recipe, config: ModelConfig) -> dict[st
     return {name: f", by {recipe.quantize.method.upper()}" for name in names if (wanted[name].bits or 8) < 8}
 
 
-def _fate(name: str, module: nn.Module, precision: Precision, method: str, floats: str) -> Fate:
+def _layer_report(
+    name: str, module: nn.Module, precision: Precision, method: str, floats: str
+) -> LayerReport:
     """Of a linear layer or a table."""
     if precision.bits is None:
-        return Fate(name, floats, precision.reason)
+        return LayerReport(name, floats, precision.reason)
     parts = [_scaling(module, precision) + method]
     if isinstance(module, nn.Linear):
         parts.append(ACTIVATIONS.get(precision.activations, f"{floats} activations"))
-    return Fate(name, "; ".join(parts), precision.reason)
+    return LayerReport(name, "; ".join(parts), precision.reason)
 
 
 def _scaling(module: nn.Module, precision: Precision) -> str:
@@ -104,13 +108,13 @@ def _scaling(module: nn.Module, precision: Precision) -> str:
     return f"int{precision.bits}, {scaling}" + ("" if precision.symmetric else ", zero points")
 
 
-def _exact(name: str, module: nn.Module, recipe: Recipe, floats: str) -> Fate:
+def _exact(name: str, module: nn.Module, recipe: Recipe, floats: str) -> LayerReport:
     """Of what is never quantized."""
     if recipe.quantize is None:
-        return Fate(name, floats)
+        return LayerReport(name, floats)
     if isinstance(module, nn.LayerNorm):
-        return Fate(name, floats, "a norm: a few values, which int8 would harm")
-    return Fate(name, floats, "noise on the scores: a sliver of the weights, kept exact")
+        return LayerReport(name, floats, "a norm: a few values, which int8 would harm")
+    return LayerReport(name, floats, "noise on the scores: a sliver of the weights, kept exact")
 
 
 def _with_weights(program: nn.Module) -> Iterator[tuple[str, nn.Module]]:

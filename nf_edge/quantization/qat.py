@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.precisions import precisions
-from nf_edge.backends.quantized_weight import nearest
+from nf_edge.backends.quantized_weights import nearest
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.precision import Precision
 from nf_edge.core.recipe.recipe import Recipe

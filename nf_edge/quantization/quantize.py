@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import Backend, Bounds, Inputs
+from nf_edge.backends.base import Backend, Inputs, InputShape
 from nf_edge.backends.executorch import dynamic_linear as torchao_weights
 from nf_edge.backends.executorch.embedding import quantize_tables
 from nf_edge.backends.executorch.weight_only_linear import quantize_weights
 from nf_edge.backends.onnx import model as onnx_file
 from nf_edge.backends.onnx.kv_cache import quantize_cache
 from nf_edge.backends.precisions import precisions, shares_table
-from nf_edge.backends.quantized_weight import Grid, Weights
+from nf_edge.backends.quantized_weights import QuantizedWeight, Weights
 from nf_edge.core.recipe.precision import TOKENS
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import NoiseFormer
@@ -26,7 +26,7 @@ from nf_edge.quantization.awq import awq
 from nf_edge.quantization.dequantize import executorch_weights, layer_weights, onnx_weights
 from nf_edge.quantization.equalize import equalize
 from nf_edge.quantization.rotate import rotate
-from nf_edge.quantization.rounding import gptq_grids, half_grids, nearest_grids
+from nf_edge.quantization.rounding import gptq_weights, half_weights, nearest_weights
 
 
 def prepare(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> None:
@@ -44,7 +44,7 @@ def prepare(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> None:
         awq(network, precisions(recipe, network.config), seen, signed=recipe.runtime == "onnxruntime")
 
 
-def grids_for(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> dict[str, Grid]:
+def quantized_weights_for(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> dict[str, QuantizedWeight]:
     """The weights of layers and tables, by name, that are rounded before the runtime's own tools see them.
 
     Args:
@@ -54,8 +54,8 @@ def grids_for(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> dict[str, G
     wanted, signed = precisions(recipe, network.config), recipe.runtime == "onnxruntime"
     if recipe.quantize is None or recipe.quantize.method != "gptq":
         stored = torch.float16 if backend_for(recipe).floats == "float16" else torch.float32
-        return nearest_grids(network, wanted, signed, stored)
-    return gptq_grids(copy.deepcopy(network), seen, wanted, signed)
+        return nearest_weights(network, wanted, signed, stored)
+    return gptq_weights(copy.deepcopy(network), seen, wanted, signed)
 
 
 def quantize(
@@ -63,9 +63,9 @@ def quantize(
     program: nn.Module,
     backend: Backend,
     recipe: Recipe,
-    bounds: Bounds,
+    input_shape: InputShape,
     seen: Inputs,
-    grids: dict[str, Grid],
+    quantized_weights: dict[str, QuantizedWeight],
 ) -> tuple[nn.Module, Weights]:
     """A program, quantized if the recipe's backend wants it before lowering, and its weights dequantized.
 
@@ -73,7 +73,7 @@ def quantize(
         model: the specialised network, changed in place.
         program: what the backend lowers of it.
         seen: what to calibrate on, where activations are static.
-        grids: what `grids_for` found.
+        quantized_weights: what `quantized_weights_for` found.
     """
     if recipe.quantize is None or backend.quantizes == "file":
         return program, {}
@@ -81,13 +81,13 @@ def quantize(
         return program, rounded
     wanted = precisions(recipe, model.config)
     if backend.floats == "float16":
-        grids = half_grids(model, wanted, grids)
-    quantize_tables(model.transformer, wanted, grids.get(TOKENS))
+        quantized_weights = half_weights(model, wanted, quantized_weights)
+    quantize_tables(model.transformer, wanted, quantized_weights.get(TOKENS))
     if recipe.quantize.static:
-        program = backend.quantize_static(program, recipe, wanted, bounds, seen)
+        program = backend.quantize_static(program, recipe, wanted, input_shape, seen)
     else:
-        torchao_weights.quantize_dynamic(model, wanted, grids)
-        quantize_weights(model, wanted, grids)
+        torchao_weights.quantize_dynamic(model, wanted, quantized_weights)
+        quantize_weights(model, wanted, quantized_weights)
     return program, backend.network_weights(executorch_weights(model, program))
 
 
@@ -98,7 +98,7 @@ def quantize_file(
     recipe: Recipe,
     seen: Inputs,
     full: Inputs,
-    grids: dict[str, Grid],
+    quantized_weights: dict[str, QuantizedWeight],
 ) -> Weights:
     """Quantize a lowered ONNX model in its place, if the recipe's backend wants it after lowering.
 
@@ -106,7 +106,7 @@ def quantize_file(
         network: what was lowered, with the values that the file has.
         seen: what to calibrate on, where activations are int8_static.
         full: texts that fill the cache, to calibrate it on, where it is to be int8; else none.
-        grids: what `grids_for` found.
+        quantized_weights: what `quantized_weights_for` found.
 
     Returns:
         Its weights, dequantized.
@@ -115,7 +115,7 @@ def quantize_file(
         return {}
     wanted = precisions(recipe, network.config)
     shared = shares_table(wanted, network.config)
-    onnx_file.quantize(path, layer_weights(network), wanted, grids, shared, seen)
+    onnx_file.quantize(path, layer_weights(network), wanted, quantized_weights, shared, seen)
     # Last: ranges of activations are seen with a float32 cache, those of keys and values with the weights
     # that make them.
     if full:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nf_edge.backends.base import Inputs
 from nf_edge.backends.precisions import HEAD, Precisions, shares_table
-from nf_edge.backends.quantized_weight import Grid, nearest
+from nf_edge.backends.quantized_weights import QuantizedWeight, nearest
 from nf_edge.core.recipe.precision import TOKENS, Precision
 from nf_edge.model import NoiseFormer
 from nf_edge.model.config import Task
@@ -22,9 +22,9 @@ from nf_edge.quantization.gptq import gptq, in_proportion
 from nf_edge.quantization.hessian import Moments, moment
 
 
-def nearest_grids(
+def nearest_weights(
     network: NoiseFormer, wanted: Precisions, signed: bool, stored: torch.dtype
-) -> dict[str, Grid]:
+) -> dict[str, QuantizedWeight]:
     """What becomes of the layers and tables that have fewer levels than they are stored with, or zero points,
     by name, each value rounded to the nearest.
 
@@ -44,49 +44,53 @@ def nearest_grids(
     }
 
 
-def half_grids(network: NoiseFormer, wanted: Precisions, grids: dict[str, Grid]) -> dict[str, Grid]:
+def half_weights(
+    network: NoiseFormer, wanted: Precisions, quantized_weights: dict[str, QuantizedWeight]
+) -> dict[str, QuantizedWeight]:
     """What becomes of all layers and tables that are quantized, by name, with scales that float16 holds.
 
     Args:
-        grids: of those that are rounded already.
+        quantized_weights: of those that are rounded already.
     """
     found = {}
     for name, precision in wanted.items():
         if precision.stored is not None:
             weight = network.get_submodule(name).get_parameter("weight")
             found[name] = (
-                grids[name].in_half(precision.stored)
-                if name in grids
+                quantized_weights[name].in_half(precision.stored)
+                if name in quantized_weights
                 else nearest(weight, precision, signed=True, stored=torch.float16)
             )
     return found
 
 
-def gptq_grids(network: NoiseFormer, seen: Inputs, wanted: Precisions, signed: bool) -> dict[str, Grid]:
+def gptq_weights(
+    network: NoiseFormer, seen: Inputs, wanted: Precisions, signed: bool
+) -> dict[str, QuantizedWeight]:
     """What becomes of the layers and of the table that get fewer bits than 8, by name, by GPTQ.
 
     Args:
-        network: the plain form; changed in place, its weights becoming what their grids stand for.
+        network: the plain form; changed in place, its weights becoming what their codes stand for.
         seen: rows to calibrate on.
         signed: whether scales may be negative.
     """
     rows = [torch.from_numpy(ids[:, : int(mask.sum())]) for ids, mask in seen]
-    grids = {}
+    quantized_weights = {}
     table, shared = network.transformer.wte, shares_table(wanted, network.config)
     if _is_rounded(wanted[TOKENS]):
         hessian = _table_hessian(network, rows, shared)
-        grids[TOKENS] = grid = gptq(table.weight, hessian, wanted[TOKENS], signed)
+        quantized_weights[TOKENS] = quantized_weight = gptq(table.weight, hessian, wanted[TOKENS], signed)
         if shared:
-            grids[HEAD] = grid
-            _put(network.get_submodule(HEAD), grid)
-        _put(table, grid)
-    settle = partial(_settle, wanted=wanted, signed=signed, grids=grids)
+            quantized_weights[HEAD] = quantized_weight
+            _put(network.get_submodule(HEAD), quantized_weight)
+        _put(table, quantized_weight)
+    settle = partial(_settle, wanted=wanted, signed=signed, quantized_weights=quantized_weights)
     with torch.no_grad():
         _blocks(network, rows, settle)
         for name, layer in network.named_children():
             if isinstance(layer, nn.Linear):
                 settle(name, layer, lambda: [network(ids) for ids in rows])
-    return grids
+    return quantized_weights
 
 
 def _is_rounded(precision: Precision) -> bool:
@@ -94,9 +98,9 @@ def _is_rounded(precision: Precision) -> bool:
     return (precision.bits or 8) < 8
 
 
-def _put(module: nn.Module, grid: Grid) -> None:
+def _put(module: nn.Module, quantized_weight: QuantizedWeight) -> None:
     # Not in place: a table and a head that were tied may part.
-    module.register_parameter("weight", nn.Parameter(grid.dequantized(), requires_grad=False))
+    module.register_parameter("weight", nn.Parameter(quantized_weight.dequantized(), requires_grad=False))
 
 
 def _blocks(network: NoiseFormer, rows: list[Tensor], settle: Callable[..., None]) -> None:
@@ -133,15 +137,15 @@ def _settle(
     run: Callable[[], Any],
     wanted: Precisions,
     signed: bool,
-    grids: dict[str, Grid],
+    quantized_weights: dict[str, QuantizedWeight],
 ) -> None:
     """Round a layer, where it is to be and is not yet, for the inputs that it is given while `run` runs."""
-    if not _is_rounded(wanted[name]) or name in grids:
+    if not _is_rounded(wanted[name]) or name in quantized_weights:
         return
     with Moments(layer) as moments:
         run()
-    grids[name] = gptq(layer.weight, moments.total, wanted[name], signed)
-    _put(layer, grids[name])
+    quantized_weights[name] = gptq(layer.weight, moments.total, wanted[name], signed)
+    _put(layer, quantized_weights[name])
 
 
 def _table_hessian(network: NoiseFormer, rows: list[Tensor], shared: bool) -> Tensor:

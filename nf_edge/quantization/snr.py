@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nf_edge.backends.base import Inputs
-from nf_edge.backends.quantized_weight import Weights
+from nf_edge.backends.quantized_weights import Weights
 from nf_edge.core.figures import Figure
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.network import Attention
 from nf_edge.quantization.calibration import run_rows
-from nf_edge.quantization.layer_report import Fate
+from nf_edge.quantization.layer_report import LayerReport
 from nf_edge.quantization.threads import one_thread
 
 
@@ -65,9 +65,9 @@ class _Energy:
 
 @one_thread()
 def with_errors(
-    fates: Iterable[Fate], network: NoiseFormer, lowered: Weights, seen: Inputs
-) -> tuple[Fate, ...]:
-    """The fates, each with its figures where its weights were quantized.
+    layer_reports: Iterable[LayerReport], network: NoiseFormer, lowered: Weights, seen: Inputs
+) -> tuple[LayerReport, ...]:
+    """The layer reports, each with its figures where its weights were quantized.
 
     Args:
         network: the plain form, in float32.
@@ -83,13 +83,13 @@ def with_errors(
     outputs = _of_outputs(network, lost, seen)
     return tuple(
         replace(
-            fate,
-            weights_snr=weights[fate.module].figure("weights"),
-            output_snr=outputs[fate.module].figure("output") if seen else None,
+            layer_report,
+            weights_snr=weights[layer_report.module].figure("weights"),
+            output_snr=outputs[layer_report.module].figure("output") if seen else None,
         )
-        if fate.module in lost
-        else fate
-        for fate in fates
+        if layer_report.module in lost
+        else layer_report
+        for layer_report in layer_reports
     )
 
 

@@ -16,11 +16,11 @@ from nf_edge.core.figures import Figure, format_bytes, shown
 from nf_edge.core.recipe.prune import Compression
 from nf_edge.measure.accuracy.check import AccuracyReport
 from nf_edge.measure.accuracy.compare import Comparison, Score
-from nf_edge.measure.accuracy.faithful import Faithfulness, not_finite_text
+from nf_edge.measure.accuracy.divergence import Divergence, not_finite_text
 from nf_edge.measure.accuracy.parity import Parity
 from nf_edge.measure.memory import MemoryReport, Verdict
 from nf_edge.measure.memory.accounts import UNACCOUNTED
-from nf_edge.measure.memory.report import Line
+from nf_edge.measure.memory.memory_report import MemoryPart
 from nf_edge.measure.memory.verdict import Share
 from nf_edge.quantization.layer_report import ATTENTION
 
@@ -56,7 +56,7 @@ def memory_tables(report: MemoryReport) -> list[Table]:
 
 def _account_table(
     title: str,
-    lines: Sequence[Line],
+    lines: Sequence[MemoryPart],
     accounts: tuple[str, ...],
     called: Mapping[str, str] = MappingProxyType({}),
 ) -> Table:
@@ -193,9 +193,9 @@ def accuracy_lines(report: AccuracyReport) -> list[str]:
         lines.append(f"perplexity {ratio_text(comparison)} times the checkpoint's")
     return [
         *lines,
-        f"{report.unit} that changed their answer: {flips_text(comparison.faithful)}; "
+        f"{report.unit} that changed their answer: {flips_text(comparison.divergence)}; "
         f"{comparison.lost:,} lost, {comparison.gained:,} gained",
-        f"KL divergence from the checkpoint's answers: {kl_text(comparison.faithful)}",
+        f"KL divergence from the checkpoint's answers: {kl_text(comparison.divergence)}",
         "PASSES the accuracy gate" if report.passed else "FAILS the accuracy gate",
         *asked_lines(report.simulated),
     ]
@@ -210,21 +210,22 @@ def ratio_text(comparison: Comparison) -> str:
     return f"{comparison.perplexity_ratio:.4f} (95 % interval {low:.4f} to {high:.4f})"
 
 
-def flips_text(faithful: Faithfulness) -> str:
-    low, high = (100 * share for share in faithful.flips_interval)
+def flips_text(divergence: Divergence) -> str:
+    low, high = (100 * share for share in divergence.flips_interval)
+    share = 100 * divergence.flips / divergence.questions
     return (
-        f"{faithful.flips:,} of {faithful.questions:,}, {100 * faithful.flips / faithful.questions:.2f} % "
+        f"{divergence.flips:,} of {divergence.questions:,}, {share:.2f} % "
         f"(95 % interval {low:.2f} to {high:.2f} %)"
     )
 
 
-def kl_text(faithful: Faithfulness) -> str:
-    if not math.isfinite(faithful.kl):
-        return shown(faithful.kl, ".4g")
-    if faithful.kl_interval is None:
-        return f"{faithful.kl:.4g} nats (of a single text there is no interval)"
-    low, high = faithful.kl_interval
-    return f"{faithful.kl:.4g} nats (95 % interval {low:.4g} to {high:.4g})"
+def kl_text(divergence: Divergence) -> str:
+    if not math.isfinite(divergence.kl):
+        return shown(divergence.kl, ".4g")
+    if divergence.kl_interval is None:
+        return f"{divergence.kl:.4g} nats (of a single text there is no interval)"
+    low, high = divergence.kl_interval
+    return f"{divergence.kl:.4g} nats (95 % interval {low:.4g} to {high:.4g})"
 
 
 def artifact_rows(artifact: Artifact) -> list[tuple[str, str]]:
@@ -256,7 +257,7 @@ def artifact_rows(artifact: Artifact) -> list[tuple[str, str]]:
 def compression_lines(mark: Compression) -> list[str]:
     """What a checkpoint was made of, what went, and what that did to its answers."""
     report = mark.report
-    before, after, faithful = report["before"], report["after"], report["faithfulness"]
+    before, after, divergence = report["before"], report["after"], report["faithfulness"]
     sizes = {
         "parameters": (before["parameters"], after["parameters"]),
         "vocabulary": (before["vocabulary"], after["vocabulary"]),
@@ -267,8 +268,8 @@ def compression_lines(mark: Compression) -> list[str]:
     changed = [f"{name} {old:,} → {new:,}" for name, (old, new) in sizes.items() if old != new]
     went = ", ".join(changed) or "nothing went, it was trained on"
     lines = [f"made of {mark.original} by recipe {mark.recipe}: {went}"]
-    if faithful is not None:
-        told = Faithfulness(**faithful)
+    if divergence is not None:
+        told = Divergence(**divergence)
         lines += [
             f"answers on {report['tested_on']} that changed: {flips_text(told)}",
             f"KL divergence from the answers before: {kl_text(told)}",
@@ -276,12 +277,14 @@ def compression_lines(mark: Compression) -> list[str]:
     return lines
 
 
-def quantization_lines(fates: Sequence[Mapping[str, Any]], calibration: Calibrated | None) -> list[str]:
+def quantization_lines(
+    layer_reports: Sequence[Mapping[str, Any]], calibration: Calibrated | None
+) -> list[str]:
     """What becomes of the modules, a line a dtype, of attention and of the cache; exceptions with their
     reasons; what is calibrated on."""
     groups: dict[tuple[str, str], list[str]] = {}
-    for fate in fates:
-        groups.setdefault((fate["dtype"], fate["reason"]), []).append(fate["module"])
+    for layer_report in layer_reports:
+        groups.setdefault((layer_report["dtype"], layer_report["reason"]), []).append(layer_report["module"])
     lines, others = [], []
     for (dtype, reason), names in groups.items():
         became = f"{dtype}{f' ({reason})' if reason else ''}"
@@ -290,7 +293,7 @@ def quantization_lines(fates: Sequence[Mapping[str, Any]], calibration: Calibrat
             noun = "module" if len(modules) == 1 else "modules"
             lines.append(f"{len(modules)} {noun} {became}: {_some(modules)}")
         others += [f"{name}: {became}" for name in names if name in NO_MODULES]
-    lines += others + _worst_lines(fates)
+    lines += others + _worst_lines(layer_reports)
     if calibration is not None:
         cut = f", {calibration.truncated_rows} cut to the length that it takes"
         seen = f"{calibration.rows} rows of {calibration.source}{cut if calibration.truncated_rows else ''}"
@@ -299,12 +302,12 @@ def quantization_lines(fates: Sequence[Mapping[str, Any]], calibration: Calibrat
     return lines
 
 
-def _worst_lines(fates: Sequence[Mapping[str, Any]], most: int = 3) -> list[str]:
+def _worst_lines(layer_reports: Sequence[Mapping[str, Any]], most: int = 3) -> list[str]:
     """The modules that quantizing harms most, by their outputs, where known, and by their weights."""
     lines = []
     for key, what in (("output_snr", "outputs, on the rows calibrated on"), ("weights_snr", "weights")):
         # Artifacts of earlier versions have no such figures.
-        told = ((fate["module"], fate.get(key)) for fate in fates)
+        told = ((layer_report["module"], layer_report.get(key)) for layer_report in layer_reports)
         found = [(name, figure) for name, figure in told if figure and figure["value"] is not None]
         worst = sorted(found, key=lambda pair: float(pair[1]["value"]))[:most]
         if worst:

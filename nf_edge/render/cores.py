@@ -33,7 +33,7 @@ def cores_table(reports: Sequence[OnCore]) -> Table:
             f"{100 * comparison.artifact.share:.2f} %",
             f"{comparison.drop:+.2f}",
             f"{low:+.2f} to {high:+.2f}",
-            f"{comparison.faithful.flips:,}",
+            f"{comparison.divergence.flips:,}",
             f"{here.flips:,}",
             shown(100 * here.share, ".3g", " %"),
         ]
@@ -55,7 +55,7 @@ def cores_lines(reports: Sequence[OnCore]) -> list[str]:
     lines += [f"{report.core.name}: {report.begins}" for report in reports if report.begins]
     for report in reports:
         if not report.accuracy.passed:
-            flips = flips_text(report.accuracy.comparison.faithful)
+            flips = flips_text(report.accuracy.comparison.divergence)
             lines.append(
                 f"{report.core.name} FAILS the accuracy gate: {report.accuracy.problem}; it changes {flips}"
             )

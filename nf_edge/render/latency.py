@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from string import ascii_uppercase
 
 from nf_edge.core.figures import format_three
-from nf_edge.measure.latency.report import Distribution, LatencyReport, Line, Peak, Speed, Timing
+from nf_edge.measure.latency.latency_report import BenchRow, Distribution, LatencyReport, Peak, Speed, Timing
 from nf_edge.render import Table
 
 SPEED = "speed of A"
@@ -29,11 +29,11 @@ def latency_tables(report: LatencyReport) -> list[Table]:
     return tables
 
 
-def _of(lines: Sequence[Line], phase: str) -> list[Line]:
+def _of(lines: Sequence[BenchRow], phase: str) -> list[BenchRow]:
     return [line for line in lines if line.phase == phase]
 
 
-def _process_table(title: str, load: Line, peak: Peak) -> Table:
+def _process_table(title: str, load: BenchRow, peak: Peak) -> Table:
     loads = [_time(timing) for timing in load.timings]
     peaks = [str(figure) for figure in peak.figures]
     if not load.speeds:
@@ -44,7 +44,7 @@ def _process_table(title: str, load: Line, peak: Peak) -> Table:
     return Table(title, columns, tuple(cells), (1, 2, 3))
 
 
-def _table(title: str, first: str, lines: Sequence[Line]) -> Table:
+def _table(title: str, first: str, lines: Sequence[BenchRow]) -> Table:
     """Of several artifacts a row each, with that which their ratio is of: ms of a prefill, tokens/s of
     decoding."""
     if not lines[0].speeds:
@@ -67,7 +67,7 @@ def _rate(timing: Timing) -> str:
     return _spread(timing.rate) if timing.rate else ""
 
 
-def _speeds(line: Line) -> list[str]:
+def _speeds(line: BenchRow) -> list[str]:
     """The last column: the first artifact is not compared with itself."""
     return ["", *map(_speed_text, line.speeds)]
 
@@ -128,7 +128,7 @@ def latency_lines(report: LatencyReport, speed: str = SPEED_MEANS) -> list[str]:
     return [*lines, f"measured on {report.machine}"]
 
 
-def work_text(line: Line) -> str:
+def work_text(line: BenchRow) -> str:
     """What was timed, after "fast"."""
     threads = f"{line.threads} thread{'s' if line.threads > 1 else ''}"
     if line.phase == "load":

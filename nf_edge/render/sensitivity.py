@@ -10,11 +10,11 @@ from nf_edge.model import Checkpoint
 from nf_edge.render import Table, flips_text, kl_text, quantization_lines
 
 if TYPE_CHECKING:
-    from nf_edge.pipeline.mixed_precision.search import Mix, SensitivityReport, Target
+    from nf_edge.pipeline.mixed_precision.search import SearchResult, SearchTarget, SensitivityReport
     from nf_edge.pipeline.mixed_precision.sensitivity import Cost, Sensitivity
 
 
-def sensitivity_table(weighed: Sensitivity, mix: Mix | None = None) -> Table:
+def sensitivity_table(weighed: Sensitivity, mix: SearchResult | None = None) -> Table:
     """One unit quantized to one precision a row, the worst first; what a recipe has of them is marked."""
     rows = [(unit.name, *_cells(cost)) for unit, cost in weighed.worst_first]
     columns: tuple[str, ...] = ("unit", "weights", "KL, nats", "SNR, output", "saves", "KL / kB")
@@ -47,7 +47,7 @@ def sensitivity_lines(weighed: Sensitivity) -> list[str]:
     ]
 
 
-def target_text(target: Target) -> str:
+def target_text(target: SearchTarget) -> str:
     if target.of == "size":
         return f"a model file of at most {format_bytes(target.most)}"
     if target.of == "kl":
@@ -55,7 +55,7 @@ def target_text(target: Target) -> str:
     return f"a drop of at most {target.most:g} points"
 
 
-def mix_table(mix: Mix) -> Table:
+def search_table(mix: SearchResult) -> Table:
     """The artifact beside what was expected of it."""
     best = mix.best
     rows = [
@@ -63,8 +63,8 @@ def mix_table(mix: Mix) -> Table:
         (
             "KL, nats",
             "" if best.summed is None else f"{best.summed:.4g}",
-            shown(best.simulated.faithful.kl, ".4g") if best.simulated else "",
-            shown(best.measured.faithful.kl, ".4g"),
+            shown(best.simulated.divergence.kl, ".4g") if best.simulated else "",
+            shown(best.measured.divergence.kl, ".4g"),
         ),
         (
             "drop, points",
@@ -76,14 +76,14 @@ def mix_table(mix: Mix) -> Table:
     return Table("Predicted and measured", columns, tuple(rows), (1, 2, 3))
 
 
-def uniform_table(mix: Mix) -> Table:
+def uniform_table(mix: SearchResult) -> Table:
     """Recipes that treat all modules alike, as they were measured, beside what was found."""
     best = [mix.best] if mix.best.uniform is None else []
     rows = [
         (
             made.uniform or "the best mixture",
             format_bytes(made.bytes),
-            shown(made.measured.faithful.kl, ".4g"),
+            shown(made.measured.divergence.kl, ".4g"),
             f"{made.measured.drop:+.2f}",
             "meets it" if made.meets(mix.target) else "",
         )
@@ -94,7 +94,7 @@ def uniform_table(mix: Mix) -> Table:
     return Table("One treatment for all modules", columns, tuple(rows), (1, 2, 3))
 
 
-def choice_line(mix: Mix) -> str:
+def choice_line(mix: SearchResult) -> str:
     """Why the units marked have what they have."""
     if mix.best.uniform is not None:
         return f"chosen: {mix.best.uniform}, the same for all modules; no mixture that was made beats it"
@@ -102,16 +102,16 @@ def choice_line(mix: Mix) -> str:
     return f"chosen: from the smallest file on, what wins most nats a byte was made more precise, {least}"
 
 
-def mix_lines(mix: Mix) -> list[str]:
+def search_lines(mix: SearchResult) -> list[str]:
     """What was chosen, what it does to the answers, and whether that meets the target."""
-    fates = [fate.to_json() for fate in mix.best.fates]
+    layer_reports = [layer_report.to_json() for layer_report in mix.best.layer_reports]
     answers = mix.best.measured
     made = f"{mix.made} artifact{'s' if mix.made > 1 else ''} made"
     said = "MEETS" if mix.met else "CANNOT MEET"
     return [
-        *quantization_lines(fates, None),
-        f"answers that changed: {flips_text(answers.faithful)}",
-        f"KL divergence from the checkpoint's answers: {kl_text(answers.faithful)}",
+        *quantization_lines(layer_reports, None),
+        f"answers that changed: {flips_text(answers.divergence)}",
+        f"KL divergence from the checkpoint's answers: {kl_text(answers.divergence)}",
         drop_text(answers),
         f"{said} {target_text(mix.target)} ({made})",
     ]
@@ -122,7 +122,7 @@ def sensitivity_parts(report: SensitivityReport) -> list[Table | list[str]]:
     weighed, mix = report.sensitivity, report.mix
     parts: list[Table | list[str]] = [sensitivity_table(weighed, mix), sensitivity_lines(weighed)]
     if mix is not None:
-        parts += [[choice_line(mix)], mix_table(mix), uniform_table(mix), mix_lines(mix)]
+        parts += [[choice_line(mix)], search_table(mix), uniform_table(mix), search_lines(mix)]
     return parts
 
 
@@ -131,13 +131,13 @@ def drop_text(answers: Comparison) -> str:
     return f"drop {answers.drop:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})"
 
 
-def recipe_comments(mix: Mix, weighed: Sensitivity, checkpoint: Checkpoint) -> list[str]:
+def recipe_comments(mix: SearchResult, weighed: Sensitivity, checkpoint: Checkpoint) -> list[str]:
     """What a recipe's file says of itself."""
     best = mix.best
     return [
         f"Written by nf-edge sensitivity, for {target_text(mix.target)} of {checkpoint.name}",
         f"(SHA-256 of its weights {checkpoint.identity.weights_sha256}).",
-        f"Measured: {format_bytes(best.bytes)}; KL {kl_text(best.measured.faithful)};",
+        f"Measured: {format_bytes(best.bytes)}; KL {kl_text(best.measured.divergence)};",
         f"{drop_text(best.measured)}, on {weighed.rows:,} rows of {weighed.data}",
         f"(SHA-256 {weighed.data_sha256}).",
     ]

@@ -1,7 +1,7 @@
 """What came of pruning and recovery, as tables and lines."""
 
 from nf_edge.core.figures import format_bytes
-from nf_edge.pruning.report import Shrunk
+from nf_edge.pruning.pruning_report import Shrunk
 from nf_edge.render import Table, flips_text, kl_text
 
 
@@ -31,9 +31,9 @@ def shrunk_tables(result: Shrunk) -> list[Table]:
 def shrunk_lines(result: Shrunk) -> list[str]:
     """How faithful the answers are, and what is saved."""
     lines = []
-    if result.faithful is not None:
-        lines.append(f"answers that changed: {flips_text(result.faithful)}")
-        lines.append(f"KL divergence from the answers before: {kl_text(result.faithful)}")
+    if result.divergence is not None:
+        lines.append(f"answers that changed: {flips_text(result.divergence)}")
+        lines.append(f"KL divergence from the answers before: {kl_text(result.divergence)}")
     if result.otherwise is not None:
         changed, total = result.otherwise
         lines.append(f"texts with other tokens than before: {changed:,} of {total:,}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nf_edge.core.errors import OverBudget
 from nf_edge.core.figures import Figure, format_bytes, format_three, shown
 from nf_edge.measure.accuracy.compare import Comparison
-from nf_edge.measure.latency.report import Line
+from nf_edge.measure.latency.latency_report import BenchRow
 from nf_edge.render import Table, perplexity_text, ratio_text, unverified_lines
 from nf_edge.render.latency import latency_lines, work_text
 
@@ -62,7 +62,7 @@ def _gate(compressed: Compressed) -> str:
     return "FAILS: memory" if isinstance(compressed.failure, OverBudget) else "FAILS: accuracy"
 
 
-def _speed_table(report: SweepReport, lines: Sequence[Line]) -> Table:
+def _speed_table(report: SweepReport, lines: Sequence[BenchRow]) -> Table:
     columns, cells = ["recipe"], [numbered(report)]
     for line in lines:
         rates = line.phase == "decode"
@@ -75,7 +75,7 @@ def _speed_table(report: SweepReport, lines: Sequence[Line]) -> Table:
     return Table("Speed here", tuple(columns), tuple(zip(*cells, strict=True)), right)
 
 
-def _work(line: Line) -> str:
+def _work(line: BenchRow) -> str:
     what = "prefill of" if line.phase == "prefill" else "decoding upon"
     threads = f", {line.threads} threads" if line.threads > 1 else ""
     return f"{what} {line.tokens:,}{threads}"
@@ -86,7 +86,7 @@ def _answer_table(report: SweepReport) -> Table:
     perplexity = comparisons[0].perplexity_ratio is not None
     columns = ("perplexity", "× as high") if perplexity else ("accuracy", "drop, points")
     rows = [
-        (name, *(_perplexity(each) if perplexity else _accuracy(each)), *_faithful(each))
+        (name, *(_perplexity(each) if perplexity else _accuracy(each)), *_divergence(each))
         for name, each in zip(numbered(report), comparisons, strict=True)
     ]
     return Table(
@@ -112,15 +112,15 @@ def _perplexity(comparison: Comparison) -> tuple[str, str]:
     return perplexity_text(comparison.artifact), ratio
 
 
-def _faithful(comparison: Comparison) -> tuple[str, str]:
-    faithful = comparison.faithful
-    low, high = (100 * share for share in faithful.flips_interval)
-    changed = f"{100 * faithful.flips / faithful.questions:.2f} ({low:.2f}–{high:.2f})"
-    if faithful.kl < LEAST_KL:
+def _divergence(comparison: Comparison) -> tuple[str, str]:
+    divergence = comparison.divergence
+    low, high = (100 * share for share in divergence.flips_interval)
+    changed = f"{100 * divergence.flips / divergence.questions:.2f} ({low:.2f}–{high:.2f})"
+    if divergence.kl < LEAST_KL:
         return changed, f"< {1e3 * LEAST_KL:g}"
-    kl = shown(1e3 * faithful.kl, ".3g")
-    if faithful.kl_interval is not None:
-        low, high = (1e3 * bound for bound in faithful.kl_interval)
+    kl = shown(1e3 * divergence.kl, ".3g")
+    if divergence.kl_interval is not None:
+        low, high = (1e3 * bound for bound in divergence.kl_interval)
         kl += f" ({low:.2g}–{high:.2g})"
     return changed, kl
 
@@ -130,7 +130,7 @@ def sweep_lines(report: SweepReport) -> list[str]:
     accuracy, first = report.recipes[0].accuracy, report.recipes[0].recipe
     cut = f", {accuracy.truncated} cut to the length that it takes" if accuracy.truncated else ""
     lines = [
-        f"checked on {accuracy.comparison.faithful.questions:,} {accuracy.unit} of {accuracy.data}{cut}; "
+        f"checked on {accuracy.comparison.divergence.questions:,} {accuracy.unit} of {accuracy.data}{cut}; "
         "intervals are at 95 %",
         "drop, changed, KL divergence: beside the checkpoint in PyTorch, float32",
         f"× smaller: than the file of {first}",
@@ -187,7 +187,7 @@ def _beside(report: SweepReport, size: str, recipe: str, what: str) -> str:
     return f", {report.size(size).ratios[names.index(recipe) - 1]} {what}"
 
 
-def _speed(report: SweepReport, line: Line, recipe: str) -> str:
+def _speed(report: SweepReport, line: BenchRow, recipe: str) -> str:
     names = [each.recipe for each in report.recipes]
     if recipe == names[0]:
         return ""

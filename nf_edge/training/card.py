@@ -11,7 +11,7 @@ from nf_edge.model.config import ModelConfig
 from nf_edge.model.data.sources import NAMED
 from nf_edge.training.evaluate import Evaluation
 from nf_edge.training.recipe import Distillation, TrainingRecipe
-from nf_edge.training.report import Trained, TrainingReport
+from nf_edge.training.training_report import Trained, TrainingReport
 
 NOISE_NAMES = {
     "none": "none (symmetric attention)",

@@ -26,9 +26,9 @@ from nf_edge.training.evaluate import evaluate, label_loss
 from nf_edge.training.loop import Loss, Resumable, best_validation, fit
 from nf_edge.training.random_noise import add_random_noise, noise_prior
 from nf_edge.training.recipe import Bpe, Regularization, TrainingRecipe
-from nf_edge.training.report import Trained, TrainingReport
 from nf_edge.training.sources import TrainingData, read_training_data
 from nf_edge.training.state import Validation, check_states
+from nf_edge.training.training_report import Trained, TrainingReport
 from nf_edge.training.variants import attention_name, variants
 
 

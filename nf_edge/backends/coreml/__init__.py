@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from nf_edge.backends.base import Bounds, CacheDtype, Plan
+from nf_edge.backends.base import CacheDtype, InputShape, MemoryPlan
 from nf_edge.backends.coreml.form import EngineProgram
 from nf_edge.backends.coreml.package import settled
 from nf_edge.backends.coreml.rounding import THRESHOLD, round_weights
@@ -81,7 +81,7 @@ class CoreMl(StandInBackend):
         weights = _compression(recipe)
         return None if weights is None else round_weights(model, weights)
 
-    def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
+    def layer_report(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
         compression = wanted.get(module)
         if compression is None or compression.bits is None:
             return "float16", ""
@@ -91,8 +91,8 @@ class CoreMl(StandInBackend):
         small = f"; float16 where it has no more than {THRESHOLD:,} values"
         return f"int{compression.bits}, {scaling}; float16 activations{small}", ""
 
-    def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
-        return EngineProgram(model, bounds.length).eval()
+    def program(self, model: NoiseFormer, input_shape: InputShape, cache: CacheDtype | None) -> nn.Module:
+        return EngineProgram(model, input_shape.length).eval()
 
     def partitioner(self, recipe: Recipe) -> Any:
         import coremltools
@@ -110,11 +110,11 @@ class CoreMl(StandInBackend):
         return CoreMLPartitioner(compile_specs=specs)
 
     def _lower(
-        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+        self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
     ) -> Coverage:
         # coremltools shows its progress there.
         with quiet_stderr():
-            return super()._lower(program, config, bounds, recipe, path)
+            return super()._lower(program, config, input_shape, recipe, path)
 
     def settle(self, edge: Any) -> None:
         for delegate in delegates_of(edge):
@@ -123,8 +123,8 @@ class CoreMl(StandInBackend):
     def weight_bytes(self, file: Any) -> int:
         return sum(_weight_bytes(bytes(entry.data)) for entry in file.program.backend_delegate_data)
 
-    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
-        sizes, wanted = sizes_of(config, bounds.length), precisions(recipe, config)
+    def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
+        sizes, wanted = sizes_of(config, input_shape.length), precisions(recipe, config)
         tables = HALF * (math.prod(sizes.tokens) + math.prod(sizes.positions))
         constants = HALF * (sizes.biases + sizes.others)
         if _compression(recipe) is None:

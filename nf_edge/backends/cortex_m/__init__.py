@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from nf_edge.backends.base import Bounds, CacheDtype, Inputs, LoweringReport, Plan, Session
+from nf_edge.backends.base import CacheDtype, Inputs, InputShape, LoweringReport, MemoryPlan, Session
 from nf_edge.backends.cortex_m.form import ROWS, cortex_m_program
 from nf_edge.backends.cortex_m.lowering import CORES, cmsis_quantizer, lower_program
 from nf_edge.backends.cortex_m.softmax import softmax_int8
@@ -73,26 +73,26 @@ class CortexM(FixedBackend):
         for block in model.transformer.blocks:
             block.attn.fold_scale()
 
-    def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
-        return cortex_m_program(model, bounds.length).eval()
+    def program(self, model: NoiseFormer, input_shape: InputShape, cache: CacheDtype | None) -> nn.Module:
+        return cortex_m_program(model, input_shape.length).eval()
 
     def quantize_static(
-        self, program: nn.Module, recipe: Recipe, wanted: object, bounds: Bounds, seen: Inputs
+        self, program: nn.Module, recipe: Recipe, wanted: object, input_shape: InputShape, seen: Inputs
     ) -> nn.Module:
         """The layers, and the head of a language model."""
         with quiet_libraries():
             rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in seen)
-            return quantize_captured(capture(program, bounds), cmsis_quantizer(module="body"), rows)
+            return quantize_captured(capture(program, input_shape), cmsis_quantizer(module="body"), rows)
 
     def lower(
-        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+        self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
     ) -> LoweringReport:
         with quiet_libraries():
-            lowered = lower_program(capture(program, bounds), target_of(recipe)).to_executorch()
+            lowered = lower_program(capture(program, input_shape), target_of(recipe)).to_executorch()
         with path.open("wb") as file:
             lowered.write_to_file(file)
         operators = operators_in(lowered.exported_program().graph_module, own=OWN)
-        return LoweringReport(self.covered(operators, recipe, bounds))
+        return LoweringReport(self.covered(operators, recipe, input_shape))
 
     def warm_up(self) -> None:
         # The operators by themselves would be imported in a circle.
@@ -103,11 +103,11 @@ class CortexM(FixedBackend):
         self.warm_up()
         return Interpreter(path, kernels={"cortex_m::softmax": softmax_int8})
 
-    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
+    def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
         content = path.read_bytes()
         file = read_program(path, content)
         constants, embeddings = constant_bytes(file, config)
-        return Plan(
+        return MemoryPlan(
             program=len(content) - constants,
             weights=constants - embeddings,
             embeddings=embeddings,
@@ -124,23 +124,23 @@ class CortexM(FixedBackend):
     def operators(self, path: Path) -> dict[str, int]:
         return operators_of(path)
 
-    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
-        sizes = sizes_of(config, bounds.length)
+    def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
+        sizes = sizes_of(config, input_shape.length)
         wanted = precisions(recipe, config)
         weights = sizes.linear_bytes(wanted, CHANNEL_BYTES, group_bytes=4) + 4 * sizes.others
         tables = sizes.table_bytes(wanted)
-        blocks = len(query_blocks(bounds.length, ROWS if config.causal else None))
+        blocks = len(query_blocks(input_shape.length, ROWS if config.causal else None))
         program = PROGRAM_BASE + (PROGRAM_LAYER + PROGRAM_BLOCK * (blocks - 1)) * config.n_layer
         # What both tables give and its sum, in float32, beside the stream in int8 and the token ids; the
         # inner layer before and after GELU; scores before and after what hides keys, by Q, K and V; logits.
-        logits = 5 * bounds.length * config.vocab_size if config.is_language_model else 0
+        logits = 5 * input_shape.length * config.vocab_size if config.is_language_model else 0
         arenas = max(
-            (3 * 4 + 1) * sizes.hidden + 8 * bounds.length,
+            (3 * 4 + 1) * sizes.hidden + 8 * input_shape.length,
             2 * sizes.inner + sizes.hidden,
             2 * sizes.scores // blocks + 5 * sizes.hidden,
             logits,
         )
-        return Plan(
+        return MemoryPlan(
             program=program,
             weights=weights,
             embeddings=tables,

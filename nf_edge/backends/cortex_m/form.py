@@ -17,7 +17,7 @@ LayerNorm stays as it is, in float32: CMSIS-NN has none, and these cores have an
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.static_shape.form import FixedAttention, FixedProgram, Hints, Pick
+from nf_edge.backends.static_shape.form import FixedAttention, FixedProgram, Hints, SelectToken
 from nf_edge.backends.static_shape.pooling import asked_of
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.attention_forms import Asked
@@ -102,7 +102,7 @@ def _plus(scores: Tensor, bias: Tensor) -> Tensor:
 class FixedBlock(nn.Module):
     def __init__(self, block: Block, length: int, causal: bool, asked: Asked) -> None:
         super().__init__()
-        self.pick = Pick(asked)
+        self.pick = SelectToken(asked)
         self.ln_1, self.ln_2 = block.ln_1, block.ln_2
         self.attn = PointwiseAttention(block.attn, length, causal, asked)
         self.c_fc, self.c_proj = Pointwise.of(block.mlp.c_fc), Pointwise.of(block.mlp.c_proj)

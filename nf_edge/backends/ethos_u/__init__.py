@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from nf_edge.backends.base import Bounds, CacheDtype, Inputs, LoweringReport, Plan, Session
+from nf_edge.backends.base import CacheDtype, Inputs, InputShape, LoweringReport, MemoryPlan, Session
 from nf_edge.backends.ethos_u.form import ROWS, fold, npu_program
 from nf_edge.backends.ethos_u.quantizer import npu_quantizer
 from nf_edge.backends.ethos_u.simulate import GRAPH, WHAT, SimulatedSession
@@ -82,22 +82,22 @@ class EthosU(FixedBackend):
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
         fold(model)
 
-    def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
-        return npu_program(model, bounds.length).eval()
+    def program(self, model: NoiseFormer, input_shape: InputShape, cache: CacheDtype | None) -> nn.Module:
+        return npu_program(model, input_shape.length).eval()
 
     def quantize_static(
-        self, program: nn.Module, recipe: Recipe, wanted: Precisions, bounds: Bounds, seen: Inputs
+        self, program: nn.Module, recipe: Recipe, wanted: Precisions, input_shape: InputShape, seen: Inputs
     ) -> nn.Module:
         """All of the NPU's part; the host's stays as it is."""
         with quiet_libraries():
             activations = static_activations(recipe)
             quantizer = npu_quantizer(target_of(recipe), activations, module="body")
             # Of 256 levels those rows would take too many from all others.
-            rare = extremes(seen, bounds.length) if activations == "int16_static" else []
+            rare = extremes(seen, input_shape.length) if activations == "int16_static" else []
             rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in [*seen, *rare])
-            return quantize_captured(capture(program, bounds), quantizer, rows)
+            return quantize_captured(capture(program, input_shape), quantizer, rows)
 
-    def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
+    def layer_report(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
         dtype = activation_dtype(wanted)
         if module.endswith((".ln_1", ".ln_2")):
             return "folded", f"its affine part is in the layer that follows; the rest is {dtype}"
@@ -108,24 +108,24 @@ class EthosU(FixedBackend):
             )
         if module == POSITIONS and wanted[POSITIONS].bits is not None:
             return "float32", "its rows are int8 rounded first; the sum with a token's is the host's"
-        return super().fate(module, wanted)
+        return super().layer_report(module, wanted)
 
-    def attention_fate(self, recipe: Recipe) -> tuple[str, str] | None:
+    def attention_report(self, recipe: Recipe) -> tuple[str, str] | None:
         if static_activations(recipe) == "int16_static" and not has_matrix_unit(target_of(recipe)):
             return "int8 products of calibrated ranges", NARROWED
-        return super().attention_fate(recipe)
+        return super().attention_report(recipe)
 
     def lower(
-        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+        self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
     ) -> LoweringReport:
         with quiet_libraries():
-            compiled = compile_program(capture(program, bounds), target_of(recipe))
+            compiled = compile_program(capture(program, input_shape), target_of(recipe))
             lowered = compiled.edge.to_executorch()
             with path.open("wb") as file:
                 lowered.write_to_file(file)
         path.with_name(GRAPH).write_bytes(compiled.graph)
         operators = operators_in(lowered.exported_program().graph_module)
-        return LoweringReport(self.covered(operators, recipe, bounds), compiled.estimate)
+        return LoweringReport(self.covered(operators, recipe, input_shape), compiled.estimate)
 
     def warm_up(self) -> None:
         import tosa_reference_model  # noqa: F401
@@ -133,14 +133,14 @@ class EthosU(FixedBackend):
     def session(self, path: Path, threads: int | None = None) -> Session:
         return SimulatedSession(path)
 
-    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
+    def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
         content = path.read_bytes()
         file = read_program(path, content)
         method = file.program.execution_plan[0]
         constants, embeddings = constant_bytes(file, config)
         parts = blocks(_stream(path, file.program))
         weights = constants - embeddings + len(parts["weight_data"])
-        return Plan(
+        return MemoryPlan(
             program=len(content) - embeddings - weights,
             weights=weights,
             embeddings=embeddings,
@@ -156,11 +156,11 @@ class EthosU(FixedBackend):
     def operators(self, path: Path) -> dict[str, int]:
         return operators_of(path)
 
-    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
-        sizes = sizes_of(config, bounds.length)
+    def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
+        sizes = sizes_of(config, input_shape.length)
         wanted = precisions(recipe, config)
         activations = static_activations(recipe)
-        layers = _queries(config, bounds.length)
+        layers = _queries(config, input_shape.length)
         tables = TABLES_LAST + sum(TABLES_LAYER + TABLES_BLOCK * len(queries) for queries in layers)
         weights = sizes.linear_bytes(wanted, CHANNEL_BYTES, group_bytes=4) + tables * TABLE_BYTES[activations]
         embeddings = sizes.token_bytes(wanted) + 4 * sizes.hidden
@@ -169,7 +169,7 @@ class EthosU(FixedBackend):
         # a language model's logits and what they are made of.
         met = max(high * (high - low) for queries in layers for low, high in queries)
         scores = met * max(heads for heads, _ in config.layer_sizes)
-        logits = bounds.length * config.vocab_size if config.is_language_model else 0
+        logits = input_shape.length * config.vocab_size if config.is_language_model else 0
         size = ACTIVATION_BYTES[activations]
         workspace = size * max(
             sizes.inner + 2 * sizes.hidden, 4 * sizes.hidden + scores, sizes.hidden + logits
@@ -183,7 +183,7 @@ class EthosU(FixedBackend):
                 for _, high in queries
             )
             workspace += 4 * sizes.hidden
-        return Plan(
+        return MemoryPlan(
             program=program,
             weights=weights,
             embeddings=embeddings,

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.static_shape.fold_norms import fold_norms
-from nf_edge.backends.static_shape.form import FixedAttention, FixedProgram, Hints, Pick
+from nf_edge.backends.static_shape.form import FixedAttention, FixedProgram, Hints, SelectToken
 from nf_edge.backends.static_shape.pooling import asked_of
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.attention_forms import Asked
@@ -64,7 +64,7 @@ class Norm(nn.Module):
         return x * torch.rsqrt(self.mean(torch.pow(x, 2.0)) + self.eps)
 
 
-class SummedPick(Pick):
+class SummedPick(SelectToken):
     """A `Pick` by a product and a sum over tokens: cheaper there than a product of two matrices, and in 16
     bits on all of them."""
 

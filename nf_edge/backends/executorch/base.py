@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, LoweringReport, Session
+from nf_edge.backends.base import INPUTS, Backend, CacheDtype, InputShape, LoweringReport, Session
 from nf_edge.backends.coverage.coverage import Coverage
 from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.capture import capture
@@ -35,42 +35,46 @@ class ExecutorchBackend(Backend):
     def partitioner(self, recipe: Recipe) -> Any:
         """What picks the delegate's part, of ExecuTorch's interface."""
 
-    def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
-        return executorch_decoder.INPUTS if bounds.cached else INPUTS
+    def inputs(self, config: ModelConfig, input_shape: InputShape) -> tuple[str, ...]:
+        return executorch_decoder.INPUTS if input_shape.cached else INPUTS
 
-    def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
+    def program(self, model: NoiseFormer, input_shape: InputShape, cache: CacheDtype | None) -> nn.Module:
         if cache is None:
             return model
-        in_place = executorch_decoder.InPlaceCache(model.config, bounds.length)
+        in_place = executorch_decoder.InPlaceCache(model.config, input_shape.length)
         return executorch_decoder.DecoderProgram(cast(CausalLM, model), in_place)
 
     def lower(
-        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+        self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
     ) -> LoweringReport:
         with quiet_libraries():
-            return LoweringReport(self._lower(program, config, bounds, recipe, path))
+            return LoweringReport(self._lower(program, config, input_shape, recipe, path))
 
     def write_companions(
-        self, config: ModelConfig, bounds: Bounds, folder: Path, examples: Sequence[str]
+        self, config: ModelConfig, input_shape: InputShape, folder: Path, examples: Sequence[str]
     ) -> TokenizerReading | None:
         return EXECUTORCH.read(folder, examples) if (folder / TOKENIZER).is_file() else None
 
     def _lower(
-        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+        self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
     ) -> Coverage:
         from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
 
-        exported = capture(program, bounds)
-        constants = executorch_decoder.constant_methods(config, bounds.length) if bounds.cached else None
+        exported = capture(program, input_shape)
+        constants = (
+            executorch_decoder.constant_methods(config, input_shape.length) if input_shape.cached else None
+        )
         edge = to_edge_transform_and_lower(
             exported, partitioner=[self.partitioner(recipe)], constant_methods=constants
         )
         self.settle(edge)
         # Else every call would copy the whole cache.
-        lowered = edge.to_executorch(ExecutorchBackendConfig(run_reinplace_pass=bounds.cached))
+        lowered = edge.to_executorch(ExecutorchBackendConfig(run_reinplace_pass=input_shape.cached))
         with path.open("wb") as file:
             lowered.write_to_file(file)
-        return self.covered(operators_in(lowered.exported_program().graph_module, self.own), recipe, bounds)
+        return self.covered(
+            operators_in(lowered.exported_program().graph_module, self.own), recipe, input_shape
+        )
 
     def settle(self, edge: Any) -> None:
         """Take out of the delegates of a lowered program what differs from run to run."""

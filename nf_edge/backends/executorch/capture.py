@@ -1,4 +1,4 @@
-"""`torch.export` of a program, in the shapes that its bounds allow."""
+"""`torch.export` of a program, in the shapes that its input shape allows."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,24 +6,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.base import Bounds
+from nf_edge.backends.base import InputShape
 from nf_edge.backends.executorch import decoder as executorch_decoder
 
 
-def capture(program: nn.Module, bounds: Bounds) -> torch.export.ExportedProgram:
+def capture(program: nn.Module, input_shape: InputShape) -> torch.export.ExportedProgram:
     """Export a program for ExecuTorch, for one row of a fixed or a bounded length."""
-    if bounds.cached:
-        example, shapes = executorch_decoder.example(bounds.length)
+    if input_shape.cached:
+        example, shapes = executorch_decoder.example(input_shape.length)
         return torch.export.export(program, example, dynamic_shapes=shapes)
-    dynamic = bounds.dynamic_length and bounds.length > 1
-    axes = {1: torch.export.Dim("length", min=1, max=bounds.length)} if dynamic else {}
-    return torch.export.export(program, example_inputs(bounds), dynamic_shapes=(axes, axes))
+    dynamic = input_shape.dynamic_length and input_shape.length > 1
+    axes = {1: torch.export.Dim("length", min=1, max=input_shape.length)} if dynamic else {}
+    return torch.export.export(program, example_inputs(input_shape), dynamic_shapes=(axes, axes))
 
 
-def example_inputs(bounds: Bounds, batch: int = 1) -> tuple[Tensor, Tensor]:
+def example_inputs(input_shape: InputShape, batch: int = 1) -> tuple[Tensor, Tensor]:
     """`input_ids` and `attention_mask` to trace a program without a cache with."""
     # Not 1, which export would take for a constant.
-    length = min(bounds.length, 8) if bounds.dynamic_length else bounds.length
+    length = min(input_shape.length, 8) if input_shape.dynamic_length else input_shape.length
     shape = (batch, length)
     return torch.zeros(shape, dtype=torch.int64), torch.ones(shape, dtype=torch.int64)
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.base import Bounds, CacheDtype, LoweringReport, Plan, Session, no_cache
+from nf_edge.backends.base import CacheDtype, InputShape, LoweringReport, MemoryPlan, Session, no_cache
 from nf_edge.backends.executorch.base import ExecutorchBackend
 from nf_edge.backends.executorch.capture import capture
 from nf_edge.backends.executorch.interpreter import Interpreter
@@ -43,21 +43,21 @@ class StandInBackend(ExecutorchBackend):
         "for. What\n`nf-edge check` asks there is {simulated}. A device needs `{file}` alone.\n"
     )
 
-    def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
-        if bounds.cached:
+    def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
+        if input_shape.cached:
             raise no_cache(self, recipe)
         return None
 
     def lower(
-        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+        self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
     ) -> LoweringReport:
-        report = super().lower(program, config, bounds, recipe, path)
+        report = super().lower(program, config, input_shape, recipe, path)
         with quiet_libraries():
             from executorch.exir import to_edge_transform_and_lower
             from executorch.exir.passes.constant_prop_pass import constant_prop_pass
 
             # Weights are dequantized ahead: for those by groups ExecuTorch itself has no kernel.
-            captured = constant_prop_pass(capture(program, bounds))
+            captured = constant_prop_pass(capture(program, input_shape))
             stand_in = to_edge_transform_and_lower(captured).to_executorch()
             with path.with_name(STAND_IN).open("wb") as file:
                 stand_in.write_to_file(file)
@@ -77,7 +77,7 @@ class StandInBackend(ExecutorchBackend):
     def weight_bytes(self, file: Any) -> int:
         """Bytes of the weights that the delegates of a program hold."""
 
-    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
+    def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
         content = path.read_bytes()
         file = read_program(path, content)
         beside, _ = constant_bytes(file, config)
@@ -85,13 +85,13 @@ class StandInBackend(ExecutorchBackend):
         arenas = sum(file.program.execution_plan[0].non_const_buffer_sizes)
         return self._account(len(content) - weights, weights, arenas, None)
 
-    def predicted(self, sizes: Sizes, program: int, weights: int) -> Plan:
+    def predicted(self, sizes: Sizes, program: int, weights: int) -> MemoryPlan:
         """The same before anything is lowered, of a graph and weights of so many bytes."""
         workspace = HALF * (2 * sizes.scores + 6 * sizes.hidden + 2 * sizes.inner)
         return self._account(program, weights, 0, workspace)
 
-    def _account(self, program: int, weights: int, arenas: int, workspace: int | None) -> Plan:
-        return Plan(
+    def _account(self, program: int, weights: int, arenas: int, workspace: int | None) -> MemoryPlan:
+        return MemoryPlan(
             program=program,
             weights=weights,
             # Tables lie in the delegate.

@@ -7,15 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.precisions import Precisions
-from nf_edge.backends.quantized_weight import Grid
+from nf_edge.backends.quantized_weights import QuantizedWeight
 from nf_edge.core.quiet import quiet_libraries
 
 
-def quantize_dynamic(program: nn.Module, wanted: Precisions, grids: Mapping[str, Grid]) -> None:
+def quantize_dynamic(
+    program: nn.Module, wanted: Precisions, quantized_weights: Mapping[str, QuantizedWeight]
+) -> None:
     """Quantize linear layers in place.
 
     Args:
-        grids: weights that are rounded already, by the names of their layers.
+        quantized_weights: weights that are rounded already, by the names of their layers.
     """
     layers = {
         name: wanted[name]
@@ -36,16 +38,16 @@ def quantize_dynamic(program: nn.Module, wanted: Precisions, grids: Mapping[str,
                 weight_granularity=PerGroup(group) if group else PerAxis(0),
             )
             quantize_(program, config, alike)
-        for name, grid in grids.items():
+        for name, quantized_weight in quantized_weights.items():
             layer = program.get_submodule(name)
             if name in layers and isinstance(layer, nn.Linear):
-                layer.weight = nn.Parameter(_as_torchao(layer.weight, grid), requires_grad=False)
+                layer.weight = nn.Parameter(_as_torchao(layer.weight, quantized_weight), requires_grad=False)
 
 
-def _as_torchao(weight: Tensor, grid: Grid) -> Tensor:
+def _as_torchao(weight: Tensor, quantized_weight: QuantizedWeight) -> Tensor:
     """A grid in the form that torchao gave to the weights of a layer."""
     parts, attributes = weight.__tensor_flatten__()  # type: ignore[attr-defined]
     tensors = {part: getattr(weight, part) for part in parts}
-    tensors |= {"qdata": grid.codes, "scale": grid.scales}
+    tensors |= {"qdata": quantized_weight.codes, "scale": quantized_weight.scales}
     rounded: Tensor = type(weight).__tensor_unflatten__(tensors, attributes, None, None)  # type: ignore
     return rounded

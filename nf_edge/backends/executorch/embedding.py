@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.precisions import Precisions
-from nf_edge.backends.quantized_weight import Grid, code_range, nearest, pack, unpack
+from nf_edge.backends.quantized_weights import QuantizedWeight, code_range, nearest, pack, unpack
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.precision import POSITIONS, TOKENS, Precision
 from nf_edge.model.network import Transformer
@@ -22,11 +22,11 @@ class QuantizedEmbedding(nn.Module):
     table: Tensor
     scales: Tensor
 
-    def __init__(self, grid: Grid, bits: int) -> None:
+    def __init__(self, quantized_weight: QuantizedWeight, bits: int) -> None:
         super().__init__()
         self._bits = bits
-        self.register_buffer("table", _packed(grid.codes, bits))
-        self.register_buffer("scales", grid.scales)
+        self.register_buffer("table", _packed(quantized_weight.codes, bits))
+        self.register_buffer("scales", quantized_weight.scales)
 
     def forward(self, ids: Tensor) -> Tensor:
         """int64 [B, T] → float32 [B, T, D]."""
@@ -38,7 +38,7 @@ class QuantizedEmbedding(nn.Module):
 
     def dequantized(self) -> Tensor:
         """float32 [V, D]."""
-        return Grid(_unpacked(self.table, self._bits), self.scales).dequantized()
+        return QuantizedWeight(_unpacked(self.table, self._bits), self.scales).dequantized()
 
 
 def _packed(codes: Tensor, bits: int) -> Tensor:
@@ -58,21 +58,28 @@ def _pairs_turned(codes: Tensor) -> Tensor:
     return codes.view(len(codes), -1, 2).flip(2).view(codes.shape)
 
 
-def quantize_tables(transformer: Transformer, wanted: Precisions, grid: Grid | None) -> None:
+def quantize_tables(
+    transformer: Transformer, wanted: Precisions, quantized_weight: QuantizedWeight | None
+) -> None:
     """Replace the token and position tables, in place, by quantized ones where they are to be.
 
     Args:
-        grid: what the tokens become; each value goes to the nearest where None.
+        quantized_weight: what the tokens become; each value goes to the nearest where None.
     """
     with quiet_libraries():
         # Registers quantized_decomposed::embedding_*.
         import executorch.exir.passes._quant_patterns_and_replacements  # noqa: F401
-    for name, table, rounded in ((TOKENS, transformer.wte, grid), (POSITIONS, transformer.wpe, None)):
+    for name, table, rounded in (
+        (TOKENS, transformer.wte, quantized_weight),
+        (POSITIONS, transformer.wpe, None),
+    ):
         if wanted[name].stored is not None:
             quantized = _quantized(table.weight.detach(), wanted[name], rounded)
             transformer.add_module(name.removeprefix("transformer."), quantized)
 
 
-def _quantized(table: Tensor, precision: Precision, grid: Grid | None) -> QuantizedEmbedding:
+def _quantized(
+    table: Tensor, precision: Precision, quantized_weight: QuantizedWeight | None
+) -> QuantizedEmbedding:
     assert precision.stored is not None
-    return QuantizedEmbedding(grid or nearest(table, precision, signed=True), precision.stored)
+    return QuantizedEmbedding(quantized_weight or nearest(table, precision, signed=True), precision.stored)

@@ -6,14 +6,14 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from nf_edge.backends.base import Bounds, Inputs
+from nf_edge.backends.base import Inputs, InputShape
 from nf_edge.backends.executorch.capture import capture, quantize_captured
 from nf_edge.backends.precisions import Precisions
 from nf_edge.core.quiet import quiet_libraries
 
 
 def quantize_linear(
-    program: nn.Module, wanted: Precisions, bounds: Bounds, seen: Inputs, *, finds_ranges: bool
+    program: nn.Module, wanted: Precisions, input_shape: InputShape, seen: Inputs, *, finds_ranges: bool
 ) -> nn.Module:
     """A program whose linear layers are int8 where that is wanted, those of int8_static by the ranges seen.
 
@@ -66,11 +66,11 @@ def quantize_linear(
             # A decoder takes a row as one prompt, at the beginning of its cache.
             (
                 torch.from_numpy(input_ids),
-                torch.zeros(1, dtype=torch.int64) if bounds.cached else torch.from_numpy(attention_mask),
+                torch.zeros(1, dtype=torch.int64) if input_shape.cached else torch.from_numpy(attention_mask),
             )
             for input_ids, attention_mask in seen
         )
-        return quantize_captured(capture(program, bounds), quantizer, rows)
+        return quantize_captured(capture(program, input_shape), quantizer, rows)
 
 
 def _module_of(node: torch.fx.Node) -> str:

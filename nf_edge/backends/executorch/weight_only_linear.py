@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nf_edge.backends.precisions import Precisions
-from nf_edge.backends.quantized_weight import Grid, code_range, nearest
+from nf_edge.backends.quantized_weights import QuantizedWeight, code_range, nearest
 from nf_edge.core.quiet import quiet_libraries
 
 
@@ -25,11 +25,15 @@ class WeightOnlyLinear(nn.Module):
     scales: Tensor
     zeros: Tensor
 
-    def __init__(self, grid: Grid, bits: int, group: int | None, bias: Tensor | None) -> None:
+    def __init__(
+        self, quantized_weight: QuantizedWeight, bits: int, group: int | None, bias: Tensor | None
+    ) -> None:
         super().__init__()
         self._bits, self._group = bits, group
-        self.register_buffer("codes", grid.codes)
-        self.register_buffer("scales", grid.scales if group else grid.scales.squeeze(1))
+        self.register_buffer("codes", quantized_weight.codes)
+        self.register_buffer(
+            "scales", quantized_weight.scales if group else quantized_weight.scales.squeeze(1)
+        )
         self.register_buffer("zeros", torch.zeros_like(self.scales, dtype=torch.int64))
         self.bias = bias if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
 
@@ -48,11 +52,13 @@ class WeightOnlyLinear(nn.Module):
         )
 
 
-def quantize_weights(network: nn.Module, wanted: Precisions, grids: Mapping[str, Grid]) -> None:
+def quantize_weights(
+    network: nn.Module, wanted: Precisions, quantized_weights: Mapping[str, QuantizedWeight]
+) -> None:
     """Replace, in place, the linear layers whose weights are to be quantized and their inputs not.
 
     Args:
-        grids: weights that are rounded already, by the names of their layers; others go to the nearest.
+        quantized_weights: weights that are rounded already, by the names of their layers; others go to the nearest.
     """
     with quiet_libraries():
         # They register the operators.
@@ -62,6 +68,8 @@ def quantize_weights(network: nn.Module, wanted: Precisions, grids: Mapping[str,
         if isinstance(module, nn.Linear) and wanted[name].activations == "none":
             precision = wanted[name]
             if precision.stored is not None:
-                grid = grids.get(name) or nearest(module.weight, precision, signed=True)
-                layer = WeightOnlyLinear(grid, precision.stored, precision.group, module.bias)
+                quantized_weight = quantized_weights.get(name) or nearest(
+                    module.weight, precision, signed=True
+                )
+                layer = WeightOnlyLinear(quantized_weight, precision.stored, precision.group, module.bias)
                 network.set_submodule(name, layer)

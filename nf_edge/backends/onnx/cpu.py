@@ -14,10 +14,10 @@ from nf_edge.backends.base import (
     INPUTS,
     OUTPUT,
     Backend,
-    Bounds,
     CacheDtype,
+    InputShape,
     LoweringReport,
-    Plan,
+    MemoryPlan,
     Session,
     no_int16,
 )
@@ -80,9 +80,9 @@ class OnnxCpu(Backend):
             )
         return problems
 
-    def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
-        if not bounds.cached or recipe.quantize is None or recipe.quantize.kv_cache == "float32":
-            return super().cache_dtype(config, bounds, recipe)
+    def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
+        if not input_shape.cached or recipe.quantize is None or recipe.quantize.kv_cache == "float32":
+            return super().cache_dtype(config, input_shape, recipe)
         if takes_group_query(config.head_size):
             return CacheDtype("int8", static=True)
         return CacheDtype(
@@ -97,30 +97,30 @@ class OnnxCpu(Backend):
         graph = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
         require_size(float32_bytes(config, head_twice=head), graph)
 
-    def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
-        if not bounds.cached:
+    def inputs(self, config: ModelConfig, input_shape: InputShape) -> tuple[str, ...]:
+        if not input_shape.cached:
             return INPUTS
         return (*onnx_decoder.TOKEN_INPUTS, *onnx_decoder.past_names(config.n_layer))
 
-    def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
+    def program(self, model: NoiseFormer, input_shape: InputShape, cache: CacheDtype | None) -> nn.Module:
         return model if cache is None else onnx_decoder.DecoderProgram(cast(CausalLM, model))
 
     def lower(
-        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+        self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
     ) -> LoweringReport:
         outputs = [OUTPUT]
-        if bounds.cached:
+        if input_shape.cached:
             outputs += onnx_decoder.present_names(config.n_layer)
             example, shapes = onnx_decoder.example(config)
         else:
-            example, shapes = _example(bounds)
+            example, shapes = _example(input_shape)
         with quiet_libraries():
             exported = torch.onnx.export(
                 program,
                 example,
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=list(self.inputs(config, bounds)),
+                input_names=list(self.inputs(config, input_shape)),
                 output_names=outputs,
                 dynamic_shapes=shapes,
                 verbose=False,
@@ -131,15 +131,15 @@ class OnnxCpu(Backend):
         _strip(lowered)
         onnx.save(lowered, path)
         return LoweringReport(
-            Coverage(self.library, len(lowered.graph.node), _macs(exported, bounds), bounds.length)
+            Coverage(self.library, len(lowered.graph.node), _macs(exported, input_shape), input_shape.length)
         )
 
     def write_companions(
-        self, config: ModelConfig, bounds: Bounds, folder: Path, examples: Sequence[str]
+        self, config: ModelConfig, input_shape: InputShape, folder: Path, examples: Sequence[str]
     ) -> TokenizerReading | None:
-        if not bounds.cached:
+        if not input_shape.cached:
             return None
-        return write_genai_files(config, bounds.length, self.model_file, folder, examples)
+        return write_genai_files(config, input_shape.length, self.model_file, folder, examples)
 
     def warm_up(self) -> None:
         import onnxruntime  # noqa: F401
@@ -150,7 +150,7 @@ class OnnxCpu(Backend):
     def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
         return onnx_decoder.OrtDecoder(_load(path, threads), capacity)
 
-    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
+    def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
         try:
             model = onnx.load(path)
         except Exception as error:
@@ -166,13 +166,13 @@ class OnnxCpu(Backend):
         # A table that is multiplied with too is the tied head; loading packs a copy for that.
         multiplied = {name for node in model.graph.node if node.op_type in PRODUCTS for name in node.input}
         copied = sum(size for name, size in tables.items() if name in multiplied)
-        return Plan(
+        return MemoryPlan(
             program=path.stat().st_size - weights - embeddings,
             weights=weights,
             embeddings=embeddings,
             mapped=0,
             loaded=weights + embeddings + copied + SESSION_BASE + SESSION_LAYER * config.n_layer,
-            cache=_cache_bytes(model, bounds),
+            cache=_cache_bytes(model, input_shape),
             arenas=None,
             workspace=None,
             notes=tuple(_tied_head(config, in_file=not copied)),
@@ -183,8 +183,8 @@ class OnnxCpu(Backend):
         names = (f"{node.domain or 'ai.onnx'}::{node.op_type}" for node in graph.node)
         return dict(Counter(names).most_common())
 
-    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
-        sizes, wanted = sizes_of(config, bounds.length), precisions(recipe, config)
+    def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
+        sizes, wanted = sizes_of(config, input_shape.length), precisions(recipe, config)
         # A channel has a float32 scale and an int8 zero point, a group a float32 scale.
         weights = sizes.linear_bytes(wanted, channel_bytes=5, group_bytes=4)
         constants = weights + 4 * (sizes.biases + sizes.others)
@@ -193,13 +193,13 @@ class OnnxCpu(Backend):
         if config.noise.kind == "relative":
             # A bias keeps the operator from its blocked form, so whole scores are there with it.
             arenas += 4 * 4 * sizes.scores
-        kept = self.cache_dtype(config, bounds, recipe)
-        cache = sizes.cache * (1 if kept and kept.dtype == "int8" else 4) if bounds.cached else 0
+        kept = self.cache_dtype(config, input_shape, recipe)
+        cache = sizes.cache * (1 if kept and kept.dtype == "int8" else 4) if input_shape.cached else 0
         # While a step runs, the past is there beside the present.
         arenas += cache
         # A tied head is the table itself in the file, where they have one dtype; loading packs a copy.
         shared = shares_table(wanted, config)
-        return Plan(
+        return MemoryPlan(
             program=PROGRAM_BASE + PROGRAM_LAYER * config.n_layer,
             weights=constants - (sizes.token_bytes(wanted) if shared else 0),
             embeddings=tables,
@@ -243,12 +243,12 @@ def _looked_up(model: onnx.ModelProto) -> set[str]:
     return found
 
 
-def _cache_bytes(model: onnx.ModelProto, bounds: Bounds) -> int:
+def _cache_bytes(model: onnx.ModelProto, input_shape: InputShape) -> int:
     """Keys and values of all positions, by the dtypes and the shapes [1, H, past, d] of the inputs."""
     past = [
         entry.type.tensor_type for entry in model.graph.input if entry.name.startswith("past_key_values.")
     ]
-    return bounds.length * sum(
+    return input_shape.length * sum(
         tensor.shape.dim[1].dim_value * tensor.shape.dim[3].dim_value * _item(tensor.elem_type)
         for tensor in past
     )
@@ -279,16 +279,16 @@ def _item(data_type: int) -> int:
     return onnx.helper.tensor_dtype_to_np_dtype(data_type).itemsize
 
 
-def _example(bounds: Bounds) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def _example(input_shape: InputShape) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     dynamic = {}
-    if bounds.any_batch:
+    if input_shape.any_batch:
         dynamic[0] = torch.export.Dim("batch", min=1, max=2**15)
-    if bounds.dynamic_length and bounds.length > 1:
-        dynamic[1] = torch.export.Dim("length", min=1, max=bounds.length)
-    return example_inputs(bounds, batch=2 if bounds.any_batch else 1), (dynamic, dynamic)
+    if input_shape.dynamic_length and input_shape.length > 1:
+        dynamic[1] = torch.export.Dim("length", min=1, max=input_shape.length)
+    return example_inputs(input_shape, batch=2 if input_shape.any_batch else 1), (dynamic, dynamic)
 
 
-def _macs(exported: torch.onnx.ONNXProgram, bounds: Bounds) -> int:
+def _macs(exported: torch.onnx.ONNXProgram, input_shape: InputShape) -> int:
     """Multiply-accumulates of what was exported, on one row of the largest length, and without a past."""
     program = exported.exported_program
     assert program is not None
@@ -298,7 +298,7 @@ def _macs(exported: torch.onnx.ONNXProgram, bounds: Bounds) -> int:
             for axis, length in enumerate(node.meta["val"].shape):
                 if isinstance(length, torch.SymInt):
                     past = node.name.startswith("past")
-                    lengths[length.node.expr] = 0 if past else bounds.length if axis else 1
+                    lengths[length.node.expr] = 0 if past else input_shape.length if axis else 1
 
     def size(length: int | torch.SymInt) -> int:
         return length if isinstance(length, int) else int(length.node.expr.subs(lengths))

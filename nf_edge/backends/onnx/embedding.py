@@ -16,7 +16,7 @@ from onnx.numpy_helper import from_array, to_array
 from nf_edge.backends.base import INPUTS
 from nf_edge.backends.onnx.names import group_names, matrix_name
 from nf_edge.backends.precisions import HEAD, Precisions
-from nf_edge.backends.quantized_weight import Grid, nearest, pack
+from nf_edge.backends.quantized_weights import QuantizedWeight, nearest, pack
 from nf_edge.core.recipe.precision import POSITIONS, TOKENS, Precision
 
 
@@ -45,40 +45,46 @@ def find_tables(model: ModelProto) -> Tables:
 
 
 def quantize_tables(
-    model: ModelProto, tables: Tables, wanted: Precisions, grids: Mapping[str, Grid], shared: bool
+    model: ModelProto,
+    tables: Tables,
+    wanted: Precisions,
+    quantized_weights: Mapping[str, QuantizedWeight],
+    shared: bool,
 ) -> None:
     """Replace the float32 tables, in place, by quantized ones where they are to be.
 
     Args:
-        grids: weights that are rounded already.
+        quantized_weights: weights that are rounded already.
         shared: whether the token table is the head's matrix, which is quantized already, in the same dtype.
     """
     precision = wanted[TOKENS]
     if precision.stored is not None:
-        grid = None
+        quantized_weight = None
         if not shared:
-            grid = grids.get(TOKENS) or _nearest(model, tables.tokens, precision)
+            quantized_weight = quantized_weights.get(TOKENS) or _nearest(model, tables.tokens, precision)
         if precision.group:
-            _tokens_by_groups(model, tables.tokens, precision, grid)
+            _tokens_by_groups(model, tables.tokens, precision, quantized_weight)
         else:
-            _tokens_by_rows(model, tables.tokens, precision, grid)
+            _tokens_by_rows(model, tables.tokens, precision, quantized_weight)
     if wanted[POSITIONS].stored is not None:
         _positions(model, tables.positions, _nearest(model, tables.positions, wanted[POSITIONS]))
 
 
-def _nearest(model: ModelProto, table: str, precision: Precision) -> Grid:
+def _nearest(model: ModelProto, table: str, precision: Precision) -> QuantizedWeight:
     values = torch.from_numpy(to_array(_initializer(model, table)).copy())
     return nearest(values, precision, signed=True)
 
 
-def _tokens_by_rows(model: ModelProto, tokens: str, precision: Precision, grid: Grid | None) -> None:
+def _tokens_by_rows(
+    model: ModelProto, tokens: str, precision: Precision, quantized_weight: QuantizedWeight | None
+) -> None:
     """Of int8 with a scale a row, and a zero point where there are some.
 
     Args:
-        grid: None where the head's matrix [D, V] is the table, transposed: then it becomes the table.
+        quantized_weight: None where the head's matrix [D, V] is the table, transposed: then it becomes the table.
     """
     table, head = f"{TOKENS}.rows", matrix_name(HEAD)
-    if grid is None:
+    if quantized_weight is None:
         matrix = _initializer(model, f"{head}_quantized")
         scales, zeros = f"{head}_scale", f"{head}_zero_point"
         _add_constant(model, table, np.ascontiguousarray(to_array(matrix).T))
@@ -88,10 +94,10 @@ def _tokens_by_rows(model: ModelProto, tokens: str, precision: Precision, grid: 
         )
     else:
         scales, zeros = f"{TOKENS}.scales", f"{TOKENS}.zeros"
-        _add_constant(model, table, grid.codes.numpy())
-        _add_constant(model, scales, grid.scales[:, 0].numpy())
-        if grid.zeros is not None:
-            _add_constant(model, zeros, grid.zeros[:, 0].numpy())
+        _add_constant(model, table, quantized_weight.codes.numpy())
+        _add_constant(model, scales, quantized_weight.scales[:, 0].numpy())
+        if quantized_weight.zeros is not None:
+            _add_constant(model, zeros, quantized_weight.zeros[:, 0].numpy())
     lookup = _lookup(model, tokens)
     ids, result = lookup.input[1], lookup.output[0]
     last = _add_constant(model, f"{TOKENS}.last", np.array([-1], dtype=np.int64))
@@ -107,15 +113,17 @@ def _tokens_by_rows(model: ModelProto, tokens: str, precision: Precision, grid: 
     replace(model, lookup, nodes)
 
 
-def _tokens_by_groups(model: ModelProto, tokens: str, precision: Precision, grid: Grid | None) -> None:
+def _tokens_by_groups(
+    model: ModelProto, tokens: str, precision: Precision, quantized_weight: QuantizedWeight | None
+) -> None:
     """Of 2, 4 or 8 bits with a scale a group, and a zero point where there are some.
 
     Args:
-        grid: None where the head's matrix is the table.
+        quantized_weight: None where the head's matrix is the table.
     """
-    name = matrix_name(HEAD) if grid is None else matrix_name(TOKENS)
-    if grid is not None:
-        add_groups(model, name, precision, grid)
+    name = matrix_name(HEAD) if quantized_weight is None else matrix_name(TOKENS)
+    if quantized_weight is not None:
+        add_groups(model, name, precision, quantized_weight)
     table, scales, *zeros = group_names(name, precision)
     lookup = _lookup(model, tokens)
     ids, result = lookup.input[1], lookup.output[0]
@@ -181,31 +189,34 @@ def _unpacked(model: ModelProto, points: str, bits: int, shape: str) -> list[Nod
     return [*nodes, make_node("Reshape", [given, shape], [f"{points}_blocks"], f"{points}_reshape")]
 
 
-def add_groups(model: ModelProto, name: str, precision: Precision, grid: Grid) -> None:
+def add_groups(model: ModelProto, name: str, precision: Precision, quantized_weight: QuantizedWeight) -> None:
     """Add weights as the operators want them that have them in groups: codes uint8 [N, K/G, G·bits/8], which
     count from their least, scales [N, K/G], and zero points uint8 [N, ⌈K/G·bits/8⌉] where there are some."""
     assert precision.stored is not None
-    parts = [pack(grid.codes, precision.stored).view(*grid.scales.shape, -1), grid.scales]
-    if grid.zeros is not None:
-        parts.append(pack(grid.zeros, precision.stored))
+    parts = [
+        pack(quantized_weight.codes, precision.stored).view(*quantized_weight.scales.shape, -1),
+        quantized_weight.scales,
+    ]
+    if quantized_weight.zeros is not None:
+        parts.append(pack(quantized_weight.zeros, precision.stored))
     for part, values in zip(group_names(name, precision), parts, strict=True):
         _add_constant(model, part, values.numpy())
 
 
-def _positions(model: ModelProto, positions: str, grid: Grid) -> None:
+def _positions(model: ModelProto, positions: str, quantized_weight: QuantizedWeight) -> None:
     """Of int8 with a scale a row."""
-    table = _add_constant(model, f"{POSITIONS}.rows", grid.codes.numpy())
-    scales = _add_constant(model, f"{POSITIONS}.scales", grid.scales.numpy())
+    table = _add_constant(model, f"{POSITIONS}.rows", quantized_weight.codes.numpy())
+    scales = _add_constant(model, f"{POSITIONS}.scales", quantized_weight.scales.numpy())
     reader = _reader(model, positions)
     if reader.op_type in ("Slice", "Gather"):
-        bounds, result = list(reader.input[1:]), reader.output[0]
+        input_shape, result = list(reader.input[1:]), reader.output[0]
         rows, factors = f"{result}_rows", f"{result}_scales"
         replace(
             model,
             reader,
             [
-                make_node(reader.op_type, [table, *bounds], [rows], f"{rows}_read"),
-                make_node(reader.op_type, [scales, *bounds], [factors], f"{factors}_read"),
+                make_node(reader.op_type, [table, *input_shape], [rows], f"{rows}_read"),
+                make_node(reader.op_type, [scales, *input_shape], [factors], f"{factors}_read"),
                 *_scaled(rows, factors, result),
             ],
         )

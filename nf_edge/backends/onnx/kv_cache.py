@@ -14,7 +14,7 @@ from onnx.numpy_helper import from_array
 
 from nf_edge.backends.base import Inputs
 from nf_edge.backends.onnx.model import feed
-from nf_edge.backends.quantized_weight import as_stored
+from nf_edge.backends.quantized_weights import as_stored
 
 # Room above the largest magnitude that was seen: new text has larger ones, and to cut them costs more than
 # coarser steps do.  The bundled shakespeare by onnx-int8-qdq, calibrated on its own examples, has perplexity

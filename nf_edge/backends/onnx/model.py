@@ -15,7 +15,7 @@ from nf_edge.backends.base import INPUTS, Inputs
 from nf_edge.backends.onnx.embedding import add_groups, find_tables, quantize_tables, replace
 from nf_edge.backends.onnx.names import group_names, matrix_name
 from nf_edge.backends.precisions import Precisions
-from nf_edge.backends.quantized_weight import Grid, Weights, nearest
+from nf_edge.backends.quantized_weights import QuantizedWeight, Weights, nearest
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.precision import Precision
 
@@ -26,13 +26,18 @@ TURNED = "_Transposed"
 
 
 def quantize(
-    path: Path, layers: Weights, wanted: Precisions, grids: Mapping[str, Grid], shared: bool, seen: Inputs
+    path: Path,
+    layers: Weights,
+    wanted: Precisions,
+    quantized_weights: Mapping[str, QuantizedWeight],
+    shared: bool,
+    seen: Inputs,
 ) -> None:
     """Quantize a model file in its place.
 
     Args:
         layers: the weights of its linear layers, by the names of their modules.
-        grids: weights that are rounded already.
+        quantized_weights: weights that are rounded already.
         shared: whether the token table is the head's matrix, in the same dtype.
         seen: what to calibrate on, where activations are int8_static.
     """
@@ -46,7 +51,7 @@ def quantize(
         _as_products(model, quantized)
         for name, weight in quantized.items():
             if wanted[name].group:
-                _by_groups(model, name, weight, wanted[name], grids.get(name))
+                _by_groups(model, name, weight, wanted[name], quantized_weights.get(name))
         # What layers were written from is no longer read, and would double what quantizers save in between.
         ONNXModel(model).clean_initializers()
         per_channel = [name for name in quantized if not wanted[name].group]
@@ -57,8 +62,15 @@ def quantize(
         if dynamic:
             model = _dynamic(model, dynamic, path)
         _share_again(model)
-        _place(model, {name: grid for name, grid in grids.items() if name in per_channel})
-        quantize_tables(model, tables, wanted, grids, shared)
+        _place(
+            model,
+            {
+                name: quantized_weight
+                for name, quantized_weight in quantized_weights.items()
+                if name in per_channel
+            },
+        )
+        quantize_tables(model, tables, wanted, quantized_weights, shared)
         # What was replaced is no longer read.
         finished = ONNXModel(model)
         finished.clean_initializers()
@@ -123,13 +135,17 @@ def _product(node: NodeProto, module: str) -> list[NodeProto]:
 
 
 def _by_groups(
-    model: ModelProto, module: str, weight: Tensor, precision: Precision, grid: Grid | None
+    model: ModelProto,
+    module: str,
+    weight: Tensor,
+    precision: Precision,
+    quantized_weight: QuantizedWeight | None,
 ) -> None:
     """Give a layer the operator that multiplies with weights of 2, 4 or 8 bits in groups."""
-    grid = grid or nearest(weight, precision, signed=True)
+    quantized_weight = quantized_weight or nearest(weight, precision, signed=True)
     name = matrix_name(module)
-    add_groups(model, name, precision, grid)
-    rows, columns = grid.codes.shape
+    add_groups(model, name, precision, quantized_weight)
+    rows, columns = quantized_weight.codes.shape
     node = next(node for node in model.graph.node if node.name == module)
     product = make_node(
         "MatMulNBits",
@@ -201,14 +217,14 @@ def feed(model: ModelProto, input_ids: np.ndarray, attention_mask: np.ndarray) -
     return feed
 
 
-def _place(model: ModelProto, grids: Mapping[str, Grid]) -> None:
+def _place(model: ModelProto, quantized_weights: Mapping[str, QuantizedWeight]) -> None:
     """Put weights that are rounded already where those are that the quantizers made of some layers."""
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    for module, grid in grids.items():
+    for module, quantized_weight in quantized_weights.items():
         name = matrix_name(module)
-        parts = {"quantized": grid.codes.T, "scale": grid.scales[:, 0]}
-        if grid.zeros is not None:
-            parts["zero_point"] = grid.zeros[:, 0]
+        parts = {"quantized": quantized_weight.codes.T, "scale": quantized_weight.scales[:, 0]}
+        if quantized_weight.zeros is not None:
+            parts["zero_point"] = quantized_weight.zeros[:, 0]
         for part, values in parts.items():
             key = f"{name}_{part}"
             tensors[key].CopyFrom(from_array(np.ascontiguousarray(values.numpy()), key))

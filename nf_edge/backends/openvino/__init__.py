@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import nn
 
-from nf_edge.backends.base import Bounds, Inputs, Plan
+from nf_edge.backends.base import Inputs, InputShape, MemoryPlan
 from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.base import ExecutorchBackend, batch_problems
 from nf_edge.backends.executorch.program_file import constant_bytes, read_program
@@ -25,7 +25,7 @@ from nf_edge.core import native_build
 from nf_edge.core.errors import BadInput, MissingTool
 from nf_edge.core.recipe.precision import TOKENS, Precision
 from nf_edge.core.recipe.recipe import Recipe
-from nf_edge.core.targets import Target
+from nf_edge.core.targets import BuildTarget
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.model.attention_forms import TorchForm
 
@@ -112,11 +112,11 @@ class OpenVino(ExecutorchBackend):
         return problems
 
     def quantize_static(
-        self, program: nn.Module, recipe: Recipe, wanted: Precisions, bounds: Bounds, seen: Inputs
+        self, program: nn.Module, recipe: Recipe, wanted: Precisions, input_shape: InputShape, seen: Inputs
     ) -> nn.Module:
-        return quantize_linear(program, wanted, bounds, seen, finds_ranges=False)
+        return quantize_linear(program, wanted, input_shape, seen, finds_ranges=False)
 
-    def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
+    def layer_report(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
         if module in HEADS and wanted[module].activations == "int8_dynamic":
             return "int8, per channel; float32 activations", wanted[module].reason
         return None
@@ -127,7 +127,7 @@ class OpenVino(ExecutorchBackend):
 
         return OpenVinoPartitioner("CPU")
 
-    def operators_file(self, target: Target | None = None) -> Path:
+    def operators_file(self, target: BuildTarget | None = None) -> Path:
         if target is not None:
             raise BadInput("backend openvino is for Intel's CPUs and NPUs, and that core is none")
         folder = native_build.package_folder("executorch") / "lib"
@@ -172,11 +172,11 @@ class OpenVino(ExecutorchBackend):
         for name, value in self.environment.items():
             os.environ.setdefault(name, value)
 
-    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
+    def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
         content = path.read_bytes()
         file = read_program(path, content)
         method = file.program.execution_plan[0]
-        sizes = sizes_of(config, bounds.length)
+        sizes = sizes_of(config, input_shape.length)
         beside, _ = constant_bytes(file, config)
         blobs = [bytes(entry.data) for entry in file.program.backend_delegate_data]
         inside = sum(map(_constants, blobs))
@@ -189,7 +189,7 @@ class OpenVino(ExecutorchBackend):
         # A byte for each rounded weight: int4 takes half of it.
         early = sizes.linear.keys() - _late(sizes.linear, floats).keys()
         packed = (4 if floats else 1) * sum(math.prod(sizes.linear[name]) for name in early)
-        return Plan(
+        return MemoryPlan(
             program=len(content) - weights,
             weights=weights,
             embeddings=0,
@@ -205,22 +205,22 @@ class OpenVino(ExecutorchBackend):
             notes=NOTES,
         )
 
-    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
-        sizes, wanted = sizes_of(config, bounds.length), precisions(recipe, config)
+    def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
+        sizes, wanted = sizes_of(config, input_shape.length), precisions(recipe, config)
         inside = _inside(sizes, wanted, config)
         kind = recipe.quantize.activations if recipe.quantize else "float32"
         graph, program = GRAPH[kind], GRAPH[kind].file * config.n_layer
         packed = sizes.linear_bytes(wanted, 4, group_bytes=4)
         late = replace(sizes, linear=_late(sizes.linear, kind == "float32")).linear_bytes(wanted, 4, 4)
-        cache = 4 * sizes.cache if bounds.cached else 0
+        cache = 4 * sizes.cache if input_shape.cached else 0
         # The first step packs them once more, for one token.
-        workspace = (2 if bounds.cached else 1) * late + _of_layers(graph.ran, config)
+        workspace = (2 if input_shape.cached else 1) * late + _of_layers(graph.ran, config)
         workspace += 4 * (12 * sizes.hidden + 3 * sizes.inner)
         if config.noise.kind == "relative":
             # Attention never has the scores of all tokens at once, but this noise is laid out as they are:
             # gathered, and added to masks.
-            workspace += 4 * (2 if bounds.cached else 3) * sizes.scores
-        return Plan(
+            workspace += 4 * (2 if input_shape.cached else 3) * sizes.scores
+        return MemoryPlan(
             program=program,
             weights=inside,
             embeddings=0,

@@ -15,11 +15,11 @@ from torch import nn
 from nf_edge.backends.base import (
     INPUTS,
     Backend,
-    Bounds,
     CacheDtype,
     Inputs,
+    InputShape,
     LoweringReport,
-    Plan,
+    MemoryPlan,
     Session,
     no_cache,
 )
@@ -98,8 +98,8 @@ class Qnn(Backend):
             )
         return problems
 
-    def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
-        if not bounds.cached:
+    def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
+        if not input_shape.cached:
             return None
         if config.noise.kind == "relative":
             raise no_cache(self, recipe, " for relative noise, which depends on where keys stand")
@@ -109,19 +109,19 @@ class Qnn(Backend):
         graph = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
         require_size(float32_bytes(config, head_twice=True), graph)
 
-    def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
-        return inputs_of(config) if bounds.cached else INPUTS
+    def inputs(self, config: ModelConfig, input_shape: InputShape) -> tuple[str, ...]:
+        return inputs_of(config) if input_shape.cached else INPUTS
 
-    def program(self, model: NoiseFormer, bounds: Bounds, cache: CacheDtype | None) -> nn.Module:
+    def program(self, model: NoiseFormer, input_shape: InputShape, cache: CacheDtype | None) -> nn.Module:
         return HtpProgram(model)
 
     def quantize_static(
-        self, program: nn.Module, recipe: Recipe, wanted: Precisions, bounds: Bounds, seen: Inputs
+        self, program: nn.Module, recipe: Recipe, wanted: Precisions, input_shape: InputShape, seen: Inputs
     ) -> nn.Module:
         """All of it, once it is an ONNX model."""
-        return HtpProgram(cast(HtpProgram, program).model, [*seen, *extremes(seen, bounds.length)])
+        return HtpProgram(cast(HtpProgram, program).model, [*seen, *extremes(seen, input_shape.length)])
 
-    def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
+    def layer_report(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
         if module.endswith((".ln_1", ".ln_2")):
             return "folded", EXACT
         if module == "transformer.ln_f":
@@ -136,13 +136,16 @@ class Qnn(Backend):
         return None
 
     def lower(
-        self, program: nn.Module, config: ModelConfig, bounds: Bounds, recipe: Recipe, path: Path
+        self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
     ) -> LoweringReport:
         quantized, wanted = path.with_name(QUANTIZED), precisions(recipe, config)
-        macs = write_qdq(cast(HtpProgram, program), wanted, bounds, quantized)
+        macs = write_qdq(cast(HtpProgram, program), wanted, input_shape, quantized)
         target = target_of(recipe)
         compile_context(quantized, target, path)
-        library, length = self.library.format(target=target), CHUNK if bounds.cached else bounds.length
+        library, length = (
+            self.library.format(target=target),
+            CHUNK if input_shape.cached else input_shape.length,
+        )
         coverage = Coverage(library, len(operators_of(quantized)), macs, length)
         return LoweringReport(coverage, weights=weights_of(quantized, wanted))
 
@@ -155,19 +158,19 @@ class Qnn(Backend):
     def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
         return ChunkDecoder(load(path), capacity)
 
-    def plan(self, path: Path, config: ModelConfig, bounds: Bounds) -> Plan:
+    def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
         binary = _context(path)
         embeddings, weights = _constants(_quantized(path))
         size = path.stat().st_size
-        return Plan(
+        return MemoryPlan(
             program=size - weights - embeddings,
             weights=weights,
             embeddings=embeddings,
             mapped=0,
             # As ONNX Runtime reads it, and as the NPU is given it.
             loaded=size + binary,
-            cache=4 * sizes_of(config, bounds.length).cache if bounds.cached else 0,
-            arenas=_passed(config, bounds),
+            cache=4 * sizes_of(config, input_shape.length).cache if input_shape.cached else 0,
+            arenas=_passed(config, input_shape),
             workspace=spill_fill(path),
             notes=(*_tied_head(config), NOT_TOLD),
         )
@@ -176,21 +179,21 @@ class Qnn(Backend):
         names = (f"HTP::{name}" for name in operators_of(_quantized(path)))
         return {"com.microsoft::EPContext": 1} | dict(Counter(names).most_common())
 
-    def predict(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> Plan:
-        sizes, wanted = sizes_of(config, bounds.length), precisions(recipe, config)
+    def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
+        sizes, wanted = sizes_of(config, input_shape.length), precisions(recipe, config)
         weights = sizes.linear_bytes(wanted, channel_bytes=4, group_bytes=4) + 4 * sizes.biases + sizes.others
         rows, columns = sizes.tokens
         tables = rows * (columns + 2 if wanted[TOKENS].bits else 2 * columns) + 2 * sizes.hidden
         program = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
         file = program + weights + tables
-        return Plan(
+        return MemoryPlan(
             program=program,
             weights=weights,
             embeddings=tables,
             mapped=0,
             loaded=2 * file,
-            cache=4 * sizes.cache if bounds.cached else 0,
-            arenas=_passed(config, bounds),
+            cache=4 * sizes.cache if input_shape.cached else 0,
+            arenas=_passed(config, input_shape),
             workspace=0,
         )
 
@@ -202,12 +205,12 @@ def _tied_head(config: ModelConfig) -> list[str]:
     return [f"the tied embedding ({size:,} values) is stored twice: as table, by rows, and as head"]
 
 
-def _passed(config: ModelConfig, bounds: Bounds) -> int:
+def _passed(config: ModelConfig, input_shape: InputShape) -> int:
     """Bytes that go to the HTP and come back, keys and values of all positions left out."""
-    if bounds.cached:
+    if input_shape.cached:
         new = sizes_of(config, CHUNK).cache
-        return 8 * (bounds.length + 2 * CHUNK) + 4 * (CHUNK * config.vocab_size + new)
-    return 2 * 8 * bounds.length + 4 * (config.num_labels or bounds.length * config.vocab_size)
+        return 8 * (input_shape.length + 2 * CHUNK) + 4 * (CHUNK * config.vocab_size + new)
+    return 2 * 8 * input_shape.length + 4 * (config.num_labels or input_shape.length * config.vocab_size)
 
 
 def _quantized(path: Path) -> Path:

@@ -11,7 +11,7 @@ import torch
 from onnx.numpy_helper import to_array
 from torch import Tensor, nn
 
-from nf_edge.backends.base import INPUTS, OUTPUT, Bounds, Inputs
+from nf_edge.backends.base import INPUTS, OUTPUT, Inputs, InputShape
 from nf_edge.backends.coverage.macs import macs_of
 from nf_edge.backends.executorch.capture import example_inputs
 from nf_edge.backends.precisions import Precisions
@@ -29,7 +29,7 @@ TABLES = tuple(f"model.{name}." for name in (TOKENS, POSITIONS))
 QDQ = {"QuantizeLinear", "DequantizeLinear"}
 
 
-def write_qdq(program: HtpProgram, wanted: Precisions, bounds: Bounds, path: Path) -> int:
+def write_qdq(program: HtpProgram, wanted: Precisions, input_shape: InputShape, path: Path) -> int:
     """Export a program and quantize it, on the rows that it has seen.
 
     Returns:
@@ -40,12 +40,12 @@ def write_qdq(program: HtpProgram, wanted: Precisions, bounds: Bounds, path: Pat
         from onnxruntime.quantization import QuantType, quantize
         from onnxruntime.quantization.execution_providers.qnn import get_qnn_qdq_config
 
-        exported = _exported(program.model, bounds)
+        exported = _exported(program.model, input_shape)
         model = exported.model_proto
         named = {tensor.name for tensor in model.graph.initializer}
         config = get_qnn_qdq_config(
             model,
-            _reader(_feeds(model, program.seen, bounds)),
+            _reader(_feeds(model, program.seen, input_shape)),
             activation_type=QuantType.QUInt16,
             weight_type=QuantType.QUInt8,
             init_overrides=_overrides(wanted, named),
@@ -56,13 +56,13 @@ def write_qdq(program: HtpProgram, wanted: Precisions, bounds: Bounds, path: Pat
         return sum(macs_of(node) for node in graph.nodes if node.op == "call_function")
 
 
-def _exported(network: NoiseFormer, bounds: Bounds) -> torch.onnx.ONNXProgram:
-    if bounds.cached:
+def _exported(network: NoiseFormer, input_shape: InputShape) -> torch.onnx.ONNXProgram:
+    if input_shape.cached:
         program: nn.Module = cached.ChunkProgram(cast(CausalLM, exportable(network, None)))
-        example = cached.example(network.config, bounds.length)
+        example = cached.example(network.config, input_shape.length)
         inputs, outputs = cached.inputs_of(network.config), cached.outputs_of(network.config)
     else:
-        program, example = Whole(exportable(network, bounds.length)), example_inputs(bounds)
+        program, example = Whole(exportable(network, input_shape.length)), example_inputs(input_shape)
         inputs, outputs = INPUTS, [OUTPUT]
     exported = torch.onnx.export(
         program.eval(),
@@ -77,14 +77,14 @@ def _exported(network: NoiseFormer, bounds: Bounds) -> torch.onnx.ONNXProgram:
     return exported
 
 
-def _feeds(model: onnx.ModelProto, seen: Inputs, bounds: Bounds) -> Iterator[dict[str, np.ndarray]]:
+def _feeds(model: onnx.ModelProto, seen: Inputs, input_shape: InputShape) -> Iterator[dict[str, np.ndarray]]:
     """Rows as the model takes them."""
-    if not bounds.cached:
+    if not input_shape.cached:
         return (dict(zip(INPUTS, row, strict=True)) for row in seen)
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return cached.calibration_feeds(session, bounds.length, seen)
+    return cached.calibration_feeds(session, input_shape.length, seen)
 
 
 def _reader(feeds: Iterator[dict[str, np.ndarray]]) -> Any:

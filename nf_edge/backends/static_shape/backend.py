@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from nf_edge.backends.base import INPUTS, Backend, Bounds, CacheDtype, no_cache
+from nf_edge.backends.base import INPUTS, Backend, CacheDtype, InputShape, no_cache
 from nf_edge.backends.executorch.base import batch_problems
 from nf_edge.backends.executorch.operator_libraries import require_operators
 from nf_edge.backends.precisions import HEAD, Precisions
@@ -53,18 +53,18 @@ class FixedBackend(Backend):
             )
         return problems
 
-    def cache_dtype(self, config: ModelConfig, bounds: Bounds, recipe: Recipe) -> CacheDtype | None:
-        if bounds.cached:
+    def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
+        if input_shape.cached:
             raise no_cache(self, recipe)
         return None
 
-    def inputs(self, config: ModelConfig, bounds: Bounds) -> tuple[str, ...]:
+    def inputs(self, config: ModelConfig, input_shape: InputShape) -> tuple[str, ...]:
         return INPUTS
 
     def network_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         return network_weights(weights)
 
-    def fate(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
+    def layer_report(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
         if module == HEAD or module.endswith(".noise"):
             return f"int8, per channel; {activation_dtype(wanted)} static activations", ""
         if module == "score":
@@ -74,7 +74,7 @@ class FixedBackend(Backend):
             )
         return None
 
-    def attention_fate(self, recipe: Recipe) -> tuple[str, str] | None:
+    def attention_report(self, recipe: Recipe) -> tuple[str, str] | None:
         return f"{dtype_of(static_activations(recipe))} products of calibrated ranges", ""
 
     def require_operators(self, path: Path) -> None:

@@ -34,7 +34,7 @@ class Hints:
     pick: Tensor | None
 
 
-class Pick(nn.Module):
+class SelectToken(nn.Module):
     """[1, T, D] → [1, T or 1, D], of the tokens asked for."""
 
     def __init__(self, asked: Asked) -> None:
@@ -50,7 +50,7 @@ class Pick(nn.Module):
 def is_of_pick(node: torch.fx.Node) -> bool:
     """Whether a node of a captured program stands in a `Pick`."""
     stack = node.meta.get("nn_module_stack", {})
-    return any(str(kind).endswith(Pick.__name__) for _, kind in stack.values())
+    return any(str(kind).endswith(SelectToken.__name__) for _, kind in stack.values())
 
 
 class Lookup(nn.Module):
@@ -172,7 +172,7 @@ class FixedAttention(nn.Module):
         linear: Callable[[Tensor, Tensor | None], nn.Module],
     ) -> None:
         super().__init__()
-        self.heads, self.head_size, self.pick = attention.heads, attention.head_size, Pick(asked)
+        self.heads, self.head_size, self.pick = attention.heads, attention.head_size, SelectToken(asked)
         self.length = length
         *query, k, v = projections(attention)
         self.k, self.v = linear(*k), linear(*v)

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from nf_edge.backends.base import Bounds, Session
+from nf_edge.backends.base import InputShape, Session
 from nf_edge.core.errors import AccuracyGate, BadInput
 from nf_edge.core.notebook import Shown
 from nf_edge.core.progress import Progress, silent
-from nf_edge.measure.accuracy.answers import Answered, ask_both
 from nf_edge.measure.accuracy.compare import Comparison, compare
-from nf_edge.measure.accuracy.faithful import OVERFLOWS, not_finite_text
+from nf_edge.measure.accuracy.divergence import OVERFLOWS, not_finite_text
+from nf_edge.measure.accuracy.predictions import PairedPredictions, predict_both
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.model.data.rows import Rows
 from nf_edge.model.data.sources import name_of
@@ -67,7 +67,7 @@ class AccuracyReport(Shown):
 def check(
     model: NoiseFormer,
     artifact: Session | Decoder,
-    bounds: Bounds,
+    input_shape: InputShape,
     rows: Rows,
     max_drop: float | None,
     progress: Progress = silent,
@@ -83,7 +83,9 @@ def check(
         BadInput: there is no metric for the model's task, or the rows do not suit the artifact.
     """
     require_questions(model.config, rows, own)
-    answered = ask_both(model, artifact, bounds, rows.rows, (own or rows).rows, progress, source=rows.source)
+    answered = predict_both(
+        model, artifact, input_shape, rows.rows, (own or rows).rows, progress, source=rows.source
+    )
     return report_of(answered, model.config, rows, max_drop)
 
 
@@ -105,7 +107,9 @@ def require_questions(config: ModelConfig, rows: Rows, own: Rows | None) -> None
         )
 
 
-def report_of(answered: Answered, config: ModelConfig, rows: Rows, max_drop: float | None) -> AccuracyReport:
+def report_of(
+    answered: PairedPredictions, config: ModelConfig, rows: Rows, max_drop: float | None
+) -> AccuracyReport:
     """What both said to the questions of the rows, held to a limit."""
     comparison = compare(answered, config.is_language_model)
     unit = "tokens" if config.is_language_model else "rows"

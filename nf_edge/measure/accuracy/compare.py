@@ -15,8 +15,8 @@ from nf_edge.core.intervals import (
     wilson,
 )
 from nf_edge.core.strict_json import number
-from nf_edge.measure.accuracy.answers import NOTHING, Answered, Answers
-from nf_edge.measure.accuracy.faithful import Faithfulness
+from nf_edge.measure.accuracy.divergence import Divergence
+from nf_edge.measure.accuracy.predictions import NOTHING, PairedPredictions, Predictions
 
 # A ratio of perplexities up to 1 and this much is printed as 1.0000.
 LEAST_LOSS = 5e-5
@@ -57,7 +57,7 @@ class Comparison:
         lost, gained: questions that only the reference, only the artifact, answers right.
         perplexity_ratio: of a language model, the artifact's perplexity / the reference's, with its interval,
             which is None where one text is all that was asked, or the ratio is infinite.
-        faithful: how far the artifact's answers are from the reference's, whether or not either is right.
+        divergence: how far the artifact's answers are from the reference's, whether or not either is right.
     """
 
     reference: Score
@@ -69,7 +69,7 @@ class Comparison:
     gained: int
     perplexity_ratio: float | None
     perplexity_ratio_interval: tuple[float, float] | None
-    faithful: Faithfulness
+    divergence: Divergence
 
     @property
     def loses(self) -> bool:
@@ -90,10 +90,10 @@ class Comparison:
             "perplexity_ratio": number(self.perplexity_ratio),
         }
         del document["faithful"]
-        return document | self.faithful.to_json()
+        return document | self.divergence.to_json()
 
 
-def compare(answered: Answered, language_model: bool) -> Comparison:
+def compare(answered: PairedPredictions, language_model: bool) -> Comparison:
     """Compare what two models said.
 
     Tokens of one text are not independent of each other: the intervals count them for as many as they tell
@@ -119,11 +119,11 @@ def compare(answered: Answered, language_model: bool) -> Comparison:
         gained=gained,
         perplexity_ratio=ratio,
         perplexity_ratio_interval=ratio_interval,
-        faithful=Faithfulness.of(flipped, answered.kl, answered.row),
+        divergence=Divergence.of(flipped, answered.kl, answered.row),
     )
 
 
-def _perplexity_ratio(answered: Answered) -> tuple[float, tuple[float, float] | None]:
+def _perplexity_ratio(answered: PairedPredictions) -> tuple[float, tuple[float, float] | None]:
     """The exponential of the mean difference of the losses, so that what is hard for both cancels out."""
     mean, interval = clustered_mean(answered.artifact.loss - answered.reference.loss, answered.row)
     if interval is None or math.isinf(exp(interval[1])):
@@ -131,7 +131,7 @@ def _perplexity_ratio(answered: Answered) -> tuple[float, tuple[float, float] | 
     return exp(mean), (exp(interval[0]), exp(interval[1]))
 
 
-def _score(answered: Answered, answers: Answers, language_model: bool) -> Score:
+def _score(answered: PairedPredictions, answers: Predictions, language_model: bool) -> Score:
     right = answers.predicted == answered.truth
     count, total = int(right.sum()), len(right)
     told = effective_count(right, answered.row) / total

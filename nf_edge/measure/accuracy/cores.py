@@ -11,15 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from nf_edge.backends.base import Backend, Bounds, Session
+from nf_edge.backends.base import Backend, InputShape, Session
 from nf_edge.core import processes
 from nf_edge.core.cpus import allowed_cpus
 from nf_edge.core.errors import AccuracyGate
 from nf_edge.core.notebook import Shown
 from nf_edge.core.progress import Progress, silent
 from nf_edge.core.strict_json import number
-from nf_edge.measure.accuracy.answers import NOTHING, Answered, Answers, ask_both, predicted
 from nf_edge.measure.accuracy.check import AccuracyReport, remedy, report_of, require_questions
+from nf_edge.measure.accuracy.predictions import (
+    NOTHING,
+    PairedPredictions,
+    Predictions,
+    predict_both,
+    predicted,
+)
 from nf_edge.measure.emulation import FAR, Beginning, EmulatedCore, asked, beginning
 from nf_edge.measure.runner import AskedProcess, Request, native_command
 from nf_edge.model import Decoder, NoiseFormer
@@ -126,7 +132,7 @@ def check_on(
     backend: Backend,
     model_file: Path,
     model: NoiseFormer,
-    bounds: Bounds,
+    input_shape: InputShape,
     rows: Rows,
     max_drop: float | None,
     progress: Progress = silent,
@@ -153,20 +159,20 @@ def check_on(
     shards = _shards(len(rows.rows), -(-workers // len(cores)))
     told = _Total(progress, len(cores) * len(rows.rows))
 
-    def ask(core: EmulatedCore, shard: slice) -> tuple[Answered, Difference]:
+    def ask(core: EmulatedCore, shard: slice) -> tuple[PairedPredictions, Difference]:
         with ExitStack() as stack:
             found = Difference()
             there, at_home = (
-                asked(stack.enter_context(AskedProcess(command, model_file)), bounds)
+                asked(stack.enter_context(AskedProcess(command, model_file)), input_shape)
                 for command in (commands[core], here)
             )
             beside = _beside(there, at_home, found)
             part, own_part = rows.rows[shard], (own or rows).rows[shard]
             return (
-                ask_both(
+                predict_both(
                     model,
                     beside,
-                    bounds,
+                    input_shape,
                     part,
                     own_part,
                     told.of_a_part(),
@@ -190,17 +196,19 @@ def check_on(
             )
             begins = None
             if difference.share > FAR and backend.runtime == "executorch":
-                begins = beginning(core, backend, model_file, _largest_request((own or rows).rows, bounds))
+                begins = beginning(
+                    core, backend, model_file, _largest_request((own or rows).rows, input_shape)
+                )
             reports.append(OnCore(core, report, difference, begins))
     return CoresReport(tuple(reports))
 
 
-def _largest_request(rows: Sequence[Row], bounds: Bounds) -> Request:
+def _largest_request(rows: Sequence[Row], input_shape: InputShape) -> Request:
     """The longest row as one run."""
     ids = max((row.input_ids for row in rows), key=len)
-    if bounds.cached:
+    if input_shape.cached:
         return ids, [0]
-    padding = 0 if bounds.dynamic_length else bounds.length - len(ids)
+    padding = 0 if input_shape.dynamic_length else input_shape.length - len(ids)
     return [*ids, *[0] * padding], [1] * len(ids) + [0] * padding
 
 
@@ -210,19 +218,19 @@ def _shards(count: int, parts: int) -> list[slice]:
     return [slice(low, high) for low, high in pairwise(edges)]
 
 
-def _joined(parts: Sequence[Answered], shards: Sequence[slice]) -> Answered:
+def _joined(parts: Sequence[PairedPredictions], shards: Sequence[slice]) -> PairedPredictions:
     moved = [replace(part, row=part.row + shard.start) for part, shard in zip(parts, shards, strict=True)]
 
-    def both(name: str) -> Answers:
+    def both(name: str) -> Predictions:
         sides = [getattr(part, name) for part in moved]
-        return Answers(
+        return Predictions(
             *(np.concatenate([getattr(s, field) for s in sides]) for field in ("predicted", "loss"))
         )
 
     row, truth, kl = (
         np.concatenate([getattr(part, name) for part in moved]) for name in ("row", "truth", "kl")
     )
-    return Answered(row, truth, both("reference"), both("artifact"), kl)
+    return PairedPredictions(row, truth, both("reference"), both("artifact"), kl)
 
 
 def _beside(there: Session | Decoder, here: Session | Decoder, found: Difference) -> Session | Decoder:

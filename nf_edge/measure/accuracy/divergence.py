@@ -16,7 +16,7 @@ OVERFLOWS = "what it computes with overflows: use a recipe that computes in floa
 
 
 @dataclass(frozen=True)
-class Faithfulness:
+class Divergence:
     """Of `questions` answers, next tokens or rows.
 
     Attributes:
@@ -34,7 +34,7 @@ class Faithfulness:
     kl_interval: tuple[float, float] | None
 
     @classmethod
-    def of(cls, flipped: np.ndarray, kl: np.ndarray, row: np.ndarray) -> "Faithfulness":
+    def of(cls, flipped: np.ndarray, kl: np.ndarray, row: np.ndarray) -> "Divergence":
         """Of Q questions, of which those of one row are not independent of each other.
 
         Args:
@@ -57,21 +57,21 @@ def not_finite_text(count: int, total: int, unit: str) -> str:
     return f"{count:,} of {total:,} {unit} have logits that are not finite"
 
 
-def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p ‖ q) [...] in nats, of log probabilities float64 [..., C]; infinite where one is not a number."""
     found = (log_p.exp() * (log_p - log_q)).sum(dim=-1)
     # Rounding makes some of them a hair less than nothing.
     return found.clamp(min=0).nan_to_num(nan=torch.inf, posinf=torch.inf)
 
 
-def faithfulness(pairs: Iterable[tuple[Tensor, Tensor]]) -> Faithfulness:
+def divergence_of(pairs: Iterable[tuple[Tensor, Tensor]]) -> Divergence:
     """Of pairs of logits [B, C], or [B, T, C] of texts: the reference's, and those of what replaces it."""
     flipped, divergences, row, rows = [], [], [], 0
     for reference, other in pairs:
         answered = other.isfinite().all(dim=-1)
         flipped.append(((reference.argmax(dim=-1) != other.argmax(dim=-1)) | ~answered).flatten())
-        kl = divergence(*(x.double().log_softmax(dim=-1) for x in (reference, other)))
+        kl = kl_divergence(*(x.double().log_softmax(dim=-1) for x in (reference, other)))
         divergences.append(kl.flatten())
         row.append(torch.arange(rows, rows + len(kl)).repeat_interleave(kl[0].numel()))
         rows += len(kl)
-    return Faithfulness.of(*(torch.cat(parts).numpy() for parts in (flipped, divergences, row)))
+    return Divergence.of(*(torch.cat(parts).numpy() for parts in (flipped, divergences, row)))

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nf_edge.backends.base import Bounds, Session
+from nf_edge.backends.base import InputShape, Session
 from nf_edge.core.errors import AccuracyGate
-from nf_edge.measure.accuracy.answers import NOTHING, pad, predicted, step_by_step
-from nf_edge.measure.accuracy.faithful import OVERFLOWS, not_finite_text
+from nf_edge.measure.accuracy.divergence import OVERFLOWS, not_finite_text
+from nf_edge.measure.accuracy.predictions import NOTHING, pad, predicted, step_by_step
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.model.config import Task
 from nf_edge.model.data.rows import Row, Rows
@@ -82,7 +82,7 @@ def synthetic_rows(config: ModelConfig, longest: int, seed: int = 0) -> list[Row
 def measure_parity(
     reference: NoiseFormer,
     artifact: Session | Decoder,
-    bounds: Bounds,
+    input_shape: InputShape,
     rows: Rows,
     limit: float | None,
 ) -> Parity:
@@ -103,7 +103,7 @@ def measure_parity(
         if isinstance(artifact, Decoder):
             wanted, found = _from_decoder(ask, artifact, row)
         else:
-            wanted, found = _from_session(ask, artifact, bounds, row, reference.config.pad_token_id)
+            wanted, found = _from_session(ask, artifact, input_shape, row, reference.config.pad_token_id)
         agreed += _same_answer(wanted, found, task)
         if (predicted(found) == NOTHING).any():
             not_finite += 1
@@ -132,9 +132,9 @@ def _same_answer(wanted: np.ndarray, found: np.ndarray, task: Task) -> bool:
 
 
 def _from_session(
-    ask: Callable[..., Tensor], session: Session, bounds: Bounds, row: Row, pad_token_id: int | None
+    ask: Callable[..., Tensor], session: Session, input_shape: InputShape, row: Row, pad_token_id: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    ids, mask = pad([row], pad_token_id, None if bounds.dynamic_length else bounds.length)
+    ids, mask = pad([row], pad_token_id, None if input_shape.dynamic_length else input_shape.length)
     wanted = ask(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()[0]
     found = session.run(ids, mask)[0]
     if wanted.ndim == 1:

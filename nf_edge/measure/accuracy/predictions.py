@@ -12,10 +12,10 @@ from functools import partial
 import numpy as np
 import torch
 
-from nf_edge.backends.base import Bounds, Session
+from nf_edge.backends.base import InputShape, Session
 from nf_edge.core.errors import BadInput
 from nf_edge.core.progress import Progress, silent
-from nf_edge.measure.accuracy.faithful import divergence
+from nf_edge.measure.accuracy.divergence import kl_divergence
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.model.data.batches import pad
 from nf_edge.model.data.rows import Row
@@ -32,7 +32,7 @@ NOTHING = -2
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """What a model said to Q questions.
 
     Attributes:
@@ -46,7 +46,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Answered:
+class PairedPredictions:
     """What both models said to the same Q questions.
 
     Attributes:
@@ -58,15 +58,15 @@ class Answered:
 
     row: np.ndarray
     truth: np.ndarray
-    reference: Answers
-    artifact: Answers
+    reference: Predictions
+    artifact: Predictions
     kl: np.ndarray
 
 
-def ask_both(
+def predict_both(
     model: NoiseFormer,
     artifact: Session | Decoder,
-    bounds: Bounds,
+    input_shape: InputShape,
     rows: Sequence[Row],
     own: Sequence[Row],
     progress: Progress = silent,
@@ -74,7 +74,7 @@ def ask_both(
     prompts: bool = False,
     source: str = "the data",
     first: int = 0,
-) -> Answered:
+) -> PairedPredictions:
     """Ask the network in PyTorch, float32, and an artifact: a row at a time, in the shapes that it takes; a
     decoder, through its own cache.
 
@@ -90,13 +90,15 @@ def ask_both(
     Raises:
         BadInput: rows are longer than the artifact takes, or the network's own answers are not finite.
     """
-    too_long = sum(len(row.input_ids) > bounds.length for row in own)
+    too_long = sum(len(row.input_ids) > input_shape.length for row in own)
     if too_long:
-        raise BadInput(f"{too_long} rows are longer than the {bounds.length} tokens that the artifact takes")
+        raise BadInput(
+            f"{too_long} rows are longer than the {input_shape.length} tokens that the artifact takes"
+        )
     parts = []
     ask = partial(finite, model, rows=source)
     for number, truth, before, after in _logits(
-        model.config, ask, artifact, bounds, rows, own, first, progress, prompts
+        model.config, ask, artifact, input_shape, rows, own, first, progress, prompts
     ):
         log_p, log_q = (torch.from_numpy(said).double().log_softmax(-1) for said in (before, after))
         answers = predicted(before), predicted(after)
@@ -108,18 +110,18 @@ def ask_both(
                 _loss(log_p, truth, answers[0]),
                 answers[1],
                 _loss(log_q, truth, answers[1]),
-                divergence(log_p, log_q).numpy(),
+                kl_divergence(log_p, log_q).numpy(),
             )
         )
     row, truth, *said, kl = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Answered(row, truth, Answers(*said[:2]), Answers(*said[2:]), kl)
+    return PairedPredictions(row, truth, Predictions(*said[:2]), Predictions(*said[2:]), kl)
 
 
 def _logits(
     config: ModelConfig,
     ask: Callable[..., torch.Tensor],
     artifact: Session | Decoder,
-    bounds: Bounds,
+    input_shape: InputShape,
     rows: Sequence[Row],
     own: Sequence[Row],
     first: int,
@@ -134,18 +136,18 @@ def _logits(
         asked = ask(*given, first=first + start).numpy()
         for number, (row, before) in enumerate(zip(batch, asked, strict=True), start):
             if config.is_language_model:
-                for at, after in _next_tokens(artifact, bounds, config, row, prompts):
+                for at, after in _next_tokens(artifact, input_shape, config, row, prompts):
                     end = at + len(after)
                     yield number, np.array(row.input_ids[at + 1 : end + 1]), before[at:end], after
             else:
                 assert not isinstance(artifact, Decoder)
                 truth = np.array([-1 if row.label is None else row.label])
-                yield number, truth, before[None], _run(artifact, bounds, config, own[number])
+                yield number, truth, before[None], _run(artifact, input_shape, config, own[number])
             progress("asking PyTorch and the artifact", number + 1, len(rows))
 
 
 def _next_tokens(
-    artifact: Session | Decoder, bounds: Bounds, config: ModelConfig, row: Row, prompts: bool
+    artifact: Session | Decoder, input_shape: InputShape, config: ModelConfig, row: Row, prompts: bool
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Logits [q, V] after each token of a row but the last, in pieces, each with the place of its first."""
     ids, done = row.input_ids[:-1], 0
@@ -157,13 +159,15 @@ def _next_tokens(
         for piece in pieces:
             yield piece.start, step_by_step(artifact, ids[: piece.stop], piece.start)
     elif ids:
-        whole = _run(artifact, bounds, config, row)[0]
+        whole = _run(artifact, input_shape, config, row)[0]
         yield from ((piece.start, whole[piece]) for piece in pieces)
 
 
-def _run(session: Session, bounds: Bounds, config: ModelConfig, row: Row) -> np.ndarray:
+def _run(session: Session, input_shape: InputShape, config: ModelConfig, row: Row) -> np.ndarray:
     """Logits of one row, [1, C] or [1, T, V]."""
-    return session.run(*pad([row], config.pad_token_id, None if bounds.dynamic_length else bounds.length))
+    return session.run(
+        *pad([row], config.pad_token_id, None if input_shape.dynamic_length else input_shape.length)
+    )
 
 
 def step_by_step(decoder: Decoder, tokens: Sequence[int], fed: int = 0) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import ClassVar
 from nf_edge.core import processes
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.native_build import cache_folder, kept_once
-from nf_edge.core.targets import TARGETS, Target
+from nf_edge.core.targets import TARGETS, BuildTarget
 from nf_edge.measure.emulation.libraries import kept
 from nf_edge.measure.runner import Runtime, executable_for, runner_options
 
@@ -34,7 +34,7 @@ class Emulator:
     version: str
     cpus: frozenset[str]
     libc: Path
-    target: ClassVar[Target] = TARGETS["aarch64-linux"]
+    target: ClassVar[BuildTarget] = TARGETS["aarch64-linux"]
 
     def command(
         self, cpu: str, part: int, runtime: Runtime, model: str | Path, operators: Path | None = None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nf_edge.backends.base import Backend, Bounds, Session
+from nf_edge.backends.base import Backend, InputShape, Session
 from nf_edge.measure.emulation.cores import EmulatedCore
 from nf_edge.measure.runner import AskedProcess
 from nf_edge.model import Decoder
@@ -29,12 +29,12 @@ class AskedDecoder(Decoder):
         return self._process.logits((tokens.tolist(), [start])).reshape(-1)
 
 
-def asked(process: AskedProcess, bounds: Bounds) -> Session | Decoder:
-    """What asks a process that runs an artifact of these bounds."""
-    return AskedDecoder(process, bounds.length) if bounds.cached else AskedSession(process)
+def asked(process: AskedProcess, input_shape: InputShape) -> Session | Decoder:
+    """What asks a process that runs an artifact of this input shape."""
+    return AskedDecoder(process, input_shape.length) if input_shape.cached else AskedSession(process)
 
 
-def load(core: EmulatedCore, backend: Backend, model: Path, bounds: Bounds) -> Session | Decoder:
+def load(core: EmulatedCore, backend: Backend, model: Path, input_shape: InputShape) -> Session | Decoder:
     """A model file as a core runs it, in a process that stays as long as this one.
 
     Raises:
@@ -43,4 +43,4 @@ def load(core: EmulatedCore, backend: Backend, model: Path, bounds: Bounds) -> S
     """
     process = AskedProcess(core.command(backend, model), model)
     atexit.register(process.end)
-    return asked(process, bounds)
+    return asked(process, input_shape)

@@ -11,10 +11,10 @@ from nf_edge.core.cpus import allowed_cpus
 from nf_edge.core.errors import BadInput, MissingTool
 from nf_edge.core.figures import Figure
 from nf_edge.core.progress import Progress, silent
+from nf_edge.measure.latency.interleaved import Side, Tick, Workload, loads, rounds
+from nf_edge.measure.latency.latency_report import BenchRow, LatencyReport, Measured, Peak
 from nf_edge.measure.latency.machine import cpu_name
-from nf_edge.measure.latency.plan import SEED, Plan
-from nf_edge.measure.latency.report import LatencyReport, Line, Measured, Peak
-from nf_edge.measure.latency.turns import Point, Side, Tick, loads, rounds
+from nf_edge.measure.latency.plan import SEED, BenchPlan
 from nf_edge.measure.memory.accounts import NO_PROCFS
 from nf_edge.measure.memory.measure import this_machine
 from nf_edge.measure.runner import TimedProcess, native_command
@@ -37,8 +37,8 @@ class Runner:
     def command(self, artifact: Artifact, threads: int) -> list[str]:
         manifest = artifact.manifest
         if self.missing:
-            bounds = manifest.interface.bounds
-            return python_command(manifest.recipe.backend, artifact.model_file, bounds, threads)
+            input_shape = manifest.interface.input_shape
+            return python_command(manifest.recipe.backend, artifact.model_file, input_shape, threads)
         backend = get_backend(manifest.recipe.backend)
         operators, launcher = backend.operators_file(), backend.launcher(threads)
         return native_command(manifest.requires.runtime, artifact.model_file, threads, operators, launcher)
@@ -63,7 +63,7 @@ class Runner:
         ]
 
 
-def bench(artifacts: Sequence[Artifact], plan: Plan, progress: Progress = silent) -> LatencyReport:
+def bench(artifacts: Sequence[Artifact], plan: BenchPlan, progress: Progress = silent) -> LatencyReport:
     """Measure one artifact or several.
 
     Of several, each round asks one after the other, another one first each time.  The time of a
@@ -84,7 +84,7 @@ def bench(artifacts: Sequence[Artifact], plan: Plan, progress: Progress = silent
     progress("starting the runner", 0, 1)
     runner = _runner(artifacts)
     progress("starting the runner", 1, 1)
-    lines: list[Line] = []
+    lines: list[BenchRow] = []
     peaks: list[Peak] = []
     for threads in plan.threads:
         found, peak, versions = _with_threads(artifacts, runner, plan, threads, progress)
@@ -114,14 +114,14 @@ def _runner(artifacts: Sequence[Artifact]) -> Runner:
 
 
 def _with_threads(
-    artifacts: Sequence[Artifact], runner: Runner, plan: Plan, threads: int, progress: Progress
-) -> tuple[list[Line], Peak, list[str]]:
+    artifacts: Sequence[Artifact], runner: Runner, plan: BenchPlan, threads: int, progress: Progress
+) -> tuple[list[BenchRow], Peak, list[str]]:
     """All lines with so many threads, the peak over them, and the versions of the runtimes."""
     commands = [(runner.command(artifact, threads), artifact.model_file) for artifact in artifacts]
     load_rounds = min(plan.repeats, MOST_PYTHON_LOADS if runner.missing else MOST_LOADS)
     step = f"measuring with {threads} thread{'s' if threads > 1 else ''}"
     tick = _ticker(step, load_rounds + plan.repeats, progress)
-    found: dict[Point, list[list[float]]] = {}
+    found: dict[Workload, list[list[float]]] = {}
     peaks: list[list[Figure]] = [[] for _ in artifacts]
     # A process is faster or slower than another of the same file, by when it was started among other things.
     # So each artifact has as many processes as there are artifacts, and is the first one started once.
@@ -147,10 +147,10 @@ def _with_threads(
             for figures, process in zip(peaks, processes, strict=True):
                 figures.append(runner.peak(process))
     # Loading comes last, when the file is in the page cache for all alike.
-    lines = [Line.of("load", threads, None, loads(commands, load_rounds, tick))]
+    lines = [BenchRow.of("load", threads, None, loads(commands, load_rounds, tick))]
     # As they were asked for: decoding upon the longest context is measured first.
     for point in sorted(found, key=lambda point: (point.phase != "prefill", point.tokens)):
-        lines.append(Line.of(point.phase, threads, point.tokens, found[point]))
+        lines.append(BenchRow.of(point.phase, threads, point.tokens, found[point]))
     peak = Peak(threads, tuple(map(_largest, peaks)))
     return lines, peak, [process.version for process in processes]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import median
 from typing import Literal, TypeVar
 
-from nf_edge.measure.latency.plan import Plan
+from nf_edge.measure.latency.plan import BenchPlan
 from nf_edge.measure.runner import Request, TimedProcess
 
 WARM_UP = 3
@@ -27,21 +27,21 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Point:
+class Workload:
     """A prefill of so many tokens, or decoding upon so many."""
 
     phase: Literal["prefill", "decode"]
     tokens: int
 
 
-def points(plan: Plan) -> list[Point]:
+def points(plan: BenchPlan) -> list[Workload]:
     """All that is measured, in an order in which each context is in the cache already.
 
     A row's first tokens are always the same, so that the longest prefill leaves the contexts up to its own
     length there, and decoding upon one leaves those that are shorter.
     """
-    prefills = [Point("prefill", length) for length in plan.lengths]
-    return prefills + [Point("decode", context) for context in reversed(plan.contexts)]
+    prefills = [Workload("prefill", length) for length in plan.lengths]
+    return prefills + [Workload("decode", context) for context in reversed(plan.contexts)]
 
 
 def loads(commands: Sequence[tuple[list[str], Path]], repeats: int, tick: Tick) -> list[list[float]]:
@@ -56,8 +56,8 @@ def loads(commands: Sequence[tuple[list[str], Path]], repeats: int, tick: Tick) 
 
 
 def rounds(
-    sides: Sequence[Side], plan: Plan, numbers: Iterable[int], tick: Tick
-) -> dict[Point, list[list[float]]]:
+    sides: Sequence[Side], plan: BenchPlan, numbers: Iterable[int], tick: Tick
+) -> dict[Workload, list[list[float]]]:
     """Milliseconds of each point: a list a side, with one entry a round, the median of the turn's runs.
 
     Each round visits all points.  The rounds of a point are thereby as far apart as can be, and a spell of
@@ -67,7 +67,7 @@ def rounds(
         numbers: of the rounds, which decide whose turn is first.
     """
     turns = {point: [_warmed_up(side, plan, point) for side in sides] for point in points(plan)}
-    found: dict[Point, list[list[float]]] = {point: [[] for _ in sides] for point in turns}
+    found: dict[Workload, list[list[float]]] = {point: [[] for _ in sides] for point in turns}
     for number in numbers:
         for point, of_sides in turns.items():
             for samples, (side, turn) in _in_turn(
@@ -88,7 +88,7 @@ def _in_turn(
     return iter(all_sides[first:] + all_sides[:first])
 
 
-def _warmed_up(side: Side, plan: Plan, point: Point) -> list[Request]:
+def _warmed_up(side: Side, plan: BenchPlan, point: Workload) -> list[Request]:
     """The requests of a turn, after a few runs of them."""
     _fill(side, plan, point)
     if point.phase == "decode":
@@ -100,8 +100,8 @@ def _warmed_up(side: Side, plan: Plan, point: Point) -> list[Request]:
     return [request] * max(1, min(MOST_RUNS, round(TURN_MS / max(estimate, TURN_MS / MOST_RUNS))))
 
 
-def _fill(side: Side, plan: Plan, point: Point) -> None:
+def _fill(side: Side, plan: BenchPlan, point: Workload) -> None:
     """Puts a context into the cache where no prefill that is measured is as long."""
     longest = max(plan.contexts, default=0)
-    if point == Point("decode", longest) and longest > max(plan.lengths):
+    if point == Workload("decode", longest) and longest > max(plan.lengths):
         side.process.times([plan.prefill(longest, side.cached)])

@@ -106,7 +106,7 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class Line:
+class BenchRow:
     """One measurement.
 
     Attributes:
@@ -124,7 +124,9 @@ class Line:
     speeds: tuple[Speed, ...]
 
     @classmethod
-    def of(cls, phase: Phase, threads: int, tokens: int | None, samples: Sequence[Sequence[float]]) -> "Line":
+    def of(
+        cls, phase: Phase, threads: int, tokens: int | None, samples: Sequence[Sequence[float]]
+    ) -> "BenchRow":
         """Of milliseconds: a list an artifact, with one entry a round."""
         processed = {"load": None, "prefill": tokens, "decode": 1}[phase]
         return cls(
@@ -191,7 +193,7 @@ class LatencyReport(Shown):
 
     artifacts: tuple[Measured, ...]
     inputs: dict[str, int]
-    lines: tuple[Line, ...]
+    lines: tuple[BenchRow, ...]
     peaks: tuple[Peak, ...]
     machine: str
     no_decoding: str

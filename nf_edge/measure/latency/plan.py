@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nf_edge.artifact import Artifact
-from nf_edge.backends.base import Bounds
+from nf_edge.backends.base import InputShape
 from nf_edge.core.cpus import allowed_cpus
 from nf_edge.core.errors import BadInput
 from nf_edge.measure.runner import Request
@@ -20,7 +20,7 @@ STEPS = 16
 
 
 @dataclass(frozen=True)
-class Subject:
+class BenchSubject:
     """What a plan has to know of a model, which can be told before there is an artifact.
 
     Attributes:
@@ -29,15 +29,15 @@ class Subject:
 
     name: str
     config: ModelConfig
-    bounds: Bounds
+    input_shape: InputShape
 
     @classmethod
-    def of(cls, artifact: Artifact) -> "Subject":
-        return cls(str(artifact.path), artifact.manifest.config, artifact.manifest.interface.bounds)
+    def of(cls, artifact: Artifact) -> "BenchSubject":
+        return cls(str(artifact.path), artifact.manifest.config, artifact.manifest.interface.input_shape)
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchPlan:
     """What is asked of an artifact, or of each of several.
 
     Attributes:
@@ -69,12 +69,12 @@ class Plan:
 
 
 def make_plan(
-    subjects: Sequence[Subject],
+    subjects: Sequence[BenchSubject],
     lengths: Iterable[int] | None = None,
     contexts: Iterable[int] | None = None,
     threads: Iterable[int] = (1,),
     repeats: int = REPEATS,
-) -> Plan:
+) -> BenchPlan:
     """A plan that all the models can follow.
 
     Args:
@@ -84,14 +84,14 @@ def make_plan(
     Raises:
         BadInput: a model does not take a length or a context, or there are fewer CPUs than threads.
     """
-    shortest = min(subjects, key=lambda subject: subject.bounds.length)
-    capacity = shortest.bounds.length
+    shortest = min(subjects, key=lambda subject: subject.input_shape.length)
+    capacity = shortest.input_shape.length
     no_decoding = next(filter(None, map(_no_decoding, subjects)), "")
     problems = _thread_problems(tuple(threads))
     if contexts is not None and no_decoding:
         problems.append(f"--contexts: {no_decoding}; leave it out")
     if lengths is None:
-        fixed = [subject.bounds.length for subject in subjects if not subject.bounds.dynamic_length]
+        fixed = [subject.input_shape.length for subject in subjects if not subject.input_shape.dynamic_length]
         lengths = fixed or (max(1, capacity // 16), max(1, capacity // 4), capacity)
     if contexts is None:
         # Of one position there is nothing to decode upon.
@@ -106,15 +106,17 @@ def make_plan(
         raise BadInput.listing(problems, where=" and ".join(subject.name for subject in subjects))
     vocabulary = min(subject.config.vocab_size for subject in subjects)
     ids = np.random.default_rng(SEED).integers(vocabulary, size=capacity).tolist()
-    return Plan(the_lengths, the_contexts, no_decoding, _ordered(threads), repeats, tuple(ids), vocabulary)
+    return BenchPlan(
+        the_lengths, the_contexts, no_decoding, _ordered(threads), repeats, tuple(ids), vocabulary
+    )
 
 
 def _ordered(numbers: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(set(numbers)))
 
 
-def _no_decoding(subject: Subject) -> str:
-    if subject.bounds.cached:
+def _no_decoding(subject: BenchSubject) -> str:
+    if subject.input_shape.cached:
         return ""
     if subject.config.is_language_model:
         return f"{subject.name} has no cache to decode with, since it gives the logits of all tokens"
@@ -130,25 +132,25 @@ def _thread_problems(threads: tuple[int, ...]) -> list[str]:
     ]
 
 
-def _length_problems(subject: Subject, lengths: tuple[int, ...]) -> list[str]:
-    bounds = subject.bounds
-    if not bounds.dynamic_length:
+def _length_problems(subject: BenchSubject, lengths: tuple[int, ...]) -> list[str]:
+    input_shape = subject.input_shape
+    if not input_shape.dynamic_length:
         return [
-            f"a length of {length}, but {subject.name} takes {bounds.length} tokens and no other "
-            f"number: give --lengths {bounds.length}"
+            f"a length of {length}, but {subject.name} takes {input_shape.length} tokens and no other "
+            f"number: give --lengths {input_shape.length}"
             for length in lengths
-            if length != bounds.length
+            if length != input_shape.length
         ]
     return [
-        f"a length of {length}, but {subject.name} takes at most {bounds.length} tokens: give --lengths "
-        f"of at most {bounds.length}"
+        f"a length of {length}, but {subject.name} takes at most {input_shape.length} tokens: give --lengths "
+        f"of at most {input_shape.length}"
         for length in lengths
-        if length > bounds.length
+        if length > input_shape.length
     ]
 
 
-def _context_problems(subject: Subject, contexts: tuple[int, ...]) -> list[str]:
-    capacity = subject.bounds.length
+def _context_problems(subject: BenchSubject, contexts: tuple[int, ...]) -> list[str]:
+    capacity = subject.input_shape.length
     return [
         f"a context of {context} leaves no position for the next token, for {subject.name} has {capacity}: "
         f"give --contexts of at most {capacity - 1}"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from nf_edge.backends.base import KV_CACHE, Plan
+from nf_edge.backends.base import KV_CACHE, MemoryPlan
 from nf_edge.core.figures import Figure, format_bytes
 from nf_edge.measure.emulation import EmulatedCore
 from nf_edge.measure.memory.measure import Measurement
@@ -42,7 +42,9 @@ class Account:
     """Parts of the process that are in no total, since their bytes are not known, with the reasons."""
 
 
-def account_of_plan(plan: Plan, process_bytes: int | None, how: Literal["planned", "predicted"]) -> Account:
+def account_of_plan(
+    plan: MemoryPlan, process_bytes: int | None, how: Literal["planned", "predicted"]
+) -> Account:
     """A plan, completed by the size of the runtime's own process."""
     late = "the runtime decides it when it runs"
     process = {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nf_edge.backends.base import Backend, Bounds
+from nf_edge.backends.base import Backend, InputShape
 from nf_edge.measure import runner
 from nf_edge.measure.emulation import EmulatedCore
 
@@ -47,7 +47,7 @@ class Measurement:
 def measure(
     backend: Backend,
     model: Path,
-    bounds: Bounds,
+    input_shape: InputShape,
     vocab_size: int,
     cache: int,
     core: EmulatedCore | None = None,
@@ -63,8 +63,8 @@ def measure(
         MissingTool: the native runner cannot be built here.
         BadInput: the runtime does not take the model.
     """
-    ids = spread_ids(vocab_size, bounds.length)
-    requests = requests_at_the_largest(bounds, ids)
+    ids = spread_ids(vocab_size, input_shape.length)
+    requests = requests_at_the_largest(input_shape, ids)
     if core is None:
         operators, launcher = backend.operators_file(), backend.launcher(None)
         command = runner.native_command(backend.runtime, model, operators=operators, launcher=launcher)
@@ -90,10 +90,10 @@ def measure(
     )
 
 
-def requests_at_the_largest(bounds: Bounds, ids: Sequence[int]) -> Sequence[runner.Request]:
+def requests_at_the_largest(input_shape: InputShape, ids: Sequence[int]) -> Sequence[runner.Request]:
     """Runs of a row of tokens; where the model has a cache, of that row as a prompt and then of its last
     token again, as a step."""
-    if bounds.cached:
+    if input_shape.cached:
         return [(ids, [0])] + [(ids[-1:], [len(ids) - 1])] * (RUNS - 1)
     return [(ids, [1] * len(ids))] * RUNS
 

@@ -10,7 +10,7 @@ from nf_edge.measure.memory.verdict import Verdict, failure_of
 
 
 @dataclass(frozen=True)
-class Line:
+class MemoryPart:
     """One part of the memory, by three accounts, in bytes."""
 
     name: str
@@ -36,10 +36,10 @@ class MemoryReport(Shown):
         verdict: None where no device was named.
     """
 
-    file: tuple[Line, ...]
-    file_total: Line
-    process: tuple[Line, ...]
-    process_total: Line
+    file: tuple[MemoryPart, ...]
+    file_total: MemoryPart
+    process: tuple[MemoryPart, ...]
+    process_total: MemoryPart
     machine: str
     notes: tuple[str, ...]
     verdict: Verdict | None

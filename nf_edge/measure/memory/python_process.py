@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nf_edge.backends.base import Bounds
+from nf_edge.backends.base import InputShape
 from nf_edge.measure.memory.measure import requests_at_the_largest
 from nf_edge.measure.runner import TimedProcess
 from nf_edge.measure.runner.python_process import python_command
@@ -21,13 +21,15 @@ class NetMeasurement:
     net_peak: int
 
 
-def measure_in_python(backend: str, model: Path, bounds: Bounds, input_ids: Sequence[int]) -> NetMeasurement:
+def measure_in_python(
+    backend: str, model: Path, input_shape: InputShape, input_ids: Sequence[int]
+) -> NetMeasurement:
     """Load a model and run it on a row of tokens in a fresh Python process.
 
     Raises:
         NfEdgeError: the process failed.
     """
-    with TimedProcess(python_command(backend, model, bounds), model) as process:
-        process.times(requests_at_the_largest(bounds, input_ids))
+    with TimedProcess(python_command(backend, model, input_shape), model) as process:
+        process.times(requests_at_the_largest(input_shape, input_ids))
         peak = process.finish().rss_peak_since_start
         return NetMeasurement(process.start.rss, peak - process.start.rss)

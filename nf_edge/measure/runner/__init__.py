@@ -9,7 +9,7 @@ memory figures are zero.  Where the native one cannot be built, `python_process`
 from nf_edge.measure.runner.build import Runtime, executable, executable_for
 from nf_edge.measure.runner.process import Request, native_command, run, run_command, runner_options
 from nf_edge.measure.runner.result import RunResult, Stage
-from nf_edge.measure.runner.staying import AskedProcess, TimedProcess
+from nf_edge.measure.runner.runner_session import AskedProcess, TimedProcess
 
 __all__ = [
     "AskedProcess",

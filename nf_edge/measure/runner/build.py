@@ -8,7 +8,7 @@ from typing import Literal
 from nf_edge.core import native_build
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.native_build import Native
-from nf_edge.core.targets import Target
+from nf_edge.core.targets import BuildTarget
 
 Runtime = Literal["executorch", "onnxruntime"]
 
@@ -25,7 +25,7 @@ def executable(runtime: Runtime) -> Path:
     return _built(runtime, native_build.package_folder(runtime), None)
 
 
-def executable_for(target: Target, runtime: Runtime, package: Path) -> Path:
+def executable_for(target: BuildTarget, runtime: Runtime, package: Path) -> Path:
     """The runner for another machine, built now if it is not there yet.
 
     Args:
@@ -37,7 +37,7 @@ def executable_for(target: Target, runtime: Runtime, package: Path) -> Path:
     return _built(runtime, package, target)
 
 
-def _built(runtime: Runtime, package: Path, target: Target | None) -> Path:
+def _built(runtime: Runtime, package: Path, target: BuildTarget | None) -> Path:
     version, settings = _settings(runtime, package)
     name = f"nf-run-{runtime}"
     native = Native("runner", NATIVE, name, Path("bin", name))

@@ -15,14 +15,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from nf_edge.backends import get_backend
-from nf_edge.backends.base import Bounds
+from nf_edge.backends.base import InputShape
 from nf_edge.core import strict_json
 from nf_edge.core.cpus import allowed_cpus
 from nf_edge.core.errors import NfEdgeError
 from nf_edge.model import Decoder
 
 
-def python_command(backend: str, model: Path, bounds: Bounds, threads: int | None = None) -> list[str]:
+def python_command(
+    backend: str, model: Path, input_shape: InputShape, threads: int | None = None
+) -> list[str]:
     """How this runner is called on a model file."""
     command = [
         sys.executable,
@@ -30,7 +32,7 @@ def python_command(backend: str, model: Path, bounds: Bounds, threads: int | Non
         __name__,
         backend,
         str(model),
-        strict_json.dumps(asdict(bounds), indent=None),
+        strict_json.dumps(asdict(input_shape), indent=None),
     ]
     return command if threads is None else [*command, "--threads", str(threads)]
 
@@ -39,18 +41,18 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("backend")
     parser.add_argument("model", type=Path)
-    parser.add_argument("bounds", type=lambda text: Bounds(**strict_json.loads(text)))
+    parser.add_argument("input_shape", type=lambda text: InputShape(**strict_json.loads(text)))
     parser.add_argument("--threads", type=int, default=allowed_cpus())
     parser.add_argument("--times", action="store_true", required=True)
     given = parser.parse_args()
     try:
-        _answer(given.backend, given.model, given.bounds, given.threads)
+        _answer(given.backend, given.model, given.input_shape, given.threads)
     except NfEdgeError as error:
         sys.stderr.write(f"{error.what}\n")
         sys.exit(error.exit_code)
 
 
-def _answer(backend_name: str, model: Path, bounds: Bounds, threads: int) -> None:
+def _answer(backend_name: str, model: Path, input_shape: InputShape, threads: int) -> None:
     import numpy as np
 
     backend = get_backend(backend_name)
@@ -59,7 +61,7 @@ def _answer(backend_name: str, model: Path, bounds: Bounds, threads: int) -> Non
     _forget_peak()
     _print_stage("start", 0.0, runtime=backend.runtime, version=version, threads=threads)
     began = time.perf_counter()
-    loaded = backend.load(model, bounds, threads)
+    loaded = backend.load(model, input_shape, threads)
     _print_stage("method_loaded", _ms_since(began))
     began = time.perf_counter()
     while line := sys.stdin.readline():

@@ -15,7 +15,7 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Literal
 
-from nf_edge.backends.base import Bounds, Session
+from nf_edge.backends.base import InputShape, Session
 from nf_edge.core.errors import AccuracyGate, BadInput, MissingTool, OverBudget
 from nf_edge.core.figures import format_bytes
 from nf_edge.core.notebook import Shown
@@ -23,16 +23,16 @@ from nf_edge.core.progress import Progress, silent
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import scratch_folder
 from nf_edge.core.strict_json import number
-from nf_edge.measure.accuracy.answers import ask_both
 from nf_edge.measure.accuracy.compare import Comparison, compare
-from nf_edge.measure.accuracy.faithful import OVERFLOWS, not_finite_text
+from nf_edge.measure.accuracy.divergence import OVERFLOWS, not_finite_text
+from nf_edge.measure.accuracy.predictions import predict_both
 from nf_edge.model import Decoder
 from nf_edge.pipeline.lowering import Lowered, lower, rounded
 from nf_edge.pipeline.mixed_precision.knapsack import Allocation, Choice, fill, path, trim
 from nf_edge.pipeline.mixed_precision.recipe import FLOAT, mixture
-from nf_edge.pipeline.mixed_precision.sensitivity import Cost, Sensitivity, Subject, Unit, change_of
+from nf_edge.pipeline.mixed_precision.sensitivity import Cost, Sensitivity, SensitivityJob, Unit, change_of
 from nf_edge.pipeline.mixed_precision.uniform import uniform_recipes
-from nf_edge.quantization.layer_report import Fate
+from nf_edge.quantization.layer_report import LayerReport
 
 # Artifacts of mixtures that are made, after which the best of them is what there is.
 MOST_PROOFS = 8
@@ -43,7 +43,7 @@ MISPREDICTED = 0.1
 
 
 @dataclass(frozen=True)
-class Target:
+class SearchTarget:
     """What a recipe has to meet: a size of the model file in bytes, or a loss of its answers.
 
     Attributes:
@@ -56,7 +56,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Proof:
+class Candidate:
     """A recipe, what was expected of it, and what its artifact is.
 
     Attributes:
@@ -71,53 +71,53 @@ class Proof:
     recipe: Recipe
     uniform: str | None
     chosen: Mapping[str, str]
-    fates: tuple[Fate, ...]
+    layer_reports: tuple[LayerReport, ...]
     summed: float | None
     predicted_bytes: int
     simulated: Comparison | None
     bytes: int
     measured: Comparison
 
-    def meets(self, target: Target) -> bool:
+    def meets(self, target: SearchTarget) -> bool:
         return self.point(target).meets(target)
 
-    def point(self, target: Target) -> "Point":
-        kl = inf if self.measured.not_finite else self.measured.faithful.kl
-        return Point(self.bytes, loss(self.measured, target), kl)
+    def point(self, target: SearchTarget) -> "SizeAndLoss":
+        kl = inf if self.measured.not_finite else self.measured.divergence.kl
+        return SizeAndLoss(self.bytes, loss(self.measured, target), kl)
 
     def to_json(self) -> dict[str, Any]:
         predicted = {
             "file_bytes": self.predicted_bytes,
             "kl_summed": self.summed,
-            "kl": number(self.simulated.faithful.kl) if self.simulated else None,
+            "kl": number(self.simulated.divergence.kl) if self.simulated else None,
             "drop": self.simulated.drop if self.simulated else None,
         }
         return {
             "uniform": self.uniform,
             "chosen": dict(self.chosen),
-            "quantization": [fate.to_json() for fate in self.fates],
+            "quantization": [layer_report.to_json() for layer_report in self.layer_reports],
             "predicted": predicted,
             "measured": {"file_bytes": self.bytes, **self.measured.to_json()},
         }
 
 
 @dataclass(frozen=True)
-class Point:
+class SizeAndLoss:
     """What an artifact is chosen by: bytes of its file, the loss that a target is of, and the divergence."""
 
     bytes: int
     loss: float
     kl: float
 
-    def meets(self, target: Target) -> bool:
+    def meets(self, target: SearchTarget) -> bool:
         return isfinite(self.kl) and (self.bytes if target.of == "size" else self.loss) <= target.most
 
-    def rank(self, target: Target) -> tuple[float, ...]:
+    def rank(self, target: SearchTarget) -> tuple[float, ...]:
         """The least is the best of those that meet a target; no other of them is behind it in nothing."""
         return (self.kl, self.bytes) if target.of == "size" else (self.bytes, self.loss, self.kl)
 
 
-def choose(points: Sequence[Point], target: Target) -> tuple[int, bool]:
+def choose(points: Sequence[SizeAndLoss], target: SearchTarget) -> tuple[int, bool]:
     """The place of the point that meets a target best, or where none does of the one that comes nearest; and
     whether it meets it."""
     met = [place for place, point in enumerate(points) if point.meets(target)]
@@ -139,7 +139,7 @@ class Unmade:
 
 
 @dataclass(frozen=True)
-class Mix:
+class SearchResult:
     """What was found.
 
     Attributes:
@@ -149,11 +149,11 @@ class Mix:
         not_made: the others of them.
     """
 
-    target: Target
+    target: SearchTarget
     met: bool
-    best: Proof
+    best: Candidate
     made: int
-    uniform: tuple[Proof, ...]
+    uniform: tuple[Candidate, ...]
     not_made: tuple[Unmade, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class Mix:
             {
                 "recipe": each.uniform,
                 "file_bytes": each.bytes,
-                "kl": number(each.measured.faithful.kl),
+                "kl": number(each.measured.divergence.kl),
                 "drop": each.measured.drop,
                 "met": each.meets(self.target),
             }
@@ -183,7 +183,7 @@ class SensitivityReport(Shown):
     """
 
     sensitivity: Sensitivity
-    mix: Mix | None
+    mix: SearchResult | None
     path: Path | None
 
     @property
@@ -203,16 +203,20 @@ class SensitivityReport(Shown):
         return self.sensitivity.to_json() | {"mix": mix}
 
 
-def loss(answers: Comparison, target: Target) -> float:
+def loss(answers: Comparison, target: SearchTarget) -> float:
     """What a target bounds; infinite where an answer is not finite."""
     if answers.not_finite:
         return inf
-    return answers.drop if target.of == "drop" else answers.faithful.kl
+    return answers.drop if target.of == "drop" else answers.divergence.kl
 
 
 def mix(
-    subject: Subject, weighed: Sensitivity, target: Target, name: str, progress: Progress = silent
-) -> Mix:
+    subject: SensitivityJob,
+    weighed: Sensitivity,
+    target: SearchTarget,
+    name: str,
+    progress: Progress = silent,
+) -> SearchResult:
     """Find the recipe that meets a target: of a size, with the least loss; of a loss, the smallest.
 
     Args:
@@ -223,12 +227,12 @@ def mix(
     mixed = search.by_size(target) if target.of == "size" else search.by_loss(target)
     uniform, not_made = search.uniform(target, mixed)
     # Of two with equal figures, the one that is not mixed.
-    proofs = [*uniform, *mixed]
-    place, met = choose([proof.point(target) for proof in proofs], target)
-    return Mix(target, met, proofs[place], len(proofs), tuple(uniform), tuple(not_made))
+    candidates = [*uniform, *mixed]
+    place, met = choose([candidate.point(target) for candidate in candidates], target)
+    return SearchResult(target, met, candidates[place], len(candidates), tuple(uniform), tuple(not_made))
 
 
-def failure_of(found: Mix) -> OverBudget | AccuracyGate | None:
+def failure_of(found: SearchResult) -> OverBudget | AccuracyGate | None:
     """What the gate says, with the best that there is, where the target is not met."""
     if found.met:
         return None
@@ -247,7 +251,7 @@ def failure_of(found: Mix) -> OverBudget | AccuracyGate | None:
             "(nf-edge compress)",
         )
     if found.target.of == "kl":
-        least, wanted = f"{best.measured.faithful.kl:.4g} nats", f"{most:g}"
+        least, wanted = f"{best.measured.divergence.kl:.4g} nats", f"{most:g}"
     else:
         least, wanted = f"{best.measured.drop:.2f} points", f"{most:g}"
     return AccuracyGate(
@@ -257,7 +261,7 @@ def failure_of(found: Mix) -> OverBudget | AccuracyGate | None:
 
 
 class _Search:
-    def __init__(self, subject: Subject, weighed: Sensitivity, name: str, progress: Progress) -> None:
+    def __init__(self, subject: SensitivityJob, weighed: Sensitivity, name: str, progress: Progress) -> None:
         self._subject, self._weighed, self._name, self._progress = subject, weighed, name, progress
         self._reference = subject.checkpoint.model()
         self._simulated: dict[str, Comparison] = {}
@@ -268,9 +272,9 @@ class _Search:
         }
         self._path = path(self._choices)
 
-    def by_size(self, target: Target) -> list[Proof]:
+    def by_size(self, target: SearchTarget) -> list[Candidate]:
         """Artifacts made until one fits and another that is expected to fit is none that was made."""
-        found: dict[str, Proof] = {}
+        found: dict[str, Candidate] = {}
         # What files have more than is predicted of them.
         more = 0
         while len(found) < MOST_PROOFS:
@@ -284,14 +288,14 @@ class _Search:
             key = recipe.model_dump_json()
             if key in found:
                 break
-            found[key] = proof = self._prove(allocation)
-            more = proof.bytes - proof.predicted_bytes
+            found[key] = candidate = self._prove(allocation)
+            more = candidate.bytes - candidate.predicted_bytes
         return list(found.values())
 
-    def by_loss(self, target: Target) -> list[Proof]:
+    def by_loss(self, target: SearchTarget) -> list[Candidate]:
         """Artifacts made until none smaller than one that meets the target is expected to; and one with units
         made smaller again that the path had made more precise than it takes."""
-        found: list[Proof] = []
+        found: list[Candidate] = []
         # Places on the path that do not meet it, and that do.
         short, enough = -1, len(self._path)
         # What answers of artifacts have lost more than PyTorch says.
@@ -321,13 +325,15 @@ class _Search:
                 found.append(self._prove(smaller))
         return found
 
-    def uniform(self, target: Target, mixed: Sequence[Proof]) -> tuple[list[Proof], list[Unmade]]:
+    def uniform(
+        self, target: SearchTarget, mixed: Sequence[Candidate]
+    ) -> tuple[list[Candidate], list[Unmade]]:
         """Recipes that treat all units alike: those that were made, and those that were not since they are
         far too large to be chosen, or do not suit the checkpoint or this machine."""
         most = target.most
         if target.of != "size":
-            most = min((proof.bytes for proof in mixed if proof.meets(target)), default=inf)
-        made: list[Proof] = []
+            most = min((candidate.bytes for candidate in mixed if candidate.meets(target)), default=inf)
+        made: list[Candidate] = []
         not_made: list[Unmade] = []
         for each in uniform_recipes(self._subject.recipe, self._subject.checkpoint.config, self._name):
             try:
@@ -341,7 +347,7 @@ class _Search:
                 not_made.append(Unmade(each.label, error.what))
         return made, not_made
 
-    def _first(self, target: Target, low: int, high: int, more: float) -> int:
+    def _first(self, target: SearchTarget, low: int, high: int, more: float) -> int:
         """The first place of the path, from `low` on, that is expected to meet a loss; `high` where none."""
 
         def enough(place: int) -> bool:
@@ -349,7 +355,7 @@ class _Search:
 
         return bisect_left(range(high), True, lo=low, key=enough)
 
-    def _expected(self, allocation: Allocation, target: Target, more: float) -> bool:
+    def _expected(self, allocation: Allocation, target: SearchTarget, more: float) -> bool:
         """Whether an allocation is expected to meet a loss, an artifact losing so much more than PyTorch."""
         return loss(self._simulate(self._recipe(allocation)), target) + more <= target.most
 
@@ -376,10 +382,12 @@ class _Search:
         if key not in self._simulated:
             change = change_of(recipe, lowered or rounded(self._subject.job(recipe)))
             length = self._subject.checkpoint.config.n_positions
-            self._simulated[key] = self._ask(change, Bounds(False, length, True, False), "trying in PyTorch")
+            self._simulated[key] = self._ask(
+                change, InputShape(False, length, True, False), "trying in PyTorch"
+            )
         return self._simulated[key]
 
-    def _prove(self, allocation: Allocation) -> Proof:
+    def _prove(self, allocation: Allocation) -> Candidate:
         recipe = self._recipe(allocation)
         made = self._measured(recipe, self._bytes(allocation), None)
         return replace(
@@ -390,7 +398,7 @@ class _Search:
             summed=sum(choice.loss for choice in self._chosen(allocation)),
         )
 
-    def _measured(self, recipe: Recipe, predicted: int, uniform: str | None) -> Proof:
+    def _measured(self, recipe: Recipe, predicted: int, uniform: str | None) -> Candidate:
         """What comes of a recipe; only of a mixture is known what is expected of its answers."""
         job = self._subject.job(recipe)
         with scratch_folder() as folder:
@@ -399,14 +407,14 @@ class _Search:
             lowered = lower(job, file)
             self._progress("lowering", 1, 1)
             simulated = None if uniform else self._simulate(recipe, lowered)
-            artifact = job.backend.load(file, job.bounds)
-            measured = self._ask(artifact, job.bounds, "asking the artifact")
+            artifact = job.backend.load(file, job.input_shape)
+            measured = self._ask(artifact, job.input_shape, "asking the artifact")
             size = file.stat().st_size
-        return Proof(
+        return Candidate(
             recipe=recipe,
             uniform=uniform,
-            chosen=self._kept(lowered.fates),
-            fates=lowered.fates,
+            chosen=self._kept(lowered.layer_reports),
+            layer_reports=lowered.layer_reports,
             summed=None,
             predicted_bytes=predicted,
             simulated=simulated,
@@ -414,17 +422,17 @@ class _Search:
             measured=measured,
         )
 
-    def _kept(self, fates: Sequence[Fate]) -> dict[str, str]:
-        dtypes = {fate.module: fate.dtype.split(";")[0] for fate in fates}
+    def _kept(self, layer_reports: Sequence[LayerReport]) -> dict[str, str]:
+        dtypes = {layer_report.module: layer_report.dtype.split(";")[0] for layer_report in layer_reports}
         return {each.unit.name: dtypes[each.unit.modules[-1]] for each in self._weighed.units}
 
-    def _ask(self, artifact: Session | Decoder, bounds: Bounds, step: str) -> Comparison:
+    def _ask(self, artifact: Session | Decoder, input_shape: InputShape, step: str) -> Comparison:
         rows = self._subject.rows.rows
 
         def tell(_: str, done: int, total: int) -> None:
             self._progress(step, done, total)
 
-        answered = ask_both(
-            self._reference, artifact, bounds, rows, rows, tell, source=self._subject.rows.source
+        answered = predict_both(
+            self._reference, artifact, input_shape, rows, rows, tell, source=self._subject.rows.source
         )
         return compare(answered, self._subject.checkpoint.config.is_language_model)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import Bounds
+from nf_edge.backends.base import InputShape
 from nf_edge.backends.precisions import HEAD, precisions
 from nf_edge.core.errors import BadInput
 from nf_edge.core.figures import Figure
@@ -19,19 +19,19 @@ from nf_edge.core.progress import Progress, silent
 from nf_edge.core.recipe.precision import TOKENS, Precision
 from nf_edge.core.recipe.recipe import Recipe, Rule
 from nf_edge.core.strict_json import number
-from nf_edge.measure.accuracy.answers import PROBED, pad, require_finite
+from nf_edge.measure.accuracy.predictions import PROBED, pad, require_finite
 from nf_edge.model import Checkpoint, ModelConfig
 from nf_edge.model.data.rows import Rows
 from nf_edge.pipeline.lowering import Job, Lowered, rounded
 from nf_edge.pipeline.mixed_precision.recipe import alone, offers, uniform
 from nf_edge.pipeline.mixed_precision.simulate import Change, divergences
 from nf_edge.pruning.provenance import require_done
-from nf_edge.quantization.layer_report import Fate
+from nf_edge.quantization.layer_report import LayerReport
 from nf_edge.quantization.snr import with_errors
 
 
 @dataclass(frozen=True)
-class Subject:
+class SensitivityJob:
     """What is weighed.
 
     Attributes:
@@ -64,7 +64,7 @@ class Subject:
                 where=f"recipe {self.recipe.name}",
                 fix="weigh them by a recipe of another backend (nf-edge recipes list)",
             )
-        rows.require_at_most(Bounds.of(self.recipe, config).length)
+        rows.require_at_most(InputShape.of(self.recipe, config).length)
         if config.task not in ("classification", "language modelling"):
             raise BadInput(
                 f"a {config.kind} answers with no probabilities of which a divergence could be taken",
@@ -80,7 +80,7 @@ class Subject:
     def file_bytes(self, recipe: Recipe) -> int:
         """Predicted of a variant's model file."""
         job = self.job(recipe)
-        return job.backend.predict(self.checkpoint.config, job.bounds, recipe).file
+        return job.backend.predict(self.checkpoint.config, job.input_shape, recipe).file
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def units_of(config: ModelConfig) -> list[Unit]:
     return [Unit(together), *(Unit((name,)) for name in others)]
 
 
-def sensitivity(subject: Subject, progress: Progress = silent) -> Sensitivity:
+def sensitivity(subject: SensitivityJob, progress: Progress = silent) -> Sensitivity:
     """Quantize each unit alone, to each precision that the recipe's runtime has for it.
 
     Raises:
@@ -235,15 +235,19 @@ class _Variant:
 
     rule: Rule
     whole: Change
-    fates: Mapping[str, Fate]
+    layer_reports: Mapping[str, LayerReport]
 
     @classmethod
-    def of(cls, subject: Subject, rule: Rule) -> "_Variant":
+    def of(cls, subject: SensitivityJob, rule: Rule) -> "_Variant":
         recipe, config = uniform(subject.recipe, rule), subject.checkpoint.config
         lowered = rounded(subject.job(recipe))
         seen = [pad([row], config.pad_token_id) for row in subject.rows.rows]
-        fates = with_errors(lowered.fates, lowered.plain, lowered.weights, seen)
-        return cls(rule, change_of(recipe, lowered), {fate.module: fate for fate in fates})
+        layer_reports = with_errors(lowered.layer_reports, lowered.plain, lowered.weights, seen)
+        return cls(
+            rule,
+            change_of(recipe, lowered),
+            {layer_report.module: layer_report for layer_report in layer_reports},
+        )
 
     def precisions(self, unit: Unit) -> tuple[Precision, ...]:
         return tuple(self.whole.precisions[module] for module in unit.modules)
@@ -253,10 +257,10 @@ class _Variant:
 
     def dtype(self, unit: Unit) -> str:
         # The activations are the same for all that the table has.
-        return self.fates[unit.modules[-1]].dtype.split(";")[0]
+        return self.layer_reports[unit.modules[-1]].dtype.split(";")[0]
 
     def output_snr(self, unit: Unit) -> Figure:
-        figures = [self.fates[module].output_snr for module in unit.modules]
+        figures = [self.layer_reports[module].output_snr for module in unit.modules]
         known = [figure for figure in figures if figure is not None]
         return min(known, key=lambda figure: math.inf if figure.value is None else figure.value)
 

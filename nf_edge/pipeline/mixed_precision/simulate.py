@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.quantized_weight import Weights
+from nf_edge.backends.quantized_weights import Weights
 from nf_edge.core.intervals import clustered_error
 from nf_edge.core.progress import Progress
 from nf_edge.core.recipe.precision import Precision, Runtime
-from nf_edge.measure.accuracy.faithful import divergence
+from nf_edge.measure.accuracy.divergence import kl_divergence
 from nf_edge.model import NoiseFormer
 from nf_edge.model.data.rows import Rows
 from nf_edge.model.finite import finite
@@ -145,5 +145,5 @@ def _of_questions(logits: Tensor) -> Tensor:
 
 def _divergence(wanted: Tensor, found: Tensor) -> np.ndarray:
     pieces = zip(wanted.split(PIECE), found.split(PIECE), strict=True)
-    parts = [divergence(*(x.double().log_softmax(-1) for x in pair)) for pair in pieces]
+    parts = [kl_divergence(*(x.double().log_softmax(-1) for x in pair)) for pair in pieces]
     return torch.cat(parts).numpy()

@@ -1,6 +1,6 @@
 """One model by several recipes side by side: what each saves, and what it costs."""
 
-from nf_edge.pipeline.sweep.report import JSON, PAGE, Compressed, SweepReport
 from nf_edge.pipeline.sweep.run import sweep
+from nf_edge.pipeline.sweep.sweep_report import JSON, PAGE, Compressed, SweepReport
 
 __all__ = ["JSON", "PAGE", "Compressed", "SweepReport", "sweep"]

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import Bounds
+from nf_edge.backends.base import InputShape
 from nf_edge.core.device import Device
 from nf_edge.core.errors import BadInput, MissingTool
 from nf_edge.core.recipe.recipe import Recipe, bundled_recipes, load_recipe
@@ -101,8 +101,8 @@ def _refuse_unsuited(
 
 def seen_by(recipe: Recipe, checkpoint: Checkpoint, calibrate: str | None) -> Rows | None:
     """The rows of a source, where one was given and a recipe has something to calibrate."""
-    bounds = Bounds.of(recipe, checkpoint.config)
-    cache = backend_for(recipe).cache_dtype(checkpoint.config, bounds, recipe)
+    input_shape = InputShape.of(recipe, checkpoint.config)
+    cache = backend_for(recipe).cache_dtype(checkpoint.config, input_shape, recipe)
     if calibrate is None or not purpose_of(recipe, cache):
         return None
-    return load_rows(calibrate, checkpoint, length=bounds.length)
+    return load_rows(calibrate, checkpoint, length=input_shape.length)

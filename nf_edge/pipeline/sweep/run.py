@@ -8,14 +8,14 @@ from pathlib import Path
 from statistics import median_low
 
 from nf_edge.artifact import check_out, load_artifact
-from nf_edge.backends.base import Bounds
+from nf_edge.backends.base import InputShape
 from nf_edge.core.device import Device
 from nf_edge.core.figures import Figure
 from nf_edge.core.files import check_file, check_folder
 from nf_edge.core.progress import Progress, named, silent
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import scratch_folder
-from nf_edge.measure.latency import REPEATS, LatencyReport, Plan, Subject, bench, make_plan
+from nf_edge.measure.latency import REPEATS, BenchPlan, BenchSubject, LatencyReport, bench, make_plan
 from nf_edge.measure.memory import MemoryReport
 from nf_edge.model import Checkpoint, load_checkpoint
 from nf_edge.model.checkpoint import check_place
@@ -23,8 +23,8 @@ from nf_edge.model.data.rows import Rows, load_rows
 from nf_edge.pipeline.export import Export, Original, export
 from nf_edge.pipeline.size_ratios import Size, file, parameters, process
 from nf_edge.pipeline.sweep.choose import choose, seen_by
-from nf_edge.pipeline.sweep.report import JSON, PAGE, Compressed, SweepReport
 from nf_edge.pipeline.sweep.summary import Facts, Summary
+from nf_edge.pipeline.sweep.sweep_report import JSON, PAGE, Compressed, SweepReport
 from nf_edge.pruning.compress import shrink
 from nf_edge.pruning.data import Sources
 from nf_edge.pruning.provenance import is_to_shrink
@@ -81,7 +81,12 @@ def sweep(
     chosen, skipped = choose(recipes, checkpoint, device, calibrate, train is not None)
     progress("finding out which recipes suit", 1, 1)
     planned = partial(_plan, rows, lengths, contexts, threads, repeats)
-    planned([Subject(each.name, checkpoint.config, Bounds.of(each, checkpoint.config)) for each in chosen])
+    planned(
+        [
+            BenchSubject(each.name, checkpoint.config, InputShape.of(each, checkpoint.config))
+            for each in chosen
+        ]
+    )
     if out is not None:
         given = [Path(each) for each in (data, calibrate, train, *recipes) if each]
         _check_out(out, chosen, checkpoint, overwrite, [checkpoint.path, *given])
@@ -96,7 +101,7 @@ def sweep(
                 shrink(checkpoint, recipe, Sources(train), place, overwrite=overwrite, progress=tell)
                 small = load_checkpoint(place)
             # Made smaller, it may have other tokens; by a recipe of a fixed length, shorter rows.
-            length = Bounds.of(recipe, small.config).length
+            length = InputShape.of(recipe, small.config).length
             own = small.config.vocab_size != checkpoint.config.vocab_size
             its_whole = rows if length == positions else load_rows(data, checkpoint, limit, length=length)
             its_rows = load_rows(data, small, limit, length=length) if own else its_whole
@@ -120,7 +125,9 @@ def sweep(
         artifacts = [load_artifact(folder / recipe.name) for recipe in chosen]
         # Planned anew, for a checkpoint that was made smaller may have fewer tokens.
         manifests = [artifact.manifest for artifact in artifacts]
-        subjects = [Subject(each.recipe.name, each.config, each.interface.bounds) for each in manifests]
+        subjects = [
+            BenchSubject(each.recipe.name, each.config, each.interface.input_shape) for each in manifests
+        ]
         latency = bench(artifacts, planned(subjects), progress)
     memories = [result.memory for result in exports]
     return SweepReport(
@@ -150,12 +157,12 @@ def _plan(
     contexts: Sequence[int] | None,
     threads: Sequence[int],
     repeats: int,
-    subjects: Sequence[Subject],
-) -> Plan:
-    capacity = min(subject.bounds.length for subject in subjects)
-    if lengths is None and all(subject.bounds.dynamic_length for subject in subjects):
+    subjects: Sequence[BenchSubject],
+) -> BenchPlan:
+    capacity = min(subject.input_shape.length for subject in subjects)
+    if lengths is None and all(subject.input_shape.dynamic_length for subject in subjects):
         lengths = [min(capacity, median_low(len(row.input_ids) for row in rows.rows))]
-    if contexts is None and capacity > 1 and all(subject.bounds.cached for subject in subjects):
+    if contexts is None and capacity > 1 and all(subject.input_shape.cached for subject in subjects):
         contexts = [capacity // 2]
     return make_plan(subjects, lengths, contexts, threads, repeats)
 
@@ -199,7 +206,7 @@ def _facts(recipes: Sequence[Recipe], exports: Sequence[Export], latency: Latenc
                     for line in latency.lines
                     if line.tokens is not None
                 ),
-                kl=comparison.faithful.kl,
+                kl=comparison.divergence.kl,
                 loses=comparison.loses,
                 passed=result.failure is None,
             )

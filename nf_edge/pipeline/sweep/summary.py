@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nf_edge.measure.latency.report import Line
+from nf_edge.measure.latency.latency_report import BenchRow
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Summary:
     dominated: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, facts: Sequence[Facts], lines: Sequence[Line]) -> "Summary":
+    def of(cls, facts: Sequence[Facts], lines: Sequence[BenchRow]) -> "Summary":
         lossless = [each for each in facts if each.passed and not each.loses]
         return cls(
             min(lossless, key=lambda each: (each.file, each.kl)).recipe if lossless else None,
@@ -88,7 +88,7 @@ class Summary:
         }
 
 
-def _fastest(names: Sequence[str], line: Line) -> Fastest:
+def _fastest(names: Sequence[str], line: BenchRow) -> Fastest:
     """By the speeds beside the first recipe, whose own is 1."""
     speeds = {names[0]: (1.0, 1.0, 1.0)}
     for name, speed in zip(names[1:], line.speeds, strict=True):

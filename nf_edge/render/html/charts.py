@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from nf_edge.core.figures import format_bytes
 from nf_edge.measure.accuracy.compare import Comparison
-from nf_edge.measure.memory.report import Line
+from nf_edge.measure.memory.memory_report import MemoryPart
 from nf_edge.measure.memory.verdict import Share
 
 WIDTH = 4.2  # inches; 403 CSS pixels
@@ -38,7 +38,7 @@ SETTINGS = {
 }
 
 
-def parts_chart(lines: Sequence[Line], total: Line, accounts: Sequence[str], label: str) -> str:
+def parts_chart(lines: Sequence[MemoryPart], total: MemoryPart, accounts: Sequence[str], label: str) -> str:
     """A stacked bar an account, a segment a part; parts that are not known, or negative, have none."""
     with matplotlib.rc_context(SETTINGS):
         figure, axes = _figure(0.85 + 0.36 * len(accounts) + 0.17 * len(lines))

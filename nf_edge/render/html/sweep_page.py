@@ -34,9 +34,9 @@ def _points(report: SweepReport) -> list[Point]:
     sizes = report.size("file").figures
     rows = zip(report.recipes, sizes, report.latency.artifacts, strict=True)
     for number, (each, size, artifact) in enumerate(rows, start=1):
-        faithful = each.accuracy.comparison.faithful
-        if size.value is None or not math.isfinite(faithful.kl):
+        divergence = each.accuracy.comparison.divergence
+        if size.value is None or not math.isfinite(divergence.kl):
             continue
-        interval = faithful.kl_interval or (faithful.kl, faithful.kl)
-        points.append(Point(str(number), artifact.runtime, size.value, faithful.kl, interval))
+        interval = divergence.kl_interval or (divergence.kl, divergence.kl)
+        points.append(Point(str(number), artifact.runtime, size.value, divergence.kl, interval))
     return points
