@@ -121,8 +121,8 @@ def _type(value: dict[str, Any]) -> str:
         items = value.get("items") or {}
         return f"list of {_type(items)}" if items else "list"
     words = {"integer": "whole number", "string": "text", "object": "mapping", "boolean": "true or false"}
-    input_shape = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    limits = [f"{sign} {value[bound]:g}" for bound, sign in input_shape.items() if bound in value]
+    bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {value[bound]:g}" for bound, sign in bounds.items() if bound in value]
     return " ".join([words.get(kind, kind), *limits])
 
 

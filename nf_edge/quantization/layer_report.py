@@ -54,7 +54,7 @@ class LayerReport:
 def layer_reports_of(
     network: NoiseFormer, backend: Backend, recipe: Recipe, cache: CacheDtype | None
 ) -> tuple[LayerReport, ...]:
-    """The layer report of every module with weights, of a network that is not quantized yet, and of its cache.
+    """A report for every module with weights of a network that is not quantized yet, and for its cache.
 
     Raises:
         BadInput: a rule of the recipe is for none of them.

@@ -58,7 +58,8 @@ def quantize_weights(
     """Replace, in place, the linear layers whose weights are to be quantized and their inputs not.
 
     Args:
-        quantized_weights: weights that are rounded already, by the names of their layers; others go to the nearest.
+        quantized_weights: weights that are rounded already, by the names of their layers; others are rounded
+            to the nearest.
     """
     with quiet_libraries():
         # They register the operators.

@@ -81,7 +81,8 @@ def _tokens_by_rows(
     """Of int8 with a scale a row, and a zero point where there are some.
 
     Args:
-        quantized_weight: None where the head's matrix [D, V] is the table, transposed: then it becomes the table.
+        quantized_weight: None where the head's matrix [D, V] is the table, transposed: then it becomes the
+            table.
     """
     table, head = f"{TOKENS}.rows", matrix_name(HEAD)
     if quantized_weight is None:
