@@ -64,7 +64,7 @@ def test_outputs_lose_far_less_to_the_same_rounding(attention, signed, symmetric
     assert all(after[name] > before[name] + 2 for name in after), (before, after)
 
 
-def test_the_fates_tell_it_and_the_file_has_not_one_operator_more(run, tmp_path):
+def test_the_layer_reports_tell_it_and_the_file_has_not_one_operator_more(run, tmp_path):
     checkpoint, ids = sticking_out(tmp_path, "symmetric")
     rows = tmp_path / "rows.jsonl"
     lines = (json.dumps({"input_ids": row.tolist(), "label": 0}) + "\n" for row in ids)

@@ -317,6 +317,7 @@ def test_an_artifact_of_fixed_length_is_asked_that_many_tokens_and_no_other_numb
     manifest = json.loads((fixed / "manifest.json").read_text())
     manifest["interface"]["length"] = 3
     manifest["interface"]["dynamic_length"] = False
+    manifest["recipe"]["shapes"]["length"] = 3
     (fixed / "manifest.json").write_text(json.dumps(manifest))
     other = exported(CLASSIFIER, "onnx-fp32")
     assert [line["tokens"] for line in lines_of(bench(other, "--against", fixed), "prefill")] == [3]

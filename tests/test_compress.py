@@ -468,7 +468,7 @@ def test_what_cannot_be_pruned_is_refused(run, tmp_path, sections, message):
     assert not (tmp_path / "x").exists()
 
 
-def test_equal_answers_are_faithful_and_others_are_counted():
+def test_equal_answers_do_not_diverge_and_others_are_counted():
     logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 1.0]])
     assert divergence_of([(logits, logits)]).kl == 0
     other = logits.clone()

@@ -156,7 +156,7 @@ def test_what_weighs_layers_or_times_recipes_says_that_an_npu_is_not_for_it(comm
     assert message in done.err
 
 
-def test_a_dry_run_tells_the_fate_of_every_module(run):
+def test_a_dry_run_reports_every_module(run):
     if missing := backend_missing(RECIPE):
         pytest.skip(missing)
     done = run("export", "digits", "--recipe", RECIPE, "--device", "corstone-300-fvp", "--dry-run", "--json")

@@ -167,7 +167,7 @@ def test_without_a_prompt_it_begins_with_the_beginning_of_a_text(text_lm, genera
         ("lm-none", "xnnpack-fp32", ("1 " * 11, "--ids"), "11 tokens do not fit the cache"),
         ("lm-none", "onnx-fp32", ("1 x", "--ids"), "is not a list of token ids"),
         ("lm-none", "onnx-fp32", ("19", "--ids"), "token 19 is outside the vocabulary of 19"),
-        ("lm-none", "onnx-fp32", ("", "--ids"), "has no tokens"),
+        ("lm-none", "onnx-fp32", (" ", "--ids"), "has no tokens"),
         ("lm-none", "onnx-fp32", ("--ids",), "has no bos_token_id to begin with"),
         ("lm-pairwise-relu", "onnx-fp32+all", ("1", "--ids"), "has no cache to generate with"),
         ("cls-standard-padded", "onnx-fp32", ("1", "--ids"), "is no language model"),

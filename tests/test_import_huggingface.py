@@ -527,14 +527,14 @@ THEIRS = [
 
 
 def test_every_setting_that_transformers_has_is_read_refused_told_or_without_effect():
-    tables = (settings.READ, settings.PLAIN.keys(), settings.IRRELEVANT, settings.GENERATION.keys())
+    tables = (settings.READ, settings.PLAIN.keys(), settings.IRRELEVANT, settings.GENERATION_DEFAULTS.keys())
     for key in THEIRS:
         assert sum(key in table for table in tables) == 1, key
 
 
 def test_every_setting_of_the_transformers_that_is_here_is_in_a_table():
     transformers = pytest.importorskip("transformers", reason="pip install transformers")
-    known = settings.READ | settings.PLAIN.keys() | settings.IRRELEVANT | settings.GENERATION.keys()
+    known = settings.READ | settings.PLAIN.keys() | settings.IRRELEVANT | settings.GENERATION_DEFAULTS.keys()
     assert set(transformers.GPT2Config().to_dict()) <= known
 
 
@@ -551,7 +551,7 @@ def test_what_is_plain_is_no_matter(folder, imported, key):
     assert key not in imported(folder(**{key: settings.PLAIN[key][0]}))[1]
 
 
-@pytest.mark.parametrize("key", sorted(settings.GENERATION))
+@pytest.mark.parametrize("key", sorted(settings.GENERATION_DEFAULTS))
 def test_how_text_is_chosen_is_told(folder, imported, key):
     _, notes = imported(folder(**{key: 0.123}))
     assert f"how transformers' generate chooses tokens is not taken over: {key}=0.123" in notes

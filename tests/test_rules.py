@@ -76,7 +76,7 @@ def export(run, tmp_path, checkpoint):
 
 
 @pytest.mark.parametrize("runtime", [ONNX, XNNPACK], ids=["onnx", "xnnpack"])
-def test_a_dry_run_tells_the_fate_of_every_module_and_the_first_rule_wins(run, recipe, checkpoint, runtime):
+def test_a_dry_run_reports_every_module_and_the_first_rule_wins(run, recipe, checkpoint, runtime):
     path = recipe(
         runtime,
         INT4,

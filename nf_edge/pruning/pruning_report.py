@@ -33,13 +33,13 @@ class Shrunk(Shown):
     """A checkpoint made smaller.
 
     Attributes:
-        tested_on: the data of `original`, `pruned`, `result` and `faithful`.
+        tested_on: the data of `original`, `pruned`, `result` and `divergence`.
         otherwise: (how many, of how many) documents of it the smaller tokenizer encodes otherwise; None where
             no token was dropped.
         pruned: before recovery; None where there was none.
         divergence: the answers of `result` beside those of the original; None for a regression.
         best_step: of recovery; None where there was none.
-        rounded: whether `pruned`, `result` and `faithful` are of the network that rounds as export will.
+        rounded: whether `pruned`, `result` and `divergence` are of the network that rounds as export will.
         zeros: share of the linear layers' weights that `prune.weights` made zero; None: it was not asked to.
         download: bytes of all weights, compressed, before and after: all that zeros save.
     """

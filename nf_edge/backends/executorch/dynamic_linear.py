@@ -45,7 +45,7 @@ def quantize_dynamic(
 
 
 def _as_torchao(weight: Tensor, quantized_weight: QuantizedWeight) -> Tensor:
-    """A grid in the form that torchao gave to the weights of a layer."""
+    """Codes and scales in the form that torchao gave to the weights of a layer."""
     parts, attributes = weight.__tensor_flatten__()  # type: ignore[attr-defined]
     tensors = {part: getattr(weight, part) for part in parts}
     tensors |= {"qdata": quantized_weight.codes, "scale": quantized_weight.scales}

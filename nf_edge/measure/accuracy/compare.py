@@ -89,7 +89,7 @@ class Comparison:
             "artifact": self.artifact.to_json(),
             "perplexity_ratio": number(self.perplexity_ratio),
         }
-        del document["faithful"]
+        del document["divergence"]
         return document | self.divergence.to_json()
 
 
