@@ -10,7 +10,7 @@ from conftest import RANDOM_LENGTH, backend_missing
 
 import nf_edge.backends
 from nf_edge.backends.base import InputShape
-from nf_edge.backends.ethos_u.form import SummedPick
+from nf_edge.backends.ethos_u.form import SelectTokenBySum
 from nf_edge.backends.executorch.capture import quantize_captured
 from nf_edge.backends.precisions import precisions
 from nf_edge.backends.static_shape.form import Hints
@@ -215,7 +215,7 @@ def test_without_vela_the_message_has_the_command_that_gets_it(run, monkeypatch)
 class Picked(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.pick = SummedPick("last")
+        self.pick = SelectTokenBySum("last")
 
     def forward(self, x, pick):
         return self.pick(x, Hints(None, pick))

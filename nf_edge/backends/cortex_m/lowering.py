@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.fx.passes.infra.pass_manager import PassResult
 
-from nf_edge.backends.static_shape.form import is_of_pick
+from nf_edge.backends.static_shape.form import selects_token
 
 # By the vector instructions that CMSIS-NN is built for, which decide how much room its kernels work in: a
 # core that has them.
@@ -42,7 +42,7 @@ def cmsis_quantizer(module: str) -> Any:
                     continue
                 annotation, (first, second) = node.meta[Q_ANNOTATION_KEY], node.args
                 # Neither values that are picked nor shares are rounded again.
-                if is_of_pick(node):
+                if selects_token(node):
                     annotation.output_qspec = SharedQuantizationSpec((second, node))
                 elif first.target in (torch.ops.aten.softmax.int, torch.ops.aten._softmax.default):
                     annotation.input_qspec_map[first] = SOFTMAX_OUTPUT_FIXED_QSPEC

@@ -64,9 +64,11 @@ class Norm(nn.Module):
         return x * torch.rsqrt(self.mean(torch.pow(x, 2.0)) + self.eps)
 
 
-class SummedPick(SelectToken):
-    """A `Pick` by a product and a sum over tokens: cheaper there than a product of two matrices, and in 16
-    bits on all of them."""
+class SelectTokenBySum(SelectToken):
+    """A `SelectToken` by a product and a sum over tokens.
+
+    Every Ethos-U computes both in 16 bits, and in fewer cycles than a product of two matrices.
+    """
 
     def forward(self, x: Tensor, hints: Hints) -> Tensor:
         if self.asked == "all" or hints.pick is None:
@@ -83,7 +85,7 @@ class NpuAttention(FixedAttention):
 
     def __init__(self, attention: Attention, length: int, causal: bool, asked: Asked) -> None:
         super().__init__(attention, length, causal, asked, ROWS, _linear)
-        self.pick = SummedPick(asked)
+        self.pick = SelectTokenBySum(asked)
         self.c_proj = attention.c_proj
 
     def laid(self, bias: Tensor) -> Tensor:
@@ -127,7 +129,7 @@ class NpuAttention(FixedAttention):
 class NpuBlock(nn.Module):
     def __init__(self, block: Block, length: int, causal: bool, asked: Asked) -> None:
         super().__init__()
-        self.pick = SummedPick(asked)
+        self.pick = SelectTokenBySum(asked)
         self.ln_1, self.ln_2 = Norm(block.ln_1), Norm(block.ln_2)
         self.attn = NpuAttention(block.attn, length, causal, asked)
         self.c_fc, self.act, self.c_proj = block.mlp.c_fc, block.mlp.act, block.mlp.c_proj

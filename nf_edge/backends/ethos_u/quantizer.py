@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from nf_edge.backends.ethos_u.target import compile_spec, has_matrix_unit
-from nf_edge.backends.static_shape.form import is_of_pick
+from nf_edge.backends.static_shape.form import selects_token
 from nf_edge.core.recipe.precision import Activations
 
 # Arm's own least scale, 2^-12, would leave mean squares and the like few of their 65,535 levels.
@@ -37,7 +37,7 @@ def npu_quantizer(target: str, activations: Activations, module: str | None = No
                 annotation = node.meta.get(Q_ANNOTATION_KEY)
                 if annotation is None:
                     continue
-                if is_of_pick(node):
+                if selects_token(node):
                     _keep_scale(node, annotation)
                 elif narrowed and node.target in PRODUCTS:
                     for factor in node.args:

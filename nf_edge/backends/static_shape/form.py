@@ -47,10 +47,17 @@ class SelectToken(nn.Module):
         return x[:, :1] if hints.pick is None else torch.bmm(hints.pick, x)
 
 
-def is_of_pick(node: torch.fx.Node) -> bool:
-    """Whether a node of a captured program stands in a `Pick`."""
+def selects_token(node: torch.fx.Node) -> bool:
+    """Whether a node of a captured program comes from a `SelectToken` or a class derived from it."""
+    kinds: list[type] = [SelectToken, *SelectToken.__subclasses__()]
+    names = {_qualified_name(kind) for kind in kinds}
     stack = node.meta.get("nn_module_stack", {})
-    return any(str(kind).endswith(SelectToken.__name__) for _, kind in stack.values())
+    return any(_qualified_name(kind) in names for _, kind in stack.values())
+
+
+def _qualified_name(kind: type | str) -> str:
+    """The name of a module's class; `torch.export` records the class, or its name after a copy."""
+    return kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
 
 
 class Lookup(nn.Module):
