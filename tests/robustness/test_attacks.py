@@ -1,4 +1,4 @@
-"""Every file of tests/attacks is refused as its README says, and nothing is left behind."""
+"""Every file of attacks/ is refused as its README says, and nothing is left behind."""
 
 import re
 import shutil

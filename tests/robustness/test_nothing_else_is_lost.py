@@ -10,7 +10,7 @@ import pytest
 
 from nf_edge.core.files import check_folder
 
-CHECKPOINT = Path(__file__).parent / "cases" / "cls-standard-padded"
+CHECKPOINT = Path(__file__).parents[1] / "cases" / "cls-standard-padded"
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Many damaged inputs, and the faults that they end in.
 
-python tests/fuzzing --inputs 10000 --seed 1 [--only NAME] [--seeds FOLDER] [--keep FOLDER]
+python tests/robustness/fuzzing --inputs 10000 --seed 1 [--only NAME] [--seeds FOLDER] [--keep FOLDER]
 """
 
 import argparse
@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.extend(str(folder) for folder in Path(__file__).resolve().parents[1:3])
 
 import torch
 

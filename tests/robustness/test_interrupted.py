@@ -31,7 +31,7 @@ from nf_edge.model import load_checkpoint
 from nf_edge.model.data.rows import load_rows
 
 OURS = Kind("one of ours", lambda path: (path / "ours").is_file(), lambda _: None)
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 WHOLE = {"ours", "weights"}
 
 

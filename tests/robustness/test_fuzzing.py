@@ -1,4 +1,4 @@
-"""Damaged inputs are refused with one message, or are what they say; `tests/fuzzing` tries many more."""
+"""Damaged inputs are refused with one message, or are what they say; `fuzzing/` tries many more."""
 
 import hypothesis.strategies as st
 import pytest

@@ -1,4 +1,4 @@
-"""Writes the files of this folder that are easier to read as code: `python tests/attacks/make.py`.
+"""Writes the files of this folder that are easier to read as code: `python tests/robustness/attacks/make.py`.
 
 The files are checked in; this says how they came about.
 """
