@@ -24,6 +24,7 @@ test: export OMP_NUM_THREADS = 1
 test: $(VENV)/installed $(VENV)/emulation
 	$(BIN)/ruff check nf_edge tests benchmarks docs
 	$(BIN)/ruff format --check nf_edge tests benchmarks docs
+	$(BIN)/clang-format --dry-run --Werror $$(find nf_edge -name '*.cpp' -o -name '*.h')
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist worksteal
 

@@ -23,8 +23,7 @@ NF_INLINE Floats dots(const Element* rows, int64_t stride, int64_t count, int64_
 
 // to[c] = to[c] · decay + Σⱼ weights[j] · rows[j][c] for COUNT vectors of columns.
 template <int COUNT, class Element>
-NF_INLINE void weigh(
-    const Element* rows, int64_t stride, int64_t count, const float* weights, float decay, float* to) {
+NF_INLINE void weigh(const Element* rows, int64_t stride, int64_t count, const float* weights, float decay, float* to) {
   Floats sum[COUNT];
   for (int v = 0; v < COUNT; ++v) sum[v] = load(to + v * LANES) * decay;
   for (int64_t j = 0; j < count; ++j, rows += stride)
@@ -33,8 +32,8 @@ NF_INLINE void weigh(
 }
 
 struct Decode {
-  float* query;  // [size rounded up]
-  float* output; // likewise
+  float* query;   // [size rounded up]
+  float* output;  // likewise
   float* weights; // [KEYS + LANES]
   Floats* panel;
   Floats* spare;

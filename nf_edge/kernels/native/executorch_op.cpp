@@ -1,5 +1,6 @@
 // The kernels as ExecuTorch's operators nf::symmetric_attention.out, nf::symmetric_attention_cached.out,
-// nf::layer_norm.out and nf::gelu_new.out; nf_edge/kernels/attention_op.py says what their arguments mean.  Threads are ExecuTorch's own.
+// nf::layer_norm.out and nf::gelu_new.out; nf_edge/kernels/attention_op.py says what their arguments mean.  Threads are
+// ExecuTorch's own.
 #include <executorch/extension/kernel_util/make_boxed_from_unboxed_functor.h>
 #include <executorch/runtime/core/exec_aten/util/tensor_util.h>
 #include <executorch/runtime/kernel/kernel_includes.h>
@@ -29,9 +30,7 @@ struct Noise {
   const OptionalTensor& bias;
 };
 
-const float* floats(const OptionalTensor& tensor) {
-  return tensor ? tensor->const_data_ptr<float>() : nullptr;
-}
+const float* floats(const OptionalTensor& tensor) { return tensor ? tensor->const_data_ptr<float>() : nullptr; }
 
 void parallel_for(void*, size_t n, void (*task)(void*, size_t), void* argument) {
   executorch::extension::parallel_for(0, static_cast<int64_t>(n), 1, [&](int64_t begin, int64_t end) {
@@ -109,8 +108,7 @@ bool reserve(KernelRuntimeContext& context, const nf_attention& call, Scratch& s
 }
 
 bool attend(KernelRuntimeContext& context, const nf_attention& call, const Scratch& scratch) {
-  const nf_status status =
-      nf_attention_run(&call, scratch.data, scratch.bytes, scratch.threads, parallel_for, nullptr);
+  const nf_status status = nf_attention_run(&call, scratch.data, scratch.bytes, scratch.threads, parallel_for, nullptr);
   return status == NF_OK || fail(context, Error::InvalidArgument, nf_status_text(status));
 }
 
@@ -158,8 +156,8 @@ bool describe_cache(
     KernelRuntimeContext& context, Tensor& k, Tensor& v, const OptionalTensor& k_scale, const OptionalTensor& v_scale,
     const nf_attention& call, nf_cache& cache) {
   const bool int8 = k.scalar_type() == ScalarType::Char;
-  const bool fits = k.dim() == 3 && k.size(0) == call.heads && k.size(2) == call.head_size &&
-                    k.numel() == v.numel() && k.scalar_type() == v.scalar_type();
+  const bool fits = k.dim() == 3 && k.size(0) == call.heads && k.size(2) == call.head_size && k.numel() == v.numel() &&
+                    k.scalar_type() == v.scalar_type();
   if (!fits || (!int8 && k.scalar_type() != ScalarType::Float) || int8 != k_scale.has_value() ||
       int8 != v_scale.has_value()) {
     return fail(context, Error::InvalidArgument, "the cache must be [H, capacity, d], float32, or int8 with scales");

@@ -154,7 +154,8 @@ struct Int8 {
     for (int64_t j = 0; j < count; j += 2, row += 2 * from.token_stride, to += padded) {
       if (j + 1 < count) {
         const int8_t* next = row + from.token_stride;
-        for (int64_t c = 0; c < size; ++c) to[c] = (row[c] & 0xffff) | static_cast<int32_t>(static_cast<uint32_t>(next[c]) << 16);
+        for (int64_t c = 0; c < size; ++c)
+          to[c] = (row[c] & 0xffff) | static_cast<int32_t>(static_cast<uint32_t>(next[c]) << 16);
       } else {
         for (int64_t c = 0; c < size; ++c) to[c] = row[c] & 0xffff;
         weight_unit[count] = 0;

@@ -51,7 +51,7 @@ Candidates candidates() {
   __builtin_cpu_init();
   const bool fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool wide = fma && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   return {{
       {&avx512vnni::kernel, wide && __builtin_cpu_supports("avx512vnni")},
       {&avx512::kernel, wide},
@@ -92,9 +92,7 @@ Candidates candidates() {
 
 #else
 
-Candidates candidates() {
-  return {{{&portable::kernel, true}}};
-}
+Candidates candidates() { return {{{&portable::kernel, true}}}; }
 
 #endif
 

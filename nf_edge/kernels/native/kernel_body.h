@@ -18,6 +18,7 @@ namespace {
 // Keys that a tile meets at once, and tiles that share their copy.
 constexpr int64_t KEYS = NF_BLOCK_KEYS;
 constexpr int64_t GROUP_TILES = NF_GROUP_TILES;
+constexpr int64_t GROUP = GROUP_TILES * TILE; // queries
 static_assert(KEYS % 2 == 0 && KEYS % TILE_ROWS == 0 && TILE_VECTORS <= 3, "tile sizes");
 
 NF_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -65,7 +66,7 @@ void attend(const Job* job, int64_t head, int64_t first, int64_t count, char* sc
 } // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {NF_ISA_NAME, GROUP_TILES * TILE, scratch_bytes, attend, quantize_rows, gelu_new};
+const Kernel kernel = {NF_ISA_NAME, GROUP, scratch_bytes, attend, quantize_rows, gelu_new};
 
 } // namespace NF_ISA
 } // namespace nf

@@ -1,8 +1,7 @@
 // Panels: a matrix whose lanes are queries, [rows][TILE_VECTORS] vectors.
 
 // Rows of tokens into a panel [size][…]; the lanes from `count` on become zero.
-static void load_panel(
-    const float* rows, int64_t row_stride, int64_t count, int64_t size, Floats* panel) {
+static void load_panel(const float* rows, int64_t row_stride, int64_t count, int64_t size, Floats* panel) {
   for (int v = 0; v < TILE_VECTORS; ++v) {
     const int64_t present = count - v * LANES < LANES ? count - v * LANES : LANES;
     for (int64_t c = 0; c < size; c += LANES) {
@@ -26,8 +25,7 @@ static void store_panel(
     for (int64_t c = 0; c < size; c += LANES) {
       const int64_t width = size - c < LANES ? size - c : LANES;
       Floats block[LANES];
-      for (int i = 0; i < LANES; ++i)
-        block[i] = i < width ? panel[(c + i) * TILE_VECTORS + v] * factor[v] : Floats{};
+      for (int i = 0; i < LANES; ++i) block[i] = i < width ? panel[(c + i) * TILE_VECTORS + v] * factor[v] : Floats{};
       transpose(block);
       for (int i = 0; i < present; ++i) {
         float* row = rows + (v * LANES + i) * row_stride + c;

@@ -41,8 +41,7 @@ NF_INLINE void product(
 // to[j] = Σᵢ a[j · width + i] · b[i] for all rows j < rows, a whole number of tiles.
 template <class Op, int VECTORS>
 NF_LOOP void rows_by_panel(
-    const typename Op::Word* a, int64_t width, int64_t rows, const typename Op::Vector* b,
-    typename Op::Vector* to) {
+    const typename Op::Word* a, int64_t width, int64_t rows, const typename Op::Vector* b, typename Op::Vector* to) {
   for (int64_t j = 0; j < rows; j += TILE_ROWS, a += TILE_ROWS * width, to += TILE_ROWS * TILE_VECTORS) {
     typename Op::Vector sum[TILE_ROWS][VECTORS] = {};
     product<Op>(sum, a, width, 1, b, width);

@@ -53,7 +53,8 @@ Case draw_case(Random& random) {
   c.c_kv = draw(random, c.tokens * 2 * c.heads * c.size, 1);
   c.rank = pick(random, 1, c.size < 8 ? c.size : 8);
   if (c.kind == STANDARD) c.q = draw(random, c.tokens * c.heads * c.size, 1);
-  if (c.kind == LOWRANK) c.a = draw(random, c.heads * c.size * c.rank, 0.3f), c.b = draw(random, c.heads * c.size * c.rank, 0.3f);
+  if (c.kind == LOWRANK)
+    c.a = draw(random, c.heads * c.size * c.rank, 0.3f), c.b = draw(random, c.heads * c.size * c.rank, 0.3f);
   if (c.kind == PAIRWISE) c.p = draw(random, c.heads * c.size * c.size, 0.5f / std::sqrt(static_cast<float>(c.size)));
   if (c.kind == RELATIVE) c.bias = draw(random, c.heads * c.tokens, 1);
   return c;
@@ -69,11 +70,13 @@ std::vector<double> expected(const Case& c) {
       for (int64_t x = 0; x < size; ++x) {
         q[x] = c.kind == STANDARD ? c.q[static_cast<size_t>((i * c.heads + h) * size + x)] : k[x];
         if (c.kind == PAIRWISE)
-          for (int64_t y = 0; y < size; ++y) q[x] += static_cast<double>(k[y]) * c.p[static_cast<size_t>((h * size + y) * size + x)];
+          for (int64_t y = 0; y < size; ++y)
+            q[x] += static_cast<double>(k[y]) * c.p[static_cast<size_t>((h * size + y) * size + x)];
         if (c.kind == LOWRANK)
           for (int64_t r = 0; r < c.rank; ++r)
             for (int64_t y = 0; y < size; ++y)
-              q[x] += static_cast<double>(k[y]) * c.a[static_cast<size_t>((h * size + y) * c.rank + r)] * c.b[static_cast<size_t>((h * size + x) * c.rank + r)];
+              q[x] += static_cast<double>(k[y]) * c.a[static_cast<size_t>((h * size + y) * c.rank + r)] *
+                      c.b[static_cast<size_t>((h * size + x) * c.rank + r)];
       }
       double largest = -1e300, total = 0;
       const int64_t seen = c.causal && i + 1 < c.keys ? i + 1 : c.keys;
@@ -88,7 +91,8 @@ std::vector<double> expected(const Case& c) {
       for (int64_t j = 0; j < seen; ++j) {
         const double share = std::exp(shares[j] - largest);
         total += share;
-        for (int64_t x = 0; x < size; ++x) sum[x] += share * c.c_kv[static_cast<size_t>(j * row + (c.heads + h) * size + x)];
+        for (int64_t x = 0; x < size; ++x)
+          sum[x] += share * c.c_kv[static_cast<size_t>(j * row + (c.heads + h) * size + x)];
       }
       for (double value : sum) out.push_back(value / total);
     }
@@ -188,7 +192,8 @@ double norm_error(int64_t width) {
     for (int64_t i = 0; i < width; ++i) mean += from[i] / static_cast<double>(width);
     for (int64_t i = 0; i < width; ++i) variance += (from[i] - mean) * (from[i] - mean) / static_cast<double>(width);
     for (int64_t i = 0; i < width; ++i) {
-      const double want = (from[i] - mean) / std::sqrt(variance + 1e-5) * weight[static_cast<size_t>(i)] + bias[static_cast<size_t>(i)];
+      const double want =
+          (from[i] - mean) / std::sqrt(variance + 1e-5) * weight[static_cast<size_t>(i)] + bias[static_cast<size_t>(i)];
       worst = std::max(worst, std::abs(x[static_cast<size_t>(row * width + i)] - want));
     }
   }

@@ -5,11 +5,11 @@ constexpr float HIDDEN = -1e30f;
 
 // What the softmax of one block of keys is told about one tile.
 struct Scores {
-  Floats* s;          // [keys + 1][TILE_VECTORS], in units of log2
+  Floats* s; // [keys + 1][TILE_VECTORS], in units of log2
   int64_t keys;
-  const float* bias;  // for key j the lanes read bias − j onwards; or null
-  int64_t first_key;  // position of key 0 less that of lane 0
-  bool diagonal;      // some lane may not see some key
+  const float* bias; // for key j the lanes read bias − j onwards; or null
+  int64_t first_key; // position of key 0 less that of lane 0
+  bool diagonal;     // some lane may not see some key
 };
 
 // Running state of a tile.
@@ -21,7 +21,8 @@ struct Running {
 // Adds bias and mask to the scores, moves the running maximum, and returns in `decay` the factor on what was
 // summed under the old one.
 template <int VECTORS>
-NF_INLINE void new_maximum(const Scores& scores, const Running& running, Floats (&top)[VECTORS], Floats (&decay)[VECTORS]) {
+NF_INLINE void new_maximum(
+    const Scores& scores, const Running& running, Floats (&top)[VECTORS], Floats (&decay)[VECTORS]) {
   for (int v = 0; v < VECTORS; ++v) top[v] = running.maximum[v];
   Floats* s = scores.s;
   if (scores.bias || scores.diagonal) {

@@ -27,9 +27,7 @@ struct Plan {
   int64_t groups; // per head
 };
 
-size_t aligned(size_t bytes) {
-  return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
+size_t aligned(size_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
 // int8 products of tokens that are not in an int8 cache: they are quantized into the scratch buffer.
 bool quantizes(const nf_attention& call) {
@@ -66,7 +64,8 @@ Tokens quantized_tokens(const Quantized& to, int64_t size) {
 }
 
 // Copies the new tokens of one head to where the cache wants them.
-void append(const nf_attention& call, const Kernel& kernel, const nf_rows& rows, void* elements, float* scales, int64_t head) {
+void append(
+    const nf_attention& call, const Kernel& kernel, const nf_rows& rows, void* elements, float* scales, int64_t head) {
   const int64_t size = call.head_size;
   const int64_t at = head * call.cache->capacity + call.first;
   const float* from = rows.data + head * rows.head_stride;
@@ -97,8 +96,12 @@ void prepare(const Plan& plan, int64_t head) {
   if (plan.k_to.elements) {
     const int64_t size = call.head_size;
     const bool cached = call.cache != nullptr;
-    quantize(plan, cached ? cached_tokens(*call.cache, call.cache->k, nullptr, size) : float_tokens(call.k), plan.k_to, head);
-    quantize(plan, cached ? cached_tokens(*call.cache, call.cache->v, nullptr, size) : float_tokens(call.v), plan.v_to, head);
+    quantize(
+        plan, cached ? cached_tokens(*call.cache, call.cache->k, nullptr, size) : float_tokens(call.k), plan.k_to,
+        head);
+    quantize(
+        plan, cached ? cached_tokens(*call.cache, call.cache->v, nullptr, size) : float_tokens(call.v), plan.v_to,
+        head);
   }
 }
 
@@ -109,9 +112,7 @@ void attend(const Plan& plan, int64_t head, int64_t group, size_t thread) {
   plan.kernel->attend(&plan.job, head, first, count, plan.scratch + thread * plan.thread_bytes);
 }
 
-void prepare_item(const void* argument, int64_t head, size_t) {
-  prepare(*static_cast<const Plan*>(argument), head);
-}
+void prepare_item(const void* argument, int64_t head, size_t) { prepare(*static_cast<const Plan*>(argument), head); }
 
 // The last groups have most keys when causal, and come first, so that threads end together.
 void attend_item(const void* argument, int64_t item, size_t thread) {
@@ -152,7 +153,8 @@ size_t nf_attention_scratch_bytes(const nf_attention* call, size_t threads) {
     nf::quantized_piece(shared, *call); // K
     nf::quantized_piece(shared, *call); // V
   }
-  return reinterpret_cast<size_t>(shared) + (threads ? threads : 1) * nf::aligned(kernel->scratch_bytes(call)) + nf::ALIGNMENT;
+  return reinterpret_cast<size_t>(shared) + (threads ? threads : 1) * nf::aligned(kernel->scratch_bytes(call)) +
+         nf::ALIGNMENT;
 }
 
 nf_status nf_attention_run(

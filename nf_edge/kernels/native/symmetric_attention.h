@@ -61,7 +61,7 @@ typedef struct nf_attention {
   // Where there is a cache: rows of k and v, which are appended at positions first … first + rows − 1.
   int64_t first;
   int64_t rows;
-  int64_t keys; // real keys, at positions 0 … keys − 1; those behind are padding that nobody sees
+  int64_t keys;   // real keys, at positions 0 … keys − 1; those behind are padding that nobody sees
   int32_t causal; // 1: a query sees no key behind its own position
   float scale;
   nf_precision precision; // of the products

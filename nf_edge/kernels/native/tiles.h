@@ -31,7 +31,7 @@ struct Tiles {
     arena.take(panel, size * TILE_VECTORS);
     arena.take(spare, size * TILE_VECTORS);
     bias = nullptr;
-    if (call.bias) arena.take(bias, call.keys + call.start + call.queries + GROUP_TILES * TILE);
+    if (call.bias) arena.take(bias, call.keys + call.start + call.queries + GROUP);
     return arena.at;
   }
 

@@ -7,9 +7,7 @@ namespace {
 // Positions are int32 lanes in the kernels.
 constexpr int64_t MOST = 1 << 24;
 
-bool in_range(int64_t value, int64_t least, int64_t most) {
-  return least <= value && value <= most;
-}
+bool in_range(int64_t value, int64_t least, int64_t most) { return least <= value && value <= most; }
 
 nf_status validate_cache(const nf_attention& call) {
   const nf_cache& cache = *call.cache;

@@ -42,7 +42,7 @@ void outer_product(const int8_t* a, const int8_t* b, int32_t* tile, uint64_t row
         "v29", "v30", "v31");
 }
 
-}  // namespace
+} // namespace
 
 int main() {
   const size_t bytes = vector_bytes(), rows = bytes / 4;

@@ -34,7 +34,7 @@ std::string real_path(const std::string& path) {
   return resolved.get();
 }
 
-}  // namespace
+} // namespace
 
 CommandLine parse_command_line(int argc, char** argv) {
   std::string model;
@@ -67,4 +67,4 @@ CommandLine parse_command_line(int argc, char** argv) {
   return {real_path(model), threads, times_only, operators, trace};
 }
 
-}  // namespace nf
+} // namespace nf

@@ -31,7 +31,7 @@ void answer_requests(Model& model, bool times_only, Report& report) {
   report.stage("finished", "\"temporary_peak\":" + std::to_string(model.temporary_peak()));
 }
 
-}  // namespace
+} // namespace
 
 int drive(const char* program, int argc, char** argv, OpenModel open) {
   const auto fail = [program](int exit_code, const char* message) {
@@ -46,7 +46,8 @@ int drive(const char* program, int argc, char** argv, OpenModel open) {
     return 0;
   } catch (const Usage& error) {
     fail(2, error.what());
-    std::fprintf(stderr, "usage: %s MODEL [--threads N] [--times] [--operators LIBRARY] [--trace FILE] < requests\n", program);
+    std::fprintf(
+        stderr, "usage: %s MODEL [--threads N] [--times] [--operators LIBRARY] [--trace FILE] < requests\n", program);
     return 2;
   } catch (const BadInput& error) {
     return fail(3, error.what());
@@ -55,4 +56,4 @@ int drive(const char* program, int argc, char** argv, OpenModel open) {
   }
 }
 
-}  // namespace nf
+} // namespace nf

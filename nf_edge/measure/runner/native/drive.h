@@ -14,4 +14,4 @@ using OpenModel = std::unique_ptr<Model> (*)(const CommandLine& command, Report&
 // The whole of main(): answers the requests on stdin with the model, and returns the exit code.
 int drive(const char* program, int argc, char** argv, OpenModel open);
 
-}  // namespace nf
+} // namespace nf

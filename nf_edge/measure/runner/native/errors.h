@@ -17,4 +17,4 @@ class Usage : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-}  // namespace nf
+} // namespace nf

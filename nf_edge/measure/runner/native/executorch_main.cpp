@@ -21,10 +21,10 @@
 namespace executorch::extension::threadpool {
 class ThreadPool {
  public:
-  bool _unsafe_reset_threadpool(uint32_t threads);  // safe as long as nothing runs on it
+  bool _unsafe_reset_threadpool(uint32_t threads); // safe as long as nothing runs on it
 };
 ThreadPool* get_threadpool();
-}  // namespace executorch::extension::threadpool
+} // namespace executorch::extension::threadpool
 
 namespace {
 
@@ -44,9 +44,9 @@ constexpr char kName[] = "nf-run-executorch";
 std::mutex cause_mutex;
 std::string cause;
 
-void keep_cause(et_timestamp_t, et_pal_log_level_t level, const char*, const char*, size_t, const char* message,
-                size_t) {
-  if (level == et_pal_log_level_t::kFatal) {  // abort() is next
+void keep_cause(
+    et_timestamp_t, et_pal_log_level_t level, const char*, const char*, size_t, const char* message, size_t) {
+  if (level == et_pal_log_level_t::kFatal) { // abort() is next
     std::fprintf(stderr, "%s: ExecuTorch stops: %s\n", kName, message);
   } else if (level == et_pal_log_level_t::kError) {
     const std::lock_guard<std::mutex> lock(cause_mutex);
@@ -68,8 +68,9 @@ class ExecutorchModel final : public nf::Model {
  public:
   // Memory-mapped, as an application on a phone does: constants that no delegate repacks stay in the file.
   ExecutorchModel(const std::string& path, const std::string& trace, nf::Report& report)
-      : ExecutorchModel(path, trace.empty() ? nullptr : std::make_unique<nf::Trace>(trace), report,
-                        std::make_unique<nf::TemporaryMemory>()) {}
+      : ExecutorchModel(
+            path, trace.empty() ? nullptr : std::make_unique<nf::Trace>(trace), report,
+            std::make_unique<nf::TemporaryMemory>()) {}
 
   size_t temporary_peak() const override { return temporary_.peak(); }
 
@@ -83,8 +84,9 @@ class ExecutorchModel final : public nf::Model {
     } else {
       second_ = from_blob(request.attention_mask().data(), {1, length}, ScalarType::Long);
     }
-    require(module_.set_inputs({input_ids_, second_}),
-            "the model does not take " + std::to_string(length) + " tokens", where_);
+    require(
+        module_.set_inputs({input_ids_, second_}), "the model does not take " + std::to_string(length) + " tokens",
+        where_);
   }
 
   nf::Logits run() override {
@@ -95,13 +97,15 @@ class ExecutorchModel final : public nf::Model {
       throw nf::BadInput("the model's first output is not a float32 tensor", path_);
     }
     const auto& logits = outputs->front().toTensor();
-    return {logits.const_data_ptr<float>(), static_cast<size_t>(logits.numel()),
-            std::vector<int64_t>(logits.sizes().begin(), logits.sizes().end())};
+    return {
+        logits.const_data_ptr<float>(), static_cast<size_t>(logits.numel()),
+        std::vector<int64_t>(logits.sizes().begin(), logits.sizes().end())};
   }
 
  private:
-  ExecutorchModel(const std::string& path, std::unique_ptr<nf::Trace> trace, nf::Report& report,
-                  std::unique_ptr<nf::TemporaryMemory> temporary)
+  ExecutorchModel(
+      const std::string& path, std::unique_ptr<nf::Trace> trace, nf::Report& report,
+      std::unique_ptr<nf::TemporaryMemory> temporary)
       : path_(path),
         temporary_(*temporary),
         module_(path, Module::LoadMode::Mmap, std::move(trace), nullptr, std::move(temporary)) {
@@ -124,10 +128,11 @@ class ExecutorchModel final : public nf::Model {
     const bool two = meta.num_inputs() == 2 && takes_integers(0, 2);
     cached_ = two && takes_integers(1, 1);
     if (!cached_ && !(two && takes_integers(1, 2))) {
-      throw nf::BadInput("forward takes " + std::to_string(meta.num_inputs()) +
-                             " inputs, which are not input_ids and attention_mask, both int64 [1, T], nor tokens "
-                             "int64 [1, T] and start int64 [1]",
-                         path_);
+      throw nf::BadInput(
+          "forward takes " + std::to_string(meta.num_inputs()) +
+              " inputs, which are not input_ids and attention_mask, both int64 [1, T], nor tokens "
+              "int64 [1, T] and start int64 [1]",
+          path_);
     }
   }
 
@@ -141,7 +146,7 @@ class ExecutorchModel final : public nf::Model {
 
   const std::string path_;
   bool cached_ = false;
-  const nf::TemporaryMemory& temporary_;  // module_ has it
+  const nf::TemporaryMemory& temporary_; // module_ has it
   Module module_;
   // Of the request that is prepared; the inputs lie over its numbers and over start_.
   std::string where_;
@@ -164,6 +169,6 @@ std::unique_ptr<nf::Model> open_model(const nf::CommandLine& command, nf::Report
   return std::make_unique<ExecutorchModel>(command.model, command.trace, report);
 }
 
-}  // namespace
+} // namespace
 
 int main(int argc, char** argv) { return nf::drive(kName, argc, argv, open_model); }

@@ -64,11 +64,11 @@ int64_t heap_in_use() {
 #endif
 }
 
-}  // namespace
+} // namespace
 
 Memory MemoryMeter::read() const {
   Memory memory;
-  memory.heap_in_use = heap_in_use();  // before the reading itself allocates
+  memory.heap_in_use = heap_in_use(); // before the reading itself allocates
   read_mappings(model_, &memory);
   // The kernel raises its high-water mark only when memory shrinks or is asked for, and from the lagging counters.
   memory.rss_peak_since_start = std::max(peak_rss(), memory.rss);
@@ -84,4 +84,4 @@ void MemoryMeter::mark_start() {
   peak_was_reset_ = clear_refs.good();
 }
 
-}  // namespace nf
+} // namespace nf

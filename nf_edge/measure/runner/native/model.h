@@ -30,4 +30,4 @@ class Model {
   virtual size_t temporary_peak() const { return 0; }
 };
 
-}  // namespace nf
+} // namespace nf

@@ -43,7 +43,7 @@ class OnnxModel final : public nf::Model {
   }
 
   void prepare(nf::Request& request) override {
-    output_.reset();  // or two runs' logits would be held at once
+    output_.reset(); // or two runs' logits would be held at once
     where_ = request.where;
     tensors_.clear();
     tensors_.push_back(integers(request.input_ids));
@@ -73,8 +73,8 @@ class OnnxModel final : public nf::Model {
     const auto options = ort::make<ort::SessionOptions, ort::CreateSessionOptions>();
     ort::call<ort::SetIntraOpNumThreads>(options.get(), command.threads);
     OrtSession* session = nullptr;
-    if (const auto failure = ort::failure_of(
-            ort::CreateSession::in(ort::api)(env_.get(), path_.c_str(), options.get(), &session))) {
+    if (const auto failure =
+            ort::failure_of(ort::CreateSession::in(ort::api)(env_.get(), path_.c_str(), options.get(), &session))) {
       throw nf::BadInput("cannot load the model: " + *failure, path_);
     }
     return ort::Session(session);
@@ -102,9 +102,9 @@ class OnnxModel final : public nf::Model {
   void prepare_upon_past(nf::Request& request) {
     const int64_t start = request.start();
     if (start < 0 || start > cache_.length()) {
-      throw nf::BadInput("ids at position " + std::to_string(start) + ", but the cache holds " +
-                             std::to_string(cache_.length()),
-                         request.where);
+      throw nf::BadInput(
+          "ids at position " + std::to_string(start) + ", but the cache holds " + std::to_string(cache_.length()),
+          request.where);
     }
     if (start < cache_.length()) {
       cache_.keep(start);
@@ -124,9 +124,9 @@ class OnnxModel final : public nf::Model {
     const auto past = cache_.past();
     inputs.insert(inputs.end(), past.begin(), past.end());
     std::vector<OrtValue*> outputs(outputs_.size());
-    const auto failure = ort::failure_of(ort::Run::in(ort::api)(session_.get(), nullptr, input_names_.data(),
-                                                                inputs.data(), inputs.size(), output_names_.data(),
-                                                                outputs.size(), outputs.data()));
+    const auto failure = ort::failure_of(
+        ort::Run::in(ort::api)(session_.get(), nullptr, input_names_.data(), inputs.data(), inputs.size(),
+                               output_names_.data(), outputs.size(), outputs.data()));
     if (failure) {
       throw nf::BadInput("the model cannot run: " + *failure, where_);
     }
@@ -146,8 +146,9 @@ class OnnxModel final : public nf::Model {
   }
 
   ort::Value integers(std::vector<int64_t>& numbers) const {
-    return ort::tensor_over(cpu_.get(), numbers.data(), numbers.size() * sizeof(int64_t),
-                            {1, static_cast<int64_t>(numbers.size())}, ort::kInt64);
+    return ort::tensor_over(
+        cpu_.get(), numbers.data(), numbers.size() * sizeof(int64_t), {1, static_cast<int64_t>(numbers.size())},
+        ort::kInt64);
   }
 
   nf::Logits view(OrtValue* output) const {
@@ -195,6 +196,6 @@ std::unique_ptr<nf::Model> open_model(const nf::CommandLine& command, nf::Report
   return model;
 }
 
-}  // namespace
+} // namespace
 
 int main(int argc, char** argv) { return nf::drive("nf-run-onnxruntime", argc, argv, open_model); }

@@ -32,18 +32,16 @@ namespace ort {
 
 constexpr uint32_t kApiVersion = 1;
 
-constexpr int kLogFatal = 4;           // ORT_LOGGING_LEVEL_FATAL
-constexpr int kFloat32 = 1;            // ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
-constexpr int kInt8 = 3;               // ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8
-constexpr int kInt64 = 7;              // ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64
-constexpr int kDeviceAllocator = 0;    // OrtDeviceAllocator
-constexpr int kMemoryTypeDefault = 0;  // OrtMemTypeDefault
+constexpr int kLogFatal = 4;          // ORT_LOGGING_LEVEL_FATAL
+constexpr int kFloat32 = 1;           // ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
+constexpr int kInt8 = 3;              // ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8
+constexpr int kInt64 = 7;             // ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64
+constexpr int kDeviceAllocator = 0;   // OrtDeviceAllocator
+constexpr int kMemoryTypeDefault = 0; // OrtMemTypeDefault
 
 template <size_t Index, typename Function>
 struct Slot {
-  static Function* in(const void* api) {
-    return reinterpret_cast<Function*>(static_cast<void* const*>(api)[Index]);
-  }
+  static Function* in(const void* api) { return reinterpret_cast<Function*>(static_cast<void* const*>(api)[Index]); }
 };
 
 // A function that may fail returns a status; null is success.
@@ -51,9 +49,10 @@ using GetErrorMessage = Slot<2, const char*(const OrtStatus*)>;
 using CreateEnv = Slot<3, OrtStatus*(int severity, const char* log_id, OrtEnv** out)>;
 using CreateSession =
     Slot<7, OrtStatus*(const OrtEnv*, const char* model_path, const OrtSessionOptions*, OrtSession** out)>;
-using Run = Slot<9, OrtStatus*(OrtSession*, const OrtRunOptions*, const char* const* input_names,
-                               const OrtValue* const* inputs, size_t input_count, const char* const* output_names,
-                               size_t output_count, OrtValue** outputs)>;
+using Run = Slot<
+    9, OrtStatus*(
+           OrtSession*, const OrtRunOptions*, const char* const* input_names, const OrtValue* const* inputs,
+           size_t input_count, const char* const* output_names, size_t output_count, OrtValue** outputs)>;
 using CreateSessionOptions = Slot<10, OrtStatus*(OrtSessionOptions** out)>;
 using SetIntraOpNumThreads = Slot<24, OrtStatus*(OrtSessionOptions*, int threads)>;
 using SessionGetInputCount = Slot<30, OrtStatus*(const OrtSession*, size_t* out)>;
@@ -61,9 +60,10 @@ using SessionGetOutputCount = Slot<31, OrtStatus*(const OrtSession*, size_t* out
 using SessionGetInputTypeInfo = Slot<33, OrtStatus*(const OrtSession*, size_t index, OrtTypeInfo** out)>;
 using SessionGetInputName = Slot<36, OrtStatus*(const OrtSession*, size_t index, OrtAllocator*, char** out)>;
 using SessionGetOutputName = Slot<37, OrtStatus*(const OrtSession*, size_t index, OrtAllocator*, char** out)>;
-using CreateTensorWithDataAsOrtValue =
-    Slot<49, OrtStatus*(const OrtMemoryInfo*, void* data, size_t bytes, const int64_t* shape, size_t rank,
-                        int element_type, OrtValue** out)>;
+using CreateTensorWithDataAsOrtValue = Slot<
+    49, OrtStatus*(
+            const OrtMemoryInfo*, void* data, size_t bytes, const int64_t* shape, size_t rank, int element_type,
+            OrtValue** out)>;
 using GetTensorMutableData = Slot<51, OrtStatus*(OrtValue*, void** out)>;
 using CastTypeInfoToTensorInfo = Slot<55, OrtStatus*(const OrtTypeInfo*, const OrtTensorTypeAndShapeInfo** out)>;
 using GetTensorElementType = Slot<60, OrtStatus*(const OrtTensorTypeAndShapeInfo*, int* out)>;
@@ -73,7 +73,7 @@ using GetTensorShapeElementCount = Slot<64, OrtStatus*(const OrtTensorTypeAndSha
 using GetTensorTypeAndShape = Slot<65, OrtStatus*(const OrtValue*, OrtTensorTypeAndShapeInfo** out)>;
 using CreateCpuMemoryInfo = Slot<69, OrtStatus*(int allocator_type, int memory_type, OrtMemoryInfo** out)>;
 using AllocatorFree = Slot<76, OrtStatus*(OrtAllocator*, void*)>;
-using GetAllocatorWithDefaultOptions = Slot<78, OrtStatus*(OrtAllocator** out)>;  // the library's own, never released
+using GetAllocatorWithDefaultOptions = Slot<78, OrtStatus*(OrtAllocator** out)>; // the library's own, never released
 using ReleaseEnv = Slot<92, void(OrtEnv*)>;
 using ReleaseStatus = Slot<93, void(OrtStatus*)>;
 using ReleaseMemoryInfo = Slot<94, void(OrtMemoryInfo*)>;
@@ -83,4 +83,4 @@ using ReleaseTypeInfo = Slot<98, void(OrtTypeInfo*)>;
 using ReleaseTensorTypeAndShapeInfo = Slot<99, void(OrtTensorTypeAndShapeInfo*)>;
 using ReleaseSessionOptions = Slot<100, void(OrtSessionOptions*)>;
 
-}  // namespace ort
+} // namespace ort

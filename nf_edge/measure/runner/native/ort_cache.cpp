@@ -9,13 +9,13 @@ namespace nf {
 namespace {
 
 constexpr char kPast[] = "past_key_values.";
-constexpr size_t kPositions = 2;  // the axis of [1, H, past, d] that grows
+constexpr size_t kPositions = 2; // the axis of [1, H, past, d] that grows
 
-}  // namespace
+} // namespace
 
 OrtCache::Declared OrtCache::declared_input(const OrtSession* session, size_t index, const std::string& name) {
   const auto info = ort::make<ort::TypeInfo, ort::SessionGetInputTypeInfo>(session, index);
-  const OrtTensorTypeAndShapeInfo* tensor = nullptr;  // a part of `info`
+  const OrtTensorTypeAndShapeInfo* tensor = nullptr; // a part of `info`
   ort::call<ort::CastTypeInfoToTensorInfo>(info.get(), &tensor);
   Declared result{ort::shape_of(tensor), ort::element_type_of(tensor), 0};
   result.shape[kPositions] = 0;
@@ -56,13 +56,14 @@ OrtCache::Kept OrtCache::first_tokens(size_t index, int64_t length) const {
   shape[kPositions] = length;
   Kept result;
   const int64_t bytes = heads * length * token_bytes;
-  result.storage.resize(std::max<int64_t>(bytes, 1));  // a tensor of nothing has an address too
+  result.storage.resize(std::max<int64_t>(bytes, 1)); // a tensor of nothing has an address too
   if (length > 0) {
     void* data = nullptr;
     ort::call<ort::GetTensorMutableData>(kept_[index].tensor.get(), &data);
     for (int64_t head = 0; head < heads; ++head) {
-      std::copy_n(static_cast<const char*>(data) + head * length_ * token_bytes, length * token_bytes,
-                  result.storage.data() + head * length * token_bytes);
+      std::copy_n(
+          static_cast<const char*>(data) + head * length_ * token_bytes, length * token_bytes,
+          result.storage.data() + head * length * token_bytes);
     }
   }
   result.tensor = ort::tensor_over(memory_, result.storage.data(), bytes, shape, declared.element_type);
@@ -85,4 +86,4 @@ void OrtCache::replace(std::vector<ort::Value> present, int64_t length) {
   length_ = length;
 }
 
-}  // namespace nf
+} // namespace nf

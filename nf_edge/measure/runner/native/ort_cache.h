@@ -36,7 +36,7 @@ class OrtCache {
   };
 
   struct Kept {
-    std::vector<char> storage;  // what `tensor` lies over, unless the runtime allocated it
+    std::vector<char> storage; // what `tensor` lies over, unless the runtime allocated it
     ort::Value tensor;
   };
 
@@ -51,4 +51,4 @@ class OrtCache {
   int64_t length_ = 0;
 };
 
-}  // namespace nf
+} // namespace nf

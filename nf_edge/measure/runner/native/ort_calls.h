@@ -88,9 +88,9 @@ inline int element_type_of(const OrtTensorTypeAndShapeInfo* info) {
 }
 
 // A tensor over so many bytes of memory, which must outlive it.
-inline Value tensor_over(const OrtMemoryInfo* memory, void* data, size_t bytes, const std::vector<int64_t>& shape,
-                         int element_type) {
+inline Value tensor_over(
+    const OrtMemoryInfo* memory, void* data, size_t bytes, const std::vector<int64_t>& shape, int element_type) {
   return make<Value, CreateTensorWithDataAsOrtValue>(memory, data, bytes, shape.data(), shape.size(), element_type);
 }
 
-}  // namespace ort
+} // namespace ort

@@ -16,12 +16,13 @@ void print_number(float value) {
   }
 }
 
-}  // namespace
+} // namespace
 
 void Report::start(const std::string& runtime, const std::string& version, int threads) {
   meter_.mark_start();
-  stage("start", "\"runtime\":\"" + runtime + "\",\"version\":\"" + version +
-                     "\",\"threads\":" + std::to_string(threads));
+  stage(
+      "start",
+      "\"runtime\":\"" + runtime + "\",\"version\":\"" + version + "\",\"threads\":" + std::to_string(threads));
 }
 
 void Report::stage(const std::string& name, const std::string& more) {
@@ -46,8 +47,8 @@ void Report::stage(const std::string& name, const std::string& more) {
   for (const auto& figure : figures) {
     std::printf(",\"%s\":%" PRId64, figure.name, figure.bytes);
   }
-  std::printf(",\"peak_was_reset\":%s,\"elapsed_ms\":%.3f}\n", memory.peak_was_reset ? "true" : "false",
-              elapsed.count());
+  std::printf(
+      ",\"peak_was_reset\":%s,\"elapsed_ms\":%.3f}\n", memory.peak_was_reset ? "true" : "false", elapsed.count());
   std::fflush(stdout);
   since_ = Clock::now();
 }
@@ -71,4 +72,4 @@ void Report::time(double run_ms) {
   std::fflush(stdout);
 }
 
-}  // namespace nf
+} // namespace nf

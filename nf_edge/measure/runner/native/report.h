@@ -31,4 +31,4 @@ class Report {
   Clock::time_point since_ = Clock::now();
 };
 
-}  // namespace nf
+} // namespace nf

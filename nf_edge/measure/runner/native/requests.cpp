@@ -9,18 +9,20 @@ namespace nf {
 
 std::vector<int64_t>& Request::attention_mask() {
   if (second.size() != input_ids.size()) {
-    throw BadInput("the attention mask has " + std::to_string(second.size()) + " numbers for " +
-                       std::to_string(input_ids.size()) + " input ids",
-                   where);
+    throw BadInput(
+        "the attention mask has " + std::to_string(second.size()) + " numbers for " + std::to_string(input_ids.size()) +
+            " input ids",
+        where);
   }
   return second;
 }
 
 int64_t Request::start() const {
   if (second.size() != 1) {
-    throw BadInput("the model has a cache and takes the position of the first id, one number, not " +
-                       std::to_string(second.size()),
-                   where);
+    throw BadInput(
+        "the model has a cache and takes the position of the first id, one number, not " +
+            std::to_string(second.size()),
+        where);
   }
   return second.front();
 }
@@ -67,4 +69,4 @@ bool RequestReader::next_line(std::vector<int64_t>* numbers) {
 
 std::string RequestReader::where() const { return "line " + std::to_string(line_number_) + " of the requests"; }
 
-}  // namespace nf
+} // namespace nf

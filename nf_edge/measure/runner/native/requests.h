@@ -10,8 +10,8 @@ namespace nf {
 // One run of the model at batch 1.
 struct Request {
   std::vector<int64_t> input_ids;
-  std::vector<int64_t> second;  // the attention mask; of a model with a cache, the position of the first id
-  std::string where;            // "line 3 of the requests"
+  std::vector<int64_t> second; // the attention mask; of a model with a cache, the position of the first id
+  std::string where;           // "line 3 of the requests"
 
   // The second line as what the model takes. Throws BadInput where it has another count of numbers.
   std::vector<int64_t>& attention_mask();
@@ -37,4 +37,4 @@ class RequestReader {
   int line_number_ = 0;
 };
 
-}  // namespace nf
+} // namespace nf

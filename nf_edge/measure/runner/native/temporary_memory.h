@@ -29,4 +29,4 @@ class TemporaryMemory final : public executorch::extension::MallocMemoryAllocato
   size_t peak_ = 0;
 };
 
-}  // namespace nf
+} // namespace nf

@@ -33,8 +33,9 @@ class Trace final : public executorch::runtime::EventTracer {
       put(static_cast<int32_t>(current_chain_id()));
       put(static_cast<int32_t>(current_debug_handle()));
       put(static_cast<int64_t>(tensor.numel()));
-      file_.write(static_cast<const char*>(tensor.const_data_ptr()),
-                  static_cast<std::streamsize>(tensor.numel() * sizeof(float)));
+      file_.write(
+          static_cast<const char*>(tensor.const_data_ptr()),
+          static_cast<std::streamsize>(tensor.numel() * sizeof(float)));
       file_.flush();
     }
     return true;
@@ -47,15 +48,16 @@ class Trace final : public executorch::runtime::EventTracer {
   }
   Entry start_profiling_delegate(const char*, executorch::runtime::DelegateDebugIntId) override { return {}; }
   void end_profiling_delegate(Entry, const void*, size_t) override {}
-  void log_profiling_delegate(const char*, executorch::runtime::DelegateDebugIntId, et_timestamp_t, et_timestamp_t,
-                              const void*, size_t) override {}
+  void log_profiling_delegate(
+      const char*, executorch::runtime::DelegateDebugIntId, et_timestamp_t, et_timestamp_t, const void*,
+      size_t) override {}
   void end_profiling(Entry) override {}
   void track_allocation(executorch::runtime::AllocatorID, size_t) override {}
   executorch::runtime::AllocatorID track_allocator(const char*) override { return 0; }
   void set_delegation_intermediate_output_filter(executorch::runtime::EventTracerFilterBase*) override {}
   Logged log_intermediate_output_delegate(const char*, DelegateId, const Tensor&) override { return true; }
-  Logged log_intermediate_output_delegate(const char*, DelegateId,
-                                          const executorch::runtime::ArrayRef<Tensor>) override {
+  Logged log_intermediate_output_delegate(
+      const char*, DelegateId, const executorch::runtime::ArrayRef<Tensor>) override {
     return true;
   }
   Logged log_intermediate_output_delegate(const char*, DelegateId, const int&) override { return true; }
@@ -71,4 +73,4 @@ class Trace final : public executorch::runtime::EventTracer {
   std::ofstream file_;
 };
 
-}  // namespace nf
+} // namespace nf
