@@ -45,7 +45,9 @@ def test_without_a_compiler_it_says_which_runtime_was_not_tried(exported, result
     assert "no-such-compiler" in problems["onnxruntime natively"]
 
 
-def test_a_dry_run_reports_every_module_and_the_prediction_and_makes_nothing(checkpoint, result, run, tmp_path):
+def test_a_dry_run_reports_every_module_and_the_prediction_and_makes_nothing(
+    checkpoint, result, run, tmp_path
+):
     source = checkpoint("wide-cls").path
     out = tmp_path / "out"
     options = ("export", source, "--recipe", "onnx-int8-dynamic", "--device", "rpi-5", "-o", out, "--dry-run")
