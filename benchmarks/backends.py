@@ -28,7 +28,7 @@ from nf_edge.measure.memory import MemoryReport
 from nf_edge.model import Checkpoint, resolve_checkpoint
 from nf_edge.model.data.rows import Rows, load_rows
 from nf_edge.pipeline.export import Export, export
-from nf_edge.render import share_text
+from nf_edge.render.coverage import share_text
 
 COLUMNS = (
     "model",

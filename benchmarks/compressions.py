@@ -20,9 +20,9 @@ from nf_edge.model import resolve_checkpoint
 from nf_edge.model.data.blocks import read_blocks
 from nf_edge.model.data.parts import Part
 from nf_edge.pipeline.sweep import PAGE, SweepReport, sweep
-from nf_edge.render import Table
 from nf_edge.render.html.sweep_page import sweep_page
 from nf_edge.render.sweep import summary_lines, sweep_lines, sweep_tables
+from nf_edge.render.table import Table
 
 BUILD = Path(__file__).parents[1] / "build" / "compressions"
 

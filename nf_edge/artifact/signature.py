@@ -13,12 +13,13 @@ from typing import Any
 
 from nf_edge.artifact.contents import AGAIN, SIGNATURE, opened
 from nf_edge.artifact.folder import EARLIER, Artifact, load_artifact
+from nf_edge.core.environment import KEY_PASSWORD, PUBLIC_KEY
 from nf_edge.core.errors import BadInput, MissingTool
 from nf_edge.core.files import write_bytes
 from nf_edge.core.schemas import MANIFEST
 from nf_edge.core.staging import scratch_folder
 
-HOW_TO_NAME_KEY = "name the signer's public key with --public-key or NF_EDGE_PUBLIC_KEY"
+HOW_TO_NAME_KEY = f"name the signer's public key with --public-key or {PUBLIC_KEY}"
 CHANGED = re.compile(r"Hash mismatch for \\*'(.*?)\\*'")
 CURVES = "of the curves P-256, P-384 or P-521, in PEM"
 
@@ -169,9 +170,9 @@ def _key_errors(key: Path, kind: str) -> Iterator[None]:
         raise BadInput(f"cannot be read ({error.strerror})", where=key) from error
     except Exception as error:
         if "Password was not given" in str(error):
-            fix = "set NF_EDGE_KEY_PASSWORD to its password"
+            fix = f"set {KEY_PASSWORD} to its password"
             raise BadInput("is an encrypted key", where=key, fix=fix) from error
-        other = ", or NF_EDGE_KEY_PASSWORD is not its password" if kind == "private" else ""
+        other = f", or {KEY_PASSWORD} is not its password" if kind == "private" else ""
         fix = "nf-edge sign --help has the commands that make a pair of keys"
         raise BadInput(f"is no {kind} key {CURVES}{other}", where=key, fix=fix) from error
 

@@ -1,8 +1,9 @@
-"""`nf-edge backends`: what lowers and runs here, what of, and for what."""
+"""`nf-edge backends`."""
 
 import click
 
-from nf_edge.cli.output import json_option, print_json, print_lines
+from nf_edge.cli.options import json_option
+from nf_edge.cli.output import finish
 
 
 @click.command("backends")
@@ -14,12 +15,7 @@ def command(as_json: bool) -> None:
     Example:
       nf-edge backends
     """
-    from nf_edge import render
     from nf_edge.pipeline.capabilities import capabilities
+    from nf_edge.render.backends import capability_parts
 
-    found = capabilities()
-    if as_json:
-        print_json("backends", [capability.to_json() for capability in found])
-        return
-    for capability in found:
-        print_lines(render.capability_lines(capability), title=f"{capability.name}: {capability.title}")
+    finish("backends", capabilities(), as_json, capability_parts)

@@ -1,12 +1,13 @@
 """`nf-edge bench`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from nf_edge.cli.output import json_option, print_json, print_lines, progress_bar, show, warn_of
-from nf_edge.cli.timing_options import timing_options
-from nf_edge.cli.trust import Trust, trust_options
+from nf_edge.cli.options import PATH, json_option, signature_options, timing_options
+from nf_edge.cli.output import finish
+from nf_edge.cli.progress import progress_bar, warn
 
 EPILOG = """\b
 Examples:
@@ -17,52 +18,23 @@ Examples:
 
 
 @click.command("bench", epilog=EPILOG)
-@click.argument("artifact", type=click.Path(path_type=Path))
+@click.argument("artifact", type=PATH)
 @click.option(
-    "--against",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="OTHER",
-    help="Another artifact, turn about; may be repeated.",
+    "--against", multiple=True, type=PATH, metavar="OTHER", help="Another artifact; may be repeated."
 )
 @timing_options
-@trust_options
+@signature_options
 @json_option
-def command(
-    artifact: Path,
-    against: tuple[Path, ...],
-    lengths: list[int] | None,
-    contexts: list[int] | None,
-    threads: list[int],
-    repeats: int,
-    trust: Trust,
-    as_json: bool,
-) -> None:
-    """Latency of an ARTIFACT on this machine: loading, prefill, and decoding token by token.
+def command(artifact: Path, against: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Measure the latency of an ARTIFACT on this machine: loading, prefill, and decoding token by token.
 
-    It is measured in a native process, and says so where that has to be a Python one.  With --against,
-    all are asked turn about, and ratios of the medians say how many times as fast ARTIFACT is as each.
+    The measurement runs in a native process where the runtime has one, else in Python; the report says which.
+    With --against, the artifacts run in interleaved rounds, and ratios of the medians show how many times as
+    fast ARTIFACT is as each of the others.
     """
     from nf_edge.pipeline import api
-    from nf_edge.render.latency import artifact_lines, latency_lines, latency_tables
+    from nf_edge.render.latency import latency_parts
 
     with progress_bar() as progress:
-        report = api.bench(
-            artifact,
-            *against,
-            lengths=lengths,
-            contexts=contexts,
-            threads=threads,
-            repeats=repeats,
-            public_key=trust.public_key,
-            require_signature=trust.required,
-            progress=progress,
-            notify=warn_of,
-        )
-    if as_json:
-        print_json("bench", report.to_json())
-        return
-    print_lines(artifact_lines(report))
-    for table in latency_tables(report):
-        show(table)
-    print_lines(latency_lines(report))
+        report = api.bench(artifact, *against, progress=progress, notify=warn, **options)
+    finish("bench", report, as_json, latency_parts)

@@ -1,16 +1,26 @@
 """`nf-edge compress`."""
 
-import shlex
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from nf_edge.cli.output import json_option, print_json, progress_bar, show, told_how_to_resume, warn_of
+from nf_edge.cli.options import (
+    data_option,
+    json_option,
+    out_option,
+    overwrite_option,
+    recipe_option,
+    resume_option,
+    train_option,
+)
+from nf_edge.cli.output import finish
+from nf_edge.cli.progress import print_validation, progress_bar, resume_hint, warn
 
 if TYPE_CHECKING:
     from nf_edge.pruning.pruning_report import Shrunk
-    from nf_edge.training import Validation
+    from nf_edge.render.table import Part
 
 EPILOG = """\b
 Examples:
@@ -22,78 +32,43 @@ Examples:
 
 @click.command("compress", epilog=EPILOG)
 @click.argument("checkpoint")
+@recipe_option(required=True)
+@train_option(required=True)
 @click.option(
-    "--recipe", required=True, help="A recipe with a section `prune` or `recover`, or its YAML file."
+    "--valid",
+    metavar="ROWS",
+    show_default="5 % of --train",
+    help="Rows to choose the best step of the recovery with.",
 )
-@click.option(
-    "--train",
-    required=True,
-    help="Labelled rows (text, for a language model) to prune by and recover on: a file, or NAME:SPLIT.",
-)
-@click.option("--valid", help="Rows to choose the best step of recovery by (default: 5 % of --train).")
-@click.option("--data", help="Rows to score the result on, at the end (default: what --valid is).")
-@click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Checkpoint folder to write."
-)
-@click.option("--resume", is_flag=True, help="Go on with a recovery that was interrupted.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing checkpoint, or start anew.")
+@data_option(default="the rows of --valid")
+@out_option("Checkpoint folder to write", required=True)
+@resume_option
+@overwrite_option
 @json_option
-def command(
-    checkpoint: str,
-    recipe: str,
-    train: str,
-    valid: str | None,
-    data: str | None,
-    out: Path,
-    resume: bool,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
-    """Make CHECKPOINT smaller by a recipe's `prune` section, and train it back by its `recover` section.
+def command(checkpoint: str, recipe: str, out: Path, as_json: bool, **options: Any) -> None:
+    """Prune CHECKPOINT by a recipe's `prune` section, and train it back by its `recover` section.
 
     CHECKPOINT is a folder, or the name of a bundled model (./NAME forces a folder).
 
-    Tokens, layers, heads and inner units that go are gone for real: the checkpoint that comes out is smaller,
-    and so is everything exported from it, in the file, in RAM and in time.  Ctrl-C loses what recovery did
-    since its last validation; --resume goes on from there, to the very same weights.
+    Pruning removes tokens, layers, heads and inner units.  The new checkpoint is smaller, and every artifact
+    exported from it is smaller and faster.  An interruption (Ctrl-C) loses the recovery since its last
+    validation; --resume continues from there, to the same weights.
     """
     from nf_edge.pipeline import api
     from nf_edge.pipeline.loading import load_recipe
     from nf_edge.pruning.recover import state_file
 
     the_recipe = load_recipe(recipe)
-
-    def tell(validation: "Validation") -> None:
-        click.echo(f"step {validation.step:,}: {validation.evaluation}", err=True)
-
-    with told_how_to_resume(state_file(out)), progress_bar() as progress:
-        result = api.compress(
-            checkpoint,
-            the_recipe,
-            out,
-            train=train,
-            valid=valid,
-            data=data,
-            resume=resume,
-            overwrite=overwrite,
-            progress=progress,
-            notify=warn_of,
-            on_validation=tell,
-        )
-    if as_json:
-        print_json("compress", result.to_json())
-    else:
-        _print(result, recipe, the_recipe.runtime)
+    options |= {"notify": warn, "on_validation": partial(print_validation, "recovery")}
+    with resume_hint(state_file(out)), progress_bar() as progress:
+        result = api.compress(checkpoint, the_recipe, out, progress=progress, **options)
+    finish("compress", result, as_json, partial(_parts, recipe, the_recipe.runtime))
 
 
-def _print(result: "Shrunk", recipe: str, runtime: str) -> None:
-    from nf_edge.render.shrunk import shrunk_lines, shrunk_tables
+def _parts(recipe: str, runtime: str, result: "Shrunk") -> "list[Part]":
+    from nf_edge.render.checkpoint import export_line
+    from nf_edge.render.pruning import pruning_parts
+    from nf_edge.render.table import body
 
-    for table in shrunk_tables(result):
-        show(table)
-    for line in shrunk_lines(result):
-        click.echo(line)
-    out = shlex.quote(str(result.path))
-    click.echo(
-        f"next: nf-edge export {out} --recipe {recipe} -o {shlex.quote(f'{result.path.name}-{runtime}')}"
-    )
+    hint = export_line(result.path, recipe, f"{result.path.name}-{runtime}")
+    return [*pruning_parts(result), body([hint])]

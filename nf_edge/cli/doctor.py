@@ -2,42 +2,32 @@
 
 import click
 
-from nf_edge.cli.output import json_option, print_json, print_lines, print_table, progress_bar
+from nf_edge.cli.options import json_option
+from nf_edge.cli.output import finish
+from nf_edge.cli.progress import progress_bar
 
 
 @click.command("doctor")
 @click.option(
     "--fix",
     type=click.Choice(["emulation"]),
-    help="Get and build what emulating a device's cores takes: downloads the runtimes' libraries for them.",
+    help="Install what is missing: `emulation` downloads the Arm libraries of the runtimes and builds the "
+    "runner for emulated cores.",
 )
 @json_option
 def command(fix: str | None, as_json: bool) -> None:
-    """Report versions, what works on this machine, and the command that gets what is missing.
+    """Report versions, what works on this machine, and the command that installs what is missing.
 
     \b
     Examples:
       nf-edge doctor
       nf-edge doctor --fix emulation
     """
+    from nf_edge.measure.emulation import set_up
     from nf_edge.pipeline.doctor import examine
+    from nf_edge.render.backends import doctor_parts
 
     if fix:
-        from nf_edge.measure.emulation import set_up
-
         with progress_bar() as progress:
             set_up(progress)
-    findings = examine()
-    if as_json:
-        print_json("doctor", [finding.to_json() for finding in findings])
-        return
-    marks = {True: "ok", False: "missing"}
-    print_table(
-        ("what", "", "version or state", "for"),
-        [(f.name, marks[f.ok], f.state, f.needed_for) for f in findings],
-    )
-    fixes = [f"{finding.name}: {finding.fix}" for finding in findings if finding.fix]
-    if fixes:
-        print_lines(fixes, title="To get what is missing")
-    else:
-        click.echo("Nothing is missing.")
+    finish("doctor", examine(), as_json, doctor_parts)

@@ -1,13 +1,14 @@
 """`nf-edge generate`."""
 
 from functools import partial
+from typing import Any
 
 import click
 
-from nf_edge.cli.numbers import Finite
-from nf_edge.cli.on_option import device_on, on_option
-from nf_edge.cli.output import json_option, print_json, warn_of
-from nf_edge.cli.trust import Trust, trust_options
+from nf_edge.cli.options import COUNT, json_option, on_option, seed_option, signature_options
+from nf_edge.cli.output import finish
+from nf_edge.cli.param_types import Finite
+from nf_edge.cli.progress import warn
 
 EPILOG = """\b
 Examples:
@@ -20,53 +21,34 @@ Examples:
 @click.command("generate", epilog=EPILOG)
 @click.argument("source", metavar="ARTIFACT|CHECKPOINT")
 @click.argument("prompt", required=False)
-@click.option("--max-tokens", type=click.IntRange(1), default=100, show_default=True)
+@click.option(
+    "--max-tokens", type=COUNT, metavar="N", default=100, show_default=True, help="Most tokens to generate."
+)
 @click.option(
     "--temperature",
     type=Finite(0),
+    metavar="T",
     default=0.0,
     show_default=True,
-    help="0 takes the likeliest token; else they are drawn, the more evenly the higher it is.",
+    help="0 takes the likeliest token; a higher temperature draws more evenly.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the drawing.")
-@click.option("--ids", "as_ids", is_flag=True, help="PROMPT is token ids, and ids are printed.")
-@on_option
-@trust_options
+@seed_option()
+@click.option("--ids", "as_ids", is_flag=True, help="Read PROMPT as token ids, and print token ids.")
+@on_option()
+@signature_options
 @json_option
-def command(
-    source: str,
-    prompt: str | None,
-    max_tokens: int,
-    temperature: float,
-    seed: int,
-    as_ids: bool,
-    on: str | None,
-    trust: Trust,
-    as_json: bool,
-) -> None:
-    """Continue PROMPT with a language model, and print its text as it comes.
+def command(source: str, prompt: str | None, as_json: bool, **options: Any) -> None:
+    """Continue PROMPT with a language model, and print the text as it is generated.
 
-    An ARTIFACT is run from its file, through its own cache; a CHECKPOINT (a folder or the name of a
-    bundled one) in PyTorch.  Without PROMPT it begins with the model's begin-of-text token.  It ends with
-    an end-of-text token of the model's, after --max-tokens, or where the model has no positions left.  With
-    --on, an artifact writes what it would on that device's core.
+    An ARTIFACT runs from its file, with its own cache.  A CHECKPOINT (a folder or the name of a bundled
+    model) runs in PyTorch.  Without PROMPT, generation starts with the model's begin-of-text token.  It ends
+    at an end-of-text token, after --max-tokens, or when the model has no positions left.  With --on, an
+    artifact runs on that device's core, emulated.
     """
     from nf_edge.pipeline import api
+    from nf_edge.render.table import body
 
-    result = api.generate(
-        source,
-        prompt,
-        max_tokens=max_tokens,
-        temperature=temperature,
-        seed=seed,
-        as_ids=as_ids,
-        on=device_on(on),
-        public_key=trust.public_key,
-        require_signature=trust.required,
-        on_text=None if as_json else partial(click.echo, nl=False),
-        notify=warn_of,
-    )
-    if as_json:
-        print_json("generate", result.to_json())
-    else:
-        click.echo()
+    on_text = None if as_json else partial(click.echo, nl=False)
+    result = api.generate(source, prompt, on_text=on_text, notify=warn, **options)
+    # The text is on stdout already; an empty line ends it.
+    finish("generate", result, as_json, lambda _: [body([""])])

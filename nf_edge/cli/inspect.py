@@ -1,12 +1,13 @@
 """`nf-edge inspect`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from nf_edge.cli.on_option import emulated, on_option
-from nf_edge.cli.output import json_option, print_json, print_lines, print_table, show
-from nf_edge.cli.trust import Trust, open_artifact, trust_options
+from nf_edge.cli.options import PATH, json_option, on_option, signature_options
+from nf_edge.cli.output import finish
+from nf_edge.cli.progress import warn
 
 EPILOG = """\b
 Examples:
@@ -16,37 +17,20 @@ Examples:
 
 
 @click.command("inspect", epilog=EPILOG)
-@click.argument("artifact", type=click.Path(path_type=Path))
-@on_option
-@trust_options
+@click.argument("artifact", type=PATH)
+@on_option(several=True)
+@signature_options
 @json_option
-def command(artifact: Path, on: str | None, trust: Trust, as_json: bool) -> None:
-    """What an ARTIFACT is made of and needs.
+def command(artifact: Path, on: list[str] | None, as_json: bool, **signature: Any) -> None:
+    """Show what an ARTIFACT contains and needs.
 
-    Verifies the hash of every file, lists its operators and delegates, how to call it and what an
-    application must link, and loads it in each runtime that is here; with --on, on those devices' cores too.
-    A file that does not load is exit code 3.
+    Verifies the hash of every file; lists the operators and delegates, the inputs and outputs, and the
+    libraries that an application must link; and loads the model file in each runtime on this machine.  With
+    --on, it also loads the file on emulated cores.  A file that loads nowhere is exit code 3.
     """
-    from nf_edge import render
-    from nf_edge.core.errors import BadInput
     from nf_edge.measure.inspection import inspect
+    from nf_edge.pipeline.loading import cores_of, load_artifact
+    from nf_edge.render.artifact import inspection_parts
 
-    the_artifact = open_artifact(artifact, trust)
-    manifest = the_artifact.manifest
-    found = inspect(the_artifact, emulated(on))
-    if as_json:
-        document = manifest.model_dump(mode="json", by_alias=True, exclude={"reports"})
-        print_json("inspect", document | {"signature": the_artifact.signature} | found.to_json())
-    else:
-        print_table(("", str(artifact)), render.artifact_rows(the_artifact))
-        print_table(("operator", "uses"), list(found.operators.items()), right=(1,))
-        print_lines(
-            render.quantization_lines(manifest.quantization, manifest.calibration), title="Quantization"
-        )
-        print_lines(render.coverage_lines(manifest), title="Operators")
-        if accelerator := render.accelerator_table(manifest):
-            print_lines(render.accelerator_lines(manifest), title="Accelerator")
-            show(accelerator)
-        print_lines([f"{load.where}: {load.problem or 'loads'}" for load in found.loads], title="Loading it")
-    if all(load.problem for load in found.loads):
-        raise BadInput("loads in no runtime here", where=the_artifact.model_file)
+    loaded = load_artifact(artifact, notify=warn, **signature)
+    finish("inspect", inspect(loaded, cores_of(on) if on else ()), as_json, inspection_parts)

@@ -1,11 +1,11 @@
-"""`nf-edge kernels`: the kernels of our own that `nf-` recipes call."""
+"""`nf-edge kernels`."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from nf_edge.cli.output import json_option, print_json
+from nf_edge.cli.options import json_option, out_option
+from nf_edge.cli.output import finish
 from nf_edge.core.targets import TARGETS
 
 
@@ -13,7 +13,7 @@ from nf_edge.core.targets import TARGETS
 def command() -> None:
     """Build the kernels that nf- recipes call.
 
-    They are built for this machine when they are first needed; a board gets its own from here.
+    On this machine they are built at first use.  This command builds them for a board.
 
     \b
     Example:
@@ -27,51 +27,22 @@ def command() -> None:
     type=click.Choice(["host", *TARGETS]),
     default="host",
     show_default=True,
-    help="The machine that they are for.",
+    help="Machine to build for.",
 )
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(path_type=Path),
-    help="A folder to put the library into; without it, the path in the cache is printed.",
-)
+@out_option("Folder to copy the library to; without it, the library stays in the cache")
 @json_option
 def build(target: str, out: Path | None, as_json: bool) -> None:
     """Build the operators of nf-edge for ExecuTorch as a shared library.
 
-    One library serves every CPU of an architecture: it chooses among its instruction sets when it runs, and
-    the environment variable NF_EDGE_ISA forces one.
+    One library serves every CPU of an architecture: it chooses the instruction set when it runs.  The
+    environment variable NF_EDGE_ISA forces one.
 
     \b
     Examples:
       nf-edge kernels build
       nf-edge kernels build --target aarch64-linux -o board
     """
-    from nf_edge.core.files import check_folder, folder_made, write_bytes
-    from nf_edge.core.reading import sha256
-    from nf_edge.kernels import binding as kernel
+    from nf_edge.kernels.library import build_library
+    from nf_edge.render.kernels import library_parts
 
-    if out is not None:
-        check_folder(out)
-    library = kernel.executorch_library(TARGETS.get(target))
-    placed = library
-    if out is not None:
-        placed = out / library.name
-        with folder_made(out):
-            write_bytes(placed, library.read_bytes())
-    size = placed.stat().st_size
-    facts: dict[str, Any] = {
-        "target": target,
-        "library": str(placed),
-        "bytes": size,
-        "sha256": sha256(placed),
-    }
-    if target == "host":
-        facts["instruction_sets"], facts["in_use"] = kernel.available(library), kernel.in_use(library)
-    if as_json:
-        print_json("kernels", facts)
-        return
-    click.echo(f"{placed}, {size / 1e3:.0f} kB, for {target}")
-    if target == "host":
-        click.echo(f"instruction sets of this CPU: {', '.join(facts['instruction_sets'])}")
-        click.echo(f"in use: {facts['in_use']}")
+    finish("kernels", build_library(target, out), as_json, library_parts)

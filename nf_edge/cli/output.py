@@ -1,79 +1,81 @@
-"""What the verbs share: `--json`, tables, and progress bars.
+"""What commands write to stdout: JSON, or the parts of a report.
 
-Results go to stdout, everything else (progress, warnings, errors) to stderr.  Nothing heavy is
-imported until it is used.
+Progress, warnings and errors go to stderr.  Nothing heavy is imported until it is used.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from nf_edge.core.errors import NfEdgeError
-from nf_edge.core.progress import Progress
 from nf_edge.core.schemas import json_text
-from nf_edge.core.signals import Terminated
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nf_edge.measure.memory import MemoryReport
-    from nf_edge.render import Table
+    from nf_edge.render.table import Part, Table
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the same facts as JSON.")
-
-
-def print_json(command: str, result: Any) -> None:
-    click.echo(json_text(command, result))
+Result = TypeVar("Result")
 
 
-class Result(Protocol):
-    """What the API returns of a job that has a gate."""
+def finish(command: str, result: Result, as_json: bool, parts: "Callable[[Result], Sequence[Part]]") -> None:
+    """Print the result of a job, and raise its `failure` if it has one.
 
-    @property
-    def failure(self) -> NfEdgeError | None: ...
-
-    def to_json(self) -> Any: ...
-
-
-Value = TypeVar("Value", bound=Result)
-
-
-def finish(command: str, result: Value, as_json: bool, show_it: Callable[[Value], None]) -> None:
-    """Print a result, as JSON or by a function for people, and raise the gate that it did not pass."""
+    Args:
+        result: has `to_json()`; or a list of such values.
+        parts: gives what people read.
+    """
     if as_json:
-        print_json(command, result.to_json())
+        click.echo(json_text(command, _to_json(result)))
     else:
-        show_it(result)
-    if (failure := result.failure) is not None:
+        print_parts(parts(result))
+    if (failure := getattr(result, "failure", None)) is not None:
         raise failure
 
 
-def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", right: Sequence[int] = ()
-) -> None:
-    """A table on stdout; `right` lists the columns (from 0) that are aligned right.
+def _to_json(result: Any) -> Any:
+    return [each.to_json() for each in result] if isinstance(result, list) else result.to_json()
 
-    On a terminal it is fitted to the width; in a pipe nothing is cut or wrapped.
-    """
+
+def print_parts(parts: "Sequence[Part]") -> None:
+    """Tables and lines on stdout, with an empty line between parts."""
+    from nf_edge.render.table import Table
+
+    shown = [part for part in parts if isinstance(part, Table) or part.lines]
+    for part in shown:
+        if isinstance(part, Table):
+            _print_table(part)
+        else:
+            _print_lines(part.title, part.lines)
+            if part is not shown[-1]:
+                click.echo()
+
+
+def _print_lines(title: str, lines: Iterable[str]) -> None:
+    if title:
+        click.echo(title)
+    for line in lines:
+        click.echo(f"  {line}" if title else line)
+
+
+def _print_table(table: "Table") -> None:
+    """On a terminal a table is fitted to the width; in a pipe nothing is cut or wrapped."""
     from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    from rich.table import Table as RichTable
 
-    table = Table(
-        box=SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold", pad_edge=False
+    drawn = RichTable(
+        box=SIMPLE_HEAD, title=table.title or None, title_justify="left", title_style="bold", pad_edge=False
     )
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    console(width=None if sys.stdout.isatty() else 200).print(table)
+    for number, column in enumerate(table.columns):
+        drawn.add_column(column, justify="right" if number in table.right else "left", overflow="fold")
+    for row in table.rows:
+        drawn.add_row(*row)
+    console(width=None if sys.stdout.isatty() else 200).print(drawn)
 
 
 def console(*, stderr: bool = False, width: int | None = None) -> "Console":
-    """Where tables and bars are drawn; a closed pipe is told as by any other writer."""
+    """The stream that tables and bars are drawn on; a closed pipe raises BrokenPipeError."""
     from rich.console import Console
 
     class Plain(Console):
@@ -82,78 +84,3 @@ def console(*, stderr: bool = False, width: int | None = None) -> "Console":
 
     # Markup and highlighting are off: cells are data, and "[1, T]" is not a style.
     return Plain(stderr=stderr, width=width, markup=False, highlight=False)
-
-
-def show(table: "Table") -> None:
-    """A table of `nf_edge.render` on stdout."""
-    print_table(table.columns, table.rows, title=table.title, right=table.right)
-
-
-def show_memory(report: "MemoryReport") -> None:
-    """A memory report on stdout: tables, remarks, and the verdict where a device was named."""
-    from nf_edge import render
-
-    for table in render.memory_tables(report):
-        show(table)
-    print_lines(render.memory_lines(report))
-    if report.verdict:
-        print_lines(render.verdict_lines(report.verdict))
-
-
-def print_lines(lines: Iterable[str], *, title: str = "") -> None:
-    """Lines on stdout under a title, and an empty one."""
-    if title:
-        click.echo(title)
-    for line in lines:
-        click.echo(f"  {line}" if title else line)
-    click.echo()
-
-
-def warn(messages: Iterable[str]) -> None:
-    for message in messages:
-        warn_of(message)
-
-
-def warn_of(message: str) -> None:
-    """How verbs have the API tell its remarks."""
-    click.echo(f"warning: {message}", err=True)
-
-
-@contextmanager
-def told_how_to_resume(state: Path) -> Iterator[None]:
-    """Whoever ends a command is told what to do next, if there is a state to go on from."""
-    try:
-        yield
-    except (KeyboardInterrupt, Terminated):
-        if state.exists():
-            click.echo("to go on from the last validation: the same command with --resume", err=True)
-        raise
-
-
-@contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """A progress callback that draws a bar on stderr when that is a terminal, else a line a step."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
-
-    screen = console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    if not screen.is_terminal:
-        said: set[str] = set()
-
-        def line(step: str, done: int, total: int) -> None:
-            if step not in said:
-                said.add(step)
-                click.echo(f"{step} ...", err=True)
-
-        yield line
-        return
-    with Bars(*columns, console=screen, transient=True) as bars:
-        tasks: dict[str, Any] = {}
-
-        def draw(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step, total=total)
-            bars.update(tasks[step], completed=done, total=total)
-
-        yield draw

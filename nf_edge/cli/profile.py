@@ -1,10 +1,13 @@
 """`nf-edge profile`."""
 
+from typing import Any
+
 import click
 
-from nf_edge.cli.on_option import device_on, on_option
-from nf_edge.cli.output import finish, json_option, show_memory, warn_of
-from nf_edge.cli.trust import Trust, trust_options
+from nf_edge.cli.options import device_option, json_option, on_option, recipe_option, signature_options
+from nf_edge.cli.output import finish
+from nf_edge.cli.progress import warn
+from nf_edge.cli.usage import refuse
 
 EPILOG = """\b
 Examples:
@@ -16,37 +19,30 @@ Examples:
 
 @click.command("profile", epilog=EPILOG)
 @click.argument("source", metavar="ARTIFACT|CHECKPOINT")
-@click.option("--recipe", help="Predict for a CHECKPOINT exported by this recipe; an ARTIFACT has its own.")
-@click.option("--device", help="Hold the memory against this device (a name or a YAML file).")
-@on_option
-@trust_options
+@recipe_option()
+@device_option
+@on_option()
+@signature_options
 @json_option
-def command(
-    source: str, recipe: str | None, device: str | None, on: str | None, trust: Trust, as_json: bool
-) -> None:
-    """Memory of an artifact, or of a checkpoint that is not exported yet.
+def command(source: str, recipe: str | None, on: str | None, as_json: bool, **options: Any) -> None:
+    """Show the memory of an artifact, or of a checkpoint that is not exported yet.
 
-    Of an ARTIFACT it is predicted, planned (by the artifact's own plan) and measured (by running it in
-    a native process on this machine, or with --on as a device's own core).  Of a CHECKPOINT with --recipe it
-    is predicted.  With --device, exit code 4 says that it does not fit.
+    For an ARTIFACT, the memory is predicted, planned (read from the file) and measured (in a native process
+    on this machine, or with --on on a device's core).  For a CHECKPOINT with --recipe, it is predicted for
+    the artifact that the recipe makes.  With --device, exit code 4 means that it does not fit.
     """
     from nf_edge.core.resources import names
     from nf_edge.pipeline import api
+    from nf_edge.render.memory import memory_parts
 
-    core = device_on(on)
-    if core and recipe:
-        raise click.UsageError("--on runs an ARTIFACT, and --recipe is for a CHECKPOINT")
-    if trust.required and recipe:
-        raise click.UsageError("--require-signature is for an ARTIFACT, and --recipe for a CHECKPOINT")
-    if not recipe and source in names("checkpoints", suffix=""):
-        raise click.UsageError(f"{source} is a checkpoint: name the --recipe to predict its memory for")
-    report = api.profile(
-        source,
-        recipe=recipe,
-        device=device,
-        on=core,
-        public_key=trust.public_key,
-        require_signature=trust.required,
-        notify=warn_of,
+    bundled = source in names("checkpoints", suffix="")
+    refuse(
+        (on and recipe, "--on runs an ARTIFACT, and --recipe is for a CHECKPOINT"),
+        (
+            options["require_signature"] and recipe,
+            "--require-signature is for an ARTIFACT, and --recipe for a CHECKPOINT",
+        ),
+        (not recipe and bundled, f"{source} is a checkpoint: give a --recipe to predict its memory for"),
     )
-    finish("profile", report, as_json, show_memory)
+    report = api.profile(source, recipe=recipe, on=on, notify=warn, **options)
+    finish("profile", report, as_json, memory_parts)

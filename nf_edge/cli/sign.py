@@ -5,9 +5,11 @@ from pathlib import Path
 
 import click
 
-from nf_edge.cli.output import json_option, print_json, warn
+from nf_edge.cli.options import PATH, json_option
+from nf_edge.cli.output import finish
+from nf_edge.cli.progress import warn
+from nf_edge.core.environment import KEY_PASSWORD
 
-PASSWORD = "NF_EDGE_KEY_PASSWORD"
 EPILOG = """\b
 Examples:
   openssl ecparam -name prime256v1 -genkey -noout -out signing.pem
@@ -18,31 +20,24 @@ Examples:
 
 
 @click.command("sign", epilog=EPILOG)
-@click.argument("artifact", type=click.Path(path_type=Path))
+@click.argument("artifact", type=PATH)
 @click.option(
     "--key",
     required=True,
-    type=click.Path(path_type=Path),
-    help=f"Private key (EC, PEM). Set {PASSWORD} where it is encrypted.",
+    type=PATH,
+    help=f"Your private key (EC, PEM). If it is encrypted, set {KEY_PASSWORD} to its password.",
 )
 @json_option
 def command(artifact: Path, key: Path, as_json: bool) -> None:
-    """Sign all files of an ARTIFACT, its manifest and figures among them, with a key of yours.
+    """Sign all files of an ARTIFACT, including its manifest and figures, with your key.
 
-    The signature is model.sig in its folder, in the format of OpenSSF's model-signing, which can verify it
-    too. Nothing is sent anywhere. An artifact with a file that is not that of its export is not signed.
+    The signature is model.sig in the artifact's folder, in the format of OpenSSF's model-signing, which can
+    verify it too.  Nothing is sent anywhere.  If a file changed since the export, nothing is signed.
     """
-    from nf_edge.artifact import load_artifact
-    from nf_edge.artifact.signature import sign
+    from nf_edge.artifact.signed import sign_artifact
+    from nf_edge.render.signature import signed_parts
 
-    the_artifact = load_artifact(artifact)
-    manifest = the_artifact.manifest
-    warn(the_artifact.notes)
-    if manifest.status == "fail":
-        warn([f"{artifact} is marked as failed; it is signed with that mark"])
-    signature = sign(the_artifact, key, os.environ.get(PASSWORD))
-    files = [file.name for file in manifest.files or ()]
-    if as_json:
-        print_json("sign", {"signature": str(signature), "status": manifest.status, "files": files})
-    else:
-        click.echo(f"{signature} signs the manifest and {len(files)} files: {', '.join(files)}")
+    signed = sign_artifact(artifact, key, os.environ.get(KEY_PASSWORD))
+    for warning in signed.warnings:
+        warn(warning)
+    finish("sign", signed, as_json, signed_parts)

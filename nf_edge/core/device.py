@@ -232,6 +232,19 @@ class Device(Closed):
         npu = {"npu": self.npu, "npu_targets": self.npu_targets}
         return facts | {name: fact for name, fact in npu.items() if fact}
 
+    @property
+    def budgets(self) -> list[Memory]:
+        """The memories that models are checked against."""
+        return [memory for memory in (self.working_memory, self.storage_memory) if memory]
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys of the file, sizes in bytes; then its budgets and the paths of its unverified facts."""
+        return {
+            **self.model_dump(mode="json", by_alias=True),
+            "budgets": [{"memory": memory.name, "bytes": memory.budget_bytes} for memory in self.budgets],
+            "unverified": list(self.unverified_facts()),
+        }
+
     def unverified_facts(self) -> dict[str, Fact[Any]]:
         """The facts that nobody has seen in a source, by path."""
         return {path: fact for path, fact in self.facts().items() if not fact.verified}

@@ -5,11 +5,14 @@ when a wheel is built, so they are looked for inside the package first, then bes
 """
 
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from nf_edge.core.errors import BadInput
 
 PACKAGE = Path(__file__).parent.parent
+Loaded = TypeVar("Loaded")
 
 
 def folder(kind: str) -> Path:
@@ -62,3 +65,20 @@ def resolve(kind: str, name: str, suffix: str = ".yaml") -> Path:
     wanted = "file" if suffix else "folder"
     what = f"is not a {wanted}" if there else f"no such {noun}"
     raise BadInput(what, where=name, fix=f"give the path of a {wanted}, or one of: {known}")
+
+
+def load_each(names: Iterable[str], load: Callable[[str], Loaded]) -> list[Loaded]:
+    """The results of `load` for all names.
+
+    Raises:
+        BadInput: at least one cannot be loaded; the message has the errors of all of them.
+    """
+    loaded, errors = [], []
+    for name in names:
+        try:
+            loaded.append(load(name))
+        except BadInput as error:
+            errors.append(str(error))
+    if errors:
+        raise BadInput("\n".join(errors))
+    return loaded

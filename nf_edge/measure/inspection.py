@@ -9,7 +9,7 @@ from typing import Any
 from nf_edge.artifact import Artifact
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import Backend
-from nf_edge.core.errors import NfEdgeError
+from nf_edge.core.errors import BadInput, NfEdgeError
 from nf_edge.measure import runner
 from nf_edge.measure.emulation import EmulatedCore
 
@@ -24,18 +24,32 @@ class Load:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is in an artifact.
+    """What is in an artifact, and where it loads.
 
     Attributes:
         operators: how often the model file uses each operator and delegate.
         loads: the runtime in Python, and the native runner; or what simulates the device; then cores.
     """
 
+    artifact: Artifact
     operators: dict[str, int]
     loads: tuple[Load, ...]
 
+    @property
+    def failure(self) -> BadInput | None:
+        """Set where the model file loads in no runtime."""
+        if not all(load.problem for load in self.loads):
+            return None
+        return BadInput("loads in no runtime here", where=self.artifact.model_file)
+
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """The manifest without its reports, the state of the signature, operators and loads."""
+        return {
+            **self.artifact.manifest.model_dump(mode="json", by_alias=True, exclude={"reports"}),
+            "signature": self.artifact.signature,
+            "operators": self.operators,
+            "loads": [asdict(load) for load in self.loads],
+        }
 
 
 def inspect(artifact: Artifact, cores: Sequence[EmulatedCore] = ()) -> Inspection:
@@ -54,7 +68,7 @@ def inspect(artifact: Artifact, cores: Sequence[EmulatedCore] = ()) -> Inspectio
     for core in cores:
         where = f"{backend.runtime} on {core.name}, emulated as {core.cpu} by QEMU {core.emulator.version}"
         loads.append(Load(where, _problem(partial(_load_as, core, backend, model))))
-    return Inspection(backend.operators(model), tuple(loads))
+    return Inspection(artifact, backend.operators(model), tuple(loads))
 
 
 def _load_as(core: EmulatedCore, backend: Backend, model: Path) -> None:

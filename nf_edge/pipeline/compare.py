@@ -1,8 +1,8 @@
 """Models side by side, by one recipe: what each weighs and holds, and how fast it is here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,17 @@ from nf_edge.backends.base import InputShape
 from nf_edge.core.device import Device
 from nf_edge.core.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.core.files import check_folder
+from nf_edge.core.presets import DEFAULT_RANK
 from nf_edge.core.progress import Progress, named, silent
-from nf_edge.core.recipe.recipe import Recipe
+from nf_edge.core.recipe.recipe import Recipe, load_recipe
 from nf_edge.core.staging import scratch_folder
 from nf_edge.measure.latency import REPEATS, BenchSubject, LatencyReport, bench, make_plan
 from nf_edge.measure.memory import Verdict
-from nf_edge.model import Checkpoint, ModelConfig
+from nf_edge.model import Checkpoint, ModelConfig, resolve_checkpoint
+from nf_edge.model.baselines import CAVEAT, baseline_configs, write_baselines
 from nf_edge.model.data.rows import Rows, load_rows
 from nf_edge.pipeline.export import dry_run, export
+from nf_edge.pipeline.loading import optional_device, tell
 from nf_edge.pipeline.size_ratios import Size, file, parameters, process
 
 
@@ -153,6 +156,38 @@ def compare(
         notes=(*_notes(names, subjects), *_warnings(rows)),
         failure=next((result.failure for result in exports if result.failure), None),
     )
+
+
+def compare_named(
+    names: Sequence[str],
+    preset: str | None,
+    rank: int | None,
+    *,
+    recipe: str,
+    device: str | None = None,
+    notify: Callable[[str], None],
+    progress: Progress = silent,
+    **options: Any,
+) -> ComparisonReport:
+    """Compare checkpoints by their names or folders, or three models of a preset's shape.
+
+    Args:
+        preset: makes the models, with random weights and noise of `rank`; no names are given then.
+        notify: is called with each remark on a checkpoint.
+        options: those of `compare`.
+
+    Raises what `compare` does.
+    """
+    the_recipe, the_device = load_recipe(recipe), optional_device(device)
+    with ExitStack() as stack:
+        if preset:
+            scratch = stack.enter_context(scratch_folder())
+            models = write_baselines(baseline_configs(preset, rank or DEFAULT_RANK), scratch, progress)
+        else:
+            models = [resolve_checkpoint(name) for name in names]
+            tell(notify, [warning for model in models for warning in model.warnings])
+        report = compare(models, the_recipe, device=the_device, progress=progress, **options)
+    return replace(report, notes=(CAVEAT, *report.notes)) if preset else report
 
 
 def model_names(checkpoints: Sequence[Checkpoint]) -> list[str]:

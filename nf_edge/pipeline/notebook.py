@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from functools import singledispatch
 from html import escape
 
-from nf_edge import render
 from nf_edge.measure.accuracy.check import AccuracyReport
 from nf_edge.measure.accuracy.cores import CoresReport
 from nf_edge.measure.latency import LatencyReport
@@ -14,14 +13,17 @@ from nf_edge.pipeline.export import DryRun, Export
 from nf_edge.pipeline.mixed_precision.search import SensitivityReport
 from nf_edge.pipeline.sweep import SweepReport
 from nf_edge.pruning.pruning_report import Shrunk
-from nf_edge.render import Table
-from nf_edge.render.cores import cores_lines, cores_table
+from nf_edge.render.accuracy import accuracy_parts
+from nf_edge.render.artifact import dry_run_parts
+from nf_edge.render.cores import cores_parts
 from nf_edge.render.html.page import report_page
 from nf_edge.render.html.sweep_page import sweep_page
 from nf_edge.render.html.templates import filled
-from nf_edge.render.latency import artifact_lines, latency_lines, latency_tables
+from nf_edge.render.latency import latency_parts
+from nf_edge.render.memory import memory_parts
+from nf_edge.render.pruning import pruning_parts
 from nf_edge.render.sensitivity import sensitivity_parts
-from nf_edge.render.shrunk import shrunk_lines, shrunk_tables
+from nf_edge.render.table import Part, body
 
 
 @singledispatch
@@ -42,55 +44,47 @@ def _(value: SweepReport) -> str:
 
 @html_of.register
 def _(value: DryRun) -> str:
-    layer_reports = [layer_report.to_json() for layer_report in value.layer_reports]
-    lines = render.quantization_lines(layer_reports, value.calibration)
-    return _tables(render.memory_tables(value.memory), [*lines, *_memory_lines(value.memory)])
+    return _inline(dry_run_parts(value))
 
 
 @html_of.register
 def _(value: MemoryReport) -> str:
-    return _tables(render.memory_tables(value), _memory_lines(value))
+    return _inline(memory_parts(value))
 
 
 @html_of.register
 def _(value: AccuracyReport) -> str:
-    return _tables([render.accuracy_table(value)], render.accuracy_lines(value))
+    return _inline(accuracy_parts(value))
 
 
 @html_of.register
 def _(value: CoresReport) -> str:
-    return _tables([cores_table(value.cores)], cores_lines(value.cores))
+    return _inline(cores_parts(value))
 
 
 @html_of.register
 def _(value: LatencyReport) -> str:
-    return _tables(latency_tables(value), artifact_lines(value) + latency_lines(value))
+    return _inline(latency_parts(value))
 
 
 @html_of.register
 def _(value: SensitivityReport) -> str:
-    parts = sensitivity_parts(value)
-    tables = [part for part in parts if isinstance(part, Table)]
-    return _tables(tables, [line for part in parts if not isinstance(part, Table) for line in part])
+    return _inline(sensitivity_parts(value))
 
 
 @html_of.register
 def _(value: Shrunk) -> str:
-    return _tables(shrunk_tables(value), shrunk_lines(value))
+    return _inline(pruning_parts(value))
 
 
 @html_of.register
 def _(value: Generated) -> str:
     text = " ".join(map(str, value.ids)) if value.text is None else value.text
-    return _tables([], [text, f"ended: {value.ended}"])
+    return _inline([body([text, f"ended: {value.ended}"])])
 
 
-def _memory_lines(report: MemoryReport) -> list[str]:
-    return render.memory_lines(report) + (render.verdict_lines(report.verdict) if report.verdict else [])
-
-
-def _tables(tables: Sequence[Table], lines: Sequence[str]) -> str:
-    return filled("notebook.html.j2", tables=tables, lines=lines)
+def _inline(parts: Sequence[Part]) -> str:
+    return filled("notebook.html.j2", parts=parts)
 
 
 def _framed(page: str) -> str:

@@ -1,36 +1,48 @@
-"""A comparison as tables and lines."""
+"""Models side by side, by one recipe."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nf_edge.render import Table, verdict_lines
-from nf_edge.render.latency import latency_lines, latency_tables, letters, work_text
+from nf_edge.model.config import ModelConfig
+from nf_edge.render.latency import latency_lines, latency_tables, letters, speed_text, work_text
+from nf_edge.render.memory import verdict_lines
+from nf_edge.render.table import Part, Table, body
 
 if TYPE_CHECKING:
-    from nf_edge.pipeline.compare import ComparisonReport, Model
+    from nf_edge.pipeline.compare import ComparisonReport
 
 SHARE = "A's share of it"
 
 
-def model_lines(report: ComparisonReport) -> list[str]:
-    """What is compared, by the letters that the tables have."""
+def comparison_parts(report: ComparisonReport) -> list[Part]:
+    return [
+        body(_model_lines(report)),
+        _size_table(report),
+        *latency_tables(report.latency),
+        body(_reading_lines(report)),
+        body(_summary_lines(report)),
+    ]
+
+
+def _model_lines(report: ComparisonReport) -> list[str]:
+    """The models, by the letters that the tables have."""
     models = zip(letters(len(report.models)), report.models, strict=True)
-    return [f"{letter}: {model.name}, {_kind(model)}" for letter, model in models]
+    return [
+        f"{letter}: {model.name}, {model.config.attention} attention, {noise_text(model.config)}; "
+        f"{model.config.n_layer} layers, width {model.config.n_embd}, {model.config.n_positions:,} positions"
+        for letter, model in models
+    ]
 
 
-def _kind(model: Model) -> str:
-    config = model.config
-    noise = f"{config.noise.kind} noise" if config.noise.kind != "none" else "no noise"
-    rank = f" of rank {config.noise.rank}" if config.noise.kind == "lowrank" else ""
-    return (
-        f"{config.attention} attention, {noise}{rank}; {config.n_layer} layers, width {config.n_embd}, "
-        f"{config.n_positions:,} positions"
-    )
+def noise_text(config: ModelConfig) -> str:
+    """`lowrank noise of rank 4`."""
+    kind = config.noise.kind
+    rank = f" of rank {config.noise.rank}" if kind == "lowrank" else ""
+    return "no noise" if kind == "none" else f"{kind} noise{rank}"
 
 
-def comparison_tables(report: ComparisonReport) -> list[Table]:
-    """The sizes, then what `nf-edge bench` shows of the artifacts."""
+def _size_table(report: ComparisonReport) -> Table:
     rows = []
     for size in report.sizes:
         shares = ["", *map(str, size.ratios)]
@@ -38,14 +50,14 @@ def comparison_tables(report: ComparisonReport) -> list[Table]:
         for letter, figure, share in cells:
             name = f"{size.name} ({figure.how})" if figure.unit == "bytes" else size.name
             rows.append(("" if share else name, letter, str(figure), share))
-    return [Table("Size", ("", "", "", SHARE), tuple(rows), (2, 3)), *latency_tables(report.latency)]
+    return Table("Size", ("", "", "", SHARE), tuple(rows), (2, 3))
 
 
-def comparison_lines(report: ComparisonReport) -> list[str]:
+def _reading_lines(report: ComparisonReport) -> list[str]:
     """How to read the tables, verdicts, and where it was measured."""
     lines = [
-        f"process memory: all of it at the largest input, {report.memory_machine}; peak memory: over all "
-        "that was timed",
+        f"process memory: the total at the largest input, {report.memory_machine}",
+        "peak memory: the most that the process held in all timed runs",
         *latency_lines(report.latency),
     ]
     lines += [f"note: {note}" for note in report.notes]
@@ -55,18 +67,15 @@ def comparison_lines(report: ComparisonReport) -> list[str]:
     return lines
 
 
-def summary_lines(report: ComparisonReport) -> list[str]:
-    """What the figures say of the first model beside each of the others."""
+def _summary_lines(report: ComparisonReport) -> list[str]:
+    """The first model against each of the others."""
     first, *others = (model.name for model in report.models)
     lines = []
     for number, other in enumerate(others):
         shares = [(size.ratios[number], size.name) for size in report.sizes]
-        told = [f"{ratio} times the {name}" for ratio, name in shares if ratio.value is not None]
-        lines += [f"{first} beside {other}:", f"  {', '.join(told)}"]
-        for line in report.latency.lines:
-            speed = line.speeds[number]
-            low, high = speed.interval
-            lines.append(
-                f"  {speed.ratio} times as fast ({low}–{high}) {work_text(line)}: {speed.finding}",
-            )
+        texts = [f"{ratio} times the {name}" for ratio, name in shares if ratio.value is not None]
+        lines += [f"{first} against {other}:", f"  {', '.join(texts)}"]
+        for row in report.latency.lines:
+            speed = row.speeds[number]
+            lines.append(f"  {speed_text(speed)} times as fast {work_text(row)}: {speed.finding}")
     return lines

@@ -1,36 +1,50 @@
-"""A latency report as tables and lines."""
+"""Latency reports."""
 
 from collections.abc import Sequence
 from string import ascii_uppercase
 
-from nf_edge.core.figures import format_three
 from nf_edge.measure.latency.latency_report import BenchRow, Distribution, LatencyReport, Peak, Speed, Timing
-from nf_edge.render import Table
+from nf_edge.render.table import Part, Table, body, transposed
+from nf_edge.render.text import counted, number_cell, spread_text
 
 SPEED = "speed of A"
-SPEED_MEANS = f"{SPEED}: how many times as fast it is as the one of the row"
+SPEED_MEANS = f"{SPEED}: how many times as fast A is as the artifact of the row"
+
+
+def latency_parts(report: LatencyReport) -> list[Part]:
+    return [body(artifact_lines(report)), *latency_tables(report), body(latency_lines(report))]
 
 
 def letters(count: int) -> str:
-    """What tables call so many artifacts."""
+    """The names of `count` artifacts in tables: `ABC`."""
     return ascii_uppercase[:count]
+
+
+def artifact_lines(report: LatencyReport) -> list[str]:
+    """What was measured; several artifacts by the letters that the tables have."""
+    several = len(report.artifacts) > 1
+    return [
+        f"{f'{letter}: ' if several else ''}{artifact.path}, {artifact.checkpoint} by {artifact.recipe}, "
+        f"{artifact.runtime} {artifact.version}"
+        for letter, artifact in zip(letters(len(report.artifacts)), report.artifacts, strict=True)
+    ]
 
 
 def latency_tables(report: LatencyReport) -> list[Table]:
     """Three tables for each number of threads: the process, prefill, decoding."""
     tables = []
     for peak in report.peaks:
-        lines = [line for line in report.lines if line.threads == peak.threads]
-        threads = f"{peak.threads} thread{'s' if peak.threads > 1 else ''}"
-        tables.append(_process_table(f"Process, {threads}", lines[0], peak))
-        tables.append(_table(f"Prefill, {threads}", "tokens", _of(lines, "prefill")))
-        if decoding := _of(lines, "decode"):
-            tables.append(_table(f"Decoding, {threads}", "context", decoding))
+        rows = [row for row in report.lines if row.threads == peak.threads]
+        threads = counted(peak.threads, "thread")
+        tables.append(_process_table(f"Process, {threads}", rows[0], peak))
+        tables.append(_phase_table(f"Prefill, {threads}", "tokens", _of_phase(rows, "prefill")))
+        if decoding := _of_phase(rows, "decode"):
+            tables.append(_phase_table(f"Decoding, {threads}", "context", decoding))
     return tables
 
 
-def _of(lines: Sequence[BenchRow], phase: str) -> list[BenchRow]:
-    return [line for line in lines if line.phase == phase]
+def _of_phase(rows: Sequence[BenchRow], phase: str) -> list[BenchRow]:
+    return [row for row in rows if row.phase == phase]
 
 
 def _process_table(title: str, load: BenchRow, peak: Peak) -> Table:
@@ -40,85 +54,71 @@ def _process_table(title: str, load: BenchRow, peak: Peak) -> Table:
         rows = [("load, ms", *loads), ("peak memory", *peaks)]
         return Table(title, ("", "measured"), tuple(rows), (1,))
     columns = ("", "peak memory", "load, ms", SPEED)
-    cells = zip(letters(len(loads)), peaks, loads, _speeds(load), strict=True)
-    return Table(title, columns, tuple(cells), (1, 2, 3))
+    return Table(
+        title, columns, transposed([letters(len(loads)), peaks, loads, speed_cells(load)]), (1, 2, 3)
+    )
 
 
-def _table(title: str, first: str, lines: Sequence[BenchRow]) -> Table:
-    """Of several artifacts a row each, with that which their ratio is of: ms of a prefill, tokens/s of
+def _phase_table(title: str, first: str, rows: Sequence[BenchRow]) -> Table:
+    """One artifact with ms and tokens/s; several with the unit of their ratio: ms of a prefill, tokens/s of
     decoding."""
-    if not lines[0].speeds:
-        rows = [(str(line.tokens), _time(line.timings[0]), _rate(line.timings[0])) for line in lines]
-        return Table(title, (first, "ms", "tokens/s"), tuple(rows), (0, 1, 2))
-    unit, shown = ("tokens/s", _rate) if lines[0].phase == "decode" else ("ms", _time)
+    if not rows[0].speeds:
+        one = [(str(row.tokens), _time(row.timings[0]), _rate(row.timings[0])) for row in rows]
+        return Table(title, (first, "ms", "tokens/s"), tuple(one), (0, 1, 2))
+    unit, cell = ("tokens/s", _rate) if rows[0].phase == "decode" else ("ms", _time)
     cells = []
-    for line in lines:
-        several = zip(letters(len(line.timings)), line.timings, _speeds(line), strict=True)
-        for letter, timing, speed in several:
-            cells.append(("" if speed else str(line.tokens), letter, shown(timing), speed))
+    for row in rows:
+        artifacts = zip(letters(len(row.timings)), row.timings, speed_cells(row), strict=True)
+        for letter, timing, speed in artifacts:
+            cells.append(("" if speed else str(row.tokens), letter, cell(timing), speed))
     return Table(title, (first, "", unit, SPEED), tuple(cells), (0, 2, 3))
 
 
 def _time(timing: Timing) -> str:
-    return _spread(timing.time)
+    return _quartiles(timing.time)
 
 
 def _rate(timing: Timing) -> str:
-    return _spread(timing.rate) if timing.rate else ""
+    return _quartiles(timing.rate) if timing.rate else ""
 
 
-def _speeds(line: BenchRow) -> list[str]:
+def _quartiles(distribution: Distribution) -> str:
+    low, high = (number_cell(figure.value) for figure in distribution.quartiles)
+    return spread_text(number_cell(distribution.median.value), (low, high))
+
+
+def speed_text(speed: Speed) -> str:
+    """A ratio of speeds and its interval."""
+    return spread_text(speed.ratio, speed.interval)
+
+
+def speed_cells(row: BenchRow) -> list[str]:
     """The last column: the first artifact is not compared with itself."""
-    return ["", *map(_speed_text, line.speeds)]
-
-
-def _speed_text(speed: Speed) -> str:
-    """A ratio and its interval."""
-    low, high = speed.interval
-    return f"{speed.ratio} ({low}–{high})"
-
-
-def _spread(found: Distribution) -> str:
-    low, high = (_number(figure.value) for figure in found.quartiles)
-    return f"{_number(found.median.value)} ({low}–{high})"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else format_three(value)
-
-
-def artifact_lines(report: LatencyReport) -> list[str]:
-    """What was measured; of several, by the letters that the tables have."""
-    several = len(report.artifacts) > 1
-    return [
-        f"{f'{letter}: ' if several else ''}{artifact.path}, {artifact.checkpoint} by {artifact.recipe}, "
-        f"{artifact.runtime} {artifact.version}"
-        for letter, artifact in zip(letters(len(report.artifacts)), report.artifacts, strict=True)
-    ]
+    return ["", *map(speed_text, row.speeds)]
 
 
 def latency_lines(report: LatencyReport, speed: str = SPEED_MEANS) -> list[str]:
     """How to read the tables, what is not in them, and where it was measured.
 
     Args:
-        speed: what a ratio of speeds is, where there are several artifacts.
+        speed: what a ratio of speeds means, where there are several artifacts.
     """
-    rounds = max(line.rounds for line in report.lines)
+    rounds = max(row.rounds for row in report.lines)
     loads = report.lines[0].rounds
     inputs = report.inputs
     lines = [
-        f"medians (and quartiles) of {rounds} rounds, of loading {loads}, after a warm-up; a round is the "
+        f"medians (and quartiles) of {rounds} rounds ({loads} for loading) after a warm-up; a round is the "
         "median of its runs",
     ]
     if len(report.artifacts) > 1:
-        lines.append(f"{speed} (and the 95 % interval), all asked turn about")
+        lines.append(f"{speed} (and the 95 % interval), from interleaved rounds")
         lines.append(
-            "each ran in several processes, started in another order each time; what else sets a process "
-            "apart is not in the intervals"
+            "each artifact ran in several processes, started in a different order each time; other "
+            "differences between processes are not in the intervals"
         )
     lines.append(
-        f"asked: one row of random token ids below {inputs['vocabulary']:,}, seed {inputs['seed']}; loaded "
-        "from a file that the system has in memory"
+        f"input: one row of random token ids below {inputs['vocabulary']:,}, seed {inputs['seed']}; the "
+        "model file was in the system's file cache"
     )
     if report.no_decoding:
         lines.append(f"no decoding: {report.no_decoding}")
@@ -128,10 +128,11 @@ def latency_lines(report: LatencyReport, speed: str = SPEED_MEANS) -> list[str]:
     return [*lines, f"measured on {report.machine}"]
 
 
-def work_text(line: BenchRow) -> str:
+def work_text(row: BenchRow) -> str:
     """What was timed, after "fast"."""
-    threads = f"{line.threads} thread{'s' if line.threads > 1 else ''}"
-    if line.phase == "load":
+    threads = counted(row.threads, "thread")
+    if row.phase == "load":
         return f"at loading, {threads}"
-    tokens = f"{line.tokens:,} token{'s' if line.tokens != 1 else ''}"
-    return f"at {'a prefill of' if line.phase == 'prefill' else 'decoding upon'} {tokens}, {threads}"
+    if row.phase == "prefill":
+        return f"at a prefill of {counted(row.tokens or 0, 'token')}, {threads}"
+    return f"at decoding after {counted(row.tokens or 0, 'token')}, {threads}"

@@ -201,10 +201,14 @@ class TrainingRecipe(Closed):
         return self
 
 
-def load_training_recipe(name: str) -> TrainingRecipe:
+def load_training_recipe(name: str, seed: int | None = None) -> TrainingRecipe:
     """A bundled training recipe by name, or a YAML file.
+
+    Args:
+        seed: replaces the recipe's seed; None: the recipe's is kept.
 
     Raises:
         BadInput: there is no such recipe, or it is wrong: all errors, each with its line.
     """
-    return load(resolve("recipes/training", name), TrainingRecipe)
+    recipe = load(resolve("recipes/training", name), TrainingRecipe)
+    return recipe if seed is None else recipe.model_copy(update={"seed": seed})

@@ -12,7 +12,7 @@ from nf_edge.backends.coverage.fixes import fixes_for
 from nf_edge.backends.coverage.macs import macs_of
 from nf_edge.backends.executorch.capture import capture
 from nf_edge.core.recipe.recipe import bundled_recipes, load_recipe
-from nf_edge.render import coverage_text
+from nf_edge.render.coverage import coverage_text
 
 NOT_OPERATORS = ("delegate ", "executorch_prim::")
 

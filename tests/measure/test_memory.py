@@ -274,7 +274,7 @@ def test_over_budget_is_exit_4_with_the_figures_on_stdout(run, exported, tmp_pat
     done = run("profile", exported("wide-cls", "xnnpack-8da8w").path, "--device", path)
     assert done.code == 4
     assert "OVER BUDGET on cramped" in done.out
-    assert "leans on an unverified figure, memory.LPDDR2.usable: made up" in done.out
+    assert "uses an unverified figure, memory.LPDDR2.usable: made up" in done.out
     assert re.search(r"does not fit cramped: needs [\d.]+ MB of LPDDR2 \(\w+\) of 4\.19 MB", done.err)
 
 

@@ -90,7 +90,7 @@ def test_without_options_it_is_a_tiny_noiseformer(run, tmp_path):
     done = run("init", "-o", tmp_path / "tiny")
     config = load_checkpoint(tmp_path / "tiny").config
     assert (config.attention, config.noise.kind, config.noise.rank) == ("symmetric", "lowrank", 4)
-    assert "symmetric, noise lowrank of rank 4" in done.out
+    assert "symmetric, lowrank noise of rank 4" in done.out
 
 
 @pytest.mark.parametrize(

@@ -142,9 +142,9 @@ def test_people_get_tables_and_sentences_that_say_what_the_figures_say(pair, run
     # Of the last table column the ratio and its interval, in their order, are those of the sentences.
     *_, sentences = done.out.strip().split("\n\n")
     title, shares, *speeds = sentences.splitlines()
-    assert title == "lm-lowrank beside lm-standard:"
+    assert title == "lm-lowrank against lm-standard:"
     assert "times the parameters" in shares
-    phases = ("loading", "a prefill of 2 tokens", "a prefill of 8 tokens", "decoding upon 3 tokens")
+    phases = ("loading", "a prefill of 2 tokens", "a prefill of 8 tokens", "decoding after 3 tokens")
     for phase, sentence in zip(phases, speeds, strict=True):
         assert f"at {phase}, 1 thread" in sentence
         ratio, interval = sentence.split()[0], sentence[sentence.index("(") : sentence.index(")") + 1]
@@ -173,7 +173,7 @@ def test_more_positions_are_noted_and_the_fewest_decide_what_is_asked(case, chec
 def test_checkpoints_whose_folders_have_one_name_are_told_apart(pair, run, tmp_path):
     places = [shutil.copytree(path, tmp_path / run_ / "ckpt") for path, run_ in zip(pair, "ab", strict=True)]
     done = run("compare", *places, *BRIEFLY, "-o", tmp_path / "out")
-    assert "a-ckpt beside b-ckpt" in done.out
+    assert "a-ckpt against b-ckpt" in done.out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a-ckpt", "b-ckpt"}
 
 
@@ -202,7 +202,7 @@ def test_a_model_over_a_devices_budget_is_compared_all_the_same_and_the_exit_cod
         (["digits"], "Give two checkpoints or more, not 1"),
         (["digits", "sst2", "--preset", "tiny"], "leave out the checkpoints, or --preset"),
         (["digits", "sst2", "--rank", "2"], "--rank belongs to --preset"),
-        (["digits", "sst2", "--overwrite"], "--overwrite belongs to -o"),
+        (["digits", "sst2", "--overwrite"], "--overwrite needs -o"),
         (["--preset", "gpt5"], "'gpt5' is not one of"),
     ],
 )

@@ -33,7 +33,7 @@ def test_an_export_calibrates_and_compares_on_rows_that_it_cut(recipe, run, tmp_
     parity, calibration = manifest["reports"]["parity"], manifest["calibration"]
     assert parity["truncated_rows"] == parity["count"] > 0
     assert calibration["truncated_rows"] == calibration["rows"] > 0
-    assert "cut to the length that it takes" in (out / "report.html").read_text(encoding="utf-8")
+    assert "truncated to the input length" in (out / "report.html").read_text(encoding="utf-8")
     done = run("check", out, "--data", "digits:test", "--limit", 20, "--json")
     assert result(done)["truncated_rows"] == 20
     assert "digits:test: 20 rows were cut to 32 tokens" in done.err

@@ -81,7 +81,7 @@ def test_only_recipes_that_calibrate_see_the_rows_for_it(result, kept):
 def test_people_get_the_same_figures_in_tables_no_wider_than_a_terminal(done, result):
     tables = done.stdout.partition("checked on")[0]
     assert max(len(line.rstrip()) for line in tables.splitlines()) <= 100
-    for title in ("Size and memory", "Speed here", "Answers beside the checkpoint's"):
+    for title in ("Size and memory", "Speed here", "Answers against the checkpoint's"):
         assert title in tables
     low, high = (1e3 * bound for bound in result["recipes"][2]["accuracy"]["kl_interval"])
     kl = 1e3 * result["recipes"][2]["accuracy"]["kl"]
@@ -90,7 +90,7 @@ def test_people_get_the_same_figures_in_tables_no_wider_than_a_terminal(done, re
     speed = result["latency"]["lines"][1]["speeds"][0]
     ratio, ends = speed["ratio"]["value"], [end["value"] for end in speed["interval"]]
     assert f"{1 / ratio:.2f} ({1 / ends[1]:.2f}–{1 / ends[0]:.2f})" in tables
-    assert "smallest file without a loss that shows: " in done.stdout
+    assert "smallest file without a measurable loss: " in done.stdout
 
 
 def test_the_page_has_chart_and_tables_and_fetches_nothing(kept):
@@ -148,7 +148,7 @@ def test_a_recipe_over_budget_stays_in_the_table_marked_and_the_exit_code_tells(
         (["--recipe", "onnx-fp32", "--device", "rpi-pico-2"], 3, "does not run on rpi-pico-2"),
         (["--recipe", "onnx-fp32", "--lengths", "65"], 3, "at most 64"),
         (["--device", "rpi-pico-2"], 3, "does not run on rpi-pico-2"),
-        (["--recipe", "onnx-fp32", "--overwrite"], 2, "--overwrite belongs to -o"),
+        (["--recipe", "onnx-fp32", "--overwrite"], 2, "--overwrite needs -o"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_anything_is_exported(arguments, code, message, run):

@@ -14,7 +14,7 @@ from nf_edge.backends import backend_for
 from nf_edge.core import resources
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.model import Decoder, TorchDecoder
-from nf_edge.render import quantization_lines
+from nf_edge.render.quantization import quantization_lines
 
 CASE = TESTS / "cases" / "cls-lowrank-last-padded"
 QUANTIZING = {name: load_recipe(name) for name in resources.names("recipes") if load_recipe(name).quantize}

@@ -18,7 +18,7 @@ import nf_edge
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import InputShape, MemoryPlan
 from nf_edge.cli import cli
-from nf_edge.cli.numbers import Finite
+from nf_edge.cli.param_types import Finite
 from nf_edge.core import resources
 from nf_edge.core.device import load_device
 from nf_edge.core.errors import BadInput, OverBudget

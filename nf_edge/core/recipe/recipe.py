@@ -5,7 +5,7 @@
 
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -281,6 +281,10 @@ class Recipe(Closed):
         if info.context and name != info.context["path"].stem:
             raise ValueError(f"must be the file's name, {info.context['path'].stem!r}")
         return name
+
+    def to_json(self) -> dict[str, Any]:
+        """All keys with their defaults."""
+        return self.model_dump(mode="json")
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":

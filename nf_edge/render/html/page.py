@@ -1,13 +1,17 @@
 """The page: a template filled with charts, tables and lines."""
 
-from nf_edge import render
 from nf_edge.artifact.manifest import Manifest
 from nf_edge.core.figures import format_bytes
 from nf_edge.measure.accuracy.check import AccuracyReport
 from nf_edge.measure.accuracy.parity import Parity
 from nf_edge.measure.memory import MemoryReport
+from nf_edge.render.accuracy import accuracy_lines, accuracy_table, parity_lines, simulated_lines
+from nf_edge.render.coverage import accelerator_lines, accelerator_table, coverage_lines
 from nf_edge.render.html.charts import accuracy_chart, budget_chart, parts_chart
 from nf_edge.render.html.templates import filled
+from nf_edge.render.memory import memory_lines, memory_tables, need_text, share_lines
+from nf_edge.render.pruning import compression_lines
+from nf_edge.render.quantization import quantization_lines
 
 
 def report_page(
@@ -19,14 +23,14 @@ def report_page(
     process_accounts = tuple(
         account for account, figure in memory.process_total.figures().items() if figure.value is not None
     )
-    file_table, process_table = render.memory_tables(memory)
+    file_table, process_table = memory_tables(memory)
     return filled(
         "report.html.j2",
         manifest=manifest,
         size=format_bytes(manifest.model.bytes),
         verdict=memory.verdict,
-        need_text=render.need_text,
-        share_lines=[line for share in shares for line in render.share_lines(share)],
+        need_text=need_text,
+        share_lines=[line for share in shares for line in share_lines(share)],
         budget_chart=budget_chart(shares, "Memory against the budget") if shares else "",
         file_chart=parts_chart(memory.file, memory.file_total, file_accounts, "Parts of the model file"),
         file_table=file_table,
@@ -34,15 +38,15 @@ def report_page(
             memory.process, memory.process_total, process_accounts, "Parts of the process's memory"
         ),
         process_table=process_table,
-        memory_lines=render.memory_lines(memory),
+        memory_lines=memory_lines(memory),
         accuracy=accuracy,
         accuracy_chart=accuracy_chart(accuracy.comparison, "Accuracy with intervals") if accuracy else "",
-        accuracy_table=render.accuracy_table(accuracy) if accuracy else None,
-        accuracy_lines=render.accuracy_lines(accuracy) if accuracy else [],
-        parity_lines=render.parity_lines(parity) + render.asked_lines(manifest.requires.simulated),
-        compression_lines=render.compression_lines(manifest.compression) if manifest.compression else [],
-        quantization_lines=render.quantization_lines(manifest.quantization, manifest.calibration),
-        coverage_lines=render.coverage_lines(manifest),
-        accelerator_lines=render.accelerator_lines(manifest),
-        accelerator_table=render.accelerator_table(manifest),
+        accuracy_table=accuracy_table(accuracy) if accuracy else None,
+        accuracy_lines=accuracy_lines(accuracy) if accuracy else [],
+        parity_lines=parity_lines(parity) + simulated_lines(manifest.requires.simulated),
+        compression_lines=compression_lines(manifest.compression) if manifest.compression else [],
+        quantization_lines=quantization_lines(manifest.quantization, manifest.calibration),
+        coverage_lines=coverage_lines(manifest),
+        accelerator_lines=accelerator_lines(manifest),
+        accelerator_table=accelerator_table(manifest),
     )

@@ -1,0 +1,81 @@
+"""Types of option values; each refuses a wrong value with exit code 2."""
+
+import math
+import re
+from typing import Any
+
+import click
+
+from nf_edge.core.limits import drop_problem
+
+
+class Finite(click.FloatRange):
+    """A finite number within bounds; click's own range accepts NaN."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(click.FLOAT.convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return float(super().convert(value, param, ctx))
+
+
+class Drop(Finite):
+    """Percentage points of accuracy, as in `limits.max_drop` of a recipe."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 100)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        points = super().convert(value, param, ctx)
+        if problem := drop_problem(points):
+            self.fail(problem, param, ctx)
+        return points
+
+
+class Size(click.ParamType):
+    """A number of bytes: `300kB`, `2 MiB`."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from nf_edge.core.device import parse_size
+
+        try:
+            return parse_size(re.sub(r"^([0-9]+) *", r"\1 ", value))
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+
+
+class Counts(click.ParamType):
+    """Whole numbers from 1 on, separated by commas."""
+
+    name = "N,N…"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        numbers = [part.strip() for part in value.split(",")]
+        if not all(part.isascii() and part.isdigit() and int(part) >= 1 for part in numbers):
+            self.fail(f"{value!r} is not a list of whole numbers from 1 on, such as 16,64", param, ctx)
+        return [int(part) for part in numbers]
+
+
+class Devices(click.ParamType):
+    """Names of devices, separated by commas."""
+
+    name = "DEVICE,…"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        names = [name.strip() for name in value.split(",")]
+        if not all(names):
+            self.fail("give names, separated by commas", param, ctx)
+        return names
+
+
+class OneDevice(click.ParamType):
+    """The name of one device."""
+
+    name = "DEVICE"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if "," in value:
+            self.fail("give one device", param, ctx)
+        return value

@@ -1,0 +1,68 @@
+"""What commands write to stderr: progress, warnings, and how to resume."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nf_edge.cli.output import console
+from nf_edge.core.progress import Progress
+from nf_edge.core.signals import Terminated
+
+if TYPE_CHECKING:
+    from nf_edge.training import Validation
+
+
+def warn(message: str) -> None:
+    click.echo(f"warning: {message}", err=True)
+
+
+def print_validation(attention: str, validation: "Validation") -> None:
+    """A line for each validation of a training."""
+    click.echo(f"{attention}, step {validation.step:,}: {validation.evaluation}", err=True)
+
+
+@contextmanager
+def resume_hint(state: Path) -> Iterator[None]:
+    """On an interruption, say how to resume if the file `state` exists."""
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated):
+        if state.exists():
+            click.echo("to continue from the last validation: the same command with --resume", err=True)
+        raise
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A progress callback: a bar on stderr if that is a terminal, else a line for each step."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield _step_lines()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=screen, transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def draw(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step, total=total)
+            bars.update(tasks[step], completed=done, total=total)
+
+        yield draw
+
+
+def _step_lines() -> Callable[[str, int, int], None]:
+    printed: set[str] = set()
+
+    def line(step: str, done: int, total: int) -> None:
+        if step not in printed:
+            printed.add(step)
+            click.echo(f"{step} ...", err=True)
+
+    return line

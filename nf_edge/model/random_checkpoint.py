@@ -1,0 +1,75 @@
+"""A checkpoint of a given shape with random weights."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nf_edge.core.errors import BadInput
+from nf_edge.core.presets import DEFAULT_RANK, PRESETS
+from nf_edge.core.progress import Progress, silent
+from nf_edge.model.checkpoint import check_place, save_checkpoint
+from nf_edge.model.config import CLASSIFIER, LANGUAGE_MODEL, ModelConfig, parse_config
+from nf_edge.model.init import init_tensors
+from nf_edge.model.tokenizer import END_OF_TEXT, read_tokenizer, vocabulary_size
+from nf_edge.model.written import WrittenCheckpoint
+
+
+def write_random(
+    out: Path,
+    preset: str,
+    shape: Mapping[str, Any],
+    *,
+    seed: int,
+    dtype: str,
+    tokenizer_file: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> WrittenCheckpoint:
+    """Write a checkpoint of a preset's shape, changed by `shape`, with random weights.
+
+    Args:
+        shape: keys of config.json and their values; a value of None keeps the preset's.  `num_labels` makes
+            a classifier.  `noise` is a kind, `rank` belongs to low-rank noise.
+
+    Raises:
+        BadInput: the shape is not that of a NoiseFormer, it is too large for this machine, the tokenizer has
+            more tokens than `vocab_size`, or `out` cannot be written.
+    """
+    check_place(out, overwrite=overwrite, sources=[tokenizer_file] if tokenizer_file else [])
+    config = _config_of(preset, shape, tokenizer_file)
+    progress("drawing the weights", 0, 1)
+    tensors = init_tensors(config, seed)
+    progress("writing the checkpoint", 0, 1)
+    save_checkpoint(
+        out,
+        config,
+        tensors,
+        dtype=getattr(torch, dtype),
+        tokenizer_file=tokenizer_file,
+        overwrite=overwrite,
+    )
+    return WrittenCheckpoint.load(out)
+
+
+def _config_of(preset: str, shape: Mapping[str, Any], tokenizer_file: Path | None) -> ModelConfig:
+    given = {key: value for key, value in shape.items() if value is not None}
+    noise, rank = given.pop("noise"), given.pop("rank", DEFAULT_RANK)
+    document = {
+        **PRESETS[preset],
+        **(_tokenizer_keys(tokenizer_file, given.get("vocab_size")) if tokenizer_file else {}),
+        **given,
+        "architectures": [CLASSIFIER if "num_labels" in given else LANGUAGE_MODEL],
+        "noise": {"kind": noise, "rank": rank if noise == "lowrank" else None},
+    }
+    return parse_config(document, "the requested shape")
+
+
+def _tokenizer_keys(path: Path, vocab_size: int | None) -> dict[str, int]:
+    """The size of a tokenizer's vocabulary, and its end-of-text token if it has one."""
+    tokenizer = read_tokenizer(path)
+    tokens, end = vocabulary_size(tokenizer), tokenizer.token_to_id(END_OF_TEXT)
+    if vocab_size is not None and vocab_size < tokens:
+        raise BadInput(f"the tokenizer has {tokens} tokens, more than --vocab-size {vocab_size}", where=path)
+    return {"vocab_size": tokens} | ({} if end is None else {"eos_token_id": end})

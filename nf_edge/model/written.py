@@ -1,0 +1,39 @@
+"""A checkpoint that `import` or `init` wrote, loaded back from its folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nf_edge.model.checkpoint import Checkpoint, load_checkpoint
+
+
+@dataclass(frozen=True)
+class WrittenCheckpoint:
+    """A new checkpoint.
+
+    Attributes:
+        notes: what was assumed, dropped or added.
+    """
+
+    checkpoint: Checkpoint
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def load(cls, path: Path, notes: tuple[str, ...] = ()) -> "WrittenCheckpoint":
+        """Load a checkpoint from its folder, which proves that it is complete."""
+        return cls(load_checkpoint(path), notes)
+
+    @property
+    def dtype(self) -> str:
+        """`float32`, `float16` or `bfloat16`."""
+        return str(next(iter(self.checkpoint.tensors.values())).dtype).removeprefix("torch.")
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "checkpoint": str(self.checkpoint.path),
+            "parameters": self.checkpoint.parameters,
+            "dtype": self.dtype,
+            "tokenizer": self.checkpoint.tokenizer_file is not None,
+            "config": self.checkpoint.config.to_json(),
+            "notes": list(self.notes),
+        }

@@ -1,0 +1,65 @@
+"""Device files."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from nf_edge.core.device import Device, format_size
+from nf_edge.core.figures import format_bytes
+from nf_edge.render.table import Part, Table, body
+
+
+def device_table(devices: Sequence[Device]) -> list[Part]:
+    rows = []
+    for device in devices:
+        ram = device.working_memory
+        rows.append(
+            (
+                device.id,
+                device.class_,
+                "\n".join(f"{core.count.value}× {core.core}" for core in device.cpu),
+                f"{format_size(ram.budget_bytes)}\nof {format_size(ram.size.value)}",
+                "\n".join(device.backends),
+                f"{len(device.unverified_facts())} of {len(device.facts())}",
+            )
+        )
+    columns = ("device", "class", "CPU", "RAM for\na model", "backends", "facts\nunverified")
+    return [Table("", columns, tuple(rows))]
+
+
+def device_parts(device: Device, width: int) -> list[Part]:
+    """Every fact of a device with its source, wrapped to `width` columns."""
+    lines = [f"{device.name} ({device.id}, {device.class_})"]
+    if device.url:
+        lines.append(device.url)
+    lines.append(f"backends, preferred first: {', '.join(device.backends)}")
+    for memory in device.budgets:
+        exact, rounded = format_size(memory.budget_bytes), format_bytes(memory.budget_bytes)
+        lines.append(f"a model may take {exact} ({rounded}) of {memory.name}")
+    for path, fact in device.facts().items():
+        unverified = "" if fact.verified else "  (unverified)"
+        lines += ["", f"{path}: {fact_text(path, fact.value)}{unverified}"]
+        # An address is not broken, so that a terminal can open it.
+        source = textwrap.wrap(fact.source, width - 2, break_long_words=False, break_on_hyphens=False)
+        lines += [f"  {line}" for line in source]
+    return [body(lines)]
+
+
+def unverified_parts(devices: Sequence[Device]) -> list[Part]:
+    """The unverified facts of each device."""
+    lines = []
+    for device in devices:
+        unverified = device.unverified_facts()
+        lines.append(f"{device.id}: valid, {len(unverified)} of {len(device.facts())} facts unverified")
+        lines += [f"  {path}: {fact_text(path, fact.value)}" for path, fact in unverified.items()]
+    return [body(lines)]
+
+
+def fact_text(path: str, value: Any) -> str:
+    """The value of the fact at `path`, with its unit."""
+    key = path.rpartition(".")[2]
+    if key in ("size", "usable", "reserve"):
+        return format_size(value)
+    if key == "mhz":
+        return f"{value} MHz"
+    return ", ".join(value) if isinstance(value, tuple) else str(value)

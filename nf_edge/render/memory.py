@@ -1,0 +1,103 @@
+"""Memory reports and verdicts."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from nf_edge.core.figures import format_bytes
+from nf_edge.measure.memory import MemoryReport, Verdict
+from nf_edge.measure.memory.accounts import UNACCOUNTED
+from nf_edge.measure.memory.memory_report import MemoryPart
+from nf_edge.measure.memory.verdict import Share
+from nf_edge.render.table import Part, Table, body
+from nf_edge.render.text import figure_cell, grouped
+
+BAR_WIDTH = 30
+
+
+def memory_parts(report: MemoryReport) -> list[Part]:
+    """The tables, remarks, and the verdict where a device was named."""
+    parts: list[Part] = [*memory_tables(report), body(memory_lines(report))]
+    if report.verdict:
+        parts.append(body(verdict_lines(report.verdict)))
+    return parts
+
+
+def memory_tables(report: MemoryReport) -> list[Table]:
+    return [
+        # The file's parts come from its plan; a measurement gives its total size only.
+        _account_table("Model file", (*report.file, report.file_total), ("predicted", "planned")),
+        _account_table(
+            "Memory of the process that runs it",
+            (*report.process, report.process_total),
+            ("predicted", "planned", "measured"),
+            {"measured": "emulated"} if report.emulated else {},
+        ),
+    ]
+
+
+def _account_table(
+    title: str,
+    memory_parts: Sequence[MemoryPart],
+    accounts: tuple[str, ...],
+    headings: Mapping[str, str] = MappingProxyType({}),
+) -> Table:
+    rows = [
+        (part.name, *(figure_cell(part.figures()[account]) for account in accounts)) for part in memory_parts
+    ]
+    columns = ("part", *(headings.get(account, account) for account in accounts))
+    return Table(title, columns, tuple(rows), tuple(range(1, len(columns))))
+
+
+def memory_lines(report: MemoryReport) -> list[str]:
+    """Where the memory was measured, which figures are not known and why, and notes."""
+    lines = [f"{'' if report.emulated else 'measured '}on {report.machine}" if report.machine else ""]
+    unknown = []
+    for part in report.process:
+        for how, figure in part.figures().items():
+            # Only a measurement can have an unaccounted rest.
+            if figure.value is None and not (part.name == UNACCOUNTED and how != "measured"):
+                account = "emulated" if report.emulated and how == "measured" else how
+                unknown.append((figure.note, f"{part.name} ({account})"))
+    lines += [f"not known: {', '.join(names)}: {reason}" for reason, names in grouped(unknown).items()]
+    lines += [f"note: {note}" for note in report.notes]
+    return [line for line in lines if line]
+
+
+def verdict_lines(verdict: Verdict) -> list[str]:
+    """A line for each memory of the device, then the outcome."""
+    lines = []
+    for share in verdict.shares:
+        budget = format_bytes(share.budget)
+        if share.used is None:
+            lines.append(f"{share.memory} ({share.kind}): {need_text(share)} of {budget}")
+        else:
+            filled = min(BAR_WIDTH, round(share.used * BAR_WIDTH))
+            bar = "#" * filled + "." * (BAR_WIDTH - filled)
+            lines.append(
+                f"{share.memory} ({share.kind}): [{bar}] {need_text(share)} of {budget}, "
+                f"{100 * share.used:.1f} %"
+            )
+        lines += [f"  {line}" for line in share_lines(share)]
+    reason = f": {verdict.problem}" if verdict.problem else ""
+    lines.append(f"{verdict.outcome.upper()} on {verdict.device} ({verdict.device_name}){reason}")
+    return lines
+
+
+def need_text(share: Share) -> str:
+    if share.need.value is None:
+        return f"not known ({share.need.note})"
+    return f"{'at least ' if share.unknown else ''}{share.need} ({share.need.how})"
+
+
+def share_lines(share: Share) -> list[str]:
+    """The parts that are not counted, each reason once, and the unverified facts of the device."""
+    uncounted = grouped([(reason, part) for part, reason in share.unknown.items()])
+    lines = [
+        f"{share.memory}: not counted: {', '.join(parts)}: {reason}" for reason, parts in uncounted.items()
+    ]
+    return lines + unverified_lines(share)
+
+
+def unverified_lines(share: Share) -> list[str]:
+    """The facts behind a budget that nobody has verified in a source."""
+    return [f"uses an unverified figure, {path}: {source}" for path, source in share.unverified.items()]

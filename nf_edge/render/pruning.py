@@ -1,0 +1,70 @@
+"""What pruning and recovery did to a checkpoint."""
+
+from nf_edge.core.figures import format_bytes
+from nf_edge.core.recipe.prune import Compression
+from nf_edge.measure.accuracy.divergence import Divergence
+from nf_edge.pruning.pruning_report import Shrunk
+from nf_edge.render.accuracy import divergence_lines
+from nf_edge.render.table import Part, Table, body
+
+
+def pruning_parts(result: Shrunk) -> list[Part]:
+    """Sizes and scores before and after; then the change of the answers and what is saved."""
+    return [*_tables(result), body(_lines(result))]
+
+
+def _tables(result: Shrunk) -> list[Table]:
+    before, after = result.before, result.after
+    rows = [
+        ("parameters", f"{before.parameters:,}", f"{after.parameters:,}"),
+        ("vocabulary", f"{before.vocabulary:,}", f"{after.vocabulary:,}"),
+        ("layers", str(len(before.layers)), str(len(after.layers))),
+        ("heads", *(", ".join(str(heads) for heads, _ in sizes.layers) for sizes in (before, after))),
+        ("inner units", *(", ".join(str(inner) for _, inner in sizes.layers) for sizes in (before, after))),
+    ]
+    rounded = ", rounded" if result.rounded else ""
+    scores = [("before", str(result.original))]
+    if result.pruned is not None:
+        scores.append((f"pruned{rounded}", str(result.pruned)))
+        scores.append((f"recovered{rounded}, at step {result.best_step:,}", str(result.result)))
+    else:
+        scores.append(("pruned", str(result.result)))
+    return [
+        Table("", ("", "before", "after"), tuple(rows), (1, 2)),
+        Table("", (f"score on {result.tested_on}", ""), tuple(scores)),
+    ]
+
+
+def _lines(result: Shrunk) -> list[str]:
+    lines = [] if result.divergence is None else divergence_lines(result.divergence)
+    if result.otherwise is not None:
+        changed, total = result.otherwise
+        lines.append(f"texts with other tokens than before: {changed:,} of {total:,}")
+    if result.after != result.before:
+        lines.append("saved: file size, RAM and time of every artifact exported from it")
+    if result.zeros is not None:
+        old, new = map(format_bytes, result.download)
+        lines.append(
+            f"zeros: {100 * result.zeros:.1f} % of the weights of linear layers; they save no file size, RAM "
+            f"or time, only a compressed download ({old} → {new}, by deflate)"
+        )
+    return lines
+
+
+def compression_lines(mark: Compression) -> list[str]:
+    """What a checkpoint was pruned from, what was removed, and how its answers changed."""
+    report = mark.report
+    before, after, divergence = report["before"], report["after"], report["faithfulness"]
+    sizes = {
+        "parameters": (before["parameters"], after["parameters"]),
+        "vocabulary": (before["vocabulary"], after["vocabulary"]),
+        "layers": (len(before["layers"]), len(after["layers"])),
+        "heads": tuple(sum(heads for heads, _ in side["layers"]) for side in (before, after)),
+        "inner units": tuple(sum(inner for _, inner in side["layers"]) for side in (before, after)),
+    }
+    changed = [f"{name} {old:,} → {new:,}" for name, (old, new) in sizes.items() if old != new]
+    removed = ", ".join(changed) or "nothing was removed, it was trained further"
+    lines = [f"made of {mark.original} by recipe {mark.recipe}: {removed}"]
+    if divergence is not None:
+        lines += divergence_lines(Divergence(**divergence), report["tested_on"])
+    return lines

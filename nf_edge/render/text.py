@@ -1,0 +1,62 @@
+"""Cells, ranges and intervals as text: the one place that writes each."""
+
+from nf_edge.core.figures import Figure, format_three
+
+UNKNOWN = "–"
+Interval = tuple[float, float]
+
+
+def figure_cell(figure: Figure) -> str:
+    """A figure; a dash where it is unavailable."""
+    return UNKNOWN if figure.value is None else str(figure)
+
+
+def number_cell(value: float | None) -> str:
+    """A positive number with three digits; a dash where it is unavailable."""
+    return UNKNOWN if value is None else format_three(value)
+
+
+def spread_text(value: object, bounds: tuple[object, object], dash: str = "–") -> str:
+    """`1.52 (1.40–1.61)`: a value and its bounds, as tables have them."""
+    low, high = bounds
+    return f"{value} ({low}{dash}{high})"
+
+
+def bounds_text(interval: Interval, spec: str, unit: str = "") -> str:
+    """`-0.10 to +0.30`, with both bounds in the format `spec`."""
+    low, high = interval
+    return f"{low:{spec}} to {high:{spec}}{unit}"
+
+
+def interval_text(interval: Interval, spec: str, unit: str = "") -> str:
+    """`95 % interval -0.10 to +0.30`."""
+    return f"95 % interval {bounds_text(interval, spec, unit)}"
+
+
+def in_percent(interval: Interval) -> Interval:
+    """The bounds of a share, in percent."""
+    low, high = interval
+    return 100 * low, 100 * high
+
+
+def limit_text(limit: float | None) -> str:
+    """`limit 0.5`, or `no limit`."""
+    return "no limit" if limit is None else f"limit {limit:g}"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 token`, `2,000 tokens`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def truncated_text(rows: int) -> str:
+    """A remark on rows that are longer than the model's input; "" where there are none."""
+    return f", {rows} truncated to the input length" if rows else ""
+
+
+def grouped(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
+    """Items by their reasons, each reason once; from pairs of a reason and an item."""
+    groups: dict[str, list[str]] = {}
+    for reason, item in pairs:
+        groups.setdefault(reason, []).append(item)
+    return groups
