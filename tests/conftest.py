@@ -33,6 +33,7 @@ from nf_edge.model.data.rows import Rows
 from nf_edge.model.init import init_tensors
 from nf_edge.model.network import build
 from nf_edge.pipeline.export import export
+from nf_edge.quantization.calibration import may_calibrate
 from nf_edge.training.bpe import train_bpe
 
 # The same examples in every run, however slow the machine; --hypothesis-profile=default draws others.
@@ -415,7 +416,7 @@ def exported(tmp_path_factory, checkpoint):
             the_recipe = the_recipe.model_copy(update={"logits": logits})
         place = shared_folder(tmp_path_factory, "artifacts") / f"{name}.{recipe}"
         the_checkpoint = checkpoint(name)
-        seen = calibration_rows(the_checkpoint) if the_recipe.calibrates else None
+        seen = calibration_rows(the_checkpoint) if may_calibrate(the_recipe) else None
         # Kept even where it fails a gate, so that the tests find out for themselves.
         place_once(lambda path: export(the_checkpoint, the_recipe, path, calibrate=seen, keep=True), place)
         assert traces_of_this_machine(place) == []

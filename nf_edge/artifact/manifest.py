@@ -97,7 +97,7 @@ class Interface(Closed):
 class Requirements(Closed):
     """What the application must have."""
 
-    runtime: Literal["executorch", "onnxruntime"]
+    runtime: str
     version: str
     operator_libraries: tuple[str, ...]
     own_kernels: bool = Field(description="whether it needs the kernels of nf-edge; stock artifacts do not")

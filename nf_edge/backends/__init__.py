@@ -1,6 +1,6 @@
-"""The backends: one module each, imported when it is asked for.
+"""The backends: one module or package each, imported when needed.
 
-A new backend is one module and one entry here.
+A new backend is one module or package and one entry here.
 """
 
 import importlib
@@ -22,8 +22,8 @@ class Entry:
 
     Attributes:
         location: `module:class`.
-        packages: what it needs, by the names on PyPI.
-        extra: the extra of nf-edge that brings them; "" where nf-edge itself does.
+        packages: the packages that it needs, by their names on PyPI.
+        extra: the extra of nf-edge that installs them; "" where nf-edge itself does.
         here: what this machine does with its files.
     """
 
@@ -35,7 +35,7 @@ class Entry:
 
     @property
     def install(self) -> str:
-        """The command that gets the packages."""
+        """The command that installs the packages."""
         return f"pip install 'nf-edge[{self.extra}]'" if self.extra else "pip install nf-edge"
 
 
@@ -101,26 +101,35 @@ def get_backend(name: str) -> "Backend":
     """The backend of a name.
 
     Raises:
-        BadInput: there is none of that name.
+        BadInput: no backend has that name.
         MissingTool: a package that it needs is not installed.
     """
-    backend = _made(name)
+    backend = registered_backend(name)
     _require_packages(name)
     return backend
 
 
-def _made(name: str) -> "Backend":
-    """A backend, whether or not what it needs is installed."""
+def registered_backend(name: str) -> "Backend":
+    """The backend of a name; packages that it needs may be missing.
+
+    Raises:
+        BadInput: no backend has that name.
+    """
     if name not in REGISTRY:
         raise BadInput(f"unknown backend {name!r}", fix=f"backends: {', '.join(REGISTRY)}")
-    module, class_name = REGISTRY[name].location.split(":")
+    return load_backend(REGISTRY[name].location)
+
+
+def load_backend(location: str) -> "Backend":
+    """An instance of the class at `module:class`."""
+    module, class_name = location.split(":")
     backend: Backend = getattr(importlib.import_module(module), class_name)()
     return backend
 
 
 def all_backends() -> "dict[str, Backend]":
-    """All of them by name, whether or not what they need is installed."""
-    return {name: _made(name) for name in REGISTRY}
+    """All backends by name; packages that they need may be missing."""
+    return {name: registered_backend(name) for name in REGISTRY}
 
 
 def _require_packages(name: str) -> None:
@@ -130,12 +139,12 @@ def _require_packages(name: str) -> None:
 
 
 def missing_packages(packages: Sequence[str]) -> list[str]:
-    """Those of the packages that are not installed."""
+    """The packages that are not installed."""
     return [package for package in packages if installed_version(package) is None]
 
 
 def installed_version(package: str) -> str | None:
-    """The version of a package that is installed; None where it is not."""
+    """The version of an installed package; None where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -143,10 +152,10 @@ def installed_version(package: str) -> str | None:
 
 
 def backend_for(recipe: Recipe) -> "Backend":
-    """The backend of a recipe, once it has agreed to all of it.
+    """The backend of a recipe, once it is known to support all of the recipe.
 
     Raises:
-        BadInput: the backend is unknown, or cannot do what the recipe asks; lists everything.
+        BadInput: the backend is unknown, or does not support something in the recipe; lists everything.
         MissingTool: a package that it needs is not installed.
     """
     backend = agreeing_backend(recipe)
@@ -155,30 +164,14 @@ def backend_for(recipe: Recipe) -> "Backend":
 
 
 def agreeing_backend(recipe: Recipe) -> "Backend":
-    """The same, of which packages may be missing: enough to know whether a recipe is right.
+    """As `backend_for`, but packages may be missing: enough to check a recipe.
 
     Raises:
-        BadInput: as `backend_for` does.
+        BadInput: as in `backend_for`.
     """
-    backend = _made(recipe.backend)
-    problems = backend.problems(recipe)
-    if recipe.quantize is not None and not backend.zero_points:
-        problems += [
-            f"{where}: symmetric is false, but backend {backend.name} takes no weights with zero points; "
-            "leave it out, or use backend onnx_cpu"
-            for where in recipe.quantize.asymmetric
-        ]
-    if (recipe.target or None) not in (backend.targets or (None,)):
-        wanted = f"write one of {', '.join(backend.targets)}" if backend.targets else "leave it out"
-        problems.insert(0, f"target is {recipe.target}, for backend {backend.name}: {wanted}")
-    if recipe.runtime != backend.runtime:
-        problems.insert(0, f"runtime is {recipe.runtime}, but backend {backend.name} is of {backend.runtime}")
-    if recipe.is_stock and backend.own_kernels:
-        problems.insert(
-            0, f"backend {backend.name} needs kernels of nf-edge; name the recipe nf-{recipe.name}"
-        )
-    if not recipe.is_stock and not backend.own_kernels:
-        problems.insert(0, f"it is named nf-, but backend {backend.name} calls no kernel of nf-edge")
-    if problems:
+    from nf_edge.backends.incompatibilities import incompatibilities
+
+    backend = registered_backend(recipe.backend)
+    if problems := incompatibilities(recipe, backend.support):
         raise BadInput.listing(problems, where=f"recipe {recipe.name}")
     return backend

@@ -13,6 +13,7 @@ from nf_edge.backends.coverage.coverage import Coverage, Operator, coverage_of
 from nf_edge.backends.coverage.fixes import fixes_for
 from nf_edge.backends.precisions import Precisions
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
+from nf_edge.backends.support import Support
 from nf_edge.core.errors import BadInput
 from nf_edge.core.figures import Figure
 from nf_edge.core.recipe.recipe import Recipe
@@ -172,18 +173,6 @@ def no_cache(backend: "Backend", recipe: Recipe, why: str = "") -> BadInput:
     )
 
 
-def no_int16(recipe: Recipe) -> list[str]:
-    """What CPUs cannot do of a recipe's activations."""
-    if recipe.quantize is None:
-        return []
-    return [
-        f"{where}: int16_static activations are for NPUs, and this backend has no kernel for them; write "
-        "int8_static or int8_dynamic"
-        for where, wanted in recipe.quantize.asked
-        if wanted.activations == "int16_static"
-    ]
-
-
 class Session(Protocol):
     """An artifact without a cache, loaded from its file on this machine."""
 
@@ -194,13 +183,10 @@ class Session(Protocol):
 class Backend(ABC):
     """One way onto a device."""
 
-    name: ClassVar[str]
-    runtime: ClassVar[Literal["executorch", "onnxruntime"]]
+    support: ClassVar[Support]
     model_file: ClassVar[str]
     companions: ClassVar[tuple[str, ...]] = ()
     """Files beside the model file that are opened here to run or explain it."""
-    own_kernels: ClassVar[bool] = False
-    """Whether what it lowers calls kernels of nf-edge; its recipes are those named `nf-`."""
     library: ClassVar[str]
     """What executes the programs that it lowers, or most of them; `{target}` is filled in."""
     covers: ClassVar[frozenset[str]] = frozenset()
@@ -221,16 +207,10 @@ class Backend(ABC):
     """What a process has to be told by its environment before it loads a model file."""
     besides: ClassVar[str] = ""
     """What an application has to have besides the runtime and the operator libraries, in a sentence."""
-    targets: ClassVar[tuple[str, ...]] = ()
-    """What it compiles for, one of which a recipe has to name; none where its files run everywhere."""
-    mixes: ClassVar[bool] = True
-    """Whether some of its linear layers may stay float32 while others are quantized."""
     floats: ClassVar[str] = "float32"
     """What it keeps and computes in where nothing is quantized."""
-    zero_points: ClassVar[bool] = False
-    """Whether weights may have them."""
-    quantizes: ClassVar[Literal["program", "file"]] = "program"
-    """What the recipe's `quantize` is done to: the program before it is lowered, or the file afterwards."""
+    quantizes: ClassVar[Literal["program", "lowering", "file"]] = "program"
+    """When weights are rounded: in the program, as it is lowered, or in the lowered file."""
     chunk: ClassVar[int | None] = None
     """Tokens of a call of a model with a cache, padding among them, where their number is fixed."""
     simulated: ClassVar[str] = ""
@@ -244,18 +224,31 @@ class Backend(ABC):
     bare: ClassVar[bool] = False
     """Whether its files run without a file system: from flash, in memory that the application gives."""
 
+    @property
+    def name(self) -> str:
+        return self.support.backend
+
+    @property
+    def runtime(self) -> str:
+        """The package that runs its files."""
+        return self.support.runtime
+
     @abstractmethod
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
         """Rewrite the network, in place and exactly but for what the recipe has attention multiply, into what
         this backend runs best."""
 
-    @abstractmethod
-    def problems(self, recipe: Recipe) -> list[str]:
-        """What this backend cannot do of a recipe."""
-
     def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
-        """What the cache of a recipe's artifact holds; None where it has no cache."""
-        return CacheDtype("float32") if input_shape.cached else None
+        """What the cache of a recipe's artifact holds; None where it has no cache.
+
+        Raises:
+            BadInput: the recipe requests a cache that this backend does not have.
+        """
+        if not input_shape.cached:
+            return None
+        if not self.support.caches:
+            raise no_cache(self, recipe)
+        return CacheDtype("float32")
 
     def require_size(self, config: ModelConfig, recipe: Recipe) -> None:
         """Refuse a model that is too large for a file of this backend's.

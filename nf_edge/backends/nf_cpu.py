@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -31,8 +32,13 @@ THREADS = 2
 
 
 class NfCpu(Xnnpack):
-    name = "nf_cpu"
-    own_kernels = True
+    support = replace(
+        Xnnpack.support,
+        backend="nf_cpu",
+        own_kernels=True,
+        attention=("float32", "int8"),
+        caches=("float32", "int8"),
+    )
     library, own = "XNNPACK and the kernels of nf-edge", "nf"
     attention_form = (
         "one operator of nf-edge, which reads K and V where the projection left them; float32 or int8"
@@ -51,9 +57,6 @@ class NfCpu(Xnnpack):
                 block.mlp.act = ThreadedGelu()
             block.ln_1, block.ln_2 = ThreadedNorm.of(block.ln_1), ThreadedNorm.of(block.ln_2)
         transformer.ln_f = ThreadedNorm.of(transformer.ln_f)
-
-    def problems(self, recipe: Recipe) -> list[str]:
-        return self._linear_problems(recipe)
 
     def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
         if not input_shape.cached or recipe.quantize is None:

@@ -7,12 +7,12 @@ import math
 from typing import Any, ClassVar
 
 from nf_edge.backends.base import InputShape, MemoryPlan
-from nf_edge.backends.executorch.base import batch_problems
 from nf_edge.backends.executorch.compile_only import HALF, StandInBackend, stand_in_for
 from nf_edge.backends.precisions import precisions, shares_table
+from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.backends.xnnpack import TanhGelu, is_gelu_new
-from nf_edge.core.recipe.precision import TOKENS, Precision, bits_of
+from nf_edge.core.recipe.precision import TOKENS
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.model.attention_forms import HIDDEN_IN_HALF, TWO_PRODUCTS, FloatMaskForm
@@ -23,7 +23,15 @@ NOTES = ("the driver takes memory of the GPU for shaders and packed weights, whi
 
 
 class Vulkan(StandInBackend):
-    name = "vulkan"
+    support = Support(
+        backend="vulkan",
+        runtime="executorch",
+        layers=(Kernel(4, (2, 3, 4), (32, 64, 128)), Kernel(8, (5, 6, 7, 8), PER_CHANNEL)),
+        tables=(Kernel(4, (2, 3, 4), GROUPS),),
+        # With rows of any length broadcasts leave the GPU in every layer.
+        dynamic_length=False,
+        channels=4,
+    )
     library = "Vulkan"
     attention_form = TWO_PRODUCTS
     leaves_others = "the Vulkan delegate has no shader for it, of these shapes or of integers"
@@ -37,27 +45,6 @@ class Vulkan(StandInBackend):
             block.attn.fold_scale()
             if is_gelu_new(block.mlp.act):
                 block.mlp.act = TanhGelu()
-
-    def problems(self, recipe: Recipe) -> list[str]:
-        problems = batch_problems(recipe)
-        if recipe.shapes.length == "dynamic":
-            problems.append(
-                "shapes.length is dynamic, but then broadcasts leave the GPU in every layer; write full"
-            )
-        quantize = recipe.quantize
-        if quantize is None:
-            return problems
-        for where, wanted in quantize.asked:
-            if problem := _no_kernel(wanted):
-                problems.append(f"{where}: {problem}")
-        tables = [quantize.embeddings, *(rule.weights for rule in quantize.rules if rule.modules == TOKENS)]
-        if any(dtype != "float32" and bits_of(dtype) > 4 for dtype in tables):
-            problems.append(
-                "quantize.embeddings: the GPU has a lookup for int4 and none for int8; write int4 or float32"
-            )
-        if (quantize.attention, quantize.kv_cache) != ("float32", "float32"):
-            problems.append("quantize.attention and kv_cache are for other backends; leave them out")
-        return problems
 
     def partitioner(self, recipe: Recipe) -> Any:
         from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
@@ -75,21 +62,3 @@ class Vulkan(StandInBackend):
             weights -= math.prod(sizes.tokens) * (wanted[TOKENS].stored or 8 * HALF) // 8
         weights += HALF * (sizes.biases + sizes.others)
         return self.predicted(sizes, PROGRAM_BASE + PROGRAM_LAYER * config.n_layer, weights)
-
-
-def _no_kernel(wanted: Precision) -> str:
-    """Why the delegate has no such linear layer, and the fix; "" where it has."""
-    if wanted.bits is None:
-        return ""
-    if wanted.activations != "none":
-        return (
-            f"activations are {wanted.activations}, but the GPU multiplies rounded weights with float16; "
-            "write none"
-        )
-    if wanted.group and wanted.bits > 4:
-        return f"the GPU has groups of int4, and int{wanted.bits} is more; write per_channel"
-    if wanted.group == 16:
-        return "the GPU has groups of 32 and its multiples only; write group_32"
-    if wanted.group is None and wanted.bits <= 4:
-        return f"the GPU has int8 per_channel, and int{wanted.bits} by groups; write group_32"
-    return ""

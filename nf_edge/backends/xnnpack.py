@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.base import Inputs, InputShape, MemoryPlan, no_int16
+from nf_edge.backends.base import Inputs, InputShape, MemoryPlan
 from nf_edge.backends.executorch import decoder as executorch_decoder
-from nf_edge.backends.executorch.base import ExecutorchBackend, batch_problems
+from nf_edge.backends.executorch.base import ExecutorchBackend
 from nf_edge.backends.executorch.program_file import constant_bytes, read_program
 from nf_edge.backends.executorch.static_quantizer import quantize_linear
 from nf_edge.backends.precisions import Precisions, precisions
+from nf_edge.backends.support import PER_CHANNEL, Kernel, Support
 from nf_edge.backends.tensor_sizes import Sizes, sizes_of
-from nf_edge.core.recipe.precision import KERNELS, Precision, stored_bits
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.model.attention_forms import TWO_PRODUCTS, MatmulForm
@@ -33,6 +33,13 @@ REASONS = {
     "sum": "the partitioner takes no sum",
     "_to_dim_order_copy": "integer input",
 }
+LAYERS = (
+    Kernel(4, (2, 3, 4), (32, 64, 128), ("int8_dynamic",)),
+    # To XNNPACK a channel of int4 is one long group, in multiples of 32.
+    Kernel(4, (2, 3, 4), PER_CHANNEL, ("int8_dynamic",), multiple=32),
+    Kernel(8, (5, 6, 7, 8), PER_CHANNEL, ("int8_dynamic",)),
+    Kernel(8, (8,), PER_CHANNEL, ("int8_static",)),
+)
 # Bytes of a program's graph, fitted to programs of 1 to 12 layers.
 PROGRAM_BASE, PROGRAM_LAYER = 5_000, 20_000
 # Heap that a loaded method and its delegates take for themselves, fitted to the same.
@@ -58,28 +65,19 @@ def answers_for_one_token(config: ModelConfig, input_shape: InputShape) -> bool:
     return config.answers_for_one_token
 
 
-def _kernel_problem(wanted: Precision, beside_static: bool) -> str:
-    """Why XNNPACK has no such linear layer, and the fix; "" where it has."""
-    if wanted.bits is None or wanted.activations == "int8_static":
-        return ""
-    weights = f"int{wanted.bits} weights"
-    if wanted.activations == "none":
-        return f"activations are none, but XNNPACK multiplies {weights} with int8 only; write int8_dynamic"
-    if stored_bits(wanted.bits, wanted.group, KERNELS["executorch"].layers) is None:
-        return f"XNNPACK has groups of int4 and less, and {weights} are more; write per_channel"
-    if wanted.group == 16:
-        return "XNNPACK has groups of 32 and its multiples only; write group_32"
-    if beside_static and (wanted.bits, wanted.group) != (8, None):
-        return "beside int8_static layers only int8 per_channel or float32 may stand; write one of those"
-    return ""
-
-
 def is_gelu_new(activation: nn.Module) -> bool:
     return isinstance(activation, nn.GELU) and activation.approximate == "tanh"
 
 
 class Xnnpack(ExecutorchBackend):
-    name = "xnnpack"
+    support = Support(
+        backend="xnnpack",
+        runtime="executorch",
+        layers=LAYERS,
+        mixed_static="int8_per_channel",
+        caches=("float32",),
+        float_logits=False,
+    )
     library = "XNNPACK"
     attention_form = TWO_PRODUCTS
     leaves = REASONS
@@ -98,33 +96,10 @@ class Xnnpack(ExecutorchBackend):
             if is_gelu_new(block.mlp.act):
                 block.mlp.act = TanhGelu()
 
-    def problems(self, recipe: Recipe) -> list[str]:
-        problems = self._linear_problems(recipe)
-        if recipe.quantize is not None and recipe.quantize.attention == "int8":
-            problems.append(
-                "quantize.attention is int8, but XNNPACK multiplies two activations in float32 only; leave "
-                "it out, or use backend nf_cpu"
-            )
-        if recipe.quantize is not None and recipe.quantize.kv_cache == "int8":
-            problems.append(
-                "quantize.kv_cache is int8, but the stock operators of ExecuTorch keep keys and values in "
-                "float32; leave it out, or use backend nf_cpu or onnx_cpu"
-            )
-        return problems
-
-    def _linear_problems(self, recipe: Recipe) -> list[str]:
-        """What XNNPACK's linear layers and a .pte cannot do."""
-        problems = [*batch_problems(recipe), *no_int16(recipe)]
-        if recipe.quantize is not None:
-            for where, wanted in recipe.quantize.asked:
-                if problem := _kernel_problem(wanted, beside_static=recipe.quantize.static):
-                    problems.append(f"{where}: {problem}")
-        return problems
-
     def quantize_static(
         self, program: nn.Module, recipe: Recipe, wanted: Precisions, input_shape: InputShape, seen: Inputs
     ) -> nn.Module:
-        return quantize_linear(program, wanted, input_shape, seen, finds_ranges=True)
+        return quantize_linear(program, wanted, input_shape, seen)
 
     def partitioner(self, recipe: Recipe) -> Any:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner

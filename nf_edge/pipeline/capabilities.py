@@ -65,9 +65,9 @@ def capabilities() -> list[Capability]:
                 install=entry.install if missing else "",
                 here=entry.here,
                 answers_by=backend.simulated or backend.runtime,
-                own_kernels=backend.own_kernels,
+                own_kernels=backend.support.own_kernels,
                 attention=backend.attention_form,
-                targets=backend.targets,
+                targets=backend.support.targets,
                 precisions={recipe.name: _precision(recipe) for recipe in recipes if recipe.backend == name},
                 devices=tuple(
                     device.id for device in sorted(takers, key=lambda device: device.backends.index(name))

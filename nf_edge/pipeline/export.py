@@ -345,7 +345,7 @@ def _requirements(backend: Backend, recipe: Recipe, file: Path) -> Requirements:
         runtime=backend.runtime,
         version=version(backend.runtime),
         operator_libraries=backend.operator_libraries,
-        own_kernels=backend.own_kernels,
+        own_kernels=backend.support.own_kernels,
         environment=dict(backend.environment),
         besides=backend.besides,
         simulated=backend.simulated,

@@ -118,7 +118,7 @@ def lower(job: Job, file: Path | None) -> Lowered:
 def rounded(job: Job) -> Lowered:
     """The weights that a model file would have; it is made, and gone again, only where they are rounded in
     it."""
-    if job.backend.runtime == "executorch":
+    if job.backend.quantizes == "program":
         return lower(job, None)
     with scratch_folder() as folder:
         return lower(job, folder / job.backend.model_file)

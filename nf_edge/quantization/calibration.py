@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from nf_edge.backends import registered_backend
 from nf_edge.backends.base import CacheDtype, Inputs, InputShape
 from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.recipe import Recipe
@@ -93,8 +94,8 @@ def calibration_for(
     purpose = purpose_of(recipe, cache)
     if not purpose:
         if given is not None:
-            why = f" of this model: {_why_not(cache)}" if recipe.calibrates else ""
-            cached = "" if recipe.calibrates else ", or one for ONNX Runtime whose kv_cache is int8"
+            why = f" of this model: {_why_not(cache)}" if may_calibrate(recipe) else ""
+            cached = "" if may_calibrate(recipe) else ", or one with an int8 kv_cache for backend onnx_cpu"
             raise BadInput(
                 f"recipe {recipe.name} has nothing to calibrate{why}",
                 fix="leave out --calibrate, or use a recipe whose activations are static, whose method "
@@ -113,6 +114,15 @@ def calibration_for(
         )
     examples = load_rows(str(checkpoint.examples_file), checkpoint, length=length)
     return _first(examples, checkpoint.examples_file.name)
+
+
+def may_calibrate(recipe: Recipe) -> bool:
+    """Whether a recipe needs calibration data, at least for models with a cache that can be int8."""
+    how = recipe.quantize
+    if how is None:
+        return False
+    static_cache = registered_backend(recipe.backend).support.static_cache
+    return how.static or how.method != "nearest" or how.equalize or (static_cache and how.kv_cache == "int8")
 
 
 def purpose_of(recipe: Recipe, cache: CacheDtype | None) -> str:

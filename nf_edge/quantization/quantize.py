@@ -41,7 +41,12 @@ def prepare(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> None:
     if recipe.quantize is not None and recipe.quantize.rotate:
         rotate(network)
     if recipe.quantize is not None and recipe.quantize.method == "awq":
-        awq(network, precisions(recipe, network.config), seen, signed=recipe.runtime == "onnxruntime")
+        awq(
+            network,
+            precisions(recipe, network.config),
+            seen,
+            signed=backend_for(recipe).support.signed_scales,
+        )
 
 
 def quantized_weights_for(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> dict[str, QuantizedWeight]:
@@ -51,9 +56,10 @@ def quantized_weights_for(network: NoiseFormer, recipe: Recipe, seen: Inputs) ->
         network: what will be lowered, in PyTorch's own operators.
         seen: what to calibrate on, where they are rounded by GPTQ.
     """
-    wanted, signed = precisions(recipe, network.config), recipe.runtime == "onnxruntime"
+    backend, wanted = backend_for(recipe), precisions(recipe, network.config)
+    signed = backend.support.signed_scales
     if recipe.quantize is None or recipe.quantize.method != "gptq":
-        stored = torch.float16 if backend_for(recipe).floats == "float16" else torch.float32
+        stored = torch.float16 if backend.floats == "float16" else torch.float32
         return nearest_weights(network, wanted, signed, stored)
     return gptq_weights(copy.deepcopy(network), seen, wanted, signed)
 

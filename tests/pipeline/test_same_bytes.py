@@ -32,7 +32,7 @@ from nf_edge.core.recipe.recipe import load_recipe
 
 for folder, name in zip(sys.argv[1::2], sys.argv[2::2]):
     checkpoint, recipe = load_checkpoint(Path(folder)), load_recipe(name)
-    seen = calibration_rows(checkpoint) if recipe.calibrates else None
+    seen = calibration_rows(checkpoint) if may_calibrate(recipe) else None
     export(checkpoint, recipe, Path(f"mine-{name}"), calibrate=seen, keep=True)
 """
 

@@ -13,6 +13,7 @@ from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.model import ModelConfig
 from nf_edge.model.network import build
 from nf_edge.quantization.awq import awq
+from nf_edge.quantization.calibration import may_calibrate
 from nf_edge.quantization.equalize import equalize
 from nf_edge.quantization.rotate import rotate, rotation
 
@@ -135,7 +136,7 @@ def test_a_recipe_asks_for_it_and_other_weights_answer_the_same(
     generator = np.random.default_rng(0)
     found = [{"input_ids": generator.integers(300, size=40).tolist(), "label": 0} for _ in range(20)]
     rows.write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8")
-    options = ("--calibrate", rows) if load_recipe(str(recipe)).calibrates else ()
+    options = ("--calibrate", rows) if may_calibrate(load_recipe(str(recipe))) else ()
     done = run("export", checkpoint("pairwise-cls").path, "--recipe", recipe, "-o", out, "--json", *options)
     assert done.code == 0
     artifact = json.loads(done.out)["result"]

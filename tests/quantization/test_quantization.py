@@ -14,6 +14,7 @@ from nf_edge.backends import backend_for
 from nf_edge.core import resources
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.model import Decoder, TorchDecoder
+from nf_edge.quantization.calibration import may_calibrate
 from nf_edge.render.quantization import quantization_lines
 
 CASE = TESTS / "cases" / "cls-lowrank-last-padded"
@@ -24,7 +25,7 @@ RECIPES = [
     for name, recipe in QUANTIZING.items()
     if not (recipe.shrinks or recipe.target or recipe.backend in ("coreml", "vulkan"))
 ]
-CALIBRATED = [name for name in RECIPES if load_recipe(name).calibrates]
+CALIBRATED = [name for name in RECIPES if may_calibrate(load_recipe(name))]
 STATIC = [name for name in RECIPES if load_recipe(name).quantize.activations == "int8_static"]
 # A name of conftest.SHAPES for every kind of noise, both directions and both heads.
 SHAPES = ["wide-lm", "wide-cls", "none-lm", "pairwise-cls", "relative-lm"]

@@ -19,6 +19,7 @@ from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure.accuracy.parity import synthetic_rows
 from nf_edge.model import Decoder, TorchDecoder, load_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
+from nf_edge.quantization.calibration import may_calibrate
 from nf_edge.quantization.dequantize import onnx_weights
 from nf_edge.quantization.qat import prepare_qat
 from nf_edge.quantization.snr import plain_form
@@ -65,7 +66,7 @@ def export(run, tmp_path, checkpoint):
         rows = synthetic_rows(config, config.n_positions)
         lines = (json.dumps({"input_ids": list(row.input_ids), "label": 0}) + "\n" for row in rows)
         seen.write_text("".join(lines), encoding="utf-8")
-        options = ["--calibrate", seen] if load_recipe(str(path)).calibrates else []
+        options = ["--calibrate", seen] if may_calibrate(load_recipe(str(path))) else []
         out = tmp_path / "out"
         done = run("export", the_checkpoint.path, "--recipe", path, "-o", out, *options, "--json")
         assert done.code == 0, done.err

@@ -14,10 +14,10 @@ from nf_edge.backends.coreml.form import EngineProgram
 from nf_edge.backends.coreml.package import settled
 from nf_edge.backends.coreml.rounding import THRESHOLD, round_weights
 from nf_edge.backends.coverage.coverage import Coverage
-from nf_edge.backends.executorch.base import batch_problems
 from nf_edge.backends.executorch.compile_only import HALF, StandInBackend, stand_in_for
 from nf_edge.backends.executorch.program_file import delegates_of
 from nf_edge.backends.precisions import Precisions, precisions, shares_table
+from nf_edge.backends.support import PER_CHANNEL, Kernel, Support
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.core.quiet import quiet_stderr
 from nf_edge.core.recipe.precision import Precision
@@ -45,7 +45,16 @@ NOTES = (
 
 
 class CoreMl(StandInBackend):
-    name = "coreml"
+    support = Support(
+        backend="coreml",
+        runtime="executorch",
+        layers=(Kernel(8, (8,), PER_CHANNEL), Kernel(4, (4,), (32,))),
+        tables=(),
+        # The Neural Engine takes rows of one length.
+        dynamic_length=False,
+        rules=False,
+        methods=("nearest",),
+    )
     library = "Core ML"
     attention_form = "head by head, channels first, so that no query is transposed"
     leaves_others = "Core ML has no such operator"
@@ -56,26 +65,6 @@ class CoreMl(StandInBackend):
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
         for block in model.transformer.blocks:
             block.attn.fold_scale()
-
-    def problems(self, recipe: Recipe) -> list[str]:
-        problems = batch_problems(recipe)
-        if recipe.shapes.length == "dynamic":
-            problems.append("shapes.length is dynamic, but the Neural Engine takes one length; write full")
-        quantize = recipe.quantize
-        if quantize is None:
-            return problems
-        if any(wanted not in COMPRESSION for _, wanted in quantize.asked) or quantize.rules:
-            problems.append(
-                "quantize: Core ML is given weights of int8 per_channel or of int4 group_32, all alike, with "
-                "activations none; write one of those, without rules"
-            )
-        if quantize.method != "nearest":
-            problems.append(f"quantize.method is {quantize.method}, but coremltools rounds to the nearest")
-        if quantize.embeddings != "float32":
-            problems.append("quantize.embeddings: coremltools leaves tables in float16; write float32")
-        if (quantize.attention, quantize.kv_cache) != ("float32", "float32"):
-            problems.append("quantize.attention and kv_cache are for other backends; leave them out")
-        return problems
 
     def round_weights(self, model: NoiseFormer, recipe: Recipe) -> dict[str, Tensor] | None:
         weights = _compression(recipe)

@@ -18,7 +18,7 @@ from nf_edge.backends.executorch.capture import capture, quantize_captured
 from nf_edge.backends.executorch.interpreter import Interpreter
 from nf_edge.backends.executorch.program_file import constant_bytes, operators_in, operators_of, read_program
 from nf_edge.backends.precisions import precisions
-from nf_edge.backends.static_shape.backend import FixedBackend
+from nf_edge.backends.static_shape.backend import FixedBackend, static_support
 from nf_edge.backends.static_shape.form import query_blocks
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.core.quiet import quiet_libraries
@@ -43,8 +43,7 @@ CHANNEL_BYTES = 12
 
 
 class CortexM(FixedBackend):
-    name = "cortex_m"
-    takes = "CMSIS-NN"
+    support = static_support("cortex_m", tuple(CORES))
     library = "ExecuTorch's Cortex-M kernels (CMSIS-NN)"
     attention_form = f"{TWO_PRODUCTS}; causal queries in blocks of {ROWS}, which meet no later keys"
     leaves = REASONS
@@ -56,7 +55,6 @@ class CortexM(FixedBackend):
         "portable_ops_lib",
         "quantized_ops_lib",
     )
-    targets: ClassVar[tuple[str, ...]] = tuple(CORES)
     bare = True
     code_size = (
         "Measured for `digits` by `cortex-m-int8` on an emulated Cortex-M7 (GCC 12.2, ExecuTorch with `-Os` "

@@ -19,7 +19,12 @@ from nf_edge.backends.ethos_u.vela import blocks, compile_program
 from nf_edge.backends.executorch.capture import capture, quantize_captured
 from nf_edge.backends.executorch.program_file import constant_bytes, operators_in, operators_of, read_program
 from nf_edge.backends.precisions import Precisions, precisions
-from nf_edge.backends.static_shape.backend import FixedBackend, activation_dtype, static_activations
+from nf_edge.backends.static_shape.backend import (
+    FixedBackend,
+    activation_dtype,
+    static_activations,
+    static_support,
+)
 from nf_edge.backends.static_shape.extreme_rows import extremes
 from nf_edge.backends.static_shape.form import query_blocks
 from nf_edge.backends.static_shape.pooling import asked_of
@@ -52,9 +57,8 @@ TABLES_LAYER, TABLES_BLOCK, TABLES_LAST = 5, 2, 2
 
 
 class EthosU(FixedBackend):
-    name = "ethos_u"
+    support = static_support("ethos_u", TARGETS, ("int8_static", "int16_static"))
     companions = (GRAPH,)
-    takes = "an Ethos-U"
     library = "the NPU ({target})"
     attention_form = (
         f"two products, scores transposed; causal queries in blocks of {ROWS}, which meet no later keys"
@@ -69,9 +73,7 @@ class EthosU(FixedBackend):
         "portable_ops_lib",
         "quantized_ops_lib",
     )
-    targets = TARGETS
     bare = True
-    activations = ("int8_static", "int16_static")
     simulated = WHAT
     elsewhere = (
         "The program is compiled for `{target}` and runs on a device that has one: in C++, with the delegate "

@@ -26,7 +26,6 @@ from nf_edge.model.checkpoint import TOKENIZER
 class ExecutorchBackend(Backend):
     """A backend whose file is a `.pte`, the cache of which lies inside, run by ExecuTorch in this process."""
 
-    runtime = "executorch"
     model_file = "model.pte"
     own: ClassVar[str] = ""
     """The namespace of operators beside the delegate that are executed as it is; "" where there are none."""
@@ -114,13 +113,6 @@ class ExecutorchBackend(Backend):
                 return runtime.load_program(path).load_method("forward")
             except RuntimeError as error:
                 raise BadInput(f"ExecuTorch does not load it: {error}", where=path) from error
-
-
-def batch_problems(recipe: Recipe) -> list[str]:
-    """What of a recipe's batch no `.pte` can do."""
-    if recipe.shapes.batch == "dynamic":
-        return ["shapes.batch is dynamic, but a .pte has one batch size; leave it at 1"]
-    return []
 
 
 class _ExecutorchSession:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.base import CacheDtype, InputShape, LoweringReport, MemoryPlan, Session, no_cache
+from nf_edge.backends.base import InputShape, LoweringReport, MemoryPlan, Session
 from nf_edge.backends.executorch.base import ExecutorchBackend
 from nf_edge.backends.executorch.capture import capture
 from nf_edge.backends.executorch.interpreter import Interpreter
@@ -42,11 +42,6 @@ class StandInBackend(ExecutorchBackend):
         "Nothing on the machine that made it runs `{file}`: it is for a device with what it was compiled "
         "for. What\n`nf-edge check` asks there is {simulated}. A device needs `{file}` alone.\n"
     )
-
-    def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
-        if input_shape.cached:
-            raise no_cache(self, recipe)
-        return None
 
     def lower(
         self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path

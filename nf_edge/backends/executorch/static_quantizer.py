@@ -13,15 +13,12 @@ from nf_edge.core.quiet import quiet_libraries
 
 
 def quantize_linear(
-    program: nn.Module, wanted: Precisions, input_shape: InputShape, seen: Inputs, *, finds_ranges: bool
+    program: nn.Module, wanted: Precisions, input_shape: InputShape, seen: Inputs
 ) -> nn.Module:
-    """A program whose linear layers are int8 where that is wanted, those of int8_static by the ranges seen.
+    """A program whose linear layers have int8 weights, and inputs as requested.
 
-    Linear layers only: a mask among quantized scores would take all of their range.
-
-    Args:
-        finds_ranges: whether layers of int8_dynamic find the ranges of their inputs at run time; else their
-            inputs stay float32.
+    Layers of int8_static get the ranges of the calibration inputs.  Only linear layers are quantized: a mask
+    among quantized scores would take all of their range.
     """
     with quiet_libraries():
         from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
@@ -58,7 +55,7 @@ def quantize_linear(
             if isinstance(module, nn.Linear) and precision is not None and precision.stored is not None:
                 if precision.activations == "int8_static":
                     quantizer.set_module_name(name, static)
-                elif finds_ranges:
+                elif precision.activations == "int8_dynamic":
                     quantizer.set_module_name(name, dynamic)
                 else:
                     weights_only.add(name)

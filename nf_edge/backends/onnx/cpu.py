@@ -19,7 +19,6 @@ from nf_edge.backends.base import (
     LoweringReport,
     MemoryPlan,
     Session,
-    no_int16,
 )
 from nf_edge.backends.coverage.coverage import Coverage
 from nf_edge.backends.coverage.macs import macs_of
@@ -30,6 +29,7 @@ from nf_edge.backends.onnx.genai import write_genai_files
 from nf_edge.backends.onnx.size import float32_bytes, require_size
 from nf_edge.backends.precisions import HEAD, precisions, shares_table
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
+from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import quiet_libraries
@@ -42,18 +42,33 @@ OPSET = 20
 # with 64 to 512 tokens; so are the factors of the arena below, which ONNX Runtime plans as it runs.
 PROGRAM_BASE, PROGRAM_LAYER = 3_000, 5_000
 SESSION_BASE, SESSION_LAYER = 1_600_000, 150_000
+LAYERS = (
+    Kernel(2, (2,), GROUPS, ("none", "int8_dynamic")),
+    Kernel(4, (3, 4), GROUPS, ("none", "int8_dynamic")),
+    Kernel(8, (5, 6, 7, 8), GROUPS, ("none", "int8_dynamic")),
+    Kernel(8, (2, 3, 4, 5, 6, 7, 8), PER_CHANNEL, ("int8_dynamic",)),
+    Kernel(8, (8,), PER_CHANNEL, ("int8_static",)),
+)
 # Operators that read rows of a table; those that read a tied head's, or make its matrix of them.
 LOOKUPS = {"Gather", "Slice", "GatherBlockQuantized"}
 PRODUCTS = {"Gemm", "MatMul", "MatMulNBits", "Transpose"}
 
 
 class OnnxCpu(Backend):
-    name = "onnx_cpu"
-    runtime = "onnxruntime"
+    support = Support(
+        backend="onnx_cpu",
+        runtime="onnxruntime",
+        layers=LAYERS,
+        any_batch=True,
+        zero_points=True,
+        caches=("float32", "int8"),
+        static_cache=True,
+        signed_scales=True,
+        row_scales=True,
+    )
     model_file = "model.onnx"
     library = "ONNX Runtime"
     attention_form = "MultiHeadAttention; with a cache GroupQueryAttention, where it takes the head size"
-    zero_points = True
     operator_libraries = ()
     process_bytes = 29_000_000
     quantizes = "file"
@@ -62,23 +77,6 @@ class OnnxCpu(Backend):
         model.transformer.form = MultiHeadAttentionForm()
         for block in model.transformer.blocks:
             block.attn.fold_scale()
-
-    def problems(self, recipe: Recipe) -> list[str]:
-        problems = no_int16(recipe)
-        if recipe.quantize is None:
-            return problems
-        problems += [
-            f"{where}: ONNX Runtime multiplies weights of per_channel with int8 only; write int8_dynamic or "
-            "group_32"
-            for where, wanted in recipe.quantize.asked
-            if wanted.bits and not wanted.group and wanted.activations == "none"
-        ]
-        if recipe.quantize.attention == "int8":
-            problems.append(
-                "quantize.attention is int8, but ONNX Runtime's attention multiplies in float32; leave it "
-                "out, or use backend nf_cpu"
-            )
-        return problems
 
     def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
         if not input_shape.cached or recipe.quantize is None or recipe.quantize.kv_cache == "float32":

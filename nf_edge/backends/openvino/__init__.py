@@ -16,10 +16,11 @@ from torch import nn
 
 from nf_edge.backends.base import Inputs, InputShape, MemoryPlan
 from nf_edge.backends.executorch import decoder as executorch_decoder
-from nf_edge.backends.executorch.base import ExecutorchBackend, batch_problems
+from nf_edge.backends.executorch.base import ExecutorchBackend
 from nf_edge.backends.executorch.program_file import constant_bytes, read_program
 from nf_edge.backends.executorch.static_quantizer import quantize_linear
 from nf_edge.backends.precisions import HEADS, Precisions, precisions, shares_table
+from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
 from nf_edge.backends.tensor_sizes import Sizes, sizes_of
 from nf_edge.core import native_build
 from nf_edge.core.errors import BadInput, MissingTool
@@ -58,7 +59,18 @@ NOTES = ("embedding tables lie in the delegate, and are counted with its weights
 
 
 class OpenVino(ExecutorchBackend):
-    name = "openvino"
+    support = Support(
+        backend="openvino",
+        runtime="executorch",
+        layers=(
+            Kernel(4, (4,), (32, 64, 128)),
+            Kernel(8, (8,), PER_CHANNEL, ("none", "int8_static")),
+        ),
+        tables=(Kernel(8, (8,), (*PER_CHANNEL, *GROUPS)),),
+        mixed_static="int8_per_channel",
+        caches=("float32",),
+        float_logits=False,
+    )
     library = "OpenVINO"
     attention_form = "ScaledDotProductAttention"
     leaves: ClassVar[Mapping[str, str]] = {"copy": "a cache that was written is copied over the old one"}
@@ -77,49 +89,10 @@ class OpenVino(ExecutorchBackend):
         for block in model.transformer.blocks:
             block.attn.fold_scale()
 
-    def problems(self, recipe: Recipe) -> list[str]:
-        problems = batch_problems(recipe)
-        if recipe.target is not None:
-            problems.append(
-                "OpenVINO compiles for an NPU or a GPU only on a machine that has the driver of one, so what "
-                "nf-edge makes is for CPUs"
-            )
-        if recipe.quantize is None:
-            return problems
-        problems += [
-            f"{where}: OpenVINO is given float32, int8 per_channel with int8_static or none, or int4 by "
-            "groups of 32 and more with none; write one of those"
-            for where, wanted in recipe.quantize.asked
-            if not _is_given(wanted)
-        ]
-        if recipe.quantize.static:
-            problems += [
-                f"{where}: beside int8_static layers only int8 per_channel or float32 may stand; write one "
-                "of those"
-                for where, wanted in recipe.quantize.asked
-                if wanted.group
-            ]
-        tables = [
-            recipe.quantize.embeddings,
-            *(rule.weights for rule in recipe.quantize.rules if rule.modules == TOKENS),
-        ]
-        if not {"int8", "float32"}.issuperset(tables):
-            problems.append("quantize.embeddings: OpenVINO is given tables of float32 or int8; write int8")
-        if (recipe.quantize.attention, recipe.quantize.kv_cache) != ("float32", "float32"):
-            problems.append(
-                "quantize.attention and kv_cache are float32 in OpenVINO; leave them out, or use nf_cpu"
-            )
-        return problems
-
     def quantize_static(
         self, program: nn.Module, recipe: Recipe, wanted: Precisions, input_shape: InputShape, seen: Inputs
     ) -> nn.Module:
-        return quantize_linear(program, wanted, input_shape, seen, finds_ranges=False)
-
-    def layer_report(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
-        if module in HEADS and wanted[module].activations == "int8_dynamic":
-            return "int8, per channel; float32 activations", wanted[module].reason
-        return None
+        return quantize_linear(program, wanted, input_shape, seen)
 
     def partitioner(self, recipe: Recipe) -> Any:
         self._prepare()
@@ -233,13 +206,6 @@ class OpenVino(ExecutorchBackend):
             loading=max(0, program + inside - 2 * cache - workspace),
             notes=NOTES,
         )
-
-
-def _is_given(wanted: Precision) -> bool:
-    """Whether OpenVINO has such a linear layer."""
-    if wanted.activations == "none" and wanted.group:
-        return wanted.bits == 4 and wanted.group >= 32
-    return wanted in (Precision(), Precision(8), Precision(8, activations="int8_static"))
 
 
 def _inside(sizes: Sizes, wanted: Precisions, config: ModelConfig) -> int:

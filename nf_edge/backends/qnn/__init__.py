@@ -7,7 +7,7 @@ it, for other SoCs.
 
 from collections import Counter
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import cast
 
 import onnx
 from torch import nn
@@ -31,6 +31,7 @@ from nf_edge.backends.qnn.form import HtpProgram, specialise
 from nf_edge.backends.qnn.htp import SIMULATOR, SOCS, SimulatedSession, compile_context, load, spill_fill
 from nf_edge.backends.qnn.qdq import TABLES, operators_of, weights_of, write_qdq
 from nf_edge.backends.static_shape.extreme_rows import extremes
+from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.precision import POSITIONS, TOKENS
@@ -51,52 +52,34 @@ NOT_TOLD = (
 
 
 class Qnn(Backend):
-    name = "qnn"
+    support = Support(
+        backend="qnn",
+        runtime="onnxruntime",
+        layers=(
+            Kernel(4, (4,), PER_CHANNEL, ("int16_static",)),
+            Kernel(8, (8,), PER_CHANNEL, ("int16_static",)),
+        ),
+        tables=(Kernel(8, (8,), (*PER_CHANNEL, *GROUPS)),),
+        targets=tuple(SOCS),
+        dynamic_length=False,
+        float_layers=False,
+        caches=("float32",),
+        # Weights are rounded once norms are folded into them.
+        methods=("nearest",),
+        signed_scales=True,
+    )
     library = "the HTP ({target})"
     attention_form = TWO_PRODUCTS
-    runtime = "onnxruntime"
     model_file = "model.onnx"
     companions = (QUANTIZED,)
     operator_libraries = ("onnxruntime_providers_qnn", "QnnHtp", "QnnSystem")
     process_bytes = None
-    targets: ClassVar[tuple[str, ...]] = tuple(SOCS)
-    mixes = False
     chunk = CHUNK
     simulated = SIMULATOR
-    quantizes = "program"
+    quantizes = "lowering"
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
         specialise(model)
-
-    def problems(self, recipe: Recipe) -> list[str]:
-        problems = []
-        if recipe.shapes.length == "dynamic":
-            problems.append("shapes.length is dynamic, but an HTP takes one length; write full, or a number")
-        if recipe.shapes.batch == "dynamic":
-            problems.append("shapes.batch is dynamic, but an HTP takes one batch size; leave it at 1")
-        quantize = recipe.quantize
-        if quantize is None:
-            return [*problems, "an HTP multiplies integers; add quantize with activations: int16_static"]
-        problems += [
-            f"{where}: the HTP takes all linear layers in int4 or int8, per_channel, with int16_static; "
-            "write those"
-            for where, wanted in quantize.asked
-            if wanted.bits not in (4, 8) or wanted.group or wanted.activations != "int16_static"
-        ]
-        tables = {quantize.table(quantize.rule_for(name)).bits for name in (TOKENS, POSITIONS)}
-        if not tables <= {8, None}:
-            problems.append("quantize.embeddings: the HTP looks up rows of int8, or of 16 bits for float32")
-        if quantize.method != "nearest":
-            problems.append(
-                f"quantize.method is {quantize.method}, but here weights are rounded to the nearest, once "
-                "norms are folded into them; write nearest"
-            )
-        if (quantize.attention, quantize.kv_cache) != ("float32", "float32"):
-            problems.append(
-                "quantize.attention and kv_cache are for the kernels and caches of other backends; leave "
-                "them out: here all of attention has 16 bits"
-            )
-        return problems
 
     def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
         if not input_shape.cached:

@@ -3,14 +3,16 @@
 import importlib.metadata
 import sys
 from pathlib import Path
-from typing import Literal
 
 from nf_edge.core import native_build
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.native_build import Native
 from nf_edge.core.targets import BuildTarget
 
-Runtime = Literal["executorch", "onnxruntime"]
+# The package that runs a model file.
+Runtime = str
+# Those that have a native runner.
+RUNTIMES: tuple[Runtime, ...] = ("executorch", "onnxruntime")
 
 NATIVE = Path(__file__).parent / "native"
 
@@ -19,8 +21,13 @@ def executable(runtime: Runtime) -> Path:
     """The runner for a runtime, built now if it is not there yet.
 
     Raises:
-        MissingTool: there is no compiler, CMake, Ninja or runtime to build it with, or it does not build.
+        MissingTool: there is no compiler, CMake, Ninja or runtime to build it with, or it does not build; or
+            the runtime has no native runner.
     """
+    if runtime not in RUNTIMES:
+        raise MissingTool(
+            f"there is no native runner for {runtime}", fix=f"those there are: {', '.join(RUNTIMES)}"
+        )
     native_build.compiler("runner")
     return _built(runtime, native_build.package_folder(runtime), None)
 

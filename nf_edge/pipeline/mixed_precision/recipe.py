@@ -8,9 +8,11 @@ from typing import Any
 
 import yaml
 
-from nf_edge.backends.precisions import Precisions, precisions, widths
-from nf_edge.core.recipe.precision import POSITIONS, TOKENS, stored_bits
-from nf_edge.core.recipe.recipe import Recipe, Rule, kernel_problem
+from nf_edge.backends import registered_backend
+from nf_edge.backends.precisions import Precisions, precisions
+from nf_edge.core.recipe.precision import POSITIONS, TOKENS, granularity_of
+from nf_edge.core.recipe.quantize import Rule
+from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig
 
 FLOAT = Rule(modules="*", weights="float32")
@@ -20,23 +22,21 @@ Wanted = Mapping[str, Rule]
 
 
 def offers(recipe: Recipe) -> list[Rule]:
-    """What a module may be kept as besides float32, the widest first: the precisions that its runtime has for
-    the recipe's activations, in groups of the recipe's size where it has groups."""
+    """Precisions that a module may have in addition to float32, the widest first.
+
+    The backend has a kernel for each, with the recipe's activations and its size of groups.
+    """
     assert recipe.quantize is not None
-    found = []
+    support, rules = registered_backend(recipe.backend).support, []
     for weights in ("int8", "int4", "int2"):
-        wanted = recipe.quantize.layer(Rule(modules="*", weights=weights))
-        stored = stored_bits(wanted.bits or 8, wanted.group, widths(recipe, wanted))
-        if stored == wanted.bits and not kernel_problem(wanted):
-            granularity = granularity_of(wanted.group)
-            keys = {"weights": weights, "granularity": granularity}
-            found.append(Rule.model_validate({"modules": "*", **keys}))
-    return found
-
-
-def granularity_of(group: int | None) -> str:
-    """The key of a recipe: the inverse of `group_of`."""
-    return f"group_{group}" if group else "per_channel"
+        precision = recipe.quantize.layer(Rule(modules="*", weights=weights))
+        kernel = support.layer_kernel(precision)
+        if kernel is not None and kernel.stored == precision.bits:
+            granularity = granularity_of(precision.group)
+            rules.append(
+                Rule.model_validate({"modules": "*", "weights": weights, "granularity": granularity})
+            )
+    return rules
 
 
 def uniform(recipe: Recipe, rule: Rule) -> Recipe:

@@ -17,7 +17,8 @@ from nf_edge.core.errors import BadInput
 from nf_edge.core.figures import Figure
 from nf_edge.core.progress import Progress, silent
 from nf_edge.core.recipe.precision import TOKENS, Precision
-from nf_edge.core.recipe.recipe import Recipe, Rule
+from nf_edge.core.recipe.quantize import Rule
+from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.strict_json import number
 from nf_edge.measure.accuracy.predictions import PROBED, pad, require_finite
 from nf_edge.model import Checkpoint, ModelConfig
@@ -26,6 +27,7 @@ from nf_edge.pipeline.lowering import Job, Lowered, rounded
 from nf_edge.pipeline.mixed_precision.recipe import alone, offers, uniform
 from nf_edge.pipeline.mixed_precision.simulate import Change, divergences
 from nf_edge.pruning.provenance import require_done
+from nf_edge.quantization.calibration import may_calibrate
 from nf_edge.quantization.layer_report import LayerReport
 from nf_edge.quantization.snr import with_errors
 
@@ -57,7 +59,7 @@ class SensitivityJob:
                 fix="use one that quantizes (nf-edge recipes list)",
             )
         backend = backend_for(self.recipe)
-        if not backend.mixes:
+        if not backend.support.float_layers:
             raise BadInput(
                 f"backend {backend.name} quantizes all linear layers or none, so none of them can be "
                 "weighed alone",
@@ -75,7 +77,7 @@ class SensitivityJob:
 
     def job(self, recipe: Recipe) -> Job:
         """The job of a variant of the recipe, which may have less to calibrate."""
-        return Job.of(self.checkpoint, recipe, self.calibrate if recipe.calibrates else None)
+        return Job.of(self.checkpoint, recipe, self.calibrate if may_calibrate(recipe) else None)
 
     def file_bytes(self, recipe: Recipe) -> int:
         """Predicted of a variant's model file."""
@@ -276,4 +278,5 @@ def _distinct(unit: Unit, variants: Iterable[_Variant]) -> list[_Variant]:
 def change_of(recipe: Recipe, lowered: Lowered) -> Change:
     """All that a recipe rounds."""
     config = lowered.plain.config
-    return Change(lowered.plain, lowered.weights, precisions(recipe, config), recipe.runtime)
+    row_scales = backend_for(recipe).support.row_scales
+    return Change(lowered.plain, lowered.weights, precisions(recipe, config), row_scales)

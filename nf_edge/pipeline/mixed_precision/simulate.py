@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nf_edge.backends.quantized_weights import Weights
 from nf_edge.core.intervals import clustered_error
 from nf_edge.core.progress import Progress
-from nf_edge.core.recipe.precision import Precision, Runtime
+from nf_edge.core.recipe.precision import Precision
 from nf_edge.measure.accuracy.divergence import kl_divergence
 from nf_edge.model import NoiseFormer
 from nf_edge.model.data.rows import Rows
@@ -30,12 +30,13 @@ class Change:
         network: the plain form, in float32.
         weights: as they are lowered; a table may have fewer rows than the network's.
         precisions: of the same modules at least, for how their inputs are rounded.
+        row_scales: of the backend's `Support`.
     """
 
     network: NoiseFormer
     weights: Weights
     precisions: Mapping[str, Precision]
-    runtime: Runtime
+    row_scales: bool
 
     @contextmanager
     def made(self) -> Iterator[NoiseFormer]:
@@ -51,7 +52,7 @@ class Change:
                 # Not in place: a head may share it with a table.
                 _put(module, torch.cat([lowered, weight[len(lowered) :]]))
                 if isinstance(module, nn.Linear) and self.precisions[name].activations != "none":
-                    hook = partial(_hook, precision=self.precisions[name], runtime=self.runtime)
+                    hook = partial(_hook, precision=self.precisions[name], row_scales=self.row_scales)
                     handles.append(module.register_forward_pre_hook(hook))
             yield self.network
         finally:
@@ -72,18 +73,18 @@ def _put(module: nn.Module, weight: Tensor) -> None:
     module.register_parameter("weight", nn.Parameter(weight, requires_grad=False))
 
 
-def _hook(_: nn.Module, given: tuple[Tensor, ...], precision: Precision, runtime: Runtime) -> Tensor:
-    return round_activations(given[0], precision, runtime)
+def _hook(_: nn.Module, given: tuple[Tensor, ...], precision: Precision, row_scales: bool) -> Tensor:
+    return round_activations(given[0], precision, row_scales)
 
 
-def round_activations(x: Tensor, precision: Precision, runtime: Runtime) -> Tensor:
-    """Inputs [1, …, K] of a linear layer as a runtime rounds them to int8, dequantized again.
+def round_activations(x: Tensor, precision: Precision, row_scales: bool) -> Tensor:
+    """Inputs [1, …, K] of a linear layer, rounded to int8 as at run time and dequantized again.
 
-    ExecuTorch has a range a token; ONNX Runtime a scale for each group of a token where the weights have
-    groups, else a range a row.  A static range is here that of the row, for want of what it is calibrated on.
+    A dynamic range is that of a token.  With `row_scales` it is that of a group of a token where the weights
+    have groups, else that of the row.  A static range is here that of the row: no calibrated one is known.
     """
     dynamic = precision.activations == "int8_dynamic"
-    if dynamic and runtime == "executorch":
+    if dynamic and not row_scales:
         return _affine(x, x.amin(-1, keepdim=True), x.amax(-1, keepdim=True))
     if dynamic and precision.group:
         return _symmetric(x.unflatten(-1, (-1, precision.group))).flatten(-2)

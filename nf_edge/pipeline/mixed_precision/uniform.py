@@ -7,9 +7,11 @@ from pydantic import ValidationError
 
 from nf_edge.backends.precisions import precisions
 from nf_edge.core.errors import BadInput
-from nf_edge.core.recipe.recipe import Quantize, Recipe, bundled_recipes
+from nf_edge.core.recipe.precision import granularity_of
+from nf_edge.core.recipe.quantize import Quantize
+from nf_edge.core.recipe.recipe import Recipe, bundled_recipes
 from nf_edge.model import ModelConfig
-from nf_edge.pipeline.mixed_precision.recipe import granularity_of, offers, uniform
+from nf_edge.pipeline.mixed_precision.recipe import offers, uniform
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from nf_edge.model.tokenizer import read_tokenizer
 from nf_edge.pipeline.export import dry_run
 from nf_edge.pruning.provenance import read_mark
 from nf_edge.pruning.vocabulary import smaller_tokenizer, tokens_to_keep
+from nf_edge.quantization.calibration import may_calibrate
 from nf_edge.training import load_training_recipe
 from nf_edge.training.state import load_state
 from nf_edge.training.vectors import read_vectors
@@ -105,7 +106,7 @@ def _contains(whole: Any, part: Any, where: str = "") -> None:
 def _recipe(folder: Path, name: str, base: Path) -> None:
     recipe = load_recipe(str(folder / f"{name}.yaml"))
     agreeing_backend(recipe)
-    if not recipe.shrinks and not recipe.calibrates:
+    if not recipe.shrinks and not may_calibrate(recipe):
         dry_run(load_checkpoint(base / "lm"), recipe)
     _contains(recipe.model_dump(mode="json"), yaml.safe_load((folder / f"{name}.yaml").read_text()))
 

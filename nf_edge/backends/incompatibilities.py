@@ -1,0 +1,168 @@
+"""Compares a recipe with what its backend supports."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
+from nf_edge.core.recipe.precision import POSITIONS, TOKENS, Activations, Precision, granularity_of
+from nf_edge.core.recipe.quantize import Quantize
+from nf_edge.core.recipe.recipe import Recipe
+
+ACTIVATIONS: tuple[Activations, ...] = ("none", "int8_dynamic", "int8_static", "int16_static")
+
+
+def incompatibilities(recipe: Recipe, support: Support) -> list[str]:
+    """Everything in a recipe that its backend cannot do.
+
+    Returns:
+        One message for each: the key, what is wrong with it, and what to write instead.
+    """
+    problems = [*_header(recipe, support), *_shapes(recipe, support)]
+    if recipe.quantize is None:
+        if not support.float_layers:
+            written = "; ".join(map(_keys, support.layers))
+            problems.append(
+                f"quantize: backend {support.backend} multiplies only quantized weights; add the section, "
+                f"with {written}"
+            )
+        return problems
+    return [
+        *problems,
+        *_layers(recipe.quantize, support),
+        *_tables(recipe.quantize, support),
+        *_other_keys(recipe.quantize, support),
+    ]
+
+
+def _header(recipe: Recipe, support: Support) -> Iterator[str]:
+    name = support.backend
+    if not recipe.is_stock and not support.own_kernels:
+        yield f"name: backend {name} calls no kernel of nf-edge; write a name without the prefix nf-"
+    if recipe.is_stock and support.own_kernels:
+        yield f"name: backend {name} calls kernels of nf-edge; write nf-{recipe.name}"
+    if recipe.runtime != support.runtime:
+        yield f"runtime: backend {name} needs `runtime: {support.runtime}`"
+    if support.targets and recipe.target not in support.targets:
+        yield f"target: backend {name} needs one; write {_either(support.targets)}"
+    if not support.targets and recipe.target:
+        yield f"target: backend {name} compiles for none; leave it out"
+
+
+def _shapes(recipe: Recipe, support: Support) -> Iterator[str]:
+    if recipe.shapes.batch == "dynamic" and not support.any_batch:
+        yield f"shapes.batch: a file of backend {support.backend} has one batch size; write 1"
+    if recipe.shapes.length == "dynamic" and not support.dynamic_length:
+        yield f"shapes.length: a file of backend {support.backend} has one length; write full, or a number"
+
+
+def _layers(quantize: Quantize, support: Support) -> Iterator[str]:
+    """What is wrong with the precisions of linear layers."""
+    name = support.backend
+    if quantize.rules and not support.rules:
+        yield f"quantize.rules: backend {name} quantizes all layers alike; leave rules out"
+    for where, precision in quantize.layers:
+        if precision.bits is None:
+            if not support.float_layers:
+                yield f"{where}.weights: backend {name} quantizes all linear layers; {_leave_out(quantize)}"
+        elif support.layer_kernel(precision) is None:
+            yield f"{where}: backend {name} has no kernel for {_words(precision)}; {_fix(precision, support)}"
+        elif support.mixed_static == "none" and precision.activations != quantize.activations:
+            yield (
+                f"{where}.activations: backend {name} multiplies all linear layers with the same "
+                f"activations; write {quantize.activations}"
+            )
+        elif quantize.static and not support.mixes(precision):
+            yield (
+                f"{where}: backend {name} mixes layers of int8_static with int8 per_channel and float32 "
+                "only; write one of those"
+            )
+
+
+def _leave_out(quantize: Quantize) -> str:
+    return f"leave the rule out, or name {TOKENS} or {POSITIONS}" if quantize.rules else "write int8"
+
+
+def _tables(quantize: Quantize, support: Support) -> Iterator[str]:
+    """What is wrong with the precisions that the recipe gives to tables by name.
+
+    A pattern that also matches layers is no such request: a table that has no kernel for it stays in floating
+    point, unless the backend cannot mix precisions.
+    """
+    widths = {bits for kernel in support.tables for bits in kernel.bits}
+    for where, dtype, bits in _requested_tables(quantize, support):
+        if bits is not None and bits not in widths:
+            allowed = ["float32", *(f"int{width}" for width in sorted(widths))]
+            yield f"{where}: backend {support.backend} looks up no rows of {dtype}; write {_either(allowed)}"
+
+
+def _requested_tables(quantize: Quantize, support: Support) -> Iterator[tuple[str, str, int | None]]:
+    """Key, dtype and bits of each request."""
+    yield "quantize.embeddings", quantize.embeddings, quantize.table(None).bits
+    for index, rule in enumerate(quantize.rules):
+        names = (TOKENS,) if support.float_layers else (TOKENS, POSITIONS)
+        matches = [name for name in names if fnmatchcase(name, rule.modules)]
+        if rule.modules == TOKENS or (matches and not support.float_layers):
+            yield f"quantize.rules.{index}.weights", rule.weights, quantize.table(rule).bits
+
+
+def _other_keys(quantize: Quantize, support: Support) -> Iterator[str]:
+    name = support.backend
+    for where in () if support.zero_points else quantize.asymmetric:
+        yield (
+            f"{where}.symmetric: backend {name} has no zero points of weights; leave it out"
+            f"{_elsewhere(lambda other: other.zero_points)}"
+        )
+    if quantize.method not in support.methods:
+        yield f"quantize.method: backend {name} has no {quantize.method}; write {_either(support.methods)}"
+    if quantize.attention not in support.attention:
+        yield (
+            f"quantize.attention: backend {name} has no attention of {quantize.attention}; leave it out"
+            f"{_elsewhere(lambda other: quantize.attention in other.attention)}"
+        )
+    if quantize.kv_cache not in ("float32", *support.caches):
+        yield (
+            f"quantize.kv_cache: backend {name} has no cache of {quantize.kv_cache}; leave it out"
+            f"{_elsewhere(lambda other: quantize.kv_cache in other.caches)}"
+        )
+
+
+def _elsewhere(supports: Callable[[Support], bool]) -> str:
+    """The backends that support it, as the end of a message."""
+    from nf_edge.backends import all_backends
+
+    names = [name for name, backend in all_backends().items() if supports(backend.support)]
+    return f", or use backend {_either(names)}" if names else ""
+
+
+def _fix(precision: Precision, support: Support) -> str:
+    """What to write instead: other values of one key where that is enough, else every kernel."""
+    groups, widths = (*PER_CHANNEL, *GROUPS), range(2, 9)
+    alternatives: dict[str, dict[str, Precision]] = {
+        "activations": {value: replace(precision, activations=value) for value in ACTIVATIONS},
+        "granularity": {granularity_of(group): replace(precision, group=group) for group in groups},
+        "weights": {f"int{bits}": replace(precision, bits=bits) for bits in widths},
+    }
+    for key, candidates in alternatives.items():
+        values = [value for value, other in candidates.items() if support.layer_kernel(other)]
+        if values:
+            return f"write {key}: {_either(values)}"
+    return f"write {'; or '.join(map(_keys, support.layers))}"
+
+
+def _words(precision: Precision) -> str:
+    return f"int{precision.bits} {granularity_of(precision.group)} with activations {precision.activations}"
+
+
+def _keys(kernel: Kernel) -> str:
+    """The keys of a recipe that a kernel takes."""
+    return (
+        f"weights: {_either(f'int{bits}' for bits in kernel.bits)}, "
+        f"granularity: {_either(map(granularity_of, kernel.groups))}, "
+        f"activations: {_either(kernel.activations)}"
+    )
+
+
+def _either(values: Iterable[str]) -> str:
+    *others, last = values
+    return f"{', '.join(others)} or {last}" if others else last
