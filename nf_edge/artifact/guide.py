@@ -1,42 +1,13 @@
 """`RUN.md`: how to call this very artifact, in snippets that run as they stand."""
 
-from collections.abc import Iterable
-
-from nf_edge.artifact import decoder_snippets, row_snippets
+from nf_edge.artifact.answers import ANSWERS, PRINT_CPP, PRINT_PYTHON
 from nf_edge.artifact.manifest import Interface, Manifest, Requirements
 from nf_edge.artifact.tokenizer_notes import generator, tokenizer_lines
 from nf_edge.backends import agreeing_backend
-from nf_edge.backends.base import Backend
-from nf_edge.backends.executorch.operator_libraries import ARCHIVES, registered
-
-LINK_EXECUTORCH = """
-Link `executorch`, the extensions `module`, `data_loader` and `tensor`, and, so that they register
-themselves, all of each operator library (`--whole-archive`, or `--no-as-needed` where they are shared):
-{libraries}.
-"""
-
-LINK_BARE = """
-Link `executorch_core` and the extension `data_loader`{delegates}. Link the kernel archives
-{archives} without `--whole-archive`, and register only the operators that `{file}` calls:
-
-{registered}
-
-ExecuTorch's selective build writes this registration from their names. The operator libraries that hold
-these kernels ({libraries}) register, and so link, every kernel they have: more than most flash holds.
-{code_size}"""
-
-ON_HTP = """\
-The model is one context binary, compiled by QNN for the HTP of a Snapdragon {soc}. It runs on a device that
-has one, by QNN's plug-in for ONNX Runtime (in Python, `onnxruntime-qnn`), of the version that made it or a
-later one. The plug-in for x86-64 Linux has a simulator instead, which the snippet uses there, and so does
-`nf-edge check`. A device needs `{file}` alone; `model.qdq.onnx` is the quantized model that it was compiled
-of, which the plug-in can compile for other SoCs.
-
-"""
+from nf_edge.backends.run_text import code_names
 
 # Bytes for portable kernels that borrow memory while they run, in addition to what the file plans.
 BORROWED = 4096
-PYTHON = "## Python\n\nRun from this folder:\n\n"
 
 OPERATORS = "libnf_executorch.so"
 LOAD_OPERATORS = f"""
@@ -57,15 +28,14 @@ def run_guide(manifest: Manifest) -> str:
     interface, requires, ends = manifest.interface, manifest.requires, manifest.config.ends
     backend = agreeing_backend(manifest.recipe)
     example = _example_ids(interface, manifest.config.vocab_size)
-    code = decoder_snippets if interface.cached else row_snippets
     fields = {
         "target": manifest.recipe.target,
         "soc": (manifest.recipe.target or "").upper(),
         "simulated": requires.simulated,
         "file": manifest.model.name,
         "ids": ", ".join(map(str, example)),
-        "answer": row_snippets.PRINT_PYTHON[interface.task],
-        "print": row_snippets.PRINT_CPP[interface.task],
+        "answer": PRINT_PYTHON[interface.task],
+        "print": PRINT_CPP[interface.task],
         "stop_python": _stop(ends, " or ", "    if {}:\n        break\n"),
         "stop_cpp": _stop(ends, " || ", "    if ({}) break;\n"),
         "steps": min(4, interface.length - len(example)),
@@ -74,56 +44,22 @@ def run_guide(manifest: Manifest) -> str:
         "arenas": _planned(manifest, "arenas"),
         "borrowed": (_planned(manifest, "workspace") or 0) + BORROWED,
         "generator": generator(interface, manifest.model.name),
-        "libraries": _names(requires.operator_libraries),
+        "libraries": code_names(requires.operator_libraries),
+        **backend.run_fields(requires.operators),
     }
-    if requires.runtime == "executorch":
-        title, snippets = (
-            "ExecuTorch",
-            (
-                (backend.elsewhere or PYTHON + code.PYTHON_EXECUTORCH).format(**fields)
-                + "\n## C++\n\n"
-                + (row_snippets.CPP_BARE if backend.bare else code.CPP_EXECUTORCH).format(**fields)
-                + (_bare_linking(backend, manifest) if backend.bare else LINK_EXECUTORCH.format(**fields))
-            ),
-        )
-    else:
-        title, python = "ONNX Runtime", code.PYTHON_HTP if manifest.recipe.target else code.PYTHON_ONNX
-        snippets = (
-            (ON_HTP if manifest.recipe.target else "").format(**fields) + PYTHON + python.format(**fields)
-        )
     return "\n".join(
         [
             f"# {manifest.checkpoint.name}, by {manifest.recipe.name}",
             "",
-            f"{manifest.recipe.description}. Needs {title} {requires.version}"
+            f"{manifest.recipe.description}. Needs {backend.runtime_title} {requires.version}"
             f"{' with the kernels of nf-edge' if requires.own_kernels else ', unmodified'}.",
             "",
             *_interface_lines(interface, ends),
             "",
             *([GET_OPERATORS] if requires.own_kernels else []),
             *_besides_lines(requires),
-            snippets,
+            backend.run_text(interface.cached).format(**fields),
         ]
-    )
-
-
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
-def _bare_linking(backend: Backend, manifest: Manifest) -> str:
-    """What to link on a device that has room only for the operators that the file calls."""
-    requires = manifest.requires
-    kernels = [name for name in requires.operator_libraries if name in ARCHIVES]
-    delegates = [name for name in requires.operator_libraries if name not in ARCHIVES]
-    registering = f", and all of {_names(delegates)} (`--whole-archive`), so that it registers itself"
-    return LINK_BARE.format(
-        file=manifest.model.name,
-        delegates=registering if delegates else "",
-        archives=_names(archive for name in kernels for archive in ARCHIVES[name]),
-        registered="\n".join(f"- `{name}`" for name in registered(requires.operators)),
-        libraries=_names(kernels),
-        code_size=backend.code_size,
     )
 
 
@@ -153,8 +89,8 @@ def _besides_lines(requires: Requirements) -> list[str]:
 def _interface_lines(interface: Interface, ends: tuple[int, ...]) -> list[str]:
     lines = ["| | |", "|---|---|", *(_cached_lines(interface) if interface.cached else _row_lines(interface))]
     lines += tokenizer_lines(interface)
-    if interface.task in row_snippets.ANSWERS:
-        lines.append(f"| answer | {row_snippets.ANSWERS[interface.task]} |")
+    if interface.task in ANSWERS:
+        lines.append(f"| answer | {ANSWERS[interface.task]} |")
     elif ends:
         lines.append(f"| end of text | token {' or '.join(map(str, ends))} |")
     if interface.id2label:

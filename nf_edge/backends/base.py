@@ -216,13 +216,8 @@ class Backend(ABC):
     simulated: ClassVar[str] = ""
     """What stands in here for a device that this machine does not have; "" where the runtime itself runs its
     files here."""
-    elsewhere: ClassVar[str] = ""
-    """Where its files run and what they need there, for `RUN.md`, where that is not here; `{target}` and
-    `{file}` are filled in."""
-    code_size: ClassVar[str] = ""
-    """What code of an application took where that was measured, for `RUN.md`, in a sentence."""
-    bare: ClassVar[bool] = False
-    """Whether its files run without a file system: from flash, in memory that the application gives."""
+    runtime_title: ClassVar[str]
+    """The runtime's name in `RUN.md`."""
 
     @property
     def name(self) -> str:
@@ -373,6 +368,19 @@ class Backend(ABC):
             if input_shape.cached
             else self.session(path, threads)
         )
+
+    @abstractmethod
+    def run_text(self, cached: bool) -> str:
+        """What `RUN.md` says about running a model file, with or without a cache; names in braces are filled
+        in, those of `run_fields` among them."""
+
+    def run_fields(self, operators: Sequence[str]) -> Mapping[str, str]:
+        """Values for names in braces of `run_text`, in addition to those of every backend.
+
+        Args:
+            operators: of the model file, by name.
+        """
+        return {}
 
     @abstractmethod
     def session(self, path: Path, threads: int | None = None) -> Session:

@@ -55,13 +55,12 @@ class CortexM(FixedBackend):
         "portable_ops_lib",
         "quantized_ops_lib",
     )
-    bare = True
     code_size = (
         "Measured for `digits` by `cortex-m-int8` on an emulated Cortex-M7 (GCC 12.2, ExecuTorch with `-Os` "
         "and without\nlog messages, its C++ of 21 August 2026): 168 kB of code linked so, 1.24 MB with the "
         "operator libraries in\nwhole, the same answers.\n"
     )
-    elsewhere = (
+    run_instructions = (
         "The program calls kernels of CMSIS-NN for `{target}`, in an ExecuTorch that is built for the core "
         "with its\nCortex-M operators. Here `nf-edge check` runs it simulated.\n"
     )

@@ -73,9 +73,8 @@ class EthosU(FixedBackend):
         "portable_ops_lib",
         "quantized_ops_lib",
     )
-    bare = True
     simulated = WHAT
-    elsewhere = (
+    run_instructions = (
         "The program is compiled for `{target}` and runs on a device that has one: in C++, with the delegate "
         "that\ndrives it. On a machine without, `nf-edge check` runs it simulated, with the graph in "
         "`npu.tosa`; a device\nneeds `{file}` alone.\n"

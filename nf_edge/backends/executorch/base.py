@@ -15,6 +15,7 @@ from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.capture import capture
 from nf_edge.backends.executorch.operator_libraries import require_operators
 from nf_edge.backends.executorch.program_file import operators_in, operators_of
+from nf_edge.backends.executorch.run_text import run_text
 from nf_edge.backends.runtime_tokenizer import EXECUTORCH, TokenizerReading
 from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import quiet_libraries, quiet_stderr
@@ -27,6 +28,7 @@ class ExecutorchBackend(Backend):
     """A backend whose file is a `.pte`, the cache of which lies inside, run by ExecuTorch in this process."""
 
     model_file = "model.pte"
+    runtime_title = "ExecuTorch"
     own: ClassVar[str] = ""
     """The namespace of operators beside the delegate that are executed as it is; "" where there are none."""
 
@@ -90,6 +92,9 @@ class ExecutorchBackend(Backend):
 
     def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
         return executorch_decoder.ExecutorchDecoder(self._load_method(path, threads), capacity)
+
+    def run_text(self, cached: bool) -> str:
+        return run_text(cached)
 
     def operators(self, path: Path) -> dict[str, int]:
         return operators_of(path)

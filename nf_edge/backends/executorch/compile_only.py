@@ -18,6 +18,7 @@ from nf_edge.backends.executorch.base import ExecutorchBackend
 from nf_edge.backends.executorch.capture import capture
 from nf_edge.backends.executorch.interpreter import Interpreter
 from nf_edge.backends.executorch.program_file import constant_bytes, read_program
+from nf_edge.backends.executorch.run_text import cpp_text
 from nf_edge.backends.tensor_sizes import Sizes
 from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import quiet_libraries
@@ -29,6 +30,12 @@ STAND_IN = "stand-in.pte"
 HALF, LARGEST_HALF = 2, torch.finfo(torch.float16).max
 
 
+ELSEWHERE = (
+    "Nothing on the machine that made it runs `{file}`: it is for a device with what it was compiled "
+    "for. What\n`nf-edge check` asks there is {simulated}. A device needs `{file}` alone.\n"
+)
+
+
 class StandInBackend(ExecutorchBackend):
     """One of those, both of which compute in float16; without a cache, so that a language model gives the
     logits of all tokens."""
@@ -38,10 +45,6 @@ class StandInBackend(ExecutorchBackend):
     process_bytes = None
     notes: ClassVar[tuple[str, ...]]
     """What no account of its memory knows."""
-    elsewhere = (
-        "Nothing on the machine that made it runs `{file}`: it is for a device with what it was compiled "
-        "for. What\n`nf-edge check` asks there is {simulated}. A device needs `{file}` alone.\n"
-    )
 
     def lower(
         self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
@@ -67,6 +70,9 @@ class StandInBackend(ExecutorchBackend):
                 fix="export it again",
             )
         return _InHalf(super().session(stand_in, threads), stand_in)
+
+    def run_text(self, cached: bool) -> str:
+        return ELSEWHERE + cpp_text(cached)
 
     @abstractmethod
     def weight_bytes(self, file: Any) -> int:

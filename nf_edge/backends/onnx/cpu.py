@@ -26,6 +26,7 @@ from nf_edge.backends.executorch.capture import example_inputs
 from nf_edge.backends.onnx import decoder as onnx_decoder
 from nf_edge.backends.onnx.attention import MultiHeadAttentionForm, takes_group_query
 from nf_edge.backends.onnx.genai import write_genai_files
+from nf_edge.backends.onnx.run_text import run_text
 from nf_edge.backends.onnx.size import float32_bytes, require_size
 from nf_edge.backends.precisions import HEAD, precisions, shares_table
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
@@ -67,6 +68,7 @@ class OnnxCpu(Backend):
         row_scales=True,
     )
     model_file = "model.onnx"
+    runtime_title = "ONNX Runtime"
     library = "ONNX Runtime"
     attention_form = "MultiHeadAttention; with a cache GroupQueryAttention, where it takes the head size"
     operator_libraries = ()
@@ -175,6 +177,9 @@ class OnnxCpu(Backend):
             workspace=None,
             notes=tuple(_tied_head(config, in_file=not copied)),
         )
+
+    def run_text(self, cached: bool) -> str:
+        return run_text(cached)
 
     def operators(self, path: Path) -> dict[str, int]:
         graph = onnx.load(path, load_external_data=False).graph

@@ -30,6 +30,7 @@ from nf_edge.backends.qnn.cached import CHUNK, ChunkDecoder, inputs_of
 from nf_edge.backends.qnn.form import HtpProgram, specialise
 from nf_edge.backends.qnn.htp import SIMULATOR, SOCS, SimulatedSession, compile_context, load, spill_fill
 from nf_edge.backends.qnn.qdq import TABLES, operators_of, weights_of, write_qdq
+from nf_edge.backends.qnn.run_text import run_text
 from nf_edge.backends.static_shape.extreme_rows import extremes
 from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
 from nf_edge.backends.tensor_sizes import sizes_of
@@ -71,6 +72,7 @@ class Qnn(Backend):
     library = "the HTP ({target})"
     attention_form = TWO_PRODUCTS
     model_file = "model.onnx"
+    runtime_title = "ONNX Runtime"
     companions = (QUANTIZED,)
     operator_libraries = ("onnxruntime_providers_qnn", "QnnHtp", "QnnSystem")
     process_bytes = None
@@ -157,6 +159,9 @@ class Qnn(Backend):
             workspace=spill_fill(path),
             notes=(*_tied_head(config), NOT_TOLD),
         )
+
+    def run_text(self, cached: bool) -> str:
+        return run_text(cached)
 
     def operators(self, path: Path) -> dict[str, int]:
         names = (f"HTP::{name}" for name in operators_of(_quantized(path)))

@@ -1,6 +1,8 @@
 """What backends have in common that take the fixed form, all of it in integers of calibrated ranges."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -8,6 +10,7 @@ from nf_edge.backends.base import INPUTS, Backend, InputShape
 from nf_edge.backends.executorch.operator_libraries import require_operators
 from nf_edge.backends.precisions import HEAD, Precisions
 from nf_edge.backends.static_shape.form import network_weights
+from nf_edge.backends.static_shape.run_text import BARE_METAL, bare_metal_fields
 from nf_edge.backends.support import PER_CHANNEL, Kernel, Support
 from nf_edge.core.recipe.precision import Activations
 from nf_edge.core.recipe.recipe import Recipe
@@ -31,7 +34,12 @@ def static_support(
 
 class FixedBackend(Backend):
     model_file = "model.pte"
+    runtime_title = "ExecuTorch"
     process_bytes = None
+    run_instructions: ClassVar[str]
+    """Where its files run, and what they need there, for `RUN.md`; names in braces are filled in."""
+    code_size: ClassVar[str] = ""
+    """How large the code of an application was where it was measured, for `RUN.md`, in a sentence."""
 
     def inputs(self, config: ModelConfig, input_shape: InputShape) -> tuple[str, ...]:
         return INPUTS
@@ -51,6 +59,13 @@ class FixedBackend(Backend):
 
     def attention_report(self, recipe: Recipe) -> tuple[str, str] | None:
         return f"{dtype_of(static_activations(recipe))} products of calibrated ranges", ""
+
+    def run_text(self, cached: bool) -> str:
+        return self.run_instructions + BARE_METAL
+
+    def run_fields(self, operators: Sequence[str]) -> Mapping[str, str]:
+        fields = bare_metal_fields(self.operator_libraries, operators)
+        return fields | {"code_size": self.code_size}
 
     def require_operators(self, path: Path) -> None:
         require_operators(path, self.operator_libraries)

@@ -1,0 +1,28 @@
+"""What the logits of a row say: in words, in Python's `print`, and in C++."""
+
+from nf_edge.model.config import Task
+
+ANSWERS: dict[Task, str] = {
+    "classification": "the label of the largest logit; softmax gives their probabilities",
+    "multi-label classification": "a sigmoid each; the labels above 0.5, whose logits are above 0, hold",
+    "regression": "numbers, as they are",
+}
+PRINT_PYTHON: dict[Task, str] = {
+    "classification": "int(logits[0].argmax())",
+    "multi-label classification": "*(label for label, logit in enumerate(logits[0].tolist()) if logit > 0)",
+    "regression": "*logits[0].tolist()",
+    "language modelling": "int(logits[0, -1].argmax())",
+}
+LARGEST = '  std::printf("%ld\\n", static_cast<long>(std::max_element(last, last + classes) - last));'
+PRINT_CPP: dict[Task, str] = {
+    "classification": LARGEST,
+    "multi-label classification": (
+        "  for (long label = 0; label < classes; ++label) {\n"
+        '    if (last[label] > 0) std::printf("%ld\\n", label);\n'
+        "  }"
+    ),
+    "regression": (
+        '  for (long i = 0; i < classes; ++i) {\n    std::printf("%g\\n", static_cast<double>(last[i]));\n  }'
+    ),
+    "language modelling": LARGEST,
+}

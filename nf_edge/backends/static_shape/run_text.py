@@ -1,0 +1,98 @@
+"""What `RUN.md` says about running a `.pte` without a file system; names in braces are filled in."""
+
+from collections.abc import Sequence
+
+from nf_edge.backends.executorch.operator_libraries import ARCHIVES, registered
+from nf_edge.backends.run_text import CPP, code_names
+
+CPP_BARE_METAL = """\
+```cpp
+#include <executorch/extension/data_loader/buffer_data_loader.h>
+#include <executorch/runtime/executor/program.h>
+#include <executorch/runtime/platform/runtime.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <iterator>
+
+// xxd -i {file} | sed 's/^unsigned/alignas(16) const unsigned/' > model_pte.h
+#include "model_pte.h"
+
+using namespace executorch::runtime;
+using executorch::aten::ScalarType;
+using executorch::aten::Tensor;
+using executorch::aten::TensorImpl;
+
+// The program's tensors, as planned in the file.
+alignas(16) static uint8_t arena[{arenas}];
+// Scratch memory of kernels and delegates.
+alignas(16) static uint8_t borrowed[{borrowed}];
+// ExecuTorch's objects for the graph: measure how much your build needs.
+alignas(16) static uint8_t graph[64 * 1024];
+
+static int64_t input_ids[] = {{{ids}}};
+static int64_t attention_mask[std::size(input_ids)];
+
+int main() {{
+  runtime_init();
+  executorch::extension::BufferDataLoader loader(model_pte, model_pte_len);
+  auto program = Program::load(&loader);
+  if (!program.ok()) return 1;
+
+  Span<uint8_t> arenas[] = {{{{arena, sizeof arena}}}};
+  HierarchicalAllocator planned({{arenas, 1}});
+  MemoryAllocator method_allocator(sizeof graph, graph), temporary(sizeof borrowed, borrowed);
+  MemoryManager memory(&method_allocator, &planned, &temporary);
+  auto method = program->load_method("forward", &memory);
+  if (!method.ok()) {{
+    std::printf("does not load: error %d\\n", static_cast<int>(method.error()));
+    return 2;
+  }}
+
+  std::fill(std::begin(attention_mask), std::end(attention_mask), 1);
+  TensorImpl::SizesType sizes[] = {{1, std::size(input_ids)}};
+  TensorImpl::DimOrderType order[] = {{0, 1}};
+  TensorImpl tokens(ScalarType::Long, 2, sizes, input_ids, order);
+  TensorImpl mask(ScalarType::Long, 2, sizes, attention_mask, order);
+  if (method->set_input(Tensor(&tokens), 0) != Error::Ok ||
+      method->set_input(Tensor(&mask), 1) != Error::Ok || method->execute() != Error::Ok) {{
+    return 3;
+  }}
+  const auto logits = method->get_output(0).toTensor();
+  const auto classes = logits.size(logits.dim() - 1);
+  const float* last = logits.const_data_ptr<float>() + logits.numel() - classes;
+{print}
+}}
+```
+"""
+
+LINK_BARE_METAL = """
+Link `executorch_core` and the extension `data_loader`{delegates}. Link the kernel archives
+{archives} without `--whole-archive`, and register only the operators that `{file}` calls:
+
+{registered}
+
+ExecuTorch's selective build writes this registration from their names. The operator libraries that hold
+these kernels ({libraries}) register, and so link, every kernel they have: more than most flash holds.
+{code_size}"""
+
+BARE_METAL = CPP + CPP_BARE_METAL + LINK_BARE_METAL
+
+
+def bare_metal_fields(libraries: Sequence[str], operators: Sequence[str]) -> dict[str, str]:
+    """Archives of kernels to link, and the operators of a file to register from them.
+
+    Args:
+        libraries: operator libraries and delegates.
+        operators: the file's operators, by name.
+    """
+    kernels = [name for name in libraries if name in ARCHIVES]
+    delegates = [name for name in libraries if name not in ARCHIVES]
+    registering = f", and all of {code_names(delegates)} (`--whole-archive`), so that it registers itself"
+    return {
+        "delegates": registering if delegates else "",
+        "archives": code_names(archive for name in kernels for archive in ARCHIVES[name]),
+        "registered": "\n".join(f"- `{name}`" for name in registered(operators)),
+        "libraries": code_names(kernels),
+    }
