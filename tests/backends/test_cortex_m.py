@@ -5,16 +5,13 @@ import os
 import re
 import shutil
 import subprocess
-from collections import Counter
 
-import numpy as np
 import pytest
 import torch
 from conftest import backend_missing
 
 import nf_edge.backends
 from nf_edge.backends.cortex_m.softmax import softmax_int8
-from nf_edge.measure.accuracy.parity import synthetic_rows
 from nf_edge.measure.runner import build
 
 RECIPE = "cortex-m-int8"
@@ -49,37 +46,6 @@ def test_an_export_tells_what_cmsis_nn_takes_and_why_the_rest_is_left(exported):
     for name in ("arenas", "model file, mapped"):
         line = process[name]
         assert line["predicted"]["value"] == pytest.approx(line["planned"]["value"], rel=0.5), name
-
-
-@pytest.mark.slow
-def test_the_artifact_answers_in_integers_as_the_checkpoint_does_in_float32(exported, checkpoint):
-    """Padded rows among them."""
-    artifact = exported("uneven-cls", RECIPE)
-    session = nf_edge.backends.get_backend("cortex_m").session(artifact.model_file)
-    model = checkpoint("uneven-cls").model()
-    lengths = Counter()
-    for row in synthetic_rows(model.config, 64, seed=3):
-        ids, mask = np.zeros((2, 1, 64), dtype=np.int64)
-        ids[0, : len(row.input_ids)], mask[0, : len(row.input_ids)] = row.input_ids, 1
-        lengths[len(row.input_ids)] += 1
-        wanted = model(torch.from_numpy(ids), torch.from_numpy(mask)).detach().numpy()
-        assert np.abs(session.run(ids, mask) - wanted).max() < 0.1 * np.abs(wanted).max()
-    assert len(lengths) > 1
-
-
-@pytest.mark.slow
-def test_inspect_loads_it_simulated_and_bench_refuses_to_time_it(exported, run):
-    path = exported("uneven-cls", RECIPE).path
-    inspected = run("inspect", path)
-    assert inspected.code == 0
-    assert "(simulated): loads" in inspected.out
-    assert "cortex_m::softmax.out" in inspected.out
-    # All but the score, and that is told with what it comes to.
-    assert re.search(r"of \d+ operators, 99\.\d+ % of multiply-accumulates, run in", inspected.out)
-    assert re.search(r"1 mm, 0\.\d+ % of multiply-accumulates: .*; no fix known", inspected.out)
-    timed = run("bench", path)
-    assert timed.code == 3
-    assert "cannot be timed here" in timed.err
 
 
 @pytest.mark.slow
@@ -146,14 +112,6 @@ def test_softmax_is_that_of_fixed_point_and_within_a_level_of_float32():
         # The largest of 256 levels is a share of 255/256.
         error = (found.double() + 128) / 256 - wanted.clamp(max=255 / 256)
         assert error.abs().max() <= 0.51 / 256
-
-
-def test_a_device_whose_cores_have_other_instructions_is_refused(run):
-    if missing := backend_missing(RECIPE):
-        pytest.skip(missing)
-    done = run("export", "digits", "--recipe", RECIPE, "--device", "alif-e8-devkit", "--dry-run")
-    assert done.code == 3
-    assert "cortex-m-mve, and this is compiled for cortex-m-dsp" in done.err
 
 
 @pytest.mark.parametrize("device", ["stm32h747i-disco", "rpi-pico-2"])

@@ -102,28 +102,6 @@ def test_with_16_bits_all_but_what_the_npu_cannot_multiply_so_has_them(recipe, p
 
 
 @pytest.mark.slow
-def test_an_artifact_without_the_graph_of_its_npu_says_that_nothing_here_runs_it(exported, tmp_path):
-    artifact = exported("uneven-cls", EXPORTED)
-    alone = tmp_path / artifact.model_file.name
-    alone.write_bytes(artifact.model_file.read_bytes())
-    with pytest.raises(nf_edge.core.errors.BadInput, match="nothing on this machine can run model"):
-        nf_edge.backends.get_backend("ethos_u").session(alone)
-
-
-@pytest.mark.slow
-def test_inspect_loads_it_simulated_and_bench_refuses_to_time_it(exported, run):
-    path = exported("uneven-cls", EXPORTED).path
-    inspected = run("inspect", path)
-    assert inspected.code == 0
-    assert "(simulated, before Vela): loads" in inspected.out
-    assert "delegate EthosUBackend" in inspected.out
-    assert "Cycles by operator" in inspected.out
-    timed = run("bench", path)
-    assert timed.code == 3
-    assert "cannot be timed here" in timed.err
-
-
-@pytest.mark.slow
 def test_the_run_guide_names_the_npu_and_has_no_python_that_cannot_run(exported):
     artifact = exported("uneven-cls", EXPORTED)
     guide = (artifact.path / "RUN.md").read_text(encoding="utf-8")
@@ -134,14 +112,6 @@ def test_the_run_guide_names_the_npu_and_has_no_python_that_cannot_run(exported)
     process = {line["name"]: line for line in artifact.manifest.reports["memory"]["process"]}
     assert f"borrowed[{process['workspace']['planned']['value'] + 4096}]" in guide
     assert "Run from this folder" not in guide
-
-
-def test_a_device_with_another_npu_is_refused(run):
-    if missing := backend_missing(RECIPE):
-        pytest.skip(missing)
-    done = run("export", "sst2", "--recipe", RECIPE, "--device", "imx93-evk", "--dry-run")
-    assert done.code == 3
-    assert "it has ethos-u65-256, and this is compiled for ethos-u55-128" in done.err
 
 
 @pytest.mark.parametrize(
@@ -201,15 +171,6 @@ def test_a_language_model_that_flash_cannot_hold_is_refused_before_it_is_lowered
     done = run("export", "shakespeare", "--recipe", recipe, "--device", "alif-e8-devkit", "--dry-run")
     assert done.code == 4
     assert "of MRAM (predicted)" in done.err
-
-
-def test_without_vela_the_message_has_the_command_that_gets_it(run, monkeypatch):
-    monkeypatch.setattr(nf_edge.backends, "installed_version", lambda name: None if "vela" in name else "1")
-    done = run("export", "digits", "--recipe", RECIPE, "--dry-run")
-    assert done.code == 6
-    assert "needs ethos-u-vela" in done.err
-    assert "pip install 'nf-edge[ethos]'" in done.err
-    assert load_recipe(RECIPE).target == "ethos-u55-128"
 
 
 class Picked(torch.nn.Module):

@@ -8,13 +8,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import NOISES, RANDOM_LENGTH, TASKS, backend_missing, random_rows
+from conftest import RANDOM_LENGTH, backend_missing
 from onnx.numpy_helper import to_array
 
 import nf_edge.backends
 from nf_edge.backends.base import InputShape
 from nf_edge.backends.precisions import precisions
-from nf_edge.backends.qnn.form import HtpProgram, Whole, exportable, specialise
+from nf_edge.backends.qnn.form import HtpProgram, specialise
 from nf_edge.backends.qnn.qdq import write_qdq
 from nf_edge.backends.static_shape.extreme_rows import extremes
 from nf_edge.core.recipe.recipe import load_recipe
@@ -22,21 +22,6 @@ from nf_edge.measure.accuracy.parity import synthetic_rows
 from nf_edge.model.generation import generate
 
 RECIPE = "qnn-sm8650-a16w8"
-
-
-@pytest.mark.parametrize("noise", NOISES)
-@pytest.mark.parametrize("task", TASKS)
-@torch.no_grad()
-def test_the_htp_form_answers_as_the_network_does(task, noise, random_network):
-    """Whatever the padding."""
-    reference, specialised = random_network(task, noise), random_network(task, noise)
-    specialise(specialised)
-    program = Whole(exportable(specialised, RANDOM_LENGTH)).eval()
-    for ids, mask, real in random_rows(reference.config):
-        wanted, found = reference(ids, mask), program(ids, mask)
-        if task == "language model":
-            wanted, found = wanted[:, :real], found[:, :real]
-        assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
 @pytest.mark.parametrize(
@@ -154,19 +139,6 @@ def test_no_range_is_spent_on_what_hides_scores(exported):
 
 
 @pytest.mark.slow
-def test_inspect_loads_it_simulated_and_bench_refuses_to_time_it(exported, run):
-    path = exported("uneven-cls", RECIPE).path
-    inspected = run("inspect", path)
-    assert inspected.code == 0
-    assert "(simulated): loads" in inspected.out
-    assert "HTP::LayerNormalization" in inspected.out
-    assert re.search(r"all \d+ operators, 100 % of multiply-accumulates, run in the HTP", inspected.out)
-    timed = run("bench", path)
-    assert timed.code == 3
-    assert "cannot be timed here" in timed.err
-
-
-@pytest.mark.slow
 def test_the_python_of_the_run_guide_runs_in_the_simulator(exported):
     artifact = exported("uneven-cls", RECIPE)
     guide = (artifact.path / "RUN.md").read_text(encoding="utf-8")
@@ -197,28 +169,6 @@ def test_the_python_of_a_language_models_guide_generates_as_its_decoder_does(exp
     assert [int(line) for line in done.stdout.splitlines()[-4:]] == wanted
 
 
-@pytest.mark.parametrize(
-    ("model", "changes", "message"),
-    [
-        ("sst2", {"length: full": "length: dynamic"}, "an HTP takes one length; write full, or a number"),
-        ("sst2", {"target: sm8650\n": ""}, "target is None, for backend qnn: write one of sm8550, sm8650"),
-        ("sst2", {"int16_static": "int8_static"}, "in int4 or int8, per_channel, with int16_static"),
-        (
-            "sst2",
-            {"embeddings:": "method: gptq\n  embeddings:", "weights: int8": "weights: int4"},
-            "write nearest",
-        ),
-        ("sst2", {"embeddings: int8": "embeddings: int4"}, "the HTP looks up rows of int8"),
-        ("sst2", {"weights: int8": "weights: int6"}, "weights of int4 or int8, per_channel; write those"),
-    ],
-    ids=["length", "target", "activations", "method", "embeddings", "weights"],
-)
-def test_a_recipe_that_no_htp_takes_says_what_to_change(model, changes, message, run, changed_recipe):
-    done = run("export", model, "--recipe", changed_recipe(RECIPE, changes), "--dry-run")
-    assert done.code == 3
-    assert message in done.err
-
-
 def test_relative_noise_has_no_cache_on_the_htp(run, case, tmp_path):
     if missing := backend_missing(RECIPE):
         pytest.skip(missing)
@@ -228,28 +178,3 @@ def test_relative_noise_has_no_cache_on_the_htp(run, case, tmp_path):
     assert done.code == 3
     assert "no cache for relative noise" in done.err
     assert "write logits: all" in done.err
-
-
-@pytest.mark.parametrize("recipe", ["onnx-int8-qdq", "xnnpack-int8"])
-def test_a_cpu_has_no_kernels_for_activations_of_16_bits(recipe, run, tmp_path):
-    text = run("recipes", "show", recipe).out.replace(recipe, "mine").replace("int8_static", "int16_static")
-    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
-    done = run("export", "digits", "--recipe", tmp_path / "mine.yaml", "--dry-run")
-    assert done.code == 3
-    assert "int16_static activations are for NPUs" in done.err
-
-
-def test_a_phone_with_another_soc_is_refused(run):
-    if missing := backend_missing(RECIPE):
-        pytest.skip(missing)
-    done = run("export", "sst2", "--recipe", RECIPE, "--device", "galaxy-s23", "--dry-run")
-    assert done.code == 3
-    assert "it has sm8550, and this is compiled for sm8650" in done.err
-
-
-def test_without_the_plug_in_the_message_has_the_command_that_gets_it(run, monkeypatch):
-    monkeypatch.setattr(nf_edge.backends, "installed_version", lambda name: None if "qnn" in name else "1")
-    done = run("export", "digits", "--recipe", RECIPE, "--dry-run")
-    assert done.code == 6
-    assert "needs onnxruntime-qnn" in done.err
-    assert "pip install 'nf-edge[qnn]'" in done.err

@@ -176,7 +176,7 @@ def test_a_key_is_taken_by_some_backends_and_the_others_name_it(key):
             taken.add(backend)
         else:
             assert where in message
-            assert any(fix in message for fix in ("write ", "leave ", "needs `runtime: "))
+            assert any(fix in message for fix in ("write ", "leave ", "add ", "needs `runtime: "))
     assert taken == KEYS[key]
 
 

@@ -231,7 +231,7 @@ def test_a_shown_recipe_is_the_start_of_ones_own(run, tmp_path):
 BAD_RECIPE = """\
 name: bad
 description: with five mistakes
-runtime: tensorrt
+runtime: ONNX Runtime
 backend: onnx_cpu
 shapes:
   batch: 2
@@ -268,7 +268,7 @@ def test_all_mistakes_of_a_recipe_are_told_at_once_each_with_its_line(run, tmp_p
         ({"name: onnx-fp32": "name: other"}, "must be the file's name, 'mine'"),
         (
             {"runtime: onnxruntime": "runtime: executorch"},
-            "runtime is executorch, but backend onnx_cpu is",
+            "runtime: backend onnx_cpu needs `runtime: onnxruntime`",
         ),
         (
             {"backend: onnx_cpu": "backend: tpu"},

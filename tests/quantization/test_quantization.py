@@ -311,16 +311,7 @@ def test_weights_of_per_channel_with_float32_activations_are_refused_for_onnx_ru
     path.write_text(IMPOSSIBLE.format(**section), encoding="utf-8")
     done = run("recipes", "check", path)
     assert done.code == 3
-    assert "quantize: ONNX Runtime multiplies weights of per_channel with int8 only" in done.err
-
-
-def test_int4_with_float32_activations_is_refused_for_xnnpack(run, tmp_path):
-    text = run("recipes", "show", "xnnpack-8da4w").out.replace("xnnpack-8da4w", "mine")
-    path = tmp_path / "mine.yaml"
-    path.write_text(text.replace("activations: int8_dynamic", "activations: none"), encoding="utf-8")
-    done = run("recipes", "check", path)
-    assert done.code == 3
-    assert "XNNPACK multiplies int4 weights with int8 only; write int8_dynamic" in done.err
+    assert "write activations: int8_dynamic or int8_static" in done.err
 
 
 def test_a_quantized_model_of_a_fixed_length_answers_too(exported, checkpoint, run, tmp_path):

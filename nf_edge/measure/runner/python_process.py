@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from nf_edge.backends import get_backend
+from nf_edge.backends import REGISTRY, load_backend
 from nf_edge.backends.base import InputShape
 from nf_edge.core import strict_json
 from nf_edge.core.cpus import allowed_cpus
@@ -30,7 +30,8 @@ def python_command(
         sys.executable,
         "-m",
         __name__,
-        backend,
+        # By the place of its class, so that the process needs no registry of its own.
+        REGISTRY[backend].location,
         str(model),
         strict_json.dumps(asdict(input_shape), indent=None),
     ]
@@ -52,10 +53,10 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def _answer(backend_name: str, model: Path, input_shape: InputShape, threads: int) -> None:
+def _answer(location: str, model: Path, input_shape: InputShape, threads: int) -> None:
     import numpy as np
 
-    backend = get_backend(backend_name)
+    backend = load_backend(location)
     backend.warm_up()
     version = importlib.metadata.version(backend.runtime)
     _forget_peak()
