@@ -5,20 +5,18 @@ delegate: the operators are ExecuTorch's own for these cores.
 """
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-from nf_edge.backends.base import CacheDtype, Inputs, InputShape, LoweringReport, MemoryPlan, Session
+from nf_edge.backends.base import CacheDtype, Estimate, InputShape, MemoryPlan, Session
 from nf_edge.backends.cortex_m.form import ROWS, cortex_m_program
 from nf_edge.backends.cortex_m.lowering import CORES, cmsis_quantizer, lower_program
 from nf_edge.backends.cortex_m.softmax import softmax_int8
-from nf_edge.backends.executorch.capture import capture, quantize_captured
 from nf_edge.backends.executorch.interpreter import Interpreter
-from nf_edge.backends.executorch.program_file import constant_bytes, operators_in, operators_of, read_program
 from nf_edge.backends.precisions import precisions
-from nf_edge.backends.static_shape.backend import FixedBackend, static_support
+from nf_edge.backends.static_shape.backend import StaticShapeBackend, account, static_support
 from nf_edge.backends.static_shape.form import query_blocks
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.core.quiet import quiet_libraries
@@ -42,8 +40,9 @@ PROGRAM_BASE, PROGRAM_LAYER, PROGRAM_BLOCK = 6_600, 13_000, 3_200
 CHANNEL_BYTES = 12
 
 
-class CortexM(FixedBackend):
+class CortexM(StaticShapeBackend):
     support = static_support("cortex_m", tuple(CORES))
+    own = OWN
     library = "ExecuTorch's Cortex-M kernels (CMSIS-NN)"
     attention_form = f"{TWO_PRODUCTS}; causal queries in blocks of {ROWS}, which meet no later keys"
     leaves = REASONS
@@ -73,23 +72,13 @@ class CortexM(FixedBackend):
     def program(self, model: NoiseFormer, input_shape: InputShape, cache: CacheDtype | None) -> nn.Module:
         return cortex_m_program(model, input_shape.length).eval()
 
-    def quantize_static(
-        self, program: nn.Module, recipe: Recipe, wanted: object, input_shape: InputShape, seen: Inputs
-    ) -> nn.Module:
-        """The layers, and the head of a language model."""
-        with quiet_libraries():
-            rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in seen)
-            return quantize_captured(capture(program, input_shape), cmsis_quantizer(module="body"), rows)
+    def quantizer(self, recipe: Recipe) -> Any:
+        return cmsis_quantizer(module="body")
 
-    def lower(
-        self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
-    ) -> LoweringReport:
-        with quiet_libraries():
-            lowered = lower_program(capture(program, input_shape), target_of(recipe)).to_executorch()
-        with path.open("wb") as file:
-            lowered.write_to_file(file)
-        operators = operators_in(lowered.exported_program().graph_module, own=OWN)
-        return LoweringReport(self.covered(operators, recipe, input_shape))
+    def compiled(
+        self, exported: torch.export.ExportedProgram, recipe: Recipe, path: Path
+    ) -> tuple[Any, Estimate | None]:
+        return lower_program(exported, target_of(recipe)), None
 
     def warm_up(self) -> None:
         # The operators by themselves would be imported in a circle.
@@ -99,27 +88,6 @@ class CortexM(FixedBackend):
     def session(self, path: Path, threads: int | None = None) -> Session:
         self.warm_up()
         return Interpreter(path, kernels={"cortex_m::softmax": softmax_int8})
-
-    def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
-        content = path.read_bytes()
-        file = read_program(path, content)
-        constants, embeddings = constant_bytes(file, config)
-        return MemoryPlan(
-            program=len(content) - constants,
-            weights=constants - embeddings,
-            embeddings=embeddings,
-            # Weights are read where the file rests.
-            mapped=len(content),
-            loaded=0,
-            cache=0,
-            # What kernels work in lies there too.
-            arenas=sum(file.program.execution_plan[0].non_const_buffer_sizes),
-            workspace=0,
-            notes=("what ExecuTorch takes for the graph itself, some kB, is not counted",),
-        )
-
-    def operators(self, path: Path) -> dict[str, int]:
-        return operators_of(path)
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         sizes = sizes_of(config, input_shape.length)
@@ -137,13 +105,4 @@ class CortexM(FixedBackend):
             2 * sizes.scores // blocks + 5 * sizes.hidden,
             logits,
         )
-        return MemoryPlan(
-            program=program,
-            weights=weights,
-            embeddings=tables,
-            mapped=program + weights + tables,
-            loaded=0,
-            cache=0,
-            arenas=arenas,
-            workspace=0,
-        )
+        return account(program, weights, tables, arenas, workspace=0)

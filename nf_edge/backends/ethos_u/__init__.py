@@ -10,17 +10,16 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from nf_edge.backends.base import CacheDtype, Inputs, InputShape, LoweringReport, MemoryPlan, Session
+from nf_edge.backends.base import CacheDtype, Estimate, Inputs, InputShape, MemoryPlan, Session
 from nf_edge.backends.ethos_u.form import ROWS, fold, npu_program
 from nf_edge.backends.ethos_u.quantizer import npu_quantizer
 from nf_edge.backends.ethos_u.simulate import GRAPH, WHAT, SimulatedSession
 from nf_edge.backends.ethos_u.target import TARGETS, has_matrix_unit
 from nf_edge.backends.ethos_u.vela import blocks, compile_program
-from nf_edge.backends.executorch.capture import capture, quantize_captured
-from nf_edge.backends.executorch.program_file import constant_bytes, operators_in, operators_of, read_program
 from nf_edge.backends.precisions import Precisions, precisions
 from nf_edge.backends.static_shape.backend import (
-    FixedBackend,
+    StaticShapeBackend,
+    account,
     activation_dtype,
     static_activations,
     static_support,
@@ -30,7 +29,6 @@ from nf_edge.backends.static_shape.form import query_blocks
 from nf_edge.backends.static_shape.pooling import asked_of
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.core.errors import BadInput
-from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.precision import POSITIONS, Activations
 from nf_edge.core.recipe.recipe import Recipe, target_of
 from nf_edge.model import ModelConfig, NoiseFormer
@@ -56,7 +54,7 @@ ACTIVATION_BYTES: dict[Activations, int] = {"int8_static": 1, "int16_static": 2}
 TABLES_LAYER, TABLES_BLOCK, TABLES_LAST = 5, 2, 2
 
 
-class EthosU(FixedBackend):
+class EthosU(StaticShapeBackend):
     support = static_support("ethos_u", TARGETS, ("int8_static", "int16_static"))
     companions = (GRAPH,)
     library = "the NPU ({target})"
@@ -86,17 +84,12 @@ class EthosU(FixedBackend):
     def program(self, model: NoiseFormer, input_shape: InputShape, cache: CacheDtype | None) -> nn.Module:
         return npu_program(model, input_shape.length).eval()
 
-    def quantize_static(
-        self, program: nn.Module, recipe: Recipe, wanted: Precisions, input_shape: InputShape, seen: Inputs
-    ) -> nn.Module:
-        """All of the NPU's part; the host's stays as it is."""
-        with quiet_libraries():
-            activations = static_activations(recipe)
-            quantizer = npu_quantizer(target_of(recipe), activations, module="body")
-            # Of 256 levels those rows would take too many from all others.
-            rare = extremes(seen, input_shape.length) if activations == "int16_static" else []
-            rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in [*seen, *rare])
-            return quantize_captured(capture(program, input_shape), quantizer, rows)
+    def quantizer(self, recipe: Recipe) -> Any:
+        return npu_quantizer(target_of(recipe), static_activations(recipe), module="body")
+
+    def more_rows(self, recipe: Recipe, seen: Inputs, length: int) -> Inputs:
+        # Of 256 levels those rows would take too many from all others.
+        return extremes(seen, length) if static_activations(recipe) == "int16_static" else []
 
     def layer_report(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
         dtype = activation_dtype(wanted)
@@ -116,17 +109,12 @@ class EthosU(FixedBackend):
             return "int8 products of calibrated ranges", NARROWED
         return super().attention_report(recipe)
 
-    def lower(
-        self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
-    ) -> LoweringReport:
-        with quiet_libraries():
-            compiled = compile_program(capture(program, input_shape), target_of(recipe))
-            lowered = compiled.edge.to_executorch()
-            with path.open("wb") as file:
-                lowered.write_to_file(file)
+    def compiled(
+        self, exported: torch.export.ExportedProgram, recipe: Recipe, path: Path
+    ) -> tuple[Any, Estimate | None]:
+        compiled = compile_program(exported, target_of(recipe))
         path.with_name(GRAPH).write_bytes(compiled.graph)
-        operators = operators_in(lowered.exported_program().graph_module)
-        return LoweringReport(self.covered(operators, recipe, input_shape), compiled.estimate)
+        return compiled.edge, compiled.estimate
 
     def warm_up(self) -> None:
         import tosa_reference_model  # noqa: F401
@@ -134,28 +122,9 @@ class EthosU(FixedBackend):
     def session(self, path: Path, threads: int | None = None) -> Session:
         return SimulatedSession(path)
 
-    def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
-        content = path.read_bytes()
-        file = read_program(path, content)
-        method = file.program.execution_plan[0]
-        constants, embeddings = constant_bytes(file, config)
-        parts = blocks(_stream(path, file.program))
-        weights = constants - embeddings + len(parts["weight_data"])
-        return MemoryPlan(
-            program=len(content) - embeddings - weights,
-            weights=weights,
-            embeddings=embeddings,
-            # Weights and commands are read where the file rests.
-            mapped=len(content),
-            loaded=0,
-            cache=0,
-            arenas=sum(method.non_const_buffer_sizes),
-            workspace=int.from_bytes(parts["scratch_size"], "little"),
-            notes=("what ExecuTorch takes for the graph itself, some kB, is not counted",),
-        )
-
-    def operators(self, path: Path) -> dict[str, int]:
-        return operators_of(path)
+    def delegate_bytes(self, path: Path, program: Any) -> tuple[int, int]:
+        parts = blocks(_stream(path, program))
+        return len(parts["weight_data"]), int.from_bytes(parts["scratch_size"], "little")
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         sizes = sizes_of(config, input_shape.length)
@@ -184,18 +153,10 @@ class EthosU(FixedBackend):
                 for _, high in queries
             )
             workspace += 4 * sizes.hidden
-        return MemoryPlan(
-            program=program,
-            weights=weights,
-            embeddings=embeddings,
-            mapped=program + weights + embeddings,
-            loaded=0,
-            cache=0,
-            # Of the host: embeddings in float32 twice, and what goes to the NPU; or logits as they come from
-            # it, and in float32.
-            arenas=max((2 * 4 + 1) * sizes.hidden, (4 + size) * logits),
-            workspace=workspace,
-        )
+        # The host holds embeddings in float32 twice, and what goes to the NPU; or logits, as the NPU gives them
+        # in float32.
+        arenas = max((2 * 4 + 1) * sizes.hidden, (4 + size) * logits)
+        return account(program, weights, embeddings, arenas, workspace)
 
 
 def _queries(config: ModelConfig, length: int) -> list[list[tuple[int, int]]]:

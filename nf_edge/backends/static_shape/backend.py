@@ -1,26 +1,33 @@
-"""What backends have in common that take the fixed form, all of it in integers of calibrated ranges."""
+"""The base of backends that run a `.pte` of one row of one length, in integers of calibrated ranges."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from nf_edge.backends.base import INPUTS, Backend, InputShape
+from nf_edge.backends.base import INPUTS, Backend, Estimate, Inputs, InputShape, LoweringReport, MemoryPlan
+from nf_edge.backends.executorch.capture import capture, quantize_captured
 from nf_edge.backends.executorch.operator_libraries import require_operators
+from nf_edge.backends.executorch.program_file import constant_bytes, operators_in, operators_of, read_program
 from nf_edge.backends.precisions import HEAD, Precisions
 from nf_edge.backends.static_shape.form import network_weights
 from nf_edge.backends.static_shape.run_text import BARE_METAL, bare_metal_fields
 from nf_edge.backends.support import PER_CHANNEL, Kernel, Support
+from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.precision import Activations
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import Decoder, ModelConfig
+
+NOTES = ("what ExecuTorch takes for the graph itself, some kB, is not counted",)
 
 
 def static_support(
     backend: str, targets: tuple[str, ...], activations: tuple[Activations, ...] = ("int8_static",)
 ) -> Support:
-    """What a backend supports that computes in integers: int8 weights per channel, and these activations."""
+    """The `Support` of a backend that multiplies int8 weights, per channel, with these activations."""
     return Support(
         backend=backend,
         runtime="executorch",
@@ -32,10 +39,14 @@ def static_support(
     )
 
 
-class FixedBackend(Backend):
+class StaticShapeBackend(Backend):
+    """Lowers, plans and explains such a file.  The program's module `body` is quantized, the rest is not."""
+
     model_file = "model.pte"
     runtime_title = "ExecuTorch"
     process_bytes = None
+    own: ClassVar[str] = ""
+    """The namespace of operators that are executed without a delegate; "" where there is none."""
     run_instructions: ClassVar[str]
     """Where its files run, and what they need there, for `RUN.md`; names in braces are filled in."""
     code_size: ClassVar[str] = ""
@@ -43,6 +54,22 @@ class FixedBackend(Backend):
 
     def inputs(self, config: ModelConfig, input_shape: InputShape) -> tuple[str, ...]:
         return INPUTS
+
+    @abstractmethod
+    def quantizer(self, recipe: Recipe) -> Any:
+        """ExecuTorch's quantizer for the program's module `body`."""
+
+    def more_rows(self, recipe: Recipe, seen: Inputs, length: int) -> Inputs:
+        """Rows to calibrate on in addition to those given."""
+        return []
+
+    def quantize_static(
+        self, program: nn.Module, recipe: Recipe, wanted: Precisions, input_shape: InputShape, seen: Inputs
+    ) -> nn.Module:
+        with quiet_libraries():
+            inputs = [*seen, *self.more_rows(recipe, seen, input_shape.length)]
+            rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in inputs)
+            return quantize_captured(capture(program, input_shape), self.quantizer(recipe), rows)
 
     def network_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         return network_weights(weights)
@@ -60,6 +87,26 @@ class FixedBackend(Backend):
     def attention_report(self, recipe: Recipe) -> tuple[str, str] | None:
         return f"{dtype_of(static_activations(recipe))} products of calibrated ranges", ""
 
+    @abstractmethod
+    def compiled(
+        self, exported: torch.export.ExportedProgram, recipe: Recipe, path: Path
+    ) -> tuple[Any, Estimate | None]:
+        """ExecuTorch's program manager of a quantized program, and the compiler's estimate if it gives one.
+
+        Companions of the file at `path` are written.
+        """
+
+    def lower(
+        self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
+    ) -> LoweringReport:
+        with quiet_libraries():
+            edge, estimate = self.compiled(capture(program, input_shape), recipe, path)
+            lowered = edge.to_executorch()
+        with path.open("wb") as file:
+            lowered.write_to_file(file)
+        operators = operators_in(lowered.exported_program().graph_module, self.own)
+        return LoweringReport(self.covered(operators, recipe, input_shape), estimate)
+
     def run_text(self, cached: bool) -> str:
         return self.run_instructions + BARE_METAL
 
@@ -73,9 +120,44 @@ class FixedBackend(Backend):
     def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
         raise TypeError("no file of this backend has a cache")
 
+    def operators(self, path: Path) -> dict[str, int]:
+        return operators_of(path)
+
+    def delegate_bytes(self, path: Path, program: Any) -> tuple[int, int]:
+        """Bytes of the weights that a program's delegate holds, and of the memory that it works in."""
+        return 0, 0
+
+    def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
+        content = path.read_bytes()
+        file = read_program(path, content)
+        constants, embeddings = constant_bytes(file, config)
+        delegated, workspace = self.delegate_bytes(path, file.program)
+        weights = constants - embeddings + delegated
+        # Memory that ExecuTorch's own kernels work in lies in the arenas too.
+        arenas = sum(file.program.execution_plan[0].non_const_buffer_sizes)
+        program = len(content) - weights - embeddings
+        return account(program, weights, embeddings, arenas, workspace, NOTES)
+
+
+def account(
+    program: int, weights: int, embeddings: int, arenas: int, workspace: int, notes: tuple[str, ...] = ()
+) -> MemoryPlan:
+    """The memory of a file that is read where it rests: all of it is mapped, and nothing is loaded."""
+    return MemoryPlan(
+        program=program,
+        weights=weights,
+        embeddings=embeddings,
+        mapped=program + weights + embeddings,
+        loaded=0,
+        cache=0,
+        arenas=arenas,
+        workspace=workspace,
+        notes=notes,
+    )
+
 
 def static_activations(recipe: Recipe) -> Activations:
-    """Those of all linear layers; a recipe without was refused before."""
+    """The activations of all linear layers, of a recipe that quantizes."""
     assert recipe.quantize is not None
     return recipe.quantize.activations
 
@@ -86,6 +168,6 @@ def dtype_of(activations: Activations) -> str:
 
 
 def activation_dtype(wanted: Precisions) -> str:
-    """That of all linear layers; of the head `precisions` thinks as for other runtimes."""
+    """The dtype of the activations of all linear layers."""
     first = next(name for name in wanted if name.startswith("transformer.h."))
     return dtype_of(wanted[first].activations)
