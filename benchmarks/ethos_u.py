@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nf_edge.backends.base import Estimate
 from nf_edge.backends.ethos_u.form import Body, fold
 from nf_edge.backends.ethos_u.quantizer import npu_quantizer
 from nf_edge.backends.ethos_u.vela import compile_program
 from nf_edge.backends.executorch.capture import quantize_captured
+from nf_edge.backends.lowering_report import Estimate
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.model.config import CLASSIFIER, ModelConfig, NoiseConfig
 from nf_edge.model.network import SequenceClassifier

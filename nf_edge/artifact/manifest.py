@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, model_validator
 
 from nf_edge.artifact.entries import CoverageEntry, ModuleEntry, Reports
-from nf_edge.backends.base import InputShape
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.core.errors import BadInput
 from nf_edge.core.identity import SHA256, UNKNOWN, Identity

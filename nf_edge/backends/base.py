@@ -1,171 +1,29 @@
-"""What a backend is: it lowers a program, and runs and explains the file that comes out."""
+"""The interface of a backend: it lowers a program, and runs and explains the resulting file."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from torch import Tensor, nn
 
 from nf_edge.backends.coverage.coverage import Coverage, Operator, coverage_of
 from nf_edge.backends.coverage.fixes import fixes_for
+from nf_edge.backends.input_shape import CacheDtype, Inputs, InputShape
+from nf_edge.backends.lowering_report import LoweringReport
+from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.precisions import Precisions
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.backends.support import Support
 from nf_edge.core.errors import BadInput
-from nf_edge.core.figures import Figure
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.targets import BuildTarget
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 
-INPUTS = ("input_ids", "attention_mask")
-OUTPUT = "logits"
-# What reports call the keys and values of a language model.
-KV_CACHE = "KV cache"
-# `input_ids` and `attention_mask`, int64 [1, T], a pair a row.
-Inputs = Sequence[tuple[np.ndarray, np.ndarray]]
-
-
-@dataclass(frozen=True)
-class InputShape:
-    """Shape [batch, length] of the inputs: one row or any number, `length` tokens or 1 to `length`.
-
-    Where `cached`, it is one row of 1 to `length` tokens, which follow those that the cache holds; there
-    are `length` positions in all.
-    """
-
-    any_batch: bool
-    length: int
-    dynamic_length: bool
-    cached: bool
-
-    @classmethod
-    def of(cls, recipe: Recipe, config: ModelConfig) -> "InputShape":
-        """The input shape that a recipe asks for.
-
-        Raises:
-            BadInput: it asks for more tokens than the model has positions.
-        """
-        length = recipe.shapes.length
-        if isinstance(length, int) and length > config.n_positions:
-            raise BadInput(
-                f"shapes.length is {length}, but the model has {config.n_positions} positions",
-                where=f"recipe {recipe.name}",
-            )
-        cached = config.is_language_model and recipe.logits == "last"
-        return cls(
-            any_batch=recipe.shapes.batch == "dynamic" and not cached,
-            length=length if isinstance(length, int) else config.n_positions,
-            dynamic_length=length == "dynamic" or cached,
-            cached=cached,
-        )
-
-
-@dataclass(frozen=True)
-class CacheDtype:
-    """What a language model's keys and values are kept as.
-
-    Attributes:
-        reason: why, where the recipe asks for another.
-        static: whether int8 has a scale a channel, fixed at export; else one a token, found as it runs.
-    """
-
-    dtype: Literal["float32", "int8"]
-    reason: str = ""
-    static: bool = False
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Operators of one kind on an accelerator: how many, and what share of its cycles they take."""
-
-    operator: str
-    count: int
-    cycles: int
-    share: float
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What the compiler of an accelerator expects of what it made; the host's part is not in it.
-
-    Attributes:
-        source: whose model of which hardware it is.
-        sram, flash: bytes that its part takes while it runs, and that its weights and commands rest in.
-        cycles, time: of one run, the latter in ms.
-        kinds: the cycles by kind of operator, most first.  Operators run beside each other, so that these
-            may add up to more than `cycles`.
-    """
-
-    source: str
-    sram: Figure
-    flash: Figure
-    cycles: Figure
-    time: Figure
-    kinds: tuple[Kind, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        figures = {name: getattr(self, name).to_json() for name in ("sram", "flash", "cycles", "time")}
-        return {"source": self.source, **figures, "kinds": [asdict(kind) for kind in self.kinds]}
-
-
-@dataclass(frozen=True)
-class LoweringReport:
-    """What lowering tells.
-
-    Attributes:
-        estimate: where a compiler for an accelerator gives one.
-        weights: those of linear layers that lowering itself quantized, dequantized, by their names.
-    """
-
-    coverage: Coverage
-    estimate: Estimate | None = None
-    weights: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def recounted(self, operators: int) -> "LoweringReport":
-        """The same of a file of so many operators, all of which the library executes."""
-        return replace(self, coverage=replace(self.coverage, delegated=operators))
-
-
-@dataclass(frozen=True)
-class MemoryPlan:
-    """Where an artifact's memory goes, in bytes; None where the runtime decides when it runs.
-
-    The file:
-      program     graph and metadata
-      weights     constants that are not embedding tables
-      embeddings  token and position tables
-    The process that runs it, at its largest input:
-      mapped      pages of the file that stay in use while it runs
-      loaded      heap taken at load: the runtime's form of the graph, and packed weights or, where the
-                  file is not mapped, all weights
-      cache       keys and values of a language model's tokens, all positions taken
-      arenas      activations, planned before they are needed
-      workspace   what kernels and delegates take for themselves at the first run
-      loading     by how much the peak at load stands above all of these: pages of the file that a delegate
-                  copies, and gives back
-    """
-
-    program: int
-    weights: int
-    embeddings: int
-    mapped: int
-    loaded: int
-    cache: int | None
-    arenas: int | None
-    workspace: int | None
-    loading: int = 0
-    notes: tuple[str, ...] = ()
-
-    @property
-    def file(self) -> int:
-        return self.program + self.weights + self.embeddings
-
 
 def no_cache(backend: "Backend", recipe: Recipe, why: str = "") -> BadInput:
-    """What a recipe that asks for a cache is told where a backend has none for its model."""
+    """The error for a recipe that requests a cache that its backend does not have."""
     return BadInput(
         f"backend {backend.name} has no cache{why}, so a language model gives the logits of all tokens",
         where=f"recipe {recipe.name}",
@@ -181,41 +39,42 @@ class Session(Protocol):
 
 
 class Backend(ABC):
-    """One way onto a device."""
+    """One way onto a device.
+
+    Names of files, libraries and operators are constants of a class; what a recipe may request is `support`.
+    """
 
     support: ClassVar[Support]
     model_file: ClassVar[str]
     companions: ClassVar[tuple[str, ...]] = ()
-    """Files beside the model file that are opened here to run or explain it."""
+    """Files next to the model file that this machine needs to run or explain it."""
     library: ClassVar[str]
-    """What executes the programs that it lowers, or most of them; `{target}` is filled in."""
+    """What executes most operators of its files, for reports; `{target}` is filled in."""
     covers: ClassVar[frozenset[str]] = frozenset()
-    """Operators that the libraries of other backends leave, by PyTorch's names, and that it leaves in no
-    program."""
+    """PyTorch operators this backend always delegates; suggested when another backend leaves them."""
     leaves: ClassVar[Mapping[str, str]] = {}
-    """Why its library leaves operators to ExecuTorch's own kernels, by their names."""
+    """Reasons why its library leaves operators to ExecuTorch's kernels, by the operators' names."""
     leaves_others: ClassVar[str] = ""
-    """Why it leaves those that have no entry there."""
+    """The reason for operators without an entry in `leaves`."""
     attention_form: ClassVar[str]
-    """How it has attention computed, in a few words."""
+    """How attention is computed, in a few words."""
     operator_libraries: ClassVar[tuple[str, ...]]
-    """What an application has to link besides the runtime."""
+    """Libraries that an application links in addition to the runtime."""
     process_bytes: ClassVar[int | None]
-    """Resident libraries and start-up of a process that runs a model, measured on x86-64 Linux; None where
-    none can be had here."""
+    """Resident bytes of libraries and start-up of a process, measured on x86-64 Linux; None where unknown."""
     environment: ClassVar[Mapping[str, str]] = {}
-    """What a process has to be told by its environment before it loads a model file."""
-    besides: ClassVar[str] = ""
-    """What an application has to have besides the runtime and the operator libraries, in a sentence."""
+    """Environment variables to set before loading a model file."""
+    other_requirements: ClassVar[str] = ""
+    """What else an application needs, in a sentence, for `RUN.md` and the manifest."""
     floats: ClassVar[str] = "float32"
-    """What it keeps and computes in where nothing is quantized."""
+    """dtype of weights and activations that are not quantized."""
     quantizes: ClassVar[Literal["program", "lowering", "file"]] = "program"
     """When weights are rounded: in the program, as it is lowered, or in the lowered file."""
     chunk: ClassVar[int | None] = None
-    """Tokens of a call of a model with a cache, padding among them, where their number is fixed."""
-    simulated: ClassVar[str] = ""
-    """What stands in here for a device that this machine does not have; "" where the runtime itself runs its
-    files here."""
+    """Tokens of one call of a model with a cache, padding included; None where any number is possible."""
+    reference_executor: ClassVar[str] = ""
+    """What computes a file's answers here in place of its device, for reports; "" where the runtime itself
+    runs here."""
     runtime_title: ClassVar[str]
     """The runtime's name in `RUN.md`."""
 
@@ -230,8 +89,10 @@ class Backend(ABC):
 
     @abstractmethod
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
-        """Rewrite the network, in place and exactly but for what the recipe has attention multiply, into what
-        this backend runs best."""
+        """Rewrite the network in place into what this backend runs best.
+
+        Answers stay the same, except where the recipe requests int8 attention.
+        """
 
     def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
         """What the cache of a recipe's artifact holds; None where it has no cache.
@@ -246,47 +107,55 @@ class Backend(ABC):
         return CacheDtype("float32")
 
     def require_size(self, config: ModelConfig, recipe: Recipe) -> None:
-        """Refuse a model that is too large for a file of this backend's.
+        """Refuse a model that is too large for a file of this backend.
 
         Raises:
-            BadInput: it is, with its size.
+            BadInput: the model is too large; names its size.
         """
         return
 
     @abstractmethod
     def inputs(self, config: ModelConfig, input_shape: InputShape) -> tuple[str, ...]:
-        """Names of what a model file takes, in its order."""
+        """Names of a model file's inputs, in order."""
 
     @abstractmethod
     def program(self, model: NoiseFormer, input_shape: InputShape, cache: CacheDtype | None) -> nn.Module:
-        """What is lowered of a specialised network: with its cache where there is one, else the network
-        itself, (input_ids, attention_mask) int64 [B, T] → logits.  It shares the network's modules."""
+        """The program to lower, made of a specialised network, whose modules it shares.
+
+        Without a cache it maps (input_ids, attention_mask), int64 [B, T], to logits.
+        """
 
     def round_weights(self, model: NoiseFormer, recipe: Recipe) -> dict[str, Tensor] | None:
-        """Round a network's weights in place to what this backend's own tools then compress them to; those of
-        its linear layers, by name.  None of backends that are given codes and scales instead."""
+        """Round a network's weights in place, for a compiler that takes no codes and scales.
+
+        Returns:
+            The rounded weights of linear layers, by name; None where the backend takes codes and scales.
+        """
         return None
 
     def quantize_static(
         self, program: nn.Module, recipe: Recipe, wanted: Precisions, input_shape: InputShape, seen: Inputs
     ) -> nn.Module:
-        """A program of this backend's, quantized as is wanted, whose static activations have the ranges
-        seen; asked of backends that quantize before they lower, or as they do."""
-        raise TypeError(f"{self.name} is not quantized before it is lowered")
+        """The program with quantized layers, whose static activations have the ranges of the inputs `seen`.
+
+        Raises:
+            TypeError: the backend quantizes the lowered file instead.
+        """
+        raise TypeError(f"backend {self.name} has no static activations before lowering")
 
     def network_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Weights that a program of this backend's was quantized to, by the names of the network's modules
-        instead of the program's; without those that the network does not have as they are."""
+        """A program's quantized weights by the names of the network's modules, instead of the program's.
+
+        Weights without a counterpart in the network are left out.
+        """
         return weights
 
     def layer_report(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
-        """What becomes of a module, by its name, and why, where that is not what is wanted of it; None where
-        it is."""
+        """A module's dtype and its reason, where they differ from the precision in `wanted`; else None."""
         return None
 
     def attention_report(self, recipe: Recipe) -> tuple[str, str] | None:
-        """What attention multiplies by itself, and why, where that is not what its linear layers multiply;
-        None where it is float32."""
+        """The dtype of attention's products and its reason; None where they are not quantized."""
         if recipe.quantize is not None and recipe.quantize.attention == "int8":
             return "int8 products, a scale per token", ""
         return None
@@ -295,19 +164,20 @@ class Backend(ABC):
     def lower(
         self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
     ) -> LoweringReport:
-        """Lower a program of this backend's, quantized where the recipe asks for it, to a file."""
+        """Lower a program, quantized where the recipe requests it, to a file."""
 
     def require_operators(self, path: Path) -> None:
-        """Refuse a file that calls an operator that no application could load: one that neither the runtime
-        nor `operator_libraries` has.  A file that this machine's runtime loads has none.
+        """Refuse a file with an operator that neither the runtime nor `operator_libraries` has.
+
+        A file that this machine's runtime loads needs no such check.
 
         Raises:
-            BadInput: it calls one, which is named.
+            BadInput: the file calls such an operator; names it.
         """
         return
 
     def covered(self, operators: Iterable[Operator], recipe: Recipe, input_shape: InputShape) -> Coverage:
-        """The account of a program's operators, with the reason and the likely fix for what is left."""
+        """The coverage of a program's operators, with a reason and a likely fix for each that is left."""
         library = self.library.format(target=recipe.target)
         coverage = coverage_of(operators, library, input_shape.length, self._why_left)
         return coverage.with_fixes(fixes_for(recipe)) if coverage.left else coverage
@@ -316,41 +186,38 @@ class Backend(ABC):
         return self.leaves.get(operator, self.leaves_others)
 
     def operators_file(self, target: BuildTarget | None = None) -> Path | None:
-        """A shared library of operators or of a delegate that a process must load before a model file; None
-        where the runtime itself has all.
+        """A shared library that a process must load before a model file; None where there is none.
 
         Args:
-            target: the machine that it is for; None: this one.
+            target: the machine that the library is for; None is this one.
 
         Raises:
-            MissingTool: it is not built yet, and cannot be built here.
+            MissingTool: the library is not built yet, and cannot be built here.
         """
         return None
 
     def launcher(self, threads: int | None) -> tuple[str, ...]:
-        """What the command of a native process that runs a model file begins with, where a library of this
-        backend's is told things by its environment alone.
+        """The start of the command of a native process that runs a model file, such as `env NAME=VALUE`.
 
         Args:
-            threads: as many CPUs as it may use; all where None.
+            threads: the number of CPUs that the process may use; None is all.
         """
         return ()
 
     @abstractmethod
     def warm_up(self) -> None:
-        """Import the runtime, so that what a session costs can be told from what the runtime costs."""
+        """Import the runtime, so that a later measurement of a session does not include it."""
 
     def write_companions(
         self, config: ModelConfig, input_shape: InputShape, folder: Path, examples: Sequence[str]
     ) -> TokenizerReading | None:
-        """Write the files that others who run the model file in `folder` want to find beside it; its
-        tokenizer is there already.
+        """Write files that other programs need to run the model file in `folder`, which has its tokenizer.
 
         Args:
             examples: texts that the model is for.
 
         Returns:
-            How the runtime's own tokenizer reads the one in `folder`; None where either is missing.
+            How the runtime's tokenizer reads the one in `folder`; None where either is missing.
         """
         return None
 
@@ -358,10 +225,11 @@ class Backend(ABC):
         """Load a model file, with its cache where the input shape says so.
 
         Args:
-            threads: size of the runtime's thread pool; by default its own choice.  ExecuTorch has one pool
-                for all that is loaded.
+            threads: size of the runtime's thread pool; None is the runtime's choice.  ExecuTorch has one pool
+                for all loaded files.
 
-        Raises what the two do that it calls.
+        Raises:
+            BadInput: the runtime refuses the file.
         """
         return (
             self.decoder(path, input_shape.length, threads)
@@ -400,7 +268,7 @@ class Backend(ABC):
 
     @abstractmethod
     def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
-        """Read a model file's own account of its memory."""
+        """The memory that a model file plans for."""
 
     @abstractmethod
     def operators(self, path: Path) -> dict[str, int]:
@@ -408,4 +276,4 @@ class Backend(ABC):
 
     @abstractmethod
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
-        """The same account, computed before anything is lowered."""
+        """The memory of an artifact, computed before anything is lowered."""

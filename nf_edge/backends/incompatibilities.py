@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
 from nf_edge.core.recipe.precision import POSITIONS, TOKENS, Activations, Precision, granularity_of
@@ -84,10 +83,10 @@ def _leave_out(quantize: Quantize) -> str:
 
 
 def _tables(quantize: Quantize, support: Support) -> Iterator[str]:
-    """What is wrong with the precisions that the recipe gives to tables by name.
+    """What is wrong with the precisions that the recipe requests for tables.
 
-    A pattern that also matches layers is no such request: a table that has no kernel for it stays in floating
-    point, unless the backend cannot mix precisions.
+    Where precisions may be mixed, only `embeddings` and a rule of the table's exact name are requests: without
+    a kernel, a table that a pattern matches stays in floating point.
     """
     widths = {bits for kernel in support.tables for bits in kernel.bits}
     for where, dtype, bits in _requested_tables(quantize, support):
@@ -98,12 +97,17 @@ def _tables(quantize: Quantize, support: Support) -> Iterator[str]:
 
 def _requested_tables(quantize: Quantize, support: Support) -> Iterator[tuple[str, str, int | None]]:
     """Key, dtype and bits of each request."""
-    yield "quantize.embeddings", quantize.embeddings, quantize.table(None).bits
-    for index, rule in enumerate(quantize.rules):
-        names = (TOKENS,) if support.float_layers else (TOKENS, POSITIONS)
-        matches = [name for name in names if fnmatchcase(name, rule.modules)]
-        if rule.modules == TOKENS or (matches and not support.float_layers):
-            yield f"quantize.rules.{index}.weights", rule.weights, quantize.table(rule).bits
+    rules = list(enumerate(quantize.rules))
+    if support.float_layers:
+        rules = [(index, rule) for index, rule in rules if rule.modules == TOKENS]
+        yield "quantize.embeddings", quantize.embeddings, quantize.table(None).bits
+    else:
+        applied = [quantize.rule_for(name) for name in (TOKENS, POSITIONS)]
+        rules = [(index, rule) for index, rule in rules if any(rule is other for other in applied)]
+        if None in applied:
+            yield "quantize.embeddings", quantize.embeddings, quantize.table(None).bits
+    for index, rule in rules:
+        yield f"quantize.rules.{index}.weights", rule.weights, quantize.table(rule).bits
 
 
 def _other_keys(quantize: Quantize, support: Support) -> Iterator[str]:

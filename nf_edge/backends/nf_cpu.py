@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from torch import nn
 
-from nf_edge.backends.base import CacheDtype, InputShape, MemoryPlan
 from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.fused_modules import (
     FusedAttention,
@@ -18,6 +17,8 @@ from nf_edge.backends.executorch.fused_modules import (
     ThreadedGelu,
     ThreadedNorm,
 )
+from nf_edge.backends.input_shape import CacheDtype, InputShape
+from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.backends.xnnpack import Xnnpack, answers_for_one_token, is_gelu_new
 from nf_edge.core.recipe.recipe import Recipe

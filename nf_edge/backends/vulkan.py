@@ -6,8 +6,9 @@ What is left to ExecuTorch's own kernels is in float32.
 import math
 from typing import Any, ClassVar
 
-from nf_edge.backends.base import InputShape, MemoryPlan
-from nf_edge.backends.executorch.compile_only import HALF, StandInBackend, stand_in_for
+from nf_edge.backends.executorch.compile_only import HALF, CompileOnlyBackend, reference_executor_for
+from nf_edge.backends.input_shape import InputShape
+from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.precisions import precisions, shares_table
 from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
 from nf_edge.backends.tensor_sizes import sizes_of
@@ -22,7 +23,7 @@ PROGRAM_BASE, PROGRAM_LAYER = 9_000, 12_500
 NOTES = ("the driver takes memory of the GPU for shaders and packed weights, which only the device knows",)
 
 
-class Vulkan(StandInBackend):
+class Vulkan(CompileOnlyBackend):
     support = Support(
         backend="vulkan",
         runtime="executorch",
@@ -37,7 +38,7 @@ class Vulkan(StandInBackend):
     leaves_others = "the Vulkan delegate has no shader for it, of these shapes or of integers"
     operator_libraries: ClassVar[tuple[str, ...]] = ("vulkan_backend", "portable_ops_lib")
     notes = NOTES
-    simulated = stand_in_for("Vulkan, which does not run here")
+    reference_executor = reference_executor_for("Vulkan, which does not run here")
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
         model.transformer.form = FloatMaskForm(hidden=HIDDEN_IN_HALF)

@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.base import Inputs, InputShape, MemoryPlan
 from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.base import ExecutorchBackend
 from nf_edge.backends.executorch.program_file import constant_bytes, read_program
 from nf_edge.backends.executorch.static_quantizer import quantize_linear
+from nf_edge.backends.input_shape import Inputs, InputShape
+from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.precisions import Precisions, precisions
 from nf_edge.backends.support import PER_CHANNEL, Kernel, Support
 from nf_edge.backends.tensor_sizes import Sizes, sizes_of

@@ -61,9 +61,9 @@ def inspect(artifact: Artifact, cores: Sequence[EmulatedCore] = ()) -> Inspectio
     """
     manifest, model = artifact.manifest, artifact.model_file
     backend = backend_for(manifest.recipe)
-    where = backend.simulated or f"{backend.runtime} in Python"
+    where = backend.reference_executor or f"{backend.runtime} in Python"
     loads = [Load(where, _problem(lambda: backend.load(model, manifest.interface.input_shape)))]
-    if not backend.simulated:
+    if not backend.reference_executor:
         loads.append(Load(f"{backend.runtime} natively", _problem(lambda: _load_natively(backend, model))))
     for core in cores:
         where = f"{backend.runtime} on {core.name}, emulated as {core.cpu} by QEMU {core.emulator.version}"

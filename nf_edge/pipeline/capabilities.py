@@ -64,7 +64,7 @@ def capabilities() -> list[Capability]:
                 missing=missing,
                 install=entry.install if missing else "",
                 here=entry.here,
-                answers_by=backend.simulated or backend.runtime,
+                answers_by=backend.reference_executor or backend.runtime,
                 own_kernels=backend.support.own_kernels,
                 attention=backend.attention_form,
                 targets=backend.support.targets,

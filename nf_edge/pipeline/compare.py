@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nf_edge.artifact import check_out, load_artifact
-from nf_edge.backends.base import InputShape
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.device import Device
 from nf_edge.core.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.core.files import check_folder

@@ -19,7 +19,9 @@ from nf_edge.artifact import (
     write_papers,
 )
 from nf_edge.artifact.reproducible import reproducible
-from nf_edge.backends.base import OUTPUT, Backend, LoweringReport
+from nf_edge.backends.base import Backend
+from nf_edge.backends.input_shape import OUTPUT
+from nf_edge.backends.lowering_report import LoweringReport
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.core.compatibility import unsupported
 from nf_edge.core.device import Device
@@ -347,8 +349,8 @@ def _requirements(backend: Backend, recipe: Recipe, file: Path) -> Requirements:
         operator_libraries=backend.operator_libraries,
         own_kernels=backend.support.own_kernels,
         environment=dict(backend.environment),
-        besides=backend.besides,
-        simulated=backend.simulated,
+        besides=backend.other_requirements,
+        simulated=backend.reference_executor,
         operators=tuple(sorted(backend.operators(file))),
     )
 

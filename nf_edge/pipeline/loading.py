@@ -27,7 +27,8 @@ from nf_edge.pipeline.arguments import (
 
 if TYPE_CHECKING:
     from nf_edge.artifact import Artifact
-    from nf_edge.backends.base import Backend, InputShape
+    from nf_edge.backends.base import Backend
+    from nf_edge.backends.input_shape import InputShape
     from nf_edge.core.device import Device
     from nf_edge.core.recipe.recipe import Recipe
     from nf_edge.measure.emulation import EmulatedCore
@@ -137,7 +138,7 @@ def load_artifact(
 
 
 def input_shape_of(recipe: "Recipe", checkpoint: "Checkpoint") -> "InputShape":
-    from nf_edge.backends.base import InputShape
+    from nf_edge.backends.input_shape import InputShape
 
     return InputShape.of(recipe, checkpoint.config)
 

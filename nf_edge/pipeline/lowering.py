@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import Backend, CacheDtype, Inputs, InputShape, LoweringReport
+from nf_edge.backends.base import Backend
+from nf_edge.backends.input_shape import CacheDtype, Inputs, InputShape
+from nf_edge.backends.lowering_report import LoweringReport
 from nf_edge.backends.precisions import precisions
 from nf_edge.backends.quantized_weights import Weights
 from nf_edge.core.recipe.recipe import Recipe

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import InputShape
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.device import parse_size
 from nf_edge.core.errors import BadInput
 from nf_edge.core.figures import format_bytes

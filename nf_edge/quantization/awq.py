@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.base import Inputs
+from nf_edge.backends.input_shape import Inputs
 from nf_edge.backends.precisions import HEAD, Precisions
 from nf_edge.backends.quantized_weights import nearest
 from nf_edge.core.recipe.precision import Precision

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from nf_edge.backends import registered_backend
-from nf_edge.backends.base import CacheDtype, Inputs, InputShape
+from nf_edge.backends.input_shape import CacheDtype, Inputs, InputShape
 from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import Checkpoint, NoiseFormer

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.base import Inputs
+from nf_edge.backends.input_shape import Inputs
 from nf_edge.model import NoiseFormer
 from nf_edge.model.network import Block
 from nf_edge.quantization.calibration import run_rows

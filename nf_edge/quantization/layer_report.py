@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from nf_edge.backends.base import KV_CACHE, Backend, CacheDtype
+from nf_edge.backends.base import Backend
+from nf_edge.backends.input_shape import KV_CACHE, CacheDtype
 from nf_edge.backends.precisions import Precisions, precisions
 from nf_edge.core.figures import Figure
 from nf_edge.core.recipe.precision import Precision

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import Backend, Inputs, InputShape
+from nf_edge.backends.base import Backend
 from nf_edge.backends.executorch import dynamic_linear as torchao_weights
 from nf_edge.backends.executorch.embedding import quantize_tables
 from nf_edge.backends.executorch.weight_only_linear import quantize_weights
+from nf_edge.backends.input_shape import Inputs, InputShape
 from nf_edge.backends.onnx import model as onnx_file
 from nf_edge.backends.onnx.kv_cache import quantize_cache
 from nf_edge.backends.precisions import precisions, shares_table

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nf_edge.backends.base import Inputs
+from nf_edge.backends.input_shape import Inputs
 from nf_edge.backends.precisions import HEAD, Precisions, shares_table
 from nf_edge.backends.quantized_weights import QuantizedWeight, nearest
 from nf_edge.core.recipe.precision import TOKENS, Precision

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nf_edge.backends.base import Inputs
+from nf_edge.backends.input_shape import Inputs
 from nf_edge.backends.quantized_weights import Weights
 from nf_edge.core.figures import Figure
 from nf_edge.model import CausalLM, NoiseFormer

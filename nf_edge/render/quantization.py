@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nf_edge.artifact.manifest import Calibrated
-from nf_edge.backends.base import KV_CACHE
+from nf_edge.backends.input_shape import KV_CACHE
 from nf_edge.core.figures import Figure
 from nf_edge.quantization.layer_report import ATTENTION
 from nf_edge.render.text import counted, truncated_text

@@ -19,8 +19,8 @@ from nf_edge.artifact.entries import (
     ModuleEntry,
 )
 from nf_edge.artifact.manifest import failed_gates
-from nf_edge.backends.base import Estimate, Kind
 from nf_edge.backends.coverage.coverage import Coverage, Left
+from nf_edge.backends.lowering_report import Estimate, Kind
 from nf_edge.backends.onnx.cpu import OnnxCpu
 from nf_edge.core.errors import BadInput
 from nf_edge.core.figures import Figure

@@ -112,7 +112,7 @@ def test_its_run_guide_fits_what_runs_here(name, artifact):
     assert f"`{file}`" in guide or f'"{file}"' in guide
     assert re.search(r"```(python|cpp)\n", guide)
     # The HTP simulator is the one reference executor that applications call as they do the device's.
-    assert ("```python" in guide) == (not backend.simulated or name == "qnn")
+    assert ("```python" in guide) == (not backend.reference_executor or name == "qnn")
     assert not re.search(r"\{(file|ids|print|answer|target|libraries|registered)\}", guide)
 
 
@@ -120,13 +120,13 @@ def test_its_run_guide_fits_what_runs_here(name, artifact):
 @each_backend
 def test_a_file_that_nothing_here_runs_in_its_own_time_is_never_timed(name, artifact, run):
     backend, path = get_backend(name), artifact(name).path
-    if not backend.simulated:
+    if not backend.reference_executor:
         return
     inspected = run("inspect", path)
     assert inspected.code == 0
-    assert f"{backend.simulated}: loads" in inspected.out.replace("\n", " ") or "loads" in inspected.out
+    assert f"{backend.reference_executor}: loads" in " ".join(inspected.out.split())
     page = (path / "report.html").read_text(encoding="utf-8")
-    assert backend.simulated in page
+    assert backend.reference_executor in page
     timed = run("bench", path)
     assert (timed.code, "cannot be timed here" in timed.err) == (3, True)
 

@@ -7,10 +7,10 @@ import pytest
 from conftest import RANDOM_LENGTH
 
 from nf_edge.backends import all_backends
-from nf_edge.backends.base import InputShape
 from nf_edge.backends.coverage.fixes import fixes_for
 from nf_edge.backends.coverage.macs import macs_of
 from nf_edge.backends.executorch.capture import capture
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.recipe.recipe import bundled_recipes, load_recipe
 from nf_edge.render.coverage import coverage_text
 

@@ -9,9 +9,9 @@ import torch
 from conftest import RANDOM_LENGTH, backend_missing
 
 import nf_edge.backends
-from nf_edge.backends.base import InputShape
 from nf_edge.backends.ethos_u.form import SelectTokenBySum
 from nf_edge.backends.executorch.capture import quantize_captured
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.precisions import precisions
 from nf_edge.backends.static_shape.form import Hints
 from nf_edge.core.recipe.recipe import load_recipe

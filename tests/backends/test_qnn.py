@@ -12,7 +12,7 @@ from conftest import RANDOM_LENGTH, backend_missing
 from onnx.numpy_helper import to_array
 
 import nf_edge.backends
-from nf_edge.backends.base import InputShape
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.precisions import precisions
 from nf_edge.backends.qnn.form import HtpProgram, specialise
 from nf_edge.backends.qnn.qdq import write_qdq

@@ -4,9 +4,12 @@ from collections import Counter
 
 import torch
 
-from nf_edge.backends.base import INPUTS, Backend, LoweringReport, MemoryPlan
+from nf_edge.backends.base import Backend
 from nf_edge.backends.coverage.coverage import Coverage
 from nf_edge.backends.executorch.capture import capture
+from nf_edge.backends.input_shape import INPUTS
+from nf_edge.backends.lowering_report import LoweringReport
+from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.support import Support
 from nf_edge.backends.tensor_sizes import sizes_of
 

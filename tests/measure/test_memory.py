@@ -9,7 +9,7 @@ import yaml
 from conftest import TESTS
 
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import InputShape
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.core import resources
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.recipe.recipe import load_recipe

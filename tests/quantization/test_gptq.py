@@ -9,7 +9,7 @@ import torch
 from onnx.numpy_helper import to_array
 
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import InputShape
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.quantized_weights import nearest
 from nf_edge.core.recipe.precision import Precision
 from nf_edge.core.recipe.recipe import load_recipe

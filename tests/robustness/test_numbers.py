@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 
 import nf_edge
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import InputShape, MemoryPlan
+from nf_edge.backends.input_shape import InputShape
+from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.cli import cli
 from nf_edge.cli.param_types import Finite
 from nf_edge.core import resources

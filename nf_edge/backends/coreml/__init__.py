@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from nf_edge.backends.base import CacheDtype, InputShape, MemoryPlan
 from nf_edge.backends.coreml.form import EngineProgram
 from nf_edge.backends.coreml.package import settled
 from nf_edge.backends.coreml.rounding import THRESHOLD, round_weights
 from nf_edge.backends.coverage.coverage import Coverage
-from nf_edge.backends.executorch.compile_only import HALF, StandInBackend, stand_in_for
+from nf_edge.backends.executorch.compile_only import HALF, CompileOnlyBackend, reference_executor_for
 from nf_edge.backends.executorch.program_file import delegates_of
+from nf_edge.backends.input_shape import CacheDtype, InputShape
+from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.precisions import Precisions, precisions, shares_table
 from nf_edge.backends.support import PER_CHANNEL, Kernel, Support
 from nf_edge.backends.tensor_sizes import sizes_of
@@ -44,7 +45,7 @@ NOTES = (
 )
 
 
-class CoreMl(StandInBackend):
+class CoreMl(CompileOnlyBackend):
     support = Support(
         backend="coreml",
         runtime="executorch",
@@ -60,7 +61,7 @@ class CoreMl(StandInBackend):
     leaves_others = "Core ML has no such operator"
     operator_libraries: ClassVar[tuple[str, ...]] = ("coremldelegate",)
     notes = NOTES
-    simulated = stand_in_for("Core ML, which does not run here")
+    reference_executor = reference_executor_for("Core ML, which does not run here")
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
         for block in model.transformer.blocks:

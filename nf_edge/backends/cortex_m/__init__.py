@@ -10,11 +10,14 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from nf_edge.backends.base import CacheDtype, Estimate, InputShape, MemoryPlan, Session
+from nf_edge.backends.base import Session
 from nf_edge.backends.cortex_m.form import ROWS, cortex_m_program
 from nf_edge.backends.cortex_m.lowering import CORES, cmsis_quantizer, lower_program
 from nf_edge.backends.cortex_m.softmax import softmax_int8
 from nf_edge.backends.executorch.interpreter import Interpreter
+from nf_edge.backends.input_shape import CacheDtype, InputShape
+from nf_edge.backends.lowering_report import Estimate
+from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.precisions import precisions
 from nf_edge.backends.static_shape.backend import StaticShapeBackend, account, static_support
 from nf_edge.backends.static_shape.form import query_blocks
@@ -63,7 +66,7 @@ class CortexM(StaticShapeBackend):
         "The program calls kernels of CMSIS-NN for `{target}`, in an ExecuTorch that is built for the core "
         "with its\nCortex-M operators. Here `nf-edge check` runs it simulated.\n"
     )
-    simulated = "models in Python of its kernels' integers (simulated)"
+    reference_executor = "models in Python of its kernels' integers (simulated)"
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
         for block in model.transformer.blocks:

@@ -10,12 +10,15 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from nf_edge.backends.base import CacheDtype, Estimate, Inputs, InputShape, MemoryPlan, Session
+from nf_edge.backends.base import Session
 from nf_edge.backends.ethos_u.form import ROWS, fold, npu_program
 from nf_edge.backends.ethos_u.quantizer import npu_quantizer
 from nf_edge.backends.ethos_u.simulate import GRAPH, WHAT, SimulatedSession
 from nf_edge.backends.ethos_u.target import TARGETS, has_matrix_unit
 from nf_edge.backends.ethos_u.vela import blocks, compile_program
+from nf_edge.backends.input_shape import CacheDtype, Inputs, InputShape
+from nf_edge.backends.lowering_report import Estimate
+from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.precisions import Precisions, precisions
 from nf_edge.backends.static_shape.backend import (
     StaticShapeBackend,
@@ -71,7 +74,7 @@ class EthosU(StaticShapeBackend):
         "portable_ops_lib",
         "quantized_ops_lib",
     )
-    simulated = WHAT
+    reference_executor = WHAT
     run_instructions = (
         "The program is compiled for `{target}` and runs on a device that has one: in C++, with the delegate "
         "that\ndrives it. On a machine without, `nf-edge check` runs it simulated, with the graph in "
@@ -153,8 +156,7 @@ class EthosU(StaticShapeBackend):
                 for _, high in queries
             )
             workspace += 4 * sizes.hidden
-        # The host holds embeddings in float32 twice, and what goes to the NPU; or logits, as the NPU gives them
-        # in float32.
+        # On the host: embeddings in float32 twice, and the NPU's inputs; or its logits, and those in float32.
         arenas = max((2 * 4 + 1) * sizes.hidden, (4 + size) * logits)
         return account(program, weights, embeddings, arenas, workspace)
 

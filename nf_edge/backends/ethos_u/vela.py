@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.fx.passes.operator_support import OperatorSupportBase
 
-from nf_edge.backends.base import Estimate, Kind
 from nf_edge.backends.ethos_u.target import compile_spec
 from nf_edge.backends.executorch.program_file import delegates_of
+from nf_edge.backends.lowering_report import Estimate, Kind
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.figures import Figure
 from nf_edge.core.quiet import quiet_stdout

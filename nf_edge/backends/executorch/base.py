@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from nf_edge.backends.base import INPUTS, Backend, CacheDtype, InputShape, LoweringReport, Session
+from nf_edge.backends.base import Backend, Session
 from nf_edge.backends.coverage.coverage import Coverage
 from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.capture import capture
 from nf_edge.backends.executorch.operator_libraries import require_operators
 from nf_edge.backends.executorch.program_file import operators_in, operators_of
 from nf_edge.backends.executorch.run_text import run_text
+from nf_edge.backends.input_shape import INPUTS, CacheDtype, InputShape
+from nf_edge.backends.lowering_report import LoweringReport
 from nf_edge.backends.runtime_tokenizer import EXECUTORCH, TokenizerReading
 from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import quiet_libraries, quiet_stderr

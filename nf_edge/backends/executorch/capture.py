@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.base import InputShape
 from nf_edge.backends.executorch import decoder as executorch_decoder
+from nf_edge.backends.input_shape import InputShape
 
 
 def capture(program: nn.Module, input_shape: InputShape) -> torch.export.ExportedProgram:

@@ -13,12 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.base import InputShape, LoweringReport, MemoryPlan, Session
+from nf_edge.backends.base import Session
 from nf_edge.backends.executorch.base import ExecutorchBackend
 from nf_edge.backends.executorch.capture import capture
 from nf_edge.backends.executorch.interpreter import Interpreter
 from nf_edge.backends.executorch.program_file import constant_bytes, read_program
 from nf_edge.backends.executorch.run_text import cpp_text
+from nf_edge.backends.input_shape import InputShape
+from nf_edge.backends.lowering_report import LoweringReport
+from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.tensor_sizes import Sizes
 from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import quiet_libraries
@@ -36,7 +39,7 @@ ELSEWHERE = (
 )
 
 
-class StandInBackend(ExecutorchBackend):
+class CompileOnlyBackend(ExecutorchBackend):
     """One of those, both of which compute in float16; without a cache, so that a language model gives the
     logits of all tokens."""
 
@@ -127,7 +130,7 @@ class _InHalf:
             self._fits &= bool((values.abs() <= LARGEST_HALF).all())  # False of NaN, too
 
 
-def stand_in_for(library: str) -> str:
+def reference_executor_for(library: str) -> str:
     """What reports call a stand-in and its answers."""
     return (
         f"a stand-in for {library}: the same graph and rounded weights, in float32 on this CPU, "

@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from nf_edge.backends.base import Inputs, InputShape
 from nf_edge.backends.executorch.capture import capture, quantize_captured
+from nf_edge.backends.input_shape import Inputs, InputShape
 from nf_edge.backends.precisions import Precisions
 from nf_edge.core.quiet import quiet_libraries
 

@@ -5,44 +5,33 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import onnx
 import torch
 from torch import nn
 
-from nf_edge.backends.base import (
-    INPUTS,
-    OUTPUT,
-    Backend,
-    CacheDtype,
-    InputShape,
-    LoweringReport,
-    MemoryPlan,
-    Session,
-)
+from nf_edge.backends.base import Backend, Session
 from nf_edge.backends.coverage.coverage import Coverage
 from nf_edge.backends.coverage.macs import macs_of
 from nf_edge.backends.executorch.capture import example_inputs
+from nf_edge.backends.input_shape import INPUTS, OUTPUT, CacheDtype, InputShape
+from nf_edge.backends.lowering_report import LoweringReport
+from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.onnx import decoder as onnx_decoder
 from nf_edge.backends.onnx.attention import MultiHeadAttentionForm, takes_group_query
 from nf_edge.backends.onnx.genai import write_genai_files
+from nf_edge.backends.onnx.memory import PROGRAM_BASE, PROGRAM_LAYER, planned, predicted
 from nf_edge.backends.onnx.run_text import run_text
+from nf_edge.backends.onnx.session import OrtSession, load
 from nf_edge.backends.onnx.size import float32_bytes, require_size
-from nf_edge.backends.precisions import HEAD, precisions, shares_table
+from nf_edge.backends.precisions import HEAD, precisions
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
-from nf_edge.backends.tensor_sizes import sizes_of
-from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
 
 # The first with Gelu as one operator.
 OPSET = 20
-# Bytes of the graph in the file, and of a session's own structures, fitted to models of 2 to 4 layers
-# with 64 to 512 tokens; so are the factors of the arena below, which ONNX Runtime plans as it runs.
-PROGRAM_BASE, PROGRAM_LAYER = 3_000, 5_000
-SESSION_BASE, SESSION_LAYER = 1_600_000, 150_000
 LAYERS = (
     Kernel(2, (2,), GROUPS, ("none", "int8_dynamic")),
     Kernel(4, (3, 4), GROUPS, ("none", "int8_dynamic")),
@@ -50,9 +39,6 @@ LAYERS = (
     Kernel(8, (2, 3, 4, 5, 6, 7, 8), PER_CHANNEL, ("int8_dynamic",)),
     Kernel(8, (8,), PER_CHANNEL, ("int8_static",)),
 )
-# Operators that read rows of a table; those that read a tied head's, or make its matrix of them.
-LOOKUPS = {"Gather", "Slice", "GatherBlockQuantized"}
-PRODUCTS = {"Gemm", "MatMul", "MatMulNBits", "Transpose"}
 
 
 class OnnxCpu(Backend):
@@ -145,38 +131,13 @@ class OnnxCpu(Backend):
         import onnxruntime  # noqa: F401
 
     def session(self, path: Path, threads: int | None = None) -> Session:
-        return _OrtSession(path, threads)
+        return OrtSession(path, threads)
 
     def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
-        return onnx_decoder.OrtDecoder(_load(path, threads), capacity)
+        return onnx_decoder.OrtDecoder(load(path, threads), capacity)
 
     def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
-        try:
-            model = onnx.load(path)
-        except Exception as error:
-            raise BadInput(f"is not an ONNX model: {error}", where=path) from error
-        looked_up = _looked_up(model)
-        tables = {
-            tensor.name: _bytes(tensor)
-            for tensor in model.graph.initializer
-            if tensor.name in looked_up and tensor.dims[0] in (config.vocab_size, config.n_positions)
-        }
-        embeddings = sum(tables.values())
-        weights = sum(_bytes(tensor) for tensor in model.graph.initializer) - embeddings
-        # A table that is multiplied with too is the tied head; loading packs a copy for that.
-        multiplied = {name for node in model.graph.node if node.op_type in PRODUCTS for name in node.input}
-        copied = sum(size for name, size in tables.items() if name in multiplied)
-        return MemoryPlan(
-            program=path.stat().st_size - weights - embeddings,
-            weights=weights,
-            embeddings=embeddings,
-            mapped=0,
-            loaded=weights + embeddings + copied + SESSION_BASE + SESSION_LAYER * config.n_layer,
-            cache=_cache_bytes(model, input_shape),
-            arenas=None,
-            workspace=None,
-            notes=tuple(_tied_head(config, in_file=not copied)),
-        )
+        return planned(path, config, input_shape)
 
     def run_text(self, cached: bool) -> str:
         return run_text(cached)
@@ -187,74 +148,7 @@ class OnnxCpu(Backend):
         return dict(Counter(names).most_common())
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
-        sizes, wanted = sizes_of(config, input_shape.length), precisions(recipe, config)
-        # A channel has a float32 scale and an int8 zero point, a group a float32 scale.
-        weights = sizes.linear_bytes(wanted, channel_bytes=5, group_bytes=4)
-        constants = weights + 4 * (sizes.biases + sizes.others)
-        tables = sizes.table_bytes(wanted)
-        arenas = 4 * (sizes.scores // 4 + 3 * sizes.inner // 2 + 40 * sizes.hidden)
-        if config.noise.kind == "relative":
-            # A bias keeps the operator from its blocked form, so whole scores are there with it.
-            arenas += 4 * 4 * sizes.scores
-        kept = self.cache_dtype(config, input_shape, recipe)
-        cache = sizes.cache * (1 if kept and kept.dtype == "int8" else 4) if input_shape.cached else 0
-        # While a step runs, the past is there beside the present.
-        arenas += cache
-        # A tied head is the table itself in the file, where they have one dtype; loading packs a copy.
-        shared = shares_table(wanted, config)
-        return MemoryPlan(
-            program=PROGRAM_BASE + PROGRAM_LAYER * config.n_layer,
-            weights=constants - (sizes.token_bytes(wanted) if shared else 0),
-            embeddings=tables,
-            mapped=0,
-            loaded=constants + tables + SESSION_BASE + SESSION_LAYER * config.n_layer,
-            cache=cache,
-            arenas=arenas,
-            workspace=0,
-            notes=tuple(_tied_head(config, in_file=not shared)),
-        )
-
-
-def _tied_head(config: ModelConfig, in_file: bool) -> list[str]:
-    if not (config.is_language_model and config.tie_word_embeddings):
-        return []
-    size = config.vocab_size * config.n_embd
-    if in_file:
-        return [
-            f"the tied embedding ({size:,} values) is stored twice: as table and, in another dtype, as head"
-        ]
-    return [
-        f"the tied embedding ({size:,} values) is stored once, but ONNX Runtime packs a copy for the head "
-        "when it loads"
-    ]
-
-
-def _looked_up(model: onnx.ModelProto) -> set[str]:
-    """What rows are read of: tables, and the scales and zero points of those that are quantized by groups,
-    which are made blocks of before."""
-    arrays = {tensor.name for tensor in model.graph.initializer}
-    made_of = {node.output[0]: node.input[0] for node in model.graph.node if node.input}
-    found = set()
-    for node in model.graph.node:
-        if node.op_type in LOOKUPS:
-            found.add(node.input[0])
-        if node.op_type == "GatherBlockQuantized":
-            for name in node.input[2:]:
-                while name not in arrays:
-                    name = made_of[name]
-                found.add(name)
-    return found
-
-
-def _cache_bytes(model: onnx.ModelProto, input_shape: InputShape) -> int:
-    """Keys and values of all positions, by the dtypes and the shapes [1, H, past, d] of the inputs."""
-    past = [
-        entry.type.tensor_type for entry in model.graph.input if entry.name.startswith("past_key_values.")
-    ]
-    return input_shape.length * sum(
-        tensor.shape.dim[1].dim_value * tensor.shape.dim[3].dim_value * _item(tensor.elem_type)
-        for tensor in past
-    )
+        return predicted(config, input_shape, recipe, self.cache_dtype(config, input_shape, recipe))
 
 
 def _strip(model: onnx.ModelProto) -> None:
@@ -271,15 +165,6 @@ def _strip(model: onnx.ModelProto) -> None:
     ):
         message.ClearField("metadata_props")
         message.ClearField("doc_string")
-
-
-def _bytes(tensor: onnx.TensorProto) -> int:
-    return int(np.prod(tensor.dims, dtype=np.int64)) * _item(tensor.data_type)
-
-
-def _item(data_type: int) -> int:
-    """Bytes of a value of an ONNX dtype."""
-    return onnx.helper.tensor_dtype_to_np_dtype(data_type).itemsize
 
 
 def _example(input_shape: InputShape) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -307,25 +192,3 @@ def _macs(exported: torch.onnx.ONNXProgram, input_shape: InputShape) -> int:
         return length if isinstance(length, int) else int(length.node.expr.subs(lengths))
 
     return sum(macs_of(node, size) for node in program.graph.nodes if node.op == "call_function")
-
-
-def _load(path: Path, threads: int | None = None) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise BadInput(f"ONNX Runtime does not load it: {error}", where=path) from error
-
-
-class _OrtSession:
-    def __init__(self, path: Path, threads: int | None) -> None:
-        self._session = _load(path, threads)
-
-    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        feed = dict(zip(INPUTS, (input_ids, attention_mask), strict=True))
-        logits: np.ndarray = self._session.run([OUTPUT], feed)[0]
-        return logits

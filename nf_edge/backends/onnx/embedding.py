@@ -13,7 +13,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 from onnx.helper import make_node
 from onnx.numpy_helper import from_array, to_array
 
-from nf_edge.backends.base import INPUTS
+from nf_edge.backends.input_shape import INPUTS
 from nf_edge.backends.onnx.names import group_names, matrix_name
 from nf_edge.backends.precisions import HEAD, Precisions
 from nf_edge.backends.quantized_weights import QuantizedWeight, nearest, pack

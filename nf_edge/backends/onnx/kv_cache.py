@@ -12,7 +12,7 @@ import torch
 from onnx.helper import make_attribute
 from onnx.numpy_helper import from_array
 
-from nf_edge.backends.base import Inputs
+from nf_edge.backends.input_shape import Inputs
 from nf_edge.backends.onnx.model import feed
 from nf_edge.backends.quantized_weights import as_stored
 

@@ -11,7 +11,7 @@ from onnx.helper import make_node
 from onnx.numpy_helper import from_array, to_array
 from torch import Tensor
 
-from nf_edge.backends.base import INPUTS, Inputs
+from nf_edge.backends.input_shape import INPUTS, Inputs
 from nf_edge.backends.onnx.embedding import add_groups, find_tables, quantize_tables, replace
 from nf_edge.backends.onnx.names import group_names, matrix_name
 from nf_edge.backends.precisions import Precisions

@@ -14,11 +14,12 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import nn
 
-from nf_edge.backends.base import Inputs, InputShape, MemoryPlan
 from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.base import ExecutorchBackend
 from nf_edge.backends.executorch.program_file import constant_bytes, read_program
 from nf_edge.backends.executorch.static_quantizer import quantize_linear
+from nf_edge.backends.input_shape import Inputs, InputShape
+from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.precisions import HEADS, Precisions, precisions, shares_table
 from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
 from nf_edge.backends.tensor_sizes import Sizes, sizes_of
@@ -79,7 +80,7 @@ class OpenVino(ExecutorchBackend):
     process_bytes = 47_000_000
     # A CPU with units for bfloat16 multiplies float32 in it otherwise, and a .pte has no way to ask for more.
     environment: ClassVar[Mapping[str, str]] = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}
-    besides = (
+    other_requirements = (
         f"It needs OpenVINO (`pip install {OPENVINO}`), which a program in C++ finds by `OPENVINO_LIB_PATH`, "
         "the path of `libopenvino_c.so.2541`. It takes a thread for each CPU that the process may use."
     )

@@ -12,18 +12,11 @@ from typing import cast
 import onnx
 from torch import nn
 
-from nf_edge.backends.base import (
-    INPUTS,
-    Backend,
-    CacheDtype,
-    Inputs,
-    InputShape,
-    LoweringReport,
-    MemoryPlan,
-    Session,
-    no_cache,
-)
+from nf_edge.backends.base import Backend, Session, no_cache
 from nf_edge.backends.coverage.coverage import Coverage
+from nf_edge.backends.input_shape import INPUTS, CacheDtype, Inputs, InputShape
+from nf_edge.backends.lowering_report import LoweringReport
+from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.onnx.size import float32_bytes, require_size
 from nf_edge.backends.precisions import Precisions, precisions
 from nf_edge.backends.qnn.cached import CHUNK, ChunkDecoder, inputs_of
@@ -77,7 +70,7 @@ class Qnn(Backend):
     operator_libraries = ("onnxruntime_providers_qnn", "QnnHtp", "QnnSystem")
     process_bytes = None
     chunk = CHUNK
-    simulated = SIMULATOR
+    reference_executor = SIMULATOR
     quantizes = "lowering"
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:

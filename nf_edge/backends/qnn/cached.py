@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.base import OUTPUT, Inputs
+from nf_edge.backends.input_shape import OUTPUT, Inputs
 from nf_edge.backends.onnx.decoder import TOKEN_INPUTS, past_names, present_names
 from nf_edge.backends.qnn.form import HtpForm
 from nf_edge.model import CausalLM, Decoder, ModelConfig

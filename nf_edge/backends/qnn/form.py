@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nf_edge.backends.base import Inputs
+from nf_edge.backends.input_shape import Inputs
 from nf_edge.backends.static_shape.fold_norms import fold_norms
 from nf_edge.backends.static_shape.pooling import last_of
 from nf_edge.model import NoiseFormer

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nf_edge.backends.base import INPUTS, OUTPUT
+from nf_edge.backends.input_shape import INPUTS, OUTPUT
 from nf_edge.backends.qnn import session
 from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import captured_stderr, quiet_stdout

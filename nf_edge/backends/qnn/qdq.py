@@ -11,9 +11,9 @@ import torch
 from onnx.numpy_helper import to_array
 from torch import Tensor, nn
 
-from nf_edge.backends.base import INPUTS, OUTPUT, Inputs, InputShape
 from nf_edge.backends.coverage.macs import macs_of
 from nf_edge.backends.executorch.capture import example_inputs
+from nf_edge.backends.input_shape import INPUTS, OUTPUT, Inputs, InputShape
 from nf_edge.backends.precisions import Precisions
 from nf_edge.backends.qnn import cached
 from nf_edge.backends.qnn.form import HtpProgram, Whole, exportable, matrix

@@ -8,10 +8,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.base import INPUTS, Backend, Estimate, Inputs, InputShape, LoweringReport, MemoryPlan
+from nf_edge.backends.base import Backend
 from nf_edge.backends.executorch.capture import capture, quantize_captured
 from nf_edge.backends.executorch.operator_libraries import require_operators
 from nf_edge.backends.executorch.program_file import constant_bytes, operators_in, operators_of, read_program
+from nf_edge.backends.input_shape import INPUTS, Inputs, InputShape
+from nf_edge.backends.lowering_report import Estimate, LoweringReport
+from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.precisions import HEAD, Precisions
 from nf_edge.backends.static_shape.form import network_weights
 from nf_edge.backends.static_shape.run_text import BARE_METAL, bare_metal_fields

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nf_edge.backends.base import Inputs
+from nf_edge.backends.input_shape import Inputs
 
 
 def extremes(seen: Inputs, length: int) -> Inputs:

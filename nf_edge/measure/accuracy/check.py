@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from nf_edge.backends.base import InputShape, Session
+from nf_edge.backends.base import Session
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.errors import AccuracyGate, BadInput
 from nf_edge.core.notebook import Shown
 from nf_edge.core.progress import Progress, silent

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from nf_edge.backends.base import Backend, InputShape, Session
+from nf_edge.backends.base import Backend, Session
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.core import processes
 from nf_edge.core.cpus import allowed_cpus
 from nf_edge.core.errors import AccuracyGate

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nf_edge.backends.base import InputShape, Session
+from nf_edge.backends.base import Session
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.errors import AccuracyGate
 from nf_edge.measure.accuracy.divergence import OVERFLOWS, not_finite_text
 from nf_edge.measure.accuracy.predictions import NOTHING, pad, predicted, step_by_step

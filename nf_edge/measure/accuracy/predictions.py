@@ -12,7 +12,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from nf_edge.backends.base import InputShape, Session
+from nf_edge.backends.base import Session
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.errors import BadInput
 from nf_edge.core.progress import Progress, silent
 from nf_edge.measure.accuracy.divergence import kl_divergence

@@ -74,7 +74,7 @@ class EmulatedCore:
             MissingTool: the runtime's libraries for that machine are not here, or the runner or the kernels
                 cannot be built.
         """
-        if backend.simulated:
+        if backend.reference_executor:
             raise BadInput(
                 f"is for backend {backend.name}, of which a CPU runs nothing",
                 where=model,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nf_edge.backends.base import Backend, InputShape, Session
+from nf_edge.backends.base import Backend, Session
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.measure.emulation.cores import EmulatedCore
 from nf_edge.measure.runner import AskedProcess
 from nf_edge.model import Decoder

@@ -75,7 +75,7 @@ def bench(artifacts: Sequence[Artifact], plan: BenchPlan, progress: Progress = s
         NfEdgeError: a runner crashed.
     """
     for artifact in artifacts:
-        if simulated := get_backend(artifact.manifest.recipe.backend).simulated:
+        if simulated := get_backend(artifact.manifest.recipe.backend).reference_executor:
             raise BadInput(
                 f"cannot be timed here: nothing on this machine runs it but {simulated}",
                 where=artifact.path,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nf_edge.artifact import Artifact
-from nf_edge.backends.base import InputShape
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.cpus import allowed_cpus
 from nf_edge.core.errors import BadInput
 from nf_edge.measure.runner import Request

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from nf_edge.backends.base import KV_CACHE, MemoryPlan
+from nf_edge.backends.input_shape import KV_CACHE
+from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.core.figures import Figure, format_bytes
 from nf_edge.measure.emulation import EmulatedCore
 from nf_edge.measure.memory.measure import Measurement

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nf_edge.backends.base import Backend, InputShape
+from nf_edge.backends.base import Backend
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.measure import runner
 from nf_edge.measure.emulation import EmulatedCore
 

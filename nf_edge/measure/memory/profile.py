@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from nf_edge.backends.base import Backend, InputShape, MemoryPlan
+from nf_edge.backends.base import Backend
+from nf_edge.backends.input_shape import InputShape
+from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.core.device import Device
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.recipe.recipe import Recipe
@@ -69,8 +71,8 @@ def profile_model(
         ]
         machine = f"{core.name}, emulated as {core.cpu} by QEMU {core.emulator.version}, 1 thread"
         return _report(accounts, recipe, input_shape, device, machine, planned.notes)
-    if backend.simulated:
-        measured = missing_account(f"nothing on this machine runs it but {backend.simulated}")
+    if backend.reference_executor:
+        measured = missing_account(f"nothing on this machine runs it but {backend.reference_executor}")
         return _report(
             [*_plans(backend, predicted, planned), measured], recipe, input_shape, device, "", planned.notes
         )

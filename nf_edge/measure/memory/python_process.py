@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nf_edge.backends.base import InputShape
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.measure.memory.measure import requests_at_the_largest
 from nf_edge.measure.runner import TimedProcess
 from nf_edge.measure.runner.python_process import python_command

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from nf_edge.backends import REGISTRY, load_backend
-from nf_edge.backends.base import InputShape
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.core import strict_json
 from nf_edge.core.cpus import allowed_cpus
 from nf_edge.core.errors import NfEdgeError

@@ -15,7 +15,8 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Literal
 
-from nf_edge.backends.base import InputShape, Session
+from nf_edge.backends.base import Session
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.errors import AccuracyGate, BadInput, MissingTool, OverBudget
 from nf_edge.core.figures import format_bytes
 from nf_edge.core.notebook import Shown

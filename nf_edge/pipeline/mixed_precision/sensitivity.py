@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import InputShape
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.precisions import HEAD, precisions
 from nf_edge.core.errors import BadInput
 from nf_edge.core.figures import Figure

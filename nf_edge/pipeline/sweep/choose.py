@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nf_edge.backends import backend_for
-from nf_edge.backends.base import InputShape
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.device import Device
 from nf_edge.core.errors import BadInput, MissingTool
 from nf_edge.core.recipe.recipe import Recipe, bundled_recipes, load_recipe
@@ -76,9 +76,9 @@ def _refuse_unsuited(
 ) -> None:
     """Raises BadInput or MissingTool where an export by this recipe would."""
     backend = backend_for(recipe)
-    if backend.simulated:
+    if backend.reference_executor:
         raise BadInput(
-            f"cannot be timed here: nothing on this machine runs it but {backend.simulated}",
+            f"cannot be timed here: nothing on this machine runs it but {backend.reference_executor}",
             where=f"recipe {recipe.name}",
             fix="time it on its target; its own export has what the compiler of that tells of it",
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median_low
 
 from nf_edge.artifact import check_out, load_artifact
-from nf_edge.backends.base import InputShape
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.device import Device
 from nf_edge.core.figures import Figure
 from nf_edge.core.files import check_file, check_folder
