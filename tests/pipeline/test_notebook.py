@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOK = Path(__file__).parents[1] / "docs" / "quickstart.ipynb"
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "quickstart.ipynb"
 pytest.importorskip("sklearn", reason="the digits data need scikit-learn")
 
 
