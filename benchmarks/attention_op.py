@@ -1,10 +1,11 @@
-"""The attention op alone: ours beside those of ONNX Runtime and ExecuTorch, turn about in one process.
+"""Times the attention operators of nf-edge, ONNX Runtime and ExecuTorch, interleaved in one process.
 
     python benchmarks/attention_op.py [--threads 2]
 
-Causal, GPT-2-base shape (12 heads of 64).  Prints medians in ms and how many times faster ours is; then
-decoding, one query against 900 keys in the caches of 12 layers, and the bytes of cache read a second.
-The process is bound to as many cores as threads, since ExecuTorch's op takes all that it may.
+Causal attention with the shape of GPT-2 base (12 heads of 64).  Prints median times in ms, and how many times
+as fast nf-edge is.  Then it times decoding: one query against 900 keys in the caches of 12 layers, in µs per
+layer and GB of cache read per second.  ExecuTorch's operator uses every core that it may, so the process is
+bound to as many cores as threads.
 """
 
 import argparse
@@ -21,7 +22,7 @@ HEADS, SIZE = 12, 64
 LENGTHS = (128, 512, 1024, 4096)
 CONTEXT, LAYERS = 900, 12
 SCALE = SIZE**-0.5
-SECONDS = 3.0  # for each length
+SECONDS = 3.0  # per length
 
 Runs = dict[str, Callable[[], object]]
 
@@ -78,7 +79,7 @@ def executorch_attention(c_kv: np.ndarray) -> Runs:
         print(f"ExecuTorch's custom_sdpa does not load: {error}")
         return {}
     k, v = (torch.from_numpy(np.ascontiguousarray(c_kv[:, i]))[None] for i in range(2))
-    # Quantized before the clock starts, a scale for each head of a token; ours has that in its time.
+    # Quantized before the clock starts, with a scale per head and token; nf-edge's time includes that.
     scales = [x.abs().amax(-1, keepdim=True) / 127 for x in (k, v)]
     codes = [(x / scale).round().to(torch.int8) for x, scale in zip((k, v), scales, strict=True)]
     zero = torch.zeros_like(scales[0], dtype=torch.int8)
@@ -95,8 +96,8 @@ def executorch_attention(c_kv: np.ndarray) -> Runs:
     }
 
 
-def turn_about(runs: Runs) -> dict[str, float]:
-    """Median seconds of each."""
+def interleaved_medians(runs: Runs) -> dict[str, float]:
+    """Median seconds of each operator, timed in interleaved rounds."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     end = time.perf_counter() + SECONDS
     while time.perf_counter() < end or len(next(iter(times.values()))) < 5:
@@ -113,13 +114,13 @@ def prefill(threads: int) -> None:
         mine = ours(c_kv, threads)
         peers = {**onnxruntime_attention(c_kv, threads), **executorch_attention(c_kv)}
         with quiet_stderr():
-            answers = {name: np.asarray(run()).reshape(tokens, -1) for name, run in {**mine, **peers}.items()}
-        for name, answer in answers.items():
-            spread = abs(answer - answers["ours fp32"]).max()
-            most = 1e-4 if name in ("ours fp32", "ORT MultiHeadAttention", "ET custom_sdpa") else 0.1
-            assert spread < most, f"{name} computes something else: {spread}"
-        with quiet_stderr():  # custom_sdpa complains of each call
-            medians = turn_about({**mine, **peers})
+            outputs = {name: np.asarray(run()).reshape(tokens, -1) for name, run in {**mine, **peers}.items()}
+        for name, output in outputs.items():
+            difference = abs(output - outputs["ours fp32"]).max()
+            limit = 1e-4 if name in ("ours fp32", "ORT MultiHeadAttention", "ET custom_sdpa") else 0.1
+            assert difference < limit, f"{name} differs from ours fp32 by {difference}"
+        with quiet_stderr():  # custom_sdpa warns at each call
+            medians = interleaved_medians({**mine, **peers})
         operations = 4 * HEADS * SIZE * tokens * (tokens + 1) / 2
         for name, seconds in medians.items():
             ratios = "  ".join(f"{medians[peer] / seconds:.2f}x {peer}" for peer in peers if name in mine)
@@ -147,10 +148,10 @@ def decode(threads: int) -> None:
             for layer in layers:
                 layer.run()
 
-        seconds = turn_about({"token": token})["token"] / LAYERS
+        seconds = interleaved_medians({"token": token})["token"] / LAYERS
         token_bytes = SIZE * 4 if precision == FLOAT32 else SIZE + 4
         rate = 2 * HEADS * CONTEXT * token_bytes / seconds / 1e9
-        print(f"decode, {name} cache of {CONTEXT}: {seconds * 1e6:.0f} us a layer, {rate:.1f} GB/s")
+        print(f"decode, {name} cache of {CONTEXT}: {seconds * 1e6:.0f} us per layer, {rate:.1f} GB/s")
 
 
 def main() -> None:

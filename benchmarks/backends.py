@@ -1,13 +1,17 @@
-"""Bundled models on every backend whose packages are here, as one table in Markdown.
+"""Exports bundled models for every backend whose packages are installed; prints one table in Markdown.
 
     python benchmarks/backends.py [--data-root data] [--limit 300] [--models …] [--recipes …] > backends.md
 
-`digits` is asked its test split, `sst2` rows of `SST-2/dev.tsv`, anywhere in that folder, and without it, as
-any other model, its own examples.  The device is the bundled one that prefers the recipe's backend most;
-memory is held against its budget as an export does, RAM of a microcontroller without the file, which lies in
-flash there; where no device is bundled, it is that of a process here.  Cycles and time are what an NPU's
-compiler expects of a run, without the host's part.  Answers are the runtime's, or those of what stands in for
-a device that is not here.  What does not fit is told, and so is what cannot be made.
+Data: `digits` uses its test split, and `sst2` rows of `SST-2/dev.tsv`, anywhere in the data folder.  Without
+that folder, and for any other model, the checkpoint's examples are used.
+
+Device: the bundled device that prefers the recipe's backend most.  Memory is compared with its budget as in
+an export; on a microcontroller the file is in flash and not in RAM.  If no bundled device has the backend,
+memory is that of a process on this machine.
+
+Cycles and time are the estimates of an NPU's compiler, without the host's part.  Answers come from the
+runtime, or from the simulator or reference graph that replaces it here.  Artifacts that do not fit, and
+exports that fail, have a row too.
 """
 
 import argparse
@@ -15,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from compressions import found
+from compressions import find_file
 
 from nf_edge.backends import REGISTRY, missing_packages
 from nf_edge.core import resources
@@ -52,22 +56,24 @@ def row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def cells_of(device: Device | None, made: Export) -> list[str]:
-    """The cells of an artifact, after model and recipe."""
-    manifest, accuracy = made.manifest, made.accuracy
+def cells_of(device: Device | None, result: Export) -> list[str]:
+    """The cells of an artifact's row, without model and recipe."""
+    manifest, accuracy = result.manifest, result.accuracy
     assert accuracy is not None
     coverage, comparison = manifest.coverage, accuracy.comparison
-    estimate, verdict = manifest.reports["accelerator"], made.memory.verdict
+    estimate, verdict = manifest.reports["accelerator"], result.memory.verdict
     low, high = comparison.drop_interval
-    told = {name: Figure(**estimate[name]) for name in ("cycles", "time")} if estimate else {}
+    cost = {name: Figure(**estimate[name]) for name in ("cycles", "time")} if estimate else {}
     return [
         f"{device.id}: {verdict.outcome}" if device and verdict else "none bundled",
         share_text(coverage["delegated"], coverage["total"]),
         share_text(coverage["macs"], coverage["total_macs"]),
-        f"{told['cycles']}; {told['time']}" if told else NONE,
-        str(made.memory.file_total.planned),
-        memory_cell(made.memory, ("dram", "sram")) if verdict else str(made.memory.process_total.measured),
-        memory_cell(made.memory, ("flash",)),
+        f"{cost['cycles']}; {cost['time']}" if cost else NONE,
+        str(result.memory.file_total.planned),
+        memory_cell(result.memory, ("dram", "sram"))
+        if verdict
+        else str(result.memory.process_total.measured),
+        memory_cell(result.memory, ("flash",)),
         f"{100 * comparison.artifact.share:.2f} % of {comparison.artifact.total:,}",
         f"{comparison.drop:+.2f} ({low:+.2f} to {high:+.2f})",
         f"{comparison.divergence.flips:,}",
@@ -76,32 +82,32 @@ def cells_of(device: Device | None, made: Export) -> list[str]:
 
 
 def memory_cell(memory: MemoryReport, kinds: tuple[str, ...]) -> str:
-    """What is needed of a device's memory of one of those kinds, and the share of its budget that it is."""
-    needed = [
+    """The bytes needed in the device's memories of these kinds, and their share of the budgets."""
+    needs = [
         f"{share.need}, {100 * share.used:.2f} % of {format_bytes(share.budget)}"
         for share in (memory.verdict.shares if memory.verdict else ())
         if share.kind in kinds
     ]
-    return "; ".join(needed) or NONE
+    return "; ".join(needs) or NONE
 
 
 def rows_of(model: str, checkpoint: Checkpoint, data: Path | None, limit: int) -> Rows:
     if model == "digits":
         return load_rows("digits:test", checkpoint, limit)
-    dev = found(data, "SST-2/dev.tsv") if model == "sst2" and data else checkpoint.examples_file
+    dev = find_file(data, "SST-2/dev.tsv") if model == "sst2" and data else checkpoint.examples_file
     return load_rows(str(dev), checkpoint, limit)
 
 
 def line(model: str, recipe: Recipe, data: Path | None, limit: int) -> str:
-    """The row of a model by a recipe."""
+    """The table row of a model with a recipe."""
     checkpoint, device = resolve_checkpoint(model), next(iter(devices_for(recipe)), None)
     rows = rows_of(model, checkpoint, data, limit)
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            made = export(checkpoint, recipe, Path(scratch, "out"), device=device, rows=rows, keep=True)
-            cells = cells_of(device, made)
+            result = export(checkpoint, recipe, Path(scratch, "out"), device=device, rows=rows, keep=True)
+            cells = cells_of(device, result)
         except NfEdgeError as error:
-            cells = [f"not made: {error}".replace("\n", " "), *[NONE] * (len(COLUMNS) - 3)]
+            cells = [f"failed: {error}".replace("\n", " "), *[NONE] * (len(COLUMNS) - 3)]
     return row([f"`{model}`", f"`{recipe.name}`", *cells])
 
 
@@ -118,7 +124,7 @@ def main() -> None:
         if recipe.shrinks:
             continue
         if missing := missing_packages(REGISTRY[recipe.backend].packages):
-            print(f"backends: no {', '.join(missing)} for {recipe.name}", file=sys.stderr)
+            print(f"backends: skipped {recipe.name}, not installed: {', '.join(missing)}", file=sys.stderr)
             continue
         for model in arguments.models:
             print(line(model, recipe, arguments.data_root, arguments.limit), flush=True)

@@ -1,12 +1,12 @@
-"""Every bundled recipe on every bundled model, as tables in Markdown.
+"""Exports every bundled model with every bundled recipe for CPUs; prints tables in Markdown.
 
     python benchmarks/compressions.py --data-root data [--train] [--repeats 8] [--limit 400] > compressions.md
 
-The folder has `SST-2/train.tsv` and `dev.tsv`, and `tinyshakespeare/input.txt`, anywhere in it; digits come
-with scikit-learn.  Measured is on rows that no model was trained on: the last twentieth of the plays, in
-blocks of the model's positions, SST-2's dev.tsv, and the test split of the digits.  What calibrates sees
-128 rows of training data, and with --train those that prune train on it; else they are left out.  Artifacts
-stay in build/compressions, with a sweep.html for each model.
+The data folder has `SST-2/train.tsv`, `SST-2/dev.tsv` and `tinyshakespeare/input.txt`, at any depth; digits
+come with scikit-learn.  All figures are on held-out rows: the last twentieth of the plays in blocks of the
+model's positions, SST-2's dev.tsv, and the test split of the digits.  Recipes calibrate on 128 rows of
+training data.  Recipes that prune need --train and train on the training data.  Artifacts stay in
+build/compressions, with a sweep.html per model.
 """
 
 import argparse
@@ -29,44 +29,44 @@ BUILD = Path(__file__).parents[1] / "build" / "compressions"
 
 @dataclass(frozen=True)
 class Data:
-    """Sources of a model: what is measured on, what calibrates, what prunes and trains."""
+    """Data sources of a model."""
 
     test: str
     calibrate: str
     train: str
 
 
-def found(root: Path, file: str) -> Path:
-    """A file of the folder, however deep."""
-    places = sorted(root.rglob(file))
-    if not places:
-        sys.exit(f"compressions: no {file} in {root}")
-    return places[0]
+def find_file(root: Path, file: str) -> Path:
+    """A file in the folder, at any depth."""
+    paths = sorted(root.rglob(file))
+    if not paths:
+        sys.exit(f"{Path(sys.argv[0]).stem}: no {file} in {root}")
+    return paths[0]
 
 
 def blocks_file(text: Path, part: Part, name: str) -> Path:
-    """A part of a text in rows as long as shakespeare's positions."""
+    """A JSONL file with a part of a text, in rows as long as the positions of `shakespeare`."""
     checkpoint = resolve_checkpoint("shakespeare")
     blocks = read_blocks(str(text), checkpoint.config, checkpoint.tokenizer_file, part)
     BUILD.mkdir(parents=True, exist_ok=True)
     path = BUILD / f"{name}.jsonl"
-    # A block's last id is the next one's first.
+    # A block's last id is the first id of the next block.
     lines = [json.dumps({"input_ids": ids}) for ids in blocks.ids[:, :-1].tolist()]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
 def sources(root: Path) -> dict[str, Data]:
-    """Of each bundled model."""
-    text = found(root, "tinyshakespeare/input.txt")
-    # As in recipes/training/shakespeare.yaml, whose last parts no training saw.
+    """The data of each bundled model, by name."""
+    text = find_file(root, "tinyshakespeare/input.txt")
+    # The parts of recipes/training/shakespeare.yaml; training uses only the first.
     plays = {
         name: str(blocks_file(text, part, name))
         for name, part in (("plays-test", Part(0.95, 1)), ("plays-train", Part(0, 0.9)))
     }
-    sentences = str(found(root, "SST-2/train.tsv"))
+    sentences = str(find_file(root, "SST-2/train.tsv"))
     return {
-        "sst2": Data(str(found(root, "SST-2/dev.tsv")), sentences, sentences),
+        "sst2": Data(str(find_file(root, "SST-2/dev.tsv")), sentences, sentences),
         "shakespeare": Data(plays["plays-test"], plays["plays-train"], plays["plays-train"]),
         "digits": Data("digits:test", "digits:train", "digits:train"),
     }
@@ -88,21 +88,21 @@ def section(report: SweepReport) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data-root", type=Path, required=True)
-    parser.add_argument("--model", action="append", help="a bundled one; several times (default: all)")
-    parser.add_argument("--train", action="store_true", help="with the recipes that prune and recover")
-    parser.add_argument("--limit", type=int, help="rows to measure answers on")
-    parser.add_argument("--repeats", type=int, default=8, help="rounds of latency")
+    parser.add_argument("--model", action="append", help="a bundled model; may be repeated (default: all)")
+    parser.add_argument("--train", action="store_true", help="include recipes that prune and recover")
+    parser.add_argument("--limit", type=int, help="use the first N test rows only")
+    parser.add_argument("--repeats", type=int, default=8, help="rounds of each latency measurement")
     options = parser.parse_args(arguments)
     BUILD.mkdir(parents=True, exist_ok=True)
     data = sources(options.data_root)
     for name in options.model or data:
-        out, own = BUILD / name, data[name]
+        out, source = BUILD / name, data[name]
         report = sweep(
             resolve_checkpoint(name),
-            data=own.test,
+            data=source.test,
             limit=options.limit,
-            calibrate=own.calibrate,
-            train=own.train if options.train else None,
+            calibrate=source.calibrate,
+            train=source.train if options.train else None,
             repeats=options.repeats,
             out=out,
             overwrite=True,

@@ -1,12 +1,11 @@
-"""Bundled models by several recipes on the cores of devices, emulated, as a table in Markdown.
+"""Runs bundled models with several recipes on emulated cores of devices; prints a table in Markdown.
 
     nf-edge doctor --fix emulation
     python benchmarks/cores.py --data-root data [--limit 64] [--on rpi-zero-2w,rpi-5] > cores.md
 
-The folder is that of benchmarks/compressions.py; without it `sst2` and `shakespeare` answer their own
-examples.
-Seconds a row are of the emulation, with as many processes as this machine has CPUs; of the core they tell
-nothing.
+The data folder is the one of benchmarks/compressions.py.  Without it `sst2` and `shakespeare` use their
+examples. Seconds per row are those of the emulation, with one process per CPU of this machine.  They say
+nothing about the core.
 """
 
 import argparse
@@ -34,20 +33,20 @@ COLUMNS = (
     "on",
     "accuracy",
     "perplexity",
-    "flips",
-    "flips here",
-    "logits off here",
-    "s a row",
+    "changed answers",
+    "changed from here",
+    "logits' difference from here",
+    "s per row",
 )
 
 
-def line(model: str, recipe: str, found: OnCore, seconds: float) -> str:
-    comparison, here = found.accuracy.comparison, found.here
+def line(model: str, recipe: str, report: OnCore, seconds: float) -> str:
+    comparison, here = report.accuracy.comparison, report.here
     perplexity = comparison.artifact.perplexity
     cells = (
         model,
         recipe,
-        found.core.name,
+        report.core.name,
         f"{100 * comparison.artifact.share:.2f} %",
         "" if perplexity is None else f"{perplexity:.2f}",
         f"{comparison.divergence.flips} of {comparison.divergence.questions}",

@@ -1,13 +1,15 @@
-"""Vela's cycles for a NoiseFormer on Ethos-U NPUs, before and after it takes the NPU form.
+"""Vela's cycles for a NoiseFormer on Ethos-U NPUs, before and after backend ethos_u rewrites its graph.
 
     python benchmarks/ethos_u.py [ethos-u55-128 ethos-u85-256]
 
-Two causal layers of T = 64, D = 128 and 4 heads, random weights and inputs (seed 0), static int8, embeddings
-outside; without noise, and with low-rank noise of rank 4.  `stock` is the network as it is written down, with
-a mask of −30; `form` is the network that backend ethos_u makes of the same weights, once for all tokens and
-once for the last one only, which is what a classifier that pools it needs.  Cycles are Vela's own estimate.
-The int8 error is the root of the mean square of (int8 − float32) / (float32), on 32 inputs that ranges were
-not calibrated on.  Needs nf-edge[ethos].
+The network has two causal layers with T = 64, D = 128 and 4 heads, random weights and inputs (seed 0), and
+static int8 without the embeddings.  It is measured without noise, and with low-rank noise of rank 4.
+
+`stock` is the plain network, with a mask of −30.  `form` is the network that backend ethos_u makes of the
+same
+weights: once for all tokens, and once for the last token only, as a classifier with last-token pooling needs.
+Cycles are Vela's estimate.  The int8 error is √(mean (int8 − float32)² / mean float32²) on 32 inputs outside
+the calibration.  Needs nf-edge[ethos].
 """
 
 import argparse
@@ -32,7 +34,7 @@ CALIBRATED, TESTED = 32, 32
 
 
 class Stock(nn.Module):
-    """A classifier from its residual stream on, in the operators that its formulas name."""
+    """A classifier without its embeddings, in plain PyTorch operators."""
 
     def __init__(self, model: SequenceClassifier) -> None:
         super().__init__()
@@ -56,7 +58,7 @@ class Stock(nn.Module):
 
 
 class Form(nn.Module):
-    """The NPU form of the same, with the score on the NPU too, so that both do the same work."""
+    """The rewritten classifier; its score is on the NPU too, so that it does the same work as `Stock`."""
 
     def __init__(self, model: SequenceClassifier, last_only: bool) -> None:
         super().__init__()
@@ -78,7 +80,7 @@ class Result:
 
 
 def classifier(rank: int) -> SequenceClassifier:
-    """Random weights, the same at each call."""
+    """A classifier with the same random weights at each call."""
     torch.manual_seed(0)
     noise = NoiseConfig(kind="lowrank", rank=rank) if rank else NoiseConfig()
     model = SequenceClassifier(
@@ -101,7 +103,7 @@ def classifier(rank: int) -> SequenceClassifier:
 
 
 def inputs(last_only: bool | None) -> list[tuple[Tensor | None, ...]]:
-    """What a program takes: the stream, and for the form, centred, with what it must know of padding."""
+    """Inputs of a program: the stream [1, T, D]; for the form also centred, with mask and selection."""
     generator = torch.Generator().manual_seed(1)
     streams = torch.randn(CALIBRATED + TESTED, 1, LENGTH, WIDTH, generator=generator)
     if last_only is None:
@@ -116,13 +118,13 @@ def inputs(last_only: bool | None) -> list[tuple[Tensor | None, ...]]:
 @torch.no_grad()
 def measure(program: nn.Module, rows: list[tuple[Tensor | None, ...]], target: str) -> Result:
     with quiet_libraries():
-        seen, unseen = rows[:CALIBRATED], rows[CALIBRATED:]
+        calibration_rows, test_rows = rows[:CALIBRATED], rows[CALIBRATED:]
         quantized = quantize_captured(
-            torch.export.export(program, rows[0]), npu_quantizer(target, "int8_static"), seen
+            torch.export.export(program, rows[0]), npu_quantizer(target, "int8_static"), calibration_rows
         )
         compiled = compile_program(torch.export.export(quantized, rows[0]), target)
-        wanted, found = (torch.cat([f(*row) for row in unseen]) for f in (program, quantized))
-    error = ((found - wanted).square().mean() / wanted.square().mean()).sqrt()
+        expected, actual = (torch.cat([f(*row) for row in test_rows]) for f in (program, quantized))
+    error = ((actual - expected).square().mean() / expected.square().mean()).sqrt()
     return Result(compiled.estimate, float(error))
 
 

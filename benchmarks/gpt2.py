@@ -1,11 +1,11 @@
-"""A NoiseFormer of GPT-2's base shape, with random weights, through a recipe: its latency as a line of JSON.
+"""Latency of a NoiseFormer with GPT-2's base shape and random weights, as a line of JSON.
 
     python benchmarks/gpt2.py [--recipe nf-int8] [--threads 2]
 
-12 layers, 12 heads of 64, vocabulary 50,257, rank-4 noise, seed 0.  The artifact is made once, in build/gpt2,
-which takes two minutes, and measured natively.  `prefillN_ms` is of a prompt of N tokens, `decodeN_tps` is
-tokens/s with N tokens in the cache; each is {"med", "min", "max"}, of which the last two are quartiles.  So a
-harness that times other runtimes can run this one turn about with them.
+12 layers, 12 heads of 64, vocabulary 50,257, rank-4 noise, seed 0.  The first run exports the artifact to
+build/gpt2, which takes two minutes.  A native process measures it.  `prefillN_ms` is for a prompt of N
+tokens, `decodeN_tps` is tokens per second with N tokens in the cache.  Each is {"med", "min", "max"}: the
+median and both quartiles.  A harness can interleave runs of this script with those of other runtimes.
 """
 
 import argparse
@@ -40,14 +40,14 @@ def artifact_by(recipe: str) -> Artifact:
         config = ModelConfig.model_validate(SHAPE)
         save_checkpoint(checkpoint, config, init_tensors(config, seed=0))
     if not out.exists():
-        # Random weights answer anything; what they cost is the same.
+        # The answers of random weights mean nothing, so no gate applies.
         export(load_checkpoint(checkpoint), load_recipe(recipe), out, keep=True)
     return load_artifact(out)
 
 
-def spread(found: Distribution) -> dict[str, float | None]:
-    low, high = found.quartiles
-    return {"med": found.median.value, "min": low.value, "max": high.value}
+def spread(distribution: Distribution) -> dict[str, float | None]:
+    low, high = distribution.quartiles
+    return {"med": distribution.median.value, "min": low.value, "max": high.value}
 
 
 def figures(line: BenchRow) -> dict[str, dict[str, float | None]]:

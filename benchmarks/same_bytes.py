@@ -1,11 +1,11 @@
-"""Whether an export gives the same bytes in another environment, of each recipe, as a table in Markdown.
+"""Checks that every recipe's export gives the same bytes in another environment; prints a table in Markdown.
 
     python benchmarks/same_bytes.py [--model digits] [--recipes …] [--folder FOLDER] > same_bytes.md
 
-Each recipe is exported in two processes that differ in hash seed, CPUs and threads, working folder, name of
-OUT, folder for temporary files, home, user, time zone, locale, and in the order of the recipes.  Of the files
-all but `report.html` are compared, byte for byte; of `manifest.json` all but that one's entry and `reports`,
-where what was measured stands.
+Each recipe is exported in two processes.  They differ in hash seed, CPUs and threads, working folder, name of
+OUT, folder for temporary files, home, user, time zone, locale, and in the order of the recipes.  All files
+but `report.html` are compared byte for byte.  In `manifest.json` the entry of `report.html` and `reports` are
+left out, because they hold measurements.
 """
 
 import argparse
@@ -39,13 +39,18 @@ ENVIRONMENTS = (
         "USER": "alan",
     },
 )
-# Rows that an artifact is asked: what it answers is not what is compared.
+# Rows of the accuracy check: answers are not compared, so few are enough.
 ROWS = 2
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A file that two artifacts do not have in common; a difference in length counts too."""
+    """A file that differs between two artifacts.
+
+    Attributes:
+        count: bytes that differ; extra bytes of the longer file count too.
+        size: of the longer file.
+    """
 
     name: str
     count: int
@@ -55,8 +60,8 @@ class Difference:
         return f"{self.name}: {self.count:,} of {self.size:,} bytes differ"
 
 
-def made(model: str, recipes: list[str], folder: Path, environment: dict[str, str]) -> dict[str, Path]:
-    """The artifacts of recipes, by name, made in a process of an environment of its own."""
+def make_in(environment: dict[str, str], model: str, recipes: list[str], folder: Path) -> dict[str, Path]:
+    """Export a model with recipes in a process with another environment; artifact folders by recipe."""
     user = environment["USER"]
     places = {name: folder / f"{name.lower()}-of-{user}" for name in PLACES}
     for place in places.values():
@@ -64,10 +69,10 @@ def made(model: str, recipes: list[str], folder: Path, environment: dict[str, st
     cpus = sorted(os.sched_getaffinity(0))[: int(environment["OMP_NUM_THREADS"])]
     arguments = ["--make", f"by-{user}", "--model", model, "--recipes", *recipes]
     subprocess.run(
-        # Some runtimes take a thread for each CPU, whatever the environment says.
+        # Some runtimes use a thread per CPU, whatever the environment says.
         ["taskset", "-c", ",".join(map(str, cpus)), sys.executable, __file__, *arguments],
         cwd=places.pop("WORK"),
-        # What is native is built once.
+        # Both processes share the native builds.
         env={
             **os.environ,
             **environment,
@@ -81,7 +86,7 @@ def made(model: str, recipes: list[str], folder: Path, environment: dict[str, st
 
 
 def make(model: str, recipes: list[str], name: str) -> None:
-    """Export a model by recipes into the working folder."""
+    """Export a model with each recipe into the working folder."""
     checkpoint = resolve_checkpoint(model)
     rows = load_rows(str(checkpoint.examples_file), checkpoint, ROWS)
     for recipe in recipes:
@@ -95,18 +100,19 @@ def make(model: str, recipes: list[str], name: str) -> None:
 
 
 def differences(one: Path, other: Path) -> list[Difference]:
-    """What two artifacts do not have in common."""
+    """The files that differ between two artifacts."""
     names = sorted({path.name for folder in (one, other) for path in folder.iterdir()} - {REPORT})
-    found = []
+    different = []
     for name in names:
         first, second = (_compared(folder / name) for folder in (one, other))
         if first != second:
             count = sum(a != b for a, b in zip(first, second, strict=False)) + abs(len(first) - len(second))
-            found.append(Difference(name, count, max(len(first), len(second))))
-    return found
+            different.append(Difference(name, count, max(len(first), len(second))))
+    return different
 
 
 def _compared(path: Path) -> bytes:
+    """The bytes of a file that must be the same; empty if there is no file."""
     if not path.is_file():
         return b""
     if path.name != MANIFEST:
@@ -117,7 +123,7 @@ def _compared(path: Path) -> bytes:
 
 
 def recipes_here() -> list[str]:
-    """Bundled recipes that take any checkpoint and whose backends are installed."""
+    """Bundled recipes that do not prune and whose backends are installed."""
     recipes = {name: load_recipe(name) for name in resources.names("recipes")}
     return [
         name
@@ -130,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="digits")
     parser.add_argument("--recipes", nargs="+", default=recipes_here())
-    parser.add_argument("--folder", type=Path, help="where the artifacts stay; by default they go")
+    parser.add_argument("--folder", type=Path, help="keep the artifacts here (default: a temporary folder)")
     parser.add_argument("--make", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     model, recipes = arguments.model, arguments.recipes
@@ -139,18 +145,18 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = (arguments.folder or Path(temporary)).resolve()
-        one = made(model, recipes, folder, ENVIRONMENTS[0])
-        other = made(model, recipes[::-1], folder, ENVIRONMENTS[1])
+        one = make_in(ENVIRONMENTS[0], model, recipes, folder)
+        other = make_in(ENVIRONMENTS[1], model, recipes[::-1], folder)
         print("| recipe | files | bytes |\n|---|---:|---|")
         equal = 0
         for recipe in recipes:
             if not (one[recipe].is_dir() and other[recipe].is_dir()):
-                print(f"| {recipe} | 0 | not made |")
+                print(f"| {recipe} | 0 | failed |")
                 continue
-            found = differences(one[recipe], other[recipe])
-            equal += not found
+            different = differences(one[recipe], other[recipe])
+            equal += not different
             files = len(list(one[recipe].iterdir()))
-            print(f"| {recipe} | {files} | {'; '.join(map(str, found)) or 'the same'} |")
+            print(f"| {recipe} | {files} | {'; '.join(map(str, different)) or 'the same'} |")
     print(f"\n{equal} of {len(recipes)} recipes give the same bytes.")
 
 

@@ -1,8 +1,8 @@
-"""Writes `docs/reference/`: the command line from `--help`, the schemas from the pydantic models.
+"""Writes `docs/reference/`: the command line from `--help`, and schemas from the pydantic models.
 
     make docs
 
-Anything else in that folder is removed; a test compares it with what this gives.
+Removes all other files in that folder.  A test compares the folder with `pages()`.
 """
 
 import inspect
@@ -26,7 +26,7 @@ NOTE = "<!-- Written by docs/generate.py; run `make docs` after a change. -->"
 
 
 def pages() -> dict[str, str]:
-    """Every generated file of `docs/reference/`, by its name."""
+    """The text of every file in `docs/reference/`, by file name."""
     schemas: dict[str, tuple[type[BaseModel], str, str]] = {
         "recipe": (Recipe, "Recipe", "A recipe is a YAML file, see [recipes](../recipes.md)."),
         "device": (Device, "Device", "A device is a YAML file, see [devices](../devices.md)."),
@@ -37,19 +37,19 @@ def pages() -> dict[str, str]:
             "`manifest.json`, see [integrity](../integrity.md).",
         ),
     }
-    found = {"command-line.md": command_line(), "exit-codes.md": exit_codes()}
+    files = {"command-line.md": command_line(), "exit-codes.md": exit_codes()}
     for name, (model, title, about) in schemas.items():
         schema = model.model_json_schema()
-        found[f"{name}.md"] = schema_page(title, f"{about} [JSON Schema]({name}.schema.json).", schema)
-        found[f"{name}.schema.json"] = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-    return found
+        files[f"{name}.md"] = schema_page(title, f"{about} [JSON Schema]({name}.schema.json).", schema)
+        files[f"{name}.schema.json"] = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    return files
 
 
 def command_line() -> str:
-    """Every command's help."""
+    """The page with the help of every command."""
     parts = [f"# Command line\n\n{NOTE}\n"]
     for path, command in _commands(cli.cli, "nf-edge"):
-        # With -h too, as every verb gets it from the group.
+        # The group's settings, so that the help lists -h too.
         settings: dict[str, Any] = cli.cli.context_settings
         context = click.Context(
             command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH, **settings
@@ -59,24 +59,24 @@ def command_line() -> str:
 
 
 def _commands(command: click.Command, path: str) -> list[tuple[str, click.Command]]:
-    found = [(path, command)]
+    commands = [(path, command)]
     if isinstance(command, click.Group):
         context = click.Context(command)
         for name in command.list_commands(context):
             child = command.get_command(context, name)
             assert child is not None
-            found += _commands(child, f"{path} {name}")
-    return found
+            commands += _commands(child, f"{path} {name}")
+    return commands
 
 
 def exit_codes() -> str:
-    """What each exit code means, as `nf-edge --help` has it."""
+    """The page with the meaning of each exit code, as in `nf-edge --help`."""
     text = inspect.cleandoc(cli.EXIT_CODES.replace("\b\n", ""))
     return f"# Exit codes\n\n{NOTE}\n\n```text\n{text}\n```\n"
 
 
 def schema_page(title: str, about: str, schema: dict[str, Any]) -> str:
-    """A table of keys for the model and for each model within it."""
+    """A page with a table of keys for a model and for each model that it contains."""
     parts = [f"# {title}\n\n{NOTE}\n\n{about}\n\n{_table(schema)}"]
     for name, definition in schema.get("$defs", {}).items():
         if "properties" in definition:

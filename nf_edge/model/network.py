@@ -78,10 +78,15 @@ class Attention(nn.Module):
         )
         self.scale = self.head_size**-0.5
 
+    @property
+    def projection(self) -> nn.Linear:
+        """The layer before the scores, D → the K and V of all heads; Q first with standard attention."""
+        return self.c_kv if self.symmetric else self.c_attn
+
     def forward(self, x: Tensor, this: Pass) -> Tensor:
         """[B, T, D] → [B, T or 1, D], of the tokens asked for; what a cache holds stands before them."""
         batch, length, _ = x.shape
-        projected = self.c_kv(x) if self.symmetric else self.c_attn(x)
+        projected = self.projection(x)
         heads = [
             part.view(batch, length, self.heads, self.head_size).transpose(1, 2)
             for part in projected.split(self.heads * self.head_size, dim=-1)

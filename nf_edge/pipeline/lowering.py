@@ -61,7 +61,7 @@ class Job:
         """Texts that fill the cache, where it has ranges to see; else none."""
         if self.calibration is None or self.cache is None or not self.cache.static:
             return []
-        return self.calibration.filling(self.input_shape, self.checkpoint.config.ends[:1])
+        return self.calibration.full_cache_inputs(self.input_shape, self.checkpoint.config.ends[:1])
 
 
 @dataclass(frozen=True)

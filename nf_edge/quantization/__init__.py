@@ -1,1 +1,1 @@
-"""Making a checkpoint smaller: quantization by the libraries that know how, under our rules."""
+"""Weights to codes and scales: calibration, rounding methods, and the quantizers of each runtime."""

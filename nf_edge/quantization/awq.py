@@ -1,11 +1,13 @@
-"""AWQ: inputs that matter most are made smaller, and the weights that meet them larger, so that those are
-rounded more finely than the rest; all of it exactly, before anything is rounded.
+"""AWQ: scale weights before rounding so that the most important inputs lose least.
 
 Lin et al., "AWQ: Activation-aware Weight Quantization for On-Device LLM Compression and Acceleration", arXiv
-2306.00978.  It is written here because torchao 0.18's prototype keeps the factors as a multiplication at run
-time, for which no kernel of the runtimes has a place, and searches them for torchao's rounding alone.  Here
-they are folded into what stands before a layer: a norm, or the values that attention sums.  Before the second
-layer of the MLP stands a GELU, which no factor passes through, so that layer has none.
+2306.00978. A factor per input channel multiplies the weights and divides the input. The float32 network
+answers as before, but rounding now hurts the channels with large inputs less.
+
+torchao 0.18's prototype does not fit here. It multiplies by the factors at run time, for which the runtimes
+have no kernel, and it searches factors for torchao's rounding only. Here the factors are folded into the
+module before the layer: a norm, or the values that attention sums. No factor passes through GELU, so the
+second layer of the MLP gets none.
 """
 
 from collections.abc import Mapping
@@ -21,16 +23,16 @@ from nf_edge.backends.quantized_weights import nearest
 from nf_edge.core.recipe.precision import Precision
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.quantization.calibration import run_rows
-from nf_edge.quantization.equalize import MOST
-from nf_edge.quantization.hessian import Moments
+from nf_edge.quantization.equalize import MAX_FACTOR
+from nf_edge.quantization.hessian import InputMoments
 
-# Exponents of the magnitudes of inputs that are tried; with the first nothing changes.
+# A channel's factor is the magnitude of its inputs to one of these powers; the power 0 changes nothing.
 ALPHAS = [step / 20 for step in range(21)]
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """A layer, and the parameters of what gives it its inputs: a channel each, in their first dimension."""
+class _Scaling:
+    """A layer, and the parameters before it: dimension 0 of each has one entry per input channel."""
 
     layer: nn.Linear
     before: tuple[Tensor, ...]
@@ -46,63 +48,69 @@ def scaled_layers(config: ModelConfig) -> set[str]:
     }
     if not config.is_language_model:
         names.add("score")
-    # A tied head is the table too, whose columns are not to change.
+    # A tied head is also the token table, whose columns must not change.
     elif not config.tie_word_embeddings:
         names.add(HEAD)
     return names
 
 
 @torch.no_grad()
-def awq(network: NoiseFormer, wanted: Precisions, seen: Inputs, signed: bool) -> None:
-    """Fold factors into a network, in place, that lessen what its layers of less than int8 lose.
+def awq(network: NoiseFormer, precisions: Precisions, calibration_inputs: Inputs, signed: bool) -> None:
+    """Scale the layers that get less than int8, in place, so that rounding them loses least.
 
     Args:
-        network: in PyTorch's own operators; but for rounding it answers as before.
-        seen: rows to calibrate on.
-        signed: as of `nearest`.
+        network: in PyTorch's own operators; its outputs stay the same up to float32 rounding.
+        precisions: of every layer that `scaled_layers` names.
+        calibration_inputs: the rows to weigh the rounding errors on.
+        signed: whether scales may be negative, as for `nearest`.
     """
-    pairs = {name: pair for name, pair in _pairs(network).items() if (wanted[name].bits or 8) < 8}
+    scalings = {
+        name: scaling for name, scaling in _scalings(network).items() if (precisions[name].bits or 8) < 8
+    }
     with ExitStack() as stack:
-        moments = {name: stack.enter_context(Moments(pair.layer)) for name, pair in pairs.items()}
-        run_rows(network, seen)
-    for name, pair in pairs.items():
-        factors = _factors(pair.layer.weight, moments[name], wanted[name], signed)
-        pair.layer.weight.mul_(factors)
-        for parameter in pair.before:
+        moments = {
+            name: stack.enter_context(InputMoments(scaling.layer)) for name, scaling in scalings.items()
+        }
+        run_rows(network, calibration_inputs)
+    for name, scaling in scalings.items():
+        factors = _best_factors(scaling.layer.weight, moments[name], precisions[name], signed)
+        scaling.layer.weight.mul_(factors)
+        for parameter in scaling.before:
             parameter.div_(factors if parameter.dim() == 1 else factors[:, None])
 
 
-def _pairs(network: NoiseFormer) -> Mapping[str, _Pair]:
-    pairs = {}
+def _scalings(network: NoiseFormer) -> Mapping[str, _Scaling]:
+    """The layers of `scaled_layers`, by name."""
+    scalings = {}
     for index, block in enumerate(network.transformer.blocks):
         attention, name = block.attn, f"transformer.h.{index}"
-        projection = attention.c_kv if attention.symmetric else attention.c_attn
-        # The values are the last of what it gives, a channel for each input of the layer after attention.
+        projection = attention.projection
+        # The last outputs of the projection are the values: one per input of the output projection.
         values = tuple(part[-attention.c_proj.in_features :] for part in (projection.weight, projection.bias))
-        projected = f"{name}.attn.{'c_kv' if attention.symmetric else 'c_attn'}"
-        pairs[projected] = _Pair(projection, (block.ln_1.weight, block.ln_1.bias))
-        pairs[f"{name}.attn.c_proj"] = _Pair(attention.c_proj, values)
-        pairs[f"{name}.mlp.c_fc"] = _Pair(block.mlp.c_fc, (block.ln_2.weight, block.ln_2.bias))
-    last = network.transformer.ln_f
-    for name in scaled_layers(network.config) - pairs.keys():
+        projection_name = f"{name}.attn.{'c_kv' if attention.symmetric else 'c_attn'}"
+        scalings[projection_name] = _Scaling(projection, (block.ln_1.weight, block.ln_1.bias))
+        scalings[f"{name}.attn.c_proj"] = _Scaling(attention.c_proj, values)
+        scalings[f"{name}.mlp.c_fc"] = _Scaling(block.mlp.c_fc, (block.ln_2.weight, block.ln_2.bias))
+    last_norm = network.transformer.ln_f
+    for name in scaled_layers(network.config) - scalings.keys():
         head = network.get_submodule(name)
         assert isinstance(head, nn.Linear)
-        pairs[name] = _Pair(head, (last.weight, last.bias))
-    return pairs
+        scalings[name] = _Scaling(head, (last_norm.weight, last_norm.bias))
+    return scalings
 
 
-def _factors(weight: Tensor, moments: Moments, precision: Precision, signed: bool) -> Tensor:
-    """The factors [K] with which the product of a layer's inputs and rounded weights [N, K] loses least."""
-    best, least = torch.ones(weight.shape[1]), torch.inf
-    # An input that is always 0 has nothing to be made like.
+def _best_factors(weight: Tensor, moments: InputMoments, precision: Precision, signed: bool) -> Tensor:
+    """The factors, float32 [K], that minimize the output error of the rounded weights [N, K]."""
+    best, least_error = torch.ones(weight.shape[1]), torch.inf
+    # A channel whose inputs are always 0 counts as an average one.
     magnitude = torch.where(moments.magnitude > 0, moments.magnitude, moments.magnitude.mean())
     for alpha in ALPHAS if float(magnitude.min()) > 0 else ():
         factors = magnitude**alpha
         middle = factors.max().sqrt() * factors.min().sqrt()
-        factors = (factors / middle).clamp(1 / MOST, MOST).float()
+        factors = (factors / middle).clamp(1 / MAX_FACTOR, MAX_FACTOR).float()
         rounded = nearest(weight * factors, precision, signed).dequantized() / factors
-        lost = (weight - rounded).double()
-        error = float(((lost @ moments.total) * lost).sum())
-        if error < least:
-            best, least = factors, error
+        difference = (weight - rounded).double()
+        error = float(((difference @ moments.hessian) * difference).sum())
+        if error < least_error:
+            best, least_error = factors, error
     return best

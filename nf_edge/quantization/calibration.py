@@ -1,5 +1,4 @@
-"""The data on which ranges are seen before they are fixed, of activations and of keys and values, and inputs
-of layers before weights are rounded for those.
+"""Calibration data: rows that fix the ranges of activations, keys and values, and weigh rounding errors.
 
 Never the rows that accuracy is checked on: ranges fitted to them would flatter the artifact.
 """
@@ -17,24 +16,18 @@ from nf_edge.model import Checkpoint, NoiseFormer
 from nf_edge.model.data.batches import pad
 from nf_edge.model.data.rows import Row, Rows, load_rows
 
-# What a method of rounding weights sees rows for.
-METHODS = {
-    "nearest": "",
-    "gptq": "rounds weights for what their layers are given",
-    "awq": "scales weights by what their layers are given",
-}
-# Rows that are used, the first of those there are.
-MOST_ROWS = 128
+# More rows change ranges and Hessians little, and take time.
+MAX_ROWS = 128
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The rows, and what can be told of them.
+    """The rows to calibrate on: the first `MAX_ROWS` of a source.
 
     Attributes:
-        source: what was asked for, or `examples.jsonl` for the checkpoint's own.
-        sha256: of the whole source.
-        truncated: rows of the whole source that were cut to the length that the program takes.
+        source: the source that was given, or `examples.jsonl` of the checkpoint.
+        sha256: of the source's file.
+        truncated: how many rows of the source were cut to the length that the program takes.
     """
 
     source: str
@@ -43,23 +36,23 @@ class Calibration:
     truncated: int
 
     def inputs(self, input_shape: InputShape, pad_token_id: int | None) -> Inputs:
-        """The rows in the shapes that a program takes."""
+        """Pairs of input_ids and attention_mask, int64 [1, T], padded if the program has a fixed length."""
         texts = [row.input_ids for row in self.rows]
         if input_shape.dynamic_length:
             return [pad([Row(ids, None)], pad_token_id) for ids in texts]
-        # What hides padding has a range too, which has to be seen.
+        # The mask is an activation too: at least one row needs padding, or its range would leave padding out.
         if all(len(ids) == input_shape.length for ids in texts) and input_shape.length > 1:
             texts.append(texts[0][:-1])
         return [pad([Row(ids, None)], pad_token_id, input_shape.length) for ids in texts]
 
-    def filling(self, input_shape: InputShape, end: tuple[int, ...]) -> Inputs:
-        """The rows one after the other, in pieces that fill a cache; the last may be shorter.
+    def full_cache_inputs(self, input_shape: InputShape, end: tuple[int, ...]) -> Inputs:
+        """All rows as one stream, cut into pieces that fill the cache; the last piece may be shorter.
 
-        Keys and values depend on their positions, and examples are mostly short: ranges that were seen at
-        the first positions alone do not hold at the others.
+        Keys and values depend on their positions, and most examples are short. Ranges from the first
+        positions would not hold for later ones.
 
         Args:
-            end: the token that stands between two texts, if the model has one.
+            end: the token between two texts, or nothing if the model has none.
         """
         stream = [token for row in self.rows for token in (*row.input_ids, *end)]
         stream *= math.ceil(input_shape.length / len(stream))
@@ -70,76 +63,80 @@ class Calibration:
 
 
 @torch.no_grad()
-def run_rows(network: NoiseFormer, seen: Inputs) -> None:
-    """Run a network over rows, each without its padding, for what hooks see of it."""
-    for input_ids, attention_mask in seen:
+def run_rows(network: NoiseFormer, inputs: Inputs) -> None:
+    """Run a network over rows without their padding; its hooks get the activations."""
+    for input_ids, attention_mask in inputs:
         network(torch.from_numpy(input_ids[:, : int(attention_mask.sum())]))
 
 
 def calibration_for(
-    checkpoint: Checkpoint, recipe: Recipe, cache: CacheDtype | None, given: Rows | None
+    checkpoint: Checkpoint, recipe: Recipe, cache: CacheDtype | None, rows: Rows | None
 ) -> Calibration | None:
-    """What a recipe calibrates on: the rows given, else the checkpoint's `examples.jsonl`.
+    """The rows that a recipe calibrates on: `rows`, or else the checkpoint's `examples.jsonl`.
 
     Args:
-        cache: what the backend makes of the recipe's cache for this checkpoint.
+        cache: the dtype of the checkpoint's cache with this recipe; None if it has no cache.
 
     Returns:
-        None where there is nothing to see.
+        None if nothing needs calibration.
 
     Raises:
-        BadInput: it has to calibrate and there is nothing to do it on, or has not and rows were given, or
-            those are longer than it takes.
+        BadInput: data is needed and there is none, or `rows` are given and not needed, or one of them is
+            longer than the program takes.
     """
-    purpose = purpose_of(recipe, cache)
-    if not purpose:
-        if given is not None:
-            why = f" of this model: {_why_not(cache)}" if may_calibrate(recipe) else ""
-            cached = "" if may_calibrate(recipe) else ", or one with an int8 kv_cache for backend onnx_cpu"
-            raise BadInput(
-                f"recipe {recipe.name} has nothing to calibrate{why}",
-                fix="leave out --calibrate, or use a recipe whose activations are static, whose method "
-                f"is gptq or awq, or that equalizes{cached}",
-            )
+    purposes = calibration_purposes(recipe, cache)
+    if not purposes:
+        if rows is not None:
+            raise _nothing_to_calibrate(recipe, cache)
         return None
     length = InputShape.of(recipe, checkpoint.config).length
-    if given is not None:
-        given.require_at_most(length)
-        return _first(given, given.source)
+    if rows is not None:
+        rows.require_at_most(length)
+        return _first_rows(rows, rows.source)
     if checkpoint.examples_file is None:
         raise BadInput(
-            f"recipe {recipe.name} {purpose}, and has no data to see them on",
-            fix="give rows with --calibrate FILE (others than those of --data), or put an examples.jsonl "
-            "beside the checkpoint's config.json",
+            f"recipe {recipe.name} needs calibration data ({', '.join(purposes)})",
+            fix="pass --calibrate FILE, with other rows than those of --data, or put an examples.jsonl "
+            "next to the checkpoint's config.json",
         )
     examples = load_rows(str(checkpoint.examples_file), checkpoint, length=length)
-    return _first(examples, checkpoint.examples_file.name)
+    return _first_rows(examples, checkpoint.examples_file.name)
 
 
 def may_calibrate(recipe: Recipe) -> bool:
     """Whether a recipe needs calibration data, at least for models with a cache that can be int8."""
-    how = recipe.quantize
-    if how is None:
-        return False
-    static_cache = registered_backend(recipe.backend).support.static_cache
-    return how.static or how.method != "nearest" or how.equalize or (static_cache and how.kv_cache == "int8")
+    support = registered_backend(recipe.backend).support
+    int8_cache = recipe.quantize is not None and recipe.quantize.kv_cache == "int8"
+    cache = CacheDtype("int8", static=True) if int8_cache and support.static_cache else None
+    return bool(calibration_purposes(recipe, cache))
 
 
-def purpose_of(recipe: Recipe, cache: CacheDtype | None) -> str:
-    """What a recipe calibrates for, for this model; "" if for nothing."""
-    how = recipe.quantize
-    static = how is not None and how.static
-    parts = ["activations"] * static + ["keys and values"] * (cache is not None and cache.static)
-    ranges = f"fixes the ranges of {' and of '.join(parts)}" if parts else ""
-    rounds = METHODS[how.method] if how is not None else ""
-    equalizes = "equalizes channels by their ranges" if how is not None and how.equalize else ""
-    return " and ".join(purpose for purpose in (ranges, rounds, equalizes) if purpose)
+def calibration_purposes(recipe: Recipe, cache: CacheDtype | None) -> list[str]:
+    """What a recipe needs calibration data for, with a cache of this dtype; empty if it needs none."""
+    quantize = recipe.quantize
+    if quantize is None:
+        return []
+    needs = {
+        "static activations": quantize.static,
+        "static keys and values": cache is not None and cache.static,
+        quantize.method.upper(): quantize.method != "nearest",
+        "equalize": quantize.equalize,
+    }
+    return [purpose for purpose, needed in needs.items() if needed]
 
 
-def _why_not(cache: CacheDtype | None) -> str:
-    """Why a recipe that asks for an int8 cache fixes no ranges of one."""
-    return "it has no cache" if cache is None else f"its cache stays {cache.dtype}: {cache.reason}"
+def _nothing_to_calibrate(recipe: Recipe, cache: CacheDtype | None) -> BadInput:
+    """The error for rows that nothing needs."""
+    fix = "leave out --calibrate, or use a recipe with static activations, method gptq or awq, or equalize"
+    if not may_calibrate(recipe):
+        return BadInput(
+            f"recipe {recipe.name} has nothing to calibrate",
+            fix=f"{fix}, or one for backend onnx_cpu with kv_cache: int8",
+        )
+    # What is left is an int8 cache that this model does not get.
+    why = "it has no cache" if cache is None else f"its cache stays {cache.dtype}: {cache.reason}"
+    return BadInput(f"recipe {recipe.name} has nothing to calibrate for this model: {why}", fix=fix)
 
 
-def _first(rows: Rows, source: str) -> Calibration:
-    return Calibration(source, rows.sha256, rows.rows[:MOST_ROWS], rows.truncated)
+def _first_rows(rows: Rows, source: str) -> Calibration:
+    return Calibration(source, rows.sha256, rows.rows[:MAX_ROWS], rows.truncated)

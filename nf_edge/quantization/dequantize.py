@@ -1,4 +1,4 @@
-"""Weights as they are in what is lowered, dequantized again: what a quantizer's error is measured by."""
+"""The quantized weights of a lowered model as float32, to measure their error."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ from nf_edge.backends.quantized_weights import QuantizedWeight, Weights, unpack
 from nf_edge.core.recipe.precision import TOKENS, Precision
 from nf_edge.model import NoiseFormer
 
-# What a linear layer is in a captured program: of convolutions there are only those of one point.
+# Linear layers in a captured program; all its convolutions are 1×1, made from linear layers.
 LINEAR = (torch.ops.aten.linear.default, torch.ops.aten.conv2d.default)
 
 
 def layer_weights(network: nn.Module) -> Weights:
-    """Those of the linear layers of a network that is not quantized."""
+    """The float32 weights of all linear layers, by name, before quantization."""
     return {
         name: module.weight.detach()
         for name, module in network.named_modules()
@@ -29,33 +29,33 @@ def layer_weights(network: nn.Module) -> Weights:
 
 
 def executorch_weights(network: NoiseFormer, program: nn.Module) -> Weights:
-    """Those of a network that `quantize` has changed, and of the program made of it."""
-    found = {}
+    """The dequantized weights of a network that `quantize` has changed and of the program made from it."""
+    weights = {}
     for name, module in network.named_modules():
         if isinstance(module, QuantizedEmbedding | WeightOnlyLinear):
-            found[name] = module.dequantized()
+            weights[name] = module.dequantized()
         elif isinstance(module, nn.Linear) and hasattr(module.weight, "target_dtype"):
-            found[name] = _torchao(module.weight)
+            weights[name] = _torchao_weight(module.weight)
     # A captured program has its linear layers in its graph.
-    return found | (_captured(program) if isinstance(program, torch.fx.GraphModule) else {})
+    return weights | (_captured_weights(program) if isinstance(program, torch.fx.GraphModule) else {})
 
 
-def _torchao(weight: Tensor) -> Tensor:
-    # XNNPACK keeps the scales of int4 in bfloat16, and is given them rounded when it is lowered to.
+def _torchao_weight(weight: Tensor) -> Tensor:
+    # XNNPACK stores the scales of int4 in bfloat16; lowering rounds them.
     int4 = weight.target_dtype == torch.int4  # type: ignore[attr-defined]
     codes, scales = weight.qdata, weight.scale  # type: ignore[attr-defined]
     return QuantizedWeight(codes, scales.bfloat16().float() if int4 else scales).dequantized()
 
 
-def _captured(program: torch.fx.GraphModule) -> Weights:
-    found = {}
+def _captured_weights(program: torch.fx.GraphModule) -> Weights:
+    weights = {}
     for node in program.graph.nodes:
         if node.target in LINEAR and node.args[1].op == "call_function":
             codes, scales = (_attribute(program, argument.target) for argument in node.args[1].args[:2])
             path, _ = list(node.meta["nn_module_stack"].values())[-1]
             # A decoder has the network in an attribute of this name.
-            found[path.removeprefix("model.")] = codes.flatten(1).float() * scales[:, None]
-    return found
+            weights[path.removeprefix("model.")] = codes.flatten(1).float() * scales[:, None]
+    return weights
 
 
 def _attribute(program: nn.Module, path: str) -> Tensor:
@@ -64,35 +64,35 @@ def _attribute(program: nn.Module, path: str) -> Tensor:
     return tensor.detach()
 
 
-def onnx_weights(path: Path, wanted: Precisions, shared: bool) -> Weights:
-    """Those of a quantized model file.
+def onnx_weights(path: Path, precisions: Precisions, shared: bool) -> Weights:
+    """The dequantized weights of a quantized ONNX file.
 
     Args:
-        shared: whether the token table is the head's matrix too, in the same dtype.
+        shared: whether the file stores the token table and the head's matrix once.
     """
     arrays = {
         tensor.name: torch.from_numpy(to_array(tensor).copy()) for tensor in onnx.load(path).graph.initializer
     }
     return {
-        module: _dequantized(arrays, module, precision, shared)
-        for module, precision in wanted.items()
+        module: _onnx_weight(arrays, module, precision, shared)
+        for module, precision in precisions.items()
         if precision.stored is not None
     }
 
 
-def _dequantized(arrays: Weights, module: str, precision: Precision, shared: bool) -> Tensor:
+def _onnx_weight(arrays: Weights, module: str, precision: Precision, shared: bool) -> Tensor:
     matrix = matrix_name(HEAD if shared and module == TOKENS else module)
     if precision.group:
         bits = precision.stored or 0
         packed, scales, *zeros = (arrays[part] for part in group_names(matrix, precision))
-        points = unpack(zeros[0], bits)[:, : scales.shape[1]] if zeros else None
-        return QuantizedWeight(unpack(packed.flatten(1), bits), scales, points).dequantized()
+        zero_points = unpack(zeros[0], bits)[:, : scales.shape[1]] if zeros else None
+        return QuantizedWeight(unpack(packed.flatten(1), bits), scales, zero_points).dequantized()
     table = TOKENS if shared and module == HEAD else module
     rows = arrays.get(f"{table}.rows")
-    # A table that is the head's matrix has what the quantizers made of that beside its rows.
+    # A shared table keeps the names that ONNX Runtime's quantizer gave the head's scales and zero points.
     scale, zero = f"{matrix}_scale", f"{matrix}_zero_point"
     if rows is not None and not (shared and table == TOKENS):
         scale, zero = f"{table}.scales", f"{table}.zeros"
     codes = arrays[f"{matrix}_quantized"].T.contiguous() if rows is None else rows
-    points = None if precision.symmetric else arrays[zero].view(-1, 1)
-    return QuantizedWeight(codes, arrays[scale].view(-1, 1), points).dequantized()
+    zero_points = None if precision.symmetric else arrays[zero].view(-1, 1)
+    return QuantizedWeight(codes, arrays[scale].view(-1, 1), zero_points).dequantized()

@@ -1,8 +1,8 @@
-"""Channels of activations made alike before they are quantized, exactly: what a norm is divided by, the layer
-after it is multiplied with.
+"""Balance the channels between a norm and the layer after it, so that quantizing activations loses less.
 
-Xiao et al., "SmoothQuant", arXiv 2211.10438, with its α of 0.5: a channel's factor is the root of the largest
-magnitude that it was seen with over the largest weight that meets it.
+Xiao et al., "SmoothQuant", arXiv 2211.10438, with α = 0.5. A channel's factor is √(largest activation /
+largest weight). The norm's output is divided by it and the layer's weights are multiplied by it, so the
+float32 network answers as before.
 """
 
 from collections.abc import Callable
@@ -15,45 +15,45 @@ from nf_edge.model import NoiseFormer
 from nf_edge.model.network import Block
 from nf_edge.quantization.calibration import run_rows
 
-# Factors that would be larger do more harm to what they are folded into than good.
-MOST = 2.0**40
+# Larger factors would overflow or underflow the parameters that they are folded into.
+MAX_FACTOR = 2.0**40
 
 
 @torch.no_grad()
-def equalize(network: NoiseFormer, seen: Inputs) -> None:
-    """Fold the factors into the norms before attention's projection and before the MLP, and into those two.
+def equalize(network: NoiseFormer, calibration_inputs: Inputs) -> None:
+    """Fold balancing factors into both norms of every block and into the layers after them, in place.
 
     Args:
-        network: changed in place, but for rounding not in what it answers.
-        seen: rows whose activations are looked at.
+        network: its outputs stay the same up to float32 rounding.
+        calibration_inputs: the rows whose largest activations count.
     """
-    pairs = [pair for block in network.transformer.blocks for pair in _pairs(block)]
-    largest = [torch.zeros(layer.in_features) for _, layer in pairs]
+    pairs = [pair for block in network.transformer.blocks for pair in _norms_and_layers(block)]
+    largest_activations = [torch.zeros(layer.in_features) for _, layer in pairs]
     handles = [
-        layer.register_forward_pre_hook(_watch(found))
-        for (_, layer), found in zip(pairs, largest, strict=True)
+        layer.register_forward_pre_hook(_track_largest(largest))
+        for (_, layer), largest in zip(pairs, largest_activations, strict=True)
     ]
-    run_rows(network, seen)
+    run_rows(network, calibration_inputs)
     for handle in handles:
         handle.remove()
-    for (norm, layer), found in zip(pairs, largest, strict=True):
+    for (norm, layer), largest in zip(pairs, largest_activations, strict=True):
         weights = layer.weight.abs().amax(dim=0)
-        # A channel that is always 0, or that nothing reads, has nothing to be made like.
-        factor = torch.where((found > 0) & (weights > 0), found.sqrt() / weights.sqrt(), 1.0)
-        factor = factor.clamp(1 / MOST, MOST)
+        # A channel that is always 0, or that nothing reads, keeps its scale.
+        factor = torch.where((largest > 0) & (weights > 0), largest.sqrt() / weights.sqrt(), 1.0)
+        factor = factor.clamp(1 / MAX_FACTOR, MAX_FACTOR)
         norm.weight.div_(factor)
         norm.bias.div_(factor)
         layer.weight.mul_(factor)
 
 
-def _pairs(block: Block) -> tuple[tuple[nn.LayerNorm, nn.Linear], ...]:
-    attention = block.attn
-    projection = attention.c_kv if attention.symmetric else attention.c_attn
-    return (block.ln_1, projection), (block.ln_2, block.mlp.c_fc)
+def _norms_and_layers(block: Block) -> tuple[tuple[nn.LayerNorm, nn.Linear], ...]:
+    return (block.ln_1, block.attn.projection), (block.ln_2, block.mlp.c_fc)
 
 
-def _watch(largest: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-    def hook(_: nn.Module, given: tuple[Tensor, ...]) -> None:
-        torch.maximum(largest, given[0].abs().flatten(0, -2).amax(dim=0), out=largest)
+def _track_largest(largest: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    """A hook that keeps the largest magnitude of each input channel in `largest`, [K]."""
+
+    def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        torch.maximum(largest, inputs[0].abs().flatten(0, -2).amax(dim=0), out=largest)
 
     return hook

@@ -1,5 +1,4 @@
-"""What becomes of every module that has weights, and of the cache: one list for all runtimes, told in the
-report."""
+"""The precision of every module with weights, of attention and of the cache: one list for all runtimes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,19 +20,20 @@ ACTIVATIONS = {
     "int8_static": "int8 static activations",
     "int16_static": "int16 static activations",
 }
-# What is no module: the products of two activations.
+# Reported like a module, although it has no weights: the products of two activations.
 ATTENTION = "attention"
 
 
 @dataclass(frozen=True)
 class LayerReport:
-    """What became of one module's weights, of `ATTENTION` or of the cache (`KV_CACHE`).
+    """The precision of one module's weights, of `ATTENTION` or of the cache (`KV_CACHE`).
 
     Attributes:
-        reason: why the dtype is not what was asked for, or what it does not bring.
-        weights_snr: signal against quantization noise of the weights that are lowered, in dB; None where
-            nothing was quantized, or not yet.
-        output_snr: that of the layer's output, on the rows calibrated on; None where there are none.
+        reason: why the dtype differs from the recipe's, or what it does not gain; "" if there is nothing to
+            explain.
+        weights_snr: signal-to-noise ratio of the lowered weights, in dB; None if nothing was quantized, or
+            not yet.
+        output_snr: the same for the layer's output on the calibration rows; None if there are none.
     """
 
     module: str
@@ -55,62 +55,64 @@ class LayerReport:
 def layer_reports_of(
     network: NoiseFormer, backend: Backend, recipe: Recipe, cache: CacheDtype | None
 ) -> tuple[LayerReport, ...]:
-    """A report for every module with weights of a network that is not quantized yet, and for its cache.
+    """A report for every module with weights, for attention and for the cache, before anything is quantized.
 
     Raises:
-        BadInput: a rule of the recipe is for none of them.
+        BadInput: a rule of the recipe matches no module, or never applies.
     """
-    wanted = precisions(recipe, network.config)
-    methods = _methods(wanted, recipe, network.config)
+    by_module = precisions(recipe, network.config)
+    methods = _methods(by_module, recipe, network.config)
     layer_reports = []
     for name, module in _with_weights(network):
-        own = backend.layer_report(name, wanted)
-        if own is not None:
-            layer_reports.append(LayerReport(name, *own))
-        elif name in wanted:
+        backend_report = backend.layer_report(name, by_module)
+        if backend_report is not None:
+            layer_reports.append(LayerReport(name, *backend_report))
+        elif name in by_module:
             layer_reports.append(
-                _layer_report(name, module, wanted[name], methods.get(name, ""), backend.floats)
+                _layer_report(name, module, by_module[name], methods.get(name, ""), backend.floats)
             )
         else:
-            layer_reports.append(_exact(name, module, recipe, backend.floats))
-    if (products := backend.attention_report(recipe)) is not None:
-        layer_reports.append(LayerReport(ATTENTION, *products))
+            layer_reports.append(_unquantized_report(name, module, recipe, backend.floats))
+    if (attention := backend.attention_report(recipe)) is not None:
+        layer_reports.append(LayerReport(ATTENTION, *attention))
     if cache is not None:
         scales = "" if cache.dtype == "float32" else ", per channel" if cache.static else ", per token"
         layer_reports.append(LayerReport(KV_CACHE, cache.dtype + scales, cache.reason))
     return tuple(layer_reports)
 
 
-def _methods(wanted: Precisions, recipe: Recipe, config: ModelConfig) -> dict[str, str]:
-    """How weights are rounded where not simply to the nearest, by module."""
+def _methods(by_module: Precisions, recipe: Recipe, config: ModelConfig) -> dict[str, str]:
+    """`, by GPTQ` or `, by AWQ`, by module; nothing for modules that are rounded to the nearest."""
     if recipe.quantize is None or recipe.quantize.method == "nearest":
         return {}
     gptq = recipe.quantize.method == "gptq"
-    names = wanted.keys() if gptq else scaled_layers(config)
-    return {name: f", by {recipe.quantize.method.upper()}" for name in names if (wanted[name].bits or 8) < 8}
+    names = by_module.keys() if gptq else scaled_layers(config)
+    return {
+        name: f", by {recipe.quantize.method.upper()}" for name in names if (by_module[name].bits or 8) < 8
+    }
 
 
 def _layer_report(
     name: str, module: nn.Module, precision: Precision, method: str, floats: str
 ) -> LayerReport:
-    """Of a linear layer or a table."""
+    """The report of a linear layer or a table."""
     if precision.bits is None:
         return LayerReport(name, floats, precision.reason)
-    parts = [_scaling(module, precision) + method]
+    parts = [_weights_text(module, precision) + method]
     if isinstance(module, nn.Linear):
         parts.append(ACTIVATIONS.get(precision.activations, f"{floats} activations"))
     return LayerReport(name, "; ".join(parts), precision.reason)
 
 
-def _scaling(module: nn.Module, precision: Precision) -> str:
-    """`int4, groups of 32, zero points`."""
+def _weights_text(module: nn.Module, precision: Precision) -> str:
+    """Such as `int4, groups of 32, zero points`."""
     per = "channel" if isinstance(module, nn.Linear) else "row"
     scaling = f"groups of {precision.group}" if precision.group else f"per {per}"
     return f"int{precision.bits}, {scaling}" + ("" if precision.symmetric else ", zero points")
 
 
-def _exact(name: str, module: nn.Module, recipe: Recipe, floats: str) -> LayerReport:
-    """Of what is never quantized."""
+def _unquantized_report(name: str, module: nn.Module, recipe: Recipe, floats: str) -> LayerReport:
+    """The report of a norm or of the noise."""
     if recipe.quantize is None:
         return LayerReport(name, floats)
     if isinstance(module, nn.LayerNorm):
@@ -118,7 +120,7 @@ def _exact(name: str, module: nn.Module, recipe: Recipe, floats: str) -> LayerRe
     return LayerReport(name, floats, "noise on the scores: a sliver of the weights, kept exact")
 
 
-def _with_weights(program: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    for name, module in program.named_modules():
+def _with_weights(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    for name, module in network.named_modules():
         if any(True for _ in module.parameters(recurse=False)):
             yield name, module

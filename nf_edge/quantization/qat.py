@@ -1,4 +1,4 @@
-"""Quantization-aware training, by torchao: rounding in the forward pass, gradients as if there were none."""
+"""Quantization-aware training with torchao: round in the forward pass, pass gradients through unchanged."""
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +11,8 @@ from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import NoiseFormer
 
 
-class _ZeroPoints(nn.Module):
-    """Weights rounded with zero points.
-
-    torchao 0.18 has float zero points where its weights are asymmetric, and rounds those to whole ones.
-    """
+class _RoundWithZeroPoints(nn.Module):
+    """Rounds weights with integer zero points; torchao 0.18's are floats, which it rounds afterwards."""
 
     def __init__(self, precision: Precision) -> None:
         super().__init__()
@@ -27,23 +24,24 @@ class _ZeroPoints(nn.Module):
 
 
 def prepare_qat(model: NoiseFormer, recipe: Recipe) -> None:
-    """Have linear layers and tables round, in place, as a recipe's `quantize` section will.
+    """Make linear layers and tables round as the recipe's `quantize` section will, in place.
 
-    Their parameters stay the same ones, in float32: what is trained is saved, and export quantizes it.
+    Their parameters stay the same float32 tensors: training changes them, and export quantizes them.
 
     Raises:
-        BadInput: a rule of the recipe is for none of them.
+        BadInput: a rule of the recipe matches no module, or never applies.
     """
-    wanted = precisions(recipe, model.config)
+    by_module = precisions(recipe, model.config)
     with quiet_libraries():
         from torchao.quantization import quantize_
         from torchao.quantization.granularity import PerAxis, PerGroup
         from torchao.quantization.qat import IntxFakeQuantizeConfig, QATConfig
 
-        for precision in dict.fromkeys(each for each in wanted.values() if each.bits is not None):
+        quantized = (precision for precision in by_module.values() if precision.bits is not None)
+        for precision in dict.fromkeys(quantized):
 
-            def alike(_: nn.Module, name: str, precision: Precision = precision) -> bool:
-                return wanted.get(name) == precision
+            def has_precision(_: nn.Module, name: str, precision: Precision = precision) -> bool:
+                return by_module.get(name) == precision
 
             activations = None
             if precision.activations == "int8_dynamic":
@@ -53,7 +51,7 @@ def prepare_qat(model: NoiseFormer, recipe: Recipe) -> None:
                 granularity=PerGroup(precision.group) if precision.group else PerAxis(0),
                 is_symmetric=True,
             )
-            quantize_(model, QATConfig(activation_config=activations, weight_config=weights), alike)
-    for name, precision in wanted.items():
+            quantize_(model, QATConfig(activation_config=activations, weight_config=weights), has_precision)
+    for name, precision in by_module.items():
         if not precision.symmetric:
-            model.get_submodule(name).weight_fake_quantizer = _ZeroPoints(precision)
+            model.get_submodule(name).weight_fake_quantizer = _RoundWithZeroPoints(precision)

@@ -1,8 +1,4 @@
-"""The recipe's `quantize` section: torchao before lowering, ONNX Runtime's quantizers after it.
-
-Which of the two depends on the runtime; a user sees one section and one list of what became of
-every module.
-"""
+"""The recipe's `quantize` section: torchao quantizes before lowering, ONNX Runtime's quantizers after it."""
 
 import copy
 from pathlib import Path
@@ -12,7 +8,7 @@ from torch import nn
 
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import Backend
-from nf_edge.backends.executorch import dynamic_linear as torchao_weights
+from nf_edge.backends.executorch.dynamic_linear import quantize_dynamic
 from nf_edge.backends.executorch.embedding import quantize_tables
 from nf_edge.backends.executorch.weight_only_linear import quantize_weights
 from nf_edge.backends.input_shape import Inputs, InputShape
@@ -30,39 +26,41 @@ from nf_edge.quantization.rotate import rotate
 from nf_edge.quantization.rounding import gptq_weights, half_weights, nearest_weights
 
 
-def prepare(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> None:
-    """Rewrite a network, in place and exactly, into one that quantizing harms less, where the recipe says so.
+def prepare(network: NoiseFormer, recipe: Recipe, calibration_inputs: Inputs) -> None:
+    """Apply the recipe's exact rewrites that make quantization lose less: equalize, rotate, AWQ; in place.
 
     Args:
-        network: in PyTorch's own operators.
-        seen: rows to calibrate on, where it equalizes, or scales weights by AWQ.
+        network: in PyTorch's own operators; its outputs stay the same up to float32 rounding.
+        calibration_inputs: the rows for equalize and AWQ; may be empty without them.
     """
     if recipe.quantize is not None and recipe.quantize.equalize:
-        equalize(network, seen)
+        equalize(network, calibration_inputs)
     if recipe.quantize is not None and recipe.quantize.rotate:
         rotate(network)
     if recipe.quantize is not None and recipe.quantize.method == "awq":
         awq(
             network,
             precisions(recipe, network.config),
-            seen,
+            calibration_inputs,
             signed=backend_for(recipe).support.signed_scales,
         )
 
 
-def quantized_weights_for(network: NoiseFormer, recipe: Recipe, seen: Inputs) -> dict[str, QuantizedWeight]:
-    """The weights of layers and tables, by name, that are rounded before the runtime's own tools see them.
+def quantized_weights_for(
+    network: NoiseFormer, recipe: Recipe, calibration_inputs: Inputs
+) -> dict[str, QuantizedWeight]:
+    """The weights, by module, that are rounded here rather than by the runtime's own quantizer.
 
     Args:
         network: what will be lowered, in PyTorch's own operators.
-        seen: what to calibrate on, where they are rounded by GPTQ.
+        calibration_inputs: the rows for GPTQ; may be empty without it.
     """
-    backend, wanted = backend_for(recipe), precisions(recipe, network.config)
+    backend, by_module = backend_for(recipe), precisions(recipe, network.config)
     signed = backend.support.signed_scales
     if recipe.quantize is None or recipe.quantize.method != "gptq":
         stored = torch.float16 if backend.floats == "float16" else torch.float32
-        return nearest_weights(network, wanted, signed, stored)
-    return gptq_weights(copy.deepcopy(network), seen, wanted, signed)
+        return nearest_weights(network, by_module, signed, stored)
+    return gptq_weights(copy.deepcopy(network), calibration_inputs, by_module, signed)
 
 
 def quantize(
@@ -71,30 +69,33 @@ def quantize(
     backend: Backend,
     recipe: Recipe,
     input_shape: InputShape,
-    seen: Inputs,
+    calibration_inputs: Inputs,
     quantized_weights: dict[str, QuantizedWeight],
 ) -> tuple[nn.Module, Weights]:
-    """A program, quantized if the recipe's backend wants it before lowering, and its weights dequantized.
+    """Quantize a program before it is lowered, if its backend quantizes programs rather than files.
 
     Args:
         model: the specialised network, changed in place.
-        program: what the backend lowers of it.
-        seen: what to calibrate on, where activations are static.
-        quantized_weights: what `quantized_weights_for` found.
+        program: what the backend made of the network.
+        calibration_inputs: the rows for static activations; may be empty without them.
+        quantized_weights: from `quantized_weights_for`.
+
+    Returns:
+        The program, and the dequantized weights of its quantized modules by name.
     """
     if recipe.quantize is None or backend.quantizes == "file":
         return program, {}
     if (rounded := backend.round_weights(model, recipe)) is not None:
         return program, rounded
-    wanted = precisions(recipe, model.config)
+    by_module = precisions(recipe, model.config)
     if backend.floats == "float16":
-        quantized_weights = half_weights(model, wanted, quantized_weights)
-    quantize_tables(model.transformer, wanted, quantized_weights.get(TOKENS))
+        quantized_weights = half_weights(model, by_module, quantized_weights)
+    quantize_tables(model.transformer, by_module, quantized_weights.get(TOKENS))
     if recipe.quantize.static:
-        program = backend.quantize_static(program, recipe, wanted, input_shape, seen)
+        program = backend.quantize_static(program, recipe, by_module, input_shape, calibration_inputs)
     else:
-        torchao_weights.quantize_dynamic(model, wanted, quantized_weights)
-        quantize_weights(model, wanted, quantized_weights)
+        quantize_dynamic(model, by_module, quantized_weights)
+        quantize_weights(model, by_module, quantized_weights)
     return program, backend.network_weights(executorch_weights(model, program))
 
 
@@ -103,28 +104,27 @@ def quantize_file(
     network: NoiseFormer,
     backend: Backend,
     recipe: Recipe,
-    seen: Inputs,
-    full: Inputs,
+    calibration_inputs: Inputs,
+    full_cache_inputs: Inputs,
     quantized_weights: dict[str, QuantizedWeight],
 ) -> Weights:
-    """Quantize a lowered ONNX model in its place, if the recipe's backend wants it after lowering.
+    """Quantize a lowered ONNX file in place, if its backend quantizes files rather than programs.
 
     Args:
-        network: what was lowered, with the values that the file has.
-        seen: what to calibrate on, where activations are int8_static.
-        full: texts that fill the cache, to calibrate it on, where it is to be int8; else none.
-        quantized_weights: what `quantized_weights_for` found.
+        network: what was lowered, with the weights that the file has.
+        calibration_inputs: the rows for static activations; may be empty without them.
+        full_cache_inputs: texts that fill the cache, to calibrate an int8 cache; empty for any other cache.
+        quantized_weights: from `quantized_weights_for`.
 
     Returns:
-        Its weights, dequantized.
+        The dequantized weights of its quantized modules, by name.
     """
     if recipe.quantize is None or backend.quantizes != "file":
         return {}
-    wanted = precisions(recipe, network.config)
-    shared = shares_table(wanted, network.config)
-    onnx_file.quantize(path, layer_weights(network), wanted, quantized_weights, shared, seen)
-    # Last: ranges of activations are seen with a float32 cache, those of keys and values with the weights
-    # that make them.
-    if full:
-        quantize_cache(path, full)
-    return onnx_weights(path, wanted, shared)
+    by_module = precisions(recipe, network.config)
+    shared = shares_table(by_module, network.config)
+    onnx_file.quantize(path, layer_weights(network), by_module, quantized_weights, shared, calibration_inputs)
+    # Last: activations are calibrated with a float32 cache, the cache with quantized weights.
+    if full_cache_inputs:
+        quantize_cache(path, full_cache_inputs)
+    return onnx_weights(path, by_module, shared)

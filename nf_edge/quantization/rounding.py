@@ -1,7 +1,8 @@
-"""The weights of a network that are rounded before a runtime's tools see them: those that have fewer levels
-than the runtime stores or zero points, and by GPTQ all below int8.
+"""Weights that are rounded here rather than by the runtime's own quantizer.
 
-GPTQ goes over the token table first, then over each layer for the inputs that it then gets.
+These are widths without a kernel, weights with zero points, float16 delegates, and all weights below int8
+with GPTQ. GPTQ rounds the token table first, then each layer for the inputs that the rounded layers before it
+give.
 """
 
 from collections.abc import Callable
@@ -18,19 +19,18 @@ from nf_edge.backends.quantized_weights import QuantizedWeight, nearest
 from nf_edge.core.recipe.precision import TOKENS, Precision
 from nf_edge.model import NoiseFormer
 from nf_edge.model.config import Task
-from nf_edge.quantization.gptq import gptq, in_proportion
-from nf_edge.quantization.hessian import Moments, moment
+from nf_edge.quantization.gptq import gptq, normalized
+from nf_edge.quantization.hessian import InputMoments, second_moment
 
 
 def nearest_weights(
-    network: NoiseFormer, wanted: Precisions, signed: bool, stored: torch.dtype
+    network: NoiseFormer, precisions: Precisions, signed: bool, stored: torch.dtype
 ) -> dict[str, QuantizedWeight]:
-    """What becomes of the layers and tables that have fewer levels than they are stored with, or zero points,
-    by name, each value rounded to the nearest.
+    """Rounded weights, by module, of layers and tables with zero points or a width that has no kernel.
 
     Args:
         signed: whether scales of layers may be negative.
-        stored: the dtype of their scales in the file.
+        stored: the dtype of the scales in the file.
     """
     return {
         name: nearest(
@@ -39,156 +39,159 @@ def nearest_weights(
             signed or name == TOKENS,
             stored,
         )
-        for name, precision in wanted.items()
+        for name, precision in precisions.items()
         if precision.bits != precision.stored or not precision.symmetric
     }
 
 
 def half_weights(
-    network: NoiseFormer, wanted: Precisions, quantized_weights: dict[str, QuantizedWeight]
+    network: NoiseFormer, precisions: Precisions, quantized_weights: dict[str, QuantizedWeight]
 ) -> dict[str, QuantizedWeight]:
-    """What becomes of all layers and tables that are quantized, by name, with scales that float16 holds.
+    """Rounded weights of all quantized layers and tables, by module, with scales that float16 can hold.
 
     Args:
-        quantized_weights: of those that are rounded already.
+        quantized_weights: the ones that are rounded already; only their scales change.
     """
-    found = {}
-    for name, precision in wanted.items():
+    in_half = {}
+    for name, precision in precisions.items():
         if precision.stored is not None:
             weight = network.get_submodule(name).get_parameter("weight")
-            found[name] = (
+            in_half[name] = (
                 quantized_weights[name].in_half(precision.stored)
                 if name in quantized_weights
                 else nearest(weight, precision, signed=True, stored=torch.float16)
             )
-    return found
+    return in_half
 
 
 def gptq_weights(
-    network: NoiseFormer, seen: Inputs, wanted: Precisions, signed: bool
+    network: NoiseFormer, calibration_inputs: Inputs, precisions: Precisions, signed: bool
 ) -> dict[str, QuantizedWeight]:
-    """What becomes of the layers and of the table that get fewer bits than 8, by name, by GPTQ.
+    """Rounded weights, by module, of the layers and the token table that get less than int8, by GPTQ.
 
     Args:
-        network: the plain form; changed in place, its weights becoming what their codes stand for.
-        seen: rows to calibrate on.
+        network: in PyTorch's own operators; its weights become the dequantized ones, in place.
         signed: whether scales may be negative.
     """
-    rows = [torch.from_numpy(ids[:, : int(mask.sum())]) for ids, mask in seen]
+    rows = [torch.from_numpy(ids[:, : int(mask.sum())]) for ids, mask in calibration_inputs]
     quantized_weights = {}
-    table, shared = network.transformer.wte, shares_table(wanted, network.config)
-    if _is_rounded(wanted[TOKENS]):
+    table, shared = network.transformer.wte, shares_table(precisions, network.config)
+    if _below_int8(precisions[TOKENS]):
         hessian = _table_hessian(network, rows, shared)
-        quantized_weights[TOKENS] = quantized_weight = gptq(table.weight, hessian, wanted[TOKENS], signed)
+        quantized_weights[TOKENS] = quantized_weight = gptq(table.weight, hessian, precisions[TOKENS], signed)
         if shared:
             quantized_weights[HEAD] = quantized_weight
-            _put(network.get_submodule(HEAD), quantized_weight)
-        _put(table, quantized_weight)
-    settle = partial(_settle, wanted=wanted, signed=signed, quantized_weights=quantized_weights)
+            _replace_weight(network.get_submodule(HEAD), quantized_weight)
+        _replace_weight(table, quantized_weight)
+    round_layer = partial(
+        _round_layer, precisions=precisions, signed=signed, quantized_weights=quantized_weights
+    )
     with torch.no_grad():
-        _blocks(network, rows, settle)
+        _round_blocks(network, rows, round_layer)
         for name, layer in network.named_children():
             if isinstance(layer, nn.Linear):
-                settle(name, layer, lambda: [network(ids) for ids in rows])
+                round_layer(name, layer, lambda: [network(ids) for ids in rows])
     return quantized_weights
 
 
-def _is_rounded(precision: Precision) -> bool:
-    """Whether GPTQ rounds it; int8 loses next to nothing to rounding."""
+def _below_int8(precision: Precision) -> bool:
+    """Whether GPTQ rounds these weights; int8 loses too little to gain from it."""
     return (precision.bits or 8) < 8
 
 
-def _put(module: nn.Module, quantized_weight: QuantizedWeight) -> None:
-    # Not in place: a table and a head that were tied may part.
+def _replace_weight(module: nn.Module, quantized_weight: QuantizedWeight) -> None:
+    # Not in place: a table and a tied head may get different weights.
     module.register_parameter("weight", nn.Parameter(quantized_weight.dequantized(), requires_grad=False))
 
 
-def _blocks(network: NoiseFormer, rows: list[Tensor], settle: Callable[..., None]) -> None:
-    """Block by block, so that no layer is run for those after it."""
-    # What each is called with: the hidden states, which will change, and the pass, which stays.
+def _round_blocks(network: NoiseFormer, rows: list[Tensor], round_layer: Callable[..., None]) -> None:
+    """Round the layers of each block in turn, running only that block for each of its layers."""
     blocks = list(network.transformer.blocks)
+    # Each block's arguments for each row: hidden states, which rounding changes, and the pass, which stays.
     calls: list[list[Any]] = [[] for _ in blocks]
     handles = [
-        block.register_forward_pre_hook(lambda _, given, kept=kept: kept.append(given))
-        for block, kept in zip(blocks, calls, strict=True)
+        block.register_forward_pre_hook(lambda _, inputs, block_calls=block_calls: block_calls.append(inputs))
+        for block, block_calls in zip(blocks, calls, strict=True)
     ]
     for ids in rows:
         network(ids)
     for handle in handles:
         handle.remove()
     states = [hidden for hidden, _ in calls[0]]
-    for index, (block, kept) in enumerate(zip(blocks, calls, strict=True)):
-        passes = [this for _, this in kept]
-        kept.clear()
-        run = partial(_outputs, block, states, passes)
+    for index, (block, block_calls) in enumerate(zip(blocks, calls, strict=True)):
+        passes = [each_pass for _, each_pass in block_calls]
+        block_calls.clear()
+        run = partial(_run_block, block, states, passes)
         for name, layer in block.named_modules():
             if isinstance(layer, nn.Linear):
-                settle(f"transformer.h.{index}.{name}", layer, run)
+                round_layer(f"transformer.h.{index}.{name}", layer, run)
         states = run()
 
 
-def _outputs(block: nn.Module, states: list[Tensor], passes: list[Any]) -> list[Tensor]:
+def _run_block(block: nn.Module, states: list[Tensor], passes: list[Any]) -> list[Tensor]:
     return [block(*call) for call in zip(states, passes, strict=True)]
 
 
-def _settle(
+def _round_layer(
     name: str,
     layer: nn.Linear,
     run: Callable[[], Any],
-    wanted: Precisions,
+    precisions: Precisions,
     signed: bool,
     quantized_weights: dict[str, QuantizedWeight],
 ) -> None:
-    """Round a layer, where it is to be and is not yet, for the inputs that it is given while `run` runs."""
-    if not _is_rounded(wanted[name]) or name in quantized_weights:
+    """Round a layer for the inputs that it gets while `run` runs; skip int8, float32 and rounded layers."""
+    if not _below_int8(precisions[name]) or name in quantized_weights:
         return
-    with Moments(layer) as moments:
+    with InputMoments(layer) as moments:
         run()
-    quantized_weights[name] = gptq(layer.weight, moments.total, wanted[name], signed)
-    _put(layer, quantized_weights[name])
+    quantized_weights[name] = gptq(layer.weight, moments.hessian, precisions[name], signed)
+    _replace_weight(layer, quantized_weights[name])
 
 
 def _table_hessian(network: NoiseFormer, rows: list[Tensor], shared: bool) -> Tensor:
-    """What an error e of a row costs, as eᵀ M e, where it is looked up, and where a head multiplies it that
-    shares the table.
+    """The matrix M, float64 [D, D], with which an error e in a row of the token table costs eᵀ M e.
 
-    Of the lookup, M is the Fisher information: Σ g gᵀ of the gradients g of log-likelihoods that a looked-up
-    row gets, the answers drawn from the model's own distribution.  It and the head's Σ x xᵀ are made equally
-    large before they are added, for each is of the same table's errors.
+    For the lookup, M is the Fisher information: Σ g gᵀ over the gradients g of the log-likelihood with
+    respect to the looked-up rows, with answers drawn from the model's own distribution. For a head that
+    shares the table, M is Σ x xᵀ over the head's inputs. If both apply, M is the sum of the two, each
+    normalized, because both weigh errors of the same table.
     """
     generator = torch.Generator().manual_seed(0)
     width = network.transformer.wte.embedding_dim
     fisher = torch.zeros(width, width, dtype=torch.float64)
     looked_up: list[Tensor] = []
 
-    def keep(_module: nn.Module, _ids: tuple[Tensor, ...], found: Tensor) -> Tensor:
-        looked_up.append(found.detach().requires_grad_())
+    def keep(_module: nn.Module, _ids: tuple[Tensor, ...], embeddings: Tensor) -> Tensor:
+        looked_up.append(embeddings.detach().requires_grad_())
         return looked_up[-1]
 
     head = network.get_submodule(HEAD) if shared else nn.Linear(width, 1)
     assert isinstance(head, nn.Linear)
     handle = network.transformer.wte.register_forward_hook(keep)
-    with Moments(head) as moments, torch.enable_grad():
+    with InputMoments(head) as moments, torch.enable_grad():
         for ids in rows:
             logits = network(ids).flatten(0, -2)
-            _likelihood(logits, network.config.task, generator).backward()
-            found = looked_up.pop().grad
-            assert found is not None
-            fisher += moment(found)
+            _log_likelihood(logits, network.config.task, generator).backward()
+            gradient = looked_up.pop().grad
+            assert gradient is not None
+            fisher += second_moment(gradient)
     handle.remove()
     network.zero_grad()
-    return in_proportion(fisher) + in_proportion(moments.total) if shared else fisher
+    return normalized(fisher) + normalized(moments.hessian) if shared else fisher
 
 
-def _likelihood(logits: Tensor, task: Task, generator: torch.Generator) -> Tensor:
-    """The log-likelihood of answers that are drawn, of logits [Q, C]; of a regression, the sum of its
-    outputs, each with a sign that is drawn, so that they count one by one."""
+def _log_likelihood(logits: Tensor, task: Task, generator: torch.Generator) -> Tensor:
+    """The log-likelihood of random answers, drawn from the distribution of logits [Q, C]; a scalar.
+
+    For a regression it is the sum of the outputs, each with a random sign, so that each output counts alone.
+    """
     if task == "regression":
         signs = torch.randint(0, 2, logits.shape, generator=generator) * 2 - 1
         return (logits * signs).sum()
     if task == "multi-label classification":
-        holds = torch.bernoulli(logits.detach().sigmoid(), generator=generator)
-        return -F.binary_cross_entropy_with_logits(logits, holds, reduction="sum")
-    logarithms = logits.log_softmax(dim=1)
-    drawn = torch.multinomial(logarithms.detach().exp(), 1, generator=generator)
-    return logarithms.gather(1, drawn).sum()
+        labels = torch.bernoulli(logits.detach().sigmoid(), generator=generator)
+        return -F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
+    log_probabilities = logits.log_softmax(dim=1)
+    answers = torch.multinomial(log_probabilities.detach().exp(), 1, generator=generator)
+    return log_probabilities.gather(1, answers).sum()

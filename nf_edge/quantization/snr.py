@@ -1,8 +1,8 @@
-"""What quantizing costs each layer and each table: signal against noise, in decibels.
+"""The signal-to-noise ratio of each quantized layer and table, in decibels.
 
-Of the weights: 10·log10(Σ W² / Σ (W − Ŵ)²), Ŵ being what is lowered.  Of the output, on rows that were
-calibrated on: the same of x Wᵀ and x (W − Ŵ)ᵀ, x being what the layer is given in float32; the bias and the
-rounding of activations are left out, so that the figure is about the weights.
+For the weights: 10·log10(Σ W² / Σ (W − Ŵ)²), where Ŵ is the lowered weight. For the output on the calibration
+rows: the same ratio of x Wᵀ and x (W − Ŵ)ᵀ, where x is the layer's float32 input. Biases and the rounding of
+activations are left out, so the figure is about the weights alone.
 """
 
 import math
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nf_edge.backends.input_shape import Inputs
 from nf_edge.backends.quantized_weights import Weights
-from nf_edge.core.figures import Figure
+from nf_edge.core.figures import Figure, How
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.network import Attention
 from nf_edge.quantization.calibration import run_rows
@@ -24,17 +24,18 @@ from nf_edge.quantization.threads import one_thread
 
 
 def plain_form(network: NoiseFormer, specialised: NoiseFormer) -> NoiseFormer:
-    """`network` with the weights of the form that a backend made of it: in PyTorch's own operators.
+    """`network`, in PyTorch's own operators, with the weights of the form that a backend made of it.
 
     Args:
-        network: of the same config; changed in place.
+        network: changed in place.
+        specialised: of the same config.
     """
     if (
         isinstance(network, CausalLM)
         and isinstance(specialised, CausalLM)
         and specialised.lm_head.weight is not specialised.transformer.wte.weight
     ):
-        # A tied head that the form parts from its table would be loaded into it.
+        # The form has separate weights for head and table; loading them into tied ones would mix them up.
         network.lm_head.weight = nn.Parameter(network.lm_head.weight.detach().clone())
     network.load_state_dict(specialised.state_dict())
     for block, other in zip(network.transformer.blocks, specialised.transformer.blocks, strict=True):
@@ -45,6 +46,8 @@ def plain_form(network: NoiseFormer, specialised: NoiseFormer) -> NoiseFormer:
 
 @dataclass
 class _Energy:
+    """Sums of squares of a signal and of its error."""
+
     signal: float = 0.0
     noise: float = 0.0
 
@@ -53,68 +56,72 @@ class _Energy:
         self.signal += float(signal.double().square().sum())
         self.noise += float(noise.double().square().sum())
 
-    def figure(self, how: str) -> Figure:
+    def figure(self, how: How) -> Figure:
+        """The ratio in dB."""
         if self.noise == 0:
             return Figure.unavailable("dB", "nothing was lost: there is no noise to compare with")
         if self.signal == 0:
             return Figure.unavailable("dB", "there is no signal")
         ratio = self.signal / self.noise
         decibels = 10 * math.log10(ratio) if ratio > 0 else math.nan  # overflowed, or was NaN
-        return Figure.of(decibels, "dB", "planned" if how == "weights" else "predicted")
+        return Figure.of(decibels, "dB", how)
 
 
 @one_thread()
 def with_errors(
-    layer_reports: Iterable[LayerReport], network: NoiseFormer, lowered: Weights, seen: Inputs
+    layer_reports: Iterable[LayerReport], network: NoiseFormer, lowered: Weights, calibration_inputs: Inputs
 ) -> tuple[LayerReport, ...]:
-    """The layer reports, each with its figures where its weights were quantized.
+    """The layer reports with signal-to-noise ratios for every module in `lowered`.
 
     Args:
-        network: the plain form, in float32.
-        lowered: weights as they are in what is lowered; a table may have fewer rows than the network's.
-        seen: rows that were calibrated on; none, and there are no figures of outputs.
+        network: in PyTorch's own operators, in float32.
+        lowered: the dequantized weights; a table may have fewer rows than the network's.
+        calibration_inputs: the rows for the ratios of outputs; without rows there are none.
     """
     modules = dict(network.named_modules())
-    lost = {name: _lost(modules[name], weight) for name, weight in lowered.items()}
+    errors = {name: _weight_error(modules[name], weight) for name, weight in lowered.items()}
     weights: dict[str, _Energy] = {}
-    for name, noise in lost.items():
+    for name, error in errors.items():
         weights[name] = _Energy()
-        weights[name].add(modules[name].get_parameter("weight")[: len(lowered[name])], noise)
-    outputs = _of_outputs(network, lost, seen)
+        weights[name].add(modules[name].get_parameter("weight")[: len(lowered[name])], error)
+    outputs = _output_energies(network, errors, calibration_inputs)
     return tuple(
         replace(
             layer_report,
-            weights_snr=weights[layer_report.module].figure("weights"),
-            output_snr=outputs[layer_report.module].figure("output") if seen else None,
+            weights_snr=weights[layer_report.module].figure("planned"),
+            output_snr=outputs[layer_report.module].figure("predicted") if calibration_inputs else None,
         )
-        if layer_report.module in lost
+        if layer_report.module in errors
         else layer_report
         for layer_report in layer_reports
     )
 
 
-def _lost(module: nn.Module, lowered: Tensor) -> Tensor:
+def _weight_error(module: nn.Module, lowered: Tensor) -> Tensor:
+    """W − Ŵ in the shape of W; 0 in rows that were not lowered."""
     weight = module.get_parameter("weight").detach()
-    lost = torch.zeros_like(weight)
-    lost[: len(lowered)] = weight[: len(lowered)] - lowered
-    return lost
+    error = torch.zeros_like(weight)
+    error[: len(lowered)] = weight[: len(lowered)] - lowered
+    return error
 
 
 @torch.no_grad()
-def _of_outputs(network: NoiseFormer, lost: Weights, seen: Inputs) -> dict[str, _Energy]:
-    energies = {name: _Energy() for name in lost}
+def _output_energies(network: NoiseFormer, errors: Weights, calibration_inputs: Inputs) -> dict[str, _Energy]:
+    energies = {name: _Energy() for name in errors}
 
     def listen(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
         apply = F.linear if isinstance(module, nn.Linear) else _look_up
 
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            energies[name].add(apply(inputs[0], module.get_parameter("weight")), apply(inputs[0], lost[name]))
+            energies[name].add(
+                apply(inputs[0], module.get_parameter("weight")), apply(inputs[0], errors[name])
+            )
 
         return module.register_forward_hook(hook)
 
-    handles = [listen(name, module) for name, module in network.named_modules() if name in lost]
+    handles = [listen(name, module) for name, module in network.named_modules() if name in errors]
     try:
-        run_rows(network, seen)
+        run_rows(network, calibration_inputs)
     finally:
         for handle in handles:
             handle.remove()

@@ -1,4 +1,4 @@
-"""Threads of PyTorch."""
+"""The number of threads that PyTorch uses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +8,10 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Have PyTorch compute in one thread, so that sums of floats have one order on any number of cores.
+    """Limit PyTorch to one thread, so that sums of floats have one order on any number of cores.
 
-    Another order gives other last bits, and GPTQ, AWQ and the ranges of activations other weights and scales.
+    Another order changes the last bits of a sum. GPTQ, AWQ and activation ranges would then give other
+    weights and scales.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: what a trained checkpoint is, how good, and how it was made."""
+"""MODEL_CARD.md: a checkpoint's task, scores, data, and the command that trains it again."""
 
 import math
 from pathlib import Path
@@ -23,10 +23,10 @@ NOISE_NAMES = {
 
 
 def model_card(recipe: TrainingRecipe, report: TrainingReport, sha256: dict[str, str]) -> str:
-    """Markdown text of the card.
+    """The card as Markdown.
 
     Args:
-        sha256: of the recipe's data, by source.
+        sha256: hashes of the recipe's data files, by source.
     """
     parts = [
         f"# {recipe.name}\n\n{recipe.description.strip()}",
@@ -41,7 +41,7 @@ def model_card(recipe: TrainingRecipe, report: TrainingReport, sha256: dict[str,
 
 def _summary(recipe: TrainingRecipe, report: TrainingReport) -> str:
     config, model, training = recipe.model, report.model, recipe.training
-    lines = [f"- Held-out score: {model.test}, on `{recipe.data.test}`, which chose nothing"]
+    lines = [f"- Held-out score: {model.test}, on `{recipe.data.test}`, used for no decision"]
     if report.bytes_per_token is not None:
         lines.append(_per_byte(model.test, report.bytes_per_token))
     lines += [
@@ -51,7 +51,7 @@ def _summary(recipe: TrainingRecipe, report: TrainingReport) -> str:
         f"n_embd {config.n_embd}, n_inner {config.layer_sizes[0][1]}, n_positions {config.n_positions}",
         f"- Size: {model.parameters:,} parameters, saved as {recipe.dtype}",
         f"- Training: seed {recipe.seed}, step {model.best_step:,} of {training.steps:,} kept, "
-        f"{training.batch_size} a step, {model.seconds:.0f} s",
+        f"batch size {training.batch_size}, {model.seconds:.0f} s",
         f"- Made by: nf-edge {__version__}, PyTorch {torch.__version__}",
     ]
     if recipe.distill is not None:
@@ -63,10 +63,10 @@ def _validation(recipe: TrainingRecipe, score: Evaluation) -> str:
     training, source = recipe.training, recipe.data.valid
     if recipe.data.refit:
         return (
-            f"- No validation score: `{source}` chose the recipe, apart from what was learned from; then "
-            "this model learned from all rows, those too"
+            f"- No validation score: `{source}` chose the recipe while it was held out; the final model was "
+            "trained on these rows too"
         )
-    # Of a training that is validated once, the last step is kept.
+    # Training that is validated once keeps the last step.
     chose = (
         "the step and the recipe" if training.validate_every < training.steps else "the recipe, not the step"
     )
@@ -77,18 +77,18 @@ def _teachers(recipe: TrainingRecipe, distill: Distillation, report: TrainingRep
     each = "; ".join(f"{teacher.description} (weight {teacher.weight:g})" for teacher in distill.teachers)
     return (
         f"- Distilled at temperature {distill.temperature:g} from the mean probabilities of "
-        f"teachers that learned the labels: {each}"
+        f"teachers trained on the labels: {each}"
         + ("" if recipe.data.refit else f"; their validation score: {report.teachers}")
     )
 
 
 def _per_byte(test: Evaluation, bytes_per_token: float) -> str:
-    """Perplexity of a byte, exp(loss / bytes a token): comparable across vocabularies."""
+    """Perplexity per byte, exp(loss / bytes per token), which is comparable across vocabularies."""
     loss, error = test.loss / bytes_per_token, (test.standard_error or math.nan) / bytes_per_token
     perplexity = exp(loss)
     return (
         f"- The same per byte: perplexity {perplexity:.4g} ± {perplexity * error:.2g} (standard error), "
-        f"{loss / math.log(2):.4g} bits, at {bytes_per_token:.3g} bytes a token"
+        f"{loss / math.log(2):.4g} bits, at {bytes_per_token:.3g} bytes per token"
     )
 
 
@@ -104,14 +104,14 @@ def _noise(config: ModelConfig, model: Trained) -> str:
     text = f"## Noise on the attention scores\n\nLearned noise: {NOISE_NAMES[model.attention]}{rank}."
     if config.noise.kind != "none":
         text += (
-            " NoiseFormer (Nyshadham et al., arXiv 2601.11619, 2026) gives the idea of a small learned noise "
-            "on symmetric scores and no formula for it: this parameterisation is nf-edge's own."
+            " NoiseFormer (Nyshadham et al., arXiv 2601.11619, 2026) proposes a small learned noise on "
+            "symmetric scores without a formula; the formula here is nf-edge's."
         )
     if model.sigma is not None:
         layers = "; ".join(" ".join(f"{sigma:.3f}" for sigma in layer) for layer in model.sigma)
         text += (
             "\n\nIn training each score also received ε·σ, ε ~ N(0, 1), with σ learned under the prior "
-            f"N(0, 0.1²); it came to (heads; layers) {layers}. Inference has none of it."
+            f"N(0, 0.1²); its final values are (heads; layers) {layers}. Inference uses no random noise."
         )
     return text
 
@@ -120,8 +120,8 @@ def _comparison(models: tuple[Trained, ...]) -> str:
     rows = [f"| {NOISE_NAMES[model.attention]} | {model.parameters:,} | {model.test} |" for model in models]
     return "\n".join(
         [
-            "## Beside other attention\n",
-            "The same recipe and seed, one training each, random noise only where there is learned noise. "
+            "## Compared with other attention\n",
+            "The same recipe and seed, one training each; random noise only together with learned noise. "
             "One seed cannot rank models whose intervals overlap.\n",
             "| learned noise | parameters | held-out score |",
             "|---|---:|---|",
@@ -149,5 +149,5 @@ def _reproduce(recipe: TrainingRecipe, report: TrainingReport) -> str:
 
 
 def _shown(source: str) -> str:
-    """A source without the folders of the machine on which it was read."""
+    """A source without the folders of this machine."""
     return Path(source).name if Path(source).is_absolute() else source

@@ -94,4 +94,4 @@ def test_without_rows_to_see_it_says_what_they_are_for(run, case, tmp_path):
     recipe.write_text(text.replace("method: gptq", "method: awq"), encoding="utf-8")
     done = run("export", case("cls-lowrank-last-padded"), "--recipe", recipe, "-o", tmp_path / "out")
     assert done.code == 3
-    assert "scales weights by what their layers are given, and has no data to see them on" in done.err
+    assert "recipe mine needs calibration data (AWQ)" in done.err

@@ -150,4 +150,4 @@ def test_equalizing_without_rows_says_what_they_are_for(case, run, tmp_path):
     recipe.write_text(text.replace("quantize:\n", "quantize:\n  equalize: true\n"), encoding="utf-8")
     done = run("export", case("cls-lowrank-last-padded"), "--recipe", recipe, "-o", tmp_path / "out")
     assert done.code == 3
-    assert "equalizes channels by their ranges, and has no data to see them on" in done.err
+    assert "recipe mine needs calibration data (equalize)" in done.err

@@ -167,7 +167,7 @@ def test_without_rows_to_see_it_says_what_they_are_for(run, case, tmp_path):
     out = tmp_path / "out"
     done = run("export", case("cls-lowrank-last-padded"), "--recipe", "onnx-int4-gptq", "-o", out)
     assert done.code == 3
-    assert "rounds weights for what their layers are given, and has no data to see them on" in done.err
+    assert "recipe onnx-int4-gptq needs calibration data (GPTQ)" in done.err
     assert "--calibrate FILE" in done.err
 
 

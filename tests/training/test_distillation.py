@@ -106,7 +106,7 @@ def test_a_model_learns_from_its_teachers_what_they_learned_from_labels(run, rec
     assert "2-grams, step 60" in done.err
     card = (tmp_path / "out/MODEL_CARD.md").read_text()
     assert (
-        "Distilled at temperature 2 from the mean probabilities of teachers that learned the labels: "
+        "Distilled at temperature 2 from the mean probabilities of teachers trained on the labels: "
         "a linear model of single tokens (weight 1); a linear model of 1- to 2-grams (weight 1); "
         "their validation score: accuracy 100 % (8 of 8)"
     ) in card

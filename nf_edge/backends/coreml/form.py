@@ -60,7 +60,7 @@ class EngineAttention(nn.Module):
             attention.head_size,
             attention.symmetric,
         )
-        self.joint = Convolution(attention.c_kv if attention.symmetric else attention.c_attn)
+        self.joint = Convolution(attention.projection)
         self.c_proj, self.noise = Convolution(attention.c_proj), attention.noise
         # Of a causal model the last token sees all keys but padding; the others, no later ones.
         masked = causal and asked == "all"

@@ -9,7 +9,7 @@ from nf_edge.model.network import Block
 def fold_norms(block: Block) -> None:
     """Fold the affine parts of a block's norms into the linear layers that follow, in place and exactly: what
     is left are weights of 1 and biases of 0."""
-    _fold(block.ln_1, block.attn.c_kv if block.attn.symmetric else block.attn.c_attn)
+    _fold(block.ln_1, block.attn.projection)
     _fold(block.ln_2, block.mlp.c_fc)
 
 

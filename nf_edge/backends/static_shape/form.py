@@ -134,7 +134,7 @@ def query_blocks(queries: int, rows: int | None) -> list[tuple[int, int]]:
 def projections(attention: Attention) -> list[tuple[Tensor, Tensor]]:
     """Weight [H·d, D] and bias [H·d] of Q, where it has one of its own, K and V."""
     width = attention.heads * attention.head_size
-    joint = attention.c_kv if attention.symmetric else attention.c_attn
+    joint = attention.projection
     return list(zip(joint.weight.split(width), joint.bias.split(width), strict=True))
 
 

@@ -13,7 +13,7 @@ from nf_edge.model import Checkpoint
 from nf_edge.model.data.rows import Rows, load_rows
 from nf_edge.pipeline.export import dry_run
 from nf_edge.pruning.provenance import is_to_shrink
-from nf_edge.quantization.calibration import purpose_of
+from nf_edge.quantization.calibration import calibration_purposes
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,6 @@ def seen_by(recipe: Recipe, checkpoint: Checkpoint, calibrate: str | None) -> Ro
     """The rows of a source, where one was given and a recipe has something to calibrate."""
     input_shape = InputShape.of(recipe, checkpoint.config)
     cache = backend_for(recipe).cache_dtype(checkpoint.config, input_shape, recipe)
-    if calibrate is None or not purpose_of(recipe, cache):
+    if calibrate is None or not calibration_purposes(recipe, cache):
         return None
     return load_rows(calibrate, checkpoint, length=input_shape.length)
