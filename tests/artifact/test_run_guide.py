@@ -1,11 +1,11 @@
 """RUN.md: its snippets, run as they stand in the artifact's folder, give PyTorch's answer."""
 
-import os
 import re
 import shutil
 import subprocess
 import sys
 
+import cmake_project
 import pytest
 import torch
 
@@ -14,16 +14,9 @@ from nf_edge.measure.runner import build
 from nf_edge.model import TorchDecoder
 from nf_edge.model.generation import generate
 
-PROJECT = """\
-cmake_minimum_required(VERSION 3.28)
-project(guide LANGUAGES CXX)
-set(CMAKE_CXX_STANDARD 17)
-set(CMAKE_CXX_EXTENSIONS OFF)
-add_compile_options(-Wall -Wextra)
-find_package(executorch REQUIRED)
-add_executable(guide guide.cpp)
-target_link_libraries(guide PRIVATE executorch::runtime executorch::kernels_optimized
-                      executorch::kernels_quantized executorch::backend_xnnpack)
+LINK_LIBRARIES = """
+target_link_libraries(guide PRIVATE executorch::kernels_optimized executorch::kernels_quantized
+                      executorch::backend_xnnpack)
 """
 LINK_OUR_OPERATORS = """
 target_link_libraries(guide PRIVATE "-Wl,--no-as-needed" "${CMAKE_SOURCE_DIR}/libnf_executorch.so")
@@ -107,30 +100,15 @@ def tools():
 def test_the_cpp_snippet_builds_without_warnings_and_prints_what_pytorch_answers(
     name, recipe, exported, checkpoint, tools, run, tmp_path
 ):
-    import cmake
-    import executorch
-    import ninja
-
     artifact = exported(name, recipe)
     code = snippet(artifact, "cpp")
-    (tmp_path / "guide.cpp").write_text(code)
     own = artifact.manifest.requires.own_kernels
     if own:
         assert run("kernels", "build", "-o", tmp_path).code == 0
-    (tmp_path / "CMakeLists.txt").write_text(PROJECT + (LINK_OUR_OPERATORS if own else ""))
-    program = os.path.join(cmake.CMAKE_BIN_DIR, "cmake")
-    settings = [
-        f"-DCMAKE_PREFIX_PATH={next(iter(executorch.__path__))}",
-        f"-DCMAKE_MAKE_PROGRAM={shutil.which('ninja', path=ninja.BIN_DIR)}",
-    ]
-    environment = {**os.environ, "CXX": tools}
-    for arguments in (["-S", ".", "-B", "build", "-G", "Ninja", *settings], ["--build", "build"]):
-        built = subprocess.run(
-            [program, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
-        assert built.returncode == 0, built.stdout + built.stderr
-    assert [line for line in built.stdout.splitlines() if re.search(r"guide\.cpp:.*warning", line)] == []
-    done = subprocess.run([tmp_path / "build" / "guide"], cwd=artifact.path, capture_output=True, text=True)
+    link = LINK_LIBRARIES + (LINK_OUR_OPERATORS if own else "")
+    program, printed = cmake_project.build(tmp_path, code, link, tools)
+    assert [line for line in printed.splitlines() if re.search(r"guide\.cpp:.*warning", line)] == []
+    done = subprocess.run([program], cwd=artifact.path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     expected = pytorchs_answers(code, artifact, checkpoint(name).model())
     assert [float(line) for line in done.stdout.split()] == pytest.approx(expected, rel=1e-4)

@@ -1,11 +1,10 @@
 """Cortex-M: the network in kernels of CMSIS-NN, and the artifact simulated."""
 
 import math
-import os
 import re
-import shutil
 import subprocess
 
+import cmake_project
 import pytest
 import torch
 from conftest import backend_missing
@@ -15,16 +14,6 @@ from nf_edge.backends.cortex_m.softmax import softmax_int8
 from nf_edge.measure.runner import build
 
 RECIPE = "cortex-m-int8"
-BARE = """\
-cmake_minimum_required(VERSION 3.28)
-project(guide LANGUAGES CXX)
-set(CMAKE_CXX_STANDARD 17)
-set(CMAKE_CXX_EXTENSIONS OFF)
-add_compile_options(-Wall -Wextra)
-find_package(executorch REQUIRED)
-add_executable(guide guide.cpp)
-target_link_libraries(guide PRIVATE executorch::runtime)
-"""
 
 
 @pytest.mark.slow
@@ -51,10 +40,6 @@ def test_an_export_tells_what_cmsis_nn_takes_and_why_the_rest_is_left(exported):
 @pytest.mark.slow
 def test_the_cpp_of_the_run_guide_builds_and_loads_as_far_as_this_machine_has_kernels(exported, tmp_path):
     """From an array, in the arena that the program plans."""
-    import cmake
-    import executorch
-    import ninja
-
     artifact = exported("uneven-cls", RECIPE)
     guide = (artifact.path / "RUN.md").read_text(encoding="utf-8")
     assert "```python" not in guide
@@ -73,24 +58,9 @@ def test_the_cpp_of_the_run_guide_builds_and_loads_as_far_as_this_machine_has_ke
         f"alignas(16) const unsigned char model_pte[] = {{{numbers}}};\n"
         f"const unsigned int model_pte_len = {len(content)};\n"
     )
-    (tmp_path / "guide.cpp").write_text(code)
-    (tmp_path / "CMakeLists.txt").write_text(BARE)
-    program = os.path.join(cmake.CMAKE_BIN_DIR, "cmake")
-    settings = [
-        f"-DCMAKE_PREFIX_PATH={next(iter(executorch.__path__))}",
-        f"-DCMAKE_MAKE_PROGRAM={shutil.which('ninja', path=ninja.BIN_DIR)}",
-    ]
-    for arguments in (["-S", ".", "-B", "build", "-G", "Ninja", *settings], ["--build", "build"]):
-        built = subprocess.run(
-            [program, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "CXX": compiler},
-            capture_output=True,
-            text=True,
-        )
-        assert built.returncode == 0, built.stdout + built.stderr
-    assert "warning" not in built.stdout
-    done = subprocess.run([tmp_path / "build" / "guide"], capture_output=True, text=True)
+    program, printed = cmake_project.build(tmp_path, code, "", compiler)
+    assert "warning" not in printed
+    done = subprocess.run([program], capture_output=True, text=True)
     assert done.returncode == 2
     assert "does not load" in done.stdout
     assert "cortex_m::quantize_per_tensor.out" in done.stderr

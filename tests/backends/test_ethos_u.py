@@ -126,28 +126,29 @@ def test_what_weighs_layers_or_times_recipes_says_that_an_npu_is_not_for_it(comm
     assert message in done.err
 
 
-def test_a_dry_run_reports_every_module(run):
-    if missing := backend_missing(RECIPE):
-        pytest.skip(missing)
-    done = run("export", "digits", "--recipe", RECIPE, "--device", "corstone-300-fvp", "--dry-run", "--json")
-    layer_reports = {
-        layer_report["module"]: layer_report
-        for layer_report in json.loads(done.out)["result"]["quantization"]
-    }
+@pytest.fixture
+def dry_run(run):
+    """What a dry run of digits says of each module, by its name."""
+
+    def layer_reports(recipe, device):
+        if missing := backend_missing(recipe):
+            pytest.skip(missing)
+        done = run("export", "digits", "--recipe", recipe, "--device", device, "--dry-run", "--json")
+        return {report["module"]: report for report in json.loads(done.out)["result"]["quantization"]}
+
+    return layer_reports
+
+
+def test_a_dry_run_reports_every_module(dry_run):
+    layer_reports = dry_run(RECIPE, "corstone-300-fvp")
     assert layer_reports["transformer.h.0.ln_1"]["dtype"] == "folded"
     assert layer_reports["transformer.h.0.attn.noise"]["dtype"].startswith("int8")
     assert layer_reports["score"]["dtype"] == "float32"
     assert layer_reports["attention"]["dtype"].startswith("int8")
 
 
-def test_a_dry_run_with_16_bits_says_which_products_have_8(run):
-    if missing := backend_missing(MIXED):
-        pytest.skip(missing)
-    done = run("export", "digits", "--recipe", MIXED, "--device", "alif-e8-devkit", "--dry-run", "--json")
-    layer_reports = {
-        layer_report["module"]: layer_report
-        for layer_report in json.loads(done.out)["result"]["quantization"]
-    }
+def test_a_dry_run_with_16_bits_says_which_products_have_8(dry_run):
+    layer_reports = dry_run(MIXED, "alif-e8-devkit")
     assert layer_reports["attention"]["dtype"].startswith("int8")
     assert "multiply two activations in int8 alone" in layer_reports["attention"]["reason"]
     assert layer_reports["transformer.h.0.attn.noise"]["dtype"].endswith("int16 static activations")

@@ -85,11 +85,9 @@ def test_where_onnx_runtime_has_no_such_cache_it_stays_float32_and_a_line_says_w
     assert artifact.manifest.interface.cache_dtype == "float32"
 
 
-def test_an_int8_cache_is_refused_for_xnnpack_with_the_fix(run, tmp_path):
-    text = run("recipes", "show", "xnnpack-8da8w").out.replace("xnnpack-8da8w", "mine")
-    path = tmp_path / "mine.yaml"
-    path.write_text(text.replace("quantize:\n", "quantize:\n  kv_cache: int8\n"), encoding="utf-8")
-    done = run("recipes", "check", path)
+def test_an_int8_cache_is_refused_for_xnnpack_with_the_fix(run, changed_recipe):
+    recipe = changed_recipe("xnnpack-8da8w", {"quantize:\n": "quantize:\n  kv_cache: int8\n"})
+    done = run("recipes", "check", recipe)
     assert done.code == 3
     assert "quantize.kv_cache: backend xnnpack has no cache of int8" in done.err
     assert "leave it out, or use backend nf_cpu or onnx_cpu" in done.err

@@ -169,12 +169,9 @@ def test_the_python_of_a_language_models_guide_generates_as_its_decoder_does(exp
     assert [int(line) for line in done.stdout.splitlines()[-4:]] == wanted
 
 
-def test_relative_noise_has_no_cache_on_the_htp(run, case, tmp_path):
-    if missing := backend_missing(RECIPE):
-        pytest.skip(missing)
-    text = run("recipes", "show", RECIPE).out.replace(RECIPE, "mine").replace("logits: all", "logits: last")
-    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
-    done = run("export", case("lm-relative"), "--recipe", tmp_path / "mine.yaml", "--dry-run")
+def test_relative_noise_has_no_cache_on_the_htp(run, case, changed_recipe):
+    recipe = changed_recipe(RECIPE, {"logits: all": "logits: last"})
+    done = run("export", case("lm-relative"), "--recipe", recipe, "--dry-run")
     assert done.code == 3
     assert "no cache for relative noise" in done.err
     assert "write logits: all" in done.err

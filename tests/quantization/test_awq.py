@@ -88,10 +88,8 @@ def test_a_head_that_is_the_table_too_is_left_as_it_is(checkpoint):
     assert "lm_head" in scaled_layers(checkpoint("relative-lm").config)
 
 
-def test_without_rows_to_see_it_says_what_they_are_for(run, case, tmp_path):
-    text = run("recipes", "show", "onnx-int4-gptq").out.replace("onnx-int4-gptq", "mine")
-    recipe = tmp_path / "mine.yaml"
-    recipe.write_text(text.replace("method: gptq", "method: awq"), encoding="utf-8")
+def test_without_rows_to_see_it_says_what_they_are_for(run, case, changed_recipe, tmp_path):
+    recipe = changed_recipe("onnx-int4-gptq", {"method: gptq": "method: awq"})
     done = run("export", case("cls-lowrank-last-padded"), "--recipe", recipe, "-o", tmp_path / "out")
     assert done.code == 3
     assert "recipe mine needs calibration data (AWQ)" in done.err

@@ -144,10 +144,8 @@ def test_a_recipe_asks_for_it_and_other_weights_answer_the_same(
     assert artifact["model"]["sha256"] != exported("pairwise-cls", base).manifest.model.sha256
 
 
-def test_equalizing_without_rows_says_what_they_are_for(case, run, tmp_path):
-    text = run("recipes", "show", "onnx-int8-dynamic").out.replace("name: onnx-int8-dynamic", "name: mine")
-    recipe = tmp_path / "mine.yaml"
-    recipe.write_text(text.replace("quantize:\n", "quantize:\n  equalize: true\n"), encoding="utf-8")
+def test_equalizing_without_rows_says_what_they_are_for(case, run, changed_recipe, tmp_path):
+    recipe = changed_recipe("onnx-int8-dynamic", {"quantize:\n": "quantize:\n  equalize: true\n"})
     done = run("export", case("cls-lowrank-last-padded"), "--recipe", recipe, "-o", tmp_path / "out")
     assert done.code == 3
     assert "recipe mine needs calibration data (equalize)" in done.err

@@ -149,13 +149,11 @@ def test_layers_that_groups_do_not_divide_still_fall_back_to_int8(recipe, export
 
 
 @pytest.mark.parametrize("method", ["gptq", "awq"])
-def test_a_method_of_rounding_int8_weights_is_refused_with_the_fix(method, run, tmp_path):
-    text = run("recipes", "show", "xnnpack-8da8w").out.replace("name: xnnpack-8da8w", "name: mine")
-    path = tmp_path / "mine.yaml"
-    path.write_text(
-        text.replace("  embeddings: int8", f"  embeddings: int8\n  method: {method}"), encoding="utf-8"
+def test_a_method_of_rounding_int8_weights_is_refused_with_the_fix(method, run, changed_recipe):
+    recipe = changed_recipe(
+        "xnnpack-8da8w", {"  embeddings: int8": f"  embeddings: int8\n  method: {method}"}
     )
-    done = run("recipes", "check", path)
+    done = run("recipes", "check", recipe)
     assert done.code == 3
     assert (
         f"quantize.method: {method} is for weights below int8: rounding to int8 loses next to nothing"
