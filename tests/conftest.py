@@ -1,4 +1,4 @@
-"""What several test files share: the command line, the specification's folder, the bundled cases."""
+"""Fixtures and helpers for all tests: the command line, models of many shapes, artifacts made once."""
 
 import gc
 import hashlib
@@ -41,12 +41,12 @@ settings.register_profile("same examples", deadline=None, derandomize=True)
 settings.load_profile("same examples")
 
 TESTS = Path(__file__).parent
-# The specification and its data, which stand beside a developer's checkout.
+# The specification and its data, next to a developer's checkout.
 SHARED = TESTS.parent.parent / "shared"
 
 
 def tools_missing():
-    """Why the native parts cannot be built here; "" where they can."""
+    """Why the native parts cannot be built here, or ""."""
     try:
         native_build.check_tools("kernels")
     except MissingTool as error:
@@ -55,24 +55,24 @@ def tools_missing():
 
 
 def backend_missing(recipe):
-    """Why the backend of a recipe is not here; "" where it is."""
+    """Which packages of a recipe's backend are missing, with the command that installs them, or ""."""
     entry = REGISTRY[load_recipe(recipe).backend]
     missing = missing_packages(entry.packages)
     return f"{', '.join(missing)} not installed: {entry.install}" if missing else ""
 
 
-# By a recipe of theirs a test makes a .pte, which takes seconds.
+# Recipes that make a .pte, which takes a quarter of a minute.
 EXECUTORCH = {name for name in resources.names("recipes") if load_recipe(name).runtime == "executorch"}
 
 
 def pytest_collection_finish():
-    """What is loaded stays: exports make so many objects that the collector would go through it all often."""
+    """An export makes millions of objects: the collector's passes would take an eighth of its time."""
     gc.freeze()
+    gc.set_threshold(200_000, 50, 1000)
 
 
 def pytest_collection_modifyitems(items):
-    """Tests with an ExecuTorch recipe among their parameters, or that have an artifact of one made by its
-    name, are slow ones together, if not each."""
+    """Mark tests slow that make a .pte: by a recipe among their parameters, or in their code."""
     for item in items:
         values = [*item.callspec.params.values()] if hasattr(item, "callspec") else []
         if "exported" in item.fixturenames:
@@ -82,7 +82,7 @@ def pytest_collection_modifyitems(items):
 
 
 class Finished(NamedTuple):
-    """What a user sees of a command that ended."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -91,7 +91,7 @@ class Finished(NamedTuple):
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Call `nf-edge` with some arguments, in this process."""
+    """Runs `nf-edge ARGUMENTS` in this process."""
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["nf-edge", *map(str, arguments)])
@@ -107,7 +107,7 @@ def run(monkeypatch, capsys):
 
 @pytest.fixture
 def genai_tokens():
-    """What onnxruntime-genai generates from a folder: the ids of a prompt, the new ones, their text."""
+    """Generates with onnxruntime-genai: ids of the prompt, new ids, and their text."""
     genai = pytest.importorskip("onnxruntime_genai", reason="pip install 'nf-edge[genai]'")
 
     def generate(folder, prompt, count):
@@ -120,8 +120,8 @@ def genai_tokens():
         generator.append_tokens(ids)
         while not generator.is_done():
             generator.generate_next_token()
-        found = generator.get_sequence(0)[len(ids) :]
-        return ids.tolist(), list(found), tokenizer.decode(found)
+        new = generator.get_sequence(0)[len(ids) :]
+        return ids.tolist(), list(new), tokenizer.decode(new)
 
     return generate
 
@@ -134,8 +134,7 @@ def case():
 
 @pytest.fixture
 def changed_recipe(run, tmp_path):
-    """The file of a bundled recipe, renamed and with some of its text replaced; skips where its backend is
-    not here."""
+    """Writes a bundled recipe as `mine`, with text replaced; skips if its backend is not installed."""
 
     def make(recipe, changes):
         if missing := backend_missing(recipe):
@@ -164,7 +163,7 @@ def cramped(tmp_path):
 
 LM, CLASSIFIER = ("NoiseFormerForCausalLM",), ("NoiseFormerForSequenceClassification",)
 LOWRANK = {"kind": "lowrank", "rank": 4}
-# What the forms of a network have to be right for, in all combinations.
+# Kinds of attention and tasks: each form of the network must be right for all combinations.
 NOISES = {
     "none": {},
     "lowrank": {"noise": {"kind": "lowrank", "rank": 3}},
@@ -210,7 +209,7 @@ SHAPES = {
         "num_labels": 3,
         "noise": {"kind": "pairwise"},
     },
-    # Its matrices outweigh the libraries that run it, so that it shows how often they are held.
+    # Its weights take more memory than the libraries that run it: a second copy shows.
     "large-cls": {
         "architectures": CLASSIFIER,
         "vocab_size": 300,
@@ -244,7 +243,7 @@ SHAPES = {
 
 @pytest.fixture
 def random_network():
-    """A network of random weights and norms, far from what it is initialised to, as often as it is asked."""
+    """Makes a network with random weights and norms, far from their initial values."""
 
     def make(task, noise):
         shape = {"vocab_size": 50, "n_positions": RANDOM_LENGTH, "n_embd": 32, "n_layer": 2, "n_head": 4}
@@ -264,13 +263,13 @@ def random_network():
 
 
 def text_config(vocab_size, **changes):
-    """Of a small language model of text, but for the changes."""
+    """Config of a small language model, with changes."""
     shape = {"n_positions": 16, "n_embd": 16, "n_layer": 1, "n_head": 2, "bos_token_id": 0, "eos_token_id": 0}
     return ModelConfig(**{"architectures": LM, "vocab_size": vocab_size, **shape, **changes})
 
 
 def save_text_model(folder, texts, vocab_size, **changes):
-    """A checkpoint of that config, with a tokenizer that it trains on some texts."""
+    """A checkpoint of `text_config`, with a tokenizer trained on `texts`."""
     tokenizer = train_bpe(texts, vocab_size, lowercase=False, treebank=False)
     tokenizer.save(str(folder / "tokenizer.json"))
     config, target = text_config(tokenizer.get_vocab_size(), **changes), folder / "checkpoint"
@@ -279,7 +278,7 @@ def save_text_model(folder, texts, vocab_size, **changes):
 
 
 def edit_manifest(folder, change):
-    """Change the manifest as somebody without care would: all else stays."""
+    """Change the manifest of an artifact and no other file."""
     path = folder / "manifest.json"
     document = json.loads(path.read_text(encoding="utf-8"))
     change(document)
@@ -287,8 +286,10 @@ def edit_manifest(folder, change):
 
 
 def random_rows(config):
-    """Token ids and mask [1, RANDOM_LENGTH] and the number of real tokens, whatever the padding; where pad
-    tokens are passed over, also rows that end in some, and a row of nothing else."""
+    """Token ids and mask [1, RANDOM_LENGTH], and the number of real tokens, for several paddings.
+
+    If pooling skips pad tokens, some rows end in pad tokens, and one row has no other tokens.
+    """
     ids = torch.randint(0, 50, (1, RANDOM_LENGTH), generator=torch.Generator().manual_seed(2))
     for real in (RANDOM_LENGTH, 17, 1):
         mask = (torch.arange(RANDOM_LENGTH) < real).long()[None]
@@ -299,7 +300,7 @@ def random_rows(config):
 
 
 def shared_folder(tmp_path_factory, name):
-    """A folder that all processes of one test run have in common."""
+    """A folder that all workers of a test run share."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     folder.mkdir(exist_ok=True)
@@ -307,12 +308,12 @@ def shared_folder(tmp_path_factory, name):
 
 
 def place_once(make, place):
-    """Make a folder beside its place, unless it is there or another process is faster."""
+    """Make a folder and move it to `place`, unless another worker did so first."""
     if not place.is_dir():
-        own = place.with_name(f".{place.name}.{os.getpid()}")
-        make(own)
+        new = place.with_name(f".{place.name}.{os.getpid()}")
+        make(new)
         try:
-            own.rename(place)
+            new.rename(place)
         except OSError:
             assert place.is_dir()
     return place
@@ -320,25 +321,24 @@ def place_once(make, place):
 
 @pytest.fixture(scope="session", autouse=True)
 def lowered_to_onnx_once(tmp_path_factory):
-    """A network is lowered to ONNX once in a test run: recipes quantize the file, and gates judge it, after
-    that.  It is the same where its modules, its tensors and its bounds are; there is no recipe to look at.
+    """Lower each network to ONNX once in a test run; recipes quantize a copy of that file.
 
-    Gives what it replaces, for tests of that.
+    Networks with equal modules, tensors and input shapes give equal files.  Yields the function it replaces.
     """
     lower, folder = OnnxCpu.lower, shared_folder(tmp_path_factory, "onnx")
 
     def once(self, program, config, input_shape, recipe, path):
-        def make(own):
-            own.mkdir()
-            report = lower(self, program, config, input_shape, None, own / "model.onnx")
-            (own / "report").write_bytes(pickle.dumps(report))
+        def make(new):
+            new.mkdir()
+            report = lower(self, program, config, input_shape, None, new / "model.onnx")
+            (new / "report").write_bytes(pickle.dumps(report))
 
         torch.save(program.state_dict(), tensors := io.BytesIO())
-        told = f"{config!r} {input_shape!r} {program!r}".encode()
-        place = place_once(make, folder / hashlib.sha256(told + tensors.getvalue()).hexdigest())
-        for made in place.iterdir():
-            if made.name != "report":
-                shutil.copyfile(made, path.with_name(made.name))
+        structure = f"{config!r} {input_shape!r} {program!r}".encode()
+        place = place_once(make, folder / hashlib.sha256(structure + tensors.getvalue()).hexdigest())
+        for file in place.iterdir():
+            if file.name != "report":
+                shutil.copyfile(file, path.with_name(file.name))
         return pickle.loads((place / "report").read_bytes())
 
     with pytest.MonkeyPatch.context() as patch:
@@ -348,7 +348,7 @@ def lowered_to_onnx_once(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory):
-    """Load a case, one of SHAPES, or a bundled checkpoint, by name."""
+    """Loads a case, one of SHAPES, or a bundled checkpoint, by name."""
 
     def load(name):
         if name in resources.names("checkpoints", suffix=""):
@@ -366,7 +366,7 @@ def checkpoint(tmp_path_factory):
 
 
 def calibration_rows(checkpoint):
-    """None, for its own, of a checkpoint that has examples; else random rows."""
+    """Rows to calibrate on: random ones, or None if the checkpoint has examples."""
     if checkpoint.examples_file:
         return None
     rows = synthetic_rows(checkpoint.config, checkpoint.config.n_positions)
@@ -374,9 +374,9 @@ def calibration_rows(checkpoint):
 
 
 def traces_of_this_machine(folder):
-    """Where files of a folder say on which machine or where they were made: `FILE: what`.
+    """Paths and names of this machine in the files of a folder, as `FILE: TEXT`.
 
-    The user's name is looked for in paths only: it may be a word, such as the `runner` of GitHub's machines.
+    A user's name counts as part of a path only: it may be a word, such as `runner` on GitHub's machines.
     """
     traces = {
         tempfile.gettempdir() + os.sep,
@@ -386,21 +386,21 @@ def traces_of_this_machine(folder):
         sys.prefix + os.sep,
         socket.gethostname(),
     }
-    # Fewer letters than in /tmp/ would be there by chance.
-    found = [trace for trace in traces if len(trace) >= len("/tmp/")]
+    # A shorter text may be there by chance.
+    long = [trace for trace in traces if len(trace) >= len("/tmp/")]
     return [
         f"{path.name}: {trace}"
         for path in sorted(folder.rglob("*"))
         if path.is_file()
         for content in [path.read_bytes()]
-        for trace in found
+        for trace in long
         if trace.encode() in content
     ]
 
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory, checkpoint):
-    """The artifact of a checkpoint by a recipe, read back from its folder; each is made once.
+    """Loads the artifact of a checkpoint by a recipe, which is made once in a test run.
 
     A recipe `NAME+all` gives the logits of all tokens.
     """
@@ -416,9 +416,9 @@ def exported(tmp_path_factory, checkpoint):
             the_recipe = the_recipe.model_copy(update={"logits": logits})
         place = shared_folder(tmp_path_factory, "artifacts") / f"{name}.{recipe}"
         the_checkpoint = checkpoint(name)
-        seen = calibration_rows(the_checkpoint) if may_calibrate(the_recipe) else None
-        # Kept even where it fails a gate, so that the tests find out for themselves.
-        place_once(lambda path: export(the_checkpoint, the_recipe, path, calibrate=seen, keep=True), place)
+        rows = calibration_rows(the_checkpoint) if may_calibrate(the_recipe) else None
+        # Kept even if it fails a gate: tests check it themselves.
+        place_once(lambda path: export(the_checkpoint, the_recipe, path, calibrate=rows, keep=True), place)
         assert traces_of_this_machine(place) == []
         return load_artifact(place)
 

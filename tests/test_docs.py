@@ -1,11 +1,8 @@
 """What README and docs say is so: pages, links, commands and the generated reference."""
 
-import os
 import re
 import runpy
 import shlex
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -28,7 +25,6 @@ WRITTEN = [page for page in PAGES if page.parent.name != "reference"]
 PROGRAMS = ("nf-edge", "make", "pip", "source", "python", "openssl", ".venv/bin/pytest")
 # Stands before a block that no test runs, and says why.
 NOT_RUN = re.compile(r"<!-- not run here: .+ -->")
-BIN = Path(sys.executable).parent
 
 
 @dataclass(frozen=True)
@@ -147,13 +143,10 @@ RUNNING = sorted({block.page for block in ALL_BLOCKS if block.run})
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", RUNNING, ids=place)
-def test_the_commands_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
-    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    for block in blocks(page):
-        if not block.run:
-            continue
-        for line in block.commands:
-            done = subprocess.run(
-                ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True
-            )
-            assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+def test_the_commands_of_a_page_run_one_after_the_other(page, run, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for line in (line for block in blocks(page) if block.run for line in block.commands):
+        program, *arguments = shlex.split(line, comments=True)
+        assert program == "nf-edge", f"{line}: say why it is not run"
+        done = run(*arguments)
+        assert done.code == 0, f"{line}\n{done.out[-2000:]}\n{done.err[-2000:]}"

@@ -413,7 +413,7 @@ def test_an_earlier_artifact_that_does_not_run_without_other_files_is_refused(ea
     ("name", "recipe", "companion"),
     [
         ("wide-cls", "coreml-fp16", "stand-in.pte"),
-        ("uneven-cls", "ethos-u55-128-int8", "npu.tosa"),
+        ("uneven-cls", "ethos-u85-256-int8", "npu.tosa"),
         ("uneven-cls", "qnn-sm8650-a16w8", "model.qdq.onnx"),
     ],
 )

@@ -93,7 +93,14 @@ def test_the_cached_operator_gives_piece_by_piece_what_the_whole_gives(layer, da
             torch.testing.assert_close(found, wanted[:, first:end], atol=1e-5, rtol=1e-5)
 
 
-CASES = ["cls-pairwise-bidirectional-padded", "cls-causal-first", "lm-relative", "lm-standard"]
+# Their artifacts are those of test_lowering.py and test_decoders.py.
+CASES = [
+    "cls-relative-bidirectional-last-padded",
+    "cls-last-not-pad",
+    "lm-pairwise-relu",
+    "lm-relative-pruned-unevenly",
+    "lm-standard",
+]
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Every recipe on bundled models: what comes out fits a device, and answers as before."""
 
+import itertools
 import json
 
 import pytest
@@ -35,14 +36,16 @@ SIMULATED_ROWS = 200
 
 
 def pairs():
-    """All models for the CPUs of phones and boards; for what else there is, whose files take minutes to make
-    and to simulate, the smallest, by one recipe of each backend."""
+    """Every ONNX recipe on all models; every .pte recipe of CPUs on digits and on one text model, in turn; of
+    each other backend, whose files take minutes to make and to simulate, one recipe on digits."""
     by_backend = {load_recipe(recipe).backend: recipe for recipe in reversed(RECIPES)}
     others = [recipe for backend, recipe in by_backend.items() if backend not in CPUS]
-    for_cpus = [recipe for recipe in RECIPES if load_recipe(recipe).backend in CPUS]
+    onnx = [recipe for recipe in RECIPES if load_recipe(recipe).backend == "onnx_cpu"]
+    pte = [recipe for recipe in RECIPES if load_recipe(recipe).backend in ("xnnpack", "nf_cpu")]
     return [
-        *((model, recipe) for model in DATA for recipe in for_cpus),
-        *(("digits", each) for each in others),
+        *((model, recipe) for model in DATA for recipe in onnx),
+        *(("digits", recipe) for recipe in (*pte, *others)),
+        *zip(itertools.cycle(("sst2", "shakespeare")), pte),
     ]
 
 
