@@ -101,7 +101,7 @@ THINGS = (
 
 
 @pytest.mark.parametrize("name", THINGS)
-def test_what_there_is_stands_on_a_page(name: str) -> None:
+def test_every_command_recipe_device_backend_and_outcome_is_on_a_page(name: str) -> None:
     """By its whole name: `onnx-int4-gptq` does not count for `onnx-int4`."""
     whole = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
     pages = [page for page in WRITTEN if page.name != "CHANGELOG.md"]

@@ -365,7 +365,7 @@ def test_a_manifest_reads_every_field_that_an_export_writes_and_no_other(entry_t
 
 
 @pytest.mark.parametrize(("entry_type", "written"), [(LeftEntry, Left), (KindEntry, Kind)])
-def test_the_same_of_the_entries_of_its_lists(entry_type, written):
+def test_an_entry_of_a_list_reads_every_field_that_an_export_writes(entry_type, written):
     assert set(entry_type.__annotations__) == {field.name for field in dataclasses.fields(written)}
 
 
@@ -418,7 +418,7 @@ def test_an_earlier_artifact_that_does_not_run_without_other_files_is_refused(ea
     ],
 )
 @pytest.mark.slow
-def test_what_answers_for_a_device_here_cannot_be_swapped(name, recipe, companion, exported, run, tmp_path):
+def test_a_file_that_simulates_a_device_cannot_be_swapped(name, recipe, companion, exported, run, tmp_path):
     folder = shutil.copytree(exported(name, recipe).path, tmp_path / "artifact")
     append(folder / companion)
     assert f"{companion}: is not the file" in run("inspect", folder).err

@@ -118,7 +118,7 @@ def test_the_run_guide_names_the_npu_and_has_no_python_that_cannot_run(exported)
     ("command", "message"),
     [("sensitivity", "quantizes all linear layers"), ("sweep", "cannot be timed here")],
 )
-def test_what_weighs_layers_or_times_recipes_says_that_an_npu_is_not_for_it(command, message, run):
+def test_sensitivity_and_sweep_refuse_an_npu(command, message, run):
     if missing := backend_missing(RECIPE):
         pytest.skip(missing)
     done = run(command, "digits", "--recipe", RECIPE, "--data", "digits:drawn")

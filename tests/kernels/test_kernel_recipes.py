@@ -56,7 +56,7 @@ def by_the_network(kind, heads, size, noise, projected, lengths, causal):
 @settings(max_examples=60)
 @given(layers())
 @torch.no_grad()
-def test_the_operator_means_what_the_network_does(layer):
+def test_the_operator_computes_what_the_network_does(layer):
     kind, _, size, noise, projected, lengths, causal = layer
     how = {"head_size": size, "symmetric": kind != "standard", "scale": size**-0.5, "products": "float32"}
     wanted = by_the_network(*layer)

@@ -170,7 +170,7 @@ def test_the_plan_accounts_for_every_byte_of_the_file(name, recipe, reports, exp
 
 @needs_the_runner
 @each_artifact
-def test_the_measured_whole_is_at_least_each_of_its_parts(name, recipe, reports):
+def test_the_measured_memory_is_the_sum_of_its_parts(name, recipe, reports):
     report = reports(name, recipe)
     whole = part(report, "process")["measured"]
     parts = [line.measured.value for line in report.process]

@@ -195,7 +195,9 @@ def test_what_cannot_be_met_is_refused_with_the_best_and_nothing_is_written(
         (("--recipe", "onnx-fp32",), 3, "has no section `quantize`"),
     ],
 )  # fmt: skip
-def test_what_it_is_asked_wrongly_it_says(arguments, code, said, classifier, run, tmp_path, monkeypatch):
+def test_wrong_options_are_refused_with_the_reason(
+    arguments, code, said, classifier, run, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     done = run("sensitivity", classifier, *arguments)
     assert done.code == code

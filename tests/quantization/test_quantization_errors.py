@@ -29,7 +29,7 @@ def layer_reports_of(artifact):
     ("name", "recipe"),
     [(name, recipe) for recipe in RECIPES for name in VULKAN.get(recipe, ("wide-lm", "wide-cls"))],
 )
-def test_every_layer_and_table_that_was_quantized_tells_its_loss(name, recipe, exported):
+def test_every_quantized_layer_and_table_reports_its_error(name, recipe, exported):
     artifact = exported(name, recipe)
     for module, layer_report in layer_reports_of(artifact).items():
         dtype, found = layer_report["dtype"].split(",")[0], layer_report["weights_snr"]
@@ -53,7 +53,7 @@ def test_a_layer_that_fell_back_to_int8_tells_the_smaller_loss(exported):
     assert layer_reports["transformer.h.0.mlp.c_proj"]["weights_snr"]["value"] < 30
 
 
-def test_the_loss_told_is_that_of_the_weights_in_the_file(exported, checkpoint):
+def test_the_reported_error_is_that_of_the_weights_in_the_file(exported, checkpoint):
     artifact = exported("wide-lm", "onnx-int8-dynamic")
     arrays = {tensor.name: to_array(tensor) for tensor in onnx.load(artifact.model_file).graph.initializer}
     (table,) = (array for array in arrays.values() if array.shape == (4000, 256))

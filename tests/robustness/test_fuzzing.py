@@ -26,12 +26,12 @@ def scratch(tmp_path_factory):
     return tmp_path_factory.mktemp("fuzzing") / "input"
 
 
-def test_an_input_that_is_whole_is_accepted(base, scratch):
+def test_an_undamaged_input_is_accepted(base, scratch):
     for i, target in enumerate(targets(base, ["artifact"])):
         assert fault_of(target, Input(i), base, scratch) == (True, ""), target.name
 
 
-def test_what_stands_in_the_place_of_a_file_is_neither_waited_for_nor_read_for_ever(base, scratch):
+def test_a_pipe_or_device_in_place_of_a_file_neither_blocks_nor_crashes(base, scratch):
     for i, target in enumerate(targets(base, ["artifact"])):
         for place in range(len(mutators.PLACES)):
             accepted, fault = fault_of(target, Input(i, place=place), base, scratch)

@@ -86,7 +86,7 @@ def without_renameat2(monkeypatch):
 
 @pytest.mark.parametrize("renameat2", [True, False])
 @pytest.mark.parametrize("old", [True, False], ids=["an old one", "nothing"])
-def test_whenever_it_is_killed_the_old_is_whole_or_the_new_and_the_next_run_sweeps(
+def test_after_a_kill_the_old_or_the_new_folder_is_complete_and_the_next_run_cleans_up(
     old, renameat2, tmp_path, monkeypatch
 ):
     if not renameat2:
@@ -108,7 +108,7 @@ def test_whenever_it_is_killed_the_old_is_whole_or_the_new_and_the_next_run_swee
     assert names(tmp_path) == ["out"]
 
 
-def test_whenever_it_is_killed_a_file_is_whole(tmp_path):
+def test_after_a_kill_a_file_is_the_old_or_the_new_one(tmp_path):
     target, found = tmp_path / "state", set()
     for call in range(1000):
         target.write_text("old")
@@ -120,7 +120,7 @@ def test_whenever_it_is_killed_a_file_is_whole(tmp_path):
     assert names(tmp_path) == ["state"]
 
 
-def test_what_a_living_process_makes_is_never_swept(tmp_path):
+def test_files_of_a_running_process_are_never_removed(tmp_path):
     with stage(tmp_path / "out") as new:
         new.mkdir()
         child = os.fork()
@@ -132,7 +132,7 @@ def test_what_a_living_process_makes_is_never_swept(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_what_only_looks_like_ours_is_never_swept(tmp_path):
+def test_files_with_similar_names_are_never_removed(tmp_path):
     for name in (".out.nf-edge-abcdefgh.partial", "nf-edge-notes", ".git"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "notes.txt").write_text("precious")
@@ -142,7 +142,7 @@ def test_what_only_looks_like_ours_is_never_swept(tmp_path):
     assert len(list(tmp_path.rglob("notes.txt"))) == 3
 
 
-def test_temporary_files_of_a_dead_process_are_swept_by_the_next(tmp_path, monkeypatch):
+def test_temporary_files_of_a_dead_process_are_removed_by_the_next(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     def work():
@@ -214,7 +214,7 @@ def test_what_is_put_into_the_old_one_meanwhile_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_of_two_at_once_one_wins_whole_and_the_other_is_refused(overwrite, tmp_path):
+def test_of_two_writers_at_once_one_wins_and_the_other_is_refused(overwrite, tmp_path):
     target = tmp_path / "out"
     if overwrite:
         write(target, "old")
@@ -676,7 +676,7 @@ def test_a_report_is_not_written_over_what_is_there(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_is_killed_at_a_random_moment_is_gone_on_with_to_the_same_bytes():
+def test_a_run_that_was_killed_continues_to_the_same_bytes():
     kills = TESTS.parent / "benchmarks" / "kills.py"
     if not kills.is_file():
         pytest.skip("the benchmarks are not here")
