@@ -31,8 +31,8 @@ MOST_PERPLEXITY = {"float32": 1.0001, "int8": 1.02, "int4": 1.15}
 
 
 CPUS = ("xnnpack", "nf_cpu", "onnx_cpu")
-# Of what is simulated, this many of its rows.
-SIMULATED_ROWS = 200
+# How many rows are checked of what is simulated, and of a language model, which takes them token by token.
+SIMULATED_ROWS, LANGUAGE_MODEL_ROWS = 200, 24
 
 
 def pairs():
@@ -65,7 +65,8 @@ def test_every_recipe_takes_bundled_models(model, recipe, exported, run, checkpo
         known = "fits as far as known" if backend in (*PHONE, "qnn") else "fits"
         assert reported("profile", "--device", device)["verdict"]["outcome"] == known
     data = checkpoint(model).examples_file if DATA[model] == "examples" else DATA[model]
-    limit = () if backend in CPUS else ("--limit", SIMULATED_ROWS)
+    rows = LANGUAGE_MODEL_ROWS if model == "shakespeare" else SIMULATED_ROWS if backend not in CPUS else None
+    limit = ("--limit", rows) if rows else ()
     accuracy, quantize = reported("check", "--data", data, *limit), load_recipe(recipe).quantize
     weights = quantize.weights if quantize else "float32"
     if model == "shakespeare":
