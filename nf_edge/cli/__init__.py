@@ -1,4 +1,4 @@
-"""The command line: one verb is one module of this room, imported when it is called."""
+"""The command line: each command is one module, imported when it is called."""
 
 import contextlib
 import importlib
@@ -16,32 +16,35 @@ from nf_edge.core.signals import Terminated, ending_on_signals, exit_code_of
 from nf_edge.core.streams import drop_streams, open_streams
 from nf_edge.core.system_errors import explained
 
-# Verb → module of this room and the line that --help shows, so that help imports none of them.
+# Command → module of this package and its line in --help, which then imports none of them.
 VERBS = {
-    "export": ("export", "Lower a checkpoint to a device: the main job."),
-    "compress": ("compress", "Prune a checkpoint and train it back: a smaller checkpoint."),
-    "sensitivity": ("sensitivity", "What quantizing each layer costs, and a mixed-precision recipe."),
-    "profile": ("profile", "Memory of an artifact or a checkpoint against a device's budget."),
-    "check": ("check", "Accuracy of an artifact on the CPU, beside the checkpoint's."),
-    "bench": ("bench", "Latency of an artifact on this machine, or of several turn about."),
-    "compare": ("compare", "NoiseFormer beside GPT-2 by one recipe: size, memory, latency."),
-    "sweep": ("sweep", "One model by several recipes: size, memory, latency, answers."),
-    "inspect": ("inspect", "What an artifact is made of and needs; verifies and loads it."),
-    "sign": ("sign", "Sign an artifact with a key of yours."),
-    "verify": ("verify", "Verify an artifact's signature, and every file of it."),
-    "generate": ("generate", "Continue a text with a language model, token by token."),
-    "import": ("import_", "Turn a nanoGPT or Hugging Face GPT-2 into a checkpoint."),
+    "export": ("export", "Export a checkpoint for a device: the main job."),
+    "compress": ("compress", "Prune a checkpoint and train it back to a smaller one."),
+    "sensitivity": (
+        "sensitivity",
+        "Measure the cost of quantizing each layer; mix precisions.",
+    ),
+    "profile": ("profile", "Show an artifact's or checkpoint's memory against a budget."),
+    "check": ("check", "Check an artifact's accuracy against its checkpoint's."),
+    "bench": ("bench", "Measure the latency of one or more artifacts on this machine."),
+    "compare": ("compare", "Compare models by one recipe: size, memory, latency."),
+    "sweep": ("sweep", "Compare recipes for one model: size, memory, latency, answers."),
+    "inspect": ("inspect", "Verify and load an artifact; show what it contains and needs."),
+    "sign": ("sign", "Sign an artifact with your key."),
+    "verify": ("verify", "Verify the signature and every file of an artifact."),
+    "generate": ("generate", "Continue a text with a language model."),
+    "import": ("import_", "Convert a nanoGPT or Hugging Face GPT-2 model to a checkpoint."),
     "init": ("init", "Write a checkpoint of a given shape with random weights."),
     "train": ("train", "Train a checkpoint by a training recipe."),
     "recipes": ("recipes", "List, show and check recipes."),
     "devices": ("devices", "List, show and check device files."),
-    "kernels": ("kernels", "Build the kernels that nf- recipes call, for here or for a board."),
-    "backends": ("backends", "What lowers and runs here, and for which recipes."),
-    "doctor": ("doctor", "Versions, what works on this machine, and how to get what is missing."),
+    "kernels": ("kernels", "Build the kernels of nf- recipes for this machine or a board."),
+    "backends": ("backends", "List the backends, and what works on this machine."),
+    "doctor": ("doctor", "Report what is installed, and how to install what is missing."),
 }
 
 INTERRUPTED = exit_code_of(signal.SIGINT)
-# The reader of the output closed it, as `head` does.
+# The program that reads the output closed it, as `head` does.
 CLOSED_PIPE = exit_code_of(signal.SIGPIPE)
 
 EXIT_CODES = """\b
@@ -49,13 +52,13 @@ Exit codes:
   0 ok                       4 over the memory budget
   1 a bug of nf-edge         5 beyond the accuracy limit
   2 wrong usage              6 this machine lacks a tool, or memory,
-  3 bad input of any kind      and the message says what to do
+  3 bad input                  and the message says what to do
 Ended by a signal: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 141 closed pipe.
 """
 
 
 class ClosedPipe(Exception):
-    """The reader closed the output.  This is no OSError: click turns that into exit code 1."""
+    """The reader closed the output.  Not an OSError, which click turns into exit code 1."""
 
 
 @contextlib.contextmanager
@@ -95,9 +98,9 @@ class Verbs(click.Group):
             close = get_close_matches(args[0], VERBS, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             ctx.fail(f"No such command {args[0]!r}.{hint}")
-        # Else `--device "$BOARD"` would be no device, and nothing would be held against its memory.
+        # An empty `--device "$BOARD"` would mean no device, and no memory would be checked.
         if any(not arg or (arg.startswith("--") and arg.endswith("=")) for arg in args):
-            ctx.fail("An argument is empty: give a value, or leave its option out.")
+            ctx.fail("An argument is empty: give a value, or leave the option out.")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -119,7 +122,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point of `nf-edge`: turns a user's mistake into one message and its exit code."""
+    """Entry point of `nf-edge`: a user's mistake becomes one message and its exit code."""
     open_streams()
     code = 0
     try:
@@ -131,22 +134,22 @@ def main() -> None:
         code = code or CLOSED_PIPE
     except OSError as error:
         if error.errno is None or error.filename is not None:
-            raise  # of a library or a file, not of a stream: a bug
+            raise  # a bug: it is not an error of stdout or stderr
         code = code or _failed(f"the output cannot be written: {error.strerror}", BadInput.exit_code)
-    except Terminated as end:  # while a failure was printed
+    except Terminated as end:  # a failure was being printed
         code = end.exit_code
     drop_streams()
     sys.exit(code)
 
 
 def _run() -> int:
-    """Run the command that was given; its exit code."""
+    """Run the command; returns its exit code."""
     try:
-        # Outside its standalone mode click returns the code of `ctx.exit()`, as --help and --version use it.
+        # Outside standalone mode, click returns the code of `ctx.exit()`, which --help and --version call.
         code = cli.main(standalone_mode=False)
         return code if isinstance(code, int) else 0
     except NfEdgeError as error:
-        # The report of a gate that was not passed is on stdout already, and one document stays one.
+        # The report of a failed gate is on stdout already; a second JSON document must not follow it.
         return _failed(str(error), error.exit_code, in_json=not error.reported)
     except click.ClickException as error:
         error.show()
@@ -166,7 +169,7 @@ def _run() -> int:
 
 
 def _failed(message: str, code: int, *, in_json: bool = True) -> int:
-    """Print a failure to the streams that still can be written; returns its exit code."""
+    """Print a failure to the streams that are still open; returns its exit code."""
     with contextlib.suppress(OSError):
         click.echo(f"nf-edge: {message}", err=True)
     if in_json:
@@ -176,6 +179,6 @@ def _failed(message: str, code: int, *, in_json: bool = True) -> int:
 
 
 def _print_json_error(message: str, code: int) -> None:
-    """With --json, a failure is a JSON document on stdout too."""
+    """With --json, print a failure as a JSON document on stdout."""
     if "--json" in sys.argv:
         click.echo(json_error_text(message, code))

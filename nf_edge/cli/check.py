@@ -43,7 +43,7 @@ Examples:
 def command(artifact: Path, data: str, on: list[str] | None, as_json: bool, **options: Any) -> None:
     """Check the accuracy of an ARTIFACT, run from its file on this CPU, against its checkpoint's.
 
-    Both answer the same rows.  A drop beyond --max-drop (by default, the recipe's own limit) is exit code 5.
+    Both answer the same rows.  A drop beyond --max-drop (by default, the recipe's limit) is exit code 5.
     With --on, the file also runs on emulated cores: each core must stay within the limit, and the report
     compares its answers with those of the file on this machine.
     """

@@ -59,12 +59,12 @@ def command(
     from nf_edge.render.comparison import comparison_parts
 
     refuse(
-        (preset and checkpoints, "--preset makes its own models: leave out the checkpoints, or --preset."),
+        (preset and checkpoints, "--preset makes the models: leave out the checkpoints, or --preset."),
         (
             not preset and len(checkpoints) < 2,
             f"Give two checkpoints or more, not {len(checkpoints)}, or a --preset.",
         ),
-        (rank and not preset, "--rank belongs to --preset; a checkpoint has its own."),
+        (rank and not preset, "--rank belongs to --preset; the rank of a checkpoint is fixed."),
         (overwrite and out is None, OVERWRITE_ALONE),
     )
     options |= {"out": out, "overwrite": overwrite, "notify": warn}

@@ -50,8 +50,8 @@ def command(checkpoint: str, recipe: str, out: Path, as_json: bool, **options: A
 
     CHECKPOINT is a folder, or the name of a bundled model (./NAME forces a folder).
 
-    Pruning removes tokens, layers, heads and inner units.  The new checkpoint is smaller, and every artifact
-    exported from it is smaller and faster.  An interruption (Ctrl-C) loses the recovery since its last
+    Pruning removes tokens, layers, heads and inner units.  That saves file size, RAM and time in every
+    artifact exported from the new checkpoint.  An interruption (Ctrl-C) loses the recovery since its last
     validation; --resume continues from there, to the same weights.
     """
     from nf_edge.pipeline import api

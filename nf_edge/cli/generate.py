@@ -40,10 +40,10 @@ Examples:
 def command(source: str, prompt: str | None, as_json: bool, **options: Any) -> None:
     """Continue PROMPT with a language model, and print the text as it is generated.
 
-    An ARTIFACT runs from its file, with its own cache.  A CHECKPOINT (a folder or the name of a bundled
-    model) runs in PyTorch.  Without PROMPT, generation starts with the model's begin-of-text token.  It ends
-    at an end-of-text token, after --max-tokens, or when the model has no positions left.  With --on, an
-    artifact runs on that device's core, emulated.
+    An ARTIFACT runs from its file, with the cache in that file.  A CHECKPOINT (a folder or the name of a
+    bundled model) runs in PyTorch.  Without PROMPT, generation starts with the model's begin-of-text token.
+    It ends at an end-of-text token, after --max-tokens, or when the model has no positions left.  With --on,
+    an artifact runs on that device's core, emulated.
     """
     from nf_edge.pipeline import api
     from nf_edge.render.table import body

@@ -52,7 +52,7 @@ shape_options = together(
     ),
     rank_option,
     activation_option("gelu_new"),
-    click.option("--untied", is_flag=True, help="Give a language model an output head of its own."),
+    click.option("--untied", is_flag=True, help="Give a language model a separate output head."),
     click.option(
         "--labels",
         "num_labels",

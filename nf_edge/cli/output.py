@@ -31,6 +31,7 @@ def finish(command: str, result: Result, as_json: bool, parts: "Callable[[Result
     else:
         print_parts(parts(result))
     if (failure := getattr(result, "failure", None)) is not None:
+        failure.reported = True
         raise failure
 
 

@@ -69,7 +69,7 @@ def command(
     Each unit is quantized alone, in PyTorch, to every precision of the recipe's runtime, and the answers are
     compared with the checkpoint's.  The recipe gives the backend and the activations.
 
-    With a target (--file-size, --kl or --max-drop) and -o, a search gives each unit its own precision, makes
+    With a target (--file-size, --kl or --max-drop) and -o, a search chooses a precision for each unit, makes
     the artifact and measures it from its file.  The backend's uniform recipes are measured too; if one of
     them is best, it is written.  If nothing meets the target, nothing is written: exit 4 for a size, exit 5
     for a loss.

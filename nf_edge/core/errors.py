@@ -21,7 +21,7 @@ class NfEdgeError(Exception):
 
     exit_code = 1
     reported = False
-    """Whether the command has printed its report, in which this stands too, before it raises it."""
+    """Whether the command has printed the report of the job that failed."""
 
     def __init__(self, what: str, *, where: str | Path | None = None, fix: str | None = None) -> None:
         super().__init__(what)
@@ -57,14 +57,12 @@ class OverBudget(NfEdgeError):
     """The artifact does not fit the device's memory."""
 
     exit_code = 4
-    reported = True
 
 
 class AccuracyGate(NfEdgeError):
     """The artifact answers worse than the limit allows."""
 
     exit_code = 5
-    reported = True
 
 
 class MissingTool(NfEdgeError):

@@ -55,7 +55,7 @@ def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress 
             for gate in gates:
                 gate.add()
             rows += len(batch.input_ids)
-            progress("weighing heads and inner units", done, len(batches))
+            progress("scoring heads and inner units", done, len(batches))
     finally:
         for hook in hooks:
             hook.remove()

@@ -62,7 +62,7 @@ def parity_lines(parity: Parity) -> list[str]:
     error = (
         parity.problem
         if parity.error is None
-        else f"off by at most {parity.error:.2g} of the largest ({limit_text(parity.limit)})"
+        else f"largest difference {parity.error:.2g} of the largest logit ({limit_text(parity.limit)})"
     )
     same = "" if parity.agreement is None else f"; {100 * parity.agreement:.1f} % give the same answer"
     return [f"logits against PyTorch fp32, on {inputs}: {error}{same}"]

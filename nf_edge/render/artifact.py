@@ -57,7 +57,7 @@ def inspection_parts(inspection: Inspection) -> list[Part]:
         Table("", ("", str(artifact.path)), tuple(artifact_rows(artifact))),
         Table("", ("operator", "uses"), operators, (1,)),
         *_program_parts(artifact.manifest),
-        Lines("Loading it", loads),
+        Lines("Loading", loads),
     ]
 
 
@@ -76,7 +76,7 @@ def artifact_rows(artifact: Artifact) -> list[tuple[str, str]]:
     libraries = ", ".join(requires.operator_libraries) or "none"
     return [
         ("status", manifest.status),
-        ("made of", f"{manifest.checkpoint.name}, {manifest.checkpoint.parameters:,} parameters"),
+        ("checkpoint", f"{manifest.checkpoint.name}, {manifest.checkpoint.parameters:,} parameters"),
         ("recipe", f"{manifest.recipe.name}: {manifest.recipe.description}"),
         ("model file", f"{model.name}, {format_bytes(model.bytes)}, SHA-256 {model.sha256} (verified)"),
         ("other files", f"{', '.join(others)} (verified)" if others else "not verified"),

@@ -81,7 +81,7 @@ def _speed_table(report: SweepReport, rows: Sequence[BenchRow]) -> Table:
         medians = [(timing.rate if rates and timing.rate else timing.time).median for timing in row.timings]
         cells.append([number_cell(each.value) for each in medians])
         cells.append(["", *(speed_text(speed.inverse) for speed in row.speeds)])
-    return Table("Speed here", tuple(columns), transposed(cells), tuple(range(1, len(columns))))
+    return Table("Speed on this machine", tuple(columns), transposed(cells), tuple(range(1, len(columns))))
 
 
 def _heading(row: BenchRow) -> str:

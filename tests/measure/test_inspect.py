@@ -45,6 +45,13 @@ def test_without_a_compiler_it_says_which_runtime_was_not_tried(exported, result
     assert "no-such-compiler" in problems["onnxruntime natively"]
 
 
+def test_a_file_that_loads_nowhere_is_exit_3_and_one_json_document(exported, run, monkeypatch):
+    monkeypatch.setattr("nf_edge.measure.inspection._problem", lambda load: "is broken")
+    done = run("inspect", exported("wide-cls", "onnx-fp32").path, "--json")
+    assert (done.code, "loads in no runtime here" in done.err) == (3, True)
+    assert {load["problem"] for load in json.loads(done.out)["result"]["loads"]} == {"is broken"}
+
+
 def test_a_dry_run_reports_modules_and_the_prediction_and_makes_nothing(checkpoint, result, run, tmp_path):
     source = checkpoint("wide-cls").path
     out = tmp_path / "out"

@@ -280,7 +280,7 @@ class _Total:
             with self._lock:
                 self._done += done - before
                 before = done
-                self._progress("asking emulated cores", self._done, self._total)
+                self._progress("running emulated cores", self._done, self._total)
 
         return call
 

@@ -144,7 +144,7 @@ def _logits(
                 assert not isinstance(artifact, Decoder)
                 truth = np.array([-1 if row.label is None else row.label])
                 yield number, truth, before[None], _run(artifact, input_shape, config, own[number])
-            progress("asking PyTorch and the artifact", number + 1, len(rows))
+            progress("running PyTorch and the artifact", number + 1, len(rows))
 
 
 def _next_tokens(

@@ -120,7 +120,7 @@ def _no_decoding(subject: BenchSubject) -> str:
         return ""
     if subject.config.is_language_model:
         return f"{subject.name} has no cache to decode with, since it gives the logits of all tokens"
-    return f"{subject.name} answers a row at once, as it is no language model, so it does not decode"
+    return f"{subject.name} is not a language model and does not decode"
 
 
 def _thread_problems(threads: tuple[int, ...]) -> list[str]:

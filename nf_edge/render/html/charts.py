@@ -1,7 +1,7 @@
 """Charts of a report as SVG, drawn by matplotlib.
 
 They are as narrow as a phone, so that their text is readable there; a wide screen shows them side by
-side.  Text stays text, in the page's own font.
+side.  Text stays text, in the font of the page.
 """
 
 import io
@@ -20,9 +20,9 @@ from nf_edge.measure.memory.verdict import Share
 WIDTH = 4.2  # inches; 403 CSS pixels
 # Colour-blind safe (Okabe and Ito, 2008), in an order in which neighbours differ in lightness.
 COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#CC79A7", "#999999")
-# Of groups of points: blue, vermilion, green.
+# Groups of points: blue, vermilion, green.
 GROUP_COLOURS = ("#0072B2", "#D55E00", "#009E73")
-# Divergences up to this, next to nothing, are on a linear scale, those beyond on a logarithmic one.
+# Divergences up to this are close to zero and on a linear scale; larger ones are on a logarithmic scale.
 LINEAR_KL = 1e-5
 INK, FAINT = "#1f2933", "#c5ced6"
 SETTINGS = {
@@ -39,15 +39,15 @@ SETTINGS = {
 
 
 def parts_chart(lines: Sequence[MemoryPart], total: MemoryPart, accounts: Sequence[str], label: str) -> str:
-    """A stacked bar an account, a segment a part; parts that are not known, or negative, have none."""
+    """A stacked bar for each account, with a segment for each part that is known and positive."""
     with matplotlib.rc_context(SETTINGS):
         figure, axes = _figure(0.85 + 0.36 * len(accounts) + 0.17 * len(lines))
         bottoms = [0.0] * len(accounts)
         for line, colour in zip(lines, COLOURS, strict=False):
             sizes = [max(0.0, line.figures()[account].value or 0.0) for account in accounts]
-            # A legend is of what there is to see.
-            seen = line.name if any(sizes) else None
-            axes.barh(accounts, sizes, left=bottoms, color=colour, label=seen, height=0.62)
+            # The legend names only the parts that have a segment.
+            label_of_part = line.name if any(sizes) else None
+            axes.barh(accounts, sizes, left=bottoms, color=colour, label=label_of_part, height=0.62)
             bottoms = [bottom + size for bottom, size in zip(bottoms, sizes, strict=True)]
         for row, account in enumerate(accounts):
             axes.annotate(
@@ -65,16 +65,16 @@ def parts_chart(lines: Sequence[MemoryPart], total: MemoryPart, accounts: Sequen
 
 
 def budget_chart(shares: Sequence[Share], label: str) -> str:
-    """A bar a memory of the device: what is needed of what may be used."""
+    """A bar for each memory of the device: the need as a share of the budget."""
     with matplotlib.rc_context(SETTINGS):
         figure, axes = _figure(0.2 + 0.66 * len(shares))
         for row, share in enumerate(shares):
             used, percent = (0.0, "") if share.used is None else (share.used, f", {100 * share.used:.1f} %")
             axes.barh(row, 1, color="#e8edf1", height=0.36)
-            # Green for what fits for certain only.
+            # Green only for what certainly fits.
             colour = {"fits": COLOURS[2], "fits as far as known": COLOURS[4]}.get(share.outcome, "#D55E00")
             axes.barh(row, min(1, used), color=colour, height=0.36)
-            # Two lines, of which none is wider than the bar.
+            # Two lines, neither wider than the bar.
             need = f"{'at least ' if share.unknown else ''}{share.need}"
             text = f"{share.memory} ({share.kind})\n{need} of {format_bytes(share.budget)}{percent}"
             axes.text(0, row - 0.2, text, va="bottom")
@@ -110,7 +110,7 @@ def accuracy_chart(comparison: Comparison, label: str) -> str:
 
 @dataclass(frozen=True)
 class Point:
-    """A file of so many bytes, whose answers diverge by so many nats."""
+    """A file of `size` bytes, whose answers diverge by `kl` nats."""
 
     name: str
     group: str
@@ -120,7 +120,7 @@ class Point:
 
 
 def scatter_chart(points: Sequence[Point], label: str) -> str:
-    """File sizes against KL divergences with their intervals, coloured by group, each beside its name."""
+    """File sizes against KL divergences with their intervals, coloured by group and labelled."""
     colours = dict(zip(dict.fromkeys(point.group for point in points), GROUP_COLOURS, strict=False))
     with matplotlib.rc_context(SETTINGS):
         figure, axes = _figure(3.6)
@@ -130,10 +130,10 @@ def scatter_chart(points: Sequence[Point], label: str) -> str:
                 axes.plot([point.size] * 2, point.kl_interval, color=colour, linewidth=2, alpha=0.4)
             sizes, divergences = [point.size for point in members], [point.kl for point in members]
             axes.plot(sizes, divergences, "o", color=colour, markersize=5, label=group)
-        # Logarithmic but for what is next to nothing, as float32 is.
+        # Linear close to zero, where float32 is; logarithmic above.
         axes.set_yscale("symlog", linthresh=LINEAR_KL, linscale=0.3)
         axes.set_ylim(-LINEAR_KL / 2, 2 * max(LINEAR_KL, *(point.kl_interval[1] for point in points)))
-        axes.set_xlim(0, 1.2 * max(point.size for point in points))  # with room for names
+        axes.set_xlim(0, 1.2 * max(point.size for point in points))  # with room for labels
         axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.locator_params(axis="x", nbins=4)
@@ -146,8 +146,8 @@ def scatter_chart(points: Sequence[Point], label: str) -> str:
 
 
 def _name_points(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
-    """The names beside the points; those that would cover each other stand together."""
-    figure.draw_without_rendering()  # which settles where points are
+    """Labels at the points; labels that would cover each other are joined."""
+    figure.draw_without_rendering()  # sets the positions of the points
     together: list[list[Point]] = []
     for point in sorted(points, key=lambda point: (point.size, point.kl)):
         near = next((some for some in together if _covers(axes, some, point)), None)
@@ -165,9 +165,9 @@ def _names(points: Sequence[Point]) -> str:
 
 
 def _covers(axes: Axes, some: Sequence[Point], point: Point) -> bool:
-    """Whether the names of some points, beside the last of them, would cover one further right."""
+    """Whether the joined label of some points, at the last of them, would cover a point to its right."""
     (x, y), (u, v) = (axes.transData.transform((each.size, each.kl)) for each in (some[-1], point))
-    # In pixels, 100 an inch; a digit takes eight.
+    # In pixels, 100 per inch; a digit takes eight.
     return bool(u - x < 9 + 8 * len(_names(some)) and abs(v - y) < 11)
 
 
@@ -180,7 +180,7 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 
 
 def _svg(figure: Figure, label: str) -> str:
-    """The <svg> element, named for those who do not see it."""
+    """The <svg> element, with a label for screen readers."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     element = buffer.getvalue().partition("<svg")[2]

@@ -29,7 +29,7 @@ def sweep_page(report: SweepReport) -> str:
 
 
 def _points(report: SweepReport) -> list[Point]:
-    """Of the recipes whose answers have a divergence; of logits that are not finite there is none to draw."""
+    """A point for each recipe whose file size and divergence are finite."""
     points = []
     sizes = report.size("file").figures
     rows = zip(report.recipes, sizes, report.latency.artifacts, strict=True)

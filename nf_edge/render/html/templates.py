@@ -1,4 +1,4 @@
-"""Filling the templates of pages: no scripts, and nothing that a page would have to fetch."""
+"""Templates of the HTML pages."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def filled(template: str, **facts: Any) -> str:
-    """The text of a page; facts are escaped."""
+    """The text of a page; `facts` are escaped."""
     environment = Environment(
         loader=PackageLoader("nf_edge", "render/html"),
         autoescape=True,
