@@ -2,14 +2,13 @@
 
     python benchmarks/ethos_u.py [ethos-u55-128 ethos-u85-256]
 
-The network has two causal layers with T = 64, D = 128 and 4 heads, random weights and inputs (seed 0), and
-static int8 without the embeddings.  It is measured without noise, and with low-rank noise of rank 4.
+The network has two causal layers with T = 64, D = 128 and 4 heads.  Weights and inputs are random (seed 0).
+All but the embeddings is static int8.  It is measured without noise, and with low-rank noise of rank 4.
 
 `stock` is the plain network, with a mask of −30.  `form` is the network that backend ethos_u makes of the
-same
-weights: once for all tokens, and once for the last token only, as a classifier with last-token pooling needs.
-Cycles are Vela's estimate.  The int8 error is √(mean (int8 − float32)² / mean float32²) on 32 inputs outside
-the calibration.  Needs nf-edge[ethos].
+same weights: once for all tokens, and once for the last token only, as for a classifier with last-token
+pooling.  Cycles are Vela's estimate.  The int8 error is √(mean (int8 − float32)² / mean float32²) on 32
+inputs outside the calibration.  Needs nf-edge[ethos].
 """
 
 import argparse

@@ -5,7 +5,7 @@ Lin et al., "AWQ: Activation-aware Weight Quantization for On-Device LLM Compres
 answers as before, but rounding now hurts the channels with large inputs less.
 
 torchao 0.18's prototype does not fit here. It multiplies by the factors at run time, for which the runtimes
-have no kernel, and it searches factors for torchao's rounding only. Here the factors are folded into the
+have no kernel. It also searches factors for torchao's rounding only. Here the factors are folded into the
 module before the layer: a norm, or the values that attention sums. No factor passes through GELU, so the
 second layer of the MLP gets none.
 """
@@ -59,7 +59,7 @@ def awq(network: NoiseFormer, precisions: Precisions, calibration_inputs: Inputs
     """Scale the layers that get less than int8, in place, so that rounding them loses least.
 
     Args:
-        network: in PyTorch's own operators; its outputs stay the same up to float32 rounding.
+        network: in plain PyTorch operators; its outputs stay the same up to float32 rounding.
         precisions: of every layer that `scaled_layers` names.
         calibration_inputs: the rows to weigh the rounding errors on.
         signed: whether scales may be negative, as for `nearest`.

@@ -81,7 +81,7 @@ def calibration_for(
         None if nothing needs calibration.
 
     Raises:
-        BadInput: data is needed and there is none, or `rows` are given and not needed, or one of them is
+        BadInput: the recipe needs data and there is none; or it needs none and `rows` are given; or a row is
             longer than the program takes.
     """
     purposes = calibration_purposes(recipe, cache)

@@ -4,7 +4,7 @@ Frantar et al., "GPTQ: Accurate Post-Training Quantization for Generative Pre-tr
 arXiv 2210.17323.
 
 No library's GPTQ gives weights in the format that is lowered here. torchao 0.18's prototype needs CUDA and
-the package `mslk`, and always has zero points, which XNNPACK's kernels for groups of int4 do not take. ONNX
+the package `mslk`. It always has zero points, which XNNPACK's kernels for groups of int4 do not take. ONNX
 Runtime's quantizes an ONNX file, from which no `.pte` can be made.
 """
 

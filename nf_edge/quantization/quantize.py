@@ -30,7 +30,7 @@ def prepare(network: NoiseFormer, recipe: Recipe, calibration_inputs: Inputs) ->
     """Apply the recipe's exact rewrites that make quantization lose less: equalize, rotate, AWQ; in place.
 
     Args:
-        network: in PyTorch's own operators; its outputs stay the same up to float32 rounding.
+        network: in plain PyTorch operators; its outputs stay the same up to float32 rounding.
         calibration_inputs: the rows for equalize and AWQ; may be empty without them.
     """
     if recipe.quantize is not None and recipe.quantize.equalize:
@@ -49,10 +49,10 @@ def prepare(network: NoiseFormer, recipe: Recipe, calibration_inputs: Inputs) ->
 def quantized_weights_for(
     network: NoiseFormer, recipe: Recipe, calibration_inputs: Inputs
 ) -> dict[str, QuantizedWeight]:
-    """The weights, by module, that are rounded here rather than by the runtime's own quantizer.
+    """The weights, by module, that are rounded here rather than by the runtime's quantizer.
 
     Args:
-        network: what will be lowered, in PyTorch's own operators.
+        network: what will be lowered, in plain PyTorch operators.
         calibration_inputs: the rows for GPTQ; may be empty without it.
     """
     backend, by_module = backend_for(recipe), precisions(recipe, network.config)

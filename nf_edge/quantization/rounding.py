@@ -1,4 +1,4 @@
-"""Weights that are rounded here rather than by the runtime's own quantizer.
+"""Weights that are rounded here rather than by the runtime's quantizer.
 
 These are widths without a kernel, weights with zero points, float16 delegates, and all weights below int8
 with GPTQ. GPTQ rounds the token table first, then each layer for the inputs that the rounded layers before it
@@ -70,7 +70,7 @@ def gptq_weights(
     """Rounded weights, by module, of the layers and the token table that get less than int8, by GPTQ.
 
     Args:
-        network: in PyTorch's own operators; its weights become the dequantized ones, in place.
+        network: in plain PyTorch operators; its weights are replaced by the dequantized ones, in place.
         signed: whether scales may be negative.
     """
     rows = [torch.from_numpy(ids[:, : int(mask.sum())]) for ids, mask in calibration_inputs]
@@ -152,8 +152,8 @@ def _round_layer(
 def _table_hessian(network: NoiseFormer, rows: list[Tensor], shared: bool) -> Tensor:
     """The matrix M, float64 [D, D], with which an error e in a row of the token table costs eᵀ M e.
 
-    For the lookup, M is the Fisher information: Σ g gᵀ over the gradients g of the log-likelihood with
-    respect to the looked-up rows, with answers drawn from the model's own distribution. For a head that
+    For the lookup, M is the Fisher information: Σ g gᵀ over gradients g of the log-likelihood. The gradients
+    are with respect to the looked-up rows, for answers drawn from the model's distribution. For a head that
     shares the table, M is Σ x xᵀ over the head's inputs. If both apply, M is the sum of the two, each
     normalized, because both weigh errors of the same table.
     """

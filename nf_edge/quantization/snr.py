@@ -24,7 +24,7 @@ from nf_edge.quantization.threads import one_thread
 
 
 def plain_form(network: NoiseFormer, specialised: NoiseFormer) -> NoiseFormer:
-    """`network`, in PyTorch's own operators, with the weights of the form that a backend made of it.
+    """`network`, in plain PyTorch operators, with the weights of the form that a backend made of it.
 
     Args:
         network: changed in place.
@@ -74,7 +74,7 @@ def with_errors(
     """The layer reports with signal-to-noise ratios for every module in `lowered`.
 
     Args:
-        network: in PyTorch's own operators, in float32.
+        network: in plain PyTorch operators, in float32.
         lowered: the dequantized weights; a table may have fewer rows than the network's.
         calibration_inputs: the rows for the ratios of outputs; without rows there are none.
     """
