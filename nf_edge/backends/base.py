@@ -134,9 +134,14 @@ class Backend(ABC):
         return None
 
     def quantize_static(
-        self, program: nn.Module, recipe: Recipe, wanted: Precisions, input_shape: InputShape, seen: Inputs
+        self,
+        program: nn.Module,
+        recipe: Recipe,
+        precision_of: Precisions,
+        input_shape: InputShape,
+        calibration_inputs: Inputs,
     ) -> nn.Module:
-        """The program with quantized layers, whose static activations have the ranges of the inputs `seen`.
+        """The program with quantized layers; static activations have the ranges of the calibration inputs.
 
         Raises:
             TypeError: the backend quantizes the lowered file instead.
@@ -150,8 +155,8 @@ class Backend(ABC):
         """
         return weights
 
-    def layer_report(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
-        """A module's dtype and its reason, where they differ from the precision in `wanted`; else None."""
+    def layer_report(self, module: str, precision_of: Precisions) -> tuple[str, str] | None:
+        """A module's dtype and its reason, where they differ from its precision; else None."""
         return None
 
     def attention_report(self, recipe: Recipe) -> tuple[str, str] | None:

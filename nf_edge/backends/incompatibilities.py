@@ -85,8 +85,8 @@ def _leave_out(quantize: Quantize) -> str:
 def _tables(quantize: Quantize, support: Support) -> Iterator[str]:
     """What is wrong with the precisions that the recipe requests for tables.
 
-    Where precisions may be mixed, only `embeddings` and a rule of the table's exact name are requests: a table
-    without a kernel stays in floating point where a pattern matches it.
+    Where precisions may be mixed, only `embeddings` and a rule of the table's exact name are requests.  A
+    table without a kernel stays in floating point where a pattern matches it.
     """
     widths = {bits for kernel in support.tables for bits in kernel.bits}
     for where, dtype, bits in _requested_tables(quantize, support):

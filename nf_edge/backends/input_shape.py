@@ -33,10 +33,10 @@ class InputShape:
 
     @classmethod
     def of(cls, recipe: Recipe, config: ModelConfig) -> "InputShape":
-        """The input shape that a recipe asks for.
+        """The input shape that a recipe requests.
 
         Raises:
-            BadInput: it asks for more tokens than the model has positions.
+            BadInput: the recipe requests more tokens than the model has positions.
         """
         length = recipe.shapes.length
         if isinstance(length, int) and length > config.n_positions:
@@ -55,11 +55,11 @@ class InputShape:
 
 @dataclass(frozen=True)
 class CacheDtype:
-    """What a language model's keys and values are kept as.
+    """The dtype of a language model's keys and values.
 
     Attributes:
-        reason: why, where the recipe asks for another.
-        static: whether int8 has a scale a channel, fixed at export; else one a token, found as it runs.
+        reason: why it differs from the request; "" where it does not.
+        static: whether int8 has one scale per channel, fixed at export; else one per token, at run time.
     """
 
     dtype: Literal["float32", "int8"]

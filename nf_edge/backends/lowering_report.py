@@ -12,7 +12,7 @@ from nf_edge.core.figures import Figure
 
 @dataclass(frozen=True)
 class Kind:
-    """Operators of one kind on an accelerator: how many, and what share of its cycles they take."""
+    """Operators of one kind on an accelerator: their number, and their share of its cycles."""
 
     operator: str
     count: int
@@ -22,13 +22,13 @@ class Kind:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the compiler of an accelerator expects of what it made; the host's part is not in it.
+    """A compiler's estimate for an accelerator; the host's part is not in it.
 
     Attributes:
         source: whose model of which hardware it is.
         sram, flash: bytes that its part takes while it runs, and that its weights and commands rest in.
         cycles, time: of one run, the latter in ms.
-        kinds: the cycles by kind of operator, most first.  Operators run beside each other, so that these
+        kinds: the cycles by kind of operator, most first.  Operators run at the same time, so that these
             may add up to more than `cycles`.
     """
 
@@ -46,7 +46,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class LoweringReport:
-    """What lowering tells.
+    """The result of lowering.
 
     Attributes:
         estimate: where a compiler for an accelerator gives one.
@@ -58,5 +58,5 @@ class LoweringReport:
     weights: Mapping[str, Tensor] = field(default_factory=dict)
 
     def recounted(self, operators: int) -> "LoweringReport":
-        """The same of a file of so many operators, all of which the library executes."""
+        """The report for a file with this number of operators, all of which the library executes."""
         return replace(self, coverage=replace(self.coverage, delegated=operators))

@@ -27,7 +27,7 @@ from nf_edge.kernels import binding as kernel
 from nf_edge.model import CausalLM, ModelConfig, NoiseFormer
 
 # Bytes of scratch of the kernel for each element of a head, at its widest vectors, and the threads that a
-# prediction assumes, each with its own.
+# prediction assumes, each with a tile.
 TILE_COLUMN = {"float32": 2_800, "int8": 2_000}
 THREADS = 2
 
@@ -40,7 +40,7 @@ class NfCpu(Xnnpack):
         attention=("float32", "int8"),
         caches=("float32", "int8"),
     )
-    library, own = "XNNPACK and the kernels of nf-edge", "nf"
+    library, namespace = "XNNPACK and the kernels of nf-edge", "nf"
     attention_form = (
         "one operator of nf-edge, which reads K and V where the projection left them; float32 or int8"
     )
@@ -88,7 +88,7 @@ class NfCpu(Xnnpack):
         if config.n_layer > 1 or not answers_for_one_token(config, input_shape):
             arenas, workspace = (3 + parts) * sizes.hidden, 2 * sizes.inner
             if config.activation_function == "gelu_new":
-                # It stands between two layers of XNNPACK's, which keep their own copies of the stream.
+                # It stands between two layers of XNNPACK's, which keep copies of the stream.
                 arenas, workspace = max(arenas, sizes.hidden + 2 * sizes.inner), 2 * sizes.hidden
         return self._predicted(config, recipe, sizes, cache, 4 * arenas, 4 * workspace + scratch)
 

@@ -142,7 +142,7 @@ def _no_lookup(precision: Precision) -> str:
     )
 
 
-def shares_table(wanted: Precisions, config: ModelConfig) -> bool:
+def shares_table(precision_of: Precisions, config: ModelConfig) -> bool:
     """Whether a tied head and the token table have one precision, so that one copy of weights is enough."""
     tied = config.is_language_model and config.tie_word_embeddings
-    return tied and wanted[HEAD].scaling == wanted[TOKENS].scaling
+    return tied and precision_of[HEAD].scaling == precision_of[TOKENS].scaling

@@ -1,4 +1,4 @@
-"""Rounded weights: whole codes, what of them stands for 0, and the scales that they are multiplied with."""
+"""Rounded weights: integer codes, the code of 0, and the scales to multiply with."""
 
 from dataclasses import dataclass, replace
 
@@ -46,9 +46,9 @@ def nearest(
     Args:
         precision: with bits; its group is a divisor of K.
         signed: whether scales of symmetric ones may be negative, so that the one code more that there is
-            below 0 can serve the larger side of each group, as by ONNX Runtime's own quantizer.  XNNPACK
-            takes none such, and keeps the scales of groups in bfloat16; then they are those of torchao, which
-            trains with them too.
+            below 0 can serve the larger side of each group, as by ONNX Runtime's quantizer.  XNNPACK
+            takes no negative ones, and keeps the scales of groups in bfloat16; then they are those of
+            torchao, which trains with them too.
         stored: the dtype that the file has scales in; codes are rounded for the scales that it holds.
     """
     assert precision.bits is not None

@@ -1,4 +1,4 @@
-"""Whether a runtime's own tokenizer reads a `tokenizer.json` as Hugging Face `tokenizers` does.
+"""Whether a runtime's tokenizer reads a `tokenizer.json` as Hugging Face `tokenizers` does.
 
 Where the runtime's package is installed, both encode and decode the same texts.  Elsewhere only one form is
 known to be read alike: GPT-2's own, see `is_gpt2_form`.
@@ -88,7 +88,7 @@ _READINGS: dict[tuple[Any, ...], TokenizerReading] = {}
 
 @dataclass(frozen=True)
 class RuntimeTokenizer:
-    """A runtime's own tokenizer.
+    """The tokenizer of a runtime.
 
     Attributes:
         package: the Python package that has it.
@@ -241,7 +241,7 @@ def _short(value: str | list[int]) -> str:
 
 
 def _reason(stderr: str, code: int) -> str:
-    """The runtime's own last words on why it cannot read a file."""
+    """The last line of the runtime's error about a file."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     logged = [line for line in lines if re.match(r"E tokenizers:", line)]
     last = (logged or lines or [f"it ended with code {code}"])[-1]

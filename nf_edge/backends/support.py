@@ -68,7 +68,7 @@ class Support:
         any_batch: whether a file takes any number of rows.
         dynamic_length: whether a file takes rows of any length.
         float_layers: whether linear layers may stay in floating point, all or some.
-        rules: whether modules may have precisions of their own.
+        rules: whether single modules may have other precisions.
         mixed_static: which layers a recipe with static activations may mix: any; those, int8 per_channel and
             floating point; or none with other activations.
         zero_points: whether weights may be asymmetric.

@@ -38,9 +38,9 @@ class Sizes:
         """Bytes of the linear layers' weights.
 
         Args:
-            channel_bytes: what a channel has besides its weights where those are quantized by channels: a
-                scale, a zero point.
-            group_bytes: what a group has besides its weights and a zero point: a scale.
+            channel_bytes: bytes of a channel in addition to its weights, where those have one scale per
+                channel: a scale, a zero point.
+            group_bytes: bytes of a group in addition to its weights and a zero point: a scale.
             float_bytes: of a weight that is not quantized.
         """
         return sum(

@@ -1,6 +1,6 @@
 """ExecuTorch with the Vulkan delegate: the GPU of a phone, in float16; weights may be int8 or int4.
 
-What is left to ExecuTorch's own kernels is in float32.
+Operators left to ExecuTorch's kernels compute in float32.
 """
 
 import math
@@ -56,10 +56,10 @@ class Vulkan(CompileOnlyBackend):
         return sum(len(buffer) for buffer in file.named_data.buffers) if file.named_data else 0
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
-        sizes, wanted = sizes_of(config, input_shape.length), precisions(recipe, config)
-        weights = sizes.linear_bytes(wanted, HALF, HALF, HALF) + sizes.table_bytes(wanted, HALF)
-        if shares_table(wanted, config):
+        sizes, precision_of = sizes_of(config, input_shape.length), precisions(recipe, config)
+        weights = sizes.linear_bytes(precision_of, HALF, HALF, HALF) + sizes.table_bytes(precision_of, HALF)
+        if shares_table(precision_of, config):
             # The codes are stored once, and the scales of each.
-            weights -= math.prod(sizes.tokens) * (wanted[TOKENS].stored or 8 * HALF) // 8
+            weights -= math.prod(sizes.tokens) * (precision_of[TOKENS].stored or 8 * HALF) // 8
         weights += HALF * (sizes.biases + sizes.others)
         return self.predicted(sizes, PROGRAM_BASE + PROGRAM_LAYER * config.n_layer, weights)

@@ -20,7 +20,7 @@ from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.model.attention_forms import TWO_PRODUCTS, MatmulForm
 
-# Why XNNPACK's partitioner leaves an operator to ExecuTorch's own kernels.
+# Why XNNPACK's partitioner leaves an operator to ExecuTorch's kernels.
 REASONS = {
     "native_layer_norm": "XNNPACK has no layer norm",
     "embedding": "XNNPACK has no table lookup",
@@ -98,9 +98,14 @@ class Xnnpack(ExecutorchBackend):
                 block.mlp.act = TanhGelu()
 
     def quantize_static(
-        self, program: nn.Module, recipe: Recipe, wanted: Precisions, input_shape: InputShape, seen: Inputs
+        self,
+        program: nn.Module,
+        recipe: Recipe,
+        precision_of: Precisions,
+        input_shape: InputShape,
+        calibration_inputs: Inputs,
     ) -> nn.Module:
-        return quantize_linear(program, wanted, input_shape, seen)
+        return quantize_linear(program, precision_of, input_shape, calibration_inputs)
 
     def partitioner(self, recipe: Recipe) -> Any:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
@@ -149,11 +154,11 @@ class Xnnpack(ExecutorchBackend):
         self, config: ModelConfig, recipe: Recipe, sizes: Sizes, cache: int, arenas: int, workspace: int
     ) -> MemoryPlan:
         """The account of a program whose linear layers XNNPACK packs, around what attention takes."""
-        wanted = precisions(recipe, config)
+        precision_of = precisions(recipe, config)
         # A channel has a float32 scale, a group one of bfloat16.
-        packed = sizes.linear_bytes(wanted, channel_bytes=4, group_bytes=2) + 4 * sizes.biases
+        packed = sizes.linear_bytes(precision_of, channel_bytes=4, group_bytes=2) + 4 * sizes.biases
         # Norms and noise stay constants of the program.
-        constants, tables = 4 * sizes.others, sizes.table_bytes(wanted)
+        constants, tables = 4 * sizes.others, sizes.table_bytes(precision_of)
         program = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
         return MemoryPlan(
             program=program,

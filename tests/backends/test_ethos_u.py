@@ -15,18 +15,15 @@ from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.precisions import precisions
 from nf_edge.backends.static_shape.form import Hints
 from nf_edge.core.recipe.recipe import load_recipe
-from nf_edge.measure.accuracy.parity import synthetic_rows
 
 RECIPE = "ethos-u55-128-int8"
 # Of the recipes, that whose target Vela has least to do for.
 EXPORTED = "ethos-u85-256-int8"
 # With 16 bits, where products of two activations are in 8.
 MIXED = "ethos-u55-256-a16w8"
-# How far logits may be from the checkpoint's, as a share of the largest.
-MOST_ERROR = {EXPORTED: 0.1, MIXED: 0.04}
 
 
-@pytest.mark.parametrize("recipe", MOST_ERROR)
+@pytest.mark.parametrize("recipe", [EXPORTED, MIXED])
 def test_an_export_tells_what_the_npu_takes_and_what_is_left_to_the_host(recipe, exported):
     """Cycles by operator, SRAM and flash, and a reason for each operator on the host."""
     manifest = exported("uneven-cls", recipe).manifest
@@ -44,18 +41,6 @@ def test_an_export_tells_what_the_npu_takes_and_what_is_left_to_the_host(recipe,
     for name, line in process.items():
         if name in ("arenas", "workspace", "model file, mapped"):
             assert line["predicted"]["value"] == pytest.approx(line["planned"]["value"], rel=0.5), name
-
-
-@pytest.mark.parametrize("recipe", MOST_ERROR)
-def test_the_artifact_answers_in_integers_as_the_checkpoint_does_in_float32(recipe, exported, checkpoint):
-    artifact = exported("uneven-cls", recipe)
-    session = nf_edge.backends.get_backend("ethos_u").session(artifact.model_file)
-    model = checkpoint("uneven-cls").model()
-    for row in synthetic_rows(model.config, 64, seed=3):
-        ids, mask = np.zeros((2, 1, 64), dtype=np.int64)
-        ids[0, : len(row.input_ids)], mask[0, : len(row.input_ids)] = row.input_ids, 1
-        wanted = model(torch.from_numpy(ids), torch.from_numpy(mask)).detach().numpy()
-        assert np.abs(session.run(ids, mask) - wanted).max() < MOST_ERROR[recipe] * np.abs(wanted).max()
 
 
 def quantized(recipe, network, rows):

@@ -51,12 +51,10 @@ MADE = [("wide-cls", "vulkan-fp16"), ("wide-cls", "vulkan-int8"), ("wide-lm", "v
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "recipe"), MADE)
-def test_the_whole_program_is_one_delegate_and_a_stand_in_answers_for_it(name, recipe, exported, run):
+def test_the_complete_program_is_one_delegate(name, recipe, exported):
     artifact = exported(name, recipe)
     assert artifact.manifest.coverage["left"] == []
     assert get_backend("vulkan").operators(artifact.model_file) == {"delegate VulkanBackend": 1}
-    assert "a stand-in for Vulkan, which does not run here" in run("inspect", artifact.path).out
-    assert run("bench", artifact.path).code == 3
 
 
 @pytest.mark.slow

@@ -71,8 +71,8 @@ class CoreMl(CompileOnlyBackend):
         weights = _compression(recipe)
         return None if weights is None else round_weights(model, weights)
 
-    def layer_report(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
-        compression = wanted.get(module)
+    def layer_report(self, module: str, precision_of: Precisions) -> tuple[str, str] | None:
+        compression = precision_of.get(module)
         if compression is None or compression.bits is None:
             return "float16", ""
         if compression.reason:  # the groups do not divide it
@@ -114,14 +114,14 @@ class CoreMl(CompileOnlyBackend):
         return sum(_weight_bytes(bytes(entry.data)) for entry in file.program.backend_delegate_data)
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
-        sizes, wanted = sizes_of(config, input_shape.length), precisions(recipe, config)
+        sizes, precision_of = sizes_of(config, input_shape.length), precisions(recipe, config)
         tables = HALF * (math.prod(sizes.tokens) + math.prod(sizes.positions))
         constants = HALF * (sizes.biases + sizes.others)
         if _compression(recipe) is None:
             linear = HALF * sum(math.prod(shape) for shape in sizes.linear.values())
         else:
-            linear = sizes.linear_bytes(wanted, channel_bytes=HALF, group_bytes=HALF)
-        if shares_table(wanted, config):
+            linear = sizes.linear_bytes(precision_of, channel_bytes=HALF, group_bytes=HALF)
+        if shares_table(precision_of, config):
             tables = 0
         return self.predicted(
             sizes, PROGRAM_BASE + PROGRAM_LAYER * config.n_layer, linear + constants + tables

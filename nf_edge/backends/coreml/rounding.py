@@ -13,26 +13,26 @@ THRESHOLD = 2048
 
 
 def is_compressed(weight: Tensor, precision: Precision) -> bool:
-    """Whether coremltools compresses a weight [out, in] when told to compress all to this."""
+    """Whether coremltools compresses a weight [out, in] when it is to compress all to this."""
     return weight.numel() > THRESHOLD and not (precision.group and weight.shape[1] % precision.group)
 
 
 def round_weights(model: NoiseFormer, precision: Precision) -> dict[str, Tensor]:
     """Round the linear layers and the noise of a network, in place; the linear layers' weights by name."""
-    found = {}
+    rounded = {}
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
             if module.weight is getattr(model.transformer.wte, "weight", None):
                 # A tied head parts from its table, which stays as it is.
                 module.weight = nn.Parameter(module.weight.detach().clone(), requires_grad=False)
             module.weight.data = _rounded(module.weight.data, precision)
-            found[name] = module.weight.detach()
+            rounded[name] = module.weight.detach()
         elif isinstance(module, LowRankNoise):
             module.a.data = _rounded_heads(module.a.data.transpose(1, 2), precision).transpose(1, 2)
             module.b.data = _rounded_heads(module.b.data, precision)
         elif isinstance(module, PairwiseNoise):
             module.p.data = _rounded_heads(module.p.data.transpose(1, 2), precision).transpose(1, 2)
-    return found
+    return rounded
 
 
 def _rounded_heads(weights: Tensor, precision: Precision) -> Tensor:

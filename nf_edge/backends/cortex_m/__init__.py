@@ -1,7 +1,7 @@
 """ExecuTorch with CMSIS-NN: the Cortex-M cores of microcontrollers.
 
 Everything between the tables and the score is int8, in kernels of CMSIS-NN, but for norms.  Nothing is a
-delegate: the operators are ExecuTorch's own for these cores.
+delegate: the operators are those that ExecuTorch has for these cores.
 """
 
 from pathlib import Path
@@ -39,13 +39,13 @@ REASONS = {
 }
 # Bytes of a program around its layers, of a layer, and of a block of queries, fitted to the bundled models.
 PROGRAM_BASE, PROGRAM_LAYER, PROGRAM_BLOCK = 6_600, 13_000, 3_200
-# What an output channel has besides its weights: bias, multiplier and shift.
+# Bytes of an output channel in addition to its weights: bias, multiplier and shift.
 CHANNEL_BYTES = 12
 
 
 class CortexM(StaticShapeBackend):
     support = static_support("cortex_m", tuple(CORES))
-    own = OWN
+    namespace = OWN
     library = "ExecuTorch's Cortex-M kernels (CMSIS-NN)"
     attention_form = f"{TWO_PRODUCTS}; causal queries in blocks of {ROWS}, which meet no later keys"
     leaves = REASONS
@@ -94,12 +94,12 @@ class CortexM(StaticShapeBackend):
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         sizes = sizes_of(config, input_shape.length)
-        wanted = precisions(recipe, config)
-        weights = sizes.linear_bytes(wanted, CHANNEL_BYTES, group_bytes=4) + 4 * sizes.others
-        tables = sizes.table_bytes(wanted)
+        precision_of = precisions(recipe, config)
+        weights = sizes.linear_bytes(precision_of, CHANNEL_BYTES, group_bytes=4) + 4 * sizes.others
+        tables = sizes.table_bytes(precision_of)
         blocks = len(query_blocks(input_shape.length, ROWS if config.causal else None))
         program = PROGRAM_BASE + (PROGRAM_LAYER + PROGRAM_BLOCK * (blocks - 1)) * config.n_layer
-        # What both tables give and its sum, in float32, beside the stream in int8 and the token ids; the
+        # Rows of both tables and their sum, in float32, with the stream in int8 and the token ids; the
         # inner layer before and after GELU; scores before and after what hides keys, by Q, K and V; logits.
         logits = 5 * input_shape.length * config.vocab_size if config.is_language_model else 0
         arenas = max(

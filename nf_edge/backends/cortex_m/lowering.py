@@ -49,8 +49,8 @@ def cmsis_quantizer(module: str) -> Any:
             return model
 
     matcher = PatternMatcher(PATTERNS, support_dict_name=__name__)
-    own = PatternQuantizer(INT8_PER_CHANNEL_CONFIG, ModuleNameNodeFinder(module), matcher)
-    return Quantizer([own, SharedQspecQuantizer()])
+    patterns = PatternQuantizer(INT8_PER_CHANNEL_CONFIG, ModuleNameNodeFinder(module), matcher)
+    return Quantizer([patterns, SharedQspecQuantizer()])
 
 
 def lower_program(exported: torch.export.ExportedProgram, target: str) -> Any:
@@ -68,7 +68,7 @@ def lower_program(exported: torch.export.ExportedProgram, target: str) -> Any:
     from executorch.exir.pass_base import ExportPass
 
     class MergeTransposes(ExportPass):
-        """One transpose for two that follow each other: the product of two activations adds its own."""
+        """One transpose for two that follow each other: the product of two activations adds one."""
 
         def call(self, graph_module: torch.fx.GraphModule) -> PassResult:
             transpose, merged = ops.edge.cortex_m.transpose.default, False

@@ -1,6 +1,6 @@
 """Softmax of int8 as CMSIS-NN's `arm_softmax_s8` computes it, integer for integer.
 
-ExecuTorch's own model of that kernel takes it in float32.  The arithmetic is that of gemmlowp's fixed-point
+ExecuTorch's model of that kernel computes it in float32.  The arithmetic is that of gemmlowp's fixed-point
 functions (https://github.com/google/gemmlowp, fixedpoint/fixedpoint.h), which the kernel follows: numbers of
 32 bits, of which an exponent has 5 before the point and what comes of it none.
 """
@@ -38,12 +38,12 @@ def softmax_int8(
     """
     difference = scores.long() - scores.amax(dim=-1, keepdim=True).long()
     exponentials = _exp(_high_product(difference.clamp(min=least) << shift, torch.tensor(multiplier)))
-    seen = difference >= least
-    total = torch.where(seen, _rounded_shift(exponentials, SUM_BITS), 0).sum(dim=-1, keepdim=True)
+    counted = difference >= least
+    total = torch.where(counted, _rounded_shift(exponentials, SUM_BITS), 0).sum(dim=-1, keepdim=True)
     headroom = 31 - total.double().log2().floor().long()
     scale = _one_over_one_plus((total << headroom) - 2**31)
     shares = _rounded_shift(_high_product(scale, exponentials), SUM_BITS + 31 - 8 - headroom)
-    return torch.where(seen, (shares + LOWEST).clamp(LOWEST, HIGHEST), LOWEST).to(torch.int8)
+    return torch.where(counted, (shares + LOWEST).clamp(LOWEST, HIGHEST), LOWEST).to(torch.int8)
 
 
 def _exp(exponent: Tensor) -> Tensor:
@@ -65,11 +65,11 @@ def _exp(exponent: Tensor) -> Tensor:
 def _one_over_one_plus(x: Tensor) -> Tensor:
     """1 / (1 + x) for x from 0 to 1, by Newton's method for 2 / (1 + x), halved."""
     half_denominator = (x + ONE + 1) // 2
-    found = NEWTON_CONSTANT + _high_product(half_denominator, torch.tensor(NEWTON_SLOPE))
+    reciprocal = NEWTON_CONSTANT + _high_product(half_denominator, torch.tensor(NEWTON_SLOPE))
     for _ in range(NEWTON_STEPS):
-        error = (1 << 29) - _high_product(half_denominator, found)
-        found = found + (_high_product(found, error) << 2)
-    return (found << 1).clamp(max=ONE)
+        error = (1 << 29) - _high_product(half_denominator, reciprocal)
+        reciprocal = reciprocal + (_high_product(reciprocal, error) << 2)
+    return (reciprocal << 1).clamp(max=ONE)
 
 
 def _high_product(a: Tensor, b: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ def macs_of(node: Node, size: Size = largest) -> int:
     """Multiply-accumulates of one call.
 
     Args:
-        size: gives the length of an axis; the longest that it may be, where not told otherwise.
+        size: gives the length of an axis; the longest that it may be, unless `size` says otherwise.
     """
     count = COUNTS.get(qualified_name(node))
     return 0 if count is None else count(_Call(node, size))
@@ -134,7 +134,7 @@ def _noise(call: _Call, first: int) -> int:
 
 
 def _onnx(call: _Call) -> int:
-    """An operator of ONNX Runtime's own in a graph that becomes an ONNX model.
+    """An operator of ONNX Runtime in a graph that becomes an ONNX model.
 
     All are attention, of query, key and value, [B, T, H·d] each, and of a past; keys that come out,
     [B, H, Tk, d], have that before them.

@@ -90,12 +90,12 @@ class EthosU(StaticShapeBackend):
     def quantizer(self, recipe: Recipe) -> Any:
         return npu_quantizer(target_of(recipe), static_activations(recipe), module="body")
 
-    def more_rows(self, recipe: Recipe, seen: Inputs, length: int) -> Inputs:
+    def more_rows(self, recipe: Recipe, calibration_inputs: Inputs, length: int) -> Inputs:
         # Of 256 levels those rows would take too many from all others.
-        return extremes(seen, length) if static_activations(recipe) == "int16_static" else []
+        return extremes(calibration_inputs, length) if static_activations(recipe) == "int16_static" else []
 
-    def layer_report(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
-        dtype = activation_dtype(wanted)
+    def layer_report(self, module: str, precision_of: Precisions) -> tuple[str, str] | None:
+        dtype = activation_dtype(precision_of)
         if module.endswith((".ln_1", ".ln_2")):
             return "folded", f"its affine part is in the layer that follows; the rest is {dtype}"
         if module == "transformer.ln_f":
@@ -103,9 +103,9 @@ class EthosU(StaticShapeBackend):
                 "float32",
                 f"its affine part is the host's, or in the head that follows; the rest is {dtype}",
             )
-        if module == POSITIONS and wanted[POSITIONS].bits is not None:
+        if module == POSITIONS and precision_of[POSITIONS].bits is not None:
             return "float32", "its rows are int8 rounded first; the sum with a token's is the host's"
-        return super().layer_report(module, wanted)
+        return super().layer_report(module, precision_of)
 
     def attention_report(self, recipe: Recipe) -> tuple[str, str] | None:
         if static_activations(recipe) == "int16_static" and not has_matrix_unit(target_of(recipe)):
@@ -131,12 +131,14 @@ class EthosU(StaticShapeBackend):
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         sizes = sizes_of(config, input_shape.length)
-        wanted = precisions(recipe, config)
+        precision_of = precisions(recipe, config)
         activations = static_activations(recipe)
         layers = _queries(config, input_shape.length)
         tables = TABLES_LAST + sum(TABLES_LAYER + TABLES_BLOCK * len(queries) for queries in layers)
-        weights = sizes.linear_bytes(wanted, CHANNEL_BYTES, group_bytes=4) + tables * TABLE_BYTES[activations]
-        embeddings = sizes.token_bytes(wanted) + 4 * sizes.hidden
+        weights = (
+            sizes.linear_bytes(precision_of, CHANNEL_BYTES, group_bytes=4) + tables * TABLE_BYTES[activations]
+        )
+        embeddings = sizes.token_bytes(precision_of) + 4 * sizes.hidden
         program = PROGRAM_BASE + COMMANDS_LAYER * config.n_layer
         # Of the NPU: the inner layer and what goes in and out, or Q, K, V, what comes of them, and scores, or
         # a language model's logits and what they are made of.

@@ -1,4 +1,4 @@
-"""Arm's quantizer for the Ethos-U, told what the NPU form needs."""
+"""Arm's quantizer for the Ethos-U, with the settings that the NPU form needs."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from nf_edge.backends.ethos_u.target import compile_spec, has_matrix_unit
 from nf_edge.backends.static_shape.form import selects_token
 from nf_edge.core.recipe.precision import Activations
 
-# Arm's own least scale, 2^-12, would leave mean squares and the like few of their 65,535 levels.
+# Arm's least scale, 2^-12, would leave mean squares and the like few of their 65,535 levels.
 LEAST_SCALE = 1e-9
 LEVELS = torch.iinfo(torch.int16).max
 # What picks tokens.
@@ -63,14 +63,14 @@ def _keep_scale(node: Any, annotation: Any) -> None:
         return
     product = node.args[0] if node.target == SUM else node
     source = product.args[0]
-    seen = product.meta[Q_ANNOTATION_KEY].input_qspec_map[source]
+    input_spec = product.meta[Q_ANNOTATION_KEY].input_qspec_map[source]
     derived = DerivedQuantizationSpec(
         derived_from=[(source, product)],
         derive_qparams_fn=lambda observers: observers[0].calculate_qparams(),
-        dtype=seen.dtype,
-        quant_min=seen.quant_min,
-        quant_max=seen.quant_max,
-        qscheme=seen.qscheme,
+        dtype=input_spec.dtype,
+        quant_min=input_spec.quant_min,
+        quant_max=input_spec.quant_max,
+        qscheme=input_spec.qscheme,
     )
     annotation.output_qspec = derived
     if node is not product:
@@ -79,7 +79,7 @@ def _keep_scale(node: Any, annotation: Any) -> None:
 
 def _int16() -> Any:
     """Activations of 16 bits about 0, which is what the tables of an NPU interpolate between, in all of the
-    range that is seen: clipped ends would cost more than levels."""
+    range of the calibration inputs: clipped ends would cost more than levels."""
     from executorch.backends.arm.quantizer import get_symmetric_a16w8_quantization_config
     from executorch.backends.arm.quantizer.quantization_config import TOSAQuantizationConfig
     from torchao.quantization.pt2e import MinMaxObserver

@@ -20,7 +20,7 @@ WHAT = "Arm's TOSA reference model (simulated, before Vela)"
 
 
 class SimulatedSession:
-    """The program of a file, and the graph beside it.
+    """The program of a file, and the graph in the file next to it.
 
     Raises:
         BadInput: either cannot be read.
@@ -46,9 +46,9 @@ class SimulatedSession:
 
         # It warns at every run that the graph is of an older version, which it takes.
         with quiet_stdout():
-            (found,), status = tosa_reference_model.run(
+            (output,), status = tosa_reference_model.run(
                 self._graph, [tensor.numpy() for tensor in inputs], verbosity="NONE"
             )
         if status != tosa_reference_model.GraphStatus.TOSA_VALID:
             raise RuntimeError(f"the reference model calls the graph {status}")
-        return torch.from_numpy(found)
+        return torch.from_numpy(output)

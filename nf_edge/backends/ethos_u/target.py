@@ -1,4 +1,4 @@
-"""The Ethos-U NPUs that are compiled for, and what tells them apart."""
+"""The Ethos-U NPUs to compile for, and their differences."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Lowering through Vela, Arm's compiler for the Ethos-U, and reading what it tells."""
+"""Lowering through Vela, Arm's compiler for the Ethos-U, and reading its report."""
 
 import csv
 import struct
@@ -110,8 +110,8 @@ def _estimate(target: str, folder: Path) -> Estimate:
         cycles=Figure(int(float(summary["cycles_total"])), "count", "simulated", model),
         time=Figure.of(float(summary["inference_time"]) * 1e3, "ms", "simulated", model),
         kinds=tuple(
-            Kind(kind, counts[kind], found, found / total if total else 0.0)
-            for kind, found in cycles.most_common()
+            Kind(kind, counts[kind], of_kind, of_kind / total if total else 0.0)
+            for kind, of_kind in cycles.most_common()
         ),
     )
 

@@ -1,4 +1,4 @@
-"""What the backends of ExecuTorch share that give the network, in PyTorch's own operators, to a delegate."""
+"""The base of ExecuTorch backends that give the network to a delegate, in PyTorch's operators."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -31,8 +31,8 @@ class ExecutorchBackend(Backend):
 
     model_file = "model.pte"
     runtime_title = "ExecuTorch"
-    own: ClassVar[str] = ""
-    """The namespace of operators beside the delegate that are executed as it is; "" where there are none."""
+    namespace: ClassVar[str] = ""
+    """The namespace of operators that count as delegated without a delegate; "" where there are none."""
 
     @abstractmethod
     def partitioner(self, recipe: Recipe) -> Any:
@@ -71,12 +71,12 @@ class ExecutorchBackend(Backend):
             exported, partitioner=[self.partitioner(recipe)], constant_methods=constants
         )
         self.settle(edge)
-        # Else every call would copy the whole cache.
+        # Otherwise every call would copy the complete cache.
         lowered = edge.to_executorch(ExecutorchBackendConfig(run_reinplace_pass=input_shape.cached))
         with path.open("wb") as file:
             lowered.write_to_file(file)
         return self.covered(
-            operators_in(lowered.exported_program().graph_module, self.own), recipe, input_shape
+            operators_in(lowered.exported_program().graph_module, self.namespace), recipe, input_shape
         )
 
     def settle(self, edge: Any) -> None:

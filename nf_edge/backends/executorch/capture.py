@@ -35,7 +35,7 @@ def quantize_captured(
     inputs."""
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    # A captured program checks its inputs unless told not to, which quantizers cannot follow.
+    # A captured program checks its inputs unless this is disabled; quantizers cannot handle the checks.
     prepared = prepare_pt2e(exported.module(check_guards=False), quantizer)
     for row in rows:
         prepared(*row)

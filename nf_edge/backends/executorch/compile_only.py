@@ -1,8 +1,8 @@
-"""Backends whose files nothing on this machine runs: what can be asked instead is a stand-in, the very graph
-that was lowered, with its rounded weights, as ExecuTorch's own kernels compute it in float32.
+"""The base of compile-only backends, whose files nothing on this machine runs.
 
-It tells what rewriting and rounding cost, and whether a value is beyond float16; nothing else of the device's
-arithmetic.
+A reference executor answers instead: ExecuTorch's kernels compute the lowered graph with its rounded weights,
+in float32.  This shows the cost of rewriting and rounding, and values beyond float16; nothing else of the
+device's arithmetic.
 """
 
 from abc import abstractmethod
@@ -84,8 +84,8 @@ class CompileOnlyBackend(ExecutorchBackend):
     def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
         content = path.read_bytes()
         file = read_program(path, content)
-        beside, _ = constant_bytes(file, config)
-        weights = beside + self.weight_bytes(file)
+        outside, _ = constant_bytes(file, config)
+        weights = outside + self.weight_bytes(file)
         arenas = sum(file.program.execution_plan[0].non_const_buffer_sizes)
         return self._account(len(content) - weights, weights, arenas, None)
 

@@ -83,7 +83,7 @@ def example(capacity: int) -> tuple[tuple[Tensor, Tensor], Any]:
 
 
 def constant_methods(config: ModelConfig, capacity: int) -> dict[str, Any]:
-    """What TextLLMRunner asks a program about itself."""
+    """Constants of a program that ExecuTorch's TextLLMRunner reads."""
     methods: dict[str, Any] = {
         "get_max_seq_len": capacity,
         "get_max_context_len": capacity,

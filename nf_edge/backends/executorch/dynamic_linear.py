@@ -1,4 +1,4 @@
-"""Linear layers for XNNPACK, by torchao, whose ranges of activations are found at run time."""
+"""Linear layers for XNNPACK, by torchao, whose ranges of activations are computed at run time."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from nf_edge.core.quiet import quiet_libraries
 
 
 def quantize_dynamic(
-    program: nn.Module, wanted: Precisions, quantized_weights: Mapping[str, QuantizedWeight]
+    program: nn.Module, precision_of: Precisions, quantized_weights: Mapping[str, QuantizedWeight]
 ) -> None:
     """Quantize linear layers in place.
 
@@ -20,9 +20,9 @@ def quantize_dynamic(
         quantized_weights: weights that are rounded already, by the names of their layers.
     """
     layers = {
-        name: wanted[name]
+        name: precision_of[name]
         for name, module in program.named_modules()
-        if isinstance(module, nn.Linear) and wanted[name].activations == "int8_dynamic"
+        if isinstance(module, nn.Linear) and precision_of[name].activations == "int8_dynamic"
     }
     with quiet_libraries():
         from torchao.quantization import Int8DynamicActivationIntxWeightConfig, quantize_

@@ -31,10 +31,10 @@ class QuantizedEmbedding(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """int64 [B, T] → float32 [B, T, D]."""
         look_up = getattr(torch.ops.quantized_decomposed, OPERATORS[self._bits]).dtype
-        found: Tensor = look_up(
+        rows: Tensor = look_up(
             self.table, self.scales, None, *code_range(self._bits), ids, dtype=torch.float32
         )
-        return found
+        return rows
 
     def dequantized(self) -> Tensor:
         """float32 [V, D]."""
@@ -59,7 +59,7 @@ def _pairs_turned(codes: Tensor) -> Tensor:
 
 
 def quantize_tables(
-    transformer: Transformer, wanted: Precisions, quantized_weight: QuantizedWeight | None
+    transformer: Transformer, precision_of: Precisions, quantized_weight: QuantizedWeight | None
 ) -> None:
     """Replace the token and position tables, in place, by quantized ones where they are to be.
 
@@ -73,8 +73,8 @@ def quantize_tables(
         (TOKENS, transformer.wte, quantized_weight),
         (POSITIONS, transformer.wpe, None),
     ):
-        if wanted[name].stored is not None:
-            quantized = _quantized(table.weight.detach(), wanted[name], rounded)
+        if precision_of[name].stored is not None:
+            quantized = _quantized(table.weight.detach(), precision_of[name], rounded)
             transformer.add_module(name.removeprefix("transformer."), quantized)
 
 

@@ -35,7 +35,7 @@ class Interpreter:
     """The first method of a program.
 
     Its tensors lie in arenas as the program plans them, for a tensor may be another one's memory by another
-    shape, of which no instruction tells.
+    shape, which no instruction names.
 
     Args:
         delegate: what runs its delegates, where it has any.
@@ -149,9 +149,11 @@ def _functional(name: str, overload: str) -> Any:
     """The operator that gives what another one, which a program calls, writes to its last argument."""
     namespace, base = name.split("::")
     packet = getattr(getattr(torch.ops, namespace), base)
-    wanted = _signature(getattr(packet, overload or "default"))
-    found = (getattr(packet, other) for other in packet.overloads())
-    return next(function for function in found if _signature(function) == wanted and not _writes(function))
+    expected = _signature(getattr(packet, overload or "default"))
+    overloads = (getattr(packet, other) for other in packet.overloads())
+    return next(
+        function for function in overloads if _signature(function) == expected and not _writes(function)
+    )
 
 
 def _signature(function: Any) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ NOT_COMPUTE = {"getitem", "executorch_call_delegate", "aten::sym_size", "alloc",
 
 
 def read_program(path: Path, content: bytes) -> Any:
-    """The program of a `.pte` as ExecuTorch's own schema."""
+    """The program of a `.pte` by ExecuTorch's schema."""
     with quiet_libraries():
         from executorch.exir._serialize._program import deserialize_pte_binary
 
@@ -81,17 +81,17 @@ def delegates_of(edge: Any) -> list[Any]:
     return [module for _, module, _ in get_lowered_submodules(edge.exported_program().graph_module)]
 
 
-def operators_in(graph: torch.fx.GraphModule, own: str = "") -> Iterator[Operator]:
+def operators_in(graph: torch.fx.GraphModule, counted: str = "") -> Iterator[Operator]:
     """The operators of a graph that is ready to become a file, those inside its delegates among them.
 
     Args:
-        own: the namespace of operators that the accelerated library executes though no delegate has them.
+        counted: the namespace of operators that the accelerated library executes without a delegate.
     """
     from executorch.exir.lowered_backend_module import LoweredBackendModule
 
     for node, name in _computing(graph.graph):
         namespace, _, bare = name.rpartition("::")
-        yield Operator(bare, macs_of(node), taken=bool(own) and namespace == own)
+        yield Operator(bare, macs_of(node), taken=bool(counted) and namespace == counted)
     for name, module in graph.named_children():
         if name.startswith("lowered_module"):
             inner = cast(LoweredBackendModule, module).original_module.graph_module.graph

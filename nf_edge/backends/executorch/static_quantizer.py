@@ -1,4 +1,4 @@
-"""Static int8 of linear layers before lowering, in ExecuTorch's own quantize and dequantize operators, which
+"""Static int8 of linear layers before lowering, in ExecuTorch's quantize and dequantize operators, which
 several of its delegates know."""
 
 from typing import ClassVar
@@ -13,7 +13,7 @@ from nf_edge.core.quiet import quiet_libraries
 
 
 def quantize_linear(
-    program: nn.Module, wanted: Precisions, input_shape: InputShape, seen: Inputs
+    program: nn.Module, precision_of: Precisions, input_shape: InputShape, calibration_inputs: Inputs
 ) -> nn.Module:
     """A program whose linear layers have int8 weights, and inputs as requested.
 
@@ -51,7 +51,7 @@ def quantize_linear(
         dynamic = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
         for name, module in program.named_modules():
             # A decoder has the network in an attribute of this name.
-            precision = wanted.get(name.removeprefix("model."))
+            precision = precision_of.get(name.removeprefix("model."))
             if isinstance(module, nn.Linear) and precision is not None and precision.stored is not None:
                 if precision.activations == "int8_static":
                     quantizer.set_module_name(name, static)
@@ -65,7 +65,7 @@ def quantize_linear(
                 torch.from_numpy(input_ids),
                 torch.zeros(1, dtype=torch.int64) if input_shape.cached else torch.from_numpy(attention_mask),
             )
-            for input_ids, attention_mask in seen
+            for input_ids, attention_mask in calibration_inputs
         )
         return quantize_captured(capture(program, input_shape), quantizer, rows)
 

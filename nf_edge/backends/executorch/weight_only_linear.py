@@ -14,7 +14,7 @@ from nf_edge.core.quiet import quiet_libraries
 
 class WeightOnlyLinear(nn.Module):
     """A linear layer of integer weights, dequantized by the operators that delegates look for: torchao's of
-    groups, ExecuTorch's own of channels.
+    groups, ExecuTorch's of channels.
 
     Args:
         bits: that a weight takes; the codes of the grid may need fewer.
@@ -53,7 +53,7 @@ class WeightOnlyLinear(nn.Module):
 
 
 def quantize_weights(
-    network: nn.Module, wanted: Precisions, quantized_weights: Mapping[str, QuantizedWeight]
+    network: nn.Module, precision_of: Precisions, quantized_weights: Mapping[str, QuantizedWeight]
 ) -> None:
     """Replace, in place, the linear layers whose weights are to be quantized and their inputs not.
 
@@ -66,8 +66,8 @@ def quantize_weights(
         import executorch.exir.passes._quant_patterns_and_replacements  # noqa: F401
         import torchao  # noqa: F401
     for name, module in list(network.named_modules()):
-        if isinstance(module, nn.Linear) and wanted[name].activations == "none":
-            precision = wanted[name]
+        if isinstance(module, nn.Linear) and precision_of[name].activations == "none":
+            precision = precision_of[name]
             if precision.stored is not None:
                 quantized_weight = quantized_weights.get(name) or nearest(
                     module.weight, precision, signed=True

@@ -1,4 +1,4 @@
-"""Symmetric attention as ONNX Runtime's own operators, of the domain com.microsoft.
+"""Symmetric attention as ONNX Runtime's operators of the domain com.microsoft.
 
 They take and give [B, T, H·d]; without noise the query and the key are one tensor.  Causal order and
 padding are theirs, so no T × T mask is built.
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class MultiHeadAttentionForm:
-    """`MultiHeadAttention` over whole rows."""
+    """`MultiHeadAttention` over complete rows."""
 
     takes_fewer_queries = True
 
@@ -70,7 +70,7 @@ class PastPresent:
     def mask(
         self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool
     ) -> Tensor | None:
-        """The number of keys less one, int32 [1]: how the operator is told that none is padding."""
+        """The number of keys less one, int32 [1]: which tells the operator that none is padding."""
         return None if attention_mask is None else attention_mask.sum(dim=1).to(torch.int32) - 1
 
     def __call__(

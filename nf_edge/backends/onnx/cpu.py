@@ -78,7 +78,7 @@ class OnnxCpu(Backend):
         )
 
     def require_size(self, config: ModelConfig, recipe: Recipe) -> None:
-        # A head that is quantized is a matrix of its own before it becomes the table again.
+        # A head that is quantized is a separate matrix before it becomes the table again.
         head = config.is_language_model and precisions(recipe, config)[HEAD].stored is not None
         graph = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
         require_size(float32_bytes(config, head_twice=head), graph)
@@ -112,7 +112,7 @@ class OnnxCpu(Backend):
                 verbose=False,
             )
         assert exported is not None
-        # Not its `save`, which puts weights of over 1.5 GiB into a file beside this one.
+        # Not its `save`, which puts weights of over 1.5 GiB into another file.
         lowered = exported.model_proto
         _strip(lowered)
         onnx.save(lowered, path)
@@ -152,7 +152,7 @@ class OnnxCpu(Backend):
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Drop what the exporter notes of its own: stack traces, and with them paths of this machine."""
+    """Remove the exporter's notes: stack traces, and with them paths of this machine."""
     graph = model.graph
     for message in (
         model,

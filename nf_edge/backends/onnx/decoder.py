@@ -79,5 +79,5 @@ class OrtDecoder(Decoder):
         }
         logits, *present = self._session.run(None, feed)
         self._past = dict(zip(past, present, strict=True))
-        found: np.ndarray = logits[0, 0]
-        return found
+        last: np.ndarray = logits[0, 0]
+        return last

@@ -47,7 +47,7 @@ def find_tables(model: ModelProto) -> Tables:
 def quantize_tables(
     model: ModelProto,
     tables: Tables,
-    wanted: Precisions,
+    precision_of: Precisions,
     quantized_weights: Mapping[str, QuantizedWeight],
     shared: bool,
 ) -> None:
@@ -57,7 +57,7 @@ def quantize_tables(
         quantized_weights: weights that are rounded already.
         shared: whether the token table is the head's matrix, which is quantized already, in the same dtype.
     """
-    precision = wanted[TOKENS]
+    precision = precision_of[TOKENS]
     if precision.stored is not None:
         quantized_weight = None
         if not shared:
@@ -66,8 +66,8 @@ def quantize_tables(
             _tokens_by_groups(model, tables.tokens, precision, quantized_weight)
         else:
             _tokens_by_rows(model, tables.tokens, precision, quantized_weight)
-    if wanted[POSITIONS].stored is not None:
-        _positions(model, tables.positions, _nearest(model, tables.positions, wanted[POSITIONS]))
+    if precision_of[POSITIONS].stored is not None:
+        _positions(model, tables.positions, _nearest(model, tables.positions, precision_of[POSITIONS]))
 
 
 def _nearest(model: ModelProto, table: str, precision: Precision) -> QuantizedWeight:
@@ -105,10 +105,10 @@ def _tokens_by_rows(
     rows, factors, points = (f"{result}_{part}" for part in ("rows", "scales", "zeros"))
     nodes = [make_node("Gather", [table, ids], [rows], f"{rows}_gather")]
     columns = {scales: factors} if precision.symmetric else {scales: factors, zeros: points}
-    for column, found in columns.items():
+    for column, row in columns.items():
         nodes += [
-            make_node("Gather", [column, ids], [f"{found}_flat"], f"{found}_gather"),
-            make_node("Unsqueeze", [f"{found}_flat", last], [found], f"{found}_unsqueeze"),
+            make_node("Gather", [column, ids], [f"{row}_flat"], f"{row}_gather"),
+            make_node("Unsqueeze", [f"{row}_flat", last], [row], f"{row}_unsqueeze"),
         ]
     nodes += _scaled(rows, factors, result, "" if precision.symmetric else points)
     replace(model, lookup, nodes)

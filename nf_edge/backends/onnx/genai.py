@@ -1,4 +1,4 @@
-"""What onnxruntime-genai reads beside an ONNX decoder, so that it generates from the folder as it is."""
+"""The files that onnxruntime-genai needs next to an ONNX decoder to generate from the folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,7 +74,7 @@ def _genai_config(config: ModelConfig, capacity: int, model_file: str) -> dict[s
                 },
             },
         },
-        # Greedy, until an application asks for something else.
+        # Greedy, until an application sets something else.
         "search": {"max_length": capacity, "do_sample": False, "past_present_share_buffer": False},
     }
 

@@ -56,23 +56,23 @@ def predicted(
     config: ModelConfig, input_shape: InputShape, recipe: Recipe, cache: CacheDtype | None
 ) -> MemoryPlan:
     """The same account, before anything is lowered."""
-    sizes, wanted = sizes_of(config, input_shape.length), precisions(recipe, config)
+    sizes, precision_of = sizes_of(config, input_shape.length), precisions(recipe, config)
     # A channel has a float32 scale and an int8 zero point, a group a float32 scale.
-    weights = sizes.linear_bytes(wanted, channel_bytes=5, group_bytes=4)
+    weights = sizes.linear_bytes(precision_of, channel_bytes=5, group_bytes=4)
     constants = weights + 4 * (sizes.biases + sizes.others)
-    tables = sizes.table_bytes(wanted)
+    tables = sizes.table_bytes(precision_of)
     arenas = 4 * (sizes.scores // 4 + 3 * sizes.inner // 2 + 40 * sizes.hidden)
     if config.noise.kind == "relative":
-        # A bias keeps the operator from its blocked form, so whole scores are there with it.
+        # A bias keeps the operator from its blocked form, so complete scores are in memory with it.
         arenas += 4 * 4 * sizes.scores
     cached = sizes.cache * (1 if cache.dtype == "int8" else 4) if cache else 0
-    # While a step runs, the past is there beside the present.
+    # While a step runs, the past and the present are both in memory.
     arenas += cached
     # A tied head is the table itself in the file, where they have one dtype; loading packs a copy.
-    shared = shares_table(wanted, config)
+    shared = shares_table(precision_of, config)
     return MemoryPlan(
         program=PROGRAM_BASE + PROGRAM_LAYER * config.n_layer,
-        weights=constants - (sizes.token_bytes(wanted) if shared else 0),
+        weights=constants - (sizes.token_bytes(precision_of) if shared else 0),
         embeddings=tables,
         mapped=0,
         loaded=constants + tables + SESSION_BASE + SESSION_LAYER * config.n_layer,
@@ -102,16 +102,16 @@ def _looked_up(model: onnx.ModelProto) -> set[str]:
     which are made blocks of before."""
     arrays = {tensor.name for tensor in model.graph.initializer}
     made_of = {node.output[0]: node.input[0] for node in model.graph.node if node.input}
-    found = set()
+    names = set()
     for node in model.graph.node:
         if node.op_type in LOOKUPS:
-            found.add(node.input[0])
+            names.add(node.input[0])
         if node.op_type == "GatherBlockQuantized":
             for name in node.input[2:]:
                 while name not in arrays:
                     name = made_of[name]
-                found.add(name)
-    return found
+                names.add(name)
+    return names
 
 
 def _cache_bytes(model: onnx.ModelProto, input_shape: InputShape) -> int:

@@ -28,10 +28,10 @@ TURNED = "_Transposed"
 def quantize(
     path: Path,
     layers: Weights,
-    wanted: Precisions,
+    precision_of: Precisions,
     quantized_weights: Mapping[str, QuantizedWeight],
     shared: bool,
-    seen: Inputs,
+    calibration_inputs: Inputs,
 ) -> None:
     """Quantize a model file in its place.
 
@@ -39,7 +39,7 @@ def quantize(
         layers: the weights of its linear layers, by the names of their modules.
         quantized_weights: weights that are rounded already.
         shared: whether the token table is the head's matrix, in the same dtype.
-        seen: what to calibrate on, where activations are int8_static.
+        calibration_inputs: rows to calibrate on, where activations are int8_static.
     """
     # The quantizers advise a shape-inference pass first, which a graph without convolutions has no use for.
     with quiet_libraries():
@@ -47,18 +47,18 @@ def quantize(
 
         model = onnx.load(path)
         tables = find_tables(model)
-        quantized = {name: weight for name, weight in layers.items() if wanted[name].stored is not None}
+        quantized = {name: weight for name, weight in layers.items() if precision_of[name].stored is not None}
         _as_products(model, quantized)
         for name, weight in quantized.items():
-            if wanted[name].group:
-                _by_groups(model, name, weight, wanted[name], quantized_weights.get(name))
+            if precision_of[name].group:
+                _by_groups(model, name, weight, precision_of[name], quantized_weights.get(name))
         # What layers were written from is no longer read, and would double what quantizers save in between.
         ONNXModel(model).clean_initializers()
-        per_channel = [name for name in quantized if not wanted[name].group]
-        static = [name for name in per_channel if wanted[name].activations == "int8_static"]
+        per_channel = [name for name in quantized if not precision_of[name].group]
+        static = [name for name in per_channel if precision_of[name].activations == "int8_static"]
         dynamic = [name for name in per_channel if name not in static]
         if static:
-            model = _static(model, static, path, seen)
+            model = _static(model, static, path, calibration_inputs)
         if dynamic:
             model = _dynamic(model, dynamic, path)
         _share_again(model)
@@ -70,7 +70,7 @@ def quantize(
                 if name in per_channel
             },
         )
-        quantize_tables(model, tables, wanted, quantized_weights, shared)
+        quantize_tables(model, tables, precision_of, quantized_weights, shared)
         # What was replaced is no longer read.
         finished = ONNXModel(model)
         finished.clean_initializers()
@@ -95,7 +95,7 @@ def _share_again(model: ModelProto) -> None:
 
 
 def _as_products(model: ModelProto, layers: Weights) -> None:
-    """Write layers as products with a matrix of their own, node and matrix named after their modules.
+    """Write layers as products with a matrix each, node and matrix named after their modules.
 
     The exporter has them as MatMul or Gemm, transposes most matrices, and has a tied head multiply with the
     table, transposed as it runs.
@@ -125,7 +125,7 @@ def _as_products(model: ModelProto, layers: Weights) -> None:
 
 
 def _product(node: NodeProto, module: str) -> list[NodeProto]:
-    """A MatMul with a layer's own matrix in place of a MatMul or a Gemm."""
+    """A MatMul with a layer's matrix in place of a MatMul or a Gemm."""
     added = node.input[2:]
     result = f"{module}.product" if added else node.output[0]
     nodes = [make_node("MatMul", [node.input[0], matrix_name(module)], [result], module)]
@@ -177,13 +177,13 @@ def _dynamic(model: ModelProto, nodes: list[str], path: Path) -> ModelProto:
     return onnx.load(path)
 
 
-def _static(model: ModelProto, nodes: list[str], path: Path, seen: Inputs) -> ModelProto:
+def _static(model: ModelProto, nodes: list[str], path: Path, calibration_inputs: Inputs) -> ModelProto:
     """Products of int8 with float32 results: what adds to them, attention and the norms stay float32."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
-            self._feeds = iter([feed(model, *inputs) for inputs in seen])
+            self._feeds = iter([feed(model, *inputs) for inputs in calibration_inputs])
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self._feeds, None)

@@ -1,7 +1,7 @@
 """ExecuTorch with the OpenVINO delegate: the CPU of PCs and servers.
 
-OpenVINO has tables, norms, attention and the writing of a cache as operators of its own, so that one delegate
-is the whole program.
+OpenVINO has operators for tables, norms, attention and the writing of a cache, so that one delegate is the
+complete program.
 """
 
 import math
@@ -91,9 +91,14 @@ class OpenVino(ExecutorchBackend):
             block.attn.fold_scale()
 
     def quantize_static(
-        self, program: nn.Module, recipe: Recipe, wanted: Precisions, input_shape: InputShape, seen: Inputs
+        self,
+        program: nn.Module,
+        recipe: Recipe,
+        precision_of: Precisions,
+        input_shape: InputShape,
+        calibration_inputs: Inputs,
     ) -> nn.Module:
-        return quantize_linear(program, wanted, input_shape, seen)
+        return quantize_linear(program, precision_of, input_shape, calibration_inputs)
 
     def partitioner(self, recipe: Recipe) -> Any:
         self._prepare()
@@ -113,8 +118,8 @@ class OpenVino(ExecutorchBackend):
     def launcher(self, threads: int | None) -> tuple[str, ...]:
         self._prepare()
         (library,) = (native_build.package_folder("openvino") / "libs").glob("libopenvino_c.so*")
-        told = {"OPENVINO_LIB_PATH": str(library), **self.environment}
-        command = ("env", *(f"{name}={value}" for name, value in told.items()))
+        environment = {"OPENVINO_LIB_PATH": str(library), **self.environment}
+        command = ("env", *(f"{name}={value}" for name, value in environment.items()))
         if threads is None:
             return command
         return (*command, "taskset", "-c", ",".join(map(str, _cpus(threads))))
@@ -139,9 +144,9 @@ class OpenVino(ExecutorchBackend):
         Raises:
             MissingTool: the delegate cannot work with the OpenVINO that is installed.
         """
-        if not (found := version("openvino")).startswith(MAJOR):
+        if not (installed := version("openvino")).startswith(MAJOR):
             raise MissingTool(
-                f"the delegate of ExecuTorch crashes with OpenVINO {found}", fix=f"pip install {OPENVINO}"
+                f"the delegate of ExecuTorch crashes with OpenVINO {installed}", fix=f"pip install {OPENVINO}"
             )
         for name, value in self.environment.items():
             os.environ.setdefault(name, value)
@@ -151,13 +156,13 @@ class OpenVino(ExecutorchBackend):
         file = read_program(path, content)
         method = file.program.execution_plan[0]
         sizes = sizes_of(config, input_shape.length)
-        beside, _ = constant_bytes(file, config)
+        outside, _ = constant_bytes(file, config)
         blobs = [bytes(entry.data) for entry in file.program.backend_delegate_data]
         inside = sum(map(_constants, blobs))
-        weights = beside + inside
+        weights = outside + inside
         cache = executorch_decoder.cache_bytes(method)
         arenas = sum(method.non_const_buffer_sizes)
-        # The graph is scrambled; that its constants are as many as of float32 tells that they are.
+        # The graph is scrambled: the size of its constants shows whether they are float32.
         floats = inside > 0.9 * _inside(sizes, dict.fromkeys(config.matrix_shapes(), Precision()), config)
         graph = GRAPH["float32" if floats else "none"]
         # A byte for each rounded weight: int4 takes half of it.
@@ -180,12 +185,12 @@ class OpenVino(ExecutorchBackend):
         )
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
-        sizes, wanted = sizes_of(config, input_shape.length), precisions(recipe, config)
-        inside = _inside(sizes, wanted, config)
+        sizes, precision_of = sizes_of(config, input_shape.length), precisions(recipe, config)
+        inside = _inside(sizes, precision_of, config)
         kind = recipe.quantize.activations if recipe.quantize else "float32"
         graph, program = GRAPH[kind], GRAPH[kind].file * config.n_layer
-        packed = sizes.linear_bytes(wanted, 4, group_bytes=4)
-        late = replace(sizes, linear=_late(sizes.linear, kind == "float32")).linear_bytes(wanted, 4, 4)
+        packed = sizes.linear_bytes(precision_of, 4, group_bytes=4)
+        late = replace(sizes, linear=_late(sizes.linear, kind == "float32")).linear_bytes(precision_of, 4, 4)
         cache = 4 * sizes.cache if input_shape.cached else 0
         # The first step packs them once more, for one token.
         workspace = (2 if input_shape.cached else 1) * late + _of_layers(graph.ran, config)
@@ -201,7 +206,7 @@ class OpenVino(ExecutorchBackend):
             mapped=0,
             loaded=inside + packed - late + _of_layers(graph.loaded, config),
             cache=cache,
-            # The cache that comes out of the delegate stands beside the one that goes in.
+            # The cache that comes out of the delegate exists next to the one that goes in.
             arenas=cache,
             workspace=workspace,
             loading=max(0, program + inside - 2 * cache - workspace),
@@ -209,20 +214,20 @@ class OpenVino(ExecutorchBackend):
         )
 
 
-def _inside(sizes: Sizes, wanted: Precisions, config: ModelConfig) -> int:
+def _inside(sizes: Sizes, precision_of: Precisions, config: ModelConfig) -> int:
     """Bytes of the constants in the delegate, all weights among them."""
     # Biases, norms and noise stay float32; a channel of int8 has a float32 scale.
-    inside = sizes.linear_bytes(wanted, 4, group_bytes=4) + 4 * (sizes.biases + sizes.others)
-    inside += sizes.table_bytes(wanted)
-    if shares_table(wanted, config) and wanted[TOKENS].bits is None:
-        inside -= sizes.token_bytes(wanted)
+    inside = sizes.linear_bytes(precision_of, 4, group_bytes=4) + 4 * (sizes.biases + sizes.others)
+    inside += sizes.table_bytes(precision_of)
+    if shares_table(precision_of, config) and precision_of[TOKENS].bits is None:
+        inside -= sizes.token_bytes(precision_of)
     return inside
 
 
 def _late(linear: Mapping[str, tuple[int, int]], floats: bool) -> dict[str, tuple[int, int]]:
     """The linear layers that are packed at a run.
 
-    OpenVINO keeps the file's constants, and beside them a copy of each weight matrix in oneDNN's own order,
+    OpenVINO keeps the file's constants, and a copy of each weight matrix in oneDNN's order,
     of as many bits.  Most of float32 are copied at load.  The others are at the first run, and once more at
     the first of another kind, a step of one token.  Which ones is measured, not documented: of float32 one in
     each MLP but one; of rounded weights most but those that attention begins with, and the head's.

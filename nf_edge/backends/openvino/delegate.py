@@ -1,7 +1,7 @@
 """ExecuTorch's OpenVINO delegate: which operators it takes, what it is made of, and its file.
 
-ExecuTorch's own module for it imports NNCF, knows no dynamic lengths, and leaves shapes to other kernels.
-What its runtime reads is OpenVINO's own file of a compiled model, whoever wrote it.
+ExecuTorch's module for it imports NNCF, knows no dynamic lengths, and leaves shapes to other kernels.
+Its runtime reads OpenVINO's file of a compiled model, no matter which program wrote it.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ TYPES = {
 DEQUANTIZE = exir_ops.edge.quantized_decomposed.dequantize_per_channel.default
 DEQUANTIZE_GROUPS = exir_ops.edge.torchao.dequantize_affine.default
 LOOKUP = exir_ops.edge.quantized_decomposed.embedding_byte.dtype
-# Beside what OpenVINO lists itself: ExecuTorch's copies, which are aten's again before OpenVINO sees them.
+# In addition to what OpenVINO lists: ExecuTorch's copies, which are aten's again before OpenVINO sees them.
 KNOWN = {
     "dim_order_ops._clone_dim_order.default",
     "dim_order_ops._to_dim_order_copy.default",
@@ -61,7 +61,7 @@ class OpenvinoBackend(BackendDetails):
         program = edge_program.module(check_guards=False)
         weights = _unfold_weights(program)
         _unfold_tables(program)
-        # A name of its own: OpenVINO calls it without holding it.
+        # A named variable: OpenVINO calls it without holding it.
         decoder = TorchFXPythonDecoder(program)
         model = frontend.convert(frontend.load(decoder))
         for entry, value in zip(model.inputs, values, strict=True):
@@ -128,7 +128,7 @@ class _Weights:
 def _unfold_weights(program: torch.fx.GraphModule) -> list[_Weights]:
     """Dequantize weights, for which OpenVINO's frontend has no operator, or one that is wrong of negative
     scales; what they were."""
-    found = []
+    layers = []
     for operator, scales_at in ((DEQUANTIZE, 1), (DEQUANTIZE_GROUPS, 2)):
         for node in program.graph.find_nodes(op="call_function", target=operator):
             arguments = [
@@ -142,16 +142,16 @@ def _unfold_weights(program: torch.fx.GraphModule) -> list[_Weights]:
                 constant.meta["val"] = values
             node.replace_all_uses_with(constant)
             program.graph.erase_node(node)
-            found.append(_Weights(codes, scales, values))
+            layers.append(_Weights(codes, scales, values))
     program.recompile()
-    return found
+    return layers
 
 
-def _fold_weights(model: openvino.Model, found: list[_Weights]) -> None:
+def _fold_weights(model: openvino.Model, layers: list[_Weights]) -> None:
     """Put codes and scales where the constants stand that they were dequantized to, in the form in which
     OpenVINO multiplies them as they are."""
     constants = [node for node in model.get_ordered_ops() if node.get_type_name() == "Constant"]
-    for weights in found:
+    for weights in layers:
         values = weights.values.numpy()
         for constant in constants:
             if list(constant.shape) == list(values.shape) and np.array_equal(constant.data, values):

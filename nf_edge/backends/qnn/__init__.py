@@ -1,8 +1,8 @@
 """ONNX Runtime with Qualcomm's QNN: the HTP, the NPU of a Snapdragon.
 
-It takes the whole model, from token ids to logits, with 16-bit activations.  What ships is a context binary
-for one SoC, which the phone loads without compiling; the quantized model that it was compiled of lies beside
-it, for other SoCs.
+It runs the complete model, from token ids to logits, with 16-bit activations.  What ships is a context binary
+for one SoC, which the phone loads without compiling; the quantized model that it was compiled from is in a
+file next to it, for other SoCs.
 """
 
 from collections import Counter
@@ -34,12 +34,12 @@ from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.model.attention_forms import TWO_PRODUCTS
 
 QUANTIZED = "model.qdq.onnx"
-# Bytes of a context binary besides its constants, fitted to the bundled models.
+# Bytes of a context binary without its constants, fitted to the bundled models.
 PROGRAM_BASE, PROGRAM_LAYER = 40_000, 48_000
 EXACT = "ones and zeros: its affine part is in the layer that follows"
 
 
-NOT_TOLD = (
+UNKNOWN_PARTS = (
     "workspace is the spill-fill buffer that the context binary asks for; what QNN, the driver and the DSP's "
     "process take besides, and how much of the 8 MiB of VTCM, no tool here tells"
 )
@@ -94,30 +94,38 @@ class Qnn(Backend):
         return HtpProgram(model)
 
     def quantize_static(
-        self, program: nn.Module, recipe: Recipe, wanted: Precisions, input_shape: InputShape, seen: Inputs
+        self,
+        program: nn.Module,
+        recipe: Recipe,
+        precision_of: Precisions,
+        input_shape: InputShape,
+        calibration_inputs: Inputs,
     ) -> nn.Module:
         """All of it, once it is an ONNX model."""
-        return HtpProgram(cast(HtpProgram, program).model, [*seen, *extremes(seen, input_shape.length)])
+        return HtpProgram(
+            cast(HtpProgram, program).model,
+            [*calibration_inputs, *extremes(calibration_inputs, input_shape.length)],
+        )
 
-    def layer_report(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
+    def layer_report(self, module: str, precision_of: Precisions) -> tuple[str, str] | None:
         if module.endswith((".ln_1", ".ln_2")):
             return "folded", EXACT
         if module == "transformer.ln_f":
             return "int16", "its affine part is a product and a sum after it"
         if module.endswith(".noise"):
             return "uint8, one scale; int16 static activations", ""
-        if module == TOKENS and wanted[TOKENS].bits is None:
+        if module == TOKENS and precision_of[TOKENS].bits is None:
             return "int16, one scale", "the HTP has no float32"
         if module == POSITIONS:
-            rounded = "int16, one scale" if wanted[POSITIONS].bits is None else "int8, per row"
+            rounded = "int16, one scale" if precision_of[POSITIONS].bits is None else "int8, per row"
             return rounded, "few rows, kept in 16 bits"
         return None
 
     def lower(
         self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
     ) -> LoweringReport:
-        quantized, wanted = path.with_name(QUANTIZED), precisions(recipe, config)
-        macs = write_qdq(cast(HtpProgram, program), wanted, input_shape, quantized)
+        quantized, precision_of = path.with_name(QUANTIZED), precisions(recipe, config)
+        macs = write_qdq(cast(HtpProgram, program), precision_of, input_shape, quantized)
         target = target_of(recipe)
         compile_context(quantized, target, path)
         library, length = (
@@ -125,7 +133,7 @@ class Qnn(Backend):
             CHUNK if input_shape.cached else input_shape.length,
         )
         coverage = Coverage(library, len(operators_of(quantized)), macs, length)
-        return LoweringReport(coverage, weights=weights_of(quantized, wanted))
+        return LoweringReport(coverage, weights=weights_of(quantized, precision_of))
 
     def warm_up(self) -> None:
         import onnxruntime_qnn  # noqa: F401
@@ -150,7 +158,7 @@ class Qnn(Backend):
             cache=4 * sizes_of(config, input_shape.length).cache if input_shape.cached else 0,
             arenas=_passed(config, input_shape),
             workspace=spill_fill(path),
-            notes=(*_tied_head(config), NOT_TOLD),
+            notes=(*_tied_head(config), UNKNOWN_PARTS),
         )
 
     def run_text(self, cached: bool) -> str:
@@ -161,10 +169,12 @@ class Qnn(Backend):
         return {"com.microsoft::EPContext": 1} | dict(Counter(names).most_common())
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
-        sizes, wanted = sizes_of(config, input_shape.length), precisions(recipe, config)
-        weights = sizes.linear_bytes(wanted, channel_bytes=4, group_bytes=4) + 4 * sizes.biases + sizes.others
+        sizes, precision_of = sizes_of(config, input_shape.length), precisions(recipe, config)
+        weights = (
+            sizes.linear_bytes(precision_of, channel_bytes=4, group_bytes=4) + 4 * sizes.biases + sizes.others
+        )
         rows, columns = sizes.tokens
-        tables = rows * (columns + 2 if wanted[TOKENS].bits else 2 * columns) + 2 * sizes.hidden
+        tables = rows * (columns + 2 if precision_of[TOKENS].bits else 2 * columns) + 2 * sizes.hidden
         program = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
         file = program + weights + tables
         return MemoryPlan(
@@ -198,7 +208,9 @@ def _quantized(path: Path) -> Path:
     """The model that a context binary was compiled of."""
     quantized = path.with_name(QUANTIZED)
     if not quantized.is_file():
-        raise BadInput(f"is missing; it tells what is in {path.name}", where=quantized, fix="export it again")
+        raise BadInput(
+            f"is missing; it lists the operators of {path.name}", where=quantized, fix="export it again"
+        )
     return quantized
 
 

@@ -4,7 +4,7 @@ A call takes `CHUNK` tokens, of which those at the end may be padding: a prompt 
 as one token and padding.  The application keeps keys and values: it gives those of all positions, and places
 the new ones that come out.  Inputs and outputs have the names that backend onnx_cpu gives them.
 
-All tokens of a call have logits, so that the range of those is seen on all tokens that are calibrated on.
+All tokens of a call have logits, so that their range covers all calibration tokens.
 """
 
 from collections.abc import Iterator
@@ -89,7 +89,7 @@ def example(config: ModelConfig, capacity: int) -> tuple[Any, ...]:
 
 
 class ChunkDecoder(Decoder):
-    """A session of such a model, and the keys and values that it is given."""
+    """A session of such a model, and the keys and values that its calls take."""
 
     def __init__(self, session: Any, capacity: int) -> None:
         super().__init__(capacity)
@@ -132,7 +132,9 @@ class ChunkDecoder(Decoder):
         return last
 
 
-def calibration_feeds(session: Any, capacity: int, seen: Inputs) -> Iterator[dict[str, np.ndarray]]:
+def calibration_feeds(
+    session: Any, capacity: int, calibration_inputs: Inputs
+) -> Iterator[dict[str, np.ndarray]]:
     """Rows as prompts, with keys and values that a float32 model made of what stands before each chunk."""
-    for ids, mask in seen:
+    for ids, mask in calibration_inputs:
         yield from ChunkDecoder(session, capacity).feeds(ids[0, : int(mask.sum())])

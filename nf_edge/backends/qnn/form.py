@@ -6,7 +6,7 @@ calibrated ranges would harm:
   - the affine parts of the layers' norms are folded into the linear layers that follow, for the HTP keeps a
     norm's weights in 8 bits, and ones are exact in those; that of the last norm is a product and a sum;
   - 1/√d is folded into K;
-  - no mask is below −30, which would take all levels from the scores beside it;
+  - no mask is below −30, which would take all levels from the other scores;
   - rows of int8 tables are looked up as they are kept, and scaled afterwards.
 """
 
@@ -46,12 +46,12 @@ class HtpProgram(nn.Module):
     """(input_ids, attention_mask) int64 [1, T] → logits, of a specialised network.
 
     Args:
-        seen: rows whose ranges are fixed when it is lowered.
+        calibration_inputs: rows whose ranges are fixed when it is lowered.
     """
 
-    def __init__(self, model: NoiseFormer, seen: Inputs = ()) -> None:
+    def __init__(self, model: NoiseFormer, calibration_inputs: Inputs = ()) -> None:
         super().__init__()
-        self.model, self.seen = model, seen
+        self.model, self.calibration_inputs = model, calibration_inputs
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         return cast(Tensor, self.model(input_ids, attention_mask))
@@ -119,13 +119,13 @@ class Whole(nn.Module):
         # A product picks or averages: the HTP has no lookup by what it computes, and a sum over a long row
         # would leave the range of those over shorter ones.
         positions = torch.arange(input_ids.shape[1])
-        seen, pooled = masks(model.config, input_ids, attention_mask, positions)
+        visible, pooled = masks(model.config, input_ids, attention_mask, positions)
         if how == "mean":
             shares = pooled.float()
             shares = shares / shares.sum(dim=1, keepdim=True)
         else:
             shares = last_of(pooled)
-        h = model.transformer(input_ids, seen)
+        h = model.transformer(input_ids, visible)
         return cast(Tensor, cast(SequenceClassifier, model).score((shares[:, None] @ h)[:, 0]))
 
 
@@ -146,8 +146,8 @@ def exportable(model: NoiseFormer, length: int | None) -> NoiseFormer:
     transformer.add_module("ln_f", LastNorm(transformer.ln_f))
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear):
-            parent, _, own = name.rpartition(".")
-            model.get_submodule(parent).add_module(own, Product(module))
+            parent, _, attribute = name.rpartition(".")
+            model.get_submodule(parent).add_module(attribute, Product(module))
     return model.eval()
 
 

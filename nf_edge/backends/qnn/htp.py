@@ -60,14 +60,14 @@ def compile_context(model: Path, target: str, path: Path) -> None:
         # The longest of the searches for a good order and place of everything.
         "htp_graph_finalization_optimization_mode": "3",
     }
-    # QNN numbers tensors through all that a process makes: in one of its own it gives the same bytes again.
+    # QNN numbers tensors through all models of a process: a new process gives the same bytes again.
     arguments = repr([os.path.abspath(model), WARNING, entries, options])
     done = subprocess.run(
         [sys.executable, "-P", session.__file__, arguments], capture_output=True, text=True, errors="replace"
     )
     if done.returncode or not path.is_file():
         refused = dict.fromkeys(
-            f"{found['kind']} ({found['name']})" for found in REFUSED.finditer(done.stderr)
+            f"{refused['kind']} ({refused['name']})" for refused in REFUSED.finditer(done.stderr)
         )
         last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
         raise BadInput(
@@ -77,12 +77,12 @@ def compile_context(model: Path, target: str, path: Path) -> None:
 
 
 def spill_fill(path: Path) -> int | None:
-    """Bytes of the buffer in DRAM that a context binary asks for, for what does not fit the HTP's own memory;
-    None where QNN does not tell."""
+    """Bytes of the buffer in DRAM that a context binary requests for data beyond the HTP's memory; None where
+    QNN does not report it."""
     with quiet_stdout(), captured_stderr() as said:
         session.open_session(os.fspath(path), VERBOSE, ALONE, {"enable_htp_spill_fill_buffer": "1"})
-    found = SPILL.search(said.text)
-    return int(found["bytes"]) if found else None
+    match = SPILL.search(said.text)
+    return int(match["bytes"]) if match else None
 
 
 def load(path: Path) -> Any:

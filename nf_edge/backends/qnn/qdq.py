@@ -1,5 +1,5 @@
 """From a program to an ONNX model whose every operator has 16-bit inputs and outputs of calibrated ranges:
-what the HTP takes whole."""
+which the HTP runs completely."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,8 +29,8 @@ TABLES = tuple(f"model.{name}." for name in (TOKENS, POSITIONS))
 QDQ = {"QuantizeLinear", "DequantizeLinear"}
 
 
-def write_qdq(program: HtpProgram, wanted: Precisions, input_shape: InputShape, path: Path) -> int:
-    """Export a program and quantize it, on the rows that it has seen.
+def write_qdq(program: HtpProgram, precision_of: Precisions, input_shape: InputShape, path: Path) -> int:
+    """Export a program and quantize it on its calibration inputs.
 
     Returns:
         the multiply-accumulates of a call.
@@ -45,10 +45,10 @@ def write_qdq(program: HtpProgram, wanted: Precisions, input_shape: InputShape, 
         named = {tensor.name for tensor in model.graph.initializer}
         config = get_qnn_qdq_config(
             model,
-            _reader(_feeds(model, program.seen, input_shape)),
+            _reader(_feeds(model, program.calibration_inputs, input_shape)),
             activation_type=QuantType.QUInt16,
             weight_type=QuantType.QUInt8,
-            init_overrides=_overrides(wanted, named),
+            init_overrides=_overrides(precision_of, named),
         )
         quantize(model, path, config)
         assert exported.exported_program is not None
@@ -77,14 +77,16 @@ def _exported(network: NoiseFormer, input_shape: InputShape) -> torch.onnx.ONNXP
     return exported
 
 
-def _feeds(model: onnx.ModelProto, seen: Inputs, input_shape: InputShape) -> Iterator[dict[str, np.ndarray]]:
+def _feeds(
+    model: onnx.ModelProto, calibration_inputs: Inputs, input_shape: InputShape
+) -> Iterator[dict[str, np.ndarray]]:
     """Rows as the model takes them."""
     if not input_shape.cached:
-        return (dict(zip(INPUTS, row, strict=True)) for row in seen)
+        return (dict(zip(INPUTS, row, strict=True)) for row in calibration_inputs)
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return cached.calibration_feeds(session, input_shape.length, seen)
+    return cached.calibration_feeds(session, input_shape.length, calibration_inputs)
 
 
 def _reader(feeds: Iterator[dict[str, np.ndarray]]) -> Any:
@@ -97,31 +99,31 @@ def _reader(feeds: Iterator[dict[str, np.ndarray]]) -> Any:
     return Reader()
 
 
-def _overrides(wanted: Precisions, named: set[str]) -> dict[str, list[dict[str, Any]]]:
+def _overrides(precision_of: Precisions, named: set[str]) -> dict[str, list[dict[str, Any]]]:
     """What is kept otherwise than the rest: linear layers by channels, and codes of a table as they are."""
     from onnxruntime.quantization import QuantType
 
     kinds = {4: QuantType.QInt4, 8: QuantType.QInt8}
     overrides: dict[str, list[dict[str, Any]]] = {
         matrix(name): [{"quant_type": kinds[precision.stored], "axis": 1, "symmetric": True}]
-        for name, precision in wanted.items()
+        for name, precision in precision_of.items()
         if matrix(name) in named and precision.stored is not None
     }
     if CODES in named:
-        whole = {"scale": np.array(1.0, np.float32), "zero_point": np.array(128, np.uint8)}
-        overrides[CODES] = [{"quant_type": QuantType.QUInt8, **whole}]
+        scaling = {"scale": np.array(1.0, np.float32), "zero_point": np.array(128, np.uint8)}
+        overrides[CODES] = [{"quant_type": QuantType.QUInt8, **scaling}]
     return overrides
 
 
-def weights_of(path: Path, wanted: Precisions) -> dict[str, Tensor]:
+def weights_of(path: Path, precision_of: Precisions) -> dict[str, Tensor]:
     """The weights of the linear layers of a quantized model, dequantized, by the names of their modules."""
     tensors = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
-    found = {}
-    for name in wanted:
+    weights = {}
+    for name in precision_of:
         if f"{matrix(name)}_quantized" in tensors:
             codes, scales = (to_array(tensors[f"{matrix(name)}_{part}"]) for part in ("quantized", "scale"))
-            found[name] = torch.from_numpy(codes.astype(np.float32) * scales).T.contiguous()
-    return found
+            weights[name] = torch.from_numpy(codes.astype(np.float32) * scales).T.contiguous()
+    return weights
 
 
 def operators_of(path: Path) -> list[str]:

@@ -48,8 +48,8 @@ class StaticShapeBackend(Backend):
     model_file = "model.pte"
     runtime_title = "ExecuTorch"
     process_bytes = None
-    own: ClassVar[str] = ""
-    """The namespace of operators that are executed without a delegate; "" where there is none."""
+    namespace: ClassVar[str] = ""
+    """The namespace of operators that count as delegated without a delegate; "" where there are none."""
     run_instructions: ClassVar[str]
     """Where its files run, and what they need there, for `RUN.md`; names in braces are filled in."""
     code_size: ClassVar[str] = ""
@@ -62,24 +62,29 @@ class StaticShapeBackend(Backend):
     def quantizer(self, recipe: Recipe) -> Any:
         """ExecuTorch's quantizer for the program's module `body`."""
 
-    def more_rows(self, recipe: Recipe, seen: Inputs, length: int) -> Inputs:
+    def more_rows(self, recipe: Recipe, calibration_inputs: Inputs, length: int) -> Inputs:
         """Rows to calibrate on in addition to those given."""
         return []
 
     def quantize_static(
-        self, program: nn.Module, recipe: Recipe, wanted: Precisions, input_shape: InputShape, seen: Inputs
+        self,
+        program: nn.Module,
+        recipe: Recipe,
+        precision_of: Precisions,
+        input_shape: InputShape,
+        calibration_inputs: Inputs,
     ) -> nn.Module:
         with quiet_libraries():
-            inputs = [*seen, *self.more_rows(recipe, seen, input_shape.length)]
+            inputs = [*calibration_inputs, *self.more_rows(recipe, calibration_inputs, input_shape.length)]
             rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in inputs)
             return quantize_captured(capture(program, input_shape), self.quantizer(recipe), rows)
 
     def network_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         return network_weights(weights)
 
-    def layer_report(self, module: str, wanted: Precisions) -> tuple[str, str] | None:
+    def layer_report(self, module: str, precision_of: Precisions) -> tuple[str, str] | None:
         if module == HEAD or module.endswith(".noise"):
-            return f"int8, per channel; {activation_dtype(wanted)} static activations", ""
+            return f"int8, per channel; {activation_dtype(precision_of)} static activations", ""
         if module == "score":
             return (
                 "float32",
@@ -107,7 +112,7 @@ class StaticShapeBackend(Backend):
             lowered = edge.to_executorch()
         with path.open("wb") as file:
             lowered.write_to_file(file)
-        operators = operators_in(lowered.exported_program().graph_module, self.own)
+        operators = operators_in(lowered.exported_program().graph_module, self.namespace)
         return LoweringReport(self.covered(operators, recipe, input_shape), estimate)
 
     def run_text(self, cached: bool) -> str:
@@ -136,7 +141,7 @@ class StaticShapeBackend(Backend):
         constants, embeddings = constant_bytes(file, config)
         delegated, workspace = self.delegate_bytes(path, file.program)
         weights = constants - embeddings + delegated
-        # Memory that ExecuTorch's own kernels work in lies in the arenas too.
+        # The working memory of ExecuTorch's kernels lies in the arenas too.
         arenas = sum(file.program.execution_plan[0].non_const_buffer_sizes)
         program = len(content) - weights - embeddings
         return account(program, weights, embeddings, arenas, workspace, NOTES)
@@ -170,7 +175,7 @@ def dtype_of(activations: Activations) -> str:
     return activations.partition("_")[0]
 
 
-def activation_dtype(wanted: Precisions) -> str:
+def activation_dtype(precision_of: Precisions) -> str:
     """The dtype of the activations of all linear layers."""
-    first = next(name for name in wanted if name.startswith("transformer.h."))
-    return dtype_of(wanted[first].activations)
+    first = next(name for name in precision_of if name.startswith("transformer.h."))
+    return dtype_of(precision_of[first].activations)

@@ -1,5 +1,4 @@
-"""The sections of a recipe that make the checkpoint itself smaller, `prune` and `recover`, and the mark that
-they leave on a checkpoint."""
+"""The sections `prune` and `recover` of a recipe, and the provenance that they leave on a checkpoint."""
 
 from typing import Any, Literal, get_args
 
@@ -9,22 +8,24 @@ from nf_edge.core.device import parse_size
 from nf_edge.core.identity import UNKNOWN, Identity
 from nf_edge.core.yaml_schema import Closed
 
-# Any rate that is too high is told by what it does to the loss; PyTorch's Adam stops at those beyond float32.
+# The loss shows that a rate is too high; PyTorch's Adam stops at rates beyond float32.
 HIGHEST_RATE = 1e30
-# Its square is multiplied with; and beyond it all answers are alike.
+# The loss is multiplied with its square; beyond it all answers are equal.
 HIGHEST_TEMPERATURE = 1000.0
 
 
 class Weights(Closed):
-    """Zeros among the weights of linear layers.  They save nothing but a compressed download: no runtime here
-    skips them."""
+    """Zeros among the weights of linear layers.
+
+    No runtime here skips zeros: they only make a compressed download smaller.
+    """
 
     method: Literal["magnitude", "wanda"] = Field(
-        "wanda", description="what says that a weight matters little: its size, or its size times its input's"
+        "wanda", description="how to rate a weight: by its size, or by its size times the size of its input"
     )
     sparsity: float | None = Field(None, gt=0, lt=1, description="share of each layer's weights that is zero")
     pattern: str | None = Field(
-        None, pattern=r"^[1-9]:[2-9]$", description="N:M: of each M neighbours in a row N stay, 2:4 for one"
+        None, pattern=r"^[1-9]:[2-9]$", description="N:M: N of each M neighbours in a row stay, such as 2:4"
     )
 
     @model_validator(mode="after")
@@ -32,36 +33,38 @@ class Weights(Closed):
         if (self.sparsity is None) == (self.pattern is None):
             raise ValueError("write either sparsity or pattern")
         if self.pattern is not None and self.pattern[0] >= self.pattern[2]:
-            raise ValueError(f"pattern {self.pattern} leaves everything; N must be less than M")
+            raise ValueError(f"pattern {self.pattern} removes nothing; N must be less than M")
         return self
 
 
 class Prune(Closed):
-    """What goes: tokens, then layers, then heads and inner units, then weights, the least important first.
+    """What to remove: tokens, then layers, heads and inner units, then weights, the least important first.
 
-    A layer keeps one head and one group of inner units at least.  Where the inner units of a layer are a
-    multiple of 32, they go in groups of 32, so that int4 groups and vector units still divide what stays.
+    A layer keeps at least one head and one group of inner units.  Where the inner units of a layer are a
+    multiple of 32, they are removed in groups of 32: int4 groups and vector units still divide the rest.
     """
 
     vocabulary: int | None = Field(
-        None, ge=1, description="tokens that the training data has fewer times than this go; null: none do"
+        None,
+        ge=1,
+        description="remove tokens that the training data has fewer times than this; null: remove none",
     )
-    layers: int = Field(0, ge=0, description="whole layers that go: those whose absence costs least")
-    heads: float = Field(0.0, ge=0, lt=1, description="share of all attention heads that goes")
-    inner: float = Field(0.0, ge=0, lt=1, description="share of all inner units of MLPs that goes")
+    layers: int = Field(0, ge=0, description="number of layers to remove: those whose absence costs least")
+    heads: float = Field(0.0, ge=0, lt=1, description="share of all attention heads to remove")
+    inner: float = Field(0.0, ge=0, lt=1, description="share of all inner units of MLPs to remove")
     target_params: int | None = Field(
         None,
         ge=1,
-        description="instead of shares: heads and inner units go, least importance a parameter first, until "
-        "there are at most so many parameters",
+        description="instead of shares: remove heads and inner units, least important per parameter first, "
+        "until at most this many parameters are left",
     )
     target_memory: str | None = Field(
         None,
-        description="the same until the memory predicted of the process that runs the artifact is at most "
-        "this size, such as 64 MB",
+        description="as target_params, until the predicted memory of the process that runs the artifact is "
+        "at most this size, for example 64 MB",
     )
 
-    weights: Weights | None = Field(None, description="zeros among the weights of what is left")
+    weights: Weights | None = Field(None, description="zeros among the remaining weights")
 
     @field_validator("target_memory")
     @classmethod
@@ -72,7 +75,7 @@ class Prune(Closed):
 
     @property
     def cuts(self) -> bool:
-        """Whether heads or inner units go."""
+        """Whether heads or inner units are removed."""
         return bool(self.heads or self.inner or self.target_params or self.target_memory)
 
     @model_validator(mode="after")
@@ -83,21 +86,19 @@ class Prune(Closed):
                 "target_params, target_memory, and heads with inner exclude each other; keep one"
             )
         if self == Prune.model_construct():
-            raise ValueError(
-                "says of nothing that it goes; give vocabulary, layers, heads, inner, a target or weights"
-            )
+            raise ValueError("removes nothing; write vocabulary, layers, heads, inner, a target or weights")
         return self
 
 
 class Recover(Closed):
-    """Training after pruning: the smaller model learns what the whole one says (Hinton et al., 2015)."""
+    """Training after pruning: the smaller model learns the original's answers (Hinton et al., 2015)."""
 
-    steps: int = Field(ge=1, description="optimizer steps; with 1 % of them, at most 100, to warm up")
-    batch_size: int = Field(32, ge=1, description="rows, or blocks of text, a step")
+    steps: int = Field(ge=1, description="optimizer steps; 1 % of them, at most 100, are warm-up")
+    batch_size: int = Field(32, ge=1, description="rows, or blocks of text, per step")
     validate_every: int = Field(
-        200, ge=1, description="steps between validations; also what an interruption loses"
+        200, ge=1, description="steps between validations; an interruption loses at most this many"
     )
-    learning_rate: float = Field(1e-3, gt=0, le=HIGHEST_RATE, description="the highest, of AdamW")
+    learning_rate: float = Field(1e-3, gt=0, le=HIGHEST_RATE, description="the highest rate of AdamW")
     weight_decay: float = Field(0.01, ge=0, description="on matrices only")
     temperature: float = Field(
         2.0, gt=0, le=HIGHEST_TEMPERATURE, description="divides the logits of both models"
@@ -105,10 +106,11 @@ class Recover(Closed):
     hidden: float = Field(
         1.0,
         ge=0,
-        description="weight of the difference of the last hidden states, as a share of their variance",
+        description="weight of the loss on the last hidden states, relative to their variance",
     )
     qat: bool = Field(
-        False, description="train with weights, tables and activations rounded as the quantize section will"
+        False,
+        description="train with weights, tables and activations rounded as the section quantize rounds them",
     )
     labels: float = Field(0.0, ge=0, description="weight of the loss against the labels or the next tokens")
 
@@ -118,31 +120,33 @@ COMPRESSION_SCHEMAS: tuple[CompressionSchema, ...] = get_args(CompressionSchema)
 
 
 class Compression(Closed):
-    """`compression.json` of a checkpoint that was made of another by a recipe's sections.
+    """`compression.json` of a checkpoint that was made from another by these sections.
 
-    Schema 1, which earlier versions wrote, does not say what is unknown here.
+    Schema 1, from earlier versions, leaves out the fields that may be unknown here.
     """
 
     schema_: CompressionSchema = Field("nf-edge/compression/2", alias="schema")
     recipe: str
     prune: Prune | None
     recover: Recover | None
-    original: str = Field(description="name of the checkpoint that it was made of")
-    original_sha256: str = Field(description="of that one's model.safetensors")
+    original: str = Field(description="name of the original checkpoint")
+    original_sha256: str = Field(description="of the original's model.safetensors")
     original_config: dict[str, Any] | Literal["unknown"] = Field(
-        UNKNOWN, description="what that one's config.json holds"
+        UNKNOWN, description="content of the original's config.json"
     )
     original_tokenizer_sha256: str | None = Field(
-        UNKNOWN, description="of that one's tokenizer.json; null: it has none"
+        UNKNOWN, description="of the original's tokenizer.json; null: it has none"
     )
     rounded_as: dict[str, Any] | Literal["unknown"] | None = Field(
         UNKNOWN,
-        description="the recipe's quantize section where recovery trained what rounds; null: it did not",
+        description="the recipe's section quantize, where recovery trained with rounding; null: it did not",
     )
     result: Identity | Literal["unknown"] = Field(
-        UNKNOWN, description="the checkpoint that came out, which the scores of the report are of"
+        UNKNOWN, description="the resulting checkpoint, which the report's scores belong to"
     )
-    report: dict[str, Any] = Field(description="sizes before and after, scores, and how far answers moved")
+    report: dict[str, Any] = Field(
+        description="sizes before and after, scores, and divergence of the answers"
+    )
 
     @property
     def made_of(self) -> Identity:

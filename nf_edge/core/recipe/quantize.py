@@ -89,7 +89,8 @@ class Quantize(Closed):
         "zero point, so that the levels reach from the smallest weight to the largest",
     )
     activations: Activations = Field(
-        description="float32, int8 with a range found at run time, or int8 or int16 with a calibrated range"
+        description="float32 (none), int8 with a range computed at run time, or int8 or int16 with a "
+        "calibrated range"
     )
     embeddings: Dtype = Field(description="dtype of the token table; positions are at least int8")
     rules: tuple[Annotated[Rule, AfterValidator(_has_kernels)], ...] = Field(
