@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nf_edge.measure.latency import BenchOptions
 from nf_edge.model import resolve_checkpoint
 from nf_edge.model.data.blocks import read_blocks
 from nf_edge.model.data.parts import Part
-from nf_edge.pipeline.sweep import PAGE, SweepReport, sweep
-from nf_edge.render.html.sweep_page import sweep_page
+from nf_edge.pipeline.sweep import SweepReport, sweep
 from nf_edge.render.sweep import summary_lines, sweep_lines, sweep_tables
 from nf_edge.render.table import Table
 
@@ -103,12 +103,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             limit=options.limit,
             calibrate=source.calibrate,
             train=source.train if options.train else None,
-            repeats=options.repeats,
+            options=BenchOptions(repeats=options.repeats),
             out=out,
             overwrite=True,
             progress=lambda step, done, total: print(f"{step} {done}/{total}", end="\r", file=sys.stderr),
         )
-        (out / PAGE).write_text(sweep_page(report), encoding="utf-8")
         print(section(report), flush=True)
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from compressions import sources
 
 from nf_edge.artifact import load_artifact
-from nf_edge.backends import backend_for
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure.accuracy.cores import OnCore, check_on
+from nf_edge.measure.accuracy.paired_rows import PairedRows
 from nf_edge.measure.emulation import emulated_cores
 from nf_edge.model import resolve_checkpoint
 from nf_edge.model.data.rows import load_rows
@@ -41,7 +41,7 @@ COLUMNS = (
 
 
 def line(model: str, recipe: str, report: OnCore, seconds: float) -> str:
-    comparison, here = report.accuracy.comparison, report.here
+    comparison, local = report.accuracy.comparison, report.local
     perplexity = comparison.artifact.perplexity
     cells = (
         model,
@@ -50,8 +50,8 @@ def line(model: str, recipe: str, report: OnCore, seconds: float) -> str:
         f"{100 * comparison.artifact.share:.2f} %",
         "" if perplexity is None else f"{perplexity:.2f}",
         f"{comparison.divergence.flips} of {comparison.divergence.questions}",
-        str(here.flips),
-        f"{100 * here.share:.2g} %",
+        str(local.flips),
+        f"{100 * local.share:.2g} %",
         f"{seconds:.2f}",
     )
     return f"| {' | '.join(cells)} |"
@@ -79,20 +79,11 @@ def main() -> None:
                 artifact = load_artifact(
                     export(checkpoint, load_recipe(recipe), Path(scratch, "out"), keep=True).path
                 )
-                input_shape = artifact.manifest.interface.input_shape
                 began = time.monotonic()
-                reports = check_on(
-                    cores,
-                    backend_for(artifact.manifest.recipe),
-                    artifact.model_file,
-                    checkpoint.model(),
-                    input_shape,
-                    rows,
-                    None,
-                )
+                report = check_on(cores, artifact.runnable(), checkpoint.reference(), PairedRows(rows), None)
                 seconds = (time.monotonic() - began) / (len(rows.rows) * len(cores))
-            for report in reports:
-                print(line(model, recipe, report, seconds), flush=True)
+            for on_core in report.cores:
+                print(line(model, recipe, on_core, seconds), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nf_edge.artifact import Artifact, load_artifact
 from nf_edge.core.recipe.recipe import load_recipe
-from nf_edge.measure.latency import BenchSubject, bench, make_plan
+from nf_edge.measure.latency import BenchOptions, BenchSubject, bench, make_plan
 from nf_edge.measure.latency.latency_report import BenchRow, Distribution
 from nf_edge.model import ModelConfig, load_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
@@ -64,8 +64,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     artifact = artifact_by(arguments.recipe)
-    plan = make_plan([BenchSubject.of(artifact)], LENGTHS, CONTEXTS, [arguments.threads], repeats=5)
-    report = bench([artifact], plan)
+    runnable = artifact.runnable()
+    plan = make_plan(
+        [BenchSubject.of(runnable)], BenchOptions(LENGTHS, CONTEXTS, [arguments.threads], repeats=5)
+    )
+    report = bench([runnable], plan)
     row: dict[str, object] = {"file_mb": artifact.model_file.stat().st_size / 1e6}
     for line in report.lines:
         row |= figures(line)

@@ -8,7 +8,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-# ONNX Runtime reports to its maker unless it is told not to before it is imported.  Nothing here does.
+# ONNX Runtime sends telemetry unless this is set before it is imported.  nf-edge sends nothing.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __version__ = "0.1.0"
@@ -23,16 +23,14 @@ if TYPE_CHECKING:
         dry_run,
         export,
         generate,
-        profile,
-        sensitivity,
-        sweep,
-    )
-    from nf_edge.pipeline.loading import (
         load_artifact,
         load_checkpoint,
         load_device,
         load_recipe,
         load_rows,
+        profile,
+        sensitivity,
+        sweep,
     )
 
 __all__ = [
@@ -64,10 +62,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name[0].isupper():
-        module = "nf_edge.core.errors"
-    else:
-        module = f"nf_edge.pipeline.{'loading' if name.startswith('load_') else 'api'}"
+    module = "nf_edge.core.errors" if name[0].isupper() else "nf_edge.pipeline.api"
     return getattr(importlib.import_module(module), name)
 
 

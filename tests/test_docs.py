@@ -12,9 +12,9 @@ import pytest
 
 from nf_edge import cli
 from nf_edge.backends import REGISTRY
+from nf_edge.core.memory_outcome import Outcome
 from nf_edge.core.resources import names
 from nf_edge.measure.memory.accounts import FILE_PARTS, PROCESS_PARTS
-from nf_edge.measure.memory.verdict import Outcome
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -6,10 +6,11 @@ from nf_edge.artifact.folder import (
     REPORT,
     Artifact,
     check_out,
+    discard,
     load_artifact,
     reference_of,
     staged_artifact,
-    write_papers,
+    write_documents,
 )
 from nf_edge.artifact.manifest import (
     ArtifactFile,
@@ -36,9 +37,10 @@ __all__ = [
     "Reproducible",
     "Requirements",
     "check_out",
+    "discard",
     "listed",
     "load_artifact",
     "reference_of",
     "staged_artifact",
-    "write_papers",
+    "write_documents",
 ]

@@ -1,4 +1,4 @@
-"""What the logits of a row say: in words, in Python's `print`, and in C++."""
+"""How to read the logits of a row: in words, in Python's `print`, and in C++."""
 
 from nf_edge.model.config import Task
 

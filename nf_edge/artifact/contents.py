@@ -1,6 +1,6 @@
-"""The files of an artifact folder: listed with their hashes at export, verified before any is used.
+"""The files of an artifact folder: listed with their hashes at export, verified before use.
 
-No name leads out of the folder, and no link is followed: what was verified is what is loaded.
+No name leads out of the folder, and no link is followed, so a verified file is the one that is loaded.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ from nf_edge.core.errors import BadInput
 from nf_edge.core.schemas import MANIFEST, MOST_MANIFEST_BYTES
 
 SIGNATURE = "model.sig"
-# The two that cannot be in the list: one holds it, the other signs it.
+# The manifest holds the list, and the signature signs it, so neither is in it.
 NOT_LISTED = {MANIFEST, SIGNATURE}
-# What version control, downloads and file managers put into any folder, and no runtime reads.
+# Files that version control, downloads and file managers add, and that no runtime reads.
 STRAYS = {
     ".DS_Store",
     ".cache",
@@ -35,13 +35,13 @@ AGAIN = "export it again"
 
 @contextmanager
 def opened(path: Path) -> Iterator[BufferedReader]:
-    """A file that is no link, opened for reading.
+    """Open a regular file for reading.
 
     Raises:
-        BadInput: it is missing, a link, a folder, a pipe or another thing that is no file, or cannot be read.
+        BadInput: it is missing, a link, a folder or a pipe, or cannot be read.
     """
     try:
-        # Does not wait for a writer where it is a pipe.
+        # O_NONBLOCK: opening a pipe would wait for a writer.
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise BadInput(_why_not(path, error), where=path, fix=AGAIN) from error
@@ -54,14 +54,14 @@ def opened(path: Path) -> Iterator[BufferedReader]:
 
 def _why_not(path: Path, error: OSError) -> str:
     if path.is_symlink():
-        return "is a link; an artifact holds its files themselves"
+        return "is a link; an artifact holds the files themselves"
     if isinstance(error, FileNotFoundError):
         return "is missing"
     return f"cannot be read ({error.strerror})"
 
 
 def read_manifest_bytes(folder: Path) -> bytes:
-    """Raises BadInput where it cannot be read."""
+    """The bytes of the manifest.  Raises BadInput where they cannot be read."""
     with opened(folder / MANIFEST) as file:
         content = file.read(MOST_MANIFEST_BYTES + 1)
     if len(content) > MOST_MANIFEST_BYTES:
@@ -72,36 +72,36 @@ def read_manifest_bytes(folder: Path) -> bytes:
 
 
 def listed(folder: Path) -> tuple[ArtifactFile, ...]:
-    """The files of a folder as its manifest has them, by name.
+    """The entries of a manifest for all files of a folder, sorted by name.
 
     Raises:
-        BadInput: something in it is no file.
+        BadInput: an entry of the folder is not a file.
     """
     return tuple(described(path) for path in sorted(folder.iterdir()) if path.name not in NOT_LISTED)
 
 
 def described(path: Path) -> ArtifactFile:
-    """Raises BadInput where it is no file."""
+    """The entry of a manifest for a file.  Raises BadInput where it is not a file."""
     with opened(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return ArtifactFile(name=path.name, bytes=file.tell(), sha256=digest)
 
 
-def verify(folder: Path, files: Sequence[ArtifactFile], *, whole: bool) -> tuple[str, ...]:
-    """Hold a folder against a list of its files.
+def verify(folder: Path, files: Sequence[ArtifactFile], *, complete: bool) -> tuple[str, ...]:
+    """Verify the files of a folder against a list.
 
     Args:
-        whole: whether the list has all files of the folder, so that nothing else may be in it.
+        complete: whether the list has all files of the folder, so that others are refused.
 
     Returns:
         Notes about other files, which are not used.
 
     Raises:
-        BadInput: files are missing, are not those listed, or are not listed; names every one.
+        BadInput: files are missing, differ from the list, or are not listed; names every one.
     """
     problems = [(file.name, problem) for file in files if (problem := _problem(folder / file.name, file))]
     strays: list[str] = []
-    if whole:
+    if complete:
         known = {*NOT_LISTED, *(file.name for file in files)}
         others = sorted(name for name in os.listdir(folder) if name not in known)
         strays = [name for name in others if name in STRAYS]
@@ -117,10 +117,10 @@ def verify(folder: Path, files: Sequence[ArtifactFile], *, whole: bool) -> tuple
 
 
 def _problem(path: Path, file: ArtifactFile) -> str:
-    """Why a file is not the one that is listed; "" where it is."""
+    """Why a file is not the listed one; "" where it is."""
     try:
         with opened(path) as content:
-            # First, for a file may be of any size.
+            # The size first: hashing a large file takes long.
             size = os.fstat(content.fileno()).st_size
             if size != file.bytes:
                 return f"is not the file that was exported (it has {size:,} bytes, not {file.bytes:,})"

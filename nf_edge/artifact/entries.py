@@ -1,4 +1,4 @@
-"""What a manifest says of modules, operators and an accelerator: the fields that reports print."""
+"""Entries of a manifest about modules, operators and an accelerator; reports print them."""
 
 from typing import Annotated, Any, NotRequired
 
@@ -31,7 +31,7 @@ FigureEntry = Annotated[FigureFields, AfterValidator(_a_figure)]
 
 @with_config(STRICT)
 class ModuleEntry(TypedDict):
-    """What became of a module, of attention or of the cache; earlier versions gave no figures."""
+    """The precision of a module, of attention or of the cache; earlier versions wrote no figures."""
 
     module: str
     dtype: str
@@ -42,7 +42,7 @@ class ModuleEntry(TypedDict):
 
 @with_config(STRICT)
 class LeftEntry(TypedDict):
-    """Operators of a name that the accelerating library leaves."""
+    """Operators of one name that the accelerating library does not execute."""
 
     operator: str
     count: Count
@@ -53,7 +53,7 @@ class LeftEntry(TypedDict):
 
 @with_config(STRICT)
 class CoverageFields(TypedDict):
-    """What the accelerating library takes of a program; earlier versions counted operators alone."""
+    """The part of a program that the accelerating library executes; earlier versions counted operators."""
 
     library: str
     delegated: Count
@@ -65,7 +65,7 @@ class CoverageFields(TypedDict):
 
 
 def _counted(fields: CoverageFields) -> CoverageFields:
-    """Totals are sums of their parts; multiply-accumulates are counted of everything, or of nothing."""
+    """Check that totals are sums, and that all entries have multiply-accumulates, or none."""
     counted = {key in fields for key in ("macs", "total_macs", "length")}
     counted |= {"macs" in entry for entry in fields["left"]}
     if len(counted) > 1:
@@ -93,7 +93,7 @@ class KindEntry(TypedDict):
 
 @with_config(STRICT)
 class AcceleratorEntry(TypedDict):
-    """What the compiler of an accelerator expects of its part."""
+    """The estimate of an accelerator's compiler for the part that it compiles."""
 
     source: str
     sram: FigureEntry
@@ -105,7 +105,7 @@ class AcceleratorEntry(TypedDict):
 
 @with_config(STRICT)
 class Reports(TypedDict):
-    """What the export measured; later only the outcome of its gates is read."""
+    """Measurements of the export; only the outcomes of its gates are read again."""
 
     parity: dict[str, Any]
     memory: dict[str, Any]

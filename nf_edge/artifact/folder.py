@@ -1,7 +1,8 @@
-"""Reading and placing artifact folders."""
+"""Reads artifact folders, and writes them."""
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from pydantic import ValidationError
 from nf_edge.artifact.contents import AGAIN, SIGNATURE, described, read_manifest_bytes, verify
 from nf_edge.artifact.guide import run_guide
 from nf_edge.artifact.manifest import SCHEMAS, Manifest
-from nf_edge.backends import agreeing_backend
+from nf_edge.backends import agreeing_backend, backend_for
+from nf_edge.backends.runnable import Runnable
 from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
 from nf_edge.core.files import Kind, check_target, staged_folder
@@ -24,18 +26,18 @@ from nf_edge.model import Checkpoint, resolve_checkpoint
 from nf_edge.model.config import unknown_keys
 
 GUIDE, REPORT = "RUN.md", "report.html"
-# What messages say about an artifact of schema 1.
+# Part of messages about an artifact of schema 1.
 EARLIER = "was made by an earlier nf-edge, whose manifest has the hash of {model} alone"
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """An artifact as it lies on disk, all of whose files are those of its manifest.
+    """An artifact folder whose files match its manifest.
 
     Attributes:
         manifest_sha256: of the manifest that was read.
-        notes: what a user should know of the folder.
-        verified_with: the public key that its signature was verified with; None: it was not.
+        notes: remarks for the user about the folder.
+        verified_with: the public key that its signature was verified with; None: it was not verified.
     """
 
     path: Path
@@ -48,9 +50,29 @@ class Artifact:
     def model_file(self) -> Path:
         return self.path / self.manifest.model.name
 
+    def runnable(self) -> Runnable:
+        """The model file, with what is needed to run it.
+
+        Raises:
+            MissingTool: a package of the backend is not installed.
+        """
+        manifest = self.manifest
+        return Runnable(
+            backend=backend_for(manifest.recipe),
+            file=self.model_file,
+            config=manifest.config,
+            checkpoint=manifest.checkpoint.name,
+            input_shape=manifest.interface.input_shape,
+            recipe=manifest.recipe,
+        )
+
     @property
     def tokenizer_file(self) -> Path | None:
-        """Raises BadInput where it was not verified."""
+        """The tokenizer; None where the artifact has none.
+
+        Raises:
+            BadInput: it was not verified.
+        """
         name = self.manifest.interface.tokenizer
         if name is None:
             return None
@@ -61,14 +83,14 @@ class Artifact:
 
     @property
     def signature(self) -> str:
-        """What is known of its signature, in words."""
+        """State of its signature, in words."""
         if not self.is_signed:
             return "none"
         return f"verified with {self.verified_with}" if self.verified_with else "not verified"
 
     @property
     def is_signed(self) -> bool:
-        """Whether there is a signature, by anyone; `signature.verify` says by whom."""
+        """Whether there is a signature, by whomever; `signature.verify` verifies it."""
         return os.path.lexists(self.path / SIGNATURE)
 
 
@@ -80,14 +102,14 @@ def load_artifact(path: Path) -> Artifact:
     """
     if not is_text(path):
         raise BadInput("is not UTF-8, and runtimes open no other path", where=path, fix="rename it")
-    sweep(path)  # of a signing that was killed
+    sweep(path)  # work folders of a signing that was killed
     if not os.path.isdir(path) or not os.path.lexists(path / MANIFEST):
         raise BadInput(
             f"is not an artifact (it has no {MANIFEST})", where=path, fix="make one with `nf-edge export`"
         )
     content = read_manifest_bytes(path)
     manifest = _manifest(content, path / MANIFEST)
-    notes = verify(path, manifest.files or (manifest.model,), whole=manifest.files is not None)
+    notes = verify(path, manifest.files or (manifest.model,), complete=manifest.files is not None)
     _require_companions(path, manifest)
     if manifest.files is None:
         notes = (f"{path} {EARLIER.format(model=manifest.model.name)}; {AGAIN} to have all verified",)
@@ -102,7 +124,7 @@ def _manifest(content: bytes, where: Path) -> Manifest:
         if document["schema"] == SCHEMAS[0]:
             _write_in_points(document)
         manifest = Manifest.model_validate(document)
-        # A checkpoint's config.json may have keys for others; this one was written by nf-edge.
+        # A checkpoint's config.json may have keys of other tools; nf-edge wrote this one.
         if unknown := unknown_keys(document["config"], "config"):
             raise ValueError("; ".join(unknown))
         return manifest
@@ -113,7 +135,7 @@ def _manifest(content: bytes, where: Path) -> Manifest:
 
 
 def _write_in_points(document: dict[str, Any]) -> None:
-    """Schema 1 has the recipe's limit of a drop as a share."""
+    """Convert the recipe's limit of a drop, which is a share in schema 1."""
     recipe = document.get("recipe")
     limits = recipe.get("limits") if isinstance(recipe, dict) else None
     if isinstance(limits, dict) and isinstance(share := limits.get("max_drop"), float):
@@ -121,7 +143,7 @@ def _write_in_points(document: dict[str, Any]) -> None:
 
 
 def _problems(error: ValidationError, most: int = 3) -> list[str]:
-    """What is wrong with a manifest, each with its key; the first ones."""
+    """The first `most` problems of a manifest, each with its key."""
     items = error.errors(include_url=False)
     problems = [
         f"{'.'.join(map(str, item['loc'])) or 'manifest'}: {item['msg'].removeprefix('Value error, ')}"
@@ -131,30 +153,30 @@ def _problems(error: ValidationError, most: int = 3) -> list[str]:
 
 
 def _require_companions(path: Path, manifest: Manifest) -> None:
-    """Refuse an artifact that cannot be run without files that its manifest does not list."""
+    """Refuse an artifact whose manifest does not list the files that its model file needs."""
     listed_names = {file.name for file in manifest.files or ()}
     companions = agreeing_backend(manifest.recipe).companions
     if missing := [name for name in companions if name not in listed_names]:
         raise BadInput(
-            f"does not list {' and '.join(missing)}, without which nothing here runs {manifest.model.name}",
+            f"does not list {' and '.join(missing)}, which {manifest.model.name} needs",
             where=path / MANIFEST,
             fix=AGAIN,
         )
 
 
 def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
-    """The checkpoint that an artifact was made of, or the one that this was made smaller of.
+    """The checkpoint that an artifact was exported from, or the original that `compress` made that from.
 
     Args:
-        reference: its folder or name; None for the bundled one of the name that the manifest has.
+        reference: its folder or name; None: the bundled checkpoint of the name in the manifest.
 
     Raises:
-        BadInput: it is not to be found, or is neither what was exported nor what that was made smaller of.
+        BadInput: there is no checkpoint of that name, or it is neither of the two.
     """
     origin = artifact.manifest.checkpoint
     if reference is None and origin.name not in names("checkpoints", suffix=""):
         raise BadInput(
-            f"was made of a checkpoint {origin.name!r}, which is not a bundled one",
+            f"was exported from checkpoint {origin.name!r}, which is not a bundled one",
             where=artifact.path,
             fix="give its folder with --reference",
         )
@@ -165,7 +187,7 @@ def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
     if all(differing):
         nearest = min(differing, key=len)
         raise BadInput(
-            f"is not the checkpoint that {artifact.path} was made of ({' and '.join(nearest)} "
+            f"is not the checkpoint that {artifact.path} was exported from ({' and '.join(nearest)} "
             f"{'differs' if len(nearest) == 1 else 'differ'})",
             where=checkpoint.path,
             fix="give the right one with --reference, or export again",
@@ -173,8 +195,8 @@ def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
     return checkpoint
 
 
-def _own_files(path: Path) -> set[str] | None:
-    """Names of the files that an export and `sign` write; None where the manifest does not list them."""
+def _known_files(path: Path) -> set[str] | None:
+    """Names of the files that `export` and `sign` write; None where the manifest does not list them."""
     try:
         files = _manifest(read_manifest_bytes(path), path / MANIFEST).files
     except BadInput:
@@ -182,14 +204,14 @@ def _own_files(path: Path) -> set[str] | None:
     return None if files is None else {MANIFEST, SIGNATURE, *(file.name for file in files)}
 
 
-KIND = Kind("an artifact", is_artifact, _own_files)
+KIND = Kind("an artifact", is_artifact, _known_files)
 
 
 def check_out(path: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> None:
-    """Refuse a place that `staged_artifact` would refuse: before the work, not after it.
+    """Refuse a folder that `staged_artifact` would refuse, before the work.
 
     Args:
-        sources: what is read; a folder that is or has one of them is not replaced.
+        sources: files and folders that are read; a folder that is or has one of them is not replaced.
 
     Raises:
         BadInput: see `files.check_target`.
@@ -198,18 +220,23 @@ def check_out(path: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> N
 
 
 @contextmanager
-def staged_artifact(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A folder to build an artifact in; see `files.staged_folder`."""
-    with staged_folder(path, KIND, overwrite=overwrite) as stage:
+def staged_artifact(path: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> Iterator[Path]:
+    """A new folder to build an artifact in; see `files.staged_folder`."""
+    with staged_folder(path, KIND, overwrite=overwrite, sources=sources) as stage:
         yield stage
 
 
-def write_papers(manifest: Manifest, report: str, stage: Path) -> Manifest:
+def discard(stage: Path) -> None:
+    """Delete a staged artifact: the folder that it would replace stays."""
+    shutil.rmtree(stage)
+
+
+def write_documents(manifest: Manifest, report: str, stage: Path) -> Manifest:
     """Write RUN.md, the report and the manifest; returns the manifest with the other two listed."""
     (stage / GUIDE).write_text(run_guide(manifest), encoding="utf-8")
     (stage / REPORT).write_text(report, encoding="utf-8")
-    texts = (described(stage / name) for name in (GUIDE, REPORT))
-    files = sorted((*(manifest.files or ()), *texts), key=lambda file: file.name)
+    documents = (described(stage / name) for name in (GUIDE, REPORT))
+    files = sorted((*(manifest.files or ()), *documents), key=lambda file: file.name)
     complete = manifest.model_copy(update={"files": tuple(files)})
     document = strict_json.dumps(complete.to_json())
     (stage / MANIFEST).write_text(document + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`RUN.md`: how to call this very artifact, in snippets that run as they stand."""
+"""`RUN.md`: how to call an artifact, in snippets that run unchanged."""
 
 from nf_edge.artifact.answers import ANSWERS, PRINT_CPP, PRINT_PYTHON
 from nf_edge.artifact.manifest import Interface, Manifest, Requirements
@@ -71,7 +71,7 @@ def _planned(manifest: Manifest, part: str) -> int | None:
 
 
 def _environment_code(requires: Requirements) -> str:
-    """Of a Python program, before it loads the model."""
+    """Python that sets the environment variables before a model is loaded."""
     if not requires.environment:
         return ""
     lines = [f'os.environ["{name}"] = "{value}"' for name, value in requires.environment.items()]
@@ -161,5 +161,5 @@ def _example_ids(interface: Interface, vocab_size: int) -> list[int]:
 
 
 def _stop(ends: tuple[int, ...], either: str, line: str) -> str:
-    """The line that stops a loop over tokens at the end of a text; none where the model has no such token."""
+    """The line that stops a loop over tokens at the end of a text; "" without end-of-text tokens."""
     return line.format(either.join(f"token == {end}" for end in ends)) if ends else ""

@@ -1,4 +1,4 @@
-"""`manifest.json`: what an artifact is, how it is called, and what was found out about it."""
+"""`manifest.json`: the contents of an artifact, its interface, and its measurements."""
 
 from typing import Any, Literal, get_args
 
@@ -9,6 +9,7 @@ from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.core.errors import BadInput
 from nf_edge.core.identity import SHA256, UNKNOWN, Identity
+from nf_edge.core.memory_outcome import FITTING
 from nf_edge.core.recipe.prune import Compression
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.yaml_schema import Closed
@@ -19,34 +20,33 @@ SCHEMAS: tuple[Schema, ...] = get_args(Schema)
 SCHEMA: Schema = "nf-edge/artifact/2"
 # No folder, no drive, no character that file systems read differently.
 FILE_NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?$"
-# Memory verdicts that pass; `measure.memory.verdict` gives them.
-FITTING = {"fits", "fits as far as known"}
 
 
 class Origin(Closed):
-    """The checkpoint that it was made of."""
+    """The checkpoint that was exported."""
 
     name: str
     sha256: str = Field(pattern=SHA256, description="of model.safetensors")
     tokenizer_sha256: str | None = Field(
-        UNKNOWN, description="of tokenizer.json; null: it has none; unknown: earlier versions did not say"
+        UNKNOWN,
+        description="of tokenizer.json; null: it has none; unknown: an earlier version",
     )
     parameters: int
 
 
 class Calibrated(Closed):
-    """The rows that ranges (of activations, keys and values) and the rounding of weights were fitted to."""
+    """Rows that ranges (of activations, keys, values) or the rounding of weights were calibrated on."""
 
     source: str
     rows: int
     truncated_rows: int = Field(
-        0, description="of the whole source, cut to the length that the program takes"
+        0, description="rows of the complete source that were cut to the length of the program"
     )
-    sha256: str = Field(description="of the whole source")
+    sha256: str = Field(description="of the complete source")
 
 
 class ArtifactFile(Closed):
-    """A file of the artifact, by which it can be recognised."""
+    """A file of the artifact, with its size and hash."""
 
     name: str = Field(pattern=FILE_NAME)
     bytes: int = Field(ge=0, strict=True)
@@ -54,7 +54,7 @@ class ArtifactFile(Closed):
 
 
 class Interface(Closed):
-    """How the model is called; part of the artifact, so that an application can be written from it.
+    """How an application calls the model.
 
     The inputs' shape is [batch, length]: one row, or any number where `any_batch`; `length` tokens, or
     any number up to it where `dynamic_length`.  Where `cached`, the model keeps the keys and values of
@@ -66,27 +66,29 @@ class Interface(Closed):
     chunk, and logits of all of it.
     """
 
-    task: Task = Field(description="what a classifier's logits are for: softmax, a sigmoid each, or numbers")
-    inputs: tuple[str, ...] = Field(description="in the order in which they are passed")
+    task: Task = Field(
+        description="how to read a classifier's logits: by softmax, a sigmoid each, or as numbers"
+    )
+    inputs: tuple[str, ...] = Field(description="names, in the order in which they are passed")
     input_dtype: Literal["int64"] = "int64"
     any_batch: bool
     length: int
     dynamic_length: bool
     cached: bool
-    cache_dtype: Literal["float32", "int8"] | None = Field(description="of keys and values, where cached")
-    chunk: int | None = Field(None, description="tokens of a call, where cached and their number is fixed")
+    cache_dtype: Literal["float32", "int8"] | None = Field(description="of keys and values, if cached")
+    chunk: int | None = Field(None, description="tokens of a call, if cached and their number is fixed")
     output: str
     output_dtype: Literal["float32"] = "float32"
     output_shape: tuple[str | int, ...]
-    logits: Literal["last", "all"] = Field(description="of a language model: which tokens'")
+    logits: Literal["last", "all"] = Field(description="the tokens that a language model gives logits of")
     padding_side: Literal["right"] = "right"
     pad_token_id: int | None
     bos_token_id: int | None
-    eos_token_id: int | tuple[int, ...] | None = Field(description="any of them ends a text")
+    eos_token_id: int | tuple[int, ...] | None = Field(description="each of them ends a text")
     id2label: dict[int, str] | None
-    tokenizer: str | None = Field(description="file of the tokenizer, if it is a text model")
+    tokenizer: str | None = Field(description="file of the tokenizer, for a model of text")
     tokenizer_reading: TokenizerReading | None = Field(
-        None, description="whether the runtime's tokenizer reads that file as Hugging Face's does"
+        None, description="whether the runtime's tokenizer reads that file like Hugging Face's"
     )
 
     @property
@@ -95,16 +97,16 @@ class Interface(Closed):
 
 
 class Requirements(Closed):
-    """What the application must have."""
+    """What an application needs."""
 
     runtime: str
     version: str
     operator_libraries: tuple[str, ...]
-    own_kernels: bool = Field(description="whether it needs the kernels of nf-edge; stock artifacts do not")
+    own_kernels: bool = Field(description="whether it needs the kernels of nf-edge")
     environment: dict[str, str] = Field(
-        {}, description="environment variables to set before a model is loaded"
+        {}, description="environment variables to set before a model file is loaded"
     )
-    simulated: str = Field("", description="what runs in its place where nothing on this machine runs it")
+    simulated: str = Field("", description="the simulator that runs the file here, if no runtime does")
     besides: str = Field("", description="other requirements, in words")
     operators: tuple[str, ...] = Field(
         (), description="operators and delegates that the model file calls, by name"
@@ -114,49 +116,49 @@ class Requirements(Closed):
 class Reproducible(Closed):
     """What the bytes depend on, in addition to nf-edge, checkpoint, recipe and calibration.
 
-    Where these are the same, so are all files but `report.html`, and this manifest but for its `reports` and
-    that file's entry in `files`.  What is drawn at random has a fixed seed.  Folders, names, users, hash
-    seeds, time zones, locales, and the number of cores and threads do not matter.
+    With equal values, an export gives equal files, except `report.html`, its entry in `files`, and `reports`
+    in this manifest.  Random numbers have a fixed seed.  Folders, names, users, hash seeds, time zones,
+    locales, and the number of cores and threads do not matter.
     """
 
-    packages: dict[str, str] = Field(description="versions of what computed, compiled or wrote them, by name")
-    python: str = Field(description="its version")
+    packages: dict[str, str] = Field(description="versions of packages that make the files, by name")
+    python: str = Field(description="version of Python")
     machine: str = Field(description="system and architecture")
     cpu: str = Field(
-        description="instruction set that PyTorch computed with: another one rounds sums of floats "
-        "otherwise, and with them calibrated ranges and what GPTQ and AWQ make of weights"
+        description="instruction set of PyTorch: another one rounds sums of floats differently, which "
+        "changes calibrated ranges and the weights from GPTQ and AWQ"
     )
 
 
 class Manifest(Closed):
-    """All that is known of an artifact.
+    """The manifest of an artifact.
 
-    `reports` holds what export measured here: its measured figures differ from run to run, and so does
-    `report.html`, which shows them.  All else is the same again where what `reproducible` names is.
+    `reports` holds the measurements of the export: they differ from run to run, and so does `report.html`,
+    which shows them.  All else is equal for equal values in `reproducible`.
 
-    Schema 1, which earlier versions wrote, lists no `files`.
+    Schema 1, of earlier versions, lists no `files`.
     """
 
     schema_: Schema = Field(SCHEMA, alias="schema")
     status: Literal["pass", "fail"]
-    nf_edge: str = Field(description="version that made it")
+    nf_edge: str = Field(description="version of nf-edge that exported it")
     checkpoint: Origin
-    compression: Compression | None = Field(None, description="how that one was made of a larger one")
+    compression: Compression | None = Field(None, description="how the checkpoint was made from a larger one")
     config: ModelConfig
     recipe: Recipe
     model: ArtifactFile
     files: tuple[ArtifactFile, ...] | None = Field(
-        None, description="all files of the folder but this one and the signature, the model file among them"
+        None, description="all files of the folder, except this one and the signature"
     )
     interface: Interface
     requires: Requirements
-    calibration: Calibrated | None = Field(description="where the recipe calibrates")
-    quantization: tuple[ModuleEntry, ...] = Field(description="what became of every module")
+    calibration: Calibrated | None = Field(description="if the recipe calibrates")
+    quantization: tuple[ModuleEntry, ...] = Field(description="the precision of each module")
     coverage: CoverageEntry = Field(
-        description="what the accelerating library took, of operators and of multiply-accumulates in a run "
-        "on `length` tokens, the largest; what it left, and why"
+        description="operators and multiply-accumulates that the accelerating library executes, in a run on "
+        "`length` tokens, the largest; and those that it does not, with the reasons"
     )
-    reproducible: Reproducible | None = Field(None, description="None in artifacts of older versions")
+    reproducible: Reproducible | None = Field(None, description="null in artifacts of earlier versions")
     reports: Reports
 
     @model_validator(mode="after")
@@ -181,14 +183,14 @@ class Manifest(Closed):
         except BadInput as error:
             raise ValueError(f"recipe: {error.what}") from error
         if self.interface.input_shape != input_shape:
-            raise ValueError(f"interface: is not what the recipe gives of the config, {input_shape}")
+            raise ValueError(f"interface: is not that of the recipe and the config, {input_shape}")
         if (failed := failed_gates(self.reports)) and self.status == "pass":
             raise ValueError(f"status: is pass, but by its own reports it fails {', '.join(failed)}")
         return self
 
     @property
     def made_of(self) -> Identity:
-        """The checkpoint that was exported."""
+        """Identity of the checkpoint that was exported."""
         origin = self.checkpoint
         return Identity(
             weights_sha256=origin.sha256,
@@ -201,7 +203,7 @@ class Manifest(Closed):
 
 
 def failed_gates(reports: Reports) -> list[str]:
-    """Gates that an artifact did not pass by the reports of its manifest; what cannot be read has failed."""
+    """Gates that an artifact does not pass by the reports of its manifest; an unreadable report fails."""
     verdict, accuracy = reports["memory"].get("verdict", {}), reports["accuracy"]
     passed = {
         "parity": reports["parity"].get("passed") is True,

@@ -13,7 +13,7 @@ UNDER = {"torch": ("numpy",), "onnxscript": ("onnx-ir", "protobuf"), "executorch
 
 
 def reproducible(recipe: Recipe) -> Reproducible:
-    """What must be the same on another machine for the same bytes."""
+    """The versions, machine and CPU that have to be equal for equal bytes."""
     needed = REGISTRY[recipe.backend].packages
     names = {*needed, *(name for package in needed for name in UNDER.get(package, ()))}
     versions = {name: installed_version(name) for name in sorted(names)}

@@ -1,6 +1,6 @@
-"""Who made an artifact: a signature over all files of its folder, by OpenSSF's model-signing with key files.
+"""Signs and verifies all files of an artifact, by OpenSSF's model-signing with key files.
 
-A manifest's hashes show that the files belong together; only a signature shows that nobody rewrote them all.
+The hashes of a manifest show that the files belong together; only a signature shows who made all of them.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ CURVES = "of the curves P-256, P-384 or P-521, in PEM"
 
 
 def load_trusted(path: Path, public_key: Path | None, *, required: bool) -> Artifact:
-    """Read an artifact, verify its files, and its signature where there is one and a key to verify it with.
+    """Read an artifact, verify its files, and its signature if there are a signature and a key.
 
     Args:
-        public_key: of the signer who is trusted; None: a signature is not verified.
-        required: refuse an artifact without a signature that is verified.
+        public_key: of the trusted signer; None: a signature is not verified.
+        required: refuse an artifact without a verified signature.
 
     Raises:
-        BadInput: as `load_artifact` and `verify` do, or what is required is not there.
+        BadInput: as `load_artifact` and `verify` do, or there is no verified signature although required.
         MissingTool: model-signing is not installed.
     """
     artifact = load_artifact(path)
@@ -45,7 +45,7 @@ def load_trusted(path: Path, public_key: Path | None, *, required: bool) -> Arti
     if artifact.is_signed:
         note = f"{path} is signed, not verified: {HOW_TO_NAME_KEY}"
     elif public_key is not None:
-        note = f"{path} is not signed, so that {public_key} verifies nothing; --require-signature refuses it"
+        note = f"{path} is not signed, so {public_key} verifies nothing; --require-signature refuses it"
     else:
         return artifact
     return replace(artifact, notes=(*artifact.notes, note))
@@ -55,7 +55,7 @@ def sign(artifact: Artifact, private_key: Path, password: str | None = None) -> 
     """Sign all files of an artifact with a key file; an earlier signature is replaced.
 
     Args:
-        password: of the key, where it is encrypted.
+        password: of the key, if it is encrypted.
 
     Returns:
         The signature's file.
@@ -77,7 +77,7 @@ def sign(artifact: Artifact, private_key: Path, password: str | None = None) -> 
         signed = scratch / SIGNATURE
         try:
             config.set_hashing_config(hashing).sign(artifact.path, signed)
-        except ValueError as error:  # a link or a pipe among the files that the manifest does not list
+        except ValueError as error:  # an unlisted link or pipe
             raise BadInput(f"cannot be signed: {error}", where=artifact.path) from error
         _require_unchanged(artifact, hashing.hashed)
         write_bytes(artifact.path / SIGNATURE, signed.read_bytes())
@@ -85,21 +85,21 @@ def sign(artifact: Artifact, private_key: Path, password: str | None = None) -> 
 
 
 def verify(artifact: Artifact, public_key: Path) -> Artifact:
-    """Verify the signature of an artifact, and that what was loaded is what was signed.
+    """Verify the signature of an artifact, and that the loaded files are the signed ones.
 
     Returns:
         The artifact, with its `verified_with`.
 
     Raises:
         BadInput: there is no signature, it is damaged or of another key, or a file was added, removed or
-            changed since; names the file.
+            changed afterwards; names the file.
         MissingTool: model-signing is not installed.
     """
     file = artifact.path / SIGNATURE
     if not artifact.is_signed:
         raise BadInput("is not signed", where=artifact.path, fix="get a signed one, or sign it: nf-edge sign")
     with opened(file):
-        pass  # no link, nothing that would be waited for
+        pass  # refuses a link or a pipe
     hashing = _folder_hashing()
     from cryptography.exceptions import InvalidSignature
     from model_signing import verifying
@@ -107,7 +107,7 @@ def verify(artifact: Artifact, public_key: Path) -> Artifact:
     with _key_errors(public_key, "public"):
         config = verifying.Config().use_elliptic_key_verifier(public_key=public_key)
     try:
-        # It prints its remarks.
+        # The library prints remarks.
         with contextlib.redirect_stdout(io.StringIO()):
             config.set_hashing_config(hashing).verify(artifact.path, file)
     except InvalidSignature as error:
@@ -117,7 +117,7 @@ def verify(artifact: Artifact, public_key: Path) -> Artifact:
         if "Key mismatch" in message:
             raise _refused(file, f"was made with another key than that of {public_key}") from error
         if message.startswith(("Signature mismatch: ", "Cannot use")):
-            # Without the digests: nobody reads them.
+            # The names without the digests.
             names = dict.fromkeys(CHANGED.findall(message))
             what = message.removeprefix("Signature mismatch: ").strip("[]")
             if names:
@@ -133,13 +133,13 @@ def _refused(file: Path, what: str) -> BadInput:
 
 
 def _folder_hashing() -> Any:
-    """How model-signing hashes a folder: all of it but the signature and what git keeps there.
+    """model-signing's hashing of a folder: all files except the signature and git's own.
 
-    Its `hashed` is what was hashed last.  Files that a signer left out are not left out here: a signature
-    that does not cover a file does not verify.
+    Its `hashed` is the last result.  It ignores the exclusions of a signer: a signature that leaves out a
+    file does not verify.
 
     Raises:
-        MissingTool: it is not installed.
+        MissingTool: model-signing is not installed.
     """
     try:
         from model_signing import hashing
@@ -149,7 +149,7 @@ def _folder_hashing() -> Any:
             fix="pip install 'nf-edge[sign]'",
         ) from error
 
-    class Whole(hashing.Config):
+    class Complete(hashing.Config):
         hashed: Any = None
 
         def add_ignored_paths(self, **ignored: Any) -> None:
@@ -159,7 +159,7 @@ def _folder_hashing() -> Any:
             self.hashed = super().hash(*arguments, **options)
             return self.hashed
 
-    return Whole().use_file_serialization().set_ignored_paths(paths=[SIGNATURE])
+    return Complete().use_file_serialization().set_ignored_paths(paths=[SIGNATURE])
 
 
 @contextlib.contextmanager

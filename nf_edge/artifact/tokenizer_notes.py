@@ -1,4 +1,4 @@
-"""What `RUN.md` says about runtimes that read the artifact's tokenizer themselves: only what is known."""
+"""Notes of `RUN.md` about runtimes that read the artifact's tokenizer themselves."""
 
 from nf_edge.artifact.manifest import Interface
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
@@ -17,7 +17,7 @@ FEED_IDS = "encode texts with Hugging Face `tokenizers`, and pass the ids"
 
 
 def tokenizer_lines(interface: Interface) -> list[str]:
-    """Rows of the table: the tokenizer, and how the runtime reads it."""
+    """Table rows about the tokenizer, and how the runtime reads it."""
     if not interface.tokenizer:
         return []
     lines = [f"| tokenizer | `{interface.tokenizer}` (Hugging Face tokenizers) |"]
@@ -27,13 +27,13 @@ def tokenizer_lines(interface: Interface) -> list[str]:
 
 
 def generator(interface: Interface, file: str) -> str:
-    """A sentence: the runtime's text generator works with this artifact; "" where that is not known."""
+    """The sentence that the runtime's text generator works with this artifact; "" where that is unknown."""
     reading = interface.tokenizer_reading
     return GENERATORS[reading.runtime].format(file=file) if reading and reading.same else ""
 
 
 def tokenizer_warnings(interface: Interface) -> list[str]:
-    """What a user should know before an application relies on the runtime's tokenizer."""
+    """Remarks for a user whose application relies on the runtime's tokenizer."""
     reading = interface.tokenizer_reading
     if reading is None or reading.same:
         return []

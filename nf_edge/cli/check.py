@@ -16,7 +16,7 @@ from nf_edge.cli.options import (
 )
 from nf_edge.cli.output import finish
 from nf_edge.cli.progress import progress_bar, warn
-from nf_edge.pipeline.loading import EMULATED_ROWS
+from nf_edge.core.defaults import EMULATED_ROWS
 
 EPILOG = """\b
 Examples:

@@ -55,7 +55,7 @@ def command(
     GPT-2 (standard attention), and symmetric attention without noise.  The artifacts run in interleaved
     rounds, and their ratios have 95 % intervals.
     """
-    from nf_edge.pipeline.compare import compare_named
+    from nf_edge.pipeline.api.compare import compare_named
     from nf_edge.render.comparison import comparison_parts
 
     refuse(

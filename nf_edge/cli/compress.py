@@ -55,10 +55,9 @@ def command(checkpoint: str, recipe: str, out: Path, as_json: bool, **options: A
     validation; --resume continues from there, to the same weights.
     """
     from nf_edge.pipeline import api
-    from nf_edge.pipeline.loading import load_recipe
     from nf_edge.pruning.recover import state_file
 
-    the_recipe = load_recipe(recipe)
+    the_recipe = api.load_recipe(recipe)
     options |= {"notify": warn, "on_validation": partial(print_validation, "recovery")}
     with resume_hint(state_file(out)), progress_bar() as progress:
         result = api.compress(checkpoint, the_recipe, out, progress=progress, **options)

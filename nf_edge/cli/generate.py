@@ -9,6 +9,7 @@ from nf_edge.cli.options import COUNT, json_option, on_option, seed_option, sign
 from nf_edge.cli.output import finish
 from nf_edge.cli.param_types import Finite
 from nf_edge.cli.progress import warn
+from nf_edge.core.defaults import MAX_TOKENS
 
 EPILOG = """\b
 Examples:
@@ -22,7 +23,12 @@ Examples:
 @click.argument("source", metavar="ARTIFACT|CHECKPOINT")
 @click.argument("prompt", required=False)
 @click.option(
-    "--max-tokens", type=COUNT, metavar="N", default=100, show_default=True, help="Most tokens to generate."
+    "--max-tokens",
+    type=COUNT,
+    metavar="N",
+    default=MAX_TOKENS,
+    show_default=True,
+    help="Most tokens to generate.",
 )
 @click.option(
     "--temperature",

@@ -28,9 +28,10 @@ def command(artifact: Path, on: list[str] | None, as_json: bool, **signature: An
     libraries that an application must link; and loads the model file in each runtime on this machine.  With
     --on, it also loads the file on emulated cores.  A file that loads nowhere is exit code 3.
     """
-    from nf_edge.measure.inspection import inspect
-    from nf_edge.pipeline.loading import cores_of, load_artifact
+    from nf_edge.pipeline.api.resolver import Resolver
+    from nf_edge.pipeline.inspection import inspect
     from nf_edge.render.artifact import inspection_parts
 
-    loaded = load_artifact(artifact, notify=warn, **signature)
-    finish("inspect", inspect(loaded, cores_of(on) if on else ()), as_json, inspection_parts)
+    resolver = Resolver(warn, **signature)
+    loaded, cores = resolver.artifact(artifact), resolver.cores(on) if on else ()
+    finish("inspect", inspect(loaded, cores), as_json, inspection_parts)

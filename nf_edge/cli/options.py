@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from nf_edge.cli.param_types import Counts, Devices, Drop, OneDevice
+from nf_edge.core.defaults import FEWEST_REPEATS, REPEATS
 from nf_edge.core.environment import PUBLIC_KEY
 from nf_edge.core.presets import DEFAULT_RANK, PRESETS
 
@@ -129,9 +130,9 @@ timing_options = together(
     ),
     click.option(
         "--repeats",
-        type=click.IntRange(5),
+        type=click.IntRange(FEWEST_REPEATS),
         metavar="N",
-        default=20,
+        default=REPEATS,
         show_default=True,
         help="Rounds per measurement.",
     ),

@@ -20,10 +20,10 @@ from nf_edge.cli.output import finish
 from nf_edge.cli.param_types import Finite, Size
 from nf_edge.cli.progress import progress_bar, warn
 from nf_edge.cli.usage import refuse
-from nf_edge.pipeline.loading import SENSITIVITY_ROWS
+from nf_edge.core.defaults import SENSITIVITY_ROWS
 
 if TYPE_CHECKING:
-    from nf_edge.pipeline.mixed_precision.search import SensitivityReport
+    from nf_edge.pipeline.mixed_precision import SensitivityReport
     from nf_edge.render.table import Part
 
 EPILOG = """\b

@@ -25,7 +25,7 @@ def command(artifact: Path, public_key: Path, as_json: bool) -> None:
     An artifact without a signature, or with another key's, is exit code 3.
     """
     from nf_edge.artifact.signed import Verified
-    from nf_edge.pipeline.loading import load_artifact
+    from nf_edge.pipeline.api import load_artifact
     from nf_edge.render.signature import verified_parts
 
     verified = load_artifact(artifact, public_key=public_key, require_signature=True, notify=warn)

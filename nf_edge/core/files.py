@@ -32,19 +32,22 @@ class Kind:
 
 
 @contextmanager
-def staged_folder(target: Path, kind: Kind, *, overwrite: bool) -> Iterator[Path]:
-    """A new folder that takes the place of `target`, whole for whole, when the block ends well.
+def staged_folder(
+    target: Path, kind: Kind, *, overwrite: bool, sources: Iterable[Path] = ()
+) -> Iterator[Path]:
+    """A new folder that replaces `target` completely when the block ends well.
 
-    Of a link, what it points to is replaced.
+    A link stays, and its target is replaced.  If the block deletes the new folder, `target` stays as it is.
 
     Args:
         overwrite: whether an existing folder may be replaced; only one of the kind is.
+        sources: files and folders that are read; a folder that is or has one of them is not replaced.
 
     Raises:
         BadInput: `target` exists and may not be replaced, appeared or was changed while the block ran, or
             cannot be written.
     """
-    check_target(target, kind, overwrite=overwrite)
+    check_target(target, kind, overwrite=overwrite, sources=sources)
     with _staged(target) as new:
         new.mkdir()
         yield new
@@ -140,7 +143,7 @@ def check_folder(folder: Path) -> None:
 
 @contextmanager
 def folder_made(folder: Path) -> Iterator[None]:
-    """Make a folder and those around it; they are gone again, where nothing is in them, if the block fails.
+    """Make a folder and its parents for the block; those that are still empty after it are deleted.
 
     Raises:
         BadInput: it cannot be made.
@@ -150,11 +153,10 @@ def folder_made(folder: Path) -> Iterator[None]:
         with explaining(folder):
             folder.mkdir(parents=True, exist_ok=True)
         yield
-    except BaseException:
+    finally:
         with contextlib.suppress(OSError):
             for each in missing:
                 each.rmdir()
-        raise
 
 
 def resolved(target: Path, *, may_be_here: bool = False) -> Path:
@@ -200,7 +202,8 @@ def _staged(target: Path) -> Iterator[Path]:
         before = _contents(place)
         with folder_made(place.parent), stage(place) as new:
             yield new
-            _place(new, place, before, target)
+            if os.path.lexists(new):
+                _place(new, place, before, target)
 
 
 def _place(new: Path, place: Path, before: Contents, target: Path) -> None:

@@ -18,7 +18,7 @@ from nf_edge.core.identity import UNKNOWN, Identity
 from nf_edge.core.reading import is_there, read_json_object, sha256
 from nf_edge.core.resources import resolve
 from nf_edge.model.config import ModelConfig, parse_config, read_config
-from nf_edge.model.network import NoiseFormer, build
+from nf_edge.model.network import CausalLM, NoiseFormer, build
 from nf_edge.model.safetensors_file import read_safetensors
 from nf_edge.model.tokenizer import write_tokenizer
 
@@ -64,11 +64,25 @@ class Checkpoint:
         """The network in float32, ready for inference; a new one each time."""
         network = build(self.config)
         network.origin = self.path
+        network.load_state_dict(self._state())
+        return network.eval().requires_grad_(False)
+
+    def reference(self) -> NoiseFormer:
+        """The network in float32, for inference only: it shares float32 weights with this checkpoint."""
+        with torch.device("meta"):
+            network = build(self.config)
+        network.origin = self.path
+        network.load_state_dict(self._state(), assign=True)
+        if isinstance(network, CausalLM) and self.config.tie_word_embeddings:
+            network.lm_head.weight = network.transformer.wte.weight
+        return network.eval().requires_grad_(False)
+
+    def _state(self) -> dict[str, Tensor]:
+        """The weights by the names of the network's parameters, in float32."""
         state = {name: self.tensors[name].float() for name in self.config.tensor_shapes()}
         if self.config.is_language_model and self.config.tie_word_embeddings:
             state["lm_head.weight"] = state["transformer.wte.weight"]
-        network.load_state_dict(state)
-        return network.eval().requires_grad_(False)
+        return state
 
     @cached_property
     def identity(self) -> Identity:

@@ -1,34 +1,34 @@
-"""What every backend can do, put together from what is known of it: its class, the recipes and the devices
-that are bundled, and what is installed here."""
+"""What each backend can do, by its class, the bundled recipes and devices, and the installed packages."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from nf_edge.backends import REGISTRY, all_backends, missing_packages
+from nf_edge.backends.precisions import precisions
 from nf_edge.core.device import bundled_devices
 from nf_edge.core.recipe.recipe import Recipe, bundled_recipes
 from nf_edge.model import ModelConfig
 from nf_edge.model.network import build
 from nf_edge.quantization.layer_report import layer_reports_of
 
-# A layer of a small model that all group sizes divide, by which a recipe's precision is told.
+# A layer of a small model that all group sizes divide; its precision stands for that of a recipe.
 LAYER = "transformer.h.0.mlp.c_fc"
 SMALL = {"vocab_size": 8, "n_positions": 8, "n_embd": 128, "n_layer": 1, "n_head": 1}
 
 
 @dataclass(frozen=True)
 class Capability:
-    """A backend.
+    """The capabilities of a backend.
 
     Attributes:
-        missing: packages that it needs and that are not installed.
-        install: the command that gets them; "" where none is missing.
-        here: what this machine does with its files, once they are.
-        answers_by: what answers for its files here.
+        missing: required packages that are not installed.
+        install: the command that installs them; "" where none is missing.
+        here: what this machine can do with its files, with all packages installed.
+        answers_by: the runtime or simulator that runs its files here.
         attention: how attention is computed.
-        targets: what it compiles for; none where its files run everywhere.
-        precisions: what linear layers are, by the bundled recipes that use it.
-        devices: bundled ones that it is for, first those that prefer it to others.
+        targets: accelerators that it compiles for; none where its files run everywhere.
+        precisions: precision of linear layers, by bundled recipe.
+        devices: bundled devices that it is for, those that prefer it first.
     """
 
     name: str
@@ -49,14 +49,14 @@ class Capability:
 
 
 def capabilities() -> list[Capability]:
-    """Those of all backends, whether or not what they need is installed."""
+    """The capabilities of all backends, whether or not their packages are installed."""
     recipes, devices = bundled_recipes(), bundled_devices()
-    found = []
+    capabilities = []
     for name, backend in all_backends().items():
         entry = REGISTRY[name]
         missing = tuple(missing_packages(entry.packages))
         takers = [device for device in devices if name in device.backends]
-        found.append(
+        capabilities.append(
             Capability(
                 name=name,
                 title=entry.title,
@@ -74,11 +74,12 @@ def capabilities() -> list[Capability]:
                 ),
             )
         )
-    return found
+    return capabilities
 
 
 def _precision(recipe: Recipe) -> str:
-    """What a recipe makes of a linear layer, in the words of the report of an export."""
-    network = build(ModelConfig(architectures=("NoiseFormerForCausalLM",), **SMALL))
-    layer_reports = layer_reports_of(network, all_backends()[recipe.backend], recipe, None)
+    """The precision that a recipe gives a linear layer, as a report of an export has it."""
+    config = ModelConfig(architectures=("NoiseFormerForCausalLM",), **SMALL)
+    backend = all_backends()[recipe.backend]
+    layer_reports = layer_reports_of(build(config), backend, recipe, precisions(recipe, config), None)
     return next(layer_report.dtype for layer_report in layer_reports if layer_report.module == LAYER)

@@ -1,8 +1,8 @@
-"""Models side by side, by one recipe: what each weighs and holds, and how fast it is here."""
+"""Compares models by one recipe: size, memory, and latency on this machine."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,14 @@ from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.device import Device
 from nf_edge.core.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.core.files import check_folder
-from nf_edge.core.presets import DEFAULT_RANK
 from nf_edge.core.progress import Progress, named, silent
-from nf_edge.core.recipe.recipe import Recipe, load_recipe
+from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import scratch_folder
-from nf_edge.measure.latency import REPEATS, BenchSubject, LatencyReport, bench, make_plan
+from nf_edge.measure.latency import BenchOptions, BenchSubject, LatencyReport, bench, make_plan
 from nf_edge.measure.memory import Verdict
-from nf_edge.model import Checkpoint, ModelConfig, resolve_checkpoint
-from nf_edge.model.baselines import CAVEAT, baseline_configs, write_baselines
+from nf_edge.model import Checkpoint, ModelConfig
 from nf_edge.model.data.rows import Rows, load_rows
 from nf_edge.pipeline.export import dry_run, export
-from nf_edge.pipeline.loading import optional_device, tell
 from nf_edge.pipeline.size_ratios import Size, file, parameters, process
 
 
@@ -30,8 +27,8 @@ class Model:
     """A model that was compared.
 
     Attributes:
-        path: where its artifact is; None where it was not kept.
-        verdict: whether it fits the device; None where none was named.
+        path: the artifact; None where it was not kept.
+        verdict: whether it fits the device; None without a device.
     """
 
     name: str
@@ -50,12 +47,12 @@ class Model:
 
 @dataclass(frozen=True)
 class ComparisonReport:
-    """The first model beside each of the others; tuples of figures have one of each model.
+    """The first model against each other one; tuples of figures have one per model.
 
     Attributes:
-        memory_machine: where the memory of the processes was measured.
-        notes: what to know before the figures are compared.
-        failure: the first gate that a model did not pass.
+        memory_machine: the machine that memory was measured on.
+        notes: remarks about the figures.
+        failure: the error of the first gate that a model does not pass.
     """
 
     recipe: str
@@ -67,7 +64,7 @@ class ComparisonReport:
     failure: OverBudget | AccuracyGate | None
 
     def to_json(self) -> dict[str, Any]:
-        # Its artifacts are the models, and may be gone.
+        # The models list the artifacts, which may be temporary.
         latency = self.latency.to_json()
         del latency["artifacts"]
         return {
@@ -83,26 +80,23 @@ class ComparisonReport:
 def compare(
     checkpoints: Sequence[Checkpoint],
     recipe: Recipe,
+    options: BenchOptions,
     *,
-    lengths: Sequence[int] | None = None,
-    contexts: Sequence[int] | None = None,
-    threads: Sequence[int] = (1,),
-    repeats: int = REPEATS,
     device: Device | None = None,
     calibrate: str | None = None,
     out: Path | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> ComparisonReport:
-    """Export every checkpoint by one recipe, and measure the artifacts turn about.
+    """Export every checkpoint by one recipe, and measure the artifacts in interleaved rounds.
 
-    All that can be refused is refused before the first export.
+    Everything that can be refused is refused before the first export.
 
     Args:
-        checkpoints: two or more; the first is compared with each of the others.
-        lengths, contexts, threads, repeats: as `latency.make_plan` takes them.
-        calibrate: what rows to calibrate on, as `load_rows` takes it, where the recipe does.
-        out: keeps the artifacts here, in a folder for each model; else they are temporary.
+        checkpoints: two or more; the first is compared with each other one.
+        options: what to time.
+        calibrate: rows to calibrate on, as `load_rows` takes them; the checkpoints' examples where None.
+        out: a folder that keeps the artifacts, one per model; they are temporary where None.
 
     Raises:
         BadInput: the checkpoints cannot be compared, the recipe does not suit one of them, one does not
@@ -114,15 +108,15 @@ def compare(
         BenchSubject(name, checkpoint.config, InputShape.of(recipe, checkpoint.config))
         for name, checkpoint in zip(names, checkpoints, strict=True)
     ]
-    plan = make_plan(subjects, lengths, contexts, threads, repeats)
+    plan = make_plan(subjects, options)
     if out is not None:
         _check_out(out, names, [each.path for each in checkpoints], calibrate, overwrite)
     rows = [
         load_rows(calibrate, checkpoint, length=subject.input_shape.length) if calibrate else None
         for checkpoint, subject in zip(checkpoints, subjects, strict=True)
     ]
-    for checkpoint, seen in zip(checkpoints, rows, strict=True):
-        dry_run(checkpoint, recipe, device, seen)
+    for checkpoint, calibration in zip(checkpoints, rows, strict=True):
+        dry_run(checkpoint, recipe, device, calibration)
     with ExitStack() as stack:
         folder = out or stack.enter_context(scratch_folder())
         exports = [
@@ -131,14 +125,14 @@ def compare(
                 recipe,
                 folder / name,
                 device=device,
-                calibrate=seen,
+                calibrate=calibration,
                 overwrite=overwrite,
                 keep=True,
                 progress=named(name, progress),
             )
-            for name, checkpoint, seen in zip(names, checkpoints, rows, strict=True)
+            for name, checkpoint, calibration in zip(names, checkpoints, rows, strict=True)
         ]
-        latency = bench([load_artifact(folder / name) for name in names], plan, progress)
+        latency = bench([load_artifact(folder / name).runnable() for name in names], plan, progress)
     memories = [result.memory for result in exports]
     return ComparisonReport(
         recipe=recipe.name,
@@ -158,43 +152,11 @@ def compare(
     )
 
 
-def compare_named(
-    names: Sequence[str],
-    preset: str | None,
-    rank: int | None,
-    *,
-    recipe: str,
-    device: str | None = None,
-    notify: Callable[[str], None],
-    progress: Progress = silent,
-    **options: Any,
-) -> ComparisonReport:
-    """Compare checkpoints by their names or folders, or three models of a preset's shape.
-
-    Args:
-        preset: makes the models, with random weights and noise of `rank`; no names are given then.
-        notify: is called with each remark on a checkpoint.
-        options: those of `compare`.
-
-    Raises what `compare` does.
-    """
-    the_recipe, the_device = load_recipe(recipe), optional_device(device)
-    with ExitStack() as stack:
-        if preset:
-            scratch = stack.enter_context(scratch_folder())
-            models = write_baselines(baseline_configs(preset, rank or DEFAULT_RANK), scratch, progress)
-        else:
-            models = [resolve_checkpoint(name) for name in names]
-            tell(notify, [warning for model in models for warning in model.warnings])
-        report = compare(models, the_recipe, device=the_device, progress=progress, **options)
-    return replace(report, notes=(CAVEAT, *report.notes)) if preset else report
-
-
 def model_names(checkpoints: Sequence[Checkpoint]) -> list[str]:
-    """The names of their folders, with those of the folders around them where they would be the same.
+    """The names of the checkpoints' folders, with parent folders where names would be equal.
 
     Raises:
-        BadInput: one of them is there twice.
+        BadInput: a checkpoint is given twice.
     """
     parts = [checkpoint.path.resolve().parts for checkpoint in checkpoints]
     if len(set(parts)) < len(parts):

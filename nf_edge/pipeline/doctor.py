@@ -1,4 +1,4 @@
-"""What is installed on this machine, what is missing, and the command that gets it."""
+"""What is installed on this machine, what is missing, and the command that installs it."""
 
 import platform
 from collections.abc import Callable
@@ -17,12 +17,12 @@ INSTALL = "pip install nf-edge"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that doctor looks for.
+    """One requirement.
 
     Attributes:
         needed_for: what does not work without it.
-        state: its version or place, or what is wrong.
-        fix: the command that gets it; "" where all is well.
+        state: its version or location, or what is wrong.
+        fix: the command that installs it; "" where it is installed.
     """
 
     name: str
@@ -36,17 +36,17 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at Python, the packages of every backend, and the native parts; builds nothing."""
+    """Check Python, the packages of every backend, and the native parts; builds nothing."""
     findings = [Finding("python", "everything", True, platform.python_version())]
     for package, needed_for in _packages().items():
-        found = installed_version(package)
+        installed = installed_version(package)
         findings.append(
             Finding(
                 package,
                 needed_for,
-                found is not None,
-                found or "not installed",
-                "" if found else _fix(package),
+                installed is not None,
+                installed or "not installed",
+                "" if installed else _fix(package),
             )
         )
     native = "measuring memory and time natively"
@@ -60,7 +60,7 @@ def examine() -> list[Finding]:
 
 
 def _emulation(runtime: Runtime) -> Finding:
-    """Whether a device's own core can be emulated to run that runtime."""
+    """Whether cores of devices can be emulated for a runtime."""
     name, needed_for = f"emulated cores, {runtime}", "--on DEVICE"
     try:
         qemu = emulation.emulator()
@@ -75,8 +75,8 @@ def _packages() -> dict[str, str]:
     for name, entry in REGISTRY.items():
         for package in entry.packages:
             needed.setdefault(package, []).append(name)
-    found = {package: f"backends {', '.join(names)}" for package, names in needed.items()}
-    return found | {
+    packages = {package: f"backends {', '.join(names)}" for package, names in needed.items()}
+    return packages | {
         "tokenizers": "text models",
         "cmake": "measuring memory and time natively",
         "ninja": "measuring memory and time natively",
@@ -96,6 +96,6 @@ def _built(name: str, needed_for: str, tools: Callable[[], str]) -> Finding:
 def _fix(package: str) -> str:
     if package == "scikit-learn":
         return "pip install 'nf-edge[digits]'"
-    # The backend that wants the least besides.
-    wanting = [entry for entry in REGISTRY.values() if package in entry.packages]
-    return min(wanting, key=lambda entry: bool(entry.extra)).install if wanting else INSTALL
+    # The backend without an extra, if one needs the package: it installs the least.
+    users = [entry for entry in REGISTRY.values() if package in entry.packages]
+    return min(users, key=lambda entry: bool(entry.extra)).install if users else INSTALL

@@ -1,5 +1,5 @@
-"""compress → specialise attention → lower: from a checkpoint and a recipe to a model file, or only to the
-weights that it would have."""
+"""compress → specialise attention → lower: from a checkpoint and a recipe to a model file, or only to its
+weights."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +8,14 @@ from nf_edge.backends import backend_for
 from nf_edge.backends.base import Backend
 from nf_edge.backends.input_shape import CacheDtype, Inputs, InputShape
 from nf_edge.backends.lowering_report import LoweringReport
-from nf_edge.backends.precisions import precisions
+from nf_edge.backends.precisions import Precisions, precisions
 from nf_edge.backends.quantized_weights import Weights
+from nf_edge.backends.runnable import Runnable
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import libraries_swept, scratch_folder
 from nf_edge.measure.accuracy.predictions import require_finite
 from nf_edge.model import Checkpoint, NoiseFormer
+from nf_edge.model.data.example_file import ExampleFile
 from nf_edge.model.data.rows import Rows
 from nf_edge.quantization.calibration import Calibration, calibration_for
 from nf_edge.quantization.layer_report import LayerReport, layer_reports_of
@@ -24,55 +26,73 @@ from nf_edge.quantization.threads import one_thread
 
 @dataclass(frozen=True)
 class Job:
-    """What a backend has agreed to make of a checkpoint.
+    """A checkpoint and a recipe that suit each other, with everything that follows from both.
 
     Attributes:
-        cache: what its cache holds; None where there is none.
-        calibration: the rows to see; None where there is nothing to see.
+        precisions: of every linear layer and table, by name.
+        cache: dtype of the cache; None without a cache.
+        examples: the checkpoint's examples, cut to the length of the recipe.
+        calibration: rows to calibrate on; None where the recipe calibrates nothing.
     """
 
     checkpoint: Checkpoint
     recipe: Recipe
     backend: Backend
     input_shape: InputShape
+    precisions: Precisions
     cache: CacheDtype | None
+    examples: ExampleFile
     calibration: Calibration | None
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, recipe: Recipe, calibrate: Rows | None) -> "Job":
-        """Raises BadInput where the recipe does not suit the checkpoint, or there are no rows to see."""
+        """The job of a checkpoint and a recipe.
+
+        Args:
+            calibrate: rows to calibrate on; the checkpoint's examples where None.
+
+        Raises:
+            BadInput: the recipe does not suit the checkpoint, or there are no rows to calibrate on.
+            MissingTool: a package of the backend is not installed.
+        """
         backend = backend_for(recipe)
         input_shape = InputShape.of(recipe, checkpoint.config)
-        precisions(recipe, checkpoint.config)  # refuses rules for modules that are not there
+        by_module = precisions(recipe, checkpoint.config)
         backend.require_size(checkpoint.config, recipe)
         cache = backend.cache_dtype(checkpoint.config, input_shape, recipe)
-        calibration = calibration_for(checkpoint, recipe, cache, calibrate)
-        return cls(checkpoint, recipe, backend, input_shape, cache, calibration)
+        examples = ExampleFile(checkpoint, input_shape.length)
+        calibration = calibration_for(recipe, cache, calibrate, examples)
+        return cls(checkpoint, recipe, backend, input_shape, by_module, cache, examples, calibration)
 
     @property
-    def seen(self) -> Inputs:
-        """The rows to see, in the shapes that the program takes."""
+    def calibration_inputs(self) -> Inputs:
+        """The calibration rows in the shapes that the program takes; none without calibration."""
         if self.calibration is None:
             return []
         return self.calibration.inputs(self.input_shape, self.checkpoint.config.pad_token_id)
 
     @property
-    def filling(self) -> Inputs:
-        """Texts that fill the cache, where it has ranges to see; else none."""
+    def full_cache_inputs(self) -> Inputs:
+        """Calibration texts that fill the cache, where the ranges of its values are calibrated; else none."""
         if self.calibration is None or self.cache is None or not self.cache.static:
             return []
         return self.calibration.full_cache_inputs(self.input_shape, self.checkpoint.config.ends[:1])
 
+    def runnable(self, file: Path) -> Runnable:
+        """The model file that was lowered, with what is needed to run it."""
+        config, name = self.checkpoint.config, self.checkpoint.name
+        return Runnable(self.backend, file, config, name, self.input_shape, self.recipe)
+
 
 @dataclass(frozen=True)
 class Lowered:
-    """What came of it.
+    """The result of lowering.
 
     Attributes:
-        report: None where nothing was lowered.
-        plain: the network that it was made of, in float32 and PyTorch's own operators.
-        weights: of the layers and tables that were quantized, dequantized.
-        layer_reports: without figures of errors.
+        report: None where no file was made.
+        plain: the network before quantization, in float32 and PyTorch's own operators.
+        weights: of the quantized layers and tables, dequantized.
+        layer_reports: without signal-to-noise figures.
     """
 
     report: LoweringReport | None
@@ -84,42 +104,47 @@ class Lowered:
 @libraries_swept()
 @one_thread()
 def lower(job: Job, file: Path | None) -> Lowered:
-    """Lower a checkpoint to a model file; None where only the weights of one quantized before are wanted.
+    """Lower a checkpoint to a model file.
+
+    Args:
+        file: None: quantize the weights only, for a backend that does so before it lowers.
 
     Raises:
-        BadInput: what the checkpoint gives for the rows that it is calibrated on is not finite.
+        BadInput: the checkpoint computes NaN or Inf on the rows that it is calibrated on.
     """
-    checkpoint, recipe, backend, seen = job.checkpoint, job.recipe, job.backend, job.seen
+    checkpoint, recipe, backend, inputs = job.checkpoint, job.recipe, job.backend, job.calibration_inputs
     model = checkpoint.model()
     if job.calibration is not None:
-        for given in (seen, job.filling):
-            texts = [ids[0, : int(mask.sum())].tolist() for ids, mask in given]
+        for batch in (inputs, job.full_cache_inputs):
+            texts = [ids[0, : int(mask.sum())].tolist() for ids, mask in batch]
             require_finite(model, texts, job.calibration.source)
-    prepare(model, recipe, seen)
+    prepare(model, recipe, job.precisions, inputs)
     backend.specialise(model, recipe)
-    layer_reports = layer_reports_of(model, backend, recipe, job.cache)
-    # Where nothing is quantized there is nothing to compare with.
+    layer_reports = layer_reports_of(model, backend, recipe, job.precisions, job.cache)
+    # Without quantization there is no other network to compare with.
     plain = model if recipe.quantize is None else plain_form(checkpoint.model(), model)
-    quantized_weights = quantized_weights_for(plain, recipe, seen)
+    quantized_weights = quantized_weights_for(plain, recipe, job.precisions, inputs)
     program = backend.program(model, job.input_shape, job.cache)
-    program, weights = quantize(model, program, backend, recipe, job.input_shape, seen, quantized_weights)
+    program, weights = quantize(
+        model, program, backend, recipe, job.precisions, job.input_shape, inputs, quantized_weights
+    )
     if file is None:
         return Lowered(None, plain, weights, layer_reports)
     report = backend.lower(program, checkpoint.config, job.input_shape, recipe, file)
+    del model, program  # quantizing the file takes as much memory again
     backend.require_operators(file)
-    weights |= {
-        **report.weights,
-        **quantize_file(file, plain, backend, recipe, seen, job.filling, quantized_weights),
-    }
+    weights |= report.weights
+    weights |= quantize_file(
+        file, plain, backend, recipe, job.precisions, inputs, job.full_cache_inputs, quantized_weights
+    )
     if backend.quantizes == "file":
-        # It has other operators now, for the same products.
+        # Quantized operators replaced those that were counted.
         report = report.recounted(sum(backend.operators(file).values()))
     return Lowered(report, plain, weights, layer_reports)
 
 
 def rounded(job: Job) -> Lowered:
-    """The weights that a model file would have; it is made, and gone again, only where they are rounded in
-    it."""
+    """The weights of the model file; the file itself is made, for a moment, only where it rounds them."""
     if job.backend.quantizes == "program":
         return lower(job, None)
     with scratch_folder() as folder:

@@ -1,4 +1,4 @@
-"""Sizes of several exports side by side."""
+"""Sizes of several exports, and their ratios."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from nf_edge.pipeline.export import Export
 
 @dataclass(frozen=True)
 class Size:
-    """A size of every export, and the first one's as a multiple of each other's."""
+    """One size of every export, and the ratios of the first one to each other one."""
 
     name: str
     figures: tuple[Figure, ...]
@@ -39,8 +39,10 @@ def file(result: Export) -> Figure:
 
 
 def process(memories: Sequence[MemoryReport]) -> list[Figure]:
-    """All that the process holds at its largest input, of each by the same account: that which is nearest
-    to a device and known of all."""
+    """Memory of each process at its largest input, all by the same account.
+
+    The account is the first that is known for all of them: measured, planned, predicted.
+    """
     for how in ("measured", "planned", "predicted"):
         figures = [memory.process_total.figures()[how] for memory in memories]
         if all(figure.value is not None for figure in figures):

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nf_edge.backends import backend_for
-from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.device import parse_size
 from nf_edge.core.errors import BadInput
 from nf_edge.core.figures import format_bytes
@@ -120,9 +119,7 @@ def _to_memory(checkpoint: Checkpoint, recipe: Recipe, target: str, found: list[
 
     def bytes_without(count: int) -> float:
         config = cut_config(checkpoint.config, without(whole(checkpoint.config), found[:count]))
-        predicted = predict_memory(
-            backend, config, InputShape.of(recipe, config), recipe, None
-        ).process_total.predicted
+        predicted = predict_memory(backend, config, recipe, None).process_total.predicted
         if predicted.value is None or predicted.note:
             raise BadInput(
                 f"prune.target_memory cannot be met by backend {backend.name}: its memory is predicted "

@@ -12,9 +12,10 @@ from nf_edge.backends import registered_backend
 from nf_edge.backends.input_shape import CacheDtype, Inputs, InputShape
 from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.recipe import Recipe
-from nf_edge.model import Checkpoint, NoiseFormer
+from nf_edge.model import NoiseFormer
 from nf_edge.model.data.batches import pad
-from nf_edge.model.data.rows import Row, Rows, load_rows
+from nf_edge.model.data.example_file import ExampleFile
+from nf_edge.model.data.rows import Row, Rows
 
 # More rows change ranges and Hessians little, and take time.
 MAX_ROWS = 128
@@ -70,9 +71,9 @@ def run_rows(network: NoiseFormer, inputs: Inputs) -> None:
 
 
 def calibration_for(
-    checkpoint: Checkpoint, recipe: Recipe, cache: CacheDtype | None, rows: Rows | None
+    recipe: Recipe, cache: CacheDtype | None, rows: Rows | None, examples: ExampleFile
 ) -> Calibration | None:
-    """The rows that a recipe calibrates on: `rows`, or else the checkpoint's `examples.jsonl`.
+    """The rows that a recipe calibrates on: `rows`, or else those of the checkpoint's examples.
 
     Args:
         cache: the dtype of the checkpoint's cache with this recipe; None if it has no cache.
@@ -89,18 +90,16 @@ def calibration_for(
         if rows is not None:
             raise _nothing_to_calibrate(recipe, cache)
         return None
-    length = InputShape.of(recipe, checkpoint.config).length
     if rows is not None:
-        rows.require_at_most(length)
-        return _first_rows(rows, rows.source)
-    if checkpoint.examples_file is None:
+        rows.require_at_most(examples.length)
+        return _first_rows(rows)
+    if examples.rows is None:
         raise BadInput(
             f"recipe {recipe.name} needs calibration data ({', '.join(purposes)})",
             fix="pass --calibrate FILE, with other rows than those of --data, or put an examples.jsonl "
             "next to the checkpoint's config.json",
         )
-    examples = load_rows(str(checkpoint.examples_file), checkpoint, length=length)
-    return _first_rows(examples, checkpoint.examples_file.name)
+    return _first_rows(examples.rows)
 
 
 def may_calibrate(recipe: Recipe) -> bool:
@@ -138,5 +137,5 @@ def _nothing_to_calibrate(recipe: Recipe, cache: CacheDtype | None) -> BadInput:
     return BadInput(f"recipe {recipe.name} has nothing to calibrate for this model: {why}", fix=fix)
 
 
-def _first_rows(rows: Rows, source: str) -> Calibration:
-    return Calibration(source, rows.sha256, rows.rows[:MAX_ROWS], rows.truncated)
+def _first_rows(rows: Rows) -> Calibration:
+    return Calibration(rows.source, rows.sha256, rows.rows[:MAX_ROWS], rows.truncated)

@@ -8,7 +8,7 @@ from torch import nn
 
 from nf_edge.backends.base import Backend
 from nf_edge.backends.input_shape import KV_CACHE, CacheDtype
-from nf_edge.backends.precisions import Precisions, precisions
+from nf_edge.backends.precisions import Precisions
 from nf_edge.core.figures import Figure
 from nf_edge.core.recipe.precision import Precision
 from nf_edge.core.recipe.recipe import Recipe
@@ -53,14 +53,13 @@ class LayerReport:
 
 
 def layer_reports_of(
-    network: NoiseFormer, backend: Backend, recipe: Recipe, cache: CacheDtype | None
+    network: NoiseFormer,
+    backend: Backend,
+    recipe: Recipe,
+    by_module: Precisions,
+    cache: CacheDtype | None,
 ) -> tuple[LayerReport, ...]:
-    """A report for every module with weights, for attention and for the cache, before anything is quantized.
-
-    Raises:
-        BadInput: a rule of the recipe matches no module, or never applies.
-    """
-    by_module = precisions(recipe, network.config)
+    """A report for every module with weights, for attention and for the cache, before quantization."""
     methods = _methods(by_module, recipe, network.config)
     layer_reports = []
     for name, module in _with_weights(network):

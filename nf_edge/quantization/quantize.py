@@ -14,7 +14,7 @@ from nf_edge.backends.executorch.weight_only_linear import quantize_weights
 from nf_edge.backends.input_shape import Inputs, InputShape
 from nf_edge.backends.onnx import model as onnx_file
 from nf_edge.backends.onnx.kv_cache import quantize_cache
-from nf_edge.backends.precisions import precisions, shares_table
+from nf_edge.backends.precisions import Precisions, shares_table
 from nf_edge.backends.quantized_weights import QuantizedWeight, Weights
 from nf_edge.core.recipe.precision import TOKENS
 from nf_edge.core.recipe.recipe import Recipe
@@ -26,7 +26,7 @@ from nf_edge.quantization.rotate import rotate
 from nf_edge.quantization.rounding import gptq_weights, half_weights, nearest_weights
 
 
-def prepare(network: NoiseFormer, recipe: Recipe, calibration_inputs: Inputs) -> None:
+def prepare(network: NoiseFormer, recipe: Recipe, by_module: Precisions, calibration_inputs: Inputs) -> None:
     """Apply the recipe's exact rewrites that make quantization lose less: equalize, rotate, AWQ; in place.
 
     Args:
@@ -38,16 +38,11 @@ def prepare(network: NoiseFormer, recipe: Recipe, calibration_inputs: Inputs) ->
     if recipe.quantize is not None and recipe.quantize.rotate:
         rotate(network)
     if recipe.quantize is not None and recipe.quantize.method == "awq":
-        awq(
-            network,
-            precisions(recipe, network.config),
-            calibration_inputs,
-            signed=backend_for(recipe).support.signed_scales,
-        )
+        awq(network, by_module, calibration_inputs, signed=backend_for(recipe).support.signed_scales)
 
 
 def quantized_weights_for(
-    network: NoiseFormer, recipe: Recipe, calibration_inputs: Inputs
+    network: NoiseFormer, recipe: Recipe, by_module: Precisions, calibration_inputs: Inputs
 ) -> dict[str, QuantizedWeight]:
     """The weights, by module, that are rounded here rather than by the runtime's quantizer.
 
@@ -55,7 +50,7 @@ def quantized_weights_for(
         network: what will be lowered, in plain PyTorch operators.
         calibration_inputs: the rows for GPTQ; may be empty without it.
     """
-    backend, by_module = backend_for(recipe), precisions(recipe, network.config)
+    backend = backend_for(recipe)
     signed = backend.support.signed_scales
     if recipe.quantize is None or recipe.quantize.method != "gptq":
         stored = torch.float16 if backend.floats == "float16" else torch.float32
@@ -68,6 +63,7 @@ def quantize(
     program: nn.Module,
     backend: Backend,
     recipe: Recipe,
+    by_module: Precisions,
     input_shape: InputShape,
     calibration_inputs: Inputs,
     quantized_weights: dict[str, QuantizedWeight],
@@ -87,7 +83,6 @@ def quantize(
         return program, {}
     if (rounded := backend.round_weights(model, recipe)) is not None:
         return program, rounded
-    by_module = precisions(recipe, model.config)
     if backend.floats == "float16":
         quantized_weights = half_weights(model, by_module, quantized_weights)
     quantize_tables(model.transformer, by_module, quantized_weights.get(TOKENS))
@@ -104,6 +99,7 @@ def quantize_file(
     network: NoiseFormer,
     backend: Backend,
     recipe: Recipe,
+    by_module: Precisions,
     calibration_inputs: Inputs,
     full_cache_inputs: Inputs,
     quantized_weights: dict[str, QuantizedWeight],
@@ -121,7 +117,6 @@ def quantize_file(
     """
     if recipe.quantize is None or backend.quantizes != "file":
         return {}
-    by_module = precisions(recipe, network.config)
     shared = shares_table(by_module, network.config)
     onnx_file.quantize(path, layer_weights(network), by_module, quantized_weights, shared, calibration_inputs)
     # Last: activations are calibrated with a float32 cache, the cache with quantized weights.

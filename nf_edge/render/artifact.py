@@ -8,7 +8,6 @@ from nf_edge.artifact import GUIDE, REPORT
 from nf_edge.artifact.folder import Artifact
 from nf_edge.artifact.manifest import Manifest
 from nf_edge.core.figures import format_bytes
-from nf_edge.measure.inspection import Inspection
 from nf_edge.render.accuracy import accuracy_parts, parity_lines, simulated_lines
 from nf_edge.render.coverage import coverage_parts
 from nf_edge.render.memory import memory_parts
@@ -18,6 +17,7 @@ from nf_edge.render.table import Lines, Part, Table, body
 
 if TYPE_CHECKING:
     from nf_edge.pipeline.export import DryRun, Export
+    from nf_edge.pipeline.inspection import Inspection
 
 
 def export_parts(result: Export) -> list[Part]:

@@ -31,7 +31,7 @@ def _table(reports: Sequence[OnCore]) -> Table:
         columns.insert(3, "perplexity")
     rows = []
     for report in reports:
-        comparison, here = report.accuracy.comparison, report.here
+        comparison, local = report.accuracy.comparison, report.local
         row = [
             report.core.name,
             report.core.cpu,
@@ -39,8 +39,8 @@ def _table(reports: Sequence[OnCore]) -> Table:
             f"{comparison.drop:+.2f}",
             bounds_text(comparison.drop_interval, "+.2f"),
             f"{comparison.divergence.flips:,}",
-            f"{here.flips:,}",
-            shown(100 * here.share, ".3g", " %"),
+            f"{local.flips:,}",
+            shown(100 * local.share, ".3g", " %"),
         ]
         if language_model:
             row.insert(3, shown(comparison.artifact.perplexity or math.inf, ".4g"))
@@ -52,13 +52,15 @@ def _lines(reports: Sequence[OnCore]) -> list[str]:
     first = reports[0].accuracy
     limit = "no limit" if first.max_drop is None else f"at most {first.max_drop:g} points may be lost"
     lines = [
-        f"data: {first.data}, {reports[0].here.questions:,} {first.unit}; {limit}",
+        f"data: {first.data}, {reports[0].local.questions:,} {first.unit}; {limit}",
         "drop (points) and changed: against the checkpoint in PyTorch",
         "changed from here: answers that differ from those of the same file on this machine",
         "largest difference from here: of a logit, as a share of the largest logit",
         *_core_lines([report.core for report in reports]),
     ]
-    lines += [f"{report.core.name}: {report.begins}" for report in reports if report.begins]
+    lines += [
+        f"{report.core.name}: {report.first_divergence}" for report in reports if report.first_divergence
+    ]
     for report in reports:
         if not report.accuracy.passed:
             flips = flips_text(report.accuracy.comparison.divergence)

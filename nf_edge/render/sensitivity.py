@@ -12,7 +12,7 @@ from nf_edge.render.table import Part, Table, body
 from nf_edge.render.text import UNKNOWN, counted, figure_cell, truncated_text
 
 if TYPE_CHECKING:
-    from nf_edge.pipeline.mixed_precision.search import SearchResult, SearchTarget, SensitivityReport
+    from nf_edge.pipeline.mixed_precision import SearchResult, SearchTarget, SensitivityReport
     from nf_edge.pipeline.mixed_precision.sensitivity import Cost, Sensitivity
 
 

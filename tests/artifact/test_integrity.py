@@ -25,7 +25,7 @@ from nf_edge.backends.onnx.cpu import OnnxCpu
 from nf_edge.core.errors import BadInput
 from nf_edge.core.figures import Figure
 from nf_edge.core.recipe.recipe import load_recipe
-from nf_edge.measure.memory.verdict import Share, Verdict, failure_of
+from nf_edge.measure.memory.verdict import Share, Verdict
 from nf_edge.pipeline.export import export
 from nf_edge.quantization.layer_report import LayerReport
 
@@ -252,7 +252,7 @@ MANIFESTS = {
     **{
         f"{key} is not the recipe's": (
             lambda f, key=key, value=value: edit_manifest(f, lambda m: m["interface"].update({key: value})),
-            "interface: is not what the recipe gives",
+            "interface: is not that of the recipe",
         )
         for key, value in {"length": 8, "any_batch": True, "dynamic_length": False, "cached": False}.items()
     },
@@ -377,7 +377,7 @@ def test_a_manifest_passes_the_memory_that_export_passes_and_no_other(need, unkn
     figure = Figure.unavailable("bytes", "no run") if need is None else Figure(need, "bytes", "measured")
     verdict = Verdict("d", "D", (Share("RAM", "ram", figure, unknown, 20, {}),), problem)
     reports = {"parity": {"passed": True}, "memory": {"verdict": verdict.to_json()}, "accuracy": None}
-    assert bool(failed_gates(reports)) == (failure_of(verdict) is not None)
+    assert bool(failed_gates(reports)) == (verdict.failure is not None)
 
 
 @pytest.fixture

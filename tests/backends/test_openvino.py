@@ -110,9 +110,7 @@ def test_int8_weights_and_tables_take_a_byte_each_in_the_file(exported, checkpoi
 def test_memory_is_predicted_where_weights_are_most_of_it(name, recipe, exported, backend):
     """They are held as the file has them and as oneDNN multiplies them, and the file too while it loads."""
     artifact = exported(name, recipe)
-    manifest = artifact.manifest
-    input_shape = manifest.interface.input_shape
-    report = profile_model(backend, artifact.model_file, manifest.config, input_shape, manifest.recipe, None)
+    report = profile_model(artifact.runnable(), None)
     whole = {how: figure.value for how, figure in report.process_total.figures().items()}
     assert whole["predicted"] == pytest.approx(whole["measured"], rel=0.07)
     # What a run takes and a load gives back in its place is not planned.

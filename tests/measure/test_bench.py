@@ -10,7 +10,7 @@ from nf_edge.core.errors import MissingTool
 from nf_edge.core.figures import Figure
 from nf_edge.core.intervals import ratio_of_medians
 from nf_edge.measure.latency.latency_report import Speed
-from nf_edge.measure.runner import TimedProcess
+from nf_edge.measure.runner import TimedSession
 from nf_edge.measure.runner.build import check_tools
 
 RUNTIMES = {"xnnpack-fp32": "executorch", "onnx-fp32": "onnxruntime"}
@@ -148,13 +148,13 @@ def test_the_ratio_is_how_many_times_as_fast_the_first_one_is(exported, bench):
 def test_both_sides_are_asked_the_same_ids_turn_about(exported, bench, monkeypatch):
     """Also where their vocabularies and positions differ."""
     asked = []
-    times = TimedProcess.times
+    times = TimedSession.times
 
     def recorded(process, requests):
         asked.append((process, [(tuple(ids), tuple(second)) for ids, second in requests]))
         return times(process, requests)
 
-    monkeypatch.setattr(TimedProcess, "times", recorded)
+    monkeypatch.setattr(TimedSession, "times", recorded)
     first, second = exported(LM, "onnx-fp32"), exported("wide-lm", "onnx-fp32")
     result = bench(first, "--against", second.path, "--contexts", "2,5", "--lengths", "3,4")
     vocabulary = min(artifact.manifest.config.vocab_size for artifact in (first, second))
@@ -180,13 +180,13 @@ def test_of_three_each_is_asked_in_turn_and_the_first_is_compared_with_both_othe
     exported, bench, monkeypatch
 ):
     asked = []
-    times = TimedProcess.times
+    times = TimedSession.times
 
     def recorded(process, requests):
         asked.append((process, len(requests)))
         return times(process, requests)
 
-    monkeypatch.setattr(TimedProcess, "times", recorded)
+    monkeypatch.setattr(TimedSession, "times", recorded)
     first, *others = (exported(name, "onnx-fp32") for name in (LM, "lm-lowrank", "lm-standard"))
     against = [word for other in others for word in ("--against", other.path)]
     result = bench(first, *against, "--lengths", 3, "--contexts", 2, "--repeats", 6)

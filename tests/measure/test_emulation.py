@@ -9,6 +9,7 @@ import pytest
 from nf_edge.core.errors import MissingTool
 from nf_edge.measure import emulation
 from nf_edge.measure.accuracy import cores as accuracy_cores
+from nf_edge.measure.accuracy.local_difference import LocalDifference
 from nf_edge.measure.emulation import cores, emulated_cores
 from nf_edge.measure.emulation.machine import Emulator
 from nf_edge.measure.emulation.sme import sme_fault
@@ -169,7 +170,7 @@ def test_inspect_loads_it_there_and_says_when_it_does_not(run, exported, tmp_pat
 @pytest.mark.parametrize(
     ("command", "on", "code", "says"),
     [
-        ("inspect", "rpi-6", 3, "--on rpi-6: is neither a device nor a core that QEMU has here"),
+        ("inspect", "rpi-6", 3, "--on rpi-6: is neither a device nor a core of the installed QEMU"),
         ("inspect", "rpi-pico-2", 3, "rpi-pico-2 is a microcontroller"),
         ("profile", "rpi-5,rpi-4b", 2, "--on takes one device here"),
     ],
@@ -253,7 +254,7 @@ def test_rows_are_shared_out_whole_and_in_order():
 
 
 def test_logits_that_are_no_numbers_are_as_far_off_as_can_be():
-    found = accuracy_cores.Difference()
+    found = LocalDifference()
     found.note(np.array([[1.0, 2.0]]), np.array([[1.0, 2.5]]))
     assert (found.share, found.flips) == (0.2, 0)
     found.note(np.array([[np.nan, 2.0]]), np.array([[1.0, 2.0]]))

@@ -70,17 +70,7 @@ def reports(exported):
 
     def report(name, recipe):
         if (name, recipe) not in made:
-            artifact = exported(name, recipe)
-            manifest = artifact.manifest
-            backend = backend_for(manifest.recipe)
-            made[name, recipe] = profile_model(
-                backend,
-                artifact.model_file,
-                manifest.config,
-                manifest.interface.input_shape,
-                manifest.recipe,
-                None,
-            )
+            made[name, recipe] = profile_model(exported(name, recipe).runnable(), None)
         return made[name, recipe]
 
     return report
@@ -123,8 +113,7 @@ def test_the_prediction_made_before_export_is_near_what_is_measured_after(name, 
     if predicts_nothing(the_recipe, checkpoint(name)):
         pytest.skip(f"backend {the_recipe.backend} predicts nothing yet")
     config = checkpoint(name).config
-    backend = backend_for(the_recipe)
-    before = predict_memory(backend, config, InputShape.of(the_recipe, config), the_recipe, None)
+    before = predict_memory(backend_for(the_recipe), config, the_recipe, None)
     report = reports(name, recipe)
     for name in ("file", "process"):
         assert part(before, name)["predicted"] == part(report, name)["predicted"]

@@ -20,7 +20,7 @@ from torchao.quantization.quant_api import Int8DynamicActivationIntxWeightConfig
 
 from nf_edge.core import native_build
 from nf_edge.core.errors import BadInput, MissingTool, NfEdgeError
-from nf_edge.measure.runner import TimedProcess, executable, native_command, process, run
+from nf_edge.measure.runner import TimedSession, executable, native_command, process, run
 
 RUNTIMES = ["executorch", "onnxruntime"]
 VOCABULARY = 50
@@ -279,7 +279,7 @@ def test_a_crash_of_the_process_names_the_signal(models, tmp_path, monkeypatch):
     crashing.write_text("#!/bin/sh\necho last words >&2\nkill -SEGV $$\n")
     crashing.chmod(0o700)
     monkeypatch.setattr(process, "executable", lambda runtime: crashing)
-    with pytest.raises(NfEdgeError, match=r"SIGSEGV, so the runtime crashed.*\nlast words"):
+    with pytest.raises(NfEdgeError, match=r"SIGSEGV: the runtime crashed.*\nlast words"):
         run("executorch", models["executorch"], [])
 
 
@@ -296,7 +296,7 @@ def test_onnx_runtime_leaves_no_telemetry_behind(models, tmp_path, monkeypatch):
 @each_runtime
 def test_a_runner_that_stays_answers_each_call_with_its_times(runtime, models):
     model = models[runtime]
-    with TimedProcess(native_command(runtime, model, 1), model) as timed:
+    with TimedSession(native_command(runtime, model, 1), model) as timed:
         for count in (1, 3, 2):
             times = timed.times([LINE] * count)
             assert len(times) == count
@@ -319,7 +319,7 @@ def test_a_time_comes_without_logits_and_is_of_the_run_alone(runtime, models):
 
 def test_what_ends_a_runner_that_stays_is_told_by_the_call_that_it_ends(models, tmp_path):
     model = models["executorch"]
-    with TimedProcess(native_command("executorch", model), model) as timed:
+    with TimedSession(native_command("executorch", model), model) as timed:
         timed.times([LINE])
         with pytest.raises(BadInput, match=r"17 tokens.*line 3 of the requests"):
             timed.times([([1] * (LONGEST + 1), [1] * (LONGEST + 1))])
@@ -327,17 +327,17 @@ def test_what_ends_a_runner_that_stays_is_told_by_the_call_that_it_ends(models, 
             timed.times([LINE])
     silent = [sys.executable, "-c", "import time; time.sleep(60)"]
     with pytest.raises(NfEdgeError, match=r"did not finish within 0\.1 s"):
-        TimedProcess(silent, model, timeout_s=0.1)
+        TimedSession(silent, model, timeout_s=0.1)
     broken = tmp_path / "broken"
     broken.write_bytes(model.read_bytes()[:100])
     with pytest.raises(BadInput, match=r"too small|parsing failed") as error:
-        TimedProcess(native_command("executorch", broken), broken)
+        TimedSession(native_command("executorch", broken), broken)
     assert error.value.where == broken
 
 
 def test_leaving_a_runner_ends_its_process(models):
     model = models["onnxruntime"]
-    with TimedProcess(native_command("onnxruntime", model), model) as timed:
+    with TimedSession(native_command("onnxruntime", model), model) as timed:
         assert timed._process.poll() is None
     assert timed._process.poll() is not None
 

@@ -12,8 +12,9 @@ from tokenizers import Tokenizer, models
 from nf_edge.backends import backend_for
 from nf_edge.backends.onnx.cpu import OnnxCpu
 from nf_edge.core import resources
+from nf_edge.measure.accuracy.paired_rows import PairedRows
 from nf_edge.measure.accuracy.predictions import predict_both
-from nf_edge.model.data.rows import Row
+from nf_edge.model.data.rows import Row, Rows
 
 CASE = TESTS / "cases" / "cls-lowrank-last-padded"
 FILES = {"model.onnx", "manifest.json", "RUN.md", "report.html"}
@@ -194,7 +195,8 @@ def close_calls(checkpoint, exported, tmp_path):
     rows = [Row(tuple(generator.integers(config.vocab_size, size=6).tolist()), None) for _ in range(1500)]
     session = backend_for(artifact.manifest.recipe).session(artifact.model_file)
     input_shape = artifact.manifest.interface.input_shape
-    answered = predict_both(the_checkpoint.model(), session, input_shape, rows, rows)
+    paired = PairedRows(Rows(tuple(rows), "synthetic", "", 0))
+    answered = predict_both(the_checkpoint.model(), session, input_shape, paired)
     lines = [
         json.dumps({"input_ids": list(row.input_ids), "label": int(label)})
         for row, label, answer in zip(

@@ -19,9 +19,9 @@ from nf_edge.measure.accuracy.parity import synthetic_rows
 from nf_edge.model import ModelConfig, load_checkpoint, resolve_checkpoint
 from nf_edge.model.checkpoint import save_checkpoint
 from nf_edge.model.init import init_tensors
+from nf_edge.pipeline.mixed_precision.choice import SearchTarget, SizeAndLoss, choose
 from nf_edge.pipeline.mixed_precision.knapsack import Choice, fill, path, trim
-from nf_edge.pipeline.mixed_precision.recipe import FLOAT, mixture, offers, uniform
-from nf_edge.pipeline.mixed_precision.search import SearchTarget, SizeAndLoss, choose
+from nf_edge.pipeline.mixed_precision.recipe import FLOAT, mixture, uniform, weight_choices
 from nf_edge.pipeline.mixed_precision.uniform import uniform_recipes
 
 # The layer that int4 ruins, by construction.
@@ -271,7 +271,7 @@ def test_where_a_recipe_that_treats_all_alike_is_best_it_is_what_is_written(clas
 @pytest.mark.parametrize("recipe", ["xnnpack-8da4w", "onnx-int4", "onnx-int8-dynamic"])
 def test_any_mixture_is_written_and_read_back_as_it_was_wanted(recipe):
     config, base = resolve_checkpoint("shakespeare").config, load_recipe(recipe)
-    choices, drawn = [*offers(base), FLOAT], random.Random(0)
+    choices, drawn = [*weight_choices(base), FLOAT], random.Random(0)
     for _ in range(5):
         wanted = {name: drawn.choice(choices) for name in config.matrix_shapes()}
         made = precisions(mixture(base, config, wanted, "mixed"), config)
@@ -281,7 +281,7 @@ def test_any_mixture_is_written_and_read_back_as_it_was_wanted(recipe):
 
 def test_what_is_the_same_of_a_kind_takes_one_rule():
     config, base = resolve_checkpoint("shakespeare").config, load_recipe("xnnpack-8da4w")
-    int8, int4 = offers(base)
+    int8, int4 = weight_choices(base)
     wanted = {name: int8 if name.endswith("c_proj") else int4 for name in config.matrix_shapes()}
     rules = mixture(base, config, wanted, "mixed").quantize.rules
     assert [(rule.modules, rule.weights) for rule in rules] == [("*.c_proj", "int8")]

@@ -10,6 +10,7 @@ from onnx.numpy_helper import to_array
 
 from nf_edge.backends import backend_for
 from nf_edge.backends.input_shape import InputShape
+from nf_edge.backends.precisions import precisions
 from nf_edge.backends.quantized_weights import nearest
 from nf_edge.core.recipe.precision import Precision
 from nf_edge.core.recipe.recipe import load_recipe
@@ -94,10 +95,11 @@ def test_xnnpack_is_given_exactly_the_weights_that_were_found(name, checkpoint):
         (np.arange(1, 60)[None], np.ones((1, 59), np.int64)),
         (np.arange(90, 130)[None], np.ones((1, 40))),
     ]
-    quantized_weights = quantized_weights_for(network, recipe, rows)
+    wanted = precisions(recipe, network.config)
+    quantized_weights = quantized_weights_for(network, recipe, wanted, rows)
     input_shape = InputShape.of(recipe, the_checkpoint.config)
     program, weights = quantize(
-        network, network, backend_for(recipe), recipe, input_shape, rows, quantized_weights
+        network, network, backend_for(recipe), recipe, wanted, input_shape, rows, quantized_weights
     )
     assert "transformer.h.0.mlp.c_proj" in quantized_weights
     for module, quantized_weight in quantized_weights.items():
@@ -176,7 +178,9 @@ def test_a_head_that_only_ever_sees_zeros_has_finite_weights(name, checkpoint):
     for parameter in (network.transformer.ln_f.weight, network.transformer.ln_f.bias):
         parameter.data.zero_()
     rows = [(np.arange(1, 60)[None], np.ones((1, 59), np.int64))]
-    quantized_weights = quantized_weights_for(network, load_recipe("onnx-int4-gptq"), rows)
+    recipe = load_recipe("onnx-int4-gptq")
+    wanted = precisions(recipe, network.config)
+    quantized_weights = quantized_weights_for(network, recipe, wanted, rows)
     assert "lm_head" in quantized_weights
     for module, quantized_weight in quantized_weights.items():
         weight, found = network.get_submodule(module).weight.detach(), quantized_weight.dequantized()

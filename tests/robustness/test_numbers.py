@@ -16,7 +16,6 @@ from safetensors.torch import load_file, save_file
 
 import nf_edge
 from nf_edge.backends import backend_for
-from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.cli import cli
 from nf_edge.cli.param_types import Finite
@@ -35,7 +34,7 @@ from nf_edge.measure.memory.accounts import (
 )
 from nf_edge.measure.memory.measure import Measurement
 from nf_edge.measure.memory.python_process import NetMeasurement
-from nf_edge.measure.memory.verdict import enforce_budget, judge
+from nf_edge.measure.memory.verdict import judge
 from nf_edge.render.html import report_page
 
 NOT_FINITE = ("nan", "inf", "-inf", "1e400", "NaN", "Infinity")
@@ -198,8 +197,8 @@ def test_memory_that_is_not_known_fits_no_device():
     assert verdict.outcome == "unknown"
     (share,) = verdict.to_json()["memory"]
     assert (share["fits"], share["used"], share["need"]["value"]) == (False, None, None)
-    with pytest.raises(OverBudget, match=r"not known whether it fits rpi-5: .*no plan; no compiler"):
-        enforce_budget(verdict)
+    with pytest.raises(OverBudget, match=r"unknown whether it fits rpi-5: .*no plan; no compiler"):
+        raise verdict.failure
 
 
 def test_what_is_known_in_part_fits_only_as_far_as_that(run):
@@ -215,8 +214,7 @@ def test_what_is_known_in_part_fits_only_as_far_as_that(run):
 def test_a_page_is_green_only_where_all_is_known(exported):
     recipe, device = load_recipe("onnx-fp32"), load_device("rpi-5")
     manifest = exported("cls-lowrank-last-padded", "onnx-fp32").manifest
-    backend, input_shape = backend_for(recipe), InputShape.of(recipe, manifest.config)
-    known = predict_memory(backend, manifest.config, input_shape, recipe, device)
+    known = predict_memory(backend_for(recipe), manifest.config, recipe, device)
     plan = MemoryPlan(
         program=10, weights=0, embeddings=0, mapped=10, loaded=0, cache=0, arenas=None, workspace=0
     )

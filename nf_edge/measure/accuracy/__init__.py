@@ -1,1 +1,1 @@
-"""Does the artifact still answer right: its answers beside the checkpoint's, on the same rows."""
+"""Whether the artifact still answers right: its answers and the checkpoint's on the same rows."""

@@ -1,4 +1,4 @@
-"""An artifact's answers beside the checkpoint's: accuracy, drop, flips, KL divergence."""
+"""The comparison of an artifact with its checkpoint: accuracy, drop, flips, KL divergence."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -18,17 +18,17 @@ from nf_edge.core.strict_json import number
 from nf_edge.measure.accuracy.divergence import Divergence
 from nf_edge.measure.accuracy.predictions import NOTHING, PairedPredictions, Predictions
 
-# A ratio of perplexities up to 1 and this much is printed as 1.0000.
+# A ratio of perplexities is printed as 1.0000 up to this much above 1.
 LEAST_LOSS = 5e-5
 
 
 @dataclass(frozen=True)
 class Score:
-    """Right answers, and the 95 % interval of their share; with the perplexity of a language model.
+    """The right answers of a model, the 95 % interval of their share, and the perplexity of a language model.
 
     Attributes:
-        perplexity: infinite where an answer is not finite, or it is beyond a float64.
-        perplexity_error: its standard error; None where one text is all that was asked, or it is infinite.
+        perplexity: infinite where an answer is not finite, or it exceeds a float64.
+        perplexity_error: its standard error; None for a single text, or an infinite perplexity.
     """
 
     right: int
@@ -48,16 +48,16 @@ class Score:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Artifact against reference, on the same questions (rows, or tokens of a language model).
+    """An artifact against its reference, on the same questions: rows, or tokens of a language model.
 
     Attributes:
-        drop: accuracy of the reference less that of the artifact, in points (hundredths), with its 95 %
-            interval.
-        not_finite: questions to which the artifact's logits are not finite, which are no answers.
-        lost, gained: questions that only the reference, only the artifact, answers right.
-        perplexity_ratio: of a language model, the artifact's perplexity / the reference's, with its interval,
-            which is None where one text is all that was asked, or the ratio is infinite.
-        divergence: how far the artifact's answers are from the reference's, whether or not either is right.
+        drop: accuracy of the reference minus that of the artifact, in points (hundredths).
+        drop_interval: its 95 % interval.
+        not_finite: questions for which the artifact's logits are not finite.
+        lost, gained: questions that only the reference answers right, and only the artifact.
+        perplexity_ratio: the artifact's perplexity / the reference's; None unless a language model.
+        perplexity_ratio_interval: its 95 % interval; None for a single text, or an infinite ratio.
+        divergence: how far the artifact's answers are from the reference's, right or wrong.
     """
 
     reference: Score
@@ -73,8 +73,10 @@ class Comparison:
 
     @property
     def loses(self) -> bool:
-        """Whether the interval shows a loss, of accuracy or of a language model's perplexity; of a perplexity
-        without an interval, whether its ratio is printed as more than 1."""
+        """Whether the interval shows a loss of accuracy, or of a language model's perplexity.
+
+        A perplexity without an interval shows a loss where its ratio is printed as more than 1.
+        """
         if self.not_finite:
             return True
         if self.perplexity_ratio is None:
@@ -93,52 +95,57 @@ class Comparison:
         return document | self.divergence.to_json()
 
 
-def compare(answered: PairedPredictions, language_model: bool) -> Comparison:
-    """Compare what two models said.
+def compare(predictions: PairedPredictions, language_model: bool) -> Comparison:
+    """Compare the predictions of two models.
 
-    Tokens of one text are not independent of each other: the intervals count them for as many as they tell
-    of (`intervals.effective_count`).
+    Tokens of one text depend on each other, so the intervals use their effective number
+    (`intervals.effective_count`).
     """
-    right_before = answered.reference.predicted == answered.truth
-    right_after = answered.artifact.predicted == answered.truth
+    right_before = predictions.reference.predicted == predictions.truth
+    right_after = predictions.artifact.predicted == predictions.truth
     lost = int((right_before & ~right_after).sum())
     gained = int((right_after & ~right_before).sum())
-    total = len(answered.truth)
+    total = len(predictions.truth)
     change = right_before.astype(np.int64) - right_after
-    told = effective_count(change, answered.row) / total
-    low, high = paired_difference(lost * told, gained * told, total * told)
-    flipped = answered.reference.predicted != answered.artifact.predicted
-    ratio, ratio_interval = _perplexity_ratio(answered) if language_model else (None, None)
+    effective = effective_count(change, predictions.row) / total
+    low, high = paired_difference(lost * effective, gained * effective, total * effective)
+    flipped = predictions.reference.predicted != predictions.artifact.predicted
+    ratio, ratio_interval = _perplexity_ratio(predictions) if language_model else (None, None)
     return Comparison(
-        reference=_score(answered, answered.reference, language_model),
-        artifact=_score(answered, answered.artifact, language_model),
+        reference=_score(predictions, predictions.reference, language_model),
+        artifact=_score(predictions, predictions.artifact, language_model),
         drop=100 * (lost - gained) / total,
         drop_interval=(100 * low, 100 * high),
-        not_finite=int((answered.artifact.predicted == NOTHING).sum()),
+        not_finite=int((predictions.artifact.predicted == NOTHING).sum()),
         lost=lost,
         gained=gained,
         perplexity_ratio=ratio,
         perplexity_ratio_interval=ratio_interval,
-        divergence=Divergence.of(flipped, answered.kl, answered.row),
+        divergence=Divergence.of(flipped, predictions.kl, predictions.row),
     )
 
 
-def _perplexity_ratio(answered: PairedPredictions) -> tuple[float, tuple[float, float] | None]:
-    """The exponential of the mean difference of the losses, so that what is hard for both cancels out."""
-    mean, interval = clustered_mean(answered.artifact.loss - answered.reference.loss, answered.row)
+def _perplexity_ratio(predictions: PairedPredictions) -> tuple[float, tuple[float, float] | None]:
+    """The exponential of the mean difference of losses, in which texts that are hard for both cancel out.
+
+    Returns:
+        The ratio, and its 95 % interval where it has one.
+    """
+    mean, interval = clustered_mean(predictions.artifact.loss - predictions.reference.loss, predictions.row)
     if interval is None or math.isinf(exp(interval[1])):
         return exp(mean), None
     return exp(mean), (exp(interval[0]), exp(interval[1]))
 
 
-def _score(answered: PairedPredictions, answers: Predictions, language_model: bool) -> Score:
-    right = answers.predicted == answered.truth
+def _score(predictions: PairedPredictions, side: Predictions, language_model: bool) -> Score:
+    """The score of one of the two models."""
+    right = side.predicted == predictions.truth
     count, total = int(right.sum()), len(right)
-    told = effective_count(right, answered.row) / total
-    interval = wilson(count * told, total * told)
+    effective = effective_count(right, predictions.row) / total
+    interval = wilson(count * effective, total * effective)
     if not language_model:
         return Score(count, total, interval)
-    perplexity = exp(float(answers.loss.mean()))
-    error = clustered_error(answers.loss, answered.row)
+    perplexity = exp(float(side.loss.mean()))
+    error = clustered_error(side.loss, predictions.row)
     # By the delta method: the error of exp(x) is exp(x) times that of x.
     return Score(count, total, interval, perplexity, None if error is None else perplexity * error)

@@ -1,97 +1,50 @@
-"""`check --on`: what an artifact's file answers on other cores, beside PyTorch and beside this machine."""
+"""`check --on`: the answers of an artifact's file on other cores, against PyTorch and this machine."""
 
-import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from nf_edge.backends.base import Backend, Session
 from nf_edge.backends.input_shape import InputShape
+from nf_edge.backends.runnable import Runnable
 from nf_edge.core import processes
 from nf_edge.core.cpus import allowed_cpus
 from nf_edge.core.errors import AccuracyGate
 from nf_edge.core.notebook import Shown
 from nf_edge.core.progress import Progress, silent
 from nf_edge.core.strict_json import number
-from nf_edge.measure.accuracy.check import AccuracyReport, remedy, report_of, require_questions
-from nf_edge.measure.accuracy.predictions import (
-    NOTHING,
-    PairedPredictions,
-    Predictions,
-    predict_both,
-    predicted,
-)
-from nf_edge.measure.emulation import FAR, Beginning, EmulatedCore, asked, beginning
-from nf_edge.measure.runner import AskedProcess, Request, native_command
-from nf_edge.model import Decoder, NoiseFormer
-from nf_edge.model.data.rows import Row, Rows
-
-
-@dataclass
-class Difference:
-    """How far the answers of a core are from those of the same file on this machine.
-
-    Attributes:
-        questions, flips: answers, and those whose largest logit is another's, or that are not finite.
-        off: the largest difference of a logit.
-        largest: the largest logit here, by its size.
-    """
-
-    questions: int = 0
-    flips: int = 0
-    off: float = 0.0
-    largest: float = 0.0
-
-    def note(self, there: np.ndarray, here: np.ndarray) -> None:
-        """Logits [..., C] of the same questions."""
-        found = predicted(there)
-        flipped = (found != predicted(here)) | (found == NOTHING)
-        self.add(Difference(flipped.size, int(flipped.sum()), _most(there - here), _most(here)))
-
-    def add(self, other: "Difference") -> None:
-        self.questions += other.questions
-        self.flips += other.flips
-        self.off, self.largest = max(self.off, other.off), max(self.largest, other.largest)
-
-    @property
-    def share(self) -> float:
-        """The largest difference as a share of the largest logit; infinite where that is 0, or a logit is not
-        finite."""
-        if not self.off:
-            return 0.0
-        return self.off / self.largest if math.isfinite(self.off) and self.largest else math.inf
-
-
-def _most(logits: np.ndarray) -> float:
-    """The largest by its size; infinite where one is not a number, which max() would pass over."""
-    largest = float(np.abs(logits).max(initial=0.0))
-    return math.inf if math.isnan(largest) else largest
+from nf_edge.measure.accuracy.check import AccuracyReport, remedy, report_of
+from nf_edge.measure.accuracy.local_difference import LocalDifference, compared_with_local
+from nf_edge.measure.accuracy.paired_rows import PairedRows
+from nf_edge.measure.accuracy.predictions import PairedPredictions, Predictions, predict_both
+from nf_edge.measure.emulation import FAR, EmulatedCore, FirstDivergence, first_divergence, session_of
+from nf_edge.measure.runner import LogitsSession, Request, command_for
+from nf_edge.model import NoiseFormer
+from nf_edge.model.data.rows import Row
 
 
 @dataclass(frozen=True)
 class OnCore:
-    """What a core answered.
+    """The answers of a model file on a core.
 
     Attributes:
-        accuracy: beside the checkpoint in PyTorch.
-        here: beside the same file on this machine.
-        begins: where in the program that difference begins, where it is more than rounding makes and the
-            runtime tells what its operators give.
+        accuracy: against the checkpoint in PyTorch.
+        local: against the same file on this machine.
+        first_divergence: the instruction at which the local difference begins.  None where the difference is
+            small enough for rounding, or the runtime does not show the outputs of its operators.
     """
 
     core: EmulatedCore
     accuracy: AccuracyReport
-    here: Difference
-    begins: Beginning | None
+    local: LocalDifference
+    first_divergence: FirstDivergence | None
 
     def to_json(self) -> dict[str, Any]:
-        core, here = self.core, self.here
+        core, local = self.core, self.local
         return {
             "on": core.name,
             "emulated_as": core.cpu,
@@ -100,24 +53,24 @@ class OnCore:
             "note": core.note,
             **self.accuracy.to_json(),
             "here": {
-                "questions": here.questions,
-                "flips": here.flips,
-                "largest_difference": number(here.off),
-                "of_largest_logit": number(here.share),
-                "begins": self.begins.to_json() if self.begins else None,
+                "questions": local.questions,
+                "flips": local.flips,
+                "largest_difference": number(local.off),
+                "of_largest_logit": number(local.share),
+                "begins": self.first_divergence.to_json() if self.first_divergence else None,
             },
         }
 
 
 @dataclass(frozen=True)
 class CoresReport(Shown):
-    """What the same file answers on several cores."""
+    """The answers of the same file on several cores."""
 
     cores: tuple[OnCore, ...]
 
     @property
     def failure(self) -> AccuracyGate | None:
-        """What the gate says where it is not passed on one of them."""
+        """The error of the gate where a core does not pass it."""
         return _failure_on(self.cores)
 
     @property
@@ -130,82 +83,71 @@ class CoresReport(Shown):
 
 def check_on(
     cores: Sequence[EmulatedCore],
-    backend: Backend,
-    model_file: Path,
+    runnable: Runnable,
     model: NoiseFormer,
-    input_shape: InputShape,
-    rows: Rows,
+    rows: PairedRows,
     max_drop: float | None,
     progress: Progress = silent,
-    *,
-    own: Rows | None = None,
 ) -> CoresReport:
-    """Ask the checkpoint's network, the file on this machine and the file on every core the same questions.
+    """Run a checkpoint's network, and its file on this machine and on every core, on the same rows.
 
-    As many emulated processes run at once as this machine has CPUs; each takes its share of the rows.  A
-    decoder is fed half of a row at once, so that both kinds of its kernels are asked.
+    As many emulated processes run at once as this machine has CPUs, each on a part of the rows.  A decoder
+    takes half of a row at once, so that both kinds of its kernels run.
 
     Args:
-        own: the same rows in the artifact's tokens, where those are others than the checkpoint's.
+        model: the checkpoint's network.
+        max_drop: points of accuracy that may be lost; None: no limit.
 
     Raises:
         BadInput: as `check` does, or the runtime refuses the file.
-        MissingTool: the runner cannot be built, for this machine or for the others.
+        MissingTool: the runner cannot be built, for this machine or for the cores.
         NfEdgeError: a process crashed.
     """
-    require_questions(model.config, rows, own)
-    commands = {core: core.command(backend, model_file) for core in cores}
-    here = native_command(backend.runtime, model_file, 1, backend.operators_file())
+    rows.require_comparable(model.config)
+    commands = {core: core.command(runnable) for core in cores}
+    local_command = command_for(runnable, 1)
     workers = allowed_cpus()
-    shards = _shards(len(rows.rows), -(-workers // len(cores)))
-    told = _Total(progress, len(cores) * len(rows.rows))
+    shards = _shards(len(rows.reference.rows), -(-workers // len(cores)))
+    total = _Total(progress, len(cores) * len(rows.reference.rows))
 
-    def ask(core: EmulatedCore, shard: slice) -> tuple[PairedPredictions, Difference]:
+    def run(core: EmulatedCore, shard: slice) -> tuple[PairedPredictions, LocalDifference]:
         with ExitStack() as stack:
-            found = Difference()
-            there, at_home = (
-                asked(stack.enter_context(AskedProcess(command, model_file)), input_shape)
-                for command in (commands[core], here)
+            difference = LocalDifference()
+            remote, local = (
+                session_of(stack.enter_context(LogitsSession(command, runnable.file)), runnable.input_shape)
+                for command in (commands[core], local_command)
             )
-            beside = _beside(there, at_home, found)
-            part, own_part = rows.rows[shard], (own or rows).rows[shard]
-            return (
-                predict_both(
-                    model,
-                    beside,
-                    input_shape,
-                    part,
-                    own_part,
-                    told.of_a_part(),
-                    prompts=True,
-                    source=rows.source,
-                    first=shard.start,
-                ),
-                found,
+            predictions = predict_both(
+                model,
+                compared_with_local(remote, local, difference),
+                runnable.input_shape,
+                rows.part(shard),
+                total.of_a_part(),
+                prompts=True,
+                first=shard.start,
             )
+            return predictions, difference
 
     with processes.pool(workers) as pool:
-        waiting = {core: [pool.submit(ask, core, shard) for shard in shards] for core in cores}
+        waiting = {core: [pool.submit(run, core, shard) for shard in shards] for core in cores}
         reports = []
         for core, futures in waiting.items():
             parts = [future.result() for future in futures]
-            difference = Difference()
-            for _, found in parts:
-                difference.add(found)
-            report = report_of(
-                _joined([answered for answered, _ in parts], shards), model.config, rows, max_drop
-            )
-            begins = None
-            if difference.share > FAR and backend.runtime == "executorch":
-                begins = beginning(
-                    core, backend, model_file, _largest_request((own or rows).rows, input_shape)
-                )
-            reports.append(OnCore(core, report, difference, begins))
+            difference = LocalDifference()
+            for _, part in parts:
+                difference.add(part)
+            predictions = _joined([predictions for predictions, _ in parts], shards)
+            report = report_of(predictions, model.config, rows.reference, max_drop)
+            divergence = None
+            if difference.share > FAR and runnable.backend.runtime == "executorch":
+                request = _largest_request(rows.artifact.rows, runnable.input_shape)
+                divergence = first_divergence(core, runnable, request)
+            reports.append(OnCore(core, report, difference, divergence))
     return CoresReport(tuple(reports))
 
 
 def _largest_request(rows: Sequence[Row], input_shape: InputShape) -> Request:
-    """The longest row as one run."""
+    """The longest row as one request."""
     ids = max((row.input_ids for row in rows), key=len)
     if input_shape.cached:
         return ids, [0]
@@ -214,12 +156,13 @@ def _largest_request(rows: Sequence[Row], input_shape: InputShape) -> Request:
 
 
 def _shards(count: int, parts: int) -> list[slice]:
-    """All of `count` rows, in at most so many runs of nearly the same length."""
+    """`count` rows in at most `parts` slices of nearly the same length."""
     edges = np.linspace(0, count, min(parts, count) + 1).astype(int).tolist()
     return [slice(low, high) for low, high in pairwise(edges)]
 
 
 def _joined(parts: Sequence[PairedPredictions], shards: Sequence[slice]) -> PairedPredictions:
+    """The predictions of all parts, with the rows numbered as in the data."""
     moved = [replace(part, row=part.row + shard.start) for part, shard in zip(parts, shards, strict=True)]
 
     def both(name: str) -> Predictions:
@@ -234,40 +177,8 @@ def _joined(parts: Sequence[PairedPredictions], shards: Sequence[slice]) -> Pair
     return PairedPredictions(row, truth, both("reference"), both("artifact"), kl)
 
 
-def _beside(there: Session | Decoder, here: Session | Decoder, found: Difference) -> Session | Decoder:
-    """What asks both, answers for the one that is there, and notes how far apart they are."""
-    if isinstance(there, Decoder):
-        assert isinstance(here, Decoder)
-        return _BesideDecoder(there, here, found)
-    assert not isinstance(here, Decoder)
-    return _BesideSession(there, here, found)
-
-
-class _BesideSession:
-    def __init__(self, there: Session, here: Session, found: Difference) -> None:
-        self._there, self._here, self._found = there, here, found
-
-    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        there, here = (session.run(input_ids, attention_mask) for session in (self._there, self._here))
-        # A classifier answers once a row, a language model once a token that is not padding.
-        told = (logits[attention_mask > 0] if logits.ndim == 3 else logits for logits in (there, here))
-        self._found.note(*told)
-        return there
-
-
-class _BesideDecoder(Decoder):
-    def __init__(self, there: Decoder, here: Decoder, found: Difference) -> None:
-        super().__init__(there.capacity)
-        self._there, self._here, self._found = there, here, found
-
-    def _feed(self, tokens: np.ndarray, start: int) -> np.ndarray:
-        there, here = (decoder.feed(tokens.tolist(), start) for decoder in (self._there, self._here))
-        self._found.note(there, here)
-        return there
-
-
 class _Total:
-    """Progress of parts that go on side by side, as one."""
+    """One progress for parts that run at the same time."""
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress, self._total, self._done, self._lock = progress, total, 0, Lock()
@@ -280,21 +191,19 @@ class _Total:
             with self._lock:
                 self._done += done - before
                 before = done
-                self._progress("running emulated cores", self._done, self._total)
+                self._progress("running on emulated cores", self._done, self._total)
 
         return call
 
 
 def _failure_on(reports: Sequence[OnCore]) -> AccuracyGate | None:
-    """What the gate says where a report of one of the cores does not pass."""
+    """The error of the gate where a report does not pass."""
     failed = [report for report in reports if not report.accuracy.passed]
-    if failed:
-        lines = [f"on {report.core.name} {report.accuracy.problem}" for report in failed]
-        only_there = any(report.here.flips for report in failed)
-        return AccuracyGate(
-            "; ".join(lines),
-            fix="this machine answers otherwise, by the same file: another recipe takes other kernels"
-            if only_there
-            else remedy(failed[0].accuracy),
-        )
-    return None
+    if not failed:
+        return None
+    lines = [f"on {report.core.name} {report.accuracy.problem}" for report in failed]
+    if any(report.local.flips for report in failed):
+        fix = "the same file answers differently on this machine: a recipe with other kernels may pass"
+    else:
+        fix = remedy(failed[0].accuracy)
+    return AccuracyGate("; ".join(lines), fix=fix)

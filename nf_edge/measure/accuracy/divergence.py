@@ -1,4 +1,4 @@
-"""How far the answers of one model are from another's: flips and KL divergence, with intervals."""
+"""How far the predictions of one model are from another's: flips and KL divergence, with intervals."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -11,20 +11,20 @@ from torch import Tensor
 from nf_edge.core.intervals import clustered_mean, effective_count, wilson
 from nf_edge.core.strict_json import number
 
-# What to do about an artifact whose logits are not finite where the checkpoint's are.
-OVERFLOWS = "what it computes with overflows: use a recipe that computes in float32, or that quantizes less"
+# The fix for an artifact whose logits are not finite although the checkpoint's are.
+OVERFLOWS = "its arithmetic overflows: use a recipe that computes in float32, or that quantizes less"
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """Of `questions` answers, next tokens or rows.
+    """Changes between two models on the same questions: rows, or tokens of a language model.
 
     Attributes:
-        flips: answers whose largest logit is another's, or that are not finite.
-        flips_interval: of their share, 95 %.
-        kl: mean Kullback-Leibler divergence of the answer from the reference's, in nats; infinite where an
-            answer is not finite.
-        kl_interval: 95 %; None where one text is all that was asked, and where `kl` is infinite.
+        flips: answers whose largest logit is another one, or that are not finite.
+        flips_interval: 95 % interval of their share.
+        kl: mean Kullback-Leibler divergence from the reference, in nats; infinite where an answer is not
+            finite.
+        kl_interval: its 95 % interval; None for a single text, and where `kl` is infinite.
     """
 
     questions: int
@@ -35,12 +35,12 @@ class Divergence:
 
     @classmethod
     def of(cls, flipped: np.ndarray, kl: np.ndarray, row: np.ndarray) -> "Divergence":
-        """Of Q questions, of which those of one row are not independent of each other.
+        """The divergence over Q questions; those of one row depend on each other.
 
         Args:
-            flipped: bool [Q].
+            flipped: bool [Q], whether the answer changed.
             kl: float64 [Q], in nats.
-            row: int64 [Q], the row that each is of.
+            row: int64 [Q], index of the row of each question.
         """
         flips, effective = int(flipped.sum()), effective_count(flipped, row)
         mean, interval = clustered_mean(kl, row)
@@ -58,18 +58,22 @@ def not_finite_text(count: int, total: int, unit: str) -> str:
 
 
 def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """KL(p ‖ q) [...] in nats, of log probabilities float64 [..., C]; infinite where one is not a number."""
-    found = (log_p.exp() * (log_p - log_q)).sum(dim=-1)
-    # Rounding makes some of them a hair less than nothing.
-    return found.clamp(min=0).nan_to_num(nan=torch.inf, posinf=torch.inf)
+    """KL(p ‖ q) in nats: log probabilities float64 [..., C] → float64 [...]; infinite where one is NaN."""
+    kl = (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+    # Rounding errors make some of them slightly negative.
+    return kl.clamp(min=0).nan_to_num(nan=torch.inf, posinf=torch.inf)
 
 
 def divergence_of(pairs: Iterable[tuple[Tensor, Tensor]]) -> Divergence:
-    """Of pairs of logits [B, C], or [B, T, C] of texts: the reference's, and those of what replaces it."""
+    """The divergence over batches.
+
+    Args:
+        pairs: logits [B, C] of rows or [B, T, C] of texts: the reference's, and the other model's.
+    """
     flipped, divergences, row, rows = [], [], [], 0
     for reference, other in pairs:
-        answered = other.isfinite().all(dim=-1)
-        flipped.append(((reference.argmax(dim=-1) != other.argmax(dim=-1)) | ~answered).flatten())
+        finite = other.isfinite().all(dim=-1)
+        flipped.append(((reference.argmax(dim=-1) != other.argmax(dim=-1)) | ~finite).flatten())
         kl = kl_divergence(*(x.double().log_softmax(dim=-1) for x in (reference, other)))
         divergences.append(kl.flatten())
         row.append(torch.arange(rows, rows + len(kl)).repeat_interleave(kl[0].numel()))

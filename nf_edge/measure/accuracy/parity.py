@@ -1,4 +1,4 @@
-"""Logits of the lowered file beside PyTorch's: compared at every export."""
+"""Logits of the lowered file against PyTorch's, compared at every export."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,7 +21,7 @@ from nf_edge.model.data.sources import name_of
 from nf_edge.model.finite import finite
 
 SYNTHETIC_ROWS = 16
-# Tokens of a row, its last ones, that a decoder is fed one by one.
+# Tokens at the end of a row that a decoder takes one by one.
 STEPS = 16
 
 
@@ -30,12 +30,12 @@ class Parity:
     """How far the artifact's logits are from PyTorch's float32 ones.
 
     Attributes:
-        rows: what the inputs were: a source of data, or `synthetic` for random token ids.
-        not_finite: rows to which the artifact's logits are not finite.
+        rows: the source of the inputs, or `synthetic` for random token ids.
+        not_finite: rows for which the artifact's logits are not finite.
         error: the largest difference of a logit, as a share of the largest logit; None where `not_finite`.
-        agreement: share of rows with the same answer: the same largest logit, or the same labels of several;
-            None of a regression, whose numbers are never quite the same.
-        limit: what `error` must not exceed; None: no limit.
+        agreement: share of rows with the same answer: the same largest logit, or the same set of labels.
+            None for a regression, whose numbers are never exactly equal.
+        limit: the largest `error` that passes; None: no limit.
         truncated: rows that were cut to the length that the artifact takes.
     """
 
@@ -49,7 +49,7 @@ class Parity:
 
     @property
     def problem(self) -> str:
-        """Why it does not pass, limit or not; "" where it does."""
+        """Why it does not pass; "" where it passes."""
         if self.error is None:
             return not_finite_text(self.not_finite, self.count, "rows")
         if self.limit is not None and not self.error <= self.limit:
@@ -63,14 +63,24 @@ class Parity:
     def passed(self) -> bool:
         return not self.problem
 
+    @property
+    def failure(self) -> AccuracyGate | None:
+        """The error of the gate; None where it passes."""
+        if self.passed:
+            return None
+        fix = "for a quantized recipe, raise limits.max_logit_error; an fp32 artifact that fails is a bug"
+        return AccuracyGate(self.problem, fix=OVERFLOWS if self.not_finite else fix)
+
     def to_json(self) -> dict[str, Any]:
         document = asdict(self)
         return document | {"truncated_rows": document.pop("truncated"), "passed": self.passed}
 
 
 def synthetic_rows(config: ModelConfig, longest: int, seed: int = 0) -> list[Row]:
-    """Random token ids of lengths from 1 to `longest`, both among them; where pad tokens at the end of a text
-    are passed over, every other row ends in some."""
+    """Rows of random token ids, of lengths from 1 to `longest`.
+
+    Every other row ends in pad tokens where the model passes over them at the end of a text.
+    """
     random = np.random.default_rng(seed)
     lengths = np.linspace(1, longest, min(SYNTHETIC_ROWS, longest)).astype(int)
     rows = [random.integers(0, config.vocab_size, length) for length in lengths]
@@ -87,30 +97,31 @@ def measure_parity(
     rows: Rows,
     limit: float | None,
 ) -> Parity:
-    """Run both on the same inputs, in the shapes that the artifact takes.
+    """Run both on the same rows, in the shapes that the artifact takes.
 
-    A decoder is fed each row twice: as one piece, and its last tokens one by one upon those before them.
+    A decoder takes each row twice: at once, and its last tokens one by one after the earlier ones.
 
     Args:
-        reference: the network in PyTorch, float32, as it was trained.
+        reference: the checkpoint's network in PyTorch, float32.
+        limit: the largest `error` that passes; None: no limit.
 
     Raises:
-        BadInput: the reference's own answers are not finite.
+        BadInput: logits of the reference are not finite.
     """
     largest = difference = 0.0
     agreed, not_finite, task = 0, 0, reference.config.task
     for number, row in enumerate(rows.rows):
-        ask = partial(finite, reference, rows=rows.source, first=number)
+        run = partial(finite, reference, rows=rows.source, first=number)
         if isinstance(artifact, Decoder):
-            wanted, found = _from_decoder(ask, artifact, row)
+            expected, actual = _from_decoder(run, artifact, row)
         else:
-            wanted, found = _from_session(ask, artifact, input_shape, row, reference.config.pad_token_id)
-        agreed += _same_answer(wanted, found, task)
-        if (predicted(found) == NOTHING).any():
+            expected, actual = _from_session(run, artifact, input_shape, row, reference.config.pad_token_id)
+        agreed += _same_answer(expected, actual, task)
+        if (predicted(actual) == NOTHING).any():
             not_finite += 1
         else:
-            largest = max(largest, float(np.abs(wanted).max()))
-            difference = max(difference, float(np.abs(np.subtract(wanted, found, dtype=np.float64)).max()))
+            largest = max(largest, float(np.abs(expected).max()))
+            difference = max(difference, float(np.abs(np.subtract(expected, actual, dtype=np.float64)).max()))
     error = difference / largest if largest else difference
     count = len(rows.rows)
     return Parity(
@@ -124,44 +135,34 @@ def measure_parity(
     )
 
 
-def _same_answer(wanted: np.ndarray, found: np.ndarray, task: Task) -> bool:
-    """Whether both say the same, where `found` is finite."""
-    answers = predicted(found)
+def _same_answer(expected: np.ndarray, actual: np.ndarray, task: Task) -> bool:
+    """Whether the logits of a row give the same answers; False where `actual` is not finite."""
+    answers = predicted(actual)
     if task == "multi-label classification":
-        return bool((answers != NOTHING).all() and ((wanted > 0) == (found > 0)).all())
-    return bool((predicted(wanted) == answers).all())
+        return bool((answers != NOTHING).all() and ((expected > 0) == (actual > 0)).all())
+    return bool((predicted(expected) == answers).all())
 
 
 def _from_session(
-    ask: Callable[..., Tensor], session: Session, input_shape: InputShape, row: Row, pad_token_id: int | None
+    run: Callable[..., Tensor], session: Session, input_shape: InputShape, row: Row, pad_token_id: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of PyTorch and of a session for a row, [C] or [T, V]."""
     ids, mask = pad([row], pad_token_id, None if input_shape.dynamic_length else input_shape.length)
-    wanted = ask(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()[0]
-    found = session.run(ids, mask)[0]
-    if wanted.ndim == 1:
-        return wanted, found
-    # What a model says at padded positions is unspecified.
+    expected = run(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()[0]
+    actual = session.run(ids, mask)[0]
+    if expected.ndim == 1:
+        return expected, actual
+    # Logits at padded positions are unspecified.
     real = len(row.input_ids)
-    return wanted[:real], found[:real]
+    return expected[:real], actual[:real]
 
 
-def _from_decoder(ask: Callable[..., Tensor], decoder: Decoder, row: Row) -> tuple[np.ndarray, np.ndarray]:
-    whole = ask(torch.tensor([row.input_ids]))[0].numpy()
+def _from_decoder(run: Callable[..., Tensor], decoder: Decoder, row: Row) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of PyTorch and of a decoder, [n, V]: after the row at once, and after its last tokens."""
+    every = run(torch.tensor([row.input_ids]))[0].numpy()
     before = max(len(row.input_ids) - STEPS, 0)
-    wanted = np.concatenate([whole[-1:], whole[before:]])
-    in_one_piece = decoder.feed(row.input_ids, 0)
+    expected = np.concatenate([every[-1:], every[before:]])
+    at_once = decoder.feed(row.input_ids, 0)
     if before:
         decoder.feed(row.input_ids[:before], 0)
-    return wanted, np.concatenate([in_one_piece[None], step_by_step(decoder, row.input_ids, before)])
-
-
-def enforce_parity(parity: Parity) -> None:
-    """Raises AccuracyGate where the artifact's logits are not finite, or further from PyTorch's than the
-    limit."""
-    if parity.not_finite:
-        raise AccuracyGate(parity.problem, fix=OVERFLOWS)
-    if not parity.passed:
-        raise AccuracyGate(
-            parity.problem,
-            fix="for a quantized recipe, raise limits.max_logit_error; an fp32 artifact that fails is a bug",
-        )
+    return expected, np.concatenate([at_once[None], step_by_step(decoder, row.input_ids, before)])

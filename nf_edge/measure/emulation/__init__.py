@@ -1,30 +1,28 @@
-"""Runs an artifact's very file on a device's own kind of core, emulated on this machine.
+"""Runs an artifact's file on a device's kind of core, emulated on this machine.
 
-The native runner, built for Linux on Arm with the Arm libraries of the runtimes that are installed here,
-runs under QEMU's user mode as the core that a device has.  The libraries choose their kernels by what that
-core can do, as they do on the device, so that its answers are had before there is one; its times are not.
+The native runner, built for Linux on Arm with the runtimes' Arm libraries of the installed versions, runs
+under QEMU's user mode as that core.  The libraries choose their kernels by the core's instruction sets, as on
+the device.  The answers are therefore the device's; the times are not.
 """
 
 from nf_edge.measure.emulation.cores import EmulatedCore, emulated_cores
 from nf_edge.measure.emulation.libraries import RUNTIMES, kept
 from nf_edge.measure.emulation.machine import Emulator, emulator
-from nf_edge.measure.emulation.sessions import AskedDecoder, AskedSession, asked, load
+from nf_edge.measure.emulation.sessions import load, session_of
 from nf_edge.measure.emulation.set_up import set_up
-from nf_edge.measure.emulation.trace import FAR, Beginning, beginning
+from nf_edge.measure.emulation.trace import FAR, FirstDivergence, first_divergence
 
 __all__ = [
     "FAR",
     "RUNTIMES",
-    "AskedDecoder",
-    "AskedSession",
-    "Beginning",
     "EmulatedCore",
     "Emulator",
-    "asked",
-    "beginning",
+    "FirstDivergence",
     "emulated_cores",
     "emulator",
+    "first_divergence",
     "kept",
     "load",
+    "session_of",
     "set_up",
 ]

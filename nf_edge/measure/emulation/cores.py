@@ -1,24 +1,23 @@
-"""Which of QEMU's cores stands in for a device's."""
+"""Which of QEMU's cores emulates the core of a device."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from nf_edge.backends.base import Backend
+from nf_edge.backends.runnable import Runnable
 from nf_edge.core import resources
 from nf_edge.core.device import Core, Device, Isa, load_device
 from nf_edge.core.errors import BadInput
 from nf_edge.measure.emulation.machine import Emulator, emulator
 from nf_edge.measure.emulation.sme import sme_fault
 
-# What kernels are chosen by, beside the `neon` that all have.
+# Instruction sets that kernels are chosen by, in addition to `neon`, which every core has.
 CHOOSING: frozenset[Isa] = frozenset({"dotprod", "fp16", "i8mm", "bf16", "sve", "sve2", "sme"})
-# The cores whose instruction sets are all that a device has, by what of these they have.
+# QEMU's core for the instruction sets of `CHOOSING` that a device has.
 LIKE: dict[frozenset[Isa], str] = {
     frozenset(): "cortex-a53",
     frozenset({"dotprod", "fp16"}): "cortex-a76",
 }
-# QEMU's own core, which has all that QEMU knows.
+# QEMU's core with every instruction set that QEMU knows.
 ALL = "max"
 # Arm's part numbers, by which libraries choose among the kernels for one instruction set (Linux,
 # arch/arm64/include/asm/cputype.h).
@@ -50,14 +49,14 @@ UNKNOWN_PART = 0
 
 @dataclass(frozen=True)
 class EmulatedCore:
-    """A core that an artifact is run as.
+    """A core that an artifact runs on.
 
     Attributes:
-        name: the device and its core, or what QEMU calls it.
-        cpu: what QEMU is told, such as `cortex-a76`.
-        part: the number that the libraries are told, by which they know a core of Arm's.
-        note: why it is not the device's own, or not to be trusted; "" where neither is so.
-        emulator: that runs it.
+        name: the device and its core, or QEMU's name of the core.
+        cpu: QEMU's `-cpu` option, such as `cortex-a76`.
+        part: Arm's part number of the core, which the libraries read.
+        note: why the core is another than the device's, or is not reliable; "" where neither holds.
+        emulator: the QEMU that emulates it.
     """
 
     name: str
@@ -66,83 +65,84 @@ class EmulatedCore:
     note: str
     emulator: Emulator
 
-    def command(self, backend: Backend, model: Path) -> list[str]:
-        """How the native runner is called on a model file of a backend's, as this core.
+    def command(self, runnable: Runnable) -> list[str]:
+        """The command that runs a model file in the native runner on this core.
 
         Raises:
-            BadInput: the backend's files are not for CPUs.
-            MissingTool: the runtime's libraries for that machine are not here, or the runner or the kernels
-                cannot be built.
+            BadInput: the file is not for CPUs.
+            MissingTool: the runtime's Arm libraries are missing, or the runner cannot be built.
         """
+        backend = runnable.backend
         if backend.reference_executor:
             raise BadInput(
-                f"is for backend {backend.name}, of which a CPU runs nothing",
-                where=model,
+                f"is for backend {backend.name}, whose files do not run on a CPU",
+                where=runnable.file,
                 fix="leave out --on",
             )
         operators = backend.operators_file(self.emulator.target)
-        return self.emulator.command(self.cpu, self.part, backend.runtime, model, operators)
+        return self.emulator.command(self.cpu, self.part, backend.runtime, runnable.file, operators)
 
 
 def emulated_cores(names: Sequence[str]) -> list[EmulatedCore]:
-    """The cores of devices, each kind of theirs, and those named outright; each once.
+    """The cores of devices, each kind once, and cores by their QEMU names.
 
     Args:
-        names: devices, as `load_device` takes them, or cores of QEMU's (`cortex-a76`; `max:sme=off`, with
-            options after a colon each).
+        names: devices, as `load_device` takes them, or QEMU's cores with options after colons
+            (`cortex-a76`; `max:sme=off`).
 
     Raises:
-        BadInput: a name is neither, or of a device that runs no Linux programs.
+        BadInput: a name is neither, or the device runs no Linux programs.
         MissingTool: QEMU or the cross-compiler is not installed.
     """
     qemu = emulator()
-    found: list[EmulatedCore] = []
+    cores: list[EmulatedCore] = []
     for name in names:
-        own = name.partition(":")[0]
-        if own in qemu.cpus:
+        kind = name.partition(":")[0]
+        if kind in qemu.cpus:
             cpu = name.replace(":", ",")
-            found.append(EmulatedCore(name, cpu, PARTS.get(own, UNKNOWN_PART), sme_fault(qemu, cpu), qemu))
+            part, note = PARTS.get(kind, UNKNOWN_PART), sme_fault(qemu, cpu)
+            cores.append(EmulatedCore(name, cpu, part, note, qemu))
         elif name in resources.names("devices") or name.endswith(".yaml"):
-            found += _of_device(load_device(name), qemu)
+            cores += _cores_of_device(load_device(name), qemu)
         else:
             known = ", ".join(resources.names("devices"))
             raise BadInput(
-                "is neither a device nor a core that QEMU has here",
+                "is neither a device nor a core of the installed QEMU",
                 where=f"--on {name}",
                 fix=f"devices: {known}; cores: {', '.join(sorted(qemu.cpus))}",
             )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(cores))
 
 
-def _of_device(device: Device, qemu: Emulator) -> list[EmulatedCore]:
+def _cores_of_device(device: Device, qemu: Emulator) -> list[EmulatedCore]:
     if device.class_ == "mcu":
         raise BadInput(
-            f"{device.id} is a microcontroller: what is emulated are programs of Linux on Arm's A cores",
+            f"{device.id} is a microcontroller; only Linux programs on Arm's Cortex-A cores are emulated",
             where=f"--on {device.id}",
             fix="name a phone or a board",
         )
-    found = []
+    cores = []
     for core in device.cpu:
-        own, cpu = _own(core), _stand_in(core, qemu.cpus)
+        original, cpu = _qemu_name(core), _emulated_as(core, qemu.cpus)
         sets = ", ".join(part for part in core.isa.value if part in CHOOSING) or "neon alone"
-        note = "" if cpu == own else f"QEMU has no {core.core} here: {cpu} stands in for {sets}"
+        note = "" if cpu == original else f"this QEMU has no {core.core}: {cpu} emulates it, with {sets}"
         note = "; ".join(part for part in (note, sme_fault(qemu, cpu)) if part)
         name = f"{device.id} {core.core}" if len(device.cpu) > 1 else device.id
-        found.append(EmulatedCore(name, cpu, PARTS.get(own, UNKNOWN_PART), note, qemu))
-    return found
+        cores.append(EmulatedCore(name, cpu, PARTS.get(original, UNKNOWN_PART), note, qemu))
+    return cores
 
 
-def _stand_in(core: Core, known: Collection[str]) -> str:
-    """QEMU's core for a device's."""
+def _emulated_as(core: Core, known: Collection[str]) -> str:
+    """QEMU's core for a device's: the same, or one with the same instruction sets."""
     sets = CHOOSING & frozenset(core.isa.value)
-    for cpu in (_own(core), LIKE.get(sets)):
+    for cpu in (_qemu_name(core), LIKE.get(sets)):
         if cpu in known:
             return str(cpu)
-    # Arm's cores for phones have vectors of 128 bits.
+    # Arm's cores in phones have vectors of 128 bits.
     vectors = "sve-max-vq=1" if "sve" in sets else "sve=off"
     return f"{ALL},{'sme=on' if 'sme' in sets else 'sme=off'},{vectors}"
 
 
-def _own(core: Core) -> str:
-    """The name that QEMU would have for it."""
+def _qemu_name(core: Core) -> str:
+    """The name that QEMU uses for a core."""
     return core.core.lower().replace(" ", "-")

@@ -1,7 +1,7 @@
-"""The libraries of a runtime for Linux on Arm, of the version that is installed here, kept in the cache.
+"""A runtime's libraries for Linux on Arm, in the installed version, kept in the cache.
 
-They are in the runtime's own wheel for that machine.  `fetch` is the one thing of the package that goes to
-the network, through pip, when a user asks for it.
+They come from the runtime's wheel for Arm.  `fetch` is the only function of nf-edge that uses the network:
+it calls pip when a user requests it.
 """
 
 import importlib.metadata
@@ -16,7 +16,7 @@ from nf_edge.core.staging import scratch_folder
 from nf_edge.measure.runner import Runtime
 
 PLATFORM = "manylinux_2_28_aarch64"
-# What of a wheel a program is built with.
+# Parts of a wheel that the runner is built with.
 PARTS: dict[Runtime, tuple[str, ...]] = {
     "executorch": ("executorch/lib/", "executorch/include/", "executorch/share/"),
     "onnxruntime": ("onnxruntime/capi/libonnxruntime.so",),
@@ -26,22 +26,22 @@ SET_UP = "nf-edge doctor --fix emulation"
 
 
 def kept(runtime: Runtime) -> Path:
-    """The runtime's package for that machine, unpacked.
+    """The folder of the runtime's Arm package, unpacked.
 
     Raises:
-        MissingTool: it was not fetched yet, or the runtime is another version now.
+        MissingTool: it was not downloaded for the installed version of the runtime.
     """
     folder = _folder(runtime)
     if not folder.is_dir():
-        raise MissingTool(f"no {runtime} {_version(runtime)} for Linux on Arm is kept here", fix=SET_UP)
+        raise MissingTool(f"{runtime} {_version(runtime)} for Linux on Arm is not in the cache", fix=SET_UP)
     return folder / runtime
 
 
 def fetch(runtime: Runtime) -> Path:
-    """Download the wheel and keep what is needed of it, unless that is here already.
+    """Download the runtime's Arm package into the cache, unless it is there; returns its folder.
 
     Raises:
-        MissingTool: pip cannot get it.
+        MissingTool: pip cannot download it.
     """
     folder = _folder(runtime)
     if folder.is_dir():
@@ -57,14 +57,26 @@ def fetch(runtime: Runtime) -> Path:
 
 def _download(runtime: Runtime, folder: Path) -> Path:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    wanted = f"{runtime}=={_version(runtime)}"
+    requirement = f"{runtime}=={_version(runtime)}"
     arguments = ["--no-deps", "--only-binary=:all:", "--platform", PLATFORM, "--python-version", version]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", *arguments, "--dest", str(folder), wanted]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        *arguments,
+        "--dest",
+        str(folder),
+        requirement,
+    ]
     done = processes.run(command)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         why = "\n".join(done.stderr.strip().splitlines()[-3:])
-        raise MissingTool(f"pip cannot get {wanted} for {PLATFORM}:\n{why}", fix=" ".join(command[1:]))
+        raise MissingTool(
+            f"pip cannot download {requirement} for {PLATFORM}:\n{why}", fix=" ".join(command[1:])
+        )
     return wheels[0]
 
 
@@ -73,5 +85,5 @@ def _folder(runtime: Runtime) -> Path:
 
 
 def _version(runtime: Runtime) -> str:
-    """Without what names the build, such as `+cpu`."""
+    """The installed version without the name of the build, such as `+cpu`."""
     return importlib.metadata.version(runtime).partition("+")[0]

@@ -1,4 +1,4 @@
-"""QEMU's user mode, and the runner under it."""
+"""QEMU's user mode, which runs the native runner."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from nf_edge.core.targets import TARGETS, BuildTarget
 from nf_edge.measure.emulation.libraries import kept
 from nf_edge.measure.runner import Runtime, executable_for, runner_options
 
-# Debian's builds; the first needs nothing else of the machine.
+# Debian's builds; the first needs no other package.
 PROGRAMS = ("qemu-aarch64-static", "qemu-aarch64")
 GET_QEMU = "apt-get install qemu-user-static"
 
@@ -24,10 +24,10 @@ class Emulator:
     """QEMU's user mode for Linux programs on Arm.
 
     Attributes:
-        program: its path.
+        program: path of QEMU.
         version: such as `7.2.22`.
-        cpus: the cores that it has.
-        libc: the folder of the C library for that machine.
+        cpus: names of the cores that it emulates.
+        libc: folder of the C library for Arm.
     """
 
     program: Path
@@ -39,28 +39,28 @@ class Emulator:
     def command(
         self, cpu: str, part: int, runtime: Runtime, model: str | Path, operators: Path | None = None
     ) -> list[str]:
-        """How the native runner is called on a model file, as a core.
+        """The command that runs a model file in the native runner as a core.
 
-        On one thread: an emulated thread is a thread here, and several artifacts are asked side by side.
+        It uses one thread: emulated threads are threads of this machine, and several processes run at once.
 
         Args:
-            cpu: what QEMU is to be, such as `cortex-a76`.
-            part: Arm's number of the core, which libraries look up.
+            cpu: QEMU's `-cpu` option, such as `cortex-a76`.
+            part: Arm's part number of the core, which libraries read.
 
         Raises:
-            MissingTool: the runtime's libraries for that machine are not here, or the runner cannot be built.
+            MissingTool: the runtime's Arm libraries are missing, or the runner cannot be built.
         """
         runner = executable_for(self.target, runtime, kept(runtime))
         qemu = [str(self.program), "-cpu", cpu, "-L", str(self._root(part))]
         return [*qemu, str(runner), *runner_options(model, 1, operators)]
 
     def _root(self, part: int) -> Path:
-        """A folder in which a program finds its C library, and its core in /proc/cpuinfo.
+        """A root folder with the C library for Arm, and /proc/cpuinfo of the core.
 
-        QEMU looks for a file there before it takes that of this machine, whose own cores the libraries would
-        else find: ONNX Runtime 1.32 crashes on them.
+        QEMU prefers files of this folder.  Without it the libraries read the cores of this machine, on which
+        ONNX Runtime 1.32 crashes.
         """
-        count = os.cpu_count() or 1  # all of them, as the libraries look for each, not those that may be used
+        count = os.cpu_count() or 1  # the libraries look for every CPU, not only for those that may be used
         folder = cache_folder("emulation") / f"root-{part:03x}-{count}-{self.libc.parent.name}"
         if not folder.is_dir():
             with kept_once(folder) as made:
@@ -71,24 +71,23 @@ class Emulator:
 
 
 def emulator() -> Emulator:
-    """The QEMU of this machine.
+    """The QEMU that is installed.
 
     Raises:
-        MissingTool: there is none, or no cross-compiler, whose C library programs run with.
+        MissingTool: QEMU is missing, or the cross-compiler, whose C library programs use.
     """
     program = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
     if program is None:
         raise MissingTool(f"{PROGRAMS[0]}, the emulator, is not installed", fix=GET_QEMU)
-    said = _said(program, "--version")
-    found = re.search(r"version (\S+)", said)
-    # A heading, then a name a line.
-    cpus = frozenset(line.strip() for line in _said(program, "-cpu", "help").splitlines()[1:])
-    libc = Path(_said(*Emulator.target.command(), "-print-file-name=libc.so.6").strip()).resolve()
-    return Emulator(Path(program), found[1] if found else "unknown", cpus, libc.parent)
+    version = re.search(r"version (\S+)", _output(program, "--version"))
+    # A heading, then one name per line.
+    cpus = frozenset(line.strip() for line in _output(program, "-cpu", "help").splitlines()[1:])
+    libc = Path(_output(*Emulator.target.command(), "-print-file-name=libc.so.6").strip()).resolve()
+    return Emulator(Path(program), version[1] if version else "unknown", cpus, libc.parent)
 
 
 def _cpuinfo(part: int, count: int) -> str:
-    """What Linux tells of so many equal cores of Arm's."""
+    """/proc/cpuinfo of a machine with `count` equal Arm cores."""
     lines = {
         "Features": "fp asimd",
         "CPU implementer": "0x41",
@@ -97,9 +96,10 @@ def _cpuinfo(part: int, count: int) -> str:
         "CPU part": f"0x{part:03x}",
         "CPU revision": "0",
     }
-    said = "".join(f"{name}\t: {value}\n" for name, value in lines.items())
-    return "".join(f"processor\t: {number}\n{said}\n" for number in range(count))
+    text = "".join(f"{name}\t: {value}\n" for name, value in lines.items())
+    return "".join(f"processor\t: {number}\n{text}\n" for number in range(count))
 
 
-def _said(*command: str) -> str:
+def _output(*command: str) -> str:
+    """stdout of a command."""
     return processes.ask(command)

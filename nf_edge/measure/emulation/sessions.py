@@ -1,19 +1,21 @@
-"""A runner process as what backends give for a model file: a session, or a decoder where it has a cache."""
+"""A runner process behind the interface of a session, or of a decoder where the model has a cache."""
 
 import atexit
-from pathlib import Path
 
 import numpy as np
 
-from nf_edge.backends.base import Backend, Session
+from nf_edge.backends.base import Session
 from nf_edge.backends.input_shape import InputShape
+from nf_edge.backends.runnable import Runnable
 from nf_edge.measure.emulation.cores import EmulatedCore
-from nf_edge.measure.runner import AskedProcess
+from nf_edge.measure.runner import LogitsSession
 from nf_edge.model import Decoder
 
 
-class AskedSession:
-    def __init__(self, process: AskedProcess) -> None:
+class ProcessSession:
+    """A session whose model runs in a runner process."""
+
+    def __init__(self, process: LogitsSession) -> None:
         self._process = process
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
@@ -21,8 +23,10 @@ class AskedSession:
         return self._process.logits((input_ids[0].tolist(), attention_mask[0].tolist()))
 
 
-class AskedDecoder(Decoder):
-    def __init__(self, process: AskedProcess, capacity: int) -> None:
+class ProcessDecoder(Decoder):
+    """A decoder whose model runs in a runner process."""
+
+    def __init__(self, process: LogitsSession, capacity: int) -> None:
         super().__init__(capacity)
         self._process = process
 
@@ -30,18 +34,18 @@ class AskedDecoder(Decoder):
         return self._process.logits((tokens.tolist(), [start])).reshape(-1)
 
 
-def asked(process: AskedProcess, input_shape: InputShape) -> Session | Decoder:
-    """What asks a process that runs an artifact of this input shape."""
-    return AskedDecoder(process, input_shape.length) if input_shape.cached else AskedSession(process)
+def session_of(process: LogitsSession, input_shape: InputShape) -> Session | Decoder:
+    """A session for a process whose model takes this input shape; a decoder where the shape is cached."""
+    return ProcessDecoder(process, input_shape.length) if input_shape.cached else ProcessSession(process)
 
 
-def load(core: EmulatedCore, backend: Backend, model: Path, input_shape: InputShape) -> Session | Decoder:
-    """A model file as a core runs it, in a process that stays as long as this one.
+def load(core: EmulatedCore, runnable: Runnable) -> Session | Decoder:
+    """Load a model file on an emulated core; the emulator's process ends with this one.
 
     Raises:
         BadInput: the runtime refuses the file, or it is not for CPUs.
-        MissingTool: what emulates the core is not here.
+        MissingTool: the emulator, its libraries or the runner are missing.
     """
-    process = AskedProcess(core.command(backend, model), model)
+    process = LogitsSession(core.command(runnable), runnable.file)
     atexit.register(process.end)
-    return asked(process, input_shape)
+    return session_of(process, runnable.input_shape)

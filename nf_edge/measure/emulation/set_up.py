@@ -1,4 +1,4 @@
-"""Getting all that emulation takes, once."""
+"""Installs everything that emulation needs."""
 
 from nf_edge.core.progress import Progress, silent
 from nf_edge.measure.emulation.libraries import RUNTIMES, fetch
@@ -7,13 +7,13 @@ from nf_edge.measure.runner import executable_for
 
 
 def set_up(progress: Progress = silent) -> None:
-    """Find QEMU and the cross-compiler, fetch the runtimes' libraries, and build the runner with them.
+    """Check QEMU and the cross-compiler, download the runtimes' libraries, and build the runner with them.
 
     Raises:
-        MissingTool: something cannot be had without the user; its fix is the command.
+        MissingTool: the user has to install something first; the fix is the command.
     """
     emulator()
     for done, runtime in enumerate(RUNTIMES):
-        progress("fetching and building", done, len(RUNTIMES))
+        progress("downloading and building", done, len(RUNTIMES))
         executable_for(Emulator.target, runtime, fetch(runtime))
-    progress("fetching and building", len(RUNTIMES), len(RUNTIMES))
+    progress("downloading and building", len(RUNTIMES), len(RUNTIMES))

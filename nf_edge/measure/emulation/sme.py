@@ -1,6 +1,6 @@
-"""Whether an emulator is to be trusted with SME.
+"""Whether an emulator computes SME right.
 
-QEMU 7.2 computes SMOPA wrongly, and with it whatever int8 kernels for SME compute.
+QEMU 7.2 computes SMOPA wrongly, and so the results of int8 kernels for SME.
 """
 
 from pathlib import Path
@@ -14,19 +14,19 @@ CHECK = Native("emulation-check", SOURCE, "nf-sme-check", Path("bin", "nf-sme-ch
 
 
 def sme_fault(qemu: Emulator, cpu: str) -> str:
-    """What this emulator gets wrong of SME as that core; "" where nothing is found, or the core has no SME.
+    """What this emulator computes wrongly with SME as a core; "" where nothing is, or the core has no SME.
 
     Raises:
-        MissingTool: the program that finds out cannot be built.
+        MissingTool: the test program cannot be built.
     """
     if not cpu.startswith("max") or "sme=off" in cpu:
         return ""
     program = native_build.built(CHECK, [], [], Emulator.target)
     command = [str(qemu.program), "-cpu", cpu, "-L", str(qemu.libc.parent), str(program)]
-    said = processes.ask(command).strip()
-    if said.startswith("0 of"):
+    wrong = processes.ask(command).strip()
+    if wrong.startswith("0 of"):
         return ""
     return (
-        f"this QEMU computes SME's product of int8 (SMOPA) wrongly, {said or 'none'} of its sums: what int8 "
-        "kernels for SME answer here says nothing of a core; name it without, as max:sme=off"
+        f"this QEMU computes SME's int8 product (SMOPA) wrongly ({wrong or 'none'} of its sums), so int8 "
+        "results differ from a real core's; leave SME out with max:sme=off"
     )

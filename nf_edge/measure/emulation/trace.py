@@ -1,4 +1,4 @@
-"""Where in a program a core begins to compute other numbers than this machine."""
+"""The first instruction of a program at which a core computes other numbers than this machine."""
 
 import math
 from collections.abc import Iterator
@@ -8,28 +8,28 @@ from typing import Any
 
 import numpy as np
 
-from nf_edge.backends.base import Backend
 from nf_edge.backends.executorch.program_file import read_program
+from nf_edge.backends.runnable import Runnable
 from nf_edge.core.staging import scratch_folder
 from nf_edge.core.strict_json import number
 from nf_edge.measure.emulation.cores import EmulatedCore
-from nf_edge.measure.runner import Request, native_command, run_command
+from nf_edge.measure.runner import Request, command_for, run_command
 
 # The header of an output in a trace (runner/native/trace.h).
 HEADER = np.dtype([("chain", "<i4"), ("instruction", "<i4"), ("count", "<i8")])
-# A difference, as a share of the largest number of an output, that no order of summing up explains.
+# A difference, as a share of the largest number of an output, too large for another order of summation.
 FAR = 0.01
 
 
 @dataclass(frozen=True)
-class Beginning:
-    """The first instruction of which an output is far off.
+class FirstDivergence:
+    """The first instruction whose output differs by more than `FAR`.
 
     Attributes:
-        operator: what it calls: an operator's name, or a delegate's and which of its calls that is.
-        instruction, instructions: its place among those of the program.
-        off: by how much, as a share of the largest number.
-        before: the most that anything was off before it.
+        operator: the operator that it calls, or the delegate and the number of its call.
+        instruction, instructions: its index, and the number of instructions in the program.
+        off: the difference, as a share of the largest number.
+        before: the largest difference of an earlier output, as the same share.
     """
 
     operator: str
@@ -49,28 +49,31 @@ class Beginning:
         )
 
 
-def beginning(core: EmulatedCore, backend: Backend, model: Path, request: Request) -> Beginning | None:
-    """Run a `.pte` here and as a core, and compare what each instruction gives; None where nothing is far
-    off.
+def first_divergence(core: EmulatedCore, runnable: Runnable, request: Request) -> FirstDivergence | None:
+    """Run a `.pte` on this machine and on a core, and compare the outputs of each instruction.
 
-    Raises what running it does.
+    Returns:
+        None where no output differs by more than `FAR`.
+
+    Raises what `runner.run` does.
     """
-    here = native_command(backend.runtime, model, 1, backend.operators_file())
+    model = runnable.file
     with scratch_folder() as scratch:
-        traces = [scratch / name for name in ("here", "there")]
-        for command, trace in zip((here, core.command(backend, model)), traces, strict=True):
+        traces = [scratch / name for name in ("local", "remote")]
+        commands = command_for(runnable, 1), core.command(runnable)
+        for command, trace in zip(commands, traces, strict=True):
             run_command([*command, "--trace", str(trace)], model, [request])
         before = 0.0
-        for (place, mine), (_, theirs) in zip(*map(_outputs, traces), strict=True):
-            off = _off(theirs, mine)
+        for (instruction, local), (_, remote) in zip(*map(_outputs, traces), strict=True):
+            off = _difference(remote, local)
             if off > FAR:
-                return _named(model, place, off, before)
+                return _named(model, instruction, off, before)
             before = max(before, off)
     return None
 
 
 def _outputs(trace: Path) -> Iterator[tuple[int, np.ndarray]]:
-    """The instruction of each output, and its numbers."""
+    """Instruction index and numbers, float32, of each output."""
     content, at = trace.read_bytes(), 0
     while at < len(content):
         (header,) = np.frombuffer(content, HEADER, 1, at)
@@ -80,18 +83,19 @@ def _outputs(trace: Path) -> Iterator[tuple[int, np.ndarray]]:
         at += 4 * count
 
 
-def _off(theirs: np.ndarray, mine: np.ndarray) -> float:
+def _difference(remote: np.ndarray, local: np.ndarray) -> float:
     """The largest difference as a share of the largest number; masks may be infinite on both sides."""
-    same = theirs == mine
+    same = remote == local
     if same.all():
         return 0.0
-    difference = np.abs(theirs[~same] - mine[~same]).max()
-    largest = np.abs(mine[np.isfinite(mine)]).max(initial=0.0)
+    difference = np.abs(remote[~same] - local[~same]).max()
+    largest = np.abs(local[np.isfinite(local)]).max(initial=0.0)
     off = float(difference / largest) if largest else math.inf
     return math.inf if math.isnan(off) else off
 
 
-def _named(model: Path, instruction: int, off: float, before: float) -> Beginning:
+def _named(model: Path, instruction: int, off: float, before: float) -> FirstDivergence:
+    """The divergence at an instruction, with the name of what it calls."""
     method = read_program(model, model.read_bytes()).program.execution_plan[0]
     instructions = method.chains[0].instructions
     call = instructions[instruction].instr_args
@@ -102,4 +106,4 @@ def _named(model: Path, instruction: int, off: float, before: float) -> Beginnin
         number = calls.index(instructions[instruction]) + 1
         name = method.delegates[call.delegate_index].id
         operator = f"delegate {name}, call {number} of {len(calls)}"
-    return Beginning(operator, instruction, len(instructions), off, before)
+    return FirstDivergence(operator, instruction, len(instructions), off, before)

@@ -1,7 +1,7 @@
-"""Latency: how long an artifact takes here to load, to read a prompt, and to give each token after it."""
+"""Latency: the time that an artifact takes to load, to read a prompt, and to generate each token after it."""
 
 from nf_edge.measure.latency.bench import bench
 from nf_edge.measure.latency.latency_report import LatencyReport
-from nf_edge.measure.latency.plan import REPEATS, BenchPlan, BenchSubject, make_plan
+from nf_edge.measure.latency.plan import BenchOptions, BenchPlan, BenchSubject, make_plan
 
-__all__ = ["REPEATS", "BenchPlan", "BenchSubject", "LatencyReport", "bench", "make_plan"]
+__all__ = ["BenchOptions", "BenchPlan", "BenchSubject", "LatencyReport", "bench", "make_plan"]

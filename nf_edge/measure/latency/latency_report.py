@@ -1,4 +1,4 @@
-"""The latency report: medians of the rounds with their spread, and ratios to the first artifact's."""
+"""The latency report: medians of the rounds with quartiles, and ratios to the first artifact."""
 
 import math
 from collections.abc import Sequence
@@ -38,11 +38,11 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Timing:
-    """What one artifact took.
+    """The times of one artifact.
 
     Attributes:
-        time: ms of loading, of a whole prefill, or of one decoded token.
-        rate: tokens/s of a prefill or of decoding; None of loading.
+        time: ms to load, for a complete prefill, or for one decoded token.
+        rate: tokens/s of a prefill or of decoding; None for loading.
     """
 
     time: Distribution
@@ -50,7 +50,7 @@ class Timing:
 
     @classmethod
     def of(cls, samples: Sequence[float], tokens: int | None) -> "Timing":
-        """Of milliseconds, in which so many tokens were processed."""
+        """The timing of samples in milliseconds, each of which processed `tokens`."""
         rate = None
         if tokens is not None:
             rate = Distribution.of([1e3 * tokens / ms if ms else math.inf for ms in samples], "tokens/s")
@@ -70,7 +70,7 @@ class Speed:
 
     @classmethod
     def of(cls, first: Sequence[float], other: Sequence[float]) -> "Speed":
-        """Of times of both, in as many rounds."""
+        """The speed by times of both in the same rounds."""
         note = "median time of the other artifact / of the first"
         with np.errstate(divide="ignore", invalid="ignore"):  # times of 0 have no ratio
             ratio = Figure.of(float(np.median(other) / np.median(first)), "ratio", "measured", note)
@@ -89,7 +89,7 @@ class Speed:
 
     @property
     def finding(self) -> Finding:
-        """What the interval says of the first artifact."""
+        """Whether the interval shows the first artifact to be faster or slower."""
         low, high = self.interval
         if low.value is not None and low.value > 1:
             return "faster"
@@ -110,10 +110,10 @@ class BenchRow:
     """One measurement.
 
     Attributes:
-        tokens: of the prefill, or in the cache before the decoding steps; None of loading.
-        rounds: that the medians are of.
+        tokens: of the prefill, or in the cache before the decoding steps; None for loading.
+        rounds: samples behind each median.
         timings: of each artifact.
-        speeds: of the first artifact beside each of the others.
+        speeds: of the first artifact against each other one.
     """
 
     phase: Phase
@@ -127,7 +127,7 @@ class BenchRow:
     def of(
         cls, phase: Phase, threads: int, tokens: int | None, samples: Sequence[Sequence[float]]
     ) -> "BenchRow":
-        """Of milliseconds: a list an artifact, with one entry a round."""
+        """The row of samples in milliseconds: a list per artifact, with one entry per round."""
         processed = {"load": None, "prefill": tokens, "decode": 1}[phase]
         return cls(
             phase,
@@ -151,7 +151,7 @@ class BenchRow:
 
 @dataclass(frozen=True)
 class Peak:
-    """The most memory that the process of each artifact held over a whole measurement, in bytes."""
+    """The peak memory of each artifact's process over a complete measurement, in bytes."""
 
     threads: int
     figures: tuple[Figure, ...]
@@ -182,13 +182,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class LatencyReport(Shown):
-    """What was measured of one artifact, or of several turn about; tuples of figures have one of each.
+    """Latency of one artifact, or of several in interleaved rounds; tuples of figures have one per artifact.
 
     Attributes:
-        inputs: what was asked: batch, seed of the random ids, and the vocabulary they are of.
-        machine: where it was measured, and by which runner.
-        no_decoding: why there are no lines of decoding, or "".
-        notes: what to know about the figures.
+        inputs: batch, seed of the random ids, and size of their vocabulary.
+        machine: the machine and the runner.
+        no_decoding: why there are no rows of decoding; "" where there are.
+        notes: remarks about the figures.
     """
 
     artifacts: tuple[Measured, ...]

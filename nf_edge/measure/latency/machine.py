@@ -1,13 +1,13 @@
-"""What a time depends on besides the artifact."""
+"""The machine that times were measured on."""
 
 import re
 from pathlib import Path
 
 
 def cpu_name() -> str:
-    """The CPU's model as Linux on x86 tells it, or ""."""
+    """The model of the CPU as Linux on x86 reports it; "" elsewhere."""
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return ""
-    found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(errors="replace"), re.MULTILINE)
-    return found[1].strip() if found else ""
+    match = re.search(r"^model name\s*:\s*(.+)$", info.read_text(errors="replace"), re.MULTILINE)
+    return match[1].strip() if match else ""

@@ -1,4 +1,4 @@
-"""What to measure: lengths, contexts, threads, and the token ids that are asked."""
+"""What to measure: lengths, contexts, threads, and the token ids of the inputs."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -6,25 +6,43 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nf_edge.artifact import Artifact
 from nf_edge.backends.input_shape import InputShape
+from nf_edge.backends.runnable import Runnable
 from nf_edge.core.cpus import allowed_cpus
+from nf_edge.core.defaults import REPEATS
 from nf_edge.core.errors import BadInput
 from nf_edge.measure.runner import Request
 from nf_edge.model import ModelConfig
 
-REPEATS = 20
 SEED = 0
-# Decoding steps of a turn: enough that their median means something, few enough to be near the context.
+# Decoding steps of a sample: enough for a stable median, few enough to stay near the context.
 STEPS = 16
 
 
 @dataclass(frozen=True)
-class BenchSubject:
-    """What a plan has to know of a model, which can be told before there is an artifact.
+class BenchOptions:
+    """What a user requests to be measured.
 
     Attributes:
-        name: what messages call it.
+        lengths: tokens of a prefill; a sixteenth, a quarter and all of the positions where None.
+        contexts: tokens in the cache before decoding; a sixteenth, a quarter and nearly all of the positions
+            where None.
+        threads: sizes of the runtime's thread pool.
+        repeats: rounds of each measurement.
+    """
+
+    lengths: Iterable[int] | None = None
+    contexts: Iterable[int] | None = None
+    threads: Iterable[int] = (1,)
+    repeats: int = REPEATS
+
+
+@dataclass(frozen=True)
+class BenchSubject:
+    """A model as far as a plan depends on it; known before there is an artifact.
+
+    Attributes:
+        name: of the model in messages.
     """
 
     name: str
@@ -32,22 +50,22 @@ class BenchSubject:
     input_shape: InputShape
 
     @classmethod
-    def of(cls, artifact: Artifact) -> "BenchSubject":
-        return cls(str(artifact.path), artifact.manifest.config, artifact.manifest.interface.input_shape)
+    def of(cls, artifact: Runnable) -> "BenchSubject":
+        return cls(str(artifact.folder), artifact.config, artifact.input_shape)
 
 
 @dataclass(frozen=True)
 class BenchPlan:
-    """What is asked of an artifact, or of each of several.
+    """The measurements of an artifact, or of each of several.
 
     Attributes:
         lengths: tokens of a prefill, or of a classifier's row.
-        contexts: tokens that the cache holds before the decoding steps; empty where there is no decoding.
-        no_decoding: why there is none, or "".
+        contexts: tokens in the cache before the decoding steps; empty without decoding.
+        no_decoding: why there is no decoding; "" where there is.
         threads: sizes of the runtime's thread pool.
         repeats: rounds of each measurement.
-        ids: random token ids, one row; a prefill takes the first of it, a step the one at its position.
-        vocabulary: ids are below this; all artifacts have them.
+        ids: one row of random token ids; a prefill takes the first ones, a step the one at its position.
+        vocabulary: all ids are below this; every artifact has them.
     """
 
     lengths: tuple[int, ...]
@@ -59,42 +77,33 @@ class BenchPlan:
     vocabulary: int
 
     def prefill(self, length: int, cached: bool) -> Request:
-        """A run of the first tokens, on an empty cache where the model has one."""
+        """A request of the first tokens, with an empty cache where the model has one."""
         return self.ids[:length], [0] if cached else [1] * length
 
     def steps(self, context: int) -> list[Request]:
-        """Single tokens after a context; where the positions end, from the context on again."""
+        """Requests of single tokens after a context; where positions end, they start at the context again."""
         positions = itertools.cycle(range(context, min(context + STEPS, len(self.ids))))
         return [(self.ids[at : at + 1], [at]) for at in itertools.islice(positions, STEPS)]
 
 
-def make_plan(
-    subjects: Sequence[BenchSubject],
-    lengths: Iterable[int] | None = None,
-    contexts: Iterable[int] | None = None,
-    threads: Iterable[int] = (1,),
-    repeats: int = REPEATS,
-) -> BenchPlan:
-    """A plan that all the models can follow.
-
-    Args:
-        lengths, contexts: at least 1 each; by default a sixteenth, a quarter and all of the positions, and
-            of contexts nearly all.
+def make_plan(subjects: Sequence[BenchSubject], options: BenchOptions) -> BenchPlan:
+    """A plan that suits all models.
 
     Raises:
         BadInput: a model does not take a length or a context, or there are fewer CPUs than threads.
     """
+    lengths, contexts, threads = options.lengths, options.contexts, tuple(options.threads)
     shortest = min(subjects, key=lambda subject: subject.input_shape.length)
     capacity = shortest.input_shape.length
     no_decoding = next(filter(None, map(_no_decoding, subjects)), "")
-    problems = _thread_problems(tuple(threads))
+    problems = _thread_problems(threads)
     if contexts is not None and no_decoding:
         problems.append(f"--contexts: {no_decoding}; leave it out")
     if lengths is None:
         fixed = [subject.input_shape.length for subject in subjects if not subject.input_shape.dynamic_length]
         lengths = fixed or (max(1, capacity // 16), max(1, capacity // 4), capacity)
     if contexts is None:
-        # Of one position there is nothing to decode upon.
+        # A model of one position has no room for a context.
         some = (max(1, capacity // 16), max(1, capacity // 4), capacity - max(1, capacity // 16))
         contexts = () if no_decoding else [context for context in some if 1 <= context < capacity]
     the_lengths, the_contexts = _ordered(lengths), _ordered(contexts)
@@ -107,7 +116,7 @@ def make_plan(
     vocabulary = min(subject.config.vocab_size for subject in subjects)
     ids = np.random.default_rng(SEED).integers(vocabulary, size=capacity).tolist()
     return BenchPlan(
-        the_lengths, the_contexts, no_decoding, _ordered(threads), repeats, tuple(ids), vocabulary
+        the_lengths, the_contexts, no_decoding, _ordered(threads), options.repeats, tuple(ids), vocabulary
     )
 
 
@@ -119,8 +128,8 @@ def _no_decoding(subject: BenchSubject) -> str:
     if subject.input_shape.cached:
         return ""
     if subject.config.is_language_model:
-        return f"{subject.name} has no cache to decode with, since it gives the logits of all tokens"
-    return f"{subject.name} is not a language model and does not decode"
+        return f"{subject.name} has no cache to decode with: it gives the logits of all tokens"
+    return f"{subject.name} is no language model, so it does not decode"
 
 
 def _thread_problems(threads: tuple[int, ...]) -> list[str]:
@@ -136,8 +145,8 @@ def _length_problems(subject: BenchSubject, lengths: tuple[int, ...]) -> list[st
     input_shape = subject.input_shape
     if not input_shape.dynamic_length:
         return [
-            f"a length of {length}, but {subject.name} takes {input_shape.length} tokens and no other "
-            f"number: give --lengths {input_shape.length}"
+            f"a length of {length}, but {subject.name} takes exactly {input_shape.length} tokens: "
+            f"give --lengths {input_shape.length}"
             for length in lengths
             if length != input_shape.length
         ]
@@ -152,7 +161,7 @@ def _length_problems(subject: BenchSubject, lengths: tuple[int, ...]) -> list[st
 def _context_problems(subject: BenchSubject, contexts: tuple[int, ...]) -> list[str]:
     capacity = subject.input_shape.length
     return [
-        f"a context of {context} leaves no position for the next token, for {subject.name} has {capacity}: "
+        f"a context of {context} leaves no position for the next token: {subject.name} has {capacity}; "
         f"give --contexts of at most {capacity - 1}"
         for context in contexts
         if context >= capacity

@@ -1,7 +1,7 @@
-"""Memory truth: predicted from the checkpoint, planned by the artifact, measured by running it."""
+"""Memory: predicted from the checkpoint, planned by the artifact, measured by running it."""
 
 from nf_edge.measure.memory.memory_report import MemoryReport
 from nf_edge.measure.memory.profile import predict_memory, profile_model
-from nf_edge.measure.memory.verdict import Verdict, enforce_budget
+from nf_edge.measure.memory.verdict import Verdict
 
-__all__ = ["MemoryReport", "Verdict", "enforce_budget", "predict_memory", "profile_model"]
+__all__ = ["MemoryReport", "Verdict", "predict_memory", "profile_model"]

@@ -14,8 +14,8 @@ from nf_edge.measure.memory.python_process import NetMeasurement
 FILE_PARTS = ("program", "weights", "embeddings")
 LOADING = "given back after load"
 UNACCOUNTED = "unaccounted"
-NO_MALLINFO = "its C library does not tell what its heap holds (glibc does, from 2.33 on)"
-NO_PROCFS = "this system does not tell what a process holds"
+NO_MALLINFO = "its C library does not report the heap (glibc does, from 2.33 on)"
+NO_PROCFS = "this system does not report the memory of a process"
 PROCESS_PARTS = (
     "model file, mapped",
     "weights and graph in heap",
@@ -31,23 +31,26 @@ HEAP_PARTS = ("weights and graph in heap", KV_CACHE, "arenas", "workspace")
 
 @dataclass(frozen=True)
 class Account:
-    """One account: bytes of the parts of the file and of the process, and their totals."""
+    """One account: bytes of each part of the file and of the process, and their totals.
+
+    Attributes:
+        heap: memory that must be writable even where the file and the code rest in flash.
+        uncounted: parts of the process whose bytes are unknown and in no total, with the reasons.
+    """
 
     file: dict[str, Figure]
     file_total: Figure
     process: dict[str, Figure]
     process_total: Figure
     heap: Figure
-    """What must be in working memory even where the file rests in flash and the code too."""
     uncounted: dict[str, str] = field(default_factory=dict)
-    """Parts of the process that are in no total, since their bytes are not known, with the reasons."""
 
 
 def account_of_plan(
     plan: MemoryPlan, process_bytes: int | None, how: Literal["planned", "predicted"]
 ) -> Account:
-    """A plan, completed by the size of the runtime's own process."""
-    late = "the runtime decides it when it runs"
+    """The account of a plan, completed by the size of a process with the runtime alone."""
+    late = "the runtime decides it at run time"
     process = {
         "model file, mapped": _figure(plan.mapped, how),
         "weights and graph in heap": _figure(plan.loaded, how),
@@ -58,7 +61,7 @@ def account_of_plan(
         "runtime": Figure.unavailable("bytes", "no process on this machine has such a device to run it on")
         if process_bytes is None
         else Figure(process_bytes, "bytes", how, "libraries and start-up, as measured on x86-64 Linux"),
-        UNACCOUNTED: Figure.unavailable("bytes", "what no plan knows of"),
+        UNACCOUNTED: Figure.unavailable("bytes", "no plan has it"),
     }
     file = {name: _figure(getattr(plan, name), how) for name in FILE_PARTS}
     heap = {name: process[name] for name in HEAP_PARTS}
@@ -69,10 +72,10 @@ def account_of_plan(
 
 
 def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
-    """What a run showed; of the file only its size can be measured."""
+    """The account of a run; for the file a run gives only its size."""
     if not measured.peak:
         return missing_account(NO_PROCFS)
-    whole = Figure.unavailable("bytes", "a run shows the file as a whole")
+    no_parts = Figure.unavailable("bytes", "a run gives only the size of the file")
     parts = {
         "model file, mapped": measured.mapped,
         "weights and graph in heap": measured.loaded,
@@ -82,7 +85,7 @@ def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
         LOADING: measured.loading,
         "runtime": measured.runtime,
     }
-    # Negative where memory was planned or allocated, but its pages were never touched.
+    # Negative where pages of planned or allocated memory were never touched.
     parts[UNACCOUNTED] = measured.peak - sum(parts.values())
     process = {name: Figure(value, "bytes", "measured") for name, value in parts.items()}
     heap = Figure(sum(parts[name] for name in HEAP_PARTS), "bytes", "measured")
@@ -90,7 +93,7 @@ def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
         heap = Figure.unavailable("bytes", NO_MALLINFO)
         process |= dict.fromkeys((*HEAP_PARTS, UNACCOUNTED), heap)
     return Account(
-        file=dict.fromkeys(FILE_PARTS, whole),
+        file=dict.fromkeys(FILE_PARTS, no_parts),
         file_total=Figure(file_bytes, "bytes", "measured"),
         process=process,
         process_total=Figure(measured.peak, "bytes", "measured", "peak of resident memory"),
@@ -99,7 +102,7 @@ def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
 
 
 def account_of_emulation(measured: Measurement, file_bytes: int, core: EmulatedCore) -> Account:
-    """What a run as another core showed, without what the emulator took for itself."""
+    """The account of a run on an emulated core, without the memory of the emulator."""
     by = f"by QEMU {core.emulator.version}"
     if not measured.heap_is_known:
         return missing_account(NO_MALLINFO)
@@ -111,19 +114,23 @@ def account_of_emulation(measured: Measurement, file_bytes: int, core: EmulatedC
         "workspace": measured.workspace,
     }
     parts = {name: Figure(value, "bytes", "emulated", by) for name, value in process.items()}
-    own = Figure.unavailable("bytes", "pages of the emulator are among those of its process")
+    mixed = Figure.unavailable("bytes", "the process holds pages of the emulator too")
     heap = sum(process.values()) - measured.mapped
     return Account(
-        file=dict.fromkeys(FILE_PARTS, Figure.unavailable("bytes", "a run shows the file as a whole")),
+        file=dict.fromkeys(FILE_PARTS, Figure.unavailable("bytes", "a run gives only the size of the file")),
         file_total=Figure(file_bytes, "bytes", "measured"),
-        process=parts | {LOADING: own, "runtime": own, UNACCOUNTED: own},
-        process_total=own,
+        process=parts | {LOADING: mixed, "runtime": mixed, UNACCOUNTED: mixed},
+        process_total=mixed,
         heap=Figure(heap, "bytes", "emulated", by),
     )
 
 
 def account_of_net_measurement(measured: NetMeasurement, file_bytes: int, why: str) -> Account:
-    """What a Python process showed, for want of a native one: a total only."""
+    """The account of a run in a Python process: a total only.
+
+    Args:
+        why: why there is no native runner.
+    """
     if not measured.baseline:
         return missing_account(NO_PROCFS)
     reason = f"measured in a Python process, which shows only totals, because {why}"
@@ -135,12 +142,12 @@ def account_of_net_measurement(measured: NetMeasurement, file_bytes: int, why: s
         process=dict.fromkeys(PROCESS_PARTS, nothing),
         process_total=Figure(measured.net_peak, "bytes", "measured", note),
         heap=Figure(measured.net_peak, "bytes", "measured", note),
-        uncounted={"runtime": "it is in the Python process before the model is loaded"},
+        uncounted={"runtime": "the Python process holds it before the model is loaded"},
     )
 
 
 def missing_account(reason: str) -> Account:
-    """An account that could not be had."""
+    """An account without figures, for one reason."""
     nothing = Figure.unavailable("bytes", reason)
     return Account(
         dict.fromkeys(FILE_PARTS, nothing), nothing, dict.fromkeys(PROCESS_PARTS, nothing), nothing, nothing

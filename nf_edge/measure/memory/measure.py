@@ -1,16 +1,14 @@
-"""Running a model in a process of its own, and reading what that process held."""
+"""Runs a model in a separate process, and reads the memory of that process."""
 
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from nf_edge.backends.base import Backend
-from nf_edge.backends.input_shape import InputShape
+from nf_edge.backends.runnable import Runnable
 from nf_edge.measure import runner
 from nf_edge.measure.emulation import EmulatedCore
 
-# More than one: a runtime may take more memory at its second run than at its first.
+# A runtime may take more memory at its second run than at its first.
 RUNS = 3
 
 
@@ -20,17 +18,17 @@ class Measurement:
 
     Attributes:
         mapped: resident pages of the model file.
-        loaded: heap taken by loading, arenas not included.
-        cache: keys and values, as they were given: a run shows them among the arenas only.
-        arenas: the program's planned arenas; of ONNX Runtime, heap that the runs took.
-        workspace: heap that ExecuTorch's delegates took at the first run, and the most that kernels held
-            while they ran.
-        loading: by how much the peak at load was above what is resident at the end.
-        runtime: resident pages of libraries, and memory held before the model was touched.
+        loaded: heap that loading took, without arenas.
+        cache: keys and values, by the plan: a run shows them as part of the arenas.
+        arenas: the program's planned arenas; for ONNX Runtime, heap that the runs took.
+        workspace: heap that ExecuTorch's delegates took at the first run, and the most that kernels
+            borrowed during a run.
+        loading: the peak at load minus the resident memory at the end.
+        runtime: resident pages of libraries, and memory from before the model was touched.
         peak: highest resident memory of the process.
         threads: size of the runtime's thread pool.
-        heap_is_known: whether the C library tells what the heap holds; if not, `loaded`, `arenas` and
-            `workspace` are not to be used.
+        heap_is_known: whether the C library reports the heap; if not, `loaded`, `arenas` and `workspace`
+            are invalid.
     """
 
     mapped: int
@@ -45,37 +43,23 @@ class Measurement:
     heap_is_known: bool
 
 
-def measure(
-    backend: Backend,
-    model: Path,
-    input_shape: InputShape,
-    vocab_size: int,
-    cache: int,
-    core: EmulatedCore | None = None,
-) -> Measurement:
-    """Run a model natively on the largest input that it takes; where it has a cache, on a prompt that fills
-    it, and then on the last token again, as a step.
+def measure(runnable: Runnable, cache: int, core: EmulatedCore | None = None) -> Measurement:
+    """Run a model in the native runner at its largest input.
 
     Args:
-        cache: bytes of the full cache, which a run shows among the arenas only.
-        core: to run it as; QEMU's own pages are then among those of `runtime` and `peak`.
+        cache: bytes of the full cache, which a run shows as part of the arenas.
+        core: the emulated core that runs it; `runtime` and `peak` then include QEMU's pages.
 
     Raises:
         MissingTool: the native runner cannot be built here.
-        BadInput: the runtime does not take the model.
+        BadInput: the runtime refuses the model.
     """
-    ids = spread_ids(vocab_size, input_shape.length)
-    requests = requests_at_the_largest(input_shape, ids)
-    if core is None:
-        operators, launcher = backend.operators_file(), backend.launcher(None)
-        command = runner.native_command(backend.runtime, model, operators=operators, launcher=launcher)
-    else:
-        command = core.command(backend, model)
-    result = runner.run_command(command, model, requests)
+    command = runner.command_for(runnable) if core is None else core.command(runnable)
+    result = runner.run_command(command, runnable.file, largest_requests(runnable))
     start, loaded, end = (result.stage(name) for name in ("start", "method_loaded", "finished"))
     at_load, at_runs = loaded.heap_in_use - start.heap_in_use, end.heap_in_use - loaded.heap_in_use
     arenas = sum(result.planned_buffers)
-    executorch = backend.runtime == "executorch"
+    executorch = runnable.backend.runtime == "executorch"
     return Measurement(
         mapped=end.model_mapped_rss,
         loaded=at_load - arenas,
@@ -86,24 +70,27 @@ def measure(
         runtime=end.rss_file - end.model_mapped_rss + start.rss_anon,
         peak=end.rss_peak,
         threads=result.threads,
-        # A process that runs has a heap.
+        # Every process has a heap.
         heap_is_known=end.heap_in_use > 0,
     )
 
 
-def requests_at_the_largest(input_shape: InputShape, ids: Sequence[int]) -> Sequence[runner.Request]:
-    """Runs of a row of tokens; where the model has a cache, of that row as a prompt and then of its last
-    token again, as a step."""
-    if input_shape.cached:
+def largest_requests(runnable: Runnable) -> Sequence[runner.Request]:
+    """Requests at the largest input of a model.
+
+    With a cache: a prompt that fills it, and then its last token again as steps.
+    """
+    ids = _spread_ids(runnable.config.vocab_size, runnable.input_shape.length)
+    if runnable.input_shape.cached:
         return [(ids, [0])] + [(ids[-1:], [len(ids) - 1])] * (RUNS - 1)
     return [(ids, [1] * len(ids))] * RUNS
 
 
-def spread_ids(vocab_size: int, length: int) -> list[int]:
-    """Token ids from all over the vocabulary, so that a run touches as much of a mapped table as it can."""
+def _spread_ids(vocab_size: int, length: int) -> list[int]:
+    """Token ids spread over the vocabulary, so that a run touches much of a mapped table."""
     return [i * vocab_size // length for i in range(length)]
 
 
 def this_machine() -> str:
-    """What figures of this machine are labelled with."""
+    """Label of this machine in reports: architecture and system."""
     return f"{platform.machine()} {platform.system()}"

@@ -1,4 +1,4 @@
-"""The memory report: three accounts of the same parts, side by side, and the verdict."""
+"""The memory report: three accounts of the same parts, and the verdict."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from nf_edge.core.errors import OverBudget
 from nf_edge.core.figures import Figure
 from nf_edge.core.notebook import Shown
-from nf_edge.measure.memory.verdict import Verdict, failure_of
+from nf_edge.measure.memory.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class MemoryPart:
 
 @dataclass(frozen=True)
 class MemoryReport(Shown):
-    """What the file is made of, what the running process holds, and whether a device has room for it.
+    """Memory of the file, memory of the running process, and whether a device has room for it.
 
     Attributes:
         file, file_total: the parts of the model file, and their sum.
         process, process_total: the parts of the process at its largest input, and its peak.
-        machine: where it was measured.
-        verdict: None where no device was named.
+        machine: the machine that it was measured on; "" where it was not.
+        verdict: None without a device.
     """
 
     file: tuple[MemoryPart, ...]
@@ -46,17 +46,17 @@ class MemoryReport(Shown):
 
     @property
     def failure(self) -> OverBudget | None:
-        """Why it does not pass on the device; None where it does, or no device was named."""
-        return failure_of(self.verdict) if self.verdict else None
+        """The error of the gate; None where it passes, or without a device."""
+        return self.verdict.failure if self.verdict else None
 
     @property
     def passed(self) -> bool:
-        """Whether a device was named, and nothing that is known of it speaks against the artifact."""
+        """Whether there is a device, and the artifact fits it as far as known."""
         return self.verdict is not None and self.failure is None
 
     @property
     def emulated(self) -> bool:
-        """Whether what is measured was so on an emulated core."""
+        """Whether an emulated core was measured."""
         return any(line.measured.how == "emulated" for line in self.process)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,10 +1,8 @@
-"""`profile`: the three accounts together, against a device."""
-
-from pathlib import Path
+"""`profile`: the three accounts of memory together, against a device."""
 
 from nf_edge.backends.base import Backend
 from nf_edge.backends.input_shape import InputShape
-from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.runnable import Runnable
 from nf_edge.core.device import Device
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.recipe.recipe import Recipe
@@ -20,7 +18,7 @@ from nf_edge.measure.memory.accounts import (
     account_of_plan,
     missing_account,
 )
-from nf_edge.measure.memory.measure import measure, spread_ids, this_machine
+from nf_edge.measure.memory.measure import measure, this_machine
 from nf_edge.measure.memory.memory_report import MemoryPart, MemoryReport
 from nf_edge.measure.memory.python_process import measure_in_python
 from nf_edge.measure.memory.verdict import judge
@@ -28,9 +26,14 @@ from nf_edge.model import ModelConfig
 
 
 def predict_memory(
-    backend: Backend, config: ModelConfig, input_shape: InputShape, recipe: Recipe, device: Device | None
+    backend: Backend, config: ModelConfig, recipe: Recipe, device: Device | None
 ) -> MemoryReport:
-    """The report of a checkpoint that has not been exported: predicted only."""
+    """The report of a checkpoint that was not exported: predicted figures only.
+
+    Raises:
+        BadInput: the recipe's length exceeds the model's positions.
+    """
+    input_shape = InputShape.of(recipe, config)
     predicted = backend.predict(config, input_shape, recipe)
     accounts = [
         account_of_plan(predicted, backend.process_bytes, "predicted"),
@@ -41,60 +44,49 @@ def predict_memory(
 
 
 def profile_model(
-    backend: Backend,
-    model: Path,
-    config: ModelConfig,
-    input_shape: InputShape,
-    recipe: Recipe,
-    device: Device | None,
-    core: EmulatedCore | None = None,
+    runnable: Runnable, device: Device | None, core: EmulatedCore | None = None
 ) -> MemoryReport:
-    """The report of a model file: predicted, planned, and measured by running it natively here.
+    """The report of a model file: predicted, planned, and measured by running it.
 
     Args:
-        core: to run it as, emulated, instead.
+        device: the device whose memory it has to fit; None: no verdict.
+        core: the emulated core that runs the file; None: this machine, natively.
 
     Raises:
         BadInput: the model file cannot be read or run.
-        MissingTool: what emulates the core is not here.
+        MissingTool: a tool that emulates the core is missing.
     """
-    predicted, planned = (
-        backend.predict(config, input_shape, recipe),
-        backend.plan(model, config, input_shape),
-    )
-    machine = ""
-    if core is not None:
-        as_core = measure(backend, model, input_shape, config.vocab_size, planned.cache or 0, core)
-        accounts = [
-            *_plans(backend, predicted, planned),
-            account_of_emulation(as_core, model.stat().st_size, core),
-        ]
-        machine = f"{core.name}, emulated as {core.cpu} by QEMU {core.emulator.version}, 1 thread"
-        return _report(accounts, recipe, input_shape, device, machine, planned.notes)
-    if backend.reference_executor:
-        measured = missing_account(f"nothing on this machine runs it but {backend.reference_executor}")
-        return _report(
-            [*_plans(backend, predicted, planned), measured], recipe, input_shape, device, "", planned.notes
-        )
-    try:
-        measurement = measure(backend, model, input_shape, config.vocab_size, planned.cache or 0)
-        measured = account_of_measurement(measurement, model.stat().st_size)
-        machine = f"{this_machine()}, {measurement.threads} threads, native runner"
-    except MissingTool as error:
-        net = measure_in_python(
-            backend.name, model, input_shape, spread_ids(config.vocab_size, input_shape.length)
-        )
-        measured = account_of_net_measurement(net, model.stat().st_size, f"{error.what} ({error.fix})")
-        machine = f"{this_machine()}, a Python process for want of the native runner"
-    accounts = [*_plans(backend, predicted, planned), measured]
-    return _report(accounts, recipe, input_shape, device, machine, planned.notes)
-
-
-def _plans(backend: Backend, predicted: MemoryPlan, planned: MemoryPlan) -> list[Account]:
-    return [
+    backend, config, input_shape = runnable.backend, runnable.config, runnable.input_shape
+    predicted = backend.predict(config, input_shape, runnable.recipe)
+    planned = backend.plan(runnable.file, config, input_shape)
+    measured, machine = _measured(runnable, planned.cache or 0, core)
+    accounts = [
         account_of_plan(predicted, backend.process_bytes, "predicted"),
         account_of_plan(planned, backend.process_bytes, "planned"),
+        measured,
     ]
+    return _report(accounts, runnable.recipe, input_shape, device, machine, planned.notes)
+
+
+def _measured(runnable: Runnable, cache: int, core: EmulatedCore | None) -> tuple[Account, str]:
+    """The account of a run, and a description of the machine that ran it; "" where none did.
+
+    Args:
+        cache: bytes of the full cache.
+    """
+    size = runnable.file.stat().st_size
+    if core is not None:
+        machine = f"{core.name}, emulated as {core.cpu} by QEMU {core.emulator.version}, 1 thread"
+        return account_of_emulation(measure(runnable, cache, core), size, core), machine
+    if simulated := runnable.backend.reference_executor:
+        return missing_account(f"nothing on this machine runs it but {simulated}"), ""
+    try:
+        measurement = measure(runnable, cache)
+    except MissingTool as error:
+        account = account_of_net_measurement(measure_in_python(runnable), size, f"{error.what} ({error.fix})")
+        return account, f"{this_machine()}, a Python process instead of the native runner"
+    machine = f"{this_machine()}, {measurement.threads} threads, native runner"
+    return account_of_measurement(measurement, size), machine
 
 
 def _report(

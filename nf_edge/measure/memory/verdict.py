@@ -1,30 +1,27 @@
-"""Does it fit: the largest of the three accounts against what a device lets one process have."""
+"""Whether it fits: the largest of the three accounts against the memory that a device allows."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from nf_edge.artifact.manifest import FITTING
 from nf_edge.core.compatibility import unsupported
 from nf_edge.core.device import Device, Memory
 from nf_edge.core.errors import OverBudget
 from nf_edge.core.figures import Figure, format_bytes
+from nf_edge.core.memory_outcome import FITTING, OUTCOMES, Outcome
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.measure.memory.accounts import HEAP_PARTS, Account
-
-Outcome = Literal["fits", "fits as far as known", "unknown", "over budget"]
-WORST_LAST: tuple[Outcome, ...] = get_args(Outcome)
 
 
 @dataclass(frozen=True)
 class Share:
-    """One memory of the device against what is needed of it, in bytes.
+    """One memory of the device and the need for it, in bytes.
 
     Attributes:
-        need: the largest figure of the three accounts; unavailable where none of them has one.
-        unknown: parts that are not in `need` because nobody knows their bytes, with the reasons.
-        budget: what the device lets a model have.
-        unverified: facts that the budget leans on and nobody has seen in a source, with their sources.
+        need: the largest figure of the three accounts; unavailable where none has one.
+        unknown: parts whose bytes are unknown and not in `need`, with the reasons.
+        budget: bytes that the device allows a model.
+        unverified: facts behind the budget that no source confirms, with their sources.
     """
 
     memory: str
@@ -44,12 +41,12 @@ class Share:
 
     @property
     def fits(self) -> bool:
-        """Whether all that is needed is known, and there is room for it."""
+        """Whether the need is completely known and within the budget."""
         return self.outcome == "fits"
 
     @property
     def used(self) -> float | None:
-        """Need as a share of the budget; None where it is not known, or there is no budget."""
+        """Need as a share of the budget; None where the need is unknown, or the budget is 0."""
         return None if self.need.value is None or not self.budget else self.need.value / self.budget
 
 
@@ -58,7 +55,7 @@ class Verdict:
     """Whether a device runs the artifact.
 
     Attributes:
-        problem: why it cannot run there at all; "" where it can.
+        problem: why it cannot run there; "" where it can.
     """
 
     device: str
@@ -68,10 +65,37 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome | Literal["does not run"]:
-        """That of the memory of which it is worst."""
+        """The worst outcome of all memories."""
         if self.problem:
             return "does not run"
-        return max((share.outcome for share in self.shares), key=WORST_LAST.index)
+        return max((share.outcome for share in self.shares), key=OUTCOMES.index)
+
+    @property
+    def failure(self) -> OverBudget | None:
+        """The error of the gate: no room, an unknown need, or a device that cannot run it; None where it
+        passes."""
+        if self.outcome in FITTING:
+            return None
+        if self.outcome == "over budget":
+            lines = "; ".join(
+                f"needs {share.need} of {share.memory} ({share.need.how}), with "
+                f"{format_bytes(share.budget)} allowed"
+                for share in self.shares
+                if share.outcome == "over budget"
+            )
+            return OverBudget(
+                f"does not fit {self.device}: {lines}",
+                fix="use a recipe that quantizes more, a smaller model, or fewer tokens (shapes.length)",
+            )
+        if self.outcome == "unknown":
+            lines = "; ".join(
+                f"{share.memory}: {share.need.note}" for share in self.shares if share.outcome == "unknown"
+            )
+            return OverBudget(
+                f"it is unknown whether it fits {self.device}: {lines}",
+                fix="nf-edge doctor lists the tools that measure memory here",
+            )
+        return OverBudget(f"does not run on {self.device}: {self.problem}")
 
     def to_json(self) -> dict[str, Any]:
         shares = [
@@ -88,10 +112,10 @@ class Verdict:
 
 
 def judge(device: Device, recipe: Recipe, accounts: list[Account]) -> Verdict:
-    """Hold the accounts against a device.
+    """Compare the accounts with the memory of a device.
 
-    On a phone or a board all of the process counts against its main memory.  On a microcontroller the
-    file and the code rest in flash and are executed there, so working memory has to hold the heap only.
+    On a phone or a board the complete process counts against main memory.  On a microcontroller the file and
+    the code stay in flash and run from there, so working memory holds only the heap.
     """
     storage = device.storage_memory
     if storage is None:
@@ -99,18 +123,23 @@ def judge(device: Device, recipe: Recipe, accounts: list[Account]) -> Verdict:
         shares = [_share(device.working_memory, needs)]
     else:
         shares = [
-            _share(device.working_memory, [(account.heap, _of_heap(account)) for account in accounts]),
+            _share(device.working_memory, [(account.heap, _uncounted_heap(account)) for account in accounts]),
             _share(storage, [(account.file_total, {}) for account in accounts]),
         ]
     return Verdict(device.id, device.name, tuple(shares), unsupported(device, recipe))
 
 
-def _of_heap(account: Account) -> dict[str, str]:
+def _uncounted_heap(account: Account) -> dict[str, str]:
+    """The uncounted parts that are in the heap, with the reasons."""
     return {name: reason for name, reason in account.uncounted.items() if name in HEAP_PARTS}
 
 
 def _share(memory: Memory, needs: Sequence[tuple[Figure, dict[str, str]]]) -> Share:
-    """A memory against the figures of the accounts, each with what is unknown of it."""
+    """The share of a memory.
+
+    Args:
+        needs: the figure of each account, with its unknown parts.
+    """
     known = [(figure.value, figure, unknown) for figure, unknown in needs if figure.value is not None]
     if known:
         _, need, unknown = max(known, key=lambda each: each[0])
@@ -118,7 +147,7 @@ def _share(memory: Memory, needs: Sequence[tuple[Figure, dict[str, str]]]) -> Sh
         reasons = dict.fromkeys(figure.note for figure, _ in needs)
         need, unknown = Figure.unavailable("bytes", "; ".join(reasons)), {}
     if any(figure.how in ("measured", "emulated") and not without for _, figure, without in known):
-        # A run has all that there is.
+        # A run shows every part.
         unknown = {}
     return Share(
         memory=memory.name,
@@ -128,35 +157,3 @@ def _share(memory: Memory, needs: Sequence[tuple[Figure, dict[str, str]]]) -> Sh
         budget=memory.budget_bytes,
         unverified={path: fact.source for path, fact in memory.unverified_budget().items()},
     )
-
-
-def failure_of(verdict: Verdict) -> OverBudget | None:
-    """Why the artifact does not pass on the device: it has no room, the need is unknown, or it cannot run
-    there; None where it passes."""
-    if verdict.outcome in FITTING:
-        return None
-    if verdict.outcome == "over budget":
-        over = [share for share in verdict.shares if share.outcome == "over budget"]
-        lines = "; ".join(
-            f"needs {share.need} of {share.memory} ({share.need.how}) of {format_bytes(share.budget)} allowed"
-            for share in over
-        )
-        return OverBudget(
-            f"does not fit {verdict.device}: {lines}",
-            fix="use a recipe that quantizes more, a smaller model, or fewer tokens (shapes.length)",
-        )
-    if verdict.outcome == "unknown":
-        lines = "; ".join(
-            f"{share.memory}: {share.need.note}" for share in verdict.shares if share.outcome == "unknown"
-        )
-        return OverBudget(
-            f"it is not known whether it fits {verdict.device}: {lines}",
-            fix="nf-edge doctor tells what measures memory here",
-        )
-    return OverBudget(f"does not run on {verdict.device}: {verdict.problem}")
-
-
-def enforce_budget(verdict: Verdict) -> None:
-    """Raises what `failure_of` gives."""
-    if (failure := failure_of(verdict)) is not None:
-        raise failure

@@ -1,4 +1,4 @@
-"""Starts the runner on a model and takes its report."""
+"""Starts the runner on a model file and reads its report."""
 
 import re
 import signal
@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from nf_edge.backends.runnable import Runnable
 from nf_edge.core import processes
 from nf_edge.core.cpus import allowed_cpus
 from nf_edge.core.errors import BadInput, CannotRun, MissingTool, NfEdgeError
@@ -15,30 +16,31 @@ from nf_edge.measure.runner.result import RunResult, parse
 
 BAD_INPUT = 3
 STDERR_LINES = 10
-# What the native runner begins its own messages with.
-OWN_NAME = re.compile(r"^nf-run-\w+: ")
+# The prefix of the native runner's messages.
+PREFIX = re.compile(r"^nf-run-\w+: ")
 
 CRASHED = (
-    ", so the runtime crashed on this file",
-    "export it again with the runtime that is installed here; if it crashes then too, please report it",
+    ": the runtime crashed on this file",
+    "export it again with the runtime that is installed here; if it still crashes, please report it",
 )
-# What a signal says of the reason, and what to do.
+# The likely reason for each signal, and what to do.
 MEANINGS: dict[int, tuple[str, str]] = {
-    signal.SIGKILL: (": by the system, if nobody else; memory may have run out", ADD_MEMORY),
+    signal.SIGKILL: (": memory may have run out", ADD_MEMORY),
     signal.SIGILL: (
-        ", so its code has an instruction that this CPU does not have",
-        "work on a machine with a newer CPU, or set NF_EDGE_ISA where kernels of nf-edge are called",
+        ": its code has an instruction that this CPU does not have",
+        "use a machine with a newer CPU, or set NF_EDGE_ISA if the recipe calls kernels of nf-edge",
     ),
     signal.SIGSEGV: CRASHED,
     signal.SIGBUS: (
-        ", so its file or memory went away while it ran",
-        "look whether the disk is full, and run it again",
+        ": its file or memory disappeared while it ran",
+        "check whether the disk is full, and run it again",
     ),
     signal.SIGABRT: CRASHED,
     signal.SIGFPE: CRASHED,
-    signal.SIGXCPU: (", so its CPU time is limited", "raise the limit (ulimit -t)"),
+    signal.SIGXCPU: (": its CPU time is limited", "raise the limit (ulimit -t)"),
 }
 
+# Token ids and attention mask; with a cache, token ids and the position of the first.
 Request = tuple[Sequence[int], Sequence[int]]
 
 
@@ -51,22 +53,22 @@ def run(
     launcher: Sequence[str] = (),
     timeout_s: float = 600.0,
 ) -> RunResult:
-    """Runs a model file in a fresh native process.
+    """Run a model file in a fresh native process.
 
     Args:
         runtime: `executorch` for a `.pte`, `onnxruntime` for an `.onnx`.
         model: the file.  It takes `input_ids` and `attention_mask`, int64 [1, T], or has a cache
             (see `artifact.manifest.Interface`); it gives float32 logits of any rank.
-        requests: the input ids and the attention mask of each run, T integers each; of a model with a
-            cache the ids, at least one, and the position of the first: [0] of a prompt, and of each step
-            the number of tokens before it.  With none, the model is only loaded.
-        threads: size of the thread pool; by default as many as this process may use CPUs.
-        operators: a library of operators or a delegate that a `.pte` calls beside those of ExecuTorch.
-        launcher: what the command begins with.
-        timeout_s: seconds until the process is ended.
+        requests: the input ids and the attention mask of each run, T integers each.  With a cache: the ids,
+            at least one, and the position of the first, which is [0] for a prompt and the number of earlier
+            tokens for a step.  Without requests the model is only loaded.
+        threads: size of the thread pool; the number of CPUs that this process may use where None.
+        operators: a library of operators or a delegate that a `.pte` calls in addition to ExecuTorch's.
+        launcher: a prefix for the command.
+        timeout_s: seconds until the process is stopped.
 
     Raises:
-        BadInput: the model cannot be loaded, or does not take one of the requests.
+        BadInput: the model cannot be loaded, or refuses a request.
         MissingTool: the runner is not built yet, and cannot be built here.
         CannotRun: the runner crashed, ran out of memory or took too long.
     """
@@ -77,10 +79,10 @@ def run(
 def run_command(
     command: Sequence[str], model: str | Path, requests: Sequence[Request], timeout_s: float = 600.0
 ) -> RunResult:
-    """The same of a runner that is called in its own way.
+    """Run a model file by a complete runner command; see `run`.
 
     Raises:
-        BadInput: the model cannot be loaded, or does not take one of the requests.
+        BadInput: the model cannot be loaded, or refuses a request.
         CannotRun: the runner crashed, ran out of memory or took too long.
     """
     try:
@@ -99,7 +101,7 @@ def native_command(
     operators: Path | None = None,
     launcher: Sequence[str] = (),
 ) -> list[str]:
-    """How the native runner is called on a model file.
+    """The command that runs a model file in the native runner; see `run` for the arguments.
 
     Raises:
         MissingTool: the runner is not built yet, and cannot be built here.
@@ -107,8 +109,19 @@ def native_command(
     return [*launcher, str(executable(runtime)), *runner_options(model, threads, operators)]
 
 
+def command_for(runnable: Runnable, threads: int | None = None) -> list[str]:
+    """`native_command` with the operators and the launcher that the backend needs on this machine.
+
+    Raises:
+        MissingTool: the runner or the operators cannot be built here.
+    """
+    backend = runnable.backend
+    operators, launcher = backend.operators_file(), backend.launcher(threads)
+    return native_command(backend.runtime, runnable.file, threads, operators, launcher)
+
+
 def runner_options(model: str | Path, threads: int | None = None, operators: Path | None = None) -> list[str]:
-    """A runner's own arguments; as many threads as this process may use CPUs, where none are given."""
+    """The runner's arguments; `threads` is the number of CPUs that this process may use where None."""
     options = [str(Path(model).resolve()), "--threads", str(threads or allowed_cpus())]
     return options if operators is None else [*options, "--operators", str(operators)]
 
@@ -119,28 +132,29 @@ def request_lines(requests: Sequence[Request]) -> str:
 
 
 def overdue(model: str | Path, timeout_s: float) -> CannotRun:
+    """The error for a runner that took too long."""
     return CannotRun(f"did not finish within {timeout_s:g} s here", where=model)
 
 
 def failure(model: str | Path, returncode: int, stderr: str) -> NfEdgeError:
-    """What a runner that ended by itself says of the reason."""
-    said = OWN_NAME.sub("", "\n".join(stderr.strip().splitlines()[-STDERR_LINES:]))
+    """The error for a runner that ended by itself, from its exit code and its stderr."""
+    message = PREFIX.sub("", "\n".join(stderr.strip().splitlines()[-STDERR_LINES:]))
     if returncode == BAD_INPUT:
-        return BadInput(said.removesuffix(f", {Path(model).resolve()}"), where=model)
+        return BadInput(message.removesuffix(f", {Path(model).resolve()}"), where=model)
     if returncode < 0:
-        return _ended(model, -returncode, said)
+        return _ended(model, -returncode, message)
     if returncode == MissingTool.exit_code:
-        return MissingTool(said, where=model)
-    if NO_MEMORY.search(said):
-        return CannotRun(f"the runner has no memory left\n{said}", where=model, fix=ADD_MEMORY)
-    return NfEdgeError(f"the runner failed with exit code {returncode}\n{said}", where=model)
+        return MissingTool(message, where=model)
+    if NO_MEMORY.search(message):
+        return CannotRun(f"the runner has no memory left\n{message}", where=model, fix=ADD_MEMORY)
+    return NfEdgeError(f"the runner failed with exit code {returncode}\n{message}", where=model)
 
 
-def _ended(model: str | Path, number: int, said: str) -> CannotRun:
-    """What a signal that ended a runner means."""
+def _ended(model: str | Path, number: int, message: str) -> CannotRun:
+    """The error for a runner that a signal ended."""
     try:
         name = signal.Signals(number).name
     except ValueError:
         name = f"signal {number}"
     meaning, fix = MEANINGS.get(number, ("", "run it again"))
-    return CannotRun(f"the runner was ended by {name}{meaning}\n{said}".rstrip(), where=model, fix=fix)
+    return CannotRun(f"the runner was ended by {name}{meaning}\n{message}".rstrip(), where=model, fix=fix)

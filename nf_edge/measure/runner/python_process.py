@@ -1,8 +1,8 @@
-"""A runner in Python, for machines where the native one cannot be built: the same requests, the same lines.
+"""A runner in Python for machines where the native one cannot be built: the same requests, the same lines.
 
-Run `python -m nf_edge.measure.runner.python_process BACKEND MODEL BOUNDS [--threads N] --times`; BOUNDS is
-JSON.  Python and the runtime's bindings hold far more than the model, so of its memory only what comes on
-top of the stage `start` counts; and its times include the bindings and, of an `.onnx` with a cache, copying
+Run `python -m nf_edge.measure.runner.python_process BACKEND MODEL INPUT_SHAPE [--threads N] --times`;
+INPUT_SHAPE is JSON.  Python and the bindings of the runtime hold far more memory than the model, so only
+memory above the stage `start` counts.  Times include the bindings and, for an `.onnx` with a cache, copying
 the cache into the call.
 """
 
@@ -16,24 +16,23 @@ from pathlib import Path
 
 from nf_edge.backends import REGISTRY, load_backend
 from nf_edge.backends.input_shape import InputShape
+from nf_edge.backends.runnable import Runnable
 from nf_edge.core import strict_json
 from nf_edge.core.cpus import allowed_cpus
 from nf_edge.core.errors import NfEdgeError
 from nf_edge.model import Decoder
 
 
-def python_command(
-    backend: str, model: Path, input_shape: InputShape, threads: int | None = None
-) -> list[str]:
-    """How this runner is called on a model file."""
+def python_command(runnable: Runnable, threads: int | None = None) -> list[str]:
+    """The command of this runner."""
     command = [
         sys.executable,
         "-m",
         __name__,
-        # By the place of its class, so that the process needs no registry of its own.
-        REGISTRY[backend].location,
-        str(model),
-        strict_json.dumps(asdict(input_shape), indent=None),
+        # By the location of its class, so that the process needs no other registry.
+        REGISTRY[runnable.backend.name].location,
+        str(runnable.file),
+        strict_json.dumps(asdict(runnable.input_shape), indent=None),
     ]
     return command if threads is None else [*command, "--threads", str(threads)]
 
@@ -45,21 +44,22 @@ def main() -> None:
     parser.add_argument("input_shape", type=lambda text: InputShape(**strict_json.loads(text)))
     parser.add_argument("--threads", type=int, default=allowed_cpus())
     parser.add_argument("--times", action="store_true", required=True)
-    given = parser.parse_args()
+    options = parser.parse_args()
     try:
-        _answer(given.backend, given.model, given.input_shape, given.threads)
+        _serve(options.backend, options.model, options.input_shape, options.threads)
     except NfEdgeError as error:
         sys.stderr.write(f"{error.what}\n")
         sys.exit(error.exit_code)
 
 
-def _answer(location: str, model: Path, input_shape: InputShape, threads: int) -> None:
+def _serve(location: str, model: Path, input_shape: InputShape, threads: int) -> None:
+    """Run the requests on stdin until it ends."""
     import numpy as np
 
     backend = load_backend(location)
     backend.warm_up()
     version = importlib.metadata.version(backend.runtime)
-    _forget_peak()
+    _reset_peak()
     _print_stage("start", 0.0, runtime=backend.runtime, version=version, threads=threads)
     began = time.perf_counter()
     loaded = backend.load(model, input_shape, threads)
@@ -81,15 +81,15 @@ def _ms_since(began: float) -> float:
     return 1e3 * (time.perf_counter() - began)
 
 
-def _forget_peak() -> None:
-    """Makes the peak start again from here, where the system lets us."""
+def _reset_peak() -> None:
+    """Restart the peak of resident memory here, where the system allows it."""
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5")
 
 
 def _print_stage(name: str, elapsed_ms: float, **more: str | int) -> None:
-    """A stage with what /proc tells of it, in bytes; 0 of what it does not tell."""
+    """Print a stage with the memory figures of /proc in bytes; 0 where /proc has none."""
     status = Path("/proc/self/status")
     text = status.read_text() if status.exists() else ""
     kilobytes = {key: int(value) for key, value in re.findall(r"^(\w+):\s+(\d+) kB$", text, re.MULTILINE)}

@@ -1,4 +1,4 @@
-"""What the runner reports, and how its JSON lines are read."""
+"""The runner's report, and the reader of its JSON lines."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -12,22 +12,21 @@ from nf_edge.core import strict_json
 
 @dataclass(frozen=True)
 class Stage:
-    """A moment in the runner's life, and what its process held then, in bytes.
+    """A moment in the life of the runner, with the memory of its process in bytes.
 
     Attributes:
         name: `start` (runtime loaded, model untouched), `program_loaded` (ExecuTorch only),
             `method_loaded`, `first_run` or `finished`.
-        elapsed_ms: time since the stage before, reading the memory not included.
+        elapsed_ms: time since the previous stage, without the time to read the memory.
         rss: resident pages, the sum of `rss_anon` and `rss_file`.
-        rss_anon: those with no file behind them.  This includes heap that was freed and not
-            given back to the system.
-        rss_file: those of files (the model, libraries), which the system may drop and read again.
-        model_mapped_rss: those of `rss_file` that belong to the model or to its `.data` beside it.
-            The kernel maps up to 16 cached pages around each one touched, so it is an upper bound.
-        heap_in_use: what malloc has handed out and not got back (glibc; 0 elsewhere).
+        rss_anon: pages of no file.  They include heap that was freed but not returned to the system.
+        rss_file: pages of files (the model, libraries), which the system may drop and read again.
+        model_mapped_rss: pages of `rss_file` that belong to the model or to its `.data` file.
+            The kernel maps up to 16 cached pages around each page touched, so it is an upper bound.
+        heap_in_use: bytes that malloc has handed out and that were not freed (glibc; 0 elsewhere).
         rss_peak: the highest `rss` since the process began.
         rss_peak_since_start: the highest since the stage `start`.
-        peak_was_reset: whether the kernel let the peak be reset at `start`; if not,
+        peak_was_reset: whether the kernel allowed the peak to be reset at `start`; if not,
             `rss_peak_since_start` is `rss_peak`.
     """
 
@@ -45,18 +44,17 @@ class Stage:
 
 @dataclass(frozen=True)
 class RunResult:
-    """A whole run of the runner.
+    """One complete run of the runner.
 
     Attributes:
         stages: in the order they were reached.
-        outputs: one float32 array a request, in the model's own shape.
-        run_ms: time of each request, in milliseconds: of running alone, its inputs made and the cache taken
-            back before that.
+        outputs: one float32 array per request, in the shape that the model gives.
+        run_ms: milliseconds of each request; making its inputs and rewinding the cache do not count.
         planned_buffers: sizes of ExecuTorch's memory-planned arenas, in bytes; empty for ONNX Runtime.
-        temporary_peak: the most bytes that kernels held for a time during a run, and gave back at its end: of
-            ExecuTorch's own account, so without its delegates; 0 for ONNX Runtime.
+        temporary_peak: the most bytes that kernels borrowed during a run, by ExecuTorch's account, which
+            leaves out its delegates; 0 for ONNX Runtime.
         runtime: `executorch` or `onnxruntime`.
-        version: that runtime's own version.
+        version: of that runtime.
         threads: size of its thread pool.
     """
 
@@ -78,16 +76,16 @@ class RunResult:
 
 
 def parse(lines: Iterable[str]) -> RunResult:
-    """Reads the JSON lines of a run that came to its end."""
+    """The result in the JSON lines of a run that ended well."""
     entries = [strict_json.loads(line) for line in lines]
     stages = [entry for entry in entries if "stage" in entry]
-    answers = [entry for entry in entries if "logits" in entry]
+    runs = [entry for entry in entries if "logits" in entry]
     start = stages[0]
     planned_buffers = [entry["planned_buffers"] for entry in stages if "planned_buffers" in entry]
     return RunResult(
         stages=tuple(stage(entry) for entry in stages),
-        outputs=[logits_of(entry) for entry in answers],
-        run_ms=[entry["run_ms"] for entry in answers],
+        outputs=[logits_of(entry) for entry in runs],
+        run_ms=[entry["run_ms"] for entry in runs],
         planned_buffers=tuple(planned_buffers[0]) if planned_buffers else (),
         temporary_peak=stages[-1]["temporary_peak"],
         runtime=start["runtime"],
@@ -97,10 +95,10 @@ def parse(lines: Iterable[str]) -> RunResult:
 
 
 def logits_of(entry: dict[str, Any]) -> npt.NDArray[np.float32]:
-    """Logits out of an answer's line, where a null is NaN: one that is not finite."""
+    """float32 logits of a run's line; a null is a logit that is not finite, and becomes NaN."""
     return np.array(entry["logits"], dtype=np.float32).reshape(entry["shape"])
 
 
 def stage(entry: dict[str, Any]) -> Stage:
-    """A stage out of its line."""
+    """The stage in its line."""
     return Stage(name=entry["stage"], **{field.name: entry[field.name] for field in fields(Stage)[1:]})

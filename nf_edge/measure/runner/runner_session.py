@@ -1,4 +1,4 @@
-"""A runner that stays, and is asked again and again."""
+"""A runner process that takes requests until it is ended."""
 
 import contextlib
 import tempfile
@@ -17,31 +17,31 @@ from nf_edge.measure.runner.process import Request, failure, overdue, request_li
 from nf_edge.measure.runner.result import Stage, logits_of, stage
 
 
-class StayingProcess:
-    """A model in a process of its own; a context manager, which ends the process.
+class RunnerSession:
+    """A model in a separate process; a context manager, which ends the process.
 
-    Several of them can be asked turn about: each waits for its next request without taking the CPU.
+    It uses no CPU between requests, so that several sessions take part in interleaved rounds.
 
     Attributes:
-        start: what the process held before it touched the model.
-        runtime, version: of the process, `executorch` or `onnxruntime`.
-        load_ms: from there until the model was ready to run.
+        start: memory of the process before it touches the model.
+        runtime, version: `executorch` or `onnxruntime`, and its version.
+        load_ms: milliseconds from `start` until the model is ready to run.
     """
 
     def __init__(self, command: Sequence[str], model: Path, timeout_s: float = 600.0) -> None:
-        """Starts it, and waits until the model is loaded.
+        """Start it, and wait until the model is loaded.
 
         Args:
-            command: a runner's.
-            model: named in messages.
-            timeout_s: that loading and each call may take, in seconds.
+            command: of a runner, without `--times`.
+            model: the file, for messages.
+            timeout_s: seconds that loading, and each call, may take.
 
         Raises:
             BadInput: the model cannot be loaded.
             CannotRun: the runner crashed, ran out of memory or took too long.
         """
         self._model, self._timeout_s = model, timeout_s
-        # Not a pipe, which nobody would empty.
+        # A pipe would fill up, since nothing reads it.
         self._stderr = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (end closes it)
         try:
             self._process = processes.start(command, stdin=PIPE, stdout=PIPE, stderr=self._stderr)
@@ -59,7 +59,7 @@ class StayingProcess:
         self.load_ms: float = sum(entry["elapsed_ms"] for entry in entries[1:])
 
     def finish(self) -> Stage:
-        """Ends the process; what it held then, and at most."""
+        """End the process; returns its memory at that moment, and its peak."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         return stage(self._read_until(lambda entry: entry.get("stage") == "finished")[-1])
@@ -72,35 +72,35 @@ class StayingProcess:
     ) -> None:
         self.end()
 
-    def _answers(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
-        """Runs requests one after another, as `run` describes them: the runner's line of each.
+    def _run(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
+        """Run requests in order, as `process.run` describes them; returns the runner's line for each.
 
         Raises:
             ValueError: there are none.
-            BadInput: the model does not take one of them.
+            BadInput: the model refuses one of them.
             CannotRun: the runner crashed, ran out of memory or took too long.
         """
         if not requests:
             raise ValueError("no requests")
         self._write(request_lines(requests))
-        found: list[dict[str, Any]] = []
+        entries: list[dict[str, Any]] = []
 
         def last(entry: dict[str, Any]) -> bool:
             if "run_ms" in entry:
-                found.append(entry)
-            return len(found) == len(requests)
+                entries.append(entry)
+            return len(entries) == len(requests)
 
         self._read_until(last)
-        return found
+        return entries
 
     def _write(self, text: str) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it is no more: reading finds out why
+        with contextlib.suppress(BrokenPipeError):  # the process has ended: reading reports why
             self._process.stdin.write(text)
             self._process.stdin.flush()
 
     def _read_until(self, last: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
-        """The lines up to the one for which `last` is true."""
+        """The entries up to the one for which `last` is true."""
         assert self._process.stdout is not None
         late = threading.Event()
 
@@ -126,32 +126,26 @@ class StayingProcess:
         raise failure(self._model, returncode, self._stderr.read())
 
     def end(self) -> None:
-        """Ends the process, whatever it does."""
+        """End the process, whatever it is doing."""
         processes.end(self._process)
         self._stderr.close()
 
 
-class TimedProcess(StayingProcess):
-    """One that answers with how long it took; `command` comes without `--times`."""
+class TimedSession(RunnerSession):
+    """A session that returns the time of each request."""
 
     def __init__(self, command: Sequence[str], model: Path, timeout_s: float = 600.0) -> None:
         super().__init__([*command, "--times"], model, timeout_s)
 
     def times(self, requests: Sequence[Request]) -> list[float]:
-        """Milliseconds of each request.
-
-        Raises what `_answers` does.
-        """
-        return [entry["run_ms"] for entry in self._answers(requests)]
+        """Milliseconds of each request.  Raises what `_run` does."""
+        return [entry["run_ms"] for entry in self._run(requests)]
 
 
-class AskedProcess(StayingProcess):
-    """One that answers with logits."""
+class LogitsSession(RunnerSession):
+    """A session that returns logits."""
 
     def logits(self, request: Request) -> npt.NDArray[np.float32]:
-        """In the model's own shape.
-
-        Raises what `_answers` does.
-        """
-        (entry,) = self._answers([request])
+        """float32 logits of one request, in the shape that the model gives.  Raises what `_run` does."""
+        (entry,) = self._run([request])
         return logits_of(entry)

@@ -11,6 +11,7 @@ from nf_edge.model.data.columns import require_columns
 from nf_edge.model.data.fields import has_text, parse_ids, parse_label
 from nf_edge.model.data.parts import WHOLE, Part
 from nf_edge.model.data.sources import read_records
+from nf_edge.model.data.tables import Table
 from nf_edge.model.data.text import text_encoder
 
 SHOWN_PROBLEMS = 10
@@ -113,6 +114,28 @@ def _read(
     length: int | None,
 ) -> Rows:
     table, sha256 = read_records(source)
+    return rows_of_table(table, sha256, source, config, tokenizer_file, limit, part, length)
+
+
+def rows_of_table(
+    table: Table,
+    sha256: str,
+    source: str,
+    config: ModelConfig,
+    tokenizer_file: Path | None,
+    limit: int | None = None,
+    part: Part = WHOLE,
+    length: int | None = None,
+) -> Rows:
+    """The rows of a table that was read; see `load_rows`.
+
+    Args:
+        source, sha256: of the table.
+        length: cut longer rows to this many tokens; None: no row is cut.
+
+    Raises:
+        BadInput: rows are bad: all of them by their lines (ten are shown).
+    """
     records = part.of_records(table.records)[:limit]
     readable = [record.fields for record in records if not record.problem]
     if readable:

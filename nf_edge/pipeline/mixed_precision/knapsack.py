@@ -1,42 +1,41 @@
-"""Which precision each unit gets: the least loss at a size, greedily.
+"""Chooses a precision for each unit: the least loss at a size, greedily.
 
-A multiple-choice knapsack whose losses are taken to add up.  The greedy order of its linear relaxation
-(Sinha and Zoltners, Operations Research 27, 1979) goes from the smallest choice of all units to the best of
-all, each step being the one that wins most loss a byte; what it has after any step is the best there is at
-that size.
+This is a multiple-choice knapsack whose losses add up.  The greedy order of its linear relaxation (Sinha and
+Zoltners, Operations Research 27, 1979) goes from the smallest choice of all units to the best of all.  Each
+step is the one that saves most loss per byte.  The allocation after each step is the best one of its size.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-# The place of each unit's choice among its choices, by unit.
+# The index of each unit's choice, by unit.
 Allocation = dict[str, int]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a unit might be kept as: its bytes in the file, and what that alone costs the answers, in nats."""
+    """A precision of a unit: its bytes in the file, and the loss from that unit alone, in nats."""
 
     bytes: int
     loss: float
 
 
 def path(units: Mapping[str, Sequence[Choice]]) -> list[Allocation]:
-    """Allocations from the smallest to the best, each with one unit more precise than the one before it."""
+    """Allocations from the smallest to the best, each with one unit more precise than the one before."""
     steps = sorted(
         (step for unit, choices in units.items() for step in _steps(unit, choices)),
         key=lambda step: -step.gain,
     )
     allocation = {unit: _smallest(choices) for unit, choices in units.items()}
-    found = [dict(allocation)]
+    allocations = [dict(allocation)]
     for step in steps:
         allocation[step.unit] = step.choice
-        found.append(dict(allocation))
-    return found
+        allocations.append(dict(allocation))
+    return allocations
 
 
 def fill(allocation: Allocation, units: Mapping[str, Sequence[Choice]], spare: int) -> Allocation:
-    """An allocation with units made more precise until no more fits into the bytes that are to spare."""
+    """An allocation with units made more precise until the spare bytes are used up."""
     allocation = dict(allocation)
     while True:
         better = [
@@ -59,9 +58,14 @@ def trim(
     enough: Callable[[Allocation], bool],
     most_trials: int,
 ) -> Allocation:
-    """An allocation with units at less as long as that is enough, those that save most bytes first.
+    """An allocation with smaller choices of units as long as it is still good enough.
 
-    A step of a path can be a long one, of a large table say, for a loss that is all but met.
+    Units that save most bytes come first.  A step of a path can be too large for a loss that is nearly met,
+    for example if its unit is a large table.
+
+    Args:
+        enough: whether an allocation is good enough.
+        most_trials: most units that are tried.
     """
     saved = [
         (units[unit][now].bytes - choice.bytes, unit, place)
@@ -84,7 +88,7 @@ class _Step:
 
 
 def _steps(unit: str, choices: Sequence[Choice]) -> Iterator[_Step]:
-    """From a unit's smallest choice along the lower hull of loss over bytes; each gains less a byte."""
+    """Steps from a unit's smallest choice along the lower hull of loss over bytes, by gain per byte."""
     at = _smallest(choices)
     while True:
         here = choices[at]

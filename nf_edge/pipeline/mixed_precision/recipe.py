@@ -1,4 +1,4 @@
-"""A recipe that gives every layer and table its own precision, in as few rules as will do."""
+"""Recipes that give each layer and table a precision, in as few rules as possible."""
 
 import re
 from collections import Counter, defaultdict
@@ -17,11 +17,11 @@ from nf_edge.model import ModelConfig
 
 FLOAT = Rule(modules="*", weights="float32")
 LAYER = re.compile(r"transformer\.h\.(\d+)\.(.+)")
-# By module.
-Wanted = Mapping[str, Rule]
+# The rule of each module, by its name.
+Rules = Mapping[str, Rule]
 
 
-def offers(recipe: Recipe) -> list[Rule]:
+def weight_choices(recipe: Recipe) -> list[Rule]:
     """Precisions that a module may have in addition to float32, the widest first.
 
     The backend has a kernel for each, with the recipe's activations and its size of groups.
@@ -40,37 +40,37 @@ def offers(recipe: Recipe) -> list[Rule]:
 
 
 def uniform(recipe: Recipe, rule: Rule) -> Recipe:
-    """The recipe with one precision for all, where a module can have it."""
+    """The recipe with one precision for all modules that can have it."""
     return _with(recipe, {"rules": (rule,)})
 
 
-def alone(recipe: Recipe, modules: Sequence[str], rule: Rule) -> Recipe:
+def quantize_only(recipe: Recipe, modules: Sequence[str], rule: Rule) -> Recipe:
     """The recipe with some modules quantized and all others in float32."""
     rules = [rule.model_copy(update={"modules": name}) for name in modules]
     return _with(recipe, {"rules": (*rules, FLOAT)})
 
 
-def mixture(recipe: Recipe, config: ModelConfig, wanted: Wanted, name: str) -> Recipe:
-    """A recipe of a name that gives every module what is wanted, and is else as `recipe`.
+def mixture(recipe: Recipe, config: ModelConfig, by_module: Rules, name: str) -> Recipe:
+    """A recipe of a name that gives every module its precision; all else is as in `recipe`.
 
     Args:
-        wanted: of every layer and table; the patterns of these rules say nothing.
+        by_module: a rule for every layer and table; the patterns in these rules are not used.
     """
     description = f"as {recipe.name}, but with a precision for each layer and table"
     recipe = recipe.model_copy(update={"name": name, "description": description})
-    if all(rule.weights == "float32" for rule in wanted.values()):
+    if all(rule.weights == "float32" for rule in by_module.values()):
         return recipe.model_copy(update={"quantize": None})
     targets = {
         module: precisions(uniform(recipe, rule), config)[module]
-        for rule in set(wanted.values())
-        for module, its in wanted.items()
+        for rule in set(by_module.values())
+        for module, its in by_module.items()
         if its == rule
     }
-    found = []
-    for section in _sections(wanted):
+    candidates = []
+    for section in _sections(by_module):
         base = _with(recipe, section | {"rules": ()})
-        found.append(_with(base, {"rules": tuple(_rules(base, config, wanted, targets))}))
-    return min(found, key=lambda each: len(each.quantize.rules) if each.quantize else 0)
+        candidates.append(_with(base, {"rules": tuple(_rules(base, config, by_module, targets))}))
+    return min(candidates, key=lambda each: len(each.quantize.rules) if each.quantize else 0)
 
 
 def _with(recipe: Recipe, keys: Mapping[str, Any]) -> Recipe:
@@ -78,14 +78,16 @@ def _with(recipe: Recipe, keys: Mapping[str, Any]) -> Recipe:
     return recipe.model_copy(update={"quantize": recipe.quantize.model_copy(update=dict(keys))})
 
 
-def _sections(wanted: Wanted) -> list[dict[str, Any]]:
-    """Keys that could stand for all that no rule names: what layers get that are quantized, that of the most
-    layers first, and what the tokens get."""
+def _sections(by_module: Rules) -> list[dict[str, Any]]:
+    """Sections that could cover the modules that no rule names.
+
+    Each has the precision of some quantized layers, that of the most layers first, and that of the tokens.
+    """
     quantized = Counter(
-        rule for name, rule in wanted.items() if name not in (TOKENS, POSITIONS) and rule.granularity
+        rule for name, rule in by_module.items() if name not in (TOKENS, POSITIONS) and rule.granularity
     )
-    keys: dict[str, Any] = {"embeddings": wanted[TOKENS].weights}
-    if {rule.weights for rule in wanted.values()} <= {"int8", "float32"}:
+    keys: dict[str, Any] = {"embeddings": by_module[TOKENS].weights}
+    if {rule.weights for rule in by_module.values()} <= {"int8", "float32"}:
         keys["method"] = "nearest"
     layers = [
         {"weights": rule.weights, "granularity": rule.granularity} for rule, _ in quantized.most_common()
@@ -93,58 +95,58 @@ def _sections(wanted: Wanted) -> list[dict[str, Any]]:
     return [keys | each for each in layers or [{}]]
 
 
-def _rules(base: Recipe, config: ModelConfig, wanted: Wanted, targets: Precisions) -> list[Rule]:
-    """The rules that make `targets` of what the section says, each for as many modules as it can."""
+def _rules(base: Recipe, config: ModelConfig, by_module: Rules, targets: Precisions) -> list[Rule]:
+    """Rules that change the precisions of a section to `targets`, each for as many modules as possible."""
     floats = sum(precision.bits is None for precision in targets.values())
     tail = [FLOAT] if 2 * floats > len(targets) else []
 
     def made(rules: list[Rule]) -> Precisions:
         return precisions(_with(base, {"rules": tuple(rules)}), config)
 
-    variants = _variants(wanted)
+    variants = _variants(by_module)
     results = [made([rule]) for rule in variants]
     now, free, rules = made(tail), set(targets), []
     todo = {name for name in targets if now[name] != targets[name]}
     while todo:
-        found = [
+        options = [
             (len(matched & todo), -place, -len(pattern), pattern)
-            for pattern in _patterns(todo, wanted)
+            for pattern in _patterns(todo, by_module)
             if (matched := {name for name in free if fnmatchcase(name, pattern)}) & todo
             for place, result in enumerate(results)
             if all(result[name] == targets[name] for name in matched)
         ]
-        _, place, _, pattern = max(found)
+        _, place, _, pattern = max(options)
         rules.append(variants[-place].model_copy(update={"modules": pattern}))
         matched = {name for name in free if fnmatchcase(name, pattern)}
         free, todo = free - matched, todo - matched
     return rules + tail
 
 
-def _variants(wanted: Wanted) -> list[Rule]:
-    """What rules may say: no granularity, where it goes without saying, or one."""
-    every = dict.fromkeys(wanted.values())
+def _variants(by_module: Rules) -> list[Rule]:
+    """Rules with a granularity, and without one, which is enough where it is the default."""
+    every = dict.fromkeys(by_module.values())
     short = dict.fromkeys(rule.model_copy(update={"granularity": None}) for rule in every)
     return [*short, *every]
 
 
-def _patterns(todo: set[str], wanted: Wanted) -> set[str]:
-    """Patterns of names: one module; a kind of module in all layers or in some; a layer, or its half."""
-    found = set(todo)
+def _patterns(todo: set[str], by_module: Rules) -> set[str]:
+    """Patterns of names: a module; a kind of module in all layers or in some; a layer, or half of it."""
+    patterns = set(todo)
     layers = defaultdict(set)
     for name in todo:
         if place := LAYER.fullmatch(name):
             index, rest = place.groups()
             half, _, last = rest.partition(".")
-            found |= {f"*.{rest}", f"*.{half}.*", f"*.{last}"}
-            found |= {f"transformer.h.{index}.*", f"transformer.h.{index}.{half}.*", "transformer.h.*"}
-            layers[index[:-1], rest, wanted[name].weights].add(index[-1])
-    return found | {
+            patterns |= {f"*.{rest}", f"*.{half}.*", f"*.{last}"}
+            patterns |= {f"transformer.h.{index}.*", f"transformer.h.{index}.{half}.*", "transformer.h.*"}
+            layers[index[:-1], rest, by_module[name].weights].add(index[-1])
+    return patterns | {
         f"transformer.h.{tens}[{''.join(sorted(ones))}].{rest}" for (tens, rest, _), ones in layers.items()
     }
 
 
 class _Flow(dict[str, Any]):
-    """A mapping that is written in one line."""
+    """A mapping that YAML writes in one line."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -158,7 +160,7 @@ _Dumper.add_representer(
 
 
 def as_yaml(recipe: Recipe, comments: Sequence[str]) -> str:
-    """The text of a recipe's file, under lines of comment."""
+    """The text of a recipe's YAML file, with comments at its top."""
     document = recipe.model_dump(mode="json", exclude_defaults=True)
     quantize = document.get("quantize", {})
     if "rules" in quantize:

@@ -1,8 +1,9 @@
-"""What quantizing each unit of a checkpoint alone costs its answers, all others being float32.
+"""The cost of quantizing each unit of a checkpoint alone, while all others stay float32.
 
-A unit is what is quantized together: a linear layer, K with its noise (which stays float32, but is multiplied
-with the rounded K), a table, or a table and the head tied to it.  Its cost is the mean Kullback-Leibler
-divergence of the answers from the checkpoint's, its weights and inputs being rounded as a runtime will.
+A unit is a set of modules that are quantized together: a linear layer, K with its noise (which stays float32,
+but multiplies the rounded K), a table, or a table and the head tied to it.  Its cost is the mean
+Kullback-Leibler divergence of the answers from the checkpoint's.  Its weights and inputs are rounded as the
+runtime rounds them.
 """
 
 import math
@@ -24,7 +25,7 @@ from nf_edge.measure.accuracy.predictions import PROBED, pad, require_finite
 from nf_edge.model import Checkpoint, ModelConfig
 from nf_edge.model.data.rows import Rows
 from nf_edge.pipeline.lowering import Job, Lowered, rounded
-from nf_edge.pipeline.mixed_precision.recipe import alone, offers, uniform
+from nf_edge.pipeline.mixed_precision.recipe import quantize_only, uniform, weight_choices
 from nf_edge.pipeline.mixed_precision.simulate import Change, divergences
 from nf_edge.pruning.provenance import require_done
 from nf_edge.quantization.calibration import may_calibrate
@@ -34,12 +35,12 @@ from nf_edge.quantization.snr import with_errors
 
 @dataclass(frozen=True)
 class SensitivityJob:
-    """What is weighed.
+    """The inputs of a sensitivity measurement.
 
     Attributes:
-        recipe: whose backend, activations and shapes are kept, and whose weights are varied.
-        rows: the data that answers are compared on.
-        calibrate: data to calibrate on, where the recipe does; the checkpoint's examples where None.
+        recipe: its backend, activations and shapes are kept, and its weights are varied.
+        rows: the rows that answers are compared on.
+        calibrate: rows to calibrate on, if the recipe calibrates; the checkpoint's examples where None.
     """
 
     checkpoint: Checkpoint
@@ -47,40 +48,44 @@ class SensitivityJob:
     rows: Rows
     calibrate: Rows | None = None
 
-    def require_weighable(self) -> None:
-        """Raises BadInput where the checkpoint is still to be pruned, nothing is quantized, the backend does
-        not mix precisions, a row does not fit, or the answers have no probabilities to compare."""
+    def require_measurable(self) -> None:
+        """Refuse inputs of which no sensitivity can be measured.
+
+        Raises:
+            BadInput: the checkpoint is not pruned yet, the recipe quantizes nothing, the backend does not mix
+                precisions, a row does not fit, or the answers have no probabilities.
+        """
         config, rows = self.checkpoint.config, self.rows
         require_done(self.checkpoint, self.recipe)
         if self.recipe.quantize is None:
             raise BadInput(
-                "has no section `quantize`, so there is nothing to weigh",
+                "has no section `quantize`, so there is nothing to measure",
                 where=f"recipe {self.recipe.name}",
-                fix="use one that quantizes (nf-edge recipes list)",
+                fix="use a recipe that quantizes (nf-edge recipes list)",
             )
         backend = backend_for(self.recipe)
         if not backend.support.float_layers:
             raise BadInput(
-                f"backend {backend.name} quantizes all linear layers or none, so none of them can be "
-                "weighed alone",
+                f"backend {backend.name} quantizes all linear layers or none, so no layer can be "
+                "measured alone",
                 where=f"recipe {self.recipe.name}",
-                fix="weigh them by a recipe of another backend (nf-edge recipes list)",
+                fix="use a recipe of another backend (nf-edge recipes list)",
             )
         rows.require_at_most(InputShape.of(self.recipe, config).length)
         if config.task not in ("classification", "language modelling"):
             raise BadInput(
-                f"a {config.kind} answers with no probabilities of which a divergence could be taken",
+                f"the answers of a {config.kind} are no probabilities, so they have no divergence",
                 where=rows.source,
             )
         if config.is_language_model and all(len(row.input_ids) < 2 for row in rows.rows):
             raise BadInput("no row has two tokens, so there is no next token to predict", where=rows.source)
 
     def job(self, recipe: Recipe) -> Job:
-        """The job of a variant of the recipe, which may have less to calibrate."""
+        """The lowering job of a variant of the recipe; a variant may calibrate less."""
         return Job.of(self.checkpoint, recipe, self.calibrate if may_calibrate(recipe) else None)
 
     def file_bytes(self, recipe: Recipe) -> int:
-        """Predicted of a variant's model file."""
+        """Predicted bytes of a variant's model file."""
         job = self.job(recipe)
         return job.backend.predict(self.checkpoint.config, job.input_shape, recipe).file
 
@@ -98,16 +103,16 @@ class Unit:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of quantizing one unit to one precision.
+    """The cost of quantizing one unit to one precision.
 
     Attributes:
-        rule: what asks for it.
-        dtype: what its weights become, in words.
+        rule: the rule of a recipe that gives the precision.
+        dtype: the dtype of its weights, in words.
         kl: mean divergence of the answers from the checkpoint's, in nats; infinite where one is not finite.
-        kl_error: its standard error; None where one text is all that was asked.
-        output_snr: signal of its output against what the rounding of its weights adds; of several modules,
-            the lowest.
-        saved: bytes of the model file less than in float32.
+        kl_error: its standard error; None for a single text.
+        output_snr: signal of its output against the error from rounding its weights; the lowest of its
+            modules.
+        saved: bytes that the model file is smaller than in float32.
     """
 
     rule: Rule
@@ -119,7 +124,7 @@ class Cost:
 
     @property
     def kl_per_kb(self) -> float | None:
-        """Nats for each kB that it saves; None where it saves nothing."""
+        """Nats per saved kB; None where nothing is saved."""
         return self.kl / (self.saved / 1000) if self.saved > 0 else None
 
     def to_json(self) -> dict[str, Any]:
@@ -135,14 +140,14 @@ class Cost:
 
 @dataclass(frozen=True)
 class UnitCosts:
-    """What each precision of a unit but float32 costs, the widest first."""
+    """The cost of each precision of a unit except float32, the widest first."""
 
     unit: Unit
     costs: tuple[Cost, ...]
 
     @property
     def usable(self) -> tuple[Cost, ...]:
-        """Those after which the answers are still finite."""
+        """The costs whose answers are finite."""
         return tuple(cost for cost in self.costs if math.isfinite(cost.kl))
 
     def to_json(self) -> dict[str, Any]:
@@ -155,10 +160,10 @@ class UnitCosts:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """The costs of all units, in the model's order, and what they were found on.
+    """The costs of all units, in the model's order, and the data that they were measured on.
 
     Attributes:
-        float_bytes: predicted of the model file with all weights in float32.
+        float_bytes: predicted bytes of the model file with all weights in float32.
         truncated: rows that were cut to the model's length.
     """
 
@@ -195,56 +200,56 @@ def units_of(config: ModelConfig) -> list[Unit]:
     return [Unit(together), *(Unit((name,)) for name in others)]
 
 
-def sensitivity(subject: SensitivityJob, progress: Progress = silent) -> Sensitivity:
+def sensitivity(job: SensitivityJob, progress: Progress = silent) -> Sensitivity:
     """Quantize each unit alone, to each precision that the recipe's runtime has for it.
 
     Raises:
-        BadInput: the recipe or the rows are not for this, or the checkpoint's own answers are not finite.
+        BadInput: the recipe or the rows do not suit, or logits of the checkpoint are not finite.
     """
-    subject.require_weighable()
-    recipe, config, rows = subject.recipe, subject.checkpoint.config, subject.rows.rows
-    model = subject.checkpoint.model()
-    require_finite(model, [row.input_ids for row in rows[:PROBED]], subject.rows.source)
+    job.require_measurable()
+    recipe, config, rows = job.recipe, job.checkpoint.config, job.rows.rows
+    model = job.checkpoint.reference()
+    require_finite(model, [row.input_ids for row in rows[:PROBED]], job.rows.source)
     variants = []
-    rules = offers(recipe)
+    rules = weight_choices(recipe)
     for done, rule in enumerate(rules):
         progress("rounding", done, len(rules))
-        variants.append(_Variant.of(subject, rule))
+        variants.append(_Variant.of(job, rule))
     progress("rounding", len(rules), len(rules))
-    asked = [(unit, variant) for unit in units_of(config) for variant in _distinct(unit, variants)]
-    changes = [variant.change(unit) for unit, variant in asked]
-    found = divergences(model, changes, subject.rows, progress)
-    whole = subject.file_bytes(alone(recipe, (), rules[0]))
+    pairs = [(unit, variant) for unit in units_of(config) for variant in _distinct(unit, variants)]
+    changes = [variant.change_of(unit) for unit, variant in pairs]
+    measured = divergences(model, changes, job.rows, progress)
+    float_bytes = job.file_bytes(quantize_only(recipe, (), rules[0]))
     costs: dict[Unit, list[Cost]] = {}
-    for (unit, variant), lost in zip(asked, found, strict=True):
-        saved = whole - subject.file_bytes(alone(recipe, unit.modules, variant.rule))
+    for (unit, variant), lost in zip(pairs, measured, strict=True):
+        saved = float_bytes - job.file_bytes(quantize_only(recipe, unit.modules, variant.rule))
         cost = Cost(variant.rule, variant.dtype(unit), lost.kl, lost.error, variant.output_snr(unit), saved)
         costs.setdefault(unit, []).append(cost)
     return Sensitivity(
         recipe=recipe.name,
         units=tuple(UnitCosts(unit, tuple(its)) for unit, its in costs.items()),
-        float_bytes=whole,
-        data=subject.rows.source,
-        data_sha256=subject.rows.sha256,
+        float_bytes=float_bytes,
+        data=job.rows.source,
+        data_sha256=job.rows.sha256,
         rows=len(rows),
-        truncated=subject.rows.truncated,
+        truncated=job.rows.truncated,
     )
 
 
 @dataclass(frozen=True)
 class _Variant:
-    """All modules with one precision, where they can have it."""
+    """All modules with one precision, as far as they can have it."""
 
     rule: Rule
-    whole: Change
+    change: Change
     layer_reports: Mapping[str, LayerReport]
 
     @classmethod
-    def of(cls, subject: SensitivityJob, rule: Rule) -> "_Variant":
-        recipe, config = uniform(subject.recipe, rule), subject.checkpoint.config
-        lowered = rounded(subject.job(recipe))
-        seen = [pad([row], config.pad_token_id) for row in subject.rows.rows]
-        layer_reports = with_errors(lowered.layer_reports, lowered.plain, lowered.weights, seen)
+    def of(cls, job: SensitivityJob, rule: Rule) -> "_Variant":
+        recipe, config = uniform(job.recipe, rule), job.checkpoint.config
+        lowered = rounded(job.job(recipe))
+        inputs = [pad([row], config.pad_token_id) for row in job.rows.rows]
+        layer_reports = with_errors(lowered.layer_reports, lowered.plain, lowered.weights, inputs)
         return cls(
             rule,
             change_of(recipe, lowered),
@@ -252,13 +257,14 @@ class _Variant:
         )
 
     def precisions(self, unit: Unit) -> tuple[Precision, ...]:
-        return tuple(self.whole.precisions[module] for module in unit.modules)
+        return tuple(self.change.precisions[module] for module in unit.modules)
 
-    def change(self, unit: Unit) -> Change:
-        return replace(self.whole, weights={module: self.whole.weights[module] for module in unit.modules})
+    def change_of(self, unit: Unit) -> Change:
+        """The change of one unit alone."""
+        return replace(self.change, weights={module: self.change.weights[module] for module in unit.modules})
 
     def dtype(self, unit: Unit) -> str:
-        # The activations are the same for all that the table has.
+        # The dtype of activations, after the semicolon, is the same for all units.
         return self.layer_reports[unit.modules[-1]].dtype.split(";")[0]
 
     def output_snr(self, unit: Unit) -> Figure:
@@ -268,15 +274,15 @@ class _Variant:
 
 
 def _distinct(unit: Unit, variants: Iterable[_Variant]) -> list[_Variant]:
-    """Those that differ for a unit: it may fall back to what another asks for."""
-    found: dict[tuple[Precision, ...], _Variant] = {}
+    """The variants that differ for a unit; without a kernel for a precision it falls back to another."""
+    by_precision: dict[tuple[Precision, ...], _Variant] = {}
     for variant in variants:
-        found.setdefault(variant.precisions(unit), variant)
-    return list(found.values())
+        by_precision.setdefault(variant.precisions(unit), variant)
+    return list(by_precision.values())
 
 
 def change_of(recipe: Recipe, lowered: Lowered) -> Change:
-    """All that a recipe rounds."""
+    """The change that a recipe makes to a network: everything that it rounds."""
     config = lowered.plain.config
     row_scales = backend_for(recipe).support.row_scales
     return Change(lowered.plain, lowered.weights, precisions(recipe, config), row_scales)

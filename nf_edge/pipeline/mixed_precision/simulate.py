@@ -1,4 +1,4 @@
-"""A network that answers, in PyTorch, as if some of its modules were quantized."""
+"""Simulates, in PyTorch, a network of which some modules are quantized."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,12 +24,12 @@ PIECE = 128
 
 @dataclass(frozen=True)
 class Change:
-    """What becomes of some modules of a network.
+    """A change to some modules of a network.
 
     Attributes:
-        network: the plain form, in float32.
-        weights: as they are lowered; a table may have fewer rows than the network's.
-        precisions: of the same modules at least, for how their inputs are rounded.
+        network: in float32 and PyTorch's own operators.
+        weights: of these modules, as they are lowered; a table may have fewer rows than the network's.
+        precisions: of at least these modules, which decide how their inputs are rounded.
         row_scales: of the backend's `Support`.
     """
 
@@ -40,16 +40,16 @@ class Change:
 
     @contextmanager
     def made(self) -> Iterator[NoiseFormer]:
-        """The network with the change, which it is rid of in the end.
+        """The network with the change, which is undone at the end of the block.
 
-        It must be given one row at a time, without padding: a range of activations may be that of a row.
+        It takes one row at a time, without padding: a range of activations may be that of a row.
         """
         kept, handles = {}, []
         try:
             for name, lowered in self.weights.items():
                 module = self.network.get_submodule(name)
                 kept[name] = weight = module.get_parameter("weight")
-                # Not in place: a head may share it with a table.
+                # Not in place: a head may share the weight with a table.
                 _put(module, torch.cat([lowered, weight[len(lowered) :]]))
                 if isinstance(module, nn.Linear) and self.precisions[name].activations != "none":
                     hook = partial(_hook, precision=self.precisions[name], row_scales=self.row_scales)
@@ -63,7 +63,7 @@ class Change:
 
     @torch.no_grad()
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        """As a session of an artifact: int64 [1, T], all of it real → float32 logits."""
+        """As `Session.run`: int64 [1, T] without padding → float32 logits."""
         with self.made() as network:
             logits: np.ndarray = network(torch.from_numpy(input_ids)).numpy()
         return logits
@@ -92,7 +92,7 @@ def round_activations(x: Tensor, precision: Precision, row_scales: bool) -> Tens
 
 
 def _affine(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """To 256 levels between two values, 0 among them exactly."""
+    """Round to 256 levels between two values; 0 is a level."""
     low, high = low.clamp(max=0), high.clamp(min=0)
     scale = ((high - low) / 255).clamp(min=torch.finfo(x.dtype).tiny)
     zero = (-low / scale).round()
@@ -105,9 +105,13 @@ def _symmetric(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Divergence:
-    """Mean divergence in nats over all questions, infinite where an answer is not finite, and its standard
-    error; None of a single text, and where it is infinite."""
+class MeanDivergence:
+    """Mean divergence over all answers.
+
+    Attributes:
+        kl: in nats; infinite where an answer is not finite.
+        error: its standard error; None for a single text, and where `kl` is infinite.
+    """
 
     kl: float
     error: float | None
@@ -116,35 +120,36 @@ class Divergence:
 @torch.no_grad()
 def divergences(
     reference: NoiseFormer, changes: Sequence[Change], rows: Rows, progress: Progress
-) -> list[Divergence]:
+) -> list[MeanDivergence]:
     """How far the answers of changed networks are from the reference's, on the same rows.
 
-    No more logits are held than two networks' of one row.
+    Memory holds the logits of two networks for one row.
 
     Raises:
-        BadInput: the reference's own answers are not finite.
+        BadInput: logits of the reference are not finite.
     """
-    found: list[list[np.ndarray]] = [[] for _ in changes]
+    divergences: list[list[np.ndarray]] = [[] for _ in changes]
     row_of: list[np.ndarray] = []
     for number, row in enumerate(rows.rows):
         ids = torch.tensor([row.input_ids])
-        wanted = _of_questions(finite(reference, ids, rows=rows.source, first=number))
-        row_of.append(np.full(len(wanted), number))
-        for values, change in zip(found, changes, strict=True):
+        expected = _of_questions(finite(reference, ids, rows=rows.source, first=number))
+        row_of.append(np.full(len(expected), number))
+        for values, change in zip(divergences, changes, strict=True):
             with change.made() as network:
-                values.append(_divergence(wanted, _of_questions(network(ids))))
+                values.append(_divergence(expected, _of_questions(network(ids))))
         progress("quantizing one unit at a time", number + 1, len(rows.rows))
     cluster = np.concatenate(row_of)
-    every = [np.concatenate(values) for values in found]
-    return [Divergence(float(values.mean()), clustered_error(values, cluster)) for values in every]
+    every = [np.concatenate(values) for values in divergences]
+    return [MeanDivergence(float(values.mean()), clustered_error(values, cluster)) for values in every]
 
 
 def _of_questions(logits: Tensor) -> Tensor:
-    """Of each question of a row, [q, C]: a classifier's one, or the next token after each but the last."""
+    """Logits [q, C] of the answers of a row: of its class, or of the token after each but the last."""
     return logits[0, :-1] if logits.dim() == 3 else logits
 
 
-def _divergence(wanted: Tensor, found: Tensor) -> np.ndarray:
-    pieces = zip(wanted.split(PIECE), found.split(PIECE), strict=True)
+def _divergence(expected: Tensor, actual: Tensor) -> np.ndarray:
+    """KL divergence float64 [q] in nats of logits [q, C]."""
+    pieces = zip(expected.split(PIECE), actual.split(PIECE), strict=True)
     parts = [kl_divergence(*(x.double().log_softmax(-1) for x in pair)) for pair in pieces]
     return torch.cat(parts).numpy()

@@ -1,4 +1,4 @@
-"""Recipes that treat all of a model alike: what a mixture of precisions has to beat."""
+"""Uniform recipes, with one precision for all modules: a mixture of precisions has to beat them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,24 +11,25 @@ from nf_edge.core.recipe.precision import granularity_of
 from nf_edge.core.recipe.quantize import Quantize
 from nf_edge.core.recipe.recipe import Recipe, bundled_recipes
 from nf_edge.model import ModelConfig
-from nf_edge.pipeline.mixed_precision.recipe import offers, uniform
+from nf_edge.pipeline.mixed_precision.recipe import uniform, weight_choices
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """A recipe that is not mixed, and what it is known by: a recipe's name, or a precision."""
+    """A uniform recipe with its label: a recipe's name, or a precision."""
 
     label: str
     recipe: Recipe
 
 
 def uniform_recipes(base: Recipe, config: ModelConfig, name: str) -> list[Uniform]:
-    """What `base` could be with the `quantize` section of another recipe of its backend, or with one
-    precision for all modules; itself among them.  None does the same to a model as another, or is for modules
-    that it does not have.
+    """The uniform variants of a recipe, itself among them.
+
+    Each has the `quantize` section of a recipe of the same backend, or one precision for all modules.  They
+    differ in what they do to the model, and suit its modules.
 
     Args:
-        name: of all of them, for one may be what is written.
+        name: of every variant, since one of them may be written to a file.
     """
     assert base.quantize is not None
     sections: dict[str, Quantize | None] = {
@@ -37,7 +38,7 @@ def uniform_recipes(base: Recipe, config: ModelConfig, name: str) -> list[Unifor
         if (each.backend, each.target) == (base.backend, base.target) and not each.shrinks
     }
     sections[base.name] = base.quantize
-    for rule in offers(base):
+    for rule in weight_choices(base):
         words = granularity_of(base.quantize.layer(rule).group).replace("_", " ")
         sections[f"{rule.weights} {words} for all"] = uniform(base, rule).quantize
     recipes: list[Uniform] = []
@@ -48,7 +49,7 @@ def uniform_recipes(base: Recipe, config: ModelConfig, name: str) -> list[Unifor
         try:
             recipe = Recipe.model_validate(base.model_copy(update=changes).model_dump())
             effect = _effect(recipe, config)
-        except (ValidationError, BadInput):  # its cache, say, is none that the base has
+        except (ValidationError, BadInput):  # its cache, for example, does not suit the base
             continue
         if effect not in effects:
             recipes.append(Uniform(label, recipe))
@@ -57,7 +58,7 @@ def uniform_recipes(base: Recipe, config: ModelConfig, name: str) -> list[Unifor
 
 
 def _effect(recipe: Recipe, config: ModelConfig) -> Any:
-    """What a recipe does to a model, in whichever of its keys that is written."""
+    """What a recipe does to a model, whichever of its keys say so."""
     if recipe.quantize is None:
         return None
     by_module = {"weights", "granularity", "embeddings", "rules"}

@@ -1,24 +1,20 @@
-"""Which recipes a model is exported by."""
+"""Chooses the recipes that a model is exported by."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from nf_edge.backends import backend_for
-from nf_edge.backends.input_shape import InputShape
-from nf_edge.core.device import Device
 from nf_edge.core.errors import BadInput, MissingTool
 from nf_edge.core.recipe.recipe import Recipe, bundled_recipes, load_recipe
-from nf_edge.model import Checkpoint
-from nf_edge.model.data.rows import Rows, load_rows
 from nf_edge.pipeline.export import dry_run
+from nf_edge.pipeline.sweep.job import SweepJob
 from nf_edge.pruning.provenance import is_to_shrink
-from nf_edge.quantization.calibration import calibration_purposes
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A bundled recipe that does not suit, and why."""
+    """A bundled recipe that does not suit, and the reason."""
 
     recipe: str
     reason: str
@@ -27,36 +23,33 @@ class Skipped:
         return asdict(self)
 
 
-def choose(
-    names: Sequence[str],
-    checkpoint: Checkpoint,
-    device: Device | None,
-    calibrate: str | None,
-    can_train: bool,
-) -> tuple[list[Recipe], list[Skipped]]:
-    """The recipes of these names, in their order; of none, the bundled ones that suit, float32 first.
+def choose(names: Sequence[str], job: SweepJob) -> tuple[list[Recipe], list[Skipped]]:
+    """The recipes of a sweep, and the bundled ones that do not suit.
 
-    What suits is found out without exporting anything; kernels that a recipe calls are built.
+    Nothing is exported for this; the kernels that a recipe calls are built.
+
+    Args:
+        names: of recipes, or their files; where there are none, the bundled ones that suit, float32 first.
 
     Raises:
-        BadInput, MissingTool: a recipe that was named does not suit, or no bundled one does.
+        BadInput, MissingTool: a requested recipe does not suit, or no bundled one does.
     """
     if names:
         recipes = [load_recipe(name) for name in names]
         _refuse_twice(recipes)
         for recipe in recipes:
-            _refuse_unsuited(recipe, checkpoint, device, calibrate, can_train)
+            _refuse_unsuited(recipe, job)
         return recipes, []
     chosen, skipped = [], []
     for recipe in sorted(bundled_recipes(), key=_order):
         try:
-            _refuse_unsuited(recipe, checkpoint, device, calibrate, can_train)
+            _refuse_unsuited(recipe, job)
             chosen.append(recipe)
         except (BadInput, MissingTool) as error:
             skipped.append(Skipped(recipe.name, "; ".join(filter(None, (error.what, error.fix)))))
     if not chosen:
         problems = [f"{each.recipe}: {each.reason}" for each in skipped]
-        raise BadInput.listing(problems, where=checkpoint.path, fix="name recipes of yours with --recipe")
+        raise BadInput.listing(problems, where=job.checkpoint.path, fix="name recipes with --recipe")
     return chosen, skipped
 
 
@@ -68,41 +61,31 @@ def _refuse_twice(recipes: Sequence[Recipe]) -> None:
     names = [recipe.name for recipe in recipes]
     for number, name in enumerate(names):
         if name in names[:number]:
-            raise BadInput("is there twice", where=f"recipe {name}", fix="give each recipe a name of its own")
+            raise BadInput("is given twice", where=f"recipe {name}", fix="give each recipe another name")
 
 
-def _refuse_unsuited(
-    recipe: Recipe, checkpoint: Checkpoint, device: Device | None, calibrate: str | None, can_train: bool
-) -> None:
+def _refuse_unsuited(recipe: Recipe, job: SweepJob) -> None:
     """Raises BadInput or MissingTool where an export by this recipe would."""
+    checkpoint = job.checkpoint
     backend = backend_for(recipe)
     if backend.reference_executor:
         raise BadInput(
             f"cannot be timed here: nothing on this machine runs it but {backend.reference_executor}",
             where=f"recipe {recipe.name}",
-            fix="time it on its target; its own export has what the compiler of that tells of it",
+            fix="time it on its target; an export of it has the estimate of the target's compiler, if any",
         )
     backend.operators_file()
     if is_to_shrink(checkpoint, recipe):
         where = f"recipe {recipe.name}"
-        if not can_train:
+        if job.train is None:
             raise BadInput(
-                "prunes or trains the model, for which it needs data", where=where, fix="give --train"
+                "prunes or trains the model, which needs training data", where=where, fix="give --train"
             )
         if checkpoint.config.is_language_model and recipe.prune and recipe.prune.vocabulary:
             raise BadInput(
-                "drops tokens, and a language model of other tokens predicts other things",
+                "drops tokens, so its predictions cannot be compared with those of the original",
                 where=where,
                 fix="leave out prune.vocabulary",
             )
         recipe = recipe.model_copy(update={"prune": None, "recover": None})
-    dry_run(checkpoint, recipe, device, seen_by(recipe, checkpoint, calibrate))
-
-
-def seen_by(recipe: Recipe, checkpoint: Checkpoint, calibrate: str | None) -> Rows | None:
-    """The rows of a source, where one was given and a recipe has something to calibrate."""
-    input_shape = InputShape.of(recipe, checkpoint.config)
-    cache = backend_for(recipe).cache_dtype(checkpoint.config, input_shape, recipe)
-    if calibrate is None or not calibration_purposes(recipe, cache):
-        return None
-    return load_rows(calibrate, checkpoint, length=input_shape.length)
+    dry_run(checkpoint, recipe, job.device, job.calibration_for(checkpoint, recipe))

@@ -1,4 +1,4 @@
-"""What a sweep's figures say: the smallest that loses nothing, the fastest, and what nobody needs."""
+"""The summary of a sweep: the smallest recipe without a loss, the fastest, and those that others dominate."""
 
 import math
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from nf_edge.measure.latency.latency_report import BenchRow
 
 @dataclass(frozen=True)
 class Facts:
-    """What recipes are weighed against each other by.
+    """The figures that recipes are compared by; an unknown one is infinite.
 
     Attributes:
-        file, memory: bytes; infinite where not known, as all of these.
-        times: ms, the median of each measurement.
+        file, memory: bytes.
+        times: median of each measurement, in ms.
         kl: mean divergence of the answers, in nats.
-        loses: whether a loss of accuracy, or of a language model's perplexity, is shown.
-        passed: whether it passed all gates.
+        loses: whether the intervals show a loss of accuracy, or of a language model's perplexity.
+        passed: whether it passes all gates.
     """
 
     recipe: str
@@ -29,7 +29,7 @@ class Facts:
     passed: bool
 
     def beats(self, other: "Facts") -> bool:
-        """Whether it is behind in nothing, and ahead in something."""
+        """Whether it is at least as good in everything, and better in something."""
         mine, others = ((facts.file, facts.memory, *facts.times, facts.kl) for facts in (self, other))
         return (
             self.passed
@@ -40,10 +40,10 @@ class Facts:
 
 @dataclass(frozen=True)
 class Fastest:
-    """Of one measurement.
+    """The fastest recipe of one measurement.
 
     Attributes:
-        rivals: recipes whose intervals overlap with its own, so that they are not told apart.
+        rivals: recipes whose intervals overlap with that of the fastest.
     """
 
     phase: str
@@ -55,14 +55,14 @@ class Fastest:
 
 @dataclass(frozen=True)
 class Summary:
-    """What the figures say.
+    """The summary.
 
     Attributes:
-        smallest: of the recipes that passed and show no loss, that of the smallest file (of two, the nearer);
-            None where there is none.
+        smallest: the recipe with the smallest file that passes and shows no loss; of two with equal files,
+            the one with less divergence.  None where there is none.
         fastest: of each measurement but loading.
-        dominated: recipes that another is behind in nothing, and that other.  Medians and means decide,
-            whatever their intervals.
+        dominated: recipes that another one beats, and that other one.  Medians and means decide, without
+            their intervals.
     """
 
     smallest: str | None
@@ -89,7 +89,7 @@ class Summary:
 
 
 def _fastest(names: Sequence[str], line: BenchRow) -> Fastest:
-    """By the speeds beside the first recipe, whose own is 1."""
+    """The fastest by its speed relative to the first recipe, whose speed is 1."""
     speeds = {names[0]: (1.0, 1.0, 1.0)}
     for name, speed in zip(names[1:], line.speeds, strict=True):
         inverse = speed.inverse
@@ -97,7 +97,7 @@ def _fastest(names: Sequence[str], line: BenchRow) -> Fastest:
         speeds[name] = (
             inverse.ratio.value or 0.0,
             low.value or 0.0,
-            math.inf if high.value is None else high.value,  # what is not known is not told apart
+            math.inf if high.value is None else high.value,  # an unknown end overlaps with everything
         )
     best = max(names, key=lambda name: speeds[name][0])
     rivals = [name for name in names if name != best and speeds[name][2] >= speeds[best][1]]

@@ -1,4 +1,4 @@
-"""What came of a sweep."""
+"""The report of a sweep."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from nf_edge.pipeline.size_ratios import Size
 from nf_edge.pipeline.sweep.choose import Skipped
 from nf_edge.pipeline.sweep.summary import Summary
 
-# What lies beside the artifacts.
+# Files next to the artifacts.
 JSON, PAGE = "sweep.json", "sweep.html"
 
 
@@ -24,10 +24,10 @@ class Compressed:
 
     Attributes:
         model: the model file that was measured.
-        path: where its artifact is; None where it was not kept.
-        accuracy: beside the checkpoint that the sweep is of, which the recipe may have made smaller.
-        verdict: whether it fits the device; None where none was named.
-        failure: the first gate that it did not pass.
+        path: the artifact; None where it was not kept.
+        accuracy: against the checkpoint of the sweep, before any pruning.
+        verdict: whether it fits the device; None without a device.
+        failure: the error of the first gate that it does not pass.
     """
 
     recipe: str
@@ -52,13 +52,13 @@ class Compressed:
 
 @dataclass(frozen=True)
 class SweepReport(Shown):
-    """The first recipe, the baseline, beside each of the others; tuples of figures have one of each recipe.
+    """The first recipe, the baseline, against each other one; tuples of figures have one per recipe.
 
     Attributes:
         sizes: parameters, file, and the memory of the process, planned and measured.
         skipped: bundled recipes that do not suit.
-        memory_machine: where the memory of the processes was measured.
-        notes: what to know before the figures are compared.
+        memory_machine: the machine that memory was measured on.
+        notes: remarks about the figures.
     """
 
     checkpoint: str
@@ -72,19 +72,19 @@ class SweepReport(Shown):
 
     @property
     def failure(self) -> OverBudget | AccuracyGate | None:
-        """The first gate that a recipe did not pass."""
+        """The error of the first gate that a recipe does not pass."""
         return next((each.failure for each in self.recipes if each.failure), None)
 
     @property
     def passed(self) -> bool:
-        """Whether every recipe passed every gate."""
+        """Whether every recipe passes every gate."""
         return self.failure is None
 
     def size(self, name: str) -> Size:
         return next(size for size in self.sizes if size.name == name)
 
     def to_json(self) -> dict[str, Any]:
-        # Its artifacts are those of the recipes, and may be gone.
+        # The recipes list the artifacts, which may be temporary.
         latency = self.latency.to_json()
         del latency["artifacts"]
         return {

@@ -1,4 +1,4 @@
-"""What functions of the API take: names, paths or values, and numbers within bounds."""
+"""Checks of the API's arguments: names, paths, numbers within bounds, rows that suit a model."""
 
 import math
 import os
@@ -12,17 +12,17 @@ from nf_edge.core.limits import drop_problem
 from nf_edge.core.resources import existing
 
 if TYPE_CHECKING:
-    from nf_edge.model import Checkpoint, ModelConfig
+    from nf_edge.model import ModelConfig
     from nf_edge.model.data.rows import Rows
 
 Named = str | Path
 
 
 def name_of(value: Named) -> str:
-    """A name or a path as text; a Path is never the name of something that ships.
+    """A name or a path as text; a Path never becomes the name of a bundled thing.
 
     Raises:
-        BadInput: it is neither.
+        BadInput: it is neither a str nor a Path, or it is empty.
     """
     text = str(value) if isinstance(value, str | Path) else ""
     if not text or "\0" in text:
@@ -34,8 +34,13 @@ def optional_name(value: Named | None) -> str | None:
     return None if value is None else name_of(value)
 
 
+def optional_path(value: Named | None) -> Path | None:
+    """`path_of`; None where the value is None."""
+    return None if value is None else path_of(value)
+
+
 def path_of(value: Named) -> Path:
-    """Raises BadInput where it is neither a str nor a Path."""
+    """A path.  Raises BadInput where the value is neither a str nor a Path."""
     name_of(value)
     return Path(value)
 
@@ -44,16 +49,16 @@ def place_of(kind: str, value: object) -> list[Path]:
     """The file or folder that an argument is read from, where it is named by a path; see `existing`."""
     if isinstance(value, str | Path):
         return existing(kind, name_of(value))
-    # Of rows, what they were read from; of a checkpoint, its folder.
+    # Loaded rows have a source, and a loaded checkpoint has a path.
     source = getattr(value, "source", None) or getattr(value, "path", None)
     return existing("", str(source)) if source else []
 
 
 def require_list(name: str, values: object) -> None:
-    """Refuse a single value, or none, where a list is taken.
+    """Refuse a value that is no list.
 
     Raises:
-        BadInput: it is no list or tuple.
+        BadInput: it is neither a list nor a tuple.
     """
     if not isinstance(values, Sequence) or isinstance(values, str):
         fix = f"write [{quoted(values)}]" if isinstance(values, str | int) else None
@@ -61,20 +66,20 @@ def require_list(name: str, values: object) -> None:
 
 
 def require_whole(name: str, value: int, least: int) -> None:
-    """Raises BadInput where it is not a whole number from `least` on."""
+    """Raises BadInput unless `value` is a whole number, at least `least`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise BadInput(f"{name}={quoted(value)} is not a whole number from {least} on")
+        raise BadInput(f"{name}={quoted(value)} is not a whole number of at least {least}")
 
 
 def optional_whole(name: str, value: int | None, least: int) -> int | None:
-    """Raises BadInput where it is not a whole number from `least` on."""
+    """Raises BadInput unless `value` is None, or a whole number, at least `least`."""
     if value is not None:
         require_whole(name, value, least)
     return value
 
 
 def require_wholes(name: str, values: Sequence[int], least: int) -> None:
-    """Raises BadInput where it is not a list of whole numbers from `least` on, or an empty one."""
+    """Raises BadInput unless `values` is a list with whole numbers, each at least `least`."""
     require_list(name, values)
     if not values:
         raise BadInput(f"{name} is empty: give numbers, or leave it out")
@@ -83,20 +88,22 @@ def require_wholes(name: str, values: Sequence[int], least: int) -> None:
 
 
 def require_finite(name: str, value: float, *, above: bool = False) -> None:
-    """Raises BadInput where it is not a finite number from 0 on, or above it."""
+    """Raises BadInput unless `value` is a finite number, at least 0; more than 0 where `above`."""
     try:
         number = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
-    except OverflowError:  # a whole number beyond all floats
+    except OverflowError:  # a whole number larger than every float
         number = math.inf
     if not math.isfinite(number) or not (number > 0 if above else number >= 0):
-        raise BadInput(f"{name}={quoted(value)} is not a finite number {'above' if above else 'from'} 0")
+        raise BadInput(
+            f"{name}={quoted(value)} is not a finite number {'above' if above else 'of at least'} 0"
+        )
 
 
 def points(value: float | None) -> float | None:
-    """`max_drop`: points of accuracy that may be lost, 0 to 100.
+    """`max_drop` in points of accuracy, 0 to 100; None where it is None.
 
     Raises:
-        BadInput: it is no such number, or one that is meant as a share.
+        BadInput: it is no number of that range, or seems to be a share instead of points.
     """
     if value is None:
         return None
@@ -109,54 +116,48 @@ def points(value: float | None) -> float | None:
 
 
 def require_data(data: object, **options: object) -> None:
-    """Refuse options about labelled rows where there are none: a gate that is not measured would pass.
+    """Refuse options about labelled rows without rows: a gate without a measurement would pass.
 
     Raises:
-        BadInput: one of them is given, and no data.
+        BadInput: one of the options is given, and no data.
     """
     if data is None and (given := [name for name, value in options.items() if value is not None]):
         raise BadInput(f"{' and '.join(given)} without data: give labelled rows, or leave it out")
 
 
-def rows_of(data: "Named | Rows", checkpoint: "Checkpoint", limit: int | None, length: int) -> "Rows":
-    """The rows that data names, read for a checkpoint and cut to a length; or rows that were read before.
+def require_suitable(rows: "Rows", config: "ModelConfig", length: int, limit: int | None) -> None:
+    """Refuse loaded rows that do not suit a model.
+
+    Args:
+        length: tokens that the model takes.
+        limit: has to be None: the rows were read without it.
 
     Raises:
-        BadInput: as `load_rows` does, or rows that were read before do not suit.
+        BadInput: they were read for another model, are too long, or there is a limit.
     """
-    from nf_edge.model.data.rows import Rows, load_rows
-
-    if not isinstance(data, Rows):
-        return load_rows(name_of(data), checkpoint, limit, length=length)
     if limit is not None:
         raise BadInput(
-            "were read already, so limit cannot be used", where=data.source, fix="give it to load_rows"
+            "are already loaded, so limit has no effect", where=rows.source, fix="give it to load_rows"
         )
-    _require_suitable(data, checkpoint.config)
-    data.require_at_most(length)
-    return data
-
-
-def _require_suitable(rows: "Rows", config: "ModelConfig") -> None:
-    """Refuse rows that were read for another model."""
+    rows.require_at_most(length)
     if not rows.rows:
         raise BadInput("has no rows", where=rows.source)
     if any(not 0 <= token < config.vocab_size for row in rows.rows for token in row.input_ids):
         raise BadInput(
             f"has tokens outside the vocabulary of {config.vocab_size}",
             where=rows.source,
-            fix="read the rows for this checkpoint",
+            fix="load the rows for this checkpoint",
         )
     if config.has_label and any(row.label is None for row in rows.rows):
         raise BadInput("has rows without a label", where=rows.source)
 
 
 def check_recipe_file(out: Path, stock: bool, overwrite: bool, read: list[Path]) -> None:
-    """Refuse, before the work, a file that the recipe cannot be written to.
+    """Refuse a recipe file that cannot be written, before the work.
 
     Args:
         stock: whether the recipe needs no kernels of nf-edge.
-        read: what is read, which is not replaced.
+        read: files that are read, and so not replaced.
 
     Raises:
         BadInput: its name is not one for the recipe, or it may not be written.
@@ -173,5 +174,7 @@ def check_recipe_file(out: Path, stock: bool, overwrite: bool, read: list[Path])
             + (" (nf- is for recipes that need kernels of nf-edge)" if stock else ""),
         )
     if not os.path.isdir(out.parent):
-        raise BadInput("is in a folder that does not exist", where=out, fix="make it, or name another place")
+        raise BadInput(
+            "is in a folder that does not exist", where=out, fix="make the folder, or name another"
+        )
     check_file(out, overwrite=overwrite, sources=read)

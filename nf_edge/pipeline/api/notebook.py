@@ -1,4 +1,4 @@
-"""Values of the API as HTML in a notebook: whole pages in a frame, others as tables and lines."""
+"""Values of the API as HTML in a notebook: complete pages in a frame, others as tables and lines."""
 
 from collections.abc import Sequence
 from functools import singledispatch
@@ -10,7 +10,7 @@ from nf_edge.measure.latency import LatencyReport
 from nf_edge.measure.memory import MemoryReport
 from nf_edge.model.generation import Generated
 from nf_edge.pipeline.export import DryRun, Export
-from nf_edge.pipeline.mixed_precision.search import SensitivityReport
+from nf_edge.pipeline.mixed_precision import SensitivityReport
 from nf_edge.pipeline.sweep import SweepReport
 from nf_edge.pruning.pruning_report import Shrunk
 from nf_edge.render.accuracy import accuracy_parts
@@ -88,6 +88,6 @@ def _inline(parts: Sequence[Part]) -> str:
 
 
 def _framed(page: str) -> str:
-    """A page apart from the notebook's own styles; it has no scripts, and is allowed none."""
+    """A page in a frame, without the styles of the notebook; its scripts are blocked, and it has none."""
     style = "width:100%;height:40rem;border:0"
     return f'<iframe sandbox srcdoc="{escape(page)}" style="{style}"></iframe>'

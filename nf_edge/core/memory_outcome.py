@@ -1,0 +1,9 @@
+"""How a device's memory and what an artifact needs of it compare."""
+
+from typing import Literal, get_args
+
+Outcome = Literal["fits", "fits as far as known", "unknown", "over budget"]
+# From the best to the worst.
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+# Outcomes that pass the memory gate.
+FITTING: frozenset[Outcome] = frozenset({"fits", "fits as far as known"})

@@ -1,0 +1,84 @@
+"""How far the logits of a model file on another core are from those of the same file on this machine."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from nf_edge.backends.base import Session
+from nf_edge.measure.accuracy.predictions import NOTHING, predicted
+from nf_edge.model import Decoder
+
+
+@dataclass
+class LocalDifference:
+    """Differences between a core and this machine, summed up over runs.
+
+    Attributes:
+        questions, flips: answers, and answers whose largest logit is another, or that are not finite.
+        off: the largest difference of a logit.
+        largest: the largest absolute logit on this machine.
+    """
+
+    questions: int = 0
+    flips: int = 0
+    off: float = 0.0
+    largest: float = 0.0
+
+    def note(self, remote: np.ndarray, local: np.ndarray) -> None:
+        """Add logits [..., C] of the same questions."""
+        answers = predicted(remote)
+        flipped = (answers != predicted(local)) | (answers == NOTHING)
+        self.add(LocalDifference(flipped.size, int(flipped.sum()), _most(remote - local), _most(local)))
+
+    def add(self, other: "LocalDifference") -> None:
+        self.questions += other.questions
+        self.flips += other.flips
+        self.off, self.largest = max(self.off, other.off), max(self.largest, other.largest)
+
+    @property
+    def share(self) -> float:
+        """The largest difference as a share of the largest logit; infinite where that is 0, or a logit is not
+        finite."""
+        if not self.off:
+            return 0.0
+        return self.off / self.largest if math.isfinite(self.off) and self.largest else math.inf
+
+
+def _most(logits: np.ndarray) -> float:
+    """The largest absolute value; infinite where one is NaN, which max() would pass over."""
+    largest = float(np.abs(logits).max(initial=0.0))
+    return math.inf if math.isnan(largest) else largest
+
+
+def compared_with_local(
+    remote: Session | Decoder, local: Session | Decoder, difference: LocalDifference
+) -> Session | Decoder:
+    """A session that runs both, returns the logits of `remote`, and adds their differences."""
+    if isinstance(remote, Decoder):
+        assert isinstance(local, Decoder)
+        return _ComparedDecoder(remote, local, difference)
+    assert not isinstance(local, Decoder)
+    return _ComparedSession(remote, local, difference)
+
+
+class _ComparedSession:
+    def __init__(self, remote: Session, local: Session, difference: LocalDifference) -> None:
+        self._remote, self._local, self._difference = remote, local, difference
+
+    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        remote, local = (session.run(input_ids, attention_mask) for session in (self._remote, self._local))
+        # A classifier has logits for a row, a language model for each token, of which padding does not count.
+        self._difference.note(*(x[attention_mask > 0] if x.ndim == 3 else x for x in (remote, local)))
+        return remote
+
+
+class _ComparedDecoder(Decoder):
+    def __init__(self, remote: Decoder, local: Decoder, difference: LocalDifference) -> None:
+        super().__init__(remote.capacity)
+        self._remote, self._local, self._difference = remote, local, difference
+
+    def _feed(self, tokens: np.ndarray, start: int) -> np.ndarray:
+        remote, local = (decoder.feed(tokens.tolist(), start) for decoder in (self._remote, self._local))
+        self._difference.note(remote, local)
+        return remote

@@ -1,0 +1,61 @@
+"""Labelled rows for two models whose tokens may differ."""
+
+from dataclasses import dataclass, replace
+
+from nf_edge.core.errors import BadInput
+from nf_edge.model import ModelConfig
+from nf_edge.model.data.rows import Rows
+
+
+@dataclass(frozen=True)
+class PairedRows:
+    """The rows that a checkpoint and an artifact are compared on.
+
+    Attributes:
+        reference: the rows in the tokens of the checkpoint.
+        other: the same rows in the tokens of the artifact; None where both have the same tokens.
+    """
+
+    reference: Rows
+    other: Rows | None = None
+
+    @property
+    def artifact(self) -> Rows:
+        """The rows in the tokens of the artifact."""
+        return self.other or self.reference
+
+    def part(self, shard: slice) -> "PairedRows":
+        """Some of the rows."""
+        reference, other = (
+            each and replace(each, rows=each.rows[shard]) for each in (self.reference, self.other)
+        )
+        assert reference is not None
+        return PairedRows(reference, other)
+
+    def require_comparable(self, config: ModelConfig) -> None:
+        """Refuse rows on which the answers of a model cannot be scored.
+
+        Args:
+            config: of the checkpoint.
+
+        Raises:
+            BadInput: there is no metric for the model's task, no row has a next token, or the models predict
+                tokens of different vocabularies.
+        """
+        source = self.reference.source
+        if config.task not in ("classification", "language modelling"):
+            raise BadInput(
+                f"a {config.kind} has no accuracy to check: nf-edge has no metric for its answers",
+                where=source,
+                fix="export it without --data; its logits are compared with PyTorch's in any case",
+            )
+        if not config.is_language_model:
+            return
+        if all(len(row.input_ids) < 2 for row in self.reference.rows):
+            raise BadInput("no row has two tokens, so there is no next token to predict", where=source)
+        if self.other is not None:
+            raise BadInput(
+                "the artifact and the checkpoint have different tokens, so their predictions differ",
+                where=source,
+                fix="compare the artifact with the checkpoint that it was exported from",
+            )

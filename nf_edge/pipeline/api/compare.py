@@ -1,0 +1,63 @@
+"""`nf-edge compare`: resolves the checkpoints, the recipe and the device that it names."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from nf_edge.core.defaults import REPEATS
+from nf_edge.core.presets import DEFAULT_RANK
+from nf_edge.core.progress import Progress, silent
+from nf_edge.core.staging import scratch_folder
+from nf_edge.model.baselines import CAVEAT, baseline_configs, write_baselines
+from nf_edge.pipeline.api.inputs import bench_options
+from nf_edge.pipeline.api.resolver import Notify, Resolver
+from nf_edge.pipeline.compare import ComparisonReport, compare
+
+
+def compare_named(
+    names: Sequence[str],
+    preset: str | None,
+    rank: int | None,
+    *,
+    recipe: str,
+    device: str | None = None,
+    calibrate: str | None = None,
+    lengths: Sequence[int] | None = None,
+    contexts: Sequence[int] | None = None,
+    threads: Sequence[int] = (1,),
+    repeats: int = REPEATS,
+    out: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+    notify: Notify | None = None,
+) -> ComparisonReport:
+    """Compare checkpoints by their names or folders, or three models of a preset's shape.
+
+    Args:
+        preset: makes the models, with random weights and noise of `rank`; no names are given then.
+        calibrate, out, overwrite: as `pipeline.compare.compare` takes them.
+        lengths, contexts, threads, repeats: as `nf_edge.bench` takes them.
+        notify: is called with each remark on a checkpoint.
+
+    Raises what `pipeline.compare.compare` does.
+    """
+    resolver, options = Resolver(notify), bench_options(lengths, contexts, threads, repeats)
+    the_recipe, the_device = resolver.recipe(recipe), resolver.optional_device(device)
+    with ExitStack() as stack:
+        if preset:
+            scratch = stack.enter_context(scratch_folder())
+            models = write_baselines(baseline_configs(preset, rank or DEFAULT_RANK), scratch, progress)
+        else:
+            models = [resolver.checkpoint(name) for name in names]
+        report = compare(
+            models,
+            the_recipe,
+            options,
+            device=the_device,
+            calibrate=calibrate,
+            out=out,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    return replace(report, notes=(CAVEAT, *report.notes)) if preset else report

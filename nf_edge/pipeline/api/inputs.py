@@ -1,0 +1,263 @@
+"""Inputs of the API's functions that have to suit each other."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nf_edge.core.defaults import FEWEST_REPEATS, SENSITIVITY_ROWS
+from nf_edge.core.errors import BadInput
+from nf_edge.core.schemas import MANIFEST
+from nf_edge.pipeline.api.arguments import (
+    Named,
+    name_of,
+    optional_name,
+    optional_whole,
+    path_of,
+    place_of,
+    points,
+    require_data,
+    require_finite,
+    require_whole,
+    require_wholes,
+)
+from nf_edge.pipeline.api.resolver import Resolver
+
+if TYPE_CHECKING:
+    from nf_edge.artifact import Artifact
+    from nf_edge.backends.base import Backend
+    from nf_edge.backends.runnable import Runnable
+    from nf_edge.core.device import Device
+    from nf_edge.core.recipe.recipe import Recipe
+    from nf_edge.measure.accuracy.paired_rows import PairedRows
+    from nf_edge.measure.emulation import EmulatedCore
+    from nf_edge.measure.latency import BenchOptions
+    from nf_edge.model import Checkpoint
+    from nf_edge.model.data.rows import Rows
+    from nf_edge.pipeline.mixed_precision import SearchTarget
+    from nf_edge.pipeline.text_model import TextModel
+
+
+@dataclass(frozen=True)
+class ExportInputs:
+    """The inputs of `export` and `dry_run`."""
+
+    checkpoint: "Checkpoint"
+    recipe: "Recipe"
+    device: "Device | None"
+    rows: "Rows | None"
+    calibrate: "Rows | None"
+
+
+def export_inputs(
+    resolver: Resolver,
+    checkpoint: "Named | Checkpoint",
+    recipe: "Named | Recipe",
+    out: Path | None,
+    device: "Named | Device | None",
+    data: "Named | Rows | None",
+    calibrate: "Named | Rows | None",
+    limit: int | None,
+    overwrite: bool,
+) -> ExportInputs:
+    """Everything that an export reads; `out` is checked before large files are read.
+
+    Raises:
+        BadInput: something cannot be read, there is a `limit` without data, or `out` cannot be written.
+    """
+    from nf_edge.artifact import check_out
+
+    optional_whole("limit", limit, 1)
+    require_data(data, limit=limit)
+    the_recipe, the_device = resolver.recipe(recipe), resolver.optional_device(device)
+    if out is not None:
+        read = place_of("checkpoints", checkpoint) + place_of("recipes", recipe) + place_of("devices", device)
+        check_out(out, overwrite=overwrite, sources=[*read, *place_of("", data), *place_of("", calibrate)])
+    the_checkpoint = resolver.checkpoint(checkpoint)
+    length = resolver.input_shape(the_recipe, the_checkpoint).length
+    calibration = resolver.optional_rows(calibrate, the_checkpoint, None, length)
+    rows = resolver.optional_rows(data, the_checkpoint, limit, length)
+    return ExportInputs(the_checkpoint, the_recipe, the_device, rows, calibration)
+
+
+@dataclass(frozen=True)
+class CheckInputs:
+    """The inputs of `check` and `check_on`.
+
+    Attributes:
+        max_drop: points of accuracy that may be lost; None: no limit.
+    """
+
+    runnable: "Runnable"
+    checkpoint: "Checkpoint"
+    rows: "PairedRows"
+    max_drop: float | None
+
+
+def check_inputs(
+    resolver: Resolver,
+    artifact: "Named | Artifact",
+    data: "Named | Rows",
+    reference: "Named | None",
+    limit: int | None,
+    max_drop: float | None,
+) -> CheckInputs:
+    """An artifact, the checkpoint that it is compared with, and rows for both.
+
+    Raises:
+        BadInput: one of them cannot be read, or they do not suit each other.
+        MissingTool: a package of the backend is not installed.
+    """
+    from nf_edge.artifact import reference_of
+    from nf_edge.measure.accuracy.paired_rows import PairedRows
+    from nf_edge.model.data.rows import Rows, read_rows
+
+    optional_whole("limit", limit, 1)
+    max_drop = points(max_drop)
+    the_artifact = resolver.artifact(artifact)
+    checkpoint = resolver.checkpoint(reference_of(the_artifact, optional_name(reference)))
+    runnable = the_artifact.runnable()
+    length = runnable.input_shape.length
+    rows = PairedRows(resolver.rows(data, checkpoint, limit, length))
+    if runnable.config.vocab_size != checkpoint.config.vocab_size:
+        if isinstance(data, Rows):
+            raise BadInput(
+                "were loaded in the checkpoint's tokens, but the artifact has other tokens",
+                where=data.source,
+                fix="give the file that they were loaded from",
+            )
+        tokenizer = the_artifact.tokenizer_file
+        rows = replace(rows, other=read_rows(name_of(data), runnable.config, tokenizer, limit, length=length))
+    limits = runnable.recipe.limits
+    return CheckInputs(runnable, checkpoint, rows, limits.max_drop if max_drop is None else max_drop)
+
+
+def checkpoint_to_predict(
+    resolver: Resolver, source: "Named | Checkpoint | Artifact", recipe: "Named | Recipe"
+) -> "tuple[Backend, Checkpoint, Recipe]":
+    """A checkpoint, a recipe, and its backend, of which the memory can be predicted.
+
+    Raises:
+        BadInput: the source is an artifact, or the recipe does not suit the checkpoint.
+    """
+    from nf_edge.artifact import Artifact
+    from nf_edge.backends import backend_for
+    from nf_edge.pruning.provenance import require_done
+
+    the_recipe = resolver.recipe(recipe)
+    backend = backend_for(the_recipe)
+    if isinstance(source, Artifact):
+        raise BadInput("is an artifact, which has its own recipe", where=source.path, fix="leave recipe out")
+    checkpoint = resolver.checkpoint(source)
+    require_done(checkpoint, the_recipe)
+    backend.require_size(checkpoint.config, the_recipe)
+    return backend, checkpoint, the_recipe
+
+
+def artifact_to_profile(resolver: Resolver, source: "Named | Checkpoint | Artifact") -> "Artifact":
+    """An artifact.  Raises BadInput where the source is a checkpoint, which needs a recipe."""
+    from nf_edge.core.resources import names
+    from nf_edge.model import Checkpoint
+
+    if isinstance(source, Checkpoint) or source in names("checkpoints", suffix=""):
+        name = source.name if isinstance(source, Checkpoint) else source
+        raise BadInput(f"{name} is a checkpoint: name the recipe to predict its memory for")
+    return resolver.artifact(source)
+
+
+def sensitivity_rows(
+    resolver: Resolver,
+    data: "Named | Rows | None",
+    checkpoint: "Checkpoint",
+    limit: int | None,
+    length: int,
+) -> "Rows":
+    """The rows that sensitivity is measured on: the data, else the checkpoint's examples.
+
+    Raises:
+        BadInput: the data cannot be read, or there are no examples.
+    """
+    from nf_edge.model.data.rows import Rows
+
+    optional_whole("limit", limit, 1)
+    if isinstance(data, Rows):
+        return resolver.rows(data, checkpoint, limit, length)
+    if data is not None:
+        return resolver.rows(data, checkpoint, limit or SENSITIVITY_ROWS, length)
+    if checkpoint.examples_file is None:
+        raise BadInput(
+            "has no examples.jsonl, so there are no rows to compare answers on",
+            where=checkpoint.path,
+            fix="give rows with --data FILE",
+        )
+    rows = resolver.rows(checkpoint.examples_file, checkpoint, limit or SENSITIVITY_ROWS, length)
+    return replace(rows, source=checkpoint.examples_file.name)
+
+
+def search_target(
+    file_size: int | None, kl: float | None, max_drop: float | None, out: Named | None
+) -> "SearchTarget | None":
+    """The target of a mixed-precision recipe; None without a target.
+
+    Raises:
+        BadInput: there are several targets, a target without `out`, or `out` without a target.
+    """
+    from nf_edge.pipeline.mixed_precision import SearchTarget
+
+    optional_whole("file_size", file_size, 1)
+    points(max_drop)
+    targets = [SearchTarget("size", file_size)] if file_size is not None else []
+    if kl is not None:
+        require_finite("kl", kl, above=True)
+        targets.append(SearchTarget("kl", kl))
+    targets += [SearchTarget("drop", max_drop)] if max_drop is not None else []
+    if len(targets) > 1:
+        raise BadInput("file_size, kl and max_drop exclude each other; give one")
+    if bool(targets) != (out is not None):
+        raise BadInput("a recipe is written with a target and out: give both, or neither")
+    return targets[0] if targets else None
+
+
+def bench_options(
+    lengths: Sequence[int] | None, contexts: Sequence[int] | None, threads: Sequence[int], repeats: int
+) -> "BenchOptions":
+    """What to time.  Raises BadInput where a number is out of range."""
+    from nf_edge.measure.latency import BenchOptions
+
+    for name, values in (("lengths", lengths), ("contexts", contexts)):
+        if values is not None:
+            require_wholes(name, values, 1)
+    require_wholes("threads", threads, 1)
+    require_whole("repeats", repeats, FEWEST_REPEATS)
+    return BenchOptions(lengths, contexts, threads, repeats)
+
+
+def text_model(
+    resolver: Resolver,
+    source: "Named | Checkpoint | Artifact",
+    on: "str | EmulatedCore | None",
+    as_ids: bool,
+) -> "TextModel":
+    """The language model of an artifact or a checkpoint.
+
+    Args:
+        as_ids: whether it works without its tokenizer.
+
+    Raises:
+        BadInput: the source is no language model that generates, or has no tokenizer for a text.
+    """
+    from nf_edge.artifact import Artifact
+    from nf_edge.model import Checkpoint
+    from nf_edge.pipeline.text_model import model_of_artifact, model_of_checkpoint
+
+    core = resolver.optional_core(on)
+    if isinstance(source, Artifact) or (
+        not isinstance(source, Checkpoint) and os.path.isfile(path_of(source) / MANIFEST)
+    ):
+        return model_of_artifact(resolver.artifact(source), core, as_ids)
+    where = source.path if isinstance(source, Checkpoint) else source
+    for option, value in (("--on", core), ("--require-signature", resolver.require_signature)):
+        if value:
+            raise BadInput(f"is not an artifact, and {option} is for artifacts only", where=where)
+    return model_of_checkpoint(resolver.checkpoint(source), where, as_ids)

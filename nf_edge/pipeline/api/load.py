@@ -1,0 +1,86 @@
+"""Loads checkpoints, recipes, devices, rows and artifacts by their names or paths."""
+
+from typing import TYPE_CHECKING
+
+from nf_edge.pipeline.api.arguments import Named, optional_whole
+from nf_edge.pipeline.api.resolver import Notify, Resolver
+
+if TYPE_CHECKING:
+    from nf_edge.artifact import Artifact
+    from nf_edge.core.device import Device
+    from nf_edge.core.recipe.recipe import Recipe
+    from nf_edge.model import Checkpoint
+    from nf_edge.model.data.rows import Rows
+
+
+def _ignore(remark: str) -> None:
+    """Loaded values hold their remarks in `warnings`."""
+
+
+def load_checkpoint(source: "Named | Checkpoint") -> "Checkpoint":
+    """A checkpoint, by the name of a bundled one or by its folder.
+
+    Raises:
+        BadInput: there is none, or it is refused; lists every mismatch.
+    """
+    return Resolver(_ignore).checkpoint(source)
+
+
+def load_recipe(source: "Named | Recipe") -> "Recipe":
+    """A recipe, by the name of a bundled one or by its YAML file.
+
+    Raises:
+        BadInput: there is none, or it is wrong; lists every error with its line.
+    """
+    return Resolver(_ignore).recipe(source)
+
+
+def load_device(source: "Named | Device") -> "Device":
+    """A device, by the name of a bundled one or by its YAML file.
+
+    Raises:
+        BadInput: there is none, or it is wrong; lists every error with its line.
+    """
+    return Resolver(_ignore).device(source)
+
+
+def load_rows(
+    source: "Named | Rows",
+    checkpoint: "Named | Checkpoint",
+    *,
+    recipe: "Named | Recipe | None" = None,
+    limit: int | None = None,
+) -> "Rows":
+    """Rows of a TSV, CSV or JSONL file, or of NAME:SPLIT, in a checkpoint's tokens.
+
+    Args:
+        recipe: longer rows are cut to its length; to the checkpoint's positions where None.
+        limit: read only the first `limit` rows.
+
+    Raises:
+        BadInput: the source cannot be read, or has bad rows; lists them by their lines.
+        MissingTool: a named data set needs a package that is not installed.
+    """
+    resolver = Resolver(_ignore)
+    the_checkpoint = resolver.checkpoint(checkpoint)
+    length = the_checkpoint.config.n_positions
+    if recipe is not None:
+        length = resolver.input_shape(resolver.recipe(recipe), the_checkpoint).length
+    return resolver.rows(source, the_checkpoint, optional_whole("limit", limit, 1), length)
+
+
+def load_artifact(
+    source: "Named | Artifact",
+    *,
+    public_key: Named | None = None,
+    require_signature: bool = False,
+    notify: Notify | None = None,
+) -> "Artifact":
+    """An artifact folder with every file verified; a loaded artifact is verified again.
+
+    Raises:
+        BadInput: it is not an artifact, a file is missing, changed or not listed, or its signature is not
+            as required.
+        MissingTool: verifying a signature needs a package that is not installed.
+    """
+    return Resolver(notify, public_key, require_signature).artifact(source)

@@ -1,0 +1,209 @@
+"""Functions that run something: memory, accuracy and latency of artifacts, and text of language models."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from nf_edge.core.defaults import EMULATED_ROWS, MAX_TOKENS, REPEATS
+from nf_edge.core.errors import BadInput
+from nf_edge.core.progress import Progress, silent
+from nf_edge.pipeline.api.arguments import Named, require_finite, require_whole
+from nf_edge.pipeline.api.inputs import (
+    artifact_to_profile,
+    bench_options,
+    check_inputs,
+    checkpoint_to_predict,
+    text_model,
+)
+from nf_edge.pipeline.api.resolver import Notify, Resolver
+
+if TYPE_CHECKING:
+    from nf_edge.artifact import Artifact
+    from nf_edge.core.device import Device
+    from nf_edge.core.recipe.recipe import Recipe
+    from nf_edge.measure.accuracy.check import AccuracyReport
+    from nf_edge.measure.accuracy.cores import CoresReport
+    from nf_edge.measure.emulation import EmulatedCore
+    from nf_edge.measure.latency import LatencyReport
+    from nf_edge.measure.memory import MemoryReport
+    from nf_edge.model import Checkpoint
+    from nf_edge.model.data.rows import Rows
+    from nf_edge.model.generation import Generated
+
+
+def profile(
+    source: "Named | Checkpoint | Artifact",
+    *,
+    recipe: "Named | Recipe | None" = None,
+    device: "Named | Device | None" = None,
+    on: "str | EmulatedCore | None" = None,
+    public_key: Named | None = None,
+    require_signature: bool = False,
+    notify: Notify | None = None,
+) -> "MemoryReport":
+    """Memory of an artifact: predicted, planned and measured; of a checkpoint with a recipe: predicted.
+
+    Args:
+        device: the device whose memory it has to fit.
+        on: the device whose core is emulated to measure it on; this machine where None.
+
+    Returns:
+        A MemoryReport; its `passed` is True only if a device was named and has room.
+
+    Raises:
+        BadInput: the source is neither, or does not go with the other arguments.
+        MissingTool: a tool that emulates the core is missing.
+    """
+    from nf_edge.measure.memory import predict_memory, profile_model
+
+    resolver = Resolver(notify, public_key, require_signature)
+    the_device, core = resolver.optional_device(device), resolver.optional_core(on)
+    if recipe is not None:
+        if core is not None or require_signature:
+            raise BadInput("on and require_signature are for an artifact, and recipe for a checkpoint")
+        backend, checkpoint, the_recipe = checkpoint_to_predict(resolver, source, recipe)
+        return predict_memory(backend, checkpoint.config, the_recipe, the_device)
+    return profile_model(artifact_to_profile(resolver, source).runnable(), the_device, core)
+
+
+def check(
+    artifact: "Named | Artifact",
+    data: "Named | Rows",
+    *,
+    reference: "Named | None" = None,
+    limit: int | None = None,
+    max_drop: float | None = None,
+    public_key: Named | None = None,
+    require_signature: bool = False,
+    progress: Progress | None = None,
+    notify: Notify | None = None,
+) -> "AccuracyReport":
+    """Accuracy of an artifact, run from its file on this CPU, and of its checkpoint on the same rows.
+
+    Args:
+        data: labelled rows; only the first `limit` of a file.
+        reference: the checkpoint that it was exported from, or the original that `compress` made that from;
+            the bundled one of its name where None.
+        max_drop: points of accuracy that may be lost; the recipe's limit where None.
+
+    Raises:
+        BadInput: the artifact is refused, or the checkpoint or the data is not for it.
+        MissingTool: the backend cannot run here.
+    """
+    from nf_edge.measure.accuracy.check import check_file
+
+    resolver = Resolver(notify, public_key, require_signature)
+    inputs = check_inputs(resolver, artifact, data, reference, limit, max_drop)
+    model = inputs.checkpoint.reference()
+    return check_file(inputs.runnable, model, inputs.rows, inputs.max_drop, progress or silent)
+
+
+def check_on(
+    artifact: "Named | Artifact",
+    data: "Named | Rows",
+    on: "Sequence[str] | Sequence[EmulatedCore]",
+    *,
+    reference: "Named | None" = None,
+    limit: int | None = None,
+    max_drop: float | None = None,
+    public_key: Named | None = None,
+    require_signature: bool = False,
+    progress: Progress | None = None,
+    notify: Notify | None = None,
+) -> "CoresReport":
+    """Accuracy of an artifact on the emulated cores of devices; the other arguments are those of `check`.
+
+    Args:
+        on: names of devices, or QEMU's names of cores.
+        limit: the first 100 rows where None, since an emulated core is slow.
+
+    Raises:
+        BadInput: as `check` does, or a device is unknown.
+        MissingTool: QEMU or the cross-compiler is not installed.
+    """
+    from nf_edge.measure.accuracy import cores as job
+    from nf_edge.model.data.rows import Rows
+
+    if limit is None and not isinstance(data, Rows):
+        limit = EMULATED_ROWS
+    resolver = Resolver(notify, public_key, require_signature)
+    cores = resolver.cores(on)
+    inputs = check_inputs(resolver, artifact, data, reference, limit, max_drop)
+    model = inputs.checkpoint.reference()
+    return job.check_on(cores, inputs.runnable, model, inputs.rows, inputs.max_drop, progress or silent)
+
+
+def bench(
+    *artifacts: "Named | Artifact",
+    lengths: Sequence[int] | None = None,
+    contexts: Sequence[int] | None = None,
+    threads: Sequence[int] = (1,),
+    repeats: int = REPEATS,
+    public_key: Named | None = None,
+    require_signature: bool = False,
+    progress: Progress | None = None,
+    notify: Notify | None = None,
+) -> "LatencyReport":
+    """Latency of an artifact on this machine; of several in interleaved rounds, the first against the others.
+
+    Args:
+        lengths: tokens of a prefill; lengths that suit the model where None.
+        contexts: tokens in the cache before each decoding step; contexts that suit the model where None.
+        threads: sizes of the runtime's thread pool.
+        repeats: rounds of each measurement, at least 5.
+
+    Raises:
+        BadInput: an artifact is refused, does not take a length, or cannot be timed here.
+    """
+    from nf_edge.measure.latency import BenchSubject, make_plan
+    from nf_edge.measure.latency import bench as job
+
+    if not artifacts:
+        raise BadInput("there is no artifact to time")
+    resolver = Resolver(notify, public_key, require_signature)
+    options = bench_options(lengths, contexts, threads, repeats)
+    runnables = [artifact.runnable() for artifact in [resolver.artifact(each) for each in artifacts]]
+    return job(runnables, make_plan(list(map(BenchSubject.of, runnables)), options), progress or silent)
+
+
+def generate(
+    source: "Named | Checkpoint | Artifact",
+    prompt: str | Sequence[int] | None = None,
+    *,
+    max_tokens: int = MAX_TOKENS,
+    temperature: float = 0.0,
+    seed: int = 0,
+    as_ids: bool = False,
+    on: "str | EmulatedCore | None" = None,
+    public_key: Named | None = None,
+    require_signature: bool = False,
+    on_text: Callable[[str], None] | None = None,
+    notify: Notify | None = None,
+) -> "Generated":
+    """Continue a text with a language model: an artifact from its file, or a checkpoint in PyTorch.
+
+    Args:
+        prompt: a text, or token ids; the model's begin-of-text token where None.
+        temperature: 0 takes the likeliest token; above 0 tokens are drawn, more evenly the higher it is.
+        seed: of the random draws.
+        as_ids: return ids only, without a tokenizer; always so if the prompt is ids.
+        on: the device whose core is emulated to run an artifact on; this machine where None.
+        on_text: is called with each piece of text as it comes; with each id and a space if `as_ids`.
+
+    Raises:
+        BadInput: the source is no language model, has no tokenizer for a text, or the prompt does not suit.
+    """
+    require_whole("max_tokens", max_tokens, 1)
+    require_whole("seed", seed, 0)
+    require_finite("temperature", temperature)
+    resolver = Resolver(notify, public_key, require_signature)
+    model = text_model(resolver, source, on, as_ids or not isinstance(prompt, str | None))
+    generated = model.generate(
+        model.ids_of(prompt),
+        max_tokens=max_tokens,
+        temperature=temperature,
+        seed=seed,
+        on_text=on_text or (lambda piece: None),
+    )
+    if generated.ended == "full":
+        resolver.tell([f"no positions are left: the model has {model.decoder.capacity}"])
+    return generated

@@ -1,0 +1,123 @@
+"""Turns the arguments of the API's functions into values: by names, by paths, or as they are."""
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nf_edge.core.errors import BadInput
+from nf_edge.pipeline.api.arguments import Named, name_of, path_of, require_list, require_suitable
+
+if TYPE_CHECKING:
+    from nf_edge.artifact import Artifact
+    from nf_edge.backends.input_shape import InputShape
+    from nf_edge.core.device import Device
+    from nf_edge.core.recipe.recipe import Recipe
+    from nf_edge.measure.emulation import EmulatedCore
+    from nf_edge.model import Checkpoint
+    from nf_edge.model.data.rows import Rows
+
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """Loads what one call of the API names, and passes on the remarks about it.
+
+    Attributes:
+        notify: is called with each remark; Python's `warnings` where it is None.
+        public_key, require_signature: as `nf_edge.load_artifact` takes them.
+    """
+
+    notify: Notify | None
+    public_key: Named | None = None
+    require_signature: bool = False
+
+    def tell(self, remarks: Iterable[str]) -> None:
+        """Pass on remarks."""
+        for remark in remarks:
+            if self.notify is None:
+                warnings.warn(remark, stacklevel=4)  # the caller of the API's function
+            else:
+                self.notify(remark)
+
+    def checkpoint(self, source: "Named | Checkpoint") -> "Checkpoint":
+        from nf_edge.model import Checkpoint, resolve_checkpoint
+
+        checkpoint = source if isinstance(source, Checkpoint) else resolve_checkpoint(name_of(source))
+        self.tell(checkpoint.warnings)
+        return checkpoint
+
+    def recipe(self, source: "Named | Recipe") -> "Recipe":
+        from nf_edge.core.recipe import recipe
+
+        return source if isinstance(source, recipe.Recipe) else recipe.load_recipe(name_of(source))
+
+    def device(self, source: "Named | Device") -> "Device":
+        from nf_edge.core import device
+
+        return source if isinstance(source, device.Device) else device.load_device(name_of(source))
+
+    def optional_device(self, source: "Named | Device | None") -> "Device | None":
+        return None if source is None else self.device(source)
+
+    def rows(self, data: "Named | Rows", checkpoint: "Checkpoint", limit: int | None, length: int) -> "Rows":
+        """Rows in a checkpoint's tokens, cut to a length; loaded rows have to fit as they are."""
+        from nf_edge.model.data.rows import Rows, load_rows
+
+        if not isinstance(data, Rows):
+            rows = load_rows(name_of(data), checkpoint, limit, length=length)
+        else:
+            require_suitable(data, checkpoint.config, length, limit)
+            rows = data
+        self.tell(rows.warnings)
+        return rows
+
+    def optional_rows(
+        self, data: "Named | Rows | None", checkpoint: "Checkpoint", limit: int | None, length: int
+    ) -> "Rows | None":
+        return None if data is None else self.rows(data, checkpoint, limit, length)
+
+    def artifact(self, source: "Named | Artifact") -> "Artifact":
+        """A verified artifact, with a verified signature where one is required."""
+        from nf_edge.artifact import Artifact
+        from nf_edge.artifact.signature import load_trusted
+
+        loaded = source if isinstance(source, Artifact) else None
+        path = source.path if isinstance(source, Artifact) else path_of(source)
+        key = None if self.public_key is None else path_of(self.public_key)
+        if loaded is not None and key is None:
+            key = loaded.verified_with
+        artifact = load_trusted(path, key, required=self.require_signature)
+        if loaded is not None and loaded.manifest_sha256 != artifact.manifest_sha256:
+            raise BadInput("changed since it was loaded", where=path, fix="load it again")
+        self.tell(artifact.notes)
+        return artifact
+
+    def input_shape(self, recipe: "Recipe", checkpoint: "Checkpoint") -> "InputShape":
+        from nf_edge.backends.input_shape import InputShape
+
+        return InputShape.of(recipe, checkpoint.config)
+
+    def cores(self, on: "Sequence[str | EmulatedCore]") -> "list[EmulatedCore]":
+        """The cores of several devices, each once.
+
+        Raises:
+            BadInput: a device is unknown, or runs no Linux programs.
+            MissingTool: QEMU or the cross-compiler is not installed.
+        """
+        from nf_edge.measure.emulation import EmulatedCore, emulated_cores
+
+        require_list("on", on)
+        if not on:
+            raise BadInput("on is empty: name devices")
+        cores: dict[EmulatedCore, None] = {}
+        for each in on:
+            cores |= dict.fromkeys(
+                [each] if isinstance(each, EmulatedCore) else emulated_cores([name_of(each)])
+            )
+        return list(cores)
+
+    def optional_core(self, on: "str | EmulatedCore | None") -> "EmulatedCore | None":
+        """The first kind of core of a device; raises as `cores` does."""
+        return None if on is None else self.cores([on])[0]

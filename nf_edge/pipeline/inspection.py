@@ -1,0 +1,52 @@
+"""`inspect`: the manifest of an artifact, the operators of its model file, and where that loads."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nf_edge.artifact import Artifact
+from nf_edge.core.errors import BadInput
+from nf_edge.measure.attempts import Load, loads_of
+from nf_edge.measure.emulation import EmulatedCore
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """An artifact, and where it loads.
+
+    Attributes:
+        operators: uses of each operator and delegate in the model file, by name.
+        loads: attempts to load the model file.
+    """
+
+    artifact: Artifact
+    operators: dict[str, int]
+    loads: tuple[Load, ...]
+
+    @property
+    def failure(self) -> BadInput | None:
+        """Set where the model file loads in no runtime."""
+        if not all(load.problem for load in self.loads):
+            return None
+        return BadInput("loads in no runtime here", where=self.artifact.model_file)
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest without its reports, the state of the signature, operators and loads."""
+        return {
+            **self.artifact.manifest.model_dump(mode="json", by_alias=True, exclude={"reports"}),
+            "signature": self.artifact.signature,
+            "operators": self.operators,
+            "loads": [asdict(load) for load in self.loads],
+        }
+
+
+def inspect(artifact: Artifact, cores: Sequence[EmulatedCore] = ()) -> Inspection:
+    """Read the operators of an artifact's model file, and load it in every way, also on emulated cores.
+
+    Raises:
+        BadInput: the file cannot be read.
+        MissingTool: a package of the backend is not installed.
+    """
+    runnable = artifact.runnable()
+    loads = loads_of(runnable, cores)
+    return Inspection(artifact, runnable.backend.operators(runnable.file), loads)

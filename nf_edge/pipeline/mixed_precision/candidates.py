@@ -1,0 +1,137 @@
+"""Values of a mixed-precision search: its target, the artifacts that it made, and its result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+from nf_edge.core.errors import AccuracyGate, OverBudget
+from nf_edge.core.figures import format_bytes
+from nf_edge.core.recipe.recipe import Recipe
+from nf_edge.core.strict_json import number
+from nf_edge.measure.accuracy.compare import Comparison
+from nf_edge.measure.accuracy.divergence import OVERFLOWS, not_finite_text
+from nf_edge.pipeline.mixed_precision.choice import SearchTarget, SizeAndLoss
+from nf_edge.quantization.layer_report import LayerReport
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A recipe, the prediction for it, and the measurement of its artifact.
+
+    Attributes:
+        uniform: the name of its precision where all units have the same; None for a mixture.
+        chosen: the dtype of each unit in words, by the unit's name.
+        summed: nats that the units of a mixture cost one by one.
+        predicted_bytes: of the model file.
+        simulated: the answers of a mixture in PyTorch, against the checkpoint's.
+        bytes, measured: of the artifact, from its file.
+    """
+
+    recipe: Recipe
+    uniform: str | None
+    chosen: Mapping[str, str]
+    layer_reports: tuple[LayerReport, ...]
+    summed: float | None
+    predicted_bytes: int
+    simulated: Comparison | None
+    bytes: int
+    measured: Comparison
+
+    def meets(self, target: SearchTarget) -> bool:
+        return self.point(target).meets(target)
+
+    def point(self, target: SearchTarget) -> SizeAndLoss:
+        """The figures that decide about it."""
+        kl = inf if self.measured.not_finite else self.measured.divergence.kl
+        return SizeAndLoss(self.bytes, loss(self.measured, target), kl)
+
+    def to_json(self) -> dict[str, Any]:
+        predicted = {
+            "file_bytes": self.predicted_bytes,
+            "kl_summed": self.summed,
+            "kl": number(self.simulated.divergence.kl) if self.simulated else None,
+            "drop": self.simulated.drop if self.simulated else None,
+        }
+        return {
+            "uniform": self.uniform,
+            "chosen": dict(self.chosen),
+            "quantization": [layer_report.to_json() for layer_report in self.layer_reports],
+            "predicted": predicted,
+            "measured": {"file_bytes": self.bytes, **self.measured.to_json()},
+        }
+
+
+def loss(comparison: Comparison, target: SearchTarget) -> float:
+    """The loss that a target limits, nats or points; infinite where an answer is not finite."""
+    if comparison.not_finite:
+        return inf
+    return comparison.drop if target.of == "drop" else comparison.divergence.kl
+
+
+@dataclass(frozen=True)
+class Unmade:
+    """A uniform recipe that was not made, and why."""
+
+    uniform: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The result of a search.
+
+    Attributes:
+        best: the best recipe that meets the target; where none does, the one that comes nearest.
+        made: number of artifacts that were made.
+        uniform: candidates with one precision for all modules.
+        not_made: uniform recipes that were not made.
+    """
+
+    target: SearchTarget
+    met: bool
+    best: Candidate
+    made: int
+    uniform: tuple[Candidate, ...]
+    not_made: tuple[Unmade, ...]
+
+    @property
+    def failure(self) -> OverBudget | AccuracyGate | None:
+        """The error of the gate, with the figures of the best recipe; None where the target is met."""
+        if self.met:
+            return None
+        best, most = self.best, self.target.most
+        if lost := best.measured.not_finite:
+            text = not_finite_text(lost, best.measured.artifact.total, "answers")
+            return AccuracyGate(f"with the best recipe {text}; no recipe was written", fix=OVERFLOWS)
+        if self.target.of == "size":
+            return OverBudget(
+                f"the smallest model file that could be made takes {format_bytes(best.bytes)}, more than the "
+                f"{format_bytes(most)} allowed; no recipe was written",
+                fix="raise --file-size, begin with a recipe of smaller groups or fewer bits, or prune "
+                "(nf-edge compress)",
+            )
+        if self.target.of == "kl":
+            least = f"{best.measured.divergence.kl:.4g} nats"
+        else:
+            least = f"{best.measured.drop:.2f} points"
+        return AccuracyGate(
+            f"the best recipe loses {least}, more than the {most:g} allowed; no recipe was written",
+            fix="allow more, or begin with a recipe whose activations are rounded less",
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        target = {"of": self.target.of, "most": self.target.most}
+        result = {"target": target, "met": self.met, "artifacts_made": self.made, **self.best.to_json()}
+        uniform: list[dict[str, Any]] = [
+            {
+                "recipe": each.uniform,
+                "file_bytes": each.bytes,
+                "kl": number(each.measured.divergence.kl),
+                "drop": each.measured.drop,
+                "met": each.meets(self.target),
+            }
+            for each in self.uniform
+        ]
+        uniform += [{"recipe": each.uniform, "not_made": each.reason} for each in self.not_made]
+        return result | {"uniform_recipes": uniform}

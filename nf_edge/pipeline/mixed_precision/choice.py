@@ -1,0 +1,53 @@
+"""The choice among artifacts by a target: a size, or a loss."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class SearchTarget:
+    """The limit that a recipe has to meet.
+
+    Attributes:
+        of: what is limited: `size`, of the model file in bytes; `kl`, in nats; or `drop`, of accuracy in
+            points.
+        most: the largest value that meets it.
+    """
+
+    of: Literal["size", "kl", "drop"]
+    most: float
+
+
+@dataclass(frozen=True)
+class SizeAndLoss:
+    """The figures that decide about an artifact: bytes of its file, the target's loss, and the divergence."""
+
+    bytes: int
+    loss: float
+    kl: float
+
+    def meets(self, target: SearchTarget) -> bool:
+        return isfinite(self.kl) and (self.bytes if target.of == "size" else self.loss) <= target.most
+
+    def rank(self, target: SearchTarget) -> tuple[float, ...]:
+        """Sort key of artifacts that meet a target, the best first."""
+        return (self.kl, self.bytes) if target.of == "size" else (self.bytes, self.loss, self.kl)
+
+
+def choose(points: Sequence[SizeAndLoss], target: SearchTarget) -> tuple[int, bool]:
+    """The best artifact for a target.
+
+    Returns:
+        The index of the best one that meets the target, and True; where none does, the index of the one that
+        comes nearest, and False.
+    """
+    met = [place for place, point in enumerate(points) if point.meets(target)]
+    if met:
+        return min(met, key=lambda place: points[place].rank(target)), True
+    places = range(len(points))
+    if target.of == "size":
+        return min(places, key=lambda place: points[place].bytes), False
+    # NaN comes last.
+    return min(places, key=lambda place: (not isfinite(points[place].loss), points[place].loss)), False

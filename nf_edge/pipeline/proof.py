@@ -1,0 +1,140 @@
+"""The proof of an artifact, from its file: logits, memory and accuracy."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from nf_edge.backends.runnable import Runnable
+from nf_edge.core.device import Device
+from nf_edge.core.errors import AccuracyGate, OverBudget
+from nf_edge.core.progress import Progress
+from nf_edge.measure.accuracy.check import AccuracyReport, check
+from nf_edge.measure.accuracy.paired_rows import PairedRows
+from nf_edge.measure.accuracy.parity import Parity, measure_parity, synthetic_rows
+from nf_edge.measure.accuracy.predictions import PROBED, require_finite
+from nf_edge.measure.memory import MemoryReport, profile_model
+from nf_edge.model import Checkpoint, NoiseFormer
+from nf_edge.model.data.rows import Rows
+from nf_edge.pipeline.lowering import Job
+
+
+@dataclass(frozen=True)
+class Original:
+    """The checkpoint that another was pruned from.
+
+    Attributes:
+        rows: the labelled rows in its tokens; None where both have the same tokens.
+    """
+
+    checkpoint: Checkpoint
+    rows: Rows | None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What running an artifact showed.
+
+    Attributes:
+        accuracy: None without labelled rows.
+    """
+
+    parity: Parity
+    memory: MemoryReport
+    accuracy: AccuracyReport | None
+
+    @property
+    def failure(self) -> OverBudget | AccuracyGate | None:
+        """The error of the first gate that it does not pass; None where it passes all."""
+        accuracy = self.accuracy.failure if self.accuracy else None
+        return self.parity.failure or self.memory.failure or accuracy
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "parity": self.parity.to_json(),
+            "memory": self.memory.to_json(),
+            "accuracy": self.accuracy.to_json() if self.accuracy else None,
+        }
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What an artifact has to match: the networks and the rows that it is compared with, and its limits.
+
+    Attributes:
+        network: of the checkpoint, whose logits the artifact's have to equal.
+        logit_rows: rows that logits are compared on.
+        max_logit_error: as `recipe.max_logit_error`.
+        reference: the network whose accuracy the artifact's is compared with.
+        accuracy_rows: labelled rows; None: accuracy is not checked.
+        max_drop: points of accuracy that may be lost; None: no limit.
+        device: the device whose memory it has to fit; None: no verdict.
+    """
+
+    network: NoiseFormer
+    logit_rows: Rows
+    max_logit_error: float | None
+    reference: NoiseFormer
+    accuracy_rows: PairedRows | None
+    max_drop: float | None
+    device: Device | None
+
+    @classmethod
+    def of(
+        cls,
+        job: Job,
+        rows: Rows | None,
+        original: Original | None,
+        max_drop: float | None,
+        device: Device | None,
+    ) -> "Examination":
+        """The examination of a job's artifact, checked before it is lowered.
+
+        Args:
+            rows: labelled rows in the checkpoint's tokens.
+            original: the checkpoint that accuracy is compared with; the job's where None.
+            max_drop: points of accuracy that may be lost; the recipe's limit where None.
+
+        Raises:
+            BadInput: the rows do not suit the model or the artifact, or logits of the checkpoint are not
+                finite.
+        """
+        network, reference = job.checkpoint.reference(), original and original.checkpoint.reference()
+        pairs = None
+        if rows is not None:
+            pairs = PairedRows(original.rows, rows) if original and original.rows else PairedRows(rows)
+            pairs.require_comparable(job.checkpoint.config)
+            rows.require_at_most(job.input_shape.length)
+        logit_rows = rows or job.examples.rows or _random_rows(job)
+        require_finite(network, [row.input_ids for row in logit_rows.rows[:PROBED]], logit_rows.source)
+        limits = job.recipe.limits
+        return cls(
+            network=network,
+            logit_rows=logit_rows,
+            max_logit_error=job.recipe.max_logit_error,
+            reference=reference or network,
+            accuracy_rows=pairs,
+            max_drop=limits.max_drop if max_drop is None else max_drop,
+            device=device,
+        )
+
+    def run(self, runnable: Runnable, progress: Progress) -> Proof:
+        """Load an artifact from its file and compare it.
+
+        Raises:
+            BadInput: the runtime refuses the file, or logits of a network are not finite.
+        """
+        artifact, input_shape = runnable.load(), runnable.input_shape
+        parity = measure_parity(self.network, artifact, input_shape, self.logit_rows, self.max_logit_error)
+        progress("measuring memory", 0, 1)
+        memory = profile_model(runnable, self.device)
+        progress("measuring memory", 1, 1)
+        accuracy = None
+        if self.accuracy_rows is not None:
+            accuracy = check(
+                self.reference, artifact, input_shape, self.accuracy_rows, self.max_drop, progress
+            )
+        return Proof(parity, memory, accuracy)
+
+
+def _random_rows(job: Job) -> Rows:
+    """Rows of random token ids, up to the length that the artifact takes."""
+    return Rows(tuple(synthetic_rows(job.checkpoint.config, job.input_shape.length)), "synthetic", "", 0)

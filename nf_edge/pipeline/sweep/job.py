@@ -1,0 +1,101 @@
+"""A sweep's checkpoint and data, which are read once."""
+
+from dataclasses import dataclass
+
+from nf_edge.backends import backend_for
+from nf_edge.backends.input_shape import InputShape
+from nf_edge.core.device import Device
+from nf_edge.core.recipe.recipe import Recipe
+from nf_edge.model import Checkpoint
+from nf_edge.model.data.rows import Rows, rows_of_table
+from nf_edge.model.data.sources import read_records
+from nf_edge.quantization.calibration import calibration_purposes
+
+
+class RowSource:
+    """A file of rows, or a named data set, that is read once for several models and lengths."""
+
+    def __init__(self, source: str, limit: int | None = None) -> None:
+        """Read the source.
+
+        Args:
+            source, limit: as `load_rows` takes them.
+
+        Raises:
+            BadInput: it cannot be read.
+            MissingTool: a named data set needs a package that is not installed.
+        """
+        self._source, self._limit = source, limit
+        self._table, self._sha256 = read_records(source)
+        self._rows: dict[tuple[str, int], Rows] = {}
+
+    def rows(self, checkpoint: Checkpoint, length: int | None = None) -> Rows:
+        """The rows in a checkpoint's tokens; the same value for the same arguments.
+
+        Args:
+            length: tokens that longer rows are cut to; the checkpoint's positions where None.
+
+        Raises:
+            BadInput: there are bad rows: lists them by their lines.
+        """
+        length = length or checkpoint.config.n_positions
+        key = str(checkpoint.path), length
+        if key not in self._rows:
+            self._rows[key] = rows_of_table(
+                self._table,
+                self._sha256,
+                self._source,
+                checkpoint.config,
+                checkpoint.tokenizer_file,
+                self._limit,
+                length=length,
+            )
+        return self._rows[key]
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """What every export of a sweep begins with.
+
+    Attributes:
+        data: labelled rows to check on.
+        calibration: rows to calibrate on; the checkpoint's examples where None.
+        train: rows or text to prune by and recover on; None: recipes that prune or recover are left out.
+        overwrite: whether earlier artifacts are replaced.
+    """
+
+    checkpoint: Checkpoint
+    data: RowSource
+    calibration: RowSource | None
+    train: str | None
+    device: Device | None
+    overwrite: bool
+
+    @property
+    def checkpoint_rows(self) -> Rows:
+        """The labelled rows in the checkpoint's tokens, cut to its positions."""
+        return self.data.rows(self.checkpoint)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks about the data that concern all figures."""
+        if self.calibration is None:
+            return ()
+        if self.calibration.rows(self.checkpoint).sha256 != self.checkpoint_rows.sha256:
+            return ()
+        return ("calibrated on the rows that are checked, which favours the recipes that calibrate",)
+
+    def input_shape(self, recipe: Recipe) -> InputShape:
+        return InputShape.of(recipe, self.checkpoint.config)
+
+    def rows_for(self, checkpoint: Checkpoint, recipe: Recipe) -> Rows:
+        """The labelled rows in a checkpoint's tokens, cut to the length of a recipe."""
+        return self.data.rows(checkpoint, InputShape.of(recipe, checkpoint.config).length)
+
+    def calibration_for(self, checkpoint: Checkpoint, recipe: Recipe) -> Rows | None:
+        """Rows to calibrate on; None without a source, or where the recipe calibrates nothing."""
+        input_shape = InputShape.of(recipe, checkpoint.config)
+        cache = backend_for(recipe).cache_dtype(checkpoint.config, input_shape, recipe)
+        if self.calibration is None or not calibration_purposes(recipe, cache):
+            return None
+        return self.calibration.rows(checkpoint, input_shape.length)

@@ -1,0 +1,138 @@
+"""`generate`: a language model that continues a text, in an artifact or in PyTorch."""
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from nf_edge.artifact import Artifact
+from nf_edge.core.errors import BadInput
+from nf_edge.core.files import as_text
+from nf_edge.measure.emulation import EmulatedCore, load
+from nf_edge.model import CausalLM, Checkpoint, Decoder, ModelConfig, TorchDecoder
+from nf_edge.model.generation import Generated, TextStream
+from nf_edge.model.generation import generate as tokens_after
+from nf_edge.model.tokenizer import read_tokenizer, refusing
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """A language model that is ready to generate.
+
+    Attributes:
+        where: the artifact or checkpoint, for messages.
+        tokenizer: None: prompts and results are token ids.
+    """
+
+    decoder: Decoder
+    config: ModelConfig
+    where: str | Path
+    tokenizer: Tokenizer | None
+
+    def ids_of(self, prompt: str | Sequence[int] | None) -> list[int]:
+        """Token ids of a prompt, at least one.
+
+        Args:
+            prompt: a text, or ids; the model's begin-of-text token where None.
+
+        Raises:
+            BadInput: the prompt has no tokens, some outside the vocabulary, or cannot be encoded.
+        """
+        if prompt is None:
+            if self.config.bos_token_id is None:
+                raise BadInput("has no bos_token_id to begin with", where=self.where, fix="give a PROMPT")
+            return [self.config.bos_token_id]
+        if isinstance(prompt, str) and self.tokenizer:
+            with refusing("PROMPT", "cannot be encoded"):
+                ids: list[int] = self.tokenizer.encode(as_text(prompt)).ids
+        else:
+            ids = _parsed(prompt)
+        if not ids:
+            raise BadInput("has no tokens", where="PROMPT")
+        outside = [token for token in ids if not 0 <= token < self.config.vocab_size]
+        if outside:
+            problem = f"token {outside[0]} is outside the vocabulary of {self.config.vocab_size}"
+            raise BadInput(problem, where="PROMPT")
+        return ids
+
+    def generate(
+        self,
+        ids: list[int],
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        on_text: Callable[[str], None],
+    ) -> Generated:
+        """Continue a prompt; arguments as `nf_edge.generate` takes them.
+
+        Raises:
+            BadInput: the prompt does not fit the model's positions, or logits are not finite.
+        """
+        stream = TextStream(self.tokenizer) if self.tokenizer else None
+        new: list[int] = []
+        ends = self.config.ends
+        for token in tokens_after(
+            self.decoder, ids, max_tokens=max_tokens, temperature=temperature, seed=seed, ends=ends
+        ):
+            new.append(token)
+            on_text(stream.add(token) if stream else f"{token} ")
+        if stream:
+            on_text(stream.end())
+        text = self.tokenizer.decode(new) if self.tokenizer else None
+        if new[-1] in ends:
+            return Generated(tuple(ids), tuple(new), text, "end of text")
+        return Generated(tuple(ids), tuple(new), text, "max tokens" if len(new) == max_tokens else "full")
+
+
+def model_of_artifact(artifact: Artifact, core: EmulatedCore | None, as_ids: bool) -> TextModel:
+    """The language model of an artifact, run from its file.
+
+    Args:
+        core: the emulated core that runs it; None: this machine.
+        as_ids: whether it works without its tokenizer.
+
+    Raises:
+        BadInput: it is no language model with a cache, or has no tokenizer for a text.
+    """
+    where = artifact.path
+    if not artifact.manifest.config.is_language_model:
+        raise BadInput("is no language model", where=where)
+    if not artifact.manifest.interface.cached:
+        raise BadInput(
+            "has no cache to generate with: it gives the logits of all tokens",
+            where=where,
+            fix="export it by a recipe with logits: last",
+        )
+    runnable = artifact.runnable()
+    decoder = load(core, runnable) if core else runnable.load()
+    assert isinstance(decoder, Decoder)
+    tokenizer = None if as_ids else _tokenizer(artifact.tokenizer_file, where)
+    return TextModel(decoder, runnable.config, where, tokenizer)
+
+
+def model_of_checkpoint(checkpoint: Checkpoint, where: str | Path, as_ids: bool) -> TextModel:
+    """The language model of a checkpoint, in PyTorch; arguments and errors as of `model_of_artifact`."""
+    model = checkpoint.reference()
+    if not isinstance(model, CausalLM):
+        raise BadInput("is no language model", where=where)
+    tokenizer = None if as_ids else _tokenizer(checkpoint.tokenizer_file, where)
+    return TextModel(TorchDecoder(model), checkpoint.config, where, tokenizer)
+
+
+def _tokenizer(file: Path | None, where: str | Path) -> Tokenizer:
+    if file is None:
+        raise BadInput("has no tokenizer.json", where=where, fix="give token ids, with --ids")
+    return read_tokenizer(file)
+
+
+def _parsed(prompt: str | Sequence[int]) -> list[int]:
+    """Token ids from a text that lists them, or from a list of any type of whole number."""
+    try:
+        if isinstance(prompt, str):
+            return [int(word) for word in prompt.replace(",", " ").split()]
+        return [operator.index(token) for token in prompt]
+    except (TypeError, ValueError):
+        raise BadInput("is not a list of token ids", where="PROMPT", fix="with --ids, say: 12 7 99") from None
