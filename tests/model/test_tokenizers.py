@@ -61,7 +61,7 @@ def test_a_tokenizer_that_needs_no_change_is_copied_byte_for_byte(tmp_path):
     ("content", "message"),
     [
         ("{}", "is not a tokenizer.json"),
-        (small_bpe().to_str(), "has 261 tokens, the model 19: it has no row"),
+        (small_bpe().to_str(), "has 261 tokens, but the model has 19: ids from 19 on have no row"),
     ],
 )
 def test_a_tokenizer_that_does_not_suit_is_refused_before_the_model_is_lowered(
