@@ -79,19 +79,19 @@ def with_errors(
         calibration_inputs: the rows for the ratios of outputs; without rows there are none.
     """
     modules = dict(network.named_modules())
-    errors = {name: _weight_error(modules[name], weight) for name, weight in lowered.items()}
     weights: dict[str, _Energy] = {}
-    for name, error in errors.items():
+    for name, weight in lowered.items():
         weights[name] = _Energy()
-        weights[name].add(modules[name].get_parameter("weight")[: len(lowered[name])], error)
-    outputs = _output_energies(network, errors, calibration_inputs)
+        original = modules[name].get_parameter("weight")[: len(weight)]
+        weights[name].add(original, _weight_error(modules[name], weight))
+    outputs = _output_energies(network, lowered, calibration_inputs)
     return tuple(
         replace(
             layer_report,
             weights_snr=weights[layer_report.module].figure("planned"),
             output_snr=outputs[layer_report.module].figure("predicted") if calibration_inputs else None,
         )
-        if layer_report.module in errors
+        if layer_report.module in lowered
         else layer_report
         for layer_report in layer_reports
     )
@@ -106,20 +106,22 @@ def _weight_error(module: nn.Module, lowered: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _output_energies(network: NoiseFormer, errors: Weights, calibration_inputs: Inputs) -> dict[str, _Energy]:
-    energies = {name: _Energy() for name in errors}
+def _output_energies(
+    network: NoiseFormer, lowered: Weights, calibration_inputs: Inputs
+) -> dict[str, _Energy]:
+    energies = {name: _Energy() for name in lowered}
 
     def listen(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
         apply = F.linear if isinstance(module, nn.Linear) else _look_up
 
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            energies[name].add(
-                apply(inputs[0], module.get_parameter("weight")), apply(inputs[0], errors[name])
-            )
+            # Computed per call: the errors of all modules would take as much memory as the network.
+            error = _weight_error(module, lowered[name])
+            energies[name].add(apply(inputs[0], module.get_parameter("weight")), apply(inputs[0], error))
 
         return module.register_forward_hook(hook)
 
-    handles = [listen(name, module) for name, module in network.named_modules() if name in errors]
+    handles = [listen(name, module) for name, module in network.named_modules() if name in lowered]
     try:
         run_rows(network, calibration_inputs)
     finally:
