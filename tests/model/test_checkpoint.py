@@ -253,6 +253,15 @@ def test_saving_and_loading_gives_the_same_model(case, tmp_path):
     assert torch.equal(after.model()(ids), before.model()(ids))
 
 
+@pytest.mark.parametrize("name", ["lm-none", "cls-lowrank-last-padded", "lm-lowrank-full-rank-untied-gelu"])
+def test_the_reference_network_shares_the_weights_and_answers_as_a_copy_does(name, case):
+    checkpoint = load_checkpoint(case(name))
+    ids, reference = torch.arange(8)[None], checkpoint.reference()
+    assert torch.equal(reference(ids), checkpoint.model()(ids))
+    shared = {tensor.data_ptr() for tensor in checkpoint.tensors.values()}
+    assert all(parameter.data_ptr() in shared for parameter in reference.parameters())
+
+
 def test_a_tied_head_is_written_once(case, tmp_path):
     checkpoint = load_checkpoint(case("lm-none"))
     save_checkpoint(tmp_path / "copy", checkpoint.config, checkpoint.model().state_dict())

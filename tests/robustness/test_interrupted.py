@@ -324,6 +324,16 @@ def test_folders_around_out_are_gone_again_where_it_fails(tmp_path):
     assert names(tmp_path / "a") == ["notes.txt"]
 
 
+def test_a_folder_that_is_deleted_again_replaces_nothing_and_leaves_no_parents(tmp_path):
+    write(tmp_path / "out", "old")
+    for target in (tmp_path / "out", tmp_path / "a" / "b" / "out"):
+        with staged_folder(target, OURS, overwrite=True) as new:
+            make(new, "new")
+            shutil.rmtree(new)
+    assert content_of(tmp_path / "out") == "old"
+    assert names(tmp_path) == ["out"]
+
+
 FULL = "No space left on device"
 
 
