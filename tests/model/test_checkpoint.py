@@ -257,7 +257,8 @@ def test_saving_and_loading_gives_the_same_model(case, tmp_path):
 def test_the_reference_network_shares_the_weights_and_answers_as_a_copy_does(name, case):
     checkpoint = load_checkpoint(case(name))
     ids, reference = torch.arange(8)[None], checkpoint.reference()
-    assert torch.equal(reference(ids), checkpoint.model()(ids))
+    # Sums of floats round by where they lie in memory.
+    torch.testing.assert_close(reference(ids), checkpoint.model()(ids), atol=1e-5, rtol=1e-5)
     shared = {tensor.data_ptr() for tensor in checkpoint.tensors.values()}
     assert all(parameter.data_ptr() in shared for parameter in reference.parameters())
 
