@@ -27,7 +27,7 @@ from nf_edge.backends.static_shape.backend import (
     static_activations,
     static_support,
 )
-from nf_edge.backends.static_shape.extreme_rows import extremes
+from nf_edge.backends.static_shape.extreme_rows import extreme_rows
 from nf_edge.backends.static_shape.form import query_blocks
 from nf_edge.backends.static_shape.pooling import asked_of
 from nf_edge.backends.tensor_sizes import sizes_of
@@ -92,7 +92,9 @@ class EthosU(StaticShapeBackend):
 
     def more_rows(self, recipe: Recipe, calibration_inputs: Inputs, length: int) -> Inputs:
         # Of 256 levels those rows would take too many from all others.
-        return extremes(calibration_inputs, length) if static_activations(recipe) == "int16_static" else []
+        if static_activations(recipe) == "int8_static":
+            return []
+        return extreme_rows(calibration_inputs, length)
 
     def layer_report(self, module: str, precision_of: Precisions) -> tuple[str, str] | None:
         dtype = activation_dtype(precision_of)
