@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a backend without importing it.
+    """The facts about a backend that need no import of its module.
 
     Attributes:
         location: `module:class`.

@@ -49,7 +49,7 @@ class Backend(ABC):
     companions: ClassVar[tuple[str, ...]] = ()
     """Files next to the model file that this machine needs to run or explain it."""
     library: ClassVar[str]
-    """What executes most operators of its files, for reports; `{target}` is filled in."""
+    """The library that executes most operators of its files, for reports; `{target}` is filled in."""
     covers: ClassVar[frozenset[str]] = frozenset()
     """PyTorch operators this backend always delegates; suggested when another backend leaves them."""
     leaves: ClassVar[Mapping[str, str]] = {}
@@ -65,7 +65,7 @@ class Backend(ABC):
     environment: ClassVar[Mapping[str, str]] = {}
     """Environment variables to set before loading a model file."""
     other_requirements: ClassVar[str] = ""
-    """What else an application needs, in a sentence, for `RUN.md` and the manifest."""
+    """Other requirements of an application, in a sentence, for `RUN.md` and the manifest."""
     floats: ClassVar[str] = "float32"
     """dtype of weights and activations that are not quantized."""
     quantizes: ClassVar[Literal["program", "lowering", "file"]] = "program"
@@ -73,8 +73,8 @@ class Backend(ABC):
     chunk: ClassVar[int | None] = None
     """Tokens of one call of a model with a cache, padding included; None where any number is possible."""
     reference_executor: ClassVar[str] = ""
-    """What computes a file's answers here in place of its device, for reports; "" where the runtime itself
-    runs here."""
+    """The program that computes a file's answers here in place of its device, for reports; "" where the
+    runtime itself runs here."""
     runtime_title: ClassVar[str]
     """The runtime's name in `RUN.md`."""
 
@@ -95,7 +95,7 @@ class Backend(ABC):
         """
 
     def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
-        """What the cache of a recipe's artifact holds; None where it has no cache.
+        """The dtype of the cache of a recipe's artifact; None where it has no cache.
 
         Raises:
             BadInput: the recipe requests a cache that this backend does not have.
@@ -244,8 +244,10 @@ class Backend(ABC):
 
     @abstractmethod
     def run_text(self, cached: bool) -> str:
-        """What `RUN.md` says about running a model file, with or without a cache; names in braces are filled
-        in, those of `run_fields` among them."""
+        """The part of `RUN.md` about running a model file, with or without a cache.
+
+        Names in braces are filled in, including those of `run_fields`.
+        """
 
     def run_fields(self, operators: Sequence[str]) -> Mapping[str, str]:
         """Values for names in braces of `run_text`, in addition to those of every backend.
@@ -277,7 +279,7 @@ class Backend(ABC):
 
     @abstractmethod
     def operators(self, path: Path) -> dict[str, int]:
-        """How often a model file uses each operator and delegate, by name."""
+        """Counts of the operators and delegates in a model file, by name."""
 
     @abstractmethod
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:

@@ -56,7 +56,7 @@ def _shapes(recipe: Recipe, support: Support) -> Iterator[str]:
 
 
 def _layers(quantize: Quantize, support: Support) -> Iterator[str]:
-    """What is wrong with the precisions of linear layers."""
+    """Messages about the precisions of linear layers."""
     name = support.backend
     if quantize.rules and not support.rules:
         yield f"quantize.rules: backend {name} quantizes all layers alike; leave rules out"
@@ -83,7 +83,7 @@ def _leave_out(quantize: Quantize) -> str:
 
 
 def _tables(quantize: Quantize, support: Support) -> Iterator[str]:
-    """What is wrong with the precisions that the recipe requests for tables.
+    """Messages about the precisions that the recipe requests for tables.
 
     Where precisions may be mixed, only `embeddings` and a rule of the table's exact name are requests.  A
     table without a kernel stays in floating point where a pattern matches it.
@@ -140,7 +140,7 @@ def _elsewhere(supports: Callable[[Support], bool]) -> str:
 
 
 def _fix(precision: Precision, support: Support) -> str:
-    """What to write instead: other values of one key where that is enough, else every kernel."""
+    """The fix: other values of one key where that is enough, else the keys of every kernel."""
     groups, widths = (*PER_CHANNEL, *GROUPS), range(2, 9)
     alternatives: dict[str, dict[str, Precision]] = {
         "activations": {value: replace(precision, activations=value) for value in ACTIVATIONS},

@@ -12,7 +12,7 @@ from nf_edge.model import ModelConfig
 
 INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "logits"
-# What reports call the keys and values of a language model.
+# The name of a language model's keys and values in reports.
 KV_CACHE = "KV cache"
 # `input_ids` and `attention_mask`, int64 [1, T], a pair a row.
 Inputs = Sequence[tuple[np.ndarray, np.ndarray]]

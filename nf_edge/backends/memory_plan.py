@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Where an artifact's memory goes, in bytes; None where the runtime decides when it runs.
+    """The memory of an artifact, in bytes; None where the runtime decides at run time.
 
     The file:
       program     graph and metadata

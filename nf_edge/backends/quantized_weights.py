@@ -27,7 +27,7 @@ class QuantizedWeight:
     zeros: Tensor | None = None
 
     def in_half(self, bits: int) -> "QuantizedWeight":
-        """The same with scales that float16 holds, for a delegate that computes in it."""
+        """The weight with scales rounded to float16, for a delegate that computes in it."""
         return replace(self, scales=as_stored(self.scales, bits, torch.float16))
 
     def dequantized(self) -> Tensor:

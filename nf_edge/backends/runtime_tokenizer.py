@@ -63,7 +63,7 @@ MARK = "answers: "
 
 @dataclass(frozen=True)
 class TokenizerReading:
-    """What is known of a runtime's reading of a tokenizer.
+    """How a runtime's tokenizer reads a `tokenizer.json`.
 
     Attributes:
         runtime: whose tokenizer it is.
@@ -82,7 +82,7 @@ class TokenizerReading:
     reason: str = ""
 
 
-# Of this process, by all that was compared: a sweep exports one tokenizer by many recipes.
+# Results of this process, by everything compared: a sweep exports one tokenizer by many recipes.
 _READINGS: dict[tuple[Any, ...], TokenizerReading] = {}
 
 
@@ -223,7 +223,7 @@ def _texts(tokenizer: Tokenizer, examples: Iterable[str]) -> list[str]:
 
 
 def _differences(tokenizer: Tokenizer, texts: list[str], answers: list[Any]) -> Iterator[str]:
-    """What each text is that the runtime reads otherwise, or that it writes otherwise."""
+    """A description of each text that the runtime encodes or decodes differently."""
     added = set(tokenizer.get_added_tokens_decoder())
     for text, (ids, written) in zip(texts, answers, strict=True):
         expected = tokenizer.encode(text).ids

@@ -1,4 +1,4 @@
-"""How many values a NoiseFormer has of each kind, for predicting memory before anything is lowered."""
+"""Numbers of values of a NoiseFormer, by kind, to predict memory before anything is lowered."""
 
 import math
 from dataclasses import dataclass

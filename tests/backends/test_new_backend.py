@@ -49,6 +49,7 @@ def test_every_command_takes_a_backend_that_is_one_module_and_one_entry(recipe, 
     assert (checked["questions"], checked["flips"]) == (40, 0)
     measured = result("profile", out)["process_total"]["measured"]
     assert measured["how"] == "measured"
+    assert "nf-edge has no native runner for torch" in run("inspect", out).out
     assert "torch in Python" in {load["where"] for load in result("inspect", out)["loads"]}
     guide = (out / "RUN.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)

@@ -16,7 +16,7 @@ from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.precisions import precisions
 from nf_edge.backends.qnn.form import HtpProgram, specialise
 from nf_edge.backends.qnn.qdq import write_qdq
-from nf_edge.backends.static_shape.extreme_rows import extremes
+from nf_edge.backends.static_shape.extreme_rows import extreme_rows
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure.accuracy.parity import synthetic_rows
 from nf_edge.model.generation import generate
@@ -69,9 +69,9 @@ def compile_and_compare(model, folder):
 def test_ranges_are_seen_on_the_longest_and_the_shortest_row_too():
     """A sum over tokens would leave the range of those over short rows."""
     ids = np.array([[3, 4, 5, 0, 0]])
-    whole, one = extremes([(ids, (ids > 0).astype(np.int64))], 8)
-    assert whole[0].tolist() == [[3, 4, 5, 3, 4, 5, 3, 4]]
-    assert whole[1].tolist() == [[1] * 8]
+    longest, one = extreme_rows([(ids, (ids > 0).astype(np.int64))], 8)
+    assert longest[0].tolist() == [[3, 4, 5, 3, 4, 5, 3, 4]]
+    assert longest[1].tolist() == [[1] * 8]
     assert one[0].tolist() == [[3] + [0] * 7]
     assert one[1].tolist() == [[1] + [0] * 7]
 

@@ -26,7 +26,7 @@ from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import scratch_folder
 from nf_edge.model import ModelConfig, NoiseFormer
 
-# What coremltools compresses weights to: int8 a channel on iOS 17, int4 by blocks from iOS 18 on.
+# Formats that coremltools compresses weights to: int8 per channel on iOS 17, int4 in blocks since iOS 18.
 INT8, INT4 = Precision(8), Precision(4, 32)
 COMPRESSION = {
     INT8: {"mode": "linear_symmetric", "dtype": "int8", "granularity": "per_channel"},
@@ -129,7 +129,7 @@ class CoreMl(CompileOnlyBackend):
 
 
 def _compression(recipe: Recipe) -> Precision | None:
-    """What all weights are compressed to; None where they stay float16."""
+    """The format of all compressed weights; None where they stay float16."""
     return None if recipe.quantize is None else recipe.quantize.layer(None)
 
 

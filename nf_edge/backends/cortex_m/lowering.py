@@ -82,7 +82,7 @@ def lower_program(exported: torch.export.ExportedProgram, target: str) -> Any:
             return PassResult(graph_module, merged)
 
     config = cortex_m_edge_compile_config()
-    # What it keeps of a layer that stays float32 is in none of the libraries that there are for these cores.
+    # The operator for a layer that stays float32 is in none of the libraries for these cores.
     config.preserve_ops = [op for op in config.preserve_ops if op != torch.ops.aten.linear.default]
     edge = to_edge(exported, compile_config=config).exported_program()
     passes = [each for each in CortexMPassManager.explicit_layout_pass_list if each.__name__ not in LEFT_OUT]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 ONE = 2**31 - 1
 LOWEST, HIGHEST = -128, 127
-# Of an exponent: bits before the point, after it, and those up to a quarter.
+# Bits of an exponent: before the point, after it, and those up to a quarter.
 INTEGER_BITS, FRACTION_BITS, QUARTER_BITS = 5, 26, 24
 # exp(-1/8) and 1/3 without a bit before the point; exp(-2^k) from k = -2 on.
 EXP_EIGHTH, THIRD = 1_895_147_668, 715_827_883

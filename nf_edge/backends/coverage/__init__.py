@@ -1,1 +1,1 @@
-"""What an accelerating library takes of a program, what it leaves, and why."""
+"""The operators of a program that an accelerated library executes, and reasons for the rest."""

@@ -1,5 +1,4 @@
-"""How much of a program an accelerated library executes, and why the rest is left: of operators, and of what
-they multiply."""
+"""The operators and multiply-accumulates that an accelerated library executes, and reasons for the rest."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -38,7 +37,7 @@ class Left:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What of the program the backend's library executes, and what is left to plain kernels.
+    """The operators that the backend's library executes, and those left to plain kernels.
 
     Attributes:
         delegated: operators that the library executes.
@@ -61,7 +60,7 @@ class Coverage:
         return self.macs + sum(entry.macs for entry in self.left)
 
     def with_fixes(self, fixes: Mapping[str, str]) -> "Coverage":
-        """The same with the likely fix, by an operator's name, for what is left."""
+        """The coverage with the likely fix of each operator that is left, by name."""
         fixed = (replace(entry, fix=fixes.get(entry.operator, "")) for entry in self.left)
         return replace(self, left=tuple(fixed))
 

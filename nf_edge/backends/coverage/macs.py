@@ -77,7 +77,7 @@ class _Call:
 
 
 def _by_last_axis_of(index: int) -> Callable[[_Call], int]:
-    """Of an operator that sums over the last axis of one of its arguments."""
+    """Counts an operator that sums over the last axis of one of its arguments."""
 
     def count(call: _Call) -> int:
         return math.prod(call.result()) * call.shape(index)[-1]
@@ -86,7 +86,7 @@ def _by_last_axis_of(index: int) -> Callable[[_Call], int]:
 
 
 def _convolution(channels: int) -> Callable[[_Call], int]:
-    """Of a convolution whose weight has its output channels along one axis."""
+    """Counts a convolution; its weight has the output channels along one axis."""
 
     def count(call: _Call) -> int:
         weight = call.shape(1)
@@ -127,7 +127,7 @@ def _scores_and_values(call: _Call, keys: int) -> int:
 
 
 def _noise(call: _Call, first: int) -> int:
-    """Of the queries' noise, whose tensors are arguments from the one on: A and B [H, d, r], P [H, d, d]."""
+    """Counts the noise of queries: arguments from `first` on are A and B [H, d, r], P [H, d, d]."""
     batch, queries, _ = call.result()
     tensors = (call.shape(index) for index in range(first, first + 3) if call.given(index))
     return batch * queries * sum(math.prod(shape) for shape in tensors)

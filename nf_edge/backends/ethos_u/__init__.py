@@ -27,7 +27,7 @@ from nf_edge.backends.static_shape.backend import (
     static_activations,
     static_support,
 )
-from nf_edge.backends.static_shape.extreme_rows import extremes
+from nf_edge.backends.static_shape.extreme_rows import extreme_rows
 from nf_edge.backends.static_shape.form import query_blocks
 from nf_edge.backends.static_shape.pooling import asked_of
 from nf_edge.backends.tensor_sizes import sizes_of
@@ -47,7 +47,7 @@ REASONS = {
 NARROWED = "Ethos-U55 and -U65 multiply two activations in int8 alone; all else of attention is int16"
 # Bytes of a program around its delegate, and of the NPU's commands, fitted to the bundled classifiers.
 PROGRAM_BASE, COMMANDS_LAYER, COMMANDS_ROW = 6_000, 6_000, 110
-# What Vela stores with each output channel: its bias and its scale.
+# Bytes that Vela stores with each output channel: a bias and a scale.
 CHANNEL_BYTES = 10
 # Bytes of a table and of an activation.
 TABLE_BYTES: dict[Activations, int] = {"int8_static": 256, "int16_static": 2048}
@@ -92,7 +92,9 @@ class EthosU(StaticShapeBackend):
 
     def more_rows(self, recipe: Recipe, calibration_inputs: Inputs, length: int) -> Inputs:
         # Of 256 levels those rows would take too many from all others.
-        return extremes(calibration_inputs, length) if static_activations(recipe) == "int16_static" else []
+        if static_activations(recipe) == "int8_static":
+            return []
+        return extreme_rows(calibration_inputs, length)
 
     def layer_report(self, module: str, precision_of: Precisions) -> tuple[str, str] | None:
         dtype = activation_dtype(precision_of)
@@ -171,7 +173,7 @@ def _queries(config: ModelConfig, length: int) -> list[list[tuple[int, int]]]:
 
 
 def _stream(path: Path, program: Any) -> bytes:
-    """What the one delegate of a program holds."""
+    """The content of the one delegate of a program."""
     delegates = program.execution_plan[0].delegates
     if [delegate.id for delegate in delegates] != ["EthosUBackend"]:
         raise BadInput("is not a program with one Ethos-U delegate", where=path)

@@ -11,10 +11,10 @@ from nf_edge.core.recipe.precision import Activations
 # Arm's least scale, 2^-12, would leave mean squares and the like few of their 65,535 levels.
 LEAST_SCALE = 1e-9
 LEVELS = torch.iinfo(torch.int16).max
-# What picks tokens.
+# Operators that select tokens.
 SUM = torch.ops.aten.sum.dim_IntList
 PICKING = (torch.ops.aten.mul.Tensor, SUM)
-# Of two activations.
+# Products of two activations.
 PRODUCTS = (torch.ops.aten.bmm.default, torch.ops.aten.matmul.default)
 
 

@@ -13,7 +13,7 @@ def has_matrix_unit(target: str) -> bool:
 
 
 def compile_spec(target: str) -> Any:
-    """What an Arm compiler has to know, with the system and the memory mode that Arm takes by default."""
+    """The settings of an Arm compiler for a target, with Arm's default system and memory mode."""
     from executorch.backends.arm.ethosu import EthosUCompileSpec
 
     return EthosUCompileSpec(target, extra_flags=["--verbose-performance"])

@@ -28,7 +28,7 @@ HOSTS = (torch.int64, torch.int32, torch.bool)
 
 @dataclass(frozen=True)
 class Compiled:
-    """What came of lowering a program.
+    """The result of lowering a program.
 
     Attributes:
         edge: the program manager, its delegate compiled.

@@ -1,1 +1,1 @@
-"""What all backends that lower to ExecuTorch share."""
+"""Code shared by the backends that lower to ExecuTorch."""

@@ -36,7 +36,7 @@ class ExecutorchBackend(Backend):
 
     @abstractmethod
     def partitioner(self, recipe: Recipe) -> Any:
-        """What picks the delegate's part, of ExecuTorch's interface."""
+        """ExecuTorch's partitioner, which selects the operators of the delegate."""
 
     def inputs(self, config: ModelConfig, input_shape: InputShape) -> tuple[str, ...]:
         return executorch_decoder.INPUTS if input_shape.cached else INPUTS

@@ -31,8 +31,7 @@ def example_inputs(input_shape: InputShape, batch: int = 1) -> tuple[Tensor, Ten
 def quantize_captured(
     exported: torch.export.ExportedProgram, quantizer: Any, rows: Iterable[tuple[Tensor, ...]]
 ) -> nn.Module:
-    """What was captured, quantized where a quantizer of ExecuTorch's says, by the ranges seen on rows of its
-    inputs."""
+    """A captured program, quantized by a quantizer of ExecuTorch, with ranges of the rows of inputs."""
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     # A captured program checks its inputs unless this is disabled; quantizers cannot handle the checks.

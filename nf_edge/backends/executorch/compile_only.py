@@ -47,7 +47,7 @@ class CompileOnlyBackend(ExecutorchBackend):
     floats = "float16"
     process_bytes = None
     notes: ClassVar[tuple[str, ...]]
-    """What no account of its memory knows."""
+    """Notes on memory that no plan covers."""
 
     def lower(
         self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
@@ -90,7 +90,7 @@ class CompileOnlyBackend(ExecutorchBackend):
         return self._account(len(content) - weights, weights, arenas, None)
 
     def predicted(self, sizes: Sizes, program: int, weights: int) -> MemoryPlan:
-        """The same before anything is lowered, of a graph and weights of so many bytes."""
+        """The memory before anything is lowered, of a graph and weights with these sizes in bytes."""
         workspace = HALF * (2 * sizes.scores + 6 * sizes.hidden + 2 * sizes.inner)
         return self._account(program, weights, 0, workspace)
 
@@ -131,7 +131,7 @@ class _InHalf:
 
 
 def reference_executor_for(library: str) -> str:
-    """What reports call a stand-in and its answers."""
+    """The name of the reference executor, and of its arithmetic, in reports."""
     return (
         f"a stand-in for {library}: the same graph and rounded weights, in float32 on this CPU, "
         "and no answer where float16 overflows"

@@ -94,7 +94,7 @@ class Interpreter:
             *(value for argument, value in pairs if not argument.kwarg_only),
             **{argument.name: value for argument, value in pairs if argument.kwarg_only},
         )
-        # What follows the outputs is what is returned: them again.
+        # The arguments after the outputs are the returned values: the outputs again.
         results = result if isinstance(result, tuple | list) else (result,)
         outputs = (each for index in arguments[len(schema) :] for each in self._members(index))
         for index, tensor in zip(outputs, results, strict=False):

@@ -1,4 +1,4 @@
-"""Which operators ExecuTorch's libraries have, and whether a program calls others.
+"""The operators of ExecuTorch's libraries, and a check that a program calls no others.
 
 Most programs are run before they are placed, so that a missing operator shows.  A microcontroller's, a phone
 GPU's and the like are not, and the simulators here know operators that the device's libraries lack.
@@ -78,7 +78,7 @@ def provided(libraries: Iterable[str]) -> frozenset[str]:
 
 
 def registered(operators: Iterable[str]) -> list[str]:
-    """Those of a program's operators that a selective build of ExecuTorch has to register."""
+    """The operators of a program that a selective build of ExecuTorch must register."""
     return [name for name in operators if not name.startswith(("delegate ", PRIMITIVE, *PRIMITIVE_ATEN))]
 
 

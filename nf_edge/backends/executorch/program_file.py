@@ -1,4 +1,4 @@
-"""What a `.pte` is made of, and the graph that it is made of: the same for all backends of ExecuTorch."""
+"""The parts of a `.pte`, and of the graph that it is made from, for all backends of ExecuTorch."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def read_program(path: Path, content: bytes) -> Any:
 
 
 def operators_of(path: Path) -> dict[str, int]:
-    """How often a program uses each operator and delegate, by name."""
+    """Counts of the operators and delegates in a program, by name."""
     method = read_program(path, path.read_bytes()).program.execution_plan[0]
     operators, delegates = called_by(method)
     calls = Counter[str]()

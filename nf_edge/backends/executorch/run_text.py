@@ -1,4 +1,4 @@
-"""What `RUN.md` says about running a `.pte`; names in braces are filled in."""
+"""The part of `RUN.md` about running a `.pte`; names in braces are filled in."""
 
 from nf_edge.backends.run_text import CPP, PYTHON
 

@@ -22,7 +22,7 @@ from nf_edge.core.recipe.precision import POSITIONS, TOKENS, Precision
 
 @dataclass(frozen=True)
 class Tables:
-    """Where the tables are in a float32 graph, by names of tensors."""
+    """Names of the tables' tensors in a float32 graph."""
 
     tokens: str
     positions: str
@@ -78,7 +78,7 @@ def _nearest(model: ModelProto, table: str, precision: Precision) -> QuantizedWe
 def _tokens_by_rows(
     model: ModelProto, tokens: str, precision: Precision, quantized_weight: QuantizedWeight | None
 ) -> None:
-    """Of int8 with a scale a row, and a zero point where there are some.
+    """Make the token table int8 with one scale per row, and a zero point where asymmetric.
 
     Args:
         quantized_weight: None where the head's matrix [D, V] is the table, transposed: then it becomes the
@@ -117,7 +117,7 @@ def _tokens_by_rows(
 def _tokens_by_groups(
     model: ModelProto, tokens: str, precision: Precision, quantized_weight: QuantizedWeight | None
 ) -> None:
-    """Of 2, 4 or 8 bits with a scale a group, and a zero point where there are some.
+    """Make the token table 2, 4 or 8 bits with one scale per group, and a zero point where asymmetric.
 
     Args:
         quantized_weight: None where the head's matrix is the table.
@@ -205,7 +205,7 @@ def add_groups(model: ModelProto, name: str, precision: Precision, quantized_wei
 
 
 def _positions(model: ModelProto, positions: str, quantized_weight: QuantizedWeight) -> None:
-    """Of int8 with a scale a row."""
+    """Make the position table int8 with one scale per row."""
     table = _add_constant(model, f"{POSITIONS}.rows", quantized_weight.codes.numpy())
     scales = _add_constant(model, f"{POSITIONS}.scales", quantized_weight.scales.numpy())
     reader = _reader(model, positions)

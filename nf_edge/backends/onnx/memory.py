@@ -55,7 +55,7 @@ def planned(path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryP
 def predicted(
     config: ModelConfig, input_shape: InputShape, recipe: Recipe, cache: CacheDtype | None
 ) -> MemoryPlan:
-    """The same account, before anything is lowered."""
+    """The memory of an artifact, computed before anything is lowered."""
     sizes, precision_of = sizes_of(config, input_shape.length), precisions(recipe, config)
     # A channel has a float32 scale and an int8 zero point, a group a float32 scale.
     weights = sizes.linear_bytes(precision_of, channel_bytes=5, group_bytes=4)
@@ -98,8 +98,7 @@ def _tied_head(config: ModelConfig, in_file: bool) -> list[str]:
 
 
 def _looked_up(model: onnx.ModelProto) -> set[str]:
-    """What rows are read of: tables, and the scales and zero points of those that are quantized by groups,
-    which are made blocks of before."""
+    """Names of tensors whose rows are looked up: tables, and scales and zero points of tables in groups."""
     arrays = {tensor.name for tensor in model.graph.initializer}
     made_of = {node.output[0]: node.input[0] for node in model.graph.node if node.input}
     names = set()

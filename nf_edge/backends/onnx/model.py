@@ -21,7 +21,7 @@ from nf_edge.core.recipe.precision import Precision
 
 # MatMulNBits: the weights are dequantized, which needs no word, or the activations quantized, block by block.
 ACCURACY_LEVEL = {"none": None, "int8_dynamic": 4}
-# What ONNX Runtime's quantizers add to the name of weights that they transpose.
+# The suffix that ONNX Runtime's quantizers add to names of transposed weights.
 TURNED = "_Transposed"
 
 
@@ -52,7 +52,7 @@ def quantize(
         for name, weight in quantized.items():
             if precision_of[name].group:
                 _by_groups(model, name, weight, precision_of[name], quantized_weights.get(name))
-        # What layers were written from is no longer read, and would double what quantizers save in between.
+        # The original weights are no longer read, and would double the files that quantizers write.
         ONNXModel(model).clean_initializers()
         per_channel = [name for name in quantized if not precision_of[name].group]
         static = [name for name in per_channel if precision_of[name].activations == "int8_static"]
@@ -71,7 +71,7 @@ def quantize(
             },
         )
         quantize_tables(model, tables, precision_of, quantized_weights, shared)
-        # What was replaced is no longer read.
+        # Replaced weights are no longer read.
         finished = ONNXModel(model)
         finished.clean_initializers()
         onnx.save(finished.model, path)
@@ -110,7 +110,7 @@ def _as_products(model: ModelProto, layers: Weights) -> None:
         array = to_array(arrays[name])
         if node.op_type == "MatMul" and name == node.input[1]:
             array = array.T
-        # Of layers that have the same weights, the first here is the first there.
+        # Layers with the same weights have the same order here and there.
         module = next((module for module, weight in left.items() if np.array_equal(array, weight)), None)
         if module is not None:
             model.graph.initializer.append(

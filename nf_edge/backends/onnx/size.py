@@ -1,4 +1,4 @@
-"""How large an ONNX file may be: known before a model is lowered to one."""
+"""The largest possible ONNX file, checked before a model is lowered."""
 
 from math import prod
 

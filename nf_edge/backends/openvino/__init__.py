@@ -37,12 +37,12 @@ ON_LINUX = "use the executorch of PyPI for x86-64 Linux"
 
 
 class _Graph(NamedTuple):
-    """What the graph takes, without weights and activations, fitted to models of 2 to 8 layers.
+    """The memory of the graph without weights and activations, fitted to models of 2 to 8 layers.
 
     Attributes:
         file: bytes of a layer in the file.
-        loaded: bytes of a model and of each of its layers, of what OpenVINO makes of it at load.
-        ran: the same of what it adds at the first run, primitives of oneDNN.
+        loaded: bytes of a model, and of each of its layers, that loading allocates.
+        ran: the same for the first run, which adds primitives of oneDNN.
     """
 
     file: int
@@ -50,7 +50,7 @@ class _Graph(NamedTuple):
     ran: tuple[int, int]
 
 
-# Of float32, of int8 with int8 inputs, and where weights alone are quantized.
+# By activations: float32, int8 weights with int8 inputs, and quantized weights alone.
 GRAPH = {
     "float32": _Graph(78_000, (2_400_000, 2_000_000), (800_000, 150_000)),
     "int8_static": _Graph(136_000, (1_000_000, 3_500_000), (800_000, 700_000)),
@@ -179,7 +179,7 @@ class OpenVino(ExecutorchBackend):
             # The cache lies among the activations.
             arenas=arenas - cache,
             workspace=None,
-            # Of what running takes in its place only arenas are known.
+            # Running takes its place; only the arenas of a run are known.
             loading=max(0, sum(map(len, blobs)) - arenas),
             notes=NOTES,
         )

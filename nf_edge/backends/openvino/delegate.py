@@ -117,8 +117,8 @@ class _Known(OperatorSupportBase):
 
 @dataclass(frozen=True)
 class _Weights:
-    """Of a linear layer: int8 [N, K] codes, float32 scales [N] or, of int4 by groups, [N, groups], and the
-    float32 [N, K] that they stand for."""
+    """A linear layer: int8 codes [N, K], their float32 values [N, K], float32 scales [N], or [N, groups] of
+    int4."""
 
     codes: torch.Tensor
     scales: torch.Tensor

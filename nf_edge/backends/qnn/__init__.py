@@ -24,7 +24,7 @@ from nf_edge.backends.qnn.form import HtpProgram, specialise
 from nf_edge.backends.qnn.htp import SIMULATOR, SOCS, SimulatedSession, compile_context, load, spill_fill
 from nf_edge.backends.qnn.qdq import TABLES, operators_of, weights_of, write_qdq
 from nf_edge.backends.qnn.run_text import run_text
-from nf_edge.backends.static_shape.extreme_rows import extremes
+from nf_edge.backends.static_shape.extreme_rows import extreme_rows
 from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.core.errors import BadInput
@@ -104,7 +104,7 @@ class Qnn(Backend):
         """All of it, once it is an ONNX model."""
         return HtpProgram(
             cast(HtpProgram, program).model,
-            [*calibration_inputs, *extremes(calibration_inputs, input_shape.length)],
+            [*calibration_inputs, *extreme_rows(calibration_inputs, input_shape.length)],
         )
 
     def layer_report(self, module: str, precision_of: Precisions) -> tuple[str, str] | None:

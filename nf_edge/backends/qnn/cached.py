@@ -107,7 +107,7 @@ class ChunkDecoder(Decoder):
         return logits
 
     def feeds(self, tokens: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-        """What the session is given for tokens from the first position on, once it has run on all before."""
+        """The session's inputs for tokens that start at a position, after all tokens before it."""
         for chunk, feed in self._calls(tokens, 0):
             yield {name: array.copy() for name, array in feed.items()}
             self._run(feed, len(chunk))

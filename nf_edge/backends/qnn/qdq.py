@@ -23,7 +23,7 @@ from nf_edge.model import CausalLM, NoiseFormer
 
 # The first with Gelu as one operator.
 OPSET = 20
-# What an exported model calls the parts of its tables.
+# Names of the parts of tables in an exported model.
 CODES = f"model.{TOKENS}.codes"
 TABLES = tuple(f"model.{name}." for name in (TOKENS, POSITIONS))
 QDQ = {"QuantizeLinear", "DequantizeLinear"}
@@ -100,7 +100,7 @@ def _reader(feeds: Iterator[dict[str, np.ndarray]]) -> Any:
 
 
 def _overrides(precision_of: Precisions, named: set[str]) -> dict[str, list[dict[str, Any]]]:
-    """What is kept otherwise than the rest: linear layers by channels, and codes of a table as they are."""
+    """Settings of the quantizer for linear layers (per channel) and for codes of a table (unchanged)."""
     from onnxruntime.quantization import QuantType
 
     kinds = {4: QuantType.QInt4, 8: QuantType.QInt8}

@@ -1,4 +1,4 @@
-"""What `RUN.md` says about running a context binary; names in braces are filled in."""
+"""The part of `RUN.md` about running a context binary; names in braces are filled in."""
 
 from nf_edge.backends.run_text import PYTHON
 
@@ -75,5 +75,5 @@ From C++, Java or C# the names, dtypes and shapes are the same.
 
 
 def run_text(cached: bool) -> str:
-    """How to run a file in Python; other languages use the same names and dtypes."""
+    """The text for a file, in Python; other languages use the same names and dtypes."""
     return ON_HTP + PYTHON + (PYTHON_CACHED if cached else PYTHON_ROWS)

@@ -34,7 +34,7 @@ def open_session(model: str | bytes, severity: int, entries: dict[str, str], opt
 
 @lru_cache
 def _device() -> Any:
-    """What stands for the HTP; the plug-in is loaded once a process."""
+    """The device of the HTP; a process loads the plug-in once."""
     import onnxruntime
     import onnxruntime_qnn
 

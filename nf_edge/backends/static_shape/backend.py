@@ -51,9 +51,9 @@ class StaticShapeBackend(Backend):
     namespace: ClassVar[str] = ""
     """The namespace of operators that count as delegated without a delegate; "" where there are none."""
     run_instructions: ClassVar[str]
-    """Where its files run, and what they need there, for `RUN.md`; names in braces are filled in."""
+    """Where its files run and their requirements there, for `RUN.md`; names in braces are filled in."""
     code_size: ClassVar[str] = ""
-    """How large the code of an application was where it was measured, for `RUN.md`, in a sentence."""
+    """The measured code size of an application, for `RUN.md`, in a sentence; "" where unknown."""
 
     def inputs(self, config: ModelConfig, input_shape: InputShape) -> tuple[str, ...]:
         return INPUTS

@@ -1,13 +1,15 @@
-"""Rows that calibrated ranges have to cover, whatever rows they are taken from."""
+"""Rows that every calibrated range must cover."""
 
 import numpy as np
 
 from nf_edge.backends.input_shape import Inputs
 
 
-def extremes(calibration_inputs: Inputs, length: int) -> Inputs:
-    """The longest and the shortest row that there can be, of tokens of those given: what is calibrated on may
-    be short, and some values depend on how many tokens there are."""
+def extreme_rows(calibration_inputs: Inputs, length: int) -> Inputs:
+    """The longest and the shortest possible row, of tokens of the calibration inputs.
+
+    Calibration inputs may all be short, and some values depend on the number of tokens.
+    """
     tokens = np.concatenate([ids[mask == 1] for ids, mask in calibration_inputs])
     longest, one = np.resize(tokens, (1, length)), np.arange(length)[None] < 1
     return [

@@ -1,4 +1,4 @@
-"""What `RUN.md` says about running a `.pte` without a file system; names in braces are filled in."""
+"""The part of `RUN.md` about running a `.pte` without a file system; names in braces are filled in."""
 
 from collections.abc import Sequence
 

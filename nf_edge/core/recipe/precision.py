@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Activations = Literal["none", "int8_dynamic", "int8_static", "int16_static"]
-# Those with calibrated ranges.
+# Activations with calibrated ranges.
 STATIC = ("int8_static", "int16_static")
 
 

@@ -14,7 +14,7 @@ from nf_edge.core.recipe.quantize import Quantize
 from nf_edge.core.resources import names, resolve
 from nf_edge.core.yaml_schema import Closed, load
 
-# How far an fp32 artifact may be from PyTorch, as a share of the largest logit.
+# The largest error of a float32 artifact against PyTorch, as a share of the largest logit.
 FP32_TOLERANCE = 1e-4
 
 

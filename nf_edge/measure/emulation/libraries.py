@@ -13,7 +13,7 @@ from nf_edge.core import processes
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.native_build import cache_folder, kept_once
 from nf_edge.core.staging import scratch_folder
-from nf_edge.measure.runner import Runtime
+from nf_edge.measure.runner import Runtime, require_runner
 
 PLATFORM = "manylinux_2_28_aarch64"
 # Parts of a wheel that the runner is built with.
@@ -29,8 +29,10 @@ def kept(runtime: Runtime) -> Path:
     """The folder of the runtime's Arm package, unpacked.
 
     Raises:
-        MissingTool: it was not downloaded for the installed version of the runtime.
+        MissingTool: it was not downloaded for the installed version of the runtime; or there is no native
+            runner for the runtime.
     """
+    require_runner(runtime)
     folder = _folder(runtime)
     if not folder.is_dir():
         raise MissingTool(f"{runtime} {_version(runtime)} for Linux on Arm is not in the cache", fix=SET_UP)

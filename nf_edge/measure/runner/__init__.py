@@ -6,7 +6,7 @@ theirs between requests, so that several take part in interleaved rounds.  Measu
 elsewhere the memory figures are zero.  `python_process` replaces the runner where it cannot be built.
 """
 
-from nf_edge.measure.runner.build import Runtime, executable, executable_for
+from nf_edge.measure.runner.build import Runtime, executable, executable_for, require_runner
 from nf_edge.measure.runner.process import (
     Request,
     command_for,
@@ -29,6 +29,7 @@ __all__ = [
     "executable",
     "executable_for",
     "native_command",
+    "require_runner",
     "run",
     "run_command",
     "runner_options",

@@ -17,6 +17,14 @@ RUNTIMES: tuple[Runtime, ...] = ("executorch", "onnxruntime")
 NATIVE = Path(__file__).parent / "native"
 
 
+def require_runner(runtime: Runtime) -> None:
+    """Raises MissingTool where nf-edge has no native runner for a runtime."""
+    if runtime not in RUNTIMES:
+        raise MissingTool(
+            f"nf-edge has no native runner for {runtime}", fix=f"it has one for {' and '.join(RUNTIMES)}"
+        )
+
+
 def executable(runtime: Runtime) -> Path:
     """The runner for a runtime, built now if it is not there yet.
 
@@ -24,10 +32,7 @@ def executable(runtime: Runtime) -> Path:
         MissingTool: there is no compiler, CMake, Ninja or runtime to build it with, or it does not build; or
             the runtime has no native runner.
     """
-    if runtime not in RUNTIMES:
-        raise MissingTool(
-            f"there is no native runner for {runtime}", fix=f"those there are: {', '.join(RUNTIMES)}"
-        )
+    require_runner(runtime)
     native_build.compiler("runner")
     return _built(runtime, native_build.package_folder(runtime), None)
 
