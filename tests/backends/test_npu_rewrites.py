@@ -135,9 +135,9 @@ def test_a_token_picked_by_a_sum_is_that_token(real):
     x, pick = tokens(), torch.zeros(1, 1, RANDOM_LENGTH)
     pick[0, 0, real - 1] = 1
     hints = Hints(hidden=None, pick=pick)
-    assert torch.equal(form.SummedPick("last")(x, hints), x[:, real - 1 : real])
-    assert torch.equal(form.SummedPick("last")(x, hints), SelectToken("last")(x, hints))
-    assert torch.equal(form.SummedPick("first")(x, NOTHING), x[:, :1])
+    assert torch.equal(form.SelectTokenBySum("last")(x, hints), x[:, real - 1 : real])
+    assert torch.equal(form.SelectTokenBySum("last")(x, hints), SelectToken("last")(x, hints))
+    assert torch.equal(form.SelectTokenBySum("first")(x, NOTHING), x[:, :1])
 
 
 @pytest.mark.parametrize("noise", ["lowrank", "standard"])

@@ -36,7 +36,12 @@ def emulation_missing():
     return ""
 
 
-emulates = pytest.mark.skipif(bool(emulation_missing()), reason=emulation_missing() or "it is here")
+MISSING = emulation_missing()
+
+
+def emulates(test):
+    """Mark a test that runs an emulated core: slow, and skipped where nothing can be emulated."""
+    return pytest.mark.slow(pytest.mark.skipif(bool(MISSING), reason=MISSING or "it is here")(test))
 
 
 @pytest.fixture
@@ -119,7 +124,6 @@ def test_people_get_a_row_a_core_and_what_stands_in_for_it(run, exported, checkp
 
 
 @emulates
-@pytest.mark.slow
 def test_where_a_core_computes_otherwise_the_gate_fails_and_the_instruction_is_named(checked):
     core = emulated_cores(["max"])[0]
     if not sme_fault(core.emulator, core.cpu):
@@ -143,7 +147,6 @@ def test_it_writes_the_text_that_it_writes_here(run, exported):
     assert here.out == there.out
 
 
-@pytest.mark.slow
 @emulates
 def test_its_heap_is_told_as_emulated_and_the_emulators_pages_are_not(run, exported):
     done = run("profile", exported(CLASSIFIER, "xnnpack-fp32").path, "--on", "rpi-5", "--json")
