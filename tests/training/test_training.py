@@ -336,7 +336,7 @@ def test_the_checkpoint_has_its_card_and_its_examples(run, recipe_file, tmp_path
     assert result["test"]["interval_95"] == pytest.approx(wilson(scored.correct, len(ROWS)))
     card = (out / "MODEL_CARD.md").read_text()
     assert f"accuracy {100 * scored.score:.4g} % ({scored.correct} of {len(ROWS)}), 95 % interval" in card
-    assert "this parameterisation is nf-edge's own" in card
+    assert "the formula here is nf-edge's" in card
     assert "Ours." in card
     assert rows.sha256 == load_rows(str(checkpoint.examples_file), checkpoint).sha256
 
