@@ -10,8 +10,8 @@ from conftest import NOISES, RANDOM_LENGTH
 from nf_edge.backends.ethos_u import form
 from nf_edge.backends.static_shape.fold_norms import fold_norms
 from nf_edge.backends.static_shape.form import Hints, SelectToken
+from nf_edge.model.attention import Pass
 from nf_edge.model.attention_forms import HIDDEN_QUANTIZED
-from nf_edge.model.network import Pass
 
 NOTHING = Hints(hidden=None, pick=None)
 WIDTH = 32
@@ -135,9 +135,9 @@ def test_a_token_picked_by_a_sum_is_that_token(real):
     x, pick = tokens(), torch.zeros(1, 1, RANDOM_LENGTH)
     pick[0, 0, real - 1] = 1
     hints = Hints(hidden=None, pick=pick)
-    assert torch.equal(form.SummedPick("last")(x, hints), x[:, real - 1 : real])
-    assert torch.equal(form.SummedPick("last")(x, hints), SelectToken("last")(x, hints))
-    assert torch.equal(form.SummedPick("first")(x, NOTHING), x[:, :1])
+    assert torch.equal(form.SelectTokenBySum("last")(x, hints), x[:, real - 1 : real])
+    assert torch.equal(form.SelectTokenBySum("last")(x, hints), SelectToken("last")(x, hints))
+    assert torch.equal(form.SelectTokenBySum("first")(x, NOTHING), x[:, :1])
 
 
 @pytest.mark.parametrize("noise", ["lowrank", "standard"])

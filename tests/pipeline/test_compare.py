@@ -225,7 +225,7 @@ def test_wrong_usage_says_what_to_leave_out_or_to_give(arguments, message, run):
         (["{lm-none}", "{lm-standard}", "--contexts", "10"], ["give --contexts of at most 9"]),
         (["{lm-none}", "{lm-standard}", "--recipe", "onnx-int8-qdq"], ["no data to see", "--calibrate FILE"]),
         (["{lm-none}", "{lm-standard}", "--device", "rpi-pico-2"], ["does not run on rpi-pico-2"]),
-        (["{lm-none}", "{lm-standard}", "-o", "{file}"], ["is a file", "name a folder"]),
+        (["{lm-none}", "{lm-standard}", "-o", "{file}"], ["is a file", "give the path of a folder"]),
         (["--preset", "tiny", "--rank", "17"], ["noise.rank must be from 1 to the head size 16"]),
     ],
 )
