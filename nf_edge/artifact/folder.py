@@ -18,12 +18,12 @@ from nf_edge.backends import agreeing_backend, backend_for
 from nf_edge.backends.runnable import Runnable
 from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
-from nf_edge.core.files import Kind, check_target, staged_folder
+from nf_edge.core.files import FolderKind, check_target, staged_folder
 from nf_edge.core.resources import names
 from nf_edge.core.schemas import MANIFEST, is_artifact, require_schema
-from nf_edge.core.staging import is_text, sweep
+from nf_edge.core.staging import is_utf8, sweep
 from nf_edge.model import Checkpoint, resolve_checkpoint
-from nf_edge.model.config import unknown_keys
+from nf_edge.model.config_file import unknown_keys
 
 GUIDE, REPORT = "RUN.md", "report.html"
 # Part of messages about an artifact of schema 1.
@@ -100,7 +100,7 @@ def load_artifact(path: Path) -> Artifact:
     Raises:
         BadInput: it is not an artifact, or a file is missing, changed or not listed; lists all of them.
     """
-    if not is_text(path):
+    if not is_utf8(path):
         raise BadInput("is not UTF-8, and runtimes open no other path", where=path, fix="rename it")
     sweep(path)  # work folders of a signing that was killed
     if not os.path.isdir(path) or not os.path.lexists(path / MANIFEST):
@@ -204,7 +204,7 @@ def _known_files(path: Path) -> set[str] | None:
     return None if files is None else {MANIFEST, SIGNATURE, *(file.name for file in files)}
 
 
-KIND = Kind("an artifact", is_artifact, _known_files)
+KIND = FolderKind("an artifact", is_artifact, _known_files)
 
 
 def check_out(path: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> None:

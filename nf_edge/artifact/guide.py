@@ -25,7 +25,7 @@ yourself adds `nf_edge/kernels/native` instead, by `add_subdirectory` with `NF_A
 
 def run_guide(manifest: Manifest) -> str:
     """The text of `RUN.md`."""
-    interface, requires, ends = manifest.interface, manifest.requires, manifest.config.ends
+    interface, requires, ends = manifest.interface, manifest.requires, manifest.config.end_tokens
     backend = agreeing_backend(manifest.recipe)
     example = _example_ids(interface, manifest.config.vocab_size)
     fields = {

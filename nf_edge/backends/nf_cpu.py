@@ -20,7 +20,7 @@ from nf_edge.backends.executorch.fused_modules import (
 from nf_edge.backends.input_shape import CacheDtype, InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.tensor_sizes import sizes_of
-from nf_edge.backends.xnnpack import Xnnpack, answers_for_one_token, is_gelu_new
+from nf_edge.backends.xnnpack import Xnnpack, is_gelu_new, outputs_one_token
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.targets import BuildTarget
 from nf_edge.kernels import binding as kernel
@@ -85,7 +85,7 @@ class NfCpu(Xnnpack):
         # and what attention answers.  The last layer has little else: it answers for one token.
         parts = 2 if config.attention == "symmetric" else 3
         arenas, workspace = (1 + parts) * sizes.hidden, 0
-        if config.n_layer > 1 or not answers_for_one_token(config, input_shape):
+        if config.n_layer > 1 or not outputs_one_token(config, input_shape):
             arenas, workspace = (3 + parts) * sizes.hidden, 2 * sizes.inner
             if config.activation_function == "gelu_new":
                 # It stands between two layers of XNNPACK's, which keep copies of the stream.

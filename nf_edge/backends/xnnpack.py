@@ -59,11 +59,11 @@ class TanhGelu(nn.Module):
         return x * torch.sigmoid(x * (self.SLOPE + 0.044715 * self.SLOPE * (x * x)))
 
 
-def answers_for_one_token(config: ModelConfig, input_shape: InputShape) -> bool:
+def outputs_one_token(config: ModelConfig, input_shape: InputShape) -> bool:
     """Whether the last layer does: for the next token, or for the one that a classifier pools."""
     if config.is_language_model:
         return input_shape.cached
-    return config.answers_for_one_token
+    return config.outputs_one_token
 
 
 def is_gelu_new(activation: nn.Module) -> bool:
@@ -139,7 +139,7 @@ class Xnnpack(ExecutorchBackend):
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         sizes = sizes_of(config, input_shape.length)
         # Scores before and after the softmax, and tensors of the residual stream's size.
-        if config.n_layer > 1 or not answers_for_one_token(config, input_shape):
+        if config.n_layer > 1 or not outputs_one_token(config, input_shape):
             arenas, workspace = 2 * sizes.scores + 4 * sizes.hidden, max(3 * sizes.inner, sizes.scores)
         else:
             arenas, workspace = 2 * sizes.scores // input_shape.length + 5 * sizes.hidden, 3 * sizes.hidden

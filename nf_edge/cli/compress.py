@@ -19,7 +19,7 @@ from nf_edge.cli.output import finish
 from nf_edge.cli.progress import print_validation, progress_bar, resume_hint, warn
 
 if TYPE_CHECKING:
-    from nf_edge.pruning.pruning_report import Shrunk
+    from nf_edge.pruning.pruning_report import PruningReport
     from nf_edge.render.table import Part
 
 EPILOG = """\b
@@ -64,7 +64,7 @@ def command(checkpoint: str, recipe: str, out: Path, as_json: bool, **options: A
     finish("compress", result, as_json, partial(_parts, recipe, the_recipe.runtime))
 
 
-def _parts(recipe: str, runtime: str, result: "Shrunk") -> "list[Part]":
+def _parts(recipe: str, runtime: str, result: "PruningReport") -> "list[Part]":
     from nf_edge.render.checkpoint import export_line
     from nf_edge.render.pruning import pruning_parts
     from nf_edge.render.table import body

@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, figures, files, recipes, devices.  Imports no torch."""
+"""Shared foundations: errors, figures, files, recipes and devices.  Imports no torch."""

@@ -1,4 +1,4 @@
-"""How many CPUs this process may use, which may be fewer than the machine has."""
+"""The number of CPUs that this process may use; it can be lower than the machine's."""
 
 import math
 import os
@@ -8,13 +8,13 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def allowed_cpus() -> int:
-    """CPUs that this process may use, by its affinity and by the share that its container is given."""
+    """CPUs that this process may use: limited by its affinity and by its container's quota, rounded up."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(count, _share(CGROUPS, Path("/proc/self/cgroup")))))
 
 
 def _share(root: Path, membership: Path) -> float:
-    """CPUs' worth of time that control groups leave to a process: the least of its own and outer ones."""
+    """The lowest quota, in CPUs, of a process's control groups and their parents; infinite without one."""
     try:
         entries = [line.split(":", 2) for line in membership.read_text().splitlines()]
     except OSError:
@@ -25,14 +25,14 @@ def _share(root: Path, membership: Path) -> float:
             continue
         top = root / "cpu" if controllers else root
         group = top / name.lstrip("/")
-        # In a container its own group is at the root.
+        # In a container, the process's group is mounted at the root.
         for folder in {top, group, *(each for each in group.parents if top in each.parents)}:
             least = min(least, _quota(folder))
     return least
 
 
 def _quota(folder: Path) -> float:
-    """Of one group, by the second version of control groups or the first."""
+    """The CPU quota of one control group (version 2 or 1), in CPUs; infinite without one."""
     try:
         if (folder / "cpu.max").is_file():
             allowed, period = (folder / "cpu.max").read_text().split()

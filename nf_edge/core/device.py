@@ -1,11 +1,11 @@
-"""Devices: where a model must fit.  One YAML file each, every fact with its source.
+"""Devices that a model must fit.  Each has one YAML file, in which every fact has a source.
 
-A fact is a value, where it comes from, and whether somebody saw it there:
+A fact is a value, its source, and whether somebody checked the value in that source:
 
     size: {value: 512 MiB, source: "https://…", verified: true}
 
-None of the three can be left out.  `verified: false` marks an assumption or a figure that sources
-dispute; `source` then gives the reasoning.  A verdict that leans on such a fact says so.
+All three keys are required.  `verified: false` marks an assumption, or a figure that sources disagree on;
+`source` then gives the reasoning.  A verdict that depends on an unverified fact says so.
 """
 
 import re
@@ -29,11 +29,11 @@ from nf_edge.core.yaml_schema import Closed
 
 DeviceClass = Literal["phone", "sbc", "mcu"]
 MemoryKind = Literal["dram", "sram", "flash"]
-# What a kernel may be compiled for, by the Arm compilers' names (`neon` is the kernel's asimd).
+# Instruction sets by the names of Arm's compilers (Linux calls `neon` asimd).
 Isa = Literal["neon", "dotprod", "fp16", "i8mm", "bf16", "sve", "sve2", "sme", "mve", "dsp", "fpu"]
 
-# Where heap, arenas and mapped weights live, and where the model file rests.  A microcontroller runs
-# with the weights in flash; the file system of a phone or a board has room to spare and no budget.
+# The memory of heap, arenas and mapped weights, and the memory of the model file.  A microcontroller keeps
+# the weights in flash.  The file system of a phone or a board is large, so it has no budget.
 WORKING_KIND: dict[DeviceClass, MemoryKind] = {"phone": "dram", "sbc": "dram", "mcu": "sram"}
 STORAGE_KIND: dict[DeviceClass, MemoryKind] = {"mcu": "flash"}
 
@@ -44,8 +44,8 @@ def parse_size(text: object) -> int:
     """Bytes of a size such as `512 MiB` (2²⁰) or `8 GB` (10⁹).
 
     Raises:
-        ValueError: anything but a whole number, a space and one of `UNITS`; a bare number too, since
-            its reader would have to guess the unit.
+        ValueError: the text is not an integer, a space and one of `UNITS`.  A number without a unit is
+            ambiguous and refused.
     """
     match = re.fullmatch(rf"([0-9]{{1,40}}) ({'|'.join(UNITS)})", text) if isinstance(text, str) else None
     if match is None:
@@ -57,13 +57,13 @@ def parse_size(text: object) -> int:
 
 
 def format_size(count: int) -> str:
-    """`count` bytes without rounding, in the unit that takes the smallest whole number."""
+    """`count` bytes, exact, in the unit with the smallest integer."""
     number, unit = min((count // size, unit) for unit, size in UNITS.items() if count % size == 0)
     return f"{number} {unit}"
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-# No address, and no counter, is larger: a figure beyond it is a slip that everything would fit.
+# The bounds refuse typing errors: with an absurdly large memory every model would fit.
 Size = Annotated[int, Field(gt=0, lt=2**63), BeforeValidator(parse_size)]
 Count = Annotated[int, Field(gt=0, lt=2**31, strict=True)]
 BackendName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -71,7 +71,7 @@ Value = TypeVar("Value")
 
 
 class Fact(Closed, Generic[Value]):
-    """A value, its source (an address, or the reasoning of an assumption), and whether it was seen there."""
+    """A value, its source (a URL, or the reasoning of an assumption), and whether the source was checked."""
 
     value: Value
     source: Text
@@ -88,9 +88,9 @@ class Fact(Closed, Generic[Value]):
 class Memory(Closed):
     """One memory of a device.
 
-    size     what is soldered on, bytes
-    usable   what one process, or one firmware image, may hold of it, bytes
-    reserve  what that process keeps beside the model (code, stack, heap), bytes
+    size     physical size, bytes
+    usable   bytes that one process, or one firmware image, may use
+    reserve  bytes that this process needs in addition to the model (code, stack, heap)
     """
 
     name: Text
@@ -102,17 +102,17 @@ class Memory(Closed):
     @field_validator("usable", "reserve")
     @classmethod
     def _within(cls, part: Fact[int] | None, info: ValidationInfo) -> Fact[int] | None:
-        whole_name = "size" if info.field_name == "usable" else "usable"
-        whole = info.data.get(whole_name)  # Absent when it is itself in error.
-        if part and whole and part.value > whole.value:
+        limit_name = "size" if info.field_name == "usable" else "usable"
+        limit = info.data.get(limit_name)  # None if the limit is invalid itself
+        if part and limit and part.value > limit.value:
             raise ValueError(
-                f"{format_size(part.value)} is more than the {whole_name}, {format_size(whole.value)}"
+                f"{format_size(part.value)} is more than the {limit_name}, {format_size(limit.value)}"
             )
         return part
 
     @property
     def budget_bytes(self) -> int:
-        """What a model may take: `usable` less `reserve`, bytes."""
+        """Bytes that a model may use: `usable` minus `reserve`."""
         return self.usable.value - (self.reserve.value if self.reserve else 0)
 
     def facts(self) -> dict[str, Fact[Any]]:
@@ -122,10 +122,7 @@ class Memory(Closed):
         return {f"memory.{self.name}.{key}": fact for key, fact in facts.items() if fact}
 
     def unverified_budget(self) -> dict[str, Fact[Any]]:
-        """The unverified facts that `budget_bytes` leans on, by path.
-
-        `size` is not among them: it bounds `usable` and enters no budget.
-        """
+        """The unverified facts that `budget_bytes` depends on, by path; `size` does not enter the budget."""
         return {
             path: fact
             for path, fact in self.facts().items()
@@ -134,7 +131,7 @@ class Memory(Closed):
 
 
 class Core(Closed):
-    """A cluster of equal CPU cores: how many, the highest clock in MHz, and the ISA that programs see."""
+    """A cluster of equal CPU cores: their number, highest clock in MHz, and usable instruction sets."""
 
     core: Text
     count: Fact[Count]
@@ -143,9 +140,9 @@ class Core(Closed):
 
     @property
     def target(self) -> str | None:
-        """What recipes call it by its vector instructions, where it is a Cortex-M core that has any."""
-        found = [isa for isa in ("mve", "dsp") if isa in self.isa.value]
-        return f"cortex-m-{found[0]}" if found and self.core.startswith("Cortex-M") else None
+        """The recipes' `target` for a Cortex-M core, by its vector instructions; None for any other core."""
+        vector_isas = [isa for isa in ("mve", "dsp") if isa in self.isa.value]
+        return f"cortex-m-{vector_isas[0]}" if vector_isas and self.core.startswith("Cortex-M") else None
 
     def facts(self) -> dict[str, Fact[Any]]:
         """Every fact by its path, `cpu.CORE.KEY`."""
@@ -156,9 +153,9 @@ class Core(Closed):
 class Device(Closed):
     """A device as its file describes it.
 
-    Of several memories of a kind the first is the one that models use; `backends` stand in order of
-    preference too.  `npu_targets` are the names that a compiler has for its NPUs, and recipes for their
-    `target`; of Cortex-M cores these are made of their vector instructions.
+    If there are several memories of a kind, models use the first.  `backends` are in order of preference.
+    `npu_targets` are the compiler's names of the NPUs, which recipes use as `target`; a Cortex-M core's
+    target follows from its vector instructions.
     """
 
     id: Text
@@ -182,16 +179,16 @@ class Device(Closed):
     @field_validator("memory", "cpu", "backends")
     @classmethod
     def _at_least_one(cls, parts: tuple[Any, ...]) -> tuple[Any, ...]:
-        # `min_length` would also complain of entries that were given and are wrong themselves.
+        # `min_length` would report a second error for entries that are invalid themselves.
         if not parts:
-            raise ValueError("name at least one")
+            raise ValueError("list at least one")
         return parts
 
     @field_validator("memory")
     @classmethod
     def _enough_memory(cls, memory: tuple[Memory, ...], info: ValidationInfo) -> tuple[Memory, ...]:
         _refuse_repeats(part.name for part in memory)
-        if "class_" in info.data:  # Absent when it is itself in error.
+        if "class_" in info.data:  # absent if it is invalid itself
             device_class: DeviceClass = info.data["class_"]
             kinds = {part.kind for part in memory}
             needed = (WORKING_KIND[device_class], STORAGE_KIND.get(device_class))
@@ -208,17 +205,17 @@ class Device(Closed):
 
     @property
     def working_memory(self) -> Memory:
-        """Where a model's heap and arenas live and, on a phone or a board, its mapped weights."""
+        """The memory of a model's heap and arenas and, on a phone or a board, of its mapped weights."""
         return next(part for part in self.memory if part.kind == WORKING_KIND[self.class_])
 
     @property
     def storage_memory(self) -> Memory | None:
-        """Where a microcontroller keeps the model file and runs the weights from; None elsewhere."""
+        """The memory in which a microcontroller keeps the model file and reads weights; None elsewhere."""
         return next((part for part in self.memory if part.kind == STORAGE_KIND.get(self.class_)), None)
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """What it has of that recipes compile for."""
+        """Every `target` of recipes that this device supports: NPUs, then Cortex-M cores."""
         npus = self.npu_targets.value if self.npu_targets else ()
         return (*npus, *dict.fromkeys(core.target for core in self.cpu if core.target))
 
@@ -246,22 +243,23 @@ class Device(Closed):
         }
 
     def unverified_facts(self) -> dict[str, Fact[Any]]:
-        """The facts that nobody has seen in a source, by path."""
+        """The facts that nobody has checked in a source, by path."""
         return {path: fact for path, fact in self.facts().items() if not fact.verified}
 
 
 def _refuse_repeats(names: Iterable[str]) -> None:
-    """Names make the paths of facts, so two equal ones could not be told apart."""
+    """Raise ValueError for a repeated name: names identify facts, so they must be unique."""
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if repeated:
-        raise ValueError(f"{', '.join(repeated)}: named twice")
+        raise ValueError(f"{', '.join(repeated)}: listed twice")
 
 
 def load_device(name_or_path: str) -> Device:
-    """A bundled device by its id, or the file at a path.
+    """A bundled device by its id, or a device file by its path.
 
     Raises:
-        BadInput: no such device, or a file that is not of the schema; lists all errors with their lines.
+        BadInput: there is no such device, or the file violates the schema; lists all errors, each with its
+            line.
     """
     return yaml_file.load(resources.resolve("devices", name_or_path), Device)
 

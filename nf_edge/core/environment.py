@@ -1,4 +1,4 @@
-"""Environment variables that stand for options of the command line."""
+"""Environment variables that replace command-line options."""
 
-# The signer's public key, a file; and the password of a private key that is encrypted.
+# The file with the signer's public key; the password of an encrypted private key.
 PUBLIC_KEY, KEY_PASSWORD = "NF_EDGE_PUBLIC_KEY", "NF_EDGE_KEY_PASSWORD"

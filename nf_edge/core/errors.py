@@ -1,7 +1,7 @@
-"""What can go wrong for a user, and the exit code that each kind has.
+"""The errors that a user can meet, each with an exit code.
 
-Anything that is not an `NfEdgeError` is a bug of ours (exit code 1).  Wrong usage of the
-command line is click's own error (exit code 2).
+An exception that is not an `NfEdgeError` is a bug in nf-edge (exit code 1).  Click reports wrong usage of the
+command line itself (exit code 2).
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from pathlib import Path
 from reprlib import Repr
 from typing import Any
 
-# Files can be wrong in any number of places, and libraries quote what they found whole.
+# A file can have any number of problems, and libraries quote bad values in full.
 MOST_PROBLEMS, MOST_CHARACTERS = 20, 8000
 _REPR = Repr()
 _REPR.maxstring = _REPR.maxother = 60
@@ -17,7 +17,7 @@ _REPR.maxlevel = 2
 
 
 class NfEdgeError(Exception):
-    """A message for the user: what is wrong, where, and what to do about it."""
+    """A message for the user: what is wrong, where, and how to fix it."""
 
     exit_code = 1
     reported = False
@@ -40,7 +40,7 @@ class BadInput(NfEdgeError):
 
     @classmethod
     def listing(cls, problems: Iterable[str], *, where: str | Path, fix: str | None = None) -> "BadInput":
-        """One error that names every problem (of many the first twenty), one a line, not the first only."""
+        """One error that lists all problems, one per line; after twenty it gives only the number left."""
         problems = list(problems)
         shown = [
             shortened(problem, MOST_CHARACTERS // MOST_PROBLEMS - 20) for problem in problems[:MOST_PROBLEMS]
@@ -60,40 +60,40 @@ class OverBudget(NfEdgeError):
 
 
 class AccuracyGate(NfEdgeError):
-    """The artifact answers worse than the limit allows."""
+    """The artifact loses more accuracy than the limit allows."""
 
     exit_code = 5
 
 
 class MissingTool(NfEdgeError):
-    """A compiler, toolchain, optional package or kernel is not on this machine."""
+    """A compiler, toolchain, optional package or kernel is missing on this machine."""
 
     exit_code = 6
 
 
 class CannotRun(NfEdgeError):
-    """This machine does not get through with it: memory or time ran out, or a runtime crashed."""
+    """This machine could not finish: memory or time ran out, or a runtime crashed."""
 
     exit_code = 6
 
 
 def quoted(value: Any) -> str:
-    """`repr` of a value that may be of any size, shortened."""
+    """A shortened `repr` of a value of any size."""
     try:
         return _REPR.repr(value)
-    except ValueError:  # Python writes no whole number of more than 4300 digits.
+    except ValueError:  # Python refuses to print integers of more than 4300 digits.
         return f"a very large {type(value).__name__}"
 
 
 def shortened(text: str, most: int) -> str:
-    """A text of at most about `most` characters, without its middle where it is longer."""
+    """The text, with its middle cut out if it has more than `most` characters."""
     if len(text) <= most:
         return text
     return f"{text[: most - most // 4]} … {text[-most // 4 :]}"
 
 
 def printable(text: str) -> str:
-    """A text without characters that a terminal acts on: they are written as escapes, all but line breaks."""
+    """The text with every control character except line breaks written as an escape."""
     if text.isprintable():
         return text
     return "".join(

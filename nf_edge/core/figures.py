@@ -1,4 +1,4 @@
-"""Figures: every number that a user is shown, with its unit and how it was obtained."""
+"""Figures: every number in a report, with its unit and how it was obtained."""
 
 import math
 from dataclasses import dataclass
@@ -15,12 +15,15 @@ class Figure:
     """A value with its unit and its origin.
 
     `how` is one of
-      measured     read off a run of the artifact,
-      emulated     read off a run of it as another core, by an emulator,
-      simulated    read off a simulator of the target,
-      planned      read out of the artifact's own plan,
-      predicted    computed from the checkpoint and the recipe before there is an artifact,
-      unavailable  not known here (`value` is None and `note` gives the reason).
+      measured     from a run of the artifact on this machine,
+      emulated     from a run of the artifact on an emulated core,
+      simulated    from a simulator of the target,
+      planned      from the memory plan or other data in the artifact,
+      predicted    computed from the checkpoint and the recipe, without an artifact,
+      unavailable  unknown: `value` is None and `note` gives the reason.
+
+    Raises:
+        ValueError: the value is NaN or infinite, or `value`, `how` and `note` contradict each other.
     """
 
     value: float | None
@@ -30,11 +33,11 @@ class Figure:
 
     def __post_init__(self) -> None:
         if (self.value is None) != (self.how == "unavailable"):
-            raise ValueError("exactly the unavailable figures have no value")
+            raise ValueError("a figure has no value if and only if it is unavailable")
         if self.value is None and not self.note:
-            raise ValueError("an unavailable figure says why")
+            raise ValueError("an unavailable figure needs a note with the reason")
         if self.value is not None and not math.isfinite(self.value):
-            raise ValueError(f"{self.value} is no figure; what is not known is unavailable")
+            raise ValueError(f"{self.value} is not finite; use Figure.unavailable for an unknown value")
 
     @classmethod
     def unavailable(cls, unit: Unit, reason: str) -> "Figure":
@@ -42,10 +45,10 @@ class Figure:
 
     @classmethod
     def of(cls, value: float, unit: Unit, how: How, note: str = "") -> "Figure":
-        """The figure of a value that may have come out NaN or infinite, and is then unavailable."""
+        """A figure of `value`; unavailable if the value is NaN or infinite."""
         if math.isfinite(value):
             return cls(value, unit, how, note)
-        return cls.unavailable(unit, f"it came out as {value}" + (f" ({note})" if note else ""))
+        return cls.unavailable(unit, f"the result is {value}" + (f" ({note})" if note else ""))
 
     def to_json(self) -> dict[str, Any]:
         return {"value": self.value, "unit": self.unit, "how": self.how, "note": self.note}
@@ -58,9 +61,9 @@ class Figure:
         if self.unit == "share":
             return f"{100 * self.value:.2f} %"
         if self.unit == "ms":
-            return f"{format_three(self.value)} ms"
+            return f"{format_significant(self.value)} ms"
         if self.unit == "tokens/s":
-            return f"{format_three(self.value)} tokens/s"
+            return f"{format_significant(self.value)} tokens/s"
         if self.unit == "ratio":
             return f"{self.value:.2f}"
         if self.unit == "dB":
@@ -70,19 +73,19 @@ class Figure:
         return f"{self.value:.4g}"
 
 
-def shown(value: float, spec: str, unit: str = "") -> str:
-    """A number and its unit; one that is not finite is said to be so."""
+def format_number(value: float, spec: str, unit: str = "") -> str:
+    """A number in the format `spec`, with its unit; "not finite" for NaN and infinity."""
     return f"{value:{spec}}{unit}" if math.isfinite(value) else "not finite"
 
 
-def format_three(value: float) -> str:
-    """A positive number with three significant digits, or more where they are whole ones."""
-    # What rounds to 100 is a whole number too.
+def format_significant(value: float) -> str:
+    """A positive number with three significant digits; from 100 on, rounded to an integer."""
+    # 99.95 rounds to 100.
     return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
 
 
 def format_bytes(count: float) -> str:
-    """Bytes in decimal units, as memory and file sizes are printed everywhere here (1 MB = 10⁶ bytes)."""
+    """Bytes in decimal units (1 MB = 10⁶ bytes), as in every report."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if abs(count) >= size:
             return f"{count / size:,.2f} {unit}"

@@ -1,4 +1,4 @@
-"""Writing so that an interruption leaves what was there before, and nobody's files are lost."""
+"""Write files and folders atomically: an interruption leaves the old content, and no user's file is lost."""
 
 import contextlib
 import os
@@ -9,43 +9,46 @@ from pathlib import Path
 
 from nf_edge.core.errors import BadInput
 from nf_edge.core.schemas import is_artifact
-from nf_edge.core.staging import exchange, is_text, move_new, stage, sweep
+from nf_edge.core.staging import exchange, is_utf8, move_new, stage, sweep
 from nf_edge.core.system_errors import explaining
 
-# Every entry below a path, with its size and when it was written last; None where there is nothing.
+# Name, size and modification time of every entry below a path; None if the path does not exist.
 Contents = frozenset[tuple[str, int, int]] | None
+ANOTHER_PATH = "choose another path"
+OVERWRITE = "give --overwrite to replace it, or choose another path"
 
 
 @dataclass(frozen=True)
-class Kind:
+class FolderKind:
     """A kind of folder that may be replaced.
 
     Attributes:
         noun: such as "an artifact".
-        has: whether a folder is one.
-        files: names of all files that may be in one, and nothing else; None where they are not known.
+        is_kind: whether a folder is of this kind.
+        files: the names of all files that such a folder may hold; None if they are unknown.
     """
 
     noun: str
-    has: Callable[[Path], bool]
+    is_kind: Callable[[Path], bool]
     files: Callable[[Path], Collection[str] | None]
 
 
 @contextmanager
 def staged_folder(
-    target: Path, kind: Kind, *, overwrite: bool, sources: Iterable[Path] = ()
+    target: Path, kind: FolderKind, *, overwrite: bool, sources: Iterable[Path] = ()
 ) -> Iterator[Path]:
-    """A new folder that replaces `target` completely when the block ends well.
+    """A new folder that replaces `target` completely when the block succeeds.
 
-    A link stays, and its target is replaced.  If the block deletes the new folder, `target` stays as it is.
+    If `target` is a link, the folder it points to is replaced.  If the block deletes the new folder, `target`
+    stays unchanged.
 
     Args:
-        overwrite: whether an existing folder may be replaced; only one of the kind is.
-        sources: files and folders that are read; a folder that is or has one of them is not replaced.
+        overwrite: whether an existing folder of this kind may be replaced.
+        sources: files and folders that the job reads; a folder that is or contains one is not replaced.
 
     Raises:
-        BadInput: `target` exists and may not be replaced, appeared or was changed while the block ran, or
-            cannot be written.
+        BadInput: `target` exists and may not be replaced, appeared or changed while the block ran, or cannot
+            be written.
     """
     check_target(target, kind, overwrite=overwrite, sources=sources)
     with _staged(target) as new:
@@ -55,7 +58,7 @@ def staged_folder(
 
 @contextmanager
 def staged_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A path for a new file that takes the place of `target` when the block ends well.
+    """A path for a new file that replaces `target` when the block succeeds.
 
     Raises:
         BadInput: as `staged_folder` does.
@@ -66,45 +69,48 @@ def staged_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 def check_target(
-    target: Path, kind: Kind, *, overwrite: bool, sources: Iterable[Path] = (), beside: Iterable[Path] = ()
+    target: Path,
+    kind: FolderKind,
+    *,
+    overwrite: bool,
+    sources: Iterable[Path] = (),
+    other_outputs: Iterable[Path] = (),
 ) -> None:
-    """Refuse a folder that `staged_folder` would refuse: before the work, not after it.
+    """Check before a long job that `staged_folder` will accept the folder.
 
     Args:
-        sources: files and folders that are read; a folder that is or has one of them is not replaced.
-        beside: what else will be written.
+        sources: files and folders that the job reads; a folder that is or contains one is not replaced.
+        other_outputs: other paths that the job will write.
 
     Raises:
-        BadInput: it exists and may not be replaced, or cannot be made.
+        BadInput: the folder exists and may not be replaced, or cannot be created.
     """
     with explaining(target):
         place = resolved(target)
         _check_not_within(place.parents, target)
-        for each in (place, *beside):
-            _check_can_be(each)
+        for each in (place, *other_outputs):
+            _check_writable(each)
         sweep(place.parent)
         if not os.path.lexists(place):
             return
-        if not place.is_dir() or not kind.has(place):
-            raise BadInput(f"exists and is not {kind.noun}", where=target, fix="name another place")
+        if not place.is_dir() or not kind.is_kind(place):
+            raise BadInput(f"exists and is not {kind.noun}", where=target, fix=ANOTHER_PATH)
         if not overwrite:
-            raise BadInput(
-                "exists", where=target, fix="give --overwrite to replace it, or name another place"
-            )
+            raise BadInput("exists", where=target, fix=OVERWRITE)
         _check_sources(target, place, sources)
-        _check_nothing_else(target, place, kind)
+        _check_no_other_files(target, place, kind)
         if not os.access(place, os.W_OK | os.X_OK):
-            raise BadInput("is read-only, and so not replaced", where=target, fix="name another place")
+            raise BadInput("is read-only and cannot be replaced", where=target, fix=ANOTHER_PATH)
 
 
 def check_file(target: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> None:
-    """Refuse a file that a user may not have written: before the work, not after it.
+    """Check before a long job that `staged_file` will accept the file.
 
     Args:
-        sources: files and folders that are read; a file that is one of them is not replaced.
+        sources: files and folders that the job reads; none of them is replaced.
 
     Raises:
-        BadInput: it exists and may not be replaced, is within an artifact, or cannot be made.
+        BadInput: the file exists and may not be replaced, is inside an artifact, or cannot be created.
     """
     with explaining(target):
         _check_not_within(resolved(target).parents, target)
@@ -114,39 +120,37 @@ def check_file(target: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -
 def _check_file(target: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> None:
     with explaining(target):
         place = resolved(target)
-        _check_can_be(place)
+        _check_writable(place)
         sweep(place.parent)
         if not os.path.lexists(place):
             return
         if not place.is_file():
-            raise BadInput("exists and is not a file", where=target, fix="name another place")
+            raise BadInput("exists and is not a file", where=target, fix=ANOTHER_PATH)
         if not overwrite:
-            raise BadInput(
-                "exists", where=target, fix="give --overwrite to replace it, or name another place"
-            )
+            raise BadInput("exists", where=target, fix=OVERWRITE)
         _check_sources(target, place, sources)
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that nothing can be put into, whether or not it exists.
+    """Check that files can be written into a folder, which need not exist yet.
 
     Raises:
-        BadInput: it is a file, or cannot be made or written to.
+        BadInput: it is a file, is inside an artifact, or cannot be created or written to.
     """
     with explaining(folder):
         place = resolved(folder, may_be_here=True)
         if place.exists() and not place.is_dir():
-            raise BadInput("is a file", where=folder, fix="name a folder")
+            raise BadInput("is a file, not a folder", where=folder, fix="give the path of a folder")
         _check_not_within((place, *place.parents), folder)
-        _check_can_be(place / "a")
+        _check_writable(place / "a")
 
 
 @contextmanager
-def folder_made(folder: Path) -> Iterator[None]:
-    """Make a folder and its parents for the block; those that are still empty after it are deleted.
+def created_folder(folder: Path) -> Iterator[None]:
+    """Create a folder and its parents for the block; the new ones that are still empty after it are removed.
 
     Raises:
-        BadInput: it cannot be made.
+        BadInput: the folder cannot be created.
     """
     missing = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
     try:
@@ -160,35 +164,41 @@ def folder_made(folder: Path) -> Iterator[None]:
 
 
 def resolved(target: Path, *, may_be_here: bool = False) -> Path:
-    """Where a path leads, links followed.
+    """The absolute path with all links followed.
+
+    Args:
+        may_be_here: whether the path may be the current folder or one of its parents.
 
     Raises:
-        BadInput: it is not UTF-8, or not the name of something in a folder.
+        BadInput: the path is not UTF-8, or is the current folder or one of its parents.
     """
     place = Path(os.path.realpath(target))
-    if not is_text(place):
-        fix = "name another place"
-        raise BadInput("is not UTF-8, and runtimes open no other path", where=target, fix=fix)
+    if not is_utf8(place):
+        raise BadInput("is not UTF-8, which runtimes need to open a file", where=target, fix=ANOTHER_PATH)
     if not may_be_here and (place == Path.cwd() or place in Path.cwd().parents):
-        raise BadInput("is the folder that you are in, or around it", where=target, fix="name another place")
+        raise BadInput("is the current folder or one of its parents", where=target, fix=ANOTHER_PATH)
     return place
 
 
-def as_text(name: str | Path) -> str:
-    """A path or an argument in UTF-8, its bytes that are not replaced by U+FFFD."""
+def utf8_text(name: str | Path) -> str:
+    """A path or an argument as text; bytes that are not UTF-8 become U+FFFD."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
 def write_text(path: Path, text: str, *, overwrite: bool = True) -> None:
-    """Write a text file beside its place and move it there when whole.  What is not UTF-8 becomes "?"."""
+    """Write a text file atomically.  Characters that UTF-8 cannot encode become "?".
+
+    Raises:
+        BadInput: the file cannot be written.
+    """
     write_bytes(path, text.encode("utf-8", "replace"), overwrite=overwrite)
 
 
 def write_bytes(path: Path, content: bytes, *, overwrite: bool = True) -> None:
-    """Write a file beside its place and move it there when whole.
+    """Write a file atomically: first under a temporary name, then moved to its path.
 
     Raises:
-        BadInput: it cannot be written.
+        BadInput: the file cannot be written.
     """
     with staged_file(path, overwrite=overwrite) as new:
         new.write_bytes(content)
@@ -196,22 +206,22 @@ def write_bytes(path: Path, content: bytes, *, overwrite: bool = True) -> None:
 
 @contextmanager
 def _staged(target: Path) -> Iterator[Path]:
-    """A path to make something at that takes the place of what is there now, and of nothing else."""
+    """A temporary path whose content replaces what `target` holds now, unless that changes meanwhile."""
     with explaining(target):
         place = resolved(target)
         before = _contents(place)
-        with folder_made(place.parent), stage(place) as new:
+        with created_folder(place.parent), stage(place) as new:
             yield new
             if os.path.lexists(new):
-                _place(new, place, before, target)
+                _move_into_place(new, place, before, target)
 
 
-def _place(new: Path, place: Path, before: Contents, target: Path) -> None:
-    """Move it there, unless another has come to be there."""
+def _move_into_place(new: Path, place: Path, before: Contents, target: Path) -> None:
+    """Move `new` to `place`, unless the content of `place` is no longer `before`."""
     changed = BadInput(
-        "was made or changed by another while this ran, and is left as it is",
+        "was created or changed by another program during this run, and was not replaced",
         where=target,
-        fix="look at what is there, and name another place",
+        fix="check its content, and choose another path",
     )
     if before is None:
         try:
@@ -223,7 +233,7 @@ def _place(new: Path, place: Path, before: Contents, target: Path) -> None:
         raise changed
     old = exchange(new, place)
     try:
-        # Between that look and the exchange there was a moment.
+        # It may have changed between the check and the exchange.
         if _contents(old) != before:
             raise changed
     except BaseException:
@@ -234,41 +244,41 @@ def _place(new: Path, place: Path, before: Contents, target: Path) -> None:
 def _contents(path: Path) -> Contents:
     if not os.path.lexists(path):
         return None
-    found = [path]
+    entries = [path]
     for folder, folders, files in os.walk(path):
-        found += [Path(folder, name) for name in folders + files]
-    return frozenset(_entry(path, each) for each in found)
+        entries += [Path(folder, name) for name in folders + files]
+    return frozenset(_entry(path, each) for each in entries)
 
 
 def _entry(root: Path, path: Path) -> tuple[str, int, int]:
     status, name = path.lstat(), str(path.relative_to(root))
-    # Of a folder its entries tell more, and reading it may change nothing.
+    # A folder is compared by its entries: its own size and time can change without them.
     return (name, -1, -1) if path.is_dir() else (name, status.st_size, status.st_mtime_ns)
 
 
-def _check_can_be(place: Path) -> None:
-    """Refuse a path whose name the file system does not take, or whose folder cannot be written or made."""
+def _check_writable(place: Path) -> None:
+    """Refuse a path with an invalid name, or whose folder cannot be written or created."""
     with contextlib.suppress(FileNotFoundError):
-        place.lstat()  # says what is wrong with its name, or that a file is among its folders
-    around = next(each for each in place.parents if os.path.lexists(each))
-    if not around.is_dir():
-        raise BadInput("is under a file", where=place, fix="name another place")
-    if not os.access(around, os.W_OK | os.X_OK):
-        raise BadInput("you may not write to this folder", where=around, fix="name another place")
+        place.lstat()  # raises an error for a bad name or for a file in place of a parent folder
+    parent = next(each for each in place.parents if os.path.lexists(each))
+    if not parent.is_dir():
+        raise BadInput(f"cannot be created, because {parent} is not a folder", where=place, fix=ANOTHER_PATH)
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise BadInput("you have no permission to write to this folder", where=parent, fix=ANOTHER_PATH)
 
 
 def _check_not_within(folders: Iterable[Path], target: Path) -> None:
-    """Refuse a target in a folder that is an artifact: it would no longer hold what was exported alone."""
-    if around := next((each for each in folders if is_artifact(each)), None):
+    """Refuse a target inside an artifact, which may hold only the files of its export."""
+    if artifact := next((each for each in folders if is_artifact(each)), None):
         raise BadInput(
-            f"is within the artifact {around}, which holds its own files only",
+            f"is inside the artifact {artifact}, which may hold only the files of its export",
             where=target,
-            fix="name another place",
+            fix=ANOTHER_PATH,
         )
 
 
-def _check_nothing_else(target: Path, place: Path, kind: Kind) -> None:
-    """Refuse to replace a folder in which something lies that is not of its kind."""
+def _check_no_other_files(target: Path, place: Path, kind: FolderKind) -> None:
+    """Refuse to replace a folder that holds other files than its kind."""
     known = kind.files(place)
     with os.scandir(place) as entries:
         others = sorted(
@@ -279,16 +289,16 @@ def _check_nothing_else(target: Path, place: Path, kind: Kind) -> None:
     if others:
         shown = ", ".join(ascii(name) if not name.isprintable() else name for name in others[:5])
         raise BadInput(
-            f"holds more than {kind.noun}, which would be lost: {shown}{' …' if len(others) > 5 else ''}",
+            f"holds other files than {kind.noun}, which would be lost: {shown}"
+            f"{' …' if len(others) > 5 else ''}",
             where=target,
-            fix="move that out of the folder, or name another place",
+            fix="move them out of the folder, or choose another path",
         )
 
 
 def _check_sources(target: Path, place: Path, sources: Iterable[Path]) -> None:
+    """Refuse to replace something that the job reads."""
     for source in sources:
-        read = Path(os.path.realpath(source))
-        if place == read or place in read.parents:
-            raise BadInput(
-                f"would take the place of {source}, which is read", where=target, fix="name another place"
-            )
+        path = Path(os.path.realpath(source))
+        if place == path or place in path.parents:
+            raise BadInput(f"would replace {source}, which is an input", where=target, fix=ANOTHER_PATH)

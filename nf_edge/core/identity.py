@@ -1,4 +1,4 @@
-"""What a checkpoint is recognised by: all files that its answers depend on."""
+"""The identity of a checkpoint: hashes of all files that its predictions depend on."""
 
 from typing import Any, Literal
 
@@ -13,8 +13,9 @@ SHA256 = r"^[0-9a-f]{64}$"
 class Identity(Closed):
     """A checkpoint's weights, config and tokenizer.
 
-    The config is compared by its meaning, not by its bytes, so that another layout of the same file, or a
-    version that knows more keys, is no other checkpoint.  Earlier versions did not record what is unknown.
+    Configs are compared by content, so reformatting `config.json` or reading it with an nf-edge that knows
+    more keys does not change the identity.  Earlier versions of nf-edge did not record the fields that are
+    "unknown".
     """
 
     weights_sha256: str = Field(pattern=SHA256, description="of model.safetensors")

@@ -1,4 +1,4 @@
-"""Confidence intervals of the figures that a user is shown, all at 95 %."""
+"""95 % confidence intervals of the figures in reports."""
 
 import math
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ def wilson(hits: float, total: float) -> tuple[float, float]:
 
 
 def paired_difference(lost: float, gained: float, total: float) -> tuple[float, float]:
-    """Interval of (lost − gained) / total, of two classifiers asked the same questions.
+    """Interval of (lost − gained) / total for two classifiers on the same rows.
 
-    The Wald interval with half a case added to each of the four cells (Agresti and Min,
-    Statistics in Medicine 24, 2005), which keeps its coverage where few answers differ.
+    The Wald interval with half a case added to each of the four cells (Agresti and Min, Statistics in
+    Medicine 24, 2005), which keeps its coverage when few predictions differ.
 
     Args:
-        lost: questions that only the first answered right.
-        gained: questions that only the second answered right.
+        lost: number of rows that only the first classifier predicts right.
+        gained: number of rows that only the second classifier predicts right.
     """
     b, c, n = lost + 0.5, gained + 0.5, total + 2
     centre = (b - c) / n
@@ -36,7 +36,7 @@ def paired_difference(lost: float, gained: float, total: float) -> tuple[float, 
 
 
 def exp(value: float) -> float:
-    """e to the value; infinite where that is beyond a float64."""
+    """e to the power of the value; infinite if the result exceeds float64."""
     try:
         return math.exp(value)
     except OverflowError:
@@ -44,14 +44,17 @@ def exp(value: float) -> float:
 
 
 def clustered_error(values: np.ndarray, cluster: np.ndarray) -> float | None:
-    """Standard error of the mean of values [Q], of which those of one cluster are not independent.
+    """Standard error of the mean of values [Q] that depend on each other within G clusters.
 
     The linearised variance of a ratio of sums over clusters (Cochran, Sampling Techniques, 1977, section
-    6.4): G / (G − 1) · Σ_g (Σ_{q in g} (x_q − mean))² / Q².  Where each value is a cluster of its own that is
-    the usual error, s / √Q.  None of a single cluster, and where a value is not finite.
+    6.4): G / (G − 1) · Σ_g (Σ_{q in g} (x_q − mean))² / Q².  With one value per cluster it is the usual
+    error, s / √Q.
 
     Args:
-        cluster: int64 [Q], the number of each value's cluster.
+        cluster: int64 [Q], the cluster of each value.
+
+    Returns:
+        None if there is only one cluster or a value is not finite.
     """
     _, number = np.unique(cluster, return_inverse=True)
     if number.max() == 0 or not np.isfinite(values).all():
@@ -64,8 +67,8 @@ def clustered_error(values: np.ndarray, cluster: np.ndarray) -> float | None:
 def clustered_mean(values: np.ndarray, cluster: np.ndarray) -> tuple[float, tuple[float, float] | None]:
     """Mean of values [Q] in G clusters, and its interval by Student's t with G − 1 degrees of freedom.
 
-    Source: Cameron and Miller, Journal of Human Resources 50, 2015.  None of a single cluster, and where a
-    value is not finite.
+    The interval is None if there is only one cluster or a value is not finite.  Source: Cameron and Miller,
+    Journal of Human Resources 50, 2015.
     """
     mean, error = float(values.mean()), clustered_error(values, cluster)
     if error is None:
@@ -75,12 +78,14 @@ def clustered_mean(values: np.ndarray, cluster: np.ndarray) -> tuple[float, tupl
 
 
 def effective_count(values: np.ndarray, cluster: np.ndarray) -> float:
-    """How many independent questions tell as much of a mean as values [Q] in clusters do: Q over the design
-    effect, the variance of the mean over what it would be if all were independent (Kish, Survey Sampling,
-    1965, section 8.2).
+    """The number of independent values that would give the mean the same variance as values [Q] in clusters.
 
-    At most Q, which it is where each value is a cluster of its own, where none differs from another, and
-    where a single cluster leaves nothing to tell it by.
+    It is Q divided by the design effect: the variance of the mean over the variance if all values were
+    independent (Kish, Survey Sampling, 1965, section 8.2).
+
+    Returns:
+        At most Q.  Exactly Q if each value is its own cluster, if all values are equal, or if there is only
+        one cluster.
     """
     clustered = clustered_error(values, cluster)
     independent = clustered_error(values, np.arange(len(values)))
@@ -90,8 +95,11 @@ def effective_count(values: np.ndarray, cluster: np.ndarray) -> float:
 
 
 def _student(freedom: int) -> float:
-    """The 97.5 % point of Student's t, by its expansion around the normal's (Abramowitz and Stegun, 1964,
-    26.7.5): 3 % too low with 2 degrees of freedom, right to 0.2 % from 5 on."""
+    """The 97.5 % point of Student's t, by its expansion around the normal distribution.
+
+    It is 3 % too low for 2 degrees of freedom and exact to 0.2 % from 5 on.  Source: Abramowitz and Stegun,
+    1964, 26.7.5.
+    """
     terms = (
         (Z**3 + Z) / 4,
         (5 * Z**5 + 16 * Z**3 + 3 * Z) / 96,
@@ -101,11 +109,11 @@ def _student(freedom: int) -> float:
 
 
 def ratio_of_medians(above: Sequence[float], below: Sequence[float]) -> tuple[float, float]:
-    """Interval of median(above) / median(below), of positive values taken in pairs.
+    """Interval of median(above) / median(below) for positive values measured in pairs.
 
-    Percentiles of a bootstrap that draws pairs, so that what hit both of a pair stays together (Efron and
-    Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13); seeded.  It takes the pairs for
-    independent: a drift that is slower than all of them is not in it.
+    Percentiles of a seeded bootstrap over pairs, so a disturbance of both values of a pair stays together
+    (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).  Pairs count as independent:
+    the interval leaves out a drift that is slower than the whole measurement.
     """
     pairs = np.array([above, below])
     drawn = np.random.default_rng(0).integers(pairs.shape[1], size=(RESAMPLES, pairs.shape[1]))

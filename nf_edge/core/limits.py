@@ -1,14 +1,14 @@
-"""How much accuracy may be lost: one unit, points, in recipes, on the command line and in reports.
+"""Limits on lost accuracy, in points: the unit of recipes, of the command line and of reports.
 
-A point is a hundredth of the share of right answers: 97.5 % instead of 98 % is half a point.
+A point is one percent of all rows: 97.5 % right instead of 98 % is half a point.
 """
 
-# Nobody allows less than this but nothing at all: 0.01 is a share that was meant to be a whole point.
+# Smaller limits other than 0 are refused: who writes 0.01 means a share, which is one point.
 LEAST_DROP = 0.05
 
 
 def drop_problem(points: float) -> str:
-    """Why so many points cannot be meant, and what to write; "" where they can."""
+    """Why a limit in points looks like a share, and what to write instead; "" if the limit is plausible."""
     if not 0 < points < LEAST_DROP:
         return ""
     return (

@@ -1,4 +1,4 @@
-"""How a device's memory and what an artifact needs of it compare."""
+"""Whether an artifact fits a device's memory: the possible outcomes."""
 
 from typing import Literal, get_args
 

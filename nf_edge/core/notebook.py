@@ -1,4 +1,4 @@
-"""How values show themselves in a notebook, without importing what draws them."""
+"""HTML rendering of values in notebooks, without importing the renderers."""
 
 from collections.abc import Callable
 
@@ -7,12 +7,12 @@ def _nothing(value: object) -> str | None:
     return None
 
 
-# `nf_edge.pipeline.api` sets it: value → HTML.
+# Value → HTML; `nf_edge.pipeline.api` sets it.
 render: Callable[[object], str | None] = _nothing
 
 
-class Shown:
-    """A value that a notebook shows as HTML."""
+class HtmlValue:
+    """Base of values that a notebook displays as HTML."""
 
     def _repr_html_(self) -> str | None:
         return render(self)

@@ -1,6 +1,6 @@
-"""Known shapes of models; without imports, since the help of commands lists them."""
+"""Named model shapes.  Imports nothing, because the help of commands lists them."""
 
-# By the keys of config.json.
+# Name → keys and values of config.json.
 PRESETS = {
     "tiny": {"vocab_size": 256, "n_positions": 64, "n_embd": 64, "n_layer": 2, "n_head": 4},
     "distilgpt2": {"vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 6, "n_head": 12},

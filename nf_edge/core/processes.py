@@ -1,6 +1,6 @@
-"""Programs that this one runs.
+"""Child processes.
 
-Each is in a process group of its own, so that those that it starts end with it.
+Each child gets its own process group, so that ending it also ends the processes it started.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from nf_edge.core.system_errors import ADD_MEMORY
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-# Seconds that a program is given to end those that it put into groups of their own, as Ninja does.
+# Seconds for a program to end children in other process groups, which Ninja creates.
 GRACE_S = 2.0
 
 _running: set[subprocess.Popen[str]] = set()
@@ -25,9 +25,13 @@ _ending = False
 
 
 def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
-    """Start a program; `options` are those of Popen.  What it prints need not be UTF-8."""
+    """Start a program; `options` are passed to Popen.  Bytes of its output that are not UTF-8 are replaced.
+
+    Raises:
+        NfEdgeError: this process is ending.
+    """
     if _ending:
-        raise NfEdgeError("is not started: this process is ending", where=command[0])
+        raise NfEdgeError("was not started, because this process is ending", where=command[0])
     process = subprocess.Popen(command, text=True, errors="replace", process_group=0, **options)
     _running.add(process)
     return process
@@ -41,13 +45,13 @@ def run(
     output: Any = subprocess.PIPE,
     environment: Mapping[str, str] | None = None,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a program to its end; with whatever ends this call it ends too, and so does all that it started.
+    """Run a program until it exits; if this call is interrupted, the program and its children end too.
 
     Args:
-        output: where both of its streams go; by default they are returned.
+        output: where stdout and stderr go; by default the result holds them.
 
     Raises:
-        TimeoutExpired: it takes too long.
+        TimeoutExpired: the program ran longer than `timeout_s`.
     """
     streams = {"stdin": subprocess.PIPE, "stdout": output, "stderr": output, "env": environment}
     process = start(command, **streams)
@@ -58,11 +62,11 @@ def run(
         end(process)
 
 
-def ask(command: Sequence[str]) -> str:
-    """What a program prints.
+def output_of(command: Sequence[str]) -> str:
+    """The standard output of a program.
 
     Raises:
-        CannotRun: it was killed, which is what the system does where memory runs out.
+        CannotRun: the program was killed; systems do that when memory runs out.
     """
     done = run(command)
     if done.returncode == -signal.SIGKILL:
@@ -71,12 +75,12 @@ def ask(command: Sequence[str]) -> str:
 
 
 def end(process: "subprocess.Popen[str]") -> None:
-    """End a program, if it has not ended, and all that it started."""
+    """End a program that is still running, and everything it started."""
     if process.poll() is None or process.returncode < 0:
-        _tell(process, signal.SIGTERM)
+        _signal(process, signal.SIGTERM)
         until = time.monotonic() + GRACE_S
-        while time.monotonic() < until and _tell(process, 0):
-            process.poll()  # until it is taken note of, an ended process counts as one
+        while time.monotonic() < until and _signal(process, 0):
+            process.poll()  # reap it: an exited process stays in its group until then
             time.sleep(0.005)
         kill(process)
         process.wait()
@@ -88,18 +92,18 @@ def end(process: "subprocess.Popen[str]") -> None:
 
 
 def end_all() -> None:
-    """End all programs, and start no more."""
+    """End all programs and refuse to start new ones, until `allow_starts` is called."""
     global _ending
     _ending = True
     for process in list(_running):
         if process.returncode is None:
-            _tell(process, signal.SIGTERM)
+            _signal(process, signal.SIGTERM)
 
 
 @contextlib.contextmanager
 def pool(workers: int) -> "Iterator[ThreadPoolExecutor]":
-    """Threads that wait for programs; if the block fails, those end, so that nothing is waited for."""
-    from concurrent.futures import ThreadPoolExecutor  # not when every command starts
+    """Threads that wait for programs.  If the block fails, the programs end, so no thread waits for them."""
+    from concurrent.futures import ThreadPoolExecutor  # imported here to keep startup fast
 
     threads = ThreadPoolExecutor(workers)
     try:
@@ -109,22 +113,22 @@ def pool(workers: int) -> "Iterator[ThreadPoolExecutor]":
         raise
     finally:
         threads.shutdown(cancel_futures=True)
-        allow()
+        allow_starts()
 
 
-def allow() -> None:
-    """Let programs be started again."""
+def allow_starts() -> None:
+    """Allow programs to start again after `end_all`."""
     global _ending
     _ending = False
 
 
 def kill(process: "subprocess.Popen[str]") -> None:
-    """Tell it, and all that it started, to end at once."""
-    _tell(process, signal.SIGKILL)
+    """Kill a program and everything in its process group."""
+    _signal(process, signal.SIGKILL)
 
 
-def _tell(process: "subprocess.Popen[str]", number: int) -> bool:
-    """Send a signal to the group; whether there is one left."""
+def _signal(process: "subprocess.Popen[str]", number: int) -> bool:
+    """Send a signal to a program's process group; False if the group no longer exists."""
     try:
         os.killpg(process.pid, number)
     except (ProcessLookupError, PermissionError):

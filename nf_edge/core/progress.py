@@ -1,4 +1,4 @@
-"""How the API tells of progress without printing: a callback (step, done, total)."""
+"""Progress reports of the API: a callback (step, done, total), so that jobs print nothing."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,11 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(step: str, done: int, total: int) -> None:
-    """Tell nobody."""
+    """Ignore the progress."""
 
 
-def named(name: str, progress: Progress) -> Progress:
-    """Tells of what a step is, where there are several of a kind."""
+def prefixed(name: str, progress: Progress) -> Progress:
+    """A callback that puts `name` in front of every step."""
 
     def call(step: str, done: int, total: int) -> None:
         progress(f"{name}: {step}", done, total)

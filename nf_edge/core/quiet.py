@@ -1,4 +1,4 @@
-"""Keeping the chatter of libraries off the user's screen, but never their errors."""
+"""Hide the messages of libraries from the user, but never their errors."""
 
 import contextlib
 import logging
@@ -7,6 +7,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from typing import IO, Any, TextIO
 
 
 @contextlib.contextmanager
@@ -24,72 +25,69 @@ def quiet_libraries() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Hold back what C++ code writes to stderr; show it if the block fails."""
-    sys.stderr.flush()
-    saved = os.dup(2)
+    """Hold back everything written to stderr, also by C++ code; print it if the block fails."""
     with tempfile.TemporaryFile() as log:
-        os.dup2(log.fileno(), 2)
         try:
-            yield
+            with _redirected(2, sys.stderr, log):
+                yield
         except BaseException:
-            os.dup2(saved, 2)
-            log.seek(0)
-            sys.stderr.write(log.read().decode(errors="replace"))
+            sys.stderr.write(_text(log))
             raise
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
 
 
 @contextlib.contextmanager
 def quiet_stdout() -> Iterator[None]:
-    """Drop what a library writes to stdout, where results stand alone: natively, and in Python, whose stdout
-    a caller may have put elsewhere."""
-    sys.stdout.flush()
-    saved, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    try:
-        with open(os.devnull, "w") as dropped, contextlib.redirect_stdout(dropped):
-            yield
-    finally:
-        os.dup2(saved, 1)
-        os.close(saved)
-        os.close(nowhere)
+    """Drop everything written to stdout, which carries results only.
+
+    C++ code writes to the file descriptor; Python's stdout may be another file and is redirected as well.
+    """
+    with (
+        open(os.devnull, "w") as dropped,
+        _redirected(1, sys.stdout, dropped),
+        contextlib.redirect_stdout(dropped),
+    ):
+        yield
 
 
 @contextlib.contextmanager
 def dropped_stderr() -> Iterator[None]:
-    """Drop what a library writes to stderr natively, where all of it is in the error that it raises, too."""
-    sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
+    """Drop everything that C++ code writes to stderr, for libraries whose exceptions repeat all of it."""
+    with open(os.devnull, "w") as dropped, _redirected(2, sys.stderr, dropped):
         yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
 
 
 class Captured:
-    """What was written, once the block that wrote it has ended."""
+    """The text written by a block; complete when the block has ended."""
 
     text = ""
 
 
 @contextlib.contextmanager
 def captured_stderr() -> Iterator[Captured]:
-    """Keep what C++ code writes to stderr, whether or not the block fails."""
+    """Capture everything written to stderr, also by C++ code, whether or not the block fails."""
     captured = Captured()
-    sys.stderr.flush()
-    saved = os.dup(2)
     with tempfile.TemporaryFile() as log:
-        os.dup2(log.fileno(), 2)
         try:
-            yield captured
+            with _redirected(2, sys.stderr, log):
+                yield captured
         finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
-            log.seek(0)
-            captured.text = log.read().decode(errors="replace")
+            captured.text = _text(log)
+
+
+@contextlib.contextmanager
+def _redirected(number: int, stream: TextIO, target: IO[Any]) -> Iterator[None]:
+    """Redirect a file descriptor to another file; `stream` writes to the descriptor and is flushed first."""
+    stream.flush()
+    saved = os.dup(number)
+    os.dup2(target.fileno(), number)
+    try:
+        yield
+    finally:
+        stream.flush()
+        os.dup2(saved, number)
+        os.close(saved)
+
+
+def _text(log: IO[bytes]) -> str:
+    log.seek(0)
+    return log.read().decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Reading files that may be anything: regular files only, of at most as many bytes as their kind has."""
+"""Read untrusted files safely: only regular files, and only up to a size limit."""
 
 import hashlib
 import os
@@ -13,12 +13,12 @@ from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
-# Bytes of the largest file that a file system holds.
+# Larger than any file.
 LARGEST = 2**63
-# A config.json has kilobytes, and some megabytes where it names thousands of labels or added tokens.
+# A config.json has kilobytes; with thousands of labels or added tokens it has megabytes.
 MOST_JSON = 16 * MIB
 
-# What a path may lead to that is no regular file, by its type.
+# File types other than regular files, for messages.
 KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -29,28 +29,28 @@ KINDS = {
 
 
 def is_there(path: Path) -> bool:
-    """Whether something has this name, also a pipe or a link to nothing: reading it then says what it is."""
+    """Whether the path exists, also as a pipe or a broken link; reading it then reports the problem."""
     return os.path.lexists(path)
 
 
 @contextmanager
 def open_regular(path: Path, most: int) -> Iterator[BufferedReader]:
-    """A regular file of at most `most` bytes, open for reading.
+    """Open a regular file of at most `most` bytes for reading.
 
     Raises:
-        BadInput: it is missing, unreadable (also while the block reads it), too large, or no regular file.
+        BadInput: the file is missing, unreadable (also later in the block), too large, or not a regular file.
     """
     try:
-        # Without O_NONBLOCK, opening a pipe that nobody writes to waits for ever.
+        # Without O_NONBLOCK, opening a pipe without a writer blocks forever.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:
         raise BadInput("no such file", where=path) from error
-    except (OSError, ValueError) as error:  # ValueError: the path has a NUL or half a surrogate pair.
+    except (OSError, ValueError) as error:  # ValueError: the path has a NUL or an unpaired surrogate
         raise BadInput(f"cannot be read ({getattr(error, 'strerror', error)})", where=path) from error
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            kind = KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+            kind = KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
             raise BadInput(f"is {kind}, not a regular file", where=path)
         if status.st_size > most:
             raise _too_large(path, most)
@@ -69,9 +69,9 @@ def read_bytes(path: Path, most: int) -> bytes:
         BadInput: as `open_regular` does.
     """
     with open_regular(path, most) as file:
-        # No more at once than it has: a buffer for `most` would be allocated.
+        # Reading `most` bytes would allocate a buffer of that size.
         content = file.read(os.fstat(file.fileno()).st_size + 1)
-        # Files of /proc have size 0, and some go on for ever.
+        # Files in /proc report size 0, and some never end.
         while len(content) <= most and (more := file.read(MIB)):
             content += more
     if len(content) > most:
@@ -103,11 +103,11 @@ def read_text(path: Path, most: int) -> str:
 
 
 def read_json_object(path: Path, most: int = MOST_JSON) -> dict[str, Any]:
-    """The object that a JSON file of at most `most` bytes holds.
+    """The object in a JSON file of at most `most` bytes.
 
     Raises:
-        BadInput: as `read_text` does, or it is not JSON, or not an object, or has half a surrogate pair, for
-            which no file has bytes.
+        BadInput: as `read_text` does, or the file is not JSON, is not an object, or has an unpaired
+            surrogate, which UTF-8 cannot encode.
     """
     text = read_text(path, most)
     try:
@@ -116,7 +116,7 @@ def read_json_object(path: Path, most: int = MOST_JSON) -> dict[str, Any]:
             strict_json.dumps(document, ascii_only=False).encode()
     except UnicodeEncodeError as error:
         raise BadInput(
-            "is not JSON: it has half a surrogate pair, which is no character", where=path
+            "is not JSON: it has an unpaired surrogate, which is not a character", where=path
         ) from error
     except ValueError as error:
         raise BadInput(f"is not JSON: {error}", where=path) from error
@@ -129,4 +129,4 @@ def _too_large(path: Path, most: int) -> BadInput:
     unit, name = next(
         (size, name) for size, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")) if most >= size
     )
-    return BadInput(f"is too large: a file of its kind has at most {most // unit} {name}", where=path)
+    return BadInput(f"is too large: a file of this kind may have at most {most // unit} {name}", where=path)

@@ -1,7 +1,7 @@
-"""The folders of data that travel with the package: recipes, devices, checkpoints.
+"""The data folders that ship with the package: recipes, devices and checkpoints.
 
-`recipes/` and `devices/` stand at the top of the repository and are copied into the package
-when a wheel is built, so they are looked for inside the package first, then beside it.
+`recipes/` and `devices/` are at the top of the repository, and a wheel has copies inside the package.  So the
+package is searched first, then its parent folder.
 """
 
 import os
@@ -22,7 +22,7 @@ def folder(kind: str) -> Path:
 
 
 def names(kind: str, suffix: str = ".yaml") -> list[str]:
-    """Names of the bundled things of a kind: files without their suffix, or folders (suffix "")."""
+    """Names of the bundled files of a kind, without their suffix; of folders if `suffix` is ""."""
     entries = folder(kind).iterdir()
     if suffix:
         return sorted(entry.stem for entry in entries if entry.suffix == suffix)
@@ -30,10 +30,10 @@ def names(kind: str, suffix: str = ".yaml") -> list[str]:
 
 
 def existing(kind: str, name: str | None) -> list[Path]:
-    """The file or folder that an argument names, if there is one: what OUT must not take the place of.
+    """The existing file or folder that an argument names, which OUT must not replace; [] for a bundled name.
 
     Args:
-        kind: what bundled things it may also name, such as `recipes`; "" for none.
+        kind: the kind of bundled data that the argument may also name, such as `recipes`; "" for none.
     """
     if name is None or (kind and name in names(kind, "" if kind == "checkpoints" else ".yaml")):
         return []
@@ -42,29 +42,29 @@ def existing(kind: str, name: str | None) -> list[Path]:
 
 
 def resolve(kind: str, name: str, suffix: str = ".yaml") -> Path:
-    """A bundled thing by its name, or a path that the user gave.
+    """The path of bundled data by its name, or the path that the user gave.
 
-    A name is tried first; anything with a slash or the suffix is a path (`./name` forces one).
+    A bundled name comes first; an argument with a slash or the suffix is a path (`./name` forces one).
 
     Raises:
-        BadInput: neither; the message lists the names there are.
+        BadInput: the argument is neither; the message lists the bundled names.
     """
     is_path = "/" in name or "\\" in name or (suffix != "" and name.endswith(suffix))
     if not is_path and name in names(kind, suffix):
         return folder(kind) / (name + suffix)
     path = Path(name)
     try:
-        there = path.exists()
+        exists = path.exists()
     except (OSError, ValueError) as error:  # no permission, a name too long for any file, a NUL
         raise BadInput(f"cannot be read ({getattr(error, 'strerror', error)})", where=name) from error
-    # What is no folder may be no file either; whoever reads it says so.
-    if there and (not path.is_dir() if suffix else path.is_dir()):
+    # A path that is not a folder may still not be a regular file: reading it reports that.
+    if exists and (not path.is_dir() if suffix else path.is_dir()):
         return path
     known = ", ".join(names(kind, suffix))
     noun = {"recipes/training": "training recipe"}.get(kind, kind.removesuffix("s"))
-    wanted = "file" if suffix else "folder"
-    what = f"is not a {wanted}" if there else f"no such {noun}"
-    raise BadInput(what, where=name, fix=f"give the path of a {wanted}, or one of: {known}")
+    kind_of_path = "file" if suffix else "folder"
+    what = f"is not a {kind_of_path}" if exists else f"no such {noun}"
+    raise BadInput(what, where=name, fix=f"give the path of a {kind_of_path}, or one of: {known}")
 
 
 def load_each(names: Iterable[str], load: Callable[[str], Loaded]) -> list[Loaded]:

@@ -1,4 +1,4 @@
-"""Schemas of the JSON files that nf-edge writes, such as `nf-edge/artifact/2`: which can be read."""
+"""The schema names of JSON that nf-edge writes, such as `nf-edge/artifact/2`, and which ones it can read."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +8,11 @@ from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
 from nf_edge.core.reading import MIB, read_json_object
 
-# Of what commands print and `sweep.json` holds.
+# The schema of command output and of `sweep.json`.
 OUTPUT = "nf-edge/1"
-# The file that makes a folder an artifact, and the start of its schema in every version.
+# The file that makes a folder an artifact, and the prefix of its schema in every version.
 MANIFEST, ARTIFACT = "manifest.json", "nf-edge/artifact/"
-# Bytes of a manifest: thousands of times what one of a large model takes.
+# Most bytes of a manifest: thousands of times the size for a large model.
 MOST_MANIFEST_BYTES = 256 * MIB
 
 
@@ -27,7 +27,7 @@ def json_error_text(message: str, exit_code: int) -> str:
 
 
 def is_artifact(folder: Path) -> bool:
-    """Whether a folder is an artifact: many another has a manifest.json."""
+    """Whether a folder is an artifact.  Other programs write a manifest.json too, so its schema decides."""
     try:
         document = read_json_object(folder / MANIFEST, MOST_MANIFEST_BYTES)
     except BadInput:
@@ -36,21 +36,26 @@ def is_artifact(folder: Path) -> bool:
 
 
 def require_schema(document: Any, known: Sequence[str], where: Path) -> None:
-    """Refuse a file of a schema that is not among those known, the newest last.
+    """Refuse a document whose schema is unknown.
+
+    Args:
+        known: the schemas that can be read, the newest last.
 
     Raises:
-        BadInput: a newer nf-edge wrote it, or it is of another kind.
+        BadInput: a newer nf-edge wrote the document, or it is another kind of file.
     """
-    found = document.get("schema") if isinstance(document, dict) else None
-    if found in known:
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema in known:
         return
     family = known[-1].rpartition("/")[0] + "/"
-    if isinstance(found, str) and found.startswith(family) and found.removeprefix(family).isdecimal():
+    if isinstance(schema, str) and schema.startswith(family) and schema.removeprefix(family).isdecimal():
         raise BadInput(
-            f"was written by a newer nf-edge: its schema is {found!r}; this one reads up to {known[-1]!r}",
+            f"was written by a newer nf-edge: its schema is {schema!r}; this one reads up to {known[-1]!r}",
             where=where,
             fix="update nf-edge",
         )
     raise BadInput(
-        f"is of another kind: its schema is {found!r}; this nf-edge reads {known[-1]!r}", where=where
+        f"is another kind of file: its schema is {schema!r}, not {known[-1]!r}",
+        where=where,
+        fix="give a file that nf-edge wrote",
     )

@@ -1,4 +1,4 @@
-"""Signals that end this process: what it began is cleared away, and the programs that it started end too."""
+"""Handle signals that end this process: delete unfinished files and end child processes."""
 
 import signal
 import threading
@@ -11,7 +11,7 @@ from nf_edge.core import processes
 
 
 class Terminated(BaseException):
-    """A signal ends this process.  Like KeyboardInterrupt it is no `Exception`, so that nothing goes on."""
+    """A signal ends this process.  Like KeyboardInterrupt, it is not an `Exception`, which handlers catch."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -23,15 +23,15 @@ class Terminated(BaseException):
 
 
 def exit_code_of(number: int) -> int:
-    """The exit code that a shell gives for a process that a signal ended."""
+    """The exit code that a shell reports for a process ended by a signal."""
     return 128 + number
 
 
 @contextmanager
 def ending_on_signals() -> Iterator[None]:
-    """While the block runs, SIGTERM and SIGHUP raise Terminated, and Ctrl-C as ever KeyboardInterrupt.
+    """While the block runs, SIGTERM and SIGHUP raise Terminated, and Ctrl-C raises KeyboardInterrupt.
 
-    Signals that this process was started to ignore, as nohup does, stay ignored.
+    Signals that this process inherited as ignored, as under nohup, stay ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -48,14 +48,14 @@ def ending_on_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        processes.allow()
+        processes.allow_starts()
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     processes.end_all()
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    # Nothing but a kill disturbs the clearing away.
+    # Ignore further signals, so that only SIGKILL interrupts the cleanup.
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     raise Terminated(number)

@@ -1,8 +1,8 @@
-"""Folders of work in progress: locked by the process that fills them, and swept once it is dead.
+"""Work folders, in which outputs are built before they are moved to their final path.
 
-Whatever takes the place of something is made in such a folder first and moved when whole, so that a process
-that is killed leaves what was there before.  The lock is the kernel's: it ends with its process, in whatever
-container that ran, and no other process is ever taken for it.
+A killed process therefore leaves the old output unchanged.  The process locks its work folder; later runs
+delete work folders whose process is dead.  The kernel releases the lock when the process ends, in any
+container, and a process number that is used again cannot confuse it.
 """
 
 import contextlib
@@ -20,22 +20,23 @@ from pathlib import Path
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.system_errors import SET_TMPDIR, no_temporary_folder
 
-# What such a folder is named, and what is in it: its lock, what is new, and what was moved out of the way.
+# The name of a work folder, and of its content: the lock, the new output, and the replaced output.
 NAME = re.compile(r"nf-edge-[a-z0-9_]{8}\.partial$")
 LOCK, NEW, OLD = "lock", "new", "old"
-# Characters of a target's name that its work folder's has too: with four bytes each, it still fits into 255.
+# Characters of the target's name in the work folder's name: at four bytes each, the name stays below 255
+# bytes.
 NAME_LENGTH = 40
 # Flags of renameat2(2).
 NO_REPLACE, EXCHANGE = 1, 2
-# What it says where the system or the file system does not have it.
+# Its error codes if the system or the file system does not support the flags.
 UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 
 
 @contextlib.contextmanager
 def stage(target: Path) -> Iterator[Path]:
-    """A path beside `target`, where nothing is yet, to make it at; gone when the block ends.
+    """An unused path on the file system of `target`, to build it at; removed when the block ends.
 
-    Its name is the same whatever `target` is called, so that nothing in it depends on that.
+    Its last part is always the same, so that the content cannot depend on the target's name.
     """
     with _work_folder(target.parent, f".{target.name[:NAME_LENGTH]}.", target.name) as folder:
         yield folder / NEW
@@ -43,19 +44,19 @@ def stage(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """An empty folder for temporary files; gone when the block ends.
+    """An empty folder for temporary files; removed when the block ends.
 
     Raises:
-        MissingTool: there is no place for one.
+        MissingTool: there is no folder for temporary files.
     """
-    with _work_folder(temporary_place(), "", "") as folder:
+    with _work_folder(temporary_folder(), "", "") as folder:
         (folder / NEW).mkdir()
         yield folder / NEW
 
 
 @contextlib.contextmanager
-def libraries_swept() -> Iterator[None]:
-    """What libraries leave among temporary files while the block runs is gone when it ends."""
+def temporary_files_removed() -> Iterator[None]:
+    """Remove the temporary files that libraries leave behind while the block runs."""
     with scratch_folder() as folder:
         before = tempfile.tempdir
         tempfile.tempdir = str(folder)
@@ -65,24 +66,24 @@ def libraries_swept() -> Iterator[None]:
             tempfile.tempdir = before
 
 
-def temporary_place() -> Path:
-    """The folder for temporary files.
+def temporary_folder() -> Path:
+    """The system's folder for temporary files.
 
     Raises:
-        MissingTool: there is none, or its path is not text, which runtimes cannot open.
+        MissingTool: there is none, or its path is not UTF-8, which runtimes need.
     """
     try:
         place = tempfile.gettempdir()
     except FileNotFoundError:
         raise no_temporary_folder() from None
-    if not is_text(place):
+    if not is_utf8(place):
         problem = "the path of the folder for temporary files is not UTF-8"
         raise MissingTool(problem, where=place, fix=SET_TMPDIR)
     return Path(place)
 
 
-def is_text(path: str | Path) -> bool:
-    """Whether a path is UTF-8: the runtimes take no other."""
+def is_utf8(path: str | Path) -> bool:
+    """Whether a path is UTF-8; runtimes cannot open any other."""
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError:
@@ -91,10 +92,10 @@ def is_text(path: str | Path) -> bool:
 
 
 def move_new(source: Path, target: Path) -> None:
-    """Rename to a name that is not taken.
+    """Rename `source` to `target`, which must not exist.
 
     Raises:
-        FileExistsError: it is.
+        FileExistsError: `target` exists.
     """
     try:
         _rename(source, target, NO_REPLACE)
@@ -107,10 +108,10 @@ def move_new(source: Path, target: Path) -> None:
 
 
 def exchange(new: Path, target: Path) -> Path:
-    """Put `new` where `target` is; returns where that is now.
+    """Replace `target` by `new`; returns the new path of the old content.
 
-    In one step where the system has that.  Elsewhere `target` is out of its place for a moment; should this
-    process be killed then, `sweep` puts it back.
+    It is atomic if the system supports that.  Otherwise `target` is missing for a moment; if the process is
+    killed then, `sweep` restores it.
     """
     try:
         _rename(new, target, EXCHANGE)
@@ -118,7 +119,7 @@ def exchange(new: Path, target: Path) -> Path:
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
-    # Which of the two names is free: `new` may be what an exchange before this one moved out of the way.
+    # Use the name that is free: `new` may be the old content of an earlier exchange.
     old = new.with_name(NEW if new.name == OLD else OLD)
     target.rename(old)
     try:
@@ -130,7 +131,7 @@ def exchange(new: Path, target: Path) -> Path:
 
 
 def sweep(parent: Path) -> None:
-    """Delete the work folders of dead processes; those of other users, and what is locked, stay."""
+    """Delete the work folders of dead processes, except locked ones and those of other users."""
     with contextlib.suppress(OSError):
         for name in os.listdir(parent):
             if NAME.search(name):
@@ -145,7 +146,7 @@ def _sweep(folder: Path) -> None:
     try:
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:
-        folder.rmdir()  # empty: its process died, or makes another when it finds it gone
+        folder.rmdir()  # still empty: its process died, or creates another one
         return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -159,7 +160,7 @@ def _sweep(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _work_folder(parent: Path, prefix: str, makes: str) -> Iterator[Path]:
-    """A folder that only its user may look into; `makes` is the name of what will be moved out of it."""
+    """A locked folder that only its user may read; `makes` is the name that its output will get."""
     sweep(parent)
     folder, lock = _locked_folder(parent, prefix)
     try:
@@ -171,7 +172,7 @@ def _work_folder(parent: Path, prefix: str, makes: str) -> Iterator[Path]:
 
 
 def _remove(folder: Path) -> None:
-    """Delete it, its lock last: whoever finds it half deleted can tell that it was."""
+    """Delete a work folder, its lock last, so that another process can finish an interrupted deletion."""
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             if entry.is_dir(follow_symlinks=False):
@@ -188,32 +189,32 @@ def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
         try:
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         except FileNotFoundError:
-            continue  # swept before it had its lock
+            continue  # another process swept it before it was locked
         except BaseException:
             folder.rmdir()
             raise
-        if _is_locked(lock) and (folder / LOCK).exists():
+        if _try_lock(lock) and (folder / LOCK).exists():
             return folder, lock
         os.close(lock)
 
 
-def _is_locked(lock: int) -> bool:
-    """Lock it; False where who sweeps was faster."""
+def _try_lock(lock: int) -> bool:
+    """Lock the file; False if a sweeping process locked it first."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        pass  # a file system without locks, where nothing can be swept
+        pass  # the file system has no locks, so nothing is ever swept
     return True
 
 
 def _rename(source: Path, target: Path, flags: int) -> None:
-    """renameat2(2), which Python does not have."""
+    """Call renameat2(2), which Python does not offer."""
     call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if call is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    here = -100  # AT_FDCWD
-    if call(here, os.fsencode(source), here, os.fsencode(target), flags):
+    current_folder = -100  # AT_FDCWD
+    if call(current_folder, os.fsencode(source), current_folder, os.fsencode(target), flags):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), str(target))

@@ -1,4 +1,4 @@
-"""The three standard streams, which may be closed, full, or of another encoding than UTF-8."""
+"""The three standard streams, which may be closed, full, or not UTF-8."""
 
 import contextlib
 import os
@@ -6,18 +6,19 @@ import sys
 
 
 def open_streams() -> None:
-    """Make them safe to write to.
+    """Make the standard streams safe to write to.
 
-    Where one is closed, the next file that is opened would take its place, and what a library prints would
-    end up in it.  A character that an encoding does not have is written as its escape.
+    If one is closed, the next opened file would take its number and receive what libraries print.  So a
+    closed stream is replaced by the null device.  A character that the encoding lacks is written as an
+    escape.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
     if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (stays open as long as the process)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (stays open until the process ends)
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -26,7 +27,7 @@ def open_streams() -> None:
 
 
 def drop_streams() -> None:
-    """Write no more to those that fail: the interpreter would try again when it ends."""
+    """Replace streams that fail by the null device, because the interpreter writes to them again at exit."""
     for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
         try:
             stream.flush()

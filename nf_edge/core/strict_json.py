@@ -1,17 +1,17 @@
-"""JSON as RFC 8259 has it, in and out: Python's own module also writes and reads NaN and Infinity.
+"""JSON strictly as in RFC 8259.  Python's `json` module also reads and writes NaN and Infinity.
 
-All JSON of nf-edge goes through here, so that a figure that is no number cannot pass as one.
+nf-edge reads and writes all JSON through this module, so that NaN can never pass as a number.
 """
 
 import json
 import math
 from typing import Any, NoReturn
 
-# What `loads` raises where text is no JSON at all; a ValueError with `msg` and `colno`.
+# Raised by `loads` for a syntax error: a ValueError with `msg` and `colno`.
 Malformed = json.JSONDecodeError
-# Arrays and objects within each other; what others write nests some ten deep.
+# Nesting depth of arrays and objects; usual files have about ten levels.
 MOST_LEVELS = 64
-# Characters of a whole number of 64 bits, with a sign or without.
+# Characters of a 64-bit integer, sign included.
 MOST_DIGITS = 20
 
 
@@ -19,16 +19,16 @@ def dumps(document: Any, *, indent: int | None = 2, ascii_only: bool = True) -> 
     """JSON text of a document; `indent=None` gives one line.
 
     Raises:
-        ValueError: a number is NaN or infinite, for which JSON has no word.
+        ValueError: a number is NaN or infinite, which JSON cannot represent.
     """
     return json.dumps(document, indent=indent, ensure_ascii=ascii_only, allow_nan=False)
 
 
 def loads(text: str | bytes) -> Any:
-    """The document that JSON text holds.
+    """Parse JSON text.
 
     Raises:
-        ValueError: it is not JSON in UTF-8, nests too deeply, has a key twice, or has NaN, Infinity or a
+        ValueError: the text is not JSON in UTF-8, nests too deeply, repeats a key, or has NaN, Infinity or a
             number beyond 64 bits.
     """
     if isinstance(text, bytes):
@@ -38,12 +38,12 @@ def loads(text: str | bytes) -> Any:
             text,
             parse_constant=_refuse_constant,
             parse_float=_finite,
-            parse_int=_whole,
-            object_pairs_hook=_once,
+            parse_int=_bounded_integer,
+            object_pairs_hook=_refuse_repeats,
         )
     except RecursionError:
         raise ValueError("it nests too deeply") from None
-    # No document nests deeper than it has brackets, and few have as many.
+    # The depth cannot exceed the number of brackets, and most documents have too few to check.
     if text.count("[") + text.count("{") > MOST_LEVELS and _levels(document) > MOST_LEVELS:
         raise ValueError("it nests too deeply")
     return document
@@ -57,7 +57,7 @@ def _levels(document: Any) -> int:
     return deepest
 
 
-def _whole(digits: str) -> int:
+def _bounded_integer(digits: str) -> int:
     value = int(digits) if len(digits) <= MOST_DIGITS else None
     if value is None or not -(2**63) <= value < 2**64:
         raise ValueError(f"{digits[:40]} is beyond the range of 64 bits")
@@ -65,22 +65,22 @@ def _whole(digits: str) -> int:
 
 
 def number(value: float | None) -> float | None:
-    """A figure as JSON can have it: None where it is not known, or is NaN or infinite."""
+    """The value, or None if it is unknown, NaN or infinite, which JSON cannot represent."""
     return value if value is not None and math.isfinite(value) else None
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Python's own module keeps the last of two equal keys; a reader of the file sees the first."""
-    found: dict[str, Any] = {}
+def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse repeated keys: Python keeps the last one, while a person reading the file sees the first."""
+    document: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in document:
             raise ValueError(f"key {key[:40]!r} is given twice")
-        found[key] = value
-    return found
+        document[key] = value
+    return document
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number that JSON has")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _finite(digits: str) -> float:

@@ -1,5 +1,7 @@
-"""Errors of the system (a full disk, no memory, no permission) as messages for the user, whatever class a
-library raises them in."""
+"""Turn operating system errors (full disk, no memory, no permission) into messages for the user.
+
+Libraries raise these errors in many classes.
+"""
 
 import errno
 import os
@@ -10,9 +12,9 @@ from pathlib import Path
 
 from nf_edge.core.errors import BadInput, CannotRun, MissingTool, NfEdgeError
 
-# What is wrong with a disk, whatever is written to it.
+# The disk cannot take the data, whichever file is written.
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
-# What is wrong with a path that has a name, and is the user's to mend.
+# A named path is at fault, and the user can fix it.
 PATH = DISK | {
     errno.EACCES,
     errno.EBUSY,
@@ -31,11 +33,11 @@ PATH = DISK | {
     errno.ETXTBSY,
     errno.EXDEV,
 }
-# Of this process, not of a path.
+# Limits of this process, not faults of a path.
 LIMITS = {errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
-# How Rust's libraries end the text of what the system said.
-OF_RUST = re.compile(r"\(os error (\d+)\)")
-# How C++ libraries say that memory has run out.
+# The end of a system error's text in Rust libraries.
+RUST_ERROR = re.compile(r"\(os error (\d+)\)")
+# Messages of C++ libraries when memory runs out.
 NO_MEMORY = re.compile(
     r"can't allocate memory|bad_alloc|[Ff]ailed to allocate memory|Cannot allocate memory|MemoryError"
 )
@@ -48,22 +50,22 @@ def no_temporary_folder() -> MissingTool:
 
 
 def explained(error: BaseException, where: str | Path | None = None) -> NfEdgeError | None:
-    """The message for the user of an error of the system; None where it is none, and so a bug.
+    """The message for the user about a system error or its cause; None if the error is not one.
 
     Args:
-        where: what was written, for errors that do not name a file.
+        where: the path that was being written, for errors that name no file.
     """
     link: BaseException | None = error
     while link is not None:
-        if found := _explained(link, where):
-            return found
+        if message := _explained(link, where):
+            return message
         link = link.__cause__
     return None
 
 
 @contextmanager
 def explaining(where: Path) -> Iterator[None]:
-    """Raise errors of the system, in any library's class, as an NfEdgeError while `where` is written."""
+    """While `where` is written, turn system errors of any class into an NfEdgeError."""
     try:
         yield
     except NfEdgeError:
@@ -76,7 +78,7 @@ def explaining(where: Path) -> Iterator[None]:
 
 
 def _explained(error: BaseException, where: str | Path | None) -> NfEdgeError | None:
-    code, name = _code(error)
+    code, name = _error_number(error)
     if isinstance(error, MemoryError) or code == errno.ENOMEM:
         return CannotRun("memory ran out", fix=ADD_MEMORY)
     if isinstance(error, RuntimeError) and NO_MEMORY.search(str(error)):
@@ -89,33 +91,33 @@ def _explained(error: BaseException, where: str | Path | None) -> NfEdgeError | 
         return no_temporary_folder()
     if code in LIMITS:
         return CannotRun(
-            f"the system allows no more: {os.strerror(code)}", fix="raise its limits (ulimit -a)"
+            f"a limit of the system is reached: {os.strerror(code)}",
+            fix="raise the limit (ulimit -a lists them)",
         )
     if code in DISK:
-        fix = "free some space there, and where temporary files are (TMPDIR)" if code != errno.EROFS else None
+        fix = "free disk space there and in the temporary folder (TMPDIR)" if code != errno.EROFS else None
         return BadInput(os.strerror(code), where=where or name or "the output or a temporary file", fix=fix)
     if code in PATH and (name is not None or where is not None):
         return BadInput(os.strerror(code), where=name or where)
-    if code == errno.ENOENT and not _here():
-        return BadInput("the folder that you are in is gone", fix="change to one that exists")
+    if code == errno.ENOENT and not _current_folder_exists():
+        return BadInput("the current folder no longer exists", fix="change to an existing folder (cd)")
     return None
 
 
-def _code(error: BaseException) -> tuple[int | None, str | None]:
-    """The system's number of an error, and the file that it names."""
+def _error_number(error: BaseException) -> tuple[int | None, str | None]:
+    """The errno of an error, and the file that it names; None for each if unknown."""
     if isinstance(error, OSError):
         name = error.filename
         return error.errno, os.fsdecode(name) if isinstance(name, str | bytes) else None
     if isinstance(error, NfEdgeError):
         return None, None
-    found = OF_RUST.search(str(error))
-    if found:
-        return int(found[1]), None
-    said = str(error)
-    return next((code for code in DISK - {errno.EIO} if os.strerror(code) in said), None), None
+    text = str(error)
+    if match := RUST_ERROR.search(text):
+        return int(match[1]), None
+    return next((code for code in DISK - {errno.EIO} if os.strerror(code) in text), None), None
 
 
-def _here() -> bool:
+def _current_folder_exists() -> bool:
     """Whether the current folder exists."""
     try:
         os.getcwd()

@@ -1,4 +1,4 @@
-"""Machines other than this one that native parts are built for."""
+"""Cross-compilation targets of the native parts."""
 
 import shutil
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ class BuildTarget:
     """A machine other than this one.
 
     Attributes:
-        compiler: its cross-compiler.
-        package: what brings that compiler.
-        settings: CMake settings of a build for it.
+        compiler: the command of its C++ cross-compiler.
+        package: the Debian package with that compiler.
+        settings: CMake settings of a build for the machine.
     """
 
     compiler: str
@@ -21,19 +21,19 @@ class BuildTarget:
     settings: tuple[str, ...]
 
     def command(self) -> list[str]:
-        """The command that compiles C++ for it.
+        """The command that compiles C++ for the target.
 
         Raises:
-            MissingTool: its cross-compiler is not installed.
+            MissingTool: the cross-compiler is not installed.
         """
         path = shutil.which(self.compiler)
         if not path:
             fix = f"apt-get install {self.package}"
-            raise MissingTool(f"{self.compiler}, the cross-compiler, is not installed", fix=fix)
+            raise MissingTool(f"the cross-compiler {self.compiler} is not installed", fix=fix)
         return [path]
 
 
-# Besides the host.
+# Every target except the host.
 TARGETS = {
     "aarch64-linux": BuildTarget(
         "aarch64-linux-gnu-g++",

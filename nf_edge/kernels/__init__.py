@@ -1,1 +1,1 @@
-"""Our operators: symmetric attention and the blocks around it, in PyTorch and in C++."""
+"""nf-edge's operators, in PyTorch and in C++: symmetric attention, LayerNorm and GELU."""

@@ -1,9 +1,8 @@
-"""Symmetric attention as one PyTorch operator: what a graph carries where attention is to stay whole.
+"""Symmetric attention as one PyTorch operator, for graphs in which attention must stay a single node.
 
-`nf::symmetric_attention` is given what the projection gives, heads side by side and not transposed, and the
-noise; `nf::symmetric_attention_cached` appends to a key/value cache first.  Here is the meaning of both in
-plain PyTorch; `native/executorch_op.cpp` executes them in ExecuTorch.  Each has an out variant, which
-ExecuTorch calls.
+`nf::symmetric_attention` takes the output of the projection, with heads side by side and not transposed, and
+the noise.  `nf::symmetric_attention_cached` first appends to a key/value cache.  This module is their
+reference in PyTorch; `native/executorch_op.cpp` implements them for ExecuTorch, which calls the out variants.
 """
 
 from typing import NamedTuple
@@ -12,28 +11,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nf_edge.model.attention_forms import Asked, visible_keys
+from nf_edge.model.attention_forms import OutputTokens, visible_keys
 from nf_edge.model.noise import noisy_query, relative_bias
 
-# Highest code of a token in an int8 cache.
+# Largest code in an int8 cache.
 LARGEST = 127
 
 _NOISE = "Tensor? noise_a, Tensor? noise_b, Tensor? noise_p, Tensor? bias"
-_HOW = "int head_size, bool symmetric, float scale, str products, str queries"
-_WHOLE = f"Tensor projected, {_NOISE}, Tensor? lengths, *, bool causal, {_HOW}"
+_OPTIONS = "int head_size, bool symmetric, float scale, str products, str queries"
+_ROWS = f"Tensor projected, {_NOISE}, Tensor? lengths, *, bool causal, {_OPTIONS}"
 _CACHED = (
     "Tensor projected, Tensor(a!) k, Tensor(b!) v, Tensor(c!)? k_scale, Tensor(d!)? v_scale, "
-    f"Tensor start, {_NOISE}, *, {_HOW}"
+    f"Tensor start, {_NOISE}, *, {_OPTIONS}"
 )
 library = torch.library.Library("nf", "DEF")
-library.define(f"symmetric_attention({_WHOLE}) -> Tensor")
-library.define(f"symmetric_attention.out({_WHOLE}, Tensor(z!) out) -> Tensor(z!)")
+library.define(f"symmetric_attention({_ROWS}) -> Tensor")
+library.define(f"symmetric_attention.out({_ROWS}, Tensor(z!) out) -> Tensor(z!)")
 library.define(f"symmetric_attention_cached({_CACHED}) -> Tensor")
 library.define(f"symmetric_attention_cached.out({_CACHED}, Tensor(z!) out) -> Tensor(z!)")
 
 
 class NoiseTensors(NamedTuple):
-    """The learned noise of a layer's heads; None for what there is not.
+    """The learned noise of a layer's heads; None for absent parameters.
 
     Attributes:
         a, b: [H, d, r]: Q = K + (K A) Bᵀ.
@@ -60,16 +59,16 @@ def symmetric_attention(
     symmetric: bool,
     scale: float,
     products: str,
-    queries: Asked,
+    queries: OutputTokens,
 ) -> Tensor:
-    """softmax(Q Kᵀ · scale + R) V of whole rows.
+    """softmax(Q Kᵀ · scale + R) V of complete rows.
 
     Args:
-        projected: float32 [B, T, 2·H·d], K beside V; not symmetric: [B, T, 3·H·d], Q beside K beside V.
-        noise_a, noise_b, noise_p, bias: as `NoiseTensors` has them.
-        lengths: int64 [B], real tokens of each row; those behind are padding.  None: all are real.
-        products: "float32", or "int8" where a kernel may multiply in int8; here it is float32.
-        queries: which tokens get an answer.
+        projected: float32 [B, T, 2·H·d], K then V; if not symmetric, [B, T, 3·H·d], Q then K then V.
+        noise_a, noise_b, noise_p, bias: as in `NoiseTensors`.
+        lengths: int64 [B], number of real tokens of each row; the others are padding.  None: all are real.
+        products: "float32", or "int8" if a kernel may multiply in int8; this reference always uses float32.
+        queries: the tokens to compute outputs for.
 
     Returns:
         float32 [B, T or 1, H·d].
@@ -106,15 +105,15 @@ def symmetric_attention_cached(
     symmetric: bool,
     scale: float,
     products: str,
-    queries: Asked,
+    queries: OutputTokens,
 ) -> Tensor:
-    """The same of tokens that follow those in a cache, causal; they are appended to it first.
+    """Causal attention of new tokens that follow those in a cache; appends the new tokens to the cache first.
 
     Args:
-        projected: [1, T, …], of the tokens at positions start … start + T − 1.
+        projected: [1, T, …] for the tokens at positions start … start + T − 1.
         k, v: [H, capacity, d], float32 or int8; written in place.
-        k_scale, v_scale: [H, capacity] float32, of an int8 cache, else None: value = code · scale.
-        start: int64 [1].
+        k_scale, v_scale: float32 [H, capacity] for an int8 cache: value = code · scale; otherwise None.
+        start: int64 [1], position of the first new token.
         queries: "all" or "last".
 
     Returns:
@@ -125,11 +124,11 @@ def symmetric_attention_cached(
         q = noisy_query(new_k, noise_a, noise_b, noise_p)
     first, length = int(start), projected.shape[1]
     end = first + length
-    for kept, scales, new in ((k, k_scale, new_k), (v, v_scale, new_v)):
-        _append(kept, scales, new[0], first)
+    for cached, scales, new in ((k, k_scale, new_k), (v, v_scale, new_v)):
+        _append(cached, scales, new[0], first)
     keys, values = (
-        (kept[:, :end] if scales is None else kept[:, :end] * scales[:, :end, None])[None]
-        for kept, scales in ((k, k_scale), (v, v_scale))
+        (cached[:, :end] if scales is None else cached[:, :end] * scales[:, :end, None])[None]
+        for cached, scales in ((k, k_scale), (v, v_scale))
     )
     positions = torch.arange(first, end)
     y = _attend(q, keys, values, scale, visible_keys(None, positions, end, True), bias, positions)
@@ -137,7 +136,7 @@ def symmetric_attention_cached(
 
 
 def _split(projected: Tensor, head_size: int, symmetric: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Q, K and V, [B, H, T, d] each; symmetric: Q is K."""
+    """Q, K and V, [B, H, T, d] each; Q is K if symmetric."""
     batch, length, width = projected.shape
     parts = 2 if symmetric else 3
     split = projected.view(batch, length, parts, width // (parts * head_size), head_size).permute(
@@ -146,15 +145,15 @@ def _split(projected: Tensor, head_size: int, symmetric: bool) -> tuple[Tensor, 
     return split[0], split[-2], split[-1]
 
 
-def _append(kept: Tensor, scales: Tensor | None, new: Tensor, first: int) -> None:
-    """Write tokens [H, T, d] into a cache; into int8, one scale a token, its largest magnitude 127."""
-    place = slice(first, first + new.shape[1])
+def _append(cached: Tensor, scales: Tensor | None, new: Tensor, first: int) -> None:
+    """Write tokens [H, T, d] into a cache; int8 has one scale per head and token, largest magnitude 127."""
+    slots = slice(first, first + new.shape[1])
     if scales is None:
-        kept[:, place] = new
+        cached[:, slots] = new
         return
     largest = new.abs().amax(dim=-1)
-    scales[:, place] = largest / LARGEST
-    kept[:, place] = (
+    scales[:, slots] = largest / LARGEST
+    cached[:, slots] = (
         (new * (LARGEST / torch.where(largest > 0, largest, 1))[..., None]).round().to(torch.int8)
     )
 
@@ -178,18 +177,23 @@ def _attend(
 
 
 def _fake(
-    projected: Tensor, *args: object, head_size: int, symmetric: bool, queries: Asked, **how: object
+    projected: Tensor,
+    *args: object,
+    head_size: int,
+    symmetric: bool,
+    queries: OutputTokens,
+    **options: object,
 ) -> Tensor:
     batch, length, width = projected.shape
     return projected.new_empty(batch, length if queries == "all" else 1, width // (2 if symmetric else 3))
 
 
-def _whole_out(*args: Tensor | None, out: Tensor, **how: object) -> Tensor:
-    return out.copy_(torch.ops.nf.symmetric_attention(*args, **how))
+def _whole_out(*args: Tensor | None, out: Tensor, **options: object) -> Tensor:
+    return out.copy_(torch.ops.nf.symmetric_attention(*args, **options))
 
 
-def _cached_out(*args: Tensor | None, out: Tensor, **how: object) -> Tensor:
-    return out.copy_(torch.ops.nf.symmetric_attention_cached(*args, **how))
+def _cached_out(*args: Tensor | None, out: Tensor, **options: object) -> Tensor:
+    return out.copy_(torch.ops.nf.symmetric_attention_cached(*args, **options))
 
 
 library.impl("symmetric_attention", symmetric_attention, "CPU")

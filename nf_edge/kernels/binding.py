@@ -1,4 +1,4 @@
-"""The native attention kernel as a Python function on NumPy arrays, by its C interface."""
+"""Call the native attention kernel on NumPy arrays through its C interface."""
 
 import ctypes
 import os
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nf_edge.core import native_build
-from nf_edge.core.native_build import Native
+from nf_edge.core.native_build import NativePart
 from nf_edge.core.targets import BuildTarget
 
 NATIVE = Path(__file__).parent / "native"
@@ -81,6 +81,7 @@ class Cache:
 
     @staticmethod
     def empty(heads: int, capacity: int, head_size: int, precision: int) -> "Cache":
+        """A cache of zeros; `precision` is FLOAT32 or INT8."""
         shape = (heads, capacity, head_size)
         if precision == FLOAT32:
             return Cache(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
@@ -88,6 +89,7 @@ class Cache:
         return Cache(np.zeros(shape, np.int8), np.zeros(shape, np.int8), *scales)
 
     def struct(self) -> _Cache:
+        """The C struct; it holds addresses, so this object must outlive it."""
         return _Cache(
             FLOAT32 if self.k.dtype == np.float32 else INT8,
             self.k.shape[1],
@@ -100,12 +102,12 @@ class Cache:
 
 @dataclass(frozen=True)
 class HeadNoise:
-    """The learned noise of all heads; None for what there is not.
+    """The learned noise of all heads; None for absent parameters.
 
     Attributes:
         a, b: [H, d, r]: Q = K + (K A) Bᵀ.
         p: [H, d, d]: Q = K + K P.
-        bias: [H, positions]: added to the scaled score at the distance of query and key.
+        bias: [H, positions]: added to the scaled score, by the distance between query and key.
     """
 
     a: Floats | None = None
@@ -115,19 +117,19 @@ class HeadNoise:
 
 
 class PreparedCall:
-    """A call of the kernel with its operands and scratch buffer, to be run once or many times.
+    """A call of the kernel with its operands and scratch buffer; it can run many times.
 
     Args:
-        k, v: [T, H, d] or views of it, the last dimension contiguous.  Without a cache row i is position i;
-            with one the rows are new tokens, appended at `first`.
-        queries: how many there are, at positions from `start` on; with a cache, all among the new tokens.
-        keys: real keys, at positions from 0 on.
+        k, v: float32 [T, H, d] or views with a contiguous last dimension.  Without a cache, row i is position
+            i; with a cache, the rows are new tokens, appended from position `first` on.
+        queries: number of queries, at positions from `start` on; with a cache, all are new tokens.
+        keys: number of real keys, at positions from 0 on.
         first: position of the first new token; None: `start`.
-        q: [queries, H, d]; None: K is the query, with `noise`.
-        threads: how many threads share the work.
+        q: float32 [queries, H, d]; None: the query is K with `noise`.
+        threads: number of threads that share the work.
 
     Raises:
-        ValueError: the kernel refuses the shapes.
+        ValueError: an operand is not contiguous float32.
     """
 
     def __init__(
@@ -151,7 +153,7 @@ class PreparedCall:
         _, heads, size = k.shape
         self._library = _loaded(None)
         self.out = np.full((queries, heads * size), np.nan, np.float32)
-        # The call holds addresses only.
+        # The call holds addresses only, so the operands must stay alive.
         self._operands = (k, v, q, noise, cache)
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
@@ -183,7 +185,11 @@ class PreparedCall:
         self._scratch = np.empty(max(self.scratch_bytes, 1), np.uint8)
 
     def run(self) -> Floats:
-        """[queries, H · d], the same array each time."""
+        """Run the call; returns float32 [queries, H · d], the same array each time.
+
+        Raises:
+            ValueError: the kernel refuses the shapes.
+        """
         parallel_for = _PARALLEL_FOR(self._parallel_for) if self._pool else _PARALLEL_FOR()
         status = self._library.nf_attention_run(
             ctypes.byref(self._call),
@@ -205,47 +211,51 @@ class PreparedCall:
 
 
 def available(library: Path | None = None) -> list[str]:
-    """Instruction sets of the kernel that this CPU can run, the preferred one first.
+    """The kernel's instruction sets that this CPU can run, the preferred one first.
 
     Args:
-        library: whose kernel, of those that are built for this machine; by default `library_path()`.
+        library: a kernel library for this machine; None: `library_path()`.
     """
     return _loaded(library).nf_isa_available().decode().split()
 
 
 def in_use(library: Path | None = None) -> str | None:
-    """The instruction set that calls use: the environment variable NF_EDGE_ISA chooses it."""
+    """The instruction set that calls use; None if NF_EDGE_ISA names one that this CPU cannot run.
+
+    The environment variable NF_EDGE_ISA selects it; without it, the preferred one is used.
+    """
     name = _loaded(library).nf_isa_in_use()
     return None if name is None else name.decode()
 
 
 def library_path() -> Path:
-    """The kernel's shared library, built now if it is not there yet.
+    """The path of the kernel's shared library, which is built if it does not exist.
 
     Raises:
-        MissingTool: there is no compiler, CMake or Ninja to build it with, or it does not build.
+        MissingTool: there is no compiler, CMake or Ninja, or the build fails.
     """
     product = Path("lib", "libnf_attention.so")
     return native_build.built(
-        Native("kernels", NATIVE, "nf_attention", product),
+        NativePart("kernels", NATIVE, "nf_attention", product),
         ["-DBUILD_SHARED_LIBS=ON", f"-DCMAKE_SHARED_LIBRARY_SUFFIX={product.suffix}"],
         [],
     )
 
 
 def executorch_library(target: BuildTarget | None = None) -> Path:
-    """The kernel as operators of the ExecuTorch that is installed: a shared library, which a process loads
-    before a program that calls them.
+    """The path of a shared library with the kernels as operators of the installed ExecuTorch.
+
+    A process loads the library before a program that calls the operators.
 
     Args:
-        target: the machine that it is for; None: this one.
+        target: the machine to build for; None: this machine.
 
     Raises:
-        MissingTool: as for `library_path`, or there is no ExecuTorch or no cross-compiler.
+        MissingTool: as for `library_path`, or ExecuTorch or the cross-compiler is not installed.
     """
     version, settings = native_build.executorch()
     return native_build.built(
-        Native("kernels", NATIVE, "nf_executorch", Path("lib", "libnf_executorch.so")),
+        NativePart("kernels", NATIVE, "nf_executorch", Path("lib", "libnf_executorch.so")),
         ["-DNF_ATTENTION_EXECUTORCH=ON", *settings],
         [version],
         target,

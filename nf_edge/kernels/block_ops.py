@@ -1,5 +1,8 @@
-"""What lies between attention and the linear layers, as operators of ours: PyTorch's own functions, for the
-sake of kernels that run on all threads and read their input once (`native/block_ops.h`)."""
+"""LayerNorm and GELU as custom operators.
+
+In PyTorch they call PyTorch's functions; ExecuTorch runs the kernels of `native/block_ops.h`, which use all
+threads and read their input once.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -14,12 +17,12 @@ library.define("gelu_new.out(Tensor x, *, Tensor(z!) out) -> Tensor(z!)")
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
-    """float32 [..., D], [D], [D] → [..., D]."""
+    """LayerNorm over the last dimension: float32 [..., D], weight [D], bias [D] → [..., D]."""
     return F.layer_norm(x, weight.shape, weight, bias, epsilon)
 
 
 def gelu_new(x: Tensor) -> Tensor:
-    """GPT-2's GELU, by the tanh formula, of float32."""
+    """GPT-2's GELU (tanh formula): float32 [...] → [...]."""
     return F.gelu(x, approximate="tanh")
 
 

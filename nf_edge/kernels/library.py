@@ -1,10 +1,10 @@
-"""The kernels as a shared library, built and placed for a machine."""
+"""Build the kernels as a shared library, and copy it to a folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nf_edge.core.files import check_folder, folder_made, write_bytes
+from nf_edge.core.files import check_folder, created_folder, write_bytes
 from nf_edge.core.reading import sha256
 from nf_edge.core.targets import TARGETS
 from nf_edge.kernels import binding
@@ -18,8 +18,8 @@ class KernelLibrary:
 
     Attributes:
         target: `host`, or a name of `TARGETS`.
-        instruction_sets: those that this CPU can run, the preferred one first; None for another machine.
-        in_use: the one that calls use here; None for another machine.
+        instruction_sets: the ones that this CPU can run, the preferred one first; None for another machine.
+        in_use: the instruction set that calls use on this machine; None for another machine.
     """
 
     target: str
@@ -53,7 +53,7 @@ def build_library(target: str, out: Path | None = None) -> KernelLibrary:
     library = path = binding.executorch_library(TARGETS.get(target))
     if out is not None:
         path = out / library.name
-        with folder_made(out):
+        with created_folder(out):
             write_bytes(path, library.read_bytes())
     built = KernelLibrary(target, path, path.stat().st_size, sha256(path))
     if target != HOST:

@@ -1,7 +1,7 @@
-"""Forms of softmax(Q Kᵀ · scale + R + mask) V: the same numbers in the operators that suit a backend.
+"""Implementations ("forms") of softmax(Q Kᵀ · scale + R + mask) V, in the operators that suit a backend.
 
-A form is given Q, K and V as [B, H, T, d].  With symmetric attention and no noise, Q *is* K: a
-form must not copy or transpose K once for each side.
+Q, K and V are [B, H, T, d].  With symmetric attention and no noise, Q and K are the same tensor, and a form
+must not copy or transpose it twice.
 """
 
 from typing import Literal, Protocol
@@ -10,24 +10,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Tokens of a row that get an answer; "last" is the last real one.
-Asked = Literal["all", "first", "last"]
-# Added to a hidden score in float32: exp() of it is exactly 0, and no sum with it overflows.
+# The tokens of a row to compute outputs for; "last" is the last one that is not padding.
+OutputTokens = Literal["all", "first", "last"]
+# Added to the score of a hidden key in float32: its exp() is exactly 0, and no sum with it overflows.
 HIDDEN = -1e9
-# The same in float16, which has no such number.
+# The same for float16, whose range ends earlier.
 HIDDEN_IN_HALF = -1e4
-# The same where scores are rounded to the levels of their range: exp() of it is 1e-13, and the scores beside
-# it keep most of the levels.
+# The same for quantized scores: its exp() is 1e-13, and the visible scores keep most of the levels.
 HIDDEN_QUANTIZED = -30.0
-# How backends are told to compute it that have no operator for it.
+# The description of MatmulForm in reports.
 TWO_PRODUCTS = "two batched products around a softmax"
 
 
 class AttentionForm(Protocol):
-    """How attention is written for a backend.
+    """An implementation of attention for a backend.
 
     Attributes:
-        takes_fewer_queries: whether there may be fewer queries than new keys.
+        takes_fewer_queries: whether the form accepts fewer queries than new keys.
     """
 
     takes_fewer_queries: bool
@@ -35,13 +34,13 @@ class AttentionForm(Protocol):
     def mask(
         self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool
     ) -> Tensor | None:
-        """What hides keys, made once for all layers.
+        """The mask of hidden keys in the form's own format, made once for all layers; None hides nothing.
 
         Args:
-            attention_mask: [B, keys] int64, 1 for real keys; None: all are real.
-            positions: [Tq] int64, of the queries.
-            keys: number of keys, at positions from 0 on (those in a cache among them).
-            causal: whether a query is kept from seeing later keys.
+            attention_mask: int64 [B, keys], 1 for real keys; None: all are real.
+            positions: int64 [Tq], positions of the queries.
+            keys: number of keys, including cached ones; they start at position 0.
+            causal: whether later keys are hidden from a query.
         """
 
     def __call__(
@@ -57,9 +56,9 @@ class AttentionForm(Protocol):
 
 
 def visible_keys(attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool) -> Tensor | None:
-    """Which keys a query sees: bool, broadcastable to [B, 1, Tq, Tk], or None for all of them.
+    """Which keys each query sees: bool, broadcastable to [B, 1, Tq, Tk]; None means all.
 
-    Key 0 is always real and never in the future, so no row is ever empty.
+    Key 0 is always visible, so no query is without keys.
     """
     visible = None
     if causal:
@@ -71,7 +70,7 @@ def visible_keys(attention_mask: Tensor | None, positions: Tensor, keys: int, ca
 
 
 class TorchForm:
-    """The reference: PyTorch's own scaled_dot_product_attention."""
+    """The reference: PyTorch's scaled_dot_product_attention."""
 
     takes_fewer_queries = True
 
@@ -89,12 +88,12 @@ class TorchForm:
 
 
 class MatmulForm:
-    """Two matrix products around a softmax, for backends that know no attention operator.
+    """Two matrix products around a softmax, for backends without an attention operator.
 
-    The mask is additive, so that hiding costs one addition, which delegates take.
+    The mask is additive, because delegates support an addition.
 
     Args:
-        hidden: what is added to a hidden score.
+        hidden: the value added to the score of a hidden key.
     """
 
     takes_fewer_queries = True
@@ -112,7 +111,7 @@ class MatmulForm:
         self, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None, bias: Tensor | None
     ) -> Tensor:
         batch, heads, queries, head_size = q.shape
-        # Batched products of 3-D operands: those of 4-D ones are expanded first, which copies them.
+        # Products of 3-D operands; 4-D operands would be expanded first, which copies them.
         q, k, v = (x.reshape(batch * heads, -1, head_size) for x in (q, k, v))
         scores = torch.bmm(q, k.transpose(1, 2))
         if scale != 1.0:
@@ -127,10 +126,10 @@ class MatmulForm:
 
 
 class FloatMaskForm(MatmulForm):
-    """The same for a GPU: the mask is made of products and sums, for the scalars of a `where` would come from
-    the CPU.
+    """MatmulForm for a GPU: products and sums make the mask, because `where` would fetch scalars from the
+    CPU.
 
-    A key that is both padding and later than a query is hidden twice, which float16 still holds.
+    A padding key later than the query is hidden twice; the sum still fits into float16.
     """
 
     def mask(

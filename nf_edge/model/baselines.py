@@ -1,4 +1,4 @@
-"""A NoiseFormer and what it is compared with: models of one shape that differ in their attention alone."""
+"""A NoiseFormer and its baselines: models of the same shape that differ only in their attention."""
 
 from pathlib import Path
 from typing import Any
@@ -6,23 +6,24 @@ from typing import Any
 from nf_edge.core.presets import PRESETS
 from nf_edge.core.progress import Progress, silent
 from nf_edge.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from nf_edge.model.config import LANGUAGE_MODEL, ModelConfig, parse_config
+from nf_edge.model.config import LANGUAGE_MODEL, ModelConfig
+from nf_edge.model.config_file import parse_config
 from nf_edge.model.init import init_tensors
 
 SEED = 0
 CAVEAT = (
-    "random weights: sizes and times are as of trained models of these shapes; of accuracy they say nothing"
+    "random weights: sizes and times are those of trained models of these shapes; accuracy is meaningless"
 )
 
 
 def baseline_configs(preset: str, rank: int) -> dict[str, ModelConfig]:
-    """The three language models of a preset's shape, by name; the NoiseFormer comes first.
+    """Configs of three language models of a preset's shape, by name; the NoiseFormer comes first.
 
     Args:
-        rank: of the NoiseFormer's low-rank noise, from 1 to the head size.
+        rank: rank of the NoiseFormer's low-rank noise, from 1 to the head size.
 
     Raises:
-        BadInput: the rank is beyond the head size.
+        BadInput: the rank is larger than the head size.
     """
     kinds: dict[str, dict[str, Any]] = {
         "NoiseFormer": {"attention": "symmetric", "noise": {"kind": "lowrank", "rank": rank}},
@@ -36,7 +37,10 @@ def baseline_configs(preset: str, rank: int) -> dict[str, ModelConfig]:
 def write_baselines(
     configs: dict[str, ModelConfig], folder: Path, progress: Progress = silent
 ) -> list[Checkpoint]:
-    """Checkpoints with random weights, each in a folder of its name; what two have in common is the same."""
+    """Write one checkpoint with random weights per config, in a folder of its name.
+
+    Tensors that two models have in common are equal.
+    """
     for done, (name, config) in enumerate(configs.items()):
         progress("drawing random weights", done, len(configs))
         save_checkpoint(folder / name, config, init_tensors(config, SEED))

@@ -9,21 +9,24 @@ from nf_edge.model.config import ModelConfig
 
 
 class Cache(Protocol):
-    """Keys and values of the tokens seen so far, and nothing else.
+    """Keys and values of the tokens so far.
 
-    Queries are never kept: with symmetric attention they are computed from K, noise and all.
+    Queries are not stored: symmetric attention computes them from K and the noise.
     """
 
     def advance(self, length: int) -> tuple[Tensor, int]:
-        """Make room for `length` tokens: their positions, int64 [length], and the number of keys that they
-        meet, hidden ones among them."""
+        """Make room for `length` tokens.
+
+        Returns:
+            Their positions, int64 [length], and the number of keys for them, including hidden keys.
+        """
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Keep K and V [B, H, T, d] of those tokens; returns what the form of attention is to be given."""
+        """Store K and V [B, H, T, d] of those tokens; returns K and V for the attention form."""
 
 
 class KVCache:
-    """A cache in PyTorch: [B, H, capacity, d] for K and for V of each layer."""
+    """A cache in PyTorch: float32 [B, H, capacity, d] for K and for V of each layer."""
 
     def __init__(self, config: ModelConfig, batch: int = 1) -> None:
         self.length = 0
@@ -34,7 +37,7 @@ class KVCache:
         ]
 
     def advance(self, length: int) -> tuple[Tensor, int]:
-        """Raises ValueError where the tokens do not fit."""
+        """As in `Cache`; raises ValueError if the tokens do not fit."""
         end = self.length + length
         if end > self.capacity:
             raise ValueError(f"{end} tokens do not fit a cache of {self.capacity} positions")
@@ -42,12 +45,12 @@ class KVCache:
         return torch.arange(self._start, end), end
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """All keys and all values so far."""
-        kept = self._layers[layer]
-        kept[0, :, :, self._start : self.length] = k
-        kept[1, :, :, self._start : self.length] = v
-        return kept[0, :, :, : self.length], kept[1, :, :, : self.length]
+        """All keys and values so far, [B, H, length, d] each."""
+        cached = self._layers[layer]
+        cached[0, :, :, self._start : self.length] = k
+        cached[1, :, :, self._start : self.length] = v
+        return cached[0, :, :, : self.length], cached[1, :, :, : self.length]
 
     def rewind(self, length: int) -> None:
-        """Forget all but the first `length` tokens."""
+        """Keep only the first `length` tokens."""
         self.length = length

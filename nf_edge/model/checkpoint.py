@@ -1,4 +1,4 @@
-"""Checkpoint folders: `config.json`, `model.safetensors`, and for a text model `tokenizer.json`."""
+"""Checkpoint folders: `config.json`, `model.safetensors` and, for a text model, `tokenizer.json`."""
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,28 +13,30 @@ from torch import Tensor
 
 from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
-from nf_edge.core.files import Kind, check_target, staged_folder
+from nf_edge.core.files import FolderKind, check_target, staged_folder
 from nf_edge.core.identity import UNKNOWN, Identity
 from nf_edge.core.reading import is_there, read_json_object, sha256
 from nf_edge.core.resources import resolve
-from nf_edge.model.config import ModelConfig, parse_config, read_config
+from nf_edge.model.config import ModelConfig
+from nf_edge.model.config_file import parse_config, read_config
 from nf_edge.model.network import CausalLM, NoiseFormer, build
 from nf_edge.model.safetensors_file import read_safetensors
 from nf_edge.model.tokenizer import write_tokenizer
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 TOKENIZER, EXAMPLES, CARD = "tokenizer.json", "examples.jsonl", "MODEL_CARD.md"
-# How it was made of a larger one.
-MARK = "compression.json"
+# How the checkpoint was made from a larger one.
+PROVENANCE = "compression.json"
 DTYPES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained NoiseFormer: its folder, its validated config and its weights as they are on disk.
+    """A trained NoiseFormer: its folder, its validated config and its weights in the dtypes on disk.
 
     Attributes:
-        versions: of the files in its folder when it was loaded; None where it was not loaded from there.
+        warnings: remarks about the config, for the user.
+        versions: file versions at the time of loading; None if the checkpoint was not loaded from its folder.
     """
 
     path: Path
@@ -57,18 +59,18 @@ class Checkpoint:
 
     @property
     def parameters(self) -> int:
-        """Number of parameters that inference uses (a tied head counts once)."""
+        """Number of parameters for inference; a tied head counts once."""
         return sum(self.tensors[name].numel() for name in self.config.tensor_shapes())
 
     def model(self) -> NoiseFormer:
-        """The network in float32, ready for inference; a new one each time."""
+        """A new float32 network with these weights, ready for inference."""
         network = build(self.config)
         network.origin = self.path
         network.load_state_dict(self._state())
         return network.eval().requires_grad_(False)
 
     def reference(self) -> NoiseFormer:
-        """The network in float32, for inference only: it shares float32 weights with this checkpoint."""
+        """A float32 network for inference only; it shares float32 weights with this checkpoint."""
         with torch.device("meta"):
             network = build(self.config)
         network.origin = self.path
@@ -78,7 +80,7 @@ class Checkpoint:
         return network.eval().requires_grad_(False)
 
     def _state(self) -> dict[str, Tensor]:
-        """The weights by the names of the network's parameters, in float32."""
+        """The float32 weights by the names of the network's parameters."""
         state = {name: self.tensors[name].float() for name in self.config.tensor_shapes()}
         if self.config.is_language_model and self.config.tie_word_embeddings:
             state["lm_head.weight"] = state["transformer.wte.weight"]
@@ -86,26 +88,26 @@ class Checkpoint:
 
     @cached_property
     def identity(self) -> Identity:
-        """What it is recognised by, of the files in its folder.
+        """The hashes of the files in its folder.
 
-        Weights take a moment to hash: a job that records this does so before its work, while they are there.
+        Hashing weights takes a moment.  A job that records the identity reads it first, before files can
+        change.
 
         Raises:
             BadInput: the files changed since the checkpoint was loaded.
         """
         identity = identity_of(self.path, self.config)
         if self.versions is not None and self.versions != _versions(self.path):
-            raise BadInput("its files changed since it was loaded", where=self.path, fix="load it anew")
+            raise BadInput("its files changed since it was loaded", where=self.path, fix="load it again")
         return identity
 
     def differs_from(self, other: Identity) -> list[str]:
-        """Names of its files that are not those of another checkpoint, as far as that is known; none where
-        both are the same."""
-        own = self.identity
+        """Names of the files that differ from another checkpoint; unknown hashes count as equal."""
+        identity = self.identity
         same = {
-            WEIGHTS: own.weights_sha256 == other.weights_sha256,
+            WEIGHTS: identity.weights_sha256 == other.weights_sha256,
             CONFIG: other.config == UNKNOWN or self.config == parse_config(other.config, CONFIG),
-            TOKENIZER: other.tokenizer_sha256 in (UNKNOWN, own.tokenizer_sha256),
+            TOKENIZER: other.tokenizer_sha256 in (UNKNOWN, identity.tokenizer_sha256),
         }
         return [name for name, is_same in same.items() if not is_same]
 
@@ -114,7 +116,7 @@ class Checkpoint:
         return path if is_there(path) else None
 
 
-# What changes with the weights and the tokenizer in a folder: known without reading them.
+# Device, inode, size and time of the weights and the tokenizer: a cheap test for changes.
 Versions = tuple[tuple[int, ...] | None, ...]
 
 
@@ -131,7 +133,7 @@ def _version(path: Path) -> tuple[int, ...] | None:
 
 
 def identity_of(path: Path, config: ModelConfig) -> Identity:
-    """What the checkpoint in a folder is recognised by."""
+    """The identity of the checkpoint in a folder."""
     tokenizer = path / TOKENIZER
     return Identity(
         weights_sha256=sha256(path / WEIGHTS),
@@ -141,10 +143,10 @@ def identity_of(path: Path, config: ModelConfig) -> Identity:
 
 
 def resolve_checkpoint(name: str) -> Checkpoint:
-    """Load a bundled checkpoint by name, or a folder (`./name` forces a folder).
+    """Load a bundled checkpoint by its name, or a folder by its path (`./name` forces a folder).
 
     Raises:
-        BadInput: neither exists, or the checkpoint is refused.
+        BadInput: neither exists, or the checkpoint is invalid.
     """
     return load_checkpoint(resolve("checkpoints", name, suffix=""))
 
@@ -153,36 +155,36 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read and validate a checkpoint folder.
 
     Raises:
-        BadInput: something is missing or does not match; lists every mismatch at once.
+        BadInput: a file is missing or invalid; lists every mismatch.
     """
     versions = _versions(path)
     config, warnings = read_config(path / CONFIG)
     weights = path / WEIGHTS
     if not weights.exists():
-        raise BadInput("is missing", where=weights, fix="a checkpoint has its weights in model.safetensors")
+        raise BadInput("is missing", where=weights, fix="put the weights there, or give another folder")
     tensors = read_safetensors(weights)
     problems = mismatches(config, tensors)
     if problems:
-        raise BadInput.listing(problems, where=weights, fix=f"{path / CONFIG} says what must be there")
+        raise BadInput.listing(problems, where=weights, fix=f"{path / CONFIG} defines the required tensors")
     return Checkpoint(path, config, tensors, tuple(warnings), versions)
 
 
 def mismatches(config: ModelConfig, tensors: Mapping[str, Tensor]) -> list[str]:
-    """Every way in which the tensors are not those of the config."""
-    wanted, optional = config.tensor_shapes(), config.optional_tensor_shapes()
+    """Every difference between the tensors and what the config requires."""
+    required, optional_shapes = config.tensor_shapes(), config.optional_tensor_shapes()
     problems = []
-    for name, shape in wanted.items():
+    for name, shape in required.items():
         if name not in tensors:
             problems.append(f"{name} is missing (it must have shape {list(shape)})")
     for name, tensor in tensors.items():
-        shape_wanted = wanted.get(name, optional.get(name))
-        if shape_wanted is None:
+        expected = required.get(name, optional_shapes.get(name))
+        if expected is None:
             problems.append(
                 f"{name} {list(tensor.shape)} is not part of this model{_why_extra(config, name)}"
             )
             continue
-        if tuple(tensor.shape) != shape_wanted:
-            problems.append(f"{name} has shape {list(tensor.shape)}, not {list(shape_wanted)}")
+        if tuple(tensor.shape) != expected:
+            problems.append(f"{name} has shape {list(tensor.shape)}, not {list(expected)}")
         if tensor.dtype not in DTYPES:
             problems.append(
                 f"{name} is {str(tensor.dtype).removeprefix('torch.')}, not a float of 16 or 32 bits"
@@ -203,38 +205,42 @@ def _why_extra(config: ModelConfig, name: str) -> str:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a folder is a NoiseFormer: many another model has a config.json."""
+    """Whether a folder is a NoiseFormer.  Other models have a config.json too, so `model_type` decides."""
     try:
         return read_json_object(path / CONFIG).get("model_type") == "noiseformer"
     except BadInput:
         return False
 
 
-def _own_files(path: Path) -> set[str]:
-    return {CONFIG, WEIGHTS, TOKENIZER, EXAMPLES, CARD, MARK}
+def _file_names(path: Path) -> set[str]:
+    return {CONFIG, WEIGHTS, TOKENIZER, EXAMPLES, CARD, PROVENANCE}
 
 
-KIND = Kind("a NoiseFormer", is_checkpoint, _own_files)
+KIND = FolderKind("a NoiseFormer", is_checkpoint, _file_names)
 
 
 def check_place(
-    path: Path, *, overwrite: bool, sources: Iterable[Path] = (), beside: Iterable[Path] = ()
+    path: Path, *, overwrite: bool, sources: Iterable[Path] = (), other_outputs: Iterable[Path] = ()
 ) -> None:
-    """Refuse a place that `staged_checkpoint` would refuse: before the work, not after it.
+    """Check before a long job that `staged_checkpoint` will accept the folder.
 
     Args:
-        sources: what is read; a folder that is or has one of them is not replaced.
-        beside: what else will be written.
+        sources: files and folders that the job reads; a folder that is or contains one is not replaced.
+        other_outputs: other paths that the job will write.
 
     Raises:
-        BadInput: see `files.check_target`.
+        BadInput: as `files.check_target` does.
     """
-    check_target(path, KIND, overwrite=overwrite, sources=sources, beside=beside)
+    check_target(path, KIND, overwrite=overwrite, sources=sources, other_outputs=other_outputs)
 
 
 @contextmanager
 def staged_checkpoint(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A folder to write a checkpoint into; see `files.staged_folder`."""
+    """A new folder for a checkpoint, which replaces `path` when the block succeeds.
+
+    Raises:
+        BadInput: as `files.staged_folder` does.
+    """
     with staged_folder(path, KIND, overwrite=overwrite) as stage:
         yield stage
 
@@ -248,10 +254,10 @@ def save_checkpoint(
     tokenizer_file: Path | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a checkpoint folder, whole or not at all.
+    """Write a checkpoint folder; an interruption leaves no partial folder.
 
     Args:
-        tensors, dtype, tokenizer_file: as `write_checkpoint` takes them.
+        tensors, dtype, tokenizer_file: as for `write_checkpoint`.
 
     Raises:
         BadInput: the tensors do not match the config, or `path` exists and may not be replaced.
@@ -269,12 +275,12 @@ def write_checkpoint(
     tokenizer_file: Path | None,
     where: Path,
 ) -> None:
-    """Write the files of a checkpoint into a folder that is there.
+    """Write the files of a checkpoint into an existing folder.
 
     Args:
-        tensors: by the names of `ModelConfig.tensor_shapes`; a tied head may be among them and is left out.
-        tokenizer_file: a `tokenizer.json` to put beside the weights.
-        where: what messages call the checkpoint.
+        tensors: by the names of `ModelConfig.tensor_shapes`; a tied head is not written.
+        tokenizer_file: a `tokenizer.json` to copy.
+        where: the path of the checkpoint in messages.
 
     Raises:
         BadInput: the tensors do not match the config.
@@ -284,7 +290,7 @@ def write_checkpoint(
         kept.pop("lm_head.weight", None)
     problems = mismatches(config, kept)
     if problems:
-        fix = "float16 ends at 65504; a value beyond it becomes Inf" if dtype == torch.float16 else None
+        fix = "float16 ends at 65504; larger values become Inf" if dtype == torch.float16 else None
         raise BadInput.listing(problems, where=where, fix=fix)
     document = strict_json.dumps(config.to_json())
     (folder / CONFIG).write_text(document + "\n", encoding="utf-8")

@@ -1,14 +1,10 @@
-"""`config.json` of a NoiseFormer checkpoint."""
+"""The schema of `config.json` in a NoiseFormer checkpoint."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from nf_edge.core.errors import MOST_PROBLEMS, BadInput, quoted
-from nf_edge.core.reading import read_json_object
-from nf_edge.core.yaml_schema import without_truths
+from nf_edge.core.yaml_schema import booleans_as_text
 
 LANGUAGE_MODEL = "NoiseFormerForCausalLM"
 CLASSIFIER = "NoiseFormerForSequenceClassification"
@@ -39,45 +35,45 @@ def _tokens(value: Any) -> Any:
     return tuple(dict.fromkeys(value))
 
 
-# Not pydantic's lax int, which also takes the text "1" and 1.0.
+# Pydantic's own int would also accept the text "1" and 1.0.
 TokenId = Annotated[int | None, BeforeValidator(_token)]
 TokenIds = Annotated[int | tuple[int, ...] | None, BeforeValidator(_tokens)]
 
 
 class _Open(BaseModel):
-    """A frozen value that ignores keys it does not know, and refuses NaN, Inf and `true` for a number."""
+    """Base of frozen models that ignore unknown keys; NaN, Inf and booleans are refused for numbers."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, protected_namespaces=())
 
     @model_validator(mode="before")
     @classmethod
-    def _no_truth_for_numbers(cls, document: Any) -> Any:
-        return without_truths(document, cls.model_fields)
+    def _refuse_booleans(cls, document: Any) -> Any:
+        return booleans_as_text(document, cls.model_fields)
 
 
 class NoiseConfig(_Open):
-    """The learned noise on the scores; `rank` belongs to `lowrank` only."""
+    """The learned noise on the scores; only `lowrank` has a `rank`."""
 
     kind: NoiseKind = "none"
     rank: int | None = None
 
 
 class LayerConfig(_Open):
-    """Sizes of one layer after structured pruning; None is the model-wide size."""
+    """Sizes of one layer after structured pruning; None means the size of the whole model."""
 
     n_head: int | None = None
     n_inner: int | None = Field(None, ge=1)
 
 
 class ModelConfig(_Open):
-    """Shape and kind of a NoiseFormer; the names are those of GPT-2 on Hugging Face where it has them."""
+    """Shape and kind of a NoiseFormer; keys that GPT-2 has too are named as in Hugging Face's GPT-2."""
 
     model_type: Literal["noiseformer"] = "noiseformer"
     architectures: tuple[Literal["NoiseFormerForCausalLM", "NoiseFormerForSequenceClassification"]]
     vocab_size: int = Field(ge=1)
     n_positions: int = Field(ge=1)
     n_embd: int = Field(ge=1)
-    # Every layer is listed tensor by tensor; past this bound a file is damaged, not deep.
+    # The bound refuses damaged files: nf-edge lists every tensor of every layer.
     n_layer: int = Field(ge=1, le=10_000)
     n_head: int = Field(ge=1)
     n_inner: int | None = Field(None, ge=1)
@@ -104,7 +100,7 @@ class ModelConfig(_Open):
         if self.is_language_model and not self.causal:
             problems.append("causal is false: a language model must be causal")
         if self.attention == "standard" and self.noise.kind != "none":
-            problems.append(f"standard attention takes no noise, but noise.kind is {self.noise.kind}")
+            problems.append(f"standard attention supports no noise, but noise.kind is {self.noise.kind}")
         rank = self.noise.rank
         if self.noise.kind == "lowrank" and not (rank and 1 <= rank <= self.head_size):
             problems.append(f"noise.rank must be from 1 to the head size {self.head_size}, not {rank}")
@@ -117,8 +113,8 @@ class ModelConfig(_Open):
             problems.append(f"id2label must name the labels 0 to {labels - 1}")
         if self.problem_type == "single_label_classification" and self.num_labels == 1:
             problems.append(
-                "problem_type is single_label_classification, but the only one of num_labels 1 is always the "
-                "answer: write regression, or multi_label_classification"
+                "problem_type is single_label_classification, but num_labels is 1, so every prediction is "
+                "the same: use regression or multi_label_classification"
             )
         problems += [
             f"{key} {token} is outside the vocabulary of {self.vocab_size}"
@@ -141,7 +137,7 @@ class ModelConfig(_Open):
 
     @property
     def head_size(self) -> int:
-        """Width d of a head; structured pruning removes heads, it never narrows one."""
+        """Width d of a head; structured pruning removes whole heads, so all have this width."""
         return self.n_embd // self.n_head
 
     @property
@@ -153,7 +149,7 @@ class ModelConfig(_Open):
 
     @property
     def task(self) -> Task:
-        """What the model answers: the config's word, else by its number of outputs."""
+        """The task: `problem_type` if given, otherwise derived from the number of labels."""
         if self.is_language_model:
             return "language modelling"
         if self.problem_type is not None:
@@ -162,12 +158,12 @@ class ModelConfig(_Open):
 
     @property
     def has_label(self) -> bool:
-        """Whether what is right of a row is one label: a class, or the number of a regression."""
+        """Whether each row of data has exactly one label: a class, or the number of a regression."""
         return self.task == "classification" or (self.task == "regression" and self.num_labels == 1)
 
     @property
     def kind(self) -> str:
-        """What the model is, with its number of outputs, in words."""
+        """The task and the number of outputs in words, such as "classifier of 10 labels"."""
         if self.is_language_model:
             return "language model"
         if self.task == "regression":
@@ -176,37 +172,38 @@ class ModelConfig(_Open):
         return f"{self.task.replace('classification', 'classifier')} of {labels}"
 
     @property
-    def ends(self) -> tuple[int, ...]:
-        """The tokens that end a text, any of them; the first one also parts documents in training."""
-        ends = self.eos_token_id
-        return (() if ends is None else (ends,)) if not isinstance(ends, tuple) else ends
+    def end_tokens(self) -> tuple[int, ...]:
+        """The tokens that end a text; the first one also separates documents in training."""
+        tokens = self.eos_token_id
+        if tokens is None:
+            return ()
+        return tokens if isinstance(tokens, tuple) else (tokens,)
 
     @property
     def special_tokens(self) -> dict[str, tuple[int, ...]]:
-        """The ids that mean something to the model, by the key that names them."""
+        """The special token ids by their key in `config.json`."""
         single = {"pad_token_id": self.pad_token_id, "bos_token_id": self.bos_token_id}
         tokens = {key: () if token is None else (token,) for key, token in single.items()}
-        return {**tokens, "eos_token_id": self.ends}
+        return {**tokens, "eos_token_id": self.end_tokens}
 
     @property
     def pooled_token(self) -> Pooling:
-        """How a classifier pools: the config's word, else by direction."""
+        """How a classifier pools: `pooling` if given, otherwise last if causal and first if not."""
         if self.pooling == "last_not_pad" and self.pad_token_id is None:
             return "last"
         return self.pooling or ("last" if self.causal else "first")
 
     @property
-    def answers_for_one_token(self) -> bool:
-        """Whether a classifier pools a token that sees others, so that its last layer needs no other query.
+    def outputs_one_token(self) -> bool:
+        """Whether a classifier's last layer needs only the query of the pooled token.
 
-        The first token of a causal model sees itself only; that degenerate case is left as it is.  So is the
-        last one that is not padding of a bidirectional model, which sees padding tokens after it.
+        Two cases are excluded: pooling the first token of a causal model, which sees only itself, and
+        "last_not_pad" in a bidirectional model, where attention also sees the pad tokens at the end.
         """
-        pooled = "first" if not self.causal else "last_not_pad"
-        return self.pooled_token in ("last", pooled)
+        return self.pooled_token in ("last", "last_not_pad" if self.causal else "first")
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Every tensor that the checkpoint must have, with its shape ([out, in] for weights)."""
+        """Shape of every tensor that a checkpoint must have; weights are [out, in]."""
         D, d = self.n_embd, self.head_size
         shapes: dict[str, tuple[int, ...]] = {
             "transformer.wte.weight": (self.vocab_size, D),
@@ -240,7 +237,7 @@ class ModelConfig(_Open):
         return shapes
 
     def matrix_shapes(self) -> dict[str, tuple[int, int]]:
-        """Shapes [out, in] of linear layers, a tied head too, and [rows, columns] of tables, by module."""
+        """Shapes by module: [out, in] of linear layers and a tied head, [rows, columns] of tables."""
         shapes = {
             name.removesuffix(".weight"): (shape[0], shape[1])
             for name, shape in self.tensor_shapes().items()
@@ -251,14 +248,14 @@ class ModelConfig(_Open):
         return shapes
 
     def optional_tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Tensors that training leaves behind and inference ignores."""
+        """Shapes of tensors that training may add and inference ignores."""
         return {
             f"transformer.h.{i}.attn.noise.log_sigma": (heads,)
             for i, (heads, _) in enumerate(self.layer_sizes)
         }
 
     def noise_shapes(self, heads: int) -> dict[str, tuple[int, ...]]:
-        """Shapes of one layer's noise parameters, by name."""
+        """Shapes of the noise parameters of a layer with this many heads, by name."""
         d = self.head_size
         if self.noise.kind == "lowrank":
             return {"a": (heads, d, self.noise.rank or 0), "b": (heads, d, self.noise.rank or 0)}
@@ -269,57 +266,5 @@ class ModelConfig(_Open):
         return {}
 
     def to_json(self) -> dict[str, Any]:
-        """The content of `config.json`: what was set, without keys that were left at None."""
+        """The content of `config.json`, without keys that are None."""
         return self.model_dump(mode="json", exclude_none=True)
-
-
-def read_config(path: Path) -> tuple[ModelConfig, list[str]]:
-    """Read a `config.json`; returns the config and warnings about keys that are not known.
-
-    Raises:
-        BadInput: unreadable, not JSON, or impossible; lists all that is wrong.
-    """
-    document = read_json_object(path)
-    return parse_config(document, path), unknown_keys(document, path)
-
-
-def parse_config(document: dict[str, Any], where: Path | str, found: Sequence[str] = ()) -> ModelConfig:
-    """Validate the content of a `config.json`.
-
-    Args:
-        found: problems that the caller knows of already; they are raised together with those found here.
-
-    Raises:
-        BadInput: with every problem.
-    """
-    problems = list(found)
-    try:
-        config = ModelConfig.model_validate(document)
-    except ValidationError as error:
-        problems += _explain(error)
-    if problems:
-        raise BadInput.listing(problems, where=where)
-    return config
-
-
-def _explain(error: ValidationError) -> list[str]:
-    problems = []
-    for item in error.errors(include_url=False):
-        key = ".".join(str(part) for part in item["loc"])
-        value = "" if item["type"] == "missing" or not key else f" (found {quoted(item['input'])})"
-        for message in item["msg"].removeprefix("Value error, ").split("; "):
-            problems.append(f"{key}: {message}{value}" if key else message)
-    return problems
-
-
-def unknown_keys(document: dict[str, Any], where: Path | str) -> list[str]:
-    """One warning for each key that `ModelConfig` does not have, at any depth."""
-    unknown = [key for key in document if key not in ModelConfig.model_fields]
-    noise = document.get("noise") or {}
-    unknown += [f"noise.{key}" for key in noise if key not in NoiseConfig.model_fields]
-    for i, layer in enumerate(document.get("layers") or ()):
-        unknown += [f"layers[{i}].{key}" for key in layer if key not in LayerConfig.model_fields]
-    warnings = [f"{where}: unknown key {quoted(key)} is ignored" for key in unknown[:MOST_PROBLEMS]]
-    if len(unknown) > MOST_PROBLEMS:
-        warnings.append(f"{where}: {len(unknown) - MOST_PROBLEMS:,} more unknown keys are ignored")
-    return warnings

@@ -1,6 +1,6 @@
-"""Decoding with a cache: the one way in which a language model is asked token by token.
+"""Decoding with a key/value cache: the common interface to run a language model token by token.
 
-PyTorch and every runtime have a decoder each; what generates, checks or compares takes any of them.
+PyTorch and every runtime implement it; generation, checks and comparisons accept any implementation.
 """
 
 from abc import ABC, abstractmethod
@@ -16,11 +16,11 @@ from nf_edge.model.network import CausalLM
 
 
 class Decoder(ABC):
-    """A language model together with its key/value cache.
+    """A language model with its key/value cache.
 
     Attributes:
-        capacity: positions that the cache has.
-        length: how many of them are taken, from 0 on.
+        capacity: number of positions in the cache.
+        length: number of positions in use, from position 0 on.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -28,20 +28,20 @@ class Decoder(ABC):
         self.length = 0
 
     def feed(self, tokens: Sequence[int], start: int) -> np.ndarray:
-        """Process the tokens at `start` and after it; the cache forgets what it held from there on.
+        """Process tokens at position `start` and after; the cache drops its content from `start` on.
 
-        A prompt is fed as one piece or in several, then each new token by itself.
+        A prompt may be fed at once or in pieces; then each new token is fed alone.
 
         Args:
-            tokens: ids, at least one.
-            start: from 0 to `length`.
+            tokens: token ids, at least one.
+            start: position of the first token, from 0 to `length`.
 
         Returns:
-            float32 [V], the logits of the last token.
+            float32 [V], the logits after the last token.
 
         Raises:
-            BadInput: the tokens do not fit the cache.
-            ValueError: there are no tokens, or some positions before them were never fed.
+            BadInput: the tokens do not fit into the cache.
+            ValueError: there are no tokens, or positions before `start` were never fed.
         """
         if not tokens:
             raise ValueError("no tokens")
@@ -51,7 +51,7 @@ class Decoder(ABC):
         if end > self.capacity:
             raise BadInput(
                 f"{end} tokens do not fit the cache, which has {self.capacity} positions",
-                fix="use a shorter text, or feed it anew from its last tokens",
+                fix="use a shorter text, or keep only its last tokens",
             )
         logits = self._feed(np.array(tokens, dtype=np.int64), start)
         self.length = end
@@ -59,11 +59,11 @@ class Decoder(ABC):
 
     @abstractmethod
     def _feed(self, tokens: np.ndarray, start: int) -> np.ndarray:
-        """`feed` of checked arguments; tokens are int64 [T]."""
+        """`feed` with checked arguments; `tokens` is int64 [T]."""
 
 
 class TorchDecoder(Decoder):
-    """The network in PyTorch, float32."""
+    """A decoder that runs the float32 network in PyTorch."""
 
     def __init__(self, model: CausalLM) -> None:
         super().__init__(model.config.n_positions)

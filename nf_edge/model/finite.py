@@ -1,4 +1,4 @@
-"""Answers of a network that are numbers: NaN passes most comparisons, so none may be compared with it."""
+"""Run a network and refuse NaN and Inf, which would slip through later comparisons."""
 
 from functools import partial
 from threading import get_ident
@@ -10,42 +10,42 @@ from nf_edge.core.errors import BadInput
 
 
 class NotFinite(BadInput):
-    """A network gives NaN or Inf, although all of its weights are numbers."""
+    """A network computes NaN or Inf, although all of its weights are finite."""
 
 
-def finite(network: nn.Module, *given: Tensor | None, rows: str = "", first: int = 0, **named: Any) -> Tensor:
-    """What a network gives, once no module of it has given NaN or Inf.
+def finite(network: nn.Module, *args: Tensor | None, rows: str = "", first: int = 0, **kwargs: Any) -> Tensor:
+    """The output of a network, checked to be finite in every module.
 
-    Hidden states count as well: one that a ReLU or a softmax happens to swallow is still one that no
-    quantizer can round.
+    Hidden states are checked too: a ReLU or a softmax may remove NaN or Inf, but a quantizer cannot round
+    them.
 
     Args:
-        given, named: the network's own arguments; the first is [B, …].
-        rows: the data that they are of, for the message; "" where that has no rows.
-        first: place (from 0) in that data of the first of them.
+        args, kwargs: the arguments of the network; the first is [B, …].
+        rows: the name of the data for the message; "" if it has no rows.
+        first: index in the data, from 0, of the first row in the batch.
 
     Raises:
-        NotFinite: names the module where it begins, and the row.
+        NotFinite: names the first module with such an output, and the row.
     """
-    size = len(given[0]) if given[0] is not None else 0
+    size = len(args[0]) if args[0] is not None else 0
     thread = get_ident()  # another thread may run the same network
 
     def check(module: nn.Module, inputs: tuple[Any, ...], output: Any, name: str) -> None:
         if get_ident() != thread or _is_finite(output) or not all(map(_is_finite, inputs)):
-            # What was given NaN is not where it begins.
+            # A module with NaN in its input is not the origin.
             return
         row = first + 1 + (_first_row(output) if len(output) == size else 0)
         raise NotFinite(
             f"{name or 'the network'}: its output is not finite{f' on row {row} of {rows}' if rows else ''}",
             where=getattr(network, "origin", None),
-            fix="weights this large overflow float32: mend or retrain the checkpoint",
+            fix="the weights are so large that float32 overflows: repair or retrain the checkpoint",
         )
 
     handles = [
         module.register_forward_hook(partial(check, name=name)) for name, module in network.named_modules()
     ]
     try:
-        output: Tensor = network(*given, **named)
+        output: Tensor = network(*args, **kwargs)
     finally:
         for handle in handles:
             handle.remove()

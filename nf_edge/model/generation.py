@@ -1,4 +1,4 @@
-"""Generating text: tokens from a decoder, and their text as they come."""
+"""Generate text: sample tokens from a decoder and stream their text."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from nf_edge.core.errors import BadInput
-from nf_edge.core.notebook import Shown
+from nf_edge.core.notebook import HtmlValue
 from nf_edge.model import Decoder
 
-# What stands for bytes that are no character, or not yet.
+# The decoded character for bytes that are not, or not yet, a complete character.
 UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -23,39 +23,40 @@ def generate(
     max_tokens: int,
     temperature: float = 0.0,
     seed: int = 0,
-    ends: Collection[int] = (),
+    end_tokens: Collection[int] = (),
 ) -> Iterator[int]:
-    """The tokens that follow a prompt, one at a time.
+    """Yield the token ids that follow a prompt, one at a time.
 
-    The last one is one of `ends`, or the one after which there are `max_tokens` or no positions left in the
-    cache.
+    Generation stops after one of `end_tokens`, after `max_tokens`, or when the cache is full.
 
     Args:
-        prompt: ids, at least one.
-        temperature: 0 takes the likeliest token; else one is drawn from softmax(logits / temperature).
-        seed: of the drawing.
+        prompt: token ids, at least one.
+        temperature: 0 takes the most likely token; otherwise tokens are drawn from
+            softmax(logits / temperature).
+        seed: seed of the random draws.
 
     Raises:
-        BadInput: the prompt does not fit the cache, or logits are not finite.
+        BadInput: the prompt does not fit into the cache, or logits are not finite.
     """
     random = np.random.default_rng(seed)
     logits = decoder.feed(prompt, 0)
     for left in range(max_tokens, 0, -1):
         token = _choose(logits, temperature, random)
         yield token
-        if token in ends or left == 1 or decoder.length == decoder.capacity:
+        if token in end_tokens or left == 1 or decoder.length == decoder.capacity:
             return
         logits = decoder.feed([token], decoder.length)
 
 
 @dataclass(frozen=True)
-class Generated(Shown):
-    """A text that was continued.
+class Generated(HtmlValue):
+    """A prompt and its continuation.
 
     Attributes:
-        prompt_ids, ids: of the prompt, and of what follows it.
-        text: of `ids`; None where ids were requested.
-        ended: why it ends; "full" where the model has no positions left.
+        prompt_ids: token ids of the prompt.
+        ids: token ids of the continuation.
+        text: the decoded continuation; None if only ids were requested.
+        ended: why generation stopped; "full" means that the model has no positions left.
     """
 
     prompt_ids: tuple[int, ...]
@@ -73,9 +74,10 @@ class Generated(Shown):
 
 
 class TextStream:
-    """The text of tokens as they come; its pieces together are `tokenizer.decode` of all of them.
+    """Decodes tokens one at a time; the pieces joined equal `tokenizer.decode` of all tokens.
 
-    A piece waits while its last character may lack bytes, which decode as U+FFFD until they are complete.
+    Bytes at the end that may be part of an unfinished character are held back; until they are complete they
+    decode as U+FFFD.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -84,12 +86,12 @@ class TextStream:
         self._text = ""
 
     def add(self, token: int) -> str:
-        """The text that this token completes: "" of a special one, or where bytes of a character lack."""
+        """The text that this token completes; "" for a special token or an unfinished character."""
         self._tokens.append(token)
         return self._advance_to(self._decoded().rstrip(UNFINISHED))
 
     def end(self) -> str:
-        """The text that still waited."""
+        """The rest of the text, which was held back."""
         return self._advance_to(self._decoded())
 
     def _decoded(self) -> str:
@@ -100,7 +102,7 @@ class TextStream:
         before, self._text = self._text, text
         if text.startswith(before):
             return text[len(before) :]
-        # A decoder that rewrites what it gave (WordPiece closes up "it 's"): what was shown stays.
+        # Some decoders rewrite earlier text (WordPiece joins "it 's").  Shown text stays; give only the rest.
         same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, text, strict=False)))
         return text[same:]
 
@@ -108,13 +110,13 @@ class TextStream:
 def _choose(logits: np.ndarray, temperature: float, random: np.random.Generator) -> int:
     if not np.isfinite(logits).all():
         raise BadInput(
-            "the logits of the next token are not finite, so there is no likeliest one",
-            fix="nf-edge check counts the answers that are not finite",
+            "the logits of the next token are not finite, so no token can be chosen",
+            fix="run nf-edge check, which counts the predictions that are not finite",
         )
     if temperature == 0:
         return int(logits.argmax())
     scores = logits.astype(np.float64)
-    # The largest is taken off before dividing, so that no low temperature makes NaN of two infinities.
+    # Subtracting the maximum first avoids inf - inf = NaN at a low temperature.
     with np.errstate(over="ignore"):
         weights = np.exp((scores - scores.max()) / temperature)
     return int(random.choice(len(weights), p=weights / weights.sum()))

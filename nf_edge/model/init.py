@@ -1,4 +1,4 @@
-"""Random weights to start from: GPT-2's initialisation, and the noise's own."""
+"""Random initial weights: GPT-2's initialisation, and one for the noise."""
 
 import math
 import os
@@ -12,32 +12,33 @@ from nf_edge.core.errors import BadInput
 from nf_edge.model.config import ModelConfig
 
 WEIGHT_STD = 0.02
-# Size of the noise at the start, as a share of what it is added to.  Not zero: with A and B both at
-# zero neither has a gradient, and a test of the exported model could not tell whether noise is there.
+# Initial size of the noise relative to what it is added to.  It is not zero: with A and B both zero neither
+# has a gradient, and tests of an exported model could not detect missing noise.
 NOISE_SHARE = 0.1
 
 
 def init_tensors(config: ModelConfig, seed: int) -> dict[str, Tensor]:
-    """Every tensor of `config.tensor_shapes()`, float32, to train from or to export as it is.
+    """Random float32 tensors for every name and shape of `config.tensor_shapes()`.
 
-    Weights and embeddings are N(0, 0.02²), the two projections that end in the residual stream
-    N(0, 0.02² / 2·n_layer) (Radford et al., 2019), biases 0, LayerNorms the identity.  Low-rank and
-    pairwise noise start where the query's correction is about a tenth of K, relative noise at
-    N(0, 0.1²).  `noise.log_sigma` is not among them: whoever trains with random noise adds it.
+    Weights and embeddings are N(0, 0.02²).  The two projections into the residual stream are
+    N(0, 0.02² / 2·n_layer) (Radford et al., 2019).  Biases are 0 and LayerNorms the identity.  Low-rank and
+    pairwise noise start with a query correction of about a tenth of K, relative noise with N(0, 0.1²).
+    `noise.log_sigma` is not included; training with random noise adds it.
 
     Args:
-        seed: not negative.  Each tensor draws from a stream of its own, of the seed and its name, so
-            two models of one seed share every tensor that has the same name and shape in both.
+        seed: at least 0.  Each tensor has its own random stream from the seed and its name, so two models
+            with the same seed share every tensor of equal name and shape.
 
     Raises:
-        BadInput: the tensors have more bytes than this machine has memory.
+        BadInput: the tensors need more memory than this machine has.
     """
     size = sum(4 * math.prod(shape) for shape in config.tensor_shapes().values())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if size > memory:
         raise BadInput(
-            f"its weights take {size / 1e9:,.0f} GB, more than this machine has ({memory / 1e9:,.0f} GB)",
+            f"the weights need {size / 1e9:,.0f} GB, but this machine has {memory / 1e9:,.0f} GB of memory",
             where=f"n_layer {config.n_layer}, n_embd {config.n_embd}, vocab_size {config.vocab_size}",
+            fix="choose a smaller shape",
         )
     return {name: _draw(name, shape, config, seed) for name, shape in config.tensor_shapes().items()}
 
@@ -46,17 +47,17 @@ def _draw(name: str, shape: tuple[int, ...], config: ModelConfig, seed: int) -> 
     std = _std(name, config)
     if std == 0:
         return torch.ones(shape) if name.endswith(".weight") else torch.zeros(shape)
-    # NumPy's streams are the same on every kind of CPU; PyTorch's normal_ depends on its vector units.
+    # NumPy gives the same numbers on every CPU; PyTorch's normal_ depends on the vector instructions.
     stream = np.random.default_rng([seed, zlib.crc32(name.encode())])
     return torch.from_numpy(stream.standard_normal(shape, dtype=np.float32)).mul_(std)
 
 
 def _std(name: str, config: ModelConfig) -> float:
-    """Standard deviation of a tensor's values; 0 for biases and LayerNorms."""
+    """Standard deviation of a tensor's initial values; 0 for biases and LayerNorms."""
     *_, layer, kind = name.split(".")
     if layer == "noise":
-        # A channel of K P is a sum over the d channels of K, so P of share/√d makes it share·K.  An
-        # entry of A Bᵀ is a sum over the rank of products of two, and has to come out as large.
+        # Each channel of K P sums d channels of K, so entries of share/√d in P give share·K.  An entry of A
+        # Bᵀ sums `rank` products and must have the same size.
         entry = NOISE_SHARE / config.head_size**0.5
         factor = (entry / (config.noise.rank or 1) ** 0.5) ** 0.5
         return {"a": factor, "b": factor, "p": entry, "bias": NOISE_SHARE}[kind]

@@ -1,8 +1,8 @@
 """The learned noise on symmetric scores, S = (K Kᵀ + N) / √d + R.
 
-N is folded into the query, which is computed from K on the fly: K Kᵀ + N = Q Kᵀ with
-Q = K + (K A) Bᵀ (low rank) or Q = K + K P (pairwise).  R is a bias on the finished scores.  No query
-projection is stored, and the product W_K (I + A Bᵀ) is never formed.
+N becomes part of the query, which is computed from K: K Kᵀ + N = Q Kᵀ with Q = K + (K A) Bᵀ (low rank) or
+Q = K + K P (pairwise).  R is a bias on the scaled scores.  The checkpoint has no query projection, and the
+product W_K (I + A Bᵀ) is never computed.
 """
 
 import torch
@@ -10,23 +10,25 @@ from torch import Tensor, nn
 
 
 class Noise(nn.Module):
-    """No noise: plain symmetric attention, whose query is K itself, the very same tensor."""
+    """No noise: plain symmetric attention, whose query is K itself (the same tensor)."""
 
     log_sigma: nn.Parameter | None
 
     def __init__(self, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        # Logarithm [H] of the spread of the random noise that every score receives in training.
+        # [H]: logarithm of the standard deviation of the random noise on every score in training.
         self.register_parameter("log_sigma", None)
 
     def query(self, k: Tensor) -> Tensor:
-        """[B, H, T, d] → [B, H, T, d]."""
+        """The query Q [B, H, T, d] of keys K [B, H, T, d]."""
         return k
 
     def score_bias(self, positions: Tensor, keys: int) -> Tensor | None:
-        """R for queries at `positions` and keys from 0 on, or None: [H, Tq, keys] of int64 [Tq], and
-        [B, H, Tq, keys] of [B, Tq]."""
+        """R for queries at `positions` (int64) and keys from position 0 on; None if there is none.
+
+        [H, Tq, keys] for positions [Tq]; [B, H, Tq, keys] for positions [B, Tq].
+        """
         return None
 
 
@@ -65,21 +67,23 @@ class RelativeNoise(Noise):
 
 
 def noisy_query(k: Tensor, a: Tensor | None, b: Tensor | None, p: Tensor | None) -> Tensor:
-    """Q [B, H, T, d] of K, by low-rank noise, pairwise noise or none."""
+    """Q [B, H, T, d] of K [B, H, T, d], with low-rank noise (a, b), pairwise noise (p) or none."""
     if a is not None and b is not None:
         return k + (k @ a) @ b.transpose(-1, -2)
     return k if p is None else k + k @ p
 
 
 def relative_bias(bias: Tensor, positions: Tensor, keys: int) -> Tensor:
-    """R of a table [H, n_positions], for queries at `positions` and keys from 0 on: [H, Tq, keys] of int64
-    [Tq], and [B, H, Tq, keys] of [B, Tq]."""
-    found = bias[:, (positions[..., None] - torch.arange(keys)).abs()]
-    return found if positions.dim() == 1 else found.transpose(0, 1)
+    """R from a table [H, n_positions], for queries at `positions` (int64) and keys from position 0 on.
+
+    [H, Tq, keys] for positions [Tq]; [B, H, Tq, keys] for positions [B, Tq].
+    """
+    bias_of_distance = bias[:, (positions[..., None] - torch.arange(keys)).abs()]
+    return bias_of_distance if positions.dim() == 1 else bias_of_distance.transpose(0, 1)
 
 
 def build_noise(kind: str, heads: int, head_size: int, rank: int | None, positions: int) -> Noise:
-    """The noise module of a kind, its parameters at zero."""
+    """A noise module of the given kind, with all parameters zero."""
     if kind == "lowrank":
         return LowRankNoise(heads, head_size, rank or 0)
     if kind == "pairwise":

@@ -1,4 +1,4 @@
-"""A checkpoint of a given shape with random weights."""
+"""Write a checkpoint with a given shape and random weights."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,8 @@ from nf_edge.core.errors import BadInput
 from nf_edge.core.presets import DEFAULT_RANK, PRESETS
 from nf_edge.core.progress import Progress, silent
 from nf_edge.model.checkpoint import check_place, save_checkpoint
-from nf_edge.model.config import CLASSIFIER, LANGUAGE_MODEL, ModelConfig, parse_config
+from nf_edge.model.config import CLASSIFIER, LANGUAGE_MODEL, ModelConfig
+from nf_edge.model.config_file import parse_config
 from nf_edge.model.init import init_tensors
 from nf_edge.model.tokenizer import END_OF_TEXT, read_tokenizer, vocabulary_size
 from nf_edge.model.written import WrittenCheckpoint
@@ -34,7 +35,7 @@ def write_random(
             a classifier.  `noise` is a kind, `rank` belongs to low-rank noise.
 
     Raises:
-        BadInput: the shape is not that of a NoiseFormer, it is too large for this machine, the tokenizer has
+        BadInput: the shape is not valid for a NoiseFormer or too large for this machine, the tokenizer has
             more tokens than `vocab_size`, or `out` cannot be written.
     """
     check_place(out, overwrite=overwrite, sources=[tokenizer_file] if tokenizer_file else [])
@@ -54,13 +55,13 @@ def write_random(
 
 
 def _config_of(preset: str, shape: Mapping[str, Any], tokenizer_file: Path | None) -> ModelConfig:
-    given = {key: value for key, value in shape.items() if value is not None}
-    noise, rank = given.pop("noise"), given.pop("rank", DEFAULT_RANK)
+    settings = {key: value for key, value in shape.items() if value is not None}
+    noise, rank = settings.pop("noise"), settings.pop("rank", DEFAULT_RANK)
     document = {
         **PRESETS[preset],
-        **(_tokenizer_keys(tokenizer_file, given.get("vocab_size")) if tokenizer_file else {}),
-        **given,
-        "architectures": [CLASSIFIER if "num_labels" in given else LANGUAGE_MODEL],
+        **(_tokenizer_keys(tokenizer_file, settings.get("vocab_size")) if tokenizer_file else {}),
+        **settings,
+        "architectures": [CLASSIFIER if "num_labels" in settings else LANGUAGE_MODEL],
         "noise": {"kind": noise, "rank": rank if noise == "lowrank" else None},
     }
     return parse_config(document, "the requested shape")

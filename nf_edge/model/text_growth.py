@@ -1,6 +1,6 @@
-"""Tokenizers that would make more of a text than memory holds.
+"""Refuse tokenizers that expand a text beyond all memory.
 
-A chain of replacements can double a text at each of its steps, for which `tokenizers` has no limit.
+A chain of replacements can double a text at every step, and `tokenizers` has no limit.
 """
 
 import re
@@ -11,24 +11,25 @@ from tokenizers import Tokenizer
 
 from nf_edge.core import strict_json
 
-# Keys of the steps that can make a text longer at each place of it, however they are spelt.
+# Keys of steps that can lengthen a text at every position, also when written with \u escapes.
 MAY_GROW = re.compile(r'"(?:pattern|precompiled_charsmap)"|\\u00[2-7]')
-# All of Unicode's capitals are 1,433 steps of a letter each.
+# For comparison: lower-casing all of Unicode, one letter per step, takes 1,433 steps.
 MOST_STEPS, MOST_CONTENT, MOST_CONTENTS = 2_000, 100, 5_000
-# A character of Unicode has at most 18 in a normal form.
+# Unicode normalization turns one character into at most 18.
 MOST_GROWTH = 20
 
 Apply = Callable[[str], str]
 
 
 def refuse_growth(text: str, probe: str) -> None:
-    """Check a tokenizer.json before `tokenizers` loads it, which already normalizes the added tokens.
+    """Check the text of a tokenizer.json before `tokenizers` loads it: loading already normalizes added
+    tokens.
 
-    Its normalizer and its decoder are run step by step on the probe and on all that their replacements
-    write: what grows without end has to replace what it wrote.
+    The normalizer and the decoder run step by step on the probe and on everything their replacements write.
+    Unlimited growth needs a step that replaces the output of another, so this input shows it.
 
     Raises:
-        ValueError: one of them makes a text too long, or is too long itself.
+        ValueError: a normalizer or decoder makes a text too long, or has too many steps.
     """
     if not MAY_GROW.search(text):
         return
@@ -39,14 +40,14 @@ def refuse_growth(text: str, probe: str) -> None:
         longest, size = max(map(len, contents), default=0), sum(map(len, contents))
         if len(steps) > MOST_STEPS or longest > MOST_CONTENT or size > MOST_CONTENTS:
             raise ValueError(
-                f"its {part} has {len(steps):,} steps, which write {size:,} characters, up to {longest:,} in "
-                f"one place; at most {MOST_STEPS:,} steps, {MOST_CONTENTS:,} characters, {MOST_CONTENT} in "
-                "one place, are read"
+                f"its {part} has {len(steps):,} steps whose replacements have {size:,} characters, the "
+                f"longest {longest:,}; the limits are {MOST_STEPS:,} steps, {MOST_CONTENTS:,} characters and "
+                f"{MOST_CONTENT} characters"
             )
-        tried = start = " ".join((probe, *(2 * content for content in contents)))
+        output = input_text = " ".join((probe, *(2 * content for content in contents)))
         for step in steps:
-            tried = _alone(part, step)(tried)
-            if len(tried) > MOST_GROWTH * len(start):
+            output = _step_function(part, step)(output)
+            if len(output) > MOST_GROWTH * len(input_text):
                 raise ValueError(f"its {part} makes a text more than {MOST_GROWTH} times as long")
 
 
@@ -61,13 +62,13 @@ def _steps(part: Any) -> Iterator[Mapping[str, Any]]:
         yield from _steps(each)
 
 
-def _alone(part: str, step: Mapping[str, Any]) -> Apply:
-    """One step of a normalizer or a decoder."""
-    nothing = dict.fromkeys(
+def _step_function(part: str, step: Mapping[str, Any]) -> Apply:
+    """A function that applies one step of a normalizer or a decoder."""
+    no_parts = dict.fromkeys(
         ("truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder")
     )
     model = {"type": "BPE", "vocab": {}, "merges": []}
-    document: dict[str, Any] = {"version": "1.0", "added_tokens": [], **nothing, "model": model, part: step}
+    document: dict[str, Any] = {"version": "1.0", "added_tokens": [], **no_parts, "model": model, part: step}
     tokenizer = Tokenizer.from_str(strict_json.dumps(document))
     if part == "decoder":
         return lambda text: tokenizer.decoder.decode([text])

@@ -1,4 +1,4 @@
-"""`tokenizer.json`: the file of Hugging Face `tokenizers` that stands beside a text model's weights."""
+"""Read and write `tokenizer.json`, the Hugging Face `tokenizers` file of a text model."""
 
 import contextlib
 import shutil
@@ -13,45 +13,45 @@ from nf_edge.core.quiet import dropped_stderr
 from nf_edge.core.reading import MIB, read_json_object, read_text
 from nf_edge.model.text_growth import refuse_growth
 
-# The largest in use, of 250,000 tokens in all scripts, have some 35 MB.
+# The largest files in use have 250,000 tokens and about 35 MB.
 MOST_BYTES = 128 * MIB
 MOST_TOKENS = 10_000_000
-# A text of several scripts.
+# A test text in several scripts.
 PROBE = "It's 3 o'clock: é, 中文, 🙂."
 
-# GPT-2's only special token: between two documents, and where generation ends.
+# GPT-2's only special token: it separates documents and ends generation.
 END_OF_TEXT = "<|endoftext|>"
-# How a batch was cut and filled when the file was saved, which is no part of how a text is read.
+# Batch settings at the time the file was saved; they do not belong to the encoding of a text.
 BATCH_SETTINGS = ("padding", "truncation")
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
-    """Load a `tokenizer.json`, with padding and truncation off whatever it was saved with.
+    """Load a `tokenizer.json`, with padding and truncation switched off.
 
     Raises:
-        BadInput: the file is missing, unreadable, too large, or is not a tokenizer.
+        BadInput: the file is missing, unreadable, too large, or not a tokenizer.
     """
     text = read_text(path, MOST_BYTES)
-    with refusing(path, "is not a tokenizer.json"), dropped_stderr():
+    with tokenizer_errors(path, "is not a tokenizer.json"), dropped_stderr():
         refuse_growth(text, PROBE)
         tokenizer = Tokenizer.from_str(text)
-        # Some files load, and encode no text at all.  A text that one has no tokens for is another matter.
+        # Some files load but crash on every text.  An ordinary error for the probe text is acceptable.
         with contextlib.suppress(Exception):
             tokenizer.decode(tokenizer.encode(PROBE).ids)
         tokenizer.no_padding()
         tokenizer.no_truncation()
     if vocabulary_size(tokenizer) > MOST_TOKENS:
-        # For each id up to the largest it takes memory when it is written.
+        # Writing it takes memory for every id up to the largest.
         largest = vocabulary_size(tokenizer) - 1
-        raise BadInput(f"has an id {largest:,}; at most {MOST_TOKENS:,} tokens are read", where=path)
+        raise BadInput(f"has an id {largest:,}; nf-edge reads at most {MOST_TOKENS:,} tokens", where=path)
     return tokenizer
 
 
 @contextlib.contextmanager
-def refusing(where: str | Path, what: str) -> Iterator[None]:
-    """Whatever `tokenizers` raises in the block becomes a `BadInput` of `what`.
+def tokenizer_errors(where: str | Path, what: str) -> Iterator[None]:
+    """Turn any error of `tokenizers` in the block into a `BadInput` that starts with `what`.
 
-    It raises the bare class, and where its Rust panics one that is no `Exception`.
+    The library raises plain `Exception`; when its Rust code panics, it raises a class outside `Exception`.
     """
     try:
         yield
@@ -66,10 +66,10 @@ def _is_panic(error: BaseException) -> bool:
 
 
 def write_tokenizer(source: Path, target: Path) -> None:
-    """Copy a `tokenizer.json`; the copy has padding and truncation off, for whoever reads it next.
+    """Copy a `tokenizer.json`, with padding and truncation switched off in the copy.
 
     Raises:
-        BadInput: `source` is missing or is not a tokenizer.
+        BadInput: `source` is missing or not a tokenizer.
     """
     read_tokenizer(source)
     document = read_json_object(source, MOST_BYTES)
@@ -81,5 +81,5 @@ def write_tokenizer(source: Path, target: Path) -> None:
 
 
 def vocabulary_size(tokenizer: Tokenizer) -> int:
-    """The smallest vocabulary that has room for every token's id (ids may leave gaps)."""
+    """The largest token id plus one; ids may have gaps."""
     return max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1

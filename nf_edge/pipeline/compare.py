@@ -11,7 +11,7 @@ from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.device import Device
 from nf_edge.core.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.core.files import check_folder
-from nf_edge.core.progress import Progress, named, silent
+from nf_edge.core.progress import Progress, prefixed, silent
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import scratch_folder
 from nf_edge.measure.latency import BenchOptions, BenchSubject, LatencyReport, bench, make_plan
@@ -128,7 +128,7 @@ def compare(
                 calibrate=calibration,
                 overwrite=overwrite,
                 keep=True,
-                progress=named(name, progress),
+                progress=prefixed(name, progress),
             )
             for name, checkpoint, calibration in zip(names, checkpoints, rows, strict=True)
         ]

@@ -12,14 +12,14 @@ from nf_edge.artifact.reproducible import reproducible
 from nf_edge.backends.lowering_report import LoweringReport
 from nf_edge.backends.runnable import Runnable
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
-from nf_edge.core.compatibility import unsupported
+from nf_edge.core.compatibility import incompatibility
 from nf_edge.core.device import Device
 from nf_edge.core.errors import AccuracyGate, BadInput, OverBudget
-from nf_edge.core.notebook import Shown
+from nf_edge.core.notebook import HtmlValue
 from nf_edge.core.progress import Progress, silent
 from nf_edge.core.recipe.prune import Compression
 from nf_edge.core.recipe.recipe import Recipe
-from nf_edge.core.staging import temporary_place
+from nf_edge.core.staging import temporary_folder
 from nf_edge.measure.accuracy.check import AccuracyReport
 from nf_edge.measure.accuracy.parity import Parity
 from nf_edge.measure.memory import MemoryReport, predict_memory
@@ -29,14 +29,14 @@ from nf_edge.model.data.rows import Rows
 from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size, write_tokenizer
 from nf_edge.pipeline.lowering import Job, lower
 from nf_edge.pipeline.proof import Examination, Original, Proof
-from nf_edge.pruning.provenance import require_done
+from nf_edge.pruning.provenance import require_pruned
 from nf_edge.quantization.layer_report import LayerReport, layer_reports_of
 from nf_edge.quantization.snr import with_errors
 from nf_edge.render.html import report_page
 
 
 @dataclass(frozen=True)
-class Export(Shown):
+class Export(HtmlValue):
     """The result of an export.
 
     Attributes:
@@ -62,7 +62,7 @@ class Export(Shown):
 
 
 @dataclass(frozen=True)
-class DryRun(Shown):
+class DryRun(HtmlValue):
     """What an export would do: the precision of every module, calibration, and the predicted memory."""
 
     layer_reports: tuple[LayerReport, ...]
@@ -121,7 +121,7 @@ def export(
         MissingTool: the backend's operators cannot be built here.
     """
     with staged_artifact(out, overwrite=overwrite, sources=[checkpoint.path]) as stage:
-        compression, origin = require_done(checkpoint, recipe), origin_of(checkpoint)
+        compression, origin = require_pruned(checkpoint, recipe), origin_of(checkpoint)
         job = _job(checkpoint, recipe, device, calibrate)
         examination = Examination.of(job, rows, original, max_drop, device)
         job.backend.operators_file()  # built before the work, since the examination needs them
@@ -143,7 +143,7 @@ def dry_run(
     Raises:
         BadInput: as `export` does.
     """
-    require_done(checkpoint, recipe)
+    require_pruned(checkpoint, recipe)
     job = _job(checkpoint, recipe, device, calibrate)
     model = checkpoint.model()
     job.backend.specialise(model, recipe)
@@ -160,11 +160,11 @@ def _job(checkpoint: Checkpoint, recipe: Recipe, device: Device | None, calibrat
     Raises:
         BadInput: they do not suit each other.
     """
-    temporary_place()
+    temporary_folder()
     if checkpoint.tokenizer_file is not None:
         _check_tokenizer(checkpoint.tokenizer_file, checkpoint.config.vocab_size)
     job = Job.of(checkpoint, recipe, calibrate)
-    if device is not None and (problem := unsupported(device, recipe)):
+    if device is not None and (problem := incompatibility(device, recipe)):
         raise BadInput(
             f"recipe {recipe.name} does not run on {device.id}: {problem}",
             fix="nf-edge recipes list shows the backend of each recipe",

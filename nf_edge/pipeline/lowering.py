@@ -12,7 +12,7 @@ from nf_edge.backends.precisions import Precisions, precisions
 from nf_edge.backends.quantized_weights import Weights
 from nf_edge.backends.runnable import Runnable
 from nf_edge.core.recipe.recipe import Recipe
-from nf_edge.core.staging import libraries_swept, scratch_folder
+from nf_edge.core.staging import scratch_folder, temporary_files_removed
 from nf_edge.measure.accuracy.predictions import require_finite
 from nf_edge.model import Checkpoint, NoiseFormer
 from nf_edge.model.data.example_file import ExampleFile
@@ -76,7 +76,7 @@ class Job:
         """Calibration texts that fill the cache, where the ranges of its values are calibrated; else none."""
         if self.calibration is None or self.cache is None or not self.cache.static:
             return []
-        return self.calibration.full_cache_inputs(self.input_shape, self.checkpoint.config.ends[:1])
+        return self.calibration.full_cache_inputs(self.input_shape, self.checkpoint.config.end_tokens[:1])
 
     def runnable(self, file: Path) -> Runnable:
         """The model file that was lowered, with what is needed to run it."""
@@ -101,7 +101,7 @@ class Lowered:
     layer_reports: tuple[LayerReport, ...]
 
 
-@libraries_swept()
+@temporary_files_removed()
 @one_thread()
 def lower(job: Job, file: Path | None) -> Lowered:
     """Lower a checkpoint to a model file.

@@ -9,12 +9,12 @@ from tokenizers import Tokenizer
 
 from nf_edge.artifact import Artifact
 from nf_edge.core.errors import BadInput
-from nf_edge.core.files import as_text
+from nf_edge.core.files import utf8_text
 from nf_edge.measure.emulation import EmulatedCore, load
 from nf_edge.model import CausalLM, Checkpoint, Decoder, ModelConfig, TorchDecoder
 from nf_edge.model.generation import Generated, TextStream
 from nf_edge.model.generation import generate as tokens_after
-from nf_edge.model.tokenizer import read_tokenizer, refusing
+from nf_edge.model.tokenizer import read_tokenizer, tokenizer_errors
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class TextModel:
                 raise BadInput("has no bos_token_id to begin with", where=self.where, fix="give a PROMPT")
             return [self.config.bos_token_id]
         if isinstance(prompt, str) and self.tokenizer:
-            with refusing("PROMPT", "cannot be encoded"):
-                ids: list[int] = self.tokenizer.encode(as_text(prompt)).ids
+            with tokenizer_errors("PROMPT", "cannot be encoded"):
+                ids: list[int] = self.tokenizer.encode(utf8_text(prompt)).ids
         else:
             ids = _parsed(prompt)
         if not ids:
@@ -73,16 +73,21 @@ class TextModel:
         """
         stream = TextStream(self.tokenizer) if self.tokenizer else None
         new: list[int] = []
-        ends = self.config.ends
+        end_tokens = self.config.end_tokens
         for token in tokens_after(
-            self.decoder, ids, max_tokens=max_tokens, temperature=temperature, seed=seed, ends=ends
+            self.decoder,
+            ids,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=seed,
+            end_tokens=end_tokens,
         ):
             new.append(token)
             on_text(stream.add(token) if stream else f"{token} ")
         if stream:
             on_text(stream.end())
         text = self.tokenizer.decode(new) if self.tokenizer else None
-        if new[-1] in ends:
+        if new[-1] in end_tokens:
             return Generated(tuple(ids), tuple(new), text, "end of text")
         return Generated(tuple(ids), tuple(new), text, "max tokens" if len(new) == max_tokens else "full")
 

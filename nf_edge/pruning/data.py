@@ -1,4 +1,4 @@
-"""What pruning and recovery learn from and are scored on."""
+"""The data that pruning and recovery train, validate and test on."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,26 +7,26 @@ from pathlib import Path
 from nf_edge.model import Checkpoint
 from nf_edge.model.data import Batch
 from nf_edge.model.data.blocks import read_blocks
-from nf_edge.model.data.parts import WHOLE, Part
+from nf_edge.model.data.parts import COMPLETE, Part
 from nf_edge.model.data.rows import read_rows
 from nf_edge.model.data.sources import is_text, read_text
 from nf_edge.model.data.text import text_encoder
 from nf_edge.training.examples import BlockExamples, Examples, RowExamples
 
-# Of the training data, for choosing the best step of recovery, where no other data is given for it.
+# Share of the training data that validates recovery when no validation data is given.
 VALIDATION_SHARE = 0.05
-# Tokens of a batch, and examples and tokens that importance is taken over.
-BATCH_TOKENS, MOST_SEEN, MOST_SEEN_TOKENS = 4096, 512, 65_536
+# Tokens per batch; examples and tokens that importance is computed over.
+BATCH_TOKENS, MAX_SAMPLE, MAX_SAMPLE_TOKENS = 4096, 512, 65_536
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Files of labelled rows, of text for a language model, or NAME:SPLIT.
+    """Data sources: files of labelled rows, text files for a language model, or NAME:SPLIT.
 
     Attributes:
-        train: what importance is taken over, tokens are counted in, and recovery learns from.
-        valid: what the best step of recovery is chosen by; None: a twentieth of `train`.
-        test: what is only looked at in the end; None: what `valid` is.
+        train: used for importance, for token counts and to train recovery.
+        valid: selects the best step of recovery; None: a twentieth of `train`.
+        test: scores the result; None: same as `valid`.
     """
 
     train: str
@@ -34,23 +34,24 @@ class Sources:
     test: str | None = None
 
     def files(self) -> list[Path]:
-        """Those of them that are files."""
+        """The sources that are existing files."""
         given = (Path(each) for each in (self.train, self.valid, self.test) if each)
         return [path for path in given if path.exists()]
 
     def located(self) -> dict[str, tuple[str, Part]]:
+        """The source of "train", "valid" and "test", and the part of it to use."""
         split = 1 - VALIDATION_SHARE
-        own = self.valid is None
-        train = (self.train, Part(0, split) if own else WHOLE)
-        valid = (self.train, Part(split, 1)) if own else (self.valid or "", WHOLE)
-        return {"train": train, "valid": valid, "test": (self.test, WHOLE) if self.test else valid}
+        splits_train = self.valid is None
+        train = (self.train, Part(0, split) if splits_train else COMPLETE)
+        valid = (self.train, Part(split, 1)) if splits_train else (self.valid or "", COMPLETE)
+        return {"train": train, "valid": valid, "test": (self.test, COMPLETE) if self.test else valid}
 
 
 def examples(located: tuple[str, Part], checkpoint: Checkpoint) -> Examples:
-    """What a source is for a checkpoint, in its tokens.
+    """The examples of a source, in the checkpoint's tokens.
 
     Raises:
-        BadInput: it cannot be read, or its rows are not for this model.
+        BadInput: the source cannot be read, or its rows do not suit this model.
     """
     source, part = located
     config, tokenizer = checkpoint.config, checkpoint.tokenizer_file
@@ -60,7 +61,7 @@ def examples(located: tuple[str, Part], checkpoint: Checkpoint) -> Examples:
 
 
 def documents(located: tuple[str, Part], checkpoint: Checkpoint) -> list[tuple[int, ...]]:
-    """The ids of every row, or of a text as a whole."""
+    """Token ids of every row; a text file is one document."""
     source, part = located
     config, tokenizer = checkpoint.config, checkpoint.tokenizer_file
     if is_text(source):
@@ -69,18 +70,18 @@ def documents(located: tuple[str, Part], checkpoint: Checkpoint) -> list[tuple[i
 
 
 def batch_size(checkpoint: Checkpoint) -> int:
-    """Examples in a batch, so that a language model's logits of them fit into memory."""
+    """Examples per batch, limited so that a language model's logits fit into memory."""
     return max(1, min(32, BATCH_TOKENS // checkpoint.config.n_positions))
 
 
-def in_batches(of: Examples, size: int) -> Iterator[Batch]:
-    for start in range(0, len(of), size):
-        yield of.batch(range(start, min(start + size, len(of))))
+def in_batches(data: Examples, size: int) -> Iterator[Batch]:
+    for start in range(0, len(data), size):
+        yield data.batch(range(start, min(start + size, len(data))))
 
 
-def spread(of: Examples, checkpoint: Checkpoint) -> Sequence[Batch]:
-    """A sample to look at, evenly from first to last, for files are often sorted."""
-    count = min(len(of), MOST_SEEN, max(MOST_SEEN_TOKENS // checkpoint.config.n_positions, 16))
-    chosen = [i * len(of) // count for i in range(count)]
+def spread(data: Examples, checkpoint: Checkpoint) -> Sequence[Batch]:
+    """Batches of a sample, taken evenly from first to last because files are often sorted."""
+    count = min(len(data), MAX_SAMPLE, max(MAX_SAMPLE_TOKENS // checkpoint.config.n_positions, 16))
+    chosen = [i * len(data) // count for i in range(count)]
     size = batch_size(checkpoint)
-    return [of.batch(chosen[start : start + size]) for start in range(0, count, size)]
+    return [data.batch(chosen[start : start + size]) for start in range(0, count, size)]

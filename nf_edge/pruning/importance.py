@@ -1,9 +1,9 @@
-"""How much each head and each inner unit matters: the first-order Taylor estimate.
+"""The importance of each head and inner unit, by the first-order Taylor estimate.
 
-A gate of 1 stands before every head's columns of `attn.c_proj` and every unit's column of `mlp.c_proj`.  What
-closing it would do to a row's loss is, to first order, the loss's derivative by it; importance is the mean of
-its magnitude over rows (Michel et al., "Are Sixteen Heads Really Better than One?", 2019; Molchanov et al.,
-"Importance Estimation for Neural Network Pruning", 2019).
+A gate of 1 multiplies every head's input of `attn.c_proj` and every unit's input of `mlp.c_proj`.  To first
+order, closing a gate changes a row's loss by the derivative of the loss with respect to the gate.  Importance
+is the mean magnitude of that derivative over rows (Michel et al., "Are Sixteen Heads Really Better than
+One?", 2019; Molchanov et al., "Importance Estimation for Neural Network Pruning", 2019).
 """
 
 from collections.abc import Sequence
@@ -16,28 +16,28 @@ from nf_edge.core.errors import BadInput
 from nf_edge.core.progress import Progress, silent
 from nf_edge.model import NoiseFormer
 from nf_edge.model.data import Batch
-from nf_edge.training.evaluate import example_losses, finite_answer
+from nf_edge.training.evaluate import example_losses, finite_logits
 
-# What messages call the rows.
+# The name of the rows in messages.
 TRAINING = "the training rows"
 
 
 @dataclass(frozen=True)
 class Importance:
-    """Of one layer: float64 [heads] and [inner units], in nats of a row's loss."""
+    """Importance in one layer, in nats of a row's loss: float64 [heads] and [inner units]."""
 
     heads: Tensor
     units: Tensor
 
 
 def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress = silent) -> list[Importance]:
-    """The importance of every head and unit of every layer, over labelled rows.
+    """The importance of every head and unit, one value per layer, over labelled rows.
 
     Args:
-        model: in inference mode, its parameters without gradients; left as it is.
+        model: in inference mode, without gradients of its parameters; it is not changed.
 
     Raises:
-        BadInput: its answers, or their derivatives, are not finite.
+        BadInput: the model's outputs or their derivatives are not finite.
     """
     gates = [_Gates(block.attn.heads, block.mlp.c_fc.out_features) for block in model.transformer.blocks]
     hooks = []
@@ -50,8 +50,8 @@ def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress 
             assert batch.labels is not None
             for gate in gates:
                 gate.open(len(batch.input_ids))
-            # Rows do not meet, so the sum's derivative by a row's gates is that of the row's own loss.
-            example_losses(finite_answer(model, batch, TRAINING, rows), batch.labels).sum().backward()
+            # Rows are independent: the derivative of the sum by a row's gates is that of the row's loss.
+            example_losses(finite_logits(model, batch, TRAINING, rows), batch.labels).sum().backward()
             for gate in gates:
                 gate.add()
             rows += len(batch.input_ids)
@@ -59,19 +59,19 @@ def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress 
     finally:
         for hook in hooks:
             hook.remove()
-    found = [Importance(gate.heads_total / rows, gate.units_total / rows) for gate in gates]
-    for layer, each in enumerate(found):
+    importances = [Importance(gate.heads_total / rows, gate.units_total / rows) for gate in gates]
+    for layer, each in enumerate(importances):
         if not (each.heads.isfinite().all() and each.units.isfinite().all()):
             raise BadInput(
-                f"transformer.h.{layer}: how much its heads and inner units matter is not finite",
+                f"transformer.h.{layer}: the importance of its heads and inner units is not finite",
                 where=model.origin,
-                fix="leave out heads, inner and targets of prune, or mend the checkpoint",
+                fix="repair the checkpoint, or remove heads, inner and targets from the prune section",
             )
-    return found
+    return importances
 
 
 class _Gates:
-    """The gates of one layer, a set a row."""
+    """The gates of one layer, one set per row."""
 
     def __init__(self, heads: int, units: int) -> None:
         self.heads_total, self.units_total = (torch.zeros(n, dtype=torch.float64) for n in (heads, units))

@@ -1,4 +1,4 @@
-"""`compression.json`: which sections of which recipe made a checkpoint, and of what."""
+"""`compression.json`: the original checkpoint and the recipe sections that a checkpoint was made with."""
 
 from pathlib import Path
 from typing import Any
@@ -13,69 +13,70 @@ from nf_edge.core.recipe.prune import COMPRESSION_SCHEMAS, Compression
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.schemas import require_schema
 from nf_edge.model import Checkpoint
-from nf_edge.model.checkpoint import MARK
+from nf_edge.model.checkpoint import PROVENANCE
 
 
-def write_mark(mark: Compression, folder: Path) -> None:
-    document = strict_json.dumps(mark.model_dump(mode="json", by_alias=True))
-    (folder / MARK).write_text(document + "\n", encoding="utf-8")
+def write_provenance(provenance: Compression, folder: Path) -> None:
+    document = strict_json.dumps(provenance.model_dump(mode="json", by_alias=True))
+    (folder / PROVENANCE).write_text(document + "\n", encoding="utf-8")
 
 
-def read_mark(checkpoint: Checkpoint) -> Compression | None:
-    """How a checkpoint was made of another; None where it was not.
+def read_provenance(checkpoint: Checkpoint) -> Compression | None:
+    """How a checkpoint was compressed; None if it was not.
 
     Raises:
-        BadInput: the file is damaged, or is of another checkpoint.
+        BadInput: the file is damaged, or belongs to another checkpoint.
     """
-    path = checkpoint.path / MARK
+    path = checkpoint.path / PROVENANCE
     if not is_there(path):
         return None
     document = read_json_object(path)
     require_schema(document, COMPRESSION_SCHEMAS, path)
     try:
-        mark = Compression.model_validate(document)
+        provenance = Compression.model_validate(document)
     except ValidationError as error:
         raise BadInput(
             f"is damaged: {error}", where=path, fix="compress the original checkpoint again"
         ) from error
-    if mark.result != UNKNOWN and (differing := checkpoint.differs_from(mark.result)):
+    if provenance.result != UNKNOWN and (differing := checkpoint.differs_from(provenance.result)):
         raise BadInput(
-            f"is of another checkpoint: compress wrote another {' and another '.join(differing)}",
+            f"belongs to another checkpoint: compress wrote another {' and another '.join(differing)}",
             where=path,
-            fix="compress the original checkpoint again, or delete this file, whose scores are of others",
+            fix="compress the original checkpoint again, or delete this file, whose scores no longer apply",
         )
-    return mark
+    return provenance
 
 
-def is_to_shrink(checkpoint: Checkpoint, recipe: Recipe) -> bool:
-    """Whether a recipe prunes or trains a checkpoint, which is not what comes of that.
+def needs_compression(checkpoint: Checkpoint, recipe: Recipe) -> bool:
+    """Whether a recipe prunes or recovers, and the checkpoint is not its result.
 
-    Raises what `read_mark` does.
+    Raises:
+        BadInput: as `read_provenance` does.
     """
-    mark = read_mark(checkpoint)
-    if mark is None or not recipe.shrinks:
+    provenance = read_provenance(checkpoint)
+    if provenance is None or not recipe.shrinks:
         return recipe.shrinks
-    rounded_otherwise = mark.rounded_as not in (UNKNOWN, rounded_as(recipe))
-    return rounded_otherwise or (mark.prune, mark.recover) != (recipe.prune, recipe.recover)
+    other_rounding = provenance.rounded_as not in (UNKNOWN, qat_section(recipe))
+    return other_rounding or (provenance.prune, provenance.recover) != (recipe.prune, recipe.recover)
 
 
-def rounded_as(recipe: Recipe) -> dict[str, Any] | None:
-    """How a recipe's recovery has the model rounded while it trains; None where it does not."""
+def qat_section(recipe: Recipe) -> dict[str, Any] | None:
+    """The `quantize` section that recovery trains with; None without quantization-aware recovery."""
     if recipe.quantize is None or recipe.recover is None or not recipe.recover.qat:
         return None
     return recipe.quantize.model_dump(mode="json")
 
 
-def require_done(checkpoint: Checkpoint, recipe: Recipe) -> Compression | None:
-    """The mark of a checkpoint, which is that of the recipe's sections where it has any.
+def require_pruned(checkpoint: Checkpoint, recipe: Recipe) -> Compression | None:
+    """The provenance of a checkpoint; None if it was not compressed.
 
     Raises:
-        BadInput: the recipe prunes or recovers, and the checkpoint is not what came of that.
+        BadInput: the recipe prunes or recovers, and the checkpoint is not its result.
     """
-    if is_to_shrink(checkpoint, recipe):
+    if needs_compression(checkpoint, recipe):
         raise BadInput(
-            f"is not what the sections prune and recover of recipe {recipe.name} make of a checkpoint",
+            f"is not compressed by recipe {recipe.name}, which has a prune or recover section",
             where=checkpoint.path,
-            fix=f"nf-edge compress CHECKPOINT --recipe {recipe.name} --train FILE -o SMALL makes that",
+            fix=f"run: nf-edge compress CHECKPOINT --recipe {recipe.name} --train FILE -o SMALL",
         )
-    return read_mark(checkpoint)
+    return read_provenance(checkpoint)

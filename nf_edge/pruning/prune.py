@@ -1,4 +1,4 @@
-"""The recipe's `prune` section, step by step: tokens, layers, heads and inner units."""
+"""The steps of a recipe's `prune` section: tokens, layers, heads and inner units."""
 
 import math
 from bisect import bisect_left
@@ -17,8 +17,8 @@ from nf_edge.model import Checkpoint
 from nf_edge.model.checkpoint import TOKENIZER
 from nf_edge.pruning.data import spread
 from nf_edge.pruning.importance import importance
-from nf_edge.pruning.select import Piece, first_of, pieces, without
-from nf_edge.pruning.structured import cut, cut_config, drop_layers, whole
+from nf_edge.pruning.select import Piece, first_of, pieces, remaining
+from nf_edge.pruning.structured import all_kept, cut, cut_config, drop_layers
 from nf_edge.pruning.vocabulary import count_tokens, drop_tokens, smaller_tokenizer, tokens_to_keep
 from nf_edge.training.evaluate import label_loss
 from nf_edge.training.examples import Examples
@@ -27,23 +27,23 @@ from nf_edge.training.examples import Examples
 def prune_vocabulary(
     checkpoint: Checkpoint, least: int, documents: Iterable[tuple[int, ...]], folder: Path
 ) -> tuple[Checkpoint, list[int]]:
-    """Drop the tokens that documents have less often than `least`.
+    """Drop the tokens that occur fewer than `least` times in the documents.
 
     Args:
-        folder: where the smaller tokenizer is written.
+        folder: receives the smaller tokenizer.
 
     Returns:
-        The smaller checkpoint, and the original's id of each of its ids.
+        The smaller checkpoint, and the original id of each of its ids.
 
     Raises:
-        BadInput: there is no tokenizer, or it is not a byte-level BPE.
+        BadInput: the checkpoint has no tokenizer, or one that is not a byte-level BPE.
     """
     tokenizer = checkpoint.tokenizer_file
     if tokenizer is None:
         raise BadInput(
-            "has no tokenizer.json, so there are no texts whose tokens could be counted",
+            "has no tokenizer.json; prune.vocabulary counts the tokens of texts and needs one",
             where=checkpoint.path,
-            fix="leave prune.vocabulary out",
+            fix="remove prune.vocabulary from the recipe",
         )
     kept = tokens_to_keep(tokenizer, checkpoint.config, count_tokens(documents), least)
     config, tensors = drop_tokens(checkpoint.config, checkpoint.tensors, kept)
@@ -51,97 +51,107 @@ def prune_vocabulary(
     return Checkpoint(folder, config, tensors), kept
 
 
-def prune_layers(checkpoint: Checkpoint, count: int, seen: Examples, progress: Progress) -> Checkpoint:
-    """Drop so many layers, one after the other: each time the one without which the loss is least.
+def prune_layers(checkpoint: Checkpoint, count: int, examples: Examples, progress: Progress) -> Checkpoint:
+    """Drop `count` layers, one at a time: each time the one whose removal gives the lowest loss.
 
     Raises:
-        BadInput: it has not more layers than that.
+        BadInput: the checkpoint has `count` layers or fewer.
     """
     layers = checkpoint.config.n_layer
     if count >= layers:
         raise BadInput(
-            f"prune.layers is {count}, but the model has {layers}", fix=f"write at most {layers - 1}"
+            f"prune.layers is {count}, but the model has {layers} layers",
+            where=checkpoint.path,
+            fix=f"set prune.layers to at most {layers - 1}",
         )
     for done in range(count):
         without_one = [
             Checkpoint(checkpoint.path, *drop_layers(checkpoint.config, checkpoint.tensors, {i}))
             for i in range(checkpoint.config.n_layer)
         ]
-        checkpoint = min(without_one, key=lambda each: _loss(each, seen))
+        checkpoint = min(without_one, key=lambda each: _loss(each, examples))
         progress("dropping layers", done + 1, count)
     return checkpoint
 
 
 def prune_structure(
-    checkpoint: Checkpoint, recipe: Recipe, prune: Prune, seen: Examples, progress: Progress
+    checkpoint: Checkpoint, recipe: Recipe, prune: Prune, examples: Examples, progress: Progress
 ) -> Checkpoint:
     """Drop heads and inner units.
 
     Args:
-        recipe: by which the checkpoint will be exported: its memory is that of `target_memory`.
+        recipe: the recipe of the later export; `target_memory` limits the memory of that export.
 
     Raises:
-        BadInput: what has to stay is larger than the target.
+        BadInput: the smallest possible model is larger than the target.
     """
-    found = pieces(checkpoint.config, importance(checkpoint.model(), spread(seen, checkpoint), progress))
+    candidates = pieces(
+        checkpoint.config, importance(checkpoint.model(), spread(examples, checkpoint), progress)
+    )
     if prune.target_params is not None:
-        gone = _to_parameters(checkpoint, prune.target_params, found)
+        removed = _to_parameters(checkpoint, prune.target_params, candidates)
     elif prune.target_memory is not None:
-        gone = _to_memory(checkpoint, recipe, prune.target_memory, found)
+        removed = _to_memory(checkpoint, recipe, prune.target_memory, candidates)
     else:
-        gone = _shares(prune, checkpoint, found)
-    kept = without(whole(checkpoint.config), gone)
+        removed = _shares(prune, checkpoint, candidates)
+    kept = remaining(all_kept(checkpoint.config), removed)
     return Checkpoint(checkpoint.path, *cut(checkpoint.config, checkpoint.tensors, kept))
 
 
-def _shares(prune: Prune, checkpoint: Checkpoint, found: list[Piece]) -> list[Piece]:
+def _shares(prune: Prune, checkpoint: Checkpoint, candidates: list[Piece]) -> list[Piece]:
     sizes = checkpoint.config.layer_sizes
     heads = prune.heads * sum(heads for heads, _ in sizes)
     inner = prune.inner * sum(inner for _, inner in sizes)
-    gone = first_of(found, lambda piece: int(piece.is_head), round(heads))
-    return gone + first_of(found, lambda piece: 0 if piece.is_head else len(piece.indices), inner)
+    removed = first_of(candidates, lambda piece: int(piece.is_head), round(heads))
+    return removed + first_of(candidates, lambda piece: 0 if piece.is_head else len(piece.indices), inner)
 
 
-def _to_parameters(checkpoint: Checkpoint, target: int, found: list[Piece]) -> list[Piece]:
-    gone = first_of(found, lambda piece: piece.parameters, checkpoint.parameters - target)
-    left = checkpoint.parameters - sum(piece.parameters for piece in gone)
+def _to_parameters(checkpoint: Checkpoint, target: int, candidates: list[Piece]) -> list[Piece]:
+    removed = first_of(candidates, lambda piece: piece.parameters, checkpoint.parameters - target)
+    left = checkpoint.parameters - sum(piece.parameters for piece in removed)
     if left > target:
         raise BadInput(
-            f"prune.target_params is {target:,}, but with one head and a group of inner units a layer "
-            f"{left:,} are left",
-            fix="raise it, or drop tokens and layers too (prune.vocabulary, prune.layers)",
+            f"prune.target_params is {target:,}, but {left:,} parameters remain with one head and one group "
+            "of inner units per layer",
+            where=checkpoint.path,
+            fix="raise prune.target_params, or drop tokens and layers too (prune.vocabulary, prune.layers)",
         )
-    return gone
+    return removed
 
 
-def _to_memory(checkpoint: Checkpoint, recipe: Recipe, target: str, found: list[Piece]) -> list[Piece]:
+def _to_memory(checkpoint: Checkpoint, recipe: Recipe, target: str, candidates: list[Piece]) -> list[Piece]:
     backend, most = backend_for(recipe), parse_size(target)
 
     def bytes_without(count: int) -> float:
-        config = cut_config(checkpoint.config, without(whole(checkpoint.config), found[:count]))
+        config = cut_config(checkpoint.config, remaining(all_kept(checkpoint.config), candidates[:count]))
         predicted = predict_memory(backend, config, recipe, None).process_total.predicted
         if predicted.value is None or predicted.note:
             raise BadInput(
-                f"prune.target_memory cannot be met by backend {backend.name}: its memory is predicted "
-                f"{predicted.note}",
+                f"prune.target_memory needs an exact memory prediction; backend {backend.name} does not give "
+                f"one: {predicted.note}",
                 where=f"recipe {recipe.name}",
-                fix="write target_params instead",
+                fix="use prune.target_params instead",
             )
         return predicted.value
 
-    least = bytes_without(len(found))
+    least = bytes_without(len(candidates))
     if least > most:
         raise BadInput(
-            f"prune.target_memory is {target}, but with one head and a group of inner units a layer the "
-            f"process still takes {format_bytes(int(least))}",
-            fix="raise it, drop tokens and layers too, or quantize more",
+            f"prune.target_memory is {target}, but the process needs {format_bytes(int(least))} even with "
+            "one head and one group of inner units per layer",
+            where=checkpoint.path,
+            fix="raise prune.target_memory, drop tokens and layers too, or quantize to fewer bits",
         )
-    # The fewest whose absence is enough: less of the model never takes more memory.
-    return found[: bisect_left(range(len(found)), True, key=lambda count: bytes_without(count) <= most)]
+    # Remove as few pieces as possible.  Bisection works: a smaller model never takes more memory.
+    return candidates[
+        : bisect_left(range(len(candidates)), True, key=lambda count: bytes_without(count) <= most)
+    ]
 
 
-def _loss(checkpoint: Checkpoint, seen: Examples) -> float:
-    """Infinite where an answer is not finite, so that no other model is worse."""
+def _loss(checkpoint: Checkpoint, examples: Examples) -> float:
+    """Total loss over a sample of the examples; infinite when a loss is not finite."""
     model = checkpoint.model()
-    losses = [label_loss(model, batch).item() * len(batch.input_ids) for batch in spread(seen, checkpoint)]
+    losses = [
+        label_loss(model, batch).item() * len(batch.input_ids) for batch in spread(examples, checkpoint)
+    ]
     return math.fsum(losses) if all(map(math.isfinite, losses)) else math.inf

@@ -1,10 +1,10 @@
-"""What came of pruning and recovery."""
+"""The result of pruning and recovery: sizes and scores before and after."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nf_edge.core.notebook import Shown
+from nf_edge.core.notebook import HtmlValue
 from nf_edge.measure.accuracy.divergence import Divergence
 from nf_edge.model import Checkpoint
 from nf_edge.training.evaluate import Evaluation
@@ -12,10 +12,11 @@ from nf_edge.training.evaluate import Evaluation
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of a checkpoint.
+    """The size of a checkpoint.
 
     Attributes:
-        layers: (heads, inner units) of each.
+        vocabulary: number of tokens.
+        layers: (heads, inner units) of each layer.
     """
 
     parameters: int
@@ -29,26 +30,29 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Shrunk(Shown):
-    """A checkpoint made smaller.
+class PruningReport(HtmlValue):
+    """The result of `compress_checkpoint`.
 
     Attributes:
-        tested_on: the data of `original`, `pruned`, `result` and `divergence`.
-        otherwise: (how many, of how many) documents of it the smaller tokenizer encodes otherwise; None where
-            no token was dropped.
-        pruned: before recovery; None where there was none.
-        divergence: the answers of `result` beside those of the original; None for a regression.
-        best_step: of recovery; None where there was none.
-        rounded: whether `pruned`, `result` and `divergence` are of the network that rounds as export will.
-        zeros: share of the linear layers' weights that `prune.weights` made zero; None: it was not asked to.
-        download: bytes of all weights, compressed, before and after: all that zeros save.
+        path: the new checkpoint.
+        tested_on: the data that all scores and the divergence come from.
+        reencoded: (count, total) of test documents that the smaller tokenizer encodes differently; None
+            when no token was dropped.
+        original: scores of the original checkpoint.
+        pruned: scores before recovery; None when there was no recovery.
+        result: scores of the new checkpoint.
+        divergence: predictions of the new checkpoint compared with the original's; None for a regression.
+        best_step: the step of recovery whose weights were kept; None when there was no recovery.
+        rounded: whether `pruned`, `result` and `divergence` come from the network that rounds as export will.
+        zeros: share of the linear layers' weights that are zero; None without `prune.weights`.
+        download: compressed bytes of all weights, before and after.  Zeros save nothing else.
     """
 
     path: Path
     before: Sizes
     after: Sizes
     tested_on: str
-    otherwise: tuple[int, int] | None
+    reencoded: tuple[int, int] | None
     original: Evaluation
     pruned: Evaluation | None
     result: Evaluation
@@ -62,13 +66,13 @@ class Shrunk(Shown):
         return {"path": str(self.path), **self.facts()}
 
     def facts(self) -> dict[str, Any]:
-        """All but where it is, which is what the checkpoint itself records."""
+        """Everything except the path, as `compression.json` records it."""
         scores = (("original", self.original), ("pruned", self.pruned), ("result", self.result))
         return {
             "before": asdict(self.before),
             "after": asdict(self.after),
             "tested_on": self.tested_on,
-            "encoded_otherwise": self.otherwise,
+            "encoded_otherwise": self.reencoded,
             **{name: None if score is None else score.to_json() for name, score in scores},
             "faithfulness": self.divergence.to_json() if self.divergence else None,
             "best_step": self.best_step,

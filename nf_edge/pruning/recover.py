@@ -1,4 +1,4 @@
-"""Training a pruned model to say what the whole one says."""
+"""Recovery: distil the original model into the pruned one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,21 +11,21 @@ from nf_edge.core.progress import Progress
 from nf_edge.core.recipe.prune import Recover
 from nf_edge.model import NoiseFormer
 from nf_edge.model.data import Batch
-from nf_edge.training.evaluate import answer, evaluate, example_losses
+from nf_edge.training.evaluate import evaluate, example_losses, logits_of
 from nf_edge.training.examples import Examples
 from nf_edge.training.loop import Resumable, fit
 from nf_edge.training.settings import Optimizer, Schedule, Settings
 from nf_edge.training.state import State, Validation
 
-# Names of the states of an unfinished recovery, beside the checkpoint that it is for.
+# An unfinished recovery of OUT keeps its state in OUT.recovery.
 STATE_SUFFIX = ".recovery"
 
 
 class OriginalNetwork(nn.Module):
-    """The whole model, asked in the ids of the pruned one.
+    """The original model, called with the token ids of the pruned one.
 
     Args:
-        kept: int64 [V'], the whole model's id of each of the pruned one's.
+        kept: int64 [V'], the original id of each id of the pruned model.
     """
 
     def __init__(self, model: NoiseFormer, kept: Tensor) -> None:
@@ -35,7 +35,7 @@ class OriginalNetwork(nn.Module):
 
     @torch.no_grad()
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """What the pruned model gives: a language model's logits are those of the tokens that stay."""
+        """Logits in the pruned model's shape: a language model's are limited to the kept tokens."""
         logits: Tensor = self._model(self._kept[input_ids], attention_mask)
         return logits[..., self._kept] if self._model.config.is_language_model else logits
 
@@ -52,11 +52,13 @@ def recover(
     progress: Progress,
     on_validation: Callable[[Validation], None],
 ) -> State:
-    """Train a pruned model in place, as far as its parameters require gradients; the best of its validations
-    is in the state.
+    """Train the parameters of a pruned model that require gradients, in place.
+
+    Returns:
+        The final state; `best` has the tensors of the best validation.
 
     Raises:
-        BadInput: the loss is no longer finite, or the state is of another recovery.
+        BadInput: the loss became NaN or infinite, or the saved state belongs to another recovery.
     """
     loss = _Loss(original, settings)
     return fit(
@@ -79,7 +81,7 @@ def recover(
 
 
 class _Loss:
-    """Cross entropy with the whole model's probabilities, the distance of hidden states, and of labels."""
+    """Cross entropy with the original's probabilities, plus weighted terms of hidden states and labels."""
 
     def __init__(self, original: OriginalNetwork, settings: Recover) -> None:
         self._original, self._settings = original, settings
@@ -94,14 +96,14 @@ class _Loss:
             for each in (model, self._original)
         ]
         try:
-            logits, wanted = answer(model, batch), answer(self._original, batch)
+            logits, expected = logits_of(model, batch), logits_of(self._original, batch)
         finally:
             for hook in hooks:
                 hook.remove()
-        if self._original.task == "regression":  # its outputs are no distribution
-            loss = (logits - wanted).square().mean()
+        if self._original.task == "regression":  # its outputs are not a distribution
+            loss = (logits - expected).square().mean()
         else:
-            flat, target = logits.flatten(0, -2), wanted.flatten(0, -2)
+            flat, target = logits.flatten(0, -2), expected.flatten(0, -2)
             loss = F.cross_entropy(flat / t, (target / t).softmax(dim=-1)) * t**2
         if settings.hidden:
             loss = loss + settings.hidden * _distance(hidden[0], hidden[1], batch.attention_mask)
@@ -111,14 +113,14 @@ class _Loss:
         return loss
 
 
-def _distance(hidden: Tensor, wanted: Tensor, attention_mask: Tensor) -> Tensor:
-    """Mean square of the difference of [B, T or 1, D], as a share of the wanted one's variance."""
-    if wanted.shape[1] == attention_mask.shape[1]:
+def _distance(hidden: Tensor, expected: Tensor, attention_mask: Tensor) -> Tensor:
+    """Mean squared difference of hidden states [B, T or 1, D], divided by the expected variance."""
+    if expected.shape[1] == attention_mask.shape[1]:
         real = attention_mask.bool()
-        hidden, wanted = hidden[real], wanted[real]
-    return F.mse_loss(hidden, wanted) / wanted.var()
+        hidden, expected = hidden[real], expected[real]
+    return F.mse_loss(hidden, expected) / expected.var()
 
 
 def state_file(out: Path) -> Path:
-    """Where the state of an unfinished recovery is."""
+    """The file that keeps the state of an unfinished recovery."""
     return out.parent / (out.name + STATE_SUFFIX)

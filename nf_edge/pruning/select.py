@@ -1,4 +1,4 @@
-"""Which heads and inner units go: the least important first, across all layers."""
+"""Select the heads and inner units to remove: the least important first, across all layers."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,13 +8,14 @@ from nf_edge.model import ModelConfig
 from nf_edge.pruning.importance import Importance
 from nf_edge.pruning.structured import Kept
 
-# Inner units that go together, where they are a multiple: int4 weights have one scale for each 32 inputs.
+# Inner units are removed in groups of this size if it divides their number: int4 weights have one scale per
+# 32 inputs.
 UNITS_TOGETHER = 32
 
 
 @dataclass(frozen=True)
 class Piece:
-    """What goes as one: a head, or inner units of about the same importance."""
+    """The unit of removal: one head, or a group of inner units of about the same importance."""
 
     layer: int
     is_head: bool
@@ -24,27 +25,29 @@ class Piece:
 
 
 def pieces(config: ModelConfig, importances: Sequence[Importance]) -> list[Piece]:
-    """Everything that can go, least importance a parameter first; of each layer a head and a group of units
-    stay out of it."""
-    found = []
+    """All removable pieces, by increasing importance per parameter.
+
+    Each layer keeps its most important head and its most important group of units.
+    """
+    candidates = []
     for i, (layer, (heads, inner)) in enumerate(zip(importances, config.layer_sizes, strict=True)):
         by_importance = layer.heads.argsort(stable=True).tolist()
         head_parameters = _head_parameters(config, heads)
         for head in by_importance[:-1]:
-            found.append(Piece(i, True, (head,), layer.heads[head].item(), head_parameters))
+            candidates.append(Piece(i, True, (head,), layer.heads[head].item(), head_parameters))
         size = UNITS_TOGETHER if inner % UNITS_TOGETHER == 0 else 1
         order = layer.units.argsort(stable=True).tolist()
         for start in range(0, inner - size, size):
             group = tuple(order[start : start + size])
             value = layer.units[list(group)].sum().item()
-            found.append(Piece(i, False, group, value, size * (2 * config.n_embd + 1)))
-    return sorted(found, key=lambda piece: piece.importance / piece.parameters)
+            candidates.append(Piece(i, False, group, value, size * (2 * config.n_embd + 1)))
+    return sorted(candidates, key=lambda piece: piece.importance / piece.parameters)
 
 
-def first_of(found: Sequence[Piece], size: Callable[[Piece], int], enough: float) -> list[Piece]:
-    """The first pieces whose sizes add up to enough, or all; those of size 0 stay out of it."""
+def first_of(candidates: Sequence[Piece], size: Callable[[Piece], int], enough: float) -> list[Piece]:
+    """The first pieces whose sizes add up to `enough`, or all of them; pieces of size 0 are skipped."""
     chosen, total = [], 0
-    for piece in found:
+    for piece in candidates:
         if total >= enough:
             break
         if size(piece):
@@ -53,12 +56,14 @@ def first_of(found: Sequence[Piece], size: Callable[[Piece], int], enough: float
     return chosen
 
 
-def without(kept: Sequence[Kept], gone: Sequence[Piece]) -> list[Kept]:
-    """What stays of every layer."""
+def remaining(kept: Sequence[Kept], removed: Sequence[Piece]) -> list[Kept]:
+    """What remains of every layer after the pieces are removed."""
     result = []
     for i, layer in enumerate(kept):
-        heads = {index for piece in gone if piece.layer == i and piece.is_head for index in piece.indices}
-        units = {index for piece in gone if piece.layer == i and not piece.is_head for index in piece.indices}
+        heads = {index for piece in removed if piece.layer == i and piece.is_head for index in piece.indices}
+        units = {
+            index for piece in removed if piece.layer == i and not piece.is_head for index in piece.indices
+        }
         result.append(
             Kept(
                 tuple(head for head in layer.heads if head not in heads),

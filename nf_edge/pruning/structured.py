@@ -1,4 +1,4 @@
-"""Cutting heads, inner units and layers out of a checkpoint's tensors."""
+"""Cut heads, inner units and layers out of a checkpoint's tensors."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Kept:
-    """What stays of one layer: the heads and the inner units, ascending."""
+    """Indices of the heads and inner units that one layer keeps, ascending."""
 
     heads: tuple[int, ...]
     units: tuple[int, ...]
 
 
-def whole(config: ModelConfig) -> list[Kept]:
-    """All of every layer."""
+def all_kept(config: ModelConfig) -> list[Kept]:
+    """All heads and units of every layer."""
     return [Kept(tuple(range(heads)), tuple(range(inner))) for heads, inner in config.layer_sizes]
 
 
 def cut(config: ModelConfig, tensors: Tensors, kept: Sequence[Kept]) -> tuple[ModelConfig, dict[str, Tensor]]:
-    """The checkpoint without the heads and units that are not kept.
+    """Config and tensors with only the kept heads and units.
 
-    A head is its slices of the query, key and value projections, its noise, and its columns of the output
-    projection; a unit is a row of `mlp.c_fc` and a column of `mlp.c_proj`.
+    A head owns its slices of the query, key and value projections, its noise, and its columns of the output
+    projection.  A unit owns a row of `mlp.c_fc` and a column of `mlp.c_proj`.
     """
     result, d = dict(tensors), config.head_size
     for i, (layer, (heads, _)) in enumerate(zip(kept, config.layer_sizes, strict=True)):
@@ -52,17 +52,17 @@ def cut(config: ModelConfig, tensors: Tensors, kept: Sequence[Kept]) -> tuple[Mo
 
 
 def cut_config(config: ModelConfig, kept: Sequence[Kept]) -> ModelConfig:
-    """The config of a checkpoint that is cut so."""
+    """The config of the model with only the kept heads and units."""
     sizes = [{"n_head": len(layer.heads), "n_inner": len(layer.units)} for layer in kept]
-    return _with(config, layers=sizes)
+    return _changed(config, layers=sizes)
 
 
 def drop_layers(
     config: ModelConfig, tensors: Tensors, dropped: Collection[int]
 ) -> tuple[ModelConfig, dict[str, Tensor]]:
-    """The checkpoint without some layers; those that stay are numbered anew."""
-    stay = [i for i in range(config.n_layer) if i not in dropped]
-    numbers = {str(old): str(new) for new, old in enumerate(stay)}
+    """Config and tensors without the dropped layers; the others are renumbered from 0."""
+    remaining = [i for i in range(config.n_layer) if i not in dropped]
+    numbers = {str(old): str(new) for new, old in enumerate(remaining)}
     result = {}
     for name, tensor in tensors.items():
         parts = name.split(".")
@@ -71,9 +71,9 @@ def drop_layers(
                 continue
             parts[2] = numbers[parts[2]]
         result[".".join(parts)] = tensor
-    layers = None if config.layers is None else [config.layers[i].model_dump() for i in stay]
-    return _with(config, n_layer=len(stay), layers=layers), result
+    layers = None if config.layers is None else [config.layers[i].model_dump() for i in remaining]
+    return _changed(config, n_layer=len(remaining), layers=layers), result
 
 
-def _with(config: ModelConfig, **changes: object) -> ModelConfig:
+def _changed(config: ModelConfig, **changes: object) -> ModelConfig:
     return ModelConfig.model_validate({**config.model_dump(), **changes})

@@ -1,8 +1,8 @@
-"""Dropping tokens that a model's data does not use, from its table, its head and its tokenizer.
+"""Drop tokens that the data does not use from the embedding table, the head and the tokenizer.
 
-Tokens made by the merges of a byte-level BPE are only ever reached through the tokens that they are merged
-of, so these stay with them; and all 256 bytes stay, so that any text still has ids.  A text whose tokens
-all stay is encoded as before: no merge of its own is gone.
+A byte-level BPE builds a token by merging two others, so a kept token keeps those two as well.  All 256
+bytes stay, so every text can still be encoded.  A text whose tokens all stay is encoded as before, because
+all of its merges stay.
 """
 
 from collections import Counter
@@ -24,21 +24,23 @@ from nf_edge.model.tokenizer import MOST_BYTES
 def tokens_to_keep(
     tokenizer_file: Path, config: ModelConfig, counts: Mapping[int, int], least: int
 ) -> list[int]:
-    """The ids that stay, ascending.
+    """The ids to keep, ascending.
 
     Args:
-        counts: how often the data has each id.
-        least: ids that it has so often stay, with what they are merged of, the bytes and special tokens.
+        counts: how often each id occurs in the data.
+        least: ids that occur at least this often stay; so do the tokens that they are merged from, the bytes
+            and the special tokens.
 
     Raises:
         BadInput: the tokenizer is not a byte-level BPE, or has tokens without a row in the model's table.
     """
-    document = _read(tokenizer_file)
+    document = _read_bpe(tokenizer_file)
     vocab: dict[str, int] = document["model"]["vocab"]
     if max(vocab.values(), default=0) >= config.vocab_size:
         raise BadInput(
-            f"has ids up to {max(vocab.values())}, but the model has {config.vocab_size} rows",
+            f"has ids up to {max(vocab.values())}, but the model's table has {config.vocab_size} rows",
             where=tokenizer_file,
+            fix="use the tokenizer that the model was trained with",
         )
     parents: dict[int, list[int]] = {}
     for left, right in map(_pair, document["model"]["merges"]):
@@ -60,7 +62,7 @@ def tokens_to_keep(
 def drop_tokens(
     config: ModelConfig, tensors: Mapping[str, Tensor], kept: list[int]
 ) -> tuple[ModelConfig, dict[str, Tensor]]:
-    """The checkpoint with the rows of the ids that stay; row i is that of the old id kept[i]."""
+    """Config and tensors with the kept rows only; new row i is the row of the old id kept[i]."""
     result, rows = dict(tensors), torch.tensor(kept)
     for name in ("transformer.wte.weight", "lm_head.weight"):
         if name in tensors:
@@ -75,8 +77,8 @@ def drop_tokens(
 
 
 def smaller_tokenizer(tokenizer_file: Path, kept: list[int]) -> str:
-    """The content of a `tokenizer.json` that has the ids that stay, numbered anew."""
-    document, new = _read(tokenizer_file), {old: i for i, old in enumerate(kept)}
+    """The content of a `tokenizer.json` with the kept tokens, renumbered from 0."""
+    document, new = _read_bpe(tokenizer_file), {old: i for i, old in enumerate(kept)}
     model = document["model"]
     vocab = {token: new[old] for token, old in model["vocab"].items() if old in new}
     model["merges"] = [
@@ -92,7 +94,7 @@ def smaller_tokenizer(tokenizer_file: Path, kept: list[int]) -> str:
 
 
 def _renumber(processor: dict[str, Any], new: Mapping[int, int]) -> None:
-    """Give the special tokens of a post-processor their new ids, whatever kind it is of."""
+    """Give the special tokens of a post-processor of any kind their new ids."""
     for part in processor.get("processors", ()):
         _renumber(part, new)
     for token in (processor.get("special_tokens") or {}).values():
@@ -103,43 +105,43 @@ def _renumber(processor: dict[str, Any], new: Mapping[int, int]) -> None:
             processor[end] = [token, new[old]]
 
 
-def encoded_otherwise(
+def count_reencoded(
     before: Iterable[tuple[int, ...]], after: Iterable[tuple[int, ...]], kept: list[int]
 ) -> int:
-    """How many rows have other tokens than they had, by their ids before and after."""
+    """How many rows are encoded as other tokens than before."""
     return sum(old != tuple(kept[i] for i in new) for old, new in zip(before, after, strict=True))
 
 
 def count_tokens(rows: Iterable[Iterable[int]]) -> Counter[int]:
+    """How often each id occurs."""
     counts: Counter[int] = Counter()
     for row in rows:
         counts.update(row)
     return counts
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_bpe(path: Path) -> dict[str, Any]:
     document = read_json_object(path, MOST_BYTES)
     model = document.get("model") or {}
-    prefixed = model.get(
-        "continuing_subword_prefix"
-    )  # then a merge makes another token than its parts joined
+    # With a prefix, the token of a merge is not the concatenation of its parts.
+    prefixed = model.get("continuing_subword_prefix")
     if model.get("type") != "BPE" or not isinstance(model.get("merges"), list) or prefixed:
         raise BadInput(
-            f"is of type {model.get('type')}; only a byte-level BPE's tokens can be dropped",
+            f"is of type {model.get('type')}; prune.vocabulary supports only byte-level BPE",
             where=path,
-            fix="leave prune.vocabulary out",
+            fix="remove prune.vocabulary from the recipe",
         )
     return document
 
 
 def _processor_ids(processor: dict[str, Any]) -> list[int]:
-    """The ids that a post-processor puts around a text, whatever kind it is of."""
+    """The ids that a post-processor of any kind adds around a text."""
     ids = [index for part in processor.get("processors", ()) for index in _processor_ids(part)]
     ids += [index for token in (processor.get("special_tokens") or {}).values() for index in token["ids"]]
     return ids + [processor[end][1] for end in ("sep", "cls") if end in processor]
 
 
 def _pair(merge: str | list[str]) -> tuple[str, str]:
-    """Files of different ages write a merge as `"a b"` or as `["a", "b"]`."""
+    """The two parts of a merge: older files write `"a b"`, newer ones `["a", "b"]`."""
     left, right = merge.split(" ") if isinstance(merge, str) else merge
     return left, right

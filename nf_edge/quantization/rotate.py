@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nf_edge.model import NoiseFormer
-from nf_edge.model.network import Attention
+from nf_edge.model.attention import Attention
 from nf_edge.model.noise import LowRankNoise, PairwiseNoise
 
 

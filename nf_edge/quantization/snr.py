@@ -17,7 +17,7 @@ from nf_edge.backends.input_shape import Inputs
 from nf_edge.backends.quantized_weights import Weights
 from nf_edge.core.figures import Figure, How
 from nf_edge.model import CausalLM, NoiseFormer
-from nf_edge.model.network import Attention
+from nf_edge.model.attention import Attention
 from nf_edge.quantization.calibration import run_rows
 from nf_edge.quantization.layer_report import LayerReport
 from nf_edge.quantization.threads import one_thread

@@ -2,7 +2,7 @@
 
 import math
 
-from nf_edge.core.figures import shown
+from nf_edge.core.figures import format_number
 from nf_edge.measure.accuracy.check import AccuracyReport
 from nf_edge.measure.accuracy.compare import Comparison, Score
 from nf_edge.measure.accuracy.divergence import Divergence, not_finite_text
@@ -93,7 +93,7 @@ def perplexity_text(score: Score) -> str:
     """A language model's perplexity and its standard error."""
     assert score.perplexity is not None
     error = "" if score.perplexity_error is None else f" ± {score.perplexity_error:.2g}"
-    return shown(score.perplexity, ".4g", error)
+    return format_number(score.perplexity, ".4g", error)
 
 
 def perplexity_ratio_line(comparison: Comparison) -> str:
@@ -101,7 +101,7 @@ def perplexity_ratio_line(comparison: Comparison) -> str:
     ratio = comparison.perplexity_ratio
     assert ratio is not None
     if comparison.perplexity_ratio_interval is None:
-        text = shown(ratio, ".4f")
+        text = format_number(ratio, ".4f")
     else:
         text = f"{ratio:.4f} ({interval_text(comparison.perplexity_ratio_interval, '.4f')})"
     return f"perplexity {text} times the checkpoint's"
@@ -115,7 +115,7 @@ def flips_text(divergence: Divergence) -> str:
 
 def kl_text(divergence: Divergence) -> str:
     if not math.isfinite(divergence.kl):
-        return shown(divergence.kl, ".4g")
+        return format_number(divergence.kl, ".4g")
     if divergence.kl_interval is None:
         return f"{divergence.kl:.4g} nats (a single text gives no interval)"
     return f"{divergence.kl:.4g} nats ({interval_text(divergence.kl_interval, '.4g')})"

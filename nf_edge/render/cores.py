@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from nf_edge.core.figures import shown
+from nf_edge.core.figures import format_number
 from nf_edge.measure.accuracy.cores import CoresReport, OnCore
 from nf_edge.measure.emulation import EmulatedCore
 from nf_edge.render.accuracy import flips_text
@@ -40,10 +40,10 @@ def _table(reports: Sequence[OnCore]) -> Table:
             bounds_text(comparison.drop_interval, "+.2f"),
             f"{comparison.divergence.flips:,}",
             f"{local.flips:,}",
-            shown(100 * local.share, ".3g", " %"),
+            format_number(100 * local.share, ".3g", " %"),
         ]
         if language_model:
-            row.insert(3, shown(comparison.artifact.perplexity or math.inf, ".4g"))
+            row.insert(3, format_number(comparison.artifact.perplexity or math.inf, ".4g"))
         rows.append(tuple(row))
     return Table("Accuracy on emulated cores", tuple(columns), tuple(rows), tuple(range(2, len(columns))))
 

@@ -3,17 +3,17 @@
 from nf_edge.core.figures import format_bytes
 from nf_edge.core.recipe.prune import Compression
 from nf_edge.measure.accuracy.divergence import Divergence
-from nf_edge.pruning.pruning_report import Shrunk
+from nf_edge.pruning.pruning_report import PruningReport
 from nf_edge.render.accuracy import divergence_lines
 from nf_edge.render.table import Part, Table, body
 
 
-def pruning_parts(result: Shrunk) -> list[Part]:
+def pruning_parts(result: PruningReport) -> list[Part]:
     """Sizes and scores before and after; then the change of the answers and what is saved."""
     return [*_tables(result), body(_lines(result))]
 
 
-def _tables(result: Shrunk) -> list[Table]:
+def _tables(result: PruningReport) -> list[Table]:
     before, after = result.before, result.after
     rows = [
         ("parameters", f"{before.parameters:,}", f"{after.parameters:,}"),
@@ -35,10 +35,10 @@ def _tables(result: Shrunk) -> list[Table]:
     ]
 
 
-def _lines(result: Shrunk) -> list[str]:
+def _lines(result: PruningReport) -> list[str]:
     lines = [] if result.divergence is None else divergence_lines(result.divergence)
-    if result.otherwise is not None:
-        changed, total = result.otherwise
+    if result.reencoded is not None:
+        changed, total = result.reencoded
         lines.append(f"texts with other tokens than before: {changed:,} of {total:,}")
     if result.after != result.before:
         lines.append("saved: file size, RAM and time of every artifact exported from it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nf_edge.core.figures import format_bytes, shown
+from nf_edge.core.figures import format_bytes, format_number
 from nf_edge.model import Checkpoint
 from nf_edge.render.accuracy import divergence_lines, drop_text, kl_text
 from nf_edge.render.quantization import quantization_lines
@@ -46,7 +46,7 @@ def _cost_cells(cost: Cost) -> tuple[str, ...]:
     error = "" if cost.kl_error is None else f" ± {cost.kl_error:.1g}"
     return (
         cost.dtype,
-        shown(cost.kl, ".3g", error),
+        format_number(cost.kl, ".3g", error),
         figure_cell(cost.output_snr),
         format_bytes(cost.saved),
         UNKNOWN if cost.kl_per_kb is None else f"{cost.kl_per_kb:.3g}",
@@ -89,8 +89,8 @@ def _search_table(result: SearchResult) -> Table:
         (
             "KL, nats",
             "" if best.summed is None else f"{best.summed:.4g}",
-            shown(best.simulated.divergence.kl, ".4g") if best.simulated else "",
-            shown(best.measured.divergence.kl, ".4g"),
+            format_number(best.simulated.divergence.kl, ".4g") if best.simulated else "",
+            format_number(best.measured.divergence.kl, ".4g"),
         ),
         (
             "drop, points",
@@ -109,7 +109,7 @@ def _uniform_table(result: SearchResult) -> Table:
         (
             made.uniform or "the best mixture",
             format_bytes(made.bytes),
-            shown(made.measured.divergence.kl, ".4g"),
+            format_number(made.measured.divergence.kl, ".4g"),
             f"{made.measured.drop:+.2f}",
             "meets it" if made.meets(result.target) else "",
         )

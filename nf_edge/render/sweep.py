@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nf_edge.core.errors import OverBudget
-from nf_edge.core.figures import format_bytes, shown
+from nf_edge.core.figures import format_bytes, format_number
 from nf_edge.measure.accuracy.compare import Comparison
 from nf_edge.measure.latency.latency_report import BenchRow
 from nf_edge.render.accuracy import perplexity_ratio_line, perplexity_text
@@ -110,7 +110,9 @@ def _accuracy(comparison: Comparison) -> tuple[str, str]:
 def _perplexity(comparison: Comparison) -> tuple[str, str]:
     ratio, interval = comparison.perplexity_ratio, comparison.perplexity_ratio_interval
     assert ratio is not None
-    text = shown(ratio, ".4f") if interval is None else _with_interval(f"{ratio:.3f}", interval, ".3f")
+    text = (
+        format_number(ratio, ".4f") if interval is None else _with_interval(f"{ratio:.3f}", interval, ".3f")
+    )
     return perplexity_text(comparison.artifact), text
 
 
@@ -120,7 +122,7 @@ def _divergence(comparison: Comparison) -> tuple[str, str]:
     changed = _with_interval(share, in_percent(divergence.flips_interval), ".2f")
     if divergence.kl < LEAST_KL:
         return changed, f"< {1e3 * LEAST_KL:g}"
-    kl = shown(1e3 * divergence.kl, ".3g")
+    kl = format_number(1e3 * divergence.kl, ".3g")
     if divergence.kl_interval is not None:
         low, high = divergence.kl_interval
         kl = _with_interval(kl, (1e3 * low, 1e3 * high), ".2g")

@@ -1,6 +1,6 @@
 """Cells, ranges and intervals as text: the one place that writes each."""
 
-from nf_edge.core.figures import Figure, format_three
+from nf_edge.core.figures import Figure, format_significant
 
 UNKNOWN = "–"
 Interval = tuple[float, float]
@@ -13,7 +13,7 @@ def figure_cell(figure: Figure) -> str:
 
 def number_cell(value: float | None) -> str:
     """A positive number with three digits; a dash where it is unavailable."""
-    return UNKNOWN if value is None else format_three(value)
+    return UNKNOWN if value is None else format_significant(value)
 
 
 def spread_text(value: object, bounds: tuple[object, object], dash: str = "–") -> str:

@@ -1,4 +1,4 @@
-"""A byte-level BPE learned from training text (Sennrich et al., 2016; on bytes, Radford et al., 2019)."""
+"""Train a byte-level BPE tokenizer (Sennrich et al., 2016; on bytes, Radford et al., 2019)."""
 
 from collections.abc import Iterable
 
@@ -6,29 +6,29 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from nf_edge.model.tokenizer import END_OF_TEXT
 
-# Every byte, so that any text has ids, and END_OF_TEXT.
+# 256 bytes, so that every text can be encoded, and END_OF_TEXT.
 SMALLEST_VOCABULARY = 257
-# Each is a step over the text; all of Unicode's would be 1,433.
+# Each letter takes one pass over the text; all of Unicode would take 1,433.
 CAPITALS = [letter for letter in map(chr, range(0x100)) if letter != letter.lower()]
-# What \w and \s are to Unicode, spelt out: the regex libraries of other runtimes differ in them.
+# Unicode's \w and \s written out, because regex libraries of other runtimes define them differently.
 WORD = r"\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}Ⓐ-ⓩ\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189}"
 SPACE = r"\p{Z}\t-\r\x{85}"
-# Those before punctuation and n't, and those around a text.
+# Spaces before punctuation and n't; spaces around a text.
 TREEBANK_SPACES = (rf" +(?=[^{WORD}{SPACE}]|n't(?![{WORD}²³¹¼-¾]))", rf"\A[{SPACE}]+|[{SPACE}]+\z")
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int, *, lowercase: bool, treebank: bool) -> Tokenizer:
-    """Learn a tokenizer; the same texts give the same one.  `<|endoftext|>` has id 0.
+    """Train a tokenizer; the same texts give the same tokenizer.  `<|endoftext|>` has id 0.
 
     Args:
-        vocab_size: at most so many tokens, at least `SMALLEST_VOCABULARY`; fewer where the text has no
-            more pairs to join.
-        lowercase: fold upper case into lower, of the letters in Latin-1.
-        treebank: a text means the same as the Penn Treebank writes it (`it 's n't fine . `) and as others
-            do (`it's n't fine.`), and its first word has the tokens that it has after a space.
+        vocab_size: largest number of tokens, at least `SMALLEST_VOCABULARY`.  The tokenizer has fewer if the
+            text has no more pairs to merge.
+        lowercase: turn upper-case letters of Latin-1 into lower case.
+        treebank: encode the Penn Treebank's spelling (`it 's n't fine . `) like the usual one
+            (`it's n't fine.`), and the first word like a word after a space.
     """
     tokenizer = Tokenizer(models.BPE())
-    # Replacements alone: ExecuTorch's C++ tokenizer has those, and neither Lowercase nor Strip.
+    # Only Replace steps: ExecuTorch's C++ tokenizer supports neither Lowercase nor Strip.
     steps = [normalizers.Replace(letter, letter.lower()) for letter in CAPITALS if lowercase]
     if treebank:
         steps += [normalizers.Replace(Regex(spaces), "") for spaces in TREEBANK_SPACES]

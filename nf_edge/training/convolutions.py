@@ -1,7 +1,7 @@
-"""A convolutional network of a text, which errs on other texts than linear models of n-grams do.
+"""A convolutional teacher for texts; it makes other errors than a linear model of n-grams.
 
-Kim, "Convolutional Neural Networks for Sentence Classification", EMNLP 2014: each filter counts where it
-answers most, and also answers n-grams that it has not met, by the embeddings of their tokens.
+Kim, "Convolutional Neural Networks for Sentence Classification", EMNLP 2014.  Each filter contributes its
+maximum over the text.  Through token embeddings, filters also respond to unknown n-grams.
 """
 
 from collections.abc import Sequence
@@ -17,23 +17,23 @@ from nf_edge.training.teacher import Teacher
 from nf_edge.training.vectors import WordVectors
 
 EMBEDDING_STD = 0.1
-# Of a token without a vector beside those that have one, whose values have a standard deviation of 1.
+# For tokens without a word vector; the values of word vectors have a standard deviation of 1.
 UNKNOWN_STD = 0.5
-# Of the filters' answers, as Kim has it.
+# Share of dropped filter outputs, as in Kim's paper.
 FEATURE_DROPOUT = 0.5
 
 
 class ConvolutionalClassifier(nn.Module):
-    """logits = W · (max over places of relu(filters · the embeddings around that place)) + bias.
+    """logits = W · (max over positions of relu(filters · embeddings around the position)) + bias.
 
-    It takes what a NoiseFormer classifier takes: ids int64 [B, T] and a mask [B, T] or None, and gives
-    logits [B, labels].
+    The interface is that of a NoiseFormer classifier: ids int64 [B, T] and a mask [B, T] or None → logits
+    [B, labels].
 
     Args:
-        channels: number of the filters of each width, and, where there are no vectors, of an embedding.
-        widths: tokens that a filter sees, odd numbers.
+        channels: number of filters of each width; without vectors, also the size of an embedding.
+        widths: number of tokens that a filter covers, odd numbers.
         dropout: share of the embeddings' values that are dropped in training.
-        vectors: what the embeddings begin as; they are trained with the rest.
+        vectors: initial embeddings, which are trained too.
     """
 
     def __init__(
@@ -61,32 +61,32 @@ class ConvolutionalClassifier(nn.Module):
         real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         real = real[:, None].to(self.embedding.weight.dtype)
         embedded = F.dropout(self.embedding(input_ids), self._dropout, self.training).transpose(1, 2) * real
-        # No answer is below 0, so that of padding is never the largest.
-        found = [(F.relu(filters(embedded)) * real).amax(dim=2) for filters in self.filters]
-        logits: Tensor = self.output(F.dropout(torch.cat(found, dim=1), FEATURE_DROPOUT, self.training))
+        # Outputs are at least 0, so the zeros of padding never win the maximum.
+        features = [(F.relu(filters(embedded)) * real).amax(dim=2) for filters in self.filters]
+        logits: Tensor = self.output(F.dropout(torch.cat(features, dim=1), FEATURE_DROPOUT, self.training))
         return logits
 
 
 def _odd(width: int) -> int:
     if width < 1 or width % 2 == 0:
-        raise ValueError("must be an odd number, the middle token having as many on either side")
+        raise ValueError("must be an odd number of tokens: the middle one and as many on either side")
     return width
 
 
 class Convolutions(Teacher):
-    """A convolutional network, its filters' answers pooled by their maximum."""
+    """A convolutional network with maximum pooling over the text."""
 
     kind: Literal["convolutions"]
     widths: tuple[Annotated[int, AfterValidator(_odd)], ...] = Field(
-        min_length=1, description="tokens that a filter sees: a set of filters each"
+        min_length=1, description="numbers of tokens that filters cover; each has its own set of filters"
     )
     channels: int = Field(
-        ge=1, description="number of the filters of each width, and, without vectors, of an embedding"
+        ge=1, description="number of filters of each width; without vectors, also the size of an embedding"
     )
     vectors: str | None = Field(
-        None, description="word vectors that the embeddings begin as: a text file in the folder of data"
+        None, description="word vectors as initial embeddings: a text file in the data folder"
     )
-    dropout: float = Field(0.0, ge=0, lt=1, description="share of the embeddings' values")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of the embeddings' values that are dropped")
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""Distillation: a model learns what teachers say of texts, not the texts' labels (Hinton et al., 2015)."""
+"""Distillation: a model learns the probabilities of teachers instead of labels (Hinton et al., 2015)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nf_edge.core.progress import Progress
 from nf_edge.model.data import Batch
-from nf_edge.training.evaluate import answer, evaluate, label_loss
+from nf_edge.training.evaluate import evaluate, label_loss, logits_of
 from nf_edge.training.loop import fit
 from nf_edge.training.recipe import TrainingRecipe
 from nf_edge.training.sources import TrainingData
@@ -18,11 +18,11 @@ from nf_edge.training.state import Validation
 
 
 class Teachers(nn.Module):
-    """Several classifiers as one, whose logits [B, labels] are the log of their mean probabilities.
+    """Several classifiers as one; its logits [B, labels] are the log of their mean probabilities.
 
     Args:
-        weights: of each in the mean, of which only their ratios count.
-        temperature: divides the logits of all, so that probabilities far from 1 tell more of them.
+        weights: weight of each classifier in the mean; only their ratios matter.
+        temperature: divides all logits, which raises the influence of the small probabilities.
     """
 
     def __init__(self, members: Sequence[nn.Module], weights: Sequence[float], temperature: float) -> None:
@@ -32,16 +32,16 @@ class Teachers(nn.Module):
 
     @torch.no_grad()
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        answers = [
+        log_shares = [
             (member(input_ids, attention_mask) / self._temperature).log_softmax(dim=-1) + math.log(share)
             for member, share in zip(self._members, self._shares, strict=True)
         ]
-        return torch.stack(answers).logsumexp(dim=0)
+        return torch.stack(log_shares).logsumexp(dim=0)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Mean cross entropy of a model's probabilities and the teachers'; T² keeps the gradients' size."""
-        logits = answer(model, batch) / self._temperature
-        return F.cross_entropy(logits, answer(self, batch).exp()) * self._temperature**2
+        """Mean cross entropy with the teachers' probabilities; the factor T² keeps the size of gradients."""
+        logits = logits_of(model, batch) / self._temperature
+        return F.cross_entropy(logits, logits_of(self, batch).exp()) * self._temperature**2
 
 
 def train_teachers(
@@ -50,15 +50,15 @@ def train_teachers(
     progress: Progress,
     on_validation: Callable[[str, Validation], None],
 ) -> Teachers | None:
-    """Train the teachers of a recipe on its labelled rows; None where it has none.
+    """Train the teachers of a recipe on its labelled rows; None if it has no teachers.
 
-    They take about a minute, so nothing is kept of one that is interrupted: the same seed makes it again.
+    This takes about a minute, so no state is saved: after an interruption they are trained again.
     """
     if recipe.distill is None:
         return None
     teachers, members = recipe.distill.teachers, []
     for teacher, lesson in zip(teachers, data.lessons, strict=True):
-        # The caller's random numbers are not disturbed by ours.
+        # Leave the caller's random generator unchanged.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             model = teacher.build(recipe.model, lesson.vectors)

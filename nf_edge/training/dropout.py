@@ -1,4 +1,4 @@
-"""Dropout while a model is trained; the network of inference knows nothing of it."""
+"""Dropout during training, added by hooks; the network for inference has none."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from nf_edge.model.network import Transformer
 
 
 def add_dropout(model: nn.Module, share: float) -> None:
-    """Drop values where GPT-2 does: of the embeddings, and of all that layers add to the residual stream."""
+    """Drop values where GPT-2 does: in the embeddings and in everything layers add to the residual stream."""
     transformer = model.get_submodule("transformer")
     assert isinstance(transformer, Transformer)
 

@@ -1,4 +1,4 @@
-"""Losses, and the score of a model on examples, with its uncertainty."""
+"""Losses, and the score of a model on examples, with a confidence interval."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -19,11 +19,11 @@ Metric = Literal["accuracy", "perplexity", "mean squared error"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a model answers `count` examples (rows, or blocks of text).
+    """The score of a model on `count` examples (rows, or blocks of text).
 
     Attributes:
-        loss: mean cross entropy in nats (of a token, for a language model), or mean squared error.
-        standard_error: of `loss`, over examples; None of a single one.
+        loss: mean cross entropy in nats (per token for a language model), or mean squared error.
+        standard_error: standard error of `loss` over examples; None for a single example.
         correct: number of rows whose label has the largest logit; None unless the metric is accuracy.
     """
 
@@ -35,14 +35,17 @@ class Evaluation:
 
     @property
     def score(self) -> float:
-        """The metric's value."""
+        """The value of the metric."""
         if self.correct is not None:
             return self.correct / self.count
         return exp(self.loss) if self.metric == "perplexity" else self.loss
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % interval of the score: Wilson's for a share, else of the loss ±1.96 standard errors."""
+        """95 % interval of the score; None for a single example without a share.
+
+        Wilson's interval for accuracy; otherwise from the loss ± 1.96 standard errors.
+        """
         if self.correct is not None:
             return wilson(self.correct, self.count)
         if self.standard_error is None:
@@ -52,7 +55,7 @@ class Evaluation:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Larger is better; equal accuracies, common on few rows, are told apart by their loss."""
+        """A sort key; larger is better.  Equal accuracies, frequent on few rows, are ordered by loss."""
         return (self.correct or 0, -self.loss)
 
     def to_json(self) -> dict[str, Any]:
@@ -70,10 +73,11 @@ class Evaluation:
 
 
 def example_losses(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """The loss of every example, [B].
+    """The loss of every example, float [B].
 
-    Cross entropy of logits [B, L] and classes int64 [B]; its mean over tokens for logits [B, T, V] and
-    ids int64 [B, T]; squared error for logits [B, 1] and numbers float [B], which nothing smooths.
+    - Logits [B, L] and classes int64 [B]: cross entropy.
+    - Logits [B, T, V] and ids int64 [B, T]: mean cross entropy over tokens.
+    - Logits [B, 1] and numbers float [B]: squared error, without label smoothing.
     """
     if labels.is_floating_point():
         return (logits[:, 0] - labels).square()
@@ -83,30 +87,30 @@ def example_losses(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0)
     return losses.view(len(labels), -1).mean(dim=1)
 
 
-def answer(model: nn.Module, batch: Batch) -> Tensor:
-    """The model's logits; a batch without padding is computed, a fifth faster, without a mask."""
+def logits_of(model: nn.Module, batch: Batch) -> Tensor:
+    """The model's logits.  A batch without padding runs without a mask, which is a fifth faster."""
     mask = None if bool(batch.attention_mask.all()) else batch.attention_mask
     return model(batch.input_ids, mask)
 
 
-def finite_answer(model: nn.Module, batch: Batch, rows: str, first: int) -> Tensor:
-    """`answer`, which has to be finite; `rows` and `first` are as `model.finite.finite` takes them."""
+def finite_logits(model: nn.Module, batch: Batch, rows: str, first: int) -> Tensor:
+    """`logits_of`, checked to be finite; `rows` and `first` are as for `model.finite.finite`."""
     mask = None if bool(batch.attention_mask.all()) else batch.attention_mask
     return finite(model, batch.input_ids, mask, rows=rows, first=first)
 
 
 def label_loss(model: nn.Module, batch: Batch, smoothing: float = 0.0) -> Tensor:
-    """The mean loss of a model on a batch with labels, a scalar."""
+    """The mean loss of a model on a labelled batch, a scalar."""
     assert batch.labels is not None
-    return example_losses(answer(model, batch), batch.labels, smoothing).mean()
+    return example_losses(logits_of(model, batch), batch.labels, smoothing).mean()
 
 
 @torch.no_grad()
 def evaluate(model: nn.Module, examples: Examples, batch_size: int) -> Evaluation:
-    """Score a model, in inference mode, on all examples.
+    """Score a model on all examples, in inference mode.
 
     Raises:
-        NotFinite: its answers are not finite, or its loss is not.
+        NotFinite: the model's outputs or its loss are not finite.
     """
     was_training = model.training
     model.eval()
@@ -114,7 +118,7 @@ def evaluate(model: nn.Module, examples: Examples, batch_size: int) -> Evaluatio
     for start in range(0, len(examples), batch_size):
         batch = examples.batch(range(start, min(start + batch_size, len(examples))))
         assert batch.labels is not None
-        logits = finite_answer(model, batch, "the rows that it is scored on", start)
+        logits = finite_logits(model, batch, "the evaluation data", start)
         losses.append(example_losses(logits, batch.labels))
         if batch.labels.dim() == 1 and not batch.labels.is_floating_point():
             correct.append(logits.argmax(dim=-1) == batch.labels)
@@ -122,7 +126,7 @@ def evaluate(model: nn.Module, examples: Examples, batch_size: int) -> Evaluatio
     model.train(was_training)
     every = torch.cat(losses).double()
     if not every.isfinite().all():
-        raise NotFinite("its loss is not finite", where=getattr(model, "origin", None))
+        raise NotFinite("the loss is not finite", where=getattr(model, "origin", None))
     return Evaluation(
         metric=metric,
         count=len(every),

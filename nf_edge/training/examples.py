@@ -1,4 +1,4 @@
-"""What a model is trained and validated on: something with a length that gives batches."""
+"""Training and validation examples: a sequence with a length that returns batches."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -10,12 +10,15 @@ from nf_edge.model.data import Batch, Row, collate
 
 
 class Examples(Protocol):
+    """Numbered examples of a model."""
+
     def __len__(self) -> int: ...
 
     def length(self, index: int) -> int:
         """Number of tokens of an example."""
 
-    def batch(self, indices: Sequence[int]) -> Batch: ...
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """The examples with these indices as one batch."""
 
 
 class RowExamples:
@@ -35,7 +38,7 @@ class RowExamples:
 
 
 class BlockExamples:
-    """Blocks of text, int64 [N, T + 1]: T ids, each labelled with the id that follows it."""
+    """Blocks of text, int64 [N, T + 1]: each gives T ids, and as labels the ids that follow them."""
 
     def __init__(self, blocks: Tensor) -> None:
         self._blocks = blocks
@@ -53,7 +56,7 @@ class BlockExamples:
 
 
 class Varied:
-    """Examples of which a subclass makes other batches, as many and about as long."""
+    """Base of examples with random changes; their number and approximate lengths stay the same."""
 
     def __init__(self, rows: Examples) -> None:
         self._rows = rows
@@ -66,9 +69,9 @@ class Varied:
 
 
 class JitteredIntensities(Varied):
-    """Rows whose ids are intensities: each but 0, the background, is moved by up to `most`, at random.
+    """Rows of intensities: each id except 0 (the background) changes at random by up to `most`.
 
-    An embedding knows nothing of the order of ids; this teaches it that neighbours look alike.
+    An embedding has no order of ids; this teaches the model that neighbouring intensities are similar.
     """
 
     def __init__(self, rows: Examples, most: int, vocab_size: int) -> None:
@@ -83,9 +86,9 @@ class JitteredIntensities(Varied):
 
 
 class DroppedTokens(Varied):
-    """Rows of which a share of the tokens, at random, is replaced by the padding token.
+    """Rows in which the padding token replaces a random share of the tokens.
 
-    No single word then decides what a text says (word dropout: Iyyer et al., 2015).
+    The model then cannot rely on single words (word dropout: Iyyer et al., 2015).
     """
 
     def __init__(self, rows: Examples, share: float, pad_token_id: int) -> None:

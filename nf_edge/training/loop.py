@@ -1,4 +1,4 @@
-"""The one training loop: first training, recovery after compression, quantization-aware training."""
+"""The training loop, shared by first training, recovery and quantization-aware training."""
 
 import math
 import time
@@ -25,7 +25,12 @@ Loss = Callable[[nn.Module, Batch], Tensor]
 
 @dataclass(frozen=True)
 class Resumable:
-    """Where `fit` keeps its state, and what must be the same for that state to be taken up again."""
+    """How an interrupted training resumes.
+
+    Attributes:
+        path: the file that `fit` saves its state in.
+        fingerprint: a hash of everything that must be equal to resume from that state.
+    """
 
     path: Path
     fingerprint: str
@@ -43,19 +48,21 @@ def fit(
     progress: Progress = silent,
     on_validation: Callable[[Validation], None] = lambda validation: None,
 ) -> State:
-    """Train a model in place; what counts is `best` of the returned state.
+    """Train the parameters of a model that require gradients, in place.
 
-    Every step depends on the weights, the optimizer, `seed` and its number alone, so a training that
-    is taken up again ends where the uninterrupted one would have, bit for bit on the same machine.
+    Each step depends only on the weights, the optimizer, `seed` and the step's number.  So a resumed training
+    gives the same bits as an uninterrupted one on the same machine.
 
     Args:
-        model: its parameters that require gradients are trained.
-        loss: of a model on a batch, a scalar.
-        validate: called every `settings.validate_every` steps and after the last.
-        resumable: take up the state in its file if there is one, and keep it there.
+        loss: returns the loss of the model on a batch, a scalar.
+        validate: called every `settings.validate_every` steps and after the last step.
+        resumable: resume from the state in its file if it exists, and save states there.
+
+    Returns:
+        The final state; `best` has the tensors of the best validation.
 
     Raises:
-        BadInput: the loss is no longer finite, or the state is of another training.
+        BadInput: the loss became NaN or infinite, or the state belongs to another training.
     """
     optimizer = adamw(model, settings.optimizer)
     state = State()
@@ -64,7 +71,7 @@ def fit(
     order = Order(examples, settings.batch_size, settings.bucket, seed)
     model.train()
     began = time.monotonic() - state.seconds
-    # The caller's random numbers are not disturbed by ours.
+    # Leave the caller's random generator unchanged.
     with torch.random.fork_rng(devices=[]):
         for step in range(state.step, settings.steps):
             torch.manual_seed(seed_of(seed, STEP, step))
@@ -82,7 +89,7 @@ def fit(
 
 
 def best_validation(state: State) -> Validation:
-    """The first of the best, whose tensors the state has kept."""
+    """The best validation (the first one if several are equal); `State.best` has its tensors."""
     return max(state.validations, key=lambda validation: validation.evaluation.rank)
 
 
@@ -100,15 +107,15 @@ def _step(
     optimizer.zero_grad()
     value = loss(model, batch)
     if not math.isfinite(value.item()):
-        raise _diverged(f"the loss is {value.item()}", step + 1)
+        raise _divergence_error(f"the loss is {value.item()}", step + 1)
     value.backward()
     nn.utils.clip_grad_norm_(model.parameters(), settings.optimizer.gradient_clip)
     optimizer.step()
 
 
-def _diverged(how: str, step: int) -> BadInput:
+def _divergence_error(reason: str, step: int) -> BadInput:
     return BadInput(
-        f"training diverged: {how} at step {step}",
+        f"training diverged: {reason} at step {step}",
         fix="lower optimizer.learning_rate, or raise schedule.warmup_steps",
     )
 
@@ -118,7 +125,7 @@ def _validate(model: nn.Module, validate: Callable[[nn.Module], Evaluation], sta
     try:
         validation = Validation(state.step, validate(model))
     except NotFinite as error:
-        raise _diverged(error.what, state.step) from error
+        raise _divergence_error(error.what, state.step) from error
     state.validations.append(validation)
     if before is None or validation.evaluation.rank > before:
         state.best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

@@ -1,6 +1,6 @@
-"""A linear model of a text's n-grams: quick to train, hard to beat on few texts, and too large to ship.
+"""A linear teacher on n-grams: fast to train and accurate on small data, but too large for a device.
 
-Wang and Manning, "Baselines and Bigrams", ACL 2012, show how good such models are at short texts.
+Wang and Manning, "Baselines and Bigrams", ACL 2012, show the accuracy of these models on short texts.
 """
 
 from typing import Literal
@@ -14,17 +14,17 @@ from nf_edge.model.config import ModelConfig
 from nf_edge.training.teacher import Teacher
 from nf_edge.training.vectors import WordVectors
 
-# Enough that few of a treebank's n-grams share a bucket.
+# Large enough that few n-grams of a treebank share a bucket.
 BUCKETS = 2**18
-# Primes that mix ids, so that neighbouring ones do not fall into neighbouring buckets.
+# Primes that mix ids, so that neighbouring ids get distant buckets.
 MULTIPLIER, MODULUS = 1_000_003, 2**31 - 1
 
 
 class NgramClassifier(nn.Module):
-    """logits = Σ weight[bucket of n-gram] + bias, over all runs of one to `longest` tokens, hashed.
+    """logits = Σ weight[bucket of n-gram] + bias, over all runs of one to `longest` tokens.
 
-    It takes what a NoiseFormer classifier takes: ids int64 [B, T] and a mask [B, T] or None, and gives
-    logits [B, labels].  A new one gives every label the same.
+    The interface is that of a NoiseFormer classifier: ids int64 [B, T] and a mask [B, T] or None → logits
+    [B, labels].  Initially all logits are 0.
     """
 
     def __init__(self, longest: int, labels: int) -> None:
@@ -41,20 +41,20 @@ class NgramClassifier(nn.Module):
         )
 
     def _buckets(self, ids: Tensor, real: Tensor) -> Tensor:
-        """The bucket of every n-gram, [B, n-grams]; those with padding in them are in a bucket of zeros."""
-        found, hashed = [], torch.zeros_like(ids)
+        """The bucket of every n-gram, int64 [B, n-grams]; n-grams with padding get the bucket of zeros."""
+        buckets, hashed = [], torch.zeros_like(ids)
         for n in range(1, self._longest + 1):
             last = ids[:, n - 1 :]
             hashed = (hashed[:, : last.shape[1]] * MULTIPLIER + last + n) % MODULUS
-            found.append((hashed * MULTIPLIER % MODULUS % BUCKETS).where(real[:, n - 1 :], BUCKETS))
-        return torch.cat(found, dim=1)
+            buckets.append((hashed * MULTIPLIER % MODULUS % BUCKETS).where(real[:, n - 1 :], BUCKETS))
+        return torch.cat(buckets, dim=1)
 
 
 class Ngrams(Teacher):
     """A linear model of n-grams."""
 
     kind: Literal["ngrams"]
-    longest: int = Field(ge=1, description="the longest run of tokens that it knows")
+    longest: int = Field(ge=1, description="longest n-gram, in tokens")
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""AdamW for a NoiseFormer, and its learning rate at every step."""
+"""AdamW for a NoiseFormer, and the schedule of its learning rate."""
 
 import math
 
@@ -7,15 +7,15 @@ from torch import nn
 
 from nf_edge.training.settings import Optimizer, Schedule
 
-# As GPT-3 was trained (Brown et al., 2020, appendix B).
+# As for GPT-3 (Brown et al., 2020, appendix B).
 BETAS = (0.9, 0.95)
 
 
 def adamw(model: nn.Module, settings: Optimizer) -> torch.optim.AdamW:
     """The optimizer of a model's trainable parameters.
 
-    Weight decay is for matrices: weights, embeddings, and the learned noise, which it pulls towards
-    plain symmetric attention; biases, norms and log_sigma are left alone.
+    Weight decay applies to matrices: weights, embeddings, and the learned noise, which it pulls towards plain
+    symmetric attention.  It does not apply to biases, norms and log_sigma.
     """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
@@ -26,7 +26,7 @@ def adamw(model: nn.Module, settings: Optimizer) -> torch.optim.AdamW:
 
 
 def learning_rate_share(step: int, steps: int, schedule: Schedule) -> float:
-    """Share of the highest learning rate at `step`, from 0 (Loshchilov and Hutter, 2017, eq. 5)."""
+    """The learning rate of a step (from 0) as a share of the highest (Loshchilov and Hutter, 2017, eq. 5)."""
     if step < schedule.warmup_steps:
         return (step + 1) / schedule.warmup_steps
     done = (step - schedule.warmup_steps) / (steps - schedule.warmup_steps)

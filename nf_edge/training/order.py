@@ -1,27 +1,28 @@
-"""Which examples every step of a training takes."""
+"""The examples of every training step."""
 
 import numpy as np
 import torch
 
 from nf_edge.training.examples import Examples
 
-# What a random stream is for; each of a training's streams has its own seed.
+# The purposes of a training's random streams; each stream has its own seed.
 ORDER, STEP = 0, 1
 
 
 def seed_of(*parts: int) -> int:
-    """The seed of one random stream, told from all others by its parts."""
+    """The seed of one random stream, derived from numbers that identify it."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
 
 
 class Order:
-    """Each pass goes over the examples in an order of its own, which depends on seed and pass alone.
+    """A random order of the examples in each pass, which depends only on the seed and the pass.
 
-    The remainder that fills no batch is left out of a pass; fewer examples than a batch are all taken.
+    A pass leaves out the remainder that fills no batch.  If there are fewer examples than `size`, each step
+    takes all of them.
 
     Args:
-        bucket: sort the examples of so many batches by length before they are cut into batches, and mix
-            those batches; None leaves a pass as it was drawn.
+        bucket: sort the examples of this many batches by length, cut them into batches, and shuffle the
+            batches; None: no sorting.
     """
 
     def __init__(self, examples: Examples, size: int, bucket: int | None, seed: int) -> None:
@@ -30,7 +31,7 @@ class Order:
         self._pass, self._batches = -1, list[list[int]]()
 
     def __getitem__(self, step: int) -> list[int]:
-        """Indices of the examples of a step, the first step being 0."""
+        """Indices of the examples of a step; the first step is 0."""
         if step // self._steps_per_pass != self._pass:
             self._pass = step // self._steps_per_pass
             self._batches = self._draw()
@@ -41,8 +42,8 @@ class Order:
         count = self._steps_per_pass * self._size
         order = torch.randperm(len(self._examples), generator=generator)[:count].tolist()
         if self._bucket is not None:
-            pool = self._bucket * self._size
-            pools = [order[start : start + pool] for start in range(0, count, pool)]
+            size_of_pool = self._bucket * self._size
+            pools = [order[start : start + size_of_pool] for start in range(0, count, size_of_pool)]
             order = [index for each in pools for index in sorted(each, key=self._examples.length)]
         batches = [order[start : start + self._size] for start in range(0, count, self._size)]
         if self._bucket is not None:

@@ -1,6 +1,6 @@
-"""Training recipes: what to train on what, as data.
+"""Training recipes: YAML files that define a model, its data and its training.
 
-`recipes/training/*.yaml` are the bundled ones; a user's own file works the same way.
+`recipes/training/*.yaml` are bundled; a user's file works the same way.
 """
 
 from pathlib import Path
@@ -20,36 +20,36 @@ from nf_edge.training.settings import Settings
 
 
 class Noise(NoiseConfig, extra="forbid"):
-    """`noise` of config.json, refusing unknown keys."""
+    """The `noise` of config.json; unknown keys are refused."""
 
 
 class Model(ModelConfig, extra="forbid"):
-    """What config.json will hold, refusing unknown keys."""
+    """The content of config.json; unknown keys are refused."""
 
     noise: Noise = Noise()
 
 
 class Source(Closed):
-    """Where rows or text come from: what `nf_edge.model.data.load_rows` takes, a `.txt` file, or a part.
+    """A source of rows or text: a data set, a table (TSV, CSV, JSONL) or a `.txt` file, or a part of one.
 
-    A text is cut at shares of its characters; rows fall into shares by a hash of their content, so that
-    those which repeat a text are all in one part.
+    A part of a text is cut at shares of its characters.  A row belongs to a part by a hash of its content, so
+    rows with the same text are all in one part.
     """
 
-    file: str = Field(description="a named data set, or a path in the folder of data")
-    part: tuple[float, float] = Field((0, 1), description="from where to where, as shares of the whole")
-    min_words: int = Field(0, ge=0, description="leave out rows of fewer words")
+    file: str = Field(description="name of a data set, or a path in the data folder")
+    part: tuple[float, float] = Field((0, 1), description="start and end of the part, as shares from 0 to 1")
+    min_words: int = Field(0, ge=0, description="leave out rows with fewer words")
 
     @model_validator(mode="after")
     def _consistent(self) -> "Source":
         if not 0 <= self.part[0] < self.part[1] <= 1:
-            raise ValueError("part must go from a share to a larger one, both from 0 to 1")
+            raise ValueError("part must be two increasing shares between 0 and 1, such as [0, 0.9]")
         return self
 
     def __str__(self) -> str:
         text = self.file
         if self.part != (0, 1):
-            text += f", {self.part[0]:.4g} to {self.part[1]:.4g} of it"
+            text += f", part {self.part[0]:.4g} to {self.part[1]:.4g}"
         return text + (f", rows of {self.min_words} words or more" if self.min_words else "")
 
 
@@ -57,13 +57,13 @@ def _source(value: Any) -> Any:
     return {"file": value} if isinstance(value, str) else value
 
 
-def _beside(path: Path, info: ValidationInfo) -> Path:
-    """What travels with a recipe is looked for beside it."""
+def _relative_to_recipe(path: Path, info: ValidationInfo) -> Path:
+    """A path in a recipe, resolved against the recipe's folder."""
     return info.context["path"].parent / path if info.context else path
 
 
-def _beside_unless_named(source: str, info: ValidationInfo) -> str:
-    return source if source in NAMED else str(_beside(Path(source), info))
+def _data_set_or_relative(source: str, info: ValidationInfo) -> str:
+    return source if source in NAMED else str(_relative_to_recipe(Path(source), info))
 
 
 AnySource = Annotated[Source, BeforeValidator(_source)]
@@ -72,49 +72,54 @@ AnySource = Annotated[Source, BeforeValidator(_source)]
 class Bpe(Closed):
     """A byte-level BPE of the model's vocab_size, learned from the training data; `<|endoftext|>` is 0."""
 
-    lowercase: bool = Field(False, description="fold upper case into lower, of the letters in Latin-1")
+    lowercase: bool = Field(False, description="turn upper-case letters of Latin-1 into lower case")
     treebank: bool = Field(
-        False, description="undo the Penn Treebank's spaces, as in `it 's fine .`, and those around a text"
+        False, description="remove the Penn Treebank's spaces, as in `it 's fine .`, and those around a text"
     )
 
 
 class Data(Closed):
-    """What a model is trained, validated and tested on."""
+    """The training, validation and test data of a model."""
 
-    train: AnySource
-    valid: AnySource = Field(description="chooses the best checkpoint")
-    test: AnySource = Field(description="held out: scored once, at the end")
+    train: AnySource = Field(description="the training data")
+    valid: AnySource = Field(description="the validation data, which chooses the best step")
+    test: AnySource = Field(description="held-out data, scored once at the end")
     apart: int | None = Field(
-        None, ge=1, description="leave out of train the rows that share so many words in a row with valid"
+        None, ge=1, description="leave out training rows that share a run of this many words with valid"
     )
     refit: bool = Field(
         False,
-        description="learn from all of the training file, the rows of valid and those like them too: for the "
-        "last training, when there is nothing left to choose by them",
+        description="train on the complete training file, including the rows of valid: for the final "
+        "training, after all choices are made",
     )
-    examples: Annotated[str, AfterValidator(_beside_unless_named)] | None = Field(
-        None, description="rows that go with the checkpoint, as examples.jsonl: a file beside the recipe"
+    examples: Annotated[str, AfterValidator(_data_set_or_relative)] | None = Field(
+        None,
+        description="rows to save with the checkpoint as examples.jsonl: a file in the recipe's folder",
     )
-    tokenizer: Bpe | Annotated[Path, AfterValidator(_beside)] | None = Field(
-        None, description="where the data is text: how to learn one, or a tokenizer.json beside the recipe"
+    tokenizer: Bpe | Annotated[Path, AfterValidator(_relative_to_recipe)] | None = Field(
+        None, description="for text: how to train a tokenizer, or a tokenizer.json in the recipe's folder"
     )
-    origin: str | None = Field(None, description="where to get the files, for whoever has not got them")
-    attribution: str = Field(description="who made the data, and its licence: for the model card")
+    origin: str | None = Field(None, description="where to get the files; shown if they are missing")
+    attribution: str = Field(description="the author and the licence of the data, for the model card")
 
 
 class Regularization(Closed):
-    """What acts in training only."""
+    """Settings that apply only during training."""
 
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of probability spread over all labels")
     noise_prior: float | None = Field(
-        None, ge=0, description="add random noise to the scores, its prior weighted so; null: none"
+        None, ge=0, description="add random noise to the scores, with this weight of its prior; null: none"
     )
-    dropout: float = Field(0.0, ge=0, lt=1, description="share of the values on the residual stream")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="share of values on the residual stream that are dropped"
+    )
     token_dropout: float = Field(
         0.0, ge=0, lt=1, description="share of a row's tokens that the padding token replaces"
     )
     jitter: int | None = Field(
-        None, ge=1, description="move ids, where they are intensities, at random by up to so much; null: none"
+        None,
+        ge=1,
+        description="for ids that are intensities: change each at random by up to this much; null: none",
     )
 
 
@@ -122,33 +127,31 @@ AnyTeacher = Annotated[Ngrams | Convolutions, Field(discriminator="kind")]
 
 
 class Distillation(Closed):
-    """Teachers learn the labels first; the model learns what they say, on average.
+    """Teachers learn the labels first; the model then learns their mean probabilities.
 
-    What `regularization` says is of the model; teachers have keys of their own.
+    `regularization` applies to the model only; teachers have their own keys.
     """
 
     teachers: tuple[AnyTeacher, ...] = Field(
-        min_length=1, description="of each its `kind`, with the keys of that kind and of every teacher"
+        min_length=1, description="each has a `kind`, the keys of that kind, and the keys of every teacher"
     )
     temperature: float = Field(
-        1.0, gt=0, le=HIGHEST_TEMPERATURE, description="divides all logits that are compared"
+        1.0, gt=0, le=HIGHEST_TEMPERATURE, description="divides the logits of model and teachers in the loss"
     )
     swap: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="share of the rows in which a phrase, a row itself, is replaced by another",
+        description="share of rows in which a phrase is replaced by another; a phrase is itself a row",
     )
     join: int = Field(
-        1, ge=1, description="rows of a batch are joined, one to so many, one after another: longer texts"
+        1, ge=1, description="join up to this many rows of a batch to make longer texts; 1: none"
     )
-    replace: float = Field(
-        0.0, ge=0, le=1, description="share of the tokens that any other of the vocabulary replaces"
-    )
+    replace: float = Field(0.0, ge=0, le=1, description="share of tokens that are replaced by random tokens")
 
 
 class TrainingRecipe(Closed):
-    """Everything that makes a checkpoint."""
+    """Everything that defines a checkpoint."""
 
     name: str
     description: str
@@ -156,7 +159,7 @@ class TrainingRecipe(Closed):
     model: Model
     training: Settings
     regularization: Regularization = Regularization()
-    distill: Distillation | None = Field(None, description="null: the model learns the labels itself")
+    distill: Distillation | None = Field(None, description="null: the model learns directly from the labels")
     seed: int = Field(0, ge=0, le=2**63 - 1)
     dtype: Literal["float32", "float16", "bfloat16"] = Field("float32", description="of the saved weights")
 
@@ -164,9 +167,9 @@ class TrainingRecipe(Closed):
     def _consistent(self) -> "TrainingRecipe":
         config, extra = self.model, self.regularization
         if extra.jitter is not None and config.is_language_model:
-            raise ValueError("regularization.jitter is for ids that are intensities, not for language")
+            raise ValueError("regularization.jitter is for ids that are intensities, not for language models")
         if config.is_language_model and self.data.apart is not None:
-            raise ValueError("data.apart is for rows; parts of a text share nothing")
+            raise ValueError("data.apart is for rows; parts of a text never overlap")
         if self.data.refit:
             trainings = [
                 self.training,
@@ -174,41 +177,41 @@ class TrainingRecipe(Closed):
             ]
             if any(each.validate_every < each.steps for each in trainings):
                 raise ValueError(
-                    "data.refit leaves nothing to choose a step by: write validate_every as steps"
+                    "data.refit leaves no data to choose a step by: set validate_every equal to steps"
                 )
         if not config.is_language_model and not config.has_label:
-            raise ValueError(f"a {config.kind} cannot be trained: data has one label a row")
+            raise ValueError(f"a {config.kind} cannot be trained: training data has one label per row")
         if extra.token_dropout and (config.is_language_model or config.pad_token_id is None):
             raise ValueError("regularization.token_dropout is for classifiers with a pad_token_id")
         if isinstance(self.data.tokenizer, Bpe):
             if config.vocab_size < SMALLEST_VOCABULARY:
                 raise ValueError(f"a byte-level BPE needs model.vocab_size {SMALLEST_VOCABULARY} or more")
             if {token for tokens in config.special_tokens.values() for token in tokens} - {0}:
-                raise ValueError("the special tokens of a BPE that is learned have one id, 0")
+                raise ValueError("the special tokens of a trained BPE must all have id 0")
         if extra.label_smoothing and config.task == "regression":
             raise ValueError("regularization.label_smoothing must be 0 for regression")
         if extra.noise_prior is not None and config.noise.kind == "none":
-            raise ValueError("regularization.noise_prior belongs to a model with noise")
+            raise ValueError("regularization.noise_prior needs a model with noise")
         if self.distill is not None:
             if config.task != "classification":
                 raise ValueError("distill is for classifiers")
             if extra.label_smoothing:
                 raise ValueError("regularization.label_smoothing is for labels, which distill does not use")
             if self.data.tokenizer is None and any(t.vectors_file for t in self.distill.teachers):
-                raise ValueError("vectors of a teacher are for data that is text, with a tokenizer")
+                raise ValueError("vectors of a teacher need text data, with data.tokenizer")
             if config.pad_token_id is None and any(t.token_dropout for t in self.distill.teachers):
-                raise ValueError("token_dropout of a teacher is for models with a pad_token_id")
+                raise ValueError("token_dropout of a teacher needs a model with a pad_token_id")
         return self
 
 
 def load_training_recipe(name: str, seed: int | None = None) -> TrainingRecipe:
-    """A bundled training recipe by name, or a YAML file.
+    """A bundled training recipe by its name, or a YAML file by its path.
 
     Args:
         seed: replaces the recipe's seed; None: the recipe's is kept.
 
     Raises:
-        BadInput: there is no such recipe, or it is wrong: all errors, each with its line.
+        BadInput: there is no such recipe, or it is invalid; lists all errors, each with its line.
     """
     recipe = load(resolve("recipes/training", name), TrainingRecipe)
     return recipe if seed is None else recipe.model_copy(update={"seed": seed})

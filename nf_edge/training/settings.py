@@ -1,4 +1,4 @@
-"""What the training loop takes: a section of training, recovery and QAT recipes alike."""
+"""Settings of the training loop, shared by training and recovery."""
 
 from pydantic import Field, model_validator
 
@@ -9,28 +9,32 @@ from nf_edge.core.yaml_schema import Closed
 class Optimizer(Closed):
     """AdamW (Loshchilov and Hutter, 2019) with clipped gradients."""
 
-    learning_rate: float = Field(gt=0, le=HIGHEST_RATE, description="the highest, reached after warm-up")
-    weight_decay: float = Field(ge=0, description="on matrices only")
-    gradient_clip: float = Field(1.0, gt=0, description="largest norm of the whole gradient")
+    learning_rate: float = Field(gt=0, le=HIGHEST_RATE, description="highest learning rate, after warm-up")
+    weight_decay: float = Field(ge=0, description="weight decay of matrices; vectors have none")
+    gradient_clip: float = Field(1.0, gt=0, description="largest norm of the gradient of all parameters")
 
 
 class Schedule(Closed):
     """Linear warm-up, then a half cosine down to a share of the highest learning rate."""
 
-    warmup_steps: int = Field(ge=0)
-    final_share: float = Field(0.0, ge=0, le=1)
+    warmup_steps: int = Field(ge=0, description="steps of warm-up")
+    final_share: float = Field(
+        0.0, ge=0, le=1, description="learning rate of the last step, as a share of the highest"
+    )
 
 
 class Settings(Closed):
-    """How long and how fast `fit` trains."""
+    """The length, the batches and the learning rate of a training."""
 
     steps: int = Field(ge=1, description="optimizer steps")
-    batch_size: int = Field(ge=1, description="rows, or blocks of text, a step")
+    batch_size: int = Field(ge=1, description="rows, or blocks of text, per step")
     validate_every: int = Field(
-        ge=1, description="steps between validations; also what an interruption loses"
+        ge=1, description="steps between validations; an interruption loses at most this many steps"
     )
     bucket: int | None = Field(
-        None, ge=2, description="batches among which rows are sorted by length, to pad less; null: none are"
+        None,
+        ge=2,
+        description="sort rows by length within this many batches, which reduces padding; null: no sorting",
     )
     optimizer: Optimizer
     schedule: Schedule

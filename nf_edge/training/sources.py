@@ -1,4 +1,4 @@
-"""Reading a recipe's data: rows for a classifier, blocks of text for a language model."""
+"""Read the data of a training recipe: rows for a classifier, blocks of text for a language model."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from nf_edge.training.vectors import WordVectors, read_vectors
 
 @dataclass(frozen=True)
 class Located:
-    """A source of the recipe: its name there, where it is, and which part of it is meant."""
+    """A source in the recipe, its path or data set name, and the part of it to use."""
 
     source: Source
     path: str
@@ -33,7 +33,7 @@ class Located:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What one teacher learns the labels on, and the word vectors that it begins with."""
+    """The labelled examples of one teacher, and its initial word vectors."""
 
     examples: Examples
     vectors: WordVectors | None
@@ -41,17 +41,19 @@ class Lesson:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Everything that a recipe reads.
+    """All data of a training recipe.
 
     Attributes:
-        taught: what a model learns from teachers on, labels or none; None where it has no teachers.
-        lessons: of each of its teachers, in the recipe's order.
-        examples: what goes with the checkpoint and can be scored: a classifier's rows, or None.
-        examples_json: what goes with it, as it was written: a JSON object a line.
-        tokenizer_file: a tokenizer.json, given or learned; None where the data has no text.
-        bytes_per_token: of the test text, in UTF-8; None but for a language model of a text file.
-        sha256: of each file, by its name in the recipe.
-        notes: what a user should know of how it was read.
+        train, valid, test: the examples of each split.
+        taught: the examples for distillation, without labels; None if the recipe has no teachers.
+        lessons: one per teacher, in the recipe's order.
+        examples: the rows to save with a classifier, to score them; None if there are none.
+        examples_json: the rows to save with the checkpoint, one JSON object per line.
+        tokenizer_file: the given or trained tokenizer.json; None if the data is not text.
+        bytes_per_token: UTF-8 bytes per token of the test text; None unless it is a language model's text
+            file.
+        sha256: SHA-256 of each file, by its name in the recipe.
+        notes: remarks for the user on how the data was read.
     """
 
     train: Examples
@@ -68,14 +70,14 @@ class TrainingData:
 
 
 def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> TrainingData:
-    """Read all of a recipe's sources.
+    """Read all sources of a recipe.
 
     Args:
-        root: the folder in which its files are.
-        scratch: a folder for a tokenizer that is learned from them.
+        root: the folder with the recipe's files.
+        scratch: a folder for a trained tokenizer.
 
     Raises:
-        BadInput: one cannot be read, or its rows are not for this model.
+        BadInput: a source cannot be read, or its rows do not suit this model.
         MissingTool: a named data set needs a package that is not installed.
     """
     _require_files(recipe, root)
@@ -90,10 +92,10 @@ def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> Tra
     tokenizer_file = _tokenizer(recipe, train, scratch, notes)
 
     def rows(located: Located) -> Rows:
-        found = read_rows(located.path, config, tokenizer_file, part=located.part)
-        sha256[located.source.file] = found.sha256
-        notes.extend(found.warnings)
-        return found
+        read = read_rows(located.path, config, tokenizer_file, part=located.part)
+        sha256[located.source.file] = read.sha256
+        notes.extend(read.warnings)
+        return read
 
     def examples(located: Located) -> Examples:
         if config.is_language_model:
@@ -116,21 +118,23 @@ def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> Tra
         sha256[teacher.vectors_file] = file_sha256(path)
         return read_vectors(path, read_tokenizer(tokenizer_file), config.vocab_size)
 
-    learned_from = examples(train)
-    notes.append(f"{len(learned_from):,} {'blocks' if config.is_language_model else 'rows'} to learn from")
-    shown = _locate(Source(file=data.examples), root) if data.examples else None
+    training_examples = examples(train)
+    notes.append(
+        f"{len(training_examples):,} {'blocks' if config.is_language_model else 'rows'} of training data"
+    )
+    shipped = _locate(Source(file=data.examples), root) if data.examples else None
     return TrainingData(
-        varied(learned_from),
-        varied(_unlabeled(learned_from, recipe.distill, config)) if recipe.distill else None,
+        varied(training_examples),
+        varied(_distillation_examples(training_examples, recipe.distill, config)) if recipe.distill else None,
         tuple(
-            Lesson(_labelled(learned_from, teacher, config), vectors(teacher))
+            Lesson(_teacher_examples(training_examples, teacher, config), vectors(teacher))
             for teacher in (recipe.distill.teachers if recipe.distill else ())
         ),
         examples(valid),
         examples(test),
-        # A language model's examples are lines out of nowhere: where to begin, not a text to predict.
-        examples(shown) if shown and not config.is_language_model else None,
-        _json_lines(shown) if shown else "",
+        # A language model's examples are prompts without context, so they are not scored.
+        examples(shipped) if shipped and not config.is_language_model else None,
+        _json_lines(shipped) if shipped else "",
         tokenizer_file,
         _bytes_per_token(test, tokenizer_file),
         sha256,
@@ -138,32 +142,34 @@ def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> Tra
     )
 
 
-def _unlabeled(learned_from: Examples, distill: Distillation, config: ModelConfig) -> Examples:
-    assert isinstance(learned_from, RowExamples)  # no recipe of a language model has teachers
-    swapped = SwappedPhrases(learned_from.rows, distill.swap, config.pad_token_id)
+def _distillation_examples(
+    training_examples: Examples, distill: Distillation, config: ModelConfig
+) -> Examples:
+    assert isinstance(training_examples, RowExamples)  # no recipe of a language model has teachers
+    swapped = SwappedPhrases(training_examples.rows, distill.swap, config.pad_token_id)
     joined = JoinedRows(swapped, distill.join, config.n_positions, config.pad_token_id)
     return ReplacedTokens(joined, distill.replace, config.vocab_size)
 
 
-def _labelled(learned_from: Examples, teacher: Teacher, config: ModelConfig) -> Examples:
-    assert isinstance(learned_from, RowExamples)  # no recipe of a language model has teachers
-    examples: Examples = learned_from
+def _teacher_examples(training_examples: Examples, teacher: Teacher, config: ModelConfig) -> Examples:
+    assert isinstance(training_examples, RowExamples)  # no recipe of a language model has teachers
+    examples: Examples = training_examples
     if teacher.swap:
-        examples = SwappedPhrases(learned_from.rows, teacher.swap, config.pad_token_id)
+        examples = SwappedPhrases(training_examples.rows, teacher.swap, config.pad_token_id)
     if teacher.token_dropout:
         examples = DroppedTokens(examples, teacher.token_dropout, config.pad_token_id or 0)
     return examples
 
 
 def _require_files(recipe: TrainingRecipe, root: Path) -> None:
-    """Say of all the files at once which are not there, and how a user comes by them."""
+    """Raise one BadInput for all missing files, which says where to get them."""
     data = recipe.data
     teachers = recipe.distill.teachers if recipe.distill else ()
     vectors = (teacher.vectors_file for teacher in teachers if teacher.vectors_file is not None)
     files = dict.fromkeys([data.train.file, data.valid.file, data.test.file, *vectors])
     missing = [file for file in files if file not in NAMED and not (root / file).exists()]
     if missing:
-        root_option = "--data-root names the folder that has them"
+        root_option = "then give their folder with --data-root" if data.origin else "give --data-root FOLDER"
         raise BadInput(
             f"no such data: {', '.join(missing)}",
             where=root.resolve(),
@@ -171,24 +177,24 @@ def _require_files(recipe: TrainingRecipe, root: Path) -> None:
         )
 
 
-def _locate(source: Source, root: Path, apart_from: Located | None = None, run_length: int = 1) -> Located:
+def _locate(source: Source, root: Path, validation: Located | None = None, run_length: int = 1) -> Located:
     path = source.file if source.file in NAMED else str(root / source.file)
     start, end = source.part
     runs: frozenset[tuple[str, ...]] = frozenset()
-    if apart_from is not None:
-        runs = word_runs(apart_from.part.of_records(read_records(apart_from.path)[0].records), run_length)
+    if validation is not None:
+        runs = word_runs(validation.part.of_records(read_records(validation.path)[0].records), run_length)
     return Located(source, path, Part(start, end, source.min_words, runs, run_length))
 
 
 def _tokenizer(recipe: TrainingRecipe, train: Located, scratch: Path, notes: list[str]) -> Path | None:
-    given = recipe.data.tokenizer
-    if not isinstance(given, Bpe):
-        return given
-    wanted = recipe.model.vocab_size
-    tokenizer = train_bpe(_texts(train), wanted, lowercase=given.lowercase, treebank=given.treebank)
+    choice = recipe.data.tokenizer
+    if not isinstance(choice, Bpe):
+        return choice
+    vocab_size = recipe.model.vocab_size
+    tokenizer = train_bpe(_texts(train), vocab_size, lowercase=choice.lowercase, treebank=choice.treebank)
     learned = vocabulary_size(tokenizer)
-    if learned < wanted:
-        notes.append(f"{train.source}: gave a vocabulary of {learned}, not {wanted}")
+    if learned < vocab_size:
+        notes.append(f"{train.source}: gives only {learned} tokens, not {vocab_size}")
     path = scratch / "tokenizer.json"
     tokenizer.save(str(path))
     return path

@@ -1,4 +1,4 @@
-"""The state of an unfinished training: one safetensors file, replaced whole at every validation."""
+"""The state of an unfinished training: one safetensors file, replaced atomically at every validation."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from nf_edge.training.evaluate import Evaluation
 
 @dataclass(frozen=True)
 class Validation:
-    """The score on validation rows after so many steps."""
+    """The score on validation data after a number of steps."""
 
     step: int
     evaluation: Evaluation
@@ -27,13 +27,13 @@ class Validation:
 
 @dataclass
 class State:
-    """What a step changes, besides the model and its optimizer.
+    """The progress of a training, without the model and the optimizer.
 
     Attributes:
-        step: steps done.
-        seconds: wall time of those steps and of validation.
-        validations: all of them so far, in order.
-        best: the tensors of the model at its best validation.
+        step: number of steps done.
+        seconds: wall time of those steps and their validations.
+        validations: all validations so far, in order.
+        best: the model's tensors at its best validation.
     """
 
     step: int = 0
@@ -44,7 +44,7 @@ class State:
 
 @dataclass(frozen=True)
 class _Document:
-    """The metadata of a state's file."""
+    """The metadata in a state file."""
 
     fingerprint: str
     step: int
@@ -53,24 +53,24 @@ class _Document:
 
 
 def check_states(paths: Sequence[Path], what: str, *, resume: bool, overwrite: bool) -> None:
-    """Refuse to begin over states of something interrupted, or to go on where there are none.
+    """Check that existing state files agree with the options to resume or to overwrite.
 
     Args:
-        what: was interrupted, for the messages.
-        overwrite: delete the states that there are, unless `resume`.
+        what: "training" or "recovery", for messages.
+        overwrite: without `resume`, delete the existing states.
 
     Raises:
-        BadInput: a user has to say which of both is meant.
+        BadInput: `resume` is set without a state, or a state exists and neither option is set.
     """
     unfinished = [path for path in paths if path.exists()]
     if resume and not unfinished:
-        raise BadInput(f"there is no {what} to resume", where=paths[0], fix="leave out --resume")
+        raise BadInput(f"there is no {what} to resume", where=paths[0], fix="remove --resume")
     if unfinished and not resume:
         if not overwrite:
             raise BadInput(
-                f"is the state of a {what} that was interrupted",
+                f"is the state of an interrupted {what}",
                 where=unfinished[0],
-                fix="--resume goes on with it, --overwrite starts anew",
+                fix="give --resume to continue it, or --overwrite to start again",
             )
         for path in unfinished:
             path.unlink()
@@ -79,59 +79,59 @@ def check_states(paths: Sequence[Path], what: str, *, resume: bool, overwrite: b
 def save_state(
     path: Path, fingerprint: str, state: State, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Write all that `load_state` needs, beside its place and moved there when whole."""
+    """Write everything that `load_state` needs, atomically."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()}
     document = _Document(fingerprint, state.step, state.seconds, state.validations)
     text = strict_json.dumps(asdict(document), indent=None)
-    # Copies, since safetensors refuses tensors that share memory, as a tied head does.
+    # Copies, because safetensors refuses tensors that share memory, such as a tied head.
     copies = {name: tensor.detach().clone() for name, tensor in tensors.items()}
     with staged_file(path, overwrite=True) as new:
         save_file(copies, new, metadata={"state": text, "sha256": _digest(text, copies)})
 
 
 def load_state(path: Path, fingerprint: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> State:
-    """Put model and optimizer where `save_state` found them, bit for bit.
+    """Restore the model and the optimizer exactly as they were saved.
 
     Raises:
-        BadInput: the file is not what was saved, or is of a training with another fingerprint.
+        BadInput: the file is damaged, or belongs to a training with another fingerprint.
     """
     try:
         file = read_safetensors_file(path)
         text, tensors = file.metadata.get("state", ""), file.tensors
         if file.metadata.get("sha256") != _digest(text, tensors):
-            raise ValueError("its SHA-256 differs from that of what was saved")
+            raise ValueError("its content does not match its SHA-256")
         document = TypeAdapter(_Document).validate_python(strict_json.loads(text))
     except (BadInput, ValidationError, ValueError) as error:
-        raise _no_state(path, error) from error
+        raise _invalid_state(path, error) from error
     if document.fingerprint != fingerprint:
         raise BadInput(
             "is the state of a training with another recipe, seed, data or version",
             where=path,
-            fix="go on with what it was begun with, or delete it and start anew",
+            fix="resume with the original ones, or delete this file and start again",
         )
     try:
         return _restored(document, tensors, model, optimizer)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise _no_state(path, error) from error
+        raise _invalid_state(path, error) from error
 
 
 def _restored(
     document: _Document, tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> State:
-    model.load_state_dict(_below("model.", tensors))
+    model.load_state_dict(_with_prefix("model.", tensors))
     moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _below("optimizer.", tensors).items():
+    for name, tensor in _with_prefix("optimizer.", tensors).items():
         index, key = name.split(".")
         moments.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    return State(document.step, document.seconds, document.validations, _below("best.", tensors))
+    return State(document.step, document.seconds, document.validations, _with_prefix("best.", tensors))
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of all that a state is, so that one changed bit of it is noticed."""
+    """SHA-256 of the metadata and all tensors, to detect any damage."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
@@ -139,10 +139,10 @@ def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _no_state(path: Path, error: Exception) -> BadInput:
+def _invalid_state(path: Path, error: Exception) -> BadInput:
     why = error.what if isinstance(error, BadInput) else error
-    return BadInput(f"is not the state of a training: {why}", where=path, fix="delete it and start anew")
+    return BadInput(f"is not the state of a training: {why}", where=path, fix="delete it and start again")
 
 
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""What every kind of teacher has in a recipe: how it learns the labels, and how much its word counts."""
+"""The recipe keys of every kind of teacher: how it is trained, and its weight among teachers."""
 
 from abc import abstractmethod
 
@@ -12,43 +12,48 @@ from nf_edge.training.vectors import WordVectors
 
 
 class Teacher(Closed):
-    """A classifier that learns the labels of a recipe's rows, for a model to learn from it.
+    """A classifier that learns the labels of a recipe's rows; a model then learns from it.
 
-    A kind of teacher is a subclass: a literal `kind`, its own keys, and how to build it.
+    Each kind of teacher is a subclass with a literal `kind`, its own keys, and `build`.
     """
 
-    weight: float = Field(1.0, gt=0, description="of its probabilities in the teachers' mean")
+    weight: float = Field(1.0, gt=0, description="weight of its probabilities in the mean of all teachers")
     swap: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="share of the rows in which a phrase, a row itself, is replaced by another of its label",
+        description="share of rows in which a phrase is replaced by another of the same label and length; a "
+        "phrase is itself a row",
     )
     token_dropout: float = Field(
         0.0, ge=0, lt=1, description="share of a row's tokens that the padding token replaces"
     )
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of probability spread over all labels")
     training: Settings
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """What a user is told of it while it learns."""
+        """The name of the teacher in progress messages."""
 
     @property
     @abstractmethod
     def description(self) -> str:
-        """What the model card says that it is."""
+        """The description of the teacher in the model card."""
 
     @property
     def vectors_file(self) -> str | None:
-        """Its file of word vectors, in the folder of data; None of a teacher that begins without."""
+        """Its file of word vectors in the data folder; None if it uses none."""
         return None
 
     @abstractmethod
     def build(self, config: ModelConfig, vectors: WordVectors | None = None) -> nn.Module:
-        """A new one, drawn from the global random numbers, with the vectors of `vectors_file`.
+        """A new network with random weights from PyTorch's global generator.
 
-        It takes what a model of `config` takes, ids int64 [B, T] and a mask [B, T] or None, and gives
-        logits [B, labels].
+        Args:
+            vectors: the content of `vectors_file`.
+
+        Returns:
+            A network with the interface of a classifier: ids int64 [B, T] and a mask [B, T] or None → logits
+            [B, labels].
         """

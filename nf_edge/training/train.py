@@ -1,4 +1,4 @@
-"""From a training recipe to a checkpoint folder."""
+"""Train a recipe and write a checkpoint folder."""
 
 import hashlib
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nf_edge import __version__
 from nf_edge.core import strict_json
-from nf_edge.core.files import folder_made
+from nf_edge.core.files import created_folder
 from nf_edge.core.progress import Progress, silent
 from nf_edge.core.reading import sha256
 from nf_edge.core.staging import scratch_folder
@@ -43,26 +43,26 @@ def train(
     progress: Progress = silent,
     on_validation: Callable[[str, Validation], None] = lambda attention, validation: None,
 ) -> TrainingReport:
-    """Train by a recipe and write a checkpoint with its model card, whole or not at all.
+    """Train a recipe and write a checkpoint with its model card; an interruption leaves no partial folder.
 
-    While it runs its state is in `OUT.*.training` beside `out`, a file a model.
+    During training, each model's state is in a file `OUT.*.training` next to `out`.
 
     Args:
-        data_root: the folder that has the recipe's files.
-        resume: go on with a training of the same recipe that was interrupted.
-        overwrite: replace what is in `out`, and forget a training that was interrupted.
-        compare: also train the recipe with other attention, to be compared in the model card.
+        data_root: the folder with the recipe's files.
+        resume: continue an interrupted training of the same recipe.
+        overwrite: replace an existing `out`, and discard an interrupted training.
+        compare: also train the recipe with other attention, for a comparison in the model card.
 
     Raises:
-        BadInput: the data is not for the model, `out` may not be written, there is nothing to resume or
-            something that must be, or the training diverged.
+        BadInput: the data does not suit the model, `out` cannot be written, there is no state to resume, a
+            state exists but neither `resume` nor `overwrite` is set, or the training diverged.
         MissingTool: a named data set needs a package that is not installed.
     """
     recipes = [recipe, *(variants(recipe) if compare else [])]
     states = [state_file(out, each) for each in recipes]
-    check_place(out, overwrite=overwrite, sources=_sources(recipe, data_root), beside=states)
+    check_place(out, overwrite=overwrite, sources=_sources(recipe, data_root), other_outputs=states)
     check_states(states, "training", resume=resume, overwrite=overwrite)
-    with scratch_folder() as scratch, folder_made(out.parent):
+    with scratch_folder() as scratch, created_folder(out.parent):
         return _train(
             recipes,
             read_training_data(recipe, data_root, scratch),
@@ -82,7 +82,7 @@ def _train(
     progress: Progress,
     on_validation: Callable[[str, Validation], None],
 ) -> TrainingReport:
-    """Train by every recipe and write what came of the first."""
+    """Train all recipes and write the checkpoint of the first."""
     recipe = recipes[0]
     states = [state_file(out, each) for each in recipes]
     teachers = train_teachers(recipe, data, progress, on_validation)
@@ -92,8 +92,8 @@ def _train(
         result, tensors = _train_one(each, data, teachers, resumable, progress, on_validation)
         trained.append(result)
         if each is recipe:
-            kept = tensors
-    checkpoint = _rounded(recipe, kept)
+            best_tensors = tensors
+    checkpoint = _rounded(recipe, best_tensors)
     examples = None
     if data.examples is not None:
         examples = evaluate(checkpoint.model(), data.examples, recipe.training.batch_size)
@@ -112,7 +112,7 @@ def _train(
         write_checkpoint(
             stage,
             recipe.model,
-            kept,
+            best_tensors,
             dtype=getattr(torch, recipe.dtype),
             tokenizer_file=data.tokenizer_file,
             where=out,
@@ -126,7 +126,7 @@ def _train(
 
 
 def _sources(recipe: TrainingRecipe, root: Path) -> list[Path]:
-    """The files that it reads."""
+    """The files that a training reads."""
     data, teachers = recipe.data, recipe.distill.teachers if recipe.distill else ()
     named = [data.train.file, data.valid.file, data.test.file, *(each.vectors_file for each in teachers)]
     files = [root / name for name in named if name is not None and name not in NAMED]
@@ -136,7 +136,7 @@ def _sources(recipe: TrainingRecipe, root: Path) -> list[Path]:
 
 
 def state_file(out: Path, recipe: TrainingRecipe) -> Path:
-    """Where the state of an unfinished training is."""
+    """The file that keeps the state of an unfinished training."""
     return out.parent / f"{out.name}.{attention_name(recipe.model)}.training"
 
 
@@ -148,7 +148,7 @@ def _train_one(
     progress: Progress,
     on_validation: Callable[[str, Validation], None],
 ) -> tuple[Trained, dict[str, Tensor]]:
-    """Train one model; returns what came of it and its best tensors, not rounded."""
+    """Train one model; returns its result and its best tensors, not rounded."""
     name, size = attention_name(recipe.model), recipe.training.batch_size
     model = Checkpoint(resumable.path, recipe.model, init_tensors(recipe.model, recipe.seed)).model()
     model.requires_grad_(True)
@@ -195,7 +195,7 @@ def _loss(regularization: Regularization, teachers: Teachers | None) -> Loss:
 
 
 def _rounded(recipe: TrainingRecipe, tensors: dict[str, Tensor]) -> Checkpoint:
-    """The model as it is saved."""
+    """The model with its tensors rounded as saved."""
     dtype = getattr(torch, recipe.dtype)
     return Checkpoint(Path(), recipe.model, {name: tensor.to(dtype) for name, tensor in tensors.items()})
 
@@ -208,8 +208,8 @@ def _sigma(recipe: TrainingRecipe, tensors: dict[str, Tensor]) -> tuple[tuple[fl
 
 
 def _fingerprint(recipe: TrainingRecipe, data: TrainingData) -> str:
-    """All that the weights depend on, but for the machine."""
-    learned_from = {"train", "valid"}
+    """SHA-256 of everything the weights depend on, except the machine."""
+    data_keys = {"train", "valid"}
     sources = [recipe.data.train.file, recipe.data.valid.file]
     if recipe.distill is not None:
         sources += [teacher.vectors_file for teacher in recipe.distill.teachers if teacher.vectors_file]
@@ -217,7 +217,7 @@ def _fingerprint(recipe: TrainingRecipe, data: TrainingData) -> str:
         "recipe": recipe.model_dump(
             mode="json",
             include={
-                "data": learned_from,
+                "data": data_keys,
                 "model": True,
                 "training": True,
                 "regularization": True,

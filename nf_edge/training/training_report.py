@@ -1,4 +1,4 @@
-"""What a training came to."""
+"""The result of a training."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,11 @@ class Trained:
 
     Attributes:
         attention: `standard`, or the kind of the learned noise.
-        parameters: those that inference uses.
-        test: on held-out data, with the weights rounded as they are saved.
-        best_step: the step whose weights are kept, for their score on validation data.
-        sigma: of the random noise as it was learned, a list of heads a layer; None without random noise.
+        parameters: number of parameters for inference.
+        test: score on held-out data, with the weights rounded as saved.
+        valid: score on validation data at `best_step`.
+        best_step: the step with the best validation score, whose weights are saved.
+        sigma: learned σ of the random noise, one tuple of heads per layer; None without random noise.
         seconds: wall time of training and validation.
     """
 
@@ -42,14 +43,16 @@ class Trained:
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """The checkpoint that was written, and what it was compared with.
+    """The written checkpoint, and models with other attention for comparison.
 
     Attributes:
-        examples: how a classifier answers the rows that go with it, or None.
-        comparison: the same recipe with other attention.
-        teachers: how those that the models learned from answer the validation data, or None.
-        bytes_per_token: of the test text, to compare perplexities across vocabularies; None without text.
-        notes: what a user should know besides.
+        path: the written checkpoint.
+        examples: score of a classifier on the rows saved with it; None if there are none.
+        comparison: models of the same recipe with other attention.
+        teachers: score of the teachers on the validation data; None without teachers.
+        bytes_per_token: bytes per token of the test text, to compare perplexities across vocabularies; None
+            unless it is a language model's text file.
+        notes: further remarks for the user.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""Texts made of the training texts, for a model that learns from teachers and so needs no labels."""
+"""New texts made from the training texts.  Distillation uses them, because it needs no labels."""
 
 from collections import defaultdict
 from collections.abc import Sequence, Set
@@ -12,18 +12,18 @@ Ids = tuple[int, ...]
 
 
 class SwappedPhrases:
-    """Rows of which a share, at random, has one phrase replaced by another of its label and length.
+    """Rows in which, at random, one phrase is replaced by another phrase of the same label and length.
 
-    A phrase is a run of a row's tokens that is a row itself, as in a treebank, where every constituent of a
-    sentence has a label.  Phrases are met in many surroundings, which no row's words tell by heart.
+    A phrase is a run of a row's tokens that is itself a row, as in a treebank, where every constituent of a
+    sentence has a label.  The model meets each phrase in many contexts and cannot memorize rows.
     """
 
     def __init__(self, rows: Sequence[Row], share: float, pad_token_id: int | None) -> None:
         self._rows, self._share, self._pad_token_id = rows, share, pad_token_id
         self._labels = {row.input_ids: row.label for row in rows}
-        self._alike: dict[tuple[int, int | float | None], list[Ids]] = defaultdict(list)
+        self._phrases_like: dict[tuple[int, int | float | None], list[Ids]] = defaultdict(list)
         for phrase, label in self._labels.items():
-            self._alike[len(phrase), label].append(phrase)
+            self._phrases_like[len(phrase), label].append(phrase)
         self._spans = [_spans(row.input_ids, self._labels.keys()) for row in rows]
 
     def __len__(self) -> int:
@@ -35,30 +35,29 @@ class SwappedPhrases:
     def batch(self, indices: Sequence[int]) -> Batch:
         draws = torch.rand(len(indices), 3).tolist()
         rows = [
-            self._swapped(index, which, other) if draw < self._share else self._rows[index]
-            for index, (draw, which, other) in zip(indices, draws, strict=True)
+            self._swapped(index, phrase_share, replacement_share) if draw < self._share else self._rows[index]
+            for index, (draw, phrase_share, replacement_share) in zip(indices, draws, strict=True)
         ]
         return collate(rows, self._pad_token_id)
 
-    def _swapped(self, index: int, which: float, other: float) -> Row:
-        """A row with the phrase and the replacement that two shares of all there are (0 to 1) point to."""
+    def _swapped(self, index: int, phrase_share: float, replacement_share: float) -> Row:
+        """A row with one phrase replaced; two numbers from 0 to 1 select the phrase and its replacement."""
         row, spans = self._rows[index], self._spans[index]
         if not spans:
             return row
-        start, end = spans[int(which * len(spans))]
-        alike = self._alike[end - start, self._labels[row.input_ids[start:end]]]
-        phrase = alike[int(other * len(alike))]
+        start, end = spans[int(phrase_share * len(spans))]
+        candidates = self._phrases_like[end - start, self._labels[row.input_ids[start:end]]]
+        phrase = candidates[int(replacement_share * len(candidates))]
         return Row(row.input_ids[:start] + phrase + row.input_ids[end:], row.label)
 
 
 class JoinedRows(Varied):
-    """Batches whose rows are joined, 1 to `most` of them one after another: texts without a label.
+    """Batches of texts made by joining 1 to `most` rows; they have no labels.
 
-    Where labels are of phrases as well as sentences most rows are short.  Joined ones are as long as any
-    sentence, come in any number, and a linear teacher knows what each word of them adds.
+    Rows of labelled phrases are mostly short; joined rows are as long as sentences.
 
     Args:
-        longest: number of tokens to which they are cut.
+        longest: number of tokens that joined rows are cut to.
     """
 
     def __init__(self, rows: Examples, most: int, longest: int, pad_token_id: int | None) -> None:
@@ -75,7 +74,9 @@ class JoinedRows(Varied):
         joined = texts
         for _ in range(count - 1):
             order = torch.randperm(len(texts)).tolist()
-            joined = [text + texts[other] for text, other in zip(joined, order, strict=True)]
+            joined = [
+                text + texts[replacement_share] for text, replacement_share in zip(joined, order, strict=True)
+            ]
         return collate([Row(text[: self._longest], None) for text in joined], self._pad_token_id)
 
 
@@ -97,7 +98,7 @@ class ReplacedTokens(Varied):
 
 
 def _spans(ids: Ids, known: Set[Ids]) -> list[tuple[int, int]]:
-    """(start, end) of every phrase in a row, but for the whole row."""
+    """(start, end) of every phrase in a row, except the row itself."""
     length = len(ids)
     return [
         (start, end)

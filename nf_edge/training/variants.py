@@ -1,9 +1,9 @@
-"""The same recipe with other attention, so that NoiseFormer, symmetric attention and GPT-2 compare."""
+"""Variants of a recipe with other attention, to compare NoiseFormer, symmetric attention and GPT-2."""
 
 from nf_edge.model.config import ModelConfig
 from nf_edge.training.recipe import Noise, TrainingRecipe
 
-# What is learned beside K Kᵀ: nothing, a full matrix a head (both Courtois et al.), or, in GPT-2, the query.
+# Symmetric attention alone, with a full matrix per head (both Courtois et al.), and GPT-2's attention.
 COMPARED = ("none", "pairwise", "standard")
 
 
@@ -13,9 +13,9 @@ def attention_name(config: ModelConfig) -> str:
 
 
 def variants(recipe: TrainingRecipe) -> list[TrainingRecipe]:
-    """The recipe with each of `COMPARED`, but for its own.
+    """The recipe with every other attention of `COMPARED`.
 
-    Random noise is part of learned noise: a variant without the one is trained without the other.
+    A variant without learned noise is trained without random noise as well.
     """
     others = [name for name in COMPARED if name != attention_name(recipe.model)]
     return [_variant(recipe, name) for name in others]

@@ -1,6 +1,6 @@
-"""Word vectors that others trained on far more text than a recipe has, for a teacher to begin with.
+"""Read pretrained word vectors, which initialize a teacher's embeddings.
 
-Pennington et al., "GloVe: Global Vectors for Word Representation", EMNLP 2014, is such a set.
+An example is Pennington et al., "GloVe: Global Vectors for Word Representation", EMNLP 2014.
 """
 
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from torch import Tensor
 from nf_edge.core.errors import BadInput
 from nf_edge.core.reading import GIB, MIB, open_regular
 
-# GloVe's largest file has 5 GB; a line is a word and some hundred numbers.
+# GloVe's largest file has 5 GB; a line is a word and a few hundred numbers.
 MOST_BYTES, MOST_LINE = 64 * GIB, MIB
 
 
 @dataclass(frozen=True)
 class WordVectors:
-    """Vectors of the tokens of a vocabulary that are words.
+    """The word vectors of a vocabulary's tokens.
 
     Attributes:
-        table: float32 [V, d], scaled as one so that its values have a standard deviation of 1; rows of
-            tokens that are no known word are 0.
-        known: bool [V], whether a token is a known word.
+        table: float32 [V, d], scaled so that the root mean square of all values with a vector is 1; 0 for
+            tokens without a vector.
+        known: bool [V], whether a token has a vector.
     """
 
     table: Tensor
@@ -32,34 +32,40 @@ class WordVectors:
 
 
 def read_vectors(path: Path, tokenizer: Tokenizer, vocab_size: int) -> WordVectors:
-    """Read a text file of word vectors, of the words that are single tokens: a word and its numbers a line,
-    separated by spaces, as GloVe has them.
+    """Read the vectors of words that are single tokens.
+
+    The format is that of GloVe: a text file in which each line is a word and its numbers, with single spaces.
 
     Raises:
-        BadInput: it cannot be read, is not such a file, or has none of the vocabulary's words.
+        BadInput: the file cannot be read, has another format, or has no word of the vocabulary.
     """
     ids = {word: index for word, index in _words(tokenizer).items() if index < vocab_size}
-    found: dict[int, list[float]] = {}
+    vector_of: dict[int, list[float]] = {}
     width = None
     with open_regular(path, MOST_BYTES) as file:
         for number, line in enumerate(iter(lambda: file.readline(MOST_LINE), b""), start=1):
             word, *fields = _text(line, path, number).rstrip().split(" ")
             width = len(fields) if width is None else width
             if not fields or len(fields) != width:
-                raise _not_vectors(path, number, f"has {len(fields)} numbers, not {width or 'some'}")
+                expected = f"{width}" if width else "at least one"
+                raise _not_vectors(path, number, f"has {len(fields)} numbers instead of {expected}")
             if word in ids:
-                found[ids[word]] = _numbers(fields, path, number)
-    if not found:
-        raise BadInput("has no vector of any word of the vocabulary", where=path)
+                vector_of[ids[word]] = _numbers(fields, path, number)
+    if not vector_of:
+        raise BadInput(
+            "has no vector of any word of the vocabulary",
+            where=path,
+            fix="use vectors in the texts' language",
+        )
     known = torch.zeros(vocab_size, dtype=torch.bool)
-    known[list(found)] = True
+    known[list(vector_of)] = True
     table = torch.zeros(vocab_size, width or 0)
-    table[list(found)] = torch.tensor(list(found.values()))
+    table[list(vector_of)] = torch.tensor(list(vector_of.values()))
     if not table.isfinite().all():
         raise BadInput("has a vector with NaN or Inf", where=path)
     scale = table[known].square().mean().sqrt()
     if not (scale > 0 and scale.isfinite()):
-        raise BadInput("has vectors of zeros only, or of numbers too large to square", where=path)
+        raise BadInput("has only zeros, or numbers that are too large to square in float32", where=path)
     return WordVectors(table / scale, known)
 
 
@@ -73,7 +79,7 @@ def _text(line: bytes, path: Path, number: int) -> str:
 
 
 def _words(tokenizer: Tokenizer) -> dict[str, int]:
-    """The ids of tokens that are words or signs; a piece that goes on a word is not the word it spells."""
+    """Word → id of the tokens that are complete words or punctuation, not the continuation of a word."""
     words = {}
     for index in tokenizer.get_vocab().values():
         text = tokenizer.decode([index])
@@ -93,5 +99,5 @@ def _not_vectors(path: Path, line: int, what: str) -> BadInput:
     return BadInput(
         f"is not a file of word vectors: line {line} {what}",
         where=path,
-        fix="each line is a word and its numbers, as many in all lines, with single spaces",
+        fix="each line must be a word and the same number of values, separated by single spaces",
     )

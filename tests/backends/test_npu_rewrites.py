@@ -10,8 +10,8 @@ from conftest import NOISES, RANDOM_LENGTH
 from nf_edge.backends.ethos_u import form
 from nf_edge.backends.static_shape.fold_norms import fold_norms
 from nf_edge.backends.static_shape.form import Hints, SelectToken
+from nf_edge.model.attention import Pass
 from nf_edge.model.attention_forms import HIDDEN_QUANTIZED
-from nf_edge.model.network import Pass
 
 NOTHING = Hints(hidden=None, pick=None)
 WIDTH = 32

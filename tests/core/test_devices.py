@@ -154,7 +154,7 @@ def test_all_errors_of_a_file_come_at_once_each_with_its_line(board):
         ),
         ("cpu:", "cpu: fast\nrest:", "line 10: cpu: must be a list (found 'fast')"),
         ("true}\nmemory", '"true"}\nmemory', "line 4: soc.verified: "),
-        ("backends: [xnnpack]", "backends: []", "line 15: backends: name at least one"),
+        ("backends: [xnnpack]", "backends: []", "line 15: backends: list at least one"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(board, old, new, expected):
@@ -170,7 +170,7 @@ def test_a_fact_cannot_leave_out_whether_it_was_verified(board):
 
 def test_two_cores_of_one_name_are_refused_since_their_facts_could_not_be_told_apart(board):
     cores = BOARD[BOARD.index("  - core") : BOARD.index("backends")]
-    assert "line 10: cpu: Cortex-A55: named twice" in refusal(board((cores, cores + cores)))
+    assert "line 10: cpu: Cortex-A55: listed twice" in refusal(board((cores, cores + cores)))
 
 
 def test_an_unknown_name_lists_the_devices_there_are():

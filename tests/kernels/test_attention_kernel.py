@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nf_edge.core import native_build
-from nf_edge.core.native_build import Native
+from nf_edge.core.native_build import NativePart
 from nf_edge.kernels import binding as kernel
 from nf_edge.kernels.binding import FLOAT32, INT8, Cache, HeadNoise, PreparedCall
 
@@ -257,7 +257,7 @@ def test_an_instruction_set_that_this_cpu_lacks_is_refused(monkeypatch):
 
 
 def _self_check(name: str, *settings: str) -> Path:
-    self_check = Native("kernels", kernel.NATIVE, "self_check", Path("bin", "self_check"))
+    self_check = NativePart("kernels", kernel.NATIVE, "self_check", Path("bin", "self_check"))
     return native_build.built(self_check, ["-DNF_ATTENTION_CHECKS=ON", *settings], [name])
 
 

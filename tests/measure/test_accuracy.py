@@ -288,7 +288,7 @@ def test_what_has_no_one_label_a_row_is_not_made_smaller(case, run, checkpoint, 
     recipe = "xnnpack-8da8w-half"
     done = run("compress", CASES / case, "--recipe", recipe, "--train", path, "-o", tmp_path / "out")
     assert (done.code, done.out) == (3, "")
-    assert "nf-edge has no loss or score for more than one label a row" in done.err
+    assert "nf-edge has no loss or score for more than one label per row" in done.err
 
 
 @pytest.mark.parametrize(

@@ -404,5 +404,5 @@ def test_a_cache_folder_that_others_can_write_to_is_refused(tmp_path, monkeypatc
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "nf-edge").mkdir()
     (tmp_path / "nf-edge").chmod(0o777)
-    with pytest.raises(MissingTool, match="others may write"):
+    with pytest.raises(MissingTool, match="other users can write"):
         executable("executorch")

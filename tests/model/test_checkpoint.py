@@ -49,7 +49,7 @@ def refusal(folder):
     ("name", "changes", "reason"),
     [
         ("lm-none", {"causal": False}, "a language model must be causal"),
-        ("lm-standard", {"noise": {"kind": "relative"}}, "standard attention takes no noise"),
+        ("lm-standard", {"noise": {"kind": "relative"}}, "standard attention supports no noise"),
         (
             "lm-lowrank",
             {"noise": {"kind": "lowrank"}},
@@ -92,7 +92,7 @@ def refusal(folder):
         (
             "cls-regression-padded",
             {"problem_type": "single_label_classification"},
-            "the only one of num_labels 1 is always the answer",
+            "num_labels is 1, so every prediction is the same",
         ),
         ("cls-causal-first", {"num_labels": ...}, "num_labels is missing"),
         ("cls-causal-first", {"id2label": {"0": "no", "2": "yes"}}, "id2label must name the labels 0 to 3"),
@@ -200,7 +200,7 @@ def test_a_file_that_was_cut_short_is_refused(copy_of, keep):
     folder = copy_of("lm-none")
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[:keep])
-    assert "is not a whole safetensors file" in refusal(folder)
+    assert "is not a complete safetensors file" in refusal(folder)
 
 
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])

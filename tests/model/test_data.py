@@ -180,7 +180,7 @@ def test_what_a_tokenizer_puts_around_a_text_is_not_cut_off(checkpoint, write):
         lines = "".join(json.dumps({"text": text, "label": 0}) + "\n" for text in texts)
         own = load_rows(write("a.jsonl", lines), model, length=length).rows
         assert [list(row.input_ids) for row in own] == [tokenizer.encode(text).ids for text in texts]
-    with pytest.raises(BadInput, match="adds 2 tokens to every text, which leaves no room for it in 2"):
+    with pytest.raises(BadInput, match="adds 2 special tokens to every text, which fill all 2 positions"):
         load_rows(source, model, length=2)
 
 
@@ -325,7 +325,7 @@ def test_regression_refuses_what_is_no_finite_number(checkpoint, write, label):
         (
             "a.tsv",
             "premise\tlabel\nbad\t1\n",
-            r"no column `text`, `sentence` or `input_ids`\n  its columns are: premise, label; .*call it",
+            r"no column `text`, `sentence` or `input_ids`\n  its columns are: premise, label; .*rename it",
         ),
         ("a.tsv", "text\tscore\nbad\t1\n", r"no column `label`, which a classifier needs"),
         ("a.tsv", "idx\n1\n", r"2 problems"),
@@ -355,7 +355,7 @@ def test_regression_refuses_what_is_no_finite_number(checkpoint, write, label):
         ("a.jsonl", '{"input_ids": [1], "label": true}\n', r"line 1: label True is unknown"),
         ("a.jsonl", '{"text": "bad",\n "label": 1}\n', r"line 1: is not JSON: Expecting .* \(column 16\)"),
         ("a.csv", "input_ids,label\n" + "9" * 5000 + ",1\n", r"line 2: "),
-        ("a.txt", "bad", r"must end in one of: .tsv, .csv, .jsonl"),
+        ("a.txt", "bad", r"name ends in one of: .tsv, .csv, .jsonl"),
     ],
 )
 def test_a_file_that_is_wrong_as_a_whole_is_refused_with_its_reason(checkpoint, write, name, text, message):
@@ -466,7 +466,7 @@ def test_documents_are_joined_by_the_first_end_of_text_token_and_none_is_cut(end
 
 def test_a_text_shorter_than_a_block_is_refused(checkpoint, write):
     model = checkpoint(**LANGUAGE_MODEL)
-    with pytest.raises(BadInput, match=r"has 4 tokens; one block takes n_positions \+ 1 = 5"):
+    with pytest.raises(BadInput, match=r"has 4 tokens; one block needs n_positions \+ 1 = 5"):
         read_blocks(write("short.txt", "a bad good film"), model.config, model.tokenizer_file)
 
 

@@ -97,7 +97,7 @@ def test_a_head_of_its_own_stays_one(imported):
     weights = gpt2.random_weights()
     weights["lm_head.weight"] = weights["transformer.wte.weight"] + 1
     checkpoint, notes = imported(nanogpt(weights))
-    assert "lm_head.weight is not the embedding: it stays a head of its own" in notes
+    assert "lm_head.weight differs from the embedding: it stays a separate head" in notes
     assert not checkpoint.config.tie_word_embeddings
     assert_answers(checkpoint, gpt2.logits(weights, IDS, HEADS, "gelu"))
 
@@ -166,7 +166,7 @@ def test_of_many_that_are_there_twice_a_few_are_named(saved):
     document["model"] |= {f"_orig_mod.{name}": torch.zeros(1) for name in document["model"]}
     message = refusal(saved(document))
     assert "transformer.wte.weight and _orig_mod.transformer.wte.weight are both" in message
-    assert "and 26 more tensors are there twice" in message
+    assert "and 26 more tensors have several keys" in message
 
 
 def test_an_adapter_that_is_not_merged_is_refused(saved):
@@ -225,7 +225,7 @@ def test_gpt2s_vocabulary_is_known_by_its_padded_size(imported, padded):
     checkpoint, notes = imported(padded)
     assert checkpoint.config.vocab_size == 50257
     assert checkpoint.tensors["transformer.wte.weight"].shape == (50257, 6)
-    assert "rows 50257 to 50303 are taken for padding and dropped (--vocab-size 50304 keeps them)" in notes
+    assert "rows 50257 to 50303 count as padding and are dropped (--vocab-size 50304 keeps them)" in notes
 
 
 def test_an_option_keeps_all_rows_of_the_embedding(imported, padded):
@@ -252,7 +252,7 @@ def test_a_tokenizer_says_how_many_rows_are_real(imported, tmp_path):
 
 def test_more_tokens_than_rows_are_refused(saved):
     message = refusal(saved(nanogpt()), vocab_size=24)
-    assert "a vocabulary of 24 is asked for, but the model has one of 23" in message
+    assert "24 tokens are requested, but the model has only 23" in message
 
 
 def test_tensors_that_are_not_the_models_are_all_named(saved):
@@ -283,14 +283,14 @@ def test_a_mix_of_noise_kinds_is_refused(saved, case):
 def test_standard_attention_with_noise_is_refused(saved):
     document = nanogpt()
     document["model"][BLOCK + "attn.noise.p"] = torch.ones(3, 4, 4)
-    assert "standard attention takes no noise" in refusal(saved(document))
+    assert "standard attention supports no noise" in refusal(saved(document))
 
 
 def test_all_that_is_wrong_is_said_at_once(saved):
     document = nanogpt(n_head=5)
     document["model"]["step"] = 7
     message = refusal(saved(document), vocab_size=99)
-    for problem in ("step is not a dense tensor", "n_head 5", "a vocabulary of 99 is asked for"):
+    for problem in ("step is not a dense tensor", "n_head 5", "99 tokens are requested"):
         assert problem in message
 
 
@@ -298,8 +298,8 @@ def test_all_that_is_wrong_is_said_at_once(saved):
     ("document", "problem"),
     [
         ([1, 2], "holds a list"),
-        ({"weights": {}}, "has no 'model' of the kind"),
-        ({"model": {}, "model_args": None}, "has no 'model_args' of the kind"),
+        ({"weights": {}}, "has no 'model' with names as keys"),
+        ({"model": {}, "model_args": None}, "has no 'model_args' with names as keys"),
         ({"model": {}, "model_args": {"n_layer": 2}}, "model_args has no whole number 'block_size'"),
         (nanogpt() | {"model": {}}, "neither attn.c_attn nor attn.c_kv"),
     ],
@@ -309,7 +309,7 @@ def test_a_file_of_another_kind_is_refused(saved, document, problem):
 
 
 def test_arguments_that_may_change_the_mathematics_are_pointed_out(imported):
-    assert "model_args not looked at: use_softermax=True" in imported(nanogpt(use_softermax=True))[1]
+    assert "model_args not read: use_softermax=True" in imported(nanogpt(use_softermax=True))[1]
 
 
 class Attack:
@@ -327,14 +327,14 @@ def test_pickle_is_never_run(saved, tmp_path):
     assert not (tmp_path / "run").exists()
     message = refusal(saved(nanogpt() | {"config": argparse.Namespace(lr=1)}))
     assert "holds an object of argparse.Namespace" in message
-    assert "save it again" in message
+    assert "save only tensors" in message
 
 
 @pytest.mark.parametrize("keep", [0, 10, 1000, -10])
 def test_a_file_that_was_cut_short_is_refused(saved, keep):
     path = saved(nanogpt())
     path.write_bytes(path.read_bytes()[:keep])
-    assert "is not a whole PyTorch file" in refusal(path)
+    assert "is not a complete PyTorch file" in refusal(path)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -118,7 +118,7 @@ def test_a_token_is_special_only_where_its_folder_says_so(folder, special):
 
 def test_the_user_hears_of_tokens_that_were_added(folder):
     notes = import_checkpoint(folder({"tokenizer_config.json": listed()})).notes
-    assert notes[0] == f"tokenizer: added tokens of the files beside it: {USER} ({NEW})"
+    assert notes[0] == f"tokenizer: tokens added from the other files: {USER} ({NEW})"
 
 
 def test_a_folder_of_an_older_version_is_no_cause_for_notes(folder):
@@ -132,13 +132,13 @@ def test_the_ends_of_a_text_are_put_around_it_where_transformers_does(folder, tm
     assert ids_of(path, "b", tmp_path) == (byte("b") if folder.whole else [0, *byte("b"), 0])
     notes = " ".join(import_checkpoint(path).notes)
     assert (
-        "does nothing beside a tokenizer.json" if folder.whole else f"{END} before and {END} after"
+        "has no effect with a tokenizer.json" if folder.whole else f"{END} before and {END} after"
     ) in notes
 
 
 @pytest.mark.parametrize("ids", [{USER: NEW + 3}, {USER: 5}])
 def test_a_token_whose_id_transformers_would_change_is_refused(folder, ids):
-    with pytest.raises(BadInput, match=f"the id {ids[USER]}, but ids follow the vocabulary's"):
+    with pytest.raises(BadInput, match=f"the id {ids[USER]}, but new ids follow the vocabulary"):
         import_checkpoint(folder({"added_tokens.json": ids}))
 
 
@@ -155,15 +155,15 @@ def test_a_token_that_the_model_has_no_row_for_is_refused_with_what_to_do(folder
         (
             "tokenizer_config.json",
             {"added_tokens_decoder": {"261": {"special": True}}},
-            "a token that is none",
+            "an invalid token",
         ),
         (
             "tokenizer_config.json",
             {"added_tokens_decoder": {"261": token(USER, lstrip="no")}},
-            "that is none",
+            "an invalid token",
         ),
-        ("tokenizer_config.json", {"pad_token": 7}, "a token that is none"),
-        ("added_tokens.json", {USER: "261"}, "does not give a token an id"),
+        ("tokenizer_config.json", {"pad_token": 7}, "an invalid token"),
+        ("added_tokens.json", {USER: "261"}, "has a token whose id is not an integer"),
         ("special_tokens_map.json", [], "special_tokens_map.json"),
     ],
 )
@@ -190,7 +190,7 @@ def test_what_versions_of_transformers_read_otherwise_is_told(folder):
         notes = " ".join(imported.notes)
         assert "the normalizer of tokenizer.json is kept" in notes
         assert f"does not list are kept: {USER}" in notes
-        assert "split_special_tokens is not done" in notes
+        assert "split_special_tokens is ignored" in notes
 
 
 def test_a_template_of_the_file_is_kept(folder, tmp_path):

@@ -228,7 +228,7 @@ def test_wrong_usage_says_what_to_leave_out_or_to_give(arguments, message, run):
             ["needs calibration data", "--calibrate FILE"],
         ),
         (["{lm-none}", "{lm-standard}", "--device", "rpi-pico-2"], ["does not run on rpi-pico-2"]),
-        (["{lm-none}", "{lm-standard}", "-o", "{file}"], ["is a file", "name a folder"]),
+        (["{lm-none}", "{lm-standard}", "-o", "{file}"], ["is a file", "give the path of a folder"]),
         (["--preset", "tiny", "--rank", "17"], ["noise.rank must be from 1 to the head size 16"]),
     ],
 )

@@ -249,7 +249,7 @@ def test_a_device_that_takes_no_such_backend_is_told_before_the_work(export, tmp
     monkeypatch.setattr(OnnxCpu, "lower", lambda *_: pytest.fail("it was lowered all the same"))
     done = export("--device", "stm32h747i-disco")
     assert (done.code, done.out) == (3, "")
-    assert "does not run on stm32h747i-disco: it takes cortex_m, and this is for onnx_cpu" in done.err
+    assert "does not run on stm32h747i-disco: it supports cortex_m; this recipe uses onnx_cpu" in done.err
     assert list(tmp_path.iterdir()) == []
 
 

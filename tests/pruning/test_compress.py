@@ -16,13 +16,13 @@ from nf_edge.model import Checkpoint, ModelConfig, load_checkpoint, save_checkpo
 from nf_edge.model.data import Row, collate
 from nf_edge.model.init import init_tensors
 from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size
-from nf_edge.pruning.compress import shrink
+from nf_edge.pruning.compress import compress_checkpoint
 from nf_edge.pruning.data import Sources
 from nf_edge.pruning.importance import Importance, importance
 from nf_edge.pruning.recover import state_file
-from nf_edge.pruning.select import first_of, pieces, without
-from nf_edge.pruning.sparsity import apply_masks, masks
-from nf_edge.pruning.structured import Kept, cut, drop_layers, whole
+from nf_edge.pruning.select import first_of, pieces, remaining
+from nf_edge.pruning.sparsity import apply_masks, weight_masks
+from nf_edge.pruning.structured import Kept, all_kept, cut, drop_layers
 from nf_edge.pruning.vocabulary import drop_tokens, smaller_tokenizer, tokens_to_keep
 from nf_edge.training.bpe import train_bpe
 
@@ -93,7 +93,7 @@ def test_a_model_cut_is_the_model_whose_missing_heads_and_units_say_nothing(kind
             tuple(head for head in layer.heads if head not in heads),
             tuple(unit for unit in layer.units if unit not in units),
         )
-        for layer, (heads, units) in zip(whole(checkpoint.config), gone, strict=True)
+        for layer, (heads, units) in zip(all_kept(checkpoint.config), gone, strict=True)
     ]
     small = Checkpoint(checkpoint.path, *cut(checkpoint.config, checkpoint.tensors, kept))
     ids = ids_of(checkpoint)
@@ -102,7 +102,7 @@ def test_a_model_cut_is_the_model_whose_missing_heads_and_units_say_nothing(kind
     )
     assert small.config.layer_sizes == [(len(layer.heads), len(layer.units)) for layer in kept]
     # What was cut once can be cut again.
-    again = Checkpoint(checkpoint.path, *cut(small.config, small.tensors, whole(small.config)))
+    again = Checkpoint(checkpoint.path, *cut(small.config, small.tensors, all_kept(small.config)))
     torch.testing.assert_close(again.model()(ids), small.model()(ids))
 
 
@@ -151,7 +151,7 @@ def test_the_least_important_goes_first_and_a_head_and_a_group_of_units_stay(tmp
     found = pieces(config, ascending)
     gone = first_of(found, lambda piece: int(piece.is_head), 4)
     assert [(piece.layer, piece.indices) for piece in gone] == [(0, (0,)), (0, (1,)), (0, (2,)), (1, (0,))]
-    kept = without(whole(config), found)
+    kept = remaining(all_kept(config), found)
     assert [len(layer.heads) for layer in kept] == [1, 1, 1]
     assert [layer.units for layer in kept] == [tuple(range(32, 64))] * 3  # a group of 32 is one of int4
 
@@ -225,7 +225,7 @@ def test_special_tokens_stay_in_a_smaller_vocabulary_by_their_new_ids(tmp_path):
     kept = tokens_to_keep(checkpoint.tokenizer_file, checkpoint.config, counts, 1)
     config, tensors = drop_tokens(checkpoint.config, checkpoint.tensors, kept)
     assert config.vocab_size < checkpoint.config.vocab_size
-    assert [kept[token] for token in (*config.ends, config.pad_token_id)] == [0, last, last - 1]
+    assert [kept[token] for token in (*config.end_tokens, config.pad_token_id)] == [0, last, last - 1]
     small, new = Checkpoint(tmp_path, config, tensors), {old: i for i, old in enumerate(kept)}
     old = [*before.encode("the cat").ids, last - 1, last - 1]
     torch.testing.assert_close(
@@ -253,7 +253,7 @@ def test_zeros_are_where_weights_matter_least(method, pattern, tmp_path):
     checkpoint.tensors[name][:, :2] = 100
     batch = collate([Row(tuple(ids), 0) for ids in ids_of(checkpoint).tolist()], None)
     weights = Weights(method=method, pattern=pattern, sparsity=None if pattern else 0.25)
-    stay = masks(checkpoint.model(), weights, [batch])
+    stay = weight_masks(checkpoint.model(), weights, [batch])
     assert set(stay) == {key for key in checkpoint.tensors if ".c_" in key and key.endswith(".weight")}
     mask = stay[name]
     assert mask[:, :2].any() == (method == "magnitude")
@@ -358,7 +358,7 @@ def test_a_target_is_met_and_one_that_cannot_be_is_told_with_what_can(run, tmp_p
     assert target - 400 < parameters <= target  # the largest piece, a head, has fewer than 400
     failed = run(*arguments, "--recipe", recipe_file(tmp_path, prune={"target_params": 1000}))
     assert failed.code == 3
-    assert "with one head and a group of inner units a layer" in failed.err
+    assert "with one head and one group of inner units per layer" in failed.err
     assert load_checkpoint(tmp_path / "small").parameters == parameters
 
 
@@ -379,7 +379,7 @@ def test_the_memory_of_the_process_is_brought_below_a_target_and_hardly_further(
     assert 1000 * target - 20_000 < predicted(tmp_path / "small") <= 1000 * target
     failed = run(*arguments, "--recipe", recipe_file(tmp_path, prune={"target_memory": "1 MB"}))
     assert failed.code == 3
-    assert "a layer the process still takes" in failed.err
+    assert "even with one head and one group of inner units per layer" in failed.err
 
 
 def test_zeros_are_still_there_after_recovery_and_the_tool_says_what_they_save(run, tmp_path):
@@ -409,13 +409,13 @@ def test_recovery_that_is_interrupted_goes_on_to_the_same_bytes(run, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        shrink(
+        compress_checkpoint(
             checkpoint, load_recipe(str(recipe)), Sources(str(rows)), tmp_path / "parts", on_validation=ctrl_c
         )
     assert not (tmp_path / "parts").exists()
     again = run(*arguments, "-o", tmp_path / "parts")
     assert again.code == 3
-    assert "--resume goes on with it, --overwrite starts anew" in again.err
+    assert "give --resume to continue it, or --overwrite to start again" in again.err
     other = run(
         *arguments[:4],
         "--train",
@@ -443,7 +443,7 @@ def test_recovery_that_is_interrupted_goes_on_to_the_same_bytes(run, tmp_path):
         ({"prune": {"weights": {}}}, "write either sparsity or pattern"),
         ({"prune": {"weights": {"pattern": "4:4"}}}, "N must be less than M"),
         ({"recover": {"steps": 5, "qat": True}}, "there is no quantize; add it"),
-        ({"prune": {"layers": 3}}, "write at most 2"),
+        ({"prune": {"layers": 3}}, "set prune.layers to at most 2"),
         ({"prune": {"vocabulary": 1}}, "has no tokenizer.json"),
     ],
 )

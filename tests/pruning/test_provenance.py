@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.model import load_checkpoint
-from nf_edge.pruning.provenance import is_to_shrink
+from nf_edge.pruning.provenance import needs_compression
 
 CASE = "cls-lowrank-last-padded"
 ROWS = "".join(json.dumps({"input_ids": [1 + i, 2, 3], "label": i % 3}) + "\n" for i in range(6))
@@ -90,13 +90,13 @@ def recipe_file(folder, **sections):
 @pytest.fixture(scope="module")
 def smaller(text_model, text_rows, tmp_path_factory):
     """What `compress` made of it, rounding while it learned, and the recipe."""
-    from nf_edge.pruning.compress import shrink
+    from nf_edge.pruning.compress import compress_checkpoint
     from nf_edge.pruning.data import Sources
 
     folder = tmp_path_factory.mktemp("smaller")
     recover = {"steps": 1, "qat": True}
     recipe = recipe_file(folder, prune={"heads": 0.5}, recover=recover, quantize=QUANTIZE)
-    shrink(
+    compress_checkpoint(
         load_checkpoint(text_model), load_recipe(str(recipe)), Sources(str(text_rows)), folder / "checkpoint"
     )
     return folder / "checkpoint", recipe
@@ -139,17 +139,17 @@ def test_what_an_earlier_compress_wrote_is_still_read(copy, smaller):
         del document[key]
     (copy / "compression.json").write_text(json.dumps(document | {"schema": "nf-edge/compression/1"}))
     other_weights(copy)
-    assert not is_to_shrink(load_checkpoint(copy), load_recipe(str(smaller[1])))
+    assert not needs_compression(load_checkpoint(copy), load_recipe(str(smaller[1])))
 
 
 def test_a_recipe_that_rounds_otherwise_than_recovery_did_is_another_recipe(copy, smaller, tmp_path):
     checkpoint, recipe = load_checkpoint(copy), load_recipe(str(smaller[1]))
-    assert not is_to_shrink(checkpoint, recipe)
+    assert not needs_compression(checkpoint, recipe)
     assert recipe.quantize is not None
     finer = recipe.model_copy(
         update={"quantize": recipe.quantize.model_copy(update={"embeddings": "float32"})}
     )
-    assert is_to_shrink(checkpoint, finer)
+    assert needs_compression(checkpoint, finer)
 
 
 def test_what_a_compressed_checkpoint_was_made_of_is_known_by_config_and_tokenizer_too(
@@ -174,7 +174,7 @@ def test_what_a_compressed_checkpoint_was_made_of_is_known_by_config_and_tokeniz
 
 
 def test_a_recovery_of_another_config_or_recipe_is_not_resumed(text_model, text_rows, run, tmp_path):
-    from nf_edge.pruning.compress import shrink
+    from nf_edge.pruning.compress import compress_checkpoint
     from nf_edge.pruning.data import Sources
 
     def ctrl_c(validation):
@@ -185,7 +185,7 @@ def test_a_recovery_of_another_config_or_recipe_is_not_resumed(text_model, text_
     recipe = recipe_file(tmp_path, prune={"heads": 0.5}, recover={"steps": 3, "validate_every": 1})
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        shrink(
+        compress_checkpoint(
             load_checkpoint(model),
             load_recipe(str(recipe)),
             Sources(str(text_rows)),

@@ -22,15 +22,22 @@ from nf_edge.cli import main
 from nf_edge.core import files, native_build, processes, staging
 from nf_edge.core.cpus import _share
 from nf_edge.core.errors import BadInput, MissingTool, NfEdgeError
-from nf_edge.core.files import Kind, check_target, folder_made, staged_file, staged_folder, write_text
-from nf_edge.core.native_build import Native
+from nf_edge.core.files import (
+    FolderKind,
+    check_target,
+    created_folder,
+    staged_file,
+    staged_folder,
+    write_text,
+)
+from nf_edge.core.native_build import NativePart
 from nf_edge.core.staging import scratch_folder, stage, sweep
 from nf_edge.core.system_errors import explained
 from nf_edge.measure.runner.process import failure
 from nf_edge.model import load_checkpoint
 from nf_edge.model.data.rows import load_rows
 
-OURS = Kind("one of ours", lambda path: (path / "ours").is_file(), lambda _: None)
+OURS = FolderKind("one of ours", lambda path: (path / "ours").is_file(), lambda _: None)
 TESTS = Path(__file__).parents[1]
 WHOLE = {"ours", "weights"}
 
@@ -174,7 +181,7 @@ def test_what_appears_at_out_meanwhile_is_kept(made, overwrite, renameat2, tmp_p
         else:
             target.symlink_to("nowhere")
 
-    with pytest.raises(BadInput, match="made or changed by another"):
+    with pytest.raises(BadInput, match="created or changed by another program"):
         write(target, "new", overwrite, meanwhile)
     assert os.path.lexists(target)
     assert names(tmp_path) == ["out"]
@@ -196,7 +203,7 @@ def test_what_changes_at_the_very_moment_of_the_exchange_is_put_back(renameat2, 
 
     for replace in (lambda: write(folder, "new"), lambda: write_text(file, "new")):
         monkeypatch.setattr(files, "exchange", changed_first)
-        with pytest.raises(BadInput, match="made or changed by another"):
+        with pytest.raises(BadInput, match="created or changed by another program"):
             replace()
     assert (folder / "ours").read_text() == "old"
     assert (folder / "notes.txt").read_text() == file.read_text() == "precious"
@@ -206,7 +213,7 @@ def test_what_changes_at_the_very_moment_of_the_exchange_is_put_back(renameat2, 
 def test_what_is_put_into_the_old_one_meanwhile_is_kept(tmp_path):
     target = tmp_path / "out"
     write(target, "old")
-    with pytest.raises(BadInput, match="made or changed by another"):
+    with pytest.raises(BadInput, match="created or changed by another program"):
         write(target, "new", meanwhile=lambda: (target / "notes.txt").write_text("precious"))
     assert (target / "notes.txt").read_text() == "precious"
     assert (target / "ours").read_text() == "old"
@@ -235,7 +242,7 @@ def test_of_two_writers_at_once_one_wins_and_the_other_is_refused(overwrite, tmp
         thread.join()
     ((loser, message),) = refused
     assert {content_of(target), loser} == {"A", "B"}
-    assert "made or changed by another" in message
+    assert "created or changed by another program" in message
     assert names(tmp_path) == ["out"]
 
 
@@ -309,7 +316,7 @@ def test_a_name_of_any_length_that_the_system_takes_is_taken(tmp_path):
 def test_a_folder_with_what_is_read_is_not_replaced(tmp_path):
     write(tmp_path / "out", "old")
     for source in (tmp_path / "out", tmp_path / "out" / "weights"):
-        with pytest.raises(BadInput, match="which is read"):
+        with pytest.raises(BadInput, match="which is an input"):
             check_target(tmp_path / "out", OURS, overwrite=True, sources=[source])
 
 
@@ -318,7 +325,7 @@ def test_folders_around_out_are_gone_again_where_it_fails(tmp_path):
         with pytest.raises(error), staged_folder(tmp_path / "a" / "b" / "out", OURS, overwrite=False):
             raise error
         assert names(tmp_path) == []
-    with pytest.raises(ValueError, match="not UTF-8"), folder_made(tmp_path / "a" / "b"):  # noqa: PT012
+    with pytest.raises(ValueError, match="not UTF-8"), created_folder(tmp_path / "a" / "b"):  # noqa: PT012
         (tmp_path / "a" / "notes.txt").write_text("precious")
         raise ValueError("not UTF-8")
     assert names(tmp_path / "a") == ["notes.txt"]
@@ -559,7 +566,7 @@ def hello(tmp_path, monkeypatch):
     )
     (source / "hello.cpp").write_text("int main() { return 7; }\n")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return Native("hello", source, "hello", Path("bin", "hello"))
+    return NativePart("hello", source, "hello", Path("bin", "hello"))
 
 
 def test_a_program_is_built_once_by_two_processes_at_once_and_again_where_it_is_damaged(hello, tmp_path):
@@ -677,7 +684,7 @@ def test_a_report_is_not_written_over_what_is_there(tmp_path):
     with pytest.raises(BadInput, match="exists"), staged_file(tmp_path / "sweep.html", overwrite=False):
         pass
     with (  # noqa: PT012
-        pytest.raises(BadInput, match="made or changed by another"),
+        pytest.raises(BadInput, match="created or changed by another program"),
         staged_file(tmp_path / "sweep.json", overwrite=False) as new,
     ):
         new.write_text("new")

@@ -73,14 +73,14 @@ def test_nothing_is_made_within_an_artifact(command, out, folder, run):
     before = sorted(folder.rglob("*"))
     done = run(*command, "-o", folder / out)
     assert done.code == 3
-    assert "is within the artifact" in done.err
+    assert "is inside the artifact" in done.err
     assert sorted(folder.rglob("*")) == before
 
 
 def test_no_recipe_is_written_into_an_artifact(folder, run):
     done = run("sensitivity", CHECKPOINT, "--recipe", "onnx-int4", "--kl", "1", "-o", folder / "mine.yaml")
     assert done.code == 3
-    assert "is within the artifact" in done.err
+    assert "is inside the artifact" in done.err
     assert not (folder / "mine.yaml").exists()
 
 

@@ -183,7 +183,7 @@ def test_a_weight_that_is_no_number_is_refused_in_whatever_tensor_it_is(dtype, v
 
 def test_a_figure_is_a_number_or_says_that_it_is_not_known():
     for value in (float("nan"), float("inf"), float("-inf")):
-        with pytest.raises(ValueError, match="is no figure"):
+        with pytest.raises(ValueError, match="is not finite"):
             Figure(value, "ms", "measured")
         found = Figure.of(value, "ms", "measured", "of nothing")
         assert (found.value, found.how, str(found)) == (None, "unavailable", "unavailable")

@@ -368,7 +368,7 @@ def test_replaced_tokens_are_of_the_whole_vocabulary_and_leave_padding_alone():
                 "model": {key: value for key, value in RECIPE["model"].items() if key != "pad_token_id"},
                 "distill": RECIPE["distill"] | {"teachers": [TEACHERS[0] | {"token_dropout": 0.1}]},
             },
-            "token_dropout of a teacher is for models with a pad_token_id",
+            "token_dropout of a teacher needs a model with a pad_token_id",
         ),
         (
             {"distill": RECIPE["distill"] | {"teachers": [CONVOLUTIONS | {"widths": [2]}]}},

@@ -26,7 +26,7 @@ from nf_edge.training import (
     load_training_recipe,
     train,
 )
-from nf_edge.training.evaluate import answer, example_losses
+from nf_edge.training.evaluate import example_losses, logits_of
 from nf_edge.training.examples import JitteredIntensities, RowExamples
 from nf_edge.training.optimizer import adamw, learning_rate_share
 from nf_edge.training.random_noise import PRIOR_SIGMA, add_random_noise, noise_prior
@@ -97,7 +97,7 @@ EXAMPLES = RowExamples(EXAMPLE_ROWS, None)
 
 
 def loss(model, batch):
-    return example_losses(answer(model, batch), batch.labels).mean()
+    return example_losses(logits_of(model, batch), batch.labels).mean()
 
 
 def validate(model):
@@ -229,10 +229,10 @@ def test_the_prior_is_the_divergence_of_the_two_normals():
 
 def test_random_noise_acts_in_training_only():
     model, batch = model_of(), EXAMPLES.batch(range(8))
-    quiet = answer(model.eval(), batch)
+    quiet = logits_of(model.eval(), batch)
     add_random_noise(model)
-    assert torch.equal(answer(model.eval(), batch), quiet)
-    assert not torch.equal(answer(model.train(), batch), quiet)
+    assert torch.equal(logits_of(model.eval(), batch), quiet)
+    assert not torch.equal(logits_of(model.train(), batch), quiet)
 
 
 def test_jitter_moves_intensities_a_little_and_leaves_the_background():
@@ -286,7 +286,7 @@ def test_an_interrupted_training_is_neither_forgotten_nor_mixed_up(run, recipe_f
     interrupt_at(45, recipe, out)
     again = run("train", recipe, "-o", out)
     assert again.code == 3
-    assert "--resume goes on with it, --overwrite starts anew" in again.err
+    assert "give --resume to continue it, or --overwrite to start again" in again.err
     other = run("train", recipe, "-o", out, "--resume", "--seed", 5)
     assert other.code == 3
     assert "another recipe, seed, data or version" in other.err
@@ -344,9 +344,9 @@ def test_the_checkpoint_has_its_card_and_its_examples(run, recipe_file, tmp_path
 @pytest.mark.parametrize(
     ("validate_every", "chose"),
     [
-        (20, "it chose the step and the recipe\n"),
-        (60, "it chose the recipe, not the step\n"),
-        (99, "it chose the recipe, not the step\n"),
+        (20, "which chose the step and the recipe\n"),
+        (60, "which chose the recipe, not the step\n"),
+        (99, "which chose the recipe, not the step\n"),
     ],
 )
 def test_the_card_says_that_validation_chose_the_step_only_where_it_did(
@@ -413,7 +413,7 @@ def test_a_recipe_is_told_all_that_is_wrong_with_it(run, recipe_file, tmp_path):
     [
         ("regularization", {"jitter": 0}, "jitter: Input should be greater than or equal to 1"),
         ("training", RECIPE["training"] | {"steps": 5}, "warmup_steps must be less than steps 5"),
-        ("model", RECIPE["model"] | {"noise": {"kind": "none"}}, "noise_prior belongs to a model with noise"),
+        ("model", RECIPE["model"] | {"noise": {"kind": "none"}}, "noise_prior needs a model with noise"),
         ("model", RECIPE["model"] | {"num_labels": 1}, "label_smoothing must be 0 for regression"),
     ],
 )

@@ -139,11 +139,11 @@ def test_the_last_training_learns_from_all_rows_and_its_card_claims_no_validatio
         "train", recipe_file({"refit": True}), "--data-root", tmp_path / "data", "-o", tmp_path / "out"
     )
     assert refused.code == 3
-    assert "write validate_every as steps" in refused.err
+    assert "set validate_every equal to steps" in refused.err
     recipe = recipe_file({"refit": True, "apart": 6}, training=training | {"validate_every": 150})
     done = run("train", recipe, "--data-root", tmp_path / "data", "-o", tmp_path / "out")
     assert done.code == 0, done.err
-    assert f"{len(SENTENCES)} rows to learn from" in done.out
+    assert f"{len(SENTENCES)} rows of training data" in done.out
     assert "validation score" not in done.out
     card = (tmp_path / "out/MODEL_CARD.md").read_text()
     assert "No validation score" in card
@@ -177,7 +177,7 @@ def test_the_parts_of_a_text_are_whole_lines_that_join_to_it(text, cuts):
 
 @pytest.mark.parametrize("part", [[0.5, 0.5], [0.6, 0.2], [-0.1, 1], [0, 1.1]])
 def test_a_part_that_is_none_is_refused(recipe_file, part):
-    with pytest.raises(BadInput, match="part must go from a share to a larger one"):
+    with pytest.raises(BadInput, match="part must be two increasing shares"):
         load_training_recipe(str(recipe_file({"train": {"file": "x.tsv", "part": part}})))
 
 
@@ -185,15 +185,15 @@ def test_a_part_that_is_none_is_refused(recipe_file, part):
     ("changes", "message"),
     [
         ({"model": MODEL | {"vocab_size": 256}}, "needs model.vocab_size 257 or more"),
-        ({"model": MODEL | {"eos_token_id": 1}}, "have one id, 0"),
-        ({"model": MODEL | {"eos_token_id": [0, 1]}}, "have one id, 0"),
+        ({"model": MODEL | {"eos_token_id": 1}}, "must all have id 0"),
+        ({"model": MODEL | {"eos_token_id": [0, 1]}}, "must all have id 0"),
         (
             {"model": MODEL | {"problem_type": "multi_label_classification"}},
-            "a multi-label classifier of 2 labels cannot be trained: data has one label a row",
+            "a multi-label classifier of 2 labels cannot be trained: training data has one label per row",
         ),
         (
             {"model": MODEL | {"problem_type": "regression"}},
-            "a regression of 2 numbers cannot be trained: data has one label a row",
+            "a regression of 2 numbers cannot be trained: training data has one label per row",
         ),
         ({"model": MODEL | {"pad_token_id": None}}, "token_dropout is for classifiers with a pad_token_id"),
     ],
@@ -227,7 +227,7 @@ def test_the_treebanks_spaces_and_upper_case_change_no_token(treebank, plain):
 
 def test_a_text_too_short_for_its_vocabulary_is_told(recipe_file, tmp_path):
     notes = data_of(recipe_file(model=MODEL | {"vocab_size": 5000}), tmp_path).notes
-    assert any("gave a vocabulary of" in note and "not 5000" in note for note in notes)
+    assert any("gives only" in note and "not 5000" in note for note in notes)
 
 
 def test_a_language_models_perplexity_is_given_per_byte_too(recipe_file, tmp_path):

@@ -61,8 +61,8 @@ def test_a_piece_that_goes_on_a_word_is_not_the_word_it_spells(tokenizer, tmp_pa
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["good 1 2", "film 1"], "line 2 has 1 numbers, not 2"),
-        (["good"], "line 1 has 0 numbers, not some"),
+        (["good 1 2", "film 1"], "line 2 has 1 numbers instead of 2"),
+        (["good"], "line 1 has 0 numbers instead of at least one"),
         (["good 1 two"], "line 1 could not convert string to float: 'two'"),
         (["zebra 1 2"], "has no vector of any word of the vocabulary"),
         (["good 1 nan"], "has a vector with NaN or Inf"),
@@ -157,6 +157,6 @@ def test_vectors_are_for_text(recipe_file, tmp_path):
     recipe = yaml.safe_load(recipe_file().read_text())
     del recipe["data"]["tokenizer"]
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe))
-    with pytest.raises(BadInput, match="vectors of a teacher are for data that is text"):
+    with pytest.raises(BadInput, match="vectors of a teacher need text data"):
         load_training_recipe(str(tmp_path / "tiny.yaml"))
     assert read_training_data(load_training_recipe(str(recipe_file())), tmp_path, tmp_path).lessons[0].vectors

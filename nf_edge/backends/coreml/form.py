@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from nf_edge.backends.static_shape.pooling import asked_of, last_of
 from nf_edge.model import CausalLM, NoiseFormer
-from nf_edge.model.attention_forms import HIDDEN_IN_HALF, Asked
-from nf_edge.model.network import Attention, Block, SequenceClassifier, masks
+from nf_edge.model.attention import Attention
+from nf_edge.model.attention_forms import HIDDEN_IN_HALF, OutputTokens
+from nf_edge.model.network import Block, SequenceClassifier, masks
 from nf_edge.model.noise import LowRankNoise, Noise, PairwiseNoise
 
 
@@ -53,7 +54,7 @@ class EngineAttention(nn.Module):
 
     bias: Tensor | None
 
-    def __init__(self, attention: Attention, length: int, causal: bool, asked: Asked) -> None:
+    def __init__(self, attention: Attention, length: int, causal: bool, asked: OutputTokens) -> None:
         super().__init__()
         self.heads, self.head_size, self.symmetric = (
             attention.heads,
@@ -92,7 +93,7 @@ class EngineAttention(nn.Module):
 
 
 class EngineBlock(nn.Module):
-    def __init__(self, block: Block, length: int, causal: bool, asked: Asked) -> None:
+    def __init__(self, block: Block, length: int, causal: bool, asked: OutputTokens) -> None:
         super().__init__()
         self.ln_1, self.ln_2 = ChannelNorm(block.ln_1), ChannelNorm(block.ln_2)
         self.attn = EngineAttention(block.attn, length, causal, asked)
@@ -170,7 +171,7 @@ def _noisy(k: Tensor, noise: Noise, heads: int) -> Tensor:
     return k
 
 
-def _score_bias(noise: Noise, length: int, asked: Asked, masked: bool) -> Tensor | None:
+def _score_bias(noise: Noise, length: int, asked: OutputTokens, masked: bool) -> Tensor | None:
     """Relative noise and causal mask, [1 or H, 1, keys, 1, queries]; None where there is neither."""
     queries = torch.arange(length if asked == "all" else 1)
     bias = noise.score_bias(queries, length)

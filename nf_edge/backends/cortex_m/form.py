@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from nf_edge.backends.static_shape.form import FixedAttention, FixedProgram, Hints, SelectToken
 from nf_edge.backends.static_shape.pooling import asked_of
 from nf_edge.model import CausalLM, NoiseFormer
-from nf_edge.model.attention_forms import Asked
-from nf_edge.model.network import Attention, Block
+from nf_edge.model.attention import Attention
+from nf_edge.model.attention_forms import OutputTokens
+from nf_edge.model.network import Block
 
 # Queries of a causal layer that are taken together: each block has keys and values laid out for itself.
 ROWS = 32
@@ -59,7 +60,7 @@ class PointwiseAttention(FixedAttention):
         asked: the tokens to answer for.
     """
 
-    def __init__(self, attention: Attention, length: int, causal: bool, asked: Asked) -> None:
+    def __init__(self, attention: Attention, length: int, causal: bool, asked: OutputTokens) -> None:
         super().__init__(attention, length, causal, asked, ROWS, Pointwise)
         self.c_proj = Pointwise.of(attention.c_proj)
 
@@ -100,7 +101,7 @@ def _plus(scores: Tensor, bias: Tensor) -> Tensor:
 
 
 class FixedBlock(nn.Module):
-    def __init__(self, block: Block, length: int, causal: bool, asked: Asked) -> None:
+    def __init__(self, block: Block, length: int, causal: bool, asked: OutputTokens) -> None:
         super().__init__()
         self.pick = SelectToken(asked)
         self.ln_1, self.ln_2 = block.ln_1, block.ln_2
@@ -116,7 +117,7 @@ class FixedBlock(nn.Module):
 class Body(nn.Module):
     """The layers, the last norm, and the head of a language model."""
 
-    def __init__(self, model: NoiseFormer, length: int, asked: Asked) -> None:
+    def __init__(self, model: NoiseFormer, length: int, asked: OutputTokens) -> None:
         super().__init__()
         transformer, causal = model.transformer, model.config.causal
         *blocks, last = transformer.blocks

@@ -2,7 +2,7 @@
 both are for."""
 
 from nf_edge.backends import all_backends
-from nf_edge.core.compatibility import devices_for, unsupported
+from nf_edge.core.compatibility import devices_for, incompatibility
 from nf_edge.core.recipe.recipe import Recipe, bundled_recipes
 
 
@@ -16,7 +16,7 @@ def fixes_for(recipe: Recipe) -> dict[str, str]:
     recipes: dict[str, list[str]] = {}
     shared: dict[str, int] = {}
     for other in bundled_recipes():
-        common = sum(not unsupported(device, other) for device in devices)
+        common = sum(not incompatibility(device, other) for device in devices)
         if common and other.backend != recipe.backend and not other.shrinks:
             recipes.setdefault(other.backend, []).append(other.name)
             shared[other.backend] = max(common, shared.get(other.backend, 0))

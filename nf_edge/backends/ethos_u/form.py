@@ -23,8 +23,9 @@ from nf_edge.backends.static_shape.fold_norms import fold_norms
 from nf_edge.backends.static_shape.form import FixedAttention, FixedProgram, Hints, SelectToken
 from nf_edge.backends.static_shape.pooling import asked_of
 from nf_edge.model import CausalLM, NoiseFormer
-from nf_edge.model.attention_forms import Asked
-from nf_edge.model.network import Attention, Block
+from nf_edge.model.attention import Attention
+from nf_edge.model.attention_forms import OutputTokens
+from nf_edge.model.network import Block
 
 # Queries of a causal layer that are taken together.
 ROWS = 16
@@ -83,7 +84,7 @@ class NpuAttention(FixedAttention):
         asked: the tokens to answer for.
     """
 
-    def __init__(self, attention: Attention, length: int, causal: bool, asked: Asked) -> None:
+    def __init__(self, attention: Attention, length: int, causal: bool, asked: OutputTokens) -> None:
         super().__init__(attention, length, causal, asked, ROWS, _linear)
         self.pick = SelectTokenBySum(asked)
         self.c_proj = attention.c_proj
@@ -127,7 +128,7 @@ class NpuAttention(FixedAttention):
 
 
 class NpuBlock(nn.Module):
-    def __init__(self, block: Block, length: int, causal: bool, asked: Asked) -> None:
+    def __init__(self, block: Block, length: int, causal: bool, asked: OutputTokens) -> None:
         super().__init__()
         self.pick = SelectTokenBySum(asked)
         self.ln_1, self.ln_2 = Norm(block.ln_1), Norm(block.ln_2)
@@ -153,7 +154,7 @@ class Affine(nn.Module):
 class Body(nn.Module):
     """What the NPU takes: the layers, the last norm, and the head of a language model."""
 
-    def __init__(self, model: NoiseFormer, length: int, asked: Asked) -> None:
+    def __init__(self, model: NoiseFormer, length: int, asked: OutputTokens) -> None:
         super().__init__()
         transformer, causal = model.transformer, model.config.causal
         *blocks, last = transformer.blocks

@@ -71,7 +71,7 @@ class DecoderProgram(nn.Module):
 
     def forward(self, tokens: Tensor, start: Tensor) -> Tensor:
         self.cache.begin(start)
-        return self.model.lm_head(self.model.transformer(tokens, cache=self.cache, asked="last"))
+        return self.model.lm_head(self.model.transformer(tokens, cache=self.cache, output_tokens="last"))
 
 
 def example(capacity: int) -> tuple[tuple[Tensor, Tensor], Any]:
@@ -95,8 +95,8 @@ def constant_methods(config: ModelConfig, capacity: int) -> dict[str, Any]:
     }
     if config.bos_token_id is not None:
         methods["get_bos_id"] = config.bos_token_id
-    if config.ends:
-        methods["get_eos_ids"] = list(config.ends)
+    if config.end_tokens:
+        methods["get_eos_ids"] = list(config.end_tokens)
     return methods
 
 

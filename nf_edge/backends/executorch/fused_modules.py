@@ -13,7 +13,7 @@ from nf_edge.backends.executorch.decoder import PlacedCache
 from nf_edge.kernels import block_ops  # noqa: F401  (registers its operators, as op does)
 from nf_edge.kernels.attention_op import NoiseTensors
 from nf_edge.model import ModelConfig
-from nf_edge.model.network import Attention, Pass
+from nf_edge.model.attention import Attention, Pass
 from nf_edge.model.noise import Noise
 
 Products = Literal["float32", "int8"]
@@ -56,17 +56,17 @@ class FusedAttention(nn.Module):
         }
 
     def forward(self, x: Tensor, this: Pass) -> Tensor:
-        """[B, T, D] → [B, T or 1, D], of the tokens asked for."""
+        """[B, T, D] → [B, T or 1, D], for the output tokens."""
         projected = self.c_kv(x) if self.symmetric else self.c_attn(x)
         noise = noise_tensors(self.noise)
         if isinstance(this.cache, FusedCache):
             kept = this.cache.of(self._layer)
             y = torch.ops.nf.symmetric_attention_cached(
-                projected, *kept, this.cache.start, *noise, queries=this.asked, **self._how
+                projected, *kept, this.cache.start, *noise, queries=this.output_tokens, **self._how
             )
         else:
             y = torch.ops.nf.symmetric_attention(
-                projected, *noise, this.mask, causal=self._causal, queries=this.asked, **self._how
+                projected, *noise, this.mask, causal=self._causal, queries=this.output_tokens, **self._how
             )
         return self.c_proj(y)
 

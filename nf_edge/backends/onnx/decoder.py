@@ -40,7 +40,7 @@ class DecoderProgram(nn.Module):
         pairs = list(zip(past[::2], past[1::2], strict=True))
         cache = PastPresent(pairs, position_ids[0], attention_mask.shape[1])
         self.model.transformer.form = cache
-        h = self.model.transformer(input_ids, attention_mask, cache, asked="last")
+        h = self.model.transformer(input_ids, attention_mask, cache, output_tokens="last")
         present = [tensor for pair in cache.present for tensor in pair]
         # As a matrix: of three dimensions the exporter would store a transposed copy of a tied head.
         return (self.model.lm_head(h[:, 0])[:, None], *present)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from nf_edge.backends.static_shape.pooling import asked_of, last_of
 from nf_edge.model import CausalLM, NoiseFormer
-from nf_edge.model.attention_forms import HIDDEN_QUANTIZED, Asked
-from nf_edge.model.network import Attention, SequenceClassifier, Transformer, masks, real_mean
+from nf_edge.model.attention import Attention
+from nf_edge.model.attention_forms import HIDDEN_QUANTIZED, OutputTokens
+from nf_edge.model.network import SequenceClassifier, Transformer, masks, real_mean
 from nf_edge.model.noise import LowRankNoise, PairwiseNoise
 
 # Linear layers of a layer in these forms, and the network's names of them; its Q, K and V are parts of one.
@@ -37,7 +38,7 @@ class Hints:
 class SelectToken(nn.Module):
     """[1, T, D] → [1, T or 1, D], of the tokens asked for."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: OutputTokens) -> None:
         super().__init__()
         self.asked = asked
 
@@ -85,7 +86,7 @@ class Answer(nn.Module):
         affine: what is left of the last norm.
     """
 
-    def __init__(self, model: SequenceClassifier, asked: Asked, affine: nn.Module) -> None:
+    def __init__(self, model: SequenceClassifier, asked: OutputTokens, affine: nn.Module) -> None:
         super().__init__()
         self.pooled = model.config.pooled_token if asked == "all" else "first"
         self.affine, self.score = affine, model.score
@@ -174,7 +175,7 @@ class FixedAttention(nn.Module):
         attention: Attention,
         length: int,
         causal: bool,
-        asked: Asked,
+        asked: OutputTokens,
         rows: int,
         linear: Callable[[Tensor, Tensor | None], nn.Module],
     ) -> None:

@@ -4,12 +4,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nf_edge.model import ModelConfig
-from nf_edge.model.attention_forms import Asked
+from nf_edge.model.attention_forms import OutputTokens
 
 
-def asked_of(config: ModelConfig) -> Asked:
+def asked_of(config: ModelConfig) -> OutputTokens:
     """The tokens that the last layer answers for."""
-    if config.is_language_model or not config.answers_for_one_token:
+    if config.is_language_model or not config.outputs_one_token:
         return "all"
     if config.pooled_token == "first":
         return "first"

@@ -1,4 +1,4 @@
-// Hands out aligned pieces of the scratch buffer; started at null, it only counts their bytes.
+// Allocates aligned pieces of the scratch buffer.  An arena that starts at null only counts their bytes.
 struct Arena {
   char* at;
 

@@ -6,7 +6,7 @@
 
 namespace {
 
-// Partial sums side by side: the compiler makes vectors of them, and long rows lose less to rounding.
+// Number of partial sums: the compiler vectorizes them, and long rows lose less precision.
 constexpr int64_t LANES = 16;
 
 template <class Term>

@@ -1,4 +1,4 @@
-// LANES int8 to floats.
+// Loads LANES int8 values and converts them to floats.
 NF_INLINE Floats load(const int8_t* from) {
 #if defined(__AVX512F__) && NF_LANES == 16
   return (Floats)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));

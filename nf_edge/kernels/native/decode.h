@@ -1,7 +1,7 @@
-// Attention of a few queries, where the time goes into reading keys and values once: lanes are a head's
-// elements.  int8 tokens are made floats in registers, the query stays float32.
+// Attention of a few queries, whose time is spent on reading keys and values once.  Lanes are the elements of a head.
+// int8 tokens are converted to floats in registers; the query stays float32.
 
-// Sums of products of one query with LANES rows.
+// Dot products of one query with LANES rows.
 template <class Element>
 NF_INLINE Floats dots(const Element* rows, int64_t stride, int64_t count, int64_t size, const float* query) {
   Floats sum[LANES] = {};
@@ -33,7 +33,7 @@ NF_INLINE void weigh(const Element* rows, int64_t stride, int64_t count, const f
 
 struct Decode {
   float* query;   // [size rounded up]
-  float* output;  // likewise
+  float* output;  // [size rounded up]
   float* weights; // [KEYS + LANES]
   Floats* panel;
   Floats* spare;
@@ -73,7 +73,7 @@ struct Decode {
     }
   }
 
-  // Makes the block's scores weights; returns the factor on what was summed before.
+  // Turns the block's scores into weights; returns the factor for the sums of earlier blocks.
   float softmax(int64_t count, float& maximum, float& sum) {
     for (int i = 0; i < LANES; ++i) weights[count + i] = HIDDEN;
     Floats top = splat(maximum);
@@ -95,12 +95,12 @@ struct Decode {
   void attend_one(const Job& job, int64_t head, int64_t index) {
     const nf_attention& call = *job.call;
     const int64_t size = call.head_size, position = call.start + index;
-    const int64_t seen = call.causal ? least(call.keys, position + 1) : call.keys;
+    const int64_t visible = call.causal ? least(call.keys, position + 1) : call.keys;
     const float* bias = call.bias ? call.bias + head * call.positions : nullptr;
     for (int64_t c = 0; c < round_up(size, LANES); ++c) output[c] = 0;
     float maximum = HIDDEN, sum = 0;
-    for (int64_t first = 0; first < seen; first += KEYS) {
-      const int64_t count = least(KEYS, seen - first);
+    for (int64_t first = 0; first < visible; first += KEYS) {
+      const int64_t count = least(KEYS, visible - first);
       const int64_t k_at = head * job.k.head_stride + first * job.k.token_stride;
       const int64_t v_at = head * job.v.head_stride + first * job.v.token_stride;
       const int64_t scale_at = head * job.k.scale_head_stride + first;

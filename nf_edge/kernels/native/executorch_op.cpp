@@ -1,6 +1,6 @@
 // The kernels as ExecuTorch's operators nf::symmetric_attention.out, nf::symmetric_attention_cached.out,
-// nf::layer_norm.out and nf::gelu_new.out; nf_edge/kernels/attention_op.py says what their arguments mean.  Threads are
-// ExecuTorch's own.
+// nf::layer_norm.out and nf::gelu_new.out, on ExecuTorch's threads.  nf_edge/kernels/attention_op.py documents their
+// arguments.
 #include <executorch/extension/kernel_util/make_boxed_from_unboxed_functor.h>
 #include <executorch/runtime/core/exec_aten/util/tensor_util.h>
 #include <executorch/runtime/kernel/kernel_includes.h>
@@ -46,7 +46,7 @@ bool fail(KernelRuntimeContext& context, Error error, const char* why) {
   return false;
 }
 
-// What all rows of a call share; false if an operand is not what the operator takes.
+// Fills in the fields that all rows of a call share; false if an operand is invalid.
 bool describe(
     KernelRuntimeContext& context, const Tensor& projected, const Noise& noise, int64_t head_size, bool symmetric,
     double scale, string_view products, nf_attention& call) {
@@ -68,7 +68,7 @@ bool describe(
   return true;
 }
 
-// Q, K and V of one row of the batch, as the projection left them.  Queries begin at its token `query`.
+// Points the call at Q, K and V of one row of the batch, in the projection's output.  Queries start at token `query`.
 void point_at(const Tensor& projected, int64_t row, int64_t query, bool symmetric, nf_attention& call) {
   const int64_t token = projected.size(2), width = call.heads * call.head_size;
   const float* data = projected.const_data_ptr<float>() + row * projected.size(1) * token;
@@ -85,7 +85,7 @@ bool resize(KernelRuntimeContext& context, const Tensor& projected, const nf_att
       static_cast<SizesType>(projected.size(0)), static_cast<SizesType>(call.queries),
       static_cast<SizesType>(call.heads * call.head_size)};
   if (executorch::runtime::resize_tensor(out, {sizes.data(), sizes.size()}) != Error::Ok) {
-    return fail(context, Error::InvalidArgument, "out cannot have the size of the answer");
+    return fail(context, Error::InvalidArgument, "out cannot be resized to the result's size");
   }
   return true;
 }
@@ -101,7 +101,7 @@ bool reserve(KernelRuntimeContext& context, const nf_attention& call, Scratch& s
   scratch.bytes = nf_attention_scratch_bytes(&call, scratch.threads);
   const auto allocated = context.allocate_temp(scratch.bytes ? scratch.bytes : 1);
   if (!allocated.ok()) {
-    return fail(context, allocated.error(), "no temporary memory");
+    return fail(context, allocated.error(), "temporary memory could not be allocated");
   }
   scratch.data = *allocated;
   return true;
@@ -127,7 +127,7 @@ Tensor& symmetric_attention_out(
   if (!resize(context, projected, call, out)) {
     return out;
   }
-  // The scratch of a whole row serves a shorter one.
+  // The scratch size for a full row is enough for shorter rows.
   call.keys = tokens;
   call.start = tokens - call.queries;
   call.out = out.mutable_data_ptr<float>();
@@ -139,7 +139,7 @@ Tensor& symmetric_attention_out(
   for (int64_t row = 0; row < projected.size(0); ++row) {
     call.keys = lengths ? lengths->const_data_ptr<int64_t>()[row] : tokens;
     if (call.keys > tokens) {
-      fail(context, Error::InvalidArgument, "lengths go beyond the tokens");
+      fail(context, Error::InvalidArgument, "lengths must be at most T");
       return out;
     }
     call.start = queries == "last" ? call.keys - 1 : 0;
@@ -182,7 +182,7 @@ Tensor& symmetric_attention_cached_out(
     return out;
   }
   if (projected.size(0) != 1) {
-    fail(context, Error::InvalidArgument, "a cache is of one text");
+    fail(context, Error::InvalidArgument, "the batch size must be 1 with a cache");
     return out;
   }
   call.causal = 1;
@@ -204,7 +204,7 @@ Tensor& symmetric_attention_cached_out(
   return out;
 }
 
-// Rows that are worth a thread's waking.
+// Rows per task: fewer are not worth waking a thread.
 constexpr int64_t ROWS_OF_A_TASK = 16;
 
 Tensor& layer_norm_out(
@@ -216,7 +216,7 @@ Tensor& layer_norm_out(
     return out;
   }
   if (executorch::runtime::resize_tensor(out, x.sizes()) != Error::Ok) {
-    fail(context, Error::InvalidArgument, "out cannot have the size of x");
+    fail(context, Error::InvalidArgument, "out cannot be resized to the size of x");
     return out;
   }
   const float* from = x.const_data_ptr<float>();
@@ -236,12 +236,12 @@ Tensor& layer_norm_out(
   return out;
 }
 
-// Elements that are worth a thread's waking.
+// Elements per task: fewer are not worth waking a thread.
 constexpr int64_t ELEMENTS_OF_A_TASK = 1 << 14;
 
 Tensor& gelu_new_out(KernelRuntimeContext& context, const Tensor& x, Tensor& out) {
   if (x.scalar_type() != ScalarType::Float || executorch::runtime::resize_tensor(out, x.sizes()) != Error::Ok) {
-    fail(context, Error::InvalidArgument, "x must be float32, and out able to have its size");
+    fail(context, Error::InvalidArgument, "x must be float32, and out resizable to the size of x");
     return out;
   }
   if (nf_isa_in_use() == nullptr) {

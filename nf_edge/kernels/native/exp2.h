@@ -1,6 +1,6 @@
-// 2ˣ for x ≤ 0, to which the softmax comes with log2(e) folded into its scores.
+// 2ˣ for x ≤ 0.  The scores of the softmax include the factor log2(e), so that 2ˣ replaces eˣ.
 
-// Relative error below 2.5e-7 for x in (−126, 0]; exactly 0 for x < −126.5, so that a hidden key weighs nothing.
+// Relative error below 2.5e-7 for x in (−126, 0]; exactly 0 for x < −126.5, so that a hidden key has weight 0.
 NF_INLINE Floats exp2_of(Floats x) {
   x = larger(x, splat(-127.0f));
   // Adding 1.5 · 2²³ rounds to an integer in the low mantissa bits; with the bias 127 added as well, these

@@ -1,7 +1,7 @@
 // Arithmetic of a tile in float32.
 
-// Copies of a block of keys and values: contiguous, since rows that lie a multiple of 2 KB apart fall into
-// few sets of the first-level cache, and padded with zeros to whole rows of tiles.
+// Copies a block of keys and values.  The copies are contiguous, because rows at multiples of 2 KB share few sets of
+// the first-level cache, and padded with zeros to multiples of TILE_ROWS.
 struct Float32 {
   typedef Floats Query;
   float* keys;   // [KEYS][size]
@@ -14,7 +14,7 @@ struct Float32 {
     arena.take(keys, KEYS * size);
     arena.take(values, KEYS * padded);
   }
-  // Vectors of one tile's query.
+  // Number of vectors of one tile's query.
   int64_t query_vectors() const { return size * TILE_VECTORS; }
 
   void set_query(const Floats* panel, Floats* query) const {
@@ -36,7 +36,7 @@ struct Float32 {
       int64_t c = 0;
       if (i < count && from.rows) {
         const float* row = from.rows + at + i * from.token_stride;
-        // Rows of a projection's output lie on pages of their own, where the hardware does not look ahead.
+        // Rows of a projection's output are on different pages, which the hardware does not prefetch.
         for (int64_t line = 0; line < size; line += 16) __builtin_prefetch(row + AHEAD * from.token_stride + line);
         for (; c + LANES <= size; c += LANES) store(to + c, load(row + c));
         for (; c < size; ++c) to[c] = row[c];
@@ -59,7 +59,7 @@ struct Float32 {
     attend_to<VECTORS>(values, padded, block, running, output);
   }
 
-  // Weights in the place of the scores, then their products with values [KEYS][width].
+  // Replaces the scores by softmax weights, then multiplies these with values [KEYS][width].
   template <int VECTORS>
   static void attend_to(
       const float* values, int64_t width, const Scores& block, const Running& running, Floats* output) {

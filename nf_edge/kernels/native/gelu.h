@@ -4,7 +4,7 @@ NF_INLINE Floats gelu_of(Floats x) {
   // 2 · √(2/π) · log2(e)
   constexpr float slope = 2.3022082f;
   const Floats u = x * (splat(slope) + splat(0.044715f * slope) * (x * x));
-  // Of −|u|, lest it overflow: sigmoid(2u) is 1 / (1 + t) or t / (1 + t).
+  // t is computed from −|u|, which cannot overflow; sigmoid(2u) is 1 / (1 + t) or t / (1 + t).
   const Floats t = exp2_of(-larger(u, -u));
   return x * (u > 0 ? splat(1.0f) : t) / (splat(1.0f) + t);
 }

@@ -1,12 +1,11 @@
 // Arithmetic of a tile with int8 queries, keys and values.
 //
-// Weights of the softmax are 16 bits where they meet values in integers: of 8, a step would be 1/127 of the
-// largest weight, and long rows have many weights below half of that.  Pairs of bfloat16, where a CPU multiplies
-// them (AVX512-BF16), are as fast as these and 0.3 dB less exact.  A value's scale is folded into the weight of
-// its key, so that a block has one.
+// Integer products with values use softmax weights of 16 bits.  With 8 bits, one step would be 1/127 of the largest
+// weight, and in long rows many weights are below half a step.  Pairs of bfloat16 (AVX512-BF16) are as fast and
+// 0.3 dB less exact.  The scale of a value is folded into the weight of its key, so that a block has one scale.
 
 #if NF_INTEGERS == NF_NO_INTEGERS
-typedef Float32 Int8; // keys and values are int8, their products exact in float32 but for the scales
+typedef Float32 Int8; // without integer products: int8 keys and values are converted to float32
 
 #else
 
@@ -56,9 +55,9 @@ struct Int8 {
   float* key_scales;  // [KEYS]
 #if NF_INTEGER_VALUES
   int32_t* values;    // [KEYS / 2][padded]: the values of two keys as int16
-  float* weight_unit; // [KEYS]: what makes a weight an integer, the value's scale in it
+  float* weight_unit; // [KEYS]: factor that makes a weight an integer; includes the value's scale
   Ints* weights;      // [KEYS / 2][TILE_VECTORS]
-  float value_unit;   // what makes a sum of those products a float
+  float value_unit;   // factor that converts a sum of the products back to a float
 #else
   float* values; // [KEYS][padded]
 #endif
@@ -80,7 +79,7 @@ struct Int8 {
   }
   int64_t query_vectors() const { return (words + 2) * TILE_VECTORS; }
 
-  // Quantizes each lane by itself.
+  // Quantizes the query of each lane with its own scale.
   void set_query(const Floats* panel, Ints* query) const {
     constexpr int BITS = 32 / SCORE_DEPTH;
     const Floats shifter = splat(12582912.0f);

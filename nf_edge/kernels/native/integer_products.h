@@ -1,11 +1,11 @@
 // Products of int8 keys with int8 queries, and of 16-bit weights with int8 values, both summed in int32.
 
 #if NF_INTEGERS == NF_PAIRS_AVX2
-// Two int16 a lane: the one instruction of AVX2 that neither saturates nor wants an unsigned side.
+// Two int16 per lane: AVX2's only such instruction that does not saturate and takes two signed operands.
 struct PairProduct {
   typedef int32_t Word;
   typedef Ints Vector;
-  static constexpr int KEPT = 2; // a product before its addition takes a register
+  static constexpr int KEPT = 2; // each product needs a register before its addition
   NF_INLINE Ints step(Ints sum, int32_t a, Ints b) {
     return sum + (Ints)_mm256_madd_epi16((__m256i)splat(a), (__m256i)b);
   }
@@ -16,7 +16,7 @@ constexpr int KEY_OFFSET = 0;
 #define NF_INTEGER_VALUES 1
 
 #elif NF_INTEGERS == NF_VNNI
-// Four bytes a lane, keys unsigned, 128 added: the query's side is summed once and subtracted.
+// Four bytes per lane.  Keys must be unsigned, so 128 is added to each; 128 · Σ query is subtracted afterwards.
 struct ScoreProduct {
   typedef int32_t Word;
   typedef Ints Vector;
@@ -48,7 +48,7 @@ struct ScoreProduct {
 };
 constexpr int SCORE_DEPTH = 4;
 constexpr int KEY_OFFSET = 0;
-// NEON's widening product of 16 bits does no more a cycle than its float32 one.
+// NEON's widening product of int16 is no faster than its float32 product.
 #define NF_INTEGER_VALUES 0
 
 #elif NF_INTEGERS == NF_I8MM
@@ -60,8 +60,8 @@ constexpr int KEY_OFFSET = 0;
 #if NF_INTEGERS == NF_I8MM
 constexpr int WORDS_AT_ONCE = 2;
 
-// sum[key] += its products with the queries.  An instruction multiplies two keys with two queries, eight
-// elements of each, so the queries of a vector are taken in pairs, and the sums of a pair are put apart at the end.
+// sum[key] += products of the key with the queries.  One instruction multiplies two keys with two queries, eight
+// elements of each.  So queries are processed in pairs, and their sums are separated at the end.
 template <int VECTORS>
 NF_INLINE void score_tile(Ints (&sum)[TILE_ROWS][VECTORS], const int32_t* keys, int64_t words, const Ints* query) {
   int32x4_t pairs[TILE_ROWS / 2][VECTORS][2] = {};
@@ -97,7 +97,7 @@ NF_INLINE void score_tile(Ints (&sum)[TILE_ROWS][VECTORS], const int32_t* keys, 
 #elif NF_INTEGERS != NF_NO_INTEGERS
 constexpr int WORDS_AT_ONCE = 1;
 
-// sum[key] += its products with the queries.
+// sum[key] += products of the key with the queries.
 template <int VECTORS>
 NF_INLINE void score_tile(Ints (&sum)[TILE_ROWS][VECTORS], const int32_t* keys, int64_t words, const Ints* query) {
   product<ScoreProduct>(sum, keys, words, 1, query, words);

@@ -1,4 +1,4 @@
-// Integer products of each ISA, and its conversion of int8 to floats.
+// The kinds of integer products, one of which each instruction set uses, and the intrinsics' headers.
 #if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(__aarch64__)

@@ -40,7 +40,7 @@ struct Candidate {
   bool runs;
 };
 
-// In order of preference; unused ones do not run.
+// In order of preference; unused entries have runs = false.
 struct Candidates {
   Candidate all[4];
 };
@@ -64,7 +64,7 @@ Candidates candidates() {
 
 bool has_i8mm() {
 #if defined(__linux__)
-  constexpr unsigned long I8MM = 1UL << 13; // HWCAP2_I8MM, which older headers do not have
+  constexpr unsigned long I8MM = 1UL << 13; // HWCAP2_I8MM, which older headers lack
   return (getauxval(AT_HWCAP2) & I8MM) != 0;
 #else
   return false;
@@ -100,9 +100,9 @@ Candidates candidates() { return {{{&portable::kernel, true}}}; }
 
 const Kernel* chosen_kernel() {
   static const Candidates known = candidates();
-  const char* wanted = std::getenv("NF_EDGE_ISA");
+  const char* requested = std::getenv("NF_EDGE_ISA");
   for (const Candidate& candidate : known.all)
-    if (candidate.runs && (!wanted || !*wanted || std::strcmp(wanted, candidate.kernel->name) == 0))
+    if (candidate.runs && (!requested || !*requested || std::strcmp(requested, candidate.kernel->name) == 0))
       return candidate.kernel;
   return nullptr;
 }

@@ -1,4 +1,4 @@
-// The choice of an instruction set when the program runs.
+// Selects the instruction set at run time.
 #ifndef NF_ISA_H
 #define NF_ISA_H
 
@@ -6,7 +6,7 @@
 
 namespace nf {
 
-// The preferred kernel of those that this CPU can run, or the one that NF_EDGE_ISA names; null if it names none.
+// The preferred kernel that this CPU can run, or the one that NF_EDGE_ISA names; null if there is no such kernel.
 const Kernel* chosen_kernel();
 
 } // namespace nf

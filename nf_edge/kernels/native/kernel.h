@@ -1,5 +1,5 @@
-// What every ISA's file provides, and what it is given.  No inline functions here: the files that include
-// this are compiled for different instruction sets, and the linker would keep any one of them.
+// The interface of the kernels for all instruction sets.  It must not have inline functions: the files that include
+// it are compiled for different instruction sets, and the linker would keep the code of an arbitrary one.
 #ifndef NF_KERNEL_H
 #define NF_KERNEL_H
 
@@ -7,7 +7,7 @@
 
 namespace nf {
 
-// Tokens of one operand, as float32 rows or as int8 rows with a scale each; the other pointer is null.
+// The tokens of one operand: float32 rows, or int8 rows with one scale each.  The other pointers are null.
 struct Tokens {
   const float* rows;
   const int8_t* quantized;
@@ -26,20 +26,20 @@ struct Job {
 
 struct Kernel {
   const char* name;
-  // Queries that one work item may have.
+  // Most queries of one work item.
   int64_t group;
-  // Scratch of one thread.
+  // Scratch bytes of one thread.
   size_t (*scratch_bytes)(const nf_attention* call);
-  // Attends from queries first … first + count − 1 of one head, count ≤ group.
+  // Computes attention of queries first … first + count − 1 of one head, with count ≤ group.
   void (*attend)(const Job* job, int64_t head, int64_t first, int64_t count, char* scratch);
-  // One scale per row, such that the largest magnitude becomes 127.
+  // Quantizes rows to int8, with one scale per row so that the largest magnitude becomes 127.
   void (*quantize)(const float* rows, int64_t row_stride, int64_t count, int64_t size, int8_t* to, float* scales);
   void (*gelu_new)(const float* x, int64_t count, float* out);
 };
 
 constexpr size_t ALIGNMENT = 64;
 
-// So few queries are better off without tiles, and without quantizing keys and values for them alone.
+// Up to this many queries are faster without tiles, and without quantizing keys and values.
 constexpr int64_t FEW = 3;
 
 } // namespace nf

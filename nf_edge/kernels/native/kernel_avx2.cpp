@@ -1,4 +1,4 @@
-// 16 registers of 8 floats: 4 × 3 of them accumulate.
+// For x86-64 CPUs with AVX2: 16 registers of 8 floats, 4 × 3 of them accumulators.
 #define NF_ISA avx2
 #define NF_ISA_NAME "avx2"
 #define NF_LANES 8

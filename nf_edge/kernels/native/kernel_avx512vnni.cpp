@@ -1,4 +1,4 @@
-// 32 registers of 16 floats: 8 × 3 of them accumulate.
+// For x86-64 CPUs with AVX-512 VNNI: 32 registers of 16 floats, 8 × 3 of them accumulators.
 #define NF_ISA avx512vnni
 #define NF_ISA_NAME "avx512vnni"
 #define NF_LANES 16

@@ -1,5 +1,5 @@
-// The kernel of one ISA.  Included by that ISA's file, which defines NF_ISA, the width of its vectors and
-// tiles, and its integer products, and is compiled for it alone.
+// The kernel of one instruction set.  Each kernel_*.cpp includes this file; it defines NF_ISA, the widths of vectors
+// and tiles, and the kind of integer products, and is compiled for that instruction set only.
 #include "kernel.h"
 
 #include "integers.h"
@@ -15,7 +15,7 @@ namespace {
 #include "product.h"
 #include "integer_products.h"
 
-// Keys that a tile meets at once, and tiles that share their copy.
+// Keys in a block, and tiles that share a block's copy.
 constexpr int64_t KEYS = NF_BLOCK_KEYS;
 constexpr int64_t GROUP_TILES = NF_GROUP_TILES;
 constexpr int64_t GROUP = GROUP_TILES * TILE; // queries

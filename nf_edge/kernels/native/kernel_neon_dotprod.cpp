@@ -1,4 +1,4 @@
-// Every aarch64 CPU: 32 registers of 4 floats, 8 × 3 of them accumulate.
+// For aarch64 CPUs with int8 dot products: 32 registers of 4 floats, 8 × 3 of them accumulators.
 #define NF_ISA neon_dotprod
 #define NF_ISA_NAME "neon_dotprod"
 #define NF_LANES 4

@@ -1,5 +1,5 @@
-// aarch64 with products of int8 matrices (Armv8.6; Cortex-A510, -A710 and -X2 on).  As the others: 8 × 3 vectors
-// accumulate.
+// For aarch64 CPUs with int8 matrix products (Armv8.6: from Cortex-A510, -A710 and -X2 on): 8 × 3 vectors are
+// accumulators.
 #define NF_ISA neon_i8mm
 #define NF_ISA_NAME "neon_i8mm"
 #define NF_LANES 4

@@ -1,4 +1,4 @@
-// For any target: four lanes, which SSE2 and NEON have, and which others emulate.
+// For any CPU: vectors of four floats, which SSE2 and NEON have and the compiler emulates elsewhere.
 #define NF_ISA portable
 #define NF_ISA_NAME "portable"
 #define NF_LANES 4

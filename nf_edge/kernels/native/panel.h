@@ -1,6 +1,6 @@
 // Panels: a matrix whose lanes are queries, [rows][TILE_VECTORS] vectors.
 
-// Rows of tokens into a panel [size][…]; the lanes from `count` on become zero.
+// Transposes rows of tokens into a panel [size][TILE_VECTORS]; lanes from `count` on become zero.
 static void load_panel(const float* rows, int64_t row_stride, int64_t count, int64_t size, Floats* panel) {
   for (int v = 0; v < TILE_VECTORS; ++v) {
     const int64_t present = count - v * LANES < LANES ? count - v * LANES : LANES;
@@ -17,7 +17,7 @@ static void load_panel(const float* rows, int64_t row_stride, int64_t count, int
   }
 }
 
-// The first `count` lanes of a panel, each multiplied by its factor, into rows of tokens.
+// Writes the first `count` lanes of a panel as rows of tokens, each lane multiplied by its factor.
 static void store_panel(
     const Floats* panel, const Floats* factor, int64_t count, int64_t size, float* rows, int64_t row_stride) {
   for (int v = 0; v < TILE_VECTORS && v * LANES < count; ++v) {

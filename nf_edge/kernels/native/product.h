@@ -1,12 +1,12 @@
-// The one loop that the time goes into: products of a tile whose lanes are queries.
+// The inner loop, which takes most of the time: products of a tile whose lanes are queries.
 
-// Vectors of queries in a tile, and rows that are computed at once: so many that accumulators, one row of
-// `b` and one broadcast fill the registers.
+// Vectors of queries in a tile, and rows computed at once.  Accumulators, one row of `b` and one broadcast
+// value fill the registers.
 constexpr int TILE_VECTORS = NF_TILE_VECTORS;
 constexpr int TILE_ROWS = NF_TILE_ROWS;
 constexpr int TILE = TILE_VECTORS * LANES;
 
-// An operation says how many vectors of a row of b are KEPT in registers; the others are read for each use.
+// KEPT: the number of vectors of a row of b that stay in registers; the others are read for each use.
 struct MultiplyAdd {
   typedef float Word;
   typedef Floats Vector;
@@ -14,8 +14,8 @@ struct MultiplyAdd {
   NF_INLINE Floats step(Floats sum, float a, Floats b) { return sum + a * b; }
 };
 
-// sum[row] += Σᵢ a[row · row_stride + i · step] · b[i], for the first VECTORS vectors of a row of b.  Since the
-// lanes are queries, keys and values are only ever broadcast: neither is transposed.
+// sum[row] += Σᵢ a[row · row_stride + i · step] · b[i], for the first VECTORS vectors of a row of b.  The lanes are
+// queries, so keys and values are broadcast and never transposed.
 template <class Op, int ROWS, int VECTORS>
 NF_INLINE void product(
     typename Op::Vector (&sum)[ROWS][VECTORS], const typename Op::Word* a, int64_t row_stride, int64_t step,
@@ -38,7 +38,7 @@ NF_INLINE void product(
   }
 }
 
-// to[j] = Σᵢ a[j · width + i] · b[i] for all rows j < rows, a whole number of tiles.
+// to[j] = Σᵢ a[j · width + i] · b[i] for all rows j < rows, a multiple of TILE_ROWS.
 template <class Op, int VECTORS>
 NF_LOOP void rows_by_panel(
     const typename Op::Word* a, int64_t width, int64_t rows, const typename Op::Vector* b, typename Op::Vector* to) {
@@ -52,7 +52,7 @@ NF_LOOP void rows_by_panel(
   }
 }
 
-// to[c] = to[c] · decay + Σⱼ a[j · width + c] · b[j] for all columns c < width, a whole number of tiles.
+// to[c] = to[c] · decay + Σⱼ a[j · width + c] · b[j] for all columns c < width, a multiple of TILE_ROWS.
 template <int VECTORS>
 NF_LOOP void columns_by_panel(
     const float* a, int64_t width, int64_t depth, const Floats* b, const Floats* decay, Floats* to) {

@@ -1,4 +1,4 @@
-// Dynamic quantization of rows to int8, one scale each.
+// Dynamic quantization of rows to int8, with one scale per row.
 
 static void quantize_rows(
     const float* rows, int64_t row_stride, int64_t count, int64_t size, int8_t* to, float* scales) {
@@ -10,7 +10,7 @@ static void quantize_rows(
     }
     scales[i] = largest / 127.0f;
     const float inverse = largest > 1e-30f ? 127.0f / largest : 0.0f;
-    // Rounds to the nearest, ties to even: the sum's low bits are the integer.
+    // Adding 1.5 · 2²³ rounds to the nearest integer, ties to even.
     const float shifter = 12582912.0f;
     for (int64_t c = 0; c < size; ++c) to[c] = static_cast<int8_t>(rows[c] * inverse + shifter - shifter);
   }

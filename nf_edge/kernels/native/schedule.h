@@ -1,4 +1,4 @@
-// Hands out work items to threads as they become free.
+// Distributes work items to threads as they become free.
 #ifndef NF_SCHEDULE_H
 #define NF_SCHEDULE_H
 

@@ -1,5 +1,5 @@
-// Compares every instruction set that this CPU can run with the formulas in double, for machines and builds
-// (emulators, sanitizers) without Python.  Prints a line for each; exits with 1 if one is off.
+// Compares every instruction set that this CPU can run with the formulas in double precision, for machines and
+// builds without Python (emulators, sanitizers).  Prints one line for each; exits with 1 if one is wrong.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -99,8 +99,7 @@ std::vector<double> expected(const Case& c) {
   return out;
 }
 
-// With a cache: the tokens before `first` in one call, the others in a second one, which may ask from a later one
-// of them on.
+// With a cache: one call for the tokens before `first`, a second one for the others, whose queries may start later.
 std::vector<float> computed(const Case& c) {
   const int64_t row = 2 * c.heads * c.size, capacity = c.tokens + 3;
   std::vector<float> out;
@@ -140,7 +139,7 @@ std::vector<float> computed(const Case& c) {
   return out;
 }
 
-// Root of the mean square of the difference.
+// Root mean square of the difference.
 double error_of(const Case& c) {
   const std::vector<float> got = computed(c);
   const std::vector<double> want = expected(c);
@@ -149,7 +148,7 @@ double error_of(const Case& c) {
   return std::sqrt(sum / static_cast<double>(want.size()));
 }
 
-// The largest difference from the formula in double, as a share of 1 + |x|.
+// The largest difference from the formula in double precision, relative to 1 + |x|.
 double gelu_error() {
   std::vector<float> x;
   for (int i = -3003; i <= 3003; ++i) x.push_back(static_cast<float>(i) / 100);
@@ -178,7 +177,7 @@ bool check(const std::string& isa, int cases) {
   return worst[0] < 5e-6 && worst[1] < 0.05 && gelu_error() < 5e-7;
 }
 
-// Of a few rows, in place; the largest difference from the formula in double.
+// LayerNorm of a few rows, in place; the largest difference from the formula in double precision.
 double norm_error(int64_t width) {
   Random random(static_cast<unsigned>(width));
   const int64_t rows = 3;

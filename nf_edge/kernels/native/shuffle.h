@@ -1,20 +1,20 @@
-// Exchanges between vectors, written for any number of lanes.
+// Exchanges of lanes between vectors, for any number of lanes.
 
 template <int STEP, int... LANE>
 struct Exchange {
-  // Lanes with the bit STEP clear from a, the others from b.
+  // Lanes whose index has the bit STEP clear come from a, the others from b.
   NF_INLINE Floats keep(Floats a, Floats b) {
     return __builtin_shufflevector(a, b, ((LANE & STEP) ? LANES + LANE : LANE)...);
   }
-  // Where the bit is clear a's neighbour STEP lanes up, elsewhere b's neighbour STEP lanes down.
+  // Lanes with the bit clear get a's lane STEP higher; the others get b's lane STEP lower.
   NF_INLINE Floats cross(Floats a, Floats b) {
     return __builtin_shufflevector(a, b, ((LANE & STEP) ? LANES + (LANE ^ STEP) : (LANE ^ STEP))...);
   }
-  // For a transpose: a's clear lanes, and b's clear lanes moved up into the set ones.
+  // For a transpose: a's lanes with the bit clear, and b's lanes with the bit clear moved up by STEP.
   NF_INLINE Floats low(Floats a, Floats b) {
     return __builtin_shufflevector(a, b, ((LANE & STEP) ? LANES + (LANE ^ STEP) : LANE)...);
   }
-  // b's set lanes, and a's set lanes moved down into the clear ones.
+  // For a transpose: b's lanes with the bit set, and a's lanes with the bit set moved down by STEP.
   NF_INLINE Floats high(Floats a, Floats b) {
     return __builtin_shufflevector(a, b, ((LANE & STEP) ? LANES + LANE : (LANE ^ STEP))...);
   }

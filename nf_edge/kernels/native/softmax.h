@@ -1,25 +1,25 @@
-// Online softmax of a tile: lanes are queries, so maximum and sum need no step across lanes.
+// Online softmax of a tile.  Lanes are queries, so maximum and sum need no operation across lanes.
 
-// Below any score, finite, so that a difference of two is no NaN.
+// Below any score, but finite: the difference of two such values is not NaN.
 constexpr float HIDDEN = -1e30f;
 
-// What the softmax of one block of keys is told about one tile.
+// The input of the softmax for one tile and one block of keys.
 struct Scores {
   Floats* s; // [keys + 1][TILE_VECTORS], in units of log2
   int64_t keys;
-  const float* bias; // for key j the lanes read bias − j onwards; or null
-  int64_t first_key; // position of key 0 less that of lane 0
-  bool diagonal;     // some lane may not see some key
+  const float* bias; // for key j, lane i reads bias[i − j]; or null
+  int64_t first_key; // position of key 0 minus that of lane 0
+  bool diagonal;     // the mask hides some key from some lane
 };
 
-// Running state of a tile.
+// Running maximum and sum of a tile.
 struct Running {
   Floats* maximum; // [TILE_VECTORS]
   Floats* sum;
 };
 
-// Adds bias and mask to the scores, moves the running maximum, and returns in `decay` the factor on what was
-// summed under the old one.
+// Adds bias and mask to the scores and updates the running maximum.  `decay` becomes the factor for sums under the
+// old maximum.
 template <int VECTORS>
 NF_INLINE void new_maximum(
     const Scores& scores, const Running& running, Floats (&top)[VECTORS], Floats (&decay)[VECTORS]) {
@@ -42,7 +42,7 @@ NF_INLINE void new_maximum(
     for (int64_t j = 0; j < scores.keys; ++j, s += TILE_VECTORS)
       for (int v = 0; v < VECTORS; ++v) top[v] = larger(s[v], top[v]);
   }
-  // The odd key out gets a partner that weighs nothing.
+  // With an odd number of keys, the last one is paired with a key of weight 0.
   for (int v = 0; v < VECTORS; ++v) s[v] = splat(HIDDEN);
   for (int v = 0; v < VECTORS; ++v) {
     decay[v] = exp2_of(running.maximum[v] - top[v]);
@@ -50,7 +50,7 @@ NF_INLINE void new_maximum(
   }
 }
 
-// Turns scores into weights, two keys at a time: take(j, v, weight of key j, weight of key j + 1) for each even j.
+// Turns scores into weights; calls take(j, v, weight of key j, weight of key j + 1) for each even j.
 template <int VECTORS, class Take>
 NF_INLINE void softmax(const Scores& scores, const Running& running, Floats (&decay)[VECTORS], Take take) {
   Floats top[VECTORS], sum[VECTORS];

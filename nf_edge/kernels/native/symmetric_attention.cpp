@@ -1,4 +1,4 @@
-// One call: where its tokens are, in which order its work is done.
+// One call: locates its tokens and schedules its work.
 #include "symmetric_attention.h"
 
 #include "isa.h"
@@ -9,7 +9,7 @@ namespace nf {
 
 namespace {
 
-// Heads × tokens in int8 with their scales.
+// int8 elements and scales of all heads and tokens.
 struct Quantized {
   int8_t* elements;
   float* scales;
@@ -20,7 +20,7 @@ struct Plan {
   const nf_attention* call;
   const Kernel* kernel;
   Job job;
-  // Set where new tokens are copied or quantized before the products.
+  // Where keys and values are quantized to before the products; null if they are not.
   Quantized k_to, v_to;
   char* scratch; // of thread 0
   size_t thread_bytes;
@@ -29,12 +29,12 @@ struct Plan {
 
 size_t aligned(size_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
-// int8 products of tokens that are not in an int8 cache: they are quantized into the scratch buffer.
+// Whether tokens must be quantized into the scratch buffer: for int8 products without an int8 cache.
 bool quantizes(const nf_attention& call) {
   return call.precision == NF_INT8 && call.queries > FEW && !(call.cache && call.cache->precision == NF_INT8);
 }
 
-// Room for them at `at`, which is moved behind it; from null, that counts the bytes.
+// Reserves space for quantized tokens at `at` and advances it; starting from null, this counts the bytes.
 Quantized quantized_piece(char*& at, const nf_attention& call) {
   const size_t tokens = static_cast<size_t>(call.heads * call.keys);
   Quantized piece = {reinterpret_cast<int8_t*>(at), nullptr, call.keys};
@@ -63,7 +63,7 @@ Tokens quantized_tokens(const Quantized& to, int64_t size) {
   return {nullptr, to.elements, to.scales, to.capacity * size, size, to.capacity};
 }
 
-// Copies the new tokens of one head to where the cache wants them.
+// Copies the new tokens of one head into the cache, quantized if the cache is int8.
 void append(
     const nf_attention& call, const Kernel& kernel, const nf_rows& rows, void* elements, float* scales, int64_t head) {
   const int64_t size = call.head_size;
@@ -86,7 +86,7 @@ void quantize(const Plan& plan, const Tokens& from, const Quantized& to, int64_t
       to.scales + at);
 }
 
-// What must be done for a head before its first product.
+// The work for a head before its first product: appending to the cache and quantizing.
 void prepare(const Plan& plan, int64_t head) {
   const nf_attention& call = *plan.call;
   if (call.cache) {
@@ -114,7 +114,7 @@ void attend(const Plan& plan, int64_t head, int64_t group, size_t thread) {
 
 void prepare_item(const void* argument, int64_t head, size_t) { prepare(*static_cast<const Plan*>(argument), head); }
 
-// The last groups have most keys when causal, and come first, so that threads end together.
+// With a causal mask the last groups have the most keys.  They start first, so that threads finish together.
 void attend_item(const void* argument, int64_t item, size_t thread) {
   const Plan& plan = *static_cast<const Plan*>(argument);
   attend(plan, item % plan.call->heads, plan.groups - 1 - item / plan.call->heads, thread);
@@ -126,7 +126,7 @@ void whole_head_item(const void* argument, int64_t head, size_t thread) {
   attend(plan, head, 0, thread);
 }
 
-// Where the products find their operands.
+// The operands of the products.
 Job operands(const nf_attention& call, const Quantized& k_to, const Quantized& v_to) {
   const int64_t size = call.head_size;
   Job job = {&call, float_tokens(call.q.data ? call.q : call.k), float_tokens(call.k), float_tokens(call.v)};

@@ -1,8 +1,8 @@
-// Symmetric attention on the CPU: Y = softmax(mask(Q Kᵀ · scale + R)) V, where Q comes from K itself.
+// Symmetric attention on the CPU: Y = softmax(mask(Q Kᵀ · scale + R)) V, with Q computed from K.
 //
-// One call does one row of a batch, all heads; float32 at the boundary.  K and V are read where the
-// projection left them, no T × T buffer exists, and tiles above the diagonal are skipped.  Nothing is
-// allocated: the caller gives the scratch buffer, and the threads if it wants any.
+// One call computes all heads of one row of a batch; inputs and outputs are float32.  K and V are read directly
+// from the projection's output.  There is no T × T buffer, and tiles above the diagonal are skipped.  The kernel
+// allocates nothing: the caller provides the scratch buffer and, optionally, the threads.
 #ifndef NF_SYMMETRIC_ATTENTION_H
 #define NF_SYMMETRIC_ATTENTION_H
 
@@ -24,15 +24,15 @@ extern "C" {
 typedef enum nf_status {
   NF_OK = 0,
   NF_BAD_SHAPE,       // a size is not positive, or head_size or rank is out of range
-  NF_BAD_RANGE,       // start, keys, positions or capacity do not go together
-  NF_MISSING_OPERAND, // a pointer that the call needs is null
-  NF_SMALL_SCRATCH,   // fewer bytes than nf_attention_scratch_bytes() says
-  NF_UNKNOWN_ISA      // NF_EDGE_ISA names a path that this CPU cannot run
+  NF_BAD_RANGE,       // start, keys, positions or capacity contradict each other
+  NF_MISSING_OPERAND, // a required pointer is null
+  NF_SMALL_SCRATCH,   // fewer bytes than nf_attention_scratch_bytes() returns
+  NF_UNKNOWN_ISA      // NF_EDGE_ISA names an instruction set that this CPU cannot run
 } nf_status;
 
 typedef enum nf_precision {
   NF_FLOAT32 = 0,
-  NF_INT8 // int8 Q, K and V, quantized dynamically, one scale per token and head
+  NF_INT8 // Q, K and V are quantized dynamically to int8, with one scale per token and head
 } nf_precision;
 
 // [tokens, heads, head_size] or [heads, tokens, head_size], the last dimension contiguous; strides in
@@ -45,11 +45,11 @@ typedef struct nf_rows {
 
 // Keys and values of the tokens so far, [heads, capacity, head_size] each.
 typedef struct nf_cache {
-  nf_precision precision; // of the elements: float, or int8_t with scales
+  nf_precision precision; // of the elements: float, or int8_t with scales below
   int64_t capacity;       // tokens
   void* k;
   void* v;
-  float* k_scale; // [heads, capacity], NF_INT8 only: element · scale is the value
+  float* k_scale; // [heads, capacity], NF_INT8 only: value = element · scale
   float* v_scale;
 } nf_cache;
 
@@ -58,16 +58,16 @@ typedef struct nf_attention {
   int64_t head_size;
   int64_t queries; // at positions start … start + queries − 1
   int64_t start;
-  // Where there is a cache: rows of k and v, which are appended at positions first … first + rows − 1.
+  // With a cache: the number of rows of k and v, appended at positions first … first + rows − 1.
   int64_t first;
   int64_t rows;
-  int64_t keys;   // real keys, at positions 0 … keys − 1; those behind are padding that nobody sees
-  int32_t causal; // 1: a query sees no key behind its own position
+  int64_t keys;   // real keys, at positions 0 … keys − 1; later ones are padding and never read
+  int32_t causal; // 1: a query sees no key after its own position
   float scale;
   nf_precision precision; // of the products
 
-  nf_rows q; // row 0 is the query at `start`; data null: the query is K, with the noise below
-  nf_rows k; // row i is position i where there is no cache, else position first + i
+  nf_rows q; // row 0 is the query at `start`; if data is null, the query is K with the noise below
+  nf_rows k; // row i is position i, or position first + i with a cache
   nf_rows v;
 
   const float* noise_a; // [heads, head_size, rank]: Q = K + (K A) Bᵀ; or null
@@ -81,27 +81,27 @@ typedef struct nf_attention {
   float* out;            // [queries, heads · head_size]
 } nf_attention;
 
-// Calls task(task_argument, i) for each i < n, from any threads, and returns when all are done.
+// Calls task(task_argument, i) for each i < n, on any threads, and returns when all calls have returned.
 typedef void (*nf_parallel_for)(void* context, size_t n, void (*task)(void*, size_t), void* task_argument);
 
-// Bytes of scratch that a call needs on `threads` threads; 0 if the call is not valid.  It does not
-// shrink when `keys`, `start` or `queries` grow, so the largest call's size serves all.
+// Scratch bytes that a call needs with `threads` threads; 0 if the call is invalid.  The size never shrinks when
+// `keys`, `start` or `queries` grow, so the size of the largest call is enough for all.
 NF_API size_t nf_attention_scratch_bytes(const nf_attention* call, size_t threads);
 
-// Appends to the cache if there is one, then attends.  `parallel_for` may be null: all work is then done
-// by the calling thread.  The result does not depend on the number of threads.
+// Appends to the cache if there is one, then computes attention.  If `parallel_for` is null, the calling thread
+// does all the work.  The result does not depend on the number of threads.
 NF_API nf_status nf_attention_run(
     const nf_attention* call, void* scratch, size_t scratch_bytes, size_t threads, nf_parallel_for parallel_for,
     void* parallel_context);
 
-// What a status means, in a sentence.
+// A sentence that describes a status.
 NF_API const char* nf_status_text(nf_status status);
 
 // Instruction sets that this CPU can run, space-separated, the preferred one first.
 NF_API const char* nf_isa_available(void);
 
-// The one in use: the preferred one, or what the environment variable NF_EDGE_ISA says; null if it names
-// none of those available.  Read anew by each call.
+// The instruction set in use: the preferred one, or the one that the environment variable NF_EDGE_ISA names; null
+// if that one is not available.  Every call reads the variable again.
 NF_API const char* nf_isa_in_use(void);
 
 #ifdef __cplusplus

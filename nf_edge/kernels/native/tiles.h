@@ -1,9 +1,9 @@
-// Attention of a group of queries of one head: tiles of queries against blocks of keys.
+// Attention of a group of queries of one head: tiles of queries times blocks of keys.
 //
-// Where neither noise nor mask is, scores above the diagonal are those below it.  Each is computed all the same:
-// half of them fewer would save at most 21 % of a call in float32 and 11 % in int8 (12 heads of 64, 1,024 tokens,
-// AVX512-VNNI; 15 % and 6 % of 128), before the other half is transposed and kept for the queries to come.
-// A block's copy of keys, which both sides of the scores could share, is 2 to 4 % of a call.
+// Without noise and mask the scores are symmetric, but both halves are computed.  Computing one half would save at
+// most 21 % of a call in float32 and 11 % in int8 (12 heads of 64 channels, 1,024 tokens, AVX512-VNNI; with 128
+// tokens 15 % and 6 %).  Transposing and storing the other half for later queries would cost part of that.
+// Sharing a block's copy of keys between both halves would save 2 to 4 % of a call.
 
 template <class Arithmetic>
 struct Tiles {
@@ -19,7 +19,7 @@ struct Tiles {
 
   Tiles(Arena arena, const nf_attention& call) { reserve(arena, call); }
 
-  // Bytes, if the arena began at null.
+  // Returns the end of the reserved memory: its size in bytes if the arena started at null.
   char* reserve(Arena& arena, const nf_attention& call) {
     const int64_t size = call.head_size;
     arithmetic.reserve(arena, call);
@@ -35,7 +35,8 @@ struct Tiles {
     return arena.at;
   }
 
-  // Row of R, mirrored, so that the lanes of a tile always read it in ascending order.  Returns distance 0.
+  // Writes a head's bias in both directions, so that the lanes of a tile read it in ascending order.  Returns the
+  // pointer to distance 0.
   const float* mirror_bias(const nf_attention& call, int64_t head, int64_t keys, int64_t queries) {
     const float* row = call.bias + head * call.positions;
     float* zero = bias + keys - 1;
@@ -65,11 +66,11 @@ struct Tiles {
   void attend(const Job& job, int64_t head, int64_t first, int64_t count) {
     const nf_attention& call = *job.call;
     const int64_t position = call.start + first;
-    const int64_t seen = call.causal ? least(call.keys, position + count) : call.keys;
-    const float* zero = call.bias ? mirror_bias(call, head, seen, position + round_up(count, TILE)) : nullptr;
+    const int64_t visible = call.causal ? least(call.keys, position + count) : call.keys;
+    const float* zero = call.bias ? mirror_bias(call, head, visible, position + round_up(count, TILE)) : nullptr;
     start(job, head, first, count);
-    for (int64_t key = 0; key < seen; key += KEYS) {
-      const int64_t block_keys = least(KEYS, seen - key);
+    for (int64_t key = 0; key < visible; key += KEYS) {
+      const int64_t block_keys = least(KEYS, visible - key);
       arithmetic.load_block(job, head, key, block_keys);
       for (int64_t tile = 0; tile * TILE < count; ++tile) {
         const int64_t lane = position + tile * TILE;

@@ -4,7 +4,7 @@ namespace nf {
 
 namespace {
 
-// Positions are int32 lanes in the kernels.
+// The kernels store positions in int32 lanes.
 constexpr int64_t MOST = 1 << 24;
 
 bool in_range(int64_t value, int64_t least, int64_t most) { return least <= value && value <= most; }
@@ -42,13 +42,13 @@ const char* nf_status_text(nf_status status) {
     case NF_BAD_SHAPE:
       return "heads, head_size, queries and keys must be at least 1, and rank at most head_size";
     case NF_BAD_RANGE:
-      return "start, queries and keys go beyond the cache's capacity or the bias's positions";
+      return "start, queries and keys exceed the cache's capacity or the bias's positions";
     case NF_MISSING_OPERAND:
-      return "an operand that this call needs is null";
+      return "a required operand is null";
     case NF_SMALL_SCRATCH:
-      return "the scratch buffer is smaller than nf_attention_scratch_bytes says";
+      return "the scratch buffer is smaller than nf_attention_scratch_bytes() returns";
     case NF_UNKNOWN_ISA:
       return "NF_EDGE_ISA names an instruction set that this CPU cannot run";
   }
-  return "no such status";
+  return "unknown status";
 }

@@ -1,5 +1,5 @@
-// Vectors of NF_LANES floats in the compiler's own types, which every target of GCC and Clang lowers to
-// what it has.  Included once by each ISA's file, inside its namespace: no two ISAs share a function.
+// Vectors of NF_LANES floats in the compiler's vector types, which GCC and Clang support on every CPU.  Each
+// instruction set's file includes this once, inside its namespace, so that they share no function.
 
 constexpr int LANES = NF_LANES;
 
@@ -7,11 +7,11 @@ typedef float Floats __attribute__((vector_size(4 * NF_LANES)));
 typedef int32_t Ints __attribute__((vector_size(4 * NF_LANES)));
 typedef float UnalignedFloats __attribute__((vector_size(4 * NF_LANES), aligned(4), may_alias));
 
-// A loop of its own function gets the registers for itself.
+// A loop in a separate function has all registers.
 #define NF_LOOP static __attribute__((noinline))
 #define NF_INLINE static inline __attribute__((always_inline))
 
-// Keeps the compiler from reading a vector from memory again for each use, which costs more than the use.
+// Stops the compiler from reading a vector from memory for each use, which costs more than the use.
 #if defined(__x86_64__)
 #define NF_KEEP_IN_REGISTER(x) asm("" : "+v"(x))
 #elif defined(__aarch64__)
@@ -32,7 +32,7 @@ NF_INLINE Floats larger(Floats a, Floats b) {
 #elif defined(__aarch64__)
   return (Floats)vmaxq_f32((float32x4_t)a, (float32x4_t)b);
 #else
-  return a > b ? a : b; // GCC makes a comparison and a choice of it
+  return a > b ? a : b; // GCC compiles this to a comparison and a selection
 #endif
 }
 NF_INLINE Floats to_floats(Ints x) { return __builtin_convertvector(x, Floats); }
@@ -43,7 +43,7 @@ NF_INLINE Ints lane_numbers() {
   return numbers;
 }
 
-// Zero in the lanes from `count` on.
+// Loads `count` floats; the other lanes are zero.
 NF_INLINE Floats load_first(const float* from, int64_t count) {
   float lanes[LANES] = {};
   __builtin_memcpy(lanes, from, sizeof(float) * static_cast<size_t>(count));

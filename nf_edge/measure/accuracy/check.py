@@ -7,7 +7,7 @@ from nf_edge.backends.base import Session
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.runnable import Runnable
 from nf_edge.core.errors import AccuracyGate
-from nf_edge.core.notebook import Shown
+from nf_edge.core.notebook import HtmlValue
 from nf_edge.core.progress import Progress, silent
 from nf_edge.measure.accuracy.compare import Comparison, compare
 from nf_edge.measure.accuracy.divergence import OVERFLOWS, not_finite_text
@@ -19,7 +19,7 @@ from nf_edge.model.data.sources import name_of
 
 
 @dataclass(frozen=True)
-class AccuracyReport(Shown):
+class AccuracyReport(HtmlValue):
     """A comparison, the data that it was made on, and its limit.
 
     Attributes:

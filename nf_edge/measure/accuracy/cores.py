@@ -14,7 +14,7 @@ from nf_edge.backends.runnable import Runnable
 from nf_edge.core import processes
 from nf_edge.core.cpus import allowed_cpus
 from nf_edge.core.errors import AccuracyGate
-from nf_edge.core.notebook import Shown
+from nf_edge.core.notebook import HtmlValue
 from nf_edge.core.progress import Progress, silent
 from nf_edge.core.strict_json import number
 from nf_edge.measure.accuracy.check import AccuracyReport, remedy, report_of
@@ -63,7 +63,7 @@ class OnCore:
 
 
 @dataclass(frozen=True)
-class CoresReport(Shown):
+class CoresReport(HtmlValue):
     """The answers of the same file on several cores."""
 
     cores: tuple[OnCore, ...]

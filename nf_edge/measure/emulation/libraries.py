@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nf_edge.core import processes
 from nf_edge.core.errors import MissingTool
-from nf_edge.core.native_build import cache_folder, kept_once
+from nf_edge.core.native_build import cache_folder, new_cache_entry
 from nf_edge.core.staging import scratch_folder
 from nf_edge.measure.runner import Runtime, require_runner
 
@@ -48,7 +48,7 @@ def fetch(runtime: Runtime) -> Path:
     folder = _folder(runtime)
     if folder.is_dir():
         return folder / runtime
-    with kept_once(folder) as parts, scratch_folder() as scratch:
+    with new_cache_entry(folder) as parts, scratch_folder() as scratch:
         wheel = _download(runtime, scratch)
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(

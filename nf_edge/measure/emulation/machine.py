@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from nf_edge.core import processes
 from nf_edge.core.errors import MissingTool
-from nf_edge.core.native_build import cache_folder, kept_once
+from nf_edge.core.native_build import cache_folder, new_cache_entry
 from nf_edge.core.targets import TARGETS, BuildTarget
 from nf_edge.measure.emulation.libraries import kept
 from nf_edge.measure.runner import Runtime, executable_for, runner_options
@@ -63,7 +63,7 @@ class Emulator:
         count = os.cpu_count() or 1  # the libraries look for every CPU, not only for those that may be used
         folder = cache_folder("emulation") / f"root-{part:03x}-{count}-{self.libc.parent.name}"
         if not folder.is_dir():
-            with kept_once(folder) as made:
+            with new_cache_entry(folder) as made:
                 (made / "lib").symlink_to(self.libc)
                 (made / "proc").mkdir()
                 (made / "proc" / "cpuinfo").write_text(_cpuinfo(part, count), encoding="ascii")
@@ -102,4 +102,4 @@ def _cpuinfo(part: int, count: int) -> str:
 
 def _output(*command: str) -> str:
     """stdout of a command."""
-    return processes.ask(command)
+    return processes.output_of(command)

@@ -6,11 +6,11 @@ QEMU 7.2 computes SMOPA wrongly, and so the results of int8 kernels for SME.
 from pathlib import Path
 
 from nf_edge.core import native_build, processes
-from nf_edge.core.native_build import Native
+from nf_edge.core.native_build import NativePart
 from nf_edge.measure.emulation.machine import Emulator
 
 SOURCE = Path(__file__).parent / "native"
-CHECK = Native("emulation-check", SOURCE, "nf-sme-check", Path("bin", "nf-sme-check"))
+CHECK = NativePart("emulation-check", SOURCE, "nf-sme-check", Path("bin", "nf-sme-check"))
 
 
 def sme_fault(qemu: Emulator, cpu: str) -> str:
@@ -23,7 +23,7 @@ def sme_fault(qemu: Emulator, cpu: str) -> str:
         return ""
     program = native_build.built(CHECK, [], [], Emulator.target)
     command = [str(qemu.program), "-cpu", cpu, "-L", str(qemu.libc.parent), str(program)]
-    wrong = processes.ask(command).strip()
+    wrong = processes.output_of(command).strip()
     if wrong.startswith("0 of"):
         return ""
     return (

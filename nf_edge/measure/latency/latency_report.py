@@ -9,7 +9,7 @@ import numpy as np
 
 from nf_edge.core.figures import Figure, Unit
 from nf_edge.core.intervals import ratio_of_medians
-from nf_edge.core.notebook import Shown
+from nf_edge.core.notebook import HtmlValue
 
 Phase = Literal["load", "prefill", "decode"]
 Finding = Literal["faster", "slower", "no difference shown"]
@@ -181,7 +181,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class LatencyReport(Shown):
+class LatencyReport(HtmlValue):
     """Latency of one artifact, or of several in interleaved rounds; tuples of figures have one per artifact.
 
     Attributes:

@@ -5,7 +5,7 @@ from typing import Any
 
 from nf_edge.core.errors import OverBudget
 from nf_edge.core.figures import Figure
-from nf_edge.core.notebook import Shown
+from nf_edge.core.notebook import HtmlValue
 from nf_edge.measure.memory.verdict import Verdict
 
 
@@ -26,7 +26,7 @@ class MemoryPart:
 
 
 @dataclass(frozen=True)
-class MemoryReport(Shown):
+class MemoryReport(HtmlValue):
     """Memory of the file, memory of the running process, and whether a device has room for it.
 
     Attributes:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from nf_edge.core.compatibility import unsupported
+from nf_edge.core.compatibility import incompatibility
 from nf_edge.core.device import Device, Memory
 from nf_edge.core.errors import OverBudget
 from nf_edge.core.figures import Figure, format_bytes
@@ -126,7 +126,7 @@ def judge(device: Device, recipe: Recipe, accounts: list[Account]) -> Verdict:
             _share(device.working_memory, [(account.heap, _uncounted_heap(account)) for account in accounts]),
             _share(storage, [(account.file_total, {}) for account in accounts]),
         ]
-    return Verdict(device.id, device.name, tuple(shares), unsupported(device, recipe))
+    return Verdict(device.id, device.name, tuple(shares), incompatibility(device, recipe))
 
 
 def _uncounted_heap(account: Account) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nf_edge.core import native_build
 from nf_edge.core.errors import MissingTool
-from nf_edge.core.native_build import Native
+from nf_edge.core.native_build import NativePart
 from nf_edge.core.targets import BuildTarget
 
 # The package that runs a model file.
@@ -52,7 +52,7 @@ def executable_for(target: BuildTarget, runtime: Runtime, package: Path) -> Path
 def _built(runtime: Runtime, package: Path, target: BuildTarget | None) -> Path:
     version, settings = _settings(runtime, package)
     name = f"nf-run-{runtime}"
-    native = Native("runner", NATIVE, name, Path("bin", name))
+    native = NativePart("runner", NATIVE, name, Path("bin", name))
     return native_build.built(native, settings, [runtime, version], target)
 
 

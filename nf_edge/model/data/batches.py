@@ -1,4 +1,4 @@
-"""Right-padded batches."""
+"""Batches of rows, padded on the right."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from nf_edge.model.data.rows import Row
 
 @dataclass(frozen=True)
 class Batch:
-    """What a model is given, and what it should answer.
+    """The inputs of a model, and the labels.
 
     Attributes:
         input_ids: int64 [B, T], padded on the right to the longest row.
         attention_mask: int64 [B, T], 1 for real tokens, 0 for padding.
-        labels: int64 [B], or float32 [B] for regression; None where rows have no label.
+        labels: int64 [B], or float32 [B] for regression; None if rows have no label.
     """
 
     input_ids: Tensor
@@ -26,7 +26,7 @@ class Batch:
 
 
 def collate(rows: Sequence[Row], pad_token_id: int | None) -> Batch:
-    """One batch of all `rows`; a model without a padding token is padded with 0, which the mask hides."""
+    """One batch of all rows; without a padding token, padding is 0, which the mask hides."""
     length = max(len(row.input_ids) for row in rows)
     input_ids = torch.full((len(rows), length), pad_token_id or 0)
     attention_mask = torch.zeros(len(rows), length, dtype=torch.int64)
@@ -38,7 +38,7 @@ def collate(rows: Sequence[Row], pad_token_id: int | None) -> Batch:
 
 
 def batches(rows: Sequence[Row], size: int, pad_token_id: int | None) -> Iterator[Batch]:
-    """The rows in order, `size` at a time; the last batch may be smaller."""
+    """Batches of `size` rows in order; the last batch may be smaller."""
     for start in range(0, len(rows), size):
         yield collate(rows[start : start + size], pad_token_id)
 
@@ -49,6 +49,6 @@ def pad(
     """`input_ids` and `attention_mask`, int64 [B, T], padded on the right to `length` or the longest row."""
     batch = collate(rows, pad_token_id)
     ids, mask = batch.input_ids.numpy(), batch.attention_mask.numpy()
-    more = (length or ids.shape[1]) - ids.shape[1]
-    widths = ((0, 0), (0, more))
+    missing = (length or ids.shape[1]) - ids.shape[1]
+    widths = ((0, 0), (0, missing))
     return np.pad(ids, widths, constant_values=pad_token_id or 0), np.pad(mask, widths)

@@ -1,4 +1,4 @@
-"""Which columns of a data file are read, and why a file with others may be refused."""
+"""Check the columns of a data file: those to read must exist, and no other may have text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,23 +10,26 @@ from nf_edge.model.config import ModelConfig
 TEXT_COLUMNS = ("text", "sentence")
 CONTENT_COLUMNS = (*TEXT_COLUMNS, "input_ids")
 LABEL = "label"
-# What data sets of pairs call their texts, which may be of a word or two.
+# Column names of the texts in data sets of text pairs; these texts may be short.
 PAIR_COLUMNS = frozenset(
     ("text_a", "text_b", "text1", "text2", "text_pair", "sentence1", "sentence2", "question", "question1",
      "question2", "query", "premise", "hypothesis", "passage", "context", "document", "answer")
 )  # fmt: skip
-# Words that at least half of the values of any other column of text have.
+# Any other column counts as text if at least half of its values have this many words.
 PROSE = 3
-# Letters that count as a word in scripts that put no spaces between words.
+# Letters that count as one word in scripts without spaces between words.
 WIDE_LETTERS = 3
-PAIR = "a pair is not read yet: join both into `text` as in training, or remove what the model never saw"
+PAIR = "text pairs are not supported: join both into `text` as in training, or remove the unused column"
 
 
 def require_columns(rows: Sequence[Mapping[str, Any]], config: ModelConfig, source: str) -> None:
-    """Raises BadInput where rows lack a column that the model needs, or have text in one that is not read.
+    """Check that rows have the columns of the model, and no text in columns that are not read.
 
-    A column of text is one of strings, other than the label, that is named as data sets name a text of a
-    pair, or whose values mostly have three words or more.  Numbers, identifiers and categories are none.
+    A column counts as text if its name is usual for a text of a pair, or if most of its values are strings of
+    three or more words.  Numbers, identifiers, categories and the label do not count.
+
+    Raises:
+        BadInput: a column is missing, or there is text in another column.
     """
     columns = list(dict.fromkeys(name for fields in rows for name in fields))
     problems = []
@@ -39,37 +42,41 @@ def require_columns(rows: Sequence[Mapping[str, Any]], config: ModelConfig, sour
     if problems:
         fix = f"its columns are: {', '.join(columns)}"
         if not read and unread:
-            fix += f"; its text is in {_names(unread)}: " + (PAIR if len(unread) > 1 else "call it `text`")
+            fix += f"; its text is in {_names(unread)}: " + (
+                PAIR if len(unread) > 1 else "rename it to `text`"
+            )
         raise BadInput.listing(problems, where=source, fix=fix)
     texts = [name for name in read if name in TEXT_COLUMNS]
     if texts and unread:
         raise BadInput(
-            f"has text in {_names(unread)}, of which only {_names(texts)} is read", where=source, fix=PAIR
+            f"has text in {_names(unread)}, but only {_names(texts)} is read", where=source, fix=PAIR
         )
 
 
 def _is_text(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a column has text."""
     if name == LABEL:
         return False
-    given = [fields.get(name) for fields in rows]
-    if name in PAIR_COLUMNS or any(map(_names_a_text, given)):
-        return any(_words(text) for value in given for text in _texts(value))
-    words = [_words(value) for value in given if isinstance(value, str) and value.strip()]
+    values = [fields.get(name) for fields in rows]
+    if name in PAIR_COLUMNS or any(map(_names_a_text, values)):
+        return any(_words(text) for value in values for text in _texts(value))
+    words = [_words(value) for value in values if isinstance(value, str) and value.strip()]
     return 2 * sum(count >= PROSE for count in words) >= max(len(words), 1)
 
 
 def _words(text: str) -> int:
+    """The number of words in a text."""
     spaced = sum(any(map(str.isalpha, word)) for word in text.split())
     return max(spaced, sum(map(_is_wide, text)) // WIDE_LETTERS)
 
 
 def _is_wide(letter: str) -> bool:
-    """Whether a letter is of Chinese, Japanese or Korean."""
+    """Whether a letter is Chinese, Japanese or Korean."""
     return not letter.isascii() and letter.isalpha() and east_asian_width(letter) == "W"
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """The strings of a value, also those within lists and objects, as JSONL can have them."""
+    """The non-empty strings of a value, including those in lists and objects of JSONL."""
     if isinstance(value, str):
         if value.strip():
             yield value
@@ -79,7 +86,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _names_a_text(value: Any) -> bool:
-    """Whether an object calls one of its parts as data sets name a text of a pair."""
+    """Whether an object has a key that is a usual name for a text of a pair."""
     if isinstance(value, dict):
         return bool(PAIR_COLUMNS & value.keys()) or any(map(_names_a_text, value.values()))
     return isinstance(value, list) and any(map(_names_a_text, value))

@@ -1,7 +1,7 @@
-"""The `digits` data set: handwritten digits of 8×8 pixels that scikit-learn carries with it.
+"""The `digits` data set: handwritten digits of 8×8 pixels that ship with scikit-learn.
 
-A pixel's intensity, 0 to 16, is its token id, so an image is a sequence of 64 tokens, row by row from
-the top left, in a vocabulary of 17.
+A pixel's intensity, 0 to 16, is its token id.  An image is a sequence of 64 tokens, row by row from the top
+left, with a vocabulary of 17.
 
 Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning
 Repository, 1998, https://doi.org/10.24432/C50P49 (CC BY 4.0); scikit-learn has its 1,797 test images.
@@ -20,9 +20,9 @@ SIDE, INTENSITIES = 8, 17
 def digits(split: str) -> list[dict[str, Any]]:
     """The rows of a split: {"input_ids": 64 ints of 0…16, "label": 0…9}.
 
-    `test` is a third (599 rows), held out from every choice; `valid` is a fifth of the remainder.  The
-    split is by row and stratified by label: a writer's digits may be in all three, so scores are
-    for known handwritings.
+    `test` has a third of the rows (599) and is never used for a choice; `valid` has a fifth of the remainder.
+    The split is by row and stratified by label.  A writer's digits may be in all three splits, so scores hold
+    for known writers.
 
     Raises:
         MissingTool: scikit-learn is not installed.
@@ -43,7 +43,7 @@ def digits(split: str) -> list[dict[str, Any]]:
 
 
 def _split_indices(labels: np.ndarray) -> dict[str, list[int]]:
-    # RandomState, because its stream is frozen for good: a new NumPy must not move rows out of `test`.
+    # RandomState guarantees the same numbers in every NumPy version, so `test` always has the same rows.
     random = np.random.RandomState(0)
     parts: dict[str, list[int]] = {split: [] for split in SPLITS}
     for label in np.unique(labels):

@@ -1,7 +1,7 @@
-"""Digits that we drew ourselves, in the form of the digits data set: examples that are free to give away.
+"""Digits drawn for nf-edge in the format of the digits data set: examples without license restrictions.
 
-Each is the path of a round pen over a bitmap of 32×32, counted out in blocks of 4×4 to intensities of 0 to
-16, which is how the data set's own images were made from scanned forms.
+Each digit is the path of a round pen on a bitmap of 32×32 pixels.  The inked pixels in each block of 4×4 are
+counted to intensities of 0 to 16, as the data set did with scanned forms.
 """
 
 from itertools import pairwise
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-# The corners that the pen passes, "x,y" in percent of the glyph's box from its top left; "|" lifts it.
+# (label, path): the pen's corners "x,y" in percent of the glyph's box from its top left; "|" lifts the pen.
 GLYPHS = (
     (0, "50,0 15,20 0,50 15,80 50,100 85,80 100,50 85,20 50,0"),
     (0, "40,0 10,30 5,75 30,100 70,100 95,70 90,25 65,0 40,0"),
@@ -32,13 +32,13 @@ GLYPHS = (
     (9, "85,25 50,0 10,20 30,45 85,30 85,70 50,100 15,95"),
     (9, "80,20 40,0 10,25 40,50 80,20 75,60 60,100"),
 )
-# Each glyph is drawn in all of these: the pen's radius, the glyph's width, and its slant.
+# Each glyph is drawn with each of these: radius of the pen, width of the glyph, slant.
 PENS = ((2.2, 21.0, 0.0), (2.6, 23.0, 0.1), (2.4, 20.0, 0.2), (2.8, 22.0, -0.1))
 CANVAS, BLOCK = 32, 4
 
 
 def drawings() -> list[dict[str, Any]]:
-    """80 rows in the form of those of `digits`."""
+    """80 rows in the format of `digits`."""
     return [
         {"input_ids": draw(path, *pen).ravel().tolist(), "label": label}
         for label, path in GLYPHS
@@ -51,9 +51,9 @@ def draw(path: str, radius: float, width: float, slant: float) -> np.ndarray:
 
     Args:
         path: as in `GLYPHS`.
-        radius: of the pen, in pixels of the bitmap, whose whole height the glyph takes.
-        width: of the upright glyph, in pixels.
-        slant: how far the top is moved to the right of the bottom, as a share of the height.
+        radius: radius of the pen in pixels of the bitmap; the glyph has the full height.
+        width: width of the upright glyph in pixels.
+        slant: shift of the top to the right of the bottom, as a share of the height.
     """
     pixels = np.stack(np.meshgrid(np.arange(CANVAS), np.arange(CANVAS)), axis=-1) + 0.5
     inked = np.zeros((CANVAS, CANVAS), dtype=bool)

@@ -1,4 +1,4 @@
-"""`examples.jsonl` of a checkpoint: texts that the model is for."""
+"""The `examples.jsonl` of a checkpoint: typical inputs of the model."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +14,7 @@ class ExampleFile:
     """The examples of a checkpoint; their file is read once, at first use.
 
     Attributes:
-        length: tokens that rows are cut to.
+        length: number of tokens that rows are cut to.
     """
 
     checkpoint: Checkpoint
@@ -22,7 +22,7 @@ class ExampleFile:
 
     @cached_property
     def rows(self) -> Rows | None:
-        """The examples as rows; None where the checkpoint has none.
+        """The examples as rows; None if the checkpoint has no examples.
 
         Raises:
             BadInput: the file cannot be read, or has bad rows.

@@ -1,6 +1,6 @@
-"""The fields of a record, checked against a model: token ids and the label.
+"""Read the token ids and the label of a record, and check them against a model.
 
-All functions raise ValueError with what is wrong with the row, for their caller to say where.
+The functions raise ValueError with the problem of the row; the caller adds its line.
 """
 
 import math
@@ -12,7 +12,7 @@ from nf_edge.model.data.columns import CONTENT_COLUMNS, TEXT_COLUMNS
 from nf_edge.model.data.text import Encode, Encoded
 
 MASK = "attention_mask"
-# Inputs of other transformers, with the ids that mean the same as no such input, by their number.
+# Inputs of other transformers: name → the values that have no effect, for a row of `count` ids.
 OTHER_INPUTS: dict[str, Callable[[int], list[int]]] = {
     "position_ids": lambda count: list(range(count)),
     "token_type_ids": lambda count: [0] * count,
@@ -28,38 +28,49 @@ def has_text(fields: Mapping[str, Any]) -> bool:
 def parse_ids(
     fields: Mapping[str, Any], config: ModelConfig, encode: Encode | None, length: int | None
 ) -> Encoded:
-    """The token ids of a row, those of input_ids cut to a length, if there is one.
+    """The token ids of a row.
 
     Args:
-        encode: cuts text to it; not needed where the row has no text.
+        encode: encodes and cuts text; None if no row has text.
+        length: `input_ids` are cut to this many ids; None: not cut.
+
+    Raises:
+        ValueError: the ids are missing, invalid or outside the vocabulary.
     """
-    given = [name for name in CONTENT_COLUMNS if name in fields]
-    if len(given) != 1:
-        raise ValueError(f"has {' and '.join(given) or 'neither text nor input_ids'}; give one of them")
-    value = fields[given[0]]
+    content_names = [name for name in CONTENT_COLUMNS if name in fields]
+    if len(content_names) != 1:
+        raise ValueError(
+            f"has {' and '.join(content_names) or 'neither text nor input_ids'}; give one of them"
+        )
+    value = fields[content_names[0]]
     _check_other_inputs(fields)
-    if encode is None or given[0] == "input_ids":
+    if encode is None or content_names[0] == "input_ids":
         ids = _list_of_ids(value)
         if _is_given(fields, MASK):
             ids = _unmasked(ids, fields[MASK])
-        found = Encoded(tuple(ids[:length]), length is not None and len(ids) > length)
+        encoded = Encoded(tuple(ids[:length]), length is not None and len(ids) > length)
     elif _is_given(fields, MASK):
-        raise ValueError(f"has {MASK}, which belongs to input_ids: all tokens of a text are read")
+        raise ValueError(f"has {MASK}, which belongs to input_ids and is not allowed with text")
     elif isinstance(value, str):
-        found = encode(value)
-        ids = list(found.ids)
+        encoded = encode(value)
+        ids = list(encoded.ids)
     else:
-        raise ValueError(f"{given[0]} {_short(value)} is not text")
+        raise ValueError(f"{content_names[0]} {_short(value)} is not text")
     if not ids:
-        raise ValueError(f"{given[0]} is empty")
+        raise ValueError(f"{content_names[0]} is empty")
     outside = next((i for i in ids if not 0 <= i < config.vocab_size), None)
     if outside is not None:
         raise ValueError(f"id {outside} is outside the vocabulary of {config.vocab_size}")
-    return found
+    return encoded
 
 
 def parse_label(fields: Mapping[str, Any], config: ModelConfig) -> int | float | None:
-    """The id of a class, the number that regression should give, or None where a row has no one label."""
+    """The label of a row: the id of a class, or a number for regression; None if the model has no single
+    label.
+
+    Raises:
+        ValueError: the label is missing or invalid.
+    """
     if not config.has_label:
         return None
     if fields.get("label") is None:
@@ -70,7 +81,7 @@ def parse_label(fields: Mapping[str, Any], config: ModelConfig) -> int | float |
 
 
 def _list_of_ids(value: Any, name: str = "input_ids") -> list[int]:
-    """A JSON list, or its text in a TSV or CSV cell, where spaces alone may separate the ids."""
+    """The integers of a JSON list, or of its text in a TSV or CSV cell; commas and brackets are optional."""
     if isinstance(value, str):
         words = value.strip().removeprefix("[").removesuffix("]").replace(",", " ").split()
         if all(word.removeprefix("-").isdecimal() for word in words):
@@ -81,36 +92,36 @@ def _list_of_ids(value: Any, name: str = "input_ids") -> list[int]:
 
 
 def _is_given(fields: Mapping[str, Any], name: str) -> bool:
-    """Whether a row has a value there, which an empty cell and `null` are not."""
+    """Whether a row has a value for a field; an empty cell or `null` is none."""
     return fields.get(name) not in (None, "")
 
 
 def _check_other_inputs(fields: Mapping[str, Any]) -> None:
-    for name, nothing in OTHER_INPUTS.items():
+    for name, no_input in OTHER_INPUTS.items():
         if not _is_given(fields, name):
             continue
         try:
             ids = _list_of_ids(fields[name], name)
         except ValueError:
-            is_nothing = False
+            has_no_effect = False
         else:
-            is_nothing = ids == nothing(len(ids))
-        if not is_nothing:
-            raise ValueError(f"has {name}, an input that a NoiseFormer does not have")
+            has_no_effect = ids == no_input(len(ids))
+        if not has_no_effect:
+            raise ValueError(f"has {name}, an input that a NoiseFormer does not have; remove it")
 
 
 def _unmasked(ids: list[int], mask: Any) -> list[int]:
-    """The ids that a mask shows: all before the padding on the right."""
-    shown = _list_of_ids(mask, MASK)
-    count = sum(shown)
-    if len(shown) != len(ids) or shown != [1] * count + [0] * (len(ids) - count):
-        raise ValueError(f"{MASK} must have a 1 for each id, and a 0 for padding, on the right")
+    """The ids that are not masked: those before the padding on the right."""
+    mask_values = _list_of_ids(mask, MASK)
+    count = sum(mask_values)
+    if len(mask_values) != len(ids) or mask_values != [1] * count + [0] * (len(ids) - count):
+        raise ValueError(f"{MASK} must be 1 for each id, then 0 for padding on the right")
     return ids[:count]
 
 
 def _class(value: Any, labels: int, id2label: Mapping[int, str]) -> int:
     if isinstance(value, str):
-        # A name wins over an id: a model that names a class "1" means that one.
+        # A name takes precedence over an id, because a class may be named "1".
         named = next((label for label, name in id2label.items() if name == value), None)
         if named is not None:
             return named

@@ -1,4 +1,4 @@
-"""A part of a data file, so that one file gives training, validation and test data that share nothing."""
+"""Parts of a data file: one file gives training, validation and test data without overlap."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,30 +13,32 @@ Words = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Part:
-    """Which of a file's content is meant.
+    """A part of a file, given by two shares between 0 and 1.
 
-    A text is cut at `start` and `end`, shares of its characters, each moved on to the start of a line.
-    A record belongs to the part if its content, hashed to a share without its label, is from `start` to
-    `end`: records that repeat a text are in one part, whatever else is in the file.
+    A text is cut at the shares `start` and `end` of its characters, each moved forward to the start of a
+    line. For a record, its content without the label is hashed to a share; the record belongs to the part if
+    `start` ≤ share < `end`.  So all records with the same text are in one part, whatever else the file has.
 
     Attributes:
-        min_words: leave out rows whose text has fewer words.
-        apart_from: leave out rows whose text has any of these runs of words, all of length `run_length`.
+        min_words: records with fewer words are left out.
+        excluded_runs: records with one of these runs of words are left out.
+        run_length: number of words in each run.
     """
 
     start: float = 0.0
     end: float = 1.0
     min_words: int = 0
-    apart_from: frozenset[Words] = frozenset()
+    excluded_runs: frozenset[Words] = frozenset()
     run_length: int = 1
 
     def of_text(self, text: str) -> str:
+        """The part of a text."""
         start, end = (_line_start(text, round(share * len(text))) for share in (self.start, self.end))
         return text[start:end]
 
     def of_records(self, records: Sequence[Record]) -> list[Record]:
-        """The records in it, in order."""
-        return [record for record in records if self == WHOLE or self._has(record)]
+        """The records in the part, in order."""
+        return [record for record in records if self == COMPLETE or self._has(record)]
 
     def _has(self, record: Record) -> bool:
         if not self.start <= _share(record) < self.end:
@@ -44,14 +46,14 @@ class Part:
         words = _words(record)
         if len(words) < self.min_words:
             return False
-        return self.apart_from.isdisjoint(_runs(words, self.run_length))
+        return self.excluded_runs.isdisjoint(_runs(words, self.run_length))
 
 
-WHOLE = Part()
+COMPLETE = Part()
 
 
 def word_runs(records: Sequence[Record], length: int) -> frozenset[Words]:
-    """Every run of so many consecutive words in the records' text."""
+    """Every run of `length` consecutive words in the records' texts."""
     return frozenset(run for record in records for run in _runs(_words(record), length))
 
 
@@ -64,7 +66,7 @@ def _line_start(text: str, position: int) -> int:
 def _share(record: Record) -> float:
     content = [record.fields.get(name) for name in CONTENT_COLUMNS]
     digest = hashlib.sha256(strict_json.dumps(content, indent=None).encode()).digest()
-    return int.from_bytes(digest[:6]) / 2**48  # 48 bits, so that the share is exact and below 1
+    return int.from_bytes(digest[:6]) / 2**48  # with 48 bits the share is exact and below 1
 
 
 def _words(record: Record) -> list[str]:

@@ -1,15 +1,15 @@
-"""Rows for training, checking and calibrating: token ids and a label each."""
+"""Rows for training, checks and calibration; a row has token ids and a label."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from nf_edge.core.errors import BadInput
-from nf_edge.core.files import as_text
+from nf_edge.core.files import utf8_text
 from nf_edge.model.checkpoint import Checkpoint
 from nf_edge.model.config import ModelConfig
 from nf_edge.model.data.columns import require_columns
 from nf_edge.model.data.fields import has_text, parse_ids, parse_label
-from nf_edge.model.data.parts import WHOLE, Part
+from nf_edge.model.data.parts import COMPLETE, Part
 from nf_edge.model.data.sources import read_records
 from nf_edge.model.data.tables import Table
 from nf_edge.model.data.text import text_encoder
@@ -19,10 +19,10 @@ SHOWN_PROBLEMS = 10
 
 @dataclass(frozen=True)
 class Row:
-    """One example: its token ids, at least one and at most as many as were requested, and its label.
+    """One example: at least one token id, and a label.
 
-    `label` is the id of a class, a float for regression, and None where the model has no one label a row: a
-    language model, a multi-label classifier, a regression of several outputs.
+    `label` is the id of a class, or a float for regression.  It is None for models without a single label per
+    row: language models, multi-label classifiers, and regressions with several outputs.
     """
 
     input_ids: tuple[int, ...]
@@ -31,14 +31,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows and where they came from.
+    """Rows and their source.
 
     Attributes:
-        source: what was asked for.
-        sha256: of the file's bytes, as `sha256sum` prints it; of a named data set written as JSONL.
-        length: tokens that rows were cut to.
+        source: the path or the name of the data set.
+        sha256: SHA-256 of the file's bytes; for a named data set, of its rows written as JSONL.
         truncated: number of rows that were cut.
-        notes: what a user should know of how it was read.
+        length: number of tokens that rows were cut to; None if rows were not cut.
+        notes: remarks for the user on how the file was read.
     """
 
     rows: tuple[Row, ...]
@@ -49,17 +49,17 @@ class Rows:
     notes: tuple[str, ...] = ()
 
     def require_at_most(self, length: int) -> None:
-        """Raises BadInput where a row has more tokens."""
+        """Raises BadInput if a row has more than `length` tokens."""
         if too_long := sum(len(row.input_ids) > length for row in self.rows):
             raise BadInput(
-                f"{too_long} rows are longer than the {length} tokens that the recipe takes",
+                f"{too_long} rows are longer than the {length} tokens of the recipe",
                 where=self.source,
-                fix="read them with that length, so that they are cut and counted",
+                fix=f"load the rows with length={length}, which cuts them and counts the cut rows",
             )
 
     @property
     def warnings(self) -> list[str]:
-        """What a user should know of them, and that rows were cut."""
+        """Warnings for the user: the notes, and the number of cut rows."""
         cut = [f"{self.truncated} rows were cut to {self.length} tokens"] if self.truncated else []
         return [f"{self.source}: {note}" for note in (*self.notes, *cut)]
 
@@ -70,16 +70,16 @@ def load_rows(
     """Read the rows of a file or a named data set for a checkpoint.
 
     Args:
-        source: path of a TSV or CSV file with a header, or of a JSONL file, with `text` or `sentence`
-            (encoded by the checkpoint's tokenizer) or `input_ids`, and `label` (a name of id2label, else
-            an id; a number for regression; not read where a row has no one label), other columns being
-            ignored unless they have text too (`columns.require_columns`); or the name of a data set and its
-            split, `digits:test`.
-        limit: take the first so many rows only; those after them are not looked at.
-        length: cut longer rows to this many tokens, and count them; n_positions where None.
+        source: the path of a TSV or CSV file with a header, or of a JSONL file; or a data set and its split,
+            such as `digits:test`.  A file has the column `text` or `sentence`, which the checkpoint's
+            tokenizer encodes, or `input_ids`.  A file also has `label` if the model has one label per row: a
+            name of id2label or an id; a number for regression.  Other columns are ignored, but a file with
+            other columns of text is refused (`columns.require_columns`).
+        limit: read only the first `limit` rows; later rows are not checked.
+        length: cut longer rows to this many tokens and count them; None: n_positions.
 
     Raises:
-        BadInput: it cannot be read, or has bad rows: all of them by their lines (ten are shown).
+        BadInput: the source cannot be read or has bad rows; the message has the lines of the first ten.
         MissingTool: a named data set needs a package that is not installed.
     """
     return read_rows(source, checkpoint.config, checkpoint.tokenizer_file, limit, length=length)
@@ -90,18 +90,18 @@ def read_rows(
     config: ModelConfig,
     tokenizer_file: Path | None,
     limit: int | None = None,
-    part: Part = WHOLE,
+    part: Part = COMPLETE,
     *,
     length: int | None = None,
 ) -> Rows:
-    """`load_rows` for a model that is not a checkpoint yet, and of a part of the source."""
+    """`load_rows` for a model without a checkpoint, and for a part of the source."""
     return _read(source, config, tokenizer_file, limit, part, length or config.n_positions)
 
 
-def read_whole_rows(
-    source: str, config: ModelConfig, tokenizer_file: Path | None, part: Part = WHOLE
+def read_uncut_rows(
+    source: str, config: ModelConfig, tokenizer_file: Path | None, part: Part = COMPLETE
 ) -> Rows:
-    """`read_rows` without cutting any."""
+    """`read_rows` without cutting rows."""
     return _read(source, config, tokenizer_file, None, part, None)
 
 
@@ -124,17 +124,18 @@ def rows_of_table(
     config: ModelConfig,
     tokenizer_file: Path | None,
     limit: int | None = None,
-    part: Part = WHOLE,
+    part: Part = COMPLETE,
     length: int | None = None,
 ) -> Rows:
-    """The rows of a table that was read; see `load_rows`.
+    """The rows of a parsed table; see `load_rows`.
 
     Args:
-        source, sha256: of the table.
+        sha256: SHA-256 of the table's file.
+        source: the name of the table.
         length: cut longer rows to this many tokens; None: no row is cut.
 
     Raises:
-        BadInput: rows are bad: all of them by their lines (ten are shown).
+        BadInput: rows are bad; the message has the lines of the first ten.
     """
     records = part.of_records(table.records)[:limit]
     readable = [record.fields for record in records if not record.problem]
@@ -146,16 +147,16 @@ def rows_of_table(
         try:
             if record.problem:
                 raise ValueError(record.problem)
-            found = parse_ids(record.fields, config, encode, length)
-            rows.append(Row(found.ids, parse_label(record.fields, config)))
-            truncated += found.cut
+            encoded = parse_ids(record.fields, config, encode, length)
+            rows.append(Row(encoded.ids, parse_label(record.fields, config)))
+            truncated += encoded.cut
         except ValueError as error:
             problems.append(f"line {record.line}: {error}")
     if problems:
         raise _bad_rows(problems, source)
     if not rows:
-        raise BadInput("has no rows", where=source)
-    return Rows(tuple(rows), as_text(source), sha256, truncated, length, table.notes)
+        raise BadInput("has no rows", where=source, fix="give a file with at least one row")
+    return Rows(tuple(rows), utf8_text(source), sha256, truncated, length, table.notes)
 
 
 def _bad_rows(problems: list[str], source: str) -> BadInput:

@@ -1,4 +1,4 @@
-"""Where rows come from: a file by its path, or a named data set."""
+"""Data sources: files by their path, and data sets by their name."""
 
 import hashlib
 import os
@@ -13,10 +13,10 @@ from nf_edge.model.data.digits import SPLITS, digits
 from nf_edge.model.data.drawings import drawings
 from nf_edge.model.data.tables import SUFFIXES, Record, Table, decode, parse_table
 
-# All of a file is held in memory, and its rows in many times as much.
+# A file is read into memory, and its rows take several times as much.
 MOST_BYTES = 8 * reading.GIB
 
-# Data sets by name; each gives rows of input_ids and label.
+# Data sets by name; each returns rows with input_ids and label.
 NAMED: dict[str, Callable[[], list[dict[str, Any]]]] = {
     **{f"digits:{split}": partial(digits, split) for split in SPLITS},
     "digits:drawn": drawings,
@@ -24,12 +24,12 @@ NAMED: dict[str, Callable[[], list[dict[str, Any]]]] = {
 
 
 def read_records(source: str) -> tuple[Table, str]:
-    """The table of a file or of a named data set, its fields unchecked, and a SHA-256.
+    """The records of a file or a named data set, with unchecked fields, and a SHA-256.
 
-    The hash is that of the file's bytes, or of a named data set written as JSONL.
+    The hash covers the bytes of the file; for a named data set, its rows written as JSONL.
 
     Raises:
-        BadInput: there is no such data, or it cannot be read.
+        BadInput: the source does not exist or cannot be read.
         MissingTool: a named data set needs a package that is not installed.
     """
     path = Path(source)
@@ -41,23 +41,23 @@ def read_records(source: str) -> tuple[Table, str]:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise BadInput(
-            "is not a kind of data file that is known",
+            "is not a supported kind of data file",
             where=source,
-            fix=f"its name must end in one of: {', '.join(SUFFIXES)}",
+            fix=f"use a file whose name ends in one of: {', '.join(SUFFIXES)}",
         )
     return parse_table(content, suffix, source), _sha256(content)
 
 
 def is_text(source: str) -> bool:
-    """Whether a source is plain text, one document, and no table of rows."""
+    """Whether a source is a plain text file (one document) instead of a table of rows."""
     return source.lower().endswith(".txt")
 
 
 def read_text(source: str) -> tuple[str, str]:
-    """A text file, and the SHA-256 of its bytes.
+    """The text of a file, and the SHA-256 of its bytes.
 
     Raises:
-        BadInput: it cannot be read, or is not UTF-8.
+        BadInput: the file cannot be read or is not UTF-8.
     """
     content = read_bytes(source)
     return decode(content, source), _sha256(content)
@@ -67,7 +67,7 @@ def read_bytes(source: str) -> bytes:
     """The content of a data file.
 
     Raises:
-        BadInput: it does not exist or cannot be read.
+        BadInput: the file does not exist or cannot be read.
     """
     path = Path(source)
     if not os.path.exists(path):
@@ -81,5 +81,5 @@ def _sha256(content: bytes) -> str:
 
 
 def name_of(source: str) -> str:
-    """A source as files tell it: without folders, which are of the machine that it was read on."""
+    """The name of a source to record in files: without folders, which belong to one machine."""
     return Path(source).name

@@ -1,4 +1,4 @@
-"""TSV, CSV and JSONL: bytes to records, each with the line on which it starts."""
+"""Read TSV, CSV and JSONL into records, each with its line number."""
 
 import csv
 import io
@@ -12,18 +12,18 @@ from nf_edge.core.errors import BadInput
 
 SUFFIXES = (".tsv", ".csv", ".jsonl")
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-# A cell of a TSV that is quoted as in CSV, or one that does not begin with a quote; and what ends it.
+# A TSV cell that is quoted as in CSV or does not start with a quote, and its terminator.
 QUOTED_CELL = re.compile(r'("[^"]*+(?:""[^"]*+)*+"|(?!")(?:[^\t\r\n]|\r(?!\n))*+)(\t|\r?\n|\Z)')
-# Programs that quote no more than they have to quote cells with these: spreadsheets those with commas too.
+# Characters that make programs quote a cell; spreadsheets also quote cells with commas.
 NEEDS_QUOTES = re.compile(r'[",\t\n\r]')
 
-# The line that a row starts on, and its cells.
+# The line number of a row, and its cells.
 Cells = tuple[int, list[str]]
 
 
 @dataclass(frozen=True)
 class Record:
-    """One row of a table as it was written; a row that cannot be read has a `problem` instead of fields."""
+    """One row of a table as written; a row that cannot be read has a `problem` instead of fields."""
 
     line: int
     fields: dict[str, Any] = field(default_factory=dict)
@@ -32,21 +32,22 @@ class Record:
 
 @dataclass(frozen=True)
 class Table:
-    """The records of a file, in order, and what a user should know of how they were read."""
+    """The records of a file in order, and notes for the user on how they were read."""
 
     records: list[Record]
     notes: tuple[str, ...] = ()
 
 
 def parse_table(content: bytes, suffix: str, where: str) -> Table:
-    """Read a table; blank lines are skipped.
+    """Parse a table; blank lines are skipped.
 
     Args:
-        content: UTF-8, with or without a byte order mark.
+        content: UTF-8 text, with or without a byte order mark.
         suffix: one of `SUFFIXES`; TSV and CSV start with a header line.
+        where: the name of the file, for messages.
 
     Raises:
-        BadInput: the content is no table of that kind at all.
+        BadInput: the content cannot be parsed as this kind of table.
     """
     text = decode(content, where)
     if suffix != ".csv" and "\n" not in text:
@@ -63,15 +64,17 @@ def parse_table(content: bytes, suffix: str, where: str) -> Table:
     header = [name.strip() for name in header]
     if repeated := sorted({name for name in header if header.count(name) > 1}):
         names = ", ".join(name or "a column without a name" for name in repeated)
-        raise BadInput(f"line {line}: the header names {names} twice", where=where)
+        raise BadInput(
+            f"line {line}: the header names {names} twice", where=where, fix="rename or remove one column"
+        )
     return Table([_record(line, header, cells) for line, cells in rest], notes)
 
 
 def decode(content: bytes, where: str) -> str:
-    """The text of a file.
+    """Decode the content of a UTF-8 text file.
 
     Raises:
-        BadInput: it is not UTF-8.
+        BadInput: the content is not UTF-8.
     """
     fix = "save it as UTF-8"
     if content.startswith(UTF_16_MARKS):
@@ -96,24 +99,23 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _tab_separated(text: str) -> tuple[list[Cells], tuple[str, ...]]:
-    """Rows of a TSV, and how quotes were read.
+    """Rows of a TSV file, and a note on how quotes were read.
 
-    TSV has no quoting, and GLUE's sentences hold quotes as data; but pandas and spreadsheets quote cells as
-    in CSV.  Quotes are taken for the latter's where all of them can be, in the whole file.
+    TSV has no quoting, and sentences of GLUE contain quotes as text; but pandas and spreadsheets quote cells
+    as in CSV.  Quotes count as quoting only if every quote in the file fits that.
     """
     plain = [(line, row.split("\t")) for line, row in _lines(text) if row]
     if not any(cell.startswith('"') for _, cells in plain for cell in cells):
         return plain, ()
     quoted = _quoted_as_in_csv(text)
-    if quoted is None or not _explains_quotes(quoted, _is_even([cells for _, cells in plain])):
+    if quoted is None or not _explains_quotes(quoted, _has_equal_widths([cells for _, cells in plain])):
         return plain, ("quotes that begin a cell are part of its text (they are not quoted as in CSV)",)
     unquoted = [(line, [_unquoted(cell) for cell in cells]) for line, cells in quoted]
     return unquoted, ("cells in quotes are read without them, as in CSV",)
 
 
 def _quoted_as_in_csv(text: str) -> list[Cells] | None:
-    """Rows whose cells may be in quotes, which are left on; None where a quote begins a cell and does not end
-    it."""
+    """Rows of a TSV with CSV quoting, quotes kept; None if a quote starts a cell but does not end it."""
     rows: list[Cells] = []
     cells: list[str] = []
     line, at = 1, 0
@@ -129,30 +131,30 @@ def _quoted_as_in_csv(text: str) -> list[Cells] | None:
                 rows.append((line, cells))
             line += sum(cell.count("\n") for cell in cells) + 1
             cells = []
-    # A tab ends the file: an empty cell follows it.
+    # After a tab at the end of the file there is an empty cell.
     return [*rows, (line, [*cells, ""])] if cells else rows
 
 
-def _explains_quotes(rows: Sequence[Cells], without: bool) -> bool:
-    """Whether quotes were put around cells by a program that writes CSV.
+def _explains_quotes(rows: Sequence[Cells], even_unquoted: bool) -> bool:
+    """Whether a program that writes CSV may have put the quotes around cells.
 
     Args:
-        without: whether the file has as many cells in each line where quotes mean nothing.
+        even_unquoted: whether all lines have the same number of cells if quotes are read as text.
     """
     table = [cells for _, cells in rows]
-    if not _is_even(table):
+    if not _has_equal_widths(table):
         return False
     body = table[1:]
     for column in zip(*body, strict=True):
         quoted = [cell for cell in column if cell.startswith('"')]
-        if without and any("\t" in cell or "\n" in cell for cell in quoted):
+        if even_unquoted and any("\t" in cell or "\n" in cell for cell in quoted):
             return False
         if len(quoted) < len(column) and not all(NEEDS_QUOTES.search(cell[1:-1]) for cell in quoted):
             return False
     return True
 
 
-def _is_even(rows: Sequence[list[str]]) -> bool:
+def _has_equal_widths(rows: Sequence[list[str]]) -> bool:
     return len({len(cells) for cells in rows}) == 1
 
 
@@ -163,14 +165,14 @@ def _unquoted(cell: str) -> str:
 def _comma_separated(text: str, where: str) -> list[Cells]:
     rows: list[Cells] = []
     start = 1
-    # The limit on the length of a cell is one of the whole process.
+    # The limit on the length of a cell applies to the whole process, so it is restored.
     limit = csv.field_size_limit(max(len(text), csv.field_size_limit()))
     try:
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         for cells in reader:
             if cells:
                 rows.append((start, cells))
-            # A quoted cell may span lines; the row is known by its first one.
+            # A quoted cell may span lines; a row's line number is that of its first line.
             start = reader.line_num + 1
     except csv.Error as error:
         raise BadInput(f"line {start}: is not CSV: {error}", where=where) from error

@@ -1,4 +1,4 @@
-"""Checkpoints of other code bases, turned into ours."""
+"""Import checkpoints of other code bases."""
 
 from nf_edge.model.importers.imported import Imported, import_checkpoint
 

@@ -1,4 +1,4 @@
-"""GPT-2's older tokenizer files, `vocab.json` and `merges.txt`, as the content of a `tokenizer.json`."""
+"""Convert GPT-2's older tokenizer files, `vocab.json` and `merges.txt`, to a `tokenizer.json`."""
 
 from pathlib import Path
 from typing import Any
@@ -8,16 +8,16 @@ from tokenizers import models
 from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import dropped_stderr
 from nf_edge.core.reading import read_json_object, read_text
-from nf_edge.model.tokenizer import MOST_BYTES, MOST_TOKENS, refusing
+from nf_edge.model.tokenizer import MOST_BYTES, MOST_TOKENS, tokenizer_errors
 
 VOCAB, MERGES = "vocab.json", "merges.txt"
 
 
 def bpe_document(folder: Path) -> dict[str, Any]:
-    """The byte-level BPE of a folder, with GPT-2's pre-tokenizer and no added tokens.
+    """The content of a `tokenizer.json`: the folder's BPE, GPT-2's pre-tokenizer, no added tokens.
 
     Raises:
-        BadInput: a file is not what its name says.
+        BadInput: a file cannot be read, or the files are not a BPE.
     """
     vocab = read_json_object(folder / VOCAB, MOST_BYTES)
     merges = []
@@ -25,10 +25,13 @@ def bpe_document(folder: Path) -> dict[str, Any]:
         left, _, right = line.removesuffix("\r").partition(" ")
         if left and not line.startswith("#version"):
             merges.append((left, right))
-    with refusing(folder, "vocab.json and merges.txt are not a BPE"), dropped_stderr():
+    with tokenizer_errors(folder, "vocab.json and merges.txt are not a BPE"), dropped_stderr():
         models.BPE(vocab, merges)
     if max(vocab.values(), default=0) >= MOST_TOKENS:
-        raise BadInput(f"has an id {max(vocab.values()):,}", where=folder / VOCAB)
+        raise BadInput(
+            f"has an id {max(vocab.values()):,}; nf-edge reads at most {MOST_TOKENS:,} tokens",
+            where=folder / VOCAB,
+        )
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     return {
         "version": "1.0",

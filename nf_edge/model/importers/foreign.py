@@ -1,4 +1,4 @@
-"""What every importer hands over, and what GPT-2 checkpoints of all origins have in common."""
+"""The common result of all importers, and helpers for GPT-2 checkpoints of any origin."""
 
 import os
 import re
@@ -18,17 +18,17 @@ WTE, HEAD = "transformer.wte.weight", "lm_head.weight"
 
 
 @dataclass
-class Foreign:
-    """A checkpoint as it was read, under our names; nothing is validated yet.
+class ForeignCheckpoint:
+    """A checkpoint by nf-edge's names, not yet validated.
 
     Attributes:
-        config: content for our `config.json`.
-        tensors: weights as [out, in]; a head that is identical to the embedding is not among them.
-        where: the file that says the shape, for messages.
-        notes: what a user should know of the conversion.
-        problems: why it cannot be converted.
-        vocabulary: number of tokens where it is known to be less than the embedding's rows.
-        tokenizer: a `tokenizer.json` to take as it is, or one that was put together.
+        config: the content of nf-edge's `config.json`.
+        tensors: weights as [out, in], without a head that equals the embedding.
+        where: the file with the shape, for messages.
+        notes: remarks for the user on the conversion.
+        problems: reasons why the checkpoint cannot be converted.
+        vocabulary: number of tokens, if it is known to be smaller than the embedding's rows.
+        tokenizer: a `tokenizer.json` to copy, or a tokenizer built from several files.
     """
 
     config: dict[str, Any]
@@ -41,31 +41,31 @@ class Foreign:
 
 
 def load_torch(path: Path) -> Any:
-    """What a file of `torch.save` holds, as long as that is tensors, numbers, text, and lists of them.
+    """The content of a `torch.save` file with only tensors, numbers, texts, and containers of them.
 
     Raises:
-        BadInput: unreadable, cut short, or it needs pickle, which could run any code.
+        BadInput: the file is unreadable, cut short, or needs pickle, which could run any code.
     """
     with open_regular(path, LARGEST) as file:
         try:
             _check_zip(file)
             return torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # a file of another kind fails in as many ways as there are kinds
+        except Exception as error:  # files of other kinds raise arbitrary exceptions
             needs = re.search(r"GLOBAL (\S+)", str(error))
             if needs is None:
-                raise BadInput("is not a whole PyTorch file", where=path) from error
+                raise BadInput("is not a complete PyTorch file", where=path) from error
             raise BadInput(
                 f"holds an object of {needs[1]}, which only pickle can load, and pickle can run any code",
                 where=path,
-                fix="load it where you trust it and save it again with its tensors, numbers and text alone",
+                fix="load it on a machine where you trust it, and save only tensors, numbers and text",
             ) from error
 
 
 def _check_zip(file: BinaryIO) -> None:
-    """Refuse an archive whose entries have more bytes than the file: `torch.save` neither packs nor repeats.
+    """Refuse an archive whose entries are larger than the file; `torch.save` never compresses.
 
     Raises:
-        ValueError: a small file would fill the memory.
+        ValueError: the archive would expand and could fill the memory.
     """
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
@@ -75,10 +75,11 @@ def _check_zip(file: BinaryIO) -> None:
     file.seek(0)
 
 
-def has_own_values(tensor: Tensor) -> bool:
-    """Whether a tensor is dense and holds each of its values.
+def is_dense(tensor: Tensor) -> bool:
+    """Whether a tensor stores each of its values.
 
-    One with a stride of 0, which a few bytes describe, would fill the memory; one of device `meta` has none.
+    A tensor with a stride of 0 takes few bytes in the file and could fill the memory; one of device `meta`
+    has no values.
     """
     if tensor.layout != torch.strided or tensor.device.type != "cpu":
         return False
@@ -86,15 +87,15 @@ def has_own_values(tensor: Tensor) -> bool:
 
 
 def is_causal_mask(name: str, tensor: Tensor) -> bool:
-    """Whether this is a buffer of the causal mask, [1, 1, P, P], or the value that it hides with.
+    """Whether a tensor is the buffer of the causal mask, [1, 1, P, P], or the value for hidden scores.
 
-    Its name, `attn.bias`, is no longer than that of a real bias, `attn.c_attn.bias`.
+    The mask is named `attn.bias`; real biases have longer names, such as `attn.c_attn.bias`.
     """
     return name.endswith(".attn.masked_bias") or (name.endswith(".attn.bias") and tensor.dim() == 4)
 
 
 def drop_tied_head(tensors: dict[str, Tensor]) -> bool:
-    """Remove a head that is the embedding once more; returns whether one is left that is not."""
+    """Remove a head that equals the embedding; returns whether a different head remains."""
     if HEAD in tensors and WTE in tensors and torch.equal(tensors[HEAD], tensors[WTE]):
         del tensors[HEAD]
     return HEAD in tensors

@@ -1,4 +1,4 @@
-"""GPT-2 folders of Hugging Face `transformers`: `config.json`, weights and the tokenizer's files."""
+"""Read GPT-2 folders of Hugging Face `transformers`: `config.json`, weights and tokenizer files."""
 
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from nf_edge.model.checkpoint import CONFIG
 from nf_edge.model.config import CLASSIFIER, LANGUAGE_MODEL
 from nf_edge.model.importers import settings
 from nf_edge.model.importers.adapters import adapter_notes, refuse_adapter
-from nf_edge.model.importers.foreign import HEAD, Foreign, drop_tied_head, is_causal_mask
-from nf_edge.model.importers.names import own_names
+from nf_edge.model.importers.foreign import HEAD, ForeignCheckpoint, drop_tied_head, is_causal_mask
+from nf_edge.model.importers.names import gpt2_names
 from nf_edge.model.importers.special_tokens import GENERATION, special_tokens
 from nf_edge.model.importers.tokenizer_files import read_tokenizer_files
 from nf_edge.model.importers.weights import read_weights
@@ -22,7 +22,7 @@ ARCHITECTURES = {
     "GPT2Model": LANGUAGE_MODEL,
     "GPT2ForSequenceClassification": CLASSIFIER,
 }
-# Other names for the same formulas; other activations go by the same names as ours.
+# Activations with another name in nf-edge; all others have the same name.
 ACTIVATIONS = {
     "gelu_accurate": "gelu_new",
     "gelu_fast": "gelu_new",
@@ -30,26 +30,26 @@ ACTIVATIONS = {
     "gelu_pytorch_tanh": "gelu_new",
     "gelu_python": "gelu",
 }
-# Conv1D, which keeps its weight as [in, out].
+# Weights of Conv1D, stored as [in, out].
 TRANSPOSED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
 
 
-def read(folder: Path, *, own_tokenizer: bool = True) -> Foreign:
-    """Read a folder of `save_pretrained` or a clone from the hub.
+def read(folder: Path, *, with_tokenizer: bool = True) -> ForeignCheckpoint:
+    """Read a folder written by `save_pretrained` or cloned from the hub.
 
     Args:
-        own_tokenizer: whether to read its tokenizer.
+        with_tokenizer: whether to read the folder's tokenizer.
 
     Raises:
-        BadInput: it is not a GPT-2, it has an adapter, or a file is missing or cannot be read.
+        BadInput: the model is not a GPT-2, the folder has an adapter, or a file is missing or cannot be read.
     """
     refuse_adapter(folder)
     theirs = read_json_object(folder / CONFIG)
     if theirs.get("model_type") != "gpt2":
         raise BadInput(f"model_type is {theirs.get('model_type')!r}, not 'gpt2'", where=folder / CONFIG)
     generation = read_json_object(folder / GENERATION) if is_there(folder / GENERATION) else None
-    foreign = Foreign({}, {}, folder / CONFIG)
-    if own_tokenizer:
+    foreign = ForeignCheckpoint({}, {}, folder / CONFIG)
+    if with_tokenizer:
         foreign.tokenizer = read_tokenizer_files(folder, foreign.notes)
     foreign.problems += settings.refused(theirs)
     tensors = foreign.tensors = _tensors(folder, foreign)
@@ -76,10 +76,10 @@ def read(folder: Path, *, own_tokenizer: bool = True) -> Foreign:
     return foreign
 
 
-def _tensors(folder: Path, foreign: Foreign) -> dict[str, Tensor]:
-    """The weights under our names, as [out, in], without masks."""
+def _tensors(folder: Path, foreign: ForeignCheckpoint) -> dict[str, Tensor]:
+    """The weights by nf-edge's names, as [out, in], without masks."""
     weights = read_weights(folder)
-    names = own_names(weights, foreign.problems, foreign.notes)
+    names = gpt2_names(weights, foreign.problems, foreign.notes)
     tensors = {}
     for key, tensor in weights.items():
         name = names[key]
@@ -89,7 +89,7 @@ def _tensors(folder: Path, foreign: Foreign) -> dict[str, Tensor]:
 
 
 def _dtype_notes(theirs: dict[str, Any], tensors: dict[str, Tensor]) -> list[str]:
-    """Where transformers rounds the weights as it loads them."""
+    """A note if transformers would convert the weights to another dtype while loading."""
     declared = theirs.get("dtype", theirs.get("torch_dtype"))
     kept = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
     if declared is None or kept <= {declared}:
@@ -98,12 +98,13 @@ def _dtype_notes(theirs: dict[str, Any], tensors: dict[str, Tensor]) -> list[str
 
 
 def _declared(theirs: dict[str, Any]) -> str | None:
-    """The class that saved the folder, if its config names one."""
+    """The class of the model, if the config names one."""
     names = theirs.get("architectures")
     return str(names[0]) if isinstance(names, list) and names else None
 
 
 def _architecture(theirs: dict[str, Any], tensors: dict[str, Tensor], problems: list[str]) -> str:
+    """nf-edge's architecture of the model: the declared one, otherwise by its head."""
     name = _declared(theirs)
     if name is None:
         return CLASSIFIER if "score.weight" in tensors else LANGUAGE_MODEL
@@ -112,16 +113,16 @@ def _architecture(theirs: dict[str, Any], tensors: dict[str, Tensor], problems: 
     return ARCHITECTURES.get(name, LANGUAGE_MODEL)
 
 
-def _labels(theirs: dict[str, Any], foreign: Foreign) -> dict[str, Any]:
-    """The labels of the head, and how it pools; `foreign.config` has the special tokens already."""
+def _labels(theirs: dict[str, Any], foreign: ForeignCheckpoint) -> dict[str, Any]:
+    """Config keys of labels and pooling; `foreign.config` must have the special tokens already."""
     names, declared = theirs.get("id2label"), theirs.get("num_labels")
     score = foreign.tensors.get("score.weight")
-    # transformers writes neither key for two labels, and mostly no num_labels.
+    # transformers omits both keys for two labels, and usually omits num_labels.
     labels = score.shape[0] if score is not None and score.dim() else declared or len(names or ()) or 2
     if declared is not None and declared != labels:
         foreign.problems.append(f"num_labels is {declared!r}, but score.weight has {labels} rows")
-    # It pools the right-most token that is not the pad token, which may end a text too, whatever the mask
-    # says; without one, the last of all.
+    # transformers pools the right-most token that is not the pad token, regardless of the mask; without a pad
+    # token, the last one.
     pooling = "last" if foreign.config.get("pad_token_id") is None else "last_not_pad"
     return {
         "num_labels": labels,
@@ -131,24 +132,24 @@ def _labels(theirs: dict[str, Any], foreign: Foreign) -> dict[str, Any]:
     }
 
 
-def _is_tied(theirs: dict[str, Any], tensors: dict[str, Tensor], foreign: Foreign) -> bool:
-    """Whether the head is the embedding: the config's word, unless the weights say otherwise."""
+def _is_tied(theirs: dict[str, Any], tensors: dict[str, Tensor], foreign: ForeignCheckpoint) -> bool:
+    """Whether the head is tied to the embedding: as the weights show, otherwise as the config says."""
     had_head = HEAD in tensors
-    own_head = drop_tied_head(tensors)
+    has_separate_head = drop_tied_head(tensors)
     declared = theirs.get("tie_word_embeddings", True)
     if _declared(theirs) == "GPT2Model":
         foreign.notes.append(
             "a GPT2Model has no head: it becomes a language model whose head is the embedding"
         )
         return True
-    if declared and own_head:
-        # Versions of transformers differ in which of the two they believe.
+    if declared and has_separate_head:
+        # Versions of transformers differ in which of the two they use.
         foreign.problems.append(
             "tie_word_embeddings is true, but lm_head.weight differs from the embedding; "
             "set it to false to keep that head, or remove the tensor"
         )
-    if not declared and had_head and not own_head:
+    if not declared and had_head and not has_separate_head:
         foreign.notes.append(
             "tie_word_embeddings is false, but the head equals the embedding: it is kept once"
         )
-    return not own_head if had_head else declared
+    return not has_separate_head if had_head else declared

@@ -1,7 +1,7 @@
-"""GPT-2's names of tensors, whatever a training framework has put around them.
+"""Recover GPT-2's tensor names from those that training frameworks write.
 
-Two rules, for all sources: parts that wrappers add are left out wherever they stand, and what is before the
-model's own names is left out where it is the same for all of them.
+Two rules hold for all sources.  Parts added by wrappers are removed anywhere in a name.  A prefix before
+GPT-2's names is removed if all tensors have the same one.
 """
 
 from collections import Counter
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from nf_edge.model.importers.adapters import is_of_adapter
 
-# Of torch.compile, DistributedDataParallel, FSDP, activation checkpointing and Lightning Fabric.
+# Added by torch.compile, DistributedDataParallel, FSDP, activation checkpointing and Lightning Fabric.
 WRAPPERS = {
     "_orig_mod",
     "module",
@@ -17,17 +17,17 @@ WRAPPERS = {
     "_checkpoint_wrapped_module",
     "_forward_module",
 }
-# The first parts of GPT-2's names: those below `transformer`, and the heads.
+# The first parts of GPT-2's names: below `transformer`, and heads.
 BODY, HEADS = {"wte", "wpe", "h", "ln_f"}, {"lm_head", "score"}
 SHOWN = 3
 
 
-def own_names(keys: Iterable[str], problems: list[str], notes: list[str]) -> dict[str, str]:
-    """Our name of each key, or the key itself where it is none of GPT-2's.
+def gpt2_names(keys: Iterable[str], problems: list[str], notes: list[str]) -> dict[str, str]:
+    """GPT-2's name of each key; a key that is not a GPT-2 name keeps its own, without wrapper parts.
 
     Args:
-        problems: takes why the keys are not those of one model.
-        notes: takes what was left out of all of them.
+        problems: gets the reasons why the keys do not belong to one model.
+        notes: gets the prefix that was removed from all names.
     """
     names: dict[str, str] = {}
     prefixes: Counter[str] = Counter()
@@ -41,7 +41,7 @@ def own_names(keys: Iterable[str], problems: list[str], notes: list[str]) -> dic
         )
     elif len(prefixes) > 1:
         listed = ", ".join(f"{count} with {prefix!r}" for prefix, count in prefixes.most_common())
-        problems.append(f"names of several models: {listed} before GPT-2's own names; keep those of one")
+        problems.append(f"names of several models: {listed} before GPT-2's names; keep those of one")
     else:
         problems += _twice(names)
         notes += [f"names begin with {prefix!r}, which is left out" for prefix in prefixes if prefix]
@@ -49,20 +49,20 @@ def own_names(keys: Iterable[str], problems: list[str], notes: list[str]) -> dic
 
 
 def _split(key: str) -> tuple[str | None, str]:
-    """What stands before GPT-2's own name, None where there is no such name, and that name."""
+    """The prefix before GPT-2's name (None if the key has no such name), and the name."""
     parts = [part for part in key.split(".") if part not in WRAPPERS]
     first = next((i for i, part in enumerate(parts) if part in BODY | HEADS), None)
     if first is None:
         return None, ".".join(parts)
-    before, own = parts[:first], parts[first:]
-    if own[0] in BODY:
-        # A bare GPT2Model, and the files on the hub that were saved from one, lack it.
-        before, own = before[:-1] if before[-1:] == ["transformer"] else before, ["transformer", *own]
-    return "".join(f"{part}." for part in before), ".".join(own)
+    prefix, name = parts[:first], parts[first:]
+    if name[0] in BODY:
+        # Files saved from a bare GPT2Model lack `transformer`.
+        prefix, name = prefix[:-1] if prefix[-1:] == ["transformer"] else prefix, ["transformer", *name]
+    return "".join(f"{part}." for part in prefix), ".".join(name)
 
 
 def _twice(names: dict[str, str]) -> list[str]:
-    """What is wrong where two keys have one name."""
+    """One problem per name that several keys have."""
     keys: dict[str, list[str]] = {}
     for key, name in names.items():
         keys.setdefault(name, []).append(key)
@@ -71,5 +71,5 @@ def _twice(names: dict[str, str]) -> list[str]:
         f"{' and '.join(its)} are both {name}: keep one of them" for name, its in list(twice.items())[:SHOWN]
     ]
     if len(twice) > SHOWN:
-        problems.append(f"and {len(twice) - SHOWN} more tensors are there twice")
+        problems.append(f"and {len(twice) - SHOWN} more tensors have several keys")
     return problems

@@ -1,8 +1,7 @@
-"""nanoGPT checkpoints and those of code bases that grew out of it: a `.pt` file with the weights and
-their shape.
+"""Read checkpoints of nanoGPT and of code bases derived from it: a `.pt` file with weights and shape.
 
-The names and the layout are ours already.  Symmetric attention has its K and V rows in
-`attn.c_kv`, and learned noise goes by our names (`attn.noise.a` and so on).
+Tensor names and layout are those of nf-edge.  Symmetric attention has its K and V rows in `attn.c_kv`, and
+learned noise has nf-edge's names (`attn.noise.a` and so on).
 """
 
 import re
@@ -17,15 +16,15 @@ from nf_edge.core.errors import BadInput, quoted
 from nf_edge.model.config import LANGUAGE_MODEL
 from nf_edge.model.importers.foreign import (
     HEAD,
-    Foreign,
+    ForeignCheckpoint,
     drop_tied_head,
-    has_own_values,
     is_causal_mask,
+    is_dense,
     load_torch,
 )
-from nf_edge.model.importers.names import own_names
+from nf_edge.model.importers.names import gpt2_names
 
-# model_args that give the shape → our keys.
+# The shape: nanoGPT's model_args → nf-edge's config keys.
 SHAPE = {
     "n_layer": "n_layer",
     "n_head": "n_head",
@@ -41,15 +40,15 @@ WITHOUT_BIAS = {"transformer.wte", "transformer.wpe", "lm_head"}
 NOISE_KINDS = {"a": "lowrank", "b": "lowrank", "p": "pairwise", "bias": "relative"}
 
 
-def read(path: Path, activation: str | None) -> Foreign:
+def read(path: Path, activation: str | None) -> ForeignCheckpoint:
     """Read a `.pt` file.
 
     Args:
-        activation: what the MLPs use, which the file does not say; None is exact GELU, as in nanoGPT's
-            newer code (its older code had `gelu_new`).
+        activation: the activation of the MLPs, which the file does not record; None: exact GELU, as in
+            nanoGPT's newer code (its older code used `gelu_new`).
 
     Raises:
-        BadInput: it is not such a file.
+        BadInput: the file is not a nanoGPT checkpoint.
     """
     weights, arguments = _parts(path)
     problems: list[str] = []
@@ -63,10 +62,10 @@ def read(path: Path, activation: str | None) -> Foreign:
         "noise": _noise(tensors, problems),
         "tie_word_embeddings": not drop_tied_head(tensors),
     }
-    foreign = Foreign(config, tensors, path, notes, problems)
+    foreign = ForeignCheckpoint(config, tensors, path, notes, problems)
     if HEAD in tensors:
         foreign.notes.append(
-            "lm_head.weight is not the embedding: it stays a head of its own, which nanoGPT's own code ties"
+            "lm_head.weight differs from the embedding: it stays a separate head, although nanoGPT ties both"
         )
     if activation is None:
         foreign.notes.append(
@@ -79,19 +78,23 @@ def read(path: Path, activation: str | None) -> Foreign:
     unknown = {key: value for key, value in arguments.items() if key not in SHAPE.keys() | UNUSED}
     if unknown:
         listed = ", ".join(f"{key}={quoted(value)}" for key, value in unknown.items())
-        foreign.notes.append(f"model_args not looked at: {listed}; check that the model does not need them")
+        foreign.notes.append(f"model_args not read: {listed}; check that the model does not need them")
     if config["vocab_size"] == GPT2_PADDED:
         foreign.vocabulary = GPT2_VOCABULARY
     return foreign
 
 
 def _parts(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The state dict and the model_args."""
+    """The state dict and the model_args of a file.
+
+    Raises:
+        BadInput: the file has no such parts.
+    """
     document = load_torch(path)
     if not isinstance(document, Mapping):
         raise BadInput(f"holds a {type(document).__name__}, not a nanoGPT checkpoint", where=path)
     problems = [
-        f"has no {key!r} of the kind that nanoGPT saves (a mapping by names)"
+        f"has no {key!r} with names as keys, which nanoGPT saves"
         for key in ("model", "model_args")
         if not isinstance(document.get(key), Mapping) or not all(isinstance(k, str) for k in document[key])
     ]
@@ -107,11 +110,11 @@ def _parts(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 def _tensors(weights: Mapping[str, Any], problems: list[str], notes: list[str]) -> dict[str, Tensor]:
-    """The weights under their plain names, and no masks."""
-    tensors, names = {}, own_names(weights, problems, notes)
+    """The weights by GPT-2's names, without masks."""
+    tensors, names = {}, gpt2_names(weights, problems, notes)
     for key, value in weights.items():
         name = names[key]
-        if not isinstance(value, Tensor) or not has_own_values(value):
+        if not isinstance(value, Tensor) or not is_dense(value):
             problems.append(f"{key} is not a dense tensor")
         elif not is_causal_mask(name, value):
             tensors[name] = value.detach()
@@ -119,7 +122,7 @@ def _tensors(weights: Mapping[str, Any], problems: list[str], notes: list[str]) 
 
 
 def _attention(names: Mapping[str, Tensor], problems: list[str]) -> str:
-    """`symmetric` or `standard`, by the projections that the layers have."""
+    """`symmetric` or `standard`, by the projections in the layers."""
     layers: dict[str, list[int]] = {}
     for name in names:
         if match := re.fullmatch(r"transformer\.h\.(\d+)\.attn\.(c_kv|c_attn)\.weight", name):
@@ -140,7 +143,7 @@ def _attention(names: Mapping[str, Tensor], problems: list[str]) -> str:
 
 
 def _noise(tensors: Mapping[str, Tensor], problems: list[str]) -> dict[str, Any]:
-    """Kind and rank of the noise, read off the names and shapes."""
+    """Kind and rank of the noise, from the tensors' names and shapes."""
     kinds, ranks = set(), set()
     for name, tensor in tensors.items():
         if match := re.fullmatch(r"transformer\.h\.\d+\.attn\.noise\.(a|b|p|bias)", name):
@@ -153,7 +156,7 @@ def _noise(tensors: Mapping[str, Tensor], problems: list[str]) -> dict[str, Any]
 
 
 def _add_zero_biases(tensors: dict[str, Tensor]) -> int:
-    """Give every linear and LayerNorm the bias that it does without; returns how many."""
+    """Add a zero bias to every linear layer and LayerNorm without one; returns the number added."""
     layers = {name.removesuffix(".weight") for name in tensors if name.endswith(".weight")} - WITHOUT_BIAS
     missing = [layer for layer in sorted(layers) if f"{layer}.bias" not in tensors]
     for layer in missing:

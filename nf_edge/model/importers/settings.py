@@ -1,12 +1,12 @@
-"""Every setting of a Hugging Face folder that can change an answer is read, refused or named in a note.
+"""The settings of a Hugging Face folder: each one that can change a prediction is read, refused or reported.
 
-A key that is in no table here is named in a note.
+A note also reports every key that is in none of the tables here.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-# config.json: key → ours, with the value that GPT-2 has where it is missing.
+# Keys of the shape in config.json → GPT-2's default if the key is missing.
 SHAPE: dict[str, Any] = {
     "vocab_size": 50257,
     "n_positions": 1024,
@@ -17,7 +17,7 @@ SHAPE: dict[str, Any] = {
     "layer_norm_epsilon": 1e-5,
     "activation_function": "gelu_new",
 }
-# Other names that transformers takes for some of them.
+# Other names that transformers accepts for some of these keys.
 ALIASES = {
     "hidden_size": "n_embd",
     "max_position_embeddings": "n_positions",
@@ -38,19 +38,19 @@ READ = {
     "dtype",
     "torch_dtype",
 }
-# Key → the value that plain GPT-2 has (and a missing key means), and what any other does.
+# Key → plain GPT-2's value, which a missing key means, and the effect of any other value.
 PLAIN: dict[str, tuple[Any, str]] = {
     "scale_attn_weights": (True, "the scores are not divided by the root of the head size"),
     "scale_attn_by_inverse_layer_idx": (False, "each layer's scores are divided by its number"),
-    "reorder_and_upcast_attn": (False, "attention is rounded in an order that no lowered program keeps"),
+    "reorder_and_upcast_attn": (False, "attention rounds in an order that no exported program keeps"),
     "add_cross_attention": (False, "the model attends to an encoder's output"),
     "is_encoder_decoder": (False, "the model attends to an encoder's output"),
-    "pruned_heads": ({}, "heads are taken out once the weights are loaded"),
-    "per_layer_config": (None, "layers have settings of their own"),
-    "quantization_config": (None, "the weights are another library's codes: save them dequantized"),
-    "auto_map": (None, "the model is code of the folder's own, which is not run"),
+    "pruned_heads": ({}, "heads are removed after the weights are loaded"),
+    "per_layer_config": (None, "layers have different settings"),
+    "quantization_config": (None, "the weights are quantized by another library: save them dequantized"),
+    "auto_map": (None, "the model needs code from the folder, which nf-edge does not run"),
 }
-# Settings that change no answer: of training, of other heads, of memory, of what else is returned.
+# Settings without an effect on predictions: for training, other heads, memory, and further outputs.
 IRRELEVANT = {
     "_attn_implementation",
     "_attn_implementation_autoset",
@@ -88,7 +88,7 @@ IRRELEVANT = {
     "use_bfloat16",
     "use_cache",
 }
-# generation_config.json, and config.json of older versions: key → the value that means the same as no key.
+# Keys of generation_config.json, and of config.json in older versions → the default value.
 GENERATION_DEFAULTS: dict[str, Any] = {
     "begin_suppress_tokens": None,
     "bad_words_ids": None,
@@ -135,14 +135,14 @@ GENERATION_IRRELEVANT = {
 
 
 def refused(config: Mapping[str, Any]) -> list[str]:
-    """Why a config is not that of a plain GPT-2."""
+    """The reasons why a config is not that of a plain GPT-2."""
     problems = [
-        f"{key} is {config[key]!r}, so {reason}; a NoiseFormer has no such thing"
+        f"{key} is {config[key]!r}, so {reason}; a NoiseFormer does not support that"
         for key, (plain, reason) in PLAIN.items()
         if key in config and (config[key] or None) != (plain or None)
     ]
     problems += [
-        f"{alias} is {config[alias]!r} and {key} is {config[key]!r}, which are one thing"
+        f"{alias} is {config[alias]!r} and {key} is {config[key]!r}, but both mean the same"
         for alias, key in ALIASES.items()
         if alias in config and config.get(key, config[alias]) != config[alias]
     ]
@@ -150,13 +150,13 @@ def refused(config: Mapping[str, Any]) -> list[str]:
 
 
 def shape(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What gives the shape, by our names, with GPT-2's own values where it does not say."""
+    """The shape by nf-edge's keys, with GPT-2's defaults for missing keys."""
     named = {key: config[alias] for alias, key in ALIASES.items() if alias in config}
     return {key: config.get(key, named.get(key, default)) for key, default in SHAPE.items()}
 
 
 def notes_on(config: Mapping[str, Any], generation: Mapping[str, Any]) -> list[str]:
-    """What a user should know about settings that are not taken over.
+    """Notes for the user about settings that the import ignores.
 
     Args:
         generation: the content of generation_config.json.
@@ -165,16 +165,16 @@ def notes_on(config: Mapping[str, Any], generation: Mapping[str, Any]) -> list[s
     notes = []
     if unknown := {key: value for key, value in config.items() if key not in known and value is not None}:
         notes.append(
-            f"config.json's keys that were not looked at: {_listed(unknown)}; check that the model does not "
-            "need them"
+            f"unknown keys of config.json, not read: {_listed(unknown)}; check that the model does not need "
+            "them"
         )
     chosen = {key: value for key, value in config.items() if key in GENERATION_DEFAULTS}
     chosen |= {k: v for k, v in generation.items() if k not in TOKENS and k not in GENERATION_IRRELEVANT}
     chosen = {k: v for k, v in chosen.items() if v is not None and v != GENERATION_DEFAULTS.get(k)}
     if chosen:
         notes.append(
-            f"how transformers' generate chooses tokens is not taken over: {_listed(chosen)}; nf-edge "
-            "generate takes the likeliest, or draws by --temperature"
+            f"settings of transformers' generate are ignored: {_listed(chosen)}; nf-edge generate takes the "
+            "most likely token, or samples with --temperature"
         )
     return notes
 

@@ -1,30 +1,32 @@
-"""The special tokens of a Hugging Face folder, as transformers finds them."""
+"""The special tokens of a Hugging Face folder, as transformers determines them."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from nf_edge.model.importers.foreign import Foreign
+from nf_edge.model.importers.foreign import ForeignCheckpoint
 from nf_edge.model.importers.settings import TOKENS
 
 GENERATION = "generation_config.json"
 
 
 def special_tokens(
-    config: Mapping[str, Any], generation: Mapping[str, Any] | None, vocabulary: Any, foreign: Foreign
+    config: Mapping[str, Any],
+    generation: Mapping[str, Any] | None,
+    vocabulary: Any,
+    foreign: ForeignCheckpoint,
 ) -> dict[str, Any]:
-    """The keys of our config: those of config.json, and where text is generated those of
-    generation_config.json.
+    """The special tokens for nf-edge's config, from config.json and generation_config.json.
 
     Args:
-        generation: None where there is no such file, or nothing is generated.
-        vocabulary: number of tokens; many configs of a smaller vocabulary still have GPT-2's ids.
-        foreign: takes the notes and problems.
+        generation: the content of generation_config.json; None if there is none or the model is a classifier.
+        vocabulary: number of tokens; ids outside are left out, because configs often keep GPT-2's ids.
+        foreign: gets the notes and problems.
     """
-    found = {key: config.get(key, default) for key, default in TOKENS.items()}
+    tokens_of = {key: config.get(key, default) for key, default in TOKENS.items()}
     if generation is not None:
-        found |= _of_generation(found, config, generation, foreign)
+        tokens_of |= _of_generation(tokens_of, config, generation, foreign)
     kept: dict[str, Any] = {}
-    for key, tokens in found.items():
+    for key, tokens in tokens_of.items():
         outside = [token for token in _listed(tokens) if _is_outside(token, vocabulary)]
         if key in config or key in (generation or {}):
             foreign.notes += [
@@ -33,16 +35,22 @@ def special_tokens(
             ]
         left = [token for token in _listed(tokens) if token not in outside]
         if left or not outside:
-            # What is none on purpose stays none, whatever the tokenizer has.
+            # An explicit null stays null, even if the tokenizer has such a token.
             kept[key] = left if outside else tokens
     return kept
 
 
 def _of_generation(
-    found: Mapping[str, Any], config: Mapping[str, Any], generation: Mapping[str, Any], foreign: Foreign
+    tokens_of: Mapping[str, Any],
+    config: Mapping[str, Any],
+    generation: Mapping[str, Any],
+    foreign: ForeignCheckpoint,
 ) -> dict[str, Any]:
-    """What generation_config.json changes: its ends of a text win, as in transformers' generate; its other
-    tokens count where config.json names none."""
+    """The tokens that generation_config.json changes.
+
+    Its eos_token_id takes precedence, as in transformers' generate; its other tokens count only if
+    config.json has none.
+    """
     changes = {}
     for key in TOKENS:
         value = generation.get(key)
@@ -52,18 +60,18 @@ def _of_generation(
             foreign.problems.append(f"{GENERATION}: {key} is {value!r}, not a token's id")
         elif key == "eos_token_id":
             changes[key] = value
-            if _listed(value) != _listed(found[key]):
+            if _listed(value) != _listed(tokens_of[key]):
                 foreign.notes.append(
                     f"eos_token_id is {value} by {GENERATION}, as in transformers' generate; config.json has "
-                    f"{'none' if found[key] is None else found[key]}"
+                    f"{'none' if tokens_of[key] is None else tokens_of[key]}"
                 )
         elif config.get(key) is None:
             changes[key] = value
             foreign.notes.append(f"{key} is {value} by {GENERATION}; config.json has none")
-    if generation.get("eos_token_id") is None and found["eos_token_id"] is not None:
+    if generation.get("eos_token_id") is None and tokens_of["eos_token_id"] is not None:
         foreign.notes.append(
             f"{GENERATION} names no eos_token_id, so transformers' generate stops at none; here "
-            f"config.json's {found['eos_token_id']} ends a text"
+            f"config.json's {tokens_of['eos_token_id']} ends a text"
         )
     return changes
 

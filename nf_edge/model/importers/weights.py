@@ -1,4 +1,4 @@
-"""The weights of a folder of `transformers`: one file or shards of it, safetensors or PyTorch's own."""
+"""Read the weights of a `transformers` folder: one file or shards, as safetensors or PyTorch files."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ from torch import Tensor
 from nf_edge.core.errors import BadInput
 from nf_edge.core.reading import is_there, read_json_object
 from nf_edge.model.checkpoint import WEIGHTS
-from nf_edge.model.importers.foreign import has_own_values, load_torch
+from nf_edge.model.importers.foreign import is_dense, load_torch
 from nf_edge.model.safetensors_file import read_safetensors
 
 Read = Callable[[Path], Mapping[str, Tensor]]
@@ -18,10 +18,10 @@ SHOWN = 5
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Every tensor, by its key: of the files that transformers takes where there are several.
+    """Every tensor by its key; if there are several files, from the one that transformers would load.
 
     Raises:
-        BadInput: there are none, one cannot be read, or shards and their index are not of one model.
+        BadInput: there are no weights, a file cannot be read, or shards do not match their index.
     """
     readers: dict[str, Read] = {WEIGHTS: read_safetensors, PICKLED: _read_pickled}
     for name, read in readers.items():
@@ -31,13 +31,13 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         if is_there(index):
             return _read_shards(index, read)
     listed = ", ".join(f"{name}, {name}.index.json" for name in readers)
-    raise BadInput(f"has no weights ({listed})", where=folder)
+    raise BadInput(f"has no weights ({listed})", where=folder, fix="give a folder with one of these files")
 
 
 def _read_pickled(path: Path) -> Mapping[str, Tensor]:
     state = load_torch(path)
     if not isinstance(state, Mapping) or not all(
-        isinstance(value, Tensor) and has_own_values(value) for value in state.values()
+        isinstance(value, Tensor) and is_dense(value) for value in state.values()
     ):
         raise BadInput("is not a state dict: it holds more than dense tensors", where=path)
     return state
@@ -48,10 +48,14 @@ def _read_shards(index: Path, read: Read) -> dict[str, Tensor]:
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
         raise BadInput("has no weight_map from tensors to files", where=index)
     names = sorted(set(places.values()))
-    # Only files of this folder: an index may come from anywhere.
+    # Only files in this folder: the index is untrusted and could name any path.
     missing = [name for name in names if Path(name).name != name or not (index.parent / name).is_file()]
     if missing:
-        raise BadInput.listing([f"{name} is not in the folder" for name in missing], where=index)
+        raise BadInput.listing(
+            [f"{name} is not in the folder" for name in missing],
+            where=index,
+            fix="put every file that the index names into its folder",
+        )
     shards = {name: read(index.parent / name) for name in names}
     problems = [
         f"{key} is in {name}, but the index has it in {places.get(key, 'no file')}"
@@ -63,6 +67,8 @@ def _read_shards(index: Path, read: Read) -> dict[str, Tensor]:
     if problems:
         more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
         raise BadInput.listing(
-            [*problems[:SHOWN], *more], where=index, fix="the shards and their index are of different models"
+            [*problems[:SHOWN], *more],
+            where=index,
+            fix="the shards and their index belong to different models: copy all of one model",
         )
     return {key: tensor for shard in shards.values() for key, tensor in shard.items()}

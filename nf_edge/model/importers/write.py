@@ -1,4 +1,4 @@
-"""An imported model, written as a checkpoint."""
+"""Import a model and write it as a checkpoint."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def write_imported(
     """Read a model as `import_checkpoint` does, and write it as a checkpoint.
 
     Args:
-        dtype: of the weights that are written; None: the source's.
+        dtype: the dtype of the written weights; None: the source's.
 
     Raises:
         BadInput: the source cannot be a NoiseFormer checkpoint, or `out` cannot be written.

@@ -143,14 +143,14 @@ def checkpoint_to_predict(
     """
     from nf_edge.artifact import Artifact
     from nf_edge.backends import backend_for
-    from nf_edge.pruning.provenance import require_done
+    from nf_edge.pruning.provenance import require_pruned
 
     the_recipe = resolver.recipe(recipe)
     backend = backend_for(the_recipe)
     if isinstance(source, Artifact):
         raise BadInput("is an artifact, which has its own recipe", where=source.path, fix="leave recipe out")
     checkpoint = resolver.checkpoint(source)
-    require_done(checkpoint, the_recipe)
+    require_pruned(checkpoint, the_recipe)
     backend.require_size(checkpoint.config, the_recipe)
     return backend, checkpoint, the_recipe
 

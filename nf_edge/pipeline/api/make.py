@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nf_edge.pipeline.export import DryRun, Export
     from nf_edge.pipeline.mixed_precision import SensitivityReport
     from nf_edge.pipeline.sweep import SweepReport
-    from nf_edge.pruning.pruning_report import Shrunk
+    from nf_edge.pruning.pruning_report import PruningReport
     from nf_edge.training import Validation
 
 
@@ -125,7 +125,7 @@ def compress(
     progress: Progress | None = None,
     notify: Notify | None = None,
     on_validation: "Callable[[Validation], None] | None" = None,
-) -> "Shrunk":
+) -> "PruningReport":
     """Make a checkpoint smaller by a recipe's `prune` section, and train it back by its `recover` section.
 
     Args:
@@ -139,7 +139,7 @@ def compress(
     Raises:
         BadInput: the recipe has neither section, the data is not for the model, or `out` cannot be used.
     """
-    from nf_edge.pruning.compress import shrink
+    from nf_edge.pruning.compress import compress_checkpoint
     from nf_edge.pruning.data import Sources
 
     resolver = Resolver(notify)
@@ -149,7 +149,7 @@ def compress(
             f"recipe {the_recipe.name} has neither a section `prune` nor `recover`",
             fix="nf-edge recipes show xnnpack-8da8w-half shows a recipe with both",
         )
-    return shrink(
+    return compress_checkpoint(
         resolver.checkpoint(checkpoint),
         the_recipe,
         Sources(name_of(train), optional_name(valid), optional_name(data)),

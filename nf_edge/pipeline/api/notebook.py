@@ -12,7 +12,7 @@ from nf_edge.model.generation import Generated
 from nf_edge.pipeline.export import DryRun, Export
 from nf_edge.pipeline.mixed_precision import SensitivityReport
 from nf_edge.pipeline.sweep import SweepReport
-from nf_edge.pruning.pruning_report import Shrunk
+from nf_edge.pruning.pruning_report import PruningReport
 from nf_edge.render.accuracy import accuracy_parts
 from nf_edge.render.artifact import dry_run_parts
 from nf_edge.render.cores import cores_parts
@@ -73,7 +73,7 @@ def _(value: SensitivityReport) -> str:
 
 
 @html_of.register
-def _(value: Shrunk) -> str:
+def _(value: PruningReport) -> str:
     return _inline(pruning_parts(value))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from nf_edge.core.errors import AccuracyGate, OverBudget
 from nf_edge.core.files import write_text
-from nf_edge.core.notebook import Shown
+from nf_edge.core.notebook import HtmlValue
 from nf_edge.core.progress import Progress, silent
 from nf_edge.pipeline.mixed_precision.candidates import SearchResult
 from nf_edge.pipeline.mixed_precision.choice import SearchTarget
@@ -17,7 +17,7 @@ from nf_edge.render.sensitivity import recipe_comments
 
 
 @dataclass(frozen=True)
-class SensitivityReport(Shown):
+class SensitivityReport(HtmlValue):
     """The costs of all units, and with a target the recipe that meets it.
 
     Attributes:

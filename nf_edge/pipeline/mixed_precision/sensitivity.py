@@ -27,7 +27,7 @@ from nf_edge.model.data.rows import Rows
 from nf_edge.pipeline.lowering import Job, Lowered, rounded
 from nf_edge.pipeline.mixed_precision.recipe import quantize_only, uniform, weight_choices
 from nf_edge.pipeline.mixed_precision.simulate import Change, divergences
-from nf_edge.pruning.provenance import require_done
+from nf_edge.pruning.provenance import require_pruned
 from nf_edge.quantization.calibration import may_calibrate
 from nf_edge.quantization.layer_report import LayerReport
 from nf_edge.quantization.snr import with_errors
@@ -56,7 +56,7 @@ class SensitivityJob:
                 precisions, a row does not fit, or the answers have no probabilities.
         """
         config, rows = self.checkpoint.config, self.rows
-        require_done(self.checkpoint, self.recipe)
+        require_pruned(self.checkpoint, self.recipe)
         if self.recipe.quantize is None:
             raise BadInput(
                 "has no section `quantize`, so there is nothing to measure",

@@ -9,7 +9,7 @@ from nf_edge.core.errors import BadInput, MissingTool
 from nf_edge.core.recipe.recipe import Recipe, bundled_recipes, load_recipe
 from nf_edge.pipeline.export import dry_run
 from nf_edge.pipeline.sweep.job import SweepJob
-from nf_edge.pruning.provenance import is_to_shrink
+from nf_edge.pruning.provenance import needs_compression
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _refuse_unsuited(recipe: Recipe, job: SweepJob) -> None:
             fix="time it on its target; an export of it has the estimate of the target's compiler, if any",
         )
     backend.operators_file()
-    if is_to_shrink(checkpoint, recipe):
+    if needs_compression(checkpoint, recipe):
         where = f"recipe {recipe.name}"
         if job.train is None:
             raise BadInput(

@@ -12,7 +12,7 @@ from nf_edge.artifact import check_out, load_artifact
 from nf_edge.core.device import Device
 from nf_edge.core.figures import Figure
 from nf_edge.core.files import check_file, check_folder, write_text
-from nf_edge.core.progress import Progress, named, silent
+from nf_edge.core.progress import Progress, prefixed, silent
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.schemas import json_text
 from nf_edge.core.staging import scratch_folder
@@ -28,9 +28,9 @@ from nf_edge.pipeline.sweep.choose import Skipped, choose
 from nf_edge.pipeline.sweep.job import RowSource, SweepJob
 from nf_edge.pipeline.sweep.summary import Facts, Summary
 from nf_edge.pipeline.sweep.sweep_report import JSON, PAGE, Compressed, SweepReport
-from nf_edge.pruning.compress import shrink
+from nf_edge.pruning.compress import compress_checkpoint
 from nf_edge.pruning.data import Sources
-from nf_edge.pruning.provenance import is_to_shrink
+from nf_edge.pruning.provenance import needs_compression
 from nf_edge.render.html.sweep_page import sweep_page
 
 # Suffix of the folder of a pruned checkpoint, which is next to its artifact.
@@ -87,7 +87,7 @@ def sweep(
         _check_out(out, chosen, job, [checkpoint.path, *read])
     with ExitStack() as stack:
         folder = out or stack.enter_context(scratch_folder())
-        exports = [_export(job, recipe, folder, named(recipe.name, progress)) for recipe in chosen]
+        exports = [_export(job, recipe, folder, prefixed(recipe.name, progress)) for recipe in chosen]
         runnables = [load_artifact(folder / recipe.name).runnable() for recipe in chosen]
         # A new plan: a pruned checkpoint may have fewer tokens.
         subjects = [BenchSubject(each.recipe.name, each.config, each.input_shape) for each in runnables]
@@ -114,7 +114,7 @@ def _check_out(out: Path, recipes: Sequence[Recipe], job: SweepJob, sources: Seq
     """Refuse, before the first export, a folder that one of the exports would refuse."""
     for recipe in recipes:
         check_out(out / recipe.name, overwrite=job.overwrite, sources=sources)
-        if is_to_shrink(job.checkpoint, recipe):
+        if needs_compression(job.checkpoint, recipe):
             place = out / (recipe.name + CHECKPOINT_SUFFIX)
             check_place(place, overwrite=job.overwrite, sources=sources)
 
@@ -136,9 +136,11 @@ class _Exported:
 def _export(job: SweepJob, recipe: Recipe, folder: Path, progress: Progress) -> _Exported:
     """Export by one recipe into a folder of its name, after pruning where the recipe prunes."""
     checkpoint, original = job.checkpoint, None
-    if job.train is not None and is_to_shrink(checkpoint, recipe):
+    if job.train is not None and needs_compression(checkpoint, recipe):
         place = folder / (recipe.name + CHECKPOINT_SUFFIX)
-        shrink(checkpoint, recipe, Sources(job.train), place, overwrite=job.overwrite, progress=progress)
+        compress_checkpoint(
+            checkpoint, recipe, Sources(job.train), place, overwrite=job.overwrite, progress=progress
+        )
         checkpoint = load_checkpoint(place)
         others = checkpoint.config.vocab_size != job.checkpoint.config.vocab_size
         original = Original(job.checkpoint, job.rows_for(job.checkpoint, recipe) if others else None)

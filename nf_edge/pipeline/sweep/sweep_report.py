@@ -6,7 +6,7 @@ from typing import Any
 
 from nf_edge.artifact import ArtifactFile
 from nf_edge.core.errors import AccuracyGate, OverBudget
-from nf_edge.core.notebook import Shown
+from nf_edge.core.notebook import HtmlValue
 from nf_edge.measure.accuracy.check import AccuracyReport
 from nf_edge.measure.latency import LatencyReport
 from nf_edge.measure.memory import Verdict
@@ -51,7 +51,7 @@ class Compressed:
 
 
 @dataclass(frozen=True)
-class SweepReport(Shown):
+class SweepReport(HtmlValue):
     """The first recipe, the baseline, against each other one; tuples of figures have one per recipe.
 
     Attributes:

@@ -26,7 +26,7 @@ from nf_edge.model.data.text import text_encoder
 from nf_edge.model.importers import import_checkpoint
 from nf_edge.model.tokenizer import read_tokenizer
 from nf_edge.pipeline.export import dry_run
-from nf_edge.pruning.provenance import read_mark
+from nf_edge.pruning.provenance import read_provenance
 from nf_edge.pruning.vocabulary import smaller_tokenizer, tokens_to_keep
 from nf_edge.quantization.calibration import may_calibrate
 from nf_edge.training import load_training_recipe
@@ -63,7 +63,7 @@ def _is_sound(checkpoint: Checkpoint) -> None:
 def _checkpoint(folder: Path) -> None:
     checkpoint = load_checkpoint(folder)
     _is_sound(checkpoint)
-    read_mark(checkpoint)
+    read_provenance(checkpoint)
     if checkpoint.tokenizer_file is not None:
         ids = text_encoder(checkpoint.tokenizer_file, "x")("the film \u00e9\U0001f600 is").ids
         assert all(index >= 0 for index in ids)

@@ -1,0 +1,111 @@
+"""The added and special tokens of a Hugging Face tokenizer, merged into a `tokenizer.json` document."""
+
+from collections.abc import Iterator, Mapping
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from nf_edge.core.errors import BadInput
+from nf_edge.model.tokenizer import END_OF_TEXT
+
+SETTINGS = "tokenizer_config.json"
+NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+# Keys, in two versions, of more special tokens: a list, or an object from names to tokens.
+MORE_TOKENS = ("extra_special_tokens", "additional_special_tokens")
+FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+
+
+def add_tokens(
+    document: dict[str, Any],
+    settings: Mapping[str, Any],
+    listed: list[tuple[int, dict[str, Any]]],
+    folder: Path,
+    notes: list[str],
+) -> None:
+    """Add the tokens of the settings, with their attributes, to the document."""
+    tokens = added_tokens(document)
+    known = {*tokens, END_OF_TEXT}
+    for index, token in listed:
+        content = token["content"]
+        place = _id(content, document, tokens)
+        if place != index:
+            raise BadInput(
+                f"the other files of the tokenizer give {content} the id {index}, but new ids follow the "
+                f"vocabulary without gaps, as in transformers, so the id is {place}",
+                where=folder,
+                fix="list a token for every id in between, or correct the id",
+            )
+        tokens[content] = tokens.get(content, {}) | token | {"id": place}
+    for token in special_tokens(settings):
+        content, place = content_of(token), _id(content_of(token), document, tokens)
+        tokens[content] = (tokens.get(content) or _attributes(token, folder)) | {"id": place, "special": True}
+    document["added_tokens"] = sorted(tokens.values(), key=lambda token: token["id"])
+    if added := [f"{content} ({token['id']})" for content, token in tokens.items() if content not in known]:
+        notes.append(f"tokenizer: tokens added from the other files: {', '.join(added)}")
+
+
+def added_tokens(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {token["content"]: token for token in document["added_tokens"]}
+
+
+def ids_of(document: dict[str, Any]) -> dict[str, int]:
+    """The id of every token, including added tokens."""
+    vocabulary = document["model"]["vocab"]
+    if isinstance(vocabulary, list):  # Unigram has [token, score] pairs
+        vocabulary = {token: index for index, (token, _) in enumerate(vocabulary)}
+    return vocabulary | {token["content"]: token["id"] for token in document["added_tokens"]}
+
+
+def _id(content: str, document: dict[str, Any], tokens: Mapping[str, dict[str, Any]]) -> int:
+    """The id of a token; for a new token, the id that `tokenizers` will give it."""
+    if content in tokens:
+        known: int = tokens[content]["id"]
+        return known
+    largest = max((token["id"] for token in tokens.values()), default=-1)
+    return ids_of(document).get(content, max(len(document["model"]["vocab"]), largest + 1))
+
+
+def listed_tokens(settings: Mapping[str, Any], folder: Path) -> list[tuple[int, dict[str, Any]]]:
+    """The added tokens with an id in the settings, by increasing id."""
+    decoder = settings["added_tokens_decoder"] or {}
+    try:
+        listed = sorted(((int(index), token) for index, token in decoder.items()), key=itemgetter(0))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise BadInput("added_tokens_decoder does not map ids to tokens", where=folder / SETTINGS) from error
+    return [(index, _attributes(token, folder)) for index, token in listed]
+
+
+def special_tokens(settings: Mapping[str, Any]) -> Iterator[Any]:
+    """All special tokens, as texts or objects: named ones first."""
+    named = [settings.get(name) for name in NAMED_TOKENS]
+    more: list[Any] = []
+    for key in MORE_TOKENS:
+        value = settings.get(key) or []
+        more += value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    # Model-specific tokens such as image_token are texts.
+    model_specific = [
+        token
+        for name, token in settings.items()
+        if name.endswith("_token") and name not in NAMED_TOKENS and isinstance(token, str)
+    ]
+    yield from (token for token in [*named, *more, *model_specific] if token is not None)
+
+
+def content_of(token: Any) -> str:
+    content = token.get("content") if isinstance(token, dict) else token
+    return content if isinstance(content, str) else ""
+
+
+def _attributes(token: Any, folder: Path) -> dict[str, Any]:
+    """A token's content and flags in the format of tokenizer.json, with transformers' defaults.
+
+    Raises:
+        BadInput: the token is not a text or an object with a text and boolean flags.
+    """
+    given = token if isinstance(token, dict) else {"content": token, "special": True}
+    content, special = content_of(given), given.get("special", False)
+    attributes = {"content": content} | dict.fromkeys(FLAGS, False) | {"normalized": not special}
+    attributes |= {flag: given[flag] for flag in FLAGS if flag in given}
+    if not content or not all(isinstance(attributes[flag], bool) for flag in FLAGS):
+        raise BadInput(f"the settings of the tokenizer list an invalid token: {token!r}", where=folder)
+    return attributes
