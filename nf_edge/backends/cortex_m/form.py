@@ -17,7 +17,7 @@ LayerNorm stays as it is, in float32: CMSIS-NN has none, and these cores have an
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.static_shape.form import FixedAttention, FixedProgram, Hints, SelectToken
+from nf_edge.backends.static_shape.form import Hints, SelectToken, StaticShapeAttention, StaticShapeProgram
 from nf_edge.backends.static_shape.pooling import asked_of
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.attention import Attention
@@ -53,7 +53,7 @@ def rows_of(image: Tensor) -> Tensor:
     return image.permute(0, 2, 3, 1).reshape(1, -1, image.shape[1])
 
 
-class PointwiseAttention(FixedAttention):
+class PointwiseAttention(StaticShapeAttention):
     """Attention whose linear layers are convolutions of one point.
 
     Args:
@@ -100,7 +100,7 @@ def _plus(scores: Tensor, bias: Tensor) -> Tensor:
     return (scores.reshape(-1, channels, 1, 1) + bias.reshape(1, channels, 1, 1)).view(scores.shape)
 
 
-class FixedBlock(nn.Module):
+class StaticShapeBlock(nn.Module):
     def __init__(self, block: Block, length: int, causal: bool, asked: OutputTokens) -> None:
         super().__init__()
         self.pick = SelectToken(asked)
@@ -121,8 +121,8 @@ class Body(nn.Module):
         super().__init__()
         transformer, causal = model.transformer, model.config.causal
         *blocks, last = transformer.blocks
-        layers = [FixedBlock(block, length, causal, "all") for block in blocks]
-        self.layers = nn.ModuleList([*layers, FixedBlock(last, length, causal, asked)])
+        layers = [StaticShapeBlock(block, length, causal, "all") for block in blocks]
+        self.layers = nn.ModuleList([*layers, StaticShapeBlock(last, length, causal, asked)])
         self.norm = transformer.ln_f
         self.head = Pointwise(model.lm_head.weight) if isinstance(model, CausalLM) else None
 
@@ -134,6 +134,6 @@ class Body(nn.Module):
         return h if self.head is None else rows_of(self.head(image_of(h)))
 
 
-def cortex_m_program(model: NoiseFormer, length: int) -> FixedProgram:
+def cortex_m_program(model: NoiseFormer, length: int) -> StaticShapeProgram:
     """The program of a model whose scale is folded into its keys."""
-    return FixedProgram(model, length, Body(model, length, asked_of(model.config)), nn.Identity())
+    return StaticShapeProgram(model, length, Body(model, length, asked_of(model.config)), nn.Identity())

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.static_shape.fold_norms import fold_norms
-from nf_edge.backends.static_shape.form import FixedAttention, FixedProgram, Hints, SelectToken
+from nf_edge.backends.static_shape.form import Hints, SelectToken, StaticShapeAttention, StaticShapeProgram
 from nf_edge.backends.static_shape.pooling import asked_of
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.attention import Attention
@@ -77,7 +77,7 @@ class SelectTokenBySum(SelectToken):
         return (x * hints.pick.transpose(1, 2)).sum(dim=1, keepdim=True)
 
 
-class NpuAttention(FixedAttention):
+class NpuAttention(StaticShapeAttention):
     """Attention whose scores are transposed.
 
     Args:
@@ -173,10 +173,10 @@ class Body(nn.Module):
         return self.head(self.norm(x))
 
 
-def npu_program(model: NoiseFormer, length: int) -> FixedProgram:
+def npu_program(model: NoiseFormer, length: int) -> StaticShapeProgram:
     """The program of a model that `fold` has changed."""
     body = Body(model, length, asked_of(model.config))
-    return FixedProgram(model, length, body, Affine(model.transformer.ln_f))
+    return StaticShapeProgram(model, length, body, Affine(model.transformer.ln_f))
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:

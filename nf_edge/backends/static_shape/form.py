@@ -102,7 +102,7 @@ class Answer(nn.Module):
         return self.score(self.affine(token))
 
 
-class FixedProgram(nn.Module):
+class StaticShapeProgram(nn.Module):
     """(input_ids, attention_mask) int64 [1, T] → logits.
 
     Args:
@@ -161,7 +161,7 @@ def score_bias(attention: Attention, low: int, high: int, keys: int, masked: boo
     return None if bias is None else bias.detach()
 
 
-class FixedAttention(nn.Module):
+class StaticShapeAttention(nn.Module):
     """What attention over rows of a fixed length, without a batch, is made of.
 
     Args:
