@@ -1,7 +1,7 @@
 """Parts of the static-shape programs of a NoiseFormer: rows of one length, without a batch, in integers.
 
-Tables come before the body, and a classifier's score after it, in float32.  The body gets the values that hide
-padding as inputs: it has no integers to compute them from.
+Tables come before the body, and the score of a classifier after it, in float32.  Values that hide padding are
+inputs of the body: it has no integers to compute them from.
 """
 
 from collections.abc import Callable
