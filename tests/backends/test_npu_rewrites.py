@@ -54,11 +54,11 @@ def plain_attention(model, x, causal):
     return attention(x, Pass(plain, positions, x.shape[1], mask, None))
 
 
-def npu_attention(model, causal, asked="all"):
+def npu_attention(model, causal, output_tokens="all"):
     """The same in the NPU form; the model's scale is folded."""
     attention = next(model.transformer.blocks).attn
     attention.fold_scale()
-    return form.NpuAttention(attention, RANDOM_LENGTH, causal, asked)
+    return form.NpuAttention(attention, RANDOM_LENGTH, causal, output_tokens)
 
 
 def test_centring_takes_the_mean_from_the_residual_stream_and_nothing_else(random_network):
@@ -146,7 +146,7 @@ def test_a_last_layer_that_asks_for_the_last_token_alone_answers_as_for_all(nois
     everything = npu_attention(copy.deepcopy(model), causal=True)(x, NOTHING)
     pick = F.one_hot(torch.tensor([[RANDOM_LENGTH - 1]]), RANDOM_LENGTH).float()
     hints = Hints(hidden=torch.zeros(1, RANDOM_LENGTH, 1), pick=pick)
-    assert_same(npu_attention(model, causal=True, asked="last")(x, hints), everything[:, -1:])
+    assert_same(npu_attention(model, causal=True, output_tokens="last")(x, hints), everything[:, -1:])
 
 
 def test_a_hidden_key_is_one_that_is_not_there(random_network):

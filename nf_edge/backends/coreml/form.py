@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nf_edge.backends.static_shape.pooling import asked_of, last_of
+from nf_edge.backends.static_shape.pooling import last_of, output_tokens_of
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.attention import Attention
 from nf_edge.model.attention_forms import HIDDEN_IN_HALF, OutputTokens
@@ -49,12 +49,12 @@ class EngineAttention(nn.Module):
     """Attention over one row of a fixed length.
 
     Args:
-        asked: the tokens to answer for.
+        output_tokens: the tokens that the layer computes outputs for.
     """
 
     bias: Tensor | None
 
-    def __init__(self, attention: Attention, length: int, causal: bool, asked: OutputTokens) -> None:
+    def __init__(self, attention: Attention, length: int, causal: bool, output_tokens: OutputTokens) -> None:
         super().__init__()
         self.heads, self.head_size, self.symmetric = (
             attention.heads,
@@ -63,17 +63,17 @@ class EngineAttention(nn.Module):
         )
         self.joint = Convolution(attention.projection)
         self.c_proj, self.noise = Convolution(attention.c_proj), attention.noise
-        # Of a causal model the last token sees all keys but padding; the others, no later ones.
-        masked = causal and asked == "all"
+        # In a causal model the last token attends to all keys but padding; other tokens to no later ones.
+        masked = causal and output_tokens == "all"
         self.sees_padding = not masked
-        self.register_buffer("bias", _score_bias(attention.noise, length, asked, masked))
+        self.register_buffer("bias", _score_bias(attention.noise, length, output_tokens, masked))
 
     def forward(self, x: Tensor, hidden: Tensor, pick: Tensor | None) -> Tensor:
         """[1, D, 1, T] → [1, D, 1, T or 1].
 
         Args:
             hidden: [1, T, 1, 1], `HIDDEN_IN_HALF` at padded keys and 0 at real ones.
-            pick: [1, 1, 1, T], 1 at the one token asked for; None where that is all.
+            pick: [1, 1, 1, T], 1 at the one token output_tokens for; None where that is all.
         """
         *query, k, v = self.joint(x).split(self.heads * self.head_size, dim=1)
         q = picked(query[0] if query else k, pick)
@@ -93,10 +93,10 @@ class EngineAttention(nn.Module):
 
 
 class EngineBlock(nn.Module):
-    def __init__(self, block: Block, length: int, causal: bool, asked: OutputTokens) -> None:
+    def __init__(self, block: Block, length: int, causal: bool, output_tokens: OutputTokens) -> None:
         super().__init__()
         self.ln_1, self.ln_2 = ChannelNorm(block.ln_1), ChannelNorm(block.ln_2)
-        self.attn = EngineAttention(block.attn, length, causal, asked)
+        self.attn = EngineAttention(block.attn, length, causal, output_tokens)
         self.c_fc, self.act, self.c_proj = (
             Convolution(block.mlp.c_fc),
             block.mlp.act,
@@ -117,11 +117,11 @@ class EngineProgram(nn.Module):
     def __init__(self, model: NoiseFormer, length: int) -> None:
         super().__init__()
         transformer, causal = model.transformer, model.config.causal
-        self.config, self.asked = model.config, asked_of(model.config)
+        self.config, self.output_tokens = model.config, output_tokens_of(model.config)
         self.wte, self.wpe, self.norm = transformer.wte, transformer.wpe, ChannelNorm(transformer.ln_f)
         *blocks, last = transformer.blocks
         layers = [EngineBlock(block, length, causal, "all") for block in blocks]
-        self.layers = nn.ModuleList([*layers, EngineBlock(last, length, causal, self.asked)])
+        self.layers = nn.ModuleList([*layers, EngineBlock(last, length, causal, self.output_tokens)])
         self.classifies = isinstance(model, SequenceClassifier)
         self.head = Convolution(model.lm_head if isinstance(model, CausalLM) else model.score)
         self.pooled = model.config.pooled_token
@@ -130,8 +130,8 @@ class EngineProgram(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """→ float [1, num_labels] of a classifier, [1, T, V] of a language model."""
         x = (self.wte(input_ids) + self.wpe(self.positions)).transpose(1, 2)[:, :, None]
-        seen, pooled = masks(self.config, input_ids, attention_mask, self.positions)
-        hidden = ((1 - seen.float()) * HIDDEN_IN_HALF)[:, :, None, None]
+        visible, pooled = masks(self.config, input_ids, attention_mask, self.positions)
+        hidden = ((1 - visible.float()) * HIDDEN_IN_HALF)[:, :, None, None]
         *layers, last = self.layers
         for layer in layers:
             x = layer(x, hidden, None)
@@ -141,12 +141,12 @@ class EngineProgram(nn.Module):
         if self.pooled == "mean":
             weights = pooled.float()[:, None, None]
             x = (x * weights).sum(dim=3, keepdim=True) / weights.sum(dim=3, keepdim=True)
-        elif self.asked == "all":
+        elif self.output_tokens == "all":
             x = picked(x, self._one_hot(pooled, self.pooled))
         return self.head(x).flatten(1)
 
     def _pick(self, pooled: Tensor) -> Tensor | None:
-        return None if self.asked == "all" else self._one_hot(pooled, self.asked)
+        return None if self.output_tokens == "all" else self._one_hot(pooled, self.output_tokens)
 
     def _one_hot(self, pooled: Tensor, which: str) -> Tensor:
         """[1, 1, 1, T], 1 at the first token or at the last one that may be pooled."""
@@ -171,9 +171,9 @@ def _noisy(k: Tensor, noise: Noise, heads: int) -> Tensor:
     return k
 
 
-def _score_bias(noise: Noise, length: int, asked: OutputTokens, masked: bool) -> Tensor | None:
+def _score_bias(noise: Noise, length: int, output_tokens: OutputTokens, masked: bool) -> Tensor | None:
     """Relative noise and causal mask, [1 or H, 1, keys, 1, queries]; None where there is neither."""
-    queries = torch.arange(length if asked == "all" else 1)
+    queries = torch.arange(length if output_tokens == "all" else 1)
     bias = noise.score_bias(queries, length)
     if masked:
         mask = torch.where(torch.arange(length) <= queries[:, None], 0.0, HIDDEN_IN_HALF)[None]

@@ -17,8 +17,8 @@ LayerNorm stays as it is, in float32: CMSIS-NN has none, and these cores have an
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.static_shape.form import FixedAttention, FixedProgram, Hints, SelectToken
-from nf_edge.backends.static_shape.pooling import asked_of
+from nf_edge.backends.static_shape.form import Hints, SelectToken, StaticShapeAttention, StaticShapeProgram
+from nf_edge.backends.static_shape.pooling import output_tokens_of
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.attention import Attention
 from nf_edge.model.attention_forms import OutputTokens
@@ -53,19 +53,19 @@ def rows_of(image: Tensor) -> Tensor:
     return image.permute(0, 2, 3, 1).reshape(1, -1, image.shape[1])
 
 
-class PointwiseAttention(FixedAttention):
+class PointwiseAttention(StaticShapeAttention):
     """Attention whose linear layers are convolutions of one point.
 
     Args:
-        asked: the tokens to answer for.
+        output_tokens: the tokens that the layer computes outputs for.
     """
 
-    def __init__(self, attention: Attention, length: int, causal: bool, asked: OutputTokens) -> None:
-        super().__init__(attention, length, causal, asked, ROWS, Pointwise)
+    def __init__(self, attention: Attention, length: int, causal: bool, output_tokens: OutputTokens) -> None:
+        super().__init__(attention, length, causal, output_tokens, ROWS, Pointwise)
         self.c_proj = Pointwise.of(attention.c_proj)
 
     def forward(self, x: Tensor, hints: Hints) -> Tensor:
-        """[1, T, D] → [1, T or 1, D], of the tokens asked for."""
+        """[1, T, D] → [1, T or 1, D], of the output tokens."""
         image = image_of(x)
         k, v = rows_of(self.k(image)), rows_of(self.v(image))
         source = self.pick(k if self.q is None else x, hints)
@@ -100,12 +100,12 @@ def _plus(scores: Tensor, bias: Tensor) -> Tensor:
     return (scores.reshape(-1, channels, 1, 1) + bias.reshape(1, channels, 1, 1)).view(scores.shape)
 
 
-class FixedBlock(nn.Module):
-    def __init__(self, block: Block, length: int, causal: bool, asked: OutputTokens) -> None:
+class StaticShapeBlock(nn.Module):
+    def __init__(self, block: Block, length: int, causal: bool, output_tokens: OutputTokens) -> None:
         super().__init__()
-        self.pick = SelectToken(asked)
+        self.pick = SelectToken(output_tokens)
         self.ln_1, self.ln_2 = block.ln_1, block.ln_2
-        self.attn = PointwiseAttention(block.attn, length, causal, asked)
+        self.attn = PointwiseAttention(block.attn, length, causal, output_tokens)
         self.c_fc, self.c_proj = Pointwise.of(block.mlp.c_fc), Pointwise.of(block.mlp.c_proj)
         self.act = block.mlp.act
 
@@ -117,12 +117,12 @@ class FixedBlock(nn.Module):
 class Body(nn.Module):
     """The layers, the last norm, and the head of a language model."""
 
-    def __init__(self, model: NoiseFormer, length: int, asked: OutputTokens) -> None:
+    def __init__(self, model: NoiseFormer, length: int, output_tokens: OutputTokens) -> None:
         super().__init__()
         transformer, causal = model.transformer, model.config.causal
         *blocks, last = transformer.blocks
-        layers = [FixedBlock(block, length, causal, "all") for block in blocks]
-        self.layers = nn.ModuleList([*layers, FixedBlock(last, length, causal, asked)])
+        layers = [StaticShapeBlock(block, length, causal, "all") for block in blocks]
+        self.layers = nn.ModuleList([*layers, StaticShapeBlock(last, length, causal, output_tokens)])
         self.norm = transformer.ln_f
         self.head = Pointwise(model.lm_head.weight) if isinstance(model, CausalLM) else None
 
@@ -134,6 +134,8 @@ class Body(nn.Module):
         return h if self.head is None else rows_of(self.head(image_of(h)))
 
 
-def cortex_m_program(model: NoiseFormer, length: int) -> FixedProgram:
+def cortex_m_program(model: NoiseFormer, length: int) -> StaticShapeProgram:
     """The program of a model whose scale is folded into its keys."""
-    return FixedProgram(model, length, Body(model, length, asked_of(model.config)), nn.Identity())
+    return StaticShapeProgram(
+        model, length, Body(model, length, output_tokens_of(model.config)), nn.Identity()
+    )

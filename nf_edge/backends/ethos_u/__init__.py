@@ -29,7 +29,7 @@ from nf_edge.backends.static_shape.backend import (
 )
 from nf_edge.backends.static_shape.extreme_rows import extreme_rows
 from nf_edge.backends.static_shape.form import query_blocks
-from nf_edge.backends.static_shape.pooling import asked_of
+from nf_edge.backends.static_shape.pooling import output_tokens_of
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.precision import POSITIONS, Activations
@@ -168,7 +168,7 @@ class EthosU(StaticShapeBackend):
 def _queries(config: ModelConfig, length: int) -> list[list[tuple[int, int]]]:
     """The blocks of queries of each layer; the last one may have one query, which meets all keys."""
     blocks = query_blocks(length, ROWS if config.causal else None)
-    last = blocks if asked_of(config) == "all" else [(length - 1, length)]
+    last = blocks if output_tokens_of(config) == "all" else [(length - 1, length)]
     return [*[blocks] * (config.n_layer - 1), last]
 
 

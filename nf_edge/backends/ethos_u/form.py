@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.static_shape.fold_norms import fold_norms
-from nf_edge.backends.static_shape.form import FixedAttention, FixedProgram, Hints, SelectToken
-from nf_edge.backends.static_shape.pooling import asked_of
+from nf_edge.backends.static_shape.form import Hints, SelectToken, StaticShapeAttention, StaticShapeProgram
+from nf_edge.backends.static_shape.pooling import output_tokens_of
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.attention import Attention
 from nf_edge.model.attention_forms import OutputTokens
@@ -72,28 +72,28 @@ class SelectTokenBySum(SelectToken):
     """
 
     def forward(self, x: Tensor, hints: Hints) -> Tensor:
-        if self.asked == "all" or hints.pick is None:
+        if self.output_tokens == "all" or hints.pick is None:
             return super().forward(x, hints)
         return (x * hints.pick.transpose(1, 2)).sum(dim=1, keepdim=True)
 
 
-class NpuAttention(FixedAttention):
+class NpuAttention(StaticShapeAttention):
     """Attention whose scores are transposed.
 
     Args:
-        asked: the tokens to answer for.
+        output_tokens: the tokens that the layer computes outputs for.
     """
 
-    def __init__(self, attention: Attention, length: int, causal: bool, asked: OutputTokens) -> None:
-        super().__init__(attention, length, causal, asked, ROWS, _linear)
-        self.pick = SelectTokenBySum(asked)
+    def __init__(self, attention: Attention, length: int, causal: bool, output_tokens: OutputTokens) -> None:
+        super().__init__(attention, length, causal, output_tokens, ROWS, _linear)
+        self.pick = SelectTokenBySum(output_tokens)
         self.c_proj = attention.c_proj
 
     def laid(self, bias: Tensor) -> Tensor:
         return bias.transpose(1, 2).contiguous()
 
     def forward(self, x: Tensor, hints: Hints) -> Tensor:
-        """[1, T, D] → [1, T or 1, D], of the tokens asked for."""
+        """[1, T, D] → [1, T or 1, D], of the output tokens."""
         k, v = self.k(x), self.v(x)
         source = self.pick(k if self.q is None else x, hints)
         q = source if self.q is None else self.q(source)
@@ -128,11 +128,11 @@ class NpuAttention(FixedAttention):
 
 
 class NpuBlock(nn.Module):
-    def __init__(self, block: Block, length: int, causal: bool, asked: OutputTokens) -> None:
+    def __init__(self, block: Block, length: int, causal: bool, output_tokens: OutputTokens) -> None:
         super().__init__()
-        self.pick = SelectTokenBySum(asked)
+        self.pick = SelectTokenBySum(output_tokens)
         self.ln_1, self.ln_2 = Norm(block.ln_1), Norm(block.ln_2)
-        self.attn = NpuAttention(block.attn, length, causal, asked)
+        self.attn = NpuAttention(block.attn, length, causal, output_tokens)
         self.c_fc, self.act, self.c_proj = block.mlp.c_fc, block.mlp.act, block.mlp.c_proj
 
     def forward(self, x: Tensor, hints: Hints) -> Tensor:
@@ -154,12 +154,12 @@ class Affine(nn.Module):
 class Body(nn.Module):
     """What the NPU takes: the layers, the last norm, and the head of a language model."""
 
-    def __init__(self, model: NoiseFormer, length: int, asked: OutputTokens) -> None:
+    def __init__(self, model: NoiseFormer, length: int, output_tokens: OutputTokens) -> None:
         super().__init__()
         transformer, causal = model.transformer, model.config.causal
         *blocks, last = transformer.blocks
         layers = [NpuBlock(block, length, causal, "all") for block in blocks]
-        self.layers = nn.ModuleList([*layers, NpuBlock(last, length, causal, asked)])
+        self.layers = nn.ModuleList([*layers, NpuBlock(last, length, causal, output_tokens)])
         self.norm = Norm(transformer.ln_f)
         self.head: nn.Module = nn.Identity()
         if isinstance(model, CausalLM):
@@ -173,10 +173,10 @@ class Body(nn.Module):
         return self.head(self.norm(x))
 
 
-def npu_program(model: NoiseFormer, length: int) -> FixedProgram:
+def npu_program(model: NoiseFormer, length: int) -> StaticShapeProgram:
     """The program of a model that `fold` has changed."""
-    body = Body(model, length, asked_of(model.config))
-    return FixedProgram(model, length, body, Affine(model.transformer.ln_f))
+    body = Body(model, length, output_tokens_of(model.config))
+    return StaticShapeProgram(model, length, body, Affine(model.transformer.ln_f))
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:

@@ -1,7 +1,7 @@
-"""What the forms of a NoiseFormer have in common that take rows of one length, without a batch, in integers.
+"""Parts of the static-shape programs of a NoiseFormer: rows of one length, without a batch, in integers.
 
-The tables stand before the body and the score of a classifier after it, in float32; what hides padding is
-given to the body as values, for it has no integers to compute it from.
+Tables come before the body, and the score of a classifier after it, in float32.  Values that hide padding are
+inputs of the body: it has no integers to compute them from.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.static_shape.pooling import asked_of, last_of
+from nf_edge.backends.static_shape.pooling import last_of, output_tokens_of
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.attention import Attention
 from nf_edge.model.attention_forms import HIDDEN_QUANTIZED, OutputTokens
@@ -23,12 +23,12 @@ NETWORK_NAMES = {"attn.c_proj": "attn.c_proj", "c_fc": "mlp.c_fc", "c_proj": "ml
 
 @dataclass(frozen=True)
 class Hints:
-    """What is told to the body of a row's padding, where it matters.
+    """Inputs of the body that describe a row's padding.
 
     Attributes:
         hidden: [1, T, 1], `HIDDEN_QUANTIZED` at padded keys and 0 at real ones; None where no query can
             see padding.
-        pick: [1, 1, T], 1 at the last token that may be seen; None where the answer is not that one's.
+        pick: [1, 1, T], 1 at the last visible token; None where the answer is not that token's.
     """
 
     hidden: Tensor | None
@@ -36,14 +36,14 @@ class Hints:
 
 
 class SelectToken(nn.Module):
-    """[1, T, D] → [1, T or 1, D], of the tokens asked for."""
+    """[1, T, D] → [1, T or 1, D], of the output tokens."""
 
-    def __init__(self, asked: OutputTokens) -> None:
+    def __init__(self, output_tokens: OutputTokens) -> None:
         super().__init__()
-        self.asked = asked
+        self.output_tokens = output_tokens
 
     def forward(self, x: Tensor, hints: Hints) -> Tensor:
-        if self.asked == "all":
+        if self.output_tokens == "all":
             return x
         return x[:, :1] if hints.pick is None else torch.bmm(hints.pick, x)
 
@@ -71,24 +71,24 @@ class Lookup(nn.Module):
         self.transformer, self.hides, self.picks = transformer, hides, picks
         self.register_buffer("positions", torch.arange(length))
 
-    def forward(self, input_ids: Tensor, seen: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def forward(self, input_ids: Tensor, visible: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """The residual stream [1, T, D], and both `Hints`, of `masks`."""
         x = self.transformer.wte(input_ids) + self.transformer.wpe(self.positions)
-        hidden = ((1 - seen.float()) * HIDDEN_QUANTIZED)[:, :, None] if self.hides else None
-        return x, hidden, last_of(seen)[:, None, :] if self.picks else None
+        hidden = ((1 - visible.float()) * HIDDEN_QUANTIZED)[:, :, None] if self.hides else None
+        return x, hidden, last_of(visible)[:, None, :] if self.picks else None
 
 
 class Answer(nn.Module):
     """After the body: logits of a classifier, of its normed tokens.
 
     Args:
-        asked: the tokens that it is given.
+        output_tokens: the tokens that it is given.
         affine: what is left of the last norm.
     """
 
-    def __init__(self, model: SequenceClassifier, asked: OutputTokens, affine: nn.Module) -> None:
+    def __init__(self, model: SequenceClassifier, output_tokens: OutputTokens, affine: nn.Module) -> None:
         super().__init__()
-        self.pooled = model.config.pooled_token if asked == "all" else "first"
+        self.pooled = model.config.pooled_token if output_tokens == "all" else "first"
         self.affine, self.score = affine, model.score
 
     def forward(self, h: Tensor, pooled: Tensor) -> Tensor:
@@ -102,26 +102,26 @@ class Answer(nn.Module):
         return self.score(self.affine(token))
 
 
-class FixedProgram(nn.Module):
+class StaticShapeProgram(nn.Module):
     """(input_ids, attention_mask) int64 [1, T] → logits.
 
     Args:
         body: the residual stream and both `Hints` → logits [1, T, V], or normed tokens [1, T or 1, D] of
-            those that `asked_of` names.
+            those that `output_tokens_of` names.
         affine: what is left of the last norm for a classifier's answer.
     """
 
     def __init__(self, model: NoiseFormer, length: int, body: nn.Module, affine: nn.Module) -> None:
         super().__init__()
-        asked = asked_of(model.config)
-        picks = asked == "last"
+        output_tokens = output_tokens_of(model.config)
+        picks = output_tokens == "last"
         self.lookup = Lookup(model.transformer, length, hides=picks or not model.config.causal, picks=picks)
         self.config, self.body = model.config, body
-        self.answer = None if isinstance(model, CausalLM) else Answer(model, asked, affine)
+        self.answer = None if isinstance(model, CausalLM) else Answer(model, output_tokens, affine)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        seen, pooled = masks(self.config, input_ids, attention_mask, self.lookup.positions)
-        answered: Tensor = self.body(*self.lookup(input_ids, seen))
+        visible, pooled = masks(self.config, input_ids, attention_mask, self.lookup.positions)
+        answered: Tensor = self.body(*self.lookup(input_ids, visible))
         return answered if self.answer is None else self.answer(answered, pooled)
 
 
@@ -133,7 +133,7 @@ def query_blocks(queries: int, rows: int | None) -> list[tuple[int, int]]:
 
 
 def projections(attention: Attention) -> list[tuple[Tensor, Tensor]]:
-    """Weight [H·d, D] and bias [H·d] of Q, where it has one of its own, K and V."""
+    """Weight [H·d, D] and bias [H·d] of Q, where it has its own layer, K and V."""
     width = attention.heads * attention.head_size
     joint = attention.projection
     return list(zip(joint.weight.split(width), joint.bias.split(width), strict=True))
@@ -161,11 +161,11 @@ def score_bias(attention: Attention, low: int, high: int, keys: int, masked: boo
     return None if bias is None else bias.detach()
 
 
-class FixedAttention(nn.Module):
+class StaticShapeAttention(nn.Module):
     """What attention over rows of a fixed length, without a batch, is made of.
 
     Args:
-        asked: the tokens to answer for.
+        output_tokens: the tokens that the layer computes outputs for.
         rows: queries of a causal layer that are taken together.
         linear: makes a layer of a weight [out, in] and a bias.
     """
@@ -175,22 +175,26 @@ class FixedAttention(nn.Module):
         attention: Attention,
         length: int,
         causal: bool,
-        asked: OutputTokens,
+        output_tokens: OutputTokens,
         rows: int,
         linear: Callable[[Tensor, Tensor | None], nn.Module],
     ) -> None:
         super().__init__()
-        self.heads, self.head_size, self.pick = attention.heads, attention.head_size, SelectToken(asked)
+        self.heads, self.head_size, self.pick = (
+            attention.heads,
+            attention.head_size,
+            SelectToken(output_tokens),
+        )
         self.length = length
         *query, k, v = projections(attention)
         self.k, self.v = linear(*k), linear(*v)
         self.q = linear(*query[0]) if query else None
         noise = [linear(weight, None) for weight in noise_weights(attention)]
         self.noise = nn.Sequential(*noise) if noise else None
-        # Of a causal model the last token sees all keys but padding; the others, no later ones.
-        masked = causal and asked == "all"
+        # In a causal model the last token attends to all keys but padding; other tokens to no later ones.
+        masked = causal and output_tokens == "all"
         self.sees_padding = not masked
-        self.blocks = query_blocks(length if asked == "all" else 1, rows if masked else None)
+        self.blocks = query_blocks(length if output_tokens == "all" else 1, rows if masked else None)
         for low, high in self.blocks:
             bias = score_bias(attention, low, high, high if masked else length, masked)
             self.register_buffer(f"bias_{low}", None if bias is None else self.laid(bias))
@@ -203,13 +207,13 @@ class FixedAttention(nn.Module):
 def network_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights of a program by the names of the network's modules; without those of noise and of a head, which
     are made of several tensors, and of what is no layer of the network."""
-    found = {name: weight for name, weight in weights.items() if not name.startswith("body.")}
+    renamed = {name: weight for name, weight in weights.items() if not name.startswith("body.")}
     for number in range(len(weights)):
         parts = [weights.get(f"body.layers.{number}.attn.{part}") for part in "qkv"]
         rows = [part for part in parts if part is not None]
         if not rows:
             break
         names = {f"attn.{'c_kv' if parts[0] is None else 'c_attn'}": torch.cat(rows)}
-        names |= {network: weights[f"body.layers.{number}.{own}"] for own, network in NETWORK_NAMES.items()}
-        found |= {f"transformer.h.{number}.{name}": weight for name, weight in names.items()}
-    return found
+        names |= {network: weights[f"body.layers.{number}.{part}"] for part, network in NETWORK_NAMES.items()}
+        renamed |= {f"transformer.h.{number}.{name}": weight for name, weight in names.items()}
+    return renamed

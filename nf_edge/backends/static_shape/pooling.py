@@ -7,7 +7,7 @@ from nf_edge.model import ModelConfig
 from nf_edge.model.attention_forms import OutputTokens
 
 
-def asked_of(config: ModelConfig) -> OutputTokens:
+def output_tokens_of(config: ModelConfig) -> OutputTokens:
     """The tokens that the last layer answers for."""
     if config.is_language_model or not config.outputs_one_token:
         return "all"
