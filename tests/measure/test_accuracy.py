@@ -279,7 +279,7 @@ def test_what_has_no_accuracy_says_so_before_the_work(
     assert not (tmp_path / "out").exists()
     done = run("sensitivity", CASES / case, "--recipe", "onnx-int8-dynamic", "--data", path)
     assert done.code == 3
-    assert f"a {kind} answers with no probabilities" in done.err
+    assert f"the answers of a {kind} are no probabilities" in done.err
 
 
 @pytest.mark.parametrize("case", ["cls-regression-of-three", "cls-multi-label"])

@@ -307,7 +307,7 @@ def test_all_that_is_wrong_is_said_at_once(exported, run):
 def test_what_is_no_list_of_numbers_is_wrong_usage(option, value, run):
     done = run("bench", "anything", f"{option}={value}")
     assert (done.code, done.out) == (2, "")
-    assert ("list of numbers from 1 on" if value else "is empty") in done.err
+    assert ("list of whole numbers from 1 on" if value else "is empty") in done.err
 
 
 def test_an_artifact_of_fixed_length_is_asked_that_many_tokens_and_no_other_number(
