@@ -28,9 +28,9 @@ EXPORTS = {
     "openvino": ("wide-cls", "openvino-int8-weights", 0.05),
     "coreml": ("wide-cls", "coreml-int8", 0.05),
     "vulkan": ("wide-cls", "vulkan-int8", 0.05),
-    "ethos_u": ("uneven-cls", "ethos-u85-256-int8", 0.1),
-    "cortex_m": ("uneven-cls", "cortex-m-int8", 0.1),
-    "qnn": ("uneven-cls", "qnn-sm8650-a16w8", 0.1),
+    "ethos_u": ("uneven-cls", "ethos-u85-256-int8", 0.05),
+    "cortex_m": ("uneven-cls", "cortex-m-int8", 0.05),
+    "qnn": ("uneven-cls", "qnn-sm8650-a16w8", 0.12),
 }
 # A device whose accelerator is another one than the recipe's.
 OTHER_DEVICE = {"ethos_u": "imx93-evk", "cortex_m": "alif-e8-devkit", "qnn": "galaxy-s23"}
