@@ -361,7 +361,7 @@ def test_the_command_says_what_it_wrote_and_what_to_do_next(run, saved, tmp_path
     parameters = load_checkpoint(tmp_path / "out").parameters
     for fact in (
         f"{parameters:,} in float16",
-        "standard, noise none",
+        "standard, no noise",
         "23, no tokenizer",
         "next: nf-edge",
     ):

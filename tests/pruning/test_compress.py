@@ -389,7 +389,7 @@ def test_zeros_are_still_there_after_recovery_and_the_tool_says_what_they_save(r
     )
     done = run("compress", checkpoint.path, "--recipe", recipe, "--train", rows, "-o", tmp_path / "small")
     assert done.code == 0, done.err
-    assert "zeros: 50.0 % of the weights of linear layers; they save no file, RAM or time" in done.out
+    assert "zeros: 50.0 % of the weights of linear layers; they save no file size, RAM" in done.out
     assert "saved: file" not in done.out
     small = load_checkpoint(tmp_path / "small")
     for name in ("attn.c_kv", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"):
@@ -437,12 +437,12 @@ def test_recovery_that_is_interrupted_goes_on_to_the_same_bytes(run, tmp_path):
     ("sections", "message"),
     [
         ({}, "has neither a section `prune` nor `recover`"),
-        ({"prune": {}}, "says of nothing that it goes"),
+        ({"prune": {}}, "removes nothing; write vocabulary"),
         ({"prune": {"target_params": 5, "heads": 0.5}}, "exclude each other; keep one"),
         ({"prune": {"target_memory": "5"}}, "write a whole number, a space and a unit"),
         ({"prune": {"weights": {}}}, "write either sparsity or pattern"),
         ({"prune": {"weights": {"pattern": "4:4"}}}, "N must be less than M"),
-        ({"recover": {"steps": 5, "qat": True}}, "there is no quantize; add it"),
+        ({"recover": {"steps": 5, "qat": True}}, "recover.qat needs the section quantize"),
         ({"prune": {"layers": 3}}, "set prune.layers to at most 2"),
         ({"prune": {"vocabulary": 1}}, "has no tokenizer.json"),
     ],

@@ -344,9 +344,9 @@ def test_the_checkpoint_has_its_card_and_its_examples(run, recipe_file, tmp_path
 @pytest.mark.parametrize(
     ("validate_every", "chose"),
     [
-        (20, "which chose the step and the recipe\n"),
-        (60, "which chose the recipe, not the step\n"),
-        (99, "which chose the recipe, not the step\n"),
+        (20, "it chose the step and the recipe\n"),
+        (60, "it chose the recipe, not the step\n"),
+        (99, "it chose the recipe, not the step\n"),
     ],
 )
 def test_the_card_says_that_validation_chose_the_step_only_where_it_did(
