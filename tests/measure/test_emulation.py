@@ -175,7 +175,7 @@ def test_inspect_loads_it_there_and_says_when_it_does_not(run, exported, tmp_pat
     [
         ("inspect", "rpi-6", 3, "--on rpi-6: is neither a device nor a core of the installed QEMU"),
         ("inspect", "rpi-pico-2", 3, "rpi-pico-2 is a microcontroller"),
-        ("profile", "rpi-5,rpi-4b", 2, "--on takes one device here"),
+        ("profile", "rpi-5,rpi-4b", 2, "give one device"),
     ],
 )
 def test_what_cannot_be_emulated_is_refused(command, on, code, says, run, exported):

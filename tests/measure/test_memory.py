@@ -264,7 +264,7 @@ def test_over_budget_is_exit_4_with_the_figures_on_stdout(run, exported, tmp_pat
     assert done.code == 4
     assert "OVER BUDGET on cramped" in done.out
     assert "uses an unverified figure, memory.LPDDR2.usable: made up" in done.out
-    assert re.search(r"does not fit cramped: needs [\d.]+ MB of LPDDR2 \(\w+\) of 4\.19 MB", done.err)
+    assert re.search(r"does not fit cramped: needs [\d.]+ MB of LPDDR2 \(\w+\) with 4\.19 MB allowed", done.err)
 
 
 @pytest.mark.parametrize("verb", ["profile", "check"])
@@ -316,7 +316,7 @@ def test_people_read_a_table_of_three_accounts_and_a_bar(run, exported):
     for fact in ("predicted", "planned", "measured", "arenas", "FITS on rpi-zero-2w", "[#", "%"):
         assert fact in done.out
     # A part whose figure is not known says why.
-    assert "not known: workspace (planned): the runtime decides it when it runs" in done.out
+    assert "not known: workspace (planned): the runtime decides it at run time" in done.out
 
 
 def test_without_a_compiler_a_python_process_measures_and_says_so(profile, exported, tmp_path, monkeypatch):

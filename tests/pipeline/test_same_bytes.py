@@ -29,6 +29,7 @@ from conftest import calibration_rows
 from nf_edge.model import load_checkpoint
 from nf_edge.pipeline.export import export
 from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.quantization.calibration import may_calibrate
 
 for folder, name in zip(sys.argv[1::2], sys.argv[2::2]):
     checkpoint, recipe = load_checkpoint(Path(folder)), load_recipe(name)
