@@ -1,4 +1,4 @@
-"""The artifact folder: model file, tokenizer, manifest, reports, and how to call it."""
+"""The artifact folder: model file, tokenizer, manifest, reports, and instructions to call it."""
 
 from nf_edge.artifact.contents import SIGNATURE, listed
 from nf_edge.artifact.folder import (

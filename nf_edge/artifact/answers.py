@@ -1,4 +1,4 @@
-"""How to read the logits of a row: in words, in Python's `print`, and in C++."""
+"""Instructions to read the logits of a row: in words, as Python code, and as C++ code."""
 
 from nf_edge.model.config import Task
 

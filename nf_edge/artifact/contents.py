@@ -1,6 +1,7 @@
-"""The files of an artifact folder: listed with their hashes at export, verified before use.
+"""The files of an artifact folder: the export lists them with their hashes, and every use verifies them.
 
-No name leads out of the folder, and no link is followed, so a verified file is the one that is loaded.
+File names cannot point outside the folder, and links are not followed.  So the loaded file is always the
+verified one.
 """
 
 import hashlib
@@ -16,9 +17,9 @@ from nf_edge.core.errors import BadInput
 from nf_edge.core.schemas import MANIFEST, MOST_MANIFEST_BYTES
 
 SIGNATURE = "model.sig"
-# The manifest holds the list, and the signature signs it, so neither is in it.
+# The manifest contains the list, and the signature signs the manifest.  So neither is in the list.
 NOT_LISTED = {MANIFEST, SIGNATURE}
-# Files that version control, downloads and file managers add, and that no runtime reads.
+# Files of version control, downloads and file managers.  No runtime reads them.
 STRAYS = {
     ".DS_Store",
     ".cache",
@@ -38,10 +39,10 @@ def opened(path: Path) -> Iterator[BufferedReader]:
     """Open a regular file for reading.
 
     Raises:
-        BadInput: it is missing, a link, a folder or a pipe, or cannot be read.
+        BadInput: the path is missing, is a link, a folder or a pipe, or cannot be read.
     """
     try:
-        # O_NONBLOCK: opening a pipe would wait for a writer.
+        # Without O_NONBLOCK, opening a pipe would wait for a writer.
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise BadInput(_why_not(path, error), where=path, fix=AGAIN) from error
@@ -61,7 +62,7 @@ def _why_not(path: Path, error: OSError) -> str:
 
 
 def read_manifest_bytes(folder: Path) -> bytes:
-    """The bytes of the manifest.  Raises BadInput where they cannot be read."""
+    """The bytes of the manifest.  Raises BadInput if they cannot be read."""
     with opened(folder / MANIFEST) as file:
         content = file.read(MOST_MANIFEST_BYTES + 1)
     if len(content) > MOST_MANIFEST_BYTES:
@@ -72,16 +73,16 @@ def read_manifest_bytes(folder: Path) -> bytes:
 
 
 def listed(folder: Path) -> tuple[ArtifactFile, ...]:
-    """The entries of a manifest for all files of a folder, sorted by name.
+    """The manifest's entries for all files of a folder, sorted by name.
 
     Raises:
-        BadInput: an entry of the folder is not a file.
+        BadInput: the folder contains something other than regular files.
     """
     return tuple(described(path) for path in sorted(folder.iterdir()) if path.name not in NOT_LISTED)
 
 
 def described(path: Path) -> ArtifactFile:
-    """The entry of a manifest for a file.  Raises BadInput where it is not a file."""
+    """The manifest's entry for a file.  Raises BadInput if the path is not a regular file."""
     with opened(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return ArtifactFile(name=path.name, bytes=file.tell(), sha256=digest)
@@ -91,13 +92,13 @@ def verify(folder: Path, files: Sequence[ArtifactFile], *, complete: bool) -> tu
     """Verify the files of a folder against a list.
 
     Args:
-        complete: whether the list has all files of the folder, so that others are refused.
+        complete: whether the list must contain all files of the folder; then unlisted files are an error.
 
     Returns:
-        Notes about other files, which are not used.
+        Notes about unlisted files, which nf-edge does not use.
 
     Raises:
-        BadInput: files are missing, differ from the list, or are not listed; names every one.
+        BadInput: files are missing, differ from the list, or are not listed; the message names all of them.
     """
     problems = [(file.name, problem) for file in files if (problem := _problem(folder / file.name, file))]
     strays: list[str] = []
@@ -117,10 +118,10 @@ def verify(folder: Path, files: Sequence[ArtifactFile], *, complete: bool) -> tu
 
 
 def _problem(path: Path, file: ArtifactFile) -> str:
-    """Why a file is not the listed one; "" where it is."""
+    """The reason why a file differs from its entry in the list; "" if it does not."""
     try:
         with opened(path) as content:
-            # The size first: hashing a large file takes long.
+            # The size is compared first, because hashing a large file takes long.
             size = os.fstat(content.fileno()).st_size
             if size != file.bytes:
                 return f"is not the file that was exported (it has {size:,} bytes, not {file.bytes:,})"

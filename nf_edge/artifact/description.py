@@ -1,4 +1,4 @@
-"""Describes a model file for its manifest: origin, calibration, requirements and interface."""
+"""Descriptions of a model file for its manifest: origin, calibration, requirements and interface."""
 
 from importlib.metadata import version
 
@@ -13,10 +13,10 @@ from nf_edge.quantization.calibration import Calibration
 
 
 def origin_of(checkpoint: Checkpoint) -> Origin:
-    """The checkpoint, by its name and the hashes of its files.
+    """The checkpoint's name and the hashes of its files.
 
     Raises:
-        BadInput: its files changed since it was loaded.
+        BadInput: the files changed since the checkpoint was loaded.
     """
     identity = checkpoint.identity
     return Origin(
@@ -28,7 +28,7 @@ def origin_of(checkpoint: Checkpoint) -> Origin:
 
 
 def calibrated_on(calibration: Calibration | None) -> Calibrated | None:
-    """The rows of a calibration, by their source and its hash."""
+    """The source and the hash of the calibration rows; None without calibration."""
     if calibration is None:
         return None
     return Calibrated(
@@ -40,7 +40,7 @@ def calibrated_on(calibration: Calibration | None) -> Calibrated | None:
 
 
 def requirements_of(runnable: Runnable) -> Requirements:
-    """What an application needs to run the model file."""
+    """The requirements of the model file: everything that an application needs to run it."""
     backend = runnable.backend
     return Requirements(
         runtime=backend.runtime,
@@ -55,11 +55,11 @@ def requirements_of(runnable: Runnable) -> Requirements:
 
 
 def interface_of(runnable: Runnable, cache: CacheDtype | None, reading: TokenizerReading | None) -> Interface:
-    """How an application calls the model file.
+    """The interface of the model file: everything that an application needs to call it.
 
     Args:
         cache: dtype of the cache; None without a cache.
-        reading: how the runtime's tokenizer reads that of the model.
+        reading: how the runtime's tokenizer reads the model's tokenizer file.
     """
     config, input_shape, backend = runnable.config, runnable.input_shape, runnable.backend
     batch: str | int = "batch" if input_shape.any_batch else 1

@@ -1,9 +1,9 @@
-"""Entries of a manifest about modules, operators and an accelerator; reports print them."""
+"""Manifest entries about modules, operators and an accelerator; reports print them."""
 
 from typing import Annotated, Any, NotRequired
 
 from pydantic import AfterValidator, ConfigDict, Field, with_config
-from typing_extensions import TypedDict  # pydantic reads Python's own from 3.12 on only
+from typing_extensions import TypedDict  # pydantic accepts Python's own TypedDict only from Python 3.12
 
 from nf_edge.core.figures import Figure, How, Unit
 
@@ -31,7 +31,7 @@ FigureEntry = Annotated[FigureFields, AfterValidator(_a_figure)]
 
 @with_config(STRICT)
 class ModuleEntry(TypedDict):
-    """The precision of a module, of attention or of the cache; earlier versions wrote no figures."""
+    """The precision of a module, of attention or of the cache.  Manifests of earlier versions have no ratios."""
 
     module: str
     dtype: str
@@ -42,7 +42,7 @@ class ModuleEntry(TypedDict):
 
 @with_config(STRICT)
 class LeftEntry(TypedDict):
-    """Operators of one name that the accelerating library does not execute."""
+    """Operators of one name that the accelerated library does not execute."""
 
     operator: str
     count: Count
@@ -53,7 +53,7 @@ class LeftEntry(TypedDict):
 
 @with_config(STRICT)
 class CoverageFields(TypedDict):
-    """The part of a program that the accelerating library executes; earlier versions counted operators."""
+    """The share of a program that the accelerated library executes.  Earlier versions counted operators only."""
 
     library: str
     delegated: Count
@@ -65,7 +65,7 @@ class CoverageFields(TypedDict):
 
 
 def _counted(fields: CoverageFields) -> CoverageFields:
-    """Check that totals are sums, and that all entries have multiply-accumulates, or none."""
+    """Check that totals are sums, and that either all entries have multiply-accumulates or none has."""
     counted = {key in fields for key in ("macs", "total_macs", "length")}
     counted |= {"macs" in entry for entry in fields["left"]}
     if len(counted) > 1:
@@ -93,7 +93,7 @@ class KindEntry(TypedDict):
 
 @with_config(STRICT)
 class AcceleratorEntry(TypedDict):
-    """The estimate of an accelerator's compiler for the part that it compiles."""
+    """The estimates of an accelerator's compiler for the compiled part."""
 
     source: str
     sram: FigureEntry
@@ -105,7 +105,7 @@ class AcceleratorEntry(TypedDict):
 
 @with_config(STRICT)
 class Reports(TypedDict):
-    """Measurements of the export; only the outcomes of its gates are read again."""
+    """Measurements of the export.  Later commands read only the outcomes of the gates."""
 
     parity: dict[str, Any]
     memory: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Reads artifact folders, and writes them."""
+"""Read and write artifact folders."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ from nf_edge.model import Checkpoint, resolve_checkpoint
 from nf_edge.model.config_file import unknown_keys
 
 GUIDE, REPORT = "RUN.md", "report.html"
-# Part of messages about an artifact of schema 1.
+# A part of the messages about artifacts of schema 1.
 EARLIER = "was made by an earlier nf-edge, whose manifest has the hash of {model} alone"
 
 
@@ -35,9 +35,9 @@ class Artifact:
     """An artifact folder whose files match its manifest.
 
     Attributes:
-        manifest_sha256: of the manifest that was read.
+        manifest_sha256: SHA-256 of the manifest that was read.
         notes: remarks for the user about the folder.
-        verified_with: the public key that its signature was verified with; None: it was not verified.
+        verified_with: the public key that verified the signature; None if the signature was not verified.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class Artifact:
         return self.path / self.manifest.model.name
 
     def runnable(self) -> Runnable:
-        """The model file, with what is needed to run it.
+        """The model file, with everything that is needed to run it.
 
         Raises:
             MissingTool: a package of the backend is not installed.
@@ -68,10 +68,10 @@ class Artifact:
 
     @property
     def tokenizer_file(self) -> Path | None:
-        """The tokenizer; None where the artifact has none.
+        """The path of the tokenizer; None if the artifact has none.
 
         Raises:
-            BadInput: it was not verified.
+            BadInput: the tokenizer was not verified.
         """
         name = self.manifest.interface.tokenizer
         if name is None:
@@ -83,26 +83,27 @@ class Artifact:
 
     @property
     def signature(self) -> str:
-        """State of its signature, in words."""
+        """The state of the signature, in words."""
         if not self.is_signed:
             return "none"
         return f"verified with {self.verified_with}" if self.verified_with else "not verified"
 
     @property
     def is_signed(self) -> bool:
-        """Whether there is a signature, by whomever; `signature.verify` verifies it."""
+        """Whether the artifact has a signature, valid or not; `signature.verify` verifies it."""
         return os.path.lexists(self.path / SIGNATURE)
 
 
 def load_artifact(path: Path) -> Artifact:
-    """Read an artifact folder and verify every file of it against the manifest.
+    """Read an artifact folder and verify all of its files against the manifest.
 
     Raises:
-        BadInput: it is not an artifact, or a file is missing, changed or not listed; lists all of them.
+        BadInput: the folder is not an artifact, or files are missing, changed or not listed; the message
+            names all of them.
     """
     if not is_utf8(path):
         raise BadInput("is not UTF-8, and runtimes open no other path", where=path, fix="rename it")
-    sweep(path)  # work folders of a signing that was killed
+    sweep(path)  # deletes the work folders of a signing that was killed
     if not os.path.isdir(path) or not os.path.lexists(path / MANIFEST):
         raise BadInput(
             f"is not an artifact (it has no {MANIFEST})", where=path, fix="make one with `nf-edge export`"
@@ -117,14 +118,15 @@ def load_artifact(path: Path) -> Artifact:
 
 
 def _manifest(content: bytes, where: Path) -> Manifest:
-    """A manifest of this schema or an earlier one."""
+    """The manifest in a file's content, of this schema or an earlier one."""
     try:
         document = strict_json.loads(content.decode("utf-8"))
         require_schema(document, SCHEMAS, where)
         if document["schema"] == SCHEMAS[0]:
             _write_in_points(document)
         manifest = Manifest.model_validate(document)
-        # A checkpoint's config.json may have keys of other tools; nf-edge wrote this one.
+        # config.json may have keys of other tools, so unknown keys pass there.  Only nf-edge writes
+        # manifests.
         if unknown := unknown_keys(document["config"], "config"):
             raise ValueError("; ".join(unknown))
         return manifest
@@ -135,7 +137,7 @@ def _manifest(content: bytes, where: Path) -> Manifest:
 
 
 def _write_in_points(document: dict[str, Any]) -> None:
-    """Convert the recipe's limit of a drop, which is a share in schema 1."""
+    """Convert the recipe's limit on a drop to points; in schema 1 it is a share."""
     recipe = document.get("recipe")
     limits = recipe.get("limits") if isinstance(recipe, dict) else None
     if isinstance(limits, dict) and isinstance(share := limits.get("max_drop"), float):
@@ -153,7 +155,7 @@ def _problems(error: ValidationError, most: int = 3) -> list[str]:
 
 
 def _require_companions(path: Path, manifest: Manifest) -> None:
-    """Refuse an artifact whose manifest does not list the files that its model file needs."""
+    """Raise BadInput if the manifest does not list the other files that the model file needs."""
     listed_names = {file.name for file in manifest.files or ()}
     companions = agreeing_backend(manifest.recipe).companions
     if missing := [name for name in companions if name not in listed_names]:
@@ -165,13 +167,15 @@ def _require_companions(path: Path, manifest: Manifest) -> None:
 
 
 def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
-    """The checkpoint that an artifact was exported from, or the original that `compress` made that from.
+    """The checkpoint that an artifact was exported from, or the original that `compress` made that checkpoint
+    from.
 
     Args:
-        reference: its folder or name; None: the bundled checkpoint of the name in the manifest.
+        reference: a folder or the name of a bundled checkpoint; None: the bundled checkpoint that the
+            manifest names.
 
     Raises:
-        BadInput: there is no checkpoint of that name, or it is neither of the two.
+        BadInput: there is no such checkpoint, or the artifact was not made from it.
     """
     origin = artifact.manifest.checkpoint
     if reference is None and origin.name not in names("checkpoints", suffix=""):
@@ -196,7 +200,7 @@ def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
 
 
 def _known_files(path: Path) -> set[str] | None:
-    """Names of the files that `export` and `sign` write; None where the manifest does not list them."""
+    """Names of the files that `export` and `sign` write; None if the manifest does not list files."""
     try:
         files = _manifest(read_manifest_bytes(path), path / MANIFEST).files
     except BadInput:
@@ -208,13 +212,13 @@ KIND = FolderKind("an artifact", is_artifact, _known_files)
 
 
 def check_out(path: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> None:
-    """Refuse a folder that `staged_artifact` would refuse, before the work.
+    """Check before a long job that `staged_artifact` will accept the folder.
 
     Args:
-        sources: files and folders that are read; a folder that is or has one of them is not replaced.
+        sources: files and folders that the job reads; a folder that is or contains one is not replaced.
 
     Raises:
-        BadInput: see `files.check_target`.
+        BadInput: as `files.check_target` does.
     """
     check_target(path, KIND, overwrite=overwrite, sources=sources)
 
@@ -227,12 +231,14 @@ def staged_artifact(path: Path, *, overwrite: bool, sources: Iterable[Path] = ()
 
 
 def discard(stage: Path) -> None:
-    """Delete a staged artifact: the folder that it would replace stays."""
+    """Delete a staged artifact; the folder that it would have replaced stays."""
     shutil.rmtree(stage)
 
 
 def write_documents(manifest: Manifest, report: str, stage: Path) -> Manifest:
-    """Write RUN.md, the report and the manifest; returns the manifest with the other two listed."""
+    """Write RUN.md, the report and the manifest; returns the manifest, which then lists RUN.md and the
+    report.
+    """
     (stage / GUIDE).write_text(run_guide(manifest), encoding="utf-8")
     (stage / REPORT).write_text(report, encoding="utf-8")
     documents = (described(stage / name) for name in (GUIDE, REPORT))

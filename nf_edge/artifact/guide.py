@@ -1,4 +1,4 @@
-"""`RUN.md`: how to call an artifact, in snippets that run unchanged."""
+"""`RUN.md`: instructions to call an artifact, with code that runs unchanged."""
 
 from nf_edge.artifact.answers import ANSWERS, PRINT_CPP, PRINT_PYTHON
 from nf_edge.artifact.manifest import Interface, Manifest, Requirements
@@ -6,7 +6,7 @@ from nf_edge.artifact.tokenizer_notes import generator, tokenizer_lines
 from nf_edge.backends import agreeing_backend
 from nf_edge.backends.run_text import code_names
 
-# Bytes for portable kernels that borrow memory while they run, in addition to what the file plans.
+# Bytes that portable kernels allocate temporarily, in addition to the memory that the file plans.
 BORROWED = 4096
 
 OPERATORS = "libnf_executorch.so"
@@ -64,14 +64,14 @@ def run_guide(manifest: Manifest) -> str:
 
 
 def _planned(manifest: Manifest, part: str) -> int | None:
-    """Bytes that the file plans for a part of its process; None where the runtime decides."""
+    """The bytes that the file plans for a part of the process; None if the runtime decides."""
     (line,) = (line for line in manifest.reports["memory"]["process"] if line["name"] == part)
     planned: int | None = line["planned"]["value"]
     return planned
 
 
 def _environment_code(requires: Requirements) -> str:
-    """Python that sets the environment variables before a model is loaded."""
+    """Python code that sets the environment variables before a model is loaded."""
     if not requires.environment:
         return ""
     lines = [f'os.environ["{name}"] = "{value}"' for name, value in requires.environment.items()]
@@ -161,5 +161,5 @@ def _example_ids(interface: Interface, vocab_size: int) -> list[int]:
 
 
 def _stop(ends: tuple[int, ...], either: str, line: str) -> str:
-    """The line that stops a loop over tokens at the end of a text; "" without end-of-text tokens."""
+    """The line of code that stops a loop at an end-of-text token; "" if the model has no such token."""
     return line.format(either.join(f"token == {end}" for end in ends)) if ends else ""

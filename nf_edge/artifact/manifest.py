@@ -18,7 +18,7 @@ from nf_edge.model.config import ModelConfig, Task
 Schema = Literal["nf-edge/artifact/1", "nf-edge/artifact/2"]
 SCHEMAS: tuple[Schema, ...] = get_args(Schema)
 SCHEMA: Schema = "nf-edge/artifact/2"
-# No folder, no drive, no character that file systems read differently.
+# A plain file name: no folder, no drive, and only characters that all file systems treat alike.
 FILE_NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?$"
 
 
@@ -35,7 +35,7 @@ class Origin(Closed):
 
 
 class Calibrated(Closed):
-    """Rows that ranges (of activations, keys, values) or the rounding of weights were calibrated on."""
+    """The rows that calibrated the ranges of activations, keys and values, or the rounding of weights."""
 
     source: str
     rows: int
@@ -56,14 +56,17 @@ class ArtifactFile(Closed):
 class Interface(Closed):
     """How an application calls the model.
 
-    The inputs' shape is [batch, length]: one row, or any number where `any_batch`; `length` tokens, or
-    any number up to it where `dynamic_length`.  Where `cached`, the model keeps the keys and values of
-    `length` positions, and takes the tokens that follow those: `tokens` [1, T] and the position of the
-    first of them, `start` [1], of a `.pte`, which keeps them itself; of an `.onnx` also all keys and
-    values so far, `past_key_values.N.key` and `.value`, `cache_dtype` [1, heads, past, head size], and it
-    gives those to pass the next time as `present.N.key` and `.value`.  Where there is a `chunk`, it takes so
-    many tokens, padding among them, and the keys and values of all `length` positions; it gives those of the
-    chunk, and logits of all of it.
+    Inputs have the shape [batch, length]. If `any_batch`, any number of rows is possible; otherwise one row.
+    If `dynamic_length`, rows have up to `length` tokens; otherwise exactly `length`.
+
+    If `cached`, the model is called with the tokens that follow the cached ones, and the cache has `length`
+    positions. A `.pte` contains its cache. Its inputs are `tokens` [1, T] and `start` [1], the position of
+    the first token. An `.onnx` file takes the cache as inputs `past_key_values.N.key` and `.value`,
+    `cache_dtype` [1, heads, past, head size]. It returns the cache for the next call as `present.N.key` and
+    `.value`.
+
+    If `chunk` is given, each call takes exactly this many tokens, including padding, and the keys and values
+    of all `length` positions. It returns the keys and values of the chunk, and logits of all its tokens.
     """
 
     task: Task = Field(
@@ -97,7 +100,7 @@ class Interface(Closed):
 
 
 class Requirements(Closed):
-    """What an application needs."""
+    """The requirements of an application that runs the model."""
 
     runtime: str
     version: str
@@ -114,11 +117,11 @@ class Requirements(Closed):
 
 
 class Reproducible(Closed):
-    """What the bytes depend on, in addition to nf-edge, checkpoint, recipe and calibration.
+    """Everything that the bytes depend on, in addition to nf-edge, checkpoint, recipe and calibration.
 
-    With equal values, an export gives equal files, except `report.html`, its entry in `files`, and `reports`
-    in this manifest.  Random numbers have a fixed seed.  Folders, names, users, hash seeds, time zones,
-    locales, and the number of cores and threads do not matter.
+    Exports with equal values give equal files. Exceptions are `report.html`, its entry in `files`, and
+    `reports` in this manifest. Random numbers have a fixed seed. Folders, names, users, hash seeds, time
+    zones, locales, and the number of cores and threads have no effect.
     """
 
     packages: dict[str, str] = Field(description="versions of packages that make the files, by name")
@@ -133,10 +136,10 @@ class Reproducible(Closed):
 class Manifest(Closed):
     """The manifest of an artifact.
 
-    `reports` holds the measurements of the export: they differ from run to run, and so does `report.html`,
-    which shows them.  All else is equal for equal values in `reproducible`.
+    `reports` contains the measurements of the export. They differ from run to run, and so does `report.html`,
+    which shows them. Everything else is equal if the values in `reproducible` are equal.
 
-    Schema 1, of earlier versions, lists no `files`.
+    Schema 1, of earlier versions, has no `files`.
     """
 
     schema_: Schema = Field(SCHEMA, alias="schema")
@@ -190,7 +193,7 @@ class Manifest(Closed):
 
     @property
     def made_of(self) -> Identity:
-        """Identity of the checkpoint that was exported."""
+        """The identity of the checkpoint that was exported."""
         origin = self.checkpoint
         return Identity(
             weights_sha256=origin.sha256,
@@ -203,7 +206,9 @@ class Manifest(Closed):
 
 
 def failed_gates(reports: Reports) -> list[str]:
-    """Gates that an artifact does not pass by the reports of its manifest; an unreadable report fails."""
+    """The names of the gates that the artifact fails, from the manifest's reports; an unreadable report
+    fails.
+    """
     verdict, accuracy = reports["memory"].get("verdict", {}), reports["accuracy"]
     passed = {
         "parity": reports["parity"].get("passed") is True,

@@ -1,4 +1,4 @@
-"""What the bytes of an artifact depend on, in addition to its checkpoint, recipe and calibration."""
+"""Everything that an artifact's bytes depend on, in addition to checkpoint, recipe and calibration."""
 
 import platform
 
@@ -8,12 +8,12 @@ from nf_edge.artifact import Reproducible
 from nf_edge.backends import REGISTRY, installed_version
 from nf_edge.core.recipe.recipe import Recipe
 
-# Packages that a backend's packages compute or write with.
+# Packages that compute or write files on behalf of a backend's packages.
 UNDER = {"torch": ("numpy",), "onnxscript": ("onnx-ir", "protobuf"), "executorch": ("flatbuffers",)}
 
 
 def reproducible(recipe: Recipe) -> Reproducible:
-    """The versions, machine and CPU that have to be equal for equal bytes."""
+    """The versions, machine and CPU that must be equal for equal bytes."""
     needed = REGISTRY[recipe.backend].packages
     names = {*needed, *(name for package in needed for name in UNDER.get(package, ()))}
     versions = {name: installed_version(name) for name in sorted(names)}

@@ -1,6 +1,6 @@
-"""Signs and verifies all files of an artifact, by OpenSSF's model-signing with key files.
+"""Sign and verify all files of an artifact with OpenSSF's model-signing and key files.
 
-The hashes of a manifest show that the files belong together; only a signature shows who made all of them.
+Hashes in the manifest show that the files belong together.  Only a signature shows who made them.
 """
 
 import contextlib
@@ -25,14 +25,15 @@ CURVES = "of the curves P-256, P-384 or P-521, in PEM"
 
 
 def load_trusted(path: Path, public_key: Path | None, *, required: bool) -> Artifact:
-    """Read an artifact, verify its files, and its signature if there are a signature and a key.
+    """Read an artifact and verify its files.  If it has a signature and a key is given, verify the signature
+    too.
 
     Args:
-        public_key: of the trusted signer; None: a signature is not verified.
-        required: refuse an artifact without a verified signature.
+        public_key: the key of the trusted signer; None: the signature is not verified.
+        required: whether an artifact without a verified signature is an error.
 
     Raises:
-        BadInput: as `load_artifact` and `verify` do, or there is no verified signature although required.
+        BadInput: as `load_artifact` and `verify` do; or `required`, and there is no verified signature.
         MissingTool: model-signing is not installed.
     """
     artifact = load_artifact(path)
@@ -55,13 +56,13 @@ def sign(artifact: Artifact, private_key: Path, password: str | None = None) -> 
     """Sign all files of an artifact with a key file; an earlier signature is replaced.
 
     Args:
-        password: of the key, if it is encrypted.
+        password: the password of an encrypted key.
 
     Returns:
-        The signature's file.
+        The path of the signature.
 
     Raises:
-        BadInput: the artifact cannot be signed, or the file holds no key that can sign.
+        BadInput: the artifact cannot be signed, or the file has no private key.
         MissingTool: model-signing is not installed.
     """
     if artifact.manifest.files is None:
@@ -77,7 +78,7 @@ def sign(artifact: Artifact, private_key: Path, password: str | None = None) -> 
         signed = scratch / SIGNATURE
         try:
             config.set_hashing_config(hashing).sign(artifact.path, signed)
-        except ValueError as error:  # an unlisted link or pipe
+        except ValueError as error:  # raised for an unlisted link or pipe
             raise BadInput(f"cannot be signed: {error}", where=artifact.path) from error
         _require_unchanged(artifact, hashing.hashed)
         write_bytes(artifact.path / SIGNATURE, signed.read_bytes())
@@ -88,18 +89,18 @@ def verify(artifact: Artifact, public_key: Path) -> Artifact:
     """Verify the signature of an artifact, and that the loaded files are the signed ones.
 
     Returns:
-        The artifact, with its `verified_with`.
+        The artifact, with `verified_with` set.
 
     Raises:
-        BadInput: there is no signature, it is damaged or of another key, or a file was added, removed or
-            changed afterwards; names the file.
+        BadInput: there is no signature, it is damaged, it was made with another key, or a file was added,
+            removed or changed afterwards.  The message names the file.
         MissingTool: model-signing is not installed.
     """
     file = artifact.path / SIGNATURE
     if not artifact.is_signed:
         raise BadInput("is not signed", where=artifact.path, fix="get a signed one, or sign it: nf-edge sign")
     with opened(file):
-        pass  # refuses a link or a pipe
+        pass  # raises an error for a link or a pipe
     hashing = _folder_hashing()
     from cryptography.exceptions import InvalidSignature
     from model_signing import verifying
@@ -107,7 +108,7 @@ def verify(artifact: Artifact, public_key: Path) -> Artifact:
     with _key_errors(public_key, "public"):
         config = verifying.Config().use_elliptic_key_verifier(public_key=public_key)
     try:
-        # The library prints remarks.
+        # The library prints remarks to stdout.
         with contextlib.redirect_stdout(io.StringIO()):
             config.set_hashing_config(hashing).verify(artifact.path, file)
     except InvalidSignature as error:
@@ -117,7 +118,7 @@ def verify(artifact: Artifact, public_key: Path) -> Artifact:
         if "Key mismatch" in message:
             raise _refused(file, f"was made with another key than that of {public_key}") from error
         if message.startswith(("Signature mismatch: ", "Cannot use")):
-            # The names without the digests.
+            # Compare names only, without digests.
             names = dict.fromkeys(CHANGED.findall(message))
             what = message.removeprefix("Signature mismatch: ").strip("[]")
             if names:
@@ -133,10 +134,10 @@ def _refused(file: Path, what: str) -> BadInput:
 
 
 def _folder_hashing() -> Any:
-    """model-signing's hashing of a folder: all files except the signature and git's own.
+    """A model-signing configuration that hashes all files of a folder except the signature and git's files.
 
-    Its `hashed` is the last result.  It ignores the exclusions of a signer: a signature that leaves out a
-    file does not verify.
+    It ignores exclusions in a signature, so a signature that omits a file does not verify.  `hashed` holds
+    the last result.
 
     Raises:
         MissingTool: model-signing is not installed.
@@ -178,7 +179,7 @@ def _key_errors(key: Path, kind: str) -> Iterator[None]:
 
 
 def _require_unchanged(artifact: Artifact, manifest: Any) -> None:
-    """Refuse an artifact that changed between being loaded and being hashed for its signature."""
+    """Raise BadInput if the artifact changed between its loading and the hashing for the signature."""
     hashed = {each.identifier: each.digest.digest_hex for each in manifest.resource_descriptors()}
     loaded = {file.name: file.sha256 for file in artifact.manifest.files or (artifact.manifest.model,)}
     loaded[MANIFEST] = artifact.manifest_sha256

@@ -1,4 +1,4 @@
-"""What `sign` and `verify` report of an artifact."""
+"""The results of `sign` and `verify`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,11 @@ from nf_edge.artifact.signature import sign
 
 @dataclass(frozen=True)
 class Signed:
-    """An artifact that was signed.
+    """A signed artifact.
 
     Attributes:
-        signature: the file of the signature.
-        warnings: remarks on the artifact.
+        signature: the path of the signature.
+        warnings: remarks about the artifact.
     """
 
     signature: Path
@@ -24,7 +24,7 @@ class Signed:
 
     @property
     def files(self) -> list[str]:
-        """The signed files, without the manifest."""
+        """Names of the signed files, without the manifest."""
         return [file.name for file in self.manifest.files or ()]
 
     def to_json(self) -> dict[str, Any]:
@@ -40,7 +40,7 @@ class Verified:
 
     @property
     def files(self) -> list[str]:
-        """The verified files, without the manifest."""
+        """Names of the verified files, without the manifest."""
         manifest = self.artifact.manifest
         return [file.name for file in manifest.files or (manifest.model,)]
 
@@ -54,10 +54,10 @@ class Verified:
 
 
 def sign_artifact(path: Path, private_key: Path, password: str | None) -> Signed:
-    """Load an artifact and sign all its files, also where its status is `fail`.
+    """Load an artifact and sign all of its files, even if its status is `fail`.
 
     Raises:
-        BadInput: the artifact is refused, or the key cannot be used.
+        BadInput: the artifact is invalid, or the key cannot be used.
         MissingTool: model-signing is not installed.
     """
     artifact = load_artifact(path)

@@ -1,9 +1,9 @@
-"""Notes of `RUN.md` about runtimes that read the artifact's tokenizer themselves."""
+"""Notes in `RUN.md` about runtimes that read the artifact's tokenizer."""
 
 from nf_edge.artifact.manifest import Interface
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
 
-# By runtime: its tokenizer, and its text generator.
+# Runtime → the name of its tokenizer library, and of its text generator.
 READERS = {
     "ExecuTorch": "ExecuTorch's C++ `HFTokenizer` (library `tokenizers`, and all of `regex_lookahead`)",
     "onnxruntime-genai": "`onnxruntime-genai`",
@@ -17,7 +17,7 @@ FEED_IDS = "encode texts with Hugging Face `tokenizers`, and pass the ids"
 
 
 def tokenizer_lines(interface: Interface) -> list[str]:
-    """Table rows about the tokenizer, and how the runtime reads it."""
+    """Table rows about the tokenizer and about differences of the runtime's tokenizer."""
     if not interface.tokenizer:
         return []
     lines = [f"| tokenizer | `{interface.tokenizer}` (Hugging Face tokenizers) |"]
@@ -27,13 +27,15 @@ def tokenizer_lines(interface: Interface) -> list[str]:
 
 
 def generator(interface: Interface, file: str) -> str:
-    """The sentence that the runtime's text generator works with this artifact; "" where that is unknown."""
+    """The sentence that recommends the runtime's text generator; "" unless the runtime reads the tokenizer
+    correctly.
+    """
     reading = interface.tokenizer_reading
     return GENERATORS[reading.runtime].format(file=file) if reading and reading.same else ""
 
 
 def tokenizer_warnings(interface: Interface) -> list[str]:
-    """Remarks for a user whose application relies on the runtime's tokenizer."""
+    """Warnings for applications that use the runtime's tokenizer."""
     reading = interface.tokenizer_reading
     if reading is None or reading.same:
         return []

@@ -1,5 +1,4 @@
-"""The jobs: export, sweep, compare, mixed precision, generation, doctor; and the Python API over them.
+"""The jobs: export, sweep, compare, mixed precision, generation and doctor; and the Python API.
 
-Each job is one readable function that returns a value.  A job that writes a folder takes
-its page from `render`.
+Each job is one function that returns a value.  `render` makes the pages of jobs that write a folder.
 """

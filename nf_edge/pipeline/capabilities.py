@@ -1,4 +1,6 @@
-"""What each backend can do, by its class, the bundled recipes and devices, and the installed packages."""
+"""The capabilities of each backend, from its class, the bundled recipes and devices, and the installed
+packages.
+"""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +13,7 @@ from nf_edge.model import ModelConfig
 from nf_edge.model.network import build
 from nf_edge.quantization.layer_report import layer_reports_of
 
-# A layer of a small model that all group sizes divide; its precision stands for that of a recipe.
+# A layer of a small model.  All group sizes divide its inputs, so it gets exactly the recipe's precision.
 LAYER = "transformer.h.0.mlp.c_fc"
 SMALL = {"vocab_size": 8, "n_positions": 8, "n_embd": 128, "n_layer": 1, "n_head": 1}
 
@@ -22,13 +24,13 @@ class Capability:
 
     Attributes:
         missing: required packages that are not installed.
-        install: the command that installs them; "" where none is missing.
-        here: what this machine can do with its files, with all packages installed.
-        answers_by: the runtime or simulator that runs its files here.
+        install: the command that installs the missing packages; "" if none is missing.
+        here: what this machine can do with the backend's files once all packages are installed.
+        answers_by: the runtime or simulator that runs the backend's files on this machine.
         attention: how attention is computed.
-        targets: accelerators that it compiles for; none where its files run everywhere.
+        targets: accelerators that the backend compiles for; empty if its files are not specific to one.
         precisions: precision of linear layers, by bundled recipe.
-        devices: bundled devices that it is for, those that prefer it first.
+        devices: bundled devices that the backend supports; devices that prefer it come first.
     """
 
     name: str
@@ -78,7 +80,7 @@ def capabilities() -> list[Capability]:
 
 
 def _precision(recipe: Recipe) -> str:
-    """The precision that a recipe gives a linear layer, as a report of an export has it."""
+    """The precision that a recipe gives a linear layer, in the words of an export's report."""
     config = ModelConfig(architectures=("NoiseFormerForCausalLM",), **SMALL)
     backend = all_backends()[recipe.backend]
     layer_reports = layer_reports_of(build(config), backend, recipe, precisions(recipe, config), None)

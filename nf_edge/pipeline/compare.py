@@ -1,4 +1,4 @@
-"""Compares models by one recipe: size, memory, and latency on this machine."""
+"""Compare models exported with one recipe: size, memory, and latency on this machine."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -24,11 +24,11 @@ from nf_edge.pipeline.size_ratios import Size, file, parameters, process
 
 @dataclass(frozen=True)
 class Model:
-    """A model that was compared.
+    """One of the compared models.
 
     Attributes:
-        path: the artifact; None where it was not kept.
-        verdict: whether it fits the device; None without a device.
+        path: the artifact; None if it was temporary.
+        verdict: whether the artifact fits the device; None without a device.
     """
 
     name: str
@@ -47,12 +47,12 @@ class Model:
 
 @dataclass(frozen=True)
 class ComparisonReport:
-    """The first model against each other one; tuples of figures have one per model.
+    """The comparison of the first model with each other model; tuples of figures have one figure per model.
 
     Attributes:
         memory_machine: the machine that memory was measured on.
         notes: remarks about the figures.
-        failure: the error of the first gate that a model does not pass.
+        failure: the error of the first failed gate; None if all models pass.
     """
 
     recipe: str
@@ -64,7 +64,7 @@ class ComparisonReport:
     failure: OverBudget | AccuracyGate | None
 
     def to_json(self) -> dict[str, Any]:
-        # The models list the artifacts, which may be temporary.
+        # The entries of the models give the artifacts' paths; temporary artifacts have none.
         latency = self.latency.to_json()
         del latency["artifacts"]
         return {
@@ -88,19 +88,19 @@ def compare(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> ComparisonReport:
-    """Export every checkpoint by one recipe, and measure the artifacts in interleaved rounds.
+    """Export every checkpoint with one recipe, and measure the artifacts in interleaved rounds.
 
-    Everything that can be refused is refused before the first export.
+    All inputs are checked before the first export.
 
     Args:
-        checkpoints: two or more; the first is compared with each other one.
-        options: what to time.
-        calibrate: rows to calibrate on, as `load_rows` takes them; the checkpoints' examples where None.
-        out: a folder that keeps the artifacts, one per model; they are temporary where None.
+        checkpoints: two or more; the first is compared with each of the others.
+        options: the latencies to measure.
+        calibrate: the source of calibration rows, as for `load_rows`; None: the checkpoints' examples.
+        out: a folder that keeps one artifact per model; None: the artifacts are temporary.
 
     Raises:
-        BadInput: the checkpoints cannot be compared, the recipe does not suit one of them, one does not
-            take a length or context, or `out` cannot be used.
+        BadInput: the checkpoints cannot be compared, the recipe does not suit one of them, a length or
+            context is too long for a model, or `out` cannot be used.
     """
     names = model_names(checkpoints)
     _refuse_unlike(names, checkpoints)
@@ -153,10 +153,10 @@ def compare(
 
 
 def model_names(checkpoints: Sequence[Checkpoint]) -> list[str]:
-    """The names of the checkpoints' folders, with parent folders where names would be equal.
+    """The names of the checkpoints' folders, with parent folders if names would be equal.
 
     Raises:
-        BadInput: a checkpoint is given twice.
+        BadInput: the same checkpoint is given twice.
     """
     parts = [checkpoint.path.resolve().parts for checkpoint in checkpoints]
     if len(set(parts)) < len(parts):

@@ -1,4 +1,6 @@
-"""What is installed on this machine, what is missing, and the command that installs it."""
+"""Check which requirements are installed on this machine, and name the command that installs each missing
+one.
+"""
 
 import platform
 from collections.abc import Callable
@@ -17,12 +19,12 @@ INSTALL = "pip install nf-edge"
 
 @dataclass(frozen=True)
 class Finding:
-    """One requirement.
+    """The state of one requirement.
 
     Attributes:
-        needed_for: what does not work without it.
-        state: its version or location, or what is wrong.
-        fix: the command that installs it; "" where it is installed.
+        needed_for: the features that need it.
+        state: its version or location, or the problem.
+        fix: the command that installs it; "" if it is installed.
     """
 
     name: str
@@ -36,7 +38,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Check Python, the packages of every backend, and the native parts; builds nothing."""
+    """Check Python, the packages of every backend, and the native parts, without building anything."""
     findings = [Finding("python", "everything", True, platform.python_version())]
     for package, needed_for in _packages().items():
         installed = installed_version(package)
@@ -60,7 +62,7 @@ def examine() -> list[Finding]:
 
 
 def _emulation(runtime: Runtime) -> Finding:
-    """Whether cores of devices can be emulated for a runtime."""
+    """Whether this machine can emulate devices' cores for a runtime."""
     name, needed_for = f"emulated cores, {runtime}", "--on DEVICE"
     try:
         qemu = emulation.emulator()
@@ -85,7 +87,7 @@ def _packages() -> dict[str, str]:
 
 
 def _built(name: str, needed_for: str, tools: Callable[[], str]) -> Finding:
-    """Whether a native part can be built; `tools` gives the compiler."""
+    """Whether a native part can be built; `tools` returns the compiler, or raises MissingTool."""
     try:
         compiler = tools()
     except MissingTool as error:
@@ -96,6 +98,6 @@ def _built(name: str, needed_for: str, tools: Callable[[], str]) -> Finding:
 def _fix(package: str) -> str:
     if package == "scikit-learn":
         return "pip install 'nf-edge[digits]'"
-    # The backend without an extra, if one needs the package: it installs the least.
+    # If a backend without an extra needs the package, recommend that one: it installs the least.
     users = [entry for entry in REGISTRY.values() if package in entry.packages]
     return min(users, key=lambda entry: bool(entry.extra)).install if users else INSTALL

@@ -1,5 +1,7 @@
-"""Take a trained NoiseFormer, compress it, specialise its attention, lower it, and prove that it fits
-the device and still answers right."""
+"""Export a checkpoint: compress it, specialise its attention, lower it, and check the artifact.
+
+The checks show that the artifact fits the device and still predicts correctly.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +42,9 @@ class Export(HtmlValue):
     """The result of an export.
 
     Attributes:
-        path: the artifact; None where `failure` kept it from being placed.
+        path: the artifact; None if a gate failed and the artifact was not kept.
         accuracy: None without labelled rows.
-        failure: the error of the first gate that it does not pass.
+        failure: the error of the first failed gate; None if all gates pass.
     """
 
     path: Path | None
@@ -54,7 +56,7 @@ class Export(HtmlValue):
 
     @property
     def passed(self) -> bool:
-        """Whether it passes every gate."""
+        """Whether the artifact passes every gate."""
         return self.failure is None
 
     def to_json(self) -> dict[str, Any]:
@@ -63,7 +65,7 @@ class Export(HtmlValue):
 
 @dataclass(frozen=True)
 class DryRun(HtmlValue):
-    """What an export would do: the precision of every module, calibration, and the predicted memory."""
+    """The plan of an export: the precision of every module, calibration, and the predicted memory."""
 
     layer_reports: tuple[LayerReport, ...]
     calibration: Calibrated | None
@@ -71,12 +73,12 @@ class DryRun(HtmlValue):
 
     @property
     def failure(self) -> OverBudget | None:
-        """Why the predicted memory does not fit the device; None where it fits, or without a device."""
+        """The error if the predicted memory does not fit the device; None if it fits, or without a device."""
         return self.memory.failure
 
     @property
     def passed(self) -> bool:
-        """Whether there is a device, and the predicted memory fits it."""
+        """Whether a device is given and the predicted memory fits it."""
         return self.memory.passed
 
     def to_json(self) -> dict[str, Any]:
@@ -101,30 +103,32 @@ def export(
     keep: bool = False,
     progress: Progress = silent,
 ) -> Export:
-    """Turn a checkpoint into an artifact folder, and prove the artifact from its file.
+    """Export a checkpoint to an artifact folder, and check the artifact by running its file.
 
     Args:
-        out: the folder to make; an existing one is replaced only if it is an artifact and `overwrite`.
-        device: the device whose memory it has to fit.
-        rows: labelled rows to check its accuracy on.
-        original: the checkpoint that its accuracy is compared with, where `checkpoint` was pruned from it.
-        calibrate: rows to calibrate on, if the recipe calibrates; the checkpoint's examples where None.
-        max_drop: points of accuracy that may be lost; the recipe's limit where None.
-        keep: place the artifact even if it fails a gate, marked as failed.
+        out: the folder to create; an existing folder is replaced only if it is an artifact and `overwrite` is
+            true.
+        device: the device whose memory the artifact must fit.
+        rows: labelled rows to check accuracy on.
+        original: the checkpoint that `checkpoint` was pruned from; accuracy is compared with it.  None: with
+            `checkpoint`.
+        calibrate: calibration rows, if the recipe needs them; None: the checkpoint's examples.
+        max_drop: accepted loss of accuracy, in points; None: the recipe's limit.
+        keep: keep the artifact even if it fails a gate; it is marked as failed.
 
     Returns:
-        An Export; one with a `failure` was placed only if `keep`.
+        An Export.  If it has a `failure`, the artifact was written only with `keep`.
 
     Raises:
         BadInput: the recipe does not suit the checkpoint or the device, logits of the checkpoint are not
             finite, or `out` cannot be used.
-        MissingTool: the backend's operators cannot be built here.
+        MissingTool: the backend's operators cannot be built on this machine.
     """
     with staged_artifact(out, overwrite=overwrite, sources=[checkpoint.path]) as stage:
         compression, origin = require_pruned(checkpoint, recipe), origin_of(checkpoint)
         job = _job(checkpoint, recipe, device, calibrate)
         examination = Examination.of(job, rows, original, max_drop, device)
-        job.backend.operators_file()  # built before the work, since the examination needs them
+        job.backend.operators_file()  # built before the long work, because the examination needs them
         built = _build(job, stage, progress)
         proof = examination.run(built.runnable, progress)
         manifest = _write(job, compression, origin, built, proof)
@@ -138,7 +142,7 @@ def export(
 def dry_run(
     checkpoint: Checkpoint, recipe: Recipe, device: Device | None = None, calibrate: Rows | None = None
 ) -> DryRun:
-    """What an export would do; nothing is lowered.
+    """The plan of an export; nothing is lowered.
 
     Raises:
         BadInput: as `export` does.
@@ -155,10 +159,10 @@ def dry_run(
 
 
 def _job(checkpoint: Checkpoint, recipe: Recipe, device: Device | None, calibrate: Rows | None) -> Job:
-    """The job of a checkpoint, a recipe and a device.
+    """The lowering job of a checkpoint, a recipe and a device.
 
     Raises:
-        BadInput: they do not suit each other.
+        BadInput: the recipe does not suit the checkpoint or the device.
     """
     temporary_folder()
     if checkpoint.tokenizer_file is not None:
@@ -173,7 +177,7 @@ def _job(checkpoint: Checkpoint, recipe: Recipe, device: Device | None, calibrat
 
 
 def _check_tokenizer(file: Path, vocab_size: int) -> None:
-    """Refuse a tokenizer with more tokens than the model."""
+    """Raise BadInput if the tokenizer has more tokens than the model."""
     tokens = vocabulary_size(read_tokenizer(file))
     if tokens > vocab_size:
         raise BadInput(
@@ -185,10 +189,11 @@ def _check_tokenizer(file: Path, vocab_size: int) -> None:
 
 @dataclass(frozen=True)
 class _Built:
-    """A model file in the stage.
+    """A model file in the stage folder.
 
     Attributes:
-        reading: how the runtime's tokenizer reads the model's; None where either is missing.
+        reading: how the runtime's tokenizer reads the model's tokenizer file; None if there is no such
+            tokenizer.
     """
 
     runnable: Runnable
@@ -198,18 +203,18 @@ class _Built:
 
 
 def _build(job: Job, stage: Path, progress: Progress) -> _Built:
-    """compress → specialise attention → lower, into the stage."""
+    """Compress, specialise attention and lower into the stage folder."""
     runnable = job.runnable(stage / job.backend.model_file)
     progress("lowering", 0, 1)
     lowered = lower(job, runnable.file)
     progress("lowering", 1, 1)
-    assert lowered.report is not None  # there is a file
+    assert lowered.report is not None  # a file was requested, so there is a report
     layer_reports = with_errors(lowered.layer_reports, lowered.plain, lowered.weights, job.calibration_inputs)
     return _Built(runnable, lowered.report, layer_reports, _write_companions(job, stage, progress))
 
 
 def _write_companions(job: Job, stage: Path, progress: Progress) -> TokenizerReading | None:
-    """Write the tokenizer and what else the runtime reads; returns how it reads the tokenizer."""
+    """Write the tokenizer and the runtime's other files; returns how the runtime reads the tokenizer."""
     tokenizer_file, texts = job.checkpoint.tokenizer_file, list[str]()
     if tokenizer_file is not None:
         progress("comparing tokenizers", 0, 1)

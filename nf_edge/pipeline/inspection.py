@@ -1,4 +1,4 @@
-"""`inspect`: the manifest of an artifact, the operators of its model file, and where that loads."""
+"""`inspect`: the manifest of an artifact, the operators of its model file, and the runtimes that load it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,10 +12,10 @@ from nf_edge.measure.emulation import EmulatedCore
 
 @dataclass(frozen=True)
 class Inspection:
-    """An artifact, and where it loads.
+    """An artifact, and whether its model file loads.
 
     Attributes:
-        operators: uses of each operator and delegate in the model file, by name.
+        operators: number of uses of each operator and delegate in the model file, by name.
         loads: attempts to load the model file.
     """
 
@@ -25,7 +25,7 @@ class Inspection:
 
     @property
     def failure(self) -> BadInput | None:
-        """Set where the model file loads in no runtime."""
+        """The error if no runtime loads the model file; None if one does."""
         if not all(load.problem for load in self.loads):
             return None
         return BadInput("loads in no runtime here", where=self.artifact.model_file)
@@ -41,7 +41,8 @@ class Inspection:
 
 
 def inspect(artifact: Artifact, cores: Sequence[EmulatedCore] = ()) -> Inspection:
-    """Read the operators of an artifact's model file, and load it in every way, also on emulated cores.
+    """Read the operators of an artifact's model file, and try to load it in each runtime, also on emulated
+    cores.
 
     Raises:
         BadInput: the file cannot be read.

@@ -1,5 +1,7 @@
-"""compress → specialise attention → lower: from a checkpoint and a recipe to a model file, or only to its
-weights."""
+"""Lower a checkpoint with a recipe to a model file, or only compute the file's weights.
+
+The steps are: compress, specialise attention, lower.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +28,13 @@ from nf_edge.quantization.threads import one_thread
 
 @dataclass(frozen=True)
 class Job:
-    """A checkpoint and a recipe that suit each other, with everything that follows from both.
+    """A checkpoint and a recipe that suit each other, with the values derived from both.
 
     Attributes:
-        precisions: of every linear layer and table, by name.
+        precisions: precision of every linear layer and table, by name.
         cache: dtype of the cache; None without a cache.
-        examples: the checkpoint's examples, cut to the length of the recipe.
-        calibration: rows to calibrate on; None where the recipe calibrates nothing.
+        examples: the checkpoint's examples, cut to the recipe's input length.
+        calibration: calibration rows; None if the recipe calibrates nothing.
     """
 
     checkpoint: Checkpoint
@@ -49,10 +51,10 @@ class Job:
         """The job of a checkpoint and a recipe.
 
         Args:
-            calibrate: rows to calibrate on; the checkpoint's examples where None.
+            calibrate: calibration rows; None: the checkpoint's examples.
 
         Raises:
-            BadInput: the recipe does not suit the checkpoint, or there are no rows to calibrate on.
+            BadInput: the recipe does not suit the checkpoint, or there are no calibration rows.
             MissingTool: a package of the backend is not installed.
         """
         backend = backend_for(recipe)
@@ -66,20 +68,20 @@ class Job:
 
     @property
     def calibration_inputs(self) -> Inputs:
-        """The calibration rows in the shapes that the program takes; none without calibration."""
+        """The calibration rows in the program's input shapes; empty without calibration."""
         if self.calibration is None:
             return []
         return self.calibration.inputs(self.input_shape, self.checkpoint.config.pad_token_id)
 
     @property
     def full_cache_inputs(self) -> Inputs:
-        """Calibration texts that fill the cache, where the ranges of its values are calibrated; else none."""
+        """Calibration texts that fill the cache, if the ranges of its values are calibrated; otherwise empty."""
         if self.calibration is None or self.cache is None or not self.cache.static:
             return []
         return self.calibration.full_cache_inputs(self.input_shape, self.checkpoint.config.end_tokens[:1])
 
     def runnable(self, file: Path) -> Runnable:
-        """The model file that was lowered, with what is needed to run it."""
+        """The lowered model file, with everything that is needed to run it."""
         config, name = self.checkpoint.config, self.checkpoint.name
         return Runnable(self.backend, file, config, name, self.input_shape, self.recipe)
 
@@ -89,10 +91,10 @@ class Lowered:
     """The result of lowering.
 
     Attributes:
-        report: None where no file was made.
-        plain: the network before quantization, in float32 and PyTorch's own operators.
-        weights: of the quantized layers and tables, dequantized.
-        layer_reports: without signal-to-noise figures.
+        report: the backend's report on the file; None if no file was made.
+        plain: the network before quantization, in float32 and plain PyTorch operators.
+        weights: the dequantized weights of the quantized layers and tables.
+        layer_reports: the precision of each module, without signal-to-noise ratios.
     """
 
     report: LoweringReport | None
@@ -107,10 +109,11 @@ def lower(job: Job, file: Path | None) -> Lowered:
     """Lower a checkpoint to a model file.
 
     Args:
-        file: None: quantize the weights only, for a backend that does so before it lowers.
+        file: the path to write; None: only quantize the weights, for a backend that quantizes before
+            lowering.
 
     Raises:
-        BadInput: the checkpoint computes NaN or Inf on the rows that it is calibrated on.
+        BadInput: the checkpoint computes NaN or Inf on the calibration rows.
     """
     checkpoint, recipe, backend, inputs = job.checkpoint, job.recipe, job.backend, job.calibration_inputs
     model = checkpoint.model()
@@ -121,7 +124,7 @@ def lower(job: Job, file: Path | None) -> Lowered:
     prepare(model, recipe, job.precisions, inputs)
     backend.specialise(model, recipe)
     layer_reports = layer_reports_of(model, backend, recipe, job.precisions, job.cache)
-    # Without quantization there is no other network to compare with.
+    # Without quantization, the comparison network is the network itself.
     plain = model if recipe.quantize is None else plain_form(checkpoint.model(), model)
     quantized_weights = quantized_weights_for(plain, recipe, job.precisions, inputs)
     program = backend.program(model, job.input_shape, job.cache)
@@ -131,20 +134,22 @@ def lower(job: Job, file: Path | None) -> Lowered:
     if file is None:
         return Lowered(None, plain, weights, layer_reports)
     report = backend.lower(program, checkpoint.config, job.input_shape, recipe, file)
-    del model, program  # quantizing the file takes as much memory again
+    del model, program  # quantizing the file needs the same amount of memory again
     backend.require_operators(file)
     weights |= report.weights
     weights |= quantize_file(
         file, plain, backend, recipe, job.precisions, inputs, job.full_cache_inputs, quantized_weights
     )
     if backend.quantizes == "file":
-        # Quantized operators replaced those that were counted.
+        # Quantized operators replaced the ones that the report counts.
         report = report.recounted(sum(backend.operators(file).values()))
     return Lowered(report, plain, weights, layer_reports)
 
 
 def rounded(job: Job) -> Lowered:
-    """The weights of the model file; the file itself is made, for a moment, only where it rounds them."""
+    """The weights of the model file, by lowering.  A temporary file is made only if quantization needs the
+    file.
+    """
     if job.backend.quantizes == "program":
         return lower(job, None)
     with scratch_folder() as folder:

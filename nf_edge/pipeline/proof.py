@@ -1,4 +1,4 @@
-"""The proof of an artifact, from its file: logits, memory and accuracy."""
+"""Check an artifact by running its file: logits, memory and accuracy."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +19,10 @@ from nf_edge.pipeline.lowering import Job
 
 @dataclass(frozen=True)
 class Original:
-    """The checkpoint that another was pruned from.
+    """The checkpoint that another one was pruned from.
 
     Attributes:
-        rows: the labelled rows in its tokens; None where both have the same tokens.
+        rows: the labelled rows in the original's tokens; None if both checkpoints have the same tokens.
     """
 
     checkpoint: Checkpoint
@@ -31,7 +31,7 @@ class Original:
 
 @dataclass(frozen=True)
 class Proof:
-    """What running an artifact showed.
+    """The results of running an artifact.
 
     Attributes:
         accuracy: None without labelled rows.
@@ -43,7 +43,7 @@ class Proof:
 
     @property
     def failure(self) -> OverBudget | AccuracyGate | None:
-        """The error of the first gate that it does not pass; None where it passes all."""
+        """The error of the first failed gate; None if all gates pass."""
         accuracy = self.accuracy.failure if self.accuracy else None
         return self.parity.failure or self.memory.failure or accuracy
 
@@ -57,16 +57,16 @@ class Proof:
 
 @dataclass(frozen=True)
 class Examination:
-    """What an artifact has to match: the networks and the rows that it is compared with, and its limits.
+    """The requirements for an artifact: the networks and rows that it is compared with, and the limits.
 
     Attributes:
-        network: of the checkpoint, whose logits the artifact's have to equal.
+        network: the checkpoint's network; the artifact's logits must equal its logits.
         logit_rows: rows that logits are compared on.
         max_logit_error: as `recipe.max_logit_error`.
         reference: the network whose accuracy the artifact's is compared with.
         accuracy_rows: labelled rows; None: accuracy is not checked.
-        max_drop: points of accuracy that may be lost; None: no limit.
-        device: the device whose memory it has to fit; None: no verdict.
+        max_drop: accepted loss of accuracy, in points; None: no limit.
+        device: the device whose memory the artifact must fit; None: no verdict.
     """
 
     network: NoiseFormer
@@ -86,12 +86,12 @@ class Examination:
         max_drop: float | None,
         device: Device | None,
     ) -> "Examination":
-        """The examination of a job's artifact, checked before it is lowered.
+        """The examination of a job's artifact; all inputs are checked before the lowering.
 
         Args:
             rows: labelled rows in the checkpoint's tokens.
-            original: the checkpoint that accuracy is compared with; the job's where None.
-            max_drop: points of accuracy that may be lost; the recipe's limit where None.
+            original: the checkpoint that accuracy is compared with; None: the job's checkpoint.
+            max_drop: accepted loss of accuracy, in points; None: the recipe's limit.
 
         Raises:
             BadInput: the rows do not suit the model or the artifact, or logits of the checkpoint are not
@@ -117,10 +117,10 @@ class Examination:
         )
 
     def run(self, runnable: Runnable, progress: Progress) -> Proof:
-        """Load an artifact from its file and compare it.
+        """Load an artifact from its file, run it and compare it with the requirements.
 
         Raises:
-            BadInput: the runtime refuses the file, or logits of a network are not finite.
+            BadInput: the runtime cannot load the file, or logits of a network are not finite.
         """
         artifact, input_shape = runnable.load(), runnable.input_shape
         parity = measure_parity(self.network, artifact, input_shape, self.logit_rows, self.max_logit_error)
@@ -136,5 +136,5 @@ class Examination:
 
 
 def _random_rows(job: Job) -> Rows:
-    """Rows of random token ids, up to the length that the artifact takes."""
+    """Rows of random token ids, up to the artifact's input length."""
     return Rows(tuple(synthetic_rows(job.checkpoint.config, job.input_shape.length)), "synthetic", "", 0)

@@ -11,7 +11,7 @@ from nf_edge.pipeline.export import Export
 
 @dataclass(frozen=True)
 class Size:
-    """One size of every export, and the ratios of the first one to each other one."""
+    """One size of every export, and the ratios of the first export to each other export."""
 
     name: str
     figures: tuple[Figure, ...]
@@ -39,9 +39,9 @@ def file(result: Export) -> Figure:
 
 
 def process(memories: Sequence[MemoryReport]) -> list[Figure]:
-    """Memory of each process at its largest input, all by the same account.
+    """The memory of each process at its largest input, in the same account for all.
 
-    The account is the first that is known for all of them: measured, planned, predicted.
+    The account is the first one that is known for all processes: measured, planned or predicted.
     """
     for how in ("measured", "planned", "predicted"):
         figures = [memory.process_total.figures()[how] for memory in memories]

@@ -1,4 +1,4 @@
-"""`generate`: a language model that continues a text, in an artifact or in PyTorch."""
+"""`generate`: continue a text with the language model of an artifact or a checkpoint."""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -22,8 +22,8 @@ class TextModel:
     """A language model that is ready to generate.
 
     Attributes:
-        where: the artifact or checkpoint, for messages.
-        tokenizer: None: prompts and results are token ids.
+        where: the path of the artifact or checkpoint, for messages.
+        tokenizer: None if prompts and results are token ids.
     """
 
     decoder: Decoder
@@ -32,13 +32,13 @@ class TextModel:
     tokenizer: Tokenizer | None
 
     def ids_of(self, prompt: str | Sequence[int] | None) -> list[int]:
-        """Token ids of a prompt, at least one.
+        """The token ids of a prompt, at least one.
 
         Args:
-            prompt: a text, or ids; the model's begin-of-text token where None.
+            prompt: a text, or ids; None: the model's begin-of-text token.
 
         Raises:
-            BadInput: the prompt has no tokens, some outside the vocabulary, or cannot be encoded.
+            BadInput: the prompt has no tokens, has tokens outside the vocabulary, or cannot be encoded.
         """
         if prompt is None:
             if self.config.bos_token_id is None:
@@ -66,10 +66,10 @@ class TextModel:
         seed: int,
         on_text: Callable[[str], None],
     ) -> Generated:
-        """Continue a prompt; arguments as `nf_edge.generate` takes them.
+        """Continue a prompt; the arguments are as for `nf_edge.generate`.
 
         Raises:
-            BadInput: the prompt does not fit the model's positions, or logits are not finite.
+            BadInput: the prompt has more tokens than the model has positions, or logits are not finite.
         """
         stream = TextStream(self.tokenizer) if self.tokenizer else None
         new: list[int] = []
@@ -93,14 +93,15 @@ class TextModel:
 
 
 def model_of_artifact(artifact: Artifact, core: EmulatedCore | None, as_ids: bool) -> TextModel:
-    """The language model of an artifact, run from its file.
+    """The language model of an artifact, which runs from its file.
 
     Args:
-        core: the emulated core that runs it; None: this machine.
-        as_ids: whether it works without its tokenizer.
+        core: the emulated core that runs the file; None: this machine.
+        as_ids: whether to work with token ids, without the tokenizer.
 
     Raises:
-        BadInput: it is no language model with a cache, or has no tokenizer for a text.
+        BadInput: the artifact is not a language model with a cache, or has no tokenizer and `as_ids` is
+            false.
     """
     where = artifact.path
     if not artifact.manifest.config.is_language_model:
@@ -119,7 +120,7 @@ def model_of_artifact(artifact: Artifact, core: EmulatedCore | None, as_ids: boo
 
 
 def model_of_checkpoint(checkpoint: Checkpoint, where: str | Path, as_ids: bool) -> TextModel:
-    """The language model of a checkpoint, in PyTorch; arguments and errors as of `model_of_artifact`."""
+    """The language model of a checkpoint, in PyTorch; arguments and errors are those of `model_of_artifact`."""
     model = checkpoint.reference()
     if not isinstance(model, CausalLM):
         raise BadInput("is no language model", where=where)
@@ -134,7 +135,7 @@ def _tokenizer(file: Path | None, where: str | Path) -> Tokenizer:
 
 
 def _parsed(prompt: str | Sequence[int]) -> list[int]:
-    """Token ids from a text that lists them, or from a list of any type of whole number."""
+    """Token ids from a text with numbers, or from a list of integers of any type."""
     try:
         if isinstance(prompt, str):
             return [int(word) for word in prompt.replace(",", " ").split()]

@@ -1,1 +1,3 @@
-"""Weights to codes and scales: calibration, rounding methods, and the quantizers of each runtime."""
+"""Quantization of weights to codes and scales: calibration, rounding methods, and the quantizers of the
+runtimes.
+"""

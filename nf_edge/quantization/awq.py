@@ -1,13 +1,13 @@
-"""AWQ: scale weights before rounding so that the most important inputs lose least.
+"""AWQ: scale weights before rounding, to reduce the rounding error of the most important inputs.
 
 Lin et al., "AWQ: Activation-aware Weight Quantization for On-Device LLM Compression and Acceleration", arXiv
-2306.00978. A factor per input channel multiplies the weights and divides the input. The float32 network
-answers as before, but rounding now hurts the channels with large inputs less.
+2306.00978. One factor per input channel multiplies the weights and divides the inputs. The float32 network's
+outputs stay the same. The rounding errors of channels with large inputs become smaller.
 
-torchao 0.18's prototype does not fit here. It multiplies by the factors at run time, for which the runtimes
-have no kernel. It also searches factors for torchao's rounding only. Here the factors are folded into the
-module before the layer: a norm, or the values that attention sums. No factor passes through GELU, so the
-second layer of the MLP gets none.
+torchao 0.18's prototype is not used for two reasons. It multiplies by the factors at run time, and the
+runtimes have no kernel for that. Its search supports only torchao's rounding. This module folds the factors
+into the module before the layer: a norm, or the values that attention sums. The second layer of the MLP gets
+no factors, because factors cannot be moved through GELU.
 """
 
 from collections.abc import Mapping
@@ -26,20 +26,22 @@ from nf_edge.quantization.calibration import run_rows
 from nf_edge.quantization.equalize import MAX_FACTOR
 from nf_edge.quantization.hessian import InputMoments
 
-# A channel's factor is the magnitude of its inputs to one of these powers; the power 0 changes nothing.
+# A channel's factor is the mean magnitude of its inputs to the power of one of these; 0 means no scaling.
 ALPHAS = [step / 20 for step in range(21)]
 
 
 @dataclass(frozen=True)
 class _Scaling:
-    """A layer, and the parameters before it: dimension 0 of each has one entry per input channel."""
+    """A layer, and the parameters before it that absorb the factors.  Dimension 0 of each is the input
+    channel.
+    """
 
     layer: nn.Linear
     before: tuple[Tensor, ...]
 
 
 def scaled_layers(config: ModelConfig) -> set[str]:
-    """Names of the layers whose inputs can have factors."""
+    """The names of the layers that AWQ can scale."""
     attention = "attn.c_kv" if config.attention == "symmetric" else "attn.c_attn"
     names = {
         f"transformer.h.{index}.{name}"
@@ -48,7 +50,7 @@ def scaled_layers(config: ModelConfig) -> set[str]:
     }
     if not config.is_language_model:
         names.add("score")
-    # A tied head is also the token table, whose columns must not change.
+    # A tied head is also the token table.  Scaling its columns would change the embeddings.
     elif not config.tie_word_embeddings:
         names.add(HEAD)
     return names
@@ -56,12 +58,12 @@ def scaled_layers(config: ModelConfig) -> set[str]:
 
 @torch.no_grad()
 def awq(network: NoiseFormer, precisions: Precisions, calibration_inputs: Inputs, signed: bool) -> None:
-    """Scale the layers that get less than int8, in place, so that rounding them loses least.
+    """Scale the layers with less than int8 precision, in place, to reduce their rounding errors.
 
     Args:
         network: in plain PyTorch operators; its outputs stay the same up to float32 rounding.
-        precisions: of every layer that `scaled_layers` names.
-        calibration_inputs: the rows to weigh the rounding errors on.
+        precisions: the precision of every layer in `scaled_layers`.
+        calibration_inputs: the rows that the rounding errors are measured on.
         signed: whether scales may be negative, as for `nearest`.
     """
     scalings = {
@@ -80,12 +82,12 @@ def awq(network: NoiseFormer, precisions: Precisions, calibration_inputs: Inputs
 
 
 def _scalings(network: NoiseFormer) -> Mapping[str, _Scaling]:
-    """The layers of `scaled_layers`, by name."""
+    """The `_Scaling` of each layer in `scaled_layers`, by name."""
     scalings = {}
     for index, block in enumerate(network.transformer.blocks):
         attention, name = block.attn, f"transformer.h.{index}"
         projection = attention.projection
-        # The last outputs of the projection are the values: one per input of the output projection.
+        # The last outputs of the projection are the values; each is one input of the output projection.
         values = tuple(part[-attention.c_proj.in_features :] for part in (projection.weight, projection.bias))
         projection_name = f"{name}.attn.{'c_kv' if attention.symmetric else 'c_attn'}"
         scalings[projection_name] = _Scaling(projection, (block.ln_1.weight, block.ln_1.bias))
@@ -102,7 +104,7 @@ def _scalings(network: NoiseFormer) -> Mapping[str, _Scaling]:
 def _best_factors(weight: Tensor, moments: InputMoments, precision: Precision, signed: bool) -> Tensor:
     """The factors, float32 [K], that minimize the output error of the rounded weights [N, K]."""
     best, least_error = torch.ones(weight.shape[1]), torch.inf
-    # A channel whose inputs are always 0 counts as an average one.
+    # A channel whose inputs are always 0 gets the mean magnitude.
     magnitude = torch.where(moments.magnitude > 0, moments.magnitude, moments.magnitude.mean())
     for alpha in ALPHAS if float(magnitude.min()) > 0 else ():
         factors = magnitude**alpha

@@ -1,6 +1,6 @@
-"""Calibration data: rows that fix the ranges of activations, keys and values, and weigh rounding errors.
+"""Calibration data: rows for the ranges of activations, keys and values, and for GPTQ, AWQ and equalize.
 
-Never the rows that accuracy is checked on: ranges fitted to them would flatter the artifact.
+The rows that accuracy is checked on must not be used: the measured accuracy would be too high.
 """
 
 import math
@@ -17,7 +17,7 @@ from nf_edge.model.data.batches import pad
 from nf_edge.model.data.example_file import ExampleFile
 from nf_edge.model.data.rows import Row, Rows
 
-# More rows change ranges and Hessians little, and take time.
+# More rows hardly change ranges and Hessians, but take time.
 MAX_ROWS = 128
 
 
@@ -26,9 +26,9 @@ class Calibration:
     """The rows to calibrate on: the first `MAX_ROWS` of a source.
 
     Attributes:
-        source: the source that was given, or `examples.jsonl` of the checkpoint.
-        sha256: of the source's file.
-        truncated: how many rows of the source were cut to the length that the program takes.
+        source: the user's source, or `examples.jsonl` of the checkpoint.
+        sha256: SHA-256 of the source's file.
+        truncated: number of the source's rows that were cut to the program's input length.
     """
 
     source: str
@@ -41,7 +41,7 @@ class Calibration:
         texts = [row.input_ids for row in self.rows]
         if input_shape.dynamic_length:
             return [pad([Row(ids, None)], pad_token_id) for ids in texts]
-        # The mask is an activation too: at least one row needs padding, or its range would leave padding out.
+        # The mask is an activation too.  Its range includes padding only if at least one row is padded.
         if all(len(ids) == input_shape.length for ids in texts) and input_shape.length > 1:
             texts.append(texts[0][:-1])
         return [pad([Row(ids, None)], pad_token_id, input_shape.length) for ids in texts]
@@ -49,11 +49,11 @@ class Calibration:
     def full_cache_inputs(self, input_shape: InputShape, end: tuple[int, ...]) -> Inputs:
         """All rows as one stream, cut into pieces that fill the cache; the last piece may be shorter.
 
-        Keys and values depend on their positions, and most examples are short. Ranges from the first
-        positions would not hold for later ones.
+        Keys and values depend on their positions.  Most examples are short, so their ranges would not hold
+        for later positions.
 
         Args:
-            end: the token between two texts, or nothing if the model has none.
+            end: the token to put between two texts; empty if the model has none.
         """
         stream = [token for row in self.rows for token in (*row.input_ids, *end)]
         stream *= math.ceil(input_shape.length / len(stream))
@@ -65,7 +65,7 @@ class Calibration:
 
 @torch.no_grad()
 def run_rows(network: NoiseFormer, inputs: Inputs) -> None:
-    """Run a network over rows without their padding; its hooks get the activations."""
+    """Run a network over rows without their padding, so that its forward hooks receive the activations."""
     for input_ids, attention_mask in inputs:
         network(torch.from_numpy(input_ids[:, : int(attention_mask.sum())]))
 
@@ -73,17 +73,17 @@ def run_rows(network: NoiseFormer, inputs: Inputs) -> None:
 def calibration_for(
     recipe: Recipe, cache: CacheDtype | None, rows: Rows | None, examples: ExampleFile
 ) -> Calibration | None:
-    """The rows that a recipe calibrates on: `rows`, or else those of the checkpoint's examples.
+    """The calibration rows of a recipe: `rows` if given, otherwise the checkpoint's examples.
 
     Args:
-        cache: the dtype of the checkpoint's cache with this recipe; None if it has no cache.
+        cache: the dtype of the checkpoint's cache with this recipe; None without a cache.
 
     Returns:
         None if nothing needs calibration.
 
     Raises:
-        BadInput: the recipe needs data and there is none; or it needs none and `rows` are given; or a row is
-            longer than the program takes.
+        BadInput: the recipe needs calibration data and there is none; it needs none and `rows` is given; or a
+            row is longer than the program's input.
     """
     purposes = calibration_purposes(recipe, cache)
     if not purposes:
@@ -103,7 +103,7 @@ def calibration_for(
 
 
 def may_calibrate(recipe: Recipe) -> bool:
-    """Whether a recipe needs calibration data, at least for models with a cache that can be int8."""
+    """Whether a recipe can need calibration data; an int8 cache needs it, but not every model has a cache."""
     support = registered_backend(recipe.backend).support
     int8_cache = recipe.quantize is not None and recipe.quantize.kv_cache == "int8"
     cache = CacheDtype("int8", static=True) if int8_cache and support.static_cache else None
@@ -111,7 +111,7 @@ def may_calibrate(recipe: Recipe) -> bool:
 
 
 def calibration_purposes(recipe: Recipe, cache: CacheDtype | None) -> list[str]:
-    """What a recipe needs calibration data for, with a cache of this dtype; empty if it needs none."""
+    """The parts of a recipe that need calibration data, with a cache of this dtype; empty if there are none."""
     quantize = recipe.quantize
     if quantize is None:
         return []
@@ -125,14 +125,14 @@ def calibration_purposes(recipe: Recipe, cache: CacheDtype | None) -> list[str]:
 
 
 def _nothing_to_calibrate(recipe: Recipe, cache: CacheDtype | None) -> BadInput:
-    """The error for rows that nothing needs."""
+    """The error for calibration rows that the recipe does not use."""
     fix = "leave out --calibrate, or use a recipe with static activations, method gptq or awq, or equalize"
     if not may_calibrate(recipe):
         return BadInput(
             f"recipe {recipe.name} has nothing to calibrate",
             fix=f"{fix}, or one for backend onnx_cpu with kv_cache: int8",
         )
-    # What is left is an int8 cache that this model does not get.
+    # The only remaining case: the recipe has an int8 cache, but this model has no cache of that kind.
     why = "it has no cache" if cache is None else f"its cache stays {cache.dtype}: {cache.reason}"
     return BadInput(f"recipe {recipe.name} has nothing to calibrate for this model: {why}", fix=fix)
 

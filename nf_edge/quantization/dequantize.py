@@ -1,4 +1,4 @@
-"""The quantized weights of a lowered model as float32, to measure their error."""
+"""The quantized weights of a lowered model, converted back to float32 to measure their error."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from nf_edge.backends.quantized_weights import QuantizedWeight, Weights, unpack
 from nf_edge.core.recipe.precision import TOKENS, Precision
 from nf_edge.model import NoiseFormer
 
-# Linear layers in a captured program; all its convolutions are 1×1, made from linear layers.
+# Types of linear layers in a captured program.  Its convolutions are all 1×1 and come from linear layers.
 LINEAR = (torch.ops.aten.linear.default, torch.ops.aten.conv2d.default)
 
 
@@ -29,19 +29,23 @@ def layer_weights(network: nn.Module) -> Weights:
 
 
 def executorch_weights(network: NoiseFormer, program: nn.Module) -> Weights:
-    """The dequantized weights of a network that `quantize` has changed and of the program made from it."""
+    """The dequantized weights of a quantized program, by name.
+
+    Args:
+        network: the network that the program was made from; `quantize` has changed it.
+    """
     weights = {}
     for name, module in network.named_modules():
         if isinstance(module, QuantizedEmbedding | WeightOnlyLinear):
             weights[name] = module.dequantized()
         elif isinstance(module, nn.Linear) and hasattr(module.weight, "target_dtype"):
             weights[name] = _torchao_weight(module.weight)
-    # A captured program has its linear layers in its graph.
+    # A captured program stores its linear layers in its graph.
     return weights | (_captured_weights(program) if isinstance(program, torch.fx.GraphModule) else {})
 
 
 def _torchao_weight(weight: Tensor) -> Tensor:
-    # XNNPACK stores the scales of int4 in bfloat16; lowering rounds them.
+    # XNNPACK stores the scales of int4 in bfloat16.  Lowering rounds them, so they are rounded here too.
     int4 = weight.target_dtype == torch.int4  # type: ignore[attr-defined]
     codes, scales = weight.qdata, weight.scale  # type: ignore[attr-defined]
     return QuantizedWeight(codes, scales.bfloat16().float() if int4 else scales).dequantized()
@@ -53,7 +57,7 @@ def _captured_weights(program: torch.fx.GraphModule) -> Weights:
         if node.target in LINEAR and node.args[1].op == "call_function":
             codes, scales = (_attribute(program, argument.target) for argument in node.args[1].args[:2])
             path, _ = list(node.meta["nn_module_stack"].values())[-1]
-            # A decoder has the network in an attribute of this name.
+            # A decoder stores the network in an attribute of this name.
             weights[path.removeprefix("model.")] = codes.flatten(1).float() * scales[:, None]
     return weights
 
@@ -68,7 +72,7 @@ def onnx_weights(path: Path, precisions: Precisions, shared: bool) -> Weights:
     """The dequantized weights of a quantized ONNX file.
 
     Args:
-        shared: whether the file stores the token table and the head's matrix once.
+        shared: whether the token table and the head share one matrix in the file.
     """
     arrays = {
         tensor.name: torch.from_numpy(to_array(tensor).copy()) for tensor in onnx.load(path).graph.initializer
@@ -89,7 +93,7 @@ def _onnx_weight(arrays: Weights, module: str, precision: Precision, shared: boo
         return QuantizedWeight(unpack(packed.flatten(1), bits), scales, zero_points).dequantized()
     table = TOKENS if shared and module == HEAD else module
     rows = arrays.get(f"{table}.rows")
-    # A shared table keeps the names that ONNX Runtime's quantizer gave the head's scales and zero points.
+    # A shared table uses the scales and zero points that ONNX Runtime's quantizer named after the head.
     scale, zero = f"{matrix}_scale", f"{matrix}_zero_point"
     if rows is not None and not (shared and table == TOKENS):
         scale, zero = f"{table}.scales", f"{table}.zeros"

@@ -1,11 +1,11 @@
-"""GPTQ: round a matrix column by column; later columns compensate for the errors of earlier ones.
+"""GPTQ: round a matrix column by column; later columns compensate the errors of earlier ones.
 
-Frantar et al., "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
-arXiv 2210.17323.
+Frantar et al., "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers", arXiv
+2210.17323.
 
-No library's GPTQ gives weights in the format that is lowered here. torchao 0.18's prototype needs CUDA and
-the package `mslk`. It always has zero points, which XNNPACK's kernels for groups of int4 do not take. ONNX
-Runtime's quantizes an ONNX file, from which no `.pte` can be made.
+No library's GPTQ writes the format that nf-edge lowers. torchao 0.18's prototype needs CUDA and the package
+`mslk`. It always adds zero points, which XNNPACK's kernels for int4 groups do not support. ONNX Runtime's
+GPTQ quantizes an ONNX file, which cannot become a `.pte`.
 """
 
 import torch
@@ -14,21 +14,21 @@ from torch import Tensor
 from nf_edge.backends.quantized_weights import QuantizedWeight, as_stored, between, code_range
 from nf_edge.core.recipe.precision import Precision
 
-# Share of the mean of the Hessian's diagonal that is added to the diagonal, as in the paper.
+# The share of the Hessian's mean diagonal that is added to the diagonal (the damping), as in the paper.
 DAMPING = 0.01
-# Candidate scales of a group, as multiples of the scale with which its weights span all codes exactly.
+# Candidate scales of a group, as multiples of the scale at which its weights span exactly all codes.
 SCALE_FACTORS = [1.16 - 0.02 * step for step in range(19)]
 
 
 def gptq(weight: Tensor, hessian: Tensor, precision: Precision, signed: bool) -> QuantizedWeight:
-    """Quantize a matrix so that its product with the calibration inputs changes least.
+    """Quantize a matrix with the smallest change of its product with the calibration inputs.
 
-    Scales are rounded to bfloat16, in which XNNPACK stores the scales of groups.
+    Scales are rounded to bfloat16, the dtype of XNNPACK's group scales.
 
     Args:
         weight: float32 [N, K].
-        hessian: float [K, K], Σ x xᵀ over inputs x.
-        precision: with bits; its group divides K.
+        hessian: float [K, K], Σ x xᵀ over the inputs x.
+        precision: must have `bits`, and a group size that divides K.
         signed: whether scales may be negative, as for `nearest`.
     """
     assert precision.bits is not None
@@ -68,16 +68,16 @@ def normalized(hessian: Tensor) -> Tensor:
 def _best_scale(
     group: Tensor, importance: Tensor, precision: Precision, signed: bool
 ) -> tuple[Tensor, Tensor]:
-    """The scales [N] of a group [N, G], and its zero points [N], that minimize the weighted rounding error.
+    """The scales [N] and zero points [N] of a group [N, G] that minimize the weighted rounding error.
 
     Args:
-        importance: the weight of each column's squared error, [G].
+        importance: [G], the weight of each column's squared error.
     """
     assert precision.bits is not None
     lowest, highest = code_range(precision.bits)
     low, high = group.aminmax(dim=1, keepdim=True)
     largest = group.gather(1, group.abs().argmax(dim=1, keepdim=True))
-    # With this scale the largest weight gets the lowest code.
+    # At this scale the largest weight gets the lowest code.
     widest = torch.where(largest == 0, 1.0, largest / lowest)
     zero = torch.zeros_like(widest)
     best, least_error = (torch.ones_like(widest), zero), torch.full_like(widest, torch.inf)

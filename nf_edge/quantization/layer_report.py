@@ -1,4 +1,4 @@
-"""The precision of every module with weights, of attention and of the cache: one list for all runtimes."""
+"""The precision of every module with weights, of attention and of the cache, in one list for all runtimes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,20 +20,20 @@ ACTIVATIONS = {
     "int8_static": "int8 static activations",
     "int16_static": "int16 static activations",
 }
-# Reported like a module, although it has no weights: the products of two activations.
+# Attention has its own report, although it has no weights: it multiplies two activations.
 ATTENTION = "attention"
 
 
 @dataclass(frozen=True)
 class LayerReport:
-    """The precision of one module's weights, of `ATTENTION` or of the cache (`KV_CACHE`).
+    """The precision of one module's weights, of attention (`ATTENTION`) or of the cache (`KV_CACHE`).
 
     Attributes:
-        reason: why the dtype differs from the recipe's, or what it does not gain; "" if there is nothing to
-            explain.
+        reason: why the dtype differs from the recipe's, or why it saves nothing; "" if it is the recipe's.
         weights_snr: signal-to-noise ratio of the lowered weights, in dB; None if nothing was quantized, or
-            not yet.
-        output_snr: the same for the layer's output on the calibration rows; None if there are none.
+            before the quantization.
+        output_snr: signal-to-noise ratio of the layer's output on the calibration rows, in dB; None without
+            calibration rows.
     """
 
     module: str
@@ -81,7 +81,9 @@ def layer_reports_of(
 
 
 def _methods(by_module: Precisions, recipe: Recipe, config: ModelConfig) -> dict[str, str]:
-    """`, by GPTQ` or `, by AWQ`, by module; nothing for modules that are rounded to the nearest."""
+    """The suffix `, by GPTQ` or `, by AWQ` of each module; modules that are rounded to the nearest are left
+    out.
+    """
     if recipe.quantize is None or recipe.quantize.method == "nearest":
         return {}
     gptq = recipe.quantize.method == "gptq"
@@ -104,7 +106,7 @@ def _layer_report(
 
 
 def _weights_text(module: nn.Module, precision: Precision) -> str:
-    """Such as `int4, groups of 32, zero points`."""
+    """The precision in words, such as `int4, groups of 32, zero points`."""
     per = "channel" if isinstance(module, nn.Linear) else "row"
     scaling = f"groups of {precision.group}" if precision.group else f"per {per}"
     return f"int{precision.bits}, {scaling}" + ("" if precision.symmetric else ", zero points")

@@ -1,4 +1,4 @@
-"""Quantization-aware training with torchao: round in the forward pass, pass gradients through unchanged."""
+"""Quantization-aware training with torchao: the forward pass rounds, and gradients ignore the rounding."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,9 @@ from nf_edge.model import NoiseFormer
 
 
 class _RoundWithZeroPoints(nn.Module):
-    """Rounds weights with integer zero points; torchao 0.18's are floats, which it rounds afterwards."""
+    """Rounds weights with integer zero points.  torchao 0.18 has float zero points and rounds them
+    afterwards.
+    """
 
     def __init__(self, precision: Precision) -> None:
         super().__init__()
@@ -24,9 +26,9 @@ class _RoundWithZeroPoints(nn.Module):
 
 
 def prepare_qat(model: NoiseFormer, recipe: Recipe) -> None:
-    """Make linear layers and tables round as the recipe's `quantize` section will, in place.
+    """Make linear layers and tables round as the recipe's `quantize` section requires, in place.
 
-    Their parameters stay the same float32 tensors: training changes them, and export quantizes them.
+    The parameters stay the same float32 tensors.  Training changes them, and the export quantizes them.
 
     Raises:
         BadInput: a rule of the recipe matches no module, or never applies.

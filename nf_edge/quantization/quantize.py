@@ -1,4 +1,6 @@
-"""The recipe's `quantize` section: torchao quantizes before lowering, ONNX Runtime's quantizers after it."""
+"""The recipe's `quantize` section.  torchao quantizes before lowering; ONNX Runtime's quantizers run after
+it.
+"""
 
 import copy
 from pathlib import Path
@@ -27,11 +29,11 @@ from nf_edge.quantization.rounding import gptq_weights, half_weights, nearest_we
 
 
 def prepare(network: NoiseFormer, recipe: Recipe, by_module: Precisions, calibration_inputs: Inputs) -> None:
-    """Apply the recipe's exact rewrites that make quantization lose less: equalize, rotate, AWQ; in place.
+    """Apply the recipe's rewrites in place: equalize, rotate, AWQ.  They reduce the quantization error.
 
     Args:
         network: in plain PyTorch operators; its outputs stay the same up to float32 rounding.
-        calibration_inputs: the rows for equalize and AWQ; may be empty without them.
+        calibration_inputs: the rows for equalize and AWQ; empty if the recipe uses neither.
     """
     if recipe.quantize is not None and recipe.quantize.equalize:
         equalize(network, calibration_inputs)
@@ -44,11 +46,11 @@ def prepare(network: NoiseFormer, recipe: Recipe, by_module: Precisions, calibra
 def quantized_weights_for(
     network: NoiseFormer, recipe: Recipe, by_module: Precisions, calibration_inputs: Inputs
 ) -> dict[str, QuantizedWeight]:
-    """The weights, by module, that are rounded here rather than by the runtime's quantizer.
+    """The weights that nf-edge rounds itself, by module.  The runtime's quantizer rounds all others.
 
     Args:
-        network: what will be lowered, in plain PyTorch operators.
-        calibration_inputs: the rows for GPTQ; may be empty without it.
+        network: the network to lower, in plain PyTorch operators.
+        calibration_inputs: the rows for GPTQ; empty if the recipe does not use it.
     """
     backend = backend_for(recipe)
     signed = backend.support.signed_scales
@@ -68,13 +70,13 @@ def quantize(
     calibration_inputs: Inputs,
     quantized_weights: dict[str, QuantizedWeight],
 ) -> tuple[nn.Module, Weights]:
-    """Quantize a program before it is lowered, if its backend quantizes programs rather than files.
+    """Quantize a program before it is lowered, if its backend quantizes programs and not files.
 
     Args:
-        model: the specialised network, changed in place.
-        program: what the backend made of the network.
-        calibration_inputs: the rows for static activations; may be empty without them.
-        quantized_weights: from `quantized_weights_for`.
+        model: the specialised network; it is changed in place.
+        program: the program that the backend made of the network.
+        calibration_inputs: the rows for static activations; empty if the recipe has none.
+        quantized_weights: the result of `quantized_weights_for`.
 
     Returns:
         The program, and the dequantized weights of its quantized modules by name.
@@ -104,13 +106,13 @@ def quantize_file(
     full_cache_inputs: Inputs,
     quantized_weights: dict[str, QuantizedWeight],
 ) -> Weights:
-    """Quantize a lowered ONNX file in place, if its backend quantizes files rather than programs.
+    """Quantize a lowered ONNX file in place, if its backend quantizes files and not programs.
 
     Args:
-        network: what was lowered, with the weights that the file has.
-        calibration_inputs: the rows for static activations; may be empty without them.
+        network: the network that was lowered, with the same weights as the file.
+        calibration_inputs: the rows for static activations; empty if the recipe has none.
         full_cache_inputs: texts that fill the cache, to calibrate an int8 cache; empty for any other cache.
-        quantized_weights: from `quantized_weights_for`.
+        quantized_weights: the result of `quantized_weights_for`.
 
     Returns:
         The dequantized weights of its quantized modules, by name.
@@ -119,7 +121,7 @@ def quantize_file(
         return {}
     shared = shares_table(by_module, network.config)
     onnx_file.quantize(path, layer_weights(network), by_module, quantized_weights, shared, calibration_inputs)
-    # Last: activations are calibrated with a float32 cache, the cache with quantized weights.
+    # The cache comes last: its calibration needs quantized weights, and activations need a float32 cache.
     if full_cache_inputs:
         quantize_cache(path, full_cache_inputs)
     return onnx_weights(path, by_module, shared)

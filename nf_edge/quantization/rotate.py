@@ -1,12 +1,12 @@
 """Rotate the keys and values of each head, so that no channel is an outlier when they are quantized.
 
-A score is a product of two keys, with the noise between them. K may become K R for any orthogonal R if the
-noise is rotated too. Values may become V R if the output projection undoes R. The float32 network answers as
-before.
+A score is the product of two keys with the noise in between. K can become K R for any orthogonal R if the
+noise is rotated too. Values can become V R if the output projection multiplies by the inverse of R. The
+float32 network's outputs stay the same.
 
-R is the Hadamard matrix if the head size is a power of two; it spreads one channel evenly over all (as in
-QuaRot, Ashkboos et al., arXiv 2404.00456). For other head sizes R is a random orthogonal matrix with a fixed
-seed.
+R is the Hadamard matrix if the head size is a power of two. It spreads each channel evenly over all channels
+(as in QuaRot, Ashkboos et al., arXiv 2404.00456). For other head sizes R is a random orthogonal matrix with a
+fixed seed.
 """
 
 import torch
@@ -38,7 +38,7 @@ def rotation(size: int) -> Tensor:
 @torch.no_grad()
 def _rotate_heads(attention: Attention, r: Tensor) -> None:
     heads, size = attention.heads, attention.head_size
-    # Every head of the projection's output y, whether Q, K or V, becomes y R.
+    # Each head's output y of the projection (Q, K or V) becomes y R.
     projection = attention.projection
     for parameter in (projection.weight, projection.bias):
         rows = parameter.double().view(-1, size, parameter[0].numel())

@@ -1,8 +1,8 @@
-"""Weights that are rounded here rather than by the runtime's quantizer.
+"""Weights that nf-edge rounds itself, instead of the runtime's quantizer.
 
-These are widths without a kernel, weights with zero points, float16 delegates, and all weights below int8
-with GPTQ. GPTQ rounds the token table first, then each layer for the inputs that the rounded layers before it
-give.
+These are weights of a width without a kernel, weights with zero points, weights of float16 delegates, and all
+weights below int8 with GPTQ. GPTQ rounds the token table first and then the layers in order. Each layer is
+rounded for its inputs from the layers that are already rounded.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from nf_edge.quantization.hessian import InputMoments, second_moment
 def nearest_weights(
     network: NoiseFormer, precisions: Precisions, signed: bool, stored: torch.dtype
 ) -> dict[str, QuantizedWeight]:
-    """Rounded weights, by module, of layers and tables with zero points or a width that has no kernel.
+    """The rounded weights, by module, of layers and tables with zero points or a width without a kernel.
 
     Args:
         signed: whether scales of layers may be negative.
@@ -50,7 +50,7 @@ def half_weights(
     """Rounded weights of all quantized layers and tables, by module, with scales that float16 can hold.
 
     Args:
-        quantized_weights: the ones that are rounded already; only their scales change.
+        quantized_weights: weights that are already rounded; only their scales change.
     """
     in_half = {}
     for name, precision in precisions.items():
@@ -67,10 +67,10 @@ def half_weights(
 def gptq_weights(
     network: NoiseFormer, calibration_inputs: Inputs, precisions: Precisions, signed: bool
 ) -> dict[str, QuantizedWeight]:
-    """Rounded weights, by module, of the layers and the token table that get less than int8, by GPTQ.
+    """The weights that GPTQ rounds, by module: layers and the token table with less than int8 precision.
 
     Args:
-        network: in plain PyTorch operators; its weights are replaced by the dequantized ones, in place.
+        network: in plain PyTorch operators; its weights become the dequantized ones, in place.
         signed: whether scales may be negative.
     """
     rows = [torch.from_numpy(ids[:, : int(mask.sum())]) for ids, mask in calibration_inputs]
@@ -95,19 +95,19 @@ def gptq_weights(
 
 
 def _below_int8(precision: Precision) -> bool:
-    """Whether GPTQ rounds these weights; int8 loses too little to gain from it."""
+    """Whether GPTQ rounds these weights.  The error of int8 is too small for GPTQ to help."""
     return (precision.bits or 8) < 8
 
 
 def _replace_weight(module: nn.Module, quantized_weight: QuantizedWeight) -> None:
-    # Not in place: a table and a tied head may get different weights.
+    # A new parameter, not a change in place: a table and a tied head may get different weights.
     module.register_parameter("weight", nn.Parameter(quantized_weight.dequantized(), requires_grad=False))
 
 
 def _round_blocks(network: NoiseFormer, rows: list[Tensor], round_layer: Callable[..., None]) -> None:
-    """Round the layers of each block in turn, running only that block for each of its layers."""
+    """Round the layers of each block in turn.  Only the current block runs, once for each of its layers."""
     blocks = list(network.transformer.blocks)
-    # Each block's arguments for each row: hidden states, which rounding changes, and the pass, which stays.
+    # The arguments of each block, per row: the hidden states, which rounding changes, and the `Pass`.
     calls: list[list[Any]] = [[] for _ in blocks]
     handles = [
         block.register_forward_pre_hook(lambda _, inputs, block_calls=block_calls: block_calls.append(inputs))
@@ -140,7 +140,7 @@ def _round_layer(
     signed: bool,
     quantized_weights: dict[str, QuantizedWeight],
 ) -> None:
-    """Round a layer for the inputs that it gets while `run` runs; skip int8, float32 and rounded layers."""
+    """Round a layer for its inputs while `run` runs; int8, float32 and already rounded layers are skipped."""
     if not _below_int8(precisions[name]) or name in quantized_weights:
         return
     with InputMoments(layer) as moments:
@@ -150,12 +150,12 @@ def _round_layer(
 
 
 def _table_hessian(network: NoiseFormer, rows: list[Tensor], shared: bool) -> Tensor:
-    """The matrix M, float64 [D, D], with which an error e in a row of the token table costs eᵀ M e.
+    """The matrix M, float64 [D, D]: an error e in a row of the token table costs eᵀ M e.
 
     For the lookup, M is the Fisher information: Σ g gᵀ over gradients g of the log-likelihood. The gradients
-    are with respect to the looked-up rows, for answers drawn from the model's distribution. For a head that
-    shares the table, M is Σ x xᵀ over the head's inputs. If both apply, M is the sum of the two, each
-    normalized, because both weigh errors of the same table.
+    are with respect to the embeddings, for answers drawn from the model's distribution. For a head that
+    shares the table, M is Σ x xᵀ over the head's inputs. If both apply, M is the sum of the two matrices,
+    each normalized.
     """
     generator = torch.Generator().manual_seed(0)
     width = network.transformer.wte.embedding_dim
@@ -184,7 +184,8 @@ def _table_hessian(network: NoiseFormer, rows: list[Tensor], shared: bool) -> Te
 def _log_likelihood(logits: Tensor, task: Task, generator: torch.Generator) -> Tensor:
     """The log-likelihood of random answers, drawn from the distribution of logits [Q, C]; a scalar.
 
-    For a regression it is the sum of the outputs, each with a random sign, so that each output counts alone.
+    For a regression, the result is the sum of the outputs with random signs. The signs keep outputs from
+    cancelling each other.
     """
     if task == "regression":
         signs = torch.randint(0, 2, logits.shape, generator=generator) * 2 - 1

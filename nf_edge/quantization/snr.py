@@ -1,8 +1,8 @@
 """The signal-to-noise ratio of each quantized layer and table, in decibels.
 
-For the weights: 10·log10(Σ W² / Σ (W − Ŵ)²), where Ŵ is the lowered weight. For the output on the calibration
-rows: the same ratio of x Wᵀ and x (W − Ŵ)ᵀ, where x is the layer's float32 input. Biases and the rounding of
-activations are left out, so the figure is about the weights alone.
+The ratio of the weights is 10·log10(Σ W² / Σ (W − Ŵ)²), where Ŵ is the lowered weight. The ratio of the
+output on the calibration rows compares x Wᵀ with x (W − Ŵ)ᵀ, where x is the layer's float32 input. Biases and
+rounded activations are left out, so the ratios describe the weights alone.
 """
 
 import math
@@ -24,18 +24,18 @@ from nf_edge.quantization.threads import one_thread
 
 
 def plain_form(network: NoiseFormer, specialised: NoiseFormer) -> NoiseFormer:
-    """`network`, in plain PyTorch operators, with the weights of the form that a backend made of it.
+    """`network` with the weights of a backend's form of it, in plain PyTorch operators.
 
     Args:
         network: changed in place.
-        specialised: of the same config.
+        specialised: the backend's form, with the same config.
     """
     if (
         isinstance(network, CausalLM)
         and isinstance(specialised, CausalLM)
         and specialised.lm_head.weight is not specialised.transformer.wte.weight
     ):
-        # The form has separate weights for head and table; loading them into tied ones would mix them up.
+        # The form has separate weights for head and table.  Loading both into tied weights would mix them up.
         network.lm_head.weight = nn.Parameter(network.lm_head.weight.detach().clone())
     network.load_state_dict(specialised.state_dict())
     for block, other in zip(network.transformer.blocks, specialised.transformer.blocks, strict=True):
@@ -63,7 +63,7 @@ class _Energy:
         if self.signal == 0:
             return Figure.unavailable("dB", "there is no signal")
         ratio = self.signal / self.noise
-        decibels = 10 * math.log10(ratio) if ratio > 0 else math.nan  # overflowed, or was NaN
+        decibels = 10 * math.log10(ratio) if ratio > 0 else math.nan  # the error overflowed, or was NaN
         return Figure.of(decibels, "dB", how)
 
 
@@ -71,12 +71,12 @@ class _Energy:
 def with_errors(
     layer_reports: Iterable[LayerReport], network: NoiseFormer, lowered: Weights, calibration_inputs: Inputs
 ) -> tuple[LayerReport, ...]:
-    """The layer reports with signal-to-noise ratios for every module in `lowered`.
+    """The layer reports, with signal-to-noise ratios for every module in `lowered`.
 
     Args:
         network: in plain PyTorch operators, in float32.
         lowered: the dequantized weights; a table may have fewer rows than the network's.
-        calibration_inputs: the rows for the ratios of outputs; without rows there are none.
+        calibration_inputs: the rows for the ratios of outputs; without rows, `output_snr` stays None.
     """
     modules = dict(network.named_modules())
     weights: dict[str, _Energy] = {}
@@ -115,7 +115,7 @@ def _output_energies(
         apply = F.linear if isinstance(module, nn.Linear) else _look_up
 
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            # Computed per call: the errors of all modules would take as much memory as the network.
+            # Computed per call: keeping the errors of all modules would take as much memory as the network.
             error = _weight_error(module, lowered[name])
             energies[name].add(apply(inputs[0], module.get_parameter("weight")), apply(inputs[0], error))
 

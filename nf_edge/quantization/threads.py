@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Limit PyTorch to one thread, so that sums of floats have one order on any number of cores.
+    """Limit PyTorch to one thread, so that float sums have the same order on any number of cores.
 
     Another order changes the last bits of a sum. GPTQ, AWQ and activation ranges would then give other
     weights and scales.

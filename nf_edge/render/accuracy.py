@@ -69,7 +69,7 @@ def parity_lines(parity: Parity) -> list[str]:
 
 
 def simulated_lines(simulated: str | None) -> list[str]:
-    """What computes the answers where this machine cannot run the file; nothing where it can."""
+    """What computes the answers where this machine cannot run the file; nothing if it can."""
     if not simulated:
         return []
     return [f"this machine cannot run the file; the answers are those of {simulated}"]

@@ -7,7 +7,7 @@ from nf_edge.render.table import Lines, Part, Table
 
 
 def coverage_parts(manifest: Manifest) -> list[Part]:
-    """The operators; then the accelerator, where there is one."""
+    """The operators; then the accelerator, if there is one."""
     parts: list[Part] = [Lines("Operators", coverage_lines(manifest))]
     if (table := accelerator_table(manifest)) is not None:
         parts += [Lines("Accelerator", accelerator_lines(manifest)), table]
@@ -55,7 +55,7 @@ def share_text(part: int, total: int) -> str:
 
 
 def accelerator_lines(manifest: Manifest) -> list[str]:
-    """Cycles, time and memory of the accelerator's part, by its compiler; nothing where there is none."""
+    """Cycles, time and memory of the accelerator's part, by its compiler; nothing if there is none."""
     estimate = manifest.reports.get("accelerator")
     if estimate is None:
         return []

@@ -101,7 +101,7 @@ def latency_lines(report: LatencyReport, speed: str = SPEED_MEANS) -> list[str]:
     """How to read the tables, what is not in them, and where it was measured.
 
     Args:
-        speed: what a ratio of speeds means, where there are several artifacts.
+        speed: what a ratio of speeds means, if there are several artifacts.
     """
     rounds = max(row.rounds for row in report.lines)
     loads = report.lines[0].rounds

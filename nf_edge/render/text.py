@@ -7,12 +7,12 @@ Interval = tuple[float, float]
 
 
 def figure_cell(figure: Figure) -> str:
-    """A figure; a dash where it is unavailable."""
+    """A figure; a dash if it is unavailable."""
     return UNKNOWN if figure.value is None else str(figure)
 
 
 def number_cell(value: float | None) -> str:
-    """A positive number with three digits; a dash where it is unavailable."""
+    """A positive number with three digits; a dash if it is unavailable."""
     return UNKNOWN if value is None else format_significant(value)
 
 
@@ -50,7 +50,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def truncated_text(rows: int) -> str:
-    """A remark on rows that are longer than the model's input; "" where there are none."""
+    """A remark on rows that are longer than the model's input; "" if there are none."""
     return f", {rows} truncated to the input length" if rows else ""
 
 

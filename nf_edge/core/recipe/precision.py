@@ -13,12 +13,12 @@ class Precision:
     """The precision of a linear layer or a table.
 
     Attributes:
-        bits: of the levels that weights are rounded to, 2 to 8; None where they stay float32.
+        bits: of the levels that weights are rounded to, 2 to 8; None if they stay float32.
         group: inputs (of a table: columns) that share a scale; None is one scale per output channel or row.
         symmetric: whether 0 is the middle of the levels; where not, each scale has a zero point.
         activations: dtype and kind of range of a layer's inputs; "none" for a table and for float32 inputs.
         stored: bits that a weight takes in the file: `bits`, or the next width that has a kernel.
-        reason: why this differs from the recipe's request, or what it does not save; "" where neither holds.
+        reason: why this differs from the recipe's request, or what it does not save; "" if neither holds.
     """
 
     bits: int | None = None

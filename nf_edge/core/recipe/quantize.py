@@ -62,7 +62,7 @@ def _has_kernels(rule: Rule, info: ValidationInfo) -> Rule:
 
 
 def kernel_problem(precision: Precision) -> str:
-    """Why no backend has a linear layer of this precision, and the fix; "" where one may have it."""
+    """Why no backend has a linear layer of this precision, and the fix; "" if one may have it."""
     bits, group, activations = precision.bits, precision.group, precision.activations
     if activations == "int16_static" and (bits not in (4, 8) or group):
         return "int16_static multiplies weights of int4 or int8, per_channel; write those"
@@ -125,7 +125,7 @@ class Quantize(Closed):
     )
 
     def rule_for(self, name: str) -> Rule | None:
-        """The first rule that matches a module's name; None where none does."""
+        """The first rule that matches a module's name; None if none does."""
         return next((rule for rule in self.rules if fnmatchcase(name, rule.modules)), None)
 
     def layer(self, rule: Rule | None) -> Precision:

@@ -1,14 +1,14 @@
-"""The Python API: the commands as functions that return the values that the commands print.
+"""The Python API: each command is a function that returns the value that the command prints.
 
-Arguments are names of bundled things (str), paths (str or Path; a Path is never a name), or loaded values.
-`passed` and `failure` of a value say whether it passes its gates; errors are `NfEdgeError`.  Each function
-resolves its arguments, calls the job, and returns its value; nothing heavy is imported before that.
+Arguments are names of bundled files (str), paths (str or Path; a Path is never a name), or loaded values.
+The attributes `passed` and `failure` of a value say whether it passes its gates.  Every error is an
+`NfEdgeError`.  Slow imports happen only when a function is called.
 
-Three parameters are the same everywhere:
+Three parameters are common to many functions:
 
-    progress    is called with (step, done, total)
-    notify      is called with each remark; Python's `warnings` where it is None
-    public_key, require_signature   verify an artifact's signature, and refuse one that is not verified
+    progress    a function that is called with (step, done, total)
+    notify      a function that is called with each remark; None: Python's `warnings`
+    public_key, require_signature   verify the artifact's signature; refuse an artifact that is not verified
 """
 
 from nf_edge.core import notebook

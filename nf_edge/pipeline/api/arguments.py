@@ -1,4 +1,4 @@
-"""Checks of the API's arguments: names, paths, numbers within bounds, rows that suit a model."""
+"""Checks of the API's arguments: names, paths, numbers and their bounds, and rows for a model."""
 
 import math
 import os
@@ -19,10 +19,10 @@ Named = str | Path
 
 
 def name_of(value: Named) -> str:
-    """A name or a path as text; a Path never becomes the name of a bundled thing.
+    """A name or a path as text; a Path never becomes a bundled name.
 
     Raises:
-        BadInput: it is neither a str nor a Path, or it is empty.
+        BadInput: the value is not a str or a Path, or is empty.
     """
     text = str(value) if isinstance(value, str | Path) else ""
     if not text or "\0" in text:
@@ -35,51 +35,47 @@ def optional_name(value: Named | None) -> str | None:
 
 
 def optional_path(value: Named | None) -> Path | None:
-    """`path_of`; None where the value is None."""
+    """The path of a value; None if the value is None.  Raises BadInput as `path_of` does."""
     return None if value is None else path_of(value)
 
 
 def path_of(value: Named) -> Path:
-    """A path.  Raises BadInput where the value is neither a str nor a Path."""
+    """The path of a value.  Raises BadInput if the value is not a str or a Path."""
     name_of(value)
     return Path(value)
 
 
 def place_of(kind: str, value: object) -> list[Path]:
-    """The file or folder that an argument is read from, where it is named by a path; see `existing`."""
+    """The file or folder that an argument is read from; empty for a bundled name or a value without a path."""
     if isinstance(value, str | Path):
         return existing(kind, name_of(value))
-    # Loaded rows have a source, and a loaded checkpoint has a path.
+    # Loaded rows have a `source`, and loaded checkpoints have a `path`.
     source = getattr(value, "source", None) or getattr(value, "path", None)
     return existing("", str(source)) if source else []
 
 
 def require_list(name: str, values: object) -> None:
-    """Refuse a value that is no list.
-
-    Raises:
-        BadInput: it is neither a list nor a tuple.
-    """
+    """Raise BadInput if the value is neither a list nor a tuple."""
     if not isinstance(values, Sequence) or isinstance(values, str):
         fix = f"write [{quoted(values)}]" if isinstance(values, str | int) else None
         raise BadInput(f"{name}={quoted(values)} is not a list", fix=fix)
 
 
 def require_whole(name: str, value: int, least: int) -> None:
-    """Raises BadInput unless `value` is a whole number, at least `least`."""
+    """The value.  Raises BadInput if it is not an integer, or is less than `least`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise BadInput(f"{name}={quoted(value)} is not a whole number of at least {least}")
 
 
 def optional_whole(name: str, value: int | None, least: int) -> int | None:
-    """Raises BadInput unless `value` is None, or a whole number, at least `least`."""
+    """The value, or None.  Raises BadInput if it is neither None nor an integer of at least `least`."""
     if value is not None:
         require_whole(name, value, least)
     return value
 
 
 def require_wholes(name: str, values: Sequence[int], least: int) -> None:
-    """Raises BadInput unless `values` is a list with whole numbers, each at least `least`."""
+    """Raise BadInput unless `values` is a list of integers, each at least `least`."""
     require_list(name, values)
     if not values:
         raise BadInput(f"{name} is empty: give numbers, or leave it out")
@@ -88,10 +84,10 @@ def require_wholes(name: str, values: Sequence[int], least: int) -> None:
 
 
 def require_finite(name: str, value: float, *, above: bool = False) -> None:
-    """Raises BadInput unless `value` is a finite number, at least 0; more than 0 where `above`."""
+    """Raise BadInput unless `value` is a finite number of at least 0; with `above`, greater than 0."""
     try:
         number = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
-    except OverflowError:  # a whole number larger than every float
+    except OverflowError:  # an integer larger than every float
         number = math.inf
     if not math.isfinite(number) or not (number > 0 if above else number >= 0):
         raise BadInput(
@@ -100,10 +96,10 @@ def require_finite(name: str, value: float, *, above: bool = False) -> None:
 
 
 def points(value: float | None) -> float | None:
-    """`max_drop` in points of accuracy, 0 to 100; None where it is None.
+    """`max_drop` in points of accuracy, 0 to 100; None if it is None.
 
     Raises:
-        BadInput: it is no number of that range, or seems to be a share instead of points.
+        BadInput: the value is outside the range, or looks like a share instead of points.
     """
     if value is None:
         return None
@@ -116,24 +112,25 @@ def points(value: float | None) -> float | None:
 
 
 def require_data(data: object, **options: object) -> None:
-    """Refuse options about labelled rows without rows: a gate without a measurement would pass.
+    """Refuse options that need labelled rows if there are none: otherwise a gate would pass without a
+    measurement.
 
     Raises:
-        BadInput: one of the options is given, and no data.
+        BadInput: one of the options is given without data.
     """
     if data is None and (given := [name for name, value in options.items() if value is not None]):
         raise BadInput(f"{' and '.join(given)} without data: give labelled rows, or leave it out")
 
 
 def require_suitable(rows: "Rows", config: "ModelConfig", length: int, limit: int | None) -> None:
-    """Refuse loaded rows that do not suit a model.
+    """Check that loaded rows suit a model.
 
     Args:
-        length: tokens that the model takes.
-        limit: has to be None: the rows were read without it.
+        length: the model's largest number of tokens.
+        limit: must be None, because the rows were read without a limit.
 
     Raises:
-        BadInput: they were read for another model, are too long, or there is a limit.
+        BadInput: the rows were read for another model, a row is too long, or there is a limit.
     """
     if limit is not None:
         raise BadInput(
@@ -153,14 +150,14 @@ def require_suitable(rows: "Rows", config: "ModelConfig", length: int, limit: in
 
 
 def check_recipe_file(out: Path, stock: bool, overwrite: bool, read: list[Path]) -> None:
-    """Refuse a recipe file that cannot be written, before the work.
+    """Check before the work that a recipe file can be written.
 
     Args:
-        stock: whether the recipe needs no kernels of nf-edge.
-        read: files that are read, and so not replaced.
+        stock: whether the recipe runs without nf-edge's kernels; the file's name must agree.
+        read: files that the job reads; they are not replaced.
 
     Raises:
-        BadInput: its name is not one for the recipe, or it may not be written.
+        BadInput: the file's name does not suit the recipe, or the file cannot be written.
     """
     from nf_edge.core.files import check_file
     from nf_edge.core.recipe.recipe import NAME

@@ -1,4 +1,4 @@
-"""`nf-edge compare`: resolves the checkpoints, the recipe and the device that it names."""
+"""`nf-edge compare`: load the named checkpoints, recipe and device, and compare."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -32,15 +32,17 @@ def compare_named(
     progress: Progress = silent,
     notify: Notify | None = None,
 ) -> ComparisonReport:
-    """Compare checkpoints by their names or folders, or three models of a preset's shape.
+    """Compare checkpoints given by name or folder, or three models of a preset's shape.
 
     Args:
-        preset: makes the models, with random weights and noise of `rank`; no names are given then.
-        calibrate, out, overwrite: as `pipeline.compare.compare` takes them.
-        lengths, contexts, threads, repeats: as `nf_edge.bench` takes them.
-        notify: is called with each remark on a checkpoint.
+        preset: the shape of three models with random weights; then `names` must be empty.
+        rank: rank of the NoiseFormer's noise, with `preset`.
+        calibrate, out, overwrite: as for `pipeline.compare.compare`.
+        lengths, contexts, threads, repeats: as for `nf_edge.bench`.
+        notify: called with each remark on a checkpoint.
 
-    Raises what `pipeline.compare.compare` does.
+    Raises:
+        BadInput: as `pipeline.compare.compare` does.
     """
     resolver, options = Resolver(notify), bench_options(lengths, contexts, threads, repeats)
     the_recipe, the_device = resolver.recipe(recipe), resolver.optional_device(device)

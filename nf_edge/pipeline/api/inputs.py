@@ -1,4 +1,4 @@
-"""Inputs of the API's functions that have to suit each other."""
+"""Load the inputs of the API's functions and check that they suit each other."""
 
 import os
 from collections.abc import Sequence
@@ -61,10 +61,10 @@ def export_inputs(
     limit: int | None,
     overwrite: bool,
 ) -> ExportInputs:
-    """Everything that an export reads; `out` is checked before large files are read.
+    """Load all inputs of an export; `out` is checked before large files are read.
 
     Raises:
-        BadInput: something cannot be read, there is a `limit` without data, or `out` cannot be written.
+        BadInput: an input cannot be read, `limit` is given without data, or `out` cannot be written.
     """
     from nf_edge.artifact import check_out
 
@@ -86,7 +86,7 @@ class CheckInputs:
     """The inputs of `check` and `check_on`.
 
     Attributes:
-        max_drop: points of accuracy that may be lost; None: no limit.
+        max_drop: accepted loss of accuracy, in points; None: no limit.
     """
 
     runnable: "Runnable"
@@ -103,10 +103,10 @@ def check_inputs(
     limit: int | None,
     max_drop: float | None,
 ) -> CheckInputs:
-    """An artifact, the checkpoint that it is compared with, and rows for both.
+    """Load an artifact, the checkpoint that it is compared with, and rows for both.
 
     Raises:
-        BadInput: one of them cannot be read, or they do not suit each other.
+        BadInput: an input cannot be read, or the inputs do not suit each other.
         MissingTool: a package of the backend is not installed.
     """
     from nf_edge.artifact import reference_of
@@ -136,7 +136,7 @@ def check_inputs(
 def checkpoint_to_predict(
     resolver: Resolver, source: "Named | Checkpoint | Artifact", recipe: "Named | Recipe"
 ) -> "tuple[Backend, Checkpoint, Recipe]":
-    """A checkpoint, a recipe, and its backend, of which the memory can be predicted.
+    """The backend, checkpoint and recipe of a memory prediction.
 
     Raises:
         BadInput: the source is an artifact, or the recipe does not suit the checkpoint.
@@ -156,7 +156,7 @@ def checkpoint_to_predict(
 
 
 def artifact_to_profile(resolver: Resolver, source: "Named | Checkpoint | Artifact") -> "Artifact":
-    """An artifact.  Raises BadInput where the source is a checkpoint, which needs a recipe."""
+    """The artifact of a source.  Raises BadInput if the source is a checkpoint, which needs a recipe."""
     from nf_edge.core.resources import names
     from nf_edge.model import Checkpoint
 
@@ -173,7 +173,7 @@ def sensitivity_rows(
     limit: int | None,
     length: int,
 ) -> "Rows":
-    """The rows that sensitivity is measured on: the data, else the checkpoint's examples.
+    """The rows to measure sensitivity on: `data` if given, otherwise the checkpoint's examples.
 
     Raises:
         BadInput: the data cannot be read, or there are no examples.
@@ -198,7 +198,7 @@ def sensitivity_rows(
 def search_target(
     file_size: int | None, kl: float | None, max_drop: float | None, out: Named | None
 ) -> "SearchTarget | None":
-    """The target of a mixed-precision recipe; None without a target.
+    """The target of a mixed-precision search; None if none is given.
 
     Raises:
         BadInput: there are several targets, a target without `out`, or `out` without a target.
@@ -222,7 +222,7 @@ def search_target(
 def bench_options(
     lengths: Sequence[int] | None, contexts: Sequence[int] | None, threads: Sequence[int], repeats: int
 ) -> "BenchOptions":
-    """What to time.  Raises BadInput where a number is out of range."""
+    """The latencies to measure.  Raises BadInput if a number is out of range."""
     from nf_edge.measure.latency import BenchOptions
 
     for name, values in (("lengths", lengths), ("contexts", contexts)):
@@ -242,10 +242,10 @@ def text_model(
     """The language model of an artifact or a checkpoint.
 
     Args:
-        as_ids: whether it works without its tokenizer.
+        as_ids: whether to work with token ids, without the tokenizer.
 
     Raises:
-        BadInput: the source is no language model that generates, or has no tokenizer for a text.
+        BadInput: the source cannot generate text, or has no tokenizer and `as_ids` is false.
     """
     from nf_edge.artifact import Artifact
     from nf_edge.model import Checkpoint

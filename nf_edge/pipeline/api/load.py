@@ -1,4 +1,4 @@
-"""Loads checkpoints, recipes, devices, rows and artifacts by their names or paths."""
+"""Load checkpoints, recipes, devices, rows and artifacts by name or path."""
 
 from typing import TYPE_CHECKING
 
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 
 
 def _ignore(remark: str) -> None:
-    """Loaded values hold their remarks in `warnings`."""
+    """Ignore a remark: loaded values keep their remarks in `warnings`."""
 
 
 def load_checkpoint(source: "Named | Checkpoint") -> "Checkpoint":
-    """A checkpoint, by the name of a bundled one or by its folder.
+    """Load a bundled checkpoint by its name, or a checkpoint folder by its path.
 
     Raises:
-        BadInput: there is none, or it is refused; lists every mismatch.
+        BadInput: the checkpoint does not exist or is invalid; the message lists every mismatch.
     """
     return Resolver(_ignore).checkpoint(source)
 
 
 def load_recipe(source: "Named | Recipe") -> "Recipe":
-    """A recipe, by the name of a bundled one or by its YAML file.
+    """Load a bundled recipe by its name, or a YAML file by its path.
 
     Raises:
-        BadInput: there is none, or it is wrong; lists every error with its line.
+        BadInput: the recipe does not exist or is invalid; the message lists every error with its line.
     """
     return Resolver(_ignore).recipe(source)
 
 
 def load_device(source: "Named | Device") -> "Device":
-    """A device, by the name of a bundled one or by its YAML file.
+    """Load a bundled device by its name, or a YAML file by its path.
 
     Raises:
-        BadInput: there is none, or it is wrong; lists every error with its line.
+        BadInput: the device does not exist or is invalid; the message lists every error with its line.
     """
     return Resolver(_ignore).device(source)
 
@@ -51,14 +51,14 @@ def load_rows(
     recipe: "Named | Recipe | None" = None,
     limit: int | None = None,
 ) -> "Rows":
-    """Rows of a TSV, CSV or JSONL file, or of NAME:SPLIT, in a checkpoint's tokens.
+    """Load the rows of a TSV, CSV or JSONL file, or of NAME:SPLIT, in a checkpoint's tokens.
 
     Args:
-        recipe: longer rows are cut to its length; to the checkpoint's positions where None.
+        recipe: longer rows are cut to this recipe's length; None: to the checkpoint's number of positions.
         limit: read only the first `limit` rows.
 
     Raises:
-        BadInput: the source cannot be read, or has bad rows; lists them by their lines.
+        BadInput: the source cannot be read, or has bad rows; the message lists them by line.
         MissingTool: a named data set needs a package that is not installed.
     """
     resolver = Resolver(_ignore)
@@ -76,11 +76,11 @@ def load_artifact(
     require_signature: bool = False,
     notify: Notify | None = None,
 ) -> "Artifact":
-    """An artifact folder with every file verified; a loaded artifact is verified again.
+    """Load an artifact folder and verify all of its files; a loaded artifact is verified again.
 
     Raises:
-        BadInput: it is not an artifact, a file is missing, changed or not listed, or its signature is not
-            as required.
+        BadInput: the folder is not an artifact; a file is missing, changed or not listed; or a required
+            signature is missing or invalid.
         MissingTool: verifying a signature needs a package that is not installed.
     """
     return Resolver(notify, public_key, require_signature).artifact(source)

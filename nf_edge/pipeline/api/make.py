@@ -1,4 +1,4 @@
-"""Functions that make something: artifacts, smaller checkpoints, recipes, and a sweep over recipes."""
+"""Functions that write results: artifacts, smaller checkpoints, recipes, and a sweep over recipes."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -49,23 +49,23 @@ def export(
     progress: Progress | None = None,
     notify: Notify | None = None,
 ) -> "Export":
-    """Lower a checkpoint by a recipe into an artifact folder, and prove the artifact from its file.
+    """Export a checkpoint with a recipe to an artifact folder, and check the artifact by running its file.
 
     Args:
-        out: the folder to make.
-        device: the device whose memory it has to fit.
-        data: labelled rows to check its accuracy on; only the first `limit` of a file.
-        calibrate: rows to calibrate on, if the recipe calibrates; the checkpoint's examples where None.
-        max_drop: points of accuracy that may be lost on the data; the recipe's limit where None.
+        out: the folder to create.
+        device: the device whose memory the artifact must fit.
+        data: labelled rows to check accuracy on; only the first `limit` of a file.
+        calibrate: calibration rows, if the recipe needs them; None: the checkpoint's examples.
+        max_drop: accepted loss of accuracy on the data, in points; None: the recipe's limit.
         overwrite: replace `out` if it is an artifact.
-        keep: place the artifact even if it fails a gate, marked as failed.
+        keep: keep the artifact even if it fails a gate; it is marked as failed.
 
     Returns:
-        An Export; if it has a `failure`, nothing was placed at `out` unless `keep`.
+        An Export.  If it has a `failure`, `out` was written only with `keep`.
 
     Raises:
         BadInput: checkpoint, recipe, device and data do not suit each other, or `out` cannot be used.
-        MissingTool: something that the recipe needs is not installed here.
+        MissingTool: something that the recipe needs is not installed on this machine.
     """
     from nf_edge.artifact.tokenizer_notes import tokenizer_warnings
     from nf_edge.pipeline import export as job
@@ -101,9 +101,10 @@ def dry_run(
     overwrite: bool = False,
     notify: Notify | None = None,
 ) -> "DryRun":
-    """What `export` would do with the same arguments, and the predicted memory; makes nothing.
+    """The plan of an `export` with the same arguments, and the predicted memory; nothing is written.
 
-    Raises what `export` does.
+    Raises:
+        BadInput: as `export` does.
     """
     from nf_edge.pipeline import export as job
 
@@ -126,18 +127,18 @@ def compress(
     notify: Notify | None = None,
     on_validation: "Callable[[Validation], None] | None" = None,
 ) -> "PruningReport":
-    """Make a checkpoint smaller by a recipe's `prune` section, and train it back by its `recover` section.
+    """Prune a checkpoint by a recipe's `prune` section, and recover its accuracy by the `recover` section.
 
     Args:
         out: the checkpoint folder to write.
-        train: rows, or text for a language model, to prune by and recover on.
-        valid: rows to choose the best step of recovery by; a twentieth of `train` where None.
-        data: rows to score the result on; those of `valid` where None.
-        resume: continue a recovery that was interrupted.
-        on_validation: is called with each validation of recovery.
+        train: rows, or text for a language model, that select the parts to prune and train the recovery.
+        valid: rows that select the best step of recovery; None: a twentieth of `train`.
+        data: rows to score the result on; None: those of `valid`.
+        resume: continue an interrupted recovery.
+        on_validation: called with each validation of recovery.
 
     Raises:
-        BadInput: the recipe has neither section, the data is not for the model, or `out` cannot be used.
+        BadInput: the recipe has neither section, the data does not suit the model, or `out` cannot be used.
     """
     from nf_edge.pruning.compress import compress_checkpoint
     from nf_edge.pruning.data import Sources
@@ -176,19 +177,21 @@ def sensitivity(
     progress: Progress | None = None,
     notify: Notify | None = None,
 ) -> "SensitivityReport":
-    """What quantizing each layer and table costs, and with a target a mixed-precision recipe made from it.
+    """Measure the cost of quantizing each layer and table; with a target, also write a mixed-precision
+    recipe.
 
     Args:
-        data: rows to compare answers on; the checkpoint's examples where None.  Only the first `limit` of a
-            file, 256 where that is None.
-        calibrate: rows to calibrate on, if the recipe calibrates; the checkpoint's examples where None.
-        file_size: the target: the most bytes of the model file.
-        kl: the target: the most nats that the answers may diverge by.
-        max_drop: the target: the most points of accuracy that may be lost.
-        out: the recipe file to write, NAME.yaml, if the target is met; required with a target.
+        data: rows to compare predictions on; None: the checkpoint's examples.  Only the first `limit` rows of
+            a file are used; None: 256.
+        calibrate: calibration rows, if the recipe needs them; None: the checkpoint's examples.
+        file_size: target: largest size of the model file, in bytes.
+        kl: target: largest mean KL divergence of the predictions, in nats.
+        max_drop: target: largest loss of accuracy, in points.
+        out: the recipe file to write if the target is met, NAME.yaml; required with a target.
 
     Raises:
-        BadInput: the recipe or the rows do not suit, there is more than one target, or `out` cannot be used.
+        BadInput: the recipe or the rows do not suit the checkpoint, there are several targets, or `out`
+            cannot be used.
     """
     from nf_edge.pipeline.mixed_precision import SensitivityJob, run
 
@@ -227,22 +230,22 @@ def sweep(
     progress: Progress | None = None,
     notify: Notify | None = None,
 ) -> "SweepReport":
-    """One checkpoint by several recipes: size, memory, latency on this machine, and accuracy.
+    """Compare several recipes for one checkpoint: size, memory, latency on this machine, and accuracy.
 
     Args:
-        recipes: names or files, the baseline first; the bundled ones that suit where there are none.
-        calibrate: rows to calibrate on, if a recipe calibrates; the checkpoint's examples where None.
-        train: rows, or text, for recipes that prune and recover; without it, those are left out.
-        lengths, contexts, threads, repeats: as `bench` takes them; a prefill is as long as a row by default.
-        out: a folder that keeps the artifacts, `sweep.json` and `sweep.html`; they are temporary where None.
+        recipes: names or files, the baseline first; empty: all bundled recipes that suit the checkpoint.
+        calibrate: calibration rows, if a recipe needs them; None: the checkpoint's examples.
+        train: rows, or text, for recipes that prune and recover; None: these recipes are left out.
+        lengths, contexts, threads, repeats: as for `bench`; the default length of a prefill is that of a row.
+        out: a folder that keeps the artifacts, `sweep.json` and `sweep.html`; None: they are temporary.
 
     Returns:
-        A SweepReport; it has every artifact, even one that fails a gate.
+        A SweepReport with every artifact, even if it fails a gate.
 
     Raises:
-        BadInput: a requested recipe does not suit, none does, the data is not for the model, or `out` cannot
-            be used.
-        MissingTool: the kernels of nf-edge, which a requested recipe calls, cannot be built here.
+        BadInput: a requested recipe does not suit the checkpoint, no recipe does, the data does not suit the
+            model, or `out` cannot be used.
+        MissingTool: a requested recipe needs kernels of nf-edge, which cannot be built on this machine.
     """
     from nf_edge.pipeline.sweep import sweep as job
 

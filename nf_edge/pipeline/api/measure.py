@@ -1,4 +1,4 @@
-"""Functions that run something: memory, accuracy and latency of artifacts, and text of language models."""
+"""Functions that run models: memory, accuracy and latency of artifacts, and text of language models."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -40,18 +40,18 @@ def profile(
     require_signature: bool = False,
     notify: Notify | None = None,
 ) -> "MemoryReport":
-    """Memory of an artifact: predicted, planned and measured; of a checkpoint with a recipe: predicted.
+    """Memory of an artifact (predicted, planned and measured), or of a checkpoint with a recipe (predicted).
 
     Args:
-        device: the device whose memory it has to fit.
-        on: the device whose core is emulated to measure it on; this machine where None.
+        device: the device whose memory the model must fit.
+        on: the device whose core is emulated for the measurement; None: this machine.
 
     Returns:
-        A MemoryReport; its `passed` is True only if a device was named and has room.
+        A MemoryReport; `passed` is True only if a device was given and the model fits it.
 
     Raises:
-        BadInput: the source is neither, or does not go with the other arguments.
-        MissingTool: a tool that emulates the core is missing.
+        BadInput: the source is neither, or an argument does not apply to it.
+        MissingTool: a tool that emulates the core is not installed.
     """
     from nf_edge.measure.memory import predict_memory, profile_model
 
@@ -81,13 +81,13 @@ def check(
 
     Args:
         data: labelled rows; only the first `limit` of a file.
-        reference: the checkpoint that it was exported from, or the original that `compress` made that from;
-            the bundled one of its name where None.
-        max_drop: points of accuracy that may be lost; the recipe's limit where None.
+        reference: the checkpoint that the artifact was exported from, or the original that `compress` made
+            that checkpoint from; None: the bundled checkpoint that the manifest names.
+        max_drop: accepted loss of accuracy, in points; None: the recipe's limit.
 
     Raises:
-        BadInput: the artifact is refused, or the checkpoint or the data is not for it.
-        MissingTool: the backend cannot run here.
+        BadInput: the artifact is invalid, or the checkpoint or the data does not suit it.
+        MissingTool: the backend cannot run on this machine.
     """
     from nf_edge.measure.accuracy.check import check_file
 
@@ -114,7 +114,7 @@ def check_on(
 
     Args:
         on: names of devices, or QEMU's names of cores.
-        limit: the first 100 rows where None, since an emulated core is slow.
+        limit: number of rows; None: 100, because an emulated core is slow.
 
     Raises:
         BadInput: as `check` does, or a device is unknown.
@@ -143,16 +143,17 @@ def bench(
     progress: Progress | None = None,
     notify: Notify | None = None,
 ) -> "LatencyReport":
-    """Latency of an artifact on this machine; of several in interleaved rounds, the first against the others.
+    """Latency of an artifact on this machine.  Several artifacts run in interleaved rounds and are compared
+    with the first.
 
     Args:
-        lengths: tokens of a prefill; lengths that suit the model where None.
-        contexts: tokens in the cache before each decoding step; contexts that suit the model where None.
+        lengths: tokens of a prefill; None: lengths that suit the model.
+        contexts: tokens in the cache before each decoding step; None: contexts that suit the model.
         threads: sizes of the runtime's thread pool.
         repeats: rounds of each measurement, at least 5.
 
     Raises:
-        BadInput: an artifact is refused, does not take a length, or cannot be timed here.
+        BadInput: an artifact is invalid, a length is too long for it, or it cannot be timed on this machine.
     """
     from nf_edge.measure.latency import BenchSubject, make_plan
     from nf_edge.measure.latency import bench as job
@@ -179,18 +180,20 @@ def generate(
     on_text: Callable[[str], None] | None = None,
     notify: Notify | None = None,
 ) -> "Generated":
-    """Continue a text with a language model: an artifact from its file, or a checkpoint in PyTorch.
+    """Continue a text with a language model: an artifact runs from its file, a checkpoint in PyTorch.
 
     Args:
-        prompt: a text, or token ids; the model's begin-of-text token where None.
-        temperature: 0 takes the likeliest token; above 0 tokens are drawn, more evenly the higher it is.
-        seed: of the random draws.
-        as_ids: return ids only, without a tokenizer; always so if the prompt is ids.
-        on: the device whose core is emulated to run an artifact on; this machine where None.
-        on_text: is called with each piece of text as it comes; with each id and a space if `as_ids`.
+        prompt: a text, or token ids; None: the model's begin-of-text token.
+        temperature: 0 takes the most likely token; above 0, tokens are drawn from softmax(logits /
+            temperature).
+        seed: seed of the random draws.
+        as_ids: return ids only, without a tokenizer; implied if the prompt is ids.
+        on: the device whose core is emulated to run an artifact; None: this machine.
+        on_text: called with each piece of generated text; with `as_ids`, with each id and a space.
 
     Raises:
-        BadInput: the source is no language model, has no tokenizer for a text, or the prompt does not suit.
+        BadInput: the source is not a language model, has no tokenizer for a text, or the prompt does not suit
+            the model.
     """
     require_whole("max_tokens", max_tokens, 1)
     require_whole("seed", seed, 0)

@@ -1,4 +1,4 @@
-"""Values of the API as HTML in a notebook: complete pages in a frame, others as tables and lines."""
+"""HTML of the API's values for notebooks: complete pages in a frame; other values as tables and lines."""
 
 from collections.abc import Sequence
 from functools import singledispatch
@@ -28,7 +28,7 @@ from nf_edge.render.table import Part, body
 
 @singledispatch
 def html_of(value: object) -> str | None:
-    """The HTML of a value; None where it has none."""
+    """The HTML of a value; None if it has none."""
     return None
 
 
@@ -88,6 +88,8 @@ def _inline(parts: Sequence[Part]) -> str:
 
 
 def _framed(page: str) -> str:
-    """A page in a frame, without the styles of the notebook; its scripts are blocked, and it has none."""
+    """A page in a frame, which keeps out the notebook's styles; the frame blocks scripts, and pages have
+    none.
+    """
     style = "width:100%;height:40rem;border:0"
     return f'<iframe sandbox srcdoc="{escape(page)}" style="{style}"></iframe>'

@@ -1,4 +1,6 @@
-"""Turns the arguments of the API's functions into values: by names, by paths, or as they are."""
+"""Turn the arguments of the API's functions into values: load names and paths, and pass loaded values
+through.
+"""
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -22,11 +24,11 @@ Notify = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Resolver:
-    """Loads what one call of the API names, and passes on the remarks about it.
+    """Loads the arguments of one API call and passes on the remarks about them.
 
     Attributes:
-        notify: is called with each remark; Python's `warnings` where it is None.
-        public_key, require_signature: as `nf_edge.load_artifact` takes them.
+        notify: called with each remark; None: Python's `warnings`.
+        public_key, require_signature: as for `nf_edge.load_artifact`.
     """
 
     notify: Notify | None
@@ -34,10 +36,10 @@ class Resolver:
     require_signature: bool = False
 
     def tell(self, remarks: Iterable[str]) -> None:
-        """Pass on remarks."""
+        """Pass remarks to `notify`, or to Python's `warnings`."""
         for remark in remarks:
             if self.notify is None:
-                warnings.warn(remark, stacklevel=4)  # the caller of the API's function
+                warnings.warn(remark, stacklevel=4)  # the level of the API function's caller
             else:
                 self.notify(remark)
 
@@ -62,7 +64,7 @@ class Resolver:
         return None if source is None else self.device(source)
 
     def rows(self, data: "Named | Rows", checkpoint: "Checkpoint", limit: int | None, length: int) -> "Rows":
-        """Rows in a checkpoint's tokens, cut to a length; loaded rows have to fit as they are."""
+        """Rows in a checkpoint's tokens, cut to a length; loaded rows are not cut and must suit the model."""
         from nf_edge.model.data.rows import Rows, load_rows
 
         if not isinstance(data, Rows):
@@ -79,7 +81,7 @@ class Resolver:
         return None if data is None else self.rows(data, checkpoint, limit, length)
 
     def artifact(self, source: "Named | Artifact") -> "Artifact":
-        """A verified artifact, with a verified signature where one is required."""
+        """A verified artifact, with a verified signature if one is required."""
         from nf_edge.artifact import Artifact
         from nf_edge.artifact.signature import load_trusted
 
@@ -100,10 +102,10 @@ class Resolver:
         return InputShape.of(recipe, checkpoint.config)
 
     def cores(self, on: "Sequence[str | EmulatedCore]") -> "list[EmulatedCore]":
-        """The cores of several devices, each once.
+        """The cores of several devices, without repeats.
 
         Raises:
-            BadInput: a device is unknown, or runs no Linux programs.
+            BadInput: a device is unknown, or cannot run Linux programs.
             MissingTool: QEMU or the cross-compiler is not installed.
         """
         from nf_edge.measure.emulation import EmulatedCore, emulated_cores
@@ -119,5 +121,5 @@ class Resolver:
         return list(cores)
 
     def optional_core(self, on: "str | EmulatedCore | None") -> "EmulatedCore | None":
-        """The first kind of core of a device; raises as `cores` does."""
+        """The first kind of core of a device; None if `on` is None.  Raises as `cores` does."""
         return None if on is None else self.cores([on])[0]

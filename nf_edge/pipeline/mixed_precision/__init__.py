@@ -1,4 +1,4 @@
-"""Sensitivity of each layer to quantization, and mixed-precision recipes made from it."""
+"""Sensitivity of each layer to quantization, and mixed-precision recipes based on it."""
 
 from nf_edge.pipeline.mixed_precision.candidates import Candidate, SearchResult
 from nf_edge.pipeline.mixed_precision.choice import SearchTarget

@@ -1,4 +1,4 @@
-"""Values of a mixed-precision search: its target, the artifacts that it made, and its result."""
+"""Values of a mixed-precision search: its candidates and its result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ class Candidate:
     """A recipe, the prediction for it, and the measurement of its artifact.
 
     Attributes:
-        uniform: the name of its precision where all units have the same; None for a mixture.
+        uniform: the name of the precision that all units have; None for a mixture.
         chosen: the dtype of each unit in words, by the unit's name.
-        summed: nats that the units of a mixture cost one by one.
-        predicted_bytes: of the model file.
-        simulated: the answers of a mixture in PyTorch, against the checkpoint's.
-        bytes, measured: of the artifact, from its file.
+        summed: sum of the units' separate costs of a mixture, in nats.
+        predicted_bytes: predicted size of the model file.
+        simulated: comparison of the mixture's predictions, simulated in PyTorch, with the checkpoint's.
+        bytes, measured: size of the artifact's file, and comparison of its predictions with the checkpoint's.
     """
 
     recipe: Recipe
@@ -42,7 +42,7 @@ class Candidate:
         return self.point(target).meets(target)
 
     def point(self, target: SearchTarget) -> SizeAndLoss:
-        """The figures that decide about it."""
+        """The figures that the choice among candidates depends on."""
         kl = inf if self.measured.not_finite else self.measured.divergence.kl
         return SizeAndLoss(self.bytes, loss(self.measured, target), kl)
 
@@ -63,7 +63,7 @@ class Candidate:
 
 
 def loss(comparison: Comparison, target: SearchTarget) -> float:
-    """The loss that a target limits, nats or points; infinite where an answer is not finite."""
+    """The loss that a target limits, in nats or points; infinite if a prediction is not finite."""
     if comparison.not_finite:
         return inf
     return comparison.drop if target.of == "drop" else comparison.divergence.kl
@@ -71,7 +71,7 @@ def loss(comparison: Comparison, target: SearchTarget) -> float:
 
 @dataclass(frozen=True)
 class Unmade:
-    """A uniform recipe that was not made, and why."""
+    """A uniform recipe that was not exported, and the reason."""
 
     uniform: str
     reason: str
@@ -82,10 +82,10 @@ class SearchResult:
     """The result of a search.
 
     Attributes:
-        best: the best recipe that meets the target; where none does, the one that comes nearest.
-        made: number of artifacts that were made.
+        best: the best recipe that meets the target; if none does, the recipe that comes closest.
+        made: number of exported artifacts.
         uniform: candidates with one precision for all modules.
-        not_made: uniform recipes that were not made.
+        not_made: uniform recipes that were not exported.
     """
 
     target: SearchTarget
@@ -97,7 +97,7 @@ class SearchResult:
 
     @property
     def failure(self) -> OverBudget | AccuracyGate | None:
-        """The error of the gate, with the figures of the best recipe; None where the target is met."""
+        """The error of the gate, with the figures of the best recipe; None if the target is met."""
         if self.met:
             return None
         best, most = self.best, self.target.most

@@ -1,4 +1,4 @@
-"""The choice among artifacts by a target: a size, or a loss."""
+"""Choose the best artifact for a target: a file size, or a loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class SearchTarget:
-    """The limit that a recipe has to meet.
+    """The limit that a recipe must meet.
 
     Attributes:
-        of: what is limited: `size`, of the model file in bytes; `kl`, in nats; or `drop`, of accuracy in
+        of: the limited figure: `size`, of the model file in bytes; `kl`, in nats; or `drop`, of accuracy in
             points.
-        most: the largest value that meets it.
+        most: the largest accepted value.
     """
 
     of: Literal["size", "kl", "drop"]
@@ -22,7 +22,7 @@ class SearchTarget:
 
 @dataclass(frozen=True)
 class SizeAndLoss:
-    """The figures that decide about an artifact: bytes of its file, the target's loss, and the divergence."""
+    """The figures that decide the choice: bytes of the file, the target's loss, and the KL divergence."""
 
     bytes: int
     loss: float
@@ -40,8 +40,8 @@ def choose(points: Sequence[SizeAndLoss], target: SearchTarget) -> tuple[int, bo
     """The best artifact for a target.
 
     Returns:
-        The index of the best one that meets the target, and True; where none does, the index of the one that
-        comes nearest, and False.
+        The index of the best artifact that meets the target, and True.  If none does: the index of the
+        artifact that comes closest, and False.
     """
     met = [place for place, point in enumerate(points) if point.meets(target)]
     if met:
@@ -49,5 +49,5 @@ def choose(points: Sequence[SizeAndLoss], target: SearchTarget) -> tuple[int, bo
     places = range(len(points))
     if target.of == "size":
         return min(places, key=lambda place: points[place].bytes), False
-    # NaN comes last.
+    # NaN sorts last.
     return min(places, key=lambda place: (not isfinite(points[place].loss), points[place].loss)), False

@@ -1,27 +1,30 @@
-"""Chooses a precision for each unit: the least loss at a size, greedily.
+"""Choose a precision for each unit: the least loss for a file size, by a greedy method.
 
-This is a multiple-choice knapsack whose losses add up.  The greedy order of its linear relaxation (Sinha and
-Zoltners, Operations Research 27, 1979) goes from the smallest choice of all units to the best of all.  Each
-step is the one that saves most loss per byte.  The allocation after each step is the best one of its size.
+This is a multiple-choice knapsack whose losses add up.  The greedy method solves its linear relaxation (Sinha
+and Zoltners, Operations Research 27, 1979).  It starts with the smallest choice of each unit and ends with
+the best.  Each step takes the choice that saves the most loss per byte.  After each step, no allocation of
+the same size has less loss.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-# The index of each unit's choice, by unit.
+# Unit → the index of its choice.
 Allocation = dict[str, int]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A precision of a unit: its bytes in the file, and the loss from that unit alone, in nats."""
+    """A possible precision of a unit: bytes in the file, and the loss if only this unit is quantized, in
+    nats.
+    """
 
     bytes: int
     loss: float
 
 
 def path(units: Mapping[str, Sequence[Choice]]) -> list[Allocation]:
-    """Allocations from the smallest to the best, each with one unit more precise than the one before."""
+    """Allocations from the smallest to the best; each step makes one unit more precise."""
     steps = sorted(
         (step for unit, choices in units.items() for step in _steps(unit, choices)),
         key=lambda step: -step.gain,
@@ -35,7 +38,7 @@ def path(units: Mapping[str, Sequence[Choice]]) -> list[Allocation]:
 
 
 def fill(allocation: Allocation, units: Mapping[str, Sequence[Choice]], spare: int) -> Allocation:
-    """An allocation with units made more precise until the spare bytes are used up."""
+    """The allocation after making units more precise with the spare bytes."""
     allocation = dict(allocation)
     while True:
         better = [
@@ -58,14 +61,14 @@ def trim(
     enough: Callable[[Allocation], bool],
     most_trials: int,
 ) -> Allocation:
-    """An allocation with smaller choices of units as long as it is still good enough.
+    """The allocation after taking smaller choices for units, as long as it stays good enough.
 
-    Units that save most bytes come first.  A step of a path can be too large for a loss that is nearly met,
-    for example if its unit is a large table.
+    Units that save the most bytes come first.  A single step of a path can be much larger than needed, for
+    example if its unit is a large table.
 
     Args:
-        enough: whether an allocation is good enough.
-        most_trials: most units that are tried.
+        enough: returns whether an allocation is good enough.
+        most_trials: largest number of units to try.
     """
     saved = [
         (units[unit][now].bytes - choice.bytes, unit, place)
@@ -88,7 +91,7 @@ class _Step:
 
 
 def _steps(unit: str, choices: Sequence[Choice]) -> Iterator[_Step]:
-    """Steps from a unit's smallest choice along the lower hull of loss over bytes, by gain per byte."""
+    """Steps from a unit's smallest choice along the lower hull of loss over bytes, ordered by gain per byte."""
     at = _smallest(choices)
     while True:
         here = choices[at]

@@ -1,4 +1,4 @@
-"""Recipes that give each layer and table a precision, in as few rules as possible."""
+"""Recipes that give each layer and table its own precision, with as few rules as possible."""
 
 import re
 from collections import Counter, defaultdict
@@ -17,14 +17,14 @@ from nf_edge.model import ModelConfig
 
 FLOAT = Rule(modules="*", weights="float32")
 LAYER = re.compile(r"transformer\.h\.(\d+)\.(.+)")
-# The rule of each module, by its name.
+# Module name → the module's rule.
 Rules = Mapping[str, Rule]
 
 
 def weight_choices(recipe: Recipe) -> list[Rule]:
-    """Precisions that a module may have in addition to float32, the widest first.
+    """The precisions that a module can have in addition to float32, widest first.
 
-    The backend has a kernel for each, with the recipe's activations and its size of groups.
+    The backend has a kernel for each of them with the recipe's activations and group size.
     """
     assert recipe.quantize is not None
     support, rules = registered_backend(recipe.backend).support, []
@@ -40,7 +40,7 @@ def weight_choices(recipe: Recipe) -> list[Rule]:
 
 
 def uniform(recipe: Recipe, rule: Rule) -> Recipe:
-    """The recipe with one precision for all modules that can have it."""
+    """The recipe with one precision for all modules that support it."""
     return _with(recipe, {"rules": (rule,)})
 
 
@@ -51,10 +51,11 @@ def quantize_only(recipe: Recipe, modules: Sequence[str], rule: Rule) -> Recipe:
 
 
 def mixture(recipe: Recipe, config: ModelConfig, by_module: Rules, name: str) -> Recipe:
-    """A recipe of a name that gives every module its precision; all else is as in `recipe`.
+    """A recipe that gives every module its precision; all other keys are those of `recipe`.
 
     Args:
-        by_module: a rule for every layer and table; the patterns in these rules are not used.
+        by_module: a rule for every layer and table; the patterns in these rules are ignored.
+        name: the name of the new recipe.
     """
     description = f"as {recipe.name}, but with a precision for each layer and table"
     recipe = recipe.model_copy(update={"name": name, "description": description})
@@ -79,9 +80,10 @@ def _with(recipe: Recipe, keys: Mapping[str, Any]) -> Recipe:
 
 
 def _sections(by_module: Rules) -> list[dict[str, Any]]:
-    """Sections that could cover the modules that no rule names.
+    """Candidate `quantize` sections: each has the default precisions of modules without a rule.
 
-    Each has the precision of some quantized layers, that of the most layers first, and that of the tokens.
+    Each candidate takes the precision of some quantized layers (the most frequent first) and that of the
+    token table.
     """
     quantized = Counter(
         rule for name, rule in by_module.items() if name not in (TOKENS, POSITIONS) and rule.granularity
@@ -96,7 +98,7 @@ def _sections(by_module: Rules) -> list[dict[str, Any]]:
 
 
 def _rules(base: Recipe, config: ModelConfig, by_module: Rules, targets: Precisions) -> list[Rule]:
-    """Rules that change the precisions of a section to `targets`, each for as many modules as possible."""
+    """Rules that change a section's precisions to `targets`; each rule covers as many modules as possible."""
     floats = sum(precision.bits is None for precision in targets.values())
     tail = [FLOAT] if 2 * floats > len(targets) else []
 
@@ -123,14 +125,16 @@ def _rules(base: Recipe, config: ModelConfig, by_module: Rules, targets: Precisi
 
 
 def _variants(by_module: Rules) -> list[Rule]:
-    """Rules with a granularity, and without one, which is enough where it is the default."""
+    """The rules with a granularity, and without one; the default granularity needs no key."""
     every = dict.fromkeys(by_module.values())
     short = dict.fromkeys(rule.model_copy(update={"granularity": None}) for rule in every)
     return [*short, *every]
 
 
 def _patterns(todo: set[str], by_module: Rules) -> set[str]:
-    """Patterns of names: a module; a kind of module in all layers or in some; a layer, or half of it."""
+    """Patterns of module names: one module, one kind of module in all or some layers, one layer, or half a
+    layer.
+    """
     patterns = set(todo)
     layers = defaultdict(set)
     for name in todo:
@@ -146,7 +150,7 @@ def _patterns(todo: set[str], by_module: Rules) -> set[str]:
 
 
 class _Flow(dict[str, Any]):
-    """A mapping that YAML writes in one line."""
+    """A mapping that is written as YAML on one line."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -160,7 +164,7 @@ _Dumper.add_representer(
 
 
 def as_yaml(recipe: Recipe, comments: Sequence[str]) -> str:
-    """The text of a recipe's YAML file, with comments at its top."""
+    """The YAML text of a recipe, with comments at the top."""
     document = recipe.model_dump(mode="json", exclude_defaults=True)
     quantize = document.get("quantize", {})
     if "rules" in quantize:

@@ -1,4 +1,4 @@
-"""`sensitivity`: the cost of quantizing each unit, and with a target the recipe file that meets it."""
+"""`sensitivity`: measure the cost of quantizing each unit, and write a recipe file that meets a target."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,11 @@ from nf_edge.render.sensitivity import recipe_comments
 
 @dataclass(frozen=True)
 class SensitivityReport(HtmlValue):
-    """The costs of all units, and with a target the recipe that meets it.
+    """The costs of all units; with a target, also the result of the search.
 
     Attributes:
         mix: the result of the search; None without a target.
-        path: the recipe file that was written; None where none was.
+        path: the written recipe file; None if none was written.
     """
 
     sensitivity: Sensitivity
@@ -31,12 +31,12 @@ class SensitivityReport(HtmlValue):
 
     @property
     def failure(self) -> OverBudget | AccuracyGate | None:
-        """The error of the gate where the target is not met."""
+        """The error of the gate if the target is not met; None if it is met or not given."""
         return self.mix.failure if self.mix else None
 
     @property
     def passed(self) -> bool:
-        """Whether there is a target, and it is met."""
+        """Whether a target is given and met."""
         return self.mix is not None and self.failure is None
 
     def to_json(self) -> dict[str, Any]:
@@ -54,17 +54,17 @@ def run(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> SensitivityReport:
-    """Measure the sensitivity of each unit, and search a recipe that meets a target.
+    """Measure the sensitivity of each unit; with a target, search for a recipe that meets it.
 
     Args:
-        target: None: only the sensitivity is measured.
-        out: the recipe file, which is written if the target is met; its name is that of the recipe.
+        target: None: only measure the sensitivity.
+        out: the recipe file, which is written if the target is met; its name is also the recipe's name.
 
     Raises:
         BadInput: as `sensitivity` does, or the file cannot be written.
     """
     if out is not None:
-        _ = job.checkpoint.identity  # named in the file, and hashed before the work
+        _ = job.checkpoint.identity  # the recipe file names it; hash the files before they can change
     costs = sensitivity(job, progress)
     if target is None or out is None:
         return SensitivityReport(costs, None, None)

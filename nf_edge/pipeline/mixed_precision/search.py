@@ -1,11 +1,11 @@
-"""Searches a mixed-precision recipe that meets a size or a loss, and measures the artifact that it makes.
+"""Search for a mixed-precision recipe that meets a size or a loss, and measure its artifact.
 
-Uniform recipes, with one precision for all modules, are made and measured too; where one is best, it is the
-result.
+Uniform recipes, with one precision for all modules, are also exported and measured.  If one of them is best,
+it is the result.
 
-The search has three steps, each nearer to the final artifact than the one before.  The costs of single units
-order the units by what more precision gains.  PyTorch, with all units rounded at once, says how far to go in
-that order.  The lowered artifact, run from its file, says whether that is enough.
+The search has three levels of increasing accuracy.  First, the costs of single units order the units by their
+gain from more precision.  Second, PyTorch simulates all units rounded together and shows how many units must
+be more precise.  Third, the artifact runs from its file and shows whether the target is met.
 """
 
 from bisect import bisect_left
@@ -33,11 +33,11 @@ from nf_edge.pipeline.mixed_precision.sensitivity import Cost, Sensitivity, Sens
 from nf_edge.pipeline.mixed_precision.uniform import uniform_recipes
 from nf_edge.quantization.layer_report import LayerReport
 
-# Most artifacts of mixtures that are made.
+# Largest number of mixtures to export.
 MOST_CANDIDATES = 8
-# Most units that are tried at less precision once a loss is met.
+# Largest number of units to try with less precision once a loss is met.
 MOST_TRIALS = 24
-# Share of its size by which a file may be smaller than predicted.
+# The share by which a file may be smaller than predicted.
 MISPREDICTED = 0.1
 
 
@@ -48,29 +48,29 @@ def search(
     name: str,
     progress: Progress = silent,
 ) -> SearchResult:
-    """Search the recipe that meets a target: for a size, the least loss; for a loss, the smallest file.
+    """Search for the recipe with the least loss at a size, or with the smallest file at a loss.
 
     Args:
         sensitivity: the costs of the job's units.
-        name: of the recipe.
+        name: the name of the recipe.
     """
     attempt = _Search(job, sensitivity, name, progress)
     mixed = attempt.by_size(target) if target.of == "size" else attempt.by_loss(target)
     uniform, not_made = attempt.uniform(target, mixed)
-    # Uniform ones first: they win against a mixture with equal figures.
+    # Uniform candidates come first: of two equal candidates the first wins.
     candidates = [*uniform, *mixed]
     place, met = choose([candidate.point(target) for candidate in candidates], target)
     return SearchResult(target, met, candidates[place], len(candidates), tuple(uniform), tuple(not_made))
 
 
 class _Search:
-    """One search; it keeps the predictions of PyTorch by recipe."""
+    """One search; it caches the simulated predictions by recipe."""
 
     def __init__(self, job: SensitivityJob, sensitivity: Sensitivity, name: str, progress: Progress) -> None:
         self._job, self._sensitivity, self._name, self._progress = job, sensitivity, name, progress
         self._reference = job.checkpoint.reference()
         self._simulated: dict[str, Comparison] = {}
-        # Bytes of a unit relative to float32: 0 for float32, negative for the rest.
+        # Bytes of each choice relative to float32: 0 for float32, negative for all others.
         self._choices = {
             each.unit.name: [Choice(0, 0.0), *(Choice(-cost.saved, cost.kl) for cost in each.usable)]
             for each in sensitivity.units
@@ -78,9 +78,9 @@ class _Search:
         self._path = path(self._choices)
 
     def by_size(self, target: SearchTarget) -> list[Candidate]:
-        """Export candidates until one fits and the next best guess has been tried."""
+        """Export candidates until one fits and the next best candidate was tried."""
         made: dict[str, Candidate] = {}
-        # Bytes that files have more than predicted.
+        # Bytes by which files are larger than predicted.
         more = 0
         while len(made) < MOST_CANDIDATES:
             spare = [target.most - more - self._bytes(allocation) for allocation in self._path]
@@ -100,12 +100,12 @@ class _Search:
     def by_loss(self, target: SearchTarget) -> list[Candidate]:
         """Export candidates until no smaller one is expected to meet the target.
 
-        The last candidate gives units less precision again where the path gave them more than they need.
+        The last candidate makes units less precise again if the path gave them more precision than needed.
         """
         made: list[Candidate] = []
-        # Indices on the path: the last that misses the target, and the first that meets it.
+        # Indices on the path: the last allocation that misses the target, and the first that meets it.
         short, enough = -1, len(self._path)
-        # Loss that artifacts have more than PyTorch predicts.
+        # The loss of artifacts in excess of PyTorch's prediction.
         more = 0.0
         while short + 1 < enough and len(made) < MOST_CANDIDATES:
             place = self._first(target, short + 1, enough, more)
@@ -115,7 +115,7 @@ class _Search:
                 place = len(self._path) - 1
             made.append(self._made(self._path[place]))
             expected = made[-1].simulated
-            assert expected is not None  # it is a mixture
+            assert expected is not None  # only a uniform candidate has no simulation
             more = loss(made[-1].measured, target) - loss(expected, target)
             if made[-1].meets(target):
                 enough = place
@@ -135,10 +135,10 @@ class _Search:
     def uniform(
         self, target: SearchTarget, mixed: Sequence[Candidate]
     ) -> tuple[list[Candidate], list[Unmade]]:
-        """Uniform recipes: those that were made, and those that were not.
+        """The uniform recipes that were exported, and those that were not.
 
-        A recipe is not made where its file would be too large to be chosen, or where it does not suit the
-        checkpoint or this machine.
+        A recipe is not exported if its file would be too large, or if it does not suit the checkpoint or this
+        machine.
         """
         most = target.most
         if target.of != "size":
@@ -158,7 +158,7 @@ class _Search:
         return made, not_made
 
     def _first(self, target: SearchTarget, low: int, high: int, more: float) -> int:
-        """The first index of the path, from `low` on, expected to meet a loss; `high` where none is."""
+        """The first index on the path, from `low` on, that is expected to meet a loss; `high` if none is."""
 
         def enough(place: int) -> bool:
             return self._expected(self._path[place], target, more)
@@ -169,7 +169,7 @@ class _Search:
         """Whether an allocation is expected to meet a loss.
 
         Args:
-            more: loss that artifacts have more than PyTorch predicts.
+            more: the loss of artifacts in excess of PyTorch's prediction.
         """
         return loss(self._simulate(self._recipe(allocation)), target) + more <= target.most
 
@@ -193,7 +193,7 @@ class _Search:
         return mixture(self._job.recipe, self._job.checkpoint.config, rules, self._name)
 
     def _simulate(self, recipe: Recipe, lowered: Lowered | None = None) -> Comparison:
-        """The answers of a recipe in PyTorch, against the checkpoint's."""
+        """Compare a recipe's predictions, simulated in PyTorch, with the checkpoint's."""
         key = recipe.model_dump_json()
         if key not in self._simulated:
             change = change_of(recipe, lowered or rounded(self._job.job(recipe)))
@@ -203,7 +203,7 @@ class _Search:
         return self._simulated[key]
 
     def _made(self, allocation: Allocation) -> Candidate:
-        """The candidate of a mixture."""
+        """Export and measure the recipe of a mixture."""
         recipe = self._recipe(allocation)
         candidate = self._measured(recipe, self._bytes(allocation), None)
         return replace(
@@ -215,11 +215,11 @@ class _Search:
         )
 
     def _measured(self, recipe: Recipe, predicted: int, uniform: str | None) -> Candidate:
-        """The candidate of a recipe, whose artifact is made and measured.
+        """Export and measure a recipe.
 
         Args:
-            predicted: bytes of the model file.
-            uniform: as `Candidate` has it; a uniform recipe is not simulated.
+            predicted: predicted bytes of the model file.
+            uniform: as in `Candidate`; a uniform recipe is not simulated.
         """
         job = self._job.job(recipe)
         with scratch_folder() as folder:
@@ -249,7 +249,7 @@ class _Search:
         return {each.unit.name: dtypes[each.unit.modules[-1]] for each in self._sensitivity.units}
 
     def _compare(self, artifact: Session | Decoder, input_shape: InputShape, step: str) -> Comparison:
-        """The answers of an artifact against the checkpoint's, with the progress of a step."""
+        """Compare an artifact's predictions with the checkpoint's; `step` names the step for progress."""
 
         def report(_: str, done: int, total: int) -> None:
             self._progress(step, done, total)

@@ -1,9 +1,9 @@
-"""The cost of quantizing each unit of a checkpoint alone, while all others stay float32.
+"""The cost of quantizing each unit of a checkpoint while all other units stay float32.
 
-A unit is a set of modules that are quantized together: a linear layer, K with its noise (which stays float32,
-but multiplies the rounded K), a table, or a table and the head tied to it.  Its cost is the mean
-Kullback-Leibler divergence of the answers from the checkpoint's.  Its weights and inputs are rounded as the
-runtime rounds them.
+A unit is a set of modules that are quantized together: a linear layer, a table, or a table with the tied
+head.  A key projection and its noise form one unit: the noise stays float32 but multiplies the rounded keys.
+The cost is the mean Kullback-Leibler divergence of the predictions from the checkpoint's.  Weights and inputs
+are rounded like the runtime rounds them.
 """
 
 import math
@@ -38,9 +38,9 @@ class SensitivityJob:
     """The inputs of a sensitivity measurement.
 
     Attributes:
-        recipe: its backend, activations and shapes are kept, and its weights are varied.
-        rows: the rows that answers are compared on.
-        calibrate: rows to calibrate on, if the recipe calibrates; the checkpoint's examples where None.
+        recipe: the source of backend, activations and shapes; the precisions of weights are varied.
+        rows: the rows that predictions are compared on.
+        calibrate: calibration rows, if the recipe needs them; None: the checkpoint's examples.
     """
 
     checkpoint: Checkpoint
@@ -49,11 +49,11 @@ class SensitivityJob:
     calibrate: Rows | None = None
 
     def require_measurable(self) -> None:
-        """Refuse inputs of which no sensitivity can be measured.
+        """Raise BadInput if the sensitivity cannot be measured.
 
         Raises:
-            BadInput: the checkpoint is not pruned yet, the recipe quantizes nothing, the backend does not mix
-                precisions, a row does not fit, or the answers have no probabilities.
+            BadInput: the checkpoint is not pruned yet, the recipe quantizes nothing, the backend does not
+                support mixed precision, a row is too long, or the predictions have no probabilities.
         """
         config, rows = self.checkpoint.config, self.rows
         require_pruned(self.checkpoint, self.recipe)
@@ -81,7 +81,7 @@ class SensitivityJob:
             raise BadInput("no row has two tokens, so there is no next token to predict", where=rows.source)
 
     def job(self, recipe: Recipe) -> Job:
-        """The lowering job of a variant of the recipe; a variant may calibrate less."""
+        """The lowering job of a variant of the recipe; a variant may need less calibration."""
         return Job.of(self.checkpoint, recipe, self.calibrate if may_calibrate(recipe) else None)
 
     def file_bytes(self, recipe: Recipe) -> int:
@@ -106,11 +106,11 @@ class Cost:
     """The cost of quantizing one unit to one precision.
 
     Attributes:
-        rule: the rule of a recipe that gives the precision.
-        dtype: the dtype of its weights, in words.
-        kl: mean divergence of the answers from the checkpoint's, in nats; infinite where one is not finite.
-        kl_error: its standard error; None for a single text.
-        output_snr: signal of its output against the error from rounding its weights; the lowest of its
+        rule: the recipe rule with this precision.
+        dtype: the dtype of the unit's weights, in words.
+        kl: mean divergence of the predictions from the checkpoint's, in nats; infinite if one is not finite.
+        kl_error: standard error of `kl`; None for a single text.
+        output_snr: signal-to-noise ratio of the unit's output, from rounding the weights; the lowest of its
             modules.
         saved: bytes that the model file is smaller than in float32.
     """
@@ -124,7 +124,7 @@ class Cost:
 
     @property
     def kl_per_kb(self) -> float | None:
-        """Nats per saved kB; None where nothing is saved."""
+        """Nats per saved kB; None if nothing is saved."""
         return self.kl / (self.saved / 1000) if self.saved > 0 else None
 
     def to_json(self) -> dict[str, Any]:
@@ -140,14 +140,14 @@ class Cost:
 
 @dataclass(frozen=True)
 class UnitCosts:
-    """The cost of each precision of a unit except float32, the widest first."""
+    """The costs of one unit, for each precision except float32, widest first."""
 
     unit: Unit
     costs: tuple[Cost, ...]
 
     @property
     def usable(self) -> tuple[Cost, ...]:
-        """The costs whose answers are finite."""
+        """The costs whose KL divergence is finite."""
         return tuple(cost for cost in self.costs if math.isfinite(cost.kl))
 
     def to_json(self) -> dict[str, Any]:
@@ -201,10 +201,11 @@ def units_of(config: ModelConfig) -> list[Unit]:
 
 
 def sensitivity(job: SensitivityJob, progress: Progress = silent) -> Sensitivity:
-    """Quantize each unit alone, to each precision that the recipe's runtime has for it.
+    """Quantize each unit alone, to each precision that the recipe's runtime supports for it.
 
     Raises:
-        BadInput: the recipe or the rows do not suit, or logits of the checkpoint are not finite.
+        BadInput: the recipe or the rows do not suit the checkpoint, or logits of the checkpoint are not
+            finite.
     """
     job.require_measurable()
     recipe, config, rows = job.recipe, job.checkpoint.config, job.rows.rows
@@ -238,7 +239,7 @@ def sensitivity(job: SensitivityJob, progress: Progress = silent) -> Sensitivity
 
 @dataclass(frozen=True)
 class _Variant:
-    """All modules with one precision, as far as they can have it."""
+    """All modules with one precision, except modules that do not support it."""
 
     rule: Rule
     change: Change
@@ -264,7 +265,7 @@ class _Variant:
         return replace(self.change, weights={module: self.change.weights[module] for module in unit.modules})
 
     def dtype(self, unit: Unit) -> str:
-        # The dtype of activations, after the semicolon, is the same for all units.
+        # The dtype of activations, after the semicolon, is the same for all units, so it is left out.
         return self.layer_reports[unit.modules[-1]].dtype.split(";")[0]
 
     def output_snr(self, unit: Unit) -> Figure:
@@ -274,7 +275,7 @@ class _Variant:
 
 
 def _distinct(unit: Unit, variants: Iterable[_Variant]) -> list[_Variant]:
-    """The variants that differ for a unit; without a kernel for a precision it falls back to another."""
+    """The variants that differ for a unit; several precisions can fall back to the same one."""
     by_precision: dict[tuple[Precision, ...], _Variant] = {}
     for variant in variants:
         by_precision.setdefault(variant.precisions(unit), variant)
@@ -282,7 +283,7 @@ def _distinct(unit: Unit, variants: Iterable[_Variant]) -> list[_Variant]:
 
 
 def change_of(recipe: Recipe, lowered: Lowered) -> Change:
-    """The change that a recipe makes to a network: everything that it rounds."""
+    """The change that a recipe makes to a network: all rounding."""
     config = lowered.plain.config
     row_scales = backend_for(recipe).support.row_scales
     return Change(lowered.plain, lowered.weights, precisions(recipe, config), row_scales)

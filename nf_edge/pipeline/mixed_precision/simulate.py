@@ -1,4 +1,4 @@
-"""Simulates, in PyTorch, a network of which some modules are quantized."""
+"""Simulate, in PyTorch, a network with some quantized modules."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from nf_edge.model import NoiseFormer
 from nf_edge.model.data.rows import Rows
 from nf_edge.model.finite import finite
 
-# Tokens whose logits are compared at once.
+# Number of tokens whose logits are compared at once.
 PIECE = 128
 
 
@@ -27,10 +27,10 @@ class Change:
     """A change to some modules of a network.
 
     Attributes:
-        network: in float32 and PyTorch's own operators.
-        weights: of these modules, as they are lowered; a table may have fewer rows than the network's.
-        precisions: of at least these modules, which decide how their inputs are rounded.
-        row_scales: of the backend's `Support`.
+        network: in float32 and plain PyTorch operators.
+        weights: the lowered weights of the changed modules; a table may have fewer rows than the network's.
+        precisions: precision of at least these modules, which determines how their inputs are rounded.
+        row_scales: as in the backend's `Support`.
     """
 
     network: NoiseFormer
@@ -40,16 +40,17 @@ class Change:
 
     @contextmanager
     def made(self) -> Iterator[NoiseFormer]:
-        """The network with the change, which is undone at the end of the block.
+        """The network with the change; the change is undone at the end of the block.
 
-        It takes one row at a time, without padding: a range of activations may be that of a row.
+        The network takes one row at a time, without padding, because a range of activations may depend on the
+        row.
         """
         kept, handles = {}, []
         try:
             for name, lowered in self.weights.items():
                 module = self.network.get_submodule(name)
                 kept[name] = weight = module.get_parameter("weight")
-                # Not in place: a head may share the weight with a table.
+                # Not in place: a head may share its weight with a table.
                 _put(module, torch.cat([lowered, weight[len(lowered) :]]))
                 if isinstance(module, nn.Linear) and self.precisions[name].activations != "none":
                     hook = partial(_hook, precision=self.precisions[name], row_scales=self.row_scales)
@@ -63,7 +64,7 @@ class Change:
 
     @torch.no_grad()
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        """As `Session.run`: int64 [1, T] without padding → float32 logits."""
+        """Logits, as for `Session.run`: int64 [1, T] without padding → float32."""
         with self.made() as network:
             logits: np.ndarray = network(torch.from_numpy(input_ids)).numpy()
         return logits
@@ -80,8 +81,9 @@ def _hook(_: nn.Module, given: tuple[Tensor, ...], precision: Precision, row_sca
 def round_activations(x: Tensor, precision: Precision, row_scales: bool) -> Tensor:
     """Inputs [1, …, K] of a linear layer, rounded to int8 as at run time and dequantized again.
 
-    A dynamic range is that of a token.  With `row_scales` it is that of a group of a token where the weights
-    have groups, else that of the row.  A static range is here that of the row: no calibrated one is known.
+    A dynamic range covers one token.  With `row_scales`, it covers one group of a token if the weights have
+    groups, otherwise one row.  A static range is simulated by the range of the row, because no calibrated
+    range is known.
     """
     dynamic = precision.activations == "int8_dynamic"
     if dynamic and not row_scales:
@@ -92,7 +94,7 @@ def round_activations(x: Tensor, precision: Precision, row_scales: bool) -> Tens
 
 
 def _affine(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Round to 256 levels between two values; 0 is a level."""
+    """Round to 256 levels between two values; 0 is always a level."""
     low, high = low.clamp(max=0), high.clamp(min=0)
     scale = ((high - low) / 255).clamp(min=torch.finfo(x.dtype).tiny)
     zero = (-low / scale).round()
@@ -106,11 +108,11 @@ def _symmetric(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class MeanDivergence:
-    """Mean divergence over all answers.
+    """The mean divergence over all predictions.
 
     Attributes:
-        kl: in nats; infinite where an answer is not finite.
-        error: its standard error; None for a single text, and where `kl` is infinite.
+        kl: in nats; infinite if a prediction is not finite.
+        error: standard error of `kl`; None for a single text, and if `kl` is infinite.
     """
 
     kl: float
@@ -121,9 +123,9 @@ class MeanDivergence:
 def divergences(
     reference: NoiseFormer, changes: Sequence[Change], rows: Rows, progress: Progress
 ) -> list[MeanDivergence]:
-    """How far the answers of changed networks are from the reference's, on the same rows.
+    """The divergence of each changed network's predictions from the reference's, on the same rows.
 
-    Memory holds the logits of two networks for one row.
+    Only the logits of two networks for one row are in memory at a time.
 
     Raises:
         BadInput: logits of the reference are not finite.
@@ -144,12 +146,12 @@ def divergences(
 
 
 def _of_questions(logits: Tensor) -> Tensor:
-    """Logits [q, C] of the answers of a row: of its class, or of the token after each but the last."""
+    """The logits [Q, C] of a row's predictions: one for its class, or one per token except the last."""
     return logits[0, :-1] if logits.dim() == 3 else logits
 
 
 def _divergence(expected: Tensor, actual: Tensor) -> np.ndarray:
-    """KL divergence float64 [q] in nats of logits [q, C]."""
+    """The KL divergence, float64 [Q] in nats, of logits [Q, C]."""
     pieces = zip(expected.split(PIECE), actual.split(PIECE), strict=True)
     parts = [kl_divergence(*(x.double().log_softmax(-1) for x in pair)) for pair in pieces]
     return torch.cat(parts).numpy()

@@ -1,4 +1,4 @@
-"""Uniform recipes, with one precision for all modules: a mixture of precisions has to beat them."""
+"""Uniform recipes, with one precision for all modules, which a mixture must beat."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,20 +16,20 @@ from nf_edge.pipeline.mixed_precision.recipe import uniform, weight_choices
 
 @dataclass(frozen=True)
 class Uniform:
-    """A uniform recipe with its label: a recipe's name, or a precision."""
+    """A uniform recipe, and its label: the name of a recipe, or a precision."""
 
     label: str
     recipe: Recipe
 
 
 def uniform_recipes(base: Recipe, config: ModelConfig, name: str) -> list[Uniform]:
-    """The uniform variants of a recipe, itself among them.
+    """The uniform variants of a recipe, including the recipe itself.
 
-    Each has the `quantize` section of a recipe of the same backend, or one precision for all modules.  They
-    differ in what they do to the model, and suit its modules.
+    Each has the `quantize` section of a bundled recipe of the same backend, or one precision for all modules.
+    All variants differ in their effect on the model.
 
     Args:
-        name: of every variant, since one of them may be written to a file.
+        name: the name of every variant, because one of them may be written to a file.
     """
     assert base.quantize is not None
     sections: dict[str, Quantize | None] = {
@@ -49,7 +49,7 @@ def uniform_recipes(base: Recipe, config: ModelConfig, name: str) -> list[Unifor
         try:
             recipe = Recipe.model_validate(base.model_copy(update=changes).model_dump())
             effect = _effect(recipe, config)
-        except (ValidationError, BadInput):  # its cache, for example, does not suit the base
+        except (ValidationError, BadInput):  # for example, its int8 cache does not suit the base
             continue
         if effect not in effects:
             recipes.append(Uniform(label, recipe))
@@ -58,7 +58,7 @@ def uniform_recipes(base: Recipe, config: ModelConfig, name: str) -> list[Unifor
 
 
 def _effect(recipe: Recipe, config: ModelConfig) -> Any:
-    """What a recipe does to a model, whichever of its keys say so."""
+    """The effect of a recipe on a model, for comparing recipes with different keys."""
     if recipe.quantize is None:
         return None
     by_module = {"weights", "granularity", "embeddings", "rules"}

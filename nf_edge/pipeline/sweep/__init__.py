@@ -1,4 +1,4 @@
-"""One model by several recipes: what each saves, and what it costs."""
+"""Compare several recipes for one model: size, speed and accuracy."""
 
 from nf_edge.pipeline.sweep.run import sweep
 from nf_edge.pipeline.sweep.sweep_report import JSON, PAGE, Compressed, SweepReport

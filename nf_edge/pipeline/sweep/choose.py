@@ -1,4 +1,4 @@
-"""Chooses the recipes that a model is exported by."""
+"""Choose the recipes of a sweep."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ from nf_edge.pruning.provenance import needs_compression
 
 @dataclass(frozen=True)
 class Skipped:
-    """A bundled recipe that does not suit, and the reason."""
+    """A bundled recipe that does not suit the checkpoint, and the reason."""
 
     recipe: str
     reason: str
@@ -24,15 +24,15 @@ class Skipped:
 
 
 def choose(names: Sequence[str], job: SweepJob) -> tuple[list[Recipe], list[Skipped]]:
-    """The recipes of a sweep, and the bundled ones that do not suit.
+    """The recipes of a sweep, and the bundled ones that do not suit the checkpoint.
 
-    Nothing is exported for this; the kernels that a recipe calls are built.
+    Nothing is exported, but the kernels that a recipe calls are built.
 
     Args:
-        names: of recipes, or their files; where there are none, the bundled ones that suit, float32 first.
+        names: names or files of recipes; empty: all bundled ones that suit the checkpoint, float32 first.
 
     Raises:
-        BadInput, MissingTool: a requested recipe does not suit, or no bundled one does.
+        BadInput, MissingTool: a requested recipe does not suit the checkpoint, or no bundled one does.
     """
     if names:
         recipes = [load_recipe(name) for name in names]
@@ -65,7 +65,7 @@ def _refuse_twice(recipes: Sequence[Recipe]) -> None:
 
 
 def _refuse_unsuited(recipe: Recipe, job: SweepJob) -> None:
-    """Raises BadInput or MissingTool where an export by this recipe would."""
+    """Raise BadInput or MissingTool if an export with this recipe would."""
     checkpoint = job.checkpoint
     backend = backend_for(recipe)
     if backend.reference_executor:

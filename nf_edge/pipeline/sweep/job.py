@@ -1,4 +1,4 @@
-"""A sweep's checkpoint and data, which are read once."""
+"""The checkpoint and data of a sweep, which are read once."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,16 @@ from nf_edge.quantization.calibration import calibration_purposes
 
 
 class RowSource:
-    """A file of rows, or a named data set, that is read once for several models and lengths."""
+    """A data file or a named data set, read once for several models and lengths."""
 
     def __init__(self, source: str, limit: int | None = None) -> None:
         """Read the source.
 
         Args:
-            source, limit: as `load_rows` takes them.
+            source, limit: as for `load_rows`.
 
         Raises:
-            BadInput: it cannot be read.
+            BadInput: the source cannot be read.
             MissingTool: a named data set needs a package that is not installed.
         """
         self._source, self._limit = source, limit
@@ -30,13 +30,13 @@ class RowSource:
         self._rows: dict[tuple[str, int], Rows] = {}
 
     def rows(self, checkpoint: Checkpoint, length: int | None = None) -> Rows:
-        """The rows in a checkpoint's tokens; the same value for the same arguments.
+        """The rows in a checkpoint's tokens; equal arguments return the same object.
 
         Args:
-            length: tokens that longer rows are cut to; the checkpoint's positions where None.
+            length: longer rows are cut to this many tokens; None: to the checkpoint's number of positions.
 
         Raises:
-            BadInput: there are bad rows: lists them by their lines.
+            BadInput: rows are bad; the message lists them by line.
         """
         length = length or checkpoint.config.n_positions
         key = str(checkpoint.path), length
@@ -55,13 +55,13 @@ class RowSource:
 
 @dataclass(frozen=True)
 class SweepJob:
-    """What every export of a sweep begins with.
+    """The common inputs of all exports in a sweep.
 
     Attributes:
-        data: labelled rows to check on.
-        calibration: rows to calibrate on; the checkpoint's examples where None.
-        train: rows or text to prune by and recover on; None: recipes that prune or recover are left out.
-        overwrite: whether earlier artifacts are replaced.
+        data: labelled rows to check accuracy on.
+        calibration: calibration rows; None: the checkpoint's examples.
+        train: rows or text for pruning and recovery; None: recipes that prune or recover are left out.
+        overwrite: whether existing artifacts are replaced.
     """
 
     checkpoint: Checkpoint
@@ -73,12 +73,12 @@ class SweepJob:
 
     @property
     def checkpoint_rows(self) -> Rows:
-        """The labelled rows in the checkpoint's tokens, cut to its positions."""
+        """The labelled rows in the checkpoint's tokens, cut to its number of positions."""
         return self.data.rows(self.checkpoint)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks about the data that concern all figures."""
+        """Remarks about the data that apply to all figures."""
         if self.calibration is None:
             return ()
         if self.calibration.rows(self.checkpoint).sha256 != self.checkpoint_rows.sha256:
@@ -89,11 +89,11 @@ class SweepJob:
         return InputShape.of(recipe, self.checkpoint.config)
 
     def rows_for(self, checkpoint: Checkpoint, recipe: Recipe) -> Rows:
-        """The labelled rows in a checkpoint's tokens, cut to the length of a recipe."""
+        """The labelled rows in a checkpoint's tokens, cut to a recipe's input length."""
         return self.data.rows(checkpoint, InputShape.of(recipe, checkpoint.config).length)
 
     def calibration_for(self, checkpoint: Checkpoint, recipe: Recipe) -> Rows | None:
-        """Rows to calibrate on; None without a source, or where the recipe calibrates nothing."""
+        """Calibration rows; None if no source is given or the recipe calibrates nothing."""
         input_shape = InputShape.of(recipe, checkpoint.config)
         cache = backend_for(recipe).cache_dtype(checkpoint.config, input_shape, recipe)
         if self.calibration is None or not calibration_purposes(recipe, cache):

@@ -1,4 +1,4 @@
-"""Exports one model by several recipes, and measures the artifacts."""
+"""Export one model with several recipes, and measure the artifacts."""
 
 import math
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ from nf_edge.pruning.data import Sources
 from nf_edge.pruning.provenance import needs_compression
 from nf_edge.render.html.sweep_page import sweep_page
 
-# Suffix of the folder of a pruned checkpoint, which is next to its artifact.
+# Suffix of the folder of a pruned checkpoint; the folder is next to the artifact.
 CHECKPOINT_SUFFIX = "-checkpoint"
 
 
@@ -51,24 +51,23 @@ def sweep(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> SweepReport:
-    """Export a checkpoint by every recipe, check the answers of each artifact, and time all of them.
+    """Export a checkpoint with every recipe, check the accuracy of each artifact, and time all artifacts.
 
-    Everything that can be refused is refused before the first export.  An artifact that fails a gate is
-    measured too.
+    All inputs are checked before the first export.  An artifact that fails a gate is measured too.
 
     Args:
-        recipes: names or files, the baseline first; the bundled ones that suit where there are none.
-        data, calibrate, train: rows to check on, to calibrate on, and to prune by and recover on, as
-            `load_rows` takes them.
+        recipes: names or files, the baseline first; empty: all bundled recipes that suit the checkpoint.
+        data, calibrate, train: sources, as for `load_rows`, of the rows to check, to calibrate, and to prune
+            and recover.
         limit: use only the first rows of `data`.
-        options: what to time; by default a prefill is as long as the median row of `data`, and a context is
-            half of the positions.
-        out: a folder that keeps the artifacts, the report as JSON and the page; temporary where None.
+        options: the latencies to measure; by default, a prefill has the length of the median row of `data`,
+            and a context has half of the positions.
+        out: a folder that keeps the artifacts, the report as JSON, and the page; None: they are temporary.
 
     Raises:
-        BadInput: a requested recipe does not suit, none does, the data is not for the model, or `out` cannot
-            be used.
-        MissingTool: the kernels of nf-edge, which a requested recipe calls, cannot be built here.
+        BadInput: a requested recipe does not suit the checkpoint, no recipe does, the data does not suit the
+            model, or `out` cannot be used.
+        MissingTool: a requested recipe needs kernels of nf-edge, which cannot be built on this machine.
     """
     if out is not None:
         check_folder(out)
@@ -89,7 +88,7 @@ def sweep(
         folder = out or stack.enter_context(scratch_folder())
         exports = [_export(job, recipe, folder, prefixed(recipe.name, progress)) for recipe in chosen]
         runnables = [load_artifact(folder / recipe.name).runnable() for recipe in chosen]
-        # A new plan: a pruned checkpoint may have fewer tokens.
+        # A new plan, because a pruned checkpoint may have other token counts.
         subjects = [BenchSubject(each.recipe.name, each.config, each.input_shape) for each in runnables]
         latency = bench(runnables, planned(subjects), progress)
     report = _report(job, chosen, exports, latency, out, skipped)
@@ -100,7 +99,9 @@ def sweep(
 
 
 def _plan(rows: Rows, options: BenchOptions, subjects: Sequence[BenchSubject]) -> BenchPlan:
-    """The plan of the options; by default of the median row, and of half of the positions as context."""
+    """The measurements by the options; by default the length of the median row, and half of the positions as
+    context.
+    """
     lengths, contexts = options.lengths, options.contexts
     capacity = min(subject.input_shape.length for subject in subjects)
     if lengths is None and all(subject.input_shape.dynamic_length for subject in subjects):
@@ -111,7 +112,7 @@ def _plan(rows: Rows, options: BenchOptions, subjects: Sequence[BenchSubject]) -
 
 
 def _check_out(out: Path, recipes: Sequence[Recipe], job: SweepJob, sources: Sequence[Path]) -> None:
-    """Refuse, before the first export, a folder that one of the exports would refuse."""
+    """Check before the first export that every export can write its folder."""
     for recipe in recipes:
         check_out(out / recipe.name, overwrite=job.overwrite, sources=sources)
         if needs_compression(job.checkpoint, recipe):
@@ -121,7 +122,7 @@ def _check_out(out: Path, recipes: Sequence[Recipe], job: SweepJob, sources: Seq
 
 @dataclass(frozen=True)
 class _Exported:
-    """An export, and the labelled rows that its artifact was checked on, in the artifact's tokens."""
+    """An export, and the labelled rows in the artifact's tokens that it was checked on."""
 
     recipe: Recipe
     result: Export
@@ -129,12 +130,12 @@ class _Exported:
 
     @property
     def accuracy(self) -> AccuracyReport:
-        assert self.result.accuracy is not None  # there are rows
+        assert self.result.accuracy is not None  # a sweep always has labelled rows
         return self.result.accuracy
 
 
 def _export(job: SweepJob, recipe: Recipe, folder: Path, progress: Progress) -> _Exported:
-    """Export by one recipe into a folder of its name, after pruning where the recipe prunes."""
+    """Export with one recipe to a folder of the recipe's name; prune first if the recipe prunes."""
     checkpoint, original = job.checkpoint, None
     if job.train is not None and needs_compression(checkpoint, recipe):
         place = folder / (recipe.name + CHECKPOINT_SUFFIX)
@@ -158,7 +159,7 @@ def _export(job: SweepJob, recipe: Recipe, folder: Path, progress: Progress) -> 
         keep=True,
         progress=progress,
     )
-    for name in (JSON, PAGE):  # an earlier sweep's, whose artifacts are being replaced
+    for name in (JSON, PAGE):  # files of an earlier sweep, whose artifacts are being replaced
         (folder / name).unlink(missing_ok=True)
     return _Exported(recipe, result, rows)
 
@@ -193,7 +194,7 @@ def _report(
 
 
 def _warnings(job: SweepJob, exports: Sequence[_Exported]) -> list[str]:
-    """Remarks about the rows, each once."""
+    """Remarks about the rows, without repeats."""
     calibration = job.calibration.rows(job.checkpoint) if job.calibration else None
     remarks = [
         *(calibration.warnings if calibration else ()),

@@ -1,4 +1,4 @@
-"""The summary of a sweep: the smallest recipe without a loss, the fastest, and those that others dominate."""
+"""The summary of a sweep: the smallest recipe without a loss, the fastest, and the dominated recipes."""
 
 import math
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from nf_edge.measure.latency.latency_report import BenchRow
 
 @dataclass(frozen=True)
 class Facts:
-    """The figures that recipes are compared by; an unknown one is infinite.
+    """The figures that recipes are compared by; an unknown figure is infinite.
 
     Attributes:
-        file, memory: bytes.
+        file, memory: in bytes.
         times: median of each measurement, in ms.
-        kl: mean divergence of the answers, in nats.
+        kl: mean divergence of the predictions, in nats.
         loses: whether the intervals show a loss of accuracy, or of a language model's perplexity.
-        passed: whether it passes all gates.
+        passed: whether the recipe passes all gates.
     """
 
     recipe: str
@@ -29,7 +29,7 @@ class Facts:
     passed: bool
 
     def beats(self, other: "Facts") -> bool:
-        """Whether it is at least as good in everything, and better in something."""
+        """Whether this recipe is at least as good in every figure, and better in at least one."""
         mine, others = ((facts.file, facts.memory, *facts.times, facts.kl) for facts in (self, other))
         return (
             self.passed
@@ -43,7 +43,7 @@ class Fastest:
     """The fastest recipe of one measurement.
 
     Attributes:
-        rivals: recipes whose intervals overlap with that of the fastest.
+        rivals: recipes whose intervals overlap with the fastest recipe's.
     """
 
     phase: str
@@ -55,14 +55,14 @@ class Fastest:
 
 @dataclass(frozen=True)
 class Summary:
-    """The summary.
+    """The summary of a sweep.
 
     Attributes:
-        smallest: the recipe with the smallest file that passes and shows no loss; of two with equal files,
-            the one with less divergence.  None where there is none.
-        fastest: of each measurement but loading.
-        dominated: recipes that another one beats, and that other one.  Medians and means decide, without
-            their intervals.
+        smallest: the recipe with the smallest file of those that pass and show no loss; of two equal files,
+            the one with the smaller divergence.  None if there is no such recipe.
+        fastest: the fastest recipe of each measurement except loading.
+        dominated: each recipe that another one beats, and that other recipe.  Medians and means decide,
+            without intervals.
     """
 
     smallest: str | None
@@ -89,7 +89,7 @@ class Summary:
 
 
 def _fastest(names: Sequence[str], line: BenchRow) -> Fastest:
-    """The fastest by its speed relative to the first recipe, whose speed is 1."""
+    """The fastest recipe, by speed relative to the first recipe (whose speed is 1)."""
     speeds = {names[0]: (1.0, 1.0, 1.0)}
     for name, speed in zip(names[1:], line.speeds, strict=True):
         inverse = speed.inverse
@@ -97,7 +97,7 @@ def _fastest(names: Sequence[str], line: BenchRow) -> Fastest:
         speeds[name] = (
             inverse.ratio.value or 0.0,
             low.value or 0.0,
-            math.inf if high.value is None else high.value,  # an unknown end overlaps with everything
+            math.inf if high.value is None else high.value,  # an unknown bound overlaps with everything
         )
     best = max(names, key=lambda name: speeds[name][0])
     rivals = [name for name in names if name != best and speeds[name][2] >= speeds[best][1]]

@@ -14,20 +14,20 @@ from nf_edge.pipeline.size_ratios import Size
 from nf_edge.pipeline.sweep.choose import Skipped
 from nf_edge.pipeline.sweep.summary import Summary
 
-# Files next to the artifacts.
+# Files that are written next to the artifacts.
 JSON, PAGE = "sweep.json", "sweep.html"
 
 
 @dataclass(frozen=True)
 class Compressed:
-    """A model by one recipe.
+    """One recipe of the sweep, and its results.
 
     Attributes:
-        model: the model file that was measured.
-        path: the artifact; None where it was not kept.
-        accuracy: against the checkpoint of the sweep, before any pruning.
-        verdict: whether it fits the device; None without a device.
-        failure: the error of the first gate that it does not pass.
+        model: the measured model file.
+        path: the artifact; None if it was temporary.
+        accuracy: compared with the sweep's checkpoint, before any pruning.
+        verdict: whether the artifact fits the device; None without a device.
+        failure: the error of the first failed gate; None if all gates pass.
     """
 
     recipe: str
@@ -52,11 +52,12 @@ class Compressed:
 
 @dataclass(frozen=True)
 class SweepReport(HtmlValue):
-    """The first recipe, the baseline, against each other one; tuples of figures have one per recipe.
+    """The comparison of the first recipe, the baseline, with each other one; tuples of figures have one
+    figure per recipe.
 
     Attributes:
-        sizes: parameters, file, and the memory of the process, planned and measured.
-        skipped: bundled recipes that do not suit.
+        sizes: number of parameters, file size, and memory of the process, planned and measured.
+        skipped: bundled recipes that do not suit the checkpoint.
         memory_machine: the machine that memory was measured on.
         notes: remarks about the figures.
     """
@@ -72,7 +73,7 @@ class SweepReport(HtmlValue):
 
     @property
     def failure(self) -> OverBudget | AccuracyGate | None:
-        """The error of the first gate that a recipe does not pass."""
+        """The error of the first gate that a recipe fails; None if all pass."""
         return next((each.failure for each in self.recipes if each.failure), None)
 
     @property
@@ -84,7 +85,7 @@ class SweepReport(HtmlValue):
         return next(size for size in self.sizes if size.name == name)
 
     def to_json(self) -> dict[str, Any]:
-        # The recipes list the artifacts, which may be temporary.
+        # The entries of the recipes give the artifacts' paths; temporary artifacts have none.
         latency = self.latency.to_json()
         del latency["artifacts"]
         return {
