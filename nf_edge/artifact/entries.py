@@ -31,7 +31,9 @@ FigureEntry = Annotated[FigureFields, AfterValidator(_a_figure)]
 
 @with_config(STRICT)
 class ModuleEntry(TypedDict):
-    """The precision of a module, of attention or of the cache.  Manifests of earlier versions have no ratios."""
+    """The precision of a module, of attention or of the cache; manifests of earlier versions have no
+    ratios.
+    """
 
     module: str
     dtype: str
@@ -53,7 +55,9 @@ class LeftEntry(TypedDict):
 
 @with_config(STRICT)
 class CoverageFields(TypedDict):
-    """The share of a program that the accelerated library executes.  Earlier versions counted operators only."""
+    """The share of a program that the accelerated library executes; earlier versions counted operators
+    only.
+    """
 
     library: str
     delegated: Count

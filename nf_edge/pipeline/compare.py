@@ -64,7 +64,7 @@ class ComparisonReport:
     failure: OverBudget | AccuracyGate | None
 
     def to_json(self) -> dict[str, Any]:
-        # The entries of the models give the artifacts' paths; temporary artifacts have none.
+        # `artifacts` may list temporary paths; each model's entry has its `path` instead.
         latency = self.latency.to_json()
         del latency["artifacts"]
         return {

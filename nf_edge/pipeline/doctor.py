@@ -62,7 +62,7 @@ def examine() -> list[Finding]:
 
 
 def _emulation(runtime: Runtime) -> Finding:
-    """Whether this machine can emulate devices' cores for a runtime."""
+    """The finding about emulated cores for a runtime."""
     name, needed_for = f"emulated cores, {runtime}", "--on DEVICE"
     try:
         qemu = emulation.emulator()
@@ -87,7 +87,9 @@ def _packages() -> dict[str, str]:
 
 
 def _built(name: str, needed_for: str, tools: Callable[[], str]) -> Finding:
-    """Whether a native part can be built; `tools` returns the compiler, or raises MissingTool."""
+    """The finding about a native part; `tools` returns the compiler that would build it, or raises
+    MissingTool.
+    """
     try:
         compiler = tools()
     except MissingTool as error:

@@ -75,7 +75,9 @@ class Job:
 
     @property
     def full_cache_inputs(self) -> Inputs:
-        """Calibration texts that fill the cache, if the ranges of its values are calibrated; otherwise empty."""
+        """Calibration texts that fill the cache, if the ranges of its values are calibrated; otherwise
+        empty.
+        """
         if self.calibration is None or self.cache is None or not self.cache.static:
             return []
         return self.calibration.full_cache_inputs(self.input_shape, self.checkpoint.config.end_tokens[:1])
@@ -141,7 +143,7 @@ def lower(job: Job, file: Path | None) -> Lowered:
         file, plain, backend, recipe, job.precisions, inputs, job.full_cache_inputs, quantized_weights
     )
     if backend.quantizes == "file":
-        # Quantized operators replaced the ones that the report counts.
+        # Quantization replaced operators of the lowered program, so they are counted again.
         report = report.recounted(sum(backend.operators(file).values()))
     return Lowered(report, plain, weights, layer_reports)
 

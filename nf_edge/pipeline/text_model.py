@@ -120,7 +120,7 @@ def model_of_artifact(artifact: Artifact, core: EmulatedCore | None, as_ids: boo
 
 
 def model_of_checkpoint(checkpoint: Checkpoint, where: str | Path, as_ids: bool) -> TextModel:
-    """The language model of a checkpoint, in PyTorch; arguments and errors are those of `model_of_artifact`."""
+    """The language model of a checkpoint, in PyTorch; arguments and errors are as for `model_of_artifact`."""
     model = checkpoint.reference()
     if not isinstance(model, CausalLM):
         raise BadInput("is no language model", where=where)

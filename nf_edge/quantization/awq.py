@@ -32,9 +32,7 @@ ALPHAS = [step / 20 for step in range(21)]
 
 @dataclass(frozen=True)
 class _Scaling:
-    """A layer, and the parameters before it that absorb the factors.  Dimension 0 of each is the input
-    channel.
-    """
+    """A layer, and the parameters before it that take the inverse factors: [input channels, …] each."""
 
     layer: nn.Linear
     before: tuple[Tensor, ...]

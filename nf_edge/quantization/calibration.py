@@ -111,7 +111,7 @@ def may_calibrate(recipe: Recipe) -> bool:
 
 
 def calibration_purposes(recipe: Recipe, cache: CacheDtype | None) -> list[str]:
-    """The parts of a recipe that need calibration data, with a cache of this dtype; empty if there are none."""
+    """The parts of a recipe that need calibration data, with a cache of this dtype; may be empty."""
     quantize = recipe.quantize
     if quantize is None:
         return []

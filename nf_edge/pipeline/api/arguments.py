@@ -46,7 +46,7 @@ def path_of(value: Named) -> Path:
 
 
 def place_of(kind: str, value: object) -> list[Path]:
-    """The file or folder that an argument is read from; empty for a bundled name or a value without a path."""
+    """The file or folder that an argument is read from; empty for bundled names and values without a path."""
     if isinstance(value, str | Path):
         return existing(kind, name_of(value))
     # Loaded rows have a `source`, and loaded checkpoints have a `path`.

@@ -39,7 +39,7 @@ class Resolver:
         """Pass remarks to `notify`, or to Python's `warnings`."""
         for remark in remarks:
             if self.notify is None:
-                warnings.warn(remark, stacklevel=4)  # the level of the API function's caller
+                warnings.warn(remark, stacklevel=4)  # the line of the user's code that called the API
             else:
                 self.notify(remark)
 

@@ -91,7 +91,7 @@ class _Step:
 
 
 def _steps(unit: str, choices: Sequence[Choice]) -> Iterator[_Step]:
-    """Steps from a unit's smallest choice along the lower hull of loss over bytes, ordered by gain per byte."""
+    """Steps from a unit's smallest choice along the lower hull of loss over bytes, by gain per byte."""
     at = _smallest(choices)
     while True:
         here = choices[at]

@@ -80,10 +80,10 @@ def _with(recipe: Recipe, keys: Mapping[str, Any]) -> Recipe:
 
 
 def _sections(by_module: Rules) -> list[dict[str, Any]]:
-    """Candidate `quantize` sections: each has the default precisions of modules without a rule.
+    """Candidate `quantize` sections; the keys of a section apply to all modules without a rule.
 
-    Each candidate takes the precision of some quantized layers (the most frequent first) and that of the
-    token table.
+    Each candidate has the precision of some quantized layers (the most frequent first) and that of the token
+    table.
     """
     quantized = Counter(
         rule for name, rule in by_module.items() if name not in (TOKENS, POSITIONS) and rule.granularity

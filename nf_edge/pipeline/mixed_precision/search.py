@@ -70,7 +70,7 @@ class _Search:
         self._job, self._sensitivity, self._name, self._progress = job, sensitivity, name, progress
         self._reference = job.checkpoint.reference()
         self._simulated: dict[str, Comparison] = {}
-        # Bytes of each choice relative to float32: 0 for float32, negative for all others.
+        # The predicted bytes of each choice minus those of float32: 0 for float32, negative for all others.
         self._choices = {
             each.unit.name: [Choice(0, 0.0), *(Choice(-cost.saved, cost.kl) for cost in each.usable)]
             for each in sensitivity.units

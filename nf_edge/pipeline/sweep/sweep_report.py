@@ -85,7 +85,7 @@ class SweepReport(HtmlValue):
         return next(size for size in self.sizes if size.name == name)
 
     def to_json(self) -> dict[str, Any]:
-        # The entries of the recipes give the artifacts' paths; temporary artifacts have none.
+        # `artifacts` may list temporary paths; each recipe's entry has its `path` instead.
         latency = self.latency.to_json()
         del latency["artifacts"]
         return {
