@@ -5,7 +5,7 @@ from nf_edge.core.recipe.recipe import Recipe
 
 
 def incompatibility(device: Device, recipe: Recipe) -> str:
-    """Why a device cannot run the artifact of a recipe; "" if it can."""
+    """The reason why a device cannot run a recipe's artifact; "" if it can."""
     if recipe.backend not in device.backends:
         return f"it supports {', '.join(device.backends)}; this recipe uses {recipe.backend}"
     if recipe.target is not None and recipe.target not in device.targets:
@@ -15,6 +15,6 @@ def incompatibility(device: Device, recipe: Recipe) -> str:
 
 
 def devices_for(recipe: Recipe) -> list[Device]:
-    """The bundled devices that run the artifact of a recipe; those that prefer its backend come first."""
+    """The bundled devices that can run a recipe's artifact; devices that prefer its backend come first."""
     compatible = [device for device in bundled_devices() if not incompatibility(device, recipe)]
     return sorted(compatible, key=lambda device: device.backends.index(recipe.backend))

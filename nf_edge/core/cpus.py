@@ -8,7 +8,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def allowed_cpus() -> int:
-    """CPUs that this process may use: limited by its affinity and by its container's quota, rounded up."""
+    """The CPUs that this process may use, by its affinity and its container's quota (rounded up)."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(count, _share(CGROUPS, Path("/proc/self/cgroup")))))
 

@@ -1,8 +1,8 @@
-"""Default numbers that commands and the Python API share."""
+"""Default numbers that the commands and the Python API share."""
 
-# Rows for `sensitivity`, and for `check --on`: emulated cores are slow.
+# Default number of rows of `sensitivity`, and of `check --on` (fewer, because emulated cores are slow).
 SENSITIVITY_ROWS, EMULATED_ROWS = 256, 100
-# Rounds of each measurement of `bench`, and the fewest whose medians have an interval.
+# Default rounds of each measurement of `bench`, and the smallest number that gives medians an interval.
 REPEATS, FEWEST_REPEATS = 20, 5
-# Tokens that `generate` appends.
+# Default number of tokens that `generate` appends.
 MAX_TOKENS = 100

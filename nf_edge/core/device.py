@@ -1,4 +1,4 @@
-"""Devices that a model must fit.  Each has one YAML file, in which every fact has a source.
+"""Devices that run models.  A YAML file describes each device, and every fact in it has a source.
 
 A fact is a value, its source, and whether somebody checked the value in that source:
 
@@ -32,8 +32,8 @@ MemoryKind = Literal["dram", "sram", "flash"]
 # Instruction sets by the names of Arm's compilers (Linux calls `neon` asimd).
 Isa = Literal["neon", "dotprod", "fp16", "i8mm", "bf16", "sve", "sve2", "sme", "mve", "dsp", "fpu"]
 
-# The memory of heap, arenas and mapped weights, and the memory of the model file.  A microcontroller keeps
-# the weights in flash.  The file system of a phone or a board is large, so it has no budget.
+# The memory of heap, arenas and mapped weights, and the memory of the model file. A microcontroller keeps the
+# weights in flash. The file system of a phone or a board is large, so it has no budget.
 WORKING_KIND: dict[DeviceClass, MemoryKind] = {"phone": "dram", "sbc": "dram", "mcu": "sram"}
 STORAGE_KIND: dict[DeviceClass, MemoryKind] = {"mcu": "flash"}
 
@@ -151,11 +151,11 @@ class Core(Closed):
 
 
 class Device(Closed):
-    """A device as its file describes it.
+    """The content of a device file.
 
-    If there are several memories of a kind, models use the first.  `backends` are in order of preference.
-    `npu_targets` are the compiler's names of the NPUs, which recipes use as `target`; a Cortex-M core's
-    target follows from its vector instructions.
+    Models use the first memory of each kind.  `backends` are in order of preference. `npu_targets` are the
+    compiler's names of the NPUs, which recipes use as `target`; a Cortex-M core's target follows from its
+    vector instructions.
     """
 
     id: Text

@@ -1,7 +1,7 @@
-"""The errors that a user can meet, each with an exit code.
+"""The errors that a user can see, each with an exit code.
 
 An exception that is not an `NfEdgeError` is a bug in nf-edge (exit code 1).  Click reports wrong usage of the
-command line itself (exit code 2).
+command line (exit code 2).
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from pathlib import Path
 from reprlib import Repr
 from typing import Any
 
-# A file can have any number of problems, and libraries quote bad values in full.
+# Limits of an error's length: a file may have many problems, and libraries quote bad values in full.
 MOST_PROBLEMS, MOST_CHARACTERS = 20, 8000
 _REPR = Repr()
 _REPR.maxstring = _REPR.maxother = 60
@@ -40,7 +40,9 @@ class BadInput(NfEdgeError):
 
     @classmethod
     def listing(cls, problems: Iterable[str], *, where: str | Path, fix: str | None = None) -> "BadInput":
-        """One error that lists all problems, one per line; after twenty it gives only the number left."""
+        """One error that lists the problems, one per line.  After twenty, only the number of remaining
+        problems is given.
+        """
         problems = list(problems)
         shown = [
             shortened(problem, MOST_CHARACTERS // MOST_PROBLEMS - 20) for problem in problems[:MOST_PROBLEMS]

@@ -1,4 +1,4 @@
-"""Write files and folders atomically: an interruption leaves the old content, and no user's file is lost."""
+"""Write files and folders atomically: an interruption leaves the old content, and no user file is lost."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from nf_edge.core.schemas import is_artifact
 from nf_edge.core.staging import exchange, is_utf8, move_new, stage, sweep
 from nf_edge.core.system_errors import explaining
 
-# Name, size and modification time of every entry below a path; None if the path does not exist.
+# The name, size and modification time of every entry below a path; None if the path does not exist.
 Contents = frozenset[tuple[str, int, int]] | None
 ANOTHER_PATH = "choose another path"
 OVERWRITE = "give --overwrite to replace it, or choose another path"
@@ -23,7 +23,7 @@ class FolderKind:
     """A kind of folder that may be replaced.
 
     Attributes:
-        noun: such as "an artifact".
+        noun: the kind in messages, such as "an artifact".
         is_kind: whether a folder is of this kind.
         files: the names of all files that such a folder may hold; None if they are unknown.
     """
@@ -147,7 +147,7 @@ def check_folder(folder: Path) -> None:
 
 @contextmanager
 def created_folder(folder: Path) -> Iterator[None]:
-    """Create a folder and its parents for the block; the new ones that are still empty after it are removed.
+    """Create a folder and its parents for the block; afterwards, remove those that are still empty.
 
     Raises:
         BadInput: the folder cannot be created.
@@ -206,7 +206,9 @@ def write_bytes(path: Path, content: bytes, *, overwrite: bool = True) -> None:
 
 @contextmanager
 def _staged(target: Path) -> Iterator[Path]:
-    """A temporary path whose content replaces what `target` holds now, unless that changes meanwhile."""
+    """A temporary path; its content replaces `target` after the block, unless `target` changed in the
+    meantime.
+    """
     with explaining(target):
         place = resolved(target)
         before = _contents(place)
@@ -217,7 +219,7 @@ def _staged(target: Path) -> Iterator[Path]:
 
 
 def _move_into_place(new: Path, place: Path, before: Contents, target: Path) -> None:
-    """Move `new` to `place`, unless the content of `place` is no longer `before`."""
+    """Move `new` to `place`, unless the content of `place` differs from `before`."""
     changed = BadInput(
         "was created or changed by another program during this run, and was not replaced",
         where=target,
@@ -233,7 +235,7 @@ def _move_into_place(new: Path, place: Path, before: Contents, target: Path) -> 
         raise changed
     old = exchange(new, place)
     try:
-        # It may have changed between the check and the exchange.
+        # `place` may have changed between the check and the exchange.
         if _contents(old) != before:
             raise changed
     except BaseException:
@@ -252,12 +254,12 @@ def _contents(path: Path) -> Contents:
 
 def _entry(root: Path, path: Path) -> tuple[str, int, int]:
     status, name = path.lstat(), str(path.relative_to(root))
-    # A folder is compared by its entries: its own size and time can change without them.
+    # A folder is compared by its entries, because their changes may leave its size and time unchanged.
     return (name, -1, -1) if path.is_dir() else (name, status.st_size, status.st_mtime_ns)
 
 
 def _check_writable(place: Path) -> None:
-    """Refuse a path with an invalid name, or whose folder cannot be written or created."""
+    """Raise BadInput if a path has an invalid name, or its folder cannot be created or written."""
     with contextlib.suppress(FileNotFoundError):
         place.lstat()  # raises an error for a bad name or for a file in place of a parent folder
     parent = next(each for each in place.parents if os.path.lexists(each))
@@ -268,7 +270,7 @@ def _check_writable(place: Path) -> None:
 
 
 def _check_not_within(folders: Iterable[Path], target: Path) -> None:
-    """Refuse a target inside an artifact, which may hold only the files of its export."""
+    """Raise BadInput if the target is inside an artifact, which may contain only the files of its export."""
     if artifact := next((each for each in folders if is_artifact(each)), None):
         raise BadInput(
             f"is inside the artifact {artifact}, which may hold only the files of its export",
@@ -278,7 +280,7 @@ def _check_not_within(folders: Iterable[Path], target: Path) -> None:
 
 
 def _check_no_other_files(target: Path, place: Path, kind: FolderKind) -> None:
-    """Refuse to replace a folder that holds other files than its kind."""
+    """Raise BadInput if the folder to replace contains files that do not belong to its kind."""
     known = kind.files(place)
     with os.scandir(place) as entries:
         others = sorted(
@@ -297,7 +299,7 @@ def _check_no_other_files(target: Path, place: Path, kind: FolderKind) -> None:
 
 
 def _check_sources(target: Path, place: Path, sources: Iterable[Path]) -> None:
-    """Refuse to replace something that the job reads."""
+    """Raise BadInput if the target is or contains something that the job reads."""
     for source in sources:
         path = Path(os.path.realpath(source))
         if place == path or place in path.parents:

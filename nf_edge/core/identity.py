@@ -11,10 +11,10 @@ SHA256 = r"^[0-9a-f]{64}$"
 
 
 class Identity(Closed):
-    """A checkpoint's weights, config and tokenizer.
+    """The hashes of a checkpoint's weights, config and tokenizer.
 
-    Configs are compared by content, so reformatting `config.json` or reading it with an nf-edge that knows
-    more keys does not change the identity.  Earlier versions of nf-edge did not record the fields that are
+    The config's hash covers its content.  Reformatting `config.json`, or reading it with an nf-edge that
+    knows more keys, does not change it.  Fields that earlier versions of nf-edge did not record are
     "unknown".
     """
 

@@ -3,12 +3,14 @@
 A point is one percent of all rows: 97.5 % right instead of 98 % is half a point.
 """
 
-# Smaller limits other than 0 are refused: who writes 0.01 means a share, which is one point.
+# Smaller limits except 0 are refused: 0.01 probably means the share that equals one point.
 LEAST_DROP = 0.05
 
 
 def drop_problem(points: float) -> str:
-    """Why a limit in points looks like a share, and what to write instead; "" if the limit is plausible."""
+    """The problem of a limit in points that looks like a share, with the fix; "" if the limit is
+    plausible.
+    """
     if not 0 < points < LEAST_DROP:
         return ""
     return (

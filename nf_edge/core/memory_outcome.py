@@ -1,4 +1,4 @@
-"""Whether an artifact fits a device's memory: the possible outcomes."""
+"""The possible outcomes of a check whether an artifact fits a device's memory."""
 
 from typing import Literal, get_args
 

@@ -27,9 +27,9 @@ from nf_edge.core.targets import BuildTarget
 GET_COMPILER = "xcode-select --install" if sys.platform == "darwin" else "apt-get install g++"
 SET_CACHE = "set the environment variable XDG_CACHE_HOME to a folder that only you can write to"
 LOG_LINES = 20
-# A build's output when the compiler was killed.
+# Texts in the output of a build whose compiler was killed.
 KILLED = re.compile(r"Killed|signal 9")
-# The file next to a product that keeps its hash at build time.
+# The file next to a product that holds the product's hash at build time.
 RECORD = "sha256"
 
 
@@ -53,7 +53,7 @@ class NativePart:
 def built(
     native: NativePart, settings: list[str], depends_on: list[str], target: BuildTarget | None = None
 ) -> Path:
-    """The path of the built product; builds it if it is missing or was changed since.
+    """The path of the built product.  It is built if it is missing or was changed after its last build.
 
     Args:
         settings: arguments of CMake's configuration.
@@ -85,7 +85,8 @@ def executorch() -> tuple[str, list[str]]:
 
 
 def package_folder(package: str) -> Path:
-    """The folder of an installed package, without importing it: importing a runtime takes seconds.
+    """The folder of an installed package.  The package is not imported, because importing a runtime takes
+    seconds.
 
     Raises:
         MissingTool: the package is not installed.
@@ -132,10 +133,10 @@ def compiler(what: str) -> list[str]:
 
 
 def cache_folder(what: str) -> Path:
-    """The folder of all builds of a kind.  nf-edge runs code from it, so only its user may write there.
+    """The folder of all builds of a kind.  nf-edge runs code from it, so only the user may write there.
 
     Raises:
-        MissingTool: other users can write there, programs cannot run from there, or it cannot be created.
+        MissingTool: other users can write there, programs cannot run there, or the folder cannot be created.
     """
     folder = _caches() / "nf-edge" / what
     if not is_utf8(folder):
@@ -158,7 +159,7 @@ def cache_folder(what: str) -> Path:
 
 @contextmanager
 def new_cache_entry(folder: Path) -> Iterator[Path]:
-    """A new folder that becomes `folder`, in the cache, when the block succeeds; an existing one stays.
+    """A new folder, which becomes `folder` in the cache when the block succeeds; an existing `folder` stays.
 
     Raises:
         MissingTool: the cache cannot be written.
@@ -221,7 +222,7 @@ def _key(native: NativePart, depends_on: list[str], command: list[str]) -> str:
 
 
 def _build(native: NativePart, folder: Path, settings: list[str], command: list[str]) -> None:
-    """Build in a temporary folder next to `folder`, then move the finished result there."""
+    """Build in a temporary folder next to `folder`, then move the result to `folder`."""
     cmake = _program_of("cmake", "CMAKE_BIN_DIR", native.what)
     ninja = _program_of("ninja", "BIN_DIR", native.what)
     with stage(folder) as scratch:
@@ -239,18 +240,18 @@ def _build(native: NativePart, folder: Path, settings: list[str], command: list[
                 raise _failure(native.what, log.replace(folder.with_suffix(".log")))
         product = build / native.product
         product.with_name(RECORD).write_text(sha256(product))
-        shutil.rmtree(folder, ignore_errors=True)  # an earlier build that is no longer intact
+        shutil.rmtree(folder, ignore_errors=True)  # an earlier build that was changed or damaged
         product.parent.replace(folder)
 
 
 def _intact(product: Path) -> bool:
-    """Whether a product exists and still has the hash of its build: its code is about to run."""
+    """Whether a product exists and still has its hash from the build; checked before its code runs."""
     record = product.with_name(RECORD)
     return product.is_file() and record.is_file() and record.read_text() == sha256(product)
 
 
 def _program_of(package: str, folder: str, what: str) -> Path:
-    """The program in a PyPI package of the same name; the one on PATH may be too old.
+    """The path of a program in a PyPI package of the same name; the program on PATH may be too old.
 
     Raises:
         MissingTool: the package is not installed.

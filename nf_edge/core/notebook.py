@@ -7,7 +7,7 @@ def _nothing(value: object) -> str | None:
     return None
 
 
-# Value → HTML; `nf_edge.pipeline.api` sets it.
+# The function from a value to HTML; `nf_edge.pipeline.api` sets it.
 render: Callable[[object], str | None] = _nothing
 
 

@@ -1,4 +1,4 @@
-"""Named model shapes.  Imports nothing, because the help of commands lists them."""
+"""Named model shapes.  This module imports nothing, so that the help of commands stays fast."""
 
 # Name → keys and values of config.json.
 PRESETS = {

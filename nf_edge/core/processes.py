@@ -1,6 +1,6 @@
 """Child processes.
 
-Each child gets its own process group, so that ending it also ends the processes it started.
+Each child gets its own process group.  Ending the group also ends the processes that the child started.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from nf_edge.core.system_errors import ADD_MEMORY
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-# Seconds for a program to end children in other process groups, which Ninja creates.
+# Seconds for a program to end its children in other process groups; Ninja creates such groups.
 GRACE_S = 2.0
 
 _running: set[subprocess.Popen[str]] = set()
@@ -80,7 +80,7 @@ def end(process: "subprocess.Popen[str]") -> None:
         _signal(process, signal.SIGTERM)
         until = time.monotonic() + GRACE_S
         while time.monotonic() < until and _signal(process, 0):
-            process.poll()  # reap it: an exited process stays in its group until then
+            process.poll()  # collects an exited process; until then it still counts as a member of its group
             time.sleep(0.005)
         kill(process)
         process.wait()
@@ -102,7 +102,9 @@ def end_all() -> None:
 
 @contextlib.contextmanager
 def pool(workers: int) -> "Iterator[ThreadPoolExecutor]":
-    """Threads that wait for programs.  If the block fails, the programs end, so no thread waits for them."""
+    """Threads that wait for programs.  If the block fails, the programs are ended, so that no thread keeps
+    waiting.
+    """
     from concurrent.futures import ThreadPoolExecutor  # imported here to keep startup fast
 
     threads = ThreadPoolExecutor(workers)

@@ -1,4 +1,4 @@
-"""Progress reports of the API: a callback (step, done, total), so that jobs print nothing."""
+"""Progress of long jobs: a callback (step, done, total), so that jobs print nothing themselves."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(step: str, done: int, total: int) -> None:
-    """Ignore the progress."""
+    """A callback that ignores the progress."""
 
 
 def prefixed(name: str, progress: Progress) -> Progress:

@@ -1,4 +1,4 @@
-"""Hide the messages of libraries from the user, but never their errors."""
+"""Hide the messages of libraries from the user, but not their errors."""
 
 import contextlib
 import logging
@@ -12,7 +12,7 @@ from typing import IO, Any, TextIO
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Silence Python warnings and log lines below ERROR while a library is imported or at work."""
+    """Silence Python warnings and log lines below ERROR in the block."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -37,9 +37,9 @@ def quiet_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_stdout() -> Iterator[None]:
-    """Drop everything written to stdout, which carries results only.
+    """Drop everything written to stdout, which is only for results.
 
-    C++ code writes to the file descriptor; Python's stdout may be another file and is redirected as well.
+    C++ code writes to the file descriptor.  Python's stdout may be another file, so it is redirected too.
     """
     with (
         open(os.devnull, "w") as dropped,
@@ -51,7 +51,9 @@ def quiet_stdout() -> Iterator[None]:
 
 @contextlib.contextmanager
 def dropped_stderr() -> Iterator[None]:
-    """Drop everything that C++ code writes to stderr, for libraries whose exceptions repeat all of it."""
+    """Drop everything that C++ code writes to stderr; for libraries whose exceptions contain the same
+    text.
+    """
     with open(os.devnull, "w") as dropped, _redirected(2, sys.stderr, dropped):
         yield
 

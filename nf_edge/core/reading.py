@@ -13,12 +13,12 @@ from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
-# Larger than any file.
+# A limit that no file exceeds.
 LARGEST = 2**63
-# A config.json has kilobytes; with thousands of labels or added tokens it has megabytes.
+# A config.json has a few kilobytes, or megabytes with thousands of labels or added tokens.
 MOST_JSON = 16 * MIB
 
-# File types other than regular files, for messages.
+# Names of file types in messages, except regular files.
 KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -29,7 +29,7 @@ KINDS = {
 
 
 def is_there(path: Path) -> bool:
-    """Whether the path exists, also as a pipe or a broken link; reading it then reports the problem."""
+    """Whether the path exists, even as a pipe or a broken link; reading it later reports those as errors."""
     return os.path.lexists(path)
 
 
@@ -71,7 +71,7 @@ def read_bytes(path: Path, most: int) -> bytes:
     with open_regular(path, most) as file:
         # Reading `most` bytes would allocate a buffer of that size.
         content = file.read(os.fstat(file.fileno()).st_size + 1)
-        # Files in /proc report size 0, and some never end.
+        # Files in /proc report size 0, and some of them never end.
         while len(content) <= most and (more := file.read(MIB)):
             content += more
     if len(content) > most:
@@ -106,8 +106,8 @@ def read_json_object(path: Path, most: int = MOST_JSON) -> dict[str, Any]:
     """The object in a JSON file of at most `most` bytes.
 
     Raises:
-        BadInput: as `read_text` does, or the file is not JSON, is not an object, or has an unpaired
-            surrogate, which UTF-8 cannot encode.
+        BadInput: as `read_text` does; or the file is not JSON, is not an object, or has an unpaired surrogate
+            (UTF-8 cannot encode it).
     """
     text = read_text(path, most)
     try:

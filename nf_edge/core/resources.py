@@ -30,10 +30,10 @@ def names(kind: str, suffix: str = ".yaml") -> list[str]:
 
 
 def existing(kind: str, name: str | None) -> list[Path]:
-    """The existing file or folder that an argument names, which OUT must not replace; [] for a bundled name.
+    """The existing file or folder that an argument names; [] for a bundled name.  OUT must not replace it.
 
     Args:
-        kind: the kind of bundled data that the argument may also name, such as `recipes`; "" for none.
+        kind: the kind of bundled files that the argument may name, such as `recipes`; "" for none.
     """
     if name is None or (kind and name in names(kind, "" if kind == "checkpoints" else ".yaml")):
         return []
@@ -42,7 +42,7 @@ def existing(kind: str, name: str | None) -> list[Path]:
 
 
 def resolve(kind: str, name: str, suffix: str = ".yaml") -> Path:
-    """The path of bundled data by its name, or the path that the user gave.
+    """The path of bundled data, from its name; or the user's path, unchanged.
 
     A bundled name comes first; an argument with a slash or the suffix is a path (`./name` forces one).
 
@@ -55,9 +55,9 @@ def resolve(kind: str, name: str, suffix: str = ".yaml") -> Path:
     path = Path(name)
     try:
         exists = path.exists()
-    except (OSError, ValueError) as error:  # no permission, a name too long for any file, a NUL
+    except (OSError, ValueError) as error:  # no permission, a name that is too long, or a NUL character
         raise BadInput(f"cannot be read ({getattr(error, 'strerror', error)})", where=name) from error
-    # A path that is not a folder may still not be a regular file: reading it reports that.
+    # The path may be a pipe or a device: reading it later reports that.
     if exists and (not path.is_dir() if suffix else path.is_dir()):
         return path
     known = ", ".join(names(kind, suffix))

@@ -1,4 +1,4 @@
-"""The schema names of JSON that nf-edge writes, such as `nf-edge/artifact/2`, and which ones it can read."""
+"""The schema names of nf-edge's JSON, such as `nf-edge/artifact/2`, and the schemas that nf-edge can read."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +8,11 @@ from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
 from nf_edge.core.reading import MIB, read_json_object
 
-# The schema of command output and of `sweep.json`.
+# The schema of the commands' JSON output and of `sweep.json`.
 OUTPUT = "nf-edge/1"
-# The file that makes a folder an artifact, and the prefix of its schema in every version.
+# The file that identifies an artifact folder, and the prefix of its schema name in all versions.
 MANIFEST, ARTIFACT = "manifest.json", "nf-edge/artifact/"
-# Most bytes of a manifest: thousands of times the size for a large model.
+# Largest accepted size of a manifest, in bytes: thousands of times that of a large model's.
 MOST_MANIFEST_BYTES = 256 * MIB
 
 
@@ -27,7 +27,9 @@ def json_error_text(message: str, exit_code: int) -> str:
 
 
 def is_artifact(folder: Path) -> bool:
-    """Whether a folder is an artifact.  Other programs write a manifest.json too, so its schema decides."""
+    """Whether a folder is an artifact: its manifest.json has nf-edge's schema.  Other programs write a
+    manifest.json too.
+    """
     try:
         document = read_json_object(folder / MANIFEST, MOST_MANIFEST_BYTES)
     except BadInput:
@@ -36,7 +38,7 @@ def is_artifact(folder: Path) -> bool:
 
 
 def require_schema(document: Any, known: Sequence[str], where: Path) -> None:
-    """Refuse a document whose schema is unknown.
+    """Raise BadInput if the schema of a document is unknown.
 
     Args:
         known: the schemas that can be read, the newest last.

@@ -11,7 +11,9 @@ from nf_edge.core import processes
 
 
 class Terminated(BaseException):
-    """A signal ends this process.  Like KeyboardInterrupt, it is not an `Exception`, which handlers catch."""
+    """Raised when a signal ends this process.  Like KeyboardInterrupt, `except Exception` does not catch
+    it.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -23,7 +25,7 @@ class Terminated(BaseException):
 
 
 def exit_code_of(number: int) -> int:
-    """The exit code that a shell reports for a process ended by a signal."""
+    """The exit code that a shell reports for a process that a signal ended."""
     return 128 + number
 
 
@@ -55,7 +57,7 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
     processes.end_all()
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    # Ignore further signals, so that only SIGKILL interrupts the cleanup.
+    # Ignore further signals, so that only SIGKILL can interrupt the cleanup.
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     raise Terminated(number)

@@ -1,8 +1,8 @@
-"""Work folders, in which outputs are built before they are moved to their final path.
+"""Work folders: outputs are built there, and then moved to their final path.
 
-A killed process therefore leaves the old output unchanged.  The process locks its work folder; later runs
-delete work folders whose process is dead.  The kernel releases the lock when the process ends, in any
-container, and a process number that is used again cannot confuse it.
+If a process is killed, the old output stays unchanged.  A process locks its work folder, and later runs
+delete the work folders of dead processes.  The kernel releases the lock when the process ends, even in
+another container.  Unlike a process number, a lock cannot be mistaken for that of a new process.
 """
 
 import contextlib
@@ -20,21 +20,21 @@ from pathlib import Path
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.system_errors import SET_TMPDIR, no_temporary_folder
 
-# The name of a work folder, and of its content: the lock, the new output, and the replaced output.
+# The end of a work folder's name; and names in it: the lock, the new output, and the replaced output.
 NAME = re.compile(r"nf-edge-[a-z0-9_]{8}\.partial$")
 LOCK, NEW, OLD = "lock", "new", "old"
-# Characters of the target's name in the work folder's name: at four bytes each, the name stays below 255
+# Characters of the target's name in the work folder's name.  At four bytes each, the name stays below 255
 # bytes.
 NAME_LENGTH = 40
 # Flags of renameat2(2).
 NO_REPLACE, EXCHANGE = 1, 2
-# Its error codes if the system or the file system does not support the flags.
+# Error codes if the system or the file system does not support the flags.
 UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 
 
 @contextlib.contextmanager
 def stage(target: Path) -> Iterator[Path]:
-    """An unused path on the file system of `target`, to build it at; removed when the block ends.
+    """An unused path on the file system of `target`, to build it there; removed when the block ends.
 
     Its last part is always the same, so that the content cannot depend on the target's name.
     """
@@ -119,7 +119,7 @@ def exchange(new: Path, target: Path) -> Path:
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
-    # Use the name that is free: `new` may be the old content of an earlier exchange.
+    # Use the free name: `new` may be the old content of an earlier exchange.
     old = new.with_name(NEW if new.name == OLD else OLD)
     target.rename(old)
     try:
@@ -146,7 +146,7 @@ def _sweep(folder: Path) -> None:
     try:
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:
-        folder.rmdir()  # still empty: its process died, or creates another one
+        folder.rmdir()  # still empty: its process died or is creating another folder
         return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -160,7 +160,11 @@ def _sweep(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _work_folder(parent: Path, prefix: str, makes: str) -> Iterator[Path]:
-    """A locked folder that only its user may read; `makes` is the name that its output will get."""
+    """A locked folder that only its user may read.
+
+    Args:
+        makes: the name that the output in it will get.
+    """
     sweep(parent)
     folder, lock = _locked_folder(parent, prefix)
     try:
@@ -172,7 +176,7 @@ def _work_folder(parent: Path, prefix: str, makes: str) -> Iterator[Path]:
 
 
 def _remove(folder: Path) -> None:
-    """Delete a work folder, its lock last, so that another process can finish an interrupted deletion."""
+    """Delete a work folder, its lock last.  If this is interrupted, another process can finish it."""
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             if entry.is_dir(follow_symlinks=False):
@@ -189,7 +193,7 @@ def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
         try:
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         except FileNotFoundError:
-            continue  # another process swept it before it was locked
+            continue  # another process deleted the folder before it was locked
         except BaseException:
             folder.rmdir()
             raise
@@ -199,13 +203,13 @@ def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
 
 
 def _try_lock(lock: int) -> bool:
-    """Lock the file; False if a sweeping process locked it first."""
+    """Lock the file; False if a deleting process locked it first."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        pass  # the file system has no locks, so nothing is ever swept
+        pass  # the file system has no locks, so work folders are never deleted
     return True
 
 

@@ -1,4 +1,4 @@
-"""The three standard streams, which may be closed, full, or not UTF-8."""
+"""Handle standard streams that are closed, full, or not UTF-8."""
 
 import contextlib
 import os
@@ -8,15 +8,15 @@ import sys
 def open_streams() -> None:
     """Make the standard streams safe to write to.
 
-    If one is closed, the next opened file would take its number and receive what libraries print.  So a
-    closed stream is replaced by the null device.  A character that the encoding lacks is written as an
+    If a stream is closed, the next opened file would take its number and receive the output of libraries.  So
+    a closed stream is replaced by the null device.  A character that the encoding lacks is written as an
     escape.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is that of the closed stream
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (stays open until the process ends)
     if sys.stderr is None:
@@ -27,7 +27,7 @@ def open_streams() -> None:
 
 
 def drop_streams() -> None:
-    """Replace streams that fail by the null device, because the interpreter writes to them again at exit."""
+    """Replace failing streams by the null device, because the interpreter writes to them again at exit."""
     for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
         try:
             stream.flush()

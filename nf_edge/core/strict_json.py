@@ -7,11 +7,11 @@ import json
 import math
 from typing import Any, NoReturn
 
-# Raised by `loads` for a syntax error: a ValueError with `msg` and `colno`.
+# `loads` raises it for a syntax error: a ValueError with `msg` and `colno`.
 Malformed = json.JSONDecodeError
-# Nesting depth of arrays and objects; usual files have about ten levels.
+# Largest nesting depth of arrays and objects; usual files have about ten levels.
 MOST_LEVELS = 64
-# Characters of a 64-bit integer, sign included.
+# Largest number of characters of an integer: 64 bits, with the sign.
 MOST_DIGITS = 20
 
 
@@ -43,7 +43,7 @@ def loads(text: str | bytes) -> Any:
         )
     except RecursionError:
         raise ValueError("it nests too deeply") from None
-    # The depth cannot exceed the number of brackets, and most documents have too few to check.
+    # The depth cannot exceed the number of brackets.  Most documents have so few that no check is needed.
     if text.count("[") + text.count("{") > MOST_LEVELS and _levels(document) > MOST_LEVELS:
         raise ValueError("it nests too deeply")
     return document
@@ -70,7 +70,7 @@ def number(value: float | None) -> float | None:
 
 
 def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse repeated keys: Python keeps the last one, while a person reading the file sees the first."""
+    """Raise ValueError for repeated keys.  Python keeps the last one, while a human reader sees the first."""
     document: dict[str, Any] = {}
     for key, value in pairs:
         if key in document:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from nf_edge.core.errors import BadInput, CannotRun, MissingTool, NfEdgeError
 
-# The disk cannot take the data, whichever file is written.
+# Errors of the disk, whatever file is written.
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
-# A named path is at fault, and the user can fix it.
+# Errors of a named path, which the user can fix.
 PATH = DISK | {
     errno.EACCES,
     errno.EBUSY,
@@ -33,11 +33,11 @@ PATH = DISK | {
     errno.ETXTBSY,
     errno.EXDEV,
 }
-# Limits of this process, not faults of a path.
+# Errors from limits of this process, not from a path.
 LIMITS = {errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
-# The end of a system error's text in Rust libraries.
+# How Rust libraries end the text of a system error.
 RUST_ERROR = re.compile(r"\(os error (\d+)\)")
-# Messages of C++ libraries when memory runs out.
+# Messages of C++ libraries if memory runs out.
 NO_MEMORY = re.compile(
     r"can't allocate memory|bad_alloc|[Ff]ailed to allocate memory|Cannot allocate memory|MemoryError"
 )
@@ -50,7 +50,7 @@ def no_temporary_folder() -> MissingTool:
 
 
 def explained(error: BaseException, where: str | Path | None = None) -> NfEdgeError | None:
-    """The message for the user about a system error or its cause; None if the error is not one.
+    """The user's message about a system error or its cause; None if the error is not a system error.
 
     Args:
         where: the path that was being written, for errors that name no file.
@@ -105,7 +105,7 @@ def _explained(error: BaseException, where: str | Path | None) -> NfEdgeError | 
 
 
 def _error_number(error: BaseException) -> tuple[int | None, str | None]:
-    """The errno of an error, and the file that it names; None for each if unknown."""
+    """The errno of an error, and the file that the error names; None for an unknown one."""
     if isinstance(error, OSError):
         name = error.filename
         return error.errno, os.fsdecode(name) if isinstance(name, str | bytes) else None

@@ -12,14 +12,14 @@ from pydantic.fields import FieldInfo
 from nf_edge.core.errors import BadInput, quoted
 from nf_edge.core.reading import KIB, read_text
 
-# The longest bundled file has 7 kB.  Parsing several MB takes seconds.
+# The longest bundled file has 7 kB.  Parsing several MB would take seconds.
 MOST_BYTES = 128 * KIB
-# Values of a document with its aliases expanded: a few aliases can expand to billions.
+# Largest number of values in a document with expanded aliases: a few aliases can expand to billions.
 MOST_VALUES = 100_000
 MOST_LEVELS, TOO_DEEP = 64, "it nests too deeply"
-# Characters of a number.  Long numbers parse slowly, above all YAML's `1:1:1:…`.
+# Largest number of characters in a number.  Long numbers parse slowly, especially YAML's `1:1:1:…`.
 MOST_DIGITS = 40
-# Infinity and NaN pass here; the schema of each key refuses them.
+# Infinity and NaN match here; the schema of each key refuses them.
 PLAIN_NUMBER = re.compile(
     r"[-+]?(0|[1-9][0-9]*|([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|\.(inf|Inf|INF|nan|NaN|NAN))"
 )
@@ -39,7 +39,7 @@ class Closed(BaseModel):
 def booleans_as_text(document: Any, fields: Mapping[str, FieldInfo]) -> Any:
     """The document with `true` and `false` as text in numeric fields, so that validation refuses them.
 
-    Pydantic, like Python, would accept them as 1 and 0.
+    Otherwise pydantic would accept them as 1 and 0.
     """
     if not isinstance(document, dict):
         return document
@@ -68,7 +68,7 @@ def load(path: Path, schema: type[Schema]) -> Schema:
     text = read_text(path, MOST_BYTES)
     try:
         node, document = _parse(text, path.name)
-    # ValueError and OverflowError: a nonexistent date or character.
+    # ValueError and OverflowError: a date or character that does not exist.
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise BadInput(f"is not YAML: {error}", where=path) from error
     if not isinstance(document, dict):
@@ -91,7 +91,7 @@ def _parse(text: str, name: str) -> tuple[yaml.Node | None, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without tags: no schema here needs them, and a bad tag makes PyYAML raise arbitrary errors."""
+    """YAML without tags.  No schema here needs tags, and a bad tag makes PyYAML raise arbitrary errors."""
 
     levels = 0
 
@@ -133,7 +133,7 @@ def _measure(node: yaml.Node | None, known: dict[int, tuple[int, int]]) -> tuple
     if node is None or isinstance(node, yaml.ScalarNode):
         return 1, 1
     if id(node) not in known:
-        known[id(node)] = (MOST_VALUES, MOST_LEVELS)  # the limit, for a part that contains the node
+        known[id(node)] = (MOST_VALUES, MOST_LEVELS)  # the limit, in case a part contains the node itself
         parts = [part for pair in node.value for part in (pair if isinstance(pair, tuple) else (pair,))]
         measured = [_measure(part, known) for part in parts]
         count = 1 + sum(count for count, _ in measured)
@@ -188,15 +188,16 @@ def _line(node: yaml.Node | None, location: tuple[Any, ...], entries: dict[int, 
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
             node = node.value[part]
             line = node.start_mark.line
-        # Anything else is a label of pydantic (the branch of a union), not a place in the file.
+        # Other parts of a location are labels of pydantic (such as the branch of a union), not keys in the
+        # file.
     return line + 1
 
 
 def _duplicate_keys(node: yaml.Node | None, done: set[int]) -> list[str]:
-    """One problem per repeated key.  YAML silently keeps the last one; a person reading sees the first.
+    """One problem per repeated key.  YAML silently keeps the last one, while a human reader sees the first.
 
     Args:
-        done: ids of nodes that were checked; aliases can lead back to them.
+        done: ids of checked nodes; aliases can lead back to them.
     """
     problems = []
     if node is None or id(node) in done:

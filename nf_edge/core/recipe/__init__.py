@@ -1,1 +1,1 @@
-"""Recipes: what to do to a checkpoint, as data."""
+"""Recipes as data: how to turn a checkpoint into an artifact."""

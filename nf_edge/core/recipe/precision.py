@@ -1,4 +1,4 @@
-"""The precision of one module's weights and inputs."""
+"""The precision of a module's weights and inputs."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,12 +13,13 @@ class Precision:
     """The precision of a linear layer or a table.
 
     Attributes:
-        bits: of the levels that weights are rounded to, 2 to 8; None if they stay float32.
-        group: inputs (of a table: columns) that share a scale; None is one scale per output channel or row.
-        symmetric: whether 0 is the middle of the levels; where not, each scale has a zero point.
+        bits: bits of the levels that weights are rounded to, 2 to 8; None if weights stay float32.
+        group: number of inputs (for a table: columns) that share a scale; None: one scale per output channel
+            or row.
+        symmetric: whether the levels are symmetric about 0; if not, each scale has a zero point.
         activations: dtype and kind of range of a layer's inputs; "none" for a table and for float32 inputs.
-        stored: bits that a weight takes in the file: `bits`, or the next width that has a kernel.
-        reason: why this differs from the recipe's request, or what it does not save; "" if neither holds.
+        stored: bits of a weight in the file: `bits`, or the next width that has a kernel.
+        reason: why this differs from the recipe's request, or why it saves nothing; "" if neither applies.
     """
 
     bits: int | None = None
@@ -30,24 +31,24 @@ class Precision:
 
     @property
     def scaling(self) -> "Precision":
-        """The precision without activations: two modules that agree in this can share weights."""
+        """The precision without activations; two modules can share weights if it is equal for both."""
         return Precision(self.bits, self.group, self.symmetric, stored=self.stored)
 
 
-# The tables of a network; all other modules that can be quantized are linear layers.
+# The tables of a network.  All other modules that can be quantized are linear layers.
 TOKENS, POSITIONS = "transformer.wte", "transformer.wpe"
 
 
 def bits_of(dtype: str) -> int:
-    """4 of `int4`."""
+    """The number of bits of an integer dtype, such as 4 for `int4`."""
     return int(dtype.removeprefix("int"))
 
 
 def group_of(granularity: str) -> int | None:
-    """32 of `group_32`; None of per_channel."""
+    """The group size of a granularity, such as 32 for `group_32`; None for `per_channel`."""
     return None if granularity == "per_channel" else int(granularity.removeprefix("group_"))
 
 
 def granularity_of(group: int | None) -> str:
-    """`group_32` of 32; `per_channel` of None."""
+    """The granularity of a group size, such as `group_32` for 32; `per_channel` for None."""
     return f"group_{group}" if group else "per_channel"

@@ -1,4 +1,4 @@
-"""The sections `prune` and `recover` of a recipe, and the provenance that they leave on a checkpoint."""
+"""The recipe sections `prune` and `recover`, and the record that they leave in a checkpoint."""
 
 from typing import Any, Literal, get_args
 
@@ -8,16 +8,16 @@ from nf_edge.core.device import parse_size
 from nf_edge.core.identity import UNKNOWN, Identity
 from nf_edge.core.yaml_schema import Closed
 
-# The loss shows that a rate is too high; PyTorch's Adam stops at rates beyond float32.
+# A rate that is too high shows in the loss.  PyTorch's Adam fails at rates beyond float32.
 HIGHEST_RATE = 1e30
-# The loss is multiplied with its square; beyond it all answers are equal.
+# The loss is multiplied by the square of the temperature; with larger ones all predictions are equal.
 HIGHEST_TEMPERATURE = 1000.0
 
 
 class Weights(Closed):
     """Zeros among the weights of linear layers.
 
-    No runtime here skips zeros: they only make a compressed download smaller.
+    No runtime here skips zeros.  They only make a compressed download smaller.
     """
 
     method: Literal["magnitude", "wanda"] = Field(
@@ -38,10 +38,11 @@ class Weights(Closed):
 
 
 class Prune(Closed):
-    """What to remove: tokens, then layers, heads and inner units, then weights, the least important first.
+    """The parts to remove: tokens, then layers, heads and inner units, then weights; the least important
+    first.
 
-    A layer keeps at least one head and one group of inner units.  Where the inner units of a layer are a
-    multiple of 32, they are removed in groups of 32: int4 groups and vector units still divide the rest.
+    A layer keeps at least one head and one group of inner units.  If a layer's inner units are a multiple of
+    32, they are removed in groups of 32, so that int4 groups and vector units still divide their number.
     """
 
     vocabulary: int | None = Field(
@@ -91,7 +92,7 @@ class Prune(Closed):
 
 
 class Recover(Closed):
-    """Training after pruning: the smaller model learns the original's answers (Hinton et al., 2015)."""
+    """Training after pruning: the smaller model learns the original's predictions (Hinton et al., 2015)."""
 
     steps: int = Field(ge=1, description="optimizer steps; 1 % of them, at most 100, are warm-up")
     batch_size: int = Field(32, ge=1, description="rows, or blocks of text, per step")
@@ -120,9 +121,9 @@ COMPRESSION_SCHEMAS: tuple[CompressionSchema, ...] = get_args(CompressionSchema)
 
 
 class Compression(Closed):
-    """`compression.json` of a checkpoint that was made from another by these sections.
+    """The content of `compression.json`: how a checkpoint was made from another by these sections.
 
-    Schema 1, from earlier versions, leaves out the fields that may be unknown here.
+    Schema 1, from earlier versions, lacks the fields that may be unknown here.
     """
 
     schema_: CompressionSchema = Field("nf-edge/compression/2", alias="schema")
@@ -150,7 +151,7 @@ class Compression(Closed):
 
     @property
     def made_of(self) -> Identity:
-        """The original, as far as it is known."""
+        """The identity of the original checkpoint, as far as it is known."""
         return Identity(
             weights_sha256=self.original_sha256,
             config=self.original_config,

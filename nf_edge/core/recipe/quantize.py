@@ -1,4 +1,4 @@
-"""The section `quantize` of a recipe."""
+"""The recipe section `quantize`."""
 
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
@@ -19,12 +19,12 @@ from nf_edge.core.yaml_schema import Closed
 Width = Literal["int2", "int3", "int4", "int5", "int6", "int7", "int8"]
 Dtype = Literal["float32", "int2", "int3", "int4", "int5", "int6", "int7", "int8"]
 Granularity = Literal["per_channel", "group_16", "group_32", "group_64", "group_128"]
-# Inputs that share a scale where the recipe names no group size.
+# The group size if the recipe names none.
 GROUP_SIZE = 32
 
 
 class Rule(Closed):
-    """Other precisions for some modules."""
+    """Precisions for some modules that differ from the section's."""
 
     modules: str = Field(
         min_length=1,
@@ -43,10 +43,12 @@ class Rule(Closed):
 
 
 def _has_kernels(rule: Rule, info: ValidationInfo) -> Rule:
-    """The rule, once a kernel for it is possible; earlier keys of the section are in `info.data`.
+    """The rule, after checking that a backend can have a kernel for it.
+
+    `info.data` has the keys of the section that precede the rules.
 
     Raises:
-        ValueError: no backend has such a layer.
+        ValueError: no backend has a layer of this precision.
     """
     if rule.weights == "float32":
         if rule.granularity or rule.activations or rule.symmetric is not None:
@@ -54,7 +56,7 @@ def _has_kernels(rule: Rule, info: ValidationInfo) -> Rule:
         return rule
     section = {"weights", "granularity", "symmetric", "activations"}
     if rule.modules not in (TOKENS, POSITIONS) and section <= set(info.data):
-        # A wrong section has its own message.
+        # A wrong section gets its own message.
         precision = Quantize.model_construct(**info.data).layer(rule)
         if problem := kernel_problem(precision):
             raise ValueError(problem)
@@ -62,7 +64,7 @@ def _has_kernels(rule: Rule, info: ValidationInfo) -> Rule:
 
 
 def kernel_problem(precision: Precision) -> str:
-    """Why no backend has a linear layer of this precision, and the fix; "" if one may have it."""
+    """The reason why no backend has a linear layer of this precision, with the fix; "" if one may have it."""
     bits, group, activations = precision.bits, precision.group, precision.activations
     if activations == "int16_static" and (bits not in (4, 8) or group):
         return "int16_static multiplies weights of int4 or int8, per_channel; write those"
@@ -76,7 +78,8 @@ def kernel_problem(precision: Precision) -> str:
 class Quantize(Closed):
     """How linear layers and embeddings are quantized; norms and noise stay float32.
 
-    Where the group size does not divide a layer's inputs, the layer gets int8, per channel; a table likewise.
+    If the group size does not divide a layer's inputs, the layer gets int8 per channel.  The same holds for
+    tables.
     """
 
     weights: Width = Field(description="dtype of the weights of linear layers")
@@ -125,11 +128,11 @@ class Quantize(Closed):
     )
 
     def rule_for(self, name: str) -> Rule | None:
-        """The first rule that matches a module's name; None if none does."""
+        """The first rule that matches a module's name; None if no rule matches."""
         return next((rule for rule in self.rules if fnmatchcase(name, rule.modules)), None)
 
     def layer(self, rule: Rule | None) -> Precision:
-        """The precision requested for a linear layer that matches a rule, or none."""
+        """The precision of a linear layer: from `rule`, or the recipe's default if `rule` is None."""
         dtype: str = self.weights
         activations = self.activations
         granularity: Granularity | None = self.granularity
@@ -144,7 +147,7 @@ class Quantize(Closed):
         return Precision(bits, group, self._symmetric(rule), activations)
 
     def table(self, rule: Rule | None) -> Precision:
-        """The precision requested for a table that matches a rule, or none."""
+        """The precision of an embedding table: from `rule`, or the recipe's default if `rule` is None."""
         dtype = self.embeddings if rule is None else rule.weights
         if dtype == "float32":
             return Precision()
@@ -153,7 +156,12 @@ class Quantize(Closed):
         return Precision(bits, self._group(dtype, granularity, per_channel=bits > 4), self._symmetric(rule))
 
     def _group(self, dtype: str, granularity: Granularity | None, per_channel: bool) -> int | None:
-        """The group size of a module whose rule may name no granularity; None is per channel."""
+        """The group size of a module; None for per channel.
+
+        Args:
+            granularity: the rule's granularity; None if it names none.
+            per_channel: whether the default is per channel.
+        """
         if granularity is None and dtype == self.weights:
             granularity = self.granularity
         if granularity is not None:
@@ -165,7 +173,7 @@ class Quantize(Closed):
 
     @property
     def layers(self) -> list[tuple[str, Precision]]:
-        """The precisions requested for linear layers, each with its key in the recipe."""
+        """The requested precisions of linear layers, each with its key in the recipe."""
         rules = [
             (f"quantize.rules.{index}", self.layer(rule))
             for index, rule in enumerate(self.rules)
@@ -175,7 +183,7 @@ class Quantize(Closed):
 
     @property
     def asymmetric(self) -> list[str]:
-        """The keys of the recipe that request zero points."""
+        """The keys in the recipe that request zero points."""
         rules = [
             f"quantize.rules.{index}" for index, rule in enumerate(self.rules) if rule.symmetric is False
         ]
@@ -183,7 +191,7 @@ class Quantize(Closed):
 
     @property
     def static(self) -> bool:
-        """Whether activations of some layers have calibrated ranges."""
+        """Whether activations of a layer have calibrated ranges."""
         return any(precision.activations in STATIC for _, precision in self.layers)
 
     @field_validator("activations")
@@ -199,7 +207,7 @@ class Quantize(Closed):
     @classmethod
     def _has_something_to_round(cls, method: str, info: ValidationInfo) -> str:
         dtypes = {info.data.get("weights"), *(rule.weights for rule in info.data.get("rules", ()))}
-        if method == "gptq":  # AWQ has nothing to fold a table's factors into.
+        if method == "gptq":  # A table has no preceding module that AWQ's factors could be folded into.
             dtypes.add(info.data.get("embeddings"))
         if method != "nearest" and dtypes <= {"int8", "float32"}:
             raise ValueError(

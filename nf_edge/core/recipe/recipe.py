@@ -1,6 +1,6 @@
-"""Recipes: what to do to a checkpoint, as data.
+"""Recipes as data: how to turn a checkpoint into an artifact.
 
-`recipes/*.yaml` are the bundled ones; a user's file works the same way.
+`recipes/*.yaml` are bundled; a user's file works the same way.
 """
 
 from pathlib import Path
@@ -14,14 +14,15 @@ from nf_edge.core.recipe.quantize import Quantize
 from nf_edge.core.resources import names, resolve
 from nf_edge.core.yaml_schema import Closed, load
 
-# The largest error of a float32 artifact against PyTorch, as a share of the largest logit.
+# The largest accepted error of a float32 artifact's logits, as a share of the largest logit of PyTorch.
 FP32_TOLERANCE = 1e-4
 
 
 class Shapes(Closed):
-    """Shape of `input_ids` and `attention_mask` [batch, length].
+    """Shape of `input_ids` and `attention_mask`, [batch, length].
 
-    A language model with a cache takes one row, of 1 token up to the number of positions of its cache.
+    A language model with a cache takes one row with at least 1 token, and at most as many as its cache has
+    positions.
     """
 
     batch: Literal[1, "dynamic"] = Field(1, description="rows: one, or any number (with a cache: always one)")
@@ -33,7 +34,7 @@ class Shapes(Closed):
 
 
 class Limits(Closed):
-    """Largest acceptable loss; beyond it, export stops with exit code 5."""
+    """The largest accepted losses; if an export exceeds one, it stops with exit code 5."""
 
     max_logit_error: float | None = Field(
         None,
@@ -89,7 +90,7 @@ class Recipe(Closed):
         return name
 
     def to_json(self) -> dict[str, Any]:
-        """All keys with their defaults."""
+        """The recipe with all keys, including defaults."""
         return self.model_dump(mode="json")
 
     @model_validator(mode="after")
@@ -121,33 +122,35 @@ class Recipe(Closed):
 
     @property
     def max_logit_error(self) -> float | None:
-        """The limit that applies: a float32 recipe always has one."""
+        """The limit on the logit error; a float32 recipe always has one.  None: no limit."""
         if self.limits.max_logit_error is None and self.quantize is None:
             return FP32_TOLERANCE
         return self.limits.max_logit_error
 
     @property
     def shrinks(self) -> bool:
-        """Whether it prunes or trains the checkpoint, which needs training data."""
+        """Whether the recipe prunes or trains the checkpoint, which needs training data."""
         return self.prune is not None or self.recover is not None
 
     @property
     def is_stock(self) -> bool:
-        """Whether its files run on an unmodified runtime; those named `nf-` need kernels of nf-edge."""
+        """Whether the artifact runs on an unmodified runtime; recipes named `nf-…` need kernels of
+        nf-edge.
+        """
         return not self.name.startswith("nf-")
 
 
 def target_of(recipe: Recipe) -> str:
-    """The accelerator that a recipe compiles for, of a backend that requires one."""
+    """The accelerator that a recipe compiles for; only for backends that require one."""
     assert recipe.target is not None
     return recipe.target
 
 
 def load_recipe(name: str) -> Recipe:
-    """A bundled recipe by name, or a YAML file.
+    """Load a bundled recipe by its name, or a YAML file by its path.
 
     Raises:
-        BadInput: no such recipe, or it is wrong (all errors, each with its line).
+        BadInput: the recipe does not exist or is invalid; the message lists all errors, each with its line.
     """
     return load(resolve("recipes", name), Recipe)
 
@@ -157,5 +160,5 @@ def bundled_recipes() -> list[Recipe]:
 
 
 def recipe_file(name: str) -> Path:
-    """The file of a recipe, for showing it."""
+    """The path of a recipe's file."""
     return resolve("recipes", name)
