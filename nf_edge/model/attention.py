@@ -13,18 +13,18 @@ from nf_edge.model.noise import build_noise
 
 @dataclass(frozen=True)
 class Pass:
-    """The context that all layers share in one forward pass.
+    """The context of one forward pass.  All layers share it, except the last, which may compute fewer tokens.
 
     Attributes:
         form: the implementation of attention.
-        positions: int64 [T], positions of this layer's queries; [B, 1] for one query per row at a position
-            that differs between rows.
+        positions: int64 [T], positions of the queries; or int64 [B, 1], one query per row at a position that
+            differs between rows.
         keys: number of keys, including cached ones.
-        mask: the form's mask of hidden keys.
+        mask: the mask of hidden keys, in the form's own format.
         cache: stores the keys and values of the pass; None without a cache.
-        output_tokens: the tokens that the layer computes outputs for.  The last layer may compute fewer than
-            all, because the others are not used.
-        last: int64 [B], index of each row's last real token; None if that is the last token of every row.
+        output_tokens: the tokens that a layer computes outputs for; for the last layer, only those that the
+            head uses.
+        last: int64 [B], index of each row's last real token; None if it is the last token in every row.
     """
 
     form: AttentionForm
@@ -67,11 +67,11 @@ class Attention(nn.Module):
 
     @property
     def projection(self) -> nn.Linear:
-        """The linear layer before the scores: D → K and V of all heads, preceded by Q if standard."""
+        """The linear layer from D to K and V of all heads; with standard attention, Q comes first."""
         return self.c_kv if self.symmetric else self.c_attn
 
     def forward(self, x: Tensor, this: Pass) -> Tensor:
-        """[B, T, D] → [B, T or 1, D] for the output tokens; cached tokens precede those of x."""
+        """[B, T, D] → [B, T or 1, D] for the output tokens; x follows the cached tokens."""
         batch, length, _ = x.shape
         projected = self.projection(x)
         heads = [
@@ -108,7 +108,7 @@ class Attention(nn.Module):
         width = self.heads * self.head_size
         linear, factor = self.projection, self.scale**0.5 if self.symmetric else self.scale
         with torch.no_grad():
-            # The first rows belong to K if symmetric, to Q if standard.
+            # The first rows belong to K with symmetric attention, and to Q with standard attention.
             linear.weight[:width] *= factor
             linear.bias[:width] *= factor
         self.scale = 1.0

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# The tokens of a row to compute outputs for; "last" is the last one that is not padding.
+# The tokens of a row to compute outputs for; "last" is the last real token.
 OutputTokens = Literal["all", "first", "last"]
-# Added to the score of a hidden key in float32: its exp() is exactly 0, and no sum with it overflows.
+# Added to the score of a hidden key in float32.  Its exp() is exactly 0, and sums with it do not overflow.
 HIDDEN = -1e9
-# The same for float16, whose range ends earlier.
+# The same for float16, which has a smaller range.
 HIDDEN_IN_HALF = -1e4
-# The same for quantized scores: its exp() is 1e-13, and the visible scores keep most of the levels.
+# The same for quantized scores.  Its exp() is 1e-13, and most levels remain for the visible scores.
 HIDDEN_QUANTIZED = -30.0
 # The description of MatmulForm in reports.
 TWO_PRODUCTS = "two batched products around a softmax"
@@ -34,7 +34,8 @@ class AttentionForm(Protocol):
     def mask(
         self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool
     ) -> Tensor | None:
-        """The mask of hidden keys in the form's own format, made once for all layers; None hides nothing.
+        """The mask of hidden keys in the form's own format, made once for all layers; None if no key is
+        hidden.
 
         Args:
             attention_mask: int64 [B, keys], 1 for real keys; None: all are real.
@@ -49,16 +50,16 @@ class AttentionForm(Protocol):
         """[B, H, Tq, d], [B, H, Tk, d], [B, H, Tk, d] → [B, H, Tq, d].
 
         Args:
-            scale: factor on Q Kᵀ; 1 where it is folded into the weights.
+            scale: factor on Q Kᵀ; 1 if it is folded into the weights.
             mask: what `mask()` returned.
-            bias: R [H, Tq, Tk] or [B, H, Tq, Tk], added to the scaled scores; or None.
+            bias: R [H, Tq, Tk] or [B, H, Tq, Tk], added to the scaled scores; None: no bias.
         """
 
 
 def visible_keys(attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool) -> Tensor | None:
-    """Which keys each query sees: bool, broadcastable to [B, 1, Tq, Tk]; None means all.
+    """The keys that each query can see: bool, broadcastable to [B, 1, Tq, Tk]; None means all keys.
 
-    Key 0 is always visible, so no query is without keys.
+    Key 0 is always visible, so every query has at least one key.
     """
     visible = None
     if causal:
@@ -111,7 +112,7 @@ class MatmulForm:
         self, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None, bias: Tensor | None
     ) -> Tensor:
         batch, heads, queries, head_size = q.shape
-        # Products of 3-D operands; 4-D operands would be expanded first, which copies them.
+        # 3-D operands, because 4-D operands would first be expanded, which copies them.
         q, k, v = (x.reshape(batch * heads, -1, head_size) for x in (q, k, v))
         scores = torch.bmm(q, k.transpose(1, 2))
         if scale != 1.0:

@@ -39,7 +39,7 @@ def write_baselines(
 ) -> list[Checkpoint]:
     """Write one checkpoint with random weights per config, in a folder of its name.
 
-    Tensors that two models have in common are equal.
+    Tensors of equal name and shape are equal in all models.
     """
     for done, (name, config) in enumerate(configs.items()):
         progress("drawing random weights", done, len(configs))

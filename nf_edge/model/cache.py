@@ -9,7 +9,7 @@ from nf_edge.model.config import ModelConfig
 
 
 class Cache(Protocol):
-    """Keys and values of the tokens so far.
+    """Keys and values of all tokens since the start.
 
     Queries are not stored: symmetric attention computes them from K and the noise.
     """
@@ -22,7 +22,7 @@ class Cache(Protocol):
         """
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store K and V [B, H, T, d] of those tokens; returns K and V for the attention form."""
+        """Store K and V [B, H, T, d] of the new tokens; returns all K and V for the attention form."""
 
 
 class KVCache:
@@ -37,7 +37,7 @@ class KVCache:
         ]
 
     def advance(self, length: int) -> tuple[Tensor, int]:
-        """As in `Cache`; raises ValueError if the tokens do not fit."""
+        """Make room as `Cache.advance` does; raises ValueError if the tokens do not fit."""
         end = self.length + length
         if end > self.capacity:
             raise ValueError(f"{end} tokens do not fit a cache of {self.capacity} positions")
@@ -45,7 +45,7 @@ class KVCache:
         return torch.arange(self._start, end), end
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """All keys and values so far, [B, H, length, d] each."""
+        """Store K and V of the new tokens; returns all keys and all values, [B, H, length, d] each."""
         cached = self._layers[layer]
         cached[0, :, :, self._start : self.length] = k
         cached[1, :, :, self._start : self.length] = v

@@ -25,7 +25,7 @@ from nf_edge.model.tokenizer import write_tokenizer
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 TOKENIZER, EXAMPLES, CARD = "tokenizer.json", "examples.jsonl", "MODEL_CARD.md"
-# How the checkpoint was made from a larger one.
+# The record of how the checkpoint was made from a larger one.
 PROVENANCE = "compression.json"
 DTYPES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 
@@ -90,8 +90,8 @@ class Checkpoint:
     def identity(self) -> Identity:
         """The hashes of the files in its folder.
 
-        Hashing weights takes a moment.  A job that records the identity reads it first, before files can
-        change.
+        Hashing weights takes seconds.  A job that records the identity reads it at the start, before files
+        can change.
 
         Raises:
             BadInput: the files changed since the checkpoint was loaded.
@@ -116,7 +116,7 @@ class Checkpoint:
         return path if is_there(path) else None
 
 
-# Device, inode, size and time of the weights and the tokenizer: a cheap test for changes.
+# Device, inode, size and time of weights and tokenizer: a fast way to detect changes.
 Versions = tuple[tuple[int, ...] | None, ...]
 
 
@@ -295,7 +295,7 @@ def write_checkpoint(
     document = strict_json.dumps(config.to_json())
     (folder / CONFIG).write_text(document + "\n", encoding="utf-8")
     save_file(kept, folder / WEIGHTS, metadata={"format": "pt"})
-    # safetensors writes files that only their owner may read.
+    # safetensors creates files that only their owner can read.
     shutil.copymode(folder / CONFIG, folder / WEIGHTS)
     if tokenizer_file is not None:
         write_tokenizer(tokenizer_file, folder / TOKENIZER)

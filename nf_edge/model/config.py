@@ -66,14 +66,14 @@ class LayerConfig(_Open):
 
 
 class ModelConfig(_Open):
-    """Shape and kind of a NoiseFormer; keys that GPT-2 has too are named as in Hugging Face's GPT-2."""
+    """Shape and kind of a NoiseFormer.  Keys that GPT-2 also has are named as in Hugging Face's GPT-2."""
 
     model_type: Literal["noiseformer"] = "noiseformer"
     architectures: tuple[Literal["NoiseFormerForCausalLM", "NoiseFormerForSequenceClassification"]]
     vocab_size: int = Field(ge=1)
     n_positions: int = Field(ge=1)
     n_embd: int = Field(ge=1)
-    # The bound refuses damaged files: nf-edge lists every tensor of every layer.
+    # The limit refuses damaged files, because nf-edge lists every tensor of every layer.
     n_layer: int = Field(ge=1, le=10_000)
     n_head: int = Field(ge=1)
     n_inner: int | None = Field(None, ge=1)
@@ -188,7 +188,9 @@ class ModelConfig(_Open):
 
     @property
     def pooled_token(self) -> Pooling:
-        """How a classifier pools: `pooling` if given, otherwise last if causal and first if not."""
+        """The token that a classifier pools: `pooling` if given; otherwise "last" if causal, "first" if
+        not.
+        """
         if self.pooling == "last_not_pad" and self.pad_token_id is None:
             return "last"
         return self.pooling or ("last" if self.causal else "first")
@@ -197,8 +199,8 @@ class ModelConfig(_Open):
     def outputs_one_token(self) -> bool:
         """Whether a classifier's last layer needs only the query of the pooled token.
 
-        Two cases are excluded: pooling the first token of a causal model, which sees only itself, and
-        "last_not_pad" in a bidirectional model, where attention also sees the pad tokens at the end.
+        False in two special cases.  The first token of a causal model sees only itself.  With "last_not_pad"
+        in a bidirectional model, attention also sees the pad tokens at the end.
         """
         return self.pooled_token in ("last", "last_not_pad" if self.causal else "first")
 
@@ -248,7 +250,7 @@ class ModelConfig(_Open):
         return shapes
 
     def optional_tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of tensors that training may add and inference ignores."""
+        """Shapes of tensors that training may add; inference ignores them."""
         return {
             f"transformer.h.{i}.attn.noise.log_sigma": (heads,)
             for i, (heads, _) in enumerate(self.layer_sizes)

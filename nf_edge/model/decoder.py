@@ -1,6 +1,6 @@
-"""Decoding with a key/value cache: the common interface to run a language model token by token.
+"""Decoding with a key/value cache: the interface that runs a language model token by token.
 
-PyTorch and every runtime implement it; generation, checks and comparisons accept any implementation.
+PyTorch and every runtime implement it.  Generation and accuracy checks accept any implementation.
 """
 
 from abc import ABC, abstractmethod
@@ -28,7 +28,7 @@ class Decoder(ABC):
         self.length = 0
 
     def feed(self, tokens: Sequence[int], start: int) -> np.ndarray:
-        """Process tokens at position `start` and after; the cache drops its content from `start` on.
+        """Process tokens from position `start` on; their keys and values replace the cache from `start` on.
 
         A prompt may be fed at once or in pieces; then each new token is fed alone.
 

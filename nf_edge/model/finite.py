@@ -1,4 +1,4 @@
-"""Run a network and refuse NaN and Inf, which would slip through later comparisons."""
+"""Run a network and refuse NaN and Inf, which later comparisons would not detect."""
 
 from functools import partial
 from threading import get_ident
@@ -16,8 +16,8 @@ class NotFinite(BadInput):
 def finite(network: nn.Module, *args: Tensor | None, rows: str = "", first: int = 0, **kwargs: Any) -> Tensor:
     """The output of a network, checked to be finite in every module.
 
-    Hidden states are checked too: a ReLU or a softmax may remove NaN or Inf, but a quantizer cannot round
-    them.
+    Hidden states are checked too, because a quantizer cannot round NaN or Inf, even if a later ReLU or
+    softmax removes it.
 
     Args:
         args, kwargs: the arguments of the network; the first is [B, …].
@@ -25,14 +25,14 @@ def finite(network: nn.Module, *args: Tensor | None, rows: str = "", first: int 
         first: index in the data, from 0, of the first row in the batch.
 
     Raises:
-        NotFinite: names the first module with such an output, and the row.
+        NotFinite: the output of a module is not finite; the message names the first such module and the row.
     """
     size = len(args[0]) if args[0] is not None else 0
     thread = get_ident()  # another thread may run the same network
 
     def check(module: nn.Module, inputs: tuple[Any, ...], output: Any, name: str) -> None:
         if get_ident() != thread or _is_finite(output) or not all(map(_is_finite, inputs)):
-            # A module with NaN in its input is not the origin.
+            # If a module's input has NaN, an earlier module caused it.
             return
         row = first + 1 + (_first_row(output) if len(output) == size else 0)
         raise NotFinite(

@@ -12,7 +12,7 @@ from nf_edge.core.errors import BadInput
 from nf_edge.core.notebook import HtmlValue
 from nf_edge.model import Decoder
 
-# The decoded character for bytes that are not, or not yet, a complete character.
+# The decoded character for bytes that are not a complete character (yet).
 UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -102,7 +102,8 @@ class TextStream:
         before, self._text = self._text, text
         if text.startswith(before):
             return text[len(before) :]
-        # Some decoders rewrite earlier text (WordPiece joins "it 's").  Shown text stays; give only the rest.
+        # Some decoders rewrite earlier text (WordPiece joins "it 's"). The printed text stays, so only the
+        # rest follows.
         same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, text, strict=False)))
         return text[same:]
 

@@ -12,7 +12,7 @@ from nf_edge.core.errors import BadInput
 from nf_edge.model.config import ModelConfig
 
 WEIGHT_STD = 0.02
-# Initial size of the noise relative to what it is added to.  It is not zero: with A and B both zero neither
+# Initial size of the noise, relative to the keys or scores. It is not zero: with A and B both zero, neither
 # has a gradient, and tests of an exported model could not detect missing noise.
 NOISE_SHARE = 0.1
 
@@ -56,8 +56,8 @@ def _std(name: str, config: ModelConfig) -> float:
     """Standard deviation of a tensor's initial values; 0 for biases and LayerNorms."""
     *_, layer, kind = name.split(".")
     if layer == "noise":
-        # Each channel of K P sums d channels of K, so entries of share/√d in P give share·K.  An entry of A
-        # Bᵀ sums `rank` products and must have the same size.
+        # Each channel of K P sums d channels of K, so entries of share/√d in P give share·K. An entry of A Bᵀ
+        # sums `rank` products and must have the same size.
         entry = NOISE_SHARE / config.head_size**0.5
         factor = (entry / (config.noise.rank or 1) ** 0.5) ** 0.5
         return {"a": factor, "b": factor, "p": entry, "bias": NOISE_SHARE}[kind]

@@ -107,14 +107,14 @@ class Transformer(nn.Module):
             return this
         last = None
         if output_tokens == "last" and attention_mask is not None and this.cache is None:
-            # Padding is on the right, so the number of real tokens gives the last one.
+            # Padding is on the right, so the number of real tokens gives the index of the last one.
             last = attention_mask.sum(dim=1) - 1
         narrowed = replace(this, output_tokens=output_tokens, last=last)
         if not self.form.takes_fewer_queries:
             return narrowed
         positions = this.positions[:1] if output_tokens == "first" else this.positions[-1:]
         if last is not None:
-            # The last real token sees every real token, so no causal mask is needed.
+            # The last real token sees all real tokens, so it needs no causal mask.
             mask = self.form.mask(attention_mask, positions, this.keys, causal=False)
             return replace(narrowed, positions=last[:, None], mask=mask)
         return replace(
@@ -193,10 +193,10 @@ def _check_input(attention_mask: Tensor | None, length: int, positions: int) -> 
 def masks(
     config: ModelConfig, input_ids: Tensor, attention_mask: AnyMask, positions: Tensor
 ) -> tuple[Tensor | AnyMask, Tensor | AnyMask]:
-    """The mask of tokens that attention sees, and the mask of tokens up to the pooled one.
+    """The mask of the tokens that attention sees, and the mask of the tokens up to the pooled one.
 
     Both are the padding mask, except with "last_not_pad" pooling, which skips pad tokens at the end of a
-    text. In a causal classifier no pooled token sees those, so they count as padding for attention too.
+    text. In a causal classifier, the pooled token does not see them, so attention masks them too.
 
     Args:
         positions: int64 [T], 0 to T − 1.
@@ -220,7 +220,7 @@ def real_mean(h: Tensor, attention_mask: Tensor | None) -> Tensor:
     if attention_mask is None:
         return h.mean(dim=1)
     weight = attention_mask.to(h.dtype)
-    # keepdim: delegates that support a sum over tokens require it.
+    # keepdim, because delegates that support a sum over tokens require it.
     total = (h * weight[:, :, None]).sum(dim=1, keepdim=True)
     return total[:, 0] / weight.sum(dim=1, keepdim=True)
 

@@ -17,7 +17,7 @@ class Noise(nn.Module):
     def __init__(self, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        # [H]: logarithm of the standard deviation of the random noise on every score in training.
+        # log_sigma [H]: the logarithm of σ, the standard deviation of the random noise in training, per head.
         self.register_parameter("log_sigma", None)
 
     def query(self, k: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
 from nf_edge.core.reading import LARGEST, MIB, open_regular
 
-# Bytes of the length field, and of the longest header: that of the deepest model allowed.
+# Bytes of the length field; and of the longest accepted header, that of the deepest model allowed.
 PREFIX, MOST_HEADER = 8, 16 * MIB
 
 
@@ -37,7 +37,7 @@ def read_safetensors_file(path: Path) -> SafetensorsFile:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return SafetensorsFile(tensors, file.metadata() or {})
-    # Raised by the Rust library, by PyTorch's storages, and for a path that is not UTF-8.
+    # Raised by the Rust library, by PyTorch's storages, and if the path is not UTF-8.
     except (SafetensorError, OSError, RuntimeError, ValueError, TypeError) as error:
         raise _damaged(path, str(error)) from error
 

@@ -1,6 +1,6 @@
 """Refuse tokenizers that expand a text beyond all memory.
 
-A chain of replacements can double a text at every step, and `tokenizers` has no limit.
+A chain of replacements can double a text at every step, and `tokenizers` sets no limit.
 """
 
 import re
@@ -11,22 +11,22 @@ from tokenizers import Tokenizer
 
 from nf_edge.core import strict_json
 
-# Keys of steps that can lengthen a text at every position, also when written with \u escapes.
+# Keys of the steps that can lengthen a text at every position; files may also write them with \u escapes.
 MAY_GROW = re.compile(r'"(?:pattern|precompiled_charsmap)"|\\u00[2-7]')
-# For comparison: lower-casing all of Unicode, one letter per step, takes 1,433 steps.
+# Largest number of steps.  For comparison: lower-casing all of Unicode letter by letter takes 1,433 steps.
 MOST_STEPS, MOST_CONTENT, MOST_CONTENTS = 2_000, 100, 5_000
-# Unicode normalization turns one character into at most 18.
+# The largest accepted growth: Unicode normalization turns one character into at most 18.
 MOST_GROWTH = 20
 
 Apply = Callable[[str], str]
 
 
 def refuse_growth(text: str, probe: str) -> None:
-    """Check the text of a tokenizer.json before `tokenizers` loads it: loading already normalizes added
+    """Check the text of a tokenizer.json before `tokenizers` loads it, because loading normalizes added
     tokens.
 
-    The normalizer and the decoder run step by step on the probe and on everything their replacements write.
-    Unlimited growth needs a step that replaces the output of another, so this input shows it.
+    The normalizer and the decoder run step by step on a probe text and on the output of their replacements.
+    Growth without a limit needs a step that replaces the output of another step, so this input reveals it.
 
     Raises:
         ValueError: a normalizer or decoder makes a text too long, or has too many steps.

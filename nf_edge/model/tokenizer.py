@@ -13,7 +13,7 @@ from nf_edge.core.quiet import dropped_stderr
 from nf_edge.core.reading import MIB, read_json_object, read_text
 from nf_edge.model.text_growth import refuse_growth
 
-# The largest files in use have 250,000 tokens and about 35 MB.
+# Largest accepted file: the largest files in use have 250,000 tokens and about 35 MB.
 MOST_BYTES = 128 * MIB
 MOST_TOKENS = 10_000_000
 # A test text in several scripts.
@@ -21,7 +21,7 @@ PROBE = "It's 3 o'clock: é, 中文, 🙂."
 
 # GPT-2's only special token: it separates documents and ends generation.
 END_OF_TEXT = "<|endoftext|>"
-# Batch settings at the time the file was saved; they do not belong to the encoding of a text.
+# Settings for batches when the file was saved; they must not affect the encoding of a text.
 BATCH_SETTINGS = ("padding", "truncation")
 
 
@@ -35,13 +35,13 @@ def read_tokenizer(path: Path) -> Tokenizer:
     with tokenizer_errors(path, "is not a tokenizer.json"), dropped_stderr():
         refuse_growth(text, PROBE)
         tokenizer = Tokenizer.from_str(text)
-        # Some files load but crash on every text.  An ordinary error for the probe text is acceptable.
+        # Some files load but crash on every text.  An ordinary error for the probe text is accepted.
         with contextlib.suppress(Exception):
             tokenizer.decode(tokenizer.encode(PROBE).ids)
         tokenizer.no_padding()
         tokenizer.no_truncation()
     if vocabulary_size(tokenizer) > MOST_TOKENS:
-        # Writing it takes memory for every id up to the largest.
+        # Writing the file takes memory for every id up to the largest.
         largest = vocabulary_size(tokenizer) - 1
         raise BadInput(f"has an id {largest:,}; nf-edge reads at most {MOST_TOKENS:,} tokens", where=path)
     return tokenizer

@@ -12,7 +12,7 @@ class WrittenCheckpoint:
     """A new checkpoint.
 
     Attributes:
-        notes: what was assumed, dropped or added.
+        notes: assumptions of the conversion, and what it dropped or added.
     """
 
     checkpoint: Checkpoint

@@ -1,1 +1,1 @@
-"""A checkpoint → a smaller checkpoint: prune, recover, provenance."""
+"""Make a checkpoint smaller: prune it, recover its accuracy, and record its origin."""

@@ -34,7 +34,7 @@ from nf_edge.training.examples import Examples
 from nf_edge.training.loop import Resumable, best_validation
 from nf_edge.training.state import Validation, check_states
 
-# Decides only the order of examples: the weights come from the checkpoint.
+# Seed of the order of examples only: all weights come from the checkpoint.
 SEED = 0
 
 
@@ -58,8 +58,9 @@ def compress_checkpoint(
         resume: continue an interrupted recovery of the same checkpoint, recipe and data.
 
     Raises:
-        BadInput: the data does not suit the model, the model lacks what a section names, `out` cannot be
-            written, there is no state to resume, a state exists but `resume` is false, or training diverged.
+        BadInput: the data does not suit the model, the model lacks something that a section names, `out`
+            cannot be written, there is no state to resume, a state exists but `resume` is false, or training
+            diverged.
     """
     prune, recovery = recipe.prune, recipe.recover
     config = checkpoint.config
@@ -73,7 +74,7 @@ def compress_checkpoint(
     check_states([state], "recovery", resume=resume, overwrite=overwrite)
     _ = checkpoint.identity  # hash the files now, before anything can change them
     if recovery is not None and recovery.qat:
-        # Refuse rules for modules that do not exist before training starts.
+        # Refuse rules for missing modules before training starts.
         precisions(recipe, checkpoint.config)
     located = sources.located()
     with scratch_folder() as folder, created_folder(out.parent):
@@ -126,7 +127,7 @@ def compress_checkpoint(
             pruned=pruned,
             result=evaluate(_network(smaller, recipe), test, size),
             divergence=None
-            if config.task == "regression"  # its outputs are not probabilities
+            if config.task == "regression"  # the outputs of a regression are not probabilities
             else divergence_of(_logits(checkpoint, original, original_test, _network(smaller, recipe), test)),
             best_step=step,
             rounded=recovery is not None and recovery.qat,
@@ -139,7 +140,9 @@ def compress_checkpoint(
 
 
 def _network(smaller: Checkpoint, recipe: Recipe) -> NoiseFormer:
-    """The network to train and score; it rounds weights and activations if recovery is quantization-aware."""
+    """The network to train and score.  With quantization-aware recovery, it rounds weights and
+    activations.
+    """
     model = smaller.model()
     if recipe.recover is not None and recipe.recover.qat:
         prepare_qat(model, recipe)
@@ -155,7 +158,8 @@ def _logits(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Logits of the original and of the smaller model, batch by batch.
 
-    Each model's tokenizer encodes a classifier's rows.  A language model's logits cover the kept tokens.
+    Each model gets a classifier's rows in its own tokens.  A language model's logits are limited to the kept
+    tokens.
     """
     original_model, size = checkpoint.model(), batch_size(checkpoint)
     for start in range(0, len(test), size):
@@ -171,7 +175,7 @@ def _logits(
 
 
 def _zero_share(smaller: Checkpoint, masks: Mapping[str, Tensor]) -> float | None:
-    """Share of zeros in the masked tensors; None if no tensor is masked."""
+    """The share of zeros in the masked tensors; None if no tensor has a mask."""
     if not masks:
         return None
     total = sum(smaller.tensors[name].numel() for name in masks)
@@ -222,7 +226,8 @@ def _fingerprint(checkpoint: Checkpoint, recipe: Recipe, train: Examples, valid:
     """SHA-256 of everything the recovered weights depend on, except the machine."""
     facts = {
         "checkpoint": checkpoint.identity.model_dump(mode="json"),
-        # Includes the runtime and the `quantize` section, which decide `target_memory` and QAT's rounding.
+        # Includes the runtime, which affects `target_memory`, and the `quantize` section, which affects QAT's
+        # rounding.
         "recipe": recipe.model_dump(mode="json", exclude={"name", "description", "limits"}),
         "data": [_digest(each) for each in (train, valid)],
         "versions": [__version__, torch.__version__],

@@ -13,9 +13,9 @@ from nf_edge.model.data.sources import is_text, read_text
 from nf_edge.model.data.text import text_encoder
 from nf_edge.training.examples import BlockExamples, Examples, RowExamples
 
-# Share of the training data that validates recovery when no validation data is given.
+# Share of the training data that validates recovery if no validation data is given.
 VALIDATION_SHARE = 0.05
-# Tokens per batch; examples and tokens that importance is computed over.
+# Largest number of tokens per batch; largest numbers of examples and tokens that importance is computed from.
 BATCH_TOKENS, MAX_SAMPLE, MAX_SAMPLE_TOKENS = 4096, 512, 65_536
 
 
@@ -24,7 +24,7 @@ class Sources:
     """Data sources: files of labelled rows, text files for a language model, or NAME:SPLIT.
 
     Attributes:
-        train: used for importance, for token counts and to train recovery.
+        train: computes importance, counts tokens, and trains recovery.
         valid: selects the best step of recovery; None: a twentieth of `train`.
         test: scores the result; None: same as `valid`.
     """
@@ -39,7 +39,7 @@ class Sources:
         return [path for path in given if path.exists()]
 
     def located(self) -> dict[str, tuple[str, Part]]:
-        """The source of "train", "valid" and "test", and the part of it to use."""
+        """The source of "train", "valid" and "test", with the part of it to use."""
         split = 1 - VALIDATION_SHARE
         splits_train = self.valid is None
         train = (self.train, Part(0, split) if splits_train else COMPLETE)
@@ -70,7 +70,7 @@ def documents(located: tuple[str, Part], checkpoint: Checkpoint) -> list[tuple[i
 
 
 def batch_size(checkpoint: Checkpoint) -> int:
-    """Examples per batch, limited so that a language model's logits fit into memory."""
+    """Examples per batch.  The limit keeps a language model's logits small enough for memory."""
     return max(1, min(32, BATCH_TOKENS // checkpoint.config.n_positions))
 
 
@@ -80,7 +80,7 @@ def in_batches(data: Examples, size: int) -> Iterator[Batch]:
 
 
 def spread(data: Examples, checkpoint: Checkpoint) -> Sequence[Batch]:
-    """Batches of a sample, taken evenly from first to last because files are often sorted."""
+    """Batches of an evenly spaced sample, because files are often sorted."""
     count = min(len(data), MAX_SAMPLE, max(MAX_SAMPLE_TOKENS // checkpoint.config.n_positions, 16))
     chosen = [i * len(data) // count for i in range(count)]
     size = batch_size(checkpoint)

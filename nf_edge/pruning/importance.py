@@ -1,9 +1,9 @@
 """The importance of each head and inner unit, by the first-order Taylor estimate.
 
-A gate of 1 multiplies every head's input of `attn.c_proj` and every unit's input of `mlp.c_proj`.  To first
-order, closing a gate changes a row's loss by the derivative of the loss with respect to the gate.  Importance
-is the mean magnitude of that derivative over rows (Michel et al., "Are Sixteen Heads Really Better than
-One?", 2019; Molchanov et al., "Importance Estimation for Neural Network Pruning", 2019).
+A gate of 1 multiplies each head's input of `attn.c_proj` and each unit's input of `mlp.c_proj`.  The
+derivative of a row's loss with respect to a gate estimates the change of the loss if the gate is closed.
+Importance is the mean magnitude of that derivative over rows (Michel et al., "Are Sixteen Heads Really Better
+than One?", 2019; Molchanov et al., "Importance Estimation for Neural Network Pruning", 2019).
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Importance:
 
 
 def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress = silent) -> list[Importance]:
-    """The importance of every head and unit, one value per layer, over labelled rows.
+    """The importance of every head and unit over labelled rows; one value of `Importance` per layer.
 
     Args:
         model: in inference mode, without gradients of its parameters; it is not changed.
@@ -50,7 +50,7 @@ def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress 
             assert batch.labels is not None
             for gate in gates:
                 gate.open(len(batch.input_ids))
-            # Rows are independent: the derivative of the sum by a row's gates is that of the row's loss.
+            # Rows are independent, so the sum's derivative by a row's gates equals that of the row's loss.
             example_losses(finite_logits(model, batch, TRAINING, rows), batch.labels).sum().backward()
             for gate in gates:
                 gate.add()
@@ -71,7 +71,7 @@ def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress 
 
 
 class _Gates:
-    """The gates of one layer, one set per row."""
+    """The gates of one layer: one set per row."""
 
     def __init__(self, heads: int, units: int) -> None:
         self.heads_total, self.units_total = (torch.zeros(n, dtype=torch.float64) for n in (heads, units))

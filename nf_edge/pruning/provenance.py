@@ -1,4 +1,6 @@
-"""`compression.json`: the original checkpoint and the recipe sections that a checkpoint was made with."""
+"""`compression.json`: the record of the original checkpoint and the recipe sections that made a
+checkpoint.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ def write_provenance(provenance: Compression, folder: Path) -> None:
 
 
 def read_provenance(checkpoint: Checkpoint) -> Compression | None:
-    """How a checkpoint was compressed; None if it was not.
+    """The record of how a checkpoint was compressed; None if it was not.
 
     Raises:
         BadInput: the file is damaged, or belongs to another checkpoint.
@@ -48,7 +50,7 @@ def read_provenance(checkpoint: Checkpoint) -> Compression | None:
 
 
 def needs_compression(checkpoint: Checkpoint, recipe: Recipe) -> bool:
-    """Whether a recipe prunes or recovers, and the checkpoint is not its result.
+    """Whether a recipe prunes or recovers, and the checkpoint is not yet its result.
 
     Raises:
         BadInput: as `read_provenance` does.
@@ -68,7 +70,7 @@ def qat_section(recipe: Recipe) -> dict[str, Any] | None:
 
 
 def require_pruned(checkpoint: Checkpoint, recipe: Recipe) -> Compression | None:
-    """The provenance of a checkpoint; None if it was not compressed.
+    """The record of how a checkpoint was compressed; None if it was not.
 
     Raises:
         BadInput: the recipe prunes or recovers, and the checkpoint is not its result.

@@ -30,10 +30,10 @@ def prune_vocabulary(
     """Drop the tokens that occur fewer than `least` times in the documents.
 
     Args:
-        folder: receives the smaller tokenizer.
+        folder: the folder to write the smaller tokenizer to.
 
     Returns:
-        The smaller checkpoint, and the original id of each of its ids.
+        The smaller checkpoint, and the original id of each new id.
 
     Raises:
         BadInput: the checkpoint has no tokenizer, or one that is not a byte-level BPE.
@@ -52,7 +52,7 @@ def prune_vocabulary(
 
 
 def prune_layers(checkpoint: Checkpoint, count: int, examples: Examples, progress: Progress) -> Checkpoint:
-    """Drop `count` layers, one at a time: each time the one whose removal gives the lowest loss.
+    """Drop `count` layers, one at a time; each time, drop the layer whose removal increases the loss least.
 
     Raises:
         BadInput: the checkpoint has `count` layers or fewer.
@@ -142,14 +142,14 @@ def _to_memory(checkpoint: Checkpoint, recipe: Recipe, target: str, candidates: 
             where=checkpoint.path,
             fix="raise prune.target_memory, drop tokens and layers too, or quantize to fewer bits",
         )
-    # Remove as few pieces as possible.  Bisection works: a smaller model never takes more memory.
+    # Remove as few pieces as possible.  Bisection works because a smaller model never needs more memory.
     return candidates[
         : bisect_left(range(len(candidates)), True, key=lambda count: bytes_without(count) <= most)
     ]
 
 
 def _loss(checkpoint: Checkpoint, examples: Examples) -> float:
-    """Total loss over a sample of the examples; infinite when a loss is not finite."""
+    """The total loss over a sample of the examples; infinite if it is not finite."""
     model = checkpoint.model()
     losses = [
         label_loss(model, batch).item() * len(batch.input_ids) for batch in spread(examples, checkpoint)

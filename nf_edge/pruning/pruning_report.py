@@ -35,17 +35,17 @@ class PruningReport(HtmlValue):
 
     Attributes:
         path: the new checkpoint.
-        tested_on: the data that all scores and the divergence come from.
-        reencoded: (count, total) of test documents that the smaller tokenizer encodes differently; None
-            when no token was dropped.
+        tested_on: the data of all scores and of the divergence.
+        reencoded: number of test documents that the smaller tokenizer encodes differently, and number of all;
+            None if no token was dropped.
         original: scores of the original checkpoint.
         pruned: scores before recovery; None when there was no recovery.
         result: scores of the new checkpoint.
         divergence: predictions of the new checkpoint compared with the original's; None for a regression.
         best_step: the step of recovery whose weights were kept; None when there was no recovery.
-        rounded: whether `pruned`, `result` and `divergence` come from the network that rounds as export will.
+        rounded: whether the network for `pruned`, `result` and `divergence` rounds like the export.
         zeros: share of the linear layers' weights that are zero; None without `prune.weights`.
-        download: compressed bytes of all weights, before and after.  Zeros save nothing else.
+        download: compressed bytes of all weights, before and after; zeros reduce only this size.
     """
 
     path: Path
@@ -66,7 +66,7 @@ class PruningReport(HtmlValue):
         return {"path": str(self.path), **self.facts()}
 
     def facts(self) -> dict[str, Any]:
-        """Everything except the path, as `compression.json` records it."""
+        """All fields except the path, as in `compression.json`."""
         scores = (("original", self.original), ("pruned", self.pruned), ("result", self.result))
         return {
             "before": asdict(self.before),

@@ -1,4 +1,4 @@
-"""Recovery: distil the original model into the pruned one."""
+"""Recovery: train the pruned model to reproduce the original model's predictions (distillation)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +17,12 @@ from nf_edge.training.loop import Resumable, fit
 from nf_edge.training.settings import Optimizer, Schedule, Settings
 from nf_edge.training.state import State, Validation
 
-# An unfinished recovery of OUT keeps its state in OUT.recovery.
+# The suffix of the state file of an unfinished recovery of OUT.
 STATE_SUFFIX = ".recovery"
 
 
 class OriginalNetwork(nn.Module):
-    """The original model, called with the token ids of the pruned one.
+    """The original model, with the token ids of the pruned model as inputs.
 
     Args:
         kept: int64 [V'], the original id of each id of the pruned model.
@@ -35,7 +35,7 @@ class OriginalNetwork(nn.Module):
 
     @torch.no_grad()
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Logits in the pruned model's shape: a language model's are limited to the kept tokens."""
+        """Logits in the pruned model's shape; a language model's logits cover only the kept tokens."""
         logits: Tensor = self._model(self._kept[input_ids], attention_mask)
         return logits[..., self._kept] if self._model.config.is_language_model else logits
 
@@ -81,7 +81,9 @@ def recover(
 
 
 class _Loss:
-    """Cross entropy with the original's probabilities, plus weighted terms of hidden states and labels."""
+    """The loss: cross entropy with the original's probabilities, plus weighted terms for hidden states and
+    labels.
+    """
 
     def __init__(self, original: OriginalNetwork, settings: Recover) -> None:
         self._original, self._settings = original, settings
@@ -100,7 +102,7 @@ class _Loss:
         finally:
             for hook in hooks:
                 hook.remove()
-        if self._original.task == "regression":  # its outputs are not a distribution
+        if self._original.task == "regression":  # the outputs of a regression are not a distribution
             loss = (logits - expected).square().mean()
         else:
             flat, target = logits.flatten(0, -2), expected.flatten(0, -2)
@@ -114,7 +116,9 @@ class _Loss:
 
 
 def _distance(hidden: Tensor, expected: Tensor, attention_mask: Tensor) -> Tensor:
-    """Mean squared difference of hidden states [B, T or 1, D], divided by the expected variance."""
+    """The mean squared difference of hidden states [B, T or 1, D], divided by the variance of the expected
+    ones.
+    """
     if expected.shape[1] == attention_mask.shape[1]:
         real = attention_mask.bool()
         hidden, expected = hidden[real], expected[real]

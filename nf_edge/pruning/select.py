@@ -8,14 +8,14 @@ from nf_edge.model import ModelConfig
 from nf_edge.pruning.importance import Importance
 from nf_edge.pruning.structured import Kept
 
-# Inner units are removed in groups of this size if it divides their number: int4 weights have one scale per
-# 32 inputs.
+# Inner units are removed in groups of this size if it divides their number, because int4 weights have one
+# scale per 32 inputs.
 UNITS_TOGETHER = 32
 
 
 @dataclass(frozen=True)
 class Piece:
-    """The unit of removal: one head, or a group of inner units of about the same importance."""
+    """The unit of removal: one head, or a group of inner units of similar importance."""
 
     layer: int
     is_head: bool
@@ -25,7 +25,7 @@ class Piece:
 
 
 def pieces(config: ModelConfig, importances: Sequence[Importance]) -> list[Piece]:
-    """All removable pieces, by increasing importance per parameter.
+    """All removable pieces, sorted by importance per parameter.
 
     Each layer keeps its most important head and its most important group of units.
     """
@@ -45,7 +45,9 @@ def pieces(config: ModelConfig, importances: Sequence[Importance]) -> list[Piece
 
 
 def first_of(candidates: Sequence[Piece], size: Callable[[Piece], int], enough: float) -> list[Piece]:
-    """The first pieces whose sizes add up to `enough`, or all of them; pieces of size 0 are skipped."""
+    """The first pieces with a total size of at least `enough`, or all of them; pieces of size 0 are
+    skipped.
+    """
     chosen, total = [], 0
     for piece in candidates:
         if total >= enough:
@@ -57,7 +59,7 @@ def first_of(candidates: Sequence[Piece], size: Callable[[Piece], int], enough: 
 
 
 def remaining(kept: Sequence[Kept], removed: Sequence[Piece]) -> list[Kept]:
-    """What remains of every layer after the pieces are removed."""
+    """The heads and units that remain in every layer after the pieces are removed."""
     result = []
     for i, layer in enumerate(kept):
         heads = {index for piece in removed if piece.layer == i and piece.is_head for index in piece.indices}

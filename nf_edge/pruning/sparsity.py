@@ -1,4 +1,4 @@
-"""Set weights of linear layers to zero: unstructured, or N of every M in a row (such as 2:4).
+"""Set weights of linear layers to zero: single weights, or N of every M consecutive weights (such as 2:4).
 
 Neither XNNPACK nor ONNX Runtime skips zeros, so file size, RAM and time stay the same.  Only a compressed
 download gets smaller.
@@ -42,7 +42,7 @@ def apply_masks(tensors: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> d
 
 
 def keep_zeros(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
-    """Make later training keep the zeros of the masks, by zeroing their gradients.
+    """Zero the gradients of masked weights, so that later training keeps their zeros.
 
     AdamW then has zero moments for these weights, and weight decay leaves a zero at zero.
     """
@@ -52,7 +52,7 @@ def keep_zeros(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
 
 
 def compressed_bytes(tensors: Mapping[str, Tensor]) -> int:
-    """Bytes of all tensors after deflate, each compressed alone."""
+    """Bytes of all tensors after deflate, each compressed separately."""
     return sum(len(zlib.compress(tensor.contiguous().numpy().tobytes())) for tensor in tensors.values())
 
 
@@ -82,7 +82,7 @@ def _input_norms(
 
             def add(module: nn.Module, args: tuple[Tensor], name: str = name) -> None:
                 (x,) = args
-                # The last layer may compute one token per row, which is never padding.
+                # The last layer may compute only one token per row, and that token is never padding.
                 if x.shape[1] == mask[0].shape[1]:
                     x = x[mask[0].bool()]
                 squares[name] += x.double().square().flatten(0, -2).sum(dim=0)

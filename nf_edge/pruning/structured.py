@@ -1,4 +1,4 @@
-"""Cut heads, inner units and layers out of a checkpoint's tensors."""
+"""Remove heads, inner units and layers from a checkpoint's tensors."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,8 +1,7 @@
-"""Drop tokens that the data does not use from the embedding table, the head and the tokenizer.
+"""Remove tokens that the data does not use from the embedding table, the head and the tokenizer.
 
-A byte-level BPE builds a token by merging two others, so a kept token keeps those two as well.  All 256
-bytes stay, so every text can still be encoded.  A text whose tokens all stay is encoded as before, because
-all of its merges stay.
+A byte-level BPE builds a token by merging two others, so a kept token keeps those two as well.  All 256 bytes
+stay, so every text can still be encoded.  If all tokens of a text stay, its encoding does not change.
 """
 
 from collections import Counter
@@ -28,8 +27,8 @@ def tokens_to_keep(
 
     Args:
         counts: how often each id occurs in the data.
-        least: ids that occur at least this often stay; so do the tokens that they are merged from, the bytes
-            and the special tokens.
+        least: ids that occur at least this often stay.  The tokens that they are merged from, the bytes and
+            the special tokens stay too.
 
     Raises:
         BadInput: the tokenizer is not a byte-level BPE, or has tokens without a row in the model's table.
@@ -62,7 +61,7 @@ def tokens_to_keep(
 def drop_tokens(
     config: ModelConfig, tensors: Mapping[str, Tensor], kept: list[int]
 ) -> tuple[ModelConfig, dict[str, Tensor]]:
-    """Config and tensors with the kept rows only; new row i is the row of the old id kept[i]."""
+    """Config and tensors with only the kept rows; new row i is the row of the old id kept[i]."""
     result, rows = dict(tensors), torch.tensor(kept)
     for name in ("transformer.wte.weight", "lm_head.weight"):
         if name in tensors:
@@ -94,7 +93,7 @@ def smaller_tokenizer(tokenizer_file: Path, kept: list[int]) -> str:
 
 
 def _renumber(processor: dict[str, Any], new: Mapping[int, int]) -> None:
-    """Give the special tokens of a post-processor of any kind their new ids."""
+    """Replace the ids of special tokens in a post-processor of any kind by the new ids."""
     for part in processor.get("processors", ()):
         _renumber(part, new)
     for token in (processor.get("special_tokens") or {}).values():
@@ -108,12 +107,12 @@ def _renumber(processor: dict[str, Any], new: Mapping[int, int]) -> None:
 def count_reencoded(
     before: Iterable[tuple[int, ...]], after: Iterable[tuple[int, ...]], kept: list[int]
 ) -> int:
-    """How many rows are encoded as other tokens than before."""
+    """The number of rows whose tokens changed."""
     return sum(old != tuple(kept[i] for i in new) for old, new in zip(before, after, strict=True))
 
 
 def count_tokens(rows: Iterable[Iterable[int]]) -> Counter[int]:
-    """How often each id occurs."""
+    """The number of times that each id occurs."""
     counts: Counter[int] = Counter()
     for row in rows:
         counts.update(row)
@@ -123,7 +122,7 @@ def count_tokens(rows: Iterable[Iterable[int]]) -> Counter[int]:
 def _read_bpe(path: Path) -> dict[str, Any]:
     document = read_json_object(path, MOST_BYTES)
     model = document.get("model") or {}
-    # With a prefix, the token of a merge is not the concatenation of its parts.
+    # If the BPE has a prefix, a merged token is not the concatenation of its two parts.
     prefixed = model.get("continuing_subword_prefix")
     if model.get("type") != "BPE" or not isinstance(model.get("merges"), list) or prefixed:
         raise BadInput(

@@ -26,7 +26,7 @@ class Batch:
 
 
 def collate(rows: Sequence[Row], pad_token_id: int | None) -> Batch:
-    """One batch of all rows; without a padding token, padding is 0, which the mask hides."""
+    """One batch of all rows.  Without a padding token, padding is 0; the mask hides it."""
     length = max(len(row.input_ids) for row in rows)
     input_ids = torch.full((len(rows), length), pad_token_id or 0)
     attention_mask = torch.zeros(len(rows), length, dtype=torch.int64)

@@ -19,8 +19,8 @@ class Blocks:
     """Consecutive pieces of a text.
 
     Attributes:
-        ids: int64 [N, n_positions + 1].  The last id of a block is the first of the next, so every id except
-            the first is predicted exactly once, and every position of the model makes a prediction.
+        ids: int64 [N, n_positions + 1].  The last id of a block is the first id of the next block.  So every
+            id except the first is predicted exactly once.
         source: the path of the file.
         sha256: SHA-256 of the file's bytes.
     """
@@ -35,7 +35,7 @@ def read_blocks(
 ) -> Blocks:
     """Read a text file (`.txt`, one document), or a table with one document per row.
 
-    Documents are joined by the model's first eos_token_id, if it has one.  Ids at the end that do not fill a
+    The model's first eos_token_id, if it has one, separates documents.  Ids at the end that do not fill a
     block are left out.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Check the columns of a data file: those to read must exist, and no other may have text."""
+"""Check the columns of a data file: required columns must exist, and no other column may contain text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,12 +10,12 @@ from nf_edge.model.config import ModelConfig
 TEXT_COLUMNS = ("text", "sentence")
 CONTENT_COLUMNS = (*TEXT_COLUMNS, "input_ids")
 LABEL = "label"
-# Column names of the texts in data sets of text pairs; these texts may be short.
+# Column names of the texts in data sets of text pairs; such columns count as text even if texts are short.
 PAIR_COLUMNS = frozenset(
     ("text_a", "text_b", "text1", "text2", "text_pair", "sentence1", "sentence2", "question", "question1",
      "question2", "query", "premise", "hypothesis", "passage", "context", "document", "answer")
 )  # fmt: skip
-# Any other column counts as text if at least half of its values have this many words.
+# Other columns count as text if at least half of their values have this many words.
 PROSE = 3
 # Letters that count as one word in scripts without spaces between words.
 WIDE_LETTERS = 3
@@ -23,13 +23,13 @@ PAIR = "text pairs are not supported: join both into `text` as in training, or r
 
 
 def require_columns(rows: Sequence[Mapping[str, Any]], config: ModelConfig, source: str) -> None:
-    """Check that rows have the columns of the model, and no text in columns that are not read.
+    """Check that rows have the model's columns, and that columns that are not read contain no text.
 
     A column counts as text if its name is usual for a text of a pair, or if most of its values are strings of
     three or more words.  Numbers, identifiers, categories and the label do not count.
 
     Raises:
-        BadInput: a column is missing, or there is text in another column.
+        BadInput: a column is missing, or another column contains text.
     """
     columns = list(dict.fromkeys(name for fields in rows for name in fields))
     problems = []
@@ -54,7 +54,7 @@ def require_columns(rows: Sequence[Mapping[str, Any]], config: ModelConfig, sour
 
 
 def _is_text(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a column has text."""
+    """Whether a column contains text."""
     if name == LABEL:
         return False
     values = [fields.get(name) for fields in rows]
@@ -86,7 +86,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _names_a_text(value: Any) -> bool:
-    """Whether an object has a key that is a usual name for a text of a pair."""
+    """Whether an object has a key that usually names a text of a pair."""
     if isinstance(value, dict):
         return bool(PAIR_COLUMNS & value.keys()) or any(map(_names_a_text, value.values()))
     return isinstance(value, list) and any(map(_names_a_text, value))

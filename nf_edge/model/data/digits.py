@@ -21,8 +21,8 @@ def digits(split: str) -> list[dict[str, Any]]:
     """The rows of a split: {"input_ids": 64 ints of 0…16, "label": 0…9}.
 
     `test` has a third of the rows (599) and is never used for a choice; `valid` has a fifth of the remainder.
-    The split is by row and stratified by label.  A writer's digits may be in all three splits, so scores hold
-    for known writers.
+    The split is by row and stratified by label.  A writer's digits may be in all three splits, so scores do
+    not cover new writers.
 
     Raises:
         MissingTool: scikit-learn is not installed.
@@ -43,7 +43,7 @@ def digits(split: str) -> list[dict[str, Any]]:
 
 
 def _split_indices(labels: np.ndarray) -> dict[str, list[int]]:
-    # RandomState guarantees the same numbers in every NumPy version, so `test` always has the same rows.
+    # RandomState gives the same numbers in every NumPy version, so `test` always has the same rows.
     random = np.random.RandomState(0)
     parts: dict[str, list[int]] = {split: [] for split in SPLITS}
     for label in np.unique(labels):

@@ -1,7 +1,8 @@
-"""Digits drawn for nf-edge in the format of the digits data set: examples without license restrictions.
+"""Digits drawn for nf-edge in the format of the digits data set, to have examples without license
+restrictions.
 
-Each digit is the path of a round pen on a bitmap of 32×32 pixels.  The inked pixels in each block of 4×4 are
-counted to intensities of 0 to 16, as the data set did with scanned forms.
+Each digit is the path of a round pen on a bitmap of 32×32 pixels.  The number of inked pixels in each block
+of 4×4 is the intensity, 0 to 16.  The data set was made from scanned forms in the same way.
 """
 
 from itertools import pairwise
@@ -9,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-# (label, path): the pen's corners "x,y" in percent of the glyph's box from its top left; "|" lifts the pen.
+# (label, path): the corners "x,y" of the pen's path, in percent of the glyph's box from its top left.  "|"
+# lifts the pen.
 GLYPHS = (
     (0, "50,0 15,20 0,50 15,80 50,100 85,80 100,50 85,20 50,0"),
     (0, "40,0 10,30 5,75 30,100 70,100 95,70 90,25 65,0 40,0"),
@@ -32,7 +34,7 @@ GLYPHS = (
     (9, "85,25 50,0 10,20 30,45 85,30 85,70 50,100 15,95"),
     (9, "80,20 40,0 10,25 40,50 80,20 75,60 60,100"),
 )
-# Each glyph is drawn with each of these: radius of the pen, width of the glyph, slant.
+# Every glyph is drawn with each of these: radius of the pen, width of the glyph, slant.
 PENS = ((2.2, 21.0, 0.0), (2.6, 23.0, 0.1), (2.4, 20.0, 0.2), (2.8, 22.0, -0.1))
 CANVAS, BLOCK = 32, 4
 

@@ -1,6 +1,6 @@
-"""Read the token ids and the label of a record, and check them against a model.
+"""Read the token ids and the label of a record, and check that they suit a model.
 
-The functions raise ValueError with the problem of the row; the caller adds its line.
+The functions raise ValueError with the row's problem; the caller adds the line number.
 """
 
 import math
@@ -12,7 +12,7 @@ from nf_edge.model.data.columns import CONTENT_COLUMNS, TEXT_COLUMNS
 from nf_edge.model.data.text import Encode, Encoded
 
 MASK = "attention_mask"
-# Inputs of other transformers: name → the values that have no effect, for a row of `count` ids.
+# Further inputs of transformers: name → the values that have no effect, for a row of `count` ids.
 OTHER_INPUTS: dict[str, Callable[[int], list[int]]] = {
     "position_ids": lambda count: list(range(count)),
     "token_type_ids": lambda count: [0] * count,
@@ -92,7 +92,7 @@ def _list_of_ids(value: Any, name: str = "input_ids") -> list[int]:
 
 
 def _is_given(fields: Mapping[str, Any], name: str) -> bool:
-    """Whether a row has a value for a field; an empty cell or `null` is none."""
+    """Whether a row has a value for a field; an empty cell or `null` counts as no value."""
     return fields.get(name) not in (None, "")
 
 
@@ -111,7 +111,7 @@ def _check_other_inputs(fields: Mapping[str, Any]) -> None:
 
 
 def _unmasked(ids: list[int], mask: Any) -> list[int]:
-    """The ids that are not masked: those before the padding on the right."""
+    """The ids with mask 1: those before the padding on the right."""
     mask_values = _list_of_ids(mask, MASK)
     count = sum(mask_values)
     if len(mask_values) != len(ids) or mask_values != [1] * count + [0] * (len(ids) - count):

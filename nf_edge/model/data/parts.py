@@ -17,7 +17,7 @@ class Part:
 
     A text is cut at the shares `start` and `end` of its characters, each moved forward to the start of a
     line. For a record, its content without the label is hashed to a share; the record belongs to the part if
-    `start` ≤ share < `end`.  So all records with the same text are in one part, whatever else the file has.
+    `start` ≤ share < `end`.  So all records with the same text are in the same part.
 
     Attributes:
         min_words: records with fewer words are left out.
@@ -66,7 +66,7 @@ def _line_start(text: str, position: int) -> int:
 def _share(record: Record) -> float:
     content = [record.fields.get(name) for name in CONTENT_COLUMNS]
     digest = hashlib.sha256(strict_json.dumps(content, indent=None).encode()).digest()
-    return int.from_bytes(digest[:6]) / 2**48  # with 48 bits the share is exact and below 1
+    return int.from_bytes(digest[:6]) / 2**48  # 48 bits are exact in a float, and the share stays below 1
 
 
 def _words(record: Record) -> list[str]:

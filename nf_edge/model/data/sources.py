@@ -13,7 +13,7 @@ from nf_edge.model.data.digits import SPLITS, digits
 from nf_edge.model.data.drawings import drawings
 from nf_edge.model.data.tables import SUFFIXES, Record, Table, decode, parse_table
 
-# A file is read into memory, and its rows take several times as much.
+# Largest accepted file: it is read into memory, and its rows take several times as much.
 MOST_BYTES = 8 * reading.GIB
 
 # Data sets by name; each returns rows with input_ids and label.
@@ -24,9 +24,9 @@ NAMED: dict[str, Callable[[], list[dict[str, Any]]]] = {
 
 
 def read_records(source: str) -> tuple[Table, str]:
-    """The records of a file or a named data set, with unchecked fields, and a SHA-256.
+    """The records of a file or a named data set, with unchecked fields; and a SHA-256.
 
-    The hash covers the bytes of the file; for a named data set, its rows written as JSONL.
+    The hash covers the bytes of the file, or the named data set's rows written as JSONL.
 
     Raises:
         BadInput: the source does not exist or cannot be read.
@@ -81,5 +81,5 @@ def _sha256(content: bytes) -> str:
 
 
 def name_of(source: str) -> str:
-    """The name of a source to record in files: without folders, which belong to one machine."""
+    """The name of a source for records in files; without folders, which exist only on one machine."""
     return Path(source).name

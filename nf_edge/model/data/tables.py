@@ -12,9 +12,9 @@ from nf_edge.core.errors import BadInput
 
 SUFFIXES = (".tsv", ".csv", ".jsonl")
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-# A TSV cell that is quoted as in CSV or does not start with a quote, and its terminator.
+# A TSV cell that is quoted as in CSV, or that does not start with a quote; and its terminator.
 QUOTED_CELL = re.compile(r'("[^"]*+(?:""[^"]*+)*+"|(?!")(?:[^\t\r\n]|\r(?!\n))*+)(\t|\r?\n|\Z)')
-# Characters that make programs quote a cell; spreadsheets also quote cells with commas.
+# Characters for which programs quote a cell; spreadsheets also quote cells with commas.
 NEEDS_QUOTES = re.compile(r'[",\t\n\r]')
 
 # The line number of a row, and its cells.
@@ -23,7 +23,7 @@ Cells = tuple[int, list[str]]
 
 @dataclass(frozen=True)
 class Record:
-    """One row of a table as written; a row that cannot be read has a `problem` instead of fields."""
+    """One row of a table as written; if it cannot be read, it has a `problem` instead of fields."""
 
     line: int
     fields: dict[str, Any] = field(default_factory=dict)
@@ -101,8 +101,8 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 def _tab_separated(text: str) -> tuple[list[Cells], tuple[str, ...]]:
     """Rows of a TSV file, and a note on how quotes were read.
 
-    TSV has no quoting, and sentences of GLUE contain quotes as text; but pandas and spreadsheets quote cells
-    as in CSV.  Quotes count as quoting only if every quote in the file fits that.
+    TSV has no quoting, and sentences of GLUE contain quotes as text.  But pandas and spreadsheets quote cells
+    as in CSV.  Quotes count as quoting only if all quotes in the file are consistent with that.
     """
     plain = [(line, row.split("\t")) for line, row in _lines(text) if row]
     if not any(cell.startswith('"') for _, cells in plain for cell in cells):
@@ -131,12 +131,12 @@ def _quoted_as_in_csv(text: str) -> list[Cells] | None:
                 rows.append((line, cells))
             line += sum(cell.count("\n") for cell in cells) + 1
             cells = []
-    # After a tab at the end of the file there is an empty cell.
+    # After a tab at the end of the file comes an empty cell.
     return [*rows, (line, [*cells, ""])] if cells else rows
 
 
 def _explains_quotes(rows: Sequence[Cells], even_unquoted: bool) -> bool:
-    """Whether a program that writes CSV may have put the quotes around cells.
+    """Whether the quotes around cells can come from a program that writes CSV.
 
     Args:
         even_unquoted: whether all lines have the same number of cells if quotes are read as text.
@@ -165,14 +165,14 @@ def _unquoted(cell: str) -> str:
 def _comma_separated(text: str, where: str) -> list[Cells]:
     rows: list[Cells] = []
     start = 1
-    # The limit on the length of a cell applies to the whole process, so it is restored.
+    # The limit on a cell's length applies to the whole process, so the old limit is restored.
     limit = csv.field_size_limit(max(len(text), csv.field_size_limit()))
     try:
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         for cells in reader:
             if cells:
                 rows.append((start, cells))
-            # A quoted cell may span lines; a row's line number is that of its first line.
+            # A quoted cell may span lines; the row gets the number of its first line.
             start = reader.line_num + 1
     except csv.Error as error:
         raise BadInput(f"line {start}: is not CSV: {error}", where=where) from error

@@ -46,13 +46,14 @@ def text_encoder(tokenizer_file: Path | None, source: str, length: int | None = 
         )
 
     def encode(text: str) -> Encoded:
-        text.encode()  # raises ValueError for an unpaired surrogate, which JSON allows and tokenizers do not
+        text.encode()  # raises ValueError for an unpaired surrogate, which JSON allows but tokenizers do not
         with tokenizer_errors(tokenizer_file, "cannot encode a text"):
             encoding = tokenizer.encode(text)
         ids: list[int] = encoding.ids
         if length is None or len(ids) <= length:
             return Encoded(tuple(ids), cut=False)
-        # Same result as the truncation of `tokenizers`, which would also compute all pieces it cuts off.
+        # The same result as the truncation of `tokenizers`, which would also compute all parts that it cuts
+        # off.
         after = encoding.special_tokens_mask[::-1].index(0)
         return Encoded((*ids[: length - after], *ids[len(ids) - after :]), cut=True)
 

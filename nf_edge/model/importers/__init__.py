@@ -1,4 +1,4 @@
-"""Import checkpoints of other code bases."""
+"""Import checkpoints of other code bases: nanoGPT and Hugging Face's GPT-2."""
 
 from nf_edge.model.importers.imported import Imported, import_checkpoint
 

@@ -1,4 +1,4 @@
-"""Detect peft adapters, which change a model's predictions, by their files and tensor names."""
+"""Detect peft adapters by their files and tensor names.  An adapter changes a model's predictions."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from nf_edge.core.reading import is_there
 
 CONFIG = "adapter_config.json"
 FILES = (CONFIG, "adapter_model.safetensors", "adapter_model.bin")
-# Parts of an adapter's tensor names; other parts start with LORA.
+# Parts of an adapter's tensor names; all other parts start with LORA.
 PARTS, LORA = {"base_layer", "modules_to_save", "original_module"}, "lora_"
 
 
 def refuse_adapter(folder: Path) -> None:
-    """Raises BadInput if a folder is or has an adapter, which transformers adds to the weights."""
+    """Raise BadInput if a folder is or contains an adapter, which transformers would add to the weights."""
     present = [name for name in FILES if is_there(folder / name)]
     if present:
         raise BadInput(
@@ -34,6 +34,6 @@ def is_of_adapter(key: str) -> bool:
 
 
 def adapter_notes(folder: Path) -> list[str]:
-    """One note per adapter in a subfolder, which transformers loads only on request."""
+    """One note per adapter in a subfolder; transformers loads it only on request."""
     subfolders = sorted(path.parent.relative_to(folder) for path in folder.glob("*/**/" + CONFIG))
     return [f"the adapter in {subfolder} is not imported" for subfolder in subfolders]

@@ -10,7 +10,7 @@ from nf_edge.model.tokenizer import END_OF_TEXT
 
 SETTINGS = "tokenizer_config.json"
 NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-# Keys, in two versions, of more special tokens: a list, or an object from names to tokens.
+# Keys of further special tokens, of two versions: a list of tokens, or an object from names to tokens.
 MORE_TOKENS = ("extra_special_tokens", "additional_special_tokens")
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
@@ -76,13 +76,13 @@ def listed_tokens(settings: Mapping[str, Any], folder: Path) -> list[tuple[int, 
 
 
 def special_tokens(settings: Mapping[str, Any]) -> Iterator[Any]:
-    """All special tokens, as texts or objects: named ones first."""
+    """All special tokens, as texts or objects; tokens with their own key come first."""
     named = [settings.get(name) for name in NAMED_TOKENS]
     more: list[Any] = []
     for key in MORE_TOKENS:
         value = settings.get(key) or []
         more += value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-    # Model-specific tokens such as image_token are texts.
+    # Special tokens of some models, such as image_token, are texts.
     model_specific = [
         token
         for name, token in settings.items()

@@ -19,16 +19,16 @@ WTE, HEAD = "transformer.wte.weight", "lm_head.weight"
 
 @dataclass
 class ForeignCheckpoint:
-    """A checkpoint by nf-edge's names, not yet validated.
+    """A checkpoint with nf-edge's names, not yet validated.
 
     Attributes:
         config: the content of nf-edge's `config.json`.
-        tensors: weights as [out, in], without a head that equals the embedding.
+        tensors: weights as [out, in]; a head that equals the embedding is left out.
         where: the file with the shape, for messages.
         notes: remarks for the user on the conversion.
         problems: reasons why the checkpoint cannot be converted.
-        vocabulary: number of tokens, if it is known to be smaller than the embedding's rows.
-        tokenizer: a `tokenizer.json` to copy, or a tokenizer built from several files.
+        vocabulary: number of tokens, if it is known to be less than the number of the embedding's rows.
+        tokenizer: the path of a `tokenizer.json` to copy, or a tokenizer built from several files.
     """
 
     config: dict[str, Any]
@@ -62,10 +62,10 @@ def load_torch(path: Path) -> Any:
 
 
 def _check_zip(file: BinaryIO) -> None:
-    """Refuse an archive whose entries are larger than the file; `torch.save` never compresses.
+    """Raise ValueError if an archive's entries are larger than the file; `torch.save` never compresses.
 
     Raises:
-        ValueError: the archive would expand and could fill the memory.
+        ValueError: the archive is compressed, so its content could fill the memory.
     """
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
@@ -78,8 +78,8 @@ def _check_zip(file: BinaryIO) -> None:
 def is_dense(tensor: Tensor) -> bool:
     """Whether a tensor stores each of its values.
 
-    A tensor with a stride of 0 takes few bytes in the file and could fill the memory; one of device `meta`
-    has no values.
+    A tensor with a stride of 0 takes few bytes in the file but could fill the memory.  A tensor on the device
+    `meta` has no values.
     """
     if tensor.layout != torch.strided or tensor.device.type != "cpu":
         return False
@@ -87,7 +87,7 @@ def is_dense(tensor: Tensor) -> bool:
 
 
 def is_causal_mask(name: str, tensor: Tensor) -> bool:
-    """Whether a tensor is the buffer of the causal mask, [1, 1, P, P], or the value for hidden scores.
+    """Whether a tensor is the buffer of the causal mask, [1, 1, P, P], or the constant score of hidden keys.
 
     The mask is named `attn.bias`; real biases have longer names, such as `attn.c_attn.bias`.
     """

@@ -22,7 +22,7 @@ ARCHITECTURES = {
     "GPT2Model": LANGUAGE_MODEL,
     "GPT2ForSequenceClassification": CLASSIFIER,
 }
-# Activations with another name in nf-edge; all others have the same name.
+# Activation functions with a different name in nf-edge.
 ACTIVATIONS = {
     "gelu_accurate": "gelu_new",
     "gelu_fast": "gelu_new",
@@ -98,13 +98,13 @@ def _dtype_notes(theirs: dict[str, Any], tensors: dict[str, Tensor]) -> list[str
 
 
 def _declared(theirs: dict[str, Any]) -> str | None:
-    """The class of the model, if the config names one."""
+    """The model class that the config names; None if it names none."""
     names = theirs.get("architectures")
     return str(names[0]) if isinstance(names, list) and names else None
 
 
 def _architecture(theirs: dict[str, Any], tensors: dict[str, Tensor], problems: list[str]) -> str:
-    """nf-edge's architecture of the model: the declared one, otherwise by its head."""
+    """nf-edge's architecture of the model: the declared one; otherwise the one that its head implies."""
     name = _declared(theirs)
     if name is None:
         return CLASSIFIER if "score.weight" in tensors else LANGUAGE_MODEL
@@ -114,15 +114,15 @@ def _architecture(theirs: dict[str, Any], tensors: dict[str, Tensor], problems: 
 
 
 def _labels(theirs: dict[str, Any], foreign: ForeignCheckpoint) -> dict[str, Any]:
-    """Config keys of labels and pooling; `foreign.config` must have the special tokens already."""
+    """Config keys of labels and pooling; `foreign.config` must already contain the special tokens."""
     names, declared = theirs.get("id2label"), theirs.get("num_labels")
     score = foreign.tensors.get("score.weight")
-    # transformers omits both keys for two labels, and usually omits num_labels.
+    # transformers omits both keys if there are two labels, and usually omits num_labels.
     labels = score.shape[0] if score is not None and score.dim() else declared or len(names or ()) or 2
     if declared is not None and declared != labels:
         foreign.problems.append(f"num_labels is {declared!r}, but score.weight has {labels} rows")
-    # transformers pools the right-most token that is not the pad token, regardless of the mask; without a pad
-    # token, the last one.
+    # transformers pools the right-most token that is not the pad token and ignores the mask. Without a pad
+    # token, it pools the last token.
     pooling = "last" if foreign.config.get("pad_token_id") is None else "last_not_pad"
     return {
         "num_labels": labels,
@@ -133,7 +133,9 @@ def _labels(theirs: dict[str, Any], foreign: ForeignCheckpoint) -> dict[str, Any
 
 
 def _is_tied(theirs: dict[str, Any], tensors: dict[str, Tensor], foreign: ForeignCheckpoint) -> bool:
-    """Whether the head is tied to the embedding: as the weights show, otherwise as the config says."""
+    """Whether the head is tied to the embedding: from the weights if they show it, otherwise from the
+    config.
+    """
     had_head = HEAD in tensors
     has_separate_head = drop_tied_head(tensors)
     declared = theirs.get("tie_word_embeddings", True)
@@ -143,7 +145,7 @@ def _is_tied(theirs: dict[str, Any], tensors: dict[str, Tensor], foreign: Foreig
         )
         return True
     if declared and has_separate_head:
-        # Versions of transformers differ in which of the two they use.
+        # Some versions of transformers use the head, others the embedding.
         foreign.problems.append(
             "tie_word_embeddings is true, but lm_head.weight differs from the embedding; "
             "set it to false to keep that head, or remove the tensor"

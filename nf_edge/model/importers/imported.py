@@ -73,9 +73,9 @@ def import_checkpoint(
     """Read a nanoGPT `.pt` file or a Hugging Face GPT-2 folder.
 
     Args:
-        vocab_size: number of tokens; further rows of the embedding are padding and are dropped.  None: the
-            size of `tokenizer_file`, otherwise 50257 if nanoGPT padded GPT-2's vocabulary to 50304, otherwise
-            all rows.
+        vocab_size: number of tokens; the embedding's other rows are padding and are dropped.  None: the size
+            of `tokenizer_file`, otherwise 50257 if nanoGPT padded GPT-2's vocabulary to 50304, otherwise all
+            rows.
         tokenizer_file: a `tokenizer.json`; None: the tokenizer of the folder, if it has one.
         activation: the activation of a nanoGPT model, whose file does not record it; None: exact GELU.
 

@@ -1,7 +1,7 @@
-"""Recover GPT-2's tensor names from those that training frameworks write.
+"""Recover GPT-2's tensor names from the names that training frameworks write.
 
-Two rules hold for all sources.  Parts added by wrappers are removed anywhere in a name.  A prefix before
-GPT-2's names is removed if all tensors have the same one.
+Two rules apply to all sources.  Name parts that wrappers add are removed everywhere.  A prefix before GPT-2's
+names is removed if all tensors have the same prefix.
 """
 
 from collections import Counter
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from nf_edge.model.importers.adapters import is_of_adapter
 
-# Added by torch.compile, DistributedDataParallel, FSDP, activation checkpointing and Lightning Fabric.
+# Name parts of torch.compile, DistributedDataParallel, FSDP, activation checkpointing and Lightning Fabric.
 WRAPPERS = {
     "_orig_mod",
     "module",
@@ -17,17 +17,17 @@ WRAPPERS = {
     "_checkpoint_wrapped_module",
     "_forward_module",
 }
-# The first parts of GPT-2's names: below `transformer`, and heads.
+# The first parts of GPT-2's names: inside `transformer`, and heads.
 BODY, HEADS = {"wte", "wpe", "h", "ln_f"}, {"lm_head", "score"}
 SHOWN = 3
 
 
 def gpt2_names(keys: Iterable[str], problems: list[str], notes: list[str]) -> dict[str, str]:
-    """GPT-2's name of each key; a key that is not a GPT-2 name keeps its own, without wrapper parts.
+    """GPT-2's name of each key.  A key that is not a GPT-2 name stays, without the parts of wrappers.
 
     Args:
-        problems: gets the reasons why the keys do not belong to one model.
-        notes: gets the prefix that was removed from all names.
+        problems: receives the reasons why the keys do not belong to one model.
+        notes: receives the prefix that was removed from all names.
     """
     names: dict[str, str] = {}
     prefixes: Counter[str] = Counter()
@@ -62,7 +62,7 @@ def _split(key: str) -> tuple[str | None, str]:
 
 
 def _twice(names: dict[str, str]) -> list[str]:
-    """One problem per name that several keys have."""
+    """One problem per name that several keys map to."""
     keys: dict[str, list[str]] = {}
     for key, name in names.items():
         keys.setdefault(name, []).append(key)

@@ -24,7 +24,7 @@ from nf_edge.model.importers.foreign import (
 )
 from nf_edge.model.importers.names import gpt2_names
 
-# The shape: nanoGPT's model_args → nf-edge's config keys.
+# Keys of the shape: nanoGPT's model_args → nf-edge's config.
 SHAPE = {
     "n_layer": "n_layer",
     "n_head": "n_head",
@@ -33,7 +33,7 @@ SHAPE = {
     "vocab_size": "vocab_size",
 }
 UNUSED = {"bias", "dropout"}
-# GPT-2's vocabulary, and its size after nanoGPT padded it to a multiple of 64.
+# The size of GPT-2's vocabulary, and the size that nanoGPT pads it to (a multiple of 64).
 GPT2_VOCABULARY, GPT2_PADDED = 50257, 50304
 
 WITHOUT_BIAS = {"transformer.wte", "transformer.wpe", "lm_head"}
@@ -88,7 +88,7 @@ def _parts(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The state dict and the model_args of a file.
 
     Raises:
-        BadInput: the file has no such parts.
+        BadInput: the file does not contain them.
     """
     document = load_torch(path)
     if not isinstance(document, Mapping):
@@ -122,7 +122,7 @@ def _tensors(weights: Mapping[str, Any], problems: list[str], notes: list[str]) 
 
 
 def _attention(names: Mapping[str, Tensor], problems: list[str]) -> str:
-    """`symmetric` or `standard`, by the projections in the layers."""
+    """`symmetric` or `standard`, by the names of the projections in the layers."""
     layers: dict[str, list[int]] = {}
     for name in names:
         if match := re.fullmatch(r"transformer\.h\.(\d+)\.attn\.(c_kv|c_attn)\.weight", name):
@@ -143,7 +143,7 @@ def _attention(names: Mapping[str, Tensor], problems: list[str]) -> str:
 
 
 def _noise(tensors: Mapping[str, Tensor], problems: list[str]) -> dict[str, Any]:
-    """Kind and rank of the noise, from the tensors' names and shapes."""
+    """The kind and rank of the noise, from the tensors' names and shapes."""
     kinds, ranks = set(), set()
     for name, tensor in tensors.items():
         if match := re.fullmatch(r"transformer\.h\.\d+\.attn\.noise\.(a|b|p|bias)", name):
@@ -156,7 +156,7 @@ def _noise(tensors: Mapping[str, Tensor], problems: list[str]) -> dict[str, Any]
 
 
 def _add_zero_biases(tensors: dict[str, Tensor]) -> int:
-    """Add a zero bias to every linear layer and LayerNorm without one; returns the number added."""
+    """Add zero biases to linear layers and LayerNorms without a bias; returns the number of added biases."""
     layers = {name.removesuffix(".weight") for name in tensors if name.endswith(".weight")} - WITHOUT_BIAS
     missing = [layer for layer in sorted(layers) if f"{layer}.bias" not in tensors]
     for layer in missing:

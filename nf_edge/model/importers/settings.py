@@ -1,12 +1,13 @@
-"""The settings of a Hugging Face folder: each one that can change a prediction is read, refused or reported.
+"""The settings of a Hugging Face folder.  Each setting that can change a prediction is read, refused or
+reported.
 
-A note also reports every key that is in none of the tables here.
+A note also reports every key that is in none of these tables.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-# Keys of the shape in config.json → GPT-2's default if the key is missing.
+# Keys of the shape in config.json → GPT-2's default.
 SHAPE: dict[str, Any] = {
     "vocab_size": 50257,
     "n_positions": 1024,
@@ -17,7 +18,7 @@ SHAPE: dict[str, Any] = {
     "layer_norm_epsilon": 1e-5,
     "activation_function": "gelu_new",
 }
-# Other names that transformers accepts for some of these keys.
+# Other names in transformers for some of these keys.
 ALIASES = {
     "hidden_size": "n_embd",
     "max_position_embeddings": "n_positions",
@@ -38,7 +39,7 @@ READ = {
     "dtype",
     "torch_dtype",
 }
-# Key → plain GPT-2's value, which a missing key means, and the effect of any other value.
+# Key → the value of a plain GPT-2 (also the default), and the effect of any other value.
 PLAIN: dict[str, tuple[Any, str]] = {
     "scale_attn_weights": (True, "the scores are not divided by the root of the head size"),
     "scale_attn_by_inverse_layer_idx": (False, "each layer's scores are divided by its number"),
@@ -50,7 +51,7 @@ PLAIN: dict[str, tuple[Any, str]] = {
     "quantization_config": (None, "the weights are quantized by another library: save them dequantized"),
     "auto_map": (None, "the model needs code from the folder, which nf-edge does not run"),
 }
-# Settings without an effect on predictions: for training, other heads, memory, and further outputs.
+# Settings without an effect on predictions: for training, other heads, memory, and additional outputs.
 IRRELEVANT = {
     "_attn_implementation",
     "_attn_implementation_autoset",
@@ -88,7 +89,7 @@ IRRELEVANT = {
     "use_bfloat16",
     "use_cache",
 }
-# Keys of generation_config.json, and of config.json in older versions → the default value.
+# Keys of generation_config.json, in older versions of config.json → the default.
 GENERATION_DEFAULTS: dict[str, Any] = {
     "begin_suppress_tokens": None,
     "bad_words_ids": None,

@@ -20,7 +20,7 @@ def special_tokens(
     Args:
         generation: the content of generation_config.json; None if there is none or the model is a classifier.
         vocabulary: number of tokens; ids outside are left out, because configs often keep GPT-2's ids.
-        foreign: gets the notes and problems.
+        foreign: receives the notes and problems.
     """
     tokens_of = {key: config.get(key, default) for key, default in TOKENS.items()}
     if generation is not None:
@@ -35,7 +35,7 @@ def special_tokens(
             ]
         left = [token for token in _listed(tokens) if token not in outside]
         if left or not outside:
-            # An explicit null stays null, even if the tokenizer has such a token.
+            # An explicit null means no token, even if the tokenizer has one.
             kept[key] = left if outside else tokens
     return kept
 
@@ -46,9 +46,9 @@ def _of_generation(
     generation: Mapping[str, Any],
     foreign: ForeignCheckpoint,
 ) -> dict[str, Any]:
-    """The tokens that generation_config.json changes.
+    """The special tokens that generation_config.json changes.
 
-    Its eos_token_id takes precedence, as in transformers' generate; its other tokens count only if
+    Its eos_token_id takes precedence, as in transformers' `generate`.  Its other tokens count only if
     config.json has none.
     """
     changes = {}

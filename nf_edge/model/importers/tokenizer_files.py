@@ -1,8 +1,8 @@
-"""Read the tokenizer of a Hugging Face folder as one `tokenizer.json`, with the ids of transformers.
+"""Read the tokenizer of a Hugging Face folder as one `tokenizer.json`, with the token ids of transformers.
 
-Up to six files define it: `tokenizer.json`, or GPT-2's older `vocab.json` and `merges.txt`;
-`tokenizer_config.json`; and, if that one does not list the added tokens, `special_tokens_map.json` and
-`added_tokens.json`.
+Up to six files define it.  The vocabulary is in `tokenizer.json`, or in GPT-2's older `vocab.json` and
+`merges.txt`. The settings are in `tokenizer_config.json`.  If they do not list the added tokens,
+`special_tokens_map.json` and `added_tokens.json` do.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,12 +29,12 @@ from nf_edge.model.importers.bpe import MERGES, VOCAB, bpe_document
 from nf_edge.model.tokenizer import END_OF_TEXT, MOST_BYTES, read_tokenizer, tokenizer_errors
 
 SPECIAL_TOKENS, ADDED_TOKENS = "special_tokens_map.json", "added_tokens.json"
-# Classes of transformers: GPT-2's (the first is the default), and those for any tokenizer.json.
+# Tokenizer classes of transformers: GPT-2's (the first is the default), and classes for any tokenizer.json.
 GPT2_CLASSES = ("GPT2Tokenizer", "GPT2TokenizerFast")
 GENERIC_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
-# Named tokens of GPT-2's classes if the settings name none.
+# Named special tokens of GPT-2's classes, if the settings name none.
 DEFAULTS = dict.fromkeys(("bos_token", "eos_token", "unk_token"), END_OF_TEXT)
-# Options of a BPE that GPT-2's does not use.
+# Options of a BPE that GPT-2's BPE does not use.
 MODEL_OPTIONS = (
     "unk_token",
     "continuing_subword_prefix",
@@ -48,7 +48,7 @@ def read_tokenizer_files(folder: Path, notes: list[str]) -> Path | Tokenizer | N
     """The tokenizer of a folder; None if it has none.
 
     Args:
-        notes: gets remarks for the user.
+        notes: receives remarks for the user.
 
     Returns:
         The path of `tokenizer.json` if it is complete, otherwise a tokenizer built from several files.
@@ -83,7 +83,9 @@ def read_tokenizer_files(folder: Path, notes: list[str]) -> Path | Tokenizer | N
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    """The content of `tokenizer_config.json`; if it lists no added tokens, completed from the older files."""
+    """The content of `tokenizer_config.json`; if it lists no added tokens, they are added from the older
+    files.
+    """
     settings = _optional(folder / SETTINGS)
     if "added_tokens_decoder" in settings:
         return settings
@@ -112,7 +114,7 @@ def _with_defaults(settings: dict[str, Any], document: dict[str, Any], notes: li
 
 
 def _set_prefix_space(document: dict[str, Any], settings: Mapping[str, Any], notes: list[str]) -> None:
-    """Set add_prefix_space by the settings (default: no space), as GPT-2's classes do."""
+    """Set add_prefix_space as the settings say (default: no space), like GPT-2's classes."""
     pre, add_space = document.get("pre_tokenizer") or {}, settings.get("add_prefix_space") is True
     if pre.get("type") != "ByteLevel" or pre.get("add_prefix_space") is add_space:
         return
@@ -122,7 +124,7 @@ def _set_prefix_space(document: dict[str, Any], settings: Mapping[str, Any], not
 
 
 def _add_template(document: dict[str, Any], settings: Mapping[str, Any], notes: list[str]) -> None:
-    """Add bos and eos tokens around a text, as transformers does for a folder without tokenizer.json."""
+    """Add bos and eos tokens around a text, like transformers for a folder without tokenizer.json."""
     tokens = added_tokens(document)
     ends = {
         name: content_of(settings.get(name))
@@ -159,7 +161,7 @@ def _add_template(document: dict[str, Any], settings: Mapping[str, Any], notes: 
 def _unsupported_notes(
     document: dict[str, Any], settings: Mapping[str, Any], name: str, has_tokenizer_json: bool
 ) -> Iterator[str]:
-    """Notes on texts that transformers may encode differently."""
+    """Notes on settings because of which transformers may encode texts differently."""
     if name not in (*GPT2_CLASSES, *GENERIC_CLASSES):
         how = "tokenizer.json is used unchanged" if has_tokenizer_json else "it is read as GPT-2's"
         yield f"tokenizer: the class {name} may do more than its files say; {how}"
@@ -183,7 +185,9 @@ def _unsupported_notes(
 def _unlisted_notes(
     document: dict[str, Any], settings: Mapping[str, Any], listed: list[tuple[int, dict[str, Any]]]
 ) -> Iterator[str]:
-    """A note on tokens that transformers 5 drops: it rebuilds GPT-2's tokenizer from the settings only."""
+    """A note on tokens that transformers 5 drops, because it rebuilds GPT-2's tokenizer from the settings
+    only.
+    """
     known = {token["content"] for _, token in listed} | {
         content_of(token) for token in special_tokens(settings)
     }
@@ -196,7 +200,7 @@ def _unlisted_notes(
 
 
 def _beyond_gpt2(document: dict[str, Any]) -> list[str]:
-    """The parts of a tokenizer that GPT-2's does not have."""
+    """The parts of a tokenizer that GPT-2's tokenizer does not have."""
     model = document["model"]
     return [
         part

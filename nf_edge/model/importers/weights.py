@@ -1,4 +1,6 @@
-"""Read the weights of a `transformers` folder: one file or shards, as safetensors or PyTorch files."""
+"""Read the weights of a `transformers` folder: one file or several shards, in safetensors or PyTorch
+format.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +20,8 @@ SHOWN = 5
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Every tensor by its key; if there are several files, from the one that transformers would load.
+    """Every tensor by its key.  If the folder has weights in several formats, those that transformers would
+    load.
 
     Raises:
         BadInput: there are no weights, a file cannot be read, or shards do not match their index.
@@ -48,7 +51,7 @@ def _read_shards(index: Path, read: Read) -> dict[str, Tensor]:
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
         raise BadInput("has no weight_map from tensors to files", where=index)
     names = sorted(set(places.values()))
-    # Only files in this folder: the index is untrusted and could name any path.
+    # Only files in this folder, because the index is untrusted and could name any path.
     missing = [name for name in names if Path(name).name != name or not (index.parent / name).is_file()]
     if missing:
         raise BadInput.listing(

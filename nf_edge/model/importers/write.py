@@ -1,4 +1,4 @@
-"""Import a model and write it as a checkpoint."""
+"""Import a model of another code base and write it as a checkpoint."""
 
 from pathlib import Path
 
