@@ -1,4 +1,4 @@
-"""The command line: each command is one module, imported when it is called."""
+"""The command line.  Each command is one module, which is imported when the command is called."""
 
 import contextlib
 import importlib
@@ -16,7 +16,7 @@ from nf_edge.core.signals import Terminated, ending_on_signals, exit_code_of
 from nf_edge.core.streams import drop_streams, open_streams
 from nf_edge.core.system_errors import explained
 
-# Command → module of this package and its line in --help, which then imports none of them.
+# Command → its module in this package, and its line in --help; so --help imports no command.
 VERBS = {
     "export": ("export", "Export a checkpoint for a device: the main job."),
     "compress": ("compress", "Prune a checkpoint and train it back to a smaller one."),
@@ -44,7 +44,7 @@ VERBS = {
 }
 
 INTERRUPTED = exit_code_of(signal.SIGINT)
-# The program that reads the output closed it, as `head` does.
+# The exit code if the program that reads the output has closed it, as `head` does.
 CLOSED_PIPE = exit_code_of(signal.SIGPIPE)
 
 EXIT_CODES = """\b
@@ -58,7 +58,9 @@ Ended by a signal: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 141 closed pipe.
 
 
 class ClosedPipe(Exception):
-    """The reader closed the output.  Not an OSError, which click turns into exit code 1."""
+    """Raised if the reader has closed the output.  Not an OSError, which click would turn into exit code
+    1.
+    """
 
 
 @contextlib.contextmanager
@@ -98,7 +100,8 @@ class Verbs(click.Group):
             close = get_close_matches(args[0], VERBS, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             ctx.fail(f"No such command {args[0]!r}.{hint}")
-        # An empty `--device "$BOARD"` would mean no device, and no memory would be checked.
+        # An empty value, such as that of `--device "$BOARD"`, would mean no device, so memory would not be
+        # checked.
         if any(not arg or (arg.startswith("--") and arg.endswith("=")) for arg in args):
             ctx.fail("An argument is empty: give a value, or leave the option out.")
         return super().resolve_command(ctx, args)
@@ -122,7 +125,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point of `nf-edge`: a user's mistake becomes one message and its exit code."""
+    """Entry point of `nf-edge`: turns each error of the user into one message and an exit code."""
     open_streams()
     code = 0
     try:
@@ -134,9 +137,9 @@ def main() -> None:
         code = code or CLOSED_PIPE
     except OSError as error:
         if error.errno is None or error.filename is not None:
-            raise  # a bug: it is not an error of stdout or stderr
+            raise  # a bug, not an error of stdout or stderr
         code = code or _failed(f"the output cannot be written: {error.strerror}", BadInput.exit_code)
-    except Terminated as end:  # a failure was being printed
+    except Terminated as end:  # the signal came while an error was being printed
         code = end.exit_code
     drop_streams()
     sys.exit(code)
@@ -145,11 +148,12 @@ def main() -> None:
 def _run() -> int:
     """Run the command; returns its exit code."""
     try:
-        # Outside standalone mode, click returns the code of `ctx.exit()`, which --help and --version call.
+        # Outside standalone mode, click returns the exit code of `ctx.exit()`, which --help and --version
+        # call.
         code = cli.main(standalone_mode=False)
         return code if isinstance(code, int) else 0
     except NfEdgeError as error:
-        # The report of a failed gate is on stdout already; a second JSON document must not follow it.
+        # The result of a failed gate is already on stdout, so no second JSON document may follow.
         return _failed(str(error), error.exit_code, in_json=not error.reported)
     except click.ClickException as error:
         error.show()
@@ -169,7 +173,7 @@ def _run() -> int:
 
 
 def _failed(message: str, code: int, *, in_json: bool = True) -> int:
-    """Print a failure to the streams that are still open; returns its exit code."""
+    """Print an error to the streams that are still open; returns its exit code."""
     with contextlib.suppress(OSError):
         click.echo(f"nf-edge: {message}", err=True)
     if in_json:
@@ -179,6 +183,6 @@ def _failed(message: str, code: int, *, in_json: bool = True) -> int:
 
 
 def _print_json_error(message: str, code: int) -> None:
-    """With --json, print a failure as a JSON document on stdout."""
+    """With --json, print an error as a JSON document on stdout."""
     if "--json" in sys.argv:
         click.echo(json_error_text(message, code))

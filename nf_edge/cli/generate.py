@@ -56,5 +56,5 @@ def command(source: str, prompt: str | None, as_json: bool, **options: Any) -> N
 
     on_text = None if as_json else partial(click.echo, nl=False)
     result = api.generate(source, prompt, on_text=on_text, notify=warn, **options)
-    # The text is on stdout already; an empty line ends it.
+    # The text is already on stdout; a line break ends it.
     finish("generate", result, as_json, lambda _: [body([""])])

@@ -101,10 +101,10 @@ def command(out: Path, preset: str, as_json: bool, **options: Any) -> None:
 def _shape(
     noise: str | None, rank: int | None, activation: str, untied: bool, bidirectional: bool, **keys: Any
 ) -> dict[str, Any]:
-    """The keys of config.json that the options give.
+    """The keys of config.json that the options set.
 
     Raises:
-        UsageError: an option would have no effect, or contradicts another.
+        UsageError: an option has no effect, or contradicts another one.
     """
     noise = noise or ("lowrank" if keys["attention"] == "symmetric" else "none")
     classifier = keys["num_labels"] is not None

@@ -1,4 +1,4 @@
-"""Options that several commands have: each is declared here once, with one help text."""
+"""Options that several commands share; each is declared once, with one help text."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the sa
 
 
 def together(*options: Option) -> Option:
-    """A decorator with several options, in this order in --help."""
+    """A decorator that adds several options, in the order of --help."""
 
     def decorate(command: Command) -> Command:
         for option in reversed(options):
@@ -31,7 +31,7 @@ def together(*options: Option) -> Option:
 
 
 def recipe_option(name: str = "recipe", *, required: bool = False, default: str = "") -> Option:
-    """`--recipe`; as `recipes` it can be given several times."""
+    """The option `--recipe`; with the name `recipes` it can be given several times."""
     several = name == "recipes"
     return click.option(
         "--recipe",
@@ -95,7 +95,11 @@ def limit_option(default: int | None = None, *, shown: str = "") -> Option:
 
 
 def out_option(what: str, *, required: bool = False) -> Option:
-    """`-o`; `what` it is, such as "Artifact folder to write"."""
+    """The option `-o`.
+
+    Args:
+        what: the output in the help text, such as "Artifact folder to write".
+    """
     return click.option("-o", "--out", type=PATH, required=required, help=f"{what}.")
 
 
@@ -106,7 +110,7 @@ resume_option = click.option("--resume", is_flag=True, help="Continue an interru
 
 
 def on_option(*, several: bool = False) -> Option:
-    """`--on`: a list of devices, or one."""
+    """The option `--on`; with `several` it takes a list of devices."""
     return click.option(
         "--on",
         type=Devices() if several else OneDevice(),
@@ -170,7 +174,7 @@ def preset_option(default: str | None = None) -> Option:
     )
 
 
-# Without a default, so that a rank for other noise is refused.
+# No default, so that --rank with other noise is an error.
 rank_option = click.option(
     "--rank", type=COUNT, metavar="N", show_default=str(DEFAULT_RANK), help="Rank of low-rank noise."
 )

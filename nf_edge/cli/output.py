@@ -1,6 +1,6 @@
-"""What commands write to stdout: JSON, or the parts of a report.
+"""Output of commands on stdout: JSON, or the parts of a report.
 
-Progress, warnings and errors go to stderr.  Nothing heavy is imported until it is used.
+Progress, warnings and errors go to stderr.  Slow modules are imported only when they are used.
 """
 
 import sys
@@ -23,8 +23,8 @@ def finish(command: str, result: Result, as_json: bool, parts: "Callable[[Result
     """Print the result of a job, and raise its `failure` if it has one.
 
     Args:
-        result: has `to_json()`; or a list of such values.
-        parts: gives what people read.
+        result: a value with `to_json()`, or a list of such values.
+        parts: function that returns the report's parts for human readers.
     """
     if as_json:
         click.echo(json_text(command, _to_json(result)))
@@ -40,7 +40,7 @@ def _to_json(result: Any) -> Any:
 
 
 def print_parts(parts: "Sequence[Part]") -> None:
-    """Tables and lines on stdout, with an empty line between parts."""
+    """Print tables and lines to stdout, with an empty line between parts."""
     from nf_edge.render.table import Table
 
     shown = [part for part in parts if isinstance(part, Table) or part.lines]
@@ -61,7 +61,7 @@ def _print_lines(title: str, lines: Iterable[str]) -> None:
 
 
 def _print_table(table: "Table") -> None:
-    """On a terminal a table is fitted to the width; in a pipe nothing is cut or wrapped."""
+    """Print a table: fitted to a terminal's width; without cutting or wrapping in a pipe."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table as RichTable
 
@@ -76,12 +76,12 @@ def _print_table(table: "Table") -> None:
 
 
 def console(*, stderr: bool = False, width: int | None = None) -> "Console":
-    """The stream that tables and bars are drawn on; a closed pipe raises BrokenPipeError."""
+    """The console for tables and bars; a closed pipe raises BrokenPipeError."""
     from rich.console import Console
 
     class Plain(Console):
         def on_broken_pipe(self) -> None:
-            raise  # the error that is being handled
+            raise  # the error that is currently handled
 
-    # Markup and highlighting are off: cells are data, and "[1, T]" is not a style.
+    # Markup and highlighting are off, because cells are data: "[1, T]" is not a style.
     return Plain(stderr=stderr, width=width, markup=False, highlight=False)

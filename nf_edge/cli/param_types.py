@@ -1,4 +1,4 @@
-"""Types of option values; each refuses a wrong value with exit code 2."""
+"""Types of option values; a wrong value ends with exit code 2."""
 
 import math
 import re
@@ -10,7 +10,7 @@ from nf_edge.core.limits import drop_problem
 
 
 class Finite(click.FloatRange):
-    """A finite number within bounds; click's own range accepts NaN."""
+    """A finite number within bounds; click's own range type accepts NaN."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(click.FLOAT.convert(value, param, ctx))
@@ -20,7 +20,7 @@ class Finite(click.FloatRange):
 
 
 class Drop(Finite):
-    """Percentage points of accuracy, as in `limits.max_drop` of a recipe."""
+    """Points of accuracy, as in `limits.max_drop` of a recipe."""
 
     def __init__(self) -> None:
         super().__init__(0, 100)
@@ -33,7 +33,7 @@ class Drop(Finite):
 
 
 class Size(click.ParamType):
-    """A number of bytes: `300kB`, `2 MiB`."""
+    """A number of bytes, such as `300kB` or `2 MiB`."""
 
     name = "size"
 
@@ -47,7 +47,7 @@ class Size(click.ParamType):
 
 
 class Counts(click.ParamType):
-    """Whole numbers from 1 on, separated by commas."""
+    """Integers from 1 on, separated by commas."""
 
     name = "N,N…"
 

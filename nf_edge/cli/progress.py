@@ -1,4 +1,4 @@
-"""What commands write to stderr: progress, warnings, and how to resume."""
+"""Output of commands on stderr: progress, warnings, and how to resume."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,13 +20,13 @@ def warn(message: str) -> None:
 
 
 def print_validation(attention: str, validation: "Validation") -> None:
-    """A line for each validation of a training."""
+    """Print one line for a validation of a training."""
     click.echo(f"{attention}, step {validation.step:,}: {validation.evaluation}", err=True)
 
 
 @contextmanager
 def resume_hint(state: Path) -> Iterator[None]:
-    """On an interruption, say how to resume if the file `state` exists."""
+    """If the block is interrupted and the file `state` exists, say how to resume."""
     try:
         yield
     except (KeyboardInterrupt, Terminated):
@@ -37,7 +37,7 @@ def resume_hint(state: Path) -> Iterator[None]:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A progress callback: a bar on stderr if that is a terminal, else a line for each step."""
+    """A progress callback: a bar if stderr is a terminal, otherwise one line per step."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 

@@ -1,4 +1,4 @@
-"""Options that exclude or need each other."""
+"""Checks for options that exclude or require each other."""
 
 import click
 
@@ -6,10 +6,10 @@ OVERWRITE_ALONE = "--overwrite needs -o / --out."
 
 
 def refuse(*checks: tuple[object, str]) -> None:
-    """End with exit code 2 and the message of every check that is true.
+    """Raise a UsageError (exit code 2) with the messages of all checks that are true.
 
     Raises:
-        UsageError: at least one is.
+        UsageError: at least one check is true.
     """
     if messages := [message for wrong, message in checks if wrong]:
         raise click.UsageError("\n  ".join(messages))

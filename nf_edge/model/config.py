@@ -199,8 +199,8 @@ class ModelConfig(_Open):
     def outputs_one_token(self) -> bool:
         """Whether a classifier's last layer needs only the query of the pooled token.
 
-        False in two special cases.  The first token of a causal model sees only itself.  With "last_not_pad"
-        in a bidirectional model, attention also sees the pad tokens at the end.
+        It needs more in two cases: a causal model pools the first token, which sees only itself; or a
+        bidirectional model pools with "last_not_pad", where attention also sees the pad tokens at the end.
         """
         return self.pooled_token in ("last", "last_not_pad" if self.causal else "first")
 

@@ -1,1 +1,1 @@
-"""Reports as terminal tables, lines, charts and HTML pages; measures nothing."""
+"""Reports as terminal tables, lines, charts and HTML pages.  This package measures nothing."""

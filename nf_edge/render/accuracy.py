@@ -1,4 +1,4 @@
-"""Accuracy, divergence and agreement."""
+"""The report of `nf-edge check`: accuracy, divergence and agreement."""
 
 import math
 
@@ -69,14 +69,16 @@ def parity_lines(parity: Parity) -> list[str]:
 
 
 def simulated_lines(simulated: str | None) -> list[str]:
-    """What computes the answers where this machine cannot run the file; nothing if it can."""
+    """The line that names the simulator, if this machine cannot run the file itself; otherwise empty."""
     if not simulated:
         return []
     return [f"this machine cannot run the file; the answers are those of {simulated}"]
 
 
 def divergence_lines(divergence: Divergence, data: str = "", reference: str = "answers before") -> list[str]:
-    """How many answers changed, and by how many nats they diverge from those of `reference`."""
+    """Lines about the number of changed predictions, and their divergence in nats from those of
+    `reference`.
+    """
     rows = f" on {data}" if data else ""
     return [
         f"answers{rows} that changed: {flips_text(divergence)}",
@@ -85,19 +87,19 @@ def divergence_lines(divergence: Divergence, data: str = "", reference: str = "a
 
 
 def drop_text(comparison: Comparison) -> str:
-    """Points of accuracy that are lost, with the interval."""
+    """The lost points of accuracy, with their interval."""
     return f"drop {comparison.drop:+.2f} points ({interval_text(comparison.drop_interval, '+.2f')})"
 
 
 def perplexity_text(score: Score) -> str:
-    """A language model's perplexity and its standard error."""
+    """The perplexity of a language model and its standard error."""
     assert score.perplexity is not None
     error = "" if score.perplexity_error is None else f" ± {score.perplexity_error:.2g}"
     return format_number(score.perplexity, ".4g", error)
 
 
 def perplexity_ratio_line(comparison: Comparison) -> str:
-    """The perplexity of a language model as a multiple of its checkpoint's."""
+    """The line with a language model's perplexity as a multiple of its checkpoint's."""
     ratio = comparison.perplexity_ratio
     assert ratio is not None
     if comparison.perplexity_ratio_interval is None:

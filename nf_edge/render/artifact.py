@@ -1,4 +1,4 @@
-"""An export, and what `inspect` shows of an artifact."""
+"""The reports of `nf-edge export` and `nf-edge inspect`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _program_parts(manifest: Manifest) -> list[Part]:
 
 
 def artifact_rows(artifact: Artifact) -> list[tuple[str, str]]:
-    """What an artifact is and needs, a row a fact."""
+    """The content and the requirements of an artifact, one row per fact."""
     manifest = artifact.manifest
     others = [file.name for file in manifest.files or () if file != manifest.model]
     interface, requires, model = manifest.interface, manifest.requires, manifest.model

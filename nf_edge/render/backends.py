@@ -1,4 +1,4 @@
-"""What every backend can do, and what `doctor` found on this machine."""
+"""The reports of `nf-edge backends` and `nf-edge doctor`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def capability_parts(capabilities: Sequence[Capability]) -> list[Part]:
 
 
 def _capability_lines(capability: Capability) -> list[str]:
-    """What a backend can do, a line a fact."""
+    """The capabilities of a backend, one line per fact."""
     state = capability.here
     if capability.missing:
         state = f"not here: {', '.join(capability.missing)} not installed ({capability.install})"
@@ -30,13 +30,13 @@ def _capability_lines(capability: Capability) -> list[str]:
     ]
     if capability.targets:
         lines.append(f"targets    {', '.join(capability.targets)}")
-    # In the words that an export's report has for each layer.
+    # The same words as in an export's report of each layer.
     lines += [f"recipes    {', '.join(names)}: {precision}" for precision, names in recipes.items()]
     return [*lines, f"devices    {', '.join(capability.devices) or 'none bundled'}"]
 
 
 def doctor_parts(findings: Sequence[Finding]) -> list[Part]:
-    """What is installed; then the command that gets each thing that is missing."""
+    """The installed requirements, then the command that installs each missing one."""
     rows = tuple(
         (each.name, "ok" if each.ok else "missing", each.state, each.needed_for) for each in findings
     )

@@ -1,4 +1,4 @@
-"""A checkpoint that was written, and the command that exports it."""
+"""The report of a written checkpoint, with the command that exports it."""
 
 import shlex
 from pathlib import Path
@@ -20,7 +20,7 @@ def written_parts(written: WrittenCheckpoint) -> list[Part]:
 
 
 def export_line(checkpoint: Path | str, recipe: Path | str, out: str) -> str:
-    """`next: nf-edge export …`, quoted for a shell."""
+    """The line `next: nf-edge export …`, quoted for a shell."""
     words = ("nf-edge", "export", str(checkpoint), "--recipe", str(recipe), "-o", out)
     return f"next: {shlex.join(words)}"
 

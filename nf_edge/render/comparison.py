@@ -1,4 +1,4 @@
-"""Models side by side, by one recipe."""
+"""The report of `nf-edge compare`: several models exported with one recipe."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def comparison_parts(report: ComparisonReport) -> list[Part]:
 
 
 def _model_lines(report: ComparisonReport) -> list[str]:
-    """The models, by the letters that the tables have."""
+    """The models, with the letters that stand for them in the tables."""
     models = zip(letters(len(report.models)), report.models, strict=True)
     return [
         f"{letter}: {model.name}, {model.config.attention} attention, {noise_text(model.config)}; "
@@ -36,7 +36,7 @@ def _model_lines(report: ComparisonReport) -> list[str]:
 
 
 def noise_text(config: ModelConfig) -> str:
-    """`lowrank noise of rank 4`."""
+    """The noise of a config in words, such as `lowrank noise of rank 4`."""
     kind = config.noise.kind
     rank = f" of rank {config.noise.rank}" if kind == "lowrank" else ""
     return "no noise" if kind == "none" else f"{kind} noise{rank}"
@@ -54,7 +54,7 @@ def _size_table(report: ComparisonReport) -> Table:
 
 
 def _reading_lines(report: ComparisonReport) -> list[str]:
-    """How to read the tables, verdicts, and where it was measured."""
+    """How to read the tables, the verdicts, and the machine of the measurement."""
     lines = [
         f"process memory: the total at the largest input, {report.memory_machine}",
         "peak memory: the most that the process held in all timed runs",
@@ -68,7 +68,7 @@ def _reading_lines(report: ComparisonReport) -> list[str]:
 
 
 def _summary_lines(report: ComparisonReport) -> list[str]:
-    """The first model against each of the others."""
+    """The first model compared with each of the others."""
     first, *others = (model.name for model in report.models)
     lines = []
     for number, other in enumerate(others):

@@ -1,4 +1,4 @@
-"""Accuracy on emulated cores."""
+"""The report of `nf-edge check --on`: accuracy on emulated cores."""
 
 import math
 from collections.abc import Sequence
@@ -74,6 +74,6 @@ def _lines(reports: Sequence[OnCore]) -> list[str]:
 
 
 def _core_lines(cores: Sequence[EmulatedCore]) -> list[str]:
-    """The emulator, and the cores that stand for others."""
+    """The emulator's version, and the cores that replace others."""
     lines = [f"emulated by QEMU {cores[0].emulator.version}: answers are the core's, times are not"]
     return [*lines, *(f"{core.name}: {core.note}" for core in cores if core.note)]

@@ -1,4 +1,4 @@
-"""Which operators the accelerated library executes, and what an accelerator takes for its part."""
+"""Reports of the operators that the accelerated library executes, and of an accelerator's cost."""
 
 from nf_edge.artifact.entries import CoverageEntry, LeftEntry
 from nf_edge.artifact.manifest import Manifest
@@ -15,7 +15,9 @@ def coverage_parts(manifest: Manifest) -> list[Part]:
 
 
 def coverage_lines(manifest: Manifest) -> list[str]:
-    """What the accelerated library executes; what it leaves, with the reason and the likely fix."""
+    """The operators that the accelerated library executes, and those it does not, with the reason and a
+    likely fix.
+    """
     coverage = manifest.coverage
     line = f"{coverage_text(coverage)}, run in {coverage['library']}"
     if coverage.get("total_macs"):
@@ -34,28 +36,28 @@ def coverage_lines(manifest: Manifest) -> list[str]:
 
 
 def coverage_text(coverage: CoverageEntry) -> str:
-    """`48 of 66 operators, 99.99 % of multiply-accumulates`."""
+    """The coverage in words, such as `48 of 66 operators, 99.99 % of multiply-accumulates`."""
     delegated, total = coverage["delegated"], coverage["total"]
     operators = f"all {total} operators" if delegated == total else f"{delegated} of {total} operators"
-    # Artifacts of earlier versions have no such figures.
+    # Artifacts of earlier versions do not have this figure.
     if not coverage.get("total_macs"):
         return operators
     return f"{operators}, {macs_text(coverage['macs'], coverage)}"
 
 
 def macs_text(macs: int, coverage: CoverageEntry) -> str:
-    """Multiply-accumulates as a share of the program's."""
+    """Multiply-accumulates as a share of the program's total."""
     return f"{share_text(macs, coverage['total_macs'])} of multiply-accumulates"
 
 
 def share_text(part: int, total: int) -> str:
-    """`99.99 %`: rounded down, so that only the total is 100 %."""
+    """A share such as `99.99 %`, rounded down, so that only the total is 100 %."""
     hundredths = 10_000 * part // total
     return f"{hundredths / 100:.4g} %" if hundredths or not part else "less than 0.01 %"
 
 
 def accelerator_lines(manifest: Manifest) -> list[str]:
-    """Cycles, time and memory of the accelerator's part, by its compiler; nothing if there is none."""
+    """Cycles, time and memory of the accelerator's part, from its compiler; empty without an accelerator."""
     estimate = manifest.reports.get("accelerator")
     if estimate is None:
         return []
@@ -67,7 +69,7 @@ def accelerator_lines(manifest: Manifest) -> list[str]:
 
 
 def accelerator_table(manifest: Manifest) -> Table | None:
-    """The accelerator's cycles by kind of operator."""
+    """The accelerator's cycles by kind of operator; None without an accelerator."""
     estimate = manifest.reports.get("accelerator")
     if estimate is None:
         return None

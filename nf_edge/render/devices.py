@@ -1,4 +1,4 @@
-"""Device files."""
+"""The reports of `nf-edge devices`."""
 
 import textwrap
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def device_parts(device: Device, width: int) -> list[Part]:
     for path, fact in device.facts().items():
         unverified = "" if fact.verified else "  (unverified)"
         lines += ["", f"{path}: {fact_text(path, fact.value)}{unverified}"]
-        # An address is not broken, so that a terminal can open it.
+        # Addresses are not broken, so that terminals can open them.
         source = textwrap.wrap(fact.source, width - 2, break_long_words=False, break_on_hyphens=False)
         lines += [f"  {line}" for line in source]
     return [body(lines)]

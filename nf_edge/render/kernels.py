@@ -1,4 +1,4 @@
-"""A library of the kernels that was built."""
+"""The report of `nf-edge kernels build`."""
 
 from nf_edge.kernels.library import KernelLibrary
 from nf_edge.render.table import Part, body

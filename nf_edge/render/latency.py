@@ -1,4 +1,4 @@
-"""Latency reports."""
+"""The report of `nf-edge bench`."""
 
 from collections.abc import Sequence
 from string import ascii_uppercase
@@ -16,12 +16,12 @@ def latency_parts(report: LatencyReport) -> list[Part]:
 
 
 def letters(count: int) -> str:
-    """The names of `count` artifacts in tables: `ABC`."""
+    """The names of `count` artifacts in tables, such as `ABC`."""
     return ascii_uppercase[:count]
 
 
 def artifact_lines(report: LatencyReport) -> list[str]:
-    """What was measured; several artifacts by the letters that the tables have."""
+    """The measured artifacts; if there are several, with the letters that stand for them in the tables."""
     several = len(report.artifacts) > 1
     return [
         f"{f'{letter}: ' if several else ''}{artifact.path}, {artifact.checkpoint} by {artifact.recipe}, "
@@ -31,7 +31,7 @@ def artifact_lines(report: LatencyReport) -> list[str]:
 
 
 def latency_tables(report: LatencyReport) -> list[Table]:
-    """Three tables for each number of threads: the process, prefill, decoding."""
+    """Three tables for each number of threads: process, prefill and decoding."""
     tables = []
     for peak in report.peaks:
         rows = [row for row in report.lines if row.threads == peak.threads]
@@ -60,8 +60,10 @@ def _process_table(title: str, load: BenchRow, peak: Peak) -> Table:
 
 
 def _phase_table(title: str, first: str, rows: Sequence[BenchRow]) -> Table:
-    """One artifact with ms and tokens/s; several with the unit of their ratio: ms of a prefill, tokens/s of
-    decoding."""
+    """A table of one phase.  For one artifact it has ms and tokens/s.
+
+    For several artifacts it has the unit of their ratio: ms for prefill, tokens/s for decoding.
+    """
     if not rows[0].speeds:
         one = [(str(row.tokens), _time(row.timings[0]), _rate(row.timings[0])) for row in rows]
         return Table(title, (first, "ms", "tokens/s"), tuple(one), (0, 1, 2))
@@ -93,15 +95,15 @@ def speed_text(speed: Speed) -> str:
 
 
 def speed_cells(row: BenchRow) -> list[str]:
-    """The last column: the first artifact is not compared with itself."""
+    """The last column of a table; the first artifact has no ratio."""
     return ["", *map(speed_text, row.speeds)]
 
 
 def latency_lines(report: LatencyReport, speed: str = SPEED_MEANS) -> list[str]:
-    """How to read the tables, what is not in them, and where it was measured.
+    """How to read the tables, what they leave out, and the machine of the measurement.
 
     Args:
-        speed: what a ratio of speeds means, if there are several artifacts.
+        speed: the meaning of a ratio of speeds, if there are several artifacts.
     """
     rounds = max(row.rounds for row in report.lines)
     loads = report.lines[0].rounds
@@ -129,7 +131,7 @@ def latency_lines(report: LatencyReport, speed: str = SPEED_MEANS) -> list[str]:
 
 
 def work_text(row: BenchRow) -> str:
-    """What was timed, after "fast"."""
+    """The timed work in words, to follow "fast"."""
     threads = counted(row.threads, "thread")
     if row.phase == "load":
         return f"at loading, {threads}"

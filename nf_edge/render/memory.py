@@ -1,4 +1,4 @@
-"""Memory reports and verdicts."""
+"""The report of `nf-edge profile`: memory and verdicts."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -15,7 +15,7 @@ BAR_WIDTH = 30
 
 
 def memory_parts(report: MemoryReport) -> list[Part]:
-    """The tables, remarks, and the verdict where a device was named."""
+    """The tables and remarks; with a device, also the verdict."""
     parts: list[Part] = [*memory_tables(report), body(memory_lines(report))]
     if report.verdict:
         parts.append(body(verdict_lines(report.verdict)))
@@ -24,7 +24,7 @@ def memory_parts(report: MemoryReport) -> list[Part]:
 
 def memory_tables(report: MemoryReport) -> list[Table]:
     return [
-        # The file's parts come from its plan; a measurement gives its total size only.
+        # The plan has the sizes of the file's parts; a measurement has only the total.
         _account_table("Model file", (*report.file, report.file_total), ("predicted", "planned")),
         _account_table(
             "Memory of the process that runs it",
@@ -49,12 +49,12 @@ def _account_table(
 
 
 def memory_lines(report: MemoryReport) -> list[str]:
-    """Where the memory was measured, which figures are not known and why, and notes."""
+    """The machine of the measurement, the unknown figures with reasons, and notes."""
     lines = [f"{'' if report.emulated else 'measured '}on {report.machine}" if report.machine else ""]
     unknown = []
     for part in report.process:
         for how, figure in part.figures().items():
-            # Only a measurement can have an unaccounted rest.
+            # Only measurements have unaccounted memory.
             if figure.value is None and not (part.name == UNACCOUNTED and how != "measured"):
                 account = "emulated" if report.emulated and how == "measured" else how
                 unknown.append((figure.note, f"{part.name} ({account})"))
@@ -90,7 +90,7 @@ def need_text(share: Share) -> str:
 
 
 def share_lines(share: Share) -> list[str]:
-    """The parts that are not counted, each reason once, and the unverified facts of the device."""
+    """The parts that the verdict leaves out, grouped by reason, and the device's unverified facts."""
     uncounted = grouped([(reason, part) for part, reason in share.unknown.items()])
     lines = [
         f"{share.memory}: not counted: {', '.join(parts)}: {reason}" for reason, parts in uncounted.items()
@@ -99,5 +99,5 @@ def share_lines(share: Share) -> list[str]:
 
 
 def unverified_lines(share: Share) -> list[str]:
-    """The facts behind a budget that nobody has verified in a source."""
+    """The facts that a budget depends on and nobody has verified in a source."""
     return [f"uses an unverified figure, {path}: {source}" for path, source in share.unverified.items()]

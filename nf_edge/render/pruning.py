@@ -1,4 +1,4 @@
-"""What pruning and recovery did to a checkpoint."""
+"""The report of `nf-edge compress`: effects of pruning and recovery on a checkpoint."""
 
 from nf_edge.core.figures import format_bytes
 from nf_edge.core.recipe.prune import Compression
@@ -9,7 +9,7 @@ from nf_edge.render.table import Part, Table, body
 
 
 def pruning_parts(result: PruningReport) -> list[Part]:
-    """Sizes and scores before and after; then the change of the answers and what is saved."""
+    """Sizes and scores before and after, the change of the predictions, and the savings."""
     return [*_tables(result), body(_lines(result))]
 
 
@@ -52,7 +52,7 @@ def _lines(result: PruningReport) -> list[str]:
 
 
 def compression_lines(mark: Compression) -> list[str]:
-    """What a checkpoint was pruned from, what was removed, and how its answers changed."""
+    """The original of a pruned checkpoint, the removed parts, and the change of the predictions."""
     report = mark.report
     before, after, divergence = report["before"], report["after"], report["faithfulness"]
     sizes = {

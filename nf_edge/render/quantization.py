@@ -1,4 +1,4 @@
-"""What quantization made of every module."""
+"""The report of the precision of every module."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,15 +9,16 @@ from nf_edge.core.figures import Figure
 from nf_edge.quantization.layer_report import ATTENTION
 from nf_edge.render.text import counted, truncated_text
 
-# Layer reports that are not of modules.
+# Entries of layer reports that are not modules.
 NO_MODULES = (ATTENTION, KV_CACHE)
 
 
 def quantization_lines(
     layer_reports: Sequence[Mapping[str, Any]], calibration: Calibrated | None
 ) -> list[str]:
-    """A line for each dtype with its modules; attention and cache; the noisiest modules; the calibration
-    data."""
+    """One line per dtype with its modules, attention and cache, the noisiest modules, and the calibration
+    data.
+    """
     groups: dict[tuple[str, str], list[str]] = {}
     for layer_report in layer_reports:
         groups.setdefault((layer_report["dtype"], layer_report["reason"]), []).append(layer_report["module"])
@@ -38,10 +39,10 @@ def quantization_lines(
 
 
 def _noisiest_lines(layer_reports: Sequence[Mapping[str, Any]], most: int = 3) -> list[str]:
-    """The modules with the lowest signal-to-noise ratio, of their outputs and of their weights."""
+    """The modules with the lowest signal-to-noise ratios, of outputs and of weights."""
     lines = []
     for key, what in (("output_snr", "outputs, on the calibration rows"), ("weights_snr", "weights")):
-        # Artifacts of earlier versions have no such figures.
+        # Artifacts of earlier versions do not have these figures.
         ratios = ((layer_report["module"], layer_report.get(key)) for layer_report in layer_reports)
         known = [(name, figure) for name, figure in ratios if figure and figure["value"] is not None]
         worst = sorted(known, key=lambda pair: float(pair[1]["value"]))[:most]

@@ -1,4 +1,4 @@
-"""Recipes."""
+"""Output of `nf-edge recipes list` and `nf-edge recipes check`."""
 
 from collections.abc import Sequence
 

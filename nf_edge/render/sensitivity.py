@@ -1,4 +1,4 @@
-"""Sensitivity, and a mixed-precision recipe."""
+"""The report of `nf-edge sensitivity`: costs of units, and a mixed-precision recipe."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sensitivity_parts(report: SensitivityReport) -> list[Part]:
 
 
 def _sensitivity_table(sensitivity: Sensitivity, result: SearchResult | None) -> Table:
-    """A row for each unit and precision, the worst first; the recipe's choices are marked."""
+    """One row per unit and precision, the largest cost first; the recipe's choices are marked."""
     rows = [(unit.name, *_cost_cells(cost)) for unit, cost in sensitivity.worst_first]
     columns: tuple[str, ...] = ("unit", "weights", "KL, nats", "SNR, output", "saves", "KL / kB")
     if result is not None and result.best.uniform is None:
@@ -71,7 +71,7 @@ def target_text(target: SearchTarget) -> str:
 
 
 def _choice_line(result: SearchResult) -> str:
-    """How the recipe was chosen."""
+    """The line that says how the recipe was chosen."""
     if result.best.uniform is not None:
         return f"chosen: {result.best.uniform}, one precision for all modules; no mixture was better"
     until = "while the file fits" if result.target.of == "size" else "until the answers meet the target"
@@ -121,7 +121,7 @@ def _uniform_table(result: SearchResult) -> Table:
 
 
 def _search_lines(result: SearchResult) -> list[str]:
-    """The recipe's precisions, the change of the answers, and whether the target is met."""
+    """The recipe's precisions, the change of the predictions, and whether the target is met."""
     layer_reports = [layer_report.to_json() for layer_report in result.best.layer_reports]
     measured = result.best.measured
     outcome = "MEETS" if result.met else "CANNOT MEET"
@@ -134,7 +134,7 @@ def _search_lines(result: SearchResult) -> list[str]:
 
 
 def recipe_comments(result: SearchResult, sensitivity: Sensitivity, checkpoint: Checkpoint) -> list[str]:
-    """The comments at the head of the recipe's file."""
+    """The comments at the top of the recipe's file."""
     best = result.best
     return [
         f"Written by nf-edge sensitivity, for {target_text(result.target)} of {checkpoint.name}",

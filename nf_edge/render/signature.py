@@ -1,4 +1,4 @@
-"""Signatures that were made or verified."""
+"""The reports of `nf-edge sign` and `nf-edge verify`."""
 
 from nf_edge.artifact.signed import Signed, Verified
 from nf_edge.render.table import Part, body

@@ -1,4 +1,4 @@
-"""A sweep: one model by several recipes."""
+"""The report of `nf-edge sweep`: several recipes for one model."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from nf_edge.render.text import (
 if TYPE_CHECKING:
     from nf_edge.pipeline.sweep import Compressed, SweepReport
 
-# Measurements in one table, which is then no wider than a terminal.
+# Largest number of measurements in one table, so that it fits a terminal's width.
 MOST_POINTS = 2
-# Divergences below this are rounding of float32.
+# Divergences below this come from float32 rounding.
 LEAST_KL = 1e-7
 
 
@@ -38,14 +38,14 @@ def sweep_parts(report: SweepReport) -> list[Part]:
 
 
 def sweep_tables(report: SweepReport) -> list[Table]:
-    """Sizes, speeds, answers; a row for each recipe."""
+    """The tables of sizes, speeds and predictions, one row per recipe."""
     points = [row for row in report.latency.lines if row.tokens is not None]
     chunks = [points[start : start + MOST_POINTS] for start in range(0, len(points), MOST_POINTS)]
     return [_size_table(report), *(_speed_table(report, chunk) for chunk in chunks), _answer_table(report)]
 
 
 def numbered(report: SweepReport) -> list[str]:
-    """The recipes by the numbers that the chart has."""
+    """The recipes, with the numbers that stand for them in the chart."""
     return [f"{number} {each.recipe}" for number, each in enumerate(report.recipes, start=1)]
 
 
@@ -135,7 +135,7 @@ def _with_interval(value: str, interval: Interval, spec: str, dash: str = "–")
 
 
 def sweep_lines(report: SweepReport) -> list[str]:
-    """How to read the tables, what fails and why, what was skipped, and where it was measured."""
+    """How to read the tables, failures with reasons, skipped recipes, and the machine of the measurement."""
     accuracy, first = report.recipes[0].accuracy, report.recipes[0].recipe
     lines = [
         f"checked on {accuracy.comparison.divergence.questions:,} {accuracy.unit} of {accuracy.data}"
@@ -156,7 +156,7 @@ def sweep_lines(report: SweepReport) -> list[str]:
 
 
 def summary_lines(report: SweepReport) -> list[str]:
-    """The smallest file, the fastest recipes, and those that another beats in everything."""
+    """The smallest file, the fastest recipes, and the recipes that another one beats in every figure."""
     return [_smallest_line(report), *_fastest_lines(report), *_dominated_lines(report)]
 
 

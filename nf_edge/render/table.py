@@ -1,4 +1,4 @@
-"""The parts of a report: tables, and lines under a title."""
+"""The parts of a report: tables, and lines with a title."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ class Table:
     """A table of texts.
 
     Attributes:
-        right: columns, from 0, that are aligned right.
+        right: indices of the columns that are aligned right.
     """
 
     title: str
@@ -20,7 +20,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of text, without a title where that is ""."""
+    """Lines of text; the title is "" if there is none."""
 
     title: str
     lines: Sequence[str]
@@ -35,5 +35,5 @@ def body(lines: Sequence[str]) -> Lines:
 
 
 def transposed(columns: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-    """The rows of a table that is given by its columns."""
+    """The rows of a table, from its columns."""
     return tuple(zip(*columns, strict=True))

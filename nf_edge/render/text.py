@@ -1,4 +1,4 @@
-"""Cells, ranges and intervals as text: the one place that writes each."""
+"""Text for cells, ranges and intervals; each format has one function here."""
 
 from nf_edge.core.figures import Figure, format_significant
 
@@ -7,45 +7,45 @@ Interval = tuple[float, float]
 
 
 def figure_cell(figure: Figure) -> str:
-    """A figure; a dash if it is unavailable."""
+    """A figure as text; a dash if it is unavailable."""
     return UNKNOWN if figure.value is None else str(figure)
 
 
 def number_cell(value: float | None) -> str:
-    """A positive number with three digits; a dash if it is unavailable."""
+    """A positive number with three significant digits; a dash if it is unavailable."""
     return UNKNOWN if value is None else format_significant(value)
 
 
 def spread_text(value: object, bounds: tuple[object, object], dash: str = "–") -> str:
-    """`1.52 (1.40–1.61)`: a value and its bounds, as tables have them."""
+    """A value and its bounds as in tables, such as `1.52 (1.40–1.61)`."""
     low, high = bounds
     return f"{value} ({low}{dash}{high})"
 
 
 def bounds_text(interval: Interval, spec: str, unit: str = "") -> str:
-    """`-0.10 to +0.30`, with both bounds in the format `spec`."""
+    """An interval such as `-0.10 to +0.30`, with both bounds in the format `spec`."""
     low, high = interval
     return f"{low:{spec}} to {high:{spec}}{unit}"
 
 
 def interval_text(interval: Interval, spec: str, unit: str = "") -> str:
-    """`95 % interval -0.10 to +0.30`."""
+    """An interval with its name, such as `95 % interval -0.10 to +0.30`."""
     return f"95 % interval {bounds_text(interval, spec, unit)}"
 
 
 def in_percent(interval: Interval) -> Interval:
-    """The bounds of a share, in percent."""
+    """The interval of a share, converted to percent."""
     low, high = interval
     return 100 * low, 100 * high
 
 
 def limit_text(limit: float | None) -> str:
-    """`limit 0.5`, or `no limit`."""
+    """The limit in words, such as `limit 0.5`, or `no limit`."""
     return "no limit" if limit is None else f"limit {limit:g}"
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 token`, `2,000 tokens`."""
+    """A count with its noun, such as `1 token` or `2,000 tokens`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
@@ -55,7 +55,7 @@ def truncated_text(rows: int) -> str:
 
 
 def grouped(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
-    """Items by their reasons, each reason once; from pairs of a reason and an item."""
+    """The items of each reason, from pairs of a reason and an item."""
     groups: dict[str, list[str]] = {}
     for reason, item in pairs:
         groups.setdefault(reason, []).append(item)

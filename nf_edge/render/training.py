@@ -1,4 +1,4 @@
-"""Training reports."""
+"""The report of `nf-edge train`."""
 
 from nf_edge.render.checkpoint import RECIPE, RUNTIME, export_line
 from nf_edge.render.table import Part, Table, body
@@ -6,7 +6,11 @@ from nf_edge.training import TrainingReport
 
 
 def training_parts(report: TrainingReport, *, validated: bool) -> list[Part]:
-    """Scores and time; `validated`: whether the score on validation data means anything."""
+    """Scores and times of a training.
+
+    Args:
+        validated: whether the score on validation data is meaningful.
+    """
     model = report.model
     rows = [("held-out score", str(model.test))]
     if validated:

@@ -1,4 +1,4 @@
-"""Training: one loop for first training, recovery and quantization-aware training, and its recipes."""
+"""Training: one loop for first training, recovery and quantization-aware training; and training recipes."""
 
 from nf_edge.training.evaluate import Evaluation, evaluate
 from nf_edge.training.loop import Resumable, best_validation, fit

@@ -6,29 +6,29 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from nf_edge.model.tokenizer import END_OF_TEXT
 
-# 256 bytes, so that every text can be encoded, and END_OF_TEXT.
+# The smallest vocabulary: 256 bytes, so that every text can be encoded, and END_OF_TEXT.
 SMALLEST_VOCABULARY = 257
-# Each letter takes one pass over the text; all of Unicode would take 1,433.
+# Letters to turn into lower case.  Each takes one pass over the text; all of Unicode would take 1,433.
 CAPITALS = [letter for letter in map(chr, range(0x100)) if letter != letter.lower()]
-# Unicode's \w and \s written out, because regex libraries of other runtimes define them differently.
+# Unicode's \w and \s as explicit ranges, because the regex libraries of runtimes define them differently.
 WORD = r"\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}Ⓐ-ⓩ\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189}"
 SPACE = r"\p{Z}\t-\r\x{85}"
-# Spaces before punctuation and n't; spaces around a text.
+# Spaces to remove before punctuation and n't, and spaces around a text.
 TREEBANK_SPACES = (rf" +(?=[^{WORD}{SPACE}]|n't(?![{WORD}²³¹¼-¾]))", rf"\A[{SPACE}]+|[{SPACE}]+\z")
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int, *, lowercase: bool, treebank: bool) -> Tokenizer:
-    """Train a tokenizer; the same texts give the same tokenizer.  `<|endoftext|>` has id 0.
+    """Train a tokenizer.  The same texts give the same tokenizer.  `<|endoftext|>` has id 0.
 
     Args:
         vocab_size: largest number of tokens, at least `SMALLEST_VOCABULARY`.  The tokenizer has fewer if the
             text has no more pairs to merge.
         lowercase: turn upper-case letters of Latin-1 into lower case.
-        treebank: encode the Penn Treebank's spelling (`it 's n't fine . `) like the usual one
-            (`it's n't fine.`), and the first word like a word after a space.
+        treebank: encode the Penn Treebank's spelling (`it 's n't fine . `) like the usual one (`it's n't
+            fine.`), and the first word like a word after a space.
     """
     tokenizer = Tokenizer(models.BPE())
-    # Only Replace steps: ExecuTorch's C++ tokenizer supports neither Lowercase nor Strip.
+    # Only Replace steps, because ExecuTorch's C++ tokenizer supports neither Lowercase nor Strip.
     steps = [normalizers.Replace(letter, letter.lower()) for letter in CAPITALS if lowercase]
     if treebank:
         steps += [normalizers.Replace(Regex(spaces), "") for spaces in TREEBANK_SPACES]

@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: a checkpoint's task, scores, data, and the command that trains it again."""
+"""MODEL_CARD.md: a checkpoint's task, scores and data, and the command that trains it again."""
 
 import math
 from pathlib import Path
@@ -23,10 +23,10 @@ NOISE_NAMES = {
 
 
 def model_card(recipe: TrainingRecipe, report: TrainingReport, sha256: dict[str, str]) -> str:
-    """The card as Markdown.
+    """The model card as Markdown.
 
     Args:
-        sha256: hashes of the recipe's data files, by source.
+        sha256: SHA-256 of the recipe's data files, by source.
     """
     parts = [
         f"# {recipe.name}\n\n{recipe.description.strip()}",
@@ -66,7 +66,7 @@ def _validation(recipe: TrainingRecipe, score: Evaluation) -> str:
             f"- No validation score: `{source}` chose the recipe while it was held out; the final model was "
             "trained on these rows too"
         )
-    # Training that is validated once keeps the last step.
+    # If training is validated only once, the last step is kept.
     chose = (
         "the step and the recipe" if training.validate_every < training.steps else "the recipe, not the step"
     )
@@ -149,5 +149,5 @@ def _reproduce(recipe: TrainingRecipe, report: TrainingReport) -> str:
 
 
 def _shown(source: str) -> str:
-    """A source without the folders of this machine."""
+    """A source without folders, which exist only on this machine."""
     return Path(source).name if Path(source).is_absolute() else source

@@ -1,7 +1,7 @@
-"""A convolutional teacher for texts; it makes other errors than a linear model of n-grams.
+"""A convolutional teacher for texts.  It makes different errors than a linear model of n-grams.
 
 Kim, "Convolutional Neural Networks for Sentence Classification", EMNLP 2014.  Each filter contributes its
-maximum over the text.  Through token embeddings, filters also respond to unknown n-grams.
+maximum over the text.  Because filters see token embeddings, they also respond to unknown n-grams.
 """
 
 from collections.abc import Sequence
@@ -17,23 +17,23 @@ from nf_edge.training.teacher import Teacher
 from nf_edge.training.vectors import WordVectors
 
 EMBEDDING_STD = 0.1
-# For tokens without a word vector; the values of word vectors have a standard deviation of 1.
+# Initial embeddings of tokens without a word vector; word vectors have a standard deviation of 1.
 UNKNOWN_STD = 0.5
-# Share of dropped filter outputs, as in Kim's paper.
+# The share of filter outputs to drop, as in Kim's paper.
 FEATURE_DROPOUT = 0.5
 
 
 class ConvolutionalClassifier(nn.Module):
     """logits = W · (max over positions of relu(filters · embeddings around the position)) + bias.
 
-    The interface is that of a NoiseFormer classifier: ids int64 [B, T] and a mask [B, T] or None → logits
-    [B, labels].
+    The interface is that of a NoiseFormer classifier: ids int64 [B, T] and a mask [B, T] or None → logits [B,
+    labels].
 
     Args:
         channels: number of filters of each width; without vectors, also the size of an embedding.
         widths: number of tokens that a filter covers, odd numbers.
         dropout: share of the embeddings' values that are dropped in training.
-        vectors: initial embeddings, which are trained too.
+        vectors: initial embeddings; training changes them.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class ConvolutionalClassifier(nn.Module):
         real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         real = real[:, None].to(self.embedding.weight.dtype)
         embedded = F.dropout(self.embedding(input_ids), self._dropout, self.training).transpose(1, 2) * real
-        # Outputs are at least 0, so the zeros of padding never win the maximum.
+        # Outputs are at least 0, so the zeros of padding never exceed the maximum.
         features = [(F.relu(filters(embedded)) * real).amax(dim=2) for filters in self.filters]
         logits: Tensor = self.output(F.dropout(torch.cat(features, dim=1), FEATURE_DROPOUT, self.training))
         return logits
@@ -74,7 +74,7 @@ def _odd(width: int) -> int:
 
 
 class Convolutions(Teacher):
-    """A convolutional network with maximum pooling over the text."""
+    """The recipe keys of a convolutional teacher with maximum pooling over the text."""
 
     kind: Literal["convolutions"]
     widths: tuple[Annotated[int, AfterValidator(_odd)], ...] = Field(

@@ -1,4 +1,4 @@
-"""Distillation: a model learns the probabilities of teachers instead of labels (Hinton et al., 2015)."""
+"""Distillation: a model learns the teachers' probabilities instead of labels (Hinton et al., 2015)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,11 +18,11 @@ from nf_edge.training.state import Validation
 
 
 class Teachers(nn.Module):
-    """Several classifiers as one; its logits [B, labels] are the log of their mean probabilities.
+    """Several classifiers as one network; its logits [B, labels] are the log of their mean probabilities.
 
     Args:
         weights: weight of each classifier in the mean; only their ratios matter.
-        temperature: divides all logits, which raises the influence of the small probabilities.
+        temperature: divides all logits, which increases the influence of small probabilities.
     """
 
     def __init__(self, members: Sequence[nn.Module], weights: Sequence[float], temperature: float) -> None:
@@ -39,7 +39,9 @@ class Teachers(nn.Module):
         return torch.stack(log_shares).logsumexp(dim=0)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Mean cross entropy with the teachers' probabilities; the factor T² keeps the size of gradients."""
+        """The mean cross entropy with the teachers' probabilities.  It is multiplied by T², which keeps
+        gradients the same size.
+        """
         logits = logits_of(model, batch) / self._temperature
         return F.cross_entropy(logits, logits_of(self, batch).exp()) * self._temperature**2
 
@@ -52,7 +54,7 @@ def train_teachers(
 ) -> Teachers | None:
     """Train the teachers of a recipe on its labelled rows; None if it has no teachers.
 
-    This takes about a minute, so no state is saved: after an interruption they are trained again.
+    This takes about a minute, so no state is saved.  After an interruption the teachers are trained again.
     """
     if recipe.distill is None:
         return None

@@ -1,4 +1,4 @@
-"""Dropout during training, added by hooks; the network for inference has none."""
+"""Dropout during training, added by hooks.  The network for inference has none."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,7 +7,9 @@ from nf_edge.model.network import Transformer
 
 
 def add_dropout(model: nn.Module, share: float) -> None:
-    """Drop values where GPT-2 does: in the embeddings and in everything layers add to the residual stream."""
+    """Drop values in the same places as GPT-2: in the embeddings, and in all outputs of layers to the
+    residual stream.
+    """
     transformer = model.get_submodule("transformer")
     assert isinstance(transformer, Transformer)
 

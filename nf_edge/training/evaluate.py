@@ -1,4 +1,4 @@
-"""Losses, and the score of a model on examples, with a confidence interval."""
+"""Losses, and scores of a model on examples with confidence intervals."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -42,9 +42,9 @@ class Evaluation:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % interval of the score; None for a single example without a share.
+        """95 % interval of the score; None for a single example, unless the score is a share.
 
-        Wilson's interval for accuracy; otherwise from the loss ± 1.96 standard errors.
+        Accuracy has Wilson's interval.  Other scores have the interval of the loss ± 1.96 standard errors.
         """
         if self.correct is not None:
             return wilson(self.correct, self.count)
@@ -55,7 +55,9 @@ class Evaluation:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """A sort key; larger is better.  Equal accuracies, frequent on few rows, are ordered by loss."""
+        """A sort key; larger is better.  Equal accuracies, which are frequent with few rows, are ordered
+        by loss.
+        """
         return (self.correct or 0, -self.loss)
 
     def to_json(self) -> dict[str, Any]:
@@ -88,13 +90,15 @@ def example_losses(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0)
 
 
 def logits_of(model: nn.Module, batch: Batch) -> Tensor:
-    """The model's logits.  A batch without padding runs without a mask, which is a fifth faster."""
+    """The model's logits.  A batch without padding runs without a mask, which takes a fifth less time."""
     mask = None if bool(batch.attention_mask.all()) else batch.attention_mask
     return model(batch.input_ids, mask)
 
 
 def finite_logits(model: nn.Module, batch: Batch, rows: str, first: int) -> Tensor:
-    """`logits_of`, checked to be finite; `rows` and `first` are as for `model.finite.finite`."""
+    """The logits of `logits_of`, checked to be finite; `rows` and `first` are as for
+    `model.finite.finite`.
+    """
     mask = None if bool(batch.attention_mask.all()) else batch.attention_mask
     return finite(model, batch.input_ids, mask, rows=rows, first=first)
 

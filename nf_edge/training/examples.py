@@ -1,4 +1,4 @@
-"""Training and validation examples: a sequence with a length that returns batches."""
+"""Training and validation examples: numbered examples that are returned in batches."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -38,7 +38,9 @@ class RowExamples:
 
 
 class BlockExamples:
-    """Blocks of text, int64 [N, T + 1]: each gives T ids, and as labels the ids that follow them."""
+    """Blocks of text, int64 [N, T + 1].  Each block gives T input ids; the labels are the ids that follow
+    them.
+    """
 
     def __init__(self, blocks: Tensor) -> None:
         self._blocks = blocks
@@ -56,7 +58,9 @@ class BlockExamples:
 
 
 class Varied:
-    """Base of examples with random changes; their number and approximate lengths stay the same."""
+    """Base of examples with random changes; the number of examples and their approximate lengths stay the
+    same.
+    """
 
     def __init__(self, rows: Examples) -> None:
         self._rows = rows
@@ -69,9 +73,10 @@ class Varied:
 
 
 class JitteredIntensities(Varied):
-    """Rows of intensities: each id except 0 (the background) changes at random by up to `most`.
+    """Rows of intensities in which each id except 0 (the background) changes at random by up to `most`.
 
-    An embedding has no order of ids; this teaches the model that neighbouring intensities are similar.
+    Embeddings do not know the order of ids.  The changes teach the model that neighbouring intensities are
+    similar.
     """
 
     def __init__(self, rows: Examples, most: int, vocab_size: int) -> None:
@@ -88,7 +93,7 @@ class JitteredIntensities(Varied):
 class DroppedTokens(Varied):
     """Rows in which the padding token replaces a random share of the tokens.
 
-    The model then cannot rely on single words (word dropout: Iyyer et al., 2015).
+    This way the model does not rely on single words (word dropout: Iyyer et al., 2015).
     """
 
     def __init__(self, rows: Examples, share: float, pad_token_id: int) -> None:

@@ -28,7 +28,7 @@ class Resumable:
     """How an interrupted training resumes.
 
     Attributes:
-        path: the file that `fit` saves its state in.
+        path: the file for the state of `fit`.
         fingerprint: a hash of everything that must be equal to resume from that state.
     """
 
@@ -54,9 +54,9 @@ def fit(
     gives the same bits as an uninterrupted one on the same machine.
 
     Args:
-        loss: returns the loss of the model on a batch, a scalar.
-        validate: called every `settings.validate_every` steps and after the last step.
-        resumable: resume from the state in its file if it exists, and save states there.
+        loss: function that returns the loss of the model on a batch, a scalar.
+        validate: function that is called every `settings.validate_every` steps and after the last step.
+        resumable: the file to save states in; if it exists, training resumes from it.
 
     Returns:
         The final state; `best` has the tensors of the best validation.
@@ -89,7 +89,7 @@ def fit(
 
 
 def best_validation(state: State) -> Validation:
-    """The best validation (the first one if several are equal); `State.best` has its tensors."""
+    """The best validation; the first one if several are equal.  `State.best` has its tensors."""
     return max(state.validations, key=lambda validation: validation.evaluation.rank)
 
 

@@ -1,6 +1,6 @@
-"""A linear teacher on n-grams: fast to train and accurate on small data, but too large for a device.
+"""A linear teacher on n-grams.  It is fast to train and accurate on small data, but too large for a device.
 
-Wang and Manning, "Baselines and Bigrams", ACL 2012, show the accuracy of these models on short texts.
+Wang and Manning, "Baselines and Bigrams", ACL 2012, show the accuracy of such models on short texts.
 """
 
 from typing import Literal
@@ -14,17 +14,17 @@ from nf_edge.model.config import ModelConfig
 from nf_edge.training.teacher import Teacher
 from nf_edge.training.vectors import WordVectors
 
-# Large enough that few n-grams of a treebank share a bucket.
+# Number of buckets, large enough that few n-grams of a treebank share one.
 BUCKETS = 2**18
 # Primes that mix ids, so that neighbouring ids get distant buckets.
 MULTIPLIER, MODULUS = 1_000_003, 2**31 - 1
 
 
 class NgramClassifier(nn.Module):
-    """logits = Σ weight[bucket of n-gram] + bias, over all runs of one to `longest` tokens.
+    """logits = Σ weight[bucket of n-gram] + bias, summed over all runs of one to `longest` tokens.
 
-    The interface is that of a NoiseFormer classifier: ids int64 [B, T] and a mask [B, T] or None → logits
-    [B, labels].  Initially all logits are 0.
+    The interface is that of a NoiseFormer classifier: ids int64 [B, T] and a mask [B, T] or None → logits [B,
+    labels].  Initially all logits are 0.
     """
 
     def __init__(self, longest: int, labels: int) -> None:
@@ -41,7 +41,9 @@ class NgramClassifier(nn.Module):
         )
 
     def _buckets(self, ids: Tensor, real: Tensor) -> Tensor:
-        """The bucket of every n-gram, int64 [B, n-grams]; n-grams with padding get the bucket of zeros."""
+        """The bucket of every n-gram, int64 [B, n-grams]; n-grams with padding get a bucket of zero
+        weights.
+        """
         buckets, hashed = [], torch.zeros_like(ids)
         for n in range(1, self._longest + 1):
             last = ids[:, n - 1 :]
@@ -51,7 +53,7 @@ class NgramClassifier(nn.Module):
 
 
 class Ngrams(Teacher):
-    """A linear model of n-grams."""
+    """The recipe keys of a linear teacher on n-grams."""
 
     kind: Literal["ngrams"]
     longest: int = Field(ge=1, description="longest n-gram, in tokens")

@@ -7,7 +7,7 @@ from torch import nn
 
 from nf_edge.training.settings import Optimizer, Schedule
 
-# As for GPT-3 (Brown et al., 2020, appendix B).
+# As in GPT-3 (Brown et al., 2020, appendix B).
 BETAS = (0.9, 0.95)
 
 

@@ -1,28 +1,28 @@
-"""The examples of every training step."""
+"""The order of the examples in training."""
 
 import numpy as np
 import torch
 
 from nf_edge.training.examples import Examples
 
-# The purposes of a training's random streams; each stream has its own seed.
+# The uses of random numbers in training; each has its own random stream and seed.
 ORDER, STEP = 0, 1
 
 
 def seed_of(*parts: int) -> int:
-    """The seed of one random stream, derived from numbers that identify it."""
+    """The seed of a random stream, derived from the numbers that identify the stream."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
 
 
 class Order:
-    """A random order of the examples in each pass, which depends only on the seed and the pass.
+    """The random order of the examples in each pass; it depends only on the seed and the pass.
 
-    A pass leaves out the remainder that fills no batch.  If there are fewer examples than `size`, each step
-    takes all of them.
+    A pass leaves out the remainder that does not fill a batch.  If there are fewer examples than `size`, each
+    step takes all of them.
 
     Args:
-        bucket: sort the examples of this many batches by length, cut them into batches, and shuffle the
-            batches; None: no sorting.
+        bucket: number of batches whose examples are sorted by length before they are cut into batches; the
+            batches are then shuffled.  None: no sorting.
     """
 
     def __init__(self, examples: Examples, size: int, bucket: int | None, seed: int) -> None:

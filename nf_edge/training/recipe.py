@@ -20,20 +20,20 @@ from nf_edge.training.settings import Settings
 
 
 class Noise(NoiseConfig, extra="forbid"):
-    """The `noise` of config.json; unknown keys are refused."""
+    """The `noise` of config.json, without unknown keys."""
 
 
 class Model(ModelConfig, extra="forbid"):
-    """The content of config.json; unknown keys are refused."""
+    """The content of config.json, without unknown keys."""
 
     noise: Noise = Noise()
 
 
 class Source(Closed):
-    """A source of rows or text: a data set, a table (TSV, CSV, JSONL) or a `.txt` file, or a part of one.
+    """A source of rows or text: all or a part of a data set, a table (TSV, CSV, JSONL) or a `.txt` file.
 
-    A part of a text is cut at shares of its characters.  A row belongs to a part by a hash of its content, so
-    rows with the same text are all in one part.
+    A part of a text is given by shares of its characters.  For rows, a hash of the content selects the part,
+    so rows with the same text are in the same part.
     """
 
     file: str = Field(description="name of a data set, or a path in the data folder")
@@ -151,7 +151,7 @@ class Distillation(Closed):
 
 
 class TrainingRecipe(Closed):
-    """Everything that defines a checkpoint."""
+    """Everything that determines a trained checkpoint."""
 
     name: str
     description: str

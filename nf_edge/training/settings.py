@@ -15,7 +15,7 @@ class Optimizer(Closed):
 
 
 class Schedule(Closed):
-    """Linear warm-up, then a half cosine down to a share of the highest learning rate."""
+    """The learning rate: linear warm-up, then a half cosine down to a share of the highest rate."""
 
     warmup_steps: int = Field(ge=0, description="steps of warm-up")
     final_share: float = Field(
@@ -24,7 +24,7 @@ class Schedule(Closed):
 
 
 class Settings(Closed):
-    """The length, the batches and the learning rate of a training."""
+    """The length of a training, its batches and its learning rate."""
 
     steps: int = Field(ge=1, description="optimizer steps")
     batch_size: int = Field(ge=1, description="rows, or blocks of text, per step")

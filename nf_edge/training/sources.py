@@ -24,7 +24,7 @@ from nf_edge.training.vectors import WordVectors, read_vectors
 
 @dataclass(frozen=True)
 class Located:
-    """A source in the recipe, its path or data set name, and the part of it to use."""
+    """A source in the recipe, its path or data set name, and the part to use."""
 
     source: Source
     path: str
@@ -49,7 +49,7 @@ class TrainingData:
         lessons: one per teacher, in the recipe's order.
         examples: the rows to save with a classifier, to score them; None if there are none.
         examples_json: the rows to save with the checkpoint, one JSON object per line.
-        tokenizer_file: the given or trained tokenizer.json; None if the data is not text.
+        tokenizer_file: the recipe's or the trained tokenizer.json; None if the data is not text.
         bytes_per_token: UTF-8 bytes per token of the test text; None unless it is a language model's text
             file.
         sha256: SHA-256 of each file, by its name in the recipe.
@@ -132,7 +132,7 @@ def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> Tra
         ),
         examples(valid),
         examples(test),
-        # A language model's examples are prompts without context, so they are not scored.
+        # A language model's examples are prompts without continuations, so they are not scored.
         examples(shipped) if shipped and not config.is_language_model else None,
         _json_lines(shipped) if shipped else "",
         tokenizer_file,
@@ -145,14 +145,14 @@ def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> Tra
 def _distillation_examples(
     training_examples: Examples, distill: Distillation, config: ModelConfig
 ) -> Examples:
-    assert isinstance(training_examples, RowExamples)  # no recipe of a language model has teachers
+    assert isinstance(training_examples, RowExamples)  # recipes of language models have no teachers
     swapped = SwappedPhrases(training_examples.rows, distill.swap, config.pad_token_id)
     joined = JoinedRows(swapped, distill.join, config.n_positions, config.pad_token_id)
     return ReplacedTokens(joined, distill.replace, config.vocab_size)
 
 
 def _teacher_examples(training_examples: Examples, teacher: Teacher, config: ModelConfig) -> Examples:
-    assert isinstance(training_examples, RowExamples)  # no recipe of a language model has teachers
+    assert isinstance(training_examples, RowExamples)  # recipes of language models have no teachers
     examples: Examples = training_examples
     if teacher.swap:
         examples = SwappedPhrases(training_examples.rows, teacher.swap, config.pad_token_id)
@@ -162,7 +162,7 @@ def _teacher_examples(training_examples: Examples, teacher: Teacher, config: Mod
 
 
 def _require_files(recipe: TrainingRecipe, root: Path) -> None:
-    """Raise one BadInput for all missing files, which says where to get them."""
+    """Raise one BadInput for all missing files; its message says where to get them."""
     data = recipe.data
     teachers = recipe.distill.teachers if recipe.distill else ()
     vectors = (teacher.vectors_file for teacher in teachers if teacher.vectors_file is not None)

@@ -53,14 +53,14 @@ class _Document:
 
 
 def check_states(paths: Sequence[Path], what: str, *, resume: bool, overwrite: bool) -> None:
-    """Check that existing state files agree with the options to resume or to overwrite.
+    """Check that existing state files are consistent with the options to resume or to overwrite.
 
     Args:
         what: "training" or "recovery", for messages.
         overwrite: without `resume`, delete the existing states.
 
     Raises:
-        BadInput: `resume` is set without a state, or a state exists and neither option is set.
+        BadInput: `resume` is set but there is no state; or a state exists and neither option is set.
     """
     unfinished = [path for path in paths if path.exists()]
     if resume and not unfinished:
@@ -86,7 +86,7 @@ def save_state(
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()}
     document = _Document(fingerprint, state.step, state.seconds, state.validations)
     text = strict_json.dumps(asdict(document), indent=None)
-    # Copies, because safetensors refuses tensors that share memory, such as a tied head.
+    # Copies, because safetensors refuses tensors with shared memory, such as a tied head.
     copies = {name: tensor.detach().clone() for name, tensor in tensors.items()}
     with staged_file(path, overwrite=True) as new:
         save_file(copies, new, metadata={"state": text, "sha256": _digest(text, copies)})

@@ -1,4 +1,4 @@
-"""The recipe keys of every kind of teacher: how it is trained, and its weight among teachers."""
+"""The recipe keys of all teachers: the training of a teacher, and its weight among the teachers."""
 
 from abc import abstractmethod
 
@@ -12,7 +12,7 @@ from nf_edge.training.vectors import WordVectors
 
 
 class Teacher(Closed):
-    """A classifier that learns the labels of a recipe's rows; a model then learns from it.
+    """A classifier that learns the labels of a recipe's rows; the model then learns from the classifier.
 
     Each kind of teacher is a subclass with a literal `kind`, its own keys, and `build`.
     """
@@ -43,7 +43,7 @@ class Teacher(Closed):
 
     @property
     def vectors_file(self) -> str | None:
-        """Its file of word vectors in the data folder; None if it uses none."""
+        """The teacher's file of word vectors in the data folder; None if it uses none."""
         return None
 
     @abstractmethod

@@ -51,7 +51,7 @@ def train(
         data_root: the folder with the recipe's files.
         resume: continue an interrupted training of the same recipe.
         overwrite: replace an existing `out`, and discard an interrupted training.
-        compare: also train the recipe with other attention, for a comparison in the model card.
+        compare: also train the recipe with other kinds of attention, to compare them in the model card.
 
     Raises:
         BadInput: the data does not suit the model, `out` cannot be written, there is no state to resume, a
@@ -82,7 +82,7 @@ def _train(
     progress: Progress,
     on_validation: Callable[[str, Validation], None],
 ) -> TrainingReport:
-    """Train all recipes and write the checkpoint of the first."""
+    """Train all recipes and write the checkpoint of the first one."""
     recipe = recipes[0]
     states = [state_file(out, each) for each in recipes]
     teachers = train_teachers(recipe, data, progress, on_validation)
@@ -148,7 +148,7 @@ def _train_one(
     progress: Progress,
     on_validation: Callable[[str, Validation], None],
 ) -> tuple[Trained, dict[str, Tensor]]:
-    """Train one model; returns its result and its best tensors, not rounded."""
+    """Train one model; returns its result and its best tensors in full precision."""
     name, size = attention_name(recipe.model), recipe.training.batch_size
     model = Checkpoint(resumable.path, recipe.model, init_tensors(recipe.model, recipe.seed)).model()
     model.requires_grad_(True)
@@ -195,7 +195,7 @@ def _loss(regularization: Regularization, teachers: Teachers | None) -> Loss:
 
 
 def _rounded(recipe: TrainingRecipe, tensors: dict[str, Tensor]) -> Checkpoint:
-    """The model with its tensors rounded as saved."""
+    """The checkpoint of the tensors, rounded as in the saved file."""
     dtype = getattr(torch, recipe.dtype)
     return Checkpoint(Path(), recipe.model, {name: tensor.to(dtype) for name, tensor in tensors.items()})
 
@@ -208,7 +208,7 @@ def _sigma(recipe: TrainingRecipe, tensors: dict[str, Tensor]) -> tuple[tuple[fl
 
 
 def _fingerprint(recipe: TrainingRecipe, data: TrainingData) -> str:
-    """SHA-256 of everything the weights depend on, except the machine."""
+    """SHA-256 of everything that the weights depend on, except the machine."""
     data_keys = {"train", "valid"}
     sources = [recipe.data.train.file, recipe.data.valid.file]
     if recipe.distill is not None:

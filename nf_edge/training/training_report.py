@@ -14,10 +14,11 @@ class Trained:
     Attributes:
         attention: `standard`, or the kind of the learned noise.
         parameters: number of parameters for inference.
-        test: score on held-out data, with the weights rounded as saved.
+        test: score on held-out data, with the weights as saved.
         valid: score on validation data at `best_step`.
         best_step: the step with the best validation score, whose weights are saved.
-        sigma: learned σ of the random noise, one tuple of heads per layer; None without random noise.
+        sigma: learned σ of the random noise, one tuple per layer with a value per head; None without random
+            noise.
         seconds: wall time of training and validation.
     """
 
@@ -43,7 +44,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """The written checkpoint, and models with other attention for comparison.
+    """The written checkpoint, and the models with other attention that it is compared with.
 
     Attributes:
         path: the written checkpoint.
@@ -51,8 +52,8 @@ class TrainingReport:
         comparison: models of the same recipe with other attention.
         teachers: score of the teachers on the validation data; None without teachers.
         bytes_per_token: bytes per token of the test text, to compare perplexities across vocabularies; None
-            unless it is a language model's text file.
-        notes: further remarks for the user.
+            unless the data is a language model's text file.
+        notes: other remarks for the user.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""New texts made from the training texts.  Distillation uses them, because it needs no labels."""
+"""New texts without labels, made from the training texts for distillation."""
 
 from collections import defaultdict
 from collections.abc import Sequence, Set
@@ -12,10 +12,10 @@ Ids = tuple[int, ...]
 
 
 class SwappedPhrases:
-    """Rows in which, at random, one phrase is replaced by another phrase of the same label and length.
+    """Rows in which a random phrase is replaced by another phrase of the same label and length.
 
     A phrase is a run of a row's tokens that is itself a row, as in a treebank, where every constituent of a
-    sentence has a label.  The model meets each phrase in many contexts and cannot memorize rows.
+    sentence has a label.  The model sees each phrase in many contexts and cannot memorize rows.
     """
 
     def __init__(self, rows: Sequence[Row], share: float, pad_token_id: int | None) -> None:
@@ -81,9 +81,10 @@ class JoinedRows(Varied):
 
 
 class ReplacedTokens(Varied):
-    """Rows of which a share of the tokens, at random, is replaced by any of the vocabulary.
+    """Rows in which a random share of the tokens is replaced by random tokens of the vocabulary.
 
-    Most words of a vocabulary are rare: teachers have weighed them, and this is where a model meets them.
+    Most words of a vocabulary are rare in the data.  The teachers have weights for them, and this way the
+    model learns them.
     """
 
     def __init__(self, rows: Examples, share: float, vocab_size: int) -> None:
@@ -98,7 +99,7 @@ class ReplacedTokens(Varied):
 
 
 def _spans(ids: Ids, known: Set[Ids]) -> list[tuple[int, int]]:
-    """(start, end) of every phrase in a row, except the row itself."""
+    """The (start, end) of every phrase in a row, except the row itself."""
     length = len(ids)
     return [
         (start, end)

@@ -3,19 +3,20 @@
 from nf_edge.model.config import ModelConfig
 from nf_edge.training.recipe import Noise, TrainingRecipe
 
-# Symmetric attention alone, with a full matrix per head (both Courtois et al.), and GPT-2's attention.
+# The other kinds of attention: symmetric without noise, symmetric with a full matrix per head (both from
+# Courtois et al.), and GPT-2's.
 COMPARED = ("none", "pairwise", "standard")
 
 
 def attention_name(config: ModelConfig) -> str:
-    """`standard`, or the kind of the learned noise."""
+    """The name of a model's attention: `standard`, or the kind of the learned noise."""
     return "standard" if config.attention == "standard" else config.noise.kind
 
 
 def variants(recipe: TrainingRecipe) -> list[TrainingRecipe]:
-    """The recipe with every other attention of `COMPARED`.
+    """Copies of the recipe with each other attention in `COMPARED`.
 
-    A variant without learned noise is trained without random noise as well.
+    A variant without learned noise is also trained without random noise.
     """
     others = [name for name in COMPARED if name != attention_name(recipe.model)]
     return [_variant(recipe, name) for name in others]

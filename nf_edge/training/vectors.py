@@ -1,4 +1,4 @@
-"""Read pretrained word vectors, which initialize a teacher's embeddings.
+"""Read pretrained word vectors, the initial embeddings of a teacher.
 
 An example is Pennington et al., "GloVe: Global Vectors for Word Representation", EMNLP 2014.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 from nf_edge.core.errors import BadInput
 from nf_edge.core.reading import GIB, MIB, open_regular
 
-# GloVe's largest file has 5 GB; a line is a word and a few hundred numbers.
+# Limits on a file and on a line.  GloVe's largest file has 5 GB; a line has a word and a few hundred numbers.
 MOST_BYTES, MOST_LINE = 64 * GIB, MIB
 
 
@@ -22,8 +22,8 @@ class WordVectors:
     """The word vectors of a vocabulary's tokens.
 
     Attributes:
-        table: float32 [V, d], scaled so that the root mean square of all values with a vector is 1; 0 for
-            tokens without a vector.
+        table: float32 [V, d], scaled to a root mean square of 1 over the tokens that have a vector; 0 for the
+            others.
         known: bool [V], whether a token has a vector.
     """
 
@@ -34,7 +34,7 @@ class WordVectors:
 def read_vectors(path: Path, tokenizer: Tokenizer, vocab_size: int) -> WordVectors:
     """Read the vectors of words that are single tokens.
 
-    The format is that of GloVe: a text file in which each line is a word and its numbers, with single spaces.
+    The format is GloVe's: each line of a text file has a word and its numbers, separated by single spaces.
 
     Raises:
         BadInput: the file cannot be read, has another format, or has no word of the vocabulary.
@@ -79,7 +79,7 @@ def _text(line: bytes, path: Path, number: int) -> str:
 
 
 def _words(tokenizer: Tokenizer) -> dict[str, int]:
-    """Word → id of the tokens that are complete words or punctuation, not the continuation of a word."""
+    """Word → id, for tokens that are complete words or punctuation, not the continuation of a word."""
     words = {}
     for index in tokenizer.get_vocab().values():
         text = tokenizer.decode([index])

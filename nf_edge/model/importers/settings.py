@@ -89,7 +89,7 @@ IRRELEVANT = {
     "use_bfloat16",
     "use_cache",
 }
-# Keys of generation_config.json, in older versions of config.json → the default.
+# Keys of generation_config.json (older folders have them in config.json) → the default value.
 GENERATION_DEFAULTS: dict[str, Any] = {
     "begin_suppress_tokens": None,
     "bad_words_ids": None,

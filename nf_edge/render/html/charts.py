@@ -1,7 +1,7 @@
 """Charts of a report as SVG, drawn by matplotlib.
 
-They are as narrow as a phone, so that their text is readable there; a wide screen shows them side by
-side.  Text stays text, in the font of the page.
+Charts are as narrow as a phone, so that their text is readable there; a wide screen shows several in a row.
+Text stays text, in the page's font.
 """
 
 import io
@@ -18,16 +18,16 @@ from nf_edge.measure.memory.memory_report import MemoryPart
 from nf_edge.measure.memory.verdict import Share
 
 WIDTH = 4.2  # inches; 403 CSS pixels
-# Colour-blind safe (Okabe and Ito, 2008), in an order in which neighbours differ in lightness.
+# Colours for colour-blind readers (Okabe and Ito, 2008); neighbours differ in lightness.
 COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#CC79A7", "#999999")
-# Groups of points: blue, vermilion, green.
+# Colours of the groups of points: blue, vermilion, green.
 GROUP_COLOURS = ("#0072B2", "#D55E00", "#009E73")
-# Divergences up to this are close to zero and on a linear scale; larger ones are on a logarithmic scale.
+# Up to this divergence the scale is linear, from there on logarithmic.
 LINEAR_KL = 1e-5
 INK, FAINT = "#1f2933", "#c5ced6"
 SETTINGS = {
     "svg.fonttype": "none",
-    # The same report gives the same bytes.
+    # A fixed salt, so that the same report gives the same bytes.
     "svg.hashsalt": "nf-edge",
     "font.family": "sans-serif",
     "font.size": 8.5,
@@ -39,13 +39,13 @@ SETTINGS = {
 
 
 def parts_chart(lines: Sequence[MemoryPart], total: MemoryPart, accounts: Sequence[str], label: str) -> str:
-    """A stacked bar for each account, with a segment for each part that is known and positive."""
+    """A stacked bar for each account, with one segment per part that is known and positive."""
     with matplotlib.rc_context(SETTINGS):
         figure, axes = _figure(0.85 + 0.36 * len(accounts) + 0.17 * len(lines))
         bottoms = [0.0] * len(accounts)
         for line, colour in zip(lines, COLOURS, strict=False):
             sizes = [max(0.0, line.figures()[account].value or 0.0) for account in accounts]
-            # The legend names only the parts that have a segment.
+            # The legend names only parts that have a segment.
             label_of_part = line.name if any(sizes) else None
             axes.barh(accounts, sizes, left=bottoms, color=colour, label=label_of_part, height=0.62)
             bottoms = [bottom + size for bottom, size in zip(bottoms, sizes, strict=True)]
@@ -65,16 +65,16 @@ def parts_chart(lines: Sequence[MemoryPart], total: MemoryPart, accounts: Sequen
 
 
 def budget_chart(shares: Sequence[Share], label: str) -> str:
-    """A bar for each memory of the device: the need as a share of the budget."""
+    """One bar per memory of the device: the required memory as a share of the budget."""
     with matplotlib.rc_context(SETTINGS):
         figure, axes = _figure(0.2 + 0.66 * len(shares))
         for row, share in enumerate(shares):
             used, percent = (0.0, "") if share.used is None else (share.used, f", {100 * share.used:.1f} %")
             axes.barh(row, 1, color="#e8edf1", height=0.36)
-            # Green only for what certainly fits.
+            # Green only if the artifact certainly fits.
             colour = {"fits": COLOURS[2], "fits as far as known": COLOURS[4]}.get(share.outcome, "#D55E00")
             axes.barh(row, min(1, used), color=colour, height=0.36)
-            # Two lines, neither wider than the bar.
+            # Two lines of text, neither wider than the bar.
             need = f"{'at least ' if share.unknown else ''}{share.need}"
             text = f"{share.memory} ({share.kind})\n{need} of {format_bytes(share.budget)}{percent}"
             axes.text(0, row - 0.2, text, va="bottom")
@@ -86,7 +86,7 @@ def budget_chart(shares: Sequence[Share], label: str) -> str:
 
 
 def accuracy_chart(comparison: Comparison, label: str) -> str:
-    """Accuracy of checkpoint and artifact with their 95 % intervals."""
+    """The accuracy of checkpoint and artifact, with 95 % intervals."""
     with matplotlib.rc_context(SETTINGS):
         figure, axes = _figure(1.1)
         rows = (("checkpoint", comparison.reference), ("artifact", comparison.artifact))
@@ -110,7 +110,7 @@ def accuracy_chart(comparison: Comparison, label: str) -> str:
 
 @dataclass(frozen=True)
 class Point:
-    """A file of `size` bytes, whose answers diverge by `kl` nats."""
+    """A point of the chart: a file of `size` bytes whose predictions diverge by `kl` nats."""
 
     name: str
     group: str
@@ -120,7 +120,7 @@ class Point:
 
 
 def scatter_chart(points: Sequence[Point], label: str) -> str:
-    """File sizes against KL divergences with their intervals, coloured by group and labelled."""
+    """File sizes and KL divergences with their intervals; points are coloured by group and labelled."""
     colours = dict(zip(dict.fromkeys(point.group for point in points), GROUP_COLOURS, strict=False))
     with matplotlib.rc_context(SETTINGS):
         figure, axes = _figure(3.6)
@@ -130,10 +130,10 @@ def scatter_chart(points: Sequence[Point], label: str) -> str:
                 axes.plot([point.size] * 2, point.kl_interval, color=colour, linewidth=2, alpha=0.4)
             sizes, divergences = [point.size for point in members], [point.kl for point in members]
             axes.plot(sizes, divergences, "o", color=colour, markersize=5, label=group)
-        # Linear close to zero, where float32 is; logarithmic above.
+        # Linear near zero, where float32 is; logarithmic above.
         axes.set_yscale("symlog", linthresh=LINEAR_KL, linscale=0.3)
         axes.set_ylim(-LINEAR_KL / 2, 2 * max(LINEAR_KL, *(point.kl_interval[1] for point in points)))
-        axes.set_xlim(0, 1.2 * max(point.size for point in points))  # with room for labels
+        axes.set_xlim(0, 1.2 * max(point.size for point in points))  # leaves space for labels
         axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.locator_params(axis="x", nbins=4)
@@ -146,8 +146,8 @@ def scatter_chart(points: Sequence[Point], label: str) -> str:
 
 
 def _name_points(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
-    """Labels at the points; labels that would cover each other are joined."""
-    figure.draw_without_rendering()  # sets the positions of the points
+    """Label the points; labels that would overlap are joined."""
+    figure.draw_without_rendering()  # computes the positions of the points
     together: list[list[Point]] = []
     for point in sorted(points, key=lambda point: (point.size, point.kl)):
         near = next((some for some in together if _covers(axes, some, point)), None)
@@ -165,9 +165,11 @@ def _names(points: Sequence[Point]) -> str:
 
 
 def _covers(axes: Axes, some: Sequence[Point], point: Point) -> bool:
-    """Whether the joined label of some points, at the last of them, would cover a point to its right."""
+    """Whether the joined label of `some` points, placed at the last of them, would overlap a point to its
+    right.
+    """
     (x, y), (u, v) = (axes.transData.transform((each.size, each.kl)) for each in (some[-1], point))
-    # In pixels, 100 per inch; a digit takes eight.
+    # Pixels, 100 per inch; a digit is eight wide.
     return bool(u - x < 9 + 8 * len(_names(some)) and abs(v - y) < 11)
 
 
@@ -180,7 +182,7 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 
 
 def _svg(figure: Figure, label: str) -> str:
-    """The <svg> element, with a label for screen readers."""
+    """The <svg> element of a figure, with a label for screen readers."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     element = buffer.getvalue().partition("<svg")[2]

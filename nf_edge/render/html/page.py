@@ -1,4 +1,4 @@
-"""The page of a report: a template with charts, tables and lines."""
+"""The page of a report: a template filled with charts, tables and lines."""
 
 from nf_edge.artifact.manifest import Manifest
 from nf_edge.core.figures import format_bytes
@@ -17,7 +17,7 @@ from nf_edge.render.quantization import quantization_lines
 def report_page(
     manifest: Manifest, parity: Parity, memory: MemoryReport, accuracy: AccuracyReport | None
 ) -> str:
-    """The text of `report.html`; it has no scripts and loads nothing."""
+    """The HTML of `report.html`; the page has no scripts and loads nothing."""
     shares = memory.verdict.shares if memory.verdict else ()
     file_accounts = ("predicted", "planned")
     process_accounts = tuple(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def sweep_page(report: SweepReport) -> str:
-    """The text of `sweep.html`."""
+    """The HTML of `sweep.html`."""
     label = "Size of the model file against KL divergence of the answers, by recipe"
     return filled(
         "sweep.html.j2",
@@ -29,7 +29,7 @@ def sweep_page(report: SweepReport) -> str:
 
 
 def _points(report: SweepReport) -> list[Point]:
-    """A point for each recipe whose file size and divergence are finite."""
+    """One point per recipe whose file size and divergence are finite."""
     points = []
     sizes = report.size("file").figures
     rows = zip(report.recipes, sizes, report.latency.artifacts, strict=True)

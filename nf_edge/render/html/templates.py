@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def filled(template: str, **facts: Any) -> str:
-    """The text of a page; `facts` are escaped."""
+    """The HTML of a template filled with `facts`, which are escaped."""
     environment = Environment(
         loader=PackageLoader("nf_edge", "render/html"),
         autoescape=True,
