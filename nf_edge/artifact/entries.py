@@ -31,7 +31,7 @@ FigureEntry = Annotated[FigureFields, AfterValidator(_a_figure)]
 
 @with_config(STRICT)
 class ModuleEntry(TypedDict):
-    """The precision of a module, of attention or of the cache; manifests of earlier versions have no
+    """The precision of a module, of attention or of the cache; earlier versions wrote no signal-to-noise
     ratios.
     """
 

@@ -20,11 +20,11 @@ from nf_edge.training.settings import Settings
 
 
 class Noise(NoiseConfig, extra="forbid"):
-    """The `noise` of config.json, without unknown keys."""
+    """The `noise` of config.json; all other keys are errors."""
 
 
 class Model(ModelConfig, extra="forbid"):
-    """The content of config.json, without unknown keys."""
+    """The content of config.json; all other keys are errors."""
 
     noise: Noise = Noise()
 
