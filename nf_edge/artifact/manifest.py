@@ -42,7 +42,7 @@ class Calibrated(Closed):
     truncated_rows: int = Field(
         0, description="rows of the complete source that were cut to the length of the program"
     )
-    sha256: str = Field(description="of the complete source")
+    sha256: str = Field(description="SHA-256 of the complete source")
 
 
 class ArtifactFile(Closed):
@@ -78,18 +78,20 @@ class Interface(Closed):
     length: int
     dynamic_length: bool
     cached: bool
-    cache_dtype: Literal["float32", "int8"] | None = Field(description="of keys and values, if cached")
-    chunk: int | None = Field(None, description="tokens of a call, if cached and their number is fixed")
+    cache_dtype: Literal["float32", "int8"] | None = Field(description="dtype of keys and values, if cached")
+    chunk: int | None = Field(
+        None, description="tokens per call, if the file has a cache and a fixed number of tokens per call"
+    )
     output: str
     output_dtype: Literal["float32"] = "float32"
     output_shape: tuple[str | int, ...]
-    logits: Literal["last", "all"] = Field(description="the tokens that a language model gives logits of")
+    logits: Literal["last", "all"] = Field(description="tokens that a language model returns logits for")
     padding_side: Literal["right"] = "right"
     pad_token_id: int | None
     bos_token_id: int | None
-    eos_token_id: int | tuple[int, ...] | None = Field(description="each of them ends a text")
+    eos_token_id: int | tuple[int, ...] | None = Field(description="tokens that end a text")
     id2label: dict[int, str] | None
-    tokenizer: str | None = Field(description="file of the tokenizer, for a model of text")
+    tokenizer: str | None = Field(description="name of the tokenizer file, for a text model")
     tokenizer_reading: TokenizerReading | None = Field(
         None, description="whether the runtime's tokenizer reads that file like Hugging Face's"
     )
@@ -105,7 +107,7 @@ class Requirements(Closed):
     runtime: str
     version: str
     operator_libraries: tuple[str, ...]
-    own_kernels: bool = Field(description="whether it needs the kernels of nf-edge")
+    own_kernels: bool = Field(description="whether the file needs the kernels of nf-edge")
     environment: dict[str, str] = Field(
         {}, description="environment variables to set before a model file is loaded"
     )

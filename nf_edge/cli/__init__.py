@@ -19,7 +19,7 @@ from nf_edge.core.system_errors import explained
 # Command → its module in this package, and its line in --help; so --help imports no command.
 VERBS = {
     "export": ("export", "Export a checkpoint for a device: the main job."),
-    "compress": ("compress", "Prune a checkpoint and train it back to a smaller one."),
+    "compress": ("compress", "Make a checkpoint smaller: prune it, recover its accuracy."),
     "sensitivity": (
         "sensitivity",
         "Measure the cost of quantizing each layer; mix precisions.",
@@ -27,20 +27,20 @@ VERBS = {
     "profile": ("profile", "Show an artifact's or checkpoint's memory against a budget."),
     "check": ("check", "Check an artifact's accuracy against its checkpoint's."),
     "bench": ("bench", "Measure the latency of one or more artifacts on this machine."),
-    "compare": ("compare", "Compare models by one recipe: size, memory, latency."),
+    "compare": ("compare", "Compare models exported with one recipe."),
     "sweep": ("sweep", "Compare recipes for one model: size, memory, latency, answers."),
-    "inspect": ("inspect", "Verify and load an artifact; show what it contains and needs."),
+    "inspect": ("inspect", "Verify and load an artifact; show its content."),
     "sign": ("sign", "Sign an artifact with your key."),
     "verify": ("verify", "Verify the signature and every file of an artifact."),
     "generate": ("generate", "Continue a text with a language model."),
     "import": ("import_", "Convert a nanoGPT or Hugging Face GPT-2 model to a checkpoint."),
     "init": ("init", "Write a checkpoint of a given shape with random weights."),
-    "train": ("train", "Train a checkpoint by a training recipe."),
+    "train": ("train", "Train a checkpoint with a training recipe."),
     "recipes": ("recipes", "List, show and check recipes."),
     "devices": ("devices", "List, show and check device files."),
     "kernels": ("kernels", "Build the kernels of nf- recipes for this machine or a board."),
     "backends": ("backends", "List the backends, and what works on this machine."),
-    "doctor": ("doctor", "Report what is installed, and how to install what is missing."),
+    "doctor": ("doctor", "Report installed versions, and how to install missing tools."),
 }
 
 INTERRUPTED = exit_code_of(signal.SIGINT)

@@ -9,7 +9,7 @@ from nf_edge.cli.output import finish
 @click.command("backends")
 @json_option
 def command(as_json: bool) -> None:
-    """List the backends: whether they work here, their precisions and attention, recipes and devices.
+    """List the backends, with their state on this machine, precisions, attention, recipes and devices.
 
     \b
     Example:

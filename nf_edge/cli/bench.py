@@ -28,9 +28,9 @@ Examples:
 def command(artifact: Path, against: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     """Measure the latency of an ARTIFACT on this machine: loading, prefill, and decoding token by token.
 
-    The measurement runs in a native process where the runtime has one, else in Python; the report says which.
-    With --against, the artifacts run in interleaved rounds, and ratios of the medians show how many times as
-    fast ARTIFACT is as each of the others.
+    A native process runs the file if the runtime has one, otherwise Python; the report says which.  With
+    --against, the artifacts run in interleaved rounds.  The ratios of their medians show how many times as
+    fast ARTIFACT is as each other artifact.
     """
     from nf_edge.pipeline import api
     from nf_edge.render.latency import latency_parts

@@ -33,7 +33,7 @@ Examples:
     "--reference",
     metavar="CHECKPOINT",
     show_default="the bundled model of its name",
-    help="The checkpoint to compare with: the exported one, or the one that it was pruned from.",
+    help="The checkpoint to compare with: the exported one, or its original before pruning.",
 )
 @limit_option(shown=f"all; {EMULATED_ROWS} with --on")
 @max_drop_option
@@ -43,9 +43,9 @@ Examples:
 def command(artifact: Path, data: str, on: list[str] | None, as_json: bool, **options: Any) -> None:
     """Check the accuracy of an ARTIFACT, run from its file on this CPU, against its checkpoint's.
 
-    Both answer the same rows.  A drop beyond --max-drop (by default, the recipe's limit) is exit code 5.
-    With --on, the file also runs on emulated cores: each core must stay within the limit, and the report
-    compares its answers with those of the file on this machine.
+    Both run on the same rows.  A drop larger than --max-drop (by default, the recipe's limit) is exit code 5.
+    With --on, the file also runs on emulated cores.  Each core must meet the same limit, and the report
+    compares its answers with the answers on this machine.
     """
     from nf_edge.pipeline import api
     from nf_edge.render.accuracy import accuracy_parts

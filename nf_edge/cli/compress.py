@@ -38,7 +38,7 @@ Examples:
     "--valid",
     metavar="ROWS",
     show_default="5 % of --train",
-    help="Rows to choose the best step of the recovery with.",
+    help="Rows that select the best step of the recovery.",
 )
 @data_option(default="the rows of --valid")
 @out_option("Checkpoint folder to write", required=True)
@@ -46,13 +46,13 @@ Examples:
 @overwrite_option
 @json_option
 def command(checkpoint: str, recipe: str, out: Path, as_json: bool, **options: Any) -> None:
-    """Prune CHECKPOINT by a recipe's `prune` section, and train it back by its `recover` section.
+    """Prune CHECKPOINT by a recipe's `prune` section, and recover its accuracy by the `recover` section.
 
     CHECKPOINT is a folder, or the name of a bundled model (./NAME forces a folder).
 
-    Pruning removes tokens, layers, heads and inner units.  That saves file size, RAM and time in every
-    artifact exported from the new checkpoint.  An interruption (Ctrl-C) loses the recovery since its last
-    validation; --resume continues from there, to the same weights.
+    Pruning removes tokens, layers, heads and inner units.  Artifacts of the new checkpoint are smaller and
+    faster, and need less RAM.  An interruption (Ctrl-C) loses the recovery since its last validation.
+    --resume continues from there and reaches the same weights.
     """
     from nf_edge.pipeline import api
     from nf_edge.pruning.recover import state_file

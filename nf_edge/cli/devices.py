@@ -61,7 +61,7 @@ def show(device: str, as_json: bool) -> None:
 def check(devices: tuple[str, ...], as_json: bool) -> None:
     """Check device files and list their unverified facts.
 
-    Without DEVICE, all bundled devices are checked.  An invalid file is exit code 3.
+    Without DEVICE, the command checks all bundled devices.  For an invalid file, the exit code is 3.
 
     \b
     Examples:

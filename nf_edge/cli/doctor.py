@@ -11,12 +11,12 @@ from nf_edge.cli.progress import progress_bar
 @click.option(
     "--fix",
     type=click.Choice(["emulation"]),
-    help="Install what is missing: `emulation` downloads the Arm libraries of the runtimes and builds the "
+    help="Install missing tools: `emulation` downloads the Arm libraries of the runtimes and builds the "
     "runner for emulated cores.",
 )
 @json_option
 def command(fix: str | None, as_json: bool) -> None:
-    """Report versions, what works on this machine, and the command that installs what is missing.
+    """Report installed versions and missing tools, with the command that installs each.
 
     \b
     Examples:

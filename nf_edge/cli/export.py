@@ -39,12 +39,14 @@ Examples:
 @out_option("Artifact folder to write")
 @click.option("--dry-run", is_flag=True, help="Predict the precisions and the memory; write nothing.")
 @overwrite_option
-@click.option("--keep", is_flag=True, help="Write the artifact even if it fails, marked as failed.")
+@click.option(
+    "--keep", is_flag=True, help="Write the artifact even if a check fails; it is marked as failed."
+)
 @json_option
 def command(
     out: Path | None, max_drop: float | None, keep: bool, dry_run: bool, as_json: bool, **options: Any
 ) -> None:
-    """Lower CHECKPOINT by a recipe, and test the artifact from its file.
+    """Export CHECKPOINT with a recipe, and test the artifact by running its file.
 
     CHECKPOINT is a folder, or the name of a bundled model (./NAME forces a folder).
 

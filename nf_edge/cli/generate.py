@@ -28,7 +28,7 @@ Examples:
     metavar="N",
     default=MAX_TOKENS,
     show_default=True,
-    help="Most tokens to generate.",
+    help="Largest number of tokens to generate.",
 )
 @click.option(
     "--temperature",
@@ -36,7 +36,7 @@ Examples:
     metavar="T",
     default=0.0,
     show_default=True,
-    help="0 takes the likeliest token; a higher temperature draws more evenly.",
+    help="0 takes the most likely token; higher values draw tokens more randomly.",
 )
 @seed_option()
 @click.option("--ids", "as_ids", is_flag=True, help="Read PROMPT as token ids, and print token ids.")
@@ -46,10 +46,10 @@ Examples:
 def command(source: str, prompt: str | None, as_json: bool, **options: Any) -> None:
     """Continue PROMPT with a language model, and print the text as it is generated.
 
-    An ARTIFACT runs from its file, with the cache in that file.  A CHECKPOINT (a folder or the name of a
-    bundled model) runs in PyTorch.  Without PROMPT, generation starts with the model's begin-of-text token.
-    It ends at an end-of-text token, after --max-tokens, or when the model has no positions left.  With --on,
-    an artifact runs on that device's core, emulated.
+    An ARTIFACT runs from its file and uses the file's cache.  A CHECKPOINT (a folder or the name of a bundled
+    model) runs in PyTorch.  Without PROMPT, generation starts with the model's begin-of-text token.  It ends
+    at an end-of-text token, after --max-tokens, or when the model has no positions left.  With --on, an
+    artifact runs on an emulated core of the device.
     """
     from nf_edge.pipeline import api
     from nf_edge.render.table import body

@@ -32,9 +32,9 @@ def command(source: Path, out: Path, as_json: bool, **options: Any) -> None:
     """Convert a nanoGPT or Hugging Face GPT-2 model to a checkpoint.
 
     SOURCE is a nanoGPT .pt file, or a GPT-2 folder with config.json and model.safetensors.  A .pt file may
-    also come from a fork of nanoGPT with symmetric attention (attn.c_kv) and noise (attn.noise.*).  Give the
-    --activation of a nanoGPT file, which does not name it.  --vocab-size drops the rows that pad an
-    embedding.  Nothing is downloaded, and no pickle is run.
+    also come from a fork of nanoGPT with symmetric attention (attn.c_kv) and noise (attn.noise.*).  A nanoGPT
+    file does not record its activation function, so give --activation.  --vocab-size drops the padding rows
+    of an embedding.  Nothing is downloaded, and no pickle code runs.
 
     \b
     Examples:

@@ -79,8 +79,8 @@ shape_options = together(
 def command(out: Path, preset: str, as_json: bool, **options: Any) -> None:
     """Write a checkpoint of a given shape with random weights.
 
-    Its answers mean nothing, but it has the size and speed of a trained model: enough to find out whether a
-    shape fits a device before you train it.  The noise starts small but not at zero.
+    Its answers mean nothing, but it has the size and speed of a trained model.  So you can check that a shape
+    fits a device before you train it.  The noise starts small but not at zero.
 
     \b
     Examples:

@@ -22,11 +22,11 @@ Examples:
 @signature_options
 @json_option
 def command(artifact: Path, on: list[str] | None, as_json: bool, **signature: Any) -> None:
-    """Show what an ARTIFACT contains and needs.
+    """Show the content and the requirements of an ARTIFACT.
 
-    Verifies the hash of every file; lists the operators and delegates, the inputs and outputs, and the
-    libraries that an application must link; and loads the model file in each runtime on this machine.  With
-    --on, it also loads the file on emulated cores.  A file that loads nowhere is exit code 3.
+    The command verifies the hash of every file.  It lists operators and delegates, inputs and outputs, and
+    the libraries that an application must link.  It loads the model file in each runtime on this machine, and
+    with --on also on emulated cores.  If no runtime loads the file, the exit code is 3.
     """
     from nf_edge.pipeline.api.resolver import Resolver
     from nf_edge.pipeline.inspection import inspect

@@ -11,9 +11,9 @@ from nf_edge.core.targets import TARGETS
 
 @click.group(name="kernels", no_args_is_help=True)
 def command() -> None:
-    """Build the kernels that nf- recipes call.
+    """Build the kernels that `nf-` recipes use.
 
-    On this machine they are built at first use.  This command builds them for a board.
+    For this machine, nf-edge builds them at first use.  This command also builds them for a board.
 
     \b
     Example:
@@ -34,8 +34,8 @@ def command() -> None:
 def build(target: str, out: Path | None, as_json: bool) -> None:
     """Build the operators of nf-edge for ExecuTorch as a shared library.
 
-    One library serves every CPU of an architecture: it chooses the instruction set when it runs.  The
-    environment variable NF_EDGE_ISA forces one.
+    One library runs on every CPU of an architecture, because it chooses the instruction set at run time.  The
+    environment variable NF_EDGE_ISA sets it instead.
 
     \b
     Examples:

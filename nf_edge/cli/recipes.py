@@ -58,7 +58,7 @@ def show(recipe: str, as_json: bool) -> None:
 def check(recipes: tuple[str, ...], as_json: bool) -> None:
     """Check recipes against the schema and the abilities of their backends.
 
-    Without RECIPE, all bundled recipes are checked.  An invalid recipe is exit code 3.
+    Without RECIPE, the command checks all bundled recipes.  For an invalid recipe, the exit code is 3.
 
     \b
     Example:

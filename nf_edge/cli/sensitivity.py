@@ -62,17 +62,17 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Measure what quantizing each layer and table of CHECKPOINT costs, and write a mixed-precision recipe.
+    """Measure the cost of quantizing each layer and table of CHECKPOINT, and write a mixed-precision recipe.
 
     CHECKPOINT is a folder, or the name of a bundled model (./NAME forces a folder).
 
-    Each unit is quantized alone, in PyTorch, to every precision of the recipe's runtime, and the answers are
-    compared with the checkpoint's.  The recipe gives the backend and the activations.
+    A unit is a layer or a table.  PyTorch quantizes one unit at a time to every precision of the recipe's
+    runtime, and compares the answers with the checkpoint's.  The recipe sets the backend and the activations.
 
-    With a target (--file-size, --kl or --max-drop) and -o, a search chooses a precision for each unit, makes
-    the artifact and measures it from its file.  The backend's uniform recipes are measured too; if one of
-    them is best, it is written.  If nothing meets the target, nothing is written: exit 4 for a size, exit 5
-    for a loss.
+    With a target (--file-size, --kl or --max-drop) and -o, a search chooses a precision for each unit.  It
+    exports the artifact and measures its file.  It also measures recipes of the backend with one precision
+    for all units; if one of these is best, it is written.  If no recipe meets the target, nothing is written:
+    exit 4 for a size, exit 5 for a loss.
     """
     from nf_edge.pipeline import api
 

@@ -31,8 +31,9 @@ Examples:
 def command(artifact: Path, key: Path, as_json: bool) -> None:
     """Sign all files of an ARTIFACT, including its manifest and figures, with your key.
 
-    The signature is model.sig in the artifact's folder, in the format of OpenSSF's model-signing, which can
-    verify it too.  Nothing is sent anywhere.  If a file changed since the export, nothing is signed.
+    The signature is the file model.sig in the artifact's folder.  It has the format of OpenSSF's
+    model-signing, which can also verify it.  No data is sent.  If a file changed since the export, the
+    command signs nothing.
     """
     from nf_edge.artifact.signed import sign_artifact
     from nf_edge.render.signature import signed_parts

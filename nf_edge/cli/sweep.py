@@ -54,9 +54,9 @@ def command(
     CHECKPOINT is a folder, or the name of a bundled model (./NAME forces a folder).
 
     Each artifact runs from its file.  Its answers are compared with the checkpoint's on the same rows, with
-    95 % intervals, and all artifacts are timed in interleaved rounds.  By default a prefill is as long as a
-    row of the data.  Recipes that prune are left out unless --train is given.  A recipe whose artifact fails
-    a gate (exit 4 or 5) is measured and marked.
+    95 % intervals.  All artifacts are timed in interleaved rounds.  By default, a prefill has the length of a
+    row of the data.  Recipes that prune need --train; otherwise they are left out.  If an artifact fails a
+    gate (exit 4 or 5), its recipe is still measured, and marked.
     """
     from nf_edge.pipeline import api
 

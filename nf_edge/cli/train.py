@@ -29,11 +29,11 @@ from nf_edge.cli.progress import print_validation, progress_bar, resume_hint
 @overwrite_option
 @json_option
 def command(recipe_name: str, out: Path, seed: int | None, as_json: bool, **options: Any) -> None:
-    """Train a checkpoint by a training recipe.
+    """Train a checkpoint with a training recipe.
 
     RECIPE is the name of a bundled training recipe, or a YAML file.  Training keeps the weights with the best
     validation score, and scores them once on held-out data.  An interruption (Ctrl-C) loses the work since
-    the last validation; --resume continues from there, to the same model.
+    the last validation.  --resume continues from there and reaches the same model.
 
     \b
     Examples:

@@ -22,7 +22,7 @@ Examples:
 def command(artifact: Path, public_key: Path, as_json: bool) -> None:
     """Verify that an ARTIFACT was signed with a key, and that no file was added, removed or changed since.
 
-    An artifact without a signature, or with another key's, is exit code 3.
+    If the artifact has no signature, or was signed with another key, the exit code is 3.
     """
     from nf_edge.artifact.signed import Verified
     from nf_edge.pipeline.api import load_artifact

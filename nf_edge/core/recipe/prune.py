@@ -48,9 +48,9 @@ class Prune(Closed):
     vocabulary: int | None = Field(
         None,
         ge=1,
-        description="remove tokens that the training data has fewer times than this; null: remove none",
+        description="remove tokens that occur fewer times in the training data; null: remove none",
     )
-    layers: int = Field(0, ge=0, description="number of layers to remove: those whose absence costs least")
+    layers: int = Field(0, ge=0, description="number of layers to remove, the least important first")
     heads: float = Field(0.0, ge=0, lt=1, description="share of all attention heads to remove")
     inner: float = Field(0.0, ge=0, lt=1, description="share of all inner units of MLPs to remove")
     target_params: int | None = Field(

@@ -98,7 +98,7 @@ class Quantize(Closed):
     embeddings: Dtype = Field(description="dtype of the token table; positions are at least int8")
     rules: tuple[Annotated[Rule, AfterValidator(_has_kernels)], ...] = Field(
         (),
-        description="other precisions for some modules; the first rule that matches a module applies",
+        description="precisions for some modules; the first rule that matches a module applies",
     )
     method: Literal["nearest", "gptq", "awq"] = Field(
         "nearest",
@@ -107,13 +107,13 @@ class Quantize(Closed):
     )
     equalize: bool = Field(
         False,
-        description="whether calibrated factors first make the ranges of activation channels equal; a norm "
-        "and the layer after it share them, so that answers stay exact",
+        description="whether to balance the ranges of activation channels by calibrated factors in norms and "
+        "in the layers after them; the float32 model's answers stay the same",
     )
     rotate: bool = Field(
         False,
-        description="whether keys, values and noise are first rotated within each head, so that no channel "
-        "is an outlier; answers stay exact",
+        description="whether to rotate keys, values and noise within each head, so that no channel is an "
+        "outlier; the float32 model's answers stay the same",
     )
     kv_cache: Literal["float32", "int8"] = Field(
         "float32",
@@ -123,8 +123,8 @@ class Quantize(Closed):
 
     attention: Literal["float32", "int8"] = Field(
         "float32",
-        description="dtype that attention multiplies; int8 has one scale per token and needs the kernels of "
-        "nf-edge",
+        description="dtype of the inputs of attention's products; int8 has one scale per token and needs the "
+        "kernels of nf-edge",
     )
 
     def rule_for(self, name: str) -> Rule | None:

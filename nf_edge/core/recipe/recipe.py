@@ -68,16 +68,14 @@ class Recipe(Closed):
         pattern=r"^[a-z][a-z0-9_]*$", description="the package that runs the file: executorch or onnxruntime"
     )
     backend: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    target: str | None = Field(
-        None, description="the accelerator to compile for, where the backend has several"
-    )
+    target: str | None = Field(None, description="the accelerator to compile for, if the backend has several")
     prune: Prune | None = None
     recover: Recover | None = None
     quantize: Quantize | None = None
     shapes: Shapes = Shapes()
     logits: Literal["last", "all"] = Field(
         "last",
-        description="which logits a language model gives: the last token's, with a cache, or those of all "
+        description="logits that a language model returns: of the last token, with a cache; or of all "
         "tokens, without a cache",
     )
     limits: Limits = Limits()
