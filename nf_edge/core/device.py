@@ -57,7 +57,7 @@ def parse_size(text: object) -> int:
 
 
 def format_size(count: int) -> str:
-    """`count` bytes, exact, in the unit with the smallest integer."""
+    """A size as exact text, in the unit that gives the smallest integer, such as `512 MiB`."""
     number, unit = min((count // size, unit) for unit, size in UNITS.items() if count % size == 0)
     return f"{number} {unit}"
 

@@ -1,4 +1,4 @@
-"""Read YAML files of a closed schema; all errors are reported at once, each with its line."""
+"""Read YAML files that must match a schema; all errors are reported at once, each with its line."""
 
 import re
 from collections.abc import Mapping

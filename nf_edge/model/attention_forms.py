@@ -127,10 +127,10 @@ class MatmulForm:
 
 
 class FloatMaskForm(MatmulForm):
-    """MatmulForm for a GPU: products and sums make the mask, because `where` would fetch scalars from the
-    CPU.
+    """MatmulForm for a GPU: it makes the mask by products and sums, because `where` would fetch scalars from
+    the CPU.
 
-    A padding key later than the query is hidden twice; the sum still fits into float16.
+    If a padding key comes after the query, its score is lowered twice; the sum still fits into float16.
     """
 
     def mask(

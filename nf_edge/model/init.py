@@ -20,14 +20,14 @@ NOISE_SHARE = 0.1
 def init_tensors(config: ModelConfig, seed: int) -> dict[str, Tensor]:
     """Random float32 tensors for every name and shape of `config.tensor_shapes()`.
 
-    Weights and embeddings are N(0, 0.02²).  The two projections into the residual stream are
-    N(0, 0.02² / 2·n_layer) (Radford et al., 2019).  Biases are 0 and LayerNorms the identity.  Low-rank and
-    pairwise noise start with a query correction of about a tenth of K, relative noise with N(0, 0.1²).
-    `noise.log_sigma` is not included; training with random noise adds it.
+    Weights and embeddings are N(0, 0.02²).  The two projections into the residual stream are N(0, 0.02² /
+    2·n_layer) (Radford et al., 2019).  Biases are 0 and LayerNorms the identity.  Low-rank and pairwise noise
+    start with a query correction of about a tenth of K, relative noise with N(0, 0.1²). `noise.log_sigma` is
+    not included; training with random noise adds it.
 
     Args:
-        seed: at least 0.  Each tensor has its own random stream from the seed and its name, so two models
-            with the same seed share every tensor of equal name and shape.
+        seed: at least 0.  Each tensor has its own random stream, given by the seed and its name.  So two
+            models with the same seed share all tensors of equal name and shape.
 
     Raises:
         BadInput: the tensors need more memory than this machine has.

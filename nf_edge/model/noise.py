@@ -25,9 +25,10 @@ class Noise(nn.Module):
         return k
 
     def score_bias(self, positions: Tensor, keys: int) -> Tensor | None:
-        """R for queries at `positions` (int64) and keys from position 0 on; None if there is none.
+        """The bias R for queries at `positions` (int64) and keys from position 0 on; None for noise without a
+        bias.
 
-        [H, Tq, keys] for positions [Tq]; [B, H, Tq, keys] for positions [B, Tq].
+        Its shape is [H, Tq, keys] for positions [Tq], and [B, H, Tq, keys] for positions [B, Tq].
         """
         return None
 
@@ -74,9 +75,10 @@ def noisy_query(k: Tensor, a: Tensor | None, b: Tensor | None, p: Tensor | None)
 
 
 def relative_bias(bias: Tensor, positions: Tensor, keys: int) -> Tensor:
-    """R from a table [H, n_positions], for queries at `positions` (int64) and keys from position 0 on.
+    """The bias R from a table [H, n_positions], for queries at `positions` (int64) and keys from position 0
+    on.
 
-    [H, Tq, keys] for positions [Tq]; [B, H, Tq, keys] for positions [B, Tq].
+    Its shape is [H, Tq, keys] for positions [Tq], and [B, H, Tq, keys] for positions [B, Tq].
     """
     bias_of_distance = bias[:, (positions[..., None] - torch.arange(keys)).abs()]
     return bias_of_distance if positions.dim() == 1 else bias_of_distance.transpose(0, 1)

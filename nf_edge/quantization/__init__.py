@@ -1,3 +1,3 @@
-"""Quantization of weights to codes and scales: calibration, rounding methods, and the quantizers of the
-runtimes.
+"""Quantization of weights to codes and scales: calibration, rounding methods, and the runtimes'
+quantizers.
 """

@@ -1,4 +1,4 @@
-"""The precision of every module with weights, of attention and of the cache, in one list for all runtimes."""
+"""The precision of every module with weights, of attention and of the cache: one list for all runtimes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

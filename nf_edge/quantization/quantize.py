@@ -1,4 +1,4 @@
-"""The recipe's `quantize` section.  torchao quantizes before lowering; ONNX Runtime's quantizers run after
+"""The recipe's `quantize` section: torchao quantizes before lowering, and ONNX Runtime's quantizers after
 it.
 """
 

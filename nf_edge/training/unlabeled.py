@@ -14,8 +14,8 @@ Ids = tuple[int, ...]
 class SwappedPhrases:
     """Rows in which a random phrase is replaced by another phrase of the same label and length.
 
-    A phrase is a run of a row's tokens that is itself a row, as in a treebank, where every constituent of a
-    sentence has a label.  The model sees each phrase in many contexts and cannot memorize rows.
+    A phrase is a part of a row that is itself a row.  In a treebank, every constituent of a sentence is a row
+    with a label.  The model sees each phrase in many contexts and cannot memorize rows.
     """
 
     def __init__(self, rows: Sequence[Row], share: float, pad_token_id: int | None) -> None:

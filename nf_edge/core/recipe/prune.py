@@ -41,8 +41,8 @@ class Prune(Closed):
     """The parts to remove: tokens, then layers, heads and inner units, then weights; the least important
     first.
 
-    A layer keeps at least one head and one group of inner units.  If a layer's inner units are a multiple of
-    32, they are removed in groups of 32, so that int4 groups and vector units still divide their number.
+    A layer keeps at least one head and one group of inner units.  If the number of inner units is a multiple
+    of 32, they are removed in groups of 32.  Then int4 groups and vector units still divide their number.
     """
 
     vocabulary: int | None = Field(

@@ -23,10 +23,10 @@ PAIR = "text pairs are not supported: join both into `text` as in training, or r
 
 
 def require_columns(rows: Sequence[Mapping[str, Any]], config: ModelConfig, source: str) -> None:
-    """Check that rows have the model's columns, and that columns that are not read contain no text.
+    """Check that rows have the model's columns, and that all other columns contain no text.
 
-    A column counts as text if its name is usual for a text of a pair, or if most of its values are strings of
-    three or more words.  Numbers, identifiers, categories and the label do not count.
+    A column counts as text if its name is usual for a text of a pair.  It also counts as text if most of its
+    values have three or more words.  Numbers, identifiers, categories and the label do not count.
 
     Raises:
         BadInput: a column is missing, or another column contains text.

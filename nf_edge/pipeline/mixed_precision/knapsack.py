@@ -61,7 +61,7 @@ def trim(
     enough: Callable[[Allocation], bool],
     most_trials: int,
 ) -> Allocation:
-    """The allocation after taking smaller choices for units, as long as it stays good enough.
+    """The allocation with smaller choices for some units that is still good enough.
 
     Units that save the most bytes come first.  A single step of a path can be much larger than needed, for
     example if its unit is a large table.
