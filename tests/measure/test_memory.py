@@ -264,7 +264,9 @@ def test_over_budget_is_exit_4_with_the_figures_on_stdout(run, exported, tmp_pat
     assert done.code == 4
     assert "OVER BUDGET on cramped" in done.out
     assert "uses an unverified figure, memory.LPDDR2.usable: made up" in done.out
-    assert re.search(r"does not fit cramped: needs [\d.]+ MB of LPDDR2 \(\w+\) with 4\.19 MB allowed", done.err)
+    assert re.search(
+        r"does not fit cramped: needs [\d.]+ MB of LPDDR2 \(\w+\), with 4\.19 MB allowed", done.err
+    )
 
 
 @pytest.mark.parametrize("verb", ["profile", "check"])

@@ -152,7 +152,9 @@ def test_people_get_tables_and_sentences_that_say_what_the_figures_say(pair, run
         low, high = map(float, interval.strip("()").split("–"))
         if low > 1.01 or high < 0.99:
             assert sentence.endswith("faster" if low > 1 else "slower")
-    assert list(temporary.iterdir()) == []
+    # PyTorch makes its own cache when it is first needed.
+    left = [path.name for path in temporary.iterdir() if not path.name.startswith("torchinductor_")]
+    assert left == []
 
 
 def test_more_positions_are_noted_and_the_fewest_decide_what_is_asked(case, checkpoint, run, tmp_path):

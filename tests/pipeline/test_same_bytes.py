@@ -20,7 +20,6 @@ MADE = (
     ("wide-cls", "xnnpack-8da8w"),
     ("wide-lm", "onnx-int8-qdq"),
     ("uneven-cls", "cortex-m-int8"),
-    ("uneven-cls", "ethos-u85-256-int8"),
 )
 AGAIN = """\
 import sys
