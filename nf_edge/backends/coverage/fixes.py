@@ -1,5 +1,4 @@
-"""The likely fix for operators that a backend leaves: another backend whose library has them, on devices that
-both are for."""
+"""Likely fixes for operators that a backend leaves: backends that execute them on the same devices."""
 
 from nf_edge.backends import all_backends
 from nf_edge.core.compatibility import devices_for, incompatibility
@@ -7,10 +6,11 @@ from nf_edge.core.recipe.recipe import Recipe, bundled_recipes
 
 
 def fixes_for(recipe: Recipe) -> dict[str, str]:
-    """What to write instead of a recipe's backend, by PyTorch's names of operators that it may leave; without
-    those that no bundled recipe has taken.
+    """For each operator that a recipe's backend may leave, by PyTorch's name: another recipe that accelerates
+    it.
 
-    Of several backends it is the one that is for most of the devices that the recipe is for.
+    Operators that no bundled recipe accelerates are not included.  If several backends are possible, the one
+    that shares the most devices with the recipe is suggested.
     """
     devices, backends = devices_for(recipe), all_backends()
     recipes: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""The part of `RUN.md` about running a `.pte`; names in braces are filled in."""
+"""The part of `RUN.md` about running a `.pte`; names in braces are placeholders."""
 
 from nf_edge.backends.run_text import CPP, PYTHON
 
@@ -118,10 +118,10 @@ themselves, all of each operator library (`--whole-archive`, or `--no-as-needed`
 
 
 def run_text(cached: bool) -> str:
-    """How to run a file in Python and in C++, with the operator libraries to link."""
+    """The instructions to run a file from Python and C++, with the operator libraries to link."""
     return PYTHON + (PYTHON_CACHED if cached else PYTHON_ROWS) + cpp_text(cached)
 
 
 def cpp_text(cached: bool) -> str:
-    """How to run a file in C++, with the operator libraries to link."""
+    """The instructions to run a file from C++, with the operator libraries to link."""
     return CPP + (CPP_CACHED if cached else CPP_ROWS) + LINK

@@ -1,4 +1,4 @@
-"""The part of `RUN.md` about running an `.onnx` on the CPU; names in braces are filled in."""
+"""The part of `RUN.md` about running an `.onnx` on the CPU; names in braces are placeholders."""
 
 from nf_edge.backends.run_text import PYTHON
 
@@ -59,5 +59,5 @@ for position in range(len(input_ids), len(input_ids) + {steps}):
 
 
 def run_text(cached: bool) -> str:
-    """The text for a file, in Python; other languages use the same names and dtypes."""
+    """The instructions to run a file from Python; other languages use the same names and dtypes."""
     return PYTHON + (PYTHON_CACHED if cached else PYTHON_ROWS)

@@ -1,4 +1,4 @@
-"""The part of `RUN.md` about running a context binary; names in braces are filled in."""
+"""The part of `RUN.md` about running a context binary; names in braces are placeholders."""
 
 from nf_edge.backends.run_text import PYTHON
 
@@ -11,7 +11,7 @@ of, which the plug-in can compile for other SoCs.
 
 """
 
-# On a phone or in the simulator.
+# This code works on a phone and in the simulator.
 OPEN = """\
 import os
 
@@ -75,5 +75,5 @@ From C++, Java or C# the names, dtypes and shapes are the same.
 
 
 def run_text(cached: bool) -> str:
-    """The text for a file, in Python; other languages use the same names and dtypes."""
+    """The instructions to run a file from Python; other languages use the same names and dtypes."""
     return ON_HTP + PYTHON + (PYTHON_CACHED if cached else PYTHON_ROWS)
