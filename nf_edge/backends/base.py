@@ -41,7 +41,7 @@ class Session(Protocol):
 class Backend(ABC):
     """A way to lower a program for one runtime, and to run the resulting file.
 
-    Class constants name files, libraries and operators.  `support` describes the recipes that it accepts.
+    Class constants name files, libraries and operators.  `support` describes the accepted recipes.
     """
 
     support: ClassVar[Support]

@@ -134,7 +134,7 @@ def _compression(recipe: Recipe) -> Precision | None:
 
 
 def _weight_bytes(blob: bytes) -> int:
-    """Bytes of the weights in a delegate, whose content is a packed folder of files."""
+    """Bytes of the weights in a delegate; `blob` is its content, a packed folder of files."""
     from executorch.backends.apple.coreml import executorchcoreml
 
     with scratch_folder() as folder:

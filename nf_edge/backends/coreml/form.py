@@ -1,9 +1,10 @@
 """The network rewritten for Apple's Neural Engine: the same results, with channels first.
 
-Activations are [1, channels, 1, tokens], because the engine aligns the last axis to 64 bytes.
-Linear layers are 1×1 convolutions.  Each head is computed separately.  Its scores [1, keys, 1, queries] come
-from a key [1, keys, 1, d] and a query [1, d, 1, queries], without a transpose of the query
-(https://machinelearning.apple.com/research/neural-engine-transformers).
+Activations are [1, channels, 1, tokens], because the engine aligns the last axis to 64 bytes.  Linear
+layers are 1×1 convolutions.  Heads are computed separately: scores [1, keys, 1, queries] from keys
+[1, keys, 1, d] and queries [1, d, 1, queries].  Queries need no transpose.  Apple describes this form at
+https://machinelearning.apple.com/research/neural-engine-transformers.
+
 The noise is two grouped convolutions, with one group per head.  If only one token is pooled, the last layer
 has one query.
 

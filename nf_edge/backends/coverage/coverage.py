@@ -38,7 +38,7 @@ class Left:
 
 @dataclass(frozen=True)
 class Coverage:
-    """The operators that the backend's library executes, and those left to plain kernels.
+    """The operators that the backend's library executes, and the operators left to plain kernels.
 
     Attributes:
         delegated: the number of operators that the library executes.

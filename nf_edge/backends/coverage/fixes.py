@@ -22,6 +22,6 @@ def fixes_for(recipe: Recipe) -> dict[str, str]:
             shared[other.backend] = max(common, shared.get(other.backend, 0))
     fixes: dict[str, str] = {}
     for name in sorted(shared, key=lambda name: shared[name], reverse=True):
-        fix = f"recipe {' or '.join(recipes[name])}, whose backend {name} has it"
+        fix = f"recipe {' or '.join(recipes[name])}: its backend {name} executes this operator"
         fixes |= {operator: fix for operator in backends[name].covers if operator not in fixes}
     return fixes

@@ -106,14 +106,15 @@ int main() {{
 }}
 ```
 
-Memory that you plan yourself for the program has to be zeroed once: positions that were never fed are hidden
-from attention, but not if they hold NaN. `Module` does it.
+If your application allocates the program's planned memory, it must zero that memory once: attention hides
+unused positions only if they do not contain NaN. `Module` zeroes its memory.
 """
 
 LINK = """
-Link `executorch`, the extensions `module`, `data_loader` and `tensor`, and, so that they register
-themselves, all of each operator library (`--whole-archive`, or `--no-as-needed` where they are shared):
+Link `executorch`, the extensions `module`, `data_loader` and `tensor`, and these operator libraries:
 {libraries}.
+The operator libraries register themselves only if they are linked completely: use `--whole-archive`, or
+`--no-as-needed` for shared libraries.
 """
 
 

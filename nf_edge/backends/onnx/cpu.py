@@ -152,7 +152,7 @@ class OnnxCpu(Backend):
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Remove the exporter's stack traces, which contain paths of this machine."""
+    """Remove the exporter's stack traces, because they contain paths of this machine."""
     graph = model.graph
     for message in (
         model,

@@ -229,9 +229,9 @@ def _late(linear: Mapping[str, tuple[int, int]], floats: bool) -> dict[str, tupl
 
     OpenVINO keeps the file's constants, and a copy of each weight matrix in oneDNN's layout with the same
     number of bits.  It copies most float32 matrices at load.  It copies the others at the first run, and
-    again at the first step of one token.  Which ones is measured, not documented.  With float32, it is one
-    matrix per MLP, except in the first.  With rounded weights, it is all matrices except the first of
-    attention and the head.
+    again at the first step of one token.  The list of these matrices is measured, not documented.  With
+    float32, it is one matrix per MLP, except in the first.  With rounded weights, it is all matrices except
+    the first of attention and the head.
     """
     if not floats:
         early = ("c_kv", "c_attn", *HEADS)

@@ -73,8 +73,8 @@ Link `executorch_core` and the extension `data_loader`{delegates}. Link the kern
 
 {registered}
 
-ExecuTorch's selective build writes this registration from their names. The operator libraries that hold
-these kernels ({libraries}) register, and so link, every kernel they have: more than most flash holds.
+ExecuTorch's selective build writes this registration from the operators' names. Do not link the operator
+libraries ({libraries}): they register and link all of their kernels, which exceeds most flash memories.
 {code_size}"""
 
 BARE_METAL = CPP + CPP_BARE_METAL + LINK_BARE_METAL
