@@ -131,7 +131,7 @@ class RuntimeTokenizer:
     def _by_form(self, file: Path) -> TokenizerReading:
         if is_gpt2_form(strict_json.loads(file.read_bytes())):
             return TokenizerReading(self.runtime, True, "predicted")
-        reason = f"{self.package} is not installed for a comparison, and the tokenizer is not of GPT-2's form"
+        reason = f"{self.package} is not installed to compare, and the tokenizer is not of GPT-2's form"
         return TokenizerReading(self.runtime, None, "unavailable", reason=reason)
 
     def _encoded(self, folder: Path, texts: list[str]) -> tuple[list[Any] | None, str]:

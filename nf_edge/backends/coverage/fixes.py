@@ -6,8 +6,7 @@ from nf_edge.core.recipe.recipe import Recipe, bundled_recipes
 
 
 def fixes_for(recipe: Recipe) -> dict[str, str]:
-    """For each operator that a recipe's backend may leave, by PyTorch's name: another recipe that accelerates
-    it.
+    """Another recipe for each operator that a recipe's backend may leave, by PyTorch's name of the operator.
 
     Operators that no bundled recipe accelerates are not included.  If several backends are possible, the one
     that shares the most devices with the recipe is suggested.

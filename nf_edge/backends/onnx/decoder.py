@@ -30,8 +30,8 @@ class DecoderProgram(nn.Module):
     """The program: token inputs and the past cache → logits of the last token, and the new cache.
 
     Inputs are input_ids [1, T], attention_mask [1, past + T] and position_ids [1, T], all int64.  K and V of
-    every layer are float32 [1, H, past, d]; the outputs include the new tokens.  Logits are float32 [1, 1,
-    V].
+    every layer are float32 [1, H, past, d]; the outputs include the new tokens.  Logits are float32
+    [1, 1, V].
     """
 
     def __init__(self, model: CausalLM) -> None:

@@ -47,7 +47,7 @@ KNOWN = {
 
 @final
 class OpenvinoBackend(BackendDetails):
-    """The class name must be the name of the delegate in ExecuTorch's runtime."""
+    """Compiles programs with OpenVINO.  Its name must be the delegate's name in ExecuTorch's runtime."""
 
     @classmethod
     def preprocess(

@@ -40,8 +40,8 @@ EXACT = "its weights are 1 and its biases 0: its scale and bias are folded into 
 
 
 UNKNOWN_PARTS = (
-    "workspace is the context binary's spill-fill buffer; the memory of QNN, of the driver and of the DSP's "
-    "process, and the used part of the 8 MiB of VTCM, are unknown"
+    "workspace is the spill-fill buffer that the context binary requests; further memory of QNN, the driver "
+    "and the DSP's process is unknown, and so is the use of the 8 MiB of VTCM"
 )
 
 

@@ -170,9 +170,7 @@ def _run(session: Session, input_shape: InputShape, config: ModelConfig, row: Ro
 
 
 def step_by_step(decoder: Decoder, tokens: Sequence[int], fed: int = 0) -> np.ndarray:
-    """Feed tokens one by one; return logits [n, V] after each.  The first `fed` tokens are already in
-    the cache.
-    """
+    """Feed tokens one by one to a decoder whose cache already has the first `fed`; return logits [n, V]."""
     return np.stack([decoder.feed([tokens[at]], at) for at in range(fed, len(tokens))])
 
 

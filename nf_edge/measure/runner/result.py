@@ -100,5 +100,5 @@ def logits_of(entry: dict[str, Any]) -> npt.NDArray[np.float32]:
 
 
 def stage(entry: dict[str, Any]) -> Stage:
-    """Parse a stage from its line."""
+    """Parse a stage from its JSON line."""
     return Stage(name=entry["stage"], **{field.name: entry[field.name] for field in fields(Stage)[1:]})
