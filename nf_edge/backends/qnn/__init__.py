@@ -80,7 +80,7 @@ class Qnn(Backend):
         if not input_shape.cached:
             return None
         if config.noise.kind == "relative":
-            raise no_cache(self, recipe, " for relative noise, which depends on where keys stand")
+            raise no_cache(self, recipe, " for models with relative noise")
         return CacheDtype("float32", "the HTP computes with 16 bits; the application stores float32 values")
 
     def require_size(self, config: ModelConfig, recipe: Recipe) -> None:

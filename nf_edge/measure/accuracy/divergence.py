@@ -11,7 +11,7 @@ from torch import Tensor
 from nf_edge.core.intervals import clustered_mean, effective_count, wilson
 from nf_edge.core.strict_json import number
 
-# The fix if the artifact's logits are not finite although the checkpoint's are.
+# The fix for an artifact whose logits are not finite although the checkpoint's are.
 OVERFLOWS = "its arithmetic overflows: use a recipe that computes in float32, or that quantizes less"
 
 

@@ -124,7 +124,7 @@ def _cores_of_device(device: Device, qemu: Emulator) -> list[EmulatedCore]:
     cores = []
     for core in device.cpu:
         original, cpu = _qemu_name(core), _emulated_as(core, qemu.cpus)
-        sets = ", ".join(part for part in core.isa.value if part in CHOOSING) or "neon only"
+        sets = ", ".join(part for part in core.isa.value if part in CHOOSING) or "neon alone"
         note = "" if cpu == original else f"this QEMU has no {core.core}, so {cpu} emulates it with {sets}"
         note = "; ".join(part for part in (note, sme_fault(qemu, cpu)) if part)
         name = f"{device.id} {core.core}" if len(device.cpu) > 1 else device.id
