@@ -72,7 +72,7 @@ _PARALLEL_FOR = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, _TASK, 
 
 @dataclass(frozen=True)
 class Cache:
-    """Keys and values of the tokens so far: [H, capacity, d], float32, or int8 with scales [H, capacity]."""
+    """Keys and values of earlier tokens: [H, capacity, d], float32, or int8 with scales [H, capacity]."""
 
     k: NDArray[np.float32] | NDArray[np.int8]
     v: NDArray[np.float32] | NDArray[np.int8]

@@ -1,4 +1,4 @@
-"""The operators and multiply-accumulates that an accelerated library executes, and reasons for the rest."""
+"""The operators and multiply-accumulates of an accelerated library, and reasons for the other operators."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace

@@ -1,4 +1,4 @@
-"""Lowering through Vela, Arm's compiler for the Ethos-U, and reading its report."""
+"""Lower a program with Vela, Arm's compiler for the Ethos-U, and read Vela's report."""
 
 import csv
 import struct
@@ -48,7 +48,7 @@ class HostsIntegers(OperatorSupportBase):
     """
 
     def is_node_supported(self, submodules: Mapping[str, nn.Module], node: torch.fx.Node) -> bool:
-        if "quantized_decomposed" in str(node.target):  # biases and zero points are of these dtypes too
+        if "quantized_decomposed" in str(node.target):  # biases and zero points also have these dtypes
             return True
         values = (each.meta.get("val") for each in (node, *node.all_input_nodes))
         return not any(isinstance(value, Tensor) and value.dtype in HOSTS for value in values)

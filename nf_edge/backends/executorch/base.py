@@ -115,7 +115,7 @@ class ExecutorchBackend(Backend):
         if threads is not None:
             from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
 
-            _unsafe_reset_threadpool(threads)  # safe as long as nothing runs on it
+            _unsafe_reset_threadpool(threads)  # safe while no run uses the pool
         with quiet_stderr():
             try:
                 return runtime.load_program(path).load_method("forward")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.executorch.decoder import PlacedCache
-from nf_edge.kernels import block_ops  # noqa: F401  (registers its operators, as op does)
+from nf_edge.kernels import block_ops  # noqa: F401  (registers its operators)
 from nf_edge.kernels.attention_op import NoiseTensors
 from nf_edge.model import ModelConfig
 from nf_edge.model.attention import Attention, Pass

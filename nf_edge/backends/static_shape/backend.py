@@ -185,6 +185,6 @@ def dtype_of(activations: Activations) -> str:
 
 
 def activation_dtype(precision_of: Precisions) -> str:
-    """The dtype of the activations of all linear layers."""
+    """The dtype of all linear layers' activations, `int8` or `int16`."""
     first = next(name for name in precision_of if name.startswith("transformer.h."))
     return dtype_of(precision_of[first].activations)
