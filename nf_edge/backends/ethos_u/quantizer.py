@@ -55,7 +55,7 @@ def _keep_scale(node: Any, annotation: Any) -> None:
     """Give selected tokens the scale of the tokens they come from, so that no value is rounded again.
 
     The scale of the product and its sum is derived, not shared.  A shared range would include the product's
-    values, which are nearly all zeros, and a histogram observer would then clip all other values.
+    values, which are nearly all zeros.  A histogram observer would then clip all other values.
     """
     from torchao.quantization.pt2e.quantizer import DerivedQuantizationSpec, SharedQuantizationSpec
     from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY

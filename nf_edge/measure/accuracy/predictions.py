@@ -1,7 +1,7 @@
 """Predictions of two models on the same rows, with the data for a comparison.
 
 A classifier makes one prediction per row.  A language model predicts the next token after every prefix of a
-row, and an artifact with a cache reads the row token by token.  Both models run in step, so that memory holds
+row.  An artifact with a cache reads the row token by token.  Both models run in step, so that memory holds
 the logits of only one batch of rows, or of one text.
 """
 
