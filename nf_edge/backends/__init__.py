@@ -1,6 +1,6 @@
-"""The backends: one module or package each, imported when needed.
+"""The backends: one module or package for each, imported when a recipe needs it.
 
-A new backend is one module or package and one entry here.
+A new backend is one module or package and one entry in `REGISTRY`.
 """
 
 import importlib
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """The facts about a backend that need no import of its module.
+    """The facts about a backend that are known without importing its module.
 
     Attributes:
-        location: `module:class`.
-        packages: the packages that it needs, by their names on PyPI.
-        extra: the extra of nf-edge that installs them; "" where nf-edge itself does.
-        here: what this machine does with its files.
+        location: the backend's class, as `module:class`.
+        packages: the required packages, by their names on PyPI.
+        extra: the extra of nf-edge that installs the packages; "" if nf-edge itself requires them.
+        here: the steps that this machine can do with the backend's files.
     """
 
     title: str
@@ -98,11 +98,11 @@ REGISTRY = {
 
 
 def get_backend(name: str) -> "Backend":
-    """The backend of a name.
+    """Return the backend with this name.
 
     Raises:
         BadInput: no backend has that name.
-        MissingTool: a package that it needs is not installed.
+        MissingTool: a required package is not installed.
     """
     backend = registered_backend(name)
     _require_packages(name)
@@ -110,7 +110,7 @@ def get_backend(name: str) -> "Backend":
 
 
 def registered_backend(name: str) -> "Backend":
-    """The backend of a name; packages that it needs may be missing.
+    """Return the backend with this name, even if a required package is not installed.
 
     Raises:
         BadInput: no backend has that name.
@@ -121,14 +121,14 @@ def registered_backend(name: str) -> "Backend":
 
 
 def load_backend(location: str) -> "Backend":
-    """An instance of the class at `module:class`."""
+    """Create an instance of the class at `module:class`."""
     module, class_name = location.split(":")
     backend: Backend = getattr(importlib.import_module(module), class_name)()
     return backend
 
 
 def all_backends() -> "dict[str, Backend]":
-    """All backends by name; packages that they need may be missing."""
+    """All backends by name, including those with a package that is not installed."""
     return {name: registered_backend(name) for name in REGISTRY}
 
 
@@ -144,7 +144,7 @@ def missing_packages(packages: Sequence[str]) -> list[str]:
 
 
 def installed_version(package: str) -> str | None:
-    """The version of an installed package; None where it is not installed."""
+    """The version of a package; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -152,11 +152,11 @@ def installed_version(package: str) -> str | None:
 
 
 def backend_for(recipe: Recipe) -> "Backend":
-    """The backend of a recipe, once it is known to support all of the recipe.
+    """Return a recipe's backend, after checking that the backend supports the recipe.
 
     Raises:
-        BadInput: the backend is unknown, or does not support something in the recipe; lists everything.
-        MissingTool: a package that it needs is not installed.
+        BadInput: the backend is unknown, or does not support the recipe; lists every unsupported part.
+        MissingTool: a required package is not installed.
     """
     backend = agreeing_backend(recipe)
     _require_packages(recipe.backend)
@@ -164,7 +164,7 @@ def backend_for(recipe: Recipe) -> "Backend":
 
 
 def agreeing_backend(recipe: Recipe) -> "Backend":
-    """As `backend_for`, but packages may be missing: enough to check a recipe.
+    """Return a recipe's backend like `backend_for`, but do not require its packages.
 
     Raises:
         BadInput: as in `backend_for`.

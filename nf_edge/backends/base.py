@@ -23,7 +23,7 @@ from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 
 
 def no_cache(backend: "Backend", recipe: Recipe, why: str = "") -> BadInput:
-    """The error for a recipe that requests a cache that its backend does not have."""
+    """The error for a recipe that requests a cache from a backend without one."""
     return BadInput(
         f"backend {backend.name} has no cache{why}, so a language model gives the logits of all tokens",
         where=f"recipe {recipe.name}",
@@ -35,46 +35,50 @@ class Session(Protocol):
     """An artifact without a cache, loaded from its file on this machine."""
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        """int64 [B, T], int64 [B, T] → float32 logits."""
+        """Compute float32 logits from `input_ids` and `attention_mask`, int64 [B, T] each."""
 
 
 class Backend(ABC):
-    """One way onto a device.
+    """A way to lower a program for one runtime, and to run the resulting file.
 
-    Names of files, libraries and operators are constants of a class; what a recipe may request is `support`.
+    Class constants name files, libraries and operators.  `support` describes the accepted recipes.
     """
 
     support: ClassVar[Support]
     model_file: ClassVar[str]
     companions: ClassVar[tuple[str, ...]] = ()
-    """Files next to the model file that this machine needs to run or explain it."""
+    """Files next to the model file that this machine needs to run or explain the model file."""
     library: ClassVar[str]
-    """The library that executes most operators of its files, for reports; `{target}` is filled in."""
+    """The library that executes most operators of the model file, for reports.  `{target}` stands for the
+    target.
+    """
     covers: ClassVar[frozenset[str]] = frozenset()
-    """PyTorch operators this backend always delegates; suggested when another backend leaves them."""
+    """PyTorch operators that this backend always delegates.  Reports suggest it if another backend does not.
+    """
     leaves: ClassVar[Mapping[str, str]] = {}
-    """Reasons why its library leaves operators to ExecuTorch's kernels, by the operators' names."""
+    """For each operator, by name: the reason why the library leaves it to ExecuTorch's kernels."""
     leaves_others: ClassVar[str] = ""
     """The reason for operators without an entry in `leaves`."""
     attention_form: ClassVar[str]
-    """How attention is computed, in a few words."""
+    """The computation of attention, in a few words, for reports."""
     operator_libraries: ClassVar[tuple[str, ...]]
     """Libraries that an application links in addition to the runtime."""
     process_bytes: ClassVar[int | None]
-    """Resident bytes of libraries and start-up of a process, measured on x86-64 Linux; None where unknown."""
+    """Resident bytes of a process for libraries and start-up, measured on x86-64 Linux; None if unknown."""
     environment: ClassVar[Mapping[str, str]] = {}
     """Environment variables to set before loading a model file."""
     other_requirements: ClassVar[str] = ""
-    """Other requirements of an application, in a sentence, for `RUN.md` and the manifest."""
+    """Other requirements of an application, as a sentence for `RUN.md` and the manifest."""
     floats: ClassVar[str] = "float32"
     """dtype of weights and activations that are not quantized."""
     quantizes: ClassVar[Literal["program", "lowering", "file"]] = "program"
-    """When weights are rounded: in the program, as it is lowered, or in the lowered file."""
+    """The stage that rounds weights: the program, the lowering, or the lowered file."""
     chunk: ClassVar[int | None] = None
-    """Tokens of one call of a model with a cache, padding included; None where any number is possible."""
+    """Tokens of one call of a model with a cache, including padding; None if any number is possible."""
     reference_executor: ClassVar[str] = ""
-    """The program that computes a file's answers here in place of its device, for reports; "" where the
-    runtime itself runs here."""
+    """The program that computes a file's predictions on this machine in place of the device, for reports; ""
+    if the runtime itself does.
+    """
     runtime_title: ClassVar[str]
     """The runtime's name in `RUN.md`."""
 
@@ -84,18 +88,18 @@ class Backend(ABC):
 
     @property
     def runtime(self) -> str:
-        """The package that runs its files."""
+        """The package that runs the model file."""
         return self.support.runtime
 
     @abstractmethod
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
-        """Rewrite the network in place into what this backend runs best.
+        """Rewrite the network in place into a form that runs fast on this backend.
 
-        Answers stay the same, except where the recipe requests int8 attention.
+        The predictions stay the same, unless the recipe requests int8 attention.
         """
 
     def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
-        """The dtype of the cache of a recipe's artifact; None where it has no cache.
+        """The dtype of the artifact's cache; None if it has no cache.
 
         Raises:
             BadInput: the recipe requests a cache that this backend does not have.
@@ -107,7 +111,7 @@ class Backend(ABC):
         return CacheDtype("float32")
 
     def require_size(self, config: ModelConfig, recipe: Recipe) -> None:
-        """Refuse a model that is too large for a file of this backend.
+        """Check that a model is not too large for a file of this backend.
 
         Raises:
             BadInput: the model is too large; names its size.
@@ -116,20 +120,20 @@ class Backend(ABC):
 
     @abstractmethod
     def inputs(self, config: ModelConfig, input_shape: InputShape) -> tuple[str, ...]:
-        """Names of a model file's inputs, in order."""
+        """Names of the model file's inputs, in order."""
 
     @abstractmethod
     def program(self, model: NoiseFormer, input_shape: InputShape, cache: CacheDtype | None) -> nn.Module:
-        """The program to lower, made of a specialised network, whose modules it shares.
+        """Wrap a specialised network as the program to lower; both share the same modules.
 
-        Without a cache it maps (input_ids, attention_mask), int64 [B, T], to logits.
+        A program without a cache maps (input_ids, attention_mask), int64 [B, T] each, to logits.
         """
 
     def round_weights(self, model: NoiseFormer, recipe: Recipe) -> dict[str, Tensor] | None:
-        """Round a network's weights in place, for a compiler that takes no codes and scales.
+        """Round a network's weights in place, for a compiler that does not accept codes and scales.
 
         Returns:
-            The rounded weights of linear layers, by name; None where the backend takes codes and scales.
+            The rounded weights of linear layers, by name; None if the backend accepts codes and scales.
         """
         return None
 
@@ -141,7 +145,7 @@ class Backend(ABC):
         input_shape: InputShape,
         calibration_inputs: Inputs,
     ) -> nn.Module:
-        """The program with quantized layers; static activations have the ranges of the calibration inputs.
+        """Quantize the program's layers; static activations get their ranges from the calibration inputs.
 
         Raises:
             TypeError: the backend quantizes the lowered file instead.
@@ -149,18 +153,20 @@ class Backend(ABC):
         raise TypeError(f"backend {self.name} has no static activations before lowering")
 
     def network_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """A program's quantized weights by the names of the network's modules, instead of the program's.
+        """Rename quantized weights from the program's module names to the network's.
 
-        Weights without a counterpart in the network are left out.
+        Weights of modules that the network does not have are dropped.
         """
         return weights
 
     def layer_report(self, module: str, precision_of: Precisions) -> tuple[str, str] | None:
-        """A module's dtype and its reason, where they differ from its precision; else None."""
+        """A module's dtype and the reason for it, if the dtype differs from the module's precision; else
+        None.
+        """
         return None
 
     def attention_report(self, recipe: Recipe) -> tuple[str, str] | None:
-        """The dtype of attention's products and its reason; None where they are not quantized."""
+        """The dtype of attention's products and the reason for it; None if the products are not quantized."""
         if recipe.quantize is not None and recipe.quantize.attention == "int8":
             return "int8 products, a scale per token", ""
         return None
@@ -169,20 +175,20 @@ class Backend(ABC):
     def lower(
         self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
     ) -> LoweringReport:
-        """Lower a program, quantized where the recipe requests it, to a file."""
+        """Lower a program, quantized as the recipe requests, to a file."""
 
     def require_operators(self, path: Path) -> None:
-        """Refuse a file with an operator that neither the runtime nor `operator_libraries` has.
+        """Check that the runtime or `operator_libraries` has each operator of a file.
 
-        A file that this machine's runtime loads needs no such check.
+        A file that this machine's runtime loads does not need this check.
 
         Raises:
-            BadInput: the file calls such an operator; names it.
+            BadInput: the file calls an operator that none of them has; names it.
         """
         return
 
     def covered(self, operators: Iterable[Operator], recipe: Recipe, input_shape: InputShape) -> Coverage:
-        """The coverage of a program's operators, with a reason and a likely fix for each that is left."""
+        """The coverage of a program's operators.  Each operator that is left has a reason and a fix."""
         library = self.library.format(target=recipe.target)
         coverage = coverage_of(operators, library, input_shape.length, self._why_left)
         return coverage.with_fixes(fixes_for(recipe)) if coverage.left else coverage
@@ -191,18 +197,18 @@ class Backend(ABC):
         return self.leaves.get(operator, self.leaves_others)
 
     def operators_file(self, target: BuildTarget | None = None) -> Path | None:
-        """A shared library that a process must load before a model file; None where there is none.
+        """A shared library that a process must load before the model file; None if there is none.
 
         Args:
-            target: the machine that the library is for; None is this one.
+            target: the machine that will run the library; None is this machine.
 
         Raises:
-            MissingTool: the library is not built yet, and cannot be built here.
+            MissingTool: the library is not built, and cannot be built here.
         """
         return None
 
     def launcher(self, threads: int | None) -> tuple[str, ...]:
-        """The start of the command of a native process that runs a model file, such as `env NAME=VALUE`.
+        """The start of a command that runs a model file natively, such as `env NAME=VALUE`.
 
         Args:
             threads: the number of CPUs that the process may use; None is all.
@@ -211,30 +217,31 @@ class Backend(ABC):
 
     @abstractmethod
     def warm_up(self) -> None:
-        """Import the runtime, so that a later measurement of a session does not include it."""
+        """Import the runtime, so that a later measurement of a session excludes the import."""
 
     def write_companions(
         self, config: ModelConfig, input_shape: InputShape, folder: Path, examples: Sequence[str]
     ) -> TokenizerReading | None:
-        """Write files that other programs need to run the model file in `folder`, which has its tokenizer.
+        """Write the files that other programs need to run the model file in `folder`.
 
         Args:
-            examples: texts that the model is for.
+            folder: the artifact's folder, which already contains its tokenizer.
+            examples: typical input texts of the model.
 
         Returns:
-            How the runtime's tokenizer reads the one in `folder`; None where either is missing.
+            A comparison of the runtime's tokenizer with the one in `folder`; None if either is missing.
         """
         return None
 
     def load(self, path: Path, input_shape: InputShape, threads: int | None = None) -> Session | Decoder:
-        """Load a model file, with its cache where the input shape says so.
+        """Load a model file, with its cache if the input shape has one.
 
         Args:
-            threads: size of the runtime's thread pool; None is the runtime's choice.  ExecuTorch has one pool
-                for all loaded files.
+            threads: size of the runtime's thread pool; None is the runtime's default.  ExecuTorch has one
+                pool for all loaded files.
 
         Raises:
-            BadInput: the runtime refuses the file.
+            BadInput: the runtime cannot load the file.
         """
         return (
             self.decoder(path, input_shape.length, threads)
@@ -246,36 +253,36 @@ class Backend(ABC):
     def run_text(self, cached: bool) -> str:
         """The part of `RUN.md` about running a model file, with or without a cache.
 
-        Names in braces are filled in, including those of `run_fields`.
+        The caller replaces names in braces, including those of `run_fields`.
         """
 
     def run_fields(self, operators: Sequence[str]) -> Mapping[str, str]:
-        """Values for names in braces of `run_text`, in addition to those of every backend.
+        """Values for names in braces in `run_text`, in addition to the names common to all backends.
 
         Args:
-            operators: of the model file, by name.
+            operators: names of the model file's operators.
         """
         return {}
 
     @abstractmethod
     def session(self, path: Path, threads: int | None = None) -> Session:
-        """Load a model file that has no cache.
+        """Load a model file without a cache.
 
         Raises:
-            BadInput: the runtime refuses the file.
+            BadInput: the runtime cannot load the file.
         """
 
     @abstractmethod
     def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
-        """Load a model file that has a cache of `capacity` positions.
+        """Load a model file with a cache of `capacity` positions.
 
         Raises:
-            BadInput: the runtime refuses the file.
+            BadInput: the runtime cannot load the file.
         """
 
     @abstractmethod
     def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
-        """The memory that a model file plans for."""
+        """The memory plan of a model file."""
 
     @abstractmethod
     def operators(self, path: Path) -> dict[str, int]:
@@ -283,4 +290,4 @@ class Backend(ABC):
 
     @abstractmethod
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
-        """The memory of an artifact, computed before anything is lowered."""
+        """The predicted memory of an artifact, computed before lowering."""

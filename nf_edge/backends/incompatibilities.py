@@ -1,4 +1,4 @@
-"""Compares a recipe with what its backend supports."""
+"""Compare a recipe with its backend's `Support`."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -12,10 +12,10 @@ ACTIVATIONS: tuple[Activations, ...] = ("none", "int8_dynamic", "int8_static", "
 
 
 def incompatibilities(recipe: Recipe, support: Support) -> list[str]:
-    """Everything in a recipe that its backend cannot do.
+    """List everything in a recipe that its backend does not support.
 
     Returns:
-        One message for each: the key, what is wrong with it, and what to write instead.
+        One message per problem: the key, the problem, and the fix.
     """
     problems = [*_header(recipe, support), *_shapes(recipe, support)]
     if recipe.quantize is None:
@@ -85,8 +85,8 @@ def _leave_out(quantize: Quantize) -> str:
 def _tables(quantize: Quantize, support: Support) -> Iterator[str]:
     """Messages about the precisions that the recipe requests for tables.
 
-    Where precisions may be mixed, only `embeddings` and a rule of the table's exact name are requests.  A
-    table without a kernel stays in floating point where a pattern matches it.
+    If the backend supports mixed precisions, only `embeddings` and rules with a table's exact name are
+    requests.  A table that only a pattern matches stays in floating point if no kernel supports it.
     """
     widths = {bits for kernel in support.tables for bits in kernel.bits}
     for where, dtype, bits in _requested_tables(quantize, support):
@@ -132,7 +132,7 @@ def _other_keys(quantize: Quantize, support: Support) -> Iterator[str]:
 
 
 def _elsewhere(supports: Callable[[Support], bool]) -> str:
-    """The backends that support it, as the end of a message."""
+    """The end of a message, which names the backends that support a feature; "" if none does."""
     from nf_edge.backends import all_backends
 
     names = [name for name, backend in all_backends().items() if supports(backend.support)]
@@ -140,7 +140,7 @@ def _elsewhere(supports: Callable[[Support], bool]) -> str:
 
 
 def _fix(precision: Precision, support: Support) -> str:
-    """The fix: other values of one key where that is enough, else the keys of every kernel."""
+    """The fix: other values of one key if one change is enough, else the keys of all kernels."""
     groups, widths = (*PER_CHANNEL, *GROUPS), range(2, 9)
     alternatives: dict[str, dict[str, Precision]] = {
         "activations": {value: replace(precision, activations=value) for value in ACTIVATIONS},
@@ -159,7 +159,7 @@ def _words(precision: Precision) -> str:
 
 
 def _keys(kernel: Kernel) -> str:
-    """The keys of a recipe that a kernel takes."""
+    """The recipe keys and values that a kernel supports."""
     return (
         f"weights: {_either(f'int{bits}' for bits in kernel.bits)}, "
         f"granularity: {_either(map(granularity_of, kernel.groups))}, "

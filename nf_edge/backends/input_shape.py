@@ -1,4 +1,4 @@
-"""Inputs of a model file: their names, shape and dtypes, and those of its cache."""
+"""Names, shapes and dtypes of a model file's inputs and of its cache."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +14,19 @@ INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "logits"
 # The name of a language model's keys and values in reports.
 KV_CACHE = "KV cache"
-# `input_ids` and `attention_mask`, int64 [1, T], a pair a row.
+# One pair (`input_ids`, `attention_mask`) per row, int64 [1, T] each.
 Inputs = Sequence[tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
 class InputShape:
-    """Shape [batch, length] of the inputs: one row or any number, `length` tokens or 1 to `length`.
+    """The shape [batch, length] of the inputs.
 
-    Where `cached`, it is one row of 1 to `length` tokens, which follow those that the cache holds; there
-    are `length` positions in all.
+    Attributes:
+        any_batch: whether the number of rows is free; otherwise it is 1.
+        length: the number of tokens; with a cache, the number of positions.
+        dynamic_length: whether a row may have 1 to `length` tokens; otherwise it has `length`.
+        cached: whether the input is one row of new tokens that follow those in a cache.
     """
 
     any_batch: bool
@@ -58,8 +61,8 @@ class CacheDtype:
     """The dtype of a language model's keys and values.
 
     Attributes:
-        reason: why it differs from the request; "" where it does not.
-        static: whether int8 has one scale per channel, fixed at export; else one per token, at run time.
+        reason: the reason why the dtype differs from the request; "" if it does not.
+        static: whether int8 has one scale per channel, fixed at export; otherwise one per token at run time.
     """
 
     dtype: Literal["float32", "int8"]

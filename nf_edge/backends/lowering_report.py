@@ -1,4 +1,4 @@
-"""What lowering reports: coverage, a compiler's estimate, and rounded weights."""
+"""The results of lowering: coverage, a compiler's estimate, and rounded weights."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -22,14 +22,16 @@ class Kind:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A compiler's estimate for an accelerator; the host's part is not in it.
+    """A compiler's estimate for an accelerator, without the host's part.
 
     Attributes:
-        source: whose model of which hardware it is.
-        sram, flash: bytes that its part takes while it runs, and that its weights and commands rest in.
-        cycles, time: of one run, the latter in ms.
-        kinds: the cycles by kind of operator, most first.  Operators run at the same time, so that these
-            may add up to more than `cycles`.
+        source: the compiler and its model of the hardware.
+        sram: bytes of SRAM that the accelerator uses during a run.
+        flash: bytes of the accelerator's weights and commands.
+        cycles: cycles of one run.
+        time: time of one run in ms.
+        kinds: the cycles by kind of operator, the largest first.  Operators may run in parallel, so the sum
+            may exceed `cycles`.
     """
 
     source: str
@@ -49,8 +51,9 @@ class LoweringReport:
     """The result of lowering.
 
     Attributes:
-        estimate: where a compiler for an accelerator gives one.
-        weights: those of linear layers that lowering itself quantized, dequantized, by their names.
+        coverage: the operators that the library executes.
+        estimate: the compiler's estimate; None if the compiler gives none.
+        weights: dequantized weights of the linear layers that the lowering quantized, by name.
     """
 
     coverage: Coverage
@@ -58,5 +61,5 @@ class LoweringReport:
     weights: Mapping[str, Tensor] = field(default_factory=dict)
 
     def recounted(self, operators: int) -> "LoweringReport":
-        """The report for a file with this number of operators, all of which the library executes."""
+        """Change the number of operators to `operators`; the library executes all of them."""
         return replace(self, coverage=replace(self.coverage, delegated=operators))

@@ -5,21 +5,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """The memory of an artifact, in bytes; None where the runtime decides at run time.
+    """The memory of an artifact, in bytes; None if the runtime decides it at run time.
 
-    The file:
-      program     graph and metadata
-      weights     constants that are not embedding tables
-      embeddings  token and position tables
-    The process that runs it, at its largest input:
-      mapped      pages of the file that stay in use while it runs
-      loaded      heap taken at load: the runtime's form of the graph, and packed weights or, where the
-                  file is not mapped, all weights
-      cache       keys and values of a language model's tokens, all positions taken
-      arenas      activations, planned before they are needed
-      workspace   what kernels and delegates take for themselves at the first run
-      loading     by how much the peak at load stands above all of these: pages of the file that a delegate
-                  copies, and gives back
+    Attributes:
+        program: graph and metadata in the file.
+        weights: constants in the file that are not embedding tables.
+        embeddings: token and position tables in the file.
+        mapped: pages of the file that stay in memory while the process runs it.
+        loaded: heap allocated at load.  It holds the runtime's form of the graph, and packed weights.  If the
+            file is not mapped, it holds all weights.
+        cache: keys and values of a language model with all positions filled.
+        arenas: activations, planned before the run.
+        workspace: memory that kernels and delegates allocate at the first run.
+        loading: the peak at load minus all of the above.  A delegate copies pages of the file and then frees
+            them.
+        notes: remarks for the user.
+
+    All figures of the process are for the largest input.
     """
 
     program: int

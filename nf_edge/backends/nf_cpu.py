@@ -1,4 +1,4 @@
-"""ExecuTorch with XNNPACK for the linear layers and the kernel of nf-edge for attention."""
+"""ExecuTorch with XNNPACK for linear layers, and nf-edge's kernels for attention, norms and GELU."""
 
 import ctypes
 import os
@@ -26,8 +26,8 @@ from nf_edge.core.targets import BuildTarget
 from nf_edge.kernels import binding as kernel
 from nf_edge.model import CausalLM, ModelConfig, NoiseFormer
 
-# Bytes of scratch of the kernel for each element of a head, at its widest vectors, and the threads that a
-# prediction assumes, each with a tile.
+# Scratch bytes of the kernel per element of a head, with its widest vectors.  Each thread needs this much; a
+# prediction assumes `THREADS` threads.
 TILE_COLUMN = {"float32": 2_800, "int8": 2_000}
 THREADS = 2
 
@@ -42,7 +42,7 @@ class NfCpu(Xnnpack):
     )
     library, namespace = "XNNPACK and the kernels of nf-edge", "nf"
     attention_form = (
-        "one operator of nf-edge, which reads K and V where the projection left them; float32 or int8"
+        "one operator of nf-edge, which reads K and V directly from the projection's output; float32 or int8"
     )
     covers = frozenset({"native_layer_norm", "split_with_sizes_copy", "expand_copy", "index_put"})
     operator_libraries = (*Xnnpack.operator_libraries, "nf_executorch")
@@ -79,16 +79,16 @@ class NfCpu(Xnnpack):
         int8 = recipe.quantize is not None and recipe.quantize.attention == "int8"
         scratch = THREADS * TILE_COLUMN["int8" if int8 else "float32"] * config.head_size
         if int8 and (kept is None or kept.dtype == "float32"):
-            # Keys and values of one layer, quantized for its products, with a scale each.
+            # Keys and values of one layer, quantized for the products, with one scale each.
             scratch += (sizes.cache + 4 * tokens) // config.n_layer
-        # What the norm and the projection make of the residual stream; before the last layer that itself too,
-        # and what attention answers.  The last layer has little else: it answers for one token.
+        # The outputs of norm and projection.  Layers before the last also need the residual stream and the
+        # output of attention.  The last layer computes one token, so it needs little more.
         parts = 2 if config.attention == "symmetric" else 3
         arenas, workspace = (1 + parts) * sizes.hidden, 0
         if config.n_layer > 1 or not outputs_one_token(config, input_shape):
             arenas, workspace = (3 + parts) * sizes.hidden, 2 * sizes.inner
             if config.activation_function == "gelu_new":
-                # It stands between two layers of XNNPACK's, which keep copies of the stream.
+                # GELU is between two XNNPACK layers, which keep copies of the residual stream.
                 arenas, workspace = max(arenas, sizes.hidden + 2 * sizes.inner), 2 * sizes.hidden
         return self._predicted(config, recipe, sizes, cache, 4 * arenas, 4 * workspace + scratch)
 
@@ -104,5 +104,5 @@ class NfCpu(Xnnpack):
 
 @lru_cache
 def _load(operators: Path) -> None:
-    """Register operators with the ExecuTorch of this process, once."""
+    """Register operators with this process's ExecuTorch, once."""
     ctypes.CDLL(os.fspath(operators))

@@ -1,4 +1,4 @@
-"""The precision of every linear layer and table: the one place where it is decided."""
+"""Decide the precision of every linear layer and table; no other module decides it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model.config import ModelConfig
 
 HEAD = "lm_head"
-# Modules whose outputs are the logits.
+# Modules that compute the logits.
 HEADS = (HEAD, "score")
 
 Precisions = Mapping[str, Precision]
@@ -23,7 +23,7 @@ def precisions(recipe: Recipe, config: ModelConfig) -> Precisions:
     """The precision of each linear layer and each table, by name.
 
     Raises:
-        BadInput: a rule of the recipe matches no module of the model, or never applies; lists all of them.
+        BadInput: a rule of the recipe matches no module or never applies; lists all such rules.
     """
     shapes = config.matrix_shapes()
     quantize = recipe.quantize
@@ -75,31 +75,30 @@ def _precision(quantize: Quantize, support: Support, name: str, shape: tuple[int
     return _layer(support, name, requested, shape)
 
 
-# A scale for each of its weights takes more than rounding them saves.
-ONE_COLUMN = Precision(reason="a scale for each of its weights takes more than rounding them saves")
+ONE_COLUMN = Precision(reason="one scale per weight would need more space than rounding saves")
 
 
 def _layer(support: Support, name: str, requested: Precision, shape: tuple[int, int]) -> Precision:
     channels, inputs = support.channels, shape[1]
     if any(size % channels for size in shape):
         return Precision(
-            reason=f"kernels take {channels} channels at a time, and it is {shape[0]} by {inputs}"
+            reason=f"kernels need multiples of {channels} channels, and this layer is {shape[0]} by {inputs}"
         )
     precision = requested
     kernel = support.layer_kernel(requested)
     unit = requested.group or (kernel.multiple if kernel else 1)
     if inputs % unit:
-        reason = f"{unit} does not divide its {inputs} inputs"
+        reason = f"its {inputs} inputs are not a multiple of {unit}"
         precision = replace(requested, bits=8, group=None, reason=reason)
         if support.layer_kernel(precision) is None:
             precision = replace(precision, activations="int8_dynamic")
     if precision.activations == "int8_static" and name in HEADS and not support.float_logits:
-        reason = "a static int8 layer has int8 outputs, and 256 levels of logits would make ties"
+        reason = "a static int8 layer has int8 outputs, and logits with 256 levels would have ties"
         precision = replace(precision, activations="int8_dynamic", reason=reason)
         if support.layer_kernel(precision) is None:
             precision = replace(precision, activations="none")
     kernel = support.layer_kernel(precision)
-    if kernel is None:  # recipes that request it are refused
+    if kernel is None:  # `incompatibilities` rejects recipes that request it
         raise ValueError(f"{support.backend} has no kernel for {precision}")
     return _stored(precision, kernel)
 
@@ -107,7 +106,7 @@ def _layer(support: Support, name: str, requested: Precision, shape: tuple[int, 
 def _tokens(support: Support, requested: Precision, columns: int) -> Precision:
     precision = requested
     if requested.group and columns % requested.group:
-        reason = f"{requested.group} does not divide its {columns} columns"
+        reason = f"its {columns} columns are not a multiple of {requested.group}"
         precision = replace(requested, bits=8, group=None, reason=reason)
     kernel = support.table_kernel(precision)
     if kernel is None:
@@ -116,33 +115,36 @@ def _tokens(support: Support, requested: Precision, columns: int) -> Precision:
 
 
 def _positions(support: Support, requested: Precision) -> Precision:
-    """Symmetric int8, where quantized: the table has few rows, each of which is added to every text."""
+    """The precision of the position table if quantized: symmetric int8.
+
+    The table is small, and every text uses its rows, so fewer bits would cost more accuracy than they save.
+    """
     rows = Precision(8)
     if support.table_kernel(rows) is None:
         return Precision(reason=_no_lookup(rows))
-    reason = "" if requested.bits == 8 and requested.symmetric else "few rows, each added to every text"
+    reason = "" if requested.bits == 8 and requested.symmetric else "few rows, and every text uses them"
     return Precision(8, stored=8, reason=reason)
 
 
 def _stored(precision: Precision, kernel: Kernel) -> Precision:
-    """The precision with the bits that its kernel stores."""
+    """Add the kernel's number of stored bits to a precision."""
     reason = precision.reason
     if kernel.stored != precision.bits:
         reason = (
-            f"{precision.bits}-bit levels in int{kernel.stored}: a smaller compressed download, "
-            "not a smaller file"
+            f"{precision.bits}-bit values stored as int{kernel.stored}: the compressed download is smaller, "
+            "the file is not"
         )
     return replace(precision, stored=kernel.stored, reason=reason)
 
 
 def _no_lookup(precision: Precision) -> str:
-    """Why a table stays in floating point."""
+    """The reason why a table stays in floating point."""
     return (
-        f"no kernel looks up rows of int{precision.bits}{'' if precision.group else ' with one scale each'}"
+        f"no kernel looks up int{precision.bits} rows{'' if precision.group else ' with one scale per row'}"
     )
 
 
 def shares_table(precision_of: Precisions, config: ModelConfig) -> bool:
-    """Whether a tied head and the token table have one precision, so that one copy of weights is enough."""
+    """Whether a tied head and the token table have the same precision, so that the file needs one copy."""
     tied = config.is_language_model and config.tie_word_embeddings
     return tied and precision_of[HEAD].scaling == precision_of[TOKENS].scaling

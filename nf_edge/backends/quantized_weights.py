@@ -1,4 +1,4 @@
-"""Rounded weights: integer codes, the code of 0, and the scales to multiply with."""
+"""Rounded weights: integer codes, zero points, and scales."""
 
 from dataclasses import dataclass, replace
 
@@ -14,12 +14,12 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class QuantizedWeight:
-    """Weights of a linear layer or a table.
+    """Rounded weights of a linear layer or a table.
 
     Attributes:
-        codes: int8 [N, K], of b bits from −2^(b−1) to 2^(b−1) − 1.
-        scales: float32 [N, groups], one for each K / groups codes of a row.
-        zeros: int8 [N, groups], the codes that stand for 0; None where it is the code 0 that does.
+        codes: int8 [N, K], from −2^(b−1) to 2^(b−1) − 1 for b bits.
+        scales: float32 [N, groups]; K / groups codes of a row share a scale.
+        zeros: int8 [N, groups], the zero points; None if all zero points are 0.
     """
 
     codes: Tensor
@@ -27,11 +27,11 @@ class QuantizedWeight:
     zeros: Tensor | None = None
 
     def in_half(self, bits: int) -> "QuantizedWeight":
-        """The weight with scales rounded to float16, for a delegate that computes in it."""
+        """Round the scales to float16, for a delegate that computes in float16."""
         return replace(self, scales=as_stored(self.scales, bits, torch.float16))
 
     def dequantized(self) -> Tensor:
-        """float32 [N, K]."""
+        """Compute the weights, float32 [N, K]."""
         codes = self.codes.view(*self.scales.shape, -1).float()
         if self.zeros is not None:
             codes = codes - self.zeros[:, :, None]
@@ -41,15 +41,14 @@ class QuantizedWeight:
 def nearest(
     weight: Tensor, precision: Precision, signed: bool, stored: torch.dtype = torch.float32
 ) -> QuantizedWeight:
-    """Each value of a float32 matrix [N, K] rounded to the nearest.
+    """Round each value of a float32 matrix [N, K] to the nearest code.
 
     Args:
-        precision: with bits; its group is a divisor of K.
-        signed: whether scales of symmetric ones may be negative, so that the one code more that there is
-            below 0 can serve the larger side of each group, as by ONNX Runtime's quantizer.  XNNPACK
-            takes no negative ones, and keeps the scales of groups in bfloat16; then they are those of
-            torchao, which trains with them too.
-        stored: the dtype that the file has scales in; codes are rounded for the scales that it holds.
+        precision: the bits, symmetry and group; the group divides K.
+        signed: whether symmetric scales may be negative.  A negative scale lets the extra negative code serve
+            the larger side of a group, as in ONNX Runtime's quantizer.  If False, the scales equal torchao's,
+            which XNNPACK needs: they are positive, and bfloat16 with groups.
+        stored: dtype of the scales in the file; codes are rounded for these stored scales.
     """
     assert precision.bits is not None
     rows, columns = weight.shape
@@ -74,37 +73,51 @@ def nearest(
 def between(
     low: Tensor, high: Tensor, bits: int, stored: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
-    """The scales, and the codes of 0, with which the codes reach from one value to another; 0 is always among
-    what they stand for, exactly."""
+    """Compute scales and zero points so that the codes cover the range from `low` to `high`.
+
+    The range is extended to include 0, which is represented exactly.
+
+    Returns:
+        Scales and zero points, in the shape of `low`.
+    """
     low, high = low.clamp(max=0), high.clamp(min=0)
     scales = as_stored((high - low) / (2**bits - 1), bits, stored)
     return scales, (code_range(bits)[0] - low / scales).round()
 
 
 def as_stored(scales: Tensor, bits: int, dtype: torch.dtype) -> Tensor:
-    """Scales, float32 or float64, as the values of a dtype that are nearest to them (of float16: not below
-    them); never 0 (1 where there is nothing to scale), and neither they nor their products with codes of so
-    many bits infinite."""
+    """Round scales to values of `dtype` that are finite and not 0.
+
+    bfloat16 and float32 round to nearest; float16 rounds the magnitude up.  A scale of 0 becomes 1.
+
+    Args:
+        scales: float32 or float64; the result has the same dtype.
+        bits: scales are limited so that no product of a scale and a code of this width is infinite.
+    """
     info = torch.finfo(dtype)
-    # The reciprocal of a subnormal float32 is infinite; float16 has too few values to do without its own.
+    # A subnormal float32 has an infinite reciprocal.  float16 needs its subnormals, because it has few
+    # values.
     least = info.smallest_normal * (info.eps if dtype == torch.float16 else 1)
     most = info.max / 2 ** (bits - 1)
     magnitude = scales.abs().clamp(least, most)
     held = magnitude.to(dtype)
     if dtype == torch.float16:
-        # Its subnormals are so far apart that a smaller scale would cut the largest weight by many steps.
+        # float16 subnormals are far apart, so a scale rounded down would clip the largest weight by many
+        # steps.
         held = torch.where(held < magnitude, held.view(torch.int16) + 1, held.view(torch.int16)).view(dtype)
     return torch.where(scales == 0, 1.0, held.to(scales.dtype).copysign(scales))
 
 
 def code_range(bits: int) -> tuple[int, int]:
-    """The least and the largest code of so many bits."""
+    """The smallest and the largest code with this number of bits."""
     return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
 
 def pack(codes: Tensor, bits: int) -> Tensor:
-    """int8 [N, K] → uint8 [N, ⌈K·bits/8⌉]: codes of 2, 4 or 8 bits, counted from the least, the first of a
-    byte in its lowest bits."""
+    """Pack codes of 2, 4 or 8 bits: int8 [N, K] → uint8 [N, ⌈K·bits/8⌉].
+
+    Codes are shifted so that the smallest is 0.  The first code of a byte is in its lowest bits.
+    """
     counted = codes.to(torch.int16) - code_range(bits)[0]
     counted = F.pad(counted, (0, -codes.shape[1] % (8 // bits))).view(len(codes), -1, 8 // bits)
     shifts = torch.arange(0, 8, bits, dtype=torch.int16)
@@ -112,7 +125,7 @@ def pack(codes: Tensor, bits: int) -> Tensor:
 
 
 def unpack(packed: Tensor, bits: int) -> Tensor:
-    """The inverse of `pack`, with what the last byte of a row is filled up with."""
+    """The inverse of `pack`; the result includes the codes that pad the last byte of a row."""
     shifts = torch.arange(0, 8, bits, dtype=torch.int16)
     counted = (packed.to(torch.int16)[:, :, None] >> shifts) & (2**bits - 1)
     return (counted.flatten(1) + code_range(bits)[0]).to(torch.int8)

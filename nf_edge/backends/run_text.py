@@ -7,5 +7,5 @@ CPP = "\n## C++\n\n"
 
 
 def code_names(names: Iterable[str]) -> str:
-    """Names in Markdown, as code."""
+    """Format names as code in Markdown, separated by commas."""
     return ", ".join(f"`{name}`" for name in names)

@@ -1,4 +1,4 @@
-"""A model file together with everything that is needed to run it."""
+"""A model file with everything that is needed to run it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,13 @@ from nf_edge.model import Decoder, ModelConfig
 
 @dataclass(frozen=True)
 class Runnable:
-    """A model file, the backend that runs it, and what it was made from.
+    """A model file, the backend that runs it, and its checkpoint and recipe.
 
     Attributes:
         file: the model file; its companions are in the same folder.
-        config, checkpoint: of the checkpoint that was lowered, and the name of that.
-        input_shape: shape of the inputs that the file takes.
+        config: the configuration of the lowered checkpoint.
+        checkpoint: the name of the lowered checkpoint.
+        input_shape: the shape of the file's inputs.
     """
 
     backend: Backend
@@ -28,16 +29,16 @@ class Runnable:
 
     @property
     def folder(self) -> Path:
-        """The folder of the model file: the artifact's."""
+        """The folder of the model file, which is the artifact."""
         return self.file.parent
 
     def load(self, threads: int | None = None) -> Session | Decoder:
         """Load the file in this process.
 
         Args:
-            threads: size of the runtime's thread pool; the runtime's default where None.
+            threads: size of the runtime's thread pool; None is the runtime's default.
 
         Raises:
-            BadInput: the runtime refuses the file.
+            BadInput: the runtime cannot load the file.
         """
         return self.backend.load(self.file, self.input_shape, threads)

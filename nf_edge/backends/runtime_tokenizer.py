@@ -1,7 +1,7 @@
-"""Whether a runtime's tokenizer reads a `tokenizer.json` as Hugging Face `tokenizers` does.
+"""Check whether a runtime's tokenizer reads a `tokenizer.json` like Hugging Face `tokenizers`.
 
-Where the runtime's package is installed, both encode and decode the same texts.  Elsewhere only one form is
-known to be read alike: GPT-2's own, see `is_gpt2_form`.
+If the runtime's package is installed, both tokenizers encode and decode the same texts.  Otherwise only
+GPT-2's form is known to be equal, see `is_gpt2_form`.
 """
 
 import importlib.metadata
@@ -21,7 +21,8 @@ from nf_edge.model.checkpoint import TOKENIZER
 from nf_edge.model.tokenizer import read_tokenizer
 
 TIMEOUT_S = 300.0
-# Spaces, capitals, contractions, digits, line ends, punctuation, accents composed or not, other scripts.
+# Texts with spaces, capitals, contractions, digits, line ends, punctuation, composed and separate accents,
+# and several scripts.
 PROBES = (
     "",
     "a plain sentence",
@@ -38,8 +39,8 @@ PROBES = (
     "日本語 русский العربية हिन्दी 한국어 😀👩‍👩‍👧",
     "a" * 50,
 )
-# All characters of alphabets, signs and compatibility forms but U+0085, a line end that genai alone takes
-# for a letter, and NUL, where a C string ends.
+# All characters of alphabets, signs and compatibility forms, with two exceptions.  U+0085 is a line end that
+# only genai treats as a letter.  NUL ends a C string.
 CHARACTERS = [
     chr(i) for i in (*range(1, 0x85), *range(0x86, 0x3400), *range(0xA000, 0xAC00), *range(0xF900, 0xFFFE))
 ]
@@ -63,15 +64,15 @@ MARK = "answers: "
 
 @dataclass(frozen=True)
 class TokenizerReading:
-    """How a runtime's tokenizer reads a `tokenizer.json`.
+    """The comparison of a runtime's tokenizer with `tokenizers`, on one `tokenizer.json`.
 
     Attributes:
-        runtime: whose tokenizer it is.
-        same: whether it gives the ids, and the text for ids, that `tokenizers` gives; None: not known.
-        how: `measured` by its package, `predicted` from the tokenizer's form, or `unavailable`.
-        texts: how many were compared.
-        version: the package that was compared with, and its version; "" where none was.
-        reason: what differs, or why nothing is known; "" where it reads the same.
+        runtime: name of the runtime.
+        same: whether it encodes and decodes like `tokenizers`; None if unknown.
+        how: `measured` with its package, `predicted` from the tokenizer's form, or `unavailable`.
+        texts: number of texts compared.
+        version: the compared package and its version; "" if none was compared.
+        reason: the difference, or the reason why `same` is unknown; "" if `same` is true.
     """
 
     runtime: str
@@ -82,7 +83,7 @@ class TokenizerReading:
     reason: str = ""
 
 
-# Results of this process, by everything compared: a sweep exports one tokenizer by many recipes.
+# Results of this process, by all inputs of the comparison.  A sweep exports the same tokenizer many times.
 _READINGS: dict[tuple[Any, ...], TokenizerReading] = {}
 
 
@@ -91,9 +92,9 @@ class RuntimeTokenizer:
     """The tokenizer of a runtime.
 
     Attributes:
-        package: the Python package that has it.
-        load: Python that defines `encode` and `decode` from the folder `request["folder"]`.
-        files: what it reads of that folder.
+        package: the Python package that contains the tokenizer.
+        load: Python code that defines `encode` and `decode` from the folder `request["folder"]`.
+        files: the files that the tokenizer reads in that folder.
     """
 
     runtime: str
@@ -102,10 +103,10 @@ class RuntimeTokenizer:
     files: tuple[str, ...] = (TOKENIZER,)
 
     def read(self, folder: Path, examples: Iterable[str] = ()) -> TokenizerReading:
-        """Compare its reading of `folder`'s tokenizer.json with that of `tokenizers`.
+        """Compare the runtime's tokenizer with `tokenizers` on the tokenizer.json in `folder`.
 
         Args:
-            examples: texts to compare on, in addition to probes and the text of every token.
+            examples: texts to compare in addition to probes and the text of every token.
         """
         file = folder / TOKENIZER
         try:
@@ -130,13 +131,16 @@ class RuntimeTokenizer:
     def _by_form(self, file: Path) -> TokenizerReading:
         if is_gpt2_form(strict_json.loads(file.read_bytes())):
             return TokenizerReading(self.runtime, True, "predicted")
-        reason = f"{self.package} was not there to compare with, and the tokenizer is not of GPT-2's form"
+        reason = f"{self.package} is not installed to compare, and the tokenizer is not of GPT-2's form"
         return TokenizerReading(self.runtime, None, "unavailable", reason=reason)
 
     def _encoded(self, folder: Path, texts: list[str]) -> tuple[list[Any] | None, str]:
-        """The ids and the text of each, or why there are none.
+        """Encode and decode each text with the runtime's tokenizer.
 
-        In another process: C++ code ends it, and logs, as it likes.
+        It runs in another process, because its C++ code may abort or write logs.
+
+        Returns:
+            (answers, "") with ids and decoded text for each text; or (None, reason) if it failed.
         """
         request = strict_json.dumps({"folder": str(folder), "texts": texts})
         command = [sys.executable, "-c", MEASURE.format(load=self.load, mark=MARK)]
@@ -183,8 +187,11 @@ encode, decode = tokenizer.encode, tokenizer.decode
 
 
 def is_gpt2_form(document: Mapping[str, Any]) -> bool:
-    """Whether the content of a tokenizer.json is a byte-level BPE as GPT-2's, which the runtimes read alike:
-    all bytes are tokens, merges make the others, and no part is beyond GPT-2's but plain added tokens."""
+    """Whether a tokenizer.json is a byte-level BPE like GPT-2's, which the runtimes read like `tokenizers`.
+
+    All bytes must be tokens, and merges must form all other tokens.  The only other part may be plain added
+    tokens.
+    """
     model, pre = document["model"], document.get("pre_tokenizer") or {}
     if model.get("type") != "BPE" or document.get("normalizer"):
         return False
@@ -208,8 +215,11 @@ def is_gpt2_form(document: Mapping[str, Any]) -> bool:
 
 
 def _texts(tokenizer: Tokenizer, examples: Iterable[str]) -> list[str]:
-    """Examples, probes, characters, the text of every token, and added tokens and what a normalizer or a
-    pre-tokenizer looks for, with and without spaces around them."""
+    """The texts to compare: examples, probes, characters, and the text of every token.
+
+    Added tokens, and the patterns of normalizers and pre-tokenizers, appear with and without spaces around
+    them.
+    """
     texts = [*PROBES, *examples]
     for start in range(0, len(CHARACTERS), CHARACTERS_A_TEXT):
         texts.append(" ".join(CHARACTERS[start : start + CHARACTERS_A_TEXT]))
@@ -241,7 +251,7 @@ def _short(value: str | list[int]) -> str:
 
 
 def _reason(stderr: str, code: int) -> str:
-    """The last line of the runtime's error about a file."""
+    """The last line of the runtime's error message."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     logged = [line for line in lines if re.match(r"E tokenizers:", line)]
     last = (logged or lines or [f"it ended with code {code}"])[-1]

@@ -1,4 +1,4 @@
-"""What a backend supports: one value per backend, which recipes are compared with."""
+"""The recipes that a backend supports: one `Support` per backend, which recipes are compared with."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,22 +6,22 @@ from typing import Literal
 
 from nf_edge.core.recipe.precision import STATIC, Activations, Precision
 
-# Sizes of groups of inputs that share a scale, and one scale per channel.
+# Numbers of inputs that share a scale; None is one scale per channel.
 GROUPS: tuple[int | None, ...] = (16, 32, 64, 128)
 PER_CHANNEL: tuple[int | None, ...] = (None,)
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """Weights that one kernel of a library takes.
+    """A kernel of a library, and the weights that it accepts.
 
     Attributes:
-        stored: bits that each weight takes in the file.
-        bits: the widths of weights that are stored so; narrower ones leave bits unused.
-        groups: numbers of inputs (of a table: columns) that share a scale; None is one scale per channel
-            (of a table: per row).
-        activations: what a linear layer's inputs are multiplied as; ("none",) for a table.
-        multiple: what the number of inputs must be a multiple of, in addition to the group.
+        stored: bits per weight in the file.
+        bits: accepted widths of weights; narrower ones leave stored bits unused.
+        groups: numbers of inputs (for a table: columns) that share a scale; None is one scale per channel
+            (for a table: per row).
+        activations: accepted dtypes of a linear layer's inputs; ("none",) for a table.
+        multiple: a required divisor of the number of inputs, in addition to the group.
     """
 
     stored: int
@@ -39,7 +39,7 @@ class Kernel:
         )
 
 
-# Rows that ExecuTorch and ONNX Runtime look up.
+# Table kernels of ExecuTorch and ONNX Runtime.
 TABLES = (
     Kernel(2, (2,), GROUPS),
     Kernel(4, (3, 4), GROUPS),
@@ -49,7 +49,7 @@ TABLES = (
 
 
 def kernel_for(kernels: Iterable[Kernel], precision: Precision) -> Kernel | None:
-    """The first kernel that takes a precision; None where there is none."""
+    """The first kernel that accepts a precision; None if no kernel does."""
     return next((kernel for kernel in kernels if kernel.takes(precision)), None)
 
 
@@ -62,26 +62,26 @@ class Support:
         runtime: the package that runs its files.
         layers: kernels for linear layers.
         tables: kernels for token and position tables.
-        targets: accelerators that it compiles for, one of which a recipe must name; none where its files
-            run everywhere.
-        own_kernels: whether its files call kernels of nf-edge; its recipes are named `nf-`.
-        any_batch: whether a file takes any number of rows.
-        dynamic_length: whether a file takes rows of any length.
-        float_layers: whether linear layers may stay in floating point, all or some.
-        rules: whether single modules may have other precisions.
-        mixed_static: which layers a recipe with static activations may mix: any; those, int8 per_channel and
-            floating point; or none with other activations.
+        targets: accelerators to compile for.  A recipe must name one, unless the tuple is empty.
+        own_kernels: whether its files call nf-edge's kernels; names of its recipes start with `nf-`.
+        any_batch: whether a file accepts any number of rows.
+        dynamic_length: whether a file accepts rows of any length.
+        float_layers: whether linear layers may stay in floating point.
+        rules: whether rules may give single modules other precisions.
+        mixed_static: the layers that a recipe with static activations may contain: `any`; `int8_per_channel`
+            for static, int8 per_channel and floating-point layers; or `none` for static and floating-point
+            layers.
         zero_points: whether weights may be asymmetric.
-        attention: dtypes that attention multiplies.
-        caches: dtypes of a language model's keys and values; none where files have no cache.
+        attention: dtypes of attention's products.
+        caches: dtypes of a language model's keys and values; empty if files have no cache.
         static_cache: whether an int8 cache has calibrated scales, one per channel.
-        methods: ways to round weights.
-        channels: what the inputs and outputs of a quantized linear layer must be a multiple of.
-        float_logits: whether the outputs of a layer with static activations are floating point; where they
-            are int8, a layer whose outputs are logits has other activations.
+        methods: methods of rounding weights.
+        channels: a required divisor of the inputs and outputs of a quantized linear layer.
+        float_logits: whether a layer with static activations has floating-point outputs.  If not, layers that
+            compute logits use other activations.
         signed_scales: whether scales of weights may be negative.
-        row_scales: whether int8_dynamic has one range for each row, or for each group of each token; else
-            it has one for each token.
+        row_scales: whether int8_dynamic has one range per row, or per group of each token; otherwise one per
+            token.
     """
 
     backend: str
@@ -106,15 +106,15 @@ class Support:
     row_scales: bool = False
 
     def layer_kernel(self, precision: Precision) -> Kernel | None:
-        """The kernel that multiplies weights of this precision; None where there is none."""
+        """The kernel that multiplies weights of this precision; None if no kernel does."""
         return kernel_for(self.layers, precision)
 
     def table_kernel(self, precision: Precision) -> Kernel | None:
-        """The kernel that looks up rows of this precision; None where there is none."""
+        """The kernel that looks up rows of this precision; None if no kernel does."""
         return kernel_for(self.tables, precision)
 
     def mixes(self, precision: Precision) -> bool:
-        """Whether a recipe with static activations may have such a layer too."""
+        """Whether a recipe with static activations may also contain a layer of this precision."""
         if self.mixed_static == "any" or precision.bits is None or precision.activations in STATIC:
             return True
         return self.mixed_static == "int8_per_channel" and (precision.bits, precision.group) == (8, None)

@@ -1,4 +1,4 @@
-"""Numbers of values of a NoiseFormer, by kind, to predict memory before anything is lowered."""
+"""Element counts of a NoiseFormer's tensors, by kind, to predict memory before lowering."""
 
 import math
 from dataclasses import dataclass
@@ -10,16 +10,18 @@ from nf_edge.model import ModelConfig
 
 @dataclass(frozen=True)
 class Sizes:
-    """Values (not bytes) of a model's tensors.
+    """Element counts (not bytes) of a model's tensors.  T is the number of tokens.
 
-    linear      shapes [out, in] of linear layers by name, the head or score among them, a tied head too
-    biases      of those layers
-    tokens, positions   shapes of the embedding tables
-    others      norms and noise
-    scores      H · T² of the widest layer at the given length
-    inner       T · n_inner of the widest layer
-    hidden      T · n_embd
-    cache       K and V of T tokens in all layers
+    Attributes:
+        linear: shapes [out, in] of linear layers by name, including the head (even if tied) or score.
+        biases: elements of these layers' biases.
+        tokens: shape of the token table.
+        positions: shape of the position table.
+        others: elements of norms and noise.
+        scores: H · T² of the layer with the most heads.
+        inner: T · n_inner of the widest layer.
+        hidden: T · n_embd.
+        cache: K and V of T tokens in all layers.
     """
 
     linear: dict[str, tuple[int, int]]
@@ -38,10 +40,10 @@ class Sizes:
         """Bytes of the linear layers' weights.
 
         Args:
-            channel_bytes: bytes of a channel in addition to its weights, where those have one scale per
-                channel: a scale, a zero point.
-            group_bytes: bytes of a group in addition to its weights and a zero point: a scale.
-            float_bytes: of a weight that is not quantized.
+            channel_bytes: bytes per channel in addition to the weights, if scales are per channel: scale and
+                zero point.
+            group_bytes: bytes of a group's scale, if scales are per group.
+            float_bytes: bytes per weight that is not quantized.
         """
         return sum(
             _bytes(shape, precisions[name], channel_bytes, group_bytes, float_bytes)
@@ -49,11 +51,10 @@ class Sizes:
         )
 
     def table_bytes(self, precisions: Precisions, float_bytes: int = 4) -> int:
-        """Bytes of both embedding tables, with a scale for each row or group, and zero points where there are
-        some.
+        """Bytes of both embedding tables, including scales and zero points.
 
         Args:
-            float_bytes: of a scale, and of a value that is not quantized.
+            float_bytes: bytes of a scale, and of a value that is not quantized.
         """
         positions = _bytes(self.positions, precisions[POSITIONS], float_bytes, float_bytes, float_bytes)
         return self.token_bytes(precisions, float_bytes) + positions
@@ -79,7 +80,7 @@ def _bytes(
 
 
 def sizes_of(config: ModelConfig, length: int) -> Sizes:
-    """Count the values of a model that is run on `length` tokens."""
+    """Count the elements of a model that runs on `length` tokens."""
     shapes, linear = config.tensor_shapes(), config.matrix_shapes()
     tokens, positions = linear.pop(TOKENS), linear.pop(POSITIONS)
     biases = {f"{name}.bias" for name in linear} & set(shapes)

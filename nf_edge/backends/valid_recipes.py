@@ -1,4 +1,4 @@
-"""Recipes that their backends accept."""
+"""Check that backends support recipes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from nf_edge.core.resources import load_each
 
 @dataclass(frozen=True)
 class ValidRecipes:
-    """Names of recipes that were checked."""
+    """The names of recipes that passed the check."""
 
     names: tuple[str, ...]
 
@@ -19,10 +19,10 @@ class ValidRecipes:
 
 
 def check_recipes(names: Iterable[str]) -> ValidRecipes:
-    """Check recipes against the schema and the abilities of their backends.
+    """Check recipes against the schema and the `Support` of their backends.
 
     Raises:
-        BadInput: at least one recipe is wrong; lists the errors of all of them.
+        BadInput: at least one recipe is wrong; lists the errors of all recipes.
     """
 
     def checked(name: str) -> str:

@@ -20,7 +20,7 @@ from nf_edge.model.attention_forms import HIDDEN_IN_HALF, TWO_PRODUCTS, FloatMas
 
 # Bytes of the graph in the file, fitted to the bundled models.
 PROGRAM_BASE, PROGRAM_LAYER = 9_000, 12_500
-NOTES = ("the driver takes memory of the GPU for shaders and packed weights, which only the device knows",)
+NOTES = ("the GPU driver's memory for shaders and packed weights can only be measured on the device",)
 
 
 class Vulkan(CompileOnlyBackend):
@@ -29,13 +29,13 @@ class Vulkan(CompileOnlyBackend):
         runtime="executorch",
         layers=(Kernel(4, (2, 3, 4), (32, 64, 128)), Kernel(8, (5, 6, 7, 8), PER_CHANNEL)),
         tables=(Kernel(4, (2, 3, 4), GROUPS),),
-        # With rows of any length broadcasts leave the GPU in every layer.
+        # With rows of any length, each layer's broadcasts would run on the CPU.
         dynamic_length=False,
         channels=4,
     )
     library = "Vulkan"
     attention_form = TWO_PRODUCTS
-    leaves_others = "the Vulkan delegate has no shader for it, of these shapes or of integers"
+    leaves_others = "the Vulkan delegate has no shader for it, for these shapes, or for integers"
     operator_libraries: ClassVar[tuple[str, ...]] = ("vulkan_backend", "portable_ops_lib")
     notes = NOTES
     reference_executor = reference_executor_for("Vulkan, which does not run here")
@@ -59,7 +59,7 @@ class Vulkan(CompileOnlyBackend):
         sizes, precision_of = sizes_of(config, input_shape.length), precisions(recipe, config)
         weights = sizes.linear_bytes(precision_of, HALF, HALF, HALF) + sizes.table_bytes(precision_of, HALF)
         if shares_table(precision_of, config):
-            # The codes are stored once, and the scales of each.
+            # A tied head and the token table share their codes in the file, but have separate scales.
             weights -= math.prod(sizes.tokens) * (precision_of[TOKENS].stored or 8 * HALF) // 8
         weights += HALF * (sizes.biases + sizes.others)
         return self.predicted(sizes, PROGRAM_BASE + PROGRAM_LAYER * config.n_layer, weights)

@@ -20,7 +20,7 @@ from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.model.attention_forms import TWO_PRODUCTS, MatmulForm
 
-# Why XNNPACK's partitioner leaves an operator to ExecuTorch's kernels.
+# The reason why XNNPACK's partitioner leaves each operator to ExecuTorch's kernels.
 REASONS = {
     "native_layer_norm": "XNNPACK has no layer norm",
     "embedding": "XNNPACK has no table lookup",
@@ -28,29 +28,29 @@ REASONS = {
     "embedding_byte": "XNNPACK has no table lookup",
     "embedding_4bit": "XNNPACK has no table lookup",
     "index": "XNNPACK has no gather",
-    "index_put": "writes keys and values into the cache",
+    "index_put": "it writes keys and values into the cache",
     "expand_copy": "XNNPACK has no broadcast copy",
-    "split_with_sizes_copy": "the partitioner takes no split",
-    "sum": "the partitioner takes no sum",
+    "split_with_sizes_copy": "the partitioner does not support split",
+    "sum": "the partitioner does not support sum",
     "_to_dim_order_copy": "integer input",
 }
 LAYERS = (
     Kernel(4, (2, 3, 4), (32, 64, 128), ("int8_dynamic",)),
-    # To XNNPACK a channel of int4 is one long group, in multiples of 32.
+    # XNNPACK treats an int4 channel as one long group, so the inputs must be a multiple of 32.
     Kernel(4, (2, 3, 4), PER_CHANNEL, ("int8_dynamic",), multiple=32),
     Kernel(8, (5, 6, 7, 8), PER_CHANNEL, ("int8_dynamic",)),
     Kernel(8, (8,), PER_CHANNEL, ("int8_static",)),
 )
 # Bytes of a program's graph, fitted to programs of 1 to 12 layers.
 PROGRAM_BASE, PROGRAM_LAYER = 5_000, 20_000
-# Heap that a loaded method and its delegates take for themselves, fitted to the same.
+# Heap bytes per layer of a loaded method and its delegates, fitted to the same programs.
 METHOD_LAYER = 105_000
 
 
 class TanhGelu(nn.Module):
-    """gelu_new written out: XNNPACK computes `gelu(approximate="tanh")` as the erf form.
+    """gelu_new written out, because XNNPACK computes `gelu(approximate="tanh")` as the erf form.
 
-    (1 + tanh u) / 2 is sigmoid 2u, which spares three operators.
+    The code uses sigmoid 2u instead of (1 + tanh u) / 2, which saves three operators.
     """
 
     SLOPE = 2 * math.sqrt(2 / math.pi)
@@ -60,7 +60,9 @@ class TanhGelu(nn.Module):
 
 
 def outputs_one_token(config: ModelConfig, input_shape: InputShape) -> bool:
-    """Whether the last layer does: for the next token, or for the one that a classifier pools."""
+    """Whether the last layer outputs one token: the last for a next token, or the one that a
+    classifier pools.
+    """
     if config.is_language_model:
         return input_shape.cached
     return config.outputs_one_token
@@ -82,7 +84,7 @@ class Xnnpack(ExecutorchBackend):
     library = "XNNPACK"
     attention_form = TWO_PRODUCTS
     leaves = REASONS
-    leaves_others = "works on integers, booleans or shapes, which XNNPACK does not"
+    leaves_others = "it works on integers, booleans or shapes, which XNNPACK does not support"
     operator_libraries: ClassVar[tuple[str, ...]] = (
         "xnnpack_backend",
         "optimized_native_cpu_ops_lib",
@@ -117,7 +119,7 @@ class Xnnpack(ExecutorchBackend):
         file = read_program(path, content)
         method = file.program.execution_plan[0]
         constants, embeddings = constant_bytes(file, config)
-        # What the delegate named for itself: it packs all of it when the method is loaded.
+        # The delegate's named data; it packs all of them at load.
         packed = sum(len(buffer) for buffer in file.named_data.buffers) if file.named_data else 0
         weights = constants - embeddings + packed
         program = len(content) - weights - embeddings
@@ -126,11 +128,11 @@ class Xnnpack(ExecutorchBackend):
             program=program,
             weights=weights,
             embeddings=embeddings,
-            # The pages of what was packed are given back when the method is loaded.
+            # The pages of the named data are freed after the load.
             mapped=len(content) - packed,
             loaded=packed + METHOD_LAYER * config.n_layer,
             cache=cache,
-            # The cache lies among the activations.
+            # The cache is in the arenas.
             arenas=sum(method.non_const_buffer_sizes) - cache,
             workspace=None,
             notes=tuple(_tied_twice(config)),
@@ -145,7 +147,7 @@ class Xnnpack(ExecutorchBackend):
             arenas, workspace = 2 * sizes.scores // input_shape.length + 5 * sizes.hidden, 3 * sizes.hidden
         arenas *= 4
         if config.noise.kind == "relative":
-            # The bias gathered from its table twice and once more masked, and two tables of distances.
+            # The gathered bias twice and once more with the mask, and two tables of distances.
             arenas += 4 * 3 * sizes.scores + 8 * 2 * input_shape.length**2
         cache = 4 * sizes.cache if input_shape.cached else 0
         return self._predicted(config, recipe, sizes, cache, arenas, 4 * workspace)
@@ -153,9 +155,9 @@ class Xnnpack(ExecutorchBackend):
     def _predicted(
         self, config: ModelConfig, recipe: Recipe, sizes: Sizes, cache: int, arenas: int, workspace: int
     ) -> MemoryPlan:
-        """The account of a program whose linear layers XNNPACK packs, around what attention takes."""
+        """The predicted memory plan of a program with linear layers that XNNPACK packs."""
         precision_of = precisions(recipe, config)
-        # A channel has a float32 scale, a group one of bfloat16.
+        # A channel has a float32 scale; a group has a bfloat16 scale.
         packed = sizes.linear_bytes(precision_of, channel_bytes=4, group_bytes=2) + 4 * sizes.biases
         # Norms and noise stay constants of the program.
         constants, tables = 4 * sizes.others, sizes.table_bytes(precision_of)

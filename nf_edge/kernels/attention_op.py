@@ -1,8 +1,8 @@
 """Symmetric attention as one PyTorch operator, for graphs in which attention must stay a single node.
 
-`nf::symmetric_attention` takes the output of the projection, with heads side by side and not transposed, and
-the noise.  `nf::symmetric_attention_cached` first appends to a key/value cache.  This module is their
-reference in PyTorch; `native/executorch_op.cpp` implements them for ExecuTorch, which calls the out variants.
+`nf::symmetric_attention` computes attention from the projection's output, with its heads side by side, and
+from the noise.  `nf::symmetric_attention_cached` first appends the new tokens to a key/value cache.  This
+module is the reference in PyTorch.  `native/executorch_op.cpp` implements the out variants for ExecuTorch.
 """
 
 from typing import NamedTuple
@@ -61,7 +61,7 @@ def symmetric_attention(
     products: str,
     queries: OutputTokens,
 ) -> Tensor:
-    """softmax(Q Kᵀ · scale + R) V of complete rows.
+    """Compute softmax(Q Kᵀ · scale + R) V of complete rows.
 
     Args:
         projected: float32 [B, T, 2·H·d], K then V; if not symmetric, [B, T, 3·H·d], Q then K then V.
@@ -107,7 +107,7 @@ def symmetric_attention_cached(
     products: str,
     queries: OutputTokens,
 ) -> Tensor:
-    """Causal attention of new tokens that follow those in a cache; appends the new tokens to the cache first.
+    """Append new tokens to a cache, and compute their causal attention to all cached tokens.
 
     Args:
         projected: [1, T, …] for the tokens at positions start … start + T − 1.
@@ -136,7 +136,7 @@ def symmetric_attention_cached(
 
 
 def _split(projected: Tensor, head_size: int, symmetric: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Q, K and V, [B, H, T, d] each; Q is K if symmetric."""
+    """Split a projection into Q, K and V, [B, H, T, d] each; Q is K if symmetric."""
     batch, length, width = projected.shape
     parts = 2 if symmetric else 3
     split = projected.view(batch, length, parts, width // (parts * head_size), head_size).permute(
@@ -146,7 +146,9 @@ def _split(projected: Tensor, head_size: int, symmetric: bool) -> tuple[Tensor, 
 
 
 def _append(cached: Tensor, scales: Tensor | None, new: Tensor, first: int) -> None:
-    """Write tokens [H, T, d] into a cache; int8 has one scale per head and token, largest magnitude 127."""
+    """Write tokens [H, T, d] to a cache.  int8 has one scale per head and token; the largest
+    magnitude is 127.
+    """
     slots = slice(first, first + new.shape[1])
     if scales is None:
         cached[:, slots] = new
@@ -167,7 +169,7 @@ def _attend(
     bias: Tensor | None,
     positions: Tensor,
 ) -> Tensor:
-    """[B, H, Tq, d], [B, H, Tk, d], [B, H, Tk, d] → [B, Tq, H·d]."""
+    """Attention of q [B, H, Tq, d] to k and v [B, H, Tk, d]: [B, Tq, H·d]."""
     mask = visible
     if bias is not None:
         mask = relative_bias(bias, positions, k.shape[2])

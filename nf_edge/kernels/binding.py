@@ -72,7 +72,7 @@ _PARALLEL_FOR = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, _TASK, 
 
 @dataclass(frozen=True)
 class Cache:
-    """Keys and values of the tokens so far: [H, capacity, d], float32, or int8 with scales [H, capacity]."""
+    """Keys and values of earlier tokens: [H, capacity, d], float32, or int8 with scales [H, capacity]."""
 
     k: NDArray[np.float32] | NDArray[np.int8]
     v: NDArray[np.float32] | NDArray[np.int8]
@@ -81,7 +81,7 @@ class Cache:
 
     @staticmethod
     def empty(heads: int, capacity: int, head_size: int, precision: int) -> "Cache":
-        """A cache of zeros; `precision` is FLOAT32 or INT8."""
+        """Create a cache of zeros; `precision` is FLOAT32 or INT8."""
         shape = (heads, capacity, head_size)
         if precision == FLOAT32:
             return Cache(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
@@ -89,7 +89,7 @@ class Cache:
         return Cache(np.zeros(shape, np.int8), np.zeros(shape, np.int8), *scales)
 
     def struct(self) -> _Cache:
-        """The C struct; it holds addresses, so this object must outlive it."""
+        """The C struct of the cache.  It contains addresses, so this object must outlive it."""
         return _Cache(
             FLOAT32 if self.k.dtype == np.float32 else INT8,
             self.k.shape[1],
@@ -117,15 +117,15 @@ class HeadNoise:
 
 
 class PreparedCall:
-    """A call of the kernel with its operands and scratch buffer; it can run many times.
+    """A kernel call with its operands and scratch buffer; it can run many times.
 
     Args:
         k, v: float32 [T, H, d] or views with a contiguous last dimension.  Without a cache, row i is position
             i; with a cache, the rows are new tokens, appended from position `first` on.
         queries: number of queries, at positions from `start` on; with a cache, all are new tokens.
         keys: number of real keys, at positions from 0 on.
-        first: position of the first new token; None: `start`.
-        q: float32 [queries, H, d]; None: the query is K with `noise`.
+        first: position of the first new token; None is `start`.
+        q: float32 [queries, H, d]; None computes the query from K and `noise`.
         threads: number of threads that share the work.
 
     Raises:
@@ -153,7 +153,7 @@ class PreparedCall:
         _, heads, size = k.shape
         self._library = _loaded(None)
         self.out = np.full((queries, heads * size), np.nan, np.float32)
-        # The call holds addresses only, so the operands must stay alive.
+        # The C struct contains only addresses, so the operands must stay alive.
         self._operands = (k, v, q, noise, cache)
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
@@ -185,10 +185,10 @@ class PreparedCall:
         self._scratch = np.empty(max(self.scratch_bytes, 1), np.uint8)
 
     def run(self) -> Floats:
-        """Run the call; returns float32 [queries, H · d], the same array each time.
+        """Run the call; return float32 [queries, H · d], in the same array at each run.
 
         Raises:
-            ValueError: the kernel refuses the shapes.
+            ValueError: the kernel rejects the shapes.
         """
         parallel_for = _PARALLEL_FOR(self._parallel_for) if self._pool else _PARALLEL_FOR()
         status = self._library.nf_attention_run(
@@ -214,7 +214,7 @@ def available(library: Path | None = None) -> list[str]:
     """The kernel's instruction sets that this CPU can run, the preferred one first.
 
     Args:
-        library: a kernel library for this machine; None: `library_path()`.
+        library: a kernel library for this machine; None is `library_path()`.
     """
     return _loaded(library).nf_isa_available().decode().split()
 
@@ -229,7 +229,7 @@ def in_use(library: Path | None = None) -> str | None:
 
 
 def library_path() -> Path:
-    """The path of the kernel's shared library, which is built if it does not exist.
+    """Build the kernel's shared library if it does not exist; return its path.
 
     Raises:
         MissingTool: there is no compiler, CMake or Ninja, or the build fails.
@@ -243,12 +243,12 @@ def library_path() -> Path:
 
 
 def executorch_library(target: BuildTarget | None = None) -> Path:
-    """The path of a shared library with the kernels as operators of the installed ExecuTorch.
+    """Build a shared library with the kernels as operators of the installed ExecuTorch; return its path.
 
-    A process loads the library before a program that calls the operators.
+    A process must load the library before a program that calls the operators.
 
     Args:
-        target: the machine to build for; None: this machine.
+        target: the machine to build for; None is this machine.
 
     Raises:
         MissingTool: as for `library_path`, or ExecuTorch or the cross-compiler is not installed.

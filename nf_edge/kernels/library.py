@@ -14,11 +14,15 @@ HOST = "host"
 
 @dataclass(frozen=True)
 class KernelLibrary:
-    """A library of the kernels.
+    """A shared library of the kernels.
 
     Attributes:
-        target: `host`, or a name of `TARGETS`.
-        instruction_sets: the ones that this CPU can run, the preferred one first; None for another machine.
+        target: `host`, or a name in `TARGETS`.
+        path: the copied library.
+        bytes: size of the library.
+        sha256: hash of the library.
+        instruction_sets: instruction sets that this CPU can run, the preferred one first; None for another
+            machine.
         in_use: the instruction set that calls use on this machine; None for another machine.
     """
 
@@ -42,7 +46,7 @@ class KernelLibrary:
 
 
 def build_library(target: str, out: Path | None = None) -> KernelLibrary:
-    """Build the kernels for `host` or for a machine of `TARGETS`, and copy the library to the folder `out`.
+    """Build the kernels for `host` or for a machine in `TARGETS`, and copy the library to the folder `out`.
 
     Raises:
         BadInput: `out` cannot be written.

@@ -1,1 +1,1 @@
-"""Runs a model file and returns figures: accuracy, memory, latency, on this machine or an emulated core."""
+"""Measurements of a model file: accuracy, memory and latency, on this machine or on an emulated core."""

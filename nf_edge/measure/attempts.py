@@ -1,4 +1,4 @@
-"""Attempts to load a model file in every way that this machine has."""
+"""Attempts to load a model file in each way that this machine supports."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,15 +12,17 @@ from nf_edge.measure.runner import command_for, run_command
 
 @dataclass(frozen=True)
 class Load:
-    """An attempt to load the model file; `problem` is "" where it loaded."""
+    """An attempt to load the model file; `problem` is "" if it loaded."""
 
     where: str
     problem: str
 
 
 def loads_of(runnable: Runnable, cores: Sequence[EmulatedCore]) -> tuple[Load, ...]:
-    """Load a model file in its runtime from Python and in the native runner, or in its simulator; then on
-    each core."""
+    """Load a model file with its runtime in Python, with the native runner, and on each emulated core.
+
+    A file that this machine cannot run is loaded in its simulator instead.
+    """
     backend = runnable.backend
     loads = [Load(backend.reference_executor or f"{backend.runtime} in Python", _problem(runnable.load))]
     if not backend.reference_executor:
@@ -38,7 +40,7 @@ def _start(runnable: Runnable, command_of: Callable[[Runnable], list[str]]) -> N
 
 
 def _problem(load: Callable[[], object]) -> str:
-    """The error of an attempt to load; "" where it loaded."""
+    """The error of an attempt to load; "" if it loaded."""
     try:
         load()
     except NfEdgeError as error:

@@ -173,5 +173,5 @@ def test_relative_noise_has_no_cache_on_the_htp(run, case, changed_recipe):
     recipe = changed_recipe(RECIPE, {"logits: all": "logits: last"})
     done = run("export", case("lm-relative"), "--recipe", recipe, "--dry-run")
     assert done.code == 3
-    assert "no cache for relative noise" in done.err
+    assert "no cache for models with relative noise" in done.err
     assert "write logits: all" in done.err

@@ -115,5 +115,5 @@ def test_what_is_quantized_tells_its_error(exported):
 def test_what_the_gpu_has_no_kernel_for_stays_float16_and_says_why(checkpoint):
     layer_reports = dry_run(checkpoint("wide-cls"), load_recipe("vulkan-int4")).layer_reports
     told = {layer_report.module: (layer_report.dtype, layer_report.reason) for layer_report in layer_reports}
-    assert told["score"] == ("float16", "kernels take 4 channels at a time, and it is 3 by 128")
-    assert told["transformer.wpe"] == ("float16", "no kernel looks up rows of int8 with one scale each")
+    assert told["score"] == ("float16", "kernels need multiples of 4 channels, and this layer is 3 by 128")
+    assert told["transformer.wpe"] == ("float16", "no kernel looks up int8 rows with one scale per row")

@@ -237,7 +237,7 @@ def test_where_a_runtime_is_not_installed_only_gpt2s_form_is_promised(name, tmp_
     monkeypatch.setattr("importlib.metadata.version", _not_installed)
     reading = GENAI.read(tmp_path)
     assert (reading.same, reading.how) == ((True, "predicted") if known else (None, "unavailable"))
-    assert ("was not there to compare with" in reading.reason) is not known
+    assert ("is not installed to compare" in reading.reason) is not known
 
 
 def _not_installed(package):

@@ -138,12 +138,12 @@ def test_layers_that_groups_do_not_divide_get_int8_and_a_line_says_so(recipe, ex
     layer_reports = {layer_report["module"]: layer_report for layer_report in artifact.manifest.quantization}
     fell_back = layer_reports["transformer.h.0.mlp.c_fc"]
     assert fell_back["dtype"] == "int8, per channel; int8 dynamic activations"
-    assert fell_back["reason"] == "32 does not divide its 48 inputs"
+    assert fell_back["reason"] == "its 48 inputs are not a multiple of 32"
     assert layer_reports["transformer.h.0.mlp.c_proj"]["dtype"].startswith("int4, groups of 32; ")
     assert layer_reports["transformer.wte"]["dtype"] == "int8, per row"
-    assert layer_reports["transformer.wte"]["reason"] == "32 does not divide its 48 columns"
+    assert layer_reports["transformer.wte"]["reason"] == "its 48 columns are not a multiple of 32"
     report = (artifact.path / "report.html").read_text(encoding="utf-8")
-    assert "32 does not divide its 48 inputs" in report
+    assert "its 48 inputs are not a multiple of 32" in report
     found = map(both("uneven-cls", recipe), random_rows(checkpoint("uneven-cls"), [1, 20, 64] * 3))
     assert decibels(*zip(*found, strict=True)) > LEAST_SNR["int4"]
 

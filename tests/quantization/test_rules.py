@@ -97,7 +97,7 @@ def test_a_dry_run_reports_every_module_and_the_first_rule_wins(run, recipe, che
     )
     assert layer_reports[FC]["dtype"] == "int4, groups of 32; int8 dynamic activations"
     assert layer_reports[PROJECTION]["dtype"] == "int3, groups of 64; int8 dynamic activations"
-    container = "3-bit levels in int4: a smaller compressed download, not a smaller file"
+    container = "3-bit values stored as int4: the compressed download is smaller, the file is not"
     assert layer_reports[PROJECTION]["reason"] == container
     assert (layer_reports["lm_head"]["dtype"], layer_reports["transformer.wte"]["dtype"]) == (
         "float32",

@@ -1,6 +1,6 @@
 """ExecuTorch with the Core ML delegate: the Neural Engine, GPU and CPU of an iPhone.
 
-It computes in float16; int8 and int4 weights are what coremltools makes of values that nf-edge rounded.
+It computes in float16.  nf-edge rounds the weights, and coremltools packs the rounded values as int8 or int4.
 """
 
 import math
@@ -26,7 +26,7 @@ from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import scratch_folder
 from nf_edge.model import ModelConfig, NoiseFormer
 
-# Formats that coremltools compresses weights to: int8 per channel on iOS 17, int4 in blocks since iOS 18.
+# coremltools compresses weights to int8 per channel since iOS 17, and to int4 per block since iOS 18.
 INT8, INT4 = Precision(8), Precision(4, 32)
 COMPRESSION = {
     INT8: {"mode": "linear_symmetric", "dtype": "int8", "granularity": "per_channel"},
@@ -40,8 +40,8 @@ COMPRESSION = {
 # Bytes of the graph in the file, fitted to the bundled models.
 PROGRAM_BASE, PROGRAM_LAYER = 30_000, 30_000
 NOTES = (
-    "embedding tables lie in the delegate, and are counted with its weights",
-    "what Core ML takes for itself when it compiles and loads the model is known on the device only",
+    "embedding tables are in the delegate, and their bytes count as its weights",
+    "the memory that Core ML uses to compile and load the model can only be measured on the device",
 )
 
 
@@ -51,7 +51,7 @@ class CoreMl(CompileOnlyBackend):
         runtime="executorch",
         layers=(Kernel(8, (8,), PER_CHANNEL), Kernel(4, (4,), (32,))),
         tables=(),
-        # The Neural Engine takes rows of one length.
+        # The Neural Engine needs rows of one length.
         dynamic_length=False,
         rules=False,
         methods=("nearest",),
@@ -75,10 +75,10 @@ class CoreMl(CompileOnlyBackend):
         compression = precision_of.get(module)
         if compression is None or compression.bits is None:
             return "float16", ""
-        if compression.reason:  # the groups do not divide it
+        if compression.reason:  # the input width is not a multiple of the group
             return "float16", compression.reason
         scaling = f"groups of {compression.group}" if compression.group else "per channel"
-        small = f"; float16 where it has no more than {THRESHOLD:,} values"
+        small = f"; float16 if it has {THRESHOLD:,} values or fewer"
         return f"int{compression.bits}, {scaling}; float16 activations{small}", ""
 
     def program(self, model: NoiseFormer, input_shape: InputShape, cache: CacheDtype | None) -> nn.Module:
@@ -102,7 +102,7 @@ class CoreMl(CompileOnlyBackend):
     def _lower(
         self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
     ) -> Coverage:
-        # coremltools shows its progress there.
+        # coremltools writes its progress to stderr.
         with quiet_stderr():
             return super()._lower(program, config, input_shape, recipe, path)
 
@@ -129,12 +129,12 @@ class CoreMl(CompileOnlyBackend):
 
 
 def _compression(recipe: Recipe) -> Precision | None:
-    """The format of all compressed weights; None where they stay float16."""
+    """The format of all compressed weights; None if they stay float16."""
     return None if recipe.quantize is None else recipe.quantize.layer(None)
 
 
 def _weight_bytes(blob: bytes) -> int:
-    """Bytes of the weights in a delegate's folder of files."""
+    """Bytes of the weights in a delegate; `blob` is its content, a packed folder of files."""
     from executorch.backends.apple.coreml import executorchcoreml
 
     with scratch_folder() as folder:

@@ -1,12 +1,14 @@
-"""The form of a NoiseFormer that Apple's Neural Engine has units for: the same numbers, channels first.
+"""The network rewritten for Apple's Neural Engine: the same results, with channels first.
 
-Activations are [1, channels, 1, tokens], so that tokens lie along the axis that is aligned to 64 bytes;
-linear layers are 1×1 convolutions; heads are taken one by one, each score [1, keys, 1, queries] from a
-key [1, keys, 1, d] and a query [1, d, 1, queries], without a transpose of the query
-(https://machinelearning.apple.com/research/neural-engine-transformers).  The noise is two convolutions, in as
-many groups as there are heads.  In the last layer only the token that is pooled from has a query.
+Activations are [1, channels, 1, tokens], because the engine aligns the last axis to 64 bytes.  Linear
+layers are 1×1 convolutions.  Heads are computed separately: scores [1, keys, 1, queries] from keys
+[1, keys, 1, d] and queries [1, d, 1, queries].  Queries need no transpose.  Apple describes this form at
+https://machinelearning.apple.com/research/neural-engine-transformers.
 
-A program shares the network's modules, so that weights that are rounded there are rounded here.
+The noise is two grouped convolutions, with one group per head.  If only one token is pooled, the last layer
+has one query.
+
+A program shares the network's modules, so rounding the network's weights also rounds the program's.
 """
 
 import torch
@@ -46,7 +48,7 @@ class ChannelNorm(nn.Module):
 
 
 class EngineAttention(nn.Module):
-    """Attention over one row of a fixed length.
+    """Attention over one row of fixed length.
 
     Args:
         output_tokens: the tokens that the layer computes outputs for.
@@ -63,17 +65,17 @@ class EngineAttention(nn.Module):
         )
         self.joint = Convolution(attention.projection)
         self.c_proj, self.noise = Convolution(attention.c_proj), attention.noise
-        # In a causal model the last token attends to all keys but padding; other tokens to no later ones.
+        # In a causal model the last token attends to all keys except padding; other tokens to no later keys.
         masked = causal and output_tokens == "all"
         self.sees_padding = not masked
         self.register_buffer("bias", _score_bias(attention.noise, length, output_tokens, masked))
 
     def forward(self, x: Tensor, hidden: Tensor, pick: Tensor | None) -> Tensor:
-        """[1, D, 1, T] → [1, D, 1, T or 1].
+        """Compute the output [1, D, 1, T or 1] from x, [1, D, 1, T].
 
         Args:
-            hidden: [1, T, 1, 1], `HIDDEN_IN_HALF` at padded keys and 0 at real ones.
-            pick: [1, 1, 1, T], 1 at the one token output_tokens for; None where that is all.
+            hidden: [1, T, 1, 1]; `HIDDEN_IN_HALF` at padded keys and 0 at real keys.
+            pick: [1, 1, 1, T]; 1 at the only output token, else 0.  None if all tokens are output tokens.
         """
         *query, k, v = self.joint(x).split(self.heads * self.head_size, dim=1)
         q = picked(query[0] if query else k, pick)
@@ -104,13 +106,15 @@ class EngineBlock(nn.Module):
         )
 
     def forward(self, x: Tensor, hidden: Tensor, pick: Tensor | None) -> Tensor:
-        """As `EngineAttention`."""
+        """The arguments and the result are those of `EngineAttention.forward`."""
         x = picked(x, pick) + self.attn(self.ln_1(x), hidden, pick)
         return x + self.c_proj(self.act(self.c_fc(self.ln_2(x))))
 
 
 class EngineProgram(nn.Module):
-    """(input_ids, attention_mask) int64 [1, T] → logits, of a network whose scale is folded."""
+    """The program: (input_ids, attention_mask), int64 [1, T] each → logits.  The network's scale must already
+    be folded.
+    """
 
     positions: Tensor
 
@@ -128,7 +132,7 @@ class EngineProgram(nn.Module):
         self.register_buffer("positions", torch.arange(length))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """→ float [1, num_labels] of a classifier, [1, T, V] of a language model."""
+        """Compute float32 logits: [1, num_labels] of a classifier, [1, T, V] of a language model."""
         x = (self.wte(input_ids) + self.wpe(self.positions)).transpose(1, 2)[:, :, None]
         visible, pooled = masks(self.config, input_ids, attention_mask, self.positions)
         hidden = ((1 - visible.float()) * HIDDEN_IN_HALF)[:, :, None, None]
@@ -149,21 +153,21 @@ class EngineProgram(nn.Module):
         return None if self.output_tokens == "all" else self._one_hot(pooled, self.output_tokens)
 
     def _one_hot(self, pooled: Tensor, which: str) -> Tensor:
-        """[1, 1, 1, T], 1 at the first token or at the last one that may be pooled."""
+        """A float32 mask [1, 1, 1, T]: 1 at the first token, or at the last token that may be pooled."""
         if which == "first":
             return (self.positions == 0).float()[None, None, None]
         return last_of(pooled)[:, None, None]
 
 
 def picked(x: Tensor, pick: Tensor | None) -> Tensor:
-    """[1, C, 1, T] → [1, C, 1, T or 1]."""
+    """Select one token of [1, C, 1, T] if `pick` is given: [1, C, 1, 1].  None returns x unchanged."""
     return x if pick is None else (x * pick).sum(dim=3, keepdim=True)
 
 
 def _noisy(k: Tensor, noise: Noise, heads: int) -> Tensor:
-    """The query [1, H·d, 1, T] of K by low-rank or pairwise noise, or K itself."""
+    """Apply low-rank or pairwise noise to K, [1, H·d, 1, T]; the result is the query; K without noise."""
     if isinstance(noise, LowRankNoise):
-        # `a` [H, d, r] and `b` [H, d, r], as weights [out, in] of each head.
+        # `a` and `b` are [H, d, r]; a grouped convolution needs weights [out, in] for each head.
         down = F.conv2d(k, noise.a.transpose(1, 2).flatten(0, 1)[:, :, None, None], groups=heads)
         return k + F.conv2d(down, noise.b.flatten(0, 1)[:, :, None, None], groups=heads)
     if isinstance(noise, PairwiseNoise):
@@ -172,7 +176,7 @@ def _noisy(k: Tensor, noise: Noise, heads: int) -> Tensor:
 
 
 def _score_bias(noise: Noise, length: int, output_tokens: OutputTokens, masked: bool) -> Tensor | None:
-    """Relative noise and causal mask, [1 or H, 1, keys, 1, queries]; None where there is neither."""
+    """The sum of relative noise and causal mask, [1 or H, 1, keys, 1, queries]; None if there is neither."""
     queries = torch.arange(length if output_tokens == "all" else 1)
     bias = noise.score_bias(queries, length)
     if masked:

@@ -1,7 +1,7 @@
-"""The model package within a Core ML delegate, without what differs from run to run.
+"""Make the model package in a Core ML delegate the same in every export of the same model.
 
-coremltools notes the day and names items by random UUIDs, and ExecuTorch names the model by another, under
-which a device keeps what it compiled of it: here that name is made of the content.
+coremltools stores the date and random UUIDs.  ExecuTorch adds a random name, which a device uses as the key
+of its compiled copy.  This module derives these names from the content.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ DAY = "com.github.apple.coremltools.conversion_date"
 
 
 def settled(blob: bytes) -> bytes:
-    """The folder of files that a delegate holds, as it is whenever the same model is converted."""
+    """Repack a delegate's folder so that the same model always gives the same bytes."""
     from executorch.backends.apple.coreml import executorchcoreml
 
     with scratch_folder() as temporary:
@@ -46,7 +46,7 @@ def _settle_model(path: Path) -> None:
 
 
 def _settle_items(path: Path) -> None:
-    """Name the items of a package after where they are in it."""
+    """Name the items of a package after their paths in it."""
     document = _read(path)
     names = {
         old: str(uuid.uuid5(uuid.NAMESPACE_OID, entry["path"]))
@@ -59,7 +59,7 @@ def _settle_items(path: Path) -> None:
 
 
 def _name_of(folder: Path) -> uuid.UUID:
-    """A UUID of the files in a folder."""
+    """A UUID computed from the names and contents of a folder's files."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         content = path.read_bytes()

@@ -1,5 +1,7 @@
-"""Weights rounded as coremltools compresses them, so that it finds every value on its grid already and none
-changes by more than float16 changes it."""
+"""Weights rounded to the values that coremltools stores.
+
+coremltools then changes no value by more than float16 rounding does.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -8,22 +10,23 @@ from nf_edge.core.recipe.precision import Precision
 from nf_edge.model import NoiseFormer
 from nf_edge.model.noise import LowRankNoise, PairwiseNoise
 
-# coremltools leaves weights of so many values and fewer alone (OpLinearQuantizerConfig, weight_threshold).
+# coremltools does not compress weights of this many values or fewer (OpLinearQuantizerConfig,
+# weight_threshold).
 THRESHOLD = 2048
 
 
 def is_compressed(weight: Tensor, precision: Precision) -> bool:
-    """Whether coremltools compresses a weight [out, in] when it is to compress all to this."""
+    """Whether coremltools compresses a weight [out, in] if `precision` is requested."""
     return weight.numel() > THRESHOLD and not (precision.group and weight.shape[1] % precision.group)
 
 
 def round_weights(model: NoiseFormer, precision: Precision) -> dict[str, Tensor]:
-    """Round the linear layers and the noise of a network, in place; the linear layers' weights by name."""
+    """Round a network's linear layers and noise in place; return the linear layers' weights by name."""
     rounded = {}
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
             if module.weight is getattr(model.transformer.wte, "weight", None):
-                # A tied head parts from its table, which stays as it is.
+                # A tied head gets its own copy, because the table must not change.
                 module.weight = nn.Parameter(module.weight.detach().clone(), requires_grad=False)
             module.weight.data = _rounded(module.weight.data, precision)
             rounded[name] = module.weight.detach()
@@ -36,12 +39,12 @@ def round_weights(model: NoiseFormer, precision: Precision) -> dict[str, Tensor]
 
 
 def _rounded_heads(weights: Tensor, precision: Precision) -> Tensor:
-    """[H, out, in], which are one weight [H·out, in] of a grouped convolution."""
+    """Round weights [H, out, in], which a grouped convolution uses as one weight [H·out, in]."""
     return _rounded(weights.flatten(0, 1), precision).view(weights.shape)
 
 
 def _rounded(weight: Tensor, precision: Precision) -> Tensor:
-    """[out, in] → the same, of 2^bits − 1 levels to both sides of 0 a channel or a group."""
+    """Round a weight [out, in] to 2^bits − 1 levels, symmetric about 0, per channel or per group."""
     if not is_compressed(weight, precision):
         return weight
     assert precision.bits is not None

@@ -1,7 +1,7 @@
 """ExecuTorch with CMSIS-NN: the Cortex-M cores of microcontrollers.
 
-Everything between the tables and the score is int8, in kernels of CMSIS-NN, but for norms.  Nothing is a
-delegate: the operators are those that ExecuTorch has for these cores.
+CMSIS-NN kernels compute all layers in int8, except the norms.  Embeddings and the final scores are float32.
+There is no delegate: the program calls ExecuTorch's Cortex-M operators.
 """
 
 from pathlib import Path
@@ -28,18 +28,18 @@ from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.model.attention_forms import TWO_PRODUCTS
 
 OWN = "cortex_m"
-MOVES = "moves int8 values, and CMSIS-NN has no kernel that does; it costs little"
+MOVES = "it only moves int8 values, and CMSIS-NN has no kernel for that; it costs little"
 REASONS = {
-    "native_layer_norm": "CMSIS-NN has no layer norm: it is taken in float32, on the core's FPU; an int8 "
-    "kernel of your own would spare that",
-    "embedding": "CMSIS-NN has no table lookup, which only reads the rows it needs",
-    "embedding_byte": "CMSIS-NN has no table lookup, which only reads the rows it needs",
+    "native_layer_norm": "CMSIS-NN has no layer norm, so the core's FPU computes it in float32; a custom "
+    "int8 kernel would avoid that",
+    "embedding": "CMSIS-NN has no table lookup; the lookup only reads the rows of the input's tokens",
+    "embedding_byte": "CMSIS-NN has no table lookup; the lookup only reads the rows of the input's tokens",
     "slice_copy": MOVES,
     "cat": MOVES,
 }
-# Bytes of a program around its layers, of a layer, and of a block of queries, fitted to the bundled models.
+# Bytes of a program: a base, per layer, and per block of queries.  Fitted to the bundled models.
 PROGRAM_BASE, PROGRAM_LAYER, PROGRAM_BLOCK = 6_600, 13_000, 3_200
-# Bytes of an output channel in addition to its weights: bias, multiplier and shift.
+# Bytes per output channel in addition to the weights: bias, multiplier and shift.
 CHANNEL_BYTES = 12
 
 
@@ -47,26 +47,24 @@ class CortexM(StaticShapeBackend):
     support = static_support("cortex_m", tuple(CORES))
     namespace = OWN
     library = "ExecuTorch's Cortex-M kernels (CMSIS-NN)"
-    attention_form = f"{TWO_PRODUCTS}; causal queries in blocks of {ROWS}, which meet no later keys"
+    attention_form = f"{TWO_PRODUCTS}; causal queries in blocks of {ROWS}, without the keys after the block"
     leaves = REASONS
-    leaves_others = (
-        "before or after the layers: embeddings are summed up, and tokens pooled and scored, in float32"
-    )
+    leaves_others = "outside the layers: float32 operators add embeddings, pool tokens and compute the scores"
     operator_libraries: ClassVar[tuple[str, ...]] = (
         "cortex_m_ops_lib",
         "portable_ops_lib",
         "quantized_ops_lib",
     )
     code_size = (
-        "Measured for `digits` by `cortex-m-int8` on an emulated Cortex-M7 (GCC 12.2, ExecuTorch with `-Os` "
-        "and without\nlog messages, its C++ of 21 August 2026): 168 kB of code linked so, 1.24 MB with the "
-        "operator libraries in\nwhole, the same answers.\n"
+        "Measured for `digits` with `cortex-m-int8` on an emulated Cortex-M7 (GCC 12.2, ExecuTorch with "
+        "`-Os` and without\nlog messages, C++ code of 21 August 2026): 168 kB of code if linked this way, "
+        "1.24 MB with complete\noperator libraries. The answers were the same.\n"
     )
     run_instructions = (
-        "The program calls kernels of CMSIS-NN for `{target}`, in an ExecuTorch that is built for the core "
-        "with its\nCortex-M operators. Here `nf-edge check` runs it simulated.\n"
+        "The program calls CMSIS-NN kernels for `{target}`. It needs an ExecuTorch built for the core "
+        "with its\nCortex-M operators. On this machine `nf-edge check` runs it simulated.\n"
     )
-    reference_executor = "models in Python of its kernels' integers (simulated)"
+    reference_executor = "Python models of the kernels' integer arithmetic (simulated)"
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
         for block in model.transformer.blocks:
@@ -84,7 +82,7 @@ class CortexM(StaticShapeBackend):
         return lower_program(exported, target_of(recipe)), None
 
     def warm_up(self) -> None:
-        # The operators by themselves would be imported in a circle.
+        # Importing the operators alone would cause a circular import.
         with quiet_libraries():
             import executorch.backends.cortex_m.passes  # noqa: F401  (registers cortex_m::*)
 
@@ -99,8 +97,8 @@ class CortexM(StaticShapeBackend):
         tables = sizes.table_bytes(precision_of)
         blocks = len(query_blocks(input_shape.length, ROWS if config.causal else None))
         program = PROGRAM_BASE + (PROGRAM_LAYER + PROGRAM_BLOCK * (blocks - 1)) * config.n_layer
-        # Rows of both tables and their sum, in float32, with the stream in int8 and the token ids; the
-        # inner layer before and after GELU; scores before and after what hides keys, by Q, K and V; logits.
+        # The largest of four: both tables' rows and their sum in float32, with int8 activations and token
+        # ids; the inner layer before and after GELU; Q, K, V and scores before and after masking; logits.
         logits = 5 * input_shape.length * config.vocab_size if config.is_language_model else 0
         arenas = max(
             (3 * 4 + 1) * sizes.hidden + 8 * input_shape.length,

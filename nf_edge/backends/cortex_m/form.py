@@ -1,17 +1,16 @@
-"""The form of a NoiseFormer for CMSIS-NN: the same numbers in the operators that ExecuTorch has kernels of it
-for.
+"""The network rewritten for CMSIS-NN: the same results, from operators that have CMSIS-NN kernels.
 
-  - A linear layer is a 1×1 convolution over [1, D, 1, T], which lies in memory as [T, D] does: CMSIS-NN's
-    convolution has a scale for each output channel and takes four products in one pass, its fully connected
-    layer, as ExecuTorch calls it, has one scale for all and takes row after row.
-  - Scores are [queries, keys], for its softmax runs along the innermost axis, and its product of two
-    activations wants the second transposed.
-  - It broadcasts along channels only.  What hides keys is the same for all queries, or for all heads, so
-    scores are reshaped until either is a channel.
-  - Causal queries are taken in blocks of rows that meet only the keys that they may see.
-  - In the last layer only the token that is pooled from has a query.
+  - A linear layer is a 1×1 convolution over [1, D, 1, T], stored in memory like [T, D].  CMSIS-NN's
+    convolution has a scale per output channel and computes four products in one pass.  Its fully connected
+    layer, as ExecuTorch calls it, has one scale and computes row after row.
+  - Scores are [queries, keys], because the softmax kernel works along the innermost axis.  The kernel for
+    products of two activations needs the second operand transposed.
+  - The kernels broadcast along channels only.  The mask is equal for all queries or for all heads.  Scores
+    are reshaped so that the masked axis becomes the channel.
+  - Causal queries are computed in blocks, without the keys after the block.
+  - If only one token is pooled, the last layer has one query.
 
-LayerNorm stays as it is, in float32: CMSIS-NN has none, and these cores have an FPU.
+LayerNorm stays in float32: CMSIS-NN has none, and these cores have an FPU.
 """
 
 import torch
@@ -24,12 +23,12 @@ from nf_edge.model.attention import Attention
 from nf_edge.model.attention_forms import OutputTokens
 from nf_edge.model.network import Block
 
-# Queries of a causal layer that are taken together: each block has keys and values laid out for itself.
+# Queries per block in a causal layer.  Each block stores its own copy of keys and values.
 ROWS = 32
 
 
 class Pointwise(nn.Conv2d):
-    """A linear layer as a convolution: [1, in, 1, T] → [1, out, 1, T]."""
+    """A linear layer as a 1×1 convolution: [1, in, 1, T] → [1, out, 1, T]."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         out, inputs = weight.shape
@@ -44,17 +43,17 @@ class Pointwise(nn.Conv2d):
 
 
 def image_of(x: Tensor) -> Tensor:
-    """[1, T, D] → [1, D, 1, T]."""
+    """Convert rows [1, T, D] to an image [1, D, 1, T]."""
     return x.reshape(1, 1, -1, x.shape[2]).permute(0, 3, 1, 2)
 
 
 def rows_of(image: Tensor) -> Tensor:
-    """[1, D, 1, T] → [1, T, D]."""
+    """Convert an image [1, D, 1, T] to rows [1, T, D]."""
     return image.permute(0, 2, 3, 1).reshape(1, -1, image.shape[1])
 
 
 class PointwiseAttention(StaticShapeAttention):
-    """Attention whose linear layers are convolutions of one point.
+    """Attention whose linear layers are 1×1 convolutions.
 
     Args:
         output_tokens: the tokens that the layer computes outputs for.
@@ -65,7 +64,7 @@ class PointwiseAttention(StaticShapeAttention):
         self.c_proj = Pointwise.of(attention.c_proj)
 
     def forward(self, x: Tensor, hints: Hints) -> Tensor:
-        """[1, T, D] → [1, T or 1, D], of the output tokens."""
+        """Compute the outputs [1, T or 1, D] of the output tokens from x, [1, T, D]."""
         image = image_of(x)
         k, v = rows_of(self.k(image)), rows_of(self.v(image))
         source = self.pick(k if self.q is None else x, hints)
@@ -75,12 +74,12 @@ class PointwiseAttention(StaticShapeAttention):
         q, k, v = (part.view(-1, self.heads, self.head_size) for part in (q, k, v))
         parts = [self._attend(q, k, v, hints, low, high) for low, high in self.blocks]
         y = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
-        # A copy, for what is merged has to lie so.
+        # The heads must be contiguous in memory before `view` merges them, so this copies.
         y = torch.permute_copy(y, (1, 0, 2)).view(1, -1, self.heads * self.head_size)
         return rows_of(self.c_proj(image_of(y)))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, hints: Hints, low: int, high: int) -> Tensor:
-        """The queries from `low` to `high`: [T, H, d] each → [H, high − low, d]."""
+        """Attention of the queries from `low` to `high`: q, k, v [T, H, d] → [H, high − low, d]."""
         if len(self.blocks) > 1:
             q, k, v = q[low:high], k[:high], v[:high]
         scores = torch.bmm(q.permute(1, 0, 2), k.permute(1, 2, 0))
@@ -93,7 +92,7 @@ class PointwiseAttention(StaticShapeAttention):
 
 
 def _plus(scores: Tensor, bias: Tensor) -> Tensor:
-    """[H, queries, keys] and what is added to them, [H or 1, queries or 1, keys]."""
+    """Add a bias [H or 1, queries or 1, keys] to scores [H, queries, keys]."""
     if bias.shape == scores.shape:
         return scores + bias
     channels = bias.numel()
@@ -115,7 +114,7 @@ class StaticShapeBlock(nn.Module):
 
 
 class Body(nn.Module):
-    """The layers, the last norm, and the head of a language model."""
+    """The layers, the last norm, and a language model's head."""
 
     def __init__(self, model: NoiseFormer, length: int, output_tokens: OutputTokens) -> None:
         super().__init__()
@@ -127,7 +126,9 @@ class Body(nn.Module):
         self.head = Pointwise(model.lm_head.weight) if isinstance(model, CausalLM) else None
 
     def forward(self, x: Tensor, hidden: Tensor | None, pick: Tensor | None) -> Tensor:
-        """The residual stream [1, T, D] and `Hints` → logits [1, T, V], or normed tokens [1, T or 1, D]."""
+        """Map embeddings [1, T, D] to logits [1, T, V] of a language model, or to normalized tokens [1, T or
+        1, D].
+        """
         for layer in self.layers:
             x = layer(x, Hints(hidden, pick))
         h: Tensor = self.norm(x)
@@ -135,7 +136,10 @@ class Body(nn.Module):
 
 
 def cortex_m_program(model: NoiseFormer, length: int) -> StaticShapeProgram:
-    """The program of a model whose scale is folded into its keys."""
+    """The fixed-length program to lower for CMSIS-NN.
+
+    The model's attention scale must already be folded (`fold_scale`).
+    """
     return StaticShapeProgram(
         model, length, Body(model, length, output_tokens_of(model.config)), nn.Identity()
     )

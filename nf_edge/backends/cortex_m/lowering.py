@@ -1,7 +1,7 @@
-"""Lowering to the operators that ExecuTorch has kernels of CMSIS-NN for.
+"""Lowering to ExecuTorch's operators with CMSIS-NN kernels.
 
-Nothing is delegated: operators are replaced one by one, and those without such a kernel stay ExecuTorch's
-portable ones, in float32 between a dequantize and a quantize.
+There is no delegate: operators are replaced one by one.  Operators without a CMSIS-NN kernel stay
+ExecuTorch's portable ones.  They compute in float32 between a dequantize and a quantize operator.
 """
 
 from typing import Any
@@ -11,16 +11,18 @@ from torch.fx.passes.infra.pass_manager import PassResult
 
 from nf_edge.backends.static_shape.form import selects_token
 
-# By the vector instructions that CMSIS-NN is built for, which decide how much room its kernels work in: a
-# core that has them.
+# For each target, a core with its vector instructions.  These decide how much scratch memory the CMSIS-NN
+# kernels need.
 CORES = {"cortex-m-dsp": "cortex-m33", "cortex-m-mve": "cortex-m55"}
-# No quantized operator has scalars, and those before and after the body are best left as they are.
+# Quantized operators have no scalar arguments, and the float32 operators outside the layers must not change.
 LEFT_OUT = ("ReplaceScalarWithTensorArgPass",)
 
 
 def cmsis_quantizer(module: str) -> Any:
-    """ExecuTorch's quantizer to int8 for CMSIS-NN, of one of a program's modules, by name: weights per
-    channel, activations per tensor."""
+    """ExecuTorch's int8 quantizer for CMSIS-NN, restricted to the program's module with this name.
+
+    Weights have scales per channel, activations per tensor.
+    """
     from executorch.backends.arm.quantizer.arm_quantizer_utils import PatternQuantizer, SharedQspecQuantizer
     from executorch.backends.cortex_m.quantizer.node_finders import ModuleNameNodeFinder
     from executorch.backends.cortex_m.quantizer.pattern_matcher import PatternMatcher
@@ -41,7 +43,7 @@ def cmsis_quantizer(module: str) -> Any:
                 if node.target != torch.ops.aten.bmm.default:
                     continue
                 annotation, (first, second) = node.meta[Q_ANNOTATION_KEY], node.args
-                # Neither values that are picked nor shares are rounded again.
+                # Selecting a token must not round its values again, so input and output share one scale.
                 if selects_token(node):
                     annotation.output_qspec = SharedQuantizationSpec((second, node))
                 elif first.target in (torch.ops.aten.softmax.int, torch.ops.aten._softmax.default):
@@ -54,7 +56,8 @@ def cmsis_quantizer(module: str) -> Any:
 
 
 def lower_program(exported: torch.export.ExportedProgram, target: str) -> Any:
-    """The manager of a quantized program, in operators of CMSIS-NN wherever there are any.
+    """Lower a quantized program, with CMSIS-NN operators where they exist; return ExecuTorch's program
+    manager.
 
     Args:
         target: one of `CORES`.
@@ -68,7 +71,7 @@ def lower_program(exported: torch.export.ExportedProgram, target: str) -> Any:
     from executorch.exir.pass_base import ExportPass
 
     class MergeTransposes(ExportPass):
-        """One transpose for two that follow each other: the product of two activations adds one."""
+        """Merge two consecutive transposes, because the product of two activations adds a transpose."""
 
         def call(self, graph_module: torch.fx.GraphModule) -> PassResult:
             transpose, merged = ops.edge.cortex_m.transpose.default, False
@@ -82,7 +85,7 @@ def lower_program(exported: torch.export.ExportedProgram, target: str) -> Any:
             return PassResult(graph_module, merged)
 
     config = cortex_m_edge_compile_config()
-    # The operator for a layer that stays float32 is in none of the libraries for these cores.
+    # No library for these cores has the operator of a float32 linear layer.
     config.preserve_ops = [op for op in config.preserve_ops if op != torch.ops.aten.linear.default]
     edge = to_edge(exported, compile_config=config).exported_program()
     passes = [each for each in CortexMPassManager.explicit_layout_pass_list if each.__name__ not in LEFT_OUT]
@@ -90,7 +93,8 @@ def lower_program(exported: torch.export.ExportedProgram, target: str) -> Any:
         edge, [*passes, MergeTransposes], CortexMTargetConfig.from_target_string(CORES[target])
     )
     lowered = manager.transform()
-    # Scales, and what was folded or laid out anew: the file would keep them.
+    # Remove unused constants, which the file would otherwise contain: old scales, and weights that were
+    # folded or rearranged.
     for node in list(lowered.graph.nodes):
         if not node.users and is_param_node(lowered, node):
             delete_constant_placeholder(lowered, node)

@@ -1,8 +1,8 @@
-"""Softmax of int8 as CMSIS-NN's `arm_softmax_s8` computes it, integer for integer.
+"""An int8 softmax with exactly the integers of CMSIS-NN's `arm_softmax_s8`.
 
-ExecuTorch's model of that kernel computes it in float32.  The arithmetic is that of gemmlowp's fixed-point
-functions (https://github.com/google/gemmlowp, fixedpoint/fixedpoint.h), which the kernel follows: numbers of
-32 bits, of which an exponent has 5 before the point and what comes of it none.
+ExecuTorch's model of that kernel computes in float32 instead.  The kernel uses 32-bit fixed-point functions
+of gemmlowp (https://github.com/google/gemmlowp, fixedpoint/fixedpoint.h).  An exponent has 5 bits before the
+binary point; an exponential has none.
 """
 
 import torch
@@ -10,14 +10,15 @@ from torch import Tensor
 
 ONE = 2**31 - 1
 LOWEST, HIGHEST = -128, 127
-# Bits of an exponent: before the point, after it, and those up to a quarter.
+# Bits of an exponent: before the binary point, after it, and below a quarter.
 INTEGER_BITS, FRACTION_BITS, QUARTER_BITS = 5, 26, 24
-# exp(-1/8) and 1/3 without a bit before the point; exp(-2^k) from k = -2 on.
+# exp(-1/8) and 1/3 with no bit before the binary point; exp(-2^k) for k = -2 and up.
 EXP_EIGHTH, THIRD = 1_895_147_668, 715_827_883
 EXP_POWERS = (1_672_461_947, 1_302_514_674, 790_015_084, 290_630_308, 39_332_535, 720_401, 242)
-# 48/17 and -32/17 with 2 bits before the point: where Newton's method for a reciprocal starts.
+# 48/17 and -32/17 with 2 bits before the binary point: the first estimate of Newton's method for a
+# reciprocal.
 NEWTON_CONSTANT, NEWTON_SLOPE, NEWTON_STEPS = 1_515_870_810, -1_010_580_540, 3
-# Bits that a sum of exponentials has before the point.
+# Bits before the binary point in a sum of exponentials.
 SUM_BITS = 12
 
 
@@ -30,11 +31,11 @@ def softmax_int8(
     shift: int,
     least: int,
 ) -> Tensor:
-    """`cortex_m::softmax`: int8 → int8 shares of 1/256, along the last dimension.
+    """`cortex_m::softmax` along the last dimension: int8 scores → int8 shares in steps of 1/256.
 
     Args:
-        multiplier, shift: what makes an exponent of a difference of scores.
-        least: the least difference whose exponential is not 0.
+        multiplier, shift: factors that convert a difference of scores to an exponent.
+        least: the smallest difference whose exponential is not 0.
     """
     difference = scores.long() - scores.amax(dim=-1, keepdim=True).long()
     exponentials = _exp(_high_product(difference.clamp(min=least) << shift, torch.tensor(multiplier)))
@@ -47,7 +48,10 @@ def softmax_int8(
 
 
 def _exp(exponent: Tensor) -> Tensor:
-    """exp of what is at most 0: a polynomial about -1/8 of what is left to a quarter, times the powers."""
+    """exp of an exponent ≤ 0, as a product of powers of e and a polynomial.
+
+    The polynomial, around -1/8, computes the remainder below a quarter.
+    """
     quarter = 1 << QUARTER_BITS
     rest = (exponent & (quarter - 1)) - quarter
     powers = rest - exponent

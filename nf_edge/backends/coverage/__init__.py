@@ -1,1 +1,1 @@
-"""The operators of a program that an accelerated library executes, and reasons for the rest."""
+"""The operators of a program that an accelerated library executes, and reasons for the others."""

@@ -1,4 +1,4 @@
-"""The operators and multiply-accumulates that an accelerated library executes, and reasons for the rest."""
+"""The operators and multiply-accumulates of an accelerated library, and reasons for the other operators."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -7,11 +7,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Operator:
-    """One call of a graph.
+    """One call in a graph.
 
     Attributes:
         macs: multiply-accumulates of one run.
-        taken: whether the library executes it.
+        taken: whether the accelerated library executes it.
     """
 
     name: str
@@ -21,11 +21,12 @@ class Operator:
 
 @dataclass(frozen=True)
 class Left:
-    """Operators of one name that an accelerated library did not take.
+    """All operators of one name that the accelerated library does not execute.
 
     Attributes:
+        count: the number of these operators.
         macs: multiply-accumulates of all of them in one run.
-        fix: what of a recipe is to be written otherwise for them to be taken; "" where nothing is known.
+        fix: the change to the recipe that gets them accelerated; "" if none is known.
     """
 
     operator: str
@@ -37,12 +38,13 @@ class Left:
 
 @dataclass(frozen=True)
 class Coverage:
-    """The operators that the backend's library executes, and those left to plain kernels.
+    """The operators that the backend's library executes, and the operators left to plain kernels.
 
     Attributes:
-        delegated: operators that the library executes.
-        macs: multiply-accumulates of those in one run, of one row of `length` tokens, the most that there may
-            be; of attention in one piece hidden scores are counted too.
+        delegated: the number of operators that the library executes.
+        macs: multiply-accumulates of the delegated operators in one run of one row with `length` tokens.
+            Fused attention includes masked scores.
+        length: the maximum number of tokens of a row.
     """
 
     library: str
@@ -60,7 +62,7 @@ class Coverage:
         return self.macs + sum(entry.macs for entry in self.left)
 
     def with_fixes(self, fixes: Mapping[str, str]) -> "Coverage":
-        """The coverage with the likely fix of each operator that is left, by name."""
+        """Add the likely fix to each operator that is left; `fixes` is by operator name."""
         fixed = (replace(entry, fix=fixes.get(entry.operator, "")) for entry in self.left)
         return replace(self, left=tuple(fixed))
 
@@ -74,10 +76,10 @@ def coverage_of(
     length: int,
     reason: Callable[[str], str],
 ) -> Coverage:
-    """The account of a program's operators, those left by name, the most frequent first.
+    """Count a program's operators.  Operators that are left are grouped by name, the most frequent first.
 
     Args:
-        reason: why an operator is left, by its name.
+        reason: a function from an operator's name to the reason why the operator is left.
     """
     delegated = macs = 0
     left: dict[str, tuple[int, int]] = {}

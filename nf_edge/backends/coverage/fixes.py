@@ -1,5 +1,4 @@
-"""The likely fix for operators that a backend leaves: another backend whose library has them, on devices that
-both are for."""
+"""Likely fixes for operators that a backend leaves: backends that execute them on the same devices."""
 
 from nf_edge.backends import all_backends
 from nf_edge.core.compatibility import devices_for, incompatibility
@@ -7,10 +6,10 @@ from nf_edge.core.recipe.recipe import Recipe, bundled_recipes
 
 
 def fixes_for(recipe: Recipe) -> dict[str, str]:
-    """What to write instead of a recipe's backend, by PyTorch's names of operators that it may leave; without
-    those that no bundled recipe has taken.
+    """Another recipe for each operator that a recipe's backend may leave, by PyTorch's name of the operator.
 
-    Of several backends it is the one that is for most of the devices that the recipe is for.
+    Operators that no bundled recipe accelerates are not included.  If several backends are possible, the one
+    that shares the most devices with the recipe is suggested.
     """
     devices, backends = devices_for(recipe), all_backends()
     recipes: dict[str, list[str]] = {}
@@ -22,6 +21,6 @@ def fixes_for(recipe: Recipe) -> dict[str, str]:
             shared[other.backend] = max(common, shared.get(other.backend, 0))
     fixes: dict[str, str] = {}
     for name in sorted(shared, key=lambda name: shared[name], reverse=True):
-        fix = f"recipe {' or '.join(recipes[name])}, whose backend {name} has it"
+        fix = f"recipe {' or '.join(recipes[name])}: its backend {name} executes this operator"
         fixes |= {operator: fix for operator in backends[name].covers if operator not in fixes}
     return fixes

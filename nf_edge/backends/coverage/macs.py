@@ -1,8 +1,7 @@
-"""Multiply-accumulates of the operators of a graph of PyTorch's, from the shapes that stand in it.
+"""Multiply-accumulates (MACs) of the operators in a PyTorch graph, computed from the shapes in the graph.
 
-A product of matrices and a convolution make each value of their output of as many products as the axis is
-long that they sum over; attention in one piece is two of these, of all queries with all keys.  What looks
-values up, or moves, sums or scales them, multiplies nothing here.
+A matrix product or a convolution needs one MAC per output value and summed element.  Fused attention is two
+matrix products of all queries with all keys.  Lookups, copies, sums and scalings count as 0.
 """
 
 import math
@@ -12,13 +11,13 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-# The length of an axis that a graph may leave open.
+# Converts an axis length, which may be symbolic, to a number.
 Size = Callable[[int | torch.SymInt], int]
 Shape = tuple[int, ...]
 
 
 def largest(length: int | torch.SymInt) -> int:
-    """The longest that an axis may be."""
+    """The upper bound of an axis length."""
     if isinstance(length, int):
         return length
     from executorch.exir.sym_util import eval_upper_bound
@@ -27,9 +26,9 @@ def largest(length: int | torch.SymInt) -> int:
 
 
 def qualified_name(node: Node) -> str:
-    """`aten::linear` of `aten.linear.default` and of its variants; the bare name of a Python function."""
+    """The operator's name without its variant, such as `aten::linear`; the bare name of a Python function."""
     target = node.target
-    # ExecuTorch wraps an operator once more.
+    # ExecuTorch wraps the operator in an object with an `_op`.
     operator = target if isinstance(target, torch._ops.OpOverload) else getattr(target, "_op", target)
     schema = getattr(operator, "_schema", None)
     if schema is not None:
@@ -41,7 +40,7 @@ def macs_of(node: Node, size: Size = largest) -> int:
     """Multiply-accumulates of one call.
 
     Args:
-        size: gives the length of an axis; the longest that it may be, unless `size` says otherwise.
+        size: converts an axis length, which may be symbolic, to a number; the default is the upper bound.
     """
     count = COUNTS.get(qualified_name(node))
     return 0 if count is None else count(_Call(node, size))
@@ -77,7 +76,7 @@ class _Call:
 
 
 def _by_last_axis_of(index: int) -> Callable[[_Call], int]:
-    """Counts an operator that sums over the last axis of one of its arguments."""
+    """A function that counts the MACs of an operator; it sums over the last axis of argument `index`."""
 
     def count(call: _Call) -> int:
         return math.prod(call.result()) * call.shape(index)[-1]
@@ -86,7 +85,9 @@ def _by_last_axis_of(index: int) -> Callable[[_Call], int]:
 
 
 def _convolution(channels: int) -> Callable[[_Call], int]:
-    """Counts a convolution; its weight has the output channels along one axis."""
+    """A function that counts the MACs of a convolution; the weight's output channels are along axis
+    `channels`.
+    """
 
     def count(call: _Call) -> int:
         weight = call.shape(1)
@@ -96,7 +97,7 @@ def _convolution(channels: int) -> Callable[[_Call], int]:
 
 
 def _einsum(call: _Call) -> int:
-    """Every value of each of its letters with those of all others."""
+    """MACs of an einsum: the product of the sizes of all distinct axes."""
     terms = str(call.argument(0)).split("->")[0].split(",")
     sizes = {
         letter: length
@@ -107,18 +108,18 @@ def _einsum(call: _Call) -> int:
 
 
 def _attention(call: _Call) -> int:
-    """[…, Tq, d], […, Tk, d], […, Tk, d]."""
+    """MACs of fused attention: query […, Tq, d], key […, Tk, d], value […, Tk, d]."""
     query, key, value = (call.shape(index) for index in range(3))
     return math.prod(query[:-1]) * key[-2] * (key[-1] + value[-1])
 
 
 def _own_attention(call: _Call) -> int:
-    """`nf::symmetric_attention` of [B, T, parts·H·d] → [B, Tq, H·d]."""
+    """MACs of `nf::symmetric_attention`: [B, T, parts·H·d] → [B, Tq, H·d]."""
     return _scores_and_values(call, keys=call.shape(0)[1]) + _noise(call, first=1)
 
 
 def _own_attention_cached(call: _Call) -> int:
-    """`nf::symmetric_attention_cached`, whose cache [H, capacity, d] is full."""
+    """MACs of `nf::symmetric_attention_cached`, with a full cache [H, capacity, d]."""
     return _scores_and_values(call, keys=call.shape(1)[1]) + _noise(call, first=6)
 
 
@@ -127,17 +128,17 @@ def _scores_and_values(call: _Call, keys: int) -> int:
 
 
 def _noise(call: _Call, first: int) -> int:
-    """Counts the noise of queries: arguments from `first` on are A and B [H, d, r], P [H, d, d]."""
+    """MACs of the queries' noise.  Arguments from `first` on are A, B [H, d, r] and P [H, d, d]."""
     batch, queries, _ = call.result()
     tensors = (call.shape(index) for index in range(first, first + 3) if call.given(index))
     return batch * queries * sum(math.prod(shape) for shape in tensors)
 
 
 def _onnx(call: _Call) -> int:
-    """An operator of ONNX Runtime in a graph that becomes an ONNX model.
+    """MACs of an attention operator of ONNX Runtime.
 
-    All are attention, of query, key and value, [B, T, H·d] each, and of a past; keys that come out,
-    [B, H, Tk, d], have that before them.
+    Inputs are query, key and value, [B, T, H·d] each, and the past.  The output keys [B, H, Tk, d] include
+    the past.
     """
     query, key = (call.shape_of(operand) for operand in call.argument(0)[:2])
     _, *present = call.results()

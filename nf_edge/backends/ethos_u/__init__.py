@@ -1,7 +1,7 @@
 """ExecuTorch with Vela: the Ethos-U NPUs of microcontrollers and small boards.
 
-The NPU takes everything between the tables and the logits as one delegate, in int8 weights and int8 or int16
-activations; the host looks tokens up, and scores for a classifier.
+One NPU delegate computes all layers, with int8 weights and int8 or int16 activations.  The host looks up
+embeddings, and computes a classifier's pooling and scores.
 """
 
 from pathlib import Path
@@ -36,24 +36,24 @@ from nf_edge.core.recipe.precision import POSITIONS, Activations
 from nf_edge.core.recipe.recipe import Recipe, target_of
 from nf_edge.model import ModelConfig, NoiseFormer
 
-BORDER = "the border between host and NPU: values are scaled as they pass"
-LOOKUP = "a table lookup: the host reads the rows it needs, the NPU would take in the whole table"
+BORDER = "it converts values between the host's float32 and the NPU's integers"
+LOOKUP = "a table lookup: the host only reads the rows it needs, but the NPU would read all of the table"
 REASONS = {
     "embedding": LOOKUP,
     "embedding_byte": LOOKUP,
     "quantize_per_tensor": BORDER,
     "dequantize_per_tensor": BORDER,
 }
-NARROWED = "Ethos-U55 and -U65 multiply two activations in int8 alone; all else of attention is int16"
-# Bytes of a program around its delegate, and of the NPU's commands, fitted to the bundled classifiers.
+NARROWED = "Ethos-U55 and -U65 multiply two activations only in int8; the rest of attention is int16"
+# Bytes of a program without its delegate, and of the NPU's commands.  Fitted to the bundled classifiers.
 PROGRAM_BASE, COMMANDS_LAYER, COMMANDS_ROW = 6_000, 6_000, 110
-# Bytes that Vela stores with each output channel: a bias and a scale.
+# Bytes that Vela stores per output channel in addition to the weights: a bias and a scale.
 CHANNEL_BYTES = 10
-# Bytes of a table and of an activation.
+# Bytes of a lookup table and of an activation value.
 TABLE_BYTES: dict[Activations, int] = {"int8_static": 256, "int16_static": 2048}
 ACTIVATION_BYTES: dict[Activations, int] = {"int8_static": 1, "int16_static": 2}
-# Tables of a layer: squares and roots of two norms, and the MLP's activation; of a block of queries: exp and
-# reciprocal; of the last norm.
+# Lookup tables per layer: squares and roots of two norms, and the MLP's activation.  Per block of queries:
+# exp and reciprocal.  For the last norm: squares and roots.
 TABLES_LAYER, TABLES_BLOCK, TABLES_LAST = 5, 2, 2
 
 
@@ -62,12 +62,13 @@ class EthosU(StaticShapeBackend):
     companions = (GRAPH,)
     library = "the NPU ({target})"
     attention_form = (
-        f"two products, scores transposed; causal queries in blocks of {ROWS}, which meet no later keys"
+        f"two products, scores transposed; causal queries in blocks of {ROWS}, without the keys after "
+        "the block"
     )
     covers = frozenset({"native_layer_norm"})
     leaves = REASONS
     leaves_others = (
-        "the host's own: it sums up embeddings, and pools and scores, in float32: integers would round"
+        "on the host: it adds embeddings, pools and computes scores in float32, because integers would round"
     )
     operator_libraries: ClassVar[tuple[str, ...]] = (
         "executorch_delegate_ethos_u",
@@ -76,9 +77,9 @@ class EthosU(StaticShapeBackend):
     )
     reference_executor = WHAT
     run_instructions = (
-        "The program is compiled for `{target}` and runs on a device that has one: in C++, with the delegate "
-        "that\ndrives it. On a machine without, `nf-edge check` runs it simulated, with the graph in "
-        "`npu.tosa`; a device\nneeds `{file}` alone.\n"
+        "The program is compiled for `{target}` and needs a device that has this NPU, and a C++ "
+        "application with the\ndelegate that drives it. On a machine without the NPU, `nf-edge check` runs "
+        "it simulated, with the graph in\n`npu.tosa`. A device only needs `{file}`.\n"
     )
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
@@ -91,7 +92,7 @@ class EthosU(StaticShapeBackend):
         return npu_quantizer(target_of(recipe), static_activations(recipe), module="body")
 
     def more_rows(self, recipe: Recipe, calibration_inputs: Inputs, length: int) -> Inputs:
-        # Of 256 levels those rows would take too many from all others.
+        # With 256 levels, the extreme rows would leave too few levels for all other values.
         if static_activations(recipe) == "int8_static":
             return []
         return extreme_rows(calibration_inputs, length)
@@ -99,19 +100,19 @@ class EthosU(StaticShapeBackend):
     def layer_report(self, module: str, precision_of: Precisions) -> tuple[str, str] | None:
         dtype = activation_dtype(precision_of)
         if module.endswith((".ln_1", ".ln_2")):
-            return "folded", f"its affine part is in the layer that follows; the rest is {dtype}"
+            return "folded", f"its scale and bias are folded into the next layer; the rest is {dtype}"
         if module == "transformer.ln_f":
             return (
                 "float32",
-                f"its affine part is the host's, or in the head that follows; the rest is {dtype}",
+                f"its scale and bias are on the host, or folded into the head; the rest is {dtype}",
             )
         if module == POSITIONS and precision_of[POSITIONS].bits is not None:
-            return "float32", "its rows are int8 rounded first; the sum with a token's is the host's"
+            return "float32", "its rows are rounded to int8 first; the host adds them to the token embeddings"
         return super().layer_report(module, precision_of)
 
     def attention_report(self, recipe: Recipe) -> tuple[str, str] | None:
         if static_activations(recipe) == "int16_static" and not has_matrix_unit(target_of(recipe)):
-            return "int8 products of calibrated ranges", NARROWED
+            return "int8 products with calibrated ranges", NARROWED
         return super().attention_report(recipe)
 
     def compiled(
@@ -142,8 +143,8 @@ class EthosU(StaticShapeBackend):
         )
         embeddings = sizes.token_bytes(precision_of) + 4 * sizes.hidden
         program = PROGRAM_BASE + COMMANDS_LAYER * config.n_layer
-        # Of the NPU: the inner layer and what goes in and out, or Q, K, V, what comes of them, and scores, or
-        # a language model's logits and what they are made of.
+        # The NPU's memory is the largest of three: the inner layer with input and output; Q, K, V, results
+        # and scores; a language model's logits and their inputs.
         met = max(high * (high - low) for queries in layers for low, high in queries)
         scores = met * max(heads for heads, _ in config.layer_sizes)
         logits = input_shape.length * config.vocab_size if config.is_language_model else 0
@@ -152,28 +153,32 @@ class EthosU(StaticShapeBackend):
             sizes.inner + 2 * sizes.hidden, 4 * sizes.hidden + scores, sizes.hidden + logits
         )
         if not has_matrix_unit(target_of(recipe)):
-            # A product of two activations is made row by row there, each with commands of its own, and with
-            # sums of 32 bits.
+            # These targets multiply two activations row by row, with separate commands and 32-bit sums for
+            # each row.
             program += COMMANDS_ROW * sum(
                 heads * (high + config.head_size)
                 for (heads, _), queries in zip(config.layer_sizes, layers, strict=True)
                 for _, high in queries
             )
             workspace += 4 * sizes.hidden
-        # On the host: embeddings in float32 twice, and the NPU's inputs; or its logits, and those in float32.
+        # The host holds embeddings in float32 twice and the NPU's inputs, or the NPU's logits and their
+        # float32 copy.
         arenas = max((2 * 4 + 1) * sizes.hidden, (4 + size) * logits)
         return account(program, weights, embeddings, arenas, workspace)
 
 
 def _queries(config: ModelConfig, length: int) -> list[list[tuple[int, int]]]:
-    """The blocks of queries of each layer; the last one may have one query, which meets all keys."""
+    """Query blocks of each layer, as (first, end).
+
+    If only one token is output, the last layer has one query, which attends to all keys.
+    """
     blocks = query_blocks(length, ROWS if config.causal else None)
     last = blocks if output_tokens_of(config) == "all" else [(length - 1, length)]
     return [*[blocks] * (config.n_layer - 1), last]
 
 
 def _stream(path: Path, program: Any) -> bytes:
-    """The content of the one delegate of a program."""
+    """The content of a program's only delegate."""
     delegates = program.execution_plan[0].delegates
     if [delegate.id for delegate in delegates] != ["EthosUBackend"]:
         raise BadInput("is not a program with one Ethos-U delegate", where=path)

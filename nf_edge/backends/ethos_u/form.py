@@ -1,19 +1,19 @@
-"""The NPU form of a NoiseFormer: the same numbers in operators that an Ethos-U has, and few of them.
+"""The network rewritten for an Ethos-U NPU: the same results, with few and cheap operators.
 
-What costs an NPU is not what costs a CPU.  Products with constant weights are nearly free; products of two
-activations, reductions along the innermost axis, and passes over [T, T] scores are not.  So
+Products with constant weights are nearly free on the NPU.  Products of two activations, reductions along the
+innermost axis, and passes over [T, T] scores are slow.  Therefore:
 
-  - the residual stream is centred (P = I − 11ᵀ/D in the tables and in both c_proj), LayerNorm has no mean to
-    take, and its affine part is folded into the linear layer that follows (`fold`, in place and exact);
-  - the mean of squares is a table (x²) and a linear layer of weights 1/D;
-  - scores are kept transposed, [keys, queries]: maximum and sum over keys then run along an outer axis, for a
-    tenth of the cycles, and the product with V needs no other layout;
-  - causal queries are taken in blocks of rows that meet only the keys that they may see;
-  - shares are normalised after the product with V, [d, T] values instead of [T, T];
-  - low-rank and pairwise noise are linear layers over all heads, block-diagonal;
-  - in the last layer only the token that is pooled from has a query.
+  - The residual stream is centred (P = I − 11ᵀ/D in the tables and in both c_proj), so LayerNorm needs no
+    mean.  Its scale and bias are folded into the next linear layer (`fold`, in place and exact).
+  - The mean of squares is a lookup table (x²) and a linear layer with weights 1/D.
+  - Scores are transposed, [keys, queries].  Maximum and sum over keys then need a tenth of the cycles, and
+    the product with V needs no transpose.
+  - Causal queries are computed in blocks, without the keys after the block.
+  - Shares are normalized after the product with V: [d, T] values instead of [T, T].
+  - Low-rank and pairwise noise are block-diagonal linear layers over all heads.
+  - If only one token is pooled, the last layer has one query.
 
-The tables stand outside, on the host, and so do pooling and the score of a classifier, in float32.
+The host computes the table lookups, pooling and a classifier's scores in float32.
 """
 
 import torch
@@ -27,15 +27,16 @@ from nf_edge.model.attention import Attention
 from nf_edge.model.attention_forms import OutputTokens
 from nf_edge.model.network import Block
 
-# Queries of a causal layer that are taken together.
+# Queries per block in a causal layer.
 ROWS = 16
 
 
 def fold(model: NoiseFormer) -> None:
-    """Centre the residual stream and fold the affine part of the layers' norms forward, in place and exactly.
+    """Centre the residual stream and fold the norms' scales and biases into the next layers, in place and
+    exactly.
 
-    What is left is the same network in the same modules: its norms have weights of 1, biases of 0, and
-    inputs whose mean is 0; `ln_f` keeps its affine part.  A tied head parts from its table, which is centred.
+    Afterwards the layers' norms have weights of 1, biases of 0, and inputs with mean 0.  `ln_f` keeps its
+    scale and bias.  A tied head gets its own copy of the table, because the table is centred.
     """
     transformer = model.transformer
     with torch.no_grad():
@@ -52,7 +53,7 @@ def fold(model: NoiseFormer) -> None:
 
 
 class Norm(nn.Module):
-    """LayerNorm of what has no mean, without its affine part: x / √(mean x² + ε)."""
+    """LayerNorm without scale and bias, for inputs with mean 0: x / √(mean x² + ε)."""
 
     def __init__(self, norm: nn.LayerNorm) -> None:
         super().__init__()
@@ -61,14 +62,14 @@ class Norm(nn.Module):
         self.mean = _linear(torch.full((1, width), 1 / width), None)
 
     def forward(self, x: Tensor) -> Tensor:
-        # An exponent of 2 would become a product; of 2.0, a table.
+        # Arm's compiler makes a lookup table of the exponent 2.0, but a product of the exponent 2.
         return x * torch.rsqrt(self.mean(torch.pow(x, 2.0)) + self.eps)
 
 
 class SelectTokenBySum(SelectToken):
-    """A `SelectToken` by a product and a sum over tokens.
+    """A `SelectToken` that uses a product and a sum over tokens.
 
-    Every Ethos-U computes both in 16 bits, and in fewer cycles than a product of two matrices.
+    Every Ethos-U computes both with 16 bits, and in fewer cycles than a matrix product.
     """
 
     def forward(self, x: Tensor, hints: Hints) -> Tensor:
@@ -78,7 +79,7 @@ class SelectTokenBySum(SelectToken):
 
 
 class NpuAttention(StaticShapeAttention):
-    """Attention whose scores are transposed.
+    """Attention with transposed scores, [keys, queries].
 
     Args:
         output_tokens: the tokens that the layer computes outputs for.
@@ -89,11 +90,11 @@ class NpuAttention(StaticShapeAttention):
         self.pick = SelectTokenBySum(output_tokens)
         self.c_proj = attention.c_proj
 
-    def laid(self, bias: Tensor) -> Tensor:
+    def bias_layout(self, bias: Tensor) -> Tensor:
         return bias.transpose(1, 2).contiguous()
 
     def forward(self, x: Tensor, hints: Hints) -> Tensor:
-        """[1, T, D] → [1, T or 1, D], of the output tokens."""
+        """Compute the outputs [1, T or 1, D] of the output tokens from x, [1, T, D]."""
         k, v = self.k(x), self.v(x)
         source = self.pick(k if self.q is None else x, hints)
         q = source if self.q is None else self.q(source)
@@ -106,13 +107,15 @@ class NpuAttention(StaticShapeAttention):
         return self.c_proj(y.reshape(1, self.heads * self.head_size, -1).permute(0, 2, 1))
 
     def _columns(self, x: Tensor) -> Tensor:
-        """[1, T, H·d] → [H, d, T]."""
+        """Reshape [1, T, H·d] to [H, d, T]."""
         return x.view(-1, self.heads, self.head_size).permute(1, 2, 0)
 
     def _attend(
         self, keys: Tensor, queries: Tensor, values: Tensor, hints: Hints, low: int, high: int
     ) -> Tensor:
-        """The queries from `low` to `high`: [H, T, d], [H, d, T], [H, d, T] → [H, d, high − low]."""
+        """Attention of queries `low` to `high`: keys [H, T, d], queries and values [H, d, T] → [H, d, high −
+        low].
+        """
         if len(self.blocks) > 1:
             keys, queries, values = keys[:, :high], queries[:, :, low:high], values[:, :, :high]
         scores = keys @ queries
@@ -121,8 +124,8 @@ class NpuAttention(StaticShapeAttention):
             scores = scores + bias
         if self.sees_padding and hints.hidden is not None:
             scores = scores + hints.hidden
-        # A sum with a product: of two operands of one scale, which a difference has, U55 rescales each by
-        # itself, and a negation keeps the zero-point of its operand, which costs its range.
+        # Add the negated maximum by a product with -1.  A subtraction needs one scale for both operands, and
+        # U55 then rescales each separately.  A negation keeps its operand's zero point, which costs range.
         shares = torch.exp(scores + scores.amax(dim=1, keepdim=True) * -1.0)
         return (values @ shares) * torch.reciprocal(shares.sum(dim=1, keepdim=True))
 
@@ -141,7 +144,7 @@ class NpuBlock(nn.Module):
 
 
 class Affine(nn.Module):
-    """What folding leaves of the last norm, on pooled tokens."""
+    """The scale and bias of the last LayerNorm, applied to pooled tokens; all other norms are folded."""
 
     def __init__(self, norm: nn.LayerNorm) -> None:
         super().__init__()
@@ -152,7 +155,7 @@ class Affine(nn.Module):
 
 
 class Body(nn.Module):
-    """What the NPU takes: the layers, the last norm, and the head of a language model."""
+    """The part that the NPU computes: the layers, the last norm, and a language model's head."""
 
     def __init__(self, model: NoiseFormer, length: int, output_tokens: OutputTokens) -> None:
         super().__init__()
@@ -167,14 +170,16 @@ class Body(nn.Module):
             self.head = _linear(weight * norm.weight, weight @ norm.bias)
 
     def forward(self, x: Tensor, hidden: Tensor | None, pick: Tensor | None) -> Tensor:
-        """The residual stream [1, T, D] and `Hints` → logits [1, T, V], or normed tokens [1, T or 1, D]."""
+        """Map embeddings [1, T, D] to logits [1, T, V] of a language model, or to normalized tokens [1, T or
+        1, D].
+        """
         for layer in self.layers:
             x = layer(x, Hints(hidden, pick))
         return self.head(self.norm(x))
 
 
 def npu_program(model: NoiseFormer, length: int) -> StaticShapeProgram:
-    """The program of a model that `fold` has changed."""
+    """The fixed-length program to lower for the NPU; `fold` must already have changed the model."""
     body = Body(model, length, output_tokens_of(model.config))
     return StaticShapeProgram(model, length, body, Affine(model.transformer.ln_f))
 

@@ -1,4 +1,4 @@
-"""Arm's quantizer for the Ethos-U, with the settings that the NPU form needs."""
+"""Arm's quantizer for the Ethos-U, with the settings that the NPU program needs."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from nf_edge.backends.ethos_u.target import compile_spec, has_matrix_unit
 from nf_edge.backends.static_shape.form import selects_token
 from nf_edge.core.recipe.precision import Activations
 
-# Arm's least scale, 2^-12, would leave mean squares and the like few of their 65,535 levels.
+# Arm's smallest scale, 2^-12, would use only few of the 65,535 levels for small values, such as mean squares.
 LEAST_SCALE = 1e-9
 LEVELS = torch.iinfo(torch.int16).max
 # Operators that select tokens.
@@ -19,10 +19,12 @@ PRODUCTS = (torch.ops.aten.bmm.default, torch.ops.aten.matmul.default)
 
 
 def npu_quantizer(target: str, activations: Activations, module: str | None = None) -> Any:
-    """Arm's quantizer for a target, of all of a program or of one of its modules, by name: weights int8 per
-    channel, activations int8 or int16 per tensor.
+    """Arm's quantizer for a target: int8 weights per channel, int8 or int16 activations per tensor.
 
-    Two activations that are multiplied are int8, too, where the target multiplies no int16.
+    Both operands of a product of two activations are int8 if the target cannot multiply int16.
+
+    Args:
+        module: name of the only module to quantize; None quantizes the complete program.
     """
     from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
     from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
@@ -50,10 +52,10 @@ def npu_quantizer(target: str, activations: Activations, module: str | None = No
 
 
 def _keep_scale(node: Any, annotation: Any) -> None:
-    """Give what is picked the scale of what it is picked from, so that no value is rounded again.
+    """Give selected tokens the scale of the tokens they come from, so that no value is rounded again.
 
-    That of a product and its sum is derived, not shared: a shared range would be of the product's values too,
-    nearly all of them zeros, for which an observer of histograms clips the others.
+    The scale of the product and its sum is derived, not shared.  A shared range would include the product's
+    values, which are nearly all zeros.  A histogram observer would then clip all other values.
     """
     from torchao.quantization.pt2e.quantizer import DerivedQuantizationSpec, SharedQuantizationSpec
     from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
@@ -78,8 +80,11 @@ def _keep_scale(node: Any, annotation: Any) -> None:
 
 
 def _int16() -> Any:
-    """Activations of 16 bits about 0, which is what the tables of an NPU interpolate between, in all of the
-    range of the calibration inputs: clipped ends would cost more than levels."""
+    """The configuration of int16 activations, symmetric about 0 as the NPU's lookup tables require.
+
+    The range is the full range of the calibration inputs, because clipping costs more accuracy than large
+    steps.
+    """
     from executorch.backends.arm.quantizer import get_symmetric_a16w8_quantization_config
     from executorch.backends.arm.quantizer.quantization_config import TOSAQuantizationConfig
     from torchao.quantization.pt2e import MinMaxObserver

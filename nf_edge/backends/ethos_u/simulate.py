@@ -1,8 +1,8 @@
-"""A `.pte` with an Ethos-U delegate, run on this machine: the host's operators by PyTorch, the delegate's
-integers by Arm's TOSA reference model.
+"""Run a `.pte` with an Ethos-U delegate on this machine.
 
-The reference model is given the graph that Vela was given, so its numbers are those before Vela; whether the
-NPU gives the same ones is not known here.
+PyTorch computes the host's operators, and Arm's TOSA reference model computes the delegate's integers.  The
+reference model runs the graph before Vela compiles it.  It does not show whether the NPU gives the same
+numbers.
 """
 
 from pathlib import Path
@@ -20,10 +20,10 @@ WHAT = "Arm's TOSA reference model (simulated, before Vela)"
 
 
 class SimulatedSession:
-    """The program of a file, and the graph in the file next to it.
+    """A program and the NPU's graph, read from the file next to it.
 
     Raises:
-        BadInput: either cannot be read.
+        BadInput: one of the files cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,13 +38,14 @@ class SimulatedSession:
         self._program = Interpreter(path, self._delegate)
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        """int64 [1, T], int64 [1, T] → float32 logits."""
+        """Compute float32 logits from `input_ids` and `attention_mask`, int64 [1, T] each."""
         return self._program.run(input_ids, attention_mask)
 
     def _delegate(self, inputs: list[Tensor]) -> Tensor:
         import tosa_reference_model
 
-        # It warns at every run that the graph is of an older version, which it takes.
+        # The model prints a warning at each run that the graph's version is old, although it supports that
+        # version.
         with quiet_stdout():
             (output,), status = tosa_reference_model.run(
                 self._graph, [tensor.numpy() for tensor in inputs], verbosity="NONE"

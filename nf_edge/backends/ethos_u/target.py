@@ -7,13 +7,16 @@ TARGETS = tuple(f"ethos-{family}-{macs}" for family, sizes in MACS.items() for m
 
 
 def has_matrix_unit(target: str) -> bool:
-    """Whether it multiplies two activations as it does an activation and weights; others do so row by row,
-    and in int8 alone: of more bits ExecuTorch's partitioner leaves such a product to the host."""
+    """Whether the target multiplies two activations as fast as an activation and weights.
+
+    Other targets do it row by row, and only in int8.  ExecuTorch's partitioner leaves wider products to the
+    host.
+    """
     return target.startswith("ethos-u85")
 
 
 def compile_spec(target: str) -> Any:
-    """The settings of an Arm compiler for a target, with Arm's default system and memory mode."""
+    """The settings of Arm's compiler for a target, with Arm's default system and memory mode."""
     from executorch.backends.arm.ethosu import EthosUCompileSpec
 
     return EthosUCompileSpec(target, extra_flags=["--verbose-performance"])

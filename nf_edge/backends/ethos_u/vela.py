@@ -1,4 +1,4 @@
-"""Lowering through Vela, Arm's compiler for the Ethos-U, and reading its report."""
+"""Lower a program with Vela, Arm's compiler for the Ethos-U, and read Vela's report."""
 
 import csv
 import struct
@@ -21,8 +21,8 @@ from nf_edge.core.quiet import quiet_stdout
 from nf_edge.core.staging import scratch_folder
 
 KIB = 1024
-# Dtypes of token ids, masks, and what compares them, also once Arm's passes have narrowed them; the NPU is
-# given others.
+# Dtypes of token ids and masks, and of comparisons with them, before and after Arm's passes narrow them.  The
+# NPU gets no value of these dtypes.
 HOSTS = (torch.int64, torch.int32, torch.bool)
 
 
@@ -31,8 +31,9 @@ class Compiled:
     """The result of lowering a program.
 
     Attributes:
-        edge: the program manager, its delegate compiled.
-        graph: the TOSA graph that Vela was given, as it was given.
+        edge: the program manager with the compiled delegate.
+        graph: the TOSA graph that Vela compiled.
+        estimate: Vela's estimate of cycles and memory.
     """
 
     edge: Any
@@ -41,21 +42,23 @@ class Compiled:
 
 
 class HostsIntegers(OperatorSupportBase):
-    """Leaves token ids and masks to the host: Arm's partitioner takes what compares and counts them for the
-    NPU, in a delegate of its own."""
+    """Leaves operators on token ids and masks to the host.
+
+    Without this, Arm's partitioner would put comparisons and counts of them into a second NPU delegate.
+    """
 
     def is_node_supported(self, submodules: Mapping[str, nn.Module], node: torch.fx.Node) -> bool:
-        if "quantized_decomposed" in str(node.target):  # biases and zero points are of these dtypes too
+        if "quantized_decomposed" in str(node.target):  # biases and zero points also have these dtypes
             return True
         values = (each.meta.get("val") for each in (node, *node.all_input_nodes))
         return not any(isinstance(value, Tensor) and value.dtype in HOSTS for value in values)
 
 
 def compile_program(exported: torch.export.ExportedProgram, target: str) -> Compiled:
-    """Lower a quantized program, what the NPU takes of it through Vela.
+    """Lower a quantized program, and compile the NPU's part with Vela.
 
     Raises:
-        MissingTool: there is no folder for temporary files that Vela can work in.
+        MissingTool: Vela cannot work in the folder for temporary files.
     """
     from executorch.backends.arm.ethosu import EthosUPartitioner
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
@@ -68,12 +71,12 @@ def compile_program(exported: torch.export.ExportedProgram, target: str) -> Comp
                 fix="set TMPDIR to a folder without one",
             )
         spec = compile_spec(target).dump_intermediate_artifacts_to(str(folder))
-        # Vela prints what it also writes to files.
+        # Vela also prints the content of its report files.
         with quiet_stdout():
             edge = to_edge_transform_and_lower(
                 exported,
                 partitioner=[EthosUPartitioner(spec, [HostsIntegers()])],
-                # The quantizer leaves operators that are not in the core set.
+                # The quantizer adds operators that are not in ExecuTorch's core set.
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),
             )
         _forget_folder(edge, str(folder))
@@ -84,8 +87,9 @@ def compile_program(exported: torch.export.ExportedProgram, target: str) -> Comp
 
 
 def _forget_folder(edge: Any, folder: str) -> None:
-    """Take out of the delegate where its intermediate results lay: the file would hold a path of this
-    machine."""
+    """Remove the folder of intermediate results from the delegate, because the file would contain a path of
+    this machine.
+    """
     for delegate in delegates_of(edge):
         specs = delegate.compile_specs
         specs[:] = [spec for spec in specs if folder.encode() not in spec.value]
@@ -101,7 +105,8 @@ def _estimate(target: str, folder: Path) -> Estimate:
     clock = float(summary["core_clock"]) / 1e6
     model = "Vela's own estimate"
     flash = float(summary["on_chip_flash_memory_used"]) + float(summary["off_chip_flash_memory_used"])
-    # Where the target keeps its weights in DRAM, they are counted there, and so is what does not fit SRAM.
+    # The count of DRAM includes weights if the target stores them there, and everything that does not fit
+    # SRAM.
     dram = float(summary["dram_memory_used"])
     return Estimate(
         source=f"Vela, for {target} as {summary['system_config']} at {clock:g} MHz, {summary['memory_mode']}",
@@ -123,8 +128,10 @@ def _rows(folder: Path, pattern: str) -> list[dict[str, str]]:
 
 
 def blocks(stream: bytes) -> dict[str, bytes]:
-    """The named blocks of the stream that a delegate holds, by the layout of ExecuTorch's `arm_vela.py`: a
-    name of 16 bytes, a length of 4 and 12 of flags, then the content, padded to 16."""
+    """The named blocks in a delegate's stream, with the layout of ExecuTorch's `arm_vela.py`.
+
+    Each block has a name of 16 bytes, a length of 4, 12 bytes of flags, and the content, padded to 16 bytes.
+    """
     return dict(_blocks(stream))
 
 

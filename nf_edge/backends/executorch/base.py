@@ -1,4 +1,4 @@
-"""The base of ExecuTorch backends that give the network to a delegate, in PyTorch's operators."""
+"""The base of ExecuTorch backends with a delegate that accepts the network as PyTorch operators."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -27,16 +27,17 @@ from nf_edge.model.checkpoint import TOKENIZER
 
 
 class ExecutorchBackend(Backend):
-    """A backend whose file is a `.pte`, the cache of which lies inside, run by ExecuTorch in this process."""
+    """A backend that writes a `.pte`, with any cache inside it, and runs it with ExecuTorch."""
 
     model_file = "model.pte"
     runtime_title = "ExecuTorch"
     namespace: ClassVar[str] = ""
-    """The namespace of operators that count as delegated without a delegate; "" where there are none."""
+    """The namespace of operators that count as delegated although no delegate runs them; "" if there is none.
+    """
 
     @abstractmethod
     def partitioner(self, recipe: Recipe) -> Any:
-        """ExecuTorch's partitioner, which selects the operators of the delegate."""
+        """ExecuTorch's partitioner, which selects the operators for the delegate."""
 
     def inputs(self, config: ModelConfig, input_shape: InputShape) -> tuple[str, ...]:
         return executorch_decoder.INPUTS if input_shape.cached else INPUTS
@@ -71,7 +72,7 @@ class ExecutorchBackend(Backend):
             exported, partitioner=[self.partitioner(recipe)], constant_methods=constants
         )
         self.settle(edge)
-        # Otherwise every call would copy the complete cache.
+        # Without this pass every call would copy the complete cache.
         lowered = edge.to_executorch(ExecutorchBackendConfig(run_reinplace_pass=input_shape.cached))
         with path.open("wb") as file:
             lowered.write_to_file(file)
@@ -80,7 +81,7 @@ class ExecutorchBackend(Backend):
         )
 
     def settle(self, edge: Any) -> None:
-        """Take out of the delegates of a lowered program what differs from run to run."""
+        """Remove data that differs between runs from a lowered program's delegates."""
         return
 
     def require_operators(self, path: Path) -> None:
@@ -114,7 +115,7 @@ class ExecutorchBackend(Backend):
         if threads is not None:
             from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
 
-            _unsafe_reset_threadpool(threads)  # safe as long as nothing runs on it
+            _unsafe_reset_threadpool(threads)  # safe while no run uses the pool
         with quiet_stderr():
             try:
                 return runtime.load_program(path).load_method("forward")
@@ -127,7 +128,7 @@ class _ExecutorchSession:
         self._method = method
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        # The runtime reads memory as it lies: other than contiguous tensors give wrong numbers in silence.
+        # The runtime ignores strides: a tensor that is not contiguous gives wrong numbers without an error.
         inputs = [
             torch.from_numpy(np.ascontiguousarray(x, dtype=np.int64)) for x in (input_ids, attention_mask)
         ]

@@ -1,4 +1,4 @@
-"""`torch.export` of a program, in the shapes that its input shape allows."""
+"""Export a program with `torch.export`, in the shapes of an input shape."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +11,7 @@ from nf_edge.backends.input_shape import InputShape
 
 
 def capture(program: nn.Module, input_shape: InputShape) -> torch.export.ExportedProgram:
-    """Export a program for ExecuTorch, for one row of a fixed or a bounded length."""
+    """Export a program for ExecuTorch, for one row of fixed or bounded length."""
     if input_shape.cached:
         example, shapes = executorch_decoder.example(input_shape.length)
         return torch.export.export(program, example, dynamic_shapes=shapes)
@@ -21,8 +21,8 @@ def capture(program: nn.Module, input_shape: InputShape) -> torch.export.Exporte
 
 
 def example_inputs(input_shape: InputShape, batch: int = 1) -> tuple[Tensor, Tensor]:
-    """`input_ids` and `attention_mask` to trace a program without a cache with."""
-    # Not 1, which export would take for a constant.
+    """Example `input_ids` and `attention_mask` to export a program without a cache."""
+    # `torch.export` would make a constant of a length of 1.
     length = min(input_shape.length, 8) if input_shape.dynamic_length else input_shape.length
     shape = (batch, length)
     return torch.zeros(shape, dtype=torch.int64), torch.ones(shape, dtype=torch.int64)
@@ -31,10 +31,10 @@ def example_inputs(input_shape: InputShape, batch: int = 1) -> tuple[Tensor, Ten
 def quantize_captured(
     exported: torch.export.ExportedProgram, quantizer: Any, rows: Iterable[tuple[Tensor, ...]]
 ) -> nn.Module:
-    """A captured program, quantized by a quantizer of ExecuTorch, with ranges of the rows of inputs."""
+    """Quantize a captured program with an ExecuTorch quantizer; `rows` of inputs calibrate the ranges."""
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    # A captured program checks its inputs unless this is disabled; quantizers cannot handle the checks.
+    # Captured programs check their inputs by default, and quantizers cannot handle these checks.
     prepared = prepare_pt2e(exported.module(check_guards=False), quantizer)
     for row in rows:
         prepared(*row)

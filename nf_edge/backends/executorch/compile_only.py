@@ -1,8 +1,8 @@
-"""The base of compile-only backends, whose files nothing on this machine runs.
+"""The base of compile-only backends: this machine cannot run their files.
 
-A reference executor answers instead: ExecuTorch's kernels compute the lowered graph with its rounded weights,
-in float32.  This shows the cost of rewriting and rounding, and values beyond float16; nothing else of the
-device's arithmetic.
+A stand-in computes the predictions instead.  ExecuTorch's kernels run the lowered graph with its rounded
+weights in float32.  This shows errors of rewriting, rounding, and overflow of float16.  It shows no other
+effect of the device's arithmetic.
 """
 
 from abc import abstractmethod
@@ -29,25 +29,27 @@ from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import Decoder, ModelConfig
 
 STAND_IN = "stand-in.pte"
-# Bytes of a value, and the largest there is.
+# Bytes of a float16 value, and the largest float16 value.
 HALF, LARGEST_HALF = 2, torch.finfo(torch.float16).max
 
 
 ELSEWHERE = (
-    "Nothing on the machine that made it runs `{file}`: it is for a device with what it was compiled "
-    "for. What\n`nf-edge check` asks there is {simulated}. A device needs `{file}` alone.\n"
+    "No software on the machine that exported `{file}` can run it; it needs the target device.\n"
+    "`nf-edge check` uses {simulated}. A device only needs `{file}`.\n"
 )
 
 
 class CompileOnlyBackend(ExecutorchBackend):
-    """One of those, both of which compute in float16; without a cache, so that a language model gives the
-    logits of all tokens."""
+    """A backend that compiles for a device's float16 arithmetic.
+
+    Its files have no cache, so a language model returns the logits of all tokens.
+    """
 
     companions = (STAND_IN,)
     floats = "float16"
     process_bytes = None
     notes: ClassVar[tuple[str, ...]]
-    """Notes on memory that no plan covers."""
+    """Notes about memory that the plan does not include."""
 
     def lower(
         self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
@@ -57,7 +59,7 @@ class CompileOnlyBackend(ExecutorchBackend):
             from executorch.exir import to_edge_transform_and_lower
             from executorch.exir.passes.constant_prop_pass import constant_prop_pass
 
-            # Weights are dequantized ahead: for those by groups ExecuTorch itself has no kernel.
+            # Dequantize weights before lowering: ExecuTorch has no kernel for weights with groups.
             captured = constant_prop_pass(capture(program, input_shape))
             stand_in = to_edge_transform_and_lower(captured).to_executorch()
             with path.with_name(STAND_IN).open("wb") as file:
@@ -79,7 +81,7 @@ class CompileOnlyBackend(ExecutorchBackend):
 
     @abstractmethod
     def weight_bytes(self, file: Any) -> int:
-        """Bytes of the weights that the delegates of a program hold."""
+        """Bytes of the weights in a program's delegates."""
 
     def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
         content = path.read_bytes()
@@ -90,7 +92,7 @@ class CompileOnlyBackend(ExecutorchBackend):
         return self._account(len(content) - weights, weights, arenas, None)
 
     def predicted(self, sizes: Sizes, program: int, weights: int) -> MemoryPlan:
-        """The memory before anything is lowered, of a graph and weights with these sizes in bytes."""
+        """The memory predicted before lowering; `program` and `weights` are in bytes."""
         workspace = HALF * (2 * sizes.scores + 6 * sizes.hidden + 2 * sizes.inner)
         return self._account(program, weights, 0, workspace)
 
@@ -98,7 +100,7 @@ class CompileOnlyBackend(ExecutorchBackend):
         return MemoryPlan(
             program=program,
             weights=weights,
-            # Tables lie in the delegate.
+            # The delegate contains the tables.
             embeddings=0,
             mapped=program + weights,
             loaded=0,
@@ -113,7 +115,7 @@ class CompileOnlyBackend(ExecutorchBackend):
 
 
 class _InHalf:
-    """A stand-in, whose answer is NaN where a value on the way to it is beyond the device's float16."""
+    """A stand-in session.  Its logits are NaN if an intermediate value overflows the device's float16."""
 
     def __init__(self, session: Session, path: Path) -> None:
         self._session, self._fits = session, True
@@ -126,13 +128,13 @@ class _InHalf:
         return logits if self._fits else np.full_like(logits, np.nan)
 
     def _watch(self, values: Tensor) -> None:
-        if values.is_floating_point():  # others are token ids and masks
-            self._fits &= bool((values.abs() <= LARGEST_HALF).all())  # False of NaN, too
+        if values.is_floating_point():  # the other values are token ids and masks
+            self._fits &= bool((values.abs() <= LARGEST_HALF).all())  # also False for NaN
 
 
 def reference_executor_for(library: str) -> str:
-    """The name of the reference executor, and of its arithmetic, in reports."""
+    """The name of the reference executor and its arithmetic, for reports."""
     return (
-        f"a stand-in for {library}: the same graph and rounded weights, in float32 on this CPU, "
-        "and no answer where float16 overflows"
+        f"a stand-in for {library}: the same graph and rounded weights in float32 on this CPU, and no answer "
+        "if float16 would overflow"
     )

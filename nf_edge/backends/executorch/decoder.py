@@ -1,7 +1,7 @@
 """A language model with its cache as one ExecuTorch method, for prefill and for decoding.
 
-Its signature and its constant methods are those that ExecuTorch's TextLLMRunner expects
-(extension/llm/runner in github.com/pytorch/executorch).
+Its signature and its constant methods follow ExecuTorch's TextLLMRunner (extension/llm/runner in
+github.com/pytorch/executorch).
 """
 
 import math
@@ -17,7 +17,7 @@ INPUTS = ("tokens", "start")
 
 
 class PlacedCache(nn.Module):
-    """A cache inside the program; the next tokens are placed wherever the caller says.
+    """A cache inside the program; the caller chooses the positions of the next tokens.
 
     Attributes:
         start: int64 [1], position of the first of the next tokens.
@@ -31,7 +31,7 @@ class PlacedCache(nn.Module):
         self._positions = torch.zeros(0, dtype=torch.int64)
 
     def begin(self, start: Tensor) -> None:
-        """Place the next tokens at `start`, int64 [1]."""
+        """Set the position of the next tokens to `start`, int64 [1]."""
         self.start = start
 
     def advance(self, length: int) -> tuple[Tensor, int]:
@@ -40,12 +40,12 @@ class PlacedCache(nn.Module):
 
 
 class InPlaceCache(PlacedCache):
-    """K and V of every layer as buffers [1, H, capacity, d], written where the new tokens stand.
+    """K and V of every layer as buffers [1, H, capacity, d]; new tokens are written at their positions.
 
-    All of it is given to attention, and what is not filled is hidden.  Slicing off the filled part makes
-    shapes that are only known from a value, and XNNPACK takes no operator of such: at 4 layers of 768 and
-    1,024 positions a prefill took 1,369 ms instead of 431, a step at the end 23.7 ms instead of 5.3, and one
-    at the beginning 5.0 instead of 5.1 (one thread, x86-64).
+    Attention gets the complete buffers, and a mask hides the unfilled part.  Slicing off the filled part
+    would create shapes that depend on values.  XNNPACK accepts no operator with such shapes.  Slicing was
+    measured with 4 layers of 768 and 1,024 positions (one thread, x86-64).  A prefill took 1,369 ms instead
+    of 431.  A step at the end took 23.7 ms instead of 5.3, and a step at the beginning 5.0 ms instead of 5.1.
     """
 
     def __init__(self, config: ModelConfig, capacity: int) -> None:
@@ -63,7 +63,7 @@ class InPlaceCache(PlacedCache):
 
 
 class DecoderProgram(nn.Module):
-    """(tokens int64 [1, T], start int64 [1]) → float32 [1, 1, V], the logits of the last token."""
+    """The program: (tokens int64 [1, T], start int64 [1]) → logits of the last token, float32 [1, 1, V]."""
 
     def __init__(self, model: CausalLM, cache: PlacedCache) -> None:
         super().__init__()
@@ -75,22 +75,22 @@ class DecoderProgram(nn.Module):
 
 
 def example(capacity: int) -> tuple[tuple[Tensor, Tensor], Any]:
-    """Inputs to export a DecoderProgram with, and which of their dimensions are dynamic."""
-    # Not 1, which export would take for a constant.
+    """Example inputs to export a DecoderProgram, and their dynamic dimensions."""
+    # `torch.export` would make a constant of a length of 1.
     tokens = torch.zeros(1, min(capacity, 8), dtype=torch.int64)
     length = torch.export.Dim("length", min=1, max=capacity) if capacity > 1 else None
     return (tokens, torch.zeros(1, dtype=torch.int64)), ({1: length} if length else None, None)
 
 
 def constant_methods(config: ModelConfig, capacity: int) -> dict[str, Any]:
-    """Constants of a program that ExecuTorch's TextLLMRunner reads."""
+    """Constant methods of a program for ExecuTorch's TextLLMRunner."""
     methods: dict[str, Any] = {
         "get_max_seq_len": capacity,
         "get_max_context_len": capacity,
         "get_vocab_size": config.vocab_size,
         "use_kv_cache": True,
         "use_sdpa_with_kv_cache": False,
-        # A prompt goes in as one piece.
+        # A prompt is fed in one call.
         "enable_dynamic_shape": True,
     }
     if config.bos_token_id is not None:
@@ -101,7 +101,7 @@ def constant_methods(config: ModelConfig, capacity: int) -> dict[str, Any]:
 
 
 class ExecutorchDecoder(Decoder):
-    """A program of this kind, loaded from its file."""
+    """A decoder that runs a DecoderProgram, loaded from its file."""
 
     def __init__(self, method: Any, capacity: int) -> None:
         super().__init__(capacity)
@@ -114,8 +114,8 @@ class ExecutorchDecoder(Decoder):
         return logits
 
 
-# Arguments that an operator writes in place: keys, values, and the scales of an int8 cache; a delegate's new
-# cache is copied over the old one.
+# Indices of arguments that an operator writes in place: keys, values, and scales of an int8 cache.  A
+# delegate's new cache is copied over the old one.
 CACHE_ARGUMENTS = {
     "aten::index_put_": (0,),
     "aten::copy_": (0,),
@@ -124,7 +124,7 @@ CACHE_ARGUMENTS = {
 
 
 def cache_bytes(method: Any) -> int:
-    """Bytes of the buffers that a deserialised execution plan updates in their place."""
+    """Bytes of the buffers that a deserialised execution plan updates in place."""
     operators = [operator.name for operator in method.operators]
     written: dict[int, int] = {}
     for chain in method.chains:

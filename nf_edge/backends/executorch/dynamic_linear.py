@@ -1,4 +1,4 @@
-"""Linear layers for XNNPACK, by torchao, whose ranges of activations are computed at run time."""
+"""Quantized linear layers for XNNPACK, by torchao; activation ranges are computed at run time."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ def quantize_dynamic(
     """Quantize linear layers in place.
 
     Args:
-        quantized_weights: weights that are rounded already, by the names of their layers.
+        quantized_weights: weights that are already rounded, by the names of their layers.
     """
     layers = {
         name: precision_of[name]
@@ -45,7 +45,7 @@ def quantize_dynamic(
 
 
 def _as_torchao(weight: Tensor, quantized_weight: QuantizedWeight) -> Tensor:
-    """Codes and scales in the form that torchao gave to the weights of a layer."""
+    """Replace the codes and scales in torchao's quantized weight by those of `quantized_weight`."""
     parts, attributes = weight.__tensor_flatten__()  # type: ignore[attr-defined]
     tensors = {part: getattr(weight, part) for part in parts}
     tensors |= {"qdata": quantized_weight.codes, "scale": quantized_weight.scales}

@@ -1,4 +1,4 @@
-"""Embedding tables of 2, 4 and 8 bits, for ExecuTorch: rows are dequantized as they are looked up."""
+"""Embedding tables of 2, 4 and 8 bits for ExecuTorch; a lookup dequantizes the rows it reads."""
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,10 @@ OPERATORS = {2: "embedding_2bit", 4: "embedding_4bit", 8: "embedding_byte"}
 
 
 class QuantizedEmbedding(nn.Module):
-    """A table [V, D] of integers, packed into bytes, with a float32 scale for each row or group of one.
+    """A table [V, D] of packed integers, with a float32 scale for each row or group of columns.
 
     Args:
-        bits: that a value takes; the codes of the grid may need fewer.
+        bits: bits per value in the table; the codes may need fewer.
     """
 
     table: Tensor
@@ -29,7 +29,7 @@ class QuantizedEmbedding(nn.Module):
         self.register_buffer("scales", quantized_weight.scales)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """int64 [B, T] → float32 [B, T, D]."""
+        """Look up rows: int64 [B, T] → float32 [B, T, D]."""
         look_up = getattr(torch.ops.quantized_decomposed, OPERATORS[self._bits]).dtype
         rows: Tensor = look_up(
             self.table, self.scales, None, *code_range(self._bits), ids, dtype=torch.float32
@@ -37,14 +37,14 @@ class QuantizedEmbedding(nn.Module):
         return rows
 
     def dequantized(self) -> Tensor:
-        """float32 [V, D]."""
+        """The complete table, float32 [V, D]."""
         return QuantizedWeight(_unpacked(self.table, self._bits), self.scales).dequantized()
 
 
 def _packed(codes: Tensor, bits: int) -> Tensor:
     if bits == 8:
         return codes
-    # `embedding_4bit` wants even columns in the upper half of a byte.
+    # `embedding_4bit` expects even columns in the upper half of a byte.
     return pack(_pairs_turned(codes) if bits == 4 else codes, bits)
 
 
@@ -61,13 +61,13 @@ def _pairs_turned(codes: Tensor) -> Tensor:
 def quantize_tables(
     transformer: Transformer, precision_of: Precisions, quantized_weight: QuantizedWeight | None
 ) -> None:
-    """Replace the token and position tables, in place, by quantized ones where they are to be.
+    """Replace the token and position tables in place by quantized tables, as the precisions request.
 
     Args:
-        quantized_weight: what the tokens become; each value goes to the nearest where None.
+        quantized_weight: the rounded token table; None rounds each value to the nearest.
     """
     with quiet_libraries():
-        # Registers quantized_decomposed::embedding_*.
+        # This import registers quantized_decomposed::embedding_*.
         import executorch.exir.passes._quant_patterns_and_replacements  # noqa: F401
     for name, table, rounded in (
         (TOKENS, transformer.wte, quantized_weight),

@@ -1,7 +1,7 @@
-"""The network in operators of ours, for a runtime that has their kernels: attention whole, and norms.
+"""The network in nf-edge's operators, for a runtime with their kernels: fused attention, norms and GELU.
 
-Nothing is transposed or copied around attention: it reads K and V where the projection left them.  The query
-is K, noise and all, and never leaves the kernel.
+Attention needs no transpose or copy: it reads K and V directly from the projection's output.  The kernel
+computes the query from K and the noise, and never stores it.
 """
 
 from typing import Literal
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.executorch.decoder import PlacedCache
-from nf_edge.kernels import block_ops  # noqa: F401  (registers its operators, as op does)
+from nf_edge.kernels import block_ops  # noqa: F401  (registers its operators)
 from nf_edge.kernels.attention_op import NoiseTensors
 from nf_edge.model import ModelConfig
 from nf_edge.model.attention import Attention, Pass
@@ -20,9 +20,11 @@ Products = Literal["float32", "int8"]
 
 
 class Lengths:
-    """In place of a mask: how many tokens of each row are real, int64 [B]; None where all are."""
+    """The lengths of padded rows, used in place of a mask: int64 [B] real tokens; None if no token is
+    padding.
+    """
 
-    # The operator picks among its queries itself.
+    # The operator selects its output queries itself.
     takes_fewer_queries = False
 
     def mask(
@@ -37,7 +39,7 @@ class Lengths:
 
 
 class FusedAttention(nn.Module):
-    """In place of `Attention`, with its projections and its noise."""
+    """A replacement for `Attention` with the same projections and noise."""
 
     def __init__(self, attention: Attention, causal: bool, products: Products) -> None:
         super().__init__()
@@ -56,7 +58,7 @@ class FusedAttention(nn.Module):
         }
 
     def forward(self, x: Tensor, this: Pass) -> Tensor:
-        """[B, T, D] → [B, T or 1, D], for the output tokens."""
+        """Compute the outputs [B, T or 1, D] of the output tokens from x, [B, T, D]."""
         projected = self.c_kv(x) if self.symmetric else self.c_attn(x)
         noise = noise_tensors(self.noise)
         if isinstance(this.cache, FusedCache):
@@ -72,7 +74,7 @@ class FusedAttention(nn.Module):
 
 
 class ThreadedNorm(nn.LayerNorm):
-    """In place of a layer norm, with its weights: the operator whose kernel runs on all threads."""
+    """A replacement for a LayerNorm with the same weights; its kernel uses all threads."""
 
     @classmethod
     def of(cls, norm: nn.LayerNorm) -> "ThreadedNorm":
@@ -85,7 +87,7 @@ class ThreadedNorm(nn.LayerNorm):
 
 
 class ThreadedGelu(nn.Module):
-    """In place of GELU by the tanh formula: the operator whose kernel reads its input once."""
+    """A replacement for GELU by the tanh formula; its kernel reads the input once."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.ops.nf.gelu_new(x)
@@ -96,8 +98,11 @@ def noise_tensors(noise: Noise) -> NoiseTensors:
 
 
 class FusedCache(PlacedCache):
-    """K and V of every layer as the operator keeps them: [H, capacity, d], float32, or int8 with a scale for
-    each head of a token."""
+    """K and V of every layer in the layout of `nf::symmetric_attention_cached`: [H, capacity, d], float32 or
+    int8.
+
+    int8 has one scale per head and token.
+    """
 
     def __init__(self, config: ModelConfig, capacity: int, dtype: Literal["float32", "int8"]) -> None:
         super().__init__(capacity)
@@ -114,7 +119,7 @@ class FusedCache(PlacedCache):
                     )
 
     def of(self, layer: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """K, V and their scales of a layer."""
+        """K, V and their scales of a layer; the scales are None for float32."""
         k, v = self.get_buffer(f"k{layer}"), self.get_buffer(f"v{layer}")
         if not self._int8:
             return k, v, None, None

@@ -1,5 +1,7 @@
-"""The instructions of a `.pte`, one after the other, with PyTorch's functions in place of kernels: for
-programs whose runtime this machine does not have."""
+"""An interpreter for a `.pte`, for programs without a runtime on this machine.
+
+PyTorch functions execute the instructions one after the other.
+"""
 
 import math
 from collections.abc import Callable, Mapping
@@ -15,7 +17,7 @@ from torch import Tensor
 from nf_edge.backends.executorch.program_file import read_program
 from nf_edge.core.quiet import quiet_libraries, quiet_stderr
 
-# ExecuTorch's names.
+# ExecuTorch's names of dtypes.
 DTYPES = {
     "LONG": torch.int64,
     "SHORT": torch.int16,
@@ -25,23 +27,22 @@ DTYPES = {
     "FLOAT": torch.float32,
     "BOOL": torch.bool,
 }
-# Operators of ExecuTorch alone: they cast, or change a shape.
+# Operators that exist only in ExecuTorch; they cast a tensor or change its shape.
 RESHAPED = {"dim_order_ops::_to_dim_order_copy", "executorch_prim::et_view"}
-# Tensors that are given to a delegate → the one it gives.
+# A function that executes a delegate: input tensors → output tensor.
 Delegate = Callable[[list[Tensor]], Tensor]
 
 
 class Interpreter:
     """The first method of a program.
 
-    Its tensors lie in arenas as the program plans them, for a tensor may be another one's memory by another
-    shape, which no instruction names.
+    Tensors are placed in arenas as the program plans.  Tensors with different shapes may share memory, and no
+    instruction shows it.
 
     Args:
-        delegate: what runs its delegates, where it has any.
-        kernels: what computes an operator, by name and in PyTorch's form, instead of what is registered for
-            it.
-        watch: called with each tensor that an operator takes, constants too, and with each that it gives.
+        delegate: a function that executes the program's delegates; None if the program has none.
+        kernels: replacements for operators, by name.  They have PyTorch's signature.
+        watch: a function that is called with each input (constants included) and each output of an operator.
 
     Raises:
         BadInput: the file cannot be read.
@@ -63,7 +64,7 @@ class Interpreter:
         self._tensors: dict[int, Tensor] = {}
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        """int64 [1, T], int64 [1, T] → float32 logits."""
+        """Compute float32 logits from `input_ids` and `attention_mask`, int64 [1, T] each."""
         for index, array in zip(self._method.inputs, (input_ids, attention_mask), strict=True):
             self._tensor(index).copy_(torch.from_numpy(array))
         (chain,) = self._method.chains
@@ -77,11 +78,11 @@ class Interpreter:
 
     def _kernel(self, operator: Any, arguments: list[int]) -> None:
         if operator.name in RESHAPED:
-            # The output says what becomes of the input.
+            # The planned output determines the dtype and shape.
             output = self._tensor(arguments[-1])
             output.copy_(self._tensor(arguments[0]).reshape(output.shape))
             return
-        if operator.name == "aten::full":  # the one that takes its dtype from its output
+        if operator.name == "aten::full":  # its dtype is the dtype of its output
             self._tensor(arguments[-1]).fill_(self._value(arguments[1]))
             return
         function = _functional(operator.name, operator.overload)
@@ -94,7 +95,7 @@ class Interpreter:
             *(value for argument, value in pairs if not argument.kwarg_only),
             **{argument.name: value for argument, value in pairs if argument.kwarg_only},
         )
-        # The arguments after the outputs are the returned values: the outputs again.
+        # The arguments after the outputs are the return values, which are the same outputs.
         results = result if isinstance(result, tuple | list) else (result,)
         outputs = (each for index in arguments[len(schema) :] for each in self._members(index))
         for index, tensor in zip(outputs, results, strict=False):
@@ -102,7 +103,7 @@ class Interpreter:
             self._tensor(index).copy_(tensor)
 
     def _members(self, index: int) -> list[int]:
-        """The tensors of a list of them; of a tensor itself."""
+        """The indices of the tensors in a tensor list; for a tensor, its own index."""
         value = self._method.values[index].val
         return list(value.items) if type(value).__name__ == "TensorList" else [index]
 
@@ -127,14 +128,14 @@ class Interpreter:
         return content
 
     def _tensor(self, index: int) -> Tensor:
-        """In its arena, or a constant."""
+        """A tensor's constant data, or its place in the arena."""
         if index not in self._tensors:
             value = self._method.values[index].val
             dtype, place = DTYPES[value.scalar_type.name], value.allocation_info
             count = math.prod(value.sizes)
             size = count * dtype.itemsize
             if place is None:
-                # The file pads it.
+                # The file pads constants.
                 memory = torch.frombuffer(
                     bytearray(self._program.constant_buffer[value.data_buffer_idx].storage), dtype=torch.uint8
                 )[:size]
@@ -146,7 +147,9 @@ class Interpreter:
 
 @lru_cache
 def _functional(name: str, overload: str) -> Any:
-    """The operator that gives what another one, which a program calls, writes to its last argument."""
+    """The functional overload of an out-variant operator: it returns the result instead of writing it to
+    `out`.
+    """
     namespace, base = name.split("::")
     packet = getattr(getattr(torch.ops, namespace), base)
     expected = _signature(getattr(packet, overload or "default"))

@@ -1,9 +1,9 @@
 """The operators of ExecuTorch's libraries, and a check that a program calls no others.
 
-Most programs are run before they are placed, so that a missing operator shows.  A microcontroller's, a phone
-GPU's and the like are not, and the simulators here know operators that the device's libraries lack.
+An export runs most programs on this machine, which reveals a missing operator.  It cannot run programs for
+microcontrollers or phone GPUs.  Their simulators have operators that the device's libraries lack.
 
-The wheel of ExecuTorch carries the lists that its libraries are registered from.
+ExecuTorch's wheel contains the operator list of each library.
 """
 
 import re
@@ -20,14 +20,14 @@ from nf_edge.core.quiet import quiet_libraries, quiet_stderr
 from nf_edge.kernels.binding import NATIVE
 
 PORTABLE = "kernels/portable/functions.yaml"
-# By CMake target: the list of its operators, within the package.
+# By CMake target: the path of its operator list in the package.
 LISTS = {
     "portable_ops_lib": PORTABLE,
     "optimized_native_cpu_ops_lib": PORTABLE,
     "quantized_ops_lib": "kernels/quantized/quantized.yaml",
     "cortex_m_ops_lib": "backends/cortex_m/ops/operators.yaml",
 }
-# The optimized kernels that are not portable ones, too; the wheel has no list of them.
+# Optimized kernels without a portable version; the wheel has no list of them.
 OPTIMIZED_ALONE = frozenset({"aten::_fft_c2r.out", "aten::_fft_r2c.out", "aten::linear.out"})
 # By CMake target: the delegate that it registers.
 DELEGATES = {
@@ -37,7 +37,7 @@ DELEGATES = {
     "vulkan_backend": "VulkanBackend",
     "xnnpack_backend": "XnnpackBackend",
 }
-# By CMake target: the archives of its kernels, which register nothing.
+# By CMake target: the archives of its kernels, which do not register operators.
 ARCHIVES = {
     "portable_ops_lib": ("portable_kernels", "kernels_util_all_deps"),
     "quantized_ops_lib": ("quantized_kernels",),
@@ -45,21 +45,21 @@ ARCHIVES = {
 }
 OWN, OWN_SOURCE = "nf_executorch", NATIVE / "executorch_op.cpp"
 REGISTRATION = re.compile(r'^EXECUTORCH_LIBRARY\((\w+), "([^"]+)"', re.MULTILINE)
-# The runtime's: all of the first namespace that it has, and what reads shapes and scalars.
+# The runtime's operators: all in this namespace, and those that read shapes and scalars.
 PRIMITIVE = "executorch_prim::"
 PRIMITIVE_ATEN = frozenset({"aten::_local_scalar_dense", "aten::sym_numel", "aten::sym_size.int"})
 
 
 def require_operators(path: Path, libraries: Sequence[str]) -> None:
-    """Refuse a program that calls an operator or a delegate that its operator libraries do not have.
+    """Check that the operator libraries have each operator and delegate that a program calls.
 
     Args:
         path: a `.pte`.
-        libraries: CMake targets, as `Backend.operator_libraries`.
+        libraries: CMake targets, as in `Backend.operator_libraries`.
 
     Raises:
-        BadInput: it calls others, which are named.
-        MissingTool: what the libraries have is not known here.
+        BadInput: the program calls others; names them.
+        MissingTool: the libraries' operator lists are missing here.
     """
     methods = read_program(path, path.read_bytes()).program.execution_plan
     called = {name for method in methods for names in called_by(method) for name in names}
@@ -73,12 +73,12 @@ def require_operators(path: Path, libraries: Sequence[str]) -> None:
 
 
 def provided(libraries: Iterable[str]) -> frozenset[str]:
-    """The operators and `delegate ID`s of the runtime and of operator libraries, by name."""
+    """Names of the operators and `delegate ID`s of the runtime and of operator libraries."""
     return _primitives().union(*(_of_library(library) for library in libraries))
 
 
 def registered(operators: Iterable[str]) -> list[str]:
-    """The operators of a program that a selective build of ExecuTorch must register."""
+    """The program's operators that a selective build of ExecuTorch must register."""
     return [name for name in operators if not name.startswith(("delegate ", PRIMITIVE, *PRIMITIVE_ATEN))]
 
 
@@ -94,10 +94,10 @@ def _of_library(library: str) -> frozenset[str]:
 
 
 def _listed(path: Path) -> frozenset[str]:
-    """The operators of one of ExecuTorch's lists: an entry has a name in `op`, or a schema in `func`.
+    """Read one of ExecuTorch's operator lists.  An entry has a name in `op`, or a schema in `func`.
 
     Raises:
-        MissingTool: this ExecuTorch has no such list.
+        MissingTool: this ExecuTorch does not have the list.
     """
     if not path.is_file():
         fix = "pip install nf-edge, with the executorch of PyPI"

@@ -1,4 +1,4 @@
-"""The parts of a `.pte`, and of the graph that it is made from, for all backends of ExecuTorch."""
+"""Read the parts of a `.pte`, and of the graph before it is written, for all ExecuTorch backends."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.model import ModelConfig
 
-# Calls that compute nothing: they pick a result out of a tuple, read a shape, or are room in the arena.
+# Calls without computation: they select a result of a tuple, read a shape, or reserve memory.
 NOT_COMPUTE = {"getitem", "executorch_call_delegate", "aten::sym_size", "alloc", "view", "free"}
 
 
 def read_program(path: Path, content: bytes) -> Any:
-    """The program of a `.pte` by ExecuTorch's schema."""
+    """Parse a `.pte` with ExecuTorch's schema."""
     with quiet_libraries():
         from executorch.exir._serialize._program import deserialize_pte_binary
 
@@ -43,13 +43,13 @@ def operators_of(path: Path) -> dict[str, int]:
 
 
 def called_by(method: Any) -> tuple[list[str], list[str]]:
-    """The names of the operators and of the delegates that a method calls, as its instructions count them."""
+    """Names of a method's operators and delegates, in the order of its instructions' indices."""
     operators = [f"{each.name}.{each.overload}".rstrip(".") for each in method.operators]
     return operators, [f"delegate {each.id}" for each in method.delegates]
 
 
 def constant_bytes(file: Any, config: ModelConfig) -> tuple[int, int]:
-    """Bytes of a program's constants outside of delegates, and of those that are embedding tables."""
+    """Bytes of all constants outside delegates, and bytes of the embedding tables among them."""
     method = file.program.execution_plan[0]
     tables = {(config.vocab_size, config.n_embd), (config.n_positions, config.n_embd)}
     looked_up = _looked_up(method)
@@ -57,14 +57,14 @@ def constant_bytes(file: Any, config: ModelConfig) -> tuple[int, int]:
     for position, value in enumerate(method.values):
         index = getattr(value.val, "data_buffer_idx", 0)
         if index and value.val.allocation_info is None:
-            # A float32 table of positions is sliced, not looked up.
+            # A float32 position table is sliced, not looked up, so its shape identifies it.
             constants[index] = position in looked_up or tuple(value.val.sizes) in tables
     sizes = {index: len(file.program.constant_buffer[index].storage) for index in constants}
     return sum(sizes.values()), sum(size for index, size in sizes.items() if constants[index])
 
 
 def _looked_up(method: Any) -> set[int]:
-    """Values of a method that an embedding operator reads: tables, their scales, and token ids."""
+    """Indices of the values that an embedding operator reads: tables, their scales, and token ids."""
     calls = [instruction.instr_args for chain in method.chains for instruction in chain.instructions]
     return {
         argument
@@ -75,17 +75,17 @@ def _looked_up(method: Any) -> set[int]:
 
 
 def delegates_of(edge: Any) -> list[Any]:
-    """The delegates of a program that is lowered, and not a file yet: ExecuTorch's LoweredBackendModules."""
+    """The delegates of a lowered program before it is written: ExecuTorch's LoweredBackendModules."""
     from executorch.exir.lowered_backend_module import get_lowered_submodules
 
     return [module for _, module, _ in get_lowered_submodules(edge.exported_program().graph_module)]
 
 
 def operators_in(graph: torch.fx.GraphModule, counted: str = "") -> Iterator[Operator]:
-    """The operators of a graph that is ready to become a file, those inside its delegates among them.
+    """The operators of a lowered graph, including those inside its delegates.
 
     Args:
-        counted: the namespace of operators that the accelerated library executes without a delegate.
+        counted: a namespace of operators that count as accelerated although no delegate runs them.
     """
     from executorch.exir.lowered_backend_module import LoweredBackendModule
 
@@ -100,7 +100,7 @@ def operators_in(graph: torch.fx.GraphModule, counted: str = "") -> Iterator[Ope
 
 
 def _computing(graph: torch.fx.Graph) -> Iterator[tuple[torch.fx.Node, str]]:
-    """Calls that compute something, with their names."""
+    """The calls that compute something, with their names."""
     for node in graph.nodes:
         if node.op == "call_function" and (name := qualified_name(node)) not in NOT_COMPUTE:
             yield node, name

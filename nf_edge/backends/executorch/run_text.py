@@ -1,4 +1,4 @@
-"""The part of `RUN.md` about running a `.pte`; names in braces are filled in."""
+"""The part of `RUN.md` about running a `.pte`; names in braces are placeholders."""
 
 from nf_edge.backends.run_text import CPP, PYTHON
 
@@ -106,22 +106,23 @@ int main() {{
 }}
 ```
 
-Memory that you plan yourself for the program has to be zeroed once: positions that were never fed are hidden
-from attention, but not if they hold NaN. `Module` does it.
+If your application allocates the program's planned memory, it must zero that memory once: attention hides
+unused positions only if they do not contain NaN. `Module` zeroes its memory.
 """
 
 LINK = """
-Link `executorch`, the extensions `module`, `data_loader` and `tensor`, and, so that they register
-themselves, all of each operator library (`--whole-archive`, or `--no-as-needed` where they are shared):
+Link `executorch`, the extensions `module`, `data_loader` and `tensor`, and these operator libraries:
 {libraries}.
+The operator libraries register themselves only if they are linked completely: use `--whole-archive`, or
+`--no-as-needed` for shared libraries.
 """
 
 
 def run_text(cached: bool) -> str:
-    """How to run a file in Python and in C++, with the operator libraries to link."""
+    """The instructions to run a file from Python and C++, with the operator libraries to link."""
     return PYTHON + (PYTHON_CACHED if cached else PYTHON_ROWS) + cpp_text(cached)
 
 
 def cpp_text(cached: bool) -> str:
-    """How to run a file in C++, with the operator libraries to link."""
+    """The instructions to run a file from C++, with the operator libraries to link."""
     return CPP + (CPP_CACHED if cached else CPP_ROWS) + LINK

@@ -1,5 +1,7 @@
-"""Static int8 of linear layers before lowering, in ExecuTorch's quantize and dequantize operators, which
-several of its delegates know."""
+"""Static int8 linear layers, quantized before lowering.
+
+The program uses ExecuTorch's quantize and dequantize operators, which several delegates support.
+"""
 
 from typing import ClassVar
 
@@ -15,10 +17,10 @@ from nf_edge.core.quiet import quiet_libraries
 def quantize_linear(
     program: nn.Module, precision_of: Precisions, input_shape: InputShape, calibration_inputs: Inputs
 ) -> nn.Module:
-    """A program whose linear layers have int8 weights, and inputs as requested.
+    """Quantize a program's linear layers to int8 weights, with the activations that the recipe requests.
 
-    Layers of int8_static get the ranges of the calibration inputs.  Only linear layers are quantized: a mask
-    among quantized scores would take all of their range.
+    int8_static activations get their ranges from the calibration inputs.  Attention scores are not quantized,
+    because the mask's large negative values would use up their int8 range.
     """
     with quiet_libraries():
         from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
@@ -28,13 +30,14 @@ def quantize_linear(
         from torchao.quantization.pt2e.quantizer import QuantizationAnnotation
 
         class LinearQuantizer(XNNPACKQuantizer):
-            # Searching for the others, convolutions above all, is most of the time of quantizing.
+            # Matching the other patterns, mainly convolutions, takes most of the quantization time.
             SUPPORTED_PATTERNS: ClassVar = [
                 pattern for pattern in XNNPACKQuantizer.SUPPORTED_PATTERNS if pattern.name == "linear"
             ]
 
             def transform_for_annotation(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
-                # The base makes float tensors of all scalars, which spoils indices; no layer has any.
+                # The base class converts all scalars to float tensors, which breaks indices.  Linear layers
+                # have no scalars.
                 return model
 
             def annotate(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
@@ -50,7 +53,7 @@ def quantize_linear(
         static = get_symmetric_quantization_config(is_per_channel=True)
         dynamic = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
         for name, module in program.named_modules():
-            # A decoder has the network in an attribute of this name.
+            # A decoder holds the network in its attribute `model`.
             precision = precision_of.get(name.removeprefix("model."))
             if isinstance(module, nn.Linear) and precision is not None and precision.stored is not None:
                 if precision.activations == "int8_static":
@@ -60,7 +63,7 @@ def quantize_linear(
                 else:
                     weights_only.add(name)
         rows = (
-            # A decoder takes a row as one prompt, at the beginning of its cache.
+            # A decoder reads a row as one prompt that starts at position 0.
             (
                 torch.from_numpy(input_ids),
                 torch.zeros(1, dtype=torch.int64) if input_shape.cached else torch.from_numpy(attention_mask),
@@ -71,6 +74,6 @@ def quantize_linear(
 
 
 def _module_of(node: torch.fx.Node) -> str:
-    """The name of the module that a node of a captured program is of."""
+    """The name of the module that contains a node of a captured program."""
     path, _ = list(node.meta["nn_module_stack"].values())[-1]
     return str(path)

@@ -1,5 +1,7 @@
-"""Linear layers whose weights alone are quantized, for ExecuTorch: the delegate that takes one multiplies its
-codes as they are."""
+"""Linear layers with quantized weights and float activations, for ExecuTorch.
+
+Delegates recognize this form and multiply with the codes directly.
+"""
 
 from collections.abc import Mapping
 
@@ -13,12 +15,13 @@ from nf_edge.core.quiet import quiet_libraries
 
 
 class WeightOnlyLinear(nn.Module):
-    """A linear layer of integer weights, dequantized by the operators that delegates look for: torchao's of
-    groups, ExecuTorch's of channels.
+    """A linear layer with integer weights.
+
+    Delegates recognize the operator that dequantizes them: torchao's for groups, ExecuTorch's for channels.
 
     Args:
-        bits: that a weight takes; the codes of the grid may need fewer.
-        group: inputs that share a scale; None is one for each output channel.
+        bits: bits per stored weight; the codes may need fewer.
+        group: number of inputs that share a scale; None is one scale per output channel.
     """
 
     codes: Tensor
@@ -38,11 +41,11 @@ class WeightOnlyLinear(nn.Module):
         self.bias = bias if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """float32 [B, T, in] → [B, T, out]."""
+        """Compute float32 [B, T, out] from x, float32 [B, T, in]."""
         return F.linear(x, self.dequantized(), self.bias)
 
     def dequantized(self) -> Tensor:
-        """float32 [out, in]."""
+        """The weights as float32 [out, in]."""
         codes, scales, zeros, levels = self.codes, self.scales, self.zeros, code_range(self._bits)
         if self._group is None:
             per_channel = torch.ops.quantized_decomposed.dequantize_per_channel
@@ -55,14 +58,14 @@ class WeightOnlyLinear(nn.Module):
 def quantize_weights(
     network: nn.Module, precision_of: Precisions, quantized_weights: Mapping[str, QuantizedWeight]
 ) -> None:
-    """Replace, in place, the linear layers whose weights are to be quantized and their inputs not.
+    """Replace linear layers with quantized weights and float activations, in place.
 
     Args:
-        quantized_weights: weights that are rounded already, by the names of their layers; others are rounded
-            to the nearest.
+        quantized_weights: weights that are already rounded, by the names of their layers.  Other weights are
+            rounded to the nearest.
     """
     with quiet_libraries():
-        # They register the operators.
+        # These imports register the operators.
         import executorch.exir.passes._quant_patterns_and_replacements  # noqa: F401
         import torchao  # noqa: F401
     for name, module in list(network.named_modules()):

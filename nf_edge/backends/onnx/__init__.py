@@ -1,1 +1,1 @@
-"""ONNX Runtime on the CPU, and what other backends that lower to ONNX share."""
+"""The ONNX Runtime CPU backend, and code that the QNN backend shares."""

@@ -1,7 +1,7 @@
 """Symmetric attention as ONNX Runtime's operators of the domain com.microsoft.
 
-They take and give [B, T, H·d]; without noise the query and the key are one tensor.  Causal order and
-padding are theirs, so no T × T mask is built.
+Inputs and outputs are [B, T, H·d].  Without noise the query and the key are one tensor.  The operators handle
+causal order and padding, so no T × T mask is built.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class MultiHeadAttentionForm:
-    """`MultiHeadAttention` over complete rows."""
+    """`MultiHeadAttention` over complete rows, without a cache."""
 
     takes_fewer_queries = True
 
@@ -40,25 +40,28 @@ class MultiHeadAttentionForm:
 
 
 def takes_group_query(head_size: int) -> bool:
-    """Whether ONNX Runtime's `GroupQueryAttention` takes heads of that size.  It alone has an int8 cache."""
+    """Whether ONNX Runtime's `GroupQueryAttention` supports this head size.
+
+    Only this operator has an int8 cache.
+    """
     return head_size % 8 == 0
 
 
 class PastPresent:
-    """Cache and attention in one, for the operators append to the cache themselves.
+    """Cache and attention in one class, because the operators append to the cache themselves.
 
-    Past keys and values [1, H, past, d] go in, and those with the new tokens' come out.  It is
-    `GroupQueryAttention` where that takes the head size, else `MultiHeadAttention`.
+    Inputs are past keys and values, [1, H, past, d]; outputs include the new tokens.  The operator is
+    `GroupQueryAttention` if it supports the head size, else `MultiHeadAttention`.
     """
 
-    # GroupQueryAttention wants a query for each new key.
+    # GroupQueryAttention needs one query per new key.
     takes_fewer_queries = False
 
     def __init__(self, past: Sequence[tuple[Tensor, Tensor]], positions: Tensor, keys: int) -> None:
         self._past, self._positions, self._keys = past, positions, keys
         self._layer = 0
         self.present: list[tuple[Tensor, Tensor]] = []
-        """K and V of each layer, once its attention is computed."""
+        """K and V of each layer; a layer is added when its attention is computed."""
 
     def advance(self, length: int) -> tuple[Tensor, int]:
         return self._positions, self._keys
@@ -70,7 +73,7 @@ class PastPresent:
     def mask(
         self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool
     ) -> Tensor | None:
-        """The number of keys less one, int32 [1]: which tells the operator that none is padding."""
+        """The number of keys minus one, int32 [1]; the operator then treats no key as padding."""
         return None if attention_mask is None else attention_mask.sum(dim=1).to(torch.int32) - 1
 
     def __call__(
@@ -84,7 +87,7 @@ class PastPresent:
         if takes_group_query(head_size):
             operator, extra = "com.microsoft::GroupQueryAttention", {"kv_num_heads": heads}
             assert mask is not None
-            # No rotary embedding: cos_cache, sin_cache and position_ids are left out.
+            # There is no rotary embedding, so cos_cache, sin_cache and position_ids are None.
             inputs = [query, key, value, *past, mask, (mask + 1).squeeze(0), None, None, None, score_bias]
         else:
             operator, extra = "com.microsoft::MultiHeadAttention", {"unidirectional": 1}
@@ -103,12 +106,12 @@ class PastPresent:
 
 
 def _of_batch(bias: Tensor | None) -> Tensor | None:
-    """R of four dimensions, which the operators want: [H, Tq, Tk] is that of all rows."""
+    """Add a batch dimension to R, because the operators need four: [H, Tq, Tk] → [1, H, Tq, Tk]."""
     return bias[None] if bias is not None and bias.dim() == 3 else bias
 
 
 def _joined(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """[B, H, T, d] → [B, T, H·d] each; one tensor for both where the query is the key."""
+    """Merge the heads of q, k and v: [B, H, T, d] → [B, T, H·d].  If q is k, both results are one tensor."""
     batch, heads, length, head_size = q.shape
     key, value = (x.transpose(1, 2).reshape(batch, -1, heads * head_size) for x in (k, v))
     if q is k:
@@ -117,6 +120,6 @@ def _joined(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _split(y: Tensor, q: Tensor) -> Tensor:
-    """[B, T, H·d] → [B, H, T, d], the shape of q."""
+    """Split the heads again: [B, T, H·d] → [B, H, T, d], the shape of q."""
     batch, heads, length, head_size = q.shape
     return y.view(batch, length, heads, head_size).transpose(1, 2)

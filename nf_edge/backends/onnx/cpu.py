@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU."""
+"""The backend for ONNX Runtime on the CPU."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
 
-# The first with Gelu as one operator.
+# The first opset with Gelu as one operator.
 OPSET = 20
 LAYERS = (
     Kernel(2, (2,), GROUPS, ("none", "int8_dynamic")),
@@ -56,7 +56,7 @@ class OnnxCpu(Backend):
     model_file = "model.onnx"
     runtime_title = "ONNX Runtime"
     library = "ONNX Runtime"
-    attention_form = "MultiHeadAttention; with a cache GroupQueryAttention, where it takes the head size"
+    attention_form = "MultiHeadAttention; with a cache GroupQueryAttention, if it supports the head size"
     operator_libraries = ()
     process_bytes = 29_000_000
     quantizes = "file"
@@ -73,12 +73,12 @@ class OnnxCpu(Backend):
             return CacheDtype("int8", static=True)
         return CacheDtype(
             "float32",
-            "ONNX Runtime has an int8 cache for head sizes that are multiples of 8 only, and "
-            f"{config.head_size} is none",
+            "ONNX Runtime has an int8 cache only for head sizes that are multiples of 8; this model's is "
+            f"{config.head_size}",
         )
 
     def require_size(self, config: ModelConfig, recipe: Recipe) -> None:
-        # A head that is quantized is a separate matrix before it becomes the table again.
+        # A quantized head is a separate matrix until it becomes the shared table again.
         head = config.is_language_model and precisions(recipe, config)[HEAD].stored is not None
         graph = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
         require_size(float32_bytes(config, head_twice=head), graph)
@@ -112,7 +112,7 @@ class OnnxCpu(Backend):
                 verbose=False,
             )
         assert exported is not None
-        # Not its `save`, which puts weights of over 1.5 GiB into another file.
+        # `exported.save` would write weights above 1.5 GiB to a second file.
         lowered = exported.model_proto
         _strip(lowered)
         onnx.save(lowered, path)
@@ -152,7 +152,7 @@ class OnnxCpu(Backend):
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Remove the exporter's notes: stack traces, and with them paths of this machine."""
+    """Remove the exporter's stack traces, because they contain paths of this machine."""
     graph = model.graph
     for message in (
         model,
@@ -177,7 +177,7 @@ def _example(input_shape: InputShape) -> tuple[tuple[Any, ...], tuple[Any, ...]]
 
 
 def _macs(exported: torch.onnx.ONNXProgram, input_shape: InputShape) -> int:
-    """Multiply-accumulates of what was exported, on one row of the largest length, and without a past."""
+    """Multiply-accumulates of an exported program for one row of the largest length, without past tokens."""
     program = exported.exported_program
     assert program is not None
     lengths = {}

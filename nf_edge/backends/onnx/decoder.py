@@ -1,6 +1,6 @@
 """A language model with its cache as an ONNX model, for prefill and for decoding.
 
-Inputs and outputs have the names that Hugging Face's optimum gives them, which onnxruntime-genai reads.
+Inputs and outputs have the names of Hugging Face's optimum, which onnxruntime-genai reads.
 """
 
 from typing import Any
@@ -27,8 +27,12 @@ def present_names(layers: int) -> list[str]:
 
 
 class DecoderProgram(nn.Module):
-    """(input_ids [1, T], attention_mask [1, past + T], position_ids [1, T], all int64, and K and V of every
-    layer, float32 [1, H, past, d]) → logits of the last token [1, 1, V], and K and V with the new tokens."""
+    """The program: token inputs and the past cache → logits of the last token, and the new cache.
+
+    Inputs are input_ids [1, T], attention_mask [1, past + T] and position_ids [1, T], all int64.  K and V of
+    every layer are float32 [1, H, past, d]; the outputs include the new tokens.  Logits are float32
+    [1, 1, V].
+    """
 
     def __init__(self, model: CausalLM) -> None:
         super().__init__()
@@ -42,13 +46,14 @@ class DecoderProgram(nn.Module):
         self.model.transformer.form = cache
         h = self.model.transformer(input_ids, attention_mask, cache, output_tokens="last")
         present = [tensor for pair in cache.present for tensor in pair]
-        # As a matrix: of three dimensions the exporter would store a transposed copy of a tied head.
+        # The head multiplies a matrix: with three dimensions the exporter would store a transposed copy of a
+        # tied head.
         return (self.model.lm_head(h[:, 0])[:, None], *present)
 
 
 def example(config: ModelConfig) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Inputs to export a DecoderProgram with, and which of their dimensions are dynamic."""
-    # Not 0 or 1, which export would take for constants.
+    """Example inputs to export a DecoderProgram, and their dynamic dimensions."""
+    # `torch.export` would make constants of lengths 0 and 1.
     length, before = 3, 2
     past = [torch.zeros(1, heads, before, config.head_size) for heads, _ in config.layer_sizes for _ in KINDS]
     integers = tuple(torch.ones(1, n, dtype=torch.int64) for n in (length, before + length, length))
@@ -57,7 +62,7 @@ def example(config: ModelConfig) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
 
 
 class OrtDecoder(Decoder):
-    """A model of this kind, loaded from its file."""
+    """A decoder that runs a DecoderProgram, loaded from its file."""
 
     def __init__(self, session: Any, capacity: int) -> None:
         super().__init__(capacity)

@@ -1,7 +1,6 @@
-"""Embedding tables of an ONNX model in 2, 4 and 8 bits; one copy serves the lookup and a tied head.
+"""Embedding tables of an ONNX model in 2, 4 and 8 bits; lookup and tied head share one copy.
 
-A tied head's weights are quantized as a matrix before this, so the table takes over what was made of
-them: the same bytes, scales and zero points, read by both.
+A tied head is quantized as a matrix first.  The table then uses the matrix's codes, scales and zero points.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +28,7 @@ class Tables:
 
 
 def find_tables(model: ModelProto) -> Tables:
-    """Find the tables by what is done with them: tokens are looked up, positions are added to those."""
+    """Find the tables by their use: tokens are looked up, and positions are added to the result."""
     arrays = {tensor.name: tensor for tensor in model.graph.initializer}
     made_by = {output: node for node in model.graph.node for output in node.output}
     lookup = next(
@@ -38,7 +37,7 @@ def find_tables(model: ModelProto) -> Tables:
     tokens, looked_up = lookup.input[0], lookup.output[0]
     addition = next(node for node in model.graph.node if looked_up in node.input)
     (positions,) = (name for name in addition.input if name != looked_up)
-    # A program of a fixed length may hold the rows that it needs and no more.
+    # A program of fixed length may contain only the position rows that it needs, as a constant.
     if positions not in arrays:
         positions = made_by[positions].input[0]
     return Tables(tokens, positions)
@@ -51,11 +50,11 @@ def quantize_tables(
     quantized_weights: Mapping[str, QuantizedWeight],
     shared: bool,
 ) -> None:
-    """Replace the float32 tables, in place, by quantized ones where they are to be.
+    """Replace the float32 tables in place by quantized tables, as the precisions request.
 
     Args:
-        quantized_weights: weights that are rounded already.
-        shared: whether the token table is the head's matrix, which is quantized already, in the same dtype.
+        quantized_weights: weights that are already rounded, by module name.
+        shared: whether the token table shares the head's quantized matrix.
     """
     precision = precision_of[TOKENS]
     if precision.stored is not None:
@@ -78,11 +77,10 @@ def _nearest(model: ModelProto, table: str, precision: Precision) -> QuantizedWe
 def _tokens_by_rows(
     model: ModelProto, tokens: str, precision: Precision, quantized_weight: QuantizedWeight | None
 ) -> None:
-    """Make the token table int8 with one scale per row, and a zero point where asymmetric.
+    """Make the token table int8 with one scale per row, and a zero point if asymmetric.
 
     Args:
-        quantized_weight: None where the head's matrix [D, V] is the table, transposed: then it becomes the
-            table.
+        quantized_weight: the rounded table; None uses the head's matrix [D, V], transposed, as the table.
     """
     table, head = f"{TOKENS}.rows", matrix_name(HEAD)
     if quantized_weight is None:
@@ -117,10 +115,10 @@ def _tokens_by_rows(
 def _tokens_by_groups(
     model: ModelProto, tokens: str, precision: Precision, quantized_weight: QuantizedWeight | None
 ) -> None:
-    """Make the token table 2, 4 or 8 bits with one scale per group, and a zero point where asymmetric.
+    """Make the token table 2, 4 or 8 bits with one scale per group, and a zero point if asymmetric.
 
     Args:
-        quantized_weight: None where the head's matrix is the table.
+        quantized_weight: the rounded table; None uses the head's matrix as the table.
     """
     name = matrix_name(HEAD) if quantized_weight is None else matrix_name(TOKENS)
     if quantized_weight is not None:
@@ -129,7 +127,7 @@ def _tokens_by_groups(
     lookup = _lookup(model, tokens)
     ids, result = lookup.input[1], lookup.output[0]
     rows, blocks, _ = _initializer(model, table).dims
-    # MatMulNBits takes the scales as a matrix, this operator in three dimensions.
+    # MatMulNBits needs scales with two dimensions, this operator with three.
     shape = _add_constant(model, f"{scales}_shape", np.array([rows, blocks, 1], dtype=np.int64))
     width = np.array([0, 0, blocks * (precision.group or 1)], dtype=np.int64)
     _add_constant(model, f"{result}_shape", width)
@@ -158,9 +156,9 @@ def _tokens_by_groups(
 
 
 def _unpacked(model: ModelProto, points: str, bits: int, shape: str) -> list[NodeProto]:
-    """Zero points, which MatMulNBits has packed along a row, with a byte for each as `{points}_blocks`.
+    """Unpack MatMulNBits' zero points to one byte each, as the tensor `{points}_blocks`.
 
-    The runtime does this once, when it loads.  To have the table as a matrix instead would have it copied.
+    The runtime does this once, at load.  Storing the table as a matrix instead would copy the table.
     """
     constants: dict[str, np.ndarray] = {
         "shifts": np.arange(0, 8, bits, dtype=np.uint8),
@@ -191,8 +189,11 @@ def _unpacked(model: ModelProto, points: str, bits: int, shape: str) -> list[Nod
 
 
 def add_groups(model: ModelProto, name: str, precision: Precision, quantized_weight: QuantizedWeight) -> None:
-    """Add weights as the operators want them that have them in groups: codes uint8 [N, K/G, G·bits/8], which
-    count from their least, scales [N, K/G], and zero points uint8 [N, ⌈K/G·bits/8⌉] where there are some."""
+    """Add weights in the layout of the operators with groups.
+
+    Codes are uint8 [N, K/G, G·bits/8], counted from the smallest code.  Scales are [N, K/G].  Zero points, if
+    any, are uint8 [N, ⌈K/G·bits/8⌉].
+    """
     assert precision.stored is not None
     parts = [
         pack(quantized_weight.codes, precision.stored).view(*quantized_weight.scales.shape, -1),
@@ -229,7 +230,7 @@ def _positions(model: ModelProto, positions: str, quantized_weight: QuantizedWei
 
 
 def _scaled(rows: str, factors: str, result: str, zeros: str = "") -> list[NodeProto]:
-    """int8 rows, less their int8 zero points where they have some, times their float32 factors."""
+    """Nodes that dequantize int8 rows: subtract int8 zero points, if any, and multiply by float32 factors."""
     nodes = [_as_float(rows)]
     counted = f"{rows}_float"
     if zeros:
@@ -255,18 +256,18 @@ def _add_constant(model: ModelProto, name: str, value: np.ndarray) -> str:
 
 
 def _lookup(model: ModelProto, table: str) -> NodeProto:
-    """The node that looks up rows of a table; a head that stays float32 may read that too."""
+    """The node that looks up rows of a table; a float32 head may read the table too."""
     return next(node for node in model.graph.node if node.op_type == "Gather" and node.input[0] == table)
 
 
 def _reader(model: ModelProto, name: str) -> NodeProto:
-    """The one node that still reads a float32 table."""
+    """The only node that still reads a float32 table."""
     (node,) = (node for node in model.graph.node if name in node.input)
     return node
 
 
 def replace(model: ModelProto, node: NodeProto, others: Sequence[NodeProto]) -> None:
-    """Put other nodes where one was."""
+    """Replace a node by other nodes at the same place."""
     index = list(model.graph.node).index(node)
     model.graph.node.remove(node)
     for other in reversed(others):

@@ -1,4 +1,4 @@
-"""The files that onnxruntime-genai needs next to an ONNX decoder to generate from the folder."""
+"""Write the files that onnxruntime-genai needs next to an ONNX decoder to generate text."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +14,13 @@ from nf_edge.model.tokenizer import read_tokenizer
 def write_genai_files(
     config: ModelConfig, capacity: int, model_file: str, folder: Path, examples: Sequence[str]
 ) -> TokenizerReading | None:
-    """Write `genai_config.json` and, where it reads the folder's tokenizer as we do, `tokenizer_config.json`.
+    """Write `genai_config.json`.  Write `tokenizer_config.json` only if genai reads the tokenizer as
+    `tokenizers` does.
 
-    Without that file it takes ids, and refuses texts, which it would else read into other ids.
+    Without `tokenizer_config.json` genai accepts token ids and rejects texts, which it would encode wrongly.
 
     Returns:
-        How it reads the tokenizer; None where there is none.
+        The comparison of genai's tokenizer with `tokenizers`; None if there is no tokenizer.
     """
     _write(folder / "genai_config.json", _genai_config(config, capacity, model_file))
     if not (folder / TOKENIZER).is_file():
@@ -37,14 +38,14 @@ def _write(path: Path, document: dict[str, Any]) -> None:
 
 
 def _genai_config(config: ModelConfig, capacity: int, model_file: str) -> dict[str, Any]:
-    # It demands all three, and stops a text at any of the second; an id that no token has never does.
+    # genai requires all three ids, and stops at any EOS id.  A missing id becomes one that no token has.
     bos, eos, pad = (
         config.vocab_size if token is None else token
         for token in (config.bos_token_id, config.eos_token_id, config.pad_token_id)
     )
     return {
         "model": {
-            # The type of decoders of no family that it knows.
+            # The type for decoders of a family that genai does not know.
             "type": "decoder",
             "bos_token_id": bos,
             "eos_token_id": eos,
@@ -55,7 +56,8 @@ def _genai_config(config: ModelConfig, capacity: int, model_file: str) -> dict[s
                 "filename": model_file,
                 "hidden_size": config.n_embd,
                 "head_size": config.head_size,
-                # Of the unpruned model: a layer's own number is in the shapes of its past.
+                # These counts are of the unpruned model; the shapes of the past give each layer's number of
+                # heads.
                 "num_attention_heads": config.n_head,
                 "num_key_value_heads": config.n_head,
                 "num_hidden_layers": config.n_layer,
@@ -74,7 +76,7 @@ def _genai_config(config: ModelConfig, capacity: int, model_file: str) -> dict[s
                 },
             },
         },
-        # Greedy, until an application sets something else.
+        # Greedy decoding, unless an application changes it.
         "search": {"max_length": capacity, "do_sample": False, "past_present_share_buffer": False},
     }
 

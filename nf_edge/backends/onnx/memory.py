@@ -1,4 +1,4 @@
-"""The memory of a model in ONNX Runtime, read from its file or predicted."""
+"""The memory plan of a model in ONNX Runtime, read from its file or predicted."""
 
 from pathlib import Path
 
@@ -13,17 +13,17 @@ from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig
 
-# Bytes of the graph in the file, and of a session's structures, fitted to models of 2 to 4 layers with 64 to
-# 512 tokens; so are the factors of the arena below, which ONNX Runtime plans as it runs.
+# Bytes of the graph in the file, and of a session's structures.  These figures and the factors of the arena
+# below are fitted to models of 2 to 4 layers with 64 to 512 tokens.
 PROGRAM_BASE, PROGRAM_LAYER = 3_000, 5_000
 SESSION_BASE, SESSION_LAYER = 1_600_000, 150_000
-# Operators that read rows of a table; those that read a tied head's table, or make its matrix of it.
+# Operators that read rows of a table; operators that read a tied head's table or transpose it.
 LOOKUPS = {"Gather", "Slice", "GatherBlockQuantized"}
 PRODUCTS = {"Gemm", "MatMul", "MatMulNBits", "Transpose"}
 
 
 def planned(path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
-    """A model file's account of its memory."""
+    """The memory plan of a model file."""
     try:
         model = onnx.load(path)
     except Exception as error:
@@ -36,7 +36,7 @@ def planned(path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryP
     }
     embeddings = sum(tables.values())
     weights = sum(_bytes(tensor) for tensor in model.graph.initializer) - embeddings
-    # A table that is multiplied with too is the tied head; loading packs a copy for that.
+    # A table that is also multiplied is a tied head; the runtime packs a copy of it at load.
     multiplied = {name for node in model.graph.node if node.op_type in PRODUCTS for name in node.input}
     copied = sum(size for name, size in tables.items() if name in multiplied)
     return MemoryPlan(
@@ -55,20 +55,20 @@ def planned(path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryP
 def predicted(
     config: ModelConfig, input_shape: InputShape, recipe: Recipe, cache: CacheDtype | None
 ) -> MemoryPlan:
-    """The memory of an artifact, computed before anything is lowered."""
+    """The memory of an artifact, computed before lowering."""
     sizes, precision_of = sizes_of(config, input_shape.length), precisions(recipe, config)
-    # A channel has a float32 scale and an int8 zero point, a group a float32 scale.
+    # A channel has a float32 scale and an int8 zero point; a group has a float32 scale.
     weights = sizes.linear_bytes(precision_of, channel_bytes=5, group_bytes=4)
     constants = weights + 4 * (sizes.biases + sizes.others)
     tables = sizes.table_bytes(precision_of)
     arenas = 4 * (sizes.scores // 4 + 3 * sizes.inner // 2 + 40 * sizes.hidden)
     if config.noise.kind == "relative":
-        # A bias keeps the operator from its blocked form, so complete scores are in memory with it.
+        # The operator's blocked form does not support a bias, so the complete scores are in memory.
         arenas += 4 * 4 * sizes.scores
     cached = sizes.cache * (1 if cache.dtype == "int8" else 4) if cache else 0
-    # While a step runs, the past and the present are both in memory.
+    # During a step, past and present caches are both in memory.
     arenas += cached
-    # A tied head is the table itself in the file, where they have one dtype; loading packs a copy.
+    # In the file a tied head of the same dtype is the table itself; the runtime packs a copy at load.
     shared = shares_table(precision_of, config)
     return MemoryPlan(
         program=PROGRAM_BASE + PROGRAM_LAYER * config.n_layer,
@@ -89,7 +89,7 @@ def _tied_head(config: ModelConfig, in_file: bool) -> list[str]:
     size = config.vocab_size * config.n_embd
     if in_file:
         return [
-            f"the tied embedding ({size:,} values) is stored twice: as table and, in another dtype, as head"
+            f"the tied embedding ({size:,} values) is stored twice: as table, and in another dtype as head"
         ]
     return [
         f"the tied embedding ({size:,} values) is stored once, but ONNX Runtime packs a copy for the head "
@@ -98,7 +98,9 @@ def _tied_head(config: ModelConfig, in_file: bool) -> list[str]:
 
 
 def _looked_up(model: onnx.ModelProto) -> set[str]:
-    """Names of tensors whose rows are looked up: tables, and scales and zero points of tables in groups."""
+    """Names of tensors with rows that are looked up: tables, and scales and zero points of tables
+    with groups.
+    """
     arrays = {tensor.name for tensor in model.graph.initializer}
     made_of = {node.output[0]: node.input[0] for node in model.graph.node if node.input}
     names = set()
@@ -114,7 +116,7 @@ def _looked_up(model: onnx.ModelProto) -> set[str]:
 
 
 def _cache_bytes(model: onnx.ModelProto, input_shape: InputShape) -> int:
-    """Keys and values of all positions, by the dtypes and the shapes [1, H, past, d] of the inputs."""
+    """Bytes of keys and values of all positions, from the dtypes and shapes [1, H, past, d] of the inputs."""
     past = [
         entry.type.tensor_type for entry in model.graph.input if entry.name.startswith("past_key_values.")
     ]
@@ -129,5 +131,5 @@ def _bytes(tensor: onnx.TensorProto) -> int:
 
 
 def _item(data_type: int) -> int:
-    """Bytes of a value of an ONNX dtype."""
+    """Bytes per value of an ONNX dtype."""
     return onnx.helper.tensor_dtype_to_np_dtype(data_type).itemsize

@@ -1,5 +1,7 @@
-"""Quantizing a lowered ONNX model: its linear layers, by channels with ONNX Runtime's quantizers, then its
-tables."""
+"""Quantize a lowered ONNX model: first its linear layers, then its tables.
+
+ONNX Runtime's quantizers handle layers with scales per channel.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,9 +21,9 @@ from nf_edge.backends.quantized_weights import QuantizedWeight, Weights, nearest
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.precision import Precision
 
-# MatMulNBits: the weights are dequantized, which needs no word, or the activations quantized, block by block.
+# MatMulNBits' accuracy_level: None dequantizes the weights; 4 quantizes the activations block by block.
 ACCURACY_LEVEL = {"none": None, "int8_dynamic": 4}
-# The suffix that ONNX Runtime's quantizers add to names of transposed weights.
+# The suffix that ONNX Runtime's quantizers add to the names of transposed weights.
 TURNED = "_Transposed"
 
 
@@ -33,15 +35,16 @@ def quantize(
     shared: bool,
     calibration_inputs: Inputs,
 ) -> None:
-    """Quantize a model file in its place.
+    """Quantize a model file in place.
 
     Args:
-        layers: the weights of its linear layers, by the names of their modules.
-        quantized_weights: weights that are rounded already.
-        shared: whether the token table is the head's matrix, in the same dtype.
-        calibration_inputs: rows to calibrate on, where activations are int8_static.
+        layers: the weights of the linear layers, by module name.
+        quantized_weights: weights that are already rounded, by module name.
+        shared: whether the token table shares the head's matrix, in the same dtype.
+        calibration_inputs: rows to calibrate int8_static activations on.
     """
-    # The quantizers advise a shape-inference pass first, which a graph without convolutions has no use for.
+    # The quantizers print advice to run shape inference first, which a graph without convolutions does not
+    # need.
     with quiet_libraries():
         from onnxruntime.quantization.onnx_model import ONNXModel
 
@@ -52,7 +55,7 @@ def quantize(
         for name, weight in quantized.items():
             if precision_of[name].group:
                 _by_groups(model, name, weight, precision_of[name], quantized_weights.get(name))
-        # The original weights are no longer read, and would double the files that quantizers write.
+        # The original weights are unused, and would double the files that the quantizers write.
         ONNXModel(model).clean_initializers()
         per_channel = [name for name in quantized if not precision_of[name].group]
         static = [name for name in per_channel if precision_of[name].activations == "int8_static"]
@@ -71,17 +74,17 @@ def quantize(
             },
         )
         quantize_tables(model, tables, precision_of, quantized_weights, shared)
-        # Replaced weights are no longer read.
+        # Replaced weights are unused.
         finished = ONNXModel(model)
         finished.clean_initializers()
         onnx.save(finished.model, path)
 
 
 def _share_again(model: ModelProto) -> None:
-    """Take away copies of weights that are read elsewhere too.
+    """Remove copies of weights that another node also reads.
 
-    ONNX Runtime's quantizers write each Gemm that stays float32 as a MatMul, with a copy of its weights,
-    transposed; a tied head's are those of the table.
+    ONNX Runtime's quantizers convert each float32 Gemm to a MatMul with a transposed copy of its weights.
+    The copy of a tied head duplicates the table.
     """
     names = {tensor.name for tensor in model.graph.initializer}
     read = {name for node in model.graph.node for name in node.input}
@@ -95,10 +98,10 @@ def _share_again(model: ModelProto) -> None:
 
 
 def _as_products(model: ModelProto, layers: Weights) -> None:
-    """Write layers as products with a matrix each, node and matrix named after their modules.
+    """Convert each linear layer to a MatMul; node and matrix are named after the module.
 
-    The exporter has them as MatMul or Gemm, transposes most matrices, and has a tied head multiply with the
-    table, transposed as it runs.
+    The exporter writes MatMul or Gemm, and transposes most matrices.  It transposes the table of a tied head
+    at run time.
     """
     arrays = {tensor.name: tensor for tensor in model.graph.initializer if len(tensor.dims) == 2}
     turned = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Transpose"}
@@ -110,7 +113,7 @@ def _as_products(model: ModelProto, layers: Weights) -> None:
         array = to_array(arrays[name])
         if node.op_type == "MatMul" and name == node.input[1]:
             array = array.T
-        # Layers with the same weights have the same order here and there.
+        # Layers with equal weights are in the same order in both lists.
         module = next((module for module, weight in left.items() if np.array_equal(array, weight)), None)
         if module is not None:
             model.graph.initializer.append(
@@ -125,7 +128,7 @@ def _as_products(model: ModelProto, layers: Weights) -> None:
 
 
 def _product(node: NodeProto, module: str) -> list[NodeProto]:
-    """A MatMul with a layer's matrix in place of a MatMul or a Gemm."""
+    """A MatMul with the layer's matrix, which replaces a MatMul or a Gemm."""
     added = node.input[2:]
     result = f"{module}.product" if added else node.output[0]
     nodes = [make_node("MatMul", [node.input[0], matrix_name(module)], [result], module)]
@@ -141,7 +144,7 @@ def _by_groups(
     precision: Precision,
     quantized_weight: QuantizedWeight | None,
 ) -> None:
-    """Give a layer the operator that multiplies with weights of 2, 4 or 8 bits in groups."""
+    """Replace a layer's product by the operator for weights of 2, 4 or 8 bits with groups."""
     quantized_weight = quantized_weight or nearest(weight, precision, signed=True)
     name = matrix_name(module)
     add_groups(model, name, precision, quantized_weight)
@@ -178,7 +181,9 @@ def _dynamic(model: ModelProto, nodes: list[str], path: Path) -> ModelProto:
 
 
 def _static(model: ModelProto, nodes: list[str], path: Path, calibration_inputs: Inputs) -> ModelProto:
-    """Products of int8 with float32 results: what adds to them, attention and the norms stay float32."""
+    """Quantize products to int8 inputs and float32 results.  Bias additions, attention and norms stay
+    float32.
+    """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):
@@ -207,7 +212,7 @@ def _static(model: ModelProto, nodes: list[str], path: Path, calibration_inputs:
 
 
 def feed(model: ModelProto, input_ids: np.ndarray, attention_mask: np.ndarray) -> dict[str, np.ndarray]:
-    """A row as the model takes it; a decoder takes it as one prompt, with nothing before it."""
+    """The model's inputs for a row.  A decoder reads the row as one prompt, with an empty cache."""
     feed = dict(zip(INPUTS, (input_ids, attention_mask), strict=True))
     for entry in model.graph.input:
         if entry.name not in INPUTS:
@@ -218,7 +223,7 @@ def feed(model: ModelProto, input_ids: np.ndarray, attention_mask: np.ndarray) -
 
 
 def _place(model: ModelProto, quantized_weights: Mapping[str, QuantizedWeight]) -> None:
-    """Put weights that are rounded already where those are that the quantizers made of some layers."""
+    """Replace weights that the quantizers rounded by the weights that are already rounded."""
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     for module, quantized_weight in quantized_weights.items():
         name = matrix_name(module)

@@ -1,4 +1,4 @@
-"""The part of `RUN.md` about running an `.onnx` on the CPU; names in braces are filled in."""
+"""The part of `RUN.md` about running an `.onnx` on the CPU; names in braces are placeholders."""
 
 from nf_edge.backends.run_text import PYTHON
 
@@ -8,7 +8,7 @@ import os
 
 import numpy as np
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import: the runtime reports to its maker otherwise
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import: by default it sends usage data
 import onnxruntime
 
 session = onnxruntime.InferenceSession("{file}", providers=["CPUExecutionProvider"])
@@ -18,7 +18,7 @@ attention_mask = np.ones_like(input_ids)
 print({answer})
 ```
 
-From C++, Java, Swift or C# the names, dtypes and shapes are the same.
+In C++, Java, Swift and C# the names, dtypes and shapes are the same.
 """
 
 PYTHON_CACHED = """\
@@ -27,7 +27,7 @@ import os
 
 import numpy as np
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import: the runtime reports to its maker otherwise
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import: by default it sends usage data
 import onnxruntime
 
 session = onnxruntime.InferenceSession("{file}", providers=["CPUExecutionProvider"])
@@ -54,10 +54,10 @@ for position in range(len(input_ids), len(input_ids) + {steps}):
 {stop_python}    token = feed([token], position)
 ```
 
-{generator}From C++, Java, Swift or C# the names, dtypes and shapes are the same.
+{generator}In C++, Java, Swift and C# the names, dtypes and shapes are the same.
 """
 
 
 def run_text(cached: bool) -> str:
-    """The text for a file, in Python; other languages use the same names and dtypes."""
+    """The instructions to run a file from Python; other languages use the same names and dtypes."""
     return PYTHON + (PYTHON_CACHED if cached else PYTHON_ROWS)

@@ -1,4 +1,4 @@
-"""A model file in ONNX Runtime, on the CPU."""
+"""Load and run a model file in ONNX Runtime on the CPU."""
 
 from pathlib import Path
 from typing import Any

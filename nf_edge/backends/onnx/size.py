@@ -1,4 +1,4 @@
-"""The largest possible ONNX file, checked before a model is lowered."""
+"""Check before lowering that a model does not exceed the largest possible ONNX file."""
 
 from math import prod
 
@@ -6,12 +6,12 @@ from nf_edge.core.errors import BadInput
 from nf_edge.core.figures import format_bytes
 from nf_edge.model import ModelConfig
 
-# A message of protobuf has under 2 GiB, and an ONNX file without external data is one.
+# protobuf messages must be smaller than 2 GiB, and an ONNX file without external data is one message.
 MOST_BYTES = 2**31 - 1
 
 
 def float32_bytes(config: ModelConfig, *, head_twice: bool) -> int:
-    """Bytes of the weights of a model, as the float32 file has them that quantizing begins with.
+    """Bytes of the model's weights in the float32 file, before quantization.
 
     Args:
         head_twice: whether a tied head is stored in addition to the token table.
@@ -23,14 +23,14 @@ def float32_bytes(config: ModelConfig, *, head_twice: bool) -> int:
 
 
 def require_size(weights: int, graph: int) -> None:
-    """Refuse a model that no ONNX file holds.
+    """Check that an ONNX file can hold a model.
 
     Args:
-        weights: bytes in float32.
-        graph: bytes of the graph around them.
+        weights: bytes of the float32 weights.
+        graph: bytes of the graph without weights.
 
     Raises:
-        BadInput: it is too large.
+        BadInput: the model is too large.
     """
     if weights + graph > MOST_BYTES:
         raise BadInput(

@@ -1,6 +1,6 @@
 """ExecuTorch with the OpenVINO delegate: the CPU of PCs and servers.
 
-OpenVINO has operators for tables, norms, attention and the writing of a cache, so that one delegate is the
+OpenVINO has operators for tables, norms, attention and cache updates.  One delegate therefore runs the
 complete program.
 """
 
@@ -31,7 +31,7 @@ from nf_edge.core.targets import BuildTarget
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.model.attention_forms import TorchForm
 
-# From 2026 on OpenVINO numbers its dtypes otherwise, and the delegate of ExecuTorch 1.5 crashes.
+# OpenVINO 2026 renumbered its dtypes, which makes the delegate of ExecuTorch 1.5 crash.
 OPENVINO, MAJOR = "openvino==2025.4.1", "2025."
 ON_LINUX = "use the executorch of PyPI for x86-64 Linux"
 
@@ -41,8 +41,8 @@ class _Graph(NamedTuple):
 
     Attributes:
         file: bytes of a layer in the file.
-        loaded: bytes of a model, and of each of its layers, that loading allocates.
-        ran: the same for the first run, which adds primitives of oneDNN.
+        loaded: bytes that loading allocates, per model and per layer.
+        ran: bytes that the first run allocates for oneDNN primitives, per model and per layer.
     """
 
     file: int
@@ -50,13 +50,13 @@ class _Graph(NamedTuple):
     ran: tuple[int, int]
 
 
-# By activations: float32, int8 weights with int8 inputs, and quantized weights alone.
+# By activations: float32, int8 weights with int8 inputs, and quantized weights with float inputs.
 GRAPH = {
     "float32": _Graph(78_000, (2_400_000, 2_000_000), (800_000, 150_000)),
     "int8_static": _Graph(136_000, (1_000_000, 3_500_000), (800_000, 700_000)),
     "none": _Graph(88_000, (2_700_000, 2_200_000), (1_000_000, 150_000)),
 }
-NOTES = ("embedding tables lie in the delegate, and are counted with its weights",)
+NOTES = ("embedding tables are in the delegate, and their bytes count as its weights",)
 
 
 class OpenVino(ExecutorchBackend):
@@ -74,15 +74,15 @@ class OpenVino(ExecutorchBackend):
     )
     library = "OpenVINO"
     attention_form = "ScaledDotProductAttention"
-    leaves: ClassVar[Mapping[str, str]] = {"copy": "a cache that was written is copied over the old one"}
-    leaves_others = "OpenVINO's frontend does not know it"
+    leaves: ClassVar[Mapping[str, str]] = {"copy": "it copies the updated cache over the old one"}
+    leaves_others = "OpenVINO's PyTorch frontend does not support it"
     operator_libraries: ClassVar[tuple[str, ...]] = ("openvino_backend", "portable_ops_lib")
     process_bytes = 47_000_000
-    # A CPU with units for bfloat16 multiplies float32 in it otherwise, and a .pte has no way to ask for more.
+    # A CPU with bfloat16 units would compute float32 products in bfloat16, and a .pte cannot prevent that.
     environment: ClassVar[Mapping[str, str]] = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}
     other_requirements = (
-        f"It needs OpenVINO (`pip install {OPENVINO}`), which a program in C++ finds by `OPENVINO_LIB_PATH`, "
-        "the path of `libopenvino_c.so.2541`. It takes a thread for each CPU that the process may use."
+        f"It needs OpenVINO (`pip install {OPENVINO}`). A C++ application sets `OPENVINO_LIB_PATH` to the "
+        "path of `libopenvino_c.so.2541`. OpenVINO starts one thread for each CPU that the process may use."
     )
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
@@ -139,10 +139,10 @@ class OpenVino(ExecutorchBackend):
             os.sched_setaffinity(0, allowed)
 
     def _prepare(self) -> None:
-        """This process, for OpenVINO; where the environment says otherwise already, that stays.
+        """Set OpenVINO's environment variables in this process, unless they are already set.
 
         Raises:
-            MissingTool: the delegate cannot work with the OpenVINO that is installed.
+            MissingTool: the delegate crashes with the installed OpenVINO.
         """
         if not (installed := version("openvino")).startswith(MAJOR):
             raise MissingTool(
@@ -162,24 +162,24 @@ class OpenVino(ExecutorchBackend):
         weights = outside + inside
         cache = executorch_decoder.cache_bytes(method)
         arenas = sum(method.non_const_buffer_sizes)
-        # The graph is scrambled: the size of its constants shows whether they are float32.
+        # The compiled graph cannot be parsed, but the size of its constants shows whether they are float32.
         floats = inside > 0.9 * _inside(sizes, dict.fromkeys(config.matrix_shapes(), Precision()), config)
         graph = GRAPH["float32" if floats else "none"]
-        # A byte for each rounded weight: int4 takes half of it.
+        # One byte per rounded weight; int4 uses half of it.
         early = sizes.linear.keys() - _late(sizes.linear, floats).keys()
         packed = (4 if floats else 1) * sum(math.prod(sizes.linear[name]) for name in early)
         return MemoryPlan(
             program=len(content) - weights,
             weights=weights,
             embeddings=0,
-            # OpenVINO's part is given back when the method is loaded.
+            # The pages of OpenVINO's part are freed after the load.
             mapped=len(content) - sum(map(len, blobs)),
             loaded=inside + packed + _of_layers(graph.loaded, config),
             cache=cache,
-            # The cache lies among the activations.
+            # The cache is in the arenas.
             arenas=arenas - cache,
             workspace=None,
-            # Running takes its place; only the arenas of a run are known.
+            # A run reuses this memory; of a run only the arenas are known.
             loading=max(0, sum(map(len, blobs)) - arenas),
             notes=NOTES,
         )
@@ -192,12 +192,12 @@ class OpenVino(ExecutorchBackend):
         packed = sizes.linear_bytes(precision_of, 4, group_bytes=4)
         late = replace(sizes, linear=_late(sizes.linear, kind == "float32")).linear_bytes(precision_of, 4, 4)
         cache = 4 * sizes.cache if input_shape.cached else 0
-        # The first step packs them once more, for one token.
+        # The first step of one token packs these weights again.
         workspace = (2 if input_shape.cached else 1) * late + _of_layers(graph.ran, config)
         workspace += 4 * (12 * sizes.hidden + 3 * sizes.inner)
         if config.noise.kind == "relative":
-            # Attention never has the scores of all tokens at once, but this noise is laid out as they are:
-            # gathered, and added to masks.
+            # Attention never stores the scores of all tokens, but this noise has their shape.  It is gathered
+            # and added to masks.
             workspace += 4 * (2 if input_shape.cached else 3) * sizes.scores
         return MemoryPlan(
             program=program,
@@ -206,7 +206,7 @@ class OpenVino(ExecutorchBackend):
             mapped=0,
             loaded=inside + packed - late + _of_layers(graph.loaded, config),
             cache=cache,
-            # The cache that comes out of the delegate exists next to the one that goes in.
+            # The delegate's output cache exists in addition to its input cache.
             arenas=cache,
             workspace=workspace,
             loading=max(0, program + inside - 2 * cache - workspace),
@@ -215,8 +215,8 @@ class OpenVino(ExecutorchBackend):
 
 
 def _inside(sizes: Sizes, precision_of: Precisions, config: ModelConfig) -> int:
-    """Bytes of the constants in the delegate, all weights among them."""
-    # Biases, norms and noise stay float32; a channel of int8 has a float32 scale.
+    """Bytes of the delegate's constants, including all weights."""
+    # Biases, norms and noise stay float32; an int8 channel has a float32 scale.
     inside = sizes.linear_bytes(precision_of, 4, group_bytes=4) + 4 * (sizes.biases + sizes.others)
     inside += sizes.table_bytes(precision_of)
     if shares_table(precision_of, config) and precision_of[TOKENS].bits is None:
@@ -225,12 +225,13 @@ def _inside(sizes: Sizes, precision_of: Precisions, config: ModelConfig) -> int:
 
 
 def _late(linear: Mapping[str, tuple[int, int]], floats: bool) -> dict[str, tuple[int, int]]:
-    """The linear layers that are packed at a run.
+    """The linear layers that OpenVINO packs at a run instead of at load.
 
-    OpenVINO keeps the file's constants, and a copy of each weight matrix in oneDNN's order,
-    of as many bits.  Most of float32 are copied at load.  The others are at the first run, and once more at
-    the first of another kind, a step of one token.  Which ones is measured, not documented: of float32 one in
-    each MLP but one; of rounded weights most but those that attention begins with, and the head's.
+    OpenVINO keeps the file's constants, and a copy of each weight matrix in oneDNN's layout with the same
+    number of bits.  It copies most float32 matrices at load.  It copies the others at the first run, and
+    again at the first step of one token.  The list of these matrices is measured, not documented.  With
+    float32, it is one matrix per MLP, except in the first.  With rounded weights, it is all matrices except
+    the first of attention and the head.
     """
     if not floats:
         early = ("c_kv", "c_attn", *HEADS)
@@ -239,16 +240,18 @@ def _late(linear: Mapping[str, tuple[int, int]], floats: bool) -> dict[str, tupl
 
 
 def _of_layers(size: tuple[int, int], config: ModelConfig) -> int:
-    """Bytes of a model that takes so many for itself, and for each layer."""
+    """Bytes of a model: a base, and the bytes of each layer."""
     return size[0] + size[1] * config.n_layer
 
 
 def _cpus(count: int) -> list[int]:
-    """So many of those that this process may use: OpenVINO takes a thread for each."""
+    """The first `count` CPUs that this process may use; OpenVINO starts one thread for each."""
     return sorted(os.sched_getaffinity(0))[:count]
 
 
 def _constants(blob: bytes) -> int:
-    """Bytes of the constants in OpenVINO's file of a compiled model: it begins with offset and size of notes,
-    constants and graph, 64 bits each."""
+    """Bytes of the constants in OpenVINO's compiled model.
+
+    The file starts with offset and size of notes, constants and graph, 64 bits each.
+    """
     return int.from_bytes(blob[24:32], "little")

@@ -1,7 +1,7 @@
-"""ExecuTorch's OpenVINO delegate: which operators it takes, what it is made of, and its file.
+"""ExecuTorch's OpenVINO delegate: its operators, and the conversion to OpenVINO's file.
 
-ExecuTorch's module for it imports NNCF, knows no dynamic lengths, and leaves shapes to other kernels.
-Its runtime reads OpenVINO's file of a compiled model, no matter which program wrote it.
+ExecuTorch's module for this imports NNCF, supports no dynamic lengths, and leaves shape operators to other
+kernels.  The delegate's runtime reads OpenVINO's compiled model, whichever program wrote it.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,8 @@ TYPES = {
 DEQUANTIZE = exir_ops.edge.quantized_decomposed.dequantize_per_channel.default
 DEQUANTIZE_GROUPS = exir_ops.edge.torchao.dequantize_affine.default
 LOOKUP = exir_ops.edge.quantized_decomposed.embedding_byte.dtype
-# In addition to what OpenVINO lists: ExecuTorch's copies, which are aten's again before OpenVINO sees them.
+# Operators in addition to OpenVINO's list: ExecuTorch's copies, which become aten operators again before the
+# conversion.
 KNOWN = {
     "dim_order_ops._clone_dim_order.default",
     "dim_order_ops._to_dim_order_copy.default",
@@ -46,7 +47,7 @@ KNOWN = {
 
 @final
 class OpenvinoBackend(BackendDetails):
-    """Its name is that under which ExecuTorch's runtime has the delegate."""
+    """Compiles programs with OpenVINO.  Its name must be the delegate's name in ExecuTorch's runtime."""
 
     @classmethod
     def preprocess(
@@ -61,7 +62,7 @@ class OpenvinoBackend(BackendDetails):
         program = edge_program.module(check_guards=False)
         weights = _unfold_weights(program)
         _unfold_tables(program)
-        # A named variable: OpenVINO calls it without holding it.
+        # The variable keeps the decoder alive; OpenVINO calls it without holding a reference.
         decoder = TorchFXPythonDecoder(program)
         model = frontend.convert(frontend.load(decoder))
         for entry, value in zip(model.inputs, values, strict=True):
@@ -72,7 +73,7 @@ class OpenvinoBackend(BackendDetails):
             )
         model.validate_nodes_and_infer_types()
         _fold_weights(model, weights)
-        # Else it would round the inputs of what has rounded weights too, in groups of 32, to int8.
+        # By default OpenVINO would also quantize the inputs of quantized layers to int8 in groups of 32.
         model.set_rt_info("0", ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"])
         (device,) = (spec.value.decode().rstrip("\0") for spec in module_compile_spec if spec.key == "device")
         compiled = openvino.Core().compile_model(model, device)
@@ -80,10 +81,10 @@ class OpenvinoBackend(BackendDetails):
 
 
 class OpenVinoPartitioner(Partitioner):
-    """Gives all that OpenVINO's frontend for PyTorch knows to the delegate, shapes too."""
+    """Delegates all operators that OpenVINO's frontend for PyTorch supports, including shape operators."""
 
     def __init__(self, device: str) -> None:
-        # The runtime reads it as a string of C.
+        # The runtime reads the device as a C string.
         spec = CompileSpec("device", f"{device}\0".encode())
         self.delegation_spec = DelegationSpec(OpenvinoBackend.__name__, [spec])
 
@@ -117,8 +118,13 @@ class _Known(OperatorSupportBase):
 
 @dataclass(frozen=True)
 class _Weights:
-    """A linear layer: int8 codes [N, K], their float32 values [N, K], float32 scales [N], or [N, groups] of
-    int4."""
+    """A linear layer's weights.
+
+    Attributes:
+        codes: int8 [N, K].
+        scales: float32 [N], or [N, groups] for int4.
+        values: the dequantized weights, float32 [N, K].
+    """
 
     codes: torch.Tensor
     scales: torch.Tensor
@@ -126,8 +132,10 @@ class _Weights:
 
 
 def _unfold_weights(program: torch.fx.GraphModule) -> list[_Weights]:
-    """Dequantize weights, for which OpenVINO's frontend has no operator, or one that is wrong of negative
-    scales; what they were."""
+    """Dequantize the weights in a program in place, and return them with their codes and scales.
+
+    OpenVINO's frontend lacks one of the dequantize operators, and another is wrong for negative scales.
+    """
     layers = []
     for operator, scales_at in ((DEQUANTIZE, 1), (DEQUANTIZE_GROUPS, 2)):
         for node in program.graph.find_nodes(op="call_function", target=operator):
@@ -148,8 +156,9 @@ def _unfold_weights(program: torch.fx.GraphModule) -> list[_Weights]:
 
 
 def _fold_weights(model: openvino.Model, layers: list[_Weights]) -> None:
-    """Put codes and scales where the constants stand that they were dequantized to, in the form in which
-    OpenVINO multiplies them as they are."""
+    """Replace dequantized constants by codes and scales, so that OpenVINO multiplies with the codes
+    directly.
+    """
     constants = [node for node in model.get_ordered_ops() if node.get_type_name() == "Constant"]
     for weights in layers:
         values = weights.values.numpy()
@@ -159,7 +168,7 @@ def _fold_weights(model: openvino.Model, layers: list[_Weights]) -> None:
 
 
 def _dequantized(weights: _Weights) -> openvino.Node:
-    """float32 [N, K] of codes that are multiplied with their scales."""
+    """An OpenVINO node that dequantizes weights to float32 [N, K]."""
     if weights.scales.dim() == 1:
         codes = opset.convert(opset.constant(weights.codes.numpy()), "f32")
         return opset.multiply(codes, opset.constant(weights.scales[:, None].numpy()))
@@ -167,14 +176,14 @@ def _dequantized(weights: _Weights) -> openvino.Node:
     nibbles = weights.codes.view(torch.uint8) & 15
     packed = (nibbles[:, ::2] | nibbles[:, 1::2] << 4).numpy()
     tensor = openvino.Tensor(packed, [rows, groups, inputs // groups], openvino.Type.i4)
-    # Else it would be the memory of `packed`, which nobody keeps.
+    # With shared memory the constant would refer to `packed`, which is freed.
     codes = opset.convert(opset.constant(tensor, shared_memory=False), "f32")
     product = opset.multiply(codes, opset.constant(weights.scales[:, :, None].numpy()))
     return opset.reshape(product, opset.constant(np.array([rows, inputs])), special_zero=False)
 
 
 def _unfold_tables(program: torch.fx.GraphModule) -> None:
-    """Look up int8 rows and their scales one by one, for OpenVINO's frontend knows no lookup of both."""
+    """Look up int8 rows and their scales separately, because OpenVINO's frontend has no operator for both."""
     aten = torch.ops.aten
     for node in program.graph.find_nodes(op="call_function", target=LOOKUP):
         table, scales, _, _, _, ids = node.args

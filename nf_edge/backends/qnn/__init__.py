@@ -1,8 +1,8 @@
 """ONNX Runtime with Qualcomm's QNN: the HTP, the NPU of a Snapdragon.
 
-It runs the complete model, from token ids to logits, with 16-bit activations.  What ships is a context binary
-for one SoC, which the phone loads without compiling; the quantized model that it was compiled from is in a
-file next to it, for other SoCs.
+The HTP runs the complete model, from token ids to logits, with 16-bit activations.  The artifact's model file
+is a context binary for one SoC, which a phone loads without compiling.  The artifact also contains the
+quantized model, which QNN can compile for other SoCs.
 """
 
 from collections import Counter
@@ -36,12 +36,12 @@ from nf_edge.model.attention_forms import TWO_PRODUCTS
 QUANTIZED = "model.qdq.onnx"
 # Bytes of a context binary without its constants, fitted to the bundled models.
 PROGRAM_BASE, PROGRAM_LAYER = 40_000, 48_000
-EXACT = "ones and zeros: its affine part is in the layer that follows"
+EXACT = "its weights are 1 and its biases 0: its scale and bias are folded into the next layer"
 
 
 UNKNOWN_PARTS = (
-    "workspace is the spill-fill buffer that the context binary asks for; what QNN, the driver and the DSP's "
-    "process take besides, and how much of the 8 MiB of VTCM, no tool here tells"
+    "workspace is the spill-fill buffer that the context binary requests; further memory of QNN, the driver "
+    "and the DSP's process is unknown, and so is the use of the 8 MiB of VTCM"
 )
 
 
@@ -58,7 +58,7 @@ class Qnn(Backend):
         dynamic_length=False,
         float_layers=False,
         caches=("float32",),
-        # Weights are rounded once norms are folded into them.
+        # Norms are folded into the weights before the weights are rounded.
         methods=("nearest",),
         signed_scales=True,
     )
@@ -80,8 +80,8 @@ class Qnn(Backend):
         if not input_shape.cached:
             return None
         if config.noise.kind == "relative":
-            raise no_cache(self, recipe, " for relative noise, which depends on where keys stand")
-        return CacheDtype("float32", "16 bits inside; the application keeps what it is given")
+            raise no_cache(self, recipe, " for models with relative noise")
+        return CacheDtype("float32", "the HTP computes with 16 bits; the application stores float32 values")
 
     def require_size(self, config: ModelConfig, recipe: Recipe) -> None:
         graph = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
@@ -101,7 +101,9 @@ class Qnn(Backend):
         input_shape: InputShape,
         calibration_inputs: Inputs,
     ) -> nn.Module:
-        """All of it, once it is an ONNX model."""
+        """The program with its calibration rows.  `lower` quantizes all layers after the conversion
+        to ONNX.
+        """
         return HtpProgram(
             cast(HtpProgram, program).model,
             [*calibration_inputs, *extreme_rows(calibration_inputs, input_shape.length)],
@@ -111,14 +113,14 @@ class Qnn(Backend):
         if module.endswith((".ln_1", ".ln_2")):
             return "folded", EXACT
         if module == "transformer.ln_f":
-            return "int16", "its affine part is a product and a sum after it"
+            return "int16", "its scale and bias are a separate product and sum"
         if module.endswith(".noise"):
             return "uint8, one scale; int16 static activations", ""
         if module == TOKENS and precision_of[TOKENS].bits is None:
             return "int16, one scale", "the HTP has no float32"
         if module == POSITIONS:
             rounded = "int16, one scale" if precision_of[POSITIONS].bits is None else "int8, per row"
-            return rounded, "few rows, kept in 16 bits"
+            return rounded, "it has few rows, so it stays in 16 bits"
         return None
 
     def lower(
@@ -153,7 +155,7 @@ class Qnn(Backend):
             weights=weights,
             embeddings=embeddings,
             mapped=0,
-            # As ONNX Runtime reads it, and as the NPU is given it.
+            # Both ONNX Runtime and the NPU hold a copy of the context binary.
             loaded=size + binary,
             cache=4 * sizes_of(config, input_shape.length).cache if input_shape.cached else 0,
             arenas=_passed(config, input_shape),
@@ -193,11 +195,13 @@ def _tied_head(config: ModelConfig) -> list[str]:
     if not (config.is_language_model and config.tie_word_embeddings):
         return []
     size = config.vocab_size * config.n_embd
-    return [f"the tied embedding ({size:,} values) is stored twice: as table, by rows, and as head"]
+    return [
+        f"the tied embedding ({size:,} values) is stored twice: as table, with a scale per row, and as head"
+    ]
 
 
 def _passed(config: ModelConfig, input_shape: InputShape) -> int:
-    """Bytes that go to the HTP and come back, keys and values of all positions left out."""
+    """Bytes of a call's inputs and outputs, without the keys and values of all positions."""
     if input_shape.cached:
         new = sizes_of(config, CHUNK).cache
         return 8 * (input_shape.length + 2 * CHUNK) + 4 * (CHUNK * config.vocab_size + new)
@@ -205,7 +209,7 @@ def _passed(config: ModelConfig, input_shape: InputShape) -> int:
 
 
 def _quantized(path: Path) -> Path:
-    """The model that a context binary was compiled of."""
+    """The quantized model that the context binary was compiled from."""
     quantized = path.with_name(QUANTIZED)
     if not quantized.is_file():
         raise BadInput(
@@ -215,7 +219,7 @@ def _quantized(path: Path) -> Path:
 
 
 def _context(path: Path) -> int:
-    """Bytes of the context binary within a model file."""
+    """Bytes of the context binary in a model file."""
     try:
         nodes = onnx.load(path).graph.node
     except Exception as error:
@@ -232,7 +236,7 @@ def _context(path: Path) -> int:
 
 
 def _constants(quantized: Path) -> tuple[int, int]:
-    """Bytes of tables, and of all other constants."""
+    """Bytes of the tables, and bytes of all other constants."""
     sizes = {tensor.name: len(tensor.raw_data) for tensor in onnx.load(quantized).graph.initializer}
     embeddings = sum(size for name, size in sizes.items() if name.startswith(TABLES))
     return embeddings, sum(sizes.values()) - embeddings

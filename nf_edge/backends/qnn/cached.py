@@ -1,10 +1,11 @@
-"""A language model with its cache in one graph of fixed shapes, for prefill and for decoding.
+"""A language model with its cache as one graph of fixed shapes, for prefill and for decoding.
 
-A call takes `CHUNK` tokens, of which those at the end may be padding: a prompt goes in chunk by chunk, a step
-as one token and padding.  The application keeps keys and values: it gives those of all positions, and places
-the new ones that come out.  Inputs and outputs have the names that backend onnx_cpu gives them.
+A call processes `CHUNK` tokens; the last ones may be padding.  A prompt is fed chunk by chunk, and a step is
+one token with padding.  The application stores keys and values.  It passes those of all positions to each
+call, and copies the new ones from the outputs.  Inputs and outputs have the same names as in backend
+onnx_cpu.
 
-All tokens of a call have logits, so that their range covers all calibration tokens.
+All tokens of a call have logits, so that the calibrated range covers all calibration tokens.
 """
 
 from collections.abc import Iterator
@@ -20,15 +21,15 @@ from nf_edge.backends.qnn.form import HtpForm
 from nf_edge.model import CausalLM, Decoder, ModelConfig
 from nf_edge.model.attention_forms import HIDDEN_QUANTIZED
 
-# Tokens of a call.
+# Tokens per call.
 CHUNK = 16
 
 
 class ChunkForm(HtpForm):
-    """Keys are those of all positions, then those of the chunk."""
+    """The attention form of a chunk: the keys are all cached positions, followed by the chunk's tokens."""
 
     def mask(self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool) -> Tensor:
-        """[1, 1, CHUNK, keys], of an attention mask [1, capacity]."""
+        """A mask [1, 1, CHUNK, keys] from an attention mask [1, capacity]."""
         assert attention_mask is not None
         empty = (1 - attention_mask[:, None, None].float()) * HIDDEN_QUANTIZED
         later = torch.triu(torch.full((1, 1, CHUNK, CHUNK), HIDDEN_QUANTIZED), 1)
@@ -36,7 +37,7 @@ class ChunkForm(HtpForm):
 
 
 class ChunkCache:
-    """The keys and values given, [1, H, capacity, d] for K and V of each layer, and those that come out."""
+    """Cached keys and values of each layer, [1, H, capacity, d], and the new ones of the chunk."""
 
     def __init__(self, past: list[Tensor], positions: Tensor) -> None:
         self._past, self._positions = past, positions
@@ -53,11 +54,11 @@ class ChunkCache:
 
 
 class ChunkProgram(nn.Module):
-    """(input_ids [1, CHUNK], attention_mask [1, capacity], position_ids [1, CHUNK], all int64, and K and V of
-    every layer, float32 [1, H, capacity, d]) → logits of the chunk [1, CHUNK, V], and K and V of it
-    [1, H, CHUNK, d].
+    """The program: a chunk of tokens and the cache → logits [1, CHUNK, V], and the chunk's K and V [1, H,
+    CHUNK, d].
 
-    The mask is 1 at the positions that are filled.
+    Inputs are input_ids [1, CHUNK], attention_mask [1, capacity] and position_ids [1, CHUNK], all int64.  K
+    and V of every layer are float32 [1, H, capacity, d].  The mask is 1 at filled positions.
     """
 
     def __init__(self, model: CausalLM) -> None:
@@ -81,7 +82,7 @@ def outputs_of(config: ModelConfig) -> list[str]:
 
 
 def example(config: ModelConfig, capacity: int) -> tuple[Any, ...]:
-    """Inputs to export a ChunkProgram with."""
+    """Example inputs to export a ChunkProgram."""
     past = [
         torch.zeros(1, heads, capacity, config.head_size) for heads, _ in config.layer_sizes for _ in "kv"
     ]
@@ -89,7 +90,7 @@ def example(config: ModelConfig, capacity: int) -> tuple[Any, ...]:
 
 
 class ChunkDecoder(Decoder):
-    """A session of such a model, and the keys and values that its calls take."""
+    """A decoder that runs a ChunkProgram and stores its keys and values."""
 
     def __init__(self, session: Any, capacity: int) -> None:
         super().__init__(capacity)
@@ -107,13 +108,13 @@ class ChunkDecoder(Decoder):
         return logits
 
     def feeds(self, tokens: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-        """The session's inputs for tokens that start at a position, after all tokens before it."""
+        """The session's inputs for each chunk of a prompt, with the cache of the earlier chunks."""
         for chunk, feed in self._calls(tokens, 0):
             yield {name: array.copy() for name, array in feed.items()}
             self._run(feed, len(chunk))
 
     def _calls(self, tokens: np.ndarray, start: int) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        """Tokens, at most a chunk, and what the session is given for them."""
+        """Chunks of at most `CHUNK` tokens, each with the session's inputs."""
         for at in range(0, len(tokens), CHUNK):
             chunk, first = tokens[at : at + CHUNK], start + at
             ids = np.zeros((1, CHUNK), np.int64)
@@ -123,7 +124,9 @@ class ChunkDecoder(Decoder):
             yield chunk, dict(zip(TOKEN_INPUTS, (ids, filled, positions), strict=True)) | self._past
 
     def _run(self, feed: dict[str, np.ndarray], count: int) -> np.ndarray:
-        """The logits of the last of so many tokens, whose keys and values are kept."""
+        """Run a chunk of `count` tokens, store its keys and values, and return the logits of its last
+        token.
+        """
         logits, *present = self._session.run(None, feed)
         first = int(feed["position_ids"][0, 0])
         for name, new in zip(self._past, present, strict=True):
@@ -135,6 +138,8 @@ class ChunkDecoder(Decoder):
 def calibration_feeds(
     session: Any, capacity: int, calibration_inputs: Inputs
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Rows as prompts, with keys and values that a float32 model made of what stands before each chunk."""
+    """The inputs of each chunk of the rows; a float32 model computes the keys and values of earlier
+    chunks.
+    """
     for ids, mask in calibration_inputs:
         yield from ChunkDecoder(session, capacity).feeds(ids[0, : int(mask.sum())])

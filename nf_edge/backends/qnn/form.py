@@ -1,13 +1,14 @@
-"""The HTP form of a NoiseFormer: the same numbers in operators that the HTP has, of 16 bits each.
+"""The network rewritten for the HTP: the same results, from the HTP's operators with 16 bits each.
 
-LayerNorm, Softmax and Gelu are operators there, so that the network stays as it is written, but for what
-calibrated ranges would harm:
+LayerNorm, Softmax and Gelu are operators of the HTP, so most of the network is unchanged.  The following
+parts change, because they would spoil calibrated ranges:
 
-  - the affine parts of the layers' norms are folded into the linear layers that follow, for the HTP keeps a
-    norm's weights in 8 bits, and ones are exact in those; that of the last norm is a product and a sum;
-  - 1/√d is folded into K;
-  - no mask is below −30, which would take all levels from the other scores;
-  - rows of int8 tables are looked up as they are kept, and scaled afterwards.
+  - The scales and biases of the layers' norms are folded into the next linear layers.  The HTP stores a
+    norm's weights in 8 bits, and 1 is exact in 8 bits.  The last norm's scale and bias are a separate product
+    and sum.
+  - 1/√d is folded into K.
+  - No mask value is below −30, because a larger range would leave too few levels for the scores.
+  - Rows of int8 tables are looked up as codes, and scaled afterwards.
 """
 
 import copy
@@ -26,8 +27,8 @@ from nf_edge.model.network import SequenceClassifier, masks
 
 
 class HtpForm(MatmulForm):
-    # Queries that are picked stand between two transpositions; ONNX Runtime, which removes those for every
-    # provider, would part operators from their ranges.
+    # Selected queries would be between two transposes.  ONNX Runtime removes such transposes for every
+    # provider, and would separate operators from their quantized ranges.
     takes_fewer_queries = False
 
     def __init__(self) -> None:
@@ -35,7 +36,7 @@ class HtpForm(MatmulForm):
 
 
 def specialise(model: NoiseFormer) -> None:
-    """Fold what can be folded, in place and exactly."""
+    """Fold norms and scale, in place and exactly, and set the form of attention."""
     model.transformer.form = HtpForm()
     for block in model.transformer.blocks:
         block.attn.fold_scale()
@@ -43,10 +44,10 @@ def specialise(model: NoiseFormer) -> None:
 
 
 class HtpProgram(nn.Module):
-    """(input_ids, attention_mask) int64 [1, T] → logits, of a specialised network.
+    """The program of a specialised network: (input_ids, attention_mask), int64 [1, T] each → logits.
 
     Args:
-        calibration_inputs: rows whose ranges are fixed when it is lowered.
+        calibration_inputs: rows that fix the ranges when the program is lowered.
     """
 
     def __init__(self, model: NoiseFormer, calibration_inputs: Inputs = ()) -> None:
@@ -58,7 +59,7 @@ class HtpProgram(nn.Module):
 
 
 class Product(nn.Module):
-    """A linear layer by its matrix [in, out], which keeps its name in what is exported."""
+    """A linear layer as a product with its matrix [in, out]; the exported model keeps the matrix's name."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -71,7 +72,7 @@ class Product(nn.Module):
 
 
 class ScaledRows(nn.Module):
-    """A table of int8 codes [V, D] as float32, and a scale [V, 1] a row."""
+    """A table of int8 codes [V, D] stored as float32, with one scale per row, [V, 1]."""
 
     def __init__(self, codes: Tensor, scales: Tensor) -> None:
         super().__init__()
@@ -83,7 +84,7 @@ class ScaledRows(nn.Module):
 
 
 class Positions(nn.Module):
-    """The first rows of a position table, which all texts of one length have."""
+    """The first rows of a position table, for texts of one fixed length."""
 
     def __init__(self, rows: Tensor) -> None:
         super().__init__()
@@ -94,7 +95,7 @@ class Positions(nn.Module):
 
 
 class LastNorm(nn.Module):
-    """A LayerNorm whose affine part stands by itself."""
+    """A LayerNorm whose scale and bias are a separate product and sum."""
 
     def __init__(self, norm: nn.LayerNorm) -> None:
         super().__init__()
@@ -105,7 +106,7 @@ class LastNorm(nn.Module):
 
 
 class Whole(nn.Module):
-    """(input_ids, attention_mask) int64 [1, T] → logits, of a network that was changed for being exported."""
+    """A network from `exportable` as a program: (input_ids, attention_mask), int64 [1, T] each → logits."""
 
     def __init__(self, model: NoiseFormer) -> None:
         super().__init__()
@@ -116,8 +117,8 @@ class Whole(nn.Module):
         how = None if model.config.is_language_model else model.config.pooled_token
         if how is None or how == "first":
             return cast(Tensor, model(input_ids, attention_mask))
-        # A product picks or averages: the HTP has no lookup by what it computes, and a sum over a long row
-        # would leave the range of those over shorter ones.
+        # Pooling is a product.  The HTP cannot gather by a computed index.  A sum over a long row would
+        # exceed the range of sums over shorter rows.
         positions = torch.arange(input_ids.shape[1])
         visible, pooled = masks(model.config, input_ids, attention_mask, positions)
         if how == "mean":
@@ -130,10 +131,10 @@ class Whole(nn.Module):
 
 
 def exportable(model: NoiseFormer, length: int | None) -> NoiseFormer:
-    """A copy of a specialised network, its tables quantized or not, that becomes operators of the HTP.
+    """Copy a specialised network into modules that the HTP supports; its tables may be quantized.
 
     Args:
-        length: of the rows, which begin at the first position; None where their positions are given.
+        length: the fixed length of the rows; None if positions are an input.
     """
     model = copy.deepcopy(model)
     transformer = model.transformer
@@ -152,5 +153,5 @@ def exportable(model: NoiseFormer, length: int | None) -> NoiseFormer:
 
 
 def matrix(name: str) -> str:
-    """What an exported model calls the matrix of a linear layer."""
+    """The name of a linear layer's matrix in an exported model."""
     return f"model.{name}.matrix"

@@ -1,5 +1,7 @@
-"""Qualcomm's plug-in for ONNX Runtime: compiling for an HTP, and running what was compiled in the HTP's
-simulator, which its x86-64 library is."""
+"""Qualcomm's plug-in for ONNX Runtime: compile for an HTP, and run in the HTP simulator.
+
+The plug-in's x86-64 library is the simulator.
+"""
 
 import os
 import re
@@ -18,7 +20,7 @@ from nf_edge.core.quiet import captured_stderr, quiet_stdout
 
 SIMULATOR = "the HTP simulator of onnxruntime-qnn (simulated)"
 ALONE = {"session.disable_cpu_ep_fallback": "1"}
-# Lines of the plug-in's log.
+# Patterns of lines in the plug-in's log.
 REFUSED = re.compile(r"failed for node `(?P<name>[^`]*)` of type `(?P<kind>[^`]*)`")
 SPILL = re.compile(r"Max spill fill buffer size: (?P<bytes>\d+)")
 VERBOSE, WARNING, ERROR = 0, 2, 3
@@ -26,14 +28,14 @@ VERBOSE, WARNING, ERROR = 0, 2, 3
 
 @dataclass(frozen=True)
 class Soc:
-    """A system on a chip, by QNN's numbers for it and for the architecture of its HTP."""
+    """QNN's numbers of a system on a chip and of its HTP's architecture."""
 
     model: int
     arch: int
 
 
-# As executorch 1.5.1 has them, in `backends/qualcomm/serialization/qc_schema.py`, which is of Qualcomm: enum
-# QcomChipset and its table of HtpInfo, where each has 8 MiB of VTCM.
+# These numbers are from Qualcomm's file `backends/qualcomm/serialization/qc_schema.py` in executorch 1.5.1:
+# the enum QcomChipset and its table HtpInfo.  All these SoCs have 8 MiB of VTCM.
 SOCS = {
     "sm8550": Soc(43, 73),
     "sm8650": Soc(57, 75),
@@ -42,10 +44,10 @@ SOCS = {
 
 
 def compile_context(model: Path, target: str, path: Path) -> None:
-    """Compile all of a quantized model into one context binary, in an ONNX model of one operator.
+    """Compile a complete quantized model into one context binary, stored in an ONNX model of one operator.
 
     Raises:
-        BadInput: the HTP does not take some of its operators.
+        BadInput: the HTP does not support some of the model's operators.
     """
     path.unlink(missing_ok=True)
     soc = SOCS[target]
@@ -57,10 +59,10 @@ def compile_context(model: Path, target: str, path: Path) -> None:
     options = {
         "soc_model": str(soc.model),
         "htp_arch": str(soc.arch),
-        # The longest of the searches for a good order and place of everything.
+        # Level 3 is the longest search for a good order and placement.
         "htp_graph_finalization_optimization_mode": "3",
     }
-    # QNN numbers tensors through all models of a process: a new process gives the same bytes again.
+    # QNN numbers tensors across all models of a process, so a new process makes the bytes reproducible.
     arguments = repr([os.path.abspath(model), WARNING, entries, options])
     done = subprocess.run(
         [sys.executable, "-P", session.__file__, arguments], capture_output=True, text=True, errors="replace"
@@ -77,8 +79,10 @@ def compile_context(model: Path, target: str, path: Path) -> None:
 
 
 def spill_fill(path: Path) -> int | None:
-    """Bytes of the buffer in DRAM that a context binary requests for data beyond the HTP's memory; None where
-    QNN does not report it."""
+    """Bytes of the DRAM buffer that a context binary requests for data beyond the HTP's memory.
+
+    None if QNN does not report it.
+    """
     with quiet_stdout(), captured_stderr() as said:
         session.open_session(os.fspath(path), VERBOSE, ALONE, {"enable_htp_spill_fill_buffer": "1"})
     match = SPILL.search(said.text)
@@ -86,10 +90,10 @@ def spill_fill(path: Path) -> int | None:
 
 
 def load(path: Path) -> Any:
-    """A context binary in the simulator, as a session of ONNX Runtime.
+    """Load a context binary in the simulator, as a session of ONNX Runtime.
 
     Raises:
-        BadInput: QNN refuses the file.
+        BadInput: QNN cannot load the file.
     """
     try:
         with quiet_stdout(), captured_stderr():
@@ -99,17 +103,17 @@ def load(path: Path) -> Any:
 
 
 class SimulatedSession:
-    """A context binary without a cache in the simulator.
+    """A session that runs a context binary without a cache in the simulator.
 
     Raises:
-        BadInput: QNN refuses the file.
+        BadInput: QNN cannot load the file.
     """
 
     def __init__(self, path: Path) -> None:
         self._session = load(path)
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        """int64 [1, T], int64 [1, T] → float32 logits."""
+        """Compute float32 logits from `input_ids` and `attention_mask`, int64 [1, T] each."""
         feed = dict(zip(INPUTS, (input_ids, attention_mask), strict=True))
         logits: np.ndarray = self._session.run([OUTPUT], feed)[0]
         return logits

@@ -1,5 +1,7 @@
-"""From a program to an ONNX model whose every operator has 16-bit inputs and outputs of calibrated ranges:
-which the HTP runs completely."""
+"""Convert a program to a quantized ONNX model that the HTP runs completely.
+
+Every operator has 16-bit inputs and outputs with calibrated ranges.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,21 +23,21 @@ from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.precision import POSITIONS, TOKENS
 from nf_edge.model import CausalLM, NoiseFormer
 
-# The first with Gelu as one operator.
+# The first opset with Gelu as one operator.
 OPSET = 20
-# Names of the parts of tables in an exported model.
+# Names of the tables' parts in an exported model.
 CODES = f"model.{TOKENS}.codes"
 TABLES = tuple(f"model.{name}." for name in (TOKENS, POSITIONS))
 QDQ = {"QuantizeLinear", "DequantizeLinear"}
 
 
 def write_qdq(program: HtpProgram, precision_of: Precisions, input_shape: InputShape, path: Path) -> int:
-    """Export a program and quantize it on its calibration inputs.
+    """Export a program, quantize it on its calibration inputs, and write it to a file.
 
     Returns:
-        the multiply-accumulates of a call.
+        The multiply-accumulates of one call.
     """
-    # The quantizer advises a shape-inference pass first, which the exporter has made.
+    # The quantizer prints advice to run shape inference first, although the exporter has already done so.
     with quiet_libraries():
         from onnxruntime.quantization import QuantType, quantize
         from onnxruntime.quantization.execution_providers.qnn import get_qnn_qdq_config
@@ -80,7 +82,7 @@ def _exported(network: NoiseFormer, input_shape: InputShape) -> torch.onnx.ONNXP
 def _feeds(
     model: onnx.ModelProto, calibration_inputs: Inputs, input_shape: InputShape
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Rows as the model takes them."""
+    """The model's inputs for each calibration row or chunk."""
     if not input_shape.cached:
         return (dict(zip(INPUTS, row, strict=True)) for row in calibration_inputs)
     import onnxruntime
@@ -100,7 +102,7 @@ def _reader(feeds: Iterator[dict[str, np.ndarray]]) -> Any:
 
 
 def _overrides(precision_of: Precisions, named: set[str]) -> dict[str, list[dict[str, Any]]]:
-    """Settings of the quantizer for linear layers (per channel) and for codes of a table (unchanged)."""
+    """The quantizer's settings: per channel for linear layers, no change for a table's codes."""
     from onnxruntime.quantization import QuantType
 
     kinds = {4: QuantType.QInt4, 8: QuantType.QInt8}
@@ -116,7 +118,7 @@ def _overrides(precision_of: Precisions, named: set[str]) -> dict[str, list[dict
 
 
 def weights_of(path: Path, precision_of: Precisions) -> dict[str, Tensor]:
-    """The weights of the linear layers of a quantized model, dequantized, by the names of their modules."""
+    """Dequantized weights of a quantized model's linear layers, by module name."""
     tensors = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
     weights = {}
     for name in precision_of:
@@ -127,5 +129,5 @@ def weights_of(path: Path, precision_of: Precisions) -> dict[str, Tensor]:
 
 
 def operators_of(path: Path) -> list[str]:
-    """Names of the operators of a quantized model; what only says how values are kept is none."""
+    """Names of a quantized model's operators, without those that only quantize or dequantize."""
     return [node.op_type for node in onnx.load(path).graph.node if node.op_type not in QDQ]

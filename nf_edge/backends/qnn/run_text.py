@@ -1,23 +1,23 @@
-"""The part of `RUN.md` about running a context binary; names in braces are filled in."""
+"""The part of `RUN.md` about running a context binary; names in braces are placeholders."""
 
 from nf_edge.backends.run_text import PYTHON
 
 ON_HTP = """\
-The model is one context binary, compiled by QNN for the HTP of a Snapdragon {soc}. It runs on a device that
-has one, by QNN's plug-in for ONNX Runtime (in Python, `onnxruntime-qnn`), of the version that made it or a
-later one. The plug-in for x86-64 Linux has a simulator instead, which the snippet uses there, and so does
-`nf-edge check`. A device needs `{file}` alone; `model.qdq.onnx` is the quantized model that it was compiled
-of, which the plug-in can compile for other SoCs.
+The model is one context binary, which QNN compiled for the HTP of a Snapdragon {soc}. It needs a device with
+this SoC, and QNN's plug-in for ONNX Runtime (in Python, `onnxruntime-qnn`) in the same or a later version. On
+x86-64 Linux the plug-in contains a simulator. The code below and `nf-edge check` use it there. A device only
+needs `{file}`. `model.qdq.onnx` is the quantized model before compilation; the plug-in can compile it for
+other SoCs.
 
 """
 
-# On a phone or in the simulator.
+# This code works on a phone and in the simulator.
 OPEN = """\
 import os
 
 import numpy as np
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import: the runtime reports to its maker otherwise
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import: by default it sends usage data
 import onnxruntime
 import onnxruntime_qnn
 
@@ -38,7 +38,7 @@ attention_mask = np.ones_like(input_ids)
 print({{answer}})
 ```
 
-From C++, Java or C# the names, dtypes and shapes are the same.
+In C++, Java and C# the names, dtypes and shapes are the same.
 """
 
 PYTHON_CACHED = f"""\
@@ -70,10 +70,10 @@ for position in range(len(input_ids), len(input_ids) + {{steps}}):
 {{stop_python}}    token = feed([token], position)
 ```
 
-From C++, Java or C# the names, dtypes and shapes are the same.
+In C++, Java and C# the names, dtypes and shapes are the same.
 """
 
 
 def run_text(cached: bool) -> str:
-    """The text for a file, in Python; other languages use the same names and dtypes."""
+    """The instructions to run a file from Python; other languages use the same names and dtypes."""
     return ON_HTP + PYTHON + (PYTHON_CACHED if cached else PYTHON_ROWS)

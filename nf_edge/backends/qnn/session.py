@@ -1,6 +1,7 @@
-"""A session of ONNX Runtime with Qualcomm's plug-in.
+"""Open a session of ONNX Runtime with Qualcomm's plug-in.
 
-As a script, which imports nothing of nf-edge, it makes one session and ends: that compiles a context binary.
+Run as a script, this file opens one session and exits; opening a session compiles a context binary.  It
+imports nothing of nf-edge.
 """
 
 import ast
@@ -13,12 +14,12 @@ PROVIDER = "QNNExecutionProvider"
 
 
 def open_session(model: str | bytes, severity: int, entries: dict[str, str], options: dict[str, str]) -> Any:
-    """A session of a model file, or of its content.
+    """Open a session from a model file or from its content.
 
     Args:
-        severity: of the least log lines that are written, from 0 on.
+        severity: the lowest severity of log lines to write, from 0.
         entries: settings of the session.
-        options: of the plug-in.
+        options: settings of the plug-in.
     """
     import onnxruntime
     import onnxruntime_qnn
@@ -34,7 +35,7 @@ def open_session(model: str | bytes, severity: int, entries: dict[str, str], opt
 
 @lru_cache
 def _device() -> Any:
-    """The device of the HTP; a process loads the plug-in once."""
+    """The HTP's device.  The plug-in is loaded once per process."""
     import onnxruntime
     import onnxruntime_qnn
 
@@ -44,5 +45,5 @@ def _device() -> Any:
 
 if __name__ == "__main__":
     path, *settings = ast.literal_eval(sys.argv[1])
-    # As content: of a file its path would go into the name of the graph, hashed.
+    # Pass the content instead of the path, because a hash of the path would become part of the graph's name.
     open_session(Path(path).read_bytes(), *settings)

@@ -1,1 +1,1 @@
-"""The network in static shapes, as NPUs take it."""
+"""Programs with static shapes and integer arithmetic, for NPUs and microcontrollers."""

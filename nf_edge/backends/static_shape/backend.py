@@ -1,4 +1,4 @@
-"""The base of backends that run a `.pte` of one row of one length, in integers of calibrated ranges."""
+"""The base of backends with a static-shape `.pte`: one row of fixed length, in calibrated integers."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from nf_edge.core.recipe.precision import Activations
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import Decoder, ModelConfig
 
-NOTES = ("what ExecuTorch takes for the graph itself, some kB, is not counted",)
+NOTES = ("the plan excludes ExecuTorch's objects for the graph, which need some kB",)
 
 
 def static_support(
@@ -43,17 +43,21 @@ def static_support(
 
 
 class StaticShapeBackend(Backend):
-    """Lowers, plans and explains such a file.  The program's module `body` is quantized, the rest is not."""
+    """Lowers, plans and explains a static-shape `.pte`.  Only the program's module `body` is quantized."""
 
     model_file = "model.pte"
     runtime_title = "ExecuTorch"
     process_bytes = None
     namespace: ClassVar[str] = ""
-    """The namespace of operators that count as delegated without a delegate; "" where there are none."""
+    """The namespace of operators that count as delegated although no delegate runs them; "" if there
+    is none.
+    """
     run_instructions: ClassVar[str]
-    """Where its files run and their requirements there, for `RUN.md`; names in braces are filled in."""
+    """The devices that run the file and their requirements, for `RUN.md`; names in braces are
+    placeholders.
+    """
     code_size: ClassVar[str] = ""
-    """The measured code size of an application, for `RUN.md`, in a sentence; "" where unknown."""
+    """The measured code size of an application, as a sentence for `RUN.md`; "" if unknown."""
 
     def inputs(self, config: ModelConfig, input_shape: InputShape) -> tuple[str, ...]:
         return INPUTS
@@ -63,7 +67,7 @@ class StaticShapeBackend(Backend):
         """ExecuTorch's quantizer for the program's module `body`."""
 
     def more_rows(self, recipe: Recipe, calibration_inputs: Inputs, length: int) -> Inputs:
-        """Rows to calibrate on in addition to those given."""
+        """Additional rows to calibrate on."""
         return []
 
     def quantize_static(
@@ -88,20 +92,21 @@ class StaticShapeBackend(Backend):
         if module == "score":
             return (
                 "float32",
-                "one row is scored in float32; integers would round logits, int8 into ties",
+                "its scores are float32: integers would round logits, and int8 would create ties",
             )
         return None
 
     def attention_report(self, recipe: Recipe) -> tuple[str, str] | None:
-        return f"{dtype_of(static_activations(recipe))} products of calibrated ranges", ""
+        return f"{dtype_of(static_activations(recipe))} products with calibrated ranges", ""
 
     @abstractmethod
     def compiled(
         self, exported: torch.export.ExportedProgram, recipe: Recipe, path: Path
     ) -> tuple[Any, Estimate | None]:
-        """ExecuTorch's program manager of a quantized program, and the compiler's estimate if it gives one.
+        """Compile a quantized program, and write the companions of the file at `path`.
 
-        Companions of the file at `path` are written.
+        Returns:
+            ExecuTorch's program manager, and the compiler's estimate; None if the compiler gives no estimate.
         """
 
     def lower(
@@ -132,7 +137,9 @@ class StaticShapeBackend(Backend):
         return operators_of(path)
 
     def delegate_bytes(self, path: Path, program: Any) -> tuple[int, int]:
-        """Bytes of the weights that a program's delegate holds, and of the memory that it works in."""
+        """Bytes of the weights in a program's delegate, and bytes of the memory that the delegate
+        works in.
+        """
         return 0, 0
 
     def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
@@ -141,7 +148,7 @@ class StaticShapeBackend(Backend):
         constants, embeddings = constant_bytes(file, config)
         delegated, workspace = self.delegate_bytes(path, file.program)
         weights = constants - embeddings + delegated
-        # The working memory of ExecuTorch's kernels lies in the arenas too.
+        # The arenas also contain the working memory of ExecuTorch's kernels.
         arenas = sum(file.program.execution_plan[0].non_const_buffer_sizes)
         program = len(content) - weights - embeddings
         return account(program, weights, embeddings, arenas, workspace, NOTES)
@@ -150,7 +157,9 @@ class StaticShapeBackend(Backend):
 def account(
     program: int, weights: int, embeddings: int, arenas: int, workspace: int, notes: tuple[str, ...] = ()
 ) -> MemoryPlan:
-    """The memory of a file that is read where it rests: all of it is mapped, and nothing is loaded."""
+    """The memory plan of a file that is read in place: the complete file is mapped, and nothing is
+    copied to RAM.
+    """
     return MemoryPlan(
         program=program,
         weights=weights,
@@ -165,17 +174,17 @@ def account(
 
 
 def static_activations(recipe: Recipe) -> Activations:
-    """The activations of all linear layers, of a recipe that quantizes."""
+    """The activations of all linear layers; the recipe must quantize."""
     assert recipe.quantize is not None
     return recipe.quantize.activations
 
 
 def dtype_of(activations: Activations) -> str:
-    """`int8` of `int8_static`."""
+    """The dtype of activations: `int8` for `int8_static`."""
     return activations.partition("_")[0]
 
 
 def activation_dtype(precision_of: Precisions) -> str:
-    """The dtype of the activations of all linear layers."""
+    """The dtype of all linear layers' activations, `int8` or `int16`."""
     first = next(name for name in precision_of if name.startswith("transformer.h."))
     return dtype_of(precision_of[first].activations)

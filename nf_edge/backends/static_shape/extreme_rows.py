@@ -1,4 +1,4 @@
-"""Rows that every calibrated range must cover."""
+"""The longest and the shortest row, which calibrated ranges must cover."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ from nf_edge.backends.input_shape import Inputs
 
 
 def extreme_rows(calibration_inputs: Inputs, length: int) -> Inputs:
-    """The longest and the shortest possible row, of tokens of the calibration inputs.
+    """Make the longest and the shortest possible row from tokens of the calibration inputs.
 
-    Calibration inputs may all be short, and some values depend on the number of tokens.
+    All calibration inputs may be short, and some values depend on the number of tokens.
     """
     tokens = np.concatenate([ids[mask == 1] for ids, mask in calibration_inputs])
     longest, one = np.resize(tokens, (1, length)), np.arange(length)[None] < 1

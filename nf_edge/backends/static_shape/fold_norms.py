@@ -1,4 +1,4 @@
-"""Exact rewrites of a network that several backends make."""
+"""An exact rewrite of the network for several backends: fold norms into linear layers."""
 
 import torch
 from torch import nn
@@ -7,8 +7,10 @@ from nf_edge.model.network import Block
 
 
 def fold_norms(block: Block) -> None:
-    """Fold the affine parts of a block's norms into the linear layers that follow, in place and exactly: what
-    is left are weights of 1 and biases of 0."""
+    """Fold a block's norm scales and biases into the next linear layers, in place and exactly.
+
+    The norms' weights become 1 and their biases 0.
+    """
     _fold(block.ln_1, block.attn.projection)
     _fold(block.ln_2, block.mlp.c_fc)
 

@@ -1,7 +1,7 @@
-"""Parts of the static-shape programs of a NoiseFormer: rows of one length, without a batch, in integers.
+"""Parts of static-shape programs: one row of fixed length, in integers.
 
-Tables come before the body, and the score of a classifier after it, in float32.  Values that hide padding are
-inputs of the body: it has no integers to compute them from.
+The tables before the body, and a classifier's scores after it, are float32.  The values that hide padding are
+inputs of the body, because it has no token ids to compute them from.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,8 @@ from nf_edge.model.attention_forms import HIDDEN_QUANTIZED, OutputTokens
 from nf_edge.model.network import SequenceClassifier, Transformer, masks, real_mean
 from nf_edge.model.noise import LowRankNoise, PairwiseNoise
 
-# Linear layers of a layer in these forms, and the network's names of them; its Q, K and V are parts of one.
+# Names of the linear layers in a program's layer → names in the network.  Q, K and V are one layer in the
+# network.
 NETWORK_NAMES = {"attn.c_proj": "attn.c_proj", "c_fc": "mlp.c_fc", "c_proj": "mlp.c_proj"}
 
 
@@ -26,9 +27,9 @@ class Hints:
     """Inputs of the body that describe a row's padding.
 
     Attributes:
-        hidden: [1, T, 1], `HIDDEN_QUANTIZED` at padded keys and 0 at real ones; None where no query can
-            see padding.
-        pick: [1, 1, T], 1 at the last visible token; None where the answer is not that token's.
+        hidden: [1, T, 1], `HIDDEN_QUANTIZED` at padded keys and 0 at real keys; None if no query attends to
+            padding.
+        pick: [1, 1, T], 1 at the last visible token; None unless that token is the output.
     """
 
     hidden: Tensor | None
@@ -36,7 +37,7 @@ class Hints:
 
 
 class SelectToken(nn.Module):
-    """[1, T, D] → [1, T or 1, D], of the output tokens."""
+    """Select the output tokens: [1, T, D] → [1, T or 1, D]."""
 
     def __init__(self, output_tokens: OutputTokens) -> None:
         super().__init__()
@@ -49,7 +50,7 @@ class SelectToken(nn.Module):
 
 
 def selects_token(node: torch.fx.Node) -> bool:
-    """Whether a node of a captured program comes from a `SelectToken` or a class derived from it."""
+    """Whether a node of a captured program is part of a `SelectToken` or a subclass."""
     kinds: list[type] = [SelectToken, *SelectToken.__subclasses__()]
     names = {_qualified_name(kind) for kind in kinds}
     stack = node.meta.get("nn_module_stack", {})
@@ -57,12 +58,12 @@ def selects_token(node: torch.fx.Node) -> bool:
 
 
 def _qualified_name(kind: type | str) -> str:
-    """The name of a module's class; `torch.export` records the class, or its name after a copy."""
+    """The qualified name of a module's class.  `torch.export` records the class, or its name after a copy."""
     return kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
 
 
 class Lookup(nn.Module):
-    """Before the body: tokens, and their padding, as it takes them."""
+    """The part before the body: look up embeddings, and compute the `Hints`."""
 
     positions: Tensor
 
@@ -72,18 +73,18 @@ class Lookup(nn.Module):
         self.register_buffer("positions", torch.arange(length))
 
     def forward(self, input_ids: Tensor, visible: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """The residual stream [1, T, D], and both `Hints`, of `masks`."""
+        """Compute the embeddings [1, T, D], and the `Hints` `hidden` and `pick`."""
         x = self.transformer.wte(input_ids) + self.transformer.wpe(self.positions)
         hidden = ((1 - visible.float()) * HIDDEN_QUANTIZED)[:, :, None] if self.hides else None
         return x, hidden, last_of(visible)[:, None, :] if self.picks else None
 
 
 class Answer(nn.Module):
-    """After the body: logits of a classifier, of its normed tokens.
+    """The part after the body: the logits of a classifier, from normalized tokens.
 
     Args:
-        output_tokens: the tokens that it is given.
-        affine: what is left of the last norm.
+        output_tokens: the tokens that the body returns.
+        affine: the last norm's scale and bias, or an identity.
     """
 
     def __init__(self, model: SequenceClassifier, output_tokens: OutputTokens, affine: nn.Module) -> None:
@@ -92,7 +93,9 @@ class Answer(nn.Module):
         self.affine, self.score = affine, model.score
 
     def forward(self, h: Tensor, pooled: Tensor) -> Tensor:
-        """[1, T or 1, D], and of `masks` what may be pooled → [1, num_labels]."""
+        """Compute logits [1, num_labels] from tokens [1, T or 1, D] and the mask of tokens that may
+        be pooled.
+        """
         if self.pooled == "mean":
             token = real_mean(h, pooled)
         elif self.pooled == "first":
@@ -103,12 +106,12 @@ class Answer(nn.Module):
 
 
 class StaticShapeProgram(nn.Module):
-    """(input_ids, attention_mask) int64 [1, T] → logits.
+    """The program: (input_ids, attention_mask), int64 [1, T] each → logits.
 
     Args:
-        body: the residual stream and both `Hints` → logits [1, T, V], or normed tokens [1, T or 1, D] of
-            those that `output_tokens_of` names.
-        affine: what is left of the last norm for a classifier's answer.
+        body: maps embeddings and `Hints` to logits [1, T, V] of a language model, or to normalized output
+            tokens [1, T or 1, D].
+        affine: the last norm's scale and bias, which a classifier applies to pooled tokens; or an identity.
     """
 
     def __init__(self, model: NoiseFormer, length: int, body: nn.Module, affine: nn.Module) -> None:
@@ -126,22 +129,26 @@ class StaticShapeProgram(nn.Module):
 
 
 def query_blocks(queries: int, rows: int | None) -> list[tuple[int, int]]:
-    """Where the blocks of queries that are taken together begin and end, of so many rows; one block where
-    None."""
+    """Split queries into blocks of at most `rows`; return each block's (first, end).  None makes one
+    block.
+    """
     rows = rows or queries
     return [(low, min(low + rows, queries)) for low in range(0, queries, rows)]
 
 
 def projections(attention: Attention) -> list[tuple[Tensor, Tensor]]:
-    """Weight [H·d, D] and bias [H·d] of Q, where it has its own layer, K and V."""
+    """Weight [H·d, D] and bias [H·d] of K and V, and first of Q if Q has its own projection."""
     width = attention.heads * attention.head_size
     joint = attention.projection
     return list(zip(joint.weight.split(width), joint.bias.split(width), strict=True))
 
 
 def noise_weights(attention: Attention) -> list[Tensor]:
-    """Weights [out, in] of linear layers over all heads, one after the other, of what noise adds to the query
-    [T, H·d]: block-diagonal, two of low-rank noise, one of pairwise; none where noise is none of both."""
+    """Weights [out, in] of linear layers over all heads, which add noise to the query [T, H·d].
+
+    They are block-diagonal: two consecutive layers for low-rank noise, one for pairwise noise, none for other
+    noise.
+    """
     noise = attention.noise
     if isinstance(noise, LowRankNoise):
         return [torch.block_diag(*noise.a.transpose(1, 2)), torch.block_diag(*noise.b)]
@@ -151,8 +158,10 @@ def noise_weights(attention: Attention) -> list[Tensor]:
 
 
 def score_bias(attention: Attention, low: int, high: int, keys: int, masked: bool) -> Tensor | None:
-    """Relative noise and causal mask [1 or H, queries, keys] of the queries from `low` to `high`; None where
-    there is neither."""
+    """The sum of relative noise and causal mask, [1 or H, queries, keys], for queries `low` to `high`.
+
+    None if there is neither.
+    """
     queries = torch.arange(low, high)
     bias = attention.noise.score_bias(queries, keys)
     if masked:
@@ -162,12 +171,12 @@ def score_bias(attention: Attention, low: int, high: int, keys: int, masked: boo
 
 
 class StaticShapeAttention(nn.Module):
-    """What attention over rows of a fixed length, without a batch, is made of.
+    """The common parts of attention over one row of fixed length.
 
     Args:
         output_tokens: the tokens that the layer computes outputs for.
-        rows: queries of a causal layer that are taken together.
-        linear: makes a layer of a weight [out, in] and a bias.
+        rows: queries per block in a causal layer.
+        linear: a function that makes a layer from a weight [out, in] and a bias.
     """
 
     def __init__(
@@ -191,22 +200,26 @@ class StaticShapeAttention(nn.Module):
         self.q = linear(*query[0]) if query else None
         noise = [linear(weight, None) for weight in noise_weights(attention)]
         self.noise = nn.Sequential(*noise) if noise else None
-        # In a causal model the last token attends to all keys but padding; other tokens to no later ones.
+        # In a causal model the last token attends to all keys except padding; other tokens to no later keys.
         masked = causal and output_tokens == "all"
         self.sees_padding = not masked
         self.blocks = query_blocks(length if output_tokens == "all" else 1, rows if masked else None)
         for low, high in self.blocks:
             bias = score_bias(attention, low, high, high if masked else length, masked)
-            self.register_buffer(f"bias_{low}", None if bias is None else self.laid(bias))
+            self.register_buffer(f"bias_{low}", None if bias is None else self.bias_layout(bias))
 
-    def laid(self, bias: Tensor) -> Tensor:
-        """A bias [1 or H, queries, keys] as this form adds it."""
+    def bias_layout(self, bias: Tensor) -> Tensor:
+        """Lay out a bias [1 or H, queries, keys] like the backend's attention scores; subclasses may
+        transpose it.
+        """
         return bias
 
 
 def network_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a program by the names of the network's modules; without those of noise and of a head, which
-    are made of several tensors, and of what is no layer of the network."""
+    """Rename a program's quantized weights to the names of the network's modules.
+
+    Weights of noise, of the head and of modules that the network does not have are dropped.
+    """
     renamed = {name: weight for name, weight in weights.items() if not name.startswith("body.")}
     for number in range(len(weights)):
         parts = [weights.get(f"body.layers.{number}.attn.{part}") for part in "qkv"]

@@ -1,4 +1,4 @@
-"""The part of `RUN.md` about running a `.pte` without a file system; names in braces are filled in."""
+"""The part of `RUN.md` about running a `.pte` without a file system; names in braces are placeholders."""
 
 from collections.abc import Sequence
 
@@ -73,19 +73,19 @@ Link `executorch_core` and the extension `data_loader`{delegates}. Link the kern
 
 {registered}
 
-ExecuTorch's selective build writes this registration from their names. The operator libraries that hold
-these kernels ({libraries}) register, and so link, every kernel they have: more than most flash holds.
+ExecuTorch's selective build writes this registration from the operators' names. Do not link the operator
+libraries ({libraries}): they register and link all of their kernels, which exceeds most flash memories.
 {code_size}"""
 
 BARE_METAL = CPP + CPP_BARE_METAL + LINK_BARE_METAL
 
 
 def bare_metal_fields(libraries: Sequence[str], operators: Sequence[str]) -> dict[str, str]:
-    """Archives of kernels to link, and the operators of a file to register from them.
+    """Values for the names in braces: archives of kernels to link, and operators to register.
 
     Args:
-        libraries: operator libraries and delegates.
-        operators: the file's operators, by name.
+        libraries: names of operator libraries and of delegates.
+        operators: names of the file's operators.
     """
     kernels = [name for name in libraries if name in ARCHIVES]
     delegates = [name for name in libraries if name not in ARCHIVES]

@@ -1,5 +1,5 @@
-// Attention of a few queries, whose time is spent on reading keys and values once.  Lanes are the elements of a head.
-// int8 tokens are converted to floats in registers; the query stays float32.
+// Attention of a few queries.  Most of the time is spent on reading keys and values, so each is read once.
+// Lanes are the elements of a head.  int8 tokens are converted to floats in registers; the query stays float32.
 
 // Dot products of one query with LANES rows.
 template <class Element>

@@ -204,7 +204,7 @@ Tensor& symmetric_attention_cached_out(
   return out;
 }
 
-// Rows per task: fewer are not worth waking a thread.
+// The minimum number of rows per task: a smaller task takes less time than waking a thread.
 constexpr int64_t ROWS_OF_A_TASK = 16;
 
 Tensor& layer_norm_out(
@@ -236,7 +236,7 @@ Tensor& layer_norm_out(
   return out;
 }
 
-// Elements per task: fewer are not worth waking a thread.
+// The minimum number of elements per task: a smaller task takes less time than waking a thread.
 constexpr int64_t ELEMENTS_OF_A_TASK = 1 << 14;
 
 Tensor& gelu_new_out(KernelRuntimeContext& context, const Tensor& x, Tensor& out) {

@@ -1,15 +1,16 @@
 // Arithmetic of a tile with int8 queries, keys and values.
 //
-// Integer products with values use softmax weights of 16 bits.  With 8 bits, one step would be 1/127 of the largest
-// weight, and in long rows many weights are below half a step.  Pairs of bfloat16 (AVX512-BF16) are as fast and
-// 0.3 dB less exact.  The scale of a value is folded into the weight of its key, so that a block has one scale.
+// Products with values are integer products of 16-bit softmax weights.  With 8 bits, one step would be 1/127
+// of the largest weight, and in long rows many weights are below half a step.  Pairs of bfloat16
+// (AVX512-BF16) are as fast and 0.3 dB less exact.  The weight of a key includes the scale of its value, so
+// that a block has one scale.
 
 #if NF_INTEGERS == NF_NO_INTEGERS
-typedef Float32 Int8; // without integer products: int8 keys and values are converted to float32
+typedef Float32 Int8; // an instruction set without integer products converts int8 keys and values to float32
 
 #else
 
-typedef int16_t Halves __attribute__((may_alias)); // of a word
+typedef int16_t Halves __attribute__((may_alias)); // the two halves of a 32-bit word
 
 template <int VECTORS>
 NF_LOOP void integer_scores(

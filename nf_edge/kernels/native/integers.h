@@ -1,4 +1,4 @@
-// The kinds of integer products, one of which each instruction set uses, and the intrinsics' headers.
+// Defines the kinds of integer products, and includes the intrinsics' headers.  Each instruction set uses one kind.
 #if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(__aarch64__)

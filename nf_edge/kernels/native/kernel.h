@@ -26,7 +26,7 @@ struct Job {
 
 struct Kernel {
   const char* name;
-  // Most queries of one work item.
+  // The largest number of queries in one work item.
   int64_t group;
   // Scratch bytes of one thread.
   size_t (*scratch_bytes)(const nf_attention* call);
@@ -39,7 +39,7 @@ struct Kernel {
 
 constexpr size_t ALIGNMENT = 64;
 
-// Up to this many queries are faster without tiles, and without quantizing keys and values.
+// Up to this number of queries, attention is faster without tiles and without quantizing keys and values.
 constexpr int64_t FEW = 3;
 
 } // namespace nf

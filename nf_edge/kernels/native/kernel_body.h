@@ -15,7 +15,7 @@ namespace {
 #include "product.h"
 #include "integer_products.h"
 
-// Keys in a block, and tiles that share a block's copy.
+// Keys per block, and tiles that share a copy of a block.
 constexpr int64_t KEYS = NF_BLOCK_KEYS;
 constexpr int64_t GROUP_TILES = NF_GROUP_TILES;
 constexpr int64_t GROUP = GROUP_TILES * TILE; // queries

@@ -1,4 +1,4 @@
-// The inner loop, which takes most of the time: products of a tile whose lanes are queries.
+// The inner loop, which takes most of the time: products of a tile.  The lanes are queries.
 
 // Vectors of queries in a tile, and rows computed at once.  Accumulators, one row of `b` and one broadcast
 // value fill the registers.

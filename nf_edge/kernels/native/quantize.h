@@ -1,4 +1,4 @@
-// Dynamic quantization of rows to int8, with one scale per row.
+// Quantizes rows to int8 at run time, with one scale per row.
 
 static void quantize_rows(
     const float* rows, int64_t row_stride, int64_t count, int64_t size, int8_t* to, float* scales) {

@@ -1,4 +1,4 @@
-// Queries of a tile: K with the head's noise, or those of the caller.
+// Computes the queries of a tile: K with the head's noise, or the caller's queries.
 
 constexpr float LOG2_E = 1.44269504088896340736f;
 

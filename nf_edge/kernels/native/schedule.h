@@ -12,7 +12,7 @@ struct Threads {
   void* context;
 };
 
-// Calls work(argument, item, thread) for each item < items, the first items first; thread < threads.count.
+// Calls work(argument, item, thread) for each item < items in ascending order; thread < threads.count.
 void for_each_item(
     const Threads& threads, int64_t items, void (*work)(const void*, int64_t, size_t), const void* argument);
 

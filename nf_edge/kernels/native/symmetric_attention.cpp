@@ -1,4 +1,4 @@
-// One call: locates its tokens and schedules its work.
+// One call of the kernel: finds its operands and schedules its work.
 #include "symmetric_attention.h"
 
 #include "isa.h"
@@ -20,7 +20,7 @@ struct Plan {
   const nf_attention* call;
   const Kernel* kernel;
   Job job;
-  // Where keys and values are quantized to before the products; null if they are not.
+  // Memory for keys and values that are quantized before the products; null if they are not quantized.
   Quantized k_to, v_to;
   char* scratch; // of thread 0
   size_t thread_bytes;
@@ -86,7 +86,7 @@ void quantize(const Plan& plan, const Tokens& from, const Quantized& to, int64_t
       to.scales + at);
 }
 
-// The work for a head before its first product: appending to the cache and quantizing.
+// Prepares a head for its first product: appends to the cache, and quantizes.
 void prepare(const Plan& plan, int64_t head) {
   const nf_attention& call = *plan.call;
   if (call.cache) {

@@ -24,7 +24,7 @@ extern "C" {
 typedef enum nf_status {
   NF_OK = 0,
   NF_BAD_SHAPE,       // a size is not positive, or head_size or rank is out of range
-  NF_BAD_RANGE,       // start, keys, positions or capacity contradict each other
+  NF_BAD_RANGE,       // start, keys, positions and capacity do not fit together
   NF_MISSING_OPERAND, // a required pointer is null
   NF_SMALL_SCRATCH,   // fewer bytes than nf_attention_scratch_bytes() returns
   NF_UNKNOWN_ISA      // NF_EDGE_ISA names an instruction set that this CPU cannot run
@@ -43,9 +43,9 @@ typedef struct nf_rows {
   int64_t token_stride;
 } nf_rows;
 
-// Keys and values of the tokens so far, [heads, capacity, head_size] each.
+// Keys and values of earlier tokens, [heads, capacity, head_size] each.
 typedef struct nf_cache {
-  nf_precision precision; // of the elements: float, or int8_t with scales below
+  nf_precision precision; // type of the elements: float, or int8_t with the scales below
   int64_t capacity;       // tokens
   void* k;
   void* v;
@@ -62,9 +62,9 @@ typedef struct nf_attention {
   int64_t first;
   int64_t rows;
   int64_t keys;   // real keys, at positions 0 … keys − 1; later ones are padding and never read
-  int32_t causal; // 1: a query sees no key after its own position
+  int32_t causal; // 1: a query attends to no key after its position
   float scale;
-  nf_precision precision; // of the products
+  nf_precision precision; // type of the products
 
   nf_rows q; // row 0 is the query at `start`; if data is null, the query is K with the noise below
   nf_rows k; // row i is position i, or position first + i with a cache

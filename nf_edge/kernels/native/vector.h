@@ -7,11 +7,11 @@ typedef float Floats __attribute__((vector_size(4 * NF_LANES)));
 typedef int32_t Ints __attribute__((vector_size(4 * NF_LANES)));
 typedef float UnalignedFloats __attribute__((vector_size(4 * NF_LANES), aligned(4), may_alias));
 
-// A loop in a separate function has all registers.
+// A separate function gives its loop all registers.
 #define NF_LOOP static __attribute__((noinline))
 #define NF_INLINE static inline __attribute__((always_inline))
 
-// Stops the compiler from reading a vector from memory for each use, which costs more than the use.
+// Keeps a vector in a register: reading it from memory for each use would take longer than the use.
 #if defined(__x86_64__)
 #define NF_KEEP_IN_REGISTER(x) asm("" : "+v"(x))
 #elif defined(__aarch64__)

@@ -1,1 +1,1 @@
-"""Whether the artifact still answers right: its answers and the checkpoint's on the same rows."""
+"""Accuracy of an artifact: compare its predictions with the checkpoint's on the same rows."""

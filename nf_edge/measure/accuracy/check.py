@@ -1,4 +1,4 @@
-"""`check`: the accuracy of an artifact and of its checkpoint, and the gate."""
+"""`nf-edge check`: the accuracy of an artifact and of its checkpoint, and the accuracy gate."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,12 +20,17 @@ from nf_edge.model.data.sources import name_of
 
 @dataclass(frozen=True)
 class AccuracyReport(HtmlValue):
-    """A comparison, the data that it was made on, and its limit.
+    """The accuracy of an artifact and of its checkpoint, with the data and the limit.
 
     Attributes:
-        max_drop: accuracy that may be lost, in points; None: no limit.
-        simulated: what answered in place of the file where nothing here runs that.  None: the file itself, or
-            the report of an export, whose manifest names it.
+        comparison: the figures of both models.
+        data: name of the data.
+        data_sha256: hash of the data.
+        truncated: number of rows that were cut.
+        unit: `rows`, or `tokens` of a language model.
+        max_drop: maximum loss of accuracy, in points; None is no limit.
+        simulated: name of the program that ran in place of a file that this machine cannot run.  None: the
+            file itself ran, or the report is part of an export, whose manifest contains the name.
     """
 
     comparison: Comparison
@@ -38,7 +43,7 @@ class AccuracyReport(HtmlValue):
 
     @property
     def problem(self) -> str:
-        """Why it does not pass; "" where it passes."""
+        """The reason why the artifact fails the gate; "" if it passes."""
         comparison = self.comparison
         if comparison.not_finite:
             return not_finite_text(comparison.not_finite, comparison.artifact.total, self.unit)
@@ -52,7 +57,7 @@ class AccuracyReport(HtmlValue):
 
     @property
     def failure(self) -> AccuracyGate | None:
-        """The error of the gate; None where it passes."""
+        """The accuracy gate's error; None if the artifact passes."""
         return None if self.passed else AccuracyGate(self.problem, fix=remedy(self))
 
     def to_json(self) -> dict[str, Any]:
@@ -75,13 +80,13 @@ def check(
     max_drop: float | None,
     progress: Progress = silent,
 ) -> AccuracyReport:
-    """Run a checkpoint's network and an artifact on the same rows, and compare their answers.
+    """Run a checkpoint's network and an artifact on the same rows, and compare their predictions.
 
     Args:
-        max_drop: points of accuracy that may be lost; None: no limit.
+        max_drop: maximum loss of accuracy, in points; None is no limit.
 
     Raises:
-        BadInput: there is no metric for the model's task, or the rows do not suit the artifact.
+        BadInput: the model's task has no metric, or the rows do not suit the artifact.
     """
     rows.require_comparable(model.config)
     predictions = predict_both(model, artifact, input_shape, rows, progress)
@@ -95,10 +100,10 @@ def check_file(
     max_drop: float | None,
     progress: Progress = silent,
 ) -> AccuracyReport:
-    """`check` of a model file, which is loaded for it.
+    """Load a model file and `check` it.
 
     Raises:
-        BadInput: as `check` does, or the runtime refuses the file.
+        BadInput: as in `check`, or the runtime cannot load the file.
     """
     report = check(model, runnable.load(), runnable.input_shape, rows, max_drop, progress)
     return replace(report, simulated=runnable.backend.reference_executor)
@@ -107,14 +112,14 @@ def check_file(
 def report_of(
     predictions: PairedPredictions, config: ModelConfig, rows: Rows, max_drop: float | None
 ) -> AccuracyReport:
-    """The report of both models' predictions on rows, with a limit."""
+    """Make the report from both models' predictions on rows."""
     comparison = compare(predictions, config.is_language_model)
     unit = "tokens" if config.is_language_model else "rows"
     return AccuracyReport(comparison, name_of(rows.source), rows.sha256, rows.truncated, unit, max_drop)
 
 
 def remedy(report: AccuracyReport) -> str:
-    """What to do about a report that does not pass."""
+    """The fix for a report that does not pass."""
     if report.comparison.not_finite:
         return OVERFLOWS
     return "use a recipe that quantizes less, or allow more with --max-drop"

@@ -1,4 +1,4 @@
-"""The comparison of an artifact with its checkpoint: accuracy, drop, flips, KL divergence."""
+"""Compare an artifact with its checkpoint: accuracy, drop, flips and KL divergence."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -18,17 +18,22 @@ from nf_edge.core.strict_json import number
 from nf_edge.measure.accuracy.divergence import Divergence
 from nf_edge.measure.accuracy.predictions import NOTHING, PairedPredictions, Predictions
 
-# A ratio of perplexities is printed as 1.0000 up to this much above 1.
+# A ratio of perplexities up to this much above 1 is printed as 1.0000, so it shows no loss.
 LEAST_LOSS = 5e-5
 
 
 @dataclass(frozen=True)
 class Score:
-    """The right answers of a model, the 95 % interval of their share, and the perplexity of a language model.
+    """A model's correct predictions, with a 95 % interval of their share, and a language model's perplexity.
 
     Attributes:
-        perplexity: infinite where an answer is not finite, or it exceeds a float64.
-        perplexity_error: its standard error; None for a single text, or an infinite perplexity.
+        right: number of correct predictions.
+        total: number of predictions.
+        interval: 95 % interval of the share of correct predictions.
+        perplexity: infinite if a prediction is not finite, or if it exceeds a float64; None unless a language
+            model.
+        perplexity_error: standard error of the perplexity; None for a single text, or if the perplexity is
+            infinite.
     """
 
     right: int
@@ -48,16 +53,19 @@ class Score:
 
 @dataclass(frozen=True)
 class Comparison:
-    """An artifact against its reference, on the same questions: rows, or tokens of a language model.
+    """The predictions of an artifact and of its reference on the same questions: rows, or tokens of a
+    language model.
 
     Attributes:
-        drop: accuracy of the reference minus that of the artifact, in points (hundredths).
-        drop_interval: its 95 % interval.
-        not_finite: questions for which the artifact's logits are not finite.
-        lost, gained: questions that only the reference answers right, and only the artifact.
+        drop: accuracy of the reference minus accuracy of the artifact, in points (hundredths).
+        drop_interval: 95 % interval of the drop.
+        not_finite: number of questions for which the artifact's logits are not finite.
+        lost: number of questions that only the reference answers correctly.
+        gained: number of questions that only the artifact answers correctly.
         perplexity_ratio: the artifact's perplexity / the reference's; None unless a language model.
-        perplexity_ratio_interval: its 95 % interval; None for a single text, or an infinite ratio.
-        divergence: how far the artifact's answers are from the reference's, right or wrong.
+        perplexity_ratio_interval: 95 % interval of the ratio; None for a single text, or if the ratio is
+            infinite.
+        divergence: flips and KL divergence between both models' predictions.
     """
 
     reference: Score
@@ -75,7 +83,7 @@ class Comparison:
     def loses(self) -> bool:
         """Whether the interval shows a loss of accuracy, or of a language model's perplexity.
 
-        A perplexity without an interval shows a loss where its ratio is printed as more than 1.
+        A perplexity ratio without an interval shows a loss if it is printed as more than 1.
         """
         if self.not_finite:
             return True
@@ -98,7 +106,7 @@ class Comparison:
 def compare(predictions: PairedPredictions, language_model: bool) -> Comparison:
     """Compare the predictions of two models.
 
-    Tokens of one text depend on each other, so the intervals use their effective number
+    Tokens of one text are correlated, so the intervals use their effective number
     (`intervals.effective_count`).
     """
     right_before = predictions.reference.predicted == predictions.truth
@@ -126,10 +134,12 @@ def compare(predictions: PairedPredictions, language_model: bool) -> Comparison:
 
 
 def _perplexity_ratio(predictions: PairedPredictions) -> tuple[float, tuple[float, float] | None]:
-    """The exponential of the mean difference of losses, in which texts that are hard for both cancel out.
+    """The ratio of the perplexities: the exponential of the mean difference of losses.
+
+    The difference cancels the difficulty of a text, which is the same for both models.
 
     Returns:
-        The ratio, and its 95 % interval where it has one.
+        The ratio, and its 95 % interval; None if it has none.
     """
     mean, interval = clustered_mean(predictions.artifact.loss - predictions.reference.loss, predictions.row)
     if interval is None or math.isinf(exp(interval[1])):
@@ -147,5 +157,5 @@ def _score(predictions: PairedPredictions, side: Predictions, language_model: bo
         return Score(count, total, interval)
     perplexity = exp(float(side.loss.mean()))
     error = clustered_error(side.loss, predictions.row)
-    # By the delta method: the error of exp(x) is exp(x) times that of x.
+    # Delta method: the standard error of exp(x) is exp(x) times the standard error of x.
     return Score(count, total, interval, perplexity, None if error is None else perplexity * error)

@@ -1,4 +1,4 @@
-"""`check --on`: the answers of an artifact's file on other cores, against PyTorch and this machine."""
+"""`nf-edge check --on`: compare a file's predictions on emulated cores with PyTorch's and this machine's."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -29,13 +29,14 @@ from nf_edge.model.data.rows import Row
 
 @dataclass(frozen=True)
 class OnCore:
-    """The answers of a model file on a core.
+    """The predictions of a model file on a core.
 
     Attributes:
-        accuracy: against the checkpoint in PyTorch.
-        local: against the same file on this machine.
-        first_divergence: the instruction at which the local difference begins.  None where the difference is
-            small enough for rounding, or the runtime does not show the outputs of its operators.
+        core: the core.
+        accuracy: the comparison with the checkpoint in PyTorch.
+        local: the difference from the same file on this machine.
+        first_divergence: the first instruction with a difference.  None if rounding explains the difference,
+            or if the runtime does not expose the outputs of its operators.
     """
 
     core: EmulatedCore
@@ -64,13 +65,13 @@ class OnCore:
 
 @dataclass(frozen=True)
 class CoresReport(HtmlValue):
-    """The answers of the same file on several cores."""
+    """The predictions of the same file on several cores."""
 
     cores: tuple[OnCore, ...]
 
     @property
     def failure(self) -> AccuracyGate | None:
-        """The error of the gate where a core does not pass it."""
+        """The accuracy gate's error; None if all cores pass."""
         return _failure_on(self.cores)
 
     @property
@@ -89,17 +90,17 @@ def check_on(
     max_drop: float | None,
     progress: Progress = silent,
 ) -> CoresReport:
-    """Run a checkpoint's network, and its file on this machine and on every core, on the same rows.
+    """Run a checkpoint's network, and its file on this machine and on each core, on the same rows.
 
-    As many emulated processes run at once as this machine has CPUs, each on a part of the rows.  A decoder
-    takes half of a row at once, so that both kinds of its kernels run.
+    There are as many emulated processes as this machine has CPUs, and each runs a part of the rows.  A
+    decoder reads half of a row in one call, so that kernels for prompts and for single tokens both run.
 
     Args:
         model: the checkpoint's network.
-        max_drop: points of accuracy that may be lost; None: no limit.
+        max_drop: maximum loss of accuracy, in points; None is no limit.
 
     Raises:
-        BadInput: as `check` does, or the runtime refuses the file.
+        BadInput: as in `check`, or the runtime cannot load the file.
         MissingTool: the runner cannot be built, for this machine or for the cores.
         NfEdgeError: a process crashed.
     """
@@ -147,7 +148,7 @@ def check_on(
 
 
 def _largest_request(rows: Sequence[Row], input_shape: InputShape) -> Request:
-    """The longest row as one request."""
+    """Make a request from the longest row."""
     ids = max((row.input_ids for row in rows), key=len)
     if input_shape.cached:
         return ids, [0]
@@ -156,13 +157,13 @@ def _largest_request(rows: Sequence[Row], input_shape: InputShape) -> Request:
 
 
 def _shards(count: int, parts: int) -> list[slice]:
-    """`count` rows in at most `parts` slices of nearly the same length."""
+    """Split `count` rows into at most `parts` slices of nearly equal length."""
     edges = np.linspace(0, count, min(parts, count) + 1).astype(int).tolist()
     return [slice(low, high) for low, high in pairwise(edges)]
 
 
 def _joined(parts: Sequence[PairedPredictions], shards: Sequence[slice]) -> PairedPredictions:
-    """The predictions of all parts, with the rows numbered as in the data."""
+    """Join the predictions of all parts; rows have their numbers in the complete data."""
     moved = [replace(part, row=part.row + shard.start) for part, shard in zip(parts, shards, strict=True)]
 
     def both(name: str) -> Predictions:
@@ -178,7 +179,7 @@ def _joined(parts: Sequence[PairedPredictions], shards: Sequence[slice]) -> Pair
 
 
 class _Total:
-    """One progress for parts that run at the same time."""
+    """One progress bar for parts that run in parallel."""
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress, self._total, self._done, self._lock = progress, total, 0, Lock()
@@ -197,7 +198,7 @@ class _Total:
 
 
 def _failure_on(reports: Sequence[OnCore]) -> AccuracyGate | None:
-    """The error of the gate where a report does not pass."""
+    """The accuracy gate's error, naming the cores that fail; None if all pass."""
     failed = [report for report in reports if not report.accuracy.passed]
     if not failed:
         return None

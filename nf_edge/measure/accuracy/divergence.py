@@ -1,4 +1,4 @@
-"""How far the predictions of one model are from another's: flips and KL divergence, with intervals."""
+"""The divergence between two models' predictions: flips and KL divergence, with intervals."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -17,14 +17,15 @@ OVERFLOWS = "its arithmetic overflows: use a recipe that computes in float32, or
 
 @dataclass(frozen=True)
 class Divergence:
-    """Changes between two models on the same questions: rows, or tokens of a language model.
+    """The divergence between two models on the same questions: rows, or tokens of a language model.
 
     Attributes:
-        flips: answers whose largest logit is another one, or that are not finite.
-        flips_interval: 95 % interval of their share.
-        kl: mean Kullback-Leibler divergence from the reference, in nats; infinite where an answer is not
+        questions: number of questions.
+        flips: number of predictions that differ, or that are not finite.
+        flips_interval: 95 % interval of the share of flips.
+        kl: mean Kullback-Leibler divergence from the reference, in nats; infinite if a prediction is not
             finite.
-        kl_interval: its 95 % interval; None for a single text, and where `kl` is infinite.
+        kl_interval: 95 % interval of `kl`; None for a single text, or if `kl` is infinite.
     """
 
     questions: int
@@ -35,12 +36,12 @@ class Divergence:
 
     @classmethod
     def of(cls, flipped: np.ndarray, kl: np.ndarray, row: np.ndarray) -> "Divergence":
-        """The divergence over Q questions; those of one row depend on each other.
+        """Compute the divergence over Q questions; questions of one row are correlated.
 
         Args:
-            flipped: bool [Q], whether the answer changed.
+            flipped: bool [Q], whether the prediction differs.
             kl: float64 [Q], in nats.
-            row: int64 [Q], index of the row of each question.
+            row: int64 [Q], index of each question's row.
         """
         flips, effective = int(flipped.sum()), effective_count(flipped, row)
         mean, interval = clustered_mean(kl, row)
@@ -53,22 +54,22 @@ class Divergence:
 
 
 def not_finite_text(count: int, total: int, unit: str) -> str:
-    """`3 of 100 rows have logits that are not finite`."""
+    """A message such as `3 of 100 rows have logits that are not finite`."""
     return f"{count:,} of {total:,} {unit} have logits that are not finite"
 
 
 def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """KL(p ‖ q) in nats: log probabilities float64 [..., C] → float64 [...]; infinite where one is NaN."""
+    """KL(p ‖ q) in nats of log probabilities: float64 [..., C] → float64 [...]; infinite if one is NaN."""
     kl = (log_p.exp() * (log_p - log_q)).sum(dim=-1)
-    # Rounding errors make some of them slightly negative.
+    # Rounding errors make some values slightly negative.
     return kl.clamp(min=0).nan_to_num(nan=torch.inf, posinf=torch.inf)
 
 
 def divergence_of(pairs: Iterable[tuple[Tensor, Tensor]]) -> Divergence:
-    """The divergence over batches.
+    """Compute the divergence over batches.
 
     Args:
-        pairs: logits [B, C] of rows or [B, T, C] of texts: the reference's, and the other model's.
+        pairs: (reference's logits, other model's logits); [B, C] for rows or [B, T, C] for texts.
     """
     flipped, divergences, row, rows = [], [], [], 0
     for reference, other in pairs:

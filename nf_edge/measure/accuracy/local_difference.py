@@ -1,4 +1,4 @@
-"""How far the logits of a model file on another core are from those of the same file on this machine."""
+"""The difference between a model file's logits on another core and on this machine."""
 
 import math
 from dataclasses import dataclass
@@ -12,10 +12,11 @@ from nf_edge.model import Decoder
 
 @dataclass
 class LocalDifference:
-    """Differences between a core and this machine, summed up over runs.
+    """Differences between a core and this machine, accumulated over runs.
 
     Attributes:
-        questions, flips: answers, and answers whose largest logit is another, or that are not finite.
+        questions: number of predictions.
+        flips: number of predictions that differ, or that are not finite.
         off: the largest difference of a logit.
         largest: the largest absolute logit on this machine.
     """
@@ -26,7 +27,7 @@ class LocalDifference:
     largest: float = 0.0
 
     def note(self, remote: np.ndarray, local: np.ndarray) -> None:
-        """Add logits [..., C] of the same questions."""
+        """Add the difference between logits [..., C] of the same questions."""
         answers = predicted(remote)
         flipped = (answers != predicted(local)) | (answers == NOTHING)
         self.add(LocalDifference(flipped.size, int(flipped.sum()), _most(remote - local), _most(local)))
@@ -38,15 +39,17 @@ class LocalDifference:
 
     @property
     def share(self) -> float:
-        """The largest difference as a share of the largest logit; infinite where that is 0, or a logit is not
-        finite."""
+        """The largest difference as a share of the largest logit.
+
+        Infinite if the largest logit is 0, or if a logit is not finite.
+        """
         if not self.off:
             return 0.0
         return self.off / self.largest if math.isfinite(self.off) and self.largest else math.inf
 
 
 def _most(logits: np.ndarray) -> float:
-    """The largest absolute value; infinite where one is NaN, which max() would pass over."""
+    """The largest absolute value; infinite if a value is NaN, which max() may ignore."""
     largest = float(np.abs(logits).max(initial=0.0))
     return math.inf if math.isnan(largest) else largest
 
@@ -54,7 +57,9 @@ def _most(logits: np.ndarray) -> float:
 def compared_with_local(
     remote: Session | Decoder, local: Session | Decoder, difference: LocalDifference
 ) -> Session | Decoder:
-    """A session that runs both, returns the logits of `remote`, and adds their differences."""
+    """A session that runs both sessions, returns `remote`'s logits, and adds their difference to
+    `difference`.
+    """
     if isinstance(remote, Decoder):
         assert isinstance(local, Decoder)
         return _ComparedDecoder(remote, local, difference)
@@ -68,7 +73,8 @@ class _ComparedSession:
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         remote, local = (session.run(input_ids, attention_mask) for session in (self._remote, self._local))
-        # A classifier has logits for a row, a language model for each token, of which padding does not count.
+        # A classifier has logits per row.  A language model has logits per token; those of padding are
+        # ignored.
         self._difference.note(*(x[attention_mask > 0] if x.ndim == 3 else x for x in (remote, local)))
         return remote
 

@@ -1,4 +1,4 @@
-"""Labelled rows for two models whose tokens may differ."""
+"""Labelled rows for two models with the same or different tokenizers."""
 
 from dataclasses import dataclass, replace
 
@@ -9,11 +9,11 @@ from nf_edge.model.data.rows import Rows
 
 @dataclass(frozen=True)
 class PairedRows:
-    """The rows that a checkpoint and an artifact are compared on.
+    """The rows for the comparison of a checkpoint with an artifact.
 
     Attributes:
-        reference: the rows in the tokens of the checkpoint.
-        other: the same rows in the tokens of the artifact; None where both have the same tokens.
+        reference: the rows as tokens of the checkpoint.
+        other: the rows as tokens of the artifact; None if both have the same tokens.
     """
 
     reference: Rows
@@ -21,11 +21,11 @@ class PairedRows:
 
     @property
     def artifact(self) -> Rows:
-        """The rows in the tokens of the artifact."""
+        """The rows as tokens of the artifact."""
         return self.other or self.reference
 
     def part(self, shard: slice) -> "PairedRows":
-        """Some of the rows."""
+        """The rows in a slice."""
         reference, other = (
             each and replace(each, rows=each.rows[shard]) for each in (self.reference, self.other)
         )
@@ -33,14 +33,14 @@ class PairedRows:
         return PairedRows(reference, other)
 
     def require_comparable(self, config: ModelConfig) -> None:
-        """Refuse rows on which the answers of a model cannot be scored.
+        """Check that a model's predictions on these rows can be scored.
 
         Args:
-            config: of the checkpoint.
+            config: configuration of the checkpoint.
 
         Raises:
-            BadInput: there is no metric for the model's task, no row has a next token, or the models predict
-                tokens of different vocabularies.
+            BadInput: the model's task has no metric, no row has a next token, or the models have different
+                vocabularies.
         """
         source = self.reference.source
         if config.task not in ("classification", "language modelling"):

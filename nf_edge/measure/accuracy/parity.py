@@ -1,4 +1,4 @@
-"""Logits of the lowered file against PyTorch's, compared at every export."""
+"""Compare the logits of a lowered file with PyTorch's; every export does this."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,22 +21,23 @@ from nf_edge.model.data.sources import name_of
 from nf_edge.model.finite import finite
 
 SYNTHETIC_ROWS = 16
-# Tokens at the end of a row that a decoder takes one by one.
+# Number of tokens at the end of a row that a decoder reads one by one.
 STEPS = 16
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far the artifact's logits are from PyTorch's float32 ones.
+    """The difference between the artifact's logits and PyTorch's float32 logits.
 
     Attributes:
         rows: the source of the inputs, or `synthetic` for random token ids.
-        not_finite: rows for which the artifact's logits are not finite.
-        error: the largest difference of a logit, as a share of the largest logit; None where `not_finite`.
-        agreement: share of rows with the same answer: the same largest logit, or the same set of labels.
-            None for a regression, whose numbers are never exactly equal.
-        limit: the largest `error` that passes; None: no limit.
-        truncated: rows that were cut to the length that the artifact takes.
+        count: number of rows.
+        not_finite: number of rows for which the artifact's logits are not finite.
+        error: the largest difference of a logit, as a share of the largest logit; None if `not_finite`.
+        agreement: share of rows with the same prediction: the same largest logit, or the same set of labels.
+            None for a regression, because its numbers are never exactly equal.
+        limit: the largest `error` that passes; None is no limit.
+        truncated: number of rows that were cut to the artifact's maximum length.
     """
 
     rows: str
@@ -49,7 +50,7 @@ class Parity:
 
     @property
     def problem(self) -> str:
-        """Why it does not pass; "" where it passes."""
+        """The reason why the artifact fails; "" if it passes."""
         if self.error is None:
             return not_finite_text(self.not_finite, self.count, "rows")
         if self.limit is not None and not self.error <= self.limit:
@@ -65,7 +66,7 @@ class Parity:
 
     @property
     def failure(self) -> AccuracyGate | None:
-        """The error of the gate; None where it passes."""
+        """The accuracy gate's error; None if the artifact passes."""
         if self.passed:
             return None
         fix = "for a quantized recipe, raise limits.max_logit_error; an fp32 artifact that fails is a bug"
@@ -77,9 +78,9 @@ class Parity:
 
 
 def synthetic_rows(config: ModelConfig, longest: int, seed: int = 0) -> list[Row]:
-    """Rows of random token ids, of lengths from 1 to `longest`.
+    """Rows of random token ids, with lengths from 1 to `longest`.
 
-    Every other row ends in pad tokens where the model passes over them at the end of a text.
+    Every other row ends in pad tokens, if the model ignores pad tokens at the end of a text.
     """
     random = np.random.default_rng(seed)
     lengths = np.linspace(1, longest, min(SYNTHETIC_ROWS, longest)).astype(int)
@@ -97,16 +98,16 @@ def measure_parity(
     rows: Rows,
     limit: float | None,
 ) -> Parity:
-    """Run both on the same rows, in the shapes that the artifact takes.
+    """Run both models on the same rows, in shapes that the artifact accepts.
 
-    A decoder takes each row twice: at once, and its last tokens one by one after the earlier ones.
+    A decoder runs each row twice: in one call, and with its last tokens one by one.
 
     Args:
         reference: the checkpoint's network in PyTorch, float32.
-        limit: the largest `error` that passes; None: no limit.
+        limit: the largest `error` that passes; None is no limit.
 
     Raises:
-        BadInput: logits of the reference are not finite.
+        BadInput: the reference's logits are not finite.
     """
     largest = difference = 0.0
     agreed, not_finite, task = 0, 0, reference.config.task
@@ -136,7 +137,7 @@ def measure_parity(
 
 
 def _same_answer(expected: np.ndarray, actual: np.ndarray, task: Task) -> bool:
-    """Whether the logits of a row give the same answers; False where `actual` is not finite."""
+    """Whether the logits of a row give the same predictions; False if `actual` is not finite."""
     answers = predicted(actual)
     if task == "multi-label classification":
         return bool((answers != NOTHING).all() and ((expected > 0) == (actual > 0)).all())
@@ -146,19 +147,21 @@ def _same_answer(expected: np.ndarray, actual: np.ndarray, task: Task) -> bool:
 def _from_session(
     run: Callable[..., Tensor], session: Session, input_shape: InputShape, row: Row, pad_token_id: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Logits of PyTorch and of a session for a row, [C] or [T, V]."""
+    """Logits of PyTorch and of a session for a row, [C] or [T, V] each."""
     ids, mask = pad([row], pad_token_id, None if input_shape.dynamic_length else input_shape.length)
     expected = run(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()[0]
     actual = session.run(ids, mask)[0]
     if expected.ndim == 1:
         return expected, actual
-    # Logits at padded positions are unspecified.
+    # Logits at padded positions are undefined.
     real = len(row.input_ids)
     return expected[:real], actual[:real]
 
 
 def _from_decoder(run: Callable[..., Tensor], decoder: Decoder, row: Row) -> tuple[np.ndarray, np.ndarray]:
-    """Logits of PyTorch and of a decoder, [n, V]: after the row at once, and after its last tokens."""
+    """Logits of PyTorch and of a decoder, [n, V] each: after the row in one call, and after its last
+    tokens.
+    """
     every = run(torch.tensor([row.input_ids]))[0].numpy()
     before = max(len(row.input_ids) - STEPS, 0)
     expected = np.concatenate([every[-1:], every[before:]])

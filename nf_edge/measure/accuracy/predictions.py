@@ -1,8 +1,8 @@
-"""Predictions of two models on the same rows, with everything that a comparison needs.
+"""Predictions of two models on the same rows, with the data for a comparison.
 
 A classifier makes one prediction per row.  A language model predicts the next token after every prefix of a
-row; an artifact with a cache takes the row token by token.  Both models run in step, so that memory holds the
-logits of one batch of rows, or of one text.
+row.  An artifact with a cache reads the row token by token.  Both models run in step, so that memory holds
+the logits of only one batch of rows, or of one text.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,13 +22,14 @@ from nf_edge.model.data.batches import pad
 from nf_edge.model.data.rows import Row
 from nf_edge.model.finite import finite
 
-# Rows of a classifier in one batch of PyTorch; a language model takes one row.
+# Rows per batch in PyTorch for a classifier; a language model's batch has one row.
 REFERENCE_BATCH = 32
-# Tokens of a row whose logits are compared at once.
+# Number of tokens of a row with logits compared in one step.
 PIECE = 32
-# Rows that a network runs on before long work begins.
+# Number of rows to test a network on before a long job.
 PROBED = 8
-# The prediction of logits that are not finite: no class, no token, and not the −1 of an unknown truth.
+# The prediction if logits are not finite.  It differs from all classes and tokens, and from the −1 of an
+# unknown truth.
 NOTHING = -2
 
 
@@ -37,9 +38,9 @@ class Predictions:
     """Q predictions of one model.
 
     Attributes:
-        predicted: int64 [Q], the class or token of the largest logit; `NOTHING` where one is not finite.
-        loss: float64 [Q], negative log-likelihood of the truth in nats; NaN where there is no truth, infinite
-            where nothing is predicted.
+        predicted: int64 [Q], the class or token of the largest logit; `NOTHING` if a logit is not finite.
+        loss: float64 [Q], negative log-likelihood of the truth in nats.  NaN if there is no truth; infinite
+            if `predicted` is `NOTHING`.
     """
 
     predicted: np.ndarray
@@ -51,10 +52,11 @@ class PairedPredictions:
     """Q predictions of both models.
 
     Attributes:
-        row: int64 [Q], index of the row of each prediction.
-        truth: int64 [Q], the right class or token; −1 where the row has none.
-        kl: float64 [Q], KL(reference ‖ artifact) of their probabilities, in nats; infinite where the artifact
-            predicts nothing.
+        row: int64 [Q], index of each prediction's row.
+        truth: int64 [Q], the correct class or token; −1 if the row has none.
+        reference: the checkpoint's predictions.
+        artifact: the artifact's predictions.
+        kl: float64 [Q], KL(reference ‖ artifact) in nats; infinite if the artifact predicts nothing.
     """
 
     row: np.ndarray
@@ -76,17 +78,17 @@ def predict_both(
 ) -> PairedPredictions:
     """Run a network in PyTorch, float32, and an artifact on the same rows.
 
-    The artifact takes one row at a time, in its input shape; a decoder takes it through its cache.  Larger
-    batches would be faster, but a range of activations found at run time would then be that of a batch, which
-    no device computes.
+    The artifact runs one row at a time, in its input shape; a decoder uses its cache.  Larger batches would
+    be faster, but activation ranges computed at run time would then cover a batch.  No device computes such
+    ranges.
 
     Args:
-        prompts: whether a decoder takes the first half of each row at once, without predictions inside it.
-            Prompts use other kernels than single tokens, whose errors stay in the cache.
+        prompts: whether a decoder reads the first half of each row in one call, without predictions inside
+            it.  Prompts use other kernels than single tokens, and their errors stay in the cache.
         first: index of the first row in the data, for messages.
 
     Raises:
-        BadInput: rows are longer than the artifact takes, or logits of the network are not finite.
+        BadInput: rows are longer than the artifact accepts, or the network's logits are not finite.
     """
     rows.artifact.require_at_most(input_shape.length)
     parts = []
@@ -120,7 +122,9 @@ def _logits(
     progress: Progress,
     prompts: bool,
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-    """Index of a row, truth [q] and logits [q, C] of both models, for q predictions of the row at a time."""
+    """Index of a row, truth [q], and logits [q, C] of both models, for q predictions of the row in
+    each step.
+    """
     size = 1 if config.is_language_model else REFERENCE_BATCH
     reference_rows, artifact_rows = rows.reference.rows, rows.artifact.rows
     for start in range(0, len(reference_rows), size):
@@ -142,7 +146,9 @@ def _logits(
 def _next_tokens(
     artifact: Session | Decoder, input_shape: InputShape, config: ModelConfig, row: Row, prompts: bool
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Logits [q, V] after each token of a row but the last, in pieces, each with the index of its first."""
+    """Logits [q, V] after each token of a row except the last, in pieces; each with the index of its
+    first token.
+    """
     ids, done = row.input_ids[:-1], 0
     if prompts and isinstance(artifact, Decoder) and len(ids) > 1:
         done = len(ids) // 2
@@ -157,36 +163,39 @@ def _next_tokens(
 
 
 def _run(session: Session, input_shape: InputShape, config: ModelConfig, row: Row) -> np.ndarray:
-    """Logits of one row, [1, C] or [1, T, V]."""
+    """Logits of one row: [1, C], or [1, T, V] of a language model."""
     return session.run(
         *pad([row], config.pad_token_id, None if input_shape.dynamic_length else input_shape.length)
     )
 
 
 def step_by_step(decoder: Decoder, tokens: Sequence[int], fed: int = 0) -> np.ndarray:
-    """Logits [n, V] after each token but the first `fed`, which are in the cache."""
+    """Feed tokens one by one to a decoder whose cache already has the first `fed`; return logits [n, V]."""
     return np.stack([decoder.feed([tokens[at]], at) for at in range(fed, len(tokens))])
 
 
 @torch.no_grad()
 def require_finite(model: NoiseFormer, texts: Iterable[Sequence[int]], source: str) -> None:
-    """Raises BadInput where a network computes NaN or Inf on a text.
+    """Check that a network's logits of texts are finite.
 
     Args:
-        texts: token ids of each.
-        source: what the texts are from, for messages.
+        texts: token ids of each text.
+        source: the source of the texts, for messages.
+
+    Raises:
+        BadInput: the network computes NaN or Inf.
     """
     for number, ids in enumerate(texts):
         finite(model, torch.tensor([ids]), rows=source, first=number)
 
 
 def predicted(logits: np.ndarray) -> np.ndarray:
-    """[..., C] → int64 [...], the index of the largest logit; `NOTHING` where one is not finite."""
+    """The index of the largest logit: [..., C] → int64 [...]; `NOTHING` if a logit is not finite."""
     largest: np.ndarray = np.where(np.isfinite(logits).all(axis=-1), logits.argmax(axis=-1), NOTHING)
     return largest
 
 
 def _loss(log_p: torch.Tensor, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """float64 [Q], negative log-likelihood of the truth in nats; see `Predictions`."""
+    """The loss of each prediction, float64 [Q], as described in `Predictions`."""
     chosen = log_p.numpy()[np.arange(len(truth)), truth]
     return np.where(truth < 0, np.nan, np.where(predicted == NOTHING, np.inf, -chosen))

@@ -1,8 +1,8 @@
-"""Runs an artifact's file on a device's kind of core, emulated on this machine.
+"""Run an artifact's file on an emulated core of a device.
 
-The native runner, built for Linux on Arm with the runtimes' Arm libraries of the installed versions, runs
-under QEMU's user mode as that core.  The libraries choose their kernels by the core's instruction sets, as on
-the device.  The answers are therefore the device's; the times are not.
+The native runner is built for Linux on Arm, with the Arm libraries of the installed runtime versions.  QEMU's
+user mode emulates the core.  The libraries choose their kernels by the core's instruction sets, as on the
+device.  Therefore the predictions are the device's; the times are not.
 """
 
 from nf_edge.measure.emulation.cores import EmulatedCore, emulated_cores

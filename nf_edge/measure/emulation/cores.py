@@ -1,4 +1,4 @@
-"""Which of QEMU's cores emulates the core of a device."""
+"""Choose the QEMU core that emulates a device's core."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from nf_edge.core.errors import BadInput
 from nf_edge.measure.emulation.machine import Emulator, emulator
 from nf_edge.measure.emulation.sme import sme_fault
 
-# Instruction sets that kernels are chosen by, in addition to `neon`, which every core has.
+# Instruction sets that libraries choose kernels by, in addition to `neon`, which every core has.
 CHOOSING: frozenset[Isa] = frozenset({"dotprod", "fp16", "i8mm", "bf16", "sve", "sve2", "sme"})
-# QEMU's core for the instruction sets of `CHOOSING` that a device has.
+# For a device's instruction sets in `CHOOSING`: QEMU's core with the same ones.
 LIKE: dict[frozenset[Isa], str] = {
     frozenset(): "cortex-a53",
     frozenset({"dotprod", "fp16"}): "cortex-a76",
 }
-# QEMU's core with every instruction set that QEMU knows.
+# QEMU's core with every instruction set that QEMU supports.
 ALL = "max"
-# Arm's part numbers, by which libraries choose among the kernels for one instruction set (Linux,
+# Arm's part numbers.  Libraries use them to choose among kernels for one instruction set (Linux,
 # arch/arm64/include/asm/cputype.h).
 PARTS = {
     "cortex-a53": 0xD03,
@@ -49,14 +49,14 @@ UNKNOWN_PART = 0
 
 @dataclass(frozen=True)
 class EmulatedCore:
-    """A core that an artifact runs on.
+    """An emulated core that runs an artifact.
 
     Attributes:
         name: the device and its core, or QEMU's name of the core.
         cpu: QEMU's `-cpu` option, such as `cortex-a76`.
         part: Arm's part number of the core, which the libraries read.
-        note: why the core is another than the device's, or is not reliable; "" where neither holds.
-        emulator: the QEMU that emulates it.
+        note: the reason why another core replaces the device's, or why results are not reliable; else "".
+        emulator: the QEMU that emulates the core.
     """
 
     name: str
@@ -84,14 +84,14 @@ class EmulatedCore:
 
 
 def emulated_cores(names: Sequence[str]) -> list[EmulatedCore]:
-    """The cores of devices, each kind once, and cores by their QEMU names.
+    """The emulated cores for devices and for QEMU core names; equal cores appear once.
 
     Args:
-        names: devices, as `load_device` takes them, or QEMU's cores with options after colons
-            (`cortex-a76`; `max:sme=off`).
+        names: devices, as in `load_device`, or QEMU's cores with options after colons (`cortex-a76`;
+            `max:sme=off`).
 
     Raises:
-        BadInput: a name is neither, or the device runs no Linux programs.
+        BadInput: a name is neither a device nor a core, or the device cannot run Linux programs.
         MissingTool: QEMU or the cross-compiler is not installed.
     """
     qemu = emulator()
@@ -125,7 +125,7 @@ def _cores_of_device(device: Device, qemu: Emulator) -> list[EmulatedCore]:
     for core in device.cpu:
         original, cpu = _qemu_name(core), _emulated_as(core, qemu.cpus)
         sets = ", ".join(part for part in core.isa.value if part in CHOOSING) or "neon alone"
-        note = "" if cpu == original else f"this QEMU has no {core.core}: {cpu} emulates it, with {sets}"
+        note = "" if cpu == original else f"this QEMU has no {core.core}, so {cpu} emulates it with {sets}"
         note = "; ".join(part for part in (note, sme_fault(qemu, cpu)) if part)
         name = f"{device.id} {core.core}" if len(device.cpu) > 1 else device.id
         cores.append(EmulatedCore(name, cpu, PARTS.get(original, UNKNOWN_PART), note, qemu))
@@ -133,16 +133,16 @@ def _cores_of_device(device: Device, qemu: Emulator) -> list[EmulatedCore]:
 
 
 def _emulated_as(core: Core, known: Collection[str]) -> str:
-    """QEMU's core for a device's: the same, or one with the same instruction sets."""
+    """The QEMU core for a device's core: the same core, or one with the same instruction sets."""
     sets = CHOOSING & frozenset(core.isa.value)
     for cpu in (_qemu_name(core), LIKE.get(sets)):
         if cpu in known:
             return str(cpu)
-    # Arm's cores in phones have vectors of 128 bits.
+    # Arm's cores in phones have 128-bit vectors.
     vectors = "sve-max-vq=1" if "sve" in sets else "sve=off"
     return f"{ALL},{'sme=on' if 'sme' in sets else 'sme=off'},{vectors}"
 
 
 def _qemu_name(core: Core) -> str:
-    """The name that QEMU uses for a core."""
+    """QEMU's name of a core."""
     return core.core.lower().replace(" ", "-")

@@ -1,7 +1,7 @@
-"""A runtime's libraries for Linux on Arm, in the installed version, kept in the cache.
+"""A runtime's libraries for Linux on Arm, in the installed version, stored in the cache.
 
-They come from the runtime's wheel for Arm.  `fetch` is the only function of nf-edge that uses the network:
-it calls pip when a user requests it.
+They come from the runtime's Arm wheel.  `fetch` is the only function of nf-edge that uses the network: it
+runs pip if a user requests it.
 """
 
 import importlib.metadata
@@ -16,7 +16,7 @@ from nf_edge.core.staging import scratch_folder
 from nf_edge.measure.runner import Runtime, require_runner
 
 PLATFORM = "manylinux_2_28_aarch64"
-# Parts of a wheel that the runner is built with.
+# The parts of a wheel that the runner needs.
 PARTS: dict[Runtime, tuple[str, ...]] = {
     "executorch": ("executorch/lib/", "executorch/include/", "executorch/share/"),
     "onnxruntime": ("onnxruntime/capi/libonnxruntime.so",),
@@ -26,11 +26,11 @@ SET_UP = "nf-edge doctor --fix emulation"
 
 
 def kept(runtime: Runtime) -> Path:
-    """The folder of the runtime's Arm package, unpacked.
+    """The folder of the runtime's unpacked Arm package.
 
     Raises:
-        MissingTool: it was not downloaded for the installed version of the runtime; or there is no native
-            runner for the runtime.
+        MissingTool: the package for the installed version was not downloaded, or the runtime has no native
+            runner.
     """
     require_runner(runtime)
     folder = _folder(runtime)
@@ -40,10 +40,10 @@ def kept(runtime: Runtime) -> Path:
 
 
 def fetch(runtime: Runtime) -> Path:
-    """Download the runtime's Arm package into the cache, unless it is there; returns its folder.
+    """Download the runtime's Arm package into the cache, unless it is there; return its folder.
 
     Raises:
-        MissingTool: pip cannot download it.
+        MissingTool: pip cannot download the package.
     """
     folder = _folder(runtime)
     if folder.is_dir():
@@ -87,5 +87,5 @@ def _folder(runtime: Runtime) -> Path:
 
 
 def _version(runtime: Runtime) -> str:
-    """The installed version without the name of the build, such as `+cpu`."""
+    """The installed version without a build name such as `+cpu`."""
     return importlib.metadata.version(runtime).partition("+")[0]

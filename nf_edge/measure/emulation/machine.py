@@ -1,4 +1,4 @@
-"""QEMU's user mode, which runs the native runner."""
+"""QEMU's user mode, which emulates a core for the native runner."""
 
 import os
 import re
@@ -14,19 +14,19 @@ from nf_edge.core.targets import TARGETS, BuildTarget
 from nf_edge.measure.emulation.libraries import kept
 from nf_edge.measure.runner import Runtime, executable_for, runner_options
 
-# Debian's builds; the first needs no other package.
+# Debian's QEMU programs; the first one needs no other package.
 PROGRAMS = ("qemu-aarch64-static", "qemu-aarch64")
 GET_QEMU = "apt-get install qemu-user-static"
 
 
 @dataclass(frozen=True)
 class Emulator:
-    """QEMU's user mode for Linux programs on Arm.
+    """An installed QEMU, whose user mode runs Linux programs for Arm.
 
     Attributes:
         program: path of QEMU.
-        version: such as `7.2.22`.
-        cpus: names of the cores that it emulates.
+        version: version of QEMU, such as `7.2.22`.
+        cpus: names of the emulated cores.
         libc: folder of the C library for Arm.
     """
 
@@ -39,9 +39,9 @@ class Emulator:
     def command(
         self, cpu: str, part: int, runtime: Runtime, model: str | Path, operators: Path | None = None
     ) -> list[str]:
-        """The command that runs a model file in the native runner as a core.
+        """The command that runs a model file in the native runner on an emulated core.
 
-        It uses one thread: emulated threads are threads of this machine, and several processes run at once.
+        It uses one thread, because several emulators share this machine's CPUs.
 
         Args:
             cpu: QEMU's `-cpu` option, such as `cortex-a76`.
@@ -55,12 +55,13 @@ class Emulator:
         return [*qemu, str(runner), *runner_options(model, 1, operators)]
 
     def _root(self, part: int) -> Path:
-        """A root folder with the C library for Arm, and /proc/cpuinfo of the core.
+        """A root folder with the C library for Arm and a /proc/cpuinfo of the core.
 
-        QEMU prefers files of this folder.  Without it the libraries read the cores of this machine, on which
-        ONNX Runtime 1.32 crashes.
+        QEMU prefers files in this folder.  Without them, libraries would read this machine's cores, and ONNX
+        Runtime 1.32 would crash.
         """
-        count = os.cpu_count() or 1  # the libraries look for every CPU, not only for those that may be used
+        # The libraries look up every CPU, including those that this process may not use.
+        count = os.cpu_count() or 1
         folder = cache_folder("emulation") / f"root-{part:03x}-{count}-{self.libc.parent.name}"
         if not folder.is_dir():
             with new_cache_entry(folder) as made:
@@ -71,23 +72,23 @@ class Emulator:
 
 
 def emulator() -> Emulator:
-    """The QEMU that is installed.
+    """The installed QEMU.
 
     Raises:
-        MissingTool: QEMU is missing, or the cross-compiler, whose C library programs use.
+        MissingTool: QEMU is missing, or the cross-compiler, which provides the C library, is missing.
     """
     program = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
     if program is None:
         raise MissingTool(f"{PROGRAMS[0]}, the emulator, is not installed", fix=GET_QEMU)
     version = re.search(r"version (\S+)", _output(program, "--version"))
-    # A heading, then one name per line.
+    # The output is a heading, then one name per line.
     cpus = frozenset(line.strip() for line in _output(program, "-cpu", "help").splitlines()[1:])
     libc = Path(_output(*Emulator.target.command(), "-print-file-name=libc.so.6").strip()).resolve()
     return Emulator(Path(program), version[1] if version else "unknown", cpus, libc.parent)
 
 
 def _cpuinfo(part: int, count: int) -> str:
-    """/proc/cpuinfo of a machine with `count` equal Arm cores."""
+    """The content of /proc/cpuinfo for a machine with `count` equal Arm cores."""
     lines = {
         "Features": "fp asimd",
         "CPU implementer": "0x41",
@@ -101,5 +102,5 @@ def _cpuinfo(part: int, count: int) -> str:
 
 
 def _output(*command: str) -> str:
-    """stdout of a command."""
+    """Run a command and return its stdout."""
     return processes.output_of(command)

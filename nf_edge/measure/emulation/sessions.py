@@ -1,4 +1,4 @@
-"""A runner process behind the interface of a session, or of a decoder where the model has a cache."""
+"""Runner processes with the interface of a session, or of a decoder if the model has a cache."""
 
 import atexit
 
@@ -19,7 +19,7 @@ class ProcessSession:
         self._process = process
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        """int64 [1, T], int64 [1, T] → float32 logits."""
+        """Compute float32 logits from `input_ids` and `attention_mask`, int64 [1, T] each."""
         return self._process.logits((input_ids[0].tolist(), attention_mask[0].tolist()))
 
 
@@ -35,15 +35,15 @@ class ProcessDecoder(Decoder):
 
 
 def session_of(process: LogitsSession, input_shape: InputShape) -> Session | Decoder:
-    """A session for a process whose model takes this input shape; a decoder where the shape is cached."""
+    """Wrap a runner process as a session, or as a decoder if the input shape has a cache."""
     return ProcessDecoder(process, input_shape.length) if input_shape.cached else ProcessSession(process)
 
 
 def load(core: EmulatedCore, runnable: Runnable) -> Session | Decoder:
-    """Load a model file on an emulated core; the emulator's process ends with this one.
+    """Load a model file on an emulated core; the emulator's process ends with this process.
 
     Raises:
-        BadInput: the runtime refuses the file, or it is not for CPUs.
+        BadInput: the runtime cannot load the file, or the file is not for CPUs.
         MissingTool: the emulator, its libraries or the runner are missing.
     """
     process = LogitsSession(core.command(runnable), runnable.file)

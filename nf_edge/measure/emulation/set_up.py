@@ -1,4 +1,4 @@
-"""Installs everything that emulation needs."""
+"""Install everything that emulation needs."""
 
 from nf_edge.core.progress import Progress, silent
 from nf_edge.measure.emulation.libraries import RUNTIMES, fetch
@@ -10,7 +10,7 @@ def set_up(progress: Progress = silent) -> None:
     """Check QEMU and the cross-compiler, download the runtimes' libraries, and build the runner with them.
 
     Raises:
-        MissingTool: the user has to install something first; the fix is the command.
+        MissingTool: the user must install a tool first; the fix is the command.
     """
     emulator()
     for done, runtime in enumerate(RUNTIMES):

@@ -1,6 +1,6 @@
-"""Whether an emulator computes SME right.
+"""Check whether an emulator computes SME correctly.
 
-QEMU 7.2 computes SMOPA wrongly, and so the results of int8 kernels for SME.
+QEMU 7.2 computes SMOPA wrongly, so it gives wrong results of int8 kernels for SME.
 """
 
 from pathlib import Path
@@ -14,7 +14,8 @@ CHECK = NativePart("emulation-check", SOURCE, "nf-sme-check", Path("bin", "nf-sm
 
 
 def sme_fault(qemu: Emulator, cpu: str) -> str:
-    """What this emulator computes wrongly with SME as a core; "" where nothing is, or the core has no SME.
+    """A description of this emulator's SME fault for a core; "" if it computes correctly, or the core has no
+    SME.
 
     Raises:
         MissingTool: the test program cannot be built.

@@ -1,4 +1,4 @@
-"""The first instruction of a program at which a core computes other numbers than this machine."""
+"""Find the first instruction of a program whose outputs differ between a core and this machine."""
 
 import math
 from collections.abc import Iterator
@@ -17,18 +17,19 @@ from nf_edge.measure.runner import Request, command_for, run_command
 
 # The header of an output in a trace (runner/native/trace.h).
 HEADER = np.dtype([("chain", "<i4"), ("instruction", "<i4"), ("count", "<i8")])
-# A difference, as a share of the largest number of an output, too large for another order of summation.
+# A difference above this share of an output's largest number is too large for a change of summation order.
 FAR = 0.01
 
 
 @dataclass(frozen=True)
 class FirstDivergence:
-    """The first instruction whose output differs by more than `FAR`.
+    """The first instruction with an output that differs by more than `FAR`.
 
     Attributes:
-        operator: the operator that it calls, or the delegate and the number of its call.
-        instruction, instructions: its index, and the number of instructions in the program.
-        off: the difference, as a share of the largest number.
+        operator: the called operator, or the delegate and the number of its call.
+        instruction: index of the instruction.
+        instructions: number of instructions in the program.
+        off: the difference, as a share of the output's largest number.
         before: the largest difference of an earlier output, as the same share.
     """
 
@@ -43,7 +44,7 @@ class FirstDivergence:
 
     def __str__(self) -> str:
         return (
-            f"the difference begins at {self.operator} (instruction {self.instruction} of "
+            f"the first large difference is at {self.operator} (instruction {self.instruction} of "
             f"{self.instructions}): {100 * self.off:.3g} % of the largest number, and at most "
             f"{100 * self.before:.2g} % before it"
         )
@@ -53,9 +54,10 @@ def first_divergence(core: EmulatedCore, runnable: Runnable, request: Request) -
     """Run a `.pte` on this machine and on a core, and compare the outputs of each instruction.
 
     Returns:
-        None where no output differs by more than `FAR`.
+        The first divergence; None if no output differs by more than `FAR`.
 
-    Raises what `runner.run` does.
+    Raises:
+        NfEdgeError: as in `runner.run`.
     """
     model = runnable.file
     with scratch_folder() as scratch:
@@ -73,7 +75,7 @@ def first_divergence(core: EmulatedCore, runnable: Runnable, request: Request) -
 
 
 def _outputs(trace: Path) -> Iterator[tuple[int, np.ndarray]]:
-    """Instruction index and numbers, float32, of each output."""
+    """Instruction index and float32 numbers of each output."""
     content, at = trace.read_bytes(), 0
     while at < len(content):
         (header,) = np.frombuffer(content, HEADER, 1, at)
@@ -95,7 +97,7 @@ def _difference(remote: np.ndarray, local: np.ndarray) -> float:
 
 
 def _named(model: Path, instruction: int, off: float, before: float) -> FirstDivergence:
-    """The divergence at an instruction, with the name of what it calls."""
+    """The divergence at an instruction, with the name of its operator or delegate."""
     method = read_program(model, model.read_bytes()).program.execution_plan[0]
     instructions = method.chains[0].instructions
     call = instructions[instruction].instr_args

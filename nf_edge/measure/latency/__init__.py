@@ -1,4 +1,4 @@
-"""Latency: the time that an artifact takes to load, to read a prompt, and to generate each token after it."""
+"""Latency of an artifact: time to load, to read a prompt, and to generate each further token."""
 
 from nf_edge.measure.latency.bench import bench
 from nf_edge.measure.latency.latency_report import LatencyReport

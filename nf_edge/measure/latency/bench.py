@@ -1,4 +1,4 @@
-"""`bench`: the latency of one artifact, or of several in interleaved rounds."""
+"""`nf-edge bench`: the latency of one artifact, or of several in interleaved rounds."""
 
 import math
 from collections.abc import Sequence
@@ -19,23 +19,25 @@ from nf_edge.measure.memory.measure import this_machine
 from nf_edge.measure.runner import TimedSession, command_for
 from nf_edge.measure.runner.python_process import python_command
 
-# Each load starts a new process, and a Python process takes seconds to start.
+# Each load starts a new process, and starting a Python process takes seconds.
 MOST_LOADS, MOST_PYTHON_LOADS = 10, 3
 
 
 @dataclass(frozen=True)
 class Runner:
-    """The kind of process that runs all artifacts.
+    """The kind of process that runs all artifacts: the native runner, or a Python process.
 
     Attributes:
-        missing: why it is a Python process instead of the native runner; "" where it is the native one.
+        missing: the reason why it is a Python process; "" if it is the native runner.
     """
 
     missing: str
 
     @classmethod
     def of(cls, artifacts: Sequence[Runnable]) -> "Runner":
-        """The native runner, unless it cannot run one of the artifacts: all run in the same kind."""
+        """Choose the native runner, or a Python process if the native runner cannot run one of the
+        artifacts.
+        """
         try:
             for artifact in artifacts:
                 command_for(artifact, 1)
@@ -47,7 +49,7 @@ class Runner:
         return python_command(artifact, threads) if self.missing else command_for(artifact, threads)
 
     def peak(self, process: TimedSession) -> Figure:
-        """End a process; returns the peak of its memory."""
+        """End a process, and return its peak memory."""
         peak = process.finish()
         if peak.rss_peak == 0:
             return Figure.unavailable("bytes", NO_PROCFS)
@@ -61,19 +63,19 @@ class Runner:
         if not self.missing:
             return []
         return [
-            f"measured in a Python process, because {self.missing}: times include its calls, and memory is "
-            "counted on top of a Python process with the runtime in it"
+            f"measured in a Python process, because {self.missing}: times include Python's calls, and memory "
+            "is counted on top of a Python process with the runtime in it"
         ]
 
 
 def bench(artifacts: Sequence[Runnable], plan: BenchPlan, progress: Progress = silent) -> LatencyReport:
-    """Measure one artifact or several.
+    """Measure the latency of one artifact or of several.
 
-    Each round runs every artifact once, and another one first each time.  The clock runs during the model's
-    call only: inputs are made, and the cache is rewound to its context, before.
+    Each round runs every artifact once; the order rotates between rounds.  Only the model's call is timed.
+    Inputs are made, and the cache is reset, before the timer starts.
 
     Raises:
-        BadInput: the runtime refuses a model file, or no runtime on this machine gives the target's times.
+        BadInput: the runtime cannot load a model file, or this machine cannot measure the target's times.
         NfEdgeError: a runner crashed.
     """
     for artifact in artifacts:
@@ -108,15 +110,15 @@ def bench(artifacts: Sequence[Runnable], plan: BenchPlan, progress: Progress = s
 def _with_threads(
     artifacts: Sequence[Runnable], runner: Runner, plan: BenchPlan, threads: int, progress: Progress
 ) -> tuple[list[BenchRow], Peak, list[str]]:
-    """All rows for a number of threads, the peak over them, and the versions of the runtimes."""
+    """All rows for a number of threads, the peak memory, and the versions of the runtimes."""
     commands = [(runner.command(artifact, threads), artifact.file) for artifact in artifacts]
     load_rounds = min(plan.repeats, MOST_PYTHON_LOADS if runner.missing else MOST_LOADS)
     step = f"measuring with {threads} thread{'s' if threads > 1 else ''}"
     tick = _ticker(step, load_rounds + plan.repeats, progress)
     samples: dict[Workload, list[list[float]]] = {}
     peaks: list[list[Figure]] = [[] for _ in artifacts]
-    # Processes of the same file differ in speed, among other things by the order in which they start.
-    # So each artifact gets as many processes as there are artifacts, and each starts first once.
+    # Processes of the same file differ in speed, partly because of the order in which they start.  So each
+    # artifact runs in as many processes as there are artifacts, and each artifact starts first once.
     several = len(artifacts)
     for first in range(several):
         numbers = range(plan.repeats * first // several, plan.repeats * (first + 1) // several)
@@ -138,9 +140,9 @@ def _with_threads(
                     side_samples += side_times
             for figures, process in zip(peaks, processes, strict=True):
                 figures.append(runner.peak(process))
-    # Loading comes last, when every file is in the page cache.
+    # Load times are measured last, when the page cache holds every file.
     lines = [BenchRow.of("load", threads, None, loads(commands, load_rounds, tick))]
-    # In the order of the request: the longest context is measured first.
+    # The rows are in the requested order, although the longest context is measured first.
     for workload in sorted(samples, key=lambda workload: (workload.phase != "prefill", workload.tokens)):
         lines.append(BenchRow.of(workload.phase, threads, workload.tokens, samples[workload]))
     peak = Peak(threads, tuple(map(_largest, peaks)))
@@ -148,12 +150,12 @@ def _with_threads(
 
 
 def _largest(figures: Sequence[Figure]) -> Figure:
-    """The largest figure; an unavailable one counts as the largest."""
+    """The largest figure; an unavailable figure counts as the largest."""
     return max(figures, key=lambda figure: math.inf if figure.value is None else figure.value)
 
 
 def _ticker(step: str, total: int, progress: Progress) -> Tick:
-    """A function that reports one more of `total` rounds done."""
+    """A function that reports another finished round out of `total`."""
     done = 0
 
     def tick() -> None:

@@ -1,4 +1,4 @@
-"""Interleaved rounds over several processes, so that the machine's noise affects all of them alike."""
+"""Interleaved rounds over several processes, so that the machine's noise affects all processes equally."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from nf_edge.measure.latency.plan import BenchPlan
 from nf_edge.measure.runner import Request, TimedSession
 
 WARM_UP = 3
-# A sample is the median of as many runs as take about this long: the first run finds the caches cold.
+# A sample is the median of several runs, which together take about this long.  The first run has cold caches.
 SAMPLE_MS = 20.0
 MOST_RUNS = 50
 
@@ -28,24 +28,26 @@ class Side:
 
 @dataclass(frozen=True)
 class Workload:
-    """A prefill of `tokens`, or decoding after that many tokens of context."""
+    """A prefill of `tokens` tokens, or decoding after that many tokens of context."""
 
     phase: Literal["prefill", "decode"]
     tokens: int
 
 
 def workloads(plan: BenchPlan) -> list[Workload]:
-    """Every workload of a plan, ordered so that each context is in the cache when decoding needs it.
+    """All workloads of a plan, in an order that puts each context in the cache before decoding needs it.
 
-    All rows begin with the same tokens.  The longest prefill therefore leaves every context up to its length
-    in the cache, and decoding leaves the shorter ones.
+    All rows start with the same tokens.  The longest prefill fills the cache with every context up to its
+    length.  Decoding from long to short contexts keeps the shorter ones.
     """
     prefills = [Workload("prefill", length) for length in plan.lengths]
     return prefills + [Workload("decode", context) for context in reversed(plan.contexts)]
 
 
 def loads(commands: Sequence[tuple[list[str], Path]], repeats: int, tick: Tick) -> list[list[float]]:
-    """Milliseconds to load in new processes, in interleaved rounds: a list per command, one entry a round."""
+    """Milliseconds to load in new processes, in interleaved rounds: one list per command, one entry
+    per round.
+    """
     samples: list[list[float]] = [[] for _ in commands]
     for number in range(repeats):
         for side_samples, (command, model) in _rotated(number, samples, commands):
@@ -58,13 +60,13 @@ def loads(commands: Sequence[tuple[list[str], Path]], repeats: int, tick: Tick) 
 def rounds(
     sides: Sequence[Side], plan: BenchPlan, numbers: Iterable[int], tick: Tick
 ) -> dict[Workload, list[list[float]]]:
-    """Milliseconds of each workload: a list per side, with one sample per round.
+    """Milliseconds of each workload: one list per side, with one sample per round.
 
-    Each round visits all workloads.  The samples of a workload are then far apart in time, so that a burst of
-    noise affects few of them.
+    Each round runs all workloads.  The samples of a workload are therefore far apart in time, and a short
+    disturbance affects few of them.
 
     Args:
-        numbers: of the rounds; they decide which side is first.
+        numbers: the numbers of the rounds, which decide the first side of each round.
     """
     requests = {
         workload: [_warmed_up(side, plan, workload) for side in sides] for workload in workloads(plan)
@@ -83,7 +85,7 @@ def rounds(
 def _rotated(
     number: int, samples: Sequence[list[float]], sides: Sequence[T]
 ) -> Iterator[tuple[list[float], T]]:
-    """The sides with their samples, another one first in each round."""
+    """The sides with their samples; each round starts with another side."""
     every = list(zip(samples, sides, strict=True))
     first = number % len(every)
     return iter(every[first:] + every[:first])
@@ -102,7 +104,7 @@ def _warmed_up(side: Side, plan: BenchPlan, workload: Workload) -> list[Request]
 
 
 def _fill(side: Side, plan: BenchPlan, workload: Workload) -> None:
-    """Put the longest context into the cache where no measured prefill is as long."""
+    """Put the longest context into the cache if no measured prefill is that long."""
     longest = max(plan.contexts, default=0)
     if workload == Workload("decode", longest) and longest > max(plan.lengths):
         side.process.times([plan.prefill(longest, side.cached)])

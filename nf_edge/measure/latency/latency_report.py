@@ -17,7 +17,7 @@ Finding = Literal["faster", "slower", "no difference shown"]
 
 @dataclass(frozen=True)
 class Distribution:
-    """Median and quartiles of the rounds."""
+    """Median and quartiles over the rounds."""
 
     median: Figure
     quartiles: tuple[Figure, Figure]
@@ -50,7 +50,7 @@ class Timing:
 
     @classmethod
     def of(cls, samples: Sequence[float], tokens: int | None) -> "Timing":
-        """The timing of samples in milliseconds, each of which processed `tokens`."""
+        """The timing from samples in milliseconds; each sample processed `tokens` tokens."""
         rate = None
         if tokens is not None:
             rate = Distribution.of([1e3 * tokens / ms if ms else math.inf for ms in samples], "tokens/s")
@@ -62,15 +62,19 @@ class Timing:
 
 @dataclass(frozen=True)
 class Speed:
-    """How many times as fast the first artifact is as another: ratio of the median times, and its 95 %
-    interval."""
+    """The speed of the first artifact relative to another.
+
+    Attributes:
+        ratio: median time of the other artifact / median time of the first.
+        interval: 95 % interval of the ratio.
+    """
 
     ratio: Figure
     interval: tuple[Figure, Figure]
 
     @classmethod
     def of(cls, first: Sequence[float], other: Sequence[float]) -> "Speed":
-        """The speed by times of both in the same rounds."""
+        """Compute the speed from both artifacts' times in the same rounds."""
         note = "median time of the other artifact / of the first"
         with np.errstate(divide="ignore", invalid="ignore"):  # times of 0 have no ratio
             ratio = Figure.of(float(np.median(other) / np.median(first)), "ratio", "measured", note)
@@ -79,7 +83,7 @@ class Speed:
 
     @property
     def inverse(self) -> "Speed":
-        """How many times as fast the other artifact is as the first."""
+        """The speed of the other artifact relative to the first."""
         note = "median time of the first artifact / of the other"
         ratio, high, low = (
             Figure.of(1 / figure.value if figure.value else math.inf, "ratio", "measured", text)
@@ -89,7 +93,7 @@ class Speed:
 
     @property
     def finding(self) -> Finding:
-        """Whether the interval shows the first artifact to be faster or slower."""
+        """The finding that the interval shows: the first artifact is faster, slower, or neither."""
         low, high = self.interval
         if low.value is not None and low.value > 1:
             return "faster"
@@ -110,10 +114,12 @@ class BenchRow:
     """One measurement.
 
     Attributes:
-        tokens: of the prefill, or in the cache before the decoding steps; None for loading.
-        rounds: samples behind each median.
-        timings: of each artifact.
-        speeds: of the first artifact against each other one.
+        phase: loading, prefill or decoding.
+        threads: size of the runtime's thread pool.
+        tokens: tokens of the prefill, or tokens in the cache before decoding; None for loading.
+        rounds: number of samples per median.
+        timings: the times of each artifact.
+        speeds: the speed of the first artifact relative to each other one.
     """
 
     phase: Phase
@@ -127,7 +133,7 @@ class BenchRow:
     def of(
         cls, phase: Phase, threads: int, tokens: int | None, samples: Sequence[Sequence[float]]
     ) -> "BenchRow":
-        """The row of samples in milliseconds: a list per artifact, with one entry per round."""
+        """Make a row from samples in milliseconds: one list per artifact, with one entry per round."""
         processed = {"load": None, "prefill": tokens, "decode": 1}[phase]
         return cls(
             phase,
@@ -151,7 +157,7 @@ class BenchRow:
 
 @dataclass(frozen=True)
 class Peak:
-    """The peak memory of each artifact's process over a complete measurement, in bytes."""
+    """The peak memory of each artifact's process during the complete measurement, in bytes."""
 
     threads: int
     figures: tuple[Figure, ...]
@@ -162,7 +168,7 @@ class Peak:
 
 @dataclass(frozen=True)
 class Measured:
-    """An artifact that was measured."""
+    """The identity of a measured artifact."""
 
     path: str
     checkpoint: str
@@ -182,12 +188,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class LatencyReport(HtmlValue):
-    """Latency of one artifact, or of several in interleaved rounds; tuples of figures have one per artifact.
+    """Latency of one artifact, or of several in interleaved rounds.  Each tuple of figures has one figure per
+    artifact.
 
     Attributes:
-        inputs: batch, seed of the random ids, and size of their vocabulary.
+        artifacts: the measured artifacts.
+        inputs: batch size, seed of the random ids, and size of their vocabulary.
+        lines: the measurements.
+        peaks: the peak memory for each number of threads.
         machine: the machine and the runner.
-        no_decoding: why there are no rows of decoding; "" where there are.
+        no_decoding: the reason why decoding was not timed; "" if it was.
         notes: remarks about the figures.
     """
 

@@ -1,11 +1,11 @@
-"""The machine that times were measured on."""
+"""The name of the machine's CPU, for latency reports."""
 
 import re
 from pathlib import Path
 
 
 def cpu_name() -> str:
-    """The model of the CPU as Linux on x86 reports it; "" elsewhere."""
+    """The CPU model as Linux on x86 reports it; "" on other systems."""
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return ""

@@ -1,4 +1,4 @@
-"""What to measure: lengths, contexts, threads, and the token ids of the inputs."""
+"""The plan of a latency measurement: lengths, contexts, threads, and input token ids."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -15,18 +15,18 @@ from nf_edge.measure.runner import Request
 from nf_edge.model import ModelConfig
 
 SEED = 0
-# Decoding steps of a sample: enough for a stable median, few enough to stay near the context.
+# Decoding steps per sample: enough for a stable median, and few enough to stay near the context's length.
 STEPS = 16
 
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """What a user requests to be measured.
+    """The measurements that a user requests.
 
     Attributes:
-        lengths: tokens of a prefill; a sixteenth, a quarter and all of the positions where None.
-        contexts: tokens in the cache before decoding; a sixteenth, a quarter and nearly all of the positions
-            where None.
+        lengths: tokens per prefill.  None: a sixteenth, a quarter and all of the positions.
+        contexts: tokens in the cache before decoding.  None: a sixteenth, a quarter and nearly all of the
+            positions.
         threads: sizes of the runtime's thread pool.
         repeats: rounds of each measurement.
     """
@@ -39,10 +39,10 @@ class BenchOptions:
 
 @dataclass(frozen=True)
 class BenchSubject:
-    """A model as far as a plan depends on it; known before there is an artifact.
+    """The facts about a model that a plan depends on; they are known before the export.
 
     Attributes:
-        name: of the model in messages.
+        name: name of the model in messages.
     """
 
     name: str
@@ -56,16 +56,16 @@ class BenchSubject:
 
 @dataclass(frozen=True)
 class BenchPlan:
-    """The measurements of an artifact, or of each of several.
+    """The measurements of one artifact, or of each of several.
 
     Attributes:
-        lengths: tokens of a prefill, or of a classifier's row.
+        lengths: tokens per prefill, or per row of a classifier.
         contexts: tokens in the cache before the decoding steps; empty without decoding.
-        no_decoding: why there is no decoding; "" where there is.
+        no_decoding: the reason why there is no decoding; "" if there is.
         threads: sizes of the runtime's thread pool.
         repeats: rounds of each measurement.
-        ids: one row of random token ids; a prefill takes the first ones, a step the one at its position.
-        vocabulary: all ids are below this; every artifact has them.
+        ids: one row of random token ids.  A prefill uses the first ones, a step the one at its position.
+        vocabulary: an upper bound of all ids; every artifact's vocabulary is at least this large.
     """
 
     lengths: tuple[int, ...]
@@ -77,20 +77,22 @@ class BenchPlan:
     vocabulary: int
 
     def prefill(self, length: int, cached: bool) -> Request:
-        """A request of the first tokens, with an empty cache where the model has one."""
+        """A request with the first `length` tokens; if the model has a cache, the cache is empty."""
         return self.ids[:length], [0] if cached else [1] * length
 
     def steps(self, context: int) -> list[Request]:
-        """Requests of single tokens after a context; where positions end, they start at the context again."""
+        """Requests of single tokens after a context.  At the last position they start again at the
+        context.
+        """
         positions = itertools.cycle(range(context, min(context + STEPS, len(self.ids))))
         return [(self.ids[at : at + 1], [at]) for at in itertools.islice(positions, STEPS)]
 
 
 def make_plan(subjects: Sequence[BenchSubject], options: BenchOptions) -> BenchPlan:
-    """A plan that suits all models.
+    """Make a plan that suits all models.
 
     Raises:
-        BadInput: a model does not take a length or a context, or there are fewer CPUs than threads.
+        BadInput: a model does not support a length or a context, or there are fewer CPUs than threads.
     """
     lengths, contexts, threads = options.lengths, options.contexts, tuple(options.threads)
     shortest = min(subjects, key=lambda subject: subject.input_shape.length)
@@ -103,7 +105,7 @@ def make_plan(subjects: Sequence[BenchSubject], options: BenchOptions) -> BenchP
         fixed = [subject.input_shape.length for subject in subjects if not subject.input_shape.dynamic_length]
         lengths = fixed or (max(1, capacity // 16), max(1, capacity // 4), capacity)
     if contexts is None:
-        # A model of one position has no room for a context.
+        # A model of one position has no position for a context.
         some = (max(1, capacity // 16), max(1, capacity // 4), capacity - max(1, capacity // 16))
         contexts = () if no_decoding else [context for context in some if 1 <= context < capacity]
     the_lengths, the_contexts = _ordered(lengths), _ordered(contexts)

@@ -1,4 +1,4 @@
-"""Memory: predicted from the checkpoint, planned by the artifact, measured by running it."""
+"""Memory of an artifact: predicted from the checkpoint, planned by the file, and measured in a run."""
 
 from nf_edge.measure.memory.memory_report import MemoryReport
 from nf_edge.measure.memory.profile import predict_memory, profile_model

@@ -1,4 +1,4 @@
-"""The three accounts of memory, each as figures for the same parts."""
+"""The three accounts of memory (predicted, planned, measured), each with figures for the same parts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,7 +34,11 @@ class Account:
     """One account: bytes of each part of the file and of the process, and their totals.
 
     Attributes:
-        heap: memory that must be writable even where the file and the code rest in flash.
+        file: bytes of each part of the file.
+        file_total: bytes of the file.
+        process: bytes of each part of the process.
+        process_total: bytes of the process.
+        heap: memory that must be writable even if the file and the code stay in flash.
         uncounted: parts of the process whose bytes are unknown and in no total, with the reasons.
     """
 
@@ -49,7 +53,7 @@ class Account:
 def account_of_plan(
     plan: MemoryPlan, process_bytes: int | None, how: Literal["planned", "predicted"]
 ) -> Account:
-    """The account of a plan, completed by the size of a process with the runtime alone."""
+    """Make an account from a plan and the size of a process with only the runtime in it."""
     late = "the runtime decides it at run time"
     process = {
         "model file, mapped": _figure(plan.mapped, how),
@@ -58,10 +62,10 @@ def account_of_plan(
         "arenas": _figure(plan.arenas, how, late),
         "workspace": _figure(plan.workspace, how, late),
         LOADING: _figure(plan.loading, how),
-        "runtime": Figure.unavailable("bytes", "no process on this machine has such a device to run it on")
+        "runtime": Figure.unavailable("bytes", "no process on this machine can run on such a device")
         if process_bytes is None
         else Figure(process_bytes, "bytes", how, "libraries and start-up, as measured on x86-64 Linux"),
-        UNACCOUNTED: Figure.unavailable("bytes", "no plan has it"),
+        UNACCOUNTED: Figure.unavailable("bytes", "no plan includes it"),
     }
     file = {name: _figure(getattr(plan, name), how) for name in FILE_PARTS}
     heap = {name: process[name] for name in HEAP_PARTS}
@@ -72,10 +76,10 @@ def account_of_plan(
 
 
 def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
-    """The account of a run; for the file a run gives only its size."""
+    """Make an account from a run.  A run shows only the size of the file, not its parts."""
     if not measured.peak:
         return missing_account(NO_PROCFS)
-    no_parts = Figure.unavailable("bytes", "a run gives only the size of the file")
+    no_parts = Figure.unavailable("bytes", "a run shows only the size of the file")
     parts = {
         "model file, mapped": measured.mapped,
         "weights and graph in heap": measured.loaded,
@@ -85,7 +89,7 @@ def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
         LOADING: measured.loading,
         "runtime": measured.runtime,
     }
-    # Negative where pages of planned or allocated memory were never touched.
+    # The difference is negative if pages of planned or allocated memory were never used.
     parts[UNACCOUNTED] = measured.peak - sum(parts.values())
     process = {name: Figure(value, "bytes", "measured") for name, value in parts.items()}
     heap = Figure(sum(parts[name] for name in HEAP_PARTS), "bytes", "measured")
@@ -102,7 +106,7 @@ def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
 
 
 def account_of_emulation(measured: Measurement, file_bytes: int, core: EmulatedCore) -> Account:
-    """The account of a run on an emulated core, without the memory of the emulator."""
+    """Make an account from a run on an emulated core, without the emulator's memory."""
     by = f"by QEMU {core.emulator.version}"
     if not measured.heap_is_known:
         return missing_account(NO_MALLINFO)
@@ -114,10 +118,10 @@ def account_of_emulation(measured: Measurement, file_bytes: int, core: EmulatedC
         "workspace": measured.workspace,
     }
     parts = {name: Figure(value, "bytes", "emulated", by) for name, value in process.items()}
-    mixed = Figure.unavailable("bytes", "the process holds pages of the emulator too")
+    mixed = Figure.unavailable("bytes", "the process also contains pages of the emulator")
     heap = sum(process.values()) - measured.mapped
     return Account(
-        file=dict.fromkeys(FILE_PARTS, Figure.unavailable("bytes", "a run gives only the size of the file")),
+        file=dict.fromkeys(FILE_PARTS, Figure.unavailable("bytes", "a run shows only the size of the file")),
         file_total=Figure(file_bytes, "bytes", "measured"),
         process=parts | {LOADING: mixed, "runtime": mixed, UNACCOUNTED: mixed},
         process_total=mixed,
@@ -126,10 +130,10 @@ def account_of_emulation(measured: Measurement, file_bytes: int, core: EmulatedC
 
 
 def account_of_net_measurement(measured: NetMeasurement, file_bytes: int, why: str) -> Account:
-    """The account of a run in a Python process: a total only.
+    """Make an account from a run in a Python process, which shows only a total.
 
     Args:
-        why: why there is no native runner.
+        why: the reason why there is no native runner.
     """
     if not measured.baseline:
         return missing_account(NO_PROCFS)
@@ -147,7 +151,7 @@ def account_of_net_measurement(measured: NetMeasurement, file_bytes: int, why: s
 
 
 def missing_account(reason: str) -> Account:
-    """An account without figures, for one reason."""
+    """An account without figures, for the given reason."""
     nothing = Figure.unavailable("bytes", reason)
     return Account(
         dict.fromkeys(FILE_PARTS, nothing), nothing, dict.fromkeys(PROCESS_PARTS, nothing), nothing, nothing

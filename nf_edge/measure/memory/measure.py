@@ -1,4 +1,4 @@
-"""Runs a model in a separate process, and reads the memory of that process."""
+"""Run a model in a separate process, and measure that process's memory."""
 
 import platform
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from nf_edge.backends.runnable import Runnable
 from nf_edge.measure import runner
 from nf_edge.measure.emulation import EmulatedCore
 
-# A runtime may take more memory at its second run than at its first.
+# A runtime may use more memory in its second run than in its first.
 RUNS = 3
 
 
@@ -18,17 +18,17 @@ class Measurement:
 
     Attributes:
         mapped: resident pages of the model file.
-        loaded: heap that loading took, without arenas.
-        cache: keys and values, by the plan: a run shows them as part of the arenas.
-        arenas: the program's planned arenas; for ONNX Runtime, heap that the runs took.
-        workspace: heap that ExecuTorch's delegates took at the first run, and the most that kernels
-            borrowed during a run.
+        loaded: heap that loading allocated, without arenas.
+        cache: keys and values, as planned; a run shows them as part of the arenas.
+        arenas: the program's planned arenas; for ONNX Runtime, heap that the runs allocated.
+        workspace: heap that ExecuTorch's delegates allocated in the first run, and the peak of kernels'
+            temporary memory during a run.
         loading: the peak at load minus the resident memory at the end.
-        runtime: resident pages of libraries, and memory from before the model was touched.
+        runtime: resident pages of libraries, and memory allocated before the model was read.
         peak: highest resident memory of the process.
         threads: size of the runtime's thread pool.
-        heap_is_known: whether the C library reports the heap; if not, `loaded`, `arenas` and `workspace`
-            are invalid.
+        heap_is_known: whether the C library reports the heap; if not, `loaded`, `arenas` and `workspace` are
+            invalid.
     """
 
     mapped: int
@@ -48,11 +48,11 @@ def measure(runnable: Runnable, cache: int, core: EmulatedCore | None = None) ->
 
     Args:
         cache: bytes of the full cache, which a run shows as part of the arenas.
-        core: the emulated core that runs it; `runtime` and `peak` then include QEMU's pages.
+        core: the emulated core that runs the model; `runtime` and `peak` then include QEMU's pages.
 
     Raises:
         MissingTool: the native runner cannot be built here.
-        BadInput: the runtime refuses the model.
+        BadInput: the runtime cannot load the model.
     """
     command = runner.command_for(runnable) if core is None else core.command(runnable)
     result = runner.run_command(command, runnable.file, largest_requests(runnable))
@@ -70,15 +70,15 @@ def measure(runnable: Runnable, cache: int, core: EmulatedCore | None = None) ->
         runtime=end.rss_file - end.model_mapped_rss + start.rss_anon,
         peak=end.rss_peak,
         threads=result.threads,
-        # Every process has a heap.
+        # Every process has a heap, so 0 means unknown.
         heap_is_known=end.heap_in_use > 0,
     )
 
 
 def largest_requests(runnable: Runnable) -> Sequence[runner.Request]:
-    """Requests at the largest input of a model.
+    """Requests with the largest input of a model.
 
-    With a cache: a prompt that fills it, and then its last token again as steps.
+    With a cache: a prompt that fills the cache, and then steps with its last token.
     """
     ids = _spread_ids(runnable.config.vocab_size, runnable.input_shape.length)
     if runnable.input_shape.cached:
@@ -87,10 +87,10 @@ def largest_requests(runnable: Runnable) -> Sequence[runner.Request]:
 
 
 def _spread_ids(vocab_size: int, length: int) -> list[int]:
-    """Token ids spread over the vocabulary, so that a run touches much of a mapped table."""
+    """Token ids spread over the vocabulary, so that a run reads many pages of a mapped table."""
     return [i * vocab_size // length for i in range(length)]
 
 
 def this_machine() -> str:
-    """Label of this machine in reports: architecture and system."""
+    """The name of this machine in reports: architecture and system."""
     return f"{platform.machine()} {platform.system()}"

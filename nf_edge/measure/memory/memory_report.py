@@ -11,7 +11,7 @@ from nf_edge.measure.memory.verdict import Verdict
 
 @dataclass(frozen=True)
 class MemoryPart:
-    """One part of the memory, by three accounts, in bytes."""
+    """One part of the memory in the three accounts, in bytes."""
 
     name: str
     predicted: Figure
@@ -27,13 +27,16 @@ class MemoryPart:
 
 @dataclass(frozen=True)
 class MemoryReport(HtmlValue):
-    """Memory of the file, memory of the running process, and whether a device has room for it.
+    """Memory of the file, memory of the running process, and the verdict for a device.
 
     Attributes:
-        file, file_total: the parts of the model file, and their sum.
-        process, process_total: the parts of the process at its largest input, and its peak.
-        machine: the machine that it was measured on; "" where it was not.
-        verdict: None without a device.
+        file: the parts of the model file.
+        file_total: the size of the model file.
+        process: the parts of the process at its largest input.
+        process_total: the peak of the process.
+        machine: the machine of the measurement; "" if nothing was measured.
+        notes: remarks about the figures.
+        verdict: the comparison with a device's memory; None without a device.
     """
 
     file: tuple[MemoryPart, ...]
@@ -46,17 +49,17 @@ class MemoryReport(HtmlValue):
 
     @property
     def failure(self) -> OverBudget | None:
-        """The error of the gate; None where it passes, or without a device."""
+        """The memory gate's error; None if the artifact passes, or without a device."""
         return self.verdict.failure if self.verdict else None
 
     @property
     def passed(self) -> bool:
-        """Whether there is a device, and the artifact fits it as far as known."""
+        """Whether there is a device, and the known memory of the artifact fits it."""
         return self.verdict is not None and self.failure is None
 
     @property
     def emulated(self) -> bool:
-        """Whether an emulated core was measured."""
+        """Whether the measurement ran on an emulated core."""
         return any(line.measured.how == "emulated" for line in self.process)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`profile`: the three accounts of memory together, against a device."""
+"""`nf-edge profile`: the three accounts of memory, and their comparison with a device's memory."""
 
 from nf_edge.backends.base import Backend
 from nf_edge.backends.input_shape import InputShape
@@ -28,7 +28,7 @@ from nf_edge.model import ModelConfig
 def predict_memory(
     backend: Backend, config: ModelConfig, recipe: Recipe, device: Device | None
 ) -> MemoryReport:
-    """The report of a checkpoint that was not exported: predicted figures only.
+    """The memory report of a checkpoint without an artifact: only predicted figures.
 
     Raises:
         BadInput: the recipe's length exceeds the model's positions.
@@ -46,11 +46,11 @@ def predict_memory(
 def profile_model(
     runnable: Runnable, device: Device | None, core: EmulatedCore | None = None
 ) -> MemoryReport:
-    """The report of a model file: predicted, planned, and measured by running it.
+    """The memory report of a model file: predicted, planned, and measured in a run.
 
     Args:
-        device: the device whose memory it has to fit; None: no verdict.
-        core: the emulated core that runs the file; None: this machine, natively.
+        device: the device whose memory the file must fit; None gives no verdict.
+        core: the emulated core that runs the file; None is this machine, natively.
 
     Raises:
         BadInput: the model file cannot be read or run.
@@ -69,7 +69,7 @@ def profile_model(
 
 
 def _measured(runnable: Runnable, cache: int, core: EmulatedCore | None) -> tuple[Account, str]:
-    """The account of a run, and a description of the machine that ran it; "" where none did.
+    """The account of a run, and a description of the machine; the description is "" if nothing ran.
 
     Args:
         cache: bytes of the full cache.
@@ -79,7 +79,7 @@ def _measured(runnable: Runnable, cache: int, core: EmulatedCore | None) -> tupl
         machine = f"{core.name}, emulated as {core.cpu} by QEMU {core.emulator.version}, 1 thread"
         return account_of_emulation(measure(runnable, cache, core), size, core), machine
     if simulated := runnable.backend.reference_executor:
-        return missing_account(f"nothing on this machine runs it but {simulated}"), ""
+        return missing_account(f"this machine can only run it with {simulated}"), ""
     try:
         measurement = measure(runnable, cache)
     except MissingTool as error:

@@ -1,6 +1,6 @@
-"""Measures a model in a new Python process, for machines where the native runner cannot be built.
+"""Measure a model in a new Python process, for machines that cannot build the native runner.
 
-Python and the bindings of the runtime hold far more memory than the model, so only memory above that counts.
+Python and the runtime's bindings use far more memory than the model, so only the increase counts.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from nf_edge.measure.runner.python_process import python_command
 
 @dataclass(frozen=True)
 class NetMeasurement:
-    """Bytes of a Python process: before it touches the model, and its peak above that."""
+    """Bytes of a Python process: before it reads the model, and the increase up to its peak."""
 
     baseline: int
     net_peak: int

@@ -1,4 +1,6 @@
-"""Whether it fits: the largest of the three accounts against the memory that a device allows."""
+"""The memory verdict: compare the largest of the predicted, planned and measured figures with a
+device's budget.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,10 +17,12 @@ from nf_edge.measure.memory.accounts import HEAP_PARTS, Account
 
 @dataclass(frozen=True)
 class Share:
-    """One memory of the device and the need for it, in bytes.
+    """One memory of the device, and the bytes that the artifact needs in it.
 
     Attributes:
-        need: the largest figure of the three accounts; unavailable where none has one.
+        memory: name of the memory.
+        kind: kind of the memory.
+        need: the largest figure of the three accounts; unavailable if no account has one.
         unknown: parts whose bytes are unknown and not in `need`, with the reasons.
         budget: bytes that the device allows a model.
         unverified: facts behind the budget that no source confirms, with their sources.
@@ -46,16 +50,19 @@ class Share:
 
     @property
     def used(self) -> float | None:
-        """Need as a share of the budget; None where the need is unknown, or the budget is 0."""
+        """Need as a share of the budget; None if the need is unknown or the budget is 0."""
         return None if self.need.value is None or not self.budget else self.need.value / self.budget
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a device runs the artifact.
+    """The verdict whether a device can run the artifact.
 
     Attributes:
-        problem: why it cannot run there; "" where it can.
+        device: id of the device.
+        device_name: name of the device.
+        shares: the device's memories and the artifact's needs.
+        problem: the reason why the device cannot run the artifact; "" if it can.
     """
 
     device: str
@@ -72,8 +79,10 @@ class Verdict:
 
     @property
     def failure(self) -> OverBudget | None:
-        """The error of the gate: no room, an unknown need, or a device that cannot run it; None where it
-        passes."""
+        """The memory gate's error; None if the artifact passes.
+
+        The gate fails if the memory is too small, a need is unknown, or the device cannot run the artifact.
+        """
         if self.outcome in FITTING:
             return None
         if self.outcome == "over budget":
@@ -114,8 +123,8 @@ class Verdict:
 def judge(device: Device, recipe: Recipe, accounts: list[Account]) -> Verdict:
     """Compare the accounts with the memory of a device.
 
-    On a phone or a board the complete process counts against main memory.  On a microcontroller the file and
-    the code stay in flash and run from there, so working memory holds only the heap.
+    On a phone or a board the complete process counts as main memory.  On a microcontroller the file and the
+    code stay in flash, so only the heap counts as working memory.
     """
     storage = device.storage_memory
     if storage is None:
@@ -135,7 +144,7 @@ def _uncounted_heap(account: Account) -> dict[str, str]:
 
 
 def _share(memory: Memory, needs: Sequence[tuple[Figure, dict[str, str]]]) -> Share:
-    """The share of a memory.
+    """Compare a memory's budget with the needs of the accounts.
 
     Args:
         needs: the figure of each account, with its unknown parts.
@@ -147,7 +156,7 @@ def _share(memory: Memory, needs: Sequence[tuple[Figure, dict[str, str]]]) -> Sh
         reasons = dict.fromkeys(figure.note for figure, _ in needs)
         need, unknown = Figure.unavailable("bytes", "; ".join(reasons)), {}
     if any(figure.how in ("measured", "emulated") and not without for _, figure, without in known):
-        # A run shows every part.
+        # A run includes every part, so nothing is unknown.
         unknown = {}
     return Share(
         memory=memory.name,

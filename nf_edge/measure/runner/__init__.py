@@ -1,9 +1,10 @@
-"""Runs a model file in a small native process without Python and PyTorch.
+"""Run a model file in a small native process without Python and PyTorch.
 
-Memory and time are measured on that process.  `native/` is its source, which also builds for a board; here it
-is built at first use.  `run` returns the report of one process; a `TimedSession` and a `LogitsSession` keep
-theirs between requests, so that several take part in interleaved rounds.  Measured and tested on Linux;
-elsewhere the memory figures are zero.  `python_process` replaces the runner where it cannot be built.
+Memory and time are measured in that process.  `native/` contains its source code, which also builds for a
+board.  On this machine it is built at the first use.  `run` returns the report of one process.  A
+`TimedSession` or a `LogitsSession` keeps its process between requests, so that several processes can run in
+interleaved rounds.  The runner is measured and tested on Linux; on other systems the memory figures are zero.
+`python_process` replaces the runner if it cannot be built.
 """
 
 from nf_edge.measure.runner.build import Runtime, executable, executable_for, require_runner

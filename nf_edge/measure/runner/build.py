@@ -1,4 +1,4 @@
-"""Builds the native runner at first use."""
+"""Build the native runner at its first use."""
 
 import importlib.metadata
 import sys
@@ -9,16 +9,16 @@ from nf_edge.core.errors import MissingTool
 from nf_edge.core.native_build import NativePart
 from nf_edge.core.targets import BuildTarget
 
-# The package that runs a model file.
+# The name of the package that runs a model file.
 Runtime = str
-# Those that have a native runner.
+# Runtimes with a native runner.
 RUNTIMES: tuple[Runtime, ...] = ("executorch", "onnxruntime")
 
 NATIVE = Path(__file__).parent / "native"
 
 
 def require_runner(runtime: Runtime) -> None:
-    """Raises MissingTool where nf-edge has no native runner for a runtime."""
+    """Check that nf-edge has a native runner for a runtime; raise MissingTool if not."""
     if runtime not in RUNTIMES:
         raise MissingTool(
             f"nf-edge has no native runner for {runtime}", fix=f"it has one for {' and '.join(RUNTIMES)}"
@@ -26,11 +26,11 @@ def require_runner(runtime: Runtime) -> None:
 
 
 def executable(runtime: Runtime) -> Path:
-    """The runner for a runtime, built now if it is not there yet.
+    """Build the runner for a runtime if it does not exist; return its path.
 
     Raises:
-        MissingTool: there is no compiler, CMake, Ninja or runtime to build it with, or it does not build; or
-            the runtime has no native runner.
+        MissingTool: a compiler, CMake, Ninja or the runtime is missing, or the build fails; or the runtime
+            has no native runner.
     """
     require_runner(runtime)
     native_build.compiler("runner")
@@ -38,13 +38,13 @@ def executable(runtime: Runtime) -> Path:
 
 
 def executable_for(target: BuildTarget, runtime: Runtime, package: Path) -> Path:
-    """The runner for another machine, built now if it is not there yet.
+    """Build the runner for another machine if it does not exist; return its path.
 
     Args:
-        package: the runtime's Python package for that machine, unpacked: its libraries are linked.
+        package: the runtime's unpacked Python package for that machine; the runner links its libraries.
 
     Raises:
-        MissingTool: as `executable` does, or there is no cross-compiler.
+        MissingTool: as in `executable`, or there is no cross-compiler.
     """
     return _built(runtime, package, target)
 
@@ -57,10 +57,10 @@ def _built(runtime: Runtime, package: Path, target: BuildTarget | None) -> Path:
 
 
 def check_tools(runtime: Runtime) -> str:
-    """The compiler that `executable` would use; builds nothing.
+    """Check the tools for `executable` without a build; return the name of the compiler.
 
     Raises:
-        MissingTool: there is no compiler, CMake, Ninja or runtime to build it with.
+        MissingTool: a compiler, CMake, Ninja or the runtime is missing.
     """
     native_build.compiler("runner")
     _settings(runtime, native_build.package_folder(runtime))
@@ -68,10 +68,10 @@ def check_tools(runtime: Runtime) -> str:
 
 
 def _settings(runtime: Runtime, package: Path) -> tuple[str, list[str]]:
-    """Version of a runtime, and the CMake settings that say where it is."""
+    """Version of a runtime, and the CMake settings with its location."""
     if runtime == "executorch":
         return importlib.metadata.version("executorch"), [f"-DCMAKE_PREFIX_PATH={package}"]
-    # Several distributions bring the module onnxruntime.  Its one library has the version in its name.
+    # Several packages contain the module onnxruntime, but the name of its only library includes the version.
     pattern = "libonnxruntime.*.dylib" if sys.platform == "darwin" else "libonnxruntime.so.*"
     for library in (package / "capi").glob(pattern):
         return library.name, [f"-DONNXRUNTIME_LIBRARY={library}"]

@@ -1,4 +1,4 @@
-"""Starts the runner on a model file and reads its report."""
+"""Start the runner on a model file, and read its report."""
 
 import re
 import signal
@@ -23,7 +23,7 @@ CRASHED = (
     ": the runtime crashed on this file",
     "export it again with the runtime that is installed here; if it still crashes, please report it",
 )
-# The likely reason for each signal, and what to do.
+# The likely cause for each signal, and the fix.
 MEANINGS: dict[int, tuple[str, str]] = {
     signal.SIGKILL: (": memory may have run out", ADD_MEMORY),
     signal.SIGILL: (
@@ -40,7 +40,7 @@ MEANINGS: dict[int, tuple[str, str]] = {
     signal.SIGXCPU: (": its CPU time is limited", "raise the limit (ulimit -t)"),
 }
 
-# Token ids and attention mask; with a cache, token ids and the position of the first.
+# Token ids and attention mask; for a model with a cache, token ids and the position of the first one.
 Request = tuple[Sequence[int], Sequence[int]]
 
 
@@ -53,23 +53,23 @@ def run(
     launcher: Sequence[str] = (),
     timeout_s: float = 600.0,
 ) -> RunResult:
-    """Run a model file in a fresh native process.
+    """Run a model file in a new native process.
 
     Args:
         runtime: `executorch` for a `.pte`, `onnxruntime` for an `.onnx`.
-        model: the file.  It takes `input_ids` and `attention_mask`, int64 [1, T], or has a cache
-            (see `artifact.manifest.Interface`); it gives float32 logits of any rank.
-        requests: the input ids and the attention mask of each run, T integers each.  With a cache: the ids,
-            at least one, and the position of the first, which is [0] for a prompt and the number of earlier
-            tokens for a step.  Without requests the model is only loaded.
-        threads: size of the thread pool; the number of CPUs that this process may use where None.
+        model: the file.  Its inputs are `input_ids` and `attention_mask`, int64 [1, T], or it has a cache
+            (see `artifact.manifest.Interface`).  Its output is float32 logits of any rank.
+        requests: token ids and attention mask of each run, T integers each.  With a cache: token ids, and the
+            position of the first one.  The position is [0] for a prompt, and the number of earlier tokens for
+            a step.  Without requests the model is only loaded.
+        threads: size of the thread pool; None is the number of CPUs that this process may use.
         operators: a library of operators or a delegate that a `.pte` calls in addition to ExecuTorch's.
         launcher: a prefix for the command.
         timeout_s: seconds until the process is stopped.
 
     Raises:
-        BadInput: the model cannot be loaded, or refuses a request.
-        MissingTool: the runner is not built yet, and cannot be built here.
+        BadInput: the model cannot be loaded, or rejects a request.
+        MissingTool: the runner is not built, and cannot be built here.
         CannotRun: the runner crashed, ran out of memory or took too long.
     """
     command = native_command(runtime, model, threads, operators, launcher)
@@ -79,10 +79,10 @@ def run(
 def run_command(
     command: Sequence[str], model: str | Path, requests: Sequence[Request], timeout_s: float = 600.0
 ) -> RunResult:
-    """Run a model file by a complete runner command; see `run`.
+    """Run a model file with a complete runner command; see `run`.
 
     Raises:
-        BadInput: the model cannot be loaded, or refuses a request.
+        BadInput: the model cannot be loaded, or rejects a request.
         CannotRun: the runner crashed, ran out of memory or took too long.
     """
     try:
@@ -104,13 +104,13 @@ def native_command(
     """The command that runs a model file in the native runner; see `run` for the arguments.
 
     Raises:
-        MissingTool: the runner is not built yet, and cannot be built here.
+        MissingTool: the runner is not built, and cannot be built here.
     """
     return [*launcher, str(executable(runtime)), *runner_options(model, threads, operators)]
 
 
 def command_for(runnable: Runnable, threads: int | None = None) -> list[str]:
-    """`native_command` with the operators and the launcher that the backend needs on this machine.
+    """Make a `native_command` with the operators and the launcher of the file's backend.
 
     Raises:
         MissingTool: the runner or the operators cannot be built here.
@@ -121,13 +121,13 @@ def command_for(runnable: Runnable, threads: int | None = None) -> list[str]:
 
 
 def runner_options(model: str | Path, threads: int | None = None, operators: Path | None = None) -> list[str]:
-    """The runner's arguments; `threads` is the number of CPUs that this process may use where None."""
+    """The runner's arguments; a thread count of None is the number of CPUs that this process may use."""
     options = [str(Path(model).resolve()), "--threads", str(threads or allowed_cpus())]
     return options if operators is None else [*options, "--operators", str(operators)]
 
 
 def request_lines(requests: Sequence[Request]) -> str:
-    """Requests as the runner reads them."""
+    """Format requests as lines for the runner's stdin."""
     return "".join(f"{' '.join(map(str, numbers))}\n" for request in requests for numbers in request)
 
 
@@ -137,7 +137,7 @@ def overdue(model: str | Path, timeout_s: float) -> CannotRun:
 
 
 def failure(model: str | Path, returncode: int, stderr: str) -> NfEdgeError:
-    """The error for a runner that ended by itself, from its exit code and its stderr."""
+    """The error for a runner that ended without a signal, from its exit code and its stderr."""
     message = PREFIX.sub("", "\n".join(stderr.strip().splitlines()[-STDERR_LINES:]))
     if returncode == BAD_INPUT:
         return BadInput(message.removesuffix(f", {Path(model).resolve()}"), where=model)

@@ -1,9 +1,10 @@
-"""A runner in Python for machines where the native one cannot be built: the same requests, the same lines.
+"""A runner in Python for machines that cannot build the native one; its requests and output lines are the
+same.
 
 Run `python -m nf_edge.measure.runner.python_process BACKEND MODEL INPUT_SHAPE [--threads N] --times`;
-INPUT_SHAPE is JSON.  Python and the bindings of the runtime hold far more memory than the model, so only
-memory above the stage `start` counts.  Times include the bindings and, for an `.onnx` with a cache, copying
-the cache into the call.
+INPUT_SHAPE is JSON.  Python and the runtime's bindings use far more memory than the model, so only memory
+above the stage `start` counts.  Times include the bindings.  For an `.onnx` with a cache, they also include
+copying the cache into the call.
 """
 
 import argparse
@@ -24,12 +25,12 @@ from nf_edge.model import Decoder
 
 
 def python_command(runnable: Runnable, threads: int | None = None) -> list[str]:
-    """The command of this runner."""
+    """The command that starts this runner."""
     command = [
         sys.executable,
         "-m",
         __name__,
-        # By the location of its class, so that the process needs no other registry.
+        # The location of the backend's class makes the process independent of the registry.
         REGISTRY[runnable.backend.name].location,
         str(runnable.file),
         strict_json.dumps(asdict(runnable.input_shape), indent=None),
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 def _serve(location: str, model: Path, input_shape: InputShape, threads: int) -> None:
-    """Run the requests on stdin until it ends."""
+    """Run the requests from stdin until it ends."""
     import numpy as np
 
     backend = load_backend(location)
@@ -82,14 +83,14 @@ def _ms_since(began: float) -> float:
 
 
 def _reset_peak() -> None:
-    """Restart the peak of resident memory here, where the system allows it."""
+    """Reset the peak of resident memory, if the system allows it."""
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5")
 
 
 def _print_stage(name: str, elapsed_ms: float, **more: str | int) -> None:
-    """Print a stage with the memory figures of /proc in bytes; 0 where /proc has none."""
+    """Print a stage with the memory figures of /proc in bytes; a figure is 0 if /proc does not have it."""
     status = Path("/proc/self/status")
     text = status.read_text() if status.exists() else ""
     kilobytes = {key: int(value) for key, value in re.findall(r"^(\w+):\s+(\d+) kB$", text, re.MULTILINE)}

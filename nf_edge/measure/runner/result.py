@@ -1,4 +1,4 @@
-"""The runner's report, and the reader of its JSON lines."""
+"""The runner's report, and the parser of its JSON lines."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -12,22 +12,22 @@ from nf_edge.core import strict_json
 
 @dataclass(frozen=True)
 class Stage:
-    """A moment in the life of the runner, with the memory of its process in bytes.
+    """The memory of the runner's process at one stage of its run, in bytes.
 
     Attributes:
-        name: `start` (runtime loaded, model untouched), `program_loaded` (ExecuTorch only),
-            `method_loaded`, `first_run` or `finished`.
+        name: `start` (runtime loaded, model not read), `program_loaded` (ExecuTorch only), `method_loaded`,
+            `first_run` or `finished`.
         elapsed_ms: time since the previous stage, without the time to read the memory.
         rss: resident pages, the sum of `rss_anon` and `rss_file`.
-        rss_anon: pages of no file.  They include heap that was freed but not returned to the system.
+        rss_anon: pages without a file.  They include heap that was freed but not returned to the system.
         rss_file: pages of files (the model, libraries), which the system may drop and read again.
-        model_mapped_rss: pages of `rss_file` that belong to the model or to its `.data` file.
-            The kernel maps up to 16 cached pages around each page touched, so it is an upper bound.
-        heap_in_use: bytes that malloc has handed out and that were not freed (glibc; 0 elsewhere).
-        rss_peak: the highest `rss` since the process began.
-        rss_peak_since_start: the highest since the stage `start`.
-        peak_was_reset: whether the kernel allowed the peak to be reset at `start`; if not,
-            `rss_peak_since_start` is `rss_peak`.
+        model_mapped_rss: pages of `rss_file` that belong to the model or to its `.data` file.  It is an upper
+            bound, because the kernel maps up to 16 cached pages around each page in use.
+        heap_in_use: bytes that malloc allocated and that were not freed (glibc; 0 with other libraries).
+        rss_peak: the highest `rss` since the process started.
+        rss_peak_since_start: the highest `rss` since the stage `start`.
+        peak_was_reset: whether the kernel reset the peak at `start`; if not, `rss_peak_since_start` is
+            `rss_peak`.
     """
 
     name: str
@@ -44,18 +44,18 @@ class Stage:
 
 @dataclass(frozen=True)
 class RunResult:
-    """One complete run of the runner.
+    """The report of one complete run of the runner.
 
     Attributes:
-        stages: in the order they were reached.
-        outputs: one float32 array per request, in the shape that the model gives.
-        run_ms: milliseconds of each request; making its inputs and rewinding the cache do not count.
+        stages: the stages in the order of the run.
+        outputs: one float32 array per request, in the shape of the model's output.
+        run_ms: milliseconds of each request, without making its inputs and resetting the cache.
         planned_buffers: sizes of ExecuTorch's memory-planned arenas, in bytes; empty for ONNX Runtime.
-        temporary_peak: the most bytes that kernels borrowed during a run, by ExecuTorch's account, which
-            leaves out its delegates; 0 for ONNX Runtime.
+        temporary_peak: peak bytes of ExecuTorch's temporary memory for kernels during a run, without
+            delegates; 0 for ONNX Runtime.
         runtime: `executorch` or `onnxruntime`.
-        version: of that runtime.
-        threads: size of its thread pool.
+        version: version of the runtime.
+        threads: size of the runtime's thread pool.
     """
 
     stages: tuple[Stage, ...]
@@ -68,7 +68,7 @@ class RunResult:
     threads: int
 
     def stage(self, name: str) -> Stage:
-        """The stage of that name.  Raises KeyError where the run had none."""
+        """The stage with this name; raises KeyError if the run did not have it."""
         for stage in self.stages:
             if stage.name == name:
                 return stage
@@ -76,7 +76,7 @@ class RunResult:
 
 
 def parse(lines: Iterable[str]) -> RunResult:
-    """The result in the JSON lines of a run that ended well."""
+    """Parse the JSON lines of a successful run."""
     entries = [strict_json.loads(line) for line in lines]
     stages = [entry for entry in entries if "stage" in entry]
     runs = [entry for entry in entries if "logits" in entry]
@@ -95,10 +95,10 @@ def parse(lines: Iterable[str]) -> RunResult:
 
 
 def logits_of(entry: dict[str, Any]) -> npt.NDArray[np.float32]:
-    """float32 logits of a run's line; a null is a logit that is not finite, and becomes NaN."""
+    """float32 logits from a run's line; null represents a logit that is not finite, and becomes NaN."""
     return np.array(entry["logits"], dtype=np.float32).reshape(entry["shape"])
 
 
 def stage(entry: dict[str, Any]) -> Stage:
-    """The stage in its line."""
+    """Parse a stage from its JSON line."""
     return Stage(name=entry["stage"], **{field.name: entry[field.name] for field in fields(Stage)[1:]})

@@ -1,4 +1,4 @@
-"""A runner process that takes requests until it is ended."""
+"""A runner process that runs requests until it is ended."""
 
 import contextlib
 import tempfile
@@ -18,30 +18,31 @@ from nf_edge.measure.runner.result import Stage, logits_of, stage
 
 
 class RunnerSession:
-    """A model in a separate process; a context manager, which ends the process.
+    """A model in a separate process; a context manager that ends the process.
 
-    It uses no CPU between requests, so that several sessions take part in interleaved rounds.
+    The process uses no CPU between requests, so that several sessions can run in interleaved rounds.
 
     Attributes:
-        start: memory of the process before it touches the model.
-        runtime, version: `executorch` or `onnxruntime`, and its version.
+        start: memory of the process before it reads the model.
+        runtime: `executorch` or `onnxruntime`.
+        version: version of the runtime.
         load_ms: milliseconds from `start` until the model is ready to run.
     """
 
     def __init__(self, command: Sequence[str], model: Path, timeout_s: float = 600.0) -> None:
-        """Start it, and wait until the model is loaded.
+        """Start the process, and wait until the model is loaded.
 
         Args:
-            command: of a runner, without `--times`.
-            model: the file, for messages.
-            timeout_s: seconds that loading, and each call, may take.
+            command: a runner command, without `--times`.
+            model: the model file, for messages.
+            timeout_s: timeout in seconds for loading and for each call.
 
         Raises:
             BadInput: the model cannot be loaded.
             CannotRun: the runner crashed, ran out of memory or took too long.
         """
         self._model, self._timeout_s = model, timeout_s
-        # A pipe would fill up, since nothing reads it.
+        # stderr goes to a file, because a pipe that nobody reads would fill up and block the process.
         self._stderr = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (end closes it)
         try:
             self._process = processes.start(command, stdin=PIPE, stdout=PIPE, stderr=self._stderr)
@@ -59,7 +60,7 @@ class RunnerSession:
         self.load_ms: float = sum(entry["elapsed_ms"] for entry in entries[1:])
 
     def finish(self) -> Stage:
-        """End the process; returns its memory at that moment, and its peak."""
+        """End the process; return its final memory and its peak."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         return stage(self._read_until(lambda entry: entry.get("stage") == "finished")[-1])
@@ -73,11 +74,11 @@ class RunnerSession:
         self.end()
 
     def _run(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
-        """Run requests in order, as `process.run` describes them; returns the runner's line for each.
+        """Run requests in order, as in `process.run`; return the runner's line for each.
 
         Raises:
-            ValueError: there are none.
-            BadInput: the model refuses one of them.
+            ValueError: there are no requests.
+            BadInput: the model rejects a request.
             CannotRun: the runner crashed, ran out of memory or took too long.
         """
         if not requests:
@@ -95,12 +96,12 @@ class RunnerSession:
 
     def _write(self, text: str) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # the process has ended: reading reports why
+        with contextlib.suppress(BrokenPipeError):  # the process has ended; reading reports the reason
             self._process.stdin.write(text)
             self._process.stdin.flush()
 
     def _read_until(self, last: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
-        """The entries up to the one for which `last` is true."""
+        """Read entries up to and including the first one for which `last` is true."""
         assert self._process.stdout is not None
         late = threading.Event()
 
@@ -126,7 +127,7 @@ class RunnerSession:
         raise failure(self._model, returncode, self._stderr.read())
 
     def end(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process, even during a call."""
         processes.end(self._process)
         self._stderr.close()
 
@@ -138,7 +139,7 @@ class TimedSession(RunnerSession):
         super().__init__([*command, "--times"], model, timeout_s)
 
     def times(self, requests: Sequence[Request]) -> list[float]:
-        """Milliseconds of each request.  Raises what `_run` does."""
+        """Milliseconds of each request; raises the same errors as `_run`."""
         return [entry["run_ms"] for entry in self._run(requests)]
 
 
@@ -146,6 +147,8 @@ class LogitsSession(RunnerSession):
     """A session that returns logits."""
 
     def logits(self, request: Request) -> npt.NDArray[np.float32]:
-        """float32 logits of one request, in the shape that the model gives.  Raises what `_run` does."""
+        """float32 logits of one request, in the shape of the model's output; raises the same errors
+        as `_run`.
+        """
         (entry,) = self._run([request])
         return logits_of(entry)

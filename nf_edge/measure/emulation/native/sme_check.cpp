@@ -1,5 +1,5 @@
-// Whether the processor that runs this computes SMOPA: SME's outer product of int8 into a tile of int32, of which int8
-// kernels for SME are made. Prints "WRONG of ALL"; the emulator is at fault where WRONG is not 0.
+// Checks whether a processor computes SMOPA correctly: SME's outer product of int8 vectors, added to an int32 tile.
+// int8 kernels for SME use it. Prints "WRONG of ALL"; if WRONG is not 0, the emulator has a fault.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +15,7 @@ size_t vector_bytes() {
   return bytes;
 }
 
-// tile[i][j] = sum over k < 4 of a[4 i + k] b[4 j + k], of one vector each; the tile is square.
+// tile[i][j] = sum over k < 4 of a[4 i + k] b[4 j + k]. a and b are one vector each; the tile is square.
 void outer_product(const int8_t* a, const int8_t* b, int32_t* tile, uint64_t rows) {
   asm volatile(
       ".arch armv9-a+sme\n"

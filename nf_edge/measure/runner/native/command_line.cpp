@@ -25,7 +25,7 @@ int parse_threads(const std::string& text) {
   return threads;
 }
 
-// /proc/self/smaps names mapped files by their real path, so the model is known by it too.
+// /proc/self/smaps names mapped files by their real path, so the model needs its real path too.
 std::string real_path(const std::string& path) {
   const std::unique_ptr<char, decltype(&std::free)> resolved(realpath(path.c_str(), nullptr), &std::free);
   if (!resolved || access(resolved.get(), R_OK) != 0) {

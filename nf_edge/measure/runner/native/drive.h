@@ -8,10 +8,10 @@
 
 namespace nf {
 
-// Starts a runtime, reports "start", loads the model, and reports each stage of that.
+// Starts a runtime, reports "start", loads the model, and reports each stage of loading.
 using OpenModel = std::unique_ptr<Model> (*)(const CommandLine& command, Report& report);
 
-// The whole of main(): answers the requests on stdin with the model, and returns the exit code.
+// The complete main(): runs the requests from stdin on the model, and returns the exit code.
 int drive(const char* program, int argc, char** argv, OpenModel open);
 
 } // namespace nf

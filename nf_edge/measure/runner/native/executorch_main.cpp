@@ -16,12 +16,12 @@
 #include "temporary_memory.h"
 #include "trace.h"
 
-// The wheel carries the thread pool without its header: what is called here of
+// The wheel contains the thread pool without its header. These declarations are from
 // extension/threadpool/threadpool.h in github.com/pytorch/executorch.
 namespace executorch::extension::threadpool {
 class ThreadPool {
  public:
-  bool _unsafe_reset_threadpool(uint32_t threads); // safe as long as nothing runs on it
+  bool _unsafe_reset_threadpool(uint32_t threads); // safe while no run uses the pool
 };
 ThreadPool* get_threadpool();
 } // namespace executorch::extension::threadpool
@@ -39,14 +39,14 @@ using executorch::runtime::Tag;
 
 constexpr char kName[] = "nf-run-executorch";
 
-// ExecuTorch returns a bare code and logs the reason. The first error that it logs is the cause, those
-// after it are consequences.
+// ExecuTorch returns an error code and logs the reason. The first logged error is the cause; later ones are
+// consequences.
 std::mutex cause_mutex;
 std::string cause;
 
 void keep_cause(
     et_timestamp_t, et_pal_log_level_t level, const char*, const char*, size_t, const char* message, size_t) {
-  if (level == et_pal_log_level_t::kFatal) { // abort() is next
+  if (level == et_pal_log_level_t::kFatal) { // abort() follows
     std::fprintf(stderr, "%s: ExecuTorch stops: %s\n", kName, message);
   } else if (level == et_pal_log_level_t::kError) {
     const std::lock_guard<std::mutex> lock(cause_mutex);
@@ -66,7 +66,7 @@ void require(Error error, const std::string& otherwise, const std::string& where
 
 class ExecutorchModel final : public nf::Model {
  public:
-  // Memory-mapped, as an application on a phone does: constants that no delegate repacks stay in the file.
+  // Maps the file into memory, like an application on a phone: constants that no delegate repacks stay in the file.
   ExecutorchModel(const std::string& path, const std::string& trace, nf::Report& report)
       : ExecutorchModel(
             path, trace.empty() ? nullptr : std::make_unique<nf::Trace>(trace), report,
@@ -118,7 +118,7 @@ class ExecutorchModel final : public nf::Model {
     report.stage("method_loaded", planned_buffers(*meta));
   }
 
-  // A model with a cache is told by its second input: a position instead of a mask.
+  // Checks the inputs. A model with a cache has a position as second input instead of a mask.
   void check_inputs(const MethodMeta& meta) {
     const auto takes_integers = [&meta](size_t input, size_t rank) {
       const auto tag = meta.input_tag(input);
@@ -146,15 +146,15 @@ class ExecutorchModel final : public nf::Model {
 
   const std::string path_;
   bool cached_ = false;
-  const nf::TemporaryMemory& temporary_; // module_ has it
+  const nf::TemporaryMemory& temporary_; // owned by module_
   Module module_;
-  // Of the request that is prepared; the inputs lie over its numbers and over start_.
+  // These belong to the prepared request; the input tensors use its memory and start_.
   std::string where_;
   TensorPtr input_ids_, second_;
   int64_t start_ = 0;
 };
 
-// Loading it registers the operators with the ExecuTorch of this process.
+// Loads a library, which registers its operators with the ExecuTorch of this process.
 void load_operators(const std::string& library) {
   if (!library.empty() && dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) {
     throw nf::BadInput("cannot load the operators: " + std::string(dlerror()), library);

@@ -13,7 +13,7 @@
 namespace nf {
 namespace {
 
-// The number of kilobytes in a line `Name:   123 kB` of procfs, as bytes.
+// Reads the number of kilobytes from a line `Name:   123 kB` of procfs, as bytes; false for other names.
 bool read_field(const std::string& line, const char* name, int64_t* bytes) {
   const size_t length = std::strlen(name);
   if (line.compare(0, length, name) != 0 || line[length] != ':') {
@@ -23,15 +23,15 @@ bool read_field(const std::string& line, const char* name, int64_t* bytes) {
   return true;
 }
 
-// Sums /proc/self/smaps, which walks the page tables: VmRSS of /proc/self/status is cheaper, but is
-// counted per CPU and may lag by some hundred kilobytes.
+// Sums the pages in /proc/self/smaps, which is exact. VmRSS of /proc/self/status is cheaper, but its counters are
+// per CPU and may be some hundred kilobytes too old.
 void read_mappings(const std::string& model, Memory* memory) {
   std::ifstream smaps("/proc/self/smaps");
   bool of_model = false;
   int64_t bytes = 0;
   for (std::string line; std::getline(smaps, line);) {
     if (!std::isupper(static_cast<unsigned char>(line[0]))) {
-      // A mapping begins: `start-end permissions offset device inode   /path`.
+      // The first line of a mapping: `start-end permissions offset device inode   /path`.
       const size_t path = line.find('/');
       of_model = path != std::string::npos && line.compare(path, model.size(), model) == 0;
     } else if (read_field(line, "Rss", &bytes)) {
@@ -68,9 +68,9 @@ int64_t heap_in_use() {
 
 Memory MemoryMeter::read() const {
   Memory memory;
-  memory.heap_in_use = heap_in_use(); // before the reading itself allocates
+  memory.heap_in_use = heap_in_use(); // first, because reading the mappings allocates
   read_mappings(model_, &memory);
-  // The kernel raises its high-water mark only when memory shrinks or is asked for, and from the lagging counters.
+  // The kernel updates its peak only if memory shrinks or the peak is read, and from the same inexact counters.
   memory.rss_peak_since_start = std::max(peak_rss(), memory.rss);
   memory.rss_peak = std::max(peak_before_start_, memory.rss_peak_since_start);
   memory.peak_was_reset = peak_was_reset_;

@@ -5,15 +5,15 @@
 
 namespace nf {
 
-// What this process holds, in bytes. Zero where the system cannot tell (procfs is Linux's, mallinfo2 glibc's).
+// The memory of this process, in bytes. A figure is 0 without its source: procfs (Linux) or mallinfo2 (glibc).
 struct Memory {
-  int64_t rss = 0;                  // resident, summed over the mappings
-  int64_t rss_anon = 0;             // of it, pages with no file behind them: they cannot be dropped, only swapped
-  int64_t rss_file = 0;             // of it, pages of files: the kernel may drop those that are clean
-  int64_t model_mapped_rss = 0;     // of the pages of files, those of MODEL or of files named after it (MODEL.data)
-  int64_t heap_in_use = 0;          // allocated and not freed; rss_anon beyond it is freed or was never malloc's
-  int64_t rss_peak = 0;             // the most that was resident since the process began
-  int64_t rss_peak_since_start = 0; // the same since mark_start(); `rss_peak` where !peak_was_reset
+  int64_t rss = 0;                  // resident pages of all mappings
+  int64_t rss_anon = 0;             // resident pages without a file: they can be swapped, but not dropped
+  int64_t rss_file = 0;             // resident pages of files: the kernel may drop clean ones
+  int64_t model_mapped_rss = 0;     // resident pages of MODEL or of files named after it (MODEL.data)
+  int64_t heap_in_use = 0;          // bytes that malloc allocated and that are not freed
+  int64_t rss_peak = 0;             // the peak of rss since the process started
+  int64_t rss_peak_since_start = 0; // the peak of rss since mark_start(); equals rss_peak if !peak_was_reset
   bool peak_was_reset = false;
 };
 
@@ -23,7 +23,7 @@ class MemoryMeter {
 
   Memory read() const;
 
-  // Forgets the peak of the process' own start-up, where the kernel lets us.
+  // Resets the peak, if the kernel allows it, so that it excludes the start of the process.
   void mark_start();
 
  private:

@@ -8,7 +8,7 @@
 
 namespace nf {
 
-// A view of the model's output: valid until the next run.
+// A view of the model's output; it is valid until the next run.
 struct Logits {
   const float* data;
   size_t count;
@@ -19,14 +19,14 @@ class Model {
  public:
   virtual ~Model() = default;
 
-  // Makes the inputs of a request, which must outlive its run, and takes the cache back to where it begins.
-  // Throws BadInput where the model does not take such a request.
+  // Makes the inputs of a request, and resets the cache to the request's first position. The request must outlive
+  // the run. Throws BadInput if the model does not support the request.
   virtual void prepare(Request& request) = 0;
 
-  // Runs the model on what was prepared: what is timed. Throws BadInput where that fails (ids out of range).
+  // Runs the model on the prepared inputs; only this is timed. Throws BadInput if the run fails (ids out of range).
   virtual Logits run() = 0;
 
-  // The most bytes that kernels held for a time during a run, of what the runtime tells.
+  // The peak bytes of kernels' temporary memory in all runs, if the runtime reports it; else 0.
   virtual size_t temporary_peak() const { return 0; }
 };
 

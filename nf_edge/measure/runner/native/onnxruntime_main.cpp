@@ -43,7 +43,7 @@ class OnnxModel final : public nf::Model {
   }
 
   void prepare(nf::Request& request) override {
-    output_.reset(); // or two runs' logits would be held at once
+    output_.reset(); // otherwise the logits of two runs would be in memory
     where_ = request.where;
     tensors_.clear();
     tensors_.push_back(integers(request.input_ids));
@@ -172,7 +172,7 @@ class OnnxModel final : public nf::Model {
   std::vector<std::string> outputs_;
   std::vector<const char*> input_names_;
   std::vector<const char*> output_names_;
-  // Of the request that is prepared: tensors over its numbers and over those two vectors.
+  // These belong to the prepared request; the tensors use its memory and the two vectors.
   std::string where_;
   std::vector<int64_t> mask_;
   std::vector<int64_t> positions_;
@@ -184,11 +184,11 @@ std::unique_ptr<nf::Model> open_model(const nf::CommandLine& command, nf::Report
   if (ort::api == nullptr) {
     throw std::runtime_error("this ONNX Runtime does not offer version 1 of its C API");
   }
-  // Since 1.29 the official builds send usage data and keep a device id on disk, unless told not to before
-  // the environment exists.
+  // Since 1.29 the official builds send usage data and store a device id on disk. This variable prevents it if it is
+  // set before the environment is created.
   setenv("ORT_DISABLE_TELEMETRY", "1", 1);
-  // The environment registers every operator: memory of the runtime, whatever the model. It logs no errors,
-  // for they all come back as statuses.
+  // The environment registers every operator, so its memory belongs to the runtime, not to the model. Logging is off,
+  // because errors are returned as statuses.
   auto env = ort::make<ort::Env, ort::CreateEnv>(ort::kLogFatal, "nf-run");
   report.start("onnxruntime", OrtGetApiBase()->GetVersionString(), command.threads);
   auto model = std::make_unique<OnnxModel>(std::move(env), command);

@@ -1,8 +1,8 @@
-// The few functions of ONNX Runtime's C API that the runner calls, for builds against a wheel, which has
-// the library but no headers.
+// The functions of ONNX Runtime's C API that the runner calls. A wheel contains the library without headers, so a
+// build against a wheel needs these declarations.
 //
-// The API is a table of function pointers that only grows at its end: a function never leaves its slot, and
-// all of these are in the first version of the table. Slots, signatures and constants are those of
+// The API is a table of function pointers. New versions only append to it, so a function never changes its slot. All
+// of these functions are in the first version. Slots, signatures and constants are from
 // include/onnxruntime/core/session/onnxruntime_c_api.h in github.com/microsoft/onnxruntime.
 #pragma once
 
@@ -44,7 +44,7 @@ struct Slot {
   static Function* in(const void* api) { return reinterpret_cast<Function*>(static_cast<void* const*>(api)[Index]); }
 };
 
-// A function that may fail returns a status; null is success.
+// A function that can fail returns a status; null is success.
 using GetErrorMessage = Slot<2, const char*(const OrtStatus*)>;
 using CreateEnv = Slot<3, OrtStatus*(int severity, const char* log_id, OrtEnv** out)>;
 using CreateSession =
@@ -73,7 +73,7 @@ using GetTensorShapeElementCount = Slot<64, OrtStatus*(const OrtTensorTypeAndSha
 using GetTensorTypeAndShape = Slot<65, OrtStatus*(const OrtValue*, OrtTensorTypeAndShapeInfo** out)>;
 using CreateCpuMemoryInfo = Slot<69, OrtStatus*(int allocator_type, int memory_type, OrtMemoryInfo** out)>;
 using AllocatorFree = Slot<76, OrtStatus*(OrtAllocator*, void*)>;
-using GetAllocatorWithDefaultOptions = Slot<78, OrtStatus*(OrtAllocator** out)>; // the library's own, never released
+using GetAllocatorWithDefaultOptions = Slot<78, OrtStatus*(OrtAllocator** out)>; // owned by the library, never released
 using ReleaseEnv = Slot<92, void(OrtEnv*)>;
 using ReleaseStatus = Slot<93, void(OrtStatus*)>;
 using ReleaseMemoryInfo = Slot<94, void(OrtMemoryInfo*)>;

@@ -56,7 +56,7 @@ OrtCache::Kept OrtCache::first_tokens(size_t index, int64_t length) const {
   shape[kPositions] = length;
   Kept result;
   const int64_t bytes = heads * length * token_bytes;
-  result.storage.resize(std::max<int64_t>(bytes, 1)); // a tensor of nothing has an address too
+  result.storage.resize(std::max<int64_t>(bytes, 1)); // an empty tensor also needs an address
   if (length > 0) {
     void* data = nullptr;
     ort::call<ort::GetTensorMutableData>(kept_[index].tensor.get(), &data);

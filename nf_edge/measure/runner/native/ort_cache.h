@@ -8,27 +8,27 @@
 
 namespace nf {
 
-// Keys and values of a model whose inputs past_key_values.N.key and .value, float32 or int8 [1, H, past, d],
-// have the outputs present.N.key and .value to be passed the next time. The model may have none of them.
+// Keys and values of a model. The inputs are past_key_values.N.key and .value, float32 or int8 [1, H, past, d].
+// The outputs present.N.key and .value are the inputs of the next run. A model without a cache has neither.
 class OrtCache {
  public:
-  // Throws BadInput where they are of another type.
+  // Throws BadInput if a cache input has another type.
   OrtCache(const OrtSession* session, const OrtMemoryInfo* memory);
 
   const std::vector<std::string>& past_names() const { return past_names_; }
   const std::vector<std::string>& present_names() const { return present_names_; }
   int64_t length() const { return length_; }
 
-  // Forgets all but the first `length` tokens.
+  // Drops all tokens except the first `length`.
   void keep(int64_t length);
 
   std::vector<const OrtValue*> past() const;
 
-  // Takes over what a run gave; the past is released.
+  // Replaces the past by the outputs of a run.
   void replace(std::vector<ort::Value> present, int64_t length);
 
  private:
-  // How an input is declared, with past = 0.
+  // The declared shape and type of an input, with past = 0.
   struct Declared {
     std::vector<int64_t> shape;
     int element_type;
@@ -36,7 +36,7 @@ class OrtCache {
   };
 
   struct Kept {
-    std::vector<char> storage; // what `tensor` lies over, unless the runtime allocated it
+    std::vector<char> storage; // the memory of `tensor`; empty if the runtime allocated it
     ort::Value tensor;
   };
 

@@ -1,4 +1,4 @@
-// ONNX Runtime's C API with exceptions for statuses and owners for objects.
+// ONNX Runtime's C API with exceptions instead of statuses, and with owners of objects.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,7 @@ namespace ort {
 
 inline const void* const api = OrtGetApiBase()->GetApi(kApiVersion);
 
-// What the runtime says of a failure; nothing of a success.
+// The runtime's message about a failure; nullopt if the call succeeded.
 inline std::optional<std::string> failure_of(OrtStatus* status) {
   if (status == nullptr) {
     return std::nullopt;
@@ -49,7 +49,7 @@ using TensorInfo = Owned<OrtTensorTypeAndShapeInfo, ReleaseTensorTypeAndShapeInf
 using TypeInfo = Owned<OrtTypeInfo, ReleaseTypeInfo>;
 using Value = Owned<OrtValue, ReleaseValue>;
 
-// Calls a function that creates an object, its last argument.
+// Calls a function that creates an object through its last argument; returns the object with an owner.
 template <typename Holder, typename Function, typename... Arguments>
 Holder make(Arguments... arguments) {
   typename Holder::pointer object = nullptr;
@@ -87,7 +87,7 @@ inline int element_type_of(const OrtTensorTypeAndShapeInfo* info) {
   return type;
 }
 
-// A tensor over so many bytes of memory, which must outlive it.
+// A tensor that uses `bytes` bytes of memory at `data`; the memory must outlive it.
 inline Value tensor_over(
     const OrtMemoryInfo* memory, void* data, size_t bytes, const std::vector<int64_t>& shape, int element_type) {
   return make<Value, CreateTensorWithDataAsOrtValue>(memory, data, bytes, shape.data(), shape.size(), element_type);

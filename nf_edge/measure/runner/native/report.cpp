@@ -7,7 +7,7 @@
 namespace nf {
 namespace {
 
-// Nine digits are read back as the same float32. What is not finite has no word in JSON: null, read as NaN.
+// Nine digits identify a float32. JSON has no NaN or infinity, so these become null, which the reader makes NaN.
 void print_number(float value) {
   if (std::isfinite(value)) {
     std::printf("%.9g", static_cast<double>(value));

@@ -8,20 +8,20 @@
 
 namespace nf {
 
-// Writes the JSON lines on stdout, one object a line, flushed at once so that a crash loses none.
+// Writes JSON lines to stdout, one object per line. Each line is flushed, so that a crash loses none.
 class Report {
  public:
   explicit Report(const std::string& model) : meter_(model) {}
 
-  // The process is up with its runtime, and has not touched the model.
+  // The stage "start": the runtime is loaded, and the model is not read yet.
   void start(const std::string& runtime, const std::string& version, int threads);
 
-  // `more` is further members of the object, as JSON.
+  // Writes a stage; `more` contains additional members of the object as JSON.
   void stage(const std::string& name, const std::string& more = "");
 
   void answer(const Logits& logits, double run_ms);
 
-  // An answer without the logits.
+  // Writes the time of a run without its logits.
   void time(double run_ms);
 
  private:

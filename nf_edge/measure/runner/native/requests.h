@@ -10,23 +10,24 @@ namespace nf {
 // One run of the model at batch 1.
 struct Request {
   std::vector<int64_t> input_ids;
-  std::vector<int64_t> second; // the attention mask; of a model with a cache, the position of the first id
+  std::vector<int64_t> second; // the attention mask; for a model with a cache, the position of the first id
   std::string where;           // "line 3 of the requests"
 
-  // The second line as what the model takes. Throws BadInput where it has another count of numbers.
+  // The second line as attention mask. Throws BadInput if it does not have as many numbers as input_ids.
   std::vector<int64_t>& attention_mask();
   int64_t start() const;
 };
 
-// Reads requests of two lines each, as decimal integers: the input ids, then
-//   of a model without a cache, the attention mask, as many numbers;
-//   of a model with one, the position of the first id. A prompt is a request at 0, and each decoding step
-//   one of a single id at the position that follows; the cache forgets what it held from there on.
+// Reads requests of two lines with decimal integers. The first line is the input ids. The second line depends on
+// the model:
+//   Without a cache: the attention mask, one number per id.
+//   With a cache: the position of the first id. A prompt starts at 0, and a decoding step is one id at the next
+//   position. The cache drops its tokens from this position on.
 class RequestReader {
  public:
   explicit RequestReader(std::istream& input) : input_(input) {}
 
-  // False at the end of the input. Throws BadInput, which names the line.
+  // Reads the next request; returns false at the end of the input. Throws BadInput with the line number.
   bool next(Request* request);
 
  private:

@@ -7,8 +7,8 @@
 
 namespace nf {
 
-// What kernels take while they run and give back when they are done, which no reading of the heap between
-// runs shows.
+// Measures kernels' temporary memory, which they free before the run ends. Reading the heap between runs cannot
+// show it.
 class TemporaryMemory final : public executorch::extension::MallocMemoryAllocator {
  public:
   void* allocate(size_t size, size_t alignment = kDefaultAlignment) override {

@@ -11,8 +11,8 @@
 
 namespace nf {
 
-// Writes the float32 outputs of every instruction to a file: int32 chain, int32 instruction, int64 count, and so many
-// numbers, again and again, in the order in which they were computed.
+// Writes the float32 outputs of every instruction to a file, in the order of their computation. An output is int32
+// chain, int32 instruction, int64 count, and `count` float32 numbers.
 class Trace final : public executorch::runtime::EventTracer {
   using Entry = executorch::runtime::EventTracerEntry;
   using DelegateId = executorch::runtime::DelegateDebugIntId;
@@ -41,7 +41,7 @@ class Trace final : public executorch::runtime::EventTracer {
     return true;
   }
 
-  // What else a tracer may be told.
+  // The other events of a tracer are ignored.
   void create_event_block(const char*) override {}
   Entry start_profiling(const char*, executorch::runtime::ChainID, executorch::runtime::DebugHandle) override {
     return {};
