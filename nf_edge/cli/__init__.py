@@ -103,7 +103,7 @@ class Verbs(click.Group):
         # An empty value, such as that of `--device "$BOARD"`, would mean no device, so memory would not be
         # checked.
         if any(not arg or (arg.startswith("--") and arg.endswith("=")) for arg in args):
-            ctx.fail("An argument is empty: give a value, or leave the option out.")
+            ctx.fail("An argument is empty; give it a value, or leave it out.")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -138,7 +138,7 @@ def main() -> None:
     except OSError as error:
         if error.errno is None or error.filename is not None:
             raise  # a bug, not an error of stdout or stderr
-        code = code or _failed(f"the output cannot be written: {error.strerror}", BadInput.exit_code)
+        code = code or _failed(f"cannot write to stdout or stderr ({error.strerror})", BadInput.exit_code)
     except Terminated as end:  # the signal came while an error was being printed
         code = end.exit_code
     drop_streams()

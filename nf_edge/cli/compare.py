@@ -59,12 +59,18 @@ def command(
     from nf_edge.render.comparison import comparison_parts
 
     refuse(
-        (preset and checkpoints, "--preset makes the models: leave out the checkpoints, or --preset."),
+        (
+            preset and checkpoints,
+            "--preset makes the models itself; leave out either --preset or the checkpoints.",
+        ),
         (
             not preset and len(checkpoints) < 2,
-            f"Give two checkpoints or more, not {len(checkpoints)}, or a --preset.",
+            f"Give at least two checkpoints (not {len(checkpoints)}), or a --preset.",
         ),
-        (rank and not preset, "--rank belongs to --preset; the rank of a checkpoint is fixed."),
+        (
+            rank and not preset,
+            "--rank needs --preset, because the rank of a checkpoint is fixed; leave --rank out.",
+        ),
         (overwrite and out is None, OVERWRITE_ALONE),
     )
     options |= {"out": out, "overwrite": overwrite, "notify": warn}

@@ -61,7 +61,7 @@ def command(
         (out is None and not dry_run, "Missing option '-o' / '--out' (or give --dry-run)."),
         (
             options["data"] is None and (options["limit"], max_drop) != (None, None),
-            "--limit and --max-drop need the rows of --data.",
+            "--limit and --max-drop need --data; give --data, or leave them out.",
         ),
     )
     options |= {"notify": warn}

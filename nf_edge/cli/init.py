@@ -109,11 +109,23 @@ def _shape(
     noise = noise or ("lowrank" if keys["attention"] == "symmetric" else "none")
     classifier = keys["num_labels"] is not None
     refuse(
-        (rank and noise != "lowrank", f"--rank belongs to --noise lowrank, not {noise}."),
-        (noise != "none" and keys["attention"] == "standard", "Standard attention takes no --noise."),
-        (untied and classifier, "--untied belongs to a language model, but --labels makes a classifier."),
-        (bidirectional and not classifier, "--bidirectional belongs to a classifier: give --labels."),
-        (keys["pooling"] and not classifier, "--pooling belongs to a classifier: give --labels."),
+        (
+            rank and noise != "lowrank",
+            f"--rank needs --noise lowrank, not {noise}; leave --rank out, or change --noise.",
+        ),
+        (
+            noise != "none" and keys["attention"] == "standard",
+            "Standard attention supports no noise; leave --noise out.",
+        ),
+        (
+            untied and classifier,
+            "--untied is for language models, but --labels makes a classifier; give one.",
+        ),
+        (
+            bidirectional and not classifier,
+            "--bidirectional is for classifiers; give --labels, or leave it out.",
+        ),
+        (keys["pooling"] and not classifier, "--pooling is for classifiers; give --labels, or leave it out."),
     )
     return {
         **keys,

@@ -43,7 +43,7 @@ class Size(click.ParamType):
         try:
             return parse_size(re.sub(r"^([0-9]+) *", r"\1 ", value))
         except ValueError as error:
-            self.fail(f"{value!r}: {error}", param, ctx)
+            self.fail(f"{value!r} is not a size; it {error}", param, ctx)
 
 
 class Counts(click.ParamType):
@@ -54,7 +54,7 @@ class Counts(click.ParamType):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
         numbers = [part.strip() for part in value.split(",")]
         if not all(part.isascii() and part.isdigit() and int(part) >= 1 for part in numbers):
-            self.fail(f"{value!r} is not a list of whole numbers from 1 on, such as 16,64", param, ctx)
+            self.fail(f"{value!r} is not a list of whole numbers of at least 1, such as 16,64", param, ctx)
         return [int(part) for part in numbers]
 
 
@@ -66,7 +66,7 @@ class Devices(click.ParamType):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
         names = [name.strip() for name in value.split(",")]
         if not all(names):
-            self.fail("give names, separated by commas", param, ctx)
+            self.fail(f"{value!r} has an empty name; give names of devices, separated by commas", param, ctx)
         return names
 
 
@@ -77,5 +77,5 @@ class OneDevice(click.ParamType):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if "," in value:
-            self.fail("give one device", param, ctx)
+            self.fail(f"{value!r} names several devices; give one device", param, ctx)
         return value

@@ -38,12 +38,12 @@ def command(source: str, recipe: str | None, on: str | None, as_json: bool, **op
 
     bundled = source in names("checkpoints", suffix="")
     refuse(
-        (on and recipe, "--on runs an ARTIFACT, and --recipe is for a CHECKPOINT"),
+        (on and recipe, "--on needs an ARTIFACT, but --recipe is for a CHECKPOINT; leave out one of them"),
         (
             options["require_signature"] and recipe,
-            "--require-signature is for an ARTIFACT, and --recipe for a CHECKPOINT",
+            "--require-signature needs an ARTIFACT, but --recipe is for a CHECKPOINT; leave out one of them",
         ),
-        (not recipe and bundled, f"{source} is a checkpoint: give a --recipe to predict its memory for"),
+        (not recipe and bundled, f"{source} is a checkpoint: give --recipe to predict its memory"),
     )
     report = api.profile(source, recipe=recipe, on=on, notify=warn, **options)
     finish("profile", report, as_json, memory_parts)

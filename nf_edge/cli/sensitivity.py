@@ -79,10 +79,10 @@ def command(
     targets: dict[str, Any] = {"file_size": file_size, "kl": kl, "max_drop": max_drop}
     given = sum(target is not None for target in targets.values())
     refuse(
-        (given > 1, "--file-size, --kl and --max-drop exclude each other; give one."),
+        (given > 1, "Give only one of --file-size, --kl and --max-drop."),
         (
             bool(given) != (out is not None),
-            "A recipe is written with a target and -o: give both, or neither.",
+            "A new recipe needs a target (--file-size, --kl or --max-drop) and -o; give both, or neither.",
         ),
     )
     with progress_bar() as progress:

@@ -7,10 +7,10 @@ from nf_edge.core.recipe.recipe import Recipe
 def incompatibility(device: Device, recipe: Recipe) -> str:
     """The reason why a device cannot run a recipe's artifact; "" if it can."""
     if recipe.backend not in device.backends:
-        return f"it supports {', '.join(device.backends)}; this recipe uses {recipe.backend}"
+        return f"the device supports {', '.join(device.backends)}, but the recipe uses {recipe.backend}"
     if recipe.target is not None and recipe.target not in device.targets:
         targets = ", ".join(device.targets) or "no NPU"
-        return f"it has {targets}; this recipe compiles for {recipe.target}"
+        return f"the device has {targets}, but the recipe compiles for {recipe.target}"
     return ""
 
 

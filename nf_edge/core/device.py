@@ -50,7 +50,7 @@ def parse_size(text: object) -> int:
     match = re.fullmatch(rf"([0-9]{{1,40}}) ({'|'.join(UNITS)})", text) if isinstance(text, str) else None
     if match is None:
         raise ValueError(
-            "write a whole number, a space and a unit, such as 512 MiB; "
+            "must be a whole number, a space and a unit, such as 512 MiB; "
             "the units are B, kB, MB, GB (powers of 1000) and KiB, MiB, GiB (powers of 1024)"
         )
     return int(match[1]) * UNITS[match[2]]
@@ -81,7 +81,7 @@ class Fact(Closed, Generic[Value]):
     @classmethod
     def _not_bare(cls, fact: object) -> object:
         if not isinstance(fact, dict | cls):
-            raise ValueError("write it with its source: {value: …, source: …, verified: …}")
+            raise ValueError("a value needs its source; write {value: …, source: …, verified: …}")
         return fact
 
 
@@ -106,7 +106,8 @@ class Memory(Closed):
         limit = info.data.get(limit_name)  # None if the limit is invalid itself
         if part and limit and part.value > limit.value:
             raise ValueError(
-                f"{format_size(part.value)} is more than the {limit_name}, {format_size(limit.value)}"
+                f"{format_size(part.value)} is more than {limit_name}, {format_size(limit.value)}; "
+                "lower one or raise the other"
             )
         return part
 
@@ -173,7 +174,7 @@ class Device(Closed):
     @classmethod
     def _named_after_its_file(cls, id: str, info: ValidationInfo) -> str:
         if info.context and id != info.context["path"].stem:
-            raise ValueError(f"must be the file's name, {info.context['path'].stem!r}")
+            raise ValueError(f"must be the file's name without .yaml, {info.context['path'].stem!r}")
         return id
 
     @field_validator("memory", "cpu", "backends")
@@ -181,7 +182,7 @@ class Device(Closed):
     def _at_least_one(cls, parts: tuple[Any, ...]) -> tuple[Any, ...]:
         # `min_length` would report a second error for entries that are invalid themselves.
         if not parts:
-            raise ValueError("list at least one")
+            raise ValueError("must have at least one entry")
         return parts
 
     @field_validator("memory")
@@ -194,7 +195,9 @@ class Device(Closed):
             needed = (WORKING_KIND[device_class], STORAGE_KIND.get(device_class))
             missing = [kind for kind in needed if kind and kind not in kinds]
             if missing:
-                raise ValueError(f"a device of class {device_class} needs {' and '.join(missing)} memory")
+                raise ValueError(
+                    f"a device of class {device_class} needs {' and '.join(missing)} memory; add it"
+                )
         return memory
 
     @field_validator("cpu")
@@ -251,7 +254,7 @@ def _refuse_repeats(names: Iterable[str]) -> None:
     """Raise ValueError for a repeated name: names identify facts, so they must be unique."""
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if repeated:
-        raise ValueError(f"{', '.join(repeated)}: listed twice")
+        raise ValueError(f"lists {', '.join(repeated)} more than once; names must be unique")
 
 
 def load_device(name_or_path: str) -> Device:

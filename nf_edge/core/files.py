@@ -94,13 +94,15 @@ def check_target(
         if not os.path.lexists(place):
             return
         if not place.is_dir() or not kind.is_kind(place):
-            raise BadInput(f"exists and is not {kind.noun}", where=target, fix=ANOTHER_PATH)
+            raise BadInput(
+                f"exists and is not {kind.noun}, so it is not replaced", where=target, fix=ANOTHER_PATH
+            )
         if not overwrite:
-            raise BadInput("exists", where=target, fix=OVERWRITE)
+            raise BadInput("already exists", where=target, fix=OVERWRITE)
         _check_sources(target, place, sources)
         _check_no_other_files(target, place, kind)
         if not os.access(place, os.W_OK | os.X_OK):
-            raise BadInput("is read-only and cannot be replaced", where=target, fix=ANOTHER_PATH)
+            raise BadInput("is a read-only folder and cannot be replaced", where=target, fix=ANOTHER_PATH)
 
 
 def check_file(target: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> None:
@@ -125,9 +127,9 @@ def _check_file(target: Path, *, overwrite: bool, sources: Iterable[Path] = ()) 
         if not os.path.lexists(place):
             return
         if not place.is_file():
-            raise BadInput("exists and is not a file", where=target, fix=ANOTHER_PATH)
+            raise BadInput("exists and is not a file, so it is not replaced", where=target, fix=ANOTHER_PATH)
         if not overwrite:
-            raise BadInput("exists", where=target, fix=OVERWRITE)
+            raise BadInput("already exists", where=target, fix=OVERWRITE)
         _check_sources(target, place, sources)
 
 
@@ -174,9 +176,11 @@ def resolved(target: Path, *, may_be_here: bool = False) -> Path:
     """
     place = Path(os.path.realpath(target))
     if not is_utf8(place):
-        raise BadInput("is not UTF-8, which runtimes need to open a file", where=target, fix=ANOTHER_PATH)
+        what = "this path is not valid UTF-8, so runtimes cannot open the file"
+        raise BadInput(what, where=target, fix=ANOTHER_PATH)
     if not may_be_here and (place == Path.cwd() or place in Path.cwd().parents):
-        raise BadInput("is the current folder or one of its parents", where=target, fix=ANOTHER_PATH)
+        what = "is the current folder or one of its parents, which nf-edge does not replace"
+        raise BadInput(what, where=target, fix=ANOTHER_PATH)
     return place
 
 
@@ -221,9 +225,9 @@ def _staged(target: Path) -> Iterator[Path]:
 def _move_into_place(new: Path, place: Path, before: Contents, target: Path) -> None:
     """Move `new` to `place`, unless the content of `place` differs from `before`."""
     changed = BadInput(
-        "was created or changed by another program during this run, and was not replaced",
+        "another program created or changed it during this run, so it was not replaced",
         where=target,
-        fix="check its content, and choose another path",
+        fix="check its content, then run again with another path",
     )
     if before is None:
         try:
@@ -291,7 +295,7 @@ def _check_no_other_files(target: Path, place: Path, kind: FolderKind) -> None:
     if others:
         shown = ", ".join(ascii(name) if not name.isprintable() else name for name in others[:5])
         raise BadInput(
-            f"holds other files than {kind.noun}, which would be lost: {shown}"
+            f"contains files that are not part of {kind.noun} and would be deleted: {shown}"
             f"{' …' if len(others) > 5 else ''}",
             where=target,
             fix="move them out of the folder, or choose another path",
@@ -303,4 +307,6 @@ def _check_sources(target: Path, place: Path, sources: Iterable[Path]) -> None:
     for source in sources:
         path = Path(os.path.realpath(source))
         if place == path or place in path.parents:
-            raise BadInput(f"would replace {source}, which is an input", where=target, fix=ANOTHER_PATH)
+            raise BadInput(
+                f"would replace {source}, an input of this command", where=target, fix=ANOTHER_PATH
+            )

@@ -14,6 +14,6 @@ def drop_problem(points: float) -> str:
     if not 0 < points < LEAST_DROP:
         return ""
     return (
-        f"{points:g} is in points of accuracy, so less than one answer in {round(100 / LEAST_DROP):,}; write "
-        f"{100 * points:g} for {points:g} as a share, or 0 for no loss at all"
+        f"{points:g} looks like a share, but the unit is points of accuracy; write {100 * points:g} if you "
+        f"mean {100 * points:g} %, or 0 to allow no loss"
     )

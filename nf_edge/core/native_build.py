@@ -121,15 +121,16 @@ def compiler(what: str) -> list[str]:
         try:
             command = shlex.split(candidate)
         except ValueError as error:
-            problem = f"CXX is {chosen!r}, which is not a valid command: {error}"
+            problem = f"the environment variable CXX is {chosen!r}, which is not a valid command ({error})"
             raise MissingTool(problem, fix="unset CXX, or close its quotes") from None
         if command and (path := shutil.which(command[0])):
             return [path, *command[1:]]
     if chosen:
         raise MissingTool(
-            f"CXX is {chosen!r}, but there is no program of that name", fix=f"unset CXX, or: {GET_COMPILER}"
+            f"the environment variable CXX is {chosen!r}, but there is no program of that name",
+            fix=f"unset CXX, or install a compiler: {GET_COMPILER}",
         )
-    raise MissingTool(f"no C++ compiler to build the {what} with", fix=GET_COMPILER)
+    raise MissingTool(f"no C++ compiler is installed to build the {what}", fix=GET_COMPILER)
 
 
 def cache_folder(what: str) -> Path:
@@ -140,15 +141,15 @@ def cache_folder(what: str) -> Path:
     """
     folder = _caches() / "nf-edge" / what
     if not is_utf8(folder):
-        raise MissingTool("its path is not UTF-8, which compilers need", where=folder, fix=SET_CACHE)
+        problem = "this path is not valid UTF-8, so compilers cannot use the folder"
+        raise MissingTool(problem, where=folder, fix=SET_CACHE)
     try:
         for path in (folder.parent, folder):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             status = path.stat()
             if status.st_uid != os.getuid() or status.st_mode & 0o022:
-                raise MissingTool(
-                    "other users can write to this folder, which programs run from", where=path, fix=SET_CACHE
-                )
+                problem = "other users can write to this folder, so nf-edge runs no programs from it"
+                raise MissingTool(problem, where=path, fix=SET_CACHE)
         if hasattr(os, "ST_NOEXEC") and os.statvfs(folder).f_flag & os.ST_NOEXEC:
             problem = "programs cannot run from this folder: its file system is mounted noexec"
             raise MissingTool(problem, where=folder, fix=SET_CACHE)
@@ -195,7 +196,9 @@ def _cache_errors(folder: Path) -> Iterator[None]:
 
 
 def _unusable(what: str, folder: Path, error: OSError) -> MissingTool:
-    return MissingTool(f"cannot store the {what} here: {error.strerror}", where=folder, fix=SET_CACHE)
+    return MissingTool(
+        f"cannot write the {what} to this folder ({error.strerror})", where=folder, fix=SET_CACHE
+    )
 
 
 @contextmanager
@@ -260,7 +263,7 @@ def _program_of(package: str, folder: str, what: str) -> Path:
         module = importlib.import_module(package)
     except ImportError:
         fix = "pip install 'cmake>=3.28' ninja"
-        raise MissingTool(f"no {package} to build the {what} with", fix=fix) from None
+        raise MissingTool(f"{package} is not installed; it builds the {what}", fix=fix) from None
     return Path(getattr(module, folder), package)
 
 
@@ -271,4 +274,4 @@ def _failure(what: str, log: Path) -> MissingTool:
         fix = f"memory may have run out: {ADD_MEMORY}"
     elif os.strerror(errno.ENOSPC) in end:
         fix = SET_CACHE
-    return MissingTool(f"the {what} does not build:\n{end}", where=log, fix=fix)
+    return MissingTool(f"building the {what} failed:\n{end}", where=log, fix=fix)

@@ -31,7 +31,7 @@ def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
         NfEdgeError: this process is ending.
     """
     if _ending:
-        raise NfEdgeError("was not started, because this process is ending", where=command[0])
+        raise NfEdgeError("was not started, because nf-edge is ending", where=command[0])
     process = subprocess.Popen(command, text=True, errors="replace", process_group=0, **options)
     _running.add(process)
     return process
@@ -70,7 +70,7 @@ def output_of(command: Sequence[str]) -> str:
     """
     done = run(command)
     if done.returncode == -signal.SIGKILL:
-        raise CannotRun("was killed; memory may have run out", where=command[0], fix=ADD_MEMORY)
+        raise CannotRun("was killed, probably because memory ran out", where=command[0], fix=ADD_MEMORY)
     return done.stdout
 
 

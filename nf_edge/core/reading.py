@@ -99,7 +99,8 @@ def read_text(path: Path, most: int) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise BadInput(f"is not UTF-8 text (byte {error.start})", where=path) from error
+        what = f"is not UTF-8 text (byte {error.start} is invalid)"
+        raise BadInput(what, where=path, fix="save the file as UTF-8") from error
 
 
 def read_json_object(path: Path, most: int = MOST_JSON) -> dict[str, Any]:
@@ -116,10 +117,12 @@ def read_json_object(path: Path, most: int = MOST_JSON) -> dict[str, Any]:
             strict_json.dumps(document, ascii_only=False).encode()
     except UnicodeEncodeError as error:
         raise BadInput(
-            "is not JSON: it has an unpaired surrogate, which is not a character", where=path
+            "has an unpaired surrogate (a \\ud800 to \\udfff escape), which UTF-8 cannot encode",
+            where=path,
+            fix="remove or correct the escape",
         ) from error
     except ValueError as error:
-        raise BadInput(f"is not JSON: {error}", where=path) from error
+        raise BadInput(f"is not valid JSON ({error})", where=path) from error
     if not isinstance(document, dict):
         raise BadInput("must be a JSON object", where=path)
     return document
@@ -129,4 +132,4 @@ def _too_large(path: Path, most: int) -> BadInput:
     unit, name = next(
         (size, name) for size, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")) if most >= size
     )
-    return BadInput(f"is too large: a file of this kind may have at most {most // unit} {name}", where=path)
+    return BadInput(f"is too large; a file of this kind may have at most {most // unit} {name}", where=path)

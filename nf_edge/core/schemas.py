@@ -52,12 +52,13 @@ def require_schema(document: Any, known: Sequence[str], where: Path) -> None:
     family = known[-1].rpartition("/")[0] + "/"
     if isinstance(schema, str) and schema.startswith(family) and schema.removeprefix(family).isdecimal():
         raise BadInput(
-            f"was written by a newer nf-edge: its schema is {schema!r}; this one reads up to {known[-1]!r}",
+            f"was written by a newer nf-edge (its schema is {schema!r}; this version reads up to "
+            f"{known[-1]!r})",
             where=where,
             fix="update nf-edge",
         )
     raise BadInput(
-        f"is another kind of file: its schema is {schema!r}, not {known[-1]!r}",
+        f"is not the expected kind of file (its schema is {schema!r}, not {known[-1]!r})",
         where=where,
-        fix="give a file that nf-edge wrote",
+        fix="give a file of this schema, written by nf-edge",
     )

@@ -77,7 +77,7 @@ def temporary_folder() -> Path:
     except FileNotFoundError:
         raise no_temporary_folder() from None
     if not is_utf8(place):
-        problem = "the path of the folder for temporary files is not UTF-8"
+        problem = "the path of the folder for temporary files is not valid UTF-8"
         raise MissingTool(problem, where=place, fix=SET_TMPDIR)
     return Path(place)
 

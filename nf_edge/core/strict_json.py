@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 Malformed = json.JSONDecodeError
 # Largest nesting depth of arrays and objects; usual files have about ten levels.
 MOST_LEVELS = 64
+TOO_DEEP = f"arrays and objects may nest at most {MOST_LEVELS} levels deep"
 # Largest number of characters of an integer: 64 bits, with the sign.
 MOST_DIGITS = 20
 
@@ -42,10 +43,10 @@ def loads(text: str | bytes) -> Any:
             object_pairs_hook=_refuse_repeats,
         )
     except RecursionError:
-        raise ValueError("it nests too deeply") from None
+        raise ValueError(TOO_DEEP) from None
     # The depth cannot exceed the number of brackets.  Most documents have so few that no check is needed.
     if text.count("[") + text.count("{") > MOST_LEVELS and _levels(document) > MOST_LEVELS:
-        raise ValueError("it nests too deeply")
+        raise ValueError(TOO_DEEP)
     return document
 
 
@@ -60,7 +61,7 @@ def _levels(document: Any) -> int:
 def _bounded_integer(digits: str) -> int:
     value = int(digits) if len(digits) <= MOST_DIGITS else None
     if value is None or not -(2**63) <= value < 2**64:
-        raise ValueError(f"{digits[:40]} is beyond the range of 64 bits")
+        raise ValueError(f"the number {digits[:40]} does not fit in 64 bits")
     return value
 
 
@@ -74,17 +75,17 @@ def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for key, value in pairs:
         if key in document:
-            raise ValueError(f"key {key[:40]!r} is given twice")
+            raise ValueError(f"the key {key[:40]!r} occurs twice in one object")
         document[key] = value
     return document
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _finite(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value):
-        raise ValueError(f"{digits[:40]} is beyond the range of a float64")
+        raise ValueError(f"the number {digits[:40]} does not fit in a float64")
     return value

@@ -46,7 +46,7 @@ SET_TMPDIR = "set the environment variable TMPDIR to a folder that you can write
 
 
 def no_temporary_folder() -> MissingTool:
-    return MissingTool("there is no folder for temporary files", fix=SET_TMPDIR)
+    return MissingTool("there is no folder for temporary files that you can write to", fix=SET_TMPDIR)
 
 
 def explained(error: BaseException, where: str | Path | None = None) -> NfEdgeError | None:
@@ -82,7 +82,7 @@ def _explained(error: BaseException, where: str | Path | None) -> NfEdgeError | 
     if isinstance(error, MemoryError) or code == errno.ENOMEM:
         return CannotRun("memory ran out", fix=ADD_MEMORY)
     if isinstance(error, RuntimeError) and NO_MEMORY.search(str(error)):
-        return CannotRun(f"memory ran out: {str(error).strip().splitlines()[0]}", fix=ADD_MEMORY)
+        return CannotRun(f"memory ran out ({str(error).strip().splitlines()[0]})", fix=ADD_MEMORY)
     if isinstance(error, RuntimeError) and "home directory" in str(error):
         return MissingTool("your home folder cannot be determined", fix="set the environment variable HOME")
     if code is None:
@@ -91,14 +91,16 @@ def _explained(error: BaseException, where: str | Path | None) -> NfEdgeError | 
         return no_temporary_folder()
     if code in LIMITS:
         return CannotRun(
-            f"a limit of the system is reached: {os.strerror(code)}",
-            fix="raise the limit (ulimit -a lists them)",
+            f"a limit of the operating system is reached ({os.strerror(code)})",
+            fix="raise this limit (`ulimit -a` lists all limits)",
         )
     if code in DISK:
-        fix = "free disk space there and in the temporary folder (TMPDIR)" if code != errno.EROFS else None
+        fix = "free disk space there and in the temporary folder (TMPDIR)"
+        if code == errno.EROFS:
+            fix = "choose another path"
         return BadInput(os.strerror(code), where=where or name or "the output or a temporary file", fix=fix)
     if code in PATH and (name is not None or where is not None):
-        return BadInput(os.strerror(code), where=name or where)
+        return BadInput(os.strerror(code), where=name or where, fix="check this path and its permissions")
     if code == errno.ENOENT and not _current_folder_exists():
         return BadInput("the current folder no longer exists", fix="change to an existing folder (cd)")
     return None

@@ -16,7 +16,8 @@ from nf_edge.core.reading import KIB, read_text
 MOST_BYTES = 128 * KIB
 # Largest number of values in a document with expanded aliases: a few aliases can expand to billions.
 MOST_VALUES = 100_000
-MOST_LEVELS, TOO_DEEP = 64, "it nests too deeply"
+MOST_LEVELS = 64
+TOO_DEEP = f"lists and mappings may nest at most {MOST_LEVELS} levels deep"
 # Largest number of characters in a number.  Long numbers parse slowly, especially YAML's `1:1:1:…`.
 MOST_DIGITS = 40
 # Infinity and NaN match here; the schema of each key refuses them.
@@ -70,7 +71,7 @@ def load(path: Path, schema: type[Schema]) -> Schema:
         node, document = _parse(text, path.name)
     # ValueError and OverflowError: a date or character that does not exist.
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise BadInput(f"is not YAML: {error}", where=path) from error
+        raise BadInput(f"cannot be read as YAML:\n{error}", where=path) from error
     if not isinstance(document, dict):
         raise BadInput("must be a mapping of keys to values", where=path)
     if duplicates := _duplicate_keys(node, set()):
@@ -100,7 +101,7 @@ class _Loader(yaml.SafeLoader):
         if getattr(event, "tag", None) is not None:
             raise _error_at("a tag (!) is not supported; remove it", event)
         if isinstance(event, yaml.ScalarEvent) and not _is_printable(event.value):
-            raise _error_at("unprintable character", event)
+            raise _error_at("an unprintable character; remove it", event)
         self.levels += 1
         if self.levels > MOST_LEVELS:
             raise _error_at(TOO_DEEP, event)
@@ -108,10 +109,12 @@ class _Loader(yaml.SafeLoader):
         self.levels -= 1
         is_number = isinstance(node, yaml.ScalarNode) and node.tag.endswith((":int", ":float"))
         if node is not None and is_number and len(node.value) > MOST_DIGITS:
-            raise _error_at(f"a number has more than {MOST_DIGITS} characters", event)
+            raise _error_at(f"a number may have at most {MOST_DIGITS} characters", event)
         if node is not None and is_number and not PLAIN_NUMBER.fullmatch(node.value):
             # YAML 1.1 parses 1:30 as 90, 1_0 as 10, and 010 as 8.
-            raise _error_at(f"{node.value} is not a plain decimal number; write it as one", event)
+            raise _error_at(
+                f"{node.value} is not a plain decimal number; write a number such as 10 or 0.5", event
+            )
         return node
 
 
@@ -139,7 +142,7 @@ def _measure(node: yaml.Node | None, known: dict[int, tuple[int, int]]) -> tuple
         count = 1 + sum(count for count, _ in measured)
         levels = 1 + max((level for _, level in measured), default=0)
         if count > MOST_VALUES:
-            raise ValueError(f"it has more than {MOST_VALUES:,} values once its aliases are expanded")
+            raise ValueError(f"a file may have at most {MOST_VALUES:,} values after its aliases are expanded")
         if levels > MOST_LEVELS:
             raise ValueError(TOO_DEEP)
         known[id(node)] = (count, levels)
@@ -208,7 +211,9 @@ def _duplicate_keys(node: yaml.Node | None, done: set[int]) -> list[str]:
         for key, value in node.value:
             line = key.start_mark.line + 1
             if key.value in lines:
-                problems.append(f"line {line}: {key.value}: already given in line {lines[key.value]}")
+                problems.append(
+                    f"line {line}: {key.value} is already in line {lines[key.value]}; remove one of them"
+                )
             lines.setdefault(key.value, line)
             problems += _duplicate_keys(value, done)
     elif isinstance(node, yaml.SequenceNode):

@@ -265,19 +265,22 @@ def test_all_mistakes_of_a_recipe_are_told_at_once_each_with_its_line(run, tmp_p
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name: onnx-fp32": "name: other"}, "must be the file's name, 'mine'"),
+        ({"name: onnx-fp32": "name: other"}, "must be the file's name without .yaml, 'mine'"),
         (
             {"runtime: onnxruntime": "runtime: executorch"},
             "runtime: backend onnx_cpu needs `runtime: onnxruntime`",
         ),
         (
             {"backend: onnx_cpu": "backend: tpu"},
-            "unknown backend 'tpu'\n  backends: xnnpack, nf_cpu, onnx_cpu, openvino, coreml, vulkan, "
+            "unknown backend 'tpu'\n  use one of: xnnpack, nf_cpu, onnx_cpu, openvino, coreml, vulkan, "
             "ethos_u, cortex_m, qnn",
         ),
-        ({"shapes:": "limits: {max_logit_error: 0.1}\nshapes:"}, "fp32 recipes may only tighten 0.0001"),
+        (
+            {"shapes:": "limits: {max_logit_error: 0.1}\nshapes:"},
+            "a recipe without quantize allows at most 0.0001",
+        ),
         ({"batch: dynamic": "length: 0"}, "shapes.length"),
-        ({"backend: onnx_cpu": "backend: onnx_cpu\nbackend: onnx_cpu"}, "already given in line 4"),
+        ({"backend: onnx_cpu": "backend: onnx_cpu\nbackend: onnx_cpu"}, "is already in line 4"),
     ],
     ids=["name", "runtime", "backend", "tolerance", "length", "repeated key"],
 )

@@ -162,15 +162,20 @@ def test_without_a_prompt_it_begins_with_the_beginning_of_a_text(text_lm, genera
             "lm-none",
             "onnx-fp32",
             ("1 " * 11, "--ids"),
-            "11 tokens do not fit the cache, which has 10 positions",
+            "the text has 11 tokens, but the cache holds only 10",
         ),
-        ("lm-none", "xnnpack-fp32", ("1 " * 11, "--ids"), "11 tokens do not fit the cache"),
+        (
+            "lm-none",
+            "xnnpack-fp32",
+            ("1 " * 11, "--ids"),
+            "the text has 11 tokens, but the cache holds only 10",
+        ),
         ("lm-none", "onnx-fp32", ("1 x", "--ids"), "is not a list of token ids"),
-        ("lm-none", "onnx-fp32", ("19", "--ids"), "token 19 is outside the vocabulary of 19"),
-        ("lm-none", "onnx-fp32", (" ", "--ids"), "has no tokens"),
-        ("lm-none", "onnx-fp32", ("--ids",), "has no bos_token_id to begin with"),
-        ("lm-pairwise-relu", "onnx-fp32+all", ("1", "--ids"), "has no cache to generate with"),
-        ("cls-standard-padded", "onnx-fp32", ("1", "--ids"), "is no language model"),
+        ("lm-none", "onnx-fp32", ("19", "--ids"), "token ids must be from 0 to 18, not 19"),
+        ("lm-none", "onnx-fp32", (" ", "--ids"), "must have at least one token"),
+        ("lm-none", "onnx-fp32", ("--ids",), "has no bos_token_id to start a text with"),
+        ("lm-pairwise-relu", "onnx-fp32+all", ("1", "--ids"), "exported without a key-value cache"),
+        ("cls-standard-padded", "onnx-fp32", ("1", "--ids"), "is not a language model"),
     ],
 )
 def test_what_cannot_be_continued_is_refused(name, recipe, arguments, message, run, exported):
@@ -183,7 +188,7 @@ def test_what_cannot_be_continued_is_refused(name, recipe, arguments, message, r
 def test_a_checkpoint_that_is_no_language_model_is_refused(run):
     done = run("generate", TESTS / "cases" / "cls-standard-padded", "1", "--ids")
     assert (done.code, done.out) == (3, "")
-    assert "is no language model" in done.err
+    assert "is not a language model" in done.err
 
 
 EXECUTORCH = """

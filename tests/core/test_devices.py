@@ -130,7 +130,7 @@ def test_all_errors_of_a_file_come_at_once_each_with_its_line(board):
     message = refusal(path)
     assert message.startswith(f"{path}: 5 problems")
     assert "line 3: class: " in message
-    assert "line 8: memory.0.size.value: write a whole number, a space and a unit" in message
+    assert "line 8: memory.0.size.value: must be a whole number, a space and a unit" in message
     assert "line 12: cpu.0.count.source: Field required" in message
     assert "line 14: cpu.0.isa.value.1: " in message
     assert "line 15: backends.0: " in message
@@ -140,21 +140,25 @@ def test_all_errors_of_a_file_come_at_once_each_with_its_line(board):
     ("old", "new", "expected"),
     [
         ("class: sbc", "class: sbc\ncolour: green", "line 4: colour: unknown key"),
-        ("value: 1 GB", "value: 5 GB", "line 9: memory.0.usable: 5 GB is more than the size, 4 GiB"),
+        ("value: 1 GB", "value: 5 GB", "line 9: memory.0.usable: 5 GB is more than size, 4 GiB"),
         ("kind: dram", "kind: sram", "line 5: memory: a device of class sbc needs dram memory"),
         ("class: sbc", "class: mcu", "line 5: memory: a device of class mcu needs sram and flash memory"),
-        ("id: my-board", "id: other", "line 1: id: must be the file's name, 'my-board' (found 'other')"),
+        (
+            "id: my-board",
+            "id: other",
+            "line 1: id: must be the file's name without .yaml, 'my-board' (found 'other')",
+        ),
         ("value: 4,", "value: yes,", "line 12: cpu.0.count.value: "),
         ("value: 1800", "value: 0", "line 13: cpu.0.mhz.value: "),
         ('"the data sheet, page 1"', '" "', "line 4: soc.source: "),
         (
             '{value: 1 GB, source: "Assumption: the service beside it takes the rest.", verified: false}',
             "1 GB",
-            "line 9: memory.0.usable: write it with its source: {value: …, source: …, verified: …}",
+            "line 9: memory.0.usable: a value needs its source; write {value: …, source: …, verified: …}",
         ),
         ("cpu:", "cpu: fast\nrest:", "line 10: cpu: must be a list (found 'fast')"),
         ("true}\nmemory", '"true"}\nmemory', "line 4: soc.verified: "),
-        ("backends: [xnnpack]", "backends: []", "line 15: backends: list at least one"),
+        ("backends: [xnnpack]", "backends: []", "line 15: backends: must have at least one entry"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(board, old, new, expected):
@@ -170,7 +174,7 @@ def test_a_fact_cannot_leave_out_whether_it_was_verified(board):
 
 def test_two_cores_of_one_name_are_refused_since_their_facts_could_not_be_told_apart(board):
     cores = BOARD[BOARD.index("  - core") : BOARD.index("backends")]
-    assert "line 10: cpu: Cortex-A55: listed twice" in refusal(board((cores, cores + cores)))
+    assert "line 10: cpu: lists Cortex-A55 more than once" in refusal(board((cores, cores + cores)))
 
 
 def test_an_unknown_name_lists_the_devices_there_are():

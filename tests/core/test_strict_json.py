@@ -22,7 +22,7 @@ def test_a_number_that_json_has_no_word_for_is_not_written(value: float) -> None
     "text", ["NaN", "[Infinity]", '{"a": -Infinity}', "1e400", "[-1e999]", "[" * 100_000]
 )
 def test_what_json_does_not_have_is_not_read(text: str) -> None:
-    with pytest.raises(ValueError, match=r"not a JSON number|range|deeply"):
+    with pytest.raises(ValueError, match=r"not a number in JSON|does not fit|levels deep"):
         strict_json.loads(text)
 
 

@@ -181,7 +181,7 @@ def test_what_appears_at_out_meanwhile_is_kept(made, overwrite, renameat2, tmp_p
         else:
             target.symlink_to("nowhere")
 
-    with pytest.raises(BadInput, match="created or changed by another program"):
+    with pytest.raises(BadInput, match="another program created or changed it"):
         write(target, "new", overwrite, meanwhile)
     assert os.path.lexists(target)
     assert names(tmp_path) == ["out"]
@@ -203,7 +203,7 @@ def test_what_changes_at_the_very_moment_of_the_exchange_is_put_back(renameat2, 
 
     for replace in (lambda: write(folder, "new"), lambda: write_text(file, "new")):
         monkeypatch.setattr(files, "exchange", changed_first)
-        with pytest.raises(BadInput, match="created or changed by another program"):
+        with pytest.raises(BadInput, match="another program created or changed it"):
             replace()
     assert (folder / "ours").read_text() == "old"
     assert (folder / "notes.txt").read_text() == file.read_text() == "precious"
@@ -213,7 +213,7 @@ def test_what_changes_at_the_very_moment_of_the_exchange_is_put_back(renameat2, 
 def test_what_is_put_into_the_old_one_meanwhile_is_kept(tmp_path):
     target = tmp_path / "out"
     write(target, "old")
-    with pytest.raises(BadInput, match="created or changed by another program"):
+    with pytest.raises(BadInput, match="another program created or changed it"):
         write(target, "new", meanwhile=lambda: (target / "notes.txt").write_text("precious"))
     assert (target / "notes.txt").read_text() == "precious"
     assert (target / "ours").read_text() == "old"
@@ -242,7 +242,7 @@ def test_of_two_writers_at_once_one_wins_and_the_other_is_refused(overwrite, tmp
         thread.join()
     ((loser, message),) = refused
     assert {content_of(target), loser} == {"A", "B"}
-    assert "created or changed by another program" in message
+    assert "another program created or changed it" in message
     assert names(tmp_path) == ["out"]
 
 
@@ -316,7 +316,7 @@ def test_a_name_of_any_length_that_the_system_takes_is_taken(tmp_path):
 def test_a_folder_with_what_is_read_is_not_replaced(tmp_path):
     write(tmp_path / "out", "old")
     for source in (tmp_path / "out", tmp_path / "out" / "weights"):
-        with pytest.raises(BadInput, match="which is an input"):
+        with pytest.raises(BadInput, match="an input of this command"):
             check_target(tmp_path / "out", OURS, overwrite=True, sources=[source])
 
 
@@ -684,7 +684,7 @@ def test_a_report_is_not_written_over_what_is_there(tmp_path):
     with pytest.raises(BadInput, match="exists"), staged_file(tmp_path / "sweep.html", overwrite=False):
         pass
     with (  # noqa: PT012
-        pytest.raises(BadInput, match="created or changed by another program"),
+        pytest.raises(BadInput, match="another program created or changed it"),
         staged_file(tmp_path / "sweep.json", overwrite=False) as new,
     ):
         new.write_text("new")

@@ -40,7 +40,7 @@ def test_an_artifact_with_a_file_of_the_users_is_not_replaced(put, folder, run):
     assert done.code == 3
     message = json.loads(done.out)["error"]["message"]
     assert mine.relative_to(folder).parts[0] in message
-    assert "would be lost" in message
+    assert "would be deleted" in message
     assert mine.read_text() == "precious"
     assert (folder / "model.onnx").is_file()
 
@@ -52,7 +52,7 @@ def test_a_checkpoint_with_a_file_of_the_users_is_not_replaced(put, tmp_path, ru
     mine = put(checkpoint)
     done = run("init", "--preset", "tiny", "-o", checkpoint, "--overwrite")
     assert done.code == 3
-    assert "would be lost" in done.err
+    assert "would be deleted" in done.err
     assert mine.read_text() == "precious"
 
 

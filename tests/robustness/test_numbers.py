@@ -178,7 +178,7 @@ def test_a_weight_that_is_no_number_is_refused_in_whatever_tensor_it_is(dtype, v
             save_file(wrong, folder / "model.safetensors", {"format": "pt"})
             done = run("export", folder, "--recipe", "onnx-fp32", "-o", tmp_path / "out")
             assert done.code == 3
-            assert f"{key} holds NaN or Inf" in done.err
+            assert f"{key} contains NaN or Inf" in done.err
 
 
 def test_a_figure_is_a_number_or_says_that_it_is_not_known():
@@ -197,7 +197,7 @@ def test_memory_that_is_not_known_fits_no_device():
     assert verdict.outcome == "unknown"
     (share,) = verdict.to_json()["memory"]
     assert (share["fits"], share["used"], share["need"]["value"]) == (False, None, None)
-    with pytest.raises(OverBudget, match=r"unknown whether it fits rpi-5: .*no plan; no compiler"):
+    with pytest.raises(OverBudget, match=r"unknown whether the artifact fits rpi-5: .*no plan; no compiler"):
         raise verdict.failure
 
 
@@ -302,9 +302,9 @@ def test_half_a_point_is_half_a_point_wherever_it_is_written(run, case, tmp_path
 def test_a_share_that_was_meant_as_points_is_told_so(run, tmp_path):
     text = "name: mine\ndescription: d\nruntime: onnxruntime\nbackend: onnx_cpu\nlimits: {max_drop: 0.01}\n"
     (tmp_path / "mine.yaml").write_text(text)
-    words = "0.01 is in points of accuracy"
+    words = "0.01 looks like a share, but the unit is points of accuracy"
     done = run("recipes", "check", tmp_path / "mine.yaml")
-    assert (done.code, words in done.err, "write 1 for 0.01 as a share" in done.err) == (3, True, True)
+    assert (done.code, words in done.err, "write 1 if you mean 1 %" in done.err) == (3, True, True)
     for verb in (("check", "x", "--data", "d"), ("export", "digits", "--recipe", "onnx-fp32", "-o", "x")):
         done = run(*verb, "--max-drop", "0.01")
         assert (done.code, words in done.err) == (2, True)

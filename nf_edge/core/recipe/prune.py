@@ -31,9 +31,9 @@ class Weights(Closed):
     @model_validator(mode="after")
     def _consistent(self) -> "Weights":
         if (self.sparsity is None) == (self.pattern is None):
-            raise ValueError("write either sparsity or pattern")
+            raise ValueError("must have either sparsity or pattern")
         if self.pattern is not None and self.pattern[0] >= self.pattern[2]:
-            raise ValueError(f"pattern {self.pattern} removes nothing; N must be less than M")
+            raise ValueError(f"pattern {self.pattern} removes nothing; in N:M, N must be less than M")
         return self
 
 
@@ -84,10 +84,10 @@ class Prune(Closed):
         ways = [self.target_params, self.target_memory, self.heads or self.inner or None]
         if sum(way is not None for way in ways) > 1:
             raise ValueError(
-                "target_params, target_memory, and heads with inner exclude each other; keep one"
+                "sets more than one of: target_params; target_memory; heads or inner. Keep one of the three"
             )
         if self == Prune.model_construct():
-            raise ValueError("removes nothing; write vocabulary, layers, heads, inner, a target or weights")
+            raise ValueError("removes nothing; set vocabulary, layers, heads, inner, a target or weights")
         return self
 
 

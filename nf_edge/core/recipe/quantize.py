@@ -52,7 +52,9 @@ def _has_kernels(rule: Rule, info: ValidationInfo) -> Rule:
     """
     if rule.weights == "float32":
         if rule.granularity or rule.activations or rule.symmetric is not None:
-            raise ValueError("float32 weights have no scales and take float32 inputs; write weights alone")
+            raise ValueError(
+                "a rule with weights: float32 must not set granularity, symmetric or activations; remove them"
+            )
         return rule
     section = {"weights", "granularity", "symmetric", "activations"}
     if rule.modules not in (TOKENS, POSITIONS) and section <= set(info.data):
@@ -67,11 +69,14 @@ def kernel_problem(precision: Precision) -> str:
     """The reason why no backend has a linear layer of this precision, with the fix; "" if one may have it."""
     bits, group, activations = precision.bits, precision.group, precision.activations
     if activations == "int16_static" and (bits not in (4, 8) or group):
-        return "int16_static multiplies weights of int4 or int8, per_channel; write those"
+        return "activations int16_static need int4 or int8 weights with granularity per_channel; write those"
     if activations == "int8_static" and bits != 8:
-        return f"no runtime multiplies int{bits} weights with int8_static; write int8_dynamic"
+        return f"no runtime supports int{bits} weights with activations int8_static; write int8_dynamic"
     if activations == "int8_static" and group:
-        return "no runtime multiplies weights in groups with int8_static; write int8_dynamic or per_channel"
+        return (
+            "no runtime supports weights in groups with activations int8_static; "
+            "write activations int8_dynamic or granularity per_channel"
+        )
     return ""
 
 
@@ -211,6 +216,6 @@ class Quantize(Closed):
             dtypes.add(info.data.get("embeddings"))
         if method != "nearest" and dtypes <= {"int8", "float32"}:
             raise ValueError(
-                f"{method} is for weights below int8: rounding to int8 loses next to nothing; write nearest"
+                f"{method} is only for weights below int8, and this recipe has none; write nearest"
             )
         return method

@@ -84,7 +84,7 @@ class Recipe(Closed):
     @classmethod
     def _equals_the_file_name(cls, name: str, info: ValidationInfo) -> str:
         if info.context and name != info.context["path"].stem:
-            raise ValueError(f"must be the file's name, {info.context['path'].stem!r}")
+            raise ValueError(f"must be the file's name without .yaml, {info.context['path'].stem!r}")
         return name
 
     def to_json(self) -> dict[str, Any]:
@@ -95,16 +95,16 @@ class Recipe(Closed):
     def _consistent(self) -> "Recipe":
         if self.recover is not None and self.recover.qat:
             if self.quantize is None:
-                raise ValueError("recover.qat needs the section quantize, which says how to round; add it")
+                raise ValueError("recover.qat needs the section quantize, which defines the rounding; add it")
             if self.quantize.static:
                 raise ValueError(
-                    "recover.qat supports no static activations; write int8_dynamic, or leave qat out"
+                    "recover.qat does not support static activations; write int8_dynamic, or leave qat out"
                 )
         error = self.limits.max_logit_error
         if self.quantize is None and error is not None and error > FP32_TOLERANCE:
             raise ValueError(
-                f"limits.max_logit_error is {error:g}, but fp32 recipes may only tighten {FP32_TOLERANCE:g}; "
-                "lower it, leave it out, or quantize"
+                f"limits.max_logit_error is {error:g}, but a recipe without quantize allows at most "
+                f"{FP32_TOLERANCE:g}; lower it, or leave it out"
             )
         return self
 
@@ -114,7 +114,8 @@ class Recipe(Closed):
         quantize = info.data.get("quantize")
         if logits == "all" and quantize is not None and quantize.kv_cache == "int8":
             raise ValueError(
-                "quantize.kv_cache needs a cache, and logits: all has none; write last, or leave kv_cache out"
+                "quantize.kv_cache needs a cache, but a model with logits: all has none; "
+                "write last, or leave kv_cache out"
             )
         return logits
 
