@@ -31,7 +31,8 @@ STRAYS = {
     "README.md",
     "LICENSE",
 }
-AGAIN = "export it again"
+AGAIN = "export the artifact again"
+UNLISTED = "is not listed in the manifest"
 
 
 @contextmanager
@@ -48,14 +49,14 @@ def opened(path: Path) -> Iterator[BufferedReader]:
         raise BadInput(_why_not(path, error), where=path, fix=AGAIN) from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise BadInput("is no regular file", where=path, fix=AGAIN)
+        raise BadInput("is not a regular file", where=path, fix=AGAIN)
     with os.fdopen(handle, "rb") as file:
         yield file
 
 
 def _why_not(path: Path, error: OSError) -> str:
     if path.is_symlink():
-        return "is a link; an artifact holds the files themselves"
+        return "is a link, but an artifact must contain the file itself"
     if isinstance(error, FileNotFoundError):
         return "is missing"
     return f"cannot be read ({error.strerror})"
@@ -67,7 +68,7 @@ def read_manifest_bytes(folder: Path) -> bytes:
         content = file.read(MOST_MANIFEST_BYTES + 1)
     if len(content) > MOST_MANIFEST_BYTES:
         raise BadInput(
-            f"is damaged: it has more than {MOST_MANIFEST_BYTES:,} bytes", where=folder / MANIFEST, fix=AGAIN
+            f"is damaged (it has more than {MOST_MANIFEST_BYTES:,} bytes)", where=folder / MANIFEST, fix=AGAIN
         )
     return content
 
@@ -107,14 +108,14 @@ def verify(folder: Path, files: Sequence[ArtifactFile], *, complete: bool) -> tu
         others = sorted(name for name in os.listdir(folder) if name not in known)
         strays = [name for name in others if name in STRAYS]
         unlisted = [name if name.isprintable() else ascii(name) for name in others if name not in STRAYS]
-        problems += [(name, "is not in the manifest") for name in unlisted]
+        problems += [(name, UNLISTED) for name in unlisted]
     if len(problems) == 1:
         name, problem = problems[0]
-        fix = "move it out of the folder" if problem == "is not in the manifest" else AGAIN
+        fix = "move it out of the artifact's folder" if problem == UNLISTED else AGAIN
         raise BadInput(problem, where=folder / name, fix=fix)
     if problems:
         raise BadInput.listing((f"{name} {problem}" for name, problem in problems), where=folder, fix=AGAIN)
-    return (f"{', '.join(strays)}: not part of the artifact, and not used",) if strays else ()
+    return (f"nf-edge ignores {', '.join(strays)}: not part of the artifact",) if strays else ()
 
 
 def _problem(path: Path, file: ArtifactFile) -> str:

@@ -73,12 +73,12 @@ def _counted(fields: CoverageFields) -> CoverageFields:
     counted = {key in fields for key in ("macs", "total_macs", "length")}
     counted |= {"macs" in entry for entry in fields["left"]}
     if len(counted) > 1:
-        raise ValueError("multiply-accumulates are given for some operators and not for others")
+        raise ValueError("macs must be given for all operators, or for none")
     left = fields["left"]
     if fields["total"] != fields["delegated"] + sum(entry["count"] for entry in left):
-        raise ValueError("total is not the sum of delegated and left operators")
+        raise ValueError("total must be the sum of delegated and left operators")
     if "macs" in fields and fields["total_macs"] != fields["macs"] + sum(entry["macs"] for entry in left):
-        raise ValueError("total_macs is not the sum of delegated and left multiply-accumulates")
+        raise ValueError("total_macs must be the sum of delegated and left multiply-accumulates")
     return fields
 
 

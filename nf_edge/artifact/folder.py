@@ -27,7 +27,7 @@ from nf_edge.model.config_file import unknown_keys
 
 GUIDE, REPORT = "RUN.md", "report.html"
 # A part of the messages about artifacts of schema 1.
-EARLIER = "was made by an earlier nf-edge, whose manifest has the hash of {model} alone"
+EARLIER = "was made by an earlier nf-edge, whose manifest has only the hash of {model}"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ class Artifact:
             return None
         if self.manifest.files is None:
             earlier = EARLIER.format(model=self.manifest.model.name)
-            raise BadInput(f"cannot be verified: the artifact {earlier}", where=self.path / name, fix=AGAIN)
+            what = f"cannot be verified, because the artifact {earlier}"
+            raise BadInput(what, where=self.path / name, fix=AGAIN)
         return self.path / name
 
     @property
@@ -102,7 +103,8 @@ def load_artifact(path: Path) -> Artifact:
             names all of them.
     """
     if not is_utf8(path):
-        raise BadInput("is not UTF-8, and runtimes open no other path", where=path, fix="rename it")
+        what = "this path is not valid UTF-8, so runtimes cannot open the files"
+        raise BadInput(what, where=path, fix="rename the folder")
     sweep(path)  # deletes the work folders of a signing that was killed
     if not os.path.isdir(path) or not os.path.lexists(path / MANIFEST):
         raise BadInput(
@@ -113,7 +115,9 @@ def load_artifact(path: Path) -> Artifact:
     notes = verify(path, manifest.files or (manifest.model,), complete=manifest.files is not None)
     _require_companions(path, manifest)
     if manifest.files is None:
-        notes = (f"{path} {EARLIER.format(model=manifest.model.name)}; {AGAIN} to have all verified",)
+        notes = (
+            f"{path} {EARLIER.format(model=manifest.model.name)}; {AGAIN} so that all files are verified",
+        )
     return Artifact(path, manifest, hashlib.sha256(content).hexdigest(), notes)
 
 
@@ -131,9 +135,9 @@ def _manifest(content: bytes, where: Path) -> Manifest:
             raise ValueError("; ".join(unknown))
         return manifest
     except ValidationError as error:
-        raise BadInput(f"is damaged: {'; '.join(_problems(error))}", where=where, fix=AGAIN) from error
+        raise BadInput(f"is damaged ({'; '.join(_problems(error))})", where=where, fix=AGAIN) from error
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"is damaged: {error}", where=where, fix=AGAIN) from error
+        raise BadInput(f"is damaged ({error})", where=where, fix=AGAIN) from error
 
 
 def _write_in_points(document: dict[str, Any]) -> None:
@@ -180,9 +184,9 @@ def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
     origin = artifact.manifest.checkpoint
     if reference is None and origin.name not in names("checkpoints", suffix=""):
         raise BadInput(
-            f"was exported from checkpoint {origin.name!r}, which is not a bundled one",
+            f"was exported from checkpoint {origin.name!r}, which is not bundled with nf-edge",
             where=artifact.path,
-            fix="give its folder with --reference",
+            fix="give the checkpoint's folder with --reference",
         )
     checkpoint = resolve_checkpoint(reference or origin.name)
     compression = artifact.manifest.compression
@@ -194,7 +198,7 @@ def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
             f"is not the checkpoint that {artifact.path} was exported from ({' and '.join(nearest)} "
             f"{'differs' if len(nearest) == 1 else 'differ'})",
             where=checkpoint.path,
-            fix="give the right one with --reference, or export again",
+            fix="give the checkpoint of the export with --reference, or export the artifact again",
         )
     return checkpoint
 

@@ -169,28 +169,28 @@ class Manifest(Closed):
     @model_validator(mode="after")
     def _consistent(self) -> "Manifest":
         if (self.files is None) != (self.schema_ == "nf-edge/artifact/1"):
-            raise ValueError("files: schema 2 lists the files of the folder, schema 1 does not")
+            raise ValueError("schema 2 must have `files`, and schema 1 must not")
         if self.files is not None:
             names = [file.name.casefold() for file in self.files]
             if twice := sorted({name for name in names if names.count(name) > 1}):
-                raise ValueError(f"files: {', '.join(twice)} is listed more than once (case does not count)")
+                raise ValueError(f"`files` lists {', '.join(twice)} more than once (ignoring case)")
             if self.model not in self.files:
-                raise ValueError(f"files: {self.model.name} is not listed as `model` has it")
+                raise ValueError(f"`files` must have the entry of `model`, {self.model.name}")
             if self.interface.tokenizer not in (None, *(file.name for file in self.files)):
-                raise ValueError(f"files: {self.interface.tokenizer} is not listed")
+                raise ValueError(f"`files` must have the tokenizer, {self.interface.tokenizer}")
         if self.requires.runtime != self.recipe.runtime:
-            raise ValueError(f"requires.runtime: is not the recipe's, {self.recipe.runtime}")
+            raise ValueError(f"requires.runtime must be the recipe's, {self.recipe.runtime}")
         for key in ("task", "pad_token_id", "bos_token_id", "eos_token_id", "id2label"):
             if getattr(self.interface, key) != (expected := getattr(self.config, key)):
-                raise ValueError(f"interface.{key}: is not the config's, {expected}")
+                raise ValueError(f"interface.{key} must be the config's, {expected}")
         try:
             input_shape = InputShape.of(self.recipe, self.config)
         except BadInput as error:
-            raise ValueError(f"recipe: {error.what}") from error
+            raise ValueError(f"the recipe does not suit the config; {error.what}") from error
         if self.interface.input_shape != input_shape:
-            raise ValueError(f"interface: is not that of the recipe and the config, {input_shape}")
+            raise ValueError(f"interface must follow from the recipe and the config: {input_shape}")
         if (failed := failed_gates(self.reports)) and self.status == "pass":
-            raise ValueError(f"status: is pass, but by its own reports it fails {', '.join(failed)}")
+            raise ValueError(f"status is pass, but the reports fail {', '.join(failed)}")
         return self
 
     @property

@@ -19,9 +19,10 @@ from nf_edge.core.files import write_bytes
 from nf_edge.core.schemas import MANIFEST
 from nf_edge.core.staging import scratch_folder
 
-HOW_TO_NAME_KEY = f"name the signer's public key with --public-key or {PUBLIC_KEY}"
+HOW_TO_NAME_KEY = f"give the signer's public key with --public-key or {PUBLIC_KEY}"
+GET_SIGNED = "get a signed artifact, or sign this one: nf-edge sign"
 CHANGED = re.compile(r"Hash mismatch for \\*'(.*?)\\*'")
-CURVES = "of the curves P-256, P-384 or P-521, in PEM"
+CURVES = "of curve P-256, P-384 or P-521 in PEM format"
 
 
 def load_trusted(path: Path, public_key: Path | None, *, required: bool) -> Artifact:
@@ -40,13 +41,15 @@ def load_trusted(path: Path, public_key: Path | None, *, required: bool) -> Arti
     if artifact.is_signed and public_key is not None:
         return verify(artifact, public_key)
     if artifact.is_signed and required:
-        raise BadInput("is signed, but there is no key to verify it with", where=path, fix=HOW_TO_NAME_KEY)
+        raise BadInput(
+            "is signed, but there is no public key to verify the signature", where=path, fix=HOW_TO_NAME_KEY
+        )
     if required:
-        raise BadInput("is not signed", where=path, fix="get a signed one, or sign it: nf-edge sign")
+        raise BadInput("is not signed, but a signature is required", where=path, fix=GET_SIGNED)
     if artifact.is_signed:
-        note = f"{path} is signed, not verified: {HOW_TO_NAME_KEY}"
+        note = f"{path} is signed, but the signature is not verified; {HOW_TO_NAME_KEY}"
     elif public_key is not None:
-        note = f"{path} is not signed, so {public_key} verifies nothing; --require-signature refuses it"
+        note = f"{path} is not signed, so {public_key} is not used; give --require-signature to refuse it"
     else:
         return artifact
     return replace(artifact, notes=(*artifact.notes, note))
@@ -67,7 +70,7 @@ def sign(artifact: Artifact, private_key: Path, password: str | None = None) -> 
     """
     if artifact.manifest.files is None:
         earlier = EARLIER.format(model=artifact.manifest.model.name)
-        raise BadInput(f"cannot be signed: it {earlier}", where=artifact.path, fix=AGAIN)
+        raise BadInput(f"cannot be signed, because it {earlier}", where=artifact.path, fix=AGAIN)
     hashing = _folder_hashing()
     from model_signing import signing
 
@@ -79,7 +82,8 @@ def sign(artifact: Artifact, private_key: Path, password: str | None = None) -> 
         try:
             config.set_hashing_config(hashing).sign(artifact.path, signed)
         except ValueError as error:  # raised for an unlisted link or pipe
-            raise BadInput(f"cannot be signed: {error}", where=artifact.path) from error
+            fix = "remove links and special files from the folder"
+            raise BadInput(f"cannot be signed ({error})", where=artifact.path, fix=fix) from error
         _require_unchanged(artifact, hashing.hashed)
         write_bytes(artifact.path / SIGNATURE, signed.read_bytes())
     return artifact.path / SIGNATURE
@@ -98,7 +102,7 @@ def verify(artifact: Artifact, public_key: Path) -> Artifact:
     """
     file = artifact.path / SIGNATURE
     if not artifact.is_signed:
-        raise BadInput("is not signed", where=artifact.path, fix="get a signed one, or sign it: nf-edge sign")
+        raise BadInput("is not signed", where=artifact.path, fix=GET_SIGNED)
     with opened(file):
         pass  # raises an error for a link or a pipe
     hashing = _folder_hashing()
@@ -112,19 +116,21 @@ def verify(artifact: Artifact, public_key: Path) -> Artifact:
         with contextlib.redirect_stdout(io.StringIO()):
             config.set_hashing_config(hashing).verify(artifact.path, file)
     except InvalidSignature as error:
-        raise _refused(file, f"was not made with the key of {public_key}, or was changed") from error
+        raise _refused(
+            file, f"was not made with the private key of {public_key}, or was changed later"
+        ) from error
     except Exception as error:
         message = str(error)
         if "Key mismatch" in message:
-            raise _refused(file, f"was made with another key than that of {public_key}") from error
+            raise _refused(file, f"was made with another key than the private key of {public_key}") from error
         if message.startswith(("Signature mismatch: ", "Cannot use")):
             # Compare names only, without digests.
             names = dict.fromkeys(CHANGED.findall(message))
             what = message.removeprefix("Signature mismatch: ").strip("[]")
             if names:
                 what = f"changed since it was signed: {', '.join(names)}"
-            raise _refused(file, f"does not match the folder: {what}") from error
-        raise _refused(file, f"is damaged: {message or type(error).__name__}") from error
+            raise _refused(file, f"does not match the folder ({what})") from error
+        raise _refused(file, f"is damaged ({message or type(error).__name__})") from error
     _require_unchanged(artifact, hashing.hashed)
     return replace(artifact, verified_with=public_key)
 
@@ -171,11 +177,11 @@ def _key_errors(key: Path, kind: str) -> Iterator[None]:
         raise BadInput(f"cannot be read ({error.strerror})", where=key) from error
     except Exception as error:
         if "Password was not given" in str(error):
-            fix = f"set {KEY_PASSWORD} to its password"
-            raise BadInput("is an encrypted key", where=key, fix=fix) from error
+            fix = f"set the environment variable {KEY_PASSWORD} to its password"
+            raise BadInput("is an encrypted key and needs a password", where=key, fix=fix) from error
         other = f", or {KEY_PASSWORD} is not its password" if kind == "private" else ""
-        fix = "nf-edge sign --help has the commands that make a pair of keys"
-        raise BadInput(f"is no {kind} key {CURVES}{other}", where=key, fix=fix) from error
+        fix = "`nf-edge sign --help` shows the commands that make a key pair"
+        raise BadInput(f"is not a {kind} key {CURVES}{other}", where=key, fix=fix) from error
 
 
 def _require_unchanged(artifact: Artifact, manifest: Any) -> None:
@@ -184,4 +190,5 @@ def _require_unchanged(artifact: Artifact, manifest: Any) -> None:
     loaded = {file.name: file.sha256 for file in artifact.manifest.files or (artifact.manifest.model,)}
     loaded[MANIFEST] = artifact.manifest_sha256
     if changed := sorted(name for name, digest in loaded.items() if hashed.get(name) != digest):
-        raise BadInput(f"changed while it was read: {', '.join(changed)}", where=artifact.path)
+        what = f"changed while nf-edge read it: {', '.join(changed)}"
+        raise BadInput(what, where=artifact.path, fix="run the command again")

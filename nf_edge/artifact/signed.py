@@ -63,5 +63,5 @@ def sign_artifact(path: Path, private_key: Path, password: str | None) -> Signed
     artifact = load_artifact(path)
     warnings = list(artifact.notes)
     if artifact.manifest.status == "fail":
-        warnings.append(f"{path} is marked as failed; it is signed with that mark")
+        warnings.append(f"{path} failed a check at its export (status: fail); it is signed with this status")
     return Signed(sign(artifact, private_key, password), artifact.manifest, tuple(warnings))

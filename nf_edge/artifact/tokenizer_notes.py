@@ -45,9 +45,9 @@ def tokenizer_warnings(interface: Interface) -> list[str]:
 def _reading(reading: TokenizerReading) -> str:
     reader, escaped = READERS[reading.runtime], reading.reason.replace("|", "\\|")
     if reading.same is None:
-        return f"whether {reader} reads it into the same ids is not known ({escaped}): {FEED_IDS}"
+        return f"it is unknown whether {reader} encodes texts like the model ({escaped}); {FEED_IDS}"
     if not reading.same:
-        return f"{reader} does not read it as the model does ({escaped}): {FEED_IDS}"
+        return f"{reader} does not encode texts like the model ({escaped}); {FEED_IDS}"
     if reading.how == "measured":
-        return f"{reader} read {reading.texts:,} texts into the same ids ({reading.version})"
-    return f"{reader} reads a tokenizer of this form into the same ids"
+        return f"{reader} encoded {reading.texts:,} texts to the model's ids ({reading.version})"
+    return f"{reader} encodes texts to the model's ids with a tokenizer of this form"

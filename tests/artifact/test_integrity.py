@@ -157,12 +157,15 @@ CHANGED = {
     "a hidden file is added": (lambda folder: (folder / ".model.onnx").touch(), ".model.onnx"),
     "a folder is added": (
         lambda folder: (folder / "model").mkdir(),
-        "artifact/model: is not in the manifest",
+        "artifact/model: is not listed in the manifest",
     ),
-    "a link is added": (lambda folder: (folder / "x").symlink_to("/etc/passwd"), "x: is not in the manifest"),
+    "a link is added": (
+        lambda folder: (folder / "x").symlink_to("/etc/passwd"),
+        "x: is not listed in the manifest",
+    ),
     "a name that is no text is added": (
         lambda folder: (folder / os.fsdecode(b"\xff.bin")).touch(),
-        "not in the",
+        "not listed in the",
     ),
     **{
         f"{name} is a link": (lambda folder, name=name: replace_by_link(folder / name), f"{name}: is a link")
@@ -170,15 +173,15 @@ CHANGED = {
     },
     "the tokenizer is a pipe": (
         lambda folder: replace_by_pipe(folder / "tokenizer.json"),
-        "is no regular file",
+        "is not a regular file",
     ),
     "the manifest is a pipe": (
         lambda folder: replace_by_pipe(folder / "manifest.json"),
-        "is no regular file",
+        "is not a regular file",
     ),
     "the tokenizer is a folder": (
         lambda folder: replace_by_folder(folder / "tokenizer.json"),
-        "is no regular",
+        "is not a regular",
     ),
 }
 MANIFESTS = {
@@ -200,7 +203,7 @@ MANIFESTS = {
     "the model is a file that is not there": (set_model("other.onnx"), "other.onnx"),
     "the model is another file than is listed": (
         lambda folder: edit_manifest(folder, lambda m: m.update(model=entry(m, "RUN.md") | {"bytes": 1})),
-        "RUN.md is not listed",
+        "entry of `model`, RUN.md",
     ),
     "a file is listed twice": (
         lambda f: edit_manifest(f, lambda m: m["files"].append(m["files"][0])),
@@ -214,11 +217,11 @@ MANIFESTS = {
     ),
     "a file is not listed": (
         lambda f: edit_manifest(f, lambda m: m["files"].remove(entry(m, "genai_config.json"))),
-        "genai_config.json: is not in the manifest",
+        "genai_config.json: is not listed in the manifest",
     ),
     "the tokenizer is not listed": (
         lambda f: edit_manifest(f, lambda m: m["files"].remove(entry(m, "tokenizer.json"))),
-        "tokenizer.json is not listed",
+        "must have the tokenizer, tokenizer.json",
     ),
     "the manifest lists itself": (
         lambda f: edit_manifest(
@@ -226,11 +229,11 @@ MANIFESTS = {
         ),
         "manifest.json",
     ),
-    "no file is listed": (set_key("files", []), "not listed"),
+    "no file is listed": (set_key("files", []), "must have the entry of `model`"),
     "there is no list": (set_key("files", None), "files"),
     "another tokenizer is named": (
         lambda f: edit_manifest(f, lambda m: m["interface"].update(tokenizer="../tokenizer.json")),
-        "is not listed",
+        "must have the tokenizer",
     ),
     "a checkpoint whose hash is none": (
         lambda f: edit_manifest(f, lambda m: m["checkpoint"].update(sha256="0123")),
@@ -239,7 +242,7 @@ MANIFESTS = {
     **{
         f"{key} is not the checkpoint's": (
             lambda f, key=key, value=value: edit_manifest(f, lambda m: m["interface"].update({key: value})),
-            f"interface.{key}: is not the config's",
+            f"interface.{key} must be the config's",
         )
         for key, value in {
             "task": "classification",
@@ -250,22 +253,22 @@ MANIFESTS = {
         }.items()
     },
     **{
-        f"{key} is not the recipe's": (
+        f"{key} must be the recipe's": (
             lambda f, key=key, value=value: edit_manifest(f, lambda m: m["interface"].update({key: value})),
-            "interface: is not that of the recipe",
+            "interface must follow from the recipe",
         )
         for key, value in {"length": 8, "any_batch": True, "dynamic_length": False, "cached": False}.items()
     },
     "a length that the model does not have": (
         lambda f: edit_manifest(f, lambda m: m["recipe"]["shapes"].update(length=10**12)),
-        "recipe: shapes.length is 1000000000000, but the model has 16 positions",
+        "shapes.length must be at most 16, the model's positions, not 1000000000000",
     ),
     **{
         f"another {key} of operators": (
             lambda f, key=key: edit_manifest(
                 f, lambda m: m["coverage"].update({key: m["coverage"][key] + 1})
             ),
-            "is not the sum",
+            "must be the sum",
         )
         for key in ("delegated", "total", "macs", "total_macs")
     },
@@ -279,21 +282,21 @@ MANIFESTS = {
     "no hash": (set_entry(sha256=None), "sha256"),
     "other bytes": (set_entry(bytes=12), "not 12"),
     **{f"bytes are {value!r}": (set_entry(bytes=value), "bytes") for value in (-1, "12", 12.0, True, None)},
-    "bytes of 400 digits": (set_entry(bytes=10**400), "beyond the range of 64 bits"),
+    "bytes of 400 digits": (set_entry(bytes=10**400), "does not fit in 64 bits"),
     "bytes are no number": (set_entry(bytes=float("nan")), "NaN"),
-    "a status that its reports do not bear out": (lambda f: edit_manifest(f, over_budget), "fails memory"),
+    "a status that its reports do not bear out": (lambda f: edit_manifest(f, over_budget), "fail memory"),
     "a report that is gone": (
         lambda f: edit_manifest(f, lambda m: m["reports"].pop("parity")),
         "reports.parity",
     ),
-    "a key twice": (key_twice, "is given twice"),
+    "a key twice": (key_twice, "occurs twice"),
     "an unknown key": (set_key("trusted", True), "trusted"),
     "a schema to come": (set_key("schema", "nf-edge/artifact/3"), "newer nf-edge"),
     "a schema of a far future": (set_key("schema", "nf-edge/artifact/" + "9" * 5000), "newer nf-edge"),
-    "another schema": (set_key("schema", "model/2"), "another kind"),
-    "a schema like ours": (set_key("schema", "nf-edge/artifact/two"), "another kind"),
-    "no schema": (set_key("schema", None), "another kind"),
-    "a list": (lambda f: (f / "manifest.json").write_text("[]"), "another kind"),
+    "another schema": (set_key("schema", "model/2"), "is not the expected kind of file"),
+    "a schema like ours": (set_key("schema", "nf-edge/artifact/two"), "is not the expected kind of file"),
+    "no schema": (set_key("schema", None), "is not the expected kind of file"),
+    "a list": (lambda f: (f / "manifest.json").write_text("[]"), "is not the expected kind of file"),
 }
 
 
@@ -347,7 +350,7 @@ def test_the_folder_may_be_a_link_and_have_files_that_no_runtime_reads(artifact,
     (tmp_path / "link").symlink_to(artifact)
     done = run("generate", tmp_path / "link", "the cat", "--max-tokens", "2")
     assert done.code == 0
-    assert ".git, README.md: not part of the artifact, and not used" in done.err
+    assert "nf-edge ignores .git, README.md: not part of the artifact" in done.err
 
 
 FIGURE = Figure(1.0, "dB", "measured")
@@ -390,7 +393,7 @@ def earlier_artifact(artifact):
 def test_an_earlier_artifact_loads_and_only_its_model_file_is_used(earlier_artifact, text_model, run):
     done = run("generate", earlier_artifact, "1 2", "--ids", "--max-tokens", "2")
     assert done.code == 0, done.err
-    assert "has the hash of model.onnx alone; export it again" in done.err
+    assert "has only the hash of model.onnx; export the artifact again" in done.err
     refused = run("generate", earlier_artifact, "the cat")
     assert refused.code == 3
     assert "tokenizer.json: cannot be verified" in refused.err

@@ -169,7 +169,10 @@ def test_every_verb_verifies_a_signature_and_can_ask_for_one(arguments, signed, 
 def test_without_a_key_a_signature_is_told_and_never_called_verified(signed, keys, run):
     done = run("inspect", signed)
     assert done.code == 0
-    assert "is signed, not verified: name the signer's public key with --public-key" in done.err
+    assert (
+        "is signed, but the signature is not verified; give the signer's public key with --public-key"
+        in done.err
+    )
     assert "signature" in done.out
     assert "not verified" in done.out
     (signed / "model.sig").unlink()
@@ -223,7 +226,7 @@ def test_a_failed_artifact_is_signed_as_failed(unsigned, keys, run):
     edit_manifest(unsigned, lambda document: document.update(status="fail"))
     done = run("sign", unsigned, "--key", keys["ours"][0], "--json")
     assert done.code == 0
-    assert "is marked as failed" in done.err
+    assert "failed a check at its export" in done.err
     assert json.loads(done.out)["result"]["status"] == "fail"
     edit_manifest(unsigned, lambda document: document.update(status="pass"))
     assert run("verify", unsigned, "--key", keys["ours"][1]).code == 3
@@ -237,7 +240,7 @@ def test_an_earlier_artifact_cannot_be_signed(unsigned, keys, run):
     edit_manifest(unsigned, earlier)
     done = run("sign", unsigned, "--key", keys["ours"][0])
     assert done.code == 3
-    assert "export it again" in done.err
+    assert "export the artifact again" in done.err
 
 
 def test_an_export_that_replaces_a_signed_artifact_leaves_no_signature(signed, case, keys, run):
@@ -249,12 +252,12 @@ def test_an_export_that_replaces_a_signed_artifact_leaves_no_signature(signed, c
 @pytest.mark.parametrize(
     ("verb", "key", "says"),
     [
-        ("sign", ("ours", 1), "is no private key"),
-        ("sign", ("rsa", 0), "is no private key"),
-        ("sign", ("hidden", 0), "set NF_EDGE_KEY_PASSWORD"),
+        ("sign", ("ours", 1), "is not a private key"),
+        ("sign", ("rsa", 0), "is not a private key"),
+        ("sign", ("hidden", 0), "set the environment variable NF_EDGE_KEY_PASSWORD"),
         ("sign", None, "No such file"),
-        ("verify", ("ours", 0), "is no public key"),
-        ("verify", ("rsa", 1), "is no public key"),
+        ("verify", ("ours", 0), "is not a public key"),
+        ("verify", ("rsa", 1), "is not a public key"),
         ("verify", None, "No such file"),
     ],
 )
@@ -294,7 +297,7 @@ def test_where_model_signing_is_missing_the_command_that_gets_it_is_told(signed,
 def test_what_changes_between_being_read_and_being_signed_is_not_signed(unsigned, keys):
     artifact = load_artifact(unsigned)
     better_figures(unsigned)
-    with pytest.raises(BadInput, match=r"changed while it was read: manifest\.json"):
+    with pytest.raises(BadInput, match=r"changed while nf-edge read it: manifest\.json"):
         sign(artifact, keys["ours"][0])
     assert not (unsigned / "model.sig").exists()
 
