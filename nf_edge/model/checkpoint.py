@@ -98,7 +98,8 @@ class Checkpoint:
         """
         identity = identity_of(self.path, self.config)
         if self.versions is not None and self.versions != _versions(self.path):
-            raise BadInput("its files changed since it was loaded", where=self.path, fix="load it again")
+            what = "the checkpoint's files changed since it was loaded"
+            raise BadInput(what, where=self.path, fix="load the checkpoint again")
         return identity
 
     def differs_from(self, other: Identity) -> list[str]:
@@ -161,11 +162,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
     config, warnings = read_config(path / CONFIG)
     weights = path / WEIGHTS
     if not weights.exists():
-        raise BadInput("is missing", where=weights, fix="put the weights there, or give another folder")
+        what = "is missing, but a checkpoint needs it for the weights"
+        raise BadInput(what, where=weights, fix="put the weights there, or give another folder")
     tensors = read_safetensors(weights)
     problems = mismatches(config, tensors)
     if problems:
-        raise BadInput.listing(problems, where=weights, fix=f"{path / CONFIG} defines the required tensors")
+        raise BadInput.listing(
+            problems, where=weights, fix=f"correct these weights, or {path / CONFIG}, which defines them"
+        )
     return Checkpoint(path, config, tensors, tuple(warnings), versions)
 
 
@@ -175,32 +179,33 @@ def mismatches(config: ModelConfig, tensors: Mapping[str, Tensor]) -> list[str]:
     problems = []
     for name, shape in required.items():
         if name not in tensors:
-            problems.append(f"{name} is missing (it must have shape {list(shape)})")
+            problems.append(f"tensor {name} is missing (required shape: {list(shape)})")
     for name, tensor in tensors.items():
         expected = required.get(name, optional_shapes.get(name))
         if expected is None:
             problems.append(
-                f"{name} {list(tensor.shape)} is not part of this model{_why_extra(config, name)}"
+                f"tensor {name} {list(tensor.shape)} is not part of this model{_why_extra(config, name)}"
             )
             continue
         if tuple(tensor.shape) != expected:
-            problems.append(f"{name} has shape {list(tensor.shape)}, not {list(expected)}")
+            problems.append(f"tensor {name} must have shape {list(expected)}, not {list(tensor.shape)}")
         if tensor.dtype not in DTYPES:
             problems.append(
-                f"{name} is {str(tensor.dtype).removeprefix('torch.')}, not a float of 16 or 32 bits"
+                f"tensor {name} must be float32, float16 or bfloat16, not "
+                f"{str(tensor.dtype).removeprefix('torch.')}"
             )
         elif not torch.isfinite(tensor).all():
-            problems.append(f"{name} holds NaN or Inf")
+            problems.append(f"tensor {name} contains NaN or Inf")
     return problems
 
 
 def _why_extra(config: ModelConfig, name: str) -> str:
     if name == "lm_head.weight" and config.is_language_model:
-        return ": tie_word_embeddings is true, so the head is transformer.wte.weight"
+        return ", because tie_word_embeddings is true; the head is transformer.wte.weight"
     if ".attn.c_attn." in name and config.attention == "symmetric":
-        return ": attention is symmetric, so its projection is c_kv"
+        return ", because attention is symmetric; its projection is c_kv"
     if ".attn.noise." in name:
-        return f": noise.kind is {config.noise.kind}"
+        return f", because noise.kind is {config.noise.kind}"
     return ""
 
 
@@ -290,7 +295,7 @@ def write_checkpoint(
         kept.pop("lm_head.weight", None)
     problems = mismatches(config, kept)
     if problems:
-        fix = "float16 ends at 65504; larger values become Inf" if dtype == torch.float16 else None
+        fix = "float16 values above 65504 become Inf; use float32" if dtype == torch.float16 else None
         raise BadInput.listing(problems, where=where, fix=fix)
     document = strict_json.dumps(config.to_json())
     (folder / CONFIG).write_text(document + "\n", encoding="utf-8")

@@ -23,7 +23,7 @@ TASKS: dict[ProblemType, Task] = {
 
 def _token(value: Any) -> Any:
     if value is not None and type(value) is not int:
-        raise ValueError("must be a token's id, a whole number")
+        raise ValueError("must be a token id (a whole number)")
     return value
 
 
@@ -31,7 +31,7 @@ def _tokens(value: Any) -> Any:
     if value is None or type(value) is int:
         return value
     if not isinstance(value, list | tuple) or not value or any(type(item) is not int for item in value):
-        raise ValueError("must be a token's id, a whole number, or a list of them")
+        raise ValueError("must be a token id (a whole number) or a list of token ids")
     return tuple(dict.fromkeys(value))
 
 
@@ -96,16 +96,16 @@ class ModelConfig(_Open):
     def _consistent(self) -> "ModelConfig":
         problems = []
         if self.n_embd % self.n_head:
-            problems.append(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}")
+            problems.append(f"n_embd ({self.n_embd}) must be a multiple of n_head ({self.n_head})")
         if self.is_language_model and not self.causal:
-            problems.append("causal is false: a language model must be causal")
+            problems.append("causal must be true for a language model")
         if self.attention == "standard" and self.noise.kind != "none":
-            problems.append(f"standard attention supports no noise, but noise.kind is {self.noise.kind}")
+            problems.append(f"noise.kind must be none with standard attention, not {self.noise.kind}")
         rank = self.noise.rank
         if self.noise.kind == "lowrank" and not (rank and 1 <= rank <= self.head_size):
             problems.append(f"noise.rank must be from 1 to the head size {self.head_size}, not {rank}")
         if not self.is_language_model and self.num_labels is None:
-            problems.append("num_labels is missing: a classifier needs it (1 is regression)")
+            problems.append("num_labels is required for a classifier (1 means regression)")
         labels = self.num_labels or 0
         if self.id2label is not None and not (
             len(self.id2label) == labels and all(0 <= label < labels for label in self.id2label)
@@ -113,17 +113,17 @@ class ModelConfig(_Open):
             problems.append(f"id2label must name the labels 0 to {labels - 1}")
         if self.problem_type == "single_label_classification" and self.num_labels == 1:
             problems.append(
-                "problem_type is single_label_classification, but num_labels is 1, so every prediction is "
-                "the same: use regression or multi_label_classification"
+                "problem_type must be regression or multi_label_classification if num_labels is 1, not "
+                "single_label_classification"
             )
         problems += [
-            f"{key} {token} is outside the vocabulary of {self.vocab_size}"
+            f"{key} must be below vocab_size {self.vocab_size}, not {token}"
             for key, tokens in self.special_tokens.items()
             for token in tokens
             if not 0 <= token < self.vocab_size
         ]
         if self.layers is not None and len(self.layers) != self.n_layer:
-            problems.append(f"layers has {len(self.layers)} entries, but n_layer is {self.n_layer}")
+            problems.append(f"layers must have n_layer = {self.n_layer} entries, not {len(self.layers)}")
         for i, layer in enumerate(self.layers or ()):
             if layer.n_head is not None and not 1 <= layer.n_head <= self.n_head:
                 problems.append(f"layers[{i}].n_head must be from 1 to {self.n_head}, not {layer.n_head}")

@@ -50,7 +50,7 @@ class Decoder(ABC):
         end = start + len(tokens)
         if end > self.capacity:
             raise BadInput(
-                f"{end} tokens do not fit the cache, which has {self.capacity} positions",
+                f"the text has {end} tokens, but the cache holds only {self.capacity}",
                 fix="use a shorter text, or keep only its last tokens",
             )
         logits = self._feed(np.array(tokens, dtype=np.int64), start)

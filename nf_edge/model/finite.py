@@ -35,10 +35,11 @@ def finite(network: nn.Module, *args: Tensor | None, rows: str = "", first: int 
             # If a module's input has NaN, an earlier module caused it.
             return
         row = first + 1 + (_first_row(output) if len(output) == size else 0)
+        place = f" on row {row} of {rows}" if rows else ""
         raise NotFinite(
-            f"{name or 'the network'}: its output is not finite{f' on row {row} of {rows}' if rows else ''}",
+            f"the output of {name or 'the network'} is not finite{place}",
             where=getattr(network, "origin", None),
-            fix="the weights are so large that float32 overflows: repair or retrain the checkpoint",
+            fix="correct or retrain the checkpoint, whose weights are so large that float32 overflows",
         )
 
     handles = [

@@ -112,7 +112,8 @@ def _choose(logits: np.ndarray, temperature: float, random: np.random.Generator)
     if not np.isfinite(logits).all():
         raise BadInput(
             "the logits of the next token are not finite, so no token can be chosen",
-            fix="run nf-edge check, which counts the predictions that are not finite",
+            fix="use a recipe that computes in float32 or quantizes less; nf-edge check counts the affected "
+            "predictions",
         )
     if temperature == 0:
         return int(logits.argmax())

@@ -72,5 +72,6 @@ def _tokenizer_keys(path: Path, vocab_size: int | None) -> dict[str, int]:
     tokenizer = read_tokenizer(path)
     tokens, end = vocabulary_size(tokenizer), tokenizer.token_to_id(END_OF_TEXT)
     if vocab_size is not None and vocab_size < tokens:
-        raise BadInput(f"the tokenizer has {tokens} tokens, more than --vocab-size {vocab_size}", where=path)
+        what = f"the tokenizer has {tokens} tokens, more than --vocab-size {vocab_size}"
+        raise BadInput(what, where=path, fix=f"give --vocab-size {tokens} or more, or leave it out")
     return {"vocab_size": tokens} | ({} if end is None else {"eos_token_id": end})

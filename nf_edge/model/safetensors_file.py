@@ -55,17 +55,18 @@ def _check_header(path: Path) -> None:
     with open_regular(path, LARGEST) as file:
         length = int.from_bytes(file.read(PREFIX), "little")
         if length > MOST_HEADER:
-            raise _damaged(path, f"its header would have {length:,} bytes; at most {MOST_HEADER:,} are read")
+            raise _damaged(path, f"its header may have at most {MOST_HEADER:,} bytes, not {length:,}")
         content = file.read(length)
     if len(content) < max(length, 1):
         raise _damaged(path, f"its header has {len(content):,} of {length:,} bytes")
     try:
         document = strict_json.loads(content)
     except ValueError as error:
-        raise _damaged(path, f"its header is not JSON: {error}") from error
+        raise _damaged(path, f"its header is not valid JSON; {error}") from error
     if not isinstance(document, dict):
         raise _damaged(path, "its header is not a JSON object")
 
 
 def _damaged(path: Path, why: str) -> BadInput:
-    return BadInput(f"is not a complete safetensors file: {why}", where=path)
+    fix = "copy or download the file again, or save it again with safetensors"
+    return BadInput(f"is not a complete safetensors file ({why})", where=path, fix=fix)

@@ -40,15 +40,17 @@ def refuse_growth(text: str, probe: str) -> None:
         longest, size = max(map(len, contents), default=0), sum(map(len, contents))
         if len(steps) > MOST_STEPS or longest > MOST_CONTENT or size > MOST_CONTENTS:
             raise ValueError(
-                f"its {part} has {len(steps):,} steps whose replacements have {size:,} characters, the "
-                f"longest {longest:,}; the limits are {MOST_STEPS:,} steps, {MOST_CONTENTS:,} characters and "
-                f"{MOST_CONTENT} characters"
+                f"its {part} may have at most {MOST_STEPS:,} steps (it has {len(steps):,}), replacements of "
+                f"{MOST_CONTENT} characters (the longest has {longest:,}), and {MOST_CONTENTS:,} characters "
+                f"in all replacements (it has {size:,})"
             )
         output = input_text = " ".join((probe, *(2 * content for content in contents)))
         for step in steps:
             output = _step_function(part, step)(output)
             if len(output) > MOST_GROWTH * len(input_text):
-                raise ValueError(f"its {part} makes a text more than {MOST_GROWTH} times as long")
+                raise ValueError(
+                    f"its {part} may make a text at most {MOST_GROWTH} times as long, but makes one longer"
+                )
 
 
 def _steps(part: Any) -> Iterator[Mapping[str, Any]]:

@@ -43,7 +43,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
     if vocabulary_size(tokenizer) > MOST_TOKENS:
         # Writing the file takes memory for every id up to the largest.
         largest = vocabulary_size(tokenizer) - 1
-        raise BadInput(f"has an id {largest:,}; nf-edge reads at most {MOST_TOKENS:,} tokens", where=path)
+        raise BadInput(f"has the token id {largest:,}; ids must be below {MOST_TOKENS:,}", where=path)
     return tokenizer
 
 
@@ -58,7 +58,8 @@ def tokenizer_errors(where: str | Path, what: str) -> Iterator[None]:
     except BaseException as error:
         if isinstance(error, NfEdgeError) or not (isinstance(error, Exception) or _is_panic(error)):
             raise
-        raise BadInput(f"{what}: {error}", where=where) from error
+        fix = "save the tokenizer again with the installed tokenizers package"
+        raise BadInput(f"{what} ({error})", where=where, fix=fix) from error
 
 
 def _is_panic(error: BaseException) -> bool:

@@ -69,7 +69,7 @@ class ConvolutionalClassifier(nn.Module):
 
 def _odd(width: int) -> int:
     if width < 1 or width % 2 == 0:
-        raise ValueError("must be an odd number of tokens: the middle one and as many on either side")
+        raise ValueError("must be an odd number of tokens, at least 1")
     return width
 
 

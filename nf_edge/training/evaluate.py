@@ -130,7 +130,8 @@ def evaluate(model: nn.Module, examples: Examples, batch_size: int) -> Evaluatio
     model.train(was_training)
     every = torch.cat(losses).double()
     if not every.isfinite().all():
-        raise NotFinite("the loss is not finite", where=getattr(model, "origin", None))
+        fix = "correct or retrain the checkpoint, whose weights are too large"
+        raise NotFinite("the loss is not finite", where=getattr(model, "origin", None), fix=fix)
     return Evaluation(
         metric=metric,
         count=len(every),

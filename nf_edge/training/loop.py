@@ -115,7 +115,7 @@ def _step(
 
 def _divergence_error(reason: str, step: int) -> BadInput:
     return BadInput(
-        f"training diverged: {reason} at step {step}",
+        f"training diverged at step {step}, because {reason}",
         fix="lower optimizer.learning_rate, or raise schedule.warmup_steps",
     )
 

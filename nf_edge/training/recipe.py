@@ -167,9 +167,11 @@ class TrainingRecipe(Closed):
     def _consistent(self) -> "TrainingRecipe":
         config, extra = self.model, self.regularization
         if extra.jitter is not None and config.is_language_model:
-            raise ValueError("regularization.jitter is for ids that are intensities, not for language models")
+            raise ValueError(
+                "regularization.jitter is for ids that are intensities, not for language models; remove it"
+            )
         if config.is_language_model and self.data.apart is not None:
-            raise ValueError("data.apart is for rows; parts of a text never overlap")
+            raise ValueError("data.apart is only for rows, not for a language model's text; remove it")
         if self.data.refit:
             trainings = [
                 self.training,
@@ -177,12 +179,14 @@ class TrainingRecipe(Closed):
             ]
             if any(each.validate_every < each.steps for each in trainings):
                 raise ValueError(
-                    "data.refit leaves no data to choose a step by: set validate_every equal to steps"
+                    "data.refit leaves no data to choose a step by; set validate_every equal to steps"
                 )
         if not config.is_language_model and not config.has_label:
-            raise ValueError(f"a {config.kind} cannot be trained: training data has one label per row")
+            raise ValueError(
+                f"a {config.kind} cannot be trained; training needs a model with one label per row"
+            )
         if extra.token_dropout and (config.is_language_model or config.pad_token_id is None):
-            raise ValueError("regularization.token_dropout is for classifiers with a pad_token_id")
+            raise ValueError("regularization.token_dropout needs a classifier with a pad_token_id")
         if isinstance(self.data.tokenizer, Bpe):
             if config.vocab_size < SMALLEST_VOCABULARY:
                 raise ValueError(f"a byte-level BPE needs model.vocab_size {SMALLEST_VOCABULARY} or more")
@@ -194,13 +198,15 @@ class TrainingRecipe(Closed):
             raise ValueError("regularization.noise_prior needs a model with noise")
         if self.distill is not None:
             if config.task != "classification":
-                raise ValueError("distill is for classifiers")
+                raise ValueError("distill needs a classifier; remove it for other models")
             if extra.label_smoothing:
-                raise ValueError("regularization.label_smoothing is for labels, which distill does not use")
+                raise ValueError(
+                    "regularization.label_smoothing must be 0 with distill, which does not use labels"
+                )
             if self.data.tokenizer is None and any(t.vectors_file for t in self.distill.teachers):
-                raise ValueError("vectors of a teacher need text data, with data.tokenizer")
+                raise ValueError("a teacher's vectors need text data; set data.tokenizer")
             if config.pad_token_id is None and any(t.token_dropout for t in self.distill.teachers):
-                raise ValueError("token_dropout of a teacher needs a model with a pad_token_id")
+                raise ValueError("a teacher's token_dropout needs a model with a pad_token_id")
         return self
 
 

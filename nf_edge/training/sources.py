@@ -171,7 +171,7 @@ def _require_files(recipe: TrainingRecipe, root: Path) -> None:
     if missing:
         root_option = "then give their folder with --data-root" if data.origin else "give --data-root FOLDER"
         raise BadInput(
-            f"no such data: {', '.join(missing)}",
+            f"these data files are missing: {', '.join(missing)}",
             where=root.resolve(),
             fix=f"{data.origin.strip()}\n  {root_option}" if data.origin else root_option,
         )
@@ -194,7 +194,7 @@ def _tokenizer(recipe: TrainingRecipe, train: Located, scratch: Path, notes: lis
     tokenizer = train_bpe(_texts(train), vocab_size, lowercase=choice.lowercase, treebank=choice.treebank)
     learned = vocabulary_size(tokenizer)
     if learned < vocab_size:
-        notes.append(f"{train.source}: gives only {learned} tokens, not {vocab_size}")
+        notes.append(f"{train.source} gives only {learned} tokens, fewer than vocab_size {vocab_size}")
     path = scratch / "tokenizer.json"
     tokenizer.save(str(path))
     return path

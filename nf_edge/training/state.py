@@ -68,7 +68,7 @@ def check_states(paths: Sequence[Path], what: str, *, resume: bool, overwrite: b
     if unfinished and not resume:
         if not overwrite:
             raise BadInput(
-                f"is the state of an interrupted {what}",
+                f"contains the state of an interrupted {what}",
                 where=unfinished[0],
                 fix="give --resume to continue it, or --overwrite to start again",
             )
@@ -108,7 +108,7 @@ def load_state(path: Path, fingerprint: str, model: nn.Module, optimizer: torch.
         raise _invalid_state(path, error) from error
     if document.fingerprint != fingerprint:
         raise BadInput(
-            "is the state of a training with another recipe, seed, data or version",
+            "contains the state of a training with another recipe, seed, data or version of nf-edge",
             where=path,
             fix="resume with the original ones, or delete this file and start again",
         )
@@ -141,7 +141,8 @@ def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
 
 def _invalid_state(path: Path, error: Exception) -> BadInput:
     why = error.what if isinstance(error, BadInput) else error
-    return BadInput(f"is not the state of a training: {why}", where=path, fix="delete it and start again")
+    fix = "delete this file and start again"
+    return BadInput(f"is not the state of a training ({why})", where=path, fix=fix)
 
 
 def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

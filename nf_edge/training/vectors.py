@@ -53,19 +53,23 @@ def read_vectors(path: Path, tokenizer: Tokenizer, vocab_size: int) -> WordVecto
                 vector_of[ids[word]] = _numbers(fields, path, number)
     if not vector_of:
         raise BadInput(
-            "has no vector of any word of the vocabulary",
+            "has no vector for any word of the vocabulary",
             where=path,
-            fix="use vectors in the texts' language",
+            fix="use word vectors of the texts' language",
         )
     known = torch.zeros(vocab_size, dtype=torch.bool)
     known[list(vector_of)] = True
     table = torch.zeros(vocab_size, width or 0)
     table[list(vector_of)] = torch.tensor(list(vector_of.values()))
     if not table.isfinite().all():
-        raise BadInput("has a vector with NaN or Inf", where=path)
+        first = int((~table.isfinite()).any(dim=1).nonzero()[0])
+        word = next(word for word, index in ids.items() if index == first)
+        what, fix = f"the vector of {word!r} has NaN or Inf", "remove that vector, or download the file again"
+        raise BadInput(what, where=path, fix=fix)
     scale = table[known].square().mean().sqrt()
     if not (scale > 0 and scale.isfinite()):
-        raise BadInput("has only zeros, or numbers that are too large to square in float32", where=path)
+        what = "has only zeros, or numbers that are too large to square in float32"
+        raise BadInput(what, where=path, fix="download the file again, or use other vectors")
     return WordVectors(table / scale, known)
 
 
@@ -92,12 +96,12 @@ def _numbers(fields: list[str], path: Path, line: int) -> list[float]:
     try:
         return [float(field) for field in fields]
     except ValueError as error:
-        raise _not_vectors(path, line, str(error)) from error
+        raise _not_vectors(path, line, "has a value that is not a number") from error
 
 
 def _not_vectors(path: Path, line: int, what: str) -> BadInput:
     return BadInput(
-        f"is not a file of word vectors: line {line} {what}",
+        f"is not a file of word vectors (line {line} {what})",
         where=path,
         fix="each line must be a word and the same number of values, separated by single spaces",
     )

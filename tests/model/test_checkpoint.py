@@ -48,8 +48,8 @@ def refusal(folder):
 @pytest.mark.parametrize(
     ("name", "changes", "reason"),
     [
-        ("lm-none", {"causal": False}, "a language model must be causal"),
-        ("lm-standard", {"noise": {"kind": "relative"}}, "standard attention supports no noise"),
+        ("lm-none", {"causal": False}, "causal must be true for a language model"),
+        ("lm-standard", {"noise": {"kind": "relative"}}, "noise.kind must be none with standard attention"),
         (
             "lm-lowrank",
             {"noise": {"kind": "lowrank"}},
@@ -61,8 +61,8 @@ def refusal(folder):
             {"noise": {"kind": "lowrank", "rank": 5}},
             "noise.rank must be from 1 to the head size 4",
         ),
-        ("lm-none", {"n_head": 5}, "n_embd 12 is not a multiple of n_head 5"),
-        ("lm-none", {"layers": [{}]}, "layers has 1 entries, but n_layer is 2"),
+        ("lm-none", {"n_head": 5}, "n_embd (12) must be a multiple of n_head (5)"),
+        ("lm-none", {"layers": [{}]}, "layers must have n_layer = 2 entries, not 1"),
         ("lm-none", {"layers": [{"n_head": 0}, {}]}, "layers[0].n_head must be from 1 to 3, not 0"),
         ("lm-none", {"layers": [{}, {"n_head": 4}]}, "layers[1].n_head must be from 1 to 3, not 4"),
         ("lm-none", {"activation_function": "swish"}, "activation_function"),
@@ -75,26 +75,26 @@ def refusal(folder):
         ("lm-none", {"vocab_size": True}, "vocab_size: Input should be a valid integer"),
         ("lm-none", {"layers": [{"n_head": True}, {}]}, "layers.0.n_head: Input should be a valid integer"),
         ("lm-lowrank", {"noise": {"kind": "lowrank", "rank": True}}, "noise.rank: Input should be a valid"),
-        ("lm-none", {"eos_token_id": 19}, "eos_token_id 19 is outside the vocabulary of 19"),
-        ("lm-none", {"eos_token_id": [3, 19]}, "eos_token_id 19 is outside the vocabulary of 19"),
-        ("lm-none", {"eos_token_id": []}, "eos_token_id: must be a token's id, a whole number, or a list"),
+        ("lm-none", {"eos_token_id": 19}, "eos_token_id must be below vocab_size 19, not 19"),
+        ("lm-none", {"eos_token_id": [3, 19]}, "eos_token_id must be below vocab_size 19, not 19"),
+        ("lm-none", {"eos_token_id": []}, "eos_token_id: must be a token id (a whole number) or a list"),
         (
             "lm-none",
             {"eos_token_id": [3, "4"]},
-            "eos_token_id: must be a token's id, a whole number, or a list",
+            "eos_token_id: must be a token id (a whole number) or a list",
         ),
         (
             "lm-none",
             {"pad_token_id": True},
-            "pad_token_id: must be a token's id, a whole number (found 'true')",
+            "pad_token_id: must be a token id (a whole number) (found 'true')",
         ),
         ("cls-causal-first", {"problem_type": "ranking"}, "problem_type: Input should be"),
         (
             "cls-regression-padded",
             {"problem_type": "single_label_classification"},
-            "num_labels is 1, so every prediction is the same",
+            "problem_type must be regression or multi_label_classification if num_labels is 1",
         ),
-        ("cls-causal-first", {"num_labels": ...}, "num_labels is missing"),
+        ("cls-causal-first", {"num_labels": ...}, "num_labels is required"),
         ("cls-causal-first", {"id2label": {"0": "no", "2": "yes"}}, "id2label must name the labels 0 to 3"),
         ("cls-causal-first", {"pooling": "max"}, "pooling"),
     ],
@@ -109,22 +109,22 @@ def test_an_impossible_config_is_refused_with_its_reason(copy_of, name, changes,
         (
             "lm-none",
             lambda tensors: tensors.update({"lm_head.weight": torch.ones(19, 12)}),
-            "lm_head.weight [19, 12] is not part of this model: tie_word_embeddings is true",
+            "lm_head.weight [19, 12] is not part of this model, because tie_word_embeddings is true",
         ),
         (
             "lm-lowrank-full-rank-untied-gelu",
             lambda tensors: tensors.pop("lm_head.weight"),
-            "lm_head.weight is missing (it must have shape [19, 12])",
+            "lm_head.weight is missing (required shape: [19, 12])",
         ),
         (
             "lm-none",
             lambda tensors: tensors.pop(BLOCK + "attn.c_kv.bias"),
-            BLOCK + "attn.c_kv.bias is missing (it must have shape [24])",
+            BLOCK + "attn.c_kv.bias is missing (required shape: [24])",
         ),
         (
             "lm-none",
             lambda tensors: tensors.update({BLOCK + "attn.c_attn.weight": torch.ones(36, 12)}),
-            "attention is symmetric, so its projection is c_kv",
+            "attention is symmetric; its projection is c_kv",
         ),
         (
             "lm-none",
@@ -134,22 +134,22 @@ def test_an_impossible_config_is_refused_with_its_reason(copy_of, name, changes,
         (
             "lm-none",
             lambda tensors: tensors.update({"transformer.ln_f.weight": torch.ones(11)}),
-            "transformer.ln_f.weight has shape [11], not [12]",
+            "transformer.ln_f.weight must have shape [12], not [11]",
         ),
         (
             "lm-none",
             lambda tensors: tensors.update({"transformer.ln_f.weight": torch.ones(12, dtype=torch.int32)}),
-            "transformer.ln_f.weight is int32, not a float of 16 or 32 bits",
+            "transformer.ln_f.weight must be float32, float16 or bfloat16, not int32",
         ),
         (
             "lm-none",
             lambda tensors: tensors["transformer.wte.weight"][3, 4].fill_(float("nan")),
-            "transformer.wte.weight holds NaN or Inf",
+            "transformer.wte.weight contains NaN or Inf",
         ),
         (
             "lm-none",
             lambda tensors: tensors["transformer.wpe.weight"][0, 0].fill_(float("-inf")),
-            "transformer.wpe.weight holds NaN or Inf",
+            "transformer.wpe.weight contains NaN or Inf",
         ),
     ],
 )
@@ -163,7 +163,7 @@ def test_everything_wrong_with_a_config_is_said_at_once(copy_of):
     message = refusal(
         copy_of("lm-none", causal=False, n_head=5, layers=[{"n_head": 9}, {}], noise={"kind": "lowrank"})
     )
-    for reason in ("must be causal", "not a multiple", "layers[0].n_head", "noise.rank"):
+    for reason in ("causal must be true", "must be a multiple", "layers[0].n_head", "noise.rank"):
         assert reason in message
 
 
@@ -181,8 +181,8 @@ def test_everything_wrong_with_the_tensors_is_said_at_once(copy_of):
         "4 problems",
         "transformer.wte.weight is missing",
         "extra [2] is not part of this model",
-        "transformer.ln_f.bias has shape [7], not [12]",
-        "transformer.ln_f.bias holds NaN",
+        "transformer.ln_f.bias must have shape [12], not [7]",
+        "transformer.ln_f.bias contains NaN",
     ):
         assert reason in message
 
@@ -192,7 +192,7 @@ def test_the_spread_of_the_training_noise_may_be_there_but_must_fit(copy_of):
     edit_tensors(folder, lambda tensors: tensors.update({BLOCK + "attn.noise.log_sigma": torch.ones(3)}))
     load_checkpoint(folder).model()
     edit_tensors(folder, lambda tensors: tensors.update({BLOCK + "attn.noise.log_sigma": torch.ones(2)}))
-    assert "log_sigma has shape [2], not [3]" in refusal(folder)
+    assert "log_sigma must have shape [3], not [2]" in refusal(folder)
 
 
 @pytest.mark.parametrize("keep", [0, 7, 100, -1])
@@ -272,7 +272,7 @@ def test_a_tied_head_is_written_once(case, tmp_path):
 def test_nothing_is_written_when_the_tensors_do_not_fit(case, tmp_path):
     checkpoint = load_checkpoint(case("lm-none"))
     too_large = {name: tensor * 1e6 for name, tensor in checkpoint.tensors.items()}
-    with pytest.raises(BadInput, match="float16 ends at 65504"):
+    with pytest.raises(BadInput, match="float16 values above 65504 become Inf"):
         save_checkpoint(tmp_path / "copy", checkpoint.config, too_large, dtype=torch.float16)
     assert list(tmp_path.iterdir()) == []
 

@@ -172,13 +172,13 @@ def test_two_keys_of_one_tensor_are_refused_by_name(folder):
     path = folder()
     save_file(tensors() | {"wte.weight": torch.zeros(23, 12)}, path / "model.safetensors")
     message = refusal(path)
-    assert "transformer.wte.weight and wte.weight are both transformer.wte.weight" in message
+    assert "transformer.wte.weight and wte.weight are the same tensor, transformer.wte.weight" in message
 
 
 def test_names_of_a_wrapper_are_the_same_model(folder, imported):
     weights = {f"_orig_mod.model.{name}": w for name, w in gpt2.random_weights().items()}
     checkpoint, notes = imported(folder(weights))
-    assert "names begin with 'model.', which is left out" in notes
+    assert "the prefix 'model.' is removed from all tensor names" in notes
     assert_answers(checkpoint, gpt2.random_weights())
 
 
@@ -192,7 +192,7 @@ def test_an_adapter_is_refused_with_how_to_merge_it(run, folder, tmp_path, file,
         (path / "model.safetensors").unlink()
     done = run("import", path, "-o", tmp_path / "out")
     assert (done.code, done.out) == (3, "")
-    assert f"has an adapter ({file}), which transformers adds to the weights" in done.err
+    assert f"has an adapter ({file}), but an import needs weights with the adapter merged" in done.err
     assert "merge_and_unload()" in done.err
     assert not (tmp_path / "out").exists()
 
@@ -226,7 +226,7 @@ def test_a_pytorch_file_is_read_without_pickle(folder, imported):
 def test_a_folder_without_weights_is_refused(folder):
     path = folder()
     (path / "model.safetensors").unlink()
-    assert "has no weights" in refusal(path)
+    assert "has none of these weight files" in refusal(path)
 
 
 def test_attention_that_is_not_gpt2s_is_refused_with_every_reason(folder):
@@ -241,10 +241,10 @@ def test_attention_that_is_not_gpt2s_is_refused_with_every_reason(folder):
     )
     for reason in (
         "5 problems",
-        "scale_attn_weights is False, so the scores are not divided by the root of the head size",
-        "scale_attn_by_inverse_layer_idx is True, so each layer's scores are divided by its number",
-        "reorder_and_upcast_attn is True, so attention rounds in an order",
-        "add_cross_attention is True, so the model attends to an encoder's output",
+        "scale_attn_weights is False, which a NoiseFormer does not support (the scores are not divided",
+        "scale_attn_by_inverse_layer_idx is True, which a NoiseFormer does not support (each layer's",
+        "reorder_and_upcast_attn is True, which a NoiseFormer does not support (attention rounds in an order",
+        "add_cross_attention is True, which a NoiseFormer does not support (the model attends to",
         "activation_function",
     ):
         assert reason in message
@@ -253,14 +253,14 @@ def test_attention_that_is_not_gpt2s_is_refused_with_every_reason(folder):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"model_type": "llama"}, "model_type is 'llama', not 'gpt2'"),
+        ({"model_type": "llama"}, "model_type must be 'gpt2', not 'llama'"),
         (
             {"architectures": ["GPT2DoubleHeadsModel"]},
-            "architectures is GPT2DoubleHeadsModel; it must be one of",
+            "GPT2ForSequenceClassification, not GPT2DoubleHeadsModel",
         ),
-        ({"n_head": 5}, "n_embd 12 is not a multiple of n_head 5"),
+        ({"n_head": 5}, "n_embd (12) must be a multiple of n_head (5)"),
         ({"n_layer": 3}, "transformer.h.2.ln_1.weight is missing"),
-        ({"n_inner": 40}, "mlp.c_fc.weight has shape [48, 12], not [40, 12]"),
+        ({"n_inner": 40}, "mlp.c_fc.weight must have shape [40, 12], not [48, 12]"),
     ],
 )
 def test_a_config_of_another_model_is_refused(folder, changes, reason):
@@ -357,7 +357,7 @@ def test_without_a_pad_token_that_can_occur_the_last_token_is_pooled(folder, imp
         folder(weights, architectures=["GPT2ForSequenceClassification"], pad_token_id=pad)
     )
     assert checkpoint.config.pooling == "last"
-    assert ("is left out" in notes) == (pad is not None)
+    assert ("is ignored, because" in notes) == (pad is not None)
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_what_a_head_answers_is_taken_over(run, folder, tmp_path, labels, proble
 def test_a_number_of_labels_that_the_head_has_not_is_refused(folder):
     weights = gpt2.random_weights() | {"score.weight": np.ones((3, 12), np.float32)}
     path = folder(weights, architectures=["GPT2ForSequenceClassification"], num_labels=5)
-    assert "num_labels is 5, but score.weight has 3 rows" in refusal(path)
+    assert "num_labels must be 3, the rows of score.weight, not 5" in refusal(path)
 
 
 def test_several_ends_of_a_text_are_taken_over(folder, imported):
@@ -393,7 +393,7 @@ def test_several_ends_of_a_text_are_taken_over(folder, imported):
 
 @pytest.mark.parametrize("eos", ["</s>", [], [0, "7"], [0, True], 1.5])
 def test_ends_of_a_text_that_are_none_are_refused_with_what_they_must_be(folder, eos):
-    assert "eos_token_id: must be a token's id, a whole number, or a list of them" in refusal(
+    assert "eos_token_id: must be a token id (a whole number) or a list of token ids" in refusal(
         folder(eos_token_id=eos)
     )
 
@@ -407,15 +407,15 @@ def test_ends_of_a_text_that_are_none_are_refused_with_what_they_must_be(folder,
             (0, 22, None),
             (5, [0, 7], None),
             (0, (0, 7), None),
-            "eos_token_id is [0, 7] by generation_config.json",
+            "eos_token_id [0, 7] of generation_config.json is used",
         ),
-        ((None, 22, None), (5, 22, 6), (5, (22,), 6), "bos_token_id is 5 by generation_config.json"),
-        ((0, 22, 3), (None, None, 6), (0, (22,), 3), "generation_config.json names no eos_token_id"),
+        ((None, 22, None), (5, 22, 6), (5, (22,), 6), "bos_token_id 5 of generation_config.json is used"),
+        ((0, 22, 3), (None, None, 6), (0, (22,), 3), "generation_config.json has no eos_token_id"),
         (
             (0, None, None),
             (None, 7, None),
             (0, (7,), None),
-            "by generation_config.json, as in transformers' generate; config.json has none",
+            "of generation_config.json is used, as in transformers' generate; config.json has none",
         ),
     ],
 )
@@ -427,7 +427,7 @@ def test_generation_config_says_where_a_text_ends(folder, imported, config, gene
     got = checkpoint.config
     assert (got.bos_token_id, got.end_tokens, got.pad_token_id) == tokens
     assert note in notes
-    assert ("by generation_config.json" in notes) == ("by generation_config.json" in note)
+    assert ("of generation_config.json is used" in notes) == ("of generation_config.json is used" in note)
 
 
 def test_generation_config_does_not_change_a_classifier(folder, imported):
@@ -444,9 +444,9 @@ def test_generation_config_does_not_change_a_classifier(folder, imported):
 def test_a_broken_generation_config_is_refused(folder):
     path = folder()
     (path / "generation_config.json").write_text('{"eos_token_id": "</s>"}')
-    assert "generation_config.json: eos_token_id is '</s>', not a token's id" in refusal(path)
+    assert "eos_token_id in generation_config.json must be a token id, not '</s>'" in refusal(path)
     (path / "generation_config.json").write_text("{")
-    with pytest.raises(BadInput, match=r"generation_config\.json: is not JSON"):
+    with pytest.raises(BadInput, match=r"generation_config\.json: is not valid JSON"):
         import_checkpoint(path)
 
 
@@ -543,7 +543,7 @@ def test_what_makes_another_model_is_refused_by_name(folder, key):
     plain, reason = settings.PLAIN[key]
     other = not plain if isinstance(plain, bool) else {"0": [1]}
     message = refusal(folder(**{key: other}))
-    assert f"{key} is {other!r}, so {reason}" in message
+    assert f"{key} is {other!r}, which a NoiseFormer does not support ({reason})" in message
 
 
 @pytest.mark.parametrize("key", settings.PLAIN)
@@ -568,7 +568,7 @@ def test_how_generation_config_has_text_chosen_is_told(folder, imported):
 def test_a_setting_that_nobody_knows_is_told(folder, imported):
     _, notes = imported(folder(rope_theta=10000, sliding_window=None))
     assert (
-        "unknown keys of config.json, not read: rope_theta=10000; check that the model does not need them"
+        "unknown keys of config.json are ignored: rope_theta=10000; check that the model does not need them"
         in notes
     )
 
@@ -579,12 +579,12 @@ def test_other_names_of_the_shape_are_taken_and_contradictions_are_not(folder, i
     (path / "config.json").write_text(json.dumps(config | {"hidden_size": 12, "num_hidden_layers": 2}))
     assert_answers(imported(path)[0], gpt2.random_weights())
     (path / "config.json").write_text(json.dumps(CONFIG | {"hidden_size": 24}))
-    assert "hidden_size is 24 and n_embd is 12, but both mean the same" in refusal(path)
+    assert "hidden_size (24) and n_embd (12) mean the same and must be equal" in refusal(path)
 
 
 def test_weights_of_another_dtype_than_the_config_says_stay_and_are_told(folder, imported):
     checkpoint, notes = imported(folder(dtype="bfloat16"))
-    assert "dtype is bfloat16 in config.json; the weights stay float32" in notes
+    assert "dtype is bfloat16 in config.json, but the weights stay float32" in notes
     assert_answers(checkpoint, gpt2.random_weights())
 
 
@@ -604,7 +604,7 @@ def test_names_for_another_number_of_labels_are_refused(folder):
 def test_special_tokens_outside_the_vocabulary_are_left_out(folder, imported):
     checkpoint, notes = imported(folder(eos_token_id=50256))
     assert checkpoint.config.eos_token_id is None
-    assert "eos_token_id 50256 is outside the vocabulary of 23 and is left out" in notes
+    assert "eos_token_id 50256 is ignored, because it is outside the vocabulary of 23 tokens" in notes
 
 
 BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -636,7 +636,7 @@ def test_added_tokens_keep_their_ids(folder):
     write_bpe(path, **{"[SEP]": 260, "[PAD]": 259})
     assert import_checkpoint(path).tokenizer.encode("[SEP]o[PAD]").ids == [260, BYTES.index("o"), 259]
     write_bpe(path, **{"[PAD]": 260})
-    assert "give [PAD] the id 260, but new ids follow the vocabulary" in refusal(path)
+    assert "gives [PAD] the id 260, but its id must be" in refusal(path)
 
 
 def test_a_tokenizer_that_starts_with_a_space_still_does(folder):
@@ -668,7 +668,7 @@ def test_a_tokenizer_that_is_there_is_copied_as_it_is(folder, imported):
     assert checkpoint.tokenizer_file.read_text() == text
     # Only a tokenizer that the user gives says which rows of the embedding are real.
     assert checkpoint.config.vocab_size == 23
-    assert "the tokenizer has 2 tokens, the model 23" in notes
+    assert "the tokenizer has 2 tokens, but the model has 23" in notes
 
 
 def test_the_command_takes_no_activation_for_a_folder(run, folder, tmp_path):

@@ -90,14 +90,14 @@ def test_a_model_without_biases_gets_zeros(imported):
     checkpoint, notes = imported(nanogpt(weights, bias=False))
     assert_answers(checkpoint, gpt2.logits(weights, IDS, HEADS, "gelu"))
     # Four linears and two LayerNorms a layer, and the last LayerNorm.
-    assert "13 biases are written as zeros" in notes
+    assert "13 biases of zeros are added" in notes
 
 
 def test_a_head_of_its_own_stays_one(imported):
     weights = gpt2.random_weights()
     weights["lm_head.weight"] = weights["transformer.wte.weight"] + 1
     checkpoint, notes = imported(nanogpt(weights))
-    assert "lm_head.weight differs from the embedding: it stays a separate head" in notes
+    assert "lm_head.weight differs from the embedding, so it stays a separate head" in notes
     assert not checkpoint.config.tie_word_embeddings
     assert_answers(checkpoint, gpt2.logits(weights, IDS, HEADS, "gelu"))
 
@@ -129,7 +129,7 @@ WRAPPED = {
 def test_what_wrappers_put_into_names_is_left_out_wherever_it_stands(imported, rename):
     checkpoint, notes = imported(renamed(rename))
     assert_answers(checkpoint, gpt2.logits(gpt2.random_weights(), IDS, HEADS, "gelu"))
-    assert "names begin" not in notes
+    assert "is removed from all tensor names" not in notes
 
 
 @pytest.mark.parametrize("prefix", ["model.", "net.", "lit.backbone."])
@@ -140,14 +140,14 @@ def test_what_stands_before_all_names_is_left_out_and_told(imported, prefix, bar
 
     checkpoint, notes = imported(renamed(rename))
     assert_answers(checkpoint, gpt2.logits(gpt2.random_weights(), IDS, HEADS, "gelu"))
-    assert f"names begin with {prefix!r}, which is left out" in notes
+    assert f"the prefix {prefix!r} is removed from all tensor names" in notes
 
 
 def test_weights_of_two_models_are_refused_by_what_stands_before_their_names(saved):
     document = renamed(lambda name: f"model.{name}")
     document["model"] |= renamed(lambda name: f"ema.{name}")["model"]
     message = refusal(saved(document))
-    assert "names of several models" in message
+    assert "has tensors of several models" in message
     assert "'model.'" in message
     assert "'ema.'" in message
 
@@ -158,15 +158,17 @@ def test_two_keys_of_one_tensor_are_refused_by_name(saved, wrapper, same):
     document = nanogpt()
     name = "transformer.h.1.ln_2.bias"
     document["model"][wrapper + name] = document["model"][name] if same else torch.zeros(12)
-    assert f"{name} and {wrapper}{name} are both {name}: keep one of them" in refusal(saved(document))
+    assert f"{name} and {wrapper}{name} are the same tensor, {name}; keep one of them" in refusal(
+        saved(document)
+    )
 
 
 def test_of_many_that_are_there_twice_a_few_are_named(saved):
     document = nanogpt()
     document["model"] |= {f"_orig_mod.{name}": torch.zeros(1) for name in document["model"]}
     message = refusal(saved(document))
-    assert "transformer.wte.weight and _orig_mod.transformer.wte.weight are both" in message
-    assert "and 26 more tensors have several keys" in message
+    assert "transformer.wte.weight and _orig_mod.transformer.wte.weight are the same tensor" in message
+    assert "26 more tensors occur under several names" in message
 
 
 def test_an_adapter_that_is_not_merged_is_refused(saved):
@@ -177,7 +179,7 @@ def test_an_adapter_that_is_not_merged_is_refused(saved):
     document["model"]["base_model.model.transformer.h.0.attn.c_attn.lora_A.default.weight"] = torch.ones(
         4, 12
     )
-    assert "holds an adapter that is not merged" in refusal(saved(document))
+    assert "contains an adapter that is not merged" in refusal(saved(document))
 
 
 def test_names_of_something_else_are_told(saved):
@@ -225,7 +227,10 @@ def test_gpt2s_vocabulary_is_known_by_its_padded_size(imported, padded):
     checkpoint, notes = imported(padded)
     assert checkpoint.config.vocab_size == 50257
     assert checkpoint.tensors["transformer.wte.weight"].shape == (50257, 6)
-    assert "rows 50257 to 50303 count as padding and are dropped (--vocab-size 50304 keeps them)" in notes
+    assert (
+        "rows 50257 to 50303 are dropped as padding of the vocabulary (--vocab-size 50304 keeps them)"
+        in notes
+    )
 
 
 def test_an_option_keeps_all_rows_of_the_embedding(imported, padded):
@@ -252,7 +257,7 @@ def test_a_tokenizer_says_how_many_rows_are_real(imported, tmp_path):
 
 def test_more_tokens_than_rows_are_refused(saved):
     message = refusal(saved(nanogpt()), vocab_size=24)
-    assert "24 tokens are requested, but the model has only 23" in message
+    assert "vocabulary size 24 is more than the model's 23 rows" in message
 
 
 def test_tensors_that_are_not_the_models_are_all_named(saved):
@@ -277,30 +282,30 @@ def test_a_mix_of_noise_kinds_is_refused(saved, case):
     model[BLOCK + "attn.noise.p"] = torch.ones(3, 4, 4)
     arguments = {"n_layer": 2, "n_head": 3, "n_embd": 12, "block_size": 10, "vocab_size": 19}
     message = refusal(saved({"model": model, "model_args": arguments}))
-    assert "noise of several kinds, lowrank and pairwise" in message
+    assert "must have one kind of noise, but it has lowrank and pairwise" in message
 
 
 def test_standard_attention_with_noise_is_refused(saved):
     document = nanogpt()
     document["model"][BLOCK + "attn.noise.p"] = torch.ones(3, 4, 4)
-    assert "standard attention supports no noise" in refusal(saved(document))
+    assert "noise.kind must be none with standard attention" in refusal(saved(document))
 
 
 def test_all_that_is_wrong_is_said_at_once(saved):
     document = nanogpt(n_head=5)
     document["model"]["step"] = 7
     message = refusal(saved(document), vocab_size=99)
-    for problem in ("step is not a dense tensor", "n_head 5", "99 tokens are requested"):
+    for problem in ("step must be a dense tensor", "n_head (5)", "vocabulary size 99 is more"):
         assert problem in message
 
 
 @pytest.mark.parametrize(
     ("document", "problem"),
     [
-        ([1, 2], "holds a list"),
-        ({"weights": {}}, "has no 'model' with names as keys"),
-        ({"model": {}, "model_args": None}, "has no 'model_args' with names as keys"),
-        ({"model": {}, "model_args": {"n_layer": 2}}, "model_args has no whole number 'block_size'"),
+        ([1, 2], "contains a list"),
+        ({"weights": {}}, "must have a dict 'model' with names as keys"),
+        ({"model": {}, "model_args": None}, "must have a dict 'model_args' with names as keys"),
+        ({"model": {}, "model_args": {"n_layer": 2}}, "model_args must have a whole number 'block_size'"),
         (nanogpt() | {"model": {}}, "neither attn.c_attn nor attn.c_kv"),
     ],
 )
@@ -309,7 +314,7 @@ def test_a_file_of_another_kind_is_refused(saved, document, problem):
 
 
 def test_arguments_that_may_change_the_mathematics_are_pointed_out(imported):
-    assert "model_args not read: use_softermax=True" in imported(nanogpt(use_softermax=True))[1]
+    assert "these model_args are ignored: use_softermax=True" in imported(nanogpt(use_softermax=True))[1]
 
 
 class Attack:
@@ -323,11 +328,11 @@ class Attack:
 
 
 def test_pickle_is_never_run(saved, tmp_path):
-    assert "only pickle can load" in refusal(saved(nanogpt() | {"config": Attack(tmp_path / "run")}))
+    assert "Only pickle can load" in refusal(saved(nanogpt() | {"config": Attack(tmp_path / "run")}))
     assert not (tmp_path / "run").exists()
     message = refusal(saved(nanogpt() | {"config": argparse.Namespace(lr=1)}))
-    assert "holds an object of argparse.Namespace" in message
-    assert "save only tensors" in message
+    assert "contains a Python object (argparse.Namespace)" in message
+    assert "save only its tensors" in message
 
 
 @pytest.mark.parametrize("keep", [0, 10, 1000, -10])
@@ -366,7 +371,7 @@ def test_the_command_says_what_it_wrote_and_what_to_do_next(run, saved, tmp_path
         "next: nf-edge",
     ):
         assert fact in done.out
-    assert "note: activation: gelu (exact) is assumed" in done.out
+    assert "gelu (exact) is assumed" in done.out
 
 
 def test_json_has_the_same_facts(run, saved, tmp_path):
@@ -389,13 +394,13 @@ def test_the_command_takes_a_tokenizer_and_a_vocabulary(run, saved, tmp_path):
 def test_a_place_that_is_taken_is_refused_before_the_source_is_read(run, case, tmp_path):
     done = run("import", tmp_path / "absent.pt", "-o", case("lm-none"))
     assert done.code == 3
-    assert "lm-none: exists" in done.err
+    assert "lm-none: already exists" in done.err
 
 
 def test_a_refused_file_leaves_nothing_behind(run, saved, tmp_path):
     done = run("import", saved({"model": {}}), "-o", tmp_path / "out")
     assert done.code == 3
-    assert "has no 'model_args'" in done.err
+    assert "must have a dict 'model_args'" in done.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ckpt.pt"]
 
 

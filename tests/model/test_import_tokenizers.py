@@ -138,7 +138,7 @@ def test_the_ends_of_a_text_are_put_around_it_where_transformers_does(folder, tm
 
 @pytest.mark.parametrize("ids", [{USER: NEW + 3}, {USER: 5}])
 def test_a_token_whose_id_transformers_would_change_is_refused(folder, ids):
-    with pytest.raises(BadInput, match=f"the id {ids[USER]}, but new ids follow the vocabulary"):
+    with pytest.raises(BadInput, match=f"the id {ids[USER]}, but its id must be"):
         import_checkpoint(folder({"added_tokens.json": ids}))
 
 
@@ -163,7 +163,7 @@ def test_a_token_that_the_model_has_no_row_for_is_refused_with_what_to_do(folder
             "an invalid token",
         ),
         ("tokenizer_config.json", {"pad_token": 7}, "an invalid token"),
-        ("added_tokens.json", {USER: "261"}, "has a token whose id is not an integer"),
+        ("added_tokens.json", {USER: "261"}, "must map each token to an integer id"),
         ("special_tokens_map.json", [], "special_tokens_map.json"),
     ],
 )

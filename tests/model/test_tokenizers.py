@@ -61,7 +61,7 @@ def test_a_tokenizer_that_needs_no_change_is_copied_byte_for_byte(tmp_path):
     ("content", "message"),
     [
         ("{}", "is not a tokenizer.json"),
-        (small_bpe().to_str(), "has 261 tokens, but the model has 19: ids from 19 on have no row"),
+        (small_bpe().to_str(), "has 261 tokens, but the model has embeddings for only 19"),
     ],
 )
 def test_a_tokenizer_that_does_not_suit_is_refused_before_the_model_is_lowered(
@@ -251,16 +251,20 @@ def _not_installed(package):
     [
         (
             TokenizerReading("ExecuTorch", True, "measured", 9, "p 1"),
-            "read 9 texts into the same ids (p 1)",
+            "encoded 9 texts to the model's ids (p 1)",
             True,
         ),
-        (TokenizerReading("ExecuTorch", True, "predicted"), "reads a tokenizer of this form", True),
+        (TokenizerReading("ExecuTorch", True, "predicted"), "with a tokenizer of this form", True),
         (
             TokenizerReading("ExecuTorch", False, "measured", 9, "p 1", "a|b"),
-            "does not read it as the model",
+            "does not encode texts like the model",
             False,
         ),
-        (TokenizerReading("onnxruntime-genai", None, "unavailable", reason="x"), "is not known (x)", False),
+        (
+            TokenizerReading("onnxruntime-genai", None, "unavailable", reason="x"),
+            "it is unknown whether",
+            False,
+        ),
         (None, "Hugging Face tokenizers", False),
     ],
 )

@@ -359,8 +359,8 @@ def test_replaced_tokens_are_of_the_whole_vocabulary_and_leave_padding_alone():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": RECIPE["model"] | {"num_labels": 1}}, "distill is for classifiers"),
-        ({"regularization": {"label_smoothing": 0.1}}, "labels, which distill does not use"),
+        ({"model": RECIPE["model"] | {"num_labels": 1}}, "distill needs a classifier"),
+        ({"regularization": {"label_smoothing": 0.1}}, "distill, which does not use labels"),
         ({"distill": RECIPE["distill"] | {"teachers": []}}, "distill.teachers"),
         ({"distill": RECIPE["distill"] | {"teachers": [{"kind": "oracle"}]}}, "'ngrams', 'convolutions'"),
         (
@@ -368,7 +368,7 @@ def test_replaced_tokens_are_of_the_whole_vocabulary_and_leave_padding_alone():
                 "model": {key: value for key, value in RECIPE["model"].items() if key != "pad_token_id"},
                 "distill": RECIPE["distill"] | {"teachers": [TEACHERS[0] | {"token_dropout": 0.1}]},
             },
-            "token_dropout of a teacher needs a model with a pad_token_id",
+            "a teacher's token_dropout needs a model with a pad_token_id",
         ),
         (
             {"distill": RECIPE["distill"] | {"teachers": [CONVOLUTIONS | {"widths": [2]}]}},

@@ -110,7 +110,7 @@ def test_a_classifier_of_text_learns_and_keeps_its_examples_as_text(run, recipe_
 def test_data_that_is_not_there_is_told_with_its_origin_and_the_option(run, recipe_file, tmp_path):
     failed = run("train", recipe_file(), "--data-root", tmp_path / "recipes", "-o", tmp_path / "out")
     assert failed.code == 3
-    assert "no such data: films/rows.tsv" in failed.err
+    assert "these data files are missing: films/rows.tsv" in failed.err
     assert "Buy the films at the corner." in failed.err
     assert "--data-root" in failed.err
     assert not (tmp_path / "out").exists()
@@ -189,13 +189,13 @@ def test_a_part_that_is_none_is_refused(recipe_file, part):
         ({"model": MODEL | {"eos_token_id": [0, 1]}}, "must all have id 0"),
         (
             {"model": MODEL | {"problem_type": "multi_label_classification"}},
-            "a multi-label classifier of 2 labels cannot be trained: training data has one label per row",
+            "a multi-label classifier of 2 labels cannot be trained; training needs a model with one label",
         ),
         (
             {"model": MODEL | {"problem_type": "regression"}},
-            "a regression of 2 numbers cannot be trained: training data has one label per row",
+            "a regression of 2 numbers cannot be trained; training needs a model with one label per row",
         ),
-        ({"model": MODEL | {"pad_token_id": None}}, "token_dropout is for classifiers with a pad_token_id"),
+        ({"model": MODEL | {"pad_token_id": None}}, "token_dropout needs a classifier with a pad_token_id"),
     ],
 )
 def test_a_model_that_does_not_go_with_its_tokenizer_is_refused(recipe_file, changes, message):
@@ -227,7 +227,7 @@ def test_the_treebanks_spaces_and_upper_case_change_no_token(treebank, plain):
 
 def test_a_text_too_short_for_its_vocabulary_is_told(recipe_file, tmp_path):
     notes = data_of(recipe_file(model=MODEL | {"vocab_size": 5000}), tmp_path).notes
-    assert any("gives only" in note and "not 5000" in note for note in notes)
+    assert any("gives only" in note and "vocab_size 5000" in note for note in notes)
 
 
 def test_a_language_models_perplexity_is_given_per_byte_too(recipe_file, tmp_path):

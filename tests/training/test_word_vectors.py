@@ -63,10 +63,10 @@ def test_a_piece_that_goes_on_a_word_is_not_the_word_it_spells(tokenizer, tmp_pa
     [
         (["good 1 2", "film 1"], "line 2 has 1 numbers instead of 2"),
         (["good"], "line 1 has 0 numbers instead of at least one"),
-        (["good 1 two"], "line 1 could not convert string to float: 'two'"),
-        (["zebra 1 2"], "has no vector of any word of the vocabulary"),
-        (["good 1 nan"], "has a vector with NaN or Inf"),
-        ([], "has no vector of any word of the vocabulary"),
+        (["good 1 two"], "line 1 has a value that is not a number"),
+        (["zebra 1 2"], "has no vector for any word of the vocabulary"),
+        (["good 1 nan"], "the vector of 'good' has NaN or Inf"),
+        ([], "has no vector for any word of the vocabulary"),
     ],
 )
 def test_a_file_that_has_no_word_vectors_is_refused_with_its_line(tokenizer, tmp_path, lines, message):
@@ -135,7 +135,7 @@ def test_a_teacher_judges_words_that_it_never_saw_by_their_vectors(run, recipe_f
 def test_vectors_that_are_not_there_are_told_with_all_that_is_missing(run, recipe_file, tmp_path):
     failed = run("train", recipe_file(vectors="none.txt"), "--data-root", tmp_path, "-o", tmp_path / "out")
     assert failed.code == 3
-    assert "no such data: none.txt" in failed.err
+    assert "these data files are missing: none.txt" in failed.err
 
 
 def test_a_training_with_other_vectors_is_another_training(run, recipe_file, tmp_path):
@@ -157,6 +157,6 @@ def test_vectors_are_for_text(recipe_file, tmp_path):
     recipe = yaml.safe_load(recipe_file().read_text())
     del recipe["data"]["tokenizer"]
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe))
-    with pytest.raises(BadInput, match="vectors of a teacher need text data"):
+    with pytest.raises(BadInput, match="a teacher's vectors need text data"):
         load_training_recipe(str(tmp_path / "tiny.yaml"))
     assert read_training_data(load_training_recipe(str(recipe_file())), tmp_path, tmp_path).lessons[0].vectors

@@ -54,7 +54,7 @@ def read_blocks(
     length = config.n_positions
     if len(stream) <= length:
         raise BadInput(
-            f"has {len(stream)} tokens; one block needs n_positions + 1 = {length + 1}",
+            f"has {len(stream)} tokens, but one block needs {length + 1} (n_positions + 1)",
             where=source,
             fix="give a longer text",
         )
@@ -69,7 +69,8 @@ def _text_file(
     largest = max(ids, default=0)
     if largest >= config.vocab_size:
         raise BadInput(
-            f"is encoded to id {largest}, outside the vocabulary of {config.vocab_size}",
+            f"the tokenizer encodes the text with id {largest}, but the model's ids are 0 to "
+            f"{config.vocab_size - 1}",
             where=source,
             fix="use the model's own tokenizer",
         )

@@ -19,7 +19,7 @@ PAIR_COLUMNS = frozenset(
 PROSE = 3
 # Letters that count as one word in scripts without spaces between words.
 WIDE_LETTERS = 3
-PAIR = "text pairs are not supported: join both into `text` as in training, or remove the unused column"
+PAIR = "text pairs are not supported; join both into `text` as in training, or remove the unused column"
 
 
 def require_columns(rows: Sequence[Mapping[str, Any]], config: ModelConfig, source: str) -> None:
@@ -38,12 +38,12 @@ def require_columns(rows: Sequence[Mapping[str, Any]], config: ModelConfig, sour
     if not read:
         problems.append("has no column `text`, `sentence` or `input_ids`")
     if config.has_label and LABEL not in columns:
-        problems.append("has no column `label`, which a classifier needs")
+        problems.append("has no column `label`, which this model needs")
     if problems:
         fix = f"its columns are: {', '.join(columns)}"
         if not read and unread:
-            fix += f"; its text is in {_names(unread)}: " + (
-                PAIR if len(unread) > 1 else "rename it to `text`"
+            fix += f"\n  its text is in {_names(unread)}; " + (
+                PAIR if len(unread) > 1 else "rename this column to `text`"
             )
         raise BadInput.listing(problems, where=source, fix=fix)
     texts = [name for name in read if name in TEXT_COLUMNS]

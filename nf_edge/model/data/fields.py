@@ -40,7 +40,7 @@ def parse_ids(
     content_names = [name for name in CONTENT_COLUMNS if name in fields]
     if len(content_names) != 1:
         raise ValueError(
-            f"has {' and '.join(content_names) or 'neither text nor input_ids'}; give one of them"
+            f"has {' and '.join(content_names) or 'neither text nor input_ids'}; give exactly one"
         )
     value = fields[content_names[0]]
     _check_other_inputs(fields)
@@ -50,17 +50,19 @@ def parse_ids(
             ids = _unmasked(ids, fields[MASK])
         encoded = Encoded(tuple(ids[:length]), length is not None and len(ids) > length)
     elif _is_given(fields, MASK):
-        raise ValueError(f"has {MASK}, which belongs to input_ids and is not allowed with text")
+        raise ValueError(f"has {MASK} next to text; {MASK} is only for input_ids, so remove it")
     elif isinstance(value, str):
         encoded = encode(value)
         ids = list(encoded.ids)
     else:
-        raise ValueError(f"{content_names[0]} {_short(value)} is not text")
+        raise ValueError(f"{content_names[0]} must be text, not {_short(value)}")
     if not ids:
-        raise ValueError(f"{content_names[0]} is empty")
+        raise ValueError(f"{content_names[0]} is empty; give at least one token")
     outside = next((i for i in ids if not 0 <= i < config.vocab_size), None)
     if outside is not None:
-        raise ValueError(f"id {outside} is outside the vocabulary of {config.vocab_size}")
+        raise ValueError(
+            f"token id {outside} is outside the model's vocabulary, 0 to {config.vocab_size - 1}"
+        )
     return encoded
 
 
@@ -74,7 +76,7 @@ def parse_label(fields: Mapping[str, Any], config: ModelConfig) -> int | float |
     if not config.has_label:
         return None
     if fields.get("label") is None:
-        raise ValueError("has no label")
+        raise ValueError("has no label, but this model needs one per row")
     if config.task == "regression":
         return _number(fields["label"])
     return _class(fields["label"], config.num_labels or 0, config.id2label or {})
@@ -107,7 +109,7 @@ def _check_other_inputs(fields: Mapping[str, Any]) -> None:
         else:
             has_no_effect = ids == no_input(len(ids))
         if not has_no_effect:
-            raise ValueError(f"has {name}, an input that a NoiseFormer does not have; remove it")
+            raise ValueError(f"has {name}, which a NoiseFormer does not read; remove it")
 
 
 def _unmasked(ids: list[int], mask: Any) -> list[int]:
@@ -130,7 +132,7 @@ def _class(value: Any, labels: int, id2label: Mapping[int, str]) -> int:
         names = f" or one of: {', '.join(list(id2label.values())[:20])}" if id2label else ""
         raise ValueError(f"label {_short(value)} is unknown; it must be an id from 0 to {labels - 1}{names}")
     if not 0 <= value < labels:
-        raise ValueError(f"label {value} is out of range; the model has the labels 0 to {labels - 1}")
+        raise ValueError(f"label {value} is out of range; it must be from 0 to {labels - 1}")
     return value
 
 
@@ -140,7 +142,7 @@ def _number(value: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"label {_short(value)} is not a finite number, which regression needs")
+        raise ValueError(f"label must be a finite number for regression, not {_short(value)}")
     return number
 
 

@@ -52,9 +52,9 @@ class Rows:
         """Raises BadInput if a row has more than `length` tokens."""
         if too_long := sum(len(row.input_ids) > length for row in self.rows):
             raise BadInput(
-                f"{too_long} rows are longer than the {length} tokens of the recipe",
+                f"{too_long} rows have more than {length} tokens, the recipe's limit",
                 where=self.source,
-                fix=f"load the rows with length={length}, which cuts them and counts the cut rows",
+                fix=f"load the rows with length={length}, which cuts longer rows",
             )
 
     @property

@@ -72,7 +72,7 @@ def read_bytes(source: str) -> bytes:
     path = Path(source)
     if not os.path.exists(path):
         fix = f"give the path of a file ({', '.join(SUFFIXES)}), or one of: {', '.join(NAMED)}"
-        raise BadInput("no such data", where=source, fix=fix)
+        raise BadInput("no such data file or data set", where=source, fix=fix)
     return reading.read_bytes(path, MOST_BYTES)
 
 

@@ -56,7 +56,7 @@ def parse_table(content: bytes, suffix: str, where: str) -> Table:
         return Table(list(_json_lines(text)))
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise BadInput(f"line {line}: has a NUL character", where=where, fix="save it as text, in UTF-8")
+        raise BadInput(f"has a NUL character in line {line}", where=where, fix="save it as text, in UTF-8")
     rows, notes = _tab_separated(text) if suffix == ".tsv" else (_comma_separated(text, where), ())
     if not rows:
         return Table([])
@@ -65,7 +65,7 @@ def parse_table(content: bytes, suffix: str, where: str) -> Table:
     if repeated := sorted({name for name in header if header.count(name) > 1}):
         names = ", ".join(name or "a column without a name" for name in repeated)
         raise BadInput(
-            f"line {line}: the header names {names} twice", where=where, fix="rename or remove one column"
+            f"the header in line {line} has {names} twice", where=where, fix="rename or remove one column"
         )
     return Table([_record(line, header, cells) for line, cells in rest], notes)
 
@@ -84,7 +84,7 @@ def decode(content: bytes, where: str) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise BadInput(
-            f"line {line}: is not UTF-8 text (byte {error.start})", where=where, fix=fix
+            f"is not UTF-8 text (line {line}, byte {error.start} of the file)", where=where, fix=fix
         ) from error
 
 
@@ -109,9 +109,9 @@ def _tab_separated(text: str) -> tuple[list[Cells], tuple[str, ...]]:
         return plain, ()
     quoted = _quoted_as_in_csv(text)
     if quoted is None or not _explains_quotes(quoted, _has_equal_widths([cells for _, cells in plain])):
-        return plain, ("quotes that begin a cell are part of its text (they are not quoted as in CSV)",)
+        return plain, ("quotes are read as part of the cells' text, not as CSV quoting",)
     unquoted = [(line, [_unquoted(cell) for cell in cells]) for line, cells in quoted]
-    return unquoted, ("cells in quotes are read without them, as in CSV",)
+    return unquoted, ("quotes around cells are removed, as in CSV",)
 
 
 def _quoted_as_in_csv(text: str) -> list[Cells] | None:
@@ -175,7 +175,8 @@ def _comma_separated(text: str, where: str) -> list[Cells]:
             # A quoted cell may span lines; the row gets the number of its first line.
             start = reader.line_num + 1
     except csv.Error as error:
-        raise BadInput(f"line {start}: is not CSV: {error}", where=where) from error
+        fix = "put quotes around cells that contain commas, quotes or line breaks, and double quotes in them"
+        raise BadInput(f"is not valid CSV in line {start} ({error})", where=where, fix=fix) from error
     finally:
         csv.field_size_limit(limit)
     return rows
@@ -188,11 +189,11 @@ def _json_lines(text: str) -> Iterator[Record]:
         try:
             document = strict_json.loads(row)
         except strict_json.Malformed as error:
-            yield Record(line, problem=f"is not JSON: {error.msg} (column {error.colno})")
+            yield Record(line, problem=f"is not valid JSON ({error.msg}, column {error.colno})")
         except ValueError as error:
-            yield Record(line, problem=f"is not JSON: {error}")
+            yield Record(line, problem=f"is not valid JSON ({error})")
         else:
             if isinstance(document, dict):
                 yield Record(line, document)
             else:
-                yield Record(line, problem="is not a JSON object")
+                yield Record(line, problem="must be a JSON object")

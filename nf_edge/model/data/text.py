@@ -40,13 +40,17 @@ def text_encoder(tokenizer_file: Path | None, source: str, length: int | None = 
     added = tokenizer.num_special_tokens_to_add(is_pair=False)
     if length is not None and added >= length:
         raise BadInput(
-            f"adds {added} special tokens to every text, which fill all {length} positions",
+            f"adds {added} special tokens to every text, but a text may have only {length} tokens in total",
             where=tokenizer_file,
             fix="use a recipe with a larger shapes.length",
         )
 
     def encode(text: str) -> Encoded:
-        text.encode()  # raises ValueError for an unpaired surrogate, which JSON allows but tokenizers do not
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:  # JSON allows unpaired surrogates; tokenizers do not
+            problem = "text has an unpaired surrogate (a \\ud800 to \\udfff escape); remove it"
+            raise ValueError(problem) from error
         with tokenizer_errors(tokenizer_file, "cannot encode a text"):
             encoding = tokenizer.encode(text)
         ids: list[int] = encoding.ids

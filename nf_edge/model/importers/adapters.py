@@ -16,11 +16,10 @@ def refuse_adapter(folder: Path) -> None:
     present = [name for name in FILES if is_there(folder / name)]
     if present:
         raise BadInput(
-            f"has an adapter ({', '.join(present)}), which transformers adds to the weights; an import needs "
-            "weights with the adapter merged",
+            f"has an adapter ({', '.join(present)}), but an import needs weights with the adapter merged",
             where=folder,
-            fix="move the adapter's files into a separate folder ADAPTER; then import the folder WEIGHTS "
-            "without the adapter, or merge it with peft and import the folder that this saves:\n"
+            fix="move the adapter's files into another folder, ADAPTER. Then import this folder (WEIGHTS) "
+            "without the adapter, or merge the adapter with peft and import the folder `merged`:\n"
             "    # for a classifier: AutoModelForSequenceClassification\n"
             '    model = transformers.AutoModelForCausalLM.from_pretrained("WEIGHTS")\n'
             '    model = peft.PeftModel.from_pretrained(model, "ADAPTER").merge_and_unload()\n'

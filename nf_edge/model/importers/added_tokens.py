@@ -13,6 +13,7 @@ NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
 # Keys of further special tokens, of two versions: a list of tokens, or an object from names to tokens.
 MORE_TOKENS = ("extra_special_tokens", "additional_special_tokens")
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+SAVE_AGAIN = "save the tokenizer again with save_pretrained of transformers"
 
 
 def add_tokens(
@@ -30,10 +31,10 @@ def add_tokens(
         place = _id(content, document, tokens)
         if place != index:
             raise BadInput(
-                f"the other files of the tokenizer give {content} the id {index}, but new ids follow the "
-                f"vocabulary without gaps, as in transformers, so the id is {place}",
+                f"a tokenizer file gives {content} the id {index}, but its id must be {place}: new ids "
+                "follow the vocabulary without gaps",
                 where=folder,
-                fix="list a token for every id in between, or correct the id",
+                fix=f"correct the id, or list tokens for the ids from {place} on",
             )
         tokens[content] = tokens.get(content, {}) | token | {"id": place}
     for token in special_tokens(settings):
@@ -71,7 +72,8 @@ def listed_tokens(settings: Mapping[str, Any], folder: Path) -> list[tuple[int, 
     try:
         listed = sorted(((int(index), token) for index, token in decoder.items()), key=itemgetter(0))
     except (AttributeError, TypeError, ValueError) as error:
-        raise BadInput("added_tokens_decoder does not map ids to tokens", where=folder / SETTINGS) from error
+        what = "added_tokens_decoder does not map ids to tokens"
+        raise BadInput(what, where=folder / SETTINGS, fix=SAVE_AGAIN) from error
     return [(index, _attributes(token, folder)) for index, token in listed]
 
 
@@ -107,5 +109,10 @@ def _attributes(token: Any, folder: Path) -> dict[str, Any]:
     attributes = {"content": content} | dict.fromkeys(FLAGS, False) | {"normalized": not special}
     attributes |= {flag: given[flag] for flag in FLAGS if flag in given}
     if not content or not all(isinstance(attributes[flag], bool) for flag in FLAGS):
-        raise BadInput(f"the settings of the tokenizer list an invalid token: {token!r}", where=folder)
+        raise BadInput(
+            f"the tokenizer's settings contain an invalid token: {token!r}; a token is a text, or an object "
+            "with a text `content` and boolean flags",
+            where=folder,
+            fix=SAVE_AGAIN,
+        )
     return attributes

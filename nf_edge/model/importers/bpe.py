@@ -29,7 +29,7 @@ def bpe_document(folder: Path) -> dict[str, Any]:
         models.BPE(vocab, merges)
     if max(vocab.values(), default=0) >= MOST_TOKENS:
         raise BadInput(
-            f"has an id {max(vocab.values()):,}; nf-edge reads at most {MOST_TOKENS:,} tokens",
+            f"has the token id {max(vocab.values()):,}; ids must be below {MOST_TOKENS:,}",
             where=folder / VOCAB,
         )
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}

@@ -53,11 +53,14 @@ def load_torch(path: Path) -> Any:
         except Exception as error:  # files of other kinds raise arbitrary exceptions
             needs = re.search(r"GLOBAL (\S+)", str(error))
             if needs is None:
-                raise BadInput("is not a complete PyTorch file", where=path) from error
+                fix = "copy or download it again, or save it again with torch.save"
+                raise BadInput("is not a complete PyTorch file", where=path, fix=fix) from error
             raise BadInput(
-                f"holds an object of {needs[1]}, which only pickle can load, and pickle can run any code",
+                f"contains a Python object ({needs[1]}). Only pickle can load it, and pickle can run "
+                "arbitrary code",
                 where=path,
-                fix="load it on a machine where you trust it, and save only tensors, numbers and text",
+                fix="if you trust the file, load it with torch.load(..., weights_only=False) and save only "
+                "its tensors, numbers and text",
             ) from error
 
 
@@ -71,7 +74,7 @@ def _check_zip(file: BinaryIO) -> None:
         with zipfile.ZipFile(file) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > file.seek(0, os.SEEK_END):
-            raise ValueError("a zip bomb")
+            raise ValueError("the archive expands to more bytes than the file has")
     file.seek(0)
 
 

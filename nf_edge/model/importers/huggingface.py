@@ -46,7 +46,8 @@ def read(folder: Path, *, with_tokenizer: bool = True) -> ForeignCheckpoint:
     refuse_adapter(folder)
     theirs = read_json_object(folder / CONFIG)
     if theirs.get("model_type") != "gpt2":
-        raise BadInput(f"model_type is {theirs.get('model_type')!r}, not 'gpt2'", where=folder / CONFIG)
+        what = f"model_type must be 'gpt2', not {theirs.get('model_type')!r}"
+        raise BadInput(what, where=folder / CONFIG, fix="give a folder of a GPT-2 model")
     generation = read_json_object(folder / GENERATION) if is_there(folder / GENERATION) else None
     foreign = ForeignCheckpoint({}, {}, folder / CONFIG)
     if with_tokenizer:
@@ -94,7 +95,7 @@ def _dtype_notes(theirs: dict[str, Any], tensors: dict[str, Tensor]) -> list[str
     kept = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
     if declared is None or kept <= {declared}:
         return []
-    return [f"dtype is {declared} in config.json; the weights stay {' and '.join(sorted(kept))}"]
+    return [f"dtype is {declared} in config.json, but the weights stay {' and '.join(sorted(kept))}"]
 
 
 def _declared(theirs: dict[str, Any]) -> str | None:
@@ -109,7 +110,7 @@ def _architecture(theirs: dict[str, Any], tensors: dict[str, Tensor], problems: 
     if name is None:
         return CLASSIFIER if "score.weight" in tensors else LANGUAGE_MODEL
     if name not in ARCHITECTURES:
-        problems.append(f"architectures is {name}; it must be one of: {', '.join(ARCHITECTURES)}")
+        problems.append(f"architectures must be one of {', '.join(ARCHITECTURES)}, not {name}")
     return ARCHITECTURES.get(name, LANGUAGE_MODEL)
 
 
@@ -120,7 +121,7 @@ def _labels(theirs: dict[str, Any], foreign: ForeignCheckpoint) -> dict[str, Any
     # transformers omits both keys if there are two labels, and usually omits num_labels.
     labels = score.shape[0] if score is not None and score.dim() else declared or len(names or ()) or 2
     if declared is not None and declared != labels:
-        foreign.problems.append(f"num_labels is {declared!r}, but score.weight has {labels} rows")
+        foreign.problems.append(f"num_labels must be {labels}, the rows of score.weight, not {declared!r}")
     # transformers pools the right-most token that is not the pad token and ignores the mask. Without a pad
     # token, it pools the last token.
     pooling = "last" if foreign.config.get("pad_token_id") is None else "last_not_pad"
@@ -140,18 +141,16 @@ def _is_tied(theirs: dict[str, Any], tensors: dict[str, Tensor], foreign: Foreig
     has_separate_head = drop_tied_head(tensors)
     declared = theirs.get("tie_word_embeddings", True)
     if _declared(theirs) == "GPT2Model":
-        foreign.notes.append(
-            "a GPT2Model has no head: it becomes a language model whose head is the embedding"
-        )
+        foreign.notes.append("a GPT2Model has no head, so the embedding becomes the head of a language model")
         return True
     if declared and has_separate_head:
         # Some versions of transformers use the head, others the embedding.
         foreign.problems.append(
             "tie_word_embeddings is true, but lm_head.weight differs from the embedding; "
-            "set it to false to keep that head, or remove the tensor"
+            "set tie_word_embeddings to false, or remove the tensor lm_head.weight"
         )
     if not declared and had_head and not has_separate_head:
         foreign.notes.append(
-            "tie_word_embeddings is false, but the head equals the embedding: it is kept once"
+            "tie_word_embeddings is false, but the head equals the embedding, so one tensor is kept for both"
         )
     return not has_separate_head if had_head else declared

@@ -95,7 +95,8 @@ def import_checkpoint(
     config = parse_config(foreign.config, foreign.where, foreign.problems)
     problems = mismatches(config, foreign.tensors)
     if problems:
-        raise BadInput.listing(problems, where=source)
+        fix = "correct the config or the weights, or save the model again"
+        raise BadInput.listing(problems, where=source, fix=fix)
     return Imported(config, foreign.tensors, tuple(foreign.notes), foreign.tokenizer)
 
 
@@ -103,7 +104,8 @@ def _read(source: Path, activation: str | None, *, with_tokenizer: bool) -> Fore
     if not source.is_dir():
         return nanogpt.read(source, activation)
     if activation is not None:
-        raise BadInput("has its activation in config.json", where=source, fix="remove --activation")
+        what = "config.json defines the activation, so --activation has no effect"
+        raise BadInput(what, where=source, fix="remove --activation")
     return huggingface.read(source, with_tokenizer=with_tokenizer)
 
 
@@ -114,14 +116,16 @@ def _cut_vocabulary(foreign: ForeignCheckpoint, requested: int | None) -> None:
     if not isinstance(rows, int) or not isinstance(size, int) or size == rows:
         return
     if size > rows:
-        foreign.problems.append(f"{size} tokens are requested, but the model has only {rows}")
+        foreign.problems.append(
+            f"vocabulary size {size} is more than the model's {rows} rows; give at most {rows}"
+        )
         return
     for name in (WTE, HEAD):
         if name in foreign.tensors and len(foreign.tensors[name]) == rows:
             foreign.tensors[name] = foreign.tensors[name][:size]
     foreign.config["vocab_size"] = size
     foreign.notes.append(
-        f"vocabulary: rows {size} to {rows - 1} count as padding and are dropped "
+        f"embedding rows {size} to {rows - 1} are dropped as padding of the vocabulary "
         f"(--vocab-size {rows} keeps them)"
     )
 
@@ -129,17 +133,17 @@ def _cut_vocabulary(foreign: ForeignCheckpoint, requested: int | None) -> None:
 def _match_tokenizer(foreign: ForeignCheckpoint, tokenizer: Tokenizer | None) -> None:
     """Report differences between tokenizer and vocabulary, and set eos_token_id if the model has none."""
     if tokenizer is None:
-        foreign.notes.append("no tokenizer: give --tokenizer to add a tokenizer.json")
+        foreign.notes.append("there is no tokenizer; give --tokenizer to add a tokenizer.json")
         return
     vocabulary, tokens = foreign.config.get("vocab_size"), vocabulary_size(tokenizer)
     if isinstance(vocabulary, int) and tokens > vocabulary and not foreign.problems:
         foreign.problems.append(
-            f"the tokenizer has {tokens} tokens, the model {vocabulary}: it has no row for the ids from "
-            f"{vocabulary} on; resize the model where it was trained (in transformers, "
-            "model.resize_token_embeddings(len(tokenizer))), or remove those tokens from the tokenizer"
+            f"the tokenizer has {tokens} tokens, but the model has embeddings for only {vocabulary}; resize "
+            "the model where it was trained (in transformers, "
+            "model.resize_token_embeddings(len(tokenizer))), or remove the added tokens from the tokenizer"
         )
     elif tokens != vocabulary:
-        foreign.notes.append(f"the tokenizer has {tokens} tokens, the model {vocabulary}")
+        foreign.notes.append(f"the tokenizer has {tokens} tokens, but the model has {vocabulary}")
     end = tokenizer.token_to_id(END_OF_TEXT)
     if (
         end is not None
@@ -148,4 +152,6 @@ def _match_tokenizer(foreign: ForeignCheckpoint, tokenizer: Tokenizer | None) ->
         and "eos_token_id" not in foreign.config
     ):
         foreign.config["eos_token_id"] = end
-        foreign.notes.append(f"eos_token_id is {end}, the tokenizer's {END_OF_TEXT}: the model has none")
+        foreign.notes.append(
+            f"the model has no eos_token_id, so it becomes {end}, the tokenizer's {END_OF_TEXT}"
+        )

@@ -37,14 +37,17 @@ def gpt2_names(keys: Iterable[str], problems: list[str], notes: list[str]) -> di
             prefixes[prefix] += 1
     if adapted := list(filter(is_of_adapter, names)):
         problems.append(
-            f"holds an adapter that is not merged ({adapted[0]}): save what peft's merge_and_unload() returns"
+            f"contains an adapter that is not merged ({adapted[0]}); save the result of peft's "
+            "merge_and_unload() instead"
         )
     elif len(prefixes) > 1:
         listed = ", ".join(f"{count} with {prefix!r}" for prefix, count in prefixes.most_common())
-        problems.append(f"names of several models: {listed} before GPT-2's names; keep those of one")
+        problems.append(
+            f"has tensors of several models ({listed} before GPT-2's names); keep those of one model"
+        )
     else:
         problems += _twice(names)
-        notes += [f"names begin with {prefix!r}, which is left out" for prefix in prefixes if prefix]
+        notes += [f"the prefix {prefix!r} is removed from all tensor names" for prefix in prefixes if prefix]
     return names
 
 
@@ -68,8 +71,9 @@ def _twice(names: dict[str, str]) -> list[str]:
         keys.setdefault(name, []).append(key)
     twice = {name: its for name, its in keys.items() if len(its) > 1}
     problems = [
-        f"{' and '.join(its)} are both {name}: keep one of them" for name, its in list(twice.items())[:SHOWN]
+        f"{' and '.join(its)} are the same tensor, {name}; keep one of them"
+        for name, its in list(twice.items())[:SHOWN]
     ]
     if len(twice) > SHOWN:
-        problems.append(f"and {len(twice) - SHOWN} more tensors have several keys")
+        problems.append(f"{len(twice) - SHOWN} more tensors occur under several names")
     return problems

@@ -65,20 +65,22 @@ def read(path: Path, activation: str | None) -> ForeignCheckpoint:
     foreign = ForeignCheckpoint(config, tensors, path, notes, problems)
     if HEAD in tensors:
         foreign.notes.append(
-            "lm_head.weight differs from the embedding: it stays a separate head, although nanoGPT ties both"
+            "lm_head.weight differs from the embedding, so it stays a separate head; nanoGPT ties them"
         )
     if activation is None:
         foreign.notes.append(
-            "activation: gelu (exact) is assumed, as in nanoGPT's newer code; "
-            "for a model of its older code give --activation gelu_new"
+            "the file does not record the activation; gelu (exact) is assumed, as in newer nanoGPT code. "
+            "For a model of older nanoGPT code, give --activation gelu_new"
         )
     if arguments.get("bias") is False:
         added = _add_zero_biases(tensors)
-        foreign.notes.append(f"bias=False: {added} biases are written as zeros")
+        foreign.notes.append(f"the model has no biases (bias=False), so {added} biases of zeros are added")
     unknown = {key: value for key, value in arguments.items() if key not in SHAPE.keys() | UNUSED}
     if unknown:
         listed = ", ".join(f"{key}={quoted(value)}" for key, value in unknown.items())
-        foreign.notes.append(f"model_args not read: {listed}; check that the model does not need them")
+        foreign.notes.append(
+            f"these model_args are ignored: {listed}; check that the model does not need them"
+        )
     if config["vocab_size"] == GPT2_PADDED:
         foreign.vocabulary = GPT2_VOCABULARY
     return foreign
@@ -92,17 +94,19 @@ def _parts(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """
     document = load_torch(path)
     if not isinstance(document, Mapping):
-        raise BadInput(f"holds a {type(document).__name__}, not a nanoGPT checkpoint", where=path)
+        what = f"must be the dict of a nanoGPT checkpoint, but contains a {type(document).__name__}"
+        raise BadInput(what, where=path, fix="give a .pt file that nanoGPT saved, such as ckpt.pt")
     problems = [
-        f"has no {key!r} with names as keys, which nanoGPT saves"
+        f"must have a dict {key!r} with names as keys, as nanoGPT saves it"
         for key in ("model", "model_args")
         if not isinstance(document.get(key), Mapping) or not all(isinstance(k, str) for k in document[key])
     ]
     if problems:
-        raise BadInput.listing(problems, where=path, fix=f"it has: {', '.join(map(str, document))[:200]}")
+        fix = f"its keys are: {', '.join(map(str, document))[:200]}"
+        raise BadInput.listing(problems, where=path, fix=fix)
     arguments = document["model_args"]
     wrong = [
-        f"model_args has no whole number {key!r}" for key in SHAPE if type(arguments.get(key)) is not int
+        f"model_args must have a whole number {key!r}" for key in SHAPE if type(arguments.get(key)) is not int
     ]
     if wrong:
         raise BadInput.listing(wrong, where=path)
@@ -115,7 +119,7 @@ def _tensors(weights: Mapping[str, Any], problems: list[str], notes: list[str]) 
     for key, value in weights.items():
         name = names[key]
         if not isinstance(value, Tensor) or not is_dense(value):
-            problems.append(f"{key} is not a dense tensor")
+            problems.append(f"{key} must be a dense tensor")
         elif not is_causal_mask(name, value):
             tensors[name] = value.detach()
     return tensors
@@ -130,14 +134,14 @@ def _attention(names: Mapping[str, Tensor], problems: list[str]) -> str:
     if not layers:
         shown = ", ".join(list(names)[:3])
         problems.append(
-            "has neither attn.c_attn nor attn.c_kv weights: it is not a GPT-2 or a NoiseFormer "
-            f"(its first names: {shown})"
+            "is not a GPT-2 or a NoiseFormer, because it has neither attn.c_attn nor attn.c_kv weights "
+            f"(its first tensors: {shown})"
         )
     if len(layers) > 1:
         listed = {kind: ", ".join(map(str, sorted(which))) for kind, which in layers.items()}
         problems.append(
-            f"layers {listed['c_attn']} have attn.c_attn (standard) and layers {listed['c_kv']} "
-            "attn.c_kv (symmetric), but a model has one kind of attention"
+            f"all layers must have one kind of attention, but layers {listed['c_attn']} have attn.c_attn "
+            f"(standard) and layers {listed['c_kv']} attn.c_kv (symmetric)"
         )
     return "symmetric" if "c_kv" in layers else "standard"
 
@@ -150,7 +154,7 @@ def _noise(tensors: Mapping[str, Tensor], problems: list[str]) -> dict[str, Any]
             kinds.add(NOISE_KINDS[match[1]])
             ranks.add(tensor.shape[-1] if tensor.dim() else 0)
     if len(kinds) > 1:
-        problems.append(f"has noise of several kinds, {' and '.join(sorted(kinds))}, but a model has one")
+        problems.append(f"all layers must have one kind of noise, but it has {' and '.join(sorted(kinds))}")
     kind = min(kinds, default="none")
     return {"kind": kind, "rank": max(ranks)} if kind == "lowrank" else {"kind": kind}
 

@@ -48,7 +48,7 @@ PLAIN: dict[str, tuple[Any, str]] = {
     "is_encoder_decoder": (False, "the model attends to an encoder's output"),
     "pruned_heads": ({}, "heads are removed after the weights are loaded"),
     "per_layer_config": (None, "layers have different settings"),
-    "quantization_config": (None, "the weights are quantized by another library: save them dequantized"),
+    "quantization_config": (None, "the weights are quantized by another library; save them dequantized"),
     "auto_map": (None, "the model needs code from the folder, which nf-edge does not run"),
 }
 # Settings without an effect on predictions: for training, other heads, memory, and additional outputs.
@@ -138,12 +138,12 @@ GENERATION_IRRELEVANT = {
 def refused(config: Mapping[str, Any]) -> list[str]:
     """The reasons why a config is not that of a plain GPT-2."""
     problems = [
-        f"{key} is {config[key]!r}, so {reason}; a NoiseFormer does not support that"
+        f"{key} is {config[key]!r}, which a NoiseFormer does not support ({reason})"
         for key, (plain, reason) in PLAIN.items()
         if key in config and (config[key] or None) != (plain or None)
     ]
     problems += [
-        f"{alias} is {config[alias]!r} and {key} is {config[key]!r}, but both mean the same"
+        f"{alias} ({config[alias]!r}) and {key} ({config[key]!r}) mean the same and must be equal"
         for alias, key in ALIASES.items()
         if alias in config and config.get(key, config[alias]) != config[alias]
     ]
@@ -166,16 +166,16 @@ def notes_on(config: Mapping[str, Any], generation: Mapping[str, Any]) -> list[s
     notes = []
     if unknown := {key: value for key, value in config.items() if key not in known and value is not None}:
         notes.append(
-            f"unknown keys of config.json, not read: {_listed(unknown)}; check that the model does not need "
-            "them"
+            f"unknown keys of config.json are ignored: {_listed(unknown)}; check that the model does not "
+            "need them"
         )
     chosen = {key: value for key, value in config.items() if key in GENERATION_DEFAULTS}
     chosen |= {k: v for k, v in generation.items() if k not in TOKENS and k not in GENERATION_IRRELEVANT}
     chosen = {k: v for k, v in chosen.items() if v is not None and v != GENERATION_DEFAULTS.get(k)}
     if chosen:
         notes.append(
-            f"settings of transformers' generate are ignored: {_listed(chosen)}; nf-edge generate takes the "
-            "most likely token, or samples with --temperature"
+            f"these settings of transformers' generate are ignored: {_listed(chosen)}; nf-edge generate "
+            "takes the most likely token, or samples with --temperature"
         )
     return notes
 

@@ -30,7 +30,7 @@ def special_tokens(
         outside = [token for token in _listed(tokens) if _is_outside(token, vocabulary)]
         if key in config or key in (generation or {}):
             foreign.notes += [
-                f"{key} {token} is outside the vocabulary of {vocabulary} and is left out"
+                f"{key} {token} is ignored, because it is outside the vocabulary of {vocabulary} tokens"
                 for token in outside
             ]
         left = [token for token in _listed(tokens) if token not in outside]
@@ -57,21 +57,21 @@ def _of_generation(
         if value is None:
             continue
         if not _is_token(value, several=key == "eos_token_id"):
-            foreign.problems.append(f"{GENERATION}: {key} is {value!r}, not a token's id")
+            foreign.problems.append(f"{key} in {GENERATION} must be a token id, not {value!r}")
         elif key == "eos_token_id":
             changes[key] = value
             if _listed(value) != _listed(tokens_of[key]):
                 foreign.notes.append(
-                    f"eos_token_id is {value} by {GENERATION}, as in transformers' generate; config.json has "
-                    f"{'none' if tokens_of[key] is None else tokens_of[key]}"
+                    f"eos_token_id {value} of {GENERATION} is used, as in transformers' generate; "
+                    f"config.json has {'none' if tokens_of[key] is None else tokens_of[key]}"
                 )
         elif config.get(key) is None:
             changes[key] = value
-            foreign.notes.append(f"{key} is {value} by {GENERATION}; config.json has none")
+            foreign.notes.append(f"{key} {value} of {GENERATION} is used, because config.json has none")
     if generation.get("eos_token_id") is None and tokens_of["eos_token_id"] is not None:
         foreign.notes.append(
-            f"{GENERATION} names no eos_token_id, so transformers' generate stops at none; here "
-            f"config.json's {tokens_of['eos_token_id']} ends a text"
+            f"{GENERATION} has no eos_token_id, so transformers' generate never stops early; nf-edge "
+            f"stops at {tokens_of['eos_token_id']}, the eos_token_id of config.json"
         )
     return changes
 

@@ -92,7 +92,7 @@ def _settings(folder: Path) -> dict[str, Any]:
     settings |= _optional(folder / SPECIAL_TOKENS)
     added = _optional(folder / ADDED_TOKENS)
     if not all(type(index) is int for index in added.values()):
-        raise BadInput("has a token whose id is not an integer", where=folder / ADDED_TOKENS)
+        raise BadInput("must map each token to an integer id", where=folder / ADDED_TOKENS)
     special = {content_of(token) for token in special_tokens(settings)}
     decoder = {str(index): {"content": token, "special": token in special} for token, index in added.items()}
     return settings | {"added_tokens_decoder": decoder}
@@ -108,7 +108,7 @@ def _with_defaults(settings: dict[str, Any], document: dict[str, Any], notes: li
         return DEFAULTS | settings
     if any(name not in settings for name in DEFAULTS):
         notes.append(
-            f"tokenizer: {END_OF_TEXT} is not added, although transformers adds it to a GPT-2 without it"
+            f"tokenizer: {END_OF_TEXT} is missing and is not added (transformers adds it to a GPT-2)"
         )
     return settings
 
@@ -120,7 +120,9 @@ def _set_prefix_space(document: dict[str, Any], settings: Mapping[str, Any], not
         return
     pre["add_prefix_space"] = add_space
     article, state = ("a", "is true") if add_space else ("no", "is not true")
-    notes.append(f"tokenizer: {article} space is added before a text: add_prefix_space in {SETTINGS} {state}")
+    notes.append(
+        f"tokenizer: {article} space is added before a text, because add_prefix_space in {SETTINGS} {state}"
+    )
 
 
 def _add_template(document: dict[str, Any], settings: Mapping[str, Any], notes: list[str]) -> None:
@@ -163,10 +165,10 @@ def _unsupported_notes(
 ) -> Iterator[str]:
     """Notes on settings because of which transformers may encode texts differently."""
     if name not in (*GPT2_CLASSES, *GENERIC_CLASSES):
-        how = "tokenizer.json is used unchanged" if has_tokenizer_json else "it is read as GPT-2's"
-        yield f"tokenizer: the class {name} may do more than its files say; {how}"
+        how = "tokenizer.json is used unchanged" if has_tokenizer_json else "its files are read as GPT-2's"
+        yield f"tokenizer: the class {name} may change texts in code that its files do not record; {how}"
     if settings.get("split_special_tokens") is True:
-        yield "tokenizer: split_special_tokens is ignored: a special token in a text is one id"
+        yield "tokenizer: split_special_tokens is ignored; a special token in a text becomes one id"
     if not has_tokenizer_json:
         return
     flags = [flag for flag in ("add_bos_token", "add_eos_token") if settings.get(flag) is True]
@@ -225,7 +227,7 @@ def _built(document: dict[str, Any], folder: Path) -> Tokenizer:
         index = tokenizer.token_to_id(token["content"])
         if index != token["id"]:
             raise BadInput(
-                f"the tokenizer encodes {token['content']} as {index}, but its files say {token['id']}",
+                f"the tokenizer encodes {token['content']} as {index}, but its files give it {token['id']}",
                 where=folder,
                 fix="correct the id in the tokenizer's files",
             )

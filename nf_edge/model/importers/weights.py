@@ -34,7 +34,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         if is_there(index):
             return _read_shards(index, read)
     listed = ", ".join(f"{name}, {name}.index.json" for name in readers)
-    raise BadInput(f"has no weights ({listed})", where=folder, fix="give a folder with one of these files")
+    raise BadInput(f"has none of these weight files: {listed}", where=folder, fix="give a folder with one")
 
 
 def _read_pickled(path: Path) -> Mapping[str, Tensor]:
@@ -42,14 +42,15 @@ def _read_pickled(path: Path) -> Mapping[str, Tensor]:
     if not isinstance(state, Mapping) or not all(
         isinstance(value, Tensor) and is_dense(value) for value in state.values()
     ):
-        raise BadInput("is not a state dict: it holds more than dense tensors", where=path)
+        what = "must be a state dict with only dense tensors"
+        raise BadInput(what, where=path, fix="save model.state_dict() with torch.save")
     return state
 
 
 def _read_shards(index: Path, read: Read) -> dict[str, Tensor]:
     places = read_json_object(index).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
-        raise BadInput("has no weight_map from tensors to files", where=index)
+        raise BadInput("must have an object weight_map from tensor names to file names", where=index)
     names = sorted(set(places.values()))
     # Only files in this folder, because the index is untrusted and could name any path.
     missing = [name for name in names if Path(name).name != name or not (index.parent / name).is_file()]
@@ -72,6 +73,6 @@ def _read_shards(index: Path, read: Read) -> dict[str, Tensor]:
         raise BadInput.listing(
             [*problems[:SHOWN], *more],
             where=index,
-            fix="the shards and their index belong to different models: copy all of one model",
+            fix="the weight files and the index belong to different models; copy all files of one model",
         )
     return {key: tensor for shard in shards.values() for key, tensor in shard.items()}
