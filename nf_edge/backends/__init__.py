@@ -116,7 +116,7 @@ def registered_backend(name: str) -> "Backend":
         BadInput: no backend has that name.
     """
     if name not in REGISTRY:
-        raise BadInput(f"unknown backend {name!r}", fix=f"backends: {', '.join(REGISTRY)}")
+        raise BadInput(f"unknown backend {name!r}", fix=f"use one of: {', '.join(REGISTRY)}")
     return load_backend(REGISTRY[name].location)
 
 
@@ -135,7 +135,8 @@ def all_backends() -> "dict[str, Backend]":
 def _require_packages(name: str) -> None:
     entry = REGISTRY[name]
     if missing := missing_packages(entry.packages):
-        raise MissingTool(f"backend {name} needs {', '.join(missing)}, not installed here", fix=entry.install)
+        what = f"backend {name} needs packages that are not installed: {', '.join(missing)}"
+        raise MissingTool(what, fix=entry.install)
 
 
 def missing_packages(packages: Sequence[str]) -> list[str]:

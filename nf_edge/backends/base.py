@@ -25,7 +25,7 @@ from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 def no_cache(backend: "Backend", recipe: Recipe, why: str = "") -> BadInput:
     """The error for a recipe that requests a cache from a backend without one."""
     return BadInput(
-        f"backend {backend.name} has no cache{why}, so a language model gives the logits of all tokens",
+        f"backend {backend.name} has no cache{why}, but logits: last needs one",
         where=f"recipe {recipe.name}",
         fix="write logits: all",
     )

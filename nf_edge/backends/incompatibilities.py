@@ -22,7 +22,7 @@ def incompatibilities(recipe: Recipe, support: Support) -> list[str]:
         if not support.float_layers:
             written = "; ".join(map(_keys, support.layers))
             problems.append(
-                f"quantize: backend {support.backend} multiplies only quantized weights; add the section, "
+                f"quantize: backend {support.backend} supports only quantized weights; add the section, "
                 f"with {written}"
             )
         return problems
@@ -43,16 +43,16 @@ def _header(recipe: Recipe, support: Support) -> Iterator[str]:
     if recipe.runtime != support.runtime:
         yield f"runtime: backend {name} needs `runtime: {support.runtime}`"
     if support.targets and recipe.target not in support.targets:
-        yield f"target: backend {name} needs one; write {_either(support.targets)}"
+        yield f"target: backend {name} needs a target; write {_either(support.targets)}"
     if not support.targets and recipe.target:
-        yield f"target: backend {name} compiles for none; leave it out"
+        yield f"target: backend {name} has no targets; leave target out"
 
 
 def _shapes(recipe: Recipe, support: Support) -> Iterator[str]:
     if recipe.shapes.batch == "dynamic" and not support.any_batch:
-        yield f"shapes.batch: a file of backend {support.backend} has one batch size; write 1"
+        yield f"shapes.batch: backend {support.backend} has no dynamic batch; write 1"
     if recipe.shapes.length == "dynamic" and not support.dynamic_length:
-        yield f"shapes.length: a file of backend {support.backend} has one length; write full, or a number"
+        yield f"shapes.length: backend {support.backend} has no dynamic length; write full, or a number"
 
 
 def _layers(quantize: Quantize, support: Support) -> Iterator[str]:
@@ -63,18 +63,18 @@ def _layers(quantize: Quantize, support: Support) -> Iterator[str]:
     for where, precision in quantize.layers:
         if precision.bits is None:
             if not support.float_layers:
-                yield f"{where}.weights: backend {name} quantizes all linear layers; {_leave_out(quantize)}"
+                yield f"{where}.weights: backend {name} has no float32 linear layers; {_leave_out(quantize)}"
         elif support.layer_kernel(precision) is None:
             yield f"{where}: backend {name} has no kernel for {_words(precision)}; {_fix(precision, support)}"
         elif support.mixed_static == "none" and precision.activations != quantize.activations:
             yield (
-                f"{where}.activations: backend {name} multiplies all linear layers with the same "
-                f"activations; write {quantize.activations}"
+                f"{where}.activations: backend {name} needs the same activations for all linear layers; "
+                f"write {quantize.activations}"
             )
         elif quantize.static and not support.mixes(precision):
             yield (
-                f"{where}: backend {name} mixes layers of int8_static with int8 per_channel and float32 "
-                "only; write one of those"
+                f"{where}: backend {name} combines int8_static layers only with int8 per_channel or float32 "
+                "layers; write one of these"
             )
 
 
@@ -92,7 +92,7 @@ def _tables(quantize: Quantize, support: Support) -> Iterator[str]:
     for where, dtype, bits in _requested_tables(quantize, support):
         if bits is not None and bits not in widths:
             allowed = ["float32", *(f"int{width}" for width in sorted(widths))]
-            yield f"{where}: backend {support.backend} looks up no rows of {dtype}; write {_either(allowed)}"
+            yield f"{where}: backend {support.backend} has no {dtype} tables; write {_either(allowed)}"
 
 
 def _requested_tables(quantize: Quantize, support: Support) -> Iterator[tuple[str, str, int | None]]:
@@ -114,19 +114,19 @@ def _other_keys(quantize: Quantize, support: Support) -> Iterator[str]:
     name = support.backend
     for where in () if support.zero_points else quantize.asymmetric:
         yield (
-            f"{where}.symmetric: backend {name} has no zero points of weights; leave it out"
+            f"{where}.symmetric: backend {name} supports only symmetric weights; leave symmetric out"
             f"{_elsewhere(lambda other: other.zero_points)}"
         )
     if quantize.method not in support.methods:
         yield f"quantize.method: backend {name} has no {quantize.method}; write {_either(support.methods)}"
     if quantize.attention not in support.attention:
         yield (
-            f"quantize.attention: backend {name} has no attention of {quantize.attention}; leave it out"
+            f"quantize.attention: backend {name} has no {quantize.attention} attention; leave attention out"
             f"{_elsewhere(lambda other: quantize.attention in other.attention)}"
         )
     if quantize.kv_cache not in ("float32", *support.caches):
         yield (
-            f"quantize.kv_cache: backend {name} has no cache of {quantize.kv_cache}; leave it out"
+            f"quantize.kv_cache: backend {name} has no {quantize.kv_cache} cache; leave kv_cache out"
             f"{_elsewhere(lambda other: quantize.kv_cache in other.caches)}"
         )
 

@@ -33,7 +33,7 @@ def precisions(recipe: Recipe, config: ModelConfig) -> Precisions:
         raise BadInput.listing(
             problems,
             where=f"recipe {recipe.name}",
-            fix=f"linear layers and tables of this model: {', '.join(shapes)}",
+            fix=f"the linear layers and tables of this model are: {', '.join(shapes)}",
         )
     support = registered_backend(recipe.backend).support
     return {name: _precision(quantize, support, name, shape) for name, shape in shapes.items()}
@@ -46,13 +46,13 @@ def _idle_rules(quantize: Quantize, names: Sequence[str]) -> list[str]:
         matched = [name for name in names if fnmatchcase(name, rule.modules)]
         key = f"quantize.rules.{index}: {rule.modules!r}"
         if not matched:
-            problems.append(f"{key} matches no module")
+            problems.append(f"{key} matches no module; correct or remove it")
         elif all(quantize.rule_for(name) is not rule for name in matched):
             earlier = {first.modules: None for name in matched if (first := quantize.rule_for(name))}
             verb = "comes first and matches" if len(earlier) == 1 else "come first and match"
             problems.append(
-                f"{key} never applies: {', '.join(map(repr, earlier))} {verb} the same modules; move it up, "
-                "or remove it"
+                f"{key} never applies, because {', '.join(map(repr, earlier))} {verb} the same modules; move "
+                "it up, or remove it"
             )
     return problems
 

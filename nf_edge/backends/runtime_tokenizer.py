@@ -240,9 +240,9 @@ def _differences(tokenizer: Tokenizer, texts: list[str], answers: list[Any]) -> 
         if ids is None:
             yield f"it cannot encode {_short(text)}: {written}"
         elif ids != expected:
-            yield f"it reads {_short(text)} as {_short(ids)}, not {_short(expected)}"
+            yield f"it encodes {_short(text)} as {_short(ids)}, not {_short(expected)}"
         elif added.isdisjoint(ids) and written != (again := tokenizer.decode(ids)):
-            yield f"it writes {_short(ids)} as {_short(written)}, not {_short(again)}"
+            yield f"it decodes {_short(ids)} as {_short(written)}, not {_short(again)}"
 
 
 def _short(value: str | list[int]) -> str:

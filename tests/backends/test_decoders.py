@@ -89,7 +89,7 @@ def test_more_tokens_than_positions_are_refused_and_the_cache_stays_as_it_was(re
     decoder, ids, whole = subject("lm-none", recipe)
     for tokens, start in (([*ids, 1], 0), ([1], len(ids))):
         decoder.feed(ids, 0)
-        with pytest.raises(BadInput, match="11 tokens do not fit the cache, which has 10 positions"):
+        with pytest.raises(BadInput, match="the text has 11 tokens, but the cache holds only 10"):
             decoder.feed(tokens, start)
     assert off(decoder.feed(ids[-1:], len(ids) - 1), whole[-1]) <= TOLERANCE
 

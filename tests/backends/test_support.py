@@ -142,7 +142,7 @@ def test_a_table_that_a_backend_cannot_look_up_is_refused(backend):
     for dtype in ("float32", "int4", "int8"):
         message = refusal(recipe(backend, quantize=section(backend) | {"embeddings": dtype}))
         refused = NO_TABLE.get(backend) == dtype or (backend == "coreml" and dtype != "float32")
-        expected = f"quantize.embeddings: backend {backend} looks up no rows of {dtype}; write float32"
+        expected = f"quantize.embeddings: backend {backend} has no {dtype} tables; write float32"
         assert (expected in message) if refused else not message
 
 
@@ -183,11 +183,11 @@ def test_a_key_is_taken_by_some_backends_and_the_others_name_it(key):
 @pytest.mark.parametrize(
     ("backend", "rule", "fix"),
     [
-        ("xnnpack", {"weights": "int4", "activations": "int8_dynamic"}, "int8 per_channel and float32 only"),
+        ("xnnpack", {"weights": "int4", "activations": "int8_dynamic"}, "int8 per_channel or float32 layers"),
         (
             "openvino",
             {"weights": "int4", "granularity": "group_32", "activations": "none"},
-            "int8 per_channel and float32 only",
+            "int8 per_channel or float32 layers",
         ),
         ("ethos_u", {"weights": "int8", "activations": "int16_static"}, "write int8_static"),
     ],
@@ -220,12 +220,13 @@ def test_everything_that_is_wrong_is_listed_at_once(run, tmp_path):
     assert "recipe mine: 7 problems" in done.err
     for message in (
         "runtime: backend vulkan needs `runtime: executorch`",
-        "target: backend vulkan compiles for none; leave it out",
-        "shapes.length: a file of backend vulkan has one length; write full, or a number",
+        "target: backend vulkan has no targets; leave target out",
+        "shapes.length: backend vulkan has no dynamic length; write full, or a number",
         "quantize: backend vulkan has no kernel for int8 group_32 with activations int8_dynamic",
-        "quantize.embeddings: backend vulkan looks up no rows of int8; write float32, int2, int3 or int4",
-        "quantize.symmetric: backend vulkan has no zero points of weights; leave it out, or use backend "
-        "onnx_cpu",
-        "quantize.attention: backend vulkan has no attention of int8; leave it out, or use backend nf_cpu",
+        "quantize.embeddings: backend vulkan has no int8 tables; write float32, int2, int3 or int4",
+        "quantize.symmetric: backend vulkan supports only symmetric weights; leave symmetric out, or "
+        "use backend onnx_cpu",
+        "quantize.attention: backend vulkan has no int8 attention; leave attention out, or use "
+        "backend nf_cpu",
     ):
         assert message in done.err

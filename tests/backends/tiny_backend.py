@@ -60,7 +60,7 @@ class Tiny(Backend):
         return Loaded(torch.export.load(path).module())
 
     def decoder(self, path, capacity, threads=None):
-        raise TypeError("no file of this backend has a cache")
+        raise TypeError("this backend has no cache")
 
     def operators(self, path):
         graph = torch.export.load(path).graph

@@ -214,7 +214,7 @@ def test_without_a_compiler_export_says_how_to_get_one_before_it_begins(run, mon
     [
         ("mine", {}, "name: backend nf_cpu calls kernels of nf-edge; write nf-mine"),
         ("nf-mine", {"nf_cpu": "xnnpack", "attention: int8": "", "kv_cache: int8": ""}, "no kernel"),
-        ("mine", {"nf_cpu": "xnnpack"}, "quantize.attention: backend xnnpack has no attention of int8"),
+        ("mine", {"nf_cpu": "xnnpack"}, "quantize.attention: backend xnnpack has no int8 attention"),
     ],
 )
 def test_a_recipe_tells_by_its_name_whether_it_needs_our_kernels(name, change, message, run, tmp_path):

@@ -264,10 +264,10 @@ def test_people_get_tables_on_stdout_and_progress_on_stderr(exported, run):
     [
         (
             ["--lengths", "1,{beyond}"],
-            "a length of {beyond}, but .* at most {positions} tokens: give --lengths",
+            "--lengths {beyond} is too long for .*; give at most {positions}",
         ),
-        (["--contexts", "{positions}"], "a context of {positions} leaves no position .* of at most {last}"),
-        (["--threads", "999"], "999 threads, but this process has [0-9]+ CPUs: give --threads of at most"),
+        (["--contexts", "{positions}"], "--contexts {positions} leaves no position .* at most {last}"),
+        (["--threads", "999"], "--threads 999 is more than the [0-9]+ CPUs of this process; give at most"),
     ],
 )
 @each_recipe
@@ -298,7 +298,7 @@ def test_all_that_is_wrong_is_said_at_once(exported, run):
     done = run("bench", artifact.path, "--lengths", "999", "--contexts", "1", "--threads", "999", "--json")
     assert done.code == 3
     message = json.loads(done.out)["error"]["message"]
-    for words in ("3 problems", "a length of 999", "--contexts: ", "leave it out", "999 threads"):
+    for words in ("3 problems", "--lengths 999", "--contexts has no effect", "leave it out", "--threads 999"):
         assert words in message
 
 
@@ -307,7 +307,7 @@ def test_all_that_is_wrong_is_said_at_once(exported, run):
 def test_what_is_no_list_of_numbers_is_wrong_usage(option, value, run):
     done = run("bench", "anything", f"{option}={value}")
     assert (done.code, done.out) == (2, "")
-    assert ("list of whole numbers from 1 on" if value else "is empty") in done.err
+    assert ("list of whole numbers of at least 1" if value else "is empty") in done.err
 
 
 def test_an_artifact_of_fixed_length_is_asked_that_many_tokens_and_no_other_number(

@@ -48,7 +48,7 @@ def test_without_a_compiler_it_says_which_runtime_was_not_tried(exported, result
 def test_a_file_that_loads_nowhere_is_exit_3_and_one_json_document(exported, run, monkeypatch):
     monkeypatch.setattr("nf_edge.measure.attempts._problem", lambda load: "is broken")
     done = run("inspect", exported("wide-cls", "onnx-fp32").path, "--json")
-    assert (done.code, "loads in no runtime here" in done.err) == (3, True)
+    assert (done.code, "does not load in any runtime on this machine" in done.err) == (3, True)
     assert {load["problem"] for load in json.loads(done.out)["result"]["loads"]} == {"is broken"}
 
 

@@ -243,11 +243,11 @@ def test_a_microcontroller_does_not_run_it_and_says_why(device, takes, run, prof
     artifact = exported("wide-cls", "xnnpack-8da8w").path
     code, found = profile(artifact, "--device", device)
     assert (code, found["verdict"]["outcome"]) == (4, "does not run")
-    assert found["verdict"]["problem"] == f"it supports {takes}; this recipe uses xnnpack"
+    assert found["verdict"]["problem"] == f"the device supports {takes}, but the recipe uses xnnpack"
     assert [share["kind"] for share in found["verdict"]["memory"]] == ["sram", "flash"]
     done = run("profile", artifact, "--device", device)
     assert done.code == 4
-    assert f"does not run on {device}: it supports {takes}" in done.err
+    assert f"does not run on {device}: the device supports {takes}" in done.err
 
 
 def test_every_bundled_device_was_asked():
@@ -282,7 +282,7 @@ def test_a_model_file_with_a_flipped_byte_is_refused(recipe, verb, run, exported
     done = run(verb, folder, *rest)
     assert (done.code, done.out) == (3, "")
     assert "is not the file that was exported" in done.err
-    assert "export it again" in done.err
+    assert "export the artifact again" in done.err
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ LINE = ([3, 1, 4, 1, 5], [1, 1, 1, 1, 0])
 
 pytestmark = pytest.mark.skipif(
     not any(map(shutil.which, [os.environ.get("CXX", "c++"), "g++", "clang++"])),
-    reason="no C++ compiler to build the runner with",
+    reason="no C++ compiler is installed to build the runner",
 )
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 
@@ -393,7 +393,7 @@ def test_without_cmake_the_command_that_gets_it_is_named(tmp_path, monkeypatch):
 def test_a_failing_build_shows_the_end_of_its_log_and_where_the_rest_is(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("CXX", "false")
-    with pytest.raises(MissingTool, match="does not build") as error:
+    with pytest.raises(MissingTool, match="building the runner failed") as error:
         executable("executorch")
     log = Path(str(error.value.where))
     assert log.read_text().splitlines()[-1] in error.value.what

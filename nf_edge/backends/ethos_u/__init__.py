@@ -181,5 +181,5 @@ def _stream(path: Path, program: Any) -> bytes:
     """The content of a program's only delegate."""
     delegates = program.execution_plan[0].delegates
     if [delegate.id for delegate in delegates] != ["EthosUBackend"]:
-        raise BadInput("is not a program with one Ethos-U delegate", where=path)
+        raise BadInput("must contain exactly one Ethos-U delegate", where=path, fix="export it again")
     return bytes(program.backend_delegate_data[delegates[0].processed.index].data)

@@ -30,9 +30,9 @@ class SimulatedSession:
         graph = path.with_name(GRAPH)
         if not graph.is_file():
             raise BadInput(
-                f"is missing; without the graph of the NPU nothing on this machine can run {path.name}",
+                f"is missing, but this machine needs this graph of the NPU to run {path.name}",
                 where=graph,
-                fix="export it again",
+                fix="export the artifact again",
             )
         self._graph = graph.read_bytes()
         self._program = Interpreter(path, self._delegate)
@@ -51,5 +51,5 @@ class SimulatedSession:
                 self._graph, [tensor.numpy() for tensor in inputs], verbosity="NONE"
             )
         if status != tosa_reference_model.GraphStatus.TOSA_VALID:
-            raise RuntimeError(f"the reference model calls the graph {status}")
+            raise RuntimeError(f"the TOSA reference model reports that the graph is {status}")
         return torch.from_numpy(output)

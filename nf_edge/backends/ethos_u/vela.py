@@ -66,9 +66,9 @@ def compile_program(exported: torch.export.ExportedProgram, target: str) -> Comp
     with scratch_folder() as folder:
         if " " in str(folder):
             raise MissingTool(
-                "Vela cannot work in a folder with a space in its path",
+                "the path of the temporary folder contains a space, which Vela does not support",
                 where=folder,
-                fix="set TMPDIR to a folder without one",
+                fix="set the environment variable TMPDIR to a folder without spaces in its path",
             )
         spec = compile_spec(target).dump_intermediate_artifacts_to(str(folder))
         # Vela also prints the content of its report files.
@@ -82,7 +82,7 @@ def compile_program(exported: torch.export.ExportedProgram, target: str) -> Comp
         _forget_folder(edge, str(folder))
         graphs = list(folder.glob("output_*.tosa"))
         if len(graphs) != 1:
-            raise RuntimeError(f"the NPU form became {len(graphs)} delegates, not one")
+            raise RuntimeError(f"the program for the NPU must become one delegate, not {len(graphs)}")
         return Compiled(edge, graphs[0].read_bytes(), _estimate(target, folder / "output"))
 
 

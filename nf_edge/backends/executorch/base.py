@@ -120,7 +120,8 @@ class ExecutorchBackend(Backend):
             try:
                 return runtime.load_program(path).load_method("forward")
             except RuntimeError as error:
-                raise BadInput(f"ExecuTorch does not load it: {error}", where=path) from error
+                fix = "export it again with the installed executorch"
+                raise BadInput(f"ExecuTorch cannot load this file ({error})", where=path, fix=fix) from error
 
 
 class _ExecutorchSession:

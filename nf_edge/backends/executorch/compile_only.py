@@ -70,9 +70,9 @@ class CompileOnlyBackend(ExecutorchBackend):
         stand_in = path.with_name(STAND_IN)
         if not stand_in.is_file():
             raise BadInput(
-                f"is missing; nothing on this machine can run {path.name} itself",
+                f"is missing; this machine runs it instead of {path.name}, which needs the target device",
                 where=stand_in,
-                fix="export it again",
+                fix="export the artifact again",
             )
         return _InHalf(super().session(stand_in, threads), stand_in)
 
@@ -111,7 +111,7 @@ class CompileOnlyBackend(ExecutorchBackend):
         )
 
     def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
-        raise TypeError("no file of this backend has a cache")
+        raise TypeError("this backend has no cache")
 
 
 class _InHalf:

@@ -35,7 +35,7 @@ class Lengths:
     def __call__(
         self, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None, bias: Tensor | None
     ) -> Tensor:
-        raise TypeError("attention is one operator here; nothing is left for a form to write")
+        raise TypeError("attention is one operator in this backend, so it has no form to rewrite")
 
 
 class FusedAttention(nn.Module):
@@ -126,4 +126,4 @@ class FusedCache(PlacedCache):
         return k, v, self.get_buffer(f"k{layer}_scale"), self.get_buffer(f"v{layer}_scale")
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        raise TypeError("the operator appends to this cache itself")
+        raise TypeError("the attention operator itself appends to this cache")

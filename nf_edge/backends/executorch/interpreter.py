@@ -109,7 +109,7 @@ class Interpreter:
 
     def _delegated(self, arguments: list[int]) -> None:
         if self._delegate is None:
-            raise RuntimeError("the program has a delegate, and nothing to run it")
+            raise RuntimeError("the program calls a delegate, but no function to run it was given")
         *inputs, output = (self._tensor(index) for index in arguments)
         output.copy_(self._delegate(inputs).reshape(output.shape))
 

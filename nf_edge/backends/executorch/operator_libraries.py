@@ -65,8 +65,8 @@ def require_operators(path: Path, libraries: Sequence[str]) -> None:
     called = {name for method in methods for names in called_by(method) for name in names}
     if missing := sorted(called - provided(libraries)):
         raise BadInput(
-            f"the program calls {', '.join(missing)}, which no application could load: neither ExecuTorch's "
-            f"runtime nor {', '.join(libraries)} has it",
+            f"the program calls {', '.join(missing)}, but neither ExecuTorch's runtime nor "
+            f"{', '.join(libraries)} provides it",
             where=path.name,
             fix="this is a fault of nf-edge; use a recipe of another backend",
         )
@@ -100,8 +100,9 @@ def _listed(path: Path) -> frozenset[str]:
         MissingTool: this ExecuTorch does not have the list.
     """
     if not path.is_file():
-        fix = "pip install nf-edge, with the executorch of PyPI"
-        raise MissingTool("this executorch does not list its operators", where=path, fix=fix)
+        fix = "install executorch from PyPI: pip install --force-reinstall executorch"
+        what = "is missing; the installed executorch lacks this list of its operators"
+        raise MissingTool(what, where=path, fix=fix)
     entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     names = (entry.get("op") or entry["func"].partition("(")[0] for entry in entries)
     return frozenset(name if "::" in name else f"aten::{name}" for name in names)

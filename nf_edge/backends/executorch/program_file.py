@@ -25,7 +25,8 @@ def read_program(path: Path, content: bytes) -> Any:
     try:
         return deserialize_pte_binary(content)
     except Exception as error:
-        raise BadInput(f"is not an ExecuTorch program: {error}", where=path) from error
+        fix = "export it again"
+        raise BadInput(f"is not an ExecuTorch program ({error})", where=path, fix=fix) from error
 
 
 def operators_of(path: Path) -> dict[str, int]:

@@ -27,7 +27,7 @@ def planned(path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryP
     try:
         model = onnx.load(path)
     except Exception as error:
-        raise BadInput(f"is not an ONNX model: {error}", where=path) from error
+        raise BadInput(f"is not an ONNX model ({error})", where=path, fix="export it again") from error
     looked_up = _looked_up(model)
     tables = {
         tensor.name: _bytes(tensor)

@@ -18,7 +18,8 @@ def load(path: Path, threads: int | None = None) -> Any:
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise BadInput(f"ONNX Runtime does not load it: {error}", where=path) from error
+        fix = "export it again with the installed onnxruntime"
+        raise BadInput(f"ONNX Runtime cannot load this file ({error})", where=path, fix=fix) from error
 
 
 class OrtSession:

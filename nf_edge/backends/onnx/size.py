@@ -34,7 +34,7 @@ def require_size(weights: int, graph: int) -> None:
     """
     if weights + graph > MOST_BYTES:
         raise BadInput(
-            f"the model's weights are {format_bytes(weights)} in float32, and an ONNX file, which begins in "
-            f"float32 whatever it is quantized to, holds {format_bytes(MOST_BYTES)}",
+            f"the float32 weights take {format_bytes(weights)}, but an ONNX file can hold "
+            f"{format_bytes(MOST_BYTES)}; an export writes float32 weights before it quantizes them",
             fix="use a recipe whose runtime is executorch, such as xnnpack-8da4w, or a smaller model",
         )

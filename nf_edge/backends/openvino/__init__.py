@@ -108,11 +108,11 @@ class OpenVino(ExecutorchBackend):
 
     def operators_file(self, target: BuildTarget | None = None) -> Path:
         if target is not None:
-            raise BadInput("backend openvino is for Intel's CPUs and NPUs, and that core is none")
+            raise BadInput("backend openvino does not run on Arm cores", fix="leave out --on")
         folder = native_build.package_folder("executorch") / "lib"
         library = folder / "libexecutorch_backend_openvino.so"
         if not library.is_file():
-            raise MissingTool("this executorch has no OpenVINO delegate", where=folder, fix=ON_LINUX)
+            raise MissingTool("the installed executorch has no OpenVINO delegate", where=folder, fix=ON_LINUX)
         return library
 
     def launcher(self, threads: int | None) -> tuple[str, ...]:
@@ -146,7 +146,8 @@ class OpenVino(ExecutorchBackend):
         """
         if not (installed := version("openvino")).startswith(MAJOR):
             raise MissingTool(
-                f"the delegate of ExecuTorch crashes with OpenVINO {installed}", fix=f"pip install {OPENVINO}"
+                f"ExecuTorch's OpenVINO delegate crashes with the installed OpenVINO {installed}",
+                fix=f"pip install {OPENVINO}",
             )
         for name, value in self.environment.items():
             os.environ.setdefault(name, value)

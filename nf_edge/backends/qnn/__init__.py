@@ -213,7 +213,9 @@ def _quantized(path: Path) -> Path:
     quantized = path.with_name(QUANTIZED)
     if not quantized.is_file():
         raise BadInput(
-            f"is missing; it lists the operators of {path.name}", where=quantized, fix="export it again"
+            f"is missing, but nf-edge needs it to list the operators of {path.name}",
+            where=quantized,
+            fix="export the artifact again",
         )
     return quantized
 
@@ -223,7 +225,8 @@ def _context(path: Path) -> int:
     try:
         nodes = onnx.load(path).graph.node
     except Exception as error:
-        raise BadInput(f"is not an ONNX model: {error}", where=path) from error
+        fix = "export the artifact again"
+        raise BadInput(f"is not an ONNX model ({error})", where=path, fix=fix) from error
     binaries = [
         len(attribute.s)
         for node in nodes
@@ -231,7 +234,7 @@ def _context(path: Path) -> int:
         if attribute.name == "ep_cache_context"
     ]
     if len(binaries) != 1:
-        raise BadInput("is not a model of one context binary", where=path)
+        raise BadInput("must contain exactly one context binary", where=path, fix="export it again")
     return binaries[0]
 
 

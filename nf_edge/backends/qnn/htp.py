@@ -73,8 +73,8 @@ def compile_context(model: Path, target: str, path: Path) -> None:
         )
         last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
         raise BadInput(
-            f"the HTP of {target} does not take all of it: {', '.join(refused) or last}",
-            fix="the model has an operator that this backend has no form of; use another recipe",
+            f"QNN cannot compile the complete model for the HTP of {target} ({', '.join(refused) or last})",
+            fix="use another recipe; the HTP does not support an operator of this model",
         )
 
 
@@ -99,7 +99,8 @@ def load(path: Path) -> Any:
         with quiet_stdout(), captured_stderr():
             return session.open_session(os.fspath(path), ERROR, ALONE, {})
     except Exception as error:
-        raise BadInput(f"QNN does not load it: {error}", where=path) from error
+        fix = "export it again with the installed packages"
+        raise BadInput(f"QNN cannot load this file ({error})", where=path, fix=fix) from error
 
 
 class SimulatedSession:

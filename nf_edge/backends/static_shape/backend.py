@@ -131,7 +131,7 @@ class StaticShapeBackend(Backend):
         require_operators(path, self.operator_libraries)
 
     def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
-        raise TypeError("no file of this backend has a cache")
+        raise TypeError("this backend has no cache")
 
     def operators(self, path: Path) -> dict[str, int]:
         return operators_of(path)

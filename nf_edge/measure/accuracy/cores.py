@@ -204,7 +204,9 @@ def _failure_on(reports: Sequence[OnCore]) -> AccuracyGate | None:
         return None
     lines = [f"on {report.core.name} {report.accuracy.problem}" for report in failed]
     if any(report.local.flips for report in failed):
-        fix = "the same file answers differently on this machine: a recipe with other kernels may pass"
+        fix = (
+            "the file predicts differently on this machine than on the core; use a recipe with other kernels"
+        )
     else:
         fix = remedy(failed[0].accuracy)
     return AccuracyGate("; ".join(lines), fix=fix)

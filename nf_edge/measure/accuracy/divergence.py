@@ -12,7 +12,7 @@ from nf_edge.core.intervals import clustered_mean, effective_count, wilson
 from nf_edge.core.strict_json import number
 
 # The fix for an artifact whose logits are not finite although the checkpoint's are.
-OVERFLOWS = "its arithmetic overflows: use a recipe that computes in float32, or that quantizes less"
+OVERFLOWS = "the recipe's arithmetic overflows; use one that computes in float32, or that quantizes less"
 
 
 @dataclass(frozen=True)

@@ -45,17 +45,18 @@ class PairedRows:
         source = self.reference.source
         if config.task not in ("classification", "language modelling"):
             raise BadInput(
-                f"a {config.kind} has no accuracy to check: nf-edge has no metric for its answers",
+                f"the accuracy of a {config.kind} cannot be checked, because nf-edge has no metric for it",
                 where=source,
-                fix="export it without --data; its logits are compared with PyTorch's in any case",
+                fix="export the model without --data, which still compares its logits with PyTorch's",
             )
         if not config.is_language_model:
             return
         if all(len(row.input_ids) < 2 for row in self.reference.rows):
-            raise BadInput("no row has two tokens, so there is no next token to predict", where=source)
+            what = "no row has two tokens, so there is no next token to predict"
+            raise BadInput(what, where=source, fix="give longer texts")
         if self.other is not None:
             raise BadInput(
-                "the artifact and the checkpoint have different tokens, so their predictions differ",
+                "the artifact and the checkpoint have different vocabularies, so they cannot be compared",
                 where=source,
                 fix="compare the artifact with the checkpoint that it was exported from",
             )

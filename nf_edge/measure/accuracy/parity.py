@@ -69,7 +69,7 @@ class Parity:
         """The accuracy gate's error; None if the artifact passes."""
         if self.passed:
             return None
-        fix = "for a quantized recipe, raise limits.max_logit_error; an fp32 artifact that fails is a bug"
+        fix = "raise limits.max_logit_error if the recipe quantizes; otherwise this is a bug of nf-edge"
         return AccuracyGate(self.problem, fix=OVERFLOWS if self.not_finite else fix)
 
     def to_json(self) -> dict[str, Any]:

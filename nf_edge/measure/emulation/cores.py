@@ -109,7 +109,7 @@ def emulated_cores(names: Sequence[str]) -> list[EmulatedCore]:
             raise BadInput(
                 "is neither a device nor a core of the installed QEMU",
                 where=f"--on {name}",
-                fix=f"devices: {known}; cores: {', '.join(sorted(qemu.cpus))}",
+                fix=f"use a device ({known}) or a core ({', '.join(sorted(qemu.cpus))})",
             )
     return list(dict.fromkeys(cores))
 

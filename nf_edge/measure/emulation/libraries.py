@@ -35,7 +35,8 @@ def kept(runtime: Runtime) -> Path:
     require_runner(runtime)
     folder = _folder(runtime)
     if not folder.is_dir():
-        raise MissingTool(f"{runtime} {_version(runtime)} for Linux on Arm is not in the cache", fix=SET_UP)
+        what = f"{runtime} {_version(runtime)} for Linux on Arm is not downloaded"
+        raise MissingTool(what, fix=SET_UP)
     return folder / runtime
 
 
@@ -77,7 +78,8 @@ def _download(runtime: Runtime, folder: Path) -> Path:
     if done.returncode or not wheels:
         why = "\n".join(done.stderr.strip().splitlines()[-3:])
         raise MissingTool(
-            f"pip cannot download {requirement} for {PLATFORM}:\n{why}", fix=" ".join(command[1:])
+            f"pip cannot download {requirement} for {PLATFORM}:\n{why}",
+            fix=f"check the network and pip's package index, then run: {SET_UP}",
         )
     return wheels[0]
 

@@ -81,9 +81,9 @@ def bench(artifacts: Sequence[Runnable], plan: BenchPlan, progress: Progress = s
     for artifact in artifacts:
         if simulated := artifact.backend.reference_executor:
             raise BadInput(
-                f"cannot be timed here: nothing on this machine runs it but {simulated}",
+                f"cannot be timed on this machine, which runs it only as {simulated}",
                 where=artifact.folder,
-                fix="time it on its target; report.html has the estimate of the target's compiler, if any",
+                fix="time it on its target; report.html has the compiler's estimate, if there is one",
             )
     progress("starting the runner", 0, 1)
     runner = Runner.of(artifacts)

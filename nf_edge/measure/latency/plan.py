@@ -100,7 +100,7 @@ def make_plan(subjects: Sequence[BenchSubject], options: BenchOptions) -> BenchP
     no_decoding = next(filter(None, map(_no_decoding, subjects)), "")
     problems = _thread_problems(threads)
     if contexts is not None and no_decoding:
-        problems.append(f"--contexts: {no_decoding}; leave it out")
+        problems.append(f"--contexts has no effect, because {no_decoding}; leave it out")
     if lengths is None:
         fixed = [subject.input_shape.length for subject in subjects if not subject.input_shape.dynamic_length]
         lengths = fixed or (max(1, capacity // 16), max(1, capacity // 4), capacity)
@@ -130,14 +130,14 @@ def _no_decoding(subject: BenchSubject) -> str:
     if subject.input_shape.cached:
         return ""
     if subject.config.is_language_model:
-        return f"{subject.name} has no cache to decode with: it gives the logits of all tokens"
-    return f"{subject.name} is no language model, so it does not decode"
+        return f"{subject.name} has no cache to decode with (logits: all)"
+    return f"{subject.name} is not a language model, so it does not decode"
 
 
 def _thread_problems(threads: tuple[int, ...]) -> list[str]:
     most = allowed_cpus()
     return [
-        f"{count} threads, but this process has {most} CPUs: give --threads of at most {most}"
+        f"--threads {count} is more than the {most} CPUs of this process; give at most {most}"
         for count in threads
         if count > most
     ]
@@ -147,14 +147,14 @@ def _length_problems(subject: BenchSubject, lengths: tuple[int, ...]) -> list[st
     input_shape = subject.input_shape
     if not input_shape.dynamic_length:
         return [
-            f"a length of {length}, but {subject.name} takes exactly {input_shape.length} tokens: "
-            f"give --lengths {input_shape.length}"
+            f"--lengths {length} does not suit {subject.name}, which takes exactly {input_shape.length} "
+            f"tokens; give --lengths {input_shape.length}"
             for length in lengths
             if length != input_shape.length
         ]
     return [
-        f"a length of {length}, but {subject.name} takes at most {input_shape.length} tokens: give --lengths "
-        f"of at most {input_shape.length}"
+        f"--lengths {length} is too long for {subject.name}, which takes at most {input_shape.length}; "
+        f"give at most {input_shape.length}"
         for length in lengths
         if length > input_shape.length
     ]
@@ -163,8 +163,8 @@ def _length_problems(subject: BenchSubject, lengths: tuple[int, ...]) -> list[st
 def _context_problems(subject: BenchSubject, contexts: tuple[int, ...]) -> list[str]:
     capacity = subject.input_shape.length
     return [
-        f"a context of {context} leaves no position for the next token: {subject.name} has {capacity}; "
-        f"give --contexts of at most {capacity - 1}"
+        f"--contexts {context} leaves no position for the next token, because {subject.name} has {capacity} "
+        f"positions; give at most {capacity - 1}"
         for context in contexts
         if context >= capacity
     ]

@@ -87,24 +87,29 @@ class Verdict:
             return None
         if self.outcome == "over budget":
             lines = "; ".join(
-                f"needs {share.need} of {share.memory} ({share.need.how}), with "
-                f"{format_bytes(share.budget)} allowed"
+                f"it needs {share.need} of {share.memory} ({share.need.how}), but "
+                f"{format_bytes(share.budget)} are allowed"
                 for share in self.shares
                 if share.outcome == "over budget"
             )
             return OverBudget(
-                f"does not fit {self.device}: {lines}",
+                f"the artifact does not fit {self.device}: {lines}",
                 fix="use a recipe that quantizes more, a smaller model, or fewer tokens (shapes.length)",
             )
         if self.outcome == "unknown":
             lines = "; ".join(
-                f"{share.memory}: {share.need.note}" for share in self.shares if share.outcome == "unknown"
+                f"the need for {share.memory} is unknown ({share.need.note})"
+                for share in self.shares
+                if share.outcome == "unknown"
             )
             return OverBudget(
-                f"it is unknown whether it fits {self.device}: {lines}",
-                fix="nf-edge doctor lists the tools that measure memory here",
+                f"it is unknown whether the artifact fits {self.device}: {lines}",
+                fix="run nf-edge doctor, which lists the tools that measure memory on this machine",
             )
-        return OverBudget(f"does not run on {self.device}: {self.problem}")
+        return OverBudget(
+            f"the artifact does not run on {self.device}: {self.problem}",
+            fix="export the checkpoint with another recipe (nf-edge recipes list)",
+        )
 
     def to_json(self) -> dict[str, Any]:
         shares = [

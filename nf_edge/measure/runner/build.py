@@ -21,7 +21,8 @@ def require_runner(runtime: Runtime) -> None:
     """Check that nf-edge has a native runner for a runtime; raise MissingTool if not."""
     if runtime not in RUNTIMES:
         raise MissingTool(
-            f"nf-edge has no native runner for {runtime}", fix=f"it has one for {' and '.join(RUNTIMES)}"
+            f"nf-edge has no native runner for {runtime}",
+            fix=f"use a recipe whose runtime is {' or '.join(RUNTIMES)}",
         )
 
 
@@ -75,4 +76,8 @@ def _settings(runtime: Runtime, package: Path) -> tuple[str, list[str]]:
     pattern = "libonnxruntime.*.dylib" if sys.platform == "darwin" else "libonnxruntime.so.*"
     for library in (package / "capi").glob(pattern):
         return library.name, [f"-DONNXRUNTIME_LIBRARY={library}"]
-    raise MissingTool("this onnxruntime has no shared library", where=package, fix="pip install onnxruntime")
+    raise MissingTool(
+        "the installed onnxruntime has no shared library",
+        where=package,
+        fix="pip install --force-reinstall onnxruntime",
+    )

@@ -20,24 +20,24 @@ STDERR_LINES = 10
 PREFIX = re.compile(r"^nf-run-\w+: ")
 
 CRASHED = (
-    ": the runtime crashed on this file",
+    "the runtime crashed on this file",
     "export it again with the runtime that is installed here; if it still crashes, please report it",
 )
 # The likely cause for each signal, and the fix.
 MEANINGS: dict[int, tuple[str, str]] = {
-    signal.SIGKILL: (": memory may have run out", ADD_MEMORY),
+    signal.SIGKILL: ("memory may have run out", ADD_MEMORY),
     signal.SIGILL: (
-        ": its code has an instruction that this CPU does not have",
+        "its code has an instruction that this CPU does not have",
         "use a machine with a newer CPU, or set NF_EDGE_ISA if the recipe calls kernels of nf-edge",
     ),
     signal.SIGSEGV: CRASHED,
     signal.SIGBUS: (
-        ": its file or memory disappeared while it ran",
+        "the model file or its memory disappeared during the run",
         "check whether the disk is full, and run it again",
     ),
     signal.SIGABRT: CRASHED,
     signal.SIGFPE: CRASHED,
-    signal.SIGXCPU: (": its CPU time is limited", "raise the limit (ulimit -t)"),
+    signal.SIGXCPU: ("its limit on CPU time was reached", "raise the limit (ulimit -t)"),
 }
 
 # Token ids and attention mask; for a model with a cache, token ids and the position of the first one.
@@ -133,21 +133,24 @@ def request_lines(requests: Sequence[Request]) -> str:
 
 def overdue(model: str | Path, timeout_s: float) -> CannotRun:
     """The error for a runner that took too long."""
-    return CannotRun(f"did not finish within {timeout_s:g} s here", where=model)
+    what = f"the runner did not finish within {timeout_s:g} s on this machine"
+    return CannotRun(what, where=model, fix="use a smaller model or a faster machine")
 
 
 def failure(model: str | Path, returncode: int, stderr: str) -> NfEdgeError:
     """The error for a runner that ended without a signal, from its exit code and its stderr."""
     message = PREFIX.sub("", "\n".join(stderr.strip().splitlines()[-STDERR_LINES:]))
     if returncode == BAD_INPUT:
-        return BadInput(message.removesuffix(f", {Path(model).resolve()}"), where=model)
+        fix = "export it again with the runtime that is installed here"
+        return BadInput(message.removesuffix(f", {Path(model).resolve()}"), where=model, fix=fix)
     if returncode < 0:
         return _ended(model, -returncode, message)
     if returncode == MissingTool.exit_code:
         return MissingTool(message, where=model)
     if NO_MEMORY.search(message):
-        return CannotRun(f"the runner has no memory left\n{message}", where=model, fix=ADD_MEMORY)
-    return NfEdgeError(f"the runner failed with exit code {returncode}\n{message}", where=model)
+        return CannotRun(f"memory ran out in the runner\n{message}", where=model, fix=ADD_MEMORY)
+    what = f"the runner failed with exit code {returncode}\n{message}"
+    return NfEdgeError(what, where=model, fix="run it again; if it fails again, please report it")
 
 
 def _ended(model: str | Path, number: int, message: str) -> CannotRun:
@@ -157,4 +160,5 @@ def _ended(model: str | Path, number: int, message: str) -> CannotRun:
     except ValueError:
         name = f"signal {number}"
     meaning, fix = MEANINGS.get(number, ("", "run it again"))
-    return CannotRun(f"the runner was ended by {name}{meaning}\n{message}".rstrip(), where=model, fix=fix)
+    what = f"the runner was ended by {name}" + (f" ({meaning})" if meaning else "")
+    return CannotRun(f"{what}\n{message}".rstrip(), where=model, fix=fix)
