@@ -161,7 +161,7 @@ def model_names(checkpoints: Sequence[Checkpoint]) -> list[str]:
     parts = [checkpoint.path.resolve().parts for checkpoint in checkpoints]
     if len(set(parts)) < len(parts):
         twice = next(checkpoint.path for i, checkpoint in enumerate(checkpoints) if parts[i] in parts[:i])
-        raise BadInput("is given twice", where=twice, fix="name each checkpoint once")
+        raise BadInput("this checkpoint is given twice", where=twice, fix="give each checkpoint once")
     for depth in range(1, max(map(len, parts))):
         names = ["-".join(of_one[-depth:]) for of_one in parts]
         if len(set(names)) == len(names):
@@ -174,17 +174,16 @@ def _refuse_unlike(names: Sequence[str], checkpoints: Sequence[Checkpoint]) -> N
     for name, checkpoint in zip(names[1:], checkpoints[1:], strict=True):
         config = checkpoint.config
         if config.is_language_model != first.is_language_model:
-            kinds = ("is a language model", "is none")
-            said = kinds if first.is_language_model else kinds[::-1]
+            pair = (names[0], name) if first.is_language_model else (name, names[0])
             raise BadInput(
-                f"{names[0]} {said[0]} and {name} {said[1]}, so that they do different work",
+                f"{pair[0]} is a language model and {pair[1]} is not, so they cannot be compared",
                 fix="compare language models with each other, and classifiers with each other",
             )
         if config.vocab_size != first.vocab_size:
             raise BadInput(
                 f"{names[0]} has a vocabulary of {first.vocab_size:,} tokens and {name} of "
-                f"{config.vocab_size:,}, so that a token is not the same work for both",
-                fix="compare models of one vocabulary, or time any two artifacts with nf-edge bench",
+                f"{config.vocab_size:,}, so their times per token cannot be compared",
+                fix="compare models of one vocabulary, or time any artifacts with nf-edge bench",
             )
 
 
@@ -206,4 +205,4 @@ def _notes(names: Sequence[str], subjects: Sequence[BenchSubject]) -> tuple[str,
     if len(set(positions)) == 1:
         return ()
     each = ", ".join(f"{name} {count:,}" for name, count in zip(names, positions, strict=True))
-    return (f"positions differ, and with them the tables and the cache: {each}",)
+    return (f"the numbers of positions differ, and so do the sizes of tables and caches: {each}",)

@@ -171,7 +171,7 @@ def _job(checkpoint: Checkpoint, recipe: Recipe, device: Device | None, calibrat
     if device is not None and (problem := incompatibility(device, recipe)):
         raise BadInput(
             f"recipe {recipe.name} does not run on {device.id}: {problem}",
-            fix="nf-edge recipes list shows the backend of each recipe",
+            fix="use another recipe; nf-edge recipes list shows the backend of each",
         )
     return job
 
@@ -181,7 +181,7 @@ def _check_tokenizer(file: Path, vocab_size: int) -> None:
     tokens = vocabulary_size(read_tokenizer(file))
     if tokens > vocab_size:
         raise BadInput(
-            f"has {tokens} tokens, but the model has {vocab_size}: ids from {vocab_size} on have no row",
+            f"has {tokens} tokens, but the model has embeddings for only {vocab_size}",
             where=file,
             fix="use the tokenizer that the model was trained with, or remove the tokens that were added",
         )

@@ -28,7 +28,11 @@ class Inspection:
         """The error if no runtime loads the model file; None if one does."""
         if not all(load.problem for load in self.loads):
             return None
-        return BadInput("loads in no runtime here", where=self.artifact.model_file)
+        return BadInput(
+            "does not load in any runtime on this machine",
+            where=self.artifact.model_file,
+            fix="see the error of each attempt in the report",
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The manifest without its reports, the state of the signature, operators and loads."""

@@ -16,6 +16,9 @@ from nf_edge.model.generation import Generated, TextStream
 from nf_edge.model.generation import generate as tokens_after
 from nf_edge.model.tokenizer import read_tokenizer, tokenizer_errors
 
+NO_LANGUAGE_MODEL = "is not a language model, so it cannot generate text"
+GIVE_ONE = "give a language model"
+
 
 @dataclass(frozen=True)
 class TextModel:
@@ -42,7 +45,8 @@ class TextModel:
         """
         if prompt is None:
             if self.config.bos_token_id is None:
-                raise BadInput("has no bos_token_id to begin with", where=self.where, fix="give a PROMPT")
+                what = "has no bos_token_id to start a text with"
+                raise BadInput(what, where=self.where, fix="give a PROMPT")
             return [self.config.bos_token_id]
         if isinstance(prompt, str) and self.tokenizer:
             with tokenizer_errors("PROMPT", "cannot be encoded"):
@@ -50,10 +54,10 @@ class TextModel:
         else:
             ids = _parsed(prompt)
         if not ids:
-            raise BadInput("has no tokens", where="PROMPT")
+            raise BadInput("must have at least one token", where="PROMPT")
         outside = [token for token in ids if not 0 <= token < self.config.vocab_size]
         if outside:
-            problem = f"token {outside[0]} is outside the vocabulary of {self.config.vocab_size}"
+            problem = f"token ids must be from 0 to {self.config.vocab_size - 1}, not {outside[0]}"
             raise BadInput(problem, where="PROMPT")
         return ids
 
@@ -105,12 +109,12 @@ def model_of_artifact(artifact: Artifact, core: EmulatedCore | None, as_ids: boo
     """
     where = artifact.path
     if not artifact.manifest.config.is_language_model:
-        raise BadInput("is no language model", where=where)
+        raise BadInput(NO_LANGUAGE_MODEL, where=where, fix=GIVE_ONE)
     if not artifact.manifest.interface.cached:
         raise BadInput(
-            "has no cache to generate with: it gives the logits of all tokens",
+            "cannot generate text; it was exported without a key-value cache (logits: all)",
             where=where,
-            fix="export it by a recipe with logits: last",
+            fix="export it again with a recipe that has logits: last",
         )
     runnable = artifact.runnable()
     decoder = load(core, runnable) if core else runnable.load()
@@ -123,14 +127,14 @@ def model_of_checkpoint(checkpoint: Checkpoint, where: str | Path, as_ids: bool)
     """The language model of a checkpoint, in PyTorch; arguments and errors are as for `model_of_artifact`."""
     model = checkpoint.reference()
     if not isinstance(model, CausalLM):
-        raise BadInput("is no language model", where=where)
+        raise BadInput(NO_LANGUAGE_MODEL, where=where, fix=GIVE_ONE)
     tokenizer = None if as_ids else _tokenizer(checkpoint.tokenizer_file, where)
     return TextModel(TorchDecoder(model), checkpoint.config, where, tokenizer)
 
 
 def _tokenizer(file: Path | None, where: str | Path) -> Tokenizer:
     if file is None:
-        raise BadInput("has no tokenizer.json", where=where, fix="give token ids, with --ids")
+        raise BadInput("has no tokenizer.json for texts", where=where, fix="give token ids, with --ids")
     return read_tokenizer(file)
 
 
@@ -141,4 +145,5 @@ def _parsed(prompt: str | Sequence[int]) -> list[int]:
             return [int(word) for word in prompt.replace(",", " ").split()]
         return [operator.index(token) for token in prompt]
     except (TypeError, ValueError):
-        raise BadInput("is not a list of token ids", where="PROMPT", fix="with --ids, say: 12 7 99") from None
+        fix = "write whole numbers, such as --ids '12 7 99'"
+        raise BadInput("is not a list of token ids", where="PROMPT", fix=fix) from None

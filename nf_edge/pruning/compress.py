@@ -66,8 +66,9 @@ def compress_checkpoint(
     config = checkpoint.config
     if not config.is_language_model and not config.has_label:
         raise BadInput(
-            f"is a {config.kind}, and nf-edge has no loss or score for more than one label per row",
+            f"is a {config.kind}, but nf-edge compresses only models with one label per row",
             where=checkpoint.path,
+            fix="export the checkpoint without compressing it",
         )
     state = state_file(out)
     check_place(out, overwrite=overwrite, sources=[checkpoint.path, *sources.files()], other_outputs=[state])

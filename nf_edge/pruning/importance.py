@@ -63,9 +63,10 @@ def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress 
     for layer, each in enumerate(importances):
         if not (each.heads.isfinite().all() and each.units.isfinite().all()):
             raise BadInput(
-                f"transformer.h.{layer}: the importance of its heads and inner units is not finite",
+                f"the importance of heads and inner units in transformer.h.{layer} is not finite",
                 where=model.origin,
-                fix="repair the checkpoint, or remove heads, inner and targets from the prune section",
+                fix="correct the checkpoint's weights, or remove heads, inner and targets from the prune "
+                "section",
             )
     return importances
 

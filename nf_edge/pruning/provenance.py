@@ -38,11 +38,11 @@ def read_provenance(checkpoint: Checkpoint) -> Compression | None:
         provenance = Compression.model_validate(document)
     except ValidationError as error:
         raise BadInput(
-            f"is damaged: {error}", where=path, fix="compress the original checkpoint again"
+            f"is damaged:\n{error}", where=path, fix="compress the original checkpoint again"
         ) from error
     if provenance.result != UNKNOWN and (differing := checkpoint.differs_from(provenance.result)):
         raise BadInput(
-            f"belongs to another checkpoint: compress wrote another {' and another '.join(differing)}",
+            f"belongs to another checkpoint; {' and '.join(differing)} changed since compress wrote it",
             where=path,
             fix="compress the original checkpoint again, or delete this file, whose scores no longer apply",
         )
@@ -77,7 +77,7 @@ def require_pruned(checkpoint: Checkpoint, recipe: Recipe) -> Compression | None
     """
     if needs_compression(checkpoint, recipe):
         raise BadInput(
-            f"is not compressed by recipe {recipe.name}, which has a prune or recover section",
+            f"was not compressed by recipe {recipe.name}, which has a prune or recover section",
             where=checkpoint.path,
             fix=f"run: nf-edge compress CHECKPOINT --recipe {recipe.name} --train FILE -o SMALL",
         )

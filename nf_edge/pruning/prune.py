@@ -41,7 +41,7 @@ def prune_vocabulary(
     tokenizer = checkpoint.tokenizer_file
     if tokenizer is None:
         raise BadInput(
-            "has no tokenizer.json; prune.vocabulary counts the tokens of texts and needs one",
+            "has no tokenizer.json, but prune.vocabulary needs one to count the tokens of texts",
             where=checkpoint.path,
             fix="remove prune.vocabulary from the recipe",
         )
@@ -111,8 +111,8 @@ def _to_parameters(checkpoint: Checkpoint, target: int, candidates: list[Piece])
     left = checkpoint.parameters - sum(piece.parameters for piece in removed)
     if left > target:
         raise BadInput(
-            f"prune.target_params is {target:,}, but {left:,} parameters remain with one head and one group "
-            "of inner units per layer",
+            f"prune.target_params is {target:,}, but {left:,} parameters remain even with one head and one "
+            "group of inner units per layer",
             where=checkpoint.path,
             fix="raise prune.target_params, or drop tokens and layers too (prune.vocabulary, prune.layers)",
         )
@@ -127,8 +127,8 @@ def _to_memory(checkpoint: Checkpoint, recipe: Recipe, target: str, candidates: 
         predicted = predict_memory(backend, config, recipe, None).process_total.predicted
         if predicted.value is None or predicted.note:
             raise BadInput(
-                f"prune.target_memory needs an exact memory prediction; backend {backend.name} does not give "
-                f"one: {predicted.note}",
+                f"prune.target_memory needs an exact memory prediction, but backend {backend.name} does not "
+                f"give one ({predicted.note})",
                 where=f"recipe {recipe.name}",
                 fix="use prune.target_params instead",
             )

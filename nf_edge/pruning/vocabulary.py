@@ -37,7 +37,8 @@ def tokens_to_keep(
     vocab: dict[str, int] = document["model"]["vocab"]
     if max(vocab.values(), default=0) >= config.vocab_size:
         raise BadInput(
-            f"has ids up to {max(vocab.values())}, but the model's table has {config.vocab_size} rows",
+            f"has ids up to {max(vocab.values())}, but the model has embeddings for only {config.vocab_size} "
+            "tokens",
             where=tokenizer_file,
             fix="use the tokenizer that the model was trained with",
         )
@@ -126,7 +127,7 @@ def _read_bpe(path: Path) -> dict[str, Any]:
     prefixed = model.get("continuing_subword_prefix")
     if model.get("type") != "BPE" or not isinstance(model.get("merges"), list) or prefixed:
         raise BadInput(
-            f"is of type {model.get('type')}; prune.vocabulary supports only byte-level BPE",
+            f"has a model of type {model.get('type')}, but prune.vocabulary supports only byte-level BPE",
             where=path,
             fix="remove prune.vocabulary from the recipe",
         )

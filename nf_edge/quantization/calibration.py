@@ -129,12 +129,13 @@ def _nothing_to_calibrate(recipe: Recipe, cache: CacheDtype | None) -> BadInput:
     fix = "leave out --calibrate, or use a recipe with static activations, method gptq or awq, or equalize"
     if not may_calibrate(recipe):
         return BadInput(
-            f"recipe {recipe.name} has nothing to calibrate",
+            f"--calibrate has no effect, because recipe {recipe.name} has nothing to calibrate",
             fix=f"{fix}, or one for backend onnx_cpu with kv_cache: int8",
         )
     # The only remaining case: the recipe has an int8 cache, but this model has no cache of that kind.
-    why = "it has no cache" if cache is None else f"its cache stays {cache.dtype}: {cache.reason}"
-    return BadInput(f"recipe {recipe.name} has nothing to calibrate for this model: {why}", fix=fix)
+    why = "it has no cache" if cache is None else f"its cache stays {cache.dtype}, {cache.reason}"
+    what = f"--calibrate has no effect, because recipe {recipe.name} has nothing to calibrate for this model"
+    return BadInput(f"{what} ({why})", fix=fix)
 
 
 def _first_rows(rows: Rows) -> Calibration:

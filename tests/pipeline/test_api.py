@@ -264,8 +264,8 @@ def test_a_limit_that_holds_nothing_is_refused(value, digits):
         ),
         (lambda a: nf_edge.load_artifact(a, public_key=3), "is neither a name nor a path"),
         (lambda a: nf_edge.export("digits", RECIPE, "a\0b"), "is neither a name nor a path"),
-        (lambda a: nf_edge.profile("digits"), "name the recipe"),
-        (lambda a: nf_edge.profile(a, recipe=RECIPE), "has its own recipe"),
+        (lambda a: nf_edge.profile("digits"), "give a recipe to predict its memory"),
+        (lambda a: nf_edge.profile(a, recipe=RECIPE), "already has a recipe"),
         (lambda a: nf_edge.profile(a, require_signature=True), "is not signed"),
         (lambda a: nf_edge.sensitivity("digits", RECIPE, kl=0.1), "give both, or neither"),
         (lambda a: nf_edge.sensitivity("digits", RECIPE, kl=math.nan, out="a.yaml"), "kl"),
@@ -275,7 +275,7 @@ def test_a_limit_that_holds_nothing_is_refused(value, digits):
             for value in (math.nan, None, True, "1", -1, 10**400)
         ),
         (lambda a: nf_edge.generate("shakespeare", "a", max_tokens=None), "max_tokens"),
-        (lambda a: nf_edge.generate("shakespeare", []), "has no tokens"),
+        (lambda a: nf_edge.generate("shakespeare", []), "must have at least one token"),
         *(
             (lambda a, prompt=prompt: nf_edge.generate("shakespeare", prompt), "not a list of token ids")
             for prompt in (["a"], [1.5], [None], 5)

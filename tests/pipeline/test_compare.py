@@ -167,7 +167,7 @@ def test_more_positions_are_noted_and_the_fewest_decide_what_is_asked(case, chec
     asked = [line["tokens"] for line in result["latency"]["lines"] if line["phase"] == "prefill"]
     assert max(asked) == short.config.n_positions
     assert result["notes"] == [
-        "positions differ, and with them the tables and the cache: lm-none 10, long 16"
+        "the numbers of positions differ, and so do the sizes of tables and caches: lm-none 10, long 16"
     ]
     assert [model["path"] for model in result["models"]] == [None, None]
 
@@ -200,10 +200,10 @@ def test_a_model_over_a_devices_budget_is_compared_all_the_same_and_the_exit_cod
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Give two checkpoints or more, not 0, or a --preset"),
-        (["digits"], "Give two checkpoints or more, not 1"),
-        (["digits", "sst2", "--preset", "tiny"], "leave out the checkpoints, or --preset"),
-        (["digits", "sst2", "--rank", "2"], "--rank belongs to --preset"),
+        ([], "Give at least two checkpoints (not 0), or a --preset"),
+        (["digits"], "Give at least two checkpoints (not 1)"),
+        (["digits", "sst2", "--preset", "tiny"], "leave out either --preset or the checkpoints"),
+        (["digits", "sst2", "--rank", "2"], "--rank needs --preset"),
         (["digits", "sst2", "--overwrite"], "--overwrite needs -o"),
         (["--preset", "gpt5"], "'gpt5' is not one of"),
     ],
@@ -219,12 +219,12 @@ def test_wrong_usage_says_what_to_leave_out_or_to_give(arguments, message, run):
     [
         (
             ["digits", "shakespeare"],
-            ["digits is none and shakespeare is a language model", "with each other"],
+            ["shakespeare is a language model and digits is not", "with each other"],
         ),
         (["shakespeare", "{lm-none}"], ["a vocabulary of", "lm-none of 19", "nf-edge bench"]),
         (["{lm-none}", "{lm-none}"], ["is given twice", "once"]),
-        (["{lm-none}", "{lm-standard}", "--lengths", "11"], ["a length of 11, but lm-none takes at most 10"]),
-        (["{lm-none}", "{lm-standard}", "--contexts", "10"], ["give --contexts of at most 9"]),
+        (["{lm-none}", "{lm-standard}", "--lengths", "11"], ["--lengths 11 is too long for lm-none"]),
+        (["{lm-none}", "{lm-standard}", "--contexts", "10"], ["positions; give at most 9"]),
         (
             ["{lm-none}", "{lm-standard}", "--recipe", "onnx-int8-qdq"],
             ["needs calibration data", "--calibrate FILE"],

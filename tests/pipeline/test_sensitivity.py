@@ -189,7 +189,7 @@ def test_what_cannot_be_met_is_refused_with_the_best_and_nothing_is_written(
     ("arguments", "code", "said"),
     [
         (("--recipe", "onnx-int4", "--kl", "0.1"), 2, "give both, or neither"),
-        (("--recipe", "onnx-int4", "--kl", "1", "--max-drop", "1", "-o", "a.yaml"), 2, "exclude each other"),
+        (("--recipe", "onnx-int4", "--kl", "1", "--max-drop", "1", "-o", "a.yaml"), 2, "Give only one of"),
         (("--recipe", "onnx-int4", "--file-size", "1 kilo", "-o", "a.yaml"), 2, "a space and a unit"),
         (("--recipe", "onnx-int4", "--kl", "0.1", "-o", "nf-a.yaml"), 3, "name it NAME.yaml"),
         (("--recipe", "onnx-fp32",), 3, "has no section `quantize`"),

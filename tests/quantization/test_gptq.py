@@ -157,10 +157,7 @@ def test_a_method_of_rounding_int8_weights_is_refused_with_the_fix(method, run, 
     )
     done = run("recipes", "check", recipe)
     assert done.code == 3
-    assert (
-        f"quantize.method: {method} is for weights below int8: rounding to int8 loses next to nothing"
-        in done.err
-    )
+    assert f"quantize.method: {method} is only for weights below int8, and this recipe has none" in done.err
 
 
 def test_without_rows_to_see_it_says_what_they_are_for(run, case, tmp_path):

@@ -289,16 +289,16 @@ quantize:
         (
             ("int8", "group_32", "int8_static", "int9"),
             [
-                "line 8: quantize.activations: no runtime multiplies weights in groups with int8_static; "
-                "write int8_dynamic or per_channel",
+                "line 8: quantize.activations: no runtime supports weights in groups with activations "
+                "int8_static; write activations int8_dynamic or granularity per_channel",
                 "line 9: quantize.embeddings: Input should be 'float32', 'int2', 'int3',",
             ],
         ),
         (
             ("int4", "per_channel", "int8_static", "int4"),
             [
-                "line 8: quantize.activations: no runtime multiplies int4 weights with int8_static; "
-                "write int8_dynamic",
+                "line 8: quantize.activations: no runtime supports int4 weights with activations "
+                "int8_static; write int8_dynamic",
             ],
         ),
     ],

@@ -139,9 +139,13 @@ def test_rules_that_no_runtime_can_follow_are_refused_each_with_its_line(run, re
     done = run("recipes", "check", path)
     assert (done.code, "3 problems" in done.err) == (3, True)
     for line, problem in [
-        (first, "rules.0: no runtime multiplies int4 weights with int8_static; write int8_dynamic"),
-        (second, "rules.1: float32 weights have no scales and take float32 inputs; write weights alone"),
-        (third, "rules.2: no runtime multiplies weights in groups with int8_static; write int8_dynamic or"),
+        (first, "rules.0: no runtime supports int4 weights with activations int8_static; write int8_dynamic"),
+        (second, "rules.1: a rule with weights: float32 must not set granularity, symmetric or activations"),
+        (
+            third,
+            "rules.2: no runtime supports weights in groups with activations int8_static; "
+            "write activations int8_dynamic or",
+        ),
     ]:
         assert f"line {line}: quantize.{problem}" in done.err
 
@@ -163,9 +167,13 @@ def test_rules_that_no_runtime_can_follow_are_refused_each_with_its_line(run, re
         (
             STATIC,
             {"activations": "int8_dynamic", "weights": "int4"},
-            "mixes layers of int8_static with int8 per_channel",
+            "combines int8_static layers only with int8 per_channel",
         ),
-        (INT4, {"weights": "int4", "symmetric": False}, "has no zero points of weights; leave it out"),
+        (
+            INT4,
+            {"weights": "int4", "symmetric": False},
+            "supports only symmetric weights; leave symmetric out",
+        ),
     ],
 )
 def test_what_xnnpack_has_no_kernel_for_is_refused_with_the_fix(run, recipe, section, rule, problem):

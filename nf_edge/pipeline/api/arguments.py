@@ -26,7 +26,7 @@ def name_of(value: Named) -> str:
     """
     text = str(value) if isinstance(value, str | Path) else ""
     if not text or "\0" in text:
-        raise BadInput(f"{quoted(value)} is neither a name nor a path")
+        raise BadInput(f"{quoted(value)} is neither a name nor a path", fix="give a non-empty str or a Path")
     return os.path.join(os.curdir, text) if isinstance(value, Path) and os.sep not in text else text
 
 
@@ -58,13 +58,13 @@ def require_list(name: str, values: object) -> None:
     """Raise BadInput if the value is neither a list nor a tuple."""
     if not isinstance(values, Sequence) or isinstance(values, str):
         fix = f"write [{quoted(values)}]" if isinstance(values, str | int) else None
-        raise BadInput(f"{name}={quoted(values)} is not a list", fix=fix)
+        raise BadInput(f"{name} must be a list, not {quoted(values)}", fix=fix)
 
 
 def require_whole(name: str, value: int, least: int) -> None:
     """The value.  Raises BadInput if it is not an integer, or is less than `least`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise BadInput(f"{name}={quoted(value)} is not a whole number of at least {least}")
+        raise BadInput(f"{name} must be a whole number of at least {least}, not {quoted(value)}")
 
 
 def optional_whole(name: str, value: int | None, least: int) -> int | None:
@@ -78,7 +78,7 @@ def require_wholes(name: str, values: Sequence[int], least: int) -> None:
     """Raise BadInput unless `values` is a list of integers, each at least `least`."""
     require_list(name, values)
     if not values:
-        raise BadInput(f"{name} is empty: give numbers, or leave it out")
+        raise BadInput(f"{name} is empty; give at least one number, or leave it out")
     for value in values:
         require_whole(name, value, least)
 
@@ -91,7 +91,7 @@ def require_finite(name: str, value: float, *, above: bool = False) -> None:
         number = math.inf
     if not math.isfinite(number) or not (number > 0 if above else number >= 0):
         raise BadInput(
-            f"{name}={quoted(value)} is not a finite number {'above' if above else 'of at least'} 0"
+            f"{name} must be a finite number {'above' if above else 'of at least'} 0, not {quoted(value)}"
         )
 
 
@@ -105,7 +105,7 @@ def points(value: float | None) -> float | None:
         return None
     require_finite("max_drop", value)
     if value > 100:
-        raise BadInput(f"max_drop={value:g} is more than 100 points")
+        raise BadInput(f"max_drop must be at most 100 points, not {value:g}")
     if problem := drop_problem(value):
         raise BadInput(f"max_drop={problem}")
     return float(value)
@@ -119,7 +119,9 @@ def require_data(data: object, **options: object) -> None:
         BadInput: one of the options is given without data.
     """
     if data is None and (given := [name for name, value in options.items() if value is not None]):
-        raise BadInput(f"{' and '.join(given)} without data: give labelled rows, or leave it out")
+        raise BadInput(
+            f"{' and '.join(given)} cannot be used without data; give labelled rows, or leave it out"
+        )
 
 
 def require_suitable(rows: "Rows", config: "ModelConfig", length: int, limit: int | None) -> None:
@@ -134,19 +136,25 @@ def require_suitable(rows: "Rows", config: "ModelConfig", length: int, limit: in
     """
     if limit is not None:
         raise BadInput(
-            "are already loaded, so limit has no effect", where=rows.source, fix="give it to load_rows"
+            "the rows are already loaded, so limit has no effect",
+            where=rows.source,
+            fix="give limit to load_rows",
         )
     rows.require_at_most(length)
     if not rows.rows:
-        raise BadInput("has no rows", where=rows.source)
+        raise BadInput("has no rows", where=rows.source, fix="give data with at least one row")
     if any(not 0 <= token < config.vocab_size for row in rows.rows for token in row.input_ids):
         raise BadInput(
-            f"has tokens outside the vocabulary of {config.vocab_size}",
+            f"has token ids outside the model's vocabulary, 0 to {config.vocab_size - 1}",
             where=rows.source,
             fix="load the rows for this checkpoint",
         )
     if config.has_label and any(row.label is None for row in rows.rows):
-        raise BadInput("has rows without a label", where=rows.source)
+        raise BadInput(
+            "has rows without a label, but this model needs one per row",
+            where=rows.source,
+            fix="add a label to every row, then load the rows for this checkpoint",
+        )
 
 
 def check_recipe_file(out: Path, stock: bool, overwrite: bool, read: list[Path]) -> None:
@@ -165,13 +173,13 @@ def check_recipe_file(out: Path, stock: bool, overwrite: bool, read: list[Path])
     if out.suffix != ".yaml" or not re.fullmatch(NAME, out.stem) or stock == out.stem.startswith("nf-"):
         prefix = "" if stock else "nf-"
         raise BadInput(
-            "is not a name for this recipe's file",
+            "is not a valid name for this recipe's file",
             where=out,
-            fix=f"name it {prefix}NAME.yaml, of lower-case letters, digits and hyphens"
+            fix=f"name it {prefix}NAME.yaml; NAME may have lower-case letters, digits and hyphens"
             + (" (nf- is for recipes that need kernels of nf-edge)" if stock else ""),
         )
     if not os.path.isdir(out.parent):
         raise BadInput(
-            "is in a folder that does not exist", where=out, fix="make the folder, or name another"
+            "is in a folder that does not exist", where=out, fix="make the folder, or choose another path"
         )
     check_file(out, overwrite=overwrite, sources=read)

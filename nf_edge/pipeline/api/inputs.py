@@ -123,9 +123,9 @@ def check_inputs(
     if runnable.config.vocab_size != checkpoint.config.vocab_size:
         if isinstance(data, Rows):
             raise BadInput(
-                "were loaded in the checkpoint's tokens, but the artifact has other tokens",
+                "the rows are tokenized for the checkpoint, but the artifact has a different vocabulary",
                 where=data.source,
-                fix="give the file that they were loaded from",
+                fix="pass the path of the data file instead of loaded rows",
             )
         tokenizer = the_artifact.tokenizer_file
         rows = replace(rows, other=read_rows(name_of(data), runnable.config, tokenizer, limit, length=length))
@@ -148,7 +148,7 @@ def checkpoint_to_predict(
     the_recipe = resolver.recipe(recipe)
     backend = backend_for(the_recipe)
     if isinstance(source, Artifact):
-        raise BadInput("is an artifact, which has its own recipe", where=source.path, fix="leave recipe out")
+        raise BadInput("is an artifact and already has a recipe", where=source.path, fix="leave recipe out")
     checkpoint = resolver.checkpoint(source)
     require_pruned(checkpoint, the_recipe)
     backend.require_size(checkpoint.config, the_recipe)
@@ -162,7 +162,7 @@ def artifact_to_profile(resolver: Resolver, source: "Named | Checkpoint | Artifa
 
     if isinstance(source, Checkpoint) or source in names("checkpoints", suffix=""):
         name = source.name if isinstance(source, Checkpoint) else source
-        raise BadInput(f"{name} is a checkpoint: name the recipe to predict its memory for")
+        raise BadInput(f"{name} is a checkpoint, not an artifact", fix="give a recipe to predict its memory")
     return resolver.artifact(source)
 
 
@@ -187,7 +187,7 @@ def sensitivity_rows(
         return resolver.rows(data, checkpoint, limit or SENSITIVITY_ROWS, length)
     if checkpoint.examples_file is None:
         raise BadInput(
-            "has no examples.jsonl, so there are no rows to compare answers on",
+            "has no examples.jsonl, so there are no rows to measure on",
             where=checkpoint.path,
             fix="give rows with --data FILE",
         )
@@ -213,9 +213,11 @@ def search_target(
         targets.append(SearchTarget("kl", kl))
     targets += [SearchTarget("drop", max_drop)] if max_drop is not None else []
     if len(targets) > 1:
-        raise BadInput("file_size, kl and max_drop exclude each other; give one")
+        raise BadInput("give only one of file_size, kl and max_drop")
     if bool(targets) != (out is not None):
-        raise BadInput("a recipe is written with a target and out: give both, or neither")
+        raise BadInput(
+            "a new recipe needs a target (file_size, kl or max_drop) and out; give both, or neither"
+        )
     return targets[0] if targets else None
 
 
@@ -259,5 +261,9 @@ def text_model(
     where = source.path if isinstance(source, Checkpoint) else source
     for option, value in (("--on", core), ("--require-signature", resolver.require_signature)):
         if value:
-            raise BadInput(f"is not an artifact, and {option} is for artifacts only", where=where)
+            what, fix = (
+                f"is not an artifact, but {option} needs one",
+                f"leave out {option}, or give an artifact",
+            )
+            raise BadInput(what, where=where, fix=fix)
     return model_of_checkpoint(resolver.checkpoint(source), where, as_ids)

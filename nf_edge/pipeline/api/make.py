@@ -147,8 +147,8 @@ def compress(
     the_recipe = resolver.recipe(recipe)
     if not the_recipe.shrinks:
         raise BadInput(
-            f"recipe {the_recipe.name} has neither a section `prune` nor `recover`",
-            fix="nf-edge recipes show xnnpack-8da8w-half shows a recipe with both",
+            f"recipe {the_recipe.name} has neither a section `prune` nor `recover`, so it compresses nothing",
+            fix="add one of them; `nf-edge recipes show xnnpack-8da8w-half` shows a recipe with both",
         )
     return compress_checkpoint(
         resolver.checkpoint(checkpoint),
@@ -250,7 +250,7 @@ def sweep(
     from nf_edge.pipeline.sweep import sweep as job
 
     if overwrite and out is None:
-        raise BadInput("overwrite belongs to out")
+        raise BadInput("overwrite needs out; give out, or leave overwrite out")
     require_list("recipes", recipes)
     resolver, options = Resolver(notify), bench_options(lengths, contexts, threads, repeats)
     the_device = resolver.optional_device(device)

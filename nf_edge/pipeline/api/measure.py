@@ -59,7 +59,10 @@ def profile(
     the_device, core = resolver.optional_device(device), resolver.optional_core(on)
     if recipe is not None:
         if core is not None or require_signature:
-            raise BadInput("on and require_signature are for an artifact, and recipe for a checkpoint")
+            raise BadInput(
+                "recipe is for a checkpoint, but on and require_signature are for an artifact",
+                fix="leave recipe out, or leave on and require_signature out",
+            )
         backend, checkpoint, the_recipe = checkpoint_to_predict(resolver, source, recipe)
         return predict_memory(backend, checkpoint.config, the_recipe, the_device)
     return profile_model(artifact_to_profile(resolver, source).runnable(), the_device, core)
@@ -159,7 +162,7 @@ def bench(
     from nf_edge.measure.latency import bench as job
 
     if not artifacts:
-        raise BadInput("there is no artifact to time")
+        raise BadInput("there is no artifact to time; give at least one")
     resolver = Resolver(notify, public_key, require_signature)
     options = bench_options(lengths, contexts, threads, repeats)
     runnables = [artifact.runnable() for artifact in [resolver.artifact(each) for each in artifacts]]

@@ -112,7 +112,7 @@ class Resolver:
 
         require_list("on", on)
         if not on:
-            raise BadInput("on is empty: name devices")
+            raise BadInput("on is empty; name at least one device")
         cores: dict[EmulatedCore, None] = {}
         for each in on:
             cores |= dict.fromkeys(

@@ -108,8 +108,8 @@ class SearchResult:
             return OverBudget(
                 f"the smallest model file that could be made takes {format_bytes(best.bytes)}, more than the "
                 f"{format_bytes(most)} allowed; no recipe was written",
-                fix="raise --file-size, begin with a recipe of smaller groups or fewer bits, or prune "
-                "(nf-edge compress)",
+                fix="raise --file-size, start from a recipe with fewer bits or larger groups, or prune the "
+                "checkpoint (nf-edge compress)",
             )
         if self.target.of == "kl":
             least = f"{best.measured.divergence.kl:.4g} nats"
@@ -117,7 +117,7 @@ class SearchResult:
             least = f"{best.measured.drop:.2f} points"
         return AccuracyGate(
             f"the best recipe loses {least}, more than the {most:g} allowed; no recipe was written",
-            fix="allow more, or begin with a recipe whose activations are rounded less",
+            fix="raise the limit, or start from a recipe that quantizes activations less",
         )
 
     def to_json(self) -> dict[str, Any]:

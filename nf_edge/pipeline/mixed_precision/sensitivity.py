@@ -66,19 +66,21 @@ class SensitivityJob:
         backend = backend_for(self.recipe)
         if not backend.support.float_layers:
             raise BadInput(
-                f"backend {backend.name} quantizes all linear layers or none, so no layer can be "
-                "measured alone",
+                f"backend {backend.name} quantizes all linear layers or none, so single layers cannot be "
+                "measured",
                 where=f"recipe {self.recipe.name}",
                 fix="use a recipe of another backend (nf-edge recipes list)",
             )
         rows.require_at_most(InputShape.of(self.recipe, config).length)
         if config.task not in ("classification", "language modelling"):
             raise BadInput(
-                f"the answers of a {config.kind} are no probabilities, so they have no divergence",
-                where=rows.source,
+                f"a {config.kind} predicts no probabilities, so no KL divergence can be measured",
+                where=self.checkpoint.path,
+                fix="use a classifier or a language model",
             )
         if config.is_language_model and all(len(row.input_ids) < 2 for row in rows.rows):
-            raise BadInput("no row has two tokens, so there is no next token to predict", where=rows.source)
+            what = "no row has two tokens, so there is no next token to predict"
+            raise BadInput(what, where=rows.source, fix="give longer texts")
 
     def job(self, recipe: Recipe) -> Job:
         """The lowering job of a variant of the recipe; a variant may need less calibration."""

@@ -49,7 +49,8 @@ def choose(names: Sequence[str], job: SweepJob) -> tuple[list[Recipe], list[Skip
             skipped.append(Skipped(recipe.name, "; ".join(filter(None, (error.what, error.fix)))))
     if not chosen:
         problems = [f"{each.recipe}: {each.reason}" for each in skipped]
-        raise BadInput.listing(problems, where=job.checkpoint.path, fix="name recipes with --recipe")
+        fix = "no bundled recipe suits this checkpoint; give recipes with --recipe"
+        raise BadInput.listing(problems, where=job.checkpoint.path, fix=fix)
     return chosen, skipped
 
 
@@ -61,7 +62,8 @@ def _refuse_twice(recipes: Sequence[Recipe]) -> None:
     names = [recipe.name for recipe in recipes]
     for number, name in enumerate(names):
         if name in names[:number]:
-            raise BadInput("is given twice", where=f"recipe {name}", fix="give each recipe another name")
+            what = "several of the given recipes have this name"
+            raise BadInput(what, where=f"recipe {name}", fix="give each recipe once, and under its own name")
 
 
 def _refuse_unsuited(recipe: Recipe, job: SweepJob) -> None:
@@ -70,22 +72,22 @@ def _refuse_unsuited(recipe: Recipe, job: SweepJob) -> None:
     backend = backend_for(recipe)
     if backend.reference_executor:
         raise BadInput(
-            f"cannot be timed here: nothing on this machine runs it but {backend.reference_executor}",
+            f"cannot be timed on this machine, which runs its files only as {backend.reference_executor}",
             where=f"recipe {recipe.name}",
-            fix="time it on its target; an export of it has the estimate of the target's compiler, if any",
+            fix="time it on its target; its export has the compiler's estimate, if there is one",
         )
     backend.operators_file()
     if needs_compression(checkpoint, recipe):
         where = f"recipe {recipe.name}"
         if job.train is None:
             raise BadInput(
-                "prunes or trains the model, which needs training data", where=where, fix="give --train"
+                "prunes or trains the model, so it needs training data", where=where, fix="give --train"
             )
         if checkpoint.config.is_language_model and recipe.prune and recipe.prune.vocabulary:
             raise BadInput(
                 "drops tokens, so its predictions cannot be compared with those of the original",
                 where=where,
-                fix="leave out prune.vocabulary",
+                fix="remove prune.vocabulary from the recipe",
             )
         recipe = recipe.model_copy(update={"prune": None, "recover": None})
     dry_run(checkpoint, recipe, job.device, job.calibration_for(checkpoint, recipe))
