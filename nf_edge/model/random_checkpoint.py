@@ -68,7 +68,14 @@ def _config_of(preset: str, shape: Mapping[str, Any], tokenizer_file: Path | Non
 
 
 def _tokenizer_keys(path: Path, vocab_size: int | None) -> dict[str, int]:
-    """The size of a tokenizer's vocabulary, and its end-of-text token if it has one."""
+    """The config keys that a tokenizer sets: `vocab_size`, and `eos_token_id` if it has an end-of-text token.
+
+    Args:
+        vocab_size: the size that the user requests, or None.
+
+    Raises:
+        BadInput: `vocab_size` is smaller than the tokenizer's vocabulary.
+    """
     tokenizer = read_tokenizer(path)
     tokens, end = vocabulary_size(tokenizer), tokenizer.token_to_id(END_OF_TEXT)
     if vocab_size is not None and vocab_size < tokens:

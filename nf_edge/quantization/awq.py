@@ -5,9 +5,10 @@ Lin et al., "AWQ: Activation-aware Weight Quantization for On-Device LLM Compres
 outputs stay the same. The rounding errors of channels with large inputs become smaller.
 
 torchao 0.18's prototype is not used for two reasons. It multiplies by the factors at run time, and the
-runtimes have no kernel for that. Its search supports only torchao's rounding. This module folds the factors
-into the module before the layer: a norm, or the values that attention sums. The second layer of the MLP gets
-no factors, because factors cannot be moved through GELU.
+runtimes have no kernel for that. Its search supports only torchao's rounding. Here the inverse factors are
+folded into the parameters that produce the layer's inputs: those of the norm before it, or of the value
+projection for attention's output layer. The second layer of the MLP gets no factors, because factors cannot be
+moved through GELU.
 """
 
 from collections.abc import Mapping

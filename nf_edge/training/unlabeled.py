@@ -83,8 +83,8 @@ class JoinedRows(Varied):
 class ReplacedTokens(Varied):
     """Rows in which a random share of the tokens is replaced by random tokens of the vocabulary.
 
-    Most words of a vocabulary are rare in the data.  The teachers have weights for them, and this way the
-    model learns them.
+    Most words of a vocabulary are rare in the data.  The teachers' probabilities for these random rows teach
+    the model what the teachers know about rare words.
     """
 
     def __init__(self, rows: Examples, share: float, vocab_size: int) -> None:

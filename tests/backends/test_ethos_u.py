@@ -101,7 +101,7 @@ def test_the_run_guide_names_the_npu_and_has_no_python_that_cannot_run(exported)
 
 @pytest.mark.parametrize(
     ("command", "message"),
-    [("sensitivity", "quantizes all linear layers"), ("sweep", "cannot be timed on this machine")],
+    [("sensitivity", "quantizes all linear layers"), ("sweep", "cannot be timed here")],
 )
 def test_sensitivity_and_sweep_refuse_an_npu(command, message, run):
     if missing := backend_missing(RECIPE):

@@ -81,7 +81,7 @@ def bench(artifacts: Sequence[Runnable], plan: BenchPlan, progress: Progress = s
     for artifact in artifacts:
         if simulated := artifact.backend.reference_executor:
             raise BadInput(
-                f"cannot be timed on this machine, which runs it only as {simulated}",
+                f"cannot be timed here: on this machine it runs only in {simulated}",
                 where=artifact.folder,
                 fix="time it on its target; report.html has the compiler's estimate, if there is one",
             )

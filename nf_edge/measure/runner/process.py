@@ -141,7 +141,7 @@ def failure(model: str | Path, returncode: int, stderr: str) -> NfEdgeError:
     """The error for a runner that ended without a signal, from its exit code and its stderr."""
     message = PREFIX.sub("", "\n".join(stderr.strip().splitlines()[-STDERR_LINES:]))
     if returncode == BAD_INPUT:
-        fix = "export it again with the runtime that is installed here"
+        fix = "if the file can be read, export it again with the runtime that is installed here"
         return BadInput(message.removesuffix(f", {Path(model).resolve()}"), where=model, fix=fix)
     if returncode < 0:
         return _ended(model, -returncode, message)

@@ -119,8 +119,9 @@ def require_data(data: object, **options: object) -> None:
         BadInput: one of the options is given without data.
     """
     if data is None and (given := [name for name, value in options.items() if value is not None]):
+        names = " and ".join(given)
         raise BadInput(
-            f"{' and '.join(given)} cannot be used without data; give labelled rows, or leave it out"
+            f"{names} cannot be used without data", fix=f"give labelled rows, or leave out {names}"
         )
 
 

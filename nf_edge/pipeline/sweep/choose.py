@@ -72,9 +72,10 @@ def _refuse_unsuited(recipe: Recipe, job: SweepJob) -> None:
     backend = backend_for(recipe)
     if backend.reference_executor:
         raise BadInput(
-            f"cannot be timed on this machine, which runs its files only as {backend.reference_executor}",
+            f"cannot be timed here: on this machine its files run only in {backend.reference_executor}",
             where=f"recipe {recipe.name}",
-            fix="time it on its target; its export has the compiler's estimate, if there is one",
+            fix="leave this recipe out of the sweep, and time its export on the target; the export's report "
+            "has the compiler's estimate, if there is one",
         )
     backend.operators_file()
     if needs_compression(checkpoint, recipe):
