@@ -7,8 +7,8 @@ outputs stay the same. The rounding errors of channels with large inputs become 
 torchao 0.18's prototype is not used for two reasons. It multiplies by the factors at run time, and the
 runtimes have no kernel for that. Its search supports only torchao's rounding. Here the inverse factors are
 folded into the parameters that produce the layer's inputs: those of the norm before it, or of the value
-projection for attention's output layer. The second layer of the MLP gets no factors, because factors cannot be
-moved through GELU.
+projection for attention's output layer. The second layer of the MLP gets no factors, because factors cannot
+be moved through GELU.
 """
 
 from collections.abc import Mapping
