@@ -65,13 +65,13 @@ REGISTRY = {
         "ExecuTorch with Core ML, on the Neural Engine, GPU and CPU of an iPhone",
         "nf_edge.backends.coreml:CoreMl",
         ("torch", "executorch", "coremltools"),
-        here="compiles here, does not run here; a stand-in answers for it",
+        here="compiles here, does not run here; the same graph on this CPU computes the answers",
     ),
     "vulkan": Entry(
         "ExecuTorch with Vulkan, on the GPU of a phone",
         "nf_edge.backends.vulkan:Vulkan",
         ("torch", "executorch"),
-        here="compiles here, does not run here; a stand-in answers for it",
+        here="compiles here, does not run here; the same graph on this CPU computes the answers",
     ),
     "ethos_u": Entry(
         "ExecuTorch with Vela, on an Arm Ethos-U NPU",
