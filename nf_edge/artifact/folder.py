@@ -79,7 +79,7 @@ class Artifact:
         if self.manifest.files is None:
             earlier = EARLIER.format(model=self.manifest.model.name)
             what = f"cannot be verified, because the artifact {earlier}"
-            raise BadInput(what, where=self.path / name, fix=AGAIN)
+            raise BadInput(what, where=self.path / name, fix=f"{AGAIN}, or pass token ids (--ids)")
         return self.path / name
 
     @property
@@ -106,6 +106,8 @@ def load_artifact(path: Path) -> Artifact:
         what = "this path is not valid UTF-8, so runtimes cannot open the files"
         raise BadInput(what, where=path, fix="rename the folder")
     sweep(path)  # deletes the work folders of a signing that was killed
+    if not os.path.lexists(path):
+        raise BadInput("does not exist", where=path, fix="make an artifact with `nf-edge export`")
     if not os.path.isdir(path) or not os.path.lexists(path / MANIFEST):
         raise BadInput(
             f"is not an artifact (it has no {MANIFEST})", where=path, fix="make one with `nf-edge export`"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nf_edge.artifact import GUIDE, REPORT
+from nf_edge.artifact import GUIDE, REPORT, Interface
 from nf_edge.artifact.folder import Artifact
 from nf_edge.artifact.manifest import Manifest
+from nf_edge.backends.onnx.names import PAST
 from nf_edge.core.figures import format_bytes
 from nf_edge.render.accuracy import accuracy_parts, parity_lines, simulated_lines
 from nf_edge.render.coverage import coverage_parts
@@ -71,8 +72,6 @@ def artifact_rows(artifact: Artifact) -> list[tuple[str, str]]:
     manifest = artifact.manifest
     others = [file.name for file in manifest.files or () if file != manifest.model]
     interface, requires, model = manifest.interface, manifest.requires, manifest.model
-    length = f"1 to {interface.length}" if interface.dynamic_length else str(interface.length)
-    batch = "any" if interface.any_batch else "1"
     libraries = ", ".join(requires.operator_libraries) or "none"
     return [
         ("status", manifest.status),
@@ -82,7 +81,7 @@ def artifact_rows(artifact: Artifact) -> list[tuple[str, str]]:
         ("other files", f"{', '.join(others)} (verified)" if others else "not verified"),
         ("signature", artifact.signature),
         ("task", interface.task),
-        ("inputs", f"{', '.join(interface.inputs)}: {interface.input_dtype} [{batch}, {length}]"),
+        *_input_facts(interface),
         ("output", f"{interface.output}: {interface.output_dtype} {list(interface.output_shape)}"),
         ("runtime", f"{requires.runtime} {requires.version}"),
         (
@@ -90,3 +89,19 @@ def artifact_rows(artifact: Artifact) -> list[tuple[str, str]]:
             f"{libraries}; kernels of nf-edge: {'needed' if requires.own_kernels else 'not needed'}",
         ),
     ]
+
+
+def _input_facts(interface: Interface) -> list[tuple[str, str]]:
+    """The inputs with their dtypes; with a cache, the tensors differ in shape and RUN.md has the shapes."""
+    cache = [name for name in interface.inputs if name.startswith(PAST)]
+    others = ", ".join(name for name in interface.inputs if name not in cache)
+    if not interface.cached:
+        length = f"1 to {interface.length}" if interface.dynamic_length else str(interface.length)
+        batch = "any" if interface.any_batch else "1"
+        return [("inputs", f"{others}: {interface.input_dtype} [{batch}, {length}]")]
+    facts = [
+        ("inputs", f"{others}: {interface.input_dtype}; 1 row, {interface.length} positions (shapes: RUN.md)")
+    ]
+    if cache:
+        facts.append(("cache", f"{len(cache)} inputs {PAST}N.key and .value: {interface.cache_dtype}"))
+    return facts

@@ -36,6 +36,15 @@ def test_it_says_what_an_application_must_link(exported, run):
         assert fact in done.out
 
 
+def test_the_inputs_of_a_cache_are_not_said_to_be_tokens(exported, run):
+    lines = run("inspect", exported("wide-lm", "onnx-fp32").path).out.splitlines()
+    (inputs,) = (line for line in lines if line.split()[:1] == ["inputs"])
+    assert "input_ids, attention_mask, position_ids: int64" in inputs
+    assert "past_key_values" not in inputs
+    (cache,) = (line for line in lines if line.split()[:1] == ["cache"])
+    assert "past_key_values.N.key and .value: float32" in cache
+
+
 def test_without_a_compiler_it_says_which_runtime_was_not_tried(exported, result, monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     code, found = result("inspect", exported("wide-cls", "onnx-fp32").path)

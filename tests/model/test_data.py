@@ -20,6 +20,8 @@ from nf_edge.model.data import Row, batches, collate, load_rows
 from nf_edge.model.data.blocks import read_blocks
 from nf_edge.model.data.digits import digits
 from nf_edge.model.data.drawings import drawings
+from nf_edge.model.data.parts import Part
+from nf_edge.model.data.rows import read_rows
 from nf_edge.model.data.tables import parse_table
 
 WORDS = {"[UNK]": 0, "a": 1, "bad": 2, "good": 3, "film": 4, "it's": 5, '"': 6}
@@ -574,3 +576,18 @@ def test_a_second_text_within_a_list_or_an_object_is_refused(checkpoint, write, 
     row = json.dumps({"text": "bad", "label": 1} | second)
     with pytest.raises(BadInput, match=f"has text in `{next(iter(second))}`"):
         load_rows(write("a.jsonl", row + "\n"), checkpoint())
+
+
+def test_rows_that_are_all_in_the_other_part_are_not_said_to_be_none(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"input_ids": [1, 2]}\n' * 40)
+    refusals = []
+    for part in (Part(0, 0.5), Part(0.5, 1)):
+        try:
+            assert len(read_rows(str(path), config(**LANGUAGE_MODEL), None, part=part).rows) == 40
+        except BadInput as error:
+            refusals.append(error)
+    # Rows that are equal are never split between training and validation.
+    (refusal,) = refusals
+    assert refusal.what == "has 40 rows, and none of them is in the part that is used here"
+    assert "--valid" in refusal.fix

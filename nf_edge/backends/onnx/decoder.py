@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.onnx.attention import PastPresent
+from nf_edge.backends.onnx.names import PAST
 from nf_edge.model import CausalLM, Decoder, ModelConfig
 
 TOKEN_INPUTS = ("input_ids", "attention_mask", "position_ids")
@@ -19,7 +20,7 @@ CACHE_DTYPES = {"tensor(float)": np.float32, "tensor(int8)": np.int8}
 
 
 def past_names(layers: int) -> list[str]:
-    return [f"past_key_values.{layer}.{kind}" for layer in range(layers) for kind in KINDS]
+    return [f"{PAST}{layer}.{kind}" for layer in range(layers) for kind in KINDS]
 
 
 def present_names(layers: int) -> list[str]:

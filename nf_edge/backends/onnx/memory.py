@@ -7,6 +7,7 @@ import onnx
 
 from nf_edge.backends.input_shape import CacheDtype, InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.onnx.names import PAST
 from nf_edge.backends.precisions import precisions, shares_table
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.core.errors import BadInput
@@ -117,9 +118,7 @@ def _looked_up(model: onnx.ModelProto) -> set[str]:
 
 def _cache_bytes(model: onnx.ModelProto, input_shape: InputShape) -> int:
     """Bytes of keys and values of all positions, from the dtypes and shapes [1, H, past, d] of the inputs."""
-    past = [
-        entry.type.tensor_type for entry in model.graph.input if entry.name.startswith("past_key_values.")
-    ]
+    past = [entry.type.tensor_type for entry in model.graph.input if entry.name.startswith(PAST)]
     return input_shape.length * sum(
         tensor.shape.dim[1].dim_value * tensor.shape.dim[3].dim_value * _item(tensor.elem_type)
         for tensor in past

@@ -1,6 +1,9 @@
-"""Names of the parts of a quantized matrix in an ONNX model."""
+"""Names of tensors in an ONNX model."""
 
 from nf_edge.core.recipe.precision import Precision
+
+# Prefix of the names of a cache's inputs, as Hugging Face's optimum has it.
+PAST = "past_key_values."
 
 
 def matrix_name(module: str) -> str:

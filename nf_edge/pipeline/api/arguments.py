@@ -26,7 +26,10 @@ def name_of(value: Named) -> str:
     """
     text = str(value) if isinstance(value, str | Path) else ""
     if not text or "\0" in text:
-        raise BadInput(f"{quoted(value)} is neither a name nor a path", fix="give a non-empty str or a Path")
+        raise BadInput(
+            f"{quoted(value)} is neither a name nor a path",
+            fix="give a non-empty str or a Path, such as the `path` of an Export",
+        )
     return os.path.join(os.curdir, text) if isinstance(value, Path) and os.sep not in text else text
 
 
