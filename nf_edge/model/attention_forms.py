@@ -1,6 +1,7 @@
 """Implementations ("forms") of softmax(Q Kᵀ · scale + R + mask) V, in the operators that suit a backend.
 
-Q, K and V are [B, H, T, d].  With symmetric attention and no noise, Q and K are the same tensor, and a form
+Q, K and V are [B, H, T, d].  R is the bias that some kinds of noise add to the scores
+(`nf_edge.model.noise`).  With symmetric attention and no noise, Q and K are the same tensor, and a form
 must not copy or transpose it twice.
 """
 

@@ -122,16 +122,21 @@ def count_tokens(rows: Iterable[Iterable[int]]) -> Counter[int]:
 
 def _read_bpe(path: Path) -> dict[str, Any]:
     document = read_json_object(path, MOST_BYTES)
-    model = document.get("model") or {}
-    # If the BPE has a prefix, a merged token is not the concatenation of its two parts.
-    prefixed = model.get("continuing_subword_prefix")
-    if model.get("type") != "BPE" or not isinstance(model.get("merges"), list) or prefixed:
-        raise BadInput(
-            f"has a model of type {model.get('type')}, but prune.vocabulary supports only byte-level BPE",
-            where=path,
-            fix="remove prune.vocabulary from the recipe",
-        )
+    if problem := _bpe_problem(document.get("model") or {}):
+        raise BadInput(problem, where=path, fix="remove prune.vocabulary from the recipe")
     return document
+
+
+def _bpe_problem(model: dict[str, Any]) -> str:
+    """The reason why prune.vocabulary does not support a tokenizer's model; "" if it does."""
+    if model.get("type") != "BPE":
+        return f"has a model of type {model.get('type')}, but prune.vocabulary supports only byte-level BPE"
+    if not isinstance(model.get("merges"), list):
+        return "is a BPE without a list of merges, which prune.vocabulary needs"
+    # With a prefix, a merged token is not the concatenation of its two parts.
+    if prefix := model.get("continuing_subword_prefix"):
+        return f"is a BPE with continuing_subword_prefix {prefix!r}, which prune.vocabulary does not support"
+    return ""
 
 
 def _processor_ids(processor: dict[str, Any]) -> list[int]:

@@ -62,7 +62,8 @@ def _process_table(title: str, load: BenchRow, peak: Peak) -> Table:
 def _phase_table(title: str, first: str, rows: Sequence[BenchRow]) -> Table:
     """A table of one phase.  For one artifact it has ms and tokens/s.
 
-    For several artifacts it has the unit of their ratio: ms for prefill, tokens/s for decoding.
+    For several artifacts it has one of them (ms for prefill, tokens/s for decoding) and the speed of the
+    first artifact as a multiple of each other one's.
     """
     if not rows[0].speeds:
         one = [(str(row.tokens), _time(row.timings[0]), _rate(row.timings[0])) for row in rows]

@@ -589,5 +589,5 @@ def test_rows_that_are_all_in_the_other_part_are_not_said_to_be_none(tmp_path):
             refusals.append(error)
     # Rows that are equal are never split between training and validation.
     (refusal,) = refusals
-    assert refusal.what == "has 40 rows, and none of them is in the part that is used here"
+    assert refusal.what == "none of its 40 rows falls into the part for training or for validation"
     assert "--valid" in refusal.fix

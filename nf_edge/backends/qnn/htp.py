@@ -71,10 +71,13 @@ def compile_context(model: Path, target: str, path: Path) -> None:
         refused = dict.fromkeys(
             f"{refused['kind']} ({refused['name']})" for refused in REFUSED.finditer(done.stderr)
         )
+        if refused:
+            what = f"the HTP of {target} does not support these operators of the model: {', '.join(refused)}"
+            raise BadInput(what, fix="use another recipe (nf-edge recipes list)")
         last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
         raise BadInput(
-            f"QNN cannot compile the complete model for the HTP of {target} ({', '.join(refused) or last})",
-            fix="use another recipe; the HTP does not support an operator of this model",
+            f"QNN failed to compile the model for the HTP of {target} ({last})",
+            fix="run it again; if it fails again, use another recipe (nf-edge recipes list)",
         )
 
 

@@ -69,9 +69,8 @@ def _text_file(
     largest = max(ids, default=0)
     if largest >= config.vocab_size:
         raise BadInput(
-            f"the tokenizer encodes the text with id {largest}, but the model's ids are 0 to "
-            f"{config.vocab_size - 1}",
-            where=source,
-            fix="use the model's own tokenizer",
+            f"gives id {largest} for text of {source}, but the model's ids are 0 to {config.vocab_size - 1}",
+            where=tokenizer_file,
+            fix="replace this file with the tokenizer that the model was trained with",
         )
     return [list(ids)], sha256

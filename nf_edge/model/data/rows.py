@@ -156,8 +156,10 @@ def rows_of_table(
         raise _bad_rows(problems, source)
     if not rows:
         if part != COMPLETE and table.records:
-            what = f"has {len(table.records):,} rows, and none of them is in the part that is used here"
-            raise BadInput(what, where=source, fix="give more rows, or give validation data (--valid)")
+            what = (
+                f"none of its {len(table.records):,} rows falls into the part for training or for validation"
+            )
+            raise BadInput(what, where=source, fix="give more rows, or separate validation data (--valid)")
         raise BadInput("has no rows", where=source, fix="give a file with at least one row")
     return Rows(tuple(rows), utf8_text(source), sha256, truncated, length, table.notes)
 

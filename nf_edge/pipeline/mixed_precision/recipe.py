@@ -132,8 +132,10 @@ def _variants(by_module: Rules) -> list[Rule]:
 
 
 def _patterns(todo: set[str], by_module: Rules) -> set[str]:
-    """Patterns of module names: one module, one kind of module in all or some layers, one layer, or half a
-    layer.
+    """Candidate patterns for rules that cover the modules in `todo`.
+
+    A pattern matches one module; modules of one name in all layers, or in those layers of the same ten whose
+    weights have the same precision; the attention or the MLP of one or all layers; one layer; or all layers.
     """
     patterns = set(todo)
     layers = defaultdict(set)
