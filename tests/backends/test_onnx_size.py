@@ -23,7 +23,7 @@ def test_a_model_that_no_onnx_file_holds_is_refused_before_the_work(recipe, run,
     done = run("export", "shakespeare", "--recipe", recipe, "-o", tmp_path / "out", "--json")
     assert done.code == 3
     size = float32_bytes(resolve_checkpoint("shakespeare").config, head_twice=recipe != "onnx-fp32")
-    assert f"weights are {size / 1e6:.2f} MB in float32" in done.err
+    assert f"the float32 weights take {size / 1e6:.2f} MB" in done.err
     assert "runtime is executorch" in done.err
     assert list(tmp_path.iterdir()) == []
     assert run("profile", "shakespeare", "--recipe", recipe).code == 3

@@ -323,7 +323,7 @@ def test_an_artifact_of_fixed_length_is_asked_that_many_tokens_and_no_other_numb
     assert [line["tokens"] for line in lines_of(bench(other, "--against", fixed), "prefill")] == [3]
     done = run("bench", fixed, "--lengths", "2")
     assert done.code == 3
-    assert "takes exactly 3 tokens: give --lengths 3" in done.err
+    assert "takes exactly 3 tokens; give --lengths 3" in done.err
 
 
 @pytest.mark.parametrize(("name", "recipe"), [(CLASSIFIER, "onnx-fp32"), (LM, "xnnpack-fp32")])

@@ -265,7 +265,7 @@ def test_over_budget_is_exit_4_with_the_figures_on_stdout(run, exported, tmp_pat
     assert "OVER BUDGET on cramped" in done.out
     assert "uses an unverified figure, memory.LPDDR2.usable: made up" in done.out
     assert re.search(
-        r"does not fit cramped: needs [\d.]+ MB of LPDDR2 \(\w+\), with 4\.19 MB allowed", done.err
+        r"does not fit cramped: it needs [\d.]+ MB of LPDDR2 \(\w+\), but 4\.19 MB are allowed", done.err
     )
 
 

@@ -160,7 +160,7 @@ def test_over_budget_is_exit_4_with_the_report_and_nothing_placed(export, crampe
     assert done.code == 4
     assert "OVER BUDGET on cramped" in done.out
     assert "does not fit cramped" in first_line(done)
-    assert "1.05 MB allowed" in first_line(done)
+    assert "1.05 MB are allowed" in first_line(done)
     assert "Artifact" not in done.out
     assert list(tmp_path.iterdir()) == [cramped]
 
