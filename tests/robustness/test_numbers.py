@@ -310,7 +310,7 @@ def test_a_share_that_was_meant_as_points_is_told_so(run, tmp_path):
         assert (done.code, words in done.err) == (2, True)
     for points in ("0", "0.05", "1", "100"):
         done = run("check", tmp_path / "x", "--data", "d", "--max-drop", points)
-        assert (done.code, "is not an artifact" in done.err) == (3, True)
+        assert (done.code, "does not exist" in done.err) == (3, True)
 
 
 @pytest.mark.parametrize("number", ["1:30", "1_0", "010", "0x10", "0b1"])
