@@ -8,6 +8,9 @@ import click
 
 from nf_edge.core.limits import drop_problem
 
+# At most 18 digits: Python reads no integers of thousands of digits.
+COUNT = re.compile(r"0{0,9}[1-9][0-9]{0,17}", re.ASCII)
+
 
 class Finite(click.FloatRange):
     """A finite number within bounds; click's own range type accepts NaN."""
@@ -53,7 +56,7 @@ class Counts(click.ParamType):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
         numbers = [part.strip() for part in value.split(",")]
-        if not all(part.isascii() and part.isdigit() and int(part) >= 1 for part in numbers):
+        if not all(COUNT.fullmatch(part) for part in numbers):
             self.fail(f"{value!r} is not a list of whole numbers of at least 1, such as 16,64", param, ctx)
         return [int(part) for part in numbers]
 

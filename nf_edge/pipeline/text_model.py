@@ -8,7 +8,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from nf_edge.artifact import Artifact
-from nf_edge.core.errors import BadInput
+from nf_edge.core.errors import BadInput, quoted
 from nf_edge.core.files import utf8_text
 from nf_edge.measure.emulation import EmulatedCore, load
 from nf_edge.model import CausalLM, Checkpoint, Decoder, ModelConfig, TorchDecoder
@@ -57,7 +57,7 @@ class TextModel:
             raise BadInput("must have at least one token", where="PROMPT")
         outside = [token for token in ids if not 0 <= token < self.config.vocab_size]
         if outside:
-            problem = f"token ids must be from 0 to {self.config.vocab_size - 1}, not {outside[0]}"
+            problem = f"token ids must be from 0 to {self.config.vocab_size - 1}, not {quoted(outside[0])}"
             raise BadInput(problem, where="PROMPT")
         return ids
 

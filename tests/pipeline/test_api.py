@@ -13,6 +13,7 @@ from conftest import TESTS
 
 import nf_edge
 from nf_edge.core import strict_json
+from nf_edge.core.resources import resolve
 
 PAGE = TESTS.parent / "docs" / "python.md"
 RECIPE = "onnx-fp32"
@@ -275,6 +276,10 @@ def test_a_limit_that_holds_nothing_is_refused(value, digits):
             for value in (math.nan, None, True, "1", -1, 10**400)
         ),
         (lambda a: nf_edge.generate("shakespeare", "a", max_tokens=None), "max_tokens"),
+        (lambda a: nf_edge.generate("shakespeare", [10**6000]), "token ids must be"),
+        (lambda a: nf_edge.bench(a, lengths=[10**6000]), "lengths must be a whole number"),
+        (lambda a: nf_edge.bench(a, contexts=[10**6000]), "contexts must be a whole number"),
+        (lambda a: nf_edge.bench(a, threads=[10**6000]), "threads must be a whole number"),
         (lambda a: nf_edge.generate("shakespeare", []), "must have at least one token"),
         *(
             (lambda a, prompt=prompt: nf_edge.generate("shakespeare", prompt), "not a list of token ids")
@@ -329,6 +334,20 @@ def test_rows_and_artifacts_that_changed_or_are_for_another_are_refused(digits, 
     manifest.write_text(manifest.read_text(encoding="utf-8").replace("\n", "\n\n", 1), encoding="utf-8")
     with pytest.raises(nf_edge.BadInput, match="changed since it was loaded"):
         nf_edge.check(before, rows)
+
+
+def test_a_remark_is_shown_at_the_line_that_called_the_api(tmp_path):
+    folder = shutil.copytree(resolve("checkpoints", "digits", suffix=""), tmp_path / "model")
+    config = json.loads((folder / "config.json").read_bytes())
+    (folder / "config.json").write_text(json.dumps(config | {"of_another_library": 1}))
+    for call in (
+        lambda: nf_edge.dry_run(folder, RECIPE),
+        lambda: nf_edge.profile(folder, recipe=RECIPE),
+        lambda: nf_edge.sensitivity(folder, "onnx-int4", limit=1),
+    ):
+        with pytest.warns(UserWarning, match="of_another_library") as remarks:
+            call()
+        assert {remark.filename for remark in remarks} == {__file__}
 
 
 def test_remarks_are_warnings_unless_someone_takes_them(digits, tmp_path):

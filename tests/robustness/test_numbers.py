@@ -18,7 +18,7 @@ import nf_edge
 from nf_edge.backends import backend_for
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.cli import cli
-from nf_edge.cli.param_types import Finite
+from nf_edge.cli.param_types import Counts, Finite, Size
 from nf_edge.core import resources
 from nf_edge.core.device import load_device
 from nf_edge.core.errors import BadInput, OverBudget
@@ -56,6 +56,7 @@ OPTIONS = [
     for option in command.params
     if isinstance(option.type, click.types.FloatParamType)
 ]
+NUMBERS = (click.types.IntParamType, click.types.FloatParamType, Counts, Size)
 
 
 def test_there_are_options_to_try():
@@ -72,6 +73,18 @@ def test_a_number_on_the_command_line_is_finite(words, option, run):
         assert done.code == 2
         assert option.opts[0] in done.err
         assert value in done.err
+
+
+def test_a_number_of_thousands_of_digits_is_a_usage_error(run):
+    """Python converts no such text to an integer."""
+    tried = 0
+    for words, command in commands(cli):
+        for option in command.params:
+            if isinstance(option.type, NUMBERS):
+                done = run(*words, f"{option.opts[0]}={'9' * 5000}")
+                assert (done.code, option.opts[0] in done.err) == (2, True)
+                tried += 1
+    assert tried > 30
 
 
 def test_a_size_that_is_none_is_named(run):

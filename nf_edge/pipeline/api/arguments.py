@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from nf_edge.model.data.rows import Rows
 
 Named = str | Path
+# Sizes, counts and seeds are 64-bit integers wherever they are used.
+LARGEST_INTEGER = 2**63 - 1
 
 
 def name_of(value: Named) -> str:
@@ -65,8 +67,8 @@ def require_list(name: str, values: object) -> None:
 
 
 def require_whole(name: str, value: int, least: int) -> None:
-    """The value.  Raises BadInput if it is not an integer, or is less than `least`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    """Raise BadInput if the value is not an integer, is less than `least`, or has more than 63 bits."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= LARGEST_INTEGER:
         raise BadInput(f"{name} must be a whole number of at least {least}, not {quoted(value)}")
 
 

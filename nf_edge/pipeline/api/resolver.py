@@ -2,6 +2,7 @@
 through.
 """
 
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Resolver:
         """Pass remarks to `notify`, or to Python's `warnings`."""
         for remark in remarks:
             if self.notify is None:
-                warnings.warn(remark, stacklevel=4)  # the line of the user's code that called the API
+                warnings.warn(remark, stacklevel=_frames_of_nf_edge())
             else:
                 self.notify(remark)
 
@@ -123,3 +124,14 @@ class Resolver:
     def optional_core(self, on: "str | EmulatedCore | None") -> "EmulatedCore | None":
         """The first kind of core of a device; None if `on` is None.  Raises as `cores` does."""
         return None if on is None else self.cores([on])[0]
+
+
+def _frames_of_nf_edge() -> int:
+    """The stack level, as seen by the caller, of the user's line that called the API.
+
+    `warnings` shows a remark once per line of code, so it must be the user's line.
+    """
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("nf_edge."):
+        level, frame = level + 1, frame.f_back
+    return level
