@@ -69,10 +69,10 @@ def _twice(names: dict[str, str]) -> list[str]:
     keys: dict[str, list[str]] = {}
     for key, name in names.items():
         keys.setdefault(name, []).append(key)
-    twice = {name: its for name, its in keys.items() if len(its) > 1}
+    twice = {name: same for name, same in keys.items() if len(same) > 1}
     problems = [
-        f"{' and '.join(its)} are the same tensor, {name}; keep one of them"
-        for name, its in list(twice.items())[:SHOWN]
+        f"{' and '.join(same)} are the same tensor, {name}; keep one of them"
+        for name, same in list(twice.items())[:SHOWN]
     ]
     if len(twice) > SHOWN:
         problems.append(f"{len(twice) - SHOWN} more tensors occur under several names")

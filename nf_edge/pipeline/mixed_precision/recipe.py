@@ -61,12 +61,8 @@ def mixture(recipe: Recipe, config: ModelConfig, by_module: Rules, name: str) ->
     recipe = recipe.model_copy(update={"name": name, "description": description})
     if all(rule.weights == "float32" for rule in by_module.values()):
         return recipe.model_copy(update={"quantize": None})
-    targets = {
-        module: precisions(uniform(recipe, rule), config)[module]
-        for rule in set(by_module.values())
-        for module, its in by_module.items()
-        if its == rule
-    }
+    by_rule = {rule: precisions(uniform(recipe, rule), config) for rule in set(by_module.values())}
+    targets = {module: by_rule[rule][module] for module, rule in by_module.items()}
     candidates = []
     for section in _sections(by_module):
         base = _with(recipe, section | {"rules": ()})

@@ -182,7 +182,7 @@ class _Search:
 
     def _costs(self, allocation: Allocation) -> dict[Unit, Cost | None]:
         places = {each.unit: (None, *each.usable) for each in self._sensitivity.units}
-        return {unit: its[allocation[unit.name]] for unit, its in places.items()}
+        return {unit: costs[allocation[unit.name]] for unit, costs in places.items()}
 
     def _recipe(self, allocation: Allocation) -> Recipe:
         rules = {

@@ -230,7 +230,7 @@ def sensitivity(job: SensitivityJob, progress: Progress = silent) -> Sensitivity
         costs.setdefault(unit, []).append(cost)
     return Sensitivity(
         recipe=recipe.name,
-        units=tuple(UnitCosts(unit, tuple(its)) for unit, its in costs.items()),
+        units=tuple(UnitCosts(unit, tuple(of_unit)) for unit, of_unit in costs.items()),
         float_bytes=float_bytes,
         data=job.rows.source,
         data_sha256=job.rows.sha256,
