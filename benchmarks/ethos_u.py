@@ -62,7 +62,7 @@ class Form(nn.Module):
     def __init__(self, model: SequenceClassifier, last_only: bool) -> None:
         super().__init__()
         fold(model)
-        self.body = Body(model, LENGTH, asked="last" if last_only else "all")
+        self.body = Body(model, LENGTH, "last" if last_only else "all")
         self.score = nn.Linear(WIDTH, model.config.num_labels or 0)
         with torch.no_grad():
             self.score.weight.copy_(model.score.weight * model.transformer.ln_f.weight)
@@ -132,10 +132,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("targets", nargs="*", default=["ethos-u55-128", "ethos-u85-256"])
+    targets = parser.parse_args().targets
     print(
         f"{'target':15}{'noise':>6}  {'program':22}{'cycles':>10}{'ratio':>7}{'SRAM':>11}{'int8 error':>12}"
     )
-    for target in parser.parse_args().targets:
+    for target in targets:
         for rank in (0, RANK):
             stock = None
             for name, last_only in (("stock", None), ("form, all tokens", False), ("form, last token", True)):

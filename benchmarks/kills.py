@@ -3,10 +3,9 @@
     python benchmarks/kills.py [--kills 10] [--seed 0] [--only export,…]
 
 Each command is killed (-9) at random moments of its run, with the output of an earlier run in place.  After a
-kill
-the output must be complete: either the earlier one or the new one.  The next run resumes if the command can.
-It must give the same bytes as an undisturbed run and leave no other files.  The last case runs two exports
-into one folder. Prints one line per case; the exit code is 1 if a case fails.  Works on Linux.
+kill the output must be complete: either the earlier one or the new one.  The next run resumes if the command
+can.  It must give the same bytes as an undisturbed run and leave no other files.  The last case runs two
+exports into one folder.  Prints one line per case; the exit code is 1 if a case fails.  Works on Linux.
 """
 
 import argparse

@@ -98,7 +98,7 @@ def _table(schema: dict[str, Any]) -> str:
             "required" if key in required else f"`{json.dumps(value.get('default'), ensure_ascii=False)}`"
         )
         if "default" not in value and key not in required:
-            default = "see there"
+            default = "optional"
         description = " ".join(value.get("description", "").split())
         rows.append(f"| `{key}` | {_type(value)} | {_cell(default)} | {_cell(description)} |")
     return "\n".join(rows) + "\n"
@@ -122,7 +122,7 @@ def _type(value: dict[str, Any]) -> str:
         return f"list of {_type(items)}" if items else "list"
     words = {"integer": "whole number", "string": "text", "object": "mapping", "boolean": "true or false"}
     bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    limits = [f"{sign} {value[bound]:g}" for bound, sign in bounds.items() if bound in value]
+    limits = [f"{sign} {value[bound]:,}" for bound, sign in bounds.items() if bound in value]
     return " ".join([words.get(kind, kind), *limits])
 
 

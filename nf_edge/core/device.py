@@ -64,7 +64,7 @@ def format_size(count: int) -> str:
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 # The bounds refuse typing errors: with an absurdly large memory every model would fit.
-Size = Annotated[int, Field(gt=0, lt=2**63), BeforeValidator(parse_size)]
+Size = Annotated[int, Field(gt=0, lt=2**63), BeforeValidator(parse_size, json_schema_input_type=str)]
 Count = Annotated[int, Field(gt=0, lt=2**31, strict=True)]
 BackendName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Value = TypeVar("Value")
@@ -85,6 +85,27 @@ class Fact(Closed, Generic[Value]):
         return fact
 
 
+# Classes, so that the schema has names for them.
+class TextFact(Fact[Text]):
+    """A text and its source."""
+
+
+class SizeFact(Fact[Size]):
+    """A size in bytes, written with a unit such as `512 MiB`, and its source."""
+
+
+class CountFact(Fact[Count]):
+    """A positive whole number and its source."""
+
+
+class NamesFact(Fact[tuple[Text, ...]]):
+    """A list of names and its source."""
+
+
+class IsaFact(Fact[tuple[Isa, ...]]):
+    """The instruction sets of a core and their source."""
+
+
 class Memory(Closed):
     """One memory of a device.
 
@@ -95,13 +116,13 @@ class Memory(Closed):
 
     name: Text
     kind: MemoryKind
-    size: Fact[Size]
-    usable: Fact[Size]
-    reserve: Fact[Size] | None = None
+    size: SizeFact
+    usable: SizeFact
+    reserve: SizeFact | None = None
 
     @field_validator("usable", "reserve")
     @classmethod
-    def _within(cls, part: Fact[int] | None, info: ValidationInfo) -> Fact[int] | None:
+    def _within(cls, part: SizeFact | None, info: ValidationInfo) -> SizeFact | None:
         limit_name = "size" if info.field_name == "usable" else "usable"
         limit = info.data.get(limit_name)  # None if the limit is invalid itself
         if part and limit and part.value > limit.value:
@@ -118,7 +139,7 @@ class Memory(Closed):
 
     def facts(self) -> dict[str, Fact[Any]]:
         """Every fact by its path, `memory.NAME.KEY`."""
-        facts: dict[str, Fact[int] | None]
+        facts: dict[str, SizeFact | None]
         facts = {"size": self.size, "usable": self.usable, "reserve": self.reserve}
         return {f"memory.{self.name}.{key}": fact for key, fact in facts.items() if fact}
 
@@ -135,9 +156,9 @@ class Core(Closed):
     """A cluster of equal CPU cores: their number, highest clock in MHz, and usable instruction sets."""
 
     core: Text
-    count: Fact[Count]
-    mhz: Fact[Count]
-    isa: Fact[tuple[Isa, ...]]
+    count: CountFact
+    mhz: CountFact
+    isa: IsaFact
 
     @property
     def target(self) -> str | None:
@@ -163,11 +184,11 @@ class Device(Closed):
     name: Text
     url: Text | None = None
     class_: DeviceClass = Field(alias="class")
-    soc: Fact[Text]
+    soc: TextFact
     memory: tuple[Memory, ...]
     cpu: tuple[Core, ...]
-    npu: Fact[Text] | None = None
-    npu_targets: Fact[tuple[Text, ...]] | None = None
+    npu: TextFact | None = None
+    npu_targets: NamesFact | None = None
     backends: tuple[BackendName, ...]
 
     @field_validator("id")
