@@ -63,23 +63,22 @@ def _layers(quantize: Quantize, support: Support) -> Iterator[str]:
     for where, precision in quantize.layers:
         if precision.bits is None:
             if not support.float_layers:
-                yield f"{where}.weights: backend {name} has no float32 linear layers; {_leave_out(quantize)}"
+                yield (
+                    f"{where}.weights: backend {name} has no float32 linear layers; leave the rule out, or "
+                    f"name {TOKENS} or {POSITIONS}"
+                )
         elif support.layer_kernel(precision) is None:
             yield f"{where}: backend {name} has no kernel for {_words(precision)}; {_fix(precision, support)}"
         elif support.mixed_static == "none" and precision.activations != quantize.activations:
             yield (
                 f"{where}.activations: backend {name} needs the same activations for all linear layers; "
-                f"write {quantize.activations}"
+                "leave activations out of the rule"
             )
         elif quantize.static and not support.mixes(precision):
             yield (
                 f"{where}: backend {name} combines int8_static layers only with int8 per_channel or float32 "
                 "layers; write one of these"
             )
-
-
-def _leave_out(quantize: Quantize) -> str:
-    return f"leave the rule out, or name {TOKENS} or {POSITIONS}" if quantize.rules else "write int8"
 
 
 def _tables(quantize: Quantize, support: Support) -> Iterator[str]:

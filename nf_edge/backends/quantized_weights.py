@@ -47,7 +47,8 @@ def nearest(
         precision: the bits, symmetry and group; the group divides K.
         signed: whether symmetric scales may be negative.  A negative scale lets the extra negative code serve
             the larger side of a group, as in ONNX Runtime's quantizer.  If False, the scales equal torchao's,
-            which XNNPACK needs: they are positive, and bfloat16 with groups.
+            which XNNPACK needs: they are positive, and rounded to bfloat16, as XNNPACK stores those of
+            groups.
         stored: dtype of the scales in the file; codes are rounded for these stored scales.
     """
     assert precision.bits is not None

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.base import ExecutorchBackend
 from nf_edge.backends.executorch.program_file import constant_bytes, read_program
-from nf_edge.backends.executorch.static_quantizer import quantize_linear
-from nf_edge.backends.input_shape import Inputs, InputShape
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
-from nf_edge.backends.precisions import Precisions, precisions
+from nf_edge.backends.precisions import precisions
 from nf_edge.backends.support import PER_CHANNEL, Kernel, Support
 from nf_edge.backends.tensor_sizes import Sizes, sizes_of
 from nf_edge.core.recipe.recipe import Recipe
@@ -98,16 +97,6 @@ class Xnnpack(ExecutorchBackend):
             block.attn.fold_scale()
             if is_gelu_new(block.mlp.act):
                 block.mlp.act = TanhGelu()
-
-    def quantize_static(
-        self,
-        program: nn.Module,
-        recipe: Recipe,
-        precision_of: Precisions,
-        input_shape: InputShape,
-        calibration_inputs: Inputs,
-    ) -> nn.Module:
-        return quantize_linear(program, precision_of, input_shape, calibration_inputs)
 
     def partitioner(self, recipe: Recipe) -> Any:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner

@@ -189,7 +189,7 @@ def test_a_key_is_taken_by_some_backends_and_the_others_name_it(key):
             {"weights": "int4", "granularity": "group_32", "activations": "none"},
             "int8 per_channel or float32 layers",
         ),
-        ("ethos_u", {"weights": "int8", "activations": "int16_static"}, "write int8_static"),
+        ("ethos_u", {"weights": "int8", "activations": "int16_static"}, "leave activations out of the rule"),
     ],
 )
 def test_layers_beside_static_ones_that_a_backend_does_not_mix_are_refused(backend, rule, fix):

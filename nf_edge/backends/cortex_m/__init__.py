@@ -27,7 +27,6 @@ from nf_edge.core.recipe.recipe import Recipe, target_of
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.model.attention_forms import TWO_PRODUCTS
 
-OWN = "cortex_m"
 MOVES = "it only moves int8 values, and CMSIS-NN has no kernel for that; it costs little"
 REASONS = {
     "native_layer_norm": "CMSIS-NN has no layer norm, so the core's FPU computes it in float32; a custom "
@@ -45,7 +44,7 @@ CHANNEL_BYTES = 12
 
 class CortexM(StaticShapeBackend):
     support = static_support("cortex_m", tuple(CORES))
-    namespace = OWN
+    namespace = "cortex_m"
     library = "ExecuTorch's Cortex-M kernels (CMSIS-NN)"
     attention_form = f"{TWO_PRODUCTS}; causal queries in blocks of {ROWS}, without the keys after the block"
     leaves = REASONS

@@ -16,8 +16,10 @@ from nf_edge.backends.executorch.capture import capture
 from nf_edge.backends.executorch.operator_libraries import require_operators
 from nf_edge.backends.executorch.program_file import operators_in, operators_of
 from nf_edge.backends.executorch.run_text import run_text
-from nf_edge.backends.input_shape import INPUTS, CacheDtype, InputShape
+from nf_edge.backends.executorch.static_quantizer import quantize_linear
+from nf_edge.backends.input_shape import INPUTS, CacheDtype, Inputs, InputShape
 from nf_edge.backends.lowering_report import LoweringReport
+from nf_edge.backends.precisions import Precisions
 from nf_edge.backends.runtime_tokenizer import EXECUTORCH, TokenizerReading
 from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import quiet_libraries, quiet_stderr
@@ -47,6 +49,16 @@ class ExecutorchBackend(Backend):
             return model
         in_place = executorch_decoder.InPlaceCache(model.config, input_shape.length)
         return executorch_decoder.DecoderProgram(cast(CausalLM, model), in_place)
+
+    def quantize_static(
+        self,
+        program: nn.Module,
+        recipe: Recipe,
+        precision_of: Precisions,
+        input_shape: InputShape,
+        calibration_inputs: Inputs,
+    ) -> nn.Module:
+        return quantize_linear(program, precision_of, input_shape, calibration_inputs)
 
     def lower(
         self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path

@@ -211,14 +211,14 @@ def _positions(model: ModelProto, positions: str, quantized_weight: QuantizedWei
     scales = _add_constant(model, f"{POSITIONS}.scales", quantized_weight.scales.numpy())
     reader = _reader(model, positions)
     if reader.op_type in ("Slice", "Gather"):
-        input_shape, result = list(reader.input[1:]), reader.output[0]
+        selection, result = list(reader.input[1:]), reader.output[0]
         rows, factors = f"{result}_rows", f"{result}_scales"
         replace(
             model,
             reader,
             [
-                make_node(reader.op_type, [table, *input_shape], [rows], f"{rows}_read"),
-                make_node(reader.op_type, [scales, *input_shape], [factors], f"{factors}_read"),
+                make_node(reader.op_type, [table, *selection], [rows], f"{rows}_read"),
+                make_node(reader.op_type, [scales, *selection], [factors], f"{factors}_read"),
                 *_scaled(rows, factors, result),
             ],
         )

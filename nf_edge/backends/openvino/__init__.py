@@ -12,13 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from torch import nn
-
 from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.base import ExecutorchBackend
 from nf_edge.backends.executorch.program_file import constant_bytes, read_program
-from nf_edge.backends.executorch.static_quantizer import quantize_linear
-from nf_edge.backends.input_shape import Inputs, InputShape
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.precisions import HEADS, Precisions, precisions, shares_table
 from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
@@ -89,16 +86,6 @@ class OpenVino(ExecutorchBackend):
         model.transformer.form = TorchForm()
         for block in model.transformer.blocks:
             block.attn.fold_scale()
-
-    def quantize_static(
-        self,
-        program: nn.Module,
-        recipe: Recipe,
-        precision_of: Precisions,
-        input_shape: InputShape,
-        calibration_inputs: Inputs,
-    ) -> nn.Module:
-        return quantize_linear(program, precision_of, input_shape, calibration_inputs)
 
     def partitioner(self, recipe: Recipe) -> Any:
         self._prepare()

@@ -119,8 +119,9 @@ class Qnn(Backend):
         if module == TOKENS and precision_of[TOKENS].bits is None:
             return "int16, one scale", "the HTP has no float32"
         if module == POSITIONS:
-            rounded = "int16, one scale" if precision_of[POSITIONS].bits is None else "int8, per row"
-            return rounded, "it has few rows, so it stays in 16 bits"
+            if precision_of[POSITIONS].bits is None:
+                return "int16, one scale", "the HTP has no float32"
+            return "int8, per row", "its few rows are rounded to int8, but stored with 16 bits"
         return None
 
     def lower(
