@@ -19,7 +19,7 @@ from nf_edge.core.staging import scratch_folder
 from nf_edge.measure.accuracy.check import AccuracyReport
 from nf_edge.measure.latency import BenchOptions, BenchPlan, BenchSubject, LatencyReport, bench, make_plan
 from nf_edge.model import Checkpoint, load_checkpoint
-from nf_edge.model.checkpoint import check_place
+from nf_edge.model.checkpoint_writer import check_place
 from nf_edge.model.data.rows import Rows
 from nf_edge.pipeline.export import Export, export
 from nf_edge.pipeline.proof import Original
