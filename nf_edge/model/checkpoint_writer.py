@@ -11,7 +11,8 @@ from torch import Tensor
 
 from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
-from nf_edge.core.files import FolderKind, check_target, staged_folder
+from nf_edge.core.files import staged_folder
+from nf_edge.core.output_checks import FolderKind, check_target
 from nf_edge.core.reading import read_json_object
 from nf_edge.model.checkpoint import CARD, CONFIG, EXAMPLES, PROVENANCE, TOKENIZER, WEIGHTS, mismatches
 from nf_edge.model.config import ModelConfig

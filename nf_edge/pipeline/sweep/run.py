@@ -11,7 +11,8 @@ from statistics import median_low
 from nf_edge.artifact import check_out, load_artifact
 from nf_edge.core.device import Device
 from nf_edge.core.figures import Figure
-from nf_edge.core.files import check_file, check_folder, write_text
+from nf_edge.core.files import write_text
+from nf_edge.core.output_checks import check_file, check_folder
 from nf_edge.core.progress import Progress, prefixed, silent
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.schemas import json_text
