@@ -16,8 +16,7 @@ from nf_edge.artifact import Artifact, load_artifact
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure.latency import BenchOptions, BenchSubject, bench, make_plan
 from nf_edge.measure.latency.latency_report import BenchRow, Distribution
-from nf_edge.model import ModelConfig, load_checkpoint
-from nf_edge.model.checkpoint import save_checkpoint
+from nf_edge.model import ModelConfig, load_checkpoint, save_checkpoint
 from nf_edge.model.init import init_tensors
 from nf_edge.pipeline.export import export
 

@@ -27,8 +27,7 @@ from nf_edge.core import native_build, resources
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure.accuracy.parity import synthetic_rows
-from nf_edge.model import ModelConfig, load_checkpoint, resolve_checkpoint
-from nf_edge.model.checkpoint import save_checkpoint
+from nf_edge.model import ModelConfig, load_checkpoint, resolve_checkpoint, save_checkpoint
 from nf_edge.model.data.rows import Rows
 from nf_edge.model.init import init_tensors
 from nf_edge.model.network import build

@@ -18,7 +18,8 @@ from nf_edge.backends import agreeing_backend, backend_for
 from nf_edge.backends.runnable import Runnable
 from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
-from nf_edge.core.files import FolderKind, check_target, staged_folder
+from nf_edge.core.files import staged_folder
+from nf_edge.core.output_checks import FolderKind, check_target
 from nf_edge.core.resources import names
 from nf_edge.core.schemas import MANIFEST, is_artifact, require_schema
 from nf_edge.core.staging import is_utf8, sweep

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nf_edge.core.files import check_folder, created_folder, write_bytes
+from nf_edge.core.files import created_folder, write_bytes
+from nf_edge.core.output_checks import check_folder
 from nf_edge.core.reading import sha256
 from nf_edge.core.targets import TARGETS
 from nf_edge.kernels import binding

@@ -5,7 +5,8 @@ from typing import Any
 
 from nf_edge.core.presets import PRESETS
 from nf_edge.core.progress import Progress, silent
-from nf_edge.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from nf_edge.model.checkpoint import Checkpoint, load_checkpoint
+from nf_edge.model.checkpoint_writer import save_checkpoint
 from nf_edge.model.config import LANGUAGE_MODEL, ModelConfig
 from nf_edge.model.config_file import parse_config
 from nf_edge.model.init import init_tensors

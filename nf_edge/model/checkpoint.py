@@ -1,27 +1,21 @@
-"""Checkpoint folders: `config.json`, `model.safetensors` and, for a text model, `tokenizer.json`."""
+"""Read checkpoint folders: `config.json`, `model.safetensors` and, for a text model, `tokenizer.json`."""
 
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
-from nf_edge.core.files import FolderKind, check_target, staged_folder
 from nf_edge.core.identity import UNKNOWN, Identity
-from nf_edge.core.reading import is_there, read_json_object, sha256
+from nf_edge.core.reading import is_there, sha256
 from nf_edge.core.resources import resolve
 from nf_edge.model.config import ModelConfig
 from nf_edge.model.config_file import parse_config, read_config
 from nf_edge.model.network import CausalLM, NoiseFormer, build
 from nf_edge.model.safetensors_file import read_safetensors
-from nf_edge.model.tokenizer import write_tokenizer
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 TOKENIZER, EXAMPLES, CARD = "tokenizer.json", "examples.jsonl", "MODEL_CARD.md"
@@ -207,100 +201,3 @@ def _why_extra(config: ModelConfig, name: str) -> str:
     if ".attn.noise." in name:
         return f", because noise.kind is {config.noise.kind}"
     return ""
-
-
-def is_checkpoint(path: Path) -> bool:
-    """Whether a folder is a NoiseFormer.  Other models have a config.json too, so `model_type` decides."""
-    try:
-        return read_json_object(path / CONFIG).get("model_type") == "noiseformer"
-    except BadInput:
-        return False
-
-
-def _file_names(path: Path) -> set[str]:
-    return {CONFIG, WEIGHTS, TOKENIZER, EXAMPLES, CARD, PROVENANCE}
-
-
-KIND = FolderKind("a NoiseFormer", is_checkpoint, _file_names)
-
-
-def check_place(
-    path: Path, *, overwrite: bool, sources: Iterable[Path] = (), other_outputs: Iterable[Path] = ()
-) -> None:
-    """Check before a long job that `staged_checkpoint` will accept the folder.
-
-    Args:
-        sources: files and folders that the job reads; a folder that is or contains one is not replaced.
-        other_outputs: other paths that the job will write.
-
-    Raises:
-        BadInput: as `files.check_target` does.
-    """
-    check_target(path, KIND, overwrite=overwrite, sources=sources, other_outputs=other_outputs)
-
-
-@contextmanager
-def staged_checkpoint(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A new folder for a checkpoint, which replaces `path` when the block succeeds.
-
-    Raises:
-        BadInput: as `files.staged_folder` does.
-    """
-    with staged_folder(path, KIND, overwrite=overwrite) as stage:
-        yield stage
-
-
-def save_checkpoint(
-    path: Path,
-    config: ModelConfig,
-    tensors: Mapping[str, Tensor],
-    *,
-    dtype: torch.dtype = torch.float32,
-    tokenizer_file: Path | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Write a checkpoint folder; an interruption leaves no partial folder.
-
-    Args:
-        tensors, dtype, tokenizer_file: as for `write_checkpoint`.
-
-    Raises:
-        BadInput: the tensors do not match the config, or `path` exists and may not be replaced.
-    """
-    with staged_checkpoint(path, overwrite=overwrite) as stage:
-        write_checkpoint(stage, config, tensors, dtype=dtype, tokenizer_file=tokenizer_file, where=path)
-
-
-def write_checkpoint(
-    folder: Path,
-    config: ModelConfig,
-    tensors: Mapping[str, Tensor],
-    *,
-    dtype: torch.dtype,
-    tokenizer_file: Path | None,
-    where: Path,
-) -> None:
-    """Write the files of a checkpoint into an existing folder.
-
-    Args:
-        tensors: by the names of `ModelConfig.tensor_shapes`; a tied head is not written.
-        tokenizer_file: a `tokenizer.json` to copy.
-        where: the path of the checkpoint in messages.
-
-    Raises:
-        BadInput: the tensors do not match the config.
-    """
-    kept = {name: tensor.detach().to(dtype).contiguous() for name, tensor in tensors.items()}
-    if config.tie_word_embeddings:
-        kept.pop("lm_head.weight", None)
-    problems = mismatches(config, kept)
-    if problems:
-        fix = "float16 values above 65504 become Inf; use float32" if dtype == torch.float16 else None
-        raise BadInput.listing(problems, where=where, fix=fix)
-    document = strict_json.dumps(config.to_json())
-    (folder / CONFIG).write_text(document + "\n", encoding="utf-8")
-    save_file(kept, folder / WEIGHTS, metadata={"format": "pt"})
-    # safetensors creates files that only their owner can read.
-    shutil.copymode(folder / CONFIG, folder / WEIGHTS)
-    if tokenizer_file is not None:
-        write_tokenizer(tokenizer_file, folder / TOKENIZER)

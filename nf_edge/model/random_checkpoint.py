@@ -9,7 +9,7 @@ import torch
 from nf_edge.core.errors import BadInput
 from nf_edge.core.presets import DEFAULT_RANK, PRESETS
 from nf_edge.core.progress import Progress, silent
-from nf_edge.model.checkpoint import check_place, save_checkpoint
+from nf_edge.model.checkpoint_writer import check_place, save_checkpoint
 from nf_edge.model.config import CLASSIFIER, LANGUAGE_MODEL, ModelConfig
 from nf_edge.model.config_file import parse_config
 from nf_edge.model.init import init_tensors

@@ -10,7 +10,7 @@ from nf_edge.artifact import check_out, load_artifact
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.device import Device
 from nf_edge.core.errors import AccuracyGate, BadInput, OverBudget
-from nf_edge.core.files import check_folder
+from nf_edge.core.output_checks import check_folder
 from nf_edge.core.progress import Progress, prefixed, silent
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import scratch_folder

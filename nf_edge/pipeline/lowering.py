@@ -123,12 +123,12 @@ def lower(job: Job, file: Path | None) -> Lowered:
         for batch in (inputs, job.full_cache_inputs):
             texts = [ids[0, : int(mask.sum())].tolist() for ids, mask in batch]
             require_finite(model, texts, job.calibration.source)
-    prepare(model, recipe, job.precisions, inputs)
+    prepare(model, backend, recipe, job.precisions, inputs)
     backend.specialise(model, recipe)
     layer_reports = layer_reports_of(model, backend, recipe, job.precisions, job.cache)
     # Without quantization, the comparison network is the network itself.
     plain = model if recipe.quantize is None else plain_form(checkpoint.model(), model)
-    quantized_weights = quantized_weights_for(plain, recipe, job.precisions, inputs)
+    quantized_weights = quantized_weights_for(plain, backend, recipe, job.precisions, inputs)
     program = backend.program(model, job.input_shape, job.cache)
     program, weights = quantize(
         model, program, backend, recipe, job.precisions, job.input_shape, inputs, quantized_weights

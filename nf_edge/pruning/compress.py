@@ -20,7 +20,8 @@ from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import scratch_folder
 from nf_edge.measure.accuracy.divergence import divergence_of
 from nf_edge.model import Checkpoint, NoiseFormer
-from nf_edge.model.checkpoint import EXAMPLES, check_place, identity_of, staged_checkpoint, write_checkpoint
+from nf_edge.model.checkpoint import EXAMPLES, identity_of
+from nf_edge.model.checkpoint_writer import check_place, staged_checkpoint, write_checkpoint
 from nf_edge.pruning.data import Sources, batch_size, documents, examples, in_batches, spread
 from nf_edge.pruning.provenance import qat_section, write_provenance
 from nf_edge.pruning.prune import prune_layers, prune_structure, prune_vocabulary
@@ -84,8 +85,8 @@ def compress_checkpoint(
             counted = documents(located["train"], checkpoint)
             smaller, kept = prune_vocabulary(checkpoint, prune.vocabulary, counted, folder)
         masks: dict[str, Tensor] = {}
-        original_test = examples(located["test"], checkpoint)
-        original_scores = evaluate(checkpoint.model(), original_test, batch_size(checkpoint))
+        original_network, original_test = checkpoint.reference(), examples(located["test"], checkpoint)
+        original_scores = evaluate(original_network, original_test, batch_size(checkpoint))
         train, valid, test = (examples(located[name], smaller) for name in ("train", "valid", "test"))
         if prune is not None:
             smaller = prune_layers(smaller, prune.layers, train, progress)
@@ -95,7 +96,7 @@ def compress_checkpoint(
                 masks = weight_masks(smaller.model(), prune.weights, spread(train, smaller))
                 smaller = Checkpoint(smaller.path, smaller.config, apply_masks(smaller.tensors, masks))
         size, pruned, step = batch_size(smaller), None, None
-        original = OriginalNetwork(checkpoint.model(), torch.tensor(kept))
+        original = OriginalNetwork(original_network, torch.tensor(kept))
         if recovery is not None:
             pruned = evaluate(_network(smaller, recipe), test, size)
             model = _network(smaller, recipe).requires_grad_(True)
@@ -118,6 +119,7 @@ def compress_checkpoint(
         if smaller.path != checkpoint.path:
             texts = [documents(located["test"], each) for each in (checkpoint, smaller)]
             reencoded = (count_reencoded(texts[0], texts[1], kept), len(texts[0]))
+        network = _network(smaller, recipe)
         report = PruningReport(
             path=out,
             before=Sizes.of(checkpoint),
@@ -126,10 +128,10 @@ def compress_checkpoint(
             reencoded=reencoded,
             original=original_scores,
             pruned=pruned,
-            result=evaluate(_network(smaller, recipe), test, size),
+            result=evaluate(network, test, size),
             divergence=None
             if config.task == "regression"  # the outputs of a regression are not probabilities
-            else divergence_of(_logits(checkpoint, original, original_test, _network(smaller, recipe), test)),
+            else divergence_of(_logits(original_network, original, original_test, network, test, size)),
             best_step=step,
             rounded=recovery is not None and recovery.qat,
             zeros=_zero_share(smaller, masks),
@@ -151,28 +153,28 @@ def _network(smaller: Checkpoint, recipe: Recipe) -> NoiseFormer:
 
 
 def _logits(
-    checkpoint: Checkpoint,
+    original_network: NoiseFormer,
     original: OriginalNetwork,
     original_test: Examples,
-    model: NoiseFormer,
+    network: NoiseFormer,
     test: Examples,
+    size: int,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Logits of the original and of the smaller model, batch by batch.
 
     Each model gets a classifier's rows in its own tokens.  A language model's logits are limited to the kept
     tokens.
     """
-    original_model, size = checkpoint.model(), batch_size(checkpoint)
     for start in range(0, len(test), size):
         indices = range(start, min(start + size, len(test)))
         batch = test.batch(indices)
-        same_tokens = checkpoint.config.is_language_model
+        same_tokens = original_network.config.is_language_model
         reference = (
             logits_of(original, batch)
             if same_tokens
-            else logits_of(original_model, original_test.batch(indices))
+            else logits_of(original_network, original_test.batch(indices))
         )
-        yield reference, logits_of(model, batch)
+        yield reference, logits_of(network, batch)
 
 
 def _zero_share(smaller: Checkpoint, masks: Mapping[str, Tensor]) -> float | None:

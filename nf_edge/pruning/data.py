@@ -15,6 +15,11 @@ from nf_edge.training.examples import BlockExamples, Examples, RowExamples
 
 # Share of the training data that validates recovery if no validation data is given.
 VALIDATION_SHARE = 0.05
+# What a user can do if no row is in the part for training, or none in the part for validation.
+ADVICE = (
+    "give more rows, or rows for validation with --valid "
+    f"(without it, {VALIDATION_SHARE:.0%} of the training rows validate)"
+)
 # Largest number of tokens per batch; largest numbers of examples and tokens that importance is computed from.
 BATCH_TOKENS, MAX_SAMPLE, MAX_SAMPLE_TOKENS = 4096, 512, 65_536
 
@@ -42,8 +47,8 @@ class Sources:
         """The source of "train", "valid" and "test", with the part of it to use."""
         split = 1 - VALIDATION_SHARE
         splits_train = self.valid is None
-        train = (self.train, Part(0, split) if splits_train else COMPLETE)
-        valid = (self.train, Part(split, 1)) if splits_train else (self.valid or "", COMPLETE)
+        train = (self.train, Part(0, split, advice=ADVICE) if splits_train else COMPLETE)
+        valid = (self.train, Part(split, 1, advice=ADVICE)) if splits_train else (self.valid or "", COMPLETE)
         return {"train": train, "valid": valid, "test": (self.test, COMPLETE) if self.test else valid}
 
 

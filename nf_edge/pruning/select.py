@@ -32,7 +32,7 @@ def pieces(config: ModelConfig, importances: Sequence[Importance]) -> list[Piece
     candidates = []
     for i, (layer, (heads, inner)) in enumerate(zip(importances, config.layer_sizes, strict=True)):
         by_importance = layer.heads.argsort(stable=True).tolist()
-        head_parameters = _head_parameters(config, heads)
+        head_parameters = _head_parameters(config)
         for head in by_importance[:-1]:
             candidates.append(Piece(i, True, (head,), layer.heads[head].item(), head_parameters))
         size = UNITS_TOGETHER if inner % UNITS_TOGETHER == 0 else 1
@@ -75,7 +75,8 @@ def remaining(kept: Sequence[Kept], removed: Sequence[Piece]) -> list[Kept]:
     return result
 
 
-def _head_parameters(config: ModelConfig, heads: int) -> int:
+def _head_parameters(config: ModelConfig) -> int:
+    """The number of parameters of one head."""
     D, d = config.n_embd, config.head_size
     projections = 3 if config.attention == "standard" else 2
     noise = sum(math.prod(shape) for shape in config.noise_shapes(1).values())

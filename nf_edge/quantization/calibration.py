@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nf_edge.backends import registered_backend
+from nf_edge.backends import all_backends, registered_backend
 from nf_edge.backends.input_shape import CacheDtype, Inputs, InputShape
 from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.recipe import Recipe
@@ -128,9 +128,10 @@ def _nothing_to_calibrate(recipe: Recipe, cache: CacheDtype | None) -> BadInput:
     """The error for calibration rows that the recipe does not use."""
     fix = "leave out --calibrate, or use a recipe with static activations, method gptq or awq, or equalize"
     if not may_calibrate(recipe):
+        cached = " or ".join(name for name, each in all_backends().items() if each.support.static_cache)
         return BadInput(
             f"--calibrate has no effect, because recipe {recipe.name} has nothing to calibrate",
-            fix=f"{fix}, or one for backend onnx_cpu with kv_cache: int8",
+            fix=f"{fix}, or one for backend {cached} with kv_cache: int8",
         )
     # The only remaining case: the recipe has an int8 cache, but this model has no cache of that kind.
     why = "it has no cache" if cache is None else f"its cache stays {cache.dtype}, {cache.reason}"

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from nf_edge.backends import backend_for
 from nf_edge.backends.base import Backend
 from nf_edge.backends.executorch.dynamic_linear import quantize_dynamic
 from nf_edge.backends.executorch.embedding import quantize_tables
@@ -28,7 +27,13 @@ from nf_edge.quantization.rotate import rotate
 from nf_edge.quantization.rounding import gptq_weights, half_weights, nearest_weights
 
 
-def prepare(network: NoiseFormer, recipe: Recipe, by_module: Precisions, calibration_inputs: Inputs) -> None:
+def prepare(
+    network: NoiseFormer,
+    backend: Backend,
+    recipe: Recipe,
+    by_module: Precisions,
+    calibration_inputs: Inputs,
+) -> None:
     """Apply the recipe's rewrites in place: equalize, rotate, AWQ.  They reduce the quantization error.
 
     Args:
@@ -40,11 +45,15 @@ def prepare(network: NoiseFormer, recipe: Recipe, by_module: Precisions, calibra
     if recipe.quantize is not None and recipe.quantize.rotate:
         rotate(network)
     if recipe.quantize is not None and recipe.quantize.method == "awq":
-        awq(network, by_module, calibration_inputs, signed=backend_for(recipe).support.signed_scales)
+        awq(network, by_module, calibration_inputs, signed=backend.support.signed_scales)
 
 
 def quantized_weights_for(
-    network: NoiseFormer, recipe: Recipe, by_module: Precisions, calibration_inputs: Inputs
+    network: NoiseFormer,
+    backend: Backend,
+    recipe: Recipe,
+    by_module: Precisions,
+    calibration_inputs: Inputs,
 ) -> dict[str, QuantizedWeight]:
     """The weights that nf-edge rounds itself, by module.  The runtime's quantizer rounds all others.
 
@@ -52,7 +61,6 @@ def quantized_weights_for(
         network: the network to lower, in plain PyTorch operators.
         calibration_inputs: the rows for GPTQ; empty if the recipe does not use it.
     """
-    backend = backend_for(recipe)
     signed = backend.support.signed_scales
     if recipe.quantize is None or recipe.quantize.method != "gptq":
         stored = torch.float16 if backend.floats == "float16" else torch.float32

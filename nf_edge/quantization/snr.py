@@ -75,7 +75,7 @@ def with_errors(
 
     Args:
         network: in plain PyTorch operators, in float32.
-        lowered: the dequantized weights; a table may have fewer rows than the network's.
+        lowered: the dequantized weights; a table may lack rows that no calibration input uses.
         calibration_inputs: the rows for the ratios of outputs; without rows, `output_snr` stays None.
     """
     modules = dict(network.named_modules())
@@ -83,7 +83,7 @@ def with_errors(
     for name, weight in lowered.items():
         weights[name] = _Energy()
         original = modules[name].get_parameter("weight")[: len(weight)]
-        weights[name].add(original, _weight_error(modules[name], weight))
+        weights[name].add(original, original - weight)
     outputs = _output_energies(network, lowered, calibration_inputs)
     return tuple(
         replace(
@@ -97,14 +97,6 @@ def with_errors(
     )
 
 
-def _weight_error(module: nn.Module, lowered: Tensor) -> Tensor:
-    """W − Ŵ in the shape of W; 0 in rows that were not lowered."""
-    weight = module.get_parameter("weight").detach()
-    error = torch.zeros_like(weight)
-    error[: len(lowered)] = weight[: len(lowered)] - lowered
-    return error
-
-
 @torch.no_grad()
 def _output_energies(
     network: NoiseFormer, lowered: Weights, calibration_inputs: Inputs
@@ -112,12 +104,8 @@ def _output_energies(
     energies = {name: _Energy() for name in lowered}
 
     def listen(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        apply = F.linear if isinstance(module, nn.Linear) else _look_up
-
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            # Computed per call: keeping the errors of all modules would take as much memory as the network.
-            error = _weight_error(module, lowered[name])
-            energies[name].add(apply(inputs[0], module.get_parameter("weight")), apply(inputs[0], error))
+            energies[name].add(*_signal_and_error(module, lowered[name], inputs[0]))
 
         return module.register_forward_hook(hook)
 
@@ -130,5 +118,11 @@ def _output_energies(
     return energies
 
 
-def _look_up(ids: Tensor, table: Tensor) -> Tensor:
-    return F.embedding(ids, table)
+def _signal_and_error(module: nn.Module, lowered: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """x Wᵀ and x (W − Ŵ)ᵀ of a linear layer; of a table, the rows with the ids x in W and in W − Ŵ."""
+    weight = module.get_parameter("weight")
+    if isinstance(module, nn.Linear):
+        # W − Ŵ is computed per call: kept for all layers, it would take as much memory as the network.
+        return F.linear(x, weight), F.linear(x, weight - lowered)
+    signal = F.embedding(x, weight)
+    return signal, signal - F.embedding(x, lowered)

@@ -12,7 +12,7 @@ from nf_edge.model.data.blocks import read_blocks
 from nf_edge.model.data.columns import TEXT_COLUMNS
 from nf_edge.model.data.parts import Part, word_runs
 from nf_edge.model.data.rows import Rows, read_rows
-from nf_edge.model.data.sources import NAMED, is_text, read_records, read_text
+from nf_edge.model.data.sources import NAMED, is_text, read_table, read_text
 from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size
 from nf_edge.training.bpe import train_bpe
 from nf_edge.training.examples import BlockExamples, DroppedTokens, Examples, JitteredIntensities, RowExamples
@@ -20,6 +20,9 @@ from nf_edge.training.recipe import Bpe, Distillation, Source, TrainingRecipe
 from nf_edge.training.teacher import Teacher
 from nf_edge.training.unlabeled import JoinedRows, ReplacedTokens, SwappedPhrases
 from nf_edge.training.vectors import WordVectors, read_vectors
+
+# What a user can do if the recipe leaves out all rows of a source.
+ADVICE = "give more rows, or change part, min_words or apart in the recipe"
 
 
 @dataclass(frozen=True)
@@ -182,8 +185,8 @@ def _locate(source: Source, root: Path, validation: Located | None = None, run_l
     start, end = source.part
     runs: frozenset[tuple[str, ...]] = frozenset()
     if validation is not None:
-        runs = word_runs(validation.part.of_records(read_records(validation.path)[0].records), run_length)
-    return Located(source, path, Part(start, end, source.min_words, runs, run_length))
+        runs = word_runs(validation.part.of_records(read_table(validation.path).table.records), run_length)
+    return Located(source, path, Part(start, end, source.min_words, runs, run_length, ADVICE))
 
 
 def _tokenizer(recipe: TrainingRecipe, train: Located, scratch: Path, notes: list[str]) -> Path | None:
@@ -204,12 +207,12 @@ def _texts(located: Located) -> Iterator[str]:
     if is_text(located.path):
         yield located.part.of_text(read_text(located.path)[0])
         return
-    for record in located.part.of_records(read_records(located.path)[0].records):
+    for record in located.part.of_records(read_table(located.path).table.records):
         yield from (value for name in TEXT_COLUMNS if isinstance(value := record.fields.get(name), str))
 
 
 def _json_lines(located: Located) -> str:
-    records = located.part.of_records(read_records(located.path)[0].records)
+    records = located.part.of_records(read_table(located.path).table.records)
     return "".join(strict_json.dumps(record.fields, indent=None) + "\n" for record in records)
 
 

@@ -74,9 +74,7 @@ class JoinedRows(Varied):
         joined = texts
         for _ in range(count - 1):
             order = torch.randperm(len(texts)).tolist()
-            joined = [
-                text + texts[replacement_share] for text, replacement_share in zip(joined, order, strict=True)
-            ]
+            joined = [text + texts[other] for text, other in zip(joined, order, strict=True)]
         return collate([Row(text[: self._longest], None) for text in joined], self._pad_token_id)
 
 

@@ -14,8 +14,7 @@ from nf_edge.backends import backend_for
 from nf_edge.backends.executorch.decoder import constant_methods
 from nf_edge.core import resources
 from nf_edge.core.recipe.recipe import load_recipe
-from nf_edge.model import ModelConfig, TorchDecoder, load_checkpoint
-from nf_edge.model.checkpoint import save_checkpoint
+from nf_edge.model import ModelConfig, TorchDecoder, load_checkpoint, save_checkpoint
 from nf_edge.model.generation import generate
 from nf_edge.model.init import init_tensors
 from nf_edge.pipeline.export import export

@@ -582,12 +582,12 @@ def test_rows_that_are_all_in_the_other_part_are_not_said_to_be_none(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"input_ids": [1, 2]}\n' * 40)
     refusals = []
-    for part in (Part(0, 0.5), Part(0.5, 1)):
+    for part in (Part(0, 0.5, advice="take another"), Part(0.5, 1, advice="take another")):
         try:
             assert len(read_rows(str(path), config(**LANGUAGE_MODEL), None, part=part).rows) == 40
         except BadInput as error:
             refusals.append(error)
     # Rows that are equal are never split between training and validation.
     (refusal,) = refusals
-    assert refusal.what == "none of its 40 rows falls into the part for training or for validation"
-    assert "--valid" in refusal.fix
+    assert refusal.what == "none of its 40 rows is in the part that is read"
+    assert refusal.fix == "take another"

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from nf_edge.model.checkpoint import save_checkpoint
+from nf_edge.model import save_checkpoint
 from nf_edge.model.init import init_tensors
 
 TRIO = ["NoiseFormer", "GPT-2", "symmetric"]

@@ -8,8 +8,7 @@ import torch
 from conftest import CLASSIFIER, LM, backend_missing, tools_missing
 
 from nf_edge.measure.accuracy.parity import synthetic_rows
-from nf_edge.model import ModelConfig
-from nf_edge.model.checkpoint import save_checkpoint
+from nf_edge.model import ModelConfig, save_checkpoint
 from nf_edge.model.init import init_tensors
 
 SHAPES = {

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from nf_edge.backends.precisions import precisions
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure.accuracy.parity import synthetic_rows
-from nf_edge.model import ModelConfig, load_checkpoint, resolve_checkpoint
-from nf_edge.model.checkpoint import save_checkpoint
+from nf_edge.model import ModelConfig, load_checkpoint, resolve_checkpoint, save_checkpoint
 from nf_edge.model.init import init_tensors
 from nf_edge.pipeline.mixed_precision.choice import SearchTarget, SizeAndLoss, choose
 from nf_edge.pipeline.mixed_precision.knapsack import Choice, fill, path, trim

@@ -282,6 +282,16 @@ def recipe_file(tmp_path, **sections):
     return path
 
 
+def test_equal_rows_cannot_be_split_for_validation_and_the_error_names_the_option(run, tmp_path):
+    checkpoint, rows = text_checkpoint(tmp_path), tmp_path / "equal.jsonl"
+    rows.write_text('{"input_ids": [1, 2], "label": 1}\n' * 40)
+    recipe = recipe_file(tmp_path, prune={"heads": 0.5})
+    failed = run("compress", checkpoint.path, "--recipe", recipe, "--train", rows, "-o", tmp_path / "small")
+    assert failed.code == 3
+    assert "none of its 40 rows is in the part that is read" in failed.err
+    assert "--valid" in failed.err
+
+
 @pytest.mark.slow
 def test_a_checkpoint_is_pruned_recovered_and_exported(run, tmp_path):
     checkpoint, rows = text_checkpoint(tmp_path), rows_file(tmp_path)

@@ -8,8 +8,7 @@ import pytest
 
 from nf_edge.backends.quantized_weights import nearest
 from nf_edge.core.recipe.precision import Precision
-from nf_edge.model import ModelConfig, load_checkpoint
-from nf_edge.model.checkpoint import save_checkpoint
+from nf_edge.model import ModelConfig, load_checkpoint, save_checkpoint
 from nf_edge.model.init import init_tensors
 from nf_edge.quantization.awq import awq, scaled_layers
 from nf_edge.quantization.layer_report import LayerReport

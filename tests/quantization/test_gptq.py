@@ -96,7 +96,7 @@ def test_xnnpack_is_given_exactly_the_weights_that_were_found(name, checkpoint):
         (np.arange(90, 130)[None], np.ones((1, 40))),
     ]
     wanted = precisions(recipe, network.config)
-    quantized_weights = quantized_weights_for(network, recipe, wanted, rows)
+    quantized_weights = quantized_weights_for(network, backend_for(recipe), recipe, wanted, rows)
     input_shape = InputShape.of(recipe, the_checkpoint.config)
     program, weights = quantize(
         network, network, backend_for(recipe), recipe, wanted, input_shape, rows, quantized_weights
@@ -177,7 +177,7 @@ def test_a_head_that_only_ever_sees_zeros_has_finite_weights(name, checkpoint):
     rows = [(np.arange(1, 60)[None], np.ones((1, 59), np.int64))]
     recipe = load_recipe("onnx-int4-gptq")
     wanted = precisions(recipe, network.config)
-    quantized_weights = quantized_weights_for(network, recipe, wanted, rows)
+    quantized_weights = quantized_weights_for(network, backend_for(recipe), recipe, wanted, rows)
     assert "lm_head" in quantized_weights
     for module, quantized_weight in quantized_weights.items():
         weight, found = network.get_submodule(module).weight.detach(), quantized_weight.dequantized()

@@ -17,8 +17,7 @@ from nf_edge.backends.quantized_weights import nearest
 from nf_edge.core.recipe.precision import Precision
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure.accuracy.parity import synthetic_rows
-from nf_edge.model import Decoder, TorchDecoder, load_checkpoint
-from nf_edge.model.checkpoint import save_checkpoint
+from nf_edge.model import Decoder, TorchDecoder, load_checkpoint, save_checkpoint
 from nf_edge.quantization.calibration import may_calibrate
 from nf_edge.quantization.dequantize import onnx_weights
 from nf_edge.quantization.qat import prepare_qat

@@ -22,15 +22,9 @@ from nf_edge.cli import main
 from nf_edge.core import files, native_build, processes, staging
 from nf_edge.core.cpus import _share
 from nf_edge.core.errors import BadInput, MissingTool, NfEdgeError
-from nf_edge.core.files import (
-    FolderKind,
-    check_target,
-    created_folder,
-    staged_file,
-    staged_folder,
-    write_text,
-)
+from nf_edge.core.files import created_folder, staged_file, staged_folder, write_text
 from nf_edge.core.native_build import NativePart
+from nf_edge.core.output_checks import FolderKind, check_target
 from nf_edge.core.staging import scratch_folder, stage, sweep
 from nf_edge.core.system_errors import explained
 from nf_edge.measure.runner.process import failure

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nf_edge.core.files import check_folder
+from nf_edge.core.output_checks import check_folder
 
 CHECKPOINT = Path(__file__).parents[1] / "cases" / "cls-standard-padded"
 

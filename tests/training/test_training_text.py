@@ -165,6 +165,11 @@ def test_training_rows_that_share_words_in_a_row_with_validation_are_left_out(re
         "test": "valid.tsv",
     }
     assert len(data_of(recipe_file(only_long), tmp_path).valid) == 1
+    none = recipe_file(only_long | {"valid": {"file": "valid.tsv", "min_words": 9}})
+    with pytest.raises(BadInput, match="none of its 2 rows") as refusal:
+        data_of(none, tmp_path)
+    assert "min_words" in refusal.value.fix
+    assert "--valid" not in refusal.value.fix
 
 
 @given(st.text("ab\n"), st.lists(st.floats(0, 1), max_size=4))

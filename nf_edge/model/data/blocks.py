@@ -9,8 +9,8 @@ from torch import Tensor
 from nf_edge.core.errors import BadInput
 from nf_edge.model.config import ModelConfig
 from nf_edge.model.data.parts import COMPLETE, Part
-from nf_edge.model.data.rows import read_uncut_rows
-from nf_edge.model.data.sources import is_text, read_text
+from nf_edge.model.data.rows import rows_of_table
+from nf_edge.model.data.sources import is_text, read_table, read_text
 from nf_edge.model.data.text import text_encoder
 
 
@@ -44,7 +44,7 @@ def read_blocks(
     if is_text(source):
         documents, sha256 = _text_file(source, config, tokenizer_file, part)
     else:
-        rows = read_uncut_rows(source, config, tokenizer_file, part=part)
+        rows = rows_of_table(read_table(source), config, tokenizer_file, part=part, length=None)
         documents, sha256 = [list(row.input_ids) for row in rows.rows], rows.sha256
     stream: list[int] = []
     for i, document in enumerate(documents):

@@ -5,8 +5,7 @@ from functools import cached_property
 
 from nf_edge.model.checkpoint import Checkpoint
 from nf_edge.model.data.rows import Rows, rows_of_table
-from nf_edge.model.data.sources import read_records
-from nf_edge.model.data.tables import Table
+from nf_edge.model.data.sources import SourceTable, read_table
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,8 @@ class ExampleFile:
         file = self.checkpoint.examples_file
         if file is None:
             return None
-        table, sha256 = self._table
-        tokenizer_file = self.checkpoint.tokenizer_file
-        rows = rows_of_table(
-            table, sha256, str(file), self.checkpoint.config, tokenizer_file, length=self.length
-        )
+        config, tokenizer_file = self.checkpoint.config, self.checkpoint.tokenizer_file
+        rows = rows_of_table(self._table, config, tokenizer_file, length=self.length)
         return replace(rows, source=file.name)
 
     @property
@@ -46,10 +42,9 @@ class ExampleFile:
         """
         if self.checkpoint.examples_file is None:
             return []
-        records = self._table[0].records
+        records = self._table.table.records
         return [value for record in records for value in record.fields.values() if isinstance(value, str)]
 
     @cached_property
-    def _table(self) -> tuple[Table, str]:
-        """The table of the file, and the SHA-256 of its bytes."""
-        return read_records(str(self.checkpoint.examples_file))
+    def _table(self) -> SourceTable:
+        return read_table(str(self.checkpoint.examples_file))

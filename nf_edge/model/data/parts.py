@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nf_edge.core import strict_json
 from nf_edge.model.data.columns import CONTENT_COLUMNS, TEXT_COLUMNS
@@ -23,6 +23,7 @@ class Part:
         min_words: records with fewer words are left out.
         excluded_runs: records with one of these runs of words are left out.
         run_length: number of words in each run.
+        advice: what a user can do if no record is in the part.
     """
 
     start: float = 0.0
@@ -30,6 +31,7 @@ class Part:
     min_words: int = 0
     excluded_runs: frozenset[Words] = frozenset()
     run_length: int = 1
+    advice: str = field(default="give more rows", compare=False)
 
     def of_text(self, text: str) -> str:
         """The part of a text."""

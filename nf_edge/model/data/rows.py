@@ -10,8 +10,7 @@ from nf_edge.model.config import ModelConfig
 from nf_edge.model.data.columns import require_columns
 from nf_edge.model.data.fields import has_text, parse_ids, parse_label
 from nf_edge.model.data.parts import COMPLETE, Part
-from nf_edge.model.data.sources import read_records
-from nf_edge.model.data.tables import Table
+from nf_edge.model.data.sources import SourceTable, read_table
 from nf_edge.model.data.text import text_encoder
 
 SHOWN_PROBLEMS = 10
@@ -95,48 +94,29 @@ def read_rows(
     length: int | None = None,
 ) -> Rows:
     """`load_rows` for a model without a checkpoint, and for a part of the source."""
-    return _read(source, config, tokenizer_file, limit, part, length or config.n_positions)
-
-
-def read_uncut_rows(
-    source: str, config: ModelConfig, tokenizer_file: Path | None, part: Part = COMPLETE
-) -> Rows:
-    """`read_rows` without cutting rows."""
-    return _read(source, config, tokenizer_file, None, part, None)
-
-
-def _read(
-    source: str,
-    config: ModelConfig,
-    tokenizer_file: Path | None,
-    limit: int | None,
-    part: Part,
-    length: int | None,
-) -> Rows:
-    table, sha256 = read_records(source)
-    return rows_of_table(table, sha256, source, config, tokenizer_file, limit, part, length)
+    return rows_of_table(
+        read_table(source), config, tokenizer_file, limit, part, length=length or config.n_positions
+    )
 
 
 def rows_of_table(
-    table: Table,
-    sha256: str,
-    source: str,
+    data: SourceTable,
     config: ModelConfig,
     tokenizer_file: Path | None,
     limit: int | None = None,
     part: Part = COMPLETE,
-    length: int | None = None,
+    *,
+    length: int | None,
 ) -> Rows:
-    """The rows of a parsed table; see `load_rows`.
+    """The rows of a table that was read before; see `load_rows`.
 
     Args:
-        sha256: SHA-256 of the table's file.
-        source: the name of the table.
         length: cut longer rows to this many tokens; None: no row is cut.
 
     Raises:
         BadInput: rows are bad; the message has the lines of the first ten.
     """
+    source, table = data.source, data.table
     records = part.of_records(table.records)[:limit]
     readable = [record.fields for record in records if not record.problem]
     if readable:
@@ -155,13 +135,11 @@ def rows_of_table(
     if problems:
         raise _bad_rows(problems, source)
     if not rows:
-        if part != COMPLETE and table.records:
-            what = (
-                f"none of its {len(table.records):,} rows falls into the part for training or for validation"
-            )
-            raise BadInput(what, where=source, fix="give more rows, or separate validation data (--valid)")
+        if table.records:
+            what = f"none of its {len(table.records):,} rows is in the part that is read"
+            raise BadInput(what, where=source, fix=part.advice)
         raise BadInput("has no rows", where=source, fix="give a file with at least one row")
-    return Rows(tuple(rows), utf8_text(source), sha256, truncated, length, table.notes)
+    return Rows(tuple(rows), utf8_text(source), data.sha256, truncated, length, table.notes)
 
 
 def _bad_rows(problems: list[str], source: str) -> BadInput:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,22 @@ NAMED: dict[str, Callable[[], list[dict[str, Any]]]] = {
 }
 
 
-def read_records(source: str) -> tuple[Table, str]:
-    """The records of a file or a named data set, with unchecked fields; and a SHA-256.
+@dataclass(frozen=True)
+class SourceTable:
+    """The table of a data source; its fields are not checked yet.
 
-    The hash covers the bytes of the file, or the named data set's rows written as JSONL.
+    Attributes:
+        source: the path of the file, or the name of the data set.
+        sha256: SHA-256 of the file's bytes; for a named data set, of its rows written as JSONL.
+    """
+
+    source: str
+    sha256: str
+    table: Table
+
+
+def read_table(source: str) -> SourceTable:
+    """The table of a file or of a named data set.
 
     Raises:
         BadInput: the source does not exist or cannot be read.
@@ -36,7 +49,8 @@ def read_records(source: str) -> tuple[Table, str]:
     if source in NAMED and not path.exists():
         rows = NAMED[source]()
         content = "".join(strict_json.dumps(row, indent=None) + "\n" for row in rows).encode()
-        return Table([Record(line, row) for line, row in enumerate(rows, start=1)]), _sha256(content)
+        table = Table([Record(line, row) for line, row in enumerate(rows, start=1)])
+        return SourceTable(source, _sha256(content), table)
     content = read_bytes(source)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -45,7 +59,7 @@ def read_records(source: str) -> tuple[Table, str]:
             where=source,
             fix=f"use a file whose name ends in one of: {', '.join(SUFFIXES)}",
         )
-    return parse_table(content, suffix, source), _sha256(content)
+    return SourceTable(source, _sha256(content), parse_table(content, suffix, source))
 
 
 def is_text(source: str) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from nf_edge.core.progress import Progress, silent
-from nf_edge.model.checkpoint import check_place
+from nf_edge.model.checkpoint_writer import check_place
 from nf_edge.model.importers.imported import import_checkpoint
 from nf_edge.model.written import WrittenCheckpoint
 

@@ -173,7 +173,7 @@ def check_recipe_file(out: Path, stock: bool, overwrite: bool, read: list[Path])
     Raises:
         BadInput: the file's name does not suit the recipe, or the file cannot be written.
     """
-    from nf_edge.core.files import check_file
+    from nf_edge.core.output_checks import check_file
     from nf_edge.core.recipe.recipe import NAME
 
     if out.suffix != ".yaml" or not re.fullmatch(NAME, out.stem) or stock == out.stem.startswith("nf-"):

@@ -8,7 +8,7 @@ from nf_edge.core.device import Device
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import Checkpoint
 from nf_edge.model.data.rows import Rows, rows_of_table
-from nf_edge.model.data.sources import read_records
+from nf_edge.model.data.sources import read_table
 from nf_edge.quantization.calibration import calibration_purposes
 
 
@@ -25,8 +25,7 @@ class RowSource:
             BadInput: the source cannot be read.
             MissingTool: a named data set needs a package that is not installed.
         """
-        self._source, self._limit = source, limit
-        self._table, self._sha256 = read_records(source)
+        self._table, self._limit = read_table(source), limit
         self._rows: dict[tuple[str, int], Rows] = {}
 
     def rows(self, checkpoint: Checkpoint, length: int | None = None) -> Rows:
@@ -43,8 +42,6 @@ class RowSource:
         if key not in self._rows:
             self._rows[key] = rows_of_table(
                 self._table,
-                self._sha256,
-                self._source,
                 checkpoint.config,
                 checkpoint.tokenizer_file,
                 self._limit,

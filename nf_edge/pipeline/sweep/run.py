@@ -11,7 +11,8 @@ from statistics import median_low
 from nf_edge.artifact import check_out, load_artifact
 from nf_edge.core.device import Device
 from nf_edge.core.figures import Figure
-from nf_edge.core.files import check_file, check_folder, write_text
+from nf_edge.core.files import write_text
+from nf_edge.core.output_checks import check_file, check_folder
 from nf_edge.core.progress import Progress, prefixed, silent
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.schemas import json_text
@@ -19,7 +20,7 @@ from nf_edge.core.staging import scratch_folder
 from nf_edge.measure.accuracy.check import AccuracyReport
 from nf_edge.measure.latency import BenchOptions, BenchPlan, BenchSubject, LatencyReport, bench, make_plan
 from nf_edge.model import Checkpoint, load_checkpoint
-from nf_edge.model.checkpoint import check_place
+from nf_edge.model.checkpoint_writer import check_place
 from nf_edge.model.data.rows import Rows
 from nf_edge.pipeline.export import Export, export
 from nf_edge.pipeline.proof import Original

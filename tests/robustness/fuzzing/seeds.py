@@ -10,8 +10,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from nf_edge.core import resources
-from nf_edge.model import ModelConfig
-from nf_edge.model.checkpoint import save_checkpoint
+from nf_edge.model import ModelConfig, save_checkpoint
 from nf_edge.model.init import init_tensors
 from nf_edge.training.bpe import train_bpe
 from nf_edge.training.evaluate import Evaluation
