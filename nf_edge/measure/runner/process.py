@@ -138,7 +138,7 @@ def overdue(model: str | Path, timeout_s: float) -> CannotRun:
 
 
 def failure(model: str | Path, returncode: int, stderr: str) -> NfEdgeError:
-    """The error for a runner that ended without a signal, from its exit code and its stderr."""
+    """The error for a runner that failed or was ended by a signal, from its return code and its stderr."""
     message = PREFIX.sub("", "\n".join(stderr.strip().splitlines()[-STDERR_LINES:]))
     if returncode == BAD_INPUT:
         fix = "if the file can be read, export it again with the runtime that is installed here"
