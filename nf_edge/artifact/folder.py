@@ -80,7 +80,8 @@ class Artifact:
         if self.manifest.files is None:
             earlier = EARLIER.format(model=self.manifest.model.name)
             what = f"cannot be verified, because the artifact {earlier}"
-            raise BadInput(what, where=self.path / name, fix=f"{AGAIN}, or pass token ids (--ids)")
+            fix = f"{AGAIN}; generate also takes token ids (--ids)"
+            raise BadInput(what, where=self.path / name, fix=fix)
         return self.path / name
 
     @property

@@ -79,6 +79,8 @@ class Backend(ABC):
     """The program that computes a file's predictions on this machine in place of the device, for reports; ""
     if the runtime itself does.
     """
+    traces: ClassVar[bool] = False
+    """Whether the native runner can record the outputs of every instruction of a file."""
     runtime_title: ClassVar[str]
     """The runtime's name in `RUN.md`."""
 

@@ -6,4 +6,4 @@ Outcome = Literal["fits", "fits as far as known", "unknown", "over budget"]
 # From the best to the worst.
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 # Outcomes that pass the memory gate.
-FITTING: frozenset[Outcome] = frozenset({"fits", "fits as far as known"})
+FITTING: tuple[Outcome, ...] = ("fits", "fits as far as known")

@@ -68,7 +68,7 @@ def parity_lines(parity: Parity) -> list[str]:
     return [f"logits against PyTorch fp32, on {inputs}: {error}{same}"]
 
 
-def simulated_lines(simulated: str | None) -> list[str]:
+def simulated_lines(simulated: str) -> list[str]:
     """The line that names the simulator, if this machine cannot run the file itself; otherwise empty."""
     if not simulated:
         return []

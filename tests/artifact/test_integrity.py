@@ -101,8 +101,11 @@ def set_key(key, value):
     return lambda folder: edit_manifest(folder, lambda m: m.update({key: value}))
 
 
-def over_budget(document):
-    document["reports"]["memory"]["verdict"] = {"outcome": "over budget"}
+def set_outcome(outcome):
+    """Replace the memory verdict's outcome."""
+    return lambda folder: edit_manifest(
+        folder, lambda m: m["reports"]["memory"].update(verdict={"outcome": outcome})
+    )
 
 
 def key_twice(folder):
@@ -284,7 +287,10 @@ MANIFESTS = {
     **{f"bytes are {value!r}": (set_entry(bytes=value), "bytes") for value in (-1, "12", 12.0, True, None)},
     "bytes of 400 digits": (set_entry(bytes=10**400), "does not fit in 64 bits"),
     "bytes are no number": (set_entry(bytes=float("nan")), "NaN"),
-    "a status that its reports do not bear out": (lambda f: edit_manifest(f, over_budget), "fail memory"),
+    **{
+        f"status is pass, but memory {outcome!r}": (set_outcome(outcome), "fail memory")
+        for outcome in ("over budget", None, ["fits"])
+    },
     "a report that is gone": (
         lambda f: edit_manifest(f, lambda m: m["reports"].pop("parity")),
         "reports.parity",

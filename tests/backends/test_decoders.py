@@ -116,8 +116,7 @@ needs_the_runner = pytest.mark.skipif(bool(tools_missing()), reason=tools_missin
 
 
 def run_natively(artifact, requests):
-    backend = backend_for(artifact.manifest.recipe)
-    return runner.run(backend.runtime, artifact.model_file, requests, operators=backend.operators_file())
+    return runner.run_command(runner.command_for(artifact.runnable()), artifact.model_file, requests)
 
 
 @needs_the_runner

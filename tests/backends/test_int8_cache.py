@@ -104,7 +104,8 @@ def test_the_native_runner_keeps_an_int8_cache_and_goes_back_in_it(name, exporte
     ids = np.random.default_rng(2).integers(checkpoint(name).config.vocab_size, size=10).tolist()
     pieces = [(0, 5), (5, 6), (6, 7), (0, 2), (2, 10), (3, 10)]
     try:
-        result = runner.run("onnxruntime", artifact.model_file, [(ids[a:b], [a]) for a, b in pieces])
+        command = runner.command_for(artifact.runnable())
+        result = runner.run_command(command, artifact.model_file, [(ids[a:b], [a]) for a, b in pieces])
     except MissingTool as error:
         pytest.skip(str(error))
     decoder = decoder_of(artifact)

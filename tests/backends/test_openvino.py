@@ -65,18 +65,13 @@ def test_nothing_but_the_cache_is_left_to_other_kernels(recipe, exported, run):
 @pytest.mark.slow
 @pytest.mark.skipif(bool(tools_missing()), reason=tools_missing())
 @pytest.mark.parametrize("threads", [1, None])
-def test_a_language_model_keeps_its_cache_natively(threads, exported, checkpoint, backend):
+def test_a_language_model_keeps_its_cache_natively(threads, exported, checkpoint):
     artifact, ids = exported("relative-lm", "openvino-fp32"), list(range(20, 50))
     with torch.no_grad():
         whole = checkpoint("relative-lm").model()(torch.tensor([ids]))[0].numpy()
     requests = [(ids[:12], [0]), (ids[12:13], [12]), (ids[13:], [13]), (ids[3:5], [3])]
-    result = runner.run(
-        "executorch",
-        artifact.model_file,
-        requests,
-        operators=backend.operators_file(),
-        launcher=backend.launcher(threads),
-    )
+    command = runner.command_for(artifact.runnable(), threads)
+    result = runner.run_command(command, artifact.model_file, requests)
     wanted = whole[[11, 12, 29, 4]]
     found = np.stack([logits[0, 0] for logits in result.outputs])
     assert np.abs(found - wanted).max() <= TOLERANCE * np.abs(wanted).max()

@@ -129,13 +129,13 @@ def test_the_manifest_and_inspect_say_that_kernels_of_ours_are_needed(exported, 
 @pytest.mark.parametrize("recipe", ["nf-fp32", "nf-int8"])
 def test_every_instruction_set_gives_the_artifacts_answer(recipe, exported, run, monkeypatch):
     artifact = exported("wide-lm", recipe)
-    operators = backend_for(artifact.manifest.recipe).operators_file()
+    command = runner.command_for(artifact.runnable())
     sets = json.loads(run("kernels", "build", "--json").out)["result"]["instruction_sets"]
 
     def answers(isa):
         monkeypatch.setenv("NF_EDGE_ISA", isa)
         requests = [(list(range(60)), [0]), ([7], [60])]
-        done = runner.run("executorch", artifact.model_file, requests, operators=operators)
+        done = runner.run_command(command, artifact.model_file, requests)
         return np.concatenate(done.outputs)
 
     with pytest.raises(BadInput, match="NF_EDGE_ISA names an instruction set that this CPU cannot run"):
@@ -173,10 +173,8 @@ def test_int8_attention_and_cache_are_used_where_the_recipe_asks_and_cost_little
 @pytest.mark.parametrize("recipe", ["nf-fp32", "nf-int8"])
 def test_what_the_kernel_holds_while_it_runs_is_measured(recipe, exported):
     artifact = exported("wide-lm", recipe)
-    backend, requests = backend_for(artifact.manifest.recipe), [(list(range(64)), [0])]
-    done = runner.run(
-        "executorch", artifact.model_file, requests, threads=2, operators=backend.operators_file()
-    )
+    command = runner.command_for(artifact.runnable(), threads=2)
+    done = runner.run_command(command, artifact.model_file, [(list(range(64)), [0])])
     # Two threads, each with tiles of a head of 64.
     assert 50_000 < done.temporary_peak < 1_000_000
 

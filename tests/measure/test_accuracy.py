@@ -12,11 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nf_edge.backends import backend_for
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.onnx.cpu import OnnxCpu
 from nf_edge.core.intervals import clustered_error, clustered_mean, effective_count, paired_difference, wilson
 from nf_edge.measure.accuracy.compare import compare
+from nf_edge.measure.accuracy.paired_rows import PairedRows
 from nf_edge.measure.accuracy.parity import _same_answer
-from nf_edge.measure.accuracy.predictions import PairedPredictions, Predictions
+from nf_edge.measure.accuracy.predictions import PairedPredictions, Predictions, predict_both
+from nf_edge.model import TorchDecoder
+from nf_edge.model.data.rows import Row, Rows
 
 CASES = TESTS / "cases"
 
@@ -93,6 +97,18 @@ def test_flips_count_changed_answers_and_the_drop_only_lost_right_ones():
     assert (found.reference.share, found.artifact.share) == (3 / 5, 2 / 5)
     assert found.drop == pytest.approx(20)
     assert found.drop_interval[0] < found.drop < found.drop_interval[1]
+
+
+def test_a_part_of_the_rows_may_have_no_token_to_predict(checkpoint):
+    """As on an emulated core, which takes only some of the rows."""
+    model = checkpoint("lm-none").model()
+    rows = PairedRows(Rows((Row((3,), None), Row((3, 1, 4), None)), "texts", "", 0))
+    shape = InputShape(any_batch=False, length=8, dynamic_length=True, cached=True)
+    found = [
+        predict_both(model, TorchDecoder(model), shape, rows.part(slice(at, at + 1)), prompts=True)
+        for at in (0, 1)
+    ]
+    assert [each.truth.tolist() for each in found] == [[], [1, 4]]
 
 
 @pytest.mark.parametrize(("more", "loses"), [(0.0, False), (-0.1, False), (0.1, True), (math.inf, True)])

@@ -171,11 +171,11 @@ def test_the_measured_memory_is_the_sum_of_its_parts(name, recipe, reports):
 @needs_the_runner
 @pytest.mark.parametrize(("name", "recipe"), [case for case in ARTIFACTS if not case[1].startswith("onnx")])
 def test_planned_arenas_are_those_that_the_runner_allocates(name, recipe, reports, exported):
-    operators = backend_for(load_recipe(recipe)).operators_file()
-    run = runner.run("executorch", exported(name, recipe).model_file, [], operators=operators)
+    artifact = exported(name, recipe)
+    run = runner.run_command(runner.command_for(artifact.runnable()), artifact.model_file, [])
     allocated = sum(run.planned_buffers)
     lines = [line for line in reports(name, recipe).process if line.name in ("arenas", "KV cache")]
-    assert len(lines) == (2 if exported(name, recipe).manifest.interface.cached else 1)
+    assert len(lines) == (2 if artifact.manifest.interface.cached else 1)
     for how in ("planned", "measured"):
         assert sum(line.figures()[how].value for line in lines) == allocated > 0
 

@@ -20,7 +20,7 @@ from torchao.quantization.quant_api import Int8DynamicActivationIntxWeightConfig
 
 from nf_edge.core import native_build
 from nf_edge.core.errors import BadInput, MissingTool, NfEdgeError
-from nf_edge.measure.runner import TimedSession, executable, native_command, process, run
+from nf_edge.measure.runner import TimedSession, executable, native_command, process, run_command
 
 RUNTIMES = ["executorch", "onnxruntime"]
 VOCABULARY = 50
@@ -32,6 +32,11 @@ pytestmark = pytest.mark.skipif(
     reason="no C++ compiler is installed to build the runner",
 )
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
+
+
+def run(runtime, model, requests, threads=None, timeout_s=600):
+    """Run a model file natively, without operators of a backend."""
+    return run_command(native_command(runtime, model, threads), model, requests, timeout_s)
 
 
 class Tagger(nn.Module):

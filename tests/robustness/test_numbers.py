@@ -277,6 +277,17 @@ def test_a_run_that_shows_nothing_leaves_unknown_what_the_plan_does_not_know():
     assert outcomes == ["fits", "fits as far as known", "fits as far as known"]
 
 
+def test_a_python_process_does_not_show_the_heap_of_a_microcontroller():
+    """Its resident memory also holds the file, and reuses pages that Python has freed."""
+    plan = MemoryPlan(
+        program=10, weights=0, embeddings=0, mapped=10, loaded=0, cache=0, arenas=None, workspace=0
+    )
+    planned = account_of_plan(plan, 10, "planned")
+    measured = account_of_net_measurement(NetMeasurement(5_000_000, 0), 10, "there is no compiler")
+    working, _ = judge(load_device("rpi-pico-2"), load_recipe("onnx-fp32"), [planned, measured]).shares
+    assert (working.outcome, list(working.unknown)) == ("fits as far as known", ["arenas"])
+
+
 def test_a_heap_that_the_c_library_does_not_tell_of_is_not_zero():
     run = Measurement(10, -30, 0, 30, 0, 0, 10, peak=60, threads=1, heap_is_known=False)
     measured = account_of_measurement(run, 10)

@@ -33,6 +33,7 @@ class ExecutorchBackend(Backend):
 
     model_file = "model.pte"
     runtime_title = "ExecuTorch"
+    traces = True
     namespace: ClassVar[str] = ""
     """The namespace of operators that count as delegated although no delegate runs them; "" if there is none.
     """

@@ -29,8 +29,8 @@ class AccuracyReport(HtmlValue):
         truncated: number of rows that were cut.
         unit: `rows`, or `tokens` of a language model.
         max_drop: maximum loss of accuracy, in points; None is no limit.
-        simulated: name of the program that ran in place of a file that this machine cannot run.  None: the
-            file itself ran, or the report is part of an export, whose manifest contains the name.
+        simulated: name of the program that ran in place of a file that this machine cannot run; "" if the
+            file itself ran, or for the report of an export, whose manifest contains the name.
     """
 
     comparison: Comparison
@@ -39,7 +39,7 @@ class AccuracyReport(HtmlValue):
     truncated: int
     unit: str
     max_drop: float | None
-    simulated: str | None = None
+    simulated: str = ""
 
     @property
     def problem(self) -> str:

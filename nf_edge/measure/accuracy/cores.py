@@ -140,7 +140,7 @@ def check_on(
             predictions = _joined([predictions for predictions, _ in parts], shards)
             report = report_of(predictions, model.config, rows.reference, max_drop)
             divergence = None
-            if difference.share > FAR and runnable.backend.runtime == "executorch":
+            if difference.share > FAR and runnable.backend.traces:
                 request = _largest_request(rows.artifact.rows, runnable.input_shape)
                 divergence = first_divergence(core, runnable, request)
             reports.append(OnCore(core, report, difference, divergence))

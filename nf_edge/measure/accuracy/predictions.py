@@ -91,7 +91,9 @@ def predict_both(
         BadInput: rows are longer than the artifact accepts, or the network's logits are not finite.
     """
     rows.artifact.require_at_most(input_shape.length)
-    parts = []
+    # Rows of one token have no next token, and all rows of a shard may be of this kind.
+    indices, losses = np.zeros(0, np.int64), np.zeros(0)
+    parts = [(indices, indices, indices, losses, indices, losses, losses)]
     run = partial(finite, model, rows=rows.reference.source)
     logits = _logits(model.config, run, artifact, input_shape, rows, first, progress, prompts)
     for number, truth, before, after in logits:

@@ -57,7 +57,7 @@ def first_divergence(core: EmulatedCore, runnable: Runnable, request: Request) -
         The first divergence; None if no output differs by more than `FAR`.
 
     Raises:
-        NfEdgeError: as in `runner.run`.
+        NfEdgeError: as in `runner.run_command`.
     """
     model = runnable.file
     with scratch_folder() as scratch:

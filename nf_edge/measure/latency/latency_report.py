@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -29,12 +29,6 @@ class Distribution:
         )
         return cls(middle, (low, high))
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "median": self.median.to_json(),
-            "quartiles": [figure.to_json() for figure in self.quartiles],
-        }
-
 
 @dataclass(frozen=True)
 class Timing:
@@ -55,9 +49,6 @@ class Timing:
         if tokens is not None:
             rate = Distribution.of([1e3 * tokens / ms if ms else math.inf for ms in samples], "tokens/s")
         return cls(Distribution.of(samples, "ms"), rate)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"time": self.time.to_json(), "rate": self.rate.to_json() if self.rate else None}
 
 
 @dataclass(frozen=True)
@@ -102,11 +93,7 @@ class Speed:
         return "no difference shown"
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "ratio": self.ratio.to_json(),
-            "interval": [figure.to_json() for figure in self.interval],
-            "finding": self.finding,
-        }
+        return asdict(self) | {"finding": self.finding}
 
 
 @dataclass(frozen=True)
@@ -145,14 +132,7 @@ class BenchRow:
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "phase": self.phase,
-            "threads": self.threads,
-            "tokens": self.tokens,
-            "rounds": self.rounds,
-            "timings": [timing.to_json() for timing in self.timings],
-            "speeds": [speed.to_json() for speed in self.speeds],
-        }
+        return asdict(self) | {"speeds": [speed.to_json() for speed in self.speeds]}
 
 
 @dataclass(frozen=True)
@@ -161,9 +141,6 @@ class Peak:
 
     threads: int
     figures: tuple[Figure, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return {"threads": self.threads, "figures": [figure.to_json() for figure in self.figures]}
 
 
 @dataclass(frozen=True)
@@ -175,15 +152,6 @@ class Measured:
     recipe: str
     runtime: str
     version: str
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "path": self.path,
-            "checkpoint": self.checkpoint,
-            "recipe": self.recipe,
-            "runtime": self.runtime,
-            "version": self.version,
-        }
 
 
 @dataclass(frozen=True)
@@ -211,10 +179,10 @@ class LatencyReport(HtmlValue):
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "artifacts": [artifact.to_json() for artifact in self.artifacts],
+            "artifacts": [asdict(artifact) for artifact in self.artifacts],
             "inputs": self.inputs,
             "lines": [line.to_json() for line in self.lines],
-            "peak_memory": [peak.to_json() for peak in self.peaks],
+            "peak_memory": [asdict(peak) for peak in self.peaks],
             "machine": self.machine,
             "no_decoding": self.no_decoding or None,
             "notes": list(self.notes),

@@ -145,7 +145,7 @@ def account_of_net_measurement(measured: NetMeasurement, file_bytes: int, why: s
         file_total=Figure(file_bytes, "bytes", "measured"),
         process=dict.fromkeys(PROCESS_PARTS, nothing),
         process_total=Figure(measured.net_peak, "bytes", "measured", note),
-        heap=Figure(measured.net_peak, "bytes", "measured", note),
+        heap=nothing,
         uncounted={"runtime": "the Python process holds it before the model is loaded"},
     )
 

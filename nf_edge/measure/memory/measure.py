@@ -58,14 +58,15 @@ def measure(runnable: Runnable, cache: int, core: EmulatedCore | None = None) ->
     result = runner.run_command(command, runnable.file, largest_requests(runnable))
     start, loaded, end = (result.stage(name) for name in ("start", "method_loaded", "finished"))
     at_load, at_runs = loaded.heap_in_use - start.heap_in_use, end.heap_in_use - loaded.heap_in_use
-    arenas = sum(result.planned_buffers)
-    executorch = runnable.backend.runtime == "executorch"
+    planned = sum(result.planned_buffers)
+    # A file without a memory plan gets its arenas from the heap in the first runs.
+    arenas, workspace = (planned, at_runs) if result.planned_buffers else (at_runs, 0)
     return Measurement(
         mapped=end.model_mapped_rss,
-        loaded=at_load - arenas,
+        loaded=at_load - planned,
         cache=cache,
-        arenas=(arenas if executorch else at_runs) - cache,
-        workspace=at_runs + result.temporary_peak if executorch else 0,
+        arenas=arenas - cache,
+        workspace=workspace + result.temporary_peak,
         loading=max(0, loaded.rss_peak - end.rss),
         runtime=end.rss_file - end.model_mapped_rss + start.rss_anon,
         peak=end.rss_peak,

@@ -53,6 +53,18 @@ class Share:
         """Need as a share of the budget; None if the need is unknown or the budget is 0."""
         return None if self.need.value is None or not self.budget else self.need.value / self.budget
 
+    @property
+    def problem(self) -> str:
+        """The reason why the memory gate fails; "" if it passes."""
+        if self.outcome in FITTING:
+            return ""
+        if self.need.value is None:
+            return f"the need for {self.memory} is unknown ({self.need.note})"
+        return (
+            f"it needs {self.need} of {self.memory} ({self.need.how}), but "
+            f"{format_bytes(self.budget)} are allowed"
+        )
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -85,25 +97,15 @@ class Verdict:
         """
         if self.outcome in FITTING:
             return None
+        problems = "; ".join(share.problem for share in self.shares if share.outcome == self.outcome)
         if self.outcome == "over budget":
-            lines = "; ".join(
-                f"it needs {share.need} of {share.memory} ({share.need.how}), but "
-                f"{format_bytes(share.budget)} are allowed"
-                for share in self.shares
-                if share.outcome == "over budget"
-            )
             return OverBudget(
-                f"the artifact does not fit {self.device}: {lines}",
+                f"the artifact does not fit {self.device}: {problems}",
                 fix="use a recipe that quantizes more, a smaller model, or fewer tokens (shapes.length)",
             )
         if self.outcome == "unknown":
-            lines = "; ".join(
-                f"the need for {share.memory} is unknown ({share.need.note})"
-                for share in self.shares
-                if share.outcome == "unknown"
-            )
             return OverBudget(
-                f"it is unknown whether the artifact fits {self.device}: {lines}",
+                f"it is unknown whether the artifact fits {self.device}: {problems}",
                 fix="run nf-edge doctor, which lists the tools that measure memory on this machine",
             )
         return OverBudget(

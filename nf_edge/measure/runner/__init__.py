@@ -1,7 +1,7 @@
 """Run a model file in a small native process without Python and PyTorch.
 
 Memory and time are measured in that process.  `native/` contains its source code, which also builds for a
-board.  On this machine it is built at the first use.  `run` returns the report of one process.  A
+board.  On this machine it is built at the first use.  `run_command` returns the report of one process.  A
 `TimedSession` or a `LogitsSession` keeps its process between requests, so that several processes can run in
 interleaved rounds.  The runner is measured and tested on Linux; on other systems the memory figures are zero.
 `python_process` replaces the runner if it cannot be built.
@@ -12,7 +12,6 @@ from nf_edge.measure.runner.process import (
     Request,
     command_for,
     native_command,
-    run,
     run_command,
     runner_options,
 )
@@ -31,7 +30,6 @@ __all__ = [
     "executable_for",
     "native_command",
     "require_runner",
-    "run",
     "run_command",
     "runner_options",
 ]

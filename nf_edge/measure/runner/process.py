@@ -40,46 +40,21 @@ MEANINGS: dict[int, tuple[str, str]] = {
     signal.SIGXCPU: ("its limit on CPU time was reached", "raise the limit (ulimit -t)"),
 }
 
-# Token ids and attention mask; for a model with a cache, token ids and the position of the first one.
+# Token ids and attention mask, T integers each.  For a model with a cache: token ids and the position of the
+# first one, which is [0] for a prompt and the number of earlier tokens for a step.
 Request = tuple[Sequence[int], Sequence[int]]
-
-
-def run(
-    runtime: Runtime,
-    model: str | Path,
-    requests: Sequence[Request],
-    threads: int | None = None,
-    operators: Path | None = None,
-    launcher: Sequence[str] = (),
-    timeout_s: float = 600.0,
-) -> RunResult:
-    """Run a model file in a new native process.
-
-    Args:
-        runtime: `executorch` for a `.pte`, `onnxruntime` for an `.onnx`.
-        model: the file.  Its inputs are `input_ids` and `attention_mask`, int64 [1, T], or it has a cache
-            (see `artifact.manifest.Interface`).  Its output is float32 logits of any rank.
-        requests: token ids and attention mask of each run, T integers each.  With a cache: token ids, and the
-            position of the first one.  The position is [0] for a prompt, and the number of earlier tokens for
-            a step.  Without requests the model is only loaded.
-        threads: size of the thread pool; None is the number of CPUs that this process may use.
-        operators: a library of operators or a delegate that a `.pte` calls in addition to ExecuTorch's.
-        launcher: a prefix for the command.
-        timeout_s: seconds until the process is stopped.
-
-    Raises:
-        BadInput: the model cannot be loaded, or rejects a request.
-        MissingTool: the runner is not built, and cannot be built here.
-        CannotRun: the runner crashed, ran out of memory or took too long.
-    """
-    command = native_command(runtime, model, threads, operators, launcher)
-    return run_command(command, model, requests, timeout_s)
 
 
 def run_command(
     command: Sequence[str], model: str | Path, requests: Sequence[Request], timeout_s: float = 600.0
 ) -> RunResult:
-    """Run a model file with a complete runner command; see `run`.
+    """Run a model file in a new native process.
+
+    Args:
+        command: the runner's command, from `command_for` or `native_command`.
+        model: the file, for messages.
+        requests: without requests the model is only loaded.
+        timeout_s: seconds until the process is stopped.
 
     Raises:
         BadInput: the model cannot be loaded, or rejects a request.
@@ -101,7 +76,15 @@ def native_command(
     operators: Path | None = None,
     launcher: Sequence[str] = (),
 ) -> list[str]:
-    """The command that runs a model file in the native runner; see `run` for the arguments.
+    """The command that runs a model file in the native runner.
+
+    Args:
+        runtime: `executorch` for a `.pte`, `onnxruntime` for an `.onnx`.
+        model: the file.  Its inputs are `input_ids` and `attention_mask`, int64 [1, T], or it has a cache
+            (see `artifact.manifest.Interface`).  Its output is float32 logits of any rank.
+        threads: size of the thread pool; None is the number of CPUs that this process may use.
+        operators: a library of operators or a delegate that a `.pte` calls in addition to ExecuTorch's.
+        launcher: a prefix for the command.
 
     Raises:
         MissingTool: the runner is not built, and cannot be built here.
@@ -138,7 +121,7 @@ def overdue(model: str | Path, timeout_s: float) -> CannotRun:
 
 
 def failure(model: str | Path, returncode: int, stderr: str) -> NfEdgeError:
-    """The error for a runner that ended without a signal, from its exit code and its stderr."""
+    """The error for a runner that failed or was ended by a signal, from its return code and its stderr."""
     message = PREFIX.sub("", "\n".join(stderr.strip().splitlines()[-STDERR_LINES:]))
     if returncode == BAD_INPUT:
         fix = "if the file can be read, export it again with the runtime that is installed here"
