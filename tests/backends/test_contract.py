@@ -7,18 +7,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import NOISES, RANDOM_LENGTH, TASKS, backend_missing, random_rows
+from forms import FORMS
 
 import nf_edge.backends
 from nf_edge.backends import REGISTRY, all_backends, get_backend
-from nf_edge.backends.coreml.form import EngineProgram
-from nf_edge.backends.cortex_m.form import cortex_m_program
-from nf_edge.backends.ethos_u.form import fold, npu_program
-from nf_edge.backends.qnn.form import Whole, exportable, specialise
 from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.recipe import bundled_recipes, load_recipe
 from nf_edge.measure.accuracy.parity import synthetic_rows
 from nf_edge.model import Decoder
-from nf_edge.model.attention_forms import HIDDEN_IN_HALF, FloatMaskForm
 
 # By backend: a model and a recipe, and how far logits may be from PyTorch's, as a share of the largest.
 EXPORTS = {
@@ -180,23 +176,6 @@ def test_a_device_with_another_accelerator_is_refused(name, run):
     assert load_recipe(recipe).target in done.err
 
 
-def fold_scale(model):
-    for block in model.transformer.blocks:
-        block.attn.fold_scale()
-
-
-def mask_in_half(model):
-    model.transformer.form = FloatMaskForm(hidden=HIDDEN_IN_HALF)
-
-
-# How a network is changed in place, and what program is made of it.
-FORMS = {
-    "Ethos-U": (fold, npu_program),
-    "CMSIS-NN": (fold_scale, cortex_m_program),
-    "Neural Engine": (fold_scale, EngineProgram),
-    "HTP": (specialise, lambda model, length: Whole(exportable(model, length))),
-    "Vulkan": (mask_in_half, lambda model, length: model),
-}
 # The HTP has linear layers whose weights the changed network does not share.
 CHANGED_NETWORK_ANSWERS = ("Ethos-U", "CMSIS-NN")
 
