@@ -25,6 +25,15 @@ def test_a_file_takes_pad_tokens_that_end_a_text_for_padding(recipe, exported):
     assert not np.array_equal(session.run(np.where(np.arange(10) < 5, ids, pad), all_real), wanted)
 
 
+@pytest.mark.parametrize("recipe", ["ethos-u85-256-int8", "cortex-m-int8", "coreml-fp16", "vulkan-fp16"])
+def test_a_language_model_has_no_cache_there_and_the_message_says_what_to_write(recipe, run, changed_recipe):
+    recipe = changed_recipe(recipe, {"logits: all": "logits: last"})
+    done = run("export", "shakespeare", "--recipe", recipe, "--dry-run")
+    assert done.code == 3
+    assert "no cache" in done.err
+    assert "write logits: all" in done.err
+
+
 @torch.no_grad()
 def test_errors_of_a_tied_table_are_told_against_the_table_that_the_npu_form_has(random_network):
     """It parts from its head, which is not centred."""
