@@ -35,13 +35,20 @@ def test_a_classifier_answers_in_float32_at_every_length(exported, checkpoint, b
         assert np.abs(session.run(ids, mask) - wanted).max() <= TOLERANCE * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("recipe", ["openvino-int8-weights", "openvino-int4"])
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [
+        ("wide-cls", "openvino-int8-weights"),
+        ("wide-cls", "openvino-int4"),
+        ("pairwise-cls", "openvino-int8-weights"),
+    ],
+)
 @torch.no_grad()
-def test_rounded_weights_are_multiplied_with_float32(recipe, exported, checkpoint, backend):
+def test_rounded_weights_are_multiplied_with_float32(name, recipe, exported, checkpoint, backend):
     """By default OpenVINO would round the inputs of such layers too, which is off by 0.6 %."""
     artifact, lowered = (
-        exported("wide-cls", recipe),
-        rounded(Job.of(checkpoint("wide-cls"), load_recipe(recipe), None)),
+        exported(name, recipe),
+        rounded(Job.of(checkpoint(name), load_recipe(recipe), None)),
     )
     network = lowered.plain
     for name, weight in lowered.weights.items():

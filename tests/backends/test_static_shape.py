@@ -4,21 +4,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import RANDOM_LENGTH, TASKS
+from forms import FORMS
 from torch.overrides import TorchFunctionMode
 
 from nf_edge.backends import backend_for
-from nf_edge.backends.cortex_m.form import cortex_m_program
-from nf_edge.backends.ethos_u.form import fold, npu_program
+from nf_edge.backends.ethos_u.form import fold
 from nf_edge.quantization.snr import plain_form
-
-
-def fold_scale(model):
-    for block in model.transformer.blocks:
-        block.attn.fold_scale()
-
-
-# How a network is changed in place, and what program is made of it.
-FORMS = {"NPU": (fold, npu_program), "CMSIS-NN": (fold_scale, cortex_m_program)}
 
 
 @pytest.mark.parametrize("recipe", ["cortex-m-int8", "vulkan-fp16"])
@@ -32,6 +23,15 @@ def test_a_file_takes_pad_tokens_that_end_a_text_for_padding(recipe, exported):
     wanted = session.run(ids, real)
     np.testing.assert_array_equal(session.run(ids, all_real), wanted)
     assert not np.array_equal(session.run(np.where(np.arange(10) < 5, ids, pad), all_real), wanted)
+
+
+@pytest.mark.parametrize("recipe", ["ethos-u85-256-int8", "cortex-m-int8", "coreml-fp16", "vulkan-fp16"])
+def test_a_language_model_has_no_cache_there_and_the_message_says_what_to_write(recipe, run, changed_recipe):
+    recipe = changed_recipe(recipe, {"logits: all": "logits: last"})
+    done = run("export", "shakespeare", "--recipe", recipe, "--dry-run")
+    assert done.code == 3
+    assert "no cache" in done.err
+    assert "write logits: all" in done.err
 
 
 @torch.no_grad()
@@ -49,7 +49,7 @@ def test_errors_of_a_tied_table_are_told_against_the_table_that_the_npu_form_has
     assert (plain(ids) - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["Ethos-U", "CMSIS-NN"])
 @pytest.mark.parametrize("task", TASKS)
 @torch.no_grad()
 def test_no_value_of_a_form_leaves_the_range_of_its_int8_neighbours(task, form, random_network):

@@ -195,6 +195,7 @@ def test_perplexity_is_pytorchs_through_the_files_cache_and_over_whole_rows(
         ("wide-cls", "onnx-int8-dynamic"),
         ("eight-relative", "onnx-int4"),
         ("eight-relative", "onnx-int4+all"),
+        ("wide-lm", "xnnpack-8da4w"),
     ],
 )
 def test_the_divergence_is_that_of_the_files_own_logits_from_pytorchs(
