@@ -30,7 +30,7 @@ def pieces(config: ModelConfig, importances: Sequence[Importance]) -> list[Piece
     Each layer keeps its most important head and its most important group of units.
     """
     candidates = []
-    for i, (layer, (heads, inner)) in enumerate(zip(importances, config.layer_sizes, strict=True)):
+    for i, (layer, (_, inner)) in enumerate(zip(importances, config.layer_sizes, strict=True)):
         by_importance = layer.heads.argsort(stable=True).tolist()
         head_parameters = _head_parameters(config)
         for head in by_importance[:-1]:
