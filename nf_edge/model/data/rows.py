@@ -9,6 +9,7 @@ from nf_edge.model.checkpoint import Checkpoint
 from nf_edge.model.config import ModelConfig
 from nf_edge.model.data.columns import require_columns
 from nf_edge.model.data.fields import has_text, parse_ids, parse_label
+from nf_edge.model.data.glue import GlueTask
 from nf_edge.model.data.parts import COMPLETE, Part
 from nf_edge.model.data.sources import SourceTable, read_table
 from nf_edge.model.data.text import text_encoder
@@ -38,6 +39,7 @@ class Rows:
         truncated: number of rows that were cut.
         length: number of tokens that rows were cut to; None if rows were not cut.
         notes: remarks for the user on how the file was read.
+        task: the GLUE task that the rows are of; None if none was named.
     """
 
     rows: tuple[Row, ...]
@@ -46,6 +48,7 @@ class Rows:
     truncated: int
     length: int | None = None
     notes: tuple[str, ...] = ()
+    task: GlueTask | None = None
 
     def require_at_most(self, length: int) -> None:
         """Raises BadInput if a row has more than `length` tokens."""
