@@ -29,7 +29,12 @@ COVERING = {
 }
 each_lm_by_each_recipe = pytest.mark.parametrize(
     ("name", "recipe"),
-    [(name, recipe) for recipe in FP32 for name in LMS if recipe == "onnx-fp32" or name in COVERING],
+    [
+        pytest.param(name, recipe, marks=[] if name in COVERING else pytest.mark.slow)
+        for recipe in FP32
+        for name in LMS
+        if recipe == "onnx-fp32" or name in COVERING
+    ],
 )
 
 

@@ -93,6 +93,7 @@ def test_an_int8_cache_is_refused_for_xnnpack_with_the_fix(run, changed_recipe):
     assert "leave kv_cache out, or use backend nf_cpu or onnx_cpu" in done.err
 
 
+@pytest.mark.slow
 def test_genai_writes_the_same_text_from_a_folder_with_an_int8_cache(shakespeare, genai_tokens):
     prompt, found, _ = genai_tokens(shakespeare.path, PROMPT, 24)
     assert found == list(generate(decoder_of(shakespeare), prompt, max_tokens=24))

@@ -326,7 +326,9 @@ def test_an_artifact_of_fixed_length_is_asked_that_many_tokens_and_no_other_numb
     assert "takes exactly 3 tokens; give --lengths 3" in done.err
 
 
-@pytest.mark.parametrize(("name", "recipe"), [(CLASSIFIER, "onnx-fp32"), (LM, "xnnpack-fp32")])
+@pytest.mark.parametrize(
+    ("name", "recipe"), [pytest.param(CLASSIFIER, "onnx-fp32", marks=pytest.mark.slow), (LM, "xnnpack-fp32")]
+)
 def test_without_a_compiler_a_python_process_is_timed_and_that_is_said(
     name, recipe, exported, bench, tmp_path, monkeypatch
 ):

@@ -67,6 +67,7 @@ def test_a_preset_makes_a_noiseformer_a_gpt2_and_one_without_noise(result):
     assert "accuracy is meaningless" in result["notes"][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["parameters", "file"])
 def test_gpt2_has_more_than_a_noiseformer_and_that_a_little_more_than_one_without_noise(name, result):
     sizes = sizes_of(result, name)
@@ -128,6 +129,7 @@ def test_kept_artifacts_are_not_overwritten_unasked(result, kept, run):
     assert (kept / "GPT-2" / "manifest.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_people_get_tables_and_sentences_that_say_what_the_figures_say(pair, run, tmp_path, monkeypatch):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -157,6 +159,7 @@ def test_people_get_tables_and_sentences_that_say_what_the_figures_say(pair, run
     assert left == []
 
 
+@pytest.mark.slow
 def test_more_positions_are_noted_and_the_fewest_decide_what_is_asked(case, checkpoint, run, tmp_path):
     short = checkpoint("lm-none")
     config = short.config.model_copy(update={"n_positions": 16})
@@ -247,6 +250,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_exported(
     assert "lowering" not in done.err
 
 
+@pytest.mark.slow
 def test_random_models_are_calibrated_on_the_rows_given(run, tmp_path):
     rows = tmp_path / "rows.jsonl"
     ids = np.random.default_rng(0).integers(256, size=(4, 32)).tolist()

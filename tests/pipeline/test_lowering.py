@@ -26,13 +26,14 @@ COVERING = {
     "lm-none+all",
     "lm-pairwise-relu+all",
 }
+QUICK = {"cls-last-not-pad", "lm-lowrank-full-rank-untied-gelu+all", "lm-pairwise-relu+all"}
 
 
 def variants():
     """Cases by fp32 recipes, a language model's with the logits of all tokens."""
     names = [case + "+all" if case[:2] == "lm" else case for case in CASES]
     return [
-        pytest.param(recipe, name, marks=[] if name in COVERING else pytest.mark.slow)
+        pytest.param(recipe, name, marks=[] if name in QUICK else pytest.mark.slow)
         for recipe, name in itertools.product(FP32, names)
         if recipe == "onnx-fp32" or name in COVERING
     ]

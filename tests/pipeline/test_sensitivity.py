@@ -113,7 +113,11 @@ def test_a_tied_head_and_its_table_are_one_unit_and_noise_is_none(language_model
 
 @pytest.mark.parametrize(
     ("recipe", "weights", "near"),
-    [("onnx-int4", "int4", 1e-3), ("onnx-int8-dynamic", "int8", 0.1), ("xnnpack-8da4w", "int4", 0.05)],
+    [
+        pytest.param("onnx-int4", "int4", 1e-3, marks=pytest.mark.slow),
+        ("onnx-int8-dynamic", "int8", 0.1),
+        ("xnnpack-8da4w", "int4", 0.05),
+    ],
 )
 def test_the_cost_of_a_unit_is_that_of_an_artifact_with_only_that_quantized(
     recipe, weights, near, language_model, run, tmp_path

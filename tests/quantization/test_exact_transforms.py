@@ -123,8 +123,8 @@ def test_equalized_channels_are_as_large_as_the_weights_that_meet_them():
     ("base", "key", "most"),
     [
         ("onnx-int8-dynamic", "equalize", 0.05),
-        ("onnx-int8-dynamic", "rotate", 0.05),
-        ("onnx-int4-gptq", "rotate", 0.4),
+        pytest.param("onnx-int8-dynamic", "rotate", 0.05, marks=pytest.mark.slow),
+        pytest.param("onnx-int4-gptq", "rotate", 0.4, marks=pytest.mark.slow),
     ],
 )
 def test_a_recipe_asks_for_it_and_other_weights_answer_the_same(

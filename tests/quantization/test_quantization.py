@@ -44,9 +44,9 @@ PTE_SHAPES = {
 
 
 def each_model_and_recipe(recipes, names=SHAPES):
-    """Every shape by every recipe to ONNX, two by each recipe to .pte."""
+    """Every shape by every recipe to ONNX, two by each recipe to .pte; two by each recipe are quick."""
     return [
-        (name, recipe)
+        pytest.param(name, recipe, marks=[] if name in ("wide-lm", "wide-cls") else pytest.mark.slow)
         for recipe in recipes
         for name in names
         if recipe.startswith("onnx") or name in PTE_SHAPES.get(recipe, ("wide-lm", "wide-cls"))
@@ -94,7 +94,7 @@ def test_logits_stay_near_pytorchs_at_every_length_whatever_the_noise(name, reci
     assert snr < 60, "it was not quantized"
 
 
-@pytest.mark.parametrize("recipe", ["onnx-int4", "onnx-int8-dynamic"])
+@pytest.mark.parametrize("recipe", ["onnx-int4", pytest.param("onnx-int8-dynamic", marks=pytest.mark.slow)])
 def test_a_language_model_that_gives_all_logits_shares_its_quantized_table_with_the_head(
     recipe, exported, checkpoint
 ):

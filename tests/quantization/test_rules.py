@@ -211,7 +211,11 @@ FLOAT_HEAD = [{"modules": "lm_head", "weights": "float32"}]
 FLOAT_TABLE = [{"modules": "transformer.wte", "weights": "float32"}]
 
 
-@pytest.mark.parametrize("symmetric", [True, False], ids=["symmetric", "zero points"])
+@pytest.mark.parametrize(
+    "symmetric",
+    [True, pytest.param(False, marks=pytest.mark.slow)],
+    ids=["symmetric", "zero points"],
+)
 @pytest.mark.parametrize(
     ("name", "rules"),
     [

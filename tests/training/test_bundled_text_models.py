@@ -38,6 +38,7 @@ def card(name):
     return (resolve_checkpoint(name).path / "MODEL_CARD.md").read_text()
 
 
+@pytest.mark.slow
 def test_sst2_is_right_721_times_of_872(tmp_path):
     test, _, text = held_out("sst2", tmp_path)
     assert test.count == 872
@@ -46,6 +47,7 @@ def test_sst2_is_right_721_times_of_872(tmp_path):
     assert f"Held-out score: {test}" in text
 
 
+@pytest.mark.slow
 def test_shakespeares_perplexity_is_within_the_error_on_its_card(tmp_path):
     test, data, text = held_out("shakespeare", tmp_path)
     per_byte = re.search(r"per byte: perplexity ([\d.]+) ± ([\d.]+) \(standard error\)", text)

@@ -174,6 +174,7 @@ def test_a_training_with_other_teachers_is_another_training(run, recipe_file, tm
     assert "another recipe" in failed.err
 
 
+@pytest.mark.slow
 def test_all_that_are_compared_have_the_same_teachers_trained_once(recipe_file, tmp_path):
     ended = []
 
