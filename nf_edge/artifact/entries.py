@@ -1,13 +1,17 @@
 """Manifest entries about modules, operators and an accelerator; reports print them."""
 
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, NotRequired
 
 from pydantic import AfterValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic accepts Python's own TypedDict only from Python 3.12
 
 from nf_edge.core.figures import Figure, How, Unit
+from nf_edge.core.memory_outcome import Outcome
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+# A report has more keys for readers; the types have the keys that later commands read.
+OPEN = ConfigDict(extra="allow", allow_inf_nan=False)
+Flag = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(ge=0, strict=True)]
 
 
@@ -108,10 +112,53 @@ class AcceleratorEntry(TypedDict):
 
 
 @with_config(STRICT)
-class Reports(TypedDict):
-    """Measurements of the export.  Later commands read only the outcomes of the gates."""
+class PartEntry(TypedDict):
+    """One part of the memory: predicted before lowering, planned in the file, and measured."""
 
-    parity: dict[str, Any]
-    memory: dict[str, Any]
-    accuracy: dict[str, Any] | None
+    name: str
+    predicted: FigureEntry
+    planned: FigureEntry
+    measured: FigureEntry
+
+
+@with_config(OPEN)
+class ParityEntry(TypedDict):
+    """The comparison of logits with PyTorch's."""
+
+    passed: Flag
+
+
+@with_config(OPEN)
+class VerdictEntry(TypedDict):
+    """The verdict for a device."""
+
+    outcome: Outcome
+
+
+@with_config(OPEN)
+class MemoryEntry(TypedDict):
+    """The memory of the file and of the process; `verdict` is null if no device was given."""
+
+    file: list[PartEntry]
+    process: list[PartEntry]
+    verdict: VerdictEntry | None
+
+
+@with_config(OPEN)
+class AccuracyEntry(TypedDict):
+    """The accuracy on labelled rows."""
+
+    passed: Flag
+
+
+@with_config(STRICT)
+class Reports(TypedDict):
+    """Measurements of the export; `accuracy` is null if no labelled rows were given.
+
+    `parity`, `memory` and `accuracy` have more keys, which later commands do not read.
+    """
+
+    parity: ParityEntry
+    memory: MemoryEntry
+    accuracy: AccuracyEntry | None
     accelerator: NotRequired[AcceleratorEntry | None]

@@ -66,8 +66,8 @@ def run_guide(manifest: Manifest) -> str:
 def _planned(manifest: Manifest, part: str) -> int | None:
     """The bytes that the file plans for a part of the process; None if the runtime decides."""
     (line,) = (line for line in manifest.reports["memory"]["process"] if line["name"] == part)
-    planned: int | None = line["planned"]["value"]
-    return planned
+    planned = line["planned"]["value"]
+    return None if planned is None else int(planned)
 
 
 def _environment_code(requires: Requirements) -> str:

@@ -208,13 +208,11 @@ class Manifest(Closed):
 
 
 def failed_gates(reports: Reports) -> list[str]:
-    """The names of the gates that the artifact fails, from the manifest's reports; an unreadable report
-    fails.
-    """
-    verdict, accuracy = reports["memory"].get("verdict", {}), reports["accuracy"]
+    """The names of the gates that an artifact with these reports fails."""
+    verdict, accuracy = reports["memory"]["verdict"], reports["accuracy"]
     passed = {
-        "parity": reports["parity"].get("passed") is True,
-        "memory": verdict is None or (isinstance(verdict, dict) and verdict.get("outcome") in FITTING),
-        "accuracy": accuracy is None or accuracy.get("passed") is True,
+        "parity": reports["parity"]["passed"],
+        "memory": verdict is None or verdict["outcome"] in FITTING,
+        "accuracy": accuracy is None or accuracy["passed"],
     }
     return [gate for gate, good in passed.items() if not good]

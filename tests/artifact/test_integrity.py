@@ -287,9 +287,10 @@ MANIFESTS = {
     **{f"bytes are {value!r}": (set_entry(bytes=value), "bytes") for value in (-1, "12", 12.0, True, None)},
     "bytes of 400 digits": (set_entry(bytes=10**400), "does not fit in 64 bits"),
     "bytes are no number": (set_entry(bytes=float("nan")), "NaN"),
+    "status is pass, but the memory is over budget": (set_outcome("over budget"), "fail memory"),
     **{
-        f"status is pass, but memory {outcome!r}": (set_outcome(outcome), "fail memory")
-        for outcome in ("over budget", None, ["fits"])
+        f"the memory's outcome is {outcome!r}": (set_outcome(outcome), "reports.memory.verdict.outcome")
+        for outcome in ("plenty", None, ["fits"])
     },
     "a report that is gone": (
         lambda f: edit_manifest(f, lambda m: m["reports"].pop("parity")),
