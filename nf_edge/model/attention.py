@@ -16,7 +16,7 @@ class Pass:
     """The context of one forward pass.  All layers share it, except the last, which may compute fewer tokens.
 
     Attributes:
-        form: the implementation of attention.
+        form: the implementation of attention (see `attention_forms`).
         positions: int64 [T], positions of the queries; or int64 [B, 1], one query per row at a position that
             differs between rows.
         keys: number of keys, including cached ones.
@@ -36,7 +36,7 @@ class Pass:
     last: Tensor | None = None
 
     def select(self, tokens: Tensor) -> Tensor:
-        """[B, T, …] → [B, T or 1, …]: the output tokens."""
+        """Keep only the output tokens of a tensor: [B, T, …] → [B, T or 1, …]."""
         if self.output_tokens == "all":
             return tokens
         if self.output_tokens == "first":
@@ -67,11 +67,16 @@ class Attention(nn.Module):
 
     @property
     def projection(self) -> nn.Linear:
-        """The linear layer from D to K and V of all heads; with standard attention, Q comes first."""
+        """The linear layer that computes K and V of all heads; with standard attention, Q, K and V."""
         return self.c_kv if self.symmetric else self.c_attn
 
     def forward(self, x: Tensor, this: Pass) -> Tensor:
-        """[B, T, D] → [B, T or 1, D] for the output tokens; x follows the cached tokens."""
+        """Attention's output for the output tokens: [B, T, D] → [B, T or 1, D].
+
+        Args:
+            x: hidden states of the tokens that follow the cached ones.
+            this: the context of the forward pass.
+        """
         batch, length, _ = x.shape
         projected = self.projection(x)
         heads = [

@@ -17,7 +17,7 @@ OutputTokens = Literal["all", "first", "last"]
 HIDDEN = -1e9
 # The same for float16, which has a smaller range.
 HIDDEN_IN_HALF = -1e4
-# The same for quantized scores.  Its exp() is 1e-13, and most levels remain for the visible scores.
+# The same for quantized scores.  Its exp() is 1e-13.  A larger value would leave few levels for other scores.
 HIDDEN_QUANTIZED = -30.0
 # The description of MatmulForm in reports.
 TWO_PRODUCTS = "two batched products around a softmax"
@@ -48,9 +48,11 @@ class AttentionForm(Protocol):
     def __call__(
         self, q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None, bias: Tensor | None
     ) -> Tensor:
-        """[B, H, Tq, d], [B, H, Tk, d], [B, H, Tk, d] → [B, H, Tq, d].
+        """Compute attention; returns [B, H, Tq, d].
 
         Args:
+            q: queries [B, H, Tq, d].
+            k, v: keys and values [B, H, Tk, d].
             scale: factor on Q Kᵀ; 1 if it is folded into the weights.
             mask: what `mask()` returned.
             bias: R [H, Tq, Tk] or [B, H, Tq, Tk], added to the scaled scores; None: no bias.

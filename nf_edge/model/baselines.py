@@ -38,9 +38,9 @@ def baseline_configs(preset: str, rank: int) -> dict[str, ModelConfig]:
 def write_baselines(
     configs: dict[str, ModelConfig], folder: Path, progress: Progress = silent
 ) -> list[Checkpoint]:
-    """Write one checkpoint with random weights per config, in a folder of its name.
+    """Write a checkpoint with random weights for each config, into the subfolder with the config's name.
 
-    Tensors of equal name and shape are equal in all models.
+    Tensors with the same name and shape have the same values in all models.
     """
     for done, (name, config) in enumerate(configs.items()):
         progress("drawing random weights", done, len(configs))

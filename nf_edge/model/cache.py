@@ -18,11 +18,12 @@ class Cache(Protocol):
         """Make room for `length` tokens.
 
         Returns:
-            Their positions, int64 [length], and the number of keys for them, including hidden keys.
+            The positions of these tokens, int64 [length], and the number of keys that attention reads,
+            including hidden keys.
         """
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store K and V [B, H, T, d] of the new tokens; returns all K and V for the attention form."""
+        """Store K and V [B, H, T, d] of the new tokens; returns K and V of all tokens for attention."""
 
 
 class KVCache:
@@ -37,10 +38,14 @@ class KVCache:
         ]
 
     def advance(self, length: int) -> tuple[Tensor, int]:
-        """Make room as `Cache.advance` does; raises ValueError if the tokens do not fit."""
+        """Make room for `length` tokens, and return their positions and the number of keys.
+
+        Raises:
+            ValueError: the tokens do not fit.
+        """
         end = self.length + length
         if end > self.capacity:
-            raise ValueError(f"{end} tokens do not fit a cache of {self.capacity} positions")
+            raise ValueError(f"the cache has {self.capacity} positions, too few for {end} tokens")
         self._start, self.length = self.length, end
         return torch.arange(self._start, end), end
 

@@ -30,7 +30,8 @@ class Checkpoint:
 
     Attributes:
         warnings: remarks about the config, for the user.
-        versions: file versions at the time of loading; None if the checkpoint was not loaded from its folder.
+        versions: device, inode, size and time of each file when it was loaded, to detect later changes; None
+            if the checkpoint was not loaded from its folder.
     """
 
     path: Path
@@ -82,7 +83,7 @@ class Checkpoint:
 
     @cached_property
     def identity(self) -> Identity:
-        """The hashes of the files in its folder.
+        """The hashes of the files in the checkpoint's folder.
 
         Hashing weights takes seconds.  A job that records the identity reads it at the start, before files
         can change.
@@ -97,7 +98,7 @@ class Checkpoint:
         return identity
 
     def differs_from(self, other: Identity) -> list[str]:
-        """Names of the files that differ from another checkpoint; unknown hashes count as equal."""
+        """Names of the files that differ from those of `other`; unknown hashes count as equal."""
         identity = self.identity
         same = {
             WEIGHTS: identity.weights_sha256 == other.weights_sha256,
@@ -128,7 +129,7 @@ def _version(path: Path) -> tuple[int, ...] | None:
 
 
 def identity_of(path: Path, config: ModelConfig) -> Identity:
-    """The identity of the checkpoint in a folder."""
+    """The config of a checkpoint and the hashes of the files in its folder, `path`."""
     tokenizer = path / TOKENIZER
     return Identity(
         weights_sha256=sha256(path / WEIGHTS),
@@ -162,7 +163,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     problems = mismatches(config, tensors)
     if problems:
         raise BadInput.listing(
-            problems, where=weights, fix=f"correct these weights, or {path / CONFIG}, which defines them"
+            problems,
+            where=weights,
+            fix=f"correct these weights, or {path / CONFIG}, which defines their names and shapes",
         )
     return Checkpoint(path, config, tensors, tuple(warnings), versions)
 

@@ -20,7 +20,9 @@ from nf_edge.model.tokenizer import write_tokenizer
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a folder is a NoiseFormer.  Other models have a config.json too, so `model_type` decides."""
+    """Whether a folder has a NoiseFormer's config.json.  Its `model_type` decides, because other models also
+    have a config.json.
+    """
     try:
         return read_json_object(path / CONFIG).get("model_type") == "noiseformer"
     except BadInput:
@@ -44,7 +46,7 @@ def check_place(
         other_outputs: other paths that the job will write.
 
     Raises:
-        BadInput: as `files.check_target` does.
+        BadInput: the folder exists and may not be replaced, or it cannot be written.
     """
     check_target(path, KIND, overwrite=overwrite, sources=sources, other_outputs=other_outputs)
 
@@ -54,7 +56,7 @@ def staged_checkpoint(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """A new folder for a checkpoint, which replaces `path` when the block succeeds.
 
     Raises:
-        BadInput: as `files.staged_folder` does.
+        BadInput: `path` exists and may not be replaced, or it cannot be written.
     """
     with staged_folder(path, KIND, overwrite=overwrite) as stage:
         yield stage

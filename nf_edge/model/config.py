@@ -181,7 +181,7 @@ class ModelConfig(_Open):
 
     @property
     def special_tokens(self) -> dict[str, tuple[int, ...]]:
-        """The special token ids by their key in `config.json`."""
+        """Map each key of a special token in `config.json` to its token ids."""
         single = {"pad_token_id": self.pad_token_id, "bos_token_id": self.bos_token_id}
         tokens = {key: () if token is None else (token,) for key, token in single.items()}
         return {**tokens, "eos_token_id": self.end_tokens}
@@ -239,7 +239,9 @@ class ModelConfig(_Open):
         return shapes
 
     def matrix_shapes(self) -> dict[str, tuple[int, int]]:
-        """Shapes by module: [out, in] of linear layers and a tied head, [rows, columns] of tables."""
+        """Map each module with a weight matrix to its shape: [out, in] of linear layers and a tied head,
+        [rows, columns] of embedding tables.
+        """
         shapes = {
             name.removesuffix(".weight"): (shape[0], shape[1])
             for name, shape in self.tensor_shapes().items()

@@ -44,7 +44,7 @@ def parse_config(
 
 
 def _explain(error: ValidationError) -> list[str]:
-    """One text per problem, with the key and the value."""
+    """One text per validation error, with the key, the rule and the value."""
     problems = []
     for item in error.errors(include_url=False):
         key = ".".join(str(part) for part in item["loc"])

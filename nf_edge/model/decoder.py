@@ -46,7 +46,9 @@ class Decoder(ABC):
         if not tokens:
             raise ValueError("no tokens")
         if not 0 <= start <= self.length:
-            raise ValueError(f"tokens at position {start}, but the cache holds {self.length}")
+            raise ValueError(
+                f"the tokens start at position {start}, but the cache holds only {self.length} tokens"
+            )
         end = start + len(tokens)
         if end > self.capacity:
             raise BadInput(
@@ -59,7 +61,7 @@ class Decoder(ABC):
 
     @abstractmethod
     def _feed(self, tokens: np.ndarray, start: int) -> np.ndarray:
-        """`feed` with checked arguments; `tokens` is int64 [T]."""
+        """Process the tokens, int64 [T], as `feed` does; `feed` has already checked the arguments."""
 
 
 class TorchDecoder(Decoder):

@@ -14,15 +14,15 @@ class NotFinite(BadInput):
 
 
 def finite(network: nn.Module, *args: Tensor | None, rows: str = "", first: int = 0, **kwargs: Any) -> Tensor:
-    """The output of a network, checked to be finite in every module.
+    """Run a network and return its output; refuse NaN and Inf in the output of any module.
 
     Hidden states are checked too, because a quantizer cannot round NaN or Inf, even if a later ReLU or
     softmax removes it.
 
     Args:
         args, kwargs: the arguments of the network; the first is [B, …].
-        rows: the name of the data for the message; "" if it has no rows.
-        first: index in the data, from 0, of the first row in the batch.
+        rows: the name of the data for the message; "" if the input does not come from rows of data.
+        first: index of the batch's first row in the data, from 0.
 
     Raises:
         NotFinite: the output of a module is not finite; the message names the first such module and the row.

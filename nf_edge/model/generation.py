@@ -56,7 +56,8 @@ class Generated(HtmlValue):
         prompt_ids: token ids of the prompt.
         ids: token ids of the continuation.
         text: the decoded continuation; None if only ids were requested.
-        ended: why generation stopped; "full" means that the model has no positions left.
+        ended: why generation stopped: at an end-of-text token, after the largest number of tokens, or "full"
+            if the model has no positions left.
     """
 
     prompt_ids: tuple[int, ...]
@@ -91,7 +92,7 @@ class TextStream:
         return self._advance_to(self._decoded().rstrip(UNFINISHED))
 
     def end(self) -> str:
-        """The rest of the text, which was held back."""
+        """The text that was held back; call it after the last token."""
         return self._advance_to(self._decoded())
 
     def _decoded(self) -> str:

@@ -21,9 +21,9 @@ def init_tensors(config: ModelConfig, seed: int) -> dict[str, Tensor]:
     """Random float32 tensors for every name and shape of `config.tensor_shapes()`.
 
     Weights and embeddings are N(0, 0.02²).  The two projections into the residual stream are N(0, 0.02² /
-    2·n_layer) (Radford et al., 2019).  Biases are 0 and LayerNorms the identity.  Low-rank and pairwise noise
-    start with a query correction of about a tenth of K, relative noise with N(0, 0.1²). `noise.log_sigma` is
-    not included; training with random noise adds it.
+    2·n_layer) (Radford et al., 2019).  Biases are 0 and LayerNorms the identity.  Low-rank and pairwise
+    noise start so that they change the query by about a tenth of K.  Relative noise starts as N(0, 0.1²).
+    `noise.log_sigma` is not included; training with random noise adds it.
 
     Args:
         seed: at least 0.  Each tensor has its own random stream, given by the seed and its name.  So two
@@ -56,7 +56,7 @@ def _std(name: str, config: ModelConfig) -> float:
     """Standard deviation of a tensor's initial values; 0 for biases and LayerNorms."""
     *_, layer, kind = name.split(".")
     if layer == "noise":
-        # Each channel of K P sums d channels of K, so entries of share/√d in P give share·K. An entry of A Bᵀ
+        # A channel of K P sums d channels of K, so entries of share/√d in P give share·K. An entry of A Bᵀ
         # sums `rank` products and must have the same size.
         entry = NOISE_SHARE / config.head_size**0.5
         factor = (entry / (config.noise.rank or 1) ** 0.5) ** 0.5

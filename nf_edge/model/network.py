@@ -66,7 +66,7 @@ class Transformer(nn.Module):
 
     @property
     def blocks(self) -> Iterator[Block]:
-        """The layers, typed."""
+        """The layers in order, with the type `Block`."""
         return (cast(Block, block) for block in self.h)
 
     def forward(
@@ -84,8 +84,8 @@ class Transformer(nn.Module):
             output_tokens: the tokens to compute outputs for; "last" is the last real one.
 
         Raises:
-            ValueError: the mask is not at least one 1 followed by zeros, or the model has fewer positions
-                than there are tokens.
+            ValueError: the mask is not at least one 1 followed by zeros, or there are more tokens
+                than the model has positions.
         """
         length = input_ids.shape[1]
         if not torch.compiler.is_exporting():
@@ -181,7 +181,7 @@ AnyMask = TypeVar("AnyMask", Tensor, None, Tensor | None)
 
 def _check_input(attention_mask: Tensor | None, length: int, positions: int) -> None:
     if length > positions:
-        raise ValueError(f"{length} tokens, but the model has {positions} positions")
+        raise ValueError(f"the input has {length} tokens, but the model has {positions} positions")
     if attention_mask is None:
         return
     real = attention_mask != 0
@@ -193,7 +193,7 @@ def _check_input(attention_mask: Tensor | None, length: int, positions: int) -> 
 def masks(
     config: ModelConfig, input_ids: Tensor, attention_mask: AnyMask, positions: Tensor
 ) -> tuple[Tensor | AnyMask, Tensor | AnyMask]:
-    """The mask of the tokens that attention sees, and the mask of the tokens up to the pooled one.
+    """Two masks for a classifier: the tokens that attention sees, and the tokens up to the pooled one.
 
     Both are the padding mask, except with "last_not_pad" pooling, which skips pad tokens at the end of a
     text. In a causal classifier, the pooled token does not see them, so attention masks them too.
@@ -226,5 +226,5 @@ def real_mean(h: Tensor, attention_mask: Tensor | None) -> Tensor:
 
 
 def build(config: ModelConfig) -> NoiseFormer:
-    """A network of the given config; its weights must be loaded before use."""
+    """A network with the shape of the config; load its weights before use."""
     return CausalLM(config) if config.is_language_model else SequenceClassifier(config)

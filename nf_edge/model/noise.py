@@ -68,7 +68,12 @@ class RelativeNoise(Noise):
 
 
 def noisy_query(k: Tensor, a: Tensor | None, b: Tensor | None, p: Tensor | None) -> Tensor:
-    """Q [B, H, T, d] of K [B, H, T, d], with low-rank noise (a, b), pairwise noise (p) or none."""
+    """Compute the query Q from the keys K, both [B, H, T, d].
+
+    Args:
+        a, b: low-rank noise, or None.
+        p: pairwise noise, or None.
+    """
     if a is not None and b is not None:
         return k + (k @ a) @ b.transpose(-1, -2)
     return k if p is None else k + k @ p

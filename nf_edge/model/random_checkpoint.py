@@ -31,8 +31,8 @@ def write_random(
     """Write a checkpoint of a preset's shape, changed by `shape`, with random weights.
 
     Args:
-        shape: keys of config.json and their values; None keeps the preset's value.  `num_labels` makes a
-            classifier.  `noise` is a kind, `rank` belongs to low-rank noise.
+        shape: maps keys of config.json to values; None keeps the preset's value.  `num_labels` makes a
+            classifier.  `noise` is the kind of noise; `rank` is allowed only with low-rank noise.
 
     Raises:
         BadInput: the shape is not valid for a NoiseFormer or too large for this machine, the tokenizer has

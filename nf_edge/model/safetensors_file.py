@@ -14,7 +14,7 @@ from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
 from nf_edge.core.reading import LARGEST, MIB, open_regular
 
-# Bytes of the length field; and of the longest accepted header, that of the deepest model allowed.
+# Bytes of the field with the header's length, and of the longest header that is accepted.
 PREFIX, MOST_HEADER = 8, 16 * MIB
 
 

@@ -15,7 +15,7 @@ from nf_edge.core import strict_json
 MAY_GROW = re.compile(r'"(?:pattern|precompiled_charsmap)"|\\u00[2-7]')
 # Largest number of steps.  For comparison: lower-casing all of Unicode letter by letter takes 1,433 steps.
 MOST_STEPS, MOST_CONTENT, MOST_CONTENTS = 2_000, 100, 5_000
-# The largest accepted growth: Unicode normalization turns one character into at most 18.
+# The most characters that one character may become; Unicode normalization makes at most 18.
 MOST_GROWTH = 20
 
 Apply = Callable[[str], str]

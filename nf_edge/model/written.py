@@ -9,10 +9,10 @@ from nf_edge.model.checkpoint import Checkpoint, load_checkpoint
 
 @dataclass(frozen=True)
 class WrittenCheckpoint:
-    """A new checkpoint.
+    """A new checkpoint, and the remarks on how it was made.
 
     Attributes:
-        notes: assumptions of the conversion, and what it dropped or added.
+        notes: what the conversion assumed, dropped or added.
     """
 
     checkpoint: Checkpoint

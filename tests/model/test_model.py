@@ -55,7 +55,7 @@ def test_a_full_cache_says_so(case):
     model = load_checkpoint(case("lm-none")).model()
     cache = KVCache(model.config)
     model(torch.zeros(1, model.config.n_positions, dtype=torch.int64), cache=cache)
-    with pytest.raises(ValueError, match="do not fit a cache of 10 positions"):
+    with pytest.raises(ValueError, match="the cache has 10 positions, too few"):
         model(torch.zeros(1, 1, dtype=torch.int64), cache=cache)
 
 

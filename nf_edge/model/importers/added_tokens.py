@@ -10,7 +10,7 @@ from nf_edge.model.tokenizer import END_OF_TEXT
 
 SETTINGS = "tokenizer_config.json"
 NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-# Keys of further special tokens, of two versions: a list of tokens, or an object from names to tokens.
+# Keys of more special tokens, in two versions of transformers: a list of tokens, or a map of names to tokens.
 MORE_TOKENS = ("extra_special_tokens", "additional_special_tokens")
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 SAVE_AGAIN = "save the tokenizer again with save_pretrained of transformers"
@@ -23,7 +23,18 @@ def add_tokens(
     folder: Path,
     notes: list[str],
 ) -> None:
-    """Add the tokens of the settings, with their attributes, to the document."""
+    """Add the tokens that a folder's other files define to its `tokenizer.json`.
+
+    Args:
+        document: the content of `tokenizer.json`, changed in place.
+        settings: the content of `tokenizer_config.json`.
+        listed: ids and attributes of the added tokens, as `listed_tokens` returns them.
+        folder: the folder, for messages.
+        notes: receives a remark that names the added tokens.
+
+    Raises:
+        BadInput: a token has an id that does not follow the vocabulary, or is invalid.
+    """
     tokens = added_tokens(document)
     known = {*tokens, END_OF_TEXT}
     for index, token in listed:
@@ -50,7 +61,7 @@ def added_tokens(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def ids_of(document: dict[str, Any]) -> dict[str, int]:
-    """The id of every token, including added tokens."""
+    """Map each token, including added tokens, to its id."""
     vocabulary = document["model"]["vocab"]
     if isinstance(vocabulary, list):  # Unigram has [token, score] pairs
         vocabulary = {token: index for index, (token, _) in enumerate(vocabulary)}
@@ -67,7 +78,7 @@ def _id(content: str, document: dict[str, Any], tokens: Mapping[str, dict[str, A
 
 
 def listed_tokens(settings: Mapping[str, Any], folder: Path) -> list[tuple[int, dict[str, Any]]]:
-    """The added tokens with an id in the settings, by increasing id."""
+    """The ids and attributes of the added tokens that the settings list, by increasing id."""
     decoder = settings["added_tokens_decoder"] or {}
     try:
         listed = sorted(((int(index), token) for index, token in decoder.items()), key=itemgetter(0))

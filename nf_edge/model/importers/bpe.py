@@ -14,7 +14,9 @@ VOCAB, MERGES = "vocab.json", "merges.txt"
 
 
 def bpe_document(folder: Path) -> dict[str, Any]:
-    """The content of a `tokenizer.json`: the folder's BPE, GPT-2's pre-tokenizer, no added tokens.
+    """Build the content of a `tokenizer.json` from a folder's vocab.json and merges.txt.
+
+    It has GPT-2's pre-tokenizer and no added tokens.
 
     Raises:
         BadInput: a file cannot be read, or the files are not a BPE.

@@ -27,7 +27,7 @@ class ForeignCheckpoint:
         where: the file with the shape, for messages.
         notes: remarks for the user on the conversion.
         problems: reasons why the checkpoint cannot be converted.
-        vocabulary: number of tokens, if it is known to be less than the number of the embedding's rows.
+        vocabulary: number of tokens, if the embedding is known to have more rows than tokens; else None.
         tokenizer: the path of a `tokenizer.json` to copy, or a tokenizer built from several files.
     """
 
@@ -65,10 +65,10 @@ def load_torch(path: Path) -> Any:
 
 
 def _check_zip(file: BinaryIO) -> None:
-    """Raise ValueError if an archive's entries are larger than the file; `torch.save` never compresses.
+    """Refuse a compressed archive; `torch.save` never compresses.
 
     Raises:
-        ValueError: the archive is compressed, so its content could fill the memory.
+        ValueError: the archive's entries are larger than the file, so they could fill the memory.
     """
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
@@ -79,10 +79,10 @@ def _check_zip(file: BinaryIO) -> None:
 
 
 def is_dense(tensor: Tensor) -> bool:
-    """Whether a tensor stores each of its values.
+    """Whether the file stores every value of a tensor.
 
-    A tensor with a stride of 0 takes few bytes in the file but could fill the memory.  A tensor on the device
-    `meta` has no values.
+    Two kinds are refused: a tensor with a stride of 0 repeats few stored values and could fill the memory,
+    and a tensor on the device `meta` has no values.
     """
     if tensor.layout != torch.strided or tensor.device.type != "cpu":
         return False

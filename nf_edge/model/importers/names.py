@@ -23,7 +23,7 @@ SHOWN = 3
 
 
 def gpt2_names(keys: Iterable[str], problems: list[str], notes: list[str]) -> dict[str, str]:
-    """GPT-2's name of each key.  A key that is not a GPT-2 name stays, without the parts of wrappers.
+    """Map each key to its name in GPT-2.  A key that is not a GPT-2 name only loses the parts of wrappers.
 
     Args:
         problems: receives the reasons why the keys do not belong to one model.
@@ -43,7 +43,7 @@ def gpt2_names(keys: Iterable[str], problems: list[str], notes: list[str]) -> di
     elif len(prefixes) > 1:
         listed = ", ".join(f"{count} with {prefix!r}" for prefix, count in prefixes.most_common())
         problems.append(
-            f"has tensors of several models ({listed} before GPT-2's names); keep those of one model"
+            f"has tensors of several models (prefixes of GPT-2's names: {listed}); keep those of one model"
         )
     else:
         problems += _twice(names)
@@ -65,7 +65,7 @@ def _split(key: str) -> tuple[str | None, str]:
 
 
 def _twice(names: dict[str, str]) -> list[str]:
-    """One problem per name that several keys map to."""
+    """One problem for each tensor that occurs under several keys."""
     keys: dict[str, list[str]] = {}
     for key, name in names.items():
         keys.setdefault(name, []).append(key)

@@ -24,7 +24,7 @@ from nf_edge.model.importers.foreign import (
 )
 from nf_edge.model.importers.names import gpt2_names
 
-# Keys of the shape: nanoGPT's model_args → nf-edge's config.
+# Shape: key in nanoGPT's model_args → key in nf-edge's config.
 SHAPE = {
     "n_layer": "n_layer",
     "n_head": "n_head",

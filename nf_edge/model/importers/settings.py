@@ -1,7 +1,7 @@
 """The settings of a Hugging Face folder.  Each setting that can change a prediction is read, refused or
 reported.
 
-A note also reports every key that is in none of these tables.
+A key that is in none of the tables below is also reported in a note.
 """
 
 from collections.abc import Mapping
@@ -136,7 +136,7 @@ GENERATION_IRRELEVANT = {
 
 
 def refused(config: Mapping[str, Any]) -> list[str]:
-    """The reasons why a config is not that of a plain GPT-2."""
+    """The reasons why a config does not describe a plain GPT-2; empty if it does."""
     problems = [
         f"{key} is {config[key]!r}, which a NoiseFormer does not support ({reason})"
         for key, (plain, reason) in PLAIN.items()
@@ -151,7 +151,7 @@ def refused(config: Mapping[str, Any]) -> list[str]:
 
 
 def shape(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The shape by nf-edge's keys, with GPT-2's defaults for missing keys."""
+    """Map nf-edge's keys of the shape to their values, with GPT-2's defaults for missing keys."""
     named = {key: config[alias] for alias, key in ALIASES.items() if alias in config}
     return {key: config.get(key, named.get(key, default)) for key, default in SHAPE.items()}
 

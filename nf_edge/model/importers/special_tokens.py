@@ -15,7 +15,7 @@ def special_tokens(
     vocabulary: Any,
     foreign: ForeignCheckpoint,
 ) -> dict[str, Any]:
-    """The special tokens for nf-edge's config, from config.json and generation_config.json.
+    """Map nf-edge's keys of special tokens to ids, from config.json and generation_config.json.
 
     Args:
         generation: the content of generation_config.json; None if there is none or the model is a classifier.
@@ -46,7 +46,7 @@ def _of_generation(
     generation: Mapping[str, Any],
     foreign: ForeignCheckpoint,
 ) -> dict[str, Any]:
-    """The special tokens that generation_config.json changes.
+    """The special tokens that generation_config.json sets or replaces, by key.
 
     Its eos_token_id takes precedence, as in transformers' `generate`.  Its other tokens count only if
     config.json has none.

@@ -163,7 +163,7 @@ def _add_template(document: dict[str, Any], settings: Mapping[str, Any], notes: 
 def _unsupported_notes(
     document: dict[str, Any], settings: Mapping[str, Any], name: str, has_tokenizer_json: bool
 ) -> Iterator[str]:
-    """Notes on settings because of which transformers may encode texts differently."""
+    """Notes on unsupported settings; because of them, transformers may encode texts differently."""
     if name not in (*GPT2_CLASSES, *GENERIC_CLASSES):
         how = "tokenizer.json is used unchanged" if has_tokenizer_json else "its files are read as GPT-2's"
         yield f"tokenizer: the class {name} may change texts in code that its files do not record; {how}"
@@ -227,7 +227,8 @@ def _built(document: dict[str, Any], folder: Path) -> Tokenizer:
         index = tokenizer.token_to_id(token["content"])
         if index != token["id"]:
             raise BadInput(
-                f"the tokenizer encodes {token['content']} as {index}, but its files give it {token['id']}",
+                f"the tokenizer encodes {token['content']} as {index}, but its files give it the id "
+                f"{token['id']}",
                 where=folder,
                 fix="correct the id in the tokenizer's files",
             )

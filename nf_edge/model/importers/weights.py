@@ -20,8 +20,8 @@ SHOWN = 5
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Every tensor by its key.  If the folder has weights in several formats, those that transformers would
-    load.
+    """Map each key to its tensor.  If the folder has weights in several formats, transformers' choice is
+    read.
 
     Raises:
         BadInput: there are no weights, a file cannot be read, or shards do not match their index.
