@@ -26,7 +26,7 @@ def model_card(recipe: TrainingRecipe, report: TrainingReport, sha256: dict[str,
     """The model card as Markdown.
 
     Args:
-        sha256: SHA-256 of the recipe's data files, by source.
+        sha256: maps each source in the recipe to the SHA-256 of its file.
     """
     parts = [
         f"# {recipe.name}\n\n{recipe.description.strip()}",
@@ -83,7 +83,10 @@ def _teachers(recipe: TrainingRecipe, distill: Distillation, report: TrainingRep
 
 
 def _per_byte(test: Evaluation, bytes_per_token: float) -> str:
-    """Perplexity per byte, exp(loss / bytes per token), which is comparable across vocabularies."""
+    """The card's line with the perplexity per byte, exp(loss / bytes per token).
+
+    It can be compared between models with different vocabularies.
+    """
     loss, error = test.loss / bytes_per_token, (test.standard_error or math.nan) / bytes_per_token
     perplexity = exp(loss)
     return (
@@ -149,5 +152,5 @@ def _reproduce(recipe: TrainingRecipe, report: TrainingReport) -> str:
 
 
 def _shown(source: str) -> str:
-    """A source without folders, which exist only on this machine."""
+    """The name of a source without its folders, because the folders exist only on this machine."""
     return Path(source).name if Path(source).is_absolute() else source

@@ -30,9 +30,9 @@ class ConvolutionalClassifier(nn.Module):
     labels].
 
     Args:
-        channels: number of filters of each width; without vectors, also the size of an embedding.
-        widths: number of tokens that a filter covers, odd numbers.
-        dropout: share of the embeddings' values that are dropped in training.
+        channels: number of filters of each width; without word vectors, also the size of an embedding.
+        widths: numbers of tokens that filters cover; each must be odd.
+        dropout: share of the embeddings' values, from 0 to 1, that are dropped in training.
         vectors: initial embeddings; training changes them.
     """
 

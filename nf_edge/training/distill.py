@@ -39,8 +39,9 @@ class Teachers(nn.Module):
         return torch.stack(log_shares).logsumexp(dim=0)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The mean cross entropy with the teachers' probabilities.  It is multiplied by T², which keeps
-        gradients the same size.
+        """The mean cross entropy of the model's predictions with the teachers' probabilities, a scalar.
+
+        It is multiplied by T² (T: temperature), so the gradients have the same size at each temperature.
         """
         logits = logits_of(model, batch) / self._temperature
         return F.cross_entropy(logits, logits_of(self, batch).exp()) * self._temperature**2

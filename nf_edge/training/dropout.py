@@ -7,7 +7,9 @@ from nf_edge.model.network import Transformer
 
 
 def add_dropout(model: nn.Module, share: float) -> None:
-    """Drop values in the same places as GPT-2: in the embeddings, and in all outputs of layers to the
+    """Drop a share (0 to 1) of the values in the same places as GPT-2.
+
+    These places are the embeddings, and the outputs of attention and MLP before they are added to the
     residual stream.
     """
     transformer = model.get_submodule("transformer")

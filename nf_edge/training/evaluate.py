@@ -35,14 +35,14 @@ class Evaluation:
 
     @property
     def score(self) -> float:
-        """The value of the metric."""
+        """The value of the metric: accuracy as a share, perplexity, or the loss."""
         if self.correct is not None:
             return self.correct / self.count
         return exp(self.loss) if self.metric == "perplexity" else self.loss
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % interval of the score; None for a single example, unless the score is a share.
+        """95 % interval of the score; None for a single example, unless the score is an accuracy.
 
         Accuracy has Wilson's interval.  Other scores have the interval of the loss ± 1.96 standard errors.
         """
@@ -90,14 +90,20 @@ def example_losses(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0)
 
 
 def logits_of(model: nn.Module, batch: Batch) -> Tensor:
-    """The model's logits.  A batch without padding runs without a mask, which takes a fifth less time."""
+    """The model's logits for a batch.  Without padding it passes no mask, which takes a fifth less time."""
     mask = None if bool(batch.attention_mask.all()) else batch.attention_mask
     return model(batch.input_ids, mask)
 
 
 def finite_logits(model: nn.Module, batch: Batch, rows: str, first: int) -> Tensor:
-    """The logits of `logits_of`, checked to be finite; `rows` and `first` are as for
-    `model.finite.finite`.
+    """The model's logits for a batch; refuses NaN and Inf.
+
+    Args:
+        rows: the name of the data for the message.
+        first: index of the batch's first row in the data, from 0.
+
+    Raises:
+        NotFinite: the output of a module is not finite.
     """
     mask = None if bool(batch.attention_mask.all()) else batch.attention_mask
     return finite(model, batch.input_ids, mask, rows=rows, first=first)

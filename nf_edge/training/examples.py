@@ -15,7 +15,7 @@ class Examples(Protocol):
     def __len__(self) -> int: ...
 
     def length(self, index: int) -> int:
-        """Number of tokens of an example."""
+        """Number of tokens of the example with this index."""
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """The examples with these indices as one batch."""
@@ -58,8 +58,9 @@ class BlockExamples:
 
 
 class Varied:
-    """Base of examples with random changes; the number of examples and their approximate lengths stay the
-    same.
+    """Base class of examples that change at random in each batch.
+
+    The number of examples stays the same, and their lengths hardly change.
     """
 
     def __init__(self, rows: Examples) -> None:

@@ -56,7 +56,8 @@ def fit(
     Args:
         loss: function that returns the loss of the model on a batch, a scalar.
         validate: function that is called every `settings.validate_every` steps and after the last step.
-        resumable: the file to save states in; if it exists, training resumes from it.
+        resumable: the file to save states in; if the file exists, training resumes from it.  None: no state
+            is saved.
 
     Returns:
         The final state; `best` has the tensors of the best validation.
@@ -89,7 +90,7 @@ def fit(
 
 
 def best_validation(state: State) -> Validation:
-    """The best validation; the first one if several are equal.  `State.best` has its tensors."""
+    """The validation with the best score, the first of several equal ones.  `State.best` has its tensors."""
     return max(state.validations, key=lambda validation: validation.evaluation.rank)
 
 

@@ -14,7 +14,7 @@ from nf_edge.model.config import ModelConfig
 from nf_edge.training.teacher import Teacher
 from nf_edge.training.vectors import WordVectors
 
-# Number of buckets, large enough that few n-grams of a treebank share one.
+# Number of hash buckets, large enough that few n-grams of a treebank share a bucket.
 BUCKETS = 2**18
 # Primes that mix ids, so that neighbouring ids get distant buckets.
 MULTIPLIER, MODULUS = 1_000_003, 2**31 - 1

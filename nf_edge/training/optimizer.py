@@ -26,7 +26,10 @@ def adamw(model: nn.Module, settings: Optimizer) -> torch.optim.AdamW:
 
 
 def learning_rate_share(step: int, steps: int, schedule: Schedule) -> float:
-    """The learning rate of a step (from 0) as a share of the highest (Loshchilov and Hutter, 2017, eq. 5)."""
+    """The learning rate of a step (from 0) as a share of the highest learning rate.
+
+    Loshchilov and Hutter, 2017, eq. 5.
+    """
     if step < schedule.warmup_steps:
         return (step + 1) / schedule.warmup_steps
     done = (step - schedule.warmup_steps) / (steps - schedule.warmup_steps)

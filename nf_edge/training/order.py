@@ -5,7 +5,7 @@ import torch
 
 from nf_edge.training.examples import Examples
 
-# The uses of random numbers in training; each has its own random stream and seed.
+# The purposes of random numbers in training; each purpose has its own random stream and seed.
 ORDER, STEP = 0, 1
 
 

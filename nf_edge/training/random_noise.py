@@ -22,9 +22,10 @@ def add_random_noise(model: nn.Module) -> None:
 
 
 def noise_prior(model: nn.Module) -> Tensor:
-    """Mean over all heads of KL(N(0, σ²) ‖ N(0, σ₀²)) = ln(σ₀/σ) + σ²/(2σ₀²) − ½, σ₀ = 0.1; a scalar.
+    """A loss term that keeps each head's σ near its prior σ₀ = 0.1; a scalar.
 
-    Without this term training would reduce σ to zero, because random scores do not help the task.
+    It is the mean over all heads of KL(N(0, σ²) ‖ N(0, σ₀²)) = ln(σ₀/σ) + σ²/(2σ₀²) − ½.  Without it,
+    training would reduce σ to zero, because random scores do not help the task.
     """
     log_sigmas = [noise.log_sigma for noise in _noise_modules(model)]
     log_sigma = torch.cat([each for each in log_sigmas if isinstance(each, nn.Parameter)])

@@ -20,11 +20,11 @@ from nf_edge.training.settings import Settings
 
 
 class Noise(NoiseConfig, extra="forbid"):
-    """The `noise` of config.json; all other keys are errors."""
+    """The `noise` of a recipe's model, as in config.json; unknown keys are errors."""
 
 
 class Model(ModelConfig, extra="forbid"):
-    """The content of config.json; all other keys are errors."""
+    """The `model` of a recipe: the content of config.json; unknown keys are errors."""
 
     noise: Noise = Noise()
 
@@ -189,9 +189,14 @@ class TrainingRecipe(Closed):
             raise ValueError("regularization.token_dropout needs a classifier with a pad_token_id")
         if isinstance(self.data.tokenizer, Bpe):
             if config.vocab_size < SMALLEST_VOCABULARY:
-                raise ValueError(f"a byte-level BPE needs model.vocab_size {SMALLEST_VOCABULARY} or more")
+                raise ValueError(
+                    f"a byte-level BPE needs a model.vocab_size of {SMALLEST_VOCABULARY} or more"
+                )
             if {token for tokens in config.special_tokens.values() for token in tokens} - {0}:
-                raise ValueError("the special tokens of a trained BPE must all have id 0")
+                raise ValueError(
+                    "data.tokenizer trains a BPE whose only special token has id 0; set all "
+                    "special token ids of the model to 0"
+                )
         if extra.label_smoothing and config.task == "regression":
             raise ValueError("regularization.label_smoothing must be 0 for regression")
         if extra.noise_prior is not None and config.noise.kind == "none":

@@ -27,7 +27,13 @@ ADVICE = "give more rows, or change part, min_words or apart in the recipe"
 
 @dataclass(frozen=True)
 class Located:
-    """A source in the recipe, its path or data set name, and the part to use."""
+    """One source of a recipe with its location.
+
+    Attributes:
+        source: the source as the recipe gives it.
+        path: the path of its file, or the name of a data set.
+        part: the part of it to use.
+    """
 
     source: Source
     path: str
@@ -48,11 +54,13 @@ class TrainingData:
 
     Attributes:
         train, valid, test: the examples of each split.
-        taught: the examples for distillation, without labels; None if the recipe has no teachers.
-        lessons: one per teacher, in the recipe's order.
-        examples: the rows to save with a classifier, to score them; None if there are none.
-        examples_json: the rows to save with the checkpoint, one JSON object per line.
-        tokenizer_file: the recipe's or the trained tokenizer.json; None if the data is not text.
+        taught: the examples without labels that the model learns from its teachers; None if the recipe has no
+            teachers.
+        lessons: the labelled examples of each teacher, in the recipe's order.
+        examples: the rows that are saved with a classifier and scored; None if there are none.
+        examples_json: the content of the checkpoint's examples.jsonl, one JSON object per line.
+        tokenizer_file: the tokenizer.json of the recipe, or the one trained for it; None if the data is
+            not text.
         bytes_per_token: UTF-8 bytes per token of the test text; None unless it is a language model's text
             file.
         sha256: SHA-256 of each file, by its name in the recipe.
@@ -76,8 +84,8 @@ def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> Tra
     """Read all sources of a recipe.
 
     Args:
-        root: the folder with the recipe's files.
-        scratch: a folder for a trained tokenizer.
+        root: the folder with the data files that the recipe names.
+        scratch: an existing folder, for the tokenizer.json if the recipe trains a tokenizer.
 
     Raises:
         BadInput: a source cannot be read, or its rows do not suit this model.

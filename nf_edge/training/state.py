@@ -19,7 +19,7 @@ from nf_edge.training.evaluate import Evaluation
 
 @dataclass(frozen=True)
 class Validation:
-    """The score on validation data after a number of steps."""
+    """The score on validation data after `step` steps."""
 
     step: int
     evaluation: Evaluation
@@ -53,7 +53,7 @@ class _Document:
 
 
 def check_states(paths: Sequence[Path], what: str, *, resume: bool, overwrite: bool) -> None:
-    """Check that existing state files are consistent with the options to resume or to overwrite.
+    """Check that existing state files agree with the options to resume or to overwrite.
 
     Args:
         what: "training" or "recovery", for messages.
@@ -108,9 +108,11 @@ def load_state(path: Path, fingerprint: str, model: nn.Module, optimizer: torch.
         raise _invalid_state(path, error) from error
     if document.fingerprint != fingerprint:
         raise BadInput(
-            "contains the state of a training with another recipe, seed, data or version of nf-edge",
+            "contains the state of a training whose recipe, seed, data or nf-edge version differs from "
+            "this one's",
             where=path,
-            fix="resume with the original ones, or delete this file and start again",
+            fix="resume with the original recipe, seed, data and version, or delete this file and start "
+            "again",
         )
     try:
         return _restored(document, tensors, model, optimizer)

@@ -49,7 +49,7 @@ def train(
     During training, each model's state is in a file `OUT.*.training` next to `out`.
 
     Args:
-        data_root: the folder with the recipe's files.
+        data_root: the folder with the data files that the recipe names.
         resume: continue an interrupted training of the same recipe.
         overwrite: replace an existing `out`, and discard an interrupted training.
         compare: also train the recipe with other kinds of attention, to compare them in the model card.
@@ -149,7 +149,9 @@ def _train_one(
     progress: Progress,
     on_validation: Callable[[str, Validation], None],
 ) -> tuple[Trained, dict[str, Tensor]]:
-    """Train one model; returns its result and its best tensors in full precision."""
+    """Train one model; returns its result, and the tensors of the best step before rounding to the saved
+    dtype.
+    """
     name, size = attention_name(recipe.model), recipe.training.batch_size
     model = Checkpoint(resumable.path, recipe.model, init_tensors(recipe.model, recipe.seed)).model()
     model.requires_grad_(True)
@@ -196,7 +198,7 @@ def _loss(regularization: Regularization, teachers: Teachers | None) -> Loss:
 
 
 def _rounded(recipe: TrainingRecipe, tensors: dict[str, Tensor]) -> Checkpoint:
-    """The checkpoint of the tensors, rounded as in the saved file."""
+    """A checkpoint with the tensors in the recipe's dtype, as in the saved file."""
     dtype = getattr(torch, recipe.dtype)
     return Checkpoint(Path(), recipe.model, {name: tensor.to(dtype) for name, tensor in tensors.items()})
 

@@ -3,7 +3,7 @@
 from nf_edge.model.config import ModelConfig
 from nf_edge.training.recipe import Noise, TrainingRecipe
 
-# The other kinds of attention: symmetric without noise, symmetric with a full matrix per head (both from
+# Kinds of attention to compare with: symmetric without noise, symmetric with pairwise noise (both from
 # Courtois et al.), and GPT-2's.
 COMPARED = ("none", "pairwise", "standard")
 
@@ -14,7 +14,7 @@ def attention_name(config: ModelConfig) -> str:
 
 
 def variants(recipe: TrainingRecipe) -> list[TrainingRecipe]:
-    """Copies of the recipe with each other attention in `COMPARED`.
+    """Copies of the recipe, one for each attention in `COMPARED` that is not the recipe's own.
 
     A variant without learned noise is also trained without random noise.
     """

@@ -55,7 +55,7 @@ def read_vectors(path: Path, tokenizer: Tokenizer, vocab_size: int) -> WordVecto
         raise BadInput(
             "has no vector for any word of the vocabulary",
             where=path,
-            fix="use word vectors of the texts' language",
+            fix="use word vectors for the language of the training texts",
         )
     known = torch.zeros(vocab_size, dtype=torch.bool)
     known[list(vector_of)] = True
@@ -83,7 +83,7 @@ def _text(line: bytes, path: Path, number: int) -> str:
 
 
 def _words(tokenizer: Tokenizer) -> dict[str, int]:
-    """Word → id, for tokens that are complete words or punctuation, not the continuation of a word."""
+    """Map each word or punctuation mark that is one token to its id; parts of words are left out."""
     words = {}
     for index in tokenizer.get_vocab().values():
         text = tokenizer.decode([index])
