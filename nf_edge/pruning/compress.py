@@ -55,13 +55,13 @@ def compress_checkpoint(
     Recovery saves its state in `OUT.recovery`, next to `out`.
 
     Args:
-        recipe: has a `prune` or a `recover` section.
+        recipe: a recipe with a `prune` section, a `recover` section or both.
         resume: continue an interrupted recovery of the same checkpoint, recipe and data.
 
     Raises:
-        BadInput: the data does not suit the model, the model lacks something that a section names, `out`
-            cannot be written, there is no state to resume, a state exists but `resume` is false, or training
-            diverged.
+        BadInput: the data does not suit the model, the model has too few layers or parameters to prune, `out`
+            cannot be written, there is no state to resume, a state exists but neither `resume` nor
+            `overwrite` is set, or training diverged.
     """
     prune, recovery = recipe.prune, recipe.recover
     config = checkpoint.config
@@ -186,7 +186,7 @@ def _zero_share(smaller: Checkpoint, masks: Mapping[str, Tensor]) -> float | Non
 
 
 def _in_saved_form(smaller: Checkpoint, checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint with the tensors that inference uses, in the original's dtype."""
+    """The smaller checkpoint as it is saved: only the tensors for inference, in the dtype of `checkpoint`."""
     dtype = checkpoint.tensors["transformer.wte.weight"].dtype
     tensors = {name: smaller.tensors[name].to(dtype) for name in smaller.config.tensor_shapes()}
     return Checkpoint(smaller.path, smaller.config, tensors)
@@ -226,7 +226,7 @@ def _write(
 
 
 def _fingerprint(checkpoint: Checkpoint, recipe: Recipe, train: Examples, valid: Examples) -> str:
-    """SHA-256 of everything the recovered weights depend on, except the machine."""
+    """SHA-256 of everything that the recovered weights depend on, except the machine."""
     facts = {
         "checkpoint": checkpoint.identity.model_dump(mode="json"),
         # Includes the runtime, which affects `target_memory`, and the `quantize` section, which affects QAT's

@@ -15,12 +15,12 @@ from nf_edge.training.examples import BlockExamples, Examples, RowExamples
 
 # Share of the training data that validates recovery if no validation data is given.
 VALIDATION_SHARE = 0.05
-# What a user can do if no row is in the part for training, or none in the part for validation.
+# The fix if the data is so small that the part for training or for validation has no rows.
 ADVICE = (
     "give more rows, or rows for validation with --valid "
-    f"(without it, {VALIDATION_SHARE:.0%} of the training rows validate)"
+    f"(without --valid, {VALIDATION_SHARE:.0%} of the training rows are used for validation)"
 )
-# Largest number of tokens per batch; largest numbers of examples and tokens that importance is computed from.
+# The most tokens in a batch; the most examples and tokens that importance is computed from.
 BATCH_TOKENS, MAX_SAMPLE, MAX_SAMPLE_TOKENS = 4096, 512, 65_536
 
 
@@ -29,9 +29,9 @@ class Sources:
     """Data sources: files of labelled rows, text files for a language model, or NAME:SPLIT.
 
     Attributes:
-        train: computes importance, counts tokens, and trains recovery.
-        valid: selects the best step of recovery; None: a twentieth of `train`.
-        test: scores the result; None: same as `valid`.
+        train: the data to compute importance, to count tokens, and to train recovery.
+        valid: the data to select the best step of recovery; None: a twentieth of `train`.
+        test: the data to score the result; None: same as `valid`.
     """
 
     train: str
@@ -44,7 +44,7 @@ class Sources:
         return [path for path in given if path.exists()]
 
     def located(self) -> dict[str, tuple[str, Part]]:
-        """The source of "train", "valid" and "test", with the part of it to use."""
+        """Map "train", "valid" and "test" to a source and the part of the source to use."""
         split = 1 - VALIDATION_SHARE
         splits_train = self.valid is None
         train = (self.train, Part(0, split, advice=ADVICE) if splits_train else COMPLETE)
@@ -53,7 +53,7 @@ class Sources:
 
 
 def examples(located: tuple[str, Part], checkpoint: Checkpoint) -> Examples:
-    """The examples of a source, in the checkpoint's tokens.
+    """The examples of a source, encoded with the checkpoint's tokenizer.
 
     Raises:
         BadInput: the source cannot be read, or its rows do not suit this model.
@@ -75,7 +75,7 @@ def documents(located: tuple[str, Part], checkpoint: Checkpoint) -> list[tuple[i
 
 
 def batch_size(checkpoint: Checkpoint) -> int:
-    """Examples per batch.  The limit keeps a language model's logits small enough for memory."""
+    """Number of examples per batch, small enough that a language model's logits fit into memory."""
     return max(1, min(32, BATCH_TOKENS // checkpoint.config.n_positions))
 
 
@@ -85,7 +85,7 @@ def in_batches(data: Examples, size: int) -> Iterator[Batch]:
 
 
 def spread(data: Examples, checkpoint: Checkpoint) -> Sequence[Batch]:
-    """Batches of an evenly spaced sample, because files are often sorted."""
+    """Batches of a sample that is evenly spaced over the data, because files are often sorted."""
     count = min(len(data), MAX_SAMPLE, max(MAX_SAMPLE_TOKENS // checkpoint.config.n_positions, 16))
     chosen = [i * len(data) // count for i in range(count)]
     size = batch_size(checkpoint)

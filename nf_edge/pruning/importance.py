@@ -24,7 +24,10 @@ TRAINING = "the training rows"
 
 @dataclass(frozen=True)
 class Importance:
-    """Importance in one layer, in nats of a row's loss: float64 [heads] and [inner units]."""
+    """The importance of each head and inner unit of a layer: float64 [heads] and [inner units].
+
+    The unit is nats: the estimated change of a row's loss if the head or unit is removed.
+    """
 
     heads: Tensor
     units: Tensor
@@ -50,7 +53,9 @@ def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress 
             assert batch.labels is not None
             for gate in gates:
                 gate.open(len(batch.input_ids))
-            # Rows are independent, so the sum's derivative by a row's gates equals that of the row's loss.
+            # Rows are independent, so the derivative of the summed loss by a row's gates is the derivative of
+            # that
+            # row's loss.
             example_losses(finite_logits(model, batch, TRAINING, rows), batch.labels).sum().backward()
             for gate in gates:
                 gate.add()

@@ -42,7 +42,7 @@ def read_provenance(checkpoint: Checkpoint) -> Compression | None:
         ) from error
     if provenance.result != UNKNOWN and (differing := checkpoint.differs_from(provenance.result)):
         raise BadInput(
-            f"belongs to another checkpoint; {' and '.join(differing)} changed since compress wrote it",
+            f"belongs to another checkpoint: since compress wrote it, {' and '.join(differing)} changed",
             where=path,
             fix="compress the original checkpoint again, or delete this file, whose scores no longer apply",
         )
@@ -50,10 +50,10 @@ def read_provenance(checkpoint: Checkpoint) -> Compression | None:
 
 
 def needs_compression(checkpoint: Checkpoint, recipe: Recipe) -> bool:
-    """Whether a recipe prunes or recovers, and the checkpoint is not yet its result.
+    """Whether a recipe prunes or recovers, and the checkpoint is not yet the result of that recipe.
 
     Raises:
-        BadInput: as `read_provenance` does.
+        BadInput: the checkpoint's `compression.json` is damaged, or belongs to another checkpoint.
     """
     provenance = read_provenance(checkpoint)
     if provenance is None or not recipe.shrinks:
@@ -73,7 +73,7 @@ def require_pruned(checkpoint: Checkpoint, recipe: Recipe) -> Compression | None
     """The record of how a checkpoint was compressed; None if it was not.
 
     Raises:
-        BadInput: the recipe prunes or recovers, and the checkpoint is not its result.
+        BadInput: the recipe prunes or recovers, and the checkpoint is not the result of that recipe.
     """
     if needs_compression(checkpoint, recipe):
         raise BadInput(

@@ -60,7 +60,7 @@ def prune_layers(checkpoint: Checkpoint, count: int, examples: Examples, progres
     layers = checkpoint.config.n_layer
     if count >= layers:
         raise BadInput(
-            f"prune.layers is {count}, but the model has {layers} layers",
+            f"prune.layers is {count}, but the model has only {layers} layers and must keep at least one",
             where=checkpoint.path,
             fix=f"set prune.layers to at most {layers - 1}",
         )
@@ -77,10 +77,11 @@ def prune_layers(checkpoint: Checkpoint, count: int, examples: Examples, progres
 def prune_structure(
     checkpoint: Checkpoint, recipe: Recipe, prune: Prune, examples: Examples, progress: Progress
 ) -> Checkpoint:
-    """Drop heads and inner units.
+    """Drop heads and inner units until the targets of the `prune` section are met.
 
     Args:
-        recipe: the recipe of the later export; `target_memory` limits the memory of that export.
+        recipe: the recipe of the later export.  `prune.target_memory` limits the memory of that export.
+        prune: the recipe's `prune` section.
 
     Raises:
         BadInput: the smallest possible model is larger than the target.

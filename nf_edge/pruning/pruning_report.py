@@ -35,15 +35,16 @@ class PruningReport(HtmlValue):
 
     Attributes:
         path: the new checkpoint.
-        tested_on: the data of all scores and of the divergence.
-        reencoded: number of test documents that the smaller tokenizer encodes differently, and number of all;
-            None if no token was dropped.
+        tested_on: the source of the data that scores and divergence are measured on.
+        reencoded: number of test documents that the smaller tokenizer encodes differently, and number of all
+            test documents; None if no token was dropped.
         original: scores of the original checkpoint.
         pruned: scores before recovery; None when there was no recovery.
         result: scores of the new checkpoint.
         divergence: predictions of the new checkpoint compared with the original's; None for a regression.
         best_step: the step of recovery whose weights were kept; None when there was no recovery.
-        rounded: whether the network for `pruned`, `result` and `divergence` rounds like the export.
+        rounded: whether `pruned`, `result` and `divergence` were measured with weights and activations
+            rounded as in the export.
         zeros: share of the linear layers' weights that are zero; None without `prune.weights`.
         download: compressed bytes of all weights, before and after; zeros reduce only this size.
     """
@@ -66,7 +67,7 @@ class PruningReport(HtmlValue):
         return {"path": str(self.path), **self.facts()}
 
     def facts(self) -> dict[str, Any]:
-        """All fields except the path, as in `compression.json`."""
+        """All fields except the path as JSON values, as `compression.json` stores them."""
         scores = (("original", self.original), ("pruned", self.pruned), ("result", self.result))
         return {
             "before": asdict(self.before),

@@ -22,7 +22,7 @@ STATE_SUFFIX = ".recovery"
 
 
 class OriginalNetwork(nn.Module):
-    """The original model, with the token ids of the pruned model as inputs.
+    """The original model; its inputs are token ids of the pruned model.
 
     Args:
         kept: int64 [V'], the original id of each id of the pruned model.
@@ -81,8 +81,10 @@ def recover(
 
 
 class _Loss:
-    """The loss: cross entropy with the original's probabilities, plus weighted terms for hidden states and
-    labels.
+    """The loss of recovery, a scalar.
+
+    It is the cross entropy of the pruned model's predictions with the original's probabilities, plus weighted
+    terms for hidden states and labels.
     """
 
     def __init__(self, original: OriginalNetwork, settings: Recover) -> None:

@@ -45,8 +45,9 @@ def pieces(config: ModelConfig, importances: Sequence[Importance]) -> list[Piece
 
 
 def first_of(candidates: Sequence[Piece], size: Callable[[Piece], int], enough: float) -> list[Piece]:
-    """The first pieces with a total size of at least `enough`, or all of them; pieces of size 0 are
-    skipped.
+    """The first pieces whose sizes add up to `enough` or more; all pieces if their sum is smaller.
+
+    Pieces of size 0 are skipped.
     """
     chosen, total = [], 0
     for piece in candidates:

@@ -108,12 +108,18 @@ def _renumber(processor: dict[str, Any], new: Mapping[int, int]) -> None:
 def count_reencoded(
     before: Iterable[tuple[int, ...]], after: Iterable[tuple[int, ...]], kept: list[int]
 ) -> int:
-    """The number of rows whose tokens changed."""
+    """The number of rows that the smaller tokenizer encodes differently.
+
+    Args:
+        before: the rows in the original's ids.
+        after: the same rows in the new ids.
+        kept: the original id of each new id.
+    """
     return sum(old != tuple(kept[i] for i in new) for old, new in zip(before, after, strict=True))
 
 
 def count_tokens(rows: Iterable[Iterable[int]]) -> Counter[int]:
-    """The number of times that each id occurs."""
+    """Map each id that occurs in the rows to its number of occurrences."""
     counts: Counter[int] = Counter()
     for row in rows:
         counts.update(row)
@@ -140,7 +146,7 @@ def _bpe_problem(model: dict[str, Any]) -> str:
 
 
 def _processor_ids(processor: dict[str, Any]) -> list[int]:
-    """The ids that a post-processor of any kind adds around a text."""
+    """The token ids that a tokenizer's post-processor adds around a text."""
     ids = [index for part in processor.get("processors", ()) for index in _processor_ids(part)]
     ids += [index for token in (processor.get("special_tokens") or {}).values() for index in token["ids"]]
     return ids + [processor[end][1] for end in ("sep", "cls") if end in processor]

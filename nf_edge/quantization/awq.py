@@ -33,7 +33,10 @@ ALPHAS = [step / 20 for step in range(21)]
 
 @dataclass(frozen=True)
 class _Scaling:
-    """A layer, and the parameters before it that take the inverse factors: [input channels, …] each."""
+    """A layer, and the parameters before it that are divided by its factors.
+
+    The first dimension of each of these parameters is the layer's input channels.
+    """
 
     layer: nn.Linear
     before: tuple[Tensor, ...]
@@ -57,7 +60,7 @@ def scaled_layers(config: ModelConfig) -> set[str]:
 
 @torch.no_grad()
 def awq(network: NoiseFormer, precisions: Precisions, calibration_inputs: Inputs, signed: bool) -> None:
-    """Scale the layers with less than int8 precision, in place, to reduce their rounding errors.
+    """Scale the layers of fewer than 8 bits, in place, to reduce their rounding errors.
 
     Args:
         network: in plain PyTorch operators; its outputs stay the same up to float32 rounding.
@@ -81,7 +84,7 @@ def awq(network: NoiseFormer, precisions: Precisions, calibration_inputs: Inputs
 
 
 def _scalings(network: NoiseFormer) -> Mapping[str, _Scaling]:
-    """The `_Scaling` of each layer in `scaled_layers`, by name."""
+    """Map the name of each layer in `scaled_layers` to its `_Scaling`."""
     scalings = {}
     for index, block in enumerate(network.transformer.blocks):
         attention, name = block.attn, f"transformer.h.{index}"

@@ -37,7 +37,10 @@ class Calibration:
     truncated: int
 
     def inputs(self, input_shape: InputShape, pad_token_id: int | None) -> Inputs:
-        """Pairs of input_ids and attention_mask, int64 [1, T], padded if the program has a fixed length."""
+        """One pair of input_ids and attention_mask per row, int64 [1, T] each.
+
+        Rows are padded if the program has a fixed length.
+        """
         texts = [row.input_ids for row in self.rows]
         if input_shape.dynamic_length:
             return [pad([Row(ids, None)], pad_token_id) for ids in texts]
@@ -47,7 +50,7 @@ class Calibration:
         return [pad([Row(ids, None)], pad_token_id, input_shape.length) for ids in texts]
 
     def full_cache_inputs(self, input_shape: InputShape, end: tuple[int, ...]) -> Inputs:
-        """All rows as one stream, cut into pieces that fill the cache; the last piece may be shorter.
+        """All rows joined to one text and cut into pieces that fill the cache; the last piece may be shorter.
 
         Keys and values depend on their positions.  Most examples are short, so their ranges would not hold
         for later positions.
@@ -96,8 +99,8 @@ def calibration_for(
     if examples.rows is None:
         raise BadInput(
             f"recipe {recipe.name} needs calibration data ({', '.join(purposes)})",
-            fix="pass --calibrate FILE, with other rows than those of --data, or put an examples.jsonl "
-            "next to the checkpoint's config.json",
+            fix="pass --calibrate FILE (calibrate= in Python) with rows that --data does not have, or put an "
+            "examples.jsonl next to the checkpoint's config.json",
         )
     return _first_rows(examples.rows)
 
@@ -111,7 +114,11 @@ def may_calibrate(recipe: Recipe) -> bool:
 
 
 def calibration_purposes(recipe: Recipe, cache: CacheDtype | None) -> list[str]:
-    """The parts of a recipe that need calibration data, with a cache of this dtype; may be empty."""
+    """The parts of a recipe that need calibration data, in words; empty if it needs none.
+
+    Args:
+        cache: the dtype of the cache; None without a cache.
+    """
     quantize = recipe.quantize
     if quantize is None:
         return []

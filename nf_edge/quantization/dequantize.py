@@ -29,10 +29,10 @@ def layer_weights(network: nn.Module) -> Weights:
 
 
 def executorch_weights(network: NoiseFormer, program: nn.Module) -> Weights:
-    """The dequantized weights of a quantized program, by name.
+    """The dequantized weights of a quantized ExecuTorch program, by module name.
 
     Args:
-        network: the network that the program was made from; `quantize` has changed it.
+        network: the network that the program was made from, as `quantize` left it.
     """
     weights = {}
     for name, module in network.named_modules():
@@ -45,7 +45,7 @@ def executorch_weights(network: NoiseFormer, program: nn.Module) -> Weights:
 
 
 def _torchao_weight(weight: Tensor) -> Tensor:
-    # XNNPACK stores the scales of int4 in bfloat16.  Lowering rounds them, so they are rounded here too.
+    # Lowering to XNNPACK rounds the scales of int4 to bfloat16, so they are rounded here too.
     int4 = weight.target_dtype == torch.int4  # type: ignore[attr-defined]
     codes, scales = weight.qdata, weight.scale  # type: ignore[attr-defined]
     return QuantizedWeight(codes, scales.bfloat16().float() if int4 else scales).dequantized()
@@ -69,7 +69,7 @@ def _attribute(program: nn.Module, path: str) -> Tensor:
 
 
 def onnx_weights(path: Path, precisions: Precisions, shared: bool) -> Weights:
-    """The dequantized weights of a quantized ONNX file.
+    """The dequantized weights of a quantized ONNX file, by module name.
 
     Args:
         shared: whether the token table and the head share one matrix in the file.
@@ -93,7 +93,7 @@ def _onnx_weight(arrays: Weights, module: str, precision: Precision, shared: boo
         return QuantizedWeight(unpack(packed.flatten(1), bits), scales, zero_points).dequantized()
     table = TOKENS if shared and module == HEAD else module
     rows = arrays.get(f"{table}.rows")
-    # A shared table uses the scales and zero points that ONNX Runtime's quantizer named after the head.
+    # ONNX Runtime's quantizer names the scales and zero points of a shared matrix after the head.
     scale, zero = f"{matrix}_scale", f"{matrix}_zero_point"
     if rows is not None and not (shared and table == TOKENS):
         scale, zero = f"{table}.scales", f"{table}.zeros"

@@ -51,7 +51,7 @@ def _norms_and_layers(block: Block) -> tuple[tuple[nn.LayerNorm, nn.Linear], ...
 
 
 def _track_largest(largest: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-    """A forward hook that updates `largest` [K], the largest magnitude of each input channel."""
+    """A forward hook that keeps the largest magnitude of each input channel in `largest` [K]."""
 
     def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         torch.maximum(largest, inputs[0].abs().flatten(0, -2).amax(dim=0), out=largest)

@@ -21,7 +21,7 @@ SCALE_FACTORS = [1.16 - 0.02 * step for step in range(19)]
 
 
 def gptq(weight: Tensor, hessian: Tensor, precision: Precision, signed: bool) -> QuantizedWeight:
-    """Quantize a matrix with the smallest change of its product with the calibration inputs.
+    """Quantize a matrix so that its product with the calibration inputs changes as little as possible.
 
     Scales are rounded to bfloat16, the dtype of XNNPACK's group scales.
 

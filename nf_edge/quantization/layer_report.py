@@ -29,7 +29,7 @@ class LayerReport:
     """The precision of one module's weights, of attention (`ATTENTION`) or of the cache (`KV_CACHE`).
 
     Attributes:
-        reason: why the dtype differs from the recipe's, or why it saves nothing; "" if it is the recipe's.
+        reason: why the dtype is not the one that the recipe sets, or why it saves nothing; otherwise "".
         weights_snr: signal-to-noise ratio of the lowered weights, in dB; None if nothing was quantized, or
             before the quantization.
         output_snr: signal-to-noise ratio of the layer's output on the calibration rows, in dB; None without
@@ -59,7 +59,10 @@ def layer_reports_of(
     by_module: Precisions,
     cache: CacheDtype | None,
 ) -> tuple[LayerReport, ...]:
-    """A report for every module with weights, for attention and for the cache, before quantization."""
+    """One report for each module with weights, for attention and for the cache.
+
+    The reports are made before quantization, so they have no signal-to-noise ratios.
+    """
     methods = _methods(by_module, recipe, network.config)
     layer_reports = []
     for name, module in _with_weights(network):
@@ -81,9 +84,7 @@ def layer_reports_of(
 
 
 def _methods(by_module: Precisions, recipe: Recipe, config: ModelConfig) -> dict[str, str]:
-    """The suffix `, by GPTQ` or `, by AWQ` of each module; modules that are rounded to the nearest are left
-    out.
-    """
+    """Map each module that GPTQ or AWQ rounds to the suffix `, by GPTQ` or `, by AWQ`."""
     if recipe.quantize is None or recipe.quantize.method == "nearest":
         return {}
     gptq = recipe.quantize.method == "gptq"
@@ -106,7 +107,7 @@ def _layer_report(
 
 
 def _weights_text(module: nn.Module, precision: Precision) -> str:
-    """The precision in words, such as `int4, groups of 32, zero points`."""
+    """The precision of a module's weights in words, such as `int4, groups of 32, zero points`."""
     per = "channel" if isinstance(module, nn.Linear) else "row"
     scaling = f"groups of {precision.group}" if precision.group else f"per {per}"
     return f"int{precision.bits}, {scaling}" + ("" if precision.symmetric else ", zero points")
@@ -118,7 +119,7 @@ def _unquantized_report(name: str, module: nn.Module, recipe: Recipe, floats: st
         return LayerReport(name, floats)
     if isinstance(module, nn.LayerNorm):
         return LayerReport(name, floats, "a norm: a few values, which int8 would harm")
-    return LayerReport(name, floats, "noise on the scores: a sliver of the weights, kept exact")
+    return LayerReport(name, floats, "noise on the scores: a small part of the weights, which stays exact")
 
 
 def _with_weights(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -34,7 +34,9 @@ def prepare(
     by_module: Precisions,
     calibration_inputs: Inputs,
 ) -> None:
-    """Apply the recipe's rewrites in place: equalize, rotate, AWQ.  They reduce the quantization error.
+    """Change the weights in place to reduce the later quantization error: equalize, rotate and AWQ.
+
+    Only the methods that the recipe sets are applied.
 
     Args:
         network: in plain PyTorch operators; its outputs stay the same up to float32 rounding.
@@ -55,7 +57,9 @@ def quantized_weights_for(
     by_module: Precisions,
     calibration_inputs: Inputs,
 ) -> dict[str, QuantizedWeight]:
-    """The weights that nf-edge rounds itself, by module.  The runtime's quantizer rounds all others.
+    """Map each module that nf-edge rounds itself to its quantized weights.
+
+    The runtime's quantizer rounds all other modules.
 
     Args:
         network: the network to lower, in plain PyTorch operators.

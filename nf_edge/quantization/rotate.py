@@ -24,7 +24,7 @@ def rotate(network: NoiseFormer) -> None:
 
 
 def rotation(size: int) -> Tensor:
-    """An orthogonal matrix, float64 [size, size]."""
+    """The orthogonal matrix R for heads of this size, float64 [size, size]."""
     if size & (size - 1):
         generator = torch.Generator().manual_seed(size)
         random = torch.randn(size, size, generator=generator, dtype=torch.float64)

@@ -26,7 +26,9 @@ from nf_edge.quantization.hessian import InputMoments, second_moment
 def nearest_weights(
     network: NoiseFormer, precisions: Precisions, signed: bool, stored: torch.dtype
 ) -> dict[str, QuantizedWeight]:
-    """The rounded weights, by module, of layers and tables with zero points or a width without a kernel.
+    """Map layers and tables to weights rounded to the nearest code.
+
+    Included are those with zero points, and those of a width that has no kernel (such as int3).
 
     Args:
         signed: whether scales of layers may be negative.
@@ -47,7 +49,7 @@ def nearest_weights(
 def half_weights(
     network: NoiseFormer, precisions: Precisions, quantized_weights: dict[str, QuantizedWeight]
 ) -> dict[str, QuantizedWeight]:
-    """Rounded weights of all quantized layers and tables, by module, with scales that float16 can hold.
+    """Map all quantized layers and tables to rounded weights whose scales are float16 values.
 
     Args:
         quantized_weights: weights that are already rounded; only their scales change.
@@ -67,7 +69,7 @@ def half_weights(
 def gptq_weights(
     network: NoiseFormer, calibration_inputs: Inputs, precisions: Precisions, signed: bool
 ) -> dict[str, QuantizedWeight]:
-    """The weights that GPTQ rounds, by module: layers and the token table with less than int8 precision.
+    """Map the layers and the token table of fewer than 8 bits to weights rounded by GPTQ.
 
     Args:
         network: in plain PyTorch operators; its weights become the dequantized ones, in place.
@@ -95,7 +97,7 @@ def gptq_weights(
 
 
 def _below_int8(precision: Precision) -> bool:
-    """Whether GPTQ rounds these weights.  The error of int8 is too small for GPTQ to help."""
+    """Whether the weights have fewer than 8 bits; GPTQ rounds only those, because int8's error is small."""
     return (precision.bits or 8) < 8
 
 
@@ -107,7 +109,8 @@ def _replace_weight(module: nn.Module, quantized_weight: QuantizedWeight) -> Non
 def _round_blocks(network: NoiseFormer, rows: list[Tensor], round_layer: Callable[..., None]) -> None:
     """Round the layers of each block in turn.  Only the current block runs, once for each of its layers."""
     blocks = list(network.transformer.blocks)
-    # The arguments of each block, per row: the hidden states, which rounding changes, and the `Pass`.
+    # For each row, the arguments of the current block: hidden states, which depend on the rounding of the
+    # blocks before it, and the `Pass`.
     calls: list[list[Any]] = [[] for _ in blocks]
     handles = [
         block.register_forward_pre_hook(lambda _, inputs, block_calls=block_calls: block_calls.append(inputs))
@@ -140,7 +143,14 @@ def _round_layer(
     signed: bool,
     quantized_weights: dict[str, QuantizedWeight],
 ) -> None:
-    """Round a layer for its inputs while `run` runs; int8, float32 and already rounded layers are skipped."""
+    """Round a layer with GPTQ for the inputs that it gets while `run` runs.
+
+    Layers of int8 or float32 and layers that are already rounded are skipped.
+
+    Args:
+        run: function that runs the layer on all calibration rows.
+        quantized_weights: receives the result under `name`.
+    """
     if not _below_int8(precisions[name]) or name in quantized_weights:
         return
     with InputMoments(layer) as moments:

@@ -24,11 +24,11 @@ from nf_edge.quantization.threads import one_thread
 
 
 def plain_form(network: NoiseFormer, specialised: NoiseFormer) -> NoiseFormer:
-    """`network` with the weights of a backend's form of it, in plain PyTorch operators.
+    """Copy the weights of a specialised network into a network of plain PyTorch operators, and return it.
 
     Args:
-        network: changed in place.
-        specialised: the backend's form, with the same config.
+        network: the network of plain operators, changed in place.
+        specialised: the network after the backend changed it, with the same config.
     """
     if (
         isinstance(network, CausalLM)
@@ -57,9 +57,9 @@ class _Energy:
         self.noise += float(noise.double().square().sum())
 
     def figure(self, how: How) -> Figure:
-        """The ratio in dB."""
+        """The signal-to-noise ratio in dB; unavailable if the signal or the error is zero or not finite."""
         if self.noise == 0:
-            return Figure.unavailable("dB", "nothing was lost: there is no noise to compare with")
+            return Figure.unavailable("dB", "rounding changed no value, so there is no noise")
         if self.signal == 0:
             return Figure.unavailable("dB", "there is no signal")
         ratio = self.signal / self.noise
@@ -119,10 +119,14 @@ def _output_energies(
 
 
 def _signal_and_error(module: nn.Module, lowered: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """x Wᵀ and x (W − Ŵ)ᵀ of a linear layer; of a table, the rows with the ids x in W and in W − Ŵ."""
+    """The output of a module with the weights W, and with their errors W − Ŵ (Ŵ: `lowered`).
+
+    For a linear layer these are x Wᵀ and x (W − Ŵ)ᵀ; for a table, the rows of W and W − Ŵ at the ids x.
+    """
     weight = module.get_parameter("weight")
     if isinstance(module, nn.Linear):
-        # W − Ŵ is computed per call: kept for all layers, it would take as much memory as the network.
+        # W − Ŵ is computed in each call, because storing it for all layers would take as much memory as the
+        # network.
         return F.linear(x, weight), F.linear(x, weight - lowered)
     signal = F.embedding(x, weight)
     return signal, signal - F.embedding(x, lowered)
