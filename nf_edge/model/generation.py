@@ -58,12 +58,14 @@ class Generated(HtmlValue):
         text: the decoded continuation; None if only ids were requested.
         ended: why generation stopped: at an end-of-text token, after the largest number of tokens, or "full"
             if the model has no positions left.
+        prompt: the prompt as text; None if only ids were requested.
     """
 
     prompt_ids: tuple[int, ...]
     ids: tuple[int, ...]
     text: str | None
     ended: Literal["end of text", "max tokens", "full"]
+    prompt: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {

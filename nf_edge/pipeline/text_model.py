@@ -90,10 +90,11 @@ class TextModel:
             on_text(stream.add(token) if stream else f"{token} ")
         if stream:
             on_text(stream.end())
-        text = self.tokenizer.decode(new) if self.tokenizer else None
+        text, prompt = (self.tokenizer.decode(part) if self.tokenizer else None for part in (new, ids))
         if new[-1] in end_tokens:
-            return Generated(tuple(ids), tuple(new), text, "end of text")
-        return Generated(tuple(ids), tuple(new), text, "max tokens" if len(new) == max_tokens else "full")
+            return Generated(tuple(ids), tuple(new), text, "end of text", prompt)
+        ended = "max tokens" if len(new) == max_tokens else "full"
+        return Generated(tuple(ids), tuple(new), text, ended, prompt)
 
 
 def model_of_artifact(artifact: Artifact, core: EmulatedCore | None, as_ids: bool) -> TextModel:

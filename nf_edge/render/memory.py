@@ -58,7 +58,7 @@ def memory_lines(report: MemoryReport) -> list[str]:
             if figure.value is None and not (part.name == UNACCOUNTED and how != "measured"):
                 account = "emulated" if report.emulated and how == "measured" else how
                 unknown.append((figure.note, f"{part.name} ({account})"))
-    lines += [f"not known: {', '.join(names)}: {reason}" for reason, names in grouped(unknown).items()]
+    lines += [f"not known: {'; '.join(names)}: {reason}" for reason, names in grouped(unknown).items()]
     lines += [f"note: {note}" for note in report.notes]
     return [line for line in lines if line]
 
@@ -93,7 +93,7 @@ def share_lines(share: Share) -> list[str]:
     """The parts that the verdict leaves out, grouped by reason, and the device's unverified facts."""
     uncounted = grouped([(reason, part) for part, reason in share.unknown.items()])
     lines = [
-        f"{share.memory}: not counted: {', '.join(parts)}: {reason}" for reason, parts in uncounted.items()
+        f"{share.memory}: not counted: {'; '.join(parts)}: {reason}" for reason, parts in uncounted.items()
     ]
     return lines + unverified_lines(share)
 

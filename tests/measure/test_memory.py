@@ -10,11 +10,13 @@ from conftest import TESTS
 
 from nf_edge.backends import backend_for
 from nf_edge.backends.input_shape import InputShape
+from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.core import resources
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure import runner
 from nf_edge.measure.memory import predict_memory, profile_model
+from nf_edge.measure.memory.accounts import account_of_plan
 from nf_edge.measure.runner.build import check_tools
 
 MB = 1e6
@@ -319,6 +321,20 @@ def test_people_read_a_table_of_three_accounts_and_a_bar(run, exported):
         assert fact in done.out
     # A part whose figure is not known says why.
     assert "not known: workspace (planned): the runtime decides it at run time" in done.out
+
+
+def test_unknown_parts_are_separated_by_semicolons_because_a_name_has_a_comma(run):
+    done = run("profile", "digits", "--recipe", "xnnpack-8da8w", "--device", "rpi-zero-2w")
+    assert done.code == 0
+    assert "not known: model file, mapped (planned); model file, mapped (measured); weights" in done.out
+
+
+def test_parts_that_a_total_leaves_out_are_separated_by_semicolons():
+    plan = MemoryPlan(
+        program=10, weights=0, embeddings=0, mapped=10, loaded=0, cache=0, arenas=None, workspace=None
+    )
+    total = account_of_plan(plan, 10, "planned").process_total
+    assert total.note == "without arenas; workspace"
 
 
 def test_without_a_compiler_a_python_process_measures_and_says_so(profile, exported, tmp_path, monkeypatch):

@@ -148,9 +148,12 @@ def test_generate_gives_what_the_command_prints(facts):
     written = nf_edge.generate("shakespeare", "ROMEO:", max_tokens=6, on_text=pieces.append)
     assert as_json(written) == facts("generate", "shakespeare", "ROMEO:", "--max-tokens", 6)
     assert "".join(pieces) == written.text
+    page = written._repr_html_()
+    assert page.index("prompt: ROMEO:") < page.index("continuation: ") < page.index("ended: max tokens")
     ids = nf_edge.generate("shakespeare", written.prompt_ids, max_tokens=6)
     assert (ids.ids, ids.text) == (written.ids, None)
-    assert str(written.ids[0]) in ids._repr_html_()
+    assert f"prompt: token ids {' '.join(map(str, written.prompt_ids))}" in ids._repr_html_()
+    assert f"continuation: token ids {' '.join(map(str, written.ids))}" in ids._repr_html_()
 
 
 def test_sensitivity_gives_what_the_command_prints(facts):

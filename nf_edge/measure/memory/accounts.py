@@ -165,4 +165,4 @@ def _figure(value: int | None, how: Literal["planned", "predicted"], why_none: s
 def _sum(parts: Mapping[str, Figure], how: Literal["planned", "predicted"]) -> Figure:
     known = [figure.value for figure in parts.values() if figure.value is not None]
     missing = [name for name, figure in parts.items() if figure.value is None and name != UNACCOUNTED]
-    return Figure(sum(known), "bytes", how, f"without {', '.join(missing)}" if missing else "")
+    return Figure(sum(known), "bytes", how, f"without {'; '.join(missing)}" if missing else "")

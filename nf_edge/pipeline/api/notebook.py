@@ -79,8 +79,10 @@ def _(value: PruningReport) -> str:
 
 @html_of.register
 def _(value: Generated) -> str:
-    text = " ".join(map(str, value.ids)) if value.text is None else value.text
-    return _inline([body([text, f"ended: {value.ended}"])])
+    # A prompt of special tokens only, such as begin-of-text, has no text.
+    prompt = value.prompt or f"token ids {' '.join(map(str, value.prompt_ids))}"
+    text = f"token ids {' '.join(map(str, value.ids))}" if value.text is None else value.text
+    return _inline([body([f"prompt: {prompt}", f"continuation: {text}", f"ended: {value.ended}"])])
 
 
 def _inline(parts: Sequence[Part]) -> str:
