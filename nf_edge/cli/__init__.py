@@ -100,8 +100,8 @@ class Verbs(click.Group):
             close = get_close_matches(args[0], VERBS, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             ctx.fail(f"No such command {args[0]!r}.{hint}")
-        # An empty value, such as that of `--device "$BOARD"`, would mean no device, so memory would not be
-        # checked.
+        # An empty value would count as a missing option.  For example, `--device "$BOARD"` with an empty
+        # BOARD would not check the memory.
         if any(not arg or (arg.startswith("--") and arg.endswith("=")) for arg in args):
             ctx.fail("An argument is empty; give it a value, or leave it out.")
         return super().resolve_command(ctx, args)

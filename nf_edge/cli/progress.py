@@ -31,7 +31,7 @@ def resume_hint(state: Path) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, Terminated):
         if state.exists():
-            click.echo("to continue from the last validation: the same command with --resume", err=True)
+            click.echo("to continue from the last validation, run the same command with --resume", err=True)
         raise
 
 

@@ -37,7 +37,7 @@ Examples:
 @click.command("sweep", epilog=EPILOG)
 @click.argument("checkpoint")
 @data_option(required=True)
-@recipe_option("recipes", default="the bundled recipes that suit, onnx-fp32 first")
+@recipe_option("recipes", default="all bundled recipes that suit CHECKPOINT, onnx-fp32 first")
 @device_option
 @calibrate_option
 @train_option()

@@ -12,7 +12,12 @@ from nf_edge.measure.runner import command_for, run_command
 
 @dataclass(frozen=True)
 class Load:
-    """An attempt to load the model file; `problem` is "" if it loaded."""
+    """An attempt to load the model file.
+
+    Attributes:
+        where: the runtime, and the core or simulator that ran it.
+        problem: the error; "" if the file loaded.
+    """
 
     where: str
     problem: str
@@ -35,7 +40,11 @@ def loads_of(runnable: Runnable, cores: Sequence[EmulatedCore]) -> tuple[Load, .
 
 
 def _start(runnable: Runnable, command_of: Callable[[Runnable], list[str]]) -> None:
-    """Load a file in a runner process, without requests."""
+    """Start a runner process that only loads the file.
+
+    Args:
+        command_of: function that returns the command of the process.
+    """
     run_command(command_of(runnable), runnable.file, [])
 
 

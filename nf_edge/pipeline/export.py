@@ -128,7 +128,8 @@ def export(
         compression, origin = require_pruned(checkpoint, recipe), origin_of(checkpoint)
         job = _job(checkpoint, recipe, device, calibrate)
         examination = Examination.of(job, rows, original, max_drop, device)
-        job.backend.operators_file()  # built before the long work, because the examination needs them
+        # The kernels are built before the long work, because the examination needs them.
+        job.backend.operators_file()
         built = _build(job, stage, progress)
         proof = examination.run(built.runnable, progress)
         manifest = _write(job, compression, origin, built, proof)
@@ -145,7 +146,7 @@ def dry_run(
     """The plan of an export; nothing is lowered.
 
     Raises:
-        BadInput: as `export` does.
+        BadInput: the recipe does not suit the checkpoint or the device.
     """
     require_pruned(checkpoint, recipe)
     job = _job(checkpoint, recipe, device, calibrate)
@@ -159,7 +160,7 @@ def dry_run(
 
 
 def _job(checkpoint: Checkpoint, recipe: Recipe, device: Device | None, calibrate: Rows | None) -> Job:
-    """The lowering job of a checkpoint, a recipe and a device.
+    """Check that a checkpoint, a recipe and a device suit each other; return the lowering job.
 
     Raises:
         BadInput: the recipe does not suit the checkpoint or the device.
@@ -208,7 +209,7 @@ def _build(job: Job, stage: Path, progress: Progress) -> _Built:
     progress("lowering", 0, 1)
     lowered = lower(job, runnable.file)
     progress("lowering", 1, 1)
-    assert lowered.report is not None  # a file was requested, so there is a report
+    assert lowered.report is not None  # `lower` returns a report whenever it writes a file
     layer_reports = with_errors(lowered.layer_reports, lowered.plain, lowered.weights, job.calibration_inputs)
     return _Built(runnable, lowered.report, layer_reports, _write_companions(job, stage, progress))
 

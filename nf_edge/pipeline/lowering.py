@@ -48,7 +48,7 @@ class Job:
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, recipe: Recipe, calibrate: Rows | None) -> "Job":
-        """The job of a checkpoint and a recipe.
+        """Check that a checkpoint and a recipe suit each other; return the lowering job.
 
         Args:
             calibrate: calibration rows; None: the checkpoint's examples.
@@ -83,7 +83,7 @@ class Job:
         return self.calibration.full_cache_inputs(self.input_shape, self.checkpoint.config.end_tokens[:1])
 
     def runnable(self, file: Path) -> Runnable:
-        """The lowered model file, with everything that is needed to run it."""
+        """The `Runnable` of the lowered model file: the file, and everything that is needed to run it."""
         config, name = self.checkpoint.config, self.checkpoint.name
         return Runnable(self.backend, file, config, name, self.input_shape, self.recipe)
 
@@ -149,8 +149,9 @@ def lower(job: Job, file: Path | None) -> Lowered:
 
 
 def rounded(job: Job) -> Lowered:
-    """The weights of the model file, by lowering.  A temporary file is made only if quantization needs the
-    file.
+    """Lower a job only to get the weights of its model file.
+
+    A temporary file is made only if the backend quantizes files.
     """
     if job.backend.quantizes == "program":
         return lower(job, None)

@@ -19,7 +19,7 @@ from nf_edge.pipeline.lowering import Job
 
 @dataclass(frozen=True)
 class Original:
-    """The checkpoint that another one was pruned from.
+    """The checkpoint that the exported checkpoint was pruned from.
 
     Attributes:
         rows: the labelled rows in the original's tokens; None if both checkpoints have the same tokens.
@@ -62,7 +62,7 @@ class Examination:
     Attributes:
         network: the checkpoint's network; the artifact's logits must equal its logits.
         logit_rows: rows that logits are compared on.
-        max_logit_error: as `recipe.max_logit_error`.
+        max_logit_error: largest accepted difference of a logit from the checkpoint's; None: no limit.
         reference: the network whose accuracy the artifact's is compared with.
         accuracy_rows: labelled rows; None: accuracy is not checked.
         max_drop: accepted loss of accuracy, in points; None: no limit.

@@ -39,7 +39,7 @@ def file(result: Export) -> Figure:
 
 
 def process(memories: Sequence[MemoryReport]) -> list[Figure]:
-    """The memory of each process at its largest input, in the same account for all.
+    """The memory of each process at its largest input, from the same account for all processes.
 
     The account is the first one that is known for all processes: measured, planned or predicted.
     """

@@ -92,7 +92,10 @@ def artifact_rows(artifact: Artifact) -> list[tuple[str, str]]:
 
 
 def _input_facts(interface: Interface) -> list[tuple[str, str]]:
-    """The inputs with their dtypes; with a cache, the tensors differ in shape and RUN.md has the shapes."""
+    """One row per input, with its dtype and shape.
+
+    With a cache, the shapes differ between prompt and steps, so the row refers to RUN.md.
+    """
     cache = [name for name in interface.inputs if name.startswith(PAST)]
     others = ", ".join(name for name in interface.inputs if name not in cache)
     if not interface.cached:

@@ -54,8 +54,8 @@ def _lines(reports: Sequence[OnCore]) -> list[str]:
     lines = [
         f"data: {first.data}, {reports[0].local.questions:,} {first.unit}; {limit}",
         "drop (points) and changed: against the checkpoint in PyTorch",
-        "changed from here: answers that differ from those of the same file on this machine",
-        "largest difference from here: of a logit, as a share of the largest logit",
+        "changed from here: answers on the core that differ from the file's answers on this machine",
+        "largest difference from here: largest change of a logit, as a share of the largest logit",
         *_core_lines([report.core for report in reports]),
     ]
     lines += [
@@ -74,6 +74,6 @@ def _lines(reports: Sequence[OnCore]) -> list[str]:
 
 
 def _core_lines(cores: Sequence[EmulatedCore]) -> list[str]:
-    """The emulator's version, and the cores that replace others."""
+    """The emulator's version, and a line for each core that replaces another or is not reliable."""
     lines = [f"emulated by QEMU {cores[0].emulator.version}: answers are the core's, times are not"]
     return [*lines, *(f"{core.name}: {core.note}" for core in cores if core.note)]

@@ -60,10 +60,10 @@ def _process_table(title: str, load: BenchRow, peak: Peak) -> Table:
 
 
 def _phase_table(title: str, first: str, rows: Sequence[BenchRow]) -> Table:
-    """A table of one phase.  For one artifact it has ms and tokens/s.
+    """The table of one phase.
 
-    For several artifacts it has one of them (ms for prefill, tokens/s for decoding) and the speed of the
-    first artifact as a multiple of each other one's.
+    For one artifact it has ms and tokens/s.  For several artifacts it has ms (prefill) or tokens/s
+    (decoding), and how many times as fast the first artifact is as each other artifact.
     """
     if not rows[0].speeds:
         one = [(str(row.tokens), _time(row.timings[0]), _rate(row.timings[0])) for row in rows]
@@ -96,7 +96,7 @@ def speed_text(speed: Speed) -> str:
 
 
 def speed_cells(row: BenchRow) -> list[str]:
-    """The last column of a table; the first artifact has no ratio."""
+    """The last cell of each artifact's row: the ratio of speeds; "" for the first artifact."""
     return ["", *map(speed_text, row.speeds)]
 
 
@@ -124,7 +124,7 @@ def latency_lines(report: LatencyReport, speed: str = SPEED_MEANS) -> list[str]:
         "model file was in the system's file cache"
     )
     if report.no_decoding:
-        lines.append(f"no decoding: {report.no_decoding}")
+        lines.append(f"decoding was not timed: {report.no_decoding}")
     reasons = {figure.note for peak in report.peaks for figure in peak.figures if figure.value is None}
     lines += [f"not known: peak memory: {reason}" for reason in sorted(reasons)]
     lines += [f"note: {note}" for note in report.notes]
@@ -132,7 +132,7 @@ def latency_lines(report: LatencyReport, speed: str = SPEED_MEANS) -> list[str]:
 
 
 def work_text(row: BenchRow) -> str:
-    """The timed work in words, to follow "fast"."""
+    """The timed work in words that continue "fast", such as "at loading, 1 thread"."""
     threads = counted(row.threads, "thread")
     if row.phase == "load":
         return f"at loading, {threads}"

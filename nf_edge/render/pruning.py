@@ -9,7 +9,7 @@ from nf_edge.render.table import Part, Table, body
 
 
 def pruning_parts(result: PruningReport) -> list[Part]:
-    """Sizes and scores before and after, the change of the predictions, and the savings."""
+    """Sizes and scores before and after pruning, the change of the predictions, and the savings."""
     return [*_tables(result), body(_lines(result))]
 
 
@@ -39,9 +39,9 @@ def _lines(result: PruningReport) -> list[str]:
     lines = [] if result.divergence is None else divergence_lines(result.divergence)
     if result.reencoded is not None:
         changed, total = result.reencoded
-        lines.append(f"texts with other tokens than before: {changed:,} of {total:,}")
+        lines.append(f"test texts that the smaller tokenizer encodes differently: {changed:,} of {total:,}")
     if result.after != result.before:
-        lines.append("saved: file size, RAM and time of every artifact exported from it")
+        lines.append("every artifact exported from it has a smaller file and needs less RAM and time")
     if result.zeros is not None:
         old, new = map(format_bytes, result.download)
         lines.append(
@@ -63,8 +63,8 @@ def compression_lines(mark: Compression) -> list[str]:
         "inner units": tuple(sum(inner for _, inner in side["layers"]) for side in (before, after)),
     }
     changed = [f"{name} {old:,} → {new:,}" for name, (old, new) in sizes.items() if old != new]
-    removed = ", ".join(changed) or "nothing was removed, it was trained further"
-    lines = [f"made of {mark.original} by recipe {mark.recipe}: {removed}"]
+    removed = ", ".join(changed) or "nothing was removed, but the model was trained further"
+    lines = [f"made from {mark.original} by recipe {mark.recipe}: {removed}"]
     if divergence is not None:
         lines += divergence_lines(Divergence(**divergence), report["tested_on"])
     return lines

@@ -73,11 +73,10 @@ def target_text(target: SearchTarget) -> str:
 def _choice_line(result: SearchResult) -> str:
     """The line that says how the recipe was chosen."""
     if result.best.uniform is not None:
-        return f"chosen: {result.best.uniform}, one precision for all modules; no mixture was better"
+        return f"chosen: {result.best.uniform}, one precision for all modules, because no mixture was better"
     until = "while the file fits" if result.target.of == "size" else "until the answers meet the target"
     return (
-        "chosen: starting from the smallest file, the units that gain most nats per byte get more bits, "
-        f"{until}"
+        f"chosen: from the smallest file on, the units that gain the most nats per byte get more bits {until}"
     )
 
 

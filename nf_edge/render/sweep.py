@@ -141,9 +141,9 @@ def sweep_lines(report: SweepReport) -> list[str]:
         f"checked on {accuracy.comparison.divergence.questions:,} {accuracy.unit} of {accuracy.data}"
         f"{truncated_text(accuracy.truncated)}; intervals are at 95 %",
         "drop, changed, KL divergence: against the checkpoint in PyTorch, float32",
-        f"× smaller: than the file of {first}",
+        f"× smaller: how many times smaller the file is than the file of {first}",
         f"RAM: the total of the process at its largest input, {report.memory_machine}",
-        *latency_lines(report.latency, f"× as fast: as {first}"),
+        *latency_lines(report.latency, f"× as fast: how many times as fast the recipe is as {first}"),
     ]
     lines += [f"note: {note}" for note in report.notes]
     lines += [f"FAILS: {each.recipe}: {each.failure.what}" for each in report.recipes if each.failure]
@@ -182,8 +182,9 @@ def _fastest_lines(report: SweepReport) -> list[str]:
         if number:
             ratio = speed_text(row.speeds[number - 1].inverse)
             speed = f", {ratio} times as fast as {report.recipes[0].recipe}"
-        rivals = f"; no difference shown to {', '.join(fastest.rivals)}" if fastest.rivals else ""
-        lines.append(f"fastest {work_text(row)}: {fastest.recipe}{speed}{rivals}")
+        rivals = ", ".join(fastest.rivals)
+        equal = f"; the intervals show no difference to {rivals}" if rivals else ""
+        lines.append(f"fastest {work_text(row)}: {fastest.recipe}{speed}{equal}")
     return lines
 
 

@@ -55,7 +55,7 @@ def truncated_text(rows: int) -> str:
 
 
 def grouped(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
-    """The items of each reason, from pairs of a reason and an item."""
+    """Map each reason to its items, from pairs of a reason and an item."""
     groups: dict[str, list[str]] = {}
     for reason, item in pairs:
         groups.setdefault(reason, []).append(item)

@@ -146,7 +146,7 @@ def test_it_stops_where_no_positions_are_left_and_says_so(text_lm, generated, ru
     # The last token needs no position: nothing follows it.
     assert len(found["prompt_ids"]) + len(found["ids"]) == 48 + 1
     done = run("generate", text_lm("xnnpack-fp32"), PROMPT, "--max-tokens", "1000")
-    assert "no positions are left: the model has 48" in done.err
+    assert "the text fills all 48 positions of the model" in done.err
 
 
 def test_without_a_prompt_it_begins_with_the_beginning_of_a_text(text_lm, generated):

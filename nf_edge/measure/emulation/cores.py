@@ -12,7 +12,7 @@ from nf_edge.measure.emulation.sme import sme_fault
 
 # Instruction sets that libraries choose kernels by, in addition to `neon`, which every core has.
 CHOOSING: frozenset[Isa] = frozenset({"dotprod", "fp16", "i8mm", "bf16", "sve", "sve2", "sme"})
-# For a device's instruction sets in `CHOOSING`: QEMU's core with the same ones.
+# A device core's instruction sets in `CHOOSING` → the QEMU core that has the same ones.
 LIKE: dict[frozenset[Isa], str] = {
     frozenset(): "cortex-a53",
     frozenset({"dotprod", "fp16"}): "cortex-a76",
@@ -75,7 +75,7 @@ class EmulatedCore:
         backend = runnable.backend
         if backend.reference_executor:
             raise BadInput(
-                f"is for backend {backend.name}, whose files do not run on a CPU",
+                f"is for backend {backend.name}, whose files run on no CPU, so no core can be emulated",
                 where=runnable.file,
                 fix="leave out --on",
             )
@@ -144,5 +144,5 @@ def _emulated_as(core: Core, known: Collection[str]) -> str:
 
 
 def _qemu_name(core: Core) -> str:
-    """QEMU's name of a core."""
+    """The name that QEMU gives a core, such as `cortex-a76`."""
     return core.core.lower().replace(" ", "-")

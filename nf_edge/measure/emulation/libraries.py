@@ -26,7 +26,7 @@ SET_UP = "nf-edge doctor --fix emulation"
 
 
 def kept(runtime: Runtime) -> Path:
-    """The folder of the runtime's unpacked Arm package.
+    """The folder with the unpacked Arm package of the runtime.
 
     Raises:
         MissingTool: the package for the installed version was not downloaded, or the runtime has no native

@@ -81,7 +81,7 @@ def emulator() -> Emulator:
     if program is None:
         raise MissingTool(f"{PROGRAMS[0]}, the emulator, is not installed", fix=GET_QEMU)
     version = re.search(r"version (\S+)", _output(program, "--version"))
-    # The output is a heading, then one name per line.
+    # QEMU prints a heading, then one core name per line.
     cpus = frozenset(line.strip() for line in _output(program, "-cpu", "help").splitlines()[1:])
     libc = Path(_output(*Emulator.target.command(), "-print-file-name=libc.so.6").strip()).resolve()
     return Emulator(Path(program), version[1] if version else "unknown", cpus, libc.parent)

@@ -57,7 +57,7 @@ def first_divergence(core: EmulatedCore, runnable: Runnable, request: Request) -
         The first divergence; None if no output differs by more than `FAR`.
 
     Raises:
-        NfEdgeError: as in `runner.run_command`.
+        NfEdgeError: the model cannot be loaded, or a runner crashed or took too long.
     """
     model = runnable.file
     with scratch_folder() as scratch:
@@ -75,7 +75,7 @@ def first_divergence(core: EmulatedCore, runnable: Runnable, request: Request) -
 
 
 def _outputs(trace: Path) -> Iterator[tuple[int, np.ndarray]]:
-    """Instruction index and float32 numbers of each output."""
+    """Yield the instruction's index and the float32 numbers of each output in a trace file."""
     content, at = trace.read_bytes(), 0
     while at < len(content):
         (header,) = np.frombuffer(content, HEADER, 1, at)
@@ -86,7 +86,10 @@ def _outputs(trace: Path) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _difference(remote: np.ndarray, local: np.ndarray) -> float:
-    """The largest difference as a share of the largest number; masks may be infinite on both sides."""
+    """The largest difference of two outputs, as a share of the largest finite number in `local`.
+
+    Equal numbers, even infinite ones in masks, have no difference.
+    """
     same = remote == local
     if same.all():
         return 0.0
@@ -97,7 +100,7 @@ def _difference(remote: np.ndarray, local: np.ndarray) -> float:
 
 
 def _named(model: Path, instruction: int, off: float, before: float) -> FirstDivergence:
-    """The divergence at an instruction, with the name of its operator or delegate."""
+    """Make the `FirstDivergence` at an instruction; the model file names its operator or delegate."""
     method = read_program(model, model.read_bytes()).program.execution_plan[0]
     instructions = method.chains[0].instructions
     call = instructions[instruction].instr_args

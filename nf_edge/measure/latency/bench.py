@@ -110,7 +110,11 @@ def bench(artifacts: Sequence[Runnable], plan: BenchPlan, progress: Progress = s
 def _with_threads(
     artifacts: Sequence[Runnable], runner: Runner, plan: BenchPlan, threads: int, progress: Progress
 ) -> tuple[list[BenchRow], Peak, list[str]]:
-    """All rows for a number of threads, the peak memory, and the versions of the runtimes."""
+    """Measure all artifacts with a number of threads.
+
+    Returns:
+        The rows of the report, the peak memory, and the version of each artifact's runtime.
+    """
     commands = [(runner.command(artifact, threads), artifact.file) for artifact in artifacts]
     load_rounds = min(plan.repeats, MOST_PYTHON_LOADS if runner.missing else MOST_LOADS)
     step = f"measuring with {threads} thread{'s' if threads > 1 else ''}"
@@ -155,7 +159,7 @@ def _largest(figures: Sequence[Figure]) -> Figure:
 
 
 def _ticker(step: str, total: int, progress: Progress) -> Tick:
-    """A function that reports another finished round out of `total`."""
+    """A function that reports one more finished round, of `total`, each time it is called."""
     done = 0
 
     def tick() -> None:

@@ -10,7 +10,7 @@ from nf_edge.measure.latency.plan import BenchPlan
 from nf_edge.measure.runner import Request, TimedSession
 
 WARM_UP = 3
-# A sample is the median of several runs, which together take about this long.  The first run has cold caches.
+# Milliseconds of one sample: the median of several runs, because the first run has cold caches.
 SAMPLE_MS = 20.0
 MOST_RUNS = 50
 
@@ -45,8 +45,10 @@ def workloads(plan: BenchPlan) -> list[Workload]:
 
 
 def loads(commands: Sequence[tuple[list[str], Path]], repeats: int, tick: Tick) -> list[list[float]]:
-    """Milliseconds to load in new processes, in interleaved rounds: one list per command, one entry
-    per round.
+    """Measure the milliseconds that a new process needs to load each model, in interleaved rounds.
+
+    Returns:
+        One list per command, with one entry per round.
     """
     samples: list[list[float]] = [[] for _ in commands]
     for number in range(repeats):
@@ -60,7 +62,7 @@ def loads(commands: Sequence[tuple[list[str], Path]], repeats: int, tick: Tick) 
 def rounds(
     sides: Sequence[Side], plan: BenchPlan, numbers: Iterable[int], tick: Tick
 ) -> dict[Workload, list[list[float]]]:
-    """Milliseconds of each workload: one list per side, with one sample per round.
+    """Map each workload to its times in milliseconds: one list per side, with one sample per round.
 
     Each round runs all workloads.  The samples of a workload are therefore far apart in time, and a short
     disturbance affects few of them.
@@ -85,14 +87,14 @@ def rounds(
 def _rotated(
     number: int, samples: Sequence[list[float]], sides: Sequence[T]
 ) -> Iterator[tuple[list[float], T]]:
-    """The sides with their samples; each round starts with another side."""
+    """Pairs of a side's samples and the side; each round starts with another side."""
     every = list(zip(samples, sides, strict=True))
     first = number % len(every)
     return iter(every[first:] + every[:first])
 
 
 def _warmed_up(side: Side, plan: BenchPlan, workload: Workload) -> list[Request]:
-    """The requests of one sample, after a few warm-up runs."""
+    """Run a workload a few times to warm up; return the requests that one sample times."""
     _fill(side, plan, workload)
     if workload.phase == "decode":
         steps = plan.steps(workload.tokens)

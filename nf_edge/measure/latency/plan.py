@@ -39,7 +39,7 @@ class BenchOptions:
 
 @dataclass(frozen=True)
 class BenchSubject:
-    """The facts about a model that a plan depends on; they are known before the export.
+    """The facts about a model that a latency plan depends on; they are known before the export.
 
     Attributes:
         name: name of the model in messages.
@@ -64,7 +64,8 @@ class BenchPlan:
         no_decoding: the reason why there is no decoding; "" if there is.
         threads: sizes of the runtime's thread pool.
         repeats: rounds of each measurement.
-        ids: one row of random token ids.  A prefill uses the first ones, a step the one at its position.
+        ids: one row of random token ids.  A prefill of N tokens uses the first N; a decoding step
+            uses the id at its position.
         vocabulary: an upper bound of all ids; every artifact's vocabulary is at least this large.
     """
 
@@ -81,8 +82,9 @@ class BenchPlan:
         return self.ids[:length], [0] if cached else [1] * length
 
     def steps(self, context: int) -> list[Request]:
-        """Requests of single tokens after a context.  At the last position they start again at the
-        context.
+        """Requests of single tokens after a context.
+
+        After the last position, they continue with the first position after the context.
         """
         positions = itertools.cycle(range(context, min(context + STEPS, len(self.ids))))
         return [(self.ids[at : at + 1], [at]) for at in itertools.islice(positions, STEPS)]

@@ -38,8 +38,8 @@ class Account:
         file_total: bytes of the file.
         process: bytes of each part of the process.
         process_total: bytes of the process.
-        heap: memory that must be writable even if the file and the code stay in flash.
-        uncounted: parts of the process whose bytes are unknown and in no total, with the reasons.
+        heap: bytes of the parts that need writable memory even if the file and the code stay in flash.
+        uncounted: maps each part of the process that is unknown, and so is in no total, to the reason.
     """
 
     file: dict[str, Figure]
@@ -53,7 +53,13 @@ class Account:
 def account_of_plan(
     plan: MemoryPlan, process_bytes: int | None, how: Literal["planned", "predicted"]
 ) -> Account:
-    """Make an account from a plan and the size of a process with only the runtime in it."""
+    """Make an account from a plan.
+
+    Args:
+        process_bytes: memory of a process that has only loaded the runtime; None if this machine cannot
+            measure it.
+        how: whether the plan is read from a file or predicted.
+    """
     late = "the runtime decides it at run time"
     process = {
         "model file, mapped": _figure(plan.mapped, how),
@@ -62,7 +68,9 @@ def account_of_plan(
         "arenas": _figure(plan.arenas, how, late),
         "workspace": _figure(plan.workspace, how, late),
         LOADING: _figure(plan.loading, how),
-        "runtime": Figure.unavailable("bytes", "no process on this machine can run on such a device")
+        "runtime": Figure.unavailable(
+            "bytes", "this machine cannot measure the runtime's memory on such a device"
+        )
         if process_bytes is None
         else Figure(process_bytes, "bytes", how, "libraries and start-up, as measured on x86-64 Linux"),
         UNACCOUNTED: Figure.unavailable("bytes", "no plan includes it"),

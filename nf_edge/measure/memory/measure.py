@@ -20,10 +20,11 @@ class Measurement:
         mapped: resident pages of the model file.
         loaded: heap that loading allocated, without arenas.
         cache: keys and values, as planned; a run shows them as part of the arenas.
-        arenas: the program's planned arenas; for ONNX Runtime, heap that the runs allocated.
+        arenas: the program's memory-planned buffers; for ONNX Runtime, heap that the runs allocated.
         workspace: heap that ExecuTorch's delegates allocated in the first run, and the peak of kernels'
             temporary memory during a run.
-        loading: the peak at load minus the resident memory at the end.
+        loading: memory that loading used and gave back: the peak at load minus the resident memory at the
+            end.
         runtime: resident pages of libraries, and memory allocated before the model was read.
         peak: highest resident memory of the process.
         threads: size of the runtime's thread pool.

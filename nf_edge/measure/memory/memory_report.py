@@ -54,7 +54,7 @@ class MemoryReport(HtmlValue):
 
     @property
     def passed(self) -> bool:
-        """Whether there is a device, and the known memory of the artifact fits it."""
+        """Whether a device is given and the artifact's known memory fits it."""
         return self.verdict is not None and self.failure is None
 
     @property

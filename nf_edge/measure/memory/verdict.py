@@ -23,9 +23,9 @@ class Share:
         memory: name of the memory.
         kind: kind of the memory.
         need: the largest figure of the three accounts; unavailable if no account has one.
-        unknown: parts whose bytes are unknown and not in `need`, with the reasons.
+        unknown: maps each part whose bytes are unknown, and so not in `need`, to the reason.
         budget: bytes that the device allows a model.
-        unverified: facts behind the budget that no source confirms, with their sources.
+        unverified: maps each fact behind the budget that nobody has checked to its source.
     """
 
     memory: str
@@ -146,7 +146,7 @@ def judge(device: Device, recipe: Recipe, accounts: list[Account]) -> Verdict:
 
 
 def _uncounted_heap(account: Account) -> dict[str, str]:
-    """The uncounted parts that are in the heap, with the reasons."""
+    """Map each part of the heap that an account does not count to the reason."""
     return {name: reason for name, reason in account.uncounted.items() if name in HEAP_PARTS}
 
 

@@ -28,7 +28,8 @@ MEANINGS: dict[int, tuple[str, str]] = {
     signal.SIGKILL: ("memory may have run out", ADD_MEMORY),
     signal.SIGILL: (
         "its code has an instruction that this CPU does not have",
-        "use a machine with a newer CPU, or set NF_EDGE_ISA if the recipe calls kernels of nf-edge",
+        "use a machine with a newer CPU; for an nf- recipe, set NF_EDGE_ISA to an instruction set that "
+        "nf-edge kernels build lists",
     ),
     signal.SIGSEGV: CRASHED,
     signal.SIGBUS: (
@@ -104,7 +105,12 @@ def command_for(runnable: Runnable, threads: int | None = None) -> list[str]:
 
 
 def runner_options(model: str | Path, threads: int | None = None, operators: Path | None = None) -> list[str]:
-    """The runner's arguments; a thread count of None is the number of CPUs that this process may use."""
+    """The runner's arguments, as a list.
+
+    Args:
+        threads: size of the thread pool; None is the number of CPUs that this process may use.
+        operators: a library of operators or a delegate that the model calls.
+    """
     options = [str(Path(model).resolve()), "--threads", str(threads or allowed_cpus())]
     return options if operators is None else [*options, "--operators", str(operators)]
 

@@ -12,7 +12,7 @@ from nf_edge.core import strict_json
 
 @dataclass(frozen=True)
 class Stage:
-    """The memory of the runner's process at one stage of its run, in bytes.
+    """The memory of the runner's process, in bytes, at one stage of its run.
 
     Attributes:
         name: `start` (runtime loaded, model not read), `program_loaded` (ExecuTorch only), `method_loaded`,

@@ -101,7 +101,7 @@ class RunnerSession:
             self._process.stdin.flush()
 
     def _read_until(self, last: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
-        """Read entries up to and including the first one for which `last` is true."""
+        """Read the runner's output lines up to and including the first one for which `last` is true."""
         assert self._process.stdout is not None
         late = threading.Event()
 
@@ -139,7 +139,13 @@ class TimedSession(RunnerSession):
         super().__init__([*command, "--times"], model, timeout_s)
 
     def times(self, requests: Sequence[Request]) -> list[float]:
-        """Milliseconds of each request; raises the same errors as `_run`."""
+        """Run requests in order; return the milliseconds of each.
+
+        Raises:
+            ValueError: there are no requests.
+            BadInput: the model rejects a request.
+            CannotRun: the runner crashed, ran out of memory or took too long.
+        """
         return [entry["run_ms"] for entry in self._run(requests)]
 
 
@@ -147,8 +153,11 @@ class LogitsSession(RunnerSession):
     """A session that returns logits."""
 
     def logits(self, request: Request) -> npt.NDArray[np.float32]:
-        """float32 logits of one request, in the shape of the model's output; raises the same errors
-        as `_run`.
+        """Run one request; return its float32 logits in the shape of the model's output.
+
+        Raises:
+            BadInput: the model rejects the request.
+            CannotRun: the runner crashed, ran out of memory or took too long.
         """
         (entry,) = self._run([request])
         return logits_of(entry)

@@ -40,7 +40,11 @@ def optional_name(value: Named | None) -> str | None:
 
 
 def optional_path(value: Named | None) -> Path | None:
-    """The path of a value; None if the value is None.  Raises BadInput as `path_of` does."""
+    """The path of a value; None if the value is None.
+
+    Raises:
+        BadInput: the value is not None, a str or a Path.
+    """
     return None if value is None else path_of(value)
 
 
@@ -51,7 +55,14 @@ def path_of(value: Named) -> Path:
 
 
 def place_of(kind: str, value: object) -> list[Path]:
-    """The file or folder that an argument is read from; empty for bundled names and values without a path."""
+    """A list of the file or folder that an argument is read from.
+
+    The list is empty for a bundled name and for a value without a path.
+
+    Args:
+        kind: the kind of bundled files, such as "recipes".
+        value: the argument: a name, a path or a loaded value.
+    """
     if isinstance(value, str | Path):
         return existing(kind, name_of(value))
     # Loaded rows have a `source`, and loaded checkpoints have a `path`.
@@ -73,7 +84,11 @@ def require_whole(name: str, value: int, least: int) -> None:
 
 
 def optional_whole(name: str, value: int | None, least: int) -> int | None:
-    """The value, or None.  Raises BadInput if it is neither None nor an integer of at least `least`."""
+    """Check an optional number and return it.
+
+    Raises:
+        BadInput: the value is neither None nor an integer of at least `least`.
+    """
     if value is not None:
         require_whole(name, value, least)
     return value
@@ -101,10 +116,10 @@ def require_finite(name: str, value: float, *, above: bool = False) -> None:
 
 
 def points(value: float | None) -> float | None:
-    """`max_drop` in points of accuracy, 0 to 100; None if it is None.
+    """Check the argument `max_drop`, in points of accuracy; returns it as a float, or None.
 
     Raises:
-        BadInput: the value is outside the range, or looks like a share instead of points.
+        BadInput: the value is not from 0 to 100, or looks like a share instead of points.
     """
     if value is None:
         return None
@@ -135,14 +150,14 @@ def require_suitable(rows: "Rows", config: "ModelConfig", length: int, limit: in
 
     Args:
         length: the model's largest number of tokens.
-        limit: must be None, because the rows were read without a limit.
+        limit: the caller's limit on the number of rows; must be None, because the rows are already read.
 
     Raises:
         BadInput: the rows were read for another model, a row is too long, or there is a limit.
     """
     if limit is not None:
         raise BadInput(
-            "the rows are already loaded, so limit has no effect",
+            "limit has no effect on rows that are already loaded",
             where=rows.source,
             fix="give limit to load_rows",
         )
@@ -164,10 +179,11 @@ def require_suitable(rows: "Rows", config: "ModelConfig", length: int, limit: in
 
 
 def check_recipe_file(out: Path, stock: bool, overwrite: bool, read: list[Path]) -> None:
-    """Check before the work that a recipe file can be written.
+    """Check before a long job that a recipe file can be written.
 
     Args:
-        stock: whether the recipe runs without nf-edge's kernels; the file's name must agree.
+        stock: whether the recipe runs without nf-edge's kernels; if not, the file's name must start with
+            `nf-`.
         read: files that the job reads; they are not replaced.
 
     Raises:

@@ -36,13 +36,16 @@ def compare_named(
 
     Args:
         preset: the shape of three models with random weights; then `names` must be empty.
-        rank: rank of the NoiseFormer's noise, with `preset`.
-        calibrate, out, overwrite: as for `pipeline.compare.compare`.
+        rank: rank of the NoiseFormer's low-rank noise; only used with `preset`.
+        calibrate: the source of calibration rows, as for `load_rows`; None: the checkpoints' examples.
+        out: a folder that keeps one artifact per model; None: the artifacts are temporary.
+        overwrite: replace existing artifacts in `out`.
         lengths, contexts, threads, repeats: as for `nf_edge.bench`.
         notify: called with each remark on a checkpoint.
 
     Raises:
-        BadInput: as `pipeline.compare.compare` does.
+        BadInput: a name is unknown, the checkpoints cannot be compared, the recipe does not suit one of them,
+            a length or context is too long for a model, or `out` cannot be used.
     """
     resolver, options = Resolver(notify), bench_options(lengths, contexts, threads, repeats)
     the_recipe, the_device = resolver.recipe(recipe), resolver.optional_device(device)

@@ -136,7 +136,7 @@ def check_inputs(
 def checkpoint_to_predict(
     resolver: Resolver, source: "Named | Checkpoint | Artifact", recipe: "Named | Recipe"
 ) -> "tuple[Backend, Checkpoint, Recipe]":
-    """The backend, checkpoint and recipe of a memory prediction.
+    """Load the backend, checkpoint and recipe that a memory prediction needs.
 
     Raises:
         BadInput: the source is an artifact, or the recipe does not suit the checkpoint.
@@ -156,7 +156,11 @@ def checkpoint_to_predict(
 
 
 def artifact_to_profile(resolver: Resolver, source: "Named | Checkpoint | Artifact") -> "Artifact":
-    """The artifact of a source.  Raises BadInput if the source is a checkpoint, which needs a recipe."""
+    """Load the artifact to profile.
+
+    Raises:
+        BadInput: the source is a checkpoint, whose memory can only be predicted with a recipe.
+    """
     from nf_edge.core.resources import names
     from nf_edge.model import Checkpoint
 
@@ -198,7 +202,7 @@ def sensitivity_rows(
 def search_target(
     file_size: int | None, kl: float | None, max_drop: float | None, out: Named | None
 ) -> "SearchTarget | None":
-    """The target of a mixed-precision search; None if none is given.
+    """The target of a mixed-precision search; None if the user gives no target.
 
     Raises:
         BadInput: there are several targets, a target without `out`, or `out` without a target.
@@ -224,7 +228,11 @@ def search_target(
 def bench_options(
     lengths: Sequence[int] | None, contexts: Sequence[int] | None, threads: Sequence[int], repeats: int
 ) -> "BenchOptions":
-    """The latencies to measure.  Raises BadInput if a number is out of range."""
+    """The latencies that the user wants to measure, as checked options.
+
+    Raises:
+        BadInput: a number is out of range.
+    """
     from nf_edge.measure.latency import BenchOptions
 
     for name, values in (("lengths", lengths), ("contexts", contexts)):

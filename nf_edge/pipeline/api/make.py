@@ -104,7 +104,8 @@ def dry_run(
     """The plan of an `export` with the same arguments, and the predicted memory; nothing is written.
 
     Raises:
-        BadInput: as `export` does.
+        BadInput: checkpoint, recipe, device and data do not suit each other, or `out` cannot be used.
+        MissingTool: something that the recipe needs is not installed on this machine.
     """
     from nf_edge.pipeline import export as job
 
@@ -236,7 +237,8 @@ def sweep(
         recipes: names or files, the baseline first; empty: all bundled recipes that suit the checkpoint.
         calibrate: calibration rows, if a recipe needs them; None: the checkpoint's examples.
         train: rows, or text, for recipes that prune and recover; None: these recipes are left out.
-        lengths, contexts, threads, repeats: as for `bench`; the default length of a prefill is that of a row.
+        lengths, contexts, threads, repeats: as for `bench`; by default, a prefill is as long as the median
+            row of `data`.
         out: a folder that keeps the artifacts, `sweep.json` and `sweep.html`; None: they are temporary.
 
     Returns:

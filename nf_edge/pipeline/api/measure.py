@@ -120,7 +120,8 @@ def check_on(
         limit: number of rows; None: 100, because an emulated core is slow.
 
     Raises:
-        BadInput: as `check` does, or a device is unknown.
+        BadInput: a device is unknown, the artifact is invalid, or the checkpoint or the data does not suit
+            it.
         MissingTool: QEMU or the cross-compiler is not installed.
     """
     from nf_edge.measure.accuracy import cores as job
@@ -211,5 +212,7 @@ def generate(
         on_text=on_text or (lambda piece: None),
     )
     if generated.ended == "full":
-        resolver.tell([f"no positions are left: the model has {model.decoder.capacity}"])
+        resolver.tell(
+            [f"the text fills all {model.decoder.capacity} positions of the model, so generation stopped"]
+        )
     return generated

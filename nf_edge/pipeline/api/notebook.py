@@ -90,8 +90,9 @@ def _inline(parts: Sequence[Part]) -> str:
 
 
 def _framed(page: str) -> str:
-    """A page in a frame, which keeps out the notebook's styles; the frame blocks scripts, and pages have
-    none.
+    """A page in a frame, so that the notebook's styles do not change it.
+
+    The frame blocks scripts; the pages have no scripts.
     """
     style = "width:100%;height:40rem;border:0"
     return f'<iframe sandbox srcdoc="{escape(page)}" style="{style}"></iframe>'

@@ -122,7 +122,12 @@ class Resolver:
         return list(cores)
 
     def optional_core(self, on: "str | EmulatedCore | None") -> "EmulatedCore | None":
-        """The first kind of core of a device; None if `on` is None.  Raises as `cores` does."""
+        """The emulated core to run on: the first kind of core of a device; None if `on` is None.
+
+        Raises:
+            BadInput: the device is unknown, or cannot run Linux programs.
+            MissingTool: QEMU or the cross-compiler is not installed.
+        """
         return None if on is None else self.cores([on])[0]
 
 

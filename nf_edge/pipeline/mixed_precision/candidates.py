@@ -22,7 +22,7 @@ class Candidate:
     Attributes:
         uniform: the name of the precision that all units have; None for a mixture.
         chosen: the dtype of each unit in words, by the unit's name.
-        summed: sum of the units' separate costs of a mixture, in nats.
+        summed: sum of the costs of a mixture's units, each measured alone, in nats.
         predicted_bytes: predicted size of the model file.
         simulated: comparison of the mixture's predictions, simulated in PyTorch, with the checkpoint's.
         bytes, measured: size of the artifact's file, and comparison of its predictions with the checkpoint's.
@@ -103,12 +103,13 @@ class SearchResult:
         best, most = self.best, self.target.most
         if lost := best.measured.not_finite:
             text = not_finite_text(lost, best.measured.artifact.total, "answers")
-            return AccuracyGate(f"with the best recipe {text}; no recipe was written", fix=OVERFLOWS)
+            what = f"with the best recipe that was tried, {text}; no recipe was written"
+            return AccuracyGate(what, fix=OVERFLOWS)
         if self.target.of == "size":
             return OverBudget(
-                f"the smallest model file that could be made takes {format_bytes(best.bytes)}, more than the "
-                f"{format_bytes(most)} allowed; no recipe was written",
-                fix="raise --file-size, start from a recipe with fewer bits or larger groups, or prune the "
+                f"the smallest model file that could be made takes {format_bytes(best.bytes)}, but the "
+                f"limit is {format_bytes(most)}; no recipe was written",
+                fix="raise the limit, start from a recipe with fewer bits or larger groups, or prune the "
                 "checkpoint (nf-edge compress)",
             )
         if self.target.of == "kl":
@@ -116,7 +117,7 @@ class SearchResult:
         else:
             least = f"{best.measured.drop:.2f} points"
         return AccuracyGate(
-            f"the best recipe loses {least}, more than the {most:g} allowed; no recipe was written",
+            f"the best recipe that was tried loses {least}, but the limit is {most:g}; no recipe was written",
             fix="raise the limit, or start from a recipe that quantizes activations less",
         )
 

@@ -61,10 +61,10 @@ def trim(
     enough: Callable[[Allocation], bool],
     most_trials: int,
 ) -> Allocation:
-    """The allocation with smaller choices for some units that is still good enough.
+    """Choose smaller precisions for some units while the allocation is still good enough.
 
-    Units that save the most bytes come first.  A single step of a path can be much larger than needed, for
-    example if its unit is a large table.
+    Units that save the most bytes come first.  A single step of a path can save much
+    more loss than needed, for example if its unit is a large table.
 
     Args:
         enough: returns whether an allocation is good enough.

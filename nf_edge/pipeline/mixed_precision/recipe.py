@@ -76,10 +76,10 @@ def _with(recipe: Recipe, keys: Mapping[str, Any]) -> Recipe:
 
 
 def _sections(by_module: Rules) -> list[dict[str, Any]]:
-    """Candidate `quantize` sections; the keys of a section apply to all modules without a rule.
+    """Candidate `quantize` sections without rules.
 
-    Each candidate has the precision of some quantized layers (the most frequent first) and that of the token
-    table.
+    The keys of a section apply to all modules that no rule matches.  Each candidate takes its layer precision
+    from some layers (the most frequent precision first), and its table precision from the token table.
     """
     quantized = Counter(
         rule for name, rule in by_module.items() if name not in (TOKENS, POSITIONS) and rule.granularity
@@ -121,7 +121,10 @@ def _rules(base: Recipe, config: ModelConfig, by_module: Rules, targets: Precisi
 
 
 def _variants(by_module: Rules) -> list[Rule]:
-    """The rules with a granularity, and without one; the default granularity needs no key."""
+    """Candidate rules: each rule once without its granularity, and once with it.
+
+    Rules without a granularity come first, because they are shorter and use the section's granularity.
+    """
     every = dict.fromkeys(by_module.values())
     short = dict.fromkeys(rule.model_copy(update={"granularity": None}) for rule in every)
     return [*short, *every]
@@ -130,8 +133,12 @@ def _variants(by_module: Rules) -> list[Rule]:
 def _patterns(todo: set[str], by_module: Rules) -> set[str]:
     """Candidate patterns for rules that cover the modules in `todo`.
 
-    A pattern matches one module; modules of one name in all layers, or in those layers of the same ten whose
-    weights have the same precision; the attention or the MLP of one or all layers; one layer; or all layers.
+    A pattern matches one of these:
+
+    - one module
+    - modules of one name in all layers, or in layers with the same tens digit and the same precision
+    - the attention or the MLP of one layer or of all layers
+    - one layer, or all layers
     """
     patterns = set(todo)
     layers = defaultdict(set)

@@ -61,10 +61,12 @@ def run(
         out: the recipe file, which is written if the target is met; its name is also the recipe's name.
 
     Raises:
-        BadInput: as `sensitivity` does, or the file cannot be written.
+        BadInput: the recipe or the rows do not suit the checkpoint, logits of the checkpoint are not finite,
+            or the recipe file cannot be written.
     """
     if out is not None:
-        _ = job.checkpoint.identity  # the recipe file names it; hash the files before they can change
+        # The recipe file has the checkpoint's hash; compute it before the files can change.
+        _ = job.checkpoint.identity
     costs = sensitivity(job, progress)
     if target is None or out is None:
         return SensitivityReport(costs, None, None)

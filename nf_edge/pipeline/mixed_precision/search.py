@@ -78,7 +78,10 @@ class _Search:
         self._path = path(self._choices)
 
     def by_size(self, target: SearchTarget) -> list[Candidate]:
-        """Export candidates until one fits and the next best candidate was tried."""
+        """Export the best candidate that is expected to fit, and correct the expected size by its file.
+
+        This repeats until the best candidate stays the same.
+        """
         made: dict[str, Candidate] = {}
         # Bytes by which files are larger than predicted.
         more = 0
@@ -158,7 +161,10 @@ class _Search:
         return made, not_made
 
     def _first(self, target: SearchTarget, low: int, high: int, more: float) -> int:
-        """The first index on the path, from `low` on, that is expected to meet a loss; `high` if none is."""
+        """The first index on the path, from `low` on, that is expected to meet a limit on the loss.
+
+        If no index below `high` is expected to meet it, the result is `high`.
+        """
 
         def enough(place: int) -> bool:
             return self._expected(self._path[place], target, more)
@@ -166,7 +172,7 @@ class _Search:
         return bisect_left(range(high), True, lo=low, key=enough)
 
     def _expected(self, allocation: Allocation, target: SearchTarget, more: float) -> bool:
-        """Whether an allocation is expected to meet a loss.
+        """Whether an allocation is expected to meet a limit on the loss.
 
         Args:
             more: the loss of artifacts in excess of PyTorch's prediction.
@@ -244,7 +250,7 @@ class _Search:
         )
 
     def _kept(self, layer_reports: Sequence[LayerReport]) -> dict[str, str]:
-        """The dtype of each unit in words, by its name."""
+        """Map each unit's name to its dtype in words."""
         dtypes = {layer_report.module: layer_report.dtype.split(";")[0] for layer_report in layer_reports}
         return {each.unit.name: dtypes[each.unit.modules[-1]] for each in self._sensitivity.units}
 

@@ -83,7 +83,7 @@ class SensitivityJob:
             raise BadInput(what, where=rows.source, fix="give longer texts")
 
     def job(self, recipe: Recipe) -> Job:
-        """The lowering job of a variant of the recipe; a variant may need less calibration."""
+        """The lowering job of a variant of the recipe, without calibration rows if the variant needs none."""
         return Job.of(self.checkpoint, recipe, self.calibrate if may_calibrate(recipe) else None)
 
     def file_bytes(self, recipe: Recipe) -> int:
@@ -241,7 +241,13 @@ def sensitivity(job: SensitivityJob, progress: Progress = silent) -> Sensitivity
 
 @dataclass(frozen=True)
 class _Variant:
-    """All modules with one precision, except modules that do not support it."""
+    """The network after all modules got one precision, except modules that do not support it.
+
+    Attributes:
+        rule: the recipe rule with the precision.
+        change: the rounding of all modules.
+        layer_reports: maps each module to its layer report, with signal-to-noise ratios.
+    """
 
     rule: Rule
     change: Change
@@ -263,7 +269,7 @@ class _Variant:
         return tuple(self.change.precisions[module] for module in unit.modules)
 
     def change_of(self, unit: Unit) -> Change:
-        """The change of one unit alone."""
+        """The change that quantizes only this unit."""
         return replace(self.change, weights={module: self.change.weights[module] for module in unit.modules})
 
     def dtype(self, unit: Unit) -> str:
@@ -277,7 +283,10 @@ class _Variant:
 
 
 def _distinct(unit: Unit, variants: Iterable[_Variant]) -> list[_Variant]:
-    """The variants that differ for a unit; several precisions can fall back to the same one."""
+    """The variants that give a unit different precisions.
+
+    Several variants can give the same precision, because an unsupported precision falls back to another one.
+    """
     by_precision: dict[tuple[Precision, ...], _Variant] = {}
     for variant in variants:
         by_precision.setdefault(variant.precisions(unit), variant)
@@ -285,7 +294,7 @@ def _distinct(unit: Unit, variants: Iterable[_Variant]) -> list[_Variant]:
 
 
 def change_of(recipe: Recipe, lowered: Lowered) -> Change:
-    """The change that a recipe makes to a network: all rounding."""
+    """The change that a recipe makes to a network: it rounds weights and activations."""
     config = lowered.plain.config
     row_scales = backend_for(recipe).support.row_scales
     return Change(lowered.plain, lowered.weights, precisions(recipe, config), row_scales)

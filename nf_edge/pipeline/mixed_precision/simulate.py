@@ -29,8 +29,10 @@ class Change:
     Attributes:
         network: in float32 and plain PyTorch operators.
         weights: the lowered weights of the changed modules; a table may have fewer rows than the network's.
-        precisions: precision of at least these modules, which determines how their inputs are rounded.
-        row_scales: as in the backend's `Support`.
+        precisions: maps at least the changed modules to their precision, which determines how their inputs
+            are rounded.
+        row_scales: whether a dynamic range covers a row, or a group of each token; otherwise it covers one
+            token.
     """
 
     network: NoiseFormer

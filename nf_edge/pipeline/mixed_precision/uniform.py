@@ -44,7 +44,7 @@ def uniform_recipes(base: Recipe, config: ModelConfig, name: str) -> list[Unifor
     recipes: list[Uniform] = []
     effects: list[Any] = []
     for label, section in sections.items():
-        description = f"as {label}, which no mixture of precisions that was made beats"
+        description = f"as {label}; no mixture of precisions was better"
         changes = {"name": name, "description": description, "quantize": section}
         try:
             recipe = Recipe.model_validate(base.model_copy(update=changes).model_dump())
@@ -58,7 +58,7 @@ def uniform_recipes(base: Recipe, config: ModelConfig, name: str) -> list[Unifor
 
 
 def _effect(recipe: Recipe, config: ModelConfig) -> Any:
-    """The effect of a recipe on a model, for comparing recipes with different keys."""
+    """A value that is equal for recipes with the same effect on a model, even if their keys differ."""
     if recipe.quantize is None:
         return None
     by_module = {"weights", "granularity", "embeddings", "rules"}

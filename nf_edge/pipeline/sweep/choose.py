@@ -67,7 +67,12 @@ def _refuse_twice(recipes: Sequence[Recipe]) -> None:
 
 
 def _refuse_unsuited(recipe: Recipe, job: SweepJob) -> None:
-    """Raise BadInput or MissingTool if an export with this recipe would."""
+    """Check that an export with this recipe can start.
+
+    Raises:
+        BadInput: the recipe does not suit the checkpoint or this machine.
+        MissingTool: a kernel that the recipe calls cannot be built here.
+    """
     checkpoint = job.checkpoint
     backend = backend_for(recipe)
     if backend.reference_executor:

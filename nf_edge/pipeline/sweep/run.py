@@ -89,7 +89,7 @@ def sweep(
         folder = out or stack.enter_context(scratch_folder())
         exports = [_export(job, recipe, folder, prefixed(recipe.name, progress)) for recipe in chosen]
         runnables = [load_artifact(folder / recipe.name).runnable() for recipe in chosen]
-        # A new plan, because a pruned checkpoint may have other token counts.
+        # Plan with the exported models, because a pruned model can have a smaller vocabulary.
         subjects = [BenchSubject(each.recipe.name, each.config, each.input_shape) for each in runnables]
         latency = bench(runnables, planned(subjects), progress)
     report = _report(job, chosen, exports, latency, out, skipped)
@@ -100,8 +100,9 @@ def sweep(
 
 
 def _plan(rows: Rows, options: BenchOptions, subjects: Sequence[BenchSubject]) -> BenchPlan:
-    """The measurements by the options; by default the length of the median row, and half of the positions as
-    context.
+    """The latencies to measure: those of the options, with defaults for what the options leave open.
+
+    The default length of a prefill is the median row's.  The default context is half of the positions.
     """
     lengths, contexts = options.lengths, options.contexts
     capacity = min(subject.input_shape.length for subject in subjects)

@@ -61,8 +61,8 @@ class Summary:
         smallest: the recipe with the smallest file of those that pass and show no loss; of two equal files,
             the one with the smaller divergence.  None if there is no such recipe.
         fastest: the fastest recipe of each measurement except loading.
-        dominated: each recipe that another one beats, and that other recipe.  Medians and means decide,
-            without intervals.
+        dominated: pairs of a recipe and another recipe that beats it.  Medians and means decide, without
+            intervals.
     """
 
     smallest: str | None

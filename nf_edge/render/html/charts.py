@@ -165,8 +165,8 @@ def _names(points: Sequence[Point]) -> str:
 
 
 def _covers(axes: Axes, some: Sequence[Point], point: Point) -> bool:
-    """Whether the joined label of `some` points, placed at the last of them, would overlap a point to its
-    right.
+    """Whether the joined label of `some` points would overlap `point`; the label is right of the last of
+    `some`.
     """
     (x, y), (u, v) = (axes.transData.transform((each.size, each.kl)) for each in (some[-1], point))
     # Pixels, 100 per inch; a digit is eight wide.
