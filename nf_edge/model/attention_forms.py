@@ -15,9 +15,9 @@ from torch import Tensor
 OutputTokens = Literal["all", "first", "last"]
 # Added to the score of a hidden key in float32.  Its exp() is exactly 0, and sums with it do not overflow.
 HIDDEN = -1e9
-# The same for float16, which has a smaller range.
+# The value for float16 scores; the range of float16 is smaller.
 HIDDEN_IN_HALF = -1e4
-# The same for quantized scores.  Its exp() is 1e-13.  A larger value would leave few levels for other scores.
+# The value for quantized scores.  Its exp() is 1e-13, and it leaves most levels for the visible scores.
 HIDDEN_QUANTIZED = -30.0
 # The description of MatmulForm in reports.
 TWO_PRODUCTS = "two batched products around a softmax"

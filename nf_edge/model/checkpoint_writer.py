@@ -74,7 +74,9 @@ def save_checkpoint(
     """Write a checkpoint folder; an interruption leaves no partial folder.
 
     Args:
-        tensors, dtype, tokenizer_file: as for `write_checkpoint`.
+        tensors: by the names of `ModelConfig.tensor_shapes`; a tied head is not written.
+        dtype: the dtype of the written tensors.
+        tokenizer_file: a `tokenizer.json` to copy; None: the checkpoint gets no tokenizer.
 
     Raises:
         BadInput: the tensors do not match the config, or `path` exists and may not be replaced.

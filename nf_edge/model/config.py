@@ -66,7 +66,7 @@ class LayerConfig(_Open):
 
 
 class ModelConfig(_Open):
-    """Shape and kind of a NoiseFormer.  Keys that GPT-2 also has are named as in Hugging Face's GPT-2."""
+    """Shape and kind of a NoiseFormer.  Keys that also exist in Hugging Face's GPT-2 have the same names."""
 
     model_type: Literal["noiseformer"] = "noiseformer"
     architectures: tuple[Literal["NoiseFormerForCausalLM", "NoiseFormerForSequenceClassification"]]

@@ -125,7 +125,15 @@ def model_of_artifact(artifact: Artifact, core: EmulatedCore | None, as_ids: boo
 
 
 def model_of_checkpoint(checkpoint: Checkpoint, where: str | Path, as_ids: bool) -> TextModel:
-    """The language model of a checkpoint, in PyTorch; arguments and errors are as for `model_of_artifact`."""
+    """The language model of a checkpoint, which runs in PyTorch.
+
+    Args:
+        where: the checkpoint's name or path, for messages.
+        as_ids: whether to work with token ids, without the tokenizer.
+
+    Raises:
+        BadInput: the checkpoint is not a language model, or has no tokenizer and `as_ids` is false.
+    """
     model = checkpoint.reference()
     if not isinstance(model, CausalLM):
         raise BadInput(NO_LANGUAGE_MODEL, where=where, fix=GIVE_ONE)

@@ -66,7 +66,7 @@ def awq(network: NoiseFormer, precisions: Precisions, calibration_inputs: Inputs
         network: in plain PyTorch operators; its outputs stay the same up to float32 rounding.
         precisions: the precision of every layer in `scaled_layers`.
         calibration_inputs: the rows that the rounding errors are measured on.
-        signed: whether scales may be negative, as for `nearest`.
+        signed: whether scales of the rounded weights may be negative.
     """
     scalings = {
         name: scaling for name, scaling in _scalings(network).items() if (precisions[name].bits or 8) < 8

@@ -29,7 +29,7 @@ def gptq(weight: Tensor, hessian: Tensor, precision: Precision, signed: bool) ->
         weight: float32 [N, K].
         hessian: float [K, K], Σ x xᵀ over the inputs x.
         precision: must have `bits`, and a group size that divides K.
-        signed: whether scales may be negative, as for `nearest`.
+        signed: whether scales of the rounded weights may be negative.
     """
     assert precision.bits is not None
     weight, factor = weight.detach().double().clone(), _inverse_factor(hessian.double())

@@ -26,8 +26,8 @@ FEATURE_DROPOUT = 0.5
 class ConvolutionalClassifier(nn.Module):
     """logits = W · (max over positions of relu(filters · embeddings around the position)) + bias.
 
-    The interface is that of a NoiseFormer classifier: ids int64 [B, T] and a mask [B, T] or None → logits [B,
-    labels].
+    The network is called like a NoiseFormer classifier: ids int64 [B, T] and a mask [B, T] or None → logits
+    [B, labels].
 
     Args:
         channels: number of filters of each width; without word vectors, also the size of an embedding.

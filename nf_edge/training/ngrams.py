@@ -23,8 +23,8 @@ MULTIPLIER, MODULUS = 1_000_003, 2**31 - 1
 class NgramClassifier(nn.Module):
     """logits = Σ weight[bucket of n-gram] + bias, summed over all runs of one to `longest` tokens.
 
-    The interface is that of a NoiseFormer classifier: ids int64 [B, T] and a mask [B, T] or None → logits [B,
-    labels].  Initially all logits are 0.
+    The network is called like a NoiseFormer classifier: ids int64 [B, T] and a mask [B, T] or None → logits
+    [B, labels].  Initially all logits are 0.
     """
 
     def __init__(self, longest: int, labels: int) -> None:

@@ -45,7 +45,8 @@ def executable_for(target: BuildTarget, runtime: Runtime, package: Path) -> Path
         package: the runtime's unpacked Python package for that machine; the runner links its libraries.
 
     Raises:
-        MissingTool: as in `executable`, or there is no cross-compiler.
+        MissingTool: CMake, Ninja or the cross-compiler is missing, the build fails, or the runtime has no
+            native runner.
     """
     return _built(runtime, package, target)
 

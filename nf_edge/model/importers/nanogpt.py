@@ -1,7 +1,7 @@
 """Read checkpoints of nanoGPT and of code bases derived from it: a `.pt` file with weights and shape.
 
-Tensor names and layout are those of nf-edge.  Symmetric attention has its K and V rows in `attn.c_kv`, and
-learned noise has nf-edge's names (`attn.noise.a` and so on).
+nanoGPT's tensor names and layout are the same as nf-edge's.  Symmetric attention has its K and V rows in
+`attn.c_kv`, and learned noise has nf-edge's names (`attn.noise.a` and so on).
 """
 
 import re

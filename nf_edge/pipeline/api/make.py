@@ -134,7 +134,7 @@ def compress(
         out: the checkpoint folder to write.
         train: rows, or text for a language model, that select the parts to prune and train the recovery.
         valid: rows that select the best step of recovery; None: a twentieth of `train`.
-        data: rows to score the result on; None: those of `valid`.
+        data: rows to score the result on; None: the rows of `valid`.
         resume: continue an interrupted recovery.
         on_validation: called with each validation of recovery.
 

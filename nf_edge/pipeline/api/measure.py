@@ -50,7 +50,7 @@ def profile(
         A MemoryReport; `passed` is True only if a device was given and the model fits it.
 
     Raises:
-        BadInput: the source is neither, or an argument does not apply to it.
+        BadInput: the source is neither an artifact nor a checkpoint, or an argument does not apply to it.
         MissingTool: a tool that emulates the core is not installed.
     """
     from nf_edge.measure.memory import predict_memory, profile_model
@@ -113,7 +113,9 @@ def check_on(
     progress: Progress | None = None,
     notify: Notify | None = None,
 ) -> "CoresReport":
-    """Accuracy of an artifact on the emulated cores of devices; the other arguments are those of `check`.
+    """Accuracy of an artifact on the emulated cores of devices.
+
+    Arguments that are not listed here have the same meaning as in `check`.
 
     Args:
         on: names of devices, or QEMU's names of cores.

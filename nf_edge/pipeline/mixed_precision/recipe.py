@@ -51,7 +51,7 @@ def quantize_only(recipe: Recipe, modules: Sequence[str], rule: Rule) -> Recipe:
 
 
 def mixture(recipe: Recipe, config: ModelConfig, by_module: Rules, name: str) -> Recipe:
-    """A recipe that gives every module its precision; all other keys are those of `recipe`.
+    """A recipe that gives every module its precision; all other keys are copied from `recipe`.
 
     Args:
         by_module: a rule for every layer and table; the patterns in these rules are ignored.

@@ -70,7 +70,7 @@ class _Search:
         self._job, self._sensitivity, self._name, self._progress = job, sensitivity, name, progress
         self._reference = job.checkpoint.reference()
         self._simulated: dict[str, Comparison] = {}
-        # The predicted bytes of each choice minus those of float32: 0 for float32, negative for all others.
+        # The predicted bytes of each choice minus the bytes in float32: 0 for float32, else negative.
         self._choices = {
             each.unit.name: [Choice(0, 0.0), *(Choice(-cost.saved, cost.kl) for cost in each.usable)]
             for each in sensitivity.units
@@ -225,7 +225,8 @@ class _Search:
 
         Args:
             predicted: predicted bytes of the model file.
-            uniform: as in `Candidate`; a uniform recipe is not simulated.
+            uniform: the name of the precision that all modules have; None for a mixture.  A uniform recipe is
+                not simulated.
         """
         job = self._job.job(recipe)
         with scratch_folder() as folder:

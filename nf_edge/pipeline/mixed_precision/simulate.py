@@ -66,7 +66,7 @@ class Change:
 
     @torch.no_grad()
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        """Logits, as for `Session.run`: int64 [1, T] without padding → float32."""
+        """Compute float32 logits from the ids and the mask of a row without padding, int64 [1, T] each."""
         with self.made() as network:
             logits: np.ndarray = network(torch.from_numpy(input_ids)).numpy()
         return logits

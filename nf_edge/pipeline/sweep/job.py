@@ -19,7 +19,8 @@ class RowSource:
         """Read the source.
 
         Args:
-            source, limit: as for `load_rows`.
+            source: a TSV, CSV or JSONL file, or NAME:SPLIT.
+            limit: read only the first `limit` rows; None: all rows.
 
         Raises:
             BadInput: the source cannot be read.

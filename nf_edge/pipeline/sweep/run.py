@@ -58,8 +58,9 @@ def sweep(
 
     Args:
         recipes: names or files, the baseline first; empty: all bundled recipes that suit the checkpoint.
-        data, calibrate, train: sources, as for `load_rows`, of the rows to check, to calibrate, and to prune
-            and recover.
+        data: the source of the rows to check accuracy on: a file, or NAME:SPLIT.
+        calibrate: the source of calibration rows; None: the checkpoint's examples.
+        train: the source of rows or text to prune and recover; None: recipes that do this are left out.
         limit: use only the first rows of `data`.
         options: the latencies to measure; by default, a prefill has the length of the median row of `data`,
             and a context has half of the positions.
