@@ -34,8 +34,8 @@ def command() -> None:
 def build(target: str, out: Path | None, as_json: bool) -> None:
     """Build the operators of nf-edge for ExecuTorch as a shared library.
 
-    One library runs on every CPU of an architecture, because it chooses the instruction set at run time.  The
-    environment variable NF_EDGE_ISA sets it instead.
+    One library runs on every CPU of an architecture, because it chooses the instruction set at run time.  If
+    the environment variable NF_EDGE_ISA is set, it names the instruction set instead.
 
     \b
     Examples:

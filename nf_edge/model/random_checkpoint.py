@@ -28,7 +28,7 @@ def write_random(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> WrittenCheckpoint:
-    """Write a checkpoint of a preset's shape, changed by `shape`, with random weights.
+    """Write a checkpoint with random weights; its shape is a preset's with the changes in `shape`.
 
     Args:
         shape: maps keys of config.json to values; None keeps the preset's value.  `num_labels` makes a

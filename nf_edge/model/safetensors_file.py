@@ -46,7 +46,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     """Every tensor of a safetensors file by name, in the dtypes on disk.
 
     Raises:
-        BadInput: as `read_safetensors_file` does.
+        BadInput: the file is missing, cut short, not safetensors, or not a regular file.
     """
     return read_safetensors_file(path).tensors
 

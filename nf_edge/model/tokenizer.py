@@ -43,7 +43,11 @@ def read_tokenizer(path: Path) -> Tokenizer:
     if vocabulary_size(tokenizer) > MOST_TOKENS:
         # Writing the file takes memory for every id up to the largest.
         largest = vocabulary_size(tokenizer) - 1
-        raise BadInput(f"has the token id {largest:,}; ids must be below {MOST_TOKENS:,}", where=path)
+        raise BadInput(
+            f"has the token id {largest:,}; ids must be below {MOST_TOKENS:,}",
+            where=path,
+            fix="give a tokenizer with smaller ids",
+        )
     return tokenizer
 
 

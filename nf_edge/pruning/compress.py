@@ -160,10 +160,10 @@ def _logits(
     test: Examples,
     size: int,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Logits of the original and of the smaller model, batch by batch.
+    """Yield pairs of logits, of the original and of the smaller model, for each batch of test examples.
 
-    Each model gets a classifier's rows in its own tokens.  A language model's logits are limited to the kept
-    tokens.
+    Each classifier gets the rows encoded with its own tokenizer.  The logits of language models cover only
+    the kept tokens.
     """
     for start in range(0, len(test), size):
         indices = range(start, min(start + size, len(test)))

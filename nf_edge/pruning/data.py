@@ -66,7 +66,7 @@ def examples(located: tuple[str, Part], checkpoint: Checkpoint) -> Examples:
 
 
 def documents(located: tuple[str, Part], checkpoint: Checkpoint) -> list[tuple[int, ...]]:
-    """Token ids of every row; a text file is one document."""
+    """The token ids of each row of a source; a text file counts as one row."""
     source, part = located
     config, tokenizer = checkpoint.config, checkpoint.tokenizer_file
     if is_text(source):

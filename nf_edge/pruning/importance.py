@@ -77,7 +77,7 @@ def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress 
 
 
 class _Gates:
-    """The gates of one layer: one set per row."""
+    """The gates of one layer, with separate gates for each row of the batch."""
 
     def __init__(self, heads: int, units: int) -> None:
         self.heads_total, self.units_total = (torch.zeros(n, dtype=torch.float64) for n in (heads, units))

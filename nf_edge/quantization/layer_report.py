@@ -114,7 +114,7 @@ def _weights_text(module: nn.Module, precision: Precision) -> str:
 
 
 def _unquantized_report(name: str, module: nn.Module, recipe: Recipe, floats: str) -> LayerReport:
-    """The report of a norm or of the noise."""
+    """The layer report of a norm or of the noise, which are never quantized."""
     if recipe.quantize is None:
         return LayerReport(name, floats)
     if isinstance(module, nn.LayerNorm):

@@ -7,7 +7,7 @@ from nf_edge.render.table import Lines, Part, Table
 
 
 def coverage_parts(manifest: Manifest) -> list[Part]:
-    """The operators; then the accelerator, if there is one."""
+    """The report of the operators; then the report of the accelerator, if there is one."""
     parts: list[Part] = [Lines("Operators", coverage_lines(manifest))]
     if (table := accelerator_table(manifest)) is not None:
         parts += [Lines("Accelerator", accelerator_lines(manifest)), table]

@@ -46,7 +46,7 @@ def device_parts(device: Device, width: int) -> list[Part]:
 
 
 def unverified_parts(devices: Sequence[Device]) -> list[Part]:
-    """The unverified facts of each device."""
+    """One line per device, then one line for each of its unverified facts."""
     lines = []
     for device in devices:
         unverified = device.unverified_facts()

@@ -15,7 +15,7 @@ BAR_WIDTH = 30
 
 
 def memory_parts(report: MemoryReport) -> list[Part]:
-    """The tables and remarks; with a device, also the verdict."""
+    """The report of memory: tables and remarks; with a device, also the verdict."""
     parts: list[Part] = [*memory_tables(report), body(memory_lines(report))]
     if report.verdict:
         parts.append(body(verdict_lines(report.verdict)))

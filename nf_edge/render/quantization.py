@@ -16,8 +16,8 @@ NO_MODULES = (ATTENTION, KV_CACHE)
 def quantization_lines(
     layer_reports: Sequence[Mapping[str, Any]], calibration: Calibrated | None
 ) -> list[str]:
-    """One line per dtype with its modules, attention and cache, the noisiest modules, and the calibration
-    data.
+    """The lines of the report: each dtype with its modules, attention, cache, the noisiest modules, and the
+    calibration data.
     """
     groups: dict[tuple[str, str], list[str]] = {}
     for layer_report in layer_reports:

@@ -81,7 +81,7 @@ def _choice_line(result: SearchResult) -> str:
 
 
 def _search_table(result: SearchResult) -> Table:
-    """The predictions for the best recipe, and the measurement of its artifact."""
+    """A table of the predicted figures of the best recipe, and of the measured figures of its artifact."""
     best = result.best
     rows = [
         ("model file", format_bytes(best.predicted_bytes), "", format_bytes(best.bytes)),
@@ -102,7 +102,7 @@ def _search_table(result: SearchResult) -> Table:
 
 
 def _uniform_table(result: SearchResult) -> Table:
-    """Measurements of recipes with one precision for all modules, and of the best mixture."""
+    """A table of measured figures: recipes with one precision for all modules, and the best mixture."""
     best = [result.best] if result.best.uniform is None else []
     rows = [
         (

@@ -24,7 +24,7 @@ FEATURE_DROPOUT = 0.5
 
 
 class ConvolutionalClassifier(nn.Module):
-    """logits = W · (max over positions of relu(filters · embeddings around the position)) + bias.
+    """A classifier: logits = W · (max over positions of relu(filters · embeddings around it)) + bias.
 
     The network is called like a NoiseFormer classifier: ids int64 [B, T] and a mask [B, T] or None → logits
     [B, labels].

@@ -10,7 +10,7 @@ from nf_edge.model.data import Batch, Row, collate
 
 
 class Examples(Protocol):
-    """Numbered examples of a model."""
+    """Examples for training or validation, numbered from 0."""
 
     def __len__(self) -> int: ...
 
@@ -22,7 +22,7 @@ class Examples(Protocol):
 
 
 class RowExamples:
-    """Rows of a classifier or of regression."""
+    """Examples for a classifier or a regression; each example is one row."""
 
     def __init__(self, rows: Sequence[Row], pad_token_id: int | None) -> None:
         self.rows, self._pad_token_id = rows, pad_token_id

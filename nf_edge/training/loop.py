@@ -25,7 +25,7 @@ Loss = Callable[[nn.Module, Batch], Tensor]
 
 @dataclass(frozen=True)
 class Resumable:
-    """How an interrupted training resumes.
+    """The file that an interrupted training resumes from, and a check that the training is the same.
 
     Attributes:
         path: the file for the state of `fit`.

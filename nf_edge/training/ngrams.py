@@ -21,7 +21,9 @@ MULTIPLIER, MODULUS = 1_000_003, 2**31 - 1
 
 
 class NgramClassifier(nn.Module):
-    """logits = Σ weight[bucket of n-gram] + bias, summed over all runs of one to `longest` tokens.
+    """A linear classifier: logits = Σ weight[bucket of n-gram] + bias.
+
+    The sum is over all n-grams, which are runs of one to `longest` tokens.
 
     The network is called like a NoiseFormer classifier: ids int64 [B, T] and a mask [B, T] or None → logits
     [B, labels].  Initially all logits are 0.

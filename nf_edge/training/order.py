@@ -21,6 +21,7 @@ class Order:
     step takes all of them.
 
     Args:
+        size: number of examples per step.
         bucket: number of batches whose examples are sorted by length before they are cut into batches; the
             batches are then shuffled.  None: no sorting.
     """

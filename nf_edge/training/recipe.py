@@ -70,7 +70,7 @@ AnySource = Annotated[Source, BeforeValidator(_source)]
 
 
 class Bpe(Closed):
-    """A byte-level BPE of the model's vocab_size, learned from the training data; `<|endoftext|>` is 0."""
+    """A byte-level BPE with vocab_size tokens, learned from the training data; `<|endoftext|>` has id 0."""
 
     lowercase: bool = Field(False, description="turn upper-case letters of Latin-1 into lower case")
     treebank: bool = Field(

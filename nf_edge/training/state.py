@@ -44,7 +44,7 @@ class State:
 
 @dataclass(frozen=True)
 class _Document:
-    """The metadata in a state file."""
+    """The metadata of a state file: everything that is not a tensor."""
 
     fingerprint: str
     step: int
@@ -79,7 +79,7 @@ def check_states(paths: Sequence[Path], what: str, *, resume: bool, overwrite: b
 def save_state(
     path: Path, fingerprint: str, state: State, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Write everything that `load_state` needs, atomically."""
+    """Write the progress, the model and the optimizer of a training to a file, atomically."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
     for index, moments in optimizer.state_dict()["state"].items():

@@ -83,7 +83,7 @@ def _train(
     progress: Progress,
     on_validation: Callable[[str, Validation], None],
 ) -> TrainingReport:
-    """Train all recipes and write the checkpoint of the first one."""
+    """Train all recipes and write the checkpoint of the first recipe; the others are for comparison."""
     recipe = recipes[0]
     states = [state_file(out, each) for each in recipes]
     teachers = train_teachers(recipe, data, progress, on_validation)

@@ -97,7 +97,7 @@ class ReplacedTokens(Varied):
 
 
 def _spans(ids: Ids, known: Set[Ids]) -> list[tuple[int, int]]:
-    """The (start, end) of every phrase in a row, except the row itself."""
+    """The (start, end) of every part of a row that is in `known`, except the row itself."""
     length = len(ids)
     return [
         (start, end)

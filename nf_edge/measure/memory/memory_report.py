@@ -11,7 +11,7 @@ from nf_edge.measure.memory.verdict import Verdict
 
 @dataclass(frozen=True)
 class MemoryPart:
-    """One part of the memory in the three accounts, in bytes."""
+    """One part of the memory: its predicted, planned and measured bytes."""
 
     name: str
     predicted: Figure

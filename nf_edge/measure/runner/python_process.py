@@ -25,7 +25,7 @@ from nf_edge.model import Decoder
 
 
 def python_command(runnable: Runnable, threads: int | None = None) -> list[str]:
-    """The command that starts this runner."""
+    """The command that runs a model file in a Python process."""
     command = [
         sys.executable,
         "-m",

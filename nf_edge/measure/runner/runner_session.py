@@ -74,7 +74,7 @@ class RunnerSession:
         self.end()
 
     def _run(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
-        """Run requests in order, as in `run_command`; return the runner's line for each.
+        """Run requests in order; return the runner's output line for each request, parsed from JSON.
 
         Raises:
             ValueError: there are no requests.

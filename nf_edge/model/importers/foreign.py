@@ -19,12 +19,12 @@ WTE, HEAD = "transformer.wte.weight", "lm_head.weight"
 
 @dataclass
 class ForeignCheckpoint:
-    """A checkpoint with nf-edge's names, not yet validated.
+    """A checkpoint of another code base, converted to nf-edge's names but not yet validated.
 
     Attributes:
         config: the content of nf-edge's `config.json`.
         tensors: weights as [out, in]; a head that equals the embedding is left out.
-        where: the file with the shape, for messages.
+        where: the file that defines the model's shape, for messages.
         notes: remarks for the user on the conversion.
         problems: reasons why the checkpoint cannot be converted.
         vocabulary: number of tokens, if the embedding is known to have more rows than tokens; else None.

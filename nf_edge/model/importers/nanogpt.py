@@ -41,7 +41,7 @@ NOISE_KINDS = {"a": "lowrank", "b": "lowrank", "p": "pairwise", "bias": "relativ
 
 
 def read(path: Path, activation: str | None) -> ForeignCheckpoint:
-    """Read a `.pt` file.
+    """Read a nanoGPT `.pt` file and convert its names and shape to nf-edge's.
 
     Args:
         activation: the activation of the MLPs, which the file does not record; None: exact GELU, as in
@@ -114,7 +114,7 @@ def _parts(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 def _tensors(weights: Mapping[str, Any], problems: list[str], notes: list[str]) -> dict[str, Tensor]:
-    """The weights by GPT-2's names, without masks."""
+    """Map GPT-2's names to the weights; the buffers of causal masks are left out."""
     tensors, names = {}, gpt2_names(weights, problems, notes)
     for key, value in weights.items():
         name = names[key]
@@ -126,7 +126,7 @@ def _tensors(weights: Mapping[str, Any], problems: list[str], notes: list[str]) 
 
 
 def _attention(names: Mapping[str, Tensor], problems: list[str]) -> str:
-    """`symmetric` or `standard`, by the names of the projections in the layers."""
+    """The kind of attention, `symmetric` or `standard`, from the names of the layers' projections."""
     layers: dict[str, list[int]] = {}
     for name in names:
         if match := re.fullmatch(r"transformer\.h\.(\d+)\.attn\.(c_kv|c_attn)\.weight", name):

@@ -1,8 +1,8 @@
 """Read the tokenizer of a Hugging Face folder as one `tokenizer.json`, with the token ids of transformers.
 
 Up to six files define it.  The vocabulary is in `tokenizer.json`, or in GPT-2's older `vocab.json` and
-`merges.txt`. The settings are in `tokenizer_config.json`.  If they do not list the added tokens,
-`special_tokens_map.json` and `added_tokens.json` do.
+`merges.txt`. The settings are in `tokenizer_config.json`.  If `tokenizer_config.json` does not list
+the added tokens, `special_tokens_map.json` and `added_tokens.json` list them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,6 +17,7 @@ from nf_edge.core.quiet import dropped_stderr
 from nf_edge.core.reading import is_there, read_json_object
 from nf_edge.model.checkpoint import TOKENIZER
 from nf_edge.model.importers.added_tokens import (
+    SAVE_AGAIN,
     SETTINGS,
     add_tokens,
     added_tokens,
@@ -92,7 +93,7 @@ def _settings(folder: Path) -> dict[str, Any]:
     settings |= _optional(folder / SPECIAL_TOKENS)
     added = _optional(folder / ADDED_TOKENS)
     if not all(type(index) is int for index in added.values()):
-        raise BadInput("must map each token to an integer id", where=folder / ADDED_TOKENS)
+        raise BadInput("must map each token to an integer id", where=folder / ADDED_TOKENS, fix=SAVE_AGAIN)
     special = {content_of(token) for token in special_tokens(settings)}
     decoder = {str(index): {"content": token, "special": token in special} for token, index in added.items()}
     return settings | {"added_tokens_decoder": decoder}

@@ -20,8 +20,8 @@ SHOWN = 5
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Map each key to its tensor.  If the folder has weights in several formats, transformers' choice is
-    read.
+    """Map each key to its tensor.  If the folder has weights in several formats, the format that transformers
+    prefers is read.
 
     Raises:
         BadInput: there are no weights, a file cannot be read, or shards do not match their index.
@@ -50,7 +50,11 @@ def _read_pickled(path: Path) -> Mapping[str, Tensor]:
 def _read_shards(index: Path, read: Read) -> dict[str, Tensor]:
     places = read_json_object(index).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
-        raise BadInput("must have an object weight_map from tensor names to file names", where=index)
+        raise BadInput(
+            "must have an object weight_map that maps each tensor name to a file name",
+            where=index,
+            fix="copy or download the file again, or save the model again with save_pretrained",
+        )
     names = sorted(set(places.values()))
     # Only files in this folder, because the index is untrusted and could name any path.
     missing = [name for name in names if Path(name).name != name or not (index.parent / name).is_file()]

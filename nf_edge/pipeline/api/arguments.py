@@ -21,7 +21,7 @@ LARGEST_INTEGER = 2**63 - 1
 
 
 def name_of(value: Named) -> str:
-    """A name or a path as text; a Path never becomes a bundled name.
+    """A name or a path as text; a Path is never read as the name of a bundled file.
 
     Raises:
         BadInput: the value is not a str or a Path, or is empty.

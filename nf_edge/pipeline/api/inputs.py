@@ -217,7 +217,7 @@ def search_target(
         targets.append(SearchTarget("kl", kl))
     targets += [SearchTarget("drop", max_drop)] if max_drop is not None else []
     if len(targets) > 1:
-        raise BadInput("give only one of file_size, kl and max_drop")
+        raise BadInput("a search has only one target; give only one of file_size, kl and max_drop")
     if bool(targets) != (out is not None):
         raise BadInput(
             "a new recipe needs a target (file_size, kl or max_drop) and out; give both, or neither"

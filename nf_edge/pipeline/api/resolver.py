@@ -29,7 +29,8 @@ class Resolver:
 
     Attributes:
         notify: called with each remark; None: Python's `warnings`.
-        public_key, require_signature: as for `nf_edge.load_artifact`.
+        public_key: the key file that signatures are verified with; None: signatures are not verified.
+        require_signature: refuse an artifact without a verified signature.
     """
 
     notify: Notify | None
@@ -132,7 +133,7 @@ class Resolver:
 
 
 def _frames_of_nf_edge() -> int:
-    """The stack level, as seen by the caller, of the user's line that called the API.
+    """The `stacklevel` that lets `warnings.warn` name the user's line, which called the API.
 
     `warnings` shows a remark once per line of code, so it must be the user's line.
     """

@@ -38,7 +38,7 @@ def path(units: Mapping[str, Sequence[Choice]]) -> list[Allocation]:
 
 
 def fill(allocation: Allocation, units: Mapping[str, Sequence[Choice]], spare: int) -> Allocation:
-    """The allocation after making units more precise with the spare bytes."""
+    """Make units more precise while the spare bytes last; returns the new allocation."""
     allocation = dict(allocation)
     while True:
         better = [
@@ -63,8 +63,8 @@ def trim(
 ) -> Allocation:
     """Choose smaller precisions for some units while the allocation is still good enough.
 
-    Units that save the most bytes come first.  A single step of a path can save much
-    more loss than needed, for example if its unit is a large table.
+    Units that save the most bytes come first.  This corrects a last
+    step of a path that was larger than needed, for example because its unit is a large table.
 
     Args:
         enough: returns whether an allocation is good enough.

@@ -180,7 +180,7 @@ class _Search:
         return loss(self._simulate(self._recipe(allocation)), target) + more <= target.most
 
     def _bytes(self, allocation: Allocation) -> int:
-        """Predicted bytes of the model file."""
+        """Predicted bytes of the model file with this allocation."""
         return self._sensitivity.float_bytes + sum(choice.bytes for choice in self._chosen(allocation))
 
     def _chosen(self, allocation: Allocation) -> Iterator[Choice]:

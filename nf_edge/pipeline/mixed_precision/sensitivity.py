@@ -38,7 +38,7 @@ class SensitivityJob:
     """The inputs of a sensitivity measurement.
 
     Attributes:
-        recipe: the source of backend, activations and shapes; the precisions of weights are varied.
+        recipe: the recipe that sets backend, activations and shapes; the precision of weights is varied.
         rows: the rows that predictions are compared on.
         calibrate: calibration rows, if the recipe needs them; None: the checkpoint's examples.
     """

@@ -197,7 +197,7 @@ def _report(
 
 
 def _warnings(job: SweepJob, exports: Sequence[_Exported]) -> list[str]:
-    """Remarks about the rows, without repeats."""
+    """Remarks about the rows of all exports; each remark appears once."""
     calibration = job.calibration.rows(job.checkpoint) if job.calibration else None
     remarks = [
         *(calibration.warnings if calibration else ()),

@@ -39,7 +39,7 @@ SETTINGS = {
 
 
 def parts_chart(lines: Sequence[MemoryPart], total: MemoryPart, accounts: Sequence[str], label: str) -> str:
-    """A stacked bar for each account, with one segment per part that is known and positive."""
+    """An SVG chart with a stacked bar for each account; each known and positive part is a segment."""
     with matplotlib.rc_context(SETTINGS):
         figure, axes = _figure(0.85 + 0.36 * len(accounts) + 0.17 * len(lines))
         bottoms = [0.0] * len(accounts)
@@ -65,7 +65,7 @@ def parts_chart(lines: Sequence[MemoryPart], total: MemoryPart, accounts: Sequen
 
 
 def budget_chart(shares: Sequence[Share], label: str) -> str:
-    """One bar per memory of the device: the required memory as a share of the budget."""
+    """An SVG chart with one bar per memory of the device: the required memory as a share of the budget."""
     with matplotlib.rc_context(SETTINGS):
         figure, axes = _figure(0.2 + 0.66 * len(shares))
         for row, share in enumerate(shares):
@@ -86,7 +86,7 @@ def budget_chart(shares: Sequence[Share], label: str) -> str:
 
 
 def accuracy_chart(comparison: Comparison, label: str) -> str:
-    """The accuracy of checkpoint and artifact, with 95 % intervals."""
+    """An SVG chart of the accuracy of checkpoint and artifact, with 95 % intervals."""
     with matplotlib.rc_context(SETTINGS):
         figure, axes = _figure(1.1)
         rows = (("checkpoint", comparison.reference), ("artifact", comparison.artifact))
@@ -120,7 +120,9 @@ class Point:
 
 
 def scatter_chart(points: Sequence[Point], label: str) -> str:
-    """File sizes and KL divergences with their intervals; points are coloured by group and labelled."""
+    """An SVG chart of file sizes and KL divergences with intervals; points are coloured by group and
+    labelled.
+    """
     colours = dict(zip(dict.fromkeys(point.group for point in points), GROUP_COLOURS, strict=False))
     with matplotlib.rc_context(SETTINGS):
         figure, axes = _figure(3.6)
