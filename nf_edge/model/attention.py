@@ -71,7 +71,7 @@ class Attention(nn.Module):
         return self.c_kv if self.symmetric else self.c_attn
 
     def forward(self, x: Tensor, this: Pass) -> Tensor:
-        """Attention's output for the output tokens: [B, T, D] → [B, T or 1, D].
+        """Compute attention's output for the output tokens: [B, T, D] → [B, T or 1, D].
 
         Args:
             x: hidden states of the tokens that follow the cached ones.

@@ -145,7 +145,7 @@ class Peak:
 
 @dataclass(frozen=True)
 class Measured:
-    """The identity of a measured artifact."""
+    """A measured artifact: its path, checkpoint, recipe and runtime."""
 
     path: str
     checkpoint: str

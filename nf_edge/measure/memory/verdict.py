@@ -68,7 +68,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict whether a device can run the artifact.
+    """Whether a device can run the artifact, and the reasons.
 
     Attributes:
         device: id of the device.

@@ -153,7 +153,7 @@ def _of_questions(logits: Tensor) -> Tensor:
 
 
 def _divergence(expected: Tensor, actual: Tensor) -> np.ndarray:
-    """The KL divergence, float64 [Q] in nats, of logits [Q, C]."""
+    """The KL divergence of each prediction, float64 [Q] in nats, from logits [Q, C]."""
     pieces = zip(expected.split(PIECE), actual.split(PIECE), strict=True)
     parts = [kl_divergence(*(x.double().log_softmax(-1) for x in pair)) for pair in pieces]
     return torch.cat(parts).numpy()
