@@ -189,9 +189,7 @@ class TrainingRecipe(Closed):
             raise ValueError("regularization.token_dropout needs a classifier with a pad_token_id")
         if isinstance(self.data.tokenizer, Bpe):
             if config.vocab_size < SMALLEST_VOCABULARY:
-                raise ValueError(
-                    f"a byte-level BPE needs a model.vocab_size of {SMALLEST_VOCABULARY} or more"
-                )
+                raise ValueError(f"a byte-level BPE needs model.vocab_size {SMALLEST_VOCABULARY} or more")
             if {token for tokens in config.special_tokens.values() for token in tokens} - {0}:
                 raise ValueError(
                     "data.tokenizer trains a BPE whose only special token has id 0; set all "

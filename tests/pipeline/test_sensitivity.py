@@ -259,7 +259,7 @@ def test_where_a_recipe_that_treats_all_alike_is_best_it_is_what_is_written(clas
     mix = result["mix"]
     assert code == 0
     assert mix["uniform"] in ("onnx-int8-dynamic", "onnx-int8-qdq")
-    assert f"as {mix['uniform']}, which no mixture" in load_recipe(str(out)).description
+    assert f"as {mix['uniform']}; no mixture of precisions" in load_recipe(str(out)).description
     made = [each for each in mix["uniform_recipes"] if "not_made" not in each]
     assert {"onnx-int4", "onnx-int8-dynamic"} <= {each["recipe"] for each in made}
     best = mix["measured"]["file_bytes"], mix["measured"]["kl"]

@@ -196,6 +196,6 @@ def test_a_recovery_of_another_config_or_recipe_is_not_resumed(text_model, text_
     edit(model / "config.json", causal=False)
     done = run(*arguments, recipe)
     assert done.code == 3
-    assert "with another recipe, seed, data or version" in done.err
+    assert "recipe, seed, data or nf-edge version differs" in done.err
     edit(model / "config.json", causal=True)
     assert run(*arguments, recipe).code == 0

@@ -289,7 +289,7 @@ def test_an_interrupted_training_is_neither_forgotten_nor_mixed_up(run, recipe_f
     assert "give --resume to continue it, or --overwrite to start again" in again.err
     other = run("train", recipe, "-o", out, "--resume", "--seed", 5)
     assert other.code == 3
-    assert "another recipe, seed, data or version" in other.err
+    assert "recipe, seed, data or nf-edge version differs" in other.err
     assert run("train", recipe, "-o", out, "--overwrite").code == 0
     assert "step 20" in run("train", recipe, "-o", out, "--overwrite").err
 

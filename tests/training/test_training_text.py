@@ -190,8 +190,8 @@ def test_a_part_that_is_none_is_refused(recipe_file, part):
     ("changes", "message"),
     [
         ({"model": MODEL | {"vocab_size": 256}}, "needs model.vocab_size 257 or more"),
-        ({"model": MODEL | {"eos_token_id": 1}}, "must all have id 0"),
-        ({"model": MODEL | {"eos_token_id": [0, 1]}}, "must all have id 0"),
+        ({"model": MODEL | {"eos_token_id": 1}}, "set all special token ids of the model to 0"),
+        ({"model": MODEL | {"eos_token_id": [0, 1]}}, "set all special token ids of the model to 0"),
         (
             {"model": MODEL | {"problem_type": "multi_label_classification"}},
             "a multi-label classifier of 2 labels cannot be trained; training needs a model with one label",
