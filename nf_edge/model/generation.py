@@ -48,6 +48,9 @@ def generate(
         logits = decoder.feed([token], decoder.length)
 
 
+Ended = Literal["end of text", "max tokens", "full"]
+
+
 @dataclass(frozen=True)
 class Generated(HtmlValue):
     """A prompt and its continuation.
@@ -64,7 +67,7 @@ class Generated(HtmlValue):
     prompt_ids: tuple[int, ...]
     ids: tuple[int, ...]
     text: str | None
-    ended: Literal["end of text", "max tokens", "full"]
+    ended: Ended
     prompt: str | None = None
 
     def to_json(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from nf_edge.core.errors import BadInput, quoted
 from nf_edge.core.files import utf8_text
 from nf_edge.measure.emulation import EmulatedCore, load
 from nf_edge.model import CausalLM, Checkpoint, Decoder, ModelConfig, TorchDecoder
-from nf_edge.model.generation import Generated, TextStream
+from nf_edge.model.generation import Ended, Generated, TextStream
 from nf_edge.model.generation import generate as tokens_after
 from nf_edge.model.tokenizer import read_tokenizer, tokenizer_errors
 
@@ -93,9 +93,9 @@ class TextModel:
         if stream:
             on_text(stream.end())
         text, prompt = (self.tokenizer.decode(part) if self.tokenizer else None for part in (new, ids))
+        ended: Ended = "max tokens" if len(new) == max_tokens else "full"
         if new[-1] in end_tokens:
-            return Generated(tuple(ids), tuple(new), text, "end of text", prompt)
-        ended = "max tokens" if len(new) == max_tokens else "full"
+            ended = "end of text"
         return Generated(tuple(ids), tuple(new), text, ended, prompt)
 
 
