@@ -15,6 +15,9 @@ def incompatibility(device: Device, recipe: Recipe) -> str:
 
 
 def devices_for(recipe: Recipe) -> list[Device]:
-    """The bundled devices that can run a recipe's artifact; devices that prefer its backend come first."""
+    """The bundled devices that can run a recipe's artifact.
+
+    Devices that prefer the recipe's backend come first.
+    """
     compatible = [device for device in bundled_devices() if not incompatibility(device, recipe)]
     return sorted(compatible, key=lambda device: device.backends.index(recipe.backend))

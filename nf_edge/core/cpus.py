@@ -8,13 +8,20 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def allowed_cpus() -> int:
-    """The CPUs that this process may use, by its affinity and its container's quota (rounded up)."""
+    """The number of CPUs that this process may use: the lower of its affinity and its container's quota,
+    rounded up.
+    """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(count, _share(CGROUPS, Path("/proc/self/cgroup")))))
 
 
 def _share(root: Path, membership: Path) -> float:
-    """The lowest quota, in CPUs, of a process's control groups and their parents; infinite without one."""
+    """The lowest quota, in CPUs, of a process's control groups and their parents; infinite if none has one.
+
+    Args:
+        root: the folder where the control groups are mounted.
+        membership: the file that lists the process's groups, as /proc/self/cgroup does.
+    """
     try:
         entries = [line.split(":", 2) for line in membership.read_text().splitlines()]
     except OSError:
@@ -32,7 +39,7 @@ def _share(root: Path, membership: Path) -> float:
 
 
 def _quota(folder: Path) -> float:
-    """The CPU quota of one control group (version 2 or 1), in CPUs; infinite without one."""
+    """The quota of one control group (version 2 or 1), in CPUs; infinite if the group has no quota."""
     try:
         if (folder / "cpu.max").is_file():
             allowed, period = (folder / "cpu.max").read_text().split()

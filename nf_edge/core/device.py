@@ -32,8 +32,9 @@ MemoryKind = Literal["dram", "sram", "flash"]
 # Instruction sets by the names of Arm's compilers (Linux calls `neon` asimd).
 Isa = Literal["neon", "dotprod", "fp16", "i8mm", "bf16", "sve", "sve2", "sme", "mve", "dsp", "fpu"]
 
-# The memory of heap, arenas and mapped weights, and the memory of the model file. A microcontroller keeps the
-# weights in flash. The file system of a phone or a board is large, so it has no budget.
+# The kind of memory that holds heap, arenas and mapped weights, and the kind that holds the model file. A
+# microcontroller keeps the weights in flash. The file system of a phone or a board is large, so it has no
+# budget.
 WORKING_KIND: dict[DeviceClass, MemoryKind] = {"phone": "dram", "sbc": "dram", "mcu": "sram"}
 STORAGE_KIND: dict[DeviceClass, MemoryKind] = {"mcu": "flash"}
 
@@ -41,11 +42,11 @@ UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**
 
 
 def parse_size(text: object) -> int:
-    """Bytes of a size such as `512 MiB` (2²⁰) or `8 GB` (10⁹).
+    """The number of bytes in a size such as `512 MiB` (1 MiB = 2²⁰ bytes) or `8 GB` (1 GB = 10⁹ bytes).
 
     Raises:
-        ValueError: the text is not an integer, a space and one of `UNITS`.  A number without a unit is
-            ambiguous and refused.
+        ValueError: the text is not a whole number, a space and one of `UNITS`.  A number without a unit is
+            refused, because it is ambiguous.
     """
     match = re.fullmatch(rf"([0-9]{{1,40}}) ({'|'.join(UNITS)})", text) if isinstance(text, str) else None
     if match is None:
@@ -85,7 +86,7 @@ class Fact(Closed, Generic[Value]):
         return fact
 
 
-# Classes, so that the schema has names for them.
+# Classes instead of aliases, so that the JSON schema has a name for each type.
 class TextFact(Fact[Text]):
     """A text and its source."""
 
@@ -138,13 +139,16 @@ class Memory(Closed):
         return self.usable.value - (self.reserve.value if self.reserve else 0)
 
     def facts(self) -> dict[str, Fact[Any]]:
-        """Every fact by its path, `memory.NAME.KEY`."""
+        """Map the path of each fact, `memory.NAME.KEY`, to the fact."""
         facts: dict[str, SizeFact | None]
         facts = {"size": self.size, "usable": self.usable, "reserve": self.reserve}
         return {f"memory.{self.name}.{key}": fact for key, fact in facts.items() if fact}
 
     def unverified_budget(self) -> dict[str, Fact[Any]]:
-        """The unverified facts that `budget_bytes` depends on, by path; `size` does not enter the budget."""
+        """Map the path of each unverified fact that `budget_bytes` depends on to the fact.
+
+        `size` is left out, because the budget does not depend on it.
+        """
         return {
             path: fact
             for path, fact in self.facts().items()
@@ -162,12 +166,14 @@ class Core(Closed):
 
     @property
     def target(self) -> str | None:
-        """The recipes' `target` for a Cortex-M core, by its vector instructions; None for any other core."""
+        """The `target` that a recipe names for this Cortex-M core, such as `cortex-m-mve`; None for any other
+        core, and for a Cortex-M core without vector instructions.
+        """
         vector_isas = [isa for isa in ("mve", "dsp") if isa in self.isa.value]
         return f"cortex-m-{vector_isas[0]}" if vector_isas and self.core.startswith("Cortex-M") else None
 
     def facts(self) -> dict[str, Fact[Any]]:
-        """Every fact by its path, `cpu.CORE.KEY`."""
+        """Map the path of each fact, `cpu.CORE.KEY`, to the fact."""
         facts: dict[str, Fact[Any]] = {"count": self.count, "mhz": self.mhz, "isa": self.isa}
         return {f"cpu.{self.core}.{key}": fact for key, fact in facts.items()}
 
@@ -175,9 +181,9 @@ class Core(Closed):
 class Device(Closed):
     """The content of a device file.
 
-    Models use the first memory of each kind.  `backends` are in order of preference. `npu_targets` are the
-    compiler's names of the NPUs, which recipes use as `target`; a Cortex-M core's target follows from its
-    vector instructions.
+    Models use the first memory of each kind.  `backends` are in order of preference.  `npu_targets` are the
+    compiler's names of the NPUs; recipes use them as `target`.  The target of a Cortex-M core follows from
+    its vector instructions.
     """
 
     id: Text
@@ -234,17 +240,19 @@ class Device(Closed):
 
     @property
     def storage_memory(self) -> Memory | None:
-        """The memory in which a microcontroller keeps the model file and reads weights; None elsewhere."""
+        """The memory in which a microcontroller keeps the model file and its weights; None for a phone or a
+        board.
+        """
         return next((part for part in self.memory if part.kind == STORAGE_KIND.get(self.class_)), None)
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Every `target` of recipes that this device supports: NPUs, then Cortex-M cores."""
+        """The values of a recipe's `target` that this device supports: NPUs, then Cortex-M cores."""
         npus = self.npu_targets.value if self.npu_targets else ()
         return (*npus, *dict.fromkeys(core.target for core in self.cpu if core.target))
 
     def facts(self) -> dict[str, Fact[Any]]:
-        """Every fact of the file by its path, such as `soc` or `memory.LPDDR4X.usable`."""
+        """Map the path of each fact of the file, such as `soc` or `memory.LPDDR4X.usable`, to the fact."""
         facts: dict[str, Fact[Any]] = {"soc": self.soc}
         for memory in self.memory:
             facts |= memory.facts()
@@ -255,11 +263,11 @@ class Device(Closed):
 
     @property
     def budgets(self) -> list[Memory]:
-        """The memories that models are checked against."""
+        """The memories whose budgets a model must fit: working memory, then storage if it has a budget."""
         return [memory for memory in (self.working_memory, self.storage_memory) if memory]
 
     def to_json(self) -> dict[str, Any]:
-        """The keys of the file, sizes in bytes; then its budgets and the paths of its unverified facts."""
+        """The content of the file with sizes in bytes, its budgets, and the paths of its unverified facts."""
         return {
             **self.model_dump(mode="json", by_alias=True),
             "budgets": [{"memory": memory.name, "bytes": memory.budget_bytes} for memory in self.budgets],
@@ -267,7 +275,7 @@ class Device(Closed):
         }
 
     def unverified_facts(self) -> dict[str, Fact[Any]]:
-        """The facts that nobody has checked in a source, by path."""
+        """Map the path of each fact that nobody has checked in its source to the fact."""
         return {path: fact for path, fact in self.facts().items() if not fact.verified}
 
 
@@ -279,15 +287,15 @@ def _refuse_repeats(names: Iterable[str]) -> None:
 
 
 def load_device(name_or_path: str) -> Device:
-    """A bundled device by its id, or a device file by its path.
+    """Load a bundled device by its id, or a device file by its path.
 
     Raises:
-        BadInput: there is no such device, or the file violates the schema; lists all errors, each with its
-            line.
+        BadInput: there is no such device, or the file violates the schema.  The message lists all errors,
+            each with its line.
     """
     return yaml_file.load(resources.resolve("devices", name_or_path), Device)
 
 
 def bundled_devices() -> list[Device]:
-    """The devices that ship with the package, by id."""
+    """The devices that ship with the package, sorted by id."""
     return [load_device(name) for name in resources.names("devices")]

@@ -43,7 +43,8 @@ def staged_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
     """A path for a new file that replaces `target` when the block succeeds.
 
     Raises:
-        BadInput: as `staged_folder` does.
+        BadInput: `target` exists and may not be replaced, appeared or changed while the block ran, or cannot
+            be written.
     """
     check_replaceable(target, overwrite=overwrite)
     with _staged(target) as new:
@@ -52,7 +53,7 @@ def staged_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
 
 @contextmanager
 def created_folder(folder: Path) -> Iterator[None]:
-    """Create a folder and its parents for the block; afterwards, remove those that are still empty.
+    """Create a folder and its parents for the block; afterwards, remove the created folders that are empty.
 
     Raises:
         BadInput: the folder cannot be created.
@@ -69,7 +70,7 @@ def created_folder(folder: Path) -> Iterator[None]:
 
 
 def utf8_text(name: str | Path) -> str:
-    """A path or an argument as text; bytes that are not UTF-8 become U+FFFD."""
+    """A path or a command-line argument as text; bytes that are not UTF-8 become U+FFFD."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 

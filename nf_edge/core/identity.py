@@ -11,13 +11,14 @@ SHA256 = r"^[0-9a-f]{64}$"
 
 
 class Identity(Closed):
-    """The hashes of a checkpoint's weights, config and tokenizer.
+    """The hashes of a checkpoint's weights and tokenizer, and the content of its config.
 
-    The config's hash covers its content.  Reformatting `config.json`, or reading it with an nf-edge that
-    knows more keys, does not change it.  Fields that earlier versions of nf-edge did not record are
-    "unknown".
+    Reformatting `config.json`, or reading it with an nf-edge that knows more keys, does not change its
+    content.  Fields that earlier versions of nf-edge did not record are "unknown".
     """
 
-    weights_sha256: str = Field(pattern=SHA256, description="of model.safetensors")
-    config: dict[str, Any] | Literal["unknown"] = Field(description="what config.json holds")
-    tokenizer_sha256: str | None = Field(description="of tokenizer.json; null: it has none")
+    weights_sha256: str = Field(pattern=SHA256, description="SHA-256 of model.safetensors")
+    config: dict[str, Any] | Literal["unknown"] = Field(description="content of config.json")
+    tokenizer_sha256: str | None = Field(
+        description="SHA-256 of tokenizer.json; null: the checkpoint has no tokenizer"
+    )

@@ -53,11 +53,12 @@ class NativePart:
 def built(
     native: NativePart, settings: list[str], depends_on: list[str], target: BuildTarget | None = None
 ) -> Path:
-    """The path of the built product.  It is built if it is missing or was changed after its last build.
+    """The path of the built product.  It is built first if it is missing or was changed after its last build.
 
     Args:
         settings: arguments of CMake's configuration.
-        depends_on: other inputs of the build, such as a library's version; each combination is cached.
+        depends_on: other inputs of the build, such as a library's version; each combination has its own
+            build in the cache.
         target: the machine to build for; None: this machine.
 
     Raises:
@@ -134,7 +135,9 @@ def compiler(what: str) -> list[str]:
 
 
 def cache_folder(what: str) -> Path:
-    """The folder of all builds of a kind.  nf-edge runs code from it, so only the user may write there.
+    """The cache folder for all builds of one part, such as the runner; it is created if it is missing.
+
+    nf-edge runs code from this folder, so only the user may write there.
 
     Raises:
         MissingTool: other users can write there, programs cannot run there, or the folder cannot be created.
@@ -214,7 +217,9 @@ def _build_lock(folder: Path) -> Iterator[None]:
 
 
 def _key(native: NativePart, depends_on: list[str], command: list[str]) -> str:
-    """A hash of everything a build depends on, including library paths, which end up in rpaths."""
+    """A hash of everything that a build depends on.  It covers library paths, because programs store them as
+    rpaths.
+    """
     identity = processes.output_of([*command, "--version"])
     digest = hashlib.sha256()
     for text in (native.target, *depends_on, *command, identity, platform.machine()):
@@ -254,7 +259,7 @@ def _intact(product: Path) -> bool:
 
 
 def _program_of(package: str, folder: str, what: str) -> Path:
-    """The path of a program in a PyPI package of the same name; the program on PATH may be too old.
+    """The path of a program from the PyPI package of the same name, because the program on PATH may be old.
 
     Raises:
         MissingTool: the package is not installed.

@@ -31,7 +31,7 @@ def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
         NfEdgeError: this process is ending.
     """
     if _ending:
-        raise NfEdgeError("was not started, because nf-edge is ending", where=command[0])
+        raise NfEdgeError("was not started, because nf-edge is shutting down", where=command[0])
     process = subprocess.Popen(command, text=True, errors="replace", process_group=0, **options)
     _running.add(process)
     return process

@@ -29,7 +29,9 @@ KINDS = {
 
 
 def is_there(path: Path) -> bool:
-    """Whether the path exists, even as a pipe or a broken link; reading it later reports those as errors."""
+    """Whether the path exists, even as a pipe or a broken link.  Reading one of these fails later with a
+    message.
+    """
     return os.path.lexists(path)
 
 
@@ -93,7 +95,7 @@ def read_text(path: Path, most: int) -> str:
     """The text of a regular file of at most `most` bytes.
 
     Raises:
-        BadInput: as `open_regular` does, or it is not UTF-8.
+        BadInput: the file cannot be read (see `open_regular`), or is not UTF-8.
     """
     content = read_bytes(path, most)
     try:
@@ -107,8 +109,8 @@ def read_json_object(path: Path, most: int = MOST_JSON) -> dict[str, Any]:
     """The object in a JSON file of at most `most` bytes.
 
     Raises:
-        BadInput: as `read_text` does; or the file is not JSON, is not an object, or has an unpaired surrogate
-            (UTF-8 cannot encode it).
+        BadInput: the file cannot be read (see `read_text`), is not a JSON object, or has an unpaired
+            surrogate, which UTF-8 cannot encode.
     """
     text = read_text(path, most)
     try:

@@ -22,7 +22,9 @@ def folder(kind: str) -> Path:
 
 
 def names(kind: str, suffix: str = ".yaml") -> list[str]:
-    """Names of the bundled files of a kind, without their suffix; of folders if `suffix` is ""."""
+    """The sorted names of the bundled files of a kind, without their suffix.  If `suffix` is "", the names of
+    checkpoint folders.
+    """
     entries = folder(kind).iterdir()
     if suffix:
         return sorted(entry.stem for entry in entries if entry.suffix == suffix)
@@ -30,7 +32,9 @@ def names(kind: str, suffix: str = ".yaml") -> list[str]:
 
 
 def existing(kind: str, name: str | None) -> list[Path]:
-    """The existing file or folder that an argument names; [] for a bundled name.  OUT must not replace it.
+    """The file or folder that an argument names, as a list, so that a job does not replace its own input.
+
+    The list is empty for a bundled name, for None, and for a path that does not exist.
 
     Args:
         kind: the kind of bundled files that the argument may name, such as `recipes`; "" for none.
@@ -42,12 +46,12 @@ def existing(kind: str, name: str | None) -> list[Path]:
 
 
 def resolve(kind: str, name: str, suffix: str = ".yaml") -> Path:
-    """The path of bundled data, from its name; or the user's path, unchanged.
+    """The path that an argument stands for: of bundled data for a bundled name, else the argument itself.
 
-    A bundled name comes first; an argument with a slash or the suffix is a path (`./name` forces one).
+    An argument with a slash or the suffix is always a path, so `./name` is never a bundled name.
 
     Raises:
-        BadInput: the argument is neither; the message lists the bundled names.
+        BadInput: the argument is neither a bundled name nor an existing path; the message lists the names.
     """
     is_path = "/" in name or "\\" in name or (suffix != "" and name.endswith(suffix))
     if not is_path and name in names(kind, suffix):

@@ -12,7 +12,7 @@ from nf_edge.core.reading import MIB, read_json_object
 OUTPUT = "nf-edge/1"
 # The file that identifies an artifact folder, and the prefix of its schema name in all versions.
 MANIFEST, ARTIFACT = "manifest.json", "nf-edge/artifact/"
-# Largest accepted size of a manifest, in bytes: thousands of times that of a large model's.
+# Largest accepted size of a manifest, in bytes.  The manifest of a large model is thousands of times smaller.
 MOST_MANIFEST_BYTES = 256 * MIB
 
 

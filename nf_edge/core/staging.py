@@ -2,7 +2,7 @@
 
 If a process is killed, the old output stays unchanged.  A process locks its work folder, and later runs
 delete the work folders of dead processes.  The kernel releases the lock when the process ends, even in
-another container.  Unlike a process number, a lock cannot be mistaken for that of a new process.
+another container.  A process number would be unsafe, because a new process can get the same number.
 """
 
 import contextlib
@@ -34,9 +34,10 @@ UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 
 @contextlib.contextmanager
 def stage(target: Path) -> Iterator[Path]:
-    """An unused path on the file system of `target`, to build it there; removed when the block ends.
+    """An unused path on the file system of `target`, where the block builds the new content of `target`.
 
-    Its last part is always the same, so that the content cannot depend on the target's name.
+    Content that the block does not move away is removed when the block ends.  The last part of the path is
+    always the same, so that the content cannot depend on the target's name.
     """
     with _work_folder(target.parent, f".{target.name[:NAME_LENGTH]}.", target.name) as folder:
         yield folder / NEW
@@ -83,7 +84,7 @@ def temporary_folder() -> Path:
 
 
 def is_utf8(path: str | Path) -> bool:
-    """Whether a path is UTF-8; runtimes cannot open any other."""
+    """Whether a path is valid UTF-8; runtimes cannot open other paths."""
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError:
@@ -108,10 +109,10 @@ def move_new(source: Path, target: Path) -> None:
 
 
 def exchange(new: Path, target: Path) -> Path:
-    """Replace `target` by `new`; returns the new path of the old content.
+    """Replace `target` by `new`; returns the path to which the old content was moved.
 
-    It is atomic if the system supports that.  Otherwise `target` is missing for a moment; if the process is
-    killed then, `sweep` restores it.
+    The exchange is atomic if the system supports that.  Otherwise `target` is missing for a moment.  If the
+    process is killed in that moment, the next `sweep` restores `target`.
     """
     try:
         _rename(new, target, EXCHANGE)
@@ -160,10 +161,10 @@ def _sweep(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _work_folder(parent: Path, prefix: str, makes: str) -> Iterator[Path]:
-    """A locked folder that only its user may read.
+    """A locked folder that only the current user may read.
 
     Args:
-        makes: the name that the output in it will get.
+        makes: the final name of the output that is built in the folder.
     """
     sweep(parent)
     folder, lock = _locked_folder(parent, prefix)

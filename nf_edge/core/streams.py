@@ -16,7 +16,7 @@ def open_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is that of the closed stream
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: the number of the closed stream
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (stays open until the process ends)
     if sys.stderr is None:

@@ -71,7 +71,9 @@ def number(value: float | None) -> float | None:
 
 
 def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Raise ValueError for repeated keys.  Python keeps the last one, while a human reader sees the first."""
+    """The object of these pairs.  Raises ValueError for a repeated key: Python would silently use its last
+    value, while a human reader sees the first.
+    """
     document: dict[str, Any] = {}
     for key, value in pairs:
         if key in document:

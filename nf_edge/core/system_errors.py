@@ -41,7 +41,7 @@ RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 NO_MEMORY = re.compile(
     r"can't allocate memory|bad_alloc|[Ff]ailed to allocate memory|Cannot allocate memory|MemoryError"
 )
-ADD_MEMORY = "free some memory, or work on a machine that has more"
+ADD_MEMORY = "free some memory, or use a machine that has more"
 SET_TMPDIR = "set the environment variable TMPDIR to a folder that you can write to"
 
 
@@ -107,7 +107,7 @@ def _explained(error: BaseException, where: str | Path | None) -> NfEdgeError | 
 
 
 def _error_number(error: BaseException) -> tuple[int | None, str | None]:
-    """The errno of an error, and the file that the error names; None for an unknown one."""
+    """The errno of an error and the file that the error names; each is None if unknown."""
     if isinstance(error, OSError):
         name = error.filename
         return error.errno, os.fsdecode(name) if isinstance(name, str | bytes) else None

@@ -33,7 +33,7 @@ class BuildTarget:
         return [path]
 
 
-# Every target except the host.
+# Map the name of each target to its build settings.  This machine is not in the list.
 TARGETS = {
     "aarch64-linux": BuildTarget(
         "aarch64-linux-gnu-g++",

@@ -38,9 +38,9 @@ class Closed(BaseModel):
 
 
 def booleans_as_text(document: Any, fields: Mapping[str, FieldInfo]) -> Any:
-    """The document with `true` and `false` as text in numeric fields, so that validation refuses them.
+    """A copy of the document in which `true` and `false` are texts in numeric fields.
 
-    Otherwise pydantic would accept them as 1 and 0.
+    Validation then refuses them; pydantic would accept booleans as 1 and 0.
     """
     if not isinstance(document, dict):
         return document
@@ -60,11 +60,11 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 
 def load(path: Path, schema: type[Schema]) -> Schema:
-    """Read a file and validate it; validators get the path as `info.context["path"]`.
+    """Read a YAML file into a `schema` object; validators get the path as `info.context["path"]`.
 
     Raises:
-        BadInput: the file is unreadable, too large, not YAML, or violates the schema; lists all errors, each
-            with its line.
+        BadInput: the file is unreadable, too large, not YAML, or violates the schema.  The message lists all
+            errors, each with its line.
     """
     text = read_text(path, MOST_BYTES)
     try:
@@ -130,8 +130,11 @@ def _is_printable(value: str) -> bool:
 def _measure(node: yaml.Node | None, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
     """The number of values of a node with its aliases expanded, and its number of levels.
 
+    Args:
+        known: the results for nodes that were already measured, by id; this function adds to it.
+
     Raises:
-        ValueError: either is too large, or the node contains itself.
+        ValueError: there are too many values or levels, or the node contains itself.
     """
     if node is None or isinstance(node, yaml.ScalarNode):
         return 1, 1
@@ -197,7 +200,7 @@ def _line(node: yaml.Node | None, location: tuple[Any, ...], entries: dict[int, 
 
 
 def _duplicate_keys(node: yaml.Node | None, done: set[int]) -> list[str]:
-    """One problem per repeated key.  YAML silently keeps the last one, while a human reader sees the first.
+    """One problem per repeated key.  YAML would silently use the last value; a human reader sees the first.
 
     Args:
         done: ids of checked nodes; aliases can lead back to them.

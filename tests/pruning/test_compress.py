@@ -450,7 +450,7 @@ def test_recovery_that_is_interrupted_goes_on_to_the_same_bytes(run, tmp_path):
         ({"prune": {}}, "removes nothing; set vocabulary"),
         ({"prune": {"target_params": 5, "heads": 0.5}}, "Keep one of the three"),
         ({"prune": {"target_memory": "5"}}, "must be a whole number, a space and a unit"),
-        ({"prune": {"weights": {}}}, "must have either sparsity or pattern"),
+        ({"prune": {"weights": {}}}, "must set exactly one of sparsity and pattern"),
         ({"prune": {"weights": {"pattern": "4:4"}}}, "N must be less than M"),
         ({"recover": {"steps": 5, "qat": True}}, "recover.qat needs the section quantize"),
         ({"prune": {"layers": 3}}, "set prune.layers to at most 2"),

@@ -31,11 +31,11 @@ class Precision:
 
     @property
     def scaling(self) -> "Precision":
-        """The precision without activations; two modules can share weights if it is equal for both."""
+        """This precision without activations.  Two modules can share weights only if it is equal for both."""
         return Precision(self.bits, self.group, self.symmetric, stored=self.stored)
 
 
-# The tables of a network.  All other modules that can be quantized are linear layers.
+# The embedding tables of a network.  All other modules that can be quantized are linear layers.
 TOKENS, POSITIONS = "transformer.wte", "transformer.wpe"
 
 

@@ -8,16 +8,16 @@ from nf_edge.core.device import parse_size
 from nf_edge.core.identity import UNKNOWN, Identity
 from nf_edge.core.yaml_schema import Closed
 
-# A rate that is too high shows in the loss.  PyTorch's Adam fails at rates beyond float32.
+# PyTorch's Adam fails at learning rates beyond float32.  Lower rates that are too high show in the loss.
 HIGHEST_RATE = 1e30
-# The loss is multiplied by the square of the temperature; with larger ones all predictions are equal.
+# The loss is multiplied by the square of the temperature.  At higher temperatures, all predictions are equal.
 HIGHEST_TEMPERATURE = 1000.0
 
 
 class Weights(Closed):
-    """Zeros among the weights of linear layers.
+    """Which weights of linear layers to set to zero.
 
-    No runtime here skips zeros.  They only make a compressed download smaller.
+    No supported runtime skips zeros.  They only make a compressed download smaller.
     """
 
     method: Literal["magnitude", "wanda"] = Field(
@@ -31,7 +31,7 @@ class Weights(Closed):
     @model_validator(mode="after")
     def _consistent(self) -> "Weights":
         if (self.sparsity is None) == (self.pattern is None):
-            raise ValueError("must have either sparsity or pattern")
+            raise ValueError("must set exactly one of sparsity and pattern")
         if self.pattern is not None and self.pattern[0] >= self.pattern[2]:
             raise ValueError(f"pattern {self.pattern} removes nothing; in N:M, N must be less than M")
         return self
@@ -42,7 +42,7 @@ class Prune(Closed):
     first.
 
     A layer keeps at least one head and one group of inner units.  If the number of inner units is a multiple
-    of 32, they are removed in groups of 32.  Then int4 groups and vector units still divide their number.
+    of 32, they are removed in groups of 32, so that int4 groups and vector units still fit without padding.
     """
 
     vocabulary: int | None = Field(
@@ -61,8 +61,8 @@ class Prune(Closed):
     )
     target_memory: str | None = Field(
         None,
-        description="as target_params, until the predicted memory of the process that runs the artifact is "
-        "at most this size, for example 64 MB",
+        description="as target_params, but until the process that runs the artifact is predicted to need at "
+        "most this much memory, for example 64 MB",
     )
 
     weights: Weights | None = Field(None, description="zeros among the remaining weights")
@@ -87,7 +87,10 @@ class Prune(Closed):
                 "sets more than one of: target_params; target_memory; heads or inner. Keep one of the three"
             )
         if self == Prune.model_construct():
-            raise ValueError("removes nothing; set vocabulary, layers, heads, inner, a target or weights")
+            raise ValueError(
+                "removes nothing; set vocabulary, layers, heads, inner, target_params, target_memory or "
+                "weights"
+            )
         return self
 
 
@@ -97,23 +100,26 @@ class Recover(Closed):
     steps: int = Field(ge=1, description="optimizer steps; 1 % of them, at most 100, are warm-up")
     batch_size: int = Field(32, ge=1, description="rows, or blocks of text, per step")
     validate_every: int = Field(
-        200, ge=1, description="steps between validations; an interruption loses at most this many"
+        200, ge=1, description="steps between validations; an interruption loses at most this many steps"
     )
-    learning_rate: float = Field(1e-3, gt=0, le=HIGHEST_RATE, description="the highest rate of AdamW")
-    weight_decay: float = Field(0.01, ge=0, description="on matrices only")
+    learning_rate: float = Field(1e-3, gt=0, le=HIGHEST_RATE, description="highest learning rate of AdamW")
+    weight_decay: float = Field(0.01, ge=0, description="weight decay of AdamW, for matrices only")
     temperature: float = Field(
         2.0, gt=0, le=HIGHEST_TEMPERATURE, description="divides the logits of both models"
     )
     hidden: float = Field(
         1.0,
         ge=0,
-        description="weight of the loss on the last hidden states, relative to their variance",
+        description="weight in the loss of the mean squared error of the last hidden states, divided by "
+        "their variance",
     )
     qat: bool = Field(
         False,
-        description="train with weights, tables and activations rounded as the section quantize rounds them",
+        description="train with weights, tables and activations rounded as section quantize says",
     )
-    labels: float = Field(0.0, ge=0, description="weight of the loss against the labels or the next tokens")
+    labels: float = Field(
+        0.0, ge=0, description="weight in the loss of the cross entropy with the labels or the next tokens"
+    )
 
 
 CompressionSchema = Literal["nf-edge/compression/1", "nf-edge/compression/2"]
@@ -121,9 +127,9 @@ COMPRESSION_SCHEMAS: tuple[CompressionSchema, ...] = get_args(CompressionSchema)
 
 
 class Compression(Closed):
-    """The content of `compression.json`: how a checkpoint was made from another by these sections.
+    """The content of `compression.json`: how `compress` made a checkpoint from another one.
 
-    Schema 1, from earlier versions, lacks the fields that may be unknown here.
+    Files of schema 1, from earlier versions, lack the fields whose value may be "unknown".
     """
 
     schema_: CompressionSchema = Field("nf-edge/compression/2", alias="schema")
@@ -131,19 +137,19 @@ class Compression(Closed):
     prune: Prune | None
     recover: Recover | None
     original: str = Field(description="name of the original checkpoint")
-    original_sha256: str = Field(description="of the original's model.safetensors")
+    original_sha256: str = Field(description="SHA-256 of the original's model.safetensors")
     original_config: dict[str, Any] | Literal["unknown"] = Field(
         UNKNOWN, description="content of the original's config.json"
     )
     original_tokenizer_sha256: str | None = Field(
-        UNKNOWN, description="of the original's tokenizer.json; null: it has none"
+        UNKNOWN, description="SHA-256 of the original's tokenizer.json; null: the original has no tokenizer"
     )
     rounded_as: dict[str, Any] | Literal["unknown"] | None = Field(
         UNKNOWN,
-        description="the recipe's section quantize, where recovery trained with rounding; null: it did not",
+        description="the recipe's section quantize, if recovery trained with rounding (qat); null: without",
     )
     result: Identity | Literal["unknown"] = Field(
-        UNKNOWN, description="the resulting checkpoint, which the report's scores belong to"
+        UNKNOWN, description="identity of the resulting checkpoint; the report has its scores"
     )
     report: dict[str, Any] = Field(
         description="sizes before and after, scores, and divergence of the answers"

@@ -24,7 +24,7 @@ GROUP_SIZE = 32
 
 
 class Rule(Closed):
-    """Precisions for some modules that differ from the section's."""
+    """The precision of the modules that match a pattern; it replaces the precision of section quantize."""
 
     modules: str = Field(
         min_length=1,
@@ -33,8 +33,8 @@ class Rule(Closed):
     weights: Dtype = Field(description="dtype of the weights")
     granularity: Granularity | None = Field(
         None,
-        description="as in quantize; default: the value of quantize for weights of the same dtype, else "
-        "per_channel for int5 to int8 with int8 activations, and groups for the rest",
+        description="as in quantize; default: the value of quantize if the weights' dtype is the same; else "
+        "per_channel for int16 activations, and for int5 to int8 weights with int8 activations; else groups",
     )
     symmetric: bool | None = Field(None, description="as in quantize; default: the value of quantize")
     activations: Activations | None = Field(
@@ -58,7 +58,7 @@ def _has_kernels(rule: Rule, info: ValidationInfo) -> Rule:
         return rule
     section = {"weights", "granularity", "symmetric", "activations"}
     if rule.modules not in (TOKENS, POSITIONS) and section <= set(info.data):
-        # A wrong section gets its own message.
+        # If the section itself is wrong, its own message comes first.
         precision = Quantize.model_construct(**info.data).layer(rule)
         if problem := kernel_problem(precision):
             raise ValueError(problem)
@@ -66,10 +66,15 @@ def _has_kernels(rule: Rule, info: ValidationInfo) -> Rule:
 
 
 def kernel_problem(precision: Precision) -> str:
-    """The reason why no backend has a linear layer of this precision, with the fix; "" if one may have it."""
+    """The reason why no backend has a linear layer of this precision, with the fix; "" if a backend may have
+    one.
+    """
     bits, group, activations = precision.bits, precision.group, precision.activations
     if activations == "int16_static" and (bits not in (4, 8) or group):
-        return "activations int16_static need int4 or int8 weights with granularity per_channel; write those"
+        return (
+            "activations int16_static need int4 or int8 weights with granularity per_channel; "
+            "change weights, granularity or activations"
+        )
     if activations == "int8_static" and bits != 8:
         return f"no runtime supports int{bits} weights with activations int8_static; write int8_dynamic"
     if activations == "int8_static" and group:
@@ -89,7 +94,7 @@ class Quantize(Closed):
 
     weights: Width = Field(description="dtype of the weights of linear layers")
     granularity: Granularity = Field(
-        description="inputs that share a scale: all inputs of an output channel, or groups of this size"
+        description="weights that share a scale: all inputs of an output channel, or groups of this size"
     )
     symmetric: bool = Field(
         True,
@@ -128,8 +133,8 @@ class Quantize(Closed):
 
     attention: Literal["float32", "int8"] = Field(
         "float32",
-        description="dtype of the inputs of attention's products; int8 has one scale per token and needs the "
-        "kernels of nf-edge",
+        description="dtype of the inputs of attention's matrix products; int8 has one scale per token and "
+        "needs the kernels of nf-edge",
     )
 
     def rule_for(self, name: str) -> Rule | None:
@@ -164,7 +169,7 @@ class Quantize(Closed):
         """The group size of a module; None for per channel.
 
         Args:
-            granularity: the rule's granularity; None if it names none.
+            granularity: the rule's granularity; None if the rule does not set one.
             per_channel: whether the default is per channel.
         """
         if granularity is None and dtype == self.weights:
@@ -178,7 +183,9 @@ class Quantize(Closed):
 
     @property
     def layers(self) -> list[tuple[str, Precision]]:
-        """The requested precisions of linear layers, each with its key in the recipe."""
+        """Pairs of a key in the recipe and the precision of linear layers that it requests: `quantize`, then
+        each rule for linear layers.
+        """
         rules = [
             (f"quantize.rules.{index}", self.layer(rule))
             for index, rule in enumerate(self.rules)
@@ -196,7 +203,7 @@ class Quantize(Closed):
 
     @property
     def static(self) -> bool:
-        """Whether activations of a layer have calibrated ranges."""
+        """Whether the activations of any linear layer have calibrated ranges."""
         return any(precision.activations in STATIC for _, precision in self.layers)
 
     @field_validator("activations")
@@ -216,6 +223,6 @@ class Quantize(Closed):
             dtypes.add(info.data.get("embeddings"))
         if method != "nearest" and dtypes <= {"int8", "float32"}:
             raise ValueError(
-                f"{method} is only for weights below int8, and this recipe has none; write nearest"
+                f"{method} is only for weights below int8, and this recipe has none; write method: nearest"
             )
         return method
