@@ -3,9 +3,10 @@
 from nf_edge.model.config import Task
 
 ANSWERS: dict[Task, str] = {
-    "classification": "the label of the largest logit; softmax gives their probabilities",
-    "multi-label classification": "a sigmoid each; the labels above 0.5, whose logits are above 0, hold",
-    "regression": "numbers, as they are",
+    "classification": "the label of the largest logit; softmax of the logits gives the labels' probabilities",
+    "multi-label classification": "the labels whose logits are above 0; a sigmoid of each logit gives its "
+    "label's probability",
+    "regression": "the logits are the predicted numbers",
 }
 PRINT_PYTHON: dict[Task, str] = {
     "classification": "int(logits[0].argmax())",

@@ -90,7 +90,7 @@ def described(path: Path) -> ArtifactFile:
 
 
 def verify(folder: Path, files: Sequence[ArtifactFile], *, complete: bool) -> tuple[str, ...]:
-    """Verify the files of a folder against a list.
+    """Verify the files of a folder against a list of their sizes and hashes.
 
     Args:
         complete: whether the list must contain all files of the folder; then unlisted files are an error.

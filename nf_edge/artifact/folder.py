@@ -126,7 +126,11 @@ def load_artifact(path: Path) -> Artifact:
 
 
 def _manifest(content: bytes, where: Path) -> Manifest:
-    """The manifest in a file's content, of this schema or an earlier one."""
+    """Parse the content of a manifest file; an earlier schema is converted.
+
+    Raises:
+        BadInput: the content is not a valid manifest, or has the schema of a newer nf-edge.
+    """
     try:
         document = strict_json.loads(content.decode("utf-8"))
         require_schema(document, SCHEMAS, where)
@@ -226,7 +230,7 @@ def check_out(path: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> N
         sources: files and folders that the job reads; a folder that is or contains one is not replaced.
 
     Raises:
-        BadInput: as `files.check_target` does.
+        BadInput: the folder exists and may not be replaced, or cannot be created.
     """
     check_target(path, KIND, overwrite=overwrite, sources=sources)
 

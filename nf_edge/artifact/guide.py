@@ -16,10 +16,11 @@ import ctypes
 ctypes.CDLL("../{OPERATORS}")  # registers the operators of nf-edge
 """
 GET_OPERATORS = f"""\
-It calls operators of nf-edge. `nf-edge kernels build -o ..` builds them as `{OPERATORS}` in the folder around
-this one (`--target` names another machine). Do not put the library into this folder: the manifest does not
-list it. A program links all of the library, or loads it before the model. An ExecuTorch that you build
-yourself adds `nf_edge/kernels/native` instead, by `add_subdirectory` with `NF_ATTENTION_EXECUTORCH` on.
+The model file calls operators of nf-edge. `nf-edge kernels build -o ..` builds them as `{OPERATORS}` in the
+parent folder (`--target` builds for another machine). Do not put the library into this folder, because the
+manifest does not list it. Link the whole library into your program, or load it before the model. If you build
+ExecuTorch yourself, add `nf_edge/kernels/native` to your CMake project instead: use `add_subdirectory`, and
+set `NF_ATTENTION_EXECUTORCH` to ON.
 """
 
 
@@ -64,7 +65,7 @@ def run_guide(manifest: Manifest) -> str:
 
 
 def _planned(manifest: Manifest, part: str) -> int | None:
-    """The bytes that the file plans for a part of the process; None if the runtime decides."""
+    """The bytes that the file plans for a part of the process's memory; None if the runtime decides."""
     (line,) = (line for line in manifest.reports["memory"]["process"] if line["name"] == part)
     planned = line["planned"]["value"]
     return None if planned is None else int(planned)
@@ -102,35 +103,34 @@ def _interface_lines(interface: Interface, ends: tuple[int, ...]) -> list[str]:
 def _cached_lines(interface: Interface) -> list[str]:
     shape = ", ".join(map(str, interface.output_shape))
     first = interface.inputs[0]
-    lines = [f"| `{first}` | {interface.input_dtype} [1, T], the tokens that follow those fed before |"]
+    lines = [f"| `{first}` | {interface.input_dtype} [1, T], the tokens after those of earlier calls |"]
     if "start" in interface.inputs:
         lines.append(
-            f"| `start` | {interface.input_dtype} [1], the position of the first of them; the model keeps "
-            "keys and values itself, and forgets what it held from there on |"
+            f"| `start` | {interface.input_dtype} [1], the position of the first of these tokens; the model "
+            "stores keys and values itself, and discards those from this position on |"
         )
     elif interface.chunk is not None:
         lines = [
-            f"| `{first}` | {interface.input_dtype} [1, {interface.chunk}], tokens that follow those fed "
-            "before, then padding |",
+            f"| `{first}` | {interface.input_dtype} [1, {interface.chunk}], the next tokens, then padding |",
             f"| `attention_mask` | {interface.input_dtype} [1, {interface.length}], 1 for the positions that "
             "are filled |",
             f"| `position_ids` | {interface.input_dtype} [1, {interface.chunk}], counted from 0 |",
             f"| `past_key_values.N.key`, `.value` | {interface.cache_dtype} [1, heads, {interface.length}, "
-            "head size], zero where nothing was fed yet |",
+            "head size], 0 at positions that are not filled yet |",
             f"| `present.N.key`, `.value` | {interface.cache_dtype} [1, heads, {interface.chunk}, head size],"
-            " to be placed there at the positions of this call |",
+            " to copy into `past_key_values` at the positions of this call |",
         ]
     else:
         lines += [
             f"| `attention_mask` | {interface.input_dtype} [1, past + T], all 1 |",
             f"| `position_ids` | {interface.input_dtype} [1, T], counted from 0 |",
             f"| `past_key_values.N.key`, `.value` | {interface.cache_dtype} [1, heads, past, head size], "
-            "what `present.N.key` and `.value` gave the last time; at first with past = 0 |",
+            "the `present.N.key` and `.value` of the previous call; in the first call, past = 0 |",
         ]
     which = "last token" if interface.chunk is None else "tokens of this call"
     return [
         *lines,
-        f"| positions | {interface.length} in all |",
+        f"| positions | {interface.length} in total |",
         f"| output | `{interface.output}`, {interface.output_dtype} [{shape}], of the {which} |",
     ]
 

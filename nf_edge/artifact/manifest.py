@@ -26,10 +26,11 @@ class Origin(Closed):
     """The checkpoint that was exported."""
 
     name: str
-    sha256: str = Field(pattern=SHA256, description="of model.safetensors")
+    sha256: str = Field(pattern=SHA256, description="SHA-256 of model.safetensors")
     tokenizer_sha256: str | None = Field(
         UNKNOWN,
-        description="of tokenizer.json; null: it has none; unknown: an earlier version",
+        description="SHA-256 of tokenizer.json; null: the checkpoint has no tokenizer; unknown: an earlier "
+        "nf-edge did not record it",
     )
     parameters: int
 
@@ -59,7 +60,7 @@ class Interface(Closed):
     Inputs have the shape [batch, length]. If `any_batch`, any number of rows is possible; otherwise one row.
     If `dynamic_length`, rows have up to `length` tokens; otherwise exactly `length`.
 
-    If `cached`, the model is called with the tokens that follow the cached ones, and the cache has `length`
+    If `cached`, each call passes only the tokens that are not in the cache yet, and the cache has `length`
     positions. A `.pte` contains its cache. Its inputs are `tokens` [1, T] and `start` [1], the position of
     the first token. An `.onnx` file takes the cache as inputs `past_key_values.N.key` and `.value`,
     `cache_dtype` [1, heads, past, head size]. It returns the cache for the next call as `present.N.key` and
@@ -70,7 +71,8 @@ class Interface(Closed):
     """
 
     task: Task = Field(
-        description="how to read a classifier's logits: by softmax, a sigmoid each, or as numbers"
+        description="what the model does; it decides how to read the logits: softmax, a sigmoid of each, or "
+        "as numbers"
     )
     inputs: tuple[str, ...] = Field(description="names, in the order in which they are passed")
     input_dtype: Literal["int64"] = "int64"
@@ -85,7 +87,9 @@ class Interface(Closed):
     output: str
     output_dtype: Literal["float32"] = "float32"
     output_shape: tuple[str | int, ...]
-    logits: Literal["last", "all"] = Field(description="tokens that a language model returns logits for")
+    logits: Literal["last", "all"] = Field(
+        description="whether a language model returns logits of the last token only, or of all tokens"
+    )
     padding_side: Literal["right"] = "right"
     pad_token_id: int | None
     bos_token_id: int | None
@@ -102,7 +106,7 @@ class Interface(Closed):
 
 
 class Requirements(Closed):
-    """The requirements of an application that runs the model."""
+    """What an application needs to run the model."""
 
     runtime: str
     version: str
@@ -111,7 +115,9 @@ class Requirements(Closed):
     environment: dict[str, str] = Field(
         {}, description="environment variables to set before a model file is loaded"
     )
-    simulated: str = Field("", description="the simulator that runs the file here, if no runtime does")
+    simulated: str = Field(
+        "", description='the program that computes predictions in place of the device; "": the runtime itself'
+    )
     besides: str = Field("", description="other requirements, in words")
     operators: tuple[str, ...] = Field(
         (), description="operators and delegates that the model file calls, by name"
@@ -157,7 +163,7 @@ class Manifest(Closed):
     )
     interface: Interface
     requires: Requirements
-    calibration: Calibrated | None = Field(description="if the recipe calibrates")
+    calibration: Calibrated | None = Field(description="null: the recipe needs no calibration data")
     quantization: tuple[ModuleEntry, ...] = Field(description="the precision of each module")
     coverage: CoverageEntry = Field(
         description="operators and multiply-accumulates that the accelerating library executes, in a run on "
@@ -188,7 +194,7 @@ class Manifest(Closed):
         except BadInput as error:
             raise ValueError(f"the recipe does not suit the config; {error.what}") from error
         if self.interface.input_shape != input_shape:
-            raise ValueError(f"interface must follow from the recipe and the config: {input_shape}")
+            raise ValueError(f"interface must be the recipe's and the config's, {input_shape}")
         if (failed := failed_gates(self.reports)) and self.status == "pass":
             raise ValueError(f"status is pass, but the reports fail {', '.join(failed)}")
         return self

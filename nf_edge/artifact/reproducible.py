@@ -8,7 +8,7 @@ from nf_edge.artifact import Reproducible
 from nf_edge.backends import REGISTRY, installed_version
 from nf_edge.core.recipe.recipe import Recipe
 
-# Packages that compute or write files on behalf of a backend's packages.
+# Map a backend's package to the packages that compute or write files for it.
 UNDER = {"torch": ("numpy",), "onnxscript": ("onnx-ir", "protobuf"), "executorch": ("flatbuffers",)}
 
 

@@ -34,7 +34,8 @@ def load_trusted(path: Path, public_key: Path | None, *, required: bool) -> Arti
         required: whether an artifact without a verified signature is an error.
 
     Raises:
-        BadInput: as `load_artifact` and `verify` do; or `required`, and there is no verified signature.
+        BadInput: the artifact is invalid, the key does not verify its signature, or `required` is true and
+            no signature was verified.
         MissingTool: model-signing is not installed.
     """
     artifact = load_artifact(path)
@@ -49,7 +50,8 @@ def load_trusted(path: Path, public_key: Path | None, *, required: bool) -> Arti
     if artifact.is_signed:
         note = f"{path} is signed, but the signature is not verified; {HOW_TO_NAME_KEY}"
     elif public_key is not None:
-        note = f"{path} is not signed, so {public_key} is not used; give --require-signature to refuse it"
+        refuse = "give --require-signature to refuse unsigned artifacts"
+        note = f"{path} is not signed, so {public_key} is not used; {refuse}"
     else:
         return artifact
     return replace(artifact, notes=(*artifact.notes, note))
@@ -122,7 +124,7 @@ def verify(artifact: Artifact, public_key: Path) -> Artifact:
     except Exception as error:
         message = str(error)
         if "Key mismatch" in message:
-            raise _refused(file, f"was made with another key than the private key of {public_key}") from error
+            raise _refused(file, f"was made with another key, not the private key of {public_key}") from error
         if message.startswith(("Signature mismatch: ", "Cannot use")):
             # Compare names only, without digests.
             names = dict.fromkeys(CHANGED.findall(message))

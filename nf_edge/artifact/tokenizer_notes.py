@@ -3,15 +3,15 @@
 from nf_edge.artifact.manifest import Interface
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
 
-# Runtime → the name of its tokenizer library, and of its text generator.
+# Map a runtime to the name of its tokenizer, and to a sentence about its text generator.
 READERS = {
     "ExecuTorch": "ExecuTorch's C++ `HFTokenizer` (library `tokenizers`, and all of `regex_lookahead`)",
     "onnxruntime-genai": "`onnxruntime-genai`",
 }
 GENERATORS = {
-    "ExecuTorch": "ExecuTorch's own `TextLLMRunner` generates from `{file}` and `tokenizer.json` too, once "
-    "the same operators are registered.",
-    "onnxruntime-genai": "`onnxruntime-genai` generates from this folder too. ",
+    "ExecuTorch": "ExecuTorch's own `TextLLMRunner` also generates text from `{file}` and "
+    "`tokenizer.json`, if the same operators are registered.",
+    "onnxruntime-genai": "`onnxruntime-genai` also generates text from this folder. ",
 }
 FEED_IDS = "encode texts with Hugging Face `tokenizers`, and pass the ids"
 
@@ -50,4 +50,4 @@ def _reading(reading: TokenizerReading) -> str:
         return f"{reader} does not encode texts like the model ({escaped}); {FEED_IDS}"
     if reading.how == "measured":
         return f"{reader} encoded {reading.texts:,} texts to the model's ids ({reading.version})"
-    return f"{reader} encodes texts to the model's ids with a tokenizer of this form"
+    return f"{reader} encodes texts like the model (predicted from the form of the tokenizer)"

@@ -258,7 +258,7 @@ MANIFESTS = {
     **{
         f"{key} must be the recipe's": (
             lambda f, key=key, value=value: edit_manifest(f, lambda m: m["interface"].update({key: value})),
-            "interface must follow from the recipe",
+            "interface must be the recipe's and the config's",
         )
         for key, value in {"length": 8, "any_batch": True, "dynamic_length": False, "cached": False}.items()
     },

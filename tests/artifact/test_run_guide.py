@@ -118,8 +118,8 @@ def test_the_cpp_snippet_builds_without_warnings_and_prints_what_pytorch_answers
     ("name", "task", "answer"),
     [
         ("cls-standard-padded", "classification", "the label of the largest logit; softmax"),
-        ("cls-multi-label", "multi-label classification", "a sigmoid each"),
-        ("cls-regression-of-three", "regression", "numbers, as they are"),
+        ("cls-multi-label", "multi-label classification", "the labels whose logits are above 0"),
+        ("cls-regression-of-three", "regression", "the logits are the predicted numbers"),
     ],
 )
 def test_the_guide_and_the_interface_say_what_the_logits_are(name, task, answer, exported):
