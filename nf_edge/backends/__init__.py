@@ -21,6 +21,7 @@ class Entry:
     """The facts about a backend that are known without importing its module.
 
     Attributes:
+        title: the runtime, library and processor, for lists of backends.
         location: the backend's class, as `module:class`.
         packages: the required packages, by their names on PyPI.
         extra: the extra of nf-edge that installs the packages; "" if nf-edge itself requires them.
@@ -65,34 +66,34 @@ REGISTRY = {
         "ExecuTorch with Core ML, on the Neural Engine, GPU and CPU of an iPhone",
         "nf_edge.backends.coreml:CoreMl",
         ("torch", "executorch", "coremltools"),
-        here="compiles here, does not run here; the same graph on this CPU computes the answers",
+        here="compiles here, does not run here; a reference graph on this CPU computes the answers",
     ),
     "vulkan": Entry(
         "ExecuTorch with Vulkan, on the GPU of a phone",
         "nf_edge.backends.vulkan:Vulkan",
         ("torch", "executorch"),
-        here="compiles here, does not run here; the same graph on this CPU computes the answers",
+        here="compiles here, does not run here; a reference graph on this CPU computes the answers",
     ),
     "ethos_u": Entry(
         "ExecuTorch with Vela, on an Arm Ethos-U NPU",
         "nf_edge.backends.ethos_u:EthosU",
         ("torch", "torchao", "executorch", "ethos-u-vela", "tosa-tools"),
         extra="ethos",
-        here="lowers here, runs here simulated before Vela",
+        here="lowers here, does not run here; a simulator runs the graph that Vela compiles",
     ),
     "cortex_m": Entry(
         "ExecuTorch with CMSIS-NN, on an Arm Cortex-M",
         "nf_edge.backends.cortex_m:CortexM",
         ("torch", "torchao", "executorch", "tosa-tools"),
         extra="cortex-m",
-        here="lowers here, runs here simulated",
+        here="lowers here, does not run here; a simulator computes the answers",
     ),
     "qnn": Entry(
         "ONNX Runtime with QNN, on the HTP of a Snapdragon",
         "nf_edge.backends.qnn:Qnn",
         ("torch", "executorch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-qnn"),
         extra="qnn",
-        here="lowers here, runs here in the HTP simulator",
+        here="lowers here, does not run here; the HTP simulator computes the answers",
     ),
 }
 
@@ -128,7 +129,7 @@ def load_backend(location: str) -> "Backend":
 
 
 def all_backends() -> "dict[str, Backend]":
-    """All backends by name, including those with a package that is not installed."""
+    """Map each backend's name to the backend, even if its packages are not installed."""
     return {name: registered_backend(name) for name in REGISTRY}
 
 
@@ -168,7 +169,7 @@ def agreeing_backend(recipe: Recipe) -> "Backend":
     """Return a recipe's backend like `backend_for`, but do not require its packages.
 
     Raises:
-        BadInput: as in `backend_for`.
+        BadInput: the backend is unknown, or does not support the recipe; lists every unsupported part.
     """
     from nf_edge.backends.incompatibilities import incompatibilities
 

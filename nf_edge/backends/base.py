@@ -53,12 +53,13 @@ class Backend(ABC):
     target.
     """
     covers: ClassVar[frozenset[str]] = frozenset()
-    """PyTorch operators that this backend always delegates.  Reports suggest it if another backend does not.
+    """PyTorch operators that this backend always delegates.  Reports suggest this backend if another one does
+    not delegate them.
     """
     leaves: ClassVar[Mapping[str, str]] = {}
-    """For each operator, by name: the reason why the library leaves it to ExecuTorch's kernels."""
+    """Map an operator's name to the reason why the library leaves the operator to ExecuTorch's kernels."""
     leaves_others: ClassVar[str] = ""
-    """The reason for operators without an entry in `leaves`."""
+    """The reason why the library leaves operators that have no entry in `leaves`."""
     attention_form: ClassVar[str]
     """The computation of attention, in a few words, for reports."""
     operator_libraries: ClassVar[tuple[str, ...]]
@@ -72,7 +73,7 @@ class Backend(ABC):
     floats: ClassVar[str] = "float32"
     """dtype of weights and activations that are not quantized."""
     quantizes: ClassVar[Literal["program", "lowering", "file"]] = "program"
-    """The stage that rounds weights: the program, the lowering, or the lowered file."""
+    """When weights are rounded: in the program before lowering, during lowering, or in the lowered file."""
     chunk: ClassVar[int | None] = None
     """Tokens of one call of a model with a cache, including padding; None if any number is possible."""
     reference_executor: ClassVar[str] = ""
@@ -116,7 +117,7 @@ class Backend(ABC):
         """Check that a model is not too large for a file of this backend.
 
         Raises:
-            BadInput: the model is too large; names its size.
+            BadInput: the model is too large; the message has its size and the limit.
         """
         return
 
@@ -185,12 +186,12 @@ class Backend(ABC):
         A file that this machine's runtime loads does not need this check.
 
         Raises:
-            BadInput: the file calls an operator that none of them has; names it.
+            BadInput: neither the runtime nor a library has an operator of the file; the message names it.
         """
         return
 
     def covered(self, operators: Iterable[Operator], recipe: Recipe, input_shape: InputShape) -> Coverage:
-        """The coverage of a program's operators.  Each operator that is left has a reason and a fix."""
+        """Count the operators that the library executes; list the others, each with a reason and a fix."""
         library = self.library.format(target=recipe.target)
         coverage = coverage_of(operators, library, input_shape.length, self._why_left)
         return coverage.with_fixes(fixes_for(recipe)) if coverage.left else coverage
@@ -231,7 +232,7 @@ class Backend(ABC):
             examples: typical input texts of the model.
 
         Returns:
-            A comparison of the runtime's tokenizer with the one in `folder`; None if either is missing.
+            A comparison of the runtime's tokenizer with the tokenizer in `folder`; None if either is missing.
         """
         return None
 
@@ -284,11 +285,11 @@ class Backend(ABC):
 
     @abstractmethod
     def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
-        """The memory plan of a model file."""
+        """The memory that a model file needs, read from the file."""
 
     @abstractmethod
     def operators(self, path: Path) -> dict[str, int]:
-        """Counts of the operators and delegates in a model file, by name."""
+        """Map the name of each operator and delegate in a model file to the number of its calls."""
 
     @abstractmethod
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:

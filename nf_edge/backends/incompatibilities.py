@@ -1,4 +1,4 @@
-"""Compare a recipe with its backend's `Support`."""
+"""List what a recipe requests and its backend does not support."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -59,13 +59,13 @@ def _layers(quantize: Quantize, support: Support) -> Iterator[str]:
     """Messages about the precisions of linear layers."""
     name = support.backend
     if quantize.rules and not support.rules:
-        yield f"quantize.rules: backend {name} quantizes all layers alike; leave rules out"
+        yield f"quantize.rules: backend {name} quantizes all layers in the same way; leave rules out"
     for where, precision in quantize.layers:
         if precision.bits is None:
             if not support.float_layers:
                 yield (
                     f"{where}.weights: backend {name} has no float32 linear layers; leave the rule out, or "
-                    f"name {TOKENS} or {POSITIONS}"
+                    f"use it for {TOKENS} or {POSITIONS}"
                 )
         elif support.layer_kernel(precision) is None:
             yield f"{where}: backend {name} has no kernel for {_words(precision)}; {_fix(precision, support)}"
@@ -95,7 +95,7 @@ def _tables(quantize: Quantize, support: Support) -> Iterator[str]:
 
 
 def _requested_tables(quantize: Quantize, support: Support) -> Iterator[tuple[str, str, int | None]]:
-    """Key, dtype and bits of each request."""
+    """The recipe key, dtype and bits of each requested precision of a table; bits are None for float32."""
     rules = list(enumerate(quantize.rules))
     if support.float_layers:
         rules = [(index, rule) for index, rule in rules if rule.modules == TOKENS]
@@ -139,7 +139,7 @@ def _elsewhere(supports: Callable[[Support], bool]) -> str:
 
 
 def _fix(precision: Precision, support: Support) -> str:
-    """The fix: other values of one key if one change is enough, else the keys of all kernels."""
+    """The fix in words: other values of one key if one change is enough, else the keys of all kernels."""
     groups, widths = (*PER_CHANNEL, *GROUPS), range(2, 9)
     alternatives: dict[str, dict[str, Precision]] = {
         "activations": {value: replace(precision, activations=value) for value in ACTIVATIONS},

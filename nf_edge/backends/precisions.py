@@ -1,4 +1,4 @@
-"""Decide the precision of every linear layer and table; no other module decides it."""
+"""Decide the precision of every linear layer and table.  All other modules read it from here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ Precisions = Mapping[str, Precision]
 
 
 def precisions(recipe: Recipe, config: ModelConfig) -> Precisions:
-    """The precision of each linear layer and each table, by name.
+    """Map the name of each linear layer and table to its precision.
 
     Raises:
         BadInput: a rule of the recipe matches no module or never applies; lists all such rules.
@@ -40,7 +40,7 @@ def precisions(recipe: Recipe, config: ModelConfig) -> Precisions:
 
 
 def _idle_rules(quantize: Quantize, names: Sequence[str]) -> list[str]:
-    """A message for each rule without effect."""
+    """A message for each rule that has no effect."""
     problems = []
     for index, rule in enumerate(quantize.rules):
         matched = [name for name in names if fnmatchcase(name, rule.modules)]
@@ -115,7 +115,7 @@ def _tokens(support: Support, requested: Precision, columns: int) -> Precision:
 
 
 def _positions(support: Support, requested: Precision) -> Precision:
-    """The precision of the position table if quantized: symmetric int8.
+    """The precision of a quantized position table: symmetric int8, or float32 without a kernel.
 
     The table is small, and every text uses its rows, so fewer bits would cost more accuracy than they save.
     """

@@ -45,10 +45,10 @@ def nearest(
 
     Args:
         precision: the bits, symmetry and group; the group divides K.
-        signed: whether symmetric scales may be negative.  A negative scale lets the extra negative code serve
-            the larger side of a group, as in ONNX Runtime's quantizer.  If False, the scales equal torchao's,
-            which XNNPACK needs: they are positive, and rounded to bfloat16, as XNNPACK stores those of
-            groups.
+        signed: whether symmetric scales may be negative.  There is one more negative code than positive
+            codes.  A negative scale gives it to the larger side of a group, as in ONNX Runtime's quantizer.
+            If False, the scales equal torchao's, which XNNPACK needs: positive, and rounded to bfloat16,
+            because XNNPACK stores the scales of groups in bfloat16.
         stored: dtype of the scales in the file; codes are rounded for these stored scales.
     """
     assert precision.bits is not None
@@ -92,7 +92,7 @@ def as_stored(scales: Tensor, bits: int, dtype: torch.dtype) -> Tensor:
     bfloat16 and float32 round to nearest; float16 rounds the magnitude up.  A scale of 0 becomes 1.
 
     Args:
-        scales: float32 or float64; the result has the same dtype.
+        scales: float32 or float64; the result has this dtype too.
         bits: scales are limited so that no product of a scale and a code of this width is infinite.
     """
     info = torch.finfo(dtype)

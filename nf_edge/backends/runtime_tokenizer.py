@@ -1,7 +1,7 @@
 """Check whether a runtime's tokenizer reads a `tokenizer.json` like Hugging Face `tokenizers`.
 
-If the runtime's package is installed, both tokenizers encode and decode the same texts.  Otherwise only
-GPT-2's form is known to be equal, see `is_gpt2_form`.
+If the runtime's package is installed, both tokenizers encode and decode the same texts.  Otherwise the result
+is known only for tokenizers of GPT-2's form, see `is_gpt2_form`.
 """
 
 import importlib.metadata
@@ -68,8 +68,8 @@ class TokenizerReading:
 
     Attributes:
         runtime: name of the runtime.
-        same: whether it encodes and decodes like `tokenizers`; None if unknown.
-        how: `measured` with its package, `predicted` from the tokenizer's form, or `unavailable`.
+        same: whether the runtime encodes and decodes like `tokenizers`; None if unknown.
+        how: `measured` with the runtime's package, `predicted` from the tokenizer's form, or `unavailable`.
         texts: number of texts compared.
         version: the compared package and its version; "" if none was compared.
         reason: the difference, or the reason why `same` is unknown; "" if `same` is true.
@@ -83,7 +83,7 @@ class TokenizerReading:
     reason: str = ""
 
 
-# Results of this process, by all inputs of the comparison.  A sweep exports the same tokenizer many times.
+# Map the inputs of a comparison to its result, because a sweep exports the same tokenizer many times.
 _READINGS: dict[tuple[Any, ...], TokenizerReading] = {}
 
 
@@ -131,7 +131,7 @@ class RuntimeTokenizer:
     def _by_form(self, file: Path) -> TokenizerReading:
         if is_gpt2_form(strict_json.loads(file.read_bytes())):
             return TokenizerReading(self.runtime, True, "predicted")
-        reason = f"{self.package} is not installed to compare, and the tokenizer is not of GPT-2's form"
+        reason = f"{self.package} is not installed to compare, and the tokenizer does not have GPT-2's form"
         return TokenizerReading(self.runtime, None, "unavailable", reason=reason)
 
     def _encoded(self, folder: Path, texts: list[str]) -> tuple[list[Any] | None, str]:

@@ -1,4 +1,4 @@
-"""The recipes that a backend supports: one `Support` per backend, which recipes are compared with."""
+"""The recipes that a backend supports: each backend has one `Support`, and recipes are compared with it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Kernel:
     multiple: int = 1
 
     def takes(self, precision: Precision) -> bool:
-        """Whether the kernel multiplies or looks up weights of this precision."""
+        """Whether the kernel accepts weights and inputs of this precision."""
         return (
             precision.bits in self.bits
             and precision.group in self.groups
@@ -80,8 +80,8 @@ class Support:
         float_logits: whether a layer with static activations has floating-point outputs.  If not, layers that
             compute logits use other activations.
         signed_scales: whether scales of weights may be negative.
-        row_scales: whether int8_dynamic has one range per row, or per group of each token; otherwise one per
-            token.
+        row_scales: the values that share a range of int8_dynamic.  True: a group of a token's values if
+            weights have groups, else all tokens of a row.  False: one token.
     """
 
     backend: str

@@ -18,10 +18,10 @@ class Sizes:
         tokens: shape of the token table.
         positions: shape of the position table.
         others: elements of norms and noise.
-        scores: H · T² of the layer with the most heads.
-        inner: T · n_inner of the widest layer.
-        hidden: T · n_embd.
-        cache: K and V of T tokens in all layers.
+        scores: elements of the attention scores, H · T², in the layer with the most heads.
+        inner: elements of the MLP's inner activations, T · n_inner, in the widest layer.
+        hidden: elements of the residual stream, T · n_embd.
+        cache: elements of K and V of T tokens in all layers.
     """
 
     linear: dict[str, tuple[int, int]]

@@ -1,4 +1,4 @@
-"""Check that backends support recipes."""
+"""Check that recipes are valid and that their backends support them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ def check_recipes(names: Iterable[str]) -> ValidRecipes:
     """Check recipes against the schema and the `Support` of their backends.
 
     Raises:
-        BadInput: at least one recipe is wrong; lists the errors of all recipes.
+        BadInput: at least one recipe is invalid or unsupported; the message lists the errors of all recipes.
     """
 
     def checked(name: str) -> str:

@@ -31,7 +31,7 @@ REASONS = {
     "expand_copy": "XNNPACK has no broadcast copy",
     "split_with_sizes_copy": "the partitioner does not support split",
     "sum": "the partitioner does not support sum",
-    "_to_dim_order_copy": "integer input",
+    "_to_dim_order_copy": "its input is integers, which XNNPACK does not support",
 }
 LAYERS = (
     Kernel(4, (2, 3, 4), (32, 64, 128), ("int8_dynamic",)),
@@ -59,8 +59,8 @@ class TanhGelu(nn.Module):
 
 
 def outputs_one_token(config: ModelConfig, input_shape: InputShape) -> bool:
-    """Whether the last layer outputs one token: the last for a next token, or the one that a
-    classifier pools.
+    """Whether the last layer computes only one token: the last one for a language model with a cache, or the
+    token that a classifier pools.
     """
     if config.is_language_model:
         return input_shape.cached

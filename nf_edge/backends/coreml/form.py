@@ -106,14 +106,15 @@ class EngineBlock(nn.Module):
         )
 
     def forward(self, x: Tensor, hidden: Tensor, pick: Tensor | None) -> Tensor:
-        """The arguments and the result are those of `EngineAttention.forward`."""
+        """Compute the block's output; shapes and arguments are as in `EngineAttention.forward`."""
         x = picked(x, pick) + self.attn(self.ln_1(x), hidden, pick)
         return x + self.c_proj(self.act(self.c_fc(self.ln_2(x))))
 
 
 class EngineProgram(nn.Module):
-    """The program: (input_ids, attention_mask), int64 [1, T] each → logits.  The network's scale must already
-    be folded.
+    """The program: (input_ids, attention_mask), int64 [1, T] each → logits.
+
+    The network's attention scale must already be folded (`fold_scale`).
     """
 
     positions: Tensor
@@ -165,7 +166,7 @@ def picked(x: Tensor, pick: Tensor | None) -> Tensor:
 
 
 def _noisy(k: Tensor, noise: Noise, heads: int) -> Tensor:
-    """Apply low-rank or pairwise noise to K, [1, H·d, 1, T]; the result is the query; K without noise."""
+    """The query [1, H·d, 1, T]: K with low-rank or pairwise noise, or K itself for other noise."""
     if isinstance(noise, LowRankNoise):
         # `a` and `b` are [H, d, r]; a grouped convolution needs weights [out, in] for each head.
         down = F.conv2d(k, noise.a.transpose(1, 2).flatten(0, 1)[:, :, None, None], groups=heads)
@@ -176,7 +177,7 @@ def _noisy(k: Tensor, noise: Noise, heads: int) -> Tensor:
 
 
 def _score_bias(noise: Noise, length: int, output_tokens: OutputTokens, masked: bool) -> Tensor | None:
-    """The sum of relative noise and causal mask, [1 or H, 1, keys, 1, queries]; None if there is neither."""
+    """The sum of relative noise and causal mask, [1 or H, 1, keys, 1, queries]; None if both are absent."""
     queries = torch.arange(length if output_tokens == "all" else 1)
     bias = noise.score_bias(queries, length)
     if masked:

@@ -1,4 +1,4 @@
-"""The operators and multiply-accumulates of an accelerated library, and reasons for the other operators."""
+"""Count the operators and multiply-accumulates that an accelerated library executes, and those it leaves."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -62,7 +62,7 @@ class Coverage:
         return self.macs + sum(entry.macs for entry in self.left)
 
     def with_fixes(self, fixes: Mapping[str, str]) -> "Coverage":
-        """Add the likely fix to each operator that is left; `fixes` is by operator name."""
+        """Add the likely fix to each operator that is left; `fixes` maps an operator's name to a sentence."""
         fixed = (replace(entry, fix=fixes.get(entry.operator, "")) for entry in self.left)
         return replace(self, left=tuple(fixed))
 

@@ -1,4 +1,4 @@
-"""Likely fixes for operators that a backend leaves: backends that execute them on the same devices."""
+"""Suggest recipes of other backends that execute the operators that a backend leaves."""
 
 from nf_edge.backends import all_backends
 from nf_edge.core.compatibility import devices_for, incompatibility
@@ -6,10 +6,10 @@ from nf_edge.core.recipe.recipe import Recipe, bundled_recipes
 
 
 def fixes_for(recipe: Recipe) -> dict[str, str]:
-    """Another recipe for each operator that a recipe's backend may leave, by PyTorch's name of the operator.
+    """Map PyTorch's name of an operator to a sentence that suggests bundled recipes of another backend.
 
-    Operators that no bundled recipe accelerates are not included.  If several backends are possible, the one
-    that shares the most devices with the recipe is suggested.
+    That backend always executes the operator.  If several backends do, the sentence suggests the backend that
+    shares the most devices with `recipe`.
     """
     devices, backends = devices_for(recipe), all_backends()
     recipes: dict[str, list[str]] = {}

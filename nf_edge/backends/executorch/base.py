@@ -1,4 +1,4 @@
-"""The base of ExecuTorch backends with a delegate that accepts the network as PyTorch operators."""
+"""The base class of ExecuTorch backends whose delegate accepts the network's PyTorch operators."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -35,7 +35,8 @@ class ExecutorchBackend(Backend):
     runtime_title = "ExecuTorch"
     traces = True
     namespace: ClassVar[str] = ""
-    """The namespace of operators that count as delegated although no delegate runs them; "" if there is none.
+    """The namespace of the backend's own operators; "" if there are none.  Reports count these operators as
+    delegated, although no delegate runs them.
     """
 
     @abstractmethod
@@ -94,7 +95,7 @@ class ExecutorchBackend(Backend):
         )
 
     def settle(self, edge: Any) -> None:
-        """Remove data that differs between runs from a lowered program's delegates."""
+        """Remove data from a program's delegates that would differ between two exports of the same model."""
         return
 
     def require_operators(self, path: Path) -> None:
@@ -116,7 +117,7 @@ class ExecutorchBackend(Backend):
         return operators_of(path)
 
     def _runtime(self) -> Any:
-        """ExecuTorch in this process, with all operators that a program may call."""
+        """ExecuTorch's runtime in this process, with all operators registered that a program may call."""
         with quiet_libraries(), quiet_stderr():
             import executorch.kernels.quantized  # noqa: F401  (registers quantized_decomposed::*)
             from executorch.runtime import Runtime

@@ -1,4 +1,4 @@
-"""Export a program with `torch.export`, in the shapes of an input shape."""
+"""Export a program with `torch.export`, for the batch and lengths that an `InputShape` allows."""
 
 from collections.abc import Iterable
 from typing import Any

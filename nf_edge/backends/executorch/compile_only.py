@@ -1,8 +1,8 @@
 """The base of compile-only backends: this machine cannot run their files.
 
-A stand-in computes the predictions instead.  ExecuTorch's kernels run the lowered graph with its rounded
-weights in float32.  This shows errors of rewriting, rounding, and overflow of float16.  It shows no other
-effect of the device's arithmetic.
+A stand-in computes the predictions instead: ExecuTorch's kernels run the lowered graph with its rounded
+weights in float32.  The stand-in shows errors from rewriting and rounding, and overflow of float16.  It does
+not show other effects of the device's arithmetic.
 """
 
 from abc import abstractmethod

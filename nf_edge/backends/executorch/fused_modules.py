@@ -1,4 +1,4 @@
-"""The network in nf-edge's operators, for a runtime with their kernels: fused attention, norms and GELU.
+"""Replacements for attention, norms and GELU that call nf-edge's operators; the runtime needs their kernels.
 
 Attention needs no transpose or copy: it reads K and V directly from the projection's output.  The kernel
 computes the query from K and the noise, and never stores it.
@@ -20,7 +20,7 @@ Products = Literal["float32", "int8"]
 
 
 class Lengths:
-    """The lengths of padded rows, used in place of a mask: int64 [B] real tokens; None if no token is
+    """An attention form whose mask is the number of real tokens of each row, int64 [B]; None if no token is
     padding.
     """
 

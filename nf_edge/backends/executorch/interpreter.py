@@ -34,10 +34,9 @@ Delegate = Callable[[list[Tensor]], Tensor]
 
 
 class Interpreter:
-    """The first method of a program.
+    """Runs the first method of a program.
 
-    Tensors are placed in arenas as the program plans.  Tensors with different shapes may share memory, and no
-    instruction shows it.
+    Tensors are placed in arenas as the program plans, because tensors with different shapes may share memory.
 
     Args:
         delegate: a function that executes the program's delegates; None if the program has none.

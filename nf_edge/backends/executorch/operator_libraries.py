@@ -1,4 +1,4 @@
-"""The operators of ExecuTorch's libraries, and a check that a program calls no others.
+"""Check that ExecuTorch's operator libraries have all operators that a program calls.
 
 An export runs most programs on this machine, which reveals a missing operator.  It cannot run programs for
 microcontrollers or phone GPUs.  Their simulators have operators that the device's libraries lack.
@@ -58,7 +58,7 @@ def require_operators(path: Path, libraries: Sequence[str]) -> None:
         libraries: CMake targets, as in `Backend.operator_libraries`.
 
     Raises:
-        BadInput: the program calls others; names them.
+        BadInput: no library has some of the operators or delegates; the message names them.
         MissingTool: the libraries' operator lists are missing here.
     """
     methods = read_program(path, path.read_bytes()).program.execution_plan
@@ -73,7 +73,9 @@ def require_operators(path: Path, libraries: Sequence[str]) -> None:
 
 
 def provided(libraries: Iterable[str]) -> frozenset[str]:
-    """Names of the operators and `delegate ID`s of the runtime and of operator libraries."""
+    """Names of the operators and delegates that the runtime and these libraries have; a delegate's name is
+    `delegate ID`.
+    """
     return _primitives().union(*(_of_library(library) for library in libraries))
 
 

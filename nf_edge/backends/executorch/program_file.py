@@ -30,7 +30,7 @@ def read_program(path: Path, content: bytes) -> Any:
 
 
 def operators_of(path: Path) -> dict[str, int]:
-    """Counts of the operators and delegates in a program, by name."""
+    """Map the name of each operator and delegate in a program to the number of its calls."""
     method = read_program(path, path.read_bytes()).program.execution_plan[0]
     operators, delegates = called_by(method)
     calls = Counter[str]()
@@ -44,13 +44,13 @@ def operators_of(path: Path) -> dict[str, int]:
 
 
 def called_by(method: Any) -> tuple[list[str], list[str]]:
-    """Names of a method's operators and delegates, in the order of its instructions' indices."""
+    """Names of a method's operators, and names of its delegates; instructions refer to both by index."""
     operators = [f"{each.name}.{each.overload}".rstrip(".") for each in method.operators]
     return operators, [f"delegate {each.id}" for each in method.delegates]
 
 
 def constant_bytes(file: Any, config: ModelConfig) -> tuple[int, int]:
-    """Bytes of all constants outside delegates, and bytes of the embedding tables among them."""
+    """Bytes of all constants outside delegates, and how many of these bytes are embedding tables."""
     method = file.program.execution_plan[0]
     tables = {(config.vocab_size, config.n_embd), (config.n_positions, config.n_embd)}
     looked_up = _looked_up(method)

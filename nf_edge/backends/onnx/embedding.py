@@ -21,7 +21,7 @@ from nf_edge.core.recipe.precision import POSITIONS, TOKENS, Precision
 
 @dataclass(frozen=True)
 class Tables:
-    """Names of the tables' tensors in a float32 graph."""
+    """Names of the token table's and the position table's tensor in a float32 graph."""
 
     tokens: str
     positions: str
@@ -189,7 +189,7 @@ def _unpacked(model: ModelProto, points: str, bits: int, shape: str) -> list[Nod
 
 
 def add_groups(model: ModelProto, name: str, precision: Precision, quantized_weight: QuantizedWeight) -> None:
-    """Add weights in the layout of the operators with groups.
+    """Add weights to the model in the layout that ONNX Runtime's operators for groups read.
 
     Codes are uint8 [N, K/G, G·bits/8], counted from the smallest code.  Scales are [N, K/G].  Zero points, if
     any, are uint8 [N, ⌈K/G·bits/8⌉].

@@ -99,8 +99,8 @@ def _tied_head(config: ModelConfig, in_file: bool) -> list[str]:
 
 
 def _looked_up(model: onnx.ModelProto) -> set[str]:
-    """Names of tensors with rows that are looked up: tables, and scales and zero points of tables
-    with groups.
+    """Names of the tensors whose rows are looked up: tables, and the scales and zero points of tables with
+    groups.
     """
     arrays = {tensor.name for tensor in model.graph.initializer}
     made_of = {node.output[0]: node.input[0] for node in model.graph.node if node.input}

@@ -181,8 +181,8 @@ def _dynamic(model: ModelProto, nodes: list[str], path: Path) -> ModelProto:
 
 
 def _static(model: ModelProto, nodes: list[str], path: Path, calibration_inputs: Inputs) -> ModelProto:
-    """Quantize products to int8 inputs and float32 results.  Bias additions, attention and norms stay
-    float32.
+    """Quantize the inputs and weights of these MatMul nodes to int8; their results and all other operators
+    stay float32.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -223,7 +223,7 @@ def feed(model: ModelProto, input_ids: np.ndarray, attention_mask: np.ndarray) -
 
 
 def _place(model: ModelProto, quantized_weights: Mapping[str, QuantizedWeight]) -> None:
-    """Replace weights that the quantizers rounded by the weights that are already rounded."""
+    """Replace weights that ONNX Runtime's quantizers rounded by those in `quantized_weights`."""
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     for module, quantized_weight in quantized_weights.items():
         name = matrix_name(module)

@@ -167,7 +167,7 @@ class OpenVino(ExecutorchBackend):
             # The cache is in the arenas.
             arenas=arenas - cache,
             workspace=None,
-            # A run reuses this memory; of a run only the arenas are known.
+            # A run reuses this memory.  Only the arenas of a run are known.
             loading=max(0, sum(map(len, blobs)) - arenas),
             notes=NOTES,
         )
@@ -213,7 +213,7 @@ def _inside(sizes: Sizes, precision_of: Precisions, config: ModelConfig) -> int:
 
 
 def _late(linear: Mapping[str, tuple[int, int]], floats: bool) -> dict[str, tuple[int, int]]:
-    """The linear layers that OpenVINO packs at a run instead of at load.
+    """The linear layers that OpenVINO packs in the first run instead of at load.
 
     OpenVINO keeps the file's constants, and a copy of each weight matrix in oneDNN's layout with the same
     number of bits.  It copies most float32 matrices at load.  It copies the others at the first run, and
@@ -228,7 +228,7 @@ def _late(linear: Mapping[str, tuple[int, int]], floats: bool) -> dict[str, tupl
 
 
 def _of_layers(size: tuple[int, int], config: ModelConfig) -> int:
-    """Bytes of a model: a base, and the bytes of each layer."""
+    """Bytes of a model: `size` has the bytes of a model without layers, and the bytes of one layer."""
     return size[0] + size[1] * config.n_layer
 
 

@@ -1,7 +1,7 @@
 """ExecuTorch's OpenVINO delegate: its operators, and the conversion to OpenVINO's file.
 
-ExecuTorch's module for this imports NNCF, supports no dynamic lengths, and leaves shape operators to other
-kernels.  The delegate's runtime reads OpenVINO's compiled model, whichever program wrote it.
+ExecuTorch's own conversion imports NNCF, supports no dynamic lengths, and leaves shape operators to other
+kernels.  This module replaces it: the delegate's runtime only needs OpenVINO's compiled model.
 """
 
 from dataclasses import dataclass

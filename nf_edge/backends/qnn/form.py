@@ -1,4 +1,4 @@
-"""The network rewritten for the HTP: the same results, from the HTP's operators with 16 bits each.
+"""The network rewritten for the HTP: the same results, from the HTP's 16-bit operators.
 
 LayerNorm, Softmax and Gelu are operators of the HTP, so most of the network is unchanged.  The following
 parts change, because they would spoil calibrated ranges:

@@ -28,7 +28,7 @@ VERBOSE, WARNING, ERROR = 0, 2, 3
 
 @dataclass(frozen=True)
 class Soc:
-    """QNN's numbers of a system on a chip and of its HTP's architecture."""
+    """QNN's numbers for a system on a chip (`model`) and for the architecture of its HTP (`arch`)."""
 
     model: int
     arch: int

@@ -1,7 +1,7 @@
 """Open a session of ONNX Runtime with Qualcomm's plug-in.
 
-Run as a script, this file opens one session and exits; opening a session compiles a context binary.  It
-imports nothing of nf-edge.
+Run as a script, this file opens one session and exits; opening a session compiles a context binary.  This
+file imports nothing from nf-edge.
 """
 
 import ast

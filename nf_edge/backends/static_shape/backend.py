@@ -1,4 +1,6 @@
-"""The base of backends with a static-shape `.pte`: one row of fixed length, in calibrated integers."""
+"""The base class of backends that write a static-shape `.pte`: one row of fixed length, in calibrated
+integers.
+"""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -30,7 +32,7 @@ NOTES = ("the plan excludes ExecuTorch's objects for the graph, which need some 
 def static_support(
     backend: str, targets: tuple[str, ...], activations: tuple[Activations, ...] = ("int8_static",)
 ) -> Support:
-    """The `Support` of a backend that multiplies int8 weights, per channel, with these activations."""
+    """The `Support` of a backend whose linear layers have int8 weights per channel, and these activations."""
     return Support(
         backend=backend,
         runtime="executorch",
@@ -49,8 +51,8 @@ class StaticShapeBackend(Backend):
     runtime_title = "ExecuTorch"
     process_bytes = None
     namespace: ClassVar[str] = ""
-    """The namespace of operators that count as delegated although no delegate runs them; "" if there
-    is none.
+    """The namespace of the library's operators; "" if there are none.  Reports count these operators as
+    delegated, although no delegate runs them.
     """
     run_instructions: ClassVar[str]
     """The devices that run the file and their requirements, for `RUN.md`; names in braces are
@@ -67,7 +69,7 @@ class StaticShapeBackend(Backend):
         """ExecuTorch's quantizer for the program's module `body`."""
 
     def more_rows(self, recipe: Recipe, calibration_inputs: Inputs, length: int) -> Inputs:
-        """Additional rows to calibrate on."""
+        """Rows to calibrate on in addition to `calibration_inputs`."""
         return []
 
     def quantize_static(
@@ -137,9 +139,7 @@ class StaticShapeBackend(Backend):
         return operators_of(path)
 
     def delegate_bytes(self, path: Path, program: Any) -> tuple[int, int]:
-        """Bytes of the weights in a program's delegate, and bytes of the memory that the delegate
-        works in.
-        """
+        """Bytes of the weights in a program's delegate, and bytes of the delegate's working memory."""
         return 0, 0
 
     def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:

@@ -17,8 +17,8 @@ from nf_edge.model.attention_forms import HIDDEN_QUANTIZED, OutputTokens
 from nf_edge.model.network import SequenceClassifier, Transformer, masks, real_mean
 from nf_edge.model.noise import LowRankNoise, PairwiseNoise
 
-# Names of the linear layers in a program's layer → names in the network.  Q, K and V are one layer in the
-# network.
+# Map a linear layer's name in the program to its name in the network.  Q, K and V are missing, because they
+# are one layer in the network.
 NETWORK_NAMES = {"attn.c_proj": "attn.c_proj", "c_fc": "mlp.c_fc", "c_proj": "mlp.c_proj"}
 
 
@@ -137,7 +137,7 @@ def query_blocks(queries: int, rows: int | None) -> list[tuple[int, int]]:
 
 
 def projections(attention: Attention) -> list[tuple[Tensor, Tensor]]:
-    """Weight [H·d, D] and bias [H·d] of K and V, and first of Q if Q has its own projection."""
+    """Pairs of weight [H·d, D] and bias [H·d]: for K and V, or for Q, K and V if Q has its own projection."""
     width = attention.heads * attention.head_size
     joint = attention.projection
     return list(zip(joint.weight.split(width), joint.bias.split(width), strict=True))
@@ -158,9 +158,9 @@ def noise_weights(attention: Attention) -> list[Tensor]:
 
 
 def score_bias(attention: Attention, low: int, high: int, keys: int, masked: bool) -> Tensor | None:
-    """The sum of relative noise and causal mask, [1 or H, queries, keys], for queries `low` to `high`.
+    """The sum of relative noise and causal mask, [1 or H, high − low, keys], for queries `low` to `high` − 1.
 
-    None if there is neither.
+    None if there is neither noise nor mask.
     """
     queries = torch.arange(low, high)
     bias = attention.noise.score_bias(queries, keys)

@@ -8,7 +8,7 @@ from nf_edge.model.attention_forms import OutputTokens
 
 
 def output_tokens_of(config: ModelConfig) -> OutputTokens:
-    """The tokens that the last layer computes outputs for."""
+    """The tokens for which the last layer computes outputs: all, the first or the last."""
     if config.is_language_model or not config.outputs_one_token:
         return "all"
     if config.pooled_token == "first":
@@ -18,6 +18,10 @@ def output_tokens_of(config: ModelConfig) -> OutputTokens:
 
 
 def last_of(mask: Tensor) -> Tensor:
-    """A mask of the last 1 in each row: int64 [B, T], ones before zeros → float32 [B, T]."""
+    """A float32 mask [B, T] that is 1 only at the last 1 of each row.
+
+    Args:
+        mask: int64 [B, T]; in each row, ones before zeros.
+    """
     real = mask.float()
     return real - F.pad(real[:, 1:], (0, 1))
