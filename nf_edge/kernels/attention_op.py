@@ -68,7 +68,7 @@ def symmetric_attention(
         noise_a, noise_b, noise_p, bias: as in `NoiseTensors`.
         lengths: int64 [B], number of real tokens of each row; the others are padding.  None: all are real.
         products: "float32", or "int8" if a kernel may multiply in int8; this reference always uses float32.
-        queries: the tokens to compute outputs for.
+        queries: the tokens to compute outputs for: "all", "first", or "last" (the last real token).
 
     Returns:
         float32 [B, T or 1, H·d].

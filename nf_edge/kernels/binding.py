@@ -89,7 +89,7 @@ class Cache:
         return Cache(np.zeros(shape, np.int8), np.zeros(shape, np.int8), *scales)
 
     def struct(self) -> _Cache:
-        """The C struct of the cache.  It contains addresses, so this object must outlive it."""
+        """The C struct of the cache.  It contains addresses of this object's arrays, so keep this object."""
         return _Cache(
             FLOAT32 if self.k.dtype == np.float32 else INT8,
             self.k.shape[1],
@@ -211,7 +211,7 @@ class PreparedCall:
 
 
 def available(library: Path | None = None) -> list[str]:
-    """The kernel's instruction sets that this CPU can run, the preferred one first.
+    """The kernel's instruction sets that this CPU can run, in order of preference.
 
     Args:
         library: a kernel library for this machine; None is `library_path()`.

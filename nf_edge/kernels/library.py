@@ -49,6 +49,8 @@ class KernelLibrary:
 def build_library(target: str, out: Path | None = None) -> KernelLibrary:
     """Build the kernels for `host` or for a machine in `TARGETS`, and copy the library to the folder `out`.
 
+    If `out` is None, the library stays in the cache.
+
     Raises:
         BadInput: `out` cannot be written.
         MissingTool: the compiler or CMake is not installed.

@@ -139,7 +139,7 @@ Tensor& symmetric_attention_out(
   for (int64_t row = 0; row < projected.size(0); ++row) {
     call.keys = lengths ? lengths->const_data_ptr<int64_t>()[row] : tokens;
     if (call.keys > tokens) {
-      fail(context, Error::InvalidArgument, "lengths must be at most T");
+      fail(context, Error::InvalidArgument, "lengths must be at most T, the number of tokens");
       return out;
     }
     call.start = queries == "last" ? call.keys - 1 : 0;

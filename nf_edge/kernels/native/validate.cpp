@@ -40,11 +40,11 @@ const char* nf_status_text(nf_status status) {
     case NF_OK:
       return "done";
     case NF_BAD_SHAPE:
-      return "heads, head_size, queries and keys must be at least 1, and rank at most head_size";
+      return "heads, queries and keys must be at least 1, head_size 1 to 1024, and rank 1 to head_size";
     case NF_BAD_RANGE:
       return "start, queries and keys exceed the cache's capacity or the bias's positions";
     case NF_MISSING_OPERAND:
-      return "a required operand is null";
+      return "a required pointer is null";
     case NF_SMALL_SCRATCH:
       return "the scratch buffer is smaller than nf_attention_scratch_bytes() returns";
     case NF_UNKNOWN_ISA:

@@ -6,7 +6,6 @@
 namespace nf {
 
 // NF_OK if the call is valid, otherwise the reason why it is not.
-// NF_OK if the call is valid, otherwise the reason why it is not.
 nf_status validate(const nf_attention* call);
 
 } // namespace nf

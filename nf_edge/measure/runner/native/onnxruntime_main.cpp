@@ -89,12 +89,13 @@ class OnnxModel final : public nf::Model {
     };
     const auto inputs = ort::names<ort::SessionGetInputCount, ort::SessionGetInputName>(session_.get());
     if (sorted(inputs) != sorted(inputs_)) {
-      throw nf::BadInput("the model takes " + joined(sorted(inputs)) + " instead of " + joined(inputs_), path_);
+      throw nf::BadInput(
+          "the model's inputs are " + joined(sorted(inputs)) + ", but they must be " + joined(inputs_), path_);
     }
     const auto outputs = sorted(ort::names<ort::SessionGetOutputCount, ort::SessionGetOutputName>(session_.get()));
     for (const std::string& name : outputs_) {
       if (!std::binary_search(outputs.begin(), outputs.end(), name)) {
-        throw nf::BadInput("the model gives " + joined(outputs) + ", and no " + name, path_);
+        throw nf::BadInput("the model's outputs are " + joined(outputs) + ", without " + name, path_);
       }
     }
   }
@@ -103,7 +104,8 @@ class OnnxModel final : public nf::Model {
     const int64_t start = request.start();
     if (start < 0 || start > cache_.length()) {
       throw nf::BadInput(
-          "ids at position " + std::to_string(start) + ", but the cache holds " + std::to_string(cache_.length()),
+          "the ids start at position " + std::to_string(start) + ", but the cache holds " +
+              std::to_string(cache_.length()) + " tokens",
           request.where);
     }
     if (start < cache_.length()) {

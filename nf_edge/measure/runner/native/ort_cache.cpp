@@ -24,7 +24,7 @@ OrtCache::Declared OrtCache::declared_input(const OrtSession* session, size_t in
   } else if (result.element_type == ort::kInt8) {
     result.element_bytes = sizeof(int8_t);
   } else {
-    throw BadInput("the model keeps neither float32 nor int8", name);
+    throw BadInput("the type of a cache input is neither float32 nor int8", name);
   }
   return result;
 }

@@ -20,8 +20,8 @@ std::vector<int64_t>& Request::attention_mask() {
 int64_t Request::start() const {
   if (second.size() != 1) {
     throw BadInput(
-        "the model has a cache and takes the position of the first id, one number, not " +
-            std::to_string(second.size()),
+        "the model has a cache, so the second line must be one number, the position of the first id; it has " +
+            std::to_string(second.size()) + " numbers",
         where);
   }
   return second.front();
@@ -56,13 +56,13 @@ bool RequestReader::next_line(std::vector<int64_t>* numbers) {
     int64_t number = 0;
     const auto [stopped, error] = std::from_chars(position, end, number);
     if (error != std::errc() || (stopped != end && !std::isspace(static_cast<unsigned char>(*stopped)))) {
-      throw BadInput("not a list of integers", where());
+      throw BadInput("this is not a list of integers", where());
     }
     numbers->push_back(number);
     position = stopped;
   }
   if (numbers->empty()) {
-    throw BadInput("no numbers", where());
+    throw BadInput("there are no numbers", where());
   }
   return true;
 }
