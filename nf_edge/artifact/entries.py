@@ -91,7 +91,7 @@ CoverageEntry = Annotated[CoverageFields, AfterValidator(_counted)]
 
 @with_config(STRICT)
 class KindEntry(TypedDict):
-    """Operators of one kind on an accelerator."""
+    """Operators of one kind on an accelerator: their number, cycles, and share of all cycles."""
 
     operator: str
     count: Count
@@ -101,7 +101,7 @@ class KindEntry(TypedDict):
 
 @with_config(STRICT)
 class AcceleratorEntry(TypedDict):
-    """The estimates of an accelerator's compiler for the compiled part."""
+    """A compiler's estimates of memory, cycles and time of the part that runs on the accelerator."""
 
     source: str
     sram: FigureEntry

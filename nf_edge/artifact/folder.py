@@ -86,7 +86,7 @@ class Artifact:
 
     @property
     def signature(self) -> str:
-        """The state of the signature, in words."""
+        """The state of the signature: "none", "not verified", or "verified with KEY"."""
         if not self.is_signed:
             return "none"
         return f"verified with {self.verified_with}" if self.verified_with else "not verified"
@@ -149,7 +149,7 @@ def _manifest(content: bytes, where: Path) -> Manifest:
 
 
 def _write_in_points(document: dict[str, Any]) -> None:
-    """Convert the recipe's limit on a drop to points; in schema 1 it is a share."""
+    """Convert the recipe's limit on the accuracy drop in place, from a share (schema 1) to points."""
     recipe = document.get("recipe")
     limits = recipe.get("limits") if isinstance(recipe, dict) else None
     if isinstance(limits, dict) and isinstance(share := limits.get("max_drop"), float):

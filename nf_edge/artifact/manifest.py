@@ -125,7 +125,7 @@ class Requirements(Closed):
 
 
 class Reproducible(Closed):
-    """Everything that the bytes depend on, in addition to nf-edge, checkpoint, recipe and calibration.
+    """Everything that the files' bytes depend on, in addition to nf-edge, checkpoint, recipe and calibration.
 
     Exports with equal values give equal files. Exceptions are `report.html`, its entry in `files`, and
     `reports` in this manifest. Random numbers have a fixed seed. Folders, names, users, hash seeds, time
@@ -185,16 +185,16 @@ class Manifest(Closed):
             if self.interface.tokenizer not in (None, *(file.name for file in self.files)):
                 raise ValueError(f"`files` must have the tokenizer, {self.interface.tokenizer}")
         if self.requires.runtime != self.recipe.runtime:
-            raise ValueError(f"requires.runtime must be the recipe's, {self.recipe.runtime}")
+            raise ValueError(f"requires.runtime must be {self.recipe.runtime}, as in the recipe")
         for key in ("task", "pad_token_id", "bos_token_id", "eos_token_id", "id2label"):
             if getattr(self.interface, key) != (expected := getattr(self.config, key)):
-                raise ValueError(f"interface.{key} must be the config's, {expected}")
+                raise ValueError(f"interface.{key} must be {expected}, as in the config")
         try:
             input_shape = InputShape.of(self.recipe, self.config)
         except BadInput as error:
             raise ValueError(f"the recipe does not suit the config; {error.what}") from error
         if self.interface.input_shape != input_shape:
-            raise ValueError(f"interface must be the recipe's and the config's, {input_shape}")
+            raise ValueError(f"interface must match the recipe and the config, which give {input_shape}")
         if (failed := failed_gates(self.reports)) and self.status == "pass":
             raise ValueError(f"status is pass, but the reports fail {', '.join(failed)}")
         return self

@@ -13,7 +13,7 @@ UNDER = {"torch": ("numpy",), "onnxscript": ("onnx-ir", "protobuf"), "executorch
 
 
 def reproducible(recipe: Recipe) -> Reproducible:
-    """The versions, machine and CPU that must be equal for equal bytes."""
+    """The versions, machine and CPU that must be equal so that two exports give equal bytes."""
     needed = REGISTRY[recipe.backend].packages
     names = {*needed, *(name for package in needed for name in UNDER.get(package, ()))}
     versions = {name: installed_version(name) for name in sorted(names)}

@@ -50,8 +50,10 @@ def load_trusted(path: Path, public_key: Path | None, *, required: bool) -> Arti
     if artifact.is_signed:
         note = f"{path} is signed, but the signature is not verified; {HOW_TO_NAME_KEY}"
     elif public_key is not None:
-        refuse = "give --require-signature to refuse unsigned artifacts"
-        note = f"{path} is not signed, so {public_key} is not used; {refuse}"
+        note = (
+            f"{path} is not signed, so {public_key} is not used; give --require-signature to refuse unsigned "
+            "artifacts"
+        )
     else:
         return artifact
     return replace(artifact, notes=(*artifact.notes, note))

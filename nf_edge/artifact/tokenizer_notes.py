@@ -17,7 +17,7 @@ FEED_IDS = "encode texts with Hugging Face `tokenizers`, and pass the ids"
 
 
 def tokenizer_lines(interface: Interface) -> list[str]:
-    """Table rows about the tokenizer and about differences of the runtime's tokenizer."""
+    """Rows of a Markdown table: the tokenizer file, and whether the runtime's tokenizer encodes like it."""
     if not interface.tokenizer:
         return []
     lines = [f"| tokenizer | `{interface.tokenizer}` (Hugging Face tokenizers) |"]

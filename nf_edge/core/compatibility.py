@@ -1,4 +1,4 @@
-"""Whether a device supports what a recipe needs."""
+"""Check whether a device can run the artifact of a recipe."""
 
 from nf_edge.core.device import Device, bundled_devices
 from nf_edge.core.recipe.recipe import Recipe

@@ -8,8 +8,8 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def allowed_cpus() -> int:
-    """The number of CPUs that this process may use: the lower of its affinity and its container's quota,
-    rounded up.
+    """The number of CPUs that this process may use: those of its affinity mask, or its container's quota
+    rounded up, whichever is lower.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(count, _share(CGROUPS, Path("/proc/self/cgroup")))))

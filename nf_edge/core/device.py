@@ -58,7 +58,7 @@ def parse_size(text: object) -> int:
 
 
 def format_size(count: int) -> str:
-    """A size as exact text, in the unit that gives the smallest integer, such as `512 MiB`."""
+    """A number of bytes as exact text, such as `512 MiB`; the unit gives the smallest whole number."""
     number, unit = min((count // size, unit) for unit, size in UNITS.items() if count % size == 0)
     return f"{number} {unit}"
 

@@ -95,8 +95,10 @@ def write_bytes(path: Path, content: bytes, *, overwrite: bool = True) -> None:
 
 @contextmanager
 def _staged(target: Path) -> Iterator[Path]:
-    """A temporary path; its content replaces `target` after the block, unless `target` changed in the
-    meantime.
+    """A temporary path; its content replaces `target` when the block succeeds.
+
+    Raises:
+        BadInput: `target` appeared or changed while the block ran.
     """
     with explaining(target):
         place = resolved(target)

@@ -259,7 +259,9 @@ def _intact(product: Path) -> bool:
 
 
 def _program_of(package: str, folder: str, what: str) -> Path:
-    """The path of a program from the PyPI package of the same name, because the program on PATH may be old.
+    """The path of a program, such as cmake, from the PyPI package of the same name.
+
+    The program on PATH is not used, because it may be too old.
 
     Raises:
         MissingTool: the package is not installed.

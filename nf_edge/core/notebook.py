@@ -1,4 +1,4 @@
-"""HTML rendering of values in notebooks, without importing the renderers."""
+"""Let notebooks display values as HTML.  This module imports no renderer."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ def _nothing(value: object) -> str | None:
     return None
 
 
-# The function from a value to HTML; `nf_edge.pipeline.api` sets it.
+# A function that returns the HTML of a value, or None; `nf_edge.pipeline.api` sets it.
 render: Callable[[object], str | None] = _nothing
 
 

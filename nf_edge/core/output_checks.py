@@ -21,8 +21,9 @@ class FolderKind:
 
     Attributes:
         noun: the kind in messages, such as "an artifact".
-        is_kind: whether a folder is of this kind.
-        files: the names of all files that such a folder may hold; None if they are unknown.
+        is_kind: a function that tells whether a folder is of this kind.
+        files: a function that returns the names of all files that a folder of this kind may hold; None if
+            they are unknown.
     """
 
     noun: str
@@ -82,7 +83,7 @@ def check_file(target: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -
 
 
 def check_replaceable(target: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> None:
-    """`check_file` for a file that may also be inside an artifact.
+    """Check like `check_file`, but the file may also be inside an artifact.
 
     Raises:
         BadInput: the file exists and may not be replaced, or cannot be created.
@@ -104,7 +105,7 @@ def check_folder(folder: Path) -> None:
     """Check that files can be written into a folder, which need not exist yet.
 
     Raises:
-        BadInput: it is a file, is inside an artifact, or cannot be created or written to.
+        BadInput: the path is a file, is inside an artifact, or cannot be created or written to.
     """
     with explaining(folder):
         place = resolved(folder, may_be_here=True)

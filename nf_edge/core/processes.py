@@ -102,8 +102,8 @@ def end_all() -> None:
 
 @contextlib.contextmanager
 def pool(workers: int) -> "Iterator[ThreadPoolExecutor]":
-    """Threads that wait for programs.  If the block fails, the programs are ended, so that no thread keeps
-    waiting.
+    """A pool of threads, each of which may run programs.  If the block fails, the programs are ended, so that
+    no thread keeps waiting.
     """
     from concurrent.futures import ThreadPoolExecutor  # imported here to keep startup fast
 

@@ -10,7 +10,7 @@ def silent(step: str, done: int, total: int) -> None:
 
 
 def prefixed(name: str, progress: Progress) -> Progress:
-    """A callback that puts `name` in front of every step."""
+    """A callback that calls `progress` with `name` in front of every step."""
 
     def call(step: str, done: int, total: int) -> None:
         progress(f"{name}: {step}", done, total)

@@ -29,9 +29,7 @@ KINDS = {
 
 
 def is_there(path: Path) -> bool:
-    """Whether the path exists, even as a pipe or a broken link.  Reading one of these fails later with a
-    message.
-    """
+    """Whether the path exists, even as a pipe or a broken link, which `open_regular` refuses later."""
     return os.path.lexists(path)
 
 
@@ -68,7 +66,7 @@ def read_bytes(path: Path, most: int) -> bytes:
     """The content of a regular file of at most `most` bytes.
 
     Raises:
-        BadInput: as `open_regular` does.
+        BadInput: the file is missing, unreadable, too large, or not a regular file.
     """
     with open_regular(path, most) as file:
         # Reading `most` bytes would allocate a buffer of that size.
@@ -85,7 +83,7 @@ def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a regular file of any size.
 
     Raises:
-        BadInput: as `open_regular` does.
+        BadInput: the file is missing, unreadable, or not a regular file.
     """
     with open_regular(path, LARGEST) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -46,12 +46,12 @@ def existing(kind: str, name: str | None) -> list[Path]:
 
 
 def resolve(kind: str, name: str, suffix: str = ".yaml") -> Path:
-    """The path that an argument stands for: of bundled data for a bundled name, else the argument itself.
+    """The path of the bundled file or folder with this name; if there is none, the user's path `name`.
 
-    An argument with a slash or the suffix is always a path, so `./name` is never a bundled name.
+    A name with a slash or the suffix is always a user's path, so `./name` is never a bundled name.
 
     Raises:
-        BadInput: the argument is neither a bundled name nor an existing path; the message lists the names.
+        BadInput: `name` is neither a bundled name nor an existing path; the message lists the bundled names.
     """
     is_path = "/" in name or "\\" in name or (suffix != "" and name.endswith(suffix))
     if not is_path and name in names(kind, suffix):

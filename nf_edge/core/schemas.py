@@ -17,12 +17,12 @@ MOST_MANIFEST_BYTES = 256 * MIB
 
 
 def json_text(command: str, result: Any) -> str:
-    """The envelope of all results: {"schema", "command", "result"}."""
+    """The JSON text of a command's result: {"schema", "command", "result"}."""
     return strict_json.dumps({"schema": OUTPUT, "command": command, "result": result})
 
 
 def json_error_text(message: str, exit_code: int) -> str:
-    """The envelope of a failure: {"schema", "error"}."""
+    """The JSON text of a failure: {"schema", "error": {"message", "exit_code"}}."""
     return strict_json.dumps({"schema": OUTPUT, "error": {"message": message, "exit_code": exit_code}})
 
 

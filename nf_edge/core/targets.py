@@ -8,7 +8,7 @@ from nf_edge.core.errors import MissingTool
 
 @dataclass(frozen=True)
 class BuildTarget:
-    """A machine other than this one.
+    """A kind of machine to build for, other than this one.
 
     Attributes:
         compiler: the command of its C++ cross-compiler.

@@ -83,7 +83,9 @@ def load(path: Path, schema: type[Schema]) -> Schema:
 
 
 def _parse(text: str, name: str) -> tuple[yaml.Node | None, Any]:
-    """Parse the one document of a text into nodes, which have line numbers, and into values."""
+    """Parse a YAML text, which must be one document; returns its nodes, which have line numbers, and its
+    values.
+    """
     loader = _Loader(text)
     loader.name = name
     node = loader.get_single_node()

@@ -245,7 +245,7 @@ MANIFESTS = {
     **{
         f"{key} is not the checkpoint's": (
             lambda f, key=key, value=value: edit_manifest(f, lambda m: m["interface"].update({key: value})),
-            f"interface.{key} must be the config's",
+            f"interface.{key} must be ",
         )
         for key, value in {
             "task": "classification",
@@ -258,7 +258,7 @@ MANIFESTS = {
     **{
         f"{key} must be the recipe's": (
             lambda f, key=key, value=value: edit_manifest(f, lambda m: m["interface"].update({key: value})),
-            "interface must be the recipe's and the config's",
+            "interface must match the recipe and the config",
         )
         for key, value in {"length": 8, "any_batch": True, "dynamic_length": False, "cached": False}.items()
     },
