@@ -123,14 +123,14 @@ class PartEntry(TypedDict):
 
 @with_config(OPEN)
 class ParityEntry(TypedDict):
-    """The comparison of logits with PyTorch's."""
+    """Whether the artifact's logits are close enough to PyTorch's."""
 
     passed: Flag
 
 
 @with_config(OPEN)
 class VerdictEntry(TypedDict):
-    """The verdict for a device."""
+    """Whether the artifact fits the device's memory."""
 
     outcome: Outcome
 
@@ -146,7 +146,7 @@ class MemoryEntry(TypedDict):
 
 @with_config(OPEN)
 class AccuracyEntry(TypedDict):
-    """The accuracy on labelled rows."""
+    """Whether the artifact's accuracy on labelled rows passes the gate."""
 
     passed: Flag
 
