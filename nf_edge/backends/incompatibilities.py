@@ -82,10 +82,10 @@ def _layers(quantize: Quantize, support: Support) -> Iterator[str]:
 
 
 def _tables(quantize: Quantize, support: Support) -> Iterator[str]:
-    """Messages about the precisions that the recipe requests for tables.
+    """Messages about embedding tables for whose precision the backend has no kernel.
 
-    If the backend supports mixed precisions, only `embeddings` and rules with a table's exact name are
-    requests.  A table that only a pattern matches stays in floating point if no kernel supports it.
+    If the backend supports mixed precisions, only the recipe's `embeddings` and rules with a table's exact
+    name count.  A table that only a pattern matches stays in floating point, without a message.
     """
     widths = {bits for kernel in support.tables for bits in kernel.bits}
     for where, dtype, bits in _requested_tables(quantize, support):

@@ -44,7 +44,7 @@ class InputShape:
         length = recipe.shapes.length
         if isinstance(length, int) and length > config.n_positions:
             raise BadInput(
-                f"shapes.length must be at most {config.n_positions}, the model's positions, not {length}",
+                f"shapes.length is {length}, but the model has only {config.n_positions} positions",
                 where=f"recipe {recipe.name}",
             )
         cached = config.is_language_model and recipe.logits == "last"

@@ -63,7 +63,7 @@ def _phase_table(title: str, first: str, rows: Sequence[BenchRow]) -> Table:
     """The table of one phase.
 
     For one artifact it has ms and tokens/s.  For several artifacts it has ms (prefill) or tokens/s
-    (decoding), and how many times as fast the first artifact is as each other artifact.
+    (decoding), and the speedup of the first artifact over each of the others.
     """
     if not rows[0].speeds:
         one = [(str(row.tokens), _time(row.timings[0]), _rate(row.timings[0])) for row in rows]

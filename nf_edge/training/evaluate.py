@@ -1,4 +1,4 @@
-"""Losses, and scores of a model on examples with confidence intervals."""
+"""Training losses, and a model's scores on examples, with confidence intervals."""
 
 import math
 from dataclasses import asdict, dataclass

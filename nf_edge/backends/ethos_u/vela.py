@@ -87,8 +87,8 @@ def compile_program(exported: torch.export.ExportedProgram, target: str) -> Comp
 
 
 def _forget_folder(edge: Any, folder: str) -> None:
-    """Remove the folder of intermediate results from the delegate, because the file would contain a path of
-    this machine.
+    """Remove the path of the compiler's intermediate folder from the delegates' compile options, so that the
+    model file contains no path of this machine.
     """
     for delegate in delegates_of(edge):
         specs = delegate.compile_specs

@@ -16,7 +16,7 @@ def refuse_adapter(folder: Path) -> None:
     present = [name for name in FILES if is_there(folder / name)]
     if present:
         raise BadInput(
-            f"has an adapter ({', '.join(present)}), but an import needs weights with the adapter merged",
+            f"has an adapter ({', '.join(present)}), which import cannot read",
             where=folder,
             fix="move the adapter's files into another folder, ADAPTER. Then import this folder (WEIGHTS) "
             "without the adapter, or merge the adapter with peft and import the folder `merged`:\n"

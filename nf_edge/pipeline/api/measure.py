@@ -60,8 +60,8 @@ def profile(
     if recipe is not None:
         if core is not None or require_signature:
             raise BadInput(
-                "recipe is for a checkpoint, but on and require_signature are for an artifact",
-                fix="leave recipe out, or leave on and require_signature out",
+                "`recipe` is only for a checkpoint; `on` and `require_signature` are only for an artifact",
+                fix="leave out `recipe`, or leave out `on` and `require_signature`",
             )
         backend, checkpoint, the_recipe = checkpoint_to_predict(resolver, source, recipe)
         return predict_memory(backend, checkpoint.config, the_recipe, the_device)

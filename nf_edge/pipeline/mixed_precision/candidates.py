@@ -113,11 +113,11 @@ class SearchResult:
                 "checkpoint (nf-edge compress)",
             )
         if self.target.of == "kl":
-            least = f"{best.measured.divergence.kl:.4g} nats"
+            least = f"has a KL divergence of {best.measured.divergence.kl:.4g} nats"
         else:
-            least = f"{best.measured.drop:.2f} points"
+            least = f"loses {best.measured.drop:.2f} points"
         return AccuracyGate(
-            f"the best recipe that was tried loses {least}, but the limit is {most:g}; no recipe was written",
+            f"the best recipe that was tried {least}, but the limit is {most:g}; no recipe was written",
             fix="raise the limit, or start from a recipe that quantizes activations less",
         )
 

@@ -136,7 +136,8 @@ def _patterns(todo: set[str], by_module: Rules) -> set[str]:
     A pattern matches one of these:
 
     - one module
-    - modules of one name in all layers, or in layers with the same tens digit and the same precision
+    - the modules of one name in all layers
+    - the modules of one name and one precision in layers 0 to 9, in layers 10 to 19, and so on
     - the attention or the MLP of one layer or of all layers
     - one layer, or all layers
     """
