@@ -264,7 +264,7 @@ MANIFESTS = {
     },
     "a length that the model does not have": (
         lambda f: edit_manifest(f, lambda m: m["recipe"]["shapes"].update(length=10**12)),
-        "shapes.length must be at most 16, the model's positions, not 1000000000000",
+        "shapes.length is 1000000000000, but the model has only 16 positions",
     ),
     **{
         f"another {key} of operators": (

@@ -271,7 +271,7 @@ def test_more_tokens_than_positions_are_refused_with_both_numbers(export, tmp_pa
     recipe.write_text(text.replace("onnx-fp32", "long") + "  length: 11\n")
     done = export(recipe=recipe)
     assert done.code == 3
-    assert "shapes.length must be at most 10, the model's positions, not 11" in done.err
+    assert "shapes.length is 11, but the model has only 10 positions" in done.err
 
 
 def test_a_fixed_length_is_the_only_one_that_the_file_takes(export, tmp_path):
