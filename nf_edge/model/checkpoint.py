@@ -30,8 +30,8 @@ class Checkpoint:
 
     Attributes:
         warnings: remarks about the config, for the user.
-        versions: device, inode, size and time of each file when it was loaded, to detect later changes; None
-            if the checkpoint was not loaded from its folder.
+        versions: device, inode, size and time of the weights and tokenizer files at loading, to detect later
+            changes; None if the checkpoint was not loaded from its folder.
     """
 
     path: Path
@@ -98,7 +98,10 @@ class Checkpoint:
         return identity
 
     def differs_from(self, other: Identity) -> list[str]:
-        """Names of the files that differ from those of `other`; unknown hashes count as equal."""
+        """Names of the files that differ between this checkpoint and `other`.
+
+        A config or tokenizer that `other` does not know counts as equal.
+        """
         identity = self.identity
         same = {
             WEIGHTS: identity.weights_sha256 == other.weights_sha256,

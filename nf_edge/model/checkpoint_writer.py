@@ -42,7 +42,7 @@ def check_place(
     """Check before a long job that `staged_checkpoint` will accept the folder.
 
     Args:
-        sources: files and folders that the job reads; a folder that is or contains one is not replaced.
+        sources: files and folders that the job reads.  `path` is refused if it is or contains one of them.
         other_outputs: other paths that the job will write.
 
     Raises:

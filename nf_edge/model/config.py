@@ -188,8 +188,10 @@ class ModelConfig(_Open):
 
     @property
     def pooled_token(self) -> Pooling:
-        """The token that a classifier pools: `pooling` if given; otherwise "last" if causal, "first" if
-        not.
+        """The token that a classifier pools, or "mean".
+
+        This is `pooling` if given, otherwise "last" for a causal model and "first" for a bidirectional model.
+        Without a pad token, "last_not_pad" becomes "last".
         """
         if self.pooling == "last_not_pad" and self.pad_token_id is None:
             return "last"
@@ -197,10 +199,13 @@ class ModelConfig(_Open):
 
     @property
     def outputs_one_token(self) -> bool:
-        """Whether a classifier's last layer needs only the query of the pooled token.
+        """Whether the last layer of a classifier computes outputs for the pooled token only.
 
-        It needs more in two cases: a causal model pools the first token, which sees only itself; or a
-        bidirectional model pools with "last_not_pad", where attention also sees the pad tokens at the end.
+        It computes outputs for all tokens in three cases:
+
+        - "mean" pooling
+        - "first" in a causal model, where the first token sees only itself
+        - "last_not_pad" in a bidirectional model, where attention also sees the pad tokens at the end
         """
         return self.pooled_token in ("last", "last_not_pad" if self.causal else "first")
 

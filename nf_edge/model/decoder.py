@@ -30,7 +30,7 @@ class Decoder(ABC):
     def feed(self, tokens: Sequence[int], start: int) -> np.ndarray:
         """Process tokens from position `start` on; their keys and values replace the cache from `start` on.
 
-        A prompt may be fed at once or in pieces; then each new token is fed alone.
+        The prompt may be fed at once or in pieces.  After the prompt, each new token is fed alone.
 
         Args:
             tokens: token ids, at least one.

@@ -59,8 +59,8 @@ class Generated(HtmlValue):
         prompt_ids: token ids of the prompt.
         ids: token ids of the continuation.
         text: the decoded continuation; None if only ids were requested.
-        ended: why generation stopped: at an end-of-text token, after the largest number of tokens, or "full"
-            if the model has no positions left.
+        ended: why generation stopped: "end of text" if the model generated an end-of-text token, "max tokens"
+            at the requested number of tokens, or "full" if the model has no positions left.
         prompt: the prompt as text; None if only ids were requested.
     """
 
@@ -82,8 +82,8 @@ class Generated(HtmlValue):
 class TextStream:
     """Decodes tokens one at a time; the pieces joined equal `tokenizer.decode` of all tokens.
 
-    Bytes at the end that may be part of an unfinished character are held back; until they are complete they
-    decode as U+FFFD.
+    The first bytes of an unfinished character decode as U+FFFD.  So a U+FFFD at the end of the text is held
+    back until more tokens follow, or until `end` is called.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:

@@ -193,16 +193,17 @@ def _check_input(attention_mask: Tensor | None, length: int, positions: int) -> 
 def masks(
     config: ModelConfig, input_ids: Tensor, attention_mask: AnyMask, positions: Tensor
 ) -> tuple[Tensor | AnyMask, Tensor | AnyMask]:
-    """Two masks for a classifier: the tokens that attention sees, and the tokens up to the pooled one.
+    """Two masks for a classifier: the tokens that attention sees, and the tokens that pooling considers.
 
-    Both are the padding mask, except with "last_not_pad" pooling, which skips pad tokens at the end of a
-    text. In a causal classifier, the pooled token does not see them, so attention masks them too.
+    Both are usually the padding mask.  With "last_not_pad" pooling, the second mask also hides the pad tokens
+    at the end of a text.  The pooled token of a causal classifier does not see these pad tokens.  So for a
+    causal classifier, the second mask is the first mask too.
 
     Args:
         positions: int64 [T], 0 to T − 1.
 
     Returns:
-        Two masks int64 [B, T], ones before zeros; None: all tokens.
+        Two masks int64 [B, T], ones before zeros; None stands for a mask of ones.
     """
     if config.is_language_model or config.pooled_token != "last_not_pad":
         return attention_mask, attention_mask

@@ -22,11 +22,15 @@ Apply = Callable[[str], str]
 
 
 def refuse_growth(text: str, probe: str) -> None:
-    """Check the text of a tokenizer.json before `tokenizers` loads it, because loading normalizes added
-    tokens.
+    """Check a tokenizer.json before `tokenizers` loads it, because loading already runs the normalizer.
 
-    The normalizer and the decoder run step by step on a probe text and on the output of their replacements.
-    Growth without a limit needs a step that replaces the output of another step, so this input reveals it.
+    The steps of the normalizer and of the decoder run one by one.  Their input is `probe`, followed by the
+    texts that the steps insert.  Growth without a limit needs a step that replaces a text inserted by another
+    step, so this input reveals it.
+
+    Args:
+        text: the content of the tokenizer.json.
+        probe: an ordinary text.
 
     Raises:
         ValueError: a normalizer or decoder makes a text too long, or has too many steps.

@@ -110,8 +110,8 @@ def export(
             true.
         device: the device whose memory the artifact must fit.
         rows: labelled rows to check accuracy on.
-        original: the checkpoint that `checkpoint` was pruned from; accuracy is compared with it.  None: with
-            `checkpoint`.
+        original: the checkpoint that `checkpoint` was pruned from; accuracy is compared with it.  None:
+            accuracy is compared with `checkpoint`.
         calibrate: calibration rows, if the recipe needs them; None: the checkpoint's examples.
         max_drop: accepted loss of accuracy, in points; None: the recipe's limit.
         keep: keep the artifact even if it fails a gate; it is marked as failed.
@@ -193,8 +193,7 @@ class _Built:
     """A model file in the stage folder.
 
     Attributes:
-        reading: how the runtime's tokenizer reads the model's tokenizer file; None if there is no such
-            tokenizer.
+        reading: a comparison of the runtime's tokenizer with the checkpoint's; None if either is missing.
     """
 
     runnable: Runnable
@@ -215,7 +214,11 @@ def _build(job: Job, stage: Path, progress: Progress) -> _Built:
 
 
 def _write_companions(job: Job, stage: Path, progress: Progress) -> TokenizerReading | None:
-    """Write the tokenizer and the runtime's other files; returns how the runtime reads the tokenizer."""
+    """Write the tokenizer and the other files that the runtime needs.
+
+    Returns:
+        A comparison of the runtime's tokenizer with the checkpoint's; None if either is missing.
+    """
     tokenizer_file, texts = job.checkpoint.tokenizer_file, list[str]()
     if tokenizer_file is not None:
         progress("comparing tokenizers", 0, 1)

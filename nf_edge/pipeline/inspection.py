@@ -16,7 +16,7 @@ class Inspection:
 
     Attributes:
         operators: number of uses of each operator and delegate in the model file, by name.
-        loads: attempts to load the model file.
+        loads: the result of loading the model file, one for each runtime and emulated core.
     """
 
     artifact: Artifact
@@ -35,7 +35,7 @@ class Inspection:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The manifest without its reports, the state of the signature, operators and loads."""
+        """The manifest (without its reports), and in addition the signature's state, operators and loads."""
         return {
             **self.artifact.manifest.model_dump(mode="json", by_alias=True, exclude={"reports"}),
             "signature": self.artifact.signature,

@@ -75,9 +75,7 @@ class Job:
 
     @property
     def full_cache_inputs(self) -> Inputs:
-        """Calibration texts that fill the cache, if the ranges of its values are calibrated; otherwise
-        empty.
-        """
+        """Calibration texts that fill the cache; empty unless the cache has calibrated ranges."""
         if self.calibration is None or self.cache is None or not self.cache.static:
             return []
         return self.calibration.full_cache_inputs(self.input_shape, self.checkpoint.config.end_tokens[:1])
@@ -149,9 +147,9 @@ def lower(job: Job, file: Path | None) -> Lowered:
 
 
 def rounded(job: Job) -> Lowered:
-    """Lower a job only to get the weights of its model file.
+    """Lower a job without keeping a model file, to get the weights that the file would have.
 
-    A temporary file is made only if the backend quantizes files.
+    If the backend quantizes files, a temporary file is made and removed.
     """
     if job.backend.quantizes == "program":
         return lower(job, None)

@@ -26,7 +26,7 @@ TRAINING = "the training rows"
 class Importance:
     """The importance of each head and inner unit of a layer: float64 [heads] and [inner units].
 
-    The unit is nats: the estimated change of a row's loss if the head or unit is removed.
+    Each value is the estimated change of a row's loss, in nats, if the head or inner unit is removed.
     """
 
     heads: Tensor

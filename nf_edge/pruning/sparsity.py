@@ -42,7 +42,7 @@ def apply_masks(tensors: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> d
 
 
 def keep_zeros(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
-    """Zero the gradients of masked weights, so that later training keeps their zeros.
+    """Add hooks that zero the gradients of weights whose mask is false, so later training keeps their zeros.
 
     AdamW then has zero moments for these weights, and weight decay leaves a zero at zero.
     """

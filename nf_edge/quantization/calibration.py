@@ -39,7 +39,8 @@ class Calibration:
     def inputs(self, input_shape: InputShape, pad_token_id: int | None) -> Inputs:
         """One pair of input_ids and attention_mask per row, int64 [1, T] each.
 
-        Rows are padded if the program has a fixed length.
+        Rows are padded if the program has a fixed length.  If no row needs padding, a shortened copy of the
+        first row is added, because the range of the mask must include padding.
         """
         texts = [row.input_ids for row in self.rows]
         if input_shape.dynamic_length:
@@ -52,8 +53,8 @@ class Calibration:
     def full_cache_inputs(self, input_shape: InputShape, end: tuple[int, ...]) -> Inputs:
         """All rows joined to one text and cut into pieces that fill the cache; the last piece may be shorter.
 
-        Keys and values depend on their positions.  Most examples are short, so their ranges would not hold
-        for later positions.
+        Keys and values depend on their positions.  Most rows are short, so ranges from single rows would not
+        hold for later positions.
 
         Args:
             end: the token to put between two texts; empty if the model has none.

@@ -1,8 +1,8 @@
 """Weights that nf-edge rounds itself, instead of the runtime's quantizer.
 
 These are weights of a width without a kernel, weights with zero points, weights of float16 delegates, and all
-weights below int8 with GPTQ. GPTQ rounds the token table first and then the layers in order. Each layer is
-rounded for its inputs from the layers that are already rounded.
+weights below int8 with GPTQ. GPTQ rounds the token table first and then the layers in order. Each layer
+is rounded for the inputs that it gets from the layers before it, which are already rounded.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def nearest_weights(
 ) -> dict[str, QuantizedWeight]:
     """Map layers and tables to weights rounded to the nearest code.
 
-    Included are those with zero points, and those of a width that has no kernel (such as int3).
+    Only weights with zero points and weights of a width without a kernel (such as int3) are included.
 
     Args:
         signed: whether scales of layers may be negative.

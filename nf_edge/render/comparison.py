@@ -54,7 +54,7 @@ def _size_table(report: ComparisonReport) -> Table:
 
 
 def _reading_lines(report: ComparisonReport) -> list[str]:
-    """How to read the tables, the verdicts, and the machine of the measurement."""
+    """Lines that explain the tables and name the machine, then notes, then the verdict on each model."""
     lines = [
         f"process memory: the total at the largest input, {report.memory_machine}",
         "peak memory: the most that the process held in all timed runs",

@@ -101,7 +101,7 @@ def speed_cells(row: BenchRow) -> list[str]:
 
 
 def latency_lines(report: LatencyReport, speed: str = SPEED_MEANS) -> list[str]:
-    """How to read the tables, what they leave out, and the machine of the measurement.
+    """Lines that explain the tables, say what the tables leave out, and name the machine of the measurement.
 
     Args:
         speed: the meaning of a ratio of speeds, if there are several artifacts.
@@ -132,7 +132,7 @@ def latency_lines(report: LatencyReport, speed: str = SPEED_MEANS) -> list[str]:
 
 
 def work_text(row: BenchRow) -> str:
-    """The timed work in words that continue "fast", such as "at loading, 1 thread"."""
+    """The timed work, in words that can follow "fast" or "fastest", such as "at loading, 1 thread"."""
     threads = counted(row.threads, "thread")
     if row.phase == "load":
         return f"at loading, {threads}"

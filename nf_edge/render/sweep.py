@@ -135,7 +135,7 @@ def _with_interval(value: str, interval: Interval, spec: str, dash: str = "–")
 
 
 def sweep_lines(report: SweepReport) -> list[str]:
-    """How to read the tables, failures with reasons, skipped recipes, and the machine of the measurement."""
+    """Lines that explain the tables and name the machine, then notes, failures, skipped recipes, budgets."""
     accuracy, first = report.recipes[0].accuracy, report.recipes[0].recipe
     lines = [
         f"checked on {accuracy.comparison.divergence.questions:,} {accuracy.unit} of {accuracy.data}"

@@ -22,8 +22,8 @@ class Order:
 
     Args:
         size: number of examples per step.
-        bucket: number of batches whose examples are sorted by length before they are cut into batches; the
-            batches are then shuffled.  None: no sorting.
+        bucket: number of batches per bucket.  The examples of a bucket are sorted by length, so the examples
+            of a batch have similar lengths.  Finally all batches are shuffled.  None: no sorting.
     """
 
     def __init__(self, examples: Examples, size: int, bucket: int | None, seed: int) -> None:

@@ -53,11 +53,12 @@ class _Document:
 
 
 def check_states(paths: Sequence[Path], what: str, *, resume: bool, overwrite: bool) -> None:
-    """Check that existing state files agree with the options to resume or to overwrite.
+    """Check that existing state files agree with the options; delete the files if `overwrite` requires it.
 
     Args:
         what: "training" or "recovery", for messages.
-        overwrite: without `resume`, delete the existing states.
+        resume: the existing states are kept, to continue from them.
+        overwrite: the existing states are deleted, unless `resume` is set.
 
     Raises:
         BadInput: `resume` is set but there is no state; or a state exists and neither option is set.
@@ -93,7 +94,7 @@ def save_state(
 
 
 def load_state(path: Path, fingerprint: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> State:
-    """Restore the model and the optimizer exactly as they were saved.
+    """Restore the model and the optimizer from a file, in place; return the progress of the training.
 
     Raises:
         BadInput: the file is damaged, or belongs to a training with another fingerprint.

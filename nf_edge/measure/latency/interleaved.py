@@ -35,10 +35,11 @@ class Workload:
 
 
 def workloads(plan: BenchPlan) -> list[Workload]:
-    """All workloads of a plan, in an order that puts each context in the cache before decoding needs it.
+    """All workloads of a plan: first each prefill, then decoding after each context, the longest first.
 
-    All rows start with the same tokens.  The longest prefill fills the cache with every context up to its
-    length.  Decoding from long to short contexts keeps the shorter ones.
+    In this order decoding finds its context in the cache.  All requests use the same row of tokens, so the
+    longest prefill leaves all shorter contexts in the cache.  Decoding after a long context overwrites no
+    shorter context.
     """
     prefills = [Workload("prefill", length) for length in plan.lengths]
     return prefills + [Workload("decode", context) for context in reversed(plan.contexts)]
@@ -87,7 +88,7 @@ def rounds(
 def _rotated(
     number: int, samples: Sequence[list[float]], sides: Sequence[T]
 ) -> Iterator[tuple[list[float], T]]:
-    """Pairs of a side's samples and the side; each round starts with another side."""
+    """One (samples, side) pair per side; the number of the round decides which side comes first."""
     every = list(zip(samples, sides, strict=True))
     first = number % len(every)
     return iter(every[first:] + every[:first])

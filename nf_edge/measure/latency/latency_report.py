@@ -44,7 +44,11 @@ class Timing:
 
     @classmethod
     def of(cls, samples: Sequence[float], tokens: int | None) -> "Timing":
-        """The timing from samples in milliseconds; each sample processed `tokens` tokens."""
+        """Compute the timing from samples in milliseconds.
+
+        Args:
+            tokens: number of tokens that each sample processed; None for loading, which has no rate.
+        """
         rate = None
         if tokens is not None:
             rate = Distribution.of([1e3 * tokens / ms if ms else math.inf for ms in samples], "tokens/s")

@@ -56,7 +56,7 @@ class BenchSubject:
 
 @dataclass(frozen=True)
 class BenchPlan:
-    """The measurements of one artifact, or of each of several.
+    """The measurements to make of every artifact.
 
     Attributes:
         lengths: tokens per prefill, or per row of a classifier.
@@ -66,7 +66,7 @@ class BenchPlan:
         repeats: rounds of each measurement.
         ids: one row of random token ids.  A prefill of N tokens uses the first N; a decoding step
             uses the id at its position.
-        vocabulary: an upper bound of all ids; every artifact's vocabulary is at least this large.
+        vocabulary: number of tokens in the smallest vocabulary of the artifacts; all ids are below it.
     """
 
     lengths: tuple[int, ...]
@@ -82,9 +82,9 @@ class BenchPlan:
         return self.ids[:length], [0] if cached else [1] * length
 
     def steps(self, context: int) -> list[Request]:
-        """Requests of single tokens after a context.
+        """Requests of one token each, at consecutive positions after a context.
 
-        After the last position, they continue with the first position after the context.
+        After the last position in `ids`, the requests start again at the first position after the context.
         """
         positions = itertools.cycle(range(context, min(context + STEPS, len(self.ids))))
         return [(self.ids[at : at + 1], [at]) for at in itertools.islice(positions, STEPS)]

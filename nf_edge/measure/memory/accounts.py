@@ -39,7 +39,7 @@ class Account:
         process: bytes of each part of the process.
         process_total: bytes of the process.
         heap: bytes of the parts that need writable memory even if the file and the code stay in flash.
-        uncounted: maps each part of the process that is unknown, and so is in no total, to the reason.
+        uncounted: maps each unknown part of the process to the reason; no total includes these parts.
     """
 
     file: dict[str, Figure]

@@ -80,7 +80,7 @@ def measure(runnable: Runnable, cache: int, core: EmulatedCore | None = None) ->
 def largest_requests(runnable: Runnable) -> Sequence[runner.Request]:
     """Requests with the largest input of a model.
 
-    With a cache: a prompt that fills the cache, and then steps with its last token.
+    With a cache: a prompt that fills the cache, then steps that repeat its last token at the last position.
     """
     ids = _spread_ids(runnable.config.vocab_size, runnable.input_shape.length)
     if runnable.input_shape.cached:

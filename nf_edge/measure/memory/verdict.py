@@ -23,9 +23,9 @@ class Share:
         memory: name of the memory.
         kind: kind of the memory.
         need: the largest figure of the three accounts; unavailable if no account has one.
-        unknown: maps each part whose bytes are unknown, and so not in `need`, to the reason.
+        unknown: maps each part of unknown size to the reason; `need` does not include these parts.
         budget: bytes that the device allows a model.
-        unverified: maps each fact behind the budget that nobody has checked to its source.
+        unverified: unverified facts of the device that the budget depends on; maps each to its source.
     """
 
     memory: str
@@ -84,7 +84,7 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome | Literal["does not run"]:
-        """The worst outcome of all memories."""
+        """The worst outcome of all memories; "does not run" if the device cannot run the artifact."""
         if self.problem:
             return "does not run"
         return max((share.outcome for share in self.shares), key=OUTCOMES.index)

@@ -81,8 +81,8 @@ def native_command(
 
     Args:
         runtime: `executorch` for a `.pte`, `onnxruntime` for an `.onnx`.
-        model: the file.  Its inputs are `input_ids` and `attention_mask`, int64 [1, T], or it has a cache
-            (see `artifact.manifest.Interface`).  Its output is float32 logits of any rank.
+        model: the file.  Its output is float32 logits of any rank.  Without a cache, its inputs are
+            `input_ids` and `attention_mask`, int64 [1, T]; with a cache, see `artifact.manifest.Interface`.
         threads: size of the thread pool; None is the number of CPUs that this process may use.
         operators: a library of operators or a delegate that a `.pte` calls in addition to ExecuTorch's.
         launcher: a prefix for the command.
@@ -94,7 +94,7 @@ def native_command(
 
 
 def command_for(runnable: Runnable, threads: int | None = None) -> list[str]:
-    """Make a `native_command` with the operators and the launcher of the file's backend.
+    """The command that runs a model file in the native runner, with its backend's operators and launcher.
 
     Raises:
         MissingTool: the runner or the operators cannot be built here.

@@ -33,7 +33,7 @@ def add_tokens(
         notes: receives a remark that names the added tokens.
 
     Raises:
-        BadInput: a token has an id that does not follow the vocabulary, or is invalid.
+        BadInput: a token is invalid, or the ids of new tokens do not continue the vocabulary without gaps.
     """
     tokens = added_tokens(document)
     known = {*tokens, END_OF_TEXT}

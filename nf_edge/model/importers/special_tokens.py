@@ -48,8 +48,8 @@ def _of_generation(
 ) -> dict[str, Any]:
     """The special tokens that generation_config.json sets or replaces, by key.
 
-    Its eos_token_id takes precedence, as in transformers' `generate`.  Its other tokens count only if
-    config.json has none.
+    Its eos_token_id takes precedence over that key in config.json, as in transformers' `generate`.  Each of
+    its other keys counts only if config.json does not set the same key.
     """
     changes = {}
     for key in TOKENS:

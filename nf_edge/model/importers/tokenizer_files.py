@@ -115,7 +115,7 @@ def _with_defaults(settings: dict[str, Any], document: dict[str, Any], notes: li
 
 
 def _set_prefix_space(document: dict[str, Any], settings: Mapping[str, Any], notes: list[str]) -> None:
-    """Set add_prefix_space as the settings say (default: no space), like GPT-2's classes."""
+    """Set add_prefix_space of the tokenizer as in the settings (default: no space), as transformers does."""
     pre, add_space = document.get("pre_tokenizer") or {}, settings.get("add_prefix_space") is True
     if pre.get("type") != "ByteLevel" or pre.get("add_prefix_space") is add_space:
         return
@@ -127,7 +127,10 @@ def _set_prefix_space(document: dict[str, Any], settings: Mapping[str, Any], not
 
 
 def _add_template(document: dict[str, Any], settings: Mapping[str, Any], notes: list[str]) -> None:
-    """Add bos and eos tokens around a text, like transformers for a folder without tokenizer.json."""
+    """Make the tokenizer add bos and eos tokens around every text, if the settings require it.
+
+    For a folder without tokenizer.json, transformers does the same.
+    """
     tokens = added_tokens(document)
     ends = {
         name: content_of(settings.get(name))

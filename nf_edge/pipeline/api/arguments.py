@@ -55,7 +55,7 @@ def path_of(value: Named) -> Path:
 
 
 def place_of(kind: str, value: object) -> list[Path]:
-    """A list of the file or folder that an argument is read from.
+    """The file or folder that an argument is read from, as a list of one path.
 
     The list is empty for a bundled name and for a value without a path.
 

@@ -84,8 +84,8 @@ def check(
 
     Args:
         data: labelled rows; only the first `limit` of a file.
-        reference: the checkpoint that the artifact was exported from, or the original that `compress` made
-            that checkpoint from; None: the bundled checkpoint that the manifest names.
+        reference: the checkpoint that was exported; if `compress` made it, its original is accepted too.
+            None: the bundled checkpoint that the manifest names.
         max_drop: accepted loss of accuracy, in points; None: the recipe's limit.
 
     Raises:

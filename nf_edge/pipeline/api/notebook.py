@@ -1,4 +1,7 @@
-"""HTML of the API's values for notebooks: complete pages in a frame; other values as tables and lines."""
+"""The API's values as HTML for notebooks.
+
+An export and a sweep show their complete page in a frame.  Other values show tables and lines.
+"""
 
 from collections.abc import Sequence
 from functools import singledispatch

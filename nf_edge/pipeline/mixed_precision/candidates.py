@@ -20,12 +20,14 @@ class Candidate:
     """A recipe, the prediction for it, and the measurement of its artifact.
 
     Attributes:
-        uniform: the name of the precision that all units have; None for a mixture.
+        uniform: the label of a uniform recipe (see `Uniform`); None for a mixture.
         chosen: the dtype of each unit in words, by the unit's name.
-        summed: sum of the costs of a mixture's units, each measured alone, in nats.
+        summed: sum of the costs of a mixture's units, each measured alone, in nats; None if uniform.
         predicted_bytes: predicted size of the model file.
-        simulated: comparison of the mixture's predictions, simulated in PyTorch, with the checkpoint's.
-        bytes, measured: size of the artifact's file, and comparison of its predictions with the checkpoint's.
+        simulated: a mixture's predictions, simulated in PyTorch, compared with the checkpoint's; None if
+            uniform.
+        bytes: size of the artifact's model file.
+        measured: the artifact's predictions, compared with the checkpoint's.
     """
 
     recipe: Recipe
@@ -63,7 +65,10 @@ class Candidate:
 
 
 def loss(comparison: Comparison, target: SearchTarget) -> float:
-    """The loss that a target limits, in nats or points; infinite if a prediction is not finite."""
+    """The drop of accuracy in points if the target limits it, otherwise the KL divergence in nats.
+
+    The loss is infinite if a prediction is not finite.
+    """
     if comparison.not_finite:
         return inf
     return comparison.drop if target.of == "drop" else comparison.divergence.kl

@@ -22,7 +22,13 @@ class SearchTarget:
 
 @dataclass(frozen=True)
 class SizeAndLoss:
-    """The figures that decide the choice: bytes of the file, the target's loss, and the KL divergence."""
+    """The figures that decide the choice.
+
+    Attributes:
+        bytes: size of the model file.
+        loss: drop of accuracy in points if the target limits it, otherwise the same as `kl`.
+        kl: KL divergence in nats.
+    """
 
     bytes: int
     loss: float

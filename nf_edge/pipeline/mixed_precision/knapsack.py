@@ -63,12 +63,12 @@ def trim(
 ) -> Allocation:
     """Choose smaller precisions for some units while the allocation is still good enough.
 
-    Units that save the most bytes come first.  This corrects a last
-    step of a path that was larger than needed, for example because its unit is a large table.
+    Changes that save the most bytes are tried first.  The last step of a path can add more bytes than needed,
+    for example if its unit is a large table.  The trials then save bytes in other units.
 
     Args:
         enough: returns whether an allocation is good enough.
-        most_trials: largest number of units to try.
+        most_trials: largest number of changes to try.
     """
     saved = [
         (units[unit][now].bytes - choice.bytes, unit, place)
@@ -91,7 +91,10 @@ class _Step:
 
 
 def _steps(unit: str, choices: Sequence[Choice]) -> Iterator[_Step]:
-    """Steps from a unit's smallest choice along the lower hull of loss over bytes, by gain per byte."""
+    """The steps of one unit, from its smallest choice on, with decreasing gain per byte.
+
+    The steps follow the lower convex hull of loss over bytes.
+    """
     at = _smallest(choices)
     while True:
         here = choices[at]

@@ -78,8 +78,9 @@ def _with(recipe: Recipe, keys: Mapping[str, Any]) -> Recipe:
 def _sections(by_module: Rules) -> list[dict[str, Any]]:
     """Candidate `quantize` sections without rules.
 
-    The keys of a section apply to all modules that no rule matches.  Each candidate takes its layer precision
-    from some layers (the most frequent precision first), and its table precision from the token table.
+    A section sets the precision of all layers and tables that no rule matches.  There is one candidate for
+    each precision of quantized layers, the most frequent first.  Each candidate gives all tables the token
+    table's precision.
     """
     quantized = Counter(
         rule for name, rule in by_module.items() if name not in (TOKENS, POSITIONS) and rule.granularity

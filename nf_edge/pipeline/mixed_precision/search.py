@@ -78,9 +78,10 @@ class _Search:
         self._path = path(self._choices)
 
     def by_size(self, target: SearchTarget) -> list[Candidate]:
-        """Export the best candidate that is expected to fit, and correct the expected size by its file.
+        """Export candidates for a limit on the size, and return them.
 
-        This repeats until the best candidate stays the same.
+        Each candidate is the best one that is expected to fit.  The size of its file then corrects the
+        expected sizes.  The search ends when the best candidate stays the same, or after `MOST_CANDIDATES`.
         """
         made: dict[str, Candidate] = {}
         # Bytes by which files are larger than predicted.
@@ -101,9 +102,10 @@ class _Search:
         return list(made.values())
 
     def by_loss(self, target: SearchTarget) -> list[Candidate]:
-        """Export candidates until no smaller one is expected to meet the target.
+        """Export candidates for a limit on the loss, and return them.
 
-        The last candidate makes units less precise again if the path gave them more precision than needed.
+        The search along the path ends when no smaller candidate is expected to meet the target, or after
+        `MOST_CANDIDATES`.  One more candidate follows if some units can be less precise (see `trim`).
         """
         made: list[Candidate] = []
         # Indices on the path: the last allocation that misses the target, and the first that meets it.
@@ -138,7 +140,7 @@ class _Search:
     def uniform(
         self, target: SearchTarget, mixed: Sequence[Candidate]
     ) -> tuple[list[Candidate], list[Unmade]]:
-        """The uniform recipes that were exported, and those that were not.
+        """Export and measure the uniform recipes; return their candidates, and the recipes not exported.
 
         A recipe is not exported if its file would be too large, or if it does not suit the checkpoint or this
         machine.
@@ -225,8 +227,7 @@ class _Search:
 
         Args:
             predicted: predicted bytes of the model file.
-            uniform: the name of the precision that all modules have; None for a mixture.  A uniform recipe is
-                not simulated.
+            uniform: the label of a uniform recipe, which is not simulated; None for a mixture.
         """
         job = self._job.job(recipe)
         with scratch_folder() as folder:
@@ -241,7 +242,7 @@ class _Search:
         return Candidate(
             recipe=recipe,
             uniform=uniform,
-            chosen=self._kept(lowered.layer_reports),
+            chosen=self._unit_dtypes(lowered.layer_reports),
             layer_reports=lowered.layer_reports,
             summed=None,
             predicted_bytes=predicted,
@@ -250,7 +251,7 @@ class _Search:
             measured=measured,
         )
 
-    def _kept(self, layer_reports: Sequence[LayerReport]) -> dict[str, str]:
+    def _unit_dtypes(self, layer_reports: Sequence[LayerReport]) -> dict[str, str]:
         """Map each unit's name to its dtype in words."""
         dtypes = {layer_report.module: layer_report.dtype.split(";")[0] for layer_report in layer_reports}
         return {each.unit.name: dtypes[each.unit.modules[-1]] for each in self._sensitivity.units}

@@ -110,11 +110,12 @@ class Cost:
     Attributes:
         rule: the recipe rule with this precision.
         dtype: the dtype of the unit's weights, in words.
-        kl: mean divergence of the predictions from the checkpoint's, in nats; infinite if one is not finite.
+        kl: mean divergence of the predictions from the checkpoint's, in nats; infinite if a prediction is
+            not finite.
         kl_error: standard error of `kl`; None for a single text.
         output_snr: signal-to-noise ratio of the unit's output, from rounding the weights; the lowest of its
             modules.
-        saved: bytes that the model file is smaller than in float32.
+        saved: bytes that this precision saves in the model file, compared with float32.
     """
 
     rule: Rule
@@ -241,7 +242,7 @@ def sensitivity(job: SensitivityJob, progress: Progress = silent) -> Sensitivity
 
 @dataclass(frozen=True)
 class _Variant:
-    """The network after all modules got one precision, except modules that do not support it.
+    """The rounding of all modules to one precision; modules that do not support it have another precision.
 
     Attributes:
         rule: the recipe rule with the precision.

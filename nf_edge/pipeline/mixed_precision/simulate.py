@@ -31,8 +31,8 @@ class Change:
         weights: the lowered weights of the changed modules; a table may have fewer rows than the network's.
         precisions: maps at least the changed modules to their precision, which determines how their inputs
             are rounded.
-        row_scales: whether a dynamic range covers a row, or a group of each token; otherwise it covers one
-            token.
+        row_scales: if false, each dynamic range covers one token.  If true, it covers one group of a token if
+            the weights have groups, otherwise one row.
     """
 
     network: NoiseFormer

@@ -29,7 +29,7 @@ def uniform_recipes(base: Recipe, config: ModelConfig, name: str) -> list[Unifor
     All variants differ in their effect on the model.
 
     Args:
-        name: the name of every variant, because one of them may be written to a file.
+        name: the name that all variants get, because the best one may be written to the recipe file.
     """
     assert base.quantize is not None
     sections: dict[str, Quantize | None] = {

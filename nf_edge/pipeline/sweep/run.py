@@ -101,9 +101,9 @@ def sweep(
 
 
 def _plan(rows: Rows, options: BenchOptions, subjects: Sequence[BenchSubject]) -> BenchPlan:
-    """The latencies to measure: those of the options, with defaults for what the options leave open.
+    """The plan of the latencies to measure: the options, with defaults for lengths and contexts of None.
 
-    The default length of a prefill is the median row's.  The default context is half of the positions.
+    By default, a prefill has the length of the median row, and a context has half of the positions.
     """
     lengths, contexts = options.lengths, options.contexts
     capacity = min(subject.input_shape.length for subject in subjects)

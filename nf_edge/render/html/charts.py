@@ -167,8 +167,9 @@ def _names(points: Sequence[Point]) -> str:
 
 
 def _covers(axes: Axes, some: Sequence[Point], point: Point) -> bool:
-    """Whether the joined label of `some` points would overlap `point`; the label is right of the last of
-    `some`.
+    """Whether the joined label of the points `some` would overlap `point`.
+
+    The label starts at the last point of `some` and extends to the right.
     """
     (x, y), (u, v) = (axes.transData.transform((each.size, each.kl)) for each in (some[-1], point))
     # Pixels, 100 per inch; a digit is eight wide.
