@@ -76,6 +76,15 @@ def test_both_texts_of_a_well_known_pair_are_read_and_the_user_is_told(first, se
         assert rows.warnings == [f"{source}: each row is a pair of texts: `{first}` and `{second}`"]
 
 
+def test_an_empty_second_column_makes_no_pairs_but_a_missing_second_text_is_refused(checkpoint, write):
+    for second in ("", None):
+        source = write({"text": "a", "text_pair": second, "label": 1}, {"text": "b", "label": 0})
+        assert ids(load_rows(source, checkpoint())) == [(1, 0), (2, 0)]
+    source = write({"premise": "a", "hypothesis": "b", "label": 1}, {"premise": "b", "label": 0})
+    with pytest.raises(BadInput, match="line 2: has no second text, but other rows are pairs"):
+        load_rows(source, checkpoint())
+
+
 def test_columns_of_ones_own_are_read_by_their_names(checkpoint, write):
     source = write({"ask": "a b", "reply": "c", "why": "a b c d e", "stars": "1", "label": 7})
     read = RowFormat(text=("ask", "reply"), label="stars")

@@ -69,10 +69,15 @@ def with_usual_names(table: Table, row_format: RowFormat, source: str) -> Table:
     names = dict(zip(texts or pair, _text_names(texts or pair), strict=True))
     if label is not None:
         names[label] = LABEL
+    if not texts:
+        # Of two columns with the same new name, the renamed one stays.
+        names = {column: column for column in columns if column not in names.values()} | names
+        if _is_empty(table.records, SECOND_TEXT):
+            names.pop(SECOND_TEXT, None)
     notes = table.notes
     if pair and pair != USUAL_PAIR:
         notes += (f"each row is a pair of texts: {_names(pair)}",)
-    return Table([_renamed(record, names, only=bool(texts)) for record in table.records], notes)
+    return Table([_renamed(record, names) for record in table.records], notes)
 
 
 def _text_names(texts: Sequence[str]) -> tuple[str, ...]:
@@ -85,18 +90,19 @@ def _known_pair(records: Sequence[Record], columns: Sequence[str]) -> tuple[str,
     """The columns of the only text pair; () if there is none, or if other columns may be the text."""
     pairs = [pair for pair in PAIRS if set(pair) <= set(columns)]
     others = {name for name in CONTENT_COLUMNS if name in columns}
-    if len(pairs) != 1 or others - set(pairs[0]):
+    if len(pairs) != 1 or others - set(pairs[0]) or _is_empty(records, pairs[0][1]):
         return ()
-    second = (record.fields.get(pairs[0][1]) for record in records)
-    return pairs[0] if any(any(_texts(value)) for value in second) else ()
+    return pairs[0]
 
 
-def _renamed(record: Record, names: Mapping[str, str], *, only: bool) -> Record:
-    """A record with new names of columns; with `only`, without other columns."""
-    # Of two columns with the same new name, the renamed one stays.
-    rest = {} if only else {column: column for column in record.fields if column not in names.values()}
-    renames = rest | dict(names)
-    fields = {renames[column]: value for column, value in record.fields.items() if column in renames}
+def _is_empty(records: Sequence[Record], column: str) -> bool:
+    """Whether no record has text in a column."""
+    return not any(any(_texts(record.fields.get(column))) for record in records)
+
+
+def _renamed(record: Record, names: Mapping[str, str]) -> Record:
+    """A record with new names of columns, without columns that have none."""
+    fields = {names[column]: value for column, value in record.fields.items() if column in names}
     return replace(record, fields=fields)
 
 

@@ -206,10 +206,13 @@ def _parse_rows(
         BadInput: rows are bad, or only a part of the rows has labels.
     """
     rows, problems, unlabelled, truncated = [], [], [], 0
+    pairs = any(SECOND_TEXT in record.fields for record in records)
     for record in records:
         try:
             if record.problem:
                 raise ValueError(record.problem)
+            if pairs and SECOND_TEXT not in record.fields:
+                raise ValueError("has no second text, but other rows are pairs")
             encoded = parse_ids(record.fields, config, encode, length)
             label = labels.read(record.fields)
         except ValueError as error:
