@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from nf_edge.core.errors import BadInput, quoted
@@ -79,10 +80,15 @@ class LabelReader:
             return None
         return _number(value) if self.config.task == "regression" else self._class(value)
 
+    @cached_property
+    def _has_minus_one(self) -> bool:
+        """Whether −1 is a score or the name of a class."""
+        named = {_key(name) for name in (self.config.id2label or {}).values()} | self.renamed.keys()
+        return str(NO_CLASS) in named or (self.config.task == "regression" and self.task is None)
+
     def _is_no_class(self, value: Any) -> bool:
         """Whether a label is the −1 of a row without a label, not a score or the name of a class."""
-        named = {_key(name) for name in (self.config.id2label or {}).values()} | self.renamed.keys()
-        if str(NO_CLASS) in named or (self.config.task == "regression" and self.task is None):
+        if self._has_minus_one:
             return False
         try:
             return not isinstance(value, bool) and float(value) == NO_CLASS
