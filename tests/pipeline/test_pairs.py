@@ -110,6 +110,15 @@ def test_options_of_rows_without_a_file_are_refused(model, artifact):
         nf_edge.check(artifact, "rows.tsv", reference=model, row_format="rte")
 
 
+def test_rows_without_labels_never_keep_a_limit_on_accuracy(run, artifact, model, glue):
+    data = glue / "RTE/test.tsv"
+    options = ["--task", "rte", "--data", data, "--reference", model, "--max-drop", 50]
+    done = run("check", artifact, *options)
+    assert done.code != 0
+    assert "PASSES" not in done.out
+    assert "label" in done.err
+
+
 def test_rows_without_labels_do_not_train_and_do_not_search(model, glue, tmp_path):
     unlabelled = glue / "RTE/test.tsv"
     recipe = tmp_path / "small.yaml"
@@ -117,7 +126,7 @@ def test_rows_without_labels_do_not_train_and_do_not_search(model, glue, tmp_pat
     recipe.write_text(yaml.safe_dump(document | {"prune": {"heads": 0.5}}))
     with pytest.raises(BadInput, match="has no labels"):
         nf_edge.compress(model, recipe, tmp_path / "out", train=glue, valid=unlabelled, row_format=FORMAT)
-    target = {"max_drop": 1.0, "out": tmp_path / "mine.yaml"}
+    target = {"max_drop": 1.0, "out": tmp_path / "mine.yaml", "notify": print}
     with pytest.raises(BadInput, match="has no labels"):
         nf_edge.sensitivity(model, "onnx-int8-dynamic", data=unlabelled, row_format=FORMAT, **target)
     assert not nf_edge.load_rows(unlabelled, model, row_format=FORMAT).labelled
