@@ -269,8 +269,8 @@ def test_rows_without_labels_are_read_and_the_user_is_told(nothing, checkpoint, 
     rows = load_rows(write({"text": "a", "score": 1} | nothing), checkpoint())
     assert labels(rows) == [None]
     assert not rows.labelled
-    assert "the rows have no labels (columns: text, score" in rows.warnings[0]
-    with pytest.raises(BadInput, match=r"has no labels, but this needs one label per row\n.*--label"):
+    assert "the rows have no labels; the columns are: text, score" in rows.warnings[0]
+    with pytest.raises(BadInput, match=r"has no labels, but every row needs one\n.*--label"):
         rows.require_labels(checkpoint().config)
 
 

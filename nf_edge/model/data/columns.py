@@ -43,8 +43,8 @@ NAME_COLUMNS = (
 )
 
 
-def with_usual_names(table: Table, row_format: RowFormat, source: str) -> Table:
-    """A table whose columns have the names that nf-edge reads; see the module.
+def with_usual_names(table: Table, columns: Sequence[str], row_format: RowFormat, source: str) -> Table:
+    """A table whose columns have the names that nf-edge reads; see the module.  `columns` are its columns.
 
     Columns that the row format or its task names are the only ones that stay.  Without them, a file with the
     columns of a well-known pair has text pairs.
@@ -52,7 +52,6 @@ def with_usual_names(table: Table, row_format: RowFormat, source: str) -> Table:
     Raises:
         BadInput: a column of the row format is missing.
     """
-    columns = list(dict.fromkeys(name for record in table.records for name in record.fields))
     if not columns:
         return table
     if missing := [name for name in (*row_format.text, row_format.label) if name and name not in columns]:

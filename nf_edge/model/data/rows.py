@@ -68,7 +68,7 @@ class Rows:
         """Raises BadInput if a model has one label per row, and the rows have none."""
         if config.has_label and not self.labelled:
             raise BadInput(
-                "has no labels, but this needs one label per row",
+                "has no labels, but every row needs one",
                 where=self.source,
                 fix="add a column `label`, or name the column of the labels with --label",
             )
@@ -173,8 +173,7 @@ def rows_of_table(
             raise BadInput(what, where=source, fix=part.advice)
         raise BadInput("has no rows", where=source, fix="give a file with at least one row")
     if has_labels(config) and rows[0].label is None:
-        columns = dict.fromkeys(name for fields in readable for name in fields)
-        notes.append(f"the rows have no labels (columns: {', '.join(columns)})")
+        notes.append(f"the rows have no labels; the columns are: {', '.join(data.columns)}")
     task = data.row_format.glue
     classes = tuple(labels.classes.values())
     return Rows(tuple(rows), utf8_text(source), data.sha256, truncated, length, tuple(notes), task, classes)

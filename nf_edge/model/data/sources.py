@@ -39,12 +39,14 @@ class SourceTable:
         source: the path of the file, or the name of the data set.
         sha256: SHA-256 of the file's bytes; for a named data set or a folder, of its rows written as JSONL.
         row_format: how the rows are read.
+        columns: the names of all columns in the source.
     """
 
     source: str
     sha256: str
     table: Table
-    row_format: RowFormat = DEFAULT
+    row_format: RowFormat
+    columns: tuple[str, ...]
 
 
 def read_table(source: str, row_format: RowFormat = DEFAULT, split: Split = "dev") -> SourceTable:
@@ -65,7 +67,9 @@ def read_table(source: str, row_format: RowFormat = DEFAULT, split: Split = "dev
     else:
         content = read_bytes(source)
         sha256, table = _sha256(content), _parse(content, row_format, source)
-    return SourceTable(source, sha256, with_usual_names(table, row_format, source), row_format)
+    columns = tuple(dict.fromkeys(name for record in table.records for name in record.fields))
+    table = with_usual_names(table, columns, row_format, source)
+    return SourceTable(source, sha256, table, row_format, columns)
 
 
 def locate(source: str, row_format: RowFormat, split: Split) -> str:
