@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from nf_edge.core.errors import AccuracyGate, BadInput, CannotRun, MissingTool, NfEdgeError, OverBudget
+    from nf_edge.model.data.row_format import RowFormat
     from nf_edge.pipeline.api import (
         bench,
         check,
@@ -40,6 +41,7 @@ __all__ = [
     "MissingTool",
     "NfEdgeError",
     "OverBudget",
+    "RowFormat",
     "__version__",
     "bench",
     "check",
@@ -62,7 +64,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "nf_edge.core.errors" if name[0].isupper() else "nf_edge.pipeline.api"
+    if name == "RowFormat":
+        module = "nf_edge.model.data.row_format"
+    else:
+        module = "nf_edge.core.errors" if name[0].isupper() else "nf_edge.pipeline.api"
     return getattr(importlib.import_module(module), name)
 
 

@@ -12,6 +12,7 @@ from nf_edge.cli.options import (
     limit_option,
     max_drop_option,
     on_option,
+    row_format_options,
     signature_options,
 )
 from nf_edge.cli.output import finish
@@ -29,6 +30,7 @@ Examples:
 @click.command("check", epilog=EPILOG)
 @click.argument("artifact", type=PATH)
 @data_option(required=True)
+@row_format_options
 @click.option(
     "--reference",
     metavar="CHECKPOINT",

@@ -14,6 +14,7 @@ from nf_edge.cli.options import (
     preset_option,
     rank_option,
     recipe_option,
+    row_format_options,
     timing_options,
 )
 from nf_edge.cli.output import finish
@@ -35,6 +36,7 @@ Examples:
 @recipe_option(required=True)
 @device_option
 @calibrate_option
+@row_format_options
 @timing_options
 @out_option("Folder to keep the artifacts in, one folder for each model")
 @overwrite_option

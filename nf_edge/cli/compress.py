@@ -13,6 +13,7 @@ from nf_edge.cli.options import (
     overwrite_option,
     recipe_option,
     resume_option,
+    row_format_options,
     train_option,
 )
 from nf_edge.cli.output import finish
@@ -41,6 +42,7 @@ Examples:
     help="Rows that select the best step of the recovery.",
 )
 @data_option(default="the rows of --valid")
+@row_format_options
 @out_option("Checkpoint folder to write", required=True)
 @resume_option
 @overwrite_option

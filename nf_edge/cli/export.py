@@ -15,6 +15,7 @@ from nf_edge.cli.options import (
     out_option,
     overwrite_option,
     recipe_option,
+    row_format_options,
 )
 from nf_edge.cli.output import finish
 from nf_edge.cli.progress import progress_bar, warn
@@ -34,6 +35,7 @@ Examples:
 @device_option
 @data_option()
 @calibrate_option
+@row_format_options
 @limit_option()
 @max_drop_option
 @out_option("Artifact folder to write")

@@ -54,8 +54,7 @@ shape_options = together(
     activation_option("gelu_new"),
     click.option("--untied", is_flag=True, help="Give a language model a separate output head."),
     click.option(
-        "--labels",
-        "num_labels",
+        "--num-labels",
         type=COUNT,
         metavar="N",
         help="Make a classifier with N labels (1: a regression).",
@@ -86,7 +85,7 @@ def command(out: Path, preset: str, as_json: bool, **options: Any) -> None:
     Examples:
       nf-edge init -o tiny
       nf-edge init --preset gpt2 --rank 8 -o gpt2-nf
-      nf-edge init --embd 128 --heads 4 --labels 2 --bidirectional --tokenizer tokenizer.json -o sentiment
+      nf-edge init --embd 128 --heads 4 --num-labels 2 --bidirectional --tokenizer tokenizer.json -o sentiment
     """
     from nf_edge.model.random_checkpoint import write_random
     from nf_edge.render.checkpoint import written_parts
@@ -119,13 +118,16 @@ def _shape(
         ),
         (
             untied and classifier,
-            "--untied is for language models, but --labels makes a classifier; give one.",
+            "--untied is for language models, but --num-labels makes a classifier; give one.",
         ),
         (
             bidirectional and not classifier,
-            "--bidirectional is for classifiers; give --labels, or leave it out.",
+            "--bidirectional is for classifiers; give --num-labels, or leave it out.",
         ),
-        (keys["pooling"] and not classifier, "--pooling is for classifiers; give --labels, or leave it out."),
+        (
+            keys["pooling"] and not classifier,
+            "--pooling is for classifiers; give --num-labels, or leave it out.",
+        ),
     )
     return {
         **keys,

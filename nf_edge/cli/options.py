@@ -1,12 +1,13 @@
 """Options that several commands share; each is declared once, with one help text."""
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
-from nf_edge.cli.param_types import Counts, Devices, Drop, OneDevice
+from nf_edge.cli.param_types import Columns, Counts, Devices, Drop, LabelNames, OneDevice, Task
 from nf_edge.core.defaults import FEWEST_REPEATS, REPEATS
 from nf_edge.core.environment import PUBLIC_KEY
 from nf_edge.core.presets import DEFAULT_RANK, PRESETS
@@ -81,6 +82,48 @@ def train_option(*, required: bool = False) -> Option:
         required=required,
         help="Labelled rows (text, for a language model) to prune and recover with: a file, or NAME:SPLIT.",
     )
+
+
+_row_format_options = together(
+    click.option(
+        "--task",
+        type=Task(),
+        help="Read the rows as those of a GLUE task: sst2, cola, mrpc, stsb, qqp, mnli, mnli-mm, qnli, rte "
+        "or wnli.  The rows are then a file, or the GLUE folder.",
+    ),
+    click.option(
+        "--text",
+        type=Columns(),
+        show_default="the usual names",
+        help="Column of the text, or both columns of text pairs.",
+    ),
+    click.option("--label", metavar="COLUMN", show_default="label", help="Column of the labels."),
+    click.option(
+        "--labels",
+        type=LabelNames(),
+        help="Class of the checkpoint for each label in the file, where the names differ.",
+    ),
+)
+
+
+def row_format_options(command: Command) -> Command:
+    """A decorator that adds --task, --text, --label and --labels, for all rows that a command reads.
+
+    The command gets them as one argument `row_format`; None if none of the options is given.
+    """
+
+    @wraps(command)
+    def with_row_format(*arguments: Any, **options: Any) -> Any:
+        given = {name: options.pop(name) for name in ("task", "text", "label", "labels")}
+        given = {name: value for name, value in given.items() if value is not None}
+        row_format = None
+        if given:
+            from nf_edge.model.data.row_format import RowFormat
+
+            row_format = RowFormat(**given)
+        return command(*arguments, row_format=row_format, **options)
+
+    return _row_format_options(with_row_format)
 
 
 def limit_option(default: int | None = None, *, shown: str = "") -> Option:

@@ -82,3 +82,45 @@ class OneDevice(click.ParamType):
         if "," in value:
             self.fail(f"{value!r} names several devices; give one device", param, ctx)
         return value
+
+
+class Task(click.ParamType):
+    """The name of a GLUE task."""
+
+    name = "TASK"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from nf_edge.model.data.glue import TASKS
+
+        if value not in TASKS:
+            self.fail(f"{value!r} is not one of {', '.join(TASKS)}", param, ctx)
+        return value
+
+
+class Columns(click.ParamType):
+    """One or two names of columns, separated by a comma."""
+
+    name = "COLUMN[,COLUMN]"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        names = tuple(name.strip() for name in value.split(","))
+        if not all(names) or len(names) > 2 or len(set(names)) < len(names):
+            self.fail(f"{value!r} is not one column, or two different columns with a comma", param, ctx)
+        return names
+
+
+class LabelNames(click.ParamType):
+    """Pairs LABEL=CLASS, separated by commas."""
+
+    name = "LABEL=CLASS,…"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, str]:
+        pairs = [tuple(side.strip() for side in pair.split("=")) for pair in value.split(",")]
+        if not all(len(pair) == 2 and all(pair) for pair in pairs):
+            self.fail(f"{value!r} is not a list of LABEL=CLASS, such as 0=no,1=yes", param, ctx)
+        names = {pair[0]: pair[1] for pair in pairs}
+        if len(names) < len(pairs):
+            self.fail(f"{value!r} has a label twice", param, ctx)
+        return names

@@ -15,6 +15,7 @@ from nf_edge.cli.options import (
     out_option,
     overwrite_option,
     recipe_option,
+    row_format_options,
 )
 from nf_edge.cli.output import finish
 from nf_edge.cli.param_types import Finite, Size
@@ -39,6 +40,7 @@ Examples:
 @recipe_option(required=True)
 @data_option(default="the checkpoint's examples.jsonl")
 @calibrate_option
+@row_format_options
 @limit_option(SENSITIVITY_ROWS)
 @click.option(
     "--file-size", type=Size(), help="Largest accepted model file, such as 300kB; loses the least accuracy."

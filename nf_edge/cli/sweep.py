@@ -15,6 +15,7 @@ from nf_edge.cli.options import (
     out_option,
     overwrite_option,
     recipe_option,
+    row_format_options,
     timing_options,
     train_option,
 )
@@ -41,6 +42,7 @@ Examples:
 @device_option
 @calibrate_option
 @train_option()
+@row_format_options
 @limit_option()
 @timing_options
 @out_option("Folder to keep the artifacts in, one folder for each recipe, with sweep.json and sweep.html")

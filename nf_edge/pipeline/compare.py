@@ -17,6 +17,7 @@ from nf_edge.core.staging import scratch_folder
 from nf_edge.measure.latency import BenchOptions, BenchSubject, LatencyReport, bench, make_plan
 from nf_edge.measure.memory import Verdict
 from nf_edge.model import Checkpoint, ModelConfig
+from nf_edge.model.data.row_format import DEFAULT, RowFormat
 from nf_edge.model.data.rows import Rows, load_rows
 from nf_edge.pipeline.export import dry_run, export
 from nf_edge.pipeline.size_ratios import Size, file, parameters, process
@@ -84,6 +85,7 @@ def compare(
     *,
     device: Device | None = None,
     calibrate: str | None = None,
+    row_format: RowFormat = DEFAULT,
     out: Path | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -96,6 +98,7 @@ def compare(
         checkpoints: two or more; the first is compared with each of the others.
         options: the latencies to measure.
         calibrate: the source of calibration rows, as for `load_rows`; None: the checkpoints' examples.
+        row_format: how the calibration rows are read.
         out: a folder that keeps one artifact per model; None: the artifacts are temporary.
 
     Raises:
@@ -112,7 +115,15 @@ def compare(
     if out is not None:
         _check_out(out, names, [each.path for each in checkpoints], calibrate, overwrite)
     rows = [
-        load_rows(calibrate, checkpoint, length=subject.input_shape.length) if calibrate else None
+        None
+        if calibrate is None
+        else load_rows(
+            calibrate,
+            checkpoint,
+            length=subject.input_shape.length,
+            row_format=row_format,
+            split="train",
+        )
         for checkpoint, subject in zip(checkpoints, subjects, strict=True)
     ]
     for checkpoint, calibration in zip(checkpoints, rows, strict=True):

@@ -82,7 +82,7 @@ def _packages() -> dict[str, str]:
         "tokenizers": "text models",
         "cmake": "measuring memory and time natively",
         "ninja": "measuring memory and time natively",
-        "scikit-learn": "the digits data (optional)",
+        "scikit-learn": "metrics of tasks, and the digits data",
     }
 
 
@@ -98,8 +98,6 @@ def _built(name: str, needed_for: str, tools: Callable[[], str]) -> Finding:
 
 
 def _fix(package: str) -> str:
-    if package == "scikit-learn":
-        return "pip install 'nf-edge[digits]'"
     # If a backend without an extra needs the package, recommend that one: it installs the least.
     users = [entry for entry in REGISTRY.values() if package in entry.packages]
     return min(users, key=lambda entry: bool(entry.extra)).install if users else INSTALL

@@ -124,7 +124,7 @@ def compress_checkpoint(
             path=out,
             before=Sizes.of(checkpoint),
             after=Sizes.of(smaller),
-            tested_on=located["test"][0],
+            tested_on=located["test"].source,
             reencoded=reencoded,
             original=original_scores,
             pruned=pruned,

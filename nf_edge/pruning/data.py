@@ -1,15 +1,17 @@
 """The data that pruning and recovery train, validate and test on."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nf_edge.model import Checkpoint
 from nf_edge.model.data import Batch
 from nf_edge.model.data.blocks import read_blocks
+from nf_edge.model.data.glue_files import Split
 from nf_edge.model.data.parts import COMPLETE, Part
+from nf_edge.model.data.row_format import DEFAULT, RowFormat
 from nf_edge.model.data.rows import read_rows
-from nf_edge.model.data.sources import is_text, read_text
+from nf_edge.model.data.sources import is_text, locate, read_text
 from nf_edge.model.data.text import text_encoder
 from nf_edge.training.examples import BlockExamples, Examples, RowExamples
 
@@ -25,53 +27,74 @@ BATCH_TOKENS, MAX_SAMPLE, MAX_SAMPLE_TOKENS = 4096, 512, 65_536
 
 
 @dataclass(frozen=True)
+class Located:
+    """A file or a named data set, how its rows are read, and the part to use."""
+
+    source: str
+    row_format: RowFormat
+    part: Part = COMPLETE
+
+
+@dataclass(frozen=True)
 class Sources:
-    """Data sources: files of labelled rows, text files for a language model, or NAME:SPLIT.
+    """Data sources: files of labelled rows, text files for a language model, folders, or NAME:SPLIT.
 
     Attributes:
         train: the data to compute importance, to count tokens, and to train recovery.
         valid: the data to select the best step of recovery; None: a twentieth of `train`.
         test: the data to score the result; None: same as `valid`.
+        row_format: how all rows are read.
     """
 
     train: str
     valid: str | None = None
     test: str | None = None
+    row_format: RowFormat = DEFAULT
 
     def files(self) -> list[Path]:
-        """The sources that are existing files."""
+        """The sources that are existing files or folders."""
         given = (Path(each) for each in (self.train, self.valid, self.test) if each)
         return [path for path in given if path.exists()]
 
-    def located(self) -> dict[str, tuple[str, Part]]:
-        """Map "train", "valid" and "test" to a source and the part of the source to use."""
-        split = 1 - VALIDATION_SHARE
-        splits_train = self.valid is None
-        train = (self.train, Part(0, split, advice=ADVICE) if splits_train else COMPLETE)
-        valid = (self.train, Part(split, 1, advice=ADVICE)) if splits_train else (self.valid or "", COMPLETE)
-        return {"train": train, "valid": valid, "test": (self.test, COMPLETE) if self.test else valid}
+    def located(self) -> dict[str, Located]:
+        """Map "train", "valid" and "test" to their data."""
+        train, valid = self._located(self.train, "train"), self._located(self.valid, "dev")
+        assert train is not None
+        if valid is None:
+            split = 1 - VALIDATION_SHARE
+            valid = replace(train, part=Part(split, 1, advice=ADVICE))
+            train = replace(train, part=Part(0, split, advice=ADVICE))
+        return {"train": train, "valid": valid, "test": self._located(self.test, "dev") or valid}
+
+    def _located(self, source: str | None, split: Split) -> Located | None:
+        if source is None:
+            return None
+        return Located(locate(source, self.row_format, split), self.row_format)
 
 
-def examples(located: tuple[str, Part], checkpoint: Checkpoint) -> Examples:
+def examples(located: Located, checkpoint: Checkpoint) -> Examples:
     """The examples of a source, encoded with the checkpoint's tokenizer.
 
     Raises:
-        BadInput: the source cannot be read, or its rows do not suit this model.
+        BadInput: the source cannot be read, its rows do not suit this model, or they have no labels.
     """
-    source, part = located
     config, tokenizer = checkpoint.config, checkpoint.tokenizer_file
+    source, row_format, part = located.source, located.row_format, located.part
     if config.is_language_model:
-        return BlockExamples(read_blocks(source, config, tokenizer, part).ids)
-    return RowExamples(read_rows(source, config, tokenizer, part=part).rows, config.pad_token_id)
+        return BlockExamples(read_blocks(source, config, tokenizer, part, row_format).ids)
+    rows = read_rows(source, config, tokenizer, part=part, row_format=row_format)
+    rows.require_labels(config)
+    return RowExamples(rows.rows, config.pad_token_id)
 
 
-def documents(located: tuple[str, Part], checkpoint: Checkpoint) -> list[tuple[int, ...]]:
+def documents(located: Located, checkpoint: Checkpoint) -> list[tuple[int, ...]]:
     """The token ids of each row of a source; a text file counts as one row."""
-    source, part = located
     config, tokenizer = checkpoint.config, checkpoint.tokenizer_file
-    if is_text(source):
+    source, row_format, part = located.source, located.row_format, located.part
+    if is_text(source) and row_format.task is None:
         return [text_encoder(tokenizer, source)(part.of_text(read_text(source)[0])).ids]
-    return [row.input_ids for row in read_rows(source, config, tokenizer, part=part).rows]
+    rows = read_rows(source, config, tokenizer, part=part, row_format=row_format)
+    return [row.input_ids for row in rows.rows]
 
 
 def batch_size(checkpoint: Checkpoint) -> int:

@@ -16,8 +16,14 @@ SPACE = r"\p{Z}\t-\r\x{85}"
 # Spaces to remove before punctuation and n't, and spaces around a text.
 TREEBANK_SPACES = (rf" +(?=[^{WORD}{SPACE}]|n't(?![{WORD}²³¹¼-¾]))", rf"\A[{SPACE}]+|[{SPACE}]+\z")
 
+SEPARATOR = processors.TemplateProcessing(
+    single="$A", pair=f"$A {END_OF_TEXT} $B", special_tokens=[(END_OF_TEXT, 0)]
+)
 
-def train_bpe(texts: Iterable[str], vocab_size: int, *, lowercase: bool, treebank: bool) -> Tokenizer:
+
+def train_bpe(
+    texts: Iterable[str], vocab_size: int, *, lowercase: bool, treebank: bool, pairs: bool = False
+) -> Tokenizer:
     """Train a tokenizer.  The same texts give the same tokenizer.  `<|endoftext|>` has id 0.
 
     Args:
@@ -26,6 +32,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int, *, lowercase: bool, treeban
         lowercase: turn upper-case letters of Latin-1 into lower case.
         treebank: encode the Penn Treebank's spelling (`it 's n't fine . `) like the usual one (`it's n't
             fine.`), and the first word like a word after a space.
+        pairs: put `<|endoftext|>` between the texts of a pair.
     """
     tokenizer = Tokenizer(models.BPE())
     # Only Replace steps, because ExecuTorch's C++ tokenizer supports neither Lowercase nor Strip.
@@ -36,7 +43,6 @@ def train_bpe(texts: Iterable[str], vocab_size: int, *, lowercase: bool, treeban
         tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=treebank)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=[END_OF_TEXT],
@@ -44,4 +50,6 @@ def train_bpe(texts: Iterable[str], vocab_size: int, *, lowercase: bool, treeban
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    offsets = processors.ByteLevel(trim_offsets=False)
+    tokenizer.post_processor = processors.Sequence([offsets, SEPARATOR]) if pairs else offsets
     return tokenizer

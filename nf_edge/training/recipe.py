@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
+from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.prune import HIGHEST_TEMPERATURE
 from nf_edge.core.resources import resolve
 from nf_edge.core.yaml_schema import Closed, load
 from nf_edge.model.config import ModelConfig, NoiseConfig
+from nf_edge.model.data.row_format import RowFormat
 from nf_edge.model.data.sources import NAMED
 from nf_edge.training.bpe import SMALLEST_VOCABULARY
 from nf_edge.training.convolutions import Convolutions
@@ -29,25 +31,52 @@ class Model(ModelConfig, extra="forbid"):
     noise: Noise = Noise()
 
 
+def _columns(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _label_names(value: Any) -> Any:
+    # YAML reads 0 and 1 as numbers.
+    return {str(label): str(name) for label, name in value.items()} if isinstance(value, dict) else value
+
+
 class Source(Closed):
     """A source of rows or text: all or a part of a data set, a table (TSV, CSV, JSONL) or a `.txt` file.
 
     A part of a text is given by shares of its characters.  For rows, a hash of the content selects the part,
-    so rows with the same text are in the same part.
+    so rows with the same text are in the same part.  A folder of a task gives its training file to `train`,
+    and its development file to `valid` and `test`.
     """
 
     file: str = Field(description="name of a data set, or a path in the data folder")
     part: tuple[float, float] = Field((0, 1), description="start and end of the part, as shares from 0 to 1")
     min_words: int = Field(0, ge=0, description="leave out rows with fewer words")
+    task: str | None = Field(None, description="a GLUE task, as `--task`")
+    text: Annotated[tuple[str, ...], BeforeValidator(_columns)] = Field(
+        (), description="column of the text, or both columns of text pairs; default: the usual names"
+    )
+    label: str | None = Field(None, description="column of the labels; default: the task's, or `label`")
+    labels: Annotated[dict[str, str], BeforeValidator(_label_names)] = Field(
+        {}, description="class of the model for each label in the file, where the names differ"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "Source":
         if not 0 <= self.part[0] < self.part[1] <= 1:
             raise ValueError("part must be two increasing shares between 0 and 1, such as [0, 0.9]")
+        try:
+            _ = self.row_format
+        except BadInput as error:
+            raise ValueError(f"{error.what}; {error.fix}" if error.fix else error.what) from error
         return self
 
+    @property
+    def row_format(self) -> RowFormat:
+        """How the rows are read."""
+        return RowFormat(self.task, self.text, self.label, self.labels)
+
     def __str__(self) -> str:
-        text = self.file
+        text = f"{self.file}, task {self.task}" if self.task else self.file
         if self.part != (0, 1):
             text += f", part {self.part[0]:.4g} to {self.part[1]:.4g}"
         return text + (f", rows of {self.min_words} words or more" if self.min_words else "")

@@ -9,10 +9,12 @@ from nf_edge.core.errors import BadInput
 from nf_edge.core.reading import sha256 as file_sha256
 from nf_edge.model.config import ModelConfig
 from nf_edge.model.data.blocks import read_blocks
-from nf_edge.model.data.columns import TEXT_COLUMNS
+from nf_edge.model.data.columns import SECOND_TEXT, TEXT_COLUMNS
+from nf_edge.model.data.glue_files import Split
 from nf_edge.model.data.parts import Part, word_runs
 from nf_edge.model.data.rows import Rows, read_rows
-from nf_edge.model.data.sources import NAMED, is_text, read_table, read_text
+from nf_edge.model.data.sources import NAMED, is_text, locate, read_table, read_text
+from nf_edge.model.data.tables import Record
 from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size
 from nf_edge.training.bpe import train_bpe
 from nf_edge.training.examples import BlockExamples, DroppedTokens, Examples, JitteredIntensities, RowExamples
@@ -38,6 +40,15 @@ class Located:
     source: Source
     path: str
     part: Part
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the source is one text instead of a table of rows."""
+        return is_text(self.path) and self.source.task is None
+
+    def records(self) -> list[Record]:
+        """The rows of a table that are in the part."""
+        return self.part.of_records(read_table(self.path, self.source.row_format).table.records)
 
 
 @dataclass(frozen=True)
@@ -89,28 +100,33 @@ def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> Tra
 
     Raises:
         BadInput: a source cannot be read, or its rows do not suit this model.
-        MissingTool: a named data set needs a package that is not installed.
+        MissingTool: a folder of the datasets package needs that package.
     """
     _require_files(recipe, root)
     config, data, extra = recipe.model, recipe.data, recipe.regularization
     sha256: dict[str, str] = {}
     notes: list[str] = []
-    valid, test = _locate(data.valid, root), _locate(data.test, root)
+    valid, test = _locate(data.valid, root, "dev"), _locate(data.test, root, "dev")
     if data.refit:
-        train = _locate(Source(file=data.train.file), root)
+        complete = data.train.model_copy(update={"part": (0, 1), "min_words": 0})
+        train = _locate(complete, root, "train")
     else:
-        train = _locate(data.train, root, valid if data.apart else None, data.apart or 1)
+        train = _locate(data.train, root, "train", valid if data.apart else None, data.apart or 1)
     tokenizer_file = _tokenizer(recipe, train, scratch, notes)
 
     def rows(located: Located) -> Rows:
-        read = read_rows(located.path, config, tokenizer_file, part=located.part)
+        row_format = located.source.row_format
+        read = read_rows(located.path, config, tokenizer_file, part=located.part, row_format=row_format)
+        read.require_labels(config)
         sha256[located.source.file] = read.sha256
         notes.extend(read.warnings)
         return read
 
     def examples(located: Located) -> Examples:
         if config.is_language_model:
-            blocks = read_blocks(located.path, config, tokenizer_file, located.part)
+            blocks = read_blocks(
+                located.path, config, tokenizer_file, located.part, located.source.row_format
+            )
             sha256[located.source.file] = blocks.sha256
             return BlockExamples(blocks.ids)
         return RowExamples(rows(located).rows, config.pad_token_id)
@@ -133,7 +149,7 @@ def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> Tra
     notes.append(
         f"{len(training_examples):,} {'blocks' if config.is_language_model else 'rows'} of training data"
     )
-    shipped = _locate(Source(file=data.examples), root) if data.examples else None
+    shipped = _locate(Source(file=data.examples), root, "dev") if data.examples else None
     return TrainingData(
         varied(training_examples),
         varied(_distillation_examples(training_examples, recipe.distill, config)) if recipe.distill else None,
@@ -188,12 +204,15 @@ def _require_files(recipe: TrainingRecipe, root: Path) -> None:
         )
 
 
-def _locate(source: Source, root: Path, validation: Located | None = None, run_length: int = 1) -> Located:
+def _locate(
+    source: Source, root: Path, split: Split, validation: Located | None = None, run_length: int = 1
+) -> Located:
     path = source.file if source.file in NAMED else str(root / source.file)
+    path = locate(path, source.row_format, split)
     start, end = source.part
     runs: frozenset[tuple[str, ...]] = frozenset()
     if validation is not None:
-        runs = word_runs(validation.part.of_records(read_table(validation.path).table.records), run_length)
+        runs = word_runs(validation.records(), run_length)
     return Located(source, path, Part(start, end, source.min_words, runs, run_length, ADVICE))
 
 
@@ -202,7 +221,10 @@ def _tokenizer(recipe: TrainingRecipe, train: Located, scratch: Path, notes: lis
     if not isinstance(choice, Bpe):
         return choice
     vocab_size = recipe.model.vocab_size
-    tokenizer = train_bpe(_texts(train), vocab_size, lowercase=choice.lowercase, treebank=choice.treebank)
+    pairs = not train.is_text and any(SECOND_TEXT in record.fields for record in train.records())
+    tokenizer = train_bpe(
+        _texts(train), vocab_size, lowercase=choice.lowercase, treebank=choice.treebank, pairs=pairs
+    )
     learned = vocabulary_size(tokenizer)
     if learned < vocab_size:
         notes.append(f"{train.source} gives only {learned} tokens, fewer than vocab_size {vocab_size}")
@@ -212,20 +234,21 @@ def _tokenizer(recipe: TrainingRecipe, train: Located, scratch: Path, notes: lis
 
 
 def _texts(located: Located) -> Iterator[str]:
-    if is_text(located.path):
+    if located.is_text:
         yield located.part.of_text(read_text(located.path)[0])
         return
-    for record in located.part.of_records(read_table(located.path).table.records):
-        yield from (value for name in TEXT_COLUMNS if isinstance(value := record.fields.get(name), str))
+    for record in located.records():
+        for name in (*TEXT_COLUMNS, SECOND_TEXT):
+            if isinstance(value := record.fields.get(name), str):
+                yield value
 
 
 def _json_lines(located: Located) -> str:
-    records = located.part.of_records(read_table(located.path).table.records)
-    return "".join(strict_json.dumps(record.fields, indent=None) + "\n" for record in records)
+    return "".join(strict_json.dumps(record.fields, indent=None) + "\n" for record in located.records())
 
 
 def _bytes_per_token(located: Located, tokenizer_file: Path | None) -> float | None:
-    if not is_text(located.path) or tokenizer_file is None:
+    if not located.is_text or tokenizer_file is None:
         return None
     (text,) = _texts(located)
     return len(text.encode()) / len(read_tokenizer(tokenizer_file).encode(text).ids)

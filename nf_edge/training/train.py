@@ -57,7 +57,7 @@ def train(
     Raises:
         BadInput: the data does not suit the model, `out` cannot be written, there is no state to resume, a
             state exists but neither `resume` nor `overwrite` is set, or the training diverged.
-        MissingTool: a named data set needs a package that is not installed.
+        MissingTool: a folder of the datasets package needs that package.
     """
     recipes = [recipe, *(variants(recipe) if compare else [])]
     states = [state_file(out, each) for each in recipes]

@@ -6,6 +6,7 @@ from collections.abc import Sequence, Set
 import torch
 
 from nf_edge.model.data import Batch, Row, collate
+from nf_edge.model.data.labels import Label
 from nf_edge.training.examples import Examples, Varied
 
 Ids = tuple[int, ...]
@@ -21,7 +22,7 @@ class SwappedPhrases:
     def __init__(self, rows: Sequence[Row], share: float, pad_token_id: int | None) -> None:
         self._rows, self._share, self._pad_token_id = rows, share, pad_token_id
         self._labels = {row.input_ids: row.label for row in rows}
-        self._phrases_like: dict[tuple[int, int | float | None], list[Ids]] = defaultdict(list)
+        self._phrases_like: dict[tuple[int, Label | None], list[Ids]] = defaultdict(list)
         for phrase, label in self._labels.items():
             self._phrases_like[len(phrase), label].append(phrase)
         self._spans = [_spans(row.input_ids, self._labels.keys()) for row in rows]

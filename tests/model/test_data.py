@@ -5,7 +5,6 @@ import csv
 import hashlib
 import io
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from nf_edge.core.errors import BadInput, MissingTool
+from nf_edge.core.errors import BadInput
 from nf_edge.model import Checkpoint, ModelConfig
 from nf_edge.model.data import Row, batches, collate, load_rows
 from nf_edge.model.data.blocks import read_blocks
@@ -188,23 +187,22 @@ def test_what_a_tokenizer_puts_around_a_text_is_not_cut_off(checkpoint, write):
         load_rows(source, model, length=2)
 
 
-PAIRS = [
-    ("a.tsv", "index\tquestion\tsentence\tlabel\n0\twhat is it?\ta good film\t1\n"),  # QNLI
-    ("a.tsv", "sentence1\tsentence2\tlabel\ngood\tbad\t1\n"),  # RTE, WNLI, MRPC
-    ("a.csv", "premise,hypothesis,label\ngood,bad,1\n"),
-    ("a.jsonl", '{"text": "a good film", "text_pair": "bad", "label": 1}\n'),
+SECOND_TEXTS = [
+    ("a.tsv", "sentence\tcontext\tlabel\ngood\tbad\t1\n"),
+    ("a.csv", "text,premise,hypothesis,label\nbad,good,bad,1\n"),
+    ("a.jsonl", '{"question": "is it?", "answer": "bad", "text": "good", "label": 1}\n'),
     ("a.csv", "text,review,label\ngood,a bad bad film,1\nbad,a good good film,0\n"),
     ("a.csv", "text,review,label\ngood,这部电影一点也不好看,1\nbad,とてもおもしろい映画でした,0\n"),
 ]
 
 
 @pytest.mark.parametrize("language_model", [False, True])
-@pytest.mark.parametrize(("name", "text"), PAIRS)
+@pytest.mark.parametrize(("name", "text"), SECOND_TEXTS)
 def test_a_second_text_is_not_left_out_in_silence(name, text, language_model, checkpoint, write):
-    with pytest.raises(BadInput, match="join both into `text` as in training") as caught:
+    with pytest.raises(BadInput, match="--text FIRST,SECOND") as caught:
         load_rows(write(name, text), checkpoint(**(LANGUAGE_MODEL if language_model else {})))
     message = str(caught.value)
-    named = [each for each in ("question", "sentence2", "hypothesis", "text_pair", "review") if each in text]
+    named = [each for each in ("question", "context", "hypothesis", "review") if each in text]
     assert f"`{named[0]}`" in message
 
 
@@ -290,10 +288,11 @@ def test_all_bad_rows_are_told_at_once_by_their_lines(checkpoint, write):
     first, *problems = str(caught.value).splitlines()
     assert first == f"{source}: 11 bad rows"
     expected = [
-        "line 2: label 'awful' is unknown; it must be an id from 0 to 1 or one of: negative, positive",
+        "line 2: label 'awful' is unknown; it must be an id from 0 to 1 or one of: negative, positive; give "
+        "its class with --labels LABEL=CLASS",
         "line 3: label 2 is out of range; it must be from 0 to 1",
         "line 4: text is empty; give at least one token",
-        "line 5: has no label, but this model needs one per row",
+        "line 5: has no label, but other rows have one",
         "line 6: has neither text nor input_ids; give exactly one",
         "line 7: text must be text, not 5",
         "line 8: has text and input_ids; give exactly one",
@@ -317,7 +316,7 @@ def test_ragged_rows_of_a_csv_are_told_by_the_line_on_which_they_start(checkpoin
     assert "line 4: has 1 columns, but the header has 2" in str(caught.value)
 
 
-@pytest.mark.parametrize("label", ["nan", "inf", "high", "", "1e999"])
+@pytest.mark.parametrize("label", ["nan", "inf", "high", "1e999"])
 def test_regression_refuses_what_is_no_finite_number(checkpoint, write, label):
     with pytest.raises(BadInput, match=r"line 2: label must be a finite number"):
         load_rows(write("a.tsv", f"text\tlabel\nbad\t{label}\n"), checkpoint(num_labels=1))
@@ -330,11 +329,9 @@ def test_regression_refuses_what_is_no_finite_number(checkpoint, write, label):
             "a.tsv",
             "premise\tlabel\nbad\t1\n",
             r"no column `text`, `sentence` or `input_ids`\n  its columns are: premise, label\n"
-            r"  its text is in `premise`; rename this column",
+            r"  its text is in `premise`; name the column of the text with --text COLUMN",
         ),
-        ("a.tsv", "text\tscore\nbad\t1\n", r"no column `label`, which this model needs"),
-        ("a.tsv", "idx\n1\n", r"2 problems"),
-        ("a.jsonl", '{"text": "bad"}\n{"text": "bad"}\n', r"no column `label`"),
+        ("a.tsv", "idx\n1\n", r"no column `text`, `sentence` or `input_ids`"),
         ("a.tsv", "text\ttext\tlabel\nbad\tbad\t1\n", r"the header in line 1 has text twice"),
         ("a.tsv", "text\tlabel\n", r"has no rows"),
         ("a.tsv", "", r"has no rows"),
@@ -496,12 +493,6 @@ def test_the_digits_that_are_held_out_are_held_out_for_good(checkpoint):
     rows = load_rows("digits:test", model)
     assert rows.sha256 == "cd045484b8408d7d884d6a3b01364b0c41f6e57b18330f57d94959dd6653c595"
     assert {len(row.input_ids) for row in rows.rows} == {64}
-
-
-def test_digits_without_scikit_learn_say_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(MissingTool, match=r"pip install 'nf-edge\[digits\]'"):
-        digits("test")
 
 
 def test_our_own_drawings_are_none_of_the_data_sets_images():

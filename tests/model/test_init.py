@@ -125,7 +125,7 @@ def test_every_option_is_heeded(run, tmp_path):
 
 
 def test_a_classifier_is_written_with_its_labels(run, tmp_path):
-    options = "--labels 3 --bidirectional --pooling mean --noise none"
+    options = "--num-labels 3 --bidirectional --pooling mean --noise none"
     assert run("init", "-o", tmp_path / "model", *options.split()).code == 0
     checkpoint = load_checkpoint(tmp_path / "model")
     assert (checkpoint.config.num_labels, checkpoint.config.causal) == (3, False)
@@ -157,7 +157,7 @@ def test_a_tokenizer_gives_the_vocabulary_and_goes_with_the_model(run, tmp_path,
         ("--vocab-size 40 --tokenizer words.json", 3, "the tokenizer has 41 tokens"),
         ("--noise pairwise --rank 2", 2, "--rank needs --noise lowrank"),
         ("--attention standard --noise relative", 2, "Standard attention supports no noise"),
-        ("--labels 2 --untied", 2, "--untied is for language models"),
+        ("--num-labels 2 --untied", 2, "--untied is for language models"),
         ("--bidirectional", 2, "--bidirectional is for classifiers"),
         ("--pooling mean", 2, "--pooling is for classifiers"),
         ("--layers 0", 2, "0 is not in the range"),

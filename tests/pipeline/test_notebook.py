@@ -8,7 +8,6 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "quickstart.ipynb"
-pytest.importorskip("sklearn", reason="the digits data need scikit-learn")
 
 
 def test_the_notebook_has_no_outputs_and_no_paths_of_a_machine():

@@ -429,10 +429,11 @@ def test_truncated_rows_are_counted_in_the_report(recipe_file, tmp_path):
 
 
 @pytest.mark.parametrize("name", names("recipes/training"))
-def test_a_bundled_training_recipe_is_valid_and_made_the_bundled_checkpoint(name):
+def test_a_bundled_training_recipe_is_valid_and_made_the_checkpoint_of_its_name(name):
     recipe = load_training_recipe(name)
     assert recipe.name == name
-    assert resolve_checkpoint(name).config.to_json() == recipe.model.to_json()
+    if name in names("checkpoints", suffix=""):
+        assert resolve_checkpoint(name).config.to_json() == recipe.model.to_json()
 
 
 def test_the_bundled_digits_are_small_and_right_97_times_of_100():

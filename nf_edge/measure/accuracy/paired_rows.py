@@ -39,8 +39,8 @@ class PairedRows:
             config: configuration of the checkpoint.
 
         Raises:
-            BadInput: the model's task has no metric, no row has a next token, or the models have different
-                vocabularies.
+            BadInput: the model's task has no metric, the rows have no labels or no next token, or the models
+                have different vocabularies.
         """
         source = self.reference.source
         if config.task not in ("classification", "language modelling"):
@@ -50,6 +50,7 @@ class PairedRows:
                 fix="export the model without --data, which still compares its logits with PyTorch's",
             )
         if not config.is_language_model:
+            self.reference.require_labels(config)
             return
         if all(len(row.input_ids) < 2 for row in self.reference.rows):
             what = "no row has two tokens, so there is no next token to predict"

@@ -17,7 +17,8 @@ class Batch:
     Attributes:
         input_ids: int64 [B, T], padded on the right to the longest row.
         attention_mask: int64 [B, T], 1 for real tokens, 0 for padding.
-        labels: int64 [B], or float32 [B] for regression; None if rows have no label.
+        labels: int64 [B], int64 [B, classes] for several labels per row, or float32 [B] for regression; None
+            if rows have no label.
     """
 
     input_ids: Tensor

@@ -9,6 +9,7 @@ from torch import Tensor
 from nf_edge.core.errors import BadInput
 from nf_edge.model.config import ModelConfig
 from nf_edge.model.data.parts import COMPLETE, Part
+from nf_edge.model.data.row_format import DEFAULT, RowFormat
 from nf_edge.model.data.rows import rows_of_table
 from nf_edge.model.data.sources import is_text, read_table, read_text
 from nf_edge.model.data.text import text_encoder
@@ -31,7 +32,11 @@ class Blocks:
 
 
 def read_blocks(
-    source: str, config: ModelConfig, tokenizer_file: Path | None, part: Part = COMPLETE
+    source: str,
+    config: ModelConfig,
+    tokenizer_file: Path | None,
+    part: Part = COMPLETE,
+    row_format: RowFormat = DEFAULT,
 ) -> Blocks:
     """Read a text file (`.txt`, one document), or a table with one document per row.
 
@@ -42,9 +47,10 @@ def read_blocks(
         BadInput: the source cannot be read, has bad rows, or is shorter than one block.
     """
     if is_text(source):
+        row_format.require_default(source, "is one text without columns")
         documents, sha256 = _text_file(source, config, tokenizer_file, part)
     else:
-        rows = rows_of_table(read_table(source), config, tokenizer_file, part=part, length=None)
+        rows = rows_of_table(read_table(source, row_format), config, tokenizer_file, part=part, length=None)
         documents, sha256 = [list(row.input_ids) for row in rows.rows], rows.sha256
     stream: list[int] = []
     for i, document in enumerate(documents):

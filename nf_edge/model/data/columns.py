@@ -1,55 +1,141 @@
-"""Check the columns of a data file: required columns must exist, and no other column may contain text."""
+"""Choose the columns of a data file, and give them the names that nf-edge reads.
+
+A row has its text in `text` or `sentence`, or token ids in `input_ids`; the second text of a pair is in
+`text_pair`; the label is in `label`.  No other column may contain text, unless the user names the columns.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from unicodedata import east_asian_width
 
 from nf_edge.core.errors import BadInput
 from nf_edge.model.config import ModelConfig
+from nf_edge.model.data.glue_files import task_label, task_texts
+from nf_edge.model.data.row_format import RowFormat
+from nf_edge.model.data.tables import Record, Table
 
 TEXT_COLUMNS = ("text", "sentence")
 CONTENT_COLUMNS = (*TEXT_COLUMNS, "input_ids")
+SECOND_TEXT = "text_pair"
+USUAL_PAIR = ("text", SECOND_TEXT)
 LABEL = "label"
-# Column names of the texts in data sets of text pairs; such columns count as text even if texts are short.
-PAIR_COLUMNS = frozenset(
-    ("text_a", "text_b", "text1", "text2", "text_pair", "sentence1", "sentence2", "question", "question1",
-     "question2", "query", "premise", "hypothesis", "passage", "context", "document", "answer")
-)  # fmt: skip
+# The columns of text pairs that are read without `--text`, the first text first.
+PAIRS = (
+    ("sentence1", "sentence2"),
+    ("premise", "hypothesis"),
+    ("question1", "question2"),
+    ("question", "sentence"),
+    ("text_a", "text_b"),
+    ("text1", "text2"),
+    USUAL_PAIR,
+)
+# Column names of texts in data sets; such columns count as text even if texts are short.
+NAMES_OF_TEXTS = frozenset(
+    (*(name for pair in PAIRS for name in pair), "query", "passage", "context", "document", "answer")
+) - {"text", "sentence"}
 # Other columns count as text if at least half of their values have this many words.
 PROSE = 3
 # Letters that count as one word in scripts without spaces between words.
 WIDE_LETTERS = 3
-PAIR = "text pairs are not supported; join both into `text` as in training, or remove the unused column"
+NAME_COLUMNS = (
+    "name the column of the text with --text COLUMN, or both columns of a pair with --text FIRST,SECOND"
+)
 
 
-def require_columns(rows: Sequence[Mapping[str, Any]], config: ModelConfig, source: str) -> None:
-    """Check that rows have the model's columns, and that all other columns contain no text.
+def with_usual_names(table: Table, columns: Sequence[str], row_format: RowFormat, source: str) -> Table:
+    """A table whose columns have the names that nf-edge reads; see the module.  `columns` are its columns.
 
-    A column counts as text if its name is usual for a text of a pair.  It also counts as text if most of its
-    values have three or more words.  Numbers, identifiers, categories and the label do not count.
+    Columns that the row format or its task names are the only ones that stay.  Without them, a file with the
+    columns of a well-known pair has text pairs.
 
     Raises:
-        BadInput: a column is missing, or another column contains text.
+        BadInput: a column of the row format is missing.
+    """
+    if not columns:
+        return table
+    if missing := [name for name in (*row_format.text, row_format.label) if name and name not in columns]:
+        raise BadInput(
+            f"has no column {_names(missing)}", where=source, fix=f"its columns are: {', '.join(columns)}"
+        )
+    task, texts, label = row_format.glue, row_format.text, row_format.label
+    if task is not None:
+        texts = texts or task_texts(task, columns, source)
+        label = label or task_label(task, columns, source)
+    elif LABEL in columns:
+        label = label or LABEL
+    pair = () if texts else _known_pair(table.records, columns)
+    names = dict(zip(texts or pair, _text_names(texts or pair), strict=True))
+    if label is not None:
+        names[label] = LABEL
+    if not texts:
+        # Of two columns with the same new name, the renamed one stays.
+        names = {column: column for column in columns if column not in names.values()} | names
+        if _is_empty(table.records, SECOND_TEXT):
+            names.pop(SECOND_TEXT, None)
+    notes = table.notes
+    if pair and pair != USUAL_PAIR:
+        notes += (f"each row is a pair of texts: {_names(pair)}",)
+    return Table([_renamed(record, names) for record in table.records], notes)
+
+
+def _text_names(texts: Sequence[str]) -> tuple[str, ...]:
+    if len(texts) == 1:
+        return (texts[0] if texts[0] in TEXT_COLUMNS else "text",)
+    return USUAL_PAIR[: len(texts)]
+
+
+def _known_pair(records: Sequence[Record], columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns of the only text pair; () if there is none, or if other columns may be the text."""
+    pairs = [pair for pair in PAIRS if set(pair) <= set(columns)]
+    others = {name for name in CONTENT_COLUMNS if name in columns}
+    if len(pairs) != 1 or others - set(pairs[0]) or _is_empty(records, pairs[0][1]):
+        return ()
+    return pairs[0]
+
+
+def _is_empty(records: Sequence[Record], column: str) -> bool:
+    """Whether no record has text in a column."""
+    return not any(any(_texts(record.fields.get(column))) for record in records)
+
+
+def _renamed(record: Record, names: Mapping[str, str]) -> Record:
+    """A record with new names of columns, without columns that have none."""
+    fields = {names[column]: value for column, value in record.fields.items() if column in names}
+    return replace(record, fields=fields)
+
+
+def require_columns(
+    rows: Sequence[Mapping[str, Any]], config: ModelConfig, row_format: RowFormat, source: str
+) -> None:
+    """Check that rows have the model's columns, and that all other columns contain no text.
+
+    A column counts as text if its name is usual for a text of a data set.  It also counts as text if most of
+    its values have three or more words.  Numbers, identifiers, categories and the label do not count.
+
+    Raises:
+        BadInput: a column is missing, another column contains text, or the model cannot read text pairs.
     """
     columns = list(dict.fromkeys(name for fields in rows for name in fields))
-    problems = []
-    read = [name for name in CONTENT_COLUMNS if name in columns]
+    read = [name for name in (*CONTENT_COLUMNS, SECOND_TEXT) if name in columns]
     unread = [name for name in columns if name not in read and _is_text(name, rows)]
-    if not read:
-        problems.append("has no column `text`, `sentence` or `input_ids`")
-    if config.has_label and LABEL not in columns:
-        problems.append("has no column `label`, which this model needs")
-    if problems:
+    if not set(read) & set(CONTENT_COLUMNS):
         fix = f"its columns are: {', '.join(columns)}"
-        if not read and unread:
-            fix += f"\n  its text is in {_names(unread)}; " + (
-                PAIR if len(unread) > 1 else "rename this column to `text`"
-            )
-        raise BadInput.listing(problems, where=source, fix=fix)
-    texts = [name for name in read if name in TEXT_COLUMNS]
-    if texts and unread:
+        if texts := [name for name in columns if name not in CONTENT_COLUMNS and _is_text(name, rows)]:
+            fix += f"\n  its text is in {_names(texts)}; {NAME_COLUMNS}"
+        raise BadInput("has no column `text`, `sentence` or `input_ids`", where=source, fix=fix)
+    texts = [name for name in read if name != "input_ids"]
+    if texts and unread and not row_format.text:
         raise BadInput(
-            f"has text in {_names(unread)}, but only {_names(texts)} is read", where=source, fix=PAIR
+            f"has text in {_names(unread)}, but only {_names(texts)} is read",
+            where=source,
+            fix=f"{NAME_COLUMNS}; a GLUE task needs only --task",
+        )
+    if SECOND_TEXT in read and config.is_language_model:
+        raise BadInput(
+            "has text pairs, but a language model reads one text per row",
+            where=source,
+            fix="name the column of the text with --text COLUMN",
         )
 
 
@@ -58,7 +144,7 @@ def _is_text(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     if name == LABEL:
         return False
     values = [fields.get(name) for fields in rows]
-    if name in PAIR_COLUMNS or any(map(_names_a_text, values)):
+    if name in NAMES_OF_TEXTS or any(map(_names_a_text, values)):
         return any(_words(text) for value in values for text in _texts(value))
     words = [_words(value) for value in values if isinstance(value, str) and value.strip()]
     return 2 * sum(count >= PROSE for count in words) >= max(len(words), 1)
@@ -88,7 +174,7 @@ def _texts(value: Any) -> Iterator[str]:
 def _names_a_text(value: Any) -> bool:
     """Whether an object has a key that usually names a text of a pair."""
     if isinstance(value, dict):
-        return bool(PAIR_COLUMNS & value.keys()) or any(map(_names_a_text, value.values()))
+        return bool(NAMES_OF_TEXTS & value.keys()) or any(map(_names_a_text, value.values()))
     return isinstance(value, list) and any(map(_names_a_text, value))
 
 

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from nf_edge.core.errors import MissingTool
-
 SPLITS = ("train", "valid", "test")
 SIDE, INTENSITIES = 8, 17
 
@@ -23,17 +21,9 @@ def digits(split: str) -> list[dict[str, Any]]:
     `test` has a third of the rows (599) and is never used for a choice; `valid` has a fifth of the remainder.
     The split is by row and stratified by label.  A writer's digits may be in all three splits, so scores do
     not cover new writers.
-
-    Raises:
-        MissingTool: scikit-learn is not installed.
     """
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise MissingTool(
-            "the digits data set comes with scikit-learn, which is not installed",
-            fix="pip install 'nf-edge[digits]'",
-        ) from error
+    from sklearn.datasets import load_digits
+
     data = load_digits()
     images = data.images.reshape(-1, SIDE * SIDE).astype(int)
     return [

@@ -1,14 +1,13 @@
-"""Read the token ids and the label of a record, and check that they suit a model.
+"""Read the token ids of a record, and check that they suit a model.
 
 The functions raise ValueError with the row's problem; the caller adds the line number.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from nf_edge.model.config import ModelConfig
-from nf_edge.model.data.columns import CONTENT_COLUMNS, TEXT_COLUMNS
+from nf_edge.model.data.columns import CONTENT_COLUMNS, SECOND_TEXT, TEXT_COLUMNS
 from nf_edge.model.data.text import Encode, Encoded
 
 MASK = "attention_mask"
@@ -43,6 +42,8 @@ def parse_ids(
             f"has {' and '.join(content_names) or 'neither text nor input_ids'}; give exactly one"
         )
     value = fields[content_names[0]]
+    if SECOND_TEXT in fields and content_names[0] != "text":
+        raise ValueError(f"has {SECOND_TEXT} next to {content_names[0]}; put the first text in `text`")
     _check_other_inputs(fields)
     if encode is None or content_names[0] == "input_ids":
         ids = _list_of_ids(value)
@@ -52,7 +53,7 @@ def parse_ids(
     elif _is_given(fields, MASK):
         raise ValueError(f"has {MASK} next to text; {MASK} is only for input_ids, so remove it")
     elif isinstance(value, str):
-        encoded = encode(value)
+        encoded = encode(value, _second_text(fields))
         ids = list(encoded.ids)
     else:
         raise ValueError(f"{content_names[0]} must be text, not {_short(value)}")
@@ -66,20 +67,12 @@ def parse_ids(
     return encoded
 
 
-def parse_label(fields: Mapping[str, Any], config: ModelConfig) -> int | float | None:
-    """The label of a row: the id of a class, or a number for regression; None if the model has no single
-    label.
-
-    Raises:
-        ValueError: the label is missing or invalid.
-    """
-    if not config.has_label:
-        return None
-    if fields.get("label") is None:
-        raise ValueError("has no label, but this model needs one per row")
-    if config.task == "regression":
-        return _number(fields["label"])
-    return _class(fields["label"], config.num_labels or 0, config.id2label or {})
+def _second_text(fields: Mapping[str, Any]) -> str | None:
+    """The second text of a pair; None if the row is not a pair."""
+    second = fields.get(SECOND_TEXT)
+    if SECOND_TEXT in fields and not isinstance(second, str):
+        raise ValueError(f"{SECOND_TEXT} must be text, not {_short(second)}")
+    return second
 
 
 def _list_of_ids(value: Any, name: str = "input_ids") -> list[int]:
@@ -119,31 +112,6 @@ def _unmasked(ids: list[int], mask: Any) -> list[int]:
     if len(mask_values) != len(ids) or mask_values != [1] * count + [0] * (len(ids) - count):
         raise ValueError(f"{MASK} must be 1 for each id, then 0 for padding on the right")
     return ids[:count]
-
-
-def _class(value: Any, labels: int, id2label: Mapping[int, str]) -> int:
-    if isinstance(value, str):
-        # A name takes precedence over an id, because a class may be named "1".
-        named = next((label for label, name in id2label.items() if name == value), None)
-        if named is not None:
-            return named
-        value = int(value) if value.strip().isdecimal() else value
-    if type(value) is not int:
-        names = f" or one of: {', '.join(list(id2label.values())[:20])}" if id2label else ""
-        raise ValueError(f"label {_short(value)} is unknown; it must be an id from 0 to {labels - 1}{names}")
-    if not 0 <= value < labels:
-        raise ValueError(f"label {value} is out of range; it must be from 0 to {labels - 1}")
-    return value
-
-
-def _number(value: Any) -> float:
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"label must be a finite number for regression, not {_short(value)}")
-    return number
 
 
 def _short(value: Any) -> str:

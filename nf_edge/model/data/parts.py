@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nf_edge.core import strict_json
-from nf_edge.model.data.columns import CONTENT_COLUMNS, TEXT_COLUMNS
+from nf_edge.model.data.columns import CONTENT_COLUMNS, SECOND_TEXT, TEXT_COLUMNS
 from nf_edge.model.data.tables import Record
 
 Words = tuple[str, ...]
@@ -17,7 +17,7 @@ class Part:
 
     A text is cut at the shares `start` and `end` of its characters, each moved forward to the start of a
     line. For a record, its content without the label is hashed to a share; the record belongs to the part if
-    `start` ≤ share < `end`.  So all records with the same text are in the same part.
+    `start` ≤ share < `end`.  So all records with the same text, or the same pair, are in the same part.
 
     Attributes:
         min_words: records with fewer words are left out.
@@ -67,12 +67,14 @@ def _line_start(text: str, position: int) -> int:
 
 def _share(record: Record) -> float:
     content = [record.fields.get(name) for name in CONTENT_COLUMNS]
+    if SECOND_TEXT in record.fields:
+        content.append(record.fields[SECOND_TEXT])
     digest = hashlib.sha256(strict_json.dumps(content, indent=None).encode()).digest()
     return int.from_bytes(digest[:6]) / 2**48  # 48 bits are exact in a float, and the share stays below 1
 
 
 def _words(record: Record) -> list[str]:
-    texts = (record.fields.get(name) for name in TEXT_COLUMNS)
+    texts = (record.fields.get(name) for name in (*TEXT_COLUMNS, SECOND_TEXT))
     return [word for text in texts if isinstance(text, str) for word in text.split()]
 
 

@@ -1,5 +1,6 @@
 """Rows for training, checks and calibration; a row has token ids and a label."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,12 +8,16 @@ from nf_edge.core.errors import BadInput
 from nf_edge.core.files import utf8_text
 from nf_edge.model.checkpoint import Checkpoint
 from nf_edge.model.config import ModelConfig
-from nf_edge.model.data.columns import require_columns
-from nf_edge.model.data.fields import has_text, parse_ids, parse_label
+from nf_edge.model.data.columns import SECOND_TEXT, require_columns
+from nf_edge.model.data.fields import has_text, parse_ids
 from nf_edge.model.data.glue import GlueTask
+from nf_edge.model.data.glue_files import Split
+from nf_edge.model.data.labels import Label, LabelReader, has_labels
 from nf_edge.model.data.parts import COMPLETE, Part
+from nf_edge.model.data.row_format import DEFAULT, RowFormat
 from nf_edge.model.data.sources import SourceTable, read_table
-from nf_edge.model.data.text import text_encoder
+from nf_edge.model.data.tables import Record
+from nf_edge.model.data.text import Encode, text_encoder
 
 SHOWN_PROBLEMS = 10
 
@@ -21,12 +26,13 @@ SHOWN_PROBLEMS = 10
 class Row:
     """One example: at least one token id, and a label.
 
-    `label` is the id of a class, or a float for regression.  It is None for models without a single label per
-    row: language models, multi-label classifiers, and regressions with several outputs.
+    `label` is the id of a class, a float for regression, or a tuple of a zero or a one for each class of a
+    multi-label classifier.  It is None without a label, for language models, and for regressions with several
+    outputs.
     """
 
     input_ids: tuple[int, ...]
-    label: int | float | None
+    label: Label | None
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Rows:
         length: number of tokens that rows were cut to; None if rows were not cut.
         notes: remarks for the user on how the file was read.
         task: the GLUE task that the rows are of; None if none was named.
+        task_classes: the model's class of each label of the task, in the task's order; () without a task, and
+            for a score.
     """
 
     rows: tuple[Row, ...]
@@ -49,6 +57,21 @@ class Rows:
     length: int | None = None
     notes: tuple[str, ...] = ()
     task: GlueTask | None = None
+    task_classes: tuple[int, ...] = ()
+
+    @property
+    def labelled(self) -> bool:
+        """Whether all rows have labels; a file has labels in all rows or in none."""
+        return bool(self.rows) and all(row.label is not None for row in self.rows)
+
+    def require_labels(self, config: ModelConfig) -> None:
+        """Raises BadInput if a model has one label per row, and the rows have none."""
+        if config.has_label and not self.labelled:
+            raise BadInput(
+                "has no labels, but every row needs one",
+                where=self.source,
+                fix="add a column `label`, or name the column of the labels with --label",
+            )
 
     def require_at_most(self, length: int) -> None:
         """Raises BadInput if a row has more than `length` tokens."""
@@ -67,24 +90,36 @@ class Rows:
 
 
 def load_rows(
-    source: str, checkpoint: Checkpoint, limit: int | None = None, *, length: int | None = None
+    source: str,
+    checkpoint: Checkpoint,
+    limit: int | None = None,
+    *,
+    length: int | None = None,
+    row_format: RowFormat = DEFAULT,
+    split: Split = "dev",
 ) -> Rows:
-    """Read the rows of a file or a named data set for a checkpoint.
+    """Read the rows of a file, a folder or a named data set for a checkpoint.
 
     Args:
-        source: the path of a TSV or CSV file with a header, or of a JSONL file; or a data set and its split,
-            such as `digits:test`.  A file has the column `text` or `sentence`, which the checkpoint's
-            tokenizer encodes, or `input_ids`.  A file also has `label` if the model has one label per row: a
-            name of id2label or an id; a number for regression.  Other columns are ignored, but a file with
-            other columns of text is refused (`columns.require_columns`).
+        source: the path of a TSV or CSV file with a header, or of a JSONL file; a folder of a GLUE task, or
+            one that `save_to_disk` of `datasets` wrote; or a data set and its split, such as `digits:test`.
+            Without a row format, the text is in the column `text` or `sentence`, a pair in the columns of
+            `columns.PAIRS`, and token ids in `input_ids`; the checkpoint's tokenizer encodes texts.  `label`
+            is a name of id2label or an id, or a number for regression; for a multi-label classifier, it is a
+            list.  A file has labels in all rows or in none.  Other columns are ignored, but a file with other
+            columns of text is refused (`columns.require_columns`).
         limit: read only the first `limit` rows; later rows are not checked.
         length: cut longer rows to this many tokens and count them; None: n_positions.
+        row_format: the task, or the columns and names of labels.
+        split: which split of a folder is read.
 
     Raises:
         BadInput: the source cannot be read or has bad rows; the message has the lines of the first ten.
-        MissingTool: a named data set needs a package that is not installed.
+        MissingTool: a folder of the datasets package needs that package.
     """
-    return read_rows(source, checkpoint.config, checkpoint.tokenizer_file, limit, length=length)
+    config, tokenizer_file = checkpoint.config, checkpoint.tokenizer_file
+    table = read_table(source, row_format, split)
+    return rows_of_table(table, config, tokenizer_file, limit, length=length or config.n_positions)
 
 
 def read_rows(
@@ -95,11 +130,11 @@ def read_rows(
     part: Part = COMPLETE,
     *,
     length: int | None = None,
+    row_format: RowFormat = DEFAULT,
 ) -> Rows:
     """`load_rows` for a model without a checkpoint, and for a part of the source."""
-    return rows_of_table(
-        read_table(source), config, tokenizer_file, limit, part, length=length or config.n_positions
-    )
+    table = read_table(source, row_format)
+    return rows_of_table(table, config, tokenizer_file, limit, part, length=length or config.n_positions)
 
 
 def rows_of_table(
@@ -122,27 +157,75 @@ def rows_of_table(
     source, table = data.source, data.table
     records = part.of_records(table.records)[:limit]
     readable = [record.fields for record in records if not record.problem]
+    if data.row_format.task is not None and config.is_language_model:
+        data.row_format.require_default(source, "has labels of a task, but a language model reads only text")
+    labels = LabelReader.of(config, data.row_format, source)
     if readable:
-        require_columns(readable, config, source)
+        require_columns(readable, config, data.row_format, source)
     encode = text_encoder(tokenizer_file, source, length) if any(map(has_text, readable)) else None
-    rows, problems, truncated = [], [], 0
-    for record in records:
-        try:
-            if record.problem:
-                raise ValueError(record.problem)
-            encoded = parse_ids(record.fields, config, encode, length)
-            rows.append(Row(encoded.ids, parse_label(record.fields, config)))
-            truncated += encoded.cut
-        except ValueError as error:
-            problems.append(f"line {record.line}: {error}")
-    if problems:
-        raise _bad_rows(problems, source)
+    notes = [*table.notes, *labels.notes]
+    if encode is not None:
+        notes += _text_notes(encode, any(SECOND_TEXT in fields for fields in readable))
+    rows, truncated = _parse_rows(records, config, encode, labels, length, source)
     if not rows:
         if table.records:
             what = f"none of its {len(table.records):,} rows is in the part that is read"
             raise BadInput(what, where=source, fix=part.advice)
         raise BadInput("has no rows", where=source, fix="give a file with at least one row")
-    return Rows(tuple(rows), utf8_text(source), data.sha256, truncated, length, table.notes)
+    if has_labels(config) and rows[0].label is None:
+        notes.append(f"the rows have no labels; the columns are: {', '.join(data.columns)}")
+    task = data.row_format.glue
+    classes = tuple(labels.classes.values())
+    return Rows(tuple(rows), utf8_text(source), data.sha256, truncated, length, tuple(notes), task, classes)
+
+
+def _text_notes(encode: Encode, pairs: bool) -> list[str]:
+    """Check that texts have room next to special tokens; remarks on how texts are encoded.
+
+    Raises:
+        BadInput: special tokens fill the length.
+    """
+    encode.require_room(pairs=pairs)
+    if not pairs or encode.separates_pairs:
+        return []
+    return ["the tokenizer does not separate the texts of a pair, so their token ids are concatenated"]
+
+
+def _parse_rows(
+    records: Sequence[Record],
+    config: ModelConfig,
+    encode: Encode | None,
+    labels: LabelReader,
+    length: int | None,
+    source: str,
+) -> tuple[list[Row], int]:
+    """The rows of records, and the number of rows that were cut.
+
+    Raises:
+        BadInput: rows are bad, or only a part of the rows has labels.
+    """
+    rows, problems, unlabelled, truncated = [], [], [], 0
+    pairs = any(SECOND_TEXT in record.fields for record in records)
+    for record in records:
+        try:
+            if record.problem:
+                raise ValueError(record.problem)
+            if pairs and SECOND_TEXT not in record.fields:
+                raise ValueError("has no second text, but other rows are pairs")
+            encoded = parse_ids(record.fields, config, encode, length)
+            label = labels.read(record.fields)
+        except ValueError as error:
+            problems.append((record.line, str(error)))
+            continue
+        rows.append(Row(encoded.ids, label))
+        truncated += encoded.cut
+        if label is None:
+            unlabelled.append((record.line, "has no label, but other rows have one"))
+    if len(unlabelled) < len(rows):
+        problems += unlabelled if has_labels(config) else []
+    if problems:
+        raise _bad_rows([f"line {line}: {problem}" for line, problem in sorted(problems)], source)
+    return rows, truncated
 
 
 def _bad_rows(problems: list[str], source: str) -> BadInput:

@@ -49,15 +49,30 @@ def parse_table(content: bytes, suffix: str, where: str) -> Table:
     Raises:
         BadInput: the content cannot be parsed as this kind of table.
     """
-    text = decode(content, where)
-    if suffix != ".csv" and "\n" not in text:
-        text = text.replace("\r", "\n")
     if suffix == ".jsonl":
-        return Table(list(_json_lines(text)))
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise BadInput(f"has a NUL character in line {line}", where=where, fix="save it as text, in UTF-8")
-    rows, notes = _tab_separated(text) if suffix == ".tsv" else (_comma_separated(text, where), ())
+        return Table(list(_json_lines(_with_line_feeds(decode(content, where)))))
+    if suffix == ".csv":
+        return table_of(_comma_separated(_decode_cells(content, where), where), where)
+    rows, notes = _tab_separated(_with_line_feeds(_decode_cells(content, where)))
+    return table_of(rows, where, notes)
+
+
+def plain_rows(content: bytes, where: str) -> list[Cells]:
+    """Rows of a TSV file in which quotes are part of the text; blank lines are skipped.
+
+    Raises:
+        BadInput: the content is not UTF-8, or has a NUL character.
+    """
+    text = _with_line_feeds(_decode_cells(content, where))
+    return [(line, row.split("\t")) for line, row in _lines(text) if row]
+
+
+def table_of(rows: Sequence[Cells], where: str, notes: tuple[str, ...] = ()) -> Table:
+    """A table whose first row is the header.
+
+    Raises:
+        BadInput: two columns have the same name.
+    """
     if not rows:
         return Table([])
     (line, header), *rest = rows
@@ -68,6 +83,19 @@ def parse_table(content: bytes, suffix: str, where: str) -> Table:
             f"the header in line {line} has {names} twice", where=where, fix="rename or remove one column"
         )
     return Table([_record(line, header, cells) for line, cells in rest], notes)
+
+
+def _decode_cells(content: bytes, where: str) -> str:
+    text = decode(content, where)
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise BadInput(f"has a NUL character in line {line}", where=where, fix="save it as text, in UTF-8")
+    return text
+
+
+def _with_line_feeds(text: str) -> str:
+    """A text with `\\n` at the ends of lines, even if it has only the `\\r` of old Macs."""
+    return text if "\n" in text else text.replace("\r", "\n")
 
 
 def decode(content: bytes, where: str) -> str:

@@ -1,8 +1,9 @@
-"""Encode text as token ids with a checkpoint's `tokenizer.json`."""
+"""Encode texts and text pairs as token ids with a checkpoint's `tokenizer.json`."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from tokenizers import Encoding, Tokenizer
 
 from nf_edge.core.errors import BadInput
 from nf_edge.model.tokenizer import read_tokenizer, tokenizer_errors
@@ -10,25 +11,72 @@ from nf_edge.model.tokenizer import read_tokenizer, tokenizer_errors
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of a text, and whether the text was cut."""
+    """Token ids of a text or a pair, and whether it was cut."""
 
     ids: tuple[int, ...]
     cut: bool
 
 
-Encode = Callable[[str], Encoded]
+@dataclass(frozen=True)
+class Encode:
+    """Encodes texts without padding.
+
+    Attributes:
+        length: longer texts are cut to this many tokens; None: texts are not cut.
+    """
+
+    tokenizer: Tokenizer
+    tokenizer_file: Path
+    length: int | None
+
+    def __call__(self, text: str, second: str | None = None) -> Encoded:
+        """The ids of a text, or of a pair, with the special tokens that the tokenizer adds.
+
+        A text that is too long loses its last tokens, and a pair the last tokens of its longer side, one by
+        one.  The tokenizer's special tokens stay.  The result is that of the truncation `longest_first` of
+        `tokenizers`, which would also compute all parts that it cuts off.
+
+        Raises:
+            ValueError: the text is not Unicode.
+        """
+        for name, each in (("text", text), ("text_pair", second or "")):
+            try:
+                each.encode()
+            except UnicodeEncodeError as error:  # JSON allows unpaired surrogates; tokenizers do not
+                problem = f"{name} has an unpaired surrogate (a \\ud800 to \\udfff escape); remove it"
+                raise ValueError(problem) from error
+        with tokenizer_errors(self.tokenizer_file, "cannot encode a text"):
+            encoding = self.tokenizer.encode(text, second)
+        if self.length is None or len(encoding.ids) <= self.length:
+            return Encoded(tuple(encoding.ids), cut=False)
+        return Encoded(_cut(encoding, self.length), cut=True)
+
+    def require_room(self, *, pairs: bool) -> None:
+        """Raises BadInput if the special tokens of a text, or of a pair, fill `length`."""
+        added = self.tokenizer.num_special_tokens_to_add(is_pair=pairs)
+        if self.length is not None and added >= self.length:
+            raise BadInput(
+                f"adds {added} special tokens to every {'pair' if pairs else 'text'}, "
+                f"but a text may have only {self.length} tokens in total",
+                where=self.tokenizer_file,
+                fix="use a recipe with a larger shapes.length",
+            )
+
+    @property
+    def separates_pairs(self) -> bool:
+        """Whether special tokens show where the first text of a pair ends."""
+        return self.tokenizer.num_special_tokens_to_add(is_pair=True) > 0
 
 
 def text_encoder(tokenizer_file: Path | None, source: str, length: int | None = None) -> Encode:
-    """A function that encodes a text without padding.
+    """The encoder of a model's texts.
 
     Args:
         source: the name of the data, for messages.
-        length: longer texts are cut to this many tokens, as in transformers: the special tokens that the
-            tokenizer adds around a text stay.  None: texts are not cut.
+        length: longer texts are cut to this many tokens; None: texts are not cut.
 
     Raises:
-        BadInput: there is no tokenizer, it cannot be read, or its special tokens alone fill `length`.
+        BadInput: there is no tokenizer, or it cannot be read.
     """
     if tokenizer_file is None:
         raise BadInput(
@@ -36,29 +84,29 @@ def text_encoder(tokenizer_file: Path | None, source: str, length: int | None = 
             where=source,
             fix="put the model's tokenizer.json next to its config.json, or give `input_ids`",
         )
-    tokenizer = read_tokenizer(tokenizer_file)
-    added = tokenizer.num_special_tokens_to_add(is_pair=False)
-    if length is not None and added >= length:
-        raise BadInput(
-            f"adds {added} special tokens to every text, but a text may have only {length} tokens in total",
-            where=tokenizer_file,
-            fix="use a recipe with a larger shapes.length",
-        )
+    return Encode(read_tokenizer(tokenizer_file), tokenizer_file, length)
 
-    def encode(text: str) -> Encoded:
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:  # JSON allows unpaired surrogates; tokenizers do not
-            problem = "text has an unpaired surrogate (a \\ud800 to \\udfff escape); remove it"
-            raise ValueError(problem) from error
-        with tokenizer_errors(tokenizer_file, "cannot encode a text"):
-            encoding = tokenizer.encode(text)
-        ids: list[int] = encoding.ids
-        if length is None or len(ids) <= length:
-            return Encoded(tuple(ids), cut=False)
-        # The same result as the truncation of `tokenizers`, which would also compute all parts that it cuts
-        # off.
-        after = encoding.special_tokens_mask[::-1].index(0)
-        return Encoded((*ids[: length - after], *ids[len(ids) - after :]), cut=True)
 
-    return encode
+def _cut(encoding: Encoding, length: int) -> tuple[int, ...]:
+    """The ids of an encoding, cut to `length`; special tokens belong to no side and stay."""
+    sides = encoding.sequence_ids
+    special = sides.count(None)
+    kept = _kept(sides.count(0), sides.count(1), length - special)
+    ids, done = [], [0, 0]
+    for token, side in zip(encoding.ids, sides, strict=True):
+        if side is None:
+            ids.append(token)
+        elif done[side] < kept[side]:
+            ids.append(token)
+            done[side] += 1
+    return tuple(ids)
+
+
+def _kept(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens of each side stay: the longer side loses tokens until both have the same number."""
+    shorter = min(first, second)
+    longer = max(shorter, room - shorter)
+    if shorter + longer > room:
+        shorter = room // 2
+        longer = room - shorter
+    return (shorter, longer) if first <= second else (longer, shorter)

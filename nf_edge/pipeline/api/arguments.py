@@ -13,6 +13,7 @@ from nf_edge.core.resources import existing
 
 if TYPE_CHECKING:
     from nf_edge.model import ModelConfig
+    from nf_edge.model.data.row_format import RowFormat
     from nf_edge.model.data.rows import Rows
 
 Named = str | Path
@@ -145,6 +146,32 @@ def require_data(data: object, **options: object) -> None:
         )
 
 
+def format_of(row_format: "RowFormat | None", **sources: object) -> "RowFormat":
+    """How the rows of sources are read; the usual way if `row_format` is None.
+
+    Args:
+        sources: the arguments that name rows, by their names.
+
+    Raises:
+        BadInput: there is a row format but no file to read with it, or it is not a RowFormat.
+    """
+    from nf_edge.model.data.row_format import DEFAULT, RowFormat
+
+    if row_format is None:
+        return DEFAULT
+    if not isinstance(row_format, RowFormat):
+        raise BadInput(
+            f"row_format must be a RowFormat, not {quoted(row_format)}",
+            fix='write row_format=nf_edge.RowFormat(task="rte")',
+        )
+    if not any(isinstance(source, str | Path) for source in sources.values()):
+        raise BadInput(
+            "the task, columns and labels of rows cannot be used without a file to read",
+            fix=f"give a file as {' or '.join(sources)}, or leave out the task, columns and labels",
+        )
+    return row_format
+
+
 def require_suitable(rows: "Rows", config: "ModelConfig", length: int, limit: int | None) -> None:
     """Check that loaded rows suit a model.
 
@@ -170,11 +197,12 @@ def require_suitable(rows: "Rows", config: "ModelConfig", length: int, limit: in
             where=rows.source,
             fix="load the rows for this checkpoint",
         )
-    if config.has_label and any(row.label is None for row in rows.rows):
+    without = sum(row.label is None for row in rows.rows)
+    if config.has_label and 0 < without < len(rows.rows):
         raise BadInput(
-            "has rows without a label, but this model needs one per row",
+            f"has {without} rows without a label, but other rows have one",
             where=rows.source,
-            fix="add a label to every row, then load the rows for this checkpoint",
+            fix="give all rows a label, or none",
         )
 
 

@@ -10,6 +10,8 @@ from nf_edge.core.presets import DEFAULT_RANK
 from nf_edge.core.progress import Progress, silent
 from nf_edge.core.staging import scratch_folder
 from nf_edge.model.baselines import CAVEAT, baseline_configs, write_baselines
+from nf_edge.model.data.row_format import RowFormat
+from nf_edge.pipeline.api.arguments import format_of
 from nf_edge.pipeline.api.inputs import bench_options
 from nf_edge.pipeline.api.resolver import Notify, Resolver
 from nf_edge.pipeline.compare import ComparisonReport, compare
@@ -23,6 +25,7 @@ def compare_named(
     recipe: str,
     device: str | None = None,
     calibrate: str | None = None,
+    row_format: RowFormat | None = None,
     lengths: Sequence[int] | None = None,
     contexts: Sequence[int] | None = None,
     threads: Sequence[int] = (1,),
@@ -38,6 +41,7 @@ def compare_named(
         preset: the shape of three models with random weights; then `names` must be empty.
         rank: rank of the NoiseFormer's low-rank noise; only used with `preset`.
         calibrate: the source of calibration rows, as for `load_rows`; None: the checkpoints' examples.
+        row_format: how the calibration rows are read; None: the usual columns.
         out: a folder that keeps one artifact per model; None: the artifacts are temporary.
         overwrite: replace existing artifacts in `out`.
         lengths, contexts, threads, repeats: as for `nf_edge.bench`.
@@ -61,6 +65,7 @@ def compare_named(
             options,
             device=the_device,
             calibrate=calibrate,
+            row_format=format_of(row_format, calibrate=calibrate),
             out=out,
             overwrite=overwrite,
             progress=progress,

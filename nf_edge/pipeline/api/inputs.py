@@ -76,7 +76,7 @@ def export_inputs(
         check_out(out, overwrite=overwrite, sources=[*read, *place_of("", data), *place_of("", calibrate)])
     the_checkpoint = resolver.checkpoint(checkpoint)
     length = resolver.input_shape(the_recipe, the_checkpoint).length
-    calibration = resolver.optional_rows(calibrate, the_checkpoint, None, length)
+    calibration = resolver.calibration(calibrate, the_checkpoint, length)
     rows = resolver.optional_rows(data, the_checkpoint, limit, length)
     return ExportInputs(the_checkpoint, the_recipe, the_device, rows, calibration)
 
@@ -111,6 +111,7 @@ def check_inputs(
     """
     from nf_edge.artifact import reference_of
     from nf_edge.measure.accuracy.paired_rows import PairedRows
+    from nf_edge.model.data.row_format import DEFAULT
     from nf_edge.model.data.rows import Rows, read_rows
 
     optional_whole("limit", limit, 1)
@@ -128,7 +129,15 @@ def check_inputs(
                 fix="pass the path of the data file instead of loaded rows",
             )
         tokenizer = the_artifact.tokenizer_file
-        rows = replace(rows, other=read_rows(name_of(data), runnable.config, tokenizer, limit, length=length))
+        other = read_rows(
+            name_of(data),
+            runnable.config,
+            tokenizer,
+            limit,
+            length=length,
+            row_format=resolver.row_format or DEFAULT,
+        )
+        rows = replace(rows, other=other)
     limits = runnable.recipe.limits
     return CheckInputs(runnable, checkpoint, rows, limits.max_drop if max_drop is None else max_drop)
 
@@ -195,7 +204,8 @@ def sensitivity_rows(
             where=checkpoint.path,
             fix="give rows with --data FILE",
         )
-    rows = resolver.rows(checkpoint.examples_file, checkpoint, limit or SENSITIVITY_ROWS, length)
+    usual = replace(resolver, row_format=None)
+    rows = usual.rows(checkpoint.examples_file, checkpoint, limit or SENSITIVITY_ROWS, length)
     return replace(rows, source=checkpoint.examples_file.name)
 
 

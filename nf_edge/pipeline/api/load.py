@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from nf_edge.pipeline.api.arguments import Named, optional_whole
+from nf_edge.pipeline.api.arguments import Named, format_of, optional_whole
 from nf_edge.pipeline.api.resolver import Notify, Resolver
 
 if TYPE_CHECKING:
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from nf_edge.core.device import Device
     from nf_edge.core.recipe.recipe import Recipe
     from nf_edge.model import Checkpoint
+    from nf_edge.model.data.row_format import RowFormat
     from nf_edge.model.data.rows import Rows
 
 
@@ -49,19 +50,22 @@ def load_rows(
     checkpoint: "Named | Checkpoint",
     *,
     recipe: "Named | Recipe | None" = None,
+    row_format: "RowFormat | None" = None,
     limit: int | None = None,
 ) -> "Rows":
-    """Load the rows of a TSV, CSV or JSONL file, or of NAME:SPLIT, in a checkpoint's tokens.
+    """Load the rows of a TSV, CSV or JSONL file, of a folder, or of NAME:SPLIT, in a checkpoint's tokens.
 
     Args:
         recipe: longer rows are cut to this recipe's length; None: to the checkpoint's number of positions.
+        row_format: how the rows of files are read: the task, or the columns and labels; None: the usual
+            columns.
         limit: read only the first `limit` rows.
 
     Raises:
         BadInput: the source cannot be read, or has bad rows; the message lists them by line.
-        MissingTool: a named data set needs a package that is not installed.
+        MissingTool: a folder of the datasets package needs that package.
     """
-    resolver = Resolver(_ignore)
+    resolver = Resolver(_ignore, row_format=format_of(row_format, source=source))
     the_checkpoint = resolver.checkpoint(checkpoint)
     length = the_checkpoint.config.n_positions
     if recipe is not None:

@@ -9,6 +9,7 @@ from nf_edge.core.progress import Progress, silent
 from nf_edge.pipeline.api.arguments import (
     Named,
     check_recipe_file,
+    format_of,
     name_of,
     optional_name,
     optional_path,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from nf_edge.core.device import Device
     from nf_edge.core.recipe.recipe import Recipe
     from nf_edge.model import Checkpoint
+    from nf_edge.model.data.row_format import RowFormat
     from nf_edge.model.data.rows import Rows
     from nf_edge.pipeline.export import DryRun, Export
     from nf_edge.pipeline.mixed_precision import SensitivityReport
@@ -42,6 +44,7 @@ def export(
     device: "Named | Device | None" = None,
     data: "Named | Rows | None" = None,
     calibrate: "Named | Rows | None" = None,
+    row_format: "RowFormat | None" = None,
     limit: int | None = None,
     max_drop: float | None = None,
     overwrite: bool = False,
@@ -56,6 +59,8 @@ def export(
         device: the device whose memory the artifact must fit.
         data: labelled rows to check accuracy on; only the first `limit` of a file.
         calibrate: calibration rows, if the recipe needs them; None: the checkpoint's examples.
+        row_format: how the rows of files are read: the task, or the columns and labels; None: the usual
+            columns.
         max_drop: accepted loss of accuracy on the data, in points; None: the recipe's limit.
         overwrite: replace `out` if it is an artifact.
         keep: keep the artifact even if it fails a gate; it is marked as failed.
@@ -70,7 +75,8 @@ def export(
     from nf_edge.artifact.tokenizer_notes import tokenizer_warnings
     from nf_edge.pipeline import export as job
 
-    resolver, max_drop, place = Resolver(notify), points(max_drop), path_of(out)
+    resolver = Resolver(notify, row_format=format_of(row_format, data=data, calibrate=calibrate))
+    max_drop, place = points(max_drop), path_of(out)
     require_data(data, max_drop=max_drop)
     inputs = export_inputs(resolver, checkpoint, recipe, place, device, data, calibrate, limit, overwrite)
     result = job.export(
@@ -97,6 +103,7 @@ def dry_run(
     device: "Named | Device | None" = None,
     data: "Named | Rows | None" = None,
     calibrate: "Named | Rows | None" = None,
+    row_format: "RowFormat | None" = None,
     limit: int | None = None,
     overwrite: bool = False,
     notify: Notify | None = None,
@@ -109,7 +116,8 @@ def dry_run(
     """
     from nf_edge.pipeline import export as job
 
-    resolver, place = Resolver(notify), optional_path(out)
+    resolver = Resolver(notify, row_format=format_of(row_format, data=data, calibrate=calibrate))
+    place = optional_path(out)
     inputs = export_inputs(resolver, checkpoint, recipe, place, device, data, calibrate, limit, overwrite)
     return job.dry_run(inputs.checkpoint, inputs.recipe, inputs.device, inputs.calibrate)
 
@@ -122,6 +130,7 @@ def compress(
     train: Named,
     valid: Named | None = None,
     data: Named | None = None,
+    row_format: "RowFormat | None" = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -135,6 +144,8 @@ def compress(
         train: rows, or text for a language model, that select the parts to prune and train the recovery.
         valid: rows that select the best step of recovery; None: a twentieth of `train`.
         data: rows to score the result on; None: the rows of `valid`.
+        row_format: how the rows of files are read: the task, or the columns and labels; None: the usual
+            columns.
         resume: continue an interrupted recovery.
         on_validation: called with each validation of recovery.
 
@@ -154,7 +165,9 @@ def compress(
     return compress_checkpoint(
         resolver.checkpoint(checkpoint),
         the_recipe,
-        Sources(name_of(train), optional_name(valid), optional_name(data)),
+        Sources(
+            name_of(train), optional_name(valid), optional_name(data), format_of(row_format, train=train)
+        ),
         path_of(out),
         resume=resume,
         overwrite=overwrite,
@@ -169,6 +182,7 @@ def sensitivity(
     *,
     data: "Named | Rows | None" = None,
     calibrate: "Named | Rows | None" = None,
+    row_format: "RowFormat | None" = None,
     limit: int | None = None,
     file_size: int | None = None,
     kl: float | None = None,
@@ -185,6 +199,8 @@ def sensitivity(
         data: rows to compare predictions on; None: the checkpoint's examples.  Only the first `limit` rows of
             a file are used; None: 256.
         calibrate: calibration rows, if the recipe needs them; None: the checkpoint's examples.
+        row_format: how the rows of files are read: the task, or the columns and labels; None: the usual
+            columns.
         file_size: target: largest size of the model file, in bytes.
         kl: target: largest mean KL divergence of the predictions, in nats.
         max_drop: target: largest loss of accuracy, in points.
@@ -196,11 +212,8 @@ def sensitivity(
     """
     from nf_edge.pipeline.mixed_precision import SensitivityJob, run
 
-    resolver, target, place = (
-        Resolver(notify),
-        search_target(file_size, kl, max_drop, out),
-        optional_path(out),
-    )
+    resolver = Resolver(notify, row_format=format_of(row_format, data=data, calibrate=calibrate))
+    target, place = search_target(file_size, kl, max_drop, out), optional_path(out)
     the_recipe = resolver.recipe(recipe)
     if place is not None:
         read = place_of("recipes", recipe) + place_of("", data) + place_of("", calibrate)
@@ -208,7 +221,9 @@ def sensitivity(
     the_checkpoint = resolver.checkpoint(checkpoint)
     length = resolver.input_shape(the_recipe, the_checkpoint).length
     rows = sensitivity_rows(resolver, data, the_checkpoint, limit, length)
-    calibration = resolver.optional_rows(calibrate, the_checkpoint, None, length)
+    if target is not None:
+        rows.require_labels(the_checkpoint.config)
+    calibration = resolver.calibration(calibrate, the_checkpoint, length)
     job = SensitivityJob(the_checkpoint, the_recipe, rows, calibration)
     return run(job, target, place, overwrite=overwrite, progress=progress or silent)
 
@@ -221,6 +236,7 @@ def sweep(
     device: "Named | Device | None" = None,
     calibrate: Named | None = None,
     train: Named | None = None,
+    row_format: "RowFormat | None" = None,
     limit: int | None = None,
     lengths: Sequence[int] | None = None,
     contexts: Sequence[int] | None = None,
@@ -237,6 +253,8 @@ def sweep(
         recipes: names or files, the baseline first; empty: all bundled recipes that suit the checkpoint.
         calibrate: calibration rows, if a recipe needs them; None: the checkpoint's examples.
         train: rows, or text, for recipes that prune and recover; None: these recipes are left out.
+        row_format: how the rows of files are read: the task, or the columns and labels; None: the usual
+            columns.
         lengths, contexts, threads, repeats: as for `bench`; by default, a prefill is as long as the median
             row of `data`.
         out: a folder that keeps the artifacts, `sweep.json` and `sweep.html`; None: they are temporary.
@@ -263,6 +281,7 @@ def sweep(
         limit=optional_whole("limit", limit, 1),
         calibrate=optional_name(calibrate),
         train=optional_name(train),
+        row_format=format_of(row_format, data=data),
         device=the_device,
         options=options,
         out=optional_path(out),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from nf_edge.core.defaults import EMULATED_ROWS, MAX_TOKENS, REPEATS
 from nf_edge.core.errors import BadInput
 from nf_edge.core.progress import Progress, silent
-from nf_edge.pipeline.api.arguments import Named, require_finite, require_whole
+from nf_edge.pipeline.api.arguments import Named, format_of, require_finite, require_whole
 from nf_edge.pipeline.api.inputs import (
     artifact_to_profile,
     bench_options,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nf_edge.measure.latency import LatencyReport
     from nf_edge.measure.memory import MemoryReport
     from nf_edge.model import Checkpoint
+    from nf_edge.model.data.row_format import RowFormat
     from nf_edge.model.data.rows import Rows
     from nf_edge.model.generation import Generated
 
@@ -73,6 +74,7 @@ def check(
     data: "Named | Rows",
     *,
     reference: "Named | None" = None,
+    row_format: "RowFormat | None" = None,
     limit: int | None = None,
     max_drop: float | None = None,
     public_key: Named | None = None,
@@ -84,6 +86,8 @@ def check(
 
     Args:
         data: labelled rows; only the first `limit` of a file.
+        row_format: how the rows of files are read: the task, or the columns and labels; None: the usual
+            columns.
         reference: the checkpoint that was exported; if `compress` made it, its original is accepted too.
             None: the bundled checkpoint that the manifest names.
         max_drop: accepted loss of accuracy, in points; None: the recipe's limit.
@@ -94,7 +98,7 @@ def check(
     """
     from nf_edge.measure.accuracy.check import check_file
 
-    resolver = Resolver(notify, public_key, require_signature)
+    resolver = Resolver(notify, public_key, require_signature, format_of(row_format, data=data))
     inputs = check_inputs(resolver, artifact, data, reference, limit, max_drop)
     model = inputs.checkpoint.reference()
     return check_file(inputs.runnable, model, inputs.rows, inputs.max_drop, progress or silent)
@@ -106,6 +110,7 @@ def check_on(
     on: "Sequence[str] | Sequence[EmulatedCore]",
     *,
     reference: "Named | None" = None,
+    row_format: "RowFormat | None" = None,
     limit: int | None = None,
     max_drop: float | None = None,
     public_key: Named | None = None,
@@ -131,7 +136,7 @@ def check_on(
 
     if limit is None and not isinstance(data, Rows):
         limit = EMULATED_ROWS
-    resolver = Resolver(notify, public_key, require_signature)
+    resolver = Resolver(notify, public_key, require_signature, format_of(row_format, data=data))
     cores = resolver.cores(on)
     inputs = check_inputs(resolver, artifact, data, reference, limit, max_drop)
     model = inputs.checkpoint.reference()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from nf_edge.core.recipe.recipe import Recipe
     from nf_edge.measure.emulation import EmulatedCore
     from nf_edge.model import Checkpoint
+    from nf_edge.model.data.glue_files import Split
+    from nf_edge.model.data.row_format import RowFormat
     from nf_edge.model.data.rows import Rows
 
 Notify = Callable[[str], None]
@@ -31,11 +33,13 @@ class Resolver:
         notify: called with each remark; None: Python's `warnings`.
         public_key: the key file that signatures are verified with; None: signatures are not verified.
         require_signature: refuse an artifact without a verified signature.
+        row_format: how the rows of files are read; None: the usual columns.
     """
 
     notify: Notify | None
     public_key: Named | None = None
     require_signature: bool = False
+    row_format: "RowFormat | None" = None
 
     def tell(self, remarks: Iterable[str]) -> None:
         """Pass remarks to `notify`, or to Python's `warnings`."""
@@ -65,12 +69,27 @@ class Resolver:
     def optional_device(self, source: "Named | Device | None") -> "Device | None":
         return None if source is None else self.device(source)
 
-    def rows(self, data: "Named | Rows", checkpoint: "Checkpoint", limit: int | None, length: int) -> "Rows":
-        """Rows in a checkpoint's tokens, cut to a length; loaded rows are not cut and must suit the model."""
+    def rows(
+        self,
+        data: "Named | Rows",
+        checkpoint: "Checkpoint",
+        limit: int | None,
+        length: int,
+        split: "Split" = "dev",
+    ) -> "Rows":
+        """Rows in a checkpoint's tokens, cut to a length; loaded rows are not cut and must suit the model.
+
+        Args:
+            split: which split of a folder is read.
+        """
+        from nf_edge.model.data.row_format import DEFAULT
         from nf_edge.model.data.rows import Rows, load_rows
 
         if not isinstance(data, Rows):
-            rows = load_rows(name_of(data), checkpoint, limit, length=length)
+            row_format = self.row_format or DEFAULT
+            rows = load_rows(
+                name_of(data), checkpoint, limit, length=length, row_format=row_format, split=split
+            )
         else:
             require_suitable(data, checkpoint.config, length, limit)
             rows = data
@@ -81,6 +100,12 @@ class Resolver:
         self, data: "Named | Rows | None", checkpoint: "Checkpoint", limit: int | None, length: int
     ) -> "Rows | None":
         return None if data is None else self.rows(data, checkpoint, limit, length)
+
+    def calibration(
+        self, data: "Named | Rows | None", checkpoint: "Checkpoint", length: int
+    ) -> "Rows | None":
+        """Calibration rows, from the training split of a folder; None if `data` is None."""
+        return None if data is None else self.rows(data, checkpoint, None, length, "train")
 
     def artifact(self, source: "Named | Artifact") -> "Artifact":
         """A verified artifact, with a verified signature if one is required."""

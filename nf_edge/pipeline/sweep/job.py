@@ -7,6 +7,8 @@ from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.device import Device
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import Checkpoint
+from nf_edge.model.data.glue_files import Split
+from nf_edge.model.data.row_format import RowFormat
 from nf_edge.model.data.rows import Rows, rows_of_table
 from nf_edge.model.data.sources import read_table
 from nf_edge.quantization.calibration import calibration_purposes
@@ -15,18 +17,19 @@ from nf_edge.quantization.calibration import calibration_purposes
 class RowSource:
     """A data file or a named data set, read once for several models and lengths."""
 
-    def __init__(self, source: str, limit: int | None = None) -> None:
+    def __init__(self, source: str, row_format: RowFormat, split: Split, limit: int | None = None) -> None:
         """Read the source.
 
         Args:
-            source: a TSV, CSV or JSONL file, or NAME:SPLIT.
+            source: a TSV, CSV or JSONL file, a folder, or NAME:SPLIT.
             limit: read only the first `limit` rows; None: all rows.
+            row_format, split: as for `load_rows`.
 
         Raises:
             BadInput: the source cannot be read.
-            MissingTool: a named data set needs a package that is not installed.
+            MissingTool: a folder of the datasets package needs that package.
         """
-        self._table, self._limit = read_table(source), limit
+        self._table, self._limit = read_table(source, row_format, split), limit
         self._rows: dict[tuple[str, int], Rows] = {}
 
     def rows(self, checkpoint: Checkpoint, length: int | None = None) -> Rows:
@@ -59,6 +62,7 @@ class SweepJob:
         data: labelled rows to check accuracy on.
         calibration: calibration rows; None: the checkpoint's examples.
         train: rows or text for pruning and recovery; None: recipes that prune or recover are left out.
+        row_format: how the rows of `train` are read.
         overwrite: whether existing artifacts are replaced.
     """
 
@@ -66,6 +70,7 @@ class SweepJob:
     data: RowSource
     calibration: RowSource | None
     train: str | None
+    row_format: RowFormat
     device: Device | None
     overwrite: bool
 

@@ -21,6 +21,7 @@ from nf_edge.measure.accuracy.check import AccuracyReport
 from nf_edge.measure.latency import BenchOptions, BenchPlan, BenchSubject, LatencyReport, bench, make_plan
 from nf_edge.model import Checkpoint, load_checkpoint
 from nf_edge.model.checkpoint_writer import check_place
+from nf_edge.model.data.row_format import DEFAULT, RowFormat
 from nf_edge.model.data.rows import Rows
 from nf_edge.pipeline.export import Export, export
 from nf_edge.pipeline.proof import Original
@@ -46,6 +47,7 @@ def sweep(
     limit: int | None = None,
     calibrate: str | None = None,
     train: str | None = None,
+    row_format: RowFormat = DEFAULT,
     device: Device | None = None,
     options: BenchOptions | None = None,
     out: Path | None = None,
@@ -61,6 +63,7 @@ def sweep(
         data: the source of the rows to check accuracy on: a file, or NAME:SPLIT.
         calibrate: the source of calibration rows; None: the checkpoint's examples.
         train: the source of rows or text to prune and recover; None: recipes that do this are left out.
+        row_format: how all these rows are read.
         limit: use only the first rows of `data`.
         options: the latencies to measure; by default, a prefill has the length of the median row of `data`,
             and a context has half of the positions.
@@ -75,9 +78,9 @@ def sweep(
         check_folder(out)
         for name in (JSON, PAGE):
             check_file(out / name, overwrite=overwrite)
-    rows = RowSource(data, limit)
-    calibration = RowSource(calibrate) if calibrate else None
-    job = SweepJob(checkpoint, rows, calibration, train, device, overwrite)
+    rows = RowSource(data, row_format, "dev", limit)
+    calibration = RowSource(calibrate, row_format, "train") if calibrate else None
+    job = SweepJob(checkpoint, rows, calibration, train, row_format, device, overwrite)
     progress("choosing recipes", 0, 1)
     chosen, skipped = choose(recipes, job)
     progress("choosing recipes", 1, 1)
@@ -143,7 +146,12 @@ def _export(job: SweepJob, recipe: Recipe, folder: Path, progress: Progress) -> 
     if job.train is not None and needs_compression(checkpoint, recipe):
         place = folder / (recipe.name + CHECKPOINT_SUFFIX)
         compress_checkpoint(
-            checkpoint, recipe, Sources(job.train), place, overwrite=job.overwrite, progress=progress
+            checkpoint,
+            recipe,
+            Sources(job.train, row_format=job.row_format),
+            place,
+            overwrite=job.overwrite,
+            progress=progress,
         )
         checkpoint = load_checkpoint(place)
         others = checkpoint.config.vocab_size != job.checkpoint.config.vocab_size

@@ -80,7 +80,9 @@ def _are_rows(rows: Any, checkpoint: Checkpoint) -> None:
     for row in rows.rows:
         assert 0 < len(row.input_ids) <= config.n_positions
         assert all(type(index) is int and 0 <= index < config.vocab_size for index in row.input_ids)
-        if config.num_labels == 1:
+        if not rows.labelled:
+            assert row.label is None
+        elif config.num_labels == 1:
             assert math.isfinite(row.label)
         elif not config.is_language_model:
             assert type(row.label) is int

@@ -1,0 +1,145 @@
+"""Find and read the files of GLUE tasks: the official layouts, and those of Hugging Face's `datasets`.
+
+Sources: the files of https://gluebenchmark.com/tasks, and the columns of the data set `glue` on the Hugging
+Face hub.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from nf_edge.core.errors import BadInput
+from nf_edge.model.data.glue import GlueTask
+from nf_edge.model.data.tables import Cells, Record, Table, parse_table, plain_rows, table_of
+
+# The role of a source: training and calibration rows, or rows to evaluate on.
+Split = Literal["train", "dev"]
+# Kinds of files with cells between tabs; the original files of MRPC end in .txt.
+TAB_SUFFIXES = (".tsv", ".txt")
+FOLDER_SUFFIXES = (".tsv", ".jsonl", ".csv")
+# CoLA's files have no header.
+COLA_HEADER = ["source", "label", "original_label", "sentence"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a task.
+
+    Attributes:
+        texts: the text, or both texts of a pair; one entry per layout, the official one first.
+        labels: the names of the label's column, the official one first.
+    """
+
+    texts: tuple[tuple[str, ...], ...]
+    labels: tuple[str, ...]
+
+
+SENTENCE = Layout((("sentence",),), ("label",))
+SENTENCES = Layout((("sentence1", "sentence2"),), ("label",))
+MNLI = Layout((("sentence1", "sentence2"), ("premise", "hypothesis")), ("gold_label", "label"))
+LAYOUTS = {
+    "cola": SENTENCE,
+    "sst2": SENTENCE,
+    "mrpc": Layout((("#1 String", "#2 String"), ("sentence1", "sentence2")), ("Quality", "label")),
+    "stsb": Layout((("sentence1", "sentence2"),), ("score", "label")),
+    "qqp": Layout((("question1", "question2"),), ("is_duplicate", "label")),
+    "mnli": MNLI,
+    "mnli-mm": MNLI,
+    "qnli": Layout((("question", "sentence"),), ("label",)),
+    "rte": SENTENCES,
+    "wnli": SENTENCES,
+}
+
+
+def split_names(task: GlueTask | None, split: Split) -> tuple[str, ...]:
+    """The names of a split in GLUE and in `datasets`."""
+    if split == "train":
+        return ("train",)
+    half = {"mnli": "_matched", "mnli-mm": "_mismatched"}.get(task.name if task else "", "")
+    return (f"dev{half}", f"validation{half}")
+
+
+def file_of_task(folder: Path, task: GlueTask, split: Split) -> Path:
+    """The file of a split in the GLUE folder, or in the task's folder.
+
+    Raises:
+        BadInput: there is none.
+    """
+    tried = [folder / task.folder, folder]
+    names = split_names(task, split)
+    for each in tried:
+        for name in names:
+            for suffix in FOLDER_SUFFIXES:
+                if (each / (name + suffix)).is_file():
+                    return each / (name + suffix)
+    if task.name == "mrpc" and split == "train":
+        for each in tried:
+            if (each / "msr_paraphrase_train.txt").is_file():
+                return each / "msr_paraphrase_train.txt"
+    raise BadInput(
+        f"has no {names[0]}.tsv of task {task.name}, neither in {task.folder} nor in the folder itself",
+        where=folder,
+        fix="give the path of the file",
+    )
+
+
+def parse_task_table(content: bytes, suffix: str, task: GlueTask, where: str) -> Table:
+    """Parse a file of a task.  In TSV files, quotes are part of the text.
+
+    Raises:
+        BadInput: the content cannot be parsed as this kind of table.
+    """
+    if suffix not in TAB_SUFFIXES:
+        return parse_table(content, suffix, where)
+    rows = plain_rows(content, where)
+    if task.name == "cola" and _is_headerless(rows):
+        rows = [(0, COLA_HEADER), *rows]
+    table = table_of(rows, where)
+    return _without_broken_rows(table) if task.name == "qqp" else table
+
+
+def task_texts(task: GlueTask, columns: Sequence[str], where: str) -> tuple[str, ...]:
+    """The text columns of a task's file.
+
+    Raises:
+        BadInput: the file does not have the columns of the task.
+    """
+    layout = LAYOUTS[task.name]
+    texts = next((names for names in layout.texts if set(names) <= set(columns)), None)
+    if texts is None:
+        expected = " or ".join(", ".join(f"`{name}`" for name in names) for names in layout.texts)
+        raise BadInput(
+            f"is not a file of task {task.name}, which has the columns {expected}",
+            where=where,
+            fix=f"its columns are: {', '.join(columns)}\n  name the columns of the text with --text",
+        )
+    return texts
+
+
+def task_label(task: GlueTask, columns: Sequence[str], where: str) -> str | None:
+    """The label column of a task's file; None if it has no labels, as test files.
+
+    Raises:
+        BadInput: the file has two label columns.
+    """
+    labels = [name for name in LAYOUTS[task.name].labels if name in columns]
+    if len(labels) > 1:
+        both = " and ".join(f"`{name}`" for name in labels)
+        raise BadInput(f"has the label columns {both}", where=where, fix="name one of them with --label")
+    return labels[0] if labels else None
+
+
+def _is_headerless(rows: Sequence[Cells]) -> bool:
+    return bool(rows) and len(rows[0][1]) == len(COLA_HEADER) and rows[0][1][1] in ("0", "1")
+
+
+def _without_broken_rows(table: Table) -> Table:
+    """A table without rows that miss columns.  The official QQP files have a few; the data set on the Hugging
+    Face hub leaves them out too.
+    """
+    whole: list[Record] = [record for record in table.records if not record.problem]
+    if broken := len(table.records) - len(whole):
+        note = f"{broken} rows do not have all columns and are left out"
+        return replace(table, records=whole, notes=(*table.notes, note))
+    return table

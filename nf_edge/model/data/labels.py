@@ -1,0 +1,261 @@
+"""Read the label of a record, and check that it suits a model."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from nf_edge.core.errors import BadInput, quoted
+from nf_edge.model.config import ModelConfig
+from nf_edge.model.data.glue import GlueTask
+from nf_edge.model.data.row_format import RowFormat
+
+# A class, the number of a regression, or zeros and ones of a multi-label classifier.
+Label = int | float | tuple[int, ...]
+# The class of rows without a label in the data sets of the Hugging Face hub.
+NO_CLASS = -1
+SHOWN_NAMES = 20
+
+
+@dataclass(frozen=True)
+class LabelReader:
+    """Reads labels for a model.
+
+    Attributes:
+        renamed: label in the file, in lower case → class, from the row format.
+        classes: official name of the task's label, in lower case → class, in the task's order; {} without a
+            task.
+        notes: remarks for the user on how labels are read.
+    """
+
+    config: ModelConfig
+    task: GlueTask | None
+    renamed: Mapping[str, int]
+    classes: Mapping[str, int]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, config: ModelConfig, row_format: RowFormat, source: str) -> "LabelReader":
+        """The reader for a model and a row format.
+
+        Raises:
+            BadInput: the task's labels are not the model's, or `labels` names a class that does not exist.
+        """
+        task = row_format.glue
+        if row_format.labels and "classification" not in config.task:
+            raise BadInput(
+                f"a {config.kind} has no classes, so their labels cannot be named",
+                where=source,
+                fix="leave out --labels",
+            )
+        renamed = {
+            _key(label): _class_of_option(name, config, source) for label, name in row_format.labels.items()
+        }
+        if task is None:
+            return cls(config, None, renamed, {})
+        _require_suitable(task, config, source)
+        unnamed = _has_no_names(config)
+        classes = _classes(task, config, renamed, unnamed, source) if task.labels else {}
+        notes: tuple[str, ...] = ()
+        if unnamed and task.labels and not renamed:
+            order = ", ".join(f"{index} {name}" for index, name in enumerate(task.labels))
+            notes = (
+                f"the checkpoint does not name its labels, so they have task {task.name}'s order: {order}",
+            )
+        return cls(config, task, renamed, classes, notes)
+
+    def read(self, fields: Mapping[str, Any]) -> Label | None:
+        """The label of a row; None if it has none, or if the model has no labels.
+
+        Raises:
+            ValueError: the label is invalid; the message is for the row.
+        """
+        value = fields.get("label")
+        if not has_labels(self.config) or value is None or value == "":
+            return None
+        if self.config.task == "multi-label classification":
+            return self._classes_of(value)
+        if self._is_no_class(value):
+            return None
+        return _number(value) if self.config.task == "regression" else self._class(value)
+
+    @cached_property
+    def _has_minus_one(self) -> bool:
+        """Whether −1 is a score or the name of a class."""
+        named = {_key(name) for name in (self.config.id2label or {}).values()} | self.renamed.keys()
+        return str(NO_CLASS) in named or (self.config.task == "regression" and self.task is None)
+
+    def _is_no_class(self, value: Any) -> bool:
+        """Whether a label is the −1 of a row without a label, not a score or the name of a class."""
+        if self._has_minus_one:
+            return False
+        try:
+            return not isinstance(value, bool) and float(value) == NO_CLASS
+        except (TypeError, ValueError, OverflowError):
+            return False
+
+    def _class(self, value: Any) -> int:
+        names = self.config.id2label or {}
+        if isinstance(value, str | int) and not isinstance(value, bool) and _key(value) in self.renamed:
+            return self.renamed[_key(value)]
+        if self.task is not None:
+            return self._class_of_task(value, self.task)
+        if isinstance(value, str):
+            # A name takes precedence over an id, because a class may be named "1".
+            named = _class_by_name(value, names)
+            if named is not None:
+                return named
+        index = _index(value)
+        count = self.config.num_labels or 0
+        if index is None:
+            known = f" or one of: {', '.join(list(names.values())[:SHOWN_NAMES])}" if names else ""
+            raise ValueError(
+                f"label {_short(value)} is unknown; it must be an id from 0 to {count - 1}{known}"
+                + ("; give its class with --labels LABEL=CLASS" if isinstance(value, str) else "")
+            )
+        if not 0 <= index < count:
+            raise ValueError(f"label {value} is out of range; it must be from 0 to {count - 1}")
+        return index
+
+    def _class_of_task(self, value: Any, task: GlueTask) -> int:
+        index = _index(value)
+        name = task.labels[index] if index is not None and 0 <= index < len(task.labels) else value
+        if not isinstance(name, str) or _key(name) not in self.classes:
+            names = ", ".join(task.labels)
+            raise ValueError(
+                f"label {_short(value)} is unknown; task {task.name} has the labels {names}, or 0 to "
+                f"{len(task.labels) - 1} in this order; give its class with --labels LABEL=CLASS"
+            )
+        return self.classes[_key(name)]
+
+    def _classes_of(self, value: Any) -> tuple[int, ...]:
+        """Zeros and ones of a list of classes, or of a list of zeros and ones."""
+        count = self.config.num_labels or 0
+        items = _items(value)
+        numbers = [_index(item) if not isinstance(item, float) else item for item in items]
+        is_vector = len(items) == count and all(number in (0, 1) for number in numbers)
+        as_floats = any(isinstance(item, float) for item in items)
+        if is_vector and not as_floats and count <= 2 and len(set(numbers)) == len(numbers):
+            raise ValueError(
+                f"label {_short(value)} can be classes, or zeros and ones; write names, or 0.0 and 1.0"
+            )
+        if is_vector:
+            return tuple(int(number or 0) for number in numbers)
+        if as_floats:
+            raise ValueError(f"label {_short(value)} must be {count} zeros and ones")
+        classes = [self._class(item) for item in items]
+        return tuple(int(index in classes) for index in range(count))
+
+
+def has_labels(config: ModelConfig) -> bool:
+    """Whether rows for a model can have labels that nf-edge reads."""
+    return config.has_label or config.task == "multi-label classification"
+
+
+def _require_suitable(task: GlueTask, config: ModelConfig, source: str) -> None:
+    expected = f"a classifier of {len(task.labels)} labels" if task.labels else "a regression of one number"
+    suits = (
+        config.task == "classification" and config.num_labels == len(task.labels)
+        if task.labels
+        else config.task == "regression" and config.num_labels == 1
+    )
+    if not suits:
+        raise BadInput(
+            f"task {task.name} needs {expected}, but the model is a {config.kind}",
+            where=source,
+            fix="use a model that was trained on this task, or read the file with --text instead of --task",
+        )
+
+
+def _has_no_names(config: ModelConfig) -> bool:
+    names = config.id2label or {}
+    return all(name in (f"LABEL_{index}", str(index)) for index, name in names.items())
+
+
+def _classes(
+    task: GlueTask, config: ModelConfig, renamed: Mapping[str, int], unnamed: bool, source: str
+) -> dict[str, int]:
+    """Official name, in lower case → class of the model."""
+    classes: dict[str, int] = {}
+    for index, name in enumerate(task.labels):
+        given = renamed.get(_key(name), renamed.get(str(index)))
+        named = index if unnamed and not renamed else _class_by_name(name, config.id2label or {})
+        found = named if given is None else given
+        if found is not None:
+            classes[_key(name)] = found
+    missing = [name for name in task.labels if _key(name) not in classes]
+    if missing or len(set(classes.values())) < len(classes):
+        names = config.id2label or {}
+        wrong = f"; no class is named {' or '.join(missing)}" if missing else "; two of them have one class"
+        raise BadInput(
+            f"task {task.name} has the labels {', '.join(task.labels)}, and the model has "
+            f"{', '.join(names.values()) or f'classes 0 to {len(task.labels) - 1}'}{wrong}",
+            where=source,
+            fix="name the class of every label with --labels "
+            + ",".join(f"{name}=CLASS" for name in task.labels),
+        )
+    return classes
+
+
+def _class_of_option(name: str, config: ModelConfig, source: str) -> int:
+    """The class that `--labels` names, by its name or id."""
+    names = config.id2label or {}
+    named = _class_by_name(name, names)
+    index = _index(name) if named is None else named
+    if index is None or not 0 <= index < (config.num_labels or 0):
+        known = ", ".join(list(names.values())[:SHOWN_NAMES]) or f"0 to {(config.num_labels or 0) - 1}"
+        raise BadInput(
+            f"--labels names the class {quoted(name)}, which the model does not have",
+            where=source,
+            fix=f"write --labels LABEL=CLASS,… with the model's classes: {known}",
+        )
+    return index
+
+
+def _class_by_name(name: str, id2label: Mapping[int, str]) -> int | None:
+    """The class of a name: the same name, else the only one that differs in case; None if there is none."""
+    exact = [index for index, each in id2label.items() if each == name]
+    similar = [index for index, each in id2label.items() if _key(each) == _key(name)]
+    return exact[0] if exact else similar[0] if len(similar) == 1 else None
+
+
+def _key(value: str | int | float) -> str:
+    return str(value).strip().casefold()
+
+
+def _index(value: Any) -> int | None:
+    """A whole number, or the text of one; None for other values."""
+    if isinstance(value, str):
+        value = int(value) if value.strip().isdecimal() and len(value) <= 20 else None
+    return value if type(value) is int else None
+
+
+def _items(value: Any) -> list[Any]:
+    """The items of a list, or of its text in a TSV or CSV cell; brackets are optional."""
+    if isinstance(value, str):
+        inner = value.strip().removeprefix("[").removesuffix("]")
+        return [_float_or_text(item.strip().strip("\"'")) for item in inner.split(",") if item.strip()]
+    items = value if isinstance(value, list | tuple) else [value]
+    if any(isinstance(item, bool) or not isinstance(item, str | int | float) for item in items):
+        raise ValueError(f"label must be a list of names, ids, or zeros and ones, not {_short(value)}")
+    return list(items)
+
+
+def _float_or_text(item: str) -> str | float:
+    return float(item) if item in ("0.0", "1.0") else item
+
+
+def _number(value: Any) -> float:
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"label must be a finite number for regression, not {_short(value)}")
+    return number
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
