@@ -1,4 +1,4 @@
-"""Instructions to read the logits of a row: in words, as Python code, and as C++ code."""
+"""For each task: the meaning of a row's logits in words, and Python and C++ code that prints the answer."""
 
 from nf_edge.model.config import Task
 

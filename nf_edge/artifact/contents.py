@@ -1,4 +1,4 @@
-"""The files of an artifact folder: the export lists them with their hashes, and every use verifies them.
+"""The files of an artifact folder: the export lists their hashes, and `load_artifact` verifies them.
 
 File names cannot point outside the folder, and links are not followed.  So the loaded file is always the
 verified one.

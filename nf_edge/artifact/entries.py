@@ -35,8 +35,8 @@ FigureEntry = Annotated[FigureFields, AfterValidator(_a_figure)]
 
 @with_config(STRICT)
 class ModuleEntry(TypedDict):
-    """The precision of a module, of attention or of the cache; earlier versions wrote no signal-to-noise
-    ratios.
+    """The precision of a module, of attention or of the cache.  Manifests of earlier versions have no
+    signal-to-noise ratios.
     """
 
     module: str
@@ -59,8 +59,8 @@ class LeftEntry(TypedDict):
 
 @with_config(STRICT)
 class CoverageFields(TypedDict):
-    """The share of a program that the accelerated library executes; earlier versions counted operators
-    only.
+    """The share of a program that the accelerated library executes.  Manifests of earlier versions count
+    operators, but not multiply-accumulates.
     """
 
     library: str
@@ -73,7 +73,11 @@ class CoverageFields(TypedDict):
 
 
 def _counted(fields: CoverageFields) -> CoverageFields:
-    """Check that totals are sums, and that either all entries have multiply-accumulates or none has."""
+    """The fields, after checking that their figures agree.
+
+    Raises:
+        ValueError: a total is not the sum of its parts, or only some entries have multiply-accumulates.
+    """
     counted = {key in fields for key in ("macs", "total_macs", "length")}
     counted |= {"macs" in entry for entry in fields["left"]}
     if len(counted) > 1:

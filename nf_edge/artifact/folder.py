@@ -72,7 +72,7 @@ class Artifact:
         """The path of the tokenizer; None if the artifact has none.
 
         Raises:
-            BadInput: the tokenizer was not verified.
+            BadInput: the manifest lists no files, so the tokenizer cannot be verified.
         """
         name = self.manifest.interface.tokenizer
         if name is None:
@@ -135,7 +135,7 @@ def _manifest(content: bytes, where: Path) -> Manifest:
         document = strict_json.loads(content.decode("utf-8"))
         require_schema(document, SCHEMAS, where)
         if document["schema"] == SCHEMAS[0]:
-            _write_in_points(document)
+            _convert_drop_to_points(document)
         manifest = Manifest.model_validate(document)
         # config.json may have keys of other tools, so unknown keys pass there.  Only nf-edge writes
         # manifests.
@@ -148,7 +148,7 @@ def _manifest(content: bytes, where: Path) -> Manifest:
         raise BadInput(f"is damaged ({error})", where=where, fix=AGAIN) from error
 
 
-def _write_in_points(document: dict[str, Any]) -> None:
+def _convert_drop_to_points(document: dict[str, Any]) -> None:
     """Convert the recipe's limit on the accuracy drop in place, from a share (schema 1) to points."""
     recipe = document.get("recipe")
     limits = recipe.get("limits") if isinstance(recipe, dict) else None
@@ -179,8 +179,9 @@ def _require_companions(path: Path, manifest: Manifest) -> None:
 
 
 def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
-    """The checkpoint that an artifact was exported from, or the original that `compress` made that checkpoint
-    from.
+    """The checkpoint that `reference` names, after checking that the artifact was made from it.
+
+    If `compress` made the exported checkpoint, `reference` may also name the original checkpoint.
 
     Args:
         reference: a folder or the name of a bundled checkpoint; None: the bundled checkpoint that the

@@ -65,7 +65,7 @@ def run_guide(manifest: Manifest) -> str:
 
 
 def _planned(manifest: Manifest, part: str) -> int | None:
-    """The bytes that the file plans for a part of the process's memory; None if the runtime decides."""
+    """The bytes that the file plans for a part of the process's memory; None if it plans none."""
     (line,) = (line for line in manifest.reports["memory"]["process"] if line["name"] == part)
     planned = line["planned"]["value"]
     return None if planned is None else int(planned)
@@ -161,5 +161,11 @@ def _example_ids(interface: Interface, vocab_size: int) -> list[int]:
 
 
 def _stop(ends: tuple[int, ...], either: str, line: str) -> str:
-    """The line of code that stops a loop at an end-of-text token; "" if the model has no such token."""
+    """The line of code that stops a loop at an end-of-text token; "" if the model has no such token.
+
+    Args:
+        ends: the ids of the end-of-text tokens.
+        either: the language's operator for "or".
+        line: the line of code, with {} in place of the condition.
+    """
     return line.format(either.join(f"token == {end}" for end in ends)) if ends else ""

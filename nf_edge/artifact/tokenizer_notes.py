@@ -17,7 +17,10 @@ FEED_IDS = "encode texts with Hugging Face `tokenizers`, and pass the ids"
 
 
 def tokenizer_lines(interface: Interface) -> list[str]:
-    """Rows of a Markdown table: the tokenizer file, and whether the runtime's tokenizer encodes like it."""
+    """Rows of a Markdown table about the tokenizer; none if the artifact has no tokenizer.
+
+    They name the tokenizer file, and say whether the runtime's tokenizer encodes texts like the model.
+    """
     if not interface.tokenizer:
         return []
     lines = [f"| tokenizer | `{interface.tokenizer}` (Hugging Face tokenizers) |"]

@@ -25,7 +25,7 @@ class Entry:
         location: the backend's class, as `module:class`.
         packages: the required packages, by their names on PyPI.
         extra: the extra of nf-edge that installs the packages; "" if nf-edge itself requires them.
-        here: the steps that this machine can do with the backend's files.
+        here: what this machine can do for the backend, in words, such as `lowers and runs here`.
     """
 
     title: str

@@ -23,7 +23,12 @@ from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 
 
 def no_cache(backend: "Backend", recipe: Recipe, why: str = "") -> BadInput:
-    """The error for a recipe that requests a cache from a backend without one."""
+    """The error for a recipe that requests a cache from a backend without one.
+
+    Args:
+        why: the models for which the backend has no cache, such as " for models with relative noise"; "" for
+            all models.
+    """
     return BadInput(
         f"backend {backend.name} has no cache{why}, but logits: last needs one",
         where=f"recipe {recipe.name}",

@@ -84,8 +84,9 @@ def _layers(quantize: Quantize, support: Support) -> Iterator[str]:
 def _tables(quantize: Quantize, support: Support) -> Iterator[str]:
     """Messages about embedding tables for whose precision the backend has no kernel.
 
-    If the backend supports mixed precisions, only the recipe's `embeddings` and rules with a table's exact
-    name count.  A table that only a pattern matches stays in floating point, without a message.
+    If the backend can leave layers in floating point, the check covers only the recipe's `embeddings` and
+    rules with the token table's exact name.  A table that only a pattern matches then stays in floating
+    point, without a message.
     """
     widths = {bits for kernel in support.tables for bits in kernel.bits}
     for where, dtype, bits in _requested_tables(quantize, support):
@@ -139,7 +140,10 @@ def _elsewhere(supports: Callable[[Support], bool]) -> str:
 
 
 def _fix(precision: Precision, support: Support) -> str:
-    """The fix in words: other values of one key if one change is enough, else the keys of all kernels."""
+    """The fix, in words, for a precision that no kernel of the backend supports.
+
+    It suggests other values of one key if one change is enough, else the keys and values of all kernels.
+    """
     groups, widths = (*PER_CHANNEL, *GROUPS), range(2, 9)
     alternatives: dict[str, dict[str, Precision]] = {
         "activations": {value: replace(precision, activations=value) for value in ACTIVATIONS},

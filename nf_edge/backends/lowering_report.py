@@ -61,5 +61,5 @@ class LoweringReport:
     weights: Mapping[str, Tensor] = field(default_factory=dict)
 
     def recounted(self, operators: int) -> "LoweringReport":
-        """Change the number of operators to `operators`; the library executes all of them."""
+        """A copy of the report with `operators` operators, all of which the library executes."""
         return replace(self, coverage=replace(self.coverage, delegated=operators))

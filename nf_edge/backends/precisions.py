@@ -115,7 +115,7 @@ def _tokens(support: Support, requested: Precision, columns: int) -> Precision:
 
 
 def _positions(support: Support, requested: Precision) -> Precision:
-    """The precision of a quantized position table: symmetric int8, or float32 without a kernel.
+    """The precision of the position table, if quantized: symmetric int8, or float32 if int8 has no kernel.
 
     The table is small, and every text uses its rows, so fewer bits would cost more accuracy than they save.
     """
@@ -127,7 +127,7 @@ def _positions(support: Support, requested: Precision) -> Precision:
 
 
 def _stored(precision: Precision, kernel: Kernel) -> Precision:
-    """Add the kernel's number of stored bits to a precision."""
+    """The precision with its field `stored` set, and with a reason if the file stores more bits."""
     reason = precision.reason
     if kernel.stored != precision.bits:
         reason = (

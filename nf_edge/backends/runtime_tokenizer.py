@@ -189,8 +189,8 @@ encode, decode = tokenizer.encode, tokenizer.decode
 def is_gpt2_form(document: Mapping[str, Any]) -> bool:
     """Whether a tokenizer.json is a byte-level BPE like GPT-2's, which the runtimes read like `tokenizers`.
 
-    All bytes must be tokens, and merges must form all other tokens.  The only other part may be plain added
-    tokens.
+    All bytes must be tokens.  Every other token must be an added token or the result of a merge.  Added
+    tokens must not strip spaces or match whole words only.
     """
     model, pre = document["model"], document.get("pre_tokenizer") or {}
     if model.get("type") != "BPE" or document.get("normalizer"):
@@ -215,7 +215,7 @@ def is_gpt2_form(document: Mapping[str, Any]) -> bool:
 
 
 def _texts(tokenizer: Tokenizer, examples: Iterable[str]) -> list[str]:
-    """The texts to compare: examples, probes, characters, and the text of every token.
+    """The texts to compare: `PROBES`, `examples`, `CHARACTERS`, and the text of every token.
 
     Added tokens, and the patterns of normalizers and pre-tokenizers, appear with and without spaces around
     them.

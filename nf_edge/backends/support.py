@@ -76,12 +76,12 @@ class Support:
         caches: dtypes of a language model's keys and values; empty if files have no cache.
         static_cache: whether an int8 cache has calibrated scales, one per channel.
         methods: methods of rounding weights.
-        channels: a required divisor of the inputs and outputs of a quantized linear layer.
+        channels: a required divisor of the numbers of inputs and outputs of a quantized linear layer.
         float_logits: whether a layer with static activations has floating-point outputs.  If not, layers that
             compute logits use other activations.
         signed_scales: whether scales of weights may be negative.
-        row_scales: the values that share a range of int8_dynamic.  True: a group of a token's values if
-            weights have groups, else all tokens of a row.  False: one token.
+        row_scales: which values share one int8_dynamic range.  False: the values of one token.  True: one
+            group of a token's values if weights have groups, else all values of a row.
     """
 
     backend: str

@@ -13,7 +13,8 @@ class Sizes:
     """Element counts (not bytes) of a model's tensors.  T is the number of tokens.
 
     Attributes:
-        linear: shapes [out, in] of linear layers by name, including the head (even if tied) or score.
+        linear: shapes [out, in] of linear layers by name.  They include a language model's head, even if it
+            is tied, or a classifier's `score`.
         biases: elements of these layers' biases.
         tokens: shape of the token table.
         positions: shape of the position table.

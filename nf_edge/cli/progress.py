@@ -20,7 +20,7 @@ def warn(message: str) -> None:
 
 
 def print_validation(attention: str, validation: "Validation") -> None:
-    """Print one line for a validation of a training."""
+    """Print the result of a validation during training, in one line."""
     click.echo(f"{attention}, step {validation.step:,}: {validation.evaluation}", err=True)
 
 

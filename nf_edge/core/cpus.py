@@ -8,14 +8,15 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def allowed_cpus() -> int:
-    """The number of CPUs that this process may use: those of its affinity mask, or its container's quota
-    rounded up, whichever is lower.
+    """The number of CPUs that this process may use.
+
+    It is the number of CPUs in the affinity mask, or the container's quota rounded up, whichever is lower.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(count, _share(CGROUPS, Path("/proc/self/cgroup")))))
+    return max(1, math.ceil(min(count, _lowest_quota(CGROUPS, Path("/proc/self/cgroup")))))
 
 
-def _share(root: Path, membership: Path) -> float:
+def _lowest_quota(root: Path, membership: Path) -> float:
     """The lowest quota, in CPUs, of a process's control groups and their parents; infinite if none has one.
 
     Args:

@@ -58,7 +58,10 @@ def parse_size(text: object) -> int:
 
 
 def format_size(count: int) -> str:
-    """A number of bytes as exact text, such as `512 MiB`; the unit gives the smallest whole number."""
+    """A number of bytes as exact text, such as `512 MiB`.
+
+    The unit is the one that gives the smallest whole number.
+    """
     number, unit = min((count // size, unit) for unit, size in UNITS.items() if count % size == 0)
     return f"{number} {unit}"
 

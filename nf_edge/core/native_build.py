@@ -99,7 +99,7 @@ def package_folder(package: str) -> Path:
 
 
 def check_tools(what: str) -> str:
-    """The compiler command that `built` would use; builds nothing.
+    """Check that the tools for `built` are installed; returns the compiler command that it would use.
 
     Raises:
         MissingTool: there is no compiler, CMake or Ninja, or the cache folder cannot be used.

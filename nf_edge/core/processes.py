@@ -63,7 +63,7 @@ def run(
 
 
 def output_of(command: Sequence[str]) -> str:
-    """The standard output of a program.
+    """The standard output of a program, whatever its exit code.
 
     Raises:
         CannotRun: the program was killed; systems do that when memory runs out.

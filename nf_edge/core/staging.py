@@ -132,7 +132,10 @@ def exchange(new: Path, target: Path) -> Path:
 
 
 def sweep(parent: Path) -> None:
-    """Delete the work folders of dead processes, except locked ones and those of other users."""
+    """Delete this user's work folders in `parent` that no process has locked: their processes are dead.
+
+    If a process died during `exchange`, first restore the old output.
+    """
     with contextlib.suppress(OSError):
         for name in os.listdir(parent):
             if NAME.search(name):

@@ -50,7 +50,7 @@ def no_temporary_folder() -> MissingTool:
 
 
 def explained(error: BaseException, where: str | Path | None = None) -> NfEdgeError | None:
-    """The user's message about a system error or its cause; None if the error is not a system error.
+    """A message for the user, if the error or one of its causes is a known system error; None otherwise.
 
     Args:
         where: the path that was being written, for errors that name no file.

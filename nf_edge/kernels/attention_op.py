@@ -146,8 +146,9 @@ def _split(projected: Tensor, head_size: int, symmetric: bool) -> tuple[Tensor, 
 
 
 def _append(cached: Tensor, scales: Tensor | None, new: Tensor, first: int) -> None:
-    """Write tokens [H, T, d] to a cache.  int8 has one scale per head and token; the largest
-    magnitude is 127.
+    """Write tokens [H, T, d] to a cache, from position `first` on.
+
+    In an int8 cache, each head and token has one scale, which makes the largest magnitude 127.
     """
     slots = slice(first, first + new.shape[1])
     if scales is None:

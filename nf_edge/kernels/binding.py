@@ -222,7 +222,8 @@ def available(library: Path | None = None) -> list[str]:
 def in_use(library: Path | None = None) -> str | None:
     """The instruction set that calls use; None if NF_EDGE_ISA names one that this CPU cannot run.
 
-    The environment variable NF_EDGE_ISA selects it; without it, the preferred one is used.
+    The environment variable NF_EDGE_ISA names the instruction set.  If the variable is not set, calls use the
+    preferred instruction set.
     """
     name = _loaded(library).nf_isa_in_use()
     return None if name is None else name.decode()

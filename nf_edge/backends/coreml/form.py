@@ -5,8 +5,8 @@ layers are 1×1 convolutions.  Heads are computed separately: scores [1, keys, 1
 [1, keys, 1, d] and queries [1, d, 1, queries].  Queries need no transpose.  Apple describes this form at
 https://machinelearning.apple.com/research/neural-engine-transformers.
 
-The noise is two grouped convolutions, with one group per head.  If only one token is pooled, the last layer
-has one query.
+Low-rank noise is two grouped convolutions and pairwise noise is one, with one group per head.  If only one
+token is pooled, the last layer has one query.
 
 A program shares the network's modules, so rounding the network's weights also rounds the program's.
 """
@@ -154,7 +154,12 @@ class EngineProgram(nn.Module):
         return None if self.output_tokens == "all" else self._one_hot(pooled, self.output_tokens)
 
     def _one_hot(self, pooled: Tensor, which: str) -> Tensor:
-        """A float32 mask [1, 1, 1, T]: 1 at the first token, or at the last token that may be pooled."""
+        """A float32 mask [1, 1, 1, T] that is 1 only at the selected token.
+
+        Args:
+            pooled: 1 at tokens that may be pooled.
+            which: "first" selects the first token, "last" the last token that may be pooled.
+        """
         if which == "first":
             return (self.positions == 0).float()[None, None, None]
         return last_of(pooled)[:, None, None]

@@ -1,6 +1,6 @@
 """Weights rounded to the values that coremltools stores.
 
-coremltools then changes no value by more than float16 rounding does.
+When coremltools then compresses these weights, it changes their values only by rounding to float16.
 """
 
 import torch

@@ -1,12 +1,12 @@
 """The network rewritten for CMSIS-NN: the same results, from operators that have CMSIS-NN kernels.
 
   - A linear layer is a 1×1 convolution over [1, D, 1, T], stored in memory like [T, D].  CMSIS-NN's
-    convolution has a scale per output channel and computes four products in one pass.  Its fully connected
-    layer, as ExecuTorch calls it, has one scale and computes row after row.
+    convolution has a scale per output channel and computes four products in one pass.  ExecuTorch calls
+    CMSIS-NN's fully connected layer with only one scale, and that layer computes row after row.
   - Scores are [queries, keys], because the softmax kernel works along the innermost axis.  The kernel for
     products of two activations needs the second operand transposed.
-  - The kernels broadcast along channels only.  The mask is equal for all queries or for all heads.  Scores
-    are reshaped so that the masked axis becomes the channel.
+  - The kernels can broadcast an operand only if it has one value per channel.  A mask is equal for all heads,
+    or for all heads and queries.  Scores are reshaped so that the mask has one value per channel.
   - Causal queries are computed in blocks, without the keys after the block.
   - If only one token is pooled, the last layer has one query.
 

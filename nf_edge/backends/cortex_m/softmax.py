@@ -48,9 +48,10 @@ def softmax_int8(
 
 
 def _exp(exponent: Tensor) -> Tensor:
-    """exp of an exponent ≤ 0, as a product of powers of e and a polynomial.
+    """exp(x) of an exponent x ≤ 0.
 
-    The polynomial, around -1/8, computes the remainder below a quarter.
+    x is the sum of a multiple of -1/4 and a remainder from -1/4 to 0.  A polynomial around -1/8 computes exp
+    of the remainder.  Products of the constants `EXP_POWERS` give exp of the multiple.
     """
     quarter = 1 << QUARTER_BITS
     rest = (exponent & (quarter - 1)) - quarter

@@ -1,4 +1,4 @@
-"""Count the operators and multiply-accumulates that an accelerated library executes, and those it leaves."""
+"""Count the operators and multiply-accumulates that an accelerated library executes, and all others."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -76,10 +76,11 @@ def coverage_of(
     length: int,
     reason: Callable[[str], str],
 ) -> Coverage:
-    """Count a program's operators.  Operators that are left are grouped by name, the most frequent first.
+    """Count the operators that the library executes, and group the others by name, the most frequent first.
 
     Args:
-        reason: a function from an operator's name to the reason why the operator is left.
+        length: the maximum number of tokens of a row.
+        reason: a function from an operator's name to the reason why the library does not execute it.
     """
     delegated = macs = 0
     left: dict[str, tuple[int, int]] = {}

@@ -1,4 +1,4 @@
-"""Suggest recipes of other backends that execute the operators that a backend leaves."""
+"""Suggest recipes of other backends, if a backend's accelerated library does not execute an operator."""
 
 from nf_edge.backends import all_backends
 from nf_edge.core.compatibility import devices_for, incompatibility
@@ -8,8 +8,8 @@ from nf_edge.core.recipe.recipe import Recipe, bundled_recipes
 def fixes_for(recipe: Recipe) -> dict[str, str]:
     """Map PyTorch's name of an operator to a sentence that suggests bundled recipes of another backend.
 
-    That backend always executes the operator.  If several backends do, the sentence suggests the backend that
-    shares the most devices with `recipe`.
+    The library of that backend always executes the operator.  If several libraries do, the sentence suggests
+    the backend that runs on the most devices of `recipe`.
     """
     devices, backends = devices_for(recipe), all_backends()
     recipes: dict[str, list[str]] = {}

@@ -76,7 +76,7 @@ class _Call:
 
 
 def _by_last_axis_of(index: int) -> Callable[[_Call], int]:
-    """A function that counts the MACs of an operator; it sums over the last axis of argument `index`."""
+    """A function that counts the MACs of an operator that sums over the last axis of its argument `index`."""
 
     def count(call: _Call) -> int:
         return math.prod(call.result()) * call.shape(index)[-1]

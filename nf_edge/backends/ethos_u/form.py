@@ -9,7 +9,7 @@ innermost axis, and passes over [T, T] scores are slow.  Therefore:
   - Scores are transposed, [keys, queries].  Maximum and sum over keys then need a tenth of the cycles, and
     the product with V needs no transpose.
   - Causal queries are computed in blocks, without the keys after the block.
-  - Shares are normalized after the product with V: [d, T] values instead of [T, T].
+  - Softmax divides by its sum only after the product with V: it scales [d, T] values instead of [T, T].
   - Low-rank and pairwise noise are block-diagonal linear layers over all heads.
   - If only one token is pooled, the last layer has one query.
 

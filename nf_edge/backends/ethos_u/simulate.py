@@ -1,8 +1,8 @@
 """Run a `.pte` with an Ethos-U delegate on this machine.
 
 PyTorch computes the host's operators, and Arm's TOSA reference model computes the delegate's integers.  The
-reference model runs the graph before Vela compiles it.  It does not show whether the NPU gives the same
-numbers.
+reference model runs the graph that Vela compiles, not the NPU's commands.  So it does not show whether the
+NPU gives the same numbers.
 """
 
 from pathlib import Path
@@ -20,7 +20,9 @@ WHAT = "Arm's TOSA reference model (simulated, before Vela)"
 
 
 class SimulatedSession:
-    """A program and the NPU's graph, read from the file next to it.
+    """A session that runs a program on the host, and the NPU's graph in the TOSA reference model.
+
+    The graph is read from a file next to the program.
 
     Raises:
         BadInput: one of the files cannot be read.

@@ -9,8 +9,8 @@ TARGETS = tuple(f"ethos-{family}-{macs}" for family, sizes in MACS.items() for m
 def has_matrix_unit(target: str) -> bool:
     """Whether the target multiplies two activations as fast as an activation and weights.
 
-    Other targets do it row by row, and only in int8.  ExecuTorch's partitioner leaves wider products to the
-    host.
+    Other targets multiply two activations row by row, and only in int8.  For these targets, ExecuTorch's
+    partitioner leaves int16 products of two activations to the host.
     """
     return target.startswith("ethos-u85")
 

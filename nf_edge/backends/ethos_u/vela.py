@@ -79,16 +79,17 @@ def compile_program(exported: torch.export.ExportedProgram, target: str) -> Comp
                 # The quantizer adds operators that are not in ExecuTorch's core set.
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),
             )
-        _forget_folder(edge, str(folder))
+        _remove_folder_option(edge, str(folder))
         graphs = list(folder.glob("output_*.tosa"))
         if len(graphs) != 1:
             raise RuntimeError(f"the program for the NPU must become one delegate, not {len(graphs)}")
         return Compiled(edge, graphs[0].read_bytes(), _estimate(target, folder / "output"))
 
 
-def _forget_folder(edge: Any, folder: str) -> None:
-    """Remove the path of the compiler's intermediate folder from the delegates' compile options, so that the
-    model file contains no path of this machine.
+def _remove_folder_option(edge: Any, folder: str) -> None:
+    """Remove the compile options of the delegates that contain the path of the compiler's temporary folder.
+
+    Without them, the model file contains no path of this machine.
     """
     for delegate in delegates_of(edge):
         specs = delegate.compile_specs

@@ -45,7 +45,7 @@ def quantize_dynamic(
 
 
 def _as_torchao(weight: Tensor, quantized_weight: QuantizedWeight) -> Tensor:
-    """Replace the codes and scales in torchao's quantized weight by those of `quantized_weight`."""
+    """A copy of torchao's `weight` that has the codes and scales of `quantized_weight`."""
     parts, attributes = weight.__tensor_flatten__()  # type: ignore[attr-defined]
     tensors = {part: getattr(weight, part) for part in parts}
     tensors |= {"qdata": quantized_weight.codes, "scale": quantized_weight.scales}

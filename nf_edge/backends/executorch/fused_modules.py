@@ -20,8 +20,9 @@ Products = Literal["float32", "int8"]
 
 
 class Lengths:
-    """An attention form whose mask is the number of real tokens of each row, int64 [B]; None if no token is
-    padding.
+    """An `AttentionForm` that only makes masks; the operator of `FusedAttention` computes attention.
+
+    A mask is the number of real tokens of each row, int64 [B]; None if no token is padding.
     """
 
     # The operator selects its output queries itself.

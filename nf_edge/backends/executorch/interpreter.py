@@ -127,7 +127,7 @@ class Interpreter:
         return content
 
     def _tensor(self, index: int) -> Tensor:
-        """A tensor's constant data, or its place in the arena."""
+        """The tensor with this index: a copy of a constant, or a view of its place in an arena."""
         if index not in self._tensors:
             value = self._method.values[index].val
             dtype, place = DTYPES[value.scalar_type.name], value.allocation_info

@@ -58,7 +58,8 @@ def require_operators(path: Path, libraries: Sequence[str]) -> None:
         libraries: CMake targets, as in `Backend.operator_libraries`.
 
     Raises:
-        BadInput: no library has some of the operators or delegates; the message names them.
+        BadInput: neither the runtime nor a library has an operator or a delegate; the message names all such
+            operators and delegates.
         MissingTool: the libraries' operator lists are missing here.
     """
     methods = read_program(path, path.read_bytes()).program.execution_plan

@@ -101,7 +101,7 @@ def operators_in(graph: torch.fx.GraphModule, counted: str = "") -> Iterator[Ope
 
 
 def _computing(graph: torch.fx.Graph) -> Iterator[tuple[torch.fx.Node, str]]:
-    """The calls that compute something, with their names."""
+    """The calls in a graph, with their names; without calls that only handle memory, tuples or delegates."""
     for node in graph.nodes:
         if node.op == "call_function" and (name := qualified_name(node)) not in NOT_COMPUTE:
             yield node, name

@@ -106,7 +106,7 @@ class PastPresent:
 
 
 def _of_batch(bias: Tensor | None) -> Tensor | None:
-    """Add a batch dimension to R, because the operators need four: [H, Tq, Tk] → [1, H, Tq, Tk]."""
+    """Add the batch dimension that the operators require to a score bias: [H, Tq, Tk] → [1, H, Tq, Tk]."""
     return bias[None] if bias is not None and bias.dim() == 3 else bias
 
 

@@ -156,9 +156,10 @@ def _tokens_by_groups(
 
 
 def _unpacked(model: ModelProto, points: str, bits: int, shape: str) -> list[NodeProto]:
-    """Unpack MatMulNBits' zero points to one byte each, as the tensor `{points}_blocks`.
+    """Nodes that unpack MatMulNBits' zero points to one byte each, as the tensor `{points}_blocks`.
 
-    The runtime does this once, at load.  Storing the table as a matrix instead would copy the table.
+    The runtime executes these nodes once, at load.  For a table with two dimensions, the zero points could
+    stay packed.  But the head needs three dimensions, so the table would be copied.
     """
     constants: dict[str, np.ndarray] = {
         "shifts": np.arange(0, 8, bits, dtype=np.uint8),

@@ -45,7 +45,7 @@ def quantize_cache(path: Path, calibration_inputs: Inputs) -> None:
 
 
 def _largest(model: onnx.ModelProto, path: Path, calibration_inputs: Inputs) -> dict[str, np.ndarray]:
-    """The largest magnitude of all keys and values, [1, H, 1, d] for each output name."""
+    """Map each output of keys or values to the largest magnitude of each head and channel, [1, H, 1, d]."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

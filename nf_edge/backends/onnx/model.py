@@ -223,7 +223,7 @@ def feed(model: ModelProto, input_ids: np.ndarray, attention_mask: np.ndarray) -
 
 
 def _place(model: ModelProto, quantized_weights: Mapping[str, QuantizedWeight]) -> None:
-    """Replace weights that ONNX Runtime's quantizers rounded by those in `quantized_weights`."""
+    """Store `quantized_weights` in the model, in place of the weights that ONNX Runtime rounded."""
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     for module, quantized_weight in quantized_weights.items():
         name = matrix_name(module)

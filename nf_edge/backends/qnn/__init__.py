@@ -202,7 +202,7 @@ def _tied_head(config: ModelConfig) -> list[str]:
 
 
 def _passed(config: ModelConfig, input_shape: InputShape) -> int:
-    """Bytes of a call's inputs and outputs, without the keys and values of all positions."""
+    """Bytes of a call's inputs and outputs, except the cached keys and values among the inputs."""
     if input_shape.cached:
         new = sizes_of(config, CHUNK).cache
         return 8 * (input_shape.length + 2 * CHUNK) + 4 * (CHUNK * config.vocab_size + new)

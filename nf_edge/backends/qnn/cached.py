@@ -1,9 +1,9 @@
 """A language model with its cache as one graph of fixed shapes, for prefill and for decoding.
 
 A call processes `CHUNK` tokens; the last ones may be padding.  A prompt is fed chunk by chunk, and a step is
-one token with padding.  The application stores keys and values.  It passes those of all positions to each
-call, and copies the new ones from the outputs.  Inputs and outputs have the same names as in backend
-onnx_cpu.
+one token with padding.  The application stores keys and values.  It passes the keys and values of all
+positions to each call, and copies the new ones from the outputs.  Inputs and outputs have the same names as
+in backend onnx_cpu.
 
 All tokens of a call have logits, so that the calibrated range covers all calibration tokens.
 """
@@ -26,7 +26,7 @@ CHUNK = 16
 
 
 class ChunkForm(HtpForm):
-    """The attention form of a chunk: the keys are all cached positions, followed by the chunk's tokens."""
+    """An `AttentionForm` for a chunk; the keys are the cached keys of all positions, then the chunk's."""
 
     def mask(self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool) -> Tensor:
         """A mask [1, 1, CHUNK, keys] from an attention mask [1, capacity]."""
@@ -138,8 +138,10 @@ class ChunkDecoder(Decoder):
 def calibration_feeds(
     session: Any, capacity: int, calibration_inputs: Inputs
 ) -> Iterator[dict[str, np.ndarray]]:
-    """The inputs of each chunk of the rows; a float32 model computes the keys and values of earlier
-    chunks.
+    """The model's inputs for each chunk of the calibration rows.
+
+    Args:
+        session: runs the float32 model, which computes the keys and values of earlier chunks.
     """
     for ids, mask in calibration_inputs:
         yield from ChunkDecoder(session, capacity).feeds(ids[0, : int(mask.sum())])

@@ -36,7 +36,11 @@ class HtpForm(MatmulForm):
 
 
 def specialise(model: NoiseFormer) -> None:
-    """Fold norms and scale, in place and exactly, and set the form of attention."""
+    """Rewrite a network for the HTP, in place and exactly.
+
+    Linear layers absorb the norms' scales and biases and the factor 1/√d of attention.  Attention uses
+    `HtpForm`.
+    """
     model.transformer.form = HtpForm()
     for block in model.transformer.blocks:
         block.attn.fold_scale()

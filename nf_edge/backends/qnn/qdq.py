@@ -102,7 +102,11 @@ def _reader(feeds: Iterator[dict[str, np.ndarray]]) -> Any:
 
 
 def _overrides(precision_of: Precisions, named: set[str]) -> dict[str, list[dict[str, Any]]]:
-    """The quantizer's settings: per channel for linear layers, no change for a table's codes."""
+    """Map tensor names to the quantizer's settings: scales per channel for linear layers, 1 for table codes.
+
+    Args:
+        named: names of the constants in the model.
+    """
     from onnxruntime.quantization import QuantType
 
     kinds = {4: QuantType.QInt4, 8: QuantType.QInt8}

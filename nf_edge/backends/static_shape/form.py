@@ -58,7 +58,10 @@ def selects_token(node: torch.fx.Node) -> bool:
 
 
 def _qualified_name(kind: type | str) -> str:
-    """The qualified name of a module's class.  `torch.export` records the class, or its name after a copy."""
+    """The qualified name of a module's class.
+
+    `torch.export` records the class itself; in a copy of the program, the record is the qualified name.
+    """
     return kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
 
 

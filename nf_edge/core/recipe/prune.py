@@ -129,7 +129,7 @@ COMPRESSION_SCHEMAS: tuple[CompressionSchema, ...] = get_args(CompressionSchema)
 class Compression(Closed):
     """The content of `compression.json`: how `compress` made a checkpoint from another one.
 
-    Files of schema 1, from earlier versions, lack the fields whose value may be "unknown".
+    Files of schema 1, from earlier versions, lack some fields.  These fields then have the value "unknown".
     """
 
     schema_: CompressionSchema = Field("nf-edge/compression/2", alias="schema")

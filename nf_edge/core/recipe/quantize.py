@@ -170,7 +170,8 @@ class Quantize(Closed):
 
         Args:
             granularity: the rule's granularity; None if the rule does not set one.
-            per_channel: whether the default is per channel.
+            per_channel: whether a dtype other than the section's `weights` has one scale per channel by
+                default.
         """
         if granularity is None and dtype == self.weights:
             granularity = self.granularity

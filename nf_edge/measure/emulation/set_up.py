@@ -10,7 +10,7 @@ def set_up(progress: Progress = silent) -> None:
     """Check QEMU and the cross-compiler, download the runtimes' libraries, and build the runner with them.
 
     Raises:
-        MissingTool: the user must install a tool first; the fix is the command.
+        MissingTool: the user must install a tool first; the error's fix is the command to do so.
     """
     emulator()
     for done, runtime in enumerate(RUNTIMES):

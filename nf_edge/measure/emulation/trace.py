@@ -30,7 +30,7 @@ class FirstDivergence:
         instruction: index of the instruction.
         instructions: number of instructions in the program.
         off: the difference, as a share of the output's largest number.
-        before: the largest difference of an earlier output, as the same share.
+        before: the largest difference in an earlier output, as a share of that output's largest number.
     """
 
     operator: str

@@ -49,7 +49,10 @@ class Runner:
         return python_command(artifact, threads) if self.missing else command_for(artifact, threads)
 
     def peak(self, process: TimedSession) -> Figure:
-        """End a process, and return its peak memory."""
+        """End a process, and return the peak of its resident memory.
+
+        For a Python process, only memory in addition to Python and the runtime counts.
+        """
         peak = process.finish()
         if peak.rss_peak == 0:
             return Figure.unavailable("bytes", NO_PROCFS)
@@ -159,7 +162,7 @@ def _largest(figures: Sequence[Figure]) -> Figure:
 
 
 def _ticker(step: str, total: int, progress: Progress) -> Tick:
-    """A function that reports one more finished round, of `total`, each time it is called."""
+    """A function without arguments; each call reports that one more round of `total` is finished."""
     done = 0
 
     def tick() -> None:
