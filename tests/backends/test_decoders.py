@@ -103,7 +103,7 @@ def test_more_tokens_than_positions_are_refused_and_the_cache_stays_as_it_was(re
 def test_positions_that_were_never_fed_cannot_be_skipped(recipe, subject):
     decoder, ids, _ = subject("lm-none", recipe)
     decoder.feed(ids[:3], 0)
-    with pytest.raises(ValueError, match="position 4, but the cache holds 3"):
+    with pytest.raises(ValueError, match="position 4, but the cache holds only 3 tokens"):
         decoder.feed([1], 4)
 
 
@@ -140,7 +140,7 @@ def test_the_native_runner_feeds_a_prompt_steps_and_starts_anew(recipe, exported
 @each_recipe
 def test_the_native_runner_refuses_a_mask_and_a_full_cache(recipe, exported):
     artifact = exported("lm-none", recipe)
-    with pytest.raises(BadInput, match="takes the position of the first id, one number, not 2, line 1"):
+    with pytest.raises(BadInput, match="the position of the first id; it has 2 numbers, line 1"):
         run_natively(artifact, [([1, 2], [1, 1])])
     with pytest.raises(BadInput, match="line 3"):
         run_natively(artifact, [([1] * 10, [0]), ([1], [10])])

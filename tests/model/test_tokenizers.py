@@ -254,7 +254,7 @@ def _not_installed(package):
             "encoded 9 texts to the model's ids (p 1)",
             True,
         ),
-        (TokenizerReading("ExecuTorch", True, "predicted"), "with a tokenizer of this form", True),
+        (TokenizerReading("ExecuTorch", True, "predicted"), "predicted from the form of the tokenizer", True),
         (
             TokenizerReading("ExecuTorch", False, "measured", 9, "p 1", "a|b"),
             "does not encode texts like the model",

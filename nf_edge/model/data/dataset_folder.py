@@ -1,5 +1,6 @@
 """Read a folder that `save_to_disk` of Hugging Face's `datasets` package wrote."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,30 @@ def read_dataset(path: Path) -> list[dict[str, Any]]:
             if isinstance(feature, datasets.ClassLabel)
         }
         return [
-            {name: _class(value, classes[name]) if name in classes else value for name, value in row.items()}
+            {
+                name: _class(value, classes[name]) if name in classes else _plain(value)
+                for name, value in row.items()
+            }
             for row in data
         ]
     except Exception as error:
         raise BadInput(
             f"cannot be read by the datasets package ({error})", where=path, fix="save the data set again"
         ) from error
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON can represent: dates and the like as text, NaN and infinity as None.
+
+    Columns that are not read may have any values.
+    """
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def _class(value: int | None, names: Sequence[str]) -> str | None:

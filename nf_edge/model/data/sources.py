@@ -1,7 +1,6 @@
 """Data sources: files by their path, and data sets by their name."""
 
 import hashlib
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nf_edge.core import reading
+from nf_edge.core import reading, strict_json
 from nf_edge.core.errors import BadInput
 from nf_edge.model.data.columns import with_usual_names
 from nf_edge.model.data.dataset_folder import is_dataset_folder, read_dataset, split_folder
@@ -116,8 +115,7 @@ def _parse(content: bytes, row_format: RowFormat, source: str) -> Table:
 
 def _table_of_rows(rows: list[dict[str, Any]]) -> tuple[str, Table]:
     """The hash and the table of rows that are not in a file."""
-    # A data set may have dates and other values without JSON in columns that are not read.
-    content = "".join(json.dumps(row, default=str) + "\n" for row in rows).encode()
+    content = "".join(strict_json.dumps(row, indent=None) + "\n" for row in rows).encode()
     return _sha256(content), Table([Record(line, row) for line, row in enumerate(rows, start=1)])
 
 
