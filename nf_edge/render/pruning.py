@@ -51,9 +51,9 @@ def _lines(result: PruningReport) -> list[str]:
     return lines
 
 
-def compression_lines(mark: Compression) -> list[str]:
+def compression_lines(compression: Compression) -> list[str]:
     """The original of a pruned checkpoint, the removed parts, and the change of the predictions."""
-    report = mark.report
+    report = compression.report
     before, after, divergence = report["before"], report["after"], report["faithfulness"]
     sizes = {
         "parameters": (before["parameters"], after["parameters"]),
@@ -64,7 +64,7 @@ def compression_lines(mark: Compression) -> list[str]:
     }
     changed = [f"{name} {old:,} → {new:,}" for name, (old, new) in sizes.items() if old != new]
     removed = ", ".join(changed) or "nothing was removed, but the model was trained further"
-    lines = [f"made from {mark.original} by recipe {mark.recipe}: {removed}"]
+    lines = [f"made from {compression.original} by recipe {compression.recipe}: {removed}"]
     if divergence is not None:
         lines += divergence_lines(Divergence(**divergence), report["tested_on"])
     return lines

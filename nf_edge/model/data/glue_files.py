@@ -135,11 +135,11 @@ def _is_headerless(rows: Sequence[Cells]) -> bool:
 
 
 def _without_broken_rows(table: Table) -> Table:
-    """A table without rows that miss columns.  The official QQP files have a few; the data set on the Hugging
+    """A table without rows that lack columns.  The official QQP files have a few; the data set on the Hugging
     Face hub leaves them out too.
     """
-    whole: list[Record] = [record for record in table.records if not record.problem]
-    if broken := len(table.records) - len(whole):
+    complete: list[Record] = [record for record in table.records if not record.problem]
+    if broken := len(table.records) - len(complete):
         note = f"{broken} rows do not have all columns and are left out"
-        return replace(table, records=whole, notes=(*table.notes, note))
+        return replace(table, records=complete, notes=(*table.notes, note))
     return table

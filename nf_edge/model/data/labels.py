@@ -181,9 +181,9 @@ def _classes(
     for index, name in enumerate(task.labels):
         given = renamed.get(_key(name), renamed.get(str(index)))
         named = index if unnamed and not renamed else _class_by_name(name, config.id2label or {})
-        found = named if given is None else given
-        if found is not None:
-            classes[_key(name)] = found
+        chosen = named if given is None else given
+        if chosen is not None:
+            classes[_key(name)] = chosen
     missing = [name for name in task.labels if _key(name) not in classes]
     if missing or len(set(classes.values())) < len(classes):
         names = config.id2label or {}
