@@ -63,25 +63,25 @@ class Support:
         layers: kernels for linear layers.
         tables: kernels for token and position tables.
         targets: accelerators to compile for.  A recipe must name one, unless the tuple is empty.
-        own_kernels: whether its files call nf-edge's kernels; names of its recipes start with `nf-`.
+        own_kernels: whether its files call nf-edge's kernels; if so, the names of its recipes start with
+            `nf-`.
         any_batch: whether a file accepts any number of rows.
         dynamic_length: whether a file accepts rows of any length.
         float_layers: whether linear layers may stay in floating point.
         rules: whether rules may give single modules other precisions.
-        mixed_static: the layers that a recipe with static activations may contain: `any`; `int8_per_channel`
-            for static, int8 per_channel and floating-point layers; or `none` for static and floating-point
-            layers.
+        mixed_static: the quantized layers that a recipe may mix with static ones: any, only int8
+            per_channel, or none.  Layers in floating point are not restricted by it.
         zero_points: whether weights may be asymmetric.
         attention: dtypes of attention's products.
         caches: dtypes of a language model's keys and values; empty if files have no cache.
         static_cache: whether an int8 cache has calibrated scales, one per channel.
         methods: methods of rounding weights.
         channels: a required divisor of the numbers of inputs and outputs of a quantized linear layer.
-        float_logits: whether a layer with static activations has floating-point outputs.  If not, layers that
-            compute logits use other activations.
+        float_logits: whether a layer with static activations can return floating-point logits.  If not, the
+            layers that compute logits get other activations.
         signed_scales: whether scales of weights may be negative.
-        row_scales: which values share one int8_dynamic range.  False: the values of one token.  True: one
-            group of a token's values if weights have groups, else all values of a row.
+        row_scales: how int8_dynamic ranges are shared.  False: one range per token.  True: one range for all
+            tokens of an input row; if weights have groups, one range per token and group.
     """
 
     backend: str

@@ -172,7 +172,7 @@ def _job(checkpoint: Checkpoint, recipe: Recipe, device: Device | None, calibrat
     if device is not None and (problem := incompatibility(device, recipe)):
         raise BadInput(
             f"recipe {recipe.name} does not run on {device.id}: {problem}",
-            fix="use another recipe; nf-edge recipes list shows the backend of each",
+            fix="use another recipe; `nf-edge recipes list` shows the backend of each",
         )
     return job
 

@@ -180,7 +180,7 @@ def test_a_file_of_another_task_is_refused_with_the_columns_that_it_should_have(
     path = tmp_path / "dev.tsv"
     path.write_text("index\tsentence1\tsentence2\tlabel\n0\ta\tb\t1\n")
     with pytest.raises(
-        BadInput, match=r"is not a file of task qnli, which has the columns `question`, `sent"
+        BadInput, match=r"is not a file of task qnli: it has the columns .* text is in `question` with `sent"
     ):
         read_table(str(path), RowFormat(task="qnli"))
 

@@ -130,7 +130,7 @@ def failure(model: str | Path, returncode: int, stderr: str) -> NfEdgeError:
     """The error for a runner that failed or was ended by a signal, from its return code and its stderr."""
     message = PREFIX.sub("", "\n".join(stderr.strip().splitlines()[-STDERR_LINES:]))
     if returncode == BAD_INPUT:
-        fix = "if the file can be read, export it again with the runtime that is installed here"
+        fix = "check that the file can be read; if so, export it again with the installed runtime"
         return BadInput(message.removesuffix(f", {Path(model).resolve()}"), where=model, fix=fix)
     if returncode < 0:
         return _ended(model, -returncode, message)

@@ -49,11 +49,11 @@ def drawings() -> list[dict[str, Any]]:
 
 
 def draw(path: str, radius: float, width: float, slant: float) -> np.ndarray:
-    """Intensities of a glyph, int64 [8, 8], 0 to 16.
+    """Draw a glyph that fills the height of the bitmap: intensities, int64 [8, 8], 0 to 16.
 
     Args:
         path: as in `GLYPHS`.
-        radius: radius of the pen in pixels of the bitmap; the glyph has the full height.
+        radius: radius of the pen, in pixels of the bitmap.
         width: width of the upright glyph in pixels.
         slant: shift of the top to the right of the bottom, as a share of the height.
     """

@@ -108,11 +108,12 @@ def task_texts(task: GlueTask, columns: Sequence[str], where: str) -> tuple[str,
     layout = LAYOUTS[task.name]
     texts = next((names for names in layout.texts if set(names) <= set(columns)), None)
     if texts is None:
-        expected = " or ".join(", ".join(f"`{name}`" for name in names) for names in layout.texts)
+        expected = " or ".join(" with ".join(f"`{name}`" for name in names) for names in layout.texts)
         raise BadInput(
-            f"is not a file of task {task.name}, which has the columns {expected}",
+            f"is not a file of task {task.name}: it has the columns {', '.join(columns)}, but the "
+            f"task's text is in {expected}",
             where=where,
-            fix=f"its columns are: {', '.join(columns)}\n  name the columns of the text with --text",
+            fix="give a file of the task, or name the columns of the text with --text",
         )
     return texts
 

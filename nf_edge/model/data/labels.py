@@ -187,7 +187,9 @@ def _classes(
     missing = [name for name in task.labels if _key(name) not in classes]
     if missing or len(set(classes.values())) < len(classes):
         names = config.id2label or {}
-        wrong = f"; no class is named {' or '.join(missing)}" if missing else "; two of them have one class"
+        wrong = (
+            f"; no class is named {' or '.join(missing)}" if missing else "; two labels have the same class"
+        )
         raise BadInput(
             f"task {task.name} has the labels {', '.join(task.labels)}, and the model has "
             f"{', '.join(names.values()) or f'classes 0 to {len(task.labels) - 1}'}{wrong}",

@@ -30,7 +30,8 @@ class RowFormat:
     def __post_init__(self) -> None:
         if self.task is not None and self.task not in TASKS:
             raise BadInput(
-                f"there is no task {quoted(self.task)}", fix=f"use one of: {', '.join(TASKS)}; or none"
+                f"there is no task {quoted(self.task)}",
+                fix=f"use one of: {', '.join(TASKS)}; or leave out the task",
             )
         if not isinstance(self.text, tuple) or len(self.text) > 2 or not all(map(_is_name, self.text)):
             raise BadInput(
@@ -51,7 +52,7 @@ class RowFormat:
             )
         if not isinstance(self.labels, Mapping) or not all(map(_is_name, _items(self.labels))):
             raise BadInput(
-                f"labels must be names of labels, not {quoted(self.labels)}",
+                f"labels must map labels in the file to labels of the checkpoint, not {quoted(self.labels)}",
                 fix='write labels={"label in the file": "label of the checkpoint"}',
             )
 

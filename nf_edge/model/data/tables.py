@@ -203,7 +203,7 @@ def _comma_separated(text: str, where: str) -> list[Cells]:
             # A quoted cell may span lines; the row gets the number of its first line.
             start = reader.line_num + 1
     except csv.Error as error:
-        fix = "put quotes around cells that contain commas, quotes or line breaks, and double quotes in them"
+        fix = 'put quotes around cells that contain commas, quotes or line breaks; write quotes in them as ""'
         raise BadInput(f"is not valid CSV in line {start} ({error})", where=where, fix=fix) from error
     finally:
         csv.field_size_limit(limit)

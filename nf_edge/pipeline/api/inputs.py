@@ -230,7 +230,8 @@ def search_target(
         raise BadInput("a search has only one target; give only one of file_size, kl and max_drop")
     if bool(targets) != (out is not None):
         raise BadInput(
-            "a new recipe needs a target (file_size, kl or max_drop) and out; give both, or neither"
+            "a new recipe needs a target (`file_size`, `kl` or `max_drop`) and a place (`out`); give both or "
+            "neither"
         )
     return targets[0] if targets else None
 
