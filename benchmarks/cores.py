@@ -16,7 +16,7 @@ from pathlib import Path
 from compressions import sources
 
 from nf_edge.artifact import load_artifact
-from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.core.recipe.recipe import Limits, load_recipe
 from nf_edge.measure.accuracy.cores import OnCore, check_on
 from nf_edge.measure.accuracy.paired_rows import PairedRows
 from nf_edge.measure.emulation import emulated_cores
@@ -80,7 +80,9 @@ def main() -> None:
                     export(checkpoint, load_recipe(recipe), Path(scratch, "out"), keep=True).path
                 )
                 began = time.monotonic()
-                report = check_on(cores, artifact.runnable(), checkpoint.reference(), PairedRows(rows), None)
+                report = check_on(
+                    cores, artifact.runnable(), checkpoint.reference(), PairedRows(rows), Limits()
+                )
                 seconds = (time.monotonic() - began) / (len(rows.rows) * len(cores))
             for on_core in report.cores:
                 print(line(model, recipe, on_core, seconds), flush=True)

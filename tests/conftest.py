@@ -39,6 +39,9 @@ from nf_edge.training.bpe import train_bpe
 settings.register_profile("same examples", deadline=None, derandomize=True)
 settings.load_profile("same examples")
 
+# Runs of tests are no jobs of CI whose results people read.
+os.environ.pop("GITHUB_STEP_SUMMARY", None)
+
 TESTS = Path(__file__).parent
 # The specification and its data, next to a developer's checkout.
 SHARED = TESTS.parent.parent / "shared"

@@ -7,16 +7,19 @@ import click
 
 from nf_edge.cli.options import (
     PATH,
+    ci_options,
     data_option,
     json_option,
     limit_option,
-    max_drop_option,
+    limits_options,
     on_option,
     row_format_options,
     signature_options,
+    stride_option,
 )
 from nf_edge.cli.output import finish
 from nf_edge.cli.progress import progress_bar, warn
+from nf_edge.cli.usage import refuse
 from nf_edge.core.defaults import EMULATED_ROWS
 
 EPILOG = """\b
@@ -24,6 +27,7 @@ Examples:
   nf-edge check digits-pi --data digits:test
   nf-edge check digits-pi --data digits:test --on rpi-zero-2w,rpi-5,pixel-8
   nf-edge check out --data dev.tsv --reference ./my-model --max-drop 0.5
+  nf-edge check out --data dev.tsv --reference ./my-model --baseline shipped --junit gate.xml
 """
 
 
@@ -37,15 +41,26 @@ Examples:
     show_default="the bundled model of its name",
     help="The checkpoint to compare with: the exported one, or its original before pruning.",
 )
-@limit_option(shown=f"all; {EMULATED_ROWS} with --on")
-@max_drop_option
+@limit_option(shown=f"all; {EMULATED_ROWS} with --on, or more if a limit needs them")
+@stride_option
+@limits_options
+@click.option(
+    "--baseline",
+    type=PATH,
+    metavar="ARTIFACT",
+    help="The artifact that shipped last: a regression beyond the noise is exit code 5.",
+)
+@ci_options
 @on_option(several=True)
 @signature_options
 @json_option
 def command(artifact: Path, data: str, on: list[str] | None, as_json: bool, **options: Any) -> None:
     """Check the accuracy of an ARTIFACT, run from its file on this CPU, against its checkpoint's.
 
-    Both run on the same rows.  A drop larger than --max-drop (by default, the recipe's limit) is exit code 5.
+    Both run on the same rows.  A limit that does not hold, or that the rows are too few for, is exit code 5.
+    Without these options, the recipe's limits apply.  --max-drop f1=1,mse=0.02 limits metrics: in points for
+    shares and correlations, in percent for perplexity.  Rows without labels need --max-changed or --max-kl.
+
     With --on, the file also runs on emulated cores.  Each core must meet the same limit, and the report
     compares its answers with the answers on this machine.
     """
@@ -53,6 +68,8 @@ def command(artifact: Path, data: str, on: list[str] | None, as_json: bool, **op
     from nf_edge.render.accuracy import accuracy_parts
     from nf_edge.render.cores import cores_parts
 
+    if on:
+        refuse((options.pop("baseline"), "--baseline compares files on this machine; leave out --on."))
     with progress_bar() as progress:
         options |= {"progress": progress, "notify": warn}
         report: Any = (

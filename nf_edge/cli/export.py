@@ -7,20 +7,25 @@ import click
 
 from nf_edge.cli.options import (
     calibrate_option,
+    ci_options,
     data_option,
     device_option,
     json_option,
     limit_option,
-    max_drop_option,
+    limits_options,
     out_option,
     overwrite_option,
     recipe_option,
     row_format_options,
+    stride_option,
 )
 from nf_edge.cli.output import finish
 from nf_edge.cli.progress import progress_bar, warn
 from nf_edge.cli.usage import refuse
 
+# The arguments of `limits_options` and `ci_options`, which a dry run does not take.
+LIMITS = ("max_drop", "max_changed", "max_kl", "limits_on")
+CI_FILES = ("junit", "summary")
 EPILOG = """\b
 Examples:
   nf-edge export digits --recipe xnnpack-8da8w --device rpi-zero-2w -o digits-pi
@@ -37,7 +42,9 @@ Examples:
 @calibrate_option
 @row_format_options
 @limit_option()
-@max_drop_option
+@stride_option
+@limits_options
+@ci_options
 @out_option("Artifact folder to write")
 @click.option("--dry-run", is_flag=True, help="Predict the precisions and the memory; write nothing.")
 @overwrite_option
@@ -45,25 +52,26 @@ Examples:
     "--keep", is_flag=True, help="Write the artifact even if a check fails; it is marked as failed."
 )
 @json_option
-def command(
-    out: Path | None, max_drop: float | None, keep: bool, dry_run: bool, as_json: bool, **options: Any
-) -> None:
+def command(out: Path | None, keep: bool, dry_run: bool, as_json: bool, **options: Any) -> None:
     """Export CHECKPOINT with a recipe, and test the artifact by running its file.
 
     CHECKPOINT is a folder, or the name of a bundled model (./NAME forces a folder).
 
     The export compares the artifact's logits with PyTorch's, and predicts, plans and measures its memory.
-    With --data it checks the accuracy.  If the artifact exceeds the device's budget (exit 4) or the accuracy
-    limit (exit 5), nothing is written to OUT unless --keep is given.
+    With --data it checks the accuracy by the recipe's limits, or by the options' as `nf-edge check` does.  If
+    the artifact exceeds the device's budget (exit 4) or a limit (exit 5), nothing is written to OUT unless
+    --keep is given.
     """
     from nf_edge.pipeline import api
     from nf_edge.render.artifact import dry_run_parts, export_parts
 
+    limits, files = ({name: options.pop(name) for name in names} for names in (LIMITS, CI_FILES))
     refuse(
         (out is None and not dry_run, "Missing option '-o' / '--out' (or give --dry-run)."),
         (
-            options["data"] is None and (options["limit"], max_drop) != (None, None),
-            "--limit and --max-drop need --data; give --data, or leave them out.",
+            options["data"] is None
+            and any(v is not None for v in (options["limit"], options["stride"], *limits.values())),
+            "--limit, --stride and the limits on answers need --data; give --data, or leave them out.",
         ),
     )
     options |= {"notify": warn}
@@ -71,5 +79,5 @@ def command(
         finish("export --dry-run", api.dry_run(out=out, **options), as_json, dry_run_parts)
         return
     with progress_bar() as progress:
-        result = api.export(out=out, max_drop=max_drop, keep=keep, progress=progress, **options)
+        result = api.export(out=out, keep=keep, progress=progress, **limits, **files, **options)
     finish("export", result, as_json, export_parts)

@@ -3,13 +3,24 @@
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from nf_edge.cli.param_types import Columns, Counts, Devices, Drop, LabelNames, OneDevice, Task
+from nf_edge.cli.param_types import (
+    Columns,
+    Counts,
+    Devices,
+    Drop,
+    Finite,
+    LabelNames,
+    Losses,
+    OneDevice,
+    Task,
+)
 from nf_edge.core.defaults import FEWEST_REPEATS, REPEATS
-from nf_edge.core.environment import PUBLIC_KEY
+from nf_edge.core.environment import JOB_SUMMARY, PUBLIC_KEY
+from nf_edge.core.limits import LimitsOn
 from nf_edge.core.presets import DEFAULT_RANK, PRESETS
 
 Command = Callable[..., Any]
@@ -57,11 +68,48 @@ calibrate_option = click.option(
     show_default="the checkpoint's examples.jsonl",
     help="Rows to calibrate on, for recipes that need them.",
 )
-max_drop_option = click.option(
-    "--max-drop",
-    type=Drop(),
-    metavar="POINTS",
-    help="Largest accepted loss of accuracy, in percentage points.",
+
+
+def max_drop_option(*, by_metric: bool = False) -> Option:
+    """The option `--max-drop`; with `by_metric` it also takes losses of metrics, such as `f1=1,mse=0.02`."""
+    return click.option(
+        "--max-drop",
+        type=Losses() if by_metric else Drop(),
+        metavar="POINTS|METRIC=LOSS,…" if by_metric else "POINTS",
+        help="Largest accepted loss of accuracy, in percentage points.",
+    )
+
+
+limits_options = together(
+    max_drop_option(by_metric=True),
+    click.option(
+        "--max-changed",
+        type=Finite(0, 100),
+        metavar="PERCENT",
+        help="Largest accepted share of changed answers; needs no labels.",
+    ),
+    click.option(
+        "--max-kl",
+        type=Finite(0),
+        metavar="NATS",
+        help="Largest accepted KL divergence of the answers; needs no labels.",
+    ),
+    click.option(
+        "--limits-on",
+        type=click.Choice(get_args(LimitsOn)),
+        show_default="as the recipe says",
+        help="What must keep the limits: the measured value, or the bad end of its 95 % interval.",
+    ),
+)
+ci_options = together(
+    click.option("--junit", type=PATH, help="JUnit file to write, with one test case per limit."),
+    click.option(
+        "--summary",
+        type=PATH,
+        envvar=JOB_SUMMARY,
+        show_envvar=True,
+        help="Markdown file to append the results to.",
+    ),
 )
 
 
@@ -135,6 +183,15 @@ def limit_option(default: int | None = None, *, shown: str = "") -> Option:
         show_default=shown or default is not None,
         help="Use only the first N rows of --data.",
     )
+
+
+stride_option = click.option(
+    "--stride",
+    type=COUNT,
+    metavar="N",
+    show_default="half a window",
+    help="Tokens by which the windows of a text file (.txt) move; each token is scored once.",
+)
 
 
 def out_option(what: str, *, required: bool = False) -> Option:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from nf_edge.core.limits import drop_problem
+from nf_edge.core.limits import drop_problem, loss_problem
 
 # At most 18 digits: Python reads no integers of thousands of digits.
 COUNT = re.compile(r"0{0,9}[1-9][0-9]{0,17}", re.ASCII)
@@ -33,6 +33,27 @@ class Drop(Finite):
         if problem := drop_problem(points):
             self.fail(problem, param, ctx)
         return points
+
+
+class Losses(click.ParamType):
+    """Points of accuracy, or losses of metrics as in `limits.max_drop` of a recipe: `f1=1,mse=0.02`."""
+
+    name = "POINTS|METRIC=LOSS,…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | dict[str, float]:
+        if "=" not in value:
+            return Drop().convert(value, param, ctx)
+        losses: dict[str, float] = {}
+        for part in value.split(","):
+            name, _, text = (each.strip() for each in part.partition("="))
+            if name in losses:
+                self.fail(f"{value!r} limits {name} twice.", param, ctx)
+            losses[name] = Finite().convert(text, param, ctx)
+            if problem := loss_problem(name, losses[name]):
+                self.fail(f"{problem}.", param, ctx)
+        return losses
 
 
 class Size(click.ParamType):

@@ -51,7 +51,7 @@ Examples:
     metavar="NATS",
     help="Largest accepted divergence of the answers, in nats; gives the smallest file.",
 )
-@max_drop_option
+@max_drop_option()
 @out_option("Recipe file to write, NAME.yaml")
 @overwrite_option
 @json_option

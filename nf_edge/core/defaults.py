@@ -1,6 +1,7 @@
 """Default numbers that the commands and the Python API share."""
 
-# Default numbers of rows: for `sensitivity`, and for `check --on` (fewer, because emulated cores are slow).
+# Default numbers of rows: for `sensitivity`, and for `check --on` (fewer, because emulated cores are slow;
+# more if a limit needs them).
 SENSITIVITY_ROWS, EMULATED_ROWS = 256, 100
 # Default number of rounds of `bench`, and the fewest rounds that give a median a confidence interval.
 REPEATS, FEWEST_REPEATS = 20, 5

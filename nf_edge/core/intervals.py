@@ -35,6 +35,52 @@ def paired_difference(lost: float, gained: float, total: float) -> tuple[float, 
     return centre - half, centre + half
 
 
+def mcnemar(lost: int, gained: int) -> float:
+    """Mid-P of McNemar's test that two classifiers on the same rows are equally often right.
+
+    It is 1 if both are right about the same rows.
+    Source: Fagerland, Lydersen and Laake, BMC Medical Research Methodology 13, 2013.
+
+    Args:
+        lost: number of rows that only the first classifier predicts right.
+        gained: number of rows that only the second classifier predicts right.
+    """
+    from scipy.special import bdtr
+
+    if not lost + gained:
+        return 1.0
+    fewer, total = min(lost, gained), lost + gained
+    at_most = float(bdtr(fewer, total, 0.5))
+    exactly = at_most - float(bdtr(fewer - 1, total, 0.5)) if fewer else at_most
+    return 1 - exactly / 2 if lost == gained else 2 * at_most - exactly
+
+
+def rows_to_resolve(share: float, *, on_interval: bool, of_changes: bool = False) -> float:
+    """The number of rows from which on a limit on a share can be kept and broken.
+
+    From this number on, one row is at most the limit.  On intervals, the interval of no observed change also
+    keeps the limit.
+
+    Args:
+        of_changes: whether the limit is on a share (`wilson`) instead of a difference (`paired_difference`).
+
+    Returns:
+        1 for a limit of 0, which one row can break; infinity for a limit of 0 on intervals.
+    """
+    if not on_interval:
+        return math.ceil(1 / share - 1e-9) if share else 1
+    if not share:
+        return math.inf
+    one_row = math.ceil(1 / share - 1e-9)
+    needed = Z**2 * (1 / share - 1) if of_changes else Z / share - 2
+    return max(one_row, math.ceil(needed))
+
+
+def no_change(rows: float) -> float:
+    """The bound of the interval of a difference in shares if no row changed: half of its width."""
+    return paired_difference(0, 0, rows)[1]
+
+
 def exp(value: float) -> float:
     """e to the power of the value; infinite if the result exceeds float64."""
     try:
@@ -70,10 +116,12 @@ def clustered_mean(values: np.ndarray, cluster: np.ndarray) -> tuple[float, tupl
     The interval is None if there is only one cluster or a value is not finite.  Source: Cameron and Miller,
     Journal of Human Resources 50, 2015.
     """
+    from scipy.special import stdtrit
+
     mean, error = float(values.mean()), clustered_error(values, cluster)
     if error is None:
         return mean, None
-    half = _student(len(np.unique(cluster)) - 1) * error
+    half = float(stdtrit(len(np.unique(cluster)) - 1, 0.975)) * error
     return mean, (mean - half, mean + half)
 
 
@@ -92,20 +140,6 @@ def effective_count(values: np.ndarray, cluster: np.ndarray) -> float:
     if not clustered or not independent:
         return len(values)
     return len(values) * min(1.0, (independent / clustered) ** 2)
-
-
-def _student(freedom: int) -> float:
-    """The 97.5 % point of Student's t, by its expansion around the normal distribution.
-
-    It is 3 % too low for 2 degrees of freedom and exact to 0.2 % from 5 on.  Source: Abramowitz and Stegun,
-    1964, 26.7.5.
-    """
-    terms = (
-        (Z**3 + Z) / 4,
-        (5 * Z**5 + 16 * Z**3 + 3 * Z) / 96,
-        (3 * Z**7 + 19 * Z**5 + 17 * Z**3 - 15 * Z) / 384,
-    )
-    return Z + sum(term / freedom**power for power, term in enumerate(terms, start=1))
 
 
 def ratio_of_medians(above: Sequence[float], below: Sequence[float]) -> tuple[float, float]:

@@ -1,10 +1,21 @@
-"""Limits on lost accuracy, in points: the unit of recipes, of the command line and of reports.
+"""Limits on lost accuracy: the rules that recipes, the command line and the Python API share.
 
 A point is one percent of all rows: 97.5 % right instead of 98 % is half a point.
 """
 
-# Smaller limits except 0 are refused: 0.01 probably means the share that equals one point.
+from collections.abc import Mapping
+from math import inf
+from typing import Literal
+
+from nf_edge.core.errors import quoted
+from nf_edge.core.metrics import METRICS
+
+# Smaller limits in points except 0 are refused: 0.01 probably means the share that equals one point.
 LEAST_DROP = 0.05
+# What a limit holds for: the measured value, or the bad end of its 95 % interval.
+LimitsOn = Literal["estimate", "interval"]
+# The largest loss of the task's main metric in points, or of each metric in its unit.
+MaxDrop = float | Mapping[str, float]
 
 
 def drop_problem(points: float) -> str:
@@ -17,3 +28,21 @@ def drop_problem(points: float) -> str:
         f"{points:g} looks like a share, but the unit is points of accuracy; write {100 * points:g} if you "
         f"mean {100 * points:g} %, or 0 to allow no loss"
     )
+
+
+def points_problem(points: float) -> str:
+    """The problem of a limit in points, with the fix; "" if there is none."""
+    if not 0 <= points <= 100:
+        return f"{points:g} is not a number of points from 0 to 100"
+    return drop_problem(points)
+
+
+def loss_problem(name: str, loss: float) -> str:
+    """The problem of the limit on a metric, with the fix; "" if there is none."""
+    metric = METRICS.get(name)
+    if metric is None:
+        return f"{quoted(name)} is not a metric; the metrics are {', '.join(METRICS)}"
+    if metric.unit == "points":
+        problem = points_problem(loss)
+        return problem and f"{name}: {problem}"
+    return "" if 0 <= loss < inf else f"{name}: {loss:g} is not a finite number of at least 0"

@@ -26,6 +26,9 @@ PLAIN_NUMBER = re.compile(
 )
 
 
+BOOLEAN = "tag:yaml.org,2002:bool"
+
+
 class Closed(BaseModel):
     """Base of frozen models that refuse unknown keys, NaN, infinity, and booleans in place of numbers."""
 
@@ -94,7 +97,10 @@ def _parse(text: str, name: str) -> tuple[yaml.Node | None, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without tags.  No schema here needs tags, and a bad tag makes PyYAML raise arbitrary errors."""
+    """YAML without tags.  No schema here needs tags, and a bad tag makes PyYAML raise arbitrary errors.
+
+    Only `true` and `false` are booleans, as in YAML 1.2.  In YAML 1.1 the key `on` is one too.
+    """
 
     levels = 0
 
@@ -118,6 +124,13 @@ class _Loader(yaml.SafeLoader):
                 f"{node.value} is not a plain decimal number; write a number such as 10 or 0.5", event
             )
         return node
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != BOOLEAN]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(BOOLEAN, re.compile("(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 def _error_at(what: str, event: yaml.Event) -> ValueError:

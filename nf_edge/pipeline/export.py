@@ -20,7 +20,7 @@ from nf_edge.core.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.core.notebook import HtmlValue
 from nf_edge.core.progress import Progress, silent
 from nf_edge.core.recipe.prune import Compression
-from nf_edge.core.recipe.recipe import Recipe
+from nf_edge.core.recipe.recipe import Limits, Recipe
 from nf_edge.core.staging import temporary_folder
 from nf_edge.measure.accuracy.check import AccuracyReport
 from nf_edge.measure.accuracy.parity import Parity
@@ -98,7 +98,7 @@ def export(
     rows: Rows | None = None,
     original: Original | None = None,
     calibrate: Rows | None = None,
-    max_drop: float | None = None,
+    limits: Limits | None = None,
     overwrite: bool = False,
     keep: bool = False,
     progress: Progress = silent,
@@ -113,7 +113,7 @@ def export(
         original: the checkpoint that `checkpoint` was pruned from; accuracy is compared with it.  None:
             accuracy is compared with `checkpoint`.
         calibrate: calibration rows, if the recipe needs them; None: the checkpoint's examples.
-        max_drop: accepted loss of accuracy, in points; None: the recipe's limit.
+        limits: the limits on the answers; None: the recipe's.
         keep: keep the artifact even if it fails a gate; it is marked as failed.
 
     Returns:
@@ -127,7 +127,7 @@ def export(
     with staged_artifact(out, overwrite=overwrite, sources=[checkpoint.path]) as stage:
         compression, origin = require_pruned(checkpoint, recipe), origin_of(checkpoint)
         job = _job(checkpoint, recipe, device, calibrate)
-        examination = Examination.of(job, rows, original, max_drop, device)
+        examination = Examination.of(job, rows, original, limits, device)
         # The kernels are built before the long work, because the examination needs them.
         job.backend.operators_file()
         built = _build(job, stage, progress)

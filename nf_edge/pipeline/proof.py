@@ -7,7 +7,8 @@ from nf_edge.backends.runnable import Runnable
 from nf_edge.core.device import Device
 from nf_edge.core.errors import AccuracyGate, OverBudget
 from nf_edge.core.progress import Progress
-from nf_edge.measure.accuracy.check import AccuracyReport, check
+from nf_edge.core.recipe.recipe import Limits
+from nf_edge.measure.accuracy.check import AccuracyReport, check, require_checkable
 from nf_edge.measure.accuracy.paired_rows import PairedRows
 from nf_edge.measure.accuracy.parity import Parity, measure_parity, synthetic_rows
 from nf_edge.measure.accuracy.predictions import PROBED, require_finite
@@ -65,7 +66,7 @@ class Examination:
         max_logit_error: largest accepted difference of a logit from the checkpoint's; None: no limit.
         reference: the network whose accuracy the artifact's is compared with.
         accuracy_rows: labelled rows; None: accuracy is not checked.
-        max_drop: accepted loss of accuracy, in points; None: no limit.
+        limits: the limits on the answers.
         device: the device whose memory the artifact must fit; None: no verdict.
     """
 
@@ -74,7 +75,7 @@ class Examination:
     max_logit_error: float | None
     reference: NoiseFormer
     accuracy_rows: PairedRows | None
-    max_drop: float | None
+    limits: Limits
     device: Device | None
 
     @classmethod
@@ -83,7 +84,7 @@ class Examination:
         job: Job,
         rows: Rows | None,
         original: Original | None,
-        max_drop: float | None,
+        limits: Limits | None,
         device: Device | None,
     ) -> "Examination":
         """The examination of a job's artifact; all inputs are checked before the lowering.
@@ -91,7 +92,7 @@ class Examination:
         Args:
             rows: labelled rows in the checkpoint's tokens.
             original: the checkpoint that accuracy is compared with; None: the job's checkpoint.
-            max_drop: accepted loss of accuracy, in points; None: the recipe's limit.
+            limits: the limits on the answers; None: the recipe's.
 
         Raises:
             BadInput: the rows do not suit the model or the artifact, or logits of the checkpoint are not
@@ -101,18 +102,17 @@ class Examination:
         pairs = None
         if rows is not None:
             pairs = PairedRows(original.rows, rows) if original and original.rows else PairedRows(rows)
-            pairs.require_comparable(job.checkpoint.config)
+            require_checkable(job.checkpoint.config, pairs, limits or job.recipe.limits)
             rows.require_at_most(job.input_shape.length)
         logit_rows = rows or job.examples.rows or _random_rows(job)
         require_finite(network, [row.input_ids for row in logit_rows.rows[:PROBED]], logit_rows.source)
-        limits = job.recipe.limits
         return cls(
             network=network,
             logit_rows=logit_rows,
             max_logit_error=job.recipe.max_logit_error,
             reference=reference or network,
             accuracy_rows=pairs,
-            max_drop=limits.max_drop if max_drop is None else max_drop,
+            limits=limits or job.recipe.limits,
             device=device,
         )
 
@@ -129,9 +129,7 @@ class Examination:
         progress("measuring memory", 1, 1)
         accuracy = None
         if self.accuracy_rows is not None:
-            accuracy = check(
-                self.reference, artifact, input_shape, self.accuracy_rows, self.max_drop, progress
-            )
+            accuracy = check(self.reference, artifact, input_shape, self.accuracy_rows, self.limits, progress)
         return Proof(parity, memory, accuracy)
 
 

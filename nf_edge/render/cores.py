@@ -4,11 +4,19 @@ import math
 from collections.abc import Sequence
 
 from nf_edge.core.figures import format_number
+from nf_edge.measure.accuracy.check import AccuracyReport
 from nf_edge.measure.accuracy.cores import CoresReport, OnCore
 from nf_edge.measure.emulation import EmulatedCore
-from nf_edge.render.accuracy import flips_text
+from nf_edge.render.accuracy import (
+    flips_text,
+    limit_amount,
+    limit_name,
+    loss_bounds,
+    loss_text,
+    metric_text,
+)
 from nf_edge.render.table import Part, Table, body
-from nf_edge.render.text import bounds_text
+from nf_edge.render.text import UNKNOWN
 
 
 def cores_parts(report: CoresReport) -> list[Part]:
@@ -20,8 +28,8 @@ def _table(reports: Sequence[OnCore]) -> Table:
     columns = [
         "on",
         "emulated as",
-        "accuracy",
-        "drop",
+        reports[0].accuracy.metrics[0].metric.title if reports[0].accuracy.metrics else "accuracy",
+        "loss",
         "95 % interval",
         "changed",
         "changed\nfrom here",
@@ -35,10 +43,8 @@ def _table(reports: Sequence[OnCore]) -> Table:
         row = [
             report.core.name,
             report.core.cpu,
-            f"{100 * comparison.artifact.share:.2f} %",
-            f"{comparison.drop:+.2f}",
-            bounds_text(comparison.drop_interval, "+.2f"),
-            f"{comparison.divergence.flips:,}",
+            *_metric_cells(report.accuracy),
+            f"{comparison.divergence.flips:,}" if comparison.divergence else UNKNOWN,
             f"{local.flips:,}",
             format_number(100 * local.share, ".3g", " %"),
         ]
@@ -48,12 +54,21 @@ def _table(reports: Sequence[OnCore]) -> Table:
     return Table("Accuracy on emulated cores", tuple(columns), tuple(rows), tuple(range(2, len(columns))))
 
 
+def _metric_cells(accuracy: AccuracyReport) -> tuple[str, str, str]:
+    """The artifact's main metric, the loss, and the interval of the loss."""
+    if not accuracy.metrics:
+        return UNKNOWN, UNKNOWN, UNKNOWN
+    main = accuracy.metrics[0]
+    return metric_text(main.metric, main.artifact), loss_text(main), loss_bounds(main)
+
+
 def _lines(reports: Sequence[OnCore]) -> list[str]:
     first = reports[0].accuracy
-    limit = "no limit" if first.max_drop is None else f"at most {first.max_drop:g} points may be lost"
+    limits = [f"{limit_name(each)} at most {limit_amount(each)}" for each in first.limits]
+    limit = "; ".join(limits) or "no limit"
     lines = [
         f"data: {first.data}, {reports[0].local.questions:,} {first.unit}; {limit}",
-        "drop (points) and changed: against the checkpoint in PyTorch",
+        "loss and changed: against the checkpoint in PyTorch",
         "changed from here: answers on the core that differ from the file's answers on this machine",
         "largest difference from here: largest change of a logit, as a share of the largest logit",
         *_core_lines([report.core for report in reports]),

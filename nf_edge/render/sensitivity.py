@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nf_edge.core.figures import format_bytes, format_number
 from nf_edge.model import Checkpoint
-from nf_edge.render.accuracy import divergence_lines, drop_text, kl_text
+from nf_edge.render.accuracy import divergence_lines, drop_cell, drop_text, kl_text
 from nf_edge.render.quantization import quantization_lines
 from nf_edge.render.table import Part, Table, body
 from nf_edge.render.text import UNKNOWN, counted, figure_cell, truncated_text
@@ -88,13 +88,13 @@ def _search_table(result: SearchResult) -> Table:
         (
             "KL, nats",
             "" if best.summed is None else f"{best.summed:.4g}",
-            format_number(best.simulated.divergence.kl, ".4g") if best.simulated else "",
-            format_number(best.measured.divergence.kl, ".4g"),
+            format_number(best.simulated.kl, ".4g") if best.simulated else "",
+            format_number(best.measured.kl, ".4g"),
         ),
         (
             "drop, points",
             "",
-            *(f"{each.drop:+.2f}" if each else "" for each in (best.simulated, best.measured)),
+            *(drop_cell(each) if each else "" for each in (best.simulated, best.measured)),
         ),
     ]
     columns = ("", "sum over units", "all units, in PyTorch", "measured, from the file")
@@ -108,8 +108,8 @@ def _uniform_table(result: SearchResult) -> Table:
         (
             made.uniform or "the best mixture",
             format_bytes(made.bytes),
-            format_number(made.measured.divergence.kl, ".4g"),
-            f"{made.measured.drop:+.2f}",
+            format_number(made.measured.kl, ".4g"),
+            drop_cell(made.measured),
             "meets it" if made.meets(result.target) else "",
         )
         for made in (*result.uniform, *best)

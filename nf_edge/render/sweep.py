@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING
 
 from nf_edge.core.errors import OverBudget
 from nf_edge.core.figures import format_bytes, format_number
+from nf_edge.measure.accuracy.check import AccuracyReport
 from nf_edge.measure.accuracy.compare import Comparison
 from nf_edge.measure.latency.latency_report import BenchRow
-from nf_edge.render.accuracy import perplexity_ratio_line, perplexity_text
+from nf_edge.render.accuracy import (
+    loss_bounds,
+    loss_text,
+    metric_text,
+    perplexity_ratio_line,
+    perplexity_text,
+)
 from nf_edge.render.latency import latency_lines, speed_text, work_text
 from nf_edge.render.memory import unverified_lines
 from nf_edge.render.table import Part, Table, body, transposed
 from nf_edge.render.text import (
+    UNKNOWN,
     Interval,
-    bounds_text,
     figure_cell,
     grouped,
     in_percent,
@@ -91,20 +98,37 @@ def _heading(row: BenchRow) -> str:
 
 
 def _answer_table(report: SweepReport) -> Table:
-    comparisons = [each.accuracy.comparison for each in report.recipes]
-    perplexity = comparisons[0].perplexity_ratio is not None
-    score = ("perplexity", "× as high") if perplexity else ("accuracy", "drop, points")
+    accuracies = [each.accuracy for each in report.recipes]
+    perplexity = accuracies[0].comparison.perplexity_ratio is not None
+    score = ("perplexity", "× as high") if perplexity else _headings(accuracies[0])
     rows = [
-        (name, *(_perplexity(each) if perplexity else _accuracy(each)), *_divergence(each))
-        for name, each in zip(numbered(report), comparisons, strict=True)
+        (
+            name,
+            *(_perplexity(each.comparison) if perplexity else _metric(each)),
+            *_divergence(each.comparison),
+        )
+        for name, each in zip(numbered(report), accuracies, strict=True)
     ]
     columns = ("recipe", *score, "changed, %", "KL, 10⁻³ nats")
     return Table("Answers against the checkpoint's", columns, tuple(rows), (1, 2, 3, 4))
 
 
-def _accuracy(comparison: Comparison) -> tuple[str, str]:
-    drop = _with_interval(f"{comparison.drop:+.2f}", comparison.drop_interval, "+.2f", dash="…")
-    return f"{100 * comparison.artifact.share:.2f} %", drop
+def _headings(accuracy: AccuracyReport) -> tuple[str, str]:
+    if not accuracy.metrics:
+        return "accuracy", "drop"
+    metric = accuracy.metrics[0].metric
+    return metric.title, f"{'drop' if metric.higher_is_better else 'rise'}, {metric.unit}"
+
+
+def _metric(accuracy: AccuracyReport) -> tuple[str, str]:
+    """The artifact's main metric, and its loss with the interval."""
+    if not accuracy.metrics or accuracy.metrics[0].loss is None:
+        return UNKNOWN, UNKNOWN
+    main = accuracy.metrics[0]
+    loss = f"{main.loss:+.2f}"
+    if main.interval is not None:
+        loss = _with_interval(loss, main.interval, "+.2f", dash="…")
+    return metric_text(main.metric, main.artifact), loss
 
 
 def _perplexity(comparison: Comparison) -> tuple[str, str]:
@@ -118,6 +142,8 @@ def _perplexity(comparison: Comparison) -> tuple[str, str]:
 
 def _divergence(comparison: Comparison) -> tuple[str, str]:
     divergence = comparison.divergence
+    if divergence is None:
+        return UNKNOWN, UNKNOWN
     share = f"{100 * divergence.flips / divergence.questions:.2f}"
     changed = _with_interval(share, in_percent(divergence.flips_interval), ".2f")
     if divergence.kl < LEAST_KL:
@@ -138,7 +164,7 @@ def sweep_lines(report: SweepReport) -> list[str]:
     """Lines that explain the tables and name the machine, then notes, failures, skipped recipes, budgets."""
     accuracy, first = report.recipes[0].accuracy, report.recipes[0].recipe
     lines = [
-        f"checked on {accuracy.comparison.divergence.questions:,} {accuracy.unit} of {accuracy.data}"
+        f"checked on {accuracy.comparison.questions:,} {accuracy.unit} of {accuracy.data}"
         f"{truncated_text(accuracy.truncated)}; intervals are at 95 %",
         "drop, changed, KL divergence: against the checkpoint in PyTorch, float32",
         f"× smaller: how many times smaller the file is than the file of {first}",
@@ -168,7 +194,7 @@ def _smallest_line(report: SweepReport) -> str:
     ratio = ""
     if number:
         ratio = f", {report.size('file').ratios[number - 1]} times smaller than {report.recipes[0].recipe}'s"
-    loss = _loss(report.recipes[number].accuracy.comparison)
+    loss = _loss(report.recipes[number].accuracy)
     return f"smallest file without a measurable loss: {smallest}{ratio}; {loss}"
 
 
@@ -200,7 +226,9 @@ def _number(report: SweepReport, recipe: str) -> int:
     return [each.recipe for each in report.recipes].index(recipe)
 
 
-def _loss(comparison: Comparison) -> str:
-    if comparison.perplexity_ratio is not None:
-        return perplexity_ratio_line(comparison)
-    return f"accuracy drops by {comparison.drop:.2f} points ({bounds_text(comparison.drop_interval, '+.2f')})"
+def _loss(accuracy: AccuracyReport) -> str:
+    if accuracy.comparison.perplexity_ratio is not None:
+        return perplexity_ratio_line(accuracy.comparison)
+    main = accuracy.metrics[0]  # a recipe without a measurable loss has a known metric
+    verb = "drops" if main.metric.higher_is_better else "rises"
+    return f"{main.metric.title} {verb} by {loss_text(main).removeprefix('+')} ({loss_bounds(main)})"

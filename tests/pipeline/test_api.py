@@ -17,7 +17,7 @@ from nf_edge.core.resources import resolve
 
 PAGE = TESTS.parent / "docs" / "python.md"
 RECIPE = "onnx-fp32"
-ROWS = 40
+ROWS = 100
 
 
 @pytest.fixture

@@ -67,6 +67,8 @@ def test_every_recipe_takes_bundled_models(model, recipe, exported, run, checkpo
     data = checkpoint(model).examples_file if DATA[model] == "examples" else DATA[model]
     rows = LANGUAGE_MODEL_ROWS if model == "shakespeare" else SIMULATED_ROWS if backend not in CPUS else None
     limit = ("--limit", rows) if rows else ()
+    if model == "sst2":  # 68 examples cannot show a drop of the recipes' 1 point
+        limit = ("--max-drop", 2)
     accuracy, quantize = reported("check", "--data", data, *limit), load_recipe(recipe).quantize
     weights = quantize.weights if quantize else "float32"
     if model == "shakespeare":

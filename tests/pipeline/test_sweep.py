@@ -38,7 +38,7 @@ def done(checkpoint, kept):
     from nf_edge.cli import cli
 
     model = checkpoint("wide-cls")
-    data = write_rows(kept.parent / "data.jsonl", model.config, 40, seed=0)
+    data = write_rows(kept.parent / "data.jsonl", model.config, 100, seed=3)
     seen = write_rows(kept.parent / "seen.jsonl", model.config, 8, seed=1)
     words = [model.path, "--data", data, "--calibrate", seen, *NAMED, *BRIEFLY, "-o", kept]
     done = CliRunner().invoke(cli, ["sweep", *map(str, words)], terminal_width=100)

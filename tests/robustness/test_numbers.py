@@ -60,7 +60,13 @@ NUMBERS = (click.types.IntParamType, click.types.FloatParamType, Counts, Size)
 
 
 def test_there_are_options_to_try():
-    assert {option.name for _, option in OPTIONS} == {"max_drop", "kl", "temperature"}
+    assert {option.name for _, option in OPTIONS} == {
+        "max_drop",
+        "max_changed",
+        "max_kl",
+        "kl",
+        "temperature",
+    }
 
 
 @pytest.mark.parametrize(
@@ -314,7 +320,7 @@ def test_half_a_point_is_half_a_point_wherever_it_is_written(run, case, tmp_path
     text = "name: mine\ndescription: d\nruntime: onnxruntime\nbackend: onnx_cpu\nlimits: {max_drop: 0.5}\n"
     (tmp_path / "mine.yaml").write_text(text)
     rows = tmp_path / "rows.jsonl"
-    rows.write_text('{"input_ids": [1, 2, 3], "label": 0}\n' * 3)
+    rows.write_text('{"input_ids": [1, 2, 3], "label": 0}\n' * 200)
     source = case("cls-standard-padded")
     arguments = ("export", source, "--data", rows, "--overwrite", "-o", tmp_path / "out")
     for options in (("--recipe", tmp_path / "mine.yaml"), ("--recipe", "onnx-fp32", "--max-drop", "0.5")):

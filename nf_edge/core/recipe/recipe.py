@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from nf_edge.core.limits import drop_problem
+from nf_edge.core.limits import LimitsOn, loss_problem, points_problem
+from nf_edge.core.metrics import MetricName
 from nf_edge.core.recipe.prune import Prune, Recover
 from nf_edge.core.recipe.quantize import Quantize
 from nf_edge.core.resources import names, resolve
@@ -41,19 +42,42 @@ class Limits(Closed):
         gt=0,
         description="largest difference between a logit and PyTorch's, as a share of the largest logit",
     )
-    max_drop: float | None = Field(
+    max_drop: float | dict[MetricName, float] | None = Field(
         None,
-        ge=0,
-        le=100,
-        description="largest drop of accuracy on the data of --data, in points: 0.5 is half a point",
+        description="largest loss on the data of --data: a number in points (0.5 is half a point) of "
+        "accuracy, of a regression's Pearson correlation or of a multi-label classifier's micro F1; or a "
+        "mapping from metrics to losses, in points, in percent for perplexity, and in its unit for mse",
+    )
+    max_changed: float | None = Field(
+        None, ge=0, le=100, description="largest share of changed answers, in percent; needs no labels"
+    )
+    max_kl: float | None = Field(
+        None, ge=0, description="largest KL divergence of the answers, in nats; needs no labels"
+    )
+    on: LimitsOn = Field(
+        "estimate",
+        description="what must keep the limits on answers: the measured value, or the bad end of its 95 % "
+        "interval",
     )
 
-    @field_validator("max_drop")
+    @field_validator("max_drop", mode="before")
     @classmethod
-    def _in_points(cls, points: float | None) -> float | None:
-        if points is not None and (problem := drop_problem(points)):
-            raise ValueError(problem)
-        return points
+    def _in_units(cls, value: Any) -> Any:
+        if isinstance(value, dict) and not value:
+            raise ValueError("names no metric; write METRIC: LOSS, or leave max_drop out")
+        losses = value if isinstance(value, dict) else {"": value}
+        for name, loss in losses.items() if value is not None else ():
+            if not isinstance(loss, int | float) or isinstance(loss, bool):
+                raise ValueError(f"{f'{name} ' if name else ''}must be a number")
+            if problem := loss_problem(name, loss) if name else points_problem(loss):
+                raise ValueError(problem)
+        return value
+
+    def losses(self, main: MetricName) -> dict[MetricName, float]:
+        """The largest accepted loss of each metric; a number alone limits the `main` metric."""
+        if self.max_drop is None:
+            return {}
+        return self.max_drop if isinstance(self.max_drop, dict) else {main: self.max_drop}
 
 
 NAME = r"^[a-z0-9][a-z0-9-]*$"

@@ -3,14 +3,27 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from nf_edge.backends.base import Session
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.runnable import Runnable
 from nf_edge.core.errors import AccuracyGate
 from nf_edge.core.notebook import HtmlValue
 from nf_edge.core.progress import Progress, silent
+from nf_edge.core.recipe.recipe import Limits
+from nf_edge.measure.accuracy.baseline import Baseline, BaselineReport, baseline_report
+from nf_edge.measure.accuracy.bits_per_byte import BitsPerByte, TextScores
 from nf_edge.measure.accuracy.compare import Comparison, compare
 from nf_edge.measure.accuracy.divergence import OVERFLOWS, not_finite_text
+from nf_edge.measure.accuracy.limit_results import LimitResult, limit_results, require_limits
+from nf_edge.measure.accuracy.metric_changes import (
+    MetricChange,
+    main_metric,
+    metric_changes,
+    metrics_for,
+    positive_class,
+)
 from nf_edge.measure.accuracy.paired_rows import PairedRows
 from nf_edge.measure.accuracy.predictions import PairedPredictions, predict_both
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
@@ -20,36 +33,56 @@ from nf_edge.model.data.sources import name_of
 
 @dataclass(frozen=True)
 class AccuracyReport(HtmlValue):
-    """The accuracy of an artifact and of its checkpoint, with the data and the limit.
+    """The accuracy of an artifact and of its checkpoint, with the data and the limits.
 
     Attributes:
         comparison: the figures of both models.
+        metrics: the change of each metric, the main one first; empty without labels.
+        limits: all limits; without any, only logits that are not finite fail.
         data: name of the data.
         data_sha256: hash of the data.
         truncated: number of rows that were cut.
         unit: `rows`, or `tokens` of a language model.
-        max_drop: maximum loss of accuracy, in points; None is no limit.
         simulated: name of the program that ran in place of a file that this machine cannot run; "" if the
             file itself ran, or for the report of an export, whose manifest contains the name.
+        text: bits per byte of a text in windows; None of rows.
+        baseline: the comparison with the artifact that shipped last; None if none was given.
     """
 
     comparison: Comparison
+    metrics: tuple[MetricChange, ...]
+    limits: tuple[LimitResult, ...]
     data: str
     data_sha256: str
     truncated: int
     unit: str
-    max_drop: float | None
     simulated: str = ""
+    text: TextScores | None = None
+    baseline: BaselineReport | None = None
+
+    @property
+    def max_drop(self) -> float | None:
+        """The limit on the loss of accuracy, in points; None if there is none."""
+        return next((result.limit for result in self.limits if result.name == "accuracy"), None)
+
+    @property
+    def loses(self) -> bool:
+        """Whether an interval shows a loss of accuracy, of a language model's perplexity or of a regression's
+        main metric; true if it is unknown.
+        """
+        if self.comparison.drop is not None or not self.metrics:
+            return self.comparison.loses
+        interval = self.metrics[0].interval
+        return interval is None or not interval[0] <= 0
 
     @property
     def problem(self) -> str:
         """The reason why the artifact fails the gate; "" if it passes."""
         comparison = self.comparison
         if comparison.not_finite:
-            return not_finite_text(comparison.not_finite, comparison.artifact.total, self.unit)
-        if self.max_drop is not None and not comparison.drop <= self.max_drop:
-            return f"accuracy drops by {comparison.drop:.2f} points, more than the {self.max_drop:g} allowed"
-        return ""
+            return not_finite_text(comparison.not_finite, comparison.questions, self.unit)
+        problems = [result.problem for result in self.limits]
+        return "; ".join(filter(None, [*problems, self.baseline.problem if self.baseline else ""]))
 
     @property
     def passed(self) -> bool:
@@ -61,6 +94,8 @@ class AccuracyReport(HtmlValue):
         return None if self.passed else AccuracyGate(self.problem, fix=remedy(self))
 
     def to_json(self) -> dict[str, Any]:
+        divergence = self.comparison.divergence
+        changed = divergence.flips if divergence else None
         return {
             "data": self.data,
             "data_sha256": self.data_sha256,
@@ -69,6 +104,10 @@ class AccuracyReport(HtmlValue):
             "max_drop": self.max_drop,
             "passed": self.passed,
             **self.comparison.to_json(),
+            "metrics": {change.metric.name: change.to_json(changed) for change in self.metrics},
+            "limits": [result.to_json() for result in self.limits],
+            "text": self.text.to_json() if self.text else None,
+            "baseline": self.baseline.to_json() if self.baseline else None,
         }
 
 
@@ -77,49 +116,88 @@ def check(
     artifact: Session | Decoder,
     input_shape: InputShape,
     rows: PairedRows,
-    max_drop: float | None,
+    limits: Limits,
     progress: Progress = silent,
 ) -> AccuracyReport:
     """Run a checkpoint's network and an artifact on the same rows, and compare their predictions.
 
-    Args:
-        max_drop: maximum loss of accuracy, in points; None is no limit.
+    Raises:
+        BadInput: predictions or limits cannot be computed for this model and these rows, or the rows do not
+            suit the artifact.
+    """
+    require_checkable(model.config, rows, limits)
+    predictions = predict_both(model, artifact, input_shape, rows, progress)
+    return report_of(predictions, model.config, rows.reference, limits)
+
+
+def require_checkable(config: ModelConfig, rows: PairedRows, limits: Limits) -> None:
+    """Check before the work that predictions on the rows can be compared and judged.
 
     Raises:
-        BadInput: the model's task has no metric, or the rows do not suit the artifact.
+        BadInput: as `check` does.
     """
-    rows.require_comparable(model.config)
-    predictions = predict_both(model, artifact, input_shape, rows, progress)
-    return report_of(predictions, model.config, rows.reference, max_drop)
+    rows.require_comparable(config)
+    require_limits(config, rows, limits)
 
 
 def check_file(
     runnable: Runnable,
     model: NoiseFormer,
     rows: PairedRows,
-    max_drop: float | None,
+    limits: Limits,
     progress: Progress = silent,
+    baseline: Baseline | None = None,
 ) -> AccuracyReport:
     """Load a model file and `check` it.
 
     Raises:
         BadInput: as in `check`, or the runtime cannot load the file.
     """
-    report = check(model, runnable.load(), runnable.input_shape, rows, max_drop, progress)
+    require_checkable(model.config, rows, limits)
+    after = predict_both(model, runnable.load(), runnable.input_shape, rows, progress)
+    report = report_of(after, model.config, rows.reference, limits)
+    if baseline is not None:
+        shipped = baseline.runnable
+        before = predict_both(model, shipped.load(), shipped.input_shape, baseline.rows, progress)
+        names, positive = [change.metric.name for change in report.metrics], positive_class(rows.reference)
+        compared = baseline_report(baseline, before, after, model.config.task, names, positive)
+        report = replace(report, baseline=compared)
     return replace(report, simulated=runnable.backend.reference_executor)
 
 
 def report_of(
-    predictions: PairedPredictions, config: ModelConfig, rows: Rows, max_drop: float | None
+    predictions: PairedPredictions, config: ModelConfig, rows: Rows, limits: Limits
 ) -> AccuracyReport:
     """Make the report from both models' predictions on rows."""
-    comparison = compare(predictions, config.is_language_model)
+    comparison, main = compare(predictions, config.task), main_metric(config)
+    changes: tuple[MetricChange, ...] = ()
+    if predictions.labelled:
+        names = metrics_for(config, rows, [*limits.losses(main)])
+        changes = metric_changes(predictions, comparison, names, positive_class(rows))
     unit = "tokens" if config.is_language_model else "rows"
-    return AccuracyReport(comparison, name_of(rows.source), rows.sha256, rows.truncated, unit, max_drop)
+    count = len(np.unique(predictions.row))
+    text = None
+    # On emulated cores, a part of the first window is a prompt, whose tokens are not scored.
+    if rows.text is not None and rows.text.scored == comparison.questions:
+        sides = (BitsPerByte.of(each, rows.text) for each in (comparison.reference, comparison.artifact))
+        text = TextScores(rows.text, *sides)
+    return AccuracyReport(
+        comparison,
+        changes,
+        limit_results(limits, main, changes, comparison.divergence, unit, count),
+        name_of(rows.source),
+        rows.sha256,
+        rows.truncated,
+        unit,
+        text=text,
+    )
 
 
 def remedy(report: AccuracyReport) -> str:
     """The fix for a report that does not pass."""
     if report.comparison.not_finite:
         return OVERFLOWS
-    return "use a recipe that quantizes less, or allow more with --max-drop"
+    failed = [result for result in report.limits if not result.passed]
+    if failed and all(result.too_few for result in failed):
+        return "give more rows (--data, --limit), or raise the limit"
+    return "use a recipe that quantizes less, or allow more (--max-drop, --max-changed, --max-kl)"

@@ -1,7 +1,7 @@
 """Compare an artifact with its checkpoint: accuracy, drop, flips and KL divergence."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -16,35 +16,39 @@ from nf_edge.core.intervals import (
 )
 from nf_edge.core.strict_json import number
 from nf_edge.measure.accuracy.divergence import Divergence
-from nf_edge.measure.accuracy.predictions import NOTHING, PairedPredictions, Predictions
+from nf_edge.measure.accuracy.predictions import PairedPredictions, Predictions
+from nf_edge.model.config import Task
 
 # A ratio of perplexities up to this much above 1 is printed as 1.0000, so it shows no loss.
 LEAST_LOSS = 5e-5
+NO_DROP = (None, None, None, None)
 
 
 @dataclass(frozen=True)
 class Score:
     """A model's correct predictions, with a 95 % interval of their share, and a language model's perplexity.
 
+    A multi-label classifier is right about a row if it is right about all labels.
+
     Attributes:
-        right: number of correct predictions.
+        right: number of correct predictions; None without labels, and of a regression.
         total: number of predictions.
-        interval: 95 % interval of the share of correct predictions.
+        interval: 95 % interval of the share of correct predictions; None if `right` is None.
         perplexity: infinite if a prediction is not finite, or if it exceeds a float64; None unless a language
             model.
         perplexity_error: standard error of the perplexity; None for a single text, or if the perplexity is
             infinite.
     """
 
-    right: int
+    right: int | None
     total: int
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     perplexity: float | None = None
     perplexity_error: float | None = None
 
     @property
-    def share(self) -> float:
-        return self.right / self.total
+    def share(self) -> float | None:
+        return None if self.right is None else self.right / self.total
 
     def to_json(self) -> dict[str, Any]:
         document = asdict(self) | {"perplexity": number(self.perplexity), "share": self.share}
@@ -57,7 +61,8 @@ class Comparison:
     language model.
 
     Attributes:
-        drop: accuracy of the reference minus accuracy of the artifact, in points (hundredths).
+        drop: accuracy of the reference minus accuracy of the artifact, in points (hundredths); None, like the
+            next three, without labels and of a regression.
         drop_interval: 95 % interval of the drop.
         not_finite: number of questions for which the artifact's logits are not finite.
         lost: number of questions that only the reference answers correctly.
@@ -65,33 +70,45 @@ class Comparison:
         perplexity_ratio: the artifact's perplexity / the reference's; None unless a language model.
         perplexity_ratio_interval: 95 % interval of the ratio; None for a single text, or if the ratio is
             infinite.
-        divergence: flips and KL divergence between both models' predictions.
+        divergence: flips and KL divergence between both models' predictions; None of a regression, which
+            predicts neither classes nor probabilities.
     """
 
     reference: Score
     artifact: Score
-    drop: float
-    drop_interval: tuple[float, float]
+    drop: float | None
+    drop_interval: tuple[float, float] | None
     not_finite: int
-    lost: int
-    gained: int
+    lost: int | None
+    gained: int | None
     perplexity_ratio: float | None
     perplexity_ratio_interval: tuple[float, float] | None
-    divergence: Divergence
+    divergence: Divergence | None
+
+    @property
+    def questions(self) -> int:
+        """The number of predictions of each model."""
+        return self.artifact.total
+
+    @property
+    def kl(self) -> float:
+        """The mean KL divergence in nats; infinite if it is unknown."""
+        return self.divergence.kl if self.divergence else math.inf
 
     @property
     def loses(self) -> bool:
-        """Whether the interval shows a loss of accuracy, or of a language model's perplexity.
+        """Whether the interval shows a loss of accuracy, or of a language model's perplexity; true if the
+        accuracy is unknown.
 
         A perplexity ratio without an interval shows a loss if it is printed as more than 1.
         """
         if self.not_finite:
             return True
         if self.perplexity_ratio is None:
-            return self.drop_interval[0] > 0
+            return self.drop_interval is None or not self.drop_interval[0] <= 0
         if self.perplexity_ratio_interval is None:
             return not self.perplexity_ratio < 1 + LEAST_LOSS
-        return self.perplexity_ratio_interval[0] > 1
+        return not self.perplexity_ratio_interval[0] <= 1
 
     def to_json(self) -> dict[str, Any]:
         document = asdict(self) | {
@@ -100,37 +117,62 @@ class Comparison:
             "perplexity_ratio": number(self.perplexity_ratio),
         }
         del document["divergence"]
-        return document | self.divergence.to_json()
+        return document | (self.divergence.to_json() if self.divergence else self._no_divergence())
+
+    def _no_divergence(self) -> dict[str, Any]:
+        names = (field.name for field in fields(Divergence))
+        return dict.fromkeys(names) | {"questions": self.questions}
 
 
-def compare(predictions: PairedPredictions, language_model: bool) -> Comparison:
-    """Compare the predictions of two models.
+def compare(predictions: PairedPredictions, task: Task) -> Comparison:
+    """Compare the predictions of two models for a task.
 
     Tokens of one text are correlated, so the intervals use their effective number
     (`intervals.effective_count`).
     """
-    right_before = predictions.reference.predicted == predictions.truth
-    right_after = predictions.artifact.predicted == predictions.truth
-    lost = int((right_before & ~right_after).sum())
-    gained = int((right_after & ~right_before).sum())
-    total = len(predictions.truth)
-    change = right_before.astype(np.int64) - right_after
-    effective = effective_count(change, predictions.row) / total
-    low, high = paired_difference(lost * effective, gained * effective, total * effective)
-    flipped = predictions.reference.predicted != predictions.artifact.predicted
+    language_model = task == "language modelling"
+    right: tuple[np.ndarray, np.ndarray] | None = None
+    if task != "regression" and predictions.labelled:
+        reference, artifact = predictions.reference.predicted, predictions.artifact.predicted
+        right = _right(reference, predictions.truth), _right(artifact, predictions.truth)
     ratio, ratio_interval = _perplexity_ratio(predictions) if language_model else (None, None)
+    drop, drop_interval, lost, gained = _drop(*right, predictions.row) if right else NO_DROP
+    scores = [
+        _score(side, right[place] if right else None, predictions.row, language_model)
+        for place, side in enumerate((predictions.reference, predictions.artifact))
+    ]
+    divergence = None
+    if task != "regression":
+        divergence = Divergence.of(predictions.changed, predictions.kl, predictions.row)
     return Comparison(
-        reference=_score(predictions, predictions.reference, language_model),
-        artifact=_score(predictions, predictions.artifact, language_model),
-        drop=100 * (lost - gained) / total,
-        drop_interval=(100 * low, 100 * high),
-        not_finite=int((predictions.artifact.predicted == NOTHING).sum()),
+        reference=scores[0],
+        artifact=scores[1],
+        drop=drop,
+        drop_interval=drop_interval,
+        not_finite=int(predictions.artifact.not_finite.sum()),
         lost=lost,
         gained=gained,
         perplexity_ratio=ratio,
         perplexity_ratio_interval=ratio_interval,
-        divergence=Divergence.of(flipped, predictions.kl, predictions.row),
+        divergence=divergence,
     )
+
+
+def _right(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    right: np.ndarray = predicted == truth
+    return right if right.ndim == 1 else right.all(axis=1)
+
+
+def _drop(
+    before: np.ndarray, after: np.ndarray, row: np.ndarray
+) -> tuple[float, tuple[float, float], int, int]:
+    """`drop`, `drop_interval`, `lost` and `gained` of a comparison, from the correct predictions, bool [Q]
+    each.
+    """
+    lost, gained, total = int((before & ~after).sum()), int((after & ~before).sum()), len(row)
+    effective = effective_count(before.astype(np.int64) - after, row) / total
+    low, high = paired_difference(lost * effective, gained * effective, total * effective)
+    return 100 * (lost - gained) / total, (100 * low, 100 * high), lost, gained
 
 
 def _perplexity_ratio(predictions: PairedPredictions) -> tuple[float, tuple[float, float] | None]:
@@ -147,15 +189,19 @@ def _perplexity_ratio(predictions: PairedPredictions) -> tuple[float, tuple[floa
     return exp(mean), (exp(interval[0]), exp(interval[1]))
 
 
-def _score(predictions: PairedPredictions, side: Predictions, language_model: bool) -> Score:
-    """The score of one of the two models."""
-    right = side.predicted == predictions.truth
-    count, total = int(right.sum()), len(right)
-    effective = effective_count(right, predictions.row) / total
-    interval = wilson(count * effective, total * effective)
+def _score(side: Predictions, right: np.ndarray | None, row: np.ndarray, language_model: bool) -> Score:
+    """The score of one of the two models.
+
+    Args:
+        right: bool [Q], the correct predictions; None if they are unknown.
+    """
+    total, count, interval = len(row), None, None
+    if right is not None:
+        count, effective = int(right.sum()), effective_count(right, row) / total
+        interval = wilson(count * effective, total * effective)
     if not language_model:
         return Score(count, total, interval)
     perplexity = exp(float(side.loss.mean()))
-    error = clustered_error(side.loss, predictions.row)
+    error = clustered_error(side.loss, row)
     # Delta method: the standard error of exp(x) is exp(x) times the standard error of x.
     return Score(count, total, interval, perplexity, None if error is None else perplexity * error)

@@ -16,8 +16,9 @@ from nf_edge.core.cpus import allowed_cpus
 from nf_edge.core.errors import AccuracyGate
 from nf_edge.core.notebook import HtmlValue
 from nf_edge.core.progress import Progress, silent
+from nf_edge.core.recipe.recipe import Limits
 from nf_edge.core.strict_json import number
-from nf_edge.measure.accuracy.check import AccuracyReport, remedy, report_of
+from nf_edge.measure.accuracy.check import AccuracyReport, remedy, report_of, require_checkable
 from nf_edge.measure.accuracy.local_difference import LocalDifference, compared_with_local
 from nf_edge.measure.accuracy.paired_rows import PairedRows
 from nf_edge.measure.accuracy.predictions import PairedPredictions, Predictions, predict_both
@@ -87,7 +88,7 @@ def check_on(
     runnable: Runnable,
     model: NoiseFormer,
     rows: PairedRows,
-    max_drop: float | None,
+    limits: Limits,
     progress: Progress = silent,
 ) -> CoresReport:
     """Run a checkpoint's network, and its file on this machine and on each core, on the same rows.
@@ -97,14 +98,13 @@ def check_on(
 
     Args:
         model: the checkpoint's network.
-        max_drop: maximum loss of accuracy, in points; None is no limit.
 
     Raises:
         BadInput: as in `check`, or the runtime cannot load the file.
         MissingTool: the runner cannot be built, for this machine or for the cores.
         NfEdgeError: a process crashed.
     """
-    rows.require_comparable(model.config)
+    require_checkable(model.config, rows, limits)
     commands = {core: core.command(runnable) for core in cores}
     local_command = command_for(runnable, 1)
     workers = allowed_cpus()
@@ -113,7 +113,7 @@ def check_on(
 
     def run(core: EmulatedCore, shard: slice) -> tuple[PairedPredictions, LocalDifference]:
         with ExitStack() as stack:
-            difference = LocalDifference()
+            difference = LocalDifference(task=model.config.task)
             remote, local = (
                 session_of(stack.enter_context(LogitsSession(command, runnable.file)), runnable.input_shape)
                 for command in (commands[core], local_command)
@@ -134,11 +134,11 @@ def check_on(
         reports = []
         for core, futures in waiting.items():
             parts = [future.result() for future in futures]
-            difference = LocalDifference()
+            difference = LocalDifference(task=model.config.task)
             for _, part in parts:
                 difference.add(part)
             predictions = _joined([predictions for predictions, _ in parts], shards)
-            report = report_of(predictions, model.config, rows.reference, max_drop)
+            report = report_of(predictions, model.config, rows.reference, limits)
             divergence = None
             if difference.share > FAR and runnable.backend.traces:
                 request = _largest_request(rows.artifact.rows, runnable.input_shape)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from nf_edge.core.intervals import clustered_mean, effective_count, wilson
 from nf_edge.core.strict_json import number
@@ -63,6 +64,14 @@ def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     kl = (log_p.exp() * (log_p - log_q)).sum(dim=-1)
     # Rounding errors make some values slightly negative.
     return kl.clamp(min=0).nan_to_num(nan=torch.inf, posinf=torch.inf)
+
+
+def labels_divergence(reference: Tensor, other: Tensor) -> Tensor:
+    """KL divergence in nats of independent labels, summed over L: logits float64 [B, L] → float64 [B];
+    infinite if a logit is not finite.
+    """
+    sides = [torch.stack([logsigmoid(logits), logsigmoid(-logits)], dim=-1) for logits in (reference, other)]
+    return kl_divergence(*sides).sum(dim=-1)
 
 
 def divergence_of(pairs: Iterable[tuple[Tensor, Tensor]]) -> Divergence:

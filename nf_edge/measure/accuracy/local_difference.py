@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nf_edge.backends.base import Session
-from nf_edge.measure.accuracy.predictions import NOTHING, predicted
+from nf_edge.measure.accuracy.predictions import NOTHING, answers_of
 from nf_edge.model import Decoder
+from nf_edge.model.config import Task
 
 
 @dataclass
@@ -16,21 +17,27 @@ class LocalDifference:
 
     Attributes:
         questions: number of predictions.
-        flips: number of predictions that differ, or that are not finite.
+        flips: number of predictions that differ, or that are not finite; of a regression, only the latter.
         off: the largest difference of a logit.
         largest: the largest absolute logit on this machine.
+        task: the model's task.
     """
 
     questions: int = 0
     flips: int = 0
     off: float = 0.0
     largest: float = 0.0
+    task: Task = "classification"
 
     def note(self, remote: np.ndarray, local: np.ndarray) -> None:
         """Add the difference between logits [..., C] of the same questions."""
-        answers = predicted(remote)
-        flipped = (answers != predicted(local)) | (answers == NOTHING)
-        self.add(LocalDifference(flipped.size, int(flipped.sum()), _most(remote - local), _most(local)))
+        there, here = (answers_of(logits, self.task) for logits in (remote, local))
+        # Two cores rarely compute exactly the same number of a regression.
+        flipped = np.isnan(there) if self.task == "regression" else (there != here) | (there == NOTHING)
+        if self.task == "multi-label classification":
+            flipped = flipped.any(axis=-1)
+        largest = _most(remote - local), _most(local)
+        self.add(LocalDifference(flipped.size, int(flipped.sum()), *largest))
 
     def add(self, other: "LocalDifference") -> None:
         self.questions += other.questions

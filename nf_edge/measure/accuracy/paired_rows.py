@@ -32,25 +32,26 @@ class PairedRows:
         assert reference is not None
         return PairedRows(reference, other)
 
+    def labelled(self, config: ModelConfig) -> bool:
+        """Whether the truth of every prediction is known; the next tokens are that of a language model."""
+        return config.is_language_model or self.reference.labelled
+
     def require_comparable(self, config: ModelConfig) -> None:
-        """Check that a model's predictions on these rows can be scored.
+        """Check that two models' predictions on these rows can be compared.
 
         Args:
             config: configuration of the checkpoint.
 
         Raises:
-            BadInput: the model's task has no metric, the rows have no labels or no next token, or the models
-                have different vocabularies.
+            BadInput: there is no row, the model's predictions have no metric, no row has a next token, or the
+                models have different vocabularies.
         """
         source = self.reference.source
-        if config.task not in ("classification", "language modelling"):
-            raise BadInput(
-                f"the accuracy of a {config.kind} cannot be checked, because nf-edge has no metric for it",
-                where=source,
-                fix="export the model without --data, which still compares its logits with PyTorch's",
-            )
+        if not self.reference.rows:
+            raise BadInput("has no rows", where=source, fix="give data with at least one row")
+        if config.task == "regression":
+            self._require_numbers(config)
         if not config.is_language_model:
-            self.reference.require_labels(config)
             return
         if all(len(row.input_ids) < 2 for row in self.reference.rows):
             what = "no row has two tokens, so there is no next token to predict"
@@ -60,4 +61,20 @@ class PairedRows:
                 "the artifact and the checkpoint have different vocabularies, so they cannot be compared",
                 where=source,
                 fix="compare the artifact with the checkpoint that it was exported from",
+            )
+
+    def _require_numbers(self, config: ModelConfig) -> None:
+        """Raise BadInput if a regression has several outputs, or rows without numbers."""
+        source = self.reference.source
+        if config.num_labels != 1:
+            raise BadInput(
+                f"the accuracy of a {config.kind} cannot be checked, because nf-edge has no metric for it",
+                where=source,
+                fix="export the model without --data, which still compares its logits with PyTorch's",
+            )
+        if not self.labelled(config):
+            raise BadInput(
+                "has no labels, and a regression predicts neither classes nor tokens that could be compared",
+                where=source,
+                fix="add the column `label` with a number per row",
             )

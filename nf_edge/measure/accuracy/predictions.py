@@ -1,8 +1,8 @@
 """Predictions of two models on the same rows, with the data for a comparison.
 
-A classifier makes one prediction per row.  A language model predicts the next token after every prefix of a
-row.  An artifact with a cache reads the row token by token.  Both models run in step, so that memory holds
-the logits of only one batch of rows, or of one text.
+A classifier or a regression makes one prediction per row.  A language model predicts the next token after
+every prefix of a row.  An artifact with a cache reads the row token by token.  Both models run in step, so
+that memory holds the logits of only one batch of rows, or of one text.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,9 +15,10 @@ import torch
 from nf_edge.backends.base import Session
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.progress import Progress, silent
-from nf_edge.measure.accuracy.divergence import kl_divergence
+from nf_edge.measure.accuracy.divergence import kl_divergence, labels_divergence
 from nf_edge.measure.accuracy.paired_rows import PairedRows
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
+from nf_edge.model.config import Task
 from nf_edge.model.data.batches import pad
 from nf_edge.model.data.rows import Row
 from nf_edge.model.finite import finite
@@ -38,13 +39,21 @@ class Predictions:
     """Q predictions of one model.
 
     Attributes:
-        predicted: int64 [Q], the class or token of the largest logit; `NOTHING` if a logit is not finite.
-        loss: float64 [Q], negative log-likelihood of the truth in nats.  NaN if there is no truth; infinite
-            if `predicted` is `NOTHING`.
+        predicted: the predictions; a prediction whose logits are not finite is `NOTHING`, or NaN of a
+            regression.  int64 [Q], the class or token of the largest logit; of a multi-label classifier,
+            int64 [Q, L], 1 for each label whose probability is above 0.5; of a regression, float64 [Q].
+        loss: float64 [Q], negative log-likelihood of the true class or token in nats.  NaN if there is none;
+            infinite if `predicted` is `NOTHING`.
     """
 
     predicted: np.ndarray
     loss: np.ndarray
+
+    @property
+    def not_finite(self) -> np.ndarray:
+        """Whether each prediction is none, bool [Q]."""
+        nothing: np.ndarray = np.isnan(self.predicted) | (self.predicted == NOTHING)
+        return nothing if nothing.ndim == 1 else nothing.any(axis=1)
 
 
 @dataclass(frozen=True)
@@ -53,10 +62,12 @@ class PairedPredictions:
 
     Attributes:
         row: int64 [Q], index of each prediction's row.
-        truth: int64 [Q], the correct class or token; −1 if the row has none.
+        truth: the truth, of the same shape and type as `Predictions.predicted`; −1, or NaN of a regression,
+            if the row has none.
         reference: the checkpoint's predictions.
         artifact: the artifact's predictions.
-        kl: float64 [Q], KL(reference ‖ artifact) in nats; infinite if the artifact predicts nothing.
+        kl: float64 [Q], KL(reference ‖ artifact) in nats; infinite if the artifact predicts nothing; NaN of a
+            regression.
     """
 
     row: np.ndarray
@@ -64,6 +75,25 @@ class PairedPredictions:
     reference: Predictions
     artifact: Predictions
     kl: np.ndarray
+
+    def where(self, chosen: np.ndarray) -> "PairedPredictions":
+        """The predictions for which `chosen`, bool [Q], is true."""
+        reference, artifact = (
+            Predictions(side.predicted[chosen], side.loss[chosen]) for side in (self.reference, self.artifact)
+        )
+        row, truth, kl = self.row[chosen], self.truth[chosen], self.kl[chosen]
+        return PairedPredictions(row, truth, reference, artifact, kl)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every prediction has a truth."""
+        return bool((self.truth >= 0).all() if self.truth.dtype.kind == "i" else ~np.isnan(self.truth).any())
+
+    @property
+    def changed(self) -> np.ndarray:
+        """Whether the artifact predicts something else, or nothing, bool [Q]."""
+        changed: np.ndarray = self.reference.predicted != self.artifact.predicted
+        return changed if changed.ndim == 1 else changed.any(axis=1)
 
 
 def predict_both(
@@ -91,27 +121,44 @@ def predict_both(
         BadInput: rows are longer than the artifact accepts, or the network's logits are not finite.
     """
     rows.artifact.require_at_most(input_shape.length)
-    # Rows of one token have no next token, and all rows of a shard may be of this kind.
-    indices, losses = np.zeros(0, np.int64), np.zeros(0)
-    parts = [(indices, indices, indices, losses, indices, losses, losses)]
-    run = partial(finite, model, rows=rows.reference.source)
+    run, task = partial(finite, model, rows=rows.reference.source), model.config.task
     logits = _logits(model.config, run, artifact, input_shape, rows, first, progress, prompts)
-    for number, truth, before, after in logits:
-        log_p, log_q = (torch.from_numpy(each).double().log_softmax(-1) for each in (before, after))
-        expected, actual = predicted(before), predicted(after)
-        parts.append(
-            (
-                np.full(len(truth), number),
-                truth,
-                expected,
-                _loss(log_p, truth, expected),
-                actual,
-                _loss(log_q, truth, actual),
-                kl_divergence(log_p, log_q).numpy(),
-            )
-        )
+    parts = [
+        (np.full(len(truth), number), truth, *_compared(truth, before, after, task))
+        for number, truth, before, after in logits
+    ]
+    # Rows of one token have no next token, and all rows of a shard may be of this kind.
+    indices, numbers = np.zeros(0, np.int64), np.zeros(0)
+    parts = parts or [(indices, indices, indices, numbers, indices, numbers, numbers)]
     row, truth, *sides, kl = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return PairedPredictions(row, truth, Predictions(*sides[:2]), Predictions(*sides[2:]), kl)
+    predictions = PairedPredictions(row, truth, Predictions(*sides[:2]), Predictions(*sides[2:]), kl)
+    return _scored(predictions, rows.reference.rows)
+
+
+def _scored(predictions: PairedPredictions, rows: Sequence[Row]) -> PairedPredictions:
+    """The predictions of the tokens that rows score; the others are only context."""
+    if all(row.scored is None for row in rows):
+        return predictions
+    scored = np.array([len(row.input_ids) if row.scored is None else row.scored for row in rows])
+    ends = np.searchsorted(predictions.row, predictions.row, side="right")
+    from_end = ends - np.arange(len(ends))
+    return predictions.where(from_end <= scored[predictions.row])
+
+
+def _compared(truth: np.ndarray, before: np.ndarray, after: np.ndarray, task: Task) -> list[np.ndarray]:
+    """Prediction and loss of the reference, prediction and loss of the artifact, and divergence, of logits
+    [q, C] of both.
+    """
+    answers = [answers_of(logits, task) for logits in (before, after)]
+    unknown = np.full(len(truth), np.nan)
+    if task == "regression":
+        return [answers[0], unknown, answers[1], unknown, unknown]
+    logits = [torch.from_numpy(each).double() for each in (before, after)]
+    if task == "multi-label classification":
+        return [answers[0], unknown, answers[1], unknown, labels_divergence(*logits).numpy()]
+    log_p, log_q = (each.log_softmax(-1) for each in logits)
+    losses = [_loss(log, truth, answer) for log, answer in zip((log_p, log_q), answers, strict=True)]
+    return [answers[0], losses[0], answers[1], losses[1], kl_divergence(log_p, log_q).numpy()]
 
 
 def _logits(
@@ -140,7 +187,7 @@ def _logits(
                     yield number, np.array(row.input_ids[at + 1 : end + 1]), before[at:end], after
             else:
                 assert not isinstance(artifact, Decoder)
-                truth = np.array([-1 if row.label is None else row.label])
+                truth = _truth(row, config)
                 yield number, truth, before[None], _run(artifact, input_shape, config, artifact_rows[number])
             progress("comparing answers with PyTorch's", number + 1, len(reference_rows))
 
@@ -189,6 +236,24 @@ def require_finite(model: NoiseFormer, texts: Iterable[Sequence[int]], source: s
     """
     for number, ids in enumerate(texts):
         finite(model, torch.tensor([ids]), rows=source, first=number)
+
+
+def answers_of(logits: np.ndarray, task: Task) -> np.ndarray:
+    """The predictions from logits [..., C], as described in `Predictions`."""
+    if task == "multi-label classification":
+        finite_rows = np.isfinite(logits).all(axis=-1, keepdims=True)
+        return np.where(finite_rows, (logits > 0).astype(np.int64), NOTHING)
+    if task == "regression":
+        return np.where(np.isfinite(logits), logits, np.nan)[..., 0].astype(np.float64)
+    return predicted(logits)
+
+
+def _truth(row: Row, config: ModelConfig) -> np.ndarray:
+    """The label of a row as in `PairedPredictions`, [1] or [1, L]."""
+    if config.task == "regression":
+        return np.array([np.nan if row.label is None else row.label], np.float64)
+    unknown = -1 if config.task == "classification" else [-1] * (config.num_labels or 0)
+    return np.array([unknown if row.label is None else row.label], np.int64)
 
 
 def predicted(logits: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from nf_edge.model.data.glue_files import Split
 from nf_edge.model.data.labels import Label, LabelReader, has_labels
 from nf_edge.model.data.parts import COMPLETE, Part
 from nf_edge.model.data.row_format import DEFAULT, RowFormat
+from nf_edge.model.data.scored_text import ScoredText
 from nf_edge.model.data.sources import SourceTable, read_table
 from nf_edge.model.data.tables import Record
 from nf_edge.model.data.text import Encode, text_encoder
@@ -29,10 +30,14 @@ class Row:
     `label` is the id of a class, a float for regression, or a tuple of a zero or a one for each class of a
     multi-label classifier.  It is None without a label, for language models, and for regressions with several
     outputs.
+
+    `scored` is the number of last tokens that a language model is scored on; the tokens before are context.
+    None: all tokens that have a token before.
     """
 
     input_ids: tuple[int, ...]
     label: Label | None
+    scored: int | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Rows:
         task: the GLUE task that the rows are of; None if none was named.
         task_classes: the model's class of each label of the task, in the task's order; () without a task, and
             for a score.
+        text: the size of a text, if the rows are windows of it; else None.
     """
 
     rows: tuple[Row, ...]
@@ -58,6 +64,7 @@ class Rows:
     notes: tuple[str, ...] = ()
     task: GlueTask | None = None
     task_classes: tuple[int, ...] = ()
+    text: ScoredText | None = None
 
     @property
     def labelled(self) -> bool:

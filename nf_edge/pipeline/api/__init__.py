@@ -13,7 +13,8 @@ Three parameters are common to many functions:
 
 from nf_edge.core import notebook
 from nf_edge.pipeline.api.load import load_artifact, load_checkpoint, load_device, load_recipe, load_rows
-from nf_edge.pipeline.api.make import compress, dry_run, export, sensitivity, sweep
+from nf_edge.pipeline.api.make import compress, sensitivity, sweep
+from nf_edge.pipeline.api.make_artifact import dry_run, export
 from nf_edge.pipeline.api.measure import bench, check, check_on, generate, profile
 
 __all__ = [

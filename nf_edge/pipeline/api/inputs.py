@@ -11,8 +11,6 @@ from nf_edge.core.errors import BadInput
 from nf_edge.core.schemas import MANIFEST
 from nf_edge.pipeline.api.arguments import (
     Named,
-    name_of,
-    optional_name,
     optional_whole,
     path_of,
     place_of,
@@ -27,10 +25,8 @@ from nf_edge.pipeline.api.resolver import Resolver
 if TYPE_CHECKING:
     from nf_edge.artifact import Artifact
     from nf_edge.backends.base import Backend
-    from nf_edge.backends.runnable import Runnable
     from nf_edge.core.device import Device
     from nf_edge.core.recipe.recipe import Recipe
-    from nf_edge.measure.accuracy.paired_rows import PairedRows
     from nf_edge.measure.emulation import EmulatedCore
     from nf_edge.measure.latency import BenchOptions
     from nf_edge.model import Checkpoint
@@ -49,6 +45,13 @@ class ExportInputs:
     rows: "Rows | None"
     calibrate: "Rows | None"
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the rows have labels; true without rows."""
+        from nf_edge.measure.accuracy.paired_rows import PairedRows
+
+        return self.rows is None or PairedRows(self.rows).labelled(self.checkpoint.config)
+
 
 def export_inputs(
     resolver: Resolver,
@@ -59,6 +62,7 @@ def export_inputs(
     data: "Named | Rows | None",
     calibrate: "Named | Rows | None",
     limit: int | None,
+    stride: int | None,
     overwrite: bool,
 ) -> ExportInputs:
     """Load all inputs of an export; `out` is checked before large files are read.
@@ -69,7 +73,8 @@ def export_inputs(
     from nf_edge.artifact import check_out
 
     optional_whole("limit", limit, 1)
-    require_data(data, limit=limit)
+    optional_whole("stride", stride, 1)
+    require_data(data, limit=limit, stride=stride)
     the_recipe, the_device = resolver.recipe(recipe), resolver.optional_device(device)
     if out is not None:
         read = place_of("checkpoints", checkpoint) + place_of("recipes", recipe) + place_of("devices", device)
@@ -77,69 +82,8 @@ def export_inputs(
     the_checkpoint = resolver.checkpoint(checkpoint)
     length = resolver.input_shape(the_recipe, the_checkpoint).length
     calibration = resolver.calibration(calibrate, the_checkpoint, length)
-    rows = resolver.optional_rows(data, the_checkpoint, limit, length)
+    rows = None if data is None else resolver.evaluated(data, the_checkpoint, limit, length, stride)
     return ExportInputs(the_checkpoint, the_recipe, the_device, rows, calibration)
-
-
-@dataclass(frozen=True)
-class CheckInputs:
-    """The inputs of `check` and `check_on`.
-
-    Attributes:
-        max_drop: accepted loss of accuracy, in points; None: no limit.
-    """
-
-    runnable: "Runnable"
-    checkpoint: "Checkpoint"
-    rows: "PairedRows"
-    max_drop: float | None
-
-
-def check_inputs(
-    resolver: Resolver,
-    artifact: "Named | Artifact",
-    data: "Named | Rows",
-    reference: "Named | None",
-    limit: int | None,
-    max_drop: float | None,
-) -> CheckInputs:
-    """Load an artifact, the checkpoint that it is compared with, and rows for both.
-
-    Raises:
-        BadInput: an input cannot be read, or the inputs do not suit each other.
-        MissingTool: a package of the backend is not installed.
-    """
-    from nf_edge.artifact import reference_of
-    from nf_edge.measure.accuracy.paired_rows import PairedRows
-    from nf_edge.model.data.row_format import DEFAULT
-    from nf_edge.model.data.rows import Rows, read_rows
-
-    optional_whole("limit", limit, 1)
-    max_drop = points(max_drop)
-    the_artifact = resolver.artifact(artifact)
-    checkpoint = resolver.checkpoint(reference_of(the_artifact, optional_name(reference)))
-    runnable = the_artifact.runnable()
-    length = runnable.input_shape.length
-    rows = PairedRows(resolver.rows(data, checkpoint, limit, length))
-    if runnable.config.vocab_size != checkpoint.config.vocab_size:
-        if isinstance(data, Rows):
-            raise BadInput(
-                "the rows are tokenized for the checkpoint, but the artifact has a different vocabulary",
-                where=data.source,
-                fix="pass the path of the data file instead of loaded rows",
-            )
-        tokenizer = the_artifact.tokenizer_file
-        other = read_rows(
-            name_of(data),
-            runnable.config,
-            tokenizer,
-            limit,
-            length=length,
-            row_format=resolver.row_format or DEFAULT,
-        )
-        rows = replace(rows, other=other)
-    limits = runnable.recipe.limits
-    return CheckInputs(runnable, checkpoint, rows, limits.max_drop if max_drop is None else max_drop)
 
 
 def checkpoint_to_predict(

@@ -1,4 +1,4 @@
-"""Functions that write results: artifacts, smaller checkpoints, recipes, and a sweep over recipes."""
+"""Functions that write results from a checkpoint: smaller checkpoints, recipes, and a sweep over recipes."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -16,11 +16,9 @@ from nf_edge.pipeline.api.arguments import (
     optional_whole,
     path_of,
     place_of,
-    points,
-    require_data,
     require_list,
 )
-from nf_edge.pipeline.api.inputs import bench_options, export_inputs, search_target, sensitivity_rows
+from nf_edge.pipeline.api.inputs import bench_options, search_target, sensitivity_rows
 from nf_edge.pipeline.api.resolver import Notify, Resolver
 
 if TYPE_CHECKING:
@@ -29,97 +27,10 @@ if TYPE_CHECKING:
     from nf_edge.model import Checkpoint
     from nf_edge.model.data.row_format import RowFormat
     from nf_edge.model.data.rows import Rows
-    from nf_edge.pipeline.export import DryRun, Export
     from nf_edge.pipeline.mixed_precision import SensitivityReport
     from nf_edge.pipeline.sweep import SweepReport
     from nf_edge.pruning.pruning_report import PruningReport
     from nf_edge.training import Validation
-
-
-def export(
-    checkpoint: "Named | Checkpoint",
-    recipe: "Named | Recipe",
-    out: Named,
-    *,
-    device: "Named | Device | None" = None,
-    data: "Named | Rows | None" = None,
-    calibrate: "Named | Rows | None" = None,
-    row_format: "RowFormat | None" = None,
-    limit: int | None = None,
-    max_drop: float | None = None,
-    overwrite: bool = False,
-    keep: bool = False,
-    progress: Progress | None = None,
-    notify: Notify | None = None,
-) -> "Export":
-    """Export a checkpoint with a recipe to an artifact folder, and check the artifact by running its file.
-
-    Args:
-        out: the folder to create.
-        device: the device whose memory the artifact must fit.
-        data: labelled rows to check accuracy on; only the first `limit` of a file.
-        calibrate: calibration rows, if the recipe needs them; None: the checkpoint's examples.
-        row_format: how the rows of files are read: the task, or the columns and labels; None: the usual
-            columns.
-        max_drop: accepted loss of accuracy on the data, in points; None: the recipe's limit.
-        overwrite: replace `out` if it is an artifact.
-        keep: keep the artifact even if it fails a gate; it is marked as failed.
-
-    Returns:
-        An Export.  If it has a `failure`, `out` was written only with `keep`.
-
-    Raises:
-        BadInput: checkpoint, recipe, device and data do not suit each other, or `out` cannot be used.
-        MissingTool: something that the recipe needs is not installed on this machine.
-    """
-    from nf_edge.artifact.tokenizer_notes import tokenizer_warnings
-    from nf_edge.pipeline import export as job
-
-    resolver = Resolver(notify, row_format=format_of(row_format, data=data, calibrate=calibrate))
-    max_drop, place = points(max_drop), path_of(out)
-    require_data(data, max_drop=max_drop)
-    inputs = export_inputs(resolver, checkpoint, recipe, place, device, data, calibrate, limit, overwrite)
-    result = job.export(
-        inputs.checkpoint,
-        inputs.recipe,
-        place,
-        device=inputs.device,
-        rows=inputs.rows,
-        calibrate=inputs.calibrate,
-        max_drop=max_drop,
-        overwrite=overwrite,
-        keep=keep,
-        progress=progress or silent,
-    )
-    resolver.tell(tokenizer_warnings(result.manifest.interface))
-    return result
-
-
-def dry_run(
-    checkpoint: "Named | Checkpoint",
-    recipe: "Named | Recipe",
-    out: Named | None = None,
-    *,
-    device: "Named | Device | None" = None,
-    data: "Named | Rows | None" = None,
-    calibrate: "Named | Rows | None" = None,
-    row_format: "RowFormat | None" = None,
-    limit: int | None = None,
-    overwrite: bool = False,
-    notify: Notify | None = None,
-) -> "DryRun":
-    """The plan of an `export` with the same arguments, and the predicted memory; nothing is written.
-
-    Raises:
-        BadInput: checkpoint, recipe, device and data do not suit each other, or `out` cannot be used.
-        MissingTool: something that the recipe needs is not installed on this machine.
-    """
-    from nf_edge.pipeline import export as job
-
-    resolver = Resolver(notify, row_format=format_of(row_format, data=data, calibrate=calibrate))
-    place = optional_path(out)
-    inputs = export_inputs(resolver, checkpoint, recipe, place, device, data, calibrate, limit, overwrite)
-    return job.dry_run(inputs.checkpoint, inputs.recipe, inputs.device, inputs.calibrate)
 
 
 def compress(

@@ -7,10 +7,13 @@ from nf_edge.core.defaults import EMULATED_ROWS, MAX_TOKENS, REPEATS
 from nf_edge.core.errors import BadInput
 from nf_edge.core.progress import Progress, silent
 from nf_edge.pipeline.api.arguments import Named, format_of, require_finite, require_whole
+from nf_edge.pipeline.api.baseline import baseline_of
+from nf_edge.pipeline.api.check_inputs import check_inputs
+from nf_edge.pipeline.api.ci_files import ci_files
+from nf_edge.pipeline.api.given_limits import GivenLimits
 from nf_edge.pipeline.api.inputs import (
     artifact_to_profile,
     bench_options,
-    check_inputs,
     checkpoint_to_predict,
     text_model,
 )
@@ -19,6 +22,7 @@ from nf_edge.pipeline.api.resolver import Notify, Resolver
 if TYPE_CHECKING:
     from nf_edge.artifact import Artifact
     from nf_edge.core.device import Device
+    from nf_edge.core.limits import LimitsOn, MaxDrop
     from nf_edge.core.recipe.recipe import Recipe
     from nf_edge.measure.accuracy.check import AccuracyReport
     from nf_edge.measure.accuracy.cores import CoresReport
@@ -75,8 +79,15 @@ def check(
     *,
     reference: "Named | None" = None,
     row_format: "RowFormat | None" = None,
+    baseline: "Named | Artifact | None" = None,
     limit: int | None = None,
-    max_drop: float | None = None,
+    stride: int | None = None,
+    max_drop: "MaxDrop | None" = None,
+    max_changed: float | None = None,
+    max_kl: float | None = None,
+    limits_on: "LimitsOn | None" = None,
+    junit: Named | None = None,
+    summary: Named | None = None,
     public_key: Named | None = None,
     require_signature: bool = False,
     progress: Progress | None = None,
@@ -85,12 +96,20 @@ def check(
     """Accuracy of an artifact, run from its file on this CPU, and of its checkpoint on the same rows.
 
     Args:
-        data: labelled rows; only the first `limit` of a file.
+        data: labelled rows, or a text file (.txt) for a language model; of a file, only the first `limit`
+            rows or windows.
         row_format: how the rows of files are read: the task, or the columns and labels; None: the usual
             columns.
+        stride: tokens by which the windows of a text file move; None: half a window.
         reference: the checkpoint that was exported; if `compress` made it, its original is accepted too.
             None: the bundled checkpoint that the manifest names.
-        max_drop: accepted loss of accuracy, in points; None: the recipe's limit.
+        baseline: the artifact that shipped last; a regression against it that is beyond the noise fails.
+        max_drop: largest loss: a number in points of accuracy (of a regression's Pearson correlation, of a
+            multi-label classifier's micro F1), or a mapping from metrics to losses; None: the recipe's limit.
+        max_changed: largest share of changed answers, in percent; None: the recipe's limit.
+        max_kl: largest KL divergence of the answers, in nats; None: the recipe's limit.
+        limits_on: `estimate`, or `interval`: the bad end of each 95 % interval must keep its limit; None: as
+            the recipe says.
 
     Raises:
         BadInput: the artifact is invalid, or the checkpoint or the data does not suit it.
@@ -98,10 +117,22 @@ def check(
     """
     from nf_edge.measure.accuracy.check import check_file
 
+    given = GivenLimits(max_drop, max_changed, max_kl, limits_on)
     resolver = Resolver(notify, public_key, require_signature, format_of(row_format, data=data))
-    inputs = check_inputs(resolver, artifact, data, reference, limit, max_drop)
+    files = ci_files(junit, summary, artifact, data, reference, baseline)
+    shipped = None if baseline is None else resolver.artifact(baseline)
+    the_artifact = resolver.artifact(artifact)
+    longest = None if shipped is None else shipped.manifest.interface.input_shape.length
+    inputs = check_inputs(resolver, the_artifact, data, reference, limit, stride, given, longest=longest)
+    compared = (
+        None if shipped is None else baseline_of(shipped, the_artifact, inputs, data, limit, row_format)
+    )
     model = inputs.checkpoint.reference()
-    return check_file(inputs.runnable, model, inputs.rows, inputs.max_drop, progress or silent)
+    report = check_file(
+        inputs.runnable, model, inputs.rows, inputs.limits, progress or silent, baseline=compared
+    )
+    files.write(report, the_artifact.path.name)
+    return report
 
 
 def check_on(
@@ -112,7 +143,13 @@ def check_on(
     reference: "Named | None" = None,
     row_format: "RowFormat | None" = None,
     limit: int | None = None,
-    max_drop: float | None = None,
+    stride: int | None = None,
+    max_drop: "MaxDrop | None" = None,
+    max_changed: float | None = None,
+    max_kl: float | None = None,
+    limits_on: "LimitsOn | None" = None,
+    junit: Named | None = None,
+    summary: Named | None = None,
     public_key: Named | None = None,
     require_signature: bool = False,
     progress: Progress | None = None,
@@ -124,7 +161,7 @@ def check_on(
 
     Args:
         on: names of devices, or QEMU's names of cores.
-        limit: number of rows; None: 100, because an emulated core is slow.
+        limit: number of rows; None: 100, because an emulated core is slow, or as many as the limits need.
 
     Raises:
         BadInput: a device is unknown, the artifact is invalid, or the checkpoint or the data does not suit
@@ -132,15 +169,16 @@ def check_on(
         MissingTool: QEMU or the cross-compiler is not installed.
     """
     from nf_edge.measure.accuracy import cores as job
-    from nf_edge.model.data.rows import Rows
 
-    if limit is None and not isinstance(data, Rows):
-        limit = EMULATED_ROWS
+    given = GivenLimits(max_drop, max_changed, max_kl, limits_on)
     resolver = Resolver(notify, public_key, require_signature, format_of(row_format, data=data))
+    files = ci_files(junit, summary, artifact, data, reference)
     cores = resolver.cores(on)
-    inputs = check_inputs(resolver, artifact, data, reference, limit, max_drop)
+    inputs = check_inputs(resolver, artifact, data, reference, limit, stride, given, EMULATED_ROWS)
     model = inputs.checkpoint.reference()
-    return job.check_on(cores, inputs.runnable, model, inputs.rows, inputs.max_drop, progress or silent)
+    report = job.check_on(cores, inputs.runnable, model, inputs.rows, inputs.limits, progress or silent)
+    files.write(report, inputs.runnable.folder.name)
+    return report
 
 
 def bench(

@@ -107,6 +107,40 @@ class Resolver:
         """Calibration rows, from the training split of a folder; None if `data` is None."""
         return None if data is None else self.rows(data, checkpoint, None, length, "train")
 
+    def evaluated(
+        self,
+        data: "Named | Rows",
+        checkpoint: "Checkpoint",
+        limit: int | None,
+        length: int,
+        stride: int | None,
+    ) -> "Rows":
+        """`rows` to evaluate on; a text file for a language model is read as windows.
+
+        Args:
+            limit: of windows, for a text.
+            stride: as for `read_windows`.
+
+        Raises:
+            BadInput: as `rows` does, or there is a stride but no text.
+        """
+        from nf_edge.model.data.rows import Rows
+        from nf_edge.model.data.sources import is_text
+        from nf_edge.model.data.windows import read_windows
+
+        if isinstance(data, Rows) or not is_text(name_of(data)) or not checkpoint.config.is_language_model:
+            if stride is not None:
+                raise BadInput(
+                    "a stride needs a text file (.txt) and a language model",
+                    where=data.source if isinstance(data, Rows) else data,
+                    fix="leave out the stride",
+                )
+            return self.rows(data, checkpoint, limit, length)
+        if self.row_format is not None:
+            self.row_format.require_default(name_of(data), "is a text, which has no columns and labels")
+        config, tokenizer = checkpoint.config, checkpoint.tokenizer_file
+        return read_windows(name_of(data), config, tokenizer, length, stride, limit)
+
     def artifact(self, source: "Named | Artifact") -> "Artifact":
         """A verified artifact, with a verified signature if one is required."""
         from nf_edge.artifact import Artifact

@@ -45,14 +45,14 @@ class Candidate:
 
     def point(self, target: SearchTarget) -> SizeAndLoss:
         """The figures that the choice among candidates depends on."""
-        kl = inf if self.measured.not_finite else self.measured.divergence.kl
+        kl = inf if self.measured.not_finite else self.measured.kl
         return SizeAndLoss(self.bytes, loss(self.measured, target), kl)
 
     def to_json(self) -> dict[str, Any]:
         predicted = {
             "file_bytes": self.predicted_bytes,
             "kl_summed": self.summed,
-            "kl": number(self.simulated.divergence.kl) if self.simulated else None,
+            "kl": number(self.simulated.kl) if self.simulated else None,
             "drop": self.simulated.drop if self.simulated else None,
         }
         return {
@@ -71,7 +71,9 @@ def loss(comparison: Comparison, target: SearchTarget) -> float:
     """
     if comparison.not_finite:
         return inf
-    return comparison.drop if target.of == "drop" else comparison.divergence.kl
+    if target.of != "drop":
+        return comparison.kl
+    return inf if comparison.drop is None else comparison.drop
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class SearchResult:
                 "checkpoint (nf-edge compress)",
             )
         if self.target.of == "kl":
-            least = f"has a KL divergence of {best.measured.divergence.kl:.4g} nats"
+            least = f"has a KL divergence of {best.measured.kl:.4g} nats"
         else:
             least = f"loses {best.measured.drop:.2f} points"
         return AccuracyGate(
@@ -133,7 +135,7 @@ class SearchResult:
             {
                 "recipe": each.uniform,
                 "file_bytes": each.bytes,
-                "kl": number(each.measured.divergence.kl),
+                "kl": number(each.measured.kl),
                 "drop": each.measured.drop,
                 "met": each.meets(self.target),
             }

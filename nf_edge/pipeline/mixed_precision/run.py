@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nf_edge.core.errors import AccuracyGate, OverBudget
+from nf_edge.core.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.core.files import write_text
+from nf_edge.core.intervals import rows_to_resolve
 from nf_edge.core.notebook import HtmlValue
 from nf_edge.core.progress import Progress, silent
 from nf_edge.pipeline.mixed_precision.candidates import SearchResult
@@ -67,6 +68,8 @@ def run(
     if out is not None:
         # The recipe file has the checkpoint's hash; compute it before the files can change.
         _ = job.checkpoint.identity
+    if target is not None and target.of == "drop":
+        _require_resolvable(target.most, job)
     costs = sensitivity(job, progress)
     if target is None or out is None:
         return SensitivityReport(costs, None, None)
@@ -75,3 +78,22 @@ def run(
         comments = recipe_comments(result, costs, job.checkpoint)
         write_text(out, as_yaml(result.best.recipe, comments), overwrite=overwrite)
     return SensitivityReport(costs, result, out if result.met else None)
+
+
+def _require_resolvable(points: float, job: SensitivityJob) -> None:
+    """Check before the work that the rows can show a drop of accuracy of this many points.
+
+    Raises:
+        BadInput: the rows are too few.
+    """
+    rows = job.rows.rows
+    count, unit = len(rows), "rows"
+    if job.checkpoint.config.is_language_model:
+        count, unit = sum(len(row.input_ids) - 1 for row in rows), "tokens"
+    needed = rows_to_resolve(points / 100, on_interval=False)
+    if count < needed:
+        raise BadInput(
+            f"has {count:,} {unit}, which cannot show a drop of {points:g} points",
+            where=job.rows.source,
+            fix=f"give at least {needed:,.0f} {unit} (--limit), or a larger --max-drop",
+        )

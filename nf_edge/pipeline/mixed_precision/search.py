@@ -264,4 +264,4 @@ class _Search:
 
         rows = PairedRows(self._job.rows)
         predictions = predict_both(self._reference, artifact, input_shape, rows, report)
-        return compare(predictions, self._job.checkpoint.config.is_language_model)
+        return compare(predictions, self._job.checkpoint.config.task)

@@ -17,7 +17,8 @@ from nf_edge.core.progress import Progress, prefixed, silent
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.schemas import json_text
 from nf_edge.core.staging import scratch_folder
-from nf_edge.measure.accuracy.check import AccuracyReport
+from nf_edge.measure.accuracy.check import AccuracyReport, require_checkable
+from nf_edge.measure.accuracy.paired_rows import PairedRows
 from nf_edge.measure.latency import BenchOptions, BenchPlan, BenchSubject, LatencyReport, bench, make_plan
 from nf_edge.model import Checkpoint, load_checkpoint
 from nf_edge.model.checkpoint_writer import check_place
@@ -84,6 +85,9 @@ def sweep(
     progress("choosing recipes", 0, 1)
     chosen, skipped = choose(recipes, job)
     progress("choosing recipes", 1, 1)
+    for recipe in chosen:
+        rows_of_recipe = PairedRows(job.rows_for(checkpoint, recipe))
+        require_checkable(checkpoint.config, rows_of_recipe, recipe.limits)
     planned = partial(_plan, job.checkpoint_rows, options or BenchOptions())
     planned([BenchSubject(each.name, checkpoint.config, job.input_shape(each)) for each in chosen])
     if out is not None:
@@ -239,8 +243,8 @@ def _facts(exports: Sequence[_Exported], latency: LatencyReport) -> list[Facts]:
                 file=exported.result.manifest.model.bytes,
                 memory=_or_infinite(memory),
                 times=tuple(map(_or_infinite, times)),
-                kl=comparison.divergence.kl,
-                loses=comparison.loses,
+                kl=comparison.kl,
+                loses=exported.accuracy.loses,
                 passed=exported.result.passed,
             )
         )

@@ -91,6 +91,8 @@ def accuracy_chart(comparison: Comparison, label: str) -> str:
         figure, axes = _figure(1.1)
         rows = (("checkpoint", comparison.reference), ("artifact", comparison.artifact))
         for row, (_, score) in enumerate(rows):
+            assert score.share is not None
+            assert score.interval is not None
             low, high = (100 * bound for bound in score.interval)
             axes.plot([low, high], [row, row], color=COLOURS[1], linewidth=4, solid_capstyle="butt")
             axes.plot(100 * score.share, row, "o", color=COLOURS[0])

@@ -5,7 +5,13 @@ from nf_edge.core.figures import format_bytes
 from nf_edge.measure.accuracy.check import AccuracyReport
 from nf_edge.measure.accuracy.parity import Parity
 from nf_edge.measure.memory import MemoryReport
-from nf_edge.render.accuracy import accuracy_lines, accuracy_table, parity_lines, simulated_lines
+from nf_edge.render.accuracy import (
+    accuracy_card,
+    accuracy_lines,
+    accuracy_tables,
+    parity_lines,
+    simulated_lines,
+)
 from nf_edge.render.coverage import accelerator_lines, accelerator_table, coverage_lines
 from nf_edge.render.html.charts import accuracy_chart, budget_chart, parts_chart
 from nf_edge.render.html.templates import filled
@@ -19,6 +25,7 @@ def report_page(
 ) -> str:
     """The HTML of `report.html`; the page has no scripts and loads nothing."""
     shares = memory.verdict.shares if memory.verdict else ()
+    shares_of = accuracy.comparison if accuracy and accuracy.comparison.artifact.right is not None else None
     file_accounts = ("predicted", "planned")
     process_accounts = tuple(
         account for account, figure in memory.process_total.figures().items() if figure.value is not None
@@ -40,8 +47,9 @@ def report_page(
         process_table=process_table,
         memory_lines=memory_lines(memory),
         accuracy=accuracy,
-        accuracy_chart=accuracy_chart(accuracy.comparison, "Accuracy with intervals") if accuracy else "",
-        accuracy_table=accuracy_table(accuracy) if accuracy else None,
+        accuracy_card=accuracy_card(accuracy) if accuracy else ("", ""),
+        accuracy_chart=accuracy_chart(shares_of, "Accuracy with intervals") if shares_of else "",
+        accuracy_tables=accuracy_tables(accuracy) if accuracy else [],
         accuracy_lines=accuracy_lines(accuracy) if accuracy else [],
         parity_lines=parity_lines(parity) + simulated_lines(manifest.requires.simulated),
         compression_lines=compression_lines(manifest.compression) if manifest.compression else [],

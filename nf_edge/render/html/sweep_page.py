@@ -35,7 +35,7 @@ def _points(report: SweepReport) -> list[Point]:
     rows = zip(report.recipes, sizes, report.latency.artifacts, strict=True)
     for number, (each, size, artifact) in enumerate(rows, start=1):
         divergence = each.accuracy.comparison.divergence
-        if size.value is None or not math.isfinite(divergence.kl):
+        if size.value is None or divergence is None or not math.isfinite(divergence.kl):
             continue
         interval = divergence.kl_interval or (divergence.kl, divergence.kl)
         points.append(Point(str(number), artifact.runtime, size.value, divergence.kl, interval))

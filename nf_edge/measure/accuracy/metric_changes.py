@@ -1,0 +1,171 @@
+"""The change of each metric from a checkpoint to an artifact, on the same rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nf_edge.core.intervals import mcnemar, no_change
+from nf_edge.core.metrics import DEFAULTS, METRICS, Metric, MetricName
+from nf_edge.core.strict_json import number
+from nf_edge.measure.accuracy.compare import Comparison
+from nf_edge.measure.accuracy.predictions import PairedPredictions
+from nf_edge.measure.accuracy.resampling import loss_interval
+from nf_edge.model import ModelConfig
+from nf_edge.model.data.rows import Rows
+
+
+@dataclass(frozen=True)
+class MetricChange:
+    """A metric of both models, and the loss.
+
+    Attributes:
+        reference, artifact: the values; None if unknown.
+        loss: in the metric's `unit`, positive if the artifact is worse; None if unknown.
+        interval: 95 % interval of the loss; None if it has none.
+        rows: the number of rows that one changed prediction is a share of; None if a change may be as small
+            as one likes.
+        p_value: of the hypothesis that both models are equally accurate (`intervals.mcnemar`); None except
+            for the accuracy on independent rows.
+        unknown: the reason why the loss is unknown; "" if it is known.
+    """
+
+    metric: Metric
+    reference: float | None
+    artifact: float | None
+    loss: float | None
+    interval: tuple[float, float] | None
+    rows: int | None = None
+    p_value: float | None = None
+    unknown: str = ""
+
+    def to_json(self, changed: int | None) -> dict[str, Any]:
+        return {
+            "reference": number(self.reference),
+            "artifact": number(self.artifact),
+            "loss": number(self.loss),
+            "loss_interval": self.interval,
+            "unit": self.metric.unit,
+            "p_value": self.p_value,
+            "changed": changed,
+            "unknown": self.unknown or None,
+        }
+
+
+def metric_problem(metric: Metric, config: ModelConfig) -> str:
+    """The reason why a metric does not suit a model; "" if it does."""
+    if config.task not in metric.tasks:
+        tasks = " or ".join(metric.tasks)
+        return f"{metric.name} is a metric of {tasks}, but the model is a {config.kind}"
+    if metric.name == "f1" and config.num_labels != 2:
+        return f"f1 needs a classifier of 2 labels, but the model is a {config.kind}; use f1_macro"
+    return ""
+
+
+def main_metric(config: ModelConfig) -> MetricName:
+    """The metric that a limit without a name is on."""
+    return DEFAULTS[config.task][0]
+
+
+def metrics_for(config: ModelConfig, rows: Rows, limited: Sequence[MetricName]) -> list[MetricName]:
+    """The metrics to compute: the official ones of the rows' task, the model's, and those with a limit."""
+    official = rows.task.metrics if rows.task else ()
+    names: list[MetricName] = [name for name in official if not metric_problem(METRICS[name], config)]
+    if not names or config.task == "classification":
+        names += DEFAULTS[config.task]
+    return list(dict.fromkeys([*names, *limited]))
+
+
+def metric_changes(
+    predictions: PairedPredictions, comparison: Comparison, names: Sequence[MetricName], positive: int = 1
+) -> tuple[MetricChange, ...]:
+    """The changes of metrics, in order.
+
+    Args:
+        positive: the class that `f1` is of.
+    """
+    return tuple(_change(METRICS[name], predictions, comparison, positive) for name in names)
+
+
+def positive_class(rows: Rows) -> int:
+    """The class of the model that is label 1 of the rows' task; 1 without a task."""
+    return rows.task_classes[1] if len(rows.task_classes) == 2 else 1
+
+
+def _change(
+    metric: Metric, predictions: PairedPredictions, comparison: Comparison, positive: int
+) -> MetricChange:
+    if metric.name == "perplexity":
+        return _perplexity(metric, comparison)
+    if metric.name == "accuracy":
+        return _accuracy(metric, predictions, comparison)
+    if comparison.not_finite:
+        reason = f"{comparison.not_finite:,} predictions of the artifact are not finite"
+        return MetricChange(metric, None, None, None, None, unknown=reason)
+    truth, before, after = predictions.truth, predictions.reference.predicted, predictions.artifact.predicted
+    if metric.name == "f1" and positive == 0:
+        truth, before, after = 1 - truth, 1 - before, 1 - after
+    reasons = [_undefined(metric, truth, predicted) for predicted in (before, after)]
+    reference, artifact = (
+        None if reason or metric.function is None else metric.function(truth, predicted)
+        for reason, predicted in zip(reasons, (before, after), strict=True)
+    )
+    if reference is None or artifact is None:
+        reason = "; ".join(dict.fromkeys(filter(None, reasons)))
+        return MetricChange(metric, reference, artifact, None, None, unknown=reason)
+    loss, counting = float(metric.loss(reference, artifact)), _counting_rows(metric, truth)
+    interval = loss_interval(metric, truth, before, after)
+    if interval is not None and counting is not None:
+        # A bootstrap knows only the changes that it has: without any, its interval has no width.
+        least = 100 * no_change(counting)
+        interval = min(interval[0], loss - least), max(interval[1], loss + least)
+    return MetricChange(metric, reference, artifact, loss, interval, counting)
+
+
+def _accuracy(metric: Metric, predictions: PairedPredictions, comparison: Comparison) -> MetricChange:
+    """The accuracy, with McNemar's test unless several questions are of one row."""
+    values = comparison.reference.share, comparison.artifact.share
+    p_value, independent = None, len(np.unique(predictions.row)) == len(predictions.row)
+    if independent and comparison.lost is not None and comparison.gained is not None:
+        p_value = mcnemar(comparison.lost, comparison.gained)
+    rows = comparison.questions
+    return MetricChange(metric, *values, comparison.drop, comparison.drop_interval, rows, p_value)
+
+
+def _perplexity(metric: Metric, comparison: Comparison) -> MetricChange:
+    values, ratio = (
+        (comparison.reference.perplexity, comparison.artifact.perplexity),
+        number(comparison.perplexity_ratio),
+    )
+    if ratio is None:
+        return MetricChange(metric, *values, None, None, unknown="the perplexity is not finite")
+    bounds = comparison.perplexity_ratio_interval
+    interval = (100 * (bounds[0] - 1), 100 * (bounds[1] - 1)) if bounds else None
+    return MetricChange(metric, *values, 100 * (ratio - 1), interval)
+
+
+def _undefined(metric: Metric, truth: np.ndarray, predicted: np.ndarray) -> str:
+    """The reason why a metric of N predictions is undefined; "" if it is defined."""
+    if metric.name in ("pearson", "spearman"):
+        if np.ptp(truth) == 0:
+            return "all rows have the same label"
+        return "all predictions are equal" if np.ptp(predicted) == 0 else ""
+    if truth.ndim == 2:
+        return "" if truth.any() else "no row has a label that is true"
+    if metric.name in ("f1", "f1_macro", "matthews") and np.ptp(truth) == 0:
+        return "all rows have the same label"
+    return "all predictions are equal" if metric.name == "matthews" and np.ptp(predicted) == 0 else ""
+
+
+def _counting_rows(metric: Metric, truth: np.ndarray) -> int | None:
+    """The number of rows that one changed prediction is a share of; None if there is no smallest change.
+
+    F1 and the Matthews correlation depend on the rarer class: one of its N rows is about 1 / 2N.
+    """
+    if metric.unit != "points":
+        return None
+    classes = np.unique(truth, return_counts=True)[1]
+    if metric.name in ("f1", "matthews") and len(classes) == 2:
+        return 2 * int(classes.min())
+    return len(truth)

@@ -1,0 +1,92 @@
+"""Overlapping windows of a long text, in which a language model predicts each token once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nf_edge.core.errors import BadInput
+from nf_edge.core.files import utf8_text
+from nf_edge.model.config import ModelConfig
+from nf_edge.model.data.rows import Row, Rows
+from nf_edge.model.data.scored_text import ScoredText
+from nf_edge.model.data.sources import read_text
+from nf_edge.model.tokenizer import read_tokenizer, tokenizer_errors
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """Ids of a text, and the end of each token in characters of the text; 0 of special tokens."""
+
+    ids: list[int]
+    ends: list[int]
+
+
+def read_windows(
+    source: str,
+    config: ModelConfig,
+    tokenizer_file: Path | None,
+    length: int,
+    stride: int | None = None,
+    limit: int | None = None,
+) -> Rows:
+    """Read a text file (`.txt`, one document) as windows of tokens; each window is a row.
+
+    The first window scores all tokens but its first.  Each further window scores its last `stride` tokens;
+    the tokens before are context.  So each token is scored once, with at least length − stride tokens of
+    context.
+
+    Args:
+        length: tokens of a window.
+        stride: tokens by which windows move; None: half a window.
+        limit: use only the first windows.
+
+    Raises:
+        BadInput: the file or the tokenizer cannot be read, the text has fewer than two tokens, or the stride
+            leaves no context.
+    """
+    stride = max(1, length // 2) if stride is None else stride
+    if not 1 <= stride < length:
+        raise BadInput(
+            f"a stride of {stride} leaves tokens without context, because a window has {length} tokens",
+            where=source,
+            fix=f"give a stride from 1 to {length - 1}",
+        )
+    text, sha256 = read_text(source)
+    encoded = _encode(text, tokenizer_file, config, source)
+    rows: list[Row] = []
+    end = 0
+    while end < len(encoded.ids) and len(rows) != limit:
+        before, end = end, min(end + stride if end else length, len(encoded.ids))
+        ids = encoded.ids[max(0, end - length) : end]
+        rows.append(Row(tuple(ids), None, scored=end - max(before, 1)))
+    if end < 2:
+        raise BadInput("has fewer than two tokens, so there is no next token to predict", where=source)
+    last = len(text) if end == len(encoded.ids) else max(encoded.ends[:end])
+    scored = ScoredText(
+        tokens=len(encoded.ids),
+        scored=end - 1,
+        bytes=len(text[encoded.ends[0] : last].encode()),
+        window=length,
+        stride=stride,
+    )
+    return Rows(tuple(rows), utf8_text(source), sha256, 0, length, text=scored)
+
+
+def _encode(text: str, tokenizer_file: Path | None, config: ModelConfig, source: str) -> _Encoded:
+    """Encode a text.  Raises BadInput if the tokenizer cannot, or does not suit the model."""
+    if tokenizer_file is None:
+        raise BadInput(
+            "has text, but the model has no tokenizer.json to encode it",
+            where=source,
+            fix="put the model's tokenizer.json next to its config.json, or give rows of `input_ids`",
+        )
+    tokenizer = read_tokenizer(tokenizer_file)
+    with tokenizer_errors(tokenizer_file, "cannot encode a text"):
+        encoding = tokenizer.encode(text)
+    largest = max(encoding.ids, default=0)
+    if largest >= config.vocab_size:
+        raise BadInput(
+            f"gives id {largest} for text of {source}, but the model's ids are 0 to {config.vocab_size - 1}",
+            where=tokenizer_file,
+            fix="replace this file with the tokenizer that the model was trained with",
+        )
+    return _Encoded(encoding.ids, [end for _, end in encoding.offsets])

@@ -1,0 +1,68 @@
+"""Load the artifact that shipped last, for `check` with a baseline."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nf_edge.core.errors import BadInput
+from nf_edge.pipeline.api.arguments import Named, name_of
+
+if TYPE_CHECKING:
+    from nf_edge.artifact import Artifact
+    from nf_edge.measure.accuracy.baseline import Baseline
+    from nf_edge.model.data.row_format import RowFormat
+    from nf_edge.model.data.rows import Rows
+    from nf_edge.pipeline.api.check_inputs import CheckInputs
+
+
+def baseline_of(
+    baseline: "Artifact",
+    artifact: "Artifact",
+    inputs: "CheckInputs",
+    data: "Named | Rows",
+    limit: int | None,
+    row_format: "RowFormat | None",
+) -> "Baseline":
+    """The baseline of a check, with the rows in its tokens.
+
+    It may be made from another checkpoint, if that has the same labels.
+
+    Args:
+        artifact: the artifact that is checked.
+        inputs: its rows.
+        data, limit, row_format: the source of the rows, and how it is read; None: the usual way.
+
+    Raises:
+        BadInput: the two artifacts have different labels, or the rows cannot be read for the baseline.
+        MissingTool: a package of the baseline's backend is not installed.
+    """
+    from nf_edge.measure.accuracy.baseline import Baseline
+    from nf_edge.model.data.row_format import DEFAULT
+    from nf_edge.model.data.rows import Rows, read_rows
+
+    before, after, rows = baseline.manifest.config, artifact.manifest.config, inputs.rows
+    if (before.task, before.num_labels, before.id2label) != (after.task, after.num_labels, after.id2label):
+        raise BadInput(
+            f"is a {before.kind} with other labels than {artifact.path.name}, so both cannot be compared",
+            where=baseline.path,
+            fix="give an earlier artifact of the same task and labels",
+        )
+    if before.vocab_size != after.vocab_size or _tokenizer(baseline) != _tokenizer(artifact):
+        if before.is_language_model or isinstance(data, Rows):
+            raise BadInput(
+                f"has another tokenizer than {artifact.path.name}, so both cannot be compared on these rows",
+                where=baseline.path,
+                fix="give an earlier artifact with the same tokenizer"
+                if before.is_language_model
+                else "pass the path of the data file instead of loaded rows",
+            )
+        tokenizer, length = baseline.tokenizer_file, rows.artifact.length
+        how = row_format or DEFAULT
+        other = read_rows(name_of(data), before, tokenizer, limit, length=length, row_format=how)
+        rows = replace(rows, other=other)
+    return Baseline(baseline.path.name, baseline.runnable(), rows)
+
+
+def _tokenizer(artifact: "Artifact") -> bytes | None:
+    """The content of an artifact's tokenizer; None if it has none."""
+    file = artifact.tokenizer_file
+    return None if file is None else file.read_bytes()

@@ -1,0 +1,73 @@
+"""The files with which `check` and `export` tell continuous integration about the gates."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nf_edge.core.errors import BadInput, printable
+from nf_edge.core.files import utf8_text, write_bytes
+from nf_edge.core.output_checks import ANOTHER_PATH, check_file, resolved
+from nf_edge.core.system_errors import explaining
+from nf_edge.pipeline.api.arguments import Named, optional_path, place_of
+
+if TYPE_CHECKING:
+    from nf_edge.render.gate import GateReport
+
+XML = (b"<?xml", b"<testsuite")
+
+
+@dataclass(frozen=True)
+class CiFiles:
+    """The files to write; None if one is not wanted.
+
+    Attributes:
+        junit: a JUnit file, which replaces an earlier one.
+        summary: a Markdown file to append to.
+    """
+
+    junit: Path | None
+    summary: Path | None
+
+    def write(self, report: "GateReport", title: str) -> None:
+        """Write the files.
+
+        Args:
+            title: the name of the artifact.
+
+        Raises:
+            BadInput: a file cannot be written.
+        """
+        from nf_edge.render.gate import junit_xml, summary_markdown
+
+        title = printable(utf8_text(title))
+        if self.junit is not None:
+            write_bytes(self.junit, junit_xml(report, title))
+        if self.summary is not None:
+            self.summary.parent.mkdir(parents=True, exist_ok=True)
+            with explaining(self.summary), self.summary.open("a", encoding="utf-8") as file:
+                file.write(summary_markdown(report, title))
+
+
+def ci_files(junit: Named | None, summary: Named | None, *read: object, out: Path | None = None) -> CiFiles:
+    """The files to write, checked before the work.
+
+    Args:
+        read: arguments that name what the job reads.
+        out: the folder that the job writes.
+
+    Raises:
+        BadInput: a file cannot be written, is one that the job reads or writes, or is no JUnit file.
+    """
+    files = CiFiles(optional_path(junit), optional_path(summary))
+    sources = [place for each in read for place in place_of("", each)]
+    for target in filter(None, (files.junit, files.summary)):
+        check_file(target, overwrite=True, sources=sources)
+        if out is not None and resolved(out) in (resolved(target), *resolved(target).parents):
+            raise BadInput(f"is inside the output {out}", where=target, fix=ANOTHER_PATH)
+    if files.junit is not None and files.junit.is_file():
+        with explaining(files.junit), files.junit.open("rb") as file:
+            start = file.read(64).lstrip()
+        if start and not start.startswith(XML):
+            what = "exists and is not a JUnit file, so it is not replaced"
+            raise BadInput(what, where=files.junit, fix=ANOTHER_PATH)
+    return files

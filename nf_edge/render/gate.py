@@ -1,0 +1,117 @@
+"""Results of the gates for continuous integration: JUnit XML, and Markdown for a job summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from nf_edge.measure.accuracy.check import AccuracyReport
+from nf_edge.measure.accuracy.cores import CoresReport
+from nf_edge.measure.accuracy.divergence import not_finite_text
+from nf_edge.render.accuracy import accuracy_lines, accuracy_tables, limit_amount, limit_name
+from nf_edge.render.table import Table
+
+if TYPE_CHECKING:
+    from nf_edge.pipeline.export import Export
+
+    GateReport: TypeAlias = AccuracyReport | CoresReport | Export
+
+
+@dataclass(frozen=True)
+class Case:
+    """One gate: its name, and the reason why it fails; "" if it passes."""
+
+    name: str
+    problem: str = ""
+
+
+def junit_xml(report: GateReport, title: str) -> bytes:
+    """A JUnit file with one test case per limit, and a test suite per file and core.
+
+    Args:
+        title: the name of the artifact.
+    """
+    from junitparser import Failure, JUnitXml, TestCase, TestSuite
+
+    document = JUnitXml("nf-edge")
+    for name, cases in _suites(report, title):
+        suite = TestSuite(name)
+        for case in cases:
+            test = TestCase(case.name, f"nf-edge.{title}")
+            if case.problem:
+                test.result = [Failure(case.problem, "gate")]
+            suite.add_testcase(test)
+        document.add_testsuite(suite)
+    document.update_statistics()
+    content: bytes = document.tostring()
+    return b'<?xml version="1.0" encoding="utf-8"?>\n' + content + b"\n"
+
+
+def summary_markdown(report: GateReport, title: str) -> str:
+    """The outcome, the gates, and the tables of the accuracy, as Markdown.
+
+    Args:
+        title: the name of the artifact.
+    """
+    parts = [f"## {title}: {'passes' if report.passed else 'FAILS'}"]
+    for name, cases in _suites(report, title):
+        rows = tuple((case.name, case.problem or "passes") for case in cases)
+        parts.append(_markdown(Table(name, ("gate", "outcome"), rows)))
+    for accuracy in _accuracies(report):
+        parts += [_markdown(table) for table in accuracy_tables(accuracy)]
+        parts.append("\n".join(f"- {_escaped(line)}" for line in accuracy_lines(accuracy)))
+    return "\n\n".join(parts) + "\n\n"
+
+
+def _suites(report: GateReport, title: str) -> list[tuple[str, list[Case]]]:
+    """The name and the cases of each test suite."""
+    if isinstance(report, AccuracyReport):
+        return [(title, accuracy_cases(report))]
+    if isinstance(report, CoresReport):
+        return [(f"{title} on {each.core.name}", accuracy_cases(each.accuracy)) for each in report.cores]
+    parity = Case("logits equal PyTorch's within the recipe's limit", report.parity.problem)
+    memory = report.memory.failure
+    cases = [
+        parity,
+        *([Case("memory fits the device", memory.what if memory else "")] if report.memory.verdict else []),
+    ]
+    return [(title, [*cases, *(accuracy_cases(report.accuracy) if report.accuracy else [])])]
+
+
+def _accuracies(report: GateReport) -> Sequence[AccuracyReport]:
+    if isinstance(report, AccuracyReport):
+        return [report]
+    if isinstance(report, CoresReport):
+        return [each.accuracy for each in report.cores]
+    return [report.accuracy] if report.accuracy else []
+
+
+def accuracy_cases(report: AccuracyReport) -> list[Case]:
+    """One case per limit, and one that the artifact's logits are finite."""
+    comparison = report.comparison
+    count = comparison.not_finite
+    finite = Case(
+        "logits are finite", not_finite_text(count, comparison.questions, report.unit) if count else ""
+    )
+    limits = [
+        Case(f"{limit_name(each)}: at most {limit_amount(each)}", each.problem) for each in report.limits
+    ]
+    baseline = report.baseline
+    regression = [Case(f"no regression against {baseline.name}", baseline.problem)] if baseline else []
+    return [finite, *limits, *regression]
+
+
+def _markdown(table: Table) -> str:
+    head = _row(table.columns)
+    line = _row("--:" if number in table.right else "---" for number in range(len(table.columns)))
+    return "\n".join([f"**{_escaped(table.title)}**\n", head, line, *map(_row, table.rows)])
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(map(_escaped, cells))} |"
+
+
+def _escaped(text: str) -> str:
+    """A text without characters that would end a cell or start HTML."""
+    return text.replace("\n", " ").replace("|", "\\|").replace("<", "&lt;")
