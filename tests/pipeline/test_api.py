@@ -271,7 +271,7 @@ def test_a_limit_that_holds_nothing_is_refused(value, digits):
         (lambda a: nf_edge.profile("digits"), "give a recipe to predict its memory"),
         (lambda a: nf_edge.profile(a, recipe=RECIPE), "already has a recipe"),
         (lambda a: nf_edge.profile(a, require_signature=True), "is not signed"),
-        (lambda a: nf_edge.sensitivity("digits", RECIPE, kl=0.1), "give both, or neither"),
+        (lambda a: nf_edge.sensitivity("digits", RECIPE, kl=0.1), "give both or neither"),
         (lambda a: nf_edge.sensitivity("digits", RECIPE, kl=math.nan, out="a.yaml"), "kl"),
         (lambda a: nf_edge.sensitivity("digits", RECIPE, kl=10**400, out="a.yaml"), "kl"),
         *(
