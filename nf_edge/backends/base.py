@@ -16,6 +16,7 @@ from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.precisions import Precisions
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.backends.support import Support
+from nf_edge.backends.taps import Lowering, Tapped, tapped_program
 from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.targets import BuildTarget
@@ -85,6 +86,8 @@ class Backend(ABC):
     """The program that computes a file's predictions on this machine in place of the device, for reports; ""
     if the runtime itself does.
     """
+    graph_library: ClassVar[str] = "PyTorch"
+    """The library that runs the exported graph, for reports."""
     traces: ClassVar[bool] = False
     """Whether the native runner can record the outputs of every instruction of a file."""
     runtime_title: ClassVar[str]
@@ -184,6 +187,23 @@ class Backend(ABC):
         self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
     ) -> LoweringReport:
         """Lower a program, quantized as the recipe requests, to a file."""
+
+    def graph(self, program: nn.Module, input_shape: InputShape, path: Path) -> Session | Decoder | None:
+        """The exported graph of a lowered program, run with `graph_library`; None if it cannot run alone.
+
+        Args:
+            program: the program that was lowered.
+            path: the lowered file, before its backend quantizes it.
+        """
+        return None
+
+    def tapped(self, lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped | None:
+        """What the layers' errors are measured with; None if they cannot be measured.
+
+        Args:
+            row: a row's token ids and mask, to find layers in a file by their outputs.
+        """
+        return tapped_program(lowering)
 
     def require_operators(self, path: Path) -> None:
         """Check that the runtime or `operator_libraries` has each operator of a file.

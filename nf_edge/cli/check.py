@@ -9,6 +9,7 @@ from nf_edge.cli.options import (
     PATH,
     ci_options,
     data_option,
+    explain_options,
     json_option,
     limit_option,
     limits_options,
@@ -28,7 +29,11 @@ Examples:
   nf-edge check digits-pi --data digits:test --on rpi-zero-2w,rpi-5,pixel-8
   nf-edge check out --data dev.tsv --reference ./my-model --max-drop 0.5
   nf-edge check out --data dev.tsv --reference ./my-model --baseline shipped --junit gate.xml
+  nf-edge check out --data dev.tsv --reference ./my-model --stages --layers
 """
+# Options that only the gate has, and options that only explanations have.
+GATE = ("baseline", "max_drop", "max_changed", "max_kl", "limits_on", "junit", "summary")
+EXPLANATIONS = ("pruned", "calibrate", "html", "overwrite")
 
 
 @click.command("check", epilog=EPILOG)
@@ -52,6 +57,7 @@ Examples:
 )
 @ci_options
 @on_option(several=True)
+@explain_options
 @signature_options
 @json_option
 def command(artifact: Path, data: str, on: list[str] | None, as_json: bool, **options: Any) -> None:
@@ -63,16 +69,22 @@ def command(artifact: Path, data: str, on: list[str] | None, as_json: bool, **op
 
     With --on, the file also runs on emulated cores.  Each core must meet the same limit, and the report
     compares its answers with the answers on this machine.
-    """
-    from nf_edge.pipeline import api
-    from nf_edge.render.accuracy import accuracy_parts
-    from nf_edge.render.cores import cores_parts
 
-    if on:
-        refuse((options.pop("baseline"), "--baseline compares files on this machine; leave out --on."))
+    --stages and --layers lower the checkpoint again as the manifest says.  They name the step of the export,
+    and the layer, that lose most.
+    """
+    from nf_edge.pipeline.api.explain import check_and_explain
+    from nf_edge.render.explained import explained_parts
+
+    explains = options["stages"] or options["layers"]
+    refuse(
+        (on and options["baseline"], "--baseline compares files on this machine; leave out --on."),
+        (
+            not explains and any(options[name] for name in EXPLANATIONS),
+            "--pruned, --calibrate, --html and --overwrite need --stages or --layers.",
+        ),
+    )
+    options["gate"] = {name: options.pop(name) for name in GATE}
     with progress_bar() as progress:
-        options |= {"progress": progress, "notify": warn}
-        report: Any = (
-            api.check_on(artifact, data, on, **options) if on else api.check(artifact, data, **options)
-        )
-    finish("check", report, as_json, cores_parts if on else accuracy_parts)
+        report = check_and_explain(artifact, data, on or (), progress=progress, notify=warn, **options)
+    finish("check", report, as_json, explained_parts)

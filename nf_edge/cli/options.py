@@ -18,7 +18,7 @@ from nf_edge.cli.param_types import (
     OneDevice,
     Task,
 )
-from nf_edge.core.defaults import FEWEST_REPEATS, REPEATS
+from nf_edge.core.defaults import FEWEST_REPEATS, LAYER_ROWS, REPEATS
 from nf_edge.core.environment import JOB_SUMMARY, PUBLIC_KEY
 from nf_edge.core.limits import LimitsOn
 from nf_edge.core.presets import DEFAULT_RANK, PRESETS
@@ -206,6 +206,21 @@ def out_option(what: str, *, required: bool = False) -> Option:
 overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Replace an earlier or unfinished result at OUT."
 )
+explain_options = together(
+    click.option("--stages", is_flag=True, help="Also measure the accuracy after each step of the export."),
+    click.option(
+        "--layers", is_flag=True, help=f"Also compare each layer with fp32, on the first {LAYER_ROWS} rows."
+    ),
+    click.option(
+        "--pruned",
+        metavar="CHECKPOINT",
+        help="With --stages or --layers: the exported checkpoint, if --reference is its original.",
+    ),
+    calibrate_option,
+    click.option("--html", type=PATH, metavar="FILE", help="Write stages and layers to a page, with plots."),
+    overwrite_option,
+)
+
 resume_option = click.option("--resume", is_flag=True, help="Continue an interrupted run.")
 
 

@@ -3,8 +3,11 @@
 The steps are: compress, specialise attention, lower.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from torch import nn
 
 from nf_edge.backends import backend_for
 from nf_edge.backends.base import Backend
@@ -103,14 +106,29 @@ class Lowered:
     layer_reports: tuple[LayerReport, ...]
 
 
+def specialise(job: Job, model: NoiseFormer) -> None:
+    """Rewrite a checkpoint's network in place into the backend's form, which the lowering quantizes."""
+    prepare(model, job.backend, job.recipe, job.precisions, job.calibration_inputs)
+    job.backend.specialise(model, job.recipe)
+
+
+# A function that keeps the program of a lowering.
+Keep = Callable[[nn.Module], None]
+
+
+def dropped(program: nn.Module) -> None:
+    """Keep nothing."""
+
+
 @temporary_files_removed()
 @one_thread()
-def lower(job: Job, file: Path | None) -> Lowered:
+def lower(job: Job, file: Path | None, keep: Keep = dropped) -> Lowered:
     """Lower a checkpoint to a model file.
 
     Args:
         file: the path to write; None: only quantize the weights, for a backend that quantizes before
             lowering.
+        keep: called with the program that was lowered, before its file is quantized.
 
     Raises:
         BadInput: the checkpoint computes NaN or Inf on the calibration rows.
@@ -121,8 +139,7 @@ def lower(job: Job, file: Path | None) -> Lowered:
         for batch in (inputs, job.full_cache_inputs):
             texts = [ids[0, : int(mask.sum())].tolist() for ids, mask in batch]
             require_finite(model, texts, job.calibration.source)
-    prepare(model, backend, recipe, job.precisions, inputs)
-    backend.specialise(model, recipe)
+    specialise(job, model)
     layer_reports = layer_reports_of(model, backend, recipe, job.precisions, job.cache)
     # Without quantization, the comparison network is the network itself.
     plain = model if recipe.quantize is None else plain_form(checkpoint.model(), model)
@@ -134,8 +151,10 @@ def lower(job: Job, file: Path | None) -> Lowered:
     if file is None:
         return Lowered(None, plain, weights, layer_reports)
     report = backend.lower(program, checkpoint.config, job.input_shape, recipe, file)
-    del model, program  # quantizing the file needs the same amount of memory again
+    del model  # quantizing the file needs the same amount of memory again
     backend.require_operators(file)
+    keep(program)
+    del program
     weights |= report.weights
     weights |= quantize_file(
         file, plain, backend, recipe, job.precisions, inputs, job.full_cache_inputs, quantized_weights

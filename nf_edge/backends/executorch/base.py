@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -11,8 +12,10 @@ from torch import nn
 
 from nf_edge.backends.base import Backend, Session
 from nf_edge.backends.coverage.coverage import Coverage
+from nf_edge.backends.eager import eager
 from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.capture import capture
+from nf_edge.backends.executorch.event_tracer import TracedFile
 from nf_edge.backends.executorch.operator_libraries import require_operators
 from nf_edge.backends.executorch.program_file import operators_in, operators_of
 from nf_edge.backends.executorch.run_text import run_text
@@ -21,6 +24,7 @@ from nf_edge.backends.input_shape import INPUTS, CacheDtype, Inputs, InputShape
 from nf_edge.backends.lowering_report import LoweringReport
 from nf_edge.backends.precisions import Precisions
 from nf_edge.backends.runtime_tokenizer import EXECUTORCH, TokenizerReading
+from nf_edge.backends.taps import Lowering, Tapped, called_with, tapped_program
 from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import quiet_libraries, quiet_stderr
 from nf_edge.core.recipe.recipe import Recipe
@@ -93,6 +97,17 @@ class ExecutorchBackend(Backend):
         return self.covered(
             operators_in(lowered.exported_program().graph_module, self.namespace), recipe, input_shape
         )
+
+    def graph(self, program: nn.Module, input_shape: InputShape, path: Path) -> Session | Decoder:
+        with quiet_libraries():
+            return eager(capture(program, input_shape).module(), input_shape)
+
+    def tapped(self, lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped | None:
+        tapped, given = tapped_program(lowering), (torch.from_numpy(row[0]), torch.from_numpy(row[1]))
+        self._runtime()
+        inputs = called_with(given, lowering.input_shape.cached)
+        file = TracedFile(lowering.file, lowering.again, inputs, tapped.runner.free(given))
+        return replace(tapped, file=file)
 
     def settle(self, edge: Any) -> None:
         """Remove data from a program's delegates that would differ between two exports of the same model."""

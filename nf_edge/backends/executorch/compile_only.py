@@ -22,6 +22,7 @@ from nf_edge.backends.executorch.run_text import cpp_text
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.lowering_report import LoweringReport
 from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.taps import Lowering, Tapped, tapped_program
 from nf_edge.backends.tensor_sizes import Sizes
 from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import quiet_libraries
@@ -75,6 +76,9 @@ class CompileOnlyBackend(ExecutorchBackend):
                 fix="export the artifact again",
             )
         return _InHalf(super().session(stand_in, threads), stand_in)
+
+    def tapped(self, lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped | None:
+        return tapped_program(lowering)  # this machine cannot run the file
 
     def run_text(self, cached: bool) -> str:
         return ELSEWHERE + cpp_text(cached)

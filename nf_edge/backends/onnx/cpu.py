@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import onnx
 import torch
 from torch import nn
@@ -23,9 +24,11 @@ from nf_edge.backends.onnx.memory import PROGRAM_BASE, PROGRAM_LAYER, planned, p
 from nf_edge.backends.onnx.run_text import run_text
 from nf_edge.backends.onnx.session import OrtSession, load
 from nf_edge.backends.onnx.size import float32_bytes, require_size
+from nf_edge.backends.onnx.taps import tapped_file
 from nf_edge.backends.precisions import HEAD, precisions
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
+from nf_edge.backends.taps import Lowering, Tapped
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
@@ -59,6 +62,7 @@ class OnnxCpu(Backend):
     attention_form = "MultiHeadAttention; with a cache GroupQueryAttention, if it supports the head size"
     operator_libraries = ()
     process_bytes = 29_000_000
+    graph_library = "ONNX Runtime, in float32"
     quantizes = "file"
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
@@ -138,6 +142,12 @@ class OnnxCpu(Backend):
 
     def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
         return planned(path, config, input_shape)
+
+    def graph(self, program: nn.Module, input_shape: InputShape, path: Path) -> Session | Decoder:
+        return self.load(path, input_shape)
+
+    def tapped(self, lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped:
+        return tapped_file(lowering, row)
 
     def run_text(self, cached: bool) -> str:
         return run_text(cached)

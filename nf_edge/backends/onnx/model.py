@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto
-from onnx.helper import make_node
+from onnx.helper import make_node, tensor_dtype_to_np_dtype
 from onnx.numpy_helper import from_array, to_array
 from torch import Tensor
 
@@ -218,7 +218,8 @@ def feed(model: ModelProto, input_ids: np.ndarray, attention_mask: np.ndarray) -
         if entry.name not in INPUTS:
             shape = [dim.dim_value for dim in entry.type.tensor_type.shape.dim]
             past = len(shape) == 4
-            feed[entry.name] = np.zeros(shape, np.float32) if past else np.arange(input_ids.shape[1])[None]
+            dtype = tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type)
+            feed[entry.name] = np.zeros(shape, dtype) if past else np.arange(input_ids.shape[1])[None]
     return feed
 
 

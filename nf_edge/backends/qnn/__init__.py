@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import onnx
 from torch import nn
 
@@ -17,6 +18,7 @@ from nf_edge.backends.coverage.coverage import Coverage
 from nf_edge.backends.input_shape import INPUTS, CacheDtype, Inputs, InputShape
 from nf_edge.backends.lowering_report import LoweringReport
 from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.onnx.session import OrtSession
 from nf_edge.backends.onnx.size import float32_bytes, require_size
 from nf_edge.backends.precisions import Precisions, precisions
 from nf_edge.backends.qnn.cached import CHUNK, ChunkDecoder, inputs_of
@@ -26,6 +28,7 @@ from nf_edge.backends.qnn.qdq import TABLES, operators_of, weights_of, write_qdq
 from nf_edge.backends.qnn.run_text import run_text
 from nf_edge.backends.static_shape.extreme_rows import extreme_rows
 from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
+from nf_edge.backends.taps import Lowering, Tapped
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.precision import POSITIONS, TOKENS
@@ -71,6 +74,7 @@ class Qnn(Backend):
     process_bytes = None
     chunk = CHUNK
     reference_executor = SIMULATOR
+    graph_library = f"ONNX Runtime on this CPU ({QUANTIZED})"
     quantizes = "lowering"
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
@@ -163,6 +167,12 @@ class Qnn(Backend):
             workspace=spill_fill(path),
             notes=(*_tied_head(config), UNKNOWN_PARTS),
         )
+
+    def graph(self, program: nn.Module, input_shape: InputShape, path: Path) -> Session | None:
+        return None if input_shape.cached else OrtSession(_quantized(path), None)
+
+    def tapped(self, lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped | None:
+        return None
 
     def run_text(self, cached: bool) -> str:
         return run_text(cached)

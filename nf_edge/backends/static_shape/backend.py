@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.base import Backend
+from nf_edge.backends.base import Backend, Session
+from nf_edge.backends.eager import eager
 from nf_edge.backends.executorch.capture import capture, quantize_captured
 from nf_edge.backends.executorch.operator_libraries import require_operators
 from nf_edge.backends.executorch.program_file import constant_bytes, operators_in, operators_of, read_program
@@ -121,6 +122,10 @@ class StaticShapeBackend(Backend):
             lowered.write_to_file(file)
         operators = operators_in(lowered.exported_program().graph_module, self.namespace)
         return LoweringReport(self.covered(operators, recipe, input_shape), estimate)
+
+    def graph(self, program: nn.Module, input_shape: InputShape, path: Path) -> Session | Decoder:
+        with quiet_libraries():
+            return eager(capture(program, input_shape).module(), input_shape)
 
     def run_text(self, cached: bool) -> str:
         return self.run_instructions + BARE_METAL

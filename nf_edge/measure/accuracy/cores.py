@@ -21,7 +21,7 @@ from nf_edge.core.strict_json import number
 from nf_edge.measure.accuracy.check import AccuracyReport, remedy, report_of, require_checkable
 from nf_edge.measure.accuracy.local_difference import LocalDifference, compared_with_local
 from nf_edge.measure.accuracy.paired_rows import PairedRows
-from nf_edge.measure.accuracy.predictions import PairedPredictions, Predictions, predict_both
+from nf_edge.measure.accuracy.predictions import PairedPredictions, predict_both
 from nf_edge.measure.emulation import FAR, EmulatedCore, FirstDivergence, first_divergence, session_of
 from nf_edge.measure.runner import LogitsSession, Request, command_for
 from nf_edge.model import NoiseFormer
@@ -165,17 +165,7 @@ def _shards(count: int, parts: int) -> list[slice]:
 def _joined(parts: Sequence[PairedPredictions], shards: Sequence[slice]) -> PairedPredictions:
     """Join the predictions of all parts; rows have their numbers in the complete data."""
     moved = [replace(part, row=part.row + shard.start) for part, shard in zip(parts, shards, strict=True)]
-
-    def both(name: str) -> Predictions:
-        sides = [getattr(part, name) for part in moved]
-        return Predictions(
-            *(np.concatenate([getattr(s, field) for s in sides]) for field in ("predicted", "loss"))
-        )
-
-    row, truth, kl = (
-        np.concatenate([getattr(part, name) for part in moved]) for name in ("row", "truth", "kl")
-    )
-    return PairedPredictions(row, truth, both("reference"), both("artifact"), kl)
+    return PairedPredictions.joined(moved)
 
 
 class _Total:

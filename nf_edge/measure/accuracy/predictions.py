@@ -76,6 +76,24 @@ class PairedPredictions:
     artifact: Predictions
     kl: np.ndarray
 
+    @classmethod
+    def joined(cls, parts: Sequence["PairedPredictions"]) -> "PairedPredictions":
+        """The predictions of several parts, in order; there may be no part."""
+        indices, numbers = np.zeros(0, np.int64), np.zeros(0)
+        none = cls(indices, indices, Predictions(indices, numbers), Predictions(indices, numbers), numbers)
+        parts = parts or [none]
+
+        def both(side: str) -> Predictions:
+            sides = [getattr(part, side) for part in parts]
+            return Predictions(
+                *(np.concatenate([getattr(each, name) for each in sides]) for name in ("predicted", "loss"))
+            )
+
+        row, truth, kl = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("row", "truth", "kl")
+        )
+        return cls(row, truth, both("reference"), both("artifact"), kl)
+
     def where(self, chosen: np.ndarray) -> "PairedPredictions":
         """The predictions for which `chosen`, bool [Q], is true."""
         reference, artifact = (
@@ -94,6 +112,21 @@ class PairedPredictions:
         """Whether the artifact predicts something else, or nothing, bool [Q]."""
         changed: np.ndarray = self.reference.predicted != self.artifact.predicted
         return changed if changed.ndim == 1 else changed.any(axis=1)
+
+
+def paired(
+    row: int, truth: np.ndarray, before: np.ndarray, after: np.ndarray, task: Task
+) -> PairedPredictions:
+    """The predictions of two models for q questions of a row.
+
+    Args:
+        row: index of the row.
+        truth: the truth of the questions, as in `PairedPredictions`.
+        before, after: the logits of both models, [q, C].
+    """
+    expected, expected_loss, actual, actual_loss, kl = _compared(truth, before, after, task)
+    sides = Predictions(expected, expected_loss), Predictions(actual, actual_loss)
+    return PairedPredictions(np.full(len(truth), row), truth, *sides, kl)
 
 
 def predict_both(
@@ -123,15 +156,8 @@ def predict_both(
     rows.artifact.require_at_most(input_shape.length)
     run, task = partial(finite, model, rows=rows.reference.source), model.config.task
     logits = _logits(model.config, run, artifact, input_shape, rows, first, progress, prompts)
-    parts = [
-        (np.full(len(truth), number), truth, *_compared(truth, before, after, task))
-        for number, truth, before, after in logits
-    ]
     # Rows of one token have no next token, and all rows of a shard may be of this kind.
-    indices, numbers = np.zeros(0, np.int64), np.zeros(0)
-    parts = parts or [(indices, indices, indices, numbers, indices, numbers, numbers)]
-    row, truth, *sides, kl = (np.concatenate(column) for column in zip(*parts, strict=True))
-    predictions = PairedPredictions(row, truth, Predictions(*sides[:2]), Predictions(*sides[2:]), kl)
+    predictions = PairedPredictions.joined([paired(*each, task) for each in logits])
     return _scored(predictions, rows.reference.rows)
 
 
@@ -187,7 +213,7 @@ def _logits(
                     yield number, np.array(row.input_ids[at + 1 : end + 1]), before[at:end], after
             else:
                 assert not isinstance(artifact, Decoder)
-                truth = _truth(row, config)
+                truth = truth_of(row, config)
                 yield number, truth, before[None], _run(artifact, input_shape, config, artifact_rows[number])
             progress("comparing answers with PyTorch's", number + 1, len(reference_rows))
 
@@ -248,8 +274,12 @@ def answers_of(logits: np.ndarray, task: Task) -> np.ndarray:
     return predicted(logits)
 
 
-def _truth(row: Row, config: ModelConfig) -> np.ndarray:
-    """The label of a row as in `PairedPredictions`, [1] or [1, L]."""
+def truth_of(row: Row, config: ModelConfig) -> np.ndarray:
+    """The truth of a row's predictions as in `PairedPredictions`: its label, [1] or [1, L]; of a text of T
+    tokens, the next tokens, [T − 1].
+    """
+    if config.is_language_model:
+        return np.array(row.input_ids[1:], np.int64)
     if config.task == "regression":
         return np.array([np.nan if row.label is None else row.label], np.float64)
     unknown = -1 if config.task == "classification" else [-1] * (config.num_labels or 0)

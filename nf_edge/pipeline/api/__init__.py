@@ -12,6 +12,7 @@ Three parameters are common to many functions:
 """
 
 from nf_edge.core import notebook
+from nf_edge.pipeline.api.explain import check_layers, check_stages
 from nf_edge.pipeline.api.load import load_artifact, load_checkpoint, load_device, load_recipe, load_rows
 from nf_edge.pipeline.api.make import compress, sensitivity, sweep
 from nf_edge.pipeline.api.make_artifact import dry_run, export
@@ -20,7 +21,9 @@ from nf_edge.pipeline.api.measure import bench, check, check_on, generate, profi
 __all__ = [
     "bench",
     "check",
+    "check_layers",
     "check_on",
+    "check_stages",
     "compress",
     "dry_run",
     "export",

@@ -9,6 +9,8 @@ from html import escape
 
 from nf_edge.measure.accuracy.check import AccuracyReport
 from nf_edge.measure.accuracy.cores import CoresReport
+from nf_edge.measure.accuracy.layers import LayersReport
+from nf_edge.measure.accuracy.stages import StagesReport
 from nf_edge.measure.latency import LatencyReport
 from nf_edge.measure.memory import MemoryReport
 from nf_edge.model.generation import Generated
@@ -23,9 +25,11 @@ from nf_edge.render.html.page import report_page
 from nf_edge.render.html.sweep_page import sweep_page
 from nf_edge.render.html.templates import filled
 from nf_edge.render.latency import latency_parts
+from nf_edge.render.layers import layers_parts
 from nf_edge.render.memory import memory_parts
 from nf_edge.render.pruning import pruning_parts
 from nf_edge.render.sensitivity import sensitivity_parts
+from nf_edge.render.stages import stages_parts
 from nf_edge.render.table import Part, body
 
 
@@ -63,6 +67,16 @@ def _(value: AccuracyReport) -> str:
 @html_of.register
 def _(value: CoresReport) -> str:
     return _inline(cores_parts(value))
+
+
+@html_of.register
+def _(value: StagesReport) -> str:
+    return _inline(stages_parts(value))
+
+
+@html_of.register
+def _(value: LayersReport) -> str:
+    return _inline(layers_parts(value))
 
 
 @html_of.register

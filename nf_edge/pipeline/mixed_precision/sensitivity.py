@@ -7,7 +7,7 @@ are rounded like the runtime rounds them.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -203,8 +203,13 @@ def units_of(config: ModelConfig) -> list[Unit]:
     return [Unit(together), *(Unit((name,)) for name in others)]
 
 
-def sensitivity(job: SensitivityJob, progress: Progress = silent) -> Sensitivity:
+def sensitivity(
+    job: SensitivityJob, progress: Progress = silent, units: Sequence[Unit] | None = None
+) -> Sensitivity:
     """Quantize each unit alone, to each precision that the recipe's runtime supports for it.
+
+    Args:
+        units: the units to measure; None: all.
 
     Raises:
         BadInput: the recipe or the rows do not suit the checkpoint, or logits of the checkpoint are not
@@ -220,7 +225,7 @@ def sensitivity(job: SensitivityJob, progress: Progress = silent) -> Sensitivity
         progress("rounding", done, len(rules))
         variants.append(_Variant.of(job, rule))
     progress("rounding", len(rules), len(rules))
-    pairs = [(unit, variant) for unit in units_of(config) for variant in _distinct(unit, variants)]
+    pairs = [(unit, variant) for unit in units or units_of(config) for variant in _distinct(unit, variants)]
     changes = [variant.change_of(unit) for unit, variant in pairs]
     measured = divergences(model, changes, job.rows, progress)
     float_bytes = job.file_bytes(quantize_only(recipe, (), rules[0]))

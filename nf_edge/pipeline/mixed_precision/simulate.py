@@ -72,6 +72,19 @@ class Change:
         return logits
 
 
+def dequantized(network: NoiseFormer, weights: Weights) -> NoiseFormer:
+    """The network with dequantized weights, changed in place; all activations stay float32.
+
+    Args:
+        weights: the weights by module; a table may have fewer rows than the network's.
+    """
+    for name, lowered in weights.items():
+        module = network.get_submodule(name)
+        # Not in place: a head may share its weight with a table.
+        _put(module, torch.cat([lowered, module.get_parameter("weight")[len(lowered) :]]))
+    return network
+
+
 def _put(module: nn.Module, weight: Tensor) -> None:
     module.register_parameter("weight", nn.Parameter(weight, requires_grad=False))
 

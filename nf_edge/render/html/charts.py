@@ -41,7 +41,7 @@ SETTINGS = {
 def parts_chart(lines: Sequence[MemoryPart], total: MemoryPart, accounts: Sequence[str], label: str) -> str:
     """An SVG chart with a stacked bar for each account; each known and positive part is a segment."""
     with matplotlib.rc_context(SETTINGS):
-        figure, axes = _figure(0.85 + 0.36 * len(accounts) + 0.17 * len(lines))
+        figure, axes = figure_of(0.85 + 0.36 * len(accounts) + 0.17 * len(lines))
         bottoms = [0.0] * len(accounts)
         for line, colour in zip(lines, COLOURS, strict=False):
             sizes = [max(0.0, line.figures()[account].value or 0.0) for account in accounts]
@@ -61,13 +61,13 @@ def parts_chart(lines: Sequence[MemoryPart], total: MemoryPart, accounts: Sequen
         axes.set_xlim(0, max(bottoms) * 1.28 or 1)
         axes.xaxis.set_visible(False)
         axes.legend(loc="upper left", bbox_to_anchor=(0, -0.02), frameon=False, ncols=2, handlelength=1)
-        return _svg(figure, label)
+        return svg_of(figure, label)
 
 
 def budget_chart(shares: Sequence[Share], label: str) -> str:
     """An SVG chart with one bar per memory of the device: the required memory as a share of the budget."""
     with matplotlib.rc_context(SETTINGS):
-        figure, axes = _figure(0.2 + 0.66 * len(shares))
+        figure, axes = figure_of(0.2 + 0.66 * len(shares))
         for row, share in enumerate(shares):
             used, percent = (0.0, "") if share.used is None else (share.used, f", {100 * share.used:.1f} %")
             axes.barh(row, 1, color="#e8edf1", height=0.36)
@@ -82,13 +82,13 @@ def budget_chart(shares: Sequence[Share], label: str) -> str:
         axes.set_xlim(0, 1)
         axes.set_ylim(len(shares) - 0.7, -0.85)
         axes.axis("off")
-        return _svg(figure, label)
+        return svg_of(figure, label)
 
 
 def accuracy_chart(comparison: Comparison, label: str) -> str:
     """An SVG chart of the accuracy of checkpoint and artifact, with 95 % intervals."""
     with matplotlib.rc_context(SETTINGS):
-        figure, axes = _figure(1.1)
+        figure, axes = figure_of(1.1)
         rows = (("checkpoint", comparison.reference), ("artifact", comparison.artifact))
         for row, (_, score) in enumerate(rows):
             assert score.share is not None
@@ -107,7 +107,7 @@ def accuracy_chart(comparison: Comparison, label: str) -> str:
         axes.set_ylim(len(rows) - 0.5, -0.7)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} %")
         axes.locator_params(axis="x", nbins=5)
-        return _svg(figure, label)
+        return svg_of(figure, label)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def scatter_chart(points: Sequence[Point], label: str) -> str:
     """
     colours = dict(zip(dict.fromkeys(point.group for point in points), GROUP_COLOURS, strict=False))
     with matplotlib.rc_context(SETTINGS):
-        figure, axes = _figure(3.6)
+        figure, axes = figure_of(3.6)
         for group, colour in colours.items():
             members = [point for point in points if point.group == group]
             for point in members:
@@ -146,7 +146,7 @@ def scatter_chart(points: Sequence[Point], label: str) -> str:
         axes.set_xlabel("model file")
         axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), frameon=False, ncols=2, handlelength=1)
         _name_points(figure, axes, points)
-        return _svg(figure, label)
+        return svg_of(figure, label)
 
 
 def _name_points(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
@@ -178,7 +178,7 @@ def _covers(axes: Axes, some: Sequence[Point], point: Point) -> bool:
     return bool(u - x < 9 + 8 * len(_names(some)) and abs(v - y) < 11)
 
 
-def _figure(height: float) -> tuple[Figure, Axes]:
+def figure_of(height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -186,7 +186,7 @@ def _figure(height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _svg(figure: Figure, label: str) -> str:
+def svg_of(figure: Figure, label: str) -> str:
     """The <svg> element of a figure, with a label for screen readers."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

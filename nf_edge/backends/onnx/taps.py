@@ -1,0 +1,146 @@
+"""Taps of an ONNX file: a copy with more outputs and, for an exact run, with more inputs.
+
+The exporter does not name tensors after modules.  So a tensor is found by its values: in the float32 file,
+it is the first that equals the layer's output.  Quantizing a file keeps the names of these tensors.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import torch
+from onnx import ModelProto, TensorProto, ValueInfoProto
+from onnx.helper import make_tensor_value_info
+from torch import Tensor, nn
+
+from nf_edge.backends.onnx.model import feed
+from nf_edge.backends.taps import Lowering, Tapped, Taps, points_of, record
+from nf_edge.model import CausalLM
+from nf_edge.model.cache import KVCache
+
+# Largest difference, as a share of the largest value, of two float32 computations of the same tensor.
+SAME = 1e-4
+MADE = "/made"
+
+
+class TappedFile:
+    """An ONNX file whose layers' outputs can be read.
+
+    Args:
+        path: the file.
+        names: for each point, the name of its tensor (`tensor_names`).
+    """
+
+    through = "the artifact's file in ONNX Runtime, with the layers' tensors as more outputs"
+
+    def __init__(self, path: Path, names: Mapping[str, str]) -> None:
+        model = onnx.load(path)
+        made = {output for node in model.graph.node for output in node.output}
+        self._names = {point: name for point, name in names.items() if name in made}
+        self._model = model
+        self._free = _session(_with_outputs(model, self._names.values()))
+        self._exact = _session(_cut(model, self._names.values()))
+
+    def free(self, inputs: tuple[Tensor, ...]) -> Taps:
+        values = self._free.run([*self._names.values()], self._feed(inputs))
+        return dict(zip(self._names, map(torch.from_numpy, values), strict=True))
+
+    def exact(self, inputs: tuple[Tensor, ...], reference: Mapping[str, Tensor]) -> Taps:
+        free = self.free(inputs)  # its tensors have the shapes that the file needs
+        given = {
+            name: reference[point].reshape(free[point].shape).numpy() for point, name in self._names.items()
+        }
+        values = self._exact.run(
+            [f"{name}{MADE}" for name in self._names.values()], self._feed(inputs) | given
+        )
+        return dict(zip(self._names, map(torch.from_numpy, values), strict=True))
+
+    def _feed(self, inputs: tuple[Tensor, ...]) -> dict[str, np.ndarray]:
+        ids, mask = (tensor.numpy() for tensor in inputs)
+        return feed(self._model, ids, mask)
+
+
+def tensor_names(path: Path, inputs: tuple[Tensor, ...], reference: Mapping[str, Tensor]) -> dict[str, str]:
+    """The names of tensors of a float32 file, by point.  Points that the file does not compute are left out.
+
+    Args:
+        inputs: token ids and mask of a row.
+        reference: the points' values for this row.
+    """
+    model = onnx.load(path)
+    order = [output for node in model.graph.node for output in node.output if output]
+    session = _session(_with_outputs(model, order))
+    ids, mask = (tensor.numpy() for tensor in inputs)
+    tensors = dict(zip(order, session.run(order, feed(model, ids, mask)), strict=True))
+    names: dict[str, str] = {}
+    for point, expected in reference.items():
+        same = (name for name in order if name not in names.values() and _is_same(tensors[name], expected))
+        if (name := next(same, None)) is not None:
+            names[point] = name
+    return names
+
+
+def _is_same(value: Any, expected: Tensor) -> bool:
+    if not isinstance(value, np.ndarray) or value.dtype != np.float32 or value.size != expected.numel():
+        return False
+    wanted = expected.numpy().ravel()
+    return bool(np.abs(value.ravel() - wanted).max() <= SAME * np.abs(wanted).max())
+
+
+def _with_outputs(model: ModelProto, names: Any) -> ModelProto:
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    have = {output.name for output in copy.graph.output}
+    # ONNX Runtime infers the types.
+    copy.graph.output.extend(ValueInfoProto(name=name) for name in names if name not in have)
+    return copy
+
+
+def _cut(model: ModelProto, names: Any) -> ModelProto:
+    """A copy in which each of these tensors is computed under another name, and read from an input."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    cut = set(names)
+    for node in copy.graph.node:
+        node.output[:] = [f"{name}{MADE}" if name in cut else name for name in node.output]
+    for output in copy.graph.output:
+        if output.name in cut:
+            output.name = f"{output.name}{MADE}"
+    del copy.graph.value_info[:]
+    have = {output.name for output in copy.graph.output}
+    made = [f"{name}{MADE}" for name in cut]
+    copy.graph.output.extend(ValueInfoProto(name=name) for name in made if name not in have)
+    copy.graph.input.extend(make_tensor_value_info(name, TensorProto.FLOAT, None) for name in sorted(cut))
+    return copy
+
+
+def _session(model: ModelProto) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+class _LastToken(nn.Module):
+    """A language model as a program with a cache computes it: the last layer outputs only the last token."""
+
+    def __init__(self, model: CausalLM) -> None:
+        super().__init__()
+        self.transformer, self.lm_head, self._config = model.transformer, model.lm_head, model.config
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return self.lm_head(self.transformer(input_ids, cache=KVCache(self._config), output_tokens="last"))
+
+
+def tapped_file(lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped:
+    """The artifact's file, next to the network in plain operators."""
+    plain = lowering.plain
+    network = _LastToken(cast(CausalLM, plain)) if lowering.input_shape.cached else plain
+    points, inputs = points_of(network), (torch.from_numpy(row[0]), torch.from_numpy(row[1]))
+    names = tensor_names(lowering.graph, inputs, record(network, points, lambda: network(*inputs)))
+    return Tapped(network, points, TappedFile(lowering.file, names), cached=False)

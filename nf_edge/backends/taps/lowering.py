@@ -1,0 +1,70 @@
+"""Choose what is compared: a float32 program, and the quantized model that was made of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from nf_edge.backends.input_shape import InputShape
+from nf_edge.backends.taps.points import FileTaps, Point, TapRunner, Taps, points_of, record
+from nf_edge.backends.taps.programs import runner_of
+from nf_edge.model import NoiseFormer
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """The steps of a lowering.
+
+    Attributes:
+        plain: the network before quantization, in float32 and plain PyTorch operators.
+        before: the program before quantization.
+        program: the program that was lowered.
+        graph: the lowered file, before its backend quantized it.
+        again: the file that lowering again gave.
+        file: the artifact's file.
+    """
+
+    plain: NoiseFormer
+    before: nn.Module
+    program: nn.Module
+    graph: Path
+    again: Path
+    file: Path
+    input_shape: InputShape
+
+
+@dataclass(frozen=True)
+class Tapped:
+    """A float32 network and a quantized model, with the same points.
+
+    Attributes:
+        cached: whether the network is a program with a cache.
+        file: the artifact's file; None if `runner` runs it, or if it shows no layer.
+    """
+
+    network: nn.Module
+    points: list[Point]
+    runner: TapRunner
+    cached: bool
+    file: FileTaps | None = None
+
+    def called_with(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The inputs of the network, from token ids and mask."""
+        return called_with(inputs, self.cached)
+
+    def reference(self, inputs: tuple[Tensor, ...]) -> Taps:
+        """The float32 values of all points for token ids and mask, int64 [1, T] each."""
+        return record(self.network, self.points, lambda: self.network(*self.called_with(inputs)))
+
+
+def called_with(inputs: tuple[Tensor, ...], cached: bool) -> tuple[Tensor, ...]:
+    """The inputs of a program: token ids and mask; with a cache, the tokens and their start, 0."""
+    return (inputs[0], torch.zeros(1, dtype=torch.int64)) if cached else inputs
+
+
+def tapped_program(lowering: Lowering) -> Tapped:
+    """A program that PyTorch quantized, next to the program before quantization."""
+    points, cached = points_of(lowering.before), lowering.input_shape.cached
+    runner = runner_of(lowering.program, points, lambda inputs: called_with(inputs, cached))
+    return Tapped(lowering.before.eval(), points, runner, cached)

@@ -1,0 +1,134 @@
+"""The points of a network where outputs are compared: tables, norms, linear layers, attention, residuals."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+# The outputs of points by name, in the order of the run.
+Taps = dict[str, Tensor]
+
+LAYERS = {"wte", "wpe", "ln_1", "ln_2", "ln_f", "norm", "c_kv", "c_attn", "q", "k", "v", "c_fc", "c_proj"}
+HEADS = {"score", "lm_head", "head"}
+BLOCK = re.compile(r"(.*\.)?(h|layers)\.\d+")
+# Modules of a static-shape program that it does not call by these names.
+UNCALLED = re.compile(r"lookup\.transformer\.(h|ln_f)\b")
+# Names in the programs of several backends → names in the network.
+RENAMED = (
+    (r"^(model\.|lookup\.)", ""),
+    (r"^(body\.)?layers\.(\d+)", r"transformer.h.\2"),
+    (r"^(transformer\.h\.\d+)\.(c_fc|c_proj)$", r"\1.mlp.\2"),
+    (r"^(body\.)?norm$", "transformer.ln_f"),
+    (r"^(wte|wpe)$", r"transformer.\1"),
+    (r"^answer\.", ""),
+    (r"^body\.head$", "lm_head"),
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A tensor of a program: the output of a module, or its first input.
+
+    Attributes:
+        name: the point's name, which is the network's name of the module where there is one.
+        module: the program's name of the module.
+    """
+
+    name: str
+    module: str
+    side: Literal["output", "input"]
+
+
+class TapRunner(Protocol):
+    """A quantized model whose layers' outputs can be read.
+
+    Attributes:
+        through: what runs the model, for reports.
+    """
+
+    through: str
+
+    def free(self, inputs: tuple[Tensor, ...]) -> Taps:
+        """The outputs of a usual run."""
+
+    def exact(self, inputs: tuple[Tensor, ...], reference: Mapping[str, Tensor]) -> Taps:
+        """The outputs of a run in which each layer receives the outputs in `reference`."""
+
+
+class FileTaps(Protocol):
+    """A model file that shows the outputs of some layers.
+
+    Attributes:
+        through: what runs the file, for reports.
+    """
+
+    through: str
+
+    def run(self, inputs: tuple[Tensor, ...]) -> Taps:
+        """The outputs of a usual run."""
+
+
+def points_of(program: nn.Module) -> list[Point]:
+    """The points of a float program, by its modules."""
+    points = []
+    for path, module in program.named_modules(remove_duplicate=False):
+        last = path.rpartition(".")[2]
+        if UNCALLED.match(path) or isinstance(module, nn.Identity):
+            continue
+        if path.endswith("attn.c_proj"):
+            points.append(Point(network_name(path.removesuffix(".c_proj")), path, "input"))
+        if last == "ln_2":
+            points.append(Point(f"{network_name(path.removesuffix('.ln_2'))} after attention", path, "input"))
+        if last in LAYERS or last in HEADS or BLOCK.fullmatch(path):
+            points.append(Point(network_name(path), path, "output"))
+    return points
+
+
+def network_name(path: str) -> str:
+    """The network's name of a program's module."""
+    for pattern, name in RENAMED:
+        path = re.sub(pattern, name, path)
+    return path
+
+
+@torch.no_grad()
+def record(
+    program: nn.Module,
+    points: list[Point],
+    run: Callable[[], object],
+    replaced: Mapping[str, Tensor] = MappingProxyType({}),
+) -> Taps:
+    """The values of points during a run of a program's modules.
+
+    Args:
+        run: calls the program.
+        replaced: values that replace those of points, after these are recorded.
+    """
+    taps: Taps = {}
+
+    def note(point: Point, value: Tensor) -> Tensor | None:
+        taps[point.name] = value.detach().clone()
+        return replaced.get(point.name)
+
+    def listen(point: Point) -> torch.utils.hooks.RemovableHandle:
+        module = program.get_submodule(point.module)
+        if point.side == "output":
+            return module.register_forward_hook(lambda _, __, output: note(point, output))
+
+        def before(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+            value = note(point, given[0])
+            return None if value is None else (value, *given[1:])
+
+        return module.register_forward_pre_hook(before)
+
+    handles = [listen(point) for point in points]
+    try:
+        run()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return taps

@@ -1,0 +1,53 @@
+"""Sums over a layer's outputs, from which its errors are computed."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class ErrorSums:
+    """Sums over all values of a layer's outputs y and ŷ."""
+
+    signal: float = 0.0
+    noise: float = 0.0
+    product: float = 0.0
+    actual: float = 0.0
+    largest: float = 0.0
+    scale: float = 0.0
+    finite: bool = field(default=True)
+
+    def add(self, expected: np.ndarray, actual: np.ndarray) -> None:
+        self.finite &= bool(np.isfinite(actual).all())
+        error = actual - expected
+        self.signal += float(np.square(expected).sum())
+        self.noise += float(np.square(error).sum())
+        self.product += float((expected * actual).sum())
+        self.actual += float(np.square(actual).sum())
+        self.largest = max(self.largest, float(np.abs(error).max(initial=0.0)))
+        self.scale = max(self.scale, float(np.abs(expected).max(initial=0.0)))
+
+    @property
+    def ratio(self) -> float:
+        if not self.finite:
+            return math.inf
+        if self.signal == 0:
+            return 0.0 if self.noise == 0 else math.inf
+        return self.noise / self.signal
+
+    @property
+    def cosine(self) -> float:
+        length = math.sqrt(self.signal * self.actual)
+        return self.product / length if self.finite and length else math.nan
+
+
+@dataclass
+class LayerSums:
+    """The sums of one layer: of usual and exact runs, of the file, and of the file against the program."""
+
+    in_file: bool
+    free: ErrorSums = field(default_factory=ErrorSums)
+    exact: ErrorSums = field(default_factory=ErrorSums)
+    file: ErrorSums = field(default_factory=ErrorSums)
+    departure: ErrorSums = field(default_factory=ErrorSums)

@@ -1,0 +1,261 @@
+"""`nf-edge check --layers`: the error of each layer's output against float32, and the first bad layer.
+
+Two errors are measured.  In a usual run, a layer also passes on the errors of the layers before it.  In an
+exact run, each layer receives the float32 inputs, so its output shows the error that it adds itself.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nf_edge.backends.input_shape import Inputs
+from nf_edge.backends.taps import Tapped
+from nf_edge.core.notebook import HtmlValue
+from nf_edge.core.progress import Progress, silent
+from nf_edge.core.strict_json import number
+from nf_edge.measure.accuracy.layer_sums import LayerSums
+from nf_edge.measure.accuracy.same_file import SameFile
+
+# A layer stands out if its own noise exceeds the median of the layers with noise by this factor (10 dB), …
+OUTLIER = 10.0
+# … and by this many times the spread of the layers (1.4826 MAD estimates a standard deviation), …
+SPREAD = 4 * 1.4826
+# … and if its own noise is above this share of the signal (-40 dB), which can change predictions.
+RELEVANT = 1e-4
+# Noise below this share of the signal (-80 dB) is float32 rounding, so the layer adds none.
+ROUNDING = 1e-8
+# dtypes of modules that a backend quantizes.
+INTEGERS = re.compile(r"u?int\d")
+
+
+@dataclass(frozen=True)
+class LayerError:
+    """The error of a layer's output, over all rows.
+
+    Attributes:
+        name: the layer: a module of the network, a block's attention before its projection, or the residual
+            stream after attention or after a block.
+        dtype: the dtype of its weights and activations; "" if it has no weights.
+        noise: Σ(ŷ − y)² / Σy² of a usual run; infinite if a value is not finite.
+        own_noise: the same of an exact run.
+        file_noise: the same of a usual run of the artifact's file, where the file shows the layer's output
+            and the other figures are those of a program in PyTorch; else None.
+        departure: what the layer adds to the noise of the file's outputs against the program's; 0 if
+            `file_noise` is None.
+        cosine: cosine similarity of ŷ and y in a usual run; NaN if a value is not finite or all are 0.
+        largest: largest |ŷ − y| in a usual run.
+        scale: largest |y|.
+    """
+
+    name: str
+    dtype: str
+    noise: float
+    own_noise: float
+    file_noise: float | None
+    departure: float
+    cosine: float
+    largest: float
+    scale: float
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether the layer's weights or products are integers."""
+        return bool(INTEGERS.match(self.dtype))
+
+    @property
+    def snr(self) -> float:
+        """Signal-to-noise ratio in dB; infinite without noise."""
+        return decibels(self.noise)
+
+    @property
+    def added(self) -> float:
+        """The noise that the layer adds itself: in an exact run, and in the file."""
+        return self.own_noise + self.departure
+
+    @property
+    def own_snr(self) -> float:
+        """Signal-to-noise ratio of the noise that the layer adds itself, in dB."""
+        return decibels(self.added)
+
+    @property
+    def file_snr(self) -> float | None:
+        """Signal-to-noise ratio in the artifact's file, in dB; None if the file does not show it."""
+        return None if self.file_noise is None else decibels(self.file_noise)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "layer": self.name,
+            "dtype": self.dtype,
+            "snr_db": number(self.snr),
+            "own_snr_db": number(self.own_snr),
+            "file_snr_db": number(self.file_snr),
+            "cosine": number(self.cosine),
+            "largest_error": number(self.largest),
+            "largest_value": self.scale,
+        }
+
+
+def decibels(noise: float) -> float:
+    """10·log10(1 / noise); infinite for 0, and −infinite for infinite noise."""
+    if noise == 0:
+        return math.inf
+    return -10 * math.log10(noise) if math.isfinite(noise) else -math.inf
+
+
+@dataclass(frozen=True)
+class LayersReport(HtmlValue):
+    """The errors of all layers, in the order of the run.
+
+    Attributes:
+        through: what ran the layers.
+        file_through: what ran the artifact's file too, where it shows layers; "" if nothing did.
+        missing: layers that `through` does not compute as one tensor.
+        data: name of the data.
+        lowered_again: whether lowering again gave the artifact's files.
+        remedy: what to do about the first bad layer; "" if there is none.
+    """
+
+    layers: tuple[LayerError, ...]
+    through: str
+    file_through: str
+    missing: tuple[str, ...]
+    data: str
+    data_sha256: str
+    rows: int
+    lowered_again: SameFile
+    remedy: str = ""
+
+    @property
+    def first_bad(self) -> LayerError | None:
+        """The first layer whose own noise is far out of line; None if there is none."""
+        return first_bad(self.layers)
+
+    @property
+    def worst(self) -> LayerError:
+        """The layer with the most own noise."""
+        return max(self.layers, key=lambda layer: layer.added)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "through": self.through,
+            "file_through": self.file_through,
+            "data": self.data,
+            "data_sha256": self.data_sha256,
+            "rows": self.rows,
+            "lowered_again": self.lowered_again.to_json(),
+            "first_bad": self.first_bad.name if self.first_bad else None,
+            "worst": self.worst.name,
+            "remedy": self.remedy,
+            "layers": [layer.to_json() for layer in self.layers],
+            "not_measured": list(self.missing),
+        }
+
+
+def first_bad(layers: Sequence[LayerError]) -> LayerError | None:
+    """The first layer, in the order of the run, whose own noise is far out of line.
+
+    With the own noise nᵢ = Σ(ŷ − y)² / Σy² of a layer that receives float32 inputs, plus the noise that the
+    file adds there to the program's outputs, and dᵢ = 10·log10(max(nᵢ, 10⁻⁸)), a layer is bad if nᵢ is not
+    finite, or if
+
+        dᵢ > median(d) + max(10, 4 · 1.4826 · median |d − median(d)|)   and   nᵢ > 10⁻⁴.
+
+    Both medians are over layers of the same kind: those with integer weights or products, or all others, most
+    of which add no noise.  A median ignores bad layers if they are less than half; 1.4826 times the median
+    deviation estimates the standard deviation.  An exact run passes no errors on, so that the layers after a
+    bad one are not bad too.  Noise that the file adds may come from any layer of a delegate, so it is judged
+    like that of integers.
+    """
+    most = {kind: _most([layer for layer in layers if layer.is_integer == kind]) for kind in (True, False)}
+    # Written so that NaN is bad.
+    bad = (
+        layer
+        for layer in layers
+        if not (
+            layer.added <= RELEVANT
+            or -layer.own_snr <= most[layer.is_integer or layer.departure > layer.own_noise]
+        )
+    )
+    return next(bad, None)
+
+
+def _most(layers: Sequence[LayerError]) -> float:
+    """The largest own noise in dB, relative to the signal, of a layer among these that is not bad."""
+    noise = [max(layer.added, ROUNDING) for layer in layers if layer.added < math.inf]
+    ratios = [-decibels(each) for each in noise] or [-decibels(ROUNDING)]
+    middle = median(ratios)
+    spread = median([abs(ratio - middle) for ratio in ratios])
+    return middle + max(-decibels(OUTLIER), SPREAD * spread)
+
+
+def measure_layers(
+    tapped: Tapped, inputs: Inputs, dtypes: Callable[[str], str], progress: Progress = silent
+) -> tuple[tuple[LayerError, ...], tuple[str, ...]]:
+    """Run a float32 network and a quantized model on the same rows, and compare all layers.
+
+    Args:
+        inputs: token ids and mask of each row.
+        dtypes: the dtype of a layer by its name.
+
+    Returns:
+        The errors of the layers in the order of the run, and the names of layers that the model lacks.
+    """
+    sums: dict[str, LayerSums] = {}
+    missing: dict[str, None] = {}
+    for index, (ids, mask) in enumerate(inputs):
+        row, real = (torch.from_numpy(ids), torch.from_numpy(mask)), int(mask.sum())
+        expected = tapped.reference(row)
+        free, exact = tapped.runner.free(row), tapped.runner.exact(row, expected)
+        in_file = tapped.file.run(tapped.called_with(row)) if tapped.file else {}
+        for name, value in expected.items():
+            if name not in free or free[name].numel() != value.numel():
+                missing[name] = None
+                continue
+            outputs = (value, free[name], exact[name], in_file.get(name, free[name]))
+            y, of_free, of_exact, of_file = (_real(each.reshape(value.shape), real) for each in outputs)
+            layer = sums.setdefault(name, LayerSums(name in in_file))
+            layer.free.add(y, of_free)
+            layer.exact.add(y, of_exact)
+            layer.file.add(y, of_file)
+            layer.departure.add(of_free, of_file)
+        progress("comparing layers", index + 1, len(inputs))
+    return _errors(sums, dtypes), tuple(missing)
+
+
+def _errors(sums: dict[str, LayerSums], dtypes: Callable[[str], str]) -> tuple[LayerError, ...]:
+    layers, before = [], 0.0
+    for name, layer in sums.items():
+        departed = layer.departure.ratio if layer.in_file else before
+        layers.append(
+            LayerError(
+                name=name,
+                dtype=dtypes(name),
+                noise=layer.free.ratio,
+                own_noise=layer.exact.ratio,
+                file_noise=layer.file.ratio if layer.in_file else None,
+                # Infinite noise stays infinite in all later layers, which then add nothing.
+                departure=max(0.0, departed - before) if before < math.inf else 0.0,
+                cosine=layer.free.cosine,
+                largest=layer.free.largest,
+                scale=layer.free.scale,
+            )
+        )
+        before = departed
+    return tuple(layers)
+
+
+def _real(values: Tensor, real: int) -> np.ndarray:
+    """The values of real tokens in float64; the tokens are along the last axis of an image [1, D, 1, T], else
+    along the second to last.
+    """
+    axis = values.dim() - (1 if values.dim() == 4 else 2)
+    if axis >= 0 and values.shape[axis] > real:
+        values = values.narrow(axis, 0, real)
+    return values.double().numpy()

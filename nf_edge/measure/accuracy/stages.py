@@ -1,0 +1,269 @@
+"""`nf-edge check --stages`: the accuracy after each step from the checkpoint to the device.
+
+Every stage predicts the same rows.  Its predictions are compared with those of the float32 checkpoint and
+with those of the stage before it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nf_edge.core.notebook import HtmlValue
+from nf_edge.core.progress import Progress, silent
+from nf_edge.core.recipe.recipe import Limits
+from nf_edge.core.strict_json import number
+from nf_edge.measure.accuracy.check import AccuracyReport, report_of
+from nf_edge.measure.accuracy.metric_changes import MetricChange
+from nf_edge.measure.accuracy.paired_rows import PairedRows
+from nf_edge.measure.accuracy.predictions import PairedPredictions, paired, truth_of
+from nf_edge.measure.accuracy.row_logits import Predict
+from nf_edge.measure.accuracy.same_file import SameFile
+from nf_edge.model import ModelConfig
+from nf_edge.model.data.rows import Rows
+from nf_edge.model.data.sources import name_of
+
+# A change of the predictions below this comes from the order of float32 sums.
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step between the checkpoint and the device.
+
+    Attributes:
+        through: what computed the predictions, and with what.
+        predict: computes logits of a row; None if the stage was not run.
+        skipped: why the stage was not run; "" if it was.
+        remark: what the figures of the stage leave out; "" if nothing.
+    """
+
+    name: str
+    through: str
+    predict: Predict | None
+    skipped: str = ""
+    remark: str = ""
+
+    @classmethod
+    def not_run(cls, name: str, reason: str) -> "Stage":
+        return cls(name, "", None, reason)
+
+
+@dataclass(frozen=True)
+class Step:
+    """The change from one set of predictions to another on the same questions.
+
+    Attributes:
+        report: metrics, changed predictions and KL divergence, without a limit.
+        logit_error: the largest difference of a logit; infinite if a logit is not finite.
+    """
+
+    report: AccuracyReport
+    logit_error: float
+
+    @property
+    def main(self) -> MetricChange | None:
+        """The metric that ranks stages: a language model's perplexity, which is finer than its accuracy, else
+        the first metric; None without labels.
+        """
+        metrics = self.report.metrics
+        perplexity = (change for change in metrics if change.metric.name == "perplexity")
+        return next(perplexity, metrics[0] if metrics else None)
+
+    @property
+    def change(self) -> float:
+        """The size of the change without labels: the mean KL divergence in nats, or of a regression, which
+        has none, the largest difference of a logit; infinite if a logit is not finite.
+        """
+        divergence = self.report.comparison.divergence
+        return divergence.kl if divergence else self.logit_error
+
+    @property
+    def loses(self) -> bool:
+        """Whether logits are not finite, or the interval of the main metric shows a loss."""
+        if self.report.comparison.not_finite:
+            return True
+        interval = self.main.interval if self.main else None
+        return interval is not None and not interval[0] <= 0
+
+    @property
+    def loss(self) -> float:
+        """The loss of the main metric; infinite if logits are not finite, or if it is unknown."""
+        if self.report.comparison.not_finite or self.main is None or self.main.loss is None:
+            return math.inf
+        return self.main.loss
+
+    def to_json(self) -> dict[str, Any]:
+        document = self.report.to_json()
+        del document["limits"], document["max_drop"], document["passed"]  # stages have no gate
+        return document | {"largest_logit_error": number(self.logit_error)}
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """The figures of a stage that was run.
+
+    Attributes:
+        previous: name of the stage before it that was run.
+        from_fp32: the change from the float32 checkpoint.
+        from_previous: the change from the stage before it.
+    """
+
+    stage: Stage
+    previous: str
+    from_fp32: Step
+    from_previous: Step
+
+
+@dataclass(frozen=True)
+class StagesReport(HtmlValue):
+    """The accuracy after each stage.
+
+    Attributes:
+        reference: name and source of the float32 checkpoint.
+        stages: all stages in order, run or not.
+        results: the figures of the stages that were run, in order.
+        data: name of the data.
+        data_sha256: hash of the data.
+        rows: number of rows.
+        truncated: number of rows that were cut.
+        unit: `rows`, or `tokens` of a language model.
+        lowered_again: whether lowering again gave the artifact's files.
+    """
+
+    reference: Stage
+    stages: tuple[Stage, ...]
+    results: tuple[StageResult, ...]
+    data: str
+    data_sha256: str
+    rows: int
+    truncated: int
+    unit: str
+    lowered_again: SameFile
+
+    @property
+    def worst(self) -> StageResult | None:
+        """The stage that lost most, compared with the stage before it.
+
+        A stage whose logits are not finite comes first.  Then come stages with a loss of the main metric that
+        its 95 % interval shows, by the size of the loss.  If there is none, the rows are too few to rank
+        losses of the metric, and `Step.change` ranks the stages.  None if no stage changed the predictions
+        beyond the rounding of float32.
+        """
+        losing = [result for result in self.results if result.from_previous.loses]
+        if losing:
+            return max(losing, key=lambda result: result.from_previous.loss)
+        changed = [result for result in self.results if not result.from_previous.change <= ROUNDING]
+        return max(changed, key=lambda result: result.from_previous.change, default=None)
+
+    @property
+    def worst_by(self) -> str:
+        """The figure that ranks the stages: a metric, `KL divergence` or `largest logit error`."""
+        first = self.results[0].from_previous
+        if any(result.from_previous.loses for result in self.results):
+            return first.main.metric.title if first.main else "finite logits"
+        return "KL divergence" if first.report.comparison.divergence else "largest logit error"
+
+    def to_json(self) -> dict[str, Any]:
+        by_name = {result.stage.name: result for result in self.results}
+        return {
+            "reference": self.reference.through,
+            "data": self.data,
+            "data_sha256": self.data_sha256,
+            "rows": self.rows,
+            "truncated_rows": self.truncated,
+            "unit": self.unit,
+            "lowered_again": self.lowered_again.to_json(),
+            "lost_most": self.worst.stage.name if self.worst else None,
+            "lost_most_by": self.worst_by if self.worst else None,
+            "stages": [_stage_json(stage, by_name.get(stage.name)) for stage in self.stages],
+        }
+
+
+def _stage_json(stage: Stage, result: StageResult | None) -> dict[str, Any]:
+    return {
+        "stage": stage.name,
+        "through": stage.through,
+        "skipped": stage.skipped,
+        "remark": stage.remark,
+        "previous": result.previous if result else None,
+        "from_fp32": result.from_fp32.to_json() if result else None,
+        "from_previous": result.from_previous.to_json() if result else None,
+    }
+
+
+def measure_stages(
+    reference: Stage,
+    stages: Sequence[Stage],
+    rows: PairedRows,
+    config: ModelConfig,
+    lowered_again: SameFile,
+    progress: Progress = silent,
+) -> StagesReport:
+    """Run all stages on the same rows, row by row.
+
+    Memory holds the logits of one row: those of the reference, of a stage, and of the stage before it.
+
+    Args:
+        reference: the float32 checkpoint; it reads the reference's rows, and the stages read the artifact's.
+        config: configuration of the checkpoint.
+
+    Raises:
+        BadInput: the rows do not suit the model, or logits of the float32 network are not finite.
+    """
+    rows.require_comparable(config)
+    running = [stage for stage in stages if stage.predict is not None]
+    steps = [(_Collected(), _Collected()) for _ in running]
+    pairs = list(zip(rows.reference.rows, rows.artifact.rows, strict=True))
+    assert reference.predict is not None
+    for index, (row, artifact_row) in enumerate(pairs):
+        truth = truth_of(row, config)
+        context = 0 if row.scored is None else max(len(truth) - row.scored, 0)
+        truth, fp32 = truth[context:], reference.predict(row, index)[context:]
+        previous = fp32
+        for stage, (from_fp32, from_previous) in zip(running, steps, strict=True):
+            assert stage.predict is not None
+            logits = stage.predict(artifact_row, index)[context:]
+            from_fp32.add(paired(index, truth, fp32, logits, config.task), fp32, logits)
+            from_previous.add(paired(index, truth, previous, logits, config.task), previous, logits)
+            previous = logits
+        progress("running every stage", index + 1, len(pairs))
+    names = [reference.name, *(stage.name for stage in running)]
+    return StagesReport(
+        reference=reference,
+        stages=tuple(stages),
+        results=tuple(
+            StageResult(
+                stage,
+                before,
+                from_fp32.step(config, rows.reference),
+                from_previous.step(config, rows.reference),
+            )
+            for stage, before, (from_fp32, from_previous) in zip(running, names, steps, strict=False)
+        ),
+        data=name_of(rows.reference.source),
+        data_sha256=rows.reference.sha256,
+        rows=len(pairs),
+        truncated=rows.reference.truncated,
+        unit="tokens" if config.is_language_model else "rows",
+        lowered_again=lowered_again,
+    )
+
+
+@dataclass
+class _Collected:
+    """Paired predictions and the largest error of a logit, collected row by row."""
+
+    parts: list[PairedPredictions] = field(default_factory=list)
+    logit_error: float = 0.0
+
+    def add(self, predictions: PairedPredictions, before: np.ndarray, after: np.ndarray) -> None:
+        self.parts.append(predictions)
+        error = np.abs(np.subtract(after, before, dtype=np.float64)).max(initial=0.0)
+        # max() would drop a NaN.
+        self.logit_error = max(self.logit_error, math.inf if math.isnan(error) else float(error))
+
+    def step(self, config: ModelConfig, rows: Rows) -> Step:
+        return Step(report_of(PairedPredictions.joined(self.parts), config, rows, Limits()), self.logit_error)

@@ -1,0 +1,38 @@
+"""The result of `nf-edge check`: the accuracy, and where it was lost."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from nf_edge.core.errors import AccuracyGate
+from nf_edge.measure.accuracy.check import AccuracyReport
+from nf_edge.measure.accuracy.cores import CoresReport
+from nf_edge.measure.accuracy.layers import LayersReport
+from nf_edge.measure.accuracy.stages import StagesReport
+
+
+@dataclass(frozen=True)
+class Explained:
+    """An accuracy report, with the explanations that were requested.
+
+    Attributes:
+        stages: the accuracy after each stage; None if it was not requested.
+        layers: the error of each layer; None if it was not requested.
+    """
+
+    accuracy: AccuracyReport | CoresReport
+    stages: StagesReport | None = None
+    layers: LayersReport | None = None
+
+    @property
+    def failure(self) -> AccuracyGate | None:
+        """The accuracy gate's error; None if the artifact passes.  Explanations do not fail."""
+        return self.accuracy.failure
+
+    def to_json(self) -> dict[str, Any] | list[dict[str, Any]]:
+        """The accuracy's document with a key for each explanation; with one, cores are the key `cores`."""
+        reports = {"stages": self.stages, "layers": self.layers}
+        explanations = {name: report.to_json() for name, report in reports.items() if report}
+        if isinstance(self.accuracy, CoresReport):
+            cores = self.accuracy.to_json()
+            return {"cores": cores, **explanations} if explanations else cores
+        return self.accuracy.to_json() | explanations

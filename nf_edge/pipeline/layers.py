@@ -1,0 +1,118 @@
+"""`nf-edge check --layers`: compare each layer's output with float32, and say what to do about a bad one."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from torch import nn
+
+from nf_edge.artifact.manifest import Manifest
+from nf_edge.backends.input_shape import KV_CACHE, Inputs
+from nf_edge.backends.taps import Lowering, Tapped
+from nf_edge.core.errors import BadInput
+from nf_edge.core.progress import Progress, silent
+from nf_edge.measure.accuracy.layers import INTEGERS, LayersReport, measure_layers
+from nf_edge.model.data.batches import pad
+from nf_edge.model.data.rows import Rows
+from nf_edge.model.data.sources import name_of
+from nf_edge.pipeline.lowered_again import Exported, LoweredAgain, lowered_again
+from nf_edge.pipeline.lowering import Job, specialise
+from nf_edge.pipeline.remedy import module_of, remedy_for
+from nf_edge.quantization.layer_report import ATTENTION
+
+
+def check_layers(exported: Exported, rows: Rows, progress: Progress = silent) -> LayersReport:
+    """Measure the error of each layer of an artifact against the float32 network in the same form.
+
+    Args:
+        rows: the rows in the artifact's tokens.
+
+    Raises:
+        BadInput: the exported checkpoint is not given, the checkpoint or the calibration rows are not those
+            of the export, the rows do not suit the model, or the backend's layers cannot be read.
+        MissingTool: a package of the backend is not installed.
+    """
+    manifest, job = exported.artifact.manifest, exported.job()
+    if job is None:
+        raise BadInput(
+            "is the original, but --layers compares with the exported checkpoint",
+            where=exported.reference.path,
+            fix="give the exported checkpoint with --reference or --pruned",
+        )
+    rows.require_at_most(job.input_shape.length)
+    with lowered_again(job, progress) as again:
+        length = None if job.input_shape.dynamic_length else job.input_shape.length
+        inputs = [pad([row], job.checkpoint.config.pad_token_id, length) for row in rows.rows]
+        tapped = _tapped(exported, again, inputs)
+        layers, missing = measure_layers(tapped, inputs, _dtypes(manifest), progress)
+        same = again.compared_with(manifest)
+    if not layers:
+        raise BadInput(
+            "shows no layer whose output equals one of the checkpoint's network",
+            where=exported.artifact.model_file,
+            fix="export it again with the installed packages",
+        )
+    report = LayersReport(
+        layers=layers,
+        through=tapped.runner.through,
+        file_through=tapped.file.through if tapped.file else "",
+        missing=missing,
+        data=name_of(rows.source),
+        data_sha256=rows.sha256,
+        rows=len(rows.rows),
+        lowered_again=same,
+    )
+    if (bad := report.first_bad) is None:
+        return report
+    return replace(report, remedy=remedy_for(bad, job, rows, same, exported.calibrate, progress))
+
+
+def _tapped(exported: Exported, again: LoweredAgain, inputs: Inputs) -> Tapped:
+    """The float32 network and the quantized model of an artifact, with their layers' outputs.
+
+    Raises:
+        BadInput: the backend does not show the outputs.
+    """
+    job = again.job
+    lowering = Lowering(
+        plain=again.lowered.plain,
+        before=float_program(job),
+        program=again.program,
+        graph=again.graph,
+        again=again.file,
+        file=exported.artifact.model_file,
+        input_shape=job.input_shape,
+    )
+    longest = max(inputs, key=lambda row: int(row[1].sum()))
+    if (tapped := job.backend.tapped(lowering, longest)) is None:
+        raise BadInput(
+            f"backend {job.backend.name} does not show the outputs of its layers",
+            where=exported.artifact.path,
+            fix="use --stages",
+        )
+    return tapped
+
+
+def float_program(job: Job) -> nn.Module:
+    """The program before quantization, in the backend's form, with float32 attention and cache."""
+    if (quantize := job.recipe.quantize) is not None:
+        floats = quantize.model_copy(update={"attention": "float32", "kv_cache": "float32"})
+        recipe = job.recipe.model_copy(update={"quantize": floats})
+        cache = job.backend.cache_dtype(job.checkpoint.config, job.input_shape, recipe)
+        job = replace(job, recipe=recipe, cache=cache)
+    model = job.checkpoint.model()
+    specialise(job, model)
+    return job.backend.program(model, job.input_shape, job.cache)
+
+
+def _dtypes(manifest: Manifest) -> Callable[[str], str]:
+    """The dtypes of layers by name, from the manifest; "" for a layer that has none there."""
+    entries = {entry["module"]: entry["dtype"] for entry in manifest.quantization}
+
+    def dtype(layer: str) -> str:
+        if not layer.endswith(".attn"):
+            return entries.get(module_of(layer, entries), "")
+        cache = entries.get(KV_CACHE, "")
+        in_cache = f"{cache} keys and values" if INTEGERS.match(cache) else ""
+        return entries.get(ATTENTION, in_cache)
+
+    return dtype
