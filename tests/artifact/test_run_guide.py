@@ -114,6 +114,7 @@ def test_the_cpp_snippet_builds_without_warnings_and_prints_what_pytorch_answers
     assert [float(line) for line in done.stdout.split()] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "task", "answer"),
     [

@@ -44,7 +44,9 @@ def shakespeare(tmp_path_factory):
     return load_artifact(out)
 
 
-@pytest.mark.parametrize("name", INT8_CACHED)
+@pytest.mark.parametrize(
+    "name", [INT8_CACHED[0], *(pytest.param(name, marks=pytest.mark.slow) for name in INT8_CACHED[1:])]
+)
 def test_an_int8_cache_answers_like_pytorch_whatever_the_noise(name, exported, checkpoint):
     config = checkpoint(name).config
     ids = np.random.default_rng(0).integers(config.vocab_size, size=config.n_positions).tolist()

@@ -483,6 +483,7 @@ def test_a_recipe_limits_metrics_by_name(limit, message, run, tmp_path):
     assert not message or "limits.max_drop" in done.err
 
 
+@pytest.mark.slow
 def test_an_option_replaces_the_recipes_limit_of_its_kind_alone(run, exported, case, data, tmp_path):
     recipe = tmp_path / "mine.yaml"
     recipe.write_text(RECIPE.replace("{limit}", "5"), encoding="utf-8")

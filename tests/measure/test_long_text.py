@@ -39,7 +39,7 @@ def losses(network, ids, length, stride):
     return np.array(found)
 
 
-@pytest.mark.parametrize("recipe", ["onnx-fp32", "onnx-fp32+all"])
+@pytest.mark.parametrize("recipe", ["onnx-fp32", pytest.param("onnx-fp32+all", marks=pytest.mark.slow)])
 def test_each_token_is_scored_once_with_its_windows_context_through_a_cache_or_not(
     recipe, exported, run, checkpoint, text, ids
 ):

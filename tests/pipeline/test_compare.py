@@ -74,6 +74,7 @@ def test_gpt2_has_more_than_a_noiseformer_and_that_a_little_more_than_one_withou
     assert sizes["GPT-2"] > sizes["NoiseFormer"] > sizes["symmetric"]
 
 
+@pytest.mark.slow
 def test_parameters_are_those_of_the_published_arithmetic(result):
     """Per layer a query projection of n_embd² + n_embd less, two factors of n_embd · rank more."""
     parameters = sizes_of(result, "parameters")
@@ -81,11 +82,13 @@ def test_parameters_are_those_of_the_published_arithmetic(result):
     assert parameters["NoiseFormer"] - parameters["symmetric"] == 2 * (2 * 64 * 4)
 
 
+@pytest.mark.slow
 def test_the_whole_process_holds_more_than_its_file(result):
     process, file = sizes_of(result, "process memory"), sizes_of(result, "file")
     assert all(process[name] > file[name] for name in TRIO)
 
 
+@pytest.mark.slow
 def test_ratios_are_those_of_the_figures_beside_them(result):
     for size in result["sizes"]:
         first, *others = (figure["value"] for figure in size["figures"])
@@ -105,12 +108,14 @@ def test_ratios_are_those_of_the_figures_beside_them(result):
             assert speed["ratio"]["value"] == pytest.approx(other / first)
 
 
+@pytest.mark.slow
 def test_each_step_of_each_model_is_told_on_stderr(done):
     for name in TRIO:
         assert f"{name}: lowering" in done.stderr
     assert "drawing random weights" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_kept_are_artifacts(result, kept, run):
     assert [model["path"] for model in result["models"]] == [str(kept / name) for name in TRIO]
     assert sorted(path.name for path in kept.iterdir()) == sorted(TRIO)
@@ -120,6 +125,7 @@ def test_what_is_kept_are_artifacts(result, kept, run):
         assert f'"name": "{name}"' in inspected.out
 
 
+@pytest.mark.slow
 def test_kept_artifacts_are_not_overwritten_unasked(result, kept, run):
     before = (kept / "GPT-2" / "manifest.json").read_bytes()
     again = run("compare", "--preset", "tiny", *BRIEFLY, "-o", kept)

@@ -115,7 +115,7 @@ def test_a_tied_head_and_its_table_are_one_unit_and_noise_is_none(language_model
     ("recipe", "weights", "near"),
     [
         pytest.param("onnx-int4", "int4", 1e-3, marks=pytest.mark.slow),
-        ("onnx-int8-dynamic", "int8", 0.1),
+        pytest.param("onnx-int8-dynamic", "int8", 0.1, marks=pytest.mark.slow),
         ("xnnpack-8da4w", "int4", 0.05),
     ],
 )

@@ -122,7 +122,7 @@ def test_equalized_channels_are_as_large_as_the_weights_that_meet_them():
 @pytest.mark.parametrize(
     ("base", "key", "most"),
     [
-        ("onnx-int8-dynamic", "equalize", 0.05),
+        pytest.param("onnx-int8-dynamic", "equalize", 0.05, marks=pytest.mark.slow),
         pytest.param("onnx-int8-dynamic", "rotate", 0.05, marks=pytest.mark.slow),
         pytest.param("onnx-int4-gptq", "rotate", 0.4, marks=pytest.mark.slow),
     ],

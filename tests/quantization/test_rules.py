@@ -261,7 +261,7 @@ def to_one_side(checkpoint, tmp_path):
     return make
 
 
-@pytest.mark.parametrize("activations", ["int8_dynamic", "int8_static"])
+@pytest.mark.parametrize("activations", ["int8_dynamic", pytest.param("int8_static", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("rules", [[], [{"modules": "lm_head", "weights": "int6"}]], ids=["shared", "parted"])
 def test_zero_points_of_channels_are_those_that_the_file_computes_with(
     activations, rules, recipe, export, to_one_side

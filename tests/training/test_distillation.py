@@ -142,6 +142,7 @@ def test_a_model_learns_no_more_than_its_teachers_know(recipe_file, tmp_path):
     assert report.model.test.loss == pytest.approx(math.log(2), abs=0.01)
 
 
+@pytest.mark.slow
 def test_an_interrupted_distillation_that_is_resumed_gives_the_same_bytes(run, recipe_file, tmp_path):
     varied = CONVOLUTIONS | {"dropout": 0.2, "swap": 0.3, "token_dropout": 0.1}
     recipe = recipe_file(distill=RECIPE["distill"] | {"teachers": [*TEACHERS, varied]})
