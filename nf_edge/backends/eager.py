@@ -10,7 +10,7 @@ from nf_edge.model import Decoder
 
 
 def eager(program: nn.Module, input_shape: InputShape) -> Session | Decoder:
-    """A program of an ExecuTorch backend, run in PyTorch; a program with a cache becomes a decoder."""
+    """Wrap an ExecuTorch backend's program to run it in PyTorch; a program with a cache becomes a decoder."""
     return _EagerDecoder(program, input_shape.length) if input_shape.cached else _EagerSession(program)
 
 

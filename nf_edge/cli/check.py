@@ -61,17 +61,18 @@ EXPLANATIONS = ("pruned", "calibrate", "html", "overwrite")
 @signature_options
 @json_option
 def command(artifact: Path, data: str, on: list[str] | None, as_json: bool, **options: Any) -> None:
-    """Check the accuracy of an ARTIFACT, run from its file on this CPU, against its checkpoint's.
+    """Run an ARTIFACT's file on this CPU, and compare its accuracy with the accuracy of its checkpoint.
 
-    Both run on the same rows.  A limit that does not hold, or that the rows are too few for, is exit code 5.
-    Without these options, the recipe's limits apply.  --max-drop f1=1,mse=0.02 limits metrics: in points for
-    shares and correlations, in percent for perplexity.  Rows without labels need --max-changed or --max-kl.
+    Both run on the same rows.  The exit code is 5 if a limit does not hold, or if the rows are too few to
+    show that it holds.  The recipe's limits apply unless options replace them.  --max-drop f1=1,mse=0.02
+    limits the loss of single metrics: in points for shares and correlations, in percent for perplexity.  Rows
+    without labels need --max-changed or --max-kl.
 
-    With --on, the file also runs on emulated cores.  Each core must meet the same limit, and the report
-    compares its answers with the answers on this machine.
+    With --on, the file also runs on emulated cores.  Each core must meet the same limits, and the report
+    compares the answers on the core with the answers on this machine.
 
-    --stages and --layers lower the checkpoint again as the manifest says.  They name the step of the export,
-    and the layer, that lose most.
+    --stages and --layers lower the checkpoint again as the manifest says.  --stages names the step of the
+    export that loses most accuracy, and --layers names the first bad layer.
     """
     from nf_edge.pipeline.api.explain import check_and_explain
     from nf_edge.render.explained import explained_parts

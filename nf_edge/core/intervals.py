@@ -56,13 +56,14 @@ def mcnemar(lost: int, gained: int) -> float:
 
 
 def rows_to_resolve(share: float, *, on_interval: bool, of_changes: bool = False) -> float:
-    """The number of rows from which on a limit on a share can be kept and broken.
+    """The least number of rows with which a limit on a share can both hold and fail.
 
-    From this number on, one row is at most the limit.  On intervals, the interval of no observed change also
-    keeps the limit.
+    With this number or more, one row is at most the limit.  With `on_interval`, the interval of zero observed
+    changes is also within the limit.
 
     Args:
-        of_changes: whether the limit is on a share (`wilson`) instead of a difference (`paired_difference`).
+        on_interval: whether the limit applies to the bad end of the 95 % interval.
+        of_changes: whether that interval is of a share (`wilson`), not of a difference (`paired_difference`).
 
     Returns:
         1 for a limit of 0, which one row can break; infinity for a limit of 0 on intervals.
@@ -77,7 +78,7 @@ def rows_to_resolve(share: float, *, on_interval: bool, of_changes: bool = False
 
 
 def no_change(rows: float) -> float:
-    """The bound of the interval of a difference in shares if no row changed: half of its width."""
+    """If no row changed, the upper bound of the interval of a difference; the lower bound is its negative."""
     return paired_difference(0, 0, rows)[1]
 
 

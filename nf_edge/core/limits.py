@@ -19,8 +19,8 @@ MaxDrop = float | Mapping[str, float]
 
 
 def drop_problem(points: float) -> str:
-    """The problem of a limit in points that looks like a share, with the fix; "" if the limit is
-    plausible.
+    """The problem of a limit in points that is so small that a share is probably meant, with the fix; "" if
+    there is none.
     """
     if not 0 < points < LEAST_DROP:
         return ""

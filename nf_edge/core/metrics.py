@@ -42,11 +42,11 @@ class Metric:
         name: the name in recipes, options and reports.
         title: the name in text.
         unit: the unit of a loss and of a limit.
-        higher_is_better: the direction.
+        higher_is_better: whether a larger value is better.
         tasks: the tasks of models that the metric suits.
-        function: computes the value from truth and predictions; None if a comparison already has the value.
-            Both are int64 [N] of a classifier, int64 [N, L] of 0 and 1 of a multi-label classifier, float64
-            [N] of a regression.
+        function: computes the value from truth and predictions; None if a `Comparison` contains the value.
+            Truth and predictions are int64 [N] for a classifier.  They are int64 [N, L] of zeros and ones for
+            a multi-label classifier, and float64 [N] for a regression.
     """
 
     name: MetricName
@@ -57,7 +57,10 @@ class Metric:
     function: Callable[[np.ndarray, np.ndarray], float] | None
 
     def loss(self, reference: Any, artifact: Any) -> Any:
-        """The loss from the reference's to the artifact's values (numbers or arrays); positive is worse."""
+        """The loss if the metric is `reference` before and `artifact` now; positive is worse.
+
+        Both are numbers, or arrays of equal shape.
+        """
         if self.unit == "percent":
             return 100 * (artifact / reference - 1)
         worse = reference - artifact if self.higher_is_better else artifact - reference
@@ -113,7 +116,7 @@ METRICS: dict[str, Metric] = {
 }
 assert tuple(METRICS) == get_args(MetricName)
 
-# The metrics of a task by default.  A limit without a name is on the first one.
+# The default metrics of a task.  A limit that names no metric applies to the first one.
 DEFAULTS: dict[str, tuple[MetricName, ...]] = {
     CLASSES: ("accuracy",),
     NUMBER: ("pearson", "spearman", "mse"),

@@ -25,11 +25,14 @@ class Explained:
 
     @property
     def failure(self) -> AccuracyGate | None:
-        """The accuracy gate's error; None if the artifact passes.  Explanations do not fail."""
+        """The accuracy gate's error; None if the artifact passes.  Explanations never fail a check."""
         return self.accuracy.failure
 
     def to_json(self) -> dict[str, Any] | list[dict[str, Any]]:
-        """The accuracy's document with a key for each explanation; with one, cores are the key `cores`."""
+        """The JSON document of the accuracy, with a key for each explanation.
+
+        The accuracy on cores is a list.  With an explanation, the key `cores` contains this list.
+        """
         reports = {"stages": self.stages, "layers": self.layers}
         explanations = {name: report.to_json() for name, report in reports.items() if report}
         if isinstance(self.accuracy, CoresReport):

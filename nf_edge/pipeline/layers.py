@@ -21,7 +21,7 @@ from nf_edge.quantization.layer_report import ATTENTION
 
 
 def check_layers(exported: Exported, rows: Rows, progress: Progress = silent) -> LayersReport:
-    """Measure the error of each layer of an artifact against the float32 network in the same form.
+    """Measure the error of each layer of an artifact, against the same layer in float32.
 
     Args:
         rows: the rows in the artifact's tokens.
@@ -34,7 +34,7 @@ def check_layers(exported: Exported, rows: Rows, progress: Progress = silent) ->
     manifest, job = exported.artifact.manifest, exported.job()
     if job is None:
         raise BadInput(
-            "is the original, but --layers compares with the exported checkpoint",
+            "is not the exported checkpoint, which --layers compares the artifact with",
             where=exported.reference.path,
             fix="give the exported checkpoint with --reference or --pruned",
         )
@@ -47,9 +47,9 @@ def check_layers(exported: Exported, rows: Rows, progress: Progress = silent) ->
         same = again.compared_with(manifest)
     if not layers:
         raise BadInput(
-            "shows no layer whose output equals one of the checkpoint's network",
+            "shows no layer that can be compared with a layer of the checkpoint",
             where=exported.artifact.model_file,
-            fix="export it again with the installed packages",
+            fix="export the checkpoint again with the installed packages",
         )
     report = LayersReport(
         layers=layers,
@@ -87,7 +87,7 @@ def _tapped(exported: Exported, again: LoweredAgain, inputs: Inputs) -> Tapped:
         raise BadInput(
             f"backend {job.backend.name} does not show the outputs of its layers",
             where=exported.artifact.path,
-            fix="use --stages",
+            fix="use --stages instead of --layers",
         )
     return tapped
 
@@ -105,7 +105,7 @@ def float_program(job: Job) -> nn.Module:
 
 
 def _dtypes(manifest: Manifest) -> Callable[[str], str]:
-    """The dtypes of layers by name, from the manifest; "" for a layer that has none there."""
+    """A function that gives a layer's dtype in the manifest; "" for layers that the manifest lacks."""
     entries = {entry["module"]: entry["dtype"] for entry in manifest.quantization}
 
     def dtype(layer: str) -> str:

@@ -1,6 +1,7 @@
 """Lower an artifact's checkpoint again, to measure the steps of its export.
 
-The manifest names the checkpoint, the recipe and the calibration rows.  Other ones are refused.
+The manifest names the checkpoint, the recipe and the calibration rows.  A different checkpoint and different
+rows are refused.
 """
 
 import shutil
@@ -31,7 +32,7 @@ class Exported:
     """An artifact with the checkpoints that it was made from.
 
     Attributes:
-        reference: the float32 checkpoint to compare with: the exported one, or its original.
+        reference: the float32 checkpoint to compare with: the exported one, or the one it was pruned from.
         checkpoint: the exported checkpoint; None if only the original is known.
         calibrate: the rows that the recipe was calibrated on; None: the checkpoint's examples.
     """
@@ -51,7 +52,7 @@ class Exported:
             pruned: the exported checkpoint, if `reference` is its original.
 
         Raises:
-            BadInput: `pruned` is not the exported checkpoint, or `reference` already is.
+            BadInput: `pruned` is not the exported checkpoint, or `reference` already is this checkpoint.
         """
         made_of = artifact.manifest.made_of
         if pruned is None:
@@ -88,7 +89,7 @@ class Exported:
                 f"{before.rows} rows of {before.source}, SHA-256 {before.sha256[:12]}…" if before else "none"
             )
             raise BadInput(
-                f"not the rows that {self.artifact.path} was calibrated on ({rows})",
+                f"these are not the rows that {self.artifact.path} was calibrated on ({rows})",
                 where=job.calibration.source if job.calibration else None,
                 fix="give the calibration rows of the export with --calibrate",
             )
@@ -106,8 +107,8 @@ class LoweredAgain:
 
     Attributes:
         program: the program that was lowered, in PyTorch.
-        file: the model file, with its companions in the same folder.
-        graph: the lowered file before its backend quantized it, with its companions.
+        file: the model file; files that it needs are in the same folder.
+        graph: the model file before the backend quantized it; files that it needs are in the same folder.
     """
 
     job: Job
@@ -117,7 +118,7 @@ class LoweredAgain:
     graph: Path
 
     def compared_with(self, manifest: Manifest) -> SameFile:
-        """Compare the files with those that the manifest lists."""
+        """Whether the files equal the files that the manifest lists, byte for byte."""
         listed = {file.name: file.sha256 for file in manifest.files or (manifest.model,)}
         made = [path for path in sorted(self.file.parent.iterdir()) if path.name in listed]
         differing = [path.name for path in made if sha256(path) != listed[path.name]]
@@ -147,7 +148,7 @@ def _other_environment(manifest: Manifest) -> str:
 
 @contextmanager
 def lowered_again(job: Job, progress: Progress = silent) -> Iterator[LoweredAgain]:
-    """Lower a checkpoint in a temporary folder, and keep the program and the graph."""
+    """Lower a checkpoint in a temporary folder; the result also has the program and the graph."""
     with scratch_folder() as folder, scratch_folder() as copies:
         file, programs = folder / job.backend.model_file, list[nn.Module]()
 

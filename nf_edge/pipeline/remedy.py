@@ -31,7 +31,7 @@ AGAIN = "the file is not what the recipe gives, so another precision does not he
 
 
 def module_of(layer: str, modules: Container[str]) -> str:
-    """The network's module of a layer; a backend may compute Q, K and V of one module as three layers."""
+    """The network's module that a layer is a part of; a backend may split one module into Q, K and V."""
     names = (PARTS.sub(projection, layer) for projection in (".c_kv", ".c_attn"))
     return next((name for name in names if name in modules), layer)
 
@@ -70,14 +70,17 @@ def remedy_for(
 
 
 def _integer_keys(recipe: Recipe) -> str:
-    """The keys of a recipe that make attention compute with integers, with their float32 values."""
+    """The keys to write in a recipe so that attention computes in float32, such as `attention: float32`.
+
+    "" if the recipe has no integers there.
+    """
     assert recipe.quantize is not None
     keys = {"attention": recipe.quantize.attention, "kv_cache": recipe.quantize.kv_cache}
     return " and ".join(f"{key}: float32" for key, dtype in keys.items() if dtype == "int8")
 
 
 def _wider(recipe: Recipe) -> str:
-    """A recipe for the same device with int16 activations, if one is bundled."""
+    """In words: a bundled recipe for this device with int16 activations, or one with float activations."""
     named = [load_recipe(name) for name in names("recipes")]
     same = [each for each in named if (each.backend, each.target) == (recipe.backend, recipe.target)]
     wider = [each.name for each in same if each.quantize and each.quantize.activations == "int16_static"]
@@ -104,5 +107,5 @@ def _bits(cost: Cost) -> int:
 
 
 def _rule(unit: Unit, weights: str) -> str:
-    """The recipe's rule for a unit; a pattern names one module, so a unit of two has two rules."""
+    """The rules to write in a recipe to give a unit this dtype: one rule for each module of the unit."""
     return ", ".join(f"{{modules: {module}, weights: {weights}}}" for module in unit.modules)

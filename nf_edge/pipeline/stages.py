@@ -87,7 +87,7 @@ def _pruned(exported: Exported, source: str) -> Stage:
 
 
 def _made(runnable: Runnable, again: LoweredAgain | None, source: str) -> list[Stage]:
-    """The stages that lowering again makes, in the backend's order."""
+    """The stages that need the checkpoint lowered again, in the backend's order."""
     order = ORDER[runnable.backend.quantizes]
     if again is None:
         return [Stage.not_run(name, NO_CHECKPOINT) for name in order]

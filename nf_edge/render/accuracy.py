@@ -103,7 +103,7 @@ def limits_tables(results: Sequence[LimitResult]) -> list[Table]:
 
 
 def limit_name(result: LimitResult) -> str:
-    """The figure that a limit is on."""
+    """The name of the figure that a limit bounds."""
     return LIMITED.get(result.name) or f"loss of {METRICS[result.name].title}"
 
 
@@ -217,8 +217,11 @@ def simulated_lines(simulated: str) -> list[str]:
 def divergence_lines(
     divergence: Divergence | None, data: str = "", reference: str = "answers before"
 ) -> list[str]:
-    """Lines about the number of changed predictions, and their divergence in nats from those of
-    `reference`.
+    """A line with the number of changed predictions, and a line with the KL divergence in nats.
+
+    Args:
+        data: the rows, in words; "" to leave them out.
+        reference: the answers that the divergence is measured from, in words.
     """
     rows = f" on {data}" if data else ""
     return [

@@ -1,4 +1,4 @@
-"""The report of `nf-edge check`: accuracy here or on cores, and its explanations."""
+"""The report of `nf-edge check`: accuracy on this machine or on cores, and where it was lost."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Case:
 
 
 def junit_xml(report: GateReport, title: str) -> bytes:
-    """A JUnit file with one test case per limit, and a test suite per file and core.
+    """A JUnit file with one test case per limit, and one test suite for each file on each core.
 
     Args:
         title: the name of the artifact.
@@ -88,7 +88,7 @@ def _accuracies(report: GateReport) -> Sequence[AccuracyReport]:
 
 
 def accuracy_cases(report: AccuracyReport) -> list[Case]:
-    """One case per limit, and one that the artifact's logits are finite."""
+    """One case per limit, and one case for whether the artifact's logits are finite."""
     comparison = report.comparison
     count = comparison.not_finite
     finite = Case(

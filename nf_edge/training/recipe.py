@@ -44,8 +44,8 @@ class Source(Closed):
     """A source of rows or text: all or a part of a data set, a table (TSV, CSV, JSONL) or a `.txt` file.
 
     A part of a text is given by shares of its characters.  For rows, a hash of the content selects the part,
-    so rows with the same text are in the same part.  A folder of a task gives its training file to `train`,
-    and its development file to `valid` and `test`.
+    so rows with the same text are in the same part.  If the source is a folder of a GLUE task, `train` reads
+    the training file, and `valid` and `test` read the development file.
     """
 
     file: str = Field(description="name of a data set, or a path in the data folder")
@@ -63,7 +63,7 @@ class Source(Closed):
     @model_validator(mode="after")
     def _consistent(self) -> "Source":
         if not 0 <= self.part[0] < self.part[1] <= 1:
-            raise ValueError("part must be two increasing shares between 0 and 1, such as [0, 0.9]")
+            raise ValueError("`part` must be two increasing shares from 0 to 1, such as [0, 0.9]")
         try:
             _ = self.row_format
         except BadInput as error:
@@ -208,7 +208,8 @@ class TrainingRecipe(Closed):
             ]
             if any(each.validate_every < each.steps for each in trainings):
                 raise ValueError(
-                    "data.refit leaves no data to choose a step by; set validate_every equal to steps"
+                    "data.refit trains on data.valid too, so no rows can choose the best step; "
+                    "set validate_every equal to steps"
                 )
         if not config.is_language_model and not config.has_label:
             raise ValueError(
@@ -233,7 +234,8 @@ class TrainingRecipe(Closed):
                 raise ValueError("distill needs a classifier; remove it for other models")
             if extra.label_smoothing:
                 raise ValueError(
-                    "regularization.label_smoothing must be 0 with distill, which does not use labels"
+                    "regularization.label_smoothing must be 0 with distill, because labels "
+                    "train only the teachers"
                 )
             if self.data.tokenizer is None and any(t.vectors_file for t in self.distill.teachers):
                 raise ValueError("a teacher's vectors need text data; set data.tokenizer")

@@ -335,7 +335,7 @@ def test_an_answer_limit_that_a_regression_cannot_have_is_refused(exported, chec
     case = "cls-regression-padded"
     artifact, reference = exported(case, "onnx-fp32"), checkpoint(case)
     where = {"reference": reference.path}
-    with pytest.raises(nf_edge.BadInput, match="max_kl compare classes or tokens"):
+    with pytest.raises(nf_edge.BadInput, match="`max_kl` compare classes or tokens"):
         nf_edge.check(artifact, rows_for(reference.config), **where, max_kl=1)
     with pytest.raises(nf_edge.BadInput, match="a regression predicts neither classes nor tokens"):
         nf_edge.check(artifact, rows_for(reference.config, labelled=False), **where)
@@ -370,7 +370,7 @@ def test_a_file_of_several_labels_and_one_without_labels_are_checked(run, export
     assert "the rows have no labels" in done.out
     done = run(*check, none, "--max-drop", 1)
     assert done.code == 3
-    assert "has no labels, but the limit on f1_micro needs them" in done.err
+    assert "has no labels, but the limit on f1_micro needs labels" in done.err
 
 
 def test_a_search_or_a_sweep_whose_rows_cannot_show_a_loss_is_refused_before_the_work(run, case, tmp_path):
@@ -383,7 +383,7 @@ def test_a_search_or_a_sweep_whose_rows_cannot_show_a_loss_is_refused_before_the
     recipes = ("--recipe", "onnx-fp32", "--recipe", "onnx-int8-dynamic")
     done = run("sweep", case("cls-standard-padded"), "--data", rows, *recipes)
     assert (done.code, done.out) == (3, "")
-    assert "has no labels, but the limit on accuracy needs them" in done.err
+    assert "has no labels, but the limit on accuracy needs labels" in done.err
     assert "lowering" not in done.err
 
 
@@ -634,7 +634,7 @@ def test_a_baseline_of_other_labels_or_on_other_cores_is_refused(run, exported, 
     words = ("check", exported(case, "onnx-fp32").path, "--data", data(3), "--reference", CASES / case)
     done = run(*words, "--baseline", other)
     assert done.code == 3
-    assert "so both cannot be compared" in done.err
+    assert "so the two cannot be compared" in done.err
     done = run(*words, "--baseline", other, "--on", "rpi-5")
     assert done.code == 2
     assert "leave out --on" in done.err

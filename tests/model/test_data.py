@@ -291,14 +291,14 @@ def test_all_bad_rows_are_told_at_once_by_their_lines(checkpoint, write):
         "line 2: label 'awful' is unknown; it must be an id from 0 to 1 or one of: negative, positive; give "
         "its class with --labels LABEL=CLASS",
         "line 3: label 2 is out of range; it must be from 0 to 1",
-        "line 4: text is empty; give at least one token",
+        "line 4: `text` is empty; give at least one token",
         "line 5: has no label, but other rows have one",
-        "line 6: has neither text nor input_ids; give exactly one",
-        "line 7: text must be text, not 5",
-        "line 8: has text and input_ids; give exactly one",
+        "line 6: has neither `text` nor `input_ids`; give exactly one",
+        "line 7: `text` must be text, not 5",
+        "line 8: has `text` and `input_ids`; give exactly one",
         "line 9: token id 20 is outside the model's vocabulary, 0 to 19",
-        "line 10: input_ids must be a list of whole numbers, not [1.5]",
-        r"line 11: text has an unpaired surrogate (a \ud800 to \udfff escape); remove it",
+        "line 10: `input_ids` must be a list of whole numbers, not [1.5]",
+        r"line 11: `text` has an unpaired surrogate (a \ud800 to \udfff escape); remove it",
     ]
     assert problems == [*(f"  - {problem}" for problem in expected), "  and 1 more"]
 
@@ -318,7 +318,7 @@ def test_ragged_rows_of_a_csv_are_told_by_the_line_on_which_they_start(checkpoin
 
 @pytest.mark.parametrize("label", ["nan", "inf", "high", "1e999"])
 def test_regression_refuses_what_is_no_finite_number(checkpoint, write, label):
-    with pytest.raises(BadInput, match=r"line 2: label must be a finite number"):
+    with pytest.raises(BadInput, match=r"line 2: `label` must be a finite number"):
         load_rows(write("a.tsv", f"text\tlabel\nbad\t{label}\n"), checkpoint(num_labels=1))
 
 
@@ -328,8 +328,8 @@ def test_regression_refuses_what_is_no_finite_number(checkpoint, write, label):
         (
             "a.tsv",
             "premise\tlabel\nbad\t1\n",
-            r"no column `text`, `sentence` or `input_ids`\n  its columns are: premise, label\n"
-            r"  its text is in `premise`; name the column of the text with --text COLUMN",
+            r"no column `text`, `sentence` or `input_ids`\n  the columns are: premise, label\n"
+            r"  there is text in `premise`; name the column of the text with --text COLUMN",
         ),
         ("a.tsv", "idx\n1\n", r"no column `text`, `sentence` or `input_ids`"),
         ("a.tsv", "text\ttext\tlabel\nbad\tbad\t1\n", r"the header in line 1 has text twice"),
@@ -342,17 +342,17 @@ def test_regression_refuses_what_is_no_finite_number(checkpoint, write, label):
         ("a.tsv", b"text\tlabel\nbad\t1\nb\0d\t1\n", r"has a NUL character in line 3"),
         ("a.csv", b"text,label\nb\0d,1\n", r"has a NUL character in line 2"),
         ("a.csv", "text,label,,\nbad,1,,\n", r"the header in line 1 has a column without a name twice"),
-        ("a.tsv", "text\tlabel\n \t1\n", r"line 2: text is empty"),
-        ("a.tsv", "text\tlabel\n\t\n", r"line 2: text is empty"),
+        ("a.tsv", "text\tlabel\n \t1\n", r"line 2: `text` is empty"),
+        ("a.tsv", "text\tlabel\n\t\n", r"line 2: `text` is empty"),
         ("a.jsonl", '{"text": "bad", "label": NaN}\n', r"line 1: is not valid JSON \(NaN"),
         ("a.jsonl", '{"text": "bad", "text": "good", "label": 1}\n', r"line 1: .*'text' occurs twice"),
-        ("a.jsonl", '{"text": {"a": 1}, "label": 1}\n', r"line 1: text must be text, not \{'a': 1\}"),
+        ("a.jsonl", '{"text": {"a": 1}, "label": 1}\n', r"line 1: `text` must be text, not \{'a': 1\}"),
         (
             "a.jsonl",
             '{"input_ids": [1, 18446744073709551617], "label": 1}\n',
             r"line 1: .*does not fit in 64 bits",
         ),
-        ("a.jsonl", '{"input_ids": [true], "label": 1}\n', r"line 1: input_ids must be a list of whole"),
+        ("a.jsonl", '{"input_ids": [true], "label": 1}\n', r"line 1: `input_ids` must be a list of whole"),
         ("a.jsonl", '{"input_ids": [-1], "label": 1}\n', r"line 1: token id -1 is outside"),
         ("a.jsonl", '{"input_ids": [1], "label": true}\n', r"line 1: label True is unknown"),
         (
@@ -526,16 +526,16 @@ def test_an_empty_cell_is_no_mask(checkpoint, write):
 @pytest.mark.parametrize("mask", [[0, 1, 1], [1, 0, 1], [1, 1], [1, 1, 2], [], "x"])
 def test_a_mask_that_is_not_of_padding_on_the_right_is_refused(checkpoint, write, mask):
     row = json.dumps({"input_ids": [1, 2, 3], "attention_mask": mask, "label": 1})
-    with pytest.raises(BadInput, match="line 1: attention_mask must"):
+    with pytest.raises(BadInput, match="line 1: `attention_mask` must"):
         load_rows(write("a.jsonl", row + "\n"), checkpoint())
     cells = f"input_ids\tattention_mask\tlabel\n[1, 2, 3]\t{mask}\t1\n"
-    with pytest.raises(BadInput, match="line 2: attention_mask must"):
+    with pytest.raises(BadInput, match="line 2: `attention_mask` must"):
         load_rows(write("a.tsv", cells), checkpoint())
 
 
 def test_a_mask_without_its_ids_is_refused(checkpoint, write):
     row = json.dumps({"text": "bad", "attention_mask": [1, 0], "label": 1})
-    with pytest.raises(BadInput, match="line 1: has attention_mask next to text"):
+    with pytest.raises(BadInput, match="line 1: has `attention_mask` next to text"):
         load_rows(write("a.jsonl", row + "\n"), checkpoint())
 
 
@@ -551,9 +551,9 @@ def test_a_mask_without_its_ids_is_refused(checkpoint, write):
 def test_an_input_that_the_model_does_not_have_is_refused(checkpoint, write, name, value, nothing):
     for content in ({"input_ids": [1, 2]}, {"text": "a good"}):
         row = json.dumps({**content, name: value, "label": 1})
-        with pytest.raises(BadInput, match=f"line 1: has {name}, which a NoiseFormer does not read"):
+        with pytest.raises(BadInput, match=f"line 1: has `{name}`, which a NoiseFormer does not read"):
             load_rows(write("a.jsonl", row + "\n"), checkpoint())
-    with pytest.raises(BadInput, match=f"line 2: has {name}, which a NoiseFormer does not read"):
+    with pytest.raises(BadInput, match=f"line 2: has `{name}`, which a NoiseFormer does not read"):
         load_rows(write("a.tsv", f"input_ids\t{name}\tlabel\n[1, 2]\t{value}\t1\n"), checkpoint())
     row = json.dumps({"input_ids": [1, 2], name: nothing, "label": 1})
     assert load_rows(write("b.jsonl", row + "\n"), checkpoint()).rows == (Row((1, 2), 1),)
@@ -580,5 +580,5 @@ def test_rows_that_are_all_in_the_other_part_are_not_said_to_be_none(tmp_path):
             refusals.append(error)
     # Rows that are equal are never split between training and validation.
     (refusal,) = refusals
-    assert refusal.what == "none of its 40 rows is in the part that is read"
+    assert refusal.what == "none of the 40 rows is in the part that is read"
     assert refusal.fix == "take another"

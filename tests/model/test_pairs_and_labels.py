@@ -91,7 +91,7 @@ def test_columns_of_ones_own_are_read_by_their_names(checkpoint, write):
     assert load_rows(source, checkpoint(), row_format=read).rows == (Row((1, 2, 0, 3, 0), 1),)
     alone = RowFormat(text=("reply",), label="stars")
     assert load_rows(source, checkpoint(), row_format=alone).rows == (Row((3, 0), 1),)
-    with pytest.raises(BadInput, match="has no column `answer`\n  its columns are: ask, reply, why"):
+    with pytest.raises(BadInput, match="has no column `answer`\n  the columns are: ask, reply, why"):
         load_rows(source, checkpoint(), row_format=RowFormat(text=("ask", "answer")))
 
 
@@ -110,7 +110,7 @@ def test_a_second_text_that_is_not_text_is_refused(second, checkpoint, write):
     source = write(
         {"text": "a", "text_pair": "b", "label": 0}, {"text": "a", "text_pair": second, "label": 0}
     )
-    with pytest.raises(BadInput, match="line 2: text_pair must be text, not"):
+    with pytest.raises(BadInput, match="line 2: `text_pair` must be text, not"):
         load_rows(source, checkpoint())
 
 
@@ -330,7 +330,7 @@ def test_several_labels_that_mean_nothing_are_refused(value, message, checkpoint
 
 def test_two_labels_that_can_be_ids_or_zeros_and_ones_are_refused(checkpoint, write):
     model = checkpoint(num_labels=2, **MULTI_LABEL)
-    with pytest.raises(BadInput, match="can be classes, or zeros and ones"):
+    with pytest.raises(BadInput, match="can mean classes, or zeros and ones"):
         load_rows(write({"text": "a", "label": [0, 1]}), model)
     assert labels(load_rows(write({"text": "a", "label": [0.0, 1.0]}), model)) == [(0, 1)]
     assert labels(load_rows(write({"text": "a", "label": [1, 1]}), model)) == [(1, 1)]

@@ -227,7 +227,7 @@ def test_a_model_of_pairs_is_trained_with_a_separator_and_its_examples_are_pairs
     ("keys", "message"),
     [
         ({"task": "glue"}, "there is no task 'glue'"),
-        ({"text": ["a", "b", "c"]}, "text must be a tuple of one or two columns"),
+        ({"text": ["a", "b", "c"]}, "`text` must be a tuple of one or two columns"),
         ({"text": "a", "label": "a"}, "`a` cannot be both the text and the label"),
     ],
 )

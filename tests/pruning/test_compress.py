@@ -288,7 +288,7 @@ def test_equal_rows_cannot_be_split_for_validation_and_the_error_names_the_optio
     recipe = recipe_file(tmp_path, prune={"heads": 0.5})
     failed = run("compress", checkpoint.path, "--recipe", recipe, "--train", rows, "-o", tmp_path / "small")
     assert failed.code == 3
-    assert "none of its 40 rows is in the part that is read" in failed.err
+    assert "none of the 40 rows is in the part that is read" in failed.err
     assert "--valid" in failed.err
 
 

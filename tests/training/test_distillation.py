@@ -362,7 +362,10 @@ def test_replaced_tokens_are_of_the_whole_vocabulary_and_leave_padding_alone():
     ("changes", "message"),
     [
         ({"model": RECIPE["model"] | {"num_labels": 1}}, "distill needs a classifier"),
-        ({"regularization": {"label_smoothing": 0.1}}, "distill, which does not use labels"),
+        (
+            {"regularization": {"label_smoothing": 0.1}},
+            "with distill, because labels train only the teachers",
+        ),
         ({"distill": RECIPE["distill"] | {"teachers": []}}, "distill.teachers"),
         ({"distill": RECIPE["distill"] | {"teachers": [{"kind": "oracle"}]}}, "'ngrams', 'convolutions'"),
         (

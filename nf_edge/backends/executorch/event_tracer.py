@@ -1,8 +1,8 @@
 """The outputs of a `.pte`'s instructions, recorded by ExecuTorch's event tracer.
 
-A delegate is one instruction, so layers inside a delegate are not recorded.  The file does not name layers
-either.  So a layer is found by its values: its output is nearest to that of the quantized program in PyTorch,
-which computes the same numbers up to rounding.
+A delegate is one instruction, so the tracer does not record the layers inside it.  The file does not name
+layers, so an instruction is matched with a layer by values.  The quantized program in PyTorch computes the
+same numbers up to rounding.  A layer's instruction is the one whose output is nearest to that program's.
 """
 
 import math
@@ -28,13 +28,13 @@ Output = tuple[int, int]
 
 
 class TracedFile:
-    """A `.pte` whose instructions' outputs are read.
+    """A `.pte` that shows the outputs of its instructions.
 
     Args:
         file: the artifact's file.
-        again: a file of the same program, whose instructions are matched with the program's layers.
-        inputs: a row's inputs.
-        taps: the outputs of the program's layers for that row.
+        again: the file from lowering the same program again; one run of it matches instructions with layers.
+        inputs: the inputs of this run.
+        taps: the outputs of the layers in PyTorch for these inputs.
     """
 
     through = "the artifact's file, by ExecuTorch's event tracer"
@@ -46,16 +46,16 @@ class TracedFile:
         self._outputs = matched(_outputs(again, inputs), taps)
 
     def run(self, inputs: tuple[Tensor, ...]) -> Taps:
-        """The outputs of the layers that are instructions' outputs."""
+        """The outputs in the file of the layers that an instruction was matched with."""
         outputs = _outputs(self._file, inputs)
         return {name: outputs[output] for name, output in self._outputs.items() if output in outputs}
 
 
 def matched(outputs: Mapping[Output, Tensor], taps: Mapping[str, Tensor]) -> dict[str, Output]:
-    """The output of each layer, by its values; layers without a near output are left out.
+    """For each layer, the instruction whose output is nearest; layers without a near output are left out.
 
-    An output belongs only to the layer that it is nearest to: a sum that one term dominates is also near to
-    that term.
+    An output is matched only with the layer that it is nearest to.  Otherwise a sum that one term dominates
+    would also be matched with that term.
     """
     nearest: dict[str, tuple[float, Output]] = {}
     for output, tensor in outputs.items():
@@ -68,7 +68,7 @@ def matched(outputs: Mapping[Output, Tensor], taps: Mapping[str, Tensor]) -> dic
 
 
 def _noise(tensor: Tensor, value: Tensor) -> float:
-    """The noise of a tensor against a layer's output, as a share of the signal."""
+    """The squared error of a tensor against a layer's output `value`, as a share of the squared output."""
     expected = value.double().flatten()
     noise = float((tensor.double().flatten() - expected).square().sum())
     return noise / (float(expected.square().sum()) or 1.0)
@@ -106,7 +106,7 @@ def _tensors(entry: Any) -> list[Any]:
 
 
 def _buffer_bytes(path: Path) -> int:
-    """An upper bound of the bytes of all instructions' outputs: all planned tensors that they name."""
+    """An upper bound of the bytes of all outputs: the size of all planned tensors that instructions name."""
     method = read_program(path, path.read_bytes()).program.execution_plan[0]
     total = 0
     for instruction in method.chains[0].instructions:

@@ -1,7 +1,8 @@
-"""Taps of an ONNX file: a copy with more outputs and, for an exact run, with more inputs.
+"""Read the outputs of layers from an ONNX file.
 
-The exporter does not name tensors after modules.  So a tensor is found by its values: in the float32 file,
-it is the first that equals the layer's output.  Quantizing a file keeps the names of these tensors.
+A usual run uses a copy of the file with more outputs.  An exact run uses a copy that also has more inputs.
+The exporter does not name tensors after modules.  So values identify a layer's tensor: it is the first tensor
+of the float32 file that equals the layer's output.  Quantizing the file keeps the names of these tensors.
 """
 
 from collections.abc import Mapping
@@ -63,11 +64,13 @@ class TappedFile:
 
 
 def tensor_names(path: Path, inputs: tuple[Tensor, ...], reference: Mapping[str, Tensor]) -> dict[str, str]:
-    """The names of tensors of a float32 file, by point.  Points that the file does not compute are left out.
+    """For each point, the name of its tensor in a float32 file.
+
+    Points that the file does not compute are left out.
 
     Args:
         inputs: token ids and mask of a row.
-        reference: the points' values for this row.
+        reference: the values of the points for this row.
     """
     model = onnx.load(path)
     order = [output for node in model.graph.node for output in node.output if output]
@@ -85,8 +88,8 @@ def tensor_names(path: Path, inputs: tuple[Tensor, ...], reference: Mapping[str,
 def _is_same(value: Any, expected: Tensor) -> bool:
     if not isinstance(value, np.ndarray) or value.dtype != np.float32 or value.size != expected.numel():
         return False
-    wanted = expected.numpy().ravel()
-    return bool(np.abs(value.ravel() - wanted).max() <= SAME * np.abs(wanted).max())
+    reference = expected.numpy().ravel()
+    return bool(np.abs(value.ravel() - reference).max() <= SAME * np.abs(reference).max())
 
 
 def _with_outputs(model: ModelProto, names: Any) -> ModelProto:
@@ -99,7 +102,10 @@ def _with_outputs(model: ModelProto, names: Any) -> ModelProto:
 
 
 def _cut(model: ModelProto, names: Any) -> ModelProto:
-    """A copy in which each of these tensors is computed under another name, and read from an input."""
+    """A copy of a model in which nodes read each of these tensors from a new input.
+
+    The tensor that the model computes is an output, with `MADE` after its name.
+    """
     copy = ModelProto()
     copy.CopyFrom(model)
     cut = set(names)
@@ -127,7 +133,7 @@ def _session(model: ModelProto) -> Any:
 
 
 class _LastToken(nn.Module):
-    """A language model as a program with a cache computes it: the last layer outputs only the last token."""
+    """A language model that outputs logits of the last token only, as a program with a cache does."""
 
     def __init__(self, model: CausalLM) -> None:
         super().__init__()
@@ -138,7 +144,11 @@ class _LastToken(nn.Module):
 
 
 def tapped_file(lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped:
-    """The artifact's file, next to the network in plain operators."""
+    """The float32 network in plain operators and the artifact's file, for a comparison of their layers.
+
+    Args:
+        row: token ids and mask of a row, whose values identify the file's tensors.
+    """
     plain = lowering.plain
     network = _LastToken(cast(CausalLM, plain)) if lowering.input_shape.cached else plain
     points, inputs = points_of(network), (torch.from_numpy(row[0]), torch.from_numpy(row[1]))

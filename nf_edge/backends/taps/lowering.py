@@ -1,4 +1,4 @@
-"""Choose what is compared: a float32 program, and the quantized model that was made of it."""
+"""The float32 network and the quantized model whose layers are compared."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,14 @@ from nf_edge.model import NoiseFormer
 
 @dataclass(frozen=True)
 class Lowering:
-    """The steps of a lowering.
+    """The programs and files of a lowering.
 
     Attributes:
         plain: the network before quantization, in float32 and plain PyTorch operators.
-        before: the program before quantization.
-        program: the program that was lowered.
-        graph: the lowered file, before its backend quantized it.
-        again: the file that lowering again gave.
+        before: the program in the backend's form, before quantization.
+        program: the program that was lowered; it is quantized unless the backend quantizes the file.
+        graph: the lowered file, before the backend quantized it.
+        again: the file that lowering the checkpoint again gave.
         file: the artifact's file.
     """
 
@@ -36,11 +36,13 @@ class Lowering:
 
 @dataclass(frozen=True)
 class Tapped:
-    """A float32 network and a quantized model, with the same points.
+    """A float32 network and a quantized model that is compared with it.
 
     Attributes:
+        points: where their outputs are compared.
+        runner: runs the quantized model.
         cached: whether the network is a program with a cache.
-        file: the artifact's file; None if `runner` runs it, or if it shows no layer.
+        file: the artifact's file, which is compared too; None if `runner` runs it, or if it shows no layer.
     """
 
     network: nn.Module
@@ -50,7 +52,7 @@ class Tapped:
     file: FileTaps | None = None
 
     def called_with(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The inputs of the network, from token ids and mask."""
+        """The arguments of the network for token ids and mask."""
         return called_with(inputs, self.cached)
 
     def reference(self, inputs: tuple[Tensor, ...]) -> Taps:
@@ -59,12 +61,12 @@ class Tapped:
 
 
 def called_with(inputs: tuple[Tensor, ...], cached: bool) -> tuple[Tensor, ...]:
-    """The inputs of a program: token ids and mask; with a cache, the tokens and their start, 0."""
+    """The arguments of a program: token ids and mask; with a cache, the ids and their start position, 0."""
     return (inputs[0], torch.zeros(1, dtype=torch.int64)) if cached else inputs
 
 
 def tapped_program(lowering: Lowering) -> Tapped:
-    """A program that PyTorch quantized, next to the program before quantization."""
+    """The program before quantization and the quantized one, both in PyTorch, to compare their layers."""
     points, cached = points_of(lowering.before), lowering.input_shape.cached
     runner = runner_of(lowering.program, points, lambda inputs: called_with(inputs, cached))
     return Tapped(lowering.before.eval(), points, runner, cached)

@@ -34,8 +34,8 @@ class Point:
     """A tensor of a program: the output of a module, or its first input.
 
     Attributes:
-        name: the point's name, which is the network's name of the module where there is one.
-        module: the program's name of the module.
+        name: the name in reports; for the output of a module, its name in the network.
+        module: the name of the module in the program.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Point:
 
 
 class TapRunner(Protocol):
-    """A quantized model whose layers' outputs can be read.
+    """Runs a quantized model and returns the outputs of its layers.
 
     Attributes:
         through: what runs the model, for reports.
@@ -53,10 +53,10 @@ class TapRunner(Protocol):
     through: str
 
     def free(self, inputs: tuple[Tensor, ...]) -> Taps:
-        """The outputs of a usual run."""
+        """The outputs of the layers in a usual run."""
 
     def exact(self, inputs: tuple[Tensor, ...], reference: Mapping[str, Tensor]) -> Taps:
-        """The outputs of a run in which each layer receives the outputs in `reference`."""
+        """The outputs of the layers if each one receives the float32 outputs in `reference` as inputs."""
 
 
 class FileTaps(Protocol):
@@ -69,11 +69,11 @@ class FileTaps(Protocol):
     through: str
 
     def run(self, inputs: tuple[Tensor, ...]) -> Taps:
-        """The outputs of a usual run."""
+        """The outputs of the layers that the file shows, in a usual run."""
 
 
 def points_of(program: nn.Module) -> list[Point]:
-    """The points of a float program, by its modules."""
+    """The points of a float program, in the order of its modules."""
     points = []
     for path, module in program.named_modules(remove_duplicate=False):
         last = path.rpartition(".")[2]
@@ -89,7 +89,7 @@ def points_of(program: nn.Module) -> list[Point]:
 
 
 def network_name(path: str) -> str:
-    """The network's name of a program's module."""
+    """The name in the network of a module of a backend's program."""
     for pattern, name in RENAMED:
         path = re.sub(pattern, name, path)
     return path
@@ -102,11 +102,11 @@ def record(
     run: Callable[[], object],
     replaced: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> Taps:
-    """The values of points during a run of a program's modules.
+    """Run a program and return the value of each point.
 
     Args:
         run: calls the program.
-        replaced: values that replace those of points, after these are recorded.
+        replaced: by point name, the value that the program continues with after the computed one is recorded.
     """
     taps: Taps = {}
 

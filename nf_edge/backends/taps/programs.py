@@ -1,4 +1,4 @@
-"""Taps of a quantized program in PyTorch: of its modules, or of a captured graph."""
+"""Read the outputs of layers from a quantized program in PyTorch, made of modules or captured as a graph."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,15 +13,16 @@ from nf_edge.backends.taps.points import Point, TapRunner, Taps, record
 ROUNDING = ("quantize_", "dequantize_", "choose_qparams_")
 
 
-# The inputs that a program is called with, from token ids and mask.
+# Makes the arguments of a program from token ids and mask.
 Called = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
 
 
 def runner_of(program: nn.Module, points: list[Point], called: Called) -> TapRunner:
-    """A quantized program whose points can be read.
+    """A runner that reads the points of a quantized program.
 
     Args:
-        points: the points of the float program that it was quantized from.
+        points: the points of the float program before quantization.
+        called: makes the program's arguments from token ids and mask.
     """
     if isinstance(program, GraphModule):
         return _Graph(program, points, called)
@@ -29,7 +30,7 @@ def runner_of(program: nn.Module, points: list[Point], called: Called) -> TapRun
 
 
 class _Modules:
-    """A program of modules: hooks read and replace their outputs."""
+    """Runs a program of modules; hooks read and replace the outputs of the modules."""
 
     through = "the quantized program in PyTorch"
 
@@ -48,7 +49,7 @@ class _Modules:
 
 
 class _Graph:
-    """A captured program: its operators are run one by one."""
+    """Runs a captured program operator by operator, and reads and replaces their outputs."""
 
     through = "the quantized program in PyTorch"
 
@@ -83,7 +84,7 @@ class _Graph:
 
 
 def _node_of(program: GraphModule, point: Point) -> Node | None:
-    """The operator that computes a point; None if the graph does not have it."""
+    """The operator that computes a point; None if the graph has no such operator."""
     inside = [node for node in program.graph.nodes if _is_inside(node, point.module)]
     if not inside:
         return None

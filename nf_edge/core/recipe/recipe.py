@@ -119,7 +119,9 @@ class Recipe(Closed):
     def _consistent(self) -> "Recipe":
         if self.recover is not None and self.recover.qat:
             if self.quantize is None:
-                raise ValueError("recover.qat needs the section quantize, which defines the rounding; add it")
+                raise ValueError(
+                    "recover.qat needs the section quantize, which defines the rounding; add this section"
+                )
             if self.quantize.static:
                 raise ValueError(
                     "recover.qat does not support static activations; write int8_dynamic, or leave qat out"
@@ -128,7 +130,7 @@ class Recipe(Closed):
         if self.quantize is None and error is not None and error > FP32_TOLERANCE:
             raise ValueError(
                 f"limits.max_logit_error is {error:g}, but a recipe without quantize allows at most "
-                f"{FP32_TOLERANCE:g}; lower it, or leave it out"
+                f"{FP32_TOLERANCE:g}; lower the limit, or leave it out"
             )
         return self
 

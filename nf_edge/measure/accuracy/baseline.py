@@ -1,4 +1,4 @@
-"""Compare an artifact with the one that shipped last, on the same rows: is it worse beyond the noise?"""
+"""Compare an artifact with the one that shipped last, on the same rows: is it significantly worse?"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ class Baseline:
 
     Attributes:
         name: the name of its folder.
-        rows: the same rows as the new artifact's, in this artifact's tokens.
+        rows: the rows that the new artifact is checked on, in the tokens of this earlier artifact.
     """
 
     name: str
@@ -40,8 +40,8 @@ class BaselineReport:
 
     Attributes:
         name: the name of the earlier artifact.
-        changes: from the earlier artifact to the new one; without labels, of the share of answers that are
-            the checkpoint's.
+        changes: the change of each metric from the earlier artifact to the new one.  Without labels, the
+            only metric is the share of answers that equal the checkpoint's.
     """
 
     name: str
@@ -49,7 +49,7 @@ class BaselineReport:
 
     @property
     def problem(self) -> str:
-        """The regressions that the noise does not explain, and unknown ones; "" if there are none."""
+        """The metrics with a loss that the 95 % interval shows, and those without an interval; "" if none."""
         return "; ".join(self._problems())
 
     def _problems(self) -> Iterator[str]:
@@ -88,16 +88,19 @@ def baseline_report(
     """Compare the predictions of two artifacts.
 
     Args:
-        before, after: the predictions of the checkpoint and of the earlier and the new artifact.
+        before: the predictions of the checkpoint and of the earlier artifact.
+        after: the predictions of the checkpoint and of the new artifact.
         metrics: the metrics to compare, if the rows have labels.
-        positive: the class that `f1` is of.
+        positive: the class that counts as positive for `f1`.
 
     Raises:
         BadInput: logits of the earlier artifact are not finite.
     """
     if count := int(before.artifact.not_finite.sum()):
         text = not_finite_text(count, len(before.row), "predictions")
-        raise BadInput(text, where=baseline.name, fix="compare with an artifact that passes")
+        raise BadInput(
+            text, where=baseline.name, fix="give an earlier artifact whose logits are finite as the baseline"
+        )
     unknown = np.full(len(after.row), np.nan)
     pair = PairedPredictions(after.row, after.truth, before.artifact, after.artifact, unknown)
     if not after.labelled:

@@ -15,7 +15,7 @@ class BitsPerByte:
 
     Attributes:
         value: infinite if the perplexity is.
-        error: standard error, with windows as clusters; None of a single window, or if `value` is infinite.
+        error: standard error, with windows as clusters; None for a single window, or if `value` is infinite.
     """
 
     value: float
@@ -23,7 +23,7 @@ class BitsPerByte:
 
     @classmethod
     def of(cls, score: Score, text: ScoredText) -> "BitsPerByte":
-        """Compute it from the perplexity of the scored tokens."""
+        """Compute the bits per byte from the perplexity of the scored tokens."""
         assert score.perplexity is not None
         tokens_per_byte = text.scored / text.bytes / math.log(2)
         # Delta method: the standard error of log(x) is the standard error of x over x.

@@ -38,14 +38,15 @@ class AccuracyReport(HtmlValue):
     Attributes:
         comparison: the figures of both models.
         metrics: the change of each metric, the main one first; empty without labels.
-        limits: all limits; without any, only logits that are not finite fail.
+        limits: each limit, and whether it holds.  Without limits, the artifact fails only if logits are not
+            finite.
         data: name of the data.
         data_sha256: hash of the data.
         truncated: number of rows that were cut.
         unit: `rows`, or `tokens` of a language model.
-        simulated: name of the program that ran in place of a file that this machine cannot run; "" if the
-            file itself ran, or for the report of an export, whose manifest contains the name.
-        text: bits per byte of a text in windows; None of rows.
+        simulated: name of the program that ran instead, if this machine cannot run the file.  "" if the file
+            itself ran.  An export's report also has ""; the name is then in the manifest.
+        text: bits per byte of a text in windows; None if the data is rows.
         baseline: the comparison with the artifact that shipped last; None if none was given.
     """
 
@@ -68,7 +69,7 @@ class AccuracyReport(HtmlValue):
     @property
     def loses(self) -> bool:
         """Whether an interval shows a loss of accuracy, of a language model's perplexity or of a regression's
-        main metric; true if it is unknown.
+        main metric; true if the interval is unknown.
         """
         if self.comparison.drop is not None or not self.metrics:
             return self.comparison.loses

@@ -34,8 +34,8 @@ class Score:
         right: number of correct predictions; None without labels, and of a regression.
         total: number of predictions.
         interval: 95 % interval of the share of correct predictions; None if `right` is None.
-        perplexity: infinite if a prediction is not finite, or if it exceeds a float64; None unless a language
-            model.
+        perplexity: infinite if a prediction is not finite, or if the perplexity exceeds float64; None unless
+            the model is a language model.
         perplexity_error: standard error of the perplexity; None for a single text, or if the perplexity is
             infinite.
     """
@@ -61,16 +61,16 @@ class Comparison:
     language model.
 
     Attributes:
-        drop: accuracy of the reference minus accuracy of the artifact, in points (hundredths); None, like the
-            next three, without labels and of a regression.
+        drop: accuracy of the reference minus accuracy of the artifact, in points (hundredths).  `drop`,
+            `drop_interval`, `lost` and `gained` are None without labels, and for a regression.
         drop_interval: 95 % interval of the drop.
         not_finite: number of questions for which the artifact's logits are not finite.
         lost: number of questions that only the reference answers correctly.
         gained: number of questions that only the artifact answers correctly.
-        perplexity_ratio: the artifact's perplexity / the reference's; None unless a language model.
+        perplexity_ratio: the artifact's perplexity / the reference's; None unless both are language models.
         perplexity_ratio_interval: 95 % interval of the ratio; None for a single text, or if the ratio is
             infinite.
-        divergence: flips and KL divergence between both models' predictions; None of a regression, which
+        divergence: flips and KL divergence between both models' predictions; None for a regression, which
             predicts neither classes nor probabilities.
     """
 
@@ -166,8 +166,10 @@ def _right(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def _drop(
     before: np.ndarray, after: np.ndarray, row: np.ndarray
 ) -> tuple[float, tuple[float, float], int, int]:
-    """`drop`, `drop_interval`, `lost` and `gained` of a comparison, from the correct predictions, bool [Q]
-    each.
+    """`drop`, `drop_interval`, `lost` and `gained` of a comparison.
+
+    Args:
+        before, after: whether each prediction of the reference and of the artifact is correct, bool [Q].
     """
     lost, gained, total = int((before & ~after).sum()), int((after & ~before).sum()), len(row)
     effective = effective_count(before.astype(np.int64) - after, row) / total

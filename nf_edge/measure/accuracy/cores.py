@@ -35,7 +35,7 @@ class OnCore:
     Attributes:
         core: the core.
         accuracy: the comparison with the checkpoint in PyTorch.
-        local: the difference from the same file on this machine.
+        local: the comparison with the same file's predictions on this machine.
         first_divergence: the first instruction with a difference.  None if rounding explains the difference,
             or if the runtime does not expose the outputs of its operators.
     """
@@ -91,7 +91,7 @@ def check_on(
     limits: Limits,
     progress: Progress = silent,
 ) -> CoresReport:
-    """Run a checkpoint's network, and its file on this machine and on each core, on the same rows.
+    """Run a checkpoint's network, and an artifact's file on this machine and on each core, on the same rows.
 
     There are as many emulated processes as this machine has CPUs, and each runs a part of the rows.  A
     decoder reads half of a row in one call, so that kernels for prompts and for single tokens both run.
@@ -163,7 +163,7 @@ def _shards(count: int, parts: int) -> list[slice]:
 
 
 def _joined(parts: Sequence[PairedPredictions], shards: Sequence[slice]) -> PairedPredictions:
-    """Join the predictions of all parts; rows have their numbers in the complete data."""
+    """Join the predictions of all parts; each row's index becomes the index in the complete data."""
     moved = [replace(part, row=part.row + shard.start) for part, shard in zip(parts, shards, strict=True)]
     return PairedPredictions.joined(moved)
 

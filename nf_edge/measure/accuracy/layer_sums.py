@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass
 class ErrorSums:
-    """Sums over all values of a layer's outputs y and ŷ."""
+    """Sums over all values of a layer's outputs: expected (y) and actual (ŷ)."""
 
     signal: float = 0.0
     noise: float = 0.0
@@ -44,7 +44,15 @@ class ErrorSums:
 
 @dataclass
 class LayerSums:
-    """The sums of one layer: of usual and exact runs, of the file, and of the file against the program."""
+    """The sums of one layer over all rows.
+
+    Attributes:
+        in_file: whether the artifact's file shows the layer's output.
+        free: the outputs of usual runs, against float32.
+        exact: the outputs of exact runs, against float32.
+        file: the outputs in the artifact's file, against float32.
+        departure: the outputs in the artifact's file, against the outputs of usual runs.
+    """
 
     in_file: bool
     free: ErrorSums = field(default_factory=ErrorSums)

@@ -23,11 +23,11 @@ from nf_edge.core.strict_json import number
 from nf_edge.measure.accuracy.layer_sums import LayerSums
 from nf_edge.measure.accuracy.same_file import SameFile
 
-# A layer stands out if its own noise exceeds the median of the layers with noise by this factor (10 dB), …
+# A layer is bad if the noise that it adds exceeds the median of its kind by this factor (10 dB), …
 OUTLIER = 10.0
 # … and by this many times the spread of the layers (1.4826 MAD estimates a standard deviation), …
 SPREAD = 4 * 1.4826
-# … and if its own noise is above this share of the signal (-40 dB), which can change predictions.
+# … and if that noise is above this share of the signal (-40 dB), which can change predictions.
 RELEVANT = 1e-4
 # Noise below this share of the signal (-80 dB) is float32 rounding, so the layer adds none.
 ROUNDING = 1e-8
@@ -37,18 +37,18 @@ INTEGERS = re.compile(r"u?int\d")
 
 @dataclass(frozen=True)
 class LayerError:
-    """The error of a layer's output, over all rows.
+    """The error of a layer's output ŷ against the float32 output y, over all rows.
 
     Attributes:
         name: the layer: a module of the network, a block's attention before its projection, or the residual
             stream after attention or after a block.
-        dtype: the dtype of its weights and activations; "" if it has no weights.
+        dtype: the dtype of the layer's weights and activations; "" if the layer has no weights.
         noise: Σ(ŷ − y)² / Σy² of a usual run; infinite if a value is not finite.
-        own_noise: the same of an exact run.
-        file_noise: the same of a usual run of the artifact's file, where the file shows the layer's output
-            and the other figures are those of a program in PyTorch; else None.
-        departure: what the layer adds to the noise of the file's outputs against the program's; 0 if
-            `file_noise` is None.
+        own_noise: the same ratio in an exact run.
+        file_noise: the same ratio in a usual run of the artifact's file.  None if the file does not show the
+            layer, or if the other figures already come from the file instead of a program in PyTorch.
+        departure: the part of the noise between the outputs of the file and of the program that the layer
+            adds; 0 if `file_noise` is None.
         cosine: cosine similarity of ŷ and y in a usual run; NaN if a value is not finite or all are 0.
         largest: largest |ŷ − y| in a usual run.
         scale: largest |y|.
@@ -71,22 +71,22 @@ class LayerError:
 
     @property
     def snr(self) -> float:
-        """Signal-to-noise ratio in dB; infinite without noise."""
+        """Signal-to-noise ratio of a usual run, in dB; infinite without noise."""
         return decibels(self.noise)
 
     @property
     def added(self) -> float:
-        """The noise that the layer adds itself: in an exact run, and in the file."""
+        """The noise that the layer itself adds: `own_noise` plus `departure`."""
         return self.own_noise + self.departure
 
     @property
     def own_snr(self) -> float:
-        """Signal-to-noise ratio of the noise that the layer adds itself, in dB."""
+        """Signal-to-noise ratio in dB, counting only the noise that the layer itself adds."""
         return decibels(self.added)
 
     @property
     def file_snr(self) -> float | None:
-        """Signal-to-noise ratio in the artifact's file, in dB; None if the file does not show it."""
+        """Signal-to-noise ratio in the artifact's file, in dB; None if `file_noise` is None."""
         return None if self.file_noise is None else decibels(self.file_noise)
 
     def to_json(self) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class LayerError:
 
 
 def decibels(noise: float) -> float:
-    """10·log10(1 / noise); infinite for 0, and −infinite for infinite noise."""
+    """10·log10(1 / noise): infinite for no noise, and −infinite for infinite noise."""
     if noise == 0:
         return math.inf
     return -10 * math.log10(noise) if math.isfinite(noise) else -math.inf
@@ -114,11 +114,11 @@ class LayersReport(HtmlValue):
     """The errors of all layers, in the order of the run.
 
     Attributes:
-        through: what ran the layers.
-        file_through: what ran the artifact's file too, where it shows layers; "" if nothing did.
-        missing: layers that `through` does not compute as one tensor.
+        through: what ran the layers, in words: the artifact's file, or a program in PyTorch.
+        file_through: what ran the artifact's file in addition to that program, in words; "" if nothing did.
+        missing: layers that what `through` names does not compute as one tensor.
         data: name of the data.
-        lowered_again: whether lowering again gave the artifact's files.
+        lowered_again: whether lowering the checkpoint again gave the artifact's files.
         remedy: what to do about the first bad layer; "" if there is none.
     """
 
@@ -134,12 +134,12 @@ class LayersReport(HtmlValue):
 
     @property
     def first_bad(self) -> LayerError | None:
-        """The first layer whose own noise is far out of line; None if there is none."""
+        """The first layer that adds far more noise than others of its kind; None if there is none."""
         return first_bad(self.layers)
 
     @property
     def worst(self) -> LayerError:
-        """The layer with the most own noise."""
+        """The layer that adds the most noise."""
         return max(self.layers, key=lambda layer: layer.added)
 
     def to_json(self) -> dict[str, Any]:
@@ -159,35 +159,37 @@ class LayersReport(HtmlValue):
 
 
 def first_bad(layers: Sequence[LayerError]) -> LayerError | None:
-    """The first layer, in the order of the run, whose own noise is far out of line.
+    """The first layer, in the order of the run, that adds far more noise than others of its kind.
 
-    With the own noise nᵢ = Σ(ŷ − y)² / Σy² of a layer that receives float32 inputs, plus the noise that the
-    file adds there to the program's outputs, and dᵢ = 10·log10(max(nᵢ, 10⁻⁸)), a layer is bad if nᵢ is not
+    nᵢ is the noise that layer i itself adds, as a share of the signal: its Σ(ŷ − y)² / Σy² with float32
+    inputs, plus `LayerError.departure`.  With dᵢ = 10·log10(max(nᵢ, 10⁻⁸)), the layer is bad if nᵢ is not
     finite, or if
 
         dᵢ > median(d) + max(10, 4 · 1.4826 · median |d − median(d)|)   and   nᵢ > 10⁻⁴.
 
-    Both medians are over layers of the same kind: those with integer weights or products, or all others, most
-    of which add no noise.  A median ignores bad layers if they are less than half; 1.4826 times the median
-    deviation estimates the standard deviation.  An exact run passes no errors on, so that the layers after a
-    bad one are not bad too.  Noise that the file adds may come from any layer of a delegate, so it is judged
-    like that of integers.
+    Both medians are over layers of the same kind.  One kind has integer weights or products.  The other kind
+    is all other layers, most of which add no noise.  A median ignores bad layers if they are less than half.
+    1.4826 times the median deviation estimates the standard deviation.  Float32 inputs carry no errors of a
+    bad layer to the layers after it.  `departure` may come from any layer of a delegate.  If it is the larger
+    part of nᵢ, the layer is compared with the integer kind.
     """
-    most = {kind: _most([layer for layer in layers if layer.is_integer == kind]) for kind in (True, False)}
+    allowed = {
+        kind: _allowed([layer for layer in layers if layer.is_integer == kind]) for kind in (True, False)
+    }
     # Written so that NaN is bad.
     bad = (
         layer
         for layer in layers
         if not (
             layer.added <= RELEVANT
-            or -layer.own_snr <= most[layer.is_integer or layer.departure > layer.own_noise]
+            or -layer.own_snr <= allowed[layer.is_integer or layer.departure > layer.own_noise]
         )
     )
     return next(bad, None)
 
 
-def _most(layers: Sequence[LayerError]) -> float:
-    """The largest own noise in dB, relative to the signal, of a layer among these that is not bad."""
+def _allowed(layers: Sequence[LayerError]) -> float:
+    """The largest noise, in dB of the signal, that one of these layers may add without being bad."""
     noise = [max(layer.added, ROUNDING) for layer in layers if layer.added < math.inf]
     ratios = [-decibels(each) for each in noise] or [-decibels(ROUNDING)]
     middle = median(ratios)
@@ -205,7 +207,8 @@ def measure_layers(
         dtypes: the dtype of a layer by its name.
 
     Returns:
-        The errors of the layers in the order of the run, and the names of layers that the model lacks.
+        The errors of the layers in the order of the run, and the names of layers that the quantized model
+        does not compute as one tensor.
     """
     sums: dict[str, LayerSums] = {}
     missing: dict[str, None] = {}
@@ -252,8 +255,9 @@ def _errors(sums: dict[str, LayerSums], dtypes: Callable[[str], str]) -> tuple[L
 
 
 def _real(values: Tensor, real: int) -> np.ndarray:
-    """The values of real tokens in float64; the tokens are along the last axis of an image [1, D, 1, T], else
-    along the second to last.
+    """The values of a tensor for the first `real` tokens, without padding, in float64.
+
+    Tokens are along the last axis of an image [1, D, 1, T], and along the second to last of other tensors.
     """
     axis = values.dim() - (1 if values.dim() == 4 else 2)
     if axis >= 0 and values.shape[axis] > real:

@@ -1,6 +1,6 @@
-"""The accuracy gate: each limit, the figure that must keep it, and the reason if it does not.
+"""The accuracy gate: each limit, the figure that it bounds, and the reason if the limit does not hold.
 
-A limit holds only if its figure is known, keeps it, and the rows are enough to resolve it.
+A limit holds only if the figure is known and within the limit, and the rows are enough to show that.
 """
 
 import math
@@ -32,8 +32,8 @@ class LimitResult:
         name: a metric, `changed` (answers) or `kl` (divergence).
         limit: the largest accepted value.
         unit: of `limit` and `value`.
-        on: what must keep the limit.
-        value: the estimate, or the bad end of its interval; None if unknown.
+        on: whether the estimate or the bad end of its 95 % interval must keep the limit.
+        value: the figure that `on` names; None if unknown.
         problem: the reason why the limit does not hold; "" if it holds.
         too_few: whether the reason is that the rows are too few for the limit.
     """
@@ -64,21 +64,23 @@ def require_limits(config: ModelConfig, rows: PairedRows, limits: Limits) -> Non
     problems = [problem for name in losses if (problem := metric_problem(METRICS[name], config))]
     answers = [name for name in ("max_changed", "max_kl") if getattr(limits, name) is not None]
     if answers and config.task == "regression":
-        problems.append(f"{' and '.join(answers)} compare classes or tokens, but the model is a regression")
+        names = " and ".join(f"`{name}`" for name in answers)
+        problems.append(f"{names} compare classes or tokens, but the model is a regression")
     if problems:
-        raise BadInput.listing(problems, where=where, fix="limit only figures that this model has")
+        raise BadInput.listing(problems, where=where, fix="limit a metric that suits this model")
     if losses and not rows.labelled(config):
         raise BadInput(
-            f"has no labels, but the limit on {' and '.join(losses)} needs them",
+            f"has no labels, but the limit on {' and '.join(losses)} needs labels",
             where=where,
             fix="add labels, or limit the answers instead with --max-changed or --max-kl",
         )
 
 
 def rows_needed(limits: Limits, config: ModelConfig) -> int:
-    """The number of rows that can resolve every limit on shares; 1 if there is none, or if no number can.
+    """The least number of rows that can show whether every limit on a share holds.
 
-    A language model's limits are on tokens, of which a row has many.
+    Limits that no number of rows can show are left out.  1 if no limit remains, and for a language model: its
+    limits are on tokens, and a row has many tokens.
     """
     losses = limits.losses(main_metric(config)).items()
     shares = [loss for name, loss in losses if METRICS[name].unit == "points"]
@@ -102,8 +104,8 @@ def limit_results(
     """Judge all limits.
 
     Args:
-        main: the metric that a limit without a name is on.
-        unit: what the questions are: `rows` or `tokens`.
+        main: the metric that `max_drop` limits if it is a number.
+        unit: what is counted, for messages: `rows`, or `tokens` of a language model.
         rows: the number of rows.
     """
     by_name = {change.metric.name: change for change in changes}
@@ -180,12 +182,13 @@ def _amount(value: float, unit: str) -> str:
 
 
 def _too_few(what: str, questions: int, counting: int, needed: float, unit: str) -> str:
-    """The problem of rows that cannot resolve a limit; "" if they can.
+    """The problem if the rows are too few to show whether a limit holds; "" if they are enough.
 
     Args:
+        what: the loss or change that the limit allows, in words.
         questions: number of rows or tokens.
-        counting: those of them that the figure counts.
-        needed: the number of counting ones that resolves the limit.
+        counting: the number of which one changed prediction is a share (`MetricChange.rows`).
+        needed: the least value of `counting` that is enough.
     """
     if counting >= needed:
         return ""

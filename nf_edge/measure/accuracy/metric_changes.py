@@ -18,16 +18,16 @@ from nf_edge.model.data.rows import Rows
 
 @dataclass(frozen=True)
 class MetricChange:
-    """A metric of both models, and the loss.
+    """A metric of the reference and of the artifact, and the loss.
 
     Attributes:
         reference, artifact: the values; None if unknown.
         loss: in the metric's `unit`, positive if the artifact is worse; None if unknown.
         interval: 95 % interval of the loss; None if it has none.
-        rows: the number of rows that one changed prediction is a share of; None if a change may be as small
-            as one likes.
-        p_value: of the hypothesis that both models are equally accurate (`intervals.mcnemar`); None except
-            for the accuracy on independent rows.
+        rows: N if one changed prediction changes the metric by about 1 / N; None if a change can be
+            arbitrarily small.
+        p_value: of McNemar's test that both models are equally accurate (`intervals.mcnemar`).  Only the
+            accuracy on independent rows has one; else None.
         unknown: the reason why the loss is unknown; "" if it is known.
     """
 
@@ -64,12 +64,16 @@ def metric_problem(metric: Metric, config: ModelConfig) -> str:
 
 
 def main_metric(config: ModelConfig) -> MetricName:
-    """The metric that a limit without a name is on."""
+    """The metric of a model that a limit applies to if the limit names no metric."""
     return DEFAULTS[config.task][0]
 
 
 def metrics_for(config: ModelConfig, rows: Rows, limited: Sequence[MetricName]) -> list[MetricName]:
-    """The metrics to compute: the official ones of the rows' task, the model's, and those with a limit."""
+    """The names of the metrics to compute.
+
+    First are the official metrics of the rows' GLUE task.  The model's defaults follow for a classifier,
+    or if there are no official ones.  Other metrics with a limit are last.
+    """
     official = rows.task.metrics if rows.task else ()
     names: list[MetricName] = [name for name in official if not metric_problem(METRICS[name], config)]
     if not names or config.task == "classification":
@@ -80,16 +84,16 @@ def metrics_for(config: ModelConfig, rows: Rows, limited: Sequence[MetricName]) 
 def metric_changes(
     predictions: PairedPredictions, comparison: Comparison, names: Sequence[MetricName], positive: int = 1
 ) -> tuple[MetricChange, ...]:
-    """The changes of metrics, in order.
+    """The change of each metric in `names`, in this order.
 
     Args:
-        positive: the class that `f1` is of.
+        positive: the class that counts as positive for `f1`.
     """
     return tuple(_change(METRICS[name], predictions, comparison, positive) for name in names)
 
 
 def positive_class(rows: Rows) -> int:
-    """The class of the model that is label 1 of the rows' task; 1 without a task."""
+    """The model's class for label 1 of the rows' GLUE task, if the task has two labels; else 1."""
     return rows.task_classes[1] if len(rows.task_classes) == 2 else 1
 
 
@@ -124,7 +128,7 @@ def _change(
 
 
 def _accuracy(metric: Metric, predictions: PairedPredictions, comparison: Comparison) -> MetricChange:
-    """The accuracy, with McNemar's test unless several questions are of one row."""
+    """The change of the accuracy; with McNemar's test if each row has one prediction."""
     values = comparison.reference.share, comparison.artifact.share
     p_value, independent = None, len(np.unique(predictions.row)) == len(predictions.row)
     if independent and comparison.lost is not None and comparison.gained is not None:
@@ -159,9 +163,9 @@ def _undefined(metric: Metric, truth: np.ndarray, predicted: np.ndarray) -> str:
 
 
 def _counting_rows(metric: Metric, truth: np.ndarray) -> int | None:
-    """The number of rows that one changed prediction is a share of; None if there is no smallest change.
+    """N if one changed prediction changes the metric by about 1 / N; None if there is no smallest change.
 
-    F1 and the Matthews correlation depend on the rarer class: one of its N rows is about 1 / 2N.
+    F1 and the Matthews correlation depend on the rarer class.  If it has M rows, one of them is about 1 / 2M.
     """
     if metric.unit != "points":
         return None

@@ -33,7 +33,7 @@ class PairedRows:
         return PairedRows(reference, other)
 
     def labelled(self, config: ModelConfig) -> bool:
-        """Whether the truth of every prediction is known; the next tokens are that of a language model."""
+        """Whether the truth of every prediction is known.  A language model's truth is the next tokens."""
         return config.is_language_model or self.reference.labelled
 
     def require_comparable(self, config: ModelConfig) -> None:
@@ -68,9 +68,9 @@ class PairedRows:
         source = self.reference.source
         if config.num_labels != 1:
             raise BadInput(
-                f"the accuracy of a {config.kind} cannot be checked, because nf-edge has no metric for it",
+                f"the accuracy of a {config.kind} cannot be checked: nf-edge has no metric for such models",
                 where=source,
-                fix="export the model without --data, which still compares its logits with PyTorch's",
+                fix="export the model without --data; the export still compares its logits with PyTorch's",
             )
         if not self.labelled(config):
             raise BadInput(

@@ -39,11 +39,11 @@ class Predictions:
     """Q predictions of one model.
 
     Attributes:
-        predicted: the predictions; a prediction whose logits are not finite is `NOTHING`, or NaN of a
-            regression.  int64 [Q], the class or token of the largest logit; of a multi-label classifier,
-            int64 [Q, L], 1 for each label whose probability is above 0.5; of a regression, float64 [Q].
-        loss: float64 [Q], negative log-likelihood of the true class or token in nats.  NaN if there is none;
-            infinite if `predicted` is `NOTHING`.
+        predicted: int64 [Q], the class or token of the largest logit.  For a multi-label classifier,
+            int64 [Q, L], 1 for each label whose probability is above 0.5.  For a regression, float64 [Q].
+            A prediction whose logits are not finite is `NOTHING`, or NaN for a regression.
+        loss: float64 [Q], negative log-likelihood of the true class or token in nats.  NaN if there is no
+            such class or token; infinite if `predicted` is `NOTHING`.
     """
 
     predicted: np.ndarray
@@ -51,7 +51,7 @@ class Predictions:
 
     @property
     def not_finite(self) -> np.ndarray:
-        """Whether each prediction is none, bool [Q]."""
+        """For each prediction, whether its logits are not finite, bool [Q]."""
         nothing: np.ndarray = np.isnan(self.predicted) | (self.predicted == NOTHING)
         return nothing if nothing.ndim == 1 else nothing.any(axis=1)
 
@@ -62,12 +62,12 @@ class PairedPredictions:
 
     Attributes:
         row: int64 [Q], index of each prediction's row.
-        truth: the truth, of the same shape and type as `Predictions.predicted`; −1, or NaN of a regression,
-            if the row has none.
+        truth: the truth, of the same shape and type as `Predictions.predicted`.  If the row has no label,
+            it is −1, or NaN for a regression.
         reference: the checkpoint's predictions.
         artifact: the artifact's predictions.
-        kl: float64 [Q], KL(reference ‖ artifact) in nats; infinite if the artifact predicts nothing; NaN of a
-            regression.
+        kl: float64 [Q], KL(reference ‖ artifact) in nats; infinite if the artifact's logits are not finite;
+            NaN for a regression.
     """
 
     row: np.ndarray
@@ -109,7 +109,7 @@ class PairedPredictions:
 
     @property
     def changed(self) -> np.ndarray:
-        """Whether the artifact predicts something else, or nothing, bool [Q]."""
+        """For each prediction, whether the artifact's differs or its logits are not finite, bool [Q]."""
         changed: np.ndarray = self.reference.predicted != self.artifact.predicted
         return changed if changed.ndim == 1 else changed.any(axis=1)
 
@@ -146,8 +146,8 @@ def predict_both(
     ranges.
 
     Args:
-        prompts: whether a decoder reads the first half of each row in one call, without predictions inside
-            it.  Prompts use other kernels than single tokens, and their errors stay in the cache.
+        prompts: whether a decoder reads the first half of each row in one call, and predicts nothing inside
+            this half.  Prompts use other kernels than single tokens, and errors of prompts stay in the cache.
         first: index of the first row in the data, for messages.
 
     Raises:
@@ -162,7 +162,7 @@ def predict_both(
 
 
 def _scored(predictions: PairedPredictions, rows: Sequence[Row]) -> PairedPredictions:
-    """The predictions of the tokens that rows score; the others are only context."""
+    """Leave out predictions of tokens that are only context (`Row.scored`)."""
     if all(row.scored is None for row in rows):
         return predictions
     scored = np.array([len(row.input_ids) if row.scored is None else row.scored for row in rows])
@@ -172,8 +172,10 @@ def _scored(predictions: PairedPredictions, rows: Sequence[Row]) -> PairedPredic
 
 
 def _compared(truth: np.ndarray, before: np.ndarray, after: np.ndarray, task: Task) -> list[np.ndarray]:
-    """Prediction and loss of the reference, prediction and loss of the artifact, and divergence, of logits
-    [q, C] of both.
+    """Compare the logits [q, C] of both models.
+
+    Returns:
+        The reference's predictions and losses, the artifact's predictions and losses, and the KL divergences.
     """
     answers = [answers_of(logits, task) for logits in (before, after)]
     unknown = np.full(len(truth), np.nan)
@@ -197,8 +199,8 @@ def _logits(
     progress: Progress,
     prompts: bool,
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-    """Index of a row, truth [q], and logits [q, C] of both models, for q predictions of the row in
-    each step.
+    """In each step, q predictions of one row: the row's index, truth [q], and logits [q, C] of the reference
+    and of the artifact.
     """
     size = 1 if config.is_language_model else REFERENCE_BATCH
     reference_rows, artifact_rows = rows.reference.rows, rows.artifact.rows
@@ -221,8 +223,9 @@ def _logits(
 def _next_tokens(
     artifact: Session | Decoder, input_shape: InputShape, config: ModelConfig, row: Row, prompts: bool
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Logits [q, V] after each token of a row except the last, in pieces; each with the index of its
-    first token.
+    """Logits after each token of a row except the last, in pieces [q, V].
+
+    Before each piece comes the index of the first token that the piece is for.
     """
     ids, done = row.input_ids[:-1], 0
     if prompts and isinstance(artifact, Decoder) and len(ids) > 1:

@@ -28,7 +28,7 @@ def loss_interval(
 ) -> tuple[float, float] | None:
     """95 % interval of a metric's loss over N rows, by percentiles of a seeded bootstrap.
 
-    A draw for which the metric is undefined counts as the worst value at both ends.
+    A draw for which the metric is undefined counts as −∞ for the lower end, and as +∞ for the upper end.
 
     Args:
         truth, reference, artifact: as for `Metric.function`.
@@ -70,7 +70,7 @@ def _draws(copies: np.ndarray, rows: int, seed: int) -> Iterator[np.ndarray]:
 def _counts(
     weights: np.ndarray, truth: np.ndarray, predicted: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weighted numbers of right, predicted and true labels per class, [B, C] each."""
+    """For each draw and class, the weighted numbers of right, predicted and true labels, [B, C] each."""
     if truth.ndim == 1:
         classes = np.union1d(truth, predicted)
         truth, predicted = (each[:, None] == classes for each in (truth, predicted))
@@ -100,7 +100,10 @@ def _f1_macro(weights: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> 
 
 
 def _matthews(weights: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """For any number of classes (Gorodkin, Computational Biology and Chemistry 28, 2004)."""
+    """Correlation of each draw, [B], for any number of classes.
+
+    Source: Gorodkin, Computational Biology and Chemistry 28, 2004.
+    """
     right, of_model, of_truth = _counts(weights, truth, predicted)
     total = weights.sum(axis=1)
     both = right.sum(axis=1) * total - (of_model * of_truth).sum(axis=1)
@@ -109,7 +112,7 @@ def _matthews(weights: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> 
 
 
 def _pearson(weights: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Values are [U], or [B, U] if they differ by draw."""
+    """Correlation of each draw, [B]; the values are [U], or [B, U] if they differ by draw."""
     total = weights.sum(axis=1, keepdims=True)
     x, y = (each - (weights * each).sum(axis=1, keepdims=True) / total for each in (truth, predicted))
     covariance, of_x, of_y = ((weights * a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y)))
@@ -123,7 +126,7 @@ def _spearman(weights: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> 
 
 
 def _ranks(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The mean rank of each value among the copies of all values, [B, U]."""
+    """For each draw, the mean rank of each value's copies among the copies of all values, [B, U]."""
     distinct, place = np.unique(values, return_inverse=True)
     order = np.argsort(place, kind="stable")
     starts = np.searchsorted(place[order], np.arange(len(distinct)))

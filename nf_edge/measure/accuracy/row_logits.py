@@ -18,7 +18,7 @@ Predict = Callable[[Row, int], np.ndarray]
 
 
 def of_network(network: NoiseFormer, source: str) -> Predict:
-    """The predictions of a network in PyTorch, row by row.
+    """A function that computes the logits of a row with a network in PyTorch.
 
     Args:
         source: name of the data, for the message if logits are not finite.
@@ -33,7 +33,7 @@ def of_network(network: NoiseFormer, source: str) -> Predict:
 
 
 def of_runner(runner: Session | Decoder, config: ModelConfig, length: int | None) -> Predict:
-    """The predictions of a session or a decoder; a decoder reads a row token by token.
+    """A function that computes the logits of a row; a decoder reads the row token by token.
 
     Args:
         length: pad rows to this length; None: rows are not padded.

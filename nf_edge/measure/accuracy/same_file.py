@@ -9,7 +9,7 @@ class SameFile:
     """Whether lowering again gave the artifact's files.
 
     Attributes:
-        same: None if another environment explains a difference.
+        same: None if unknown: other software may explain a difference, or nothing was lowered again.
         text: the result in words.
     """
 

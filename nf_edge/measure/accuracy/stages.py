@@ -1,7 +1,7 @@
 """`nf-edge check --stages`: the accuracy after each step from the checkpoint to the device.
 
-Every stage predicts the same rows.  Its predictions are compared with those of the float32 checkpoint and
-with those of the stage before it.
+Every stage predicts the same rows.  Its predictions are compared with the float32 checkpoint's predictions,
+and with the previous stage's.
 """
 
 import math
@@ -34,7 +34,7 @@ class Stage:
     """A step between the checkpoint and the device.
 
     Attributes:
-        through: what computed the predictions, and with what.
+        through: the network or file that computed the predictions, and the library that ran it, in words.
         predict: computes logits of a row; None if the stage was not run.
         skipped: why the stage was not run; "" if it was.
         remark: what the figures of the stage leave out; "" if nothing.
@@ -74,8 +74,10 @@ class Step:
 
     @property
     def change(self) -> float:
-        """The size of the change without labels: the mean KL divergence in nats, or of a regression, which
-        has none, the largest difference of a logit; infinite if a logit is not finite.
+        """The size of the change, which needs no labels: the mean KL divergence in nats.
+
+        For a regression, which has no divergence, it is the largest difference of a logit.  It is infinite if
+        a logit is not finite.
         """
         divergence = self.report.comparison.divergence
         return divergence.kl if divergence else self.logit_error
@@ -90,7 +92,7 @@ class Step:
 
     @property
     def loss(self) -> float:
-        """The loss of the main metric; infinite if logits are not finite, or if it is unknown."""
+        """The loss of the main metric; infinite if the loss is unknown, or if logits are not finite."""
         if self.report.comparison.not_finite or self.main is None or self.main.loss is None:
             return math.inf
         return self.main.loss
@@ -106,9 +108,9 @@ class StageResult:
     """The figures of a stage that was run.
 
     Attributes:
-        previous: name of the stage before it that was run.
+        previous: name of the last stage before this one that was run.
         from_fp32: the change from the float32 checkpoint.
-        from_previous: the change from the stage before it.
+        from_previous: the change from the stage that `previous` names.
     """
 
     stage: Stage
@@ -160,7 +162,7 @@ class StagesReport(HtmlValue):
 
     @property
     def worst_by(self) -> str:
-        """The figure that ranks the stages: a metric, `KL divergence` or `largest logit error`."""
+        """What ranks the stages: a metric, `finite logits`, `KL divergence` or `largest logit error`."""
         first = self.results[0].from_previous
         if any(result.from_previous.loses for result in self.results):
             return first.main.metric.title if first.main else "finite logits"
@@ -204,10 +206,11 @@ def measure_stages(
 ) -> StagesReport:
     """Run all stages on the same rows, row by row.
 
-    Memory holds the logits of one row: those of the reference, of a stage, and of the stage before it.
+    At any time, memory holds logits of one row only: of the reference, of a stage, and of the previous stage.
 
     Args:
-        reference: the float32 checkpoint; it reads the reference's rows, and the stages read the artifact's.
+        reference: the float32 checkpoint, which reads `rows.reference`.
+        stages: the stages after it, which read `rows.artifact`.
         config: configuration of the checkpoint.
 
     Raises:

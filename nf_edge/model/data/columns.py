@@ -44,10 +44,13 @@ NAME_COLUMNS = (
 
 
 def with_usual_names(table: Table, columns: Sequence[str], row_format: RowFormat, source: str) -> Table:
-    """A table whose columns have the names that nf-edge reads; see the module.  `columns` are its columns.
+    """A table whose columns have the names that nf-edge reads.
 
-    Columns that the row format or its task names are the only ones that stay.  Without them, a file with the
-    columns of a well-known pair has text pairs.
+    If the row format or its task names the text, only the columns of the text and of the label stay.
+    Otherwise all columns stay, and the two columns of a well-known pair become a text pair.
+
+    Args:
+        columns: the names of the table's columns.
 
     Raises:
         BadInput: a column of the row format is missing.
@@ -56,7 +59,7 @@ def with_usual_names(table: Table, columns: Sequence[str], row_format: RowFormat
         return table
     if missing := [name for name in (*row_format.text, row_format.label) if name and name not in columns]:
         raise BadInput(
-            f"has no column {_names(missing)}", where=source, fix=f"its columns are: {', '.join(columns)}"
+            f"has no column {_names(missing)}", where=source, fix=f"the columns are: {', '.join(columns)}"
         )
     task, texts, label = row_format.glue, row_format.text, row_format.label
     if task is not None:
@@ -86,7 +89,7 @@ def _text_names(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _known_pair(records: Sequence[Record], columns: Sequence[str]) -> tuple[str, ...]:
-    """The columns of the only text pair; () if there is none, or if other columns may be the text."""
+    """The columns of the text pair; () unless there is exactly one, and no other column may be the text."""
     pairs = [pair for pair in PAIRS if set(pair) <= set(columns)]
     others = {name for name in CONTENT_COLUMNS if name in columns}
     if len(pairs) != 1 or others - set(pairs[0]) or _is_empty(records, pairs[0][1]):
@@ -100,7 +103,7 @@ def _is_empty(records: Sequence[Record], column: str) -> bool:
 
 
 def _renamed(record: Record, names: Mapping[str, str]) -> Record:
-    """A record with new names of columns, without columns that have none."""
+    """A record with renamed columns; columns that `names` lacks are left out."""
     fields = {names[column]: value for column, value in record.fields.items() if column in names}
     return replace(record, fields=fields)
 
@@ -120,9 +123,9 @@ def require_columns(
     read = [name for name in (*CONTENT_COLUMNS, SECOND_TEXT) if name in columns]
     unread = [name for name in columns if name not in read and _is_text(name, rows)]
     if not set(read) & set(CONTENT_COLUMNS):
-        fix = f"its columns are: {', '.join(columns)}"
+        fix = f"the columns are: {', '.join(columns)}"
         if texts := [name for name in columns if name not in CONTENT_COLUMNS and _is_text(name, rows)]:
-            fix += f"\n  its text is in {_names(texts)}; {NAME_COLUMNS}"
+            fix += f"\n  there is text in {_names(texts)}; {NAME_COLUMNS}"
         raise BadInput("has no column `text`, `sentence` or `input_ids`", where=source, fix=fix)
     texts = [name for name in read if name != "input_ids"]
     if texts and unread and not row_format.text:

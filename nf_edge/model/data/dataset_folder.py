@@ -16,7 +16,7 @@ def is_dataset_folder(path: Path) -> bool:
 
 
 def split_folder(path: Path, splits: Sequence[str]) -> Path:
-    """The folder of the first existing split; `path` itself if it has one split.
+    """The folder of the first split in `splits` that exists; `path` itself if it is the folder of one split.
 
     Raises:
         BadInput: none of the splits exists.
@@ -27,12 +27,12 @@ def split_folder(path: Path, splits: Sequence[str]) -> Path:
         if (path / split / ONE_SPLIT).is_file():
             return path / split
     raise BadInput(
-        f"has no split {' or '.join(splits)}", where=path, fix="give the folder of one split in this folder"
+        f"has no split {' or '.join(splits)}", where=path, fix="give the path of one split's folder"
     )
 
 
 def read_dataset(path: Path) -> list[dict[str, Any]]:
-    """The rows of a folder with one split; classes are their names, and a missing class (-1) is None.
+    """The rows of the folder of one split; a class is given by its name, and a missing class (-1) is None.
 
     Raises:
         BadInput: the package cannot read the folder.
@@ -42,7 +42,7 @@ def read_dataset(path: Path) -> list[dict[str, Any]]:
         import datasets
     except ImportError as error:
         raise MissingTool(
-            f"{path} is a folder of the datasets package, which is not installed",
+            f"the package datasets wrote {path}, and reading it needs this package, which is not installed",
             fix="pip install 'nf-edge[datasets]'",
         ) from error
     try:
@@ -61,7 +61,9 @@ def read_dataset(path: Path) -> list[dict[str, Any]]:
         ]
     except Exception as error:
         raise BadInput(
-            f"cannot be read by the datasets package ({error})", where=path, fix="save the data set again"
+            f"cannot be read by the datasets package ({error})",
+            where=path,
+            fix="save the data set again with save_to_disk",
         ) from error
 
 

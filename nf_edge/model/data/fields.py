@@ -38,12 +38,11 @@ def parse_ids(
     """
     content_names = [name for name in CONTENT_COLUMNS if name in fields]
     if len(content_names) != 1:
-        raise ValueError(
-            f"has {' and '.join(content_names) or 'neither text nor input_ids'}; give exactly one"
-        )
+        names = " and ".join(f"`{name}`" for name in content_names)
+        raise ValueError(f"has {names or 'neither `text` nor `input_ids`'}; give exactly one")
     value = fields[content_names[0]]
     if SECOND_TEXT in fields and content_names[0] != "text":
-        raise ValueError(f"has {SECOND_TEXT} next to {content_names[0]}; put the first text in `text`")
+        raise ValueError(f"has `{SECOND_TEXT}` next to `{content_names[0]}`; put the first text in `text`")
     _check_other_inputs(fields)
     if encode is None or content_names[0] == "input_ids":
         ids = _list_of_ids(value)
@@ -51,14 +50,14 @@ def parse_ids(
             ids = _unmasked(ids, fields[MASK])
         encoded = Encoded(tuple(ids[:length]), length is not None and len(ids) > length)
     elif _is_given(fields, MASK):
-        raise ValueError(f"has {MASK} next to text; {MASK} is only for input_ids, so remove it")
+        raise ValueError(f"has `{MASK}` next to text; `{MASK}` is only for `input_ids`, so remove `{MASK}`")
     elif isinstance(value, str):
         encoded = encode(value, _second_text(fields))
         ids = list(encoded.ids)
     else:
-        raise ValueError(f"{content_names[0]} must be text, not {_short(value)}")
+        raise ValueError(f"`{content_names[0]}` must be text, not {_short(value)}")
     if not ids:
-        raise ValueError(f"{content_names[0]} is empty; give at least one token")
+        raise ValueError(f"`{content_names[0]}` is empty; give at least one token")
     outside = next((i for i in ids if not 0 <= i < config.vocab_size), None)
     if outside is not None:
         raise ValueError(
@@ -71,7 +70,7 @@ def _second_text(fields: Mapping[str, Any]) -> str | None:
     """The second text of a pair; None if the row is not a pair."""
     second = fields.get(SECOND_TEXT)
     if SECOND_TEXT in fields and not isinstance(second, str):
-        raise ValueError(f"{SECOND_TEXT} must be text, not {_short(second)}")
+        raise ValueError(f"`{SECOND_TEXT}` must be text, not {_short(second)}")
     return second
 
 
@@ -83,7 +82,7 @@ def _list_of_ids(value: Any, name: str = "input_ids") -> list[int]:
             return [int(word) for word in words]
     elif isinstance(value, list) and all(type(item) is int for item in value):
         return value
-    raise ValueError(f"{name} must be a list of whole numbers, not {_short(value)}")
+    raise ValueError(f"`{name}` must be a list of whole numbers, not {_short(value)}")
 
 
 def _is_given(fields: Mapping[str, Any], name: str) -> bool:
@@ -102,7 +101,7 @@ def _check_other_inputs(fields: Mapping[str, Any]) -> None:
         else:
             has_no_effect = ids == no_input(len(ids))
         if not has_no_effect:
-            raise ValueError(f"has {name}, which a NoiseFormer does not read; remove it")
+            raise ValueError(f"has `{name}`, which a NoiseFormer does not read; remove this field")
 
 
 def _unmasked(ids: list[int], mask: Any) -> list[int]:
@@ -110,7 +109,7 @@ def _unmasked(ids: list[int], mask: Any) -> list[int]:
     mask_values = _list_of_ids(mask, MASK)
     count = sum(mask_values)
     if len(mask_values) != len(ids) or mask_values != [1] * count + [0] * (len(ids) - count):
-        raise ValueError(f"{MASK} must be 1 for each id, then 0 for padding on the right")
+        raise ValueError(f"`{MASK}` must be 1 for each id, then 0 for padding on the right")
     return ids[:count]
 
 

@@ -14,8 +14,8 @@ class GlueTask:
     """A GLUE task.
 
     Attributes:
-        name: as `--task` takes it.
-        folder: its folder in the GLUE download.
+        name: the value of `--task`.
+        folder: the task's folder in the GLUE download.
         labels: names of the classes in the official order of their ids; () for a score (regression).
         metrics: the official metrics, the main one first.
     """

@@ -27,8 +27,9 @@ class Layout:
     """The columns of a task.
 
     Attributes:
-        texts: the text, or both texts of a pair; one entry per layout, the official one first.
-        labels: the names of the label's column, the official one first.
+        texts: for each file layout, the column of the text or both columns of a pair; the official layout is
+            the first.
+        labels: the possible names of the label's column, the official one first.
     """
 
     texts: tuple[tuple[str, ...], ...]
@@ -64,7 +65,7 @@ def file_of_task(folder: Path, task: GlueTask, split: Split) -> Path:
     """The file of a split in the GLUE folder, or in the task's folder.
 
     Raises:
-        BadInput: there is none.
+        BadInput: there is no such file.
     """
     tried = [folder / task.folder, folder]
     names = split_names(task, split)
@@ -119,7 +120,7 @@ def task_texts(task: GlueTask, columns: Sequence[str], where: str) -> tuple[str,
 
 
 def task_label(task: GlueTask, columns: Sequence[str], where: str) -> str | None:
-    """The label column of a task's file; None if it has no labels, as test files.
+    """The label column of a task's file; None if the file has no labels, as test files do not.
 
     Raises:
         BadInput: the file has two label columns.

@@ -23,8 +23,8 @@ class LabelReader:
     """Reads labels for a model.
 
     Attributes:
-        renamed: label in the file, in lower case → class, from the row format.
-        classes: official name of the task's label, in lower case → class, in the task's order; {} without a
+        renamed: the class of each label in lower case that the row format's `labels` names.
+        classes: the class of each official label of the task in lower case, in the task's order; {} without a
             task.
         notes: remarks for the user on how labels are read.
     """
@@ -40,12 +40,12 @@ class LabelReader:
         """The reader for a model and a row format.
 
         Raises:
-            BadInput: the task's labels are not the model's, or `labels` names a class that does not exist.
+            BadInput: the task does not suit the model, or `labels` names a class that does not exist.
         """
         task = row_format.glue
         if row_format.labels and "classification" not in config.task:
             raise BadInput(
-                f"a {config.kind} has no classes, so their labels cannot be named",
+                f"a {config.kind} has no classes, so --labels cannot name a class for a label",
                 where=source,
                 fix="leave out --labels",
             )
@@ -69,7 +69,7 @@ class LabelReader:
         """The label of a row; None if it has none, or if the model has no labels.
 
         Raises:
-            ValueError: the label is invalid; the message is for the row.
+            ValueError: the label is invalid; the message does not name the row.
         """
         value = fields.get("label")
         if not has_labels(self.config) or value is None or value == "":
@@ -82,12 +82,12 @@ class LabelReader:
 
     @cached_property
     def _has_minus_one(self) -> bool:
-        """Whether −1 is a score or the name of a class."""
+        """Whether −1 is a real label: a score, or the name of a class."""
         named = {_key(name) for name in (self.config.id2label or {}).values()} | self.renamed.keys()
         return str(NO_CLASS) in named or (self.config.task == "regression" and self.task is None)
 
     def _is_no_class(self, value: Any) -> bool:
-        """Whether a label is the −1 of a row without a label, not a score or the name of a class."""
+        """Whether a label is −1 and means that the row has no label."""
         if self._has_minus_one:
             return False
         try:
@@ -130,7 +130,7 @@ class LabelReader:
         return self.classes[_key(name)]
 
     def _classes_of(self, value: Any) -> tuple[int, ...]:
-        """Zeros and ones of a list of classes, or of a list of zeros and ones."""
+        """A 0 or 1 for each class, from a label that is a list of classes, or already of zeros and ones."""
         count = self.config.num_labels or 0
         items = _items(value)
         numbers = [_index(item) if not isinstance(item, float) else item for item in items]
@@ -138,7 +138,7 @@ class LabelReader:
         as_floats = any(isinstance(item, float) for item in items)
         if is_vector and not as_floats and count <= 2 and len(set(numbers)) == len(numbers):
             raise ValueError(
-                f"label {_short(value)} can be classes, or zeros and ones; write names, or 0.0 and 1.0"
+                f"label {_short(value)} can mean classes, or zeros and ones; write names, or 0.0 and 1.0"
             )
         if is_vector:
             return tuple(int(number or 0) for number in numbers)
@@ -176,7 +176,7 @@ def _has_no_names(config: ModelConfig) -> bool:
 def _classes(
     task: GlueTask, config: ModelConfig, renamed: Mapping[str, int], unnamed: bool, source: str
 ) -> dict[str, int]:
-    """Official name, in lower case → class of the model."""
+    """The model's class for each official label of the task, by the label in lower case."""
     classes: dict[str, int] = {}
     for index, name in enumerate(task.labels):
         given = renamed.get(_key(name), renamed.get(str(index)))
@@ -227,7 +227,7 @@ def _key(value: str | int | float) -> str:
 
 
 def _index(value: Any) -> int | None:
-    """A whole number, or the text of one; None for other values."""
+    """The integer that a value is, or that its text spells; None for other values."""
     if isinstance(value, str):
         value = int(value) if value.strip().isdecimal() and len(value) <= 20 else None
     return value if type(value) is int else None
@@ -240,7 +240,7 @@ def _items(value: Any) -> list[Any]:
         return [_float_or_text(item.strip().strip("\"'")) for item in inner.split(",") if item.strip()]
     items = value if isinstance(value, list | tuple) else [value]
     if any(isinstance(item, bool) or not isinstance(item, str | int | float) for item in items):
-        raise ValueError(f"label must be a list of names, ids, or zeros and ones, not {_short(value)}")
+        raise ValueError(f"`label` must be a list of names, ids, or zeros and ones, not {_short(value)}")
     return list(items)
 
 
@@ -254,7 +254,7 @@ def _number(value: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"label must be a finite number for regression, not {_short(value)}")
+        raise ValueError(f"`label` must be a finite number for regression, not {_short(value)}")
     return number
 
 

@@ -24,7 +24,7 @@ TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "nin
 def numbers(split: str) -> list[dict[str, Any]]:
     """The rows of a split: {"text": digits, "text_pair": words, "label": a name of `LABELS`}.
 
-    The first numbers of the splits differ, so `test` scores numbers that training did not show in digits.
+    No first number is in two splits, so `test` has numbers that training never showed in digits.
     """
     # RandomState gives the same numbers in every NumPy version, so a split always has the same rows.
     random = np.random.RandomState(0)

@@ -15,7 +15,7 @@ class RowFormat:
         task: a name in `TASKS`, whose file layouts, labels and metrics apply; None: no task.
         text: the column of the text, or the two columns of a text pair, in the model's order; (): the task's
             columns, or the usual names.
-        label: the column of the label; None: the task's, or `label`.
+        label: the column of the label; None: the task's column, or `label`.
         labels: label in the file → name or id of the checkpoint's class, where the names differ.
 
     Raises:
@@ -35,25 +35,26 @@ class RowFormat:
             )
         if not isinstance(self.text, tuple) or len(self.text) > 2 or not all(map(_is_name, self.text)):
             raise BadInput(
-                f"text must be a tuple of one or two columns, not {quoted(self.text)}",
-                fix='write text=("review",) or text=("premise", "hypothesis")',
+                f"`text` must be a tuple of one or two columns, not {quoted(self.text)}",
+                fix='write `text=("review",)` or `text=("premise", "hypothesis")`',
             )
         if len(set(self.text)) < len(self.text):
-            raise BadInput(f"text has the column `{self.text[0]}` twice", fix="name two different columns")
+            raise BadInput(f"`text` has the column `{self.text[0]}` twice", fix="name two different columns")
         if "input_ids" in self.text:
             raise BadInput(
-                "`input_ids` are token ids, not text", fix="leave text out: the column is read by its name"
+                "`input_ids` are token ids, not text",
+                fix="leave out `text`: nf-edge reads the column `input_ids`",
             )
         if self.label is not None and not _is_name(self.label):
-            raise BadInput(f"label must be the name of a column, not {quoted(self.label)}")
+            raise BadInput(f"`label` must be the name of a column, not {quoted(self.label)}")
         if self.label in self.text:
             raise BadInput(
                 f"`{self.label}` cannot be both the text and the label", fix="name two different columns"
             )
         if not isinstance(self.labels, Mapping) or not all(map(_is_name, _items(self.labels))):
             raise BadInput(
-                f"labels must map labels in the file to labels of the checkpoint, not {quoted(self.labels)}",
-                fix='write labels={"label in the file": "label of the checkpoint"}',
+                f"`labels` must map labels in the file to the model's classes, not {quoted(self.labels)}",
+                fix='write labels={"label in the file": "class of the model"}',
             )
 
     @property
@@ -62,7 +63,7 @@ class RowFormat:
         return None if self.task is None else TASKS[self.task]
 
     def require_default(self, source: str, reason: str) -> None:
-        """Raises BadInput with a reason if a task, column or label is given."""
+        """Raise BadInput with this reason if the caller gave a task, a column or labels."""
         if self != DEFAULT:
             raise BadInput(reason, where=source, fix="leave out --task, --text, --label and --labels")
 

@@ -27,12 +27,12 @@ SHOWN_PROBLEMS = 10
 class Row:
     """One example: at least one token id, and a label.
 
-    `label` is the id of a class, a float for regression, or a tuple of a zero or a one for each class of a
-    multi-label classifier.  It is None without a label, for language models, and for regressions with several
-    outputs.
+    `label` is the id of a class, or a float for regression.  For a multi-label classifier, it is a tuple with
+    a 0 or 1 for each class.  It is None without a label, for language models, and for regressions with
+    several outputs.
 
     `scored` is the number of last tokens that a language model is scored on; the tokens before are context.
-    None: all tokens that have a token before.
+    None: all tokens except the first.
     """
 
     input_ids: tuple[int, ...]
@@ -51,8 +51,8 @@ class Rows:
         length: number of tokens that rows were cut to; None if rows were not cut.
         notes: remarks for the user on how the file was read.
         task: the GLUE task that the rows are of; None if none was named.
-        task_classes: the model's class of each label of the task, in the task's order; () without a task, and
-            for a score.
+        task_classes: the model's class of each label of the task, in the task's order; () without a task, or
+            if the task's label is a score.
         text: the size of a text, if the rows are windows of it; else None.
     """
 
@@ -72,7 +72,7 @@ class Rows:
         return bool(self.rows) and all(row.label is not None for row in self.rows)
 
     def require_labels(self, config: ModelConfig) -> None:
-        """Raises BadInput if a model has one label per row, and the rows have none."""
+        """Raise BadInput if the model needs one label per row, and the rows have no labels."""
         if config.has_label and not self.labelled:
             raise BadInput(
                 "has no labels, but every row needs one",
@@ -86,7 +86,7 @@ class Rows:
             raise BadInput(
                 f"{too_long} rows have more than {length} tokens, the recipe's limit",
                 where=self.source,
-                fix=f"load the rows with length={length}, which cuts longer rows",
+                fix=f"load the rows with `length={length}`, which cuts longer rows",
             )
 
     @property
@@ -116,7 +116,7 @@ def load_rows(
             list.  A file has labels in all rows or in none.  Other columns are ignored, but a file with other
             columns of text is refused (`columns.require_columns`).
         limit: read only the first `limit` rows; later rows are not checked.
-        length: cut longer rows to this many tokens and count them; None: n_positions.
+        length: cut longer rows to this many tokens and count these rows; None: the model's n_positions.
         row_format: the task, or the columns and names of labels.
         split: which split of a folder is read.
 
@@ -176,7 +176,7 @@ def rows_of_table(
     rows, truncated = _parse_rows(records, config, encode, labels, length, source)
     if not rows:
         if table.records:
-            what = f"none of its {len(table.records):,} rows is in the part that is read"
+            what = f"none of the {len(table.records):,} rows is in the part that is read"
             raise BadInput(what, where=source, fix=part.advice)
         raise BadInput("has no rows", where=source, fix="give a file with at least one row")
     if has_labels(config) and rows[0].label is None:
@@ -187,7 +187,7 @@ def rows_of_table(
 
 
 def _text_notes(encode: Encode, pairs: bool) -> list[str]:
-    """Check that texts have room next to special tokens; remarks on how texts are encoded.
+    """Remarks on how texts are encoded, after a check that special tokens leave room for text.
 
     Raises:
         BadInput: special tokens fill the length.

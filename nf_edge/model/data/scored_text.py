@@ -9,7 +9,7 @@ class ScoredText:
 
     Attributes:
         tokens: number of tokens of the text.
-        scored: number of tokens that are predicted: all but the first one, and those beyond a limit.
+        scored: number of tokens that are predicted: all except the first one and those beyond a limit.
         bytes: number of UTF-8 bytes of the scored tokens' text, which does not depend on the tokenizer.
         window: number of tokens of a window.
         stride: number of tokens by which windows move.

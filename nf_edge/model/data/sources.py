@@ -32,7 +32,7 @@ NAMED: dict[str, Callable[[], list[dict[str, Any]]]] = {
 
 @dataclass(frozen=True)
 class SourceTable:
-    """The table of a data source; its columns have their usual names, but its fields are not checked yet.
+    """The table of a data source, with the column names that nf-edge reads; the values are not checked yet.
 
     Attributes:
         source: the path of the file, or the name of the data set.
@@ -72,7 +72,7 @@ def read_table(source: str, row_format: RowFormat = DEFAULT, split: Split = "dev
 
 
 def locate(source: str, row_format: RowFormat, split: Split) -> str:
-    """The file of a source; a folder of a task or of `datasets` has one file, or one folder, per split.
+    """The path to read for a source: in a folder, the file or folder of the split; else the source itself.
 
     Args:
         split: which split of a folder is read.
@@ -152,5 +152,5 @@ def _sha256(content: bytes) -> str:
 
 
 def name_of(source: str) -> str:
-    """The name of a source for records in files; without folders, which exist only on one machine."""
+    """The name of a source for reports; without its folders, which may exist only on this machine."""
     return Path(source).name

@@ -32,9 +32,9 @@ class Encode:
     def __call__(self, text: str, second: str | None = None) -> Encoded:
         """The ids of a text, or of a pair, with the special tokens that the tokenizer adds.
 
-        A text that is too long loses its last tokens, and a pair the last tokens of its longer side, one by
-        one.  The tokenizer's special tokens stay.  The result is that of the truncation `longest_first` of
-        `tokenizers`, which would also compute all parts that it cuts off.
+        A text that is too long loses its last tokens.  A pair that is too long loses tokens one by one, each
+        at the end of the longer text.  The tokenizer's special tokens stay.  The truncation `longest_first`
+        of `tokenizers` gives the same ids, but also computes all parts that it cuts off.
 
         Raises:
             ValueError: the text is not Unicode.
@@ -43,7 +43,7 @@ class Encode:
             try:
                 each.encode()
             except UnicodeEncodeError as error:  # JSON allows unpaired surrogates; tokenizers do not
-                problem = f"{name} has an unpaired surrogate (a \\ud800 to \\udfff escape); remove it"
+                problem = f"`{name}` has an unpaired surrogate (a \\ud800 to \\udfff escape); remove it"
                 raise ValueError(problem) from error
         with tokenizer_errors(self.tokenizer_file, "cannot encode a text"):
             encoding = self.tokenizer.encode(text, second)
@@ -52,7 +52,7 @@ class Encode:
         return Encoded(_cut(encoding, self.length), cut=True)
 
     def require_room(self, *, pairs: bool) -> None:
-        """Raises BadInput if the special tokens of a text, or of a pair, fill `length`."""
+        """Raise BadInput if the special tokens of a text or pair leave no room for text in `length`."""
         added = self.tokenizer.num_special_tokens_to_add(is_pair=pairs)
         if self.length is not None and added >= self.length:
             raise BadInput(
@@ -88,7 +88,7 @@ def text_encoder(tokenizer_file: Path | None, source: str, length: int | None = 
 
 
 def _cut(encoding: Encoding, length: int) -> tuple[int, ...]:
-    """The ids of an encoding, cut to `length`; special tokens belong to no side and stay."""
+    """The ids of an encoding, cut to `length`; only tokens of the texts are cut, never special tokens."""
     sides = encoding.sequence_ids
     special = sides.count(None)
     kept = _kept(sides.count(0), sides.count(1), length - special)
@@ -103,7 +103,7 @@ def _cut(encoding: Encoding, length: int) -> tuple[int, ...]:
 
 
 def _kept(first: int, second: int, room: int) -> tuple[int, int]:
-    """How many tokens of each side stay: the longer side loses tokens until both have the same number."""
+    """How many tokens of each text stay: the longer text loses tokens until both are equally long."""
     shorter = min(first, second)
     longer = max(shorter, room - shorter)
     if shorter + longer > room:

@@ -14,7 +14,7 @@ from nf_edge.model.tokenizer import read_tokenizer, tokenizer_errors
 
 @dataclass(frozen=True)
 class _Encoded:
-    """Ids of a text, and the end of each token in characters of the text; 0 of special tokens."""
+    """Token ids of a text, and where each token ends, in characters of the text; 0 for special tokens."""
 
     ids: list[int]
     ends: list[int]
@@ -59,7 +59,8 @@ def read_windows(
         ids = encoded.ids[max(0, end - length) : end]
         rows.append(Row(tuple(ids), None, scored=end - max(before, 1)))
     if end < 2:
-        raise BadInput("has fewer than two tokens, so there is no next token to predict", where=source)
+        what = "has fewer than two tokens, so there is no next token to predict"
+        raise BadInput(what, where=source, fix="give a longer text")
     last = len(text) if end == len(encoded.ids) else max(encoded.ends[:end])
     scored = ScoredText(
         tokens=len(encoded.ids),
@@ -72,7 +73,11 @@ def read_windows(
 
 
 def _encode(text: str, tokenizer_file: Path | None, config: ModelConfig, source: str) -> _Encoded:
-    """Encode a text.  Raises BadInput if the tokenizer cannot, or does not suit the model."""
+    """Encode a text.
+
+    Raises:
+        BadInput: there is no tokenizer, it cannot encode the text, or its ids are not the model's.
+    """
     if tokenizer_file is None:
         raise BadInput(
             "has text, but the model has no tokenizer.json to encode it",

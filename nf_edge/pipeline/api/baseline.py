@@ -22,14 +22,15 @@ def baseline_of(
     limit: int | None,
     row_format: "RowFormat | None",
 ) -> "Baseline":
-    """The baseline of a check, with the rows in its tokens.
+    """The baseline of a check: an earlier artifact, with the rows of the check in its tokens.
 
-    It may be made from another checkpoint, if that has the same labels.
+    The earlier artifact may be made from another checkpoint with the same labels.
 
     Args:
+        baseline: the earlier artifact.
         artifact: the artifact that is checked.
-        inputs: its rows.
-        data, limit, row_format: the source of the rows, and how it is read; None: the usual way.
+        inputs: the inputs of the check, with the rows in the tokens of `artifact`.
+        data, limit, row_format: as for `check`; the rows are read again if the tokenizers differ.
 
     Raises:
         BadInput: the two artifacts have different labels, or the rows cannot be read for the baseline.
@@ -42,14 +43,14 @@ def baseline_of(
     before, after, rows = baseline.manifest.config, artifact.manifest.config, inputs.rows
     if (before.task, before.num_labels, before.id2label) != (after.task, after.num_labels, after.id2label):
         raise BadInput(
-            f"is a {before.kind} with other labels than {artifact.path.name}, so both cannot be compared",
+            f"is a {before.kind} with other labels than {artifact.path.name}, so the two cannot be compared",
             where=baseline.path,
             fix="give an earlier artifact of the same task and labels",
         )
     if before.vocab_size != after.vocab_size or _tokenizer(baseline) != _tokenizer(artifact):
         if before.is_language_model or isinstance(data, Rows):
             raise BadInput(
-                f"has another tokenizer than {artifact.path.name}, so both cannot be compared on these rows",
+                f"has another tokenizer than {artifact.path.name}, so these rows cannot be used for both",
                 where=baseline.path,
                 fix="give an earlier artifact with the same tokenizer"
                 if before.is_language_model

@@ -41,8 +41,8 @@ def check_inputs(
     """Load an artifact, the checkpoint that it is compared with, and rows for both.
 
     Args:
-        least_rows: without `limit`, read only this many rows of a file, or as many as the limits need; None:
-            read all rows.
+        least_rows: if `limit` is None, read only this many rows of a file, or more if the limits need more.
+            None: read all rows.
         longest: cut rows to this many tokens, if the artifact does not cut them to fewer.
 
     Raises:

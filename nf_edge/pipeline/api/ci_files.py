@@ -1,4 +1,4 @@
-"""The files with which `check` and `export` tell continuous integration about the gates."""
+"""The files in which `check` and `export` report the gates to continuous integration."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ XML = (b"<?xml", b"<testsuite")
 
 @dataclass(frozen=True)
 class CiFiles:
-    """The files to write; None if one is not wanted.
+    """The files to write; None: do not write this file.
 
     Attributes:
         junit: a JUnit file, which replaces an earlier one.
@@ -52,18 +52,19 @@ def ci_files(junit: Named | None, summary: Named | None, *read: object, out: Pat
     """The files to write, checked before the work.
 
     Args:
-        read: arguments that name what the job reads.
-        out: the folder that the job writes.
+        read: arguments that name the inputs of the command.
+        out: the folder that the command writes; None if it writes none.
 
     Raises:
-        BadInput: a file cannot be written, is one that the job reads or writes, or is no JUnit file.
+        BadInput: a file cannot be written; it is an input, or inside `out`; or `junit` exists and is no JUnit
+            file.
     """
     files = CiFiles(optional_path(junit), optional_path(summary))
     sources = [place for each in read for place in place_of("", each)]
     for target in filter(None, (files.junit, files.summary)):
         check_file(target, overwrite=True, sources=sources)
         if out is not None and resolved(out) in (resolved(target), *resolved(target).parents):
-            raise BadInput(f"is inside the output {out}", where=target, fix=ANOTHER_PATH)
+            raise BadInput(f"is inside the output folder {out}", where=target, fix=ANOTHER_PATH)
     if files.junit is not None and files.junit.is_file():
         with explaining(files.junit), files.junit.open("rb") as file:
             start = file.read(64).lstrip()

@@ -40,16 +40,16 @@ def check_stages(
 ) -> "StagesReport":
     """Accuracy after each stage of an export, from the float32 checkpoint to the artifact, on the same rows.
 
-    The stages are made again from the artifact's manifest.
+    The artifact's manifest says how the checkpoint is lowered again to make the stages.
 
     Args:
-        on: devices or QEMU's cores that run the artifact too; a core's stage is the last.
-        reference, row_format, limit, stride: as for `check`, and with `on` as for `check_on`.
+        on: devices or QEMU's cores that run the artifact too; each core is a stage after the artifact.
+        reference, row_format, limit, stride: as for `check`; if `on` is given, as for `check_on`.
         pruned: the exported checkpoint, if `reference` is the original that it was pruned from.
         calibrate: the calibration rows of the export; None: the checkpoint's examples.
 
     Raises:
-        BadInput: as `check` does; or the checkpoint or the calibration rows are not those of the export.
+        BadInput: as `check` does; or the export used another checkpoint, or other calibration rows.
         MissingTool: a tool of the backend, QEMU or the cross-compiler is not installed.
     """
     from nf_edge.pipeline import stages as job
@@ -118,8 +118,8 @@ def check_and_explain(
     Args:
         stages, layers: whether to call `check_stages` and `check_layers`.
         html: a file to write the explanations to, as a page.
-        gate: the arguments of `check` that the explanations do not have.
-        options: the other arguments of `check`.
+        gate: the arguments that only `check` has.
+        options: the arguments that `check` and the explanations share.
 
     Raises:
         BadInput: as the functions that are called do, or the page cannot be written.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GivenLimits:
-    """Limits of a call; None where the recipe's limit stays.
+    """The limits that a caller gives; None: the recipe's limit applies.
 
     Raises:
         BadInput: a metric is unknown, or a limit is out of range or looks like a share.
@@ -32,9 +32,9 @@ class GivenLimits:
             if getattr(self, name) is not None:
                 require_finite(name, getattr(self, name))
         if self.max_changed is not None and self.max_changed > 100:
-            raise BadInput(f"max_changed must be at most 100 percent, not {self.max_changed:g}")
+            raise BadInput(f"`max_changed` must be at most 100 percent, not {self.max_changed:g}")
         if self.on not in (None, *get_args(LimitsOn)):
-            raise BadInput(f"limits_on must be estimate or interval, not {quoted(self.on)}")
+            raise BadInput(f"`limits_on` must be `estimate` or `interval`, not {quoted(self.on)}")
 
     @property
     def by_argument(self) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class GivenLimits:
         }
 
     def over(self, limits: "Limits", *, labelled: bool) -> "Limits":
-        """A recipe's limits, with the given ones in their place.
+        """A recipe's limits, except that each given limit replaces the recipe's.
 
         Args:
             labelled: whether the rows have labels.  If not, a given limit that needs no labels also replaces
@@ -64,8 +64,8 @@ def _require_losses(max_drop: MaxDrop) -> None:
     """Raise BadInput unless `max_drop` is a number of points, or a mapping from metrics to losses."""
     losses = max_drop if isinstance(max_drop, Mapping) else {"": max_drop}
     if not losses:
-        raise BadInput("max_drop names no metric", fix="give {METRIC: LOSS}, or leave max_drop out")
+        raise BadInput("`max_drop` names no metric", fix="give {METRIC: LOSS}, or leave out `max_drop`")
     for name, loss in losses.items():
         require_finite(f"max_drop[{quoted(name)}]" if name else "max_drop", loss)
         if problem := loss_problem(name, loss) if name else points_problem(loss):
-            raise BadInput(f"max_drop={problem}")
+            raise BadInput(f"`max_drop`: {problem}")

@@ -16,7 +16,7 @@ EXACT = 100.0
 
 
 def stages_chart(report: StagesReport, label: str) -> str:
-    """The main metric after each stage that was run, and its KL divergence from fp32 without labels."""
+    """A chart of the main metric after each stage that was run; without labels, of the change from fp32."""
     steps = [result.from_fp32 for result in report.results]
     names = [result.stage.name for result in report.results]
     worst = report.worst.stage.name if report.worst else ""
@@ -48,7 +48,7 @@ def stages_chart(report: StagesReport, label: str) -> str:
 
 
 def layers_chart(report: LayersReport, label: str) -> str:
-    """The signal-to-noise ratios of each layer: of a usual run, and with exact inputs."""
+    """A chart of each layer's signal-to-noise ratio in a usual run, and with exact inputs."""
     layers = report.layers
     bad = report.first_bad
     with matplotlib.rc_context(SETTINGS):
@@ -58,8 +58,8 @@ def layers_chart(report: LayersReport, label: str) -> str:
             [max(-10.0, min(EXACT, ratio)) for ratio in column]
             for column in ([layer.snr for layer in layers], [layer.own_snr for layer in layers])
         ]
-        for row, (usual, own) in enumerate(zip(*ratios, strict=True)):
-            axes.plot([usual, own], [row, row], color=FAINT, linewidth=1, zorder=1)
+        for row, (usual, exact) in enumerate(zip(*ratios, strict=True)):
+            axes.plot([usual, exact], [row, row], color=FAINT, linewidth=1, zorder=1)
         axes.plot(ratios[0], rows, "o", color=COLOURS[0], markersize=4, label="in a usual run")
         axes.plot(ratios[1], rows, "o", color=COLOURS[4], markersize=4, label="with exact inputs")
         if bad is not None:
