@@ -5,21 +5,11 @@ from typing import Any
 
 import click
 
-from nf_edge.cli.options import (
-    PATH,
-    ci_options,
-    data_option,
-    explain_options,
-    json_option,
-    limit_option,
-    limits_options,
-    on_option,
-    row_format_options,
-    signature_options,
-    stride_option,
-)
+from nf_edge.cli.gate_options import ci_options, explain_options, limits_options
+from nf_edge.cli.options import PATH, json_option, on_option, signature_options
 from nf_edge.cli.output import finish
 from nf_edge.cli.progress import progress_bar, warn
+from nf_edge.cli.row_options import data_option, limit_option, row_format_options, stride_option
 from nf_edge.cli.usage import refuse
 from nf_edge.core.defaults import EMULATED_ROWS
 

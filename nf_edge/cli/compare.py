@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from nf_edge.cli.options import (
-    calibrate_option,
     device_option,
     json_option,
     out_option,
@@ -14,11 +13,11 @@ from nf_edge.cli.options import (
     preset_option,
     rank_option,
     recipe_option,
-    row_format_options,
     timing_options,
 )
 from nf_edge.cli.output import finish
 from nf_edge.cli.progress import progress_bar, warn
+from nf_edge.cli.row_options import calibrate_option, row_format_options
 from nf_edge.cli.usage import OVERWRITE_ALONE, refuse
 
 EPILOG = """\b

@@ -6,18 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nf_edge.cli.options import (
-    data_option,
-    json_option,
-    out_option,
-    overwrite_option,
-    recipe_option,
-    resume_option,
-    row_format_options,
-    train_option,
-)
+from nf_edge.cli.options import json_option, out_option, overwrite_option, recipe_option, resume_option
 from nf_edge.cli.output import finish
 from nf_edge.cli.progress import print_validation, progress_bar, resume_hint, warn
+from nf_edge.cli.row_options import data_option, row_format_options, train_option
 
 if TYPE_CHECKING:
     from nf_edge.pruning.pruning_report import PruningReport

@@ -5,22 +5,17 @@ from typing import Any
 
 import click
 
-from nf_edge.cli.options import (
+from nf_edge.cli.gate_options import ci_options, limits_options
+from nf_edge.cli.options import device_option, json_option, out_option, overwrite_option, recipe_option
+from nf_edge.cli.output import finish
+from nf_edge.cli.progress import progress_bar, warn
+from nf_edge.cli.row_options import (
     calibrate_option,
-    ci_options,
     data_option,
-    device_option,
-    json_option,
     limit_option,
-    limits_options,
-    out_option,
-    overwrite_option,
-    recipe_option,
     row_format_options,
     stride_option,
 )
-from nf_edge.cli.output import finish
-from nf_edge.cli.progress import progress_bar, warn
 from nf_edge.cli.usage import refuse
 
 # The arguments of `limits_options` and `ci_options`, which a dry run does not take.

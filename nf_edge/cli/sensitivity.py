@@ -6,20 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nf_edge.cli.options import (
-    calibrate_option,
-    data_option,
-    json_option,
-    limit_option,
-    max_drop_option,
-    out_option,
-    overwrite_option,
-    recipe_option,
-    row_format_options,
-)
+from nf_edge.cli.gate_options import max_drop_option
+from nf_edge.cli.options import json_option, out_option, overwrite_option, recipe_option
 from nf_edge.cli.output import finish
 from nf_edge.cli.param_types import Finite, Size
 from nf_edge.cli.progress import progress_bar, warn
+from nf_edge.cli.row_options import calibrate_option, data_option, limit_option, row_format_options
 from nf_edge.cli.usage import refuse
 from nf_edge.core.defaults import SENSITIVITY_ROWS
 

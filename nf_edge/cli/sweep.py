@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nf_edge.cli.options import (
-    calibrate_option,
-    data_option,
     device_option,
     json_option,
-    limit_option,
     out_option,
     overwrite_option,
     recipe_option,
-    row_format_options,
     timing_options,
-    train_option,
 )
 from nf_edge.cli.output import finish
 from nf_edge.cli.progress import progress_bar, warn
+from nf_edge.cli.row_options import (
+    calibrate_option,
+    data_option,
+    limit_option,
+    row_format_options,
+    train_option,
+)
 from nf_edge.cli.usage import OVERWRITE_ALONE, refuse
 
 if TYPE_CHECKING:
