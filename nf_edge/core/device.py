@@ -278,7 +278,7 @@ class Device(Closed):
         }
 
     def unverified_facts(self) -> dict[str, Fact[Any]]:
-        """Map the path of each fact that nobody has checked in its source to the fact."""
+        """The facts that nobody has compared with their source, by path (see `facts`)."""
         return {path: fact for path, fact in self.facts().items() if not fact.verified}
 
 

@@ -53,7 +53,9 @@ class NativePart:
 def built(
     native: NativePart, settings: list[str], depends_on: list[str], target: BuildTarget | None = None
 ) -> Path:
-    """The path of the built product.  It is built first if it is missing or was changed after its last build.
+    """The path of the built product.
+
+    The product is built first if it is missing, or if its file is not as its last build wrote it.
 
     Args:
         settings: arguments of CMake's configuration.

@@ -60,5 +60,5 @@ def require_schema(document: Any, known: Sequence[str], where: Path) -> None:
     raise BadInput(
         f"is not the expected kind of file (its schema is {schema!r}, not {known[-1]!r})",
         where=where,
-        fix="give a file of this schema, written by nf-edge",
+        fix=f"give a file with the schema {known[-1]!r}, written by nf-edge",
     )

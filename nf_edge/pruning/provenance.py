@@ -42,7 +42,7 @@ def read_provenance(checkpoint: Checkpoint) -> Compression | None:
         ) from error
     if provenance.result != UNKNOWN and (differing := checkpoint.differs_from(provenance.result)):
         raise BadInput(
-            f"belongs to another checkpoint: since compress wrote it, {' and '.join(differing)} changed",
+            f"does not match the checkpoint: {' and '.join(differing)} changed after compress wrote it",
             where=path,
             fix="compress the original checkpoint again, or delete this file, whose scores no longer apply",
         )

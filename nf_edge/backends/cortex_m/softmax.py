@@ -31,11 +31,11 @@ def softmax_int8(
     shift: int,
     least: int,
 ) -> Tensor:
-    """`cortex_m::softmax` along the last dimension: int8 scores → int8 shares in steps of 1/256.
+    """`cortex_m::softmax` along the last dimension: int8 scores → int8 probabilities in steps of 1/256.
 
     Args:
-        multiplier, shift: factors that convert a difference of scores to an exponent.
-        least: the smallest difference whose exponential is not 0.
+        multiplier, shift: fixed-point factor that converts a score less the largest score to an exponent.
+        least: the smallest such difference whose exponential is not 0.
     """
     difference = scores.long() - scores.amax(dim=-1, keepdim=True).long()
     exponentials = _exp(_high_product(difference.clamp(min=least) << shift, torch.tensor(multiplier)))

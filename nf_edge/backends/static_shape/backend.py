@@ -1,5 +1,6 @@
-"""The base class of backends that write a static-shape `.pte`: one row of fixed length, in calibrated
-integers.
+"""The base class of backends that write a static-shape `.pte`.
+
+The program takes one row of a fixed length and computes in integers, whose scales come from calibration.
 """
 
 from abc import abstractmethod

@@ -178,7 +178,7 @@ class StaticShapeAttention(nn.Module):
 
     Args:
         output_tokens: the tokens that the layer computes outputs for.
-        rows: queries per block in a causal layer.
+        rows: number of queries in each block of a causal layer, which computes its attention block by block.
         linear: a function that makes a layer from a weight [out, in] and a bias.
     """
 

@@ -29,11 +29,12 @@ class LimitResult:
     """A limit and whether it holds.
 
     Attributes:
-        name: a metric, `changed` (answers) or `kl` (divergence).
-        limit: the largest accepted value.
-        unit: of `limit` and `value`.
-        on: whether the estimate or the bad end of its 95 % interval must keep the limit.
-        value: the figure that `on` names; None if unknown.
+        name: what is limited: the loss of a metric (by the metric's name), `changed` (the share of changed
+            answers), or `kl` (the KL divergence).
+        limit: the largest accepted loss, share or divergence.
+        unit: the unit of `limit` and `value`.
+        on: what is compared with the limit: the estimate, or the bad end of its 95 % interval.
+        value: the estimate or the bad end, as `on` says; None if unknown.
         problem: the reason why the limit does not hold; "" if it holds.
         too_few: whether the reason is that the rows are too few for the limit.
     """

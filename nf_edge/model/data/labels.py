@@ -149,7 +149,7 @@ class LabelReader:
 
 
 def has_labels(config: ModelConfig) -> bool:
-    """Whether rows for a model can have labels that nf-edge reads."""
+    """Whether nf-edge reads labels for a model: true for classifiers and for regressions with one output."""
     return config.has_label or config.task == "multi-label classification"
 
 
