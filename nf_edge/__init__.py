@@ -1,7 +1,7 @@
 """nf-edge: put a trained NoiseFormer on a phone, a board or a microcontroller.
 
-The functions and errors of `__all__` are the Python API; docs/python.md shows how to use them.  Importing the
-package imports none of what they need.
+The functions and errors of `__all__` are the Python API; docs/python.md shows how to use them.  Importing
+`nf_edge` loads none of them: the module of each is imported at its first use.
 """
 
 import importlib

@@ -93,13 +93,15 @@ def verify(folder: Path, files: Sequence[ArtifactFile], *, complete: bool) -> tu
     """Verify the files of a folder against a list of their sizes and hashes.
 
     Args:
-        complete: whether the list must contain all files of the folder; then unlisted files are an error.
+        complete: whether the list must contain all files of the folder.  If so, unlisted files are an error,
+            except those in `STRAYS`, such as `.DS_Store`.
 
     Returns:
-        Notes about unlisted files, which nf-edge does not use.
+        Notes about files in `STRAYS`, which nf-edge ignores.
 
     Raises:
-        BadInput: files are missing, differ from the list, or are not listed; the message names all of them.
+        BadInput: files are missing, differ from the list, or may not be unlisted; the message names all of
+            them.
     """
     problems = [(file.name, problem) for file in files if (problem := _problem(folder / file.name, file))]
     strays: list[str] = []

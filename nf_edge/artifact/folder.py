@@ -228,7 +228,8 @@ def check_out(path: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> N
     """Check before a long job that `staged_artifact` will accept the folder.
 
     Args:
-        sources: files and folders that the job reads; a folder that is or contains one is not replaced.
+        sources: files and folders that the job reads.  `path` is not replaced if it is or contains one of
+            them.
 
     Raises:
         BadInput: the folder exists and may not be replaced, or cannot be created.

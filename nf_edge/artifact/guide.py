@@ -65,7 +65,7 @@ def run_guide(manifest: Manifest) -> str:
 
 
 def _planned(manifest: Manifest, part: str) -> int | None:
-    """The bytes that the file plans for a part of the process's memory; None if it plans none."""
+    """The planned bytes of one part of the process's memory, such as "arenas"; None if nothing is planned."""
     (line,) = (line for line in manifest.reports["memory"]["process"] if line["name"] == part)
     planned = line["planned"]["value"]
     return None if planned is None else int(planned)

@@ -61,10 +61,10 @@ class Interface(Closed):
     If `dynamic_length`, rows have up to `length` tokens; otherwise exactly `length`.
 
     If `cached`, each call passes only the tokens that are not in the cache yet, and the cache has `length`
-    positions. A `.pte` contains its cache. Its inputs are `tokens` [1, T] and `start` [1], the position of
-    the first token. An `.onnx` file takes the cache as inputs `past_key_values.N.key` and `.value`,
-    `cache_dtype` [1, heads, past, head size]. It returns the cache for the next call as `present.N.key` and
-    `.value`.
+    positions. A `.pte` contains the cache. The inputs of a `.pte` are `tokens` [1, T] and `start` [1], the
+    position of the first token. An `.onnx` file takes the cache as inputs `past_key_values.N.key` and
+    `.value`, `cache_dtype` [1, heads, past, head size]. It returns the cache for the next call as
+    `present.N.key` and `.value`.
 
     If `chunk` is given, each call takes exactly this many tokens, including padding, and the keys and values
     of all `length` positions. It returns the keys and values of the chunk, and logits of all its tokens.

@@ -63,7 +63,7 @@ def sign(artifact: Artifact, private_key: Path, password: str | None = None) -> 
     """Sign all files of an artifact with a key file; an earlier signature is replaced.
 
     Args:
-        password: the password of an encrypted key.
+        password: the password of the key; None if the key is not encrypted.
 
     Returns:
         The path of the signature.

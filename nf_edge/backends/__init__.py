@@ -157,7 +157,8 @@ def backend_for(recipe: Recipe) -> "Backend":
     """Return a recipe's backend, after checking that the backend supports the recipe.
 
     Raises:
-        BadInput: the backend is unknown, or does not support the recipe; lists every unsupported part.
+        BadInput: the backend is unknown, or does not support the recipe; the message lists every unsupported
+            part.
         MissingTool: a required package is not installed.
     """
     backend = agreeing_backend(recipe)
@@ -169,7 +170,8 @@ def agreeing_backend(recipe: Recipe) -> "Backend":
     """Return a recipe's backend like `backend_for`, but do not require its packages.
 
     Raises:
-        BadInput: the backend is unknown, or does not support the recipe; lists every unsupported part.
+        BadInput: the backend is unknown, or does not support the recipe; the message lists every unsupported
+            part.
     """
     from nf_edge.backends.incompatibilities import incompatibilities
 

@@ -27,7 +27,7 @@ def no_cache(backend: "Backend", recipe: Recipe, why: str = "") -> BadInput:
     """The error for a recipe that requests a cache from a backend without one.
 
     Args:
-        why: the models for which the backend has no cache, such as " for models with relative noise"; "" for
+        why: words that name the models without a cache, such as " for models with relative noise"; "" means
             all models.
     """
     return BadInput(
@@ -189,7 +189,7 @@ class Backend(ABC):
         """Lower a program, quantized as the recipe requests, to a file."""
 
     def graph(self, program: nn.Module, input_shape: InputShape, path: Path) -> Session | Decoder | None:
-        """The exported graph of a lowered program, run with `graph_library`; None if it cannot run alone.
+        """Load the exported graph of a lowered program in `graph_library`; None if it cannot run there.
 
         Args:
             program: the program that was lowered.
@@ -198,7 +198,8 @@ class Backend(ABC):
         return None
 
     def tapped(self, lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped | None:
-        """What the layers' errors are measured with; None if they cannot be measured.
+        """The float32 network and the quantized model whose layers are compared; None if the layers' errors
+        cannot be measured.
 
         Args:
             row: a row's token ids and mask, to find layers in a file by their outputs.
@@ -262,7 +263,7 @@ class Backend(ABC):
         return None
 
     def load(self, path: Path, input_shape: InputShape, threads: int | None = None) -> Session | Decoder:
-        """Load a model file, with its cache if the input shape has one.
+        """Load a model file: as a `Decoder` if `input_shape.cached`, else as a `Session`.
 
         Args:
             threads: size of the runtime's thread pool; None is the runtime's default.  ExecuTorch has one
@@ -281,7 +282,7 @@ class Backend(ABC):
     def run_text(self, cached: bool) -> str:
         """The part of `RUN.md` about running a model file, with or without a cache.
 
-        The caller replaces names in braces, including those of `run_fields`.
+        The text contains names in braces.  The caller replaces them, also with the values of `run_fields`.
         """
 
     def run_fields(self, operators: Sequence[str]) -> Mapping[str, str]:

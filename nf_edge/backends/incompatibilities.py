@@ -82,7 +82,7 @@ def _layers(quantize: Quantize, support: Support) -> Iterator[str]:
 
 
 def _tables(quantize: Quantize, support: Support) -> Iterator[str]:
-    """Messages about embedding tables for whose precision the backend has no kernel.
+    """Messages about requested precisions of embedding tables that the backend has no kernel for.
 
     If the backend can leave layers in floating point, the check covers only the recipe's `embeddings` and
     rules with the token table's exact name.  A table that only a pattern matches then stays in floating

@@ -26,7 +26,7 @@ class InputShape:
         any_batch: whether the number of rows is free; otherwise it is 1.
         length: the number of tokens; with a cache, the number of positions.
         dynamic_length: whether a row may have 1 to `length` tokens; otherwise it has `length`.
-        cached: whether the input is one row of new tokens that follow those in a cache.
+        cached: whether the input is one row of new tokens that follow the tokens in a cache.
     """
 
     any_batch: bool

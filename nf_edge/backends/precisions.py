@@ -23,7 +23,7 @@ def precisions(recipe: Recipe, config: ModelConfig) -> Precisions:
     """Map the name of each linear layer and table to its precision.
 
     Raises:
-        BadInput: a rule of the recipe matches no module or never applies; lists all such rules.
+        BadInput: a rule of the recipe matches no module or never applies; the message lists all such rules.
     """
     shapes = config.matrix_shapes()
     quantize = recipe.quantize

@@ -45,10 +45,10 @@ def nearest(
 
     Args:
         precision: the bits, symmetry and group; the group divides K.
-        signed: whether symmetric scales may be negative.  There is one more negative code than positive
-            codes.  A negative scale gives it to the larger side of a group, as in ONNX Runtime's quantizer.
-            If False, the scales equal torchao's, which XNNPACK needs: positive, and rounded to bfloat16,
-            because XNNPACK stores the scales of groups in bfloat16.
+        signed: whether symmetric scales may be negative.  If True, the value of largest magnitude in a group
+            gets the smallest code, −2^(b−1) for b bits, as in ONNX Runtime's quantizer.  If that value is
+            positive, the scale is negative.  If False, the scales equal torchao's, which XNNPACK needs.  They
+            are positive, and rounded to bfloat16, because XNNPACK stores the scales of groups in bfloat16.
         stored: dtype of the scales in the file; codes are rounded for these stored scales.
     """
     assert precision.bits is not None
@@ -87,12 +87,12 @@ def between(
 
 
 def as_stored(scales: Tensor, bits: int, dtype: torch.dtype) -> Tensor:
-    """Round scales to values of `dtype` that are finite and not 0.
+    """Round scales to numbers that `dtype` can represent and that are finite and not 0.
 
     bfloat16 and float32 round to nearest; float16 rounds the magnitude up.  A scale of 0 becomes 1.
 
     Args:
-        scales: float32 or float64; the result has this dtype too.
+        scales: float32 or float64; the result has the same dtype as `scales`.
         bits: scales are limited so that no product of a scale and a code of this width is infinite.
     """
     info = torch.finfo(dtype)

@@ -21,7 +21,7 @@ class Kernel:
         groups: numbers of inputs (for a table: columns) that share a scale; None is one scale per channel
             (for a table: per row).
         activations: accepted dtypes of a linear layer's inputs; ("none",) for a table.
-        multiple: a required divisor of the number of inputs, in addition to the group.
+        multiple: a number that must divide the number of inputs if weights have no groups.
     """
 
     stored: int
@@ -69,8 +69,8 @@ class Support:
         dynamic_length: whether a file accepts rows of any length.
         float_layers: whether linear layers may stay in floating point.
         rules: whether rules may give single modules other precisions.
-        mixed_static: the quantized layers that a recipe may mix with static ones: any, only int8
-            per_channel, or none.  Layers in floating point are not restricted by it.
+        mixed_static: the layers without static activations that a recipe with static activations may
+            quantize: any, only int8 per_channel, or none.  It does not restrict layers in floating point.
         zero_points: whether weights may be asymmetric.
         attention: dtypes of attention's products.
         caches: dtypes of a language model's keys and values; empty if files have no cache.

@@ -61,7 +61,7 @@ def _print_lines(title: str, lines: Iterable[str]) -> None:
 
 
 def _print_table(table: "Table") -> None:
-    """Print a table: fitted to a terminal's width; without cutting or wrapping in a pipe."""
+    """Print a table, fitted to the terminal's width, or to 200 columns if stdout is not a terminal."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table as RichTable
 

@@ -28,9 +28,9 @@ def command(source: str, recipe: str | None, on: str | None, as_json: bool, **op
     """Show the memory of an artifact, or of a checkpoint that is not exported yet.
 
     For an ARTIFACT, the report has predicted, planned and measured memory.  Planned memory is read from the
-    file.  A native process measures the memory on this machine, or with --on on an emulated core.  For a
-    CHECKPOINT with --recipe, the report predicts the memory of its artifact.  With --device, exit code 4
-    means that the memory does not fit.
+    file.  A native process measures the memory: on this machine, or on an emulated core if --on is given.
+    For a CHECKPOINT with --recipe, the report predicts the memory of its artifact.  With --device, exit code
+    4 means that the memory does not fit.
     """
     from nf_edge.core.resources import names
     from nf_edge.pipeline import api

@@ -148,7 +148,7 @@ class Memory(Closed):
         return {f"memory.{self.name}.{key}": fact for key, fact in facts.items() if fact}
 
     def unverified_budget(self) -> dict[str, Fact[Any]]:
-        """Map the path of each unverified fact that `budget_bytes` depends on to the fact.
+        """The unverified facts that `budget_bytes` depends on, by path (see `facts`).
 
         `size` is left out, because the budget does not depend on it.
         """
@@ -184,9 +184,9 @@ class Core(Closed):
 class Device(Closed):
     """The content of a device file.
 
-    Models use the first memory of each kind.  `backends` are in order of preference.  `npu_targets` are the
-    compiler's names of the NPUs; recipes use them as `target`.  The target of a Cortex-M core follows from
-    its vector instructions.
+    A model uses the first memory of each `kind`.  `backends` are in order of preference.  `npu_targets` are
+    the compiler's names of the NPUs; recipes use them as `target`.  The target of a Cortex-M core follows
+    from its vector instructions.
     """
 
     id: Text
@@ -238,7 +238,7 @@ class Device(Closed):
 
     @property
     def working_memory(self) -> Memory:
-        """The memory of a model's heap and arenas and, on a phone or a board, of its mapped weights."""
+        """The memory that holds a model's heap and arenas and, on a phone or a board, the mapped weights."""
         return next(part for part in self.memory if part.kind == WORKING_KIND[self.class_])
 
     @property

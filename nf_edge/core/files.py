@@ -26,7 +26,8 @@ def staged_folder(
 
     Args:
         overwrite: whether an existing folder of this kind may be replaced.
-        sources: files and folders that the job reads; a folder that is or contains one is not replaced.
+        sources: files and folders that the job reads.  `target` is not replaced if it is or contains one of
+            them.
 
     Raises:
         BadInput: `target` exists and may not be replaced, appeared or changed while the block ran, or cannot

@@ -56,17 +56,19 @@ def mcnemar(lost: int, gained: int) -> float:
 
 
 def rows_to_resolve(share: float, *, on_interval: bool, of_changes: bool = False) -> float:
-    """The least number of rows with which a limit on a share can both hold and fail.
+    """The smallest number of rows that can show whether a limit on a share of the rows holds.
 
-    With this number or more, one row is at most the limit.  With `on_interval`, the interval of zero observed
-    changes is also within the limit.
+    With this number or more, a single changed row is within the limit.  With `on_interval`, the interval of
+    no changed rows is also within the limit.
 
     Args:
+        share: the limit.
         on_interval: whether the limit applies to the bad end of the 95 % interval.
         of_changes: whether that interval is of a share (`wilson`), not of a difference (`paired_difference`).
 
     Returns:
-        1 for a limit of 0, which one row can break; infinity for a limit of 0 on intervals.
+        For a limit of 0: 1, because one row can break it; with `on_interval` infinity, because every interval
+        exceeds 0.
     """
     if not on_interval:
         return math.ceil(1 / share - 1e-9) if share else 1
@@ -78,7 +80,7 @@ def rows_to_resolve(share: float, *, on_interval: bool, of_changes: bool = False
 
 
 def no_change(rows: float) -> float:
-    """If no row changed, the upper bound of the interval of a difference; the lower bound is its negative."""
+    """The upper bound of `paired_difference` if no row changed; the lower bound is its negative."""
     return paired_difference(0, 0, rows)[1]
 
 
@@ -148,7 +150,7 @@ def ratio_of_medians(above: Sequence[float], below: Sequence[float]) -> tuple[fl
 
     Percentiles of a seeded bootstrap over pairs, so a disturbance of both values of a pair stays together
     (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).  Pairs count as independent:
-    the interval leaves out a drift that is slower than the whole measurement.
+    the interval does not cover a drift that is slower than the whole measurement.
     """
     pairs = np.array([above, below])
     drawn = np.random.default_rng(0).integers(pairs.shape[1], size=(RESAMPLES, pairs.shape[1]))

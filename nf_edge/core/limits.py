@@ -19,8 +19,10 @@ MaxDrop = float | Mapping[str, float]
 
 
 def drop_problem(points: float) -> str:
-    """The problem of a limit in points that is so small that a share is probably meant, with the fix; "" if
-    there is none.
+    """Check that a limit in points is not so small that the user probably meant a share.
+
+    Returns:
+        The problem and its fix, in words; "" if there is none.
     """
     if not 0 < points < LEAST_DROP:
         return ""
@@ -31,14 +33,22 @@ def drop_problem(points: float) -> str:
 
 
 def points_problem(points: float) -> str:
-    """The problem of a limit in points, with the fix; "" if there is none."""
+    """Check that a limit in points is from 0 to 100, and passes `drop_problem`.
+
+    Returns:
+        The problem, in words; "" if there is none.
+    """
     if not 0 <= points <= 100:
         return f"{points:g} is not a number of points from 0 to 100"
     return drop_problem(points)
 
 
 def loss_problem(name: str, loss: float) -> str:
-    """The problem of the limit on a metric, with the fix; "" if there is none."""
+    """Check that a metric exists, and that the limit on its loss is valid in the metric's unit.
+
+    Returns:
+        The problem, in words; "" if there is none.
+    """
     metric = METRICS.get(name)
     if metric is None:
         return f"{quoted(name)} is not a metric; the metrics are {', '.join(METRICS)}"

@@ -43,7 +43,7 @@ class Metric:
         title: the name in text.
         unit: the unit of a loss and of a limit.
         higher_is_better: whether a larger value is better.
-        tasks: the tasks of models that the metric suits.
+        tasks: the tasks whose models the metric can measure.
         function: computes the value from truth and predictions; None if a `Comparison` contains the value.
             Truth and predictions are int64 [N] for a classifier.  They are int64 [N, L] of zeros and ones for
             a multi-label classifier, and float64 [N] for a regression.
@@ -57,7 +57,7 @@ class Metric:
     function: Callable[[np.ndarray, np.ndarray], float] | None
 
     def loss(self, reference: Any, artifact: Any) -> Any:
-        """The loss if the metric is `reference` before and `artifact` now; positive is worse.
+        """The loss in `unit`, from the metric's value `reference` to its value `artifact`; positive is worse.
 
         Both are numbers, or arrays of equal shape.
         """

@@ -55,7 +55,7 @@ def built(
 ) -> Path:
     """The path of the built product.
 
-    The product is built first if it is missing, or if its file is not as its last build wrote it.
+    The product is built first if it is missing, or if its hash differs from the hash that its build recorded.
 
     Args:
         settings: arguments of CMake's configuration.
@@ -101,7 +101,7 @@ def package_folder(package: str) -> Path:
 
 
 def check_tools(what: str) -> str:
-    """Check that the tools for `built` are installed; returns the compiler command that it would use.
+    """Check that the tools for `built` are installed; returns the compiler command that `built` would use.
 
     Raises:
         MissingTool: there is no compiler, CMake or Ninja, or the cache folder cannot be used.
@@ -208,7 +208,7 @@ def _unusable(what: str, folder: Path, error: OSError) -> MissingTool:
 
 @contextmanager
 def _build_lock(folder: Path) -> Iterator[None]:
-    """Wait until no other process builds into this folder."""
+    """Hold the build lock of this folder; first wait until no other process holds it."""
     lock = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # without file locks both processes build, and the last result stays

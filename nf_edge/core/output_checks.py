@@ -42,7 +42,8 @@ def check_target(
     """Check before a long job that `staged_folder` will accept the folder.
 
     Args:
-        sources: files and folders that the job reads; a folder that is or contains one is not replaced.
+        sources: files and folders that the job reads.  `target` is not replaced if it is or contains one of
+            them.
         other_outputs: other paths that the job will write.
 
     Raises:

@@ -1,7 +1,8 @@
 """Make the model package in a Core ML delegate the same in every export of the same model.
 
-coremltools stores the date and random UUIDs.  ExecuTorch adds a random name, which a device uses as the key
-of its compiled copy.  This module derives these names from the content.
+coremltools stores the date and random UUIDs.  ExecuTorch adds a random name, under which a device caches the
+model that it compiles from the package.  This module removes the date.  It computes the UUIDs from paths in
+the package, and the name from the content.
 """
 
 import hashlib
@@ -46,7 +47,7 @@ def _settle_model(path: Path) -> None:
 
 
 def _settle_items(path: Path) -> None:
-    """Name the items of a package after their paths in it."""
+    """Replace the random UUIDs of a package's items by UUIDs computed from the items' paths."""
     document = _read(path)
     names = {
         old: str(uuid.uuid5(uuid.NAMESPACE_OID, entry["path"]))

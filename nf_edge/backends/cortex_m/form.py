@@ -79,7 +79,7 @@ class PointwiseAttention(StaticShapeAttention):
         return rows_of(self.c_proj(image_of(y)))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, hints: Hints, low: int, high: int) -> Tensor:
-        """Attention of the queries from `low` to `high`: q, k, v [T, H, d] → [H, high − low, d]."""
+        """Attention of queries `low` to `high` − 1: q, k, v [T, H, d] → [H, high − low, d]."""
         if len(self.blocks) > 1:
             q, k, v = q[low:high], k[:high], v[:high]
         scores = torch.bmm(q.permute(1, 0, 2), k.permute(1, 2, 0))

@@ -1,4 +1,4 @@
-"""An int8 softmax with exactly the integers of CMSIS-NN's `arm_softmax_s8`.
+"""An int8 softmax that returns exactly the same integers as CMSIS-NN's `arm_softmax_s8`.
 
 ExecuTorch's model of that kernel computes in float32 instead.  The kernel uses 32-bit fixed-point functions
 of gemmlowp (https://github.com/google/gemmlowp, fixedpoint/fixedpoint.h).  An exponent has 5 bits before the

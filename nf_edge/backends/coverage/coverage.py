@@ -62,7 +62,7 @@ class Coverage:
         return self.macs + sum(entry.macs for entry in self.left)
 
     def with_fixes(self, fixes: Mapping[str, str]) -> "Coverage":
-        """Add the likely fix to each operator that is left; `fixes` maps an operator's name to a sentence."""
+        """Add a fix to operators that are not accelerated; `fixes` maps an operator's name to a sentence."""
         fixed = (replace(entry, fix=fixes.get(entry.operator, "")) for entry in self.left)
         return replace(self, left=tuple(fixed))
 

@@ -128,7 +128,7 @@ def _scores_and_values(call: _Call, keys: int) -> int:
 
 
 def _noise(call: _Call, first: int) -> int:
-    """MACs of the queries' noise.  Arguments from `first` on are A, B [H, d, r] and P [H, d, d]."""
+    """MACs of the queries' noise.  The arguments from index `first` on are A, B [H, d, r] and P [H, d, d]."""
     batch, queries, _ = call.result()
     tensors = (call.shape(index) for index in range(first, first + 3) if call.given(index))
     return batch * queries * sum(math.prod(shape) for shape in tensors)

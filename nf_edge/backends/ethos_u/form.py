@@ -113,8 +113,8 @@ class NpuAttention(StaticShapeAttention):
     def _attend(
         self, keys: Tensor, queries: Tensor, values: Tensor, hints: Hints, low: int, high: int
     ) -> Tensor:
-        """Attention of queries `low` to `high`: keys [H, T, d], queries and values [H, d, T] → [H, d, high −
-        low].
+        """Attention of queries `low` to `high` − 1: keys [H, T, d], queries and values [H, d, T] → [H, d,
+        high − low].
         """
         if len(self.blocks) > 1:
             keys, queries, values = keys[:, :high], queries[:, :, low:high], values[:, :, :high]

@@ -54,9 +54,10 @@ def npu_quantizer(target: str, activations: Activations, module: str | None = No
 def _keep_scale(node: Any, annotation: Any) -> None:
     """Give selected tokens the scale of the tokens they come from, so that no value is rounded again.
 
-    The product and the sum of `SelectTokenBySum` copy the scale of the tokens.  Other operators share the
-    range of their input.  A range shared with the product would include the product's values, which are
-    nearly all zeros.  A histogram observer would then clip all other values.
+    Operators that only move values, such as a slice, share the range observer of their input.  The product
+    and the sum of `SelectTokenBySum` only copy the computed scale.  If they shared the observer, it would
+    also count the product's values, which are nearly all zeros.  A histogram observer would then clip all
+    other values.
     """
     from torchao.quantization.pt2e.quantizer import DerivedQuantizationSpec, SharedQuantizationSpec
     from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY

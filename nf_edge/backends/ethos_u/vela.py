@@ -44,7 +44,7 @@ class Compiled:
 class HostsIntegers(OperatorSupportBase):
     """Leaves operators on token ids and masks to the host.
 
-    Without this, Arm's partitioner would put comparisons and counts of them into a second NPU delegate.
+    Otherwise Arm's partitioner would put operators that compare or count tokens into a second NPU delegate.
     """
 
     def is_node_supported(self, submodules: Mapping[str, nn.Module], node: torch.fx.Node) -> bool:

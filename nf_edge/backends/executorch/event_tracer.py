@@ -2,7 +2,8 @@
 
 A delegate is one instruction, so the tracer does not record the layers inside it.  The file does not name
 layers, so an instruction is matched with a layer by values.  The quantized program in PyTorch computes the
-same numbers up to rounding.  A layer's instruction is the one whose output is nearest to that program's.
+same numbers up to rounding.  So a layer is matched with the instruction whose output is nearest to the
+layer's output in PyTorch.
 """
 
 import math
@@ -32,7 +33,8 @@ class TracedFile:
 
     Args:
         file: the artifact's file.
-        again: the file from lowering the same program again; one run of it matches instructions with layers.
+        again: the file from lowering the same program again.  It runs once, to match instructions with
+            layers.
         inputs: the inputs of this run.
         taps: the outputs of the layers in PyTorch for these inputs.
     """
@@ -46,7 +48,7 @@ class TracedFile:
         self._outputs = matched(_outputs(again, inputs), taps)
 
     def run(self, inputs: tuple[Tensor, ...]) -> Taps:
-        """The outputs in the file of the layers that an instruction was matched with."""
+        """The outputs of the matched layers, by name, in a run of the artifact's file."""
         outputs = _outputs(self._file, inputs)
         return {name: outputs[output] for name, output in self._outputs.items() if output in outputs}
 

@@ -66,8 +66,8 @@ def require_operators(path: Path, libraries: Sequence[str]) -> None:
     called = {name for method in methods for names in called_by(method) for name in names}
     if missing := sorted(called - provided(libraries)):
         raise BadInput(
-            f"the program calls {', '.join(missing)}, but neither ExecuTorch's runtime nor "
-            f"{', '.join(libraries)} provides it",
+            f"the program calls {', '.join(missing)}, which neither ExecuTorch's runtime nor "
+            f"{', '.join(libraries)} provides",
             where=path.name,
             fix="this is a fault of nf-edge; use a recipe of another backend",
         )

@@ -86,7 +86,8 @@ def operators_in(graph: torch.fx.GraphModule, counted: str = "") -> Iterator[Ope
     """The operators of a lowered graph, including those inside its delegates.
 
     Args:
-        counted: a namespace of operators that count as accelerated although no delegate runs them.
+        counted: a namespace of operators that count as accelerated although no delegate runs them; "" for
+            none.
     """
     from executorch.exir.lowered_backend_module import LoweredBackendModule
 

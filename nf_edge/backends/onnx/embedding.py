@@ -158,8 +158,8 @@ def _tokens_by_groups(
 def _unpacked(model: ModelProto, points: str, bits: int, shape: str) -> list[NodeProto]:
     """Nodes that unpack MatMulNBits' zero points to one byte each, as the tensor `{points}_blocks`.
 
-    The runtime executes these nodes once, at load.  For a table with two dimensions, the zero points could
-    stay packed.  But the head needs three dimensions, so the table would be copied.
+    The runtime executes these nodes once, at load.  The lookup reads packed zero points only if the table has
+    two dimensions.  The table has three, because a tied head shares it; a second form would be a copy.
     """
     constants: dict[str, np.ndarray] = {
         "shifts": np.arange(0, 8, bits, dtype=np.uint8),
@@ -192,8 +192,8 @@ def _unpacked(model: ModelProto, points: str, bits: int, shape: str) -> list[Nod
 def add_groups(model: ModelProto, name: str, precision: Precision, quantized_weight: QuantizedWeight) -> None:
     """Add weights to the model in the layout that ONNX Runtime's operators for groups read.
 
-    Codes are uint8 [N, K/G, G·bits/8], counted from the smallest code.  Scales are [N, K/G].  Zero points, if
-    any, are uint8 [N, ⌈K/G·bits/8⌉].
+    Codes are packed as uint8 [N, K/G, G·bits/8], and shifted so that the smallest code is 0.  Scales are
+    [N, K/G].  Zero points, if any, are packed and shifted too: uint8 [N, ⌈K/G·bits/8⌉].
     """
     assert precision.stored is not None
     parts = [

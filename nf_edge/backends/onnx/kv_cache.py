@@ -1,8 +1,8 @@
 """The int8 key/value cache of a lowered ONNX decoder.
 
 `GroupQueryAttention` rounds keys and values of new tokens when it appends them to the cache.  All queries use
-the rounded values, including those of a prompt.  So a text that is fed in pieces gives the same answers as a
-text that is fed at once.
+the rounded values, including the queries of a prompt.  So a text that is fed in pieces gives the same answers
+as a text that is fed at once.
 """
 
 from pathlib import Path

@@ -144,7 +144,11 @@ def _by_groups(
     precision: Precision,
     quantized_weight: QuantizedWeight | None,
 ) -> None:
-    """Replace a layer's product by the operator for weights of 2, 4 or 8 bits with groups."""
+    """Replace a layer's product by the operator for weights of 2, 4 or 8 bits with groups.
+
+    Args:
+        quantized_weight: the rounded weights; None rounds each weight to the nearest code.
+    """
     quantized_weight = quantized_weight or nearest(weight, precision, signed=True)
     name = matrix_name(module)
     add_groups(model, name, precision, quantized_weight)

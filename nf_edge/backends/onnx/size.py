@@ -35,6 +35,6 @@ def require_size(weights: int, graph: int) -> None:
     if weights + graph > MOST_BYTES:
         raise BadInput(
             f"the float32 weights take {format_bytes(weights)}, but an ONNX file can hold "
-            f"{format_bytes(MOST_BYTES)}; an export writes float32 weights before it quantizes them",
+            f"at most {format_bytes(MOST_BYTES)}; an export writes float32 weights before it quantizes them",
             fix="use a recipe whose runtime is executorch, such as xnnpack-8da4w, or a smaller model",
         )

@@ -1,6 +1,8 @@
 """Read the outputs of layers from an ONNX file.
 
-A usual run uses a copy of the file with more outputs.  An exact run uses a copy that also has more inputs.
+A free run uses a copy of the file in which the layers' tensors are outputs.  An exact run uses a copy in
+which they are also inputs, so that each layer receives float32 values.
+
 The exporter does not name tensors after modules.  So values identify a layer's tensor: it is the first tensor
 of the float32 file that equals the layer's output.  Quantizing the file keeps the names of these tensors.
 """
@@ -31,7 +33,7 @@ class TappedFile:
 
     Args:
         path: the file.
-        names: for each point, the name of its tensor (`tensor_names`).
+        names: maps the name of a `Point` to the name of its tensor in the file, as `tensor_names` returns it.
     """
 
     through = "the artifact's file in ONNX Runtime, with the layers' tensors as more outputs"
@@ -64,13 +66,13 @@ class TappedFile:
 
 
 def tensor_names(path: Path, inputs: tuple[Tensor, ...], reference: Mapping[str, Tensor]) -> dict[str, str]:
-    """For each point, the name of its tensor in a float32 file.
+    """Map the name of each `Point` to the name of its tensor in a float32 file.
 
     Points that the file does not compute are left out.
 
     Args:
         inputs: token ids and mask of a row.
-        reference: the values of the points for this row.
+        reference: maps the name of each point to its value for this row.
     """
     model = onnx.load(path)
     order = [output for node in model.graph.node for output in node.output if output]
@@ -102,9 +104,9 @@ def _with_outputs(model: ModelProto, names: Any) -> ModelProto:
 
 
 def _cut(model: ModelProto, names: Any) -> ModelProto:
-    """A copy of a model in which nodes read each of these tensors from a new input.
+    """A copy of a model in which nodes read each of these tensors from a new input of the same name.
 
-    The tensor that the model computes is an output, with `MADE` after its name.
+    The computed tensor becomes an output, whose name is the old name and `MADE`.
     """
     copy = ModelProto()
     copy.CopyFrom(model)

@@ -217,9 +217,9 @@ def _late(linear: Mapping[str, tuple[int, int]], floats: bool) -> dict[str, tupl
 
     OpenVINO keeps the file's constants, and a copy of each weight matrix in oneDNN's layout with the same
     number of bits.  It copies most float32 matrices at load.  It copies the others at the first run, and
-    again at the first step of one token.  The list of the other matrices is measured, not documented.  With
-    float32, it is `c_proj` of every MLP except the first.  With rounded weights, it is all matrices except
-    the head and attention's `c_kv` or `c_attn`.
+    again at the first step of one token.  OpenVINO does not document which matrices the others are.
+    According to measurements, they are `c_proj` of every MLP except the first if weights are float32.  If
+    weights are rounded, they are all matrices except the head and attention's `c_kv` or `c_attn`.
     """
     if not floats:
         early = ("c_kv", "c_attn", *HEADS)

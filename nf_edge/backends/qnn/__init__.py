@@ -105,8 +105,9 @@ class Qnn(Backend):
         input_shape: InputShape,
         calibration_inputs: Inputs,
     ) -> nn.Module:
-        """The program with its calibration rows.  `lower` quantizes all layers after the conversion
-        to ONNX.
+        """Return the program with the calibration rows, not quantized yet.
+
+        `lower` quantizes all layers after the conversion to ONNX.
         """
         return HtpProgram(
             cast(HtpProgram, program).model,

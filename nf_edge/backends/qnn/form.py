@@ -51,7 +51,7 @@ class HtpProgram(nn.Module):
     """The program of a specialised network: (input_ids, attention_mask), int64 [1, T] each → logits.
 
     Args:
-        calibration_inputs: rows that fix the ranges when the program is lowered.
+        calibration_inputs: rows from which the lowering computes the ranges of activations.
     """
 
     def __init__(self, model: NoiseFormer, calibration_inputs: Inputs = ()) -> None:

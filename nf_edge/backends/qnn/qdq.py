@@ -102,7 +102,9 @@ def _reader(feeds: Iterator[dict[str, np.ndarray]]) -> Any:
 
 
 def _overrides(precision_of: Precisions, named: set[str]) -> dict[str, list[dict[str, Any]]]:
-    """Map tensor names to the quantizer's settings: scales per channel for linear layers, 1 for table codes.
+    """Map tensor names to the quantizer's settings.
+
+    A linear layer's matrix gets one scale per channel.  The codes of a table get the fixed scale 1.
 
     Args:
         named: names of the constants in the model.

@@ -1,6 +1,6 @@
 """The base class of backends that write a static-shape `.pte`.
 
-The program takes one row of a fixed length and computes in integers, whose scales come from calibration.
+The program takes one row of a fixed length.  It computes its layers in int8 or int16, with calibrated scales.
 """
 
 from abc import abstractmethod
@@ -34,7 +34,11 @@ NOTES = ("the plan excludes ExecuTorch's objects for the graph, which need some 
 def static_support(
     backend: str, targets: tuple[str, ...], activations: tuple[Activations, ...] = ("int8_static",)
 ) -> Support:
-    """The `Support` of a backend whose linear layers have int8 weights per channel, and these activations."""
+    """The `Support` of a static-shape backend, whose linear layers have int8 weights per channel.
+
+    Args:
+        activations: the dtypes of activations that the backend supports.
+    """
     return Support(
         backend=backend,
         runtime="executorch",
@@ -180,7 +184,7 @@ def account(
 
 
 def static_activations(recipe: Recipe) -> Activations:
-    """The activations of all linear layers; the recipe must quantize."""
+    """The activations of a recipe's linear layers; the recipe must have a `quantize` section."""
     assert recipe.quantize is not None
     return recipe.quantize.activations
 

@@ -1,4 +1,4 @@
-"""Parts of static-shape programs: one row of fixed length, in integers.
+"""Parts of static-shape programs, which take one row of fixed length and compute layers in int8 or int16.
 
 The tables before the body, and a classifier's scores after it, are float32.  The values that hide padding are
 inputs of the body, because it has no token ids to compute them from.
@@ -29,7 +29,7 @@ class Hints:
     Attributes:
         hidden: [1, T, 1], `HIDDEN_QUANTIZED` at padded keys and 0 at real keys; None if no query attends to
             padding.
-        pick: [1, 1, T], 1 at the last visible token; None unless that token is the output.
+        pick: [1, 1, T], 1 at the last token that attention sees; None unless only that token is output.
     """
 
     hidden: Tensor | None
@@ -87,7 +87,7 @@ class Answer(nn.Module):
 
     Args:
         output_tokens: the tokens that the body returns.
-        affine: the last norm's scale and bias, or an identity.
+        affine: the last norm's scale and bias; an identity if the body already applied them.
     """
 
     def __init__(self, model: SequenceClassifier, output_tokens: OutputTokens, affine: nn.Module) -> None:
@@ -114,7 +114,8 @@ class StaticShapeProgram(nn.Module):
     Args:
         body: maps embeddings and `Hints` to logits [1, T, V] of a language model, or to normalized output
             tokens [1, T or 1, D].
-        affine: the last norm's scale and bias, which a classifier applies to pooled tokens; or an identity.
+        affine: the last norm's scale and bias, which a classifier applies to pooled tokens.  An identity if
+            the body already applied them.
     """
 
     def __init__(self, model: NoiseFormer, length: int, body: nn.Module, affine: nn.Module) -> None:
@@ -132,8 +133,8 @@ class StaticShapeProgram(nn.Module):
 
 
 def query_blocks(queries: int, rows: int | None) -> list[tuple[int, int]]:
-    """Split queries into blocks of at most `rows`; return each block's (first, end).  None makes one
-    block.
+    """Split queries into blocks of at most `rows`; return each block's (first, end).  If `rows` is None,
+    there is one block.
     """
     rows = rows or queries
     return [(low, min(low + rows, queries)) for low in range(0, queries, rows)]

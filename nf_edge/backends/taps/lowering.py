@@ -21,7 +21,7 @@ class Lowering:
         before: the program in the backend's form, before quantization.
         program: the program that was lowered; it is quantized unless the backend quantizes the file.
         graph: the lowered file, before the backend quantized it.
-        again: the file that lowering the checkpoint again gave.
+        again: the file from lowering the checkpoint a second time.
         file: the artifact's file.
     """
 
@@ -39,10 +39,11 @@ class Tapped:
     """A float32 network and a quantized model that is compared with it.
 
     Attributes:
-        points: where their outputs are compared.
+        points: the tensors of both that are compared.
         runner: runs the quantized model.
         cached: whether the network is a program with a cache.
-        file: the artifact's file, which is compared too; None if `runner` runs it, or if it shows no layer.
+        file: the artifact's file, which is compared in addition to the quantized model.  None if the file is
+            the quantized model, or if it does not show the layers' outputs.
     """
 
     network: nn.Module

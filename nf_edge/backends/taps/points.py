@@ -47,7 +47,7 @@ class TapRunner(Protocol):
     """Runs a quantized model and returns the outputs of its layers.
 
     Attributes:
-        through: what runs the model, for reports.
+        through: the program or file that runs, and the software that runs it, in words for reports.
     """
 
     through: str
@@ -63,7 +63,7 @@ class FileTaps(Protocol):
     """A model file that shows the outputs of some layers.
 
     Attributes:
-        through: what runs the file, for reports.
+        through: the file and the software that runs it, in words for reports.
     """
 
     through: str
@@ -89,7 +89,7 @@ def points_of(program: nn.Module) -> list[Point]:
 
 
 def network_name(path: str) -> str:
-    """The name in the network of a module of a backend's program."""
+    """Convert the name of a module in a backend's program to the name in the network."""
     for pattern, name in RENAMED:
         path = re.sub(pattern, name, path)
     return path
@@ -106,7 +106,8 @@ def record(
 
     Args:
         run: calls the program.
-        replaced: by point name, the value that the program continues with after the computed one is recorded.
+        replaced: maps the name of a point to the value that the program uses after this point.  The result
+            still has the computed value.
     """
     taps: Taps = {}
 

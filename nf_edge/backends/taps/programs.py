@@ -97,7 +97,7 @@ def _node_of(program: GraphModule, point: Point) -> Node | None:
 
 
 def _is_inside(node: Node, module: str) -> bool:
-    """Whether an operator, except a rounding one, belongs to a module."""
+    """Whether an operator belongs to a module; False for an operator that only rounds."""
     if node.op != "call_function" or _rounds(node):
         return False
     paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
