@@ -1,4 +1,4 @@
-"""Random initial weights: GPT-2's initialisation, and one for the noise."""
+"""Random initial weights: GPT-2's initialisation, and suitable values for the learned noise."""
 
 import math
 import os
@@ -20,9 +20,9 @@ NOISE_SHARE = 0.1
 def init_tensors(config: ModelConfig, seed: int) -> dict[str, Tensor]:
     """Random float32 tensors for every name and shape of `config.tensor_shapes()`.
 
-    Weights and embeddings are N(0, 0.02²).  The two projections into the residual stream are N(0, 0.02² /
-    2·n_layer) (Radford et al., 2019).  Biases are 0 and LayerNorms the identity.  Low-rank and pairwise
-    noise start so that they change the query by about a tenth of K.  Relative noise starts as N(0, 0.1²).
+    Weights and embeddings are N(0, 0.02²).  The two projections into the residual stream are
+    N(0, 0.02² / (2·n_layer)) (Radford et al., 2019).  Biases are 0 and LayerNorms the identity.  Initial
+    low-rank or pairwise noise changes the query by about a tenth of K's size.  Relative noise is N(0, 0.1²).
     `noise.log_sigma` is not included; training with random noise adds it.
 
     Args:

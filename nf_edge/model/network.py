@@ -81,11 +81,11 @@ class Transformer(nn.Module):
         Args:
             attention_mask: int64 [B, T], 1 for real tokens, then 0 for padding; None: no padding.
             cache: holds the tokens that precede `input_ids`.
-            output_tokens: the tokens to compute outputs for; "last" is the last real one.
+            output_tokens: the tokens to compute outputs for; "last" is the last real token.
 
         Raises:
-            ValueError: the mask is not at least one 1 followed by zeros, or there are more tokens
-                than the model has positions.
+            ValueError: a row of the mask is not ones (at least one) followed by zeros, or there are more
+                tokens than the model has positions.
         """
         length = input_ids.shape[1]
         if not torch.compiler.is_exporting():
@@ -102,7 +102,7 @@ class Transformer(nn.Module):
     def _last_layer_pass(
         self, this: Pass, attention_mask: Tensor | None, output_tokens: OutputTokens
     ) -> Pass:
-        """The pass of the last layer, which computes only the output tokens."""
+        """The context `this`, changed so that the last layer computes only the output tokens."""
         if output_tokens == "all":
             return this
         last = None
@@ -146,7 +146,10 @@ class CausalLM(nn.Module):
 
 
 class SequenceClassifier(nn.Module):
-    """A classifier or regression: pools one token or the mean of all, and computes label scores."""
+    """A classifier or a regression model.
+
+    It computes label scores from the hidden state of one token, or from the mean over all tokens.
+    """
 
     origin: Path | None = None
     """The checkpoint's folder, for messages."""
@@ -195,9 +198,9 @@ def masks(
 ) -> tuple[Tensor | AnyMask, Tensor | AnyMask]:
     """Two masks for a classifier: the tokens that attention sees, and the tokens that pooling considers.
 
-    Both are usually the padding mask.  With "last_not_pad" pooling, the second mask also hides the pad tokens
-    at the end of a text.  The pooled token of a causal classifier does not see these pad tokens.  So for a
-    causal classifier, the second mask is the first mask too.
+    With most kinds of pooling, both are the padding mask.  With "last_not_pad" pooling, the second mask also
+    hides the pad tokens at the end of a text.  A causal classifier then uses the second mask for attention
+    too: the pooled token comes before these pad tokens and does not see them.
 
     Args:
         positions: int64 [T], 0 to T − 1.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Noise(nn.Module):
-    """No noise: plain symmetric attention, whose query is K itself (the same tensor)."""
+    """No noise; also the base class of the kinds of noise.  The query is K itself (the same tensor)."""
 
     log_sigma: nn.Parameter | None
 
@@ -25,8 +25,8 @@ class Noise(nn.Module):
         return k
 
     def score_bias(self, positions: Tensor, keys: int) -> Tensor | None:
-        """The bias R for queries at `positions` (int64) and keys from position 0 on; None for noise without a
-        bias.
+        """The bias R for queries at `positions` (int64) and the keys at positions 0 to `keys` − 1; None for
+        noise without a bias.
 
         Its shape is [H, Tq, keys] for positions [Tq], and [B, H, Tq, keys] for positions [B, Tq].
         """
@@ -80,8 +80,8 @@ def noisy_query(k: Tensor, a: Tensor | None, b: Tensor | None, p: Tensor | None)
 
 
 def relative_bias(bias: Tensor, positions: Tensor, keys: int) -> Tensor:
-    """The bias R from a table [H, n_positions], for queries at `positions` (int64) and keys from position 0
-    on.
+    """The bias R from a table [H, n_positions], for queries at `positions` (int64) and the keys at positions
+    0 to `keys` − 1.
 
     Its shape is [H, Tq, keys] for positions [Tq], and [B, H, Tq, keys] for positions [B, Tq].
     """

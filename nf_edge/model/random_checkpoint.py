@@ -28,11 +28,13 @@ def write_random(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> WrittenCheckpoint:
-    """Write a checkpoint with random weights; its shape is a preset's with the changes in `shape`.
+    """Write a checkpoint with random weights and the shape of a preset, which `shape` changes.
 
     Args:
-        shape: maps keys of config.json to values; None keeps the preset's value.  `num_labels` makes a
-            classifier.  `noise` is the kind of noise; `rank` is allowed only with low-rank noise.
+        preset: a key of `PRESETS`.
+        shape: maps keys of config.json to values that replace the preset's; None: the preset's value stays.
+            `num_labels` makes a classifier.  `noise` is the kind of noise; `rank` is allowed only with
+            low-rank noise.
 
     Raises:
         BadInput: the shape is not valid for a NoiseFormer or too large for this machine, the tokenizer has

@@ -1,7 +1,7 @@
 """Read safetensors files: https://github.com/huggingface/safetensors#format.
 
-The library checks that the tensors fill the file without gaps.  This module first checks that the file is
-regular, that its header is not too long, and that no tensor name is repeated.
+The library `safetensors` checks that the tensors fill the file without gaps.  This module first checks that
+the file is regular, that its header is not too long, and that no tensor name is repeated.
 """
 
 from dataclasses import dataclass

@@ -25,8 +25,8 @@ def refuse_growth(text: str, probe: str) -> None:
     """Check a tokenizer.json before `tokenizers` loads it, because loading already runs the normalizer.
 
     The steps of the normalizer and of the decoder run one by one.  Their input is `probe`, followed by the
-    texts that the steps insert.  Growth without a limit needs a step that replaces a text inserted by another
-    step, so this input reveals it.
+    texts that the steps insert.  Unlimited growth is possible only if a step replaces a text that another
+    step inserted.  The input contains these texts, so it reveals such growth.
 
     Args:
         text: the content of the tokenizer.json.

@@ -25,7 +25,7 @@ class WrittenCheckpoint:
 
     @property
     def dtype(self) -> str:
-        """`float32`, `float16` or `bfloat16`."""
+        """The dtype of the weights: `float32`, `float16` or `bfloat16`."""
         return str(next(iter(self.checkpoint.tensors.values())).dtype).removeprefix("torch.")
 
     def to_json(self) -> dict[str, Any]:

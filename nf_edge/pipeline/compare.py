@@ -48,7 +48,7 @@ class Model:
 
 @dataclass(frozen=True)
 class ComparisonReport:
-    """The comparison of the first model with each other model; tuples of figures have one figure per model.
+    """The comparison of the first model with each of the others.  A tuple of figures has one per model.
 
     Attributes:
         memory_machine: the machine that memory was measured on.

@@ -87,8 +87,10 @@ def _packages() -> dict[str, str]:
 
 
 def _built(name: str, needed_for: str, tools: Callable[[], str]) -> Finding:
-    """The finding about a native part; `tools` returns the compiler that would build it, or raises
-    MissingTool.
+    """Whether this machine can build a native part of nf-edge, as a finding.
+
+    Args:
+        tools: function that returns the compiler to build the part with, or raises MissingTool.
     """
     try:
         compiler = tools()

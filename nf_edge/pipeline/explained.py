@@ -31,7 +31,8 @@ class Explained:
     def to_json(self) -> dict[str, Any] | list[dict[str, Any]]:
         """The JSON document of the accuracy, with a key for each explanation.
 
-        The accuracy on cores is a list.  With an explanation, the key `cores` contains this list.
+        Without explanations, the accuracy on cores is a list.  With an explanation, the document is an
+        object, and its key `cores` has this list.
         """
         reports = {"stages": self.stages, "layers": self.layers}
         explanations = {name: report.to_json() for name, report in reports.items() if report}

@@ -1,4 +1,4 @@
-"""Export a checkpoint: compress it, specialise its attention, lower it, and check the artifact.
+"""Export a checkpoint: specialise its attention, quantize it, lower it, and check the artifact.
 
 The checks show that the artifact fits the device and still predicts correctly.
 """
@@ -43,7 +43,7 @@ class Export(HtmlValue):
 
     Attributes:
         path: the artifact; None if a gate failed and the artifact was not kept.
-        accuracy: None without labelled rows.
+        accuracy: the comparison of answers on the given rows; None if no rows were given.
         failure: the error of the first failed gate; None if all gates pass.
     """
 
@@ -109,7 +109,7 @@ def export(
         out: the folder to create; an existing folder is replaced only if it is an artifact and `overwrite` is
             true.
         device: the device whose memory the artifact must fit.
-        rows: labelled rows to check accuracy on.
+        rows: rows to check accuracy on; None: accuracy is not checked.
         original: the checkpoint that `checkpoint` was pruned from; accuracy is compared with it.  None:
             accuracy is compared with `checkpoint`.
         calibrate: calibration rows, if the recipe needs them; None: the checkpoint's examples.
@@ -190,7 +190,7 @@ def _check_tokenizer(file: Path, vocab_size: int) -> None:
 
 @dataclass(frozen=True)
 class _Built:
-    """A model file in the stage folder.
+    """A model file in the temporary folder that becomes the artifact, and the reports on the file.
 
     Attributes:
         reading: a comparison of the runtime's tokenizer with the checkpoint's; None if either is missing.
@@ -203,7 +203,7 @@ class _Built:
 
 
 def _build(job: Job, stage: Path, progress: Progress) -> _Built:
-    """Compress, specialise attention and lower into the stage folder."""
+    """Make the model file and the files that its runtime needs, in the folder `stage`."""
     runnable = job.runnable(stage / job.backend.model_file)
     progress("lowering", 0, 1)
     lowered = lower(job, runnable.file)

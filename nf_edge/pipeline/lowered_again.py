@@ -52,7 +52,7 @@ class Exported:
             pruned: the exported checkpoint, if `reference` is its original.
 
         Raises:
-            BadInput: `pruned` is not the exported checkpoint, or `reference` already is this checkpoint.
+            BadInput: `pruned` is not the exported checkpoint, or `reference` already is the exported one.
         """
         made_of = artifact.manifest.made_of
         if pruned is None:
@@ -89,7 +89,7 @@ class Exported:
                 f"{before.rows} rows of {before.source}, SHA-256 {before.sha256[:12]}…" if before else "none"
             )
             raise BadInput(
-                f"these are not the rows that {self.artifact.path} was calibrated on ({rows})",
+                f"these are not the rows that {self.artifact.path} was calibrated on (export: {rows})",
                 where=job.calibration.source if job.calibration else None,
                 fix="give the calibration rows of the export with --calibrate",
             )

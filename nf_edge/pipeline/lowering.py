@@ -1,6 +1,6 @@
 """Lower a checkpoint with a recipe to a model file, or only compute the file's weights.
 
-The steps are: compress, specialise attention, lower.
+The steps are: specialise attention, quantize, lower.  Some backends quantize after lowering.
 """
 
 from collections.abc import Callable
@@ -117,7 +117,7 @@ Keep = Callable[[nn.Module], None]
 
 
 def dropped(program: nn.Module) -> None:
-    """Keep nothing."""
+    """Do not keep the program: the `Keep` of callers that need only the file."""
 
 
 @temporary_files_removed()

@@ -23,7 +23,8 @@ class Original:
     """The checkpoint that the exported checkpoint was pruned from.
 
     Attributes:
-        rows: the labelled rows in the original's tokens; None if both checkpoints have the same tokens.
+        rows: the rows to check accuracy on, in the original's tokens; None if both checkpoints have the same
+            tokens.
     """
 
     checkpoint: Checkpoint
@@ -35,7 +36,7 @@ class Proof:
     """The results of running an artifact.
 
     Attributes:
-        accuracy: None without labelled rows.
+        accuracy: the comparison of answers on the given rows; None if no rows were given.
     """
 
     parity: Parity
@@ -61,11 +62,11 @@ class Examination:
     """The requirements for an artifact: the networks and rows that it is compared with, and the limits.
 
     Attributes:
-        network: the checkpoint's network; the artifact's logits must equal its logits.
+        network: the checkpoint's network, whose logits the artifact must reproduce up to `max_logit_error`.
         logit_rows: rows that logits are compared on.
         max_logit_error: largest accepted difference of a logit from the checkpoint's; None: no limit.
-        reference: the network whose accuracy the artifact's is compared with.
-        accuracy_rows: labelled rows; None: accuracy is not checked.
+        reference: the network to compare with the artifact in accuracy.
+        accuracy_rows: the rows to check accuracy on; None: accuracy is not checked.
         limits: the limits on the answers.
         device: the device whose memory the artifact must fit; None: no verdict.
     """
@@ -90,7 +91,7 @@ class Examination:
         """The examination of a job's artifact; all inputs are checked before the lowering.
 
         Args:
-            rows: labelled rows in the checkpoint's tokens.
+            rows: rows to check accuracy on, in the checkpoint's tokens; None: accuracy is not checked.
             original: the checkpoint that accuracy is compared with; None: the job's checkpoint.
             limits: the limits on the answers; None: the recipe's.
 

@@ -44,7 +44,7 @@ def remedy_for(
     calibrate: Rows | None,
     progress: Progress,
 ) -> str:
-    """The remedy for a layer that adds too much error.
+    """What the user can do about a layer that adds too much error, in words.
 
     Args:
         rows: rows to measure the sensitivity on; the first `ROWS` are used.
@@ -72,7 +72,7 @@ def remedy_for(
 def _integer_keys(recipe: Recipe) -> str:
     """The keys to write in a recipe so that attention computes in float32, such as `attention: float32`.
 
-    "" if the recipe has no integers there.
+    "" if the recipe sets int8 neither for attention nor for the cache.
     """
     assert recipe.quantize is not None
     keys = {"attention": recipe.quantize.attention, "kv_cache": recipe.quantize.kv_cache}
@@ -80,7 +80,10 @@ def _integer_keys(recipe: Recipe) -> str:
 
 
 def _wider(recipe: Recipe) -> str:
-    """In words: a bundled recipe for this device with int16 activations, or one with float activations."""
+    """In words: a bundled recipe of the same backend and target with int16 activations.
+
+    If there is none, or if it is `recipe` itself: a recipe with float activations.
+    """
     named = [load_recipe(name) for name in names("recipes")]
     same = [each for each in named if (each.backend, each.target) == (recipe.backend, recipe.target)]
     wider = [each.name for each in same if each.quantize and each.quantize.activations == "int16_static"]

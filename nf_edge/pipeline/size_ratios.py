@@ -11,7 +11,7 @@ from nf_edge.pipeline.export import Export
 
 @dataclass(frozen=True)
 class Size:
-    """One size of every export, and the ratios of the first export to each other export."""
+    """One size of every export, and the ratios of the first export to each of the others."""
 
     name: str
     figures: tuple[Figure, ...]
@@ -39,9 +39,10 @@ def file(result: Export) -> Figure:
 
 
 def process(memories: Sequence[MemoryReport]) -> list[Figure]:
-    """The memory of each process at its largest input, from the same account for all processes.
+    """The memory of each export's process at its largest input; all figures are of the same kind.
 
-    The account is the first one that is known for all processes: measured, planned or predicted.
+    They are measured if all measured figures are known.  Otherwise they are planned if all planned figures
+    are known, and predicted if not.
     """
     for how in ("measured", "planned", "predicted"):
         figures = [memory.process_total.figures()[how] for memory in memories]

@@ -1,6 +1,6 @@
 """`nf-edge check --stages`: make every stage of an artifact again, and measure where accuracy is lost.
 
-The order of the stages is the backend's: some quantize the program, others the lowered file.
+The order of the stages depends on what the backend quantizes: the program or the lowered file.
 """
 
 from collections.abc import Sequence

@@ -145,7 +145,9 @@ def model_of_checkpoint(checkpoint: Checkpoint, where: str | Path, as_ids: bool)
 
 def _tokenizer(file: Path | None, where: str | Path) -> Tokenizer:
     if file is None:
-        raise BadInput("has no tokenizer.json for texts", where=where, fix="give token ids, with --ids")
+        raise BadInput(
+            "has no tokenizer.json, which texts need", where=where, fix="give token ids, with --ids"
+        )
     return read_tokenizer(file)
 
 

@@ -60,7 +60,7 @@ def scaled_layers(config: ModelConfig) -> set[str]:
 
 @torch.no_grad()
 def awq(network: NoiseFormer, precisions: Precisions, calibration_inputs: Inputs, signed: bool) -> None:
-    """Scale the layers of fewer than 8 bits, in place, to reduce their rounding errors.
+    """Scale the layers whose weights have fewer than 8 bits, in place, to reduce their rounding errors.
 
     Args:
         network: in plain PyTorch operators; its outputs stay the same up to float32 rounding.

@@ -1,8 +1,9 @@
 """Weights that nf-edge rounds itself, instead of the runtime's quantizer.
 
-These are weights of a width without a kernel, weights with zero points, weights of float16 delegates, and all
-weights below int8 with GPTQ. GPTQ rounds the token table first and then the layers in order. Each layer
-is rounded for the inputs that it gets from the layers before it, which are already rounded.
+These are weights with a number of bits that no kernel supports (such as int3), weights with zero points, and
+weights for delegates that compute in float16. With GPTQ, they are also all weights below int8. GPTQ rounds
+the token table first and then the layers in order. Each layer is rounded for the inputs that it gets from the
+layers before it, which are already rounded.
 """
 
 from collections.abc import Callable
@@ -28,7 +29,7 @@ def nearest_weights(
 ) -> dict[str, QuantizedWeight]:
     """Map layers and tables to weights rounded to the nearest code.
 
-    Only weights with zero points and weights of a width without a kernel (such as int3) are included.
+    Only weights with zero points, and weights with a number of bits that no kernel supports, are included.
 
     Args:
         signed: whether scales of layers may be negative.
@@ -69,7 +70,7 @@ def half_weights(
 def gptq_weights(
     network: NoiseFormer, calibration_inputs: Inputs, precisions: Precisions, signed: bool
 ) -> dict[str, QuantizedWeight]:
-    """Map the layers and the token table of fewer than 8 bits to weights rounded by GPTQ.
+    """Map the layers and the token table, if they have fewer than 8 bits, to weights rounded by GPTQ.
 
     Args:
         network: in plain PyTorch operators; its weights become the dequantized ones, in place.

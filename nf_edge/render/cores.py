@@ -89,6 +89,9 @@ def _lines(reports: Sequence[OnCore]) -> list[str]:
 
 
 def _core_lines(cores: Sequence[EmulatedCore]) -> list[str]:
-    """The emulator's version, and a line for each core that replaces another or is not reliable."""
+    """A line with the emulator's version, and one for each core with a remark.
+
+    A remark says that another core stands in for the device's core, or that results are not reliable.
+    """
     lines = [f"emulated by QEMU {cores[0].emulator.version}: answers are the core's, times are not"]
     return [*lines, *(f"{core.name}: {core.note}" for core in cores if core.note)]

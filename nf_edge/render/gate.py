@@ -27,7 +27,7 @@ class Case:
 
 
 def junit_xml(report: GateReport, title: str) -> bytes:
-    """A JUnit file with one test case per limit, and one test suite for each file on each core.
+    """A JUnit file with one test case per gate: in one test suite, or in one suite per emulated core.
 
     Args:
         title: the name of the artifact.
@@ -88,7 +88,7 @@ def _accuracies(report: GateReport) -> Sequence[AccuracyReport]:
 
 
 def accuracy_cases(report: AccuracyReport) -> list[Case]:
-    """One case per limit, and one case for whether the artifact's logits are finite."""
+    """A case for finite logits, one case per limit, and with a baseline, a case for the regression."""
     comparison = report.comparison
     count = comparison.not_finite
     finite = Case(

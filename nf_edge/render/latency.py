@@ -16,7 +16,7 @@ def latency_parts(report: LatencyReport) -> list[Part]:
 
 
 def letters(count: int) -> str:
-    """The names of `count` artifacts in tables, such as `ABC`."""
+    """The letters that stand for `count` artifacts in tables, such as `ABC` for three artifacts."""
     return ascii_uppercase[:count]
 
 
@@ -104,7 +104,7 @@ def latency_lines(report: LatencyReport, speed: str = SPEED_MEANS) -> list[str]:
     """Lines that explain the tables, say what the tables leave out, and name the machine of the measurement.
 
     Args:
-        speed: the meaning of a ratio of speeds, if there are several artifacts.
+        speed: the words that explain a ratio of speeds; without effect if there is only one artifact.
     """
     rounds = max(row.rounds for row in report.lines)
     loads = report.lines[0].rounds

@@ -64,7 +64,7 @@ def layers_lines(report: LayersReport) -> list[str]:
 
 
 def first_bad_line(report: LayersReport) -> str:
-    """The line that names the first bad layer, or the layer with the most noise if none is out of line."""
+    """The line that names the first bad layer, or the layer that adds the most error if none is bad."""
     bad, worst = report.first_bad, report.worst
     if bad is None:
         return (

@@ -99,5 +99,5 @@ def share_lines(share: Share) -> list[str]:
 
 
 def unverified_lines(share: Share) -> list[str]:
-    """The facts that a budget depends on and nobody has verified in a source."""
+    """A line for each unverified fact of the device that the budget depends on."""
     return [f"uses an unverified figure, {path}: {source}" for path, source in share.unverified.items()]

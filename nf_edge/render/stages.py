@@ -72,7 +72,7 @@ def _remark(remark: str) -> str:
 
 
 def lost_most_line(report: StagesReport) -> str:
-    """The line that names the stage that lost most, and the figure that says so."""
+    """The line that names the stage with the largest loss, and the figure that shows it."""
     worst = report.worst
     if worst is None:
         return "no stage changed the answers beyond the rounding of float32"

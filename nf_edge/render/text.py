@@ -17,7 +17,7 @@ def number_cell(value: float | None) -> str:
 
 
 def spread_text(value: object, bounds: tuple[object, object], dash: str = "–") -> str:
-    """A value and its bounds as in tables, such as `1.52 (1.40–1.61)`."""
+    """A value and its bounds as in tables, such as `1.52 (1.40–1.61)`; `dash` separates the bounds."""
     low, high = bounds
     return f"{value} ({low}{dash}{high})"
 

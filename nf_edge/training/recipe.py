@@ -251,7 +251,7 @@ def load_training_recipe(name: str, seed: int | None = None) -> TrainingRecipe:
         seed: replaces the recipe's seed; None: the recipe's is kept.
 
     Raises:
-        BadInput: there is no such recipe, or it is invalid; lists all errors, each with its line.
+        BadInput: there is no such recipe, or it is invalid; the message lists all errors, each with its line.
     """
     recipe = load(resolve("recipes/training", name), TrainingRecipe)
     return recipe if seed is None else recipe.model_copy(update={"seed": seed})

@@ -33,8 +33,8 @@ class Located:
 
     Attributes:
         source: the source as the recipe gives it.
-        path: the path of its file, or the name of a data set.
-        part: the part of it to use.
+        path: the path of the source's file, or the name of a data set.
+        part: the part of the file or data set to use.
     """
 
     source: Source
@@ -47,7 +47,7 @@ class Located:
         return is_text(self.path) and self.source.task is None
 
     def records(self) -> list[Record]:
-        """The rows of a table that are in the part."""
+        """The rows of the source's table that belong to `part`."""
         return self.part.of_records(read_table(self.path, self.source.row_format).table.records)
 
 
@@ -72,8 +72,8 @@ class TrainingData:
         examples_json: the content of the checkpoint's examples.jsonl, one JSON object per line.
         tokenizer_file: the tokenizer.json of the recipe, or the one trained for it; None if the data is
             not text.
-        bytes_per_token: UTF-8 bytes per token of the test text; None unless it is a language model's text
-            file.
+        bytes_per_token: UTF-8 bytes per token of the test text; None unless the test data is a language
+            model's text file.
         sha256: SHA-256 of each file, by its name in the recipe.
         notes: remarks for the user on how the data was read.
     """

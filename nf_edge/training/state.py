@@ -109,8 +109,7 @@ def load_state(path: Path, fingerprint: str, model: nn.Module, optimizer: torch.
         raise _invalid_state(path, error) from error
     if document.fingerprint != fingerprint:
         raise BadInput(
-            "contains the state of a training whose recipe, seed, data or nf-edge version differs from "
-            "this one's",
+            "contains the state of another training: its recipe, seed, data or nf-edge version differs",
             where=path,
             fix="resume with the original recipe, seed, data and version, or delete this file and start "
             "again",

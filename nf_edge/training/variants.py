@@ -16,7 +16,7 @@ def attention_name(config: ModelConfig) -> str:
 def variants(recipe: TrainingRecipe) -> list[TrainingRecipe]:
     """Copies of the recipe, one for each attention in `COMPARED` that is not the recipe's own.
 
-    A variant without learned noise is also trained without random noise.
+    A variant without learned noise has no random noise either.
     """
     others = [name for name in COMPARED if name != attention_name(recipe.model)]
     return [_variant(recipe, name) for name in others]

@@ -172,7 +172,7 @@ def test_a_training_with_other_teachers_is_another_training(run, recipe_file, tm
     other = recipe_file(distill=RECIPE["distill"] | {"temperature": 1.0})
     failed = run("train", other, "-o", tmp_path / "out", "--resume")
     assert failed.code == 3
-    assert "a training whose recipe, seed, data or nf-edge version differs" in failed.err
+    assert "another training: its recipe, seed, data or nf-edge version differs" in failed.err
 
 
 @pytest.mark.slow

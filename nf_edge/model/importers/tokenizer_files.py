@@ -206,7 +206,7 @@ def _unlisted_notes(
 
 
 def _beyond_gpt2(document: dict[str, Any]) -> list[str]:
-    """The parts of a tokenizer that GPT-2's tokenizer does not have."""
+    """The names of the parts of a tokenizer that differ from GPT-2's tokenizer, such as `normalizer`."""
     model = document["model"]
     return [
         part
@@ -223,7 +223,7 @@ def _built(document: dict[str, Any], folder: Path) -> Tokenizer:
     """The tokenizer of a `tokenizer.json` document.
 
     Raises:
-        BadInput: `tokenizers` refuses the document, or gives a token another id.
+        BadInput: `tokenizers` refuses the document, or gives a token another id than the document does.
     """
     with tokenizer_errors(folder, "its tokenizer files are invalid"), dropped_stderr():
         tokenizer = Tokenizer.from_str(strict_json.dumps(document))

@@ -34,7 +34,9 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         if is_there(index):
             return _read_shards(index, read)
     listed = ", ".join(f"{name}, {name}.index.json" for name in readers)
-    raise BadInput(f"has none of these weight files: {listed}", where=folder, fix="give a folder with one")
+    raise BadInput(
+        f"has none of these weight files: {listed}", where=folder, fix="give a folder with one of these"
+    )
 
 
 def _read_pickled(path: Path) -> Mapping[str, Tensor]:

@@ -4,11 +4,12 @@ Arguments are names of bundled files (str), paths (str or Path; a Path is never 
 The attributes `passed` and `failure` of a value say whether it passes its gates.  Every error is an
 `NfEdgeError`.  Slow imports happen only when a function is called.
 
-Three parameters are common to many functions:
+Some parameters are common to many functions:
 
-    progress    a function that is called with (step, done, total)
-    notify      a function that is called with each remark; None: Python's `warnings`
-    public_key, require_signature   verify the artifact's signature; refuse an artifact that is not verified
+    progress            a function that is called with (step, done, total)
+    notify              a function that is called with each remark; None: Python's `warnings`
+    public_key          the key file to verify the artifact's signature with; None: it is not verified
+    require_signature   refuse an artifact without a verified signature
 """
 
 from nf_edge.core import notebook

@@ -120,7 +120,7 @@ def points(value: float | None) -> float | None:
     """Check the argument `max_drop`, in points of accuracy; returns it as a float, or None.
 
     Raises:
-        BadInput: the value is not from 0 to 100, or looks like a share instead of points.
+        BadInput: the value is not from 0 to 100, or is so small that a share was probably meant.
     """
     if value is None:
         return None
@@ -133,8 +133,10 @@ def points(value: float | None) -> float | None:
 
 
 def require_data(data: object, **options: object) -> None:
-    """Refuse options that need labelled rows if there are none: otherwise a gate would pass without a
-    measurement.
+    """Refuse options that need rows if `data` is None: a gate would pass without a measurement.
+
+    Args:
+        options: the value of each such option, by its name; None: the caller did not give the option.
 
     Raises:
         BadInput: one of the options is given without data.
@@ -142,18 +144,18 @@ def require_data(data: object, **options: object) -> None:
     if data is None and (given := [name for name, value in options.items() if value is not None]):
         names = " and ".join(given)
         raise BadInput(
-            f"{names} cannot be used without data", fix=f"give labelled rows, or leave out {names}"
+            f"{names} cannot be used without data", fix=f"give rows as `data`, or leave out {names}"
         )
 
 
 def format_of(row_format: "RowFormat | None", **sources: object) -> "RowFormat":
-    """How the rows of sources are read; the usual way if `row_format` is None.
+    """How to read the rows of files: `row_format`; if it is None, the default format.
 
     Args:
-        sources: the arguments that name rows, by their names.
+        sources: the arguments that can name data files, by parameter name.
 
     Raises:
-        BadInput: there is a row format but no file to read with it, or it is not a RowFormat.
+        BadInput: `row_format` is not a RowFormat, or no argument names a file to read with it.
     """
     from nf_edge.model.data.row_format import DEFAULT, RowFormat
 

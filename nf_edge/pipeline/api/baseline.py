@@ -22,7 +22,7 @@ def baseline_of(
     limit: int | None,
     row_format: "RowFormat | None",
 ) -> "Baseline":
-    """The baseline of a check: an earlier artifact, with the rows of the check in its tokens.
+    """The baseline of a check: an earlier artifact, and the rows of the check in that artifact's tokens.
 
     The earlier artifact may be made from another checkpoint with the same labels.
 

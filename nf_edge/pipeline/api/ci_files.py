@@ -56,8 +56,8 @@ def ci_files(junit: Named | None, summary: Named | None, *read: object, out: Pat
         out: the folder that the command writes; None if it writes none.
 
     Raises:
-        BadInput: a file cannot be written; it is an input, or inside `out`; or `junit` exists and is no JUnit
-            file.
+        BadInput: a file cannot be written, is an input, or is inside `out`; or `junit` exists and is not a
+            JUnit file.
     """
     files = CiFiles(optional_path(junit), optional_path(summary))
     sources = [place for each in read for place in place_of("", each)]

@@ -35,13 +35,17 @@ def compare_named(
     progress: Progress = silent,
     notify: Notify | None = None,
 ) -> ComparisonReport:
-    """Compare checkpoints given by name or folder, or three models of a preset's shape.
+    """Compare checkpoints given by name or folder, or three models with random weights.
+
+    The three models have the shape of a preset: a NoiseFormer, a GPT-2, and one with symmetric attention
+    without noise.
 
     Args:
-        preset: the shape of three models with random weights; then `names` must be empty.
+        preset: the name of the three models' shape, if `names` is empty; None: compare `names`.
         rank: rank of the NoiseFormer's low-rank noise; only used with `preset`.
         calibrate: the source of calibration rows, as for `load_rows`; None: the checkpoints' examples.
-        row_format: how the calibration rows are read; None: the usual columns.
+        row_format: how the calibration rows are read; None: from columns with the usual names, such as
+            `text`.
         out: a folder that keeps one artifact per model; None: the artifacts are temporary.
         overwrite: replace existing artifacts in `out`.
         lengths, contexts, threads, repeats: as for `nf_edge.bench`.

@@ -78,8 +78,9 @@ def check_layers(
     progress: Progress | None = None,
     notify: Notify | None = None,
 ) -> "LayersReport":
-    """Error of each layer of an artifact against the float32 network; the arguments are those of
-    `check_stages`.
+    """Error of each layer of an artifact against the float32 network.
+
+    Arguments that are not listed here have the same meaning as in `check_stages`.
 
     Args:
         limit: number of rows; None: 32, because every row runs three models.
@@ -113,16 +114,17 @@ def check_and_explain(
     gate: dict[str, Any],
     **options: Any,
 ) -> "Explained":
-    """The accuracy of an artifact here, or on cores, with the explanations that are requested.
+    """The accuracy of an artifact on this machine or on emulated cores, with the requested explanations.
 
     Args:
+        on: the cores, as for `check_on`; empty: this machine.
         stages, layers: whether to call `check_stages` and `check_layers`.
-        html: a file to write the explanations to, as a page.
-        gate: the arguments that only `check` has.
+        html: the HTML file to write the explanations to; None: no file.
+        gate: the arguments of `check` that the explanations do not have.
         options: the arguments that `check` and the explanations share.
 
     Raises:
-        BadInput: as the functions that are called do, or the page cannot be written.
+        BadInput: as the called functions do; or the HTML file cannot be written.
     """
     from nf_edge.core.files import staged_file
     from nf_edge.core.output_checks import check_file

@@ -17,7 +17,7 @@ class GivenLimits:
     """The limits that a caller gives; None: the recipe's limit applies.
 
     Raises:
-        BadInput: a metric is unknown, or a limit is out of range or looks like a share.
+        BadInput: a metric is unknown, or a limit is out of range or so small that a share was probably meant.
     """
 
     max_drop: MaxDrop | None = None
@@ -50,8 +50,8 @@ class GivenLimits:
         """A recipe's limits, except that each given limit replaces the recipe's.
 
         Args:
-            labelled: whether the rows have labels.  If not, a given limit that needs no labels also replaces
-                the recipe's `max_drop`, which cannot be computed.
+            labelled: whether the rows have labels.  Without labels, no drop can be computed.  The recipe's
+                `max_drop` then does not apply if `max_changed` or `max_kl` is given.
         """
         names = ("max_drop", "max_changed", "max_kl", "on")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _ignore(remark: str) -> None:
-    """Ignore a remark: loaded values keep their remarks in `warnings`."""
+    """Ignore a remark: each loaded value keeps its remarks in its attribute `warnings`."""
 
 
 def load_checkpoint(source: "Named | Checkpoint") -> "Checkpoint":
@@ -53,12 +53,14 @@ def load_rows(
     row_format: "RowFormat | None" = None,
     limit: int | None = None,
 ) -> "Rows":
-    """Load the rows of a TSV, CSV or JSONL file, of a folder, or of NAME:SPLIT, in a checkpoint's tokens.
+    """Load rows, and encode their texts with a checkpoint's tokenizer.
 
     Args:
+        source: a TSV, CSV or JSONL file; a folder of a GLUE task or of the datasets package; or the name of a
+            data set and its split, NAME:SPLIT.
         recipe: longer rows are cut to this recipe's length; None: to the checkpoint's number of positions.
-        row_format: how the rows of files are read: the task, or the columns and labels; None: the usual
-            columns.
+        row_format: how the rows of files are read: the task, or the columns and labels; None: from
+            columns with the usual names, such as `text` and `label`.
         limit: read only the first `limit` rows.
 
     Raises:

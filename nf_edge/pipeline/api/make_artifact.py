@@ -46,17 +46,19 @@ def export(
     Args:
         out: the folder to create.
         device: the device whose memory the artifact must fit.
-        data: labelled rows to check accuracy on; only the first `limit` of a file.
+        data: rows to check accuracy on; only the first `limit` of a file.  Rows without labels show only
+            changes of the answers.
         calibrate: calibration rows, if the recipe needs them; None: the checkpoint's examples.
-        row_format: how the rows of files are read: the task, or the columns and labels; None: the usual
-            columns.
+        row_format: how the rows of files are read: the task, or the columns and labels; None: from
+            columns with the usual names, such as `text` and `label`.
         stride: tokens by which the windows of a text file move; None: half a window.
-        max_drop: largest loss: a number in points of accuracy (of a regression's Pearson correlation, of a
-            multi-label classifier's micro F1), or a mapping from metrics to losses; None: the recipe's limit.
+        max_drop: largest loss.  A number is in points of accuracy; for a regression, of the Pearson
+            correlation; for a multi-label classifier, of micro F1.  A mapping has the largest loss of each
+            metric.  None: the recipe's limit.
         max_changed: largest share of changed answers, in percent; None: the recipe's limit.
         max_kl: largest KL divergence of the answers, in nats; None: the recipe's limit.
-        limits_on: `estimate`, or `interval`: the bad end of each 95 % interval must keep its limit; None: as
-            the recipe says.
+        limits_on: what must be within the limits: `estimate`, the measured values; or `interval`, the bad
+            ends of their 95 % intervals.  None: as the recipe says.
         junit: a JUnit file to write, with one test case per limit.
         summary: a Markdown file to append the results to.
         overwrite: replace `out` if it is an artifact.

@@ -96,20 +96,22 @@ def check(
     """Accuracy of an artifact, run from its file on this CPU, and of its checkpoint on the same rows.
 
     Args:
-        data: labelled rows, or a text file (.txt) for a language model; of a file, only the first `limit`
-            rows or windows.
-        row_format: how the rows of files are read: the task, or the columns and labels; None: the usual
-            columns.
+        data: rows, or a text file (.txt) for a language model; of a file, only the first `limit` rows or
+            windows.  Rows without labels show only changes of the answers.
+        row_format: how the rows of files are read: the task, or the columns and labels; None: from
+            columns with the usual names, such as `text` and `label`.
         stride: tokens by which the windows of a text file move; None: half a window.
         reference: the checkpoint that was exported; if `compress` made it, its original is accepted too.
             None: the bundled checkpoint that the manifest names.
-        baseline: the artifact that shipped last; a regression against it that is beyond the noise fails.
-        max_drop: largest loss: a number in points of accuracy (of a regression's Pearson correlation, of a
-            multi-label classifier's micro F1), or a mapping from metrics to losses; None: the recipe's limit.
+        baseline: the artifact that shipped last.  The check fails if a metric is significantly worse than
+            this artifact's, or cannot be compared.
+        max_drop: largest loss.  A number is in points of accuracy; for a regression, of the Pearson
+            correlation; for a multi-label classifier, of micro F1.  A mapping has the largest loss of each
+            metric.  None: the recipe's limit.
         max_changed: largest share of changed answers, in percent; None: the recipe's limit.
         max_kl: largest KL divergence of the answers, in nats; None: the recipe's limit.
-        limits_on: `estimate`, or `interval`: the bad end of each 95 % interval must keep its limit; None: as
-            the recipe says.
+        limits_on: what must be within the limits: `estimate`, the measured values; or `interval`, the bad
+            ends of their 95 % intervals.  None: as the recipe says.
 
     Raises:
         BadInput: the artifact is invalid, or the checkpoint or the data does not suit it.
@@ -161,7 +163,8 @@ def check_on(
 
     Args:
         on: names of devices, or QEMU's names of cores.
-        limit: number of rows; None: 100, because an emulated core is slow, or as many as the limits need.
+        limit: number of rows; None: 100, or more if the limits need more.  The default is small because an
+            emulated core is slow.
 
     Raises:
         BadInput: a device is unknown, the artifact is invalid, or the checkpoint or the data does not suit

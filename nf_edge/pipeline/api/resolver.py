@@ -33,7 +33,7 @@ class Resolver:
         notify: called with each remark; None: Python's `warnings`.
         public_key: the key file that signatures are verified with; None: signatures are not verified.
         require_signature: refuse an artifact without a verified signature.
-        row_format: how the rows of files are read; None: the usual columns.
+        row_format: how the rows of files are read; None: from columns with the usual names, such as `text`.
     """
 
     notify: Notify | None
@@ -77,7 +77,9 @@ class Resolver:
         length: int,
         split: "Split" = "dev",
     ) -> "Rows":
-        """Rows in a checkpoint's tokens, cut to a length; loaded rows are not cut and must suit the model.
+        """Rows in a checkpoint's tokens.
+
+        Rows of a source are cut to `length` tokens.  Loaded rows are not cut and must suit the model.
 
         Args:
             split: which split of a folder is read.
@@ -115,10 +117,10 @@ class Resolver:
         length: int,
         stride: int | None,
     ) -> "Rows":
-        """`rows` to evaluate on; a text file for a language model is read as windows.
+        """Rows to evaluate on: the windows of a text file for a language model, otherwise as from `rows`.
 
         Args:
-            limit: of windows, for a text.
+            limit: largest number of rows or windows; None: all.
             stride: as for `read_windows`.
 
         Raises:

@@ -13,7 +13,7 @@ class SearchTarget:
     Attributes:
         of: the limited figure: `size`, of the model file in bytes; `kl`, in nats; or `drop`, of accuracy in
             points.
-        most: the largest accepted value.
+        most: the largest accepted value of the limited figure.
     """
 
     of: Literal["size", "kl", "drop"]

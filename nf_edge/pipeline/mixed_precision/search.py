@@ -48,7 +48,10 @@ def search(
     name: str,
     progress: Progress = silent,
 ) -> SearchResult:
-    """Search for the recipe with the least loss at a size, or with the smallest file at a loss.
+    """Search for the best recipe that meets a target.
+
+    If the target limits the file size, the best recipe has the least loss.  If the target limits the loss,
+    the best recipe has the smallest file.
 
     Args:
         sensitivity: the costs of the job's units.
@@ -104,8 +107,9 @@ class _Search:
     def by_loss(self, target: SearchTarget) -> list[Candidate]:
         """Export candidates for a limit on the loss, and return them.
 
-        The search along the path ends when no smaller candidate is expected to meet the target, or after
-        `MOST_CANDIDATES`.  One more candidate follows if some units can be less precise (see `trim`).
+        The candidates are allocations of `_path`.  The search ends when no smaller candidate is expected to
+        meet the target, or after `MOST_CANDIDATES`.  One more candidate follows if some units can be less
+        precise (see `trim`).
         """
         made: list[Candidate] = []
         # Indices on the path: the last allocation that misses the target, and the first that meets it.
@@ -163,9 +167,12 @@ class _Search:
         return made, not_made
 
     def _first(self, target: SearchTarget, low: int, high: int, more: float) -> int:
-        """The first index on the path, from `low` on, that is expected to meet a limit on the loss.
+        """The index in `_path` of the first allocation that is expected to meet a limit on the loss.
 
-        If no index below `high` is expected to meet it, the result is `high`.
+        Only the indices from `low` to `high` − 1 are tried.  If none meets the limit, the result is `high`.
+
+        Args:
+            more: as for `_expected`.
         """
 
         def enough(place: int) -> bool:
@@ -177,7 +184,7 @@ class _Search:
         """Whether an allocation is expected to meet a limit on the loss.
 
         Args:
-            more: the loss of artifacts in excess of PyTorch's prediction.
+            more: the amount by which the loss of an artifact exceeds the loss simulated in PyTorch.
         """
         return loss(self._simulate(self._recipe(allocation)), target) + more <= target.most
 

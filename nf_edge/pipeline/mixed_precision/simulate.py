@@ -27,7 +27,7 @@ class Change:
     """A change to some modules of a network.
 
     Attributes:
-        network: in float32 and plain PyTorch operators.
+        network: the unchanged network, in float32 and plain PyTorch operators.
         weights: the lowered weights of the changed modules; a table may have fewer rows than the network's.
         precisions: maps at least the changed modules to their precision, which determines how their inputs
             are rounded.

@@ -91,7 +91,7 @@ def _refuse_unsuited(recipe: Recipe, job: SweepJob) -> None:
             )
         if checkpoint.config.is_language_model and recipe.prune and recipe.prune.vocabulary:
             raise BadInput(
-                "drops tokens, so its predictions cannot be compared with those of the original",
+                "drops tokens, so the pruned model's predictions cannot be compared with the original's",
                 where=where,
                 fix="remove prune.vocabulary from the recipe",
             )

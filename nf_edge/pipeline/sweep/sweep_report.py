@@ -52,8 +52,9 @@ class Compressed:
 
 @dataclass(frozen=True)
 class SweepReport(HtmlValue):
-    """The comparison of the first recipe, the baseline, with each other one; tuples of figures have one
-    figure per recipe.
+    """The comparison of the first recipe (the baseline) with each of the others.
+
+    A tuple of figures has one figure per recipe.
 
     Attributes:
         sizes: number of parameters, file size, and memory of the process, planned and measured.

@@ -39,7 +39,10 @@ SETTINGS = {
 
 
 def parts_chart(lines: Sequence[MemoryPart], total: MemoryPart, accounts: Sequence[str], label: str) -> str:
-    """An SVG chart with a stacked bar for each account; each known and positive part is a segment."""
+    """An SVG chart with a stacked bar for each account, such as `planned`.
+
+    Each known and positive part is a segment.
+    """
     with matplotlib.rc_context(SETTINGS):
         figure, axes = figure_of(0.85 + 0.36 * len(accounts) + 0.17 * len(lines))
         bottoms = [0.0] * len(accounts)

@@ -16,7 +16,10 @@ EXACT = 100.0
 
 
 def stages_chart(report: StagesReport, label: str) -> str:
-    """A chart of the main metric after each stage that was run; without labels, of the change from fp32."""
+    """A chart of the main metric after each stage that was run.
+
+    Without labels, it shows the change from fp32 instead, such as the KL divergence.
+    """
     steps = [result.from_fp32 for result in report.results]
     names = [result.stage.name for result in report.results]
     worst = report.worst.stage.name if report.worst else ""
@@ -48,7 +51,7 @@ def stages_chart(report: StagesReport, label: str) -> str:
 
 
 def layers_chart(report: LayersReport, label: str) -> str:
-    """A chart of each layer's signal-to-noise ratio in a usual run, and with exact inputs."""
+    """A chart of each layer's signal-to-noise ratio: in a usual run, and with the fp32 network's inputs."""
     layers = report.layers
     bad = report.first_bad
     with matplotlib.rc_context(SETTINGS):
