@@ -25,10 +25,13 @@ _ending = False
 
 
 def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
-    """Start a program; `options` are passed to Popen.  Bytes of its output that are not UTF-8 are replaced.
+    """Start a program.  Bytes of its output that are not UTF-8 are read as U+FFFD.
+
+    Args:
+        options: further arguments of Popen.
 
     Raises:
-        NfEdgeError: this process is ending.
+        NfEdgeError: `end_all` was called, so no program may start.
     """
     if _ending:
         raise NfEdgeError("was not started, because nf-edge is shutting down", where=command[0])

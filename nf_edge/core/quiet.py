@@ -39,7 +39,8 @@ def quiet_stderr() -> Iterator[None]:
 def quiet_stdout() -> Iterator[None]:
     """Drop everything written to stdout, which is only for results.
 
-    C++ code writes to the file descriptor.  Python's stdout may be another file, so it is redirected too.
+    C++ code writes to file descriptor 1.  Python writes to `sys.stdout`, which may be another file.  Both are
+    redirected.
     """
     with (
         open(os.devnull, "w") as dropped,

@@ -29,7 +29,7 @@ KINDS = {
 
 
 def is_there(path: Path) -> bool:
-    """Whether the path exists, even as a pipe or a broken link, which `open_regular` refuses later."""
+    """Whether a path exists.  True even for a pipe or a broken link, which `open_regular` cannot open."""
     return os.path.lexists(path)
 
 

@@ -22,8 +22,10 @@ def folder(kind: str) -> Path:
 
 
 def names(kind: str, suffix: str = ".yaml") -> list[str]:
-    """The sorted names of the bundled files of a kind, without their suffix.  If `suffix` is "", the names of
-    checkpoint folders.
+    """The sorted names of the bundled files of a kind, without their suffix.
+
+    Args:
+        suffix: the suffix of the files; "" for checkpoints, which are folders.
     """
     entries = folder(kind).iterdir()
     if suffix:

@@ -11,8 +11,9 @@ from nf_edge.core import processes
 
 
 class Terminated(BaseException):
-    """Raised when a signal ends this process.  Like KeyboardInterrupt, `except Exception` does not catch
-    it.
+    """Raised when a signal ends this process.
+
+    `except Exception` does not catch this class, as it does not catch KeyboardInterrupt.
     """
 
     def __init__(self, number: int) -> None:

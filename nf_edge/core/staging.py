@@ -180,7 +180,7 @@ def _work_folder(parent: Path, prefix: str, makes: str) -> Iterator[Path]:
 
 
 def _remove(folder: Path) -> None:
-    """Delete a work folder, its lock last.  If this is interrupted, another process can finish it."""
+    """Delete a work folder, its lock file last.  Another process can finish an interrupted deletion."""
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             if entry.is_dir(follow_symlinks=False):
@@ -207,7 +207,7 @@ def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
 
 
 def _try_lock(lock: int) -> bool:
-    """Lock the file; False if a deleting process locked it first."""
+    """Lock the open lock file of a work folder; False if another process locked it first to delete it."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -218,7 +218,11 @@ def _try_lock(lock: int) -> bool:
 
 
 def _rename(source: Path, target: Path, flags: int) -> None:
-    """Call renameat2(2), which Python does not offer."""
+    """Rename `source` to `target` as the `flags` of renameat2(2) say.  Python has no such function.
+
+    Raises:
+        OSError: the rename failed, or the system has no renameat2.
+    """
     call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if call is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))

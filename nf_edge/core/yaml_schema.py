@@ -192,9 +192,10 @@ def _explain(error: ValidationError, node: yaml.Node | None) -> list[str]:
 
 
 def _line(node: yaml.Node | None, location: tuple[Any, ...], entries: dict[int, _Entries]) -> int:
-    """Line (from 1) of the deepest part of `location` that the file has.
+    """The line (from 1) of the value at `location`; if there is none, of its closest parent in the file.
 
     Args:
+        location: the keys and indices that lead to the value, as pydantic reports them.
         entries: a cache of the mappings' entries; a file may have thousands of errors.
     """
     line = node.start_mark.line if node else 0

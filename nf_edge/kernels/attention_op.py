@@ -1,8 +1,9 @@
 """Symmetric attention as one PyTorch operator, for graphs in which attention must stay a single node.
 
-`nf::symmetric_attention` computes attention from the projection's output, with its heads side by side, and
-from the noise.  `nf::symmetric_attention_cached` first appends the new tokens to a key/value cache.  This
-module is the reference in PyTorch.  `native/executorch_op.cpp` implements the out variants for ExecuTorch.
+`nf::symmetric_attention` computes attention from the noise and from the output of the projection.  All heads
+are side by side in this output.  `nf::symmetric_attention_cached` first appends the new tokens to a key/value
+cache.  This module is the reference in PyTorch.  `native/executorch_op.cpp` implements the out variants for
+ExecuTorch.
 """
 
 from typing import NamedTuple
@@ -37,7 +38,7 @@ class NoiseTensors(NamedTuple):
     Attributes:
         a, b: [H, d, r]: Q = K + (K A) Bᵀ.
         p: [H, d, d]: Q = K + K P.
-        bias: [H, positions]: R[i, j] = bias[|i − j|].
+        bias: [H, positions]: R[i, j] = bias[|i − j|] is added to the scaled score of query i and key j.
     """
 
     a: Tensor | None = None

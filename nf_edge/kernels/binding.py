@@ -246,7 +246,7 @@ def library_path() -> Path:
 def executorch_library(target: BuildTarget | None = None) -> Path:
     """Build a shared library with the kernels as operators of the installed ExecuTorch; return its path.
 
-    A process must load the library before a program that calls the operators.
+    A process must load the library before it loads a `.pte` that calls the operators.
 
     Args:
         target: the machine to build for; None is this machine.

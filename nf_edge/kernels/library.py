@@ -19,7 +19,7 @@ class KernelLibrary:
 
     Attributes:
         target: `host`, or a name in `TARGETS`.
-        path: the copied library.
+        path: the copy of the library; if there is no copy, the library in the cache.
         bytes: size of the library.
         sha256: hash of the library.
         instruction_sets: instruction sets that this CPU can run, the preferred one first; None for another

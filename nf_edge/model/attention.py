@@ -13,7 +13,9 @@ from nf_edge.model.noise import build_noise
 
 @dataclass(frozen=True)
 class Pass:
-    """The context of one forward pass.  All layers share it, except the last, which may compute fewer tokens.
+    """The context of one forward pass.
+
+    All layers share this object.  Only the last layer may have its own, to compute fewer tokens.
 
     Attributes:
         form: the implementation of attention (see `attention_forms`).

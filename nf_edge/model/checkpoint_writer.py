@@ -43,7 +43,7 @@ def check_place(
 
     Args:
         sources: files and folders that the job reads.  `path` is refused if it is or contains one of them.
-        other_outputs: other paths that the job will write.
+        other_outputs: other paths that the job will write; each must be writable.
 
     Raises:
         BadInput: the folder exists and may not be replaced, or it cannot be written.
@@ -74,7 +74,7 @@ def save_checkpoint(
     """Write a checkpoint folder; an interruption leaves no partial folder.
 
     Args:
-        tensors: by the names of `ModelConfig.tensor_shapes`; a tied head is not written.
+        tensors: maps the names in `ModelConfig.tensor_shapes` to tensors; a tied head is not written.
         dtype: the dtype of the written tensors.
         tokenizer_file: a `tokenizer.json` to copy; None: the checkpoint gets no tokenizer.
 
@@ -97,7 +97,7 @@ def write_checkpoint(
     """Write the files of a checkpoint into an existing folder.
 
     Args:
-        tensors: by the names of `ModelConfig.tensor_shapes`; a tied head is not written.
+        tensors: maps the names in `ModelConfig.tensor_shapes` to tensors; a tied head is not written.
         tokenizer_file: a `tokenizer.json` to copy.
         where: the path of the checkpoint in messages.
 

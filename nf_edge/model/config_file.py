@@ -28,7 +28,7 @@ def parse_config(
 
     Args:
         where: the source, for messages.
-        known_problems: problems that the caller detected; they are raised together with those of the config.
+        known_problems: problems that the caller detected; the error lists them before the config's problems.
 
     Raises:
         BadInput: lists every problem.

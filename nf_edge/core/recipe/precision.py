@@ -17,9 +17,12 @@ class Precision:
         group: number of inputs (for a table: columns) that share a scale; None: one scale per output channel
             or row.
         symmetric: whether the levels are symmetric about 0; if not, each scale has a zero point.
-        activations: dtype and kind of range of a layer's inputs; "none" for a table and for float32 inputs.
-        stored: bits of a weight in the file: `bits`, or the next width that has a kernel.
-        reason: why this differs from the recipe's request, or why it saves nothing; "" if neither applies.
+        activations: dtype of a layer's inputs, and when their range is computed: `dynamic` at run time,
+            `static` at calibration.  "none" for a table and for float32 inputs.
+        stored: bits of a weight in the file; more than `bits` if no kernel reads that width.  None if weights
+            stay float32, or if no kernel is chosen yet.
+        reason: why the precision differs from the recipe's request, or why it does not make the file smaller;
+            "" if neither applies.
     """
 
     bits: int | None = None
@@ -31,7 +34,9 @@ class Precision:
 
     @property
     def scaling(self) -> "Precision":
-        """This precision without activations.  Two modules can share weights only if it is equal for both."""
+        """This precision without activations.  Two modules can share weights only if their `scaling` is
+        equal.
+        """
         return Precision(self.bits, self.group, self.symmetric, stored=self.stored)
 
 

@@ -38,11 +38,11 @@ class Weights(Closed):
 
 
 class Prune(Closed):
-    """The parts to remove: tokens, then layers, heads and inner units, then weights; the least important
-    first.
+    """What to remove: first tokens, then layers, then heads and inner units of MLPs, then weights; of each
+    kind, the least important ones.
 
-    A layer keeps at least one head and one group of inner units.  If the number of inner units is a multiple
-    of 32, they are removed in groups of 32, so that int4 groups and vector units still fit without padding.
+    A layer keeps at least one head and one group of inner units.  A group is 32 inner units if their number
+    is a multiple of 32.  Then int4 groups and vector instructions need no padding after pruning.
     """
 
     vocabulary: int | None = Field(

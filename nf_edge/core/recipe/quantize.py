@@ -43,12 +43,13 @@ class Rule(Closed):
 
 
 def _has_kernels(rule: Rule, info: ValidationInfo) -> Rule:
-    """The rule, after checking that a backend can have a kernel for it.
+    """Check that a backend may support a rule's precision; return the rule unchanged.
 
-    `info.data` has the keys of the section that precede the rules.
+    Args:
+        info: `info.data` has the keys that precede `rules` in section `quantize`.
 
     Raises:
-        ValueError: no backend has a layer of this precision.
+        ValueError: no backend supports the precision, or a float32 rule sets other keys.
     """
     if rule.weights == "float32":
         if rule.granularity or rule.activations or rule.symmetric is not None:
@@ -66,8 +67,9 @@ def _has_kernels(rule: Rule, info: ValidationInfo) -> Rule:
 
 
 def kernel_problem(precision: Precision) -> str:
-    """The reason why no backend has a linear layer of this precision, with the fix; "" if a backend may have
-    one.
+    """The reason why no backend supports a linear layer of this precision, with the fix.
+
+    "" if a backend may support it.
     """
     bits, group, activations = precision.bits, precision.group, precision.activations
     if activations == "int16_static" and (bits not in (4, 8) or group):
@@ -88,8 +90,8 @@ def kernel_problem(precision: Precision) -> str:
 class Quantize(Closed):
     """How linear layers and embeddings are quantized; norms and noise stay float32.
 
-    If the group size does not divide a layer's inputs, the layer gets int8 per channel.  The same holds for
-    tables.
+    A layer gets int8 per channel if its number of inputs is not a multiple of the group size.  The same holds
+    for the columns of a table.
     """
 
     weights: Width = Field(description="dtype of the weights of linear layers")
@@ -166,12 +168,13 @@ class Quantize(Closed):
         return Precision(bits, self._group(dtype, granularity, per_channel=bits > 4), self._symmetric(rule))
 
     def _group(self, dtype: str, granularity: Granularity | None, per_channel: bool) -> int | None:
-        """The group size of a module; None for per channel.
+        """The number of weights that share a scale in a module; None: one scale per channel.
 
         Args:
-            granularity: the rule's granularity; None if the rule does not set one.
-            per_channel: whether a dtype other than the section's `weights` has one scale per channel by
-                default.
+            dtype: the dtype of the module's weights.
+            granularity: the requested granularity; None: the default.
+            per_channel: the default if `dtype` is not `self.weights`: one scale per channel (true) or groups
+                (false).
         """
         if granularity is None and dtype == self.weights:
             granularity = self.granularity
@@ -184,8 +187,9 @@ class Quantize(Closed):
 
     @property
     def layers(self) -> list[tuple[str, Precision]]:
-        """Pairs of a key in the recipe and the precision of linear layers that it requests: `quantize`, then
-        each rule for linear layers.
+        """The precisions that the recipe requests for linear layers, each after its key in the recipe.
+
+        The section `quantize` comes first, then each rule for linear layers.
         """
         rules = [
             (f"quantize.rules.{index}", self.layer(rule))

@@ -22,8 +22,7 @@ FP32_TOLERANCE = 1e-4
 class Shapes(Closed):
     """Shape of `input_ids` and `attention_mask`, [batch, length].
 
-    A language model with a cache takes one row with at least 1 token, and at most as many as its cache has
-    positions.
+    A language model with a cache takes one row of 1 to P tokens.  P is the number of positions in the cache.
     """
 
     batch: Literal[1, "dynamic"] = Field(1, description="rows: one, or any number (with a cache: always one)")
@@ -35,7 +34,9 @@ class Shapes(Closed):
 
 
 class Limits(Closed):
-    """The largest accepted losses; if an export exceeds one, it stops with exit code 5."""
+    """The largest accepted differences between the artifact and the checkpoint; if an export exceeds one, it
+    stops with exit code 5.
+    """
 
     max_logit_error: float | None = Field(
         None,
@@ -74,7 +75,7 @@ class Limits(Closed):
         return value
 
     def losses(self, main: MetricName) -> dict[MetricName, float]:
-        """The largest accepted loss of each metric; a number alone limits the `main` metric."""
+        """The largest accepted loss of each metric.  If `max_drop` names no metric, it limits `main`."""
         if self.max_drop is None:
             return {}
         return self.max_drop if isinstance(self.max_drop, dict) else {main: self.max_drop}
@@ -166,7 +167,7 @@ class Recipe(Closed):
 
 
 def target_of(recipe: Recipe) -> str:
-    """The accelerator that a recipe compiles for; only for backends that require one."""
+    """The accelerator that a recipe compiles for.  The recipe's backend must require a `target`."""
     assert recipe.target is not None
     return recipe.target
 

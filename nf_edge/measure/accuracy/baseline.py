@@ -49,7 +49,10 @@ class BaselineReport:
 
     @property
     def problem(self) -> str:
-        """The metrics with a loss that the 95 % interval shows, and those without an interval; "" if none."""
+        """The metrics that are worse by their 95 % interval, and the metrics without an interval.
+
+        "" if there are no such metrics.
+        """
         return "; ".join(self._problems())
 
     def _problems(self) -> Iterator[str]:

@@ -44,8 +44,8 @@ class AccuracyReport(HtmlValue):
         data_sha256: hash of the data.
         truncated: number of rows that were cut.
         unit: `rows`, or `tokens` of a language model.
-        simulated: name of the program that ran instead, if this machine cannot run the file.  "" if the file
-            itself ran.  An export's report also has ""; the name is then in the manifest.
+        simulated: name of the program that ran in place of a file that this machine cannot run; "" if the
+            file itself ran.  An export's report always has "", because the manifest has the name.
         text: bits per byte of a text in windows; None if the data is rows.
         baseline: the comparison with the artifact that shipped last; None if none was given.
     """
@@ -68,8 +68,10 @@ class AccuracyReport(HtmlValue):
 
     @property
     def loses(self) -> bool:
-        """Whether an interval shows a loss of accuracy, of a language model's perplexity or of a regression's
-        main metric; true if the interval is unknown.
+        """Whether a 95 % interval shows that the artifact is worse than the checkpoint.
+
+        For a regression with labels, it is the interval of the main metric; an unknown interval counts as a
+        loss.  For all other reports, `Comparison.loses` decides.
         """
         if self.comparison.drop is not None or not self.metrics:
             return self.comparison.loses
@@ -132,10 +134,10 @@ def check(
 
 
 def require_checkable(config: ModelConfig, rows: PairedRows, limits: Limits) -> None:
-    """Check before the work that predictions on the rows can be compared and judged.
+    """Check, before a model runs, that predictions on the rows can be compared and judged.
 
     Raises:
-        BadInput: as `check` does.
+        BadInput: as in `check`.
     """
     rows.require_comparable(config)
     require_limits(config, rows, limits)

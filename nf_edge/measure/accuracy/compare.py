@@ -31,13 +31,13 @@ class Score:
     A multi-label classifier is right about a row if it is right about all labels.
 
     Attributes:
-        right: number of correct predictions; None without labels, and of a regression.
+        right: number of correct predictions; None without labels, and for a regression.
         total: number of predictions.
         interval: 95 % interval of the share of correct predictions; None if `right` is None.
         perplexity: infinite if a prediction is not finite, or if the perplexity exceeds float64; None unless
             the model is a language model.
-        perplexity_error: standard error of the perplexity; None for a single text, or if the perplexity is
-            infinite.
+        perplexity_error: standard error of the perplexity.  None for a single text, if the perplexity is
+            infinite, or if `perplexity` is None.
     """
 
     right: int | None
@@ -97,10 +97,11 @@ class Comparison:
 
     @property
     def loses(self) -> bool:
-        """Whether the interval shows a loss of accuracy, or of a language model's perplexity; true if the
-        accuracy is unknown.
+        """Whether a 95 % interval shows that the artifact is worse than the reference.
 
-        A perplexity ratio without an interval shows a loss if it is printed as more than 1.
+        A language model loses if the interval of the perplexity ratio is above 1.  Without an interval, it
+        loses if the ratio is printed as more than 1.  Other models lose if the interval of `drop` is above 0,
+        or if `drop` is unknown.  Logits that are not finite are always a loss.
         """
         if self.not_finite:
             return True
@@ -183,7 +184,7 @@ def _perplexity_ratio(predictions: PairedPredictions) -> tuple[float, tuple[floa
     The difference cancels the difficulty of a text, which is the same for both models.
 
     Returns:
-        The ratio, and its 95 % interval; None if it has none.
+        The ratio and its 95 % interval.  The interval is None for a single text, or if an end is infinite.
     """
     mean, interval = clustered_mean(predictions.artifact.loss - predictions.reference.loss, predictions.row)
     if interval is None or math.isinf(exp(interval[1])):

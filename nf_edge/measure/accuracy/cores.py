@@ -91,10 +91,11 @@ def check_on(
     limits: Limits,
     progress: Progress = silent,
 ) -> CoresReport:
-    """Run a checkpoint's network, and an artifact's file on this machine and on each core, on the same rows.
+    """Compare a file's predictions on each core with the predictions of the checkpoint and of this machine.
 
     There are as many emulated processes as this machine has CPUs, and each runs a part of the rows.  A
-    decoder reads half of a row in one call, so that kernels for prompts and for single tokens both run.
+    decoder reads the first half of a row in one call and the other tokens one by one.  So the kernels for
+    prompts and the kernels for single tokens both run.
 
     Args:
         model: the checkpoint's network.

@@ -60,7 +60,7 @@ def not_finite_text(count: int, total: int, unit: str) -> str:
 
 
 def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """KL(p ‖ q) in nats of log probabilities: float64 [..., C] → float64 [...]; infinite if one is NaN."""
+    """KL(p ‖ q) in nats of log probabilities: float64 [..., C] → float64 [...]; infinite if it is NaN."""
     kl = (log_p.exp() * (log_p - log_q)).sum(dim=-1)
     # Rounding errors make some values slightly negative.
     return kl.clamp(min=0).nan_to_num(nan=torch.inf, posinf=torch.inf)

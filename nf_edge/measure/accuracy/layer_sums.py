@@ -44,14 +44,14 @@ class ErrorSums:
 
 @dataclass
 class LayerSums:
-    """The sums of one layer over all rows.
+    """The sums of one layer over all rows; module `layers` explains usual and exact runs.
 
     Attributes:
         in_file: whether the artifact's file shows the layer's output.
-        free: the outputs of usual runs, against float32.
-        exact: the outputs of exact runs, against float32.
-        file: the outputs in the artifact's file, against float32.
-        departure: the outputs in the artifact's file, against the outputs of usual runs.
+        free: the outputs of usual runs, compared with the float32 outputs.
+        exact: the outputs of exact runs, compared with the float32 outputs.
+        file: the outputs in the artifact's file, compared with the float32 outputs.
+        departure: the outputs in the artifact's file, compared with the outputs of usual runs.
     """
 
     in_file: bool

@@ -45,10 +45,10 @@ class LayerError:
         dtype: the dtype of the layer's weights and activations; "" if the layer has no weights.
         noise: Σ(ŷ − y)² / Σy² of a usual run; infinite if a value is not finite.
         own_noise: the same ratio in an exact run.
-        file_noise: the same ratio in a usual run of the artifact's file.  None if the file does not show the
-            layer, or if the other figures already come from the file instead of a program in PyTorch.
-        departure: the part of the noise between the outputs of the file and of the program that the layer
-            adds; 0 if `file_noise` is None.
+        file_noise: the same ratio in a usual run of the artifact's file, if a program in PyTorch gives the
+            other figures.  None if the file gives all figures, or if it does not show the layer.
+        departure: the noise in the file's outputs, compared with the program's outputs.  It counts only the
+            increase since the layer before; 0 if `file_noise` is None.
         cosine: cosine similarity of ŷ and y in a usual run; NaN if a value is not finite or all are 0.
         largest: largest |ŷ − y| in a usual run.
         scale: largest |y|.
@@ -115,10 +115,11 @@ class LayersReport(HtmlValue):
 
     Attributes:
         through: what ran the layers, in words: the artifact's file, or a program in PyTorch.
-        file_through: what ran the artifact's file in addition to that program, in words; "" if nothing did.
-        missing: layers that what `through` names does not compute as one tensor.
+        file_through: what ran the artifact's file, in words, if the file ran in addition to a program in
+            PyTorch; else "".
+        missing: layers that the file or program of `through` does not compute as one tensor.
         data: name of the data.
-        lowered_again: whether lowering the checkpoint again gave the artifact's files.
+        lowered_again: whether a second lowering of the checkpoint gave files identical to the artifact's.
         remedy: what to do about the first bad layer; "" if there is none.
     """
 

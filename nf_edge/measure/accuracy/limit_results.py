@@ -33,7 +33,7 @@ class LimitResult:
             answers), or `kl` (the KL divergence).
         limit: the largest accepted loss, share or divergence.
         unit: the unit of `limit` and `value`.
-        on: what is compared with the limit: the estimate, or the bad end of its 95 % interval.
+        on: what is compared with the limit: the estimate, or the bad (upper) end of its 95 % interval.
         value: the estimate or the bad end, as `on` says; None if unknown.
         problem: the reason why the limit does not hold; "" if it holds.
         too_few: whether the reason is that the rows are too few for the limit.
@@ -56,7 +56,7 @@ class LimitResult:
 
 
 def require_limits(config: ModelConfig, rows: PairedRows, limits: Limits) -> None:
-    """Check before the work that all limits can be computed.
+    """Check, before a model runs, that the figures for all limits can be computed.
 
     Raises:
         BadInput: a metric or a divergence does not suit the model, or a metric needs labels.
@@ -80,8 +80,8 @@ def require_limits(config: ModelConfig, rows: PairedRows, limits: Limits) -> Non
 def rows_needed(limits: Limits, config: ModelConfig) -> int:
     """The least number of rows that can show whether every limit on a share holds.
 
-    Limits that no number of rows can show are left out.  1 if no limit remains, and for a language model: its
-    limits are on tokens, and a row has many tokens.
+    Limits that no number of rows can show are left out.  The result is 1 if no limit remains.  It is also 1
+    for a language model, whose limits are on tokens, because even one row has many tokens.
     """
     losses = limits.losses(main_metric(config)).items()
     shares = [loss for name, loss in losses if METRICS[name].unit == "points"]
@@ -105,7 +105,7 @@ def limit_results(
     """Judge all limits.
 
     Args:
-        main: the metric that `max_drop` limits if it is a number.
+        main: the metric that `limits.max_drop` limits if it names no metric.
         unit: what is counted, for messages: `rows`, or `tokens` of a language model.
         rows: the number of rows.
     """
@@ -188,8 +188,8 @@ def _too_few(what: str, questions: int, counting: int, needed: float, unit: str)
     Args:
         what: the loss or change that the limit allows, in words.
         questions: number of rows or tokens.
-        counting: the number of which one changed prediction is a share (`MetricChange.rows`).
-        needed: the least value of `counting` that is enough.
+        counting: N if one changed prediction changes the figure by about 1 / N (`MetricChange.rows`).
+        needed: the least value of `counting` that can show whether the limit holds; may be infinite.
     """
     if counting >= needed:
         return ""

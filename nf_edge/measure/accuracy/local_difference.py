@@ -17,7 +17,8 @@ class LocalDifference:
 
     Attributes:
         questions: number of predictions.
-        flips: number of predictions that differ, or that are not finite; of a regression, only the latter.
+        flips: number of predictions that differ, or that are not finite.  For a regression, it counts only
+            predictions that are not finite.
         off: the largest difference of a logit.
         largest: the largest absolute logit on this machine.
         task: the model's task.

@@ -26,8 +26,8 @@ class MetricChange:
         interval: 95 % interval of the loss; None if it has none.
         rows: N if one changed prediction changes the metric by about 1 / N; None if a change can be
             arbitrarily small.
-        p_value: of McNemar's test that both models are equally accurate (`intervals.mcnemar`).  Only the
-            accuracy on independent rows has one; else None.
+        p_value: p-value of McNemar's test that both models are equally accurate (`intervals.mcnemar`).  None
+            for other metrics than accuracy, and if a row has several predictions.
         unknown: the reason why the loss is unknown; "" if it is known.
     """
 
@@ -71,8 +71,8 @@ def main_metric(config: ModelConfig) -> MetricName:
 def metrics_for(config: ModelConfig, rows: Rows, limited: Sequence[MetricName]) -> list[MetricName]:
     """The names of the metrics to compute.
 
-    First are the official metrics of the rows' GLUE task.  The model's defaults follow for a classifier,
-    or if there are no official ones.  Other metrics with a limit are last.
+    The official metrics of the rows' GLUE task come first.  The default metrics follow if the model is a
+    classifier, or if no official metric suits it.  Other metrics with a limit come last.
     """
     official = rows.task.metrics if rows.task else ()
     names: list[MetricName] = [name for name in official if not metric_problem(METRICS[name], config)]
@@ -165,7 +165,8 @@ def _undefined(metric: Metric, truth: np.ndarray, predicted: np.ndarray) -> str:
 def _counting_rows(metric: Metric, truth: np.ndarray) -> int | None:
     """N if one changed prediction changes the metric by about 1 / N; None if there is no smallest change.
 
-    F1 and the Matthews correlation depend on the rarer class.  If it has M rows, one of them is about 1 / 2M.
+    F1 and the Matthews correlation depend most on the rarer of two classes.  If this class has M rows, N is
+    2M.
     """
     if metric.unit != "points":
         return None

@@ -33,9 +33,10 @@ class Parity:
         rows: the source of the inputs, or `synthetic` for random token ids.
         count: number of rows.
         not_finite: number of rows for which the artifact's logits are not finite.
-        error: the largest difference of a logit, as a share of the largest logit; None if `not_finite`.
-        agreement: share of rows with the same prediction: the same largest logit, or the same set of labels.
-            None for a regression, because its numbers are never exactly equal.
+        error: the largest difference of a logit, as a share of the largest logit; None if `not_finite` is not
+            0.
+        agreement: share of rows with the same prediction: the same class, tokens or set of labels.  None for
+            a regression, because its numbers are never exactly equal.
         limit: the largest `error` that passes; None is no limit.
         truncated: number of rows that were cut to the artifact's maximum length.
     """
@@ -98,9 +99,10 @@ def measure_parity(
     rows: Rows,
     limit: float | None,
 ) -> Parity:
-    """Run both models on the same rows, in shapes that the artifact accepts.
+    """Measure how much an artifact's logits differ from PyTorch's on the same rows.
 
-    A decoder runs each row twice: in one call, and with its last tokens one by one.
+    Rows are padded to shapes that the artifact accepts.  A decoder runs each row twice: in one call, and with
+    its last tokens one by one.
 
     Args:
         reference: the checkpoint's network in PyTorch, float32.
@@ -159,8 +161,10 @@ def _from_session(
 
 
 def _from_decoder(run: Callable[..., Tensor], decoder: Decoder, row: Row) -> tuple[np.ndarray, np.ndarray]:
-    """Logits of PyTorch and of a decoder, [n, V] each: after the row in one call, and after its last
-    tokens.
+    """Logits of PyTorch and of a decoder for a row, [n, V] each.
+
+    The first logits follow the complete row, which the decoder reads in one call.  The other logits follow
+    each of the last `STEPS` tokens, which the decoder then reads one by one.
     """
     every = run(torch.tensor([row.input_ids]))[0].numpy()
     before = max(len(row.input_ids) - STEPS, 0)

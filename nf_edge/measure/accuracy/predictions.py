@@ -109,7 +109,7 @@ class PairedPredictions:
 
     @property
     def changed(self) -> np.ndarray:
-        """For each prediction, whether the artifact's differs or its logits are not finite, bool [Q]."""
+        """Whether the artifact's prediction differs from the checkpoint's, or is not finite: bool [Q]."""
         changed: np.ndarray = self.reference.predicted != self.artifact.predicted
         return changed if changed.ndim == 1 else changed.any(axis=1)
 
@@ -199,8 +199,10 @@ def _logits(
     progress: Progress,
     prompts: bool,
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-    """In each step, q predictions of one row: the row's index, truth [q], and logits [q, C] of the reference
-    and of the artifact.
+    """Run both models, and yield their logits for q predictions of one row at a time.
+
+    Each item has the row's index, the truth [q], the reference's logits [q, C], and the artifact's logits
+    [q, C].
     """
     size = 1 if config.is_language_model else REFERENCE_BATCH
     reference_rows, artifact_rows = rows.reference.rows, rows.artifact.rows
@@ -223,9 +225,9 @@ def _logits(
 def _next_tokens(
     artifact: Session | Decoder, input_shape: InputShape, config: ModelConfig, row: Row, prompts: bool
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Logits after each token of a row except the last, in pieces [q, V].
+    """Yield the logits after each token of a row except the last, in pieces for q consecutive tokens.
 
-    Before each piece comes the index of the first token that the piece is for.
+    Each item has the index of the first of these tokens, and the logits [q, V].
     """
     ids, done = row.input_ids[:-1], 0
     if prompts and isinstance(artifact, Decoder) and len(ids) > 1:
@@ -248,7 +250,12 @@ def _run(session: Session, input_shape: InputShape, config: ModelConfig, row: Ro
 
 
 def step_by_step(decoder: Decoder, tokens: Sequence[int], fed: int = 0) -> np.ndarray:
-    """Feed tokens one by one to a decoder whose cache already has the first `fed`; return logits [n, V]."""
+    """Feed tokens one by one to a decoder; return the logits after each of them, [n, V].
+
+    Args:
+        tokens: the tokens from position 0 on.
+        fed: number of tokens that the cache already has; they are not fed again.
+    """
     return np.stack([decoder.feed([tokens[at]], at) for at in range(fed, len(tokens))])
 
 
@@ -278,8 +285,10 @@ def answers_of(logits: np.ndarray, task: Task) -> np.ndarray:
 
 
 def truth_of(row: Row, config: ModelConfig) -> np.ndarray:
-    """The truth of a row's predictions as in `PairedPredictions`: its label, [1] or [1, L]; of a text of T
-    tokens, the next tokens, [T − 1].
+    """The truth of a row's predictions, as in `PairedPredictions`.
+
+    For a language model, it is the next tokens, [T − 1] for a row of T tokens.  For other models, it is the
+    row's label, [1] or [1, L].
     """
     if config.is_language_model:
         return np.array(row.input_ids[1:], np.int64)

@@ -1,4 +1,4 @@
-"""Whether lowering a checkpoint again gave an artifact's files."""
+"""Whether a second lowering of a checkpoint gave files identical to the artifact's."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class SameFile:
-    """Whether lowering again gave the artifact's files.
+    """Whether a second lowering of the checkpoint gave files identical to the artifact's.
 
     Attributes:
-        same: None if unknown: other software may explain a difference, or nothing was lowered again.
+        same: whether the files are identical.  None if unknown: other software may explain a difference, or
+            nothing was lowered again.
         text: the result in words.
     """
 

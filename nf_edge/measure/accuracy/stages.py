@@ -132,7 +132,7 @@ class StagesReport(HtmlValue):
         rows: number of rows.
         truncated: number of rows that were cut.
         unit: `rows`, or `tokens` of a language model.
-        lowered_again: whether lowering again gave the artifact's files.
+        lowered_again: whether a second lowering of the checkpoint gave files identical to the artifact's.
     """
 
     reference: Stage

@@ -26,7 +26,7 @@ class FirstDivergence:
     """The first instruction with an output that differs by more than `FAR`.
 
     Attributes:
-        operator: the called operator, or the delegate and the number of its call.
+        operator: the called operator; for a delegate, its id and which of its calls it is.
         instruction: index of the instruction.
         instructions: number of instructions in the program.
         off: the difference, as a share of the output's largest number.

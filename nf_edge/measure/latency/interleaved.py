@@ -95,7 +95,7 @@ def _rotated(
 
 
 def _warmed_up(side: Side, plan: BenchPlan, workload: Workload) -> list[Request]:
-    """Run a workload a few times to warm up; return the requests that one sample times."""
+    """Run a workload a few times to warm up; return the requests of one timed sample."""
     _fill(side, plan, workload)
     if workload.phase == "decode":
         steps = plan.steps(workload.tokens)

@@ -21,7 +21,7 @@ class Share:
 
     Attributes:
         memory: name of the memory.
-        kind: kind of the memory.
+        kind: kind of the memory: `dram`, `sram` or `flash`.
         need: the largest figure of the three accounts; unavailable if no account has one.
         unknown: maps each part of unknown size to the reason; `need` does not include these parts.
         budget: bytes that the device allows a model.
@@ -146,7 +146,7 @@ def judge(device: Device, recipe: Recipe, accounts: list[Account]) -> Verdict:
 
 
 def _uncounted_heap(account: Account) -> dict[str, str]:
-    """Map each part of the heap that an account does not count to the reason."""
+    """The parts of the heap that an account does not count, as keys; the values are the reasons."""
     return {name: reason for name, reason in account.uncounted.items() if name in HEAP_PARTS}
 
 

@@ -49,7 +49,7 @@ class RunResult:
     Attributes:
         stages: the stages in the order of the run.
         outputs: one float32 array per request, in the shape of the model's output.
-        run_ms: milliseconds of each request, without making its inputs and resetting the cache.
+        run_ms: milliseconds of each request, without the time to make its inputs and to reset the cache.
         planned_buffers: sizes of ExecuTorch's memory-planned arenas, in bytes; empty for ONNX Runtime.
         temporary_peak: peak bytes of ExecuTorch's temporary memory for kernels during a run, without
             delegates; 0 for ONNX Runtime.

@@ -89,7 +89,11 @@ def _text_names(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _known_pair(records: Sequence[Record], columns: Sequence[str]) -> tuple[str, ...]:
-    """The columns of the text pair; () unless there is exactly one, and no other column may be the text."""
+    """The columns of the only text pair in `PAIRS` whose columns exist.
+
+    () if there is no such pair, or several.  Also () if another column may be the text, or if no row has a
+    second text.
+    """
     pairs = [pair for pair in PAIRS if set(pair) <= set(columns)]
     others = {name for name in CONTENT_COLUMNS if name in columns}
     if len(pairs) != 1 or others - set(pairs[0]) or _is_empty(records, pairs[0][1]):

@@ -42,7 +42,7 @@ def read_dataset(path: Path) -> list[dict[str, Any]]:
         import datasets
     except ImportError as error:
         raise MissingTool(
-            f"the package datasets wrote {path}, and reading it needs this package, which is not installed",
+            f"reading {path} needs the package datasets, which is not installed",
             fix="pip install 'nf-edge[datasets]'",
         ) from error
     try:

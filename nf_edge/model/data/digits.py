@@ -18,7 +18,8 @@ SIDE, INTENSITIES = 8, 17
 def digits(split: str) -> list[dict[str, Any]]:
     """The rows of a split: {"input_ids": 64 ints of 0…16, "label": 0…9}.
 
-    `test` has a third of the rows (599) and is never used for a choice; `valid` has a fifth of the remainder.
+    `test` has a third of the rows (599), and no model or setting is chosen by it.  `valid` has a fifth of the
+    remainder.
     The split is by row and stratified by label.  A writer's digits may be in all three splits, so scores do
     not cover new writers.
     """

@@ -2,7 +2,7 @@
 restrictions.
 
 Each digit is the path of a round pen on a bitmap of 32×32 pixels.  The number of inked pixels in each block
-of 4×4 is the intensity, 0 to 16.  The data set was made from scanned forms in the same way.
+of 4×4 is the intensity, 0 to 16.  The digits data set was made in the same way from scanned forms.
 """
 
 from itertools import pairwise
@@ -55,7 +55,7 @@ def draw(path: str, radius: float, width: float, slant: float) -> np.ndarray:
         path: as in `GLYPHS`.
         radius: radius of the pen, in pixels of the bitmap.
         width: width of the upright glyph in pixels.
-        slant: shift of the top to the right of the bottom, as a share of the height.
+        slant: how far the top is to the right of the bottom, as a share of the height; 0 is upright.
     """
     pixels = np.stack(np.meshgrid(np.arange(CANVAS), np.arange(CANVAS)), axis=-1) + 0.5
     inked = np.zeros((CANVAS, CANVAS), dtype=bool)

@@ -75,7 +75,7 @@ def _second_text(fields: Mapping[str, Any]) -> str | None:
 
 
 def _list_of_ids(value: Any, name: str = "input_ids") -> list[int]:
-    """The integers of a JSON list, or of its text in a TSV or CSV cell; commas and brackets are optional."""
+    """The integers of a JSON list, or of a TSV or CSV cell, where commas and brackets are optional."""
     if isinstance(value, str):
         words = value.strip().removeprefix("[").removesuffix("]").replace(",", " ").split()
         if all(word.removeprefix("-").isdecimal() for word in words):

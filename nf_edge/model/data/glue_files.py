@@ -120,7 +120,7 @@ def task_texts(task: GlueTask, columns: Sequence[str], where: str) -> tuple[str,
 
 
 def task_label(task: GlueTask, columns: Sequence[str], where: str) -> str | None:
-    """The label column of a task's file; None if the file has no labels, as test files do not.
+    """The label column of a task's file; None if the file has no labels (test files have none).
 
     Raises:
         BadInput: the file has two label columns.

@@ -23,9 +23,9 @@ class LabelReader:
     """Reads labels for a model.
 
     Attributes:
-        renamed: the class of each label in lower case that the row format's `labels` names.
-        classes: the class of each official label of the task in lower case, in the task's order; {} without a
-            task.
+        renamed: maps each label of the row format's `labels`, in lower case, to the model's class.
+        classes: maps each official label of the task, in lower case and in the task's order, to the model's
+            class; {} without a task, or if the task's label is a score.
         notes: remarks for the user on how labels are read.
     """
 
@@ -130,7 +130,7 @@ class LabelReader:
         return self.classes[_key(name)]
 
     def _classes_of(self, value: Any) -> tuple[int, ...]:
-        """A 0 or 1 for each class, from a label that is a list of classes, or already of zeros and ones."""
+        """A 0 or 1 for each class, from a label: a list of classes, or a list of zeros and ones."""
         count = self.config.num_labels or 0
         items = _items(value)
         numbers = [_index(item) if not isinstance(item, float) else item for item in items]
@@ -176,7 +176,15 @@ def _has_no_names(config: ModelConfig) -> bool:
 def _classes(
     task: GlueTask, config: ModelConfig, renamed: Mapping[str, int], unnamed: bool, source: str
 ) -> dict[str, int]:
-    """The model's class for each official label of the task, by the label in lower case."""
+    """Map each official label of the task, in lower case, to the model's class.
+
+    Args:
+        renamed: as in `LabelReader`.
+        unnamed: whether the model's classes have no names.
+
+    Raises:
+        BadInput: a label has no class, or two labels have the same class.
+    """
     classes: dict[str, int] = {}
     for index, name in enumerate(task.labels):
         given = renamed.get(_key(name), renamed.get(str(index)))
@@ -216,7 +224,10 @@ def _class_of_option(name: str, config: ModelConfig, source: str) -> int:
 
 
 def _class_by_name(name: str, id2label: Mapping[int, str]) -> int | None:
-    """The class of a name: the same name, else the only one that differs in case; None if there is none."""
+    """The class with a name; if there is none, the only class whose name differs from it only in case.
+
+    None if no class or several classes have such a name.
+    """
     exact = [index for index, each in id2label.items() if each == name]
     similar = [index for index, each in id2label.items() if _key(each) == _key(name)]
     return exact[0] if exact else similar[0] if len(similar) == 1 else None
@@ -227,14 +238,14 @@ def _key(value: str | int | float) -> str:
 
 
 def _index(value: Any) -> int | None:
-    """The integer that a value is, or that its text spells; None for other values."""
+    """The integer of a value that is an int or a text of digits; None for other values."""
     if isinstance(value, str):
         value = int(value) if value.strip().isdecimal() and len(value) <= 20 else None
     return value if type(value) is int else None
 
 
 def _items(value: Any) -> list[Any]:
-    """The items of a list, or of its text in a TSV or CSV cell; brackets are optional."""
+    """The items of a JSON list, or of a TSV or CSV cell, where brackets are optional."""
     if isinstance(value, str):
         inner = value.strip().removeprefix("[").removesuffix("]")
         return [_float_or_text(item.strip().strip("\"'")) for item in inner.split(",") if item.strip()]

@@ -122,7 +122,7 @@ def load_rows(
 
     Raises:
         BadInput: the source cannot be read or has bad rows; the message has the lines of the first ten.
-        MissingTool: a folder of the datasets package needs that package.
+        MissingTool: the source is a folder that needs the datasets package, which is not installed.
     """
     config, tokenizer_file = checkpoint.config, checkpoint.tokenizer_file
     table = read_table(source, row_format, split)
@@ -190,7 +190,7 @@ def _text_notes(encode: Encode, pairs: bool) -> list[str]:
     """Remarks on how texts are encoded, after a check that special tokens leave room for text.
 
     Raises:
-        BadInput: special tokens fill the length.
+        BadInput: special tokens leave no room for text.
     """
     encode.require_room(pairs=pairs)
     if not pairs or encode.separates_pairs:

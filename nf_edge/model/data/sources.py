@@ -56,7 +56,7 @@ def read_table(source: str, row_format: RowFormat = DEFAULT, split: Split = "dev
 
     Raises:
         BadInput: the source does not exist or cannot be read.
-        MissingTool: a folder of the datasets package needs that package.
+        MissingTool: the source is a folder that needs the datasets package, which is not installed.
     """
     source = locate(source, row_format, split)
     if is_named(source):

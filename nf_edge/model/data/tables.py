@@ -68,7 +68,7 @@ def plain_rows(content: bytes, where: str) -> list[Cells]:
 
 
 def table_of(rows: Sequence[Cells], where: str, notes: tuple[str, ...] = ()) -> Table:
-    """A table whose first row is the header.
+    """Make a table from rows of cells; the first row is the header.
 
     Raises:
         BadInput: two columns have the same name.

@@ -89,7 +89,7 @@ def listed_tokens(settings: Mapping[str, Any], folder: Path) -> list[tuple[int, 
 
 
 def special_tokens(settings: Mapping[str, Any]) -> Iterator[Any]:
-    """All special tokens, as texts or objects; tokens with their own key come first."""
+    """All special tokens, as texts or objects; tokens with their own key (`bos_token`) come first."""
     named = [settings.get(name) for name in NAMED_TOKENS]
     more: list[Any] = []
     for key in MORE_TOKENS:

@@ -115,7 +115,7 @@ def _architecture(theirs: dict[str, Any], tensors: dict[str, Tensor], problems: 
 
 
 def _labels(theirs: dict[str, Any], foreign: ForeignCheckpoint) -> dict[str, Any]:
-    """Config keys of labels and pooling; `foreign.config` must already contain the special tokens."""
+    """The config's entries for labels and pooling; `foreign.config` must already have the special tokens."""
     names, declared = theirs.get("id2label"), theirs.get("num_labels")
     score = foreign.tensors.get("score.weight")
     # transformers omits both keys if there are two labels, and usually omits num_labels.

@@ -132,7 +132,7 @@ def _cut_vocabulary(foreign: ForeignCheckpoint, requested: int | None) -> None:
 
 
 def _match_tokenizer(foreign: ForeignCheckpoint, tokenizer: Tokenizer | None) -> None:
-    """Report differences between tokenizer and vocabulary, and set eos_token_id if the model has none."""
+    """Add notes and problems to `foreign` if tokenizer and vocabulary differ; set a missing eos_token_id."""
     if tokenizer is None:
         foreign.notes.append("there is no tokenizer; give --tokenizer to add a tokenizer.json")
         return

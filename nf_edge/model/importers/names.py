@@ -23,7 +23,7 @@ SHOWN = 3
 
 
 def gpt2_names(keys: Iterable[str], problems: list[str], notes: list[str]) -> dict[str, str]:
-    """Map each key to its name in GPT-2.  A key that is not a GPT-2 name only loses the parts of wrappers.
+    """Map each key to its name in GPT-2.  If a key has no such name, only the parts of wrappers are removed.
 
     Args:
         problems: receives the reasons why the keys do not belong to one model.
@@ -52,7 +52,10 @@ def gpt2_names(keys: Iterable[str], problems: list[str], notes: list[str]) -> di
 
 
 def _split(key: str) -> tuple[str | None, str]:
-    """The prefix before GPT-2's name (None if the key has no such name), and the name."""
+    """The prefix before GPT-2's name, and the name.
+
+    If the key has no such name: None, and the key without the parts of wrappers.
+    """
     parts = [part for part in key.split(".") if part not in WRAPPERS]
     first = next((i for i, part in enumerate(parts) if part in BODY | HEADS), None)
     if first is None:

@@ -19,7 +19,8 @@ def special_tokens(
 
     Args:
         generation: the content of generation_config.json; None if there is none or the model is a classifier.
-        vocabulary: number of tokens; ids outside are left out, because configs often keep GPT-2's ids.
+        vocabulary: number of tokens; ids outside the vocabulary are left out, because configs often keep
+            GPT-2's ids.
         foreign: receives the notes and problems.
     """
     tokens_of = {key: config.get(key, default) for key, default in TOKENS.items()}
