@@ -48,7 +48,7 @@ class ModuleEntry(TypedDict):
 
 @with_config(STRICT)
 class LeftEntry(TypedDict):
-    """Operators of one name that the accelerated library does not execute."""
+    """The operators of one kind, such as softmax, that the accelerated library leaves to other kernels."""
 
     operator: str
     count: Count

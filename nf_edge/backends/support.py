@@ -69,8 +69,8 @@ class Support:
         dynamic_length: whether a file accepts rows of any length.
         float_layers: whether linear layers may stay in floating point.
         rules: whether rules may give single modules other precisions.
-        mixed_static: the layers without static activations that a recipe with static activations may
-            quantize: any, only int8 per_channel, or none.  It does not restrict layers in floating point.
+        mixed_static: in a recipe with static activations, the layers that may be quantized without them:
+            any, only int8 per_channel, or none.
         zero_points: whether weights may be asymmetric.
         attention: dtypes of attention's products.
         caches: dtypes of a language model's keys and values; empty if files have no cache.
@@ -78,7 +78,7 @@ class Support:
         methods: methods of rounding weights.
         channels: a required divisor of the numbers of inputs and outputs of a quantized linear layer.
         float_logits: whether a layer with static activations can return floating-point logits.  If not, the
-            layers that compute logits get other activations.
+            layers that compute logits have int8_dynamic or float32 activations instead.
         signed_scales: whether scales of weights may be negative.
         row_scales: how int8_dynamic ranges are shared.  False: one range per token.  True: one range for all
             tokens of an input row; if weights have groups, one range per token and group.

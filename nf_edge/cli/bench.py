@@ -30,7 +30,7 @@ def command(artifact: Path, against: tuple[Path, ...], as_json: bool, **options:
 
     A native process runs the file if the runtime has one, otherwise Python; the report says which.  With
     --against, the artifacts run in interleaved rounds.  The ratios of their medians show how many times as
-    fast ARTIFACT is as each other artifact.
+    fast ARTIFACT is as each of the others.
     """
     from nf_edge.pipeline import api
     from nf_edge.render.latency import latency_parts

@@ -51,10 +51,10 @@ def command(
 ) -> None:
     """Compare models exported with one recipe: size, memory, and latency on this machine.
 
-    The first CHECKPOINT is compared with each other one.  With --preset, the command compares three models of
-    that shape with random weights: a NoiseFormer (symmetric attention and low-rank noise of --rank), a GPT-2
-    (standard attention), and a model with symmetric attention and no noise.  The artifacts run in interleaved
-    rounds.  The ratios have 95 % intervals.
+    The first CHECKPOINT is compared with each of the others.  With --preset, the command compares three
+    models of that shape with random weights: a NoiseFormer (symmetric attention and low-rank noise of
+    --rank), a GPT-2 (standard attention), and a model with symmetric attention and no noise.  The artifacts
+    run in interleaved rounds.  The ratios have 95 % intervals.
     """
     from nf_edge.pipeline.api.compare import compare_named
     from nf_edge.render.comparison import comparison_parts

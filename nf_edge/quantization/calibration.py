@@ -134,12 +134,15 @@ def calibration_purposes(recipe: Recipe, cache: CacheDtype | None) -> list[str]:
 
 def _nothing_to_calibrate(recipe: Recipe, cache: CacheDtype | None) -> BadInput:
     """The error for calibration rows that the recipe does not use."""
-    fix = "leave out --calibrate, or use a recipe with static activations, method gptq or awq, or equalize"
+    fix = (
+        "leave out --calibrate, or use a recipe that calibrates: one with static activations, with method "
+        "gptq or awq, or with equalize"
+    )
     if not may_calibrate(recipe):
         cached = " or ".join(name for name, each in all_backends().items() if each.support.static_cache)
         return BadInput(
             f"--calibrate has no effect, because recipe {recipe.name} has nothing to calibrate",
-            fix=f"{fix}, or one for backend {cached} with kv_cache: int8",
+            fix=f"{fix}, or with kv_cache: int8 on backend {cached}",
         )
     # The only remaining case: the recipe has an int8 cache, but this model has no cache of that kind.
     why = "it has no cache" if cache is None else f"its cache stays {cache.dtype}, {cache.reason}"

@@ -258,7 +258,7 @@ def test_a_limit_that_holds_nothing_is_refused(value, digits):
         (lambda a: nf_edge.sweep("digits", "digits:test", recipes=RECIPE), "recipes must be a list"),
         (lambda a: nf_edge.check_on(a, "digits:test", "rpi-5"), r"write \['rpi-5'\]"),
         (lambda a: nf_edge.check_on(a, "digits:test", None), "on must be a list, not None"),
-        (lambda a: nf_edge.check_on(a, "digits:test", []), "on is empty"),
+        (lambda a: nf_edge.check_on(a, "digits:test", []), "`on` is an empty list"),
         (lambda a: nf_edge.export("digits", RECIPE, "out", max_drop=1), "max_drop cannot be used"),
         (lambda a: nf_edge.export("digits", RECIPE, "out", limit=9), "limit cannot be used without data"),
         (lambda a: nf_edge.dry_run("digits", RECIPE, limit=9), "limit cannot be used without data"),

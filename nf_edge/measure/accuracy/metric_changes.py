@@ -64,7 +64,7 @@ def metric_problem(metric: Metric, config: ModelConfig) -> str:
 
 
 def main_metric(config: ModelConfig) -> MetricName:
-    """The metric of a model that a limit applies to if the limit names no metric."""
+    """The model's default metric: a limit that names no metric applies to it."""
     return DEFAULTS[config.task][0]
 
 

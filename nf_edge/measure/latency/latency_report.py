@@ -110,7 +110,7 @@ class BenchRow:
         tokens: tokens of the prefill, or tokens in the cache before decoding; None for loading.
         rounds: number of samples per median.
         timings: the times of each artifact.
-        speeds: the speed of the first artifact relative to each other one.
+        speeds: how fast the first artifact is relative to each of the others.
     """
 
     phase: Phase

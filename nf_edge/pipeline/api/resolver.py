@@ -175,7 +175,7 @@ class Resolver:
 
         require_list("on", on)
         if not on:
-            raise BadInput("on is empty; name at least one device")
+            raise BadInput("`on` is an empty list", fix="name at least one device")
         cores: dict[EmulatedCore, None] = {}
         for each in on:
             cores |= dict.fromkeys(
