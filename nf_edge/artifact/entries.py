@@ -19,7 +19,7 @@ Count = Annotated[int, Field(ge=0, strict=True)]
 class FigureFields(TypedDict):
     """The fields of a `Figure`."""
 
-    value: float | None
+    value: int | float | None
     unit: Unit
     how: How
     note: str

@@ -25,7 +25,15 @@ class Explained:
 
     @property
     def failure(self) -> AccuracyGate | None:
-        """The accuracy gate's error; None if the artifact passes.  Explanations never fail a check."""
+        """The accuracy gate's error; None if the artifact passes.
+
+        An artifact that is not what its recipe and checkpoint give fails, whatever its accuracy.
+        """
+        explanations = [report for report in (self.stages, self.layers) if report is not None]
+        if any(report.lowered_again.same is False for report in explanations):
+            what = "lowering again gives another file, so this file is not what its recipe gives"
+            failed = self.accuracy.failure
+            return AccuracyGate(f"{failed.what}; {what}" if failed else what, fix="export the artifact again")
         return self.accuracy.failure
 
     def to_json(self) -> dict[str, Any] | list[dict[str, Any]]:

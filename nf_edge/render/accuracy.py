@@ -19,6 +19,9 @@ from nf_edge.render.text import UNKNOWN, bounds_text, in_percent, interval_text,
 LIMITED = {"changed": "changed answers", "kl": "KL divergence"}
 UNITS = {"percent": "%", "squared error": ""}
 
+# The outcome of finite logits without any limit.
+NOT_JUDGED = "no limit was given, so the accuracy was not judged (--max-drop, --max-changed, --max-kl)"
+
 
 def accuracy_parts(report: AccuracyReport) -> list[Part]:
     return [*accuracy_tables(report), body(accuracy_lines(report))]
@@ -164,9 +167,18 @@ def accuracy_lines(report: AccuracyReport) -> list[str]:
     return [
         *lines,
         *_divergence_lines(report),
-        "PASSES the accuracy gate" if report.passed else "FAILS the accuracy gate",
+        gate_line(report),
         *simulated_lines(report.simulated),
     ]
+
+
+def gate_line(report: AccuracyReport) -> str:
+    """Whether the artifact passes the gate; without a limit, that nothing was judged."""
+    if not report.passed:
+        return "FAILS the accuracy gate"
+    if not report.limits and report.baseline is None:
+        return NOT_JUDGED
+    return "PASSES the accuracy gate"
 
 
 def _text_lines(scores: TextScores) -> list[str]:

@@ -8,6 +8,7 @@ from nf_edge.measure.accuracy.check import AccuracyReport
 from nf_edge.measure.accuracy.cores import CoresReport, OnCore
 from nf_edge.measure.emulation import EmulatedCore
 from nf_edge.render.accuracy import (
+    NOT_JUDGED,
     flips_text,
     limit_amount,
     limit_name,
@@ -84,7 +85,7 @@ def _lines(reports: Sequence[OnCore]) -> list[str]:
                 f"answers that changed: {flips}"
             )
     if all(report.accuracy.passed for report in reports):
-        lines.append("PASSES the accuracy gate on every core")
+        lines.append("PASSES the accuracy gate on every core" if first.limits else NOT_JUDGED)
     return lines
 
 

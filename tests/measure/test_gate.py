@@ -640,6 +640,37 @@ def test_a_baseline_of_other_labels_or_on_other_cores_is_refused(run, exported, 
     assert "leave out --on" in done.err
 
 
+def test_a_baseline_that_reads_fewer_tokens_than_the_rows_have_is_refused(
+    run, changed_recipe, data, tmp_path
+):
+    """Cut to its length, the rows of both artifacts would be others than those that are shipped."""
+    case, short = "cls-standard-padded", tmp_path / "short"
+    recipe = changed_recipe("onnx-fp32", {"batch: dynamic": "length: 2"})
+    assert run("export", CASES / case, "--recipe", recipe, "-o", short).code == 0
+    assert run("export", CASES / case, "--recipe", "onnx-fp32", "-o", tmp_path / "new").code == 0
+    words = ("check", tmp_path / "new", "--data", data(100), "--reference", CASES / case)
+    done = run(*words, "--baseline", short)
+    assert done.code == 3
+    assert "reads at most 2 tokens, but the rows have up to 3" in done.err
+
+
+def test_an_earlier_junit_file_does_not_outlive_a_run_without_a_verdict(run, exported, data, tmp_path):
+    case, file = "cls-standard-padded", tmp_path / "gate.xml"
+    words = ("check", exported(case, "onnx-fp32").path, "--reference", CASES / case, "--junit", file)
+    assert run(*words, "--data", data(100), "--max-drop", 1).code == 0
+    assert file.is_file()
+    assert run(*words, "--data", tmp_path / "none.jsonl").code == 3
+    assert not file.exists()
+
+
+def test_rows_of_a_model_with_more_classes_are_refused(exported, data):
+    case = "cls-standard-padded"
+    rows = nf_edge.load_rows(data(100), nf_edge.load_checkpoint(CASES / case))
+    strange = replace(rows, rows=(*rows.rows[:-1], replace(rows.rows[-1], label=2)))
+    with pytest.raises(nf_edge.BadInput, match="labels of another model"):
+        nf_edge.check(exported(case, "onnx-fp32"), strange, reference=CASES / case)
+
+
 def test_the_python_api_writes_the_same_files(exported, data, tmp_path):
     case = "cls-standard-padded"
     artifact = exported(case, "onnx-fp32")

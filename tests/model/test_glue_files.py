@@ -226,3 +226,11 @@ def test_a_folder_of_datasets_without_the_package_names_the_extra(dataset_folder
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingTool, match=r"pip install 'nf-edge\[datasets\]'"):
         read_table(str(dataset_folder), RowFormat(task="rte"))
+
+
+def test_a_file_with_a_text_that_the_task_does_not_have_is_refused(tmp_path):
+    """QNLI's answers without its questions."""
+    path = tmp_path / "dev.tsv"
+    path.write_text("index\tquestion\tsentence\tlabel\n0\tis it so ?\tit is so .\t1\n")
+    with pytest.raises(BadInput, match="is not a file of task sst2: it also has text in `question`"):
+        read_table(str(path), RowFormat(task="sst2"))

@@ -232,6 +232,9 @@ def test_names_that_differ_are_given_by_the_user(checkpoint, write):
         load_rows(own, model)
     with pytest.raises(BadInput, match=r"--labels names the class 'maybe', which the model does not have"):
         load_rows(own, model, row_format=RowFormat(labels={"good": "maybe"}))
+    # An id that is not named could give two labels one class.
+    with pytest.raises(BadInput, match="line 2: label 5 is unknown"):
+        load_rows(own, model, row_format=RowFormat(labels={"good": "yes"}))
     both = RowFormat(task="rte", labels={"entailment": "yes", "not_entailment": "yes"})
     with pytest.raises(BadInput, match="two labels have the same class"):
         load_rows(write(*rows), model, row_format=both)

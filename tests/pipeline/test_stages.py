@@ -78,6 +78,8 @@ def test_a_file_that_the_recipe_does_not_give_is_the_stage_that_loses_most_and_t
     layer = "transformer.h.1.mlp.c_fc"
     damaged = with_other_scale(artifact, layer, tmp_path / "damaged")
     done = run("check", damaged, "--data", "digits:test", "--limit", 40, "--stages")
+    assert done.code == 5
+    assert "export the artifact again" in done.err
     assert "the stage that lost most: artifact" in done.out
     assert "NOT the same: lowering again gives another model.onnx" in done.out
 

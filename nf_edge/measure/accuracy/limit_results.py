@@ -138,7 +138,7 @@ def _metric(change: MetricChange, limit: float, on: LimitsOn, unit: str, questio
     elif few and on == "interval":
         problem = few
     elif value is None:
-        least = "2 texts" if metric.name == "perplexity" else f"{LEAST_ROWS} {unit}"
+        least = "2 texts" if unit == "tokens" else f"{LEAST_ROWS} {unit}"
         problem = f"the loss of {metric.name} has no interval; give at least {least}"
     elif not value <= limit + ROUNDING:
         amount = f"{_amount(value, metric.unit)}{INTERVAL if on == 'interval' else ''}"

@@ -130,11 +130,14 @@ def _change(
 def _accuracy(metric: Metric, predictions: PairedPredictions, comparison: Comparison) -> MetricChange:
     """The change of the accuracy; with McNemar's test if each row has one prediction."""
     values = comparison.reference.share, comparison.artifact.share
-    p_value, independent = None, len(np.unique(predictions.row)) == len(predictions.row)
+    p_value, texts = None, len(np.unique(predictions.row))
+    independent = texts == len(predictions.row)
     if independent and comparison.lost is not None and comparison.gained is not None:
         p_value = mcnemar(comparison.lost, comparison.gained)
     rows = comparison.questions
-    return MetricChange(metric, *values, comparison.drop, comparison.drop_interval, rows, p_value)
+    # The tokens of a single text depend on each other, so they give no interval.
+    interval = comparison.drop_interval if independent or texts > 1 else None
+    return MetricChange(metric, *values, comparison.drop, interval, rows, p_value)
 
 
 def _perplexity(metric: Metric, comparison: Comparison) -> MetricChange:

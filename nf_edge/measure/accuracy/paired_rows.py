@@ -51,6 +51,14 @@ class PairedRows:
             raise BadInput("has no rows", where=source, fix="give data with at least one row")
         if config.task == "regression":
             self._require_numbers(config)
+        if config.task == "classification" and not all(
+            row.label is None or row.label in range(config.num_labels or 0) for row in self.reference.rows
+        ):
+            raise BadInput(
+                "has labels of another model, because a label is no class of this one",
+                where=source,
+                fix="load the rows for the checkpoint that they are scored with",
+            )
         if not config.is_language_model:
             return
         if all(len(row.input_ids) < 2 for row in self.reference.rows):

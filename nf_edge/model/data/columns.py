@@ -63,7 +63,9 @@ def with_usual_names(table: Table, columns: Sequence[str], row_format: RowFormat
         )
     task, texts, label = row_format.glue, row_format.text, row_format.label
     if task is not None:
-        texts = texts or task_texts(task, columns, source)
+        if not texts:
+            texts = task_texts(task, columns, source)
+            _require_no_other_text(table.records, columns, texts, task.name, source)
         label = label or task_label(task, columns, source)
     elif LABEL in columns:
         label = label or LABEL
@@ -80,6 +82,20 @@ def with_usual_names(table: Table, columns: Sequence[str], row_format: RowFormat
     if pair and pair != USUAL_PAIR:
         notes += (f"each row is a pair of texts: {_names(pair)}",)
     return Table([_renamed(record, names) for record in table.records], notes)
+
+
+def _require_no_other_text(
+    records: Sequence[Record], columns: Sequence[str], texts: Sequence[str], task: str, source: str
+) -> None:
+    """Raise BadInput if a file has a text that the task does not have, as a file of another task does."""
+    others = [name for name in columns if name in NAMES_OF_TEXTS or name in TEXT_COLUMNS]
+    others = [name for name in others if name not in texts and not _is_empty(records, name)]
+    if others:
+        raise BadInput(
+            f"is not a file of task {task}: it also has text in {_names(others)}",
+            where=source,
+            fix="give a file of the task, or name the columns of the text with --text",
+        )
 
 
 def _text_names(texts: Sequence[str]) -> tuple[str, ...]:

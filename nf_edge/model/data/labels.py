@@ -106,7 +106,8 @@ class LabelReader:
             named = _class_by_name(value, names)
             if named is not None:
                 return named
-        index = _index(value)
+        # With --labels, a number that it does not name is no id: two labels could become one class.
+        index = None if self.renamed else _index(value)
         count = self.config.num_labels or 0
         if index is None:
             known = f" or one of: {', '.join(list(names.values())[:SHOWN_NAMES])}" if names else ""

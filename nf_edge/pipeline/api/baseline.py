@@ -1,6 +1,7 @@
 """Load the artifact that shipped last, for `check` with a baseline."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nf_edge.core.errors import BadInput
@@ -33,7 +34,8 @@ def baseline_of(
         data, limit, row_format: as for `check`; the rows are read again if the tokenizers differ.
 
     Raises:
-        BadInput: the two artifacts have different labels, or the rows cannot be read for the baseline.
+        BadInput: the two artifacts have different labels, or the rows cannot be read for the baseline, or
+            are too long for it.
         MissingTool: a package of the baseline's backend is not installed.
     """
     from nf_edge.measure.accuracy.baseline import Baseline
@@ -60,7 +62,19 @@ def baseline_of(
         how = row_format or DEFAULT
         other = read_rows(name_of(data), before, tokenizer, limit, length=length, row_format=how)
         rows = replace(rows, other=other)
-    return Baseline(baseline.path.name, baseline.runnable(), rows)
+    runnable = baseline.runnable()
+    _require_length(rows.artifact, runnable.input_shape.length, baseline.path)
+    return Baseline(baseline.path.name, runnable, rows)
+
+
+def _require_length(rows: "Rows", length: int, path: Path) -> None:
+    """Raise BadInput if a row is too long for the baseline: a cut would change the rows of both artifacts."""
+    if (longest := max(len(row.input_ids) for row in rows.rows)) > length:
+        raise BadInput(
+            f"reads at most {length} tokens, but the rows have up to {longest}",
+            where=path,
+            fix="give an earlier artifact that reads as many tokens, or shorter rows",
+        )
 
 
 def _tokenizer(artifact: "Artifact") -> bytes | None:

@@ -36,14 +36,12 @@ def check_inputs(
     stride: int | None,
     given: GivenLimits,
     least_rows: int | None = None,
-    longest: int | None = None,
 ) -> CheckInputs:
     """Load an artifact, the checkpoint that it is compared with, and rows for both.
 
     Args:
         least_rows: if `limit` is None, read only this many rows of a file, or more if the limits need more.
             None: read all rows.
-        longest: cut rows to this many tokens, if the artifact does not cut them to fewer.
 
     Raises:
         BadInput: an input cannot be read, or the inputs do not suit each other.
@@ -60,7 +58,7 @@ def check_inputs(
     the_artifact = resolver.artifact(artifact)
     checkpoint = resolver.checkpoint(reference_of(the_artifact, optional_name(reference)))
     runnable = the_artifact.runnable()
-    length = min(runnable.input_shape.length, longest or runnable.input_shape.length)
+    length = runnable.input_shape.length
     if limit is None and least_rows is not None and not isinstance(data, Rows):
         needed = rows_needed(given.over(runnable.recipe.limits, labelled=True), checkpoint.config)
         limit = max(least_rows, needed)

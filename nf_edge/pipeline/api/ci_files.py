@@ -49,7 +49,7 @@ class CiFiles:
 
 
 def ci_files(junit: Named | None, summary: Named | None, *read: object, out: Path | None = None) -> CiFiles:
-    """The files to write, checked before the work.
+    """The files to write, checked before the work; an earlier JUnit file is removed.
 
     Args:
         read: arguments that name the inputs of the command.
@@ -71,4 +71,6 @@ def ci_files(junit: Named | None, summary: Named | None, *read: object, out: Pat
         if start and not start.startswith(XML):
             what = "exists and is not a JUnit file, so it is not replaced"
             raise BadInput(what, where=files.junit, fix=ANOTHER_PATH)
+        # If this run ends without a verdict, the earlier file must not show its own.
+        files.junit.unlink()
     return files
