@@ -166,7 +166,7 @@ def test_training_rows_that_share_words_in_a_row_with_validation_are_left_out(re
     }
     assert len(data_of(recipe_file(only_long), tmp_path).valid) == 1
     none = recipe_file(only_long | {"valid": {"file": "valid.tsv", "min_words": 9}})
-    with pytest.raises(BadInput, match="none of its 2 rows") as refusal:
+    with pytest.raises(BadInput, match="none of the 2 rows") as refusal:
         data_of(none, tmp_path)
     assert "min_words" in refusal.value.fix
     assert "--valid" not in refusal.value.fix
@@ -182,7 +182,7 @@ def test_the_parts_of_a_text_are_whole_lines_that_join_to_it(text, cuts):
 
 @pytest.mark.parametrize("part", [[0.5, 0.5], [0.6, 0.2], [-0.1, 1], [0, 1.1]])
 def test_a_part_that_is_none_is_refused(recipe_file, part):
-    with pytest.raises(BadInput, match="part must be two increasing shares"):
+    with pytest.raises(BadInput, match="`part` must be two increasing shares"):
         load_training_recipe(str(recipe_file({"train": {"file": "x.tsv", "part": part}})))
 
 
