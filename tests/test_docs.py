@@ -1,11 +1,8 @@
 """What README and docs say is so: pages, links, commands and the generated reference."""
 
-import os
 import re
 import runpy
 import shlex
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -141,15 +138,14 @@ def test_commands_on_pages_have_options_that_there_are(block: Block) -> None:
         assert used <= known | {"-h", "--help"}, line
 
 
-README = ROOT / "README.md"
-RUNNING = sorted({block.page for block in ALL_BLOCKS if block.run} - {README})
+RUNNING = sorted({block.page for block in ALL_BLOCKS if block.run})
 
 
 def commands_to_run(page: Path) -> list[str]:
     return [line for block in blocks(page) if block.run for line in block.commands]
 
 
-@pytest.mark.parametrize("page", [README, *RUNNING], ids=place)
+@pytest.mark.parametrize("page", RUNNING, ids=place)
 def test_a_command_that_runs_here_needs_no_shell(page: Path) -> None:
     """It means the same with and without one: no variable, pattern, pipe or second command."""
     for line in commands_to_run(page):
@@ -165,13 +161,3 @@ def test_the_commands_of_a_page_run_one_after_the_other(page, run, tmp_path, mon
     for line in commands_to_run(page):
         done = run(*shlex.split(line, comments=True)[1:])
         assert done.code == 0, f"{line}\n{done.out[-2000:]}\n{done.err[-2000:]}"
-
-
-@pytest.mark.slow
-def test_the_commands_of_the_readme_run_in_a_shell_each_in_a_process_of_its_own(tmp_path) -> None:
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    for line in commands_to_run(README):
-        done = subprocess.run(
-            ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
