@@ -43,8 +43,6 @@ limits_options = together(
         help="What must keep the limits: the measured value, or the bad end of its 95 % interval.",
     ),
 )
-
-
 ci_options = together(
     click.option("--junit", type=PATH, help="JUnit file to write, with one test case per limit."),
     click.option(
@@ -55,8 +53,6 @@ ci_options = together(
         help="Markdown file to append the results to.",
     ),
 )
-
-
 explain_options = together(
     click.option("--stages", is_flag=True, help="Also measure the accuracy after each step of the export."),
     click.option(

@@ -6,11 +6,7 @@ from typing import Any
 
 import click
 
-from nf_edge.cli.param_types import (
-    Counts,
-    Devices,
-    OneDevice,
-)
+from nf_edge.cli.param_types import Counts, Devices, OneDevice
 from nf_edge.core.defaults import FEWEST_REPEATS, REPEATS
 from nf_edge.core.environment import PUBLIC_KEY
 from nf_edge.core.presets import DEFAULT_RANK, PRESETS
