@@ -85,9 +85,11 @@ def compress_checkpoint(
             counted = documents(located["train"], checkpoint)
             smaller, kept = prune_vocabulary(checkpoint, prune.vocabulary, counted, folder)
         masks: dict[str, Tensor] = {}
-        original_network, original_test = checkpoint.reference(), examples(located["test"], checkpoint)
+        notes: list[str] = []
+        original_network = checkpoint.reference()
+        original_test = examples(located["test"], checkpoint, notes)
         original_scores = evaluate(original_network, original_test, batch_size(checkpoint))
-        train, valid, test = (examples(located[name], smaller) for name in ("train", "valid", "test"))
+        train, valid, test = (examples(located[name], smaller, notes) for name in ("train", "valid", "test"))
         if prune is not None:
             smaller = prune_layers(smaller, prune.layers, train, progress)
             if prune.cuts:
@@ -136,6 +138,7 @@ def compress_checkpoint(
             rounded=recovery is not None and recovery.qat,
             zeros=_zero_share(smaller, masks),
             download=(compressed_bytes(checkpoint.tensors), compressed_bytes(smaller.tensors)),
+            notes=tuple(dict.fromkeys(notes)),
         )
         _write(smaller, checkpoint, recipe, report, overwrite)
     state.unlink(missing_ok=True)

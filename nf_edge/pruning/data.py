@@ -72,8 +72,11 @@ class Sources:
         return Located(locate(source, self.row_format, split), self.row_format)
 
 
-def examples(located: Located, checkpoint: Checkpoint) -> Examples:
+def examples(located: Located, checkpoint: Checkpoint, notes: list[str]) -> Examples:
     """The examples of a source, encoded with the checkpoint's tokenizer.
+
+    Args:
+        notes: receives the remarks on how rows were read.
 
     Raises:
         BadInput: the source cannot be read, its rows do not suit this model, or they have no labels.
@@ -84,6 +87,7 @@ def examples(located: Located, checkpoint: Checkpoint) -> Examples:
         return BlockExamples(read_blocks(source, config, tokenizer, part, row_format).ids)
     rows = read_rows(source, config, tokenizer, part=part, row_format=row_format)
     rows.require_labels(config)
+    notes += rows.warnings
     return RowExamples(rows.rows, config.pad_token_id)
 
 

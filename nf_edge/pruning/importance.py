@@ -53,9 +53,7 @@ def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress 
             assert batch.labels is not None
             for gate in gates:
                 gate.open(len(batch.input_ids))
-            # Rows are independent, so the derivative of the summed loss by a row's gates is the derivative of
-            # that
-            # row's loss.
+            # Rows are independent: the summed loss and a row's loss have the same derivative by its gates.
             example_losses(finite_logits(model, batch, TRAINING, rows), batch.labels).sum().backward()
             for gate in gates:
                 gate.add()

@@ -47,6 +47,7 @@ class PruningReport(HtmlValue):
             rounded as in the export.
         zeros: share of the linear layers' weights that are zero; None without `prune.weights`.
         download: compressed bytes of all weights, before and after; zeros reduce only this size.
+        notes: remarks on how the rows were read.
     """
 
     path: Path
@@ -62,6 +63,7 @@ class PruningReport(HtmlValue):
     rounded: bool
     zeros: float | None
     download: tuple[int, int]
+    notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         return {"path": str(self.path), **self.facts()}
@@ -80,4 +82,5 @@ class PruningReport(HtmlValue):
             "rounded": self.rounded,
             "zeros": self.zeros,
             "compressed_bytes": self.download,
+            "notes": list(self.notes),
         }

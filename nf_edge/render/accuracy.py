@@ -149,6 +149,7 @@ def share_text(score: Score) -> str:
 def accuracy_lines(report: AccuracyReport) -> list[str]:
     comparison = report.comparison
     lines = [f"data: {report.data}{truncated_text(report.truncated)}"]
+    lines += [f"note on the data: {note}" for note in report.notes]
     if comparison.drop is not None:
         lines.append(f"{drop_text(comparison)[:-1]}; {limit_text(report.max_drop)})")
     elif not report.metrics:

@@ -48,7 +48,7 @@ def _lines(result: PruningReport) -> list[str]:
             f"zeros: {100 * result.zeros:.1f} % of the weights of linear layers; they save no file size, RAM "
             f"or time, only a compressed download ({old} → {new}, by deflate)"
         )
-    return lines
+    return [*lines, *(f"note: {note}" for note in result.notes)]
 
 
 def compression_lines(compression: Compression) -> list[str]:

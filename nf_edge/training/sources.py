@@ -1,6 +1,6 @@
 """Read the data of a training recipe: rows for a classifier, blocks of text for a language model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -221,9 +221,11 @@ def _tokenizer(recipe: TrainingRecipe, train: Located, scratch: Path, notes: lis
     if not isinstance(choice, Bpe):
         return choice
     vocab_size = recipe.model.vocab_size
-    pairs = not train.is_text and any(SECOND_TEXT in record.fields for record in train.records())
+    records = [] if train.is_text else train.records()
+    texts = [_text(train)] if train.is_text else _texts(records)
+    pairs = any(SECOND_TEXT in record.fields for record in records)
     tokenizer = train_bpe(
-        _texts(train), vocab_size, lowercase=choice.lowercase, treebank=choice.treebank, pairs=pairs
+        texts, vocab_size, lowercase=choice.lowercase, treebank=choice.treebank, pairs=pairs
     )
     learned = vocabulary_size(tokenizer)
     if learned < vocab_size:
@@ -233,11 +235,12 @@ def _tokenizer(recipe: TrainingRecipe, train: Located, scratch: Path, notes: lis
     return path
 
 
-def _texts(located: Located) -> Iterator[str]:
-    if located.is_text:
-        yield located.part.of_text(read_text(located.path)[0])
-        return
-    for record in located.records():
+def _text(located: Located) -> str:
+    return located.part.of_text(read_text(located.path)[0])
+
+
+def _texts(records: Iterable[Record]) -> Iterator[str]:
+    for record in records:
         for name in (*TEXT_COLUMNS, SECOND_TEXT):
             if isinstance(value := record.fields.get(name), str):
                 yield value
@@ -250,5 +253,5 @@ def _json_lines(located: Located) -> str:
 def _bytes_per_token(located: Located, tokenizer_file: Path | None) -> float | None:
     if not located.is_text or tokenizer_file is None:
         return None
-    (text,) = _texts(located)
+    text = _text(located)
     return len(text.encode()) / len(read_tokenizer(tokenizer_file).encode(text).ids)

@@ -152,7 +152,7 @@ def test_rows_longer_than_the_model_are_cut_and_counted(checkpoint, write):
     rows = load_rows(write("long.jsonl", text), checkpoint())
     assert [row.input_ids for row in rows.rows] == [(1, 2, 3, 4), (1, 2, 3, 4)]
     assert (rows.truncated, rows.length) == (1, 4)
-    assert rows.warnings == [f"{rows.source}: 1 rows were cut to 4 tokens"]
+    assert rows.warnings == [f"{rows.source}: rows cut to 4 tokens: 1"]
 
 
 def test_rows_are_cut_to_the_length_that_is_asked_for(checkpoint, write):
@@ -291,14 +291,14 @@ def test_all_bad_rows_are_told_at_once_by_their_lines(checkpoint, write):
         "line 2: label 'awful' is unknown; it must be an id from 0 to 1 or one of: negative, positive; give "
         "its class with --labels LABEL=CLASS",
         "line 3: label 2 is out of range; it must be from 0 to 1",
-        "line 4: `text` is empty; give at least one token",
+        "line 4: `text` is empty; give a text in every row",
         "line 5: has no label, but other rows have one",
         "line 6: has neither `text` nor `input_ids`; give exactly one",
         "line 7: `text` must be text, not 5",
         "line 8: has `text` and `input_ids`; give exactly one",
         "line 9: token id 20 is outside the model's vocabulary, 0 to 19",
         "line 10: `input_ids` must be a list of whole numbers, not [1.5]",
-        r"line 11: `text` has an unpaired surrogate (a \ud800 to \udfff escape); remove it",
+        r"line 11: the text has an unpaired surrogate (a \ud800 to \udfff escape); remove it",
     ]
     assert problems == [*(f"  - {problem}" for problem in expected), "  and 1 more"]
 
@@ -318,7 +318,7 @@ def test_ragged_rows_of_a_csv_are_told_by_the_line_on_which_they_start(checkpoin
 
 @pytest.mark.parametrize("label", ["nan", "inf", "high", "1e999"])
 def test_regression_refuses_what_is_no_finite_number(checkpoint, write, label):
-    with pytest.raises(BadInput, match=r"line 2: `label` must be a finite number"):
+    with pytest.raises(BadInput, match=r"line 2: the label must be a finite number"):
         load_rows(write("a.tsv", f"text\tlabel\nbad\t{label}\n"), checkpoint(num_labels=1))
 
 

@@ -170,10 +170,58 @@ def test_a_folder_has_a_file_for_each_task_and_split(tmp_path):
 
 def test_broken_rows_of_qqp_are_left_out_and_counted(tmp_path):
     path = tmp_path / "train.tsv"
-    path.write_text("question1\tquestion2\tis_duplicate\na\tb\t1\nbroken\nc\td\t0\n")
-    table = read_table(str(path), RowFormat(task="qqp")).table
-    assert [record.fields["text"] for record in table.records] == ["a", "c"]
-    assert table.notes == ("1 rows do not have all columns and are left out",)
+    header, row = "question1\tquestion2\tis_duplicate\n", "a\tb\t1\n"
+
+    def read(*broken):
+        path.write_text(header + row * (200 - len(broken)) + "".join(broken))
+        table = read_table(str(path), RowFormat(task="qqp")).table
+        return len(table.records), table.notes
+
+    note = "rows left out, because a column or a question is missing: {} of 200"
+    assert read("broken\n") == (199, (note.format(1),))
+    assert read("broken\n", "a\t \t1\n") == (198, (note.format(2),))
+    # More broken rows mean a damaged file, so none is left out.
+    assert read("broken\n", "a\tb\n", "\tb\t0\n") == (200, ())
+    assert read() == (200, ())
+
+
+@pytest.mark.parametrize("name", ["WNLI", "wnli"])
+def test_a_task_is_not_read_from_the_folder_of_another_task(name, tmp_path, monkeypatch):
+    """RTE and WNLI have the same columns, so only the folder tells them apart."""
+    (tmp_path / name).mkdir()
+    path = tmp_path / name / "dev.tsv"
+    path.write_text("index\tsentence1\tsentence2\tlabel\n0\ta\tb\t1\n")
+    for source in (path, path.parent):
+        assert len(read_table(str(source), RowFormat(task="wnli")).table.records) == 1
+        with pytest.raises(BadInput, match=f"is in the folder {name}, so it is not a file of task rte"):
+            read_table(str(source), RowFormat(task="rte"))
+    monkeypatch.chdir(path.parent)
+    with pytest.raises(BadInput, match="not a file of task rte"):
+        read_table("dev.tsv", RowFormat(task="rte"))
+    assert read_table("dev.tsv", RowFormat(text=("sentence1", "sentence2"))).table.records
+
+
+def test_a_file_of_cola_without_labels_has_no_header_either(tmp_path):
+    path = tmp_path / "test.tsv"
+    path.write_text("gj04\t\t\tIt rains .\ngj04\t\t*\tIt rain .\n")
+    assert fields_of(path, "cola") == [
+        {"sentence": "It rains .", "label": ""},
+        {"sentence": "It rain .", "label": ""},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gj04\t1\tIt rains .\n", "no header: line 1 has 3 columns"),
+        ("index\tsentence1\tsentence2\tlabel\n0\ta\tb\t1\n", "it has the columns index, sentence1"),
+    ],
+)
+def test_a_file_that_is_not_colas_is_refused_for_what_it_has(text, message, tmp_path):
+    path = tmp_path / "train.tsv"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=message):
+        read_table(str(path), RowFormat(task="cola"))
 
 
 def test_a_file_of_another_task_is_refused_with_the_columns_that_it_should_have(tmp_path):

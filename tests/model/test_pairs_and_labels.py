@@ -81,7 +81,7 @@ def test_an_empty_second_column_makes_no_pairs_but_a_missing_second_text_is_refu
         source = write({"text": "a", "text_pair": second, "label": 1}, {"text": "b", "label": 0})
         assert ids(load_rows(source, checkpoint())) == [(1, 0), (2, 0)]
     source = write({"premise": "a", "hypothesis": "b", "label": 1}, {"premise": "b", "label": 0})
-    with pytest.raises(BadInput, match="line 2: has no second text, but other rows are pairs"):
+    with pytest.raises(BadInput, match="line 2: has no `hypothesis`, but other rows are pairs"):
         load_rows(source, checkpoint())
 
 
@@ -103,6 +103,41 @@ def test_a_language_model_reads_no_pairs(checkpoint, write):
     assert ids(load_rows(source, model, row_format=RowFormat(text=("premise",)))) == [(1, 0)]
     with pytest.raises(BadInput, match="a language model reads only text"):
         load_rows(source, model, row_format=RowFormat(task="mnli"))
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+@pytest.mark.parametrize("post_processor", [SEPARATED, None], ids=str)
+def test_a_row_with_an_empty_text_is_refused_with_its_line(empty, post_processor, checkpoint, write):
+    """Special tokens alone, or half a pair, are not what the model is asked about."""
+    whole = {"question1": "a", "question2": "b", "label": 0}
+    for column in ("question1", "question2"):
+        with pytest.raises(BadInput, match=f"line 2: `{column}` is empty; give a text in every row"):
+            load_rows(write(whole, whole | {column: empty}), checkpoint(post_processor))
+    with pytest.raises(BadInput, match="line 1: `text` is empty; give a text in every row"):
+        load_rows(write({"text": empty, "label": 0}), checkpoint(post_processor))
+    model = checkpoint(post_processor, architectures=("NoiseFormerForCausalLM",), num_labels=None)
+    if post_processor is not None:
+        assert ids(load_rows(write({"text": empty}), model)) == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"sentence1": None}, "`sentence1` must be text, not None"),
+        ({"sentence2": 5}, "`sentence2` must be text, not 5"),
+        ({"sentence1": ...}, "has no `sentence1`"),
+        ({"sentence2": ...}, "has no `sentence2`, but other rows are pairs"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("row_format", [RowFormat(), RowFormat(text=("sentence1", "sentence2"))], ids=str)
+def test_a_problem_names_the_columns_of_the_file(change, problem, row_format, checkpoint, write):
+    row = {"sentence1": "a", "sentence2": "b", "label": 0}
+    changed = {name: value for name, value in (row | change).items() if value is not ...}
+    with pytest.raises(BadInput) as caught:
+        load_rows(write(row, changed), checkpoint(), row_format=row_format)
+    assert problem in str(caught.value)
+    assert "text_pair" not in str(caught.value)
 
 
 @pytest.mark.parametrize("second", [None, 5, ["c"]])

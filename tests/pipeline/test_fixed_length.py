@@ -36,7 +36,7 @@ def test_an_export_calibrates_and_compares_on_rows_that_it_cut(recipe, run, tmp_
     assert "truncated to the input length" in (out / "report.html").read_text(encoding="utf-8")
     done = run("check", out, "--data", "digits:test", "--limit", 20, "--json")
     assert result(done)["truncated_rows"] == 20
-    assert "digits:test: 20 rows were cut to 32 tokens" in done.err
+    assert "digits:test: rows cut to 32 tokens: 20" in done.err
 
 
 def test_sensitivity_is_taken_on_rows_that_it_cut(recipe, run):
@@ -50,4 +50,4 @@ def test_a_sweep_cuts_the_rows_of_the_recipe_that_is_short_alone(recipe, run):
     found = result(run("sweep", "digits", *options, "--recipe", recipe, "--json"))
     cut = {each["recipe"]: each["accuracy"]["truncated_rows"] for each in found["recipes"]}
     assert cut == {"onnx-fp32": 0, "short": 10}
-    assert "digits:test: 10 rows were cut to 32 tokens" in found["notes"]
+    assert "digits:test: rows cut to 32 tokens: 10" in found["notes"]

@@ -1,6 +1,7 @@
 """Commands read the rows of tasks and text pairs in one way, and refuse what they cannot score."""
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -60,6 +61,43 @@ def test_a_task_is_checked_by_its_name_from_the_folder_and_from_the_file(run, ar
     assert json.loads(json.dumps(api.to_json())) == reports[0]
     assert reports[0]["data"] == "dev.tsv"
     assert reports[0]["reference"]["total"] == 12
+
+
+def test_a_report_says_how_its_rows_were_read(run, artifact, model, glue, tmp_path, monkeypatch):
+    """A table of figures outlives the warnings that were printed with it."""
+    summary = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    options = ["check", artifact, "--task", "rte", "--data", glue, "--reference", model]
+    note = "the tokenizer does not separate the texts of a pair, so their token ids are concatenated"
+    assert json.loads(run(*options, "--json").out)["result"]["notes"] == [note]
+    text = " ".join(run(*options).out.split())
+    assert f"note on the data: {note}" in text
+    assert f"- note on the data: {note}" in summary.read_text()
+
+
+def test_rows_that_were_loaded_for_another_checkpoint_are_refused(artifact, model, glue, tmp_path):
+    relabelled = tmp_path / "relabelled"
+    shutil.copytree(model, relabelled)
+    config = json.loads((relabelled / "config.json").read_text())
+    config["id2label"] = {"0": "entailment", "1": "not_entailment"}
+    config.pop("label2id", None)
+    (relabelled / "config.json").write_text(json.dumps(config))
+    retokenized = tmp_path / "retokenized"
+    shutil.copytree(model, retokenized)
+    tokenizer = json.loads((retokenized / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
+    (retokenized / "tokenizer.json").write_text(json.dumps(tokenizer))
+    for other, difference in ((relabelled, "its labels are entailment"), (retokenized, "its tokenizer")):
+        rows = nf_edge.load_rows(glue, other, row_format=FORMAT)
+        with pytest.raises(BadInput, match=f"was loaded for another checkpoint: {difference}"):
+            nf_edge.check(artifact, rows, reference=model)
+    rows = nf_edge.load_rows(glue, model, row_format=FORMAT)
+    loaded = nf_edge.check(artifact, rows, reference=model, notify=print)
+    assert loaded == nf_edge.check(artifact, glue, reference=model, row_format=FORMAT, notify=print)
+    # Rows without labels do not depend on the labels' order.
+    rows = nf_edge.load_rows(glue / "RTE/test.tsv", relabelled, row_format=FORMAT)
+    assert nf_edge.check(artifact, rows, reference=model, notify=print).passed
 
 
 def test_pairs_by_columns_give_the_same_figures_as_the_task(run, artifact, model, glue):
@@ -141,6 +179,9 @@ def test_a_checkpoint_is_compressed_on_the_files_of_a_task(model, glue, tmp_path
     )
     assert report.tested_on == str(glue / "RTE/dev.tsv")
     assert report.result.count == 12
+    assert [note.partition(": ")[2] for note in report.notes] == [
+        "the tokenizer does not separate the texts of a pair, so their token ids are concatenated"
+    ] * 2  # of the rows for training and of those for validation
 
 
 def test_numbers_compare_as_their_labels_say_and_splits_share_no_first_number(model):

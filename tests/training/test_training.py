@@ -425,7 +425,7 @@ def test_what_cannot_be_combined_is_refused(recipe_file, section, value, message
 def test_truncated_rows_are_counted_in_the_report(recipe_file, tmp_path):
     rows = [*ROWS, {"input_ids": [1] * 9, "label": 1}]
     report = train_file(recipe_file(rows), tmp_path)
-    assert any("1 rows were cut to 5 tokens" in note for note in report.notes)
+    assert any("rows cut to 5 tokens: 1" in note for note in report.notes)
 
 
 @pytest.mark.parametrize("name", names("recipes/training"))

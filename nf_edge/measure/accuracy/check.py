@@ -48,6 +48,7 @@ class AccuracyReport(HtmlValue):
             file itself ran.  An export's report always has "", because the manifest has the name.
         text: bits per byte of a text in windows; None if the data is rows.
         baseline: the comparison with the artifact that shipped last; None if none was given.
+        notes: remarks on how the data was read.
     """
 
     comparison: Comparison
@@ -60,6 +61,7 @@ class AccuracyReport(HtmlValue):
     simulated: str = ""
     text: TextScores | None = None
     baseline: BaselineReport | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def max_drop(self) -> float | None:
@@ -111,6 +113,7 @@ class AccuracyReport(HtmlValue):
             "limits": [result.to_json() for result in self.limits],
             "text": self.text.to_json() if self.text else None,
             "baseline": self.baseline.to_json() if self.baseline else None,
+            "notes": list(self.notes),
         }
 
 
@@ -193,6 +196,7 @@ def report_of(
         rows.truncated,
         unit,
         text=text,
+        notes=rows.notes,
     )
 
 

@@ -71,12 +71,7 @@ def _text_file(
     source: str, config: ModelConfig, tokenizer_file: Path | None, part: Part
 ) -> tuple[list[list[int]], str]:
     text, sha256 = read_text(source)
-    ids = text_encoder(tokenizer_file, source)(part.of_text(text)).ids
-    largest = max(ids, default=0)
-    if largest >= config.vocab_size:
-        raise BadInput(
-            f"gives id {largest} for text of {source}, but the model's ids are 0 to {config.vocab_size - 1}",
-            where=tokenizer_file,
-            fix="replace this file with the tokenizer that the model was trained with",
-        )
+    encode = text_encoder(tokenizer_file, source)
+    ids = encode(part.of_text(text)).ids
+    encode.require_ids_of(config, ids, source)
     return [list(ids)], sha256

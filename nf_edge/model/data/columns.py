@@ -81,7 +81,8 @@ def with_usual_names(table: Table, columns: Sequence[str], row_format: RowFormat
     notes = table.notes
     if pair and pair != USUAL_PAIR:
         notes += (f"each row is a pair of texts: {_names(pair)}",)
-    return Table([_renamed(record, names) for record in table.records], notes)
+    in_file = {new: name for name, new in names.items() if new != name}
+    return Table([_renamed(record, names) for record in table.records], notes, in_file)
 
 
 def _require_no_other_text(
@@ -129,9 +130,9 @@ def _renamed(record: Record, names: Mapping[str, str]) -> Record:
 
 
 def require_columns(
-    rows: Sequence[Mapping[str, Any]], config: ModelConfig, row_format: RowFormat, source: str
+    table: Table, rows: Sequence[Mapping[str, Any]], config: ModelConfig, row_format: RowFormat, source: str
 ) -> None:
-    """Check that rows have the model's columns, and that all other columns contain no text.
+    """Check that rows of a table have the model's columns, and that all other columns contain no text.
 
     A column counts as text if its name is usual for a text of a data set.  It also counts as text if most of
     its values have three or more words.  Numbers, identifiers, categories and the label do not count.
@@ -143,14 +144,14 @@ def require_columns(
     read = [name for name in (*CONTENT_COLUMNS, SECOND_TEXT) if name in columns]
     unread = [name for name in columns if name not in read and _is_text(name, rows)]
     if not set(read) & set(CONTENT_COLUMNS):
-        fix = f"the columns are: {', '.join(columns)}"
+        fix = f"the columns are: {', '.join(table.names.get(name, name) for name in columns)}"
         if texts := [name for name in columns if name not in CONTENT_COLUMNS and _is_text(name, rows)]:
             fix += f"\n  there is text in {_names(texts)}; {NAME_COLUMNS}"
         raise BadInput("has no column `text`, `sentence` or `input_ids`", where=source, fix=fix)
     texts = [name for name in read if name != "input_ids"]
     if texts and unread and not row_format.text:
         raise BadInput(
-            f"has text in {_names(unread)}, but only {_names(texts)} is read",
+            f"has text in {_names(unread)}, but only {' and '.join(map(table.name_in_file, texts))} is read",
             where=source,
             fix=f"{NAME_COLUMNS}; a GLUE task needs only --task",
         )

@@ -6,8 +6,10 @@ The functions raise ValueError with the row's problem; the caller adds the line 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nf_edge.core.errors import quoted
 from nf_edge.model.config import ModelConfig
 from nf_edge.model.data.columns import CONTENT_COLUMNS, SECOND_TEXT, TEXT_COLUMNS
+from nf_edge.model.data.tables import Table
 from nf_edge.model.data.text import Encode, Encoded
 
 MASK = "attention_mask"
@@ -25,39 +27,41 @@ def has_text(fields: Mapping[str, Any]) -> bool:
 
 
 def parse_ids(
-    fields: Mapping[str, Any], config: ModelConfig, encode: Encode | None, length: int | None
+    fields: Mapping[str, Any], table: Table, config: ModelConfig, encode: Encode | None, length: int | None
 ) -> Encoded:
     """The token ids of a row.
 
     Args:
+        table: the table of the row, which has the names of its columns in the file.
         encode: encodes and cuts text; None if no row has text.
         length: `input_ids` are cut to this many ids; None: not cut.
 
     Raises:
-        ValueError: the ids are missing, invalid or outside the vocabulary.
+        ValueError: the ids are missing, invalid or outside the vocabulary, or a text is empty.
     """
     content_names = [name for name in CONTENT_COLUMNS if name in fields]
+    if not content_names and "text" in table.names:
+        raise ValueError(f"has no {table.name_in_file('text')}")
     if len(content_names) != 1:
-        names = " and ".join(f"`{name}`" for name in content_names)
+        names = " and ".join(map(table.name_in_file, content_names))
         raise ValueError(f"has {names or 'neither `text` nor `input_ids`'}; give exactly one")
-    value = fields[content_names[0]]
-    if SECOND_TEXT in fields and content_names[0] != "text":
-        raise ValueError(f"has `{SECOND_TEXT}` next to `{content_names[0]}`; put the first text in `text`")
+    (name,) = content_names
+    value = fields[name]
+    if SECOND_TEXT in fields and name != "text":
+        raise ValueError(f"has `{SECOND_TEXT}` next to `{name}`; put the first text in `text`")
     _check_other_inputs(fields)
-    if encode is None or content_names[0] == "input_ids":
+    if encode is None or name == "input_ids":
         ids = _list_of_ids(value)
         if _is_given(fields, MASK):
             ids = _unmasked(ids, fields[MASK])
         encoded = Encoded(tuple(ids[:length]), length is not None and len(ids) > length)
     elif _is_given(fields, MASK):
         raise ValueError(f"has `{MASK}` next to text; `{MASK}` is only for `input_ids`, so remove `{MASK}`")
-    elif isinstance(value, str):
-        encoded = encode(value, _second_text(fields))
-        ids = list(encoded.ids)
     else:
-        raise ValueError(f"`{content_names[0]}` must be text, not {_short(value)}")
+        encoded = encode(*_texts(fields, name, table, config))
+        ids = list(encoded.ids)
     if not ids:
-        raise ValueError(f"`{content_names[0]}` is empty; give at least one token")
+        raise ValueError(f"{table.name_in_file(name)} is empty; give at least one token")
     outside = next((i for i in ids if not 0 <= i < config.vocab_size), None)
     if outside is not None:
         raise ValueError(
@@ -66,12 +70,18 @@ def parse_ids(
     return encoded
 
 
-def _second_text(fields: Mapping[str, Any]) -> str | None:
-    """The second text of a pair; None if the row is not a pair."""
-    second = fields.get(SECOND_TEXT)
-    if SECOND_TEXT in fields and not isinstance(second, str):
-        raise ValueError(f"`{SECOND_TEXT}` must be text, not {_short(second)}")
-    return second
+def _texts(fields: Mapping[str, Any], name: str, table: Table, config: ModelConfig) -> list[str]:
+    """The text of a row, or both texts of a pair.
+
+    Special tokens alone are no text to classify; but blank text is text for a language model.
+    """
+    texts = {each: fields[each] for each in (name, SECOND_TEXT) if each in fields}
+    for each, text in texts.items():
+        if not isinstance(text, str):
+            raise ValueError(f"{table.name_in_file(each)} must be text, not {quoted(text)}")
+        if not (config.is_language_model or text.strip()):
+            raise ValueError(f"{table.name_in_file(each)} is empty; give a text in every row")
+    return list(texts.values())
 
 
 def _list_of_ids(value: Any, name: str = "input_ids") -> list[int]:
@@ -82,7 +92,7 @@ def _list_of_ids(value: Any, name: str = "input_ids") -> list[int]:
             return [int(word) for word in words]
     elif isinstance(value, list) and all(type(item) is int for item in value):
         return value
-    raise ValueError(f"`{name}` must be a list of whole numbers, not {_short(value)}")
+    raise ValueError(f"`{name}` must be a list of whole numbers, not {quoted(value)}")
 
 
 def _is_given(fields: Mapping[str, Any], name: str) -> bool:
@@ -111,8 +121,3 @@ def _unmasked(ids: list[int], mask: Any) -> list[int]:
     if len(mask_values) != len(ids) or mask_values != [1] * count + [0] * (len(ids) - count):
         raise ValueError(f"`{MASK}` must be 1 for each id, then 0 for padding on the right")
     return ids[:count]
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."

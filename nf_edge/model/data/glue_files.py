@@ -4,13 +4,14 @@ Sources: the files of https://gluebenchmark.com/tasks, and the columns of the da
 Face hub.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from nf_edge.core.errors import BadInput
-from nf_edge.model.data.glue import GlueTask
+from nf_edge.model.data.glue import TASKS, GlueTask
 from nf_edge.model.data.tables import Cells, Record, Table, parse_table, plain_rows, table_of
 
 # The role of a source: training and calibration rows, or rows to evaluate on.
@@ -18,6 +19,9 @@ Split = Literal["train", "dev"]
 # Kinds of files with cells between tabs; the original files of MRPC end in .txt.
 TAB_SUFFIXES = (".tsv", ".txt")
 FOLDER_SUFFIXES = (".tsv", ".jsonl", ".csv")
+# The largest share of rows of a QQP file that may be broken.
+MOST_BROKEN = 0.01
+QUESTIONS = ("question1", "question2")
 # CoLA's files have no header.
 COLA_HEADER = ["source", "label", "original_label", "sentence"]
 
@@ -44,13 +48,17 @@ LAYOUTS = {
     "sst2": SENTENCE,
     "mrpc": Layout((("#1 String", "#2 String"), ("sentence1", "sentence2")), ("Quality", "label")),
     "stsb": Layout((("sentence1", "sentence2"),), ("score", "label")),
-    "qqp": Layout((("question1", "question2"),), ("is_duplicate", "label")),
+    "qqp": Layout((QUESTIONS,), ("is_duplicate", "label")),
     "mnli": MNLI,
     "mnli-mm": MNLI,
     "qnli": Layout((("question", "sentence"),), ("label",)),
     "rte": SENTENCES,
     "wnli": SENTENCES,
 }
+# The columns of all tasks' texts and labels; a first line with one of them is a header.
+COLUMNS = frozenset(
+    name for layout in LAYOUTS.values() for names in (*layout.texts, layout.labels) for name in names
+)
 
 
 def split_names(task: GlueTask | None, split: Split) -> tuple[str, ...]:
@@ -85,8 +93,27 @@ def file_of_task(folder: Path, task: GlueTask, split: Split) -> Path:
     )
 
 
-def parse_task_table(content: bytes, suffix: str, task: GlueTask, where: str) -> Table:
+def require_folder_of(task: GlueTask, source: str) -> None:
+    """Raise BadInput if a file or folder lies in the folder of another task, which may have equal columns."""
+    path = Path(os.path.abspath(source))
+    folders = {name.casefold(): each.folder for each in TASKS.values() for name in (each.folder, each.name)}
+    for name in (path.name, path.parent.name):
+        folder = folders.get(name.casefold(), "")
+        if folder == task.folder:
+            return
+        if folder:
+            raise BadInput(
+                f"is in the folder {name}, so it is not a file of task {task.name}",
+                where=source,
+                fix=f"give a file of {task.folder}, or name the task of this folder with --task",
+            )
+
+
+def parse_task_table(content: bytes, suffix: str, task: GlueTask, texts: Sequence[str], where: str) -> Table:
     """Parse a file of a task.  In TSV files, quotes are part of the text.
+
+    Args:
+        texts: the columns that the user names; () for those of the task.
 
     Raises:
         BadInput: the content cannot be parsed as this kind of table.
@@ -94,10 +121,10 @@ def parse_task_table(content: bytes, suffix: str, task: GlueTask, where: str) ->
     if suffix not in TAB_SUFFIXES:
         return parse_table(content, suffix, where)
     rows = plain_rows(content, where)
-    if task.name == "cola" and _is_headerless(rows):
-        rows = [(0, COLA_HEADER), *rows]
+    if task.name == "cola" and rows and not {*COLUMNS, *texts} & {cell.strip() for cell in rows[0][1]}:
+        rows = _with_cola_header(rows, where)
     table = table_of(rows, where)
-    return _without_broken_rows(table) if task.name == "qqp" else table
+    return _without_broken_rows(table, texts or QUESTIONS) if task.name == "qqp" else table
 
 
 def task_texts(task: GlueTask, columns: Sequence[str], where: str) -> tuple[str, ...]:
@@ -132,16 +159,32 @@ def task_label(task: GlueTask, columns: Sequence[str], where: str) -> str | None
     return labels[0] if labels else None
 
 
-def _is_headerless(rows: Sequence[Cells]) -> bool:
-    return bool(rows) and len(rows[0][1]) == len(COLA_HEADER) and rows[0][1][1] in ("0", "1")
+def _with_cola_header(rows: list[Cells], where: str) -> list[Cells]:
+    line, cells = rows[0]
+    if len(cells) != len(COLA_HEADER):
+        raise BadInput(
+            f"has no header: line {line} has {len(cells)} columns, but CoLA's files without a header have "
+            f"{len(COLA_HEADER)} ({', '.join(COLA_HEADER)})",
+            where=where,
+            fix="give a file of CoLA, or one whose header names the column `sentence`",
+        )
+    return [(0, COLA_HEADER), *rows]
 
 
-def _without_broken_rows(table: Table) -> Table:
-    """A table without rows that lack columns.  The official QQP files have a few; the data set on the Hugging
-    Face hub leaves them out too.
+def _without_broken_rows(table: Table, texts: Sequence[str]) -> Table:
+    """A table without rows that lack a column or a text.
+
+    The official QQP files have a few; the data set on the Hugging Face hub leaves out rows without a label
+    too.  All rows stay if more of them are broken, because the file is then damaged.
     """
-    complete: list[Record] = [record for record in table.records if not record.problem]
-    if broken := len(table.records) - len(complete):
-        note = f"{broken} rows do not have all columns and are left out"
-        return replace(table, records=complete, notes=(*table.notes, note))
-    return table
+    complete = [record for record in table.records if not (record.problem or _lacks(record, texts))]
+    count, broken = len(table.records), len(table.records) - len(complete)
+    if not 0 < broken <= MOST_BROKEN * count:
+        return table
+    note = f"rows left out, because a column or a question is missing: {broken} of {count:,}"
+    return replace(table, records=complete, notes=(*table.notes, note))
+
+
+def _lacks(record: Record, texts: Sequence[str]) -> bool:
+    """Whether one of the texts of a record is empty."""
+    return any(name in record.fields and not record.fields[name].strip() for name in texts)

@@ -112,7 +112,7 @@ class LabelReader:
         if index is None:
             known = f" or one of: {', '.join(list(names.values())[:SHOWN_NAMES])}" if names else ""
             raise ValueError(
-                f"label {_short(value)} is unknown; it must be an id from 0 to {count - 1}{known}"
+                f"label {quoted(value)} is unknown; it must be an id from 0 to {count - 1}{known}"
                 + ("; give its class with --labels LABEL=CLASS" if isinstance(value, str) else "")
             )
         if not 0 <= index < count:
@@ -125,7 +125,7 @@ class LabelReader:
         if not isinstance(name, str) or _key(name) not in self.classes:
             names = ", ".join(task.labels)
             raise ValueError(
-                f"label {_short(value)} is unknown; task {task.name} has the labels {names}, or 0 to "
+                f"label {quoted(value)} is unknown; task {task.name} has the labels {names}, or 0 to "
                 f"{len(task.labels) - 1} in this order; give its class with --labels LABEL=CLASS"
             )
         return self.classes[_key(name)]
@@ -139,12 +139,12 @@ class LabelReader:
         as_floats = any(isinstance(item, float) for item in items)
         if is_vector and not as_floats and count <= 2 and len(set(numbers)) == len(numbers):
             raise ValueError(
-                f"label {_short(value)} can mean classes, or zeros and ones; write names, or 0.0 and 1.0"
+                f"label {quoted(value)} can mean classes, or zeros and ones; write names, or 0.0 and 1.0"
             )
         if is_vector:
             return tuple(int(number or 0) for number in numbers)
         if as_floats:
-            raise ValueError(f"label {_short(value)} must be {count} zeros and ones")
+            raise ValueError(f"label {quoted(value)} must be {count} zeros and ones")
         classes = [self._class(item) for item in items]
         return tuple(int(index in classes) for index in range(count))
 
@@ -252,7 +252,7 @@ def _items(value: Any) -> list[Any]:
         return [_float_or_text(item.strip().strip("\"'")) for item in inner.split(",") if item.strip()]
     items = value if isinstance(value, list | tuple) else [value]
     if any(isinstance(item, bool) or not isinstance(item, str | int | float) for item in items):
-        raise ValueError(f"`label` must be a list of names, ids, or zeros and ones, not {_short(value)}")
+        raise ValueError(f"the label must be a list of names, ids, or zeros and ones, not {quoted(value)}")
     return list(items)
 
 
@@ -266,10 +266,5 @@ def _number(value: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"`label` must be a finite number for regression, not {_short(value)}")
+        raise ValueError(f"the label must be a finite number for regression, not {quoted(value)}")
     return number
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,7 +1,6 @@
 """Rows for training, checks and calibration; a row has token ids and a label."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nf_edge.core.errors import BadInput
@@ -13,11 +12,12 @@ from nf_edge.model.data.fields import has_text, parse_ids
 from nf_edge.model.data.glue import GlueTask
 from nf_edge.model.data.glue_files import Split
 from nf_edge.model.data.labels import Label, LabelReader, has_labels
+from nf_edge.model.data.made_for import MadeFor
 from nf_edge.model.data.parts import COMPLETE, Part
 from nf_edge.model.data.row_format import DEFAULT, RowFormat
 from nf_edge.model.data.scored_text import ScoredText
 from nf_edge.model.data.sources import SourceTable, read_table
-from nf_edge.model.data.tables import Record
+from nf_edge.model.data.tables import Table
 from nf_edge.model.data.text import Encode, text_encoder
 
 SHOWN_PROBLEMS = 10
@@ -54,6 +54,7 @@ class Rows:
         task_classes: the model's class of each label of the task, in the task's order; () without a task, or
             if the task's label is a score.
         text: the size of a text, if the rows are windows of it; else None.
+        made_for: the tokenizer and labels of the model that the rows are for; None if they are unknown.
     """
 
     rows: tuple[Row, ...]
@@ -65,6 +66,7 @@ class Rows:
     task: GlueTask | None = None
     task_classes: tuple[int, ...] = ()
     text: ScoredText | None = None
+    made_for: MadeFor | None = None
 
     @property
     def labelled(self) -> bool:
@@ -84,7 +86,7 @@ class Rows:
         """Raises BadInput if a row has more than `length` tokens."""
         if too_long := sum(len(row.input_ids) > length for row in self.rows):
             raise BadInput(
-                f"{too_long} rows have more than {length} tokens, the recipe's limit",
+                f"has rows with more than {length} tokens, the recipe's limit: {too_long:,}",
                 where=self.source,
                 fix=f"load the rows with `length={length}`, which cuts longer rows",
             )
@@ -92,7 +94,7 @@ class Rows:
     @property
     def warnings(self) -> list[str]:
         """Warnings for the user: the notes, and the number of cut rows."""
-        cut = [f"{self.truncated} rows were cut to {self.length} tokens"] if self.truncated else []
+        cut = [f"rows cut to {self.length} tokens: {self.truncated:,}"] if self.truncated else []
         return [f"{self.source}: {note}" for note in (*self.notes, *cut)]
 
 
@@ -161,29 +163,40 @@ def rows_of_table(
     Raises:
         BadInput: rows are bad; the message has the lines of the first ten.
     """
-    source, table = data.source, data.table
-    records = part.of_records(table.records)[:limit]
-    readable = [record.fields for record in records if not record.problem]
+    source = data.source
+    table = replace(data.table, records=part.of_records(data.table.records)[:limit])
+    readable = [record.fields for record in table.records if not record.problem]
     if data.row_format.task is not None and config.is_language_model:
         data.row_format.require_default(source, "has labels of a task, but a language model reads only text")
     labels = LabelReader.of(config, data.row_format, source)
     if readable:
-        require_columns(readable, config, data.row_format, source)
+        require_columns(table, readable, config, data.row_format, source)
     encode = text_encoder(tokenizer_file, source, length) if any(map(has_text, readable)) else None
     notes = [*table.notes, *labels.notes]
     if encode is not None:
         notes += _text_notes(encode, any(SECOND_TEXT in fields for fields in readable))
-    rows, truncated = _parse_rows(records, config, encode, labels, length, source)
+    rows, truncated = _parse_rows(table, config, encode, labels, length, source)
     if not rows:
-        if table.records:
-            what = f"none of the {len(table.records):,} rows is in the part that is read"
+        if data.table.records:
+            what = f"none of the {len(data.table.records):,} rows is in the part that is read"
             raise BadInput(what, where=source, fix=part.advice)
         raise BadInput("has no rows", where=source, fix="give a file with at least one row")
     if has_labels(config) and rows[0].label is None:
         notes.append(f"the rows have no labels; the columns are: {', '.join(data.columns)}")
     task = data.row_format.glue
     classes = tuple(labels.classes.values())
-    return Rows(tuple(rows), utf8_text(source), data.sha256, truncated, length, tuple(notes), task, classes)
+    made_for = MadeFor.of(config, tokenizer_file if encode else None, labelled=rows[0].label is not None)
+    return Rows(
+        tuple(rows),
+        utf8_text(source),
+        data.sha256,
+        truncated,
+        length,
+        tuple(notes),
+        task,
+        classes,
+        made_for=made_for,
+    )
 
 
 def _text_notes(encode: Encode, pairs: bool) -> list[str]:
@@ -199,27 +212,27 @@ def _text_notes(encode: Encode, pairs: bool) -> list[str]:
 
 
 def _parse_rows(
-    records: Sequence[Record],
+    table: Table,
     config: ModelConfig,
     encode: Encode | None,
     labels: LabelReader,
     length: int | None,
     source: str,
 ) -> tuple[list[Row], int]:
-    """The rows of records, and the number of rows that were cut.
+    """The rows of a table, and the number of rows that were cut.
 
     Raises:
         BadInput: rows are bad, or only a part of the rows has labels.
     """
     rows, problems, unlabelled, truncated = [], [], [], 0
-    pairs = any(SECOND_TEXT in record.fields for record in records)
-    for record in records:
+    pairs = any(SECOND_TEXT in record.fields for record in table.records)
+    for record in table.records:
         try:
             if record.problem:
                 raise ValueError(record.problem)
             if pairs and SECOND_TEXT not in record.fields:
-                raise ValueError("has no second text, but other rows are pairs")
-            encoded = parse_ids(record.fields, config, encode, length)
+                raise ValueError(f"has no {table.name_in_file(SECOND_TEXT)}, but other rows are pairs")
+            encoded = parse_ids(record.fields, table, config, encode, length)
             label = labels.read(record.fields)
         except ValueError as error:
             problems.append((record.line, str(error)))

@@ -14,7 +14,14 @@ from nf_edge.model.data.columns import with_usual_names
 from nf_edge.model.data.dataset_folder import is_dataset_folder, read_dataset, split_folder
 from nf_edge.model.data.digits import SPLITS, digits
 from nf_edge.model.data.drawings import drawings
-from nf_edge.model.data.glue_files import TAB_SUFFIXES, Split, file_of_task, parse_task_table, split_names
+from nf_edge.model.data.glue_files import (
+    TAB_SUFFIXES,
+    Split,
+    file_of_task,
+    parse_task_table,
+    require_folder_of,
+    split_names,
+)
 from nf_edge.model.data.numbers import COUNTS, numbers
 from nf_edge.model.data.row_format import DEFAULT, RowFormat
 from nf_edge.model.data.tables import SUFFIXES, Record, Table, decode, parse_table
@@ -59,6 +66,8 @@ def read_table(source: str, row_format: RowFormat = DEFAULT, split: Split = "dev
         MissingTool: the source is a folder that needs the datasets package, which is not installed.
     """
     source = locate(source, row_format, split)
+    if row_format.glue is not None:
+        require_folder_of(row_format.glue, source)
     if is_named(source):
         sha256, table = _table_of_rows(NAMED[source]())
     elif os.path.isdir(source):
@@ -110,7 +119,7 @@ def _parse(content: bytes, row_format: RowFormat, source: str) -> Table:
         )
     if task is None:
         return parse_table(content, suffix, source)
-    return parse_task_table(content, suffix, task, source)
+    return parse_task_table(content, suffix, task, row_format.text, source)
 
 
 def _table_of_rows(rows: list[dict[str, Any]]) -> tuple[str, Table]:

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,10 +32,19 @@ class Record:
 
 @dataclass(frozen=True)
 class Table:
-    """The records of a file in order, and notes for the user on how they were read."""
+    """The records of a file in order, and notes for the user on how they were read.
+
+    Attributes:
+        names: maps each new name of a renamed column to its name in the file.
+    """
 
     records: list[Record]
     notes: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def name_in_file(self, column: str) -> str:
+        """The name of a column in the file, for messages."""
+        return f"`{self.names.get(column, column)}`"
 
 
 def parse_table(content: bytes, suffix: str, where: str) -> Table:

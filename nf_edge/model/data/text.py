@@ -1,11 +1,13 @@
 """Encode texts and text pairs as token ids with a checkpoint's `tokenizer.json`."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import Encoding, Tokenizer
 
 from nf_edge.core.errors import BadInput
+from nf_edge.model.config import ModelConfig
 from nf_edge.model.tokenizer import read_tokenizer, tokenizer_errors
 
 
@@ -39,11 +41,11 @@ class Encode:
         Raises:
             ValueError: the text is not Unicode.
         """
-        for name, each in (("text", text), ("text_pair", second or "")):
+        for name, each in (("the text", text), ("the second text", second or "")):
             try:
                 each.encode()
             except UnicodeEncodeError as error:  # JSON allows unpaired surrogates; tokenizers do not
-                problem = f"`{name}` has an unpaired surrogate (a \\ud800 to \\udfff escape); remove it"
+                problem = f"{name} has an unpaired surrogate (a \\ud800 to \\udfff escape); remove it"
                 raise ValueError(problem) from error
         with tokenizer_errors(self.tokenizer_file, "cannot encode a text"):
             encoding = self.tokenizer.encode(text, second)
@@ -60,6 +62,17 @@ class Encode:
                 f"but a text may have only {self.length} tokens in total",
                 where=self.tokenizer_file,
                 fix="use a recipe with a larger shapes.length",
+            )
+
+    def require_ids_of(self, config: ModelConfig, ids: Iterable[int], source: str) -> None:
+        """Raise BadInput if an id of the text in `source` is outside the model's vocabulary."""
+        largest = max(ids, default=0)
+        if largest >= config.vocab_size:
+            last = config.vocab_size - 1
+            raise BadInput(
+                f"gives id {largest} for text of {source}, but the model's ids are 0 to {last}",
+                where=self.tokenizer_file,
+                fix="replace this file with the tokenizer that the model was trained with",
             )
 
     @property

@@ -9,7 +9,8 @@ from nf_edge.model.config import ModelConfig
 from nf_edge.model.data.rows import Row, Rows
 from nf_edge.model.data.scored_text import ScoredText
 from nf_edge.model.data.sources import read_text
-from nf_edge.model.tokenizer import read_tokenizer, tokenizer_errors
+from nf_edge.model.data.text import text_encoder
+from nf_edge.model.tokenizer import tokenizer_errors
 
 
 @dataclass(frozen=True)
@@ -78,20 +79,8 @@ def _encode(text: str, tokenizer_file: Path | None, config: ModelConfig, source:
     Raises:
         BadInput: there is no tokenizer, it cannot encode the text, or its ids are not the model's.
     """
-    if tokenizer_file is None:
-        raise BadInput(
-            "has text, but the model has no tokenizer.json to encode it",
-            where=source,
-            fix="put the model's tokenizer.json next to its config.json, or give rows of `input_ids`",
-        )
-    tokenizer = read_tokenizer(tokenizer_file)
-    with tokenizer_errors(tokenizer_file, "cannot encode a text"):
-        encoding = tokenizer.encode(text)
-    largest = max(encoding.ids, default=0)
-    if largest >= config.vocab_size:
-        raise BadInput(
-            f"gives id {largest} for text of {source}, but the model's ids are 0 to {config.vocab_size - 1}",
-            where=tokenizer_file,
-            fix="replace this file with the tokenizer that the model was trained with",
-        )
+    encode = text_encoder(tokenizer_file, source)
+    with tokenizer_errors(encode.tokenizer_file, "cannot encode a text"):
+        encoding = encode.tokenizer.encode(text)
+    encode.require_ids_of(config, encoding.ids, source)
     return _Encoded(encoding.ids, [end for _, end in encoding.offsets])

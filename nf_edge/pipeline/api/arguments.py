@@ -12,7 +12,7 @@ from nf_edge.core.limits import drop_problem
 from nf_edge.core.resources import existing
 
 if TYPE_CHECKING:
-    from nf_edge.model import ModelConfig
+    from nf_edge.model import Checkpoint
     from nf_edge.model.data.row_format import RowFormat
     from nf_edge.model.data.rows import Rows
 
@@ -174,8 +174,8 @@ def format_of(row_format: "RowFormat | None", **sources: object) -> "RowFormat":
     return row_format
 
 
-def require_suitable(rows: "Rows", config: "ModelConfig", length: int, limit: int | None) -> None:
-    """Check that loaded rows suit a model.
+def require_suitable(rows: "Rows", checkpoint: "Checkpoint", length: int, limit: int | None) -> None:
+    """Check that loaded rows suit a checkpoint.
 
     Args:
         length: the model's largest number of tokens.
@@ -190,6 +190,13 @@ def require_suitable(rows: "Rows", config: "ModelConfig", length: int, limit: in
             where=rows.source,
             fix="give limit to load_rows",
         )
+    config = checkpoint.config
+    if rows.made_for and (mismatch := rows.made_for.mismatch(config, checkpoint.tokenizer_file)):
+        raise BadInput(
+            f"was loaded for another checkpoint: {mismatch}",
+            where=rows.source,
+            fix="load the rows for this checkpoint",
+        )
     rows.require_at_most(length)
     if not rows.rows:
         raise BadInput("has no rows", where=rows.source, fix="give data with at least one row")
@@ -202,7 +209,7 @@ def require_suitable(rows: "Rows", config: "ModelConfig", length: int, limit: in
     without = sum(row.label is None for row in rows.rows)
     if config.has_label and 0 < without < len(rows.rows):
         raise BadInput(
-            f"has {without} rows without a label, but other rows have one",
+            f"has rows with a label, and rows without one: {without:,}",
             where=rows.source,
             fix="give all rows a label, or none",
         )

@@ -93,15 +93,10 @@ class Resolver:
                 name_of(data), checkpoint, limit, length=length, row_format=row_format, split=split
             )
         else:
-            require_suitable(data, checkpoint.config, length, limit)
+            require_suitable(data, checkpoint, length, limit)
             rows = data
         self.tell(rows.warnings)
         return rows
-
-    def optional_rows(
-        self, data: "Named | Rows | None", checkpoint: "Checkpoint", limit: int | None, length: int
-    ) -> "Rows | None":
-        return None if data is None else self.rows(data, checkpoint, limit, length)
 
     def calibration(
         self, data: "Named | Rows | None", checkpoint: "Checkpoint", length: int
