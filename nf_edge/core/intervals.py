@@ -32,7 +32,7 @@ def paired_difference(lost: float, gained: float, total: float) -> tuple[float, 
     b, c, n = lost + 0.5, gained + 0.5, total + 2
     centre = (b - c) / n
     half = Z * math.sqrt(b + c - (b - c) ** 2 / n) / n
-    return centre - half, centre + half
+    return max(-1.0, centre - half), min(1.0, centre + half)
 
 
 def mcnemar(lost: int, gained: int) -> float:

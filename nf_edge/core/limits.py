@@ -12,6 +12,9 @@ from nf_edge.core.metrics import METRICS
 
 # Smaller limits in points except 0 are refused: 0.01 probably means the share that equals one point.
 LEAST_DROP = 0.05
+# Fewer rows give no verdict, and no interval by draws of the rows.  Of a language model, texts or windows
+# count.
+LEAST_ROWS = 10
 # What a limit holds for: the measured value, or the bad end of its 95 % interval.
 LimitsOn = Literal["estimate", "interval"]
 # The largest loss of the task's main metric in points, or of each metric in its unit.

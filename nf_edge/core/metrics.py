@@ -56,6 +56,11 @@ class Metric:
     tasks: tuple[str, ...]
     function: Callable[[np.ndarray, np.ndarray], float] | None
 
+    @property
+    def most_loss(self) -> float:
+        """The largest possible loss in points: a correlation falls from 1 to -1, a share from 1 to 0."""
+        return 200 if self.name in ("matthews", "pearson", "spearman") else 100
+
     def loss(self, reference: Any, artifact: Any) -> Any:
         """The loss in `unit`, from the metric's value `reference` to its value `artifact`; positive is worse.
 

@@ -20,19 +20,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Case:
-    """One gate: its name, and the reason why it fails; "" if it passes."""
+    """One gate.
+
+    Attributes:
+        problem: the reason why it fails; "" if it does not.
+        not_judged: the reason why it has no verdict; "" if it has one.
+    """
 
     name: str
     problem: str = ""
+    not_judged: str = ""
+
+    @property
+    def outcome(self) -> str:
+        return self.problem or self.not_judged or "passes"
+
+
+NO_LIMIT = Case("accuracy", not_judged="accuracy not judged: no limit")
+NO_DATA = Case("accuracy", not_judged="accuracy not judged: no data")
 
 
 def junit_xml(report: GateReport, title: str) -> bytes:
     """A JUnit file with one test case per gate: in one test suite, or in one suite per emulated core.
 
+    A gate without a verdict is a skipped test case.
+
     Args:
         title: the name of the artifact.
     """
-    from junitparser import Failure, JUnitXml, TestCase, TestSuite
+    from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
     document = JUnitXml("nf-edge")
     for name, cases in _suites(report, title):
@@ -41,6 +57,8 @@ def junit_xml(report: GateReport, title: str) -> bytes:
             test = TestCase(case.name, f"nf-edge.{title}")
             if case.problem:
                 test.result = [Failure(case.problem, "gate")]
+            elif case.not_judged:
+                test.result = [Skipped(case.not_judged)]
             suite.add_testcase(test)
         document.add_testsuite(suite)
     document.update_statistics()
@@ -54,11 +72,14 @@ def summary_markdown(report: GateReport, title: str) -> str:
     Args:
         title: the name of the artifact.
     """
-    parts = [f"## {title}: {'passes' if report.passed else 'FAILS'}"]
+    accuracies = _accuracies(report)
+    judged = accuracies and all(each.judged for each in accuracies)
+    outcome = "FAILS" if not report.passed else "passes" if judged else "accuracy not judged"
+    parts = [f"## {title}: {outcome}"]
     for name, cases in _suites(report, title):
-        rows = tuple((case.name, case.problem or "passes") for case in cases)
+        rows = tuple((case.name, case.outcome) for case in cases)
         parts.append(_markdown(Table(name, ("gate", "outcome"), rows)))
-    for accuracy in _accuracies(report):
+    for accuracy in accuracies:
         parts += [_markdown(table) for table in accuracy_tables(accuracy)]
         parts.append("\n".join(f"- {_escaped(line)}" for line in accuracy_lines(accuracy)))
     return "\n\n".join(parts) + "\n\n"
@@ -70,13 +91,14 @@ def _suites(report: GateReport, title: str) -> list[tuple[str, list[Case]]]:
         return [(title, accuracy_cases(report))]
     if isinstance(report, CoresReport):
         return [(f"{title} on {each.core.name}", accuracy_cases(each.accuracy)) for each in report.cores]
-    parity = Case("logits equal PyTorch's within the recipe's limit", report.parity.problem)
+    no_limit = "the recipe has no limit on logits" if report.parity.limit is None else ""
+    parity = Case("logits equal PyTorch's within the recipe's limit", report.parity.problem, no_limit)
     memory = report.memory.failure
     cases = [
         parity,
         *([Case("memory fits the device", memory.what if memory else "")] if report.memory.verdict else []),
     ]
-    return [(title, [*cases, *(accuracy_cases(report.accuracy) if report.accuracy else [])])]
+    return [(title, [*cases, *(accuracy_cases(report.accuracy) if report.accuracy else [NO_DATA])])]
 
 
 def _accuracies(report: GateReport) -> Sequence[AccuracyReport]:
@@ -88,7 +110,10 @@ def _accuracies(report: GateReport) -> Sequence[AccuracyReport]:
 
 
 def accuracy_cases(report: AccuracyReport) -> list[Case]:
-    """A case for finite logits, one case per limit, and with a baseline, a case for the regression."""
+    """A case for finite logits, one case per limit, and with a baseline, a case for the regression.
+
+    Without a limit and a baseline, the second case says that the accuracy is not judged.
+    """
     comparison = report.comparison
     count = comparison.not_finite
     finite = Case(
@@ -99,7 +124,7 @@ def accuracy_cases(report: AccuracyReport) -> list[Case]:
     ]
     baseline = report.baseline
     regression = [Case(f"no regression against {baseline.name}", baseline.problem)] if baseline else []
-    return [finite, *limits, *regression]
+    return [finite, *limits, *regression] if report.judged else [finite, NO_LIMIT]
 
 
 def _markdown(table: Table) -> str:

@@ -76,7 +76,7 @@ def _size_table(report: SweepReport) -> Table:
 
 def _gate(compressed: Compressed) -> str:
     if compressed.failure is None:
-        return "passes"
+        return "passes" if compressed.accuracy.judged else "accuracy not judged"
     return "FAILS: memory" if isinstance(compressed.failure, OverBudget) else "FAILS: accuracy"
 
 

@@ -48,7 +48,7 @@ def emulates(test):
 def rows(tmp_path):
     """A file of rows of token ids, with labels."""
 
-    def make(checkpoint, count=6):
+    def make(checkpoint, count=10):
         generator, config = np.random.default_rng(0), checkpoint.config
         lines = []
         for number in range(count):
@@ -88,7 +88,7 @@ def test_every_runtime_and_our_kernels_answer_on_an_old_core_and_a_new_one(name,
         assert core["here"]["of_largest_logit"] < (1e-5 if "fp32" in recipe else 0.02)
         assert core["here"]["begins"] is None
         if name == CLASSIFIER:
-            assert core["questions"] == core["here"]["questions"] == 6
+            assert core["questions"] == core["here"]["questions"] == 10
 
 
 @emulates

@@ -20,9 +20,11 @@ from nf_edge.measure.accuracy.baseline import Baseline, baseline_report
 from nf_edge.measure.accuracy.check import report_of
 from nf_edge.measure.accuracy.predictions import PairedPredictions, Predictions
 from nf_edge.measure.accuracy.resampling import FORMULAS, loss_interval
+from nf_edge.measure.accuracy.sample import Sample
 from nf_edge.model import ModelConfig
 from nf_edge.model.data.glue import TASKS
 from nf_edge.model.data.rows import Row, Rows
+from nf_edge.model.data.scored_text import ScoredText
 from nf_edge.model.finite import finite
 
 CASES = TESTS / "cases"
@@ -178,9 +180,15 @@ def test_a_limit_holds_or_says_by_how_much_it_is_missed(limits, problem, answers
         (194, {"max_drop": 1, "on": "interval"}, ""),
         (380, {"max_changed": 1, "on": "interval"}, "give at least 381"),
         (381, {"max_changed": 1, "on": "interval"}, ""),
-        (5, {"max_drop": 0}, ""),
         (900, {"max_drop": 0, "on": "interval"}, "no number of rows shows"),
-        (9, {"max_kl": 1, "on": "interval"}, "at least 10 rows"),
+        (10, {"max_drop": 0}, ""),
+        (9, {"max_drop": 0}, "9 rows cannot show a loss of 0 points of accuracy; give at least 10"),
+        (1, {"max_drop": 100}, "1 row cannot show a loss of 100 points of accuracy; give at least 10"),
+        (9, {"max_drop": {"f1": 100}}, "9 rows cannot show a loss of 100 points of f1; give at least"),
+        (9, {"max_changed": 100}, "9 rows cannot show 100 % of changed answers; give at least 10"),
+        (9, {"max_kl": 1}, "9 rows cannot show a KL divergence of 1 nats; give at least 10"),
+        (9, {"max_kl": 1, "on": "interval"}, "give at least 10"),
+        (10, {"max_kl": 1, "on": "interval"}, ""),
     ],
 )
 def test_rows_that_are_too_few_for_a_limit_never_pass_it(count, limits, needed):
@@ -377,7 +385,7 @@ def test_a_search_or_a_sweep_whose_rows_cannot_show_a_loss_is_refused_before_the
     words = ("--limit", 50, "--max-drop", 1, "-o", tmp_path / "mine.yaml")
     done = run("sensitivity", "digits", "--recipe", "onnx-int4", "--data", "digits:test", *words)
     assert (done.code, done.out) == (3, "")
-    assert "has 50 rows, which cannot show a drop of 1 points" in done.err
+    assert "50 rows cannot show a drop of 1 points; give at least 100" in done.err
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"input_ids": [1, 2]}\n', encoding="utf-8")
     recipes = ("--recipe", "onnx-fp32", "--recipe", "onnx-int8-dynamic")
@@ -413,7 +421,8 @@ def test_each_limit_is_a_line_and_a_failed_one_is_exit_5(run, exported, data):
     limits = json.loads(done.out)["result"]["limits"]
     assert [(limit["name"], limit["passed"]) for limit in limits] == [("accuracy", False), ("f1", True)]
     assert "200 rows cannot show a loss of 0.1 points of accuracy; give at least 1,000" in done.err
-    assert "give more rows (--data, --limit), or raise the limit" in done.err
+    assert "give more rows (--data, --limit)" in done.err
+    assert "quantizes less" not in done.err
 
 
 @pytest.mark.parametrize(
@@ -540,7 +549,21 @@ def test_a_job_of_github_gets_the_summary_unasked(run, case, tmp_path, monkeypat
     export = ("export", source, "--recipe", "onnx-fp32", "-o", tmp_path / "out")
     assert run(*export, "--junit", tmp_path / "gate.xml").code == 0
     assert (tmp_path / "summary.md").read_text(encoding="utf-8").startswith("## cls-standard-padded")
-    assert cases_of(tmp_path / "gate.xml") == {"logits equal PyTorch's within the recipe's limit": None}
+    assert cases_of(tmp_path / "gate.xml") == {
+        "logits equal PyTorch's within the recipe's limit": None,
+        "accuracy": "accuracy not judged: no data",
+    }
+
+
+def test_without_a_limit_ci_gets_a_skipped_test_case(run, exported, data, tmp_path):
+    case, junit, summary = "cls-standard-padded", tmp_path / "gate.xml", tmp_path / "summary.md"
+    words = ("check", exported(case, "onnx-fp32").path, "--data", data(20), "--reference", CASES / case)
+    assert run(*words, "--junit", junit, "--summary", summary).code == 0
+    assert cases_of(junit) == {"logits are finite": None, "accuracy": "accuracy not judged: no limit"}
+    assert (JUnitXml.fromfile(str(junit)).skipped, JUnitXml.fromfile(str(junit)).failures) == (1, 0)
+    text = summary.read_text(encoding="utf-8")
+    assert text.splitlines()[0].endswith(": accuracy not judged")
+    assert "passes" not in text.replace("| logits are finite | passes |", "")
 
 
 @pytest.mark.parametrize("place", ["rows.jsonl", "out/gate.xml", "artifact/gate.xml", "file/gate.xml", "."])
@@ -561,6 +584,31 @@ def test_a_file_for_ci_is_never_an_input_or_an_output(place, option, run, export
     assert not (tmp_path / "out").exists()
 
 
+def test_one_file_for_both_reports_is_refused(run, case, tmp_path):
+    options = ("--junit", tmp_path / "a" / "gate", "--summary", tmp_path / "b" / ".." / "a" / "gate")
+    done = run(
+        "export", case("cls-standard-padded"), "--recipe", "onnx-fp32", "-o", tmp_path / "out", *options
+    )
+    assert done.code == 3
+    assert "cannot be both the JUnit file and the summary" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--junit", "--summary"])
+def test_a_file_for_ci_that_cannot_be_written_is_one_message_before_the_run(
+    option, run, exported, data, monkeypatch
+):
+    case = "cls-standard-padded"
+    words = ("check", exported(case, "onnx-fp32").path, "--data", data(3), "--reference", CASES / case)
+    monkeypatch.setattr("nf_edge.measure.accuracy.check.predict_both", None)
+    # A folder in /proc cannot be created, even where the permissions allow it.
+    done = run(*words, option, "/proc/new/gate.xml")
+    assert (done.code, done.out) == (3, "")
+    assert (
+        done.err == "nf-edge: /proc/new: No such file or directory\n  check this path and its permissions\n"
+    )
+
+
 def test_a_file_that_is_no_junit_file_is_not_replaced(run, case, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     options = ("--recipe", "onnx-fp32", "-o", tmp_path / "out", "--junit", tmp_path / "notes.txt")
@@ -576,7 +624,8 @@ def regression(truth, before, after, metrics=("accuracy",), config=None):
         predictions(truth, truth if truth.dtype.kind == "f" else np.abs(truth), said)
         for said in (before, after)
     ]
-    return baseline_report(Baseline("shipped", None, None), *pairs, (config or classifier()).task, metrics)
+    config, shipped = config or classifier(), Baseline("shipped", None, None)
+    return baseline_report(shipped, *pairs, config.task, metrics, Sample.of(config, [1] * len(truth)))
 
 
 def test_an_artifact_worse_than_the_one_that_shipped_fails_only_beyond_the_noise():
@@ -597,10 +646,105 @@ def test_a_regression_that_cannot_be_judged_fails():
     truth = np.arange(400) % 2
     found = regression(truth, truth, np.ones(400, np.int64), ("matthews",))
     assert "whether Matthews correlation is worse than that of shipped is unknown" in found.problem
-    few = np.linspace(0, 1, 5)
-    assert "is unknown" in regression(few, few, few[::-1], ("mse",), classifier(1)).problem
+    same = np.zeros(400)
+    problem = regression(same, same, same, ("mse",), classifier(1)).problem
+    assert "whether mean squared error is worse than that of shipped is unknown: all rows have" in problem
     with pytest.raises(nf_edge.BadInput, match="not finite"):
         regression(truth, np.full(400, -2), truth)
+
+
+def test_rows_that_cannot_show_a_regression_never_pass():
+    """No interval is above 0, although 40 points are lost on 5 rows."""
+    for count, lost, needed in ((5, 2, 381), (10, 3, 347), (10, 0, 107)):
+        truth = np.arange(count) % 2
+        worse = np.where(np.arange(count) < lost, 1 - truth, truth)
+        found = regression(truth, truth, worse)
+        text = f"{count} rows cannot show a regression of accuracy to within 5 points; give at least about "
+        assert found.problem == f"{text}{needed}"
+    assert regression(np.arange(40) % 2, *[np.arange(40) % 2] * 2).passed
+
+
+def test_a_mean_squared_error_is_judged_by_the_variance_of_the_labels():
+    """In thousands, a shift of all answers by 100 is no noise, and other answers by as much are much noise."""
+    generator = np.random.default_rng(0)
+    labels, noise = generator.normal(size=100), generator.normal(size=(2, 100))
+    for unit in (1, 1000):
+        truth, shifted, far, other = unit * np.array(
+            [labels, labels + 0.1, labels + noise[0], labels + noise[1]]
+        )
+        assert regression(truth, shifted, shifted, ("mse",), classifier(1)).passed
+        problem = regression(truth, far, other, ("mse",), classifier(1)).problem
+        assert problem.startswith("100 rows cannot show a regression of mean squared error to within ")
+
+
+def language(lost, texts, tokens=100):
+    """A language model's predictions: `lost` tokens of the first text are changed."""
+    count = texts * tokens
+    truth, said = np.zeros(count, np.int64), (np.arange(count) < lost).astype(np.int64)
+    loss = np.full(count, 1.0)
+    row, sides = np.repeat(np.arange(texts), tokens), (Predictions(truth, loss), Predictions(said, loss))
+    return PairedPredictions(row, truth, *sides, np.zeros(count))
+
+
+LANGUAGE_MODEL = ModelConfig(
+    architectures=["NoiseFormerForCausalLM"], vocab_size=8, n_positions=8, n_embd=8, n_layer=1, n_head=1
+)
+
+
+@pytest.mark.parametrize(
+    ("texts", "limits", "problem"),
+    [
+        (1, {"max_drop": 5}, "1 window cannot show a loss of 5 points of accuracy; give at least 10"),
+        (9, {"max_drop": {"perplexity": 5}}, "9 windows cannot show a loss of 5 % of perplexity; give at"),
+        (9, {"max_changed": 5}, "9 windows cannot show 5 % of changed answers; give at least 10"),
+        (9, {"max_kl": 1}, "9 windows cannot show a KL divergence of 1 nats; give at least 10"),
+        (10, {"max_drop": {"accuracy": 5, "perplexity": 5}, "max_changed": 5, "max_kl": 1}, ""),
+        (
+            10,
+            {"max_drop": 0.05},
+            "1,000 tokens cannot show a loss of 0.05 points of accuracy; give at least 2,000",
+        ),
+        (
+            30,
+            {"max_drop": 5, "on": "interval"},
+            "30 windows cannot show a loss of 5 points of accuracy; give at",
+        ),
+        (38, {"max_drop": 5, "on": "interval"}, ""),
+    ],
+)
+def test_the_tokens_of_few_texts_or_windows_never_pass_a_limit(texts, limits, problem):
+    """However many tokens they have, because tokens of one text depend on each other."""
+    rows = Rows((), "play.txt", "", 0, text=ScoredText(9, 0, 9, 100, 50))
+    report = report_of(language(0, texts), LANGUAGE_MODEL, rows, Limits(**limits))
+    assert (report.passed, problem in report.problem) == (not problem, True)
+
+
+@pytest.mark.parametrize(("count", "name"), [(3, "accuracy"), (10, "f1"), (10, "f1_macro")])
+def test_the_interval_of_a_loss_in_points_stays_within_what_is_possible(count, name):
+    truth = np.arange(count) % 2
+    report = judged(classifier(), truth, truth, 1 - truth, max_drop={name: 1})
+    (interval,) = (change.interval for change in report.metrics if change.metric.name == name)
+    assert 0 < interval[0] < interval[1] == 100
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "limits", "fix"),
+    [
+        (0, 100, {"max_drop": 1}, "use a recipe that quantizes less, or allow more"),
+        (0, 0, {"max_drop": 0.1}, "give more rows (--data, --limit)"),
+        (0, 400, {"max_drop": {"matthews": 100}}, "give rows for which the metric is defined"),
+        (0, 400, {}, "ship the earlier artifact, or find the step that loses accuracy"),
+    ],
+)
+def test_the_fix_suits_the_failure(before, after, limits, fix):
+    """The last is worse than the artifact that shipped; the others have no such artifact."""
+    truth = np.arange(400) % 2
+    said = [np.where(np.arange(400) < changed, 0, truth) for changed in (before, after)]
+    report = judged(classifier(), truth, *said, **limits)
+    if not limits:
+        report = replace(report, baseline=regression(truth, *said))
+    assert report.failure.fix.startswith(fix)
+    assert (fix == report.failure.fix) or ";" not in report.failure.fix
 
 
 def test_a_check_against_the_artifact_that_shipped_is_a_test_case_of_its_own(

@@ -1,8 +1,12 @@
-"""Compare an artifact with the one that shipped last, on the same rows: is it significantly worse?"""
+"""Compare an artifact with the one that shipped last, on the same rows: is it significantly worse?
 
-from collections.abc import Iterator, Sequence
+The rows must be able to show a regression: half of the interval of each loss is at most `MOST_NOISE`.
+"""
+
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,10 +18,14 @@ from nf_edge.measure.accuracy.divergence import not_finite_text
 from nf_edge.measure.accuracy.metric_changes import MetricChange, metric_changes
 from nf_edge.measure.accuracy.paired_rows import PairedRows
 from nf_edge.measure.accuracy.predictions import PairedPredictions
+from nf_edge.measure.accuracy.sample import Sample
 from nf_edge.model.config import Task
 
 # Without labels, an answer is right if it is the checkpoint's.
 AGREEMENT = replace(METRICS["accuracy"], title="agreement with the checkpoint")
+# The largest accepted half of an interval, in points, or in percent of the perplexity.  For the mean squared
+# error, it is in percent of the labels' variance: hundredths of the coefficient of determination.
+MOST_NOISE = 5
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,18 @@ class Baseline:
 
 
 @dataclass(frozen=True)
+class Problem:
+    """The reason why a metric fails the comparison.
+
+    Attributes:
+        kind: whether the metric is worse, its loss is unknown, or the rows are too few to show a regression.
+    """
+
+    kind: Literal["worse", "unknown", "too few"]
+    text: str
+
+
+@dataclass(frozen=True)
 class BaselineReport:
     """The metrics of the artifact that shipped last, and what the new one loses.
 
@@ -42,31 +62,17 @@ class BaselineReport:
         name: the name of the earlier artifact.
         changes: the change of each metric from the earlier artifact to the new one.  Without labels, the
             only metric is the share of answers that equal the checkpoint's.
+        problems: the metrics that are worse, or for which this is not known.
     """
 
     name: str
     changes: tuple[MetricChange, ...]
+    problems: tuple[Problem, ...]
 
     @property
     def problem(self) -> str:
-        """The metrics that are worse by their 95 % interval, and the metrics without an interval.
-
-        "" if there are no such metrics.
-        """
-        return "; ".join(self._problems())
-
-    def _problems(self) -> Iterator[str]:
-        for change in self.changes:
-            name = change.metric.title
-            if change.unknown or change.interval is None:
-                reason = change.unknown or "the rows are too few for an interval"
-                yield f"whether {name} is worse than that of {self.name} is unknown: {reason}"
-            elif not change.interval[0] <= 0:
-                low, high = change.interval
-                yield (
-                    f"{name} is worse than that of {self.name} by {change.loss:.4g} {change.metric.unit} "
-                    f"(95 % interval {low:.4g} to {high:.4g})"
-                )
+        """The problems in words; "" if there is none."""
+        return "; ".join(each.text for each in self.problems)
 
     @property
     def passed(self) -> bool:
@@ -86,6 +92,7 @@ def baseline_report(
     after: PairedPredictions,
     task: Task,
     metrics: Sequence[MetricName],
+    sample: Sample,
     positive: int = 1,
 ) -> BaselineReport:
     """Compare the predictions of two artifacts.
@@ -94,6 +101,7 @@ def baseline_report(
         before: the predictions of the checkpoint and of the earlier artifact.
         after: the predictions of the checkpoint and of the new artifact.
         metrics: the metrics to compare, if the rows have labels.
+        sample: the size of the rows.
         positive: the class that counts as positive for `f1`.
 
     Raises:
@@ -112,4 +120,31 @@ def baseline_report(
     changes = metric_changes(pair, compare(pair, task), names, positive)
     if not after.labelled:
         changes = tuple(replace(change, metric=AGREEMENT) for change in changes)
-    return BaselineReport(baseline.name, changes)
+    problems = (_problem(change, pair.truth, sample, baseline.name) for change in changes)
+    return BaselineReport(baseline.name, changes, tuple(filter(None, problems)))
+
+
+def _problem(change: MetricChange, truth: np.ndarray, sample: Sample, name: str) -> Problem | None:
+    """The problem of a metric; None if the rows can show a regression, and show none.
+
+    Args:
+        name: the name of the earlier artifact.
+    """
+    title, unit, interval = change.metric.title, change.metric.unit, change.interval
+    constant = "all rows have the same label" if change.metric.name == "mse" and not np.ptp(truth) else ""
+    if unknown := change.unknown or constant:
+        return Problem("unknown", f"whether {title} is worse than that of {name} is unknown: {unknown}")
+    most = MOST_NOISE * (float(np.var(truth)) / 100 if change.metric.name == "mse" else 1)
+    what = f"a regression of {title} to within {most:.3g} {unit}"
+    if interval is None:
+        few = sample.too_few(what) or f"{title} has no interval on these {sample.row_unit}; give more"
+        return Problem("too few", few)
+    low, high = interval
+    if not low <= 0:
+        by = f"{change.loss:.4g} {unit} (95 % interval {low:.4g} to {high:.4g})"
+        return Problem("worse", f"{title} is worse than that of {name} by {by}")
+    # The width of an interval shrinks with the square root of the number of rows.
+    half = (high - low) / 2
+    needed = 0 if half <= most else math.ceil(sample.rows * (half / most) ** 2)
+    few = sample.too_few(what, needed, of_rows=True, about=True)
+    return Problem("too few", few) if few else None

@@ -26,9 +26,18 @@ from nf_edge.measure.accuracy.metric_changes import (
 )
 from nf_edge.measure.accuracy.paired_rows import PairedRows
 from nf_edge.measure.accuracy.predictions import PairedPredictions, predict_both
+from nf_edge.measure.accuracy.sample import Sample
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.model.data.rows import Rows
 from nf_edge.model.data.sources import name_of
+
+# The fix for each kind of problem.
+FIXES = {
+    "exceeded": "use a recipe that quantizes less, or allow more (--max-drop, --max-changed, --max-kl)",
+    "too few": "give more rows (--data, --limit)",
+    "unknown": "give rows for which the metric is defined, or limit another one (--max-drop METRIC=LOSS)",
+    "worse": "ship the earlier artifact, or find the step that loses accuracy (nf-edge check --stages)",
+}
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,13 @@ class AccuracyReport(HtmlValue):
 
     @property
     def passed(self) -> bool:
+        """Whether no limit or comparison fails; also true if nothing was judged (see `judged`)."""
         return not self.problem
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is a limit or a baseline."""
+        return bool(self.limits) or self.baseline is not None
 
     @property
     def failure(self) -> AccuracyGate | None:
@@ -166,7 +181,8 @@ def check_file(
         shipped = baseline.runnable
         before = predict_both(model, shipped.load(), shipped.input_shape, baseline.rows, progress)
         names, positive = [change.metric.name for change in report.metrics], positive_class(rows.reference)
-        compared = baseline_report(baseline, before, after, model.config.task, names, positive)
+        sample = _sample(after, model.config, rows.reference)
+        compared = baseline_report(baseline, before, after, model.config.task, names, sample, positive)
         report = replace(report, baseline=compared)
     return replace(report, simulated=runnable.backend.reference_executor)
 
@@ -180,8 +196,7 @@ def report_of(
     if predictions.labelled:
         names = metrics_for(config, rows, [*limits.losses(main)])
         changes = metric_changes(predictions, comparison, names, positive_class(rows))
-    unit = "tokens" if config.is_language_model else "rows"
-    count = len(np.unique(predictions.row))
+    sample = _sample(predictions, config, rows)
     text = None
     # On emulated cores, a part of the first window is a prompt, whose tokens are not scored.
     if rows.text is not None and rows.text.scored == comparison.questions:
@@ -190,21 +205,33 @@ def report_of(
     return AccuracyReport(
         comparison,
         changes,
-        limit_results(limits, main, changes, comparison.divergence, unit, count),
+        limit_results(limits, main, changes, comparison.divergence, sample),
         name_of(rows.source),
         rows.sha256,
         rows.truncated,
-        unit,
+        sample.unit,
         text=text,
         notes=rows.notes,
     )
 
 
+def _sample(predictions: PairedPredictions, config: ModelConfig, rows: Rows) -> Sample:
+    counts = np.unique(predictions.row, return_counts=True)[1].tolist()
+    return Sample.of(config, counts, windows=rows.text is not None)
+
+
 def remedy(report: AccuracyReport) -> str:
-    """The fix for a report that does not pass."""
+    """The fixes for a report that does not pass, without repeats."""
     if report.comparison.not_finite:
         return OVERFLOWS
-    failed = [result for result in report.limits if not result.passed]
-    if failed and all(result.too_few for result in failed):
-        return "give more rows (--data, --limit), or raise the limit"
-    return "use a recipe that quantizes less, or allow more (--max-drop, --max-changed, --max-kl)"
+    kinds = dict.fromkeys(_kind(result) for result in report.limits if not result.passed)
+    if report.baseline is not None:
+        kinds |= dict.fromkeys(problem.kind for problem in report.baseline.problems)
+    return "; ".join(FIXES[kind] for kind in kinds)
+
+
+def _kind(result: LimitResult) -> str:
+    """The kind of a limit's problem."""
+    if result.unknown:
+        return "unknown"
+    return "too few" if result.too_few else "exceeded"

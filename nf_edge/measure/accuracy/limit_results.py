@@ -9,19 +9,20 @@ from typing import Any
 
 from nf_edge.core.errors import BadInput
 from nf_edge.core.intervals import rows_to_resolve
-from nf_edge.core.limits import LimitsOn
+from nf_edge.core.limits import LEAST_ROWS, LimitsOn
 from nf_edge.core.metrics import METRICS, MetricName
 from nf_edge.core.recipe.recipe import Limits
 from nf_edge.core.strict_json import number
 from nf_edge.measure.accuracy.divergence import Divergence
 from nf_edge.measure.accuracy.metric_changes import MetricChange, main_metric, metric_problem
 from nf_edge.measure.accuracy.paired_rows import PairedRows
-from nf_edge.measure.accuracy.resampling import LEAST_ROWS
+from nf_edge.measure.accuracy.sample import Sample
 from nf_edge.model import ModelConfig
 
 # Rounding of a difference of two values must not break a limit that is equal to it.
 ROUNDING = 1e-9
-INTERVAL = " (the bad end of the 95 % interval)"
+BAD_END = " (the bad end of the 95 % interval)"
+LOSS_UNITS = {"points": " points", "percent": " %", "squared error": ""}
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class LimitResult:
         value: the estimate or the bad end, as `on` says; None if unknown.
         problem: the reason why the limit does not hold; "" if it holds.
         too_few: whether the reason is that the rows are too few for the limit.
+        unknown: whether the reason is that the limited figure is unknown.
     """
 
     name: str
@@ -46,6 +48,7 @@ class LimitResult:
     value: float | None
     problem: str
     too_few: bool
+    unknown: bool = False
 
     @property
     def passed(self) -> bool:
@@ -78,10 +81,11 @@ def require_limits(config: ModelConfig, rows: PairedRows, limits: Limits) -> Non
 
 
 def rows_needed(limits: Limits, config: ModelConfig) -> int:
-    """The least number of rows that can show whether every limit on a share holds.
+    """The least number of rows that can show whether every limit holds; limits that no number can show are
+    left out.
 
-    Limits that no number of rows can show are left out.  The result is 1 if no limit remains.  It is also 1
-    for a language model, whose limits are on tokens, because even one row has many tokens.
+    With `limits.on: estimate`, a language model's limits on shares are limits on tokens, of which even one
+    row has many.
     """
     losses = limits.losses(main_metric(config)).items()
     shares = [loss for name, loss in losses if METRICS[name].unit == "points"]
@@ -89,9 +93,9 @@ def rows_needed(limits: Limits, config: ModelConfig) -> int:
     needed = [rows_to_resolve(share / 100, on_interval=on_interval) for share in shares]
     if limits.max_changed is not None:
         needed.append(rows_to_resolve(limits.max_changed / 100, on_interval=on_interval, of_changes=True))
-    if config.is_language_model:
-        return 1
-    return int(max((each for each in needed if math.isfinite(each)), default=1))
+    if config.is_language_model and not on_interval:
+        return LEAST_ROWS
+    return int(max([LEAST_ROWS, *(each for each in needed if math.isfinite(each))]))
 
 
 def limit_results(
@@ -99,102 +103,89 @@ def limit_results(
     main: MetricName,
     changes: tuple[MetricChange, ...],
     divergence: Divergence | None,
-    unit: str,
-    rows: int,
+    sample: Sample,
 ) -> tuple[LimitResult, ...]:
     """Judge all limits.
 
     Args:
         main: the metric that `limits.max_drop` limits if it names no metric.
-        unit: what is counted, for messages: `rows`, or `tokens` of a language model.
-        rows: the number of rows.
     """
     by_name = {change.metric.name: change for change in changes}
     results = [
-        _metric(by_name[name], limit, limits.on, unit, divergence.questions if divergence else rows)
-        for name, limit in limits.losses(main).items()
+        _metric(by_name[name], limit, limits.on, sample) for name, limit in limits.losses(main).items()
     ]
     if divergence is not None and limits.max_changed is not None:
-        results.append(_changed(divergence, limits.max_changed, limits.on, unit))
+        results.append(_changed(divergence, limits.max_changed, limits.on, sample))
     if divergence is not None and limits.max_kl is not None:
-        results.append(_kl(divergence, limits.max_kl, limits.on, rows))
+        results.append(_kl(divergence, limits.max_kl, limits.on, sample))
     return tuple(results)
 
 
-def _metric(change: MetricChange, limit: float, on: LimitsOn, unit: str, questions: int) -> LimitResult:
-    metric, value = change.metric, change.loss
-    if on == "interval":
+def _metric(change: MetricChange, limit: float, on: LimitsOn, sample: Sample) -> LimitResult:
+    metric, value, interval, needed = change.metric, change.loss, on == "interval", 0.0
+    if interval:
         value = change.interval[1] if change.interval else None
-    few = ""
     if change.rows is not None:
-        what = f"a loss of {limit:g} points of {metric.name}"
-        needed = rows_to_resolve(limit / 100, on_interval=on == "interval")
-        few = _too_few(what, questions, change.rows, needed, unit)
+        needed = rows_to_resolve(limit / 100, on_interval=interval) * sample.predictions / change.rows
+    few = sample.too_few(
+        f"a loss of {limit:g}{LOSS_UNITS[metric.unit]} of {metric.name}",
+        needed,
+        of_rows=interval,
+        about=change.rows not in (None, sample.predictions),
+    )
     verb = "drops" if metric.higher_is_better else "rises"
-    may = f"may {verb[:-1]}" if on == "interval" else verb
-    percent = " %" if metric.unit == "percent" else ""
+    may = f"may {verb[:-1]}" if interval else verb
     if change.unknown:
         problem = f"{metric.name} is unknown: {change.unknown}"
-    elif few and on == "interval":
+    elif few and interval:
         problem = few
     elif value is None:
-        least = "2 texts" if unit == "tokens" else f"{LEAST_ROWS} {unit}"
-        problem = f"the loss of {metric.name} has no interval; give at least {least}"
+        problem = few = f"the loss of {metric.name} has no interval on these {sample.row_unit}; give more"
     elif not value <= limit + ROUNDING:
-        amount = f"{_amount(value, metric.unit)}{INTERVAL if on == 'interval' else ''}"
+        amount = f"{_amount(value, metric.unit)}{BAD_END if interval else ''}"
+        percent = " %" if metric.unit == "percent" else ""
         problem = f"{metric.name} {may} by {amount}, more than the {limit:g}{percent} allowed"
     else:
         problem = few
-    return LimitResult(metric.name, limit, metric.unit, on, value, problem, bool(few) and problem == few)
+    return LimitResult(
+        metric.name,
+        limit,
+        metric.unit,
+        on,
+        value,
+        problem,
+        too_few=bool(few) and problem == few,
+        unknown=bool(change.unknown),
+    )
 
 
-def _changed(divergence: Divergence, limit: float, on: LimitsOn, unit: str) -> LimitResult:
-    share = divergence.flips / divergence.questions if on == "estimate" else divergence.flips_interval[1]
-    value, questions = 100 * share, divergence.questions
-    needed = rows_to_resolve(limit / 100, on_interval=on == "interval", of_changes=True)
-    problem = few = _too_few(f"{limit:g} % of changed answers", questions, questions, needed, unit)
-    if not value <= limit + ROUNDING and not (few and on == "interval"):
-        may = "may have changed" if on == "interval" else "changed"
-        problem = f"{value:.2f} % of the {unit} {may} their answer, more than the {limit:g} % allowed"
-    return LimitResult("changed", limit, "percent", on, value, problem, bool(few) and problem == few)
+def _changed(divergence: Divergence, limit: float, on: LimitsOn, sample: Sample) -> LimitResult:
+    interval = on == "interval"
+    value = 100 * (divergence.flips_interval[1] if interval else divergence.flips / divergence.questions)
+    needed = rows_to_resolve(limit / 100, on_interval=interval, of_changes=True)
+    problem = few = sample.too_few(f"{limit:g} % of changed answers", needed, of_rows=interval)
+    if not value <= limit + ROUNDING and not (few and interval):
+        may = "may have changed" if interval else "changed"
+        problem = f"{value:.2f} % of the {sample.unit} {may} their answer, more than the {limit:g} % allowed"
+    return LimitResult("changed", limit, "percent", on, value, problem, too_few=bool(few) and problem == few)
 
 
-def _kl(divergence: Divergence, limit: float, on: LimitsOn, rows: int) -> LimitResult:
-    value, problem = number(divergence.kl), ""
-    if on == "interval":
-        value = number(divergence.kl_interval[1]) if divergence.kl_interval and rows >= LEAST_ROWS else None
-    if value is None:
-        few = on == "interval" and math.isfinite(divergence.kl)
-        problem = (
-            f"the KL divergence has no interval; give at least {LEAST_ROWS} rows"
-            if few
-            else "the KL divergence is not finite"
-        )
-    elif not value <= limit:
-        may = "may be" if on == "interval" else "is"
-        problem = f"the KL divergence {may} {value:.4g} nats, more than the {limit:g} allowed"
-    return LimitResult("kl", limit, "nats", on, value, problem, too_few=False)
+def _kl(divergence: Divergence, limit: float, on: LimitsOn, sample: Sample) -> LimitResult:
+    interval, value = on == "interval", number(divergence.kl)
+    if interval:
+        value = number(divergence.kl_interval[1]) if divergence.kl_interval else None
+    problem = few = sample.too_few(f"a KL divergence of {limit:g} nats")
+    if number(divergence.kl) is None:
+        problem = "the KL divergence is not finite"
+    elif value is None:
+        problem = few = few or f"the KL divergence has no interval on these {sample.row_unit}; give more"
+    elif not value <= limit and not (few and interval):
+        may, amount = ("may be", BAD_END) if interval else ("is", "")
+        problem = f"the KL divergence {may} {value:.4g} nats{amount}, more than the {limit:g} allowed"
+    return LimitResult("kl", limit, "nats", on, value, problem, too_few=bool(few) and problem == few)
 
 
 def _amount(value: float, unit: str) -> str:
     if unit == "points":
         return f"{value:.2f} points"
     return f"{value:.2f} %" if unit == "percent" else f"{value:.4g}"
-
-
-def _too_few(what: str, questions: int, counting: int, needed: float, unit: str) -> str:
-    """The problem if the rows are too few to show whether a limit holds; "" if they are enough.
-
-    Args:
-        what: the loss or change that the limit allows, in words.
-        questions: number of rows or tokens.
-        counting: N if one changed prediction changes the figure by about 1 / N (`MetricChange.rows`).
-        needed: the least value of `counting` that can show whether the limit holds; may be infinite.
-    """
-    if counting >= needed:
-        return ""
-    if math.isinf(needed):
-        return f"no number of {unit} shows {what} with an interval; raise the limit, or judge the estimate"
-    total = math.ceil(questions * needed / counting)
-    about = "" if counting == questions else "about "
-    return f"{questions:,} {unit} cannot show {what}; give at least {about}{total:,}"

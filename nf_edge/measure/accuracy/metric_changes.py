@@ -123,7 +123,8 @@ def _change(
     if interval is not None and counting is not None:
         # A bootstrap knows only the changes that it has: without any, its interval has no width.
         least = 100 * no_change(counting)
-        interval = min(interval[0], loss - least), max(interval[1], loss + least)
+        most = metric.most_loss
+        interval = max(-most, min(interval[0], loss - least)), min(most, max(interval[1], loss + least))
     return MetricChange(metric, reference, artifact, loss, interval, counting)
 
 

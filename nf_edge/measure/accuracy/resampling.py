@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from nf_edge.core.limits import LEAST_ROWS
 from nf_edge.core.metrics import Metric, MetricName
 
 RESAMPLES = 2000
-# Fewer rows give no interval: the distribution of their draws has too few values.
-LEAST_ROWS = 10
 # Largest number of values in an array of draws, [draws, rows].
 MOST_VALUES = 2_000_000
 # The largest product of two relative variances that rounding explains.

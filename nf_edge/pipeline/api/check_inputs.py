@@ -29,7 +29,7 @@ class CheckInputs:
 
 def check_inputs(
     resolver: Resolver,
-    artifact: "Named | Artifact",
+    artifact: "Artifact",
     data: "Named | Rows",
     reference: "Named | None",
     limit: int | None,
@@ -37,7 +37,7 @@ def check_inputs(
     given: GivenLimits,
     least_rows: int | None = None,
 ) -> CheckInputs:
-    """Load an artifact, the checkpoint that it is compared with, and rows for both.
+    """Load the checkpoint that an artifact is compared with, and rows for both.
 
     Args:
         least_rows: if `limit` is None, read only this many rows of a file, or more if the limits need more.
@@ -55,9 +55,8 @@ def check_inputs(
 
     optional_whole("limit", limit, 1)
     optional_whole("stride", stride, 1)
-    the_artifact = resolver.artifact(artifact)
-    checkpoint = resolver.checkpoint(reference_of(the_artifact, optional_name(reference)))
-    runnable = the_artifact.runnable()
+    checkpoint = resolver.checkpoint(reference_of(artifact, optional_name(reference)))
+    runnable = artifact.runnable()
     length = runnable.input_shape.length
     if limit is None and least_rows is not None and not isinstance(data, Rows):
         needed = rows_needed(given.over(runnable.recipe.limits, labelled=True), checkpoint.config)
@@ -73,7 +72,7 @@ def check_inputs(
                 where=data.source,
                 fix="pass the path of the data file instead of loaded rows",
             )
-        tokenizer = the_artifact.tokenizer_file
+        tokenizer = artifact.tokenizer_file
         other = read_rows(
             name_of(data),
             runnable.config,

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from nf_edge.core.errors import BadInput, printable
-from nf_edge.core.files import utf8_text, write_bytes
+from nf_edge.core.files import created_folder, utf8_text, write_bytes
 from nf_edge.core.output_checks import ANOTHER_PATH, check_file, resolved
 from nf_edge.core.system_errors import explaining
 from nf_edge.pipeline.api.arguments import Named, optional_path, place_of
@@ -43,9 +44,10 @@ class CiFiles:
         if self.junit is not None:
             write_bytes(self.junit, junit_xml(report, title))
         if self.summary is not None:
-            self.summary.parent.mkdir(parents=True, exist_ok=True)
-            with explaining(self.summary), self.summary.open("a", encoding="utf-8") as file:
-                file.write(summary_markdown(report, title))
+            with explaining(self.summary):
+                self.summary.parent.mkdir(parents=True, exist_ok=True)
+                with self.summary.open("a", encoding="utf-8") as file:
+                    file.write(summary_markdown(report, title))
 
 
 def ci_files(junit: Named | None, summary: Named | None, *read: object, out: Path | None = None) -> CiFiles:
@@ -56,8 +58,8 @@ def ci_files(junit: Named | None, summary: Named | None, *read: object, out: Pat
         out: the folder that the command writes; None if it writes none.
 
     Raises:
-        BadInput: a file cannot be written, is an input, or is inside `out`; or `junit` exists and is not a
-            JUnit file.
+        BadInput: a file cannot be written, is an input, or is inside `out`; both are the same file; or
+            `junit` exists and is not a JUnit file.
     """
     files = CiFiles(optional_path(junit), optional_path(summary))
     sources = [place for each in read for place in place_of("", each)]
@@ -65,6 +67,9 @@ def ci_files(junit: Named | None, summary: Named | None, *read: object, out: Pat
         check_file(target, overwrite=True, sources=sources)
         if out is not None and resolved(out) in (resolved(target), *resolved(target).parents):
             raise BadInput(f"is inside the output folder {out}", where=target, fix=ANOTHER_PATH)
+        _require_writable(target)
+    if files.junit and files.summary and resolved(files.junit) == resolved(files.summary):
+        raise BadInput("cannot be both the JUnit file and the summary", where=files.junit, fix=ANOTHER_PATH)
     if files.junit is not None and files.junit.is_file():
         with explaining(files.junit), files.junit.open("rb") as file:
             start = file.read(64).lstrip()
@@ -74,3 +79,13 @@ def ci_files(junit: Named | None, summary: Named | None, *read: object, out: Pat
         # If this run ends without a verdict, the earlier file must not show its own.
         files.junit.unlink()
     return files
+
+
+def _require_writable(target: Path) -> None:
+    """Raise BadInput if a file cannot be written, or the folders above it cannot be created."""
+    place = resolved(target)
+    with created_folder(place.parent), explaining(target):
+        if place.is_file():
+            place.open("ab").close()
+        else:
+            TemporaryFile(dir=place.parent).close()

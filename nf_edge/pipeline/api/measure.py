@@ -176,10 +176,11 @@ def check_on(
     resolver = Resolver(notify, public_key, require_signature, format_of(row_format, data=data))
     files = ci_files(junit, summary, artifact, data, reference)
     cores = resolver.cores(on)
-    inputs = check_inputs(resolver, artifact, data, reference, limit, stride, given, EMULATED_ROWS)
+    the_artifact = resolver.artifact(artifact)
+    inputs = check_inputs(resolver, the_artifact, data, reference, limit, stride, given, EMULATED_ROWS)
     model = inputs.checkpoint.reference()
     report = job.check_on(cores, inputs.runnable, model, inputs.rows, inputs.limits, progress or silent)
-    files.write(report, inputs.runnable.folder.name)
+    files.write(report, the_artifact.path.name)
     return report
 
 

@@ -9,6 +9,7 @@ from nf_edge.core.files import write_text
 from nf_edge.core.intervals import rows_to_resolve
 from nf_edge.core.notebook import HtmlValue
 from nf_edge.core.progress import Progress, silent
+from nf_edge.measure.accuracy.sample import Sample
 from nf_edge.pipeline.mixed_precision.candidates import SearchResult
 from nf_edge.pipeline.mixed_precision.choice import SearchTarget
 from nf_edge.pipeline.mixed_precision.recipe import as_yaml
@@ -68,8 +69,8 @@ def run(
     if out is not None:
         # The recipe file has the checkpoint's hash; compute it before the files can change.
         _ = job.checkpoint.identity
-    if target is not None and target.of == "drop":
-        _require_resolvable(target.most, job)
+    if target is not None:
+        _require_resolvable(target, job)
     costs = sensitivity(job, progress)
     if target is None or out is None:
         return SensitivityReport(costs, None, None)
@@ -80,20 +81,20 @@ def run(
     return SensitivityReport(costs, result, out if result.met else None)
 
 
-def _require_resolvable(points: float, job: SensitivityJob) -> None:
-    """Check before the work that the rows can show a drop of accuracy of this many points.
+def _require_resolvable(target: SearchTarget, job: SensitivityJob) -> None:
+    """Check before the work that the rows can show whether a target is met.
 
     Raises:
         BadInput: the rows are too few.
     """
-    rows = job.rows.rows
-    count, unit = len(rows), "rows"
-    if job.checkpoint.config.is_language_model:
-        count, unit = sum(len(row.input_ids) - 1 for row in rows), "tokens"
-    needed = rows_to_resolve(points / 100, on_interval=False)
-    if count < needed:
-        raise BadInput(
-            f"has {count:,} {unit}, which cannot show a drop of {points:g} points",
-            where=job.rows.source,
-            fix=f"give at least {needed:,.0f} {unit} (--limit), or a larger --max-drop",
-        )
+    if target.of == "size":
+        return
+    config, rows = job.checkpoint.config, job.rows.rows
+    sample = Sample.of(config, (len(row.input_ids) - 1 if config.is_language_model else 1 for row in rows))
+    if target.of == "drop":
+        needed = rows_to_resolve(target.most / 100, on_interval=False)
+        few = sample.too_few(f"a drop of {target.most:g} points", needed)
+    else:
+        few = sample.too_few(f"a KL divergence of {target.most:g} nats")
+    if few:
+        raise BadInput(few, where=job.rows.source, fix="give more rows (--data, --limit)")
