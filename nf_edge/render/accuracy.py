@@ -164,6 +164,8 @@ def accuracy_lines(report: AccuracyReport) -> list[str]:
     lines += [result.problem for result in report.limits if result.problem]
     if report.baseline is not None:
         lines.append(report.baseline.problem or f"no regression against {report.baseline.name}")
+    if report.lowered_again is not None and report.lowered_again.problem:
+        lines.append(report.lowered_again.problem)
     return [
         *lines,
         *_divergence_lines(report),
@@ -176,7 +178,7 @@ def gate_line(report: AccuracyReport) -> str:
     """Whether the artifact passes the gate; without a limit, that nothing was judged."""
     if not report.passed:
         return "FAILS the accuracy gate"
-    if not report.limits and report.baseline is None:
+    if not report.judged:
         return NOT_JUDGED
     return "PASSES the accuracy gate"
 

@@ -88,7 +88,11 @@ def _accuracies(report: GateReport) -> Sequence[AccuracyReport]:
 
 
 def accuracy_cases(report: AccuracyReport) -> list[Case]:
-    """A case for finite logits, one case per limit, and with a baseline, a case for the regression."""
+    """A case for finite logits and one case per limit.
+
+    With a baseline, there is a case for the regression.  There is one for the file if lowering again showed
+    whether it is what its recipe gives.
+    """
     comparison = report.comparison
     count = comparison.not_finite
     finite = Case(
@@ -99,7 +103,10 @@ def accuracy_cases(report: AccuracyReport) -> list[Case]:
     ]
     baseline = report.baseline
     regression = [Case(f"no regression against {baseline.name}", baseline.problem)] if baseline else []
-    return [finite, *limits, *regression]
+    again = report.lowered_again
+    known = again is not None and again.same is not None
+    file = [Case("the file is what its recipe gives", again.problem)] if again and known else []
+    return [finite, *limits, *regression, *file]
 
 
 def _markdown(table: Table) -> str:

@@ -26,6 +26,7 @@ from nf_edge.measure.accuracy.metric_changes import (
 )
 from nf_edge.measure.accuracy.paired_rows import PairedRows
 from nf_edge.measure.accuracy.predictions import PairedPredictions, predict_both
+from nf_edge.measure.accuracy.same_file import EXPORT_AGAIN, SameFile
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.model.data.rows import Rows
 from nf_edge.model.data.sources import name_of
@@ -48,6 +49,8 @@ class AccuracyReport(HtmlValue):
             file itself ran.  An export's report always has "", because the manifest has the name.
         text: bits per byte of a text in windows; None if the data is rows.
         baseline: the comparison with the artifact that shipped last; None if none was given.
+        lowered_again: whether a second lowering gave the artifact's files; None if it was not requested.  An
+            artifact whose files differ fails, whatever its accuracy.
     """
 
     comparison: Comparison
@@ -60,6 +63,7 @@ class AccuracyReport(HtmlValue):
     simulated: str = ""
     text: TextScores | None = None
     baseline: BaselineReport | None = None
+    lowered_again: SameFile | None = None
 
     @property
     def max_drop(self) -> float | None:
@@ -83,13 +87,25 @@ class AccuracyReport(HtmlValue):
         """The reason why the artifact fails the gate; "" if it passes."""
         comparison = self.comparison
         if comparison.not_finite:
-            return not_finite_text(comparison.not_finite, comparison.questions, self.unit)
-        problems = [result.problem for result in self.limits]
-        return "; ".join(filter(None, [*problems, self.baseline.problem if self.baseline else ""]))
+            problems = [not_finite_text(comparison.not_finite, comparison.questions, self.unit)]
+        else:
+            problems = [result.problem for result in self.limits]
+            problems.append(self.baseline.problem if self.baseline else "")
+        problems.append(self.lowered_again.problem if self.lowered_again else "")
+        return "; ".join(filter(None, problems))
 
     @property
     def passed(self) -> bool:
         return not self.problem
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is a limit or a baseline; without them, an artifact only fails or has no verdict."""
+        return bool(self.limits) or self.baseline is not None
+
+    def with_lowered_again(self, lowered_again: SameFile) -> "AccuracyReport":
+        """This report, judged by the result of a second lowering too."""
+        return replace(self, lowered_again=lowered_again)
 
     @property
     def failure(self) -> AccuracyGate | None:
@@ -198,6 +214,8 @@ def report_of(
 
 def remedy(report: AccuracyReport) -> str:
     """The fix for a report that does not pass."""
+    if report.lowered_again is not None and report.lowered_again.problem:
+        return EXPORT_AGAIN
     if report.comparison.not_finite:
         return OVERFLOWS
     failed = [result for result in report.limits if not result.passed]
