@@ -178,7 +178,7 @@ def gate_line(report: AccuracyReport) -> str:
     """Whether the artifact passes the gate; without a limit, that nothing was judged."""
     if not report.passed:
         return "FAILS the accuracy gate"
-    if not report.judged:
+    if not report.limits and report.baseline is None:
         return NOT_JUDGED
     return "PASSES the accuracy gate"
 

@@ -12,12 +12,16 @@ import nf_edge
 from nf_edge.core.recipe.prune import Compression
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure.accuracy import check
+from nf_edge.measure.accuracy.cores import CoresReport, OnCore
+from nf_edge.measure.accuracy.local_difference import LocalDifference
+from nf_edge.measure.accuracy.same_file import SameFile
 from nf_edge.measure.emulation import EmulatedCore
 from nf_edge.model import load_checkpoint, save_checkpoint
 from nf_edge.pipeline import lowered_again
 from nf_edge.pipeline import stages as job
 from nf_edge.pipeline.export import export
 from nf_edge.pruning.provenance import write_provenance
+from nf_edge.render.cores import cores_parts
 
 FILE_STAGES = [
     "pruned and recovered",
@@ -104,14 +108,6 @@ def test_a_file_that_the_recipe_does_not_give_passes_nowhere(artifact, run, tmp_
     assert checked(run, damaged, explanation, "--max-drop", 90)["passed"] is False
 
 
-def test_an_artifact_without_a_limit_is_not_judged_on_the_page(exported, run, tmp_path):
-    page = tmp_path / "page.html"
-    checked(run, exported("digits", "onnx-fp32").path, "--stages", "--html", page)
-    text = page.read_text(encoding="utf-8")
-    assert "not judged" in text
-    assert "the gate passes" not in text
-
-
 def test_a_caller_of_check_stages_gets_the_failure_of_a_file_that_the_recipe_does_not_give(
     artifact, tmp_path
 ):
@@ -119,6 +115,17 @@ def test_a_caller_of_check_stages_gets_the_failure_of_a_file_that_the_recipe_doe
     assert nf_edge.check_stages(artifact, "digits:test", limit=8).failure is None
     failure = nf_edge.check_stages(damaged, "digits:test", limit=8).failure
     assert "not what its recipe gives" in failure.what
+
+
+def test_a_file_that_the_recipe_does_not_give_passes_on_no_core(artifact):
+    accuracy = nf_edge.check(artifact, "digits:test", limit=40, max_drop=90)
+    core = EmulatedCore("board: Cortex-A53", "cortex-a53", 0xD03, "", None)
+    report = CoresReport((OnCore(core, accuracy, LocalDifference(task="classification"), None),))
+    assert report.passed
+    report = report.with_lowered_again(SameFile(False, "another file"))
+    assert [each.accuracy.passed for each in report.cores] == [False]
+    assert report.failure.fix == "export the artifact again"
+    assert "not what its recipe gives" in cores_parts(report)[1].lines[-1]
 
 
 def test_both_explanations_lower_the_checkpoint_once(artifact, run, monkeypatch):

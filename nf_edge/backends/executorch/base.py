@@ -39,7 +39,7 @@ class ExecutorchBackend(Backend):
     runtime_title = "ExecuTorch"
     traces = True
     namespace: ClassVar[str] = ""
-    """The namespace of the backend's own operators; "" if there are none.  Reports count these operators as
+    """The namespace of the backend's operators; "" if there are none.  Reports count these operators as
     delegated, although no delegate runs them.
     """
 

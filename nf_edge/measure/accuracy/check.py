@@ -99,18 +99,13 @@ class AccuracyReport(HtmlValue):
         return not self.problem
 
     @property
-    def judged(self) -> bool:
-        """Whether there is a limit or a baseline; without them, an artifact only fails or has no verdict."""
-        return bool(self.limits) or self.baseline is not None
+    def failure(self) -> AccuracyGate | None:
+        """The accuracy gate's error; None if the artifact passes."""
+        return None if self.passed else AccuracyGate(self.problem, fix=remedy(self))
 
     def with_lowered_again(self, lowered_again: SameFile) -> "AccuracyReport":
         """This report, judged by the result of a second lowering too."""
         return replace(self, lowered_again=lowered_again)
-
-    @property
-    def failure(self) -> AccuracyGate | None:
-        """The accuracy gate's error; None if the artifact passes."""
-        return None if self.passed else AccuracyGate(self.problem, fix=remedy(self))
 
     def to_json(self) -> dict[str, Any]:
         divergence = self.comparison.divergence

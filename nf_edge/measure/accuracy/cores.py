@@ -80,21 +80,15 @@ class CoresReport(HtmlValue):
     def passed(self) -> bool:
         return self.failure is None
 
-    @property
-    def judged(self) -> bool:
-        """Whether there is a limit."""
-        return self.cores[0].accuracy.judged
+    def to_json(self) -> list[dict[str, Any]]:
+        return [each.to_json() for each in self.cores]
 
     def with_lowered_again(self, lowered_again: SameFile) -> "CoresReport":
         """This report, judged by the result of a second lowering too."""
+        judged = [each.accuracy.with_lowered_again(lowered_again) for each in self.cores]
         return CoresReport(
-            tuple(
-                replace(each, accuracy=each.accuracy.with_lowered_again(lowered_again)) for each in self.cores
-            )
+            tuple(replace(each, accuracy=accuracy) for each, accuracy in zip(self.cores, judged, strict=True))
         )
-
-    def to_json(self) -> list[dict[str, Any]]:
-        return [each.to_json() for each in self.cores]
 
 
 def check_on(

@@ -148,11 +148,11 @@ def check_and_explain(
         check_file(html, overwrite=overwrite, sources=place_of("", data))
     baseline, junit, summary = gate["baseline"], gate.pop("junit"), gate.pop("summary")
     files = ci_files(junit, summary, artifact, data, options["reference"], baseline)
-    explain = (
-        _explanations(artifact, data, on, stages, layers, pruned, calibrate, **options)
-        if stages or layers
-        else Explained
-    )
+    explain: Callable[[AccuracyReport | CoresReport], Explained] = Explained
+    if stages or layers:
+        # The check passes on the remarks about the inputs.
+        silently = options | {"notify": lambda remark: None}
+        explain = _explanations(artifact, data, on, stages, layers, pruned, calibrate, **silently)
     if on:
         del gate["baseline"]
         explained = explain(check_on(artifact, data, on, **gate, **options))
@@ -185,13 +185,12 @@ def _explanations(
     progress: Progress,
     notify: Notify,
 ) -> "Callable[[AccuracyReport | CoresReport], Explained]":
-    """Check the inputs of explanations, and return a function that adds the explanations to an accuracy."""
+    """Check the inputs of explanations; return a function that adds the explanations to an accuracy."""
     from nf_edge.pipeline import layers as layers_job
     from nf_edge.pipeline import stages as stages_job
     from nf_edge.pipeline.explained import Explained
 
-    # The check passes on the remarks about the inputs.
-    resolver = Resolver(lambda remark: None, public_key, require_signature, format_of(row_format, data=data))
+    resolver = Resolver(notify, public_key, require_signature, format_of(row_format, data=data))
     cores = resolver.cores(on) if on else []
     least = EMULATED_ROWS if on else None
     exported, rows = exported_inputs(
@@ -204,7 +203,8 @@ def _explanations(
         with exported.lowered_again(progress) as again:
             by_stage = stages_job.check_stages(exported, again, rows, cores, progress) if stages else None
             by_layer = None
-            if layers and again is not None:
+            if layers:
+                assert again is not None
                 first = slice(LAYER_ROWS if limit is None else None)
                 by_layer = layers_job.check_layers(exported, again, rows.part(first).artifact, progress)
         return Explained.of(accuracy, by_stage, by_layer)

@@ -20,7 +20,7 @@ def explained_page(report: Explained) -> str:
     stages, layers = report.stages, report.layers
     return filled(
         "explained.html.j2",
-        gate=_gate(report),
+        failure=report.failure,
         stages_chart=stages_chart(stages, "The metric after each stage") if stages else "",
         stages_tables=stages_tables(stages) if stages else [],
         stages_lines=stages_lines(stages) if stages else [],
@@ -30,10 +30,3 @@ def explained_page(report: Explained) -> str:
         accuracy_parts=accuracy_parts_of(report.accuracy),
         version=__version__,
     )
-
-
-def _gate(report: Explained) -> tuple[str, str]:
-    """The verdict in words, and the style of its badge."""
-    if report.failure is not None:
-        return "the gate fails", "fail"
-    return ("the gate passes", "pass") if report.accuracy.judged else ("not judged", "not-judged")
