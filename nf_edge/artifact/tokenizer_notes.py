@@ -9,7 +9,7 @@ READERS = {
     "onnxruntime-genai": "`onnxruntime-genai`",
 }
 GENERATORS = {
-    "ExecuTorch": "ExecuTorch's own `TextLLMRunner` also generates text from `{file}` and "
+    "ExecuTorch": "ExecuTorch's `TextLLMRunner` also generates text from `{file}` and "
     "`tokenizer.json`, if the same operators are registered.",
     "onnxruntime-genai": "`onnxruntime-genai` also generates text from this folder. ",
 }

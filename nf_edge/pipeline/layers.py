@@ -10,41 +10,36 @@ from nf_edge.backends.input_shape import KV_CACHE, Inputs
 from nf_edge.backends.taps import Lowering, Tapped
 from nf_edge.core.errors import BadInput
 from nf_edge.core.progress import Progress, silent
+from nf_edge.measure.accuracy.layer_differences import first_different
 from nf_edge.measure.accuracy.layers import INTEGERS, LayersReport, measure_layers
 from nf_edge.model.data.batches import pad
 from nf_edge.model.data.rows import Rows
 from nf_edge.model.data.sources import name_of
-from nf_edge.pipeline.lowered_again import Exported, LoweredAgain, lowered_again
+from nf_edge.pipeline.lowered_again import Exported, LoweredAgain
 from nf_edge.pipeline.lowering import Job, specialise
-from nf_edge.pipeline.remedy import module_of, remedy_for
+from nf_edge.pipeline.remedy import AGAIN, module_of, remedy_for
 from nf_edge.quantization.layer_report import ATTENTION
 
 
-def check_layers(exported: Exported, rows: Rows, progress: Progress = silent) -> LayersReport:
+def check_layers(
+    exported: Exported, again: LoweredAgain, rows: Rows, progress: Progress = silent
+) -> LayersReport:
     """Measure the error of each layer of an artifact, against the same layer in float32.
 
     Args:
+        again: the result of `exported.lowered_again`.
         rows: the rows in the artifact's tokens.
 
     Raises:
-        BadInput: the exported checkpoint is not given, the checkpoint or the calibration rows are not those
-            of the export, the rows do not suit the model, or the backend's layers cannot be read.
+        BadInput: the rows do not suit the model, or the backend's layers cannot be read.
         MissingTool: a package of the backend is not installed.
     """
-    manifest, job = exported.artifact.manifest, exported.job()
-    if job is None:
-        raise BadInput(
-            "is not the exported checkpoint, which --layers compares the artifact with",
-            where=exported.reference.path,
-            fix="give the exported checkpoint with --reference or --pruned",
-        )
+    manifest, job = exported.artifact.manifest, again.job
     rows.require_at_most(job.input_shape.length)
-    with lowered_again(job, progress) as again:
-        length = None if job.input_shape.dynamic_length else job.input_shape.length
-        inputs = [pad([row], job.checkpoint.config.pad_token_id, length) for row in rows.rows]
-        tapped = _tapped(exported, again, inputs)
-        layers, missing = measure_layers(tapped, inputs, _dtypes(manifest), progress)
-        same = again.compared_with(manifest)
+    length = None if job.input_shape.dynamic_length else job.input_shape.length
+    inputs = [pad([row], job.checkpoint.config.pad_token_id, length) for row in rows.rows]
+    tapped, same = _tapped(exported, again, inputs), again.compared_with(manifest)
+    layers, missing = measure_layers(tapped, inputs, _dtypes(manifest), progress)
     if not layers:
         raise BadInput(
             "shows no layer that can be compared with a layer of the checkpoint",
@@ -61,9 +56,13 @@ def check_layers(exported: Exported, rows: Rows, progress: Progress = silent) ->
         rows=len(rows.rows),
         lowered_again=same,
     )
+    if same.same is False:
+        file = exported.artifact.model_file
+        differing = first_different(tapped, again.file, file, inputs, progress)
+        return replace(report, first_different=differing, remedy=AGAIN)
     if (bad := report.first_bad) is None:
         return report
-    return replace(report, remedy=remedy_for(bad, job, rows, same, exported.calibrate, progress))
+    return replace(report, remedy=remedy_for(bad, job, rows, exported.calibrate, progress))
 
 
 def _tapped(exported: Exported, again: LoweredAgain, inputs: Inputs) -> Tapped:

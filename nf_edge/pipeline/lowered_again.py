@@ -33,67 +33,87 @@ class Exported:
 
     Attributes:
         reference: the float32 checkpoint to compare with: the exported one, or the one it was pruned from.
-        checkpoint: the exported checkpoint; None if only the original is known.
+        job: the lowering job of the export; None if only the original of the exported checkpoint is known.
         calibrate: the rows that the recipe was calibrated on; None: the checkpoint's examples.
     """
 
     artifact: Artifact
     reference: Checkpoint
-    checkpoint: Checkpoint | None
+    job: Job | None
     calibrate: Rows | None
 
     @classmethod
     def of(
         cls, artifact: Artifact, reference: Checkpoint, pruned: Checkpoint | None, calibrate: Rows | None
     ) -> "Exported":
-        """Find out which checkpoint was exported.
+        """Find out which checkpoint was exported, and check the calibration rows, before anything runs.
 
         Args:
             pruned: the exported checkpoint, if `reference` is its original.
 
         Raises:
-            BadInput: `pruned` is not the exported checkpoint, or `reference` already is the exported one.
+            BadInput: `pruned` is not the exported checkpoint, `reference` already is the exported one, or the
+                calibration rows are not those of the export.
+            MissingTool: a package of the backend is not installed.
         """
         made_of = artifact.manifest.made_of
         if pruned is None:
             exported = None if reference.differs_from(made_of) else reference
-            return cls(artifact, reference, exported, calibrate)
-        if not reference.differs_from(made_of):
+        elif not reference.differs_from(made_of):
             raise BadInput(
                 "is the exported checkpoint itself, so --pruned has no effect",
                 where=reference.path,
                 fix="leave out --pruned, or give the original with --reference",
             )
-        if differing := pruned.differs_from(made_of):
+        elif differing := pruned.differs_from(made_of):
             raise BadInput(
                 f"is not the checkpoint that {artifact.path} was exported from ({' and '.join(differing)} "
                 f"{'differs' if len(differing) == 1 else 'differ'})",
                 where=pruned.path,
                 fix="give the checkpoint of the export with --pruned",
             )
-        return cls(artifact, reference, pruned, calibrate)
+        else:
+            exported = pruned
+        job = None if exported is None else _job(artifact, exported, calibrate)
+        return cls(artifact, reference, job, calibrate)
 
-    def job(self) -> Job | None:
-        """The lowering job of the export; None if the exported checkpoint is unknown.
+    def require_job(self) -> Job:
+        """The lowering job of the export.
 
         Raises:
-            BadInput: the calibration rows are not those of the export.
+            BadInput: the exported checkpoint is unknown.
         """
-        if self.checkpoint is None:
-            return None
-        manifest = self.artifact.manifest
-        job = Job.of(self.checkpoint, manifest.recipe, self.calibrate)
-        before, now = manifest.calibration, calibrated_on(job.calibration)
-        if (before and (before.sha256, before.rows)) != (now and (now.sha256, now.rows)):
-            rows = (
-                f"{before.rows} rows of {before.source}, SHA-256 {before.sha256[:12]}…" if before else "none"
-            )
+        if self.job is None:
             raise BadInput(
-                f"these are not the rows that {self.artifact.path} was calibrated on (export: {rows})",
-                where=job.calibration.source if job.calibration else None,
-                fix="give the calibration rows of the export with --calibrate",
+                "is not the exported checkpoint, which --layers compares the artifact with",
+                where=self.reference.path,
+                fix="give the exported checkpoint with --reference or --pruned",
             )
-        return job
+        return self.job
+
+    @contextmanager
+    def lowered_again(self, progress: Progress = silent) -> "Iterator[LoweredAgain | None]":
+        """Lower the exported checkpoint again, in a temporary folder; None if it is unknown."""
+        if self.job is None:
+            yield None
+            return
+        with lowered_again(self.job, progress) as again:
+            yield again
+
+
+def _job(artifact: Artifact, checkpoint: Checkpoint, calibrate: Rows | None) -> Job:
+    """The lowering job of the export, after checking that the calibration rows are the export's."""
+    manifest = artifact.manifest
+    job = Job.of(checkpoint, manifest.recipe, calibrate)
+    before, now = manifest.calibration, calibrated_on(job.calibration)
+    if (before and (before.sha256, before.rows)) != (now and (now.sha256, now.rows)):
+        rows = f"{before.rows} rows of {before.source}, SHA-256 {before.sha256[:12]}…" if before else "none"
+        raise BadInput(
+            f"these are not the rows that {artifact.path} was calibrated on (export: {rows})",
+            where=job.calibration.source if job.calibration else None,
+            fix="give the calibration rows of the export with --calibrate",
+        )
+    return job
 
 
 NOT_LOWERED = SameFile(
@@ -120,8 +140,10 @@ class LoweredAgain:
     def compared_with(self, manifest: Manifest) -> SameFile:
         """Whether the files equal the files that the manifest lists, byte for byte."""
         listed = {file.name: file.sha256 for file in manifest.files or (manifest.model,)}
-        made = [path for path in sorted(self.file.parent.iterdir()) if path.name in listed]
-        differing = [path.name for path in made if sha256(path) != listed[path.name]]
+        made = {path.name: path for path in self.file.parent.iterdir()}
+        # A model file of another name differs too.
+        compared = sorted(made.keys() & listed.keys() | {manifest.model.name})
+        differing = [name for name in compared if name not in made or sha256(made[name]) != listed.get(name)]
         if not differing:
             return SameFile(True, "confirmed: lowering again gives the artifact's model file, byte for byte")
         files = " and ".join(differing)

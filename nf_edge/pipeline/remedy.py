@@ -9,7 +9,7 @@ from nf_edge.core.progress import Progress
 from nf_edge.core.recipe.recipe import Recipe, load_recipe
 from nf_edge.core.resources import names
 from nf_edge.measure.accuracy.layers import LayerError
-from nf_edge.measure.accuracy.same_file import SameFile
+from nf_edge.measure.accuracy.same_file import EXPORT_AGAIN
 from nf_edge.model.data.rows import Rows
 from nf_edge.pipeline.lowering import Job
 from nf_edge.pipeline.mixed_precision.sensitivity import (
@@ -27,7 +27,7 @@ ROWS = 32
 WORTH = 0.1
 # Part of a projection in a backend's program → the network's linear layer.
 PARTS = re.compile(r"\.(q|k|v)$")
-AGAIN = "the file is not what the recipe gives, so another precision does not help: export the artifact again"
+AGAIN = f"the file is not what the recipe gives, so another precision does not help: {EXPORT_AGAIN}"
 
 
 def module_of(layer: str, modules: Container[str]) -> str:
@@ -40,7 +40,6 @@ def remedy_for(
     layer: LayerError,
     job: Job,
     rows: Rows,
-    same: SameFile,
     calibrate: Rows | None,
     progress: Progress,
 ) -> str:
@@ -48,11 +47,8 @@ def remedy_for(
 
     Args:
         rows: rows to measure the sensitivity on; the first `ROWS` are used.
-        same: whether lowering again gave the artifact's file.
         calibrate: the calibration rows; None: the checkpoint's examples.
     """
-    if same.same is False:
-        return AGAIN
     if job.recipe.quantize is None:
         return "the recipe quantizes nothing, so this is an error of the lowering or of the runtime"
     modules = job.checkpoint.config.matrix_shapes()

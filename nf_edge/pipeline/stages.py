@@ -4,7 +4,7 @@ The order of the stages depends on what the backend quantizes: the program or th
 """
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import replace
 
 from nf_edge.backends.base import Session
@@ -18,7 +18,7 @@ from nf_edge.measure.accuracy.row_logits import of_network, of_runner
 from nf_edge.measure.accuracy.stages import Stage, StagesReport, measure_stages
 from nf_edge.measure.emulation import EmulatedCore, load
 from nf_edge.model import Decoder
-from nf_edge.pipeline.lowered_again import NOT_LOWERED, Exported, LoweredAgain, lowered_again
+from nf_edge.pipeline.lowered_again import NOT_LOWERED, Exported, LoweredAgain
 from nf_edge.pipeline.mixed_precision.simulate import dequantized
 from nf_edge.quantization.layer_report import ATTENTION
 
@@ -47,6 +47,7 @@ NO_GRAPH = "its inputs are chunks and a cache, which only the runtime handles"
 
 def check_stages(
     exported: Exported,
+    again: LoweredAgain | None,
     rows: PairedRows,
     cores: Sequence[EmulatedCore] = (),
     progress: Progress = silent,
@@ -54,32 +55,31 @@ def check_stages(
     """Measure the accuracy after every stage, from the float32 checkpoint to the emulated cores.
 
     Args:
+        again: the result of `exported.lowered_again`.
         rows: the rows of `exported.reference` and of the artifact.
 
     Raises:
-        BadInput: the checkpoint, the calibration rows or the data do not suit the artifact.
+        BadInput: the data does not suit the artifact.
         MissingTool: a tool of the backend or of the emulated cores is not installed.
     """
     reference, source = exported.reference, rows.reference.source
-    runnable, job = exported.artifact.runnable(), exported.job()
+    runnable = exported.artifact.runnable()
     rows.require_comparable(reference.config)
     rows.artifact.require_at_most(runnable.input_shape.length)
-    with ExitStack() as stack:
-        again = None if job is None else stack.enter_context(lowered_again(job, progress))
-        return measure_stages(
-            Stage(FP32, f"{reference.name}, in PyTorch", of_network(reference.reference(), source)),
-            [_pruned(exported, source), *_made(runnable, again, source), *_run(runnable, cores)],
-            rows,
-            reference.config,
-            again.compared_with(exported.artifact.manifest) if again else NOT_LOWERED,
-            progress,
-        )
+    return measure_stages(
+        Stage(FP32, f"{reference.name}, in PyTorch", of_network(reference.reference(), source)),
+        [_pruned(exported, source), *_made(runnable, again, source), *_run(runnable, cores)],
+        rows,
+        reference.config,
+        again.compared_with(exported.artifact.manifest) if again else NOT_LOWERED,
+        progress,
+    )
 
 
 def _pruned(exported: Exported, source: str) -> Stage:
-    checkpoint = exported.checkpoint
-    if checkpoint is None:
+    if exported.job is None:
         return Stage.not_run(PRUNED, NO_CHECKPOINT)
+    checkpoint = exported.job.checkpoint
     if checkpoint is exported.reference:
         was_pruned = exported.artifact.manifest.compression is not None
         return Stage.not_run(PRUNED, NO_ORIGINAL if was_pruned else NOT_PRUNED)
@@ -104,7 +104,8 @@ def _weights(again: LoweredAgain, source: str) -> Stage:
     weights = again.lowered.weights
     if again.job.recipe.quantize is None:
         return Stage.not_run(WEIGHTS, FLOAT)
-    network = dequantized(again.lowered.plain, weights)
+    # `--layers` reads the unchanged network.
+    network = dequantized(deepcopy(again.lowered.plain), weights)
     left = [
         report.module
         for report in again.lowered.layer_reports

@@ -165,6 +165,8 @@ def accuracy_lines(report: AccuracyReport) -> list[str]:
     lines += [result.problem for result in report.limits if result.problem]
     if report.baseline is not None:
         lines.append(report.baseline.problem or f"no regression against {report.baseline.name}")
+    if report.lowered_again is not None and report.lowered_again.problem:
+        lines.append(report.lowered_again.problem)
     return [
         *lines,
         *_divergence_lines(report),

@@ -112,7 +112,8 @@ def _accuracies(report: GateReport) -> Sequence[AccuracyReport]:
 def accuracy_cases(report: AccuracyReport) -> list[Case]:
     """A case for finite logits, one case per limit, and with a baseline, a case for the regression.
 
-    Without a limit and a baseline, the second case says that the accuracy is not judged.
+    Without a limit and a baseline, the second case says that the accuracy is not judged.  After a second
+    lowering, one more case says whether the file is what its recipe gives.
     """
     comparison = report.comparison
     count = comparison.not_finite
@@ -124,7 +125,11 @@ def accuracy_cases(report: AccuracyReport) -> list[Case]:
     ]
     baseline = report.baseline
     regression = [Case(f"no regression against {baseline.name}", baseline.problem)] if baseline else []
-    return [finite, *limits, *regression] if report.judged else [finite, NO_LIMIT]
+    judged = [*limits, *regression] if report.judged else [NO_LIMIT]
+    again = report.lowered_again
+    known = again is not None and again.same is not None
+    file = [Case("the file is what its recipe gives", again.problem)] if again and known else []
+    return [finite, *judged, *file]
 
 
 def _markdown(table: Table) -> str:

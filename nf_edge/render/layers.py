@@ -45,6 +45,8 @@ def decibels_text(decibels: float) -> str:
 
 def layers_lines(report: LayersReport) -> list[str]:
     lines = [first_bad_line(report)]
+    if report.lowered_again.same is False:
+        lines.insert(0, _difference_line(report))
     if report.remedy:
         lines.append(f"remedy: {report.remedy}")
     lines += [f"data: {report.data}, {report.rows:,} rows", f"measured through {report.through}"]
@@ -67,10 +69,15 @@ def first_bad_line(report: LayersReport) -> str:
     """The line that names the first bad layer, or the layer that adds the most error if none is bad."""
     bad, worst = report.first_bad, report.worst
     if bad is None:
-        return (
-            f"no layer is out of line; {worst.name} adds most error (SNR {decibels_text(worst.own_snr)} dB)"
-        )
+        most = f"{worst.name} adds most error (SNR {decibels_text(worst.own_snr)} dB)"
+        return most if report.lowered_again.same is False else f"no layer is out of line; {most}"
     line = f"the first bad layer: {bad.name} (SNR {decibels_text(bad.own_snr)} dB with exact inputs)"
     if bad.departure > bad.own_noise:
         return f"{line}; the file computes it, or a layer before it in the same delegate, unlike the program"
     return line
+
+
+def _difference_line(report: LayersReport) -> str:
+    if report.first_different:
+        return f"the first layer that differs from a second lowering: {report.first_different}"
+    return "a second lowering gives another file, but no layer that can be read here shows the difference"

@@ -27,12 +27,17 @@ from nf_edge.quantization import quantize as quantizing
 
 def with_other_scale(artifact, layer, folder):
     """A copy of an ONNX artifact in which the scales of a layer's weights are half again as large."""
+    names = {f"{layer}.matrix_scale", f"{layer}.matrix_scales", f"{layer}.scales"}
+    return with_other_tensor(artifact, names, lambda values: values * 1.5, folder)
+
+
+def with_other_tensor(artifact, names, change, folder):
+    """A copy of an ONNX artifact in which the one tensor with one of these names is changed."""
     shutil.copytree(artifact.path, folder)
     path = folder / "model.onnx"
     model = onnx.load(path)
-    names = {f"{layer}.matrix_scale", f"{layer}.matrix_scales", f"{layer}.scales"}
     (tensor,) = (each for each in model.graph.initializer if each.name in names)
-    tensor.CopyFrom(from_array((to_array(tensor) * 1.5).astype(np.float32), tensor.name))
+    tensor.CopyFrom(from_array(change(to_array(tensor)).astype(np.float32), tensor.name))
     onnx.save(model, path)
     again(folder)
     return folder
@@ -69,14 +74,41 @@ def layers_of(run, folder, *options):
 def test_a_layer_whose_scale_is_wrong_in_the_file_is_named(layer, exported, run, tmp_path):
     damaged = with_other_scale(exported("digits", "onnx-int8-dynamic"), layer, tmp_path / "damaged")
     report = layers_of(run, damaged)
-    assert report["first_bad"] == layer
+    assert report["first_bad"] == report["first_different"] == layer
     assert "export the artifact again" in report["remedy"]
     assert report["lowered_again"]["same_files"] is False
+
+
+def one_channel_larger(scales):
+    scales = scales.copy()
+    scales[5] *= 4
+    return scales
+
+
+@pytest.mark.parametrize(
+    ("tensor", "change", "layer"),
+    [
+        ("transformer.h.1.attn.noise.a", np.zeros_like, "transformer.h.1.attn"),
+        ("transformer.h.0.mlp.c_fc.matrix_scale", one_channel_larger, "transformer.h.0.mlp.c_fc"),
+    ],
+)
+def test_a_layer_with_a_small_damage_is_named_by_comparison_with_the_second_lowering(
+    tensor, change, layer, exported, run, tmp_path
+):
+    artifact = exported("digits", "onnx-int8-dynamic")
+    damaged = with_other_tensor(artifact, {tensor}, change, tmp_path / "damaged")
+    done = run("check", damaged, "--data", "digits:test", "--limit", 8, "--layers")
+    assert done.code == 5
+    assert f"the first layer that differs from a second lowering: {layer}\n" in done.out
+    assert "no layer is out of line" not in done.out
+    assert "remedy: the file is not what the recipe gives" in done.out
+    assert nf_edge.check_layers(damaged, "digits:test", limit=8).failure is not None
 
 
 def test_no_layer_of_an_intact_file_is_named_and_every_layer_has_an_error(exported, run):
     report = layers_of(run, exported("digits", "onnx-int8-dynamic").path)
     assert (report["first_bad"], report["remedy"], report["not_measured"]) == (None, "", [])
+    assert report["first_different"] is None
     assert report["lowered_again"]["same_files"] is True
     by_name = {layer["layer"]: layer for layer in report["layers"]}
     assert [name for name in by_name if ".h.0" in name] == [
@@ -142,6 +174,25 @@ def test_a_layer_that_is_exported_to_a_pte_with_a_wrong_scale_is_named(
     report = layers_of(run, artifact)
     assert report["first_bad"] == layer
     assert report["lowered_again"]["same_files"] is True
+
+
+@pytest.mark.slow
+def test_a_pte_that_is_not_what_its_recipe_gives_names_the_first_output_that_differs(
+    checkpoint, run, tmp_path, monkeypatch
+):
+    quantize = quantizing.quantize_dynamic
+
+    def wrongly(network, *rest):
+        quantize(network, *rest)
+        network.get_submodule("transformer.h.0.attn.c_proj").weight.scale.mul_(1.01)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(quantizing, "quantize_dynamic", wrongly)
+        recipe = load_recipe("xnnpack-8da8w")
+        artifact = export(checkpoint("digits"), recipe, tmp_path / "artifact", keep=True).path
+    report = layers_of(run, artifact)
+    assert report["lowered_again"]["same_files"] is False
+    assert report["first_different"].startswith("transformer.h.0")
 
 
 def error(name, own, dtype="int8, per channel"):

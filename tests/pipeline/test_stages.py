@@ -11,11 +11,17 @@ from test_layers import with_other_scale
 import nf_edge
 from nf_edge.core.recipe.prune import Compression
 from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.measure.accuracy import check
+from nf_edge.measure.accuracy.cores import CoresReport, OnCore
+from nf_edge.measure.accuracy.local_difference import LocalDifference
+from nf_edge.measure.accuracy.same_file import SameFile
 from nf_edge.measure.emulation import EmulatedCore
 from nf_edge.model import load_checkpoint, save_checkpoint
+from nf_edge.pipeline import lowered_again
 from nf_edge.pipeline import stages as job
 from nf_edge.pipeline.export import export
 from nf_edge.pruning.provenance import write_provenance
+from nf_edge.render.cores import cores_parts
 
 FILE_STAGES = [
     "pruned and recovered",
@@ -84,12 +90,63 @@ def test_a_file_that_the_recipe_does_not_give_is_the_stage_that_loses_most_and_t
     assert "NOT the same: lowering again gives another model.onnx" in done.out
 
 
-def test_other_calibration_rows_than_the_exports_are_refused(exported, run, tmp_path):
+@pytest.mark.parametrize("explanation", ["--stages", "--layers"])
+def test_a_file_that_the_recipe_does_not_give_passes_nowhere(artifact, run, tmp_path, explanation):
+    damaged = with_other_scale(artifact, "transformer.h.1.mlp.c_fc", tmp_path / "damaged")
+    junit, summary, page = (tmp_path / name for name in ("junit.xml", "summary.md", "page.html"))
+    data = ("--data", "digits:test", "--limit", 40, "--max-drop", 90)
+    assert run("check", damaged, *data).code == 0  # its accuracy alone is within the limit
+    files = ("--junit", junit, "--summary", summary, "--html", page)
+    done = run("check", damaged, *data, *files, explanation)
+    assert done.code == 5
+    assert "FAILS the accuracy gate" in done.out
+    assert "PASSES" not in done.out
+    failures = ElementTree.parse(junit).getroot().findall(".//failure")
+    assert ["not what its recipe gives" in failure.get("message") for failure in failures] == [True]
+    assert summary.read_text(encoding="utf-8").startswith("## damaged: FAILS")
+    assert "the gate fails" in page.read_text(encoding="utf-8")
+    assert checked(run, damaged, explanation, "--max-drop", 90)["passed"] is False
+
+
+def test_a_caller_of_check_stages_gets_the_failure_of_a_file_that_the_recipe_does_not_give(
+    artifact, tmp_path
+):
+    damaged = with_other_scale(artifact, "score", tmp_path / "damaged")
+    assert nf_edge.check_stages(artifact, "digits:test", limit=8).failure is None
+    failure = nf_edge.check_stages(damaged, "digits:test", limit=8).failure
+    assert "not what its recipe gives" in failure.what
+
+
+def test_a_file_that_the_recipe_does_not_give_passes_on_no_core(artifact):
+    accuracy = nf_edge.check(artifact, "digits:test", limit=40, max_drop=90)
+    core = EmulatedCore("board: Cortex-A53", "cortex-a53", 0xD03, "", None)
+    report = CoresReport((OnCore(core, accuracy, LocalDifference(task="classification"), None),))
+    assert report.passed
+    report = report.with_lowered_again(SameFile(False, "another file"))
+    assert [each.accuracy.passed for each in report.cores] == [False]
+    assert report.failure.fix == "export the artifact again"
+    assert "not what its recipe gives" in cores_parts(report)[1].lines[-1]
+
+
+def test_both_explanations_lower_the_checkpoint_once(artifact, run, monkeypatch):
+    lowered = []
+    lower = lowered_again.lower
+    monkeypatch.setattr(lowered_again, "lower", lambda *given: lowered.append(1) or lower(*given))
+    both = checked(run, artifact.path, "--stages", "--layers")
+    assert lowered == [1]
+    assert both["layers"]["rows"] == 40
+    # The stages replace weights, but not in the network that the layers are compared with.
+    assert both["layers"]["layers"] == checked(run, artifact.path, "--layers")["layers"]["layers"]
+
+
+def test_other_calibration_rows_than_the_exports_are_refused(exported, run, tmp_path, monkeypatch):
     artifact = exported("digits", "onnx-int8-qdq")
     other = tmp_path / "other.jsonl"
     examples = nf_edge.load_checkpoint("digits").examples_file.read_text(encoding="utf-8")
     other.write_text("".join(examples.splitlines(keepends=True)[1:]), encoding="utf-8")
     data = ("--data", "digits:test", "--limit", 40)
+    # They are refused before any model runs.
+    monkeypatch.setattr(check, "predict_both", None)
     done = run("check", artifact.path, *data, "--stages", "--calibrate", other)
     assert done.code == 3
     assert f"not the rows that {artifact.path} was calibrated on" in done.err
@@ -136,7 +193,8 @@ def test_without_the_pruned_checkpoint_its_stages_are_skipped_and_say_what_to_gi
 
 
 @pytest.mark.slow
-def test_another_checkpoint_than_the_exported_one_is_refused(pruned, run, case):
+def test_another_checkpoint_than_the_exported_one_is_refused(pruned, run, case, monkeypatch):
+    monkeypatch.setattr(check, "predict_both", None)  # it is refused before any model runs
     data = ("--data", "digits:test", "--stages", "--reference", "digits")
     done = run("check", pruned / "artifact", *data, "--pruned", case("cls-multi-label"))
     assert done.code == 3

@@ -35,7 +35,7 @@ def softmax_int8(
 
     Args:
         multiplier, shift: fixed-point factor that converts a score less the largest score to an exponent.
-        least: the smallest such difference whose exponential is not 0.
+        least: the smallest of these differences whose exponential is not 0.
     """
     difference = scores.long() - scores.amax(dim=-1, keepdim=True).long()
     exponentials = _exp(_high_product(difference.clamp(min=least) << shift, torch.tensor(multiplier)))

@@ -39,7 +39,7 @@ class ExecutorchBackend(Backend):
     runtime_title = "ExecuTorch"
     traces = True
     namespace: ClassVar[str] = ""
-    """The namespace of the backend's own operators; "" if there are none.  Reports count these operators as
+    """The namespace of the backend's operators; "" if there are none.  Reports count these operators as
     delegated, although no delegate runs them.
     """
 
@@ -107,7 +107,9 @@ class ExecutorchBackend(Backend):
         self._runtime()
         inputs = called_with(given, lowering.input_shape.cached)
         file = TracedFile(lowering.file, lowering.again, inputs, tapped.runner.free(given))
-        return replace(tapped, file=file)
+        return replace(
+            tapped, file=file, opened=lambda path: lambda row, _: file.of(path, tapped.called_with(row))
+        )
 
     def settle(self, edge: Any) -> None:
         """Remove data from a program's delegates that would differ between two exports of the same model."""

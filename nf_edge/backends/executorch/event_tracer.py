@@ -49,7 +49,11 @@ class TracedFile:
 
     def run(self, inputs: tuple[Tensor, ...]) -> Taps:
         """The outputs of the matched layers, by name, in a run of the artifact's file."""
-        outputs = _outputs(self._file, inputs)
+        return self.of(self._file, inputs)
+
+    def of(self, file: Path, inputs: tuple[Tensor, ...]) -> Taps:
+        """The outputs of the matched layers, by name, in a run of any file of the same program."""
+        outputs = _outputs(file, inputs)
         return {name: outputs[output] for name, output in self._outputs.items() if output in outputs}
 
 

@@ -155,4 +155,10 @@ def tapped_file(lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tappe
     network = _LastToken(cast(CausalLM, plain)) if lowering.input_shape.cached else plain
     points, inputs = points_of(network), (torch.from_numpy(row[0]), torch.from_numpy(row[1]))
     names = tensor_names(lowering.graph, inputs, record(network, points, lambda: network(*inputs)))
-    return Tapped(network, points, TappedFile(lowering.file, names), cached=False)
+    return Tapped(
+        network,
+        points,
+        TappedFile(lowering.file, names),
+        cached=False,
+        opened=lambda file: TappedFile(file, names).exact,
+    )

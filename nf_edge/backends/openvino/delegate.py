@@ -1,6 +1,6 @@
 """ExecuTorch's OpenVINO delegate: its operators, and the conversion to OpenVINO's file.
 
-ExecuTorch's own conversion imports NNCF, supports no dynamic lengths, and leaves shape operators to other
+ExecuTorch's conversion imports NNCF, supports no dynamic lengths, and leaves shape operators to other
 kernels.  This module replaces it: the delegate's runtime only needs OpenVINO's compiled model.
 """
 

@@ -1,5 +1,6 @@
 """The float32 network and the quantized model whose layers are compared."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,11 @@ class Lowering:
     input_shape: InputShape
 
 
+# The outputs of a file's layers for token ids and mask, and the float32 outputs, which a file may take as the
+# layers' inputs.
+Read = Callable[[tuple[Tensor, ...], Mapping[str, Tensor]], Taps]
+
+
 @dataclass(frozen=True)
 class Tapped:
     """A float32 network and a quantized model that is compared with it.
@@ -44,6 +50,7 @@ class Tapped:
         cached: whether the network is a program with a cache.
         file: the artifact's file, which is compared in addition to the quantized model.  None if the file is
             the quantized model, or if it does not show the layers' outputs.
+        opened: opens a file of this lowering to read the layers' outputs; None if no file shows them.
     """
 
     network: nn.Module
@@ -51,6 +58,7 @@ class Tapped:
     runner: TapRunner
     cached: bool
     file: FileTaps | None = None
+    opened: Callable[[Path], Read] | None = None
 
     def called_with(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The arguments of the network for token ids and mask."""

@@ -26,6 +26,7 @@ from nf_edge.measure.accuracy.metric_changes import (
 )
 from nf_edge.measure.accuracy.paired_rows import PairedRows
 from nf_edge.measure.accuracy.predictions import PairedPredictions, predict_both
+from nf_edge.measure.accuracy.same_file import EXPORT_AGAIN, SameFile
 from nf_edge.measure.accuracy.sample import Sample
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.model.data.rows import Rows
@@ -58,6 +59,8 @@ class AccuracyReport(HtmlValue):
         text: bits per byte of a text in windows; None if the data is rows.
         baseline: the comparison with the artifact that shipped last; None if none was given.
         notes: remarks on how the data was read.
+        lowered_again: whether a second lowering gave the artifact's files; None if it was not requested.  An
+            artifact whose files differ fails, whatever its accuracy.
     """
 
     comparison: Comparison
@@ -71,6 +74,7 @@ class AccuracyReport(HtmlValue):
     text: TextScores | None = None
     baseline: BaselineReport | None = None
     notes: tuple[str, ...] = ()
+    lowered_again: SameFile | None = None
 
     @property
     def max_drop(self) -> float | None:
@@ -94,9 +98,12 @@ class AccuracyReport(HtmlValue):
         """The reason why the artifact fails the gate; "" if it passes."""
         comparison = self.comparison
         if comparison.not_finite:
-            return not_finite_text(comparison.not_finite, comparison.questions, self.unit)
-        problems = [result.problem for result in self.limits]
-        return "; ".join(filter(None, [*problems, self.baseline.problem if self.baseline else ""]))
+            problems = [not_finite_text(comparison.not_finite, comparison.questions, self.unit)]
+        else:
+            problems = [result.problem for result in self.limits]
+            problems.append(self.baseline.problem if self.baseline else "")
+        problems.append(self.lowered_again.problem if self.lowered_again else "")
+        return "; ".join(filter(None, problems))
 
     @property
     def passed(self) -> bool:
@@ -112,6 +119,10 @@ class AccuracyReport(HtmlValue):
     def failure(self) -> AccuracyGate | None:
         """The accuracy gate's error; None if the artifact passes."""
         return None if self.passed else AccuracyGate(self.problem, fix=remedy(self))
+
+    def with_lowered_again(self, lowered_again: SameFile) -> "AccuracyReport":
+        """This report, judged by the result of a second lowering too."""
+        return replace(self, lowered_again=lowered_again)
 
     def to_json(self) -> dict[str, Any]:
         divergence = self.comparison.divergence
@@ -222,6 +233,8 @@ def _sample(predictions: PairedPredictions, config: ModelConfig, rows: Rows) -> 
 
 def remedy(report: AccuracyReport) -> str:
     """The fixes for a report that does not pass, without repeats."""
+    if report.lowered_again is not None and report.lowered_again.problem:
+        return EXPORT_AGAIN
     if report.comparison.not_finite:
         return OVERFLOWS
     kinds = dict.fromkeys(_kind(result) for result in report.limits if not result.passed)

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+from torch import Tensor
 
 
 @dataclass
@@ -59,3 +60,14 @@ class LayerSums:
     exact: ErrorSums = field(default_factory=ErrorSums)
     file: ErrorSums = field(default_factory=ErrorSums)
     departure: ErrorSums = field(default_factory=ErrorSums)
+
+
+def real_values(values: Tensor, real: int) -> np.ndarray:
+    """The values of a tensor for the first `real` tokens, without padding, in float64.
+
+    Tokens are along the last axis of an image [1, D, 1, T], and along the second to last of other tensors.
+    """
+    axis = values.dim() - (1 if values.dim() == 4 else 2)
+    if axis >= 0 and values.shape[axis] > real:
+        values = values.narrow(axis, 0, real)
+    return values.double().numpy()

@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from nf_edge.backends.input_shape import Inputs
 from nf_edge.backends.taps import Tapped
+from nf_edge.core.errors import AccuracyGate
 from nf_edge.core.notebook import HtmlValue
 from nf_edge.core.progress import Progress, silent
 from nf_edge.core.strict_json import number
-from nf_edge.measure.accuracy.layer_sums import LayerSums
+from nf_edge.measure.accuracy.layer_sums import LayerSums, real_values
 from nf_edge.measure.accuracy.same_file import SameFile
 
 # A layer is bad if the noise that it adds exceeds the median of its kind by this factor (10 dB), …
@@ -120,7 +119,11 @@ class LayersReport(HtmlValue):
         missing: layers that the file or program of `through` does not compute as one tensor.
         data: name of the data.
         lowered_again: whether a second lowering of the checkpoint gave files identical to the artifact's.
-        remedy: what to do about the first bad layer; "" if there is none.
+        remedy: what to do about the first bad layer, or about a file that its recipe does not give; "" if
+            there is neither.
+        first_different: the first layer whose output in the artifact's file differs from its output in the
+            file of a second lowering.  "" if the files are not known to differ, or if the difference is in no
+            output that can be read.
     """
 
     layers: tuple[LayerError, ...]
@@ -132,6 +135,12 @@ class LayersReport(HtmlValue):
     rows: int
     lowered_again: SameFile
     remedy: str = ""
+    first_different: str = ""
+
+    @property
+    def failure(self) -> AccuracyGate | None:
+        """The error for an artifact that is not what its recipe gives; None if no difference is known."""
+        return self.lowered_again.failure
 
     @property
     def first_bad(self) -> LayerError | None:
@@ -153,6 +162,7 @@ class LayersReport(HtmlValue):
             "lowered_again": self.lowered_again.to_json(),
             "first_bad": self.first_bad.name if self.first_bad else None,
             "worst": self.worst.name,
+            "first_different": self.first_different or None,
             "remedy": self.remedy,
             "layers": [layer.to_json() for layer in self.layers],
             "not_measured": list(self.missing),
@@ -223,7 +233,7 @@ def measure_layers(
                 missing[name] = None
                 continue
             outputs = (value, free[name], exact[name], in_file.get(name, free[name]))
-            y, of_free, of_exact, of_file = (_real(each.reshape(value.shape), real) for each in outputs)
+            y, of_free, of_exact, of_file = (real_values(each.reshape(value.shape), real) for each in outputs)
             layer = sums.setdefault(name, LayerSums(name in in_file))
             layer.free.add(y, of_free)
             layer.exact.add(y, of_exact)
@@ -253,14 +263,3 @@ def _errors(sums: dict[str, LayerSums], dtypes: Callable[[str], str]) -> tuple[L
         )
         before = departed
     return tuple(layers)
-
-
-def _real(values: Tensor, real: int) -> np.ndarray:
-    """The values of a tensor for the first `real` tokens, without padding, in float64.
-
-    Tokens are along the last axis of an image [1, D, 1, T], and along the second to last of other tensors.
-    """
-    axis = values.dim() - (1 if values.dim() == 4 else 2)
-    if axis >= 0 and values.shape[axis] > real:
-        values = values.narrow(axis, 0, real)
-    return values.double().numpy()

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nf_edge.core.errors import AccuracyGate
 from nf_edge.core.notebook import HtmlValue
 from nf_edge.core.progress import Progress, silent
 from nf_edge.core.recipe.recipe import Limits
@@ -144,6 +145,11 @@ class StagesReport(HtmlValue):
     truncated: int
     unit: str
     lowered_again: SameFile
+
+    @property
+    def failure(self) -> AccuracyGate | None:
+        """The error for an artifact that is not what its recipe gives; None if no difference is known."""
+        return self.lowered_again.failure
 
     @property
     def worst(self) -> StageResult | None:

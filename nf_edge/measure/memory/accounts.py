@@ -69,7 +69,7 @@ def account_of_plan(
         "workspace": _figure(plan.workspace, how, late),
         LOADING: _figure(plan.loading, how),
         "runtime": Figure.unavailable(
-            "bytes", "this machine cannot measure the runtime's memory on such a device"
+            "bytes", "this machine cannot measure the runtime's memory on this kind of device"
         )
         if process_bytes is None
         else Figure(process_bytes, "bytes", how, "libraries and start-up, as measured on x86-64 Linux"),

@@ -1,18 +1,21 @@
 """Functions that explain where an artifact loses accuracy: by stage, and by layer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nf_edge.core.defaults import EMULATED_ROWS, LAYER_ROWS
 from nf_edge.core.progress import Progress, silent
-from nf_edge.pipeline.api.arguments import Named, format_of, place_of
+from nf_edge.pipeline.api.arguments import Named, format_of, path_of, place_of
+from nf_edge.pipeline.api.ci_files import ci_files
 from nf_edge.pipeline.api.exported_inputs import exported_inputs
 from nf_edge.pipeline.api.measure import check, check_on
 from nf_edge.pipeline.api.resolver import Notify, Resolver
 
 if TYPE_CHECKING:
     from nf_edge.artifact import Artifact
+    from nf_edge.measure.accuracy.check import AccuracyReport
+    from nf_edge.measure.accuracy.cores import CoresReport
     from nf_edge.measure.accuracy.layers import LayersReport
     from nf_edge.measure.accuracy.stages import StagesReport
     from nf_edge.measure.emulation import EmulatedCore
@@ -48,6 +51,9 @@ def check_stages(
         pruned: the exported checkpoint, if `reference` is the original that it was pruned from.
         calibrate: the calibration rows of the export; None: the checkpoint's examples.
 
+    Returns:
+        A StagesReport.  Its `failure` is an error if the artifact is not what its recipe gives.
+
     Raises:
         BadInput: as `check` does; or the export used another checkpoint, or other calibration rows.
         MissingTool: a tool of the backend, QEMU or the cross-compiler is not installed.
@@ -60,7 +66,8 @@ def check_stages(
     exported, rows = exported_inputs(
         resolver, artifact, data, reference, pruned, calibrate, limit, stride, least
     )
-    return job.check_stages(exported, rows, cores, progress or silent)
+    with exported.lowered_again(progress or silent) as again:
+        return job.check_stages(exported, again, rows, cores, progress or silent)
 
 
 def check_layers(
@@ -85,6 +92,9 @@ def check_layers(
     Args:
         limit: number of rows; None: 32, because every row runs three models.
 
+    Returns:
+        A LayersReport.  Its `failure` is an error if the artifact is not what its recipe gives.
+
     Raises:
         BadInput: as `check_stages` does; or the exported checkpoint is not given, or the backend does not
             show the outputs of its layers.
@@ -92,12 +102,14 @@ def check_layers(
     """
     from nf_edge.model.data.rows import Rows
     from nf_edge.pipeline import layers as job
+    from nf_edge.pipeline.lowered_again import lowered_again
 
     if limit is None and not isinstance(data, Rows):
         limit = LAYER_ROWS
     resolver = Resolver(notify, public_key, require_signature, format_of(row_format, data=data))
     exported, rows = exported_inputs(resolver, artifact, data, reference, pruned, calibrate, limit, stride)
-    return job.check_layers(exported, rows.artifact, progress or silent)
+    with lowered_again(exported.require_job(), progress or silent) as again:
+        return job.check_layers(exported, again, rows.artifact, progress or silent)
 
 
 def check_and_explain(
@@ -116,33 +128,85 @@ def check_and_explain(
 ) -> "Explained":
     """The accuracy of an artifact on this machine or on emulated cores, with the requested explanations.
 
+    All inputs are checked before a model runs.  The checkpoint is lowered again once for both explanations.
+
     Args:
         on: the cores, as for `check_on`; empty: this machine.
-        stages, layers: whether to call `check_stages` and `check_layers`.
+        stages, layers: whether to explain by stage and by layer.
         html: the HTML file to write the explanations to; None: no file.
         gate: the arguments of `check` that the explanations do not have.
         options: the arguments that `check` and the explanations share.
 
     Raises:
-        BadInput: as the called functions do; or the HTML file cannot be written.
+        BadInput: as the called functions do; or a file cannot be written.
     """
     from nf_edge.core.files import staged_file
     from nf_edge.core.output_checks import check_file
     from nf_edge.pipeline.explained import Explained
-    from nf_edge.render.html.explained_page import explained_page
 
     if html is not None:
         check_file(html, overwrite=overwrite, sources=place_of("", data))
-    # The check has already passed on the remarks about the inputs.
-    made_of = options | {"pruned": pruned, "calibrate": calibrate, "notify": lambda remark: None}
+    baseline, junit, summary = gate["baseline"], gate.pop("junit"), gate.pop("summary")
+    files = ci_files(junit, summary, artifact, data, options["reference"], baseline)
+    explain: Callable[[AccuracyReport | CoresReport], Explained] = Explained
+    if stages or layers:
+        # The check passes on the remarks about the inputs.
+        silently = options | {"notify": lambda remark: None}
+        explain = _explanations(artifact, data, on, stages, layers, pruned, calibrate, **silently)
     if on:
         del gate["baseline"]
-    explained = Explained(
-        check_on(artifact, data, on, **gate, **options) if on else check(artifact, data, **gate, **options),
-        check_stages(artifact, data, on, **made_of) if stages else None,
-        check_layers(artifact, data, **made_of) if layers else None,
-    )
+        explained = explain(check_on(artifact, data, on, **gate, **options))
+    else:
+        explained = explain(check(artifact, data, **gate, **options))
+    files.write(explained.accuracy, path_of(artifact).name)
     if html is not None:
+        from nf_edge.render.html.explained_page import explained_page
+
         with staged_file(html, overwrite=overwrite) as stage:
             stage.write_text(explained_page(explained), encoding="utf-8")
     return explained
+
+
+def _explanations(
+    artifact: Named,
+    data: Named,
+    on: Sequence[str],
+    stages: bool,
+    layers: bool,
+    pruned: Named | None,
+    calibrate: Named | None,
+    *,
+    reference: Named | None,
+    row_format: "RowFormat | None",
+    limit: int | None,
+    stride: int | None,
+    public_key: Named | None,
+    require_signature: bool,
+    progress: Progress,
+    notify: Notify,
+) -> "Callable[[AccuracyReport | CoresReport], Explained]":
+    """Check the inputs of explanations; return a function that adds the explanations to an accuracy."""
+    from nf_edge.pipeline import layers as layers_job
+    from nf_edge.pipeline import stages as stages_job
+    from nf_edge.pipeline.explained import Explained
+
+    resolver = Resolver(notify, public_key, require_signature, format_of(row_format, data=data))
+    cores = resolver.cores(on) if on else []
+    least = EMULATED_ROWS if on else None
+    exported, rows = exported_inputs(
+        resolver, artifact, data, reference, pruned, calibrate, limit, stride, least
+    )
+    if layers:
+        exported.require_job()
+
+    def explain(accuracy: "AccuracyReport | CoresReport") -> Explained:
+        with exported.lowered_again(progress) as again:
+            by_stage = stages_job.check_stages(exported, again, rows, cores, progress) if stages else None
+            by_layer = None
+            if layers:
+                assert again is not None
+                first = slice(LAYER_ROWS if limit is None else None)
+                by_layer = layers_job.check_layers(exported, again, rows.part(first).artifact, progress)
+        return Explained.of(accuracy, by_stage, by_layer)
+
+    return explain

@@ -1,0 +1,46 @@
+"""The first layer that differs between an artifact's file and the file of a second lowering."""
+
+from pathlib import Path
+
+import torch
+
+from nf_edge.backends.input_shape import Inputs
+from nf_edge.backends.taps import Tapped
+from nf_edge.core.progress import Progress, silent
+from nf_edge.measure.accuracy.layer_sums import ErrorSums, real_values
+
+# The same instructions on the same values differ by less than this share of the squared output.
+ROUNDING = 1e-10
+
+
+def first_different(
+    tapped: Tapped, made: Path, file: Path, inputs: Inputs, progress: Progress = silent
+) -> str:
+    """The name of the first layer whose outputs in two files differ, in the order of the run.
+
+    Args:
+        made: the file of a second lowering.
+        file: the artifact's file, known to differ from `made`.
+        inputs: token ids and mask of each row.
+
+    Returns:
+        The layer's name; "" if the difference is in no output that can be read.
+    """
+    if tapped.opened is None:
+        return ""
+    of_made, of_file = tapped.opened(made), tapped.opened(file)
+    sums: dict[str, ErrorSums] = {}
+    lacking: set[str] = set()
+    for index, (ids, mask) in enumerate(inputs):
+        row, real = (torch.from_numpy(ids), torch.from_numpy(mask)), int(mask.sum())
+        reference = tapped.reference(row)
+        expected, actual = of_made(row, reference), of_file(row, reference)
+        for name in (name for name in reference if name in expected):
+            layer = sums.setdefault(name, ErrorSums())
+            if name not in actual or actual[name].shape != expected[name].shape:
+                lacking.add(name)
+            else:
+                layer.add(real_values(expected[name], real), real_values(actual[name], real))
+        progress("comparing both files", index + 1, len(inputs))
+    # Written so that NaN differs.
+    return next((name for name, layer in sums.items() if name in lacking or not layer.ratio <= ROUNDING), "")
