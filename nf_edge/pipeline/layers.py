@@ -27,8 +27,8 @@ def check_layers(exported: Exported, rows: Rows, progress: Progress = silent) ->
         rows: the rows in the artifact's tokens.
 
     Raises:
-        BadInput: the exported checkpoint is not given, the checkpoint or the calibration rows are not those
-            of the export, the rows do not suit the model, or the backend's layers cannot be read.
+        BadInput: the exported checkpoint is not given, or the calibration rows are not those of the export.
+            Also if the rows do not suit the model, or the backend's layers cannot be read.
         MissingTool: a package of the backend is not installed.
     """
     manifest, job = exported.artifact.manifest, exported.job()

@@ -53,9 +53,8 @@ def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress 
             assert batch.labels is not None
             for gate in gates:
                 gate.open(len(batch.input_ids))
-            # Rows are independent, so the derivative of the summed loss by a row's gates is the derivative of
-            # that
-            # row's loss.
+            # Rows are independent.  So the derivative of the summed loss by the gates of a row equals the
+            # derivative of this row's loss.
             example_losses(finite_logits(model, batch, TRAINING, rows), batch.labels).sum().backward()
             for gate in gates:
                 gate.add()

@@ -176,9 +176,7 @@ def gate_line(report: AccuracyReport) -> str:
     """Whether the artifact passes the gate; without a limit, that nothing was judged."""
     if not report.passed:
         return "FAILS the accuracy gate"
-    if not report.limits and report.baseline is None:
-        return NOT_JUDGED
-    return "PASSES the accuracy gate"
+    return "PASSES the accuracy gate" if report.judged else NOT_JUDGED
 
 
 def _text_lines(scores: TextScores) -> list[str]:

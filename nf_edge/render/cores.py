@@ -85,7 +85,7 @@ def _lines(reports: Sequence[OnCore]) -> list[str]:
                 f"answers that changed: {flips}"
             )
     if all(report.accuracy.passed for report in reports):
-        lines.append("PASSES the accuracy gate on every core" if first.limits else NOT_JUDGED)
+        lines.append("PASSES the accuracy gate on every core" if first.judged else NOT_JUDGED)
     return lines
 
 

@@ -54,7 +54,7 @@ def summary_markdown(report: GateReport, title: str) -> str:
     Args:
         title: the name of the artifact.
     """
-    parts = [f"## {title}: {'passes' if report.passed else 'FAILS'}"]
+    parts = [f"## {title}: {_outcome(report)}"]
     for name, cases in _suites(report, title):
         rows = tuple((case.name, case.problem or "passes") for case in cases)
         parts.append(_markdown(Table(name, ("gate", "outcome"), rows)))
@@ -62,6 +62,13 @@ def summary_markdown(report: GateReport, title: str) -> str:
         parts += [_markdown(table) for table in accuracy_tables(accuracy)]
         parts.append("\n".join(f"- {_escaped(line)}" for line in accuracy_lines(accuracy)))
     return "\n\n".join(parts) + "\n\n"
+
+
+def _outcome(report: GateReport) -> str:
+    if not report.passed:
+        return "FAILS"
+    judged = report.judged if isinstance(report, AccuracyReport | CoresReport) else True
+    return "passes" if judged else "not judged, because no limit was given"
 
 
 def _suites(report: GateReport, title: str) -> list[tuple[str, list[Case]]]:
