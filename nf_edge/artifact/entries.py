@@ -150,14 +150,14 @@ class MemoryEntry(TypedDict):
 
 @with_config(OPEN)
 class AccuracyEntry(TypedDict):
-    """Whether the artifact's accuracy on labelled rows passes the gate."""
+    """Whether the artifact's answers on the given rows pass the accuracy gate."""
 
     passed: Flag
 
 
 @with_config(STRICT)
 class Reports(TypedDict):
-    """Measurements of the export; `accuracy` is null if no labelled rows were given.
+    """Measurements of the export; `accuracy` is null if no rows were given.
 
     `parity`, `memory` and `accuracy` have more keys, which later commands do not read.
     """

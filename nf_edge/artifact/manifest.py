@@ -60,7 +60,7 @@ class Interface(Closed):
     Inputs have the shape [batch, length]. If `any_batch`, any number of rows is possible; otherwise one row.
     If `dynamic_length`, rows have up to `length` tokens; otherwise exactly `length`.
 
-    If `cached`, each call passes only the tokens that are not in the cache yet, and the cache has `length`
+    If `cached`, each call passes only the tokens that are not in the cache yet. The cache has `length`
     positions. A `.pte` contains the cache. The inputs of a `.pte` are `tokens` [1, T] and `start` [1], the
     position of the first token. An `.onnx` file takes the cache as inputs `past_key_values.N.key` and
     `.value`, `cache_dtype` [1, heads, past, head size]. It returns the cache for the next call as

@@ -84,9 +84,9 @@ def _layers(quantize: Quantize, support: Support) -> Iterator[str]:
 def _tables(quantize: Quantize, support: Support) -> Iterator[str]:
     """Messages about requested precisions of embedding tables that the backend has no kernel for.
 
-    If the backend can leave layers in floating point, the check covers only the recipe's `embeddings` and
-    rules with the token table's exact name.  A table that only a pattern matches then stays in floating
-    point, without a message.
+    If the backend can leave layers in floating point, the check covers only two requests: the recipe's
+    `embeddings`, and rules with the token table's exact name.  A table that only a pattern
+    matches then stays in floating point, without a message.
     """
     widths = {bits for kernel in support.tables for bits in kernel.bits}
     for where, dtype, bits in _requested_tables(quantize, support):

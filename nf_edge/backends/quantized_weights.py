@@ -46,9 +46,9 @@ def nearest(
     Args:
         precision: the bits, symmetry and group; the group divides K.
         signed: whether symmetric scales may be negative.  If True, the value of largest magnitude in a group
-            gets the smallest code, −2^(b−1) for b bits, as in ONNX Runtime's quantizer.  If that value is
-            positive, the scale is negative.  If False, the scales equal torchao's, which XNNPACK needs.  They
-            are positive, and rounded to bfloat16, because XNNPACK stores the scales of groups in bfloat16.
+            gets the smallest code, −2^(b−1) for b bits, as in ONNX Runtime.  If that value is positive, the
+            scale is negative.  If False, the scales equal torchao's, which XNNPACK needs.  They are positive,
+            and rounded to bfloat16, because XNNPACK stores the scales of groups in bfloat16.
         stored: dtype of the scales in the file; codes are rounded for these stored scales.
     """
     assert precision.bits is not None

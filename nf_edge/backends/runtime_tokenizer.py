@@ -189,8 +189,9 @@ encode, decode = tokenizer.encode, tokenizer.decode
 def is_gpt2_form(document: Mapping[str, Any]) -> bool:
     """Whether a tokenizer.json is a byte-level BPE like GPT-2's, which the runtimes read like `tokenizers`.
 
-    All bytes must be tokens.  Every other token must be an added token or the result of a merge.  Added
-    tokens must not strip spaces or match whole words only.
+    It must have no normalizer, and no other part or option than GPT-2's.  All bytes must be tokens.  Every
+    other token must be an added token or the result of a merge.  Added tokens must not strip spaces or match
+    whole words only.
     """
     model, pre = document["model"], document.get("pre_tokenizer") or {}
     if model.get("type") != "BPE" or document.get("normalizer"):

@@ -53,12 +53,12 @@ EXPLANATIONS = ("pruned", "calibrate", "html", "overwrite")
 def command(artifact: Path, data: str, on: list[str] | None, as_json: bool, **options: Any) -> None:
     """Run an ARTIFACT's file on this CPU, and compare its accuracy with the accuracy of its checkpoint.
 
-    Both run on the same rows.  The exit code is 5 if a limit does not hold, or if the rows are too few to
-    show that it holds.  The recipe's limits apply unless options replace them.  --max-drop f1=1,mse=0.02
-    limits the loss of single metrics: in points for shares and correlations, in percent for perplexity.  Rows
-    without labels need --max-changed or --max-kl.
+    Both run on the same rows.  The exit code is 5 if a limit does not hold, or if the rows are too few
+    to show it.  The recipe's limits apply unless options replace them.  --max-drop f1=1,mse=0.02 limits the
+    loss of single metrics: in points for shares and correlations, in percent for perplexity, and in squared
+    error for mse.  Rows without labels need --max-changed or --max-kl.
 
-    With --on, the file also runs on emulated cores.  Each core must meet the same limits, and the report
+    With --on, the file also runs on emulated cores.  Each core must meet the same limits.  The report
     compares the answers on the core with the answers on this machine.
 
     --stages and --layers lower the checkpoint again as the manifest says.  --stages names the step of the

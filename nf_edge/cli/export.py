@@ -54,8 +54,8 @@ def command(out: Path | None, keep: bool, dry_run: bool, as_json: bool, **option
 
     The export compares the artifact's logits with PyTorch's, and predicts, plans and measures its memory.
     With --data it checks the accuracy like `nf-edge check`: by the recipe's limits, unless options replace
-    them.  If the artifact exceeds the device's budget (exit 4) or a limit (exit 5), nothing is written to OUT
-    unless --keep is given.
+    them.  An artifact that exceeds the device's budget (exit 4) or a limit (exit 5) is written only with
+    --keep.
     """
     from nf_edge.pipeline import api
     from nf_edge.render.artifact import dry_run_parts, export_parts

@@ -44,7 +44,7 @@ limits_options = together(
     ),
 )
 ci_options = together(
-    click.option("--junit", type=PATH, help="JUnit file to write, with one test case per limit."),
+    click.option("--junit", type=PATH, help="JUnit file to write, with a test case for each gate and limit."),
     click.option(
         "--summary",
         type=PATH,

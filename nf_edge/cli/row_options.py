@@ -22,7 +22,7 @@ def data_option(*, required: bool = False, default: str = "") -> Option:
         metavar="ROWS",
         required=required,
         show_default=default or None,
-        help="Labelled rows to evaluate on: a TSV, CSV or JSONL file, or NAME:SPLIT.",
+        help="Rows to evaluate on, usually labelled: a TSV, CSV or JSONL file, a folder, or NAME:SPLIT.",
     )
 
 

@@ -42,7 +42,7 @@ UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**
 
 
 def parse_size(text: object) -> int:
-    """The number of bytes in a size such as `512 MiB` (1 MiB = 2²⁰ bytes) or `8 GB` (1 GB = 10⁹ bytes).
+    """The number of bytes in a size such as `512 MiB` (MiB: 2²⁰ bytes) or `8 GB` (GB: 10⁹ bytes).
 
     Raises:
         ValueError: the text is not a whole number, a space and one of `UNITS`.  A number without a unit is

@@ -64,7 +64,8 @@ def rows_to_resolve(share: float, *, on_interval: bool, of_changes: bool = False
     Args:
         share: the limit.
         on_interval: whether the limit applies to the bad end of the 95 % interval.
-        of_changes: whether that interval is of a share (`wilson`), not of a difference (`paired_difference`).
+        of_changes: the limited figure.  True: the share of changed answers, whose interval is `wilson`.
+            False: the loss of a metric, whose interval is `paired_difference`.
 
     Returns:
         For a limit of 0: 1, because one row can break it; with `on_interval` infinity, because every interval

@@ -55,7 +55,7 @@ def built(
 ) -> Path:
     """The path of the built product.
 
-    The product is built first if it is missing, or if its hash differs from the hash that its build recorded.
+    The product is built first if it is missing, or if its hash is not the one that its build recorded.
 
     Args:
         settings: arguments of CMake's configuration.

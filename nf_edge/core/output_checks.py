@@ -21,7 +21,7 @@ class FolderKind:
 
     Attributes:
         noun: the kind in messages, such as "an artifact".
-        is_kind: a function that returns whether a folder is of this kind.
+        is_kind: a function that returns true for a folder of this kind.
         files: a function that returns the names of all files that a folder of this kind may hold; None if
             they are unknown.
     """

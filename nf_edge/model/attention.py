@@ -26,7 +26,7 @@ class Pass:
         cache: stores the keys and values of the pass; None without a cache.
         output_tokens: the tokens that a layer computes outputs for; for the last layer, only those that the
             head uses.
-        last: int64 [B], index of each row's last real token; None if the rows have no padding, or if
+        last: int64 [B], index of each row's last real token; None without a mask, with a cache, or if
             `output_tokens` is not "last".
     """
 

@@ -59,8 +59,8 @@ class Generated(HtmlValue):
         prompt_ids: token ids of the prompt.
         ids: token ids of the continuation.
         text: the decoded continuation; None if only ids were requested.
-        ended: why generation stopped: "end of text" if the model generated an end-of-text token, "max tokens"
-            at the requested number of tokens, or "full" if the model has no positions left.
+        ended: why generation stopped.  "end of text": the model generated an end-of-text token.
+            "max tokens": the requested number of tokens was reached.  "full": no positions are left.
         prompt: the prompt as text; None if only ids were requested.
     """
 
@@ -82,8 +82,8 @@ class Generated(HtmlValue):
 class TextStream:
     """Decodes tokens one at a time; the pieces joined equal `tokenizer.decode` of all tokens.
 
-    The first bytes of an unfinished character decode as U+FFFD.  So a U+FFFD at the end of the text is held
-    back until more tokens follow, or until `end` is called.
+    The first bytes of an unfinished character decode as U+FFFD.  So a U+FFFD at the end is held back until
+    more tokens follow, or until `end` is called.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:

@@ -84,8 +84,8 @@ class Transformer(nn.Module):
             output_tokens: the tokens to compute outputs for; "last" is the last real token.
 
         Raises:
-            ValueError: a row of the mask is not ones (at least one) followed by zeros, or there are more
-                tokens than the model has positions.
+            ValueError: a row of the mask is not one or more ones followed by zeros, or the model has too few
+                positions.
         """
         length = input_ids.shape[1]
         if not torch.compiler.is_exporting():

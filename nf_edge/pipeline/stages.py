@@ -24,8 +24,7 @@ from nf_edge.quantization.layer_report import ATTENTION
 
 FP32, PRUNED, ARTIFACT = "fp32", "pruned and recovered", "artifact"
 WEIGHTS, PROGRAM, GRAPH = "quantized weights", "quantized program", "exported graph"
-# The stages between the checkpoint and the file in the order of their making, by the part that a backend
-# quantizes.
+# The stages between checkpoint and artifact in the order of their making, by what a backend quantizes.
 ORDER = {
     "program": (WEIGHTS, PROGRAM, GRAPH),
     "file": (GRAPH, WEIGHTS, PROGRAM),

@@ -54,9 +54,10 @@ class TextModel:
         else:
             ids = _parsed(prompt)
         if not ids:
-            raise BadInput(
-                "must have at least one token", where="PROMPT", fix="give a longer prompt, or leave it out"
-            )
+            fix = "give a longer prompt"
+            if self.config.bos_token_id is not None:
+                fix += ", or leave it out"
+            raise BadInput("must have at least one token", where="PROMPT", fix=fix)
         outside = [token for token in ids if not 0 <= token < self.config.vocab_size]
         if outside:
             problem = f"token ids must be from 0 to {self.config.vocab_size - 1}, not {quoted(outside[0])}"

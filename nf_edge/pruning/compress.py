@@ -59,9 +59,9 @@ def compress_checkpoint(
         resume: continue an interrupted recovery of the same checkpoint, recipe and data.
 
     Raises:
-        BadInput: the data does not suit the model, the model has too few layers or parameters to prune, `out`
-            cannot be written, there is no state to resume, a state exists but neither `resume` nor
-            `overwrite` is set, or training diverged.
+        BadInput: the data does not suit the model, or the model has too few layers or parameters to prune.
+            Also if `out` cannot be written, there is no state to resume, or training diverged.  Also if a
+            state exists but neither `resume` nor `overwrite` is set.
     """
     prune, recovery = recipe.prune, recipe.recover
     config = checkpoint.config

@@ -53,7 +53,8 @@ def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress 
             assert batch.labels is not None
             for gate in gates:
                 gate.open(len(batch.input_ids))
-            # Rows are independent: the summed loss and a row's loss have the same derivative by its gates.
+            # Rows are independent.  So the derivative of the summed loss by the gates of a row equals the
+            # derivative of this row's loss.
             example_losses(finite_logits(model, batch, TRAINING, rows), batch.labels).sum().backward()
             for gate in gates:
                 gate.add()

@@ -83,8 +83,8 @@ def recover(
 class _Loss:
     """The loss of recovery, a scalar.
 
-    It is the cross entropy of the pruned model's predictions with the original's probabilities, plus weighted
-    terms for hidden states and labels.
+    It is the cross entropy with the original's probabilities, plus weighted terms for hidden states and
+    labels.
     """
 
     def __init__(self, original: OriginalNetwork, settings: Recover) -> None:

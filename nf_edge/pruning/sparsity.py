@@ -22,8 +22,8 @@ def weight_masks(model: NoiseFormer, weights: Weights, batches: Iterable[Batch])
 
     "magnitude" ranks the weights of a layer by |weight|.  "wanda" ranks the weights of each output row by
     |weight| · ‖input‖, with the norm over all real tokens (Sun et al., "A Simple and Effective Pruning
-    Approach for Large Language Models", 2023).  With a pattern such as
-    2:4, the weights are ranked only within each group of neighbours in a row.
+    Approach for Large Language Models", 2023).  With a pattern such as 2:4, the weights
+    are ranked only within each group of neighbours in a row.
     """
     layers = {name: m for name, m in model.transformer.named_modules() if isinstance(m, nn.Linear)}
     norms = _input_norms(model, layers, batches) if weights.method == "wanda" else {}

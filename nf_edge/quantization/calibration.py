@@ -40,7 +40,7 @@ class Calibration:
         """One pair of input_ids and attention_mask per row, int64 [1, T] each.
 
         Rows are padded if the program has a fixed length.  If no row needs padding, a shortened copy of the
-        first row is added, because the range of the mask must include padding.
+        first row is added: the range of the mask must include padding.
         """
         texts = [row.input_ids for row in self.rows]
         if input_shape.dynamic_length:
@@ -100,7 +100,7 @@ def calibration_for(
     if examples.rows is None:
         raise BadInput(
             f"recipe {recipe.name} needs calibration data ({', '.join(purposes)})",
-            fix="pass --calibrate FILE (calibrate= in Python) with rows that --data does not have, or put an "
+            fix="pass --calibrate FILE (calibrate= in Python) with rows that --data does not have; or put an "
             "examples.jsonl next to the checkpoint's config.json",
         )
     return _first_rows(examples.rows)

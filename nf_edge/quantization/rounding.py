@@ -1,9 +1,9 @@
 """Weights that nf-edge rounds itself, instead of the runtime's quantizer.
 
-These are weights with a number of bits that no kernel supports (such as int3), weights with zero points, and
-weights for delegates that compute in float16. With GPTQ, they are also all weights below int8. GPTQ rounds
-the token table first and then the layers in order. Each layer is rounded for the inputs that it gets from the
-layers before it, which are already rounded.
+These are weights of a width that no kernel supports (such as int3), and weights with zero points. For
+delegates that compute in float16, they are all quantized weights. With GPTQ, they are also all weights
+below int8. GPTQ rounds the token table first and then the layers in order. Each layer is rounded for the
+inputs that it gets from the layers before it, which are already rounded.
 """
 
 from collections.abc import Callable

@@ -125,7 +125,7 @@ def _signal_and_error(module: nn.Module, lowered: Tensor, x: Tensor) -> tuple[Te
     """
     weight = module.get_parameter("weight")
     if isinstance(module, nn.Linear):
-        # W − Ŵ is computed in each call, because storing it for all layers would take as much memory as the
+        # W − Ŵ is computed in each call: storing it for all layers would take as much memory as the
         # network.
         return F.linear(x, weight), F.linear(x, weight - lowered)
     signal = F.embedding(x, weight)

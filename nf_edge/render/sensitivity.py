@@ -73,7 +73,8 @@ def target_text(target: SearchTarget) -> str:
 def _choice_line(result: SearchResult) -> str:
     """The line that says how the recipe was chosen."""
     if result.best.uniform is not None:
-        return f"chosen: {result.best.uniform}, one precision for all modules, because no mixture was better"
+        only = "one precision for all modules, because no mixture that was tried was better"
+        return f"chosen: {result.best.uniform}, {only}"
     until = "while the file fits" if result.target.of == "size" else "until the answers meet the target"
     return (
         f"chosen: from the smallest file on, the units that gain the most nats per byte get more bits {until}"

@@ -44,8 +44,8 @@ class Source(Closed):
     """A source of rows or text: all or a part of a data set, a table (TSV, CSV, JSONL) or a `.txt` file.
 
     A part of a text is given by shares of its characters.  For rows, a hash of the content selects the part,
-    so rows with the same text are in the same part.  If the source is a folder of a GLUE task, `train` reads
-    the training file, and `valid` and `test` read the development file.
+    so rows with the same text are in the same part.  In the folder of a GLUE task, `train` is the training
+    file, and `valid` and `test` are the development file.
     """
 
     file: str = Field(description="name of a data set, or a path in the data folder")

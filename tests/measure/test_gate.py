@@ -26,6 +26,9 @@ from nf_edge.model.data.glue import TASKS
 from nf_edge.model.data.rows import Row, Rows
 from nf_edge.model.data.scored_text import ScoredText
 from nf_edge.model.finite import finite
+from nf_edge.pipeline.explained import Explained
+from nf_edge.render.gate import summary_markdown
+from nf_edge.render.html.explained_page import explained_page
 
 CASES = TESTS / "cases"
 BY_SCIKIT_LEARN = {
@@ -541,6 +544,16 @@ def test_ci_gets_a_test_case_for_each_limit_also_when_one_fails(run, exported, d
     assert text.startswith("before\n## ")
     assert (text.count("FAILS"), text.count("PASSES the accuracy gate")) == (3, 1)
     assert "| F1 of class 1 |" in text
+
+
+def test_without_a_limit_no_report_says_that_the_artifact_passes(exported, data):
+    case = "cls-standard-padded"
+    artifact, rows = exported(case, "onnx-fp32").path, data(40)
+    for limits, outcome in (({}, "not judged"), ({"max_changed": 50}, "passes")):
+        report = nf_edge.check(artifact, rows, reference=CASES / case, **limits)
+        assert summary_markdown(report, "out").startswith(f"## out: {outcome}")
+        page = explained_page(Explained(report))
+        assert ("the gate passes" in page, "no limit was given" in page) == (bool(limits), not limits)
 
 
 def test_a_job_of_github_gets_the_summary_unasked(run, case, tmp_path, monkeypatch):

@@ -102,7 +102,10 @@ def operators_in(graph: torch.fx.GraphModule, counted: str = "") -> Iterator[Ope
 
 
 def _computing(graph: torch.fx.Graph) -> Iterator[tuple[torch.fx.Node, str]]:
-    """The calls in a graph, with their names; without calls that only handle memory, tuples or delegates."""
+    """The calls in a graph that compute values, with their names.
+
+    Calls that only handle memory, shapes, tuples or delegates are left out.
+    """
     for node in graph.nodes:
         if node.op == "call_function" and (name := qualified_name(node)) not in NOT_COMPUTE:
             yield node, name

@@ -4,10 +4,10 @@ from nf_edge.backends.run_text import PYTHON
 
 ON_HTP = """\
 The model is one context binary, which QNN compiled for the HTP of a Snapdragon {soc}. It needs a device with
-this SoC, and QNN's plug-in for ONNX Runtime (in Python, `onnxruntime-qnn`) in the version that compiled the
-model or a later one. On x86-64 Linux the plug-in contains a simulator. There, the code below and
-`nf-edge check` use the simulator. A device only needs `{file}`. `model.qdq.onnx` is the quantized model
-before compilation; the plug-in can compile it for other SoCs.
+this SoC, and QNN's plug-in for ONNX Runtime (in Python, `onnxruntime-qnn`). The plug-in must have the version
+that compiled the model, or a later one. On x86-64 Linux the plug-in contains a simulator. There, the code
+below and `nf-edge check` use the simulator. A device only needs `{file}`. `model.qdq.onnx` is the quantized
+model before compilation; the plug-in can compile it for other SoCs.
 
 """
 

@@ -61,8 +61,8 @@ class Prune(Closed):
     )
     target_memory: str | None = Field(
         None,
-        description="as target_params, but until the process that runs the artifact is predicted to need at "
-        "most this much memory, for example 64 MB",
+        description="as target_params, but until the predicted memory of a process that runs the artifact is "
+        "at most this size, for example 64 MB",
     )
 
     weights: Weights | None = Field(None, description="zeros among the remaining weights")
@@ -146,7 +146,7 @@ class Compression(Closed):
     )
     rounded_as: dict[str, Any] | Literal["unknown"] | None = Field(
         UNKNOWN,
-        description="the recipe's section quantize, if recovery trained with rounding (qat); null: without",
+        description="section quantize of the recipe, if recovery trained with rounding (qat); null: without",
     )
     result: Identity | Literal["unknown"] = Field(
         UNKNOWN, description="identity of the resulting checkpoint; the report has its scores"

@@ -34,7 +34,8 @@ class Rule(Closed):
     granularity: Granularity | None = Field(
         None,
         description="as in quantize; default: the value of quantize if the weights' dtype is the same; else "
-        "per_channel for int16 activations, and for int5 to int8 weights with int8 activations; else groups",
+        "per_channel for int16 activations, for int5 to int8 weights with int8 activations, and for int5 to "
+        "int8 tables; else groups",
     )
     symmetric: bool | None = Field(None, description="as in quantize; default: the value of quantize")
     activations: Activations | None = Field(

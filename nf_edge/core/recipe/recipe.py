@@ -45,9 +45,10 @@ class Limits(Closed):
     )
     max_drop: float | dict[MetricName, float] | None = Field(
         None,
-        description="largest loss on the data of --data: a number in points (0.5 is half a point) of "
-        "accuracy, of a regression's Pearson correlation or of a multi-label classifier's micro F1; or a "
-        "mapping from metrics to losses, in points, in percent for perplexity, and in its unit for mse",
+        description="largest loss on the data of --data. A number is in points (0.5 is half a point) of "
+        "accuracy, of a regression's Pearson correlation or of a multi-label classifier's micro F1. A "
+        "mapping gives the loss of each metric: in points, in percent for perplexity, and in squared error "
+        "for mse",
     )
     max_changed: float | None = Field(
         None, ge=0, le=100, description="largest share of changed answers, in percent; needs no labels"

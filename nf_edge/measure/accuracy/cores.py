@@ -80,6 +80,11 @@ class CoresReport(HtmlValue):
     def passed(self) -> bool:
         return self.failure is None
 
+    @property
+    def judged(self) -> bool:
+        """Whether there is a limit, which applies to every core."""
+        return all(each.accuracy.judged for each in self.cores)
+
     def to_json(self) -> list[dict[str, Any]]:
         return [each.to_json() for each in self.cores]
 

@@ -75,7 +75,7 @@ class EmulatedCore:
         backend = runnable.backend
         if backend.reference_executor:
             raise BadInput(
-                f"is for backend {backend.name}, whose files run on no CPU, so no core can be emulated",
+                f"is for backend {backend.name}, whose files run on none of the cores that can be emulated",
                 where=runnable.file,
                 fix="leave out --on",
             )

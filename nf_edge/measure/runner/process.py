@@ -41,8 +41,8 @@ MEANINGS: dict[int, tuple[str, str]] = {
     signal.SIGXCPU: ("its limit on CPU time was reached", "raise the limit (ulimit -t)"),
 }
 
-# Token ids and attention mask, T integers each.  For a model with a cache: token ids and the position of the
-# first one, which is [0] for a prompt and the number of earlier tokens for a step.
+# Token ids and attention mask, T integers each.  For a model with a cache: token ids, and the position of the
+# first one.  The position is [0] for a prompt, and the number of earlier tokens for a step.
 Request = tuple[Sequence[int], Sequence[int]]
 
 

@@ -81,8 +81,8 @@ def _check_zip(file: BinaryIO) -> None:
 def is_dense(tensor: Tensor) -> bool:
     """Whether the file stores every value of a tensor.
 
-    Two kinds are refused: a tensor with a stride of 0 repeats few stored values and could fill the memory,
-    and a tensor on the device `meta` has no values.
+    A tensor with a stride of 0 repeats few stored values, and could fill the memory.  A tensor on the device
+    `meta` has no values.
     """
     if tensor.layout != torch.strided or tensor.device.type != "cpu":
         return False

@@ -34,8 +34,8 @@ def baseline_of(
         data, limit, row_format: as for `check`; the rows are read again if the tokenizers differ.
 
     Raises:
-        BadInput: the two artifacts have different labels, or the rows cannot be read for the baseline, or
-            are too long for it.
+        BadInput: the two artifacts have different labels, or the rows cannot be read for the baseline or are
+            too long for it.
         MissingTool: a package of the baseline's backend is not installed.
     """
     from nf_edge.measure.accuracy.baseline import Baseline

@@ -52,8 +52,8 @@ def compare_named(
         notify: called with each remark on a checkpoint.
 
     Raises:
-        BadInput: a name is unknown, the checkpoints cannot be compared, the recipe does not suit one of them,
-            a length or context is too long for a model, or `out` cannot be used.
+        BadInput: a name is unknown, the checkpoints cannot be compared, or the recipe does not suit one of
+            them.  Also if a length or context is too long for a model, or `out` cannot be used.
     """
     resolver, options = Resolver(notify), bench_options(lengths, contexts, threads, repeats)
     the_recipe, the_device = resolver.recipe(recipe), resolver.optional_device(device)

@@ -55,7 +55,8 @@ def check_stages(
         A StagesReport.  Its `failure` is an error if the artifact is not what its recipe gives.
 
     Raises:
-        BadInput: as `check` does; or the export used another checkpoint, or other calibration rows.
+        BadInput: the artifact is invalid, or the data does not suit it.  Also if the export used another
+            checkpoint, or other calibration rows.
         MissingTool: a tool of the backend, QEMU or the cross-compiler is not installed.
     """
     from nf_edge.pipeline import stages as job
@@ -96,8 +97,8 @@ def check_layers(
         A LayersReport.  Its `failure` is an error if the artifact is not what its recipe gives.
 
     Raises:
-        BadInput: as `check_stages` does; or the exported checkpoint is not given, or the backend does not
-            show the outputs of its layers.
+        BadInput: the artifact is invalid, or the data, the checkpoint or the calibration rows do not suit it.
+            Also if the exported checkpoint is not given, or the backend does not show its layers' outputs.
         MissingTool: a tool of the backend is not installed.
     """
     from nf_edge.model.data.rows import Rows

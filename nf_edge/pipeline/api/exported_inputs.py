@@ -32,7 +32,8 @@ def exported_inputs(
         limit, stride, least_rows: as for `check_inputs`.
 
     Raises:
-        BadInput: as `check_inputs` does; or `pruned` is not the exported checkpoint.
+        BadInput: an input cannot be read, the inputs do not suit each other, or `pruned` is not the exported
+            checkpoint.
     """
     from nf_edge.pipeline.lowered_again import Exported
 

@@ -59,7 +59,7 @@ def export(
         max_kl: largest KL divergence of the answers, in nats; None: the recipe's limit.
         limits_on: what must be within the limits: `estimate`, the measured values; or `interval`, the bad
             ends of their 95 % intervals.  None: as the recipe says.
-        junit: a JUnit file to write, with one test case per limit.
+        junit: a JUnit file to write, with a test case for each gate and limit.
         summary: a Markdown file to append the results to.
         overwrite: replace `out` if it is an artifact.
         keep: keep the artifact even if it fails a gate; it is marked as failed.

@@ -119,7 +119,7 @@ class Resolver:
             stride: as for `read_windows`.
 
         Raises:
-            BadInput: as `rows` does, or there is a stride but no text.
+            BadInput: the rows cannot be read or do not suit the model, or there is a stride but no text.
         """
         from nf_edge.model.data.rows import Rows
         from nf_edge.model.data.sources import is_text

@@ -124,7 +124,7 @@ def _rules(base: Recipe, config: ModelConfig, by_module: Rules, targets: Precisi
 def _variants(by_module: Rules) -> list[Rule]:
     """Candidate rules: each rule once without its granularity, and once with it.
 
-    Rules without a granularity come first, because they are shorter and use the section's granularity.
+    Rules without a granularity come first, because they are shorter.  They get the default granularity.
     """
     every = dict.fromkeys(by_module.values())
     short = dict.fromkeys(rule.model_copy(update={"granularity": None}) for rule in every)
@@ -138,7 +138,7 @@ def _patterns(todo: set[str], by_module: Rules) -> set[str]:
 
     - one module
     - the modules of one name in all layers
-    - the modules of one name and one precision in layers 0 to 9, in layers 10 to 19, and so on
+    - the modules of one name and one dtype in layers 0 to 9, or in 10 to 19, and so on
     - the attention or the MLP of one layer or of all layers
     - one layer, or all layers
     """

@@ -63,8 +63,8 @@ def run(
         out: the recipe file, which is written if the target is met; its name is also the recipe's name.
 
     Raises:
-        BadInput: the recipe or the rows do not suit the checkpoint, logits of the checkpoint are not finite,
-            or the recipe file cannot be written.
+        BadInput: the recipe or the rows do not suit the checkpoint, or its logits are not finite.  Also if
+            the rows are too few for the target, or `out` cannot be written.
     """
     if out is not None:
         # The recipe file has the checkpoint's hash; compute it before the files can change.

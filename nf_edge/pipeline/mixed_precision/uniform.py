@@ -44,7 +44,7 @@ def uniform_recipes(base: Recipe, config: ModelConfig, name: str) -> list[Unifor
     recipes: list[Uniform] = []
     effects: list[Any] = []
     for label, section in sections.items():
-        description = f"as {label}; no mixture of precisions was better"
+        description = f"as {label}; no mixture of precisions that was tried was better"
         changes = {"name": name, "description": description, "quantize": section}
         try:
             recipe = Recipe.model_validate(base.model_copy(update=changes).model_dump())

@@ -71,7 +71,8 @@ def _refuse_unsuited(recipe: Recipe, job: SweepJob) -> None:
 
     Raises:
         BadInput: the recipe does not suit the checkpoint or this machine.
-        MissingTool: a kernel that the recipe calls cannot be built here.
+        MissingTool: a package of the backend is not installed, or a kernel that the recipe calls cannot be
+            built here.
     """
     checkpoint = job.checkpoint
     backend = backend_for(recipe)

@@ -21,6 +21,7 @@ def explained_page(report: Explained) -> str:
     return filled(
         "explained.html.j2",
         failure=report.failure,
+        judged=report.accuracy.judged,
         stages_chart=stages_chart(stages, "The metric after each stage") if stages else "",
         stages_tables=stages_tables(stages) if stages else [],
         stages_lines=stages_lines(stages) if stages else [],
