@@ -85,13 +85,6 @@ def summary_markdown(report: GateReport, title: str) -> str:
     return "\n\n".join(parts) + "\n\n"
 
 
-def _outcome(report: GateReport) -> str:
-    if not report.passed:
-        return "FAILS"
-    judged = report.judged if isinstance(report, AccuracyReport | CoresReport) else True
-    return "passes" if judged else "not judged, because no limit was given"
-
-
 def _suites(report: GateReport, title: str) -> list[tuple[str, list[Case]]]:
     """The name and the cases of each test suite."""
     if isinstance(report, AccuracyReport):

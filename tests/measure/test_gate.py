@@ -678,7 +678,7 @@ def test_rows_that_cannot_show_a_regression_never_pass():
 
 
 def test_a_mean_squared_error_is_judged_by_the_variance_of_the_labels():
-    """In thousands, a shift of all answers by 100 is no noise, and other answers by as much are much noise."""
+    """In thousands, a shift of all answers by 100 is no noise, and random errors are much noise."""
     generator = np.random.default_rng(0)
     labels, noise = generator.normal(size=100), generator.normal(size=(2, 100))
     for unit in (1, 1000):

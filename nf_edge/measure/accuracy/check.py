@@ -82,11 +82,6 @@ class AccuracyReport(HtmlValue):
         return next((result.limit for result in self.limits if result.name == "accuracy"), None)
 
     @property
-    def judged(self) -> bool:
-        """Whether there is a limit or a baseline.  Without them, only logits that are not finite fail."""
-        return bool(self.limits) or self.baseline is not None
-
-    @property
     def loses(self) -> bool:
         """Whether a 95 % interval shows that the artifact is worse than the checkpoint.
 
