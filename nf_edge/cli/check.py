@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from nf_edge.cli.gate_options import ci_options, explain_options, limits_options
-from nf_edge.cli.options import PATH, json_option, on_option, signature_options
+from nf_edge.cli.options import PATH, json_option, on_option, resume_option, signature_options
 from nf_edge.cli.output import finish
 from nf_edge.cli.progress import progress_bar, warn
 from nf_edge.cli.row_options import data_option, limit_option, row_format_options, stride_option
@@ -22,7 +22,7 @@ Examples:
   nf-edge check out --data dev.tsv --reference ./my-model --stages --layers
 """
 # Options that only the gate has, and options that only explanations have.
-GATE = ("baseline", "max_drop", "max_changed", "max_kl", "limits_on", "junit", "summary")
+GATE = ("baseline", "max_drop", "max_changed", "max_kl", "limits_on", "resume", "junit", "summary")
 EXPLANATIONS = ("pruned", "calibrate", "html", "overwrite")
 
 
@@ -45,6 +45,7 @@ EXPLANATIONS = ("pruned", "calibrate", "html", "overwrite")
     metavar="ARTIFACT",
     help="The artifact that shipped last: a regression beyond the noise is exit code 5.",
 )
+@resume_option
 @ci_options
 @on_option(several=True)
 @explain_options
@@ -60,6 +61,9 @@ def command(artifact: Path, data: str, on: list[str] | None, as_json: bool, **op
 
     With --on, the file also runs on emulated cores.  Each core must meet the same limits.  The report
     compares the answers on the core with the answers on this machine.
+
+    A check saves its progress every 10 seconds.  --resume continues an interrupted check of the same files,
+    rows and options.
 
     --stages and --layers lower the checkpoint again as the manifest says.  --stages names the step of the
     export that loses most accuracy, and --layers names the first bad layer.

@@ -23,9 +23,9 @@ from nf_edge.core.reading import sha256
 from nf_edge.core.staging import is_utf8, move_new, stage
 from nf_edge.core.system_errors import ADD_MEMORY
 from nf_edge.core.targets import BuildTarget
+from nf_edge.core.user_cache import SET_CACHE, user_cache
 
 GET_COMPILER = "xcode-select --install" if sys.platform == "darwin" else "apt-get install g++"
-SET_CACHE = "set the environment variable XDG_CACHE_HOME to a folder that only you can write to"
 LOG_LINES = 20
 # Texts in the output of a build whose compiler was killed.
 KILLED = re.compile(r"Killed|signal 9")
@@ -144,7 +144,7 @@ def cache_folder(what: str) -> Path:
     Raises:
         MissingTool: other users can write there, programs cannot run there, or the folder cannot be created.
     """
-    folder = _caches() / "nf-edge" / what
+    folder = user_cache() / what
     if not is_utf8(folder):
         problem = "this path is not valid UTF-8, so compilers cannot use the folder"
         raise MissingTool(problem, where=folder, fix=SET_CACHE)
@@ -175,20 +175,6 @@ def new_cache_entry(folder: Path) -> Iterator[Path]:
         yield new
         with suppress(FileExistsError):
             move_new(new, folder)
-
-
-def _caches() -> Path:
-    """The user's cache folder.
-
-    Raises:
-        MissingTool: the home folder is unknown.
-    """
-    if chosen := os.environ.get("XDG_CACHE_HOME"):
-        return Path(chosen).absolute()
-    try:
-        return Path.home() / ".cache"
-    except RuntimeError:
-        raise MissingTool("your home folder cannot be determined", fix=SET_CACHE) from None
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from nf_edge.backends.quantized_weights import Weights
 from nf_edge.backends.runnable import Runnable
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import scratch_folder, temporary_files_removed
-from nf_edge.measure.accuracy.predictions import require_finite
+from nf_edge.measure.accuracy.predict import require_finite
 from nf_edge.model import Checkpoint, NoiseFormer
 from nf_edge.model.data.example_file import ExampleFile
 from nf_edge.model.data.rows import Rows

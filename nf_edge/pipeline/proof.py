@@ -11,7 +11,7 @@ from nf_edge.core.recipe.recipe import Limits
 from nf_edge.measure.accuracy.check import AccuracyReport, check, require_checkable
 from nf_edge.measure.accuracy.paired_rows import PairedRows
 from nf_edge.measure.accuracy.parity import Parity, measure_parity, synthetic_rows
-from nf_edge.measure.accuracy.predictions import PROBED, require_finite
+from nf_edge.measure.accuracy.predict import PROBED, require_finite
 from nf_edge.measure.memory import MemoryReport, profile_model
 from nf_edge.model import Checkpoint, NoiseFormer
 from nf_edge.model.data.rows import Rows

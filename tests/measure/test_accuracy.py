@@ -18,7 +18,8 @@ from nf_edge.core.intervals import clustered_error, clustered_mean, effective_co
 from nf_edge.measure.accuracy.compare import compare
 from nf_edge.measure.accuracy.paired_rows import PairedRows
 from nf_edge.measure.accuracy.parity import _same_answer
-from nf_edge.measure.accuracy.predictions import PairedPredictions, Predictions, predict_both
+from nf_edge.measure.accuracy.predict import predict_both
+from nf_edge.measure.accuracy.predictions import PairedPredictions, Predictions
 from nf_edge.model import TorchDecoder
 from nf_edge.model.data.rows import Row, Rows
 

@@ -549,7 +549,7 @@ def test_ci_gets_a_test_case_for_each_limit_also_when_one_fails(run, exported, d
 def test_without_a_limit_no_report_says_that_the_artifact_passes(exported, data):
     case = "cls-standard-padded"
     artifact, rows = exported(case, "onnx-fp32").path, data(40)
-    for limits, outcome in (({}, "not judged"), ({"max_changed": 50}, "passes")):
+    for limits, outcome in (({}, "accuracy not judged"), ({"max_changed": 50}, "passes")):
         report = nf_edge.check(artifact, rows, reference=CASES / case, **limits)
         assert summary_markdown(report, "out").startswith(f"## out: {outcome}")
         page = explained_page(Explained(report))

@@ -13,7 +13,7 @@ from nf_edge.backends import backend_for
 from nf_edge.backends.onnx.cpu import OnnxCpu
 from nf_edge.core import resources
 from nf_edge.measure.accuracy.paired_rows import PairedRows
-from nf_edge.measure.accuracy.predictions import predict_both
+from nf_edge.measure.accuracy.predict import predict_both
 from nf_edge.model.data.rows import Row, Rows
 
 CASE = TESTS / "cases" / "cls-lowrank-last-padded"

@@ -3,6 +3,7 @@
 import json
 import shutil
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 from conftest import calibration_rows
@@ -15,7 +16,7 @@ from nf_edge.measure.accuracy import check
 from nf_edge.measure.accuracy.cores import CoresReport, OnCore
 from nf_edge.measure.accuracy.local_difference import LocalDifference
 from nf_edge.measure.accuracy.same_file import SameFile
-from nf_edge.measure.emulation import EmulatedCore
+from nf_edge.measure.emulation import EmulatedCore, Emulator
 from nf_edge.model import load_checkpoint, save_checkpoint
 from nf_edge.pipeline import lowered_again
 from nf_edge.pipeline import stages as job
@@ -119,7 +120,8 @@ def test_a_caller_of_check_stages_gets_the_failure_of_a_file_that_the_recipe_doe
 
 def test_a_file_that_the_recipe_does_not_give_passes_on_no_core(artifact):
     accuracy = nf_edge.check(artifact, "digits:test", limit=40, max_drop=90)
-    core = EmulatedCore("board: Cortex-A53", "cortex-a53", 0xD03, "", None)
+    qemu = Emulator(Path("qemu"), "7.2.0", frozenset(), Path("libc"))
+    core = EmulatedCore("board: Cortex-A53", "cortex-a53", 0xD03, "", qemu)
     report = CoresReport((OnCore(core, accuracy, LocalDifference(task="classification"), None),))
     assert report.passed
     report = report.with_lowered_again(SameFile(False, "another file"))

@@ -16,6 +16,8 @@ from nf_edge.measure.accuracy.baseline import Baseline, BaselineReport, baseline
 from nf_edge.measure.accuracy.bits_per_byte import BitsPerByte, TextScores
 from nf_edge.measure.accuracy.compare import Comparison, compare
 from nf_edge.measure.accuracy.divergence import OVERFLOWS, not_finite_text
+from nf_edge.measure.accuracy.file_predictions import predict_file
+from nf_edge.measure.accuracy.journal import Journal
 from nf_edge.measure.accuracy.limit_results import LimitResult, limit_results, require_limits
 from nf_edge.measure.accuracy.metric_changes import (
     MetricChange,
@@ -25,7 +27,8 @@ from nf_edge.measure.accuracy.metric_changes import (
     positive_class,
 )
 from nf_edge.measure.accuracy.paired_rows import PairedRows
-from nf_edge.measure.accuracy.predictions import PairedPredictions, predict_both
+from nf_edge.measure.accuracy.predict import predict_both
+from nf_edge.measure.accuracy.predictions import PairedPredictions
 from nf_edge.measure.accuracy.same_file import EXPORT_AGAIN, SameFile
 from nf_edge.measure.accuracy.sample import Sample
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
@@ -179,18 +182,22 @@ def check_file(
     limits: Limits,
     progress: Progress = silent,
     baseline: Baseline | None = None,
+    journal: Journal | None = None,
 ) -> AccuracyReport:
     """Load a model file and `check` it.
+
+    Args:
+        journal: the parts that an interrupted check finished; None: nothing is read or saved.
 
     Raises:
         BadInput: as in `check`, or the runtime cannot load the file.
     """
     require_checkable(model.config, rows, limits)
-    after = predict_both(model, runnable.load(), runnable.input_shape, rows, progress)
+    after = predict_file(runnable, model, rows, progress, journal)
     report = report_of(after, model.config, rows.reference, limits)
     if baseline is not None:
         shipped = baseline.runnable
-        before = predict_both(model, shipped.load(), shipped.input_shape, baseline.rows, progress)
+        before = predict_file(shipped, model, baseline.rows, progress, journal, "baseline")
         names, positive = [change.metric.name for change in report.metrics], positive_class(rows.reference)
         sample = _sample(after, model.config, rows.reference)
         compared = baseline_report(baseline, before, after, model.config.task, names, sample, positive)

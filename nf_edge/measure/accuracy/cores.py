@@ -3,15 +3,11 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from threading import Lock
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.runnable import Runnable
-from nf_edge.core import processes
 from nf_edge.core.cpus import allowed_cpus
 from nf_edge.core.errors import AccuracyGate
 from nf_edge.core.notebook import HtmlValue
@@ -19,14 +15,19 @@ from nf_edge.core.progress import Progress, silent
 from nf_edge.core.recipe.recipe import Limits
 from nf_edge.core.strict_json import number
 from nf_edge.measure.accuracy.check import AccuracyReport, remedy, report_of, require_checkable
+from nf_edge.measure.accuracy.journal import Arrays, Journal
 from nf_edge.measure.accuracy.local_difference import LocalDifference, compared_with_local
 from nf_edge.measure.accuracy.paired_rows import PairedRows
-from nf_edge.measure.accuracy.predictions import PairedPredictions, predict_both
+from nf_edge.measure.accuracy.parts import Parts, Total, side_by_side
+from nf_edge.measure.accuracy.predict import predict_both
 from nf_edge.measure.accuracy.same_file import SameFile
 from nf_edge.measure.emulation import FAR, EmulatedCore, FirstDivergence, first_divergence, session_of
 from nf_edge.measure.runner import LogitsSession, Request, command_for
 from nf_edge.model import NoiseFormer
 from nf_edge.model.data.rows import Row
+
+# An emulated core takes up to a second for a row; small parts keep all workers busy until the end.
+ROWS_IN_A_PART = 8
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ def check_on(
     rows: PairedRows,
     limits: Limits,
     progress: Progress = silent,
+    journal: Journal | None = None,
 ) -> CoresReport:
     """Compare a file's predictions on each core with the predictions of the checkpoint and of this machine.
 
@@ -112,6 +114,7 @@ def check_on(
 
     Args:
         model: the checkpoint's network.
+        journal: the parts that an interrupted check finished; None: nothing is read or saved.
 
     Raises:
         BadInput: as in `check`, or the runtime cannot load the file.
@@ -119,46 +122,55 @@ def check_on(
         NfEdgeError: a process crashed.
     """
     require_checkable(model.config, rows, limits)
+    rows.artifact.require_at_most(runnable.input_shape.length)
+    count, task, shape = len(rows.reference.rows), model.config.task, runnable.input_shape
+    total = Total(progress, "running on emulated cores", len(cores) * count)
+    size = 1 if model.config.is_language_model else ROWS_IN_A_PART
+    parts = {core: Parts(count, size, f"core {at}", journal, total) for at, core in enumerate(cores)}
     commands = {core: core.command(runnable) for core in cores}
     local_command = command_for(runnable, 1)
-    workers = allowed_cpus()
-    shards = _shards(len(rows.reference.rows), -(-workers // len(cores)))
-    total = _Total(progress, len(cores) * len(rows.reference.rows))
 
-    def run(core: EmulatedCore, shard: slice) -> tuple[PairedPredictions, LocalDifference]:
+    def work(core: EmulatedCore) -> None:
         with ExitStack() as stack:
-            difference = LocalDifference(task=model.config.task)
             remote, local = (
-                session_of(stack.enter_context(LogitsSession(command, runnable.file)), runnable.input_shape)
+                session_of(stack.enter_context(LogitsSession(command, runnable.file)), shape)
                 for command in (commands[core], local_command)
             )
-            predictions = predict_both(
-                model,
-                compared_with_local(remote, local, difference),
-                runnable.input_shape,
-                rows.part(shard),
-                total.of_a_part(),
-                prompts=True,
-                first=shard.start,
-            )
-            return predictions, difference
 
-    with processes.pool(workers) as pool:
-        waiting = {core: [pool.submit(run, core, shard) for shard in shards] for core in cores}
-        reports = []
-        for core, futures in waiting.items():
-            parts = [future.result() for future in futures]
-            difference = LocalDifference(task=model.config.task)
-            for _, part in parts:
-                difference.add(part)
-            predictions = _joined([predictions for predictions, _ in parts], shards)
-            report = report_of(predictions, model.config, rows.reference, limits)
-            divergence = None
-            if difference.share > FAR and runnable.backend.traces:
-                request = _largest_request(rows.artifact.rows, runnable.input_shape)
-                divergence = first_divergence(core, runnable, request)
-            reports.append(OnCore(core, report, difference, divergence))
-    return CoresReport(tuple(reports))
+            def predict(part: slice, progress: Progress) -> Arrays:
+                difference = LocalDifference(task=task)
+                session = compared_with_local(remote, local, difference)
+                predictions = predict_both(
+                    model, session, shape, rows.part(part), progress, prompts=True, first=part.start
+                )
+                return {**predictions.to_arrays(), "difference": difference.to_array()}
+
+            parts[core].work(predict)
+
+    workers = -(-allowed_cpus() // len(cores))
+    side_by_side([partial(work, core) for core in cores for _ in range(workers)])
+    return CoresReport(tuple(_on_core(core, runnable, model, parts[core], rows, limits) for core in cores))
+
+
+def _on_core(
+    core: EmulatedCore,
+    runnable: Runnable,
+    model: NoiseFormer,
+    parts: Parts,
+    rows: PairedRows,
+    limits: Limits,
+) -> OnCore:
+    """Make the report of a core from the predictions of all parts."""
+    difference = LocalDifference(task=model.config.task)
+    for arrays in parts.finished:
+        difference.add(LocalDifference.from_array(arrays["difference"]))
+    report = report_of(parts.predictions, model.config, rows.reference, limits)
+    divergence = None
+    if difference.share > FAR and runnable.backend.traces:
+        divergence = first_divergence(
+            core, runnable, _largest_request(rows.artifact.rows, runnable.input_shape)
+        )
+    return OnCore(core, report, difference, divergence)
 
 
 def _largest_request(rows: Sequence[Row], input_shape: InputShape) -> Request:
@@ -168,37 +180,6 @@ def _largest_request(rows: Sequence[Row], input_shape: InputShape) -> Request:
         return ids, [0]
     padding = 0 if input_shape.dynamic_length else input_shape.length - len(ids)
     return [*ids, *[0] * padding], [1] * len(ids) + [0] * padding
-
-
-def _shards(count: int, parts: int) -> list[slice]:
-    """Split `count` rows into at most `parts` slices of nearly equal length."""
-    edges = np.linspace(0, count, min(parts, count) + 1).astype(int).tolist()
-    return [slice(low, high) for low, high in pairwise(edges)]
-
-
-def _joined(parts: Sequence[PairedPredictions], shards: Sequence[slice]) -> PairedPredictions:
-    """Join the predictions of all parts; each row's index becomes the index in the complete data."""
-    moved = [replace(part, row=part.row + shard.start) for part, shard in zip(parts, shards, strict=True)]
-    return PairedPredictions.joined(moved)
-
-
-class _Total:
-    """One progress bar for parts that run in parallel."""
-
-    def __init__(self, progress: Progress, total: int) -> None:
-        self._progress, self._total, self._done, self._lock = progress, total, 0, Lock()
-
-    def of_a_part(self) -> Progress:
-        before = 0
-
-        def call(step: str, done: int, total: int) -> None:
-            nonlocal before
-            with self._lock:
-                self._done += done - before
-                before = done
-                self._progress("running on emulated cores", self._done, self._total)
-
-        return call
 
 
 def _failure_on(reports: Sequence[OnCore]) -> AccuracyGate | None:

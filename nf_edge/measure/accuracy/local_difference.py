@@ -45,6 +45,15 @@ class LocalDifference:
         self.flips += other.flips
         self.off, self.largest = max(self.off, other.off), max(self.largest, other.largest)
 
+    def to_array(self) -> np.ndarray:
+        """The four numbers, float64 [4], from which `from_array` makes them again."""
+        return np.array([self.questions, self.flips, self.off, self.largest], np.float64)
+
+    @classmethod
+    def from_array(cls, array: np.ndarray) -> "LocalDifference":
+        questions, flips, off, largest = array.tolist()
+        return cls(int(questions), int(flips), off, largest)
+
     @property
     def share(self) -> float:
         """The largest difference as a share of the largest logit.

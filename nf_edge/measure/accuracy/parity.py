@@ -13,9 +13,11 @@ from nf_edge.backends.base import Session
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.errors import AccuracyGate
 from nf_edge.measure.accuracy.divergence import OVERFLOWS, not_finite_text
-from nf_edge.measure.accuracy.predictions import NOTHING, pad, predicted, step_by_step
+from nf_edge.measure.accuracy.predict import step_by_step
+from nf_edge.measure.accuracy.predictions import NOTHING, predicted
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.model.config import Task
+from nf_edge.model.data.batches import pad
 from nf_edge.model.data.rows import Row, Rows
 from nf_edge.model.data.sources import name_of
 from nf_edge.model.finite import finite

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from nf_edge.backends.base import Session
-from nf_edge.measure.accuracy.predictions import step_by_step
+from nf_edge.measure.accuracy.predict import step_by_step
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
 from nf_edge.model.data.batches import pad
 from nf_edge.model.data.rows import Row

@@ -1,7 +1,7 @@
 """A runner in Python for machines that cannot build the native one; its requests and output lines are the
 same.
 
-Run `python -m nf_edge.measure.runner.python_process BACKEND MODEL INPUT_SHAPE [--threads N] --times`;
+Run `python -m nf_edge.measure.runner.python_process BACKEND MODEL INPUT_SHAPE [--threads N] [--times]`;
 INPUT_SHAPE is JSON.  Python and the runtime's bindings use far more memory than the model, so only memory
 above the stage `start` counts.  Times include the bindings.  For an `.onnx` with a cache, they also include
 copying the cache into the call.
@@ -44,17 +44,21 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("input_shape", type=lambda text: InputShape(**strict_json.loads(text)))
     parser.add_argument("--threads", type=int, default=allowed_cpus())
-    parser.add_argument("--times", action="store_true", required=True)
+    parser.add_argument("--times", action="store_true")
     options = parser.parse_args()
     try:
-        _serve(options.backend, options.model, options.input_shape, options.threads)
+        _serve(options.backend, options.model, options.input_shape, options.threads, options.times)
     except NfEdgeError as error:
         sys.stderr.write(f"{error.what}\n")
         sys.exit(error.exit_code)
 
 
-def _serve(location: str, model: Path, input_shape: InputShape, threads: int) -> None:
-    """Run the requests from stdin until it ends."""
+def _serve(location: str, model: Path, input_shape: InputShape, threads: int, times: bool) -> None:
+    """Run the requests from stdin until it ends.
+
+    Args:
+        times: print only the time of each request, not its logits.
+    """
     import numpy as np
 
     backend = load_backend(location)
@@ -70,11 +74,14 @@ def _serve(location: str, model: Path, input_shape: InputShape, threads: int) ->
         ids, second = ([int(word) for word in text.split()] for text in (line, sys.stdin.readline()))
         row, mask = np.array([ids], dtype=np.int64), np.array([second], dtype=np.int64)
         called = time.perf_counter()
-        if isinstance(loaded, Decoder):
-            loaded.feed(ids, second[0])
-        else:
-            loaded.run(row, mask)
-        print(strict_json.dumps({"run_ms": _ms_since(called)}, indent=None), flush=True)
+        logits = loaded.feed(ids, second[0]) if isinstance(loaded, Decoder) else loaded.run(row, mask)
+        entry: dict[str, object] = {"run_ms": _ms_since(called)}
+        if not times:
+            entry |= {
+                "shape": logits.shape,
+                "logits": [strict_json.number(each) for each in logits.ravel().tolist()],
+            }
+        print(strict_json.dumps(entry, indent=None), flush=True)
     _print_stage("finished", _ms_since(began))
 
 

@@ -9,6 +9,7 @@ from nf_edge.core.progress import Progress, silent
 from nf_edge.pipeline.api.arguments import Named, format_of, require_finite, require_whole
 from nf_edge.pipeline.api.baseline import baseline_of
 from nf_edge.pipeline.api.check_inputs import check_inputs
+from nf_edge.pipeline.api.check_journal import check_journal
 from nf_edge.pipeline.api.ci_files import ci_files
 from nf_edge.pipeline.api.given_limits import GivenLimits
 from nf_edge.pipeline.api.inputs import (
@@ -86,6 +87,7 @@ def check(
     max_changed: float | None = None,
     max_kl: float | None = None,
     limits_on: "LimitsOn | None" = None,
+    resume: bool = False,
     junit: Named | None = None,
     summary: Named | None = None,
     public_key: Named | None = None,
@@ -112,9 +114,12 @@ def check(
         max_kl: largest KL divergence of the answers, in nats; None: the recipe's limit.
         limits_on: what must be within the limits: `estimate`, the measured values; or `interval`, the bad
             ends of their 95 % intervals.  None: as the recipe says.
+        resume: continue an interrupted check of the same files, rows and options.  A check saves its progress
+            every 10 seconds.
 
     Raises:
-        BadInput: the artifact is invalid, or the checkpoint or the data does not suit it.
+        BadInput: the artifact is invalid, or the checkpoint or the data does not suit it.  Also if `resume`
+            is set but there is no interrupted check.
         MissingTool: the backend cannot run on this machine.
     """
     from nf_edge.measure.accuracy.check import check_file
@@ -129,9 +134,10 @@ def check(
         None if shipped is None else baseline_of(shipped, the_artifact, inputs, data, limit, row_format)
     )
     model = inputs.checkpoint.reference()
-    report = check_file(
-        inputs.runnable, model, inputs.rows, inputs.limits, progress or silent, baseline=compared
-    )
+    with check_journal(resolver, inputs, resume, baseline=compared) as journal:
+        report = check_file(
+            inputs.runnable, model, inputs.rows, inputs.limits, progress or silent, compared, journal
+        )
     files.write(report, the_artifact.path.name)
     return report
 
@@ -149,6 +155,7 @@ def check_on(
     max_changed: float | None = None,
     max_kl: float | None = None,
     limits_on: "LimitsOn | None" = None,
+    resume: bool = False,
     junit: Named | None = None,
     summary: Named | None = None,
     public_key: Named | None = None,
@@ -179,7 +186,10 @@ def check_on(
     the_artifact = resolver.artifact(artifact)
     inputs = check_inputs(resolver, the_artifact, data, reference, limit, stride, given, EMULATED_ROWS)
     model = inputs.checkpoint.reference()
-    report = job.check_on(cores, inputs.runnable, model, inputs.rows, inputs.limits, progress or silent)
+    with check_journal(resolver, inputs, resume, cores=cores) as journal:
+        report = job.check_on(
+            cores, inputs.runnable, model, inputs.rows, inputs.limits, progress or silent, journal
+        )
     files.write(report, the_artifact.path.name)
     return report
 

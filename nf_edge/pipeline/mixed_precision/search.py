@@ -22,7 +22,7 @@ from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import scratch_folder
 from nf_edge.measure.accuracy.compare import Comparison, compare
 from nf_edge.measure.accuracy.paired_rows import PairedRows
-from nf_edge.measure.accuracy.predictions import predict_both
+from nf_edge.measure.accuracy.predict import predict_both
 from nf_edge.model import Decoder
 from nf_edge.pipeline.lowering import Lowered, lower, rounded
 from nf_edge.pipeline.mixed_precision.candidates import Candidate, SearchResult, Unmade, loss

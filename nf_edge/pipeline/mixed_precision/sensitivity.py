@@ -21,8 +21,9 @@ from nf_edge.core.recipe.precision import TOKENS, Precision
 from nf_edge.core.recipe.quantize import Rule
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.strict_json import number
-from nf_edge.measure.accuracy.predictions import PROBED, pad, require_finite
+from nf_edge.measure.accuracy.predict import PROBED, require_finite
 from nf_edge.model import Checkpoint, ModelConfig
+from nf_edge.model.data.batches import pad
 from nf_edge.model.data.rows import Rows
 from nf_edge.pipeline.lowering import Job, Lowered, rounded
 from nf_edge.pipeline.mixed_precision.recipe import quantize_only, uniform, weight_choices
