@@ -13,6 +13,10 @@ GENERATORS = {
     "`tokenizer.json`, if the same operators are registered.",
     "onnxruntime-genai": "`onnxruntime-genai` also generates text from this folder. ",
 }
+PAIRS = (
+    "for a model of pairs, `tokenizer.encode(first, second)` gives the ids; if there are more than {length}, "
+    "`enable_truncation` with the strategy `longest_first` cuts them as nf-edge does"
+)
 FEED_IDS = "encode texts with Hugging Face `tokenizers`, and pass the ids"
 
 
@@ -27,6 +31,8 @@ def tokenizer_lines(interface: Interface) -> list[str]:
     lines = [f"| tokenizer | `{interface.tokenizer}` (Hugging Face tokenizers) |"]
     if (reading := interface.tokenizer_reading) is not None:
         lines.append(f"| tokenizer in the runtime | {_reading(reading)} |")
+    if interface.task != "language modelling":
+        lines.append(f"| pairs of texts | {PAIRS.format(length=interface.length)} |")
     return lines
 
 

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import yaml
 from conftest import CLASSIFIER, save_text_model
+from tokenizers import Tokenizer
 
 import nf_edge
 from nf_edge.core.errors import BadInput
@@ -98,6 +99,16 @@ def test_rows_that_were_loaded_for_another_checkpoint_are_refused(artifact, mode
     # Rows without labels do not depend on the labels' order.
     rows = nf_edge.load_rows(glue / "RTE/test.tsv", relabelled, row_format=FORMAT)
     assert nf_edge.check(artifact, rows, reference=model, notify=print).passed
+
+
+def test_run_md_says_how_an_application_encodes_a_pair(artifact, model, glue):
+    text = (artifact / "RUN.md").read_text(encoding="utf-8")
+    words = "`tokenizer.encode(first, second)` gives the ids; if there are more than 64, `enable_truncation`"
+    assert words in text
+    tokenizer = Tokenizer.from_file(str(artifact / "tokenizer.json"))
+    tokenizer.enable_truncation(12, strategy="longest_first")
+    rows = load_rows(str(glue), load_checkpoint(model), length=12, row_format=FORMAT).rows
+    assert [tokenizer.encode(*TEXTS[i]).ids for i in range(3)] == [list(row.input_ids) for row in rows[:3]]
 
 
 def test_pairs_by_columns_give_the_same_figures_as_the_task(run, artifact, model, glue):
