@@ -1,6 +1,8 @@
 """The rooms of the house: what each holds is in `docs/developing.md`; here, who may import whom."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +87,28 @@ def test_core_imports_no_torch() -> None:
         if name.split(".")[0] in HEAVY
     }
     assert not heavy
+
+
+def modules_after(*arguments: str) -> set[str]:
+    """The modules of a new process that ran a command; the tests' own process has torch already."""
+    code = (
+        "import sys; from nf_edge.cli import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("profile", "sst2", "--recipe", "nf-int8", "--device", "rpi-5"),
+        ("recipes", "check"),
+    ],
+    ids=" ".join,
+)
+def test_a_verdict_before_the_export_imports_no_torch(command: tuple[str, ...]) -> None:
+    assert not modules_after(*command) & set(HEAVY)
 
 
 def test_the_page_for_developers_has_the_same_list() -> None:

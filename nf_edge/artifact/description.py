@@ -7,7 +7,7 @@ from nf_edge.backends.input_shape import OUTPUT, CacheDtype
 from nf_edge.backends.runnable import Runnable
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
 from nf_edge.model import Checkpoint
-from nf_edge.model.checkpoint import TOKENIZER
+from nf_edge.model.checkpoint_outline import TOKENIZER
 from nf_edge.model.data.sources import name_of
 from nf_edge.quantization.calibration import Calibration
 

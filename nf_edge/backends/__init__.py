@@ -7,13 +7,14 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nf_edge.core.errors import BadInput, MissingTool
 from nf_edge.core.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from nf_edge.backends.base import Backend
+    from nf_edge.backends.spec import BackendSpec
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Entry:
         packages: the required packages, by their names on PyPI.
         extra: the extra of nf-edge that installs the packages; "" if nf-edge itself requires them.
         here: what this machine can do for the backend, in words, such as `lowers and runs here`.
+        spec_location: the backend's `BackendSpec`, in a module that imports no PyTorch; "" if the backend's
+            class is its only spec.
     """
 
     title: str
@@ -33,6 +36,7 @@ class Entry:
     packages: tuple[str, ...]
     extra: str = ""
     here: str = "lowers and runs here"
+    spec_location: str = ""
 
     @property
     def install(self) -> str:
@@ -43,57 +47,66 @@ class Entry:
 REGISTRY = {
     "xnnpack": Entry(
         "ExecuTorch with XNNPACK, on the CPU",
-        "nf_edge.backends.xnnpack:Xnnpack",
+        "nf_edge.backends.xnnpack.backend:Xnnpack",
         ("torch", "torchao", "executorch"),
+        spec_location="nf_edge.backends.xnnpack.spec:XnnpackSpec",
     ),
     "nf_cpu": Entry(
         "ExecuTorch with XNNPACK and the attention kernel of nf-edge, on the CPU",
-        "nf_edge.backends.nf_cpu:NfCpu",
+        "nf_edge.backends.nf_cpu.backend:NfCpu",
         ("torch", "torchao", "executorch"),
+        spec_location="nf_edge.backends.nf_cpu.spec:NfCpuSpec",
     ),
     "onnx_cpu": Entry(
         "ONNX Runtime, on the CPU",
         "nf_edge.backends.onnx.cpu:OnnxCpu",
         ("torch", "onnx", "onnxscript", "onnxruntime"),
+        spec_location="nf_edge.backends.onnx.spec:OnnxCpuSpec",
     ),
     "openvino": Entry(
         "ExecuTorch with OpenVINO, on the CPU of PCs and servers",
-        "nf_edge.backends.openvino:OpenVino",
+        "nf_edge.backends.openvino.backend:OpenVino",
         ("torch", "torchao", "executorch", "openvino"),
         extra="openvino",
+        spec_location="nf_edge.backends.openvino.spec:OpenVinoSpec",
     ),
     "coreml": Entry(
         "ExecuTorch with Core ML, on the Neural Engine, GPU and CPU of an iPhone",
-        "nf_edge.backends.coreml:CoreMl",
+        "nf_edge.backends.coreml.backend:CoreMl",
         ("torch", "executorch", "coremltools"),
         here="compiles here, does not run here; a reference graph on this CPU computes the answers",
+        spec_location="nf_edge.backends.coreml.spec:CoreMlSpec",
     ),
     "vulkan": Entry(
         "ExecuTorch with Vulkan, on the GPU of a phone",
-        "nf_edge.backends.vulkan:Vulkan",
+        "nf_edge.backends.vulkan.backend:Vulkan",
         ("torch", "executorch"),
         here="compiles here, does not run here; a reference graph on this CPU computes the answers",
+        spec_location="nf_edge.backends.vulkan.spec:VulkanSpec",
     ),
     "ethos_u": Entry(
         "ExecuTorch with Vela, on an Arm Ethos-U NPU",
-        "nf_edge.backends.ethos_u:EthosU",
+        "nf_edge.backends.ethos_u.backend:EthosU",
         ("torch", "torchao", "executorch", "ethos-u-vela", "tosa-tools"),
         extra="ethos",
         here="lowers here, does not run here; a simulator runs the graph that Vela compiles",
+        spec_location="nf_edge.backends.ethos_u.spec:EthosUSpec",
     ),
     "cortex_m": Entry(
         "ExecuTorch with CMSIS-NN, on an Arm Cortex-M",
-        "nf_edge.backends.cortex_m:CortexM",
+        "nf_edge.backends.cortex_m.backend:CortexM",
         ("torch", "torchao", "executorch", "tosa-tools"),
         extra="cortex-m",
         here="lowers here, does not run here; a simulator computes the answers",
+        spec_location="nf_edge.backends.cortex_m.spec:CortexMSpec",
     ),
     "qnn": Entry(
         "ONNX Runtime with QNN, on the HTP of a Snapdragon",
-        "nf_edge.backends.qnn:Qnn",
+        "nf_edge.backends.qnn.backend:Qnn",
         ("torch", "executorch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-qnn"),
         extra="qnn",
         here="lowers here, does not run here; the HTP simulator computes the answers",
+        spec_location="nf_edge.backends.qnn.spec:QnnSpec",
     ),
 }
 
@@ -116,21 +129,45 @@ def registered_backend(name: str) -> "Backend":
     Raises:
         BadInput: no backend has that name.
     """
+    return load_backend(_entry(name).location)
+
+
+def backend_spec(name: str) -> "BackendSpec":
+    """Return the recipes, limits and memory of the backend with this name, without importing PyTorch.
+
+    Raises:
+        BadInput: no backend has that name.
+    """
+    entry = _entry(name)
+    spec: BackendSpec = _instance(entry.spec_location or entry.location)
+    return spec
+
+
+def _entry(name: str) -> Entry:
     if name not in REGISTRY:
         raise BadInput(f"unknown backend {name!r}", fix=f"use one of: {', '.join(REGISTRY)}")
-    return load_backend(REGISTRY[name].location)
+    return REGISTRY[name]
 
 
 def load_backend(location: str) -> "Backend":
     """Create an instance of the class at `module:class`."""
-    module, class_name = location.split(":")
-    backend: Backend = getattr(importlib.import_module(module), class_name)()
+    backend: Backend = _instance(location)
     return backend
+
+
+def _instance(location: str) -> Any:
+    module, class_name = location.split(":")
+    return getattr(importlib.import_module(module), class_name)()
 
 
 def all_backends() -> "dict[str, Backend]":
     """Map each backend's name to the backend, even if its packages are not installed."""
     return {name: registered_backend(name) for name in REGISTRY}
+
+
+def all_specs() -> "dict[str, BackendSpec]":
+    """Map each backend's name to its spec."""
+    return {name: backend_spec(name) for name in REGISTRY}
 
 
 def _require_packages(name: str) -> None:
@@ -173,9 +210,33 @@ def agreeing_backend(recipe: Recipe) -> "Backend":
         BadInput: the backend is unknown, or does not support the recipe; the message lists every unsupported
             part.
     """
+    agreeing_spec(recipe)
+    return registered_backend(recipe.backend)
+
+
+def installed_spec(recipe: Recipe) -> "BackendSpec":
+    """Return the spec of a recipe's backend like `agreeing_spec`, if all required packages are installed.
+
+    Raises:
+        BadInput: the backend is unknown, or does not support the recipe; the message lists every unsupported
+            part.
+        MissingTool: a required package is not installed.
+    """
+    spec = agreeing_spec(recipe)
+    _require_packages(recipe.backend)
+    return spec
+
+
+def agreeing_spec(recipe: Recipe) -> "BackendSpec":
+    """Return the spec of a recipe's backend, after checking that the backend supports the recipe.
+
+    Raises:
+        BadInput: the backend is unknown, or does not support the recipe; the message lists every unsupported
+            part.
+    """
     from nf_edge.backends.incompatibilities import incompatibilities
 
-    backend = registered_backend(recipe.backend)
-    if problems := incompatibilities(recipe, backend.support):
+    spec = backend_spec(recipe.backend)
+    if problems := incompatibilities(recipe, spec.support):
         raise BadInput.listing(problems, where=f"recipe {recipe.name}")
-    return backend
+    return spec

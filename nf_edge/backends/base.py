@@ -1,6 +1,6 @@
 """The interface of a backend: it lowers a program, and runs and explains the resulting file."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
@@ -15,26 +15,11 @@ from nf_edge.backends.lowering_report import LoweringReport
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.precisions import Precisions
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
-from nf_edge.backends.support import Support
+from nf_edge.backends.spec import BackendSpec
 from nf_edge.backends.taps import Lowering, Tapped, tapped_program
-from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.targets import BuildTarget
 from nf_edge.model import Decoder, ModelConfig, NoiseFormer
-
-
-def no_cache(backend: "Backend", recipe: Recipe, why: str = "") -> BadInput:
-    """The error for a recipe that requests a cache from a backend without one.
-
-    Args:
-        why: words that name the models without a cache, such as " for models with relative noise"; "" means
-            all models.
-    """
-    return BadInput(
-        f"backend {backend.name} has no cache{why}, but logits: last needs one",
-        where=f"recipe {recipe.name}",
-        fix="write logits: all",
-    )
 
 
 class Session(Protocol):
@@ -44,13 +29,12 @@ class Session(Protocol):
         """Compute float32 logits from `input_ids` and `attention_mask`, int64 [B, T] each."""
 
 
-class Backend(ABC):
+class Backend(BackendSpec):
     """A way to lower a program for one runtime, and to run the resulting file.
 
     Class constants name files, libraries and operators.  `support` describes the accepted recipes.
     """
 
-    support: ClassVar[Support]
     model_file: ClassVar[str]
     companions: ClassVar[tuple[str, ...]] = ()
     """Files next to the model file that this machine needs to run or explain the model file."""
@@ -70,8 +54,6 @@ class Backend(ABC):
     """The computation of attention, in a few words, for reports."""
     operator_libraries: ClassVar[tuple[str, ...]]
     """Libraries that an application links in addition to the runtime."""
-    process_bytes: ClassVar[int | None]
-    """Resident bytes of a process for libraries and start-up, measured on x86-64 Linux; None if unknown."""
     environment: ClassVar[Mapping[str, str]] = {}
     """Environment variables to set before loading a model file."""
     other_requirements: ClassVar[str] = ""
@@ -93,41 +75,12 @@ class Backend(ABC):
     runtime_title: ClassVar[str]
     """The runtime's name in `RUN.md`."""
 
-    @property
-    def name(self) -> str:
-        return self.support.backend
-
-    @property
-    def runtime(self) -> str:
-        """The package that runs the model file."""
-        return self.support.runtime
-
     @abstractmethod
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
         """Rewrite the network in place into a form that runs fast on this backend.
 
         The predictions stay the same, unless the recipe requests int8 attention.
         """
-
-    def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
-        """The dtype of the artifact's cache; None if it has no cache.
-
-        Raises:
-            BadInput: the recipe requests a cache that this backend does not have.
-        """
-        if not input_shape.cached:
-            return None
-        if not self.support.caches:
-            raise no_cache(self, recipe)
-        return CacheDtype("float32")
-
-    def require_size(self, config: ModelConfig, recipe: Recipe) -> None:
-        """Check that a model is not too large for a file of this backend.
-
-        Raises:
-            BadInput: the model is too large; the message has its size and the limit.
-        """
-        return
 
     @abstractmethod
     def inputs(self, config: ModelConfig, input_shape: InputShape) -> tuple[str, ...]:
@@ -316,7 +269,3 @@ class Backend(ABC):
     @abstractmethod
     def operators(self, path: Path) -> dict[str, int]:
         """Map the name of each operator and delegate in a model file to the number of its calls."""
-
-    @abstractmethod
-    def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
-        """The predicted memory of an artifact, computed before lowering."""

@@ -133,9 +133,9 @@ def _other_keys(quantize: Quantize, support: Support) -> Iterator[str]:
 
 def _elsewhere(supports: Callable[[Support], bool]) -> str:
     """The end of a message, which names the backends that support a feature; "" if none does."""
-    from nf_edge.backends import all_backends
+    from nf_edge.backends import all_specs
 
-    names = [name for name, backend in all_backends().items() if supports(backend.support)]
+    names = [name for name, spec in all_specs().items() if supports(spec.support)]
     return f", or use backend {_either(names)}" if names else ""
 
 

@@ -2,20 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig
+
+if TYPE_CHECKING:
+    import numpy as np
 
 INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "logits"
 # The name of a language model's keys and values in reports.
 KV_CACHE = "KV cache"
 # One pair (`input_ids`, `attention_mask`) per row, int64 [1, T] each.
-Inputs = Sequence[tuple[np.ndarray, np.ndarray]]
+Inputs = Sequence[tuple["np.ndarray", "np.ndarray"]]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from nf_edge.backends import registered_backend
+from nf_edge.backends import backend_spec
 from nf_edge.backends.support import Kernel, Support
 from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.precision import POSITIONS, STATIC, TOKENS, Precision
@@ -35,7 +35,7 @@ def precisions(recipe: Recipe, config: ModelConfig) -> Precisions:
             where=f"recipe {recipe.name}",
             fix=f"the linear layers and tables of this model are: {', '.join(shapes)}",
         )
-    support = registered_backend(recipe.backend).support
+    support = backend_spec(recipe.backend).support
     return {name: _precision(quantize, support, name, shape) for name, shape in shapes.items()}
 
 

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 
 from nf_edge.core import strict_json
 from nf_edge.core.reading import sha256
-from nf_edge.model.checkpoint import TOKENIZER
+from nf_edge.model.checkpoint_outline import TOKENIZER
 from nf_edge.model.tokenizer import read_tokenizer
 
 TIMEOUT_S = 300.0

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nf_edge.backends import agreeing_backend
+from nf_edge.backends import agreeing_spec
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.core.resources import load_each
 
@@ -26,7 +26,7 @@ def check_recipes(names: Iterable[str]) -> ValidRecipes:
     """
 
     def checked(name: str) -> str:
-        agreeing_backend(load_recipe(name))
+        agreeing_spec(load_recipe(name))
         return name
 
     return ValidRecipes(tuple(load_each(names, checked)))

@@ -12,15 +12,12 @@ from nf_edge.core.errors import BadInput
 from nf_edge.core.identity import UNKNOWN, Identity
 from nf_edge.core.reading import is_there, sha256
 from nf_edge.core.resources import resolve
+from nf_edge.model.checkpoint_outline import CONFIG, EXAMPLES, TOKENIZER, WEIGHTS, CheckpointOutline
 from nf_edge.model.config import ModelConfig
-from nf_edge.model.config_file import parse_config, read_config
+from nf_edge.model.config_file import read_config
 from nf_edge.model.network import CausalLM, NoiseFormer, build
 from nf_edge.model.safetensors_file import read_safetensors
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-TOKENIZER, EXAMPLES, CARD = "tokenizer.json", "examples.jsonl", "MODEL_CARD.md"
-# The record of how the checkpoint was made from a larger one.
-PROVENANCE = "compression.json"
 DTYPES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 
 
@@ -43,6 +40,11 @@ class Checkpoint:
     @property
     def name(self) -> str:
         return self.path.resolve().name
+
+    @property
+    def outline(self) -> CheckpointOutline:
+        """The checkpoint without its weights."""
+        return CheckpointOutline(self.path, self.config, self.warnings)
 
     @property
     def tokenizer_file(self) -> Path | None:
@@ -105,7 +107,7 @@ class Checkpoint:
         identity = self.identity
         same = {
             WEIGHTS: identity.weights_sha256 == other.weights_sha256,
-            CONFIG: other.config == UNKNOWN or self.config == parse_config(other.config, CONFIG),
+            CONFIG: not self.outline.differs_from(other),
             TOKENIZER: other.tokenizer_sha256 in (UNKNOWN, identity.tokenizer_sha256),
         }
         return [name for name, is_same in same.items() if not is_same]

@@ -14,7 +14,8 @@ from nf_edge.core.errors import BadInput
 from nf_edge.core.files import staged_folder
 from nf_edge.core.output_checks import FolderKind, check_target
 from nf_edge.core.reading import read_json_object
-from nf_edge.model.checkpoint import CARD, CONFIG, EXAMPLES, PROVENANCE, TOKENIZER, WEIGHTS, mismatches
+from nf_edge.model.checkpoint import mismatches
+from nf_edge.model.checkpoint_outline import CARD, CONFIG, EXAMPLES, PROVENANCE, TOKENIZER, WEIGHTS
 from nf_edge.model.config import ModelConfig
 from nf_edge.model.tokenizer import write_tokenizer
 

@@ -26,7 +26,7 @@ from nf_edge.measure.accuracy.check import AccuracyReport
 from nf_edge.measure.accuracy.parity import Parity
 from nf_edge.measure.memory import MemoryReport, predict_memory
 from nf_edge.model import Checkpoint
-from nf_edge.model.checkpoint import TOKENIZER
+from nf_edge.model.checkpoint_outline import TOKENIZER
 from nf_edge.model.data.rows import Rows
 from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size, write_tokenizer
 from nf_edge.pipeline.lowering import Job, lower

@@ -12,7 +12,8 @@ from nf_edge.measure.accuracy.check import AccuracyReport, check, require_checka
 from nf_edge.measure.accuracy.paired_rows import PairedRows
 from nf_edge.measure.accuracy.parity import Parity, measure_parity, synthetic_rows
 from nf_edge.measure.accuracy.predict import PROBED, require_finite
-from nf_edge.measure.memory import MemoryReport, profile_model
+from nf_edge.measure.memory import MemoryReport
+from nf_edge.measure.memory.profile import profile_model
 from nf_edge.model import Checkpoint, NoiseFormer
 from nf_edge.model.data.rows import Rows
 from nf_edge.pipeline.lowering import Job

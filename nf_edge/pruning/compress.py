@@ -20,7 +20,8 @@ from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import scratch_folder
 from nf_edge.measure.accuracy.divergence import divergence_of
 from nf_edge.model import Checkpoint, NoiseFormer
-from nf_edge.model.checkpoint import EXAMPLES, identity_of
+from nf_edge.model.checkpoint import identity_of
+from nf_edge.model.checkpoint_outline import EXAMPLES
 from nf_edge.model.checkpoint_writer import check_place, staged_checkpoint, write_checkpoint
 from nf_edge.pruning.data import Sources, batch_size, documents, examples, in_batches, spread
 from nf_edge.pruning.provenance import qat_section, write_provenance

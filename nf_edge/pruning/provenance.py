@@ -3,7 +3,7 @@ checkpoint.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -14,8 +14,10 @@ from nf_edge.core.reading import is_there, read_json_object
 from nf_edge.core.recipe.prune import COMPRESSION_SCHEMAS, Compression
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.schemas import require_schema
-from nf_edge.model import Checkpoint
-from nf_edge.model.checkpoint import PROVENANCE
+from nf_edge.model.checkpoint_outline import PROVENANCE, CheckpointOutline
+
+if TYPE_CHECKING:
+    from nf_edge.model import Checkpoint
 
 
 def write_provenance(provenance: Compression, folder: Path) -> None:
@@ -23,8 +25,10 @@ def write_provenance(provenance: Compression, folder: Path) -> None:
     (folder / PROVENANCE).write_text(document + "\n", encoding="utf-8")
 
 
-def read_provenance(checkpoint: Checkpoint) -> Compression | None:
+def read_provenance(checkpoint: "Checkpoint | CheckpointOutline") -> Compression | None:
     """The record of how a checkpoint was compressed; None if it was not.
+
+    Of an outline, only the config is compared with the record.
 
     Raises:
         BadInput: the file is damaged, or belongs to another checkpoint.
@@ -49,7 +53,7 @@ def read_provenance(checkpoint: Checkpoint) -> Compression | None:
     return provenance
 
 
-def needs_compression(checkpoint: Checkpoint, recipe: Recipe) -> bool:
+def needs_compression(checkpoint: "Checkpoint | CheckpointOutline", recipe: Recipe) -> bool:
     """Whether a recipe prunes or recovers, and the checkpoint is not yet the result of that recipe.
 
     Raises:
@@ -69,7 +73,7 @@ def qat_section(recipe: Recipe) -> dict[str, Any] | None:
     return recipe.quantize.model_dump(mode="json")
 
 
-def require_pruned(checkpoint: Checkpoint, recipe: Recipe) -> Compression | None:
+def require_pruned(checkpoint: "Checkpoint | CheckpointOutline", recipe: Recipe) -> Compression | None:
     """The record of how a checkpoint was compressed; None if it was not.
 
     Raises:

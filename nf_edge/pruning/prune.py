@@ -14,7 +14,7 @@ from nf_edge.core.recipe.prune import Prune
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.measure.memory import predict_memory
 from nf_edge.model import Checkpoint
-from nf_edge.model.checkpoint import TOKENIZER
+from nf_edge.model.checkpoint_outline import TOKENIZER
 from nf_edge.pruning.data import spread
 from nf_edge.pruning.importance import importance
 from nf_edge.pruning.select import Piece, first_of, pieces, remaining

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nf_edge.backends import all_backends, registered_backend
+from nf_edge.backends import all_specs, backend_spec
 from nf_edge.backends.input_shape import CacheDtype, Inputs, InputShape
 from nf_edge.core.errors import BadInput
 from nf_edge.core.recipe.recipe import Recipe
@@ -108,7 +108,7 @@ def calibration_for(
 
 def may_calibrate(recipe: Recipe) -> bool:
     """Whether a recipe can need calibration data; an int8 cache needs it, but not every model has a cache."""
-    support = registered_backend(recipe.backend).support
+    support = backend_spec(recipe.backend).support
     int8_cache = recipe.quantize is not None and recipe.quantize.kv_cache == "int8"
     cache = CacheDtype("int8", static=True) if int8_cache and support.static_cache else None
     return bool(calibration_purposes(recipe, cache))
@@ -139,7 +139,7 @@ def _nothing_to_calibrate(recipe: Recipe, cache: CacheDtype | None) -> BadInput:
         "gptq or awq, or with equalize"
     )
     if not may_calibrate(recipe):
-        cached = " or ".join(name for name, each in all_backends().items() if each.support.static_cache)
+        cached = " or ".join(name for name, each in all_specs().items() if each.support.static_cache)
         return BadInput(
             f"--calibrate has no effect, because recipe {recipe.name} has nothing to calibrate",
             fix=f"{fix}, or with kv_cache: int8 on backend {cached}",

@@ -15,7 +15,7 @@ from nf_edge.core.progress import Progress, silent
 from nf_edge.core.reading import sha256
 from nf_edge.core.staging import scratch_folder
 from nf_edge.model import Checkpoint
-from nf_edge.model.checkpoint import CARD, EXAMPLES
+from nf_edge.model.checkpoint_outline import CARD, EXAMPLES
 from nf_edge.model.checkpoint_writer import check_place, staged_checkpoint, write_checkpoint
 from nf_edge.model.data import Batch
 from nf_edge.model.data.sources import NAMED

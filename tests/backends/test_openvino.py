@@ -5,11 +5,11 @@ import pytest
 import torch
 from conftest import backend_missing, tools_missing
 
-import nf_edge.backends.openvino
+import nf_edge.backends.openvino.backend
 from nf_edge.backends import get_backend
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure import runner
-from nf_edge.measure.memory import profile_model
+from nf_edge.measure.memory.profile import profile_model
 from nf_edge.pipeline.lowering import Job, rounded
 
 pytestmark = pytest.mark.skipif(
@@ -130,7 +130,7 @@ def test_memory_is_predicted_where_weights_are_most_of_it(name, recipe, exported
 
 def test_a_version_that_its_delegate_crashes_with_is_refused(exported, run, monkeypatch):
     path = exported("wide-cls", "openvino-fp32").path
-    monkeypatch.setattr(nf_edge.backends.openvino, "version", lambda package: "2026.4.1")
+    monkeypatch.setattr(nf_edge.backends.openvino.backend, "version", lambda package: "2026.4.1")
     done = run("inspect", path)
     assert (
         "ExecuTorch's OpenVINO delegate crashes with the installed OpenVINO 2026.4.1" in done.out + done.err

@@ -15,8 +15,9 @@ from nf_edge.core import resources
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure import runner
-from nf_edge.measure.memory import predict_memory, profile_model
+from nf_edge.measure.memory import predict_memory
 from nf_edge.measure.memory.accounts import account_of_plan
+from nf_edge.measure.memory.profile import profile_model
 from nf_edge.measure.runner.build import check_tools
 
 MB = 1e6

@@ -20,7 +20,7 @@ from nf_edge.backends.runtime_tokenizer import (
     is_gpt2_form,
 )
 from nf_edge.model import resolve_checkpoint
-from nf_edge.model.checkpoint import TOKENIZER
+from nf_edge.model.checkpoint_outline import TOKENIZER
 from nf_edge.model.generation import TextStream
 from nf_edge.model.tokenizer import write_tokenizer
 from nf_edge.pruning.vocabulary import smaller_tokenizer

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nf_edge.backends.static_shape.pooling import last_of, output_tokens_of
+from nf_edge.backends.static_shape.output_tokens import output_tokens_of
+from nf_edge.backends.static_shape.pooling import last_of
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.attention import Attention
 from nf_edge.model.attention_forms import HIDDEN_IN_HALF, OutputTokens

@@ -16,15 +16,13 @@ LayerNorm stays in float32: CMSIS-NN has none, and these cores have an FPU.
 import torch
 from torch import Tensor, nn
 
+from nf_edge.backends.cortex_m.spec import ROWS
 from nf_edge.backends.static_shape.form import Hints, SelectToken, StaticShapeAttention, StaticShapeProgram
-from nf_edge.backends.static_shape.pooling import output_tokens_of
+from nf_edge.backends.static_shape.output_tokens import output_tokens_of
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.attention import Attention
 from nf_edge.model.attention_forms import OutputTokens
 from nf_edge.model.network import Block
-
-# Queries per block in a causal layer.  Each block stores its own copy of keys and values.
-ROWS = 32
 
 
 class Pointwise(nn.Conv2d):

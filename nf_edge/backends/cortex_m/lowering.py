@@ -9,11 +9,9 @@ from typing import Any
 import torch
 from torch.fx.passes.infra.pass_manager import PassResult
 
+from nf_edge.backends.cortex_m.spec import CORES
 from nf_edge.backends.static_shape.form import selects_token
 
-# For each target, a core with its vector instructions.  These decide how much scratch memory the CMSIS-NN
-# kernels need.
-CORES = {"cortex-m-dsp": "cortex-m33", "cortex-m-mve": "cortex-m55"}
 # Quantized operators have no scalar arguments, and the float32 operators outside the layers must not change.
 LEFT_OUT = ("ReplaceScalarWithTensorArgPass",)
 

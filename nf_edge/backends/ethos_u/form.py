@@ -19,16 +19,14 @@ The host computes the table lookups, pooling and a classifier's scores in float3
 import torch
 from torch import Tensor, nn
 
+from nf_edge.backends.ethos_u.spec import ROWS
 from nf_edge.backends.static_shape.fold_norms import fold_norms
 from nf_edge.backends.static_shape.form import Hints, SelectToken, StaticShapeAttention, StaticShapeProgram
-from nf_edge.backends.static_shape.pooling import output_tokens_of
+from nf_edge.backends.static_shape.output_tokens import output_tokens_of
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.attention import Attention
 from nf_edge.model.attention_forms import OutputTokens
 from nf_edge.model.network import Block
-
-# Queries per block in a causal layer.
-ROWS = 16
 
 
 def fold(model: NoiseFormer) -> None:

@@ -29,7 +29,7 @@ from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import quiet_libraries, quiet_stderr
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
-from nf_edge.model.checkpoint import TOKENIZER
+from nf_edge.model.checkpoint_outline import TOKENIZER
 
 
 class ExecutorchBackend(Backend):

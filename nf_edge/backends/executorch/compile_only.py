@@ -7,7 +7,7 @@ not show other effects of the device's arithmetic.
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from nf_edge.backends.base import Session
 from nf_edge.backends.executorch.base import ExecutorchBackend
 from nf_edge.backends.executorch.capture import capture
+from nf_edge.backends.executorch.compile_only_spec import CompileOnlySpec
 from nf_edge.backends.executorch.interpreter import Interpreter
 from nf_edge.backends.executorch.program_file import constant_bytes, read_program
 from nf_edge.backends.executorch.run_text import cpp_text
@@ -23,15 +24,13 @@ from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.lowering_report import LoweringReport
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.taps import Lowering, Tapped, tapped_program
-from nf_edge.backends.tensor_sizes import Sizes
 from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import Decoder, ModelConfig
 
 STAND_IN = "stand-in.pte"
-# Bytes of a float16 value, and the largest float16 value.
-HALF, LARGEST_HALF = 2, torch.finfo(torch.float16).max
+LARGEST_HALF = torch.finfo(torch.float16).max
 
 
 ELSEWHERE = (
@@ -40,7 +39,7 @@ ELSEWHERE = (
 )
 
 
-class CompileOnlyBackend(ExecutorchBackend):
+class CompileOnlyBackend(CompileOnlySpec, ExecutorchBackend):
     """A backend that compiles for a device's float16 arithmetic.
 
     Its files have no cache, so a language model returns the logits of all tokens.
@@ -48,9 +47,6 @@ class CompileOnlyBackend(ExecutorchBackend):
 
     companions = (STAND_IN,)
     floats = "float16"
-    process_bytes = None
-    notes: ClassVar[tuple[str, ...]]
-    """Notes about memory that the plan does not include."""
 
     def lower(
         self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
@@ -94,25 +90,6 @@ class CompileOnlyBackend(ExecutorchBackend):
         weights = outside + self.weight_bytes(file)
         arenas = sum(file.program.execution_plan[0].non_const_buffer_sizes)
         return self._account(len(content) - weights, weights, arenas, None)
-
-    def predicted(self, sizes: Sizes, program: int, weights: int) -> MemoryPlan:
-        """The memory predicted before lowering; `program` and `weights` are in bytes."""
-        workspace = HALF * (2 * sizes.scores + 6 * sizes.hidden + 2 * sizes.inner)
-        return self._account(program, weights, 0, workspace)
-
-    def _account(self, program: int, weights: int, arenas: int, workspace: int | None) -> MemoryPlan:
-        return MemoryPlan(
-            program=program,
-            weights=weights,
-            # The delegate contains the tables.
-            embeddings=0,
-            mapped=program + weights,
-            loaded=0,
-            cache=0,
-            arenas=arenas,
-            workspace=workspace,
-            notes=self.notes,
-        )
 
     def decoder(self, path: Path, capacity: int, threads: int | None = None) -> Decoder:
         raise TypeError("this backend has no cache")

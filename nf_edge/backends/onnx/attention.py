@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from nf_edge.backends.onnx.spec import takes_group_query
+
 
 class MultiHeadAttentionForm:
     """`MultiHeadAttention` over complete rows, without a cache."""
@@ -37,14 +39,6 @@ class MultiHeadAttentionForm:
             version=1,
         )
         return _split(y, q)
-
-
-def takes_group_query(head_size: int) -> bool:
-    """Whether ONNX Runtime's `GroupQueryAttention` supports this head size.
-
-    Only this operator has an int8 cache.
-    """
-    return head_size % 8 == 0
 
 
 class PastPresent:

@@ -18,16 +18,14 @@ from nf_edge.backends.input_shape import INPUTS, OUTPUT, CacheDtype, InputShape
 from nf_edge.backends.lowering_report import LoweringReport
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.onnx import decoder as onnx_decoder
-from nf_edge.backends.onnx.attention import MultiHeadAttentionForm, takes_group_query
+from nf_edge.backends.onnx.attention import MultiHeadAttentionForm
+from nf_edge.backends.onnx.file_memory import planned
 from nf_edge.backends.onnx.genai import write_genai_files
-from nf_edge.backends.onnx.memory import PROGRAM_BASE, PROGRAM_LAYER, planned, predicted
 from nf_edge.backends.onnx.run_text import run_text
 from nf_edge.backends.onnx.session import OrtSession, load
-from nf_edge.backends.onnx.size import float32_bytes, require_size
+from nf_edge.backends.onnx.spec import OnnxCpuSpec
 from nf_edge.backends.onnx.taps import tapped_file
-from nf_edge.backends.precisions import HEAD, precisions
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
-from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
 from nf_edge.backends.taps import Lowering, Tapped
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.recipe import Recipe
@@ -35,33 +33,14 @@ from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
 
 # The first opset with Gelu as one operator.
 OPSET = 20
-LAYERS = (
-    Kernel(2, (2,), GROUPS, ("none", "int8_dynamic")),
-    Kernel(4, (3, 4), GROUPS, ("none", "int8_dynamic")),
-    Kernel(8, (5, 6, 7, 8), GROUPS, ("none", "int8_dynamic")),
-    Kernel(8, (2, 3, 4, 5, 6, 7, 8), PER_CHANNEL, ("int8_dynamic",)),
-    Kernel(8, (8,), PER_CHANNEL, ("int8_static",)),
-)
 
 
-class OnnxCpu(Backend):
-    support = Support(
-        backend="onnx_cpu",
-        runtime="onnxruntime",
-        layers=LAYERS,
-        any_batch=True,
-        zero_points=True,
-        caches=("float32", "int8"),
-        static_cache=True,
-        signed_scales=True,
-        row_scales=True,
-    )
+class OnnxCpu(OnnxCpuSpec, Backend):
     model_file = "model.onnx"
     runtime_title = "ONNX Runtime"
     library = "ONNX Runtime"
     attention_form = "MultiHeadAttention; with a cache GroupQueryAttention, if it supports the head size"
     operator_libraries = ()
-    process_bytes = 29_000_000
     graph_library = "ONNX Runtime, in float32"
     quantizes = "file"
 
@@ -69,23 +48,6 @@ class OnnxCpu(Backend):
         model.transformer.form = MultiHeadAttentionForm()
         for block in model.transformer.blocks:
             block.attn.fold_scale()
-
-    def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
-        if not input_shape.cached or recipe.quantize is None or recipe.quantize.kv_cache == "float32":
-            return super().cache_dtype(config, input_shape, recipe)
-        if takes_group_query(config.head_size):
-            return CacheDtype("int8", static=True)
-        return CacheDtype(
-            "float32",
-            "ONNX Runtime has an int8 cache only for head sizes that are multiples of 8; this model's is "
-            f"{config.head_size}",
-        )
-
-    def require_size(self, config: ModelConfig, recipe: Recipe) -> None:
-        # A quantized head is a separate matrix until it becomes the shared table again.
-        head = config.is_language_model and precisions(recipe, config)[HEAD].stored is not None
-        graph = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
-        require_size(float32_bytes(config, head_twice=head), graph)
 
     def inputs(self, config: ModelConfig, input_shape: InputShape) -> tuple[str, ...]:
         if not input_shape.cached:
@@ -156,9 +118,6 @@ class OnnxCpu(Backend):
         graph = onnx.load(path, load_external_data=False).graph
         names = (f"{node.domain or 'ai.onnx'}::{node.op_type}" for node in graph.node)
         return dict(Counter(names).most_common())
-
-    def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
-        return predicted(config, input_shape, recipe, self.cache_dtype(config, input_shape, recipe))
 
 
 def _strip(model: onnx.ModelProto) -> None:

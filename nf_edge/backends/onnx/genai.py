@@ -7,7 +7,7 @@ from typing import Any
 from nf_edge.backends.runtime_tokenizer import GENAI, TokenizerReading
 from nf_edge.core import strict_json
 from nf_edge.model import ModelConfig
-from nf_edge.model.checkpoint import TOKENIZER
+from nf_edge.model.checkpoint_outline import TOKENIZER
 from nf_edge.model.tokenizer import read_tokenizer
 
 

@@ -18,11 +18,9 @@ from torch import Tensor, nn
 from nf_edge.backends.input_shape import OUTPUT, Inputs
 from nf_edge.backends.onnx.decoder import TOKEN_INPUTS, past_names, present_names
 from nf_edge.backends.qnn.form import HtpForm
+from nf_edge.backends.qnn.spec import CHUNK
 from nf_edge.model import CausalLM, Decoder, ModelConfig
 from nf_edge.model.attention_forms import HIDDEN_QUANTIZED
-
-# Tokens per call.
-CHUNK = 16
 
 
 class ChunkForm(HtpForm):

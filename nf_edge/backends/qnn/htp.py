@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from nf_edge.backends.input_shape import INPUTS, OUTPUT
 from nf_edge.backends.qnn import session
+from nf_edge.backends.qnn.spec import SOCS
 from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import captured_stderr, quiet_stdout
 
@@ -24,23 +24,6 @@ ALONE = {"session.disable_cpu_ep_fallback": "1"}
 REFUSED = re.compile(r"failed for node `(?P<name>[^`]*)` of type `(?P<kind>[^`]*)`")
 SPILL = re.compile(r"Max spill fill buffer size: (?P<bytes>\d+)")
 VERBOSE, WARNING, ERROR = 0, 2, 3
-
-
-@dataclass(frozen=True)
-class Soc:
-    """QNN's numbers for a system on a chip (`model`) and for the architecture of its HTP (`arch`)."""
-
-    model: int
-    arch: int
-
-
-# These numbers are from Qualcomm's file `backends/qualcomm/serialization/qc_schema.py` in executorch 1.5.1:
-# the enum QcomChipset and its table HtpInfo.  All these SoCs have 8 MiB of VTCM.
-SOCS = {
-    "sm8550": Soc(43, 73),
-    "sm8650": Soc(57, 75),
-    "sm8750": Soc(69, 79),
-}
 
 
 def compile_context(model: Path, target: str, path: Path) -> None:

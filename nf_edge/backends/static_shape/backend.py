@@ -22,7 +22,7 @@ from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.precisions import HEAD, Precisions
 from nf_edge.backends.static_shape.form import network_weights
 from nf_edge.backends.static_shape.run_text import BARE_METAL, bare_metal_fields
-from nf_edge.backends.support import PER_CHANNEL, Kernel, Support
+from nf_edge.backends.static_shape.spec import account, static_activations
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.precision import Activations
 from nf_edge.core.recipe.recipe import Recipe
@@ -31,31 +31,11 @@ from nf_edge.model import Decoder, ModelConfig
 NOTES = ("the plan excludes ExecuTorch's objects for the graph, which need some kB",)
 
 
-def static_support(
-    backend: str, targets: tuple[str, ...], activations: tuple[Activations, ...] = ("int8_static",)
-) -> Support:
-    """The `Support` of a static-shape backend, whose linear layers have int8 weights per channel.
-
-    Args:
-        activations: the dtypes of activations that the backend supports.
-    """
-    return Support(
-        backend=backend,
-        runtime="executorch",
-        layers=(Kernel(8, (8,), PER_CHANNEL, activations),),
-        targets=targets,
-        dynamic_length=False,
-        float_layers=False,
-        mixed_static="none",
-    )
-
-
 class StaticShapeBackend(Backend):
     """Lowers, plans and explains a static-shape `.pte`.  Only the program's module `body` is quantized."""
 
     model_file = "model.pte"
     runtime_title = "ExecuTorch"
-    process_bytes = None
     namespace: ClassVar[str] = ""
     """The namespace of the library's operators; "" if there are none.  Reports count these operators as
     delegated, although no delegate runs them.
@@ -162,31 +142,6 @@ class StaticShapeBackend(Backend):
         arenas = sum(file.program.execution_plan[0].non_const_buffer_sizes)
         program = len(content) - weights - embeddings
         return account(program, weights, embeddings, arenas, workspace, NOTES)
-
-
-def account(
-    program: int, weights: int, embeddings: int, arenas: int, workspace: int, notes: tuple[str, ...] = ()
-) -> MemoryPlan:
-    """The memory plan of a file that is read in place: the complete file is mapped, and nothing is
-    copied to RAM.
-    """
-    return MemoryPlan(
-        program=program,
-        weights=weights,
-        embeddings=embeddings,
-        mapped=program + weights + embeddings,
-        loaded=0,
-        cache=0,
-        arenas=arenas,
-        workspace=workspace,
-        notes=notes,
-    )
-
-
-def static_activations(recipe: Recipe) -> Activations:
-    """The activations of a recipe's linear layers; the recipe must have a `quantize` section."""
-    assert recipe.quantize is not None
-    return recipe.quantize.activations
 
 
 def dtype_of(activations: Activations) -> str:

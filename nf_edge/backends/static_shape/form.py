@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nf_edge.backends.static_shape.pooling import last_of, output_tokens_of
+from nf_edge.backends.static_shape.output_tokens import output_tokens_of
+from nf_edge.backends.static_shape.pooling import last_of
+from nf_edge.backends.static_shape.spec import query_blocks
 from nf_edge.model import CausalLM, NoiseFormer
 from nf_edge.model.attention import Attention
 from nf_edge.model.attention_forms import HIDDEN_QUANTIZED, OutputTokens
@@ -130,14 +132,6 @@ class StaticShapeProgram(nn.Module):
         visible, pooled = masks(self.config, input_ids, attention_mask, self.lookup.positions)
         answered: Tensor = self.body(*self.lookup(input_ids, visible))
         return answered if self.answer is None else self.answer(answered, pooled)
-
-
-def query_blocks(queries: int, rows: int | None) -> list[tuple[int, int]]:
-    """Split queries into blocks of at most `rows`; return each block's (first, end).  If `rows` is None,
-    there is one block.
-    """
-    rows = rows or queries
-    return [(low, min(low + rows, queries)) for low in range(0, queries, rows)]
 
 
 def projections(attention: Attention) -> list[tuple[Tensor, Tensor]]:

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from nf_edge.backends.input_shape import KV_CACHE
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.core.figures import Figure, format_bytes
-from nf_edge.measure.emulation import EmulatedCore
-from nf_edge.measure.memory.measure import Measurement
-from nf_edge.measure.memory.python_process import NetMeasurement
+
+if TYPE_CHECKING:
+    from nf_edge.measure.emulation import EmulatedCore
+    from nf_edge.measure.memory.measure import Measurement
+    from nf_edge.measure.memory.python_process import NetMeasurement
 
 FILE_PARTS = ("program", "weights", "embeddings")
 LOADING = "given back after load"
@@ -83,7 +85,7 @@ def account_of_plan(
     return Account(file, _sum(file, how), process, _sum(process, how), _sum(heap, how), uncounted)
 
 
-def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
+def account_of_measurement(measured: "Measurement", file_bytes: int) -> Account:
     """Make an account from a run.  A run shows only the size of the file, not its parts."""
     if not measured.peak:
         return missing_account(NO_PROCFS)
@@ -113,7 +115,7 @@ def account_of_measurement(measured: Measurement, file_bytes: int) -> Account:
     )
 
 
-def account_of_emulation(measured: Measurement, file_bytes: int, core: EmulatedCore) -> Account:
+def account_of_emulation(measured: "Measurement", file_bytes: int, core: "EmulatedCore") -> Account:
     """Make an account from a run on an emulated core, without the emulator's memory."""
     by = f"by QEMU {core.emulator.version}"
     if not measured.heap_is_known:
@@ -137,7 +139,7 @@ def account_of_emulation(measured: Measurement, file_bytes: int, core: EmulatedC
     )
 
 
-def account_of_net_measurement(measured: NetMeasurement, file_bytes: int, why: str) -> Account:
+def account_of_net_measurement(measured: "NetMeasurement", file_bytes: int, why: str) -> Account:
     """Make an account from a run in a Python process, which shows only a total.
 
     Args:

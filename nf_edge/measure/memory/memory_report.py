@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
+from nf_edge.backends.input_shape import KV_CACHE, InputShape
+from nf_edge.core.device import Device
 from nf_edge.core.errors import OverBudget
 from nf_edge.core.figures import Figure
 from nf_edge.core.notebook import HtmlValue
-from nf_edge.measure.memory.verdict import Verdict
+from nf_edge.core.recipe.recipe import Recipe
+from nf_edge.measure.memory.accounts import FILE_PARTS, PROCESS_PARTS, Account
+from nf_edge.measure.memory.verdict import Verdict, judge
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,28 @@ class MemoryReport(HtmlValue):
     machine: str
     notes: tuple[str, ...]
     verdict: Verdict | None
+
+    @classmethod
+    def of(
+        cls,
+        accounts: list[Account],
+        recipe: Recipe,
+        input_shape: InputShape,
+        device: Device | None,
+        machine: str,
+        notes: tuple[str, ...],
+    ) -> "MemoryReport":
+        """The report of three accounts, in the order predicted, planned, measured."""
+        parts = [name for name in PROCESS_PARTS if input_shape.cached or name != KV_CACHE]
+        return cls(
+            file=tuple(MemoryPart(name, *(each.file[name] for each in accounts)) for name in FILE_PARTS),
+            file_total=MemoryPart("file", *(each.file_total for each in accounts)),
+            process=tuple(MemoryPart(name, *(each.process[name] for each in accounts)) for name in parts),
+            process_total=MemoryPart("process", *(each.process_total for each in accounts)),
+            machine=machine,
+            notes=notes,
+            verdict=judge(device, recipe, accounts) if device else None,
+        )
 
     @property
     def failure(self) -> OverBudget | None:

@@ -1,16 +1,10 @@
-"""`nf-edge profile`: the three accounts of memory, and their comparison with a device's memory."""
+"""The memory report of a model file: predicted, planned and measured."""
 
-from nf_edge.backends.base import Backend
-from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.runnable import Runnable
 from nf_edge.core.device import Device
 from nf_edge.core.errors import MissingTool
-from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.measure.emulation import EmulatedCore
 from nf_edge.measure.memory.accounts import (
-    FILE_PARTS,
-    KV_CACHE,
-    PROCESS_PARTS,
     Account,
     account_of_emulation,
     account_of_measurement,
@@ -19,28 +13,8 @@ from nf_edge.measure.memory.accounts import (
     missing_account,
 )
 from nf_edge.measure.memory.measure import measure, this_machine
-from nf_edge.measure.memory.memory_report import MemoryPart, MemoryReport
+from nf_edge.measure.memory.memory_report import MemoryReport
 from nf_edge.measure.memory.python_process import measure_in_python
-from nf_edge.measure.memory.verdict import judge
-from nf_edge.model import ModelConfig
-
-
-def predict_memory(
-    backend: Backend, config: ModelConfig, recipe: Recipe, device: Device | None
-) -> MemoryReport:
-    """The memory report of a checkpoint without an artifact: only predicted figures.
-
-    Raises:
-        BadInput: the recipe's length exceeds the model's positions.
-    """
-    input_shape = InputShape.of(recipe, config)
-    predicted = backend.predict(config, input_shape, recipe)
-    accounts = [
-        account_of_plan(predicted, backend.process_bytes, "predicted"),
-        missing_account("there is no artifact yet"),
-        missing_account("there is no artifact yet"),
-    ]
-    return _report(accounts, recipe, input_shape, device, "", predicted.notes)
 
 
 def profile_model(
@@ -65,7 +39,7 @@ def profile_model(
         account_of_plan(planned, backend.process_bytes, "planned"),
         measured,
     ]
-    return _report(accounts, runnable.recipe, input_shape, device, machine, planned.notes)
+    return MemoryReport.of(accounts, runnable.recipe, input_shape, device, machine, planned.notes)
 
 
 def _measured(runnable: Runnable, cache: int, core: EmulatedCore | None) -> tuple[Account, str]:
@@ -87,23 +61,3 @@ def _measured(runnable: Runnable, cache: int, core: EmulatedCore | None) -> tupl
         return account, f"{this_machine()}, a Python process instead of the native runner"
     machine = f"{this_machine()}, {measurement.threads} threads, native runner"
     return account_of_measurement(measurement, size), machine
-
-
-def _report(
-    accounts: list[Account],
-    recipe: Recipe,
-    input_shape: InputShape,
-    device: Device | None,
-    machine: str,
-    notes: tuple[str, ...],
-) -> MemoryReport:
-    parts = [name for name in PROCESS_PARTS if input_shape.cached or name != KV_CACHE]
-    return MemoryReport(
-        file=tuple(MemoryPart(name, *(account.file[name] for account in accounts)) for name in FILE_PARTS),
-        file_total=MemoryPart("file", *(account.file_total for account in accounts)),
-        process=tuple(MemoryPart(name, *(account.process[name] for account in accounts)) for name in parts),
-        process_total=MemoryPart("process", *(account.process_total for account in accounts)),
-        machine=machine,
-        notes=notes,
-        verdict=judge(device, recipe, accounts) if device else None,
-    )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nf_edge.core.errors import BadInput
 from nf_edge.core.reading import is_there, read_json_object
-from nf_edge.model.checkpoint import CONFIG
+from nf_edge.model.checkpoint_outline import CONFIG
 from nf_edge.model.config import CLASSIFIER, LANGUAGE_MODEL
 from nf_edge.model.importers import settings
 from nf_edge.model.importers.adapters import adapter_notes, refuse_adapter

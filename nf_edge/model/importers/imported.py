@@ -10,7 +10,8 @@ from torch import Tensor
 
 from nf_edge.core.errors import BadInput
 from nf_edge.core.staging import scratch_folder
-from nf_edge.model.checkpoint import TOKENIZER, mismatches
+from nf_edge.model.checkpoint import mismatches
+from nf_edge.model.checkpoint_outline import TOKENIZER
 from nf_edge.model.checkpoint_writer import save_checkpoint
 from nf_edge.model.config import ModelConfig
 from nf_edge.model.config_file import parse_config

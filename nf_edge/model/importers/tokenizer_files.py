@@ -15,7 +15,7 @@ from nf_edge.core import strict_json
 from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import dropped_stderr
 from nf_edge.core.reading import is_there, read_json_object
-from nf_edge.model.checkpoint import TOKENIZER
+from nf_edge.model.checkpoint_outline import TOKENIZER
 from nf_edge.model.importers.added_tokens import (
     SAVE_AGAIN,
     SETTINGS,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nf_edge.core.errors import BadInput
 from nf_edge.core.reading import is_there, read_json_object
-from nf_edge.model.checkpoint import WEIGHTS
+from nf_edge.model.checkpoint_outline import WEIGHTS
 from nf_edge.model.importers.foreign import is_dense, load_torch
 from nf_edge.model.safetensors_file import read_safetensors
 

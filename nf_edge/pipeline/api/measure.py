@@ -15,7 +15,7 @@ from nf_edge.pipeline.api.given_limits import GivenLimits
 from nf_edge.pipeline.api.inputs import (
     artifact_to_profile,
     bench_options,
-    checkpoint_to_predict,
+    outline_to_predict,
     text_model,
 )
 from nf_edge.pipeline.api.resolver import Notify, Resolver
@@ -59,8 +59,6 @@ def profile(
         BadInput: the source is neither an artifact nor a checkpoint, or an argument does not apply to it.
         MissingTool: a tool that emulates the core is not installed.
     """
-    from nf_edge.measure.memory import predict_memory, profile_model
-
     resolver = Resolver(notify, public_key, require_signature)
     the_device, core = resolver.optional_device(device), resolver.optional_core(on)
     if recipe is not None:
@@ -69,8 +67,13 @@ def profile(
                 "`recipe` is only for a checkpoint; `on` and `require_signature` are only for an artifact",
                 fix="leave out `recipe`, or leave out `on` and `require_signature`",
             )
-        backend, checkpoint, the_recipe = checkpoint_to_predict(resolver, source, recipe)
-        return predict_memory(backend, checkpoint.config, the_recipe, the_device)
+        from nf_edge.measure.memory import predict_memory
+
+        the_recipe = resolver.recipe(recipe)
+        spec, outline = outline_to_predict(resolver, source, the_recipe)
+        return predict_memory(spec, outline.config, the_recipe, the_device)
+    from nf_edge.measure.memory.profile import profile_model
+
     return profile_model(artifact_to_profile(resolver, source).runnable(), the_device, core)
 
 

@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nf_edge.core.errors import BadInput
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from nf_edge.core.recipe.recipe import Recipe
     from nf_edge.measure.emulation import EmulatedCore
     from nf_edge.model import Checkpoint
+    from nf_edge.model.checkpoint_outline import CheckpointOutline
     from nf_edge.model.data.glue_files import Split
     from nf_edge.model.data.row_format import RowFormat
     from nf_edge.model.data.rows import Rows
@@ -55,6 +57,27 @@ class Resolver:
         checkpoint = source if isinstance(source, Checkpoint) else resolve_checkpoint(name_of(source))
         self.tell(checkpoint.warnings)
         return checkpoint
+
+    def outline(self, source: "Named | Checkpoint | Artifact") -> "CheckpointOutline":
+        """The config of a checkpoint; of a name or a path, no weights are read.
+
+        Raises:
+            BadInput: the source is an artifact, or its config cannot be read.
+        """
+        from nf_edge.model.checkpoint_outline import resolve_outline
+
+        if isinstance(source, str | Path):
+            outline = resolve_outline(name_of(source))
+        else:
+            from nf_edge.model import Checkpoint
+
+            if not isinstance(source, Checkpoint):
+                raise BadInput(
+                    "is an artifact and already has a recipe", where=source.path, fix="leave recipe out"
+                )
+            outline = source.outline
+        self.tell(outline.warnings)
+        return outline
 
     def recipe(self, source: "Named | Recipe") -> "Recipe":
         from nf_edge.core.recipe import recipe

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from nf_edge.backends import registered_backend
+from nf_edge.backends import backend_spec
 from nf_edge.backends.precisions import Precisions, precisions
 from nf_edge.core.recipe.precision import POSITIONS, TOKENS, granularity_of
 from nf_edge.core.recipe.quantize import Rule
@@ -27,7 +27,7 @@ def weight_choices(recipe: Recipe) -> list[Rule]:
     The backend has a kernel for each of them with the recipe's activations and group size.
     """
     assert recipe.quantize is not None
-    support, rules = registered_backend(recipe.backend).support, []
+    support, rules = backend_spec(recipe.backend).support, []
     for weights in ("int8", "int4", "int2"):
         precision = recipe.quantize.layer(Rule(modules="*", weights=weights))
         kernel = support.layer_kernel(precision)

@@ -1,0 +1,43 @@
+"""The recipes that the Cortex-M backend accepts, and the memory of its artifacts."""
+
+from nf_edge.backends.input_shape import InputShape
+from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.precisions import precisions
+from nf_edge.backends.spec import BackendSpec
+from nf_edge.backends.static_shape.spec import account, query_blocks, static_support
+from nf_edge.backends.tensor_sizes import sizes_of
+from nf_edge.core.recipe.recipe import Recipe
+from nf_edge.model import ModelConfig
+
+# For each target, a core with its vector instructions.  These decide how much scratch memory the CMSIS-NN
+# kernels need.
+CORES = {"cortex-m-dsp": "cortex-m33", "cortex-m-mve": "cortex-m55"}
+# Queries per block in a causal layer.  Each block stores its own copy of keys and values.
+ROWS = 32
+# Bytes of a program: a base, per layer, and per block of queries.  Fitted to the bundled models.
+PROGRAM_BASE, PROGRAM_LAYER, PROGRAM_BLOCK = 6_600, 13_000, 3_200
+# Bytes per output channel in addition to the weights: bias, multiplier and shift.
+CHANNEL_BYTES = 12
+
+
+class CortexMSpec(BackendSpec):
+    support = static_support("cortex_m", tuple(CORES))
+    process_bytes = None
+
+    def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
+        sizes = sizes_of(config, input_shape.length)
+        precision_of = precisions(recipe, config)
+        weights = sizes.linear_bytes(precision_of, CHANNEL_BYTES, group_bytes=4) + 4 * sizes.others
+        tables = sizes.table_bytes(precision_of)
+        blocks = len(query_blocks(input_shape.length, ROWS if config.causal else None))
+        program = PROGRAM_BASE + (PROGRAM_LAYER + PROGRAM_BLOCK * (blocks - 1)) * config.n_layer
+        # The largest of four: both tables' rows and their sum in float32, with int8 activations and token
+        # ids; the inner layer before and after GELU; Q, K, V and scores before and after masking; logits.
+        logits = 5 * input_shape.length * config.vocab_size if config.is_language_model else 0
+        arenas = max(
+            (3 * 4 + 1) * sizes.hidden + 8 * input_shape.length,
+            2 * sizes.inner + sizes.hidden,
+            2 * sizes.scores // blocks + 5 * sizes.hidden,
+            logits,
+        )
+        return account(program, weights, tables, arenas, workspace=0)

@@ -1,0 +1,35 @@
+"""The memory of files that compile-only backends write."""
+
+from typing import ClassVar
+
+from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.spec import BackendSpec
+from nf_edge.backends.tensor_sizes import Sizes
+
+# Bytes of a float16 value.
+HALF = 2
+
+
+class CompileOnlySpec(BackendSpec):
+    process_bytes = None
+    notes: ClassVar[tuple[str, ...]]
+    """Notes about memory that the plan does not include."""
+
+    def _predicted(self, sizes: Sizes, program: int, weights: int) -> MemoryPlan:
+        """The memory predicted before lowering; `program` and `weights` are in bytes."""
+        workspace = HALF * (2 * sizes.scores + 6 * sizes.hidden + 2 * sizes.inner)
+        return self._account(program, weights, 0, workspace)
+
+    def _account(self, program: int, weights: int, arenas: int, workspace: int | None) -> MemoryPlan:
+        return MemoryPlan(
+            program=program,
+            weights=weights,
+            # The delegate contains the tables.
+            embeddings=0,
+            mapped=program + weights,
+            loaded=0,
+            cache=0,
+            arenas=arenas,
+            workspace=workspace,
+            notes=self.notes,
+        )

@@ -1,0 +1,1 @@
+"""The backend that runs nf-edge's kernels with ExecuTorch and XNNPACK."""

@@ -1,0 +1,69 @@
+"""What is known about a backend without its libraries and without PyTorch: recipes, limits and memory."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from nf_edge.backends.input_shape import CacheDtype, InputShape
+from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.support import Support
+from nf_edge.core.errors import BadInput
+from nf_edge.core.recipe.recipe import Recipe
+from nf_edge.model import ModelConfig
+
+
+class BackendSpec(ABC):
+    """The recipes that a backend accepts, and the memory of its artifacts before they exist.
+
+    A module with a spec imports no PyTorch, so a verdict takes milliseconds.  A `Backend` is its spec and the
+    code that lowers and runs files.
+    """
+
+    support: ClassVar[Support]
+    process_bytes: ClassVar[int | None]
+    """Resident bytes of a process for libraries and start-up, measured on x86-64 Linux; None if unknown."""
+
+    @property
+    def name(self) -> str:
+        return self.support.backend
+
+    @property
+    def runtime(self) -> str:
+        """The package that runs the model file."""
+        return self.support.runtime
+
+    def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
+        """The dtype of the artifact's cache; None if it has no cache.
+
+        Raises:
+            BadInput: the recipe requests a cache that this backend does not have.
+        """
+        if not input_shape.cached:
+            return None
+        if not self.support.caches:
+            raise self.no_cache(recipe)
+        return CacheDtype("float32")
+
+    def no_cache(self, recipe: Recipe, why: str = "") -> BadInput:
+        """The error for a recipe that requests a cache that this backend does not have.
+
+        Args:
+            why: words that name the models without a cache, such as " for models with relative noise"; ""
+                means all models.
+        """
+        return BadInput(
+            f"backend {self.name} has no cache{why}, but logits: last needs one",
+            where=f"recipe {recipe.name}",
+            fix="write logits: all",
+        )
+
+    def require_size(self, config: ModelConfig, recipe: Recipe) -> None:
+        """Check that a model is not too large for a file of this backend.
+
+        Raises:
+            BadInput: the model is too large; the message has its size and the limit.
+        """
+        return
+
+    @abstractmethod
+    def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
+        """The predicted memory of an artifact, computed before lowering."""

@@ -1,0 +1,58 @@
+"""The recipes that static-shape backends accept, and the memory of their files."""
+
+from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.support import PER_CHANNEL, Kernel, Support
+from nf_edge.core.recipe.precision import Activations
+from nf_edge.core.recipe.recipe import Recipe
+
+
+def static_support(
+    backend: str, targets: tuple[str, ...], activations: tuple[Activations, ...] = ("int8_static",)
+) -> Support:
+    """The `Support` of a static-shape backend, whose linear layers have int8 weights per channel.
+
+    Args:
+        activations: the dtypes of activations that the backend supports.
+    """
+    return Support(
+        backend=backend,
+        runtime="executorch",
+        layers=(Kernel(8, (8,), PER_CHANNEL, activations),),
+        targets=targets,
+        dynamic_length=False,
+        float_layers=False,
+        mixed_static="none",
+    )
+
+
+def account(
+    program: int, weights: int, embeddings: int, arenas: int, workspace: int, notes: tuple[str, ...] = ()
+) -> MemoryPlan:
+    """The memory plan of a file that is read in place: the complete file is mapped, and nothing is
+    copied to RAM.
+    """
+    return MemoryPlan(
+        program=program,
+        weights=weights,
+        embeddings=embeddings,
+        mapped=program + weights + embeddings,
+        loaded=0,
+        cache=0,
+        arenas=arenas,
+        workspace=workspace,
+        notes=notes,
+    )
+
+
+def static_activations(recipe: Recipe) -> Activations:
+    """The activations of a recipe's linear layers; the recipe must have a `quantize` section."""
+    assert recipe.quantize is not None
+    return recipe.quantize.activations
+
+
+def query_blocks(queries: int, rows: int | None) -> list[tuple[int, int]]:
+    """Split queries into blocks of at most `rows`; return each block's (first, end).  If `rows` is None,
+    there is one block.
+    """
+    rows = rows or queries
+    return [(low, min(low + rows, queries)) for low in range(0, queries, rows)]

@@ -1,0 +1,1 @@
+"""The XNNPACK backend, and code that the backend with nf-edge's kernels shares."""
