@@ -2,14 +2,17 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
 
 from nf_edge.core.errors import MissingTool
+from nf_edge.core.progress import silent
 from nf_edge.measure import emulation
-from nf_edge.measure.accuracy import cores as accuracy_cores
 from nf_edge.measure.accuracy.local_difference import LocalDifference
+from nf_edge.measure.accuracy.parts import Parts, Total, side_by_side
+from nf_edge.measure.accuracy.predictions import PairedPredictions, Predictions
 from nf_edge.measure.emulation import cores, emulated_cores
 from nf_edge.measure.emulation.machine import Emulator
 from nf_edge.measure.emulation.sme import sme_fault
@@ -248,12 +251,19 @@ def test_a_core_that_qemu_lacks_is_replaced_by_one_of_the_same_instructions(
         assert (found[name].note == "") == (found[name].cpu == cpu)
 
 
-def test_rows_are_shared_out_whole_and_in_order():
-    for count in (1, 2, 7, 64):
-        for parts in (1, 2, 3, 100):
-            shards = accuracy_cores._shards(count, parts)
-            assert [row for shard in shards for row in range(count)[shard]] == list(range(count))
-            assert len(shards) <= parts
+@pytest.mark.parametrize(("rows", "workers"), [(1, 3), (7, 1), (64, 3), (65, 2)])
+def test_every_row_is_predicted_once_and_stays_in_order(rows, workers):
+    parts = Parts(rows, 8, "run", None, Total(silent, "", rows))
+
+    def predict(part, progress):
+        numbers = np.arange(part.stop - part.start)
+        truth = numbers + part.start
+        side = Predictions(truth, truth.astype(float))
+        return PairedPredictions(numbers, truth, side, side, truth.astype(float)).to_arrays()
+
+    side_by_side([partial(parts.work, predict)] * workers)
+    joined = parts.predictions
+    assert joined.row.tolist() == joined.truth.tolist() == list(range(rows))
 
 
 def test_logits_that_are_no_numbers_are_as_far_off_as_can_be():

@@ -447,7 +447,7 @@ def test_a_limit_that_cannot_be_computed_is_refused_before_the_run(
 ):
     case = "cls-standard-padded"
     artifact = exported(case, "onnx-fp32").path
-    monkeypatch.setattr("nf_edge.measure.accuracy.check.predict_both", None)
+    monkeypatch.setattr("nf_edge.measure.accuracy.check.predict_file", None)
     done = run("check", artifact, "--data", data(3), "--reference", CASES / case, *options)
     assert (done.code, done.out) == (code, "")
     assert message in done.err
@@ -613,7 +613,7 @@ def test_a_file_for_ci_that_cannot_be_written_is_one_message_before_the_run(
 ):
     case = "cls-standard-padded"
     words = ("check", exported(case, "onnx-fp32").path, "--data", data(3), "--reference", CASES / case)
-    monkeypatch.setattr("nf_edge.measure.accuracy.check.predict_both", None)
+    monkeypatch.setattr("nf_edge.measure.accuracy.check.predict_file", None)
     # A folder in /proc cannot be created, even where the permissions allow it.
     done = run(*words, option, "/proc/new/gate.xml")
     assert (done.code, done.out) == (3, "")
@@ -773,13 +773,12 @@ def test_a_check_against_the_artifact_that_shipped_is_a_test_case_of_its_own(
     assert found["metrics"]["accuracy"]["loss"] == 0
     assert cases_of(tmp_path / "gate.xml")[f"no regression against {shipped.name}"] is None
 
-    def predict(model, artifact, input_shape, rows, progress, done=[]):  # noqa: B006
-        """The second artifact that runs, the shipped one, is right where the new one is wrong."""
+    def predict(runnable, model, rows, progress, journal, name="artifact"):
+        """The shipped artifact is right where the new one is wrong."""
         truth = np.array([row.label for row in rows.reference.rows])
-        done.append(artifact)
-        return predictions(truth, truth, truth if len(done) > 1 else 1 - truth)
+        return predictions(truth, truth, truth if name == "baseline" else 1 - truth)
 
-    monkeypatch.setattr("nf_edge.measure.accuracy.check.predict_both", predict)
+    monkeypatch.setattr("nf_edge.measure.accuracy.check.predict_file", predict)
     done = run(*words, "--baseline", shipped, "--junit", tmp_path / "gate.xml")
     assert done.code == 5
     assert f"accuracy is worse than that of {shipped.name} by 100 points" in done.err
