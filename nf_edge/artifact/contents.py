@@ -93,15 +93,15 @@ def verify(folder: Path, files: Sequence[ArtifactFile], *, complete: bool) -> tu
     """Verify the files of a folder against a list of their sizes and hashes.
 
     Args:
-        complete: whether the list must contain all files of the folder.  If so, unlisted files are an error,
-            except those in `STRAYS`, such as `.DS_Store`.
+        complete: whether every file of the folder must be in the list, except files in `STRAYS` such as
+            `.DS_Store`.
 
     Returns:
         Notes about files in `STRAYS`, which nf-edge ignores.
 
     Raises:
-        BadInput: files are missing, differ from the list, or may not be unlisted; the message names all of
-            them.
+        BadInput: files are missing, differ from the list, or are not in a complete list; the message names
+            all of them.
     """
     problems = [(file.name, problem) for file in files if (problem := _problem(folder / file.name, file))]
     strays: list[str] = []
@@ -121,7 +121,7 @@ def verify(folder: Path, files: Sequence[ArtifactFile], *, complete: bool) -> tu
 
 
 def _problem(path: Path, file: ArtifactFile) -> str:
-    """The reason why a file differs from its entry in the list; "" if it does not."""
+    """How a file differs from its entry in the list, in words; "" if it does not."""
     try:
         with opened(path) as content:
             # The size is compared first, because hashing a large file takes long.

@@ -59,7 +59,7 @@ def interface_of(runnable: Runnable, cache: CacheDtype | None, reading: Tokenize
 
     Args:
         cache: dtype of the cache; None without a cache.
-        reading: the comparison of the runtime's tokenizer with Hugging Face `tokenizers`; None without one.
+        reading: how the runtime's tokenizer compares with Hugging Face `tokenizers`; None if not compared.
     """
     config, input_shape, backend = runnable.config, runnable.input_shape, runnable.backend
     batch: str | int = "batch" if input_shape.any_batch else 1

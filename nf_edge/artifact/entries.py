@@ -35,8 +35,9 @@ FigureEntry = Annotated[FigureFields, AfterValidator(_a_figure)]
 
 @with_config(STRICT)
 class ModuleEntry(TypedDict):
-    """The precision of a module, of attention or of the cache.  Manifests of earlier versions have no
-    signal-to-noise ratios.
+    """The precision of a module, of attention or of the cache.
+
+    Manifests of earlier versions have no signal-to-noise ratios.
     """
 
     module: str
@@ -59,8 +60,9 @@ class LeftEntry(TypedDict):
 
 @with_config(STRICT)
 class CoverageFields(TypedDict):
-    """The share of a program that the accelerated library executes.  Manifests of earlier versions count
-    operators, but not multiply-accumulates.
+    """The share of a program that the accelerated library executes.
+
+    Manifests of earlier versions have numbers of operators, but not of multiply-accumulates.
     """
 
     library: str
@@ -73,7 +75,7 @@ class CoverageFields(TypedDict):
 
 
 def _counted(fields: CoverageFields) -> CoverageFields:
-    """The fields, after checking that their figures agree.
+    """Check that the figures of the fields agree; return the fields unchanged.
 
     Raises:
         ValueError: a total is not the sum of its parts, or only some entries have multiply-accumulates.

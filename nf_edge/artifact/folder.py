@@ -93,7 +93,7 @@ class Artifact:
 
     @property
     def is_signed(self) -> bool:
-        """Whether the artifact has a signature, valid or not; `signature.verify` verifies it."""
+        """Whether the folder contains a signature, which may be invalid; `signature.verify` verifies it."""
         return os.path.lexists(self.path / SIGNATURE)
 
 
@@ -157,7 +157,7 @@ def _convert_drop_to_points(document: dict[str, Any]) -> None:
 
 
 def _problems(error: ValidationError, most: int = 3) -> list[str]:
-    """The first `most` problems of a manifest, each with its key."""
+    """The first `most` problems of a manifest, in words, each with its key."""
     items = error.errors(include_url=False)
     problems = [
         f"{'.'.join(map(str, item['loc'])) or 'manifest'}: {item['msg'].removeprefix('Value error, ')}"
@@ -179,13 +179,11 @@ def _require_companions(path: Path, manifest: Manifest) -> None:
 
 
 def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
-    """The checkpoint that `reference` names, after checking that the artifact was made from it.
-
-    If `compress` made the exported checkpoint, `reference` may also name the original checkpoint.
+    """Load the checkpoint that an artifact is compared with, and check that the artifact was made from it.
 
     Args:
-        reference: a folder or the name of a bundled checkpoint; None: the bundled checkpoint that the
-            manifest names.
+        reference: a folder or the name of a bundled checkpoint: the exported checkpoint, or its original
+            before `compress`.  None: the bundled checkpoint that the manifest names.
 
     Raises:
         BadInput: there is no such checkpoint, or the artifact was not made from it.
@@ -225,11 +223,10 @@ KIND = FolderKind("an artifact", is_artifact, _known_files)
 
 
 def check_out(path: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> None:
-    """Check before a long job that `staged_artifact` will accept the folder.
+    """Check before a long job that `staged_artifact` can write the folder.
 
     Args:
-        sources: files and folders that the job reads.  `path` is not replaced if it is or contains one of
-            them.
+        sources: files and folders that the job reads.  `path` must neither be nor contain one of them.
 
     Raises:
         BadInput: the folder exists and may not be replaced, or cannot be created.

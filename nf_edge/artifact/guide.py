@@ -161,7 +161,7 @@ def _example_ids(interface: Interface, vocab_size: int) -> list[int]:
 
 
 def _stop(ends: tuple[int, ...], either: str, line: str) -> str:
-    """The line of code that stops a loop at an end-of-text token; "" if the model has no such token.
+    """A line of code for `RUN.md` that stops a loop at an end-of-text token; "" if the model has none.
 
     Args:
         ends: the ids of the end-of-text tokens.

@@ -147,7 +147,7 @@ def _folder_hashing() -> Any:
     """A model-signing configuration that hashes all files of a folder except the signature and git's files.
 
     It ignores exclusions in a signature, so a signature that omits a file does not verify.  Its attribute
-    `hashed` is the result of its last hashing: the names and hashes of the files.
+    `hashed` has the names and hashes of the files that it hashed last.
 
     Raises:
         MissingTool: model-signing is not installed.

@@ -23,7 +23,7 @@ FEED_IDS = "encode texts with Hugging Face `tokenizers`, and pass the ids"
 def tokenizer_lines(interface: Interface) -> list[str]:
     """Rows of a Markdown table about the tokenizer; none if the artifact has no tokenizer.
 
-    They name the tokenizer file, and say whether the runtime encodes texts with it like Hugging Face
+    The rows name the tokenizer file. They say whether the runtime encodes texts like Hugging Face
     `tokenizers`.
     """
     if not interface.tokenizer:

@@ -40,7 +40,7 @@ def precisions(recipe: Recipe, config: ModelConfig) -> Precisions:
 
 
 def _idle_rules(quantize: Quantize, names: Sequence[str]) -> list[str]:
-    """A message for each rule that has no effect."""
+    """A message for each rule that matches no module, or that never applies."""
     problems = []
     for index, rule in enumerate(quantize.rules):
         matched = [name for name in names if fnmatchcase(name, rule.modules)]
@@ -58,7 +58,9 @@ def _idle_rules(quantize: Quantize, names: Sequence[str]) -> list[str]:
 
 
 def _precision(quantize: Quantize, support: Support, name: str, shape: tuple[int, int]) -> Precision:
-    """The precision of a layer [out, in] or a table [rows, columns]."""
+    """The precision of a layer [out, in] or a table [rows, columns], from the recipe and the backend's
+    kernels.
+    """
     rule = quantize.rule_for(name)
     if name in (TOKENS, POSITIONS):
         requested = quantize.table(rule)
@@ -115,7 +117,7 @@ def _tokens(support: Support, requested: Precision, columns: int) -> Precision:
 
 
 def _positions(support: Support, requested: Precision) -> Precision:
-    """The precision of the position table, if quantized: symmetric int8, or float32 if int8 has no kernel.
+    """The precision of the position table: symmetric int8 if the backend has a kernel for it, else float32.
 
     The table is small, and every text uses its rows, so fewer bits would cost more accuracy than they save.
     """
@@ -127,7 +129,7 @@ def _positions(support: Support, requested: Precision) -> Precision:
 
 
 def _stored(precision: Precision, kernel: Kernel) -> Precision:
-    """The precision with its field `stored` set, and with a reason if the file stores more bits."""
+    """The precision as the kernel stores it: `stored` has the bits, and `reason` explains a wider type."""
     reason = precision.reason
     if kernel.stored != precision.bits:
         reason = (
@@ -138,7 +140,7 @@ def _stored(precision: Precision, kernel: Kernel) -> Precision:
 
 
 def _no_lookup(precision: Precision) -> str:
-    """The reason why a table stays in floating point."""
+    """The reason why a table stays in floating point: no kernel looks up rows of this precision."""
     return (
         f"no kernel looks up int{precision.bits} rows{'' if precision.group else ' with one scale per row'}"
     )

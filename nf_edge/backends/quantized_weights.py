@@ -27,7 +27,7 @@ class QuantizedWeight:
     zeros: Tensor | None = None
 
     def in_half(self, bits: int) -> "QuantizedWeight":
-        """Round the scales to float16, for a delegate that computes in float16."""
+        """A copy with scales rounded to float16, for a delegate that computes in float16."""
         return replace(self, scales=as_stored(self.scales, bits, torch.float16))
 
     def dequantized(self) -> Tensor:

@@ -29,7 +29,7 @@ class Runnable:
 
     @property
     def folder(self) -> Path:
-        """The folder of the model file, which is the artifact."""
+        """The folder that contains the model file: the artifact."""
         return self.file.parent
 
     def load(self, threads: int | None = None) -> Session | Decoder:

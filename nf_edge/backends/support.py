@@ -55,55 +55,54 @@ def kernel_for(kernels: Iterable[Kernel], precision: Precision) -> Kernel | None
 
 @dataclass(frozen=True)
 class Support:
-    """Everything that a recipe may request from one backend.
-
-    Attributes:
-        backend: the backend's name.
-        runtime: the package that runs its files.
-        layers: kernels for linear layers.
-        tables: kernels for token and position tables.
-        targets: accelerators to compile for.  A recipe must name one, unless the tuple is empty.
-        own_kernels: whether its files call nf-edge's kernels; if so, the names of its recipes start with
-            `nf-`.
-        any_batch: whether a file accepts any number of rows.
-        dynamic_length: whether a file accepts rows of any length.
-        float_layers: whether linear layers may stay in floating point.
-        rules: whether rules may give single modules other precisions.
-        mixed_static: in a recipe with static activations, the layers that may be quantized without them:
-            any, only int8 per_channel, or none.
-        zero_points: whether weights may be asymmetric.
-        attention: dtypes of attention's products.
-        caches: dtypes of a language model's keys and values; empty if files have no cache.
-        static_cache: whether an int8 cache has calibrated scales, one per channel.
-        methods: methods of rounding weights.
-        channels: a required divisor of the numbers of inputs and outputs of a quantized linear layer.
-        float_logits: whether a layer with static activations can return floating-point logits.  If not, the
-            layers that compute logits have int8_dynamic or float32 activations instead.
-        signed_scales: whether scales of weights may be negative.
-        row_scales: how int8_dynamic ranges are shared.  False: one range per token.  True: one range for all
-            tokens of an input row; if weights have groups, one range per token and group.
-    """
+    """Everything that a recipe may request from one backend."""
 
     backend: str
     runtime: str
+    """The package that runs the backend's files, such as `executorch`."""
     layers: tuple[Kernel, ...]
+    """Kernels for linear layers."""
     tables: tuple[Kernel, ...] = TABLES
+    """Kernels for token and position tables."""
+
     targets: tuple[str, ...] = ()
+    """Accelerators to compile for; if there are any, a recipe must name one."""
     own_kernels: bool = False
+    """Whether files call nf-edge's kernels; names of recipes then start with `nf-`."""
     any_batch: bool = False
+    """Whether a file accepts any number of rows; otherwise one row."""
     dynamic_length: bool = True
+    """Whether a file accepts rows of different lengths; otherwise one fixed length."""
+
     float_layers: bool = True
+    """Whether linear layers may stay in floating point."""
     rules: bool = True
+    """Whether a recipe may give single modules other precisions."""
     mixed_static: Literal["any", "int8_per_channel", "none"] = "any"
+    """The layers that may be quantized without static activations, in a recipe with static activations."""
     zero_points: bool = False
-    attention: tuple[str, ...] = ("float32",)
-    caches: tuple[str, ...] = ()
-    static_cache: bool = False
+    """Whether weights may be asymmetric."""
     methods: tuple[str, ...] = ("nearest", "gptq", "awq")
+    """Methods of rounding weights."""
     channels: int = 1
+    """A number that must divide the numbers of inputs and outputs of a quantized linear layer."""
     float_logits: bool = True
+    """Whether a layer with static activations can return floating-point logits.  If not, the layers that
+    compute logits get int8_dynamic or float32 activations instead.
+    """
     signed_scales: bool = False
+    """Whether scales of weights may be negative."""
     row_scales: bool = False
+    """Whether one int8_dynamic range covers all tokens of an input row (with groups: one group of a token).
+    Otherwise it covers one token.
+    """
+
+    attention: tuple[str, ...] = ("float32",)
+    """Dtypes of attention's products."""
+    caches: tuple[str, ...] = ()
+    """Dtypes of a language model's cached keys and values; empty if files have no cache."""
+    static_cache: bool = False
+    """Whether an int8 cache has calibrated scales, one per channel; otherwise one per token at run time."""
 
     def layer_kernel(self, precision: Precision) -> Kernel | None:
         """The kernel that multiplies weights of this precision; None if no kernel does."""

@@ -72,7 +72,7 @@ def _closed_pipes_raised() -> Iterator[None]:
 
 
 class Verbs(click.Group):
-    """A group whose commands are imported only when they are needed."""
+    """The group of all commands; the module of a command is imported when the command is needed."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         with _closed_pipes_raised():

@@ -128,7 +128,9 @@ class Columns(click.ParamType):
     ) -> tuple[str, ...]:
         names = tuple(name.strip() for name in value.split(","))
         if not all(names) or len(names) > 2 or len(set(names)) < len(names):
-            self.fail(f"{value!r} is not one column, or two different columns with a comma", param, ctx)
+            self.fail(
+                f"{value!r} must be one column, or two different columns separated by a comma", param, ctx
+            )
         return names
 
 

@@ -22,7 +22,7 @@ def wilson(hits: float, total: float) -> tuple[float, float]:
 def paired_difference(lost: float, gained: float, total: float) -> tuple[float, float]:
     """Interval of (lost − gained) / total for two classifiers on the same rows.
 
-    The Wald interval with half a case added to each of the four cells (Agresti and Min, Statistics in
+    It is the Wald interval with half a case added to each of the four cells (Agresti and Min, Statistics in
     Medicine 24, 2005), which keeps its coverage when few predictions differ.
 
     Args:
@@ -36,10 +36,10 @@ def paired_difference(lost: float, gained: float, total: float) -> tuple[float, 
 
 
 def mcnemar(lost: int, gained: int) -> float:
-    """Mid-P of McNemar's test that two classifiers on the same rows are equally often right.
+    """Mid-p value of McNemar's test of the hypothesis that two classifiers are equally often right.
 
-    It is 1 if both are right about the same rows.
-    Source: Fagerland, Lydersen and Laake, BMC Medical Research Methodology 13, 2013.
+    Both classifiers predict the same rows.  The value is 1 if both are right about the same rows.  Source:
+    Fagerland, Lydersen and Laake, BMC Medical Research Methodology 13, 2013.
 
     Args:
         lost: number of rows that only the first classifier predicts right.
@@ -58,17 +58,16 @@ def mcnemar(lost: int, gained: int) -> float:
 def rows_to_resolve(share: float, *, on_interval: bool, of_changes: bool = False) -> float:
     """The smallest number of rows that can show whether a limit on a share of the rows holds.
 
-    With this number or more, a single changed row is within the limit.  With `on_interval`, the interval of
-    no changed rows is also within the limit.
+    One changed row is then within the limit.  With `on_interval`, even the interval of no changed rows is.
 
     Args:
         share: the limit.
         on_interval: whether the limit applies to the bad end of the 95 % interval.
-        of_changes: the limited figure.  True: the share of changed answers, whose interval is `wilson`.
-            False: the loss of a metric, whose interval is `paired_difference`.
+        of_changes: whether the limit is on the share of changed answers, whose interval is `wilson`;
+            otherwise it is on the loss of a metric, whose interval is `paired_difference`.
 
     Returns:
-        For a limit of 0: 1, because one row can break it; with `on_interval` infinity, because every interval
+        For a limit of 0: 1, because one row can break it; infinity with `on_interval`, because every interval
         exceeds 0.
     """
     if not on_interval:
@@ -96,9 +95,9 @@ def exp(value: float) -> float:
 def clustered_error(values: np.ndarray, cluster: np.ndarray) -> float | None:
     """Standard error of the mean of values [Q] that depend on each other within G clusters.
 
-    The linearised variance of a ratio of sums over clusters (Cochran, Sampling Techniques, 1977, section
-    6.4): G / (G − 1) · Σ_g (Σ_{q in g} (x_q − mean))² / Q².  With one value per cluster it is the usual
-    error, s / √Q.
+    Its square is the linearised variance of a ratio of sums over clusters (Cochran, Sampling Techniques,
+    1977, section 6.4): G / (G − 1) · Σ_g (Σ_{q in g} (x_q − mean))² / Q².  With one value per cluster, the
+    result is the usual error, s / √Q.
 
     Args:
         cluster: int64 [Q], the cluster of each value.
@@ -130,7 +129,8 @@ def clustered_mean(values: np.ndarray, cluster: np.ndarray) -> tuple[float, tupl
 
 
 def effective_count(values: np.ndarray, cluster: np.ndarray) -> float:
-    """The number of independent values that would give the mean the same variance as values [Q] in clusters.
+    """The number of independent values whose mean has the same variance as the mean of values [Q] in
+    clusters.
 
     It is Q divided by the design effect: the variance of the mean over the variance if all values were
     independent (Kish, Survey Sampling, 1965, section 8.2).
@@ -149,9 +149,9 @@ def effective_count(values: np.ndarray, cluster: np.ndarray) -> float:
 def ratio_of_medians(above: Sequence[float], below: Sequence[float]) -> tuple[float, float]:
     """Interval of median(above) / median(below) for positive values measured in pairs.
 
-    Percentiles of a seeded bootstrap over pairs, so a disturbance of both values of a pair stays together
-    (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).  Pairs count as independent:
-    the interval does not cover a drift that is slower than the whole measurement.
+    The bounds are percentiles of a seeded bootstrap over pairs, so a disturbance of both values of a pair
+    stays together (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).  Pairs count as
+    independent: the interval does not cover a drift that is slower than the whole measurement.
     """
     pairs = np.array([above, below])
     drawn = np.random.default_rng(0).integers(pairs.shape[1], size=(RESAMPLES, pairs.shape[1]))

@@ -43,10 +43,10 @@ class Metric:
         title: the name in text.
         unit: the unit of a loss and of a limit.
         higher_is_better: whether a larger value is better.
-        tasks: the tasks whose models the metric can measure.
-        function: computes the value from truth and predictions; None if a `Comparison` contains the value.
-            Truth and predictions are int64 [N] for a classifier.  They are int64 [N, L] of zeros and ones for
-            a multi-label classifier, and float64 [N] for a regression.
+        tasks: the tasks of the models that the metric can measure.
+        function: computes the value from truth and predictions: int64 [N] for a classifier, int64 [N, L] of
+            zeros and ones for a multi-label classifier, float64 [N] for a regression.  None if a `Comparison`
+            has the value.
     """
 
     name: MetricName
@@ -58,7 +58,7 @@ class Metric:
 
     @property
     def most_loss(self) -> float:
-        """The largest possible loss in points: a correlation falls from 1 to -1, a share from 1 to 0."""
+        """The largest possible loss in points: 200 for a correlation, which ranges from −1 to 1; else 100."""
         return 200 if self.name in ("matthews", "pearson", "spearman") else 100
 
     def loss(self, reference: Any, artifact: Any) -> Any:

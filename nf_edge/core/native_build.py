@@ -53,14 +53,14 @@ class NativePart:
 def built(
     native: NativePart, settings: list[str], depends_on: list[str], target: BuildTarget | None = None
 ) -> Path:
-    """The path of the built product.
+    """The path of a built program or library.
 
-    The product is built first if it is missing, or if its hash is not the one that its build recorded.
+    It is built first if it is missing, or if it changed since its build.
 
     Args:
         settings: arguments of CMake's configuration.
-        depends_on: other inputs of the build, such as a library's version; each combination has its own
-            build in the cache.
+        depends_on: other inputs of the build, such as a library's version; each combination has its own build
+            in the cache.
         target: the machine to build for; None: this machine.
 
     Raises:

@@ -39,7 +39,7 @@ def check_target(
     sources: Iterable[Path] = (),
     other_outputs: Iterable[Path] = (),
 ) -> None:
-    """Check before a long job that `staged_folder` will accept the folder.
+    """Check before a long job that `staged_folder` can write the folder.
 
     Args:
         sources: files and folders that the job reads.  `target` is not replaced if it is or contains one of
@@ -70,7 +70,7 @@ def check_target(
 
 
 def check_file(target: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> None:
-    """Check before a long job that `staged_file` will accept the file.
+    """Check before a long job that `staged_file` can write the file.
 
     Args:
         sources: files and folders that the job reads; none of them is replaced.

@@ -36,8 +36,8 @@ def names(kind: str, suffix: str = ".yaml") -> list[str]:
 def existing(kind: str, name: str | None) -> list[Path]:
     """The user's file or folder that an argument names, as a list of one path.
 
-    The list is empty for a bundled name, for None, and for a path that does not exist.  A job must not
-    replace a path in this list, because it is the job's own input.
+    The list is empty for a bundled name, for None, and for a path that does not exist.  A job reads the path
+    in this list, so it must not replace it.
 
     Args:
         kind: the kind of bundled files that the argument may name, such as `recipes`; "" for none.

@@ -171,7 +171,7 @@ def _attend(
     bias: Tensor | None,
     positions: Tensor,
 ) -> Tensor:
-    """Attention of q [B, H, Tq, d] to k and v [B, H, Tk, d]: [B, Tq, H·d]."""
+    """The output of attention, [B, Tq, H·d], from q [B, H, Tq, d] and k, v [B, H, Tk, d]."""
     mask = visible
     if bias is not None:
         mask = relative_bias(bias, positions, k.shape[2])

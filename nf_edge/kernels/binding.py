@@ -122,8 +122,9 @@ class PreparedCall:
     Args:
         k, v: float32 [T, H, d] or views with a contiguous last dimension.  Without a cache, row i is position
             i; with a cache, the rows are new tokens, appended from position `first` on.
-        queries: number of queries, at positions from `start` on; with a cache, all are new tokens.
-        keys: number of real keys, at positions from 0 on.
+        queries: number of queries; the first is at position `start`.  With a cache, all queries are new
+            tokens.
+        keys: number of real keys; the first is at position 0.
         first: position of the first new token; None is `start`.
         q: float32 [queries, H, d]; None computes the query from K and `noise`.
         threads: number of threads that share the work.

@@ -24,7 +24,7 @@ class KernelLibrary:
         sha256: hash of the library.
         instruction_sets: instruction sets that this CPU can run, the preferred one first; None for another
             machine.
-        in_use: the instruction set that calls use on this machine; None for another machine.
+        in_use: the instruction set that calls use; None for another machine.
     """
 
     target: str

@@ -19,15 +19,13 @@ class Pass:
 
     Attributes:
         form: the implementation of attention (see `attention_forms`).
-        positions: int64 [T], positions of the queries; or int64 [B, 1], one query per row at a position that
-            differs between rows.
+        positions: int64 [T], positions of the queries; or int64 [B, 1], one query per row, each at its own
+            position.
         keys: number of keys, including cached ones.
-        mask: the mask of hidden keys, in the form's own format.
-        cache: stores the keys and values of the pass; None without a cache.
-        output_tokens: the tokens that a layer computes outputs for; for the last layer, only those that the
-            head uses.
-        last: int64 [B], index of each row's last real token; None without a mask, with a cache, or if
-            `output_tokens` is not "last".
+        mask: the mask of hidden keys, in the form's own format; None if no key is hidden.
+        cache: keys and values of earlier tokens; None without a cache.
+        output_tokens: the tokens that a layer computes outputs for.
+        last: int64 [B], index of each row's last real token; None if it is not needed.
     """
 
     form: AttentionForm

@@ -40,7 +40,7 @@ KIND = FolderKind("a NoiseFormer", is_checkpoint, _file_names)
 def check_place(
     path: Path, *, overwrite: bool, sources: Iterable[Path] = (), other_outputs: Iterable[Path] = ()
 ) -> None:
-    """Check before a long job that `staged_checkpoint` will accept the folder.
+    """Check before a long job that `staged_checkpoint` can write the folder.
 
     Args:
         sources: files and folders that the job reads.  `path` is refused if it is or contains one of them.
@@ -110,7 +110,11 @@ def write_checkpoint(
         kept.pop("lm_head.weight", None)
     problems = mismatches(config, kept)
     if problems:
-        fix = "float16 values above 65504 become Inf; use float32" if dtype == torch.float16 else None
+        fix = (
+            "write the weights as float32: float16 values above 65504 become Inf"
+            if dtype == torch.float16
+            else None
+        )
         raise BadInput.listing(problems, where=where, fix=fix)
     document = strict_json.dumps(config.to_json())
     (folder / CONFIG).write_text(document + "\n", encoding="utf-8")

@@ -142,7 +142,7 @@ class ModelConfig(_Open):
 
     @property
     def layer_sizes(self) -> list[tuple[int, int]]:
-        """(n_head, n_inner) of every layer."""
+        """The pair (n_head, n_inner) of every layer, in order."""
         inner = self.n_inner or 4 * self.n_embd
         layers = self.layers or (LayerConfig(),) * self.n_layer
         return [(layer.n_head or self.n_head, layer.n_inner or inner) for layer in layers]
@@ -158,7 +158,7 @@ class ModelConfig(_Open):
 
     @property
     def has_label(self) -> bool:
-        """Whether each row of data has exactly one label: a class, or the number of a regression."""
+        """Whether each row of data needs exactly one label: a class, or a regression's number."""
         return self.task == "classification" or (self.task == "regression" and self.num_labels == 1)
 
     @property
@@ -210,7 +210,7 @@ class ModelConfig(_Open):
         return self.pooled_token in ("last", "last_not_pad" if self.causal else "first")
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every tensor that a checkpoint must have; weights are [out, in]."""
+        """Map the name of every tensor that a checkpoint must have to its shape; weights are [out, in]."""
         D, d = self.n_embd, self.head_size
         shapes: dict[str, tuple[int, ...]] = {
             "transformer.wte.weight": (self.vocab_size, D),
@@ -257,7 +257,7 @@ class ModelConfig(_Open):
         return shapes
 
     def optional_tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of tensors that training may add; inference ignores them."""
+        """Map names of tensors that training may add to their shapes; inference ignores these tensors."""
         return {
             f"transformer.h.{i}.attn.noise.log_sigma": (heads,)
             for i, (heads, _) in enumerate(self.layer_sizes)

@@ -220,7 +220,7 @@ def masks(
 
 
 def real_mean(h: Tensor, attention_mask: Tensor | None) -> Tensor:
-    """The mean over the real tokens: [B, T, D] → [B, D]."""
+    """The mean hidden state over the real tokens: [B, T, D] → [B, D]."""
     if attention_mask is None:
         return h.mean(dim=1)
     weight = attention_mask.to(h.dtype)

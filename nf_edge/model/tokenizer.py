@@ -86,5 +86,5 @@ def write_tokenizer(source: Path, target: Path) -> None:
 
 
 def vocabulary_size(tokenizer: Tokenizer) -> int:
-    """The largest token id plus one; ids may have gaps."""
+    """The number of embedding rows that a tokenizer needs: its largest token id plus one."""
     return max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1

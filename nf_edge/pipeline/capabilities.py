@@ -25,11 +25,11 @@ class Capability:
     Attributes:
         missing: required packages that are not installed.
         install: the command that installs the missing packages; "" if none is missing.
-        here: what this machine can do with the backend's files once all packages are installed.
+        here: what this machine can do with the backend's files once all packages are installed, in words.
         answers_by: the runtime or simulator that runs the backend's files on this machine.
-        attention: how attention is computed.
-        targets: accelerators that the backend compiles for; empty if its files are not specific to one.
-        precisions: precision of linear layers, by bundled recipe.
+        attention: how attention is computed, in words.
+        targets: accelerators that the backend compiles for; empty if files are not specific to one.
+        precisions: the precision of linear layers, by the name of each bundled recipe.
         devices: bundled devices that the backend supports; devices that prefer it come first.
     """
 
@@ -80,7 +80,7 @@ def capabilities() -> list[Capability]:
 
 
 def _precision(recipe: Recipe) -> str:
-    """The precision that a recipe gives a linear layer, in the words of an export's report."""
+    """The precision that a recipe gives a linear layer, in words as in an export's report."""
     config = ModelConfig(architectures=("NoiseFormerForCausalLM",), **SMALL)
     backend = all_backends()[recipe.backend]
     layer_reports = layer_reports_of(build(config), backend, recipe, precisions(recipe, config), None)

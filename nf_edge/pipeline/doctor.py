@@ -87,7 +87,7 @@ def _packages() -> dict[str, str]:
 
 
 def _built(name: str, needed_for: str, tools: Callable[[], str]) -> Finding:
-    """Whether this machine can build a native part of nf-edge, as a finding.
+    """The finding whether this machine can build a native part of nf-edge.
 
     Args:
         tools: function that returns the compiler to build the part with, or raises MissingTool.

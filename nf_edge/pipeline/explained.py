@@ -1,4 +1,4 @@
-"""The result of `nf-edge check`: the accuracy, and where it was lost."""
+"""The result of `nf-edge check`: the accuracy, and explanations of where it was lost."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ class Explained:
     """An accuracy report, with the explanations that were requested.
 
     Attributes:
-        accuracy: with an explanation, it is judged by the second lowering too.
+        accuracy: with an explanation, its gate also requires that lowering again gives the artifact's files.
         stages: the accuracy after each stage; None if it was not requested.
         layers: the error of each layer; None if it was not requested.
     """
@@ -28,7 +28,9 @@ class Explained:
     def of(
         cls, accuracy: AccuracyReport | CoresReport, stages: StagesReport | None, layers: LayersReport | None
     ) -> "Explained":
-        """The accuracy with at least one explanation, whose second lowering judges the artifact too."""
+        """Add explanations to an accuracy report; its gate then also requires equal files from lowering
+        again.
+        """
         explanation = stages or layers
         assert explanation is not None
         return cls(accuracy.with_lowered_again(explanation.lowered_again), stages, layers)
@@ -41,8 +43,7 @@ class Explained:
     def to_json(self) -> dict[str, Any] | list[dict[str, Any]]:
         """The JSON document of the accuracy, with a key for each explanation.
 
-        Without explanations, the accuracy on cores is a list.  With an explanation, the document is an
-        object, and its key `cores` has this list.
+        The accuracy on cores is a list; with an explanation, this list is the value of the key `cores`.
         """
         reports = {"stages": self.stages, "layers": self.layers}
         explanations = {name: report.to_json() for name, report in reports.items() if report}

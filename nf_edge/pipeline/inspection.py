@@ -35,7 +35,7 @@ class Inspection:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The manifest (without its reports), and in addition the signature's state, operators and loads."""
+        """The manifest without its reports, and keys for the signature, the operators and the loads."""
         return {
             **self.artifact.manifest.model_dump(mode="json", by_alias=True, exclude={"reports"}),
             "signature": self.artifact.signature,

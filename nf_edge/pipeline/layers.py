@@ -24,14 +24,14 @@ from nf_edge.quantization.layer_report import ATTENTION
 def check_layers(
     exported: Exported, again: LoweredAgain, rows: Rows, progress: Progress = silent
 ) -> LayersReport:
-    """Measure the error of each layer of an artifact, against the same layer in float32.
+    """Measure the error of each layer of an artifact against float32; find the first bad layer and a remedy.
 
     Args:
-        again: the result of `exported.lowered_again`.
-        rows: the rows in the artifact's tokens.
+        again: what `exported.lowered_again` yields.
+        rows: the rows encoded for the artifact.
 
     Raises:
-        BadInput: the rows do not suit the model, or the backend's layers cannot be read.
+        BadInput: a row is too long, or the outputs of the layers cannot be read.
         MissingTool: a package of the backend is not installed.
     """
     manifest, job = exported.artifact.manifest, again.job
@@ -66,10 +66,10 @@ def check_layers(
 
 
 def _tapped(exported: Exported, again: LoweredAgain, inputs: Inputs) -> Tapped:
-    """The float32 network and the quantized model of an artifact, with their layers' outputs.
+    """The float32 network and the quantized model of an artifact, whose layers' outputs can be read.
 
     Raises:
-        BadInput: the backend does not show the outputs.
+        BadInput: the backend does not show the outputs of layers.
     """
     job = again.job
     lowering = Lowering(
@@ -84,7 +84,7 @@ def _tapped(exported: Exported, again: LoweredAgain, inputs: Inputs) -> Tapped:
     longest = max(inputs, key=lambda row: int(row[1].sum()))
     if (tapped := job.backend.tapped(lowering, longest)) is None:
         raise BadInput(
-            f"backend {job.backend.name} does not show the outputs of its layers",
+            f"its backend, {job.backend.name}, does not show the outputs of layers",
             where=exported.artifact.path,
             fix="use --stages instead of --layers",
         )
@@ -104,7 +104,7 @@ def float_program(job: Job) -> nn.Module:
 
 
 def _dtypes(manifest: Manifest) -> Callable[[str], str]:
-    """A function that gives a layer's dtype in the manifest; "" for layers that the manifest lacks."""
+    """A function from a layer's name to its dtype in the manifest; it returns "" if the manifest has none."""
     entries = {entry["module"]: entry["dtype"] for entry in manifest.quantization}
 
     def dtype(layer: str) -> str:

@@ -1,7 +1,7 @@
 """Lower an artifact's checkpoint again, to measure the steps of its export.
 
-The manifest names the checkpoint, the recipe and the calibration rows.  A different checkpoint and different
-rows are refused.
+The manifest records the checkpoint, the recipe and the calibration rows of the export.  Other checkpoints and
+other calibration rows are refused.
 """
 
 import shutil
@@ -32,9 +32,10 @@ class Exported:
     """An artifact with the checkpoints that it was made from.
 
     Attributes:
-        reference: the float32 checkpoint to compare with: the exported one, or the one it was pruned from.
-        job: the lowering job of the export; None if only the original of the exported checkpoint is known.
-        calibrate: the rows that the recipe was calibrated on; None: the checkpoint's examples.
+        reference: the float32 checkpoint to compare with: the exported checkpoint, or its original before
+            pruning.
+        job: the lowering of the exported checkpoint; None if only its original is given.
+        calibrate: the calibration rows of the export; None: the checkpoint's examples.
     """
 
     artifact: Artifact
@@ -46,14 +47,14 @@ class Exported:
     def of(
         cls, artifact: Artifact, reference: Checkpoint, pruned: Checkpoint | None, calibrate: Rows | None
     ) -> "Exported":
-        """Find out which checkpoint was exported, and check the calibration rows, before anything runs.
+        """Find out which checkpoint was exported, and check the calibration rows.
 
         Args:
             pruned: the exported checkpoint, if `reference` is its original.
 
         Raises:
-            BadInput: `pruned` is not the exported checkpoint, `reference` already is the exported one, or the
-                calibration rows are not those of the export.
+            BadInput: `pruned` is not the exported checkpoint, `reference` is already the exported checkpoint,
+                or these are not the calibration rows of the export.
             MissingTool: a package of the backend is not installed.
         """
         made_of = artifact.manifest.made_of
@@ -78,10 +79,10 @@ class Exported:
         return cls(artifact, reference, job, calibrate)
 
     def require_job(self) -> Job:
-        """The lowering job of the export.
+        """The lowering of the exported checkpoint.
 
         Raises:
-            BadInput: the exported checkpoint is unknown.
+            BadInput: only the original of the exported checkpoint is given.
         """
         if self.job is None:
             raise BadInput(
@@ -93,7 +94,9 @@ class Exported:
 
     @contextmanager
     def lowered_again(self, progress: Progress = silent) -> "Iterator[LoweredAgain | None]":
-        """Lower the exported checkpoint again, in a temporary folder; None if it is unknown."""
+        """Lower the exported checkpoint again, in a temporary folder; yield None if only its original is
+        given.
+        """
         if self.job is None:
             yield None
             return
@@ -102,14 +105,14 @@ class Exported:
 
 
 def _job(artifact: Artifact, checkpoint: Checkpoint, calibrate: Rows | None) -> Job:
-    """The lowering job of the export, after checking that the calibration rows are the export's."""
+    """The lowering of a checkpoint, after checking that the calibration rows are those of the export."""
     manifest = artifact.manifest
     job = Job.of(checkpoint, manifest.recipe, calibrate)
     before, now = manifest.calibration, calibrated_on(job.calibration)
     if (before and (before.sha256, before.rows)) != (now and (now.sha256, now.rows)):
         rows = f"{before.rows} rows of {before.source}, SHA-256 {before.sha256[:12]}…" if before else "none"
         raise BadInput(
-            f"these are not the rows that {artifact.path} was calibrated on (export: {rows})",
+            f"these are not the rows that {artifact.path} was calibrated on (the export used {rows})",
             where=job.calibration.source if job.calibration else None,
             fix="give the calibration rows of the export with --calibrate",
         )
@@ -123,12 +126,12 @@ NOT_LOWERED = SameFile(
 
 @dataclass(frozen=True)
 class LoweredAgain:
-    """The result of lowering an artifact's checkpoint again.
+    """The files and programs from lowering an artifact's checkpoint again.
 
     Attributes:
         program: the program that was lowered, in PyTorch.
-        file: the model file; files that it needs are in the same folder.
-        graph: the model file before the backend quantized it; files that it needs are in the same folder.
+        file: the model file; its companion files are in the same folder.
+        graph: the model file before the backend quantized it; its companion files are in the same folder.
     """
 
     job: Job
@@ -149,7 +152,8 @@ class LoweredAgain:
         files = " and ".join(differing)
         if other := _other_environment(manifest):
             text = (
-                f"not confirmed: lowering again gives another {files}, but here is other software ({other})"
+                f"not confirmed: lowering again gives another {files}, which other software may explain "
+                f"({other})"
             )
             return SameFile(None, text)
         text = f"NOT the same: lowering again gives another {files}, with the same software and processor"
@@ -157,10 +161,10 @@ class LoweredAgain:
 
 
 def _other_environment(manifest: Manifest) -> str:
-    """The differences from the environment of the export, in words; "" if there are none."""
+    """How this environment differs from the one of the export, in words; "" if both are equal."""
     before, now = manifest.reproducible, reproducible(manifest.recipe)
     if before is None:
-        return "the manifest does not name the export's"
+        return "the manifest does not record the software of the export"
     pairs = [("nf-edge", manifest.nf_edge, __version__)]
     pairs += [(name, getattr(before, name), getattr(now, name)) for name in ("python", "machine", "cpu")]
     names = sorted({*before.packages, *now.packages})
@@ -170,7 +174,7 @@ def _other_environment(manifest: Manifest) -> str:
 
 @contextmanager
 def lowered_again(job: Job, progress: Progress = silent) -> Iterator[LoweredAgain]:
-    """Lower a checkpoint in a temporary folder; the result also has the program and the graph."""
+    """Lower a checkpoint again in a temporary folder, which exists until the block ends."""
     with scratch_folder() as folder, scratch_folder() as copies:
         file, programs = folder / job.backend.model_file, list[nn.Module]()
 

@@ -1,4 +1,4 @@
-"""What to do about a layer with a large error: more bits, or no quantization, as `sensitivity` measures."""
+"""Advice for a layer with a large error: more bits, or no quantization. `sensitivity` measures what helps."""
 
 import re
 from collections.abc import Container
@@ -31,7 +31,9 @@ AGAIN = f"the file is not what the recipe gives, so another precision does not h
 
 
 def module_of(layer: str, modules: Container[str]) -> str:
-    """The network's module that a layer is a part of; a backend may split one module into Q, K and V."""
+    """The name of the network's module to which a layer belongs; a backend may split a module into Q, K and
+    V.
+    """
     names = (PARTS.sub(projection, layer) for projection in (".c_kv", ".c_attn"))
     return next((name for name in names if name in modules), layer)
 
@@ -55,7 +57,7 @@ def remedy_for(
     module = module_of(layer.name, modules)
     unit = next((unit for unit in units_of(job.checkpoint.config) if module in unit.modules), None)
     if layer.name.endswith(".attn") and (keys := _integer_keys(job.recipe)):
-        return f"write in the recipe's section quantize {keys}"
+        return f"in section `quantize` of the recipe, write {keys}"
     if unit is None:
         return f"the layer has no weights, only activations; use {_wider(job.recipe)}"
     if not job.backend.support.float_layers:
@@ -66,9 +68,9 @@ def remedy_for(
 
 
 def _integer_keys(recipe: Recipe) -> str:
-    """The keys to write in a recipe so that attention computes in float32, such as `attention: float32`.
+    """The keys that make attention and cache compute in float32, such as `attention: float32`.
 
-    "" if the recipe sets int8 neither for attention nor for the cache.
+    "" if the recipe sets neither of them to int8.
     """
     assert recipe.quantize is not None
     keys = {"attention": recipe.quantize.attention, "kv_cache": recipe.quantize.kv_cache}
@@ -76,9 +78,10 @@ def _integer_keys(recipe: Recipe) -> str:
 
 
 def _wider(recipe: Recipe) -> str:
-    """In words: a bundled recipe of the same backend and target with int16 activations.
+    """The kind of recipe to use instead, in words.
 
-    If there is none, or if it is `recipe` itself: a recipe with float activations.
+    It is a bundled recipe of the same backend and target with int16 activations; if there is none or the
+    recipe has them already, any recipe with float activations.
     """
     named = [load_recipe(name) for name in names("recipes")]
     same = [each for each in named if (each.backend, each.target) == (recipe.backend, recipe.target)]
@@ -92,13 +95,14 @@ def _advice(unit: Unit, job: Job, costs: UnitCosts) -> str:
     bits = job.precisions[unit.modules[0]].bits or 32
     now = next((cost for cost in costs.costs if _bits(cost) <= bits), None)
     if now is None:
-        return f"leave it in floating point: {_rule(unit, 'float32')}"
+        return f"leave the layer in floating point: add the rule {_rule(unit, 'float32')}"
     wider = [cost for cost in costs.usable if _bits(cost) > bits and cost.kl <= WORTH * now.kl]
-    measured = f"alone, {now.dtype} costs {format_number(now.kl, '.2g')} nats"
+    measured = f"quantized alone, {now.dtype} costs {format_number(now.kl, '.2g')} nats"
     if wider:
         best = min(wider, key=_bits)
-        return f"{measured} and {best.dtype} {best.kl:.2g}: add the rule {_rule(unit, best.rule.weights)}"
-    return f"{measured}, and no wider integer has a tenth of that: add the rule {_rule(unit, 'float32')}"
+        return f"{measured}, {best.dtype} only {best.kl:.2g}: add the rule {_rule(unit, best.rule.weights)}"
+    rule = _rule(unit, "float32")
+    return f"{measured}, and no wider integer costs less than a tenth of that: add the rule {rule}"
 
 
 def _bits(cost: Cost) -> int:
@@ -106,5 +110,5 @@ def _bits(cost: Cost) -> int:
 
 
 def _rule(unit: Unit, weights: str) -> str:
-    """The rules to write in a recipe to give a unit this dtype: one rule for each module of the unit."""
+    """The rules that give a unit this dtype, as text for a recipe: one rule for each module of the unit."""
     return ", ".join(f"{{modules: {module}, weights: {weights}}}" for module in unit.modules)

@@ -39,10 +39,9 @@ def file(result: Export) -> Figure:
 
 
 def process(memories: Sequence[MemoryReport]) -> list[Figure]:
-    """The memory of each export's process at its largest input; all figures are of the same kind.
+    """The memory of each export's process at its largest input, as figures of one kind.
 
-    They are measured if all measured figures are known.  Otherwise they are planned if all planned figures
-    are known, and predicted if not.
+    The kind is the first one of which all figures are known: measured, planned, or predicted.
     """
     for how in ("measured", "planned", "predicted"):
         figures = [memory.process_total.figures()[how] for memory in memories]

@@ -1,4 +1,4 @@
-"""`nf-edge check --stages`: make every stage of an artifact again, and measure where accuracy is lost.
+"""`nf-edge check --stages`: run every stage from the checkpoint to the artifact, and measure the losses.
 
 The order of the stages depends on what the backend quantizes: the program or the lowered file.
 """
@@ -24,7 +24,7 @@ from nf_edge.quantization.layer_report import ATTENTION
 
 FP32, PRUNED, ARTIFACT = "fp32", "pruned and recovered", "artifact"
 WEIGHTS, PROGRAM, GRAPH = "quantized weights", "quantized program", "exported graph"
-# The stages between checkpoint and artifact in the order of their making, by what a backend quantizes.
+# The stages between checkpoint and artifact, in the order of an export, by what a backend quantizes.
 ORDER = {
     "program": (WEIGHTS, PROGRAM, GRAPH),
     "file": (GRAPH, WEIGHTS, PROGRAM),
@@ -39,7 +39,8 @@ NO_PROGRAM = {
 NO_CHECKPOINT = "the reference is the original; give the exported checkpoint with --pruned"
 NOT_PRUNED = "the checkpoint was not pruned"
 NO_ORIGINAL = (
-    "the reference is the pruned checkpoint; give its original with --reference, and it with --pruned"
+    "the reference is the pruned checkpoint; give the original with --reference, and the pruned one with "
+    "--pruned"
 )
 NO_GRAPH = "its inputs are chunks and a cache, which only the runtime handles"
 
@@ -54,8 +55,9 @@ def check_stages(
     """Measure the accuracy after every stage, from the float32 checkpoint to the emulated cores.
 
     Args:
-        again: the result of `exported.lowered_again`.
-        rows: the rows of `exported.reference` and of the artifact.
+        again: what `exported.lowered_again` yields.
+        rows: the same rows, encoded for `exported.reference` and for the artifact.
+        cores: the emulated cores that run the artifact too.
 
     Raises:
         BadInput: the data does not suit the artifact.
@@ -86,7 +88,7 @@ def _pruned(exported: Exported, source: str) -> Stage:
 
 
 def _made(runnable: Runnable, again: LoweredAgain | None, source: str) -> list[Stage]:
-    """The stages that need the checkpoint lowered again, in the backend's order."""
+    """The stages from lowering the checkpoint again: weights, program and graph, in the backend's order."""
     order = ORDER[runnable.backend.quantizes]
     if again is None:
         return [Stage.not_run(name, NO_CHECKPOINT) for name in order]
@@ -99,7 +101,7 @@ def _made(runnable: Runnable, again: LoweredAgain | None, source: str) -> list[S
 
 
 def _weights(again: LoweredAgain, source: str) -> Stage:
-    """The float32 network with the artifact's weights, dequantized."""
+    """The stage of the float32 network with dequantized weights."""
     weights = again.lowered.weights
     if again.job.recipe.quantize is None:
         return Stage.not_run(WEIGHTS, FLOAT)
@@ -120,7 +122,7 @@ def _weights(again: LoweredAgain, source: str) -> Stage:
 
 
 def _program(runnable: Runnable, again: LoweredAgain) -> Stage:
-    """The quantized program in PyTorch, which also rounds activations."""
+    """The stage of the quantized program in PyTorch, which also rounds activations."""
     quantizes = runnable.backend.quantizes
     if again.job.recipe.quantize is None:
         return Stage.not_run(PROGRAM, FLOAT)

@@ -60,9 +60,9 @@ def compress_checkpoint(
         resume: continue an interrupted recovery of the same checkpoint, recipe and data.
 
     Raises:
-        BadInput: the data does not suit the model, or the model has too few layers or parameters to prune.
-            Also if `out` cannot be written, there is no state to resume, or training diverged.  Also if a
-            state exists but neither `resume` nor `overwrite` is set.
+        BadInput: the data does not suit the model, the model is too small to prune, `out` cannot be written,
+            or training diverged.  Also if there is no state to resume, or if a state exists but neither
+            `resume` nor `overwrite` is set.
     """
     prune, recovery = recipe.prune, recipe.recover
     config = checkpoint.config
@@ -164,7 +164,7 @@ def _logits(
     test: Examples,
     size: int,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield pairs of logits, of the original and of the smaller model, for each batch of test examples.
+    """Yield a pair of logits for each batch of test examples: the original's, and the smaller model's.
 
     Each classifier gets the rows encoded with its own tokenizer.  The logits of language models cover only
     the kept tokens.
@@ -182,7 +182,7 @@ def _logits(
 
 
 def _zero_share(smaller: Checkpoint, masks: Mapping[str, Tensor]) -> float | None:
-    """The share of zeros in the masked tensors; None if no tensor has a mask."""
+    """The share of zeros among the weights that masks cover; None without masks."""
     if not masks:
         return None
     total = sum(smaller.tensors[name].numel() for name in masks)

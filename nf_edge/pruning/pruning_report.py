@@ -31,39 +31,36 @@ class Sizes:
 
 @dataclass(frozen=True)
 class PruningReport(HtmlValue):
-    """The result of `compress_checkpoint`.
-
-    Attributes:
-        path: the new checkpoint.
-        tested_on: the source of the data that scores and divergence are measured on.
-        reencoded: number of test documents that the smaller tokenizer encodes differently, and number of all
-            test documents; None if no token was dropped.
-        original: scores of the original checkpoint.
-        pruned: scores before recovery; None when there was no recovery.
-        result: scores of the new checkpoint.
-        divergence: predictions of the new checkpoint compared with the original's; None for a regression.
-        best_step: the step of recovery whose weights were kept; None when there was no recovery.
-        rounded: whether `pruned`, `result` and `divergence` were measured with weights and activations
-            rounded as in the export.
-        zeros: share of the linear layers' weights that are zero; None without `prune.weights`.
-        download: compressed bytes of all weights, before and after; zeros reduce only this size.
-        notes: remarks on how the rows were read.
-    """
+    """The result of `compress_checkpoint`: sizes and scores before and after."""
 
     path: Path
+    """The new checkpoint."""
     before: Sizes
     after: Sizes
     tested_on: str
+    """The source of the data that scores and divergence are measured on."""
     reencoded: tuple[int, int] | None
+    """Number of test documents that the smaller tokenizer encodes differently, and number of all test
+    documents; None if no token was dropped.
+    """
     original: Evaluation
+    """Scores of the original checkpoint."""
     pruned: Evaluation | None
+    """Scores before recovery; None without recovery."""
     result: Evaluation
+    """Scores of the new checkpoint."""
     divergence: Divergence | None
+    """Divergence of the new checkpoint's predictions from the original's; None for a regression."""
     best_step: int | None
+    """The step of recovery whose weights were kept; None without recovery."""
     rounded: bool
+    """Whether `pruned`, `result` and `divergence` are measured with rounding as in the export."""
     zeros: float | None
+    """Share of the linear layers' weights that are zero; None without `prune.weights`."""
     download: tuple[int, int]
+    """Compressed bytes of all weights, before and after; zeros reduce only this size."""
     notes: tuple[str, ...]
+    """Remarks on how the rows were read."""
 
     def to_json(self) -> dict[str, Any]:
         return {"path": str(self.path), **self.facts()}

@@ -37,10 +37,10 @@ class Calibration:
     truncated: int
 
     def inputs(self, input_shape: InputShape, pad_token_id: int | None) -> Inputs:
-        """One pair of input_ids and attention_mask per row, int64 [1, T] each.
+        """Pairs of input_ids and attention_mask, int64 [1, T] each, one pair per row.
 
         Rows are padded if the program has a fixed length.  If no row needs padding, a shortened copy of the
-        first row is added: the range of the mask must include padding.
+        first row is added, so that the mask's range covers padding.
         """
         texts = [row.input_ids for row in self.rows]
         if input_shape.dynamic_length:
@@ -86,8 +86,8 @@ def calibration_for(
         None if nothing needs calibration.
 
     Raises:
-        BadInput: the recipe needs calibration data and there is none; it needs none and `rows` is given; or a
-            row is longer than the program's input.
+        BadInput: the recipe needs calibration data and there is none; the recipe needs none, but `rows` is
+            given; or a row is longer than the program's input.
     """
     purposes = calibration_purposes(recipe, cache)
     if not purposes:

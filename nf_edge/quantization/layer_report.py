@@ -29,7 +29,7 @@ class LayerReport:
     """The precision of one module's weights, of attention (`ATTENTION`) or of the cache (`KV_CACHE`).
 
     Attributes:
-        reason: why the dtype is not the one that the recipe sets, or why it saves nothing; otherwise "".
+        reason: why the dtype differs from the recipe's, or why it saves nothing; "" if neither applies.
         weights_snr: signal-to-noise ratio of the lowered weights, in dB; None if nothing was quantized, or
             before the quantization.
         output_snr: signal-to-noise ratio of the layer's output on the calibration rows, in dB; None without

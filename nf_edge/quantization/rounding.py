@@ -1,7 +1,7 @@
 """Weights that nf-edge rounds itself, instead of the runtime's quantizer.
 
-These are weights of a width that no kernel supports (such as int3), and weights with zero points. For
-delegates that compute in float16, they are all quantized weights. With GPTQ, they are also all weights
+nf-edge rounds weights of a width that no kernel supports (such as int3), and weights with zero points. For
+delegates that compute in float16, it rounds all quantized weights. With GPTQ, it also rounds all weights
 below int8. GPTQ rounds the token table first and then the layers in order. Each layer is rounded for the
 inputs that it gets from the layers before it, which are already rounded.
 """
@@ -108,7 +108,9 @@ def _replace_weight(module: nn.Module, quantized_weight: QuantizedWeight) -> Non
 
 
 def _round_blocks(network: NoiseFormer, rows: list[Tensor], round_layer: Callable[..., None]) -> None:
-    """Round the layers of each block in turn.  Only the current block runs, once for each of its layers."""
+    """Call `round_layer` for the layers of each block in turn.  Only the current block runs, once for each of
+    its layers.
+    """
     blocks = list(network.transformer.blocks)
     # For each row, the arguments of the current block: hidden states, which depend on the rounding of the
     # blocks before it, and the `Pass`.

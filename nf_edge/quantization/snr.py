@@ -119,7 +119,7 @@ def _output_energies(
 
 
 def _signal_and_error(module: nn.Module, lowered: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The output of a module with the weights W, and with their errors W − Ŵ (Ŵ: `lowered`).
+    """The output of a module with its weights W, and with the errors W − Ŵ; Ŵ is `lowered`.
 
     For a linear layer these are x Wᵀ and x (W − Ŵ)ᵀ; for a table, the rows of W and W − Ŵ at the ids x.
     """

@@ -59,7 +59,7 @@ def _score_cells(score: Score) -> tuple[str, ...]:
 
 
 def accuracy_card(report: AccuracyReport) -> tuple[str, str]:
-    """The main figure of a report, and its description."""
+    """The main figure of a report, such as `97.50 %`, and its description."""
     data = f"on {report.comparison.questions:,} {report.unit} of {report.data}"
     if not report.metrics:
         divergence = report.comparison.divergence
@@ -73,7 +73,7 @@ def accuracy_card(report: AccuracyReport) -> tuple[str, str]:
 def metrics_tables(
     changes: Sequence[MetricChange], title: str = "Metrics", reference: str = "checkpoint"
 ) -> list[Table]:
-    """The table of both models' metrics, and of the losses."""
+    """The table of both models' metrics and of the losses; no table if there are no metrics."""
     rows = tuple(
         (
             change.metric.title,
@@ -90,7 +90,7 @@ def metrics_tables(
 
 
 def limits_tables(results: Sequence[LimitResult]) -> list[Table]:
-    """The table of limits, and whether each holds."""
+    """The table of limits and whether each holds; no table if there are no limits."""
     rows = tuple(
         (
             limit_name(result),
@@ -121,7 +121,7 @@ def loss_bounds(change: MetricChange) -> str:
 
 
 def metric_text(metric: Metric, value: float | None) -> str:
-    """The value of a metric."""
+    """The value of a metric as text; a dash if it is unknown."""
     if value is None:
         return UNKNOWN
     if metric.name == "accuracy":
@@ -176,14 +176,14 @@ def accuracy_lines(report: AccuracyReport) -> list[str]:
 
 
 def gate_line(report: AccuracyReport) -> str:
-    """Whether the artifact passes the gate; without a limit, that nothing was judged."""
+    """The line that says whether the artifact passes the gate, or that nothing was judged without a limit."""
     if not report.passed:
         return "FAILS the accuracy gate"
     return "PASSES the accuracy gate" if report.judged else NOT_JUDGED
 
 
 def _text_lines(scores: TextScores) -> list[str]:
-    """The windows of a text, and both models' bits per byte."""
+    """Lines about a text: its windows, and both models' bits per byte."""
     text = scores.text
     before, after = (
         format_number(bits.value, ".4f", "" if bits.error is None else f" ± {bits.error:.2g}")
@@ -244,14 +244,14 @@ def divergence_lines(
 
 
 def drop_text(comparison: Comparison) -> str:
-    """The lost points of accuracy, with their interval."""
+    """The loss of accuracy in points with its interval; `drop unknown` if it is unknown."""
     if comparison.drop is None or comparison.drop_interval is None:
         return "drop unknown"
     return f"drop {comparison.drop:+.2f} points ({interval_text(comparison.drop_interval, '+.2f')})"
 
 
 def drop_cell(comparison: Comparison) -> str:
-    """The lost points of accuracy; a dash if they are unknown."""
+    """The loss of accuracy in points; a dash if it is unknown."""
     return UNKNOWN if comparison.drop is None else f"{comparison.drop:+.2f}"
 
 

@@ -36,7 +36,7 @@ def _capability_lines(capability: Capability) -> list[str]:
 
 
 def doctor_parts(findings: Sequence[Finding]) -> list[Part]:
-    """The state of each requirement, then the commands that install the missing requirements."""
+    """The report of `doctor`: the state of each requirement, then commands that install the missing ones."""
     rows = tuple(
         (each.name, "ok" if each.ok else "missing", each.state, each.needed_for) for each in findings
     )

@@ -26,7 +26,7 @@ def comparison_parts(report: ComparisonReport) -> list[Part]:
 
 
 def _model_lines(report: ComparisonReport) -> list[str]:
-    """The models, with the letters that stand for them in the tables."""
+    """One line per model, with the letter that stands for it in the tables."""
     models = zip(letters(len(report.models)), report.models, strict=True)
     return [
         f"{letter}: {model.name}, {model.config.attention} attention, {noise_text(model.config)}; "
@@ -68,7 +68,7 @@ def _reading_lines(report: ComparisonReport) -> list[str]:
 
 
 def _summary_lines(report: ComparisonReport) -> list[str]:
-    """The first model compared with each of the others."""
+    """Lines that compare the first model with each of the others."""
     first, *others = (model.name for model in report.models)
     lines = []
     for number, other in enumerate(others):

@@ -56,7 +56,7 @@ def _table(reports: Sequence[OnCore]) -> Table:
 
 
 def _metric_cells(accuracy: AccuracyReport) -> tuple[str, str, str]:
-    """The artifact's main metric, the loss, and the interval of the loss."""
+    """Three cells: the artifact's main metric, the loss, and the interval of the loss."""
     if not accuracy.metrics:
         return UNKNOWN, UNKNOWN, UNKNOWN
     main = accuracy.metrics[0]

@@ -15,8 +15,8 @@ def coverage_parts(manifest: Manifest) -> list[Part]:
 
 
 def coverage_lines(manifest: Manifest) -> list[str]:
-    """The operators that the accelerated library executes, and those it does not, with the reason and a
-    likely fix.
+    """Lines about the operators that the accelerated library executes, and about all others, with reason and
+    fix.
     """
     coverage = manifest.coverage
     line = f"{coverage_text(coverage)}, run in {coverage['library']}"
@@ -57,7 +57,7 @@ def share_text(part: int, total: int) -> str:
 
 
 def accelerator_lines(manifest: Manifest) -> list[str]:
-    """Cycles, time and memory of the accelerator's part, from its compiler; empty without an accelerator."""
+    """Lines with the compiler's estimates of the accelerator's cycles, time and memory; empty without one."""
     estimate = manifest.reports.get("accelerator")
     if estimate is None:
         return []

@@ -28,7 +28,7 @@ def device_table(devices: Sequence[Device]) -> list[Part]:
 
 
 def device_parts(device: Device, width: int) -> list[Part]:
-    """Every fact of a device with its source, wrapped to `width` columns."""
+    """The report of a device: every fact with its source, wrapped to `width` columns."""
     lines = [f"{device.name} ({device.id}, {device.class_})"]
     if device.url:
         lines.append(device.url)

@@ -23,8 +23,8 @@ class Case:
     """One gate.
 
     Attributes:
-        problem: the reason why it fails; "" if it does not.
-        not_judged: the reason why it has no verdict; "" if it has one.
+        problem: the reason why the gate fails; "" if it does not fail.
+        not_judged: the reason why the gate has no verdict; "" if it has one.
     """
 
     name: str
@@ -86,7 +86,7 @@ def summary_markdown(report: GateReport, title: str) -> str:
 
 
 def _suites(report: GateReport, title: str) -> list[tuple[str, list[Case]]]:
-    """The name and the cases of each test suite."""
+    """The test suites of a report: the name of each suite, and its cases."""
     if isinstance(report, AccuracyReport):
         return [(title, accuracy_cases(report))]
     if isinstance(report, CoresReport):
@@ -110,10 +110,10 @@ def _accuracies(report: GateReport) -> Sequence[AccuracyReport]:
 
 
 def accuracy_cases(report: AccuracyReport) -> list[Case]:
-    """A case for finite logits, one case per limit, and with a baseline, a case for the regression.
+    """The gates of an accuracy report: finite logits, each limit, the baseline, and lowering again.
 
-    Without a limit and a baseline, the second case says that the accuracy is not judged.  After a second
-    lowering, one more case says whether the file is what its recipe gives.
+    A gate that was not requested has no case.  If there is neither a limit nor a baseline, one case says that
+    the accuracy is not judged.
     """
     comparison = report.comparison
     count = comparison.not_finite
@@ -143,5 +143,5 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """A text without characters that would end a cell or start HTML."""
+    """The text with all characters escaped that would end a table cell or start HTML."""
     return text.replace("\n", " ").replace("|", "\\|").replace("<", "&lt;")

@@ -21,7 +21,7 @@ def letters(count: int) -> str:
 
 
 def artifact_lines(report: LatencyReport) -> list[str]:
-    """The measured artifacts; if there are several, with the letters that stand for them in the tables."""
+    """One line per measured artifact; with several artifacts, a letter stands for each in the tables."""
     several = len(report.artifacts) > 1
     return [
         f"{f'{letter}: ' if several else ''}{artifact.path}, {artifact.checkpoint} by {artifact.recipe}, "

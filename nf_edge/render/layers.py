@@ -16,7 +16,7 @@ def layers_parts(report: LayersReport) -> list[Part]:
 
 
 def layers_table(report: LayersReport) -> Table:
-    """A row per layer, in the order of the run."""
+    """The table of layer errors, one row per layer in the order of the run."""
     columns = ["layer", "dtype", "SNR\n(dB)", "SNR with\nexact inputs\n(dB)", "cosine", "largest\nerror"]
     rows = [[layer.name, layer.dtype, *_cells(layer)] for layer in report.layers]
     if report.file_through:
@@ -56,7 +56,9 @@ def layers_lines(report: LayersReport) -> list[str]:
             "inside a delegate"
         )
     if report.missing:
-        lines.append(f"not measured, because they are not one tensor there: {', '.join(report.missing)}")
+        lines.append(
+            f"not measured, because they are not computed as one tensor: {', '.join(report.missing)}"
+        )
     return [
         *lines,
         "SNR with exact inputs: each layer receives the fp32 inputs, so it shows only the error that it adds",
@@ -69,11 +71,14 @@ def first_bad_line(report: LayersReport) -> str:
     """The line that names the first bad layer, or the layer that adds the most error if none is bad."""
     bad, worst = report.first_bad, report.worst
     if bad is None:
-        most = f"{worst.name} adds most error (SNR {decibels_text(worst.own_snr)} dB)"
+        most = f"{worst.name} adds the most error (SNR {decibels_text(worst.own_snr)} dB)"
         return most if report.lowered_again.same is False else f"no layer is out of line; {most}"
     line = f"the first bad layer: {bad.name} (SNR {decibels_text(bad.own_snr)} dB with exact inputs)"
     if bad.departure > bad.own_noise:
-        return f"{line}; the file computes it, or a layer before it in the same delegate, unlike the program"
+        return (
+            f"{line}; here, or in an earlier layer of the same delegate, the file computes other values than "
+            "the program"
+        )
     return line
 
 

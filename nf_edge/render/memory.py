@@ -49,7 +49,7 @@ def _account_table(
 
 
 def memory_lines(report: MemoryReport) -> list[str]:
-    """The machine of the measurement, the unknown figures with reasons, and notes."""
+    """Lines with the machine of the measurement, the unknown figures with reasons, and notes."""
     lines = [f"{'' if report.emulated else 'measured '}on {report.machine}" if report.machine else ""]
     unknown = []
     for part in report.process:
@@ -90,7 +90,7 @@ def need_text(share: Share) -> str:
 
 
 def share_lines(share: Share) -> list[str]:
-    """The parts that the verdict leaves out, grouped by reason, and the device's unverified facts."""
+    """Lines with the parts that the verdict leaves out, by reason, and with the device's unverified facts."""
     uncounted = grouped([(reason, part) for part, reason in share.unknown.items()])
     lines = [
         f"{share.memory}: not counted: {'; '.join(parts)}: {reason}" for reason, parts in uncounted.items()

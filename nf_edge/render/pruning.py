@@ -9,7 +9,9 @@ from nf_edge.render.table import Part, Table, body
 
 
 def pruning_parts(result: PruningReport) -> list[Part]:
-    """Sizes and scores before and after pruning, the change of the predictions, and the savings."""
+    """The report: sizes and scores before and after pruning, the change of the predictions, and the
+    savings.
+    """
     return [*_tables(result), body(_lines(result))]
 
 
@@ -52,7 +54,7 @@ def _lines(result: PruningReport) -> list[str]:
 
 
 def compression_lines(compression: Compression) -> list[str]:
-    """The original of a pruned checkpoint, the removed parts, and the change of the predictions."""
+    """Lines about a pruned checkpoint: its original, the removed parts, and the change of the predictions."""
     report = compression.report
     before, after, divergence = report["before"], report["after"], report["faithfulness"]
     sizes = {

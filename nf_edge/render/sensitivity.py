@@ -30,7 +30,9 @@ def sensitivity_parts(report: SensitivityReport) -> list[Part]:
 
 
 def _sensitivity_table(sensitivity: Sensitivity, result: SearchResult | None) -> Table:
-    """One row per unit and precision, the largest cost first; the recipe's choices are marked."""
+    """The table of costs: one row per unit and precision, the largest cost first, with the recipe's choices
+    marked.
+    """
     rows = [(unit.name, *_cost_cells(cost)) for unit, cost in sensitivity.worst_first]
     columns: tuple[str, ...] = ("unit", "weights", "KL, nats", "SNR, output", "saves", "KL / kB")
     if result is not None and result.best.uniform is None:
@@ -121,7 +123,7 @@ def _uniform_table(result: SearchResult) -> Table:
 
 
 def _search_lines(result: SearchResult) -> list[str]:
-    """The recipe's precisions, the change of the predictions, and whether the target is met."""
+    """Lines with the recipe's precisions, the change of the predictions, and whether the target is met."""
     layer_reports = [layer_report.to_json() for layer_report in result.best.layer_reports]
     measured = result.best.measured
     outcome = "MEETS" if result.met else "CANNOT MEET"
@@ -134,7 +136,7 @@ def _search_lines(result: SearchResult) -> list[str]:
 
 
 def recipe_comments(result: SearchResult, sensitivity: Sensitivity, checkpoint: Checkpoint) -> list[str]:
-    """The comments at the top of the recipe's file."""
+    """The lines of the comments at the top of the written recipe file."""
     best = result.best
     return [
         f"Written by nf-edge sensitivity, for {target_text(result.target)} of {checkpoint.name}",

@@ -12,7 +12,7 @@ def stages_parts(report: StagesReport) -> list[Part]:
 
 
 def stages_tables(report: StagesReport) -> list[Table]:
-    """Two tables: the change from the float32 checkpoint, and from the stage before."""
+    """Two tables of all stages: changes from the float32 checkpoint, and changes from the stage before."""
     metrics = report.results[0].from_fp32.report.metrics
     main = report.results[0].from_fp32.main
     losses = (f"loss of\n{main.metric.title}",) if main else ()
@@ -45,7 +45,9 @@ def _metrics(step: Step) -> tuple[str, ...]:
 
 
 def _cells(step: Step) -> tuple[str, ...]:
-    """The loss of the main metric, if there are labels; changed predictions, divergence, logit error."""
+    """Cells of a step: loss of the main metric (only with labels), changed predictions, divergence, logit
+    error.
+    """
     divergence = step.report.comparison.divergence
     return (
         *([loss_text(step.main)] if step.main else []),

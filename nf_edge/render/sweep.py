@@ -52,7 +52,7 @@ def sweep_tables(report: SweepReport) -> list[Table]:
 
 
 def numbered(report: SweepReport) -> list[str]:
-    """The recipes, with the numbers that stand for them in the chart."""
+    """The names of the recipes, each after the number that stands for it in the chart."""
     return [f"{number} {each.recipe}" for number, each in enumerate(report.recipes, start=1)]
 
 
@@ -121,7 +121,7 @@ def _headings(accuracy: AccuracyReport) -> tuple[str, str]:
 
 
 def _metric(accuracy: AccuracyReport) -> tuple[str, str]:
-    """The artifact's main metric, and its loss with the interval."""
+    """Two cells: the artifact's main metric, and its loss with the interval."""
     if not accuracy.metrics or accuracy.metrics[0].loss is None:
         return UNKNOWN, UNKNOWN
     main = accuracy.metrics[0]
@@ -182,7 +182,9 @@ def sweep_lines(report: SweepReport) -> list[str]:
 
 
 def summary_lines(report: SweepReport) -> list[str]:
-    """The smallest file, the fastest recipes, and the recipes that another one beats in every figure."""
+    """Lines with the smallest file, the fastest recipes, and the recipes that another recipe beats in every
+    figure.
+    """
     return [_smallest_line(report), *_fastest_lines(report), *_dominated_lines(report)]
 
 

@@ -6,7 +6,7 @@ from nf_edge.training import TrainingReport
 
 
 def training_parts(report: TrainingReport, *, validated: bool) -> list[Part]:
-    """Scores and times of a training.
+    """The report of a training: scores and times.
 
     Args:
         validated: whether the score on validation data is meaningful.

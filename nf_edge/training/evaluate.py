@@ -55,9 +55,7 @@ class Evaluation:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """A sort key; larger is better.  Equal accuracies, which are frequent with few rows, are ordered
-        by loss.
-        """
+        """A sort key; larger is better.  Models with equal accuracy are ordered by loss."""
         return (self.correct or 0, -self.loss)
 
     def to_json(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class Order:
     Args:
         size: number of examples per step.
         bucket: number of batches per bucket.  The examples of a bucket are sorted by length, so the examples
-            of a batch have similar lengths.  Finally all batches are shuffled.  None: no sorting.
+            of a batch have similar lengths.  All batches are then shuffled.  None: no sorting.
     """
 
     def __init__(self, examples: Examples, size: int, bucket: int | None, seed: int) -> None:

@@ -72,7 +72,7 @@ class Source(Closed):
 
     @property
     def row_format(self) -> RowFormat:
-        """How the rows are read."""
+        """The task, columns and labels by which the rows are read."""
         return RowFormat(self.task, self.text, self.label, self.labels)
 
     def __str__(self) -> str:

@@ -61,34 +61,27 @@ class Lesson:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """All data of a training recipe.
-
-    Attributes:
-        train, valid, test: the examples of each split.
-        taught: the examples without labels that the model learns from its teachers; None if the recipe has no
-            teachers.
-        lessons: the labelled examples of each teacher, in the recipe's order.
-        examples: the rows that are saved with a classifier and scored; None if there are none.
-        examples_json: the content of the checkpoint's examples.jsonl, one JSON object per line.
-        tokenizer_file: the tokenizer.json of the recipe, or the one trained for it; None if the data is
-            not text.
-        bytes_per_token: UTF-8 bytes per token of the test text; None unless the test data is a language
-            model's text file.
-        sha256: SHA-256 of each file, by its name in the recipe.
-        notes: remarks for the user on how the data was read.
-    """
+    """All data of a training recipe."""
 
     train: Examples
     taught: Examples | None
+    """Examples without labels, which the model learns from its teachers; None if there are no teachers."""
     lessons: tuple[Lesson, ...]
+    """The labelled examples of each teacher, in the recipe's order."""
     valid: Examples
     test: Examples
     examples: Examples | None
+    """The rows that are saved with a classifier and scored; None if there are none."""
     examples_json: str
+    """The content of the checkpoint's examples.jsonl, one JSON object per line."""
     tokenizer_file: Path | None
+    """The tokenizer.json of the recipe, or the one trained for it; None if the data is not text."""
     bytes_per_token: float | None
+    """UTF-8 bytes per token of the test text; None unless the test data is a language model's text file."""
     sha256: dict[str, str]
+    """SHA-256 of each file, by its name in the recipe."""
     notes: tuple[str, ...]
+    """Remarks for the user on how the data was read."""
 
 
 def read_training_data(recipe: TrainingRecipe, root: Path, scratch: Path) -> TrainingData:

@@ -27,7 +27,7 @@ class Validation:
 
 @dataclass
 class State:
-    """The progress of a training, without the model and the optimizer.
+    """The progress of a training, without the current weights and the optimizer's state.
 
     Attributes:
         step: number of steps done.

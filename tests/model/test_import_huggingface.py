@@ -650,7 +650,7 @@ def test_broken_tokenizer_files_are_refused(folder):
     path = folder()
     write_bpe(path)
     (path / "merges.txt").write_text("#version: 0.2\nno such\n")
-    assert "vocab.json and merges.txt are not a BPE" in refusal(path)
+    assert "vocab.json and merges.txt do not define a BPE tokenizer" in refusal(path)
     (path / "tokenizer.json").write_text("{}")
     assert "is not a tokenizer.json" in refusal(path)
 

@@ -167,7 +167,7 @@ class EngineProgram(nn.Module):
 
 
 def picked(x: Tensor, pick: Tensor | None) -> Tensor:
-    """Select one token of [1, C, 1, T] if `pick` is given: [1, C, 1, 1].  None returns x unchanged."""
+    """Select one token of x [1, C, 1, T] with `pick`: [1, C, 1, 1].  If `pick` is None, return x."""
     return x if pick is None else (x * pick).sum(dim=3, keepdim=True)
 
 

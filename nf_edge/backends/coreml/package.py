@@ -17,7 +17,7 @@ DAY = "com.github.apple.coremltools.conversion_date"
 
 
 def settled(blob: bytes) -> bytes:
-    """Repack a delegate's folder so that the same model always gives the same bytes."""
+    """Repack the folder in a delegate, so that the same model always gives the same bytes."""
     from executorch.backends.apple.coreml import executorchcoreml
 
     with scratch_folder() as temporary:

@@ -11,7 +11,7 @@ class Operator:
 
     Attributes:
         macs: multiply-accumulates of one run.
-        taken: whether the accelerated library executes it.
+        taken: whether the accelerated library executes the call.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Left:
     Attributes:
         count: the number of these operators.
         macs: multiply-accumulates of all of them in one run.
-        fix: the change to the recipe that gets them accelerated; "" if none is known.
+        fix: a change to the recipe with which the library executes these operators; "" if none is known.
     """
 
     operator: str
@@ -62,7 +62,7 @@ class Coverage:
         return self.macs + sum(entry.macs for entry in self.left)
 
     def with_fixes(self, fixes: Mapping[str, str]) -> "Coverage":
-        """Add a fix to operators that are not accelerated; `fixes` maps an operator's name to a sentence."""
+        """A copy with a fix for each operator in `fixes`, which maps names of operators to sentences."""
         fixed = (replace(entry, fix=fixes.get(entry.operator, "")) for entry in self.left)
         return replace(self, left=tuple(fixed))
 

@@ -17,7 +17,7 @@ Shape = tuple[int, ...]
 
 
 def largest(length: int | torch.SymInt) -> int:
-    """The upper bound of an axis length."""
+    """The largest possible value of an axis length, which may be symbolic."""
     if isinstance(length, int):
         return length
     from executorch.exir.sym_util import eval_upper_bound
@@ -26,7 +26,7 @@ def largest(length: int | torch.SymInt) -> int:
 
 
 def qualified_name(node: Node) -> str:
-    """The operator's name without its variant, such as `aten::linear`; the bare name of a Python function."""
+    """The name of a node's operator without its variant, such as `aten::linear`; or its Python function's."""
     target = node.target
     # ExecuTorch wraps the operator in an object with an `_op`.
     operator = target if isinstance(target, torch._ops.OpOverload) else getattr(target, "_op", target)

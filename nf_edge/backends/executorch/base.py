@@ -134,7 +134,7 @@ class ExecutorchBackend(Backend):
         return operators_of(path)
 
     def _runtime(self) -> Any:
-        """ExecuTorch's runtime in this process, with all operators registered that a program may call."""
+        """ExecuTorch's runtime in this process, with the kernels of all operators that a program may call."""
         with quiet_libraries(), quiet_stderr():
             import executorch.kernels.quantized  # noqa: F401  (registers quantized_decomposed::*)
             from executorch.runtime import Runtime

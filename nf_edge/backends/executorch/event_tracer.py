@@ -1,9 +1,8 @@
 """The outputs of a `.pte`'s instructions, recorded by ExecuTorch's event tracer.
 
-A delegate is one instruction, so the tracer does not record the layers inside it.  The file does not name
-layers, so an instruction is matched with a layer by values.  The quantized program in PyTorch computes the
-same numbers up to rounding.  So a layer is matched with the instruction whose output is nearest to the
-layer's output in PyTorch.
+A delegate is one instruction, so the layers inside it are not recorded.  The file does not name layers.  But
+the quantized program in PyTorch computes the same numbers up to rounding.  So a layer belongs to the
+instruction whose output is nearest to the layer's output in PyTorch.
 """
 
 import math
@@ -29,14 +28,13 @@ Output = tuple[int, int]
 
 
 class TracedFile:
-    """A `.pte` that shows the outputs of its instructions.
+    """A `.pte` whose instructions' outputs can be read as outputs of layers.
 
     Args:
         file: the artifact's file.
-        again: the file from lowering the same program again.  It runs once, to match instructions with
-            layers.
-        inputs: the inputs of this run.
-        taps: the outputs of the layers in PyTorch for these inputs.
+        again: the file from lowering the program again; one run of this file finds each layer's instruction.
+        inputs: the inputs of that run.
+        taps: the outputs of the layers in PyTorch for these inputs, by name.
     """
 
     through = "the artifact's file, by ExecuTorch's event tracer"
@@ -48,20 +46,20 @@ class TracedFile:
         self._outputs = matched(_outputs(again, inputs), taps)
 
     def run(self, inputs: tuple[Tensor, ...]) -> Taps:
-        """The outputs of the matched layers, by name, in a run of the artifact's file."""
+        """Run the artifact's file, and return the outputs of the matched layers by name."""
         return self.of(self._file, inputs)
 
     def of(self, file: Path, inputs: tuple[Tensor, ...]) -> Taps:
-        """The outputs of the matched layers, by name, in a run of any file of the same program."""
+        """Run any file of the same program, and return the outputs of the matched layers by name."""
         outputs = _outputs(file, inputs)
         return {name: outputs[output] for name, output in self._outputs.items() if output in outputs}
 
 
 def matched(outputs: Mapping[Output, Tensor], taps: Mapping[str, Tensor]) -> dict[str, Output]:
-    """For each layer, the instruction whose output is nearest; layers without a near output are left out.
+    """Map layers to the instructions with the nearest outputs; layers without a near output are left out.
 
-    An output is matched only with the layer that it is nearest to.  Otherwise a sum that one term dominates
-    would also be matched with that term.
+    An instruction belongs only to the layer nearest to it.  Otherwise a sum that one term dominates would
+    also belong to that term.
     """
     nearest: dict[str, tuple[float, Output]] = {}
     for output, tensor in outputs.items():
@@ -112,7 +110,7 @@ def _tensors(entry: Any) -> list[Any]:
 
 
 def _buffer_bytes(path: Path) -> int:
-    """An upper bound of the bytes of all outputs: the size of all planned tensors that instructions name."""
+    """An upper bound of the bytes of all recorded outputs, from the planned tensors of all instructions."""
     method = read_program(path, path.read_bytes()).program.execution_plan[0]
     total = 0
     for instruction in method.chains[0].instructions:

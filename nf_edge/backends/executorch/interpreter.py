@@ -41,7 +41,7 @@ class Interpreter:
     Args:
         delegate: a function that executes the program's delegates; None if the program has none.
         kernels: replacements for operators, by name.  They have PyTorch's signature.
-        watch: a function that is called with each input (constants included) and each output of an operator.
+        watch: a function that is called with each tensor that an operator reads (also constants) or writes.
 
     Raises:
         BadInput: the file cannot be read.
@@ -102,7 +102,7 @@ class Interpreter:
             self._tensor(index).copy_(tensor)
 
     def _members(self, index: int) -> list[int]:
-        """The indices of the tensors in a tensor list; for a tensor, its own index."""
+        """The indices of the tensors in a tensor list; for the index of a single tensor, this index."""
         value = self._method.values[index].val
         return list(value.items) if type(value).__name__ == "TensorList" else [index]
 

@@ -58,9 +58,8 @@ def require_operators(path: Path, libraries: Sequence[str]) -> None:
         libraries: CMake targets, as in `Backend.operator_libraries`.
 
     Raises:
-        BadInput: neither the runtime nor a library has an operator or a delegate; the message names all such
-            operators and delegates.
-        MissingTool: the libraries' operator lists are missing here.
+        BadInput: the runtime and the libraries lack operators or delegates; the message names all of them.
+        MissingTool: the installed ExecuTorch has no operator list for a library.
     """
     methods = read_program(path, path.read_bytes()).program.execution_plan
     called = {name for method in methods for names in called_by(method) for name in names}
@@ -97,7 +96,7 @@ def _of_library(library: str) -> frozenset[str]:
 
 
 def _listed(path: Path) -> frozenset[str]:
-    """Read one of ExecuTorch's operator lists.  An entry has a name in `op`, or a schema in `func`.
+    """The names of the operators in one of ExecuTorch's operator lists.
 
     Raises:
         MissingTool: this ExecuTorch does not have the list.

@@ -44,7 +44,7 @@ def operators_of(path: Path) -> dict[str, int]:
 
 
 def called_by(method: Any) -> tuple[list[str], list[str]]:
-    """Names of a method's operators, and names of its delegates; instructions refer to both by index."""
+    """Names of a method's operators, and names of its delegates, in the order of their indices."""
     operators = [f"{each.name}.{each.overload}".rstrip(".") for each in method.operators]
     return operators, [f"delegate {each.id}" for each in method.delegates]
 

@@ -17,7 +17,7 @@ from nf_edge.core.quiet import quiet_libraries
 def quantize_linear(
     program: nn.Module, precision_of: Precisions, input_shape: InputShape, calibration_inputs: Inputs
 ) -> nn.Module:
-    """Quantize a program's linear layers to int8 weights, with the activations that the recipe requests.
+    """Quantize a program's linear layers to int8 weights, and their inputs as the recipe requests.
 
     int8_static activations get their ranges from the calibration inputs.  Attention scores are not quantized,
     because the mask's large negative values would use up their int8 range.

@@ -67,7 +67,9 @@ class PastPresent:
     def mask(
         self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool
     ) -> Tensor | None:
-        """The number of keys minus one, int32 [1]; the operator then treats no key as padding."""
+        """The index of the last key, int32 [1], which tells the operator that no key is padding; None without
+        a mask.
+        """
         return None if attention_mask is None else attention_mask.sum(dim=1).to(torch.int32) - 1
 
     def __call__(

@@ -21,7 +21,7 @@ from nf_edge.core.recipe.precision import POSITIONS, TOKENS, Precision
 
 @dataclass(frozen=True)
 class Tables:
-    """Names of the token table's and the position table's tensor in a float32 graph."""
+    """Names of two tensors in a float32 graph: the token table and the position table."""
 
     tokens: str
     positions: str
@@ -257,12 +257,12 @@ def _add_constant(model: ModelProto, name: str, value: np.ndarray) -> str:
 
 
 def _lookup(model: ModelProto, table: str) -> NodeProto:
-    """The node that looks up rows of a table; a float32 head may read the table too."""
+    """The node that looks up rows of a table; a float32 head that reads the table is another node."""
     return next(node for node in model.graph.node if node.op_type == "Gather" and node.input[0] == table)
 
 
 def _reader(model: ModelProto, name: str) -> NodeProto:
-    """The only node that still reads a float32 table."""
+    """The node that reads a float32 table; there is only one."""
     (node,) = (node for node in model.graph.node if name in node.input)
     return node
 

@@ -45,7 +45,9 @@ def quantize_cache(path: Path, calibration_inputs: Inputs) -> None:
 
 
 def _largest(model: onnx.ModelProto, path: Path, calibration_inputs: Inputs) -> dict[str, np.ndarray]:
-    """Map each output of keys or values to the largest magnitude of each head and channel, [1, H, 1, d]."""
+    """Map the name of each output of keys or values to its largest magnitudes per head and channel, [1, H, 1,
+    d].
+    """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

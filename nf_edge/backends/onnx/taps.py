@@ -1,10 +1,10 @@
 """Read the outputs of layers from an ONNX file.
 
 A free run uses a copy of the file in which the layers' tensors are outputs.  An exact run uses a copy in
-which they are also inputs, so that each layer receives float32 values.
+which these tensors are also inputs, so that each layer receives float32 values.
 
-The exporter does not name tensors after modules.  So values identify a layer's tensor: it is the first tensor
-of the float32 file that equals the layer's output.  Quantizing the file keeps the names of these tensors.
+The exporter does not name tensors after modules, so values identify them.  A layer's tensor is the first
+tensor of the float32 file that equals the layer's output in PyTorch.  Quantizing the file keeps its name.
 """
 
 from collections.abc import Mapping
@@ -104,9 +104,9 @@ def _with_outputs(model: ModelProto, names: Any) -> ModelProto:
 
 
 def _cut(model: ModelProto, names: Any) -> ModelProto:
-    """A copy of a model in which nodes read each of these tensors from a new input of the same name.
+    """A copy of a model that reads the tensors `names` from inputs of the same names.
 
-    The computed tensor becomes an output, whose name is the old name and `MADE`.
+    The computed value of each tensor becomes an output; its name is the tensor's name followed by `MADE`.
     """
     copy = ModelProto()
     copy.CopyFrom(model)
@@ -146,7 +146,7 @@ class _LastToken(nn.Module):
 
 
 def tapped_file(lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped:
-    """The float32 network in plain operators and the artifact's file, for a comparison of their layers.
+    """The float32 network in plain operators and the artifact's file, ready to compare their layers.
 
     Args:
         row: token ids and mask of a row, whose values identify the file's tensors.

@@ -47,7 +47,10 @@ KNOWN = {
 
 @final
 class OpenvinoBackend(BackendDetails):
-    """Compiles programs with OpenVINO.  Its name must be the delegate's name in ExecuTorch's runtime."""
+    """Compiles programs with OpenVINO.
+
+    The class must have the delegate's name in ExecuTorch's runtime.
+    """
 
     @classmethod
     def preprocess(

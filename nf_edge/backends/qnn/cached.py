@@ -24,7 +24,9 @@ from nf_edge.model.attention_forms import HIDDEN_QUANTIZED
 
 
 class ChunkForm(HtpForm):
-    """An `AttentionForm` for a chunk; the keys are the cached keys of all positions, then the chunk's."""
+    """An `AttentionForm` for a chunk; its keys are the cached keys of all positions, followed by the chunk's
+    keys.
+    """
 
     def mask(self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool) -> Tensor:
         """A mask [1, 1, CHUNK, keys] from an attention mask [1, capacity]."""

@@ -110,7 +110,9 @@ class LastNorm(nn.Module):
 
 
 class Whole(nn.Module):
-    """A network from `exportable` as a program: (input_ids, attention_mask), int64 [1, T] each → logits."""
+    """The complete program of a network from `exportable`: (input_ids, attention_mask), int64 [1, T] →
+    logits.
+    """
 
     def __init__(self, model: NoiseFormer) -> None:
         super().__init__()

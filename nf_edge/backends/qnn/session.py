@@ -35,7 +35,7 @@ def open_session(model: str | bytes, severity: int, entries: dict[str, str], opt
 
 @lru_cache
 def _device() -> Any:
-    """The HTP's device.  The plug-in is loaded once per process."""
+    """The device object of the HTP; the first call in a process loads the plug-in."""
     import onnxruntime
     import onnxruntime_qnn
 

@@ -32,7 +32,10 @@ NOTES = ("the plan excludes ExecuTorch's objects for the graph, which need some 
 
 
 class StaticShapeBackend(Backend):
-    """Lowers, plans and explains a static-shape `.pte`.  Only the program's module `body` is quantized."""
+    """The base class of backends that write a static-shape `.pte`.
+
+    Only the program's module `body` is quantized.
+    """
 
     model_file = "model.pte"
     runtime_title = "ExecuTorch"
@@ -55,7 +58,7 @@ class StaticShapeBackend(Backend):
         """ExecuTorch's quantizer for the program's module `body`."""
 
     def more_rows(self, recipe: Recipe, calibration_inputs: Inputs, length: int) -> Inputs:
-        """Rows to calibrate on in addition to `calibration_inputs`."""
+        """Further rows to calibrate on, made from `calibration_inputs`."""
         return []
 
     def quantize_static(

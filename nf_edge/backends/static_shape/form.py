@@ -31,7 +31,8 @@ class Hints:
     Attributes:
         hidden: [1, T, 1], `HIDDEN_QUANTIZED` at padded keys and 0 at real keys; None if no query attends to
             padding.
-        pick: [1, 1, T], 1 at the last token that attention sees; None unless only that token is output.
+        pick: [1, 1, T], 1 at the last token that attention sees, else 0.  None unless this token is the only
+            output.
     """
 
     hidden: Tensor | None
@@ -68,7 +69,7 @@ def _qualified_name(kind: type | str) -> str:
 
 
 class Lookup(nn.Module):
-    """The part before the body: look up embeddings, and compute the `Hints`."""
+    """The part of a program before the body: it looks up embeddings, and computes the `Hints`."""
 
     positions: Tensor
 
@@ -85,7 +86,7 @@ class Lookup(nn.Module):
 
 
 class Answer(nn.Module):
-    """The part after the body: the logits of a classifier, from normalized tokens.
+    """The part of a program after the body: it computes a classifier's logits from normalized tokens.
 
     Args:
         output_tokens: the tokens that the body returns.
@@ -207,8 +208,9 @@ class StaticShapeAttention(nn.Module):
             self.register_buffer(f"bias_{low}", None if bias is None else self.bias_layout(bias))
 
     def bias_layout(self, bias: Tensor) -> Tensor:
-        """Lay out a bias [1 or H, queries, keys] like the backend's attention scores; subclasses may
-        transpose it.
+        """The bias [1 or H, queries, keys] in the layout of the backend's attention scores.
+
+        This class returns the bias unchanged; a subclass may transpose it.
         """
         return bias
 

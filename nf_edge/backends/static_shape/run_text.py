@@ -81,7 +81,7 @@ BARE_METAL = CPP + CPP_BARE_METAL + LINK_BARE_METAL
 
 
 def bare_metal_fields(libraries: Sequence[str], operators: Sequence[str]) -> dict[str, str]:
-    """Values for the names in braces: archives of kernels to link, and operators to register.
+    """Map the names in braces to their texts: archives of kernels to link, and operators to register.
 
     Args:
         libraries: names of operator libraries and of delegates.

@@ -1,7 +1,7 @@
 """Taps: the outputs of a model's layers during a run, in PyTorch or in ONNX Runtime.
 
-A run is either free, as usual, or exact.  In an exact run, each layer receives the inputs that it has in
-float32.  So its output shows only the error that this layer adds.
+A free run is a usual run.  In an exact run, each layer receives its float32 inputs, so its output shows only
+the error that this layer adds.
 """
 
 from nf_edge.backends.taps.lowering import Lowering, Tapped, called_with, tapped_program

@@ -1,4 +1,4 @@
-"""The points of a network where outputs are compared: tables, norms, linear layers, attention, residuals."""
+"""The points of a network whose values are compared: tables, norms, linear layers, attention, residuals."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-# The outputs of points by name, in the order of the run.
+# The values of points by name, in the order of the run.
 Taps = dict[str, Tensor]
 
 LAYERS = {"wte", "wpe", "ln_1", "ln_2", "ln_f", "norm", "c_kv", "c_attn", "q", "k", "v", "c_fc", "c_proj"}
@@ -34,8 +34,8 @@ class Point:
     """A tensor of a program: the output of a module, or its first input.
 
     Attributes:
-        name: the name in reports; for the output of a module, its name in the network.
-        module: the name of the module in the program.
+        name: the name in reports; for a module's output, the module's name in the network.
+        module: the module's name in the program.
     """
 
     name: str
@@ -47,16 +47,18 @@ class TapRunner(Protocol):
     """Runs a quantized model and returns the outputs of its layers.
 
     Attributes:
-        through: the program or file that runs, and the software that runs it, in words for reports.
+        through: the program or file, and the software that runs it, in words for reports.
     """
 
     through: str
 
     def free(self, inputs: tuple[Tensor, ...]) -> Taps:
-        """The outputs of the layers in a usual run."""
+        """Run the model as usual, and return the outputs of its layers by name."""
 
     def exact(self, inputs: tuple[Tensor, ...], reference: Mapping[str, Tensor]) -> Taps:
-        """The outputs of the layers if each one receives the float32 outputs in `reference` as inputs."""
+        """Run the model with the float32 outputs in `reference` as inputs of all layers, and return their
+        outputs.
+        """
 
 
 class FileTaps(Protocol):
@@ -69,11 +71,11 @@ class FileTaps(Protocol):
     through: str
 
     def run(self, inputs: tuple[Tensor, ...]) -> Taps:
-        """The outputs of the layers that the file shows, in a usual run."""
+        """Run the file as usual, and return the outputs of the layers that it shows."""
 
 
 def points_of(program: nn.Module) -> list[Point]:
-    """The points of a float program, in the order of its modules."""
+    """The points of a program that is not quantized, in the order of its modules."""
     points = []
     for path, module in program.named_modules(remove_duplicate=False):
         last = path.rpartition(".")[2]
@@ -89,7 +91,7 @@ def points_of(program: nn.Module) -> list[Point]:
 
 
 def network_name(path: str) -> str:
-    """Convert the name of a module in a backend's program to the name in the network."""
+    """The network's name of a module, from its name in a backend's program."""
     for pattern, name in RENAMED:
         path = re.sub(pattern, name, path)
     return path
@@ -106,8 +108,8 @@ def record(
 
     Args:
         run: calls the program.
-        replaced: maps the name of a point to the value that the program uses after this point.  The result
-            still has the computed value.
+        replaced: maps the name of a point to a value that replaces the computed one in the rest of the run.
+            The result has the computed value.
     """
     taps: Taps = {}
 

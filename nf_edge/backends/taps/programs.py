@@ -1,4 +1,4 @@
-"""Read the outputs of layers from a quantized program in PyTorch, made of modules or captured as a graph."""
+"""Read the outputs of layers of a quantized program in PyTorch: of its modules, or of its captured graph."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ Called = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
 
 
 def runner_of(program: nn.Module, points: list[Point], called: Called) -> TapRunner:
-    """A runner that reads the points of a quantized program.
+    """A runner for a quantized program in PyTorch, which reads the values of its points.
 
     Args:
         points: the points of the float program before quantization.
@@ -30,7 +30,7 @@ def runner_of(program: nn.Module, points: list[Point], called: Called) -> TapRun
 
 
 class _Modules:
-    """Runs a program of modules; hooks read and replace the outputs of the modules."""
+    """Runs a program of PyTorch modules; hooks read and replace the modules' outputs."""
 
     through = "the quantized program in PyTorch"
 
@@ -49,7 +49,7 @@ class _Modules:
 
 
 class _Graph:
-    """Runs a captured program operator by operator, and reads and replaces their outputs."""
+    """Runs a captured graph operator by operator; reads and replaces the operators' outputs."""
 
     through = "the quantized program in PyTorch"
 
@@ -84,7 +84,7 @@ class _Graph:
 
 
 def _node_of(program: GraphModule, point: Point) -> Node | None:
-    """The operator that computes a point; None if the graph has no such operator."""
+    """The graph's operator whose result is a point's value; None if there is none."""
     inside = [node for node in program.graph.nodes if _is_inside(node, point.module)]
     if not inside:
         return None

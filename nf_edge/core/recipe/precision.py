@@ -17,12 +17,11 @@ class Precision:
         group: number of inputs (for a table: columns) that share a scale; None: one scale per output channel
             or row.
         symmetric: whether the levels are symmetric about 0; if not, each scale has a zero point.
-        activations: dtype of a layer's inputs, and when their range is computed: `dynamic` at run time,
-            `static` at calibration.  "none" for a table and for float32 inputs.
-        stored: bits of a weight in the file; more than `bits` if no kernel reads that width.  None if weights
-            stay float32, or if no kernel is chosen yet.
-        reason: why the precision differs from the recipe's request, or why it does not make the file smaller;
-            "" if neither applies.
+        activations: dtype of the layer's inputs, and when their range is computed: at run time (`dynamic`) or
+            at calibration (`static`).  "none" for a table and for float32 inputs.
+        stored: bits of a weight in the file; None if weights stay float32, or if no kernel is chosen yet.
+        reason: why the precision differs from the recipe's request, or does not make the file smaller; else
+            "".
     """
 
     bits: int | None = None
@@ -34,9 +33,7 @@ class Precision:
 
     @property
     def scaling(self) -> "Precision":
-        """This precision without activations.  Two modules can share weights only if their `scaling` is
-        equal.
-        """
+        """A copy without activations; modules can share weights only if their copies are equal."""
         return Precision(self.bits, self.group, self.symmetric, stored=self.stored)
 
 

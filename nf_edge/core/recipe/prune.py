@@ -38,11 +38,11 @@ class Weights(Closed):
 
 
 class Prune(Closed):
-    """What to remove: first tokens, then layers, then heads and inner units of MLPs, then weights; of each
-    kind, the least important ones.
+    """The parts to remove; of each kind, the least important ones.
 
-    A layer keeps at least one head and one group of inner units.  A group is 32 inner units if their number
-    is a multiple of 32.  Then int4 groups and vector instructions need no padding after pruning.
+    The order is: tokens, layers, heads and inner units of MLPs, single weights.  A layer keeps at least one
+    head and one group of inner units.  A group is 32 inner units if their number is a multiple of 32.  Then
+    int4 groups and vector instructions need no padding after pruning.
     """
 
     vocabulary: int | None = Field(
@@ -76,7 +76,7 @@ class Prune(Closed):
 
     @property
     def cuts(self) -> bool:
-        """Whether heads or inner units are removed."""
+        """Whether this section removes heads or inner units."""
         return bool(self.heads or self.inner or self.target_params or self.target_memory)
 
     @model_validator(mode="after")

@@ -201,7 +201,9 @@ class Quantize(Closed):
 
     @property
     def asymmetric(self) -> list[str]:
-        """The keys in the recipe that request zero points."""
+        """The sections of the recipe that request zero points: `quantize`, or rules such as
+        `quantize.rules.0`.
+        """
         rules = [
             f"quantize.rules.{index}" for index, rule in enumerate(self.rules) if rule.symmetric is False
         ]

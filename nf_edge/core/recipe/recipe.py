@@ -126,7 +126,8 @@ class Recipe(Closed):
                 )
             if self.quantize.static:
                 raise ValueError(
-                    "recover.qat does not support static activations; write int8_dynamic, or leave qat out"
+                    "recover.qat does not support static activations; write activations: int8_dynamic, or "
+                    "leave qat out"
                 )
         error = self.limits.max_logit_error
         if self.quantize is None and error is not None and error > FP32_TOLERANCE:
@@ -149,7 +150,7 @@ class Recipe(Closed):
 
     @property
     def max_logit_error(self) -> float | None:
-        """The limit on the logit error; a float32 recipe always has one.  None: no limit."""
+        """The limit on the logit error, which a float32 recipe always has; None: no limit."""
         if self.limits.max_logit_error is None and self.quantize is None:
             return FP32_TOLERANCE
         return self.limits.max_logit_error

@@ -1,6 +1,6 @@
 """Compare an artifact with the one that shipped last, on the same rows: is it significantly worse?
 
-The rows must be able to show a regression: half of the interval of each loss is at most `MOST_NOISE`.
+The rows must be enough to show a regression: half the width of each loss's interval is at most `MOST_NOISE`.
 """
 
 import math
@@ -23,8 +23,8 @@ from nf_edge.model.config import Task
 
 # Without labels, an answer is right if it is the checkpoint's.
 AGREEMENT = replace(METRICS["accuracy"], title="agreement with the checkpoint")
-# The largest accepted half of an interval, in points, or in percent of the perplexity.  For the mean squared
-# error, it is in percent of the labels' variance: hundredths of the coefficient of determination.
+# The largest accepted half-width of a loss's interval: in points, or for the perplexity in percent.  For the
+# mean squared error, it is in percent of the labels' variance.
 MOST_NOISE = 5
 
 
@@ -34,7 +34,7 @@ class Baseline:
 
     Attributes:
         name: the name of its folder.
-        rows: the rows that the new artifact is checked on, in the tokens of this earlier artifact.
+        rows: the rows of the check, encoded for the earlier artifact.
     """
 
     name: str
@@ -56,13 +56,13 @@ class Problem:
 
 @dataclass(frozen=True)
 class BaselineReport:
-    """The metrics of the artifact that shipped last, and what the new one loses.
+    """The losses of the new artifact against the artifact that shipped last.
 
     Attributes:
         name: the name of the earlier artifact.
-        changes: the change of each metric from the earlier artifact to the new one.  Without labels, the
-            only metric is the share of answers that equal the checkpoint's.
-        problems: the metrics that are worse, or for which this is not known.
+        changes: the change of each metric from the earlier artifact to the new one.  Without labels, the only
+            metric is the share of answers that equal the checkpoint's.
+        problems: the reasons why the comparison fails; empty if it passes.
     """
 
     name: str
@@ -71,7 +71,7 @@ class BaselineReport:
 
     @property
     def problem(self) -> str:
-        """The problems in words; "" if there is none."""
+        """All problems in one text; "" if there are none."""
         return "; ".join(each.text for each in self.problems)
 
     @property
@@ -95,13 +95,12 @@ def baseline_report(
     sample: Sample,
     positive: int = 1,
 ) -> BaselineReport:
-    """Compare the predictions of two artifacts.
+    """Compare the predictions of the new artifact with those of the earlier one.
 
     Args:
-        before: the predictions of the checkpoint and of the earlier artifact.
-        after: the predictions of the checkpoint and of the new artifact.
-        metrics: the metrics to compare, if the rows have labels.
-        sample: the size of the rows.
+        before, after: the paired predictions of the checkpoint and of the earlier and the new artifact.
+        metrics: the metrics to compare if the rows have labels.
+        sample: the number of rows and predictions.
         positive: the class that counts as positive for `f1`.
 
     Raises:
@@ -125,7 +124,7 @@ def baseline_report(
 
 
 def _problem(change: MetricChange, truth: np.ndarray, sample: Sample, name: str) -> Problem | None:
-    """The problem of a metric; None if the rows can show a regression, and show none.
+    """The reason why a metric fails; None if the rows are enough to show a regression, and it shows none.
 
     Args:
         name: the name of the earlier artifact.
@@ -133,11 +132,11 @@ def _problem(change: MetricChange, truth: np.ndarray, sample: Sample, name: str)
     title, unit, interval = change.metric.title, change.metric.unit, change.interval
     constant = "all rows have the same label" if change.metric.name == "mse" and not np.ptp(truth) else ""
     if unknown := change.unknown or constant:
-        return Problem("unknown", f"whether {title} is worse than that of {name} is unknown: {unknown}")
+        return Problem("unknown", f"{title} cannot be compared with {name}: {unknown}")
     most = MOST_NOISE * (float(np.var(truth)) / 100 if change.metric.name == "mse" else 1)
-    what = f"a regression of {title} to within {most:.3g} {unit}"
+    what = f"the change of {title} to within ±{most:.3g} {unit}"
     if interval is None:
-        few = sample.too_few(what) or f"{title} has no interval on these {sample.row_unit}; give more"
+        few = sample.too_few(what) or f"{title} has no interval on these {sample.row_unit}; give more of them"
         return Problem("too few", few)
     low, high = interval
     if not low <= 0:

@@ -14,8 +14,8 @@ class BitsPerByte:
     """Bits that a model needs per byte of a text (Gao et al., The Pile, 2020, section 3.1).
 
     Attributes:
-        value: infinite if the perplexity is.
-        error: standard error, with windows as clusters; None for a single window, or if `value` is infinite.
+        value: bits per byte; infinite if the perplexity is infinite.
+        error: standard error of `value`; None for a single window, or if `value` is infinite.
     """
 
     value: float
@@ -23,7 +23,7 @@ class BitsPerByte:
 
     @classmethod
     def of(cls, score: Score, text: ScoredText) -> "BitsPerByte":
-        """Compute the bits per byte from the perplexity of the scored tokens."""
+        """The bits per byte of a text, from the perplexity of its scored tokens."""
         assert score.perplexity is not None
         tokens_per_byte = text.scored / text.bytes / math.log(2)
         # Delta method: the standard error of log(x) is the standard error of x over x.
@@ -35,7 +35,7 @@ class BitsPerByte:
 
 @dataclass(frozen=True)
 class TextScores:
-    """Bits per byte of both models on a text."""
+    """Bits per byte of the reference and of the artifact on one text."""
 
     text: ScoredText
     reference: BitsPerByte

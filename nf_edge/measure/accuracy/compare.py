@@ -26,18 +26,18 @@ NO_DROP = (None, None, None, None)
 
 @dataclass(frozen=True)
 class Score:
-    """A model's correct predictions, with a 95 % interval of their share, and a language model's perplexity.
+    """A model's correct predictions; for a language model also its perplexity.
 
     A multi-label classifier is right about a row if it is right about all labels.
 
     Attributes:
         right: number of correct predictions; None without labels, and for a regression.
         total: number of predictions.
-        interval: 95 % interval of the share of correct predictions; None if `right` is None.
-        perplexity: infinite if a prediction is not finite, or if the perplexity exceeds float64; None unless
-            the model is a language model.
-        perplexity_error: standard error of the perplexity.  None for a single text, if the perplexity is
-            infinite, or if `perplexity` is None.
+        interval: 95 % interval of right / total; None if `right` is None.
+        perplexity: infinite if a prediction is not finite, or if the value exceeds float64.  None unless the
+            model is a language model.
+        perplexity_error: standard error of the perplexity; None if that is infinite or None, or for a single
+            text.
     """
 
     right: int | None
@@ -57,21 +57,20 @@ class Score:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The predictions of an artifact and of its reference on the same questions: rows, or tokens of a
-    language model.
+    """The predictions of an artifact, compared with those of its reference.
+
+    A question is a row, or a token of a language model.  `drop`, `drop_interval`, `lost` and `gained` are
+    None without labels, and for a regression.
 
     Attributes:
-        drop: accuracy of the reference minus accuracy of the artifact, in points (hundredths).  `drop`,
-            `drop_interval`, `lost` and `gained` are None without labels, and for a regression.
-        drop_interval: 95 % interval of the drop.
+        drop: accuracy of the reference minus accuracy of the artifact, in points.
+        drop_interval: 95 % interval of the drop, in points.
         not_finite: number of questions for which the artifact's logits are not finite.
         lost: number of questions that only the reference answers correctly.
         gained: number of questions that only the artifact answers correctly.
         perplexity_ratio: the artifact's perplexity / the reference's; None unless both are language models.
-        perplexity_ratio_interval: 95 % interval of the ratio; None for a single text, or if the ratio is
-            infinite.
-        divergence: flips and KL divergence between both models' predictions; None for a regression, which
-            predicts neither classes nor probabilities.
+        perplexity_ratio_interval: 95 % interval of the ratio; None if that is infinite, or for a single text.
+        divergence: flips and KL divergence of the predictions; None for a regression.
     """
 
     reference: Score
@@ -87,12 +86,12 @@ class Comparison:
 
     @property
     def questions(self) -> int:
-        """The number of predictions of each model."""
+        """The number of questions, which both models predict."""
         return self.artifact.total
 
     @property
     def kl(self) -> float:
-        """The mean KL divergence in nats; infinite if it is unknown."""
+        """The mean KL divergence from the reference in nats; infinite if it is unknown."""
         return self.divergence.kl if self.divergence else math.inf
 
     @property
@@ -167,7 +166,7 @@ def _right(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def _drop(
     before: np.ndarray, after: np.ndarray, row: np.ndarray
 ) -> tuple[float, tuple[float, float], int, int]:
-    """`drop`, `drop_interval`, `lost` and `gained` of a comparison.
+    """The values of `Comparison.drop`, `drop_interval`, `lost` and `gained`.
 
     Args:
         before, after: whether each prediction of the reference and of the artifact is correct, bool [Q].
@@ -179,12 +178,10 @@ def _drop(
 
 
 def _perplexity_ratio(predictions: PairedPredictions) -> tuple[float, tuple[float, float] | None]:
-    """The ratio of the perplexities: the exponential of the mean difference of losses.
+    """The artifact's perplexity / the reference's, and the 95 % interval of this ratio.
 
-    The difference cancels the difficulty of a text, which is the same for both models.
-
-    Returns:
-        The ratio and its 95 % interval.  The interval is None for a single text, or if an end is infinite.
+    The ratio is the exponential of the mean difference of losses, so the difficulty of a text cancels.  The
+    interval is None for a single text, or if an end is infinite.
     """
     mean, interval = clustered_mean(predictions.artifact.loss - predictions.reference.loss, predictions.row)
     if interval is None or math.isinf(exp(interval[1])):

@@ -18,12 +18,14 @@ OVERFLOWS = "the recipe's arithmetic overflows; use one that computes in float32
 
 @dataclass(frozen=True)
 class Divergence:
-    """The divergence between two models on the same questions: rows, or tokens of a language model.
+    """The divergence of a model's predictions from a reference's, on the same questions.
+
+    A question is a row, or a token of a language model.
 
     Attributes:
         questions: number of questions.
         flips: number of predictions that differ, or that are not finite.
-        flips_interval: 95 % interval of the share of flips.
+        flips_interval: 95 % interval of flips / questions.
         kl: mean Kullback-Leibler divergence from the reference, in nats; infinite if a prediction is not
             finite.
         kl_interval: 95 % interval of `kl`; None for a single text, or if `kl` is infinite.
@@ -60,25 +62,27 @@ def not_finite_text(count: int, total: int, unit: str) -> str:
 
 
 def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """KL(p ‖ q) in nats of log probabilities: float64 [..., C] → float64 [...]; infinite if it is NaN."""
+    """KL(p ‖ q) in nats, from log probabilities float64 [..., C]: float64 [...]; infinite instead of NaN."""
     kl = (log_p.exp() * (log_p - log_q)).sum(dim=-1)
     # Rounding errors make some values slightly negative.
     return kl.clamp(min=0).nan_to_num(nan=torch.inf, posinf=torch.inf)
 
 
 def labels_divergence(reference: Tensor, other: Tensor) -> Tensor:
-    """KL divergence in nats of independent labels, summed over L: logits float64 [B, L] → float64 [B];
-    infinite if a logit is not finite.
+    """KL divergence in nats between independent labels, summed over L labels: logits float64 [B, L] → float64
+    [B].
+
+    Infinite if a logit is not finite.
     """
     sides = [torch.stack([logsigmoid(logits), logsigmoid(-logits)], dim=-1) for logits in (reference, other)]
     return kl_divergence(*sides).sum(dim=-1)
 
 
 def divergence_of(pairs: Iterable[tuple[Tensor, Tensor]]) -> Divergence:
-    """Compute the divergence over batches.
+    """The divergence over all batches of logits.
 
     Args:
-        pairs: (reference's logits, other model's logits); [B, C] for rows or [B, T, C] for texts.
+        pairs: (logits of the reference, logits of the other model): [B, C] for rows or [B, T, C] for texts.
     """
     flipped, divergences, row, rows = [], [], [], 0
     for reference, other in pairs:

@@ -33,8 +33,8 @@ Arrays = Mapping[str, np.ndarray]
 class Journal:
     """The finished parts of one check; a context manager that encloses the check.
 
-    If the block ends, the saved parts are deleted.  If it is interrupted, they are kept and `notify` says how
-    to resume.  The class may be used by several threads.
+    If the block succeeds, the saved parts are deleted.  If it is interrupted, they are kept, and `notify` is
+    called with the way to resume.  Several threads may use one journal.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Journal:
         return user_cache() / "checks" / hashlib.sha256(facts.encode()).hexdigest()
 
     def _save(self) -> None:
-        """Save the new parts.  If they cannot be saved, say so once: the check itself goes on."""
+        """Save the new parts.  If they cannot be saved, notify the user once; the check itself goes on."""
         if not self._can_save:
             return
         try:

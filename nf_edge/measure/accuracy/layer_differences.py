@@ -1,4 +1,4 @@
-"""The first layer that differs between an artifact's file and the file of a second lowering."""
+"""Find the first layer that differs between an artifact's file and the file from lowering again."""
 
 from pathlib import Path
 
@@ -16,15 +16,15 @@ ROUNDING = 1e-10
 def first_different(
     tapped: Tapped, made: Path, file: Path, inputs: Inputs, progress: Progress = silent
 ) -> str:
-    """The name of the first layer whose outputs in two files differ, in the order of the run.
+    """Find the first layer, in the order of the run, whose output differs between two files.
 
     Args:
-        made: the file of a second lowering.
+        made: the file from lowering the checkpoint again.
         file: the artifact's file, known to differ from `made`.
         inputs: token ids and mask of each row.
 
     Returns:
-        The layer's name; "" if the difference is in no output that can be read.
+        The layer's name; "" if no output that can be read differs.
     """
     if tapped.opened is None:
         return ""

@@ -65,7 +65,8 @@ class LayerSums:
 def real_values(values: Tensor, real: int) -> np.ndarray:
     """The values of a tensor for the first `real` tokens, without padding, in float64.
 
-    Tokens are along the last axis of an image [1, D, 1, T], and along the second to last of other tensors.
+    A tensor of four dimensions is [1, D, 1, T]; other tensors have their tokens along the second to last
+    axis.
     """
     axis = values.dim() - (1 if values.dim() == 4 else 2)
     if axis >= 0 and values.shape[axis] > real:

@@ -38,17 +38,18 @@ INTEGERS = re.compile(r"u?int\d")
 class LayerError:
     """The error of a layer's output ŷ against the float32 output y, over all rows.
 
+    Every noise is a share of the signal: Σ(ŷ − y)² / Σy².  It is infinite if a value is not finite.
+
     Attributes:
-        name: the layer: a module of the network, a block's attention before its projection, or the residual
-            stream after attention or after a block.
-        dtype: the dtype of the layer's weights and activations; "" if the layer has no weights.
-        noise: Σ(ŷ − y)² / Σy² of a usual run; infinite if a value is not finite.
-        own_noise: the same ratio in an exact run.
-        file_noise: the same ratio in a usual run of the artifact's file, if a program in PyTorch gives the
-            other figures.  None if the file gives all figures, or if it does not show the layer.
-        departure: the noise in the file's outputs, compared with the program's outputs.  It counts only the
-            increase since the layer before; 0 if `file_noise` is None.
-        cosine: cosine similarity of ŷ and y in a usual run; NaN if a value is not finite or all are 0.
+        name: a module of the network, a block's attention before its projection, or the residual stream.
+        dtype: the dtype that the manifest gives the layer; "" if it gives none.
+        noise: noise in a usual run.
+        own_noise: noise in an exact run.
+        file_noise: noise in a usual run of the artifact's file.  None if `noise` is already the file's, or if
+            the file does not show the layer.
+        departure: noise of the file against the program in PyTorch, minus that of the layer before; never
+            negative.  0 if `file_noise` is None.
+        cosine: cosine similarity of ŷ and y in a usual run; NaN if it is undefined.
         largest: largest |ŷ − y| in a usual run.
         scale: largest |y|.
     """
@@ -65,12 +66,12 @@ class LayerError:
 
     @property
     def is_integer(self) -> bool:
-        """Whether the layer's weights or products are integers."""
+        """Whether the layer computes with integers: integer weights, or integer products in attention."""
         return bool(INTEGERS.match(self.dtype))
 
     @property
     def snr(self) -> float:
-        """Signal-to-noise ratio of a usual run, in dB; infinite without noise."""
+        """Signal-to-noise ratio in a usual run, in dB; infinite without noise."""
         return decibels(self.noise)
 
     @property
@@ -80,7 +81,7 @@ class LayerError:
 
     @property
     def own_snr(self) -> float:
-        """Signal-to-noise ratio in dB, counting only the noise that the layer itself adds."""
+        """Signal-to-noise ratio in dB, if only the noise in `added` counts."""
         return decibels(self.added)
 
     @property
@@ -102,7 +103,10 @@ class LayerError:
 
 
 def decibels(noise: float) -> float:
-    """10·log10(1 / noise): infinite for no noise, and −infinite for infinite noise."""
+    """The signal-to-noise ratio in dB of a noise share: 10·log10(1 / noise).
+
+    Infinite for noise 0, and −infinite for noise that is infinite or NaN.
+    """
     if noise == 0:
         return math.inf
     return -10 * math.log10(noise) if math.isfinite(noise) else -math.inf
@@ -113,17 +117,15 @@ class LayersReport(HtmlValue):
     """The errors of all layers, in the order of the run.
 
     Attributes:
-        through: what ran the layers, in words: the artifact's file, or a program in PyTorch.
-        file_through: what ran the artifact's file, in words, if the file ran in addition to a program in
-            PyTorch; else "".
-        missing: layers that the file or program of `through` does not compute as one tensor.
-        data: name of the data.
-        lowered_again: whether a second lowering of the checkpoint gave files identical to the artifact's.
-        remedy: what to do about the first bad layer, or about a file that its recipe does not give; "" if
-            there is neither.
-        first_different: the first layer whose output in the artifact's file differs from its output in the
-            file of a second lowering.  "" if the files are not known to differ, or if the difference is in no
-            output that can be read.
+        through: the measured model, in words: the artifact's file, or a program in PyTorch.
+        file_through: the artifact's file and the software that ran it, in words, if the file ran in addition
+            to the program in PyTorch; else "".
+        missing: names of layers that the measured model does not compute as one tensor.
+        lowered_again: whether lowering the checkpoint again gave the artifact's files.
+        remedy: advice for the first bad layer, or for files that lowering again does not give; "" if neither
+            exists.
+        first_different: name of the first layer whose output differs between the artifact's file and the file
+            from lowering again; "" if no such layer is known.
     """
 
     layers: tuple[LayerError, ...]
@@ -139,7 +141,9 @@ class LayersReport(HtmlValue):
 
     @property
     def failure(self) -> AccuracyGate | None:
-        """The error for an artifact that is not what its recipe gives; None if no difference is known."""
+        """The accuracy gate's error if lowering again gives other files; None if the files are equal or
+        unknown.
+        """
         return self.lowered_again.failure
 
     @property
@@ -172,17 +176,14 @@ class LayersReport(HtmlValue):
 def first_bad(layers: Sequence[LayerError]) -> LayerError | None:
     """The first layer, in the order of the run, that adds far more noise than others of its kind.
 
-    nᵢ is the noise that layer i itself adds, as a share of the signal: its Σ(ŷ − y)² / Σy² with float32
-    inputs, plus `LayerError.departure`.  With dᵢ = 10·log10(max(nᵢ, 10⁻⁸)), the layer is bad if nᵢ is not
-    finite, or if
+    Layer i adds the noise nᵢ = `LayerError.added`.  It is bad if nᵢ is not finite, or if
 
-        dᵢ > median(d) + max(10, 4 · 1.4826 · median |d − median(d)|)   and   nᵢ > 10⁻⁴.
+        dᵢ > median(d) + max(10, 4 · 1.4826 · median |d − median(d)|)   and   nᵢ > 10⁻⁴,
 
-    Both medians are over layers of the same kind.  One kind has integer weights or products.  The other kind
-    is all other layers, most of which add no noise.  A median ignores bad layers if they are less than half.
-    1.4826 times the median deviation estimates the standard deviation.  Float32 inputs carry no errors of a
-    bad layer to the layers after it.  `departure` may come from any layer of a delegate.  If it is the larger
-    part of nᵢ, the layer is compared with the integer kind.
+    where dᵢ = 10·log10(max(nᵢ, 10⁻⁸)).  Both medians are over layers of one kind: the layers that compute
+    with integers, or all others.  1.4826 times the median deviation estimates the standard deviation.  A
+    layer whose noise is mostly `departure` is compared with the integer kind: the noise may come from another
+    layer of the same delegate.
     """
     allowed = {
         kind: _allowed([layer for layer in layers if layer.is_integer == kind]) for kind in (True, False)
@@ -200,7 +201,7 @@ def first_bad(layers: Sequence[LayerError]) -> LayerError | None:
 
 
 def _allowed(layers: Sequence[LayerError]) -> float:
-    """The largest noise, in dB of the signal, that one of these layers may add without being bad."""
+    """The noise up to which a layer of this kind is not bad, in dB relative to its signal."""
     noise = [max(layer.added, ROUNDING) for layer in layers if layer.added < math.inf]
     ratios = [-decibels(each) for each in noise] or [-decibels(ROUNDING)]
     middle = median(ratios)
@@ -211,11 +212,11 @@ def _allowed(layers: Sequence[LayerError]) -> float:
 def measure_layers(
     tapped: Tapped, inputs: Inputs, dtypes: Callable[[str], str], progress: Progress = silent
 ) -> tuple[tuple[LayerError, ...], tuple[str, ...]]:
-    """Run a float32 network and a quantized model on the same rows, and compare all layers.
+    """Measure the error of each layer: run a float32 network and a quantized model on the same rows.
 
     Args:
         inputs: token ids and mask of each row.
-        dtypes: the dtype of a layer by its name.
+        dtypes: a function from a layer's name to its dtype.
 
     Returns:
         The errors of the layers in the order of the run, and the names of layers that the quantized model

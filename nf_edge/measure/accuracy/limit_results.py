@@ -30,15 +30,15 @@ class LimitResult:
     """A limit and whether it holds.
 
     Attributes:
-        name: what is limited: the loss of a metric (by the metric's name), `changed` (the share of changed
-            answers), or `kl` (the KL divergence).
-        limit: the largest accepted loss, share or divergence.
+        name: the limited figure: the loss of a metric (by the metric's name), `changed` (share of changed
+            answers), or `kl` (KL divergence).
+        limit: the largest accepted value.
         unit: the unit of `limit` and `value`.
-        on: what is compared with the limit: the estimate, or the bad (upper) end of its 95 % interval.
-        value: the estimate or the bad end, as `on` says; None if unknown.
+        on: the value compared with the limit: the estimate, or the upper (bad) end of its 95 % interval.
+        value: the compared value; None if unknown.
         problem: the reason why the limit does not hold; "" if it holds.
-        too_few: whether the reason is that the rows are too few for the limit.
-        unknown: whether the reason is that the limited figure is unknown.
+        too_few: whether the problem is too few rows.
+        unknown: whether the problem is an unknown figure.
     """
 
     name: str
@@ -59,10 +59,10 @@ class LimitResult:
 
 
 def require_limits(config: ModelConfig, rows: PairedRows, limits: Limits) -> None:
-    """Check, before a model runs, that the figures for all limits can be computed.
+    """Check, before a model runs, that the limited figures can be computed.
 
     Raises:
-        BadInput: a metric or a divergence does not suit the model, or a metric needs labels.
+        BadInput: a limited figure does not suit the model, or needs labels that the rows do not have.
     """
     where, losses = rows.reference.source, limits.losses(main_metric(config))
     problems = [problem for name in losses if (problem := metric_problem(METRICS[name], config))]
@@ -71,7 +71,8 @@ def require_limits(config: ModelConfig, rows: PairedRows, limits: Limits) -> Non
         names = " and ".join(f"`{name}`" for name in answers)
         problems.append(f"{names} compare classes or tokens, but the model is a regression")
     if problems:
-        raise BadInput.listing(problems, where=where, fix="limit a metric that suits this model")
+        fix = "limit a metric that suits this model (--max-drop METRIC=LOSS)"
+        raise BadInput.listing(problems, where=where, fix=fix)
     if losses and not rows.labelled(config):
         raise BadInput(
             f"has no labels, but the limit on {' and '.join(losses)} needs labels",
@@ -81,11 +82,10 @@ def require_limits(config: ModelConfig, rows: PairedRows, limits: Limits) -> Non
 
 
 def rows_needed(limits: Limits, config: ModelConfig) -> int:
-    """The least number of rows that can show whether every limit holds; limits that no number can show are
-    left out.
+    """The least number of rows that can show whether the limits hold.
 
-    With `limits.on: estimate`, a language model's limits on shares are limits on tokens, of which even one
-    row has many.
+    A limit that no number of rows can show does not count. With `limits.on: estimate`, a language model needs
+    only `LEAST_ROWS`: its limits on shares count tokens, and a row has many.
     """
     losses = limits.losses(main_metric(config)).items()
     shares = [loss for name, loss in losses if METRICS[name].unit == "points"]
@@ -105,7 +105,7 @@ def limit_results(
     divergence: Divergence | None,
     sample: Sample,
 ) -> tuple[LimitResult, ...]:
-    """Judge all limits.
+    """The result of each limit, in the order: metrics, changed answers, KL divergence.
 
     Args:
         main: the metric that `limits.max_drop` limits if it names no metric.
@@ -140,7 +140,9 @@ def _metric(change: MetricChange, limit: float, on: LimitsOn, sample: Sample) ->
     elif few and interval:
         problem = few
     elif value is None:
-        problem = few = f"the loss of {metric.name} has no interval on these {sample.row_unit}; give more"
+        problem = few = (
+            f"the loss of {metric.name} has no interval on these {sample.row_unit}; give more of them"
+        )
     elif not value <= limit + ROUNDING:
         amount = f"{_amount(value, metric.unit)}{BAD_END if interval else ''}"
         percent = " %" if metric.unit == "percent" else ""
@@ -178,7 +180,9 @@ def _kl(divergence: Divergence, limit: float, on: LimitsOn, sample: Sample) -> L
     if number(divergence.kl) is None:
         problem = "the KL divergence is not finite"
     elif value is None:
-        problem = few = few or f"the KL divergence has no interval on these {sample.row_unit}; give more"
+        problem = few = (
+            few or f"the KL divergence has no interval on these {sample.row_unit}; give more of them"
+        )
     elif not value <= limit and not (few and interval):
         may, amount = ("may be", BAD_END) if interval else ("is", "")
         problem = f"the KL divergence {may} {value:.4g} nats{amount}, more than the {limit:g} allowed"

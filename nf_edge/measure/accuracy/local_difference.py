@@ -13,12 +13,11 @@ from nf_edge.model.config import Task
 
 @dataclass
 class LocalDifference:
-    """Differences between a core and this machine, accumulated over runs.
+    """The difference of a core's predictions from this machine's, accumulated over runs.
 
     Attributes:
         questions: number of predictions.
-        flips: number of predictions that differ, or that are not finite.  For a regression, it counts only
-            predictions that are not finite.
+        flips: number of predictions that differ, or that are not finite; for a regression, only the latter.
         off: the largest difference of a logit.
         largest: the largest absolute logit on this machine.
         task: the model's task.
@@ -31,7 +30,7 @@ class LocalDifference:
     task: Task = "classification"
 
     def note(self, remote: np.ndarray, local: np.ndarray) -> None:
-        """Add the difference between logits [..., C] of the same questions."""
+        """Count the differences between the logits [..., C] of a core and of this machine."""
         there, here = (answers_of(logits, self.task) for logits in (remote, local))
         # Two cores rarely compute exactly the same number of a regression.
         flipped = np.isnan(there) if self.task == "regression" else (there != here) | (there == NOTHING)
@@ -56,7 +55,7 @@ class LocalDifference:
 
     @property
     def share(self) -> float:
-        """The largest difference as a share of the largest logit.
+        """The largest difference of a logit / the largest absolute logit.
 
         Infinite if the largest logit is 0, or if a logit is not finite.
         """
@@ -66,7 +65,7 @@ class LocalDifference:
 
 
 def _most(logits: np.ndarray) -> float:
-    """The largest absolute value; infinite if a value is NaN, which max() may ignore."""
+    """The largest absolute value; infinite if a value is NaN."""
     largest = float(np.abs(logits).max(initial=0.0))
     return math.inf if math.isnan(largest) else largest
 
@@ -74,8 +73,9 @@ def _most(logits: np.ndarray) -> float:
 def compared_with_local(
     remote: Session | Decoder, local: Session | Decoder, difference: LocalDifference
 ) -> Session | Decoder:
-    """A session that runs both sessions, returns `remote`'s logits, and adds their difference to
-    `difference`.
+    """A session that runs a row in both sessions, and returns `remote`'s logits.
+
+    Each run adds the difference of the logits to `difference`.
     """
     if isinstance(remote, Decoder):
         assert isinstance(local, Decoder)

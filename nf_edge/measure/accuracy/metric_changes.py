@@ -21,13 +21,12 @@ class MetricChange:
     """A metric of the reference and of the artifact, and the loss.
 
     Attributes:
-        reference, artifact: the values; None if unknown.
+        reference, artifact: the metric's values; None if unknown.
         loss: in the metric's `unit`, positive if the artifact is worse; None if unknown.
-        interval: 95 % interval of the loss; None if it has none.
-        rows: N if one changed prediction changes the metric by about 1 / N; None if a change can be
-            arbitrarily small.
-        p_value: p-value of McNemar's test that both models are equally accurate (`intervals.mcnemar`).  None
-            for other metrics than accuracy, and if a row has several predictions.
+        interval: 95 % interval of the loss; None if there is none.
+        rows: N, if one changed prediction changes the metric by about 1 / N; else None.
+        p_value: McNemar's p-value that both models are equally accurate (`intervals.mcnemar`).  Only for
+            accuracy with one prediction per row; else None.
         unknown: the reason why the loss is unknown; "" if it is known.
     """
 
@@ -64,15 +63,16 @@ def metric_problem(metric: Metric, config: ModelConfig) -> str:
 
 
 def main_metric(config: ModelConfig) -> MetricName:
-    """The model's default metric: a limit that names no metric applies to it."""
+    """The model's default metric, to which a limit without a metric's name applies."""
     return DEFAULTS[config.task][0]
 
 
 def metrics_for(config: ModelConfig, rows: Rows, limited: Sequence[MetricName]) -> list[MetricName]:
     """The names of the metrics to compute.
 
-    The official metrics of the rows' GLUE task come first.  The default metrics follow if the model is a
-    classifier, or if no official metric suits it.  Other metrics with a limit come last.
+    They are, in this order: the official metrics of the rows' GLUE task, the model's default metrics, and
+    other metrics with a limit.  A model that is not a classifier gets the default metrics only without an
+    official one.
     """
     official = rows.task.metrics if rows.task else ()
     names: list[MetricName] = [name for name in official if not metric_problem(METRICS[name], config)]
@@ -93,7 +93,9 @@ def metric_changes(
 
 
 def positive_class(rows: Rows) -> int:
-    """The model's class for label 1 of the rows' GLUE task, if the task has two labels; else 1."""
+    """The class that counts as positive for `f1`: the class of label 1 in a GLUE task with two labels; else
+    1.
+    """
     return rows.task_classes[1] if len(rows.task_classes) == 2 else 1
 
 
@@ -129,7 +131,7 @@ def _change(
 
 
 def _accuracy(metric: Metric, predictions: PairedPredictions, comparison: Comparison) -> MetricChange:
-    """The change of the accuracy; with McNemar's test if each row has one prediction."""
+    """The change of the accuracy; it has a p-value if each row has one prediction."""
     values = comparison.reference.share, comparison.artifact.share
     p_value, texts = None, len(np.unique(predictions.row))
     independent = texts == len(predictions.row)
@@ -167,7 +169,7 @@ def _undefined(metric: Metric, truth: np.ndarray, predicted: np.ndarray) -> str:
 
 
 def _counting_rows(metric: Metric, truth: np.ndarray) -> int | None:
-    """N if one changed prediction changes the metric by about 1 / N; None if there is no smallest change.
+    """N, if one changed prediction changes the metric by about 1 / N; else None.
 
     F1 and the Matthews correlation depend most on the rarer of two classes.  If this class has M rows, N is
     2M.

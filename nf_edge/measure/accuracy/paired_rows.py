@@ -1,4 +1,4 @@
-"""Labelled rows for two models with the same or different tokenizers."""
+"""The same rows, encoded for two models whose tokenizers may differ."""
 
 from dataclasses import dataclass, replace
 
@@ -9,11 +9,11 @@ from nf_edge.model.data.rows import Rows
 
 @dataclass(frozen=True)
 class PairedRows:
-    """The rows for the comparison of a checkpoint with an artifact.
+    """The same rows for a checkpoint and for an artifact.
 
     Attributes:
-        reference: the rows as tokens of the checkpoint.
-        other: the rows as tokens of the artifact; None if both have the same tokens.
+        reference: the rows encoded for the checkpoint.
+        other: the rows encoded for the artifact; None if both have the same token ids.
     """
 
     reference: Rows
@@ -21,11 +21,11 @@ class PairedRows:
 
     @property
     def artifact(self) -> Rows:
-        """The rows as tokens of the artifact."""
+        """The rows encoded for the artifact."""
         return self.other or self.reference
 
     def part(self, shard: slice) -> "PairedRows":
-        """The rows in a slice."""
+        """The rows with the indices of a slice."""
         reference, other = (
             each and replace(each, rows=each.rows[shard]) for each in (self.reference, self.other)
         )
@@ -33,18 +33,20 @@ class PairedRows:
         return PairedRows(reference, other)
 
     def labelled(self, config: ModelConfig) -> bool:
-        """Whether the truth of every prediction is known.  A language model's truth is the next tokens."""
+        """Whether the correct answer of each prediction is known: by labels, or as a language model's next
+        token.
+        """
         return config.is_language_model or self.reference.labelled
 
     def require_comparable(self, config: ModelConfig) -> None:
-        """Check that two models' predictions on these rows can be compared.
+        """Check that the predictions of two models on these rows can be compared.
 
         Args:
             config: configuration of the checkpoint.
 
         Raises:
-            BadInput: there is no row, the model's predictions have no metric, no row has a next token, or the
-                models have different vocabularies.
+            BadInput: there are no rows, no row has a next token to predict, the models have different
+                vocabularies, or no metric suits the model.
         """
         source = self.reference.source
         if not self.reference.rows:
@@ -55,7 +57,7 @@ class PairedRows:
             row.label is None or row.label in range(config.num_labels or 0) for row in self.reference.rows
         ):
             raise BadInput(
-                "has labels of another model, because a label is no class of this one",
+                "has a label that is not a class of this model",
                 where=source,
                 fix="load the rows for the checkpoint that they are scored with",
             )
@@ -72,7 +74,7 @@ class PairedRows:
             )
 
     def _require_numbers(self, config: ModelConfig) -> None:
-        """Raise BadInput if a regression has several outputs, or rows without numbers."""
+        """Raise BadInput if a regression has several outputs, or if its rows have no labels."""
         source = self.reference.source
         if config.num_labels != 1:
             raise BadInput(

@@ -35,11 +35,9 @@ class Parity:
         rows: the source of the inputs, or `synthetic` for random token ids.
         count: number of rows.
         not_finite: number of rows for which the artifact's logits are not finite.
-        error: the largest difference of a logit, as a share of the largest logit; None if `not_finite` is not
-            0.
-        agreement: share of rows with the same prediction: the same class, tokens or set of labels.  None for
-            a regression, because its numbers are never exactly equal.
-        limit: the largest `error` that passes; None is no limit.
+        error: the largest difference of a logit / the largest logit; None if logits are not finite.
+        agreement: share of rows with the same class, tokens or set of labels; None for a regression.
+        limit: the largest `error` that passes; None: no limit.
         truncated: number of rows that were cut to the artifact's maximum length.
     """
 
@@ -53,7 +51,7 @@ class Parity:
 
     @property
     def problem(self) -> str:
-        """The reason why the artifact fails; "" if it passes."""
+        """The reason why the artifact's logits are too far from PyTorch's; "" if they are close enough."""
         if self.error is None:
             return not_finite_text(self.not_finite, self.count, "rows")
         if self.limit is not None and not self.error <= self.limit:
@@ -103,12 +101,12 @@ def measure_parity(
 ) -> Parity:
     """Measure how much an artifact's logits differ from PyTorch's on the same rows.
 
-    Rows are padded to shapes that the artifact accepts.  A decoder runs each row twice: in one call, and with
-    its last tokens one by one.
+    Rows are padded if the artifact needs a fixed length.  A decoder reads each row twice: in one call, and
+    again with its last tokens one by one.
 
     Args:
         reference: the checkpoint's network in PyTorch, float32.
-        limit: the largest `error` that passes; None is no limit.
+        limit: the largest `Parity.error` that passes; None: no limit.
 
     Raises:
         BadInput: the reference's logits are not finite.

@@ -19,14 +19,14 @@ class Total:
         """Start the bar.
 
         Args:
-            step: the words of the bar.
+            step: the text of the bar.
             total: number of rows of all parts.
         """
         self._progress, self._step, self._total = progress, step, total
         self._done, self._lock = 0, threading.Lock()
 
     def of_a_part(self) -> Progress:
-        """The callback of one part."""
+        """The progress callback for one part; it advances the bar."""
         before = 0
 
         def call(step: str, done: int, total: int) -> None:
@@ -84,7 +84,7 @@ class Parts:
 
     @property
     def predictions(self) -> PairedPredictions:
-        """The predictions of all parts; the index of a prediction's row counts from the first part's."""
+        """The predictions of all parts; indices of rows count from the first row of the first part."""
         parts = zip(map(PairedPredictions.from_arrays, self.finished), self._slices, strict=True)
         return PairedPredictions.joined([replace(each, row=each.row + part.start) for each, part in parts])
 

@@ -1,4 +1,4 @@
-"""Run two models on the same rows, and predict.
+"""Run a network in PyTorch and an artifact on the same rows, and pair their predictions.
 
 A classifier or a regression makes one prediction per row.  A language model predicts the next token after
 every prefix of a row.  An artifact with a cache reads the row token by token.  Both models run in step, so

@@ -1,8 +1,8 @@
-"""Paired bootstrap of a metric's loss: rows are drawn again with the truth and both models' predictions.
+"""Paired bootstrap of a metric's loss: a drawn row brings its label and both models' predictions.
 
-A draw is a number of copies of each row, so a metric of all draws is computed from weighted rows at once.
-scipy.stats.bootstrap would call scikit-learn twice per draw, which takes seconds.  The formulas below are
-scikit-learn's and SciPy's for weighted rows; tests compare them.
+A draw gives each row a number of copies.  With these numbers as weights, a metric is computed for many draws
+at once.  scipy.stats.bootstrap would call scikit-learn twice per draw, which takes seconds.  The formulas
+below are scikit-learn's and SciPy's for weighted rows; tests compare them.
 
 Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
 """
@@ -52,14 +52,16 @@ def loss_interval(
 
 
 def _distinct(*columns: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The distinct rows of columns [N] or [N, L], and the number of copies of each, int64 [U]."""
+    """The U distinct rows of columns [N] or [N, L], then the number of copies of each, int64 [U]."""
     table = np.column_stack(columns)
     _, first, copies = np.unique(table, axis=0, return_index=True, return_counts=True)
     return *(column[first] for column in columns), copies
 
 
 def _draws(copies: np.ndarray, rows: int, seed: int) -> Iterator[np.ndarray]:
-    """Numbers of copies of each distinct row, float64 [B, U] in chunks; `RESAMPLES` draws in total."""
+    """Yield chunks of B draws, `RESAMPLES` in total: the number of copies of each distinct row, float64 [B,
+    U].
+    """
     generator, size = np.random.default_rng(seed), max(1, MOST_VALUES // len(copies))
     for start in range(0, RESAMPLES, size):
         number = min(size, RESAMPLES - start)
@@ -99,7 +101,7 @@ def _f1_macro(weights: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> 
 
 
 def _matthews(weights: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Correlation of each draw, [B], for any number of classes.
+    """The Matthews correlation of each draw, [B], for any number of classes.
 
     Source: Gorodkin, Computational Biology and Chemistry 28, 2004.
     """
@@ -111,7 +113,7 @@ def _matthews(weights: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> 
 
 
 def _pearson(weights: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Correlation of each draw, [B]; the values are [U], or [B, U] if they differ by draw."""
+    """The Pearson correlation of each draw, [B]; values are [U], or [B, U] if they differ between draws."""
     total = weights.sum(axis=1, keepdims=True)
     x, y = (each - (weights * each).sum(axis=1, keepdims=True) / total for each in (truth, predicted))
     covariance, of_x, of_y = ((weights * a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y)))
@@ -125,7 +127,7 @@ def _spearman(weights: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> 
 
 
 def _ranks(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """For each draw, the mean rank of each value's copies among the copies of all values, [B, U]."""
+    """For each draw, the mean rank of the copies of each value among all copies, [B, U]."""
     distinct, place = np.unique(values, return_inverse=True)
     order = np.argsort(place, kind="stable")
     starts = np.searchsorted(place[order], np.arange(len(distinct)))

@@ -33,7 +33,8 @@ def of_network(network: NoiseFormer, source: str) -> Predict:
 
 
 def of_runner(runner: Session | Decoder, config: ModelConfig, length: int | None) -> Predict:
-    """A function that computes the logits of a row; a decoder reads the row token by token.
+    """A function that computes the logits of a row in a session or a decoder; a decoder reads it token by
+    token.
 
     Args:
         length: pad rows to this length; None: rows are not padded.

@@ -1,4 +1,4 @@
-"""Whether a second lowering of a checkpoint gave files identical to the artifact's."""
+"""Whether lowering a checkpoint again gave files identical to the artifact's."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +10,10 @@ EXPORT_AGAIN = "export the artifact again"
 
 @dataclass(frozen=True)
 class SameFile:
-    """Whether a second lowering of the checkpoint gave files identical to the artifact's.
+    """Whether lowering the checkpoint again gave files identical to the artifact's.
 
     Attributes:
-        same: whether the files are identical.  None if unknown: other software may explain a difference, or
-            nothing was lowered again.
+        same: None if unknown: nothing was lowered again, or other software may explain a difference.
         text: the result in words.
     """
 
@@ -23,14 +22,14 @@ class SameFile:
 
     @property
     def problem(self) -> str:
-        """The reason why the artifact fails the gate, whatever its accuracy; "" if no difference is known."""
+        """The reason why the accuracy gate fails, if lowering again gave other files; else ""."""
         if self.same is not False:
             return ""
-        return "lowering again gives another file, so this file is not what its recipe gives"
+        return "lowering the checkpoint again gives another file, so this file is not what its recipe gives"
 
     @property
     def failure(self) -> AccuracyGate | None:
-        """The accuracy gate's error for `problem`; None without a problem."""
+        """The accuracy gate's error, whose message is `problem`; None if there is no problem."""
         return AccuracyGate(self.problem, fix=EXPORT_AGAIN) if self.problem else None
 
     def to_json(self) -> dict[str, Any]:

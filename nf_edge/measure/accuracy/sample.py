@@ -1,4 +1,4 @@
-"""The size of the data of a verdict, and whether the data is too small for it."""
+"""The number of rows that a verdict is based on, and whether they are too few."""
 
 import math
 from collections.abc import Iterable
@@ -10,12 +10,11 @@ from nf_edge.model import ModelConfig
 
 @dataclass(frozen=True)
 class Sample:
-    """The rows that a verdict rests on.
+    """The number of rows and predictions that a verdict is based on.
 
     Attributes:
         predictions: number of predictions: one per row, or one per scored token of a language model.
-        rows: number of rows, or of texts or windows of a language model.  Tokens of one text or window
-            depend on each other.
+        rows: number of rows; of a language model, texts or windows, whose tokens depend on each other.
         unit: what `predictions` counts: `rows` or `tokens`.
         row_unit: what `rows` counts: `rows`, `texts` or `windows`.
     """
@@ -27,9 +26,10 @@ class Sample:
 
     @classmethod
     def of(cls, config: ModelConfig, counts: Iterable[int], *, windows: bool = False) -> "Sample":
-        """The sample with this number of predictions in each row; rows without a prediction do not count.
+        """The sample of a model's predictions.
 
         Args:
+            counts: number of predictions in each row; rows without a prediction are left out.
             windows: whether a language model's rows are windows of one text.
         """
         numbers, unit, row_unit = [count for count in counts if count > 0], "rows", "rows"
@@ -38,21 +38,21 @@ class Sample:
         return cls(sum(numbers), len(numbers), unit, row_unit)
 
     def too_few(self, what: str, needed: float = 0, *, of_rows: bool = False, about: bool = False) -> str:
-        """The problem if there are fewer than `LEAST_ROWS` rows, or less data than `needed`.
+        """The reason why the sample is too small; "" if it is large enough.
+
+        It is too small with fewer than `LEAST_ROWS` rows, or with less than `needed`.
 
         Args:
-            what: what cannot be judged, in words.
+            what: the figure to judge, in words.
             needed: the least number of predictions; may be infinite.
-            of_rows: whether `needed` counts rows, texts or windows.
-            about: whether `needed` is approximate.
-
-        Returns:
-            The problem, in words; "" if the data is enough.
+            of_rows: `needed` counts `rows` instead of `predictions`.
+            about: `needed` is approximate.
         """
         unit = self.row_unit if of_rows else self.unit
         if math.isinf(needed):
             return (
-                f"no number of {unit} shows {what} with an interval; raise the limit, or judge the estimate"
+                f"no number of {unit} is enough to judge {what} by an interval; raise the limit, or use "
+                "--limits-on estimate"
             )
         least = {self.row_unit: LEAST_ROWS}
         least[unit] = max(math.ceil(needed), least.get(unit, 0))
@@ -60,7 +60,10 @@ class Sample:
             count = self.rows if name == self.row_unit else self.predictions
             if count < number:
                 near = "about " if about and number > LEAST_ROWS else ""
-                return f"{_counted(count, name)} cannot show {what}; give at least {near}{number:,}"
+                are = "is" if count == 1 else "are"
+                return (
+                    f"{_counted(count, name)} {are} too few to judge {what}; give at least {near}{number:,}"
+                )
         return ""
 
 

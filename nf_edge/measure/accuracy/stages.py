@@ -1,6 +1,6 @@
-"""`nf-edge check --stages`: the accuracy after each step from the checkpoint to the device.
+"""`nf-edge check --stages`: the accuracy after each stage from the checkpoint to the device.
 
-Every stage predicts the same rows.  Its predictions are compared with the float32 checkpoint's predictions,
+Every stage predicts the same rows.  The predictions of a stage are compared with the float32 checkpoint's,
 and with the previous stage's.
 """
 
@@ -32,13 +32,13 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Stage:
-    """A step between the checkpoint and the device.
+    """A network or file between the float32 checkpoint and the device.
 
     Attributes:
-        through: the network or file that computed the predictions, and the library that ran it, in words.
-        predict: computes logits of a row; None if the stage was not run.
-        skipped: why the stage was not run; "" if it was.
-        remark: what the figures of the stage leave out; "" if nothing.
+        through: the network or file, and the library that runs it, in words.
+        predict: computes the logits of a row; None if the stage is not run.
+        skipped: the reason why the stage is not run; "" if it is run.
+        remark: parts of the export that the stage leaves out, in words; "" if there are none.
     """
 
     name: str
@@ -54,10 +54,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Step:
-    """The change from one set of predictions to another on the same questions.
+    """The change of the predictions from one stage to another, on the same rows.
 
     Attributes:
-        report: metrics, changed predictions and KL divergence, without a limit.
+        report: metrics, changed predictions and KL divergence, without limits.
         logit_error: the largest difference of a logit; infinite if a logit is not finite.
     """
 
@@ -66,8 +66,8 @@ class Step:
 
     @property
     def main(self) -> MetricChange | None:
-        """The metric that ranks stages: a language model's perplexity, which is finer than its accuracy, else
-        the first metric; None without labels.
+        """The metric that ranks stages: perplexity for a language model, else the first metric; None without
+        labels.
         """
         metrics = self.report.metrics
         perplexity = (change for change in metrics if change.metric.name == "perplexity")
@@ -75,17 +75,17 @@ class Step:
 
     @property
     def change(self) -> float:
-        """The size of the change, which needs no labels: the mean KL divergence in nats.
+        """The size of the change without labels: the mean KL divergence in nats; for a regression,
+        `logit_error`.
 
-        For a regression, which has no divergence, it is the largest difference of a logit.  It is infinite if
-        a logit is not finite.
+        Infinite if a logit is not finite.
         """
         divergence = self.report.comparison.divergence
         return divergence.kl if divergence else self.logit_error
 
     @property
     def loses(self) -> bool:
-        """Whether logits are not finite, or the interval of the main metric shows a loss."""
+        """Whether logits are not finite, or the 95 % interval shows a loss of the main metric."""
         if self.report.comparison.not_finite:
             return True
         interval = self.main.interval if self.main else None
@@ -110,8 +110,8 @@ class StageResult:
 
     Attributes:
         previous: name of the last stage before this one that was run.
-        from_fp32: the change from the float32 checkpoint.
-        from_previous: the change from the stage that `previous` names.
+        from_fp32: the change from the float32 checkpoint to this stage.
+        from_previous: the change from the stage `previous` to this stage.
     """
 
     stage: Stage
@@ -125,15 +125,12 @@ class StagesReport(HtmlValue):
     """The accuracy after each stage.
 
     Attributes:
-        reference: name and source of the float32 checkpoint.
-        stages: all stages in order, run or not.
+        reference: the float32 checkpoint.
+        stages: all stages in order, including those that were not run.
         results: the figures of the stages that were run, in order.
-        data: name of the data.
-        data_sha256: hash of the data.
-        rows: number of rows.
         truncated: number of rows that were cut.
-        unit: `rows`, or `tokens` of a language model.
-        lowered_again: whether a second lowering of the checkpoint gave files identical to the artifact's.
+        unit: the unit of predictions: `rows`, or `tokens` of a language model.
+        lowered_again: whether lowering the checkpoint again gave the artifact's files.
     """
 
     reference: Stage
@@ -148,17 +145,18 @@ class StagesReport(HtmlValue):
 
     @property
     def failure(self) -> AccuracyGate | None:
-        """The error for an artifact that is not what its recipe gives; None if no difference is known."""
+        """The accuracy gate's error if lowering again gives other files; None if the files are equal or
+        unknown.
+        """
         return self.lowered_again.failure
 
     @property
     def worst(self) -> StageResult | None:
-        """The stage that lost most, compared with the stage before it.
+        """The stage that lost most against the stage before it; None if no stage changed the predictions.
 
-        A stage whose logits are not finite comes first.  Then come stages with a loss of the main metric that
-        its 95 % interval shows, by the size of the loss.  If there is none, the rows are too few to rank
-        losses of the metric, and `Step.change` ranks the stages.  None if no stage changed the predictions
-        beyond the rounding of float32.
+        Stages rank by their loss of the main metric, if the 95 % interval of at least one stage shows a loss.
+        Logits that are not finite are the largest loss.  Otherwise stages rank by `Step.change`.  A change
+        that is only float32's rounding does not count.
         """
         losing = [result for result in self.results if result.from_previous.loses]
         if losing:
@@ -168,7 +166,9 @@ class StagesReport(HtmlValue):
 
     @property
     def worst_by(self) -> str:
-        """What ranks the stages: a metric, `finite logits`, `KL divergence` or `largest logit error`."""
+        """The figure that ranks the stages: a metric, `finite logits`, `KL divergence` or `largest logit
+        error`.
+        """
         first = self.results[0].from_previous
         if any(result.from_previous.loses for result in self.results):
             return first.main.metric.title if first.main else "finite logits"
@@ -210,17 +210,17 @@ def measure_stages(
     lowered_again: SameFile,
     progress: Progress = silent,
 ) -> StagesReport:
-    """Run all stages on the same rows, row by row.
+    """Run all stages on the same rows.
 
-    At any time, memory holds logits of one row only: of the reference, of a stage, and of the previous stage.
+    Rows run one after the other, so that memory holds the logits of one row only.
 
     Args:
         reference: the float32 checkpoint, which reads `rows.reference`.
-        stages: the stages after it, which read `rows.artifact`.
+        stages: the later stages, which read `rows.artifact`.
         config: configuration of the checkpoint.
 
     Raises:
-        BadInput: the rows do not suit the model, or logits of the float32 network are not finite.
+        BadInput: the rows do not suit the model, or logits of the float32 checkpoint are not finite.
     """
     rows.require_comparable(config)
     running = [stage for stage in stages if stage.predict is not None]
@@ -263,7 +263,7 @@ def measure_stages(
 
 @dataclass
 class _Collected:
-    """Paired predictions and the largest error of a logit, collected row by row."""
+    """Paired predictions of two stages, and the largest difference of their logits; collected row by row."""
 
     parts: list[PairedPredictions] = field(default_factory=list)
     logit_error: float = 0.0

@@ -54,8 +54,8 @@ class EmulatedCore:
     Attributes:
         name: the device and its core, or QEMU's name of the core.
         cpu: QEMU's `-cpu` option, such as `cortex-a76`.
-        part: Arm's part number of the core, which the libraries read.
-        note: the reason why another core replaces the device's, or why results are not reliable; else "".
+        part: Arm's part number of the core, by which libraries recognize it.
+        note: why another core replaces the device's, or why results are not reliable; "" if neither applies.
         emulator: the QEMU that emulates the core.
     """
 

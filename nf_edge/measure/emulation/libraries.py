@@ -26,7 +26,7 @@ SET_UP = "nf-edge doctor --fix emulation"
 
 
 def kept(runtime: Runtime) -> Path:
-    """The folder with the unpacked Arm package of the runtime.
+    """The folder in the cache with the unpacked Arm package of the runtime.
 
     Raises:
         MissingTool: the package for the installed version was not downloaded, or the runtime has no native
@@ -89,5 +89,5 @@ def _folder(runtime: Runtime) -> Path:
 
 
 def _version(runtime: Runtime) -> str:
-    """The installed version without a build name such as `+cpu`."""
+    """The installed version of a runtime, without a build name such as `+cpu`."""
     return importlib.metadata.version(runtime).partition("+")[0]

@@ -45,7 +45,7 @@ class Emulator:
 
         Args:
             cpu: QEMU's `-cpu` option, such as `cortex-a76`.
-            part: Arm's part number of the core, which libraries read.
+            part: Arm's part number of the core, by which libraries recognize it.
 
         Raises:
             MissingTool: the runtime's Arm libraries are missing, or the runner cannot be built.
@@ -72,7 +72,7 @@ class Emulator:
 
 
 def emulator() -> Emulator:
-    """The installed QEMU.
+    """Find the installed QEMU and its C library for Arm.
 
     Raises:
         MissingTool: QEMU is missing, or the cross-compiler, which provides the C library, is missing.
@@ -102,5 +102,5 @@ def _cpuinfo(part: int, count: int) -> str:
 
 
 def _output(*command: str) -> str:
-    """Run a command and return its stdout."""
+    """The stdout of a command."""
     return processes.output_of(command)

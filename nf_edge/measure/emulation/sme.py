@@ -1,6 +1,6 @@
 """Check whether an emulator computes SME correctly.
 
-QEMU 7.2 computes SMOPA wrongly, so it gives wrong results of int8 kernels for SME.
+QEMU 7.2 computes the instruction SMOPA wrongly, so int8 kernels for SME give wrong results.
 """
 
 from pathlib import Path

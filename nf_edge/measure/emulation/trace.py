@@ -26,11 +26,11 @@ class FirstDivergence:
     """The first instruction with an output that differs by more than `FAR`.
 
     Attributes:
-        operator: the called operator; for a delegate, its id and which of its calls it is.
+        operator: the called operator; for a delegate, its id and the number of the call.
         instruction: index of the instruction.
         instructions: number of instructions in the program.
-        off: the difference, as a share of the output's largest number.
-        before: the largest difference in an earlier output, as a share of that output's largest number.
+        off: the difference / the output's largest number.
+        before: the largest such share of an earlier output.
     """
 
     operator: str

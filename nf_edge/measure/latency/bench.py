@@ -162,7 +162,7 @@ def _largest(figures: Sequence[Figure]) -> Figure:
 
 
 def _ticker(step: str, total: int, progress: Progress) -> Tick:
-    """A function without arguments; each call reports that one more round of `total` is finished."""
+    """A function to call after each round; it reports the number of finished rounds of `total`."""
     done = 0
 
     def tick() -> None:

@@ -88,7 +88,7 @@ def rounds(
 def _rotated(
     number: int, samples: Sequence[list[float]], sides: Sequence[T]
 ) -> Iterator[tuple[list[float], T]]:
-    """One (samples, side) pair per side; the number of the round decides which side comes first."""
+    """Yield (samples, side) for each side; the number of the round decides which side comes first."""
     every = list(zip(samples, sides, strict=True))
     first = number % len(every)
     return iter(every[first:] + every[:first])
@@ -107,7 +107,7 @@ def _warmed_up(side: Side, plan: BenchPlan, workload: Workload) -> list[Request]
 
 
 def _fill(side: Side, plan: BenchPlan, workload: Workload) -> None:
-    """Put the longest context into the cache if no measured prefill is that long."""
+    """Run a prefill of the longest context, if no measured prefill is that long."""
     longest = max(plan.contexts, default=0)
     if workload == Workload("decode", longest) and longest > max(plan.lengths):
         side.process.times([plan.prefill(longest, side.cached)])

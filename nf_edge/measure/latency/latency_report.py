@@ -17,7 +17,7 @@ Finding = Literal["faster", "slower", "no difference shown"]
 
 @dataclass(frozen=True)
 class Distribution:
-    """Median and quartiles over the rounds."""
+    """Median and quartiles of a figure over the rounds."""
 
     median: Figure
     quartiles: tuple[Figure, Figure]
@@ -108,9 +108,9 @@ class BenchRow:
         phase: loading, prefill or decoding.
         threads: size of the runtime's thread pool.
         tokens: tokens of the prefill, or tokens in the cache before decoding; None for loading.
-        rounds: number of samples per median.
+        rounds: number of samples of each artifact.
         timings: the times of each artifact.
-        speeds: how fast the first artifact is relative to each of the others.
+        speeds: the speed of the first artifact relative to each of the others.
     """
 
     phase: Phase
@@ -160,12 +160,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class LatencyReport(HtmlValue):
-    """Latency of one artifact, or of several in interleaved rounds.  Each tuple of figures has one figure per
-    artifact.
+    """Latency of one artifact, or of several in interleaved rounds.
 
     Attributes:
         artifacts: the measured artifacts.
-        inputs: batch size, seed of the random ids, and size of their vocabulary.
+        inputs: batch size, seed of the random token ids, and size of their vocabulary.
         lines: the measurements.
         peaks: the peak memory for each number of threads.
         machine: the machine and the runner.

@@ -60,13 +60,12 @@ class BenchPlan:
 
     Attributes:
         lengths: tokens per prefill, or per row of a classifier.
-        contexts: tokens in the cache before the decoding steps; empty without decoding.
-        no_decoding: the reason why there is no decoding; "" if there is.
+        contexts: tokens in the cache before decoding; empty without decoding.
+        no_decoding: the reason why decoding is not measured; "" if it is.
         threads: sizes of the runtime's thread pool.
         repeats: rounds of each measurement.
-        ids: one row of random token ids.  A prefill of N tokens uses the first N; a decoding step
-            uses the id at its position.
-        vocabulary: number of tokens in the smallest vocabulary of the artifacts; all ids are below it.
+        ids: one row of random token ids; all requests take their tokens from it, by position.
+        vocabulary: the smallest vocabulary of the artifacts; all ids are below this number.
     """
 
     lengths: tuple[int, ...]
@@ -155,8 +154,8 @@ def _length_problems(subject: BenchSubject, lengths: tuple[int, ...]) -> list[st
             if length != input_shape.length
         ]
     return [
-        f"--lengths {length} is too long for {subject.name}, which takes at most {input_shape.length}; "
-        f"give at most {input_shape.length}"
+        f"--lengths {length} is too long for {subject.name}, which takes at most {input_shape.length} "
+        f"tokens; give at most {input_shape.length}"
         for length in lengths
         if length > input_shape.length
     ]

@@ -88,7 +88,9 @@ def with_usual_names(table: Table, columns: Sequence[str], row_format: RowFormat
 def _require_no_other_text(
     records: Sequence[Record], columns: Sequence[str], texts: Sequence[str], task: str, source: str
 ) -> None:
-    """Raise BadInput if a file has a text that the task does not have, as a file of another task does."""
+    """Raise BadInput if a column that the task does not have contains text: the file is then of another
+    task.
+    """
     others = [name for name in columns if name in NAMES_OF_TEXTS or name in TEXT_COLUMNS]
     others = [name for name in others if name not in texts and not _is_empty(records, name)]
     if others:
@@ -164,7 +166,7 @@ def require_columns(
 
 
 def _is_text(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a column contains text."""
+    """Whether a column counts as text (see `require_columns`)."""
     if name == LABEL:
         return False
     values = [fields.get(name) for fields in rows]
@@ -196,7 +198,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _names_a_text(value: Any) -> bool:
-    """Whether an object has a key that usually names a text of a pair."""
+    """Whether a JSON object has a key that usually names a text of a pair."""
     if isinstance(value, dict):
         return bool(NAMES_OF_TEXTS & value.keys()) or any(map(_names_a_text, value.values()))
     return isinstance(value, list) and any(map(_names_a_text, value))

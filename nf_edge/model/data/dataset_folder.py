@@ -68,9 +68,8 @@ def read_dataset(path: Path) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """A value that JSON can represent: dates and the like as text, NaN and infinity as None.
-
-    Columns that are not read may have any values.
+    """Convert a value to one that JSON can represent: dates, for example, to text; NaN and infinity to
+    None.
     """
     if isinstance(value, list):
         return [_plain(each) for each in value]

@@ -31,8 +31,8 @@ class Layout:
     """The columns of a task.
 
     Attributes:
-        texts: for each file layout, the column of the text or both columns of a pair; the official layout is
-            the first.
+        texts: one entry per file layout, the official one first: the column of the text, or both columns of a
+            pair.
         labels: the possible names of the label's column, the official one first.
     """
 
@@ -155,7 +155,7 @@ def task_label(task: GlueTask, columns: Sequence[str], where: str) -> str | None
     labels = [name for name in LAYOUTS[task.name].labels if name in columns]
     if len(labels) > 1:
         both = " and ".join(f"`{name}`" for name in labels)
-        raise BadInput(f"has the label columns {both}", where=where, fix="name one of them with --label")
+        raise BadInput(f"has two label columns: {both}", where=where, fix="name one of them with --label")
     return labels[0] if labels else None
 
 
@@ -172,10 +172,10 @@ def _with_cola_header(rows: list[Cells], where: str) -> list[Cells]:
 
 
 def _without_broken_rows(table: Table, texts: Sequence[str]) -> Table:
-    """A table without rows that lack a column or a text.
+    """A table without its broken rows, which lack a column or a text.
 
-    The official QQP files have a few; the data set on the Hugging Face hub leaves out rows without a label
-    too.  All rows stay if more of them are broken, because the file is then damaged.
+    The official QQP files have a few of them.  If many rows are broken, all rows stay and are errors later,
+    because the file is then damaged.
     """
     complete = [record for record in table.records if not (record.problem or _lacks(record, texts))]
     count, broken = len(table.records), len(table.records) - len(complete)

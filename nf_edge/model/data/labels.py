@@ -82,12 +82,12 @@ class LabelReader:
 
     @cached_property
     def _has_minus_one(self) -> bool:
-        """Whether −1 is a real label: a score, or the name of a class."""
+        """Whether −1 is a real label of the model: a score, or the name of a class."""
         named = {_key(name) for name in (self.config.id2label or {}).values()} | self.renamed.keys()
         return str(NO_CLASS) in named or (self.config.task == "regression" and self.task is None)
 
     def _is_no_class(self, value: Any) -> bool:
-        """Whether a label is −1 and means that the row has no label."""
+        """Whether a label is the −1 that means "no label"."""
         if self._has_minus_one:
             return False
         try:
@@ -139,7 +139,8 @@ class LabelReader:
         as_floats = any(isinstance(item, float) for item in items)
         if is_vector and not as_floats and count <= 2 and len(set(numbers)) == len(numbers):
             raise ValueError(
-                f"label {quoted(value)} can mean classes, or zeros and ones; write names, or 0.0 and 1.0"
+                f"label {quoted(value)} can mean classes, or zeros and ones; write names of classes, or "
+                "0.0 and 1.0"
             )
         if is_vector:
             return tuple(int(number or 0) for number in numbers)

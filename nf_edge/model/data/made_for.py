@@ -35,7 +35,9 @@ class MadeFor:
         )
 
     def mismatch(self, config: ModelConfig, tokenizer_file: Path | None) -> str:
-        """How a model differs from the one that the rows were made for; "" if the rows suit both."""
+        """How a model differs from the one that the rows were made for, in words; "" if the rows suit the
+        model.
+        """
         other = None if tokenizer_file is None or self.tokenizer_sha256 is None else sha256(tokenizer_file)
         if other != self.tokenizer_sha256:
             return "its tokenizer differs"

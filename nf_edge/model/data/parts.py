@@ -23,7 +23,7 @@ class Part:
         min_words: records with fewer words are left out.
         excluded_runs: records with one of these runs of words are left out.
         run_length: number of words in each run.
-        advice: what a user can do if no record is in the part.
+        advice: the fix in the error message if no record is in the part.
     """
 
     start: float = 0.0

@@ -59,7 +59,7 @@ class RowFormat:
 
     @property
     def glue(self) -> GlueTask | None:
-        """The GLUE task; None without one."""
+        """The GLUE task that `task` names; None if it names none."""
         return None if self.task is None else TASKS[self.task]
 
     def require_default(self, source: str, reason: str) -> None:

@@ -31,8 +31,8 @@ class Row:
     a 0 or 1 for each class.  It is None without a label, for language models, and for regressions with
     several outputs.
 
-    `scored` is the number of last tokens that a language model is scored on; the tokens before are context.
-    None: all tokens except the first.
+    `scored` is for language models: only the last `scored` tokens are scored, the others are context.  None:
+    all tokens except the first are scored.
     """
 
     input_ids: tuple[int, ...]
@@ -45,16 +45,16 @@ class Rows:
     """Rows and their source.
 
     Attributes:
-        source: the path or the name of the data set.
+        source: the path of the file, or the name of the data set.
         sha256: SHA-256 of the file's bytes; for a named data set, of its rows written as JSONL.
-        truncated: number of rows that were cut.
-        length: number of tokens that rows were cut to; None if rows were not cut.
+        truncated: number of rows that were cut to `length` tokens.
+        length: the largest number of tokens of a row; None: no limit.
         notes: remarks for the user on how the file was read.
-        task: the GLUE task that the rows are of; None if none was named.
-        task_classes: the model's class of each label of the task, in the task's order; () without a task, or
-            if the task's label is a score.
-        text: the size of a text, if the rows are windows of it; else None.
-        made_for: the tokenizer and labels of the model that the rows are for; None if they are unknown.
+        task: the GLUE task of the rows; None without one.
+        task_classes: the model's class for each label of the task, in the task's order; () without a task, or
+            if the label is a score.
+        text: the size of the text whose windows the rows are; None for other rows.
+        made_for: the tokenizer and labels that the rows were read for; None if unknown.
     """
 
     rows: tuple[Row, ...]
@@ -83,12 +83,12 @@ class Rows:
             )
 
     def require_at_most(self, length: int) -> None:
-        """Raises BadInput if a row has more than `length` tokens."""
+        """Raise BadInput if a row has more than `length` tokens."""
         if too_long := sum(len(row.input_ids) > length for row in self.rows):
             raise BadInput(
-                f"has rows with more than {length} tokens, the recipe's limit: {too_long:,}",
+                f"has {too_long:,} rows with more than {length} tokens, the recipe's limit",
                 where=self.source,
-                fix=f"load the rows with `length={length}`, which cuts longer rows",
+                fix="load the rows with `recipe=`, which cuts longer rows",
             )
 
     @property
@@ -107,20 +107,20 @@ def load_rows(
     row_format: RowFormat = DEFAULT,
     split: Split = "dev",
 ) -> Rows:
-    """Read the rows of a file, a folder or a named data set for a checkpoint.
+    """Read the rows of a file, a folder or a named data set, and encode their texts for a checkpoint.
+
+    A row has its text in the column `text` or `sentence`, a pair in the columns of `columns.PAIRS`, or token
+    ids in `input_ids`; `row_format` names other columns.  A file with other columns of text is refused.  All
+    rows have a `label`, or none: a class by name or id, a number for regression, or a list for a multi-label
+    classifier.
 
     Args:
-        source: the path of a TSV or CSV file with a header, or of a JSONL file; a folder of a GLUE task, or
-            one that `save_to_disk` of `datasets` wrote; or a data set and its split, such as `digits:test`.
-            Without a row format, the text is in the column `text` or `sentence`, a pair in the columns of
-            `columns.PAIRS`, and token ids in `input_ids`; the checkpoint's tokenizer encodes texts.  `label`
-            is a name of id2label or an id, or a number for regression; for a multi-label classifier, it is a
-            list.  A file has labels in all rows or in none.  Other columns are ignored, but a file with other
-            columns of text is refused (`columns.require_columns`).
+        source: a TSV or CSV file with a header, or a JSONL file; a folder of a GLUE task or of the datasets
+            package; or a data set and its split, such as `digits:test`.
         limit: read only the first `limit` rows; later rows are not checked.
-        length: cut longer rows to this many tokens and count these rows; None: the model's n_positions.
+        length: cut longer rows to this many tokens; None: the model's n_positions.
         row_format: the task, or the columns and names of labels.
-        split: which split of a folder is read.
+        split: the split to read in a folder.
 
     Raises:
         BadInput: the source cannot be read or has bad rows; the message has the lines of the first ten.
@@ -141,7 +141,7 @@ def read_rows(
     length: int | None = None,
     row_format: RowFormat = DEFAULT,
 ) -> Rows:
-    """`load_rows` for a model without a checkpoint, and for a part of the source."""
+    """Read rows like `load_rows`, but for a config and a tokenizer file, and only a part of the source."""
     table = read_table(source, row_format)
     return rows_of_table(table, config, tokenizer_file, limit, part, length=length or config.n_positions)
 
@@ -155,7 +155,7 @@ def rows_of_table(
     *,
     length: int | None,
 ) -> Rows:
-    """The rows of a table that was read before; see `load_rows`.
+    """The rows of a table that is already read, encoded as by `load_rows`.
 
     Args:
         length: cut longer rows to this many tokens; None: no row is cut.
@@ -200,7 +200,7 @@ def rows_of_table(
 
 
 def _text_notes(encode: Encode, pairs: bool) -> list[str]:
-    """Remarks on how texts are encoded, after a check that special tokens leave room for text.
+    """Check that special tokens leave room for text; return remarks on how texts are encoded.
 
     Raises:
         BadInput: special tokens leave no room for text.

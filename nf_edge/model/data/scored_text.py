@@ -1,15 +1,15 @@
-"""The size of a text that a language model is scored on."""
+"""The size of a text on which a language model is scored."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class ScoredText:
-    """A text in overlapping windows.
+    """The size of a text that is read in overlapping windows.
 
     Attributes:
         tokens: number of tokens of the text.
-        scored: number of tokens that are predicted: all except the first one and those beyond a limit.
+        scored: number of tokens that are predicted: all but the first one, up to the limit on windows.
         bytes: number of UTF-8 bytes of the scored tokens' text, which does not depend on the tokenizer.
         window: number of tokens of a window.
         stride: number of tokens by which windows move.

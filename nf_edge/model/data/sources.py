@@ -39,12 +39,13 @@ NAMED: dict[str, Callable[[], list[dict[str, Any]]]] = {
 
 @dataclass(frozen=True)
 class SourceTable:
-    """The table of a data source, with the column names that nf-edge reads; the values are not checked yet.
+    """The table of a data source, with columns renamed to the names that nf-edge reads; values are not
+    checked.
 
     Attributes:
         source: the path of the file, or the name of the data set.
         sha256: SHA-256 of the file's bytes; for a named data set or a folder, of its rows written as JSONL.
-        row_format: how the rows are read.
+        row_format: the task, or the columns and names of labels.
         columns: the names of all columns in the source.
     """
 
@@ -123,7 +124,7 @@ def _parse(content: bytes, row_format: RowFormat, source: str) -> Table:
 
 
 def _table_of_rows(rows: list[dict[str, Any]]) -> tuple[str, Table]:
-    """The hash and the table of rows that are not in a file."""
+    """The SHA-256 and the table of rows that are not in a file."""
     content = "".join(strict_json.dumps(row, indent=None) + "\n" for row in rows).encode()
     return _sha256(content), Table([Record(line, row) for line, row in enumerate(rows, start=1)])
 

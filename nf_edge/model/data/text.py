@@ -116,7 +116,9 @@ def _cut(encoding: Encoding, length: int) -> tuple[int, ...]:
 
 
 def _kept(first: int, second: int, room: int) -> tuple[int, int]:
-    """How many tokens of each text stay: the longer text loses tokens until both are equally long."""
+    """The numbers of tokens to keep of both texts: the longer text is cut first, until both have equal
+    length.
+    """
     shorter = min(first, second)
     longer = max(shorter, room - shorter)
     if shorter + longer > room:

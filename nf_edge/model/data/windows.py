@@ -15,7 +15,9 @@ from nf_edge.model.tokenizer import tokenizer_errors
 
 @dataclass(frozen=True)
 class _Encoded:
-    """Token ids of a text, and where each token ends, in characters of the text; 0 for special tokens."""
+    """Token ids of a text, and the position of each token's end in the text, in characters; 0 for special
+    tokens.
+    """
 
     ids: list[int]
     ends: list[int]
@@ -29,7 +31,7 @@ def read_windows(
     stride: int | None = None,
     limit: int | None = None,
 ) -> Rows:
-    """Read a text file (`.txt`, one document) as windows of tokens; each window is a row.
+    """Read a text file (`.txt`, one document) as overlapping windows of tokens; each window is a row.
 
     The first window scores all tokens but its first.  Each further window scores its last `stride` tokens;
     the tokens before are context.  So each token is scored once, with at least length − stride tokens of
@@ -38,7 +40,7 @@ def read_windows(
     Args:
         length: tokens of a window.
         stride: tokens by which windows move; None: half a window.
-        limit: use only the first windows.
+        limit: largest number of windows; None: all windows.
 
     Raises:
         BadInput: the file or the tokenizer cannot be read, the text has fewer than two tokens, or the stride
@@ -74,7 +76,7 @@ def read_windows(
 
 
 def _encode(text: str, tokenizer_file: Path | None, config: ModelConfig, source: str) -> _Encoded:
-    """Encode a text.
+    """Encode a text, and record where each token ends in it.
 
     Raises:
         BadInput: there is no tokenizer, it cannot encode the text, or its ids are not the model's.

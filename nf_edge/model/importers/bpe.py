@@ -27,7 +27,10 @@ def bpe_document(folder: Path) -> dict[str, Any]:
         left, _, right = line.removesuffix("\r").partition(" ")
         if left and not line.startswith("#version"):
             merges.append((left, right))
-    with tokenizer_errors(folder, "vocab.json and merges.txt are not a BPE"), dropped_stderr():
+    with (
+        tokenizer_errors(folder, "vocab.json and merges.txt do not define a BPE tokenizer"),
+        dropped_stderr(),
+    ):
         models.BPE(vocab, merges)
     if max(vocab.values(), default=0) >= MOST_TOKENS:
         raise BadInput(

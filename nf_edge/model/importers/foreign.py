@@ -27,7 +27,7 @@ class ForeignCheckpoint:
         where: the file that defines the model's shape, for messages.
         notes: remarks for the user on the conversion.
         problems: reasons why the checkpoint cannot be converted.
-        vocabulary: number of tokens, if the embedding is known to have more rows than tokens; else None.
+        vocabulary: number of tokens if the embedding has more rows than tokens; None if this is not known.
         tokenizer: the path of a `tokenizer.json` to copy, or a tokenizer built from several files.
     """
 
@@ -65,7 +65,7 @@ def load_torch(path: Path) -> Any:
 
 
 def _check_zip(file: BinaryIO) -> None:
-    """Refuse a compressed archive; `torch.save` never compresses.
+    """Refuse a compressed archive, which `torch.save` never writes.
 
     Raises:
         ValueError: the archive's entries are larger than the file, so they could fill the memory.

@@ -105,7 +105,7 @@ def _declared(theirs: dict[str, Any]) -> str | None:
 
 
 def _architecture(theirs: dict[str, Any], tensors: dict[str, Tensor], problems: list[str]) -> str:
-    """nf-edge's architecture of the model: the declared one; otherwise the one that its head implies."""
+    """nf-edge's name of the architecture: the declared one, otherwise the one that the head implies."""
     name = _declared(theirs)
     if name is None:
         return CLASSIFIER if "score.weight" in tensors else LANGUAGE_MODEL

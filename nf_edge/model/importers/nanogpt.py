@@ -114,7 +114,7 @@ def _parts(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 def _tensors(weights: Mapping[str, Any], problems: list[str], notes: list[str]) -> dict[str, Tensor]:
-    """Map GPT-2's names to the weights; the buffers of causal masks are left out."""
+    """Map GPT-2's tensor names to the weights; the buffers of causal masks are left out."""
     tensors, names = {}, gpt2_names(weights, problems, notes)
     for key, value in weights.items():
         name = names[key]

@@ -209,7 +209,7 @@ def require_suitable(rows: "Rows", checkpoint: "Checkpoint", length: int, limit:
     without = sum(row.label is None for row in rows.rows)
     if config.has_label and 0 < without < len(rows.rows):
         raise BadInput(
-            f"has rows with a label, and rows without one: {without:,}",
+            f"has rows with a label, and {without:,} rows without one",
             where=rows.source,
             fix="give all rows a label, or none",
         )

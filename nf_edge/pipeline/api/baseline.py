@@ -23,14 +23,14 @@ def baseline_of(
     limit: int | None,
     row_format: "RowFormat | None",
 ) -> "Baseline":
-    """The baseline of a check: an earlier artifact, and the rows of the check in that artifact's tokens.
+    """The baseline of a check: an earlier artifact, and the rows of the check encoded for it.
 
     The earlier artifact may be made from another checkpoint with the same labels.
 
     Args:
         baseline: the earlier artifact.
         artifact: the artifact that is checked.
-        inputs: the inputs of the check, with the rows in the tokens of `artifact`.
+        inputs: the inputs of the check; their rows are encoded for `artifact`.
         data, limit, row_format: as for `check`; the rows are read again if the tokenizers differ.
 
     Raises:

@@ -28,7 +28,7 @@ def check_journal(
     cores: "Sequence[EmulatedCore]" = (),
     baseline: "Baseline | None" = None,
 ) -> "Journal":
-    """The journal of a check.
+    """The journal of a check; a check with equal inputs, files and versions finds the same saved parts.
 
     Raises:
         BadInput: `resume` is set, but there is no interrupted check of the same inputs.
@@ -49,7 +49,9 @@ def check_journal(
 
 
 def _file(runnable: "Runnable") -> dict[str, Any]:
-    """Hashes of an artifact's files, its inputs, and the versions of what runs it."""
+    """Facts about an artifact: hashes of its files, its input shape, and the versions of the packages that
+    run it.
+    """
     from nf_edge.core.reading import sha256
 
     backend = runnable.backend

@@ -43,20 +43,19 @@ def check_stages(
 ) -> "StagesReport":
     """Accuracy after each stage of an export, from the float32 checkpoint to the artifact, on the same rows.
 
-    The artifact's manifest says how the checkpoint is lowered again to make the stages.
+    The checkpoint is lowered again as the artifact's manifest says, to make the stages.
 
     Args:
-        on: devices or QEMU's cores that run the artifact too; each core is a stage after the artifact.
+        on: devices or QEMU's cores; the artifact on each core is one more stage.
         reference, row_format, limit, stride: as for `check`; if `on` is given, as for `check_on`.
         pruned: the exported checkpoint, if `reference` is the original that it was pruned from.
         calibrate: the calibration rows of the export; None: the checkpoint's examples.
 
     Returns:
-        A StagesReport.  Its `failure` is an error if the artifact is not what its recipe gives.
+        A StagesReport; its `failure` is an error if lowering again gives other files than the artifact's.
 
     Raises:
-        BadInput: the artifact is invalid, or the data does not suit it.  Also if the export used another
-            checkpoint, or other calibration rows.
+        BadInput: the artifact is invalid, or the data, checkpoint or calibration rows do not suit it.
         MissingTool: a tool of the backend, QEMU or the cross-compiler is not installed.
     """
     from nf_edge.pipeline import stages as job
@@ -94,11 +93,11 @@ def check_layers(
         limit: number of rows; None: 32, because every row runs three models.
 
     Returns:
-        A LayersReport.  Its `failure` is an error if the artifact is not what its recipe gives.
+        A LayersReport; its `failure` is an error if lowering again gives other files than the artifact's.
 
     Raises:
-        BadInput: the artifact is invalid, or the data, the checkpoint or the calibration rows do not suit it.
-            Also if the exported checkpoint is not given, or the backend does not show its layers' outputs.
+        BadInput: the artifact is invalid, the data, checkpoint or calibration rows do not suit it, or the
+            backend does not show the outputs of layers.
         MissingTool: a tool of the backend is not installed.
     """
     from nf_edge.model.data.rows import Rows
@@ -135,11 +134,12 @@ def check_and_explain(
         on: the cores, as for `check_on`; empty: this machine.
         stages, layers: whether to explain by stage and by layer.
         html: the HTML file to write the explanations to; None: no file.
-        gate: the arguments of `check` that the explanations do not have.
-        options: the arguments that `check` and the explanations share.
+        gate: arguments of `check` only.
+        options: arguments of `check` and of the explanations.
 
     Raises:
-        BadInput: as the called functions do; or a file cannot be written.
+        BadInput: an input is invalid, as for `check`, `check_stages` and `check_layers`, or a file cannot be
+            written.
     """
     from nf_edge.core.files import staged_file
     from nf_edge.core.output_checks import check_file
@@ -186,7 +186,7 @@ def _explanations(
     progress: Progress,
     notify: Notify,
 ) -> "Callable[[AccuracyReport | CoresReport], Explained]":
-    """Check the inputs of explanations; return a function that adds the explanations to an accuracy."""
+    """Check the inputs of explanations; return a function that adds them to an accuracy report."""
     from nf_edge.pipeline import layers as layers_job
     from nf_edge.pipeline import stages as stages_job
     from nf_edge.pipeline.explained import Explained

@@ -38,7 +38,7 @@ class GivenLimits:
 
     @property
     def by_argument(self) -> dict[str, Any]:
-        """Each limit by the name of its argument."""
+        """Map the name of each argument to its limit."""
         return {
             "max_drop": self.max_drop,
             "max_changed": self.max_changed,

@@ -48,7 +48,7 @@ class ExportInputs:
 
     @property
     def labelled(self) -> bool:
-        """Whether the rows have labels; true without rows."""
+        """Whether limits on accuracy can apply: the rows have labels, or no rows are given."""
         from nf_edge.measure.accuracy.paired_rows import PairedRows
 
         return self.rows is None or PairedRows(self.rows).labelled(self.checkpoint.config)

@@ -59,8 +59,7 @@ def load_rows(
         source: a TSV, CSV or JSONL file; a folder of a GLUE task or of the datasets package; or the name of a
             data set and its split, NAME:SPLIT.
         recipe: longer rows are cut to this recipe's length; None: to the checkpoint's number of positions.
-        row_format: how the rows of files are read: the task, or the columns and labels; None: from
-            columns with the usual names, such as `text` and `label`.
+        row_format: task, columns and labels of files; None: the usual names, such as `text` and `label`.
         limit: read only the first `limit` rows.
 
     Raises:

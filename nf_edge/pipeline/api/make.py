@@ -55,8 +55,7 @@ def compress(
         train: rows (for a language model, text) to select the parts to prune and to train the recovery on.
         valid: rows that select the best step of recovery; None: a twentieth of `train`.
         data: rows to score the result on; None: the rows of `valid`.
-        row_format: how the rows of files are read: the task, or the columns and labels; None: from
-            columns with the usual names, such as `text` and `label`.
+        row_format: task, columns and labels of files; None: the usual names, such as `text` and `label`.
         resume: continue an interrupted recovery.
         on_validation: called with each validation of recovery.
 
@@ -110,8 +109,7 @@ def sensitivity(
         data: rows to compare predictions on; None: the checkpoint's examples.  Only the first `limit` rows of
             a file are used; None: 256.
         calibrate: calibration rows, if the recipe needs them; None: the checkpoint's examples.
-        row_format: how the rows of files are read: the task, or the columns and labels; None: from
-            columns with the usual names, such as `text` and `label`.
+        row_format: task, columns and labels of files; None: the usual names, such as `text` and `label`.
         file_size: target: largest size of the model file, in bytes.
         kl: target: largest mean KL divergence of the predictions, in nats.
         max_drop: target: largest loss of accuracy, in points.
@@ -164,8 +162,7 @@ def sweep(
         recipes: names or files, the baseline first; empty: all bundled recipes that suit the checkpoint.
         calibrate: calibration rows, if a recipe needs them; None: the checkpoint's examples.
         train: rows, or text, for recipes that prune and recover; None: these recipes are left out.
-        row_format: how the rows of files are read: the task, or the columns and labels; None: from
-            columns with the usual names, such as `text` and `label`.
+        row_format: task, columns and labels of files; None: the usual names, such as `text` and `label`.
         lengths, contexts, threads, repeats: as for `bench`; by default, a prefill is as long as the median
             row of `data`.
         out: a folder that keeps the artifacts, `sweep.json` and `sweep.html`; None: they are temporary.

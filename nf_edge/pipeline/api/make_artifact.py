@@ -45,20 +45,10 @@ def export(
 
     Args:
         out: the folder to create.
-        device: the device whose memory the artifact must fit.
-        data: rows to check accuracy on; only the first `limit` of a file.  Rows without labels show only
-            changes of the answers.
+        device: the device whose memory the artifact must fit; None: no memory limit.
+        data: rows to check accuracy on; only the first `limit` of a file.
         calibrate: calibration rows, if the recipe needs them; None: the checkpoint's examples.
-        row_format: how the rows of files are read: the task, or the columns and labels; None: from
-            columns with the usual names, such as `text` and `label`.
-        stride: tokens by which the windows of a text file move; None: half a window.
-        max_drop: largest loss.  A number is in points of accuracy; for a regression, of the Pearson
-            correlation; for a multi-label classifier, of micro F1.  A mapping has the largest loss of each
-            metric.  None: the recipe's limit.
-        max_changed: largest share of changed answers, in percent; None: the recipe's limit.
-        max_kl: largest KL divergence of the answers, in nats; None: the recipe's limit.
-        limits_on: what must be within the limits: `estimate`, the measured values; or `interval`, the bad
-            ends of their 95 % intervals.  None: as the recipe says.
+        row_format, stride, max_drop, max_changed, max_kl, limits_on: as for `check`.
         junit: a JUnit file to write, with a test case for each gate and limit.
         summary: a Markdown file to append the results to.
         overwrite: replace `out` if it is an artifact.

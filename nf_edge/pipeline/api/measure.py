@@ -100,23 +100,23 @@ def check(
 ) -> "AccuracyReport":
     """Accuracy of an artifact, run from its file on this CPU, and of its checkpoint on the same rows.
 
+    If `limits_on` or a limit (`max_drop`, `max_changed`, `max_kl`) is None, the recipe sets it.
+
     Args:
-        data: rows, or a text file (.txt) for a language model; of a file, only the first `limit` rows or
-            windows.  Rows without labels show only changes of the answers.
-        row_format: how the rows of files are read: the task, or the columns and labels; None: from
-            columns with the usual names, such as `text` and `label`.
+        data: rows; for a language model also a text file (.txt).  Only the first `limit` rows or windows are
+            used.  Rows without labels show only changes of the answers.
+        row_format: task, columns and labels of files; None: the usual names, such as `text` and `label`.
         stride: tokens by which the windows of a text file move; None: half a window.
-        reference: the checkpoint that was exported; if `compress` made it, its original is accepted too.
-            None: the bundled checkpoint that the manifest names.
-        baseline: the artifact that shipped last.  The check fails if a metric is significantly worse than
-            this artifact's, or cannot be compared.
-        max_drop: largest loss.  A number is in points of accuracy; for a regression, of the Pearson
-            correlation; for a multi-label classifier, of micro F1.  A mapping has the largest loss of each
-            metric.  None: the recipe's limit.
-        max_changed: largest share of changed answers, in percent; None: the recipe's limit.
-        max_kl: largest KL divergence of the answers, in nats; None: the recipe's limit.
-        limits_on: what must be within the limits: `estimate`, the measured values; or `interval`, the bad
-            ends of their 95 % intervals.  None: as the recipe says.
+        reference: the exported checkpoint, or its original before `compress`.  None: the bundled checkpoint
+            that the manifest names.
+        baseline: the artifact that shipped last.  A metric must not be significantly worse than this
+            artifact's.
+        max_drop: largest loss.  A number is in points: of accuracy, of a regression's Pearson correlation, or
+            of a multi-label classifier's micro F1.  A mapping has the largest loss of each metric.
+        max_changed: largest share of changed answers, in percent.
+        max_kl: largest KL divergence of the answers, in nats.
+        limits_on: the value that a limit applies to: `estimate`, or `interval`, the bad end of its 95 %
+            interval.
         resume: continue an interrupted check of the same files, rows and options.  A check saves its progress
             every 10 seconds.
 

@@ -100,7 +100,7 @@ class Resolver:
         length: int,
         split: "Split" = "dev",
     ) -> "Rows":
-        """Rows in a checkpoint's tokens.
+        """Rows encoded for a checkpoint.
 
         Rows of a source are cut to `length` tokens.  Loaded rows are not cut and must suit the model.
 

@@ -19,13 +19,14 @@ from nf_edge.quantization.layer_report import LayerReport
 class Candidate:
     """A recipe, the prediction for it, and the measurement of its artifact.
 
+    A mixture gives modules different precisions; a uniform recipe has one precision for all.
+
     Attributes:
         uniform: the label of a uniform recipe (see `Uniform`); None for a mixture.
         chosen: the dtype of each unit in words, by the unit's name.
-        summed: sum of the costs of a mixture's units, each measured alone, in nats; None if uniform.
+        summed: sum of the costs of all units, each measured alone, in nats; None if uniform.
         predicted_bytes: predicted size of the model file.
-        simulated: a mixture's predictions, simulated in PyTorch, compared with the checkpoint's; None if
-            uniform.
+        simulated: the predictions simulated in PyTorch, compared with the checkpoint's; None if uniform.
         bytes: size of the artifact's model file.
         measured: the artifact's predictions, compared with the checkpoint's.
     """
@@ -44,7 +45,7 @@ class Candidate:
         return self.point(target).meets(target)
 
     def point(self, target: SearchTarget) -> SizeAndLoss:
-        """The figures that the choice among candidates depends on."""
+        """The size and the losses of the artifact, which decide the choice among candidates."""
         kl = inf if self.measured.not_finite else self.measured.kl
         return SizeAndLoss(self.bytes, loss(self.measured, target), kl)
 

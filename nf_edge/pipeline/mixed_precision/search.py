@@ -184,7 +184,7 @@ class _Search:
         """Whether an allocation is expected to meet a limit on the loss.
 
         Args:
-            more: the amount by which the loss of an artifact exceeds the loss simulated in PyTorch.
+            more: the loss of an artifact minus the loss simulated in PyTorch.
         """
         return loss(self._simulate(self._recipe(allocation)), target) + more <= target.most
 

@@ -111,10 +111,10 @@ class Cost:
     Attributes:
         rule: the recipe rule with this precision.
         dtype: the dtype of the unit's weights, in words.
-        kl: mean divergence of the predictions from the checkpoint's, in nats; infinite if a prediction is
+        kl: mean KL divergence of the predictions from the checkpoint's, in nats; infinite if a prediction is
             not finite.
         kl_error: standard error of `kl`; None for a single text.
-        output_snr: signal-to-noise ratio of the unit's output, from rounding the weights; the lowest of its
+        output_snr: signal-to-noise ratio of the unit's output with rounded weights, in dB; the lowest of its
             modules.
         saved: bytes that this precision saves in the model file, compared with float32.
     """

@@ -109,7 +109,7 @@ def round_activations(x: Tensor, precision: Precision, row_scales: bool) -> Tens
 
 
 def _affine(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Round to 256 levels between two values; 0 is always a level."""
+    """The values of x, rounded to 256 levels from `low` to `high`; 0 is always a level."""
     low, high = low.clamp(max=0), high.clamp(min=0)
     scale = ((high - low) / 255).clamp(min=torch.finfo(x.dtype).tiny)
     zero = (-low / scale).round()

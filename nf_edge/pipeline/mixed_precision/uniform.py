@@ -25,8 +25,8 @@ class Uniform:
 def uniform_recipes(base: Recipe, config: ModelConfig, name: str) -> list[Uniform]:
     """The uniform variants of a recipe, including the recipe itself.
 
-    Each has the `quantize` section of a bundled recipe of the same backend, or one precision for all modules.
-    All variants differ in their effect on the model.
+    A variant has the `quantize` section of a bundled recipe of the same backend, or one precision for all
+    modules. No two variants have the same effect on the model.
 
     Args:
         name: the name that all variants get, because the best one may be written to the recipe file.

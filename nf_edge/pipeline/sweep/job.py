@@ -33,7 +33,7 @@ class RowSource:
         self._rows: dict[tuple[str, int], Rows] = {}
 
     def rows(self, checkpoint: Checkpoint, length: int | None = None) -> Rows:
-        """The rows in a checkpoint's tokens; equal arguments return the same object.
+        """The rows encoded for a checkpoint; calls with equal arguments return the same object.
 
         Args:
             length: longer rows are cut to this many tokens; None: to the checkpoint's number of positions.
@@ -76,12 +76,12 @@ class SweepJob:
 
     @property
     def checkpoint_rows(self) -> Rows:
-        """The labelled rows in the checkpoint's tokens, cut to its number of positions."""
+        """The labelled rows encoded for the checkpoint, cut to its number of positions."""
         return self.data.rows(self.checkpoint)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks about the data that apply to all figures."""
+        """Remarks about the data of the sweep, such as calibration on the checked rows."""
         if self.calibration is None:
             return ()
         if self.calibration.rows(self.checkpoint).sha256 != self.checkpoint_rows.sha256:
@@ -92,7 +92,7 @@ class SweepJob:
         return InputShape.of(recipe, self.checkpoint.config)
 
     def rows_for(self, checkpoint: Checkpoint, recipe: Recipe) -> Rows:
-        """The labelled rows in a checkpoint's tokens, cut to a recipe's input length."""
+        """The labelled rows encoded for a checkpoint, cut to a recipe's input length."""
         return self.data.rows(checkpoint, InputShape.of(recipe, checkpoint.config).length)
 
     def calibration_for(self, checkpoint: Checkpoint, recipe: Recipe) -> Rows | None:

@@ -108,7 +108,7 @@ def sweep(
 
 
 def _plan(rows: Rows, options: BenchOptions, subjects: Sequence[BenchSubject]) -> BenchPlan:
-    """The plan of the latencies to measure: the options, with defaults for lengths and contexts of None.
+    """The plan of the latency measurements; lengths and contexts that are None in `options` get defaults.
 
     By default, a prefill has the length of the median row, and a context has half of the positions.
     """
@@ -132,7 +132,7 @@ def _check_out(out: Path, recipes: Sequence[Recipe], job: SweepJob, sources: Seq
 
 @dataclass(frozen=True)
 class _Exported:
-    """An export, and the labelled rows in the artifact's tokens that it was checked on."""
+    """An export, and the labelled rows that it was checked on, encoded for the artifact."""
 
     recipe: Recipe
     result: Export

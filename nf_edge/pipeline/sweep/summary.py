@@ -13,10 +13,10 @@ class Facts:
     """The figures that recipes are compared by; an unknown figure is infinite.
 
     Attributes:
-        file, memory: in bytes.
-        times: median of each measurement, in ms.
-        kl: mean divergence of the predictions, in nats.
-        loses: whether the intervals show a loss of accuracy, or of a language model's perplexity.
+        file, memory: size of the file and memory of the process, in bytes.
+        times: median time of each latency measurement, in ms.
+        kl: mean KL divergence of the predictions from the checkpoint's, in nats.
+        loses: whether the intervals show a worse accuracy, or a worse perplexity of a language model.
         passed: whether the recipe passes all gates.
     """
 
@@ -61,8 +61,7 @@ class Summary:
         smallest: the recipe with the smallest file of those that pass and show no loss; of two equal files,
             the one with the smaller divergence.  None if there is no such recipe.
         fastest: the fastest recipe of each measurement except loading.
-        dominated: pairs of a recipe and another recipe that beats it.  Medians and means decide, without
-            intervals.
+        dominated: pairs of a recipe and a recipe that beats it, by medians and means without intervals.
     """
 
     smallest: str | None
@@ -89,7 +88,7 @@ class Summary:
 
 
 def _fastest(names: Sequence[str], line: BenchRow) -> Fastest:
-    """The fastest recipe, by speed relative to the first recipe (whose speed is 1)."""
+    """The fastest recipe of a measurement, from the speeds relative to the first recipe."""
     speeds = {names[0]: (1.0, 1.0, 1.0)}
     for name, speed in zip(names[1:], line.speeds, strict=True):
         inverse = speed.inverse

@@ -25,7 +25,7 @@ class Compressed:
     Attributes:
         model: the measured model file.
         path: the artifact; None if it was temporary.
-        accuracy: compared with the sweep's checkpoint, before any pruning.
+        accuracy: accuracy of the artifact against the checkpoint before any pruning.
         verdict: whether the artifact fits the device; None without a device.
         failure: the error of the first failed gate; None if all gates pass.
     """
@@ -57,7 +57,7 @@ class SweepReport(HtmlValue):
     A tuple of figures has one figure per recipe.
 
     Attributes:
-        sizes: number of parameters, file size, and memory of the process, planned and measured.
+        sizes: number of parameters, size of the file, planned memory and measured memory of the process.
         skipped: bundled recipes that do not suit the checkpoint.
         memory_machine: the machine that memory was measured on.
         notes: remarks about the figures.
