@@ -26,7 +26,7 @@ class Entry:
         location: the backend's class, as `module:class`.
         packages: the required packages, by their names on PyPI.
         extra: the extra of nf-edge that installs the packages; "" if nf-edge itself requires them.
-        here: what this machine can do for the backend, in words, such as `lowers and runs here`.
+        here: what this machine can do for the backend, such as `lowers and runs here`.
         spec_location: the backend's `BackendSpec`, in a module that imports no PyTorch; "" if the backend's
             class is its only spec.
     """

@@ -56,7 +56,7 @@ def _shapes(recipe: Recipe, support: Support) -> Iterator[str]:
 
 
 def _layers(quantize: Quantize, support: Support) -> Iterator[str]:
-    """Messages about the precisions of linear layers."""
+    """Messages about precisions of linear layers that the backend does not support."""
     name = support.backend
     if quantize.rules and not support.rules:
         yield f"quantize.rules: backend {name} quantizes all layers in the same way; leave rules out"
@@ -132,7 +132,7 @@ def _other_keys(quantize: Quantize, support: Support) -> Iterator[str]:
 
 
 def _elsewhere(supports: Callable[[Support], bool]) -> str:
-    """The end of a message, which names the backends that support a feature; "" if none does."""
+    """The part of a message that names the backends with a feature; "" if no backend has it."""
     from nf_edge.backends import all_specs
 
     names = [name for name, spec in all_specs().items() if supports(spec.support)]

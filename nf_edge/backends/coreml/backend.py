@@ -1,6 +1,7 @@
 """ExecuTorch with the Core ML delegate: the Neural Engine, GPU and CPU of an iPhone.
 
-It computes in float16.  nf-edge rounds the weights, and coremltools packs the rounded values as int8 or int4.
+The delegate computes in float16.  nf-edge rounds the weights, and coremltools packs the rounded values as
+int8 or int4.
 """
 
 from pathlib import Path

@@ -49,5 +49,5 @@ class CoreMlSpec(CompileOnlySpec):
 
 
 def compression_of(recipe: Recipe) -> Precision | None:
-    """The format of all compressed weights; None if they stay float16."""
+    """The precision of all compressed weights; None if weights stay float16."""
     return None if recipe.quantize is None else recipe.quantize.layer(None)

@@ -40,7 +40,7 @@ ELSEWHERE = (
 
 
 class CompileOnlyBackend(CompileOnlySpec, ExecutorchBackend):
-    """A backend that compiles for a device's float16 arithmetic.
+    """The base class of backends that compile for a device with float16 arithmetic.
 
     Its files have no cache, so a language model returns the logits of all tokens.
     """

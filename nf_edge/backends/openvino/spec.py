@@ -111,5 +111,5 @@ def packed_late(linear: Mapping[str, tuple[int, int]], floats: bool) -> dict[str
 
 
 def of_layers(size: tuple[int, int], config: ModelConfig) -> int:
-    """Bytes of a model, from `size`: the bytes of a model without layers, and of one layer."""
+    """Bytes of a model; `size` has the bytes of a model without layers, and of one layer."""
     return size[0] + size[1] * config.n_layer

@@ -74,7 +74,7 @@ class Qnn(QnnSpec, Backend):
         input_shape: InputShape,
         calibration_inputs: Inputs,
     ) -> nn.Module:
-        """Return the program with the calibration rows, not quantized yet.
+        """Return the program unquantized, with the calibration rows attached.
 
         `lower` quantizes all layers after the conversion to ONNX.
         """
@@ -162,7 +162,7 @@ def _tied_head(config: ModelConfig) -> list[str]:
 
 
 def _quantized(path: Path) -> Path:
-    """The quantized model that the context binary was compiled from."""
+    """The path of the quantized model that a context binary was compiled from."""
     quantized = path.with_name(QUANTIZED)
     if not quantized.is_file():
         raise BadInput(

@@ -21,7 +21,7 @@ PROGRAM_BASE, PROGRAM_LAYER = 40_000, 48_000
 
 @dataclass(frozen=True)
 class Soc:
-    """QNN's numbers for a system on a chip (`model`) and for the architecture of its HTP (`arch`)."""
+    """A system on a chip, by QNN's numbers: of the chip (`model`), and of its HTP's architecture (`arch`)."""
 
     model: int
     arch: int
