@@ -133,7 +133,7 @@ def registered_backend(name: str) -> "Backend":
 
 
 def backend_spec(name: str) -> "BackendSpec":
-    """Return the recipes, limits and memory of the backend with this name, without importing PyTorch.
+    """Return the `BackendSpec` of the backend with this name, without importing PyTorch.
 
     Raises:
         BadInput: no backend has that name.
@@ -215,7 +215,7 @@ def agreeing_backend(recipe: Recipe) -> "Backend":
 
 
 def installed_spec(recipe: Recipe) -> "BackendSpec":
-    """Return the spec of a recipe's backend like `agreeing_spec`, if all required packages are installed.
+    """Return the spec of a recipe's backend like `agreeing_spec`, but also require its packages.
 
     Raises:
         BadInput: the backend is unknown, or does not support the recipe; the message lists every unsupported

@@ -14,8 +14,8 @@ from nf_edge.model import ModelConfig
 class BackendSpec(ABC):
     """The recipes that a backend accepts, and the memory of its artifacts before they exist.
 
-    A module with a spec imports no PyTorch, so a verdict takes milliseconds.  A `Backend` is its spec and the
-    code that lowers and runs files.
+    A module with a spec imports no PyTorch, so a verdict takes milliseconds.  A `Backend` extends its spec by
+    the code that lowers and runs files.
     """
 
     support: ClassVar[Support]

@@ -27,7 +27,7 @@ class CheckpointOutline:
     warnings: tuple[str, ...] = ()
 
     def differs_from(self, other: Identity) -> list[str]:
-        """`config.json` as a list if it differs from the config of `other`, else an empty list.
+        """Names of the files that differ between this outline and `other`: `config.json`, or none.
 
         A config that `other` does not know counts as equal.
         """

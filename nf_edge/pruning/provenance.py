@@ -28,7 +28,7 @@ def write_provenance(provenance: Compression, folder: Path) -> None:
 def read_provenance(checkpoint: "Checkpoint | CheckpointOutline") -> Compression | None:
     """The record of how a checkpoint was compressed; None if it was not.
 
-    Of an outline, only the config is compared with the record.
+    If `checkpoint` is an outline, only its config is compared with the record.
 
     Raises:
         BadInput: the file is damaged, or belongs to another checkpoint.

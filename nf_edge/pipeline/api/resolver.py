@@ -59,7 +59,7 @@ class Resolver:
         return checkpoint
 
     def outline(self, source: "Named | Checkpoint | Artifact") -> "CheckpointOutline":
-        """The config of a checkpoint; of a name or a path, no weights are read.
+        """The outline of a checkpoint; if the source is a name or a path, no weights are read.
 
         Raises:
             BadInput: the source is an artifact, or its config cannot be read.
