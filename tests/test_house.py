@@ -103,6 +103,7 @@ def modules_after(*arguments: str) -> set[str]:
     "command",
     [
         ("profile", "sst2", "--recipe", "nf-int8", "--device", "rpi-5"),
+        ("devices", "fit", "sst2", "--json"),
         ("recipes", "check"),
     ],
     ids=" ".join,

@@ -214,19 +214,6 @@ def agreeing_backend(recipe: Recipe) -> "Backend":
     return registered_backend(recipe.backend)
 
 
-def installed_spec(recipe: Recipe) -> "BackendSpec":
-    """Return the spec of a recipe's backend like `agreeing_spec`, but also require its packages.
-
-    Raises:
-        BadInput: the backend is unknown, or does not support the recipe; the message lists every unsupported
-            part.
-        MissingTool: a required package is not installed.
-    """
-    spec = agreeing_spec(recipe)
-    _require_packages(recipe.backend)
-    return spec
-
-
 def agreeing_spec(recipe: Recipe) -> "BackendSpec":
     """Return the spec of a recipe's backend, after checking that the backend supports the recipe.
 

@@ -5,6 +5,7 @@ from functools import partial
 
 import click
 
+from nf_edge.cli.devices_fit import fit
 from nf_edge.cli.options import json_option
 from nf_edge.cli.output import finish
 
@@ -20,6 +21,9 @@ def command() -> None:
     Example:
       nf-edge devices show rpi-5
     """
+
+
+command.add_command(fit)
 
 
 @command.command("list")

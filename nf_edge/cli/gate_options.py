@@ -4,7 +4,7 @@ from typing import get_args
 
 import click
 
-from nf_edge.cli.options import PATH, Option, overwrite_option, together
+from nf_edge.cli.options import PATH, Option, html_option, overwrite_option, together
 from nf_edge.cli.param_types import Drop, Finite, Losses
 from nf_edge.cli.row_options import calibrate_option
 from nf_edge.core.defaults import LAYER_ROWS
@@ -64,6 +64,6 @@ explain_options = together(
         help="With --stages or --layers: the exported checkpoint, if --reference is its original.",
     ),
     calibrate_option,
-    click.option("--html", type=PATH, metavar="FILE", help="Write stages and layers to a page, with plots."),
+    html_option,
     overwrite_option,
 )

@@ -30,8 +30,18 @@ def together(*options: Option) -> Option:
     return decorate
 
 
-def recipe_option(name: str = "recipe", *, required: bool = False, default: str = "") -> Option:
-    """The option `--recipe`; with the name `recipes` it can be given several times."""
+def recipe_option(
+    name: str = "recipe",
+    *,
+    required: bool = False,
+    default: str = "",
+    remark: str = "; the first is the baseline",
+) -> Option:
+    """The option `--recipe`; with the name `recipes` it can be given several times.
+
+    Args:
+        remark: the end of the help text about several recipes.
+    """
     several = name == "recipes"
     return click.option(
         "--recipe",
@@ -41,14 +51,29 @@ def recipe_option(name: str = "recipe", *, required: bool = False, default: str 
         metavar="RECIPE",
         show_default=default or None,
         help="A recipe: a name from `nf-edge recipes list`, or a YAML file."
-        + (" Repeat the option for more; the first is the baseline." if several else ""),
+        + (f" Repeat the option for more{remark}." if several else ""),
     )
 
 
-device_option = click.option(
-    "--device",
-    metavar="DEVICE",
-    help="Check the memory against this device: a name from `nf-edge devices list`, or a YAML file.",
+def _device_option(name: str, *, default: str = "") -> Option:
+    """The option `--device`; with the name `devices` it can be given several times."""
+    several = name == "devices"
+    return click.option(
+        "--device",
+        name,
+        multiple=several,
+        metavar="DEVICE",
+        show_default=default or None,
+        help="Check the memory against this device: a name from `nf-edge devices list`, or a YAML file."
+        + (" Repeat the option for more." if several else ""),
+    )
+
+
+device_option = _device_option("device")
+devices_option = _device_option("devices", default="all bundled devices")
+
+html_option = click.option(
+    "--html", type=PATH, metavar="FILE", help="Also write the results to a page, with charts."
 )
 
 

@@ -34,7 +34,7 @@ from nf_edge.pipeline.proof import Examination, Original, Proof
 from nf_edge.pruning.provenance import require_pruned
 from nf_edge.quantization.layer_report import LayerReport, layer_reports_of
 from nf_edge.quantization.snr import with_errors
-from nf_edge.render.html import report_page
+from nf_edge.render.html.page import report_page
 
 
 @dataclass(frozen=True)

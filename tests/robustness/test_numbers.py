@@ -35,7 +35,7 @@ from nf_edge.measure.memory.accounts import (
 from nf_edge.measure.memory.measure import Measurement
 from nf_edge.measure.memory.python_process import NetMeasurement
 from nf_edge.measure.memory.verdict import judge
-from nf_edge.render.html import report_page
+from nf_edge.render.html.page import report_page
 
 NOT_FINITE = ("nan", "inf", "-inf", "1e400", "NaN", "Infinity")
 

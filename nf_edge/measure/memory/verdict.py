@@ -54,6 +54,11 @@ class Share:
         return None if self.need.value is None or not self.budget else self.need.value / self.budget
 
     @property
+    def headroom(self) -> float | None:
+        """Bytes of the budget that the artifact leaves; negative if it is too large, None if unknown."""
+        return None if self.need.value is None else self.budget - self.need.value
+
+    @property
     def problem(self) -> str:
         """The reason why the memory gate fails; "" if it passes."""
         if self.outcome in FITTING:
@@ -90,12 +95,24 @@ class Verdict:
         return max((share.outcome for share in self.shares), key=OUTCOMES.index)
 
     @property
+    def passes(self) -> bool:
+        """Whether the memory gate passes: all that is known fits, and the device runs the artifact."""
+        return self.outcome in FITTING
+
+    @property
+    def deciding(self) -> Share | None:
+        """The memory with the worst outcome, and of these the fullest; None if no memory was compared."""
+        if not self.shares:
+            return None
+        return max(self.shares, key=lambda share: (OUTCOMES.index(share.outcome), share.used or 0))
+
+    @property
     def failure(self) -> OverBudget | None:
         """The memory gate's error; None if the artifact passes.
 
         The gate fails if the memory is too small, a need is unknown, or the device cannot run the artifact.
         """
-        if self.outcome in FITTING:
+        if self.passes:
             return None
         problems = "; ".join(share.problem for share in self.shares if share.outcome == self.outcome)
         if self.outcome == "over budget":

@@ -13,6 +13,7 @@ Some parameters are common to many functions:
 """
 
 from nf_edge.core import notebook
+from nf_edge.pipeline.api.all_devices import devices_fit
 from nf_edge.pipeline.api.explain import check_layers, check_stages
 from nf_edge.pipeline.api.load import load_artifact, load_checkpoint, load_device, load_recipe, load_rows
 from nf_edge.pipeline.api.make import compress, sensitivity, sweep
@@ -26,6 +27,7 @@ __all__ = [
     "check_on",
     "check_stages",
     "compress",
+    "devices_fit",
     "dry_run",
     "export",
     "generate",

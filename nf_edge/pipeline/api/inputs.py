@@ -24,13 +24,11 @@ from nf_edge.pipeline.api.resolver import Resolver
 
 if TYPE_CHECKING:
     from nf_edge.artifact import Artifact
-    from nf_edge.backends.spec import BackendSpec
     from nf_edge.core.device import Device
     from nf_edge.core.recipe.recipe import Recipe
     from nf_edge.measure.emulation import EmulatedCore
     from nf_edge.measure.latency import BenchOptions
     from nf_edge.model import Checkpoint
-    from nf_edge.model.checkpoint_outline import CheckpointOutline
     from nf_edge.model.data.rows import Rows
     from nf_edge.pipeline.mixed_precision import SearchTarget
     from nf_edge.pipeline.text_model import TextModel
@@ -85,24 +83,6 @@ def export_inputs(
     calibration = resolver.calibration(calibrate, the_checkpoint, length)
     rows = None if data is None else resolver.evaluated(data, the_checkpoint, limit, length, stride)
     return ExportInputs(the_checkpoint, the_recipe, the_device, rows, calibration)
-
-
-def outline_to_predict(
-    resolver: Resolver, source: "Named | Checkpoint | Artifact", recipe: "Recipe"
-) -> "tuple[BackendSpec, CheckpointOutline]":
-    """The spec of a recipe's backend, and the checkpoint's config, for a memory prediction.
-
-    Raises:
-        BadInput: the source is an artifact, or the recipe does not suit the checkpoint.
-        MissingTool: a package that the backend needs is not installed.
-    """
-    from nf_edge.backends import installed_spec
-    from nf_edge.pruning.provenance import require_pruned
-
-    spec, outline = installed_spec(recipe), resolver.outline(source)
-    require_pruned(outline, recipe)
-    spec.require_size(outline.config, recipe)
-    return spec, outline
 
 
 def artifact_to_profile(resolver: Resolver, source: "Named | Checkpoint | Artifact") -> "Artifact":

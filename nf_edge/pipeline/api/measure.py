@@ -15,7 +15,6 @@ from nf_edge.pipeline.api.given_limits import GivenLimits
 from nf_edge.pipeline.api.inputs import (
     artifact_to_profile,
     bench_options,
-    outline_to_predict,
     text_model,
 )
 from nf_edge.pipeline.api.resolver import Notify, Resolver
@@ -67,11 +66,10 @@ def profile(
                 "`recipe` is only for a checkpoint; `on` and `require_signature` are only for an artifact",
                 fix="leave out `recipe`, or leave out `on` and `require_signature`",
             )
-        from nf_edge.measure.memory import predict_memory
+        from nf_edge.pipeline.prediction import predicted
 
         the_recipe = resolver.recipe(recipe)
-        spec, outline = outline_to_predict(resolver, source, the_recipe)
-        return predict_memory(spec, outline.config, the_recipe, the_device)
+        return predicted(resolver.outline(source), the_recipe).report(the_device)
     from nf_edge.measure.memory.profile import profile_model
 
     return profile_model(artifact_to_profile(resolver, source).runnable(), the_device, core)

@@ -1,6 +1,6 @@
 """The API's values as HTML for notebooks.
 
-An export and a sweep show their complete page in a frame.  Other values show tables and lines.
+An export, a sweep and `devices_fit` show their complete page in a frame.  Other values show tables and lines.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from nf_edge.measure.accuracy.stages import StagesReport
 from nf_edge.measure.latency import LatencyReport
 from nf_edge.measure.memory import MemoryReport
 from nf_edge.model.generation import Generated
+from nf_edge.pipeline.devices_fit import DevicesFit
 from nf_edge.pipeline.export import DryRun, Export
 from nf_edge.pipeline.mixed_precision import SensitivityReport
 from nf_edge.pipeline.sweep import SweepReport
@@ -21,6 +22,7 @@ from nf_edge.pruning.pruning_report import PruningReport
 from nf_edge.render.accuracy import accuracy_parts
 from nf_edge.render.artifact import dry_run_parts
 from nf_edge.render.cores import cores_parts
+from nf_edge.render.html.devices_fit_page import devices_fit_page
 from nf_edge.render.html.page import report_page
 from nf_edge.render.html.sweep_page import sweep_page
 from nf_edge.render.html.templates import filled
@@ -47,6 +49,11 @@ def _(value: Export) -> str:
 @html_of.register
 def _(value: SweepReport) -> str:
     return _framed(sweep_page(value))
+
+
+@html_of.register
+def _(value: DevicesFit) -> str:
+    return _framed(devices_fit_page(value))
 
 
 @html_of.register

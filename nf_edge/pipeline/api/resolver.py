@@ -6,10 +6,9 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nf_edge.core.errors import BadInput
+from nf_edge.core.errors import BadInput, quoted
 from nf_edge.pipeline.api.arguments import Named, name_of, path_of, require_list, require_suitable
 
 if TYPE_CHECKING:
@@ -66,16 +65,7 @@ class Resolver:
         """
         from nf_edge.model.checkpoint_outline import resolve_outline
 
-        if isinstance(source, str | Path):
-            outline = resolve_outline(name_of(source))
-        else:
-            from nf_edge.model import Checkpoint
-
-            if not isinstance(source, Checkpoint):
-                raise BadInput(
-                    "is an artifact and already has a recipe", where=source.path, fix="leave recipe out"
-                )
-            outline = source.outline
+        outline = resolve_outline(name_of(source)) if isinstance(source, Named) else _outline_of(source)
         self.tell(outline.warnings)
         return outline
 
@@ -209,6 +199,21 @@ class Resolver:
             MissingTool: QEMU or the cross-compiler is not installed.
         """
         return None if on is None else self.cores([on])[0]
+
+
+def _outline_of(source: "Checkpoint | Artifact") -> "CheckpointOutline":
+    """The config of a loaded checkpoint.  Raises BadInput for any other value."""
+    from nf_edge.artifact import Artifact
+    from nf_edge.model import Checkpoint
+
+    if isinstance(source, Artifact):
+        raise BadInput("is an artifact and already has a recipe", where=source.path, fix="leave recipe out")
+    if not isinstance(source, Checkpoint):
+        raise BadInput(
+            f"{quoted(source)} is not a checkpoint",
+            fix="give a name, a path, or the value of load_checkpoint",
+        )
+    return source.outline
 
 
 def _frames_of_nf_edge() -> int:

@@ -1,0 +1,164 @@
+"""The report of `nf-edge devices fit`."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nf_edge.core.figures import format_bytes
+from nf_edge.render.table import Part, Table, body
+from nf_edge.render.text import UNKNOWN, counted, grouped
+
+if TYPE_CHECKING:
+    from nf_edge.core.recipe.recipe import Recipe
+    from nf_edge.pipeline.devices_fit import DeviceFits, DevicesFit, Fit
+
+
+# A table is then at most 100 columns wide.
+MEMORY_WIDTH = 12
+
+
+def devices_fit_parts(report: DevicesFit) -> list[Part]:
+    """One row per verdict if there is one recipe or one device, otherwise one row per device."""
+    unverified = body(_unverified(report.devices))
+    if len(report.recipes) == 1:
+        fits = [(each.device.id, each.fits[0]) for each in report.devices]
+        return [_verdicts("device", fits), body(_refusals(fits)), unverified]
+    if len(report.devices) == 1:
+        return [*device_parts(report.devices[0], report.recipes), unverified]
+    lines = [line for each in report.devices for line in _nothing_fits(each, report.recipes)]
+    return [_overview(report), body(lines), unverified]
+
+
+def device_parts(each: DeviceFits, recipes: Sequence[Recipe]) -> list[Part]:
+    """Every verdict of one device."""
+    backends = {recipe.name: recipe.backend for recipe in recipes}
+    elsewhere = {name for name, backend in backends.items() if backend not in each.device.backends}
+    fits = [(fit.recipe, fit) for fit in each.fits if fit.recipe not in elsewhere]
+    lines = _refusals(fits)
+    if elsewhere:
+        # One line instead of one per backend.
+        counts = Counter(backends[name] for name in backends if name in elsewhere)
+        others = ", ".join(f"{backend} ({count})" for backend, count in counts.items())
+        supported = ", ".join(each.device.backends)
+        lines.append(
+            f"does not run: {counted(len(elsewhere), 'recipe')} of {others}: the device supports {supported}"
+        )
+    return [_verdicts("recipe", fits), body(lines)]
+
+
+def count_text(each: DeviceFits) -> str:
+    """How many recipes fit a device, such as `12 of 16 fit`, among those that run there."""
+    runs = sum(fit.runs for fit in each.fits)
+    return f"{len(each.passing)} of {runs} fit" if runs else "runs none"
+
+
+def need_text(fit: Fit) -> str:
+    """The need of the memory that decides; "≥" if a part is unknown."""
+    if fit.share is None or fit.share.need.value is None:
+        return UNKNOWN
+    return f"{'≥ ' if fit.share.unknown else ''}{fit.share.need}"
+
+
+def headroom_text(fit: Fit | None) -> str:
+    """The bytes that the artifact leaves of the budget, with a minus sign if it exceeds the budget."""
+    if fit is None or fit.share is None or fit.share.headroom is None:
+        return UNKNOWN
+    return f"{'≤ ' if fit.share.unknown else ''}{format_bytes(fit.share.headroom)}"
+
+
+def would_fit(fit: Fit) -> str:
+    """What would fit in place of an artifact that is over budget; "" if nothing is known to."""
+    options = [counted(fit.context, "token") if fit.context else "", fit.smaller]
+    return " or ".join(option for option in options if option)
+
+
+def memory_text(fit: Fit | None) -> str:
+    """The name of the memory that decides, in lines of at most `MEMORY_WIDTH` characters."""
+    if fit is None or fit.share is None:
+        return UNKNOWN
+    return textwrap.fill(fit.share.memory, MEMORY_WIDTH)
+
+
+def _overview(report: DevicesFit) -> Table:
+    columns = (
+        "device",
+        "run",
+        "fit",
+        "as far\nas known",
+        "least compressed\nrecipe that fits",
+        "head-room",
+        "memory",
+    )
+    rows = []
+    for each in report.devices:
+        best, certain = each.best, sum(fit.verdict.outcome == "fits" for fit in each.fits)
+        rows.append(
+            (
+                each.device.id,
+                str(sum(fit.runs for fit in each.fits)),
+                str(certain),
+                str(len(each.passing) - certain),
+                best.recipe if best else UNKNOWN,
+                headroom_text(best),
+                memory_text(best),
+            )
+        )
+    title = f"{report.checkpoint}: {counted(len(report.recipes), 'recipe')} on each device"
+    return Table(title, columns, tuple(rows), (1, 2, 3, 5))
+
+
+def _nothing_fits(each: DeviceFits, recipes: Sequence[Recipe]) -> list[str]:
+    """Why no recipe fits a device, and what would; empty if one fits."""
+    if each.passing:
+        return []
+    nearest = each.nearest
+    if nearest is None or nearest.share is None:
+        return [f"{each.device.id}: {_why_none_runs(each, recipes)}"]
+    helps = would_fit(nearest)
+    ending = f"; {helps} would fit" if helps else ""
+    return [f"{each.device.id}: {nearest.recipe} is nearest: {nearest.share.problem}{ending}"]
+
+
+def _why_none_runs(each: DeviceFits, recipes: Sequence[Recipe]) -> str:
+    """The first reason, preferably of a recipe whose backend the device supports."""
+    problems = [
+        (recipe.backend not in each.device.backends, fit.verdict.problem)
+        for recipe, fit in zip(recipes, each.fits, strict=True)
+    ]
+    elsewhere, problem = min(problems, key=lambda entry: entry[0])
+    return f"it runs none of the {len(problems)} recipes: {problem}" if not elsewhere else problem
+
+
+def _verdicts(first: str, fits: Sequence[tuple[str, Fit]]) -> Table:
+    columns = (first, "verdict", "needs", "head-room", "memory", "would fit")
+    cells = [
+        (
+            name,
+            fit.verdict.outcome.replace("far ", "far\n"),
+            need_text(fit),
+            headroom_text(fit),
+            memory_text(fit),
+            would_fit(fit).replace(" or", "\nor"),
+        )
+        for name, fit in fits
+        if fit.runs
+    ]
+    return Table("", columns, tuple(cells), (2, 3))
+
+
+def _refusals(fits: Sequence[tuple[str, Fit]]) -> list[str]:
+    """One line for each reason why devices or recipes do not run."""
+    reasons = grouped([(fit.verdict.problem, name) for name, fit in fits if not fit.runs])
+    return [f"does not run: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+
+
+def _unverified(devices: Sequence[DeviceFits]) -> list[str]:
+    """How many budgets depend on unverified facts, as one line; empty if none does."""
+    count = sum(any(memory.unverified_budget() for memory in each.device.budgets) for each in devices)
+    if not count:
+        return []
+    budgets = "the budget uses" if len(devices) == 1 else f"{count} of {len(devices)} budgets use"
+    return [f"{budgets} unverified figures, which nf-edge devices show DEVICE lists"]

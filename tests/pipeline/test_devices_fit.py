@@ -1,0 +1,227 @@
+"""`nf-edge devices fit`: every device against every recipe, with the verdicts that `profile` gives."""
+
+import json
+import re
+from itertools import pairwise
+
+import pytest
+import yaml
+
+import nf_edge
+from nf_edge.core.device import bundled_devices, load_device
+from nf_edge.core.figures import Figure
+from nf_edge.core.recipe.recipe import bundled_recipes, load_recipe
+from nf_edge.measure.memory.verdict import Share, Verdict
+from nf_edge.pipeline.devices_fit import DeviceFits, Fit, tried_lengths
+
+# GPT-2's shape: it fits phones, some boards with some recipes, and no microcontroller.
+LARGE = {
+    "architectures": ["NoiseFormerForCausalLM"],
+    "vocab_size": 50257,
+    "n_positions": 1024,
+    "n_embd": 768,
+    "n_layer": 12,
+    "n_head": 12,
+    "noise": {"kind": "relative"},
+}
+SMALL_BOARD, PHONE, MICROCONTROLLER = "rpi-zero-2w", "pixel-8", "alif-e8-devkit"
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A folder with a config and no weights."""
+    folder = tmp_path_factory.mktemp("large")
+    (folder / "config.json").write_text(json.dumps(LARGE), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(large):
+    return nf_edge.devices_fit(large)
+
+
+@pytest.fixture
+def facts(run):
+    """The exit code and the result of `nf-edge devices fit --json`."""
+
+    def call(*arguments):
+        done = run("devices", "fit", *arguments, "--json")
+        return done.code, json.loads(done.out)["result"]
+
+    return call
+
+
+def the_fit(report, device, recipe):
+    (row,) = (each for each in report.devices if each.device.id == device)
+    return next(fit for fit in row.fits if fit.recipe == recipe)
+
+
+def profiled(checkpoint, recipe, device):
+    """The verdict of `profile`; None if it refuses the recipe for this checkpoint."""
+    try:
+        return nf_edge.profile(checkpoint, recipe=recipe, device=device).verdict
+    except nf_edge.BadInput:
+        return None
+
+
+def test_every_verdict_is_the_one_that_profile_gives(large, report):
+    devices, recipes = bundled_devices(), bundled_recipes()
+    assert [each.device.id for each in report.devices] == [device.id for device in devices]
+    outcomes = set()
+    for recipe in recipes:
+        for device in devices:
+            fit = the_fit(report, device.id, recipe.name)
+            outcomes.add(fit.verdict.outcome)
+            if (verdict := profiled(large, recipe, device)) is not None:
+                assert fit.verdict == verdict
+            else:
+                assert fit.verdict.outcome == "does not run"
+    assert outcomes == {"fits", "fits as far as known", "over budget", "does not run"}
+
+
+def test_the_longest_context_fits_and_the_next_longer_one_does_not(large, report):
+    fits = [(each.device, fit) for each in report.devices for fit in each.fits if fit.context]
+    assert len({fit.recipe for _, fit in fits}) > 1
+    tried = [*tried_lengths(LARGE["n_positions"]), LARGE["n_positions"]]
+    assert max(longer - shorter for shorter, longer in pairwise(tried)) == LARGE["n_positions"] // 16
+    for device, fit in fits:
+        longer = tried[tried.index(fit.context) + 1]
+        for tokens, passes in ((fit.context, True), (longer, False)):
+            recipe = load_recipe(fit.recipe)
+            shapes = recipe.shapes.model_copy(update={"length": tokens})
+            shorter = recipe.model_copy(update={"shapes": shapes})
+            assert nf_edge.profile(large, recipe=shorter, device=device).passed == passes
+
+
+def test_the_next_smaller_recipe_is_the_largest_need_that_fits(report):
+    over = [(each, fit) for each in report.devices for fit in each.fits if fit.smaller]
+    assert over
+    for each, fit in over:
+        assert fit.verdict.outcome == "over budget"
+        (smaller,) = (other for other in each.passing if other.recipe == fit.smaller)
+        needs = [other.share.need.value for other in each.passing]
+        assert smaller.share.need.value == max(needs) < fit.share.need.value
+
+
+def test_a_recipe_that_no_backend_of_the_device_takes_does_not_run_and_is_listed(run):
+    done = run("devices", "fit", "digits", "--device", "rpi-pico-2")
+    assert done.code == 0
+    assert re.search(r"cortex-m-int8 +fits", done.out)
+    assert "openvino (4)" in done.out
+    assert "the device supports cortex_m" in done.out
+    one = run("devices", "fit", "digits", "--recipe", "nf-int8")
+    assert re.search(r"does not run: .*rpi-pico-2.*: the device supports cortex_m, but", one.out)
+
+
+def test_a_recipe_that_the_checkpoint_does_not_suit_does_not_run_and_says_why(facts):
+    _, result = facts("digits", "--recipe", "xnnpack-8da8w-half", "--device", PHONE)
+    (fit,) = result["devices"][0]["recipes"]
+    assert fit["outcome"] == "does not run"
+    assert "was not compressed by recipe xnnpack-8da8w-half" in fit["problem"]
+
+
+def test_a_recipe_whose_backend_has_no_cache_for_the_model_does_not_run(run, facts, large, tmp_path):
+    recipe = tmp_path / "vulkan-cached.yaml"
+    text = (nf_edge.core.resources.folder("recipes") / "vulkan-fp16.yaml").read_text(encoding="utf-8")
+    text = text.replace("vulkan-fp16", "vulkan-cached").replace("logits: all", "logits: last")
+    recipe.write_text(text, encoding="utf-8")
+    _, result = facts(large, "--recipe", recipe, "--device", PHONE)
+    (fit,) = result["devices"][0]["recipes"]
+    assert fit["outcome"] == "does not run"
+    assert "backend vulkan has no cache" in fit["problem"]
+    assert run("profile", large, "--recipe", recipe).code == 3
+
+
+def test_the_exit_code_is_4_only_if_a_named_device_fits_no_recipe(facts, large):
+    assert facts(large)[0] == 0
+    assert facts(large, "--recipe", "xnnpack-fp32")[0] == 0
+    assert facts(large, "--device", PHONE)[0] == 0
+    assert facts(large, "--device", PHONE, "--device", MICROCONTROLLER)[0] == 4
+    assert facts(large, "--device", SMALL_BOARD, "--recipe", "xnnpack-fp32")[0] == 4
+
+
+def test_with_one_device_and_one_recipe_the_error_is_that_of_profile(run, large):
+    options = (large, "--recipe", "xnnpack-fp32", "--device", SMALL_BOARD)
+    assert run("devices", "fit", *options).err == run("profile", *options).err
+
+
+def test_the_json_has_the_headroom_and_what_would_fit(facts, large):
+    _, result = facts(large, "--device", SMALL_BOARD)
+    assert [each["device"] for each in result["devices"]] == [SMALL_BOARD]
+    for fit in result["devices"][0]["recipes"]:
+        if fit["outcome"] == "over budget":
+            assert fit["headroom"] == fit["budget"] - fit["need"]["value"] < 0
+            assert fit["memory"] == load_device(SMALL_BOARD).working_memory.name
+    assert result["devices"][0]["unverified"]
+
+
+def test_the_table_is_at_most_100_columns_wide(run, large):
+    rows = [line.rstrip() for line in run("devices", "fit", large).out.splitlines() if line.startswith(" ")]
+    assert len([row for row in rows if row]) > len(bundled_devices())
+    assert max(map(len, rows)) <= 100
+
+
+def test_the_page_has_every_verdict_and_loads_nothing(run, large, tmp_path):
+    page = tmp_path / "fit.html"
+    assert run("devices", "fit", large, "--html", page).code == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.count('<i class="cell') == len(bundled_devices()) * len(bundled_recipes())
+    assert "onnx-int4: " in text
+    assert not re.search(r"<script|https?://|src=|@import", text)
+    assert "prefers-color-scheme: dark" in text
+    assert run("devices", "fit", large, "--html", page).code == 3
+    assert page.read_text(encoding="utf-8") == text
+    assert run("devices", "fit", large, "--html", page, "--overwrite").code == 0
+
+
+def test_devices_and_recipes_can_be_files(facts, tmp_path):
+    device = tmp_path / "my-board.yaml"
+    document = load_device(SMALL_BOARD)
+    text = (nf_edge.core.resources.folder("devices") / f"{document.id}.yaml").read_text(encoding="utf-8")
+    device.write_text(text.replace(f"id: {SMALL_BOARD}", "id: my-board"), encoding="utf-8")
+    recipe = tmp_path / "short.yaml"
+    recipe.write_text(
+        yaml.safe_dump(
+            {
+                "name": "short",
+                "description": "float32",
+                "runtime": "onnxruntime",
+                "backend": "onnx_cpu",
+                "shapes": {"length": 8},
+            }
+        ),
+        encoding="utf-8",
+    )
+    code, result = facts("digits", "--device", device, "--recipe", recipe)
+    assert code == 0
+    assert result["devices"][0]["device"] == "my-board"
+    assert result["devices"][0]["recipes"][0]["recipe"] == "short"
+
+
+def test_python_takes_loaded_values_and_gives_what_the_command_prints(facts):
+    devices = [nf_edge.load_device(PHONE), SMALL_BOARD]
+    report = nf_edge.devices_fit("digits", recipes=[nf_edge.load_recipe("onnx-int4")], devices=devices)
+    assert report.passed
+    assert report.failure is None
+    options = ("--recipe", "onnx-int4", "--device", PHONE, "--device", SMALL_BOARD)
+    assert (0, report.to_json()) == facts("digits", *options)
+    assert "<iframe" in report._repr_html_()
+    with pytest.raises(nf_edge.BadInput, match="5 is not a checkpoint"):
+        nf_edge.devices_fit(5)
+
+
+def test_a_need_that_is_unknown_never_fits():
+    device, unknown = load_device(PHONE), Figure.unavailable("bytes", "nobody knows")
+    share = Share("RAM", "dram", unknown, {}, 2**40, {})
+    fit = Fit("onnx-fp32", Verdict(device.id, device.name, (share,), ""), unknown)
+    row = DeviceFits(device, (fit,))
+    assert fit.verdict.outcome == "unknown"
+    assert row.passing == []
+    assert row.best is None
+
+
+def test_a_verdict_needs_only_the_config_but_an_export_needs_the_weights(run, large, tmp_path):
+    assert run("profile", large, "--recipe", "nf-int8", "--device", PHONE).code == 0
+    exported = run("export", large, "--recipe", "nf-int8", "-o", tmp_path / "out")
+    assert exported.code == 3
+    assert "model.safetensors" in exported.err
