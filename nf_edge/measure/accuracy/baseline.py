@@ -1,6 +1,8 @@
 """Compare an artifact with the one that shipped last, on the same rows: is it significantly worse?
 
-The rows must be enough to show a regression: half the width of each loss's interval is at most `MOST_NOISE`.
+The comparison also fails if the rows are too few to show a regression: half the width of a loss's 95 %
+interval must be at most 5 points.  For the perplexity the limit is 5 %, for the mean squared error 5 % of the
+labels' variance.
 """
 
 import math
@@ -98,7 +100,8 @@ def baseline_report(
     """Compare the predictions of the new artifact with those of the earlier one.
 
     Args:
-        before, after: the paired predictions of the checkpoint and of the earlier and the new artifact.
+        before: predictions of the checkpoint, paired with those of the earlier artifact.
+        after: predictions of the checkpoint, paired with those of the new artifact.
         metrics: the metrics to compare if the rows have labels.
         sample: the number of rows and predictions.
         positive: the class that counts as positive for `f1`.
@@ -124,10 +127,12 @@ def baseline_report(
 
 
 def _problem(change: MetricChange, truth: np.ndarray, sample: Sample, name: str) -> Problem | None:
-    """The reason why a metric fails; None if the rows are enough to show a regression, and it shows none.
+    """The reason why a metric fails: it is worse or unknown, or the rows are too few; None if it passes.
 
     Args:
-        name: the name of the earlier artifact.
+        truth: the true label or token of each prediction.
+        sample: the number of rows and predictions.
+        name: the name of the earlier artifact, for the message.
     """
     title, unit, interval = change.metric.title, change.metric.unit, change.interval
     constant = "all rows have the same label" if change.metric.name == "mse" and not np.ptp(truth) else ""

@@ -55,15 +55,15 @@ class AccuracyReport(HtmlValue):
             finite.
         data: name of the data.
         data_sha256: hash of the data.
-        truncated: number of rows that were cut.
+        truncated: number of rows that were cut to the input's length.
         unit: `rows`, or `tokens` of a language model.
         simulated: name of the program that ran in place of a file that this machine cannot run; "" if the
             file itself ran.  An export's report always has "", because the manifest has the name.
         text: bits per byte of a text in windows; None if the data is rows.
         baseline: the comparison with the artifact that shipped last; None if none was given.
         notes: remarks on how the data was read.
-        lowered_again: whether a second lowering gave the artifact's files; None if it was not requested.  An
-            artifact whose files differ fails, whatever its accuracy.
+        lowered_again: whether lowering the checkpoint again gave the artifact's files; None if this was not
+            requested.  An artifact whose files differ fails, whatever its accuracy.
     """
 
     comparison: Comparison
@@ -124,7 +124,7 @@ class AccuracyReport(HtmlValue):
         return None if self.passed else AccuracyGate(self.problem, fix=remedy(self))
 
     def with_lowered_again(self, lowered_again: SameFile) -> "AccuracyReport":
-        """This report, judged by the result of a second lowering too."""
+        """A copy of this report, which also fails if lowering the checkpoint again gave other files."""
         return replace(self, lowered_again=lowered_again)
 
     def to_json(self) -> dict[str, Any]:
@@ -188,6 +188,7 @@ def check_file(
 
     Args:
         journal: the parts that an interrupted check finished; None: nothing is read or saved.
+        baseline: the artifact that shipped last, to compare with too; None: no such comparison.
 
     Raises:
         BadInput: as in `check`, or the runtime cannot load the file.
@@ -239,7 +240,7 @@ def _sample(predictions: PairedPredictions, config: ModelConfig, rows: Rows) -> 
 
 
 def remedy(report: AccuracyReport) -> str:
-    """The fixes for a report that does not pass, without repeats."""
+    """Advice for an artifact that fails the gate, one phrase per kind of problem; "" if it passes."""
     if report.lowered_again is not None and report.lowered_again.problem:
         return EXPORT_AGAIN
     if report.comparison.not_finite:
@@ -251,7 +252,7 @@ def remedy(report: AccuracyReport) -> str:
 
 
 def _kind(result: LimitResult) -> str:
-    """The kind of a limit's problem."""
+    """Why a limit does not hold: `unknown` (no figure), `too few` (rows), or `exceeded`."""
     if result.unknown:
         return "unknown"
     return "too few" if result.too_few else "exceeded"

@@ -90,7 +90,7 @@ class CoresReport(HtmlValue):
         return [each.to_json() for each in self.cores]
 
     def with_lowered_again(self, lowered_again: SameFile) -> "CoresReport":
-        """This report, judged by the result of a second lowering too."""
+        """A copy of this report, which also fails if lowering the checkpoint again gave other files."""
         judged = [each.accuracy.with_lowered_again(lowered_again) for each in self.cores]
         return CoresReport(
             tuple(replace(each, accuracy=accuracy) for each, accuracy in zip(self.cores, judged, strict=True))
@@ -160,7 +160,11 @@ def _on_core(
     rows: PairedRows,
     limits: Limits,
 ) -> OnCore:
-    """Make the report of a core from the predictions of all parts."""
+    """Compare the predictions on a core with PyTorch's and this machine's.
+
+    Args:
+        parts: the predictions on the core, for all rows.
+    """
     difference = LocalDifference(task=model.config.task)
     for arrays in parts.finished:
         difference.add(LocalDifference.from_array(arrays["difference"]))
@@ -174,7 +178,10 @@ def _on_core(
 
 
 def _largest_request(rows: Sequence[Row], input_shape: InputShape) -> Request:
-    """Make a request from the longest row."""
+    """The longest row as a request to the runner: its token ids and its mask.
+
+    For a model with a cache, the start position 0 replaces the mask.
+    """
     ids = max((row.input_ids for row in rows), key=len)
     if input_shape.cached:
         return ids, [0]

@@ -139,7 +139,7 @@ def _delete(*folders: Path) -> None:
 
 
 def _old(checks: Path) -> list[Path]:
-    """The folders of checks that nobody resumed in time."""
+    """The folders of interrupted checks in `checks` that are older than 7 days."""
     with contextlib.suppress(OSError):
         return [folder for folder in checks.iterdir() if time.time() - folder.stat().st_mtime > KEPT_S]
     return []

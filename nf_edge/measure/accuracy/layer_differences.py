@@ -19,6 +19,7 @@ def first_different(
     """Find the first layer, in the order of the run, whose output differs between two files.
 
     Args:
+        tapped: reads the outputs of each layer from a model file.
         made: the file from lowering the checkpoint again.
         file: the artifact's file, known to differ from `made`.
         inputs: token ids and mask of each row.

@@ -45,7 +45,10 @@ class ErrorSums:
 
 @dataclass
 class LayerSums:
-    """The sums of one layer over all rows; module `layers` explains usual and exact runs.
+    """The sums of one layer over all rows.
+
+    In an exact run, each layer receives the float32 inputs.  In a usual run, it receives the outputs of the
+    layers before it, with their errors.
 
     Attributes:
         in_file: whether the artifact's file shows the layer's output.

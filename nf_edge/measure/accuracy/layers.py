@@ -81,7 +81,7 @@ class LayerError:
 
     @property
     def own_snr(self) -> float:
-        """Signal-to-noise ratio in dB, if only the noise in `added` counts."""
+        """Ratio of the layer's signal to the noise that the layer itself adds, in dB."""
         return decibels(self.added)
 
     @property
@@ -141,8 +141,9 @@ class LayersReport(HtmlValue):
 
     @property
     def failure(self) -> AccuracyGate | None:
-        """The accuracy gate's error if lowering again gives other files; None if the files are equal or
-        unknown.
+        """The accuracy gate's error if lowering the checkpoint again gives other files than the artifact's.
+
+        None if the files are equal, or if this is unknown.
         """
         return self.lowered_again.failure
 
@@ -201,7 +202,11 @@ def first_bad(layers: Sequence[LayerError]) -> LayerError | None:
 
 
 def _allowed(layers: Sequence[LayerError]) -> float:
-    """The noise up to which a layer of this kind is not bad, in dB relative to its signal."""
+    """The largest added noise that is not bad for a layer of one kind, in dB relative to its signal.
+
+    Args:
+        layers: all layers of this kind.
+    """
     noise = [max(layer.added, ROUNDING) for layer in layers if layer.added < math.inf]
     ratios = [-decibels(each) for each in noise] or [-decibels(ROUNDING)]
     middle = median(ratios)
@@ -215,6 +220,7 @@ def measure_layers(
     """Measure the error of each layer: run a float32 network and a quantized model on the same rows.
 
     Args:
+        tapped: the float32 network and the quantized model; gives the outputs of their layers.
         inputs: token ids and mask of each row.
         dtypes: a function from a layer's name to its dtype.
 

@@ -82,10 +82,10 @@ def require_limits(config: ModelConfig, rows: PairedRows, limits: Limits) -> Non
 
 
 def rows_needed(limits: Limits, config: ModelConfig) -> int:
-    """The least number of rows that can show whether the limits hold.
+    """The least number of rows with which the gate can decide whether the limits hold.
 
-    A limit that no number of rows can show does not count. With `limits.on: estimate`, a language model needs
-    only `LEAST_ROWS`: its limits on shares count tokens, and a row has many.
+    A limit of 0, which no number of rows can prove, is left out.  With `limits.on: estimate`, a language
+    model needs only `LEAST_ROWS` (10) rows, because each row has many tokens.
     """
     losses = limits.losses(main_metric(config)).items()
     shares = [loss for name, loss in losses if METRICS[name].unit == "points"]

@@ -13,7 +13,7 @@ from nf_edge.measure.accuracy.predictions import PairedPredictions
 
 
 class Total:
-    """One progress bar for parts that run at the same time."""
+    """A progress bar that counts the finished rows of several parts that run at the same time."""
 
     def __init__(self, progress: Progress, step: str, total: int) -> None:
         """Start the bar.
@@ -26,7 +26,7 @@ class Total:
         self._done, self._lock = 0, threading.Lock()
 
     def of_a_part(self) -> Progress:
-        """The progress callback for one part; it advances the bar."""
+        """A new progress callback for one part; its calls advance the common bar."""
         before = 0
 
         def call(step: str, done: int, total: int) -> None:
@@ -40,7 +40,10 @@ class Total:
 
 
 class Parts:
-    """The parts of the rows for one model file; several threads may work on them."""
+    """Rows split into parts, and the predictions of one model file for the finished parts.
+
+    Several threads may predict parts at the same time.
+    """
 
     def __init__(self, rows: int, size: int, name: str, journal: Journal | None, total: Total) -> None:
         """Split the rows.
@@ -50,6 +53,7 @@ class Parts:
             size: number of rows in a part; the last part may have fewer.
             name: the name of the model file's run in the journal.
             journal: the parts that an interrupted check finished; None: nothing is read or saved.
+            total: the progress bar of all parts.
         """
         self._slices = [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
         self._waiting, self._lock = iter(self._slices), threading.Lock()

@@ -23,7 +23,7 @@ class Predictions:
     Attributes:
         predicted: int64 [Q], the class or token of the largest logit.  For a multi-label classifier,
             int64 [Q, L], 1 for each label whose probability is above 0.5.  For a regression, float64 [Q].
-            A prediction whose logits are not finite is `NOTHING`, or NaN for a regression.
+            If the logits are not finite, it is `NOTHING` (−2), or NaN for a regression.
         loss: float64 [Q], negative log-likelihood of the true class or token in nats.  NaN if there is no
             such class or token; infinite if `predicted` is `NOTHING`.
     """
@@ -171,12 +171,17 @@ def truth_of(row: Row, config: ModelConfig) -> np.ndarray:
 
 
 def predicted(logits: np.ndarray) -> np.ndarray:
-    """The index of the largest logit: [..., C] → int64 [...]; `NOTHING` if a logit is not finite."""
+    """The index of the largest logit: [..., C] → int64 [...]; `NOTHING` (−2) if a logit is not finite."""
     largest: np.ndarray = np.where(np.isfinite(logits).all(axis=-1), logits.argmax(axis=-1), NOTHING)
     return largest
 
 
 def _loss(log_p: torch.Tensor, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """The loss of each prediction, float64 [Q], as described in `Predictions`."""
+    """The loss of each prediction, float64 [Q], as described in `Predictions`.
+
+    Args:
+        log_p: log probabilities, float64 [Q, C].
+        truth, predicted: int64 [Q].
+    """
     chosen = log_p.numpy()[np.arange(len(truth)), truth]
     return np.where(truth < 0, np.nan, np.where(predicted == NOTHING, np.inf, -chosen))

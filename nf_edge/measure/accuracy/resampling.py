@@ -71,7 +71,12 @@ def _draws(copies: np.ndarray, rows: int, seed: int) -> Iterator[np.ndarray]:
 def _counts(
     weights: np.ndarray, truth: np.ndarray, predicted: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each draw and class, the weighted numbers of right, predicted and true labels, [B, C] each."""
+    """For each draw and class, the weighted numbers of right, predicted and true labels, [B, C] each.
+
+    Args:
+        weights: number of copies of each of the U distinct rows in each draw, float64 [B, U].
+        truth, predicted: [U], or [U, L] for a multi-label classifier.
+    """
     if truth.ndim == 1:
         classes = np.union1d(truth, predicted)
         truth, predicted = (each[:, None] == classes for each in (truth, predicted))
@@ -104,6 +109,10 @@ def _matthews(weights: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> 
     """The Matthews correlation of each draw, [B], for any number of classes.
 
     Source: Gorodkin, Computational Biology and Chemistry 28, 2004.
+
+    Args:
+        weights: number of copies of each of the U distinct rows in each draw, float64 [B, U].
+        truth, predicted: the true and the predicted class of each distinct row, [U].
     """
     right, of_model, of_truth = _counts(weights, truth, predicted)
     total = weights.sum(axis=1)
@@ -113,7 +122,12 @@ def _matthews(weights: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> 
 
 
 def _pearson(weights: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """The Pearson correlation of each draw, [B]; values are [U], or [B, U] if they differ between draws."""
+    """The Pearson correlation of each draw, [B]; values are [U], or [B, U] if they differ between draws.
+
+    Args:
+        weights: number of copies of each of the U distinct rows in each draw, float64 [B, U].
+        truth, predicted: the true and the predicted number of each distinct row.
+    """
     total = weights.sum(axis=1, keepdims=True)
     x, y = (each - (weights * each).sum(axis=1, keepdims=True) / total for each in (truth, predicted))
     covariance, of_x, of_y = ((weights * a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y)))
@@ -127,7 +141,11 @@ def _spearman(weights: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> 
 
 
 def _ranks(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """For each draw, the mean rank of the copies of each value among all copies, [B, U]."""
+    """For each draw, the mean rank of the copies of each value among all copies, [B, U].
+
+    Args:
+        weights: number of copies of each of the U distinct rows in each draw, float64 [B, U].
+    """
     distinct, place = np.unique(values, return_inverse=True)
     order = np.argsort(place, kind="stable")
     starts = np.searchsorted(place[order], np.arange(len(distinct)))

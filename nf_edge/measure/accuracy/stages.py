@@ -128,7 +128,7 @@ class StagesReport(HtmlValue):
         reference: the float32 checkpoint.
         stages: all stages in order, including those that were not run.
         results: the figures of the stages that were run, in order.
-        truncated: number of rows that were cut.
+        truncated: number of rows that were cut to the input's length.
         unit: the unit of predictions: `rows`, or `tokens` of a language model.
         lowered_again: whether lowering the checkpoint again gave the artifact's files.
     """
@@ -145,8 +145,9 @@ class StagesReport(HtmlValue):
 
     @property
     def failure(self) -> AccuracyGate | None:
-        """The accuracy gate's error if lowering again gives other files; None if the files are equal or
-        unknown.
+        """The accuracy gate's error if lowering the checkpoint again gives other files than the artifact's.
+
+        None if the files are equal, or if this is unknown.
         """
         return self.lowered_again.failure
 

@@ -46,6 +46,7 @@ class Emulator:
         Args:
             cpu: QEMU's `-cpu` option, such as `cortex-a76`.
             part: Arm's part number of the core, by which libraries recognize it.
+            operators: a library with operators that the model calls; None: it calls only the runtime's.
 
         Raises:
             MissingTool: the runtime's Arm libraries are missing, or the runner cannot be built.
@@ -59,6 +60,9 @@ class Emulator:
 
         QEMU prefers files in this folder.  Without them, libraries would read this machine's cores, and ONNX
         Runtime 1.32 would crash.
+
+        Args:
+            part: Arm's part number of the core, for /proc/cpuinfo.
         """
         # The libraries look up every CPU, including those that this process may not use.
         count = os.cpu_count() or 1
@@ -88,7 +92,11 @@ def emulator() -> Emulator:
 
 
 def _cpuinfo(part: int, count: int) -> str:
-    """The content of /proc/cpuinfo for a machine with `count` equal Arm cores."""
+    """The content of /proc/cpuinfo for a machine with `count` equal Arm cores.
+
+    Args:
+        part: Arm's part number of the core.
+    """
     lines = {
         "Features": "fp asimd",
         "CPU implementer": "0x41",

@@ -23,14 +23,14 @@ FAR = 0.01
 
 @dataclass(frozen=True)
 class FirstDivergence:
-    """The first instruction with an output that differs by more than `FAR`.
+    """The first instruction with an output that differs by more than 1 % of its largest number.
 
     Attributes:
         operator: the called operator; for a delegate, its id and the number of the call.
         instruction: index of the instruction.
         instructions: number of instructions in the program.
-        off: the difference / the output's largest number.
-        before: the largest such share of an earlier output.
+        off: the output's largest difference / its largest number.
+        before: the largest such ratio among the outputs of earlier instructions.
     """
 
     operator: str
@@ -53,8 +53,11 @@ class FirstDivergence:
 def first_divergence(core: EmulatedCore, runnable: Runnable, request: Request) -> FirstDivergence | None:
     """Run a `.pte` on this machine and on a core, and compare the outputs of each instruction.
 
+    Args:
+        request: the inputs of the run.
+
     Returns:
-        The first divergence; None if no output differs by more than `FAR`.
+        The first divergence; None if no output differs by more than 1 % of its largest number.
 
     Raises:
         NfEdgeError: the model cannot be loaded, or a runner crashed or took too long.
@@ -100,7 +103,12 @@ def _difference(remote: np.ndarray, local: np.ndarray) -> float:
 
 
 def _named(model: Path, instruction: int, off: float, before: float) -> FirstDivergence:
-    """Make the `FirstDivergence` at an instruction; the model file names its operator or delegate."""
+    """The `FirstDivergence` at an instruction, with the name of its operator or delegate from the model file.
+
+    Args:
+        instruction: index of the instruction.
+        off, before: as in `FirstDivergence`.
+    """
     method = read_program(model, model.read_bytes()).program.execution_plan[0]
     instructions = method.chains[0].instructions
     call = instructions[instruction].instr_args

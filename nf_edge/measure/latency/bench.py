@@ -162,7 +162,11 @@ def _largest(figures: Sequence[Figure]) -> Figure:
 
 
 def _ticker(step: str, total: int, progress: Progress) -> Tick:
-    """A function to call after each round; it reports the number of finished rounds of `total`."""
+    """A function to call after each round; it reports the number of finished rounds of `total`.
+
+    Args:
+        step: the text of the progress bar.
+    """
     done = 0
 
     def tick() -> None:

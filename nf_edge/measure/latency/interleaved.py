@@ -48,6 +48,10 @@ def workloads(plan: BenchPlan) -> list[Workload]:
 def loads(commands: Sequence[tuple[list[str], Path]], repeats: int, tick: Tick) -> list[list[float]]:
     """Measure the milliseconds that a new process needs to load each model, in interleaved rounds.
 
+    Args:
+        commands: for each artifact, the runner's command and the model file.
+        tick: called after each round.
+
     Returns:
         One list per command, with one entry per round.
     """
@@ -70,6 +74,7 @@ def rounds(
 
     Args:
         numbers: the numbers of the rounds, which decide the first side of each round.
+        tick: called after each round.
     """
     requests = {
         workload: [_warmed_up(side, plan, workload) for side in sides] for workload in workloads(plan)
@@ -107,7 +112,7 @@ def _warmed_up(side: Side, plan: BenchPlan, workload: Workload) -> list[Request]
 
 
 def _fill(side: Side, plan: BenchPlan, workload: Workload) -> None:
-    """Run a prefill of the longest context, if no measured prefill is that long."""
+    """Fill the cache for decoding after the longest context, unless a measured prefill already did."""
     longest = max(plan.contexts, default=0)
     if workload == Workload("decode", longest) and longest > max(plan.lengths):
         side.process.times([plan.prefill(longest, side.cached)])
