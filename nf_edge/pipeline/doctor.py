@@ -90,6 +90,8 @@ def _built(name: str, needed_for: str, tools: Callable[[], str]) -> Finding:
     """The finding whether this machine can build a native part of nf-edge.
 
     Args:
+        name: the name of the part.
+        needed_for: the features that need it.
         tools: function that returns the compiler to build the part with, or raises MissingTool.
     """
     try:

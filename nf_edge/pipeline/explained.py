@@ -15,7 +15,8 @@ class Explained:
     """An accuracy report, with the explanations that were requested.
 
     Attributes:
-        accuracy: with an explanation, its gate also requires that lowering again gives the artifact's files.
+        accuracy: the accuracy report.  If there is an explanation, its gate also requires that lowering the
+            checkpoint again gives the artifact's files.
         stages: the accuracy after each stage; None if it was not requested.
         layers: the error of each layer; None if it was not requested.
     """
@@ -28,8 +29,9 @@ class Explained:
     def of(
         cls, accuracy: AccuracyReport | CoresReport, stages: StagesReport | None, layers: LayersReport | None
     ) -> "Explained":
-        """Add explanations to an accuracy report; its gate then also requires equal files from lowering
-        again.
+        """Add explanations to an accuracy report.
+
+        The report then also fails if lowering the checkpoint again gave other files than the artifact's.
         """
         explanation = stages or layers
         assert explanation is not None

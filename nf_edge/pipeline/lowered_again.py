@@ -174,7 +174,11 @@ def _other_environment(manifest: Manifest) -> str:
 
 @contextmanager
 def lowered_again(job: Job, progress: Progress = silent) -> Iterator[LoweredAgain]:
-    """Lower a checkpoint again in a temporary folder, which exists until the block ends."""
+    """Lower a checkpoint again in a temporary folder, which exists until the block ends.
+
+    Args:
+        job: the checkpoint and the recipe to lower.
+    """
     with scratch_folder() as folder, scratch_folder() as copies:
         file, programs = folder / job.backend.model_file, list[nn.Module]()
 

@@ -48,7 +48,8 @@ def remedy_for(
     """What the user can do about a layer that adds too much error, in words.
 
     Args:
-        rows: rows to measure the sensitivity on; the first `ROWS` are used.
+        job: the lowering of the checkpoint, with its recipe.
+        rows: rows to measure the layer's sensitivity to quantization on; the first `ROWS` are used.
         calibrate: the calibration rows; None: the checkpoint's examples.
     """
     if job.recipe.quantize is None:
@@ -110,5 +111,5 @@ def _bits(cost: Cost) -> int:
 
 
 def _rule(unit: Unit, weights: str) -> str:
-    """The rules that give a unit this dtype, as text for a recipe: one rule for each module of the unit."""
+    """Text for a recipe: one rule per module of a unit, which gives the module the dtype `weights`."""
     return ", ".join(f"{{modules: {module}, weights: {weights}}}" for module in unit.modules)

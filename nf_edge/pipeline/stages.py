@@ -55,7 +55,8 @@ def check_stages(
     """Measure the accuracy after every stage, from the float32 checkpoint to the emulated cores.
 
     Args:
-        again: what `exported.lowered_again` yields.
+        again: what `exported.lowered_again` yields; None: the stages between checkpoint and artifact are
+            not run.
         rows: the same rows, encoded for `exported.reference` and for the artifact.
         cores: the emulated cores that run the artifact too.
 
@@ -88,7 +89,12 @@ def _pruned(exported: Exported, source: str) -> Stage:
 
 
 def _made(runnable: Runnable, again: LoweredAgain | None, source: str) -> list[Stage]:
-    """The stages from lowering the checkpoint again: weights, program and graph, in the backend's order."""
+    """The stages from lowering the checkpoint again: weights, program and graph, in the backend's order.
+
+    Args:
+        again: the result of lowering again; None: the stages are marked as not run.
+        source: the name of the rows, for messages.
+    """
     order = ORDER[runnable.backend.quantizes]
     if again is None:
         return [Stage.not_run(name, NO_CHECKPOINT) for name in order]

@@ -22,7 +22,9 @@ LARGEST_INTEGER = 2**63 - 1
 
 
 def name_of(value: Named) -> str:
-    """A name or a path as text; a Path is never read as the name of a bundled file.
+    """A name or a path as text.
+
+    A Path without a folder gets the prefix `./`, so nothing reads it as the name of a bundled file.
 
     Raises:
         BadInput: the value is not a str or a Path, or is empty.
@@ -72,20 +74,33 @@ def place_of(kind: str, value: object) -> list[Path]:
 
 
 def require_list(name: str, values: object) -> None:
-    """Raise BadInput if the value is neither a list nor a tuple."""
+    """Raise BadInput if the value is neither a list nor a tuple.
+
+    Args:
+        name: the name of the argument, for the message.
+    """
     if not isinstance(values, Sequence) or isinstance(values, str):
         fix = f"write [{quoted(values)}]" if isinstance(values, str | int) else None
         raise BadInput(f"{name} must be a list, not {quoted(values)}", fix=fix)
 
 
 def require_whole(name: str, value: int, least: int) -> None:
-    """Raise BadInput if the value is not an integer, is less than `least`, or has more than 63 bits."""
+    """Raise BadInput if the value is not an integer, is less than `least`, or has more than 63 bits.
+
+    Args:
+        name: the name of the argument, for the message.
+        least: the smallest allowed value.
+    """
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= LARGEST_INTEGER:
         raise BadInput(f"{name} must be a whole number of at least {least}, not {quoted(value)}")
 
 
 def optional_whole(name: str, value: int | None, least: int) -> int | None:
     """Check an optional number and return it.
+
+    Args:
+        name: the name of the argument, for the message.
+        least: the smallest allowed value.
 
     Raises:
         BadInput: the value is neither None nor an integer of at least `least`.
@@ -96,7 +111,12 @@ def optional_whole(name: str, value: int | None, least: int) -> int | None:
 
 
 def require_wholes(name: str, values: Sequence[int], least: int) -> None:
-    """Raise BadInput unless `values` is a list of integers, each at least `least`."""
+    """Raise BadInput unless `values` is a non-empty list of integers, each at least `least`.
+
+    Args:
+        name: the name of the argument, for the message.
+        least: the smallest allowed value.
+    """
     require_list(name, values)
     if not values:
         raise BadInput(f"{name} is empty; give at least one number, or leave it out")
@@ -105,7 +125,11 @@ def require_wholes(name: str, values: Sequence[int], least: int) -> None:
 
 
 def require_finite(name: str, value: float, *, above: bool = False) -> None:
-    """Raise BadInput unless `value` is a finite number of at least 0; with `above`, greater than 0."""
+    """Raise BadInput unless `value` is a finite number of at least 0; with `above`, greater than 0.
+
+    Args:
+        name: the name of the argument, for the message.
+    """
     try:
         number = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
     except OverflowError:  # an integer larger than every float

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckInputs:
-    """The inputs of `check` and `check_on`."""
+    """The loaded inputs of `check` and `check_on`: model file, checkpoint, encoded rows, and limits."""
 
     runnable: "Runnable"
     checkpoint: "Checkpoint"
@@ -40,6 +40,9 @@ def check_inputs(
     """Load the checkpoint that an artifact is compared with, and rows for both.
 
     Args:
+        reference: name or folder of the checkpoint; None: the checkpoint that the manifest names.
+        data, limit, stride: as for `nf_edge.check`.
+        given: limits that replace the recipe's.
         least_rows: if `limit` is None, read only this many rows of a file, or more if the limits need more.
             None: read all rows.
 

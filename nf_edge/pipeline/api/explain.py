@@ -50,9 +50,11 @@ def check_stages(
         reference, row_format, limit, stride: as for `check`; if `on` is given, as for `check_on`.
         pruned: the exported checkpoint, if `reference` is the original that it was pruned from.
         calibrate: the calibration rows of the export; None: the checkpoint's examples.
+        public_key, require_signature: as for `load_artifact`.
 
     Returns:
-        A StagesReport; its `failure` is an error if lowering again gives other files than the artifact's.
+        A StagesReport; its `failure` is an error if lowering the checkpoint again gives other files than the
+        artifact's.
 
     Raises:
         BadInput: the artifact is invalid, or the data, checkpoint or calibration rows do not suit it.
@@ -93,7 +95,8 @@ def check_layers(
         limit: number of rows; None: 32, because every row runs three models.
 
     Returns:
-        A LayersReport; its `failure` is an error if lowering again gives other files than the artifact's.
+        A LayersReport; its `failure` is an error if lowering the checkpoint again gives other files than the
+        artifact's.
 
     Raises:
         BadInput: the artifact is invalid, the data, checkpoint or calibration rows do not suit it, or the
@@ -186,7 +189,12 @@ def _explanations(
     progress: Progress,
     notify: Notify,
 ) -> "Callable[[AccuracyReport | CoresReport], Explained]":
-    """Check the inputs of explanations; return a function that adds them to an accuracy report."""
+    """Check the inputs of explanations; return a function that adds them to an accuracy report.
+
+    Args:
+        stages, layers: whether to explain by stage and by layer.
+        artifact, data, on, pruned, calibrate: as for `check_stages`; so are the remaining arguments.
+    """
     from nf_edge.pipeline import layers as layers_job
     from nf_edge.pipeline import stages as stages_job
     from nf_edge.pipeline.explained import Explained

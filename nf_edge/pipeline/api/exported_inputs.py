@@ -29,7 +29,8 @@ def exported_inputs(
     """Load an artifact, the checkpoints that it was made from, its calibration rows, and rows to run on.
 
     Args:
-        limit, stride, least_rows: as for `check_inputs`.
+        data, reference, pruned, calibrate, limit, stride: as for `check_stages`.
+        least_rows: as for `check_inputs`.
 
     Raises:
         BadInput: an input cannot be read, the inputs do not suit each other, or `pruned` is not the exported

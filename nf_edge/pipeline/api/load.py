@@ -83,6 +83,11 @@ def load_artifact(
 ) -> "Artifact":
     """Load an artifact folder and verify all of its files; a loaded artifact is verified again.
 
+    Args:
+        public_key: the key file to verify the artifact's signature with; None: it is not verified.
+        require_signature: refuse an artifact without a verified signature.
+        notify: called with each remark; None: remarks go to Python's `warnings`.
+
     Raises:
         BadInput: the folder is not an artifact; a file is missing, changed or not listed; or a required
             signature is missing or invalid.

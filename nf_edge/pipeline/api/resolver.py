@@ -58,7 +58,7 @@ class Resolver:
         return checkpoint
 
     def outline(self, source: "Named | Checkpoint | Artifact") -> "CheckpointOutline":
-        """The outline of a checkpoint; if the source is a name or a path, no weights are read.
+        """The folder and the validated config of a checkpoint; its weights are not read for this.
 
         Raises:
             BadInput: the source is an artifact, or its config cannot be read.

@@ -23,7 +23,8 @@ class Candidate:
 
     Attributes:
         uniform: the label of a uniform recipe (see `Uniform`); None for a mixture.
-        chosen: the dtype of each unit in words, by the unit's name.
+        chosen: the dtype of each unit in words, by the unit's name.  A unit is one or more modules that are
+            quantized together.
         summed: sum of the costs of all units, each measured alone, in nats; None if uniform.
         predicted_bytes: predicted size of the model file.
         simulated: the predictions simulated in PyTorch, compared with the checkpoint's; None if uniform.

@@ -15,8 +15,11 @@ Allocation = dict[str, int]
 
 @dataclass(frozen=True)
 class Choice:
-    """A possible precision of a unit: bytes in the file, and the loss if only this unit is quantized, in
-    nats.
+    """A possible precision of a unit, which is one or more modules that are quantized together.
+
+    Attributes:
+        bytes: bytes of the unit in the file.
+        loss: the loss if only this unit is quantized, in nats.
     """
 
     bytes: int
@@ -24,7 +27,10 @@ class Choice:
 
 
 def path(units: Mapping[str, Sequence[Choice]]) -> list[Allocation]:
-    """Allocations from the smallest to the best; each step makes one unit more precise."""
+    """Allocations from the smallest file to the least loss; each makes one unit more precise than the last.
+
+    An allocation maps each unit to the index of its choice.
+    """
     steps = sorted(
         (step for unit, choices in units.items() for step in _steps(unit, choices)),
         key=lambda step: -step.gain,

@@ -95,7 +95,13 @@ def _sections(by_module: Rules) -> list[dict[str, Any]]:
 
 
 def _rules(base: Recipe, config: ModelConfig, by_module: Rules, targets: Precisions) -> list[Rule]:
-    """Rules that change a section's precisions to `targets`; each rule covers as many modules as possible."""
+    """Rules that change a section's precisions to `targets`; each rule covers as many modules as possible.
+
+    Args:
+        base: the recipe with this section.
+        by_module: a rule with the requested precision for each module.
+        targets: the precision that each module must get.
+    """
     floats = sum(precision.bits is None for precision in targets.values())
     tail = [FLOAT] if 2 * floats > len(targets) else []
 

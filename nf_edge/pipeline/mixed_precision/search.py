@@ -84,7 +84,8 @@ class _Search:
         """Export candidates for a limit on the size, and return them.
 
         Each candidate is the best one that is expected to fit.  The size of its file then corrects the
-        expected sizes.  The search ends when the best candidate stays the same, or after `MOST_CANDIDATES`.
+        expected sizes.  The search ends when the best candidate stays the same, or after `MOST_CANDIDATES`
+        exports.
         """
         made: dict[str, Candidate] = {}
         # Bytes by which files are larger than predicted.
@@ -107,9 +108,9 @@ class _Search:
     def by_loss(self, target: SearchTarget) -> list[Candidate]:
         """Export candidates for a limit on the loss, and return them.
 
-        The candidates are allocations of `_path`.  The search ends when no smaller candidate is expected to
-        meet the target, or after `MOST_CANDIDATES`.  One more candidate follows if some units can be less
-        precise (see `trim`).
+        The candidates are allocations of `_path`, a list from the smallest file to the most precise.  The
+        search ends when no smaller candidate is expected to meet the target, or after `MOST_CANDIDATES`
+        exports.  One more candidate follows if some units can be less precise (see `trim`).
         """
         made: list[Candidate] = []
         # Indices on the path: the last allocation that misses the target, and the first that meets it.
@@ -167,12 +168,12 @@ class _Search:
         return made, not_made
 
     def _first(self, target: SearchTarget, low: int, high: int, more: float) -> int:
-        """The index in `_path` of the first allocation that is expected to meet a limit on the loss.
+        """The index in `_path` of the smallest allocation that is expected to meet a limit on the loss.
 
         Only the indices from `low` to `high` − 1 are tried.  If none meets the limit, the result is `high`.
 
         Args:
-            more: as for `_expected`.
+            more: the loss of an artifact minus the loss simulated in PyTorch.
         """
 
         def enough(place: int) -> bool:
@@ -208,7 +209,11 @@ class _Search:
         return mixture(self._job.recipe, self._job.checkpoint.config, rules, self._name)
 
     def _simulate(self, recipe: Recipe, lowered: Lowered | None = None) -> Comparison:
-        """Compare a recipe's predictions, simulated in PyTorch, with the checkpoint's."""
+        """Compare a recipe's predictions, simulated in PyTorch, with the checkpoint's.
+
+        Args:
+            lowered: the lowered weights of this recipe, if they exist; None: the weights are rounded now.
+        """
         key = recipe.model_dump_json()
         if key not in self._simulated:
             change = change_of(recipe, lowered or rounded(self._job.job(recipe)))
@@ -259,7 +264,7 @@ class _Search:
         )
 
     def _unit_dtypes(self, layer_reports: Sequence[LayerReport]) -> dict[str, str]:
-        """Map each unit's name to its dtype in words."""
+        """The dtype of each unit (modules that are quantized together) in words, by the unit's name."""
         dtypes = {layer_report.module: layer_report.dtype.split(";")[0] for layer_report in layer_reports}
         return {each.unit.name: dtypes[each.unit.modules[-1]] for each in self._sensitivity.units}
 
