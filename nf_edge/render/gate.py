@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Case:
-    """One gate.
+    """One gate and its outcome, which becomes a test case.
 
     Attributes:
         problem: the reason why the gate fails; "" if it does not fail.

@@ -9,7 +9,8 @@ def training_parts(report: TrainingReport, *, validated: bool) -> list[Part]:
     """The report of a training: scores and times.
 
     Args:
-        validated: whether the score on validation data is meaningful.
+        validated: whether to show the score on validation data.  False if the model was also trained on this
+            data.
     """
     model = report.model
     rows = [("held-out score", str(model.test))]

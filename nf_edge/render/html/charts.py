@@ -39,9 +39,12 @@ SETTINGS = {
 
 
 def parts_chart(lines: Sequence[MemoryPart], total: MemoryPart, accounts: Sequence[str], label: str) -> str:
-    """An SVG chart with a stacked bar for each account, such as `planned`.
+    """An SVG chart of memory: a stacked bar for each account, such as `planned`.
 
-    Each known and positive part is a segment.
+    Args:
+        lines: the parts of memory; each known and positive part is a segment of a bar.
+        total: the sum of the parts, written at the end of each bar.
+        label: the description of the chart for screen readers.
     """
     with matplotlib.rc_context(SETTINGS):
         figure, axes = figure_of(0.85 + 0.36 * len(accounts) + 0.17 * len(lines))
@@ -68,7 +71,11 @@ def parts_chart(lines: Sequence[MemoryPart], total: MemoryPart, accounts: Sequen
 
 
 def budget_chart(shares: Sequence[Share], label: str) -> str:
-    """An SVG chart with one bar per memory of the device: the required memory as a share of the budget."""
+    """An SVG chart with one bar per memory of the device: the required memory as a share of the budget.
+
+    Args:
+        label: the description of the chart for screen readers.
+    """
     with matplotlib.rc_context(SETTINGS):
         figure, axes = figure_of(0.2 + 0.66 * len(shares))
         for row, share in enumerate(shares):
@@ -89,7 +96,11 @@ def budget_chart(shares: Sequence[Share], label: str) -> str:
 
 
 def accuracy_chart(comparison: Comparison, label: str) -> str:
-    """An SVG chart of the accuracy of checkpoint and artifact, with 95 % intervals."""
+    """An SVG chart of the accuracy of checkpoint and artifact, with 95 % intervals.
+
+    Args:
+        label: the description of the chart for screen readers.
+    """
     with matplotlib.rc_context(SETTINGS):
         figure, axes = figure_of(1.1)
         rows = (("checkpoint", comparison.reference), ("artifact", comparison.artifact))
@@ -125,8 +136,10 @@ class Point:
 
 
 def scatter_chart(points: Sequence[Point], label: str) -> str:
-    """An SVG chart of file sizes and KL divergences with intervals; points are coloured by group and
-    labelled.
+    """An SVG chart of file sizes and KL divergences with intervals; points have names and a colour per group.
+
+    Args:
+        label: the description of the chart for screen readers.
     """
     colours = dict(zip(dict.fromkeys(point.group for point in points), GROUP_COLOURS, strict=False))
     with matplotlib.rc_context(SETTINGS):

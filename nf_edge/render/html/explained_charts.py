@@ -16,9 +16,12 @@ EXACT = 100.0
 
 
 def stages_chart(report: StagesReport, label: str) -> str:
-    """A chart of the main metric after each stage that was run.
+    """An SVG chart of the main metric after each stage that was run.
 
     Without labels, it shows the change from fp32 instead, such as the KL divergence.
+
+    Args:
+        label: the description of the chart for screen readers.
     """
     steps = [result.from_fp32 for result in report.results]
     names = [result.stage.name for result in report.results]
@@ -51,7 +54,11 @@ def stages_chart(report: StagesReport, label: str) -> str:
 
 
 def layers_chart(report: LayersReport, label: str) -> str:
-    """A chart of each layer's signal-to-noise ratio: in a usual run, and with the fp32 network's inputs."""
+    """An SVG chart of each layer's signal-to-noise ratio, with and without the errors of earlier layers.
+
+    Args:
+        label: the description of the chart for screen readers.
+    """
     layers = report.layers
     bad = report.first_bad
     with matplotlib.rc_context(SETTINGS):
