@@ -45,6 +45,9 @@ class NgramClassifier(nn.Module):
     def _buckets(self, ids: Tensor, real: Tensor) -> Tensor:
         """The bucket of every n-gram, int64 [B, n-grams]; n-grams with padding get a bucket of zero
         weights.
+
+        Args:
+            real: bool [B, T], true for tokens, false for padding.
         """
         buckets, hashed = [], torch.zeros_like(ids)
         for n in range(1, self._longest + 1):

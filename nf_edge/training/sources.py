@@ -61,7 +61,7 @@ class Lesson:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """All data of a training recipe."""
+    """The data that a training recipe names, as examples for the model and its teachers, with the tokenizer."""
 
     train: Examples
     taught: Examples | None
