@@ -63,6 +63,12 @@ def visible_keys(attention_mask: Tensor | None, positions: Tensor, keys: int, ca
     """The keys that each query can see: bool, broadcastable to [B, 1, Tq, Tk]; None means all keys.
 
     Key 0 is always visible, so every query has at least one key.
+
+    Args:
+        attention_mask: int64 [B, keys], 1 for real keys; None: all are real.
+        positions: int64 [Tq], positions of the queries.
+        keys: number of keys, including cached ones; they start at position 0.
+        causal: whether later keys are hidden from a query.
     """
     visible = None
     if causal:

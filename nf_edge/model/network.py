@@ -102,7 +102,12 @@ class Transformer(nn.Module):
     def _last_layer_pass(
         self, this: Pass, attention_mask: Tensor | None, output_tokens: OutputTokens
     ) -> Pass:
-        """The context `this`, changed so that the last layer computes only the output tokens."""
+        """A copy of the forward pass's context `this`, with which the last layer computes only some tokens.
+
+        Args:
+            attention_mask: int64 [B, T], ones then zeros; None: no padding.
+            output_tokens: the tokens to compute; for "all", the result is `this` itself.
+        """
         if output_tokens == "all":
             return this
         last = None

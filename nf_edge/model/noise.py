@@ -90,7 +90,12 @@ def relative_bias(bias: Tensor, positions: Tensor, keys: int) -> Tensor:
 
 
 def build_noise(kind: str, heads: int, head_size: int, rank: int | None, positions: int) -> Noise:
-    """A noise module of the given kind, with all parameters zero."""
+    """A noise module of the given kind, with all parameters zero.
+
+    Args:
+        rank: rank of low-rank noise; None for other kinds.
+        positions: number of positions, the size of relative noise.
+    """
     if kind == "lowrank":
         return LowRankNoise(heads, head_size, rank or 0)
     if kind == "pairwise":

@@ -69,7 +69,12 @@ def _steps(part: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _step_function(part: str, step: Mapping[str, Any]) -> Apply:
-    """A function that applies one step of a normalizer or a decoder."""
+    """A function that applies one step of a normalizer or a decoder to a text.
+
+    Args:
+        part: "normalizer" or "decoder".
+        step: the step as in `tokenizer.json`.
+    """
     no_parts = dict.fromkeys(
         ("truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder")
     )

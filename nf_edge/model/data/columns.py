@@ -51,6 +51,7 @@ def with_usual_names(table: Table, columns: Sequence[str], row_format: RowFormat
 
     Args:
         columns: the names of the table's columns.
+        source: the name of the file, for messages.
 
     Raises:
         BadInput: a column of the row format is missing.
@@ -90,6 +91,10 @@ def _require_no_other_text(
 ) -> None:
     """Raise BadInput if a column that the task does not have contains text: the file is then of another
     task.
+
+    Args:
+        texts: the task's columns of text.
+        source: the name of the file, for messages.
     """
     others = [name for name in columns if name in NAMES_OF_TEXTS or name in TEXT_COLUMNS]
     others = [name for name in others if name not in texts and not _is_empty(records, name)]
@@ -108,10 +113,10 @@ def _text_names(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _known_pair(records: Sequence[Record], columns: Sequence[str]) -> tuple[str, ...]:
-    """The columns of the only text pair in `PAIRS` whose columns exist.
+    """Both columns of a well-known text pair, such as `premise` and `hypothesis`, if the table has them.
 
-    () if there is no such pair, or several.  Also () if another column may be the text, or if no row has a
-    second text.
+    () if the table has no such pair, or several.  Also () if another column may be the text, or if no row has
+    a second text.
     """
     pairs = [pair for pair in PAIRS if set(pair) <= set(columns)]
     others = {name for name in CONTENT_COLUMNS if name in columns}
@@ -138,6 +143,9 @@ def require_columns(
 
     A column counts as text if its name is usual for a text of a data set.  It also counts as text if most of
     its values have three or more words.  Numbers, identifiers, categories and the label do not count.
+
+    Args:
+        source: the name of the file, for messages.
 
     Raises:
         BadInput: a column is missing, another column contains text, or the model cannot read text pairs.

@@ -52,7 +52,8 @@ def draw(path: str, radius: float, width: float, slant: float) -> np.ndarray:
     """Draw a glyph that fills the height of the bitmap: intensities, int64 [8, 8], 0 to 16.
 
     Args:
-        path: as in `GLYPHS`.
+        path: corners "x,y" of the pen's path, in percent of the glyph's box from its top left; "|" lifts the
+            pen.
         radius: radius of the pen, in pixels of the bitmap.
         width: width of the upright glyph in pixels.
         slant: how far the top is to the right of the bottom, as a share of the height; 0 is upright.

@@ -32,6 +32,7 @@ def parse_ids(
     """The token ids of a row.
 
     Args:
+        fields: the values of the row, by column.
         table: the table of the row, which has the names of its columns in the file.
         encode: encodes and cuts text; None if no row has text.
         length: `input_ids` are cut to this many ids; None: not cut.
@@ -73,7 +74,12 @@ def parse_ids(
 def _texts(fields: Mapping[str, Any], name: str, table: Table, config: ModelConfig) -> list[str]:
     """The text of a row, or both texts of a pair.
 
-    Special tokens alone are no text to classify; but blank text is text for a language model.
+    Args:
+        fields: the values of the row, by column.
+        name: the field with the first text.
+
+    Raises:
+        ValueError: a text is not a string, or it is blank and the model is not a language model.
     """
     texts = {each: fields[each] for each in (name, SECOND_TEXT) if each in fields}
     for each, text in texts.items():

@@ -62,7 +62,7 @@ COLUMNS = frozenset(
 
 
 def split_names(task: GlueTask | None, split: Split) -> tuple[str, ...]:
-    """The names of a split in GLUE and in `datasets`."""
+    """Names of a split's file or folder, such as `dev` in the GLUE download or `validation` in `datasets`."""
     if split == "train":
         return ("train",)
     half = {"mnli": "_matched", "mnli-mm": "_mismatched"}.get(task.name if task else "", "")
@@ -113,7 +113,9 @@ def parse_task_table(content: bytes, suffix: str, task: GlueTask, texts: Sequenc
     """Parse a file of a task.  In TSV files, quotes are part of the text.
 
     Args:
+        suffix: the file's suffix, such as `.tsv`.
         texts: the columns that the user names; () for those of the task.
+        where: the name of the file, for messages.
 
     Raises:
         BadInput: the content cannot be parsed as this kind of table.
@@ -129,6 +131,10 @@ def parse_task_table(content: bytes, suffix: str, task: GlueTask, texts: Sequenc
 
 def task_texts(task: GlueTask, columns: Sequence[str], where: str) -> tuple[str, ...]:
     """The text columns of a task's file.
+
+    Args:
+        columns: the columns of the file.
+        where: the name of the file, for messages.
 
     Raises:
         BadInput: the file does not have the columns of the task.
@@ -148,6 +154,10 @@ def task_texts(task: GlueTask, columns: Sequence[str], where: str) -> tuple[str,
 
 def task_label(task: GlueTask, columns: Sequence[str], where: str) -> str | None:
     """The label column of a task's file; None if the file has no labels (test files have none).
+
+    Args:
+        columns: the columns of the file.
+        where: the name of the file, for messages.
 
     Raises:
         BadInput: the file has two label columns.

@@ -68,6 +68,9 @@ class LabelReader:
     def read(self, fields: Mapping[str, Any]) -> Label | None:
         """The label of a row; None if it has none, or if the model has no labels.
 
+        Args:
+            fields: the values of the row, by column.
+
         Raises:
             ValueError: the label is invalid; the message does not name the row.
         """

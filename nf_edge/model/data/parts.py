@@ -34,12 +34,12 @@ class Part:
     advice: str = field(default="give more rows", compare=False)
 
     def of_text(self, text: str) -> str:
-        """The part of a text."""
+        """The complete lines of a text from share `start` of its characters to share `end`."""
         start, end = (_line_start(text, round(share * len(text))) for share in (self.start, self.end))
         return text[start:end]
 
     def of_records(self, records: Sequence[Record]) -> list[Record]:
-        """The records in the part, in order."""
+        """The records that belong to this part of their file, in order."""
         return [record for record in records if self == COMPLETE or self._has(record)]
 
     def _has(self, record: Record) -> bool:

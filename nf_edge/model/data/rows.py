@@ -202,6 +202,10 @@ def rows_of_table(
 def _text_notes(encode: Encode, pairs: bool) -> list[str]:
     """Check that special tokens leave room for text; return remarks on how texts are encoded.
 
+    Args:
+        encode: the encoder of the texts.
+        pairs: whether the rows have text pairs.
+
     Raises:
         BadInput: special tokens leave no room for text.
     """

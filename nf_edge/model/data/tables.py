@@ -69,6 +69,9 @@ def parse_table(content: bytes, suffix: str, where: str) -> Table:
 def plain_rows(content: bytes, where: str) -> list[Cells]:
     """Rows of a TSV file in which quotes are part of the text; blank lines are skipped.
 
+    Args:
+        where: the name of the file, for messages.
+
     Raises:
         BadInput: the content is not UTF-8, or has a NUL character.
     """
@@ -78,6 +81,9 @@ def plain_rows(content: bytes, where: str) -> list[Cells]:
 
 def table_of(rows: Sequence[Cells], where: str, notes: tuple[str, ...] = ()) -> Table:
     """Make a table from rows of cells; the first row is the header.
+
+    Args:
+        where: the name of the file, for messages.
 
     Raises:
         BadInput: two columns have the same name.
@@ -109,6 +115,9 @@ def _with_line_feeds(text: str) -> str:
 
 def decode(content: bytes, where: str) -> str:
     """Decode the content of a UTF-8 text file.
+
+    Args:
+        where: the name of the file, for messages.
 
     Raises:
         BadInput: the content is not UTF-8.

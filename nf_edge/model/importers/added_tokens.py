@@ -69,7 +69,13 @@ def ids_of(document: dict[str, Any]) -> dict[str, int]:
 
 
 def _id(content: str, document: dict[str, Any], tokens: Mapping[str, dict[str, Any]]) -> int:
-    """The id of a token in the tokenizer; for a new token, the id that `tokenizers` will give it."""
+    """The id of a token in the tokenizer; for a new token, the id that `tokenizers` will give it.
+
+    Args:
+        content: the text of the token.
+        document: the content of `tokenizer.json`.
+        tokens: the added tokens so far, with their ids, by their texts.
+    """
     if content in tokens:
         known: int = tokens[content]["id"]
         return known

@@ -90,7 +90,11 @@ def _tensors(folder: Path, foreign: ForeignCheckpoint) -> dict[str, Tensor]:
 
 
 def _dtype_notes(theirs: dict[str, Any], tensors: dict[str, Tensor]) -> list[str]:
-    """A note if transformers would convert the weights to another dtype while loading."""
+    """A note if transformers would convert the weights to another dtype while loading.
+
+    Args:
+        theirs: the content of the folder's config.json.
+    """
     declared = theirs.get("dtype", theirs.get("torch_dtype"))
     kept = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
     if declared is None or kept <= {declared}:
@@ -99,13 +103,21 @@ def _dtype_notes(theirs: dict[str, Any], tensors: dict[str, Tensor]) -> list[str
 
 
 def _declared(theirs: dict[str, Any]) -> str | None:
-    """The model class that the config names; None if it names none."""
+    """The model class that the config names; None if it names none.
+
+    Args:
+        theirs: the content of the folder's config.json.
+    """
     names = theirs.get("architectures")
     return str(names[0]) if isinstance(names, list) and names else None
 
 
 def _architecture(theirs: dict[str, Any], tensors: dict[str, Tensor], problems: list[str]) -> str:
-    """nf-edge's name of the architecture: the declared one, otherwise the one that the head implies."""
+    """nf-edge's name of the architecture: the declared one, otherwise the one that the head implies.
+
+    Args:
+        theirs: the content of the folder's config.json.
+    """
     name = _declared(theirs)
     if name is None:
         return CLASSIFIER if "score.weight" in tensors else LANGUAGE_MODEL
@@ -115,7 +127,11 @@ def _architecture(theirs: dict[str, Any], tensors: dict[str, Tensor], problems: 
 
 
 def _labels(theirs: dict[str, Any], foreign: ForeignCheckpoint) -> dict[str, Any]:
-    """The config's entries for labels and pooling; `foreign.config` must already have the special tokens."""
+    """The config's entries for labels and pooling; `foreign.config` must already have the special tokens.
+
+    Args:
+        theirs: the content of the folder's config.json.
+    """
     names, declared = theirs.get("id2label"), theirs.get("num_labels")
     score = foreign.tensors.get("score.weight")
     # transformers omits both keys if there are two labels, and usually omits num_labels.
@@ -136,6 +152,9 @@ def _labels(theirs: dict[str, Any], foreign: ForeignCheckpoint) -> dict[str, Any
 def _is_tied(theirs: dict[str, Any], tensors: dict[str, Tensor], foreign: ForeignCheckpoint) -> bool:
     """Whether the head is tied to the embedding: from the weights if they show it, otherwise from the
     config.
+
+    Args:
+        theirs: the content of the folder's config.json.
     """
     had_head = HEAD in tensors
     has_separate_head = drop_tied_head(tensors)

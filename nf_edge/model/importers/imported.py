@@ -112,7 +112,11 @@ def _read(source: Path, activation: str | None, *, with_tokenizer: bool) -> Fore
 
 
 def _cut_vocabulary(foreign: ForeignCheckpoint, requested: int | None) -> None:
-    """Drop the padding rows of the embedding and of a separate head."""
+    """Drop the padding rows of the embedding and of a separate head.
+
+    Args:
+        requested: number of rows to keep; None: `foreign.vocabulary`, or all rows if that is unknown.
+    """
     rows = foreign.config.get("vocab_size")
     size = requested or foreign.vocabulary or rows
     if not isinstance(rows, int) or not isinstance(size, int) or size == rows:

@@ -114,7 +114,13 @@ def _parts(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 def _tensors(weights: Mapping[str, Any], problems: list[str], notes: list[str]) -> dict[str, Tensor]:
-    """Map GPT-2's tensor names to the weights; the buffers of causal masks are left out."""
+    """Map GPT-2's tensor names to the weights; the buffers of causal masks are left out.
+
+    Args:
+        weights: the state dict of the file.
+        problems: receives the reasons why the checkpoint cannot be converted.
+        notes: receives a remark if a prefix is removed from all names.
+    """
     tensors, names = {}, gpt2_names(weights, problems, notes)
     for key, value in weights.items():
         name = names[key]
@@ -126,7 +132,11 @@ def _tensors(weights: Mapping[str, Any], problems: list[str], notes: list[str]) 
 
 
 def _attention(names: Mapping[str, Tensor], problems: list[str]) -> str:
-    """The kind of attention, `symmetric` or `standard`, from the names of the layers' projections."""
+    """The kind of attention, `symmetric` or `standard`, from the names of the layers' projections.
+
+    Args:
+        problems: receives the reasons why the checkpoint cannot be converted.
+    """
     layers: dict[str, list[int]] = {}
     for name in names:
         if match := re.fullmatch(r"transformer\.h\.(\d+)\.attn\.(c_kv|c_attn)\.weight", name):
@@ -147,7 +157,11 @@ def _attention(names: Mapping[str, Tensor], problems: list[str]) -> str:
 
 
 def _noise(tensors: Mapping[str, Tensor], problems: list[str]) -> dict[str, Any]:
-    """The kind and rank of the noise, from the tensors' names and shapes."""
+    """The kind and rank of the noise, from the tensors' names and shapes.
+
+    Args:
+        problems: receives the reasons why the checkpoint cannot be converted.
+    """
     kinds, ranks = set(), set()
     for name, tensor in tensors.items():
         if match := re.fullmatch(r"transformer\.h\.\d+\.attn\.noise\.(a|b|p|bias)", name):

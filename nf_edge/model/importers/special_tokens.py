@@ -51,6 +51,11 @@ def _of_generation(
 
     Its eos_token_id takes precedence over that key in config.json, as in transformers' `generate`.  Each of
     its other keys counts only if config.json does not set the same key.
+
+    Args:
+        tokens_of: the special tokens by key, as config.json and its defaults give them.
+        config, generation: the contents of both files.
+        foreign: receives the notes and problems.
     """
     changes = {}
     for key in TOKENS:

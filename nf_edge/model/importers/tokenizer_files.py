@@ -104,7 +104,12 @@ def _optional(path: Path) -> dict[str, Any]:
 
 
 def _with_defaults(settings: dict[str, Any], document: dict[str, Any], notes: list[str]) -> dict[str, Any]:
-    """The settings with GPT-2's default special tokens, if the vocabulary has them."""
+    """The settings with GPT-2's default special tokens, if the vocabulary has them.
+
+    Args:
+        document: the content of tokenizer.json.
+        notes: receives a remark if the vocabulary lacks them.
+    """
     if END_OF_TEXT in ids_of(document):
         return DEFAULTS | settings
     if any(name not in settings for name in DEFAULTS):
@@ -115,7 +120,11 @@ def _with_defaults(settings: dict[str, Any], document: dict[str, Any], notes: li
 
 
 def _set_prefix_space(document: dict[str, Any], settings: Mapping[str, Any], notes: list[str]) -> None:
-    """Set add_prefix_space of the tokenizer as in the settings (default: no space), as transformers does."""
+    """Set add_prefix_space of the tokenizer as in the settings (default: no space), as transformers does.
+
+    Args:
+        document: the content of tokenizer.json, changed in place.
+    """
     pre, add_space = document.get("pre_tokenizer") or {}, settings.get("add_prefix_space") is True
     if pre.get("type") != "ByteLevel" or pre.get("add_prefix_space") is add_space:
         return
@@ -130,6 +139,9 @@ def _add_template(document: dict[str, Any], settings: Mapping[str, Any], notes: 
     """Make the tokenizer add bos and eos tokens around every text, if the settings require it.
 
     For a folder without tokenizer.json, transformers does the same.
+
+    Args:
+        document: the content of tokenizer.json, changed in place.
     """
     tokens = added_tokens(document)
     ends = {
@@ -206,7 +218,11 @@ def _unlisted_notes(
 
 
 def _beyond_gpt2(document: dict[str, Any]) -> list[str]:
-    """The names of the parts of a tokenizer that differ from GPT-2's tokenizer, such as `normalizer`."""
+    """The names of the parts of a tokenizer that differ from GPT-2's tokenizer, such as `normalizer`.
+
+    Args:
+        document: the content of tokenizer.json.
+    """
     model = document["model"]
     return [
         part
