@@ -42,6 +42,10 @@ class BadInput(NfEdgeError):
     def listing(cls, problems: Iterable[str], *, where: str | Path, fix: str | None = None) -> "BadInput":
         """One error that lists the problems, one per line.  After twenty, only the number of remaining
         problems is given.
+
+        Args:
+            where: the file or folder with the problems.
+            fix: how to solve them; None: the error has no fix.
         """
         problems = list(problems)
         shown = [

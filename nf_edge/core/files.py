@@ -111,7 +111,16 @@ def _staged(target: Path) -> Iterator[Path]:
 
 
 def _move_into_place(new: Path, place: Path, before: Contents, target: Path) -> None:
-    """Move `new` to `place`, unless the content of `place` differs from `before`."""
+    """Move `new` to `place`, and replace what is there.
+
+    Args:
+        place: `target` with all links followed.
+        before: the content of `place` when the work started; None: there was nothing.
+        target: the path for messages.
+
+    Raises:
+        BadInput: the content of `place` is no longer `before`.
+    """
     changed = BadInput(
         "another program created or changed it during this run, so it was not replaced",
         where=target,

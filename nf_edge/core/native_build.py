@@ -103,6 +103,9 @@ def package_folder(package: str) -> Path:
 def check_tools(what: str) -> str:
     """Check that the tools for `built` are installed; returns the compiler command that `built` would use.
 
+    Args:
+        what: the name of the part to build, such as "runner", for messages.
+
     Raises:
         MissingTool: there is no compiler, CMake or Ninja, or the cache folder cannot be used.
     """
@@ -115,6 +118,9 @@ def check_tools(what: str) -> str:
 
 def compiler(what: str) -> list[str]:
     """The command that compiles C++: $CXX, which may have arguments, or the first compiler on PATH.
+
+    Args:
+        what: the name of the part to build, such as "runner", for messages.
 
     Raises:
         MissingTool: there is no compiler, or CXX names no program.
@@ -137,9 +143,12 @@ def compiler(what: str) -> list[str]:
 
 
 def cache_folder(what: str) -> Path:
-    """The cache folder for all builds of one part, such as the runner; it is created if it is missing.
+    """The cache folder for all builds of one part; it is created if it is missing.
 
     nf-edge runs code from this folder, so only the user may write there.
+
+    Args:
+        what: the name of the part, such as "runner"; also the name of its folder.
 
     Raises:
         MissingTool: other users can write there, programs cannot run there, or the folder cannot be created.
@@ -218,7 +227,15 @@ def _key(native: NativePart, depends_on: list[str], command: list[str]) -> str:
 
 
 def _build(native: NativePart, folder: Path, settings: list[str], command: list[str]) -> None:
-    """Build in a temporary folder next to `folder`, then move the result to `folder`."""
+    """Build a part in a temporary folder next to `folder`, then move the result to `folder`.
+
+    Args:
+        settings: arguments of CMake's configuration.
+        command: the compiler, which may have arguments.
+
+    Raises:
+        MissingTool: CMake or Ninja is not installed, or the build fails.
+    """
     cmake = _program_of("cmake", "CMAKE_BIN_DIR", native.what)
     ninja = _program_of("ninja", "BIN_DIR", native.what)
     with stage(folder) as scratch:
@@ -250,6 +267,10 @@ def _program_of(package: str, folder: str, what: str) -> Path:
     """The path of a program, such as cmake, from the PyPI package of the same name.
 
     The program on PATH is not used, because it may be too old.
+
+    Args:
+        folder: the attribute of the package that has the path of the program's folder.
+        what: the name of the part to build, such as "runner", for messages.
 
     Raises:
         MissingTool: the package is not installed.

@@ -42,6 +42,7 @@ def check_target(
     """Check before a long job that `staged_folder` can write the folder.
 
     Args:
+        kind: the kind of folder that may be replaced.
         sources: files and folders that the job reads.  `target` is not replaced if it is or contains one of
             them.
         other_outputs: other paths that the job will write.
@@ -157,7 +158,12 @@ def _check_not_within(folders: Iterable[Path], target: Path) -> None:
 
 
 def _check_no_other_files(target: Path, place: Path, kind: FolderKind) -> None:
-    """Raise BadInput if the folder to replace contains files that do not belong to its kind."""
+    """Raise BadInput if the folder to replace contains files that do not belong to its kind.
+
+    Args:
+        target: the folder as the user gives it, for messages.
+        place: `target` with all links followed.
+    """
     known = kind.files(place)
     with os.scandir(place) as entries:
         others = sorted(
@@ -176,7 +182,13 @@ def _check_no_other_files(target: Path, place: Path, kind: FolderKind) -> None:
 
 
 def _check_sources(target: Path, place: Path, sources: Iterable[Path]) -> None:
-    """Raise BadInput if the target is or contains something that the job reads."""
+    """Raise BadInput if the target is or contains something that the job reads.
+
+    Args:
+        target: the path as the user gives it, for messages.
+        place: `target` with all links followed.
+        sources: files and folders that the job reads.
+    """
     for source in sources:
         path = Path(os.path.realpath(source))
         if place == path or place in path.parents:

@@ -164,9 +164,11 @@ def _sweep(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _work_folder(parent: Path, prefix: str, makes: str) -> Iterator[Path]:
-    """A locked folder that only the current user may read.
+    """A locked folder that only the current user may read; it is deleted when the block ends.
 
     Args:
+        parent: the folder to create it in; the work folders of dead processes there are deleted first.
+        prefix: the start of the folder's name.
         makes: the final name of the output that is built in the folder.
     """
     sweep(parent)

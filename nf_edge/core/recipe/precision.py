@@ -33,7 +33,10 @@ class Precision:
 
     @property
     def scaling(self) -> "Precision":
-        """A copy without activations; modules can share weights only if their copies are equal."""
+        """The precision of the weights only: a copy whose `activations` are "none".
+
+        Two modules can share weights only if these copies are equal.
+        """
         return Precision(self.bits, self.group, self.symmetric, stored=self.stored)
 
 

@@ -157,7 +157,7 @@ class Compression(Closed):
 
     @property
     def made_of(self) -> Identity:
-        """The identity of the original checkpoint, as far as it is known."""
+        """The hashes and the config that identify the original checkpoint; "unknown" if not recorded."""
         return Identity(
             weights_sha256=self.original_sha256,
             config=self.original_config,

@@ -188,5 +188,9 @@ def bundled_recipes() -> list[Recipe]:
 
 
 def recipe_file(name: str) -> Path:
-    """The path of a recipe's file."""
+    """The path of the YAML file of a recipe, from the name of a bundled recipe or a path.
+
+    Raises:
+        BadInput: the file does not exist.
+    """
     return resolve("recipes", name)
