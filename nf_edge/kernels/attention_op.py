@@ -111,11 +111,13 @@ def symmetric_attention_cached(
     """Append new tokens to a cache, and compute their causal attention to all cached tokens.
 
     Args:
-        projected: [1, T, …] for the tokens at positions start … start + T − 1.
+        projected: [1, T, …] as for `symmetric_attention`, for positions start … start + T − 1.
         k, v: [H, capacity, d], float32 or int8; written in place.
         k_scale, v_scale: float32 [H, capacity] for an int8 cache: value = code · scale; otherwise None.
         start: int64 [1], position of the first new token.
-        queries: "all" or "last".
+        noise_a, noise_b, noise_p, bias: as in `NoiseTensors`.
+        products: as for `symmetric_attention`.
+        queries: the new tokens to compute outputs for: "all" or "last".
 
     Returns:
         float32 [1, T or 1, H·d].
@@ -171,7 +173,13 @@ def _attend(
     bias: Tensor | None,
     positions: Tensor,
 ) -> Tensor:
-    """The output of attention, [B, Tq, H·d], from q [B, H, Tq, d] and k, v [B, H, Tk, d]."""
+    """The output of attention, [B, Tq, H·d], from q [B, H, Tq, d] and k, v [B, H, Tk, d].
+
+    Args:
+        visible: the keys that each query sees, bool, broadcastable to [B, 1, Tq, Tk]; None: all.
+        bias: [H, positions], as in `NoiseTensors`; None: no bias.
+        positions: int64 [Tq], positions of the queries.
+    """
     mask = visible
     if bias is not None:
         mask = relative_bias(bias, positions, k.shape[2])
