@@ -62,6 +62,10 @@ def layer_reports_of(
     """One report for each module with weights, for attention and for the cache.
 
     The reports are made before quantization, so they have no signal-to-noise ratios.
+
+    Args:
+        by_module: the precision of each linear layer and table, by its name.
+        cache: the dtype of the cache; None without a cache.
     """
     methods = _methods(by_module, recipe, network.config)
     layer_reports = []
@@ -97,7 +101,13 @@ def _methods(by_module: Precisions, recipe: Recipe, config: ModelConfig) -> dict
 def _layer_report(
     name: str, module: nn.Module, precision: Precision, method: str, floats: str
 ) -> LayerReport:
-    """The report of a linear layer or a table."""
+    """The report of a linear layer or a table.
+
+    Args:
+        name: the module's name.
+        method: `, by GPTQ`, `, by AWQ`, or "" for rounding to the nearest.
+        floats: the dtype that the backend computes in without quantization.
+    """
     if precision.bits is None:
         return LayerReport(name, floats, precision.reason)
     parts = [_weights_text(module, precision) + method]
@@ -114,7 +124,12 @@ def _weights_text(module: nn.Module, precision: Precision) -> str:
 
 
 def _unquantized_report(name: str, module: nn.Module, recipe: Recipe, floats: str) -> LayerReport:
-    """The layer report of a norm or of the noise, which are never quantized."""
+    """The report of a norm or of the noise, which are never quantized.
+
+    Args:
+        name: the module's name.
+        floats: the dtype that the backend computes in without quantization.
+    """
     if recipe.quantize is None:
         return LayerReport(name, floats)
     if isinstance(module, nn.LayerNorm):

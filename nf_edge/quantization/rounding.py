@@ -169,6 +169,10 @@ def _table_hessian(network: NoiseFormer, rows: list[Tensor], shared: bool) -> Te
     are with respect to the embeddings, for answers drawn from the model's distribution. For a head that
     shares the table, M is Σ x xᵀ over the head's inputs. If both apply, M is the sum of the two matrices,
     each normalized.
+
+    Args:
+        rows: token ids of the calibration rows, one tensor per row.
+        shared: whether the head shares the table.
     """
     generator = torch.Generator().manual_seed(0)
     width = network.transformer.wte.embedding_dim
