@@ -166,8 +166,14 @@ def _logits(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield a pair of logits for each batch of test examples: the original's, and the smaller model's.
 
-    Each classifier gets the rows encoded with its own tokenizer.  The logits of language models cover only
-    the kept tokens.
+    Classifiers with different tokenizers get the same rows, each in its encoding.  The logits of language
+    models cover only the kept tokens.
+
+    Args:
+        original_network: the original, which reads `original_test`; used if it is a classifier.
+        original: the original with the ids of the smaller model; used if it is a language model.
+        network: the smaller model, which reads `test`.
+        size: number of examples in a batch.
     """
     for start in range(0, len(test), size):
         indices = range(start, min(start + size, len(test)))

@@ -76,7 +76,10 @@ def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress 
 
 
 class _Gates:
-    """The gates of one layer, with separate gates for each row of the batch."""
+    """Gates of one layer: factors of 1 on its heads and inner units, separate for each row of a batch.
+
+    They record the derivatives of the loss with respect to these factors.
+    """
 
     def __init__(self, heads: int, units: int) -> None:
         self.heads_total, self.units_total = (torch.zeros(n, dtype=torch.float64) for n in (heads, units))
