@@ -211,7 +211,10 @@ def reference_of(artifact: Artifact, reference: str | None) -> Checkpoint:
 
 
 def _known_files(path: Path) -> set[str] | None:
-    """Names of the files that `export` and `sign` write; None if the manifest does not list files."""
+    """Names of the files that an artifact may contain: the manifest, the listed files, and the signature.
+
+    None if the manifest cannot be read or lists no files.
+    """
     try:
         files = _manifest(read_manifest_bytes(path), path / MANIFEST).files
     except BadInput:
@@ -236,7 +239,15 @@ def check_out(path: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> N
 
 @contextmanager
 def staged_artifact(path: Path, *, overwrite: bool, sources: Iterable[Path] = ()) -> Iterator[Path]:
-    """A new folder to build an artifact in; see `files.staged_folder`."""
+    """A new folder to build an artifact in; it replaces `path` when the block succeeds.
+
+    Args:
+        overwrite: whether an existing artifact may be replaced.
+        sources: files and folders that the job reads.  `path` must neither be nor contain one of them.
+
+    Raises:
+        BadInput: `path` may not be replaced, changed while the block ran, or cannot be written.
+    """
     with staged_folder(path, KIND, overwrite=overwrite, sources=sources) as stage:
         yield stage
 

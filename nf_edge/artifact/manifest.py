@@ -201,7 +201,7 @@ class Manifest(Closed):
 
     @property
     def made_of(self) -> Identity:
-        """The identity of the checkpoint that was exported."""
+        """The hashes and the config that identify the exported checkpoint."""
         origin = self.checkpoint
         return Identity(
             weights_sha256=origin.sha256,

@@ -39,6 +39,9 @@ def tokenizer_lines(interface: Interface) -> list[str]:
 def generator(interface: Interface, file: str) -> str:
     """The sentence that recommends the runtime's text generator; "" unless the runtime reads the tokenizer
     correctly.
+
+    Args:
+        file: the name of the model file.
     """
     reading = interface.tokenizer_reading
     return GENERATORS[reading.runtime].format(file=file) if reading and reading.same else ""
