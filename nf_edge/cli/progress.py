@@ -20,7 +20,11 @@ def warn(message: str) -> None:
 
 
 def print_validation(attention: str, validation: "Validation") -> None:
-    """Print the result of a validation during training, in one line."""
+    """Print the result of a validation during training, in one line.
+
+    Args:
+        attention: the start of the line: the trained model's attention, or "recovery".
+    """
     click.echo(f"{attention}, step {validation.step:,}: {validation.evaluation}", err=True)
 
 
