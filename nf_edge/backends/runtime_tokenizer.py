@@ -252,7 +252,12 @@ def _short(value: str | list[int]) -> str:
 
 
 def _reason(stderr: str, code: int) -> str:
-    """The last line of the runtime's error message."""
+    """The last line of the runtime's error message, without its prefix.
+
+    Args:
+        stderr: the output of the runtime's process.
+        code: the exit code of this process, named in the result if there is no output.
+    """
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     logged = [line for line in lines if re.match(r"E tokenizers:", line)]
     last = (logged or lines or [f"it ended with code {code}"])[-1]

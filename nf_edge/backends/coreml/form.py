@@ -75,7 +75,7 @@ class EngineAttention(nn.Module):
         """Compute the output [1, D, 1, T or 1] from x, [1, D, 1, T].
 
         Args:
-            hidden: [1, T, 1, 1]; `HIDDEN_IN_HALF` at padded keys and 0 at real keys.
+            hidden: [1, T, 1, 1]; a large negative value at padded keys and 0 at real keys.
             pick: [1, 1, 1, T]; 1 at the only output token, else 0.  None if all tokens are output tokens.
         """
         *query, k, v = self.joint(x).split(self.heads * self.head_size, dim=1)
@@ -107,7 +107,12 @@ class EngineBlock(nn.Module):
         )
 
     def forward(self, x: Tensor, hidden: Tensor, pick: Tensor | None) -> Tensor:
-        """Compute the block's output; shapes and arguments are as in `EngineAttention.forward`."""
+        """Compute the layer's output [1, D, 1, T or 1] from x, [1, D, 1, T].
+
+        Args:
+            hidden: [1, T, 1, 1]; a large negative value at padded keys and 0 at real keys.
+            pick: [1, 1, 1, T]; 1 at the only output token, else 0.  None if all tokens are output tokens.
+        """
         x = picked(x, pick) + self.attn(self.ln_1(x), hidden, pick)
         return x + self.c_proj(self.act(self.c_fc(self.ln_2(x))))
 
@@ -115,7 +120,7 @@ class EngineBlock(nn.Module):
 class EngineProgram(nn.Module):
     """The program: (input_ids, attention_mask), int64 [1, T] each → logits.
 
-    The network's attention scale must already be folded (`fold_scale`).
+    `fold_scale` must already have moved the network's attention scale into its weights.
     """
 
     positions: Tensor
@@ -183,7 +188,12 @@ def _noisy(k: Tensor, noise: Noise, heads: int) -> Tensor:
 
 
 def _score_bias(noise: Noise, length: int, output_tokens: OutputTokens, masked: bool) -> Tensor | None:
-    """The sum of relative noise and causal mask, [1 or H, 1, keys, 1, queries]; None if both are absent."""
+    """The sum of relative noise and causal mask, [1 or H, 1, keys, 1, queries]; None if both are absent.
+
+    Args:
+        length: number of keys.
+        masked: whether to include the causal mask.
+    """
     queries = torch.arange(length if output_tokens == "all" else 1)
     bias = noise.score_bias(queries, length)
     if masked:

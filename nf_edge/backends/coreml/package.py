@@ -17,7 +17,11 @@ DAY = "com.github.apple.coremltools.conversion_date"
 
 
 def settled(blob: bytes) -> bytes:
-    """Repack the folder in a delegate, so that the same model always gives the same bytes."""
+    """Repack the folder in a delegate, so that the same model always gives the same bytes.
+
+    Args:
+        blob: the delegate's content, a packed folder of files.
+    """
     from executorch.backends.apple.coreml import executorchcoreml
 
     with scratch_folder() as temporary:

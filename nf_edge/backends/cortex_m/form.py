@@ -62,7 +62,11 @@ class PointwiseAttention(StaticShapeAttention):
         self.c_proj = Pointwise.of(attention.c_proj)
 
     def forward(self, x: Tensor, hints: Hints) -> Tensor:
-        """Compute the outputs [1, T or 1, D] of the output tokens from x, [1, T, D]."""
+        """Compute the outputs [1, T or 1, D] of the output tokens from x, [1, T, D].
+
+        Args:
+            hints: the padded keys, and the only output token if there is one.
+        """
         image = image_of(x)
         k, v = rows_of(self.k(image)), rows_of(self.v(image))
         source = self.pick(k if self.q is None else x, hints)
@@ -77,7 +81,11 @@ class PointwiseAttention(StaticShapeAttention):
         return rows_of(self.c_proj(image_of(y)))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, hints: Hints, low: int, high: int) -> Tensor:
-        """Attention of queries `low` to `high` − 1: q, k, v [T, H, d] → [H, high − low, d]."""
+        """Attention of queries `low` to `high` − 1: q, k, v [T, H, d] → [H, high − low, d].
+
+        Args:
+            hints: `hidden` marks the padded keys.
+        """
         if len(self.blocks) > 1:
             q, k, v = q[low:high], k[:high], v[:high]
         scores = torch.bmm(q.permute(1, 0, 2), k.permute(1, 2, 0))
@@ -124,8 +132,11 @@ class Body(nn.Module):
         self.head = Pointwise(model.lm_head.weight) if isinstance(model, CausalLM) else None
 
     def forward(self, x: Tensor, hidden: Tensor | None, pick: Tensor | None) -> Tensor:
-        """Map embeddings [1, T, D] to logits [1, T, V] of a language model, or to normalized tokens [1, T or
-        1, D].
+        """Map embeddings [1, T, D] to logits [1, T, V], or to a classifier's hidden states [1, T or 1, D].
+
+        Args:
+            hidden: [1, T, 1], −30 at padded keys and 0 at real keys; None if no query attends to padding.
+            pick: [1, 1, T], 1 at the last real token, else 0; None unless this token is the only output.
         """
         for layer in self.layers:
             x = layer(x, Hints(hidden, pick))
@@ -136,7 +147,7 @@ class Body(nn.Module):
 def cortex_m_program(model: NoiseFormer, length: int) -> StaticShapeProgram:
     """The fixed-length program to lower for CMSIS-NN.
 
-    The model's attention scale must already be folded (`fold_scale`).
+    `fold_scale` must already have moved the model's attention scale into its weights.
     """
     return StaticShapeProgram(
         model, length, Body(model, length, output_tokens_of(model.config)), nn.Identity()

@@ -118,7 +118,15 @@ class EthosU(EthosUSpec, StaticShapeBackend):
 
 
 def _stream(path: Path, program: Any) -> bytes:
-    """The content of a program's only delegate."""
+    """The content of a program's only delegate.
+
+    Args:
+        path: the program's file, for the message.
+        program: the program, parsed from its file.
+
+    Raises:
+        BadInput: the program has no Ethos-U delegate, or other or more delegates.
+    """
     delegates = program.execution_plan[0].delegates
     if [delegate.id for delegate in delegates] != ["EthosUBackend"]:
         raise BadInput("must contain exactly one Ethos-U delegate", where=path, fix="export it again")

@@ -92,7 +92,11 @@ class NpuAttention(StaticShapeAttention):
         return bias.transpose(1, 2).contiguous()
 
     def forward(self, x: Tensor, hints: Hints) -> Tensor:
-        """Compute the outputs [1, T or 1, D] of the output tokens from x, [1, T, D]."""
+        """Compute the outputs [1, T or 1, D] of the output tokens from x, [1, T, D].
+
+        Args:
+            hints: the padded keys, and the only output token if there is one.
+        """
         k, v = self.k(x), self.v(x)
         source = self.pick(k if self.q is None else x, hints)
         q = source if self.q is None else self.q(source)
@@ -111,8 +115,12 @@ class NpuAttention(StaticShapeAttention):
     def _attend(
         self, keys: Tensor, queries: Tensor, values: Tensor, hints: Hints, low: int, high: int
     ) -> Tensor:
-        """Attention of queries `low` to `high` − 1: keys [H, T, d], queries and values [H, d, T] → [H, d,
-        high − low].
+        """Attention of queries `low` to `high` − 1, [H, d, high − low].
+
+        Args:
+            keys: [H, T, d].
+            queries, values: [H, d, T].
+            hints: `hidden` marks the padded keys.
         """
         if len(self.blocks) > 1:
             keys, queries, values = keys[:, :high], queries[:, :, low:high], values[:, :, :high]
@@ -168,8 +176,11 @@ class Body(nn.Module):
             self.head = _linear(weight * norm.weight, weight @ norm.bias)
 
     def forward(self, x: Tensor, hidden: Tensor | None, pick: Tensor | None) -> Tensor:
-        """Map embeddings [1, T, D] to logits [1, T, V] of a language model, or to normalized tokens [1, T or
-        1, D].
+        """Map embeddings [1, T, D] to logits [1, T, V], or to a classifier's hidden states [1, T or 1, D].
+
+        Args:
+            hidden: [1, T, 1], −30 at padded keys and 0 at real keys; None if no query attends to padding.
+            pick: [1, 1, T], 1 at the last real token, else 0; None unless this token is the only output.
         """
         for layer in self.layers:
             x = layer(x, Hints(hidden, pick))

@@ -58,6 +58,10 @@ def _keep_scale(node: Any, annotation: Any) -> None:
     and the sum of `SelectTokenBySum` only copy the computed scale.  If they shared the observer, it would
     also count the product's values, which are nearly all zeros.  A histogram observer would then clip all
     other values.
+
+    Args:
+        node: an operator of the program's graph.
+        annotation: the quantizer's settings for this operator, changed in place.
     """
     from torchao.quantization.pt2e.quantizer import DerivedQuantizationSpec, SharedQuantizationSpec
     from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY

@@ -81,7 +81,7 @@ class CompileOnlyBackend(CompileOnlySpec, ExecutorchBackend):
 
     @abstractmethod
     def weight_bytes(self, file: Any) -> int:
-        """Bytes of the weights in a program's delegates."""
+        """Bytes of the weights in the delegates of a parsed `.pte` file."""
 
     def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
         content = path.read_bytes()
@@ -96,7 +96,10 @@ class CompileOnlyBackend(CompileOnlySpec, ExecutorchBackend):
 
 
 class _InHalf:
-    """A stand-in session.  Its logits are NaN if an intermediate value overflows the device's float16."""
+    """A session that computes in float32 for a device with float16.
+
+    Its logits are NaN if an intermediate value would overflow float16.
+    """
 
     def __init__(self, session: Session, path: Path) -> None:
         self._session, self._fits = session, True
@@ -114,7 +117,11 @@ class _InHalf:
 
 
 def reference_executor_for(library: str) -> str:
-    """The name of the reference executor and its arithmetic, for reports."""
+    """For reports: the program that computes predictions here in place of `library`, and its arithmetic.
+
+    Args:
+        library: the name of the device's library, such as "Core ML".
+    """
     return (
         f"a stand-in for {library}: the same graph and rounded weights in float32 on this CPU, and no answer "
         "if float16 would overflow"

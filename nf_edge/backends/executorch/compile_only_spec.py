@@ -16,7 +16,13 @@ class CompileOnlySpec(BackendSpec):
     """Notes about memory that the plan does not include."""
 
     def _predicted(self, sizes: Sizes, program: int, weights: int) -> MemoryPlan:
-        """The memory predicted before lowering; `program` and `weights` are in bytes."""
+        """The memory of a model file, predicted before lowering.
+
+        Args:
+            sizes: numbers of elements in the tensors of the model.
+            program: bytes of the file without weights.
+            weights: bytes of the weights.
+        """
         workspace = HALF * (2 * sizes.scores + 6 * sizes.hidden + 2 * sizes.inner)
         return self._account(program, weights, 0, workspace)
 

@@ -14,10 +14,11 @@ from nf_edge.core.quiet import quiet_libraries
 def quantize_dynamic(
     program: nn.Module, precision_of: Precisions, quantized_weights: Mapping[str, QuantizedWeight]
 ) -> None:
-    """Quantize linear layers in place.
+    """Quantize in place the linear layers whose precision has `int8_dynamic` activations.
 
     Args:
-        quantized_weights: weights that are already rounded, by the names of their layers.
+        quantized_weights: weights that are already rounded, by the names of their layers.  Other weights are
+            rounded to the nearest.
     """
     layers = {
         name: precision_of[name]

@@ -40,7 +40,7 @@ class Lengths:
 
 
 class FusedAttention(nn.Module):
-    """A replacement for `Attention` with the same projections and noise."""
+    """A replacement for `Attention` that computes with nf-edge's operators; projections and noise stay."""
 
     def __init__(self, attention: Attention, causal: bool, products: Products) -> None:
         super().__init__()
@@ -59,7 +59,11 @@ class FusedAttention(nn.Module):
         }
 
     def forward(self, x: Tensor, this: Pass) -> Tensor:
-        """Compute the outputs [B, T or 1, D] of the output tokens from x, [B, T, D]."""
+        """Compute the outputs [B, T or 1, D] of the output tokens from x, [B, T, D].
+
+        Args:
+            this: the context of the forward pass: mask, cache and output tokens.
+        """
         projected = self.c_kv(x) if self.symmetric else self.c_attn(x)
         noise = noise_tensors(self.noise)
         if isinstance(this.cache, FusedCache):

@@ -119,10 +119,18 @@ The operator libraries register themselves only if they are linked completely: u
 
 
 def run_text(cached: bool) -> str:
-    """The instructions to run a file from Python and C++, with the operator libraries to link."""
+    """The instructions to run a file from Python and C++, with the operator libraries to link.
+
+    Args:
+        cached: whether the model has a key/value cache.
+    """
     return PYTHON + (PYTHON_CACHED if cached else PYTHON_ROWS) + cpp_text(cached)
 
 
 def cpp_text(cached: bool) -> str:
-    """The instructions to run a file from C++, with the operator libraries to link."""
+    """The instructions to run a file from C++, with the operator libraries to link.
+
+    Args:
+        cached: whether the model has a key/value cache.
+    """
     return CPP + (CPP_CACHED if cached else CPP_ROWS) + LINK

@@ -62,5 +62,5 @@ class NfCpu(NfCpuSpec, Xnnpack):
 
 @lru_cache
 def _load(operators: Path) -> None:
-    """Register operators with this process's ExecuTorch, once."""
+    """Load a shared library, which registers its operators with this process's ExecuTorch; only once."""
     ctypes.CDLL(os.fspath(operators))

@@ -67,8 +67,10 @@ class PastPresent:
     def mask(
         self, attention_mask: Tensor | None, positions: Tensor, keys: int, causal: bool
     ) -> Tensor | None:
-        """The index of the last key, int32 [1], which tells the operator that no key is padding; None without
-        a mask.
+        """The index of the last key, int32 [1]; None if `attention_mask` is None.
+
+        GroupQueryAttention requires this index.  The operators handle causal order themselves, so the other
+        arguments have no effect.
         """
         return None if attention_mask is None else attention_mask.sum(dim=1).to(torch.int32) - 1
 

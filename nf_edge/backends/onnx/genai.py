@@ -19,6 +19,12 @@ def write_genai_files(
 
     Without `tokenizer_config.json` genai accepts token ids and rejects texts, which it would encode wrongly.
 
+    Args:
+        capacity: number of positions in the cache.
+        model_file: the name of the ONNX file.
+        folder: the folder to write to, which contains the ONNX file and tokenizer.json.
+        examples: texts on which the two tokenizers are compared.
+
     Returns:
         The comparison of genai's tokenizer with `tokenizers`; None if there is no tokenizer.
     """

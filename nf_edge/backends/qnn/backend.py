@@ -162,7 +162,11 @@ def _tied_head(config: ModelConfig) -> list[str]:
 
 
 def _quantized(path: Path) -> Path:
-    """The path of the quantized model that a context binary was compiled from."""
+    """The path of the quantized model that a context binary was compiled from.
+
+    Args:
+        path: the artifact's model file, which contains the context binary.
+    """
     quantized = path.with_name(QUANTIZED)
     if not quantized.is_file():
         raise BadInput(
@@ -192,7 +196,11 @@ def _context(path: Path) -> int:
 
 
 def _constants(quantized: Path) -> tuple[int, int]:
-    """Bytes of the tables, and bytes of all other constants."""
+    """Bytes of the tables, and bytes of all other constants.
+
+    Args:
+        quantized: the file of the quantized model.
+    """
     sizes = {tensor.name: len(tensor.raw_data) for tensor in onnx.load(quantized).graph.initializer}
     embeddings = sum(size for name, size in sizes.items() if name.startswith(TABLES))
     return embeddings, sum(sizes.values()) - embeddings

@@ -114,7 +114,11 @@ class ChunkDecoder(Decoder):
             self._run(feed, len(chunk))
 
     def _calls(self, tokens: np.ndarray, start: int) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        """Chunks of at most `CHUNK` tokens, each with the session's inputs."""
+        """Chunks of at most `CHUNK` tokens, each with the session's inputs.
+
+        Args:
+            start: position of the first token.
+        """
         for at in range(0, len(tokens), CHUNK):
             chunk, first = tokens[at : at + CHUNK], start + at
             ids = np.zeros((1, CHUNK), np.int64)

@@ -75,5 +75,9 @@ In C++, Java and C# the names, dtypes and shapes are the same.
 
 
 def run_text(cached: bool) -> str:
-    """The instructions to run a file from Python; other languages use the same names and dtypes."""
+    """The instructions to run a file from Python; other languages use the same names and dtypes.
+
+    Args:
+        cached: whether the model has a key/value cache.
+    """
     return ON_HTP + PYTHON + (PYTHON_CACHED if cached else PYTHON_ROWS)

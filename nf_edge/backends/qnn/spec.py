@@ -21,7 +21,12 @@ PROGRAM_BASE, PROGRAM_LAYER = 40_000, 48_000
 
 @dataclass(frozen=True)
 class Soc:
-    """A system on a chip, by QNN's numbers: of the chip (`model`), and of its HTP's architecture (`arch`)."""
+    """QNN's numbers for a system on a chip.
+
+    Attributes:
+        model: the number of the chip.
+        arch: the number of its HTP's architecture.
+    """
 
     model: int
     arch: int
