@@ -61,7 +61,7 @@ class Lesson:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The data that a training recipe names, as examples for the model and its teachers, with the tokenizer."""
+    """The data of a training recipe: examples for the model and its teachers, and the tokenizer."""
 
     train: Examples
     taught: Examples | None
