@@ -10,7 +10,7 @@ from nf_edge.core.resources import load_each
 
 @dataclass(frozen=True)
 class ValidRecipes:
-    """The names of recipes that passed the check."""
+    """The result of `nf-edge recipes check`: the names of the recipes, which are all valid."""
 
     names: tuple[str, ...]
 

@@ -1,4 +1,4 @@
-"""`nf-edge backends`."""
+"""`nf-edge backends`: list the backends and their capabilities on this machine."""
 
 import click
 

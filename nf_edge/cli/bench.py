@@ -1,4 +1,4 @@
-"""`nf-edge bench`."""
+"""`nf-edge bench`: measure the latency of artifacts."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""`nf-edge check`."""
+"""`nf-edge check`: compare the accuracy of an artifact and its checkpoint."""
 
 from pathlib import Path
 from typing import Any

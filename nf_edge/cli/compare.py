@@ -1,4 +1,4 @@
-"""`nf-edge compare`."""
+"""`nf-edge compare`: compare models that are exported with one recipe."""
 
 from pathlib import Path
 from typing import Any

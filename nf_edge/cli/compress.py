@@ -1,4 +1,4 @@
-"""`nf-edge compress`."""
+"""`nf-edge compress`: prune a checkpoint, and recover its accuracy."""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`nf-edge doctor`."""
+"""`nf-edge doctor`: report the versions of requirements, and how to install missing ones."""
 
 import click
 

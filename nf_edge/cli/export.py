@@ -1,4 +1,4 @@
-"""`nf-edge export`."""
+"""`nf-edge export`: turn a checkpoint into an artifact, and test it."""
 
 from pathlib import Path
 from typing import Any

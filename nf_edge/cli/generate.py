@@ -1,4 +1,4 @@
-"""`nf-edge generate`."""
+"""`nf-edge generate`: continue a text with a language model."""
 
 from functools import partial
 from typing import Any

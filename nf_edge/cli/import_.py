@@ -1,4 +1,4 @@
-"""`nf-edge import`."""
+"""`nf-edge import`: convert a nanoGPT or GPT-2 model to a checkpoint."""
 
 from pathlib import Path
 from typing import Any

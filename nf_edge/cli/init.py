@@ -1,4 +1,4 @@
-"""`nf-edge init`."""
+"""`nf-edge init`: write a checkpoint with random weights."""
 
 from pathlib import Path
 from typing import Any

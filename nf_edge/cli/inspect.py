@@ -1,4 +1,4 @@
-"""`nf-edge inspect`."""
+"""`nf-edge inspect`: show the content and the requirements of an artifact."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""`nf-edge kernels`."""
+"""`nf-edge kernels`: build the native kernels of nf-edge."""
 
 from pathlib import Path
 

@@ -13,7 +13,7 @@ COUNT = re.compile(r"0{0,9}[1-9][0-9]{0,17}", re.ASCII)
 
 
 class Finite(click.FloatRange):
-    """A finite number within bounds; click's own range type accepts NaN."""
+    """Option type: a finite number within bounds; click's own range type accepts NaN."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(click.FLOAT.convert(value, param, ctx))
@@ -23,7 +23,7 @@ class Finite(click.FloatRange):
 
 
 class Drop(Finite):
-    """Points of accuracy, as in `limits.max_drop` of a recipe."""
+    """Option type: points of accuracy, as in `limits.max_drop` of a recipe."""
 
     def __init__(self) -> None:
         super().__init__(0, 100)
@@ -36,7 +36,7 @@ class Drop(Finite):
 
 
 class Losses(click.ParamType):
-    """Points of accuracy, or losses of metrics as in `limits.max_drop` of a recipe: `f1=1,mse=0.02`."""
+    """Option type: points of accuracy, or losses of metrics as in a recipe: `f1=1,mse=0.02`."""
 
     name = "POINTS|METRIC=LOSS,…"
 
@@ -57,7 +57,7 @@ class Losses(click.ParamType):
 
 
 class Size(click.ParamType):
-    """A number of bytes, such as `300kB` or `2 MiB`."""
+    """Option type: a number of bytes, such as `300kB` or `2 MiB`."""
 
     name = "size"
 
@@ -71,7 +71,7 @@ class Size(click.ParamType):
 
 
 class Counts(click.ParamType):
-    """Integers from 1 on, separated by commas."""
+    """Option type: integers from 1 on, separated by commas."""
 
     name = "N,N…"
 
@@ -83,7 +83,7 @@ class Counts(click.ParamType):
 
 
 class Devices(click.ParamType):
-    """Names of devices, separated by commas."""
+    """Option type: names of devices, separated by commas."""
 
     name = "DEVICE,…"
 
@@ -95,7 +95,7 @@ class Devices(click.ParamType):
 
 
 class OneDevice(click.ParamType):
-    """The name of one device."""
+    """Option type: the name of one device."""
 
     name = "DEVICE"
 
@@ -106,7 +106,7 @@ class OneDevice(click.ParamType):
 
 
 class Task(click.ParamType):
-    """The name of a GLUE task."""
+    """Option type: the name of a GLUE task."""
 
     name = "TASK"
 
@@ -119,7 +119,7 @@ class Task(click.ParamType):
 
 
 class Columns(click.ParamType):
-    """One or two names of columns, separated by a comma."""
+    """Option type: one or two names of columns, separated by a comma."""
 
     name = "COLUMN[,COLUMN]"
 
@@ -135,7 +135,7 @@ class Columns(click.ParamType):
 
 
 class LabelNames(click.ParamType):
-    """Pairs LABEL=CLASS, separated by commas."""
+    """Option type: pairs LABEL=CLASS, separated by commas, which map labels in the data to classes."""
 
     name = "LABEL=CLASS,…"
 

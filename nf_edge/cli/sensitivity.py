@@ -1,4 +1,4 @@
-"""`nf-edge sensitivity`."""
+"""`nf-edge sensitivity`: measure the cost of quantizing each layer, and find a mixed-precision recipe."""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`nf-edge sign`."""
+"""`nf-edge sign`: sign an artifact."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`nf-edge sweep`."""
+"""`nf-edge sweep`: compare several recipes for one checkpoint."""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`nf-edge train`."""
+"""`nf-edge train`: train a checkpoint with a training recipe."""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`nf-edge verify`."""
+"""`nf-edge verify`: verify the signature of an artifact."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Cross-compilation targets of the native parts."""
+"""The machines that nf-edge's C++ programs and libraries can be cross-compiled for."""
 
 import shutil
 from dataclasses import dataclass

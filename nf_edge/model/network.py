@@ -66,7 +66,7 @@ class Transformer(nn.Module):
 
     @property
     def blocks(self) -> Iterator[Block]:
-        """The layers in order, with the type `Block`."""
+        """The layers in order, typed as `Block` for type checkers."""
         return (cast(Block, block) for block in self.h)
 
     def forward(
@@ -130,7 +130,7 @@ class Transformer(nn.Module):
 
 
 class CausalLM(nn.Module):
-    """A language model."""
+    """A language model: the transformer, and a head that computes the logits of the next token."""
 
     origin: Path | None = None
     """The checkpoint's folder, for messages."""

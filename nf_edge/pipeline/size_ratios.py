@@ -1,4 +1,4 @@
-"""Sizes of several exports, and their ratios."""
+"""Sizes of several exports: parameters, files and memory, and ratios to the first export."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -20,7 +20,7 @@ class Kept:
 
 
 def all_kept(config: ModelConfig) -> list[Kept]:
-    """All heads and units of every layer."""
+    """For each layer, the indices of all of its heads and inner units."""
     return [Kept(tuple(range(heads)), tuple(range(inner))) for heads, inner in config.layer_sizes]
 
 

@@ -1,4 +1,4 @@
-"""The number of threads that PyTorch uses."""
+"""Limit the number of threads that PyTorch uses, for reproducible sums."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -111,7 +111,7 @@ def limit_name(result: LimitResult) -> str:
 
 
 def limit_amount(result: LimitResult) -> str:
-    """A limit with its unit."""
+    """A limit with its unit, as text."""
     return f"{result.limit:g} {UNITS.get(result.unit, result.unit)}".rstrip()
 
 

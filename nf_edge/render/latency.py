@@ -91,7 +91,7 @@ def _quartiles(distribution: Distribution) -> str:
 
 
 def speed_text(speed: Speed) -> str:
-    """A ratio of speeds and its interval."""
+    """A ratio of speeds with its interval, as text; the ratio is above 1 if the first artifact is faster."""
     return spread_text(speed.ratio, speed.interval)
 
 

@@ -30,10 +30,10 @@ Part = Table | Lines
 
 
 def body(lines: Sequence[str]) -> Lines:
-    """Lines without a title."""
+    """A part of a report: lines of text without a title."""
     return Lines("", lines)
 
 
 def transposed(columns: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-    """The rows of a table, from its columns."""
+    """Convert the columns of a table to its rows."""
     return tuple(zip(*columns, strict=True))

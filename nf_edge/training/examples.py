@@ -18,7 +18,7 @@ class Examples(Protocol):
         """Number of tokens of the example with this index."""
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        """The examples with these indices as one batch."""
+        """One batch of the examples with these indices, padded to the longest."""
 
 
 class RowExamples:

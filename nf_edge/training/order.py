@@ -1,4 +1,4 @@
-"""The order of the examples in training."""
+"""The random order in which training takes the examples, reproducible from a seed."""
 
 import numpy as np
 import torch

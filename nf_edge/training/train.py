@@ -127,7 +127,7 @@ def _train(
 
 
 def _sources(recipe: TrainingRecipe, root: Path) -> list[Path]:
-    """The paths of the files that a training reads."""
+    """The paths of the files that a training reads; `root` is the folder with the data files."""
     data, teachers = recipe.data, recipe.distill.teachers if recipe.distill else ()
     named = [data.train.file, data.valid.file, data.test.file, *(each.vectors_file for each in teachers)]
     files = [root / name for name in named if name is not None and name not in NAMED]

@@ -1,4 +1,4 @@
-"""The result of a training."""
+"""The result of a training: scores, times, and the written checkpoint."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -14,7 +14,7 @@ def attention_name(config: ModelConfig) -> str:
 
 
 def variants(recipe: TrainingRecipe) -> list[TrainingRecipe]:
-    """Copies of the recipe, one for each attention in `COMPARED` that is not the recipe's own.
+    """Copies of the recipe with another kind of attention, one for each other kind to compare.
 
     A variant without learned noise has no random noise either.
     """

@@ -36,7 +36,7 @@ class Convolution(nn.Module):
 
 
 class ChannelNorm(nn.Module):
-    """LayerNorm over channels."""
+    """LayerNorm over the channels of [1, channels, 1, T]."""
 
     def __init__(self, norm: nn.LayerNorm) -> None:
         super().__init__()

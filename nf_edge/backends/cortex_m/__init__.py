@@ -1,1 +1,1 @@
-"""The Cortex-M backend."""
+"""The backend for Cortex-M microcontrollers: ExecuTorch with CMSIS-NN kernels."""

@@ -1,1 +1,1 @@
-"""The OpenVINO backend."""
+"""The backend for OpenVINO, as a delegate of ExecuTorch."""

@@ -1,1 +1,1 @@
-"""The QNN backend."""
+"""The backend for QNN: the NPU of Snapdragon chips, by ONNX Runtime."""

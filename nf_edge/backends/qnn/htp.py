@@ -29,6 +29,11 @@ VERBOSE, WARNING, ERROR = 0, 2, 3
 def compile_context(model: Path, target: str, path: Path) -> None:
     """Compile a complete quantized model into one context binary, stored in an ONNX model of one operator.
 
+    Args:
+        model: the file of the quantized model.
+        target: the name of the SoC to compile for, such as `sm8650`.
+        path: the file to write.
+
     Raises:
         BadInput: the HTP does not support some of the model's operators.
     """

@@ -1,4 +1,4 @@
-"""Output tokens of a static-shape program's last layer."""
+"""The tokens for which the last layer of a static-shape program computes outputs."""
 
 from typing import TYPE_CHECKING
 

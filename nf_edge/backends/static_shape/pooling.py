@@ -1,4 +1,4 @@
-"""A mask of the last real token."""
+"""Pooling in static-shape programs: a mask that selects the last real token of each row."""
 
 import torch.nn.functional as F
 from torch import Tensor

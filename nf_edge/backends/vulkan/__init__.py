@@ -1,1 +1,1 @@
-"""The Vulkan backend."""
+"""The backend for Vulkan: the GPU of phones, by ExecuTorch."""

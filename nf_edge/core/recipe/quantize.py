@@ -1,4 +1,4 @@
-"""The recipe section `quantize`."""
+"""The recipe section `quantize`: precisions of linear layers, embeddings, attention and cache."""
 
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal

@@ -115,7 +115,7 @@ class AccuracyReport(HtmlValue):
 
     @property
     def judged(self) -> bool:
-        """Whether there is a limit or a baseline."""
+        """Whether the gate judges anything: there is a limit, or a baseline to compare with."""
         return bool(self.limits) or self.baseline is not None
 
     @property

@@ -25,7 +25,7 @@ class PairedRows:
         return self.other or self.reference
 
     def part(self, shard: slice) -> "PairedRows":
-        """The rows with the indices of a slice."""
+        """The same slice of the rows, for both models."""
         reference, other = (
             each and replace(each, rows=each.rows[shard]) for each in (self.reference, self.other)
         )

@@ -103,7 +103,7 @@ class PairedPredictions:
 
     @property
     def labelled(self) -> bool:
-        """Whether every prediction has a truth."""
+        """Whether the true label or token of every prediction is known."""
         return bool((self.truth >= 0).all() if self.truth.dtype.kind == "i" else ~np.isnan(self.truth).any())
 
     @property

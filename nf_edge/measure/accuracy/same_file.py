@@ -22,7 +22,7 @@ class SameFile:
 
     @property
     def problem(self) -> str:
-        """The reason why the accuracy gate fails, if lowering again gave other files; else ""."""
+        """The reason why the gate fails if lowering the checkpoint again gave other files; otherwise ""."""
         if self.same is not False:
             return ""
         return "lowering the checkpoint again gives another file, so this file is not what its recipe gives"

@@ -1,4 +1,4 @@
-"""Install everything that emulation needs."""
+"""Prepare emulation: check QEMU, download libraries, and build the native runner for Arm."""
 
 from nf_edge.core.progress import Progress, silent
 from nf_edge.measure.emulation.libraries import RUNTIMES, fetch

@@ -1,4 +1,4 @@
-"""The parts of a checkpoint that its rows depend on."""
+"""The tokenizer and the labels of a checkpoint, which encoded rows depend on."""
 
 from dataclasses import dataclass
 from pathlib import Path

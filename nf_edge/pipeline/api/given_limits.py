@@ -38,7 +38,7 @@ class GivenLimits:
 
     @property
     def by_argument(self) -> dict[str, Any]:
-        """Map the name of each argument to its limit."""
+        """The value of each argument by its name, such as `max_kl`; None: the caller did not give it."""
         return {
             "max_drop": self.max_drop,
             "max_changed": self.max_changed,

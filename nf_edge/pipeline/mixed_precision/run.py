@@ -38,7 +38,7 @@ class SensitivityReport(HtmlValue):
 
     @property
     def passed(self) -> bool:
-        """Whether a target is given and met."""
+        """Whether there is a target, and the search found a recipe that meets it."""
         return self.mix is not None and self.failure is None
 
     def to_json(self) -> dict[str, Any]:

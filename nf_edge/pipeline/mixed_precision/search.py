@@ -223,7 +223,7 @@ class _Search:
         return self._simulated[key]
 
     def _made(self, allocation: Allocation) -> Candidate:
-        """Export and measure the recipe of a mixture."""
+        """Export and measure the recipe that gives each unit its precision in `allocation`."""
         recipe = self._recipe(allocation)
         candidate = self._measured(recipe, self._bytes(allocation), None)
         return replace(

@@ -1,4 +1,4 @@
-"""Choose the recipes of a sweep."""
+"""Choose the recipes of a sweep: those that the user names, or all bundled ones that suit the checkpoint."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""The report of a sweep."""
+"""The report of a sweep: the figures of each recipe, and comparisons with the first."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +79,7 @@ class SweepReport(HtmlValue):
 
     @property
     def passed(self) -> bool:
-        """Whether every recipe passes every gate."""
+        """Whether the artifacts of all recipes pass all gates: the memory budget and the accuracy limits."""
         return self.failure is None
 
     def size(self, name: str) -> Size:

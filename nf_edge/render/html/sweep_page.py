@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def sweep_page(report: SweepReport) -> str:
-    """The HTML of `sweep.html`."""
+    """The HTML page of a sweep, `sweep.html`: tables and charts in one file."""
     label = "Size of the model file against KL divergence of the answers, by recipe"
     return filled(
         "sweep.html.j2",
