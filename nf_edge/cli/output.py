@@ -23,7 +23,9 @@ def finish(command: str, result: Result, as_json: bool, parts: "Callable[[Result
     """Print the result of a job, and raise its `failure` if it has one.
 
     Args:
+        command: the name of the command, for the JSON.
         result: a value with `to_json()`, or a list of such values.
+        as_json: whether to print JSON instead of the parts.
         parts: function that returns the report's parts for human readers.
     """
     if as_json:

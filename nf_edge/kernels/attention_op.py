@@ -152,6 +152,11 @@ def _append(cached: Tensor, scales: Tensor | None, new: Tensor, first: int) -> N
     """Write tokens [H, T, d] to a cache, from position `first` on.
 
     In an int8 cache, each head and token has one scale, which makes the largest magnitude 127.
+
+    Args:
+        cached: K or V of the cache, [H, capacity, d], written in place.
+        scales: [H, capacity] for an int8 cache, written in place; None for float32.
+        new: the tokens, float32 [H, T, d].
     """
     slots = slice(first, first + new.shape[1])
     if scales is None:

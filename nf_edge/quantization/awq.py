@@ -84,7 +84,7 @@ def awq(network: NoiseFormer, precisions: Precisions, calibration_inputs: Inputs
 
 
 def _scalings(network: NoiseFormer) -> Mapping[str, _Scaling]:
-    """Map the name of each layer in `scaled_layers` to its `_Scaling`."""
+    """Map each layer that AWQ can scale, by its name, to the parameters that its factors divide."""
     scalings = {}
     for index, block in enumerate(network.transformer.blocks):
         attention, name = block.attn, f"transformer.h.{index}"
@@ -104,7 +104,12 @@ def _scalings(network: NoiseFormer) -> Mapping[str, _Scaling]:
 
 
 def _best_factors(weight: Tensor, moments: InputMoments, precision: Precision, signed: bool) -> Tensor:
-    """The factors, float32 [K], that minimize the output error of the rounded weights [N, K]."""
+    """The factors, float32 [K], that minimize the output error of the rounded weights [N, K].
+
+    Args:
+        moments: statistics of the inputs of the layer.
+        signed: whether scales of the rounded weights may be negative.
+    """
     best, least_error = torch.ones(weight.shape[1]), torch.inf
     # A channel whose inputs are always 0 gets the mean magnitude.
     magnitude = torch.where(moments.magnitude > 0, moments.magnitude, moments.magnitude.mean())

@@ -64,6 +64,9 @@ def _phase_table(title: str, first: str, rows: Sequence[BenchRow]) -> Table:
 
     For one artifact it has ms and tokens/s.  For several artifacts it has ms (prefill) or tokens/s
     (decoding), and the speedup of the first artifact over each of the others.
+
+    Args:
+        first: the heading of the first column.
     """
     if not rows[0].speeds:
         one = [(str(row.tokens), _time(row.timings[0]), _rate(row.timings[0])) for row in rows]

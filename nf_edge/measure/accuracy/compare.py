@@ -86,7 +86,7 @@ class Comparison:
 
     @property
     def questions(self) -> int:
-        """The number of questions, which both models predict."""
+        """The number of predictions of each model: one per row, or one per token of a language model."""
         return self.artifact.total
 
     @property

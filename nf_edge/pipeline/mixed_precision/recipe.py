@@ -40,12 +40,12 @@ def weight_choices(recipe: Recipe) -> list[Rule]:
 
 
 def uniform(recipe: Recipe, rule: Rule) -> Recipe:
-    """The recipe with one precision for all modules that support it."""
+    """The recipe with the precision of `rule` for all modules that support it."""
     return _with(recipe, {"rules": (rule,)})
 
 
 def quantize_only(recipe: Recipe, modules: Sequence[str], rule: Rule) -> Recipe:
-    """The recipe with some modules quantized and all others in float32."""
+    """The recipe with `modules` in the precision of `rule`, and all others in float32."""
     rules = [rule.model_copy(update={"modules": name}) for name in modules]
     return _with(recipe, {"rules": (*rules, FLOAT)})
 

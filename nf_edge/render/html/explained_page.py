@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def explained_page(report: Explained) -> str:
-    """The HTML page of the explanations; it has no scripts and loads nothing."""
+    """The HTML page of the explanations; it has no scripts and loads no other files."""
     stages, layers = report.stages, report.layers
     return filled(
         "explained.html.j2",
