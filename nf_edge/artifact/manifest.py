@@ -23,7 +23,7 @@ FILE_NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?$"
 
 
 class Origin(Closed):
-    """The exported checkpoint: its name, and hashes of its files."""
+    """The exported checkpoint: its name, hashes of its files, and number of parameters."""
 
     name: str
     sha256: str = Field(pattern=SHA256, description="SHA-256 of model.safetensors")

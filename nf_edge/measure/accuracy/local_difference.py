@@ -45,7 +45,7 @@ class LocalDifference:
         self.off, self.largest = max(self.off, other.off), max(self.largest, other.largest)
 
     def to_array(self) -> np.ndarray:
-        """The values of `questions`, `flips`, `off` and `largest`, float64 [4]; `from_array` is the inverse."""
+        """`questions`, `flips`, `off` and `largest` as float64 [4]; `from_array` is the inverse."""
         return np.array([self.questions, self.flips, self.off, self.largest], np.float64)
 
     @classmethod
