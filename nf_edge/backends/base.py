@@ -124,8 +124,9 @@ class Backend(BackendSpec):
         return weights
 
     def layer_report(self, module: str, precision_of: Precisions) -> tuple[str, str] | None:
-        """A module's dtype and the reason for it, if the dtype differs from the module's precision; else
-        None.
+        """The dtype in which this backend stores a module, and the reason.
+
+        None if it is the dtype that `precision_of` gives.
         """
         return None
 

@@ -43,9 +43,9 @@ class Explained:
         return self.accuracy.failure
 
     def to_json(self) -> dict[str, Any] | list[dict[str, Any]]:
-        """The JSON document of the accuracy, with a key for each explanation.
+        """The accuracy report, and the keys `stages` and `layers` if these were requested.
 
-        The accuracy on cores is a list; with an explanation, this list is the value of the key `cores`.
+        On emulated cores the report is a list.  With `stages` or `layers` it is the value of the key `cores`.
         """
         reports = {"stages": self.stages, "layers": self.layers}
         explanations = {name: report.to_json() for name, report in reports.items() if report}

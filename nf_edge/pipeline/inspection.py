@@ -35,7 +35,11 @@ class Inspection:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The manifest without its reports, and keys for the signature, the operators and the loads."""
+        """The manifest without its reports, and three more keys.
+
+        `signature` is its signature, `operators` counts the file's operators, and `loads` has the result of
+        loading the file in each runtime.
+        """
         return {
             **self.artifact.manifest.model_dump(mode="json", by_alias=True, exclude={"reports"}),
             "signature": self.artifact.signature,

@@ -69,8 +69,8 @@ def importance(model: NoiseFormer, batches: Sequence[Batch], progress: Progress 
             raise BadInput(
                 f"the importance of heads and inner units in transformer.h.{layer} is not finite",
                 where=model.origin,
-                fix="correct the checkpoint's weights, or remove heads, inner and targets from the prune "
-                "section",
+                fix="correct the checkpoint's weights, or remove the keys `heads`, `inner` and `targets` "
+                "from the recipe's section `prune`",
             )
     return importances
 

@@ -24,7 +24,7 @@ def rotate(network: NoiseFormer) -> None:
 
 
 def rotation(size: int) -> Tensor:
-    """The orthogonal matrix R for heads of this size, float64 [size, size]."""
+    """The orthogonal matrix that rotates heads of this size, float64 [size, size]: Hadamard's, or random."""
     if size & (size - 1):
         generator = torch.Generator().manual_seed(size)
         random = torch.randn(size, size, generator=generator, dtype=torch.float64)

@@ -56,7 +56,11 @@ def unverified_parts(devices: Sequence[Device]) -> list[Part]:
 
 
 def fact_text(path: str, value: Any) -> str:
-    """The value of the fact at `path`, with its unit."""
+    """A value of a device file as text, with its unit.
+
+    Args:
+        path: the dotted key of the value, such as `memory.LPDDR4X.size`.
+    """
     key = path.rpartition(".")[2]
     if key in ("size", "usable", "reserve"):
         return format_size(value)

@@ -31,7 +31,7 @@ def artifact_lines(report: LatencyReport) -> list[str]:
 
 
 def latency_tables(report: LatencyReport) -> list[Table]:
-    """Three tables for each number of threads: process, prefill and decoding."""
+    """Tables for each number of threads: load time and peak memory, prefill, and decoding if measured."""
     tables = []
     for peak in report.peaks:
         rows = [row for row in report.lines if row.threads == peak.threads]

@@ -146,10 +146,11 @@ class _LastToken(nn.Module):
 
 
 def tapped_file(lowering: Lowering, row: tuple[np.ndarray, np.ndarray]) -> Tapped:
-    """The float32 network in plain operators and the artifact's file, ready to compare their layers.
+    """The float32 network and the artifact's file, with the outputs of their layers for a comparison.
 
     Args:
-        row: token ids and mask of a row, whose values identify the file's tensors.
+        row: token ids and mask, int64 [1, T].  Both models run this row.  A tensor of the file belongs to the
+            layer whose output has the same values.
     """
     plain = lowering.plain
     network = _LastToken(cast(CausalLM, plain)) if lowering.input_shape.cached else plain

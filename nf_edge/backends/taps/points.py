@@ -56,8 +56,10 @@ class TapRunner(Protocol):
         """Run the model as usual, and return the outputs of its layers by name."""
 
     def exact(self, inputs: tuple[Tensor, ...], reference: Mapping[str, Tensor]) -> Taps:
-        """Run the model with the float32 outputs in `reference` as inputs of all layers, and return their
-        outputs.
+        """Run each layer on float32 inputs, and return the layers' outputs by name.
+
+        Args:
+            reference: the outputs of all layers in float32; a layer's inputs are the outputs before it.
         """
 
 

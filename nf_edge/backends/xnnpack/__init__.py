@@ -1,1 +1,1 @@
-"""The XNNPACK backend, and code that the backend with nf-edge's kernels shares."""
+"""The XNNPACK backend, and the code that it shares with the backend `nf_cpu`."""

@@ -198,7 +198,8 @@ def _failure_on(reports: Sequence[OnCore]) -> AccuracyGate | None:
     lowered_again = failed[0].accuracy.lowered_again
     if any(report.local.flips for report in failed) and not (lowered_again and lowered_again.problem):
         fix = (
-            "the file predicts differently on this machine than on the core; use a recipe with other kernels"
+            "the core gives other answers than this machine; use a recipe of another backend (nf-edge "
+            "recipes list)"
         )
     else:
         fix = remedy(failed[0].accuracy)

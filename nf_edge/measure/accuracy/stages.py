@@ -211,7 +211,7 @@ def measure_stages(
     lowered_again: SameFile,
     progress: Progress = silent,
 ) -> StagesReport:
-    """Run all stages on the same rows.
+    """Predict the same rows after each stage; compare each stage with the checkpoint and the stage before.
 
     Rows run one after the other, so that memory holds the logits of one row only.
 
@@ -219,6 +219,7 @@ def measure_stages(
         reference: the float32 checkpoint, which reads `rows.reference`.
         stages: the later stages, which read `rows.artifact`.
         config: configuration of the checkpoint.
+        lowered_again: whether lowering the checkpoint again gave the artifact's files, for the report.
 
     Raises:
         BadInput: the rows do not suit the model, or logits of the float32 checkpoint are not finite.

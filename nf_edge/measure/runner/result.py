@@ -95,7 +95,10 @@ def parse(lines: Iterable[str]) -> RunResult:
 
 
 def logits_of(entry: dict[str, Any]) -> npt.NDArray[np.float32]:
-    """float32 logits from a run's line; null represents a logit that is not finite, and becomes NaN."""
+    """The float32 logits of one parsed line of the runner's output.
+
+    JSON null stands for a logit that is not finite; it becomes NaN.
+    """
     return np.array(entry["logits"], dtype=np.float32).reshape(entry["shape"])
 
 

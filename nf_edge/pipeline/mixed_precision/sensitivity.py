@@ -164,11 +164,12 @@ class UnitCosts:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """The costs of all units, in the model's order, and the data that they were measured on.
+    """What it costs to quantize each unit (a layer or a table) alone, and the data of the measurement.
 
     Attributes:
+        units: the KL divergence and the size of each unit's precisions, in the order of the model.
         float_bytes: predicted bytes of the model file with all weights in float32.
-        truncated: rows that were cut to the model's length.
+        truncated: number of rows that were cut to the model's largest input.
     """
 
     recipe: str
@@ -197,7 +198,10 @@ class Sensitivity:
 
 
 def units_of(config: ModelConfig) -> list[Unit]:
-    """The units of a model."""
+    """The parts of a model that get a precision each: every linear layer and table.
+
+    A tied head shares the token table's unit.
+    """
     tied = config.is_language_model and config.tie_word_embeddings
     together = (TOKENS, HEAD) if tied else (TOKENS,)
     others = [name for name in config.matrix_shapes() if name not in together]
