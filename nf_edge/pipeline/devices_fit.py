@@ -45,20 +45,16 @@ class Fit:
         return not self.verdict.problem
 
     def to_json(self) -> dict[str, Any]:
-        share = self.share
-        compared = {
-            "memory": share.memory if share else None,
-            "need": share.need.to_json() if share else None,
-            "unknown": list(share.unknown) if share else [],
-            "budget": share.budget if share else None,
-            "headroom": share.headroom if share else None,
-        }
-        return {
-            "recipe": self.recipe,
-            "outcome": self.verdict.outcome,
-            "problem": self.verdict.problem,
+        verdict = {"recipe": self.recipe, "outcome": self.verdict.outcome, "problem": self.verdict.problem}
+        if self.share is None or not self.runs:
+            return verdict
+        return verdict | {
+            "memory": self.share.memory,
+            "need": self.share.need.to_json(),
+            "unknown": list(self.share.unknown),
+            "budget": self.share.budget,
+            "headroom": self.share.headroom,
             "file": self.file.to_json(),
-            **compared,
             "longest_context": self.context,
             "next_smaller_recipe": self.smaller or None,
         }
@@ -189,9 +185,12 @@ class _Candidate:
         """The largest of the tried numbers of tokens with which the artifact fits; None if none fits."""
         assert isinstance(self.prediction, Prediction)
         lengths = tried_lengths(self.prediction.input_shape.length)
+        # Usually the weights alone are too large, and one prediction shows that for all devices.
+        if not lengths or not self._passes(lengths[0], device):
+            return None
         # Fewer tokens do not need more memory.  The result itself was tried, even where they would.
-        fitting = bisect_left(lengths, True, key=lambda length: not self._passes(length, device))
-        return lengths[fitting - 1] if fitting else None
+        longer = bisect_left(lengths, True, lo=1, key=lambda length: not self._passes(length, device))
+        return lengths[longer - 1]
 
     def _passes(self, length: int, device: Device) -> bool:
         if length not in self._shorter:
