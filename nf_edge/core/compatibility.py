@@ -6,6 +6,8 @@ from nf_edge.core.recipe.recipe import Recipe
 
 def incompatibility(device: Device, recipe: Recipe) -> str:
     """The reason why a device cannot run a recipe's artifact; "" if it can."""
+    if not device.backends and device.missing_backend:
+        return f"no backend of nf-edge runs on the device; it would need {device.missing_backend.value}"
     if recipe.backend not in device.backends:
         return f"the device supports {', '.join(device.backends)}, but the recipe uses {recipe.backend}"
     if recipe.target is not None and recipe.target not in device.targets:

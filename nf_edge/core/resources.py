@@ -1,16 +1,23 @@
-"""The data folders that ship with the package: recipes, devices and checkpoints.
+"""The data folders that ship with the package: recipes, devices and checkpoints; and the user's own.
 
 `recipes/` and `devices/` are at the top of the repository, and a wheel has copies inside the package.  So the
 package is searched first, then its parent folder.
+
+A name means one file.  If a bundled file and a user's file, or two of the user's, have one name and different
+content, the name is refused; their paths still work.
 """
 
+import filecmp
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from nf_edge.core.environment import configuration_folder
 from nf_edge.core.errors import BadInput
 
+# The kinds of files that are also found by name in the user's folders.
+USERS = ("devices",)
 PACKAGE = Path(__file__).parent.parent
 Loaded = TypeVar("Loaded")
 
@@ -33,6 +40,55 @@ def names(kind: str, suffix: str = ".yaml") -> list[str]:
     return sorted(entry.name for entry in entries if entry.is_dir() and (entry / "config.json").is_file())
 
 
+def user_folders(kind: str) -> list[Path]:
+    """The user's folders of a kind: `./KIND`, and KIND in the configuration folder.
+
+    The list leaves out folders that do not exist, and the bundled one, in which a developer may work.
+    """
+    places = (Path(kind), configuration_folder() / kind) if kind in USERS else ()
+    bundled = os.path.realpath(folder(kind))
+    return [each for each in places if os.path.isdir(each) and os.path.realpath(each) != bundled]
+
+
+def user_names(kind: str, suffix: str = ".yaml") -> list[str]:
+    """The sorted names of the files of a kind in the user's folders, without their suffix.
+
+    A copy of a bundled file is left out.
+    """
+    found = {Path(entry).stem for each in user_folders(kind) for entry in _entries(each, suffix)}
+    bundled = folder(kind)
+    return sorted(name for name in found if [path.parent for path in named(kind, name)] != [bundled])
+
+
+def _entries(place: Path, suffix: str) -> list[str]:
+    try:
+        return [entry for entry in os.listdir(place) if entry.endswith(suffix) and not entry.startswith(".")]
+    except OSError as error:
+        raise BadInput(f"cannot be read ({error.strerror})", where=place) from error
+
+
+def named(kind: str, name: str, suffix: str = ".yaml") -> list[Path]:
+    """The bundled and the user's files or folders with this name; of equal files, only the first.
+
+    The list is empty for a path: a name with a slash or the suffix.
+    """
+    if "/" in name or "\\" in name or (suffix != "" and name.endswith(suffix)):
+        return []
+    paths = [folder(kind) / (name + suffix)] if name in names(kind, suffix) else []
+    for place in user_folders(kind):
+        path = place / (name + suffix)
+        if os.path.lexists(path) and not any(_equal(path, other) for other in paths):
+            paths.append(path)
+    return paths
+
+
+def _equal(path: Path, other: Path) -> bool:
+    try:
+        return os.path.isfile(path) and os.path.isfile(other) and filecmp.cmp(path, other, shallow=False)
+    except OSError:
+        return False
+
+
 def existing(kind: str, name: str | None) -> list[Path]:
     """The user's file or folder that an argument names, as a list of one path.
 
@@ -42,23 +98,32 @@ def existing(kind: str, name: str | None) -> list[Path]:
     Args:
         kind: the kind of bundled files that the argument may name, such as `recipes`; "" for none.
     """
-    if name is None or (kind and name in names(kind, "" if kind == "checkpoints" else ".yaml")):
+    if name is None:
         return []
+    if kind and (paths := named(kind, name, "" if kind == "checkpoints" else ".yaml")):
+        return [path for path in paths if path.parent != folder(kind)]
     # Not `Path.exists`, which raises for a name that is too long for any file.
     return [Path(name)] if os.path.exists(name) else []
 
 
 def resolve(kind: str, name: str, suffix: str = ".yaml") -> Path:
-    """The path of the bundled file or folder with this name; if there is none, the user's path `name`.
+    """The path of the file or folder with this name (see `named`); if there is none, the path `name`.
 
-    A name with a slash or the suffix is always a user's path, so `./name` is never a bundled name.
+    A name with a slash or the suffix is always a path, so `./name` is never a bundled name.
 
     Raises:
-        BadInput: `name` is neither a bundled name nor an existing path; the message lists the bundled names.
+        BadInput: several files have the name; or `name` is neither a name nor an existing path, and the
+            message lists the names.
     """
-    is_path = "/" in name or "\\" in name or (suffix != "" and name.endswith(suffix))
-    if not is_path and name in names(kind, suffix):
-        return folder(kind) / (name + suffix)
+    if paths := named(kind, name, suffix):
+        if len(paths) > 1:
+            places = ", ".join(str(each) for each in paths)
+            raise BadInput(
+                f"several files have this name: {places}",
+                where=name,
+                fix="rename your file and its id, or give its path, such as ./file",
+            )
+        return paths[0]
     path = Path(name)
     try:
         exists = path.exists()
@@ -67,7 +132,7 @@ def resolve(kind: str, name: str, suffix: str = ".yaml") -> Path:
     # The path may be a pipe or a device: reading it later reports that.
     if exists and (not path.is_dir() if suffix else path.is_dir()):
         return path
-    known = ", ".join(names(kind, suffix))
+    known = ", ".join([*names(kind, suffix), *user_names(kind, suffix)])
     noun = {"recipes/training": "training recipe"}.get(kind, kind.removesuffix("s"))
     kind_of_path = "file" if suffix else "folder"
     what = f"is not a {kind_of_path}" if exists else f"no such {noun}"

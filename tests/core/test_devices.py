@@ -124,7 +124,7 @@ def test_all_errors_of_a_file_come_at_once_each_with_its_line(board):
         ("class: sbc", "class: watch"),
         ("value: 4 GiB", "value: 4G"),
         (', source: "the data sheet, page 2", verified: true}\n    mhz', ", verified: true}\n    mhz"),
-        ("[neon, dotprod]", "[neon, avx2]"),
+        ("[neon, dotprod]", "[neon, avx9]"),
         ("backends: [xnnpack]", "backends: [XNNPACK]"),
     )
     message = refusal(path)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from nf_edge.backends.runnable import Runnable
 from nf_edge.core import resources
-from nf_edge.core.device import Core, Device, Isa, load_device
+from nf_edge.core.device import Core, Device, Isa, is_device, load_device
 from nf_edge.core.errors import BadInput
 from nf_edge.measure.emulation.machine import Emulator, emulator
 from nf_edge.measure.emulation.sme import sme_fault
@@ -102,7 +102,7 @@ def emulated_cores(names: Sequence[str]) -> list[EmulatedCore]:
             cpu = name.replace(":", ",")
             part, note = PARTS.get(kind, UNKNOWN_PART), sme_fault(qemu, cpu)
             cores.append(EmulatedCore(name, cpu, part, note, qemu))
-        elif name in resources.names("devices") or name.endswith(".yaml"):
+        elif is_device(name):
             cores += _cores_of_device(load_device(name), qemu)
         else:
             known = ", ".join(resources.names("devices"))
@@ -115,9 +115,9 @@ def emulated_cores(names: Sequence[str]) -> list[EmulatedCore]:
 
 
 def _cores_of_device(device: Device, qemu: Emulator) -> list[EmulatedCore]:
-    if device.class_ == "mcu":
+    if not all("neon" in core.isa.value for core in device.cpu):
         raise BadInput(
-            f"{device.id} is a microcontroller; only Linux programs on Arm's Cortex-A cores are emulated",
+            f"{device.id} has {device.cpu[0].core}; only Linux programs on Arm's Cortex-A cores are emulated",
             where=f"--on {device.id}",
             fix="name a phone or a board",
         )
