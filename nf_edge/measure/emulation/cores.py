@@ -144,5 +144,5 @@ def _emulated_as(core: Core, known: Collection[str]) -> str:
 
 
 def _qemu_name(core: Core) -> str:
-    """The name that QEMU gives a core, such as `cortex-a76`."""
-    return core.core.lower().replace(" ", "-")
+    """The name that QEMU gives a core, such as `cortex-a76` for `Cortex-A76 (fast)`."""
+    return core.core.partition(" (")[0].lower().replace(" ", "-")
