@@ -1,4 +1,4 @@
-"""`nf-edge devices`: list, show and check device files."""
+"""`nf-edge devices`: list, show, check and write device files."""
 
 import shutil
 from functools import partial
@@ -8,14 +8,15 @@ import click
 from nf_edge.cli.devices_fit import fit
 from nf_edge.cli.options import json_option
 from nf_edge.cli.output import finish
+from nf_edge.cli.progress import warn
 
 
 @click.group(name="devices", no_args_is_help=True)
 def command() -> None:
-    """List, show and check device files.
+    """List, show, check and write device files.
 
-    A DEVICE is the id of a bundled device or the path of a YAML file.  To describe your own device, copy the
-    most similar bundled file.
+    A DEVICE is the id of a bundled device, the id of a file in the folder `devices` of the working directory
+    or of nf-edge's configuration, or the path of a YAML file.
 
     \b
     Example:
@@ -29,16 +30,16 @@ command.add_command(fit)
 @command.command("list")
 @json_option
 def list_devices(as_json: bool) -> None:
-    """List the bundled devices.
+    """List the bundled devices and yours.
 
     \b
     Example:
       nf-edge devices list
     """
-    from nf_edge.core.device import bundled_devices
+    from nf_edge.pipeline import api
     from nf_edge.render.devices import device_table
 
-    finish("devices list", bundled_devices(), as_json, device_table)
+    finish("devices list", api.list_devices(notify=warn), as_json, device_table)
 
 
 @command.command()
@@ -65,15 +66,56 @@ def show(device: str, as_json: bool) -> None:
 def check(devices: tuple[str, ...], as_json: bool) -> None:
     """Check device files and list their unverified facts.
 
-    Without DEVICE, the command checks all bundled devices.  For an invalid file, the exit code is 3.
+    Without DEVICE, the command checks all bundled devices and yours.  If a file is invalid, the exit code
+    is 3.
 
     \b
     Examples:
       nf-edge devices check
       nf-edge devices check ./my-board.yaml
     """
-    from nf_edge.core.device import load_device
-    from nf_edge.core.resources import load_each, names
+    from nf_edge.pipeline import api
     from nf_edge.render.devices import unverified_parts
 
-    finish("devices check", load_each(devices or names("devices"), load_device), as_json, unverified_parts)
+    finish("devices check", api.check_devices(devices), as_json, unverified_parts)
+
+
+@command.command()
+@click.argument("name")
+@click.option(
+    "--class",
+    "device_class",
+    type=click.Choice(["phone", "sbc", "pc", "mcu"]),
+    required=True,
+    help="Kind of device: a phone or tablet, a single-board computer, a PC, or a microcontroller.",
+)
+@json_option
+def new(name: str, device_class: str, as_json: bool) -> None:
+    """Write a device file for you to fill in: devices/NAME.yaml.
+
+    The file is refused until each fact that a verdict depends on has a value and a source.
+
+    \b
+    Example:
+      nf-edge devices new my-board --class sbc
+    """
+    from nf_edge.pipeline import api
+    from nf_edge.render.devices import written_parts
+
+    finish("devices new", api.new_device(name, device_class), as_json, written_parts)
+
+
+@command.command()
+@click.argument("name")
+@json_option
+def probe(name: str, as_json: bool) -> None:
+    """Write a device file that describes this Linux machine: devices/NAME.yaml.
+
+    \b
+    Example:
+      nf-edge devices probe my-laptop
+    """
+    from nf_edge.pipeline import api
+    from nf_edge.render.devices import written_parts
+
+    finish("devices probe", api.probe_device(name), as_json, written_parts)

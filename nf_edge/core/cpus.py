@@ -4,7 +4,7 @@ import math
 import os
 from pathlib import Path
 
-CGROUPS = Path("/sys/fs/cgroup")
+from nf_edge.core.control_groups import CGROUPS, MEMBERSHIP, lowest_limit
 
 
 def allowed_cpus() -> int:
@@ -13,30 +13,15 @@ def allowed_cpus() -> int:
     It is the number of CPUs in the affinity mask, or the container's quota rounded up, whichever is lower.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(count, _lowest_quota(CGROUPS, Path("/proc/self/cgroup")))))
+    return max(1, math.ceil(min(count, _lowest_quota(CGROUPS, MEMBERSHIP))))
 
 
 def _lowest_quota(root: Path, membership: Path) -> float:
     """The lowest quota, in CPUs, of a process's control groups and their parents; infinite if none has one.
 
-    Args:
-        root: the folder where the control groups are mounted.
-        membership: the file that lists the process's groups, as /proc/self/cgroup does.
+    For the arguments, see `lowest_limit`.
     """
-    try:
-        entries = [line.split(":", 2) for line in membership.read_text().splitlines()]
-    except OSError:
-        return math.inf
-    least = math.inf
-    for _, controllers, name in entries:
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        top = root / "cpu" if controllers else root
-        group = top / name.lstrip("/")
-        # In a container, the process's group is mounted at the root.
-        for folder in {top, group, *(each for each in group.parents if top in each.parents)}:
-            least = min(least, _quota(folder))
-    return least
+    return lowest_limit(root, membership, "cpu", _quota)
 
 
 def _quota(folder: Path) -> float:

@@ -2,11 +2,14 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nf_edge.core.device import Device, format_size
+from nf_edge.core.device import UNKNOWN, Device, format_size
 from nf_edge.core.figures import format_bytes
 from nf_edge.render.table import Part, Table, body
+
+if TYPE_CHECKING:
+    from nf_edge.pipeline.device_files import DeviceFile
 
 
 def device_table(devices: Sequence[Device]) -> list[Part]:
@@ -19,7 +22,7 @@ def device_table(devices: Sequence[Device]) -> list[Part]:
                 device.class_,
                 "\n".join(f"{core.count.value}× {core.core}" for core in device.cpu),
                 f"{format_size(ram.budget_bytes)}\nof {format_size(ram.size.value)}",
-                "\n".join(device.backends),
+                "\n".join(device.backends) or "none",
                 f"{len(device.unverified_facts())} of {len(device.facts())}",
             )
         )
@@ -32,7 +35,7 @@ def device_parts(device: Device, width: int) -> list[Part]:
     lines = [f"{device.name} ({device.id}, {device.class_})"]
     if device.url:
         lines.append(device.url)
-    lines.append(f"backends, preferred first: {', '.join(device.backends)}")
+    lines.append(f"backends, preferred first: {', '.join(device.backends) or 'none'}")
     for memory in device.budgets:
         exact, rounded = format_size(memory.budget_bytes), format_bytes(memory.budget_bytes)
         lines.append(f"a model may take {exact} ({rounded}) of {memory.name}")
@@ -55,6 +58,14 @@ def unverified_parts(devices: Sequence[Device]) -> list[Part]:
     return [body(lines)]
 
 
+def written_parts(written: "DeviceFile") -> list[Part]:
+    """The path of a new file, with what the user has to do or the unverified facts."""
+    if written.device is None:
+        todo = f"fill in each `{UNKNOWN}`, then run: nf-edge devices check {written.path.stem}"
+        return [body([f"wrote {written.path}", todo])]
+    return [body([f"wrote {written.path}"]), *unverified_parts([written.device])]
+
+
 def fact_text(path: str, value: Any) -> str:
     """A value of a device file as text, with its unit.
 
@@ -62,8 +73,10 @@ def fact_text(path: str, value: Any) -> str:
         path: the dotted key of the value, such as `memory.LPDDR4X.size`.
     """
     key = path.rpartition(".")[2]
+    if value is None:
+        return UNKNOWN
     if key in ("size", "usable", "reserve"):
         return format_size(value)
     if key == "mhz":
         return f"{value} MHz"
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
+    return (", ".join(value) or "none") if isinstance(value, tuple) else str(value)

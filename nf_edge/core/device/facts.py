@@ -35,9 +35,11 @@ class Fact(Closed, Generic[Value]):
             raise ValueError("a value needs its source; write {value: …, source: …, verified: …}")
         if isinstance(fact, dict) and fact.get("value") == UNKNOWN:
             if not cls.may_be_unknown:
-                raise ValueError("is unknown, and verdicts depend on it; fill in its value and source")
+                raise ValueError("is unknown, and verdicts depend on it; fill in its value and its source")
             if fact.get("verified") is True:
                 raise ValueError("cannot be unknown and verified; write verified: false")
+        elif isinstance(fact, dict) and fact.get("source") == UNKNOWN:
+            raise ValueError("a value needs its source: an address, or the reasoning of an assumption")
         return fact
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from nf_edge.backends.runnable import Runnable
 from nf_edge.core import resources
 from nf_edge.core.device import Core, Device, Isa, is_device, load_device
+from nf_edge.core.device.arm_parts import PARTS
 from nf_edge.core.errors import BadInput
 from nf_edge.measure.emulation.machine import Emulator, emulator
 from nf_edge.measure.emulation.sme import sme_fault
@@ -19,31 +20,6 @@ LIKE: dict[frozenset[Isa], str] = {
 }
 # QEMU's core with every instruction set that QEMU supports.
 ALL = "max"
-# Arm's part numbers.  Libraries use them to choose among kernels for one instruction set (Linux,
-# arch/arm64/include/asm/cputype.h).
-PARTS = {
-    "cortex-a53": 0xD03,
-    "cortex-a35": 0xD04,
-    "cortex-a55": 0xD05,
-    "cortex-a57": 0xD07,
-    "cortex-a72": 0xD08,
-    "cortex-a73": 0xD09,
-    "cortex-a75": 0xD0A,
-    "cortex-a76": 0xD0B,
-    "neoverse-n1": 0xD0C,
-    "cortex-a77": 0xD0D,
-    "cortex-a78": 0xD41,
-    "cortex-a78ae": 0xD42,
-    "cortex-x1": 0xD44,
-    "cortex-a510": 0xD46,
-    "cortex-a710": 0xD47,
-    "cortex-x2": 0xD48,
-    "cortex-a715": 0xD4D,
-    "cortex-x3": 0xD4E,
-    "cortex-a520": 0xD80,
-    "cortex-a720": 0xD81,
-    "cortex-x4": 0xD82,
-}
 UNKNOWN_PART = 0
 
 

@@ -14,6 +14,7 @@ Some parameters are common to many functions:
 
 from nf_edge.core import notebook
 from nf_edge.pipeline.api.all_devices import devices_fit
+from nf_edge.pipeline.api.devices import check_devices, list_devices, new_device, probe_device
 from nf_edge.pipeline.api.explain import check_layers, check_stages
 from nf_edge.pipeline.api.load import load_artifact, load_checkpoint, load_device, load_recipe, load_rows
 from nf_edge.pipeline.api.make import compress, sensitivity, sweep
@@ -23,6 +24,7 @@ from nf_edge.pipeline.api.measure import bench, check, check_on, generate, profi
 __all__ = [
     "bench",
     "check",
+    "check_devices",
     "check_layers",
     "check_on",
     "check_stages",
@@ -31,11 +33,14 @@ __all__ = [
     "dry_run",
     "export",
     "generate",
+    "list_devices",
     "load_artifact",
     "load_checkpoint",
     "load_device",
     "load_recipe",
     "load_rows",
+    "new_device",
+    "probe_device",
     "profile",
     "sensitivity",
     "sweep",
