@@ -1,4 +1,4 @@
-"""Writes `docs/reference/`: the command line from `--help`, and schemas from the pydantic models.
+"""Writes `docs/reference/`: the command line from `--help`, schemas from the pydantic models, the devices.
 
     make docs
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from nf_edge import cli
 from nf_edge.artifact.manifest import Manifest
-from nf_edge.core.device import Device
+from nf_edge.core.device import Device, bundled_devices, format_size
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.training.recipe import TrainingRecipe
 
@@ -37,7 +37,11 @@ def pages() -> dict[str, str]:
             "`manifest.json`, see [integrity](../integrity.md).",
         ),
     }
-    files = {"command-line.md": command_line(), "exit-codes.md": exit_codes()}
+    files = {
+        "command-line.md": command_line(),
+        "exit-codes.md": exit_codes(),
+        "devices.md": devices(bundled_devices()),
+    }
     for name, (model, title, about) in schemas.items():
         schema = model.model_json_schema()
         files[f"{name}.md"] = schema_page(title, f"{about} [JSON Schema]({name}.schema.json).", schema)
@@ -73,6 +77,39 @@ def exit_codes() -> str:
     """The page with the meaning of each exit code, as in `nf-edge --help`."""
     text = inspect.cleandoc(cli.EXIT_CODES.replace("\b\n", ""))
     return f"# Exit codes\n\n{NOTE}\n\n```text\n{text}\n```\n"
+
+
+def devices(bundled: list[Device]) -> str:
+    """The page with a table of the bundled devices."""
+    about = (
+        "The memory that a model may use, of the physical memory; `nf-edge devices show DEVICE` has every "
+        "fact with its source. *Unverified* counts the facts that nobody has compared with their source."
+    )
+    columns = ("device", "class", "memory for a model", "CPU", "backends", "it would need", "unverified")
+    rows = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    for device in bundled:
+        memory = [
+            f"{size(each.budget_bytes)} of {size(each.size.value)} {each.kind}" for each in device.budgets
+        ]
+        needed = device.missing_backend
+        cells = (
+            f"`{device.id}`: {device.name}",
+            device.class_,
+            ", ".join(memory),
+            ", ".join(f"{core.count.value} × {core.core}" for core in device.cpu),
+            ", ".join(f"`{backend}`" for backend in device.backends) or "none",
+            needed.value if needed else "",
+            f"{len(device.unverified_facts())} of {len(device.facts())}",
+        )
+        rows.append(f"| {' | '.join(map(_cell, cells))} |")
+    return f"# Bundled devices\n\n{NOTE}\n\n{about}\n\n" + "\n".join(rows) + "\n"
+
+
+def size(count: int) -> str:
+    """A size in a unit that a reader can compare, exact or with one decimal."""
+    if len(exact := format_size(count)) <= 8:
+        return exact
+    return f"{count / 2**20:,.1f} MiB" if count >= 2**20 else f"{count / 2**10:,.1f} KiB"
 
 
 def schema_page(title: str, about: str, schema: dict[str, Any]) -> str:

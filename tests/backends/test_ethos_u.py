@@ -154,7 +154,7 @@ def test_a_language_model_that_flash_cannot_hold_is_refused_before_it_is_lowered
     recipe = "ethos-u55-256-int8"
     if missing := backend_missing(recipe):
         pytest.skip(missing)
-    done = run("export", "shakespeare", "--recipe", recipe, "--device", "alif-e8-devkit", "--dry-run")
+    done = run("export", "shakespeare", "--recipe", recipe, "--device", "ek-ra8p1", "--dry-run")
     assert done.code == 4
     assert "of MRAM (predicted)" in done.err
 

@@ -200,7 +200,8 @@ def test_backends_tell_their_precisions_attention_devices_and_targets(run):
     assert all(fact["attention"] and fact["recipes"] for fact in facts.values())
     assert facts["coreml"]["precisions"]["coreml-fp16"] == "float16"
     assert facts["xnnpack"]["precisions"]["xnnpack-8da4w"] == "int4, groups of 32; int8 dynamic activations"
-    assert facts["ethos_u"]["devices"][0] == "alif-e8-devkit"
+    assert facts["ethos_u"]["devices"][0] == "alif-e3-devkit"
+    assert facts["openvino"]["devices"] == ["intel-n100-4gb"]
     assert "cortex-m-mve" in facts["cortex_m"]["targets"]
     assert "simulator" in facts["qnn"]["answers_by"]
     printed = run("backends").out

@@ -177,7 +177,8 @@ def test_inspect_loads_it_there_and_says_when_it_does_not(run, exported, tmp_pat
     ("command", "on", "code", "says"),
     [
         ("inspect", "rpi-6", 3, "--on rpi-6: is neither a device nor a core of the installed QEMU"),
-        ("inspect", "rpi-pico-2", 3, "rpi-pico-2 is a microcontroller"),
+        ("inspect", "rpi-pico-2", 3, "rpi-pico-2 has Cortex-M33; only Linux programs on Arm's Cortex-A"),
+        ("inspect", "intel-n100-4gb", 3, "intel-n100-4gb has Gracemont"),
         ("profile", "rpi-5,rpi-4b", 2, "give one device"),
     ],
 )

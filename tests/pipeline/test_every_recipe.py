@@ -24,6 +24,7 @@ DEVICE = {
     "sm8650": "galaxy-s24",
 }
 PHONE = {"coreml": "iphone-13", "vulkan": "pixel-8"}
+PC = {"openvino": "intel-n100-4gb"}
 # By weights: the share of rows that may be answered differently, and what perplexity may be multiplied by.
 MOST_FLIPS = {"float32": 0.0, "int8": 0.015, "int4": 0.05}
 MOST_PERPLEXITY = {"float32": 1.0001, "int8": 1.02, "int4": 1.15}
@@ -59,11 +60,10 @@ def test_every_recipe_takes_bundled_models(model, recipe, exported, run, checkpo
         return json.loads(done.out)["result"]
 
     backend = load_recipe(recipe).backend
-    device = DEVICE.get(load_recipe(recipe).target, PHONE.get(backend, "rpi-5"))
-    if backend != "openvino":  # no bundled device is a PC
-        # What the libraries of a phone's accelerators take is known on the phone only.
-        known = "fits as far as known" if backend in (*PHONE, "qnn") else "fits"
-        assert reported("profile", "--device", device)["verdict"]["outcome"] == known
+    device = DEVICE.get(load_recipe(recipe).target, (PHONE | PC).get(backend, "rpi-5"))
+    # What the libraries of a phone's accelerators take is known on the phone only.
+    known = "fits as far as known" if backend in (*PHONE, "qnn") else "fits"
+    assert reported("profile", "--device", device)["verdict"]["outcome"] == known
     data = checkpoint(model).examples_file if DATA[model] == "examples" else DATA[model]
     rows = LANGUAGE_MODEL_ROWS if model == "shakespeare" else SIMULATED_ROWS if backend not in CPUS else None
     limit = ("--limit", rows) if rows else ()

@@ -1,14 +1,14 @@
 """The text of a device file."""
 
-import json
 from collections.abc import Iterable
 
+from nf_edge.core import strict_json
 from nf_edge.core.device.facts import UNKNOWN
 
 
 def scalar(value: str) -> str:
     """A text as YAML."""
-    return json.dumps(value, ensure_ascii=False)
+    return strict_json.dumps(value, ascii_only=False)
 
 
 def fact(indent: int, key: str, value: object, source: str, verified: bool) -> list[str]:

@@ -127,7 +127,7 @@ class Verdict:
             )
         return OverBudget(
             f"the artifact does not run on {self.device}: {self.problem}",
-            fix="export the checkpoint with another recipe (nf-edge recipes list)",
+            fix="use a recipe whose backend the device has; nf-edge backends lists each backend's devices",
         )
 
     def to_json(self) -> dict[str, Any]:
