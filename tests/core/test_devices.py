@@ -214,6 +214,12 @@ def test_two_cores_of_one_name_are_refused_since_their_facts_could_not_be_told_a
     assert "line 10: cpu: lists Cortex-A55 more than once" in refusal(board((cores, cores + cores)))
 
 
+def test_a_device_file_is_read_the_same_without_libyaml(monkeypatch):
+    fast = bundled_devices()
+    monkeypatch.setattr("nf_edge.core.yaml_schema._FastLoader", None)
+    assert bundled_devices() == fast
+
+
 def test_an_unknown_name_lists_the_devices_there_are():
     assert f"one of: {', '.join(SHIPPED)}" in refusal("rpi-6")
 
