@@ -267,6 +267,12 @@ def test_every_row_is_predicted_once_and_stays_in_order(rows, workers):
     assert joined.row.tolist() == joined.truth.tolist() == list(range(rows))
 
 
+def test_clusters_of_one_kind_of_core_are_that_core(tmp_path, monkeypatch):
+    monkeypatch.setattr(cores, "emulator", lambda: Emulator(tmp_path, "0", frozenset({"max"}), tmp_path))
+    parts = {core.name: f"{core.part:x}" for core in emulated_cores(["galaxy-s24"])}
+    assert parts["galaxy-s24 Cortex-A720 (fast)"] == parts["galaxy-s24 Cortex-A720 (slow)"] == "d81"
+
+
 def test_logits_that_are_no_numbers_are_as_far_off_as_can_be():
     found = LocalDifference()
     found.note(np.array([[1.0, 2.0]]), np.array([[1.0, 2.5]]))

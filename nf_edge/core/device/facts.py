@@ -1,6 +1,6 @@
 """Facts of device files: a value, its source, and whether somebody checked the value in that source."""
 
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, StrictBool, StringConstraints, model_validator
 
@@ -64,7 +64,10 @@ def _clock(value: Any) -> Any:
     return None if value == UNKNOWN else value
 
 
-class ClockFact(Fact[Annotated[Count | None, BeforeValidator(_clock, json_schema_input_type=int | str)]]):
+Clock = Annotated[Count | None, BeforeValidator(_clock, json_schema_input_type=Count | Literal["unknown"])]
+
+
+class ClockFact(Fact[Clock]):
     """A clock in MHz, or `unknown` (null in JSON output), and its source."""
 
     may_be_unknown = True
