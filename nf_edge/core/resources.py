@@ -1,4 +1,4 @@
-"""The data folders that ship with the package: recipes, devices and checkpoints; and the user's own.
+"""The data folders that ship with the package: recipes, devices and checkpoints, and the user's folders.
 
 `recipes/` and `devices/` are at the top of the repository, and a wheel has copies inside the package.  So the
 package is searched first, then its parent folder.
@@ -17,7 +17,7 @@ from nf_edge.core.environment import configuration_folder
 from nf_edge.core.errors import BadInput
 
 # The kinds of files that are also found by name in the user's folders.
-USERS = ("devices",)
+IN_USER_FOLDERS = ("devices",)
 PACKAGE = Path(__file__).parent.parent
 Loaded = TypeVar("Loaded")
 
@@ -45,7 +45,7 @@ def user_folders(kind: str) -> list[Path]:
 
     The list leaves out folders that do not exist, and the bundled one, in which a developer may work.
     """
-    places = (Path(kind), configuration_folder() / kind) if kind in USERS else ()
+    places = (Path(kind), configuration_folder() / kind) if kind in IN_USER_FOLDERS else ()
     bundled = os.path.realpath(folder(kind))
     return [each for each in places if os.path.isdir(each) and os.path.realpath(each) != bundled]
 
@@ -121,7 +121,7 @@ def resolve(kind: str, name: str, suffix: str = ".yaml") -> Path:
             raise BadInput(
                 f"several files have this name: {places}",
                 where=name,
-                fix="rename your file and its id, or give its path, such as ./file",
+                fix=f"rename your file and its id, or give its path: {paths[-1]}",
             )
         return paths[0]
     path = Path(name)

@@ -72,7 +72,7 @@ def _memory(device_class: DeviceClass) -> list[str]:
         if storage:
             part = "stack and heap" if name == "RAM" else "runtime and code"
             lines += [
-                f"    # What the {part} of your firmware need besides the model.",
+                f"    # What the {part} of your firmware need in addition to the model.",
                 unknown(4, "reserve"),
             ]
     return lines
