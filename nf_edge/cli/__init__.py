@@ -37,7 +37,7 @@ VERBS = {
     "init": ("init", "Write a checkpoint of a given shape with random weights."),
     "train": ("train", "Train a checkpoint with a training recipe."),
     "recipes": ("recipes", "List, show and check recipes."),
-    "devices": ("devices", "List and check devices; show which of them a model fits."),
+    "devices": ("devices", "List, check and describe devices; show which a model fits."),
     "kernels": ("kernels", "Build the kernels of nf- recipes for this machine or a board."),
     "backends": ("backends", "List the backends, and what works on this machine."),
     "doctor": ("doctor", "Report installed versions, and how to install missing tools."),

@@ -1,4 +1,4 @@
-"""`nf-edge devices`: list, show, check and write device files."""
+"""`nf-edge devices`: list, show, check and write device files, and compare a model with devices."""
 
 import shutil
 from functools import partial
@@ -13,7 +13,7 @@ from nf_edge.cli.progress import warn
 
 @click.group(name="devices", no_args_is_help=True)
 def command() -> None:
-    """List, show, check and write device files.
+    """List, show, check and write device files; compare a model with all devices.
 
     A DEVICE is the id of a bundled device, the id of a file in the folder `devices` of the working directory
     or of nf-edge's configuration, or the path of a YAML file.

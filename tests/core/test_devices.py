@@ -363,6 +363,7 @@ def test_a_device_of_ones_own_folder_is_found_by_its_name(place, places, run):
     assert load_device("my-board").name == "My board"
     assert "my-board" in run("devices", "list").out
     assert "my-board: valid" in run("devices", "check").out
+    assert "my-board" in run("devices", "fit", "digits", "--recipe", "onnx-fp32").out
     assert run("profile", "digits", "--recipe", "xnnpack-8da8w", "--device", "my-board").code == 0
     assert "rpi-5, " in refusal("rpi-6")
     assert "my-board" in refusal("rpi-6")

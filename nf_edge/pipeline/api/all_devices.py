@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nf_edge.core.errors import BadInput
 from nf_edge.pipeline.api.arguments import Named, optional_path, place_of, require_list
+from nf_edge.pipeline.api.devices import list_devices
 from nf_edge.pipeline.api.resolver import Notify, Resolver
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def devices_fit(
 
     Args:
         recipes: the recipes; empty: all bundled recipes.
-        devices: the devices; empty: all bundled devices.
+        devices: the devices; empty: the bundled devices and those of the user's folders.
         html: the page to write; None: no page.
 
     Returns:
@@ -38,7 +39,6 @@ def devices_fit(
     Raises:
         BadInput: an input is invalid, or the page cannot be written.
     """
-    from nf_edge.core.device import bundled_devices
     from nf_edge.core.output_checks import check_file
     from nf_edge.core.recipe.recipe import bundled_recipes
     from nf_edge.pipeline import devices_fit as job
@@ -55,7 +55,7 @@ def devices_fit(
     report = job.devices_fit(
         resolver.outline(checkpoint),
         [resolver.recipe(each) for each in recipes] or bundled_recipes(),
-        [resolver.device(each) for each in devices] or bundled_devices(),
+        [resolver.device(each) for each in devices] or list_devices(notify=notify),
         gated=bool(devices),
     )
     if page is not None:
