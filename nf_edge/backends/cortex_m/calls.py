@@ -1,72 +1,12 @@
-"""The operator calls of a Cortex-M program, counted before lowering.
-
-They follow `form.py`, layer by layer.  A program's values decide how much memory its loader needs: each call adds
-its results and scratch, its scalars, and the constants and views that only this call reads.
-"""
+"""The operator calls of a Cortex-M program, counted before lowering: `form.py`, layer by layer."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from nf_edge.backends.executorch.method_allocator import (
-    CHAIN,
-    INSTRUCTION,
-    POINTER,
-    VALUE,
-    MethodAllocator,
-)
 from nf_edge.backends.input_shape import InputShape
+from nf_edge.backends.static_shape.host_calls import Call, answer, embeddings, hidden, last_token
 from nf_edge.backends.static_shape.output_tokens import output_tokens_of
 from nf_edge.backends.static_shape.spec import query_blocks
 from nf_edge.model import ModelConfig
-
-INPUTS = 2
-
-
-@dataclass(frozen=True)
-class Call:
-    """A call of an operator.
-
-    Attributes:
-        operator: the operator's name in the program.
-        arguments: the number of its arguments, including results.
-        ranks: ranks of the tensors that this call adds: results, scratch, constants and views.
-        scalars: its numbers, flags and absent arguments.
-        lists: lengths of its lists of integers; each integer is a value of the program too.
-        tensor_lists: lengths of its lists of tensors.
-    """
-
-    operator: str
-    arguments: int
-    ranks: tuple[int, ...]
-    scalars: int = 0
-    lists: tuple[int, ...] = ()
-    tensor_lists: tuple[int, ...] = ()
-
-    @property
-    def values(self) -> int:
-        """Values that this call adds to the program."""
-        in_lists = sum(self.lists) + len(self.lists) + len(self.tensor_lists)
-        return len(self.ranks) + self.scalars + in_lists
-
-
-def method_bytes(calls: list[Call]) -> int:
-    """Bytes of the method allocator of a program; the order of its values can add 4 bytes a list."""
-    allocator = MethodAllocator()
-    allocator.add(VALUE * (INPUTS + sum(call.values for call in calls)))
-    allocator.add(INPUTS, 1)
-    for _ in range(INPUTS):
-        allocator.add_tensor(2)
-    for call in calls:
-        for rank in call.ranks:
-            allocator.add_tensor(rank)
-        for length in call.lists:
-            allocator.add_integers(length)
-        for length in call.tensor_lists:
-            allocator.add_tensors(length)
-    allocator.add(CHAIN)
-    for call in calls:
-        allocator.add(INSTRUCTION + POINTER * call.arguments)
-    return allocator.used
 
 
 def calls_of(config: ModelConfig, input_shape: InputShape, rows: int) -> list[Call]:
@@ -80,14 +20,13 @@ def calls_of(config: ModelConfig, input_shape: InputShape, rows: int) -> list[Ca
 
 def _program(config: ModelConfig, length: int, rows: int) -> Iterator[Call]:
     output = output_tokens_of(config)
-    yield _embedding(3, 0)
-    yield _embedding(2, 1)
-    yield Call("aten::add.out", 5, (3,), scalars=1)
+    yield from embeddings()
     yield _quantize(3)
     if output == "last" or not config.causal:
-        yield from _hidden()
+        yield from hidden()
+        yield _quantize(2)
     if output == "last":
-        yield from _last_token()
+        yield from last_token()
         yield _quantize(2, views=1)
     for number, (heads, _) in enumerate(config.layer_sizes):
         last = number == config.n_layer - 1
@@ -98,7 +37,7 @@ def _program(config: ModelConfig, length: int, rows: int) -> Iterator[Call]:
         yield _linear(bias=False)
         yield _dequantize()
     else:
-        yield from _answer(config, output)
+        yield from answer(config, output)
 
 
 def _layer(config: ModelConfig, heads: int, length: int, rows: int, output: str) -> Iterator[Call]:
@@ -167,42 +106,6 @@ def _attention(config: ModelConfig, heads: int, queries: int, masked: bool, firs
     yield _product()
 
 
-def _answer(config: ModelConfig, output: str) -> Iterator[Call]:
-    pooled = config.pooled_token if output == "all" else "first"
-    if pooled == "mean":
-        yield _cast()
-        yield Call("aten::mul.out", 4, (3, 3))
-        yield _sum()
-        yield _select()
-        yield _sum()
-        yield Call("aten::div.out", 4, (2,))
-    elif pooled == "first":
-        yield _select()
-    else:
-        yield from _last_token()
-        yield Call("aten::mul.out", 4, (3, 3))
-        yield _sum()
-    yield Call("aten::permute_copy.out", 4, (2, 2), lists=(2,))
-    yield Call("aten::mm.out", 4, (2,))
-
-
-def _hidden() -> Iterator[Call]:
-    """The value that hides padded keys, from the mask."""
-    yield _cast()
-    yield Call("dim_order_ops::_to_dim_order_copy.out", 5, (0, 0), scalars=1, lists=(0,))
-    yield Call("aten::sub.out", 5, (2,), scalars=1)
-    yield Call("aten::mul.out", 4, (0, 2))
-    yield _quantize(2)
-
-
-def _last_token() -> Iterator[Call]:
-    """A mask of the last token."""
-    yield _cast()
-    yield Call("aten::slice_copy.Tensor_out", 7, (2,), scalars=4)
-    yield Call("aten::constant_pad_nd.out", 5, (2,), scalars=1, lists=(2,))
-    yield Call("aten::sub.out", 5, (2,), scalars=1)
-
-
 def _pick(output: str) -> list[Call]:
     """The selection of one output token."""
     if output == "all":
@@ -219,12 +122,6 @@ def _linear(*, bias: bool = True, image_before: bool = True, rows_after: bool = 
     scalars = 4 if bias else 5
     name = "cortex_m::quantized_conv2d_nhwc.out"
     return Call(name, 15, (*views, *constants, 1, 4), scalars, lists=(2, 2, 2))
-
-
-def _embedding(rank: int, indices: int) -> Call:
-    constants = (2, 2, *(1,) * indices)
-    name = "quantized_decomposed::embedding_byte.dtype_out"
-    return Call(name, 9, (*constants, rank), scalars=4)
 
 
 def _norm() -> Call:
@@ -250,15 +147,3 @@ def _quantize(rank: int, views: int = 0) -> Call:
 
 def _dequantize() -> Call:
     return Call("cortex_m::dequantize_per_tensor.out", 8, (3,), scalars=5)
-
-
-def _cast() -> Call:
-    return Call("dim_order_ops::_to_dim_order_copy.out", 5, (2,), scalars=1, lists=(2,))
-
-
-def _sum() -> Call:
-    return Call("aten::sum.IntList_out", 6, (2,), scalars=2, lists=(1,))
-
-
-def _select() -> Call:
-    return Call("aten::select_copy.int_out", 5, (2,), scalars=2)

@@ -1,9 +1,10 @@
 """Code and stack of a firmware that runs a program with ExecuTorch's Cortex-M operators.
 
-Measured in November 2026 with GCC 12.2, ExecuTorch at `-Os` (C++ code of August 2026), no log messages, and only the
-file's operators registered.  The firmware of `digits` ran on emulated cores.  It had 170,448 bytes of code and
-constants for Cortex-M7, 1.3 % more for Cortex-M33, and 3.6 % less for Cortex-M55.  Each portable kernel was linked
-for Cortex-M7 with and without the others; the sums differ from the linked programs by at most 2 %.
+Measured in November 2026 with GCC 12.2, ExecuTorch at `-Os` (C++ code of August 2026), no log messages, and
+only the file's operators registered.  The firmware of `digits` ran on emulated cores.  It had 170,448 bytes of
+code and constants for Cortex-M7, 1.3 % more for Cortex-M33, and 3.6 % less for Cortex-M55.  Each portable
+kernel was linked for Cortex-M7 with and without the others; the sums differ from the linked programs by at
+most 2 %.
 """
 
 from collections.abc import Iterable
@@ -26,16 +27,17 @@ KERNELS = {
     "aten::sum.IntList_out": 68_568,
     "dim_order_ops::_to_dim_order_copy.out": 12_920,
 }
-# The rest of the firmware: ExecuTorch's core, CMSIS-NN and its operators, the int8 embedding, the kernels' common
-# code, the C library, and 2.5 kB that run the model.
+# The rest of the firmware: ExecuTorch's core, CMSIS-NN and its operators, the int8 embedding, the kernels'
+# common code, the C library, and 2.5 kB that run the model.
 BASE = 63_608
 BASE_OPERATORS = ("cortex_m::", "quantized_decomposed::embedding_byte")
 # The deepest stack in the runs on Cortex-M33, and the variables of `sst2`'s firmware.
 STACK, VARIABLES = 2_160, 752
 MEASURED = (
-    "linked with GCC 12.2 at -Os for Cortex-M7, without log messages, only this file's operators (November 2026); "
-    "Cortex-M33 needs 1.3 % more"
+    "measured in November 2026 with GCC 12.2 at -Os for Cortex-M7, without log messages, with only this "
+    "file's operators; Cortex-M33 needs 1.3 % more"
 )
+
 
 def cortex_m_firmware(operators: Iterable[str], length: int) -> Firmware:
     """The firmware of a program that calls these operators on rows of `length` tokens."""

@@ -2,13 +2,13 @@
 
 from nf_edge.backends.firmware import APPLICATION_FLASH, KIB, Firmware, input_bytes
 
-# Arm's figures for image classification with ExecuTorch and an Ethos-U on an Alif Ensemble E8: 16 KiB of stack, and
-# 800 kB of runtime, operators and application code.
+# Arm's figures for image classification with ExecuTorch and an Ethos-U on an Alif Ensemble E8: 16 KiB of
+# stack, and 800 kB of runtime, operators and application code.
 # https://learn.arm.com/learning-paths/embedded-and-microcontrollers/alif-image-classification/memory-configuration
 NPU_STACK, NPU_CODE = 16 * KIB, 800_000
 NOT_MEASURED = (
-    "not measured: Arm's figure for another ExecuTorch application with an Ethos-U, 800 kB of code and 16 KiB of "
-    "stack, less the application's 64 KiB"
+    "not measured: Arm's figures for another application with ExecuTorch and an Ethos-U, 800 kB of code and "
+    "16 KiB of stack, less the application's 64 KiB"
 )
 
 

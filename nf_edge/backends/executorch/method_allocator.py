@@ -8,7 +8,7 @@ allocator is empty again after each instruction.  The rules are those of `Method
 from collections.abc import Iterable
 from typing import Any
 
-# sizeof on a 32-bit core: EValue, TensorImpl, BackendDelegate, Chain, an ArrayRef, and an EValue list's header.
+# sizeof on a 32-bit core: EValue, TensorImpl, BackendDelegate, Chain, an ArrayRef, and a list's header.
 POINTER, LONG = 4, 8
 VALUE, TENSOR, DELEGATE, CHAIN, SPAN, LIST = 16, 32, 40, 16, 8, 12
 # An operator's function and the span of its arguments, for each instruction.

@@ -1,4 +1,4 @@
-"""The memory of a microcontroller's firmware: what lies in flash, and what SRAM must hold at the same time."""
+"""The memory of a microcontroller's firmware: flash, and the parts that SRAM holds at the same time."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,13 @@ from nf_edge.core.figures import Figure
 
 CODE = "code"
 FLASH_PARTS = ("model file", CODE)
-SRAM_PARTS = ("planned arena", "method allocator", "temporary allocator", "stack and variables", "input buffers")
+SRAM_PARTS = (
+    "planned arena",
+    "method allocator",
+    "temporary allocator",
+    "stack and variables",
+    "input buffers",
+)
 FLASH, SRAM = "flash", "SRAM"
 
 
