@@ -46,11 +46,6 @@ class CortexM(CortexMSpec, StaticShapeBackend):
         "portable_ops_lib",
         "quantized_ops_lib",
     )
-    code_size = (
-        "Measured for `digits` with `cortex-m-int8` on an emulated Cortex-M7 (GCC 12.2, ExecuTorch with "
-        "`-Os` and without\nlog messages, C++ code of 21 August 2026): 168 kB of code if linked this way, "
-        "1.24 MB with complete\noperator libraries. The answers were the same.\n"
-    )
     run_instructions = (
         "The program calls CMSIS-NN kernels for `{target}`. It needs an ExecuTorch built for the core "
         "with its\nCortex-M operators. On this machine `nf-edge check` runs it simulated.\n"

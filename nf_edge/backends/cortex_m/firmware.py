@@ -1,10 +1,10 @@
 """Code and stack of a firmware that runs a program with ExecuTorch's Cortex-M operators.
 
-Measured in November 2026 with GCC 12.2, ExecuTorch at `-Os` (C++ code of August 2026), no log messages, and
-only the file's operators registered.  The firmware of `digits` ran on emulated cores.  It had 170,448 bytes of
-code and constants for Cortex-M7, 1.3 % more for Cortex-M33, and 3.6 % less for Cortex-M55.  Each portable
-kernel was linked for Cortex-M7 with and without the others; the sums differ from the linked programs by at
-most 2 %.
+Measured in November 2026 with GCC 12.2, ExecuTorch at `-Os` (C++ code of August 2026), no log messages,
+and only the file's operators registered.  The firmware of `digits` ran on emulated cores.  It had 170,448
+bytes of code and constants for Cortex-M7, 1.3 % more for Cortex-M33, and 3.6 % less for Cortex-M55.  Each
+portable kernel was linked for Cortex-M7 with and without the others; the sums differ from the linked
+programs by at most 2 %.
 """
 
 from collections.abc import Iterable

@@ -53,8 +53,6 @@ class StaticShapeBackend(Backend):
     """The devices that run the file and their requirements, for `RUN.md`; names in braces are
     placeholders.
     """
-    code_size: ClassVar[str] = ""
-    """The measured code size of an application, as a sentence for `RUN.md`; "" if unknown."""
 
     def inputs(self, config: ModelConfig, input_shape: InputShape) -> tuple[str, ...]:
         return INPUTS
@@ -134,8 +132,7 @@ class StaticShapeBackend(Backend):
         return self.run_instructions + BARE_METAL
 
     def run_fields(self, operators: Sequence[str]) -> Mapping[str, str]:
-        fields = bare_metal_fields(self.operator_libraries, operators)
-        return fields | {"code_size": self.code_size}
+        return bare_metal_fields(self.operator_libraries, operators)
 
     def require_operators(self, path: Path) -> None:
         require_operators(path, self.operator_libraries)

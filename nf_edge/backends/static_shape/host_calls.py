@@ -1,7 +1,7 @@
 """The operator calls of a static-shape program outside its layers, counted before lowering.
 
-They follow `form.py`.  A program's values decide how much memory its loader needs.  Each call adds its results
-and scratch, its scalars, and the constants and views that only this call reads.
+They follow `form.py`.  A program's values decide how much memory its loader needs.  Each call adds its
+results and scratch, its scalars, and the constants and views that only this call reads.
 """
 
 from collections.abc import Iterator, Sequence
