@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.base import Backend, Session
+from nf_edge.backends.coverage.coverage import Operator
+from nf_edge.backends.coverage.work import Work
 from nf_edge.backends.eager import eager
 from nf_edge.backends.executorch.capture import capture, quantize_captured
 from nf_edge.backends.executorch.method_allocator import argument_counts, method_bytes, temporary_bytes
@@ -121,8 +123,13 @@ class StaticShapeBackend(Backend):
             lowered = edge.to_executorch()
         with path.open("wb") as file:
             lowered.write_to_file(file)
-        operators = operators_in(lowered.exported_program().graph_module, self.namespace)
-        return LoweringReport(self.covered(operators, recipe, input_shape), estimate)
+        operators = list(operators_in(lowered.exported_program().graph_module, self.namespace))
+        coverage = self.covered(operators, recipe, input_shape)
+        return LoweringReport(coverage, estimate, self.work(operators, recipe))
+
+    def work(self, operators: Iterable[Operator], recipe: Recipe) -> Work | None:
+        """The estimated instructions by operator; None if no costs were measured for the recipe's target."""
+        return None
 
     def graph(self, program: nn.Module, input_shape: InputShape, path: Path) -> Session | Decoder:
         with quiet_libraries():
