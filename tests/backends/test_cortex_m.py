@@ -1,5 +1,6 @@
 """Cortex-M: the network in kernels of CMSIS-NN, and the artifact simulated."""
 
+import json
 import math
 import re
 import subprocess
@@ -7,10 +8,13 @@ import subprocess
 import cmake_project
 import pytest
 import torch
+import yaml
 from conftest import backend_missing
 
 import nf_edge.backends
+from nf_edge.backends.cortex_m.firmware import cortex_m_firmware
 from nf_edge.backends.cortex_m.softmax import softmax_int8
+from nf_edge.core import resources
 from nf_edge.measure.runner import build
 
 RECIPE = "cortex-m-int8"
@@ -35,6 +39,95 @@ def test_an_export_tells_what_cmsis_nn_takes_and_why_the_rest_is_left(exported):
     for name in ("arenas", "model file, mapped"):
         line = process[name]
         assert line["predicted"]["value"] == pytest.approx(line["planned"]["value"], rel=0.5), name
+
+
+@pytest.mark.slow
+def test_a_report_ranks_operators_by_their_instructions(exported):
+    """Layer norm is left to another kernel, but is little work beside the scores."""
+    work = exported("uneven-cls", RECIPE).manifest.reports["work"]
+    shares = [kind["share"] for kind in work["kinds"]]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1)
+    of = {kind["operator"]: kind for kind in work["kinds"]}
+    assert of["native_layer_norm"]["share"] < 0.5 * of["softmax"]["share"]
+    assert "tokens" in of["softmax"]["advice"]
+
+
+@pytest.mark.slow
+def test_the_pools_of_the_run_guide_are_those_of_the_report_and_of_the_prediction(exported):
+    artifact = exported("uneven-cls", RECIPE)
+    lines = {line["name"]: line for line in artifact.manifest.reports["memory"]["firmware"]}
+    guide = (artifact.path / "RUN.md").read_text(encoding="utf-8")
+    planned = {name: line["planned"]["value"] for name, line in lines.items()}
+    for pool, part in (
+        (r"planned_arena\[(\d+)\]", "planned arena"),
+        (r"method_pool\[(\d+) \* kPointers\]", "method allocator"),
+        (r"temporary_pool\[(\d+) \* kPointers\]", "temporary allocator"),
+    ):
+        assert [int(size) for size in re.findall(pool, guide)] == [planned[part]], part
+        assert f"| {part} | {planned[part]:,} |" in guide
+    sram = (
+        "planned arena",
+        "method allocator",
+        "temporary allocator",
+        "stack and variables",
+        "input buffers",
+    )
+    assert planned["SRAM"] == sum(planned[part] for part in sram)
+    assert planned["flash"] == planned["model file"] + planned["code"]
+    assert lines["method allocator"]["predicted"]["value"] == pytest.approx(
+        planned["method allocator"], rel=0.01
+    )
+    assert "-DEXECUTORCH_ENABLE_LOGGING=OFF" in guide
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "code"), [("digits", 24_404, 169_424), ("sst2", 33_780, 175_252)]
+)
+def test_pools_and_code_are_those_measured_on_a_core(run, model, method, code):
+    """Bytes of a firmware on an emulated Cortex-M7, in November 2026."""
+    done = run("profile", model, "--recipe", RECIPE, "--json")
+    lines = json.loads(done.out)["result"]["firmware"]
+    predicted = {line["name"]: line["predicted"]["value"] for line in lines}
+    assert predicted["method allocator"] == pytest.approx(method, rel=0.02)
+    assert predicted["code"] == pytest.approx(code, rel=0.02)
+    # 28 bytes for each of a convolution's 15 arguments.
+    assert predicted["temporary allocator"] == 420
+
+
+@pytest.fixture
+def board(tmp_path):
+    """Writes a device file: the Raspberry Pi Pico 2 with another usable memory of a kind."""
+
+    def make(kind, usable):
+        path = resources.folder("devices") / "rpi-pico-2.yaml"
+        device = yaml.safe_load(path.read_text(encoding="utf-8")) | {"id": "small"}
+        memory = next(memory for memory in device["memory"] if memory["kind"] == kind)
+        memory["usable"] |= {"value": usable}
+        path = tmp_path / "small.yaml"
+        path.write_text(yaml.safe_dump(device), encoding="utf-8")
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("kind", "usable", "part"),
+    # The arena takes 54 kB and the application 16 KiB; the file takes 115 kB and the application 64 KiB.
+    [("sram", "75 KiB", "SRAM"), ("flash", "300 kB", "QSPI flash")],
+)
+def test_a_board_that_holds_arena_and_file_but_not_pools_and_code_is_over_budget(
+    run, board, kind, usable, part
+):
+    done = run("profile", "digits", "--recipe", RECIPE, "--device", board(kind, usable))
+    assert done.code == 4
+    assert f"of {part} (predicted)" in done.err
+
+
+def test_a_firmware_with_an_operator_of_unknown_size_is_not_said_to_fit():
+    firmware = cortex_m_firmware(["aten::add.out", "aten::cumsum.out"], 64)
+    assert firmware.code is None
+    assert "aten::cumsum.out" in firmware.note
 
 
 @pytest.mark.slow
@@ -86,7 +179,7 @@ def test_softmax_is_that_of_fixed_point_and_within_a_level_of_float32():
 
 @pytest.mark.parametrize("device", ["stm32h747i-disco", "rpi-pico-2"])
 def test_digits_is_predicted_to_fit_a_microcontroller(device, run):
-    """Against what its file sets aside for the runtime, which cannot be had here."""
+    """With the runtime's code and pools, and what its file sets aside for the application."""
     if missing := backend_missing(RECIPE):
         pytest.skip(missing)
     done = run("export", "digits", "--recipe", RECIPE, "--device", device, "--dry-run")

@@ -77,8 +77,8 @@ The firmware needs this memory, without your application; the report explains th
 
 The heap stays empty{heap}.
 
-Build ExecuTorch with `-DCMAKE_BUILD_TYPE=MinSizeRel -DEXECUTORCH_ENABLE_LOGGING=OFF`. Log messages take 470 kB of
-flash, and ExecuTorch's preset `arm-baremetal` switches them on.
+Build ExecuTorch with `-DCMAKE_BUILD_TYPE=MinSizeRel -DEXECUTORCH_ENABLE_LOGGING=OFF`. Log messages take
+470 kB of flash, and ExecuTorch's preset `arm-baremetal` switches them on.
 
 Link `executorch_core` and the extension `data_loader`{delegates}. Link the kernel archives
 {archives} without `--whole-archive`, and register only the operators that `{file}` calls:
@@ -87,9 +87,9 @@ Link `executorch_core` and the extension `data_loader`{delegates}. Link the kern
 
 ExecuTorch's CMake function `gen_selected_ops` writes this registration, one library for each operator list:
 {lists}.
-Pass the names as `ROOT_OPS`, separated by commas. ExecuTorch's `examples/arm/executor_runner` does so with the
-names in `EXECUTORCH_SELECT_OPS_LIST`. Do not link the operator libraries ({libraries}): they register and link
-all of their kernels. For `digits` on a Cortex-M7 that was 1.24 MB of code instead of 170 kB.
+Pass the names as `ROOT_OPS`, separated by commas. ExecuTorch's `examples/arm/executor_runner` does so with
+the names in `EXECUTORCH_SELECT_OPS_LIST`. Do not link the operator libraries ({libraries}): they register and
+link all of their kernels. For `digits` on a Cortex-M7 that was 1.24 MB of code instead of 170 kB.
 """
 
 BARE_METAL = CPP + CPP_BARE_METAL + LINK_BARE_METAL
