@@ -1,12 +1,12 @@
 """The memory of a microcontroller's firmware, for `RUN.md`."""
 
 from collections.abc import Sequence
-from typing import Any
 
+from nf_edge.artifact.entries import PartEntry
 from nf_edge.core.figures import Figure
 
 
-def firmware_fields(lines: Sequence[dict[str, Any]]) -> dict[str, str]:
+def firmware_fields(lines: Sequence[PartEntry]) -> dict[str, str]:
     """Values for the names in braces of a bare-metal `RUN.md`: a table, and the size of each part.
 
     Args:

@@ -20,7 +20,7 @@ def calls_of(config: ModelConfig, input_shape: InputShape, rows: int) -> list[Ca
 
 def _program(config: ModelConfig, length: int, rows: int) -> Iterator[Call]:
     output = output_tokens_of(config)
-    yield from embeddings()
+    yield from embeddings(config)
     yield _quantize(3)
     if output == "last" or not config.causal:
         yield from hidden()

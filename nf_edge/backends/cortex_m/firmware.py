@@ -14,12 +14,16 @@ from nf_edge.backends.firmware import Firmware, input_bytes
 # Linked bytes of each portable kernel.
 KERNELS = {
     "aten::add.out": 6_160,
+    "aten::amax.out": 7_760,
     "aten::cat.out": 8_288,
     "aten::constant_pad_nd.out": 9_112,
     "aten::div.out": 2_072,
+    "aten::embedding.out": 528,
+    "aten::le.Tensor_out": 4_656,
     "aten::mm.out": 2_456,
     "aten::mul.out": 4_960,
     "aten::native_layer_norm.out": 2_680,
+    "aten::ne.Scalar_out": 3_400,
     "aten::permute_copy.out": 2_288,
     "aten::select_copy.int_out": 616,
     "aten::slice_copy.Tensor_out": 1_258,

@@ -95,7 +95,7 @@ class EthosUSpec(BackendSpec):
 def _host_calls(config: ModelConfig) -> Iterator[Call]:
     """The calls of the host: before the NPU's delegate, of the delegate, and after it."""
     output = output_tokens_of(config)
-    yield from embeddings()
+    yield from embeddings(config)
     hides = output == "last" or not config.causal
     if hides:
         yield from hidden()

@@ -68,8 +68,16 @@ def method_bytes(calls: Sequence[Call], delegates: int = 0) -> int:
     return allocator.used
 
 
-def embeddings() -> Iterator[Call]:
-    """The lookup of token and position embeddings, and their sum."""
+def embeddings(config: ModelConfig) -> Iterator[Call]:
+    """The mask of real tokens, if pad tokens end a row; the lookup of both embeddings, and their sum."""
+    if config.pooled_token == "last_not_pad" and not config.is_language_model:
+        yield Call("aten::ne.Scalar_out", 4, (2,), scalars=1)
+        yield _cast()
+        yield Call("aten::mul.out", 4, (2,))
+        yield Call("aten::mul.out", 4, (2,))
+        yield Call("aten::amax.out", 5, (2,), scalars=1, lists=(1,))
+        yield Call("aten::le.Tensor_out", 4, (2,))
+        yield _cast()
     yield _embedding(3, 0)
     yield _embedding(2, 1)
     yield Call("aten::add.out", 5, (3,), scalars=1)

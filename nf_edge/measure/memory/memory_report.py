@@ -104,12 +104,10 @@ class MemoryReport(HtmlValue):
 
 def _firmware(accounts: list[Account]) -> tuple[MemoryPart, ...]:
     """The lines of a microcontroller's memory; empty if the model does not run on one."""
-    predicted, planned = (account.firmware and account.firmware.figures() for account in accounts[:2])
-    if predicted is None:
-        return ()
+    predicted, planned = (account.firmware.figures() if account.firmware else {} for account in accounts[:2])
     not_planned = Figure.unavailable("bytes", "there is no artifact yet")
     not_measured = Figure.unavailable("bytes", "only the device can measure it")
     return tuple(
-        MemoryPart(name, figure, planned[name] if planned else not_planned, not_measured)
+        MemoryPart(name, figure, planned.get(name, not_planned), not_measured)
         for name, figure in predicted.items()
     )
