@@ -94,9 +94,9 @@ def test_what_one_process_may_hold_of_a_phone_or_a_board_is_marked_as_an_assumpt
 def test_a_model_on_a_microcontroller_gets_sram_and_flash_less_what_the_firmware_keeps():
     device = load_device("stm32h747i-disco")
     assert device.working_memory.name == "AXI SRAM"
-    assert device.working_memory.budget_bytes == 524_288 - 80 * 1024
+    assert device.working_memory.budget_bytes == 524_288 - 16 * 1024
     assert device.storage_memory.name == "Internal flash"
-    assert device.storage_memory.budget_bytes == 2_097_152 - 800_000
+    assert device.storage_memory.budget_bytes == 2_097_152 - 64 * 1024
     assert list(device.working_memory.unverified_budget()) == ["memory.AXI SRAM.reserve"]
 
 
