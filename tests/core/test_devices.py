@@ -100,6 +100,17 @@ def test_a_model_on_a_microcontroller_gets_sram_and_flash_less_what_the_firmware
     assert list(device.working_memory.unverified_budget()) == ["memory.AXI SRAM.reserve"]
 
 
+def test_microcontrollers_set_aside_memory_for_the_application_only():
+    """A report counts the runtime's code, pools and stack, so a set-aside must not hold them again."""
+    for device in bundled_devices():
+        if device.class_ == "mcu":
+            reserve = device.working_memory.reserve
+            assert reserve and reserve.value == 16 * 1024, device.id
+            assert "runtime" not in reserve.source, device.id
+            kept = device.storage_memory.reserve
+            assert kept is None or kept.value == 64 * 1024, device.id
+
+
 def test_a_phone_has_no_budget_for_the_model_file():
     assert load_device("pixel-8").storage_memory is None
 
