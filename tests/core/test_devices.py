@@ -105,7 +105,7 @@ def test_microcontrollers_set_aside_memory_for_the_application_only():
     for device in bundled_devices():
         if device.class_ == "mcu":
             reserve = device.working_memory.reserve
-            assert reserve and reserve.value == 16 * 1024, device.id
+            assert reserve.value == 16 * 1024, device.id
             assert "runtime" not in reserve.source, device.id
             kept = device.storage_memory.reserve
             assert kept is None or kept.value == 64 * 1024, device.id
