@@ -118,6 +118,26 @@ class AcceleratorEntry(TypedDict):
 
 
 @with_config(STRICT)
+class WorkKindEntry(TypedDict):
+    """Operators of one name: their number, instructions in one run, share of all, and how to reduce them."""
+
+    operator: str
+    count: Count
+    instructions: Count
+    share: float
+    advice: str
+
+
+@with_config(STRICT)
+class WorkEntry(TypedDict):
+    """The estimated instructions of one run, by operator, the most first."""
+
+    source: str
+    instructions: Count
+    kinds: list[WorkKindEntry]
+
+
+@with_config(STRICT)
 class PartEntry(TypedDict):
     """One part of the memory: predicted before lowering, planned in the file, and measured."""
 
@@ -143,10 +163,11 @@ class VerdictEntry(TypedDict):
 
 @with_config(OPEN)
 class MemoryEntry(TypedDict):
-    """The memory of the file and of the process; `verdict` is null if no device was given."""
+    """The memory of the file, of the process and of a firmware; `verdict` is null if no device was given."""
 
     file: list[PartEntry]
     process: list[PartEntry]
+    firmware: NotRequired[list[PartEntry]]
     verdict: VerdictEntry | None
 
 
@@ -168,3 +189,4 @@ class Reports(TypedDict):
     memory: MemoryEntry
     accuracy: AccuracyEntry | None
     accelerator: NotRequired[AcceleratorEntry | None]
+    work: NotRequired[WorkEntry]

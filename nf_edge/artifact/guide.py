@@ -1,13 +1,11 @@
 """`RUN.md`: instructions to call an artifact, with code that runs unchanged."""
 
 from nf_edge.artifact.answers import ANSWERS, PRINT_CPP, PRINT_PYTHON
+from nf_edge.artifact.firmware_lines import firmware_fields
 from nf_edge.artifact.manifest import Interface, Manifest, Requirements
 from nf_edge.artifact.tokenizer_notes import generator, tokenizer_lines
 from nf_edge.backends import agreeing_backend
 from nf_edge.backends.run_text import code_names
-
-# Bytes that portable kernels allocate temporarily, in addition to the memory that the file plans.
-BORROWED = 4096
 
 OPERATORS = "libnf_executorch.so"
 LOAD_OPERATORS = f"""
@@ -42,10 +40,9 @@ def run_guide(manifest: Manifest) -> str:
         "steps": min(4, interface.length - len(example)),
         "cache_dtype": interface.cache_dtype,
         "operators": (LOAD_OPERATORS if requires.own_kernels else "") + _environment_code(requires),
-        "arenas": _planned(manifest, "arenas"),
-        "borrowed": (_planned(manifest, "workspace") or 0) + BORROWED,
         "generator": generator(interface, manifest.model.name),
         "libraries": code_names(requires.operator_libraries),
+        **firmware_fields(manifest.reports["memory"].get("firmware", [])),
         **backend.run_fields(requires.operators),
     }
     return "\n".join(
@@ -62,13 +59,6 @@ def run_guide(manifest: Manifest) -> str:
             backend.run_text(interface.cached).format(**fields),
         ]
     )
-
-
-def _planned(manifest: Manifest, part: str) -> int | None:
-    """The planned bytes of one part of the process's memory, such as "arenas"; None if nothing is planned."""
-    (line,) = (line for line in manifest.reports["memory"]["process"] if line["name"] == part)
-    planned = line["planned"]["value"]
-    return None if planned is None else int(planned)
 
 
 def _environment_code(requires: Requirements) -> str:

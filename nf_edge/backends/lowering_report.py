@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from nf_edge.backends.coverage.coverage import Coverage
+from nf_edge.backends.coverage.work import Work
 from nf_edge.core.figures import Figure
 
 
@@ -53,11 +54,13 @@ class LoweringReport:
     Attributes:
         coverage: the operators that the library executes.
         estimate: the compiler's estimate; None if the compiler gives none.
+        work: the estimated instructions by operator; None if no costs were measured for the target.
         weights: dequantized weights of the linear layers that the lowering quantized, by name.
     """
 
     coverage: Coverage
     estimate: Estimate | None = None
+    work: Work | None = None
     weights: Mapping[str, Tensor] = field(default_factory=dict)
 
     def recounted(self, operators: int) -> "LoweringReport":

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from nf_edge.backends.firmware import Firmware
+
 
 @dataclass(frozen=True)
 class MemoryPlan:
@@ -20,6 +22,7 @@ class MemoryPlan:
         loading: the peak at load minus all of the above.  A delegate copies pages of the file and then frees
             them.
         notes: remarks for the user.
+        firmware: the rest of a microcontroller's firmware; None if the file does not run on one.
 
     All figures of the process are for the largest input.
     """
@@ -34,6 +37,7 @@ class MemoryPlan:
     workspace: int | None
     loading: int = 0
     notes: tuple[str, ...] = ()
+    firmware: Firmware | None = None
 
     @property
     def file(self) -> int:

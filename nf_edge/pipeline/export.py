@@ -237,6 +237,7 @@ def _write(
     runnable, report, stage = built.runnable, built.report, built.runnable.folder
     files = listed(stage)
     estimate = report.estimate.to_json() if report.estimate else None
+    work = {"work": report.work.to_json()} if report.work else {}
     manifest = Manifest(
         status="fail" if proof.failure else "pass",
         nf_edge=__version__,
@@ -252,7 +253,7 @@ def _write(
         quantization=tuple(layer_report.to_json() for layer_report in built.layer_reports),
         coverage=report.coverage.to_json(),
         reproducible=reproducible(runnable.recipe),
-        reports={**proof.to_json(), "accelerator": estimate},
+        reports={**proof.to_json(), "accelerator": estimate, **work},
     )
     page = report_page(manifest, proof.parity, proof.memory, proof.accuracy)
     return write_documents(manifest, page, stage)

@@ -4,13 +4,16 @@ from nf_edge.artifact.entries import CoverageEntry, LeftEntry
 from nf_edge.artifact.manifest import Manifest
 from nf_edge.core.figures import Figure
 from nf_edge.render.table import Lines, Part, Table
+from nf_edge.render.work import work_lines, work_shares, work_table
 
 
 def coverage_parts(manifest: Manifest) -> list[Part]:
-    """The report of the operators; then the report of the accelerator, if there is one."""
+    """The report of the operators, of the accelerator, and of the processor's work, as far as known."""
     parts: list[Part] = [Lines("Operators", coverage_lines(manifest))]
     if (table := accelerator_table(manifest)) is not None:
         parts += [Lines("Accelerator", accelerator_lines(manifest)), table]
+    if (table := work_table(manifest)) is not None:
+        parts += [Lines("Work", work_lines(manifest)), table]
     return parts
 
 
@@ -26,8 +29,15 @@ def coverage_lines(manifest: Manifest) -> list[str]:
     for left in coverage["left"]:
         groups.setdefault((left["reason"], left.get("fix", "")), []).append(left)
     lines = [f"{line}; the others:" if groups else line]
-    for (reason, fix), entries in groups.items():
+    shares = work_shares(manifest)
+
+    def work(entries: list[LeftEntry]) -> float:
+        return sum(shares.get(entry["operator"], 0.0) for entry in entries)
+
+    for (reason, fix), entries in sorted(groups.items(), key=lambda group: work(group[1]), reverse=True):
         operators = ", ".join(f"{entry['count']} {entry['operator']}" for entry in entries)
+        if shares:
+            operators += f", {100 * work(entries):.1f} % of instructions"
         if coverage.get("total_macs"):
             operators += f", {macs_text(sum(entry['macs'] for entry in entries), coverage)}"
             reason += f"; fix: {fix}" if fix else "; no fix known"

@@ -16,7 +16,7 @@ BAR_WIDTH = 30
 
 def memory_parts(report: MemoryReport) -> list[Part]:
     """The report of memory: tables and remarks; with a device, also the verdict."""
-    parts: list[Part] = [*memory_tables(report), body(memory_lines(report))]
+    parts: list[Part] = [*memory_tables(report), *firmware_tables(report), body(memory_lines(report))]
     if report.verdict:
         parts.append(body(verdict_lines(report.verdict)))
     return parts
@@ -33,6 +33,13 @@ def memory_tables(report: MemoryReport) -> list[Table]:
             {"measured": "emulated"} if report.emulated else {},
         ),
     ]
+
+
+def firmware_tables(report: MemoryReport) -> list[Table]:
+    """The table of a microcontroller's flash and SRAM; empty for other backends."""
+    if not report.firmware:
+        return []
+    return [_account_table("Memory of a firmware that runs it", report.firmware, ("predicted", "planned"))]
 
 
 def _account_table(

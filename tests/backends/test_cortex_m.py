@@ -1,5 +1,6 @@
 """Cortex-M: the network in kernels of CMSIS-NN, and the artifact simulated."""
 
+import json
 import math
 import re
 import subprocess
@@ -7,10 +8,15 @@ import subprocess
 import cmake_project
 import pytest
 import torch
+import yaml
 from conftest import backend_missing
 
 import nf_edge.backends
+from nf_edge.backends.cortex_m.costs import COSTS
+from nf_edge.backends.cortex_m.firmware import cortex_m_firmware
 from nf_edge.backends.cortex_m.softmax import softmax_int8
+from nf_edge.backends.coverage.coverage import Operator
+from nf_edge.core import resources
 from nf_edge.measure.runner import build
 
 RECIPE = "cortex-m-int8"
@@ -35,6 +41,115 @@ def test_an_export_tells_what_cmsis_nn_takes_and_why_the_rest_is_left(exported):
     for name in ("arenas", "model file, mapped"):
         line = process[name]
         assert line["predicted"]["value"] == pytest.approx(line["planned"]["value"], rel=0.5), name
+
+
+@pytest.mark.slow
+def test_a_report_ranks_operators_by_their_instructions(exported):
+    """Layer norm is left to another kernel, but is little work beside the scores."""
+    work = exported("uneven-cls", RECIPE).manifest.reports["work"]
+    shares = [kind["share"] for kind in work["kinds"]]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1)
+    of = {kind["operator"]: kind for kind in work["kinds"]}
+    assert of["native_layer_norm"]["share"] < of["softmax"]["share"]
+    assert "tokens" in of["softmax"]["advice"]
+
+
+def test_the_most_work_of_digits_is_softmax_as_on_the_core():
+    """Measured on an emulated Cortex-M7: shares of 24.9 million instructions."""
+    operators = [
+        Operator("softmax", macs=0, taken=True, elements=16_384),
+        Operator("quantized_conv2d_nhwc", macs=3_801_088, taken=True, elements=147_456),
+        Operator("quantized_add", macs=0, taken=True, elements=40_960),
+        Operator("quantized_batch_matmul", macs=1_048_576, taken=True, elements=24_576),
+        Operator("native_layer_norm", macs=0, taken=False, elements=20_480),
+        Operator("transpose", macs=0, taken=True, elements=102_464),
+    ]
+    work = COSTS["cortex-m-dsp"].work(operators)
+    assert work.instructions == pytest.approx(24.91e6, rel=0.01)
+    shares = {kind.operator: kind.share for kind in work.kinds}
+    measured = {"softmax": 0.345, "quantized_conv2d_nhwc": 0.316, "quantized_add": 0.135}
+    measured |= {"quantized_batch_matmul": 0.134, "native_layer_norm": 0.019}
+    for operator, share in measured.items():
+        assert shares[operator] == pytest.approx(share, abs=0.005), operator
+    assert work.kinds[0].operator == "softmax"
+
+
+@pytest.mark.slow
+def test_the_pools_of_the_run_guide_are_those_of_the_report_and_of_the_prediction(exported):
+    artifact = exported("uneven-cls", RECIPE)
+    lines = {line["name"]: line for line in artifact.manifest.reports["memory"]["firmware"]}
+    guide = (artifact.path / "RUN.md").read_text(encoding="utf-8")
+    planned = {name: line["planned"]["value"] for name, line in lines.items()}
+    for pool, part in (
+        (r"planned_arena\[(\d+)\]", "planned arena"),
+        (r"method_pool\[(\d+) \* kPointers\]", "method allocator"),
+        (r"temporary_pool\[(\d+) \* kPointers\]", "temporary allocator"),
+    ):
+        assert [int(size) for size in re.findall(pool, guide)] == [planned[part]], part
+        assert f"| {part} | {planned[part]:,} |" in guide
+    sram = (
+        "planned arena",
+        "method allocator",
+        "temporary allocator",
+        "stack and variables",
+        "input buffers",
+    )
+    assert planned["SRAM"] == sum(planned[part] for part in sram)
+    assert planned["flash"] == planned["model file"] + planned["code"]
+    assert lines["method allocator"]["predicted"]["value"] == pytest.approx(
+        planned["method allocator"], rel=0.01
+    )
+    assert "-DEXECUTORCH_ENABLE_LOGGING=OFF" in guide
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "code"), [("digits", 24_404, 169_424), ("sst2", 33_780, 175_252)]
+)
+def test_pools_and_code_are_those_measured_on_a_core(run, model, method, code):
+    """Bytes of a firmware on an emulated Cortex-M7, in November 2026."""
+    done = run("profile", model, "--recipe", RECIPE, "--json")
+    lines = json.loads(done.out)["result"]["firmware"]
+    predicted = {line["name"]: line["predicted"]["value"] for line in lines}
+    assert predicted["method allocator"] == pytest.approx(method, rel=0.02)
+    assert predicted["code"] == pytest.approx(code, rel=0.02)
+    # 28 bytes for each of a convolution's 15 arguments.
+    assert predicted["temporary allocator"] == 420
+
+
+@pytest.fixture
+def board(tmp_path):
+    """Writes a device file: the Raspberry Pi Pico 2 with another usable memory of a kind."""
+
+    def make(kind, usable):
+        path = resources.folder("devices") / "rpi-pico-2.yaml"
+        device = yaml.safe_load(path.read_text(encoding="utf-8")) | {"id": "small"}
+        memory = next(memory for memory in device["memory"] if memory["kind"] == kind)
+        memory["usable"] |= {"value": usable}
+        path = tmp_path / "small.yaml"
+        path.write_text(yaml.safe_dump(device), encoding="utf-8")
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("kind", "usable", "part"),
+    # The arena takes 54 kB and the application 16 KiB; the file takes 115 kB and the application 64 KiB.
+    [("sram", "75 KiB", "SRAM"), ("flash", "300 kB", "QSPI flash")],
+)
+def test_a_board_that_holds_arena_and_file_but_not_pools_and_code_is_over_budget(
+    run, board, kind, usable, part
+):
+    done = run("profile", "digits", "--recipe", RECIPE, "--device", board(kind, usable))
+    assert done.code == 4
+    assert f"of {part} (predicted)" in done.err
+
+
+def test_a_firmware_with_an_operator_of_unknown_size_is_not_said_to_fit():
+    firmware = cortex_m_firmware(["aten::add.out", "aten::cumsum.out"], 64)
+    assert firmware.code is None
+    assert "aten::cumsum.out" in firmware.note
 
 
 @pytest.mark.slow
@@ -86,7 +201,7 @@ def test_softmax_is_that_of_fixed_point_and_within_a_level_of_float32():
 
 @pytest.mark.parametrize("device", ["stm32h747i-disco", "rpi-pico-2"])
 def test_digits_is_predicted_to_fit_a_microcontroller(device, run):
-    """Against what its file sets aside for the runtime, which cannot be had here."""
+    """With the runtime's code and pools, and what its file sets aside for the application."""
     if missing := backend_missing(RECIPE):
         pytest.skip(missing)
     done = run("export", "digits", "--recipe", RECIPE, "--device", device, "--dry-run")

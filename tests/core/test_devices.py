@@ -132,10 +132,21 @@ def test_what_one_process_may_hold_of_a_phone_or_a_board_is_marked_as_an_assumpt
 def test_a_model_on_a_microcontroller_gets_sram_and_flash_less_what_the_firmware_keeps():
     device = load_device("stm32h747i-disco")
     assert device.working_memory.name == "AXI SRAM"
-    assert device.working_memory.budget_bytes == 524_288 - 80 * 1024
+    assert device.working_memory.budget_bytes == 524_288 - 16 * 1024
     assert device.storage_memory.name == "Internal flash"
-    assert device.storage_memory.budget_bytes == 2_097_152 - 800_000
+    assert device.storage_memory.budget_bytes == 2_097_152 - 64 * 1024
     assert list(device.working_memory.unverified_budget()) == ["memory.AXI SRAM.reserve"]
+
+
+def test_microcontrollers_set_aside_memory_for_the_application_only():
+    """A report counts the runtime's code, pools and stack, so a set-aside must not hold them again."""
+    for device in bundled_devices():
+        if device.class_ == "mcu":
+            reserve = device.working_memory.reserve
+            assert reserve.value == 16 * 1024, device.id
+            assert "runtime" not in reserve.source, device.id
+            kept = device.storage_memory.reserve
+            assert kept is None or kept.value == 64 * 1024, device.id
 
 
 def test_a_phone_has_no_budget_for_the_model_file():

@@ -4,6 +4,7 @@ CMSIS-NN kernels compute all layers in int8, except the norms.  Embeddings and t
 There is no delegate: the program calls ExecuTorch's Cortex-M operators.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,10 +12,13 @@ import torch
 from torch import nn
 
 from nf_edge.backends.base import Session
+from nf_edge.backends.cortex_m.costs import COSTS
 from nf_edge.backends.cortex_m.form import cortex_m_program
 from nf_edge.backends.cortex_m.lowering import cmsis_quantizer, lower_program
 from nf_edge.backends.cortex_m.softmax import softmax_int8
 from nf_edge.backends.cortex_m.spec import ROWS, CortexMSpec
+from nf_edge.backends.coverage.coverage import Operator
+from nf_edge.backends.coverage.work import Work
 from nf_edge.backends.executorch.interpreter import Interpreter
 from nf_edge.backends.input_shape import CacheDtype, InputShape
 from nf_edge.backends.lowering_report import Estimate
@@ -26,8 +30,7 @@ from nf_edge.model.attention_forms import TWO_PRODUCTS
 
 MOVES = "it only moves int8 values, and CMSIS-NN has no kernel for that; it costs little"
 REASONS = {
-    "native_layer_norm": "CMSIS-NN has no layer norm, so the core's FPU computes it in float32; a custom "
-    "int8 kernel would avoid that",
+    "native_layer_norm": "CMSIS-NN has no layer norm, so the core's FPU computes it in float32",
     "embedding": "CMSIS-NN has no table lookup; the lookup only reads the rows of the input's tokens",
     "embedding_byte": "CMSIS-NN has no table lookup; the lookup only reads the rows of the input's tokens",
     "slice_copy": MOVES,
@@ -45,11 +48,6 @@ class CortexM(CortexMSpec, StaticShapeBackend):
         "cortex_m_ops_lib",
         "portable_ops_lib",
         "quantized_ops_lib",
-    )
-    code_size = (
-        "Measured for `digits` with `cortex-m-int8` on an emulated Cortex-M7 (GCC 12.2, ExecuTorch with "
-        "`-Os` and without\nlog messages, C++ code of 21 August 2026): 168 kB of code if linked this way, "
-        "1.24 MB with complete\noperator libraries. The answers were the same.\n"
     )
     run_instructions = (
         "The program calls CMSIS-NN kernels for `{target}`. It needs an ExecuTorch built for the core "
@@ -71,6 +69,9 @@ class CortexM(CortexMSpec, StaticShapeBackend):
         self, exported: torch.export.ExportedProgram, recipe: Recipe, path: Path
     ) -> tuple[Any, Estimate | None]:
         return lower_program(exported, target_of(recipe)), None
+
+    def work(self, operators: Iterable[Operator], recipe: Recipe) -> Work:
+        return COSTS[target_of(recipe)].work(operators)
 
     def warm_up(self) -> None:
         # Importing the operators alone would cause a circular import.

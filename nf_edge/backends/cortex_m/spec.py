@@ -1,10 +1,17 @@
 """The recipes that the Cortex-M backend accepts, and the memory of its artifacts."""
 
+from collections.abc import Iterable
+
+from nf_edge.backends.cortex_m.calls import calls_of
+from nf_edge.backends.cortex_m.firmware import cortex_m_firmware
+from nf_edge.backends.executorch.method_allocator import temporary_bytes
+from nf_edge.backends.firmware import Firmware
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.precisions import precisions
 from nf_edge.backends.spec import BackendSpec
-from nf_edge.backends.static_shape.spec import account, query_blocks, static_support
+from nf_edge.backends.static_shape.host_calls import method_bytes
+from nf_edge.backends.static_shape.spec import FIRMWARE_NOTE, Pools, account, query_blocks, static_support
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig
@@ -40,4 +47,10 @@ class CortexMSpec(BackendSpec):
             2 * sizes.scores // blocks + 5 * sizes.hidden,
             logits,
         )
-        return account(program, weights, tables, arenas, workspace=0)
+        calls = calls_of(config, input_shape, ROWS)
+        pools = Pools(arenas, method_bytes(calls), temporary_bytes(call.arguments for call in calls))
+        firmware = self.firmware((call.operator for call in calls), input_shape.length)
+        return account(program, weights, tables, pools, firmware, (FIRMWARE_NOTE + firmware.note,))
+
+    def firmware(self, operators: Iterable[str], length: int) -> Firmware:
+        return cortex_m_firmware(operators, length)

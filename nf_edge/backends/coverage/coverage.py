@@ -12,11 +12,13 @@ class Operator:
     Attributes:
         macs: multiply-accumulates of one run.
         taken: whether the accelerated library executes the call.
+        elements: elements of its first result.
     """
 
     name: str
     macs: int
     taken: bool
+    elements: int = 0
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,11 @@ def macs_of(node: Node, size: Size = largest) -> int:
     return 0 if count is None else count(_Call(node, size))
 
 
+def elements_of(node: Node, size: Size = largest) -> int:
+    """Elements of the first result of a call."""
+    return math.prod(_Call(node, size).result())
+
+
 class _Call:
     """The shapes of a call's arguments and results."""
 

@@ -1,12 +1,27 @@
 """The recipes that the Ethos-U backend accepts, and the memory of its artifacts."""
 
+from collections.abc import Iterable, Iterator
+
+from nf_edge.backends.ethos_u.firmware import ethos_u_firmware
 from nf_edge.backends.ethos_u.target import TARGETS, has_matrix_unit
+from nf_edge.backends.executorch.method_allocator import temporary_bytes
+from nf_edge.backends.firmware import Firmware
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.precisions import precisions
 from nf_edge.backends.spec import BackendSpec
+from nf_edge.backends.static_shape.host_calls import (
+    Call,
+    answer,
+    embeddings,
+    hidden,
+    last_token,
+    method_bytes,
+)
 from nf_edge.backends.static_shape.output_tokens import output_tokens_of
 from nf_edge.backends.static_shape.spec import (
+    FIRMWARE_NOTE,
+    Pools,
     account,
     query_blocks,
     static_activations,
@@ -44,7 +59,7 @@ class EthosUSpec(BackendSpec):
         weights = (
             sizes.linear_bytes(precision_of, CHANNEL_BYTES, group_bytes=4) + tables * TABLE_BYTES[activations]
         )
-        embeddings = sizes.token_bytes(precision_of) + 4 * sizes.hidden
+        table_bytes = sizes.token_bytes(precision_of) + 4 * sizes.hidden
         program = PROGRAM_BASE + COMMANDS_LAYER * config.n_layer
         # The NPU's memory is the largest of three: the inner layer with input and output; Q, K, V, results
         # and scores; a language model's logits and their inputs.
@@ -67,7 +82,34 @@ class EthosUSpec(BackendSpec):
         # The host holds embeddings in float32 twice and the NPU's inputs, or the NPU's logits and their
         # float32 copy.
         arenas = max((2 * 4 + 1) * sizes.hidden, (4 + size) * logits)
-        return account(program, weights, embeddings, arenas, workspace)
+        calls = list(_host_calls(config))
+        arguments = temporary_bytes(call.arguments for call in calls)
+        pools = Pools(arenas, method_bytes(calls, delegates=1), max(workspace, arguments))
+        firmware = self.firmware((call.operator for call in calls), input_shape.length)
+        return account(program, weights, table_bytes, pools, firmware, (FIRMWARE_NOTE + firmware.note,))
+
+    def firmware(self, operators: Iterable[str], length: int) -> Firmware:
+        return ethos_u_firmware(length)
+
+
+def _host_calls(config: ModelConfig) -> Iterator[Call]:
+    """The calls of the host: before the NPU's delegate, of the delegate, and after it."""
+    output = output_tokens_of(config)
+    yield from embeddings(config)
+    hides = output == "last" or not config.causal
+    if hides:
+        yield from hidden()
+    if output == "last":
+        yield from last_token()
+    inputs = 1 + hides + (output == "last")
+    for _ in range(inputs):
+        yield Call("quantized_decomposed::quantize_per_tensor.out", 8, (3,), scalars=5)
+    yield Call("delegate EthosUBackend", inputs + 1, (3,))
+    yield Call("quantized_decomposed::dequantize_per_tensor.out", 9, (3,), scalars=6)
+    if not config.is_language_model:
+        yield from answer(config, output)
+        yield Call("aten::mul.out", 4, (1, 2))
+        yield Call("aten::add.out", 5, (1, 2), scalars=1)
 
 
 def _queries(config: ModelConfig, length: int) -> list[list[tuple[int, int]]]:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 
 from nf_edge.backends.coverage.coverage import Operator
-from nf_edge.backends.coverage.macs import macs_of, qualified_name
+from nf_edge.backends.coverage.macs import elements_of, macs_of, qualified_name
 from nf_edge.core.errors import BadInput
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.model import ModelConfig
@@ -93,7 +93,8 @@ def operators_in(graph: torch.fx.GraphModule, counted: str = "") -> Iterator[Ope
 
     for node, name in _computing(graph.graph):
         namespace, _, bare = name.rpartition("::")
-        yield Operator(bare, macs_of(node), taken=bool(counted) and namespace == counted)
+        taken = bool(counted) and namespace == counted
+        yield Operator(bare, macs_of(node), taken, elements_of(node))
     for name, module in graph.named_children():
         if name.startswith("lowered_module"):
             inner = cast(LoweredBackendModule, module).original_module.graph_module.graph

@@ -4,7 +4,7 @@ The program takes one row of a fixed length.  It computes its layers in int8 or 
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,23 +12,31 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.base import Backend, Session
+from nf_edge.backends.coverage.coverage import Operator
+from nf_edge.backends.coverage.work import Work
 from nf_edge.backends.eager import eager
 from nf_edge.backends.executorch.capture import capture, quantize_captured
+from nf_edge.backends.executorch.method_allocator import argument_counts, method_bytes, temporary_bytes
 from nf_edge.backends.executorch.operator_libraries import require_operators
-from nf_edge.backends.executorch.program_file import constant_bytes, operators_in, operators_of, read_program
+from nf_edge.backends.executorch.program_file import (
+    called_by,
+    constant_bytes,
+    operators_in,
+    operators_of,
+    read_program,
+)
+from nf_edge.backends.firmware import Firmware
 from nf_edge.backends.input_shape import INPUTS, Inputs, InputShape
 from nf_edge.backends.lowering_report import Estimate, LoweringReport
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.precisions import HEAD, Precisions
 from nf_edge.backends.static_shape.form import network_weights
 from nf_edge.backends.static_shape.run_text import BARE_METAL, bare_metal_fields
-from nf_edge.backends.static_shape.spec import account, static_activations
+from nf_edge.backends.static_shape.spec import FIRMWARE_NOTE, Pools, account, static_activations
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.precision import Activations
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import Decoder, ModelConfig
-
-NOTES = ("the plan excludes ExecuTorch's objects for the graph, which need some kB",)
 
 
 class StaticShapeBackend(Backend):
@@ -47,8 +55,6 @@ class StaticShapeBackend(Backend):
     """The devices that run the file and their requirements, for `RUN.md`; names in braces are
     placeholders.
     """
-    code_size: ClassVar[str] = ""
-    """The measured code size of an application, as a sentence for `RUN.md`; "" if unknown."""
 
     def inputs(self, config: ModelConfig, input_shape: InputShape) -> tuple[str, ...]:
         return INPUTS
@@ -91,6 +97,15 @@ class StaticShapeBackend(Backend):
         return f"{dtype_of(static_activations(recipe))} products with calibrated ranges", ""
 
     @abstractmethod
+    def firmware(self, operators: Iterable[str], length: int) -> Firmware:
+        """The code, stack and inputs of a microcontroller's firmware.
+
+        Args:
+            operators: names of the operators that the program calls.
+            length: tokens of a row.
+        """
+
+    @abstractmethod
     def compiled(
         self, exported: torch.export.ExportedProgram, recipe: Recipe, path: Path
     ) -> tuple[Any, Estimate | None]:
@@ -108,8 +123,13 @@ class StaticShapeBackend(Backend):
             lowered = edge.to_executorch()
         with path.open("wb") as file:
             lowered.write_to_file(file)
-        operators = operators_in(lowered.exported_program().graph_module, self.namespace)
-        return LoweringReport(self.covered(operators, recipe, input_shape), estimate)
+        operators = list(operators_in(lowered.exported_program().graph_module, self.namespace))
+        coverage = self.covered(operators, recipe, input_shape)
+        return LoweringReport(coverage, estimate, self.work(operators, recipe))
+
+    def work(self, operators: Iterable[Operator], recipe: Recipe) -> Work | None:
+        """The estimated instructions by operator; None if no costs were measured for the recipe's target."""
+        return None
 
     def graph(self, program: nn.Module, input_shape: InputShape, path: Path) -> Session | Decoder:
         with quiet_libraries():
@@ -119,8 +139,7 @@ class StaticShapeBackend(Backend):
         return self.run_instructions + BARE_METAL
 
     def run_fields(self, operators: Sequence[str]) -> Mapping[str, str]:
-        fields = bare_metal_fields(self.operator_libraries, operators)
-        return fields | {"code_size": self.code_size}
+        return bare_metal_fields(self.operator_libraries, operators)
 
     def require_operators(self, path: Path) -> None:
         require_operators(path, self.operator_libraries)
@@ -142,9 +161,15 @@ class StaticShapeBackend(Backend):
         delegated, workspace = self.delegate_bytes(path, file.program)
         weights = constants - embeddings + delegated
         # The arenas also contain the working memory of ExecuTorch's kernels.
-        arenas = sum(file.program.execution_plan[0].non_const_buffer_sizes)
+        method = file.program.execution_plan[0]
+        pools = Pools(
+            arenas=sum(method.non_const_buffer_sizes),
+            method=method_bytes(method),
+            temporary=max(workspace, temporary_bytes(argument_counts(method))),
+        )
+        firmware = self.firmware(called_by(method)[0], input_shape.length)
         program = len(content) - weights - embeddings
-        return account(program, weights, embeddings, arenas, workspace, NOTES)
+        return account(program, weights, embeddings, pools, firmware, (FIRMWARE_NOTE + firmware.note,))
 
 
 def dtype_of(activations: Activations) -> str:

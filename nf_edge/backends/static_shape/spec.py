@@ -1,9 +1,15 @@
 """The recipes that static-shape backends accept, and the memory of their files."""
 
+from dataclasses import dataclass
+
+from nf_edge.backends.firmware import Firmware
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.support import PER_CHANNEL, Kernel, Support
 from nf_edge.core.recipe.precision import Activations
 from nf_edge.core.recipe.recipe import Recipe
+
+# The start of a note about the figures of a firmware.
+FIRMWARE_NOTE = "code and stack: "
 
 
 def static_support(
@@ -25,8 +31,23 @@ def static_support(
     )
 
 
+@dataclass(frozen=True)
+class Pools:
+    """The pools that a program's application provides, in bytes.
+
+    Attributes:
+        arenas: the planned memory, which holds tensors and the scratch memory of kernels.
+        method: the method allocator, which holds the loaded program's objects.
+        temporary: the temporary allocator, for loading and for delegates.
+    """
+
+    arenas: int
+    method: int
+    temporary: int
+
+
 def account(
-    program: int, weights: int, embeddings: int, arenas: int, workspace: int, notes: tuple[str, ...] = ()
+    program: int, weights: int, embeddings: int, pools: Pools, firmware: Firmware, notes: tuple[str, ...] = ()
 ) -> MemoryPlan:
     """The memory plan of a file that is read in place: the complete file is mapped, and nothing is
     copied to RAM.
@@ -36,11 +57,12 @@ def account(
         weights=weights,
         embeddings=embeddings,
         mapped=program + weights + embeddings,
-        loaded=0,
+        loaded=pools.method,
         cache=0,
-        arenas=arenas,
-        workspace=workspace,
+        arenas=pools.arenas,
+        workspace=pools.temporary,
         notes=notes,
+        firmware=firmware,
     )
 
 

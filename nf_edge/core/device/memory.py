@@ -16,7 +16,7 @@ class Memory(Closed):
 
     size     physical size, bytes
     usable   bytes that one process, or one firmware image, may use
-    reserve  bytes that this process needs in addition to the model (code, stack, heap)
+    reserve  bytes for everything except the model and what runs it, such as the application
     """
 
     name: Text

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from nf_edge.backends.input_shape import KV_CACHE
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.core.figures import Figure, format_bytes
+from nf_edge.measure.memory.firmware_account import FirmwareAccount, firmware_account
 
 if TYPE_CHECKING:
     from nf_edge.measure.emulation import EmulatedCore
@@ -42,6 +43,7 @@ class Account:
         process_total: bytes of the process.
         heap: bytes of the parts that need writable memory even if the file and the code stay in flash.
         uncounted: maps each unknown part of the process to the reason; no total includes these parts.
+        firmware: the memory of a microcontroller's firmware; None if the file does not run on one.
     """
 
     file: dict[str, Figure]
@@ -50,6 +52,7 @@ class Account:
     process_total: Figure
     heap: Figure
     uncounted: dict[str, str] = field(default_factory=dict)
+    firmware: FirmwareAccount | None = None
 
 
 def account_of_plan(
@@ -82,7 +85,15 @@ def account_of_plan(
     uncounted = {
         name: figure.note for name, figure in process.items() if figure.value is None and name != UNACCOUNTED
     }
-    return Account(file, _sum(file, how), process, _sum(process, how), _sum(heap, how), uncounted)
+    return Account(
+        file,
+        _sum(file, how),
+        process,
+        _sum(process, how),
+        _sum(heap, how),
+        uncounted,
+        firmware_account(plan, how),
+    )
 
 
 def account_of_measurement(measured: "Measurement", file_bytes: int) -> Account:

@@ -38,6 +38,7 @@ class MemoryReport(HtmlValue):
         file_total: the size of the model file.
         process: the parts of the process at its largest input.
         process_total: the peak of the process.
+        firmware: the parts of a microcontroller's flash and SRAM, with totals; empty for other backends.
         machine: the machine of the measurement; "" if nothing was measured.
         notes: remarks about the figures.
         verdict: the comparison with a device's memory; None without a device.
@@ -47,6 +48,7 @@ class MemoryReport(HtmlValue):
     file_total: MemoryPart
     process: tuple[MemoryPart, ...]
     process_total: MemoryPart
+    firmware: tuple[MemoryPart, ...]
     machine: str
     notes: tuple[str, ...]
     verdict: Verdict | None
@@ -68,6 +70,7 @@ class MemoryReport(HtmlValue):
             file_total=MemoryPart("file", *(each.file_total for each in accounts)),
             process=tuple(MemoryPart(name, *(each.process[name] for each in accounts)) for name in parts),
             process_total=MemoryPart("process", *(each.process_total for each in accounts)),
+            firmware=_firmware(accounts),
             machine=machine,
             notes=notes,
             verdict=judge(device, recipe, accounts) if device else None,
@@ -92,7 +95,19 @@ class MemoryReport(HtmlValue):
         return {
             "file": [line.to_json() for line in (*self.file, self.file_total)],
             "process": [line.to_json() for line in (*self.process, self.process_total)],
+            "firmware": [line.to_json() for line in self.firmware],
             "machine": self.machine,
             "notes": list(self.notes),
             "verdict": self.verdict.to_json() if self.verdict else None,
         }
+
+
+def _firmware(accounts: list[Account]) -> tuple[MemoryPart, ...]:
+    """The lines of a microcontroller's memory; empty if the model does not run on one."""
+    predicted, planned = (account.firmware.figures() if account.firmware else {} for account in accounts[:2])
+    not_planned = Figure.unavailable("bytes", "there is no artifact yet")
+    not_measured = Figure.unavailable("bytes", "only the device can measure it")
+    return tuple(
+        MemoryPart(name, figure, planned.get(name, not_planned), not_measured)
+        for name, figure in predicted.items()
+    )

@@ -148,7 +148,7 @@ def judge(device: Device, recipe: Recipe, accounts: list[Account]) -> Verdict:
     """Compare the accounts with the memory of a device.
 
     On a phone or a board the complete process counts as main memory.  On a microcontroller the file and the
-    code stay in flash, so only the heap counts as working memory.
+    code stay in flash; SRAM holds the program's pools, the stack and the inputs.
     """
     storage = device.storage_memory
     if storage is None:
@@ -156,15 +156,23 @@ def judge(device: Device, recipe: Recipe, accounts: list[Account]) -> Verdict:
         shares = [_share(device.working_memory, needs)]
     else:
         shares = [
-            _share(device.working_memory, [(account.heap, _uncounted_heap(account)) for account in accounts]),
-            _share(storage, [(account.file_total, {}) for account in accounts]),
+            _share(device.working_memory, [_sram_need(account) for account in accounts]),
+            _share(storage, [_flash_need(account) for account in accounts]),
         ]
     return Verdict(device.id, device.name, tuple(shares), incompatibility(device, recipe))
 
 
-def _uncounted_heap(account: Account) -> dict[str, str]:
-    """The parts of the heap that an account does not count, as keys; the values are the reasons."""
-    return {name: reason for name, reason in account.uncounted.items() if name in HEAP_PARTS}
+def _sram_need(account: Account) -> tuple[Figure, dict[str, str]]:
+    """The SRAM that a microcontroller needs; then the parts that are not counted, with the reasons."""
+    uncounted = {name: reason for name, reason in account.uncounted.items() if name in HEAP_PARTS}
+    return (account.firmware.sram if account.firmware else account.heap), uncounted
+
+
+def _flash_need(account: Account) -> tuple[Figure, dict[str, str]]:
+    """The flash that a microcontroller needs; then the parts that are not counted, with the reasons."""
+    if account.firmware is None:
+        return account.file_total, {}
+    return account.firmware.flash, account.firmware.uncounted
 
 
 def _share(memory: Memory, needs: Sequence[tuple[Figure, dict[str, str]]]) -> Share:

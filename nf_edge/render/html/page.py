@@ -15,9 +15,10 @@ from nf_edge.render.accuracy import (
 from nf_edge.render.coverage import accelerator_lines, accelerator_table, coverage_lines
 from nf_edge.render.html.charts import accuracy_chart, budget_chart, parts_chart
 from nf_edge.render.html.templates import filled
-from nf_edge.render.memory import memory_lines, memory_tables, need_text, share_lines
+from nf_edge.render.memory import firmware_tables, memory_lines, memory_tables, need_text, share_lines
 from nf_edge.render.pruning import compression_lines
 from nf_edge.render.quantization import quantization_lines
+from nf_edge.render.work import work_lines, work_table
 
 
 def report_page(
@@ -45,6 +46,7 @@ def report_page(
             memory.process, memory.process_total, process_accounts, "Parts of the process's memory"
         ),
         process_table=process_table,
+        firmware_tables=firmware_tables(memory),
         memory_lines=memory_lines(memory),
         accuracy=accuracy,
         accuracy_card=accuracy_card(accuracy) if accuracy else ("", ""),
@@ -57,4 +59,6 @@ def report_page(
         coverage_lines=coverage_lines(manifest),
         accelerator_lines=accelerator_lines(manifest),
         accelerator_table=accelerator_table(manifest),
+        work_lines=work_lines(manifest),
+        work_table=work_table(manifest),
     )
