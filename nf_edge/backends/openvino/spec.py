@@ -84,6 +84,14 @@ class OpenVinoSpec(BackendSpec):
             notes=NOTES,
         )
 
+    def _shortened(
+        self, plan: MemoryPlan, config: ModelConfig, input_shape: InputShape, recipe: Recipe
+    ) -> MemoryPlan:
+        """The plan with the workspace of fewer tokens; ExecuTorch allocates the complete cache at load."""
+        if plan.workspace is None:
+            return plan
+        return replace(plan, workspace=self.predict(config, input_shape, recipe).workspace)
+
 
 def delegate_constants(sizes: Sizes, precision_of: Precisions, config: ModelConfig) -> int:
     """Bytes of the delegate's constants, including all weights."""
