@@ -26,6 +26,9 @@ ARTIFACTS = [
     ("lm-pairwise-relu", "xnnpack-fp32"),
     ("cls-last-not-pad", "xnnpack-fp32"),
     ("cls-relative-bidirectional-last-padded", "nf-fp32"),
+    ("digits", "coreml-fp16"),
+    ("wide-lm", "openvino-fp32"),
+    ("wide-lm", "vulkan-int4"),
 ]
 
 

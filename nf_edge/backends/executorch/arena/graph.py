@@ -8,6 +8,11 @@ from dataclasses import dataclass, field
 ALIGNMENT = 16
 
 
+def aligned(size: int) -> int:
+    """The bytes that a tensor of `size` bytes takes in an arena."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
 @dataclass(eq=False)
 class PlannedTensor:
     """A tensor in the arena.
@@ -125,7 +130,7 @@ class Graph:
         return order
 
     def _made(self, inputs: Sequence[Node], *sizes: int) -> Node:
-        tensors = (PlannedTensor(-(-size // ALIGNMENT) * ALIGNMENT) for size in sizes)
+        tensors = (PlannedTensor(aligned(size)) for size in sizes)
         return self._add(tuple(inputs), tuple(tensors))
 
     def _add(self, inputs: tuple[Node, ...], tensors: tuple[PlannedTensor, ...]) -> Node:
