@@ -1,11 +1,12 @@
 """The arena of a program, predicted to the byte, and the heap of its loaded method."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from nf_edge.backends.executorch.arena.fixed_program import FixedProgram
 from nf_edge.backends.executorch.arena.fused_program import FusedProgram
 from nf_edge.backends.executorch.arena.graph import PlannedTensor
-from nf_edge.backends.executorch.arena.greedy import greedy_bytes
+from nf_edge.backends.executorch.arena.greedy import greedy_bytes, peak_bytes
 from nf_edge.backends.executorch.arena.matmul_program import MatmulProgram
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.model import ModelConfig
@@ -37,17 +38,35 @@ def method_bytes(delegates: int, kernels: int) -> int:
 
 def matmul_memory(config: ModelConfig, input_shape: InputShape) -> ProgramMemory:
     """The memory of a program whose attention is in XNNPACK."""
-    program = (MatmulProgram if input_shape.dynamic_length else FixedProgram)(config, input_shape)
-    tensors, graph = program.tensors(), program.graph
-    end = max(tensor.last for tensor in tensors)
-    # ExecuTorch reserves the cache again at the end; `executorch/memory_planning.py` avoids that if it helps.
-    again = [PlannedTensor(buffer.size, end, end) for buffer in graph.buffers]
-    arena = min(greedy_bytes(tensors), greedy_bytes([*tensors, *again])) + XNNPACK_PADDING
-    return ProgramMemory(arena, method_bytes(graph.delegates, graph.kernels))
+    return _matmul_memory(_shape_of(config), input_shape)
 
 
 def fused_memory(config: ModelConfig, input_shape: InputShape, int8_cache: bool) -> ProgramMemory:
     """The memory of a program with nf-edge's operators."""
+    return _fused_memory(_shape_of(config), input_shape, int8_cache)
+
+
+def _shape_of(config: ModelConfig) -> ModelConfig:
+    """The config without its only key that cannot be hashed."""
+    return config.model_copy(update={"id2label": None})
+
+
+# Many recipes have the same program, and verdicts for many devices try many lengths.
+@lru_cache(maxsize=1024)
+def _matmul_memory(config: ModelConfig, input_shape: InputShape) -> ProgramMemory:
+    program = (MatmulProgram if input_shape.dynamic_length else FixedProgram)(config, input_shape)
+    tensors, graph = program.tensors(), program.graph
+    arena = greedy_bytes(tensors)
+    if graph.buffers and arena > peak_bytes(tensors):
+        # ExecuTorch reserves the cache again at the end; `executorch/memory_planning.py` compares the plans.
+        end = max(tensor.last for tensor in tensors)
+        again = [PlannedTensor(buffer.size, end, end) for buffer in graph.buffers]
+        arena = min(arena, greedy_bytes([*tensors, *again]))
+    return ProgramMemory(arena + XNNPACK_PADDING, method_bytes(graph.delegates, graph.kernels))
+
+
+@lru_cache(maxsize=1024)
+def _fused_memory(config: ModelConfig, input_shape: InputShape, int8_cache: bool) -> ProgramMemory:
     program = FusedProgram(config, input_shape, int8_cache)
     arena = greedy_bytes(program.tensors()) + XNNPACK_PADDING
     return ProgramMemory(arena, method_bytes(program.graph.delegates, program.graph.kernels))

@@ -15,7 +15,7 @@ class FusedProgram(Program):
 
     def layer(self, layer: int, x: Node, one: bool) -> Node:
         graph, rows = self.graph, 1 if one else self.tokens
-        heads, inner = self.config.layer_sizes[layer]
+        heads, inner = self.layers[layer]
         width = heads * self.config.head_size
         parts = 2 if self.config.attention == "symmetric" else 3
         if one:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from nf_edge.backends.executorch.arena.graph import PlannedTensor
 
@@ -23,9 +24,15 @@ class _Block:
         self.steps |= steps
         self.tensors.append((offset + size, steps))
 
-    def offset_for(self, steps: int) -> int:
-        """The end of the last tensor that is in use in one of `steps`."""
-        return max(end for end, in_use in self.tensors if in_use & steps)
+    def room_behind(self, steps: int, size: int) -> int | None:
+        """The offset behind all tensors in use in one of `steps`; None if `size` bytes do not fit there."""
+        offset = 0
+        for end, in_use in self.tensors:
+            if in_use & steps and end > offset:
+                offset = end
+                if offset + size > self.size:
+                    return None
+        return offset
 
 
 def greedy_bytes(tensors: Sequence[PlannedTensor]) -> int:
@@ -46,8 +53,8 @@ def greedy_bytes(tensors: Sequence[PlannedTensor]) -> int:
                 break
         else:
             for block in blocks:
-                offset = block.offset_for(steps)
-                if 0 < offset <= block.size - tensor.size:
+                offset = block.room_behind(steps, tensor.size) if block.size > tensor.size else None
+                if offset is not None:
                     block.add(offset, tensor.size, steps)
                     break
             else:
@@ -55,3 +62,12 @@ def greedy_bytes(tensors: Sequence[PlannedTensor]) -> int:
                 new.add(0, tensor.size, steps)
                 blocks.append(new)
     return sum(block.size for block in blocks)
+
+
+def peak_bytes(tensors: Sequence[PlannedTensor]) -> int:
+    """The largest number of bytes that are in use at once; no plan is smaller."""
+    change = [0] * (max(tensor.last for tensor in tensors) + 2)
+    for tensor in tensors:
+        change[tensor.first] += tensor.size
+        change[tensor.last + 1] -= tensor.size
+    return max(accumulate(change))

@@ -14,7 +14,7 @@ class MatmulProgram(Program):
 
     def constants(self) -> None:
         kind = self.config.noise.kind
-        layers = self.config.layer_sizes if kind in ("lowrank", "pairwise") else []
+        layers = self.layers if kind in ("lowrank", "pairwise") else []
         self.noise = [self.graph.constant() for _ in layers]
 
     def masks(self) -> None:
@@ -39,7 +39,7 @@ class MatmulProgram(Program):
 
     def heads_size(self, layer: int, rows: int = 0) -> int:
         """Bytes of the heads of a layer, float32 [1, rows or T, H, d]."""
-        return FLOAT * (rows or self.tokens) * self.config.layer_sizes[layer][0] * self.config.head_size
+        return FLOAT * (rows or self.tokens) * self.layers[layer][0] * self.config.head_size
 
     def _projected(self, layer: int, normed: Node) -> list[Node]:
         """Views of K and V, [1, T, H, d]; with standard attention, of Q, K and V."""
@@ -51,7 +51,7 @@ class MatmulProgram(Program):
     def attend(self, layer: int, heads: list[Node], positions: Node, mask: Node, residual: Node) -> Node:
         """Attention of all tokens, its projection and the residual sum."""
         graph, size = self.graph, self.heads_size(layer)
-        scores_size = FLOAT * self.config.layer_sizes[layer][0] * self.tokens**2
+        scores_size = FLOAT * self.layers[layer][0] * self.tokens**2
         *_, k = transposed = graph.delegate_of(heads[:-1], *[size] * (len(heads) - 1))
         q = graph.delegate([k, self._noisy(layer, k)], size) if self.noise else transposed[0]
         keys = self._kept(layer, 0, k)
@@ -90,7 +90,7 @@ class MatmulProgram(Program):
     def noise_factors(self, layer: int, k: Node) -> tuple[Node, Node]:
         """The last two factors of K times the noise."""
         graph, d = self.graph, self.config.head_size
-        heads, _ = self.config.layer_sizes[layer]
+        heads, _ = self.layers[layer]
         copy = self.view(graph.op([k], self.heads_size(layer)))
         if self.config.noise.kind == "pairwise":
             return graph.op([self.noise[layer]], FLOAT * heads * d * d), copy
@@ -105,7 +105,7 @@ class MatmulProgram(Program):
         """The gathered bias of relative noise, float32 [H, queries, T]."""
         if self.config.noise.kind != "relative":
             return []
-        graph, heads, keys = self.graph, self.config.layer_sizes[layer][0], self.tokens
+        graph, heads, keys = self.graph, self.layers[layer][0], self.tokens
         column = graph.op([positions], LONG * queries)
         distance = graph.op([graph.op([column, self._keys()], LONG * queries * keys)], LONG * queries * keys)
         return [graph.op([distance], FLOAT * heads * queries * keys)]

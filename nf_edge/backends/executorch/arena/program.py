@@ -17,6 +17,7 @@ class Program(ABC):
         graph: the nodes.
         tokens: the number of tokens T.
         width: the width D of the residual stream.
+        layers: heads and inner width of each layer.
         one: whether the last layer computes only one token.
         mask: the mask of keys, int64 [1, T]; None with a cache.
         pooled: the mask of tokens that pooling considers, int64 [1, T]; None with a cache.
@@ -33,12 +34,12 @@ class Program(ABC):
 
     def __init__(self, config: ModelConfig, input_shape: InputShape, int8_cache: bool = False) -> None:
         self.config, self.cached, self.graph = config, input_shape.cached, Graph()
-        self.tokens, self.width = input_shape.length, config.n_embd
+        self.tokens, self.width, self.layers = input_shape.length, config.n_embd, config.layer_sizes
         self.one = input_shape.outputs_one_token(config)
         self.constants()
         self.cache: list[list[Node]] = []
         if self.cached:
-            self.cache = [self._layer_cache(heads, int8_cache) for heads, _ in config.layer_sizes]
+            self.cache = [self._layer_cache(heads, int8_cache) for heads, _ in self.layers]
         self.ids = self.graph.input(LONG * self.tokens)
         second = self.graph.input(LONG if self.cached else LONG * self.tokens)
         self.start: Node | None = second if self.cached else None
