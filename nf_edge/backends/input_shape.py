@@ -56,6 +56,13 @@ class InputShape:
             cached=cached,
         )
 
+    def outputs_one_token(self, config: ModelConfig) -> bool:
+        """Whether the last layer computes only one token.
+
+        It is the last token of a language model with a cache, or the token that a classifier pools.
+        """
+        return self.cached if config.is_language_model else config.outputs_one_token
+
 
 @dataclass(frozen=True)
 class CacheDtype:

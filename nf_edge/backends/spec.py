@@ -1,6 +1,7 @@
 """What is known about a backend without its libraries and without PyTorch: recipes, limits and memory."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import ClassVar
 
 from nf_edge.backends.input_shape import CacheDtype, InputShape
@@ -67,3 +68,23 @@ class BackendSpec(ABC):
     @abstractmethod
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         """The predicted memory of an artifact, computed before lowering."""
+
+    def at(
+        self, plan: MemoryPlan, config: ModelConfig, input_shape: InputShape, recipe: Recipe, tokens: int
+    ) -> MemoryPlan:
+        """The plan of an artifact, changed to a context of `tokens` tokens in the same artifact.
+
+        A file with a fixed length always computes all of its tokens.
+        """
+        if not input_shape.dynamic_length or tokens == input_shape.length:
+            return plan
+        return self._shortened(plan, config, replace(input_shape, length=tokens), recipe)
+
+    def _shortened(
+        self, plan: MemoryPlan, config: ModelConfig, input_shape: InputShape, recipe: Recipe
+    ) -> MemoryPlan:
+        """The plan of an artifact, with the activations and the cache of an artifact for `input_shape`."""
+        shorter = self.predict(config, input_shape, recipe)
+        parts = ("cache", "arenas", "workspace")
+        known = {name: getattr(shorter, name) for name in parts if getattr(plan, name) is not None}
+        return replace(plan, **known)

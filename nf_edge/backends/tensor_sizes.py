@@ -51,6 +51,16 @@ class Sizes:
             for name, shape in self.linear.items()
         )
 
+    def packing_bytes(self, precisions: Precisions) -> int:
+        """Bytes that XNNPACK adds to the linear layers' weights when it packs them.
+
+        A channel gets a bias, and if it is quantized the sum of its weights (src/packing.cc in
+        github.com/google/XNNPACK).
+        """
+        channels = {name: shape[0] for name, shape in self.linear.items()}
+        sums = sum(size for name, size in channels.items() if precisions[name].stored is not None)
+        return 4 * (sum(channels.values()) - self.biases + sums)
+
     def table_bytes(self, precisions: Precisions, float_bytes: int = 4) -> int:
         """Bytes of both embedding tables, including scales and zero points.
 

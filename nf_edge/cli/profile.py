@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from nf_edge.cli.options import device_option, json_option, on_option, recipe_option, signature_options
+from nf_edge.cli.options import COUNT, device_option, json_option, on_option, recipe_option, signature_options
 from nf_edge.cli.output import finish
 from nf_edge.cli.progress import warn
 from nf_edge.cli.usage import refuse
@@ -14,6 +14,7 @@ Examples:
   nf-edge profile digits-pi --device rpi-5
   nf-edge profile digits-pi --on rpi-5 --device rpi-5
   nf-edge profile digits --recipe xnnpack-8da8w --device rpi-zero-2w
+  nf-edge profile shakespeare --recipe onnx-int4 --device rpi-zero-2w --at 64
 """
 
 
@@ -22,6 +23,7 @@ Examples:
 @recipe_option()
 @device_option
 @on_option()
+@click.option("--at", type=COUNT, metavar="TOKENS", help="Tokens in the context.  [default: the longest]")
 @signature_options
 @json_option
 def command(source: str, recipe: str | None, on: str | None, as_json: bool, **options: Any) -> None:

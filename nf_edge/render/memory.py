@@ -18,7 +18,7 @@ def memory_parts(report: MemoryReport) -> list[Part]:
     """The report of memory: tables and remarks; with a device, also the verdict."""
     parts: list[Part] = [*memory_tables(report), *firmware_tables(report), body(memory_lines(report))]
     if report.verdict:
-        parts.append(body(verdict_lines(report.verdict)))
+        parts.append(body(verdict_lines(report.verdict, _context(report))))
     return parts
 
 
@@ -27,7 +27,7 @@ def memory_tables(report: MemoryReport) -> list[Table]:
         # The plan has the sizes of the file's parts; a measurement has only the total.
         _account_table("Model file", (*report.file, report.file_total), ("predicted", "planned")),
         _account_table(
-            "Memory of the process that runs it",
+            f"Memory of the process that runs it{_context(report)}",
             (*report.process, report.process_total),
             ("predicted", "planned", "measured"),
             {"measured": "emulated"} if report.emulated else {},
@@ -40,6 +40,11 @@ def firmware_tables(report: MemoryReport) -> list[Table]:
     if not report.firmware:
         return []
     return [_account_table("Memory of a firmware that runs it", report.firmware, ("predicted", "planned"))]
+
+
+def _context(report: MemoryReport) -> str:
+    """The context of the figures, if it is not the longest one."""
+    return f" with a context of {report.tokens} tokens" if report.tokens < report.longest else ""
 
 
 def _account_table(
@@ -58,6 +63,9 @@ def _account_table(
 def memory_lines(report: MemoryReport) -> list[str]:
     """Lines with the machine of the measurement, the unknown figures with reasons, and notes."""
     lines = [f"{'' if report.emulated else 'measured '}on {report.machine}" if report.machine else ""]
+    if report.contexts:
+        sizes = ", ".join(f"{each.process} with {each.tokens}" for each in report.contexts)
+        lines.append(f"predicted by tokens in the context: {sizes}")
     unknown = []
     for part in report.process:
         for how, figure in part.figures().items():
@@ -70,8 +78,8 @@ def memory_lines(report: MemoryReport) -> list[str]:
     return [line for line in lines if line]
 
 
-def verdict_lines(verdict: Verdict) -> list[str]:
-    """A line for each memory of the device, then the outcome."""
+def verdict_lines(verdict: Verdict, context: str = "") -> list[str]:
+    """A line for each memory of the device, then the outcome, for the given context."""
     lines = []
     for share in verdict.shares:
         budget = format_bytes(share.budget)
@@ -86,7 +94,8 @@ def verdict_lines(verdict: Verdict) -> list[str]:
             )
         lines += [f"  {line}" for line in share_lines(share)]
     reason = f": {verdict.problem}" if verdict.problem else ""
-    lines.append(f"{verdict.outcome.upper()} on {verdict.device} ({verdict.device_name}){reason}")
+    device = f"{verdict.device} ({verdict.device_name})"
+    lines.append(f"{verdict.outcome.upper()} on {device}{context}{reason}")
     return lines
 
 

@@ -43,9 +43,8 @@ class CoreMlSpec(CompileOnlySpec):
             linear = sizes.linear_bytes(precision_of, channel_bytes=HALF, group_bytes=HALF)
         if shares_table(precision_of, config):
             tables = 0
-        return self._predicted(
-            sizes, PROGRAM_BASE + PROGRAM_LAYER * config.n_layer, linear + constants + tables
-        )
+        program = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
+        return self._predicted(config, input_shape, sizes, program, linear + constants + tables)
 
 
 def compression_of(recipe: Recipe) -> Precision | None:

@@ -16,6 +16,7 @@ from nf_edge.backends.eager import eager
 from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.capture import capture
 from nf_edge.backends.executorch.event_tracer import TracedFile
+from nf_edge.backends.executorch.memory_planning import memory_planning_pass
 from nf_edge.backends.executorch.operator_libraries import require_operators
 from nf_edge.backends.executorch.program_file import operators_in, operators_of
 from nf_edge.backends.executorch.run_text import run_text
@@ -91,7 +92,11 @@ class ExecutorchBackend(Backend):
         )
         self.settle(edge)
         # Without this pass every call would copy the complete cache.
-        lowered = edge.to_executorch(ExecutorchBackendConfig(run_reinplace_pass=input_shape.cached))
+        lowered = edge.to_executorch(
+            ExecutorchBackendConfig(
+                run_reinplace_pass=input_shape.cached, memory_planning_pass=memory_planning_pass()
+            )
+        )
         with path.open("wb") as file:
             lowered.write_to_file(file)
         return self.covered(

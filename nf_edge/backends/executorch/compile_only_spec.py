@@ -2,9 +2,12 @@
 
 from typing import ClassVar
 
+from nf_edge.backends.executorch.arena.one_delegate import delegate_arena
+from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.spec import BackendSpec
 from nf_edge.backends.tensor_sizes import Sizes
+from nf_edge.model import ModelConfig
 
 # Bytes of a float16 value.
 HALF = 2
@@ -15,7 +18,9 @@ class CompileOnlySpec(BackendSpec):
     notes: ClassVar[tuple[str, ...]]
     """Notes about memory that the plan does not include."""
 
-    def _predicted(self, sizes: Sizes, program: int, weights: int) -> MemoryPlan:
+    def _predicted(
+        self, config: ModelConfig, input_shape: InputShape, sizes: Sizes, program: int, weights: int
+    ) -> MemoryPlan:
         """The memory of a model file, predicted before lowering.
 
         Args:
@@ -24,7 +29,7 @@ class CompileOnlySpec(BackendSpec):
             weights: bytes of the weights.
         """
         workspace = HALF * (2 * sizes.scores + 6 * sizes.hidden + 2 * sizes.inner)
-        return self._account(program, weights, 0, workspace)
+        return self._account(program, weights, delegate_arena(config, input_shape), workspace)
 
     def _account(self, program: int, weights: int, arenas: int, workspace: int | None) -> MemoryPlan:
         return MemoryPlan(

@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+from nf_edge.backends.executorch.arena.arenas import fused_memory
+from nf_edge.backends.executorch.workspace import fused_workspace
 from nf_edge.backends.input_shape import CacheDtype, InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.precisions import precisions
 from nf_edge.backends.tensor_sizes import sizes_of
-from nf_edge.backends.xnnpack.spec import XnnpackSpec, outputs_one_token
+from nf_edge.backends.xnnpack.spec import XnnpackSpec
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig
 
@@ -41,13 +44,6 @@ class NfCpuSpec(XnnpackSpec):
         if int8 and (kept is None or kept.dtype == "float32"):
             # Keys and values of one layer, quantized for the products, with one scale each.
             scratch += (sizes.cache + 4 * tokens) // config.n_layer
-        # The outputs of norm and projection.  Layers before the last also need the residual stream and the
-        # output of attention.  The last layer computes one token, so it needs little more.
-        parts = 2 if config.attention == "symmetric" else 3
-        arenas, workspace = (1 + parts) * sizes.hidden, 0
-        if config.n_layer > 1 or not outputs_one_token(config, input_shape):
-            arenas, workspace = (3 + parts) * sizes.hidden, 2 * sizes.inner
-            if config.activation_function == "gelu_new":
-                # GELU is between two XNNPACK layers, which keep copies of the residual stream.
-                arenas, workspace = max(arenas, sizes.hidden + 2 * sizes.inner), 2 * sizes.hidden
-        return self._predicted(config, recipe, sizes, cache, 4 * arenas, 4 * workspace + scratch)
+        memory = fused_memory(config, input_shape, kept is not None and kept.dtype == "int8")
+        workspace = fused_workspace(config, input_shape, precisions(recipe, config)) + scratch
+        return self._predicted(config, recipe, sizes, cache, memory, workspace)

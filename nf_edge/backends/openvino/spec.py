@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from nf_edge.backends.executorch.arena.one_delegate import delegate_arena
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.precisions import HEADS, Precisions, precisions, shares_table
@@ -77,12 +78,19 @@ class OpenVinoSpec(BackendSpec):
             mapped=0,
             loaded=inside + packed - late + of_layers(graph.loaded, config),
             cache=cache,
-            # The delegate's output cache exists in addition to its input cache.
-            arenas=cache,
+            arenas=delegate_arena(config, input_shape, cache),
             workspace=workspace,
             loading=max(0, program + inside - 2 * cache - workspace),
             notes=NOTES,
         )
+
+    def _shortened(
+        self, plan: MemoryPlan, config: ModelConfig, input_shape: InputShape, recipe: Recipe
+    ) -> MemoryPlan:
+        """The plan with the workspace of fewer tokens; ExecuTorch allocates the complete cache at load."""
+        if plan.workspace is None:
+            return plan
+        return replace(plan, workspace=self.predict(config, input_shape, recipe).workspace)
 
 
 def delegate_constants(sizes: Sizes, precision_of: Precisions, config: ModelConfig) -> int:

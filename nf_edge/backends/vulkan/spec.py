@@ -36,4 +36,5 @@ class VulkanSpec(CompileOnlySpec):
             # A tied head and the token table share their codes in the file, but have separate scales.
             weights -= math.prod(sizes.tokens) * (precision_of[TOKENS].stored or 8 * HALF) // 8
         weights += HALF * (sizes.biases + sizes.others)
-        return self._predicted(sizes, PROGRAM_BASE + PROGRAM_LAYER * config.n_layer, weights)
+        program = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
+        return self._predicted(config, input_shape, sizes, program, weights)

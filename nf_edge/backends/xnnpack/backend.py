@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from nf_edge.backends.executorch import decoder as executorch_decoder
+from nf_edge.backends.executorch.arena.arenas import method_bytes
 from nf_edge.backends.executorch.base import ExecutorchBackend
 from nf_edge.backends.executorch.program_file import constant_bytes, read_program
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
-from nf_edge.backends.xnnpack.spec import METHOD_LAYER, XnnpackSpec, tied_twice
+from nf_edge.backends.xnnpack.spec import XnnpackSpec, tied_twice
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.model.attention_forms import TWO_PRODUCTS, MatmulForm
@@ -82,13 +83,16 @@ class Xnnpack(XnnpackSpec, ExecutorchBackend):
         weights = constants - embeddings + packed
         program = len(content) - weights - embeddings
         cache = executorch_decoder.cache_bytes(method)
+        instructions = [each.instr_args for each in method.chains[0].instructions]
+        delegates = sum(hasattr(each, "delegate_index") for each in instructions)
+        kernels = sum(hasattr(each, "op_index") for each in instructions)
         return MemoryPlan(
             program=program,
             weights=weights,
             embeddings=embeddings,
             # The pages of the named data are freed after the load.
             mapped=len(content) - packed,
-            loaded=packed + METHOD_LAYER * config.n_layer,
+            loaded=packed + method_bytes(delegates, kernels),
             cache=cache,
             # The cache is in the arenas.
             arenas=sum(method.non_const_buffer_sizes) - cache,

@@ -1,5 +1,9 @@
 """The recipes that XNNPACK accepts, and the memory of its artifacts."""
 
+from dataclasses import replace
+
+from nf_edge.backends.executorch.arena.arenas import ProgramMemory, matmul_memory
+from nf_edge.backends.executorch.workspace import matmul_workspace
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.precisions import precisions
@@ -16,10 +20,10 @@ LAYERS = (
     Kernel(8, (5, 6, 7, 8), PER_CHANNEL, ("int8_dynamic",)),
     Kernel(8, (8,), PER_CHANNEL, ("int8_static",)),
 )
+# Bytes that Linux maps around a page that is read first (fault_around_bytes in mm/memory.c).
+AROUND = 65_536
 # Bytes of a program's graph, fitted to programs of 1 to 12 layers.
 PROGRAM_BASE, PROGRAM_LAYER = 5_000, 20_000
-# Heap bytes per layer of a loaded method and its delegates, fitted to the same programs.
-METHOD_LAYER = 105_000
 
 
 class XnnpackSpec(BackendSpec):
@@ -35,20 +39,28 @@ class XnnpackSpec(BackendSpec):
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         sizes = sizes_of(config, input_shape.length)
-        # Scores before and after the softmax, and tensors of the residual stream's size.
-        if config.n_layer > 1 or not outputs_one_token(config, input_shape):
-            arenas, workspace = 2 * sizes.scores + 4 * sizes.hidden, max(3 * sizes.inner, sizes.scores)
-        else:
-            arenas, workspace = 2 * sizes.scores // input_shape.length + 5 * sizes.hidden, 3 * sizes.hidden
-        arenas *= 4
-        if config.noise.kind == "relative":
-            # The gathered bias twice and once more with the mask, and two tables of distances.
-            arenas += 4 * 3 * sizes.scores + 8 * 2 * input_shape.length**2
         cache = 4 * sizes.cache if input_shape.cached else 0
-        return self._predicted(config, recipe, sizes, cache, arenas, 4 * workspace)
+        memory, workspace = matmul_memory(config, input_shape), matmul_workspace(config, input_shape)
+        return self._predicted(config, recipe, sizes, cache, memory, workspace)
+
+    def _shortened(
+        self, plan: MemoryPlan, config: ModelConfig, input_shape: InputShape, recipe: Recipe
+    ) -> MemoryPlan:
+        """The plan with fewer pages of the tables.
+
+        ExecuTorch allocates and clears the memory for the longest input when it loads a file.
+        """
+        rows = min(plan.embeddings, 2 * input_shape.length * AROUND)
+        return replace(plan, mapped=plan.mapped - plan.embeddings + rows)
 
     def _predicted(
-        self, config: ModelConfig, recipe: Recipe, sizes: Sizes, cache: int, arenas: int, workspace: int
+        self,
+        config: ModelConfig,
+        recipe: Recipe,
+        sizes: Sizes,
+        cache: int,
+        memory: ProgramMemory,
+        workspace: int,
     ) -> MemoryPlan:
         """The predicted memory plan of a program with linear layers that XNNPACK packs."""
         precision_of = precisions(recipe, config)
@@ -62,21 +74,12 @@ class XnnpackSpec(BackendSpec):
             weights=packed + constants,
             embeddings=tables,
             mapped=program + constants + tables,
-            loaded=packed + METHOD_LAYER * config.n_layer,
+            loaded=packed + sizes.packing_bytes(precision_of) + memory.method,
             cache=cache,
-            arenas=arenas,
+            arenas=memory.arena - cache,
             workspace=workspace,
             notes=tuple(tied_twice(config)),
         )
-
-
-def outputs_one_token(config: ModelConfig, input_shape: InputShape) -> bool:
-    """Whether the last layer computes only one token: the last one for a language model with a cache, or the
-    token that a classifier pools.
-    """
-    if config.is_language_model:
-        return input_shape.cached
-    return config.outputs_one_token
 
 
 def tied_twice(config: ModelConfig) -> list[str]:

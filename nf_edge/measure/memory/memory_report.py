@@ -10,6 +10,7 @@ from nf_edge.core.figures import Figure
 from nf_edge.core.notebook import HtmlValue
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.measure.memory.accounts import FILE_PARTS, PROCESS_PARTS, Account
+from nf_edge.measure.memory.context import ContextMemory
 from nf_edge.measure.memory.verdict import Verdict, judge
 
 
@@ -36,11 +37,14 @@ class MemoryReport(HtmlValue):
     Attributes:
         file: the parts of the model file.
         file_total: the size of the model file.
-        process: the parts of the process at its largest input.
+        process: the parts of the process with a context of `tokens` tokens.
         process_total: the peak of the process.
         firmware: the parts of a microcontroller's flash and SRAM, with totals; empty for other backends.
         machine: the machine of the measurement; "" if nothing was measured.
         notes: remarks about the figures.
+        tokens: tokens in the context that the figures of the process are for.
+        longest: tokens of the longest context.
+        contexts: the predicted memory of a language model at other contexts; empty without a cache.
         verdict: the comparison with a device's memory; None without a device.
     """
 
@@ -51,6 +55,9 @@ class MemoryReport(HtmlValue):
     firmware: tuple[MemoryPart, ...]
     machine: str
     notes: tuple[str, ...]
+    tokens: int
+    longest: int
+    contexts: tuple[ContextMemory, ...]
     verdict: Verdict | None
 
     @classmethod
@@ -62,6 +69,8 @@ class MemoryReport(HtmlValue):
         device: Device | None,
         machine: str,
         notes: tuple[str, ...],
+        tokens: int,
+        contexts: tuple[ContextMemory, ...],
     ) -> "MemoryReport":
         """The report of three accounts, in the order predicted, planned, measured."""
         parts = [name for name in PROCESS_PARTS if input_shape.cached or name != KV_CACHE]
@@ -73,6 +82,9 @@ class MemoryReport(HtmlValue):
             firmware=_firmware(accounts),
             machine=machine,
             notes=notes,
+            tokens=tokens,
+            longest=input_shape.length,
+            contexts=contexts,
             verdict=judge(device, recipe, accounts) if device else None,
         )
 
@@ -98,6 +110,9 @@ class MemoryReport(HtmlValue):
             "firmware": [line.to_json() for line in self.firmware],
             "machine": self.machine,
             "notes": list(self.notes),
+            "tokens": self.tokens,
+            "longest_context": self.longest,
+            "contexts": [each.to_json() for each in self.contexts],
             "verdict": self.verdict.to_json() if self.verdict else None,
         }
 

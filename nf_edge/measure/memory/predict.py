@@ -7,6 +7,7 @@ from nf_edge.backends.spec import BackendSpec
 from nf_edge.core.device import Device
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.measure.memory.accounts import Account, account_of_plan, missing_account
+from nf_edge.measure.memory.context import context_length, context_memories
 from nf_edge.measure.memory.memory_report import MemoryReport
 from nf_edge.measure.memory.verdict import Verdict, judge
 from nf_edge.model import ModelConfig
@@ -17,12 +18,16 @@ class Prediction:
     """The accounts of an artifact that does not exist yet; they are the same for every device.
 
     Attributes:
+        tokens: tokens in the context that the figures of the process are for.
         accounts: predicted, planned and measured; only the first has figures.
         notes: remarks about the figures.
     """
 
+    spec: BackendSpec
+    config: ModelConfig
     recipe: Recipe
     input_shape: InputShape
+    tokens: int
     accounts: list[Account]
     notes: tuple[str, ...]
 
@@ -30,22 +35,30 @@ class Prediction:
         return judge(device, self.recipe, self.accounts)
 
     def report(self, device: Device | None) -> MemoryReport:
-        return MemoryReport.of(self.accounts, self.recipe, self.input_shape, device, "", self.notes)
+        contexts = context_memories(self.spec, self.config, self.input_shape, self.recipe)
+        return MemoryReport.of(
+            self.accounts, self.recipe, self.input_shape, device, "", self.notes, self.tokens, contexts
+        )
 
 
-def predict(spec: BackendSpec, config: ModelConfig, recipe: Recipe) -> Prediction:
+def predict(spec: BackendSpec, config: ModelConfig, recipe: Recipe, at: int | None = None) -> Prediction:
     """The prediction for a checkpoint's config and a recipe that the backend supports.
 
+    Args:
+        at: tokens in the context; None: the longest context.
+
     Raises:
-        BadInput: the recipe's length exceeds the model's positions, one of its rules has no effect, or the
-            backend has no cache for this model.
+        BadInput: the recipe's length exceeds the model's positions, the context exceeds that length, one of
+            the recipe's rules has no effect, or the backend has no cache for this model.
     """
     input_shape = InputShape.of(recipe, config)
+    tokens = context_length(at, input_shape)
     spec.cache_dtype(config, input_shape, recipe)
-    plan = spec.predict(config, input_shape, recipe)
+    longest = spec.predict(config, input_shape, recipe)
+    plan = spec.at(longest, config, input_shape, recipe, tokens)
     missing = missing_account("there is no artifact yet")
     accounts = [account_of_plan(plan, spec.process_bytes, "predicted"), missing, missing]
-    return Prediction(recipe, input_shape, accounts, plan.notes)
+    return Prediction(spec, config, recipe, input_shape, tokens, accounts, plan.notes)
 
 
 def predict_memory(

@@ -1,5 +1,7 @@
 """The memory report of a model file: predicted, planned and measured."""
 
+from dataclasses import replace
+
 from nf_edge.backends.runnable import Runnable
 from nf_edge.core.device import Device
 from nf_edge.core.errors import MissingTool
@@ -12,34 +14,52 @@ from nf_edge.measure.memory.accounts import (
     account_of_plan,
     missing_account,
 )
+from nf_edge.measure.memory.context import context_length, context_memories
 from nf_edge.measure.memory.measure import measure, this_machine
 from nf_edge.measure.memory.memory_report import MemoryReport
 from nf_edge.measure.memory.python_process import measure_in_python
 
 
 def profile_model(
-    runnable: Runnable, device: Device | None, core: EmulatedCore | None = None
+    runnable: Runnable, device: Device | None, core: EmulatedCore | None = None, at: int | None = None
 ) -> MemoryReport:
     """The memory report of a model file: predicted, planned, and measured in a run.
 
     Args:
         device: the device whose memory the file must fit; None gives no verdict.
         core: the emulated core that runs the file; None is this machine, natively.
+        at: tokens in the context; None: the longest context.
 
     Raises:
-        BadInput: the model file cannot be read or run.
+        BadInput: the model file cannot be read or run, or it takes fewer than `at` tokens.
         MissingTool: a tool that emulates the core is missing.
     """
     backend, config, input_shape = runnable.backend, runnable.config, runnable.input_shape
-    predicted = backend.predict(config, input_shape, runnable.recipe)
-    planned = backend.plan(runnable.file, config, input_shape)
-    measured, machine = _measured(runnable, planned.cache or 0, core)
+    tokens = context_length(at, input_shape)
+    predicted, planned = (
+        backend.at(plan, config, input_shape, runnable.recipe, tokens)
+        for plan in (
+            backend.predict(config, input_shape, runnable.recipe),
+            backend.plan(runnable.file, config, input_shape),
+        )
+    )
+    measured, machine = _measured(_shortened(runnable, tokens), planned.cache or 0, core)
     accounts = [
         account_of_plan(predicted, backend.process_bytes, "predicted"),
         account_of_plan(planned, backend.process_bytes, "planned"),
         measured,
     ]
-    return MemoryReport.of(accounts, runnable.recipe, input_shape, device, machine, planned.notes)
+    contexts = context_memories(backend, config, input_shape, runnable.recipe)
+    return MemoryReport.of(
+        accounts, runnable.recipe, input_shape, device, machine, planned.notes, tokens, contexts
+    )
+
+
+def _shortened(runnable: Runnable, tokens: int) -> Runnable:
+    """The same file, run with `tokens` tokens, if it takes any number of them."""
+    if not runnable.input_shape.dynamic_length:
+        return runnable
+    return replace(runnable, input_shape=replace(runnable.input_shape, length=tokens))
 
 
 def _measured(runnable: Runnable, cache: int, core: EmulatedCore | None) -> tuple[Account, str]:

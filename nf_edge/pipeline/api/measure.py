@@ -41,6 +41,7 @@ def profile(
     recipe: "Named | Recipe | None" = None,
     device: "Named | Device | None" = None,
     on: "str | EmulatedCore | None" = None,
+    at: int | None = None,
     public_key: Named | None = None,
     require_signature: bool = False,
     notify: Notify | None = None,
@@ -50,6 +51,7 @@ def profile(
     Args:
         device: the device whose memory the model must fit.
         on: the device whose core is emulated for the measurement; None: this machine.
+        at: tokens in the context; None: the longest context.
 
     Returns:
         A MemoryReport; `passed` is True only if a device was given and the model fits it.
@@ -58,6 +60,8 @@ def profile(
         BadInput: the source is neither an artifact nor a checkpoint, or an argument does not apply to it.
         MissingTool: a tool that emulates the core is not installed.
     """
+    if at is not None:
+        require_whole("at", at, 1)
     resolver = Resolver(notify, public_key, require_signature)
     the_device, core = resolver.optional_device(device), resolver.optional_core(on)
     if recipe is not None:
@@ -69,10 +73,10 @@ def profile(
         from nf_edge.pipeline.prediction import predicted
 
         the_recipe = resolver.recipe(recipe)
-        return predicted(resolver.outline(source), the_recipe).report(the_device)
+        return predicted(resolver.outline(source), the_recipe, at).report(the_device)
     from nf_edge.measure.memory.profile import profile_model
 
-    return profile_model(artifact_to_profile(resolver, source).runnable(), the_device, core)
+    return profile_model(artifact_to_profile(resolver, source).runnable(), the_device, core, at)
 
 
 def check(

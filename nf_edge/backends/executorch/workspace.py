@@ -1,0 +1,72 @@
+"""The workspace of XNNPACK, which all delegates of a program share.
+
+Sources in github.com/google/XNNPACK: `xnn_plan_memory` in src/runtime.c places the tensors inside a delegate;
+element-wise operators and the softmax write in place.  `reshape_batch_matrix_multiply_nc` in
+src/operators/batch-matrix-multiply-nc.c packs the right factor, with a bias per column.
+"""
+
+from nf_edge.backends.input_shape import InputShape
+from nf_edge.backends.precisions import Precisions
+from nf_edge.model import ModelConfig
+
+FLOAT = 4
+# XNN_ALLOCATION_ALIGNMENT, and XNN_EXTRA_BYTES before and after the workspace.
+ALIGNMENT, EXTRA = 64, 2 * 16
+# Bytes of a row of dynamically quantized activations: scale, zero point and sum.
+ROW_PARAMETERS = 12
+
+
+def matmul_workspace(config: ModelConfig, input_shape: InputShape) -> int:
+    """Bytes of the workspace of a program with attention in XNNPACK."""
+    tokens, delegates = input_shape.length, []
+    for layer, (heads, inner) in enumerate(config.layer_sizes):
+        rows, one = _rows(config, input_shape, layer), tokens * heads * config.head_size
+        # The delegate of a product packs the right factor, and first copies what comes from the cache.
+        copies = 0 if not input_shape.cached else 2 if rows == 1 else 1
+        product = [FLOAT * one] * copies + [FLOAT * (one + heads * tokens)]
+        # Scores with the mask; the softmax returns its result in the arena.
+        scores = FLOAT * heads * rows * tokens
+        delegates.append(_mlp(config, rows, inner))
+        if input_shape.dynamic_length:
+            delegates += [_placed(*product), _placed(scores)]
+        else:
+            # One delegate has both products: values, their packed form and the result are next to the scores.
+            delegates.append(_placed(scores, *[FLOAT * one] * 3))
+    return max(delegates) + EXTRA
+
+
+def fused_workspace(config: ModelConfig, input_shape: InputShape, precision_of: Precisions) -> int:
+    """Bytes of the workspace of a program with nf-edge's operators: linear layers and residual sums."""
+    tokens, delegates = input_shape.length, []
+    for layer, (heads, inner) in enumerate(config.layer_sizes):
+        rows, name = _rows(config, input_shape, layer), f"transformer.h.{layer}"
+        projection = "c_kv" if config.attention == "symmetric" else "c_attn"
+        if config.activation_function != "gelu_new":
+            delegates.append(_mlp(config, rows, inner))
+        for module, lines, inputs, outputs in (
+            (f"{name}.attn.{projection}", tokens, config.n_embd, 0),
+            (f"{name}.attn.c_proj", rows, heads * config.head_size, config.n_embd),
+            (f"{name}.mlp.c_proj", rows, inner, config.n_embd),
+        ):
+            quantized = precision_of[module].activations != "none"
+            read = lines * (inputs + ROW_PARAMETERS) if quantized else 0
+            delegates.append(_placed(read, FLOAT * lines * outputs))
+    return max(delegates) + EXTRA
+
+
+def _rows(config: ModelConfig, input_shape: InputShape, layer: int) -> int:
+    """The tokens that a layer computes outputs for."""
+    last = layer == config.n_layer - 1
+    return 1 if last and input_shape.outputs_one_token(config) else input_shape.length
+
+
+def _mlp(config: ModelConfig, rows: int, inner: int) -> int:
+    """The output of the first linear layer, and a second tensor: another inner one in GELU's tanh formula,
+    then the output of the second linear layer.
+    """
+    others = [inner, config.n_embd] if config.activation_function == "gelu_new" else [config.n_embd]
+    return _placed(FLOAT * rows * inner, FLOAT * rows * max(others))
+
+
+def _placed(*sizes: int) -> int:
+    return sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)
