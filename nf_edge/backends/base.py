@@ -68,6 +68,10 @@ class Backend(BackendSpec):
     """The program that computes a file's predictions on this machine in place of the device, for reports; ""
     if the runtime itself does.
     """
+    shares_weights: ClassVar[bool] = False
+    """Whether `specialise` and `program` replace the tensors that they change.  Then the network may share its
+    weights with the checkpoint's file, so that no second float32 network is in memory.
+    """
     graph_library: ClassVar[str] = "PyTorch"
     """The library that runs the exported graph, for reports."""
     traces: ClassVar[bool] = False
@@ -116,7 +120,7 @@ class Backend(BackendSpec):
         """
         raise TypeError(f"backend {self.name} has no static activations before lowering")
 
-    def network_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    def network_weights(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Rename quantized weights from the program's module names to the network's.
 
         Weights of modules that the network does not have are dropped.

@@ -1,6 +1,8 @@
 """Rounded weights: integer codes, zero points, and scales."""
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +11,33 @@ from torch import Tensor
 from nf_edge.core.recipe.precision import Precision
 
 # float32 weights [out, in] or tables [V, D], by the names of their modules.
-Weights = dict[str, Tensor]
+Weights = Mapping[str, Tensor]
+
+
+class LazyWeights(Mapping[str, Tensor]):
+    """Weights that are computed each time they are read, because all of them take as much memory as a
+    float32 network.
+
+    Args:
+        functions: map the name of each module to a function that computes its weights.
+    """
+
+    def __init__(self, functions: Mapping[str, Callable[[], Tensor]]) -> None:
+        self._functions = dict(functions)
+
+    @classmethod
+    def joined(cls, *parts: Weights) -> "LazyWeights":
+        """The weights of several mappings; later ones win."""
+        return cls({name: partial(part.__getitem__, name) for part in parts for name in part})
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._functions[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._functions)
+
+    def __len__(self) -> int:
+        return len(self._functions)
 
 
 @dataclass(frozen=True)
@@ -32,10 +60,11 @@ class QuantizedWeight:
 
     def dequantized(self) -> Tensor:
         """Compute the weights, float32 [N, K]."""
-        codes = self.codes.view(*self.scales.shape, -1).float()
+        values = self.codes.view(*self.scales.shape, -1).float()
         if self.zeros is not None:
-            codes = codes - self.zeros[:, :, None]
-        return (codes * self.scales[:, :, None]).view(self.codes.shape)
+            values -= self.zeros[:, :, None]
+        # In place: a table of tokens is the largest tensor of most models.
+        return values.mul_(self.scales[:, :, None]).view(self.codes.shape)
 
 
 def nearest(

@@ -113,8 +113,11 @@ class Attention(nn.Module):
         """
         width = self.heads * self.head_size
         linear, factor = self.projection, self.scale**0.5 if self.symmetric else self.scale
+        # The first rows belong to K with symmetric attention, and to Q with standard attention.
+        factors = torch.ones(linear.out_features)
+        factors[:width] = factor
+        # New tensors, because the network may share its weights with the checkpoint.
         with torch.no_grad():
-            # The first rows belong to K with symmetric attention, and to Q with standard attention.
-            linear.weight[:width] *= factor
-            linear.bias[:width] *= factor
+            linear.weight = nn.Parameter(linear.weight * factors[:, None], linear.weight.requires_grad)
+            linear.bias = nn.Parameter(linear.bias * factors, linear.bias.requires_grad)
         self.scale = 1.0

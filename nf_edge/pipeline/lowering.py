@@ -14,7 +14,7 @@ from nf_edge.backends.base import Backend
 from nf_edge.backends.input_shape import CacheDtype, Inputs, InputShape
 from nf_edge.backends.lowering_report import LoweringReport
 from nf_edge.backends.precisions import Precisions, precisions
-from nf_edge.backends.quantized_weights import Weights
+from nf_edge.backends.quantized_weights import LazyWeights, Weights
 from nf_edge.backends.runnable import Runnable
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import scratch_folder, temporary_files_removed
@@ -24,7 +24,7 @@ from nf_edge.model.data.example_file import ExampleFile
 from nf_edge.model.data.rows import Rows
 from nf_edge.quantization.calibration import Calibration, calibration_for
 from nf_edge.quantization.layer_report import LayerReport, layer_reports_of
-from nf_edge.quantization.quantize import prepare, quantize, quantize_file, quantized_weights_for
+from nf_edge.quantization.quantize import changes_weights, prepare, quantize, quantize_file, quantized_weights_for
 from nf_edge.quantization.snr import plain_form
 from nf_edge.quantization.threads import one_thread
 
@@ -96,7 +96,7 @@ class Lowered:
     Attributes:
         report: the backend's report on the file; None if no file was made.
         plain: the network before quantization, in float32 and plain PyTorch operators.
-        weights: the dequantized weights of the quantized layers and tables.
+        weights: the dequantized weights of the quantized layers and tables, computed when they are read.
         layer_reports: the precision of each module, without signal-to-noise ratios.
     """
 
@@ -104,6 +104,15 @@ class Lowered:
     plain: NoiseFormer
     weights: Weights
     layer_reports: tuple[LayerReport, ...]
+
+
+def network_to_lower(job: Job) -> NoiseFormer:
+    """A network with the checkpoint's weights, which the lowering may change.
+
+    It shares float32 weights with the checkpoint if no step of the job changes weights in place.
+    """
+    in_place = changes_weights(job.recipe) or not job.backend.shares_weights
+    return job.checkpoint.model() if in_place else job.checkpoint.reference()
 
 
 def specialise(job: Job, model: NoiseFormer) -> None:
@@ -134,7 +143,7 @@ def lower(job: Job, file: Path | None, keep: Keep = dropped) -> Lowered:
         BadInput: the checkpoint computes NaN or Inf on the calibration rows.
     """
     checkpoint, recipe, backend, inputs = job.checkpoint, job.recipe, job.backend, job.calibration_inputs
-    model = checkpoint.model()
+    model = network_to_lower(job)
     if job.calibration is not None:
         for batch in (inputs, job.full_cache_inputs):
             texts = [ids[0, : int(mask.sum())].tolist() for ids, mask in batch]
@@ -142,7 +151,7 @@ def lower(job: Job, file: Path | None, keep: Keep = dropped) -> Lowered:
     specialise(job, model)
     layer_reports = layer_reports_of(model, backend, recipe, job.precisions, job.cache)
     # Without quantization, the comparison network is the network itself.
-    plain = model if recipe.quantize is None else plain_form(checkpoint.model(), model)
+    plain = model if recipe.quantize is None else plain_form(checkpoint.reference(), model)
     quantized_weights = quantized_weights_for(plain, backend, recipe, job.precisions, inputs)
     program = backend.program(model, job.input_shape, job.cache)
     program, weights = quantize(
@@ -155,10 +164,10 @@ def lower(job: Job, file: Path | None, keep: Keep = dropped) -> Lowered:
     backend.require_operators(file)
     keep(program)
     del program
-    weights |= report.weights
-    weights |= quantize_file(
+    in_file = quantize_file(
         file, plain, backend, recipe, job.precisions, inputs, job.full_cache_inputs, quantized_weights
     )
+    weights = LazyWeights.joined(weights, report.weights, in_file)
     if backend.quantizes == "file":
         # Quantization replaced operators of the lowered program, so they are counted again.
         report = report.recounted(sum(backend.operators(file).values()))

@@ -1,17 +1,19 @@
 """The quantized weights of a lowered model, converted back to float32 to measure their error."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
-import onnx
 import torch
-from onnx.numpy_helper import to_array
+from onnx import TensorProto
 from torch import Tensor, nn
 
 from nf_edge.backends.executorch.embedding import QuantizedEmbedding
 from nf_edge.backends.executorch.weight_only_linear import WeightOnlyLinear
+from nf_edge.backends.onnx.file import read, values_of
 from nf_edge.backends.onnx.names import group_names, matrix_name
 from nf_edge.backends.precisions import HEAD, Precisions
-from nf_edge.backends.quantized_weights import QuantizedWeight, Weights, unpack
+from nf_edge.backends.quantized_weights import LazyWeights, QuantizedWeight, Weights, unpack
 from nf_edge.core.recipe.precision import TOKENS, Precision
 from nf_edge.model import NoiseFormer
 
@@ -34,14 +36,16 @@ def executorch_weights(network: NoiseFormer, program: nn.Module) -> Weights:
     Args:
         network: the network that the program was made from, as `quantize` left it.
     """
-    weights = {}
+    functions: dict[str, Callable[[], Tensor]] = {}
     for name, module in network.named_modules():
         if isinstance(module, QuantizedEmbedding | WeightOnlyLinear):
-            weights[name] = module.dequantized()
+            functions[name] = module.dequantized
         elif isinstance(module, nn.Linear) and hasattr(module.weight, "target_dtype"):
-            weights[name] = _torchao_weight(module.weight)
+            functions[name] = partial(_torchao_weight, module.weight)
     # A captured program stores its linear layers in its graph.
-    return weights | (_captured_weights(program) if isinstance(program, torch.fx.GraphModule) else {})
+    return LazyWeights(
+        functions | (_captured_weights(program) if isinstance(program, torch.fx.GraphModule) else {})
+    )
 
 
 def _torchao_weight(weight: Tensor) -> Tensor:
@@ -51,15 +55,16 @@ def _torchao_weight(weight: Tensor) -> Tensor:
     return QuantizedWeight(codes, scales.bfloat16().float() if int4 else scales).dequantized()
 
 
-def _captured_weights(program: torch.fx.GraphModule) -> Weights:
-    weights = {}
+def _captured_weights(program: torch.fx.GraphModule) -> dict[str, Callable[[], Tensor]]:
+    functions = {}
     for node in program.graph.nodes:
         if node.target in LINEAR and node.args[1].op == "call_function":
             codes, scales = (_attribute(program, argument.target) for argument in node.args[1].args[:2])
             path, _ = list(node.meta["nn_module_stack"].values())[-1]
             # A decoder stores the network in an attribute of this name.
-            weights[path.removeprefix("model.")] = codes.flatten(1).float() * scales[:, None]
-    return weights
+            weight = QuantizedWeight(codes.flatten(1), scales[:, None])
+            functions[path.removeprefix("model.")] = weight.dequantized
+    return functions
 
 
 def _attribute(program: nn.Module, path: str) -> Tensor:
@@ -74,29 +79,34 @@ def onnx_weights(path: Path, precisions: Precisions, shared: bool) -> Weights:
     Args:
         shared: whether the token table and the head share one matrix in the file.
     """
-    arrays = {
-        tensor.name: torch.from_numpy(to_array(tensor).copy()) for tensor in onnx.load(path).graph.initializer
-    }
-    return {
-        module: _onnx_weight(arrays, module, precision, shared)
-        for module, precision in precisions.items()
-        if precision.stored is not None
-    }
+    tensors = {tensor.name: tensor for tensor in read(path).graph.initializer}
+    return LazyWeights(
+        {
+            module: partial(_onnx_weight, tensors, module, precision, shared)
+            for module, precision in precisions.items()
+            if precision.stored is not None
+        }
+    )
 
 
-def _onnx_weight(arrays: Weights, module: str, precision: Precision, shared: bool) -> Tensor:
+def _onnx_weight(
+    tensors: Mapping[str, TensorProto], module: str, precision: Precision, shared: bool
+) -> Tensor:
+    def array(name: str) -> Tensor:
+        return torch.from_numpy(values_of(tensors[name]).copy())
+
     matrix = matrix_name(HEAD if shared and module == TOKENS else module)
     if precision.group:
         bits = precision.stored or 0
-        packed, scales, *zeros = (arrays[part] for part in group_names(matrix, precision))
+        packed, scales, *zeros = (array(part) for part in group_names(matrix, precision))
         zero_points = unpack(zeros[0], bits)[:, : scales.shape[1]] if zeros else None
         return QuantizedWeight(unpack(packed.flatten(1), bits), scales, zero_points).dequantized()
     table = TOKENS if shared and module == HEAD else module
-    rows = arrays.get(f"{table}.rows")
+    rows = array(f"{table}.rows") if f"{table}.rows" in tensors else None
     # ONNX Runtime's quantizer names the scales and zero points of a shared matrix after the head.
     scale, zero = f"{matrix}_scale", f"{matrix}_zero_point"
     if rows is not None and not (shared and table == TOKENS):
         scale, zero = f"{table}.scales", f"{table}.zeros"
-    codes = arrays[f"{matrix}_quantized"].T.contiguous() if rows is None else rows
-    zero_points = None if precision.symmetric else arrays[zero].view(-1, 1)
-    return QuantizedWeight(codes, arrays[scale].view(-1, 1), zero_points).dequantized()
+    codes = array(f"{matrix}_quantized").T.contiguous() if rows is None else rows
+    zero_points = None if precision.symmetric else array(zero).view(-1, 1)
+    return QuantizedWeight(codes, array(scale).view(-1, 1), zero_points).dequantized()

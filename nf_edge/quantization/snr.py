@@ -22,22 +22,22 @@ from nf_edge.quantization.calibration import run_rows
 from nf_edge.quantization.layer_report import LayerReport
 from nf_edge.quantization.threads import one_thread
 
+# Values of a matrix whose squares are summed at once.
+BLOCK = 1 << 20
+
 
 def plain_form(network: NoiseFormer, specialised: NoiseFormer) -> NoiseFormer:
-    """Copy the weights of a specialised network into a network of plain PyTorch operators, and return it.
+    """Give a network of plain PyTorch operators the weights of a specialised network, and return it.
 
     Args:
         network: the network of plain operators, changed in place.
         specialised: the network after the backend changed it, with the same config.
     """
-    if (
-        isinstance(network, CausalLM)
-        and isinstance(specialised, CausalLM)
-        and specialised.lm_head.weight is not specialised.transformer.wte.weight
-    ):
-        # The form has separate weights for head and table.  Loading both into tied weights would mix them up.
-        network.lm_head.weight = nn.Parameter(network.lm_head.weight.detach().clone())
-    network.load_state_dict(specialised.state_dict())
+    # The networks share these weights; quantization replaces tensors and changes none.
+    network.load_state_dict(specialised.state_dict(), assign=True)
+    if isinstance(network, CausalLM) and isinstance(specialised, CausalLM):
+        tied = specialised.lm_head.weight is specialised.transformer.wte.weight
+        network.lm_head.weight = network.transformer.wte.weight if tied else network.lm_head.weight
     for block, other in zip(network.transformer.blocks, specialised.transformer.blocks, strict=True):
         if isinstance(other.attn, Attention):
             block.attn.scale = other.attn.scale
@@ -55,6 +55,12 @@ class _Energy:
     def add(self, signal: Tensor, noise: Tensor) -> None:
         self.signal += float(signal.double().square().sum())
         self.noise += float(noise.double().square().sum())
+
+    def add_weights(self, weight: Tensor, lowered: Tensor) -> None:
+        """Add a matrix and its rounding error, in blocks: float64 copies of a table would be large."""
+        rows = max(BLOCK // weight[0].numel(), 1)
+        for original, rounded in zip(weight.split(rows), lowered.split(rows), strict=True):
+            self.add(original, original - rounded)
 
     def figure(self, how: How) -> Figure:
         """The signal-to-noise ratio in dB; unavailable if the signal or the error is zero or not finite."""
@@ -82,8 +88,7 @@ def with_errors(
     weights: dict[str, _Energy] = {}
     for name, weight in lowered.items():
         weights[name] = _Energy()
-        original = modules[name].get_parameter("weight")[: len(weight)]
-        weights[name].add(original, original - weight)
+        weights[name].add_weights(modules[name].get_parameter("weight")[: len(weight)], weight)
     outputs = _output_energies(network, lowered, calibration_inputs)
     return tuple(
         replace(

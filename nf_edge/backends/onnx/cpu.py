@@ -19,6 +19,7 @@ from nf_edge.backends.lowering_report import LoweringReport
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.onnx import decoder as onnx_decoder
 from nf_edge.backends.onnx.attention import MultiHeadAttentionForm
+from nf_edge.backends.onnx.file import LARGE, read, save
 from nf_edge.backends.onnx.file_memory import planned
 from nf_edge.backends.onnx.genai import write_genai_files
 from nf_edge.backends.onnx.run_text import run_text
@@ -43,6 +44,7 @@ class OnnxCpu(OnnxCpuSpec, Backend):
     operator_libraries = ()
     graph_library = "ONNX Runtime, in float32"
     quantizes = "file"
+    shares_weights = True
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
         model.transformer.form = MultiHeadAttentionForm()
@@ -78,13 +80,12 @@ class OnnxCpu(OnnxCpuSpec, Backend):
                 verbose=False,
             )
         assert exported is not None
-        # `exported.save` would write weights above 1.5 GiB to a second file.
-        lowered = exported.model_proto
+        macs = _macs(exported, input_shape)
+        # `exported.save` would write weights above 1.5 GiB to a second file, and copy all of them before.
+        lowered, values = _without_values(exported)
         _strip(lowered)
-        onnx.save(lowered, path)
-        return LoweringReport(
-            Coverage(self.library, len(lowered.graph.node), _macs(exported, input_shape), input_shape.length)
-        )
+        save(lowered, path, values)
+        return LoweringReport(Coverage(self.library, len(lowered.graph.node), macs, input_shape.length))
 
     def write_companions(
         self, config: ModelConfig, input_shape: InputShape, folder: Path, examples: Sequence[str]
@@ -115,9 +116,24 @@ class OnnxCpu(OnnxCpuSpec, Backend):
         return run_text(cached)
 
     def operators(self, path: Path) -> dict[str, int]:
-        graph = onnx.load(path, load_external_data=False).graph
+        graph = read(path).graph
         names = (f"{node.domain or 'ai.onnx'}::{node.op_type}" for node in graph.node)
         return dict(Counter(names).most_common())
+
+
+def _without_values(exported: torch.onnx.ONNXProgram) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    """An exported program as a model without the values of its large tensors, and these values by name."""
+    import onnx_ir
+
+    values = {}
+    for name, value in exported.model.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is not None and tensor.nbytes >= LARGE:
+            values[name] = tensor.numpy()
+            value.const_value = onnx_ir.ExternalTensor(
+                "", None, None, tensor.dtype, shape=tensor.shape, name=name
+            )
+    return exported.model_proto, values
 
 
 def _strip(model: onnx.ModelProto) -> None:

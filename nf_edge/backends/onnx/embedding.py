@@ -13,6 +13,7 @@ from onnx.helper import make_node
 from onnx.numpy_helper import from_array, to_array
 
 from nf_edge.backends.input_shape import INPUTS
+from nf_edge.backends.onnx.file import values_of
 from nf_edge.backends.onnx.names import group_names, matrix_name
 from nf_edge.backends.precisions import HEAD, Precisions
 from nf_edge.backends.quantized_weights import QuantizedWeight, nearest, pack
@@ -70,7 +71,7 @@ def quantize_tables(
 
 
 def _nearest(model: ModelProto, table: str, precision: Precision) -> QuantizedWeight:
-    values = torch.from_numpy(to_array(_initializer(model, table)).copy())
+    values = torch.from_numpy(values_of(_initializer(model, table)).copy())
     return nearest(values, precision, signed=True)
 
 

@@ -8,6 +8,7 @@ import onnx
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.onnx.memory import SESSION_BASE, SESSION_LAYER, tied_head
+from nf_edge.backends.onnx.file import read
 from nf_edge.backends.onnx.names import PAST
 from nf_edge.core.errors import BadInput
 from nf_edge.model import ModelConfig
@@ -20,7 +21,7 @@ PRODUCTS = {"Gemm", "MatMul", "MatMulNBits", "Transpose"}
 def planned(path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
     """The memory plan of a model file."""
     try:
-        model = onnx.load(path)
+        model = read(path)
     except Exception as error:
         raise BadInput(f"is not an ONNX model ({error})", where=path, fix="export it again") from error
     looked_up = _looked_up(model)

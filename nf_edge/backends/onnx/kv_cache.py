@@ -14,7 +14,8 @@ from onnx.helper import make_attribute
 from onnx.numpy_helper import from_array
 
 from nf_edge.backends.input_shape import Inputs
-from nf_edge.backends.onnx.model import feed
+from nf_edge.backends.onnx.feed import feed
+from nf_edge.backends.onnx.file import read, save
 from nf_edge.backends.quantized_weights import as_stored
 
 # The range is this factor times the largest magnitude of the calibration inputs.  New text has larger values,
@@ -31,7 +32,7 @@ def quantize_cache(path: Path, calibration_inputs: Inputs) -> None:
     Args:
         calibration_inputs: rows to calibrate on; each row is one prompt for the model in the file.
     """
-    model = onnx.load(path)
+    model = read(path)
     largest = _largest(model, path, calibration_inputs)
     cached: set[str] = set()
     for node in model.graph.node:
@@ -41,7 +42,7 @@ def quantize_cache(path: Path, calibration_inputs: Inputs) -> None:
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         if value.name in cached:
             value.type.tensor_type.elem_type = onnx.TensorProto.INT8
-    onnx.save(model, path)
+    save(model, path)
 
 
 def _largest(model: onnx.ModelProto, path: Path, calibration_inputs: Inputs) -> dict[str, np.ndarray]:

@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import onnx
 from onnx import ModelProto, NodeProto
-from onnx.helper import make_node, tensor_dtype_to_np_dtype
-from onnx.numpy_helper import from_array, to_array
+from onnx.helper import make_node
+from onnx.numpy_helper import from_array
 from torch import Tensor
 
-from nf_edge.backends.input_shape import INPUTS, Inputs
+from nf_edge.backends.input_shape import Inputs
 from nf_edge.backends.onnx.embedding import add_groups, find_tables, quantize_tables, replace
+from nf_edge.backends.onnx.file import hollow, read, save, values_of
 from nf_edge.backends.onnx.names import group_names, matrix_name
+from nf_edge.backends.onnx.per_channel import quantize_dynamic, quantize_static
 from nf_edge.backends.precisions import Precisions
 from nf_edge.backends.quantized_weights import QuantizedWeight, Weights, nearest
 from nf_edge.core.quiet import quiet_libraries
@@ -48,22 +49,26 @@ def quantize(
     with quiet_libraries():
         from onnxruntime.quantization.onnx_model import ONNXModel
 
-        model = onnx.load(path)
+        model = read(path)
         tables = find_tables(model)
         quantized = {name: weight for name, weight in layers.items() if precision_of[name].stored is not None}
         _as_products(model, quantized)
         for name, weight in quantized.items():
             if precision_of[name].group:
                 _by_groups(model, name, weight, precision_of[name], quantized_weights.get(name))
-        # The original weights are unused, and would double the files that the quantizers write.
+        # The original weights are unused.
         ONNXModel(model).clean_initializers()
-        per_channel = [name for name in quantized if not precision_of[name].group]
-        static = [name for name in per_channel if precision_of[name].activations == "int8_static"]
-        dynamic = [name for name in per_channel if name not in static]
+        per_channel = {name: weight for name, weight in quantized.items() if not precision_of[name].group}
+        static = {
+            name: weight
+            for name, weight in per_channel.items()
+            if precision_of[name].activations == "int8_static"
+        }
+        dynamic = {name: weight for name, weight in per_channel.items() if name not in static}
         if static:
-            model = _static(model, static, path, calibration_inputs)
+            model = quantize_static(model, static, calibration_inputs)
         if dynamic:
-            model = _dynamic(model, dynamic, path)
+            model = quantize_dynamic(model, dynamic)
         _share_again(model)
         _place(
             model,
@@ -77,7 +82,7 @@ def quantize(
         # Replaced weights are unused.
         finished = ONNXModel(model)
         finished.clean_initializers()
-        onnx.save(finished.model, path)
+        save(finished.model, path)
 
 
 def _share_again(model: ModelProto) -> None:
@@ -110,15 +115,15 @@ def _as_products(model: ModelProto, layers: Weights) -> None:
         name = turned.get(node.input[1], node.input[1])
         if name not in arrays:
             continue
-        array = to_array(arrays[name])
+        array = values_of(arrays[name])
         if node.op_type == "MatMul" and name == node.input[1]:
             array = array.T
         # Layers with equal weights are in the same order in both lists.
         module = next((module for module, weight in left.items() if np.array_equal(array, weight)), None)
         if module is not None:
-            model.graph.initializer.append(
-                from_array(np.ascontiguousarray(left.pop(module).numpy().T), matrix_name(module))
-            )
+            # Without values: each way to quantize a layer reads its weights from `layers`.
+            shape = reversed(left.pop(module).shape)
+            model.graph.initializer.append(hollow(matrix_name(module), shape))
             replace(model, node, _product(node, module))
     assert not left, f"no products with the weights of {', '.join(left)}"
     read = {name for node in model.graph.node for name in node.input}
@@ -167,64 +172,6 @@ def _by_groups(
         accuracy_level=ACCURACY_LEVEL[precision.activations],
     )
     replace(model, node, [product])
-
-
-def _dynamic(model: ModelProto, nodes: list[str], path: Path) -> ModelProto:
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    quantize_dynamic(
-        model,
-        path,
-        op_types_to_quantize=["MatMul"],
-        nodes_to_quantize=nodes,
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-        extra_options={"MatMulConstBOnly": True},
-    )
-    return onnx.load(path)
-
-
-def _static(model: ModelProto, nodes: list[str], path: Path, calibration_inputs: Inputs) -> ModelProto:
-    """Quantize the inputs and weights of these MatMul nodes to int8; their results and all other operators
-    stay float32.
-    """
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
-    class Reader(CalibrationDataReader):
-        def __init__(self) -> None:
-            self._feeds = iter([feed(model, *inputs) for inputs in calibration_inputs])
-
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            return next(self._feeds, None)
-
-    quantize_static(
-        model,
-        path,
-        Reader(),
-        quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=["MatMul"],
-        nodes_to_quantize=nodes,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        extra_options={
-            "OpTypesToExcludeOutputQuantization": ["MatMul"],
-            "DefaultTensorType": onnx.TensorProto.FLOAT,
-        },
-    )
-    return onnx.load(path)
-
-
-def feed(model: ModelProto, input_ids: np.ndarray, attention_mask: np.ndarray) -> dict[str, np.ndarray]:
-    """The model's inputs for a row.  A decoder reads the row as one prompt, with an empty cache."""
-    feed = dict(zip(INPUTS, (input_ids, attention_mask), strict=True))
-    for entry in model.graph.input:
-        if entry.name not in INPUTS:
-            shape = [dim.dim_value for dim in entry.type.tensor_type.shape.dim]
-            past = len(shape) == 4
-            dtype = tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type)
-            feed[entry.name] = np.zeros(shape, dtype) if past else np.arange(input_ids.shape[1])[None]
-    return feed
 
 
 def _place(model: ModelProto, quantized_weights: Mapping[str, QuantizedWeight]) -> None:

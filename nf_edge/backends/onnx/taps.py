@@ -18,7 +18,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto
 from onnx.helper import make_tensor_value_info
 from torch import Tensor, nn
 
-from nf_edge.backends.onnx.model import feed
+from nf_edge.backends.onnx.feed import feed
 from nf_edge.backends.taps import Lowering, Tapped, Taps, points_of, record
 from nf_edge.model import CausalLM
 from nf_edge.model.cache import KVCache

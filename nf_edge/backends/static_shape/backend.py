@@ -80,7 +80,7 @@ class StaticShapeBackend(Backend):
             rows = ((torch.from_numpy(ids), torch.from_numpy(mask)) for ids, mask in inputs)
             return quantize_captured(capture(program, input_shape), self.quantizer(recipe), rows)
 
-    def network_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    def network_weights(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         return network_weights(weights)
 
     def layer_report(self, module: str, precision_of: Precisions) -> tuple[str, str] | None:

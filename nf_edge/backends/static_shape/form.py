@@ -4,7 +4,7 @@ The tables before the body, and a classifier's scores after it, are float32.  Th
 inputs of the body, because it has no token ids to compute them from.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -215,7 +215,7 @@ class StaticShapeAttention(nn.Module):
         return bias
 
 
-def network_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def network_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename a program's quantized weights to the names of the network's modules.
 
     Weights of noise, of the head and of modules that the network does not have are dropped.

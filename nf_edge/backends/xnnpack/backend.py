@@ -52,6 +52,7 @@ def is_gelu_new(activation: nn.Module) -> bool:
 
 class Xnnpack(XnnpackSpec, ExecutorchBackend):
     library = "XNNPACK"
+    shares_weights = True
     attention_form = TWO_PRODUCTS
     leaves = REASONS
     leaves_others = "it works on integers, booleans or shapes, which XNNPACK does not support"

@@ -308,4 +308,4 @@ def change_of(recipe: Recipe, lowered: Lowered) -> Change:
     """The change that a recipe makes to a network: it rounds weights and activations."""
     config = lowered.plain.config
     row_scales = backend_for(recipe).support.row_scales
-    return Change(lowered.plain, lowered.weights, precisions(recipe, config), row_scales)
+    return Change(lowered.plain, dict(lowered.weights), precisions(recipe, config), row_scales)
