@@ -33,6 +33,9 @@ class LazyWeights(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         return self._functions[name]()
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._functions
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._functions)
 

@@ -16,6 +16,7 @@ from nf_edge.backends.lowering_report import LoweringReport
 from nf_edge.backends.precisions import Precisions, precisions
 from nf_edge.backends.quantized_weights import LazyWeights, Weights
 from nf_edge.backends.runnable import Runnable
+from nf_edge.backends.shape_caches import shapes_forgotten
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.core.staging import scratch_folder, temporary_files_removed
 from nf_edge.measure.accuracy.predict import require_finite
@@ -131,6 +132,7 @@ def dropped(program: nn.Module) -> None:
 
 @temporary_files_removed()
 @one_thread()
+@shapes_forgotten()
 def lower(job: Job, file: Path | None, keep: Keep = dropped) -> Lowered:
     """Lower a checkpoint to a model file.
 

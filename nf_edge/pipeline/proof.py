@@ -126,12 +126,14 @@ class Examination:
         """
         artifact, input_shape = runnable.load(), runnable.input_shape
         parity = measure_parity(self.network, artifact, input_shape, self.logit_rows, self.max_logit_error)
-        progress("measuring memory", 0, 1)
-        memory = profile_model(runnable, self.device)
-        progress("measuring memory", 1, 1)
         accuracy = None
         if self.accuracy_rows is not None:
             accuracy = check(self.reference, artifact, input_shape, self.accuracy_rows, self.limits, progress)
+        # The measurement loads the artifact again, in another process.
+        del artifact
+        progress("measuring memory", 0, 1)
+        memory = profile_model(runnable, self.device)
+        progress("measuring memory", 1, 1)
         return Proof(parity, memory, accuracy)
 
 

@@ -8,16 +8,17 @@ from torch import Tensor, nn
 
 from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.input_shape import InputShape
+from nf_edge.backends.shape_caches import collectable
 
 
 def capture(program: nn.Module, input_shape: InputShape) -> torch.export.ExportedProgram:
     """Export a program for ExecuTorch, for one row of fixed or bounded length."""
     if input_shape.cached:
         example, shapes = executorch_decoder.example(input_shape.length)
-        return torch.export.export(program, example, dynamic_shapes=shapes)
+        return collectable(torch.export.export(program, example, dynamic_shapes=shapes))
     dynamic = input_shape.dynamic_length and input_shape.length > 1
     axes = {1: torch.export.Dim("length", min=1, max=input_shape.length)} if dynamic else {}
-    return torch.export.export(program, example_inputs(input_shape), dynamic_shapes=(axes, axes))
+    return collectable(torch.export.export(program, example_inputs(input_shape), dynamic_shapes=(axes, axes)))
 
 
 def example_inputs(input_shape: InputShape, batch: int = 1) -> tuple[Tensor, Tensor]:

@@ -27,6 +27,7 @@ from nf_edge.backends.onnx.session import OrtSession, load
 from nf_edge.backends.onnx.spec import OnnxCpuSpec
 from nf_edge.backends.onnx.taps import tapped_file
 from nf_edge.backends.runtime_tokenizer import TokenizerReading
+from nf_edge.backends.shape_caches import collectable
 from nf_edge.backends.taps import Lowering, Tapped
 from nf_edge.core.quiet import quiet_libraries
 from nf_edge.core.recipe.recipe import Recipe
@@ -79,7 +80,8 @@ class OnnxCpu(OnnxCpuSpec, Backend):
                 dynamic_shapes=shapes,
                 verbose=False,
             )
-        assert exported is not None
+        assert exported is not None and exported.exported_program is not None
+        collectable(exported.exported_program)
         macs = _macs(exported, input_shape)
         # `exported.save` would write weights above 1.5 GiB to a second file, and copy all of them before.
         lowered, values = _without_values(exported)

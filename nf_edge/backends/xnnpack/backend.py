@@ -7,9 +7,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from nf_edge.backends.coverage.coverage import Coverage
 from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.arena.arenas import method_bytes
 from nf_edge.backends.executorch.base import ExecutorchBackend
+from nf_edge.backends.executorch.xnnpack_passes import needed_passes_only
 from nf_edge.backends.executorch.program_file import constant_bytes, read_program
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
@@ -68,6 +70,12 @@ class Xnnpack(XnnpackSpec, ExecutorchBackend):
             block.attn.fold_scale()
             if is_gelu_new(block.mlp.act):
                 block.mlp.act = TanhGelu()
+
+    def _lower(
+        self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
+    ) -> Coverage:
+        with needed_passes_only():
+            return super()._lower(program, config, input_shape, recipe, path)
 
     def partitioner(self, recipe: Recipe) -> Any:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nf_edge.backends.base import Session
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.errors import AccuracyGate
 from nf_edge.measure.accuracy.divergence import OVERFLOWS, not_finite_text
+from nf_edge.measure.accuracy.last_logits import LastLogits
 from nf_edge.measure.accuracy.predict import step_by_step
 from nf_edge.measure.accuracy.predictions import NOTHING, predicted
-from nf_edge.model import Decoder, ModelConfig, NoiseFormer
+from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
 from nf_edge.model.config import Task
 from nf_edge.model.data.batches import pad
 from nf_edge.model.data.rows import Row, Rows
@@ -113,8 +114,11 @@ def measure_parity(
     """
     largest = difference = 0.0
     agreed, not_finite, task = 0, 0, reference.config.task
+    network: nn.Module = reference
+    if isinstance(artifact, Decoder) and isinstance(reference, CausalLM):
+        network = LastLogits(reference, STEPS + 1)
     for number, row in enumerate(rows.rows):
-        run = partial(finite, reference, rows=rows.source, first=number)
+        run = partial(finite, network, rows=rows.source, first=number)
         if isinstance(artifact, Decoder):
             expected, actual = _from_decoder(run, artifact, row)
         else:
@@ -166,9 +170,9 @@ def _from_decoder(run: Callable[..., Tensor], decoder: Decoder, row: Row) -> tup
     The first logits follow the complete row, which the decoder reads in one call.  The other logits follow
     each of the last `STEPS` tokens, which the decoder then reads one by one.
     """
-    every = run(torch.tensor([row.input_ids]))[0].numpy()
+    last = run(torch.tensor([row.input_ids]))[0].numpy()
     before = max(len(row.input_ids) - STEPS, 0)
-    expected = np.concatenate([every[-1:], every[before:]])
+    expected = np.concatenate([last[-1:], last[before - len(row.input_ids) :]])
     at_once = decoder.feed(row.input_ids, 0)
     if before:
         decoder.feed(row.input_ids[:before], 0)

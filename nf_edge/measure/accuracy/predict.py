@@ -14,9 +14,10 @@ import torch
 from nf_edge.backends.base import Session
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.progress import Progress, silent
+from nf_edge.measure.accuracy.last_logits import LastLogits
 from nf_edge.measure.accuracy.paired_rows import PairedRows
 from nf_edge.measure.accuracy.predictions import PairedPredictions, paired, truth_of
-from nf_edge.model import Decoder, ModelConfig, NoiseFormer
+from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
 from nf_edge.model.data.batches import pad
 from nf_edge.model.data.rows import Row
 from nf_edge.model.finite import finite
@@ -152,5 +153,6 @@ def require_finite(model: NoiseFormer, texts: Iterable[Sequence[int]], source: s
     Raises:
         BadInput: the network computes NaN or Inf.
     """
+    network = LastLogits(model) if isinstance(model, CausalLM) else model
     for number, ids in enumerate(texts):
-        finite(model, torch.tensor([ids]), rows=source, first=number)
+        finite(network, torch.tensor([ids]), rows=source, first=number)

@@ -1,0 +1,77 @@
+"""Skip the passes of ExecuTorch's XNNPACK backend that would change nothing.
+
+The backend runs 17 passes over each delegate, and nearly every pass traces the delegate again.  A model of 12
+layers has some 50 delegates, so these passes took 40 % of a lowering.  Most of them look for operators of
+convolutional networks.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from torch.fx import Graph, Node
+
+# A function that says whether a pass may change a node.
+MayChange = Callable[[Node], bool]
+
+
+def _calls(*operators: str) -> MayChange:
+    """Whether a node calls one of these operators; each text is a part of the operator's name."""
+    return lambda node: any(each in getattr(node.target, "__name__", "") for each in operators)
+
+
+def _is_constant(node: Node) -> bool:
+    return node.op == "call_function" and not node.all_input_nodes
+
+
+def _has_four_dimensions(node: Node) -> bool:
+    return getattr(node.meta.get("val"), "ndim", 0) == 4
+
+
+def _has_custom_metadata(node: Node) -> bool:
+    return "custom" in node.meta
+
+
+BATCH_NORM = _calls("batch_norm")
+# The passes that may be skipped, by class name in executorch/backends/xnnpack/_passes, and the nodes that each
+# of them looks for.  Any other pass always runs.
+LOOKS_FOR: dict[str, MayChange] = {
+    "DimOrderOpsRevertPass": _calls("dim_order"),
+    "ConvertToUpsampleBilinear2d": _calls("index", "upsample"),
+    "ConvertToLinearPass": _calls("mm."),
+    "PropagateCustomMetaPass": _has_custom_metadata,
+    "ConvertToSDPAPass": _calls("mul.Scalar"),
+    "ConstPropPass": _is_constant,
+    "FuseBatchNormPass": BATCH_NORM,
+    "DecomposeBatchNorm": BATCH_NORM,
+    "FuseActivationPass": _calls("relu", "hardtanh"),
+    "DecomposeConcatenate": _calls("cat."),
+    "RemoveGetItemPass": _calls("max_pool2d", "aten.max."),
+    "InsertPadQDQPass": _calls("pad"),
+    "Conv1dUnsqueezePass": _calls("convolution"),
+    "PReLUReshapePass": _calls("prelu"),
+    # It tags the memory formats of tensors with four dimensions, and adds copies between the formats.  The next
+    # pass removes such copies.
+    "ChannelsLastTaggedReshapePass": _has_four_dimensions,
+    "RemoveRedundantCopyPass": _has_four_dimensions,
+}
+
+
+@contextmanager
+def needed_passes_only() -> Iterator[None]:
+    """Make the XNNPACK backend skip the passes that would change nothing, while the block runs."""
+    from executorch.backends.xnnpack import xnnpack_preprocess
+
+    class PassManager(xnnpack_preprocess.XNNPACKPassManager):  # type: ignore[misc]
+        def transform(self) -> Any:
+            self.passes = [each for each in self.passes if _may_change(each, self.exported_program.graph)]
+            return super().transform()
+
+    with patch.object(xnnpack_preprocess, "XNNPACKPassManager", PassManager):
+        yield
+
+
+def _may_change(kind: type, graph: Graph) -> bool:
+    looks_for = LOOKS_FOR.get(kind.__name__)
+    return looks_for is None or any(map(looks_for, graph.nodes))

@@ -1,0 +1,36 @@
+"""Free what PyTorch keeps of an exported program's shapes.
+
+Without this every export in a process would keep its symbolic shapes and its cache of operators: 1.4 MB for a
+model of two layers.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+
+def collectable(exported: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """The same program, which Python's garbage collector can free.
+
+    A `ShapeEnv` lists the fake tensors of the inputs, for the guards that `torch.export` makes.  Their
+    symbolic sizes refer to the `ShapeEnv` from C++, where the collector does not see the cycle.
+    """
+    for node in exported.graph.nodes:
+        value = node.meta.get("val")
+        if isinstance(value, FakeTensor) and value.fake_mode.shape_env is not None:
+            value.fake_mode.shape_env.tracked_fakes = []
+    return exported
+
+
+@contextmanager
+def shapes_forgotten() -> Iterator[None]:
+    """Clear the caches of `ShapeEnv`'s methods at the end of the block; their keys contain the `ShapeEnv`."""
+    try:
+        yield
+    finally:
+        for method in vars(ShapeEnv).values():
+            if hasattr(method, "cache_clear"):
+                method.cache_clear()
