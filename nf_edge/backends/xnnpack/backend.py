@@ -11,7 +11,7 @@ from nf_edge.backends.coverage.coverage import Coverage
 from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.arena.arenas import method_bytes
 from nf_edge.backends.executorch.base import ExecutorchBackend
-from nf_edge.backends.executorch.xnnpack_passes import needed_passes_only
+from nf_edge.backends.executorch.fast_lowering import needed_steps_only
 from nf_edge.backends.executorch.program_file import constant_bytes, read_program
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
@@ -55,6 +55,8 @@ def is_gelu_new(activation: nn.Module) -> bool:
 class Xnnpack(XnnpackSpec, ExecutorchBackend):
     library = "XNNPACK"
     shares_weights = True
+    # Every export runs its artifact.
+    verifies_graph = False
     attention_form = TWO_PRODUCTS
     leaves = REASONS
     leaves_others = "it works on integers, booleans or shapes, which XNNPACK does not support"
@@ -74,7 +76,7 @@ class Xnnpack(XnnpackSpec, ExecutorchBackend):
     def _lower(
         self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
     ) -> Coverage:
-        with needed_passes_only():
+        with needed_steps_only():
             return super()._lower(program, config, input_shape, recipe, path)
 
     def partitioner(self, recipe: Recipe) -> Any:

@@ -1,15 +1,20 @@
-"""Skip the passes of ExecuTorch's XNNPACK backend that would change nothing.
+"""Skip steps of ExecuTorch's lowering to XNNPACK that would change nothing.  The file stays the same.
 
-The backend runs 17 passes over each delegate, and nearly every pass traces the delegate again.  A model of 12
-layers has some 50 delegates, so these passes took 40 % of a lowering.  Most of them look for operators of
-convolutional networks.
+ExecuTorch's XNNPACK backend runs 17 passes over each delegate, and nearly every pass traces the delegate
+again.  A model of 12 layers has some 50 delegates, so these passes took 40 % of a lowering.  Most of them look
+for operators of convolutional networks.
+
+`to_edge_transform_and_lower` decomposes the program three times, and each time traces it again.  The first time
+only makes it functional, which the second time does too.  The third time finds no operator to decompose.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
+from weakref import WeakSet
 
+from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
 # A function that says whether a pass may change a node.
@@ -59,16 +64,29 @@ LOOKS_FOR: dict[str, MayChange] = {
 
 
 @contextmanager
-def needed_passes_only() -> Iterator[None]:
-    """Make the XNNPACK backend skip the passes that would change nothing, while the block runs."""
+def needed_steps_only() -> Iterator[None]:
+    """Make ExecuTorch skip the steps that would change nothing, while the block runs."""
     from executorch.backends.xnnpack import xnnpack_preprocess
+
+    decompose, decomposed = ExportedProgram.run_decompositions, WeakSet[ExportedProgram]()
+
+    def run_decompositions(program: ExportedProgram, table: Any = None, **options: Any) -> ExportedProgram:
+        if table is not None and not any(node.target in table for node in program.graph.nodes):
+            if not table or program in decomposed:
+                return program
+        result = decompose(program, table, **options)
+        decomposed.add(result)
+        return result
 
     class PassManager(xnnpack_preprocess.XNNPACKPassManager):  # type: ignore[misc]
         def transform(self) -> Any:
             self.passes = [each for each in self.passes if _may_change(each, self.exported_program.graph)]
             return super().transform()
 
-    with patch.object(xnnpack_preprocess, "XNNPACKPassManager", PassManager):
+    with (
+        patch.object(xnnpack_preprocess, "XNNPACKPassManager", PassManager),
+        patch.object(ExportedProgram, "run_decompositions", run_decompositions),
+    ):
         yield
 
 
