@@ -29,6 +29,7 @@ from nf_edge.model import Checkpoint
 from nf_edge.model.checkpoint_outline import TOKENIZER
 from nf_edge.model.data.rows import Rows
 from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size, write_tokenizer
+from nf_edge.pipeline.host_memory import HostMemory, predict_host_memory
 from nf_edge.pipeline.lowering import Job, lower, network_to_lower
 from nf_edge.pipeline.proof import Examination, Original, Proof
 from nf_edge.pruning.provenance import require_pruned
@@ -65,11 +66,17 @@ class Export(HtmlValue):
 
 @dataclass(frozen=True)
 class DryRun(HtmlValue):
-    """The plan of an export: the precision of every module, calibration, and the predicted memory."""
+    """The plan of an export: the precision of every module, calibration, and the predicted memory.
+
+    Attributes:
+        memory: the artifact's memory on the device.
+        host_memory: the memory that the export needs on this machine.
+    """
 
     layer_reports: tuple[LayerReport, ...]
     calibration: Calibrated | None
     memory: MemoryReport
+    host_memory: HostMemory
 
     @property
     def failure(self) -> OverBudget | None:
@@ -86,6 +93,7 @@ class DryRun(HtmlValue):
             "quantization": [layer_report.to_json() for layer_report in self.layer_reports],
             "calibration": self.calibration.model_dump() if self.calibration else None,
             "memory": self.memory.to_json(),
+            "host_memory": self.host_memory.to_json(),
         }
 
 
@@ -156,6 +164,7 @@ def dry_run(
         layer_reports_of(model, job.backend, recipe, job.precisions, job.cache),
         calibrated_on(job.calibration),
         predict_memory(job.backend, checkpoint.config, recipe, device),
+        predict_host_memory(checkpoint, recipe),
     )
 
 

@@ -18,6 +18,7 @@ from nf_edge.render.table import Lines, Part, Table, body
 
 if TYPE_CHECKING:
     from nf_edge.pipeline.export import DryRun, Export
+    from nf_edge.pipeline.host_memory import HostMemory
     from nf_edge.pipeline.inspection import Inspection
 
 
@@ -46,8 +47,16 @@ def dry_run_parts(plan: DryRun) -> list[Part]:
     return [
         Lines("Quantization", quantization_lines(layer_reports, plan.calibration)),
         *memory_parts(plan.memory),
-        body(["Nothing was made."]),
+        body([host_memory_line(plan.host_memory), "Nothing was made."]),
     ]
+
+
+def host_memory_line(memory: HostMemory) -> str:
+    """The memory that an export needs on this machine, as a sentence."""
+    predicted = f"The export needs about {memory.predicted / 1e6:,.0f} MB of this machine's memory"
+    if memory.available is None:
+        return f"{predicted}; this system does not say how much is left."
+    return f"{predicted}; {memory.available / 1e6:,.0f} MB are left."
 
 
 def inspection_parts(inspection: Inspection) -> list[Part]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from nf_edge.backends.executorch.program_file import called_by, read_program
+from nf_edge.backends.executorch.program_file import called_by, mapped, read_program
 from nf_edge.core.errors import BadInput, MissingTool
 from nf_edge.core.native_build import package_folder
 from nf_edge.core.quiet import quiet_libraries, quiet_stderr
@@ -61,7 +61,7 @@ def require_operators(path: Path, libraries: Sequence[str]) -> None:
         BadInput: the runtime and the libraries lack operators or delegates; the message names all of them.
         MissingTool: the installed ExecuTorch has no operator list for a library.
     """
-    methods = read_program(path, path.read_bytes()).program.execution_plan
+    methods = read_program(path, mapped(path)).program.execution_plan
     called = {name for method in methods for names in called_by(method) for name in names}
     if missing := sorted(called - provided(libraries)):
         raise BadInput(

@@ -1,5 +1,6 @@
 """Read the parts of a `.pte`, and of the graph before it is written, for all ExecuTorch backends."""
 
+import mmap
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,20 @@ from nf_edge.model import ModelConfig
 NOT_COMPUTE = {"getitem", "executorch_call_delegate", "aten::sym_size", "alloc", "view", "free"}
 
 
-def read_program(path: Path, content: bytes) -> Any:
-    """Parse a `.pte` with ExecuTorch's schema."""
+def mapped(path: Path) -> bytes | memoryview:
+    """The content of a file; its parts are read when they are used."""
+    with path.open("rb") as file:
+        # An empty file cannot be mapped.
+        empty = file.seek(0, 2) == 0
+        return b"" if empty else memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def read_program(path: Path, content: bytes | memoryview) -> Any:
+    """Parse a `.pte` with ExecuTorch's schema.
+
+    Args:
+        content: the file's content.  Of a mapped file, ExecuTorch makes no copies.
+    """
     with quiet_libraries():
         from executorch.exir._serialize._program import deserialize_pte_binary
 
@@ -31,7 +44,7 @@ def read_program(path: Path, content: bytes) -> Any:
 
 def operators_of(path: Path) -> dict[str, int]:
     """Map the name of each operator and delegate in a program to the number of its calls."""
-    method = read_program(path, path.read_bytes()).program.execution_plan[0]
+    method = read_program(path, mapped(path)).program.execution_plan[0]
     operators, delegates = called_by(method)
     calls = Counter[str]()
     for instruction in method.chains[0].instructions:

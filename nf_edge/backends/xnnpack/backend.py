@@ -12,7 +12,7 @@ from nf_edge.backends.executorch import decoder as executorch_decoder
 from nf_edge.backends.executorch.arena.arenas import method_bytes
 from nf_edge.backends.executorch.base import ExecutorchBackend
 from nf_edge.backends.executorch.fast_lowering import needed_steps_only
-from nf_edge.backends.executorch.program_file import constant_bytes, read_program
+from nf_edge.backends.executorch.program_file import constant_bytes, mapped, read_program
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.xnnpack.spec import XnnpackSpec, tied_twice
@@ -85,7 +85,7 @@ class Xnnpack(XnnpackSpec, ExecutorchBackend):
         return XnnpackPartitioner()
 
     def plan(self, path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
-        content = path.read_bytes()
+        content = mapped(path)
         file = read_program(path, content)
         method = file.program.execution_plan[0]
         constants, embeddings = constant_bytes(file, config)

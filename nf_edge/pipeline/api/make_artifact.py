@@ -63,6 +63,7 @@ def export(
     """
     from nf_edge.artifact.tokenizer_notes import tokenizer_warnings
     from nf_edge.pipeline import export as job
+    from nf_edge.pipeline.host_memory import predict_host_memory
 
     resolver = Resolver(notify, row_format=format_of(row_format, data=data, calibrate=calibrate))
     place = path_of(out)
@@ -72,6 +73,7 @@ def export(
     inputs = export_inputs(
         resolver, checkpoint, recipe, place, device, data, calibrate, limit, stride, overwrite
     )
+    resolver.tell(filter(None, [predict_host_memory(inputs.checkpoint, inputs.recipe).remark]))
     result = job.export(
         inputs.checkpoint,
         inputs.recipe,
@@ -103,7 +105,8 @@ def dry_run(
     overwrite: bool = False,
     notify: Notify | None = None,
 ) -> "DryRun":
-    """The plan of an `export` with the same arguments, and the predicted memory; nothing is written.
+    """The plan of an `export` with the same arguments, and the predicted memory of the artifact and of the
+    export; nothing is written.
 
     Raises:
         BadInput: checkpoint, recipe, device and data do not suit each other, or `out` cannot be used.

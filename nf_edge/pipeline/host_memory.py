@@ -1,0 +1,68 @@
+"""The memory that an export needs on this machine, predicted before the long work."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from nf_edge.backends import backend_for
+from nf_edge.backends.input_shape import InputShape
+from nf_edge.core.available_memory import available_memory
+from nf_edge.core.recipe.recipe import Recipe
+from nf_edge.model import Checkpoint
+from nf_edge.quantization.quantize import changes_weights
+
+# Resident bytes of Python, PyTorch and the libraries that lower a program, measured on x86-64 Linux in
+# November 2026.
+LIBRARIES = 500_000_000
+# A lowering holds the file's constants, and a copy of those that it is writing.
+FILE_COPIES = 2
+
+
+@dataclass(frozen=True)
+class HostMemory:
+    """The memory of an export on this machine.
+
+    Attributes:
+        predicted: resident bytes at the peak, including pages of mapped files.
+        available: bytes that this machine can still give; None if unknown.
+    """
+
+    predicted: int
+    available: int | None
+
+    @property
+    def remark(self) -> str:
+        """A warning if the machine may not have enough memory; "" if it has, or if that is unknown."""
+        if self.available is None or self.predicted <= self.available:
+            return ""
+        return (
+            f"this export needs about {_megabytes(self.predicted)} of memory, and this machine has "
+            f"{_megabytes(self.available)} left; the system may end the export. Close other programs, add "
+            "swap, or export on another machine"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {"predicted_bytes": self.predicted, "available_bytes": self.available}
+
+
+def predict_host_memory(checkpoint: Checkpoint, recipe: Recipe) -> HostMemory:
+    """The memory that the export of a checkpoint needs on this machine.
+
+    The peak is either in the lowering or in the check, which loads the artifact into the same process.
+    """
+    backend, config = backend_for(recipe), checkpoint.config
+    plan = backend.predict(config, InputShape.of(recipe, config), recipe)
+    stored = sum(tensor.nbytes for tensor in checkpoint.tensors.values())
+    float32 = 4 * checkpoint.parameters
+    shares = backend.shares_weights and not changes_weights(recipe) and stored >= float32
+    table = 4 * config.vocab_size * config.n_embd
+    layers = 4 * sum(math.prod(shape) for shape in config.matrix_shapes().values())
+    # Without quantization, exporters transpose the layers' weights.
+    lowering = FILE_COPIES * plan.file + (2 * table if recipe.quantize else layers)
+    loaded = sum(part or 0 for part in (plan.mapped, plan.loaded, plan.cache, plan.arenas, plan.workspace))
+    needed = LIBRARIES + stored + (0 if shares else float32) + max(lowering, loaded)
+    return HostMemory(needed, available_memory())
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"

@@ -1,0 +1,99 @@
+"""An export holds one float32 network, leaves the checkpoint unchanged, and leaves nothing behind."""
+
+import gc
+import hashlib
+from contextlib import nullcontext
+
+import pytest
+import torch
+from conftest import backend_missing, calibration_rows, save_text_model
+
+from nf_edge.backends.onnx.cpu import OnnxCpu
+from nf_edge.core import available_memory, resources
+from nf_edge.core.recipe.recipe import load_recipe
+from nf_edge.model.safetensors_file import read_safetensors
+from nf_edge.pipeline.lowering import Job, lower, network_to_lower, rounded, specialise
+from nf_edge.quantization.calibration import may_calibrate
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A language model of one layer of width 16."""
+    return save_text_model(tmp_path_factory.mktemp("tiny"), ["two words", "and more words"], 60)
+
+
+def job_of(checkpoint, name):
+    if missing := backend_missing(name):
+        pytest.skip(missing)
+    recipe = load_recipe(name)
+    return Job.of(checkpoint, recipe, calibration_rows(checkpoint) if may_calibrate(recipe) else None)
+
+
+def unchanged(checkpoint):
+    stored = read_safetensors(checkpoint.path / "model.safetensors")
+    return all(torch.equal(checkpoint.tensors[name], tensor) for name, tensor in stored.items())
+
+
+@pytest.mark.parametrize("recipe", resources.names("recipes"))
+def test_no_backend_changes_the_checkpoint(checkpoint, recipe):
+    the_checkpoint = checkpoint("cls-lowrank-last-padded")
+    job = job_of(the_checkpoint, recipe)
+    specialise(job, network_to_lower(job))
+    assert unchanged(the_checkpoint)
+
+
+@pytest.mark.parametrize("recipe", ["onnx-int8-dynamic", "onnx-int4"])
+def test_quantizing_leaves_the_weights_in_the_checkpoint(checkpoint, recipe):
+    the_checkpoint = checkpoint("cls-lowrank-last-padded")
+    lowered = rounded(job_of(the_checkpoint, recipe))
+    table = the_checkpoint.tensors["transformer.wte.weight"]
+    assert lowered.plain.transformer.wte.weight.data_ptr() == table.data_ptr()
+    assert unchanged(the_checkpoint)
+
+
+def objects():
+    gc.collect()
+    return len(gc.get_objects())
+
+
+@pytest.mark.parametrize(
+    "recipe", ["onnx-int8-dynamic", pytest.param("nf-int8", marks=pytest.mark.slow)]
+)
+def test_further_exports_in_a_process_leave_nothing_behind(
+    tiny, tmp_path, recipe, lowered_to_onnx_once, monkeypatch
+):
+    monkeypatch.setattr(OnnxCpu, "lower", lowered_to_onnx_once)
+    job, counts = job_of(tiny, recipe), []
+    for _ in range(3):
+        lower(job, tmp_path / job.backend.model_file)
+        counts.append(objects())
+    # The first export fills caches of the libraries.  Without care, each one leaves 3,000 objects.
+    assert counts[2] - counts[1] < 500
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["xnnpack-8da8w", "xnnpack-int8"])
+def test_steps_of_executorch_that_are_skipped_change_no_byte(tiny, tmp_path, recipe, monkeypatch):
+    job = job_of(tiny, recipe)
+    module = "nf_edge.backends.xnnpack.backend.needed_steps_only"
+    hashes = []
+    for folder in ("fast", "all"):
+        (tmp_path / folder).mkdir()
+        file = tmp_path / folder / job.backend.model_file
+        lower(job, file)
+        hashes.append(hashlib.sha256(file.read_bytes()).hexdigest())
+        monkeypatch.setattr(module, nullcontext)
+    assert hashes[0] == hashes[1]
+
+
+def test_a_dry_run_says_what_the_export_needs_on_this_machine(run):
+    result = run("export", "digits", "--recipe", "onnx-int8-dynamic", "--dry-run")
+    assert result.code == 0 and "The export needs about" in result.out
+
+
+def test_an_export_warns_when_the_machine_has_too_little_memory(run, tmp_path, monkeypatch):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemAvailable: 1000 kB\nSwapFree: 0 kB\n")
+    monkeypatch.setattr(available_memory, "MEMINFO", meminfo)
+    result = run("export", "digits", "--recipe", "onnx-int8-dynamic", "-o", tmp_path / "out")
+    assert result.code == 0 and "this machine has 1 MB left" in result.err
