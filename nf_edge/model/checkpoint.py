@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nf_edge.core.errors import BadInput
 from nf_edge.core.identity import UNKNOWN, Identity
+from nf_edge.core.process_memory import release_pages
 from nf_edge.core.reading import is_there, sha256
 from nf_edge.core.resources import resolve
 from nf_edge.model.checkpoint_outline import CONFIG, EXAMPLES, TOKENIZER, WEIGHTS, CheckpointOutline
@@ -19,6 +20,12 @@ from nf_edge.model.network import CausalLM, NoiseFormer, build
 from nf_edge.model.safetensors_file import read_safetensors
 
 DTYPES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
+
+
+def release_weights(network: NoiseFormer) -> None:
+    """Release the pages of a network's weights that are mapped from its checkpoint's file."""
+    if network.origin is not None:
+        release_pages(network.origin / WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -172,6 +179,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
             where=weights,
             fix=f"correct these weights, or {path / CONFIG}, which defines their names and shapes",
         )
+    # The checks have read all weights.
+    release_pages(weights)
     return Checkpoint(path, config, tensors, tuple(warnings), versions)
 
 

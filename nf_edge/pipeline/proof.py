@@ -1,6 +1,7 @@
 """Check an artifact by running its file: logits, memory and accuracy."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from nf_edge.backends.runnable import Runnable
@@ -124,13 +125,13 @@ class Examination:
         Raises:
             BadInput: the runtime cannot load the file, or logits of a network are not finite.
         """
-        artifact, input_shape = runnable.load(), runnable.input_shape
-        parity = measure_parity(self.network, artifact, input_shape, self.logit_rows, self.max_logit_error)
+        load, input_shape = cache(runnable.load), runnable.input_shape
+        parity = measure_parity(self.network, load, input_shape, self.logit_rows, self.max_logit_error)
         accuracy = None
         if self.accuracy_rows is not None:
-            accuracy = check(self.reference, artifact, input_shape, self.accuracy_rows, self.limits, progress)
+            accuracy = check(self.reference, load(), input_shape, self.accuracy_rows, self.limits, progress)
         # The measurement loads the artifact again, in another process.
-        del artifact
+        load.cache_clear()
         progress("measuring memory", 0, 1)
         memory = profile_model(runnable, self.device)
         progress("measuring memory", 1, 1)

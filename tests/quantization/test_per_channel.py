@@ -24,5 +24,6 @@ def test_codes_and_scales_are_those_of_onnxruntime(matrix, monkeypatch):
     codes, scales = per_channel.rounded(matrix)
     for row, (code, scale) in enumerate(zip(codes.T, scales, strict=True)):
         _, expected_scale, expected = quantize_data(matrix[row].numpy(), onnx.TensorProto.INT8, True)
-        assert scale == expected_scale and scale.dtype == expected_scale.dtype
+        assert scale == expected_scale
+        assert scale.dtype == expected_scale.dtype
         np.testing.assert_array_equal(code, expected)

@@ -1,11 +1,11 @@
 """Skip steps of ExecuTorch's lowering to XNNPACK that would change nothing.  The file stays the same.
 
 ExecuTorch's XNNPACK backend runs 17 passes over each delegate, and nearly every pass traces the delegate
-again.  A model of 12 layers has some 50 delegates, so these passes took 40 % of a lowering.  Most of them look
-for operators of convolutional networks.
+again.  A model of 12 layers has some 50 delegates, so these passes took 40 % of a lowering.  Most of them
+look for operators of convolutional networks.
 
-`to_edge_transform_and_lower` decomposes the program three times, and each time traces it again.  The first time
-only makes it functional, which the second time does too.  The third time finds no operator to decompose.
+`to_edge_transform_and_lower` decomposes the program three times, and each time traces it again.  The first
+time only makes it functional, which the second time does too.  The third time finds no operator to decompose.
 """
 
 from collections.abc import Callable, Iterator
@@ -39,8 +39,8 @@ def _has_custom_metadata(node: Node) -> bool:
 
 
 BATCH_NORM = _calls("batch_norm")
-# The passes that may be skipped, by class name in executorch/backends/xnnpack/_passes, and the nodes that each
-# of them looks for.  Any other pass always runs.
+# The passes that may be skipped, by class name in executorch/backends/xnnpack/_passes, and the nodes that
+# each of them looks for.  Any other pass always runs.
 LOOKS_FOR: dict[str, MayChange] = {
     "DimOrderOpsRevertPass": _calls("dim_order"),
     "ConvertToUpsampleBilinear2d": _calls("index", "upsample"),
@@ -56,8 +56,8 @@ LOOKS_FOR: dict[str, MayChange] = {
     "InsertPadQDQPass": _calls("pad"),
     "Conv1dUnsqueezePass": _calls("convolution"),
     "PReLUReshapePass": _calls("prelu"),
-    # It tags the memory formats of tensors with four dimensions, and adds copies between the formats.  The next
-    # pass removes such copies.
+    # It tags the memory formats of tensors with four dimensions, and adds copies between the formats.  The
+    # next pass removes such copies.
     "ChannelsLastTaggedReshapePass": _has_four_dimensions,
     "RemoveRedundantCopyPass": _has_four_dimensions,
 }
@@ -71,9 +71,9 @@ def needed_steps_only() -> Iterator[None]:
     decompose, decomposed = ExportedProgram.run_decompositions, WeakSet[ExportedProgram]()
 
     def run_decompositions(program: ExportedProgram, table: Any = None, **options: Any) -> ExportedProgram:
-        if table is not None and not any(node.target in table for node in program.graph.nodes):
-            if not table or program in decomposed:
-                return program
+        unneeded = table is not None and not any(node.target in table for node in program.graph.nodes)
+        if unneeded and (not table or program in decomposed):
+            return program
         result = decompose(program, table, **options)
         decomposed.add(result)
         return result

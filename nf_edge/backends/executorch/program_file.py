@@ -27,19 +27,39 @@ def mapped(path: Path) -> bytes | memoryview:
 
 
 def read_program(path: Path, content: bytes | memoryview) -> Any:
-    """Parse a `.pte` with ExecuTorch's schema.
+    """Parse a `.pte` with ExecuTorch's schema, and return ExecuTorch's PTEFile.
 
     Args:
-        content: the file's content.  Of a mapped file, ExecuTorch makes no copies.
+        content: the file's content.  The constants of the result are parts of it, not copies.
     """
-    with quiet_libraries():
-        from executorch.exir._serialize._program import deserialize_pte_binary
-
     try:
-        return deserialize_pte_binary(content)
+        return _parsed(memoryview(content))
     except Exception as error:
         fix = "export it again"
         raise BadInput(f"is not an ExecuTorch program ({error})", where=path, fix=fix) from error
+
+
+def _parsed(content: memoryview) -> Any:
+    """What ExecuTorch's `deserialize_pte_binary` returns, which copies constants up to three times."""
+    with quiet_libraries():
+        from executorch.exir._serialize import _program as serializer
+        from executorch.exir._serialize._named_data_store import NamedDataStoreOutput
+        from executorch.exir._serialize.data_serializer import DataEntry
+
+    header = serializer._get_extended_header(content[: serializer._ExtendedHeader.EXPECTED_LENGTH + 8])
+    if header is None or not header.segment_base_offset:
+        return serializer.deserialize_pte_binary(bytes(content))
+    program = serializer._flatbuffer_to_program(bytes(content[: header.program_size]))
+    segments, entries, program.named_data = program.segments, program.named_data, []
+    constants = content[header.segment_base_offset :]
+    file = serializer._restore_segments(program=program, segment_data=constants)
+    if entries:
+        indices = dict.fromkeys(entry.segment_index for entry in entries)
+        places = {index: place for place, index in enumerate(indices)}
+        named = {entry.key: DataEntry(places[entry.segment_index], 1, None) for entry in entries}
+        stored = [constants[segments[index].offset :][: segments[index].size] for index in indices]
+        file.named_data = NamedDataStoreOutput(stored, named, {})
+    return file
 
 
 def operators_of(path: Path) -> dict[str, int]:

@@ -80,7 +80,8 @@ class OnnxCpu(OnnxCpuSpec, Backend):
                 dynamic_shapes=shapes,
                 verbose=False,
             )
-        assert exported is not None and exported.exported_program is not None
+        assert exported is not None
+        assert exported.exported_program is not None
         collectable(exported.exported_program)
         macs = _macs(exported, input_shape)
         # `exported.save` would write weights above 1.5 GiB to a second file, and copy all of them before.

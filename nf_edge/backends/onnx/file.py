@@ -244,7 +244,11 @@ class _Part(NamedTuple):
             raw = math.prod(tensor.dims) * np.dtype(tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
             head += _key(RAW_DATA) + _varint(raw)
             # Mapped only while they are written, so that the pages do not add up.
-            get = partial(values.__getitem__, tensor.name) if tensor.name in values else partial(values_of, tensor)
+            get = (
+                partial(values.__getitem__, tensor.name)
+                if tensor.name in values
+                else partial(values_of, tensor)
+            )
         head = _key(INITIALIZER) + _varint(len(head) + raw) + head
         return cls(head, get, len(head) + raw)
 

@@ -7,8 +7,8 @@ import onnx
 
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
-from nf_edge.backends.onnx.memory import SESSION_BASE, SESSION_LAYER, tied_head
 from nf_edge.backends.onnx.file import read
+from nf_edge.backends.onnx.memory import SESSION_BASE, SESSION_LAYER, tied_head
 from nf_edge.backends.onnx.names import PAST
 from nf_edge.core.errors import BadInput
 from nf_edge.model import ModelConfig

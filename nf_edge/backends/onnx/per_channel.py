@@ -1,7 +1,7 @@
 """Layers with int8 weights per channel, by ONNX Runtime's quantizers.
 
-The quantizers get graphs without weights, and each matrix is rounded when its place in the graph is known.  So
-no second float32 model is in memory.  The rounding is ONNX Runtime's, for all channels of a matrix at once.
+The quantizers get graphs without weights, and each matrix is rounded when its place in the graph is known.
+So no second float32 model is in memory.  The rounding is ONNX Runtime's, for all channels at once.
 """
 
 import tempfile
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import torch
 from onnx import ModelProto, TensorProto
 from onnx.helper import make_tensor
 from onnx.numpy_helper import from_array
@@ -117,9 +116,7 @@ def quantize_static(model: ModelProto, layers: Weights, calibration_inputs: Inpu
             self.model.replace_input_of_all_nodes(name, output)
             self.model.add_initializer(from_array(rounded(matrices[name])[0], codes))
             self._create_dq_node(codes, output, add_dequant_suffix(name), scale, zero_point, axis=axis)
-            value = QuantizedValue(
-                name, codes, scale, zero_point, QuantizedValueType.Initializer, axis=axis
-            )
+            value = QuantizedValue(name, codes, scale, zero_point, QuantizedValueType.Initializer, axis=axis)
             self.quantized_value_map[name] = QDQTensorQuantizedValue(value, None, None)
 
     ranges = _ranges(model, matrices, calibration_inputs)
@@ -175,7 +172,6 @@ def _ranges(model: ModelProto, matrices: Mapping[str, Tensor], calibration_input
     """The ranges of the activations that MatMul nodes read and write, by ONNX Runtime's calibrator."""
     from onnxruntime.quantization import CalibrationDataReader
     from onnxruntime.quantization.calibrate import MinMaxCalibrater
-    from onnxruntime.quantization.quant_utils import save_and_reload_model_with_shape_infer
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:

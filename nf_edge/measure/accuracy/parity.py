@@ -1,6 +1,6 @@
 """Compare the logits of a lowered file with PyTorch's; every export does this."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from nf_edge.measure.accuracy.last_logits import LastLogits
 from nf_edge.measure.accuracy.predict import step_by_step
 from nf_edge.measure.accuracy.predictions import NOTHING, predicted
 from nf_edge.model import CausalLM, Decoder, ModelConfig, NoiseFormer
+from nf_edge.model.checkpoint import release_weights
 from nf_edge.model.config import Task
 from nf_edge.model.data.batches import pad
 from nf_edge.model.data.rows import Row, Rows
@@ -26,6 +27,8 @@ from nf_edge.model.finite import finite
 SYNTHETIC_ROWS = 16
 # Number of tokens at the end of a row that a decoder reads one by one.
 STEPS = 16
+# Bytes of PyTorch's logits that are kept while the artifact runs.
+KEPT = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def synthetic_rows(config: ModelConfig, longest: int, seed: int = 0) -> list[Row
 
 def measure_parity(
     reference: NoiseFormer,
-    artifact: Session | Decoder,
+    load: Callable[[], Session | Decoder],
     input_shape: InputShape,
     rows: Rows,
     limit: float | None,
@@ -107,6 +110,8 @@ def measure_parity(
 
     Args:
         reference: the checkpoint's network in PyTorch, float32.
+        load: loads the artifact.  It is called after the first runs of the network, so that a short check
+            does not have the weights of both in memory.
         limit: the largest `Parity.error` that passes; None: no limit.
 
     Raises:
@@ -114,15 +119,8 @@ def measure_parity(
     """
     largest = difference = 0.0
     agreed, not_finite, task = 0, 0, reference.config.task
-    network: nn.Module = reference
-    if isinstance(artifact, Decoder) and isinstance(reference, CausalLM):
-        network = LastLogits(reference, STEPS + 1)
-    for number, row in enumerate(rows.rows):
-        run = partial(finite, network, rows=rows.source, first=number)
-        if isinstance(artifact, Decoder):
-            expected, actual = _from_decoder(run, artifact, row)
-        else:
-            expected, actual = _from_session(run, artifact, input_shape, row, reference.config.pad_token_id)
+    for row, expected in _expected(reference, input_shape, rows):
+        actual = _logits_of(load(), input_shape, row, reference.config.pad_token_id)
         agreed += _same_answer(expected, actual, task)
         if (predicted(actual) == NOTHING).any():
             not_finite += 1
@@ -142,38 +140,65 @@ def measure_parity(
     )
 
 
+def _expected(
+    reference: NoiseFormer, input_shape: InputShape, rows: Rows
+) -> Iterator[tuple[Row, np.ndarray]]:
+    """Each row with PyTorch's logits for it, computed for up to `KEPT` bytes of logits at a time."""
+    network: nn.Module = reference
+    if input_shape.cached and isinstance(reference, CausalLM):
+        network = LastLogits(reference, STEPS + 1)
+    kept: list[tuple[Row, np.ndarray]] = []
+    for number, row in enumerate(rows.rows):
+        run = partial(finite, network, rows=rows.source, first=number)
+        kept.append((row, _expected_of(run, input_shape, row, reference.config.pad_token_id)))
+        if sum(logits.nbytes for _, logits in kept) >= KEPT:
+            release_weights(reference)
+            yield from kept
+            kept = []
+    release_weights(reference)
+    yield from kept
+
+
+def _expected_of(
+    run: Callable[..., Tensor], input_shape: InputShape, row: Row, pad_token_id: int | None
+) -> np.ndarray:
+    """PyTorch's logits of a row that are compared: [C], [T, V], or [n, V] of a decoder."""
+    length = len(row.input_ids)
+    if input_shape.cached:
+        last: np.ndarray = run(torch.tensor([row.input_ids]))[0].numpy()
+        return np.concatenate([last[-1:], last[max(length - STEPS, 0) - length :]])
+    ids, mask = _padded(row, input_shape, pad_token_id)
+    logits: np.ndarray = run(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()[0]
+    # Logits at padded positions are undefined.
+    return logits if logits.ndim == 1 else logits[:length]
+
+
+def _logits_of(
+    artifact: Session | Decoder, input_shape: InputShape, row: Row, pad_token_id: int | None
+) -> np.ndarray:
+    """The artifact's logits of a row, in the shape of PyTorch's.
+
+    A decoder's first logits follow the complete row, which it reads in one call.  The other logits follow
+    each of the last `STEPS` tokens, which it then reads one by one.
+    """
+    length = len(row.input_ids)
+    if isinstance(artifact, Decoder):
+        before = max(length - STEPS, 0)
+        at_once = artifact.feed(row.input_ids, 0)
+        if before:
+            artifact.feed(row.input_ids[:before], 0)
+        return np.concatenate([at_once[None], step_by_step(artifact, row.input_ids, before)])
+    logits = artifact.run(*_padded(row, input_shape, pad_token_id))[0]
+    return logits if logits.ndim == 1 else logits[:length]
+
+
+def _padded(row: Row, input_shape: InputShape, pad_token_id: int | None) -> tuple[np.ndarray, np.ndarray]:
+    return pad([row], pad_token_id, None if input_shape.dynamic_length else input_shape.length)
+
+
 def _same_answer(expected: np.ndarray, actual: np.ndarray, task: Task) -> bool:
     """Whether the logits of a row give the same predictions; False if `actual` is not finite."""
     answers = predicted(actual)
     if task == "multi-label classification":
         return bool((answers != NOTHING).all() and ((expected > 0) == (actual > 0)).all())
     return bool((predicted(expected) == answers).all())
-
-
-def _from_session(
-    run: Callable[..., Tensor], session: Session, input_shape: InputShape, row: Row, pad_token_id: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Logits of PyTorch and of a session for a row, [C] or [T, V] each."""
-    ids, mask = pad([row], pad_token_id, None if input_shape.dynamic_length else input_shape.length)
-    expected = run(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()[0]
-    actual = session.run(ids, mask)[0]
-    if expected.ndim == 1:
-        return expected, actual
-    # Logits at padded positions are undefined.
-    real = len(row.input_ids)
-    return expected[:real], actual[:real]
-
-
-def _from_decoder(run: Callable[..., Tensor], decoder: Decoder, row: Row) -> tuple[np.ndarray, np.ndarray]:
-    """Logits of PyTorch and of a decoder for a row, [n, V] each.
-
-    The first logits follow the complete row, which the decoder reads in one call.  The other logits follow
-    each of the last `STEPS` tokens, which the decoder then reads one by one.
-    """
-    last = run(torch.tensor([row.input_ids]))[0].numpy()
-    before = max(len(row.input_ids) - STEPS, 0)
-    expected = np.concatenate([last[-1:], last[before - len(row.input_ids) :]])
-    at_once = decoder.feed(row.input_ids, 0)
-    if before:
-        decoder.feed(row.input_ids[:before], 0)
-    return expected, np.concatenate([at_once[None], step_by_step(decoder, row.input_ids, before)])
