@@ -18,6 +18,7 @@ from nf_edge.core.compatibility import incompatibility
 from nf_edge.core.device import Device
 from nf_edge.core.errors import AccuracyGate, BadInput, OverBudget
 from nf_edge.core.notebook import HtmlValue
+from nf_edge.core.process_memory import trim_heap
 from nf_edge.core.progress import Progress, silent
 from nf_edge.core.recipe.prune import Compression
 from nf_edge.core.recipe.recipe import Limits, Recipe
@@ -26,6 +27,7 @@ from nf_edge.measure.accuracy.check import AccuracyReport
 from nf_edge.measure.accuracy.parity import Parity
 from nf_edge.measure.memory import MemoryReport, predict_memory
 from nf_edge.model import Checkpoint
+from nf_edge.model.checkpoint import release_weights
 from nf_edge.model.checkpoint_outline import TOKENIZER
 from nf_edge.model.data.rows import Rows
 from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size, write_tokenizer
@@ -138,7 +140,11 @@ def export(
         examination = Examination.of(job, rows, original, limits, device)
         # The kernels are built before the long work, because the examination needs them.
         job.backend.operators_file()
+        release_weights(examination.network)
         built = _build(job, stage, progress)
+        # The lowering's graphs and the pages of the weights are not needed any more.
+        trim_heap()
+        release_weights(examination.network)
         proof = examination.run(built.runnable, progress)
         manifest = _write(job, compression, origin, built, proof)
         placed = proof.failure is None or keep
