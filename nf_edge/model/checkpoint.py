@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nf_edge.core.errors import BadInput
 from nf_edge.core.identity import UNKNOWN, Identity
@@ -22,10 +22,10 @@ from nf_edge.model.safetensors_file import read_safetensors
 DTYPES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 
 
-def release_weights(network: NoiseFormer) -> None:
+def release_weights(network: nn.Module) -> None:
     """Release the pages of a network's weights that are mapped from its checkpoint's file."""
-    if network.origin is not None:
-        release_pages(network.origin / WEIGHTS)
+    if (origin := getattr(network, "origin", None)) is not None:
+        release_pages(origin / WEIGHTS)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 from nf_edge.backends.runnable import Runnable
 from nf_edge.core.device import Device
 from nf_edge.core.errors import AccuracyGate, OverBudget
+from nf_edge.core.process_memory import trim_heap
 from nf_edge.core.progress import Progress
 from nf_edge.core.recipe.recipe import Limits
 from nf_edge.measure.accuracy.check import AccuracyReport, check, require_checkable
@@ -132,6 +133,7 @@ class Examination:
             accuracy = check(self.reference, load(), input_shape, self.accuracy_rows, self.limits, progress)
         # The measurement loads the artifact again, in another process.
         load.cache_clear()
+        trim_heap()
         progress("measuring memory", 0, 1)
         memory = profile_model(runnable, self.device)
         progress("measuring memory", 1, 1)

@@ -10,6 +10,7 @@ time only makes it functional, which the second time does too.  The third time f
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 from unittest.mock import patch
 from weakref import WeakSet
@@ -64,8 +65,12 @@ LOOKS_FOR: dict[str, MayChange] = {
 
 
 @contextmanager
-def needed_steps_only() -> Iterator[None]:
-    """Make ExecuTorch skip the steps that would change nothing, while the block runs."""
+def needed_steps_only(release: Callable[[], None]) -> Iterator[None]:
+    """Make ExecuTorch skip the steps that would change nothing, while the block runs.
+
+    Args:
+        release: called before each delegate is written, to release pages of the weights that were written.
+    """
     from executorch.backends.xnnpack import xnnpack_preprocess
 
     decompose, decomposed = ExportedProgram.run_decompositions, WeakSet[ExportedProgram]()
@@ -78,14 +83,23 @@ def needed_steps_only() -> Iterator[None]:
         decomposed.add(result)
         return result
 
-    class PassManager(xnnpack_preprocess.XNNPACKPassManager):  # type: ignore[misc]
+    def copied(program: ExportedProgram, _: Any) -> ExportedProgram:
+        """A copy for the backend, which shares the weights: XNNPACK's passes change none of them."""
+        release()
+        weights = (*program.state_dict.values(), *program.constants.values())
+        copy: ExportedProgram = deepcopy(program, {id(weight): weight for weight in weights})
+        return copy
+
+    class PassManager(xnnpack_preprocess.XNNPACKPassManager):
         def transform(self) -> Any:
-            self.passes = [each for each in self.passes if _may_change(each, self.exported_program.graph)]
+            passes: list[type] = self.passes
+            self.passes = [each for each in passes if _may_change(each, self.exported_program.graph)]
             return super().transform()
 
     with (
         patch.object(xnnpack_preprocess, "XNNPACKPassManager", PassManager),
         patch.object(ExportedProgram, "run_decompositions", run_decompositions),
+        patch.object(xnnpack_preprocess.XnnpackBackend, "copy_exported_program_for_preprocess", copied),
     ):
         yield
 

@@ -134,7 +134,7 @@ def _without_values(exported: torch.onnx.ONNXProgram) -> tuple[onnx.ModelProto, 
         if tensor is not None and tensor.nbytes >= LARGE:
             values[name] = tensor.numpy()
             value.const_value = onnx_ir.ExternalTensor(
-                "", None, None, tensor.dtype, shape=tensor.shape, name=name
+                "", None, None, tensor.dtype, shape=onnx_ir.Shape(tensor.shape.numpy()), name=name
             )
     return exported.model_proto, values
 

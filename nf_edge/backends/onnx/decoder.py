@@ -76,7 +76,8 @@ class OrtDecoder(Decoder):
 
     def _feed(self, tokens: np.ndarray, start: int) -> np.ndarray:
         past = {name: np.ascontiguousarray(kept[:, :, :start]) for name, kept in self._past.items()}
-        end = start + len(tokens)
+        # Drop the later positions before the run, which needs memory for all positions again.
+        self._past, end = past, start + len(tokens)
         feed = {
             "input_ids": tokens[None],
             "attention_mask": np.ones((1, end), np.int64),

@@ -43,16 +43,17 @@ def quantize_dynamic(model: ModelProto, layers: Weights) -> ModelProto:
             self, weight_name: str, *_: Any, **__: Any
         ) -> tuple[str, str, str]:
             codes, scales = rounded(matrices[weight_name])
-            names = tuple(f"{weight_name}_{part}" for part in ("quantized", "zero_point", "scale"))
+            parts = ("quantized", "zero_point", "scale")
+            code_name, zero_name, scale_name = (f"{weight_name}_{part}" for part in parts)
             shape, zeros = scales.shape, [0] * len(scales)
             self.model.initializer_extend(
                 [
-                    make_tensor(names[2], TensorProto.FLOAT, shape, scales.tolist()),
-                    make_tensor(names[1], TensorProto.INT8, shape, zeros),
-                    from_array(codes, names[0]),
+                    make_tensor(scale_name, TensorProto.FLOAT, shape, scales.tolist()),
+                    make_tensor(zero_name, TensorProto.INT8, shape, zeros),
+                    from_array(codes, code_name),
                 ]
             )
-            return names
+            return code_name, zero_name, scale_name
 
     aside = _set_aside(model, matrices)
     quantizer = Quantizer(

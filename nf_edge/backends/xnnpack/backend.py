@@ -19,6 +19,7 @@ from nf_edge.backends.xnnpack.spec import XnnpackSpec, tied_twice
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig, NoiseFormer
 from nf_edge.model.attention_forms import TWO_PRODUCTS, MatmulForm
+from nf_edge.model.checkpoint import release_weights
 
 # The reason why XNNPACK's partitioner leaves each operator to ExecuTorch's kernels.
 REASONS = {
@@ -76,7 +77,8 @@ class Xnnpack(XnnpackSpec, ExecutorchBackend):
     def _lower(
         self, program: nn.Module, config: ModelConfig, input_shape: InputShape, recipe: Recipe, path: Path
     ) -> Coverage:
-        with needed_steps_only():
+        network = program.model if isinstance(program, executorch_decoder.DecoderProgram) else program
+        with needed_steps_only(lambda: release_weights(network)):
             return super()._lower(program, config, input_shape, recipe, path)
 
     def partitioner(self, recipe: Recipe) -> Any:
