@@ -91,9 +91,10 @@ def needed_steps_only(release: Callable[[], None]) -> Iterator[None]:
         return copy
 
     class PassManager(xnnpack_preprocess.XNNPACKPassManager):
+        passes: list[type]
+
         def transform(self) -> Any:
-            passes: list[type] = self.passes
-            self.passes = [each for each in passes if _may_change(each, self.exported_program.graph)]
+            self.passes = [each for each in self.passes if _may_change(each, self.exported_program.graph)]
             return super().transform()
 
     with (
