@@ -68,10 +68,6 @@ class Backend(BackendSpec):
     """The program that computes a file's predictions on this machine in place of the device, for reports; ""
     if the runtime itself does.
     """
-    shares_weights: ClassVar[bool] = False
-    """Whether `specialise` and `program` replace the tensors that they change.  Then the network may share
-    its weights with the checkpoint's file, so that no second float32 network is in memory.
-    """
     graph_library: ClassVar[str] = "PyTorch"
     """The library that runs the exported graph, for reports."""
     traces: ClassVar[bool] = False

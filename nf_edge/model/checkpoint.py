@@ -67,28 +67,38 @@ class Checkpoint:
         return sum(self.tensors[name].numel() for name in self.config.tensor_shapes())
 
     def model(self) -> NoiseFormer:
-        """A new float32 network with these weights, ready for inference."""
-        network = build(self.config)
-        network.origin = self.path
-        network.load_state_dict(self._state())
-        return network.eval().requires_grad_(False)
+        """A new float32 network with these weights, for inference or to be changed.
+
+        Float32 weights are mapped from the file once more, so that no copy is in memory.  The system copies a
+        page of such a mapping when the network changes it; file, checkpoint and other networks do not change.
+        """
+        tensors = read_safetensors(self.path / WEIGHTS) if self._is_unchanged else None
+        if tensors is None or not self._is_unchanged:
+            tensors = {name: tensor.clone() for name, tensor in self.tensors.items()}
+        return self._network(tensors)
 
     def reference(self) -> NoiseFormer:
         """A float32 network for inference only; it shares float32 weights with this checkpoint."""
+        return self._network(self.tensors)
+
+    def _network(self, tensors: Mapping[str, Tensor]) -> NoiseFormer:
+        """A float32 network that shares the float32 weights in `tensors`."""
         with torch.device("meta"):
             network = build(self.config)
         network.origin = self.path
-        network.load_state_dict(self._state(), assign=True)
-        if isinstance(network, CausalLM) and self.config.tie_word_embeddings:
+        state = {name: tensors[name].float() for name in self.config.tensor_shapes()}
+        tied = self.config.is_language_model and self.config.tie_word_embeddings
+        if tied:
+            state["lm_head.weight"] = state["transformer.wte.weight"]
+        network.load_state_dict(state, assign=True)
+        if isinstance(network, CausalLM) and tied:
             network.lm_head.weight = network.transformer.wte.weight
         return network.eval().requires_grad_(False)
 
-    def _state(self) -> dict[str, Tensor]:
-        """The float32 weights by the names of the network's parameters."""
-        state = {name: self.tensors[name].float() for name in self.config.tensor_shapes()}
-        if self.config.is_language_model and self.config.tie_word_embeddings:
-            state["lm_head.weight"] = state["transformer.wte.weight"]
-        return state
+    @property
+    def _is_unchanged(self) -> bool:
+        """Whether the files in the folder are those that the checkpoint was loaded from."""
+        return self.versions is not None and self.versions == _versions(self.path)
 
     @cached_property
     def identity(self) -> Identity:
@@ -101,7 +111,7 @@ class Checkpoint:
             BadInput: the files changed since the checkpoint was loaded.
         """
         identity = identity_of(self.path, self.config)
-        if self.versions is not None and self.versions != _versions(self.path):
+        if self.versions is not None and not self._is_unchanged:
             what = "the checkpoint's files changed since it was loaded"
             raise BadInput(what, where=self.path, fix="load the checkpoint again")
         return identity

@@ -32,7 +32,7 @@ from nf_edge.model.checkpoint_outline import TOKENIZER
 from nf_edge.model.data.rows import Rows
 from nf_edge.model.tokenizer import read_tokenizer, vocabulary_size, write_tokenizer
 from nf_edge.pipeline.host_memory import HostMemory, predict_host_memory
-from nf_edge.pipeline.lowering import Job, lower, network_to_lower
+from nf_edge.pipeline.lowering import Job, lower
 from nf_edge.pipeline.proof import Examination, Original, Proof
 from nf_edge.pruning.provenance import require_pruned
 from nf_edge.quantization.layer_report import LayerReport, layer_reports_of
@@ -164,7 +164,7 @@ def dry_run(
     """
     require_pruned(checkpoint, recipe)
     job = _job(checkpoint, recipe, device, calibrate)
-    model = network_to_lower(job)
+    model = checkpoint.model()
     job.backend.specialise(model, recipe)
     return DryRun(
         layer_reports_of(model, job.backend, recipe, job.precisions, job.cache),

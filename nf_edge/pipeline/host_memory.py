@@ -9,7 +9,6 @@ from nf_edge.backends.input_shape import InputShape
 from nf_edge.core.available_memory import available_memory
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import Checkpoint
-from nf_edge.quantization.quantize import changes_weights
 
 # Resident bytes of Python, PyTorch and the libraries that lower a program, measured on x86-64 Linux in
 # November 2026.
@@ -54,13 +53,14 @@ def predict_host_memory(checkpoint: Checkpoint, recipe: Recipe) -> HostMemory:
     plan = backend.predict(config, InputShape.of(recipe, config), recipe)
     stored = sum(tensor.nbytes for tensor in checkpoint.tensors.values())
     float32 = 4 * checkpoint.parameters
-    shares = backend.shares_weights and not changes_weights(recipe) and stored >= float32
     table = 4 * config.vocab_size * config.n_embd
     layers = 4 * sum(math.prod(shape) for shape in config.matrix_shapes().values())
     # Without quantization, exporters transpose the layers' weights.
     lowering = FILE_COPIES * plan.file + (2 * table if recipe.quantize else layers)
     loaded = sum(part or 0 for part in (plan.mapped, plan.loaded, plan.cache, plan.arenas, plan.workspace))
-    needed = LIBRARIES + stored + (0 if shares else float32) + max(lowering, loaded)
+    # Weights of other dtypes are converted; float32 weights stay in the mapped file.
+    converted = 0 if stored >= float32 else float32
+    needed = LIBRARIES + stored + converted + max(lowering, loaded)
     return HostMemory(needed, available_memory())
 
 

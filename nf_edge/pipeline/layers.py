@@ -16,7 +16,7 @@ from nf_edge.model.data.batches import pad
 from nf_edge.model.data.rows import Rows
 from nf_edge.model.data.sources import name_of
 from nf_edge.pipeline.lowered_again import Exported, LoweredAgain
-from nf_edge.pipeline.lowering import Job, network_to_lower, specialise
+from nf_edge.pipeline.lowering import Job, specialise
 from nf_edge.pipeline.remedy import AGAIN, module_of, remedy_for
 from nf_edge.quantization.layer_report import ATTENTION
 
@@ -98,7 +98,7 @@ def float_program(job: Job) -> nn.Module:
         recipe = job.recipe.model_copy(update={"quantize": floats})
         cache = job.backend.cache_dtype(job.checkpoint.config, job.input_shape, recipe)
         job = replace(job, recipe=recipe, cache=cache)
-    model = network_to_lower(job)
+    model = job.checkpoint.model()
     specialise(job, model)
     return job.backend.program(model, job.input_shape, job.cache)
 

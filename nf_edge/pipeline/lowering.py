@@ -26,7 +26,6 @@ from nf_edge.model.data.rows import Rows
 from nf_edge.quantization.calibration import Calibration, calibration_for
 from nf_edge.quantization.layer_report import LayerReport, layer_reports_of
 from nf_edge.quantization.quantize import (
-    changes_weights,
     prepare,
     quantize,
     quantize_file,
@@ -113,15 +112,6 @@ class Lowered:
     layer_reports: tuple[LayerReport, ...]
 
 
-def network_to_lower(job: Job) -> NoiseFormer:
-    """A network with the checkpoint's weights, which the lowering may change.
-
-    It shares float32 weights with the checkpoint if no step of the job changes weights in place.
-    """
-    in_place = changes_weights(job.recipe) or not job.backend.shares_weights
-    return job.checkpoint.model() if in_place else job.checkpoint.reference()
-
-
 def specialise(job: Job, model: NoiseFormer) -> None:
     """Rewrite a checkpoint's network in place into the backend's form, which the lowering quantizes."""
     prepare(model, job.backend, job.recipe, job.precisions, job.calibration_inputs)
@@ -151,7 +141,7 @@ def lower(job: Job, file: Path | None, keep: Keep = dropped) -> Lowered:
         BadInput: the checkpoint computes NaN or Inf on the calibration rows.
     """
     checkpoint, recipe, backend, inputs = job.checkpoint, job.recipe, job.backend, job.calibration_inputs
-    model = network_to_lower(job)
+    model = checkpoint.model()
     if job.calibration is not None:
         for batch in (inputs, job.full_cache_inputs):
             texts = [ids[0, : int(mask.sum())].tolist() for ids, mask in batch]

@@ -50,12 +50,6 @@ def prepare(
         awq(network, by_module, calibration_inputs, signed=backend.support.signed_scales)
 
 
-def changes_weights(recipe: Recipe) -> bool:
-    """Whether `prepare` changes weights in place."""
-    quantize = recipe.quantize
-    return quantize is not None and (quantize.equalize or quantize.rotate or quantize.method == "awq")
-
-
 def quantized_weights_for(
     network: NoiseFormer,
     backend: Backend,

@@ -45,7 +45,6 @@ class OnnxCpu(OnnxCpuSpec, Backend):
     operator_libraries = ()
     graph_library = "ONNX Runtime, in float32"
     quantizes = "file"
-    shares_weights = True
 
     def specialise(self, model: NoiseFormer, recipe: Recipe) -> None:
         model.transformer.form = MultiHeadAttentionForm()

@@ -55,7 +55,6 @@ def is_gelu_new(activation: nn.Module) -> bool:
 
 class Xnnpack(XnnpackSpec, ExecutorchBackend):
     library = "XNNPACK"
-    shares_weights = True
     # Every export runs its artifact.
     verifies_graph = False
     attention_form = TWO_PRODUCTS
