@@ -22,8 +22,8 @@ from nf_edge.quantization.calibration import run_rows
 from nf_edge.quantization.layer_report import LayerReport
 from nf_edge.quantization.threads import one_thread
 
-# Values of a matrix whose squares are summed at once.
-BLOCK = 1 << 20
+# Values of a matrix whose squares are summed at once, and tokens of an output.
+BLOCK, TOKENS_AT_ONCE = 1 << 20, 64
 
 
 def plain_form(network: NoiseFormer, specialised: NoiseFormer) -> NoiseFormer:
@@ -110,7 +110,14 @@ def _output_energies(
 
     def listen(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            energies[name].add(*_signal_and_error(module, lowered[name], inputs[0]))
+            weight, rounded = module.get_parameter("weight"), lowered[name]
+            if not isinstance(module, nn.Linear):
+                signal = F.embedding(inputs[0], weight)
+                energies[name].add(signal, signal - F.embedding(inputs[0], rounded))
+                return
+            error = weight - rounded
+            for tokens in inputs[0].flatten(0, -2).split(TOKENS_AT_ONCE):
+                energies[name].add(F.linear(tokens, weight), F.linear(tokens, error))
 
         return module.register_forward_hook(hook)
 
@@ -121,17 +128,3 @@ def _output_energies(
         for handle in handles:
             handle.remove()
     return energies
-
-
-def _signal_and_error(module: nn.Module, lowered: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The output of a module with its weights W, and with the errors W − Ŵ; Ŵ is `lowered`.
-
-    For a linear layer these are x Wᵀ and x (W − Ŵ)ᵀ; for a table, the rows of W and W − Ŵ at the ids x.
-    """
-    weight = module.get_parameter("weight")
-    if isinstance(module, nn.Linear):
-        # W − Ŵ is computed in each call: storing it for all layers would take as much memory as the
-        # network.
-        return F.linear(x, weight), F.linear(x, weight - lowered)
-    signal = F.embedding(x, weight)
-    return signal, signal - F.embedding(x, lowered)

@@ -8,6 +8,7 @@ look for operators of convolutional networks.
 time only makes it functional, which the second time does too.  The third time finds no operator to decompose.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -102,7 +103,21 @@ def needed_steps_only(release: Callable[[], None]) -> Iterator[None]:
         patch.object(ExportedProgram, "run_decompositions", run_decompositions),
         patch.object(xnnpack_preprocess.XnnpackBackend, "copy_exported_program_for_preprocess", copied),
     ):
-        yield
+        try:
+            yield
+        finally:
+            _forget_nodes()
+
+
+def _forget_nodes() -> None:
+    """Clear the node that each module of XNNPACK's partitioner rejected last, which it keeps for its log.
+
+    The node refers to the lowered program, and so to all of its weights.
+    """
+    for name, module in list(sys.modules.items()):
+        reason = getattr(module, "why", None)
+        if name.startswith("executorch.backends.xnnpack.partition.config.") and hasattr(reason, "node"):
+            reason.node = None
 
 
 def _may_change(kind: type, graph: Graph) -> bool:
