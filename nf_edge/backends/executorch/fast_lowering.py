@@ -116,7 +116,7 @@ def _forget_nodes() -> None:
     """
     for name, module in list(sys.modules.items()):
         reason = getattr(module, "why", None)
-        if name.startswith("executorch.backends.xnnpack.partition.config.") and hasattr(reason, "node"):
+        if name.startswith("executorch.backends.xnnpack.partition.config.") and reason is not None:
             reason.node = None
 
 
