@@ -43,6 +43,10 @@ class LazyWeights(Mapping[str, Tensor]):
         return len(self._functions)
 
 
+# Values of a matrix that are rounded or packed at once.
+BLOCK = 1 << 21
+
+
 @dataclass(frozen=True)
 class QuantizedWeight:
     """Rounded weights of a linear layer or a table.
@@ -83,9 +87,22 @@ def nearest(
             and rounded to bfloat16, because XNNPACK stores the scales of groups in bfloat16.
         stored: dtype of the scales in the file; codes are rounded for these stored scales.
     """
+    # In blocks of rows: intermediate values of a table would take four times its memory.
+    parts = [_nearest(block, precision, signed, stored) for block in _blocks(weight.detach())]
+    codes, scales = (torch.cat([getattr(part, name) for part in parts]) for name in ("codes", "scales"))
+    zeros = [part.zeros for part in parts if part.zeros is not None]
+    return QuantizedWeight(codes, scales, torch.cat(zeros) if zeros else None)
+
+
+def _blocks(matrix: Tensor) -> tuple[Tensor, ...]:
+    """A matrix in blocks of rows."""
+    return matrix.split(max(BLOCK // matrix.shape[1], 1))
+
+
+def _nearest(weight: Tensor, precision: Precision, signed: bool, stored: torch.dtype) -> QuantizedWeight:
     assert precision.bits is not None
     rows, columns = weight.shape
-    groups = weight.detach().view(rows, -1, precision.group or columns)
+    groups = weight.view(rows, -1, precision.group or columns)
     least, most = code_range(precision.bits)
     zeros = None
     if precision.symmetric:
@@ -151,6 +168,10 @@ def pack(codes: Tensor, bits: int) -> Tensor:
 
     Codes are shifted so that the smallest is 0.  The first code of a byte is in its lowest bits.
     """
+    return torch.cat([_pack(block, bits) for block in _blocks(codes)])
+
+
+def _pack(codes: Tensor, bits: int) -> Tensor:
     counted = codes.to(torch.int16) - code_range(bits)[0]
     counted = F.pad(counted, (0, -codes.shape[1] % (8 // bits))).view(len(codes), -1, 8 // bits)
     shifts = torch.arange(0, 8, bits, dtype=torch.int16)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
-from onnx import TensorProto
 from torch import Tensor, nn
 
 from nf_edge.backends.executorch.embedding import QuantizedEmbedding
@@ -80,9 +80,12 @@ def onnx_weights(path: Path, precisions: Precisions, shared: bool) -> Weights:
         shared: whether the token table and the head share one matrix in the file.
     """
     tensors = {tensor.name: tensor for tensor in read(path).graph.initializer}
+    # The mapping outlives the file, which may be in a temporary folder.
+    content = np.memmap(path, mode="r")
+    values = {name: partial(values_of, tensor, content) for name, tensor in tensors.items()}
     return LazyWeights(
         {
-            module: partial(_onnx_weight, tensors, module, precision, shared)
+            module: partial(_onnx_weight, values, module, precision, shared)
             for module, precision in precisions.items()
             if precision.stored is not None
         }
@@ -90,10 +93,10 @@ def onnx_weights(path: Path, precisions: Precisions, shared: bool) -> Weights:
 
 
 def _onnx_weight(
-    tensors: Mapping[str, TensorProto], module: str, precision: Precision, shared: bool
+    values: Mapping[str, Callable[[], np.ndarray]], module: str, precision: Precision, shared: bool
 ) -> Tensor:
     def array(name: str) -> Tensor:
-        return torch.from_numpy(values_of(tensors[name]).copy())
+        return torch.from_numpy(values[name]().copy())
 
     matrix = matrix_name(HEAD if shared and module == TOKENS else module)
     if precision.group:
@@ -102,7 +105,7 @@ def _onnx_weight(
         zero_points = unpack(zeros[0], bits)[:, : scales.shape[1]] if zeros else None
         return QuantizedWeight(unpack(packed.flatten(1), bits), scales, zero_points).dequantized()
     table = TOKENS if shared and module == HEAD else module
-    rows = array(f"{table}.rows") if f"{table}.rows" in tensors else None
+    rows = array(f"{table}.rows") if f"{table}.rows" in values else None
     # ONNX Runtime's quantizer names the scales and zero points of a shared matrix after the head.
     scale, zero = f"{matrix}_scale", f"{matrix}_zero_point"
     if rows is not None and not (shared and table == TOKENS):

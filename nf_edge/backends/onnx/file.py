@@ -106,12 +106,19 @@ def save_with_data(model: ModelProto, path: Path, values: Mapping[str, np.ndarra
     onnx.save(model, path)
 
 
-def values_of(tensor: TensorProto) -> np.ndarray:
-    """The values of a tensor; external values are mapped from their file, and read-only."""
+def values_of(tensor: TensorProto, content: np.ndarray | None = None) -> np.ndarray:
+    """The values of a tensor; external values are mapped from their file, and read-only.
+
+    Args:
+        content: the bytes of the file; None: the file is opened.
+    """
     if not is_external(tensor):
         return onnx.numpy_helper.to_array(tensor)
     entries = {entry.key: entry.value for entry in tensor.external_data}
     dtype = np.dtype(tensor_dtype_to_np_dtype(tensor.data_type))
+    if content is not None:
+        part = content[int(entries["offset"]) :][: int(entries["length"])]
+        return part.view(dtype).reshape(tuple(tensor.dims))
     return np.memmap(entries["location"], dtype, "r", int(entries["offset"]), tuple(tensor.dims))
 
 
