@@ -55,8 +55,15 @@ def predict_host_memory(checkpoint: Checkpoint, recipe: Recipe) -> HostMemory:
     float32 = 4 * checkpoint.parameters
     table = 4 * config.vocab_size * config.n_embd
     layers = 4 * sum(math.prod(shape) for shape in config.matrix_shapes().values())
-    # Without quantization, exporters transpose the layers' weights.
-    lowering = FILE_COPIES * plan.file + (2 * table if recipe.quantize else layers)
+    lowering = FILE_COPIES * plan.file
+    if recipe.quantize is None:
+        # Exporters transpose the layers' weights.
+        lowering += layers
+    else:
+        # The largest tensor, its rounded form as float32, and the difference.
+        lowering += 3 * table
+        # The calibration runs the float32 program, whose runtime packs its weights.
+        lowering += 2 * layers if recipe.quantize.static else 0
     loaded = sum(part or 0 for part in (plan.mapped, plan.loaded, plan.cache, plan.arenas, plan.workspace))
     # Weights of other dtypes are converted; float32 weights stay in the mapped file.
     converted = 0 if stored >= float32 else float32
