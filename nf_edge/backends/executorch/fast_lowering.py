@@ -110,10 +110,15 @@ def needed_steps_only(release: Callable[[], None]) -> Iterator[None]:
 
 
 def _forget_nodes() -> None:
-    """Clear the node that each module of XNNPACK's partitioner rejected last, which it keeps for its log.
+    """Clear the nodes that ExecuTorch keeps: in caches, and for the log of XNNPACK's partitioner.
 
-    The node refers to the lowered program, and so to all of its weights.
+    A node refers to the lowered program, and so to all of its weights.
     """
+    from executorch.exir.backend import utils
+
+    for function in vars(utils).values():
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()
     for name, module in list(sys.modules.items()):
         reason = getattr(module, "why", None)
         if name.startswith("executorch.backends.xnnpack.partition.config.") and reason is not None:
