@@ -117,7 +117,7 @@ def _forget_nodes() -> None:
     from executorch.exir.backend import utils
 
     for function in vars(utils).values():
-        if hasattr(function, "cache_clear"):
+        if callable(getattr(function, "cache_clear", None)):
             function.cache_clear()
     for name, module in list(sys.modules.items()):
         reason = getattr(module, "why", None)
