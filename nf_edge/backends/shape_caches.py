@@ -6,10 +6,14 @@ model of two layers) and, in a `.pte`, its weights.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from weakref import WeakSet
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+# Those of the programs that were exported and are still alive.
+_shape_envs = WeakSet[ShapeEnv]()
 
 
 def collectable(exported: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
@@ -22,6 +26,7 @@ def collectable(exported: torch.export.ExportedProgram) -> torch.export.Exported
         value = node.meta.get("val")
         if isinstance(value, FakeTensor) and value.fake_mode.shape_env is not None:
             value.fake_mode.shape_env.tracked_fakes = []
+            _shape_envs.add(value.fake_mode.shape_env)
     return exported
 
 
@@ -36,6 +41,9 @@ def shapes_forgotten() -> Iterator[None]:
         yield
     finally:
         FakeTensorMode.cache_clear()
+        for shape_env in list(_shape_envs):
+            shape_env.tracked_fakes = []
+            shape_env.fake_tensor_cache.clear()
         for method in vars(ShapeEnv).values():
             if hasattr(method, "cache_clear"):
                 method.cache_clear()

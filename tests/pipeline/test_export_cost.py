@@ -94,8 +94,8 @@ def test_further_exports_in_a_process_leave_nothing_behind(
     for _ in range(3):
         lower(job, tmp_path / job.backend.model_file)
         counts.append(objects())
-    # The first export fills caches of the libraries.  Without care, each one leaves 3,000 objects.
-    assert counts[2] - counts[1] < 500
+    # The first export fills caches of the libraries.  Without care, each one leaves some 3,000 objects.
+    assert counts[2] - counts[1] < 1000
 
 
 @pytest.mark.slow
