@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from nf_edge.backends.firmware import Firmware
 
+FILE = frozenset({"program", "weights", "embeddings"})
+"""The parts of a file."""
+
 
 @dataclass(frozen=True)
 class MemoryPlan:
@@ -23,6 +26,8 @@ class MemoryPlan:
             them.
         notes: remarks for the user.
         firmware: the rest of a microcontroller's firmware; None if the file does not run on one.
+        counted: parts of the file that a prediction counts as the writer lays them out.  Other predicted
+            parts are estimates from models that were measured.
 
     All figures of the process are for the largest input.
     """
@@ -38,6 +43,7 @@ class MemoryPlan:
     loading: int = 0
     notes: tuple[str, ...] = ()
     firmware: Firmware | None = None
+    counted: frozenset[str] = frozenset()
 
     @property
     def file(self) -> int:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from nf_edge.backends.precisions import Precisions
+from nf_edge.backends.precisions import HEADS, Precisions
 from nf_edge.core.recipe.precision import POSITIONS, TOKENS, Precision
 from nf_edge.model import ModelConfig
 
@@ -60,6 +60,14 @@ class Sizes:
         channels = {name: shape[0] for name, shape in self.linear.items()}
         sums = sum(size for name, size in channels.items() if precisions[name].stored is not None)
         return 4 * (sum(channels.values()) - self.biases + sums)
+
+    def static_channels(self, precisions: Precisions) -> int:
+        """Output channels of the layers with biases whose activations are int8 with fixed ranges."""
+        return sum(
+            shape[0]
+            for name, shape in self.linear.items()
+            if name not in HEADS and precisions[name].activations == "int8_static"
+        )
 
     def table_bytes(self, precisions: Precisions, float_bytes: int = 4) -> int:
         """Bytes of both embedding tables, including scales and zero points.

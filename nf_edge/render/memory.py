@@ -74,6 +74,8 @@ def memory_lines(report: MemoryReport) -> list[str]:
                 account = "emulated" if report.emulated and how == "measured" else how
                 unknown.append((figure.note, f"{part.name} ({account})"))
     lines += [f"not known: {'; '.join(names)}: {reason}" for reason, names in grouped(unknown).items()]
+    basis = grouped([(part.predicted.note, part.name) for part in report.file if part.predicted.note])
+    lines += [f"predicted file: {', '.join(parts)}: {how}" for how, parts in basis.items()]
     lines += [f"note: {note}" for note in report.notes]
     return [line for line in lines if line]
 

@@ -11,6 +11,7 @@ from conftest import TESTS
 from nf_edge.backends import backend_for
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.core import resources
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.recipe.recipe import load_recipe
@@ -103,7 +104,10 @@ def test_the_prediction_made_before_export_is_near_what_is_measured_after(name, 
         assert part(before, name)["predicted"] == part(report, name)["predicted"]
     assert before.process_total.measured.value is None
     size = part(report, "file")
-    assert size["predicted"] == pytest.approx(size["measured"], rel=0.1, abs=20_000)
+    # A file stores equal constants once, and these random models have equal norms and biases.
+    sizes = sizes_of(config, 1)
+    equal = 4 * (sizes.others + sizes.biases)
+    assert 0.99 * size["measured"] < size["predicted"] < 1.01 * size["measured"] + equal
 
     whole = part(report, "process")
     # What the model adds to the runtime, which is most of a small process.

@@ -89,7 +89,9 @@ def test_the_layer_whose_weights_have_outliers_costs_most(recipe, classifier, ru
     assert worst["kl"] > 5 * costs[RUINED, "int8"]["kl"]
     assert worst["output_snr"]["value"] < 10 < costs[RUINED, "int8"]["output_snr"]["value"]
     # 256 by 64 values of 32 bits become 4, and two scales a channel of 16.
-    assert worst["saved_bytes"] == 256 * (64 * 4 - 64 // 2 - 2 * 2)
+    # A rounded layer has more nodes and names than a float32 layer, up to 2 kB.
+    weights = 256 * (64 * 4 - 64 // 2 - 2 * 2)
+    assert weights - 2_000 < worst["saved_bytes"] < weights
     assert worst["kl_per_saved_kb"] == pytest.approx(worst["kl"] / (worst["saved_bytes"] / 1000))
 
 

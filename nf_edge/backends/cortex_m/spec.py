@@ -7,8 +7,13 @@ from nf_edge.backends.cortex_m.firmware import cortex_m_firmware
 from nf_edge.backends.executorch.method_allocator import temporary_bytes
 from nf_edge.backends.firmware import Firmware
 from nf_edge.backends.input_shape import InputShape
-from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.memory_plan import FILE, MemoryPlan
 from nf_edge.backends.precisions import precisions
+from nf_edge.backends.program_size.cortex_m_program import (
+    cortex_m_bytes,
+    cortex_m_tables,
+    cortex_m_weights,
+)
 from nf_edge.backends.spec import BackendSpec
 from nf_edge.backends.static_shape.host_calls import method_bytes
 from nf_edge.backends.static_shape.spec import FIRMWARE_NOTE, Pools, account, query_blocks, static_support
@@ -21,10 +26,6 @@ from nf_edge.model import ModelConfig
 CORES = {"cortex-m-dsp": "cortex-m33", "cortex-m-mve": "cortex-m55"}
 # Queries per block in a causal layer.  Each block stores its own copy of keys and values.
 ROWS = 32
-# Bytes of a program: a base, per layer, and per block of queries.  Fitted to the bundled models.
-PROGRAM_BASE, PROGRAM_LAYER, PROGRAM_BLOCK = 6_600, 13_000, 3_200
-# Bytes per output channel in addition to the weights: bias, multiplier and shift.
-CHANNEL_BYTES = 12
 
 
 class CortexMSpec(BackendSpec):
@@ -34,10 +35,11 @@ class CortexMSpec(BackendSpec):
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         sizes = sizes_of(config, input_shape.length)
         precision_of = precisions(recipe, config)
-        weights = sizes.linear_bytes(precision_of, CHANNEL_BYTES, group_bytes=4) + 4 * sizes.others
-        tables = sizes.table_bytes(precision_of)
-        blocks = len(query_blocks(input_shape.length, ROWS if config.causal else None))
-        program = PROGRAM_BASE + (PROGRAM_LAYER + PROGRAM_BLOCK * (blocks - 1)) * config.n_layer
+        queries = query_blocks(input_shape.length, ROWS if config.causal else None)
+        blocks = len(queries)
+        weights = cortex_m_weights(config, sizes, precision_of, queries)
+        tables = cortex_m_tables(sizes.table_bytes(precision_of), input_shape.length)
+        program = cortex_m_bytes(config, queries)
         # The largest of four: both tables' rows and their sum in float32, with int8 activations and token
         # ids; the inner layer before and after GELU; Q, K, V and scores before and after masking; logits.
         logits = 5 * input_shape.length * config.vocab_size if config.is_language_model else 0
@@ -50,7 +52,8 @@ class CortexMSpec(BackendSpec):
         calls = calls_of(config, input_shape, ROWS)
         pools = Pools(arenas, method_bytes(calls), temporary_bytes(call.arguments for call in calls))
         firmware = self.firmware((call.operator for call in calls), input_shape.length)
-        return account(program, weights, tables, pools, firmware, (FIRMWARE_NOTE + firmware.note,))
+        notes = (FIRMWARE_NOTE + firmware.note,)
+        return account(program, weights, tables, pools, firmware, notes, counted=FILE)
 
     def firmware(self, operators: Iterable[str], length: int) -> Firmware:
         return cortex_m_firmware(operators, length)

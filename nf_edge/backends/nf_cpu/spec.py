@@ -6,7 +6,8 @@ from nf_edge.backends.executorch.arena.arenas import fused_memory
 from nf_edge.backends.executorch.workspace import fused_workspace
 from nf_edge.backends.input_shape import CacheDtype, InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
-from nf_edge.backends.precisions import precisions
+from nf_edge.backends.precisions import Precisions, precisions
+from nf_edge.backends.program_size.nf_program import nf_bytes
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.backends.xnnpack.spec import XnnpackSpec
 from nf_edge.core.recipe.recipe import Recipe
@@ -33,6 +34,9 @@ class NfCpuSpec(XnnpackSpec):
             return super().cache_dtype(config, input_shape, recipe)
         return CacheDtype(recipe.quantize.kv_cache)
 
+    def _program_bytes(self, config: ModelConfig, precision_of: Precisions, cache: CacheDtype | None) -> int:
+        return nf_bytes(config, precision_of, cache)
+
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         sizes = sizes_of(config, input_shape.length)
         kept = self.cache_dtype(config, input_shape, recipe)
@@ -46,4 +50,4 @@ class NfCpuSpec(XnnpackSpec):
             scratch += (sizes.cache + 4 * tokens) // config.n_layer
         memory = fused_memory(config, input_shape, kept is not None and kept.dtype == "int8")
         workspace = fused_workspace(config, input_shape, precisions(recipe, config)) + scratch
-        return self._predicted(config, recipe, sizes, cache, memory, workspace)
+        return self._predicted(config, input_shape, recipe, sizes, cache, memory, workspace)

@@ -1,15 +1,15 @@
 """The predicted memory of a model in ONNX Runtime."""
 
 from nf_edge.backends.input_shape import CacheDtype, InputShape
-from nf_edge.backends.memory_plan import MemoryPlan
+from nf_edge.backends.memory_plan import FILE, MemoryPlan
 from nf_edge.backends.precisions import precisions, shares_table
+from nf_edge.backends.program_size.onnx_layers import onnx_bytes
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig
 
-# Bytes of the graph in the file, and of a session's structures.  These figures and the factors of the arena
-# below are fitted to models of 2 to 4 layers with 64 to 512 tokens.
-PROGRAM_BASE, PROGRAM_LAYER = 3_000, 5_000
+# Bytes of a session's structures.  These figures and the factors of the arena below are fitted to models of 2
+# to 4 layers with 64 to 512 tokens.
 SESSION_BASE, SESSION_LAYER = 1_600_000, 150_000
 
 
@@ -32,7 +32,7 @@ def predicted(
     # In the file a tied head of the same dtype is the table itself; the runtime packs a copy at load.
     shared = shares_table(precision_of, config)
     return MemoryPlan(
-        program=PROGRAM_BASE + PROGRAM_LAYER * config.n_layer,
+        program=onnx_bytes(config, input_shape, precision_of, cache),
         weights=constants - (sizes.token_bytes(precision_of) if shared else 0),
         embeddings=tables,
         mapped=0,
@@ -41,6 +41,7 @@ def predicted(
         arenas=arenas,
         workspace=0,
         notes=tuple(tied_head(config, in_file=not shared)),
+        counted=FILE,
     )
 
 

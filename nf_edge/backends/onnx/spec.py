@@ -2,9 +2,10 @@
 
 from nf_edge.backends.input_shape import CacheDtype, InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
-from nf_edge.backends.onnx.memory import PROGRAM_BASE, PROGRAM_LAYER, predicted
+from nf_edge.backends.onnx.memory import predicted
 from nf_edge.backends.onnx.size import float32_bytes, require_size
 from nf_edge.backends.precisions import HEAD, precisions
+from nf_edge.backends.program_size.onnx_layers import onnx_bytes
 from nf_edge.backends.spec import BackendSpec
 from nf_edge.backends.support import GROUPS, PER_CHANNEL, Kernel, Support
 from nf_edge.core.recipe.recipe import Recipe
@@ -46,8 +47,10 @@ class OnnxCpuSpec(BackendSpec):
 
     def require_size(self, config: ModelConfig, recipe: Recipe) -> None:
         # A quantized head is a separate matrix until it becomes the shared table again.
-        head = config.is_language_model and precisions(recipe, config)[HEAD].stored is not None
-        graph = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
+        precision_of, input_shape = precisions(recipe, config), InputShape.of(recipe, config)
+        head = config.is_language_model and precision_of[HEAD].stored is not None
+        cache = self.cache_dtype(config, input_shape, recipe)
+        graph = onnx_bytes(config, input_shape, precision_of, cache)
         require_size(float32_bytes(config, head_twice=head), graph)
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:

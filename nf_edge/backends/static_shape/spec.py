@@ -47,7 +47,13 @@ class Pools:
 
 
 def account(
-    program: int, weights: int, embeddings: int, pools: Pools, firmware: Firmware, notes: tuple[str, ...] = ()
+    program: int,
+    weights: int,
+    embeddings: int,
+    pools: Pools,
+    firmware: Firmware,
+    notes: tuple[str, ...] = (),
+    counted: frozenset[str] = frozenset(),
 ) -> MemoryPlan:
     """The memory plan of a file that is read in place: the complete file is mapped, and nothing is
     copied to RAM.
@@ -63,6 +69,7 @@ def account(
         workspace=pools.temporary,
         notes=notes,
         firmware=firmware,
+        counted=counted,
     )
 
 

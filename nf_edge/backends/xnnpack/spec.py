@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from nf_edge.backends.executorch.arena.arenas import ProgramMemory, matmul_memory
 from nf_edge.backends.executorch.workspace import matmul_workspace
-from nf_edge.backends.input_shape import InputShape
-from nf_edge.backends.memory_plan import MemoryPlan
-from nf_edge.backends.precisions import precisions
+from nf_edge.backends.input_shape import CacheDtype, InputShape
+from nf_edge.backends.memory_plan import FILE, MemoryPlan
+from nf_edge.backends.precisions import Precisions, precisions
+from nf_edge.backends.program_size.xnnpack_program import xnnpack_bytes
 from nf_edge.backends.spec import BackendSpec
 from nf_edge.backends.support import PER_CHANNEL, Kernel, Support
 from nf_edge.backends.tensor_sizes import Sizes, sizes_of
@@ -22,8 +23,6 @@ LAYERS = (
 )
 # Bytes that Linux maps around a page that is read first (fault_around_bytes in mm/memory.c).
 AROUND = 65_536
-# Bytes of a program's graph, fitted to programs of 1 to 12 layers.
-PROGRAM_BASE, PROGRAM_LAYER = 5_000, 20_000
 
 
 class XnnpackSpec(BackendSpec):
@@ -41,7 +40,7 @@ class XnnpackSpec(BackendSpec):
         sizes = sizes_of(config, input_shape.length)
         cache = 4 * sizes.cache if input_shape.cached else 0
         memory, workspace = matmul_memory(config, input_shape), matmul_workspace(config, input_shape)
-        return self._predicted(config, recipe, sizes, cache, memory, workspace)
+        return self._predicted(config, input_shape, recipe, sizes, cache, memory, workspace)
 
     def _shortened(
         self, plan: MemoryPlan, config: ModelConfig, input_shape: InputShape, recipe: Recipe
@@ -53,9 +52,14 @@ class XnnpackSpec(BackendSpec):
         rows = min(plan.embeddings, 2 * input_shape.length * AROUND)
         return replace(plan, mapped=plan.mapped - plan.embeddings + rows)
 
+    def _program_bytes(self, config: ModelConfig, precision_of: Precisions, cache: CacheDtype | None) -> int:
+        """Bytes of a file without its weights and tables."""
+        return xnnpack_bytes(config, precision_of, cache)
+
     def _predicted(
         self,
         config: ModelConfig,
+        input_shape: InputShape,
         recipe: Recipe,
         sizes: Sizes,
         cache: int,
@@ -66,12 +70,14 @@ class XnnpackSpec(BackendSpec):
         precision_of = precisions(recipe, config)
         # A channel has a float32 scale; a group has a bfloat16 scale.
         packed = sizes.linear_bytes(precision_of, channel_bytes=4, group_bytes=2) + 4 * sizes.biases
+        # Scales of biases are in the file only.
+        scales = 4 * sizes.static_channels(precision_of)
         # Norms and noise stay constants of the program.
         constants, tables = 4 * sizes.others, sizes.table_bytes(precision_of)
-        program = PROGRAM_BASE + PROGRAM_LAYER * config.n_layer
+        program = self._program_bytes(config, precision_of, self.cache_dtype(config, input_shape, recipe))
         return MemoryPlan(
             program=program,
-            weights=packed + constants,
+            weights=packed + scales + constants,
             embeddings=tables,
             mapped=program + constants + tables,
             loaded=packed + sizes.packing_bytes(precision_of) + memory.method,
@@ -79,6 +85,7 @@ class XnnpackSpec(BackendSpec):
             arenas=memory.arena - cache,
             workspace=workspace,
             notes=tuple(tied_twice(config)),
+            counted=FILE,
         )
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 FILE_PARTS = ("program", "weights", "embeddings")
 LOADING = "given back after load"
 UNACCOUNTED = "unaccounted"
+# How a part of the file is predicted.
+COUNTED = "counted, as the file's writer lays it out, if no two constants are equal"
+ESTIMATED = "estimated, from files that were measured"
 NO_MALLINFO = "its C library does not report the heap (glibc does, from 2.33 on)"
 NO_PROCFS = "this system does not report the memory of a process"
 PROCESS_PARTS = (
@@ -80,7 +83,10 @@ def account_of_plan(
         else Figure(process_bytes, "bytes", how, "libraries and start-up, as measured on x86-64 Linux"),
         UNACCOUNTED: Figure.unavailable("bytes", "no plan includes it"),
     }
-    file = {name: _figure(getattr(plan, name), how) for name in FILE_PARTS}
+    file = {
+        name: Figure(getattr(plan, name), "bytes", how, _basis(plan, name) if how == "predicted" else "")
+        for name in FILE_PARTS
+    }
     heap = {name: process[name] for name in HEAP_PARTS}
     uncounted = {
         name: figure.note for name, figure in process.items() if figure.value is None and name != UNACCOUNTED
@@ -177,6 +183,10 @@ def missing_account(reason: str) -> Account:
     return Account(
         dict.fromkeys(FILE_PARTS, nothing), nothing, dict.fromkeys(PROCESS_PARTS, nothing), nothing, nothing
     )
+
+
+def _basis(plan: MemoryPlan, name: str) -> str:
+    return COUNTED if name in plan.counted else ESTIMATED
 
 
 def _figure(value: int | None, how: Literal["planned", "predicted"], why_none: str = "") -> Figure:

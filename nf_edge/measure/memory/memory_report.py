@@ -9,7 +9,7 @@ from nf_edge.core.errors import OverBudget
 from nf_edge.core.figures import Figure
 from nf_edge.core.notebook import HtmlValue
 from nf_edge.core.recipe.recipe import Recipe
-from nf_edge.measure.memory.accounts import FILE_PARTS, PROCESS_PARTS, Account
+from nf_edge.measure.memory.accounts import COUNTED, FILE_PARTS, PROCESS_PARTS, Account
 from nf_edge.measure.memory.context import ContextMemory
 from nf_edge.measure.memory.verdict import Verdict, judge
 
@@ -106,6 +106,7 @@ class MemoryReport(HtmlValue):
     def to_json(self) -> dict[str, Any]:
         return {
             "file": [line.to_json() for line in (*self.file, self.file_total)],
+            "counted": [line.name for line in self.file if line.predicted.note == COUNTED],
             "process": [line.to_json() for line in (*self.process, self.process_total)],
             "firmware": [line.to_json() for line in self.firmware],
             "machine": self.machine,

@@ -1,0 +1,108 @@
+"""Bytes of a `.pte` of backend nf_cpu, without its weights and tables.
+
+The numbers of objects are those of programs that the backend lowered.  Each layer adds the same objects.
+"""
+
+from collections import Counter
+
+from nf_edge.backends.input_shape import CacheDtype
+from nf_edge.backends.precisions import Precisions
+from nf_edge.backends.program_size.methods import constant_methods
+from nf_edge.backends.program_size.pieces import counts
+from nf_edge.backends.program_size.pte import XnnpackProgram
+from nf_edge.core.recipe.precision import POSITIONS, TOKENS
+from nf_edge.model.config import ModelConfig
+
+# Norm, projection, attention, projection and sum, norm, and MLP.  Norms and attention are operators.
+LAYER = counts(
+    "activation3:6 call2:1 call3:2 call6:2 constant1:4 delegate:3 flag:1 node3:2 nothing:4 number:4 "
+    "text7:2 value3:11"
+)
+# With a cache: keys, values and lengths as further arguments.
+UNCACHED, CACHED = counts("call14:1"), counts("activation3:2 call17:1")
+SCALES = counts("activation2:2")
+NOISE = {
+    "none": counts(""),
+    "lowrank": counts("constant3:2"),
+    "pairwise": counts("constant3:1"),
+    "relative": counts("constant2:1"),
+}
+# gelu_new is an operator between two delegates; gelu is a node; XNNPACK fuses relu with the layer before it.
+ACTIVATION = {
+    "gelu_new": counts("activation3:2 call2:1 call3:1 delegate:1 value3:1"),
+    "gelu": counts("node2:1 value3:1"),
+    "relu": counts(""),
+}
+# A lookup, from a float32 and from a quantized table.
+FLOAT_TABLE = counts("call7:1 constant2:1 nothing:3")
+TABLE = counts("call9:1 constant2:2 number:2")
+# Everything else: positions, the sum of embeddings, the last norm, the selected token, and the head.
+CACHED_MODEL = counts(
+    "activation1:3 activation2:2 activation3:5 call2:1 call3:2 call5:2 call6:1 call7:1 constant1:2 "
+    "delegate:2 node3:1 nothing:2 number:10 value2:1 value3:4"
+)
+MODEL = counts(
+    "activation1:2 activation2:3 activation3:5 call2:1 call3:2 call5:1 call6:2 constant1:2 delegate:2 "
+    "node3:1 nothing:8 number:6 numbers1:1 value2:1 value3:4"
+)
+FIRST = counts(
+    "activation1:2 activation2:5 activation3:4 call2:1 call3:2 call5:2 call6:2 call7:1 constant1:2 "
+    "delegate:2 node3:1 nothing:12 number:10 numbers1:1 value2:3 value3:2"
+)
+LAST = counts(
+    "activation1:5 activation2:6 activation3:4 call2:1 call3:2 call4:2 call5:4 call6:3 constant0:1 "
+    "constant1:2 delegate:2 flag:2 node3:1 nothing:8 number:12 numbers1:2 tensors2:1 value2:3 value3:2"
+)
+MEAN = counts(
+    "activation1:2 activation2:7 activation3:5 call3:4 call5:3 call6:4 constant1:2 delegate:3 flag:2 "
+    "node2:1 node3:2 nothing:9 number:10 numbers1:3 numbers2:1 shape3:1 value2:6 value3:5"
+)
+OPERATORS = (
+    "aten::sym_size.int",
+    "aten::sum.IntList_out",
+    "aten::arange.start_out",
+    "nf::layer_norm.out",
+    "nf::symmetric_attention.out",
+    "nf::gelu_new.out",
+    "aten::slice_copy.Tensor_out",
+)
+LOOKUPS = {None: "aten::embedding.out", 2: "quantized_decomposed::embedding_2bit.dtype_out"}
+LOOKUPS |= {4: "quantized_decomposed::embedding_4bit.dtype_out"}
+LOOKUPS |= {8: "quantized_decomposed::embedding_byte.dtype_out"}
+
+
+def nf_bytes(config: ModelConfig, precision_of: Precisions, cache: CacheDtype | None) -> int:
+    """Bytes of a file without its weights and tables."""
+    total = _model(config, cached=cache is not None)
+    layer = LAYER + NOISE[config.noise.kind] + ACTIVATION[config.activation_function]
+    layer += UNCACHED if cache is None else CACHED
+    if cache is not None and cache.dtype == "int8":
+        layer += SCALES
+    for kind, count in layer.items():
+        total[kind] += config.n_layer * count
+    joined = config.activation_function != "gelu_new"
+    return program_of(total, config, precision_of, cache, OPERATORS, joined).size(config, precision_of)
+
+
+def program_of(
+    total: Counter[str],
+    config: ModelConfig,
+    precision_of: Precisions,
+    cache: CacheDtype | None,
+    operators: tuple[str, ...],
+    joined: bool,
+) -> XnnpackProgram:
+    """A program of these objects, with both tables' lookups and the methods of a language model."""
+    tables = [precision_of[name].stored for name in (TOKENS, POSITIONS)]
+    for bits in tables:
+        total.update(FLOAT_TABLE if bits is None else TABLE)
+    names = (*operators, *dict.fromkeys(LOOKUPS[bits] for bits in tables))
+    return XnnpackProgram(total, names, joined, constant_methods(config) if cache is not None else ())
+
+
+def _model(config: ModelConfig, cached: bool) -> Counter[str]:
+    if config.is_language_model:
+        return Counter(CACHED_MODEL if cached else MODEL)
+    if config.pooled_token == "mean":
+        return Counter(MEAN)
+    return Counter(FIRST if config.pooled_token == "first" else LAST)
