@@ -27,6 +27,7 @@ from nf_edge.core import native_build, resources
 from nf_edge.core.errors import MissingTool
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure.accuracy.parity import synthetic_rows
+from nf_edge.measure.memory import measure
 from nf_edge.model import ModelConfig, load_checkpoint, resolve_checkpoint, save_checkpoint
 from nf_edge.model.data.rows import Rows
 from nf_edge.model.init import init_tensors
@@ -319,6 +320,14 @@ def place_once(make, place):
         except OSError:
             assert place.is_dir()
     return place
+
+
+@pytest.fixture(scope="session", autouse=True)
+def memory_of_one_process():
+    """Measure memory in one process; a test of repeated measurements sets the product's number."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure, "PROCESSES", 1)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,7 @@
 
 from nf_edge.artifact.answers import ANSWERS, PRINT_CPP, PRINT_PYTHON
 from nf_edge.artifact.firmware_lines import firmware_fields
+from nf_edge.artifact.free_heap import free_heap_text
 from nf_edge.artifact.manifest import Interface, Manifest, Requirements
 from nf_edge.artifact.tokenizer_notes import generator, tokenizer_lines
 from nf_edge.backends import agreeing_backend
@@ -41,6 +42,7 @@ def run_guide(manifest: Manifest) -> str:
         "cache_dtype": interface.cache_dtype,
         "operators": (LOAD_OPERATORS if requires.own_kernels else "") + _environment_code(requires),
         "generator": generator(interface, manifest.model.name),
+        "free_heap": free_heap_text(manifest),
         "libraries": code_names(requires.operator_libraries),
         **firmware_fields(manifest.reports["memory"].get("firmware", [])),
         **backend.run_fields(requires.operators),

@@ -17,30 +17,31 @@ class MemoryPlan:
         weights: constants in the file that are not embedding tables.
         embeddings: token and position tables in the file.
         mapped: pages of the file that stay in memory while the process runs it.
-        loaded: heap allocated at load.  It holds the runtime's form of the graph, and packed weights.  If the
+        loaded: heap in use after load.  It holds the runtime's form of the graph, and packed weights.  If the
             file is not mapped, it holds all weights.
+        freed: heap that loading freed and the C library keeps in memory.
         cache: keys and values of a language model with all positions filled.
         arenas: activations, planned before the run.
         workspace: memory that kernels and delegates allocate at the first run.
-        loading: the peak at load minus all of the above.  A delegate copies pages of the file and then frees
-            them.
+        load_peak: the peak of loading, without the runtime; it includes copies that loading frees.
         notes: remarks for the user.
         firmware: the rest of a microcontroller's firmware; None if the file does not run on one.
         counted: parts of the file that a prediction counts as the writer lays them out.  Other predicted
             parts are estimates from models that were measured.
 
-    All figures of the process are for the largest input.
+    All other figures of the process are for the largest input.
     """
 
     program: int
     weights: int
     embeddings: int
     mapped: int
-    loaded: int
+    loaded: int | None
     cache: int | None
     arenas: int | None
     workspace: int | None
-    loading: int = 0
+    freed: int | None = 0
+    load_peak: int | None = None
     notes: tuple[str, ...] = ()
     firmware: Firmware | None = None
     counted: frozenset[str] = frozenset()

@@ -23,6 +23,9 @@ class BackendSpec(ABC):
     process_bytes: ClassVar[int | None]
     """Resident bytes of a process for libraries and start-up, measured on x86-64 Linux; None if unknown."""
 
+    private_process_bytes: ClassVar[int] = 0
+    """The part of `process_bytes` that processes cannot share; 0 if it is small or unknown."""
+
     @property
     def name(self) -> str:
         return self.support.backend

@@ -3,15 +3,18 @@
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from nf_edge.core.figures import format_bytes
+from nf_edge.core.figures import Figure, format_bytes
 from nf_edge.measure.memory import MemoryReport, Verdict
 from nf_edge.measure.memory.accounts import UNACCOUNTED
 from nf_edge.measure.memory.memory_report import MemoryPart
+from nf_edge.measure.memory.spread import Repeats
 from nf_edge.measure.memory.verdict import Share
 from nf_edge.render.table import Part, Table, body
 from nf_edge.render.text import figure_cell, grouped
 
 BAR_WIDTH = 30
+# Marks of figures in tables: a planned figure that is predicted, and a total without an unknown part.
+TAKEN_OVER, LEAST = " *", "≥ "
 
 
 def memory_parts(report: MemoryReport) -> list[Part]:
@@ -23,15 +26,16 @@ def memory_parts(report: MemoryReport) -> list[Part]:
 
 
 def memory_tables(report: MemoryReport) -> list[Table]:
+    accounts = ("predicted", "planned", "measured"), {"measured": "emulated"} if report.emulated else {}
     return [
         # The plan has the sizes of the file's parts; a measurement has only the total.
         _account_table("Model file", (*report.file, report.file_total), ("predicted", "planned")),
         _account_table(
             f"Memory of the process that runs it{_context(report)}",
-            (*report.process, report.process_total),
-            ("predicted", "planned", "measured"),
-            {"measured": "emulated"} if report.emulated else {},
+            (*report.process, report.steady, report.load_peak, report.process_total),
+            *accounts,
         ),
+        _account_table("Steady state by kind of page", (*report.kinds, report.steady), *accounts),
     ]
 
 
@@ -54,20 +58,41 @@ def _account_table(
     headings: Mapping[str, str] = MappingProxyType({}),
 ) -> Table:
     rows = [
-        (part.name, *(figure_cell(part.figures()[account]) for account in accounts)) for part in memory_parts
+        (part.name, *(_cell(part.figures()[account], account) for account in accounts))
+        for part in memory_parts
     ]
     columns = ("part", *(headings.get(account, account) for account in accounts))
     return Table(title, columns, tuple(rows), tuple(range(1, len(columns))))
 
 
+def _cell(figure: Figure, account: str) -> str:
+    """A figure as text; it is marked if it has another origin or is only a lower bound."""
+    least = LEAST if figure.value is not None and figure.note.startswith("without ") else ""
+    mark = TAKEN_OVER if account == "planned" and figure.how == "predicted" else ""
+    return f"{least}{figure_cell(figure)}{mark}"
+
+
+def repeats_lines(repeats: Repeats) -> list[str]:
+    """One line with the spread of each measured total."""
+    spreads = [
+        f"{name} {format_bytes(spread.median)} ({format_bytes(spread.low)} to {format_bytes(spread.high)})"
+        for name, spread in repeats.totals.items()
+    ]
+    text = ", ".join(spreads)
+    return [f"{repeats.processes} processes, median and range: {text}; the table has the highest process"]
+
+
 def memory_lines(report: MemoryReport) -> list[str]:
-    """Lines with the machine of the measurement, the unknown figures with reasons, and notes."""
+    """Lines with the machine and the spread of the measurement, unknown figures with reasons, and notes."""
     lines = [f"{'' if report.emulated else 'measured '}on {report.machine}" if report.machine else ""]
     if report.contexts:
         sizes = ", ".join(f"{each.process} with {each.tokens}" for each in report.contexts)
         lines.append(f"predicted by tokens in the context: {sizes}")
+    lines += repeats_lines(report.repeats) if report.repeats else []
+    if any(part.planned.how == "predicted" for part in report.process):
+        lines.append(f"{TAKEN_OVER.strip()} predicted, because the file does not contain it")
     unknown = []
-    for part in report.process:
+    for part in (*report.process, report.load_peak):
         for how, figure in part.figures().items():
             # Only measurements have unaccounted memory.
             if figure.value is None and not (part.name == UNACCOUNTED and how != "measured"):
@@ -104,7 +129,7 @@ def verdict_lines(verdict: Verdict, context: str = "") -> list[str]:
 def need_text(share: Share) -> str:
     if share.need.value is None:
         return f"not known ({share.need.note})"
-    return f"{'at least ' if share.unknown else ''}{share.need} ({share.need.how})"
+    return f"{'at least ' if share.unknown else ''}{share.need} ({share.origin})"
 
 
 def share_lines(share: Share) -> list[str]:

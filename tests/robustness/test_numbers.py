@@ -26,13 +26,11 @@ from nf_edge.core.figures import Figure
 from nf_edge.core.recipe.recipe import load_recipe
 from nf_edge.measure.accuracy.parity import Parity
 from nf_edge.measure.memory import predict_memory
-from nf_edge.measure.memory.accounts import (
-    account_of_measurement,
-    account_of_net_measurement,
-    account_of_plan,
-    missing_account,
-)
-from nf_edge.measure.memory.measure import Measurement
+from nf_edge.measure.memory.accounts import missing_account
+from nf_edge.measure.memory.measure import Measurements
+from nf_edge.measure.memory.measured_account import account_of_measurements, account_of_net_measurement
+from nf_edge.measure.memory.measurement import Measurement
+from nf_edge.measure.memory.plan_account import account_of_plan
 from nf_edge.measure.memory.python_process import NetMeasurement
 from nf_edge.measure.memory.verdict import judge
 from nf_edge.render.html.page import report_page
@@ -257,7 +255,7 @@ def test_a_page_is_green_only_where_all_is_known(exported):
         [False, True, False],
         [False, False, True],
     ]
-    for text in ("<b>at least 20 B (planned)</b>", "not counted: arenas", "at least 20 B of"):
+    for text in ("<b>at least 20 B (planned, steady state)</b>", "not counted: arenas", "at least 20 B of"):
         assert text in pages[1]
         assert text not in pages[0]
     assert "<b>not known (no plan)</b>" in pages[2]
@@ -270,18 +268,33 @@ def test_what_a_python_process_holds_leaves_out_the_runtime_alone():
     assert list(share.unknown) == ["runtime"]
 
 
+def measured_run(load_peak, steady, freed=0):
+    """One process with 10 B of mapped file, 20 B of weights, 20 B of arenas and 10 B of runtime."""
+    run = Measurement(
+        mapped=10,
+        loaded=20,
+        cache=0,
+        arenas=20,
+        workspace=0,
+        runtime_private=5,
+        runtime_shareable=5,
+        load_peak=load_peak,
+        steady=steady,
+    )
+    return Measurements((run,), freed, threads=1)
+
+
 def test_a_run_that_shows_nothing_leaves_unknown_what_the_plan_does_not_know():
     """As where there is no /proc: its zeros are no measurement."""
     plan = MemoryPlan(
         program=10, weights=0, embeddings=0, mapped=10, loaded=0, cache=0, arenas=None, workspace=0
     )
     planned = account_of_plan(plan, 10, "planned")
-    run = Measurement(10, 0, 0, 30, 0, 0, 10, peak=60, threads=1, heap_is_known=True)
-    native = account_of_measurement(replace(run, peak=0), 10)
+    native = account_of_measurements(measured_run(load_peak=0, steady=0), 10)
     python = account_of_net_measurement(NetMeasurement(0, 0), 10, "there is no compiler")
     outcomes = [
         judge(load_device("rpi-5"), load_recipe("onnx-fp32"), [planned, measured]).outcome
-        for measured in (account_of_measurement(run, 10), native, python)
+        for measured in (account_of_measurements(measured_run(load_peak=50, steady=60), 10), native, python)
     ]
     assert outcomes == ["fits", "fits as far as known", "fits as far as known"]
 
@@ -297,12 +310,37 @@ def test_a_python_process_does_not_show_the_heap_of_a_microcontroller():
     assert (working.outcome, list(working.unknown)) == ("fits as far as known", ["arenas"])
 
 
-def test_a_heap_that_the_c_library_does_not_tell_of_is_not_zero():
-    run = Measurement(10, -30, 0, 30, 0, 0, 10, peak=60, threads=1, heap_is_known=False)
-    measured = account_of_measurement(run, 10)
-    assert measured.process_total.value == 60
-    assert measured.heap.value is None
-    assert measured.process["arenas"].value is None
+def test_free_heap_that_the_c_library_cannot_return_is_unknown_and_stays_in_the_total():
+    account = account_of_measurements(measured_run(load_peak=50, steady=60, freed=None), 10)
+    assert account.process_total.value == 60
+    assert account.process["free heap after load"].value is None
+    assert account.process["weights and graph in heap"].value == 20
+
+
+@pytest.mark.parametrize(
+    ("load_peak", "phase", "need"), [(50, "steady state", 60), (70, "load peak", 70), (0, "steady state", 60)]
+)
+def test_the_verdict_names_the_phase_that_needs_more(load_peak, phase, need):
+    account = account_of_measurements(measured_run(load_peak, steady=60), 10)
+    (share,) = judge(load_device("rpi-5"), load_recipe("onnx-fp32"), [account]).shares
+    assert (share.phase, share.need.value) == (phase, need)
+
+
+def test_a_peak_of_loading_that_exceeds_the_budget_fails_before_the_export(run):
+    plan = MemoryPlan(
+        program=0,
+        weights=0,
+        embeddings=0,
+        mapped=0,
+        loaded=1,
+        cache=0,
+        arenas=0,
+        workspace=0,
+        load_peak=10**12,
+    )
+    verdict = judge(load_device("rpi-5"), load_recipe("onnx-fp32"), [account_of_plan(plan, 10, "predicted")])
+    assert verdict.outcome == "over budget"
+    assert "load peak" in verdict.failure.what
 
 
 def test_a_device_that_leaves_a_model_nothing_is_over_budget(run, tmp_path):

@@ -28,6 +28,7 @@ class NfCpuSpec(XnnpackSpec):
         caches=("float32", "int8"),
     )
     process_bytes = 7_600_000
+    private_process_bytes = 400_000
 
     def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
         if not input_shape.cached or recipe.quantize is None:

@@ -8,7 +8,7 @@ import onnx
 from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.onnx.file import read
-from nf_edge.backends.onnx.memory import SESSION_BASE, SESSION_LAYER, tied_head
+from nf_edge.backends.onnx.memory import tied_head
 from nf_edge.backends.onnx.names import PAST
 from nf_edge.core.errors import BadInput
 from nf_edge.model import ModelConfig
@@ -19,7 +19,7 @@ PRODUCTS = {"Gemm", "MatMul", "MatMulNBits", "Transpose"}
 
 
 def planned(path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryPlan:
-    """The memory plan of a model file."""
+    """The memory plan of a model file.  The file says nothing about the session's memory."""
     try:
         model = read(path)
     except Exception as error:
@@ -40,10 +40,11 @@ def planned(path: Path, config: ModelConfig, input_shape: InputShape) -> MemoryP
         weights=weights,
         embeddings=embeddings,
         mapped=0,
-        loaded=weights + embeddings + copied + SESSION_BASE + SESSION_LAYER * config.n_layer,
+        loaded=None,
         cache=_cache_bytes(model, input_shape),
         arenas=None,
-        workspace=None,
+        workspace=0,
+        freed=None,
         notes=tuple(tied_head(config, in_file=not copied)),
     )
 

@@ -2,15 +2,12 @@
 
 from nf_edge.backends.input_shape import CacheDtype, InputShape
 from nf_edge.backends.memory_plan import FILE, MemoryPlan
+from nf_edge.backends.onnx.process_memory import cached_bytes, process_memory
 from nf_edge.backends.precisions import precisions, shares_table
 from nf_edge.backends.program_size.onnx_layers import onnx_bytes
 from nf_edge.backends.tensor_sizes import sizes_of
 from nf_edge.core.recipe.recipe import Recipe
 from nf_edge.model import ModelConfig
-
-# Bytes of a session's structures.  These figures and the factors of the arena below are fitted to models of 2
-# to 4 layers with 64 to 512 tokens.
-SESSION_BASE, SESSION_LAYER = 1_600_000, 150_000
 
 
 def predicted(
@@ -22,13 +19,9 @@ def predicted(
     weights = sizes.linear_bytes(precision_of, channel_bytes=5, group_bytes=4)
     constants = weights + 4 * (sizes.biases + sizes.others)
     tables = sizes.table_bytes(precision_of)
-    arenas = 4 * (sizes.scores // 4 + 3 * sizes.inner // 2 + 40 * sizes.hidden)
-    if config.noise.kind == "relative":
-        # The operator's blocked form does not support a bias, so the complete scores are in memory.
-        arenas += 4 * 4 * sizes.scores
-    cached = sizes.cache * (1 if cache.dtype == "int8" else 4) if cache else 0
-    # During a step, past and present caches are both in memory.
-    arenas += cached
+    process = process_memory(config, input_shape, precision_of, cache)
+    cached = cached_bytes(config, cache, input_shape.length) if cache else 0
+    small = 4 * (sizes.biases + sizes.others)
     # In the file a tied head of the same dtype is the table itself; the runtime packs a copy at load.
     shared = shares_table(precision_of, config)
     return MemoryPlan(
@@ -36,10 +29,12 @@ def predicted(
         weights=constants - (sizes.token_bytes(precision_of) if shared else 0),
         embeddings=tables,
         mapped=0,
-        loaded=constants + tables + SESSION_BASE + SESSION_LAYER * config.n_layer,
+        loaded=process.loaded + small,
         cache=cached,
-        arenas=arenas,
+        arenas=process.grown - cached,
         workspace=0,
+        freed=process.freed,
+        load_peak=process.load_peak + small,
         notes=tuple(tied_head(config, in_file=not shared)),
         counted=FILE,
     )

@@ -19,7 +19,7 @@ print({answer})
 ```
 
 In C++, Java, Swift and C# the names, dtypes and shapes are the same.
-"""
+{free_heap}"""
 
 PYTHON_CACHED = """\
 ```python
@@ -55,7 +55,7 @@ for position in range(len(input_ids), len(input_ids) + {steps}):
 ```
 
 {generator}In C++, Java, Swift and C# the names, dtypes and shapes are the same.
-"""
+{free_heap}"""
 
 
 def run_text(cached: bool) -> str:

@@ -32,7 +32,8 @@ class OnnxCpuSpec(BackendSpec):
         signed_scales=True,
         row_scales=True,
     )
-    process_bytes = 29_000_000
+    process_bytes = 29_700_000
+    private_process_bytes = 7_700_000
 
     def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
         if not input_shape.cached or recipe.quantize is None or recipe.quantize.kv_cache == "float32":

@@ -127,19 +127,20 @@ class OpenVino(OpenVinoSpec, ExecutorchBackend):
         # One byte per rounded weight; int4 uses half of it.
         early = sizes.linear.keys() - packed_late(sizes.linear, floats).keys()
         packed = (4 if floats else 1) * sum(math.prod(sizes.linear[name]) for name in early)
+        loaded = inside + packed + of_layers(graph.loaded, config)
         return MemoryPlan(
             program=len(content) - weights,
             weights=weights,
             embeddings=0,
             # The pages of OpenVINO's part are freed after the load.
             mapped=len(content) - sum(map(len, blobs)),
-            loaded=inside + packed + of_layers(graph.loaded, config),
+            loaded=loaded,
             cache=cache,
             # The cache is in the arenas.
             arenas=arenas - cache,
             workspace=None,
-            # A run reuses this memory.  Only the arenas of a run are known.
-            loading=max(0, sum(map(len, blobs)) - arenas),
+            # Loading reads the compiled graph into memory.
+            load_peak=len(content) + loaded,
             notes=NOTES,
         )
 

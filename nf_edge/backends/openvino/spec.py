@@ -71,16 +71,18 @@ class OpenVinoSpec(BackendSpec):
             # Attention never stores the scores of all tokens, but this noise has their shape.  It is gathered
             # and added to masks.
             workspace += 4 * (2 if input_shape.cached else 3) * sizes.scores
+        loaded = inside + packed - late + of_layers(graph.loaded, config)
         return MemoryPlan(
             program=program,
             weights=inside,
             embeddings=0,
             mapped=0,
-            loaded=inside + packed - late + of_layers(graph.loaded, config),
+            loaded=loaded,
             cache=cache,
             arenas=delegate_arena(config, input_shape, cache),
             workspace=workspace,
-            loading=max(0, program + inside - 2 * cache - workspace),
+            # Loading reads the compiled graph into memory.
+            load_peak=program + inside + loaded,
             notes=NOTES,
         )
 

@@ -14,6 +14,8 @@ from nf_edge.backends.executorch.base import ExecutorchBackend
 from nf_edge.backends.executorch.fast_lowering import needed_steps_only
 from nf_edge.backends.executorch.program_file import constant_bytes, mapped, read_program
 from nf_edge.backends.input_shape import InputShape
+from nf_edge.backends.load_peak import packing_peak
+from nf_edge.backends.mapped_pages import read_table_bytes
 from nf_edge.backends.memory_plan import MemoryPlan
 from nf_edge.backends.xnnpack.spec import XnnpackSpec, tied_twice
 from nf_edge.core.recipe.recipe import Recipe
@@ -91,23 +93,27 @@ class Xnnpack(XnnpackSpec, ExecutorchBackend):
         method = file.program.execution_plan[0]
         constants, embeddings = constant_bytes(file, config)
         # The delegate's named data; it packs all of them at load.
-        packed = sum(len(buffer) for buffer in file.named_data.buffers) if file.named_data else 0
+        named = [len(buffer) for buffer in file.named_data.buffers] if file.named_data else []
+        packed = sum(named)
         weights = constants - embeddings + packed
         program = len(content) - weights - embeddings
+        tables = read_table_bytes(embeddings, config, input_shape.length)
         cache = executorch_decoder.cache_bytes(method)
         instructions = [each.instr_args for each in method.chains[0].instructions]
         delegates = sum(hasattr(each, "delegate_index") for each in instructions)
         kernels = sum(hasattr(each, "op_index") for each in instructions)
+        loaded = packed + method_bytes(delegates, kernels)
         return MemoryPlan(
             program=program,
             weights=weights,
             embeddings=embeddings,
             # The pages of the named data are freed after the load.
-            mapped=len(content) - packed,
-            loaded=packed + method_bytes(delegates, kernels),
+            mapped=len(content) - packed - embeddings + tables,
+            loaded=loaded,
             cache=cache,
             # The cache is in the arenas.
             arenas=sum(method.non_const_buffer_sizes) - cache,
             workspace=None,
+            load_peak=packing_peak(program, loaded, sum(method.non_const_buffer_sizes), named),
             notes=tuple(tied_twice(config)),
         )

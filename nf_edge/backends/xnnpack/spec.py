@@ -5,6 +5,8 @@ from dataclasses import replace
 from nf_edge.backends.executorch.arena.arenas import ProgramMemory, matmul_memory
 from nf_edge.backends.executorch.workspace import matmul_workspace
 from nf_edge.backends.input_shape import CacheDtype, InputShape
+from nf_edge.backends.load_peak import packed_constants, packing_peak
+from nf_edge.backends.mapped_pages import read_table_bytes
 from nf_edge.backends.memory_plan import FILE, MemoryPlan
 from nf_edge.backends.precisions import Precisions, precisions
 from nf_edge.backends.program_size.xnnpack_program import xnnpack_bytes
@@ -21,8 +23,6 @@ LAYERS = (
     Kernel(8, (5, 6, 7, 8), PER_CHANNEL, ("int8_dynamic",)),
     Kernel(8, (8,), PER_CHANNEL, ("int8_static",)),
 )
-# Bytes that Linux maps around a page that is read first (fault_around_bytes in mm/memory.c).
-AROUND = 65_536
 
 
 class XnnpackSpec(BackendSpec):
@@ -35,6 +35,7 @@ class XnnpackSpec(BackendSpec):
         float_logits=False,
     )
     process_bytes = 8_600_000
+    private_process_bytes = 400_000
 
     def predict(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> MemoryPlan:
         sizes = sizes_of(config, input_shape.length)
@@ -49,8 +50,10 @@ class XnnpackSpec(BackendSpec):
 
         ExecuTorch allocates and clears the memory for the longest input when it loads a file.
         """
-        rows = min(plan.embeddings, 2 * input_shape.length * AROUND)
-        return replace(plan, mapped=plan.mapped - plan.embeddings + rows)
+        longest = InputShape.of(recipe, config).length
+        saved = read_table_bytes(plan.embeddings, config, longest)
+        read = read_table_bytes(plan.embeddings, config, input_shape.length)
+        return replace(plan, mapped=plan.mapped - saved + read)
 
     def _program_bytes(self, config: ModelConfig, precision_of: Precisions, cache: CacheDtype | None) -> int:
         """Bytes of a file without its weights and tables."""
@@ -75,15 +78,17 @@ class XnnpackSpec(BackendSpec):
         # Norms and noise stay constants of the program.
         constants, tables = 4 * sizes.others, sizes.table_bytes(precision_of)
         program = self._program_bytes(config, precision_of, self.cache_dtype(config, input_shape, recipe))
+        loaded = packed + sizes.packing_bytes(precision_of) + memory.method
         return MemoryPlan(
             program=program,
             weights=packed + scales + constants,
             embeddings=tables,
-            mapped=program + constants + tables,
-            loaded=packed + sizes.packing_bytes(precision_of) + memory.method,
+            mapped=program + constants + read_table_bytes(tables, config, input_shape.length),
+            loaded=loaded,
             cache=cache,
             arenas=memory.arena - cache,
             workspace=workspace,
+            load_peak=packing_peak(program, loaded, memory.arena, packed_constants(sizes, precision_of)),
             notes=tuple(tied_twice(config)),
             counted=FILE,
         )

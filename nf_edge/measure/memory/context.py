@@ -8,7 +8,7 @@ from nf_edge.backends.spec import BackendSpec
 from nf_edge.core.errors import BadInput
 from nf_edge.core.figures import Figure
 from nf_edge.core.recipe.recipe import Recipe
-from nf_edge.measure.memory.accounts import account_of_plan
+from nf_edge.measure.memory.plan_account import account_of_plan
 from nf_edge.model import ModelConfig
 
 

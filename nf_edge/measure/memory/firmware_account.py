@@ -46,7 +46,7 @@ def firmware_account(plan: MemoryPlan, how: Literal["planned", "predicted"]) -> 
     firmware = plan.firmware
     if firmware is None:
         return None
-    pools = (plan.arenas or 0, plan.loaded, plan.workspace or 0, firmware.stack, firmware.inputs)
+    pools = (plan.arenas or 0, plan.loaded or 0, plan.workspace or 0, firmware.stack, firmware.inputs)
     parts = {"model file": Figure(plan.file, "bytes", how)}
     parts |= {name: Figure(size, "bytes", how) for name, size in zip(SRAM_PARTS, pools, strict=True)}
     if firmware.code is None:

@@ -9,8 +9,9 @@ from nf_edge.core.errors import OverBudget
 from nf_edge.core.figures import Figure
 from nf_edge.core.notebook import HtmlValue
 from nf_edge.core.recipe.recipe import Recipe
-from nf_edge.measure.memory.accounts import COUNTED, FILE_PARTS, PROCESS_PARTS, Account
+from nf_edge.measure.memory.accounts import COUNTED, FILE_PARTS, KINDS, PROCESS_PARTS, Account
 from nf_edge.measure.memory.context import ContextMemory
+from nf_edge.measure.memory.spread import Repeats
 from nf_edge.measure.memory.verdict import Verdict, judge
 
 
@@ -37,10 +38,14 @@ class MemoryReport(HtmlValue):
     Attributes:
         file: the parts of the model file.
         file_total: the size of the model file.
-        process: the parts of the process with a context of `tokens` tokens.
-        process_total: the peak of the process.
         firmware: the parts of a microcontroller's flash and SRAM, with totals; empty for other backends.
+        process: the parts of the process while the loaded model runs, with a context of `tokens` tokens.
+        steady: the bytes of the process in that state.
+        load_peak: the bytes of the process at the peak of loading.
+        process_total: the larger of both.
+        kinds: `steady` by kind of page: private, mapped from the model file, and shareable between processes.
         machine: the machine of the measurement; "" if nothing was measured.
+        repeats: the spread of repeated measurements; None if nothing was measured repeatedly.
         notes: remarks about the figures.
         tokens: tokens in the context that the figures of the process are for.
         longest: tokens of the longest context.
@@ -51,9 +56,13 @@ class MemoryReport(HtmlValue):
     file: tuple[MemoryPart, ...]
     file_total: MemoryPart
     process: tuple[MemoryPart, ...]
+    steady: MemoryPart
+    load_peak: MemoryPart
     process_total: MemoryPart
     firmware: tuple[MemoryPart, ...]
+    kinds: tuple[MemoryPart, ...]
     machine: str
+    repeats: Repeats | None
     notes: tuple[str, ...]
     tokens: int
     longest: int
@@ -67,10 +76,11 @@ class MemoryReport(HtmlValue):
         recipe: Recipe,
         input_shape: InputShape,
         device: Device | None,
-        machine: str,
         notes: tuple[str, ...],
         tokens: int,
         contexts: tuple[ContextMemory, ...],
+        machine: str = "",
+        repeats: Repeats | None = None,
     ) -> "MemoryReport":
         """The report of three accounts, in the order predicted, planned, measured."""
         parts = [name for name in PROCESS_PARTS if input_shape.cached or name != KV_CACHE]
@@ -78,9 +88,13 @@ class MemoryReport(HtmlValue):
             file=tuple(MemoryPart(name, *(each.file[name] for each in accounts)) for name in FILE_PARTS),
             file_total=MemoryPart("file", *(each.file_total for each in accounts)),
             process=tuple(MemoryPart(name, *(each.process[name] for each in accounts)) for name in parts),
+            steady=MemoryPart("steady state", *(each.steady for each in accounts)),
+            load_peak=MemoryPart("load peak", *(each.load_peak for each in accounts)),
             process_total=MemoryPart("process", *(each.process_total for each in accounts)),
             firmware=_firmware(accounts),
+            kinds=tuple(MemoryPart(name, *(each.kinds[name] for each in accounts)) for name in KINDS),
             machine=machine,
+            repeats=repeats,
             notes=notes,
             tokens=tokens,
             longest=input_shape.length,
@@ -109,7 +123,11 @@ class MemoryReport(HtmlValue):
             "counted": [line.name for line in self.file if line.predicted.note == COUNTED],
             "process": [line.to_json() for line in (*self.process, self.process_total)],
             "firmware": [line.to_json() for line in self.firmware],
+            "steady_state": self.steady.to_json(),
+            "load_peak": self.load_peak.to_json(),
+            "kinds": [kind.to_json() for kind in self.kinds],
             "machine": self.machine,
+            "repeats": self.repeats.to_json() if self.repeats else None,
             "notes": list(self.notes),
             "tokens": self.tokens,
             "longest_context": self.longest,

@@ -6,9 +6,10 @@ from nf_edge.backends.input_shape import InputShape
 from nf_edge.backends.spec import BackendSpec
 from nf_edge.core.device import Device
 from nf_edge.core.recipe.recipe import Recipe
-from nf_edge.measure.memory.accounts import Account, account_of_plan, missing_account
+from nf_edge.measure.memory.accounts import Account, missing_account
 from nf_edge.measure.memory.context import context_length, context_memories
 from nf_edge.measure.memory.memory_report import MemoryReport
+from nf_edge.measure.memory.plan_account import account_of_plan
 from nf_edge.measure.memory.verdict import Verdict, judge
 from nf_edge.model import ModelConfig
 
@@ -37,7 +38,7 @@ class Prediction:
     def report(self, device: Device | None) -> MemoryReport:
         contexts = context_memories(self.spec, self.config, self.input_shape, self.recipe)
         return MemoryReport.of(
-            self.accounts, self.recipe, self.input_shape, device, "", self.notes, self.tokens, contexts
+            self.accounts, self.recipe, self.input_shape, device, self.notes, self.tokens, contexts
         )
 
 
@@ -57,7 +58,10 @@ def predict(spec: BackendSpec, config: ModelConfig, recipe: Recipe, at: int | No
     longest = spec.predict(config, input_shape, recipe)
     plan = spec.at(longest, config, input_shape, recipe, tokens)
     missing = missing_account("there is no artifact yet")
-    accounts = [account_of_plan(plan, spec.process_bytes, "predicted"), missing, missing]
+    predicted = account_of_plan(
+        plan, spec.process_bytes, "predicted", private_process_bytes=spec.private_process_bytes
+    )
+    accounts = [predicted, missing, missing]
     return Prediction(spec, config, recipe, input_shape, tokens, accounts, plan.notes)
 
 

@@ -1,23 +1,24 @@
 """The memory report of a model file: predicted, planned and measured."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from nf_edge.backends.runnable import Runnable
 from nf_edge.core.device import Device
 from nf_edge.core.errors import MissingTool
 from nf_edge.measure.emulation import EmulatedCore
-from nf_edge.measure.memory.accounts import (
-    Account,
-    account_of_emulation,
-    account_of_measurement,
-    account_of_net_measurement,
-    account_of_plan,
-    missing_account,
-)
+from nf_edge.measure.memory.accounts import Account, missing_account
 from nf_edge.measure.memory.context import context_length, context_memories
+from nf_edge.measure.memory.emulated import measure_emulated
 from nf_edge.measure.memory.measure import measure, this_machine
+from nf_edge.measure.memory.measured_account import (
+    account_of_emulation,
+    account_of_measurements,
+    account_of_net_measurement,
+)
 from nf_edge.measure.memory.memory_report import MemoryReport
+from nf_edge.measure.memory.plan_account import account_of_plan
 from nf_edge.measure.memory.python_process import measure_in_python
+from nf_edge.measure.memory.spread import Repeats
 
 
 def profile_model(
@@ -43,15 +44,23 @@ def profile_model(
             backend.plan(runnable.file, config, input_shape),
         )
     )
-    measured, machine = _measured(_shortened(runnable, tokens), planned.cache or 0, core)
+    measured = _measured(_shortened(runnable, tokens), planned.cache or 0, core)
     accounts = [
-        account_of_plan(predicted, backend.process_bytes, "predicted"),
-        account_of_plan(planned, backend.process_bytes, "planned"),
-        measured,
+        account_of_plan(predicted, backend.process_bytes, "predicted", None, backend.private_process_bytes),
+        account_of_plan(planned, backend.process_bytes, "planned", predicted, backend.private_process_bytes),
+        measured.account,
     ]
     contexts = context_memories(backend, config, input_shape, runnable.recipe)
     return MemoryReport.of(
-        accounts, runnable.recipe, input_shape, device, machine, planned.notes, tokens, contexts
+        accounts,
+        runnable.recipe,
+        input_shape,
+        device,
+        planned.notes,
+        tokens,
+        contexts,
+        measured.machine,
+        measured.repeats,
     )
 
 
@@ -62,22 +71,32 @@ def _shortened(runnable: Runnable, tokens: int) -> Runnable:
     return replace(runnable, input_shape=replace(runnable.input_shape, length=tokens))
 
 
-def _measured(runnable: Runnable, cache: int, core: EmulatedCore | None) -> tuple[Account, str]:
-    """The account of a run, and a description of the machine; the description is "" if nothing ran.
+@dataclass(frozen=True)
+class _Measured:
+    """The account of a run, its machine ("" if nothing ran), and the spread of repeated runs."""
+
+    account: Account
+    machine: str = ""
+    repeats: Repeats | None = None
+
+
+def _measured(runnable: Runnable, cache: int, core: EmulatedCore | None) -> _Measured:
+    """Run a model, if this machine can.
 
     Args:
         cache: bytes of the full cache.
     """
     size = runnable.file.stat().st_size
     if core is not None:
-        machine = f"{core.name}, emulated as {core.cpu} by QEMU {core.emulator.version}, 1 thread"
-        return account_of_emulation(measure(runnable, cache, core), size, core), machine
+        account = account_of_emulation(measure_emulated(runnable, cache, core), size, core)
+        version = core.emulator.version
+        return _Measured(account, f"{core.name}, emulated as {core.cpu} by QEMU {version}, 1 thread")
     if simulated := runnable.backend.reference_executor:
-        return missing_account(f"this machine can only run it with {simulated}"), ""
+        return _Measured(missing_account(f"this machine can only run it with {simulated}"))
     try:
-        measurement = measure(runnable, cache)
+        measured = measure(runnable, cache)
     except MissingTool as error:
         account = account_of_net_measurement(measure_in_python(runnable), size, f"{error.what} ({error.fix})")
-        return account, f"{this_machine()}, a Python process instead of the native runner"
-    machine = f"{this_machine()}, {measurement.threads} threads, native runner"
-    return account_of_measurement(measurement, size), machine
+        return _Measured(account, f"{this_machine()}, a Python process instead of the native runner")
+    machine = f"{this_machine()}, {measured.threads} threads, native runner"
+    return _Measured(account_of_measurements(measured, size), machine, Repeats.of(measured.runs))

@@ -12,7 +12,7 @@ from nf_edge.core.errors import OverBudget
 from nf_edge.core.figures import Figure, format_bytes
 from nf_edge.core.memory_outcome import FITTING, OUTCOMES, Outcome
 from nf_edge.core.recipe.recipe import Recipe
-from nf_edge.measure.memory.accounts import HEAP_PARTS, Account
+from nf_edge.measure.memory.accounts import HEAP_PARTS, Account, Phase
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Share:
         unknown: maps each part of unknown size to the reason; `need` does not include these parts.
         budget: bytes that the device allows a model.
         unverified: unverified facts of the device that the budget depends on; maps each to its source.
+        phase: the phase of the process that needs it: the steady state, or the peak of loading; None on a
+            microcontroller.
     """
 
     memory: str
@@ -34,6 +36,7 @@ class Share:
     unknown: dict[str, str]
     budget: int
     unverified: dict[str, str]
+    phase: Phase | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -59,6 +62,11 @@ class Share:
         return None if self.need.value is None else self.budget - self.need.value
 
     @property
+    def origin(self) -> str:
+        """How the need is known, and the phase that needs it."""
+        return f"{self.need.how}, {self.phase}" if self.phase else self.need.how
+
+    @property
     def problem(self) -> str:
         """The reason why the memory gate fails; "" if it passes."""
         if self.outcome in FITTING:
@@ -66,7 +74,7 @@ class Share:
         if self.need.value is None:
             return f"the need for {self.memory} is unknown ({self.need.note})"
         return (
-            f"it needs {self.need} of {self.memory} ({self.need.how}), but "
+            f"it needs {self.need} of {self.memory} ({self.origin}), but "
             f"{format_bytes(self.budget)} are allowed"
         )
 
@@ -147,12 +155,13 @@ class Verdict:
 def judge(device: Device, recipe: Recipe, accounts: list[Account]) -> Verdict:
     """Compare the accounts with the memory of a device.
 
-    On a phone or a board the complete process counts as main memory.  On a microcontroller the file and the
-    code stay in flash; SRAM holds the program's pools, the stack and the inputs.
+    On a phone or a board the complete process counts as main memory, in the phase that needs more.  On a
+    microcontroller the file and the code stay in flash.  SRAM holds the program's pools, the stack and the
+    inputs.
     """
     storage = device.storage_memory
     if storage is None:
-        needs = [(account.process_total, account.uncounted) for account in accounts]
+        needs = [_Need(account.process_total, account.uncounted, account.phase) for account in accounts]
         shares = [_share(device.working_memory, needs)]
     else:
         shares = [
@@ -162,39 +171,44 @@ def judge(device: Device, recipe: Recipe, accounts: list[Account]) -> Verdict:
     return Verdict(device.id, device.name, tuple(shares), incompatibility(device, recipe))
 
 
-def _sram_need(account: Account) -> tuple[Figure, dict[str, str]]:
-    """The SRAM that a microcontroller needs; then the parts that are not counted, with the reasons."""
+@dataclass(frozen=True)
+class _Need:
+    """The figure of an account, its unknown parts with the reasons, and the phase that needs it."""
+
+    figure: Figure
+    unknown: dict[str, str]
+    phase: Phase | None = None
+
+
+def _sram_need(account: Account) -> _Need:
+    """The SRAM that a microcontroller needs."""
     uncounted = {name: reason for name, reason in account.uncounted.items() if name in HEAP_PARTS}
-    return (account.firmware.sram if account.firmware else account.heap), uncounted
+    return _Need(account.firmware.sram if account.firmware else account.heap, uncounted)
 
 
-def _flash_need(account: Account) -> tuple[Figure, dict[str, str]]:
-    """The flash that a microcontroller needs; then the parts that are not counted, with the reasons."""
+def _flash_need(account: Account) -> _Need:
+    """The flash that a microcontroller needs."""
     if account.firmware is None:
-        return account.file_total, {}
-    return account.firmware.flash, account.firmware.uncounted
+        return _Need(account.file_total, {})
+    return _Need(account.firmware.flash, account.firmware.uncounted)
 
 
-def _share(memory: Memory, needs: Sequence[tuple[Figure, dict[str, str]]]) -> Share:
-    """Compare a memory's budget with the needs of the accounts.
-
-    Args:
-        needs: the figure of each account, with its unknown parts.
-    """
-    known = [(figure.value, figure, unknown) for figure, unknown in needs if figure.value is not None]
+def _share(memory: Memory, needs: Sequence[_Need]) -> Share:
+    """Compare a memory's budget with the needs of the accounts."""
+    known = [(need.figure.value, need) for need in needs if need.figure.value is not None]
     if known:
-        _, need, unknown = max(known, key=lambda each: each[0])
+        _, largest = max(known, key=lambda each: each[0])
     else:
-        reasons = dict.fromkeys(figure.note for figure, _ in needs)
-        need, unknown = Figure.unavailable("bytes", "; ".join(reasons)), {}
-    if any(figure.how in ("measured", "emulated") and not without for _, figure, without in known):
-        # A run includes every part, so nothing is unknown.
-        unknown = {}
+        reasons = dict.fromkeys(need.figure.note for need in needs)
+        largest = _Need(Figure.unavailable("bytes", "; ".join(reasons)), {})
+    # A run includes every part, so nothing is unknown.
+    complete = any(need.figure.how in ("measured", "emulated") and not need.unknown for _, need in known)
     return Share(
         memory=memory.name,
         kind=memory.kind,
-        need=need,
-        unknown=unknown,
+        need=largest.figure,
+        unknown={} if complete else largest.unknown,
         budget=memory.budget_bytes,
         unverified={path: fact.source for path, fact in memory.unverified_budget().items()},
+        phase=largest.phase,
     )

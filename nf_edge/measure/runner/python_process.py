@@ -110,6 +110,7 @@ def _print_stage(name: str, elapsed_ms: float, **more: str | int) -> None:
         "heap_in_use": 0,
         "rss_peak": peak,
         "rss_peak_since_start": peak,
+        "rss_peak_of_stage": peak,
         "peak_was_reset": bool(text),
     }
     print(

@@ -16,18 +16,21 @@ class Stage:
 
     Attributes:
         name: `start` (runtime loaded, model not read), `program_loaded` (ExecuTorch only), `method_loaded`,
-            `first_run` or `finished`.
+            `trimmed` (free heap returned to the system; only if requested), `first_run` or `finished`.
         elapsed_ms: time since the previous stage, without the time to read the memory.
         rss: resident pages, the sum of `rss_anon` and `rss_file`.
-        rss_anon: pages without a file.  They include heap that was freed but not returned to the system.
+        rss_anon: pages without a file, private to the process.  They include heap that was freed but not
+            returned to the system.
         rss_file: pages of files (the model, libraries), which the system may drop and read again.
         model_mapped_rss: pages of `rss_file` that belong to the model or to its `.data` file.  It is an upper
             bound, because the kernel maps up to 16 cached pages around each page in use.
         heap_in_use: bytes that malloc allocated and that were not freed (glibc; 0 with other libraries).
+            Only an emulated core needs it, because the emulator's pages are in `rss_anon`.
         rss_peak: the highest `rss` since the process started.
         rss_peak_since_start: the highest `rss` since the stage `start`.
-        peak_was_reset: whether the kernel reset the peak at `start`; if not, `rss_peak_since_start` is
-            `rss_peak`.
+        rss_peak_of_stage: the highest `rss` since the previous stage.
+        peak_was_reset: whether the kernel resets peaks; if not, all three peaks are those since the process
+            started.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Stage:
     heap_in_use: int
     rss_peak: int
     rss_peak_since_start: int
+    rss_peak_of_stage: int
     peak_was_reset: bool
 
 

@@ -29,9 +29,9 @@ def report_page(
     shares_of = accuracy.comparison if accuracy and accuracy.comparison.artifact.right is not None else None
     file_accounts = ("predicted", "planned")
     process_accounts = tuple(
-        account for account, figure in memory.process_total.figures().items() if figure.value is not None
+        account for account, figure in memory.steady.figures().items() if figure.value is not None
     )
-    file_table, process_table = memory_tables(memory)
+    file_table, process_table, kinds_table = memory_tables(memory)
     return filled(
         "report.html.j2",
         manifest=manifest,
@@ -43,10 +43,11 @@ def report_page(
         file_chart=parts_chart(memory.file, memory.file_total, file_accounts, "Parts of the model file"),
         file_table=file_table,
         process_chart=parts_chart(
-            memory.process, memory.process_total, process_accounts, "Parts of the process's memory"
+            memory.process, memory.steady, process_accounts, "Parts of the process's memory"
         ),
         process_table=process_table,
         firmware_tables=firmware_tables(memory),
+        kinds_table=kinds_table,
         memory_lines=memory_lines(memory),
         accuracy=accuracy,
         accuracy_card=accuracy_card(accuracy) if accuracy else ("", ""),

@@ -40,6 +40,8 @@ CommandLine parse_command_line(int argc, char** argv) {
   std::string model;
   int threads = 0;
   bool times_only = false;
+  bool cold = false;
+  bool trim = false;
   std::string operators;
   std::string trace;
   for (int i = 1; i < argc; ++i) {
@@ -48,6 +50,10 @@ CommandLine parse_command_line(int argc, char** argv) {
       threads = parse_threads(argv[++i]);
     } else if (argument == "--times") {
       times_only = true;
+    } else if (argument == "--cold") {
+      cold = true;
+    } else if (argument == "--trim") {
+      trim = true;
     } else if (argument == "--operators" && i + 1 < argc) {
       operators = argv[++i];
     } else if (argument == "--trace" && i + 1 < argc) {
@@ -64,7 +70,7 @@ CommandLine parse_command_line(int argc, char** argv) {
   if (threads == 0) {
     threads = std::max(1u, std::thread::hardware_concurrency());
   }
-  return {real_path(model), threads, times_only, operators, trace};
+  return {real_path(model), threads, times_only, operators, trace, cold, trim};
 }
 
 } // namespace nf

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "errors.h"
+#include "page_cache.h"
 #include "requests.h"
 
 namespace nf {
@@ -41,13 +42,18 @@ int drive(const char* program, int argc, char** argv, OpenModel open) {
   try {
     const CommandLine command = parse_command_line(argc, argv);
     Report report(command.model);
+    if (command.cold) {
+      drop_cached_pages(command.model);
+    }
     const std::unique_ptr<Model> model = open(command, report);
+    if (command.trim) {
+      report.trimmed();
+    }
     answer_requests(*model, command.times_only, report);
     return 0;
   } catch (const Usage& error) {
     fail(2, error.what());
-    std::fprintf(
-        stderr, "usage: %s MODEL [--threads N] [--times] [--operators LIBRARY] [--trace FILE] < requests\n", program);
+    std::fprintf(stderr, "usage: %s %s\n", program, kUsage);
     return 2;
   } catch (const BadInput& error) {
     return fail(3, error.what());

@@ -66,22 +66,40 @@ int64_t heap_in_use() {
 
 } // namespace
 
-Memory MemoryMeter::read() const {
+Memory MemoryMeter::read() {
   Memory memory;
   memory.heap_in_use = heap_in_use(); // first, because reading the mappings allocates
   read_mappings(model_, &memory);
   // The kernel updates its peak only if memory shrinks or the peak is read, and from the same inexact counters.
-  memory.rss_peak_since_start = std::max(peak_rss(), memory.rss);
-  memory.rss_peak = std::max(peak_before_start_, memory.rss_peak_since_start);
+  memory.rss_peak_of_stage = std::max(take_peak(), memory.rss);
+  peak_since_start_ = std::max(peak_since_start_, memory.rss_peak_of_stage);
+  peak_ = std::max(peak_, peak_since_start_);
+  memory.rss_peak_since_start = peak_since_start_;
+  memory.rss_peak = peak_;
   memory.peak_was_reset = peak_was_reset_;
   return memory;
 }
 
 void MemoryMeter::mark_start() {
-  peak_before_start_ = peak_rss();
+  peak_ = take_peak();
+  peak_since_start_ = 0;
+}
+
+bool MemoryMeter::trim() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+  return true;
+#else
+  return false;
+#endif
+}
+
+int64_t MemoryMeter::take_peak() {
+  const int64_t peak = peak_rss();
   std::ofstream clear_refs("/proc/self/clear_refs");
   clear_refs << "5" << std::flush;
   peak_was_reset_ = clear_refs.good();
+  return peak;
 }
 
 } // namespace nf

@@ -39,6 +39,7 @@ void Report::stage(const std::string& name, const std::string& more) {
       {"heap_in_use", memory.heap_in_use},
       {"rss_peak", memory.rss_peak},
       {"rss_peak_since_start", memory.rss_peak_since_start},
+      {"rss_peak_of_stage", memory.rss_peak_of_stage},
   };
   std::printf("{\"stage\":\"%s\"", name.c_str());
   if (!more.empty()) {
@@ -51,6 +52,12 @@ void Report::stage(const std::string& name, const std::string& more) {
       ",\"peak_was_reset\":%s,\"elapsed_ms\":%.3f}\n", memory.peak_was_reset ? "true" : "false", elapsed.count());
   std::fflush(stdout);
   since_ = Clock::now();
+}
+
+void Report::trimmed() {
+  if (MemoryMeter::trim()) {
+    stage("trimmed");
+  }
 }
 
 void Report::answer(const Logits& logits, double run_ms) {

@@ -19,6 +19,9 @@ class Report {
   // Writes a stage; `more` contains additional members of the object as JSON.
   void stage(const std::string& name, const std::string& more = "");
 
+  // Returns free heap to the system, then writes the stage "trimmed"; writes nothing if the C library cannot do that.
+  void trimmed();
+
   void answer(const Logits& logits, double run_ms);
 
   // Writes the time of a run without its logits.

@@ -1,0 +1,18 @@
+"""The pages of mapped embedding tables that a run reads."""
+
+from nf_edge.model import ModelConfig
+
+# A page fault maps the cached pages around it (`fault_around_bytes` of Linux, mm/memory.c).
+AROUND = 64 << 10
+
+
+def read_table_bytes(tables: int, config: ModelConfig, length: int) -> int:
+    """Bytes of the token and the position table that a run of `length` different tokens maps.
+
+    Args:
+        tables: bytes of both tables.
+    """
+    tokens = tables * config.vocab_size // (config.vocab_size + config.n_positions)
+    positions = tables - tokens
+    read = min(tokens, length * (AROUND + tokens // config.vocab_size))
+    return read + min(positions, positions * length // config.n_positions + AROUND)

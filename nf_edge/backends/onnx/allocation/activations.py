@@ -1,0 +1,186 @@
+"""The activations of a model's graph in ONNX Runtime, in the order of its operators."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nf_edge.backends.onnx.allocation.tape import UNKNOWN, Tape, Value
+
+Products = Literal["float32", "int8_dynamic", "int8_static", "int4"]
+FLOAT, INTEGER = 4, 8
+# `GroupQueryAttention`, for a cache with head sizes that are multiples of 8, never stores all scores.
+GROUP_QUERY = 8
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a model.
+
+    Attributes:
+        tokens: tokens of the run.
+        past: tokens in the cache before it.
+        layers: (heads, inner width) of each layer.
+        hidden: width of the residual stream.
+        head_size: width of a head.
+        rank: rank of low-rank noise; 0 is none.
+        noise: kind of the noise.
+        products: how the linear layers multiply.
+        tables: whether embedding tables are rounded.
+        tanh: whether GELU is its tanh form.
+        outputs: outputs of the head for each row.
+        cache_bytes: bytes of a cached value; 0 is a model without a cache.
+        symmetric: whether keys and queries share a projection.
+        one_token: whether the last layer computes one token.
+    """
+
+    tokens: int
+    past: int
+    layers: tuple[tuple[int, int], ...]
+    hidden: int
+    head_size: int
+    rank: int
+    noise: str
+    products: Products
+    tables: bool
+    tanh: bool
+    outputs: int
+    cache_bytes: int
+    symmetric: bool
+    one_token: bool = False
+
+    @property
+    def biases_first(self) -> bool:
+        """Whether the biases of all layers come before the first layer: quantizing to integer products sorts
+        the operators, the other exports keep the exporter's order.
+        """
+        return self.noise == "relative" and self.products in ("float32", "int4")
+
+    @property
+    def scores(self) -> int:
+        """Bytes of the scores of all heads of a layer."""
+        return FLOAT * max(heads for heads, _ in self.layers) * self.tokens * self.total
+
+    @property
+    def total(self) -> int:
+        return self.past + self.tokens
+
+
+def tape_of(run: Run) -> Tape:
+    """The operators of a run."""
+    tape = Tape()
+    # The length of the input, the first number that the graph computes.
+    tape.one([], ("length", INTEGER))
+    complete = run.layers[:-1] if run.one_token else run.layers
+    # The runtime's order: the biases come before the embedding, if they come first.
+    biases = _Biases(tape, run, len(complete))
+    residual = _embedded(tape, run)
+    for heads, inner in complete:
+        residual = _attention(tape, run, residual, heads, biases)
+        residual = _mlp(tape, run, residual, inner)
+    norm = tape.one([residual], _tokens(run, run.hidden))
+    if run.one_token:
+        width = run.layers[-1][0] * run.head_size
+        norm = _linear(tape, run, norm, run.hidden, (2 if run.symmetric else 3) * width)
+    tape.add([norm], [("logits", FLOAT * run.outputs)], kept=True)
+    return tape
+
+
+class _Biases:
+    """The score biases of relative noise, gathered by the distances of all pairs of tokens."""
+
+    def __init__(self, tape: Tape, run: Run, layers: int) -> None:
+        self._tape, self._run = tape, run
+        self._distances: list[Value] = []
+        self._early: list[Value] = []
+        if run.noise == "relative" and layers:
+            self._distances = [tape.one([], ("pairs", INTEGER * run.tokens * run.total))]
+            self._early = [self._gathered() for _ in range(layers)] if run.biases_first else []
+
+    def next(self) -> list[Value]:
+        """The bias of the next layer; empty without relative noise."""
+        if not self._distances:
+            return []
+        return [self._early.pop() if self._run.biases_first else self._gathered()]
+
+    def _gathered(self) -> Value:
+        gathered = self._tape.one(self._distances, ("gathered bias", self._run.scores))
+        return self._tape.one([gathered], ("bias", self._run.scores))
+
+
+def _tokens(run: Run, width: int) -> tuple[str, int]:
+    return f"tokens {width}", FLOAT * run.tokens * width
+
+
+def _heads(run: Run, heads: int, width: int) -> tuple[str, int]:
+    return f"heads {heads} {width}", FLOAT * run.tokens * heads * width
+
+
+def _embedded(tape: Tape, run: Run) -> Value:
+    shape = _tokens(run, run.hidden)
+    positions, tokens = (_looked_up(tape, run, out) for out in (("positions", shape[1]), shape))
+    return tape.one([tokens, positions], shape, in_place=True)
+
+
+def _looked_up(tape: Tape, run: Run, out: tuple[str, int]) -> Value:
+    """Rows of a table, as float32."""
+    if not run.tables:
+        return tape.one([], out)
+    rows = tape.one([], (UNKNOWN, run.tokens * run.hidden))
+    floats = tape.one([rows], (UNKNOWN, out[1]))
+    scales = tape.one([], (UNKNOWN, FLOAT * run.tokens))
+    return tape.one([floats, scales], out)
+
+
+def _linear(tape: Tape, run: Run, value: Value, inputs: int, outputs: int) -> Value:
+    """A linear layer.  Integer products quantize their input: in a scratch buffer or in an operator."""
+    quantized = run.tokens * inputs
+    shape = _tokens(run, outputs)
+    if run.products == "int8_static":
+        value = tape.one([value], (f"quantized {inputs}", quantized))
+        product = tape.one([value], shape)
+        return tape.one([product], shape, in_place=True)
+    if run.products == "float32":
+        product = tape.one([value], shape)
+        return tape.one([product], shape, in_place=True)
+    scratch = [quantized] if run.products == "int8_dynamic" else []
+    return tape.one([value], shape, scratch=scratch)
+
+
+def _attention(tape: Tape, run: Run, residual: Value, heads: int, biases: _Biases) -> Value:
+    width = heads * run.head_size
+    norm = tape.one([residual], _tokens(run, run.hidden))
+    parts = 2 if run.symmetric else 3
+    joined = _linear(tape, run, norm, run.hidden, parts * width)
+    split = tape.add([joined], [_tokens(run, width)] * parts)
+    query = split[0]
+    if run.noise in ("lowrank", "pairwise"):
+        by_head = _heads(run, heads, run.head_size)
+        turned = tape.one([query], by_head)
+        if run.noise == "lowrank":
+            low = tape.one([turned], _heads(run, heads, run.rank))
+            added = tape.one([low], by_head)
+            turned = tape.one([turned, added], by_head, in_place=True)
+        else:
+            turned = tape.one([turned], by_head)
+        query = tape.one([turned], (f"{by_head[0]} turned", by_head[1]))
+    inputs = [query, *split]
+    inputs += biases.next()
+    out = _tokens(run, width)
+    if run.cache_bytes:
+        kept = heads * run.head_size * run.total * run.cache_bytes
+        tape.add(inputs, [("present", kept)] * 2, kept=True)
+    # Queries, keys and values by head.
+    scratch = [out[1]] * 3
+    if not run.cache_bytes or run.head_size % GROUP_QUERY:
+        # The scores, the mask of all pairs, and the outputs by head.
+        scratch += [run.scores, FLOAT * run.tokens * run.total, out[1]]
+    attended = tape.one(inputs, out, scratch=scratch)
+    projected = _linear(tape, run, attended, width, run.hidden)
+    return tape.one([residual, projected], _tokens(run, run.hidden), in_place=True)
+
+
+def _mlp(tape: Tape, run: Run, residual: Value, inner: int) -> Value:
+    norm = tape.one([residual], _tokens(run, run.hidden))
+    wide = _linear(tape, run, norm, run.hidden, inner)
+    wide = tape.one([wide], _tokens(run, inner), heap=wide.bytes if run.tanh else 0)
+    projected = _linear(tape, run, wide, inner, run.hidden)
+    return tape.one([residual, projected], _tokens(run, run.hidden), in_place=True)

@@ -1,0 +1,124 @@
+"""The buffers of a run: which activations share one, and when each is allocated and freed.
+
+Rules are from onnxruntime/core/framework/allocation_planner.cc (`ComputeSingleStreamReusePlan`).  An operator
+that may work in place takes the buffer of an input that nobody else reads.  Otherwise an output takes the
+buffer of a dead activation of the same shape, the one that died last.  Otherwise it gets a new buffer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+# The shape of an activation that the runtime does not know before the run.
+UNKNOWN = "?"
+
+
+@dataclass
+class Value:
+    """An activation: its shape as a tag, its bytes, and the operators that read it."""
+
+    shape: str
+    bytes: int
+    readers: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator: inputs, outputs, and bytes that it allocates for itself.
+
+    Attributes:
+        in_place: whether it may overwrite an input.
+        scratch: bytes of blocks in the arena.
+        heap: bytes of a block outside the arena.
+        kept: whether the outputs are the model's outputs, which the application owns.
+    """
+
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    in_place: bool
+    scratch: tuple[int, ...]
+    kept: bool
+    heap: int
+
+
+@dataclass
+class Buffer:
+    """A buffer of a run: its bytes, and the first and the last operator that uses it."""
+
+    bytes: int
+    first: int
+    last: int
+
+
+class Tape:
+    """The operators of a run, in their order."""
+
+    def __init__(self) -> None:
+        self.operators: list[Operator] = []
+
+    def add(
+        self,
+        inputs: Sequence[Value],
+        shapes: Sequence[tuple[str, int]],
+        in_place: bool = False,
+        scratch: Sequence[int] = (),
+        kept: bool = False,
+        heap: int = 0,
+    ) -> tuple[Value, ...]:
+        """Append an operator; return its outputs.
+
+        Args:
+            shapes: the shape's tag and the bytes of each output.
+        """
+        outputs = tuple(Value(*shape) for shape in shapes)
+        for value in {id(value): value for value in inputs}.values():
+            value.readers.append(len(self.operators))
+        self.operators.append(Operator(tuple(inputs), outputs, in_place, tuple(scratch), kept, heap))
+        return outputs
+
+    def one(
+        self,
+        inputs: Sequence[Value],
+        shape: tuple[str, int],
+        in_place: bool = False,
+        scratch: Sequence[int] = (),
+        heap: int = 0,
+    ) -> Value:
+        """Append an operator with one output."""
+        return self.add(inputs, [shape], in_place, scratch, heap=heap)[0]
+
+    def buffers(self) -> dict[int, list[Buffer]]:
+        """The buffers that the run allocates, without the model's outputs, by the first operator."""
+        plan: dict[int, list[Buffer]] = {}
+        of_value: dict[int, Buffer] = {}
+        dead: list[tuple[str, Buffer]] = []
+        for step, operator in enumerate(self.operators):
+            for output in operator.outputs if not operator.kept else ():
+                buffer = self._overwritten(operator, step, output, of_value) or _reused(dead, output)
+                if buffer is None:
+                    buffer = Buffer(output.bytes, step, step)
+                    plan.setdefault(step, []).append(buffer)
+                buffer.last = max([step, *output.readers])
+                of_value[id(output)] = buffer
+            for value in {id(value): value for value in (*operator.inputs, *operator.outputs)}.values():
+                ended = max([step, *value.readers]) == step and id(value) in of_value
+                if ended and of_value[id(value)].last == step:
+                    dead.append((value.shape, of_value[id(value)]))
+        return plan
+
+    def _overwritten(
+        self, operator: Operator, step: int, output: Value, of_value: dict[int, Buffer]
+    ) -> Buffer | None:
+        if not operator.in_place:
+            return None
+        for value in operator.inputs:
+            same = value.shape == output.shape != UNKNOWN
+            if same and max(value.readers) == step and id(value) in of_value:
+                return of_value[id(value)]
+        return None
+
+
+def _reused(dead: list[tuple[str, Buffer]], output: Value) -> Buffer | None:
+    for index in range(len(dead) - 1, -1, -1):
+        if dead[index][0] == output.shape != UNKNOWN:
+            return dead.pop(index)[1]
+    return None
