@@ -47,7 +47,7 @@ def without_measurements(value):
     if isinstance(value, dict):
         if value.get("how") == "measured":
             return {**value, "value": None}
-        drawn = ("path", "used") if "budget" in value else ("path",)
+        drawn = ("path", "repeats", "used", "headroom") if "budget" in value else ("path", "repeats")
         return {key: without_measurements(each) for key, each in value.items() if key not in drawn}
     return [without_measurements(each) for each in value] if isinstance(value, list) else value
 

@@ -25,6 +25,7 @@ LARGE = {
     "noise": {"kind": "relative"},
 }
 SMALL_BOARD, PHONE, MICROCONTROLLER = "rpi-zero-2w", "pixel-8", "alif-e8-devkit"
+SOME = (SMALL_BOARD, PHONE, MICROCONTROLLER, "rpi-pico", "intel-n100-4gb", "iphone-15")
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,8 @@ def profiled(checkpoint, recipe, device):
 def test_every_verdict_is_the_one_that_profile_gives(large, report):
     devices, recipes = bundled_devices(), bundled_recipes()
     assert [each.device.id for each in report.devices] == [device.id for device in devices]
+    # A device of each kind: profiling all 51 by all recipes would take half a minute.
+    devices = [device for device in devices if device.id in SOME]
     outcomes = set()
     for recipe in recipes:
         for device in devices:

@@ -140,8 +140,8 @@ def test_labels_of_a_file_are_named_by_the_user(run, artifact, model, tmp_path):
     ("option", "message"),
     [
         (["--task", "glue"], "'glue' is not one of cola, sst2"),
-        (["--text", "a,b,c"], "is not one column, or two different columns"),
-        (["--text", "a,a"], "is not one column, or two different columns"),
+        (["--text", "a,b,c"], "must be one column, or two different columns"),
+        (["--text", "a,a"], "must be one column, or two different columns"),
         (["--labels", "0"], "is not a list of LABEL=CLASS"),
         (["--labels", "0=a,0=b"], "has a label twice"),
     ],

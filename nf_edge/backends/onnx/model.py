@@ -66,7 +66,7 @@ def quantize(
         }
         dynamic = {name: weight for name, weight in per_channel.items() if name not in static}
         if static:
-            model = quantize_static(model, static, calibration_inputs)
+            model = quantize_static(model, static, dynamic, calibration_inputs)
         if dynamic:
             model = quantize_dynamic(model, dynamic)
         _share_again(model)

@@ -74,11 +74,14 @@ def quantize_dynamic(model: ModelProto, layers: Weights) -> ModelProto:
     return _finished(quantizer.model, aside)
 
 
-def quantize_static(model: ModelProto, layers: Weights, calibration_inputs: Inputs) -> ModelProto:
+def quantize_static(
+    model: ModelProto, layers: Weights, later: Weights, calibration_inputs: Inputs
+) -> ModelProto:
     """Quantize the inputs and weights of layers to int8; their results and all other operators stay float32.
 
     Args:
         layers: the float32 weights [N, K] of the layers to quantize, by module; the nodes have these names.
+        later: the same for layers that are quantized later, whose weights the model does not have either.
         calibration_inputs: the rows that the ranges of the inputs are taken from.
     """
     from onnxruntime.quantization import QuantType
@@ -120,7 +123,8 @@ def quantize_static(model: ModelProto, layers: Weights, calibration_inputs: Inpu
             value = QuantizedValue(name, codes, scale, zero_point, QuantizedValueType.Initializer, axis=axis)
             self.quantized_value_map[name] = QDQTensorQuantizedValue(value, None, None)
 
-    ranges = _ranges(model, matrices, calibration_inputs)
+    computing = {matrix_name(module): weight for module, weight in {**layers, **later}.items()}
+    ranges = _ranges(model, computing, calibration_inputs)
     aside = _set_aside(model, matrices)
     quantizer = Quantizer(
         save_and_reload_model_with_shape_infer(model),
