@@ -24,7 +24,7 @@ MayChange = Callable[[Node], bool]
 
 
 def _calls(*operators: str) -> MayChange:
-    """Whether a node calls one of these operators; each text is a part of the operator's name."""
+    """A function that says whether a node calls an operator with one of these texts in its name."""
     return lambda node: any(each in getattr(node.target, "__name__", "") for each in operators)
 
 

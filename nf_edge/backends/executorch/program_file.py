@@ -40,7 +40,7 @@ def read_program(path: Path, content: bytes | memoryview) -> Any:
 
 
 def _parsed(content: memoryview) -> Any:
-    """What ExecuTorch's `deserialize_pte_binary` returns, which copies constants up to three times."""
+    """Parse a `.pte` like ExecuTorch's `deserialize_pte_binary`, but without its copies of constants."""
     with quiet_libraries():
         from executorch.exir._serialize import _program as serializer
         from executorch.exir._serialize._named_data_store import NamedDataStoreOutput

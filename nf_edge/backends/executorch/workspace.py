@@ -17,7 +17,7 @@ ROW_PARAMETERS = 12
 
 
 def matmul_workspace(config: ModelConfig, input_shape: InputShape) -> int:
-    """Bytes of the workspace of a program with attention in XNNPACK."""
+    """Predict the bytes of XNNPACK's workspace for a program in which XNNPACK computes attention."""
     tokens, delegates = input_shape.length, []
     for layer, (heads, inner) in enumerate(config.layer_sizes):
         rows, one = _rows(config, input_shape, layer), tokens * heads * config.head_size
@@ -36,7 +36,10 @@ def matmul_workspace(config: ModelConfig, input_shape: InputShape) -> int:
 
 
 def fused_workspace(config: ModelConfig, input_shape: InputShape, precision_of: Precisions) -> int:
-    """Bytes of the workspace of a program with nf-edge's operators: linear layers and residual sums."""
+    """Predict the bytes of XNNPACK's workspace for a program in which nf-edge's operators compute attention.
+
+    Its delegates compute linear layers and residual sums.
+    """
     tokens, delegates = input_shape.length, []
     for layer, (heads, inner) in enumerate(config.layer_sizes):
         rows, name = _rows(config, input_shape, layer), f"transformer.h.{layer}"
@@ -55,15 +58,13 @@ def fused_workspace(config: ModelConfig, input_shape: InputShape, precision_of: 
 
 
 def _rows(config: ModelConfig, input_shape: InputShape, layer: int) -> int:
-    """The tokens that a layer computes outputs for."""
+    """The number of tokens that a layer computes outputs for."""
     last = layer == config.n_layer - 1
     return 1 if last and input_shape.outputs_one_token(config) else input_shape.length
 
 
 def _mlp(config: ModelConfig, rows: int, inner: int) -> int:
-    """The output of the first linear layer, and a second tensor: another inner one in GELU's tanh formula,
-    then the output of the second linear layer.
-    """
+    """Workspace bytes of an MLP of `rows` tokens: its first result, and the larger of the next tensors."""
     others = [inner, config.n_embd] if config.activation_function == "gelu_new" else [config.n_embd]
     return _placed(FLOAT * rows * inner, FLOAT * rows * max(others))
 

@@ -1,1 +1,1 @@
-"""The arena that ExecuTorch plans for a program, counted from the model's shape without PyTorch."""
+"""Predict, without PyTorch, the arena that ExecuTorch plans for a program's activations."""

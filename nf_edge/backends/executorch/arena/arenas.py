@@ -1,4 +1,4 @@
-"""The arena of a program, predicted to the byte, and the heap of its loaded method."""
+"""Predict the arena of a program, to the byte, and the heap of its loaded method."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,10 +20,10 @@ METHOD, DELEGATE, KERNEL = 25_100, 2_060, 1_940
 
 @dataclass(frozen=True)
 class ProgramMemory:
-    """The memory of a program, in bytes.
+    """The predicted memory of an ExecuTorch program, in bytes.
 
     Attributes:
-        arena: activations and the cache.
+        arena: planned activations, and the cache if there is one.
         method: heap that the loaded method needs in addition to weights.
     """
 
@@ -32,22 +32,31 @@ class ProgramMemory:
 
 
 def method_bytes(delegates: int, kernels: int) -> int:
-    """Bytes of heap of a loaded method with so many delegates and operators, without weights."""
+    """Estimate the heap bytes of a loaded method, without weights.
+
+    Args:
+        delegates: number of delegates that the method calls.
+        kernels: number of operators outside delegates.
+    """
     return METHOD + DELEGATE * delegates + KERNEL * kernels
 
 
 def matmul_memory(config: ModelConfig, input_shape: InputShape) -> ProgramMemory:
-    """The memory of a program whose attention is in XNNPACK."""
+    """Predict the memory of a program in which XNNPACK computes attention as matrix products."""
     return _matmul_memory(_shape_of(config), input_shape)
 
 
 def fused_memory(config: ModelConfig, input_shape: InputShape, int8_cache: bool) -> ProgramMemory:
-    """The memory of a program with nf-edge's operators."""
+    """Predict the memory of a program in which nf-edge's operators compute attention, norms and GELU.
+
+    Args:
+        int8_cache: whether the cache is int8; False is a float32 cache, or no cache.
+    """
     return _fused_memory(_shape_of(config), input_shape, int8_cache)
 
 
 def _shape_of(config: ModelConfig) -> ModelConfig:
-    """The config without its only key that cannot be hashed."""
+    """A copy of the config that can be hashed as the key of a cache: without `id2label`."""
     return config.model_copy(update={"id2label": None})
 
 

@@ -1,6 +1,7 @@
-"""The graph of a program of fixed length whose attention is in XNNPACK.
+"""The graph of a program for rows of fixed length, in which XNNPACK computes attention.
 
-XNNPACK takes views with fixed sizes.  So all products of a layer are in one delegate, with the scores inside.
+XNNPACK accepts views with fixed sizes.  So one delegate computes both products of attention and the scores
+between them.
 """
 
 from nf_edge.backends.executorch.arena.graph import Node
@@ -8,7 +9,10 @@ from nf_edge.backends.executorch.arena.matmul_program import MatmulProgram
 
 
 class FixedProgram(MatmulProgram):
-    """A layer is norms and a split by ExecuTorch, and few delegates between them."""
+    """Builds the graph of a program for rows of fixed length, in which XNNPACK computes attention.
+
+    ExecuTorch computes each layer's norms, split, copies and selections; a few delegates compute the rest.
+    """
 
     def view(self, of: Node) -> Node:
         return of
@@ -27,7 +31,7 @@ class FixedProgram(MatmulProgram):
         return self.graph.delegate([*operands, *bias, mask, residual], self.hidden(1))
 
     def _with_query(self, layer: int, operands: list[Node]) -> list[Node]:
-        """K, V and the query of the last real token, which ExecuTorch selects: its index is a value."""
+        """The nodes of K, V and the query of the last real token, whose index depends on the input."""
         graph, size = self.graph, self.heads_size(layer)
         if self.noise:
             noise, v, k, product = operands
@@ -39,9 +43,7 @@ class FixedProgram(MatmulProgram):
         return [k, v, self.output_token(query, self.heads_size(layer, 1))]
 
     def _operands(self, layer: int, heads: list[Node]) -> list[Node]:
-        """What the delegate of attention reads: the heads; with noise in the query, the noise, V, K and their
-        product.
-        """
+        """The nodes that attention's delegate reads: the heads; or a noise matrix, its operand, V and K."""
         if not self.noise:
             return heads
         k = self.graph.delegate([heads[0]], self.heads_size(layer))

@@ -5,7 +5,10 @@ from nf_edge.backends.executorch.arena.program import FLOAT, LONG, Program
 
 
 class FusedProgram(Program):
-    """A layer is four operators of nf-edge, and delegates with one linear layer each."""
+    """Builds the graph of a program in which nf-edge's operators compute norms, attention and gelu_new.
+
+    XNNPACK delegates compute the linear layers and residual sums.
+    """
 
     def constants(self) -> None:
         return

@@ -72,25 +72,28 @@ class Graph:
         return node
 
     def op(self, inputs: Sequence[Node], *sizes: int) -> Node:
-        """Add an operator with one output of each size in bytes."""
+        """Add an operator outside delegates, with one output for each of `sizes`, in bytes."""
         self.kernels += 1
         return self._made(inputs, *sizes)
 
     def view(self, of: Node, *others: Node) -> Node:
-        """Add a node whose result is the memory of `of`: a view, or a write in place of `others`."""
+        """Add an operator whose result takes no new memory: it is in the memory of `of`.
+
+        The operator is a view of `of`, or updates `of` in place from `others`.
+        """
         self.kernels += 1
         return self._add((of, *others), of.tensors)
 
     def select(self, of: Node, index: int = 0) -> Node:
-        """Add the selection of one output."""
+        """Add a node that selects one output of the node `of`, by its index."""
         return self._add((of,), of.tensors[index : index + 1])
 
     def delegate(self, inputs: Sequence[Node], size: int) -> Node:
-        """Add a delegate with one output, and return the selected output."""
+        """Add a delegate with one output of `size` bytes, and return the node that selects this output."""
         return self.delegate_of(inputs, size)[0]
 
     def delegate_of(self, inputs: Sequence[Node], *sizes: int) -> list[Node]:
-        """Add a delegate with several outputs, and return the selected outputs."""
+        """Add a delegate with outputs of these sizes in bytes; return one node per output that selects it."""
         self.delegates += 1
         node = self._made(inputs, *sizes)
         return [self.select(node, index) for index in range(len(sizes))]
@@ -114,9 +117,10 @@ class Graph:
         return list(tensors)
 
     def _order(self) -> list[Node]:
-        """The order in which nodes run: the first node whose inputs are all there is next.
+        """The nodes in the order in which they run.
 
-        Partitioning brings a graph into this order (`legalize_graph` in torch/fx/passes/tools_common.py).
+        A node enters a first-in, first-out queue as soon as all of its inputs have run.  Partitioning sorts a
+        graph by the same rule (`legalize_graph` in torch/fx/passes/tools_common.py).
         """
         missing = {node: len(set(node.inputs)) for node in self._nodes}
         ready, order = deque(node for node in self._nodes if not missing[node]), []

@@ -9,11 +9,11 @@ from nf_edge.backends.executorch.arena.graph import PlannedTensor
 
 @dataclass
 class _Block:
-    """A part of the arena that tensors share.
+    """A part of the arena that tensors share; its size is in bytes.
 
     Attributes:
-        steps: a bit per step; 1 if a tensor of the block is in use in this step.
-        tensors: the offset of each tensor's end in the block, and the tensor's steps as bits.
+        steps: a bit mask; bit s is 1 if a tensor of the block is in use while node s runs.
+        tensors: for each tensor, the offset of its end in the block, and a bit mask of the steps that use it.
     """
 
     size: int
@@ -25,7 +25,9 @@ class _Block:
         self.tensors.append((offset + size, steps))
 
     def room_behind(self, steps: int, size: int) -> int | None:
-        """The offset behind all tensors in use in one of `steps`; None if `size` bytes do not fit there."""
+        """The offset after all tensors in use at `steps`, a bit mask; None if there is no room for `size`
+        bytes.
+        """
         offset = 0
         for end, in_use in self.tensors:
             if in_use & steps and end > offset:

@@ -1,6 +1,7 @@
-"""The graph of a program whose attention is two matrix products in XNNPACK.
+"""The graph of a program in which XNNPACK computes attention as two matrix products.
 
-XNNPACK takes linear layers, products, sums and the softmax; the nodes between its delegates are ExecuTorch's.
+XNNPACK delegates compute linear layers, products, sums and the softmax.  ExecuTorch runs the nodes between
+the delegates.
 """
 
 from nf_edge.backends.executorch.arena.graph import Node
@@ -8,7 +9,10 @@ from nf_edge.backends.executorch.arena.program import BOOL, FLOAT, LONG, Program
 
 
 class MatmulProgram(Program):
-    """A layer is norms, a split and copies by ExecuTorch, and delegates between them."""
+    """Builds the graph of a program in which XNNPACK computes attention as two matrix products.
+
+    ExecuTorch computes each layer's norms, split and copies.  Delegates compute the operators between them.
+    """
 
     visible: Node
 
@@ -31,25 +35,39 @@ class MatmulProgram(Program):
         return self.graph.delegate([self.norm(x, rows), x], self.hidden(rows))
 
     def view(self, of: Node) -> Node:
-        """Add a view whose sizes depend on the number of tokens."""
+        """Add a view whose sizes depend on the number of tokens, as an operator outside delegates."""
         return self.graph.view(of)
 
     def norm(self, x: Node, rows: int) -> Node:
         return self.graph.select(self.graph.op([x], self.hidden(rows), FLOAT * rows, FLOAT * rows))
 
     def heads_size(self, layer: int, rows: int = 0) -> int:
-        """Bytes of the heads of a layer, float32 [1, rows or T, H, d]."""
+        """Bytes of a layer's keys, values or queries, float32 [1, rows, H, d].
+
+        Args:
+            rows: the number of tokens; 0 is all T tokens.
+        """
         return FLOAT * (rows or self.tokens) * self.layers[layer][0] * self.config.head_size
 
     def _projected(self, layer: int, normed: Node) -> list[Node]:
-        """Views of K and V, [1, T, H, d]; with standard attention, of Q, K and V."""
+        """Add the projection to K and V, or to Q, K and V if attention is standard.
+
+        The result is a view of each, [1, T, H, d].
+        """
         graph, size = self.graph, self.heads_size(layer)
         parts = 2 if self.config.attention == "symmetric" else 3
         split = graph.op([graph.delegate([normed], parts * size)], *[size] * parts)
         return [self.view(part) for part in [graph.select(split, index) for index in range(parts)]]
 
     def attend(self, layer: int, heads: list[Node], positions: Node, mask: Node, residual: Node) -> Node:
-        """Attention of all tokens, its projection and the residual sum."""
+        """Add attention of all tokens, its output projection and the residual sum, and return the sum's node.
+
+        Args:
+            heads: the nodes of K and V; of Q, K and V if attention is standard.
+            positions: the positions of the queries, which relative noise reads.
+            mask: the additive mask of keys.
+            residual: the residual stream.
+        """
         graph, size = self.graph, self.heads_size(layer)
         scores_size = FLOAT * self.layers[layer][0] * self.tokens**2
         *_, k = transposed = graph.delegate_of(heads[:-1], *[size] * (len(heads) - 1))
@@ -64,7 +82,11 @@ class MatmulProgram(Program):
         return graph.delegate([graph.view(graph.delegate([y], size)), residual], self.hidden(self.tokens))
 
     def attend_one(self, layer: int, heads: list[Node], positions: Node, mask: Node, residual: Node) -> Node:
-        """Attention of the output token, its projection and the residual sum."""
+        """Add attention of the output token, its output projection and the residual sum; return the sum's
+        node.
+
+        The arguments are those of `attend`.
+        """
         graph, size = self.graph, self.heads_size(layer)
         if self.noise:
             k = graph.delegate([heads[0]], size)
@@ -78,17 +100,21 @@ class MatmulProgram(Program):
         return graph.delegate(read, self.hidden(1))
 
     def _kept(self, layer: int, which: int, new: Node) -> Node | None:
-        """The cache of a layer with the new keys or values; None without a cache."""
+        """Add the write of new keys (`which` 0) or values (1) to a layer's cache; None without a cache."""
         if not self.cached:
             return None
         return self.graph.view(self.cache[layer][which], self.positions, new)
 
     def _noisy(self, layer: int, k: Node) -> Node:
-        """K times the noise, [1, H, T, d]."""
+        """Add the products that apply the noise to K; return a view of the result, [1, H, T, d]."""
         return self.graph.view(self.graph.delegate(self.noise_factors(layer, k), self.heads_size(layer)))
 
     def noise_factors(self, layer: int, k: Node) -> tuple[Node, Node]:
-        """The last two factors of K times the noise."""
+        """Add the operators that apply the noise to K, except the last product; return that product's
+        operands.
+
+        They are a noise matrix, and K or, for low-rank noise, the product of K and the other matrix.
+        """
         graph, d = self.graph, self.config.head_size
         heads, _ = self.layers[layer]
         copy = self.view(graph.op([k], self.heads_size(layer)))
@@ -102,7 +128,7 @@ class MatmulProgram(Program):
         return right, self.view(graph.op([self.view(low)], sizes[1]))
 
     def bias(self, layer: int, positions: Node, queries: int) -> list[Node]:
-        """The gathered bias of relative noise, float32 [H, queries, T]."""
+        """Add the lookup of relative noise for the queries, float32 [H, queries, T]; [] for other noise."""
         if self.config.noise.kind != "relative":
             return []
         graph, heads, keys = self.graph, self.layers[layer][0], self.tokens
@@ -111,7 +137,7 @@ class MatmulProgram(Program):
         return [graph.op([distance], FLOAT * heads * queries * keys)]
 
     def _mask(self, positions: Node, queries: int, causal: bool) -> Node:
-        """The additive mask of keys, float32 [1, 1, queries or 1, T]."""
+        """Add the additive mask of keys, float32 [1, 1, queries or 1, T]; `causal` also hides later keys."""
         graph, keys, visible, rows = self.graph, self.tokens, None, 1
         if causal:
             rows = queries
@@ -128,11 +154,13 @@ class MatmulProgram(Program):
         return graph.op([visible, *values], FLOAT * rows * keys)
 
     def _keys(self) -> Node:
-        """The positions of the keys, int64 [T]."""
+        """Add the positions of the keys, int64 [T]."""
         return self.graph.op([] if self.cached else self.length, LONG * self.tokens)
 
     def _output_positions(self) -> tuple[Node, Node]:
-        """The position that the last layer computes, and the mask of its keys."""
+        """Add and return two nodes: the position of the token that the last layer computes, and its keys'
+        mask.
+        """
         graph, relative = self.graph, self.config.noise.kind == "relative"
         self.find_last()
         if self.last is not None:

@@ -1,4 +1,4 @@
-"""The arena of a program that is one delegate: its inputs, its results, and a cache."""
+"""The arena of a program that consists of one delegate."""
 
 from nf_edge.backends.executorch.arena.graph import aligned
 from nf_edge.backends.executorch.arena.program import FLOAT, LONG
@@ -7,10 +7,12 @@ from nf_edge.model import ModelConfig
 
 
 def delegate_arena(config: ModelConfig, input_shape: InputShape, cache: int = 0) -> int:
-    """Bytes of the arena without the cache.  All of its tensors are in use at once.
+    """Bytes of the arena: the inputs, the logits and the new cache, which are all in use at once.
+
+    The cache that the delegate reads is not included.
 
     Args:
-        cache: bytes of the cache; the delegate returns a new one.
+        cache: bytes of the new cache that the delegate returns; 0 for a model without a cache.
     """
     tokens = input_shape.length
     inputs = (LONG * tokens, LONG if input_shape.cached else LONG * tokens)

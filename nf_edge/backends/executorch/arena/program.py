@@ -1,4 +1,4 @@
-"""A NoiseFormer as the graph that ExecuTorch plans: what the programs of all backends have in common."""
+"""Describe a NoiseFormer as the graph that ExecuTorch plans: the parts that all backends have in common."""
 
 from abc import ABC, abstractmethod
 
@@ -11,10 +11,11 @@ FLOAT, LONG, BOOL = 4, 8, 1
 
 
 class Program(ABC):
-    """Builds the graph of one program.
+    """Builds the graph that ExecuTorch plans for one program.  Attributes with a dtype are nodes of the
+    graph.
 
     Attributes:
-        graph: the nodes.
+        graph: all nodes.
         tokens: the number of tokens T.
         width: the width D of the residual stream.
         layers: heads and inner width of each layer.
@@ -23,8 +24,8 @@ class Program(ABC):
         pooled: the mask of tokens that pooling considers, int64 [1, T]; None with a cache.
         ids: token ids, int64 [1, T].
         start: the input `start`, int64 [1]; None without a cache.
-        length: the node that computes the number of tokens; empty if the number is fixed.
-        cache: keys and values of each layer, with their scales if they are int8; empty without a cache.
+        length: a list of the node that computes the number of tokens; empty if the number is fixed.
+        cache: nodes of each layer's keys and values, with scales if they are int8; empty without a cache.
         positions: positions of the tokens, int64 [T].
         last: index of the last real token, int64 [1]; None if the graph does not compute it.
     """
@@ -63,11 +64,11 @@ class Program(ABC):
 
     @abstractmethod
     def constants(self) -> None:
-        """Add the constants that an operator outside a delegate reads first."""
+        """Add the weights that operators outside delegates read; their nodes come first in the graph."""
 
     @abstractmethod
     def masks(self) -> None:
-        """Add the masks of attention."""
+        """Add the nodes that compute the attention masks for all layers."""
 
     @abstractmethod
     def layer(self, layer: int, x: Node, one: bool) -> Node:
@@ -78,7 +79,7 @@ class Program(ABC):
         """Add a layer norm of x, [1, rows, D]."""
 
     def hidden(self, rows: int) -> int:
-        """Bytes of float32 [1, rows, D]."""
+        """Bytes of the hidden states of `rows` tokens, float32 [1, rows, D]."""
         return FLOAT * rows * self.width
 
     def find_last(self) -> None:
@@ -87,22 +88,22 @@ class Program(ABC):
             self.last = self.graph.op([self.graph.op([self.mask], LONG)], LONG)
 
     def residual(self, x: Node) -> Node:
-        """What the last layer adds to, if it computes one token of the residual stream x, [1, T, D].
+        """The residual of the last layer, if that layer computes only one token of x, [1, T, D].
 
-        XNNPACK selects a fixed token of a fixed length itself.
+        It is the selected token, or x itself if the token's index is fixed: XNNPACK then selects the token.
         """
         selected_inside = self.last is None and not self.length and self.tokens > 1
         return x if selected_inside else self.output_token(x, self.hidden(1))
 
     def output_token(self, rows: Node, size: int) -> Node:
-        """The output token of rows [1, T, ...]; `size` is the bytes of the result."""
+        """Add the selection of the output token from rows [1, T, ...]; `size` is the bytes of the result."""
         if self.last is None:
             return self.graph.op([rows], size)
         found = self.graph.op([rows, self.graph.op((), LONG), self.last], size)
         return self.graph.op([found], size)
 
     def _hide_last_pads(self, mask: Node) -> None:
-        """Hide the pad tokens at the end of a text, as `masks` in nf_edge/model/network.py does."""
+        """Add the nodes that hide pad tokens at a text's end from pooling and, if causal, from attention."""
         graph, row = self.graph, LONG * self.tokens
         positions = graph.op(self.length, row)
         counts = graph.op([graph.op([self.ids], BOOL * self.tokens)], row)
