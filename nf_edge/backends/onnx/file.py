@@ -127,7 +127,7 @@ def is_external(tensor: TensorProto) -> bool:
 
 
 def hollow(name: str, shape: Iterable[int], data_type: int = TensorProto.FLOAT) -> TensorProto:
-    """A tensor without values, for graphs whose weights are not needed."""
+    """A tensor with a name, shape and dtype but without values, for graphs whose weights are not needed."""
     return TensorProto(name=name, dims=list(shape), data_type=data_type)
 
 
@@ -145,7 +145,7 @@ def _tensor(content: mmap.mmap, field: _Field, path: Path) -> TensorProto:
 
 
 def _refer(tensor: TensorProto, location: str, start: int, end: int) -> None:
-    """Say that the values of a tensor are in a file, from the offset `start` to `end`."""
+    """Make a tensor's values external data: bytes `start` to `end` of the file `location`."""
     tensor.data_location = TensorProto.EXTERNAL
     del tensor.external_data[:]
     for key, value in {"location": location, "offset": start, "length": end - start}.items():
@@ -173,7 +173,7 @@ def _fields(content: mmap.mmap | bytes, start: int, end: int) -> Iterator[_Field
 
 
 def _read_varint(content: mmap.mmap | bytes, at: int, end: int) -> tuple[int, int]:
-    """An integer in protobuf's variable-length encoding, and the offset after it."""
+    """The integer at offset `at`, in protobuf's variable-length encoding, and the offset after it."""
     result = 0
     for shift in range(0, 70, 7):
         if at >= end:
@@ -206,7 +206,7 @@ def _parse(message: onnx.ModelProto | onnx.GraphProto | TensorProto, content: by
 
 
 def _split(serialized: bytes, number: int) -> tuple[bytes, bytes]:
-    """The fields of a message before and after the place of the field `number`, which it does not have."""
+    """Split a message that lacks the field `number` at that field's place: (fields before, fields after)."""
     at = next((each.start for each in _fields(serialized, 0, len(serialized)) if each.number > number), None)
     return (serialized, b"") if at is None else (serialized[:at], serialized[at:])
 

@@ -13,7 +13,7 @@ from nf_edge.model import ModelConfig
 def predicted(
     config: ModelConfig, input_shape: InputShape, recipe: Recipe, cache: CacheDtype | None
 ) -> MemoryPlan:
-    """The memory of an artifact, computed before lowering."""
+    """Predict the memory plan of an artifact before lowering; `cache` is None for a model without a cache."""
     sizes, precision_of = sizes_of(config, input_shape.length), precisions(recipe, config)
     # A channel has a float32 scale and an int8 zero point; a group has a float32 scale.
     weights = sizes.linear_bytes(precision_of, channel_bytes=5, group_bytes=4)

@@ -169,7 +169,7 @@ def rounded(weight: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _blocks(weight: Tensor) -> tuple[Tensor, ...]:
-    """A matrix in blocks of rows."""
+    """Split a matrix into blocks of rows with at most `BLOCK` values each, but at least one row."""
     return weight.detach().split(max(BLOCK // weight.shape[1], 1))
 
 
@@ -230,7 +230,7 @@ def _restore(model: ModelProto, aside: Mapping[str, TensorProto]) -> None:
 
 
 def _finished(quantized: Any, aside: Mapping[str, TensorProto]) -> ModelProto:
-    """The model of an ONNX Runtime quantizer, in the order in which it would save it."""
+    """The model of an ONNX Runtime quantizer, with sorted nodes; the initializers `aside` are put back."""
     quantized.topological_sort()
     _restore(quantized.model, aside)
     model: ModelProto = quantized.model

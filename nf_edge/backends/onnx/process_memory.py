@@ -28,13 +28,13 @@ GROWING_CACHES = 3
 
 @dataclass(frozen=True)
 class ProcessMemory:
-    """Bytes of a process, without the runtime.
+    """The predicted memory of a process in bytes, without the runtime's libraries.
 
     Attributes:
         loaded: heap in use after load.
         freed: heap that loading freed and malloc keeps.
-        grown: pages that the runs of the largest input add, including the cache.
-        load_peak: the peak of loading.
+        grown: bytes that runs of the largest input add, including the cache.
+        load_peak: the peak while the model loads.
     """
 
     loaded: int
@@ -46,7 +46,7 @@ class ProcessMemory:
 def process_memory(
     config: ModelConfig, input_shape: InputShape, precision_of: Precisions, cache: CacheDtype | None
 ) -> ProcessMemory:
-    """Load and run a model in a simulated session.
+    """Predict the memory of a process: simulate a session that loads the model and runs its largest input.
 
     Args:
         cache: dtype of the model's cache; None without one.
@@ -73,13 +73,13 @@ def process_memory(
 
 
 def structure_bytes(config: ModelConfig, precision_of: Precisions) -> int:
-    """Bytes of a session's graph and kernels."""
+    """Estimate the bytes of a session's graph and kernels, without weights and activations."""
     layers = [_layer_products(config, precision_of, layer) for layer in range(config.n_layer)]
     return SESSION_BASE + sum(max(SESSION_LAYER[each] for each in products) for products in layers)
 
 
 def cached_bytes(config: ModelConfig, cache: CacheDtype, length: int) -> int:
-    """Bytes of keys and values of all positions."""
+    """Bytes of the keys and values of `length` positions, in all layers."""
     item = 1 if cache.dtype == "int8" else 4
     return sum(2 * heads * config.head_size * length * item for heads, _ in config.layer_sizes)
 
@@ -107,7 +107,7 @@ def _run(
 
 
 def _layer_products(config: ModelConfig, precision_of: Precisions, layer: int) -> set[Products]:
-    """How the linear layers of a layer multiply."""
+    """The dtypes in which the linear layers of one layer of the network multiply."""
     names = [name for name in config.matrix_shapes() if name.startswith(f"transformer.h.{layer}.")]
     return {_products(precision_of[name]) for name in names}
 

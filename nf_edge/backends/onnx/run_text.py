@@ -59,5 +59,9 @@ for position in range(len(input_ids), len(input_ids) + {steps}):
 
 
 def run_text(cached: bool) -> str:
-    """The instructions to run a file from Python; other languages use the same names and dtypes."""
+    """The instructions to run a file from Python; other languages use the same names and dtypes.
+
+    Args:
+        cached: whether the model has a key/value cache.
+    """
     return PYTHON + (PYTHON_CACHED if cached else PYTHON_ROWS)

@@ -1,5 +1,6 @@
-"""What ONNX Runtime's session allocates, counted allocation by allocation as its source code does.
+"""Simulate the memory that an ONNX Runtime session allocates, with the rules of its source code.
 
-`malloc` counts the C library's pages, `bfc_arena` the runtime's arena on top of them, `pattern` the memory
-pattern of a run, `loading` a session's load, and `activations` its runs.
+`malloc` simulates the C library's heap, and `bfc_arena` the runtime's arena on top of it.  `session` loads
+`constants` and runs the operators of a `tape`, which `activations` describes.  `pattern` plans the block that
+holds all activations of a run.
 """

@@ -1,4 +1,4 @@
-"""The activations of a model's graph in ONNX Runtime, in the order of its operators."""
+"""List the operators of a model in ONNX Runtime, with the bytes of the activations that they compute."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,23 +13,23 @@ GROUP_QUERY = 8
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a model.
+    """The sizes that determine which activations one run of a model allocates.
 
     Attributes:
-        tokens: tokens of the run.
-        past: tokens in the cache before it.
+        tokens: number of tokens that the run computes.
+        past: number of tokens in the cache before the run.
         layers: (heads, inner width) of each layer.
         hidden: width of the residual stream.
         head_size: width of a head.
-        rank: rank of low-rank noise; 0 is none.
-        noise: kind of the noise.
-        products: how the linear layers multiply.
-        tables: whether embedding tables are rounded.
-        tanh: whether GELU is its tanh form.
-        outputs: outputs of the head for each row.
-        cache_bytes: bytes of a cached value; 0 is a model without a cache.
+        rank: rank of low-rank noise; 0 for other noise.
+        noise: kind of the noise, such as `relative`.
+        products: dtype in which the linear layers multiply.
+        tables: whether embedding tables are quantized.
+        tanh: whether the activation function is GELU, which allocates a block outside the arena.
+        outputs: number of logits of one row.
+        cache_bytes: bytes of a cached value; 0 for a model without a cache.
         symmetric: whether keys and queries share a projection.
-        one_token: whether the last layer computes one token.
+        one_token: whether the last layer computes only one token.
     """
 
     tokens: int
@@ -49,14 +49,16 @@ class Run:
 
     @property
     def biases_first(self) -> bool:
-        """Whether the biases of all layers come before the first layer: quantizing to integer products sorts
-        the operators, the other exports keep the exporter's order.
+        """Whether the lookups of relative noise for all layers come before the first layer.
+
+        The exporter places them there.  ONNX Runtime's int8 quantizers sort the operators, so each lookup
+        moves to its layer.
         """
         return self.noise == "relative" and self.products in ("float32", "int4")
 
     @property
     def scores(self) -> int:
-        """Bytes of the scores of all heads of a layer."""
+        """Bytes of the attention scores of all heads, in the layer with the most heads."""
         return FLOAT * max(heads for heads, _ in self.layers) * self.tokens * self.total
 
     @property
@@ -65,7 +67,7 @@ class Run:
 
 
 def tape_of(run: Run) -> Tape:
-    """The operators of a run."""
+    """Describe the operators of a run, in the order in which ONNX Runtime executes them."""
     tape = Tape()
     # The length of the input, the first number that the graph computes.
     tape.one([], ("length", INTEGER))
@@ -85,7 +87,7 @@ def tape_of(run: Run) -> Tape:
 
 
 class _Biases:
-    """The score biases of relative noise, gathered by the distances of all pairs of tokens."""
+    """Adds the lookups of relative noise: score biases, gathered by the distances of all pairs of tokens."""
 
     def __init__(self, tape: Tape, run: Run, layers: int) -> None:
         self._tape, self._run = tape, run
@@ -96,7 +98,7 @@ class _Biases:
             self._early = [self._gathered() for _ in range(layers)] if run.biases_first else []
 
     def next(self) -> list[Value]:
-        """The bias of the next layer; empty without relative noise."""
+        """A list with the score bias of the next layer; empty without relative noise."""
         if not self._distances:
             return []
         return [self._early.pop() if self._run.biases_first else self._gathered()]
@@ -121,7 +123,7 @@ def _embedded(tape: Tape, run: Run) -> Value:
 
 
 def _looked_up(tape: Tape, run: Run, out: tuple[str, int]) -> Value:
-    """Rows of a table, as float32."""
+    """Add the lookup of a table's rows as float32; `out` is the shape tag and the bytes of the result."""
     if not run.tables:
         return tape.one([], out)
     rows = tape.one([], (UNKNOWN, run.tokens * run.hidden))
@@ -131,7 +133,10 @@ def _looked_up(tape: Tape, run: Run, out: tuple[str, int]) -> Value:
 
 
 def _linear(tape: Tape, run: Run, value: Value, inputs: int, outputs: int) -> Value:
-    """A linear layer.  Integer products quantize their input: in a scratch buffer or in an operator."""
+    """Add a linear layer, and return its result.
+
+    An int8 product first quantizes its input: a dynamic one in a scratch buffer, a static one in an operator.
+    """
     quantized = run.tokens * inputs
     shape = _tokens(run, outputs)
     if run.products == "int8_static":

@@ -26,7 +26,7 @@ class Chunk:
 
 
 class BfcArena:
-    """An arena whose regions come from a heap and are never returned."""
+    """Simulates ONNX Runtime's arena; its regions come from a heap, and are never returned to it."""
 
     def __init__(self, heap: Malloc) -> None:
         self._heap = heap
@@ -40,7 +40,9 @@ class BfcArena:
         return sum(region.touched for region in self._regions)
 
     def allocate(self, size: int) -> Chunk:
-        """Allocate bytes, and write all of them."""
+        """Allocate a chunk of at least `size` bytes, and write `size` bytes, so that their pages become
+        resident.
+        """
         rounded = -(-max(size, 1) // GRANULE) * GRANULE
         chunk = self._smallest(rounded)
         if chunk is None:
@@ -66,7 +68,7 @@ class BfcArena:
         return next(i for i, each in enumerate(self._chunks) if each is chunk)
 
     def _join(self, first: int) -> None:
-        """Join a chunk and the next one, if both are free and of one region."""
+        """Join the chunk at index `first` with the next chunk, if both are free and in one region."""
         left, right = self._chunks[first], self._chunks[first + 1]
         if not left.used and not right.used and left.region is right.region:
             left.size += right.size

@@ -21,7 +21,7 @@ LAST = 1
 
 
 def constants_of(config: ModelConfig, precision_of: Precisions) -> list[Constant]:
-    """The weights and tables of a file in the order of the file."""
+    """The weights and tables of an ONNX file, in the order of the file."""
     shapes = config.matrix_shapes()
     tables = [shapes.pop(TOKENS), shapes.pop(POSITIONS)]
     shared = shares_table(precision_of, config)
@@ -39,7 +39,7 @@ def _blocks(size: int, block: int) -> int:
 
 
 def packed_bytes(shape: tuple[int, int], precision: Precision) -> int:
-    """Bytes of a packed matrix [out, in]."""
+    """Bytes of a linear layer's matrix [out, in] after ONNX Runtime has packed it."""
     outputs, inputs = shape
     if precision.stored is None:
         return FLOAT * _blocks(outputs, OUTPUTS) * inputs
@@ -63,7 +63,9 @@ def _matrix(shape: tuple[int, int], precision: Precision) -> Iterator[Constant]:
 
 
 def _table(shape: tuple[int, int], precision: Precision, head: Precision | None) -> Iterator[Constant]:
-    """A table, and the packed copy of a head that shares it."""
+    """An embedding table and its scales; `head` is the precision of a tied head that packs a copy of the
+    table.
+    """
     rows, columns = shape
     copies = () if head is None else (packed_bytes(shape, head),)
     if precision.stored is None:

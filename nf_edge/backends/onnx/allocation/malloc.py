@@ -1,4 +1,4 @@
-"""The resident pages of large heap blocks in glibc's malloc.
+"""Simulate the resident pages of large heap blocks in glibc's malloc.
 
 Rules and constants are from malloc/malloc.c of glibc: `sysmalloc`, `systrim`, `_int_free` and
 `DEFAULT_MMAP_THRESHOLD_MAX`.  Small blocks are not simulated; a caller allocates their sum.
@@ -12,7 +12,13 @@ TOP_PAD, PAGE, HEADER = 128 << 10, 4096, 16
 
 @dataclass
 class Block:
-    """One block: its address in the heap (None for a mapping of its own), its size, and its touched bytes."""
+    """One block of memory.
+
+    Attributes:
+        address: the block's offset in the heap; None if a separate mapping holds the block.
+        size: bytes of the block.
+        touched: bytes from the block's start that were written, so that their pages are resident.
+    """
 
     address: int | None
     size: int
@@ -20,12 +26,12 @@ class Block:
 
 
 class Malloc:
-    """A heap that grows at its top, and mappings for large blocks.
+    """Simulates a heap that grows at its top, and separate mappings for large blocks.
 
     A block takes the smallest free block that fits.
 
     Attributes:
-        peak: the most bytes that were resident.
+        peak: the largest number of bytes that were resident at once.
     """
 
     def __init__(self) -> None:
@@ -40,32 +46,34 @@ class Malloc:
 
     @property
     def free_resident(self) -> int:
-        """Bytes of free blocks that stay resident, including the top."""
+        """Bytes of free blocks that stay resident, including free memory at the heap's top."""
         return sum(size for _, size in self._free) + max(0, self._touched - self._top)
 
     def allocate(self, size: int, aligned: int = 0, touched: int | None = None) -> Block:
-        """Allocate a block.
+        """Allocate a block of `size` bytes.
 
         Args:
-            aligned: bytes of the alignment, if it is larger than malloc's; the block then needs room to move.
-            touched: bytes that are written at once; None is all of them.
+            aligned: alignment of the block in bytes, for which it needs more room; 0 is malloc's alignment.
+            touched: bytes that are written immediately; None is all of them.
         """
         block = self._place(size + HEADER, size + HEADER + 2 * aligned)
         self.touch(block, size if touched is None else touched)
         return block
 
     def restart_peak(self) -> None:
-        """Start a new peak."""
+        """Set `peak` to the bytes that are resident now."""
         self.peak = self.resident
 
     def fence(self, size: int) -> None:
-        """Allocate a small block at the top that stays, so that large blocks around it never join."""
+        """Allocate a small block at the heap's top that is never freed, so that large blocks around it never
+        join.
+        """
         self._top += size
         self._touched = max(self._touched, self._top)
         self.peak = max(self.peak, self.resident)
 
     def touch(self, block: Block, size: int) -> None:
-        """Write the first bytes of a block."""
+        """Write the first `size` bytes of a block, so that their pages become resident."""
         size = min(size, block.size)
         if block.address is None:
             self._mapped += max(0, size - block.touched)
@@ -107,12 +115,12 @@ class Malloc:
 
 
 def _pages(size: int) -> int:
-    """Bytes, rounded up to pages."""
+    """Round a number of bytes up to complete pages."""
     return -(-size // PAGE) * PAGE
 
 
 def _merged(holes: list[list[int]]) -> list[list[int]]:
-    """Free blocks by address, neighbours joined."""
+    """Sort free blocks [address, size] by address, and join neighbours."""
     result: list[list[int]] = []
     for address, size in sorted(holes):
         if result and sum(result[-1]) == address:

@@ -1,4 +1,4 @@
-"""The memory pattern of a run: one block with all activations.
+"""The memory pattern of a run: the offsets of all activations in one block.
 
 ONNX Runtime records the activations of the first run of a shape.  From the second run on, one block holds all
 of them.  Rules are from onnxruntime/core/framework/mem_pattern_planner.h: each activation takes the gap that
@@ -12,7 +12,11 @@ ALIGNMENT = 64
 
 @dataclass
 class Pattern:
-    """The offsets of the live activations, and the size of the block."""
+    """Places the activations of a run in one block.
+
+    Attributes:
+        bytes: the size of the block for all activations that were placed until now.
+    """
 
     bytes: int = 0
     _live: list[tuple[int, int]] = field(default_factory=list)  # (offset, size), by offset

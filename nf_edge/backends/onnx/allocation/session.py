@@ -1,4 +1,4 @@
-"""The memory of a session: its load, then its runs."""
+"""Simulate the memory of an ONNX Runtime session: first its load, then its runs."""
 
 from dataclasses import dataclass
 
@@ -16,14 +16,15 @@ SLIVER, FENCES = 64, 2 * 7
 
 @dataclass(frozen=True)
 class Constant:
-    """A constant of the file: its bytes, and the bytes of each copy that kernels pack from it.
+    """A constant of an ONNX file, and the copies that kernels pack from it at load.
 
     Attributes:
-        copies: bytes of packed copies.
-        keeps: whether the original stays, because an operator reads it that does not pack.
-        folded: bytes of a constant that is computed from it at load and freed when it is packed.
-        order: rank of the operator that packs it; constants of one rank are packed in their own order.
-        behind: whether a small constant that stays, such as scales, is right before it in the heap.
+        bytes: bytes of the constant.
+        copies: bytes of each packed copy.
+        keeps: whether the original stays in memory, because an operator without packing reads it.
+        folded: bytes of a tensor that is computed from the constant at load and freed once packed; 0 is none.
+        order: constants with a lower number are packed earlier, and equal numbers in the order of the file.
+        behind: whether a small constant that stays, such as scales, is directly before this one in the heap.
     """
 
     bytes: int
@@ -35,19 +36,24 @@ class Constant:
 
 
 class Session:
-    """A simulated session.
+    """Simulates the allocations of an ONNX Runtime session.
 
     Attributes:
-        heap: the pages of the process.
-        arena: the arena of the runs.
+        heap: the heap of the process.
+        arena: the arena that holds the activations of runs.
     """
 
     def __init__(self, constants: list[Constant], file_bytes: int, structures: int) -> None:
-        """Load a file.
+        """Simulate the load of a file.
 
         Weights are read into strings, copied into tensors one by one, then packed in the graph's order
         (`SessionStateUtils::SaveInitializedTensors` and `SessionState::PrepackConstantInitializedTensors`).
         The original is freed as soon as every kernel that reads it has packed it.
+
+        Args:
+            constants: the constants in the order of the file.
+            file_bytes: bytes of the file.
+            structures: bytes of the session's graph and kernels.
         """
         self.heap = heap = Malloc()
         heap.allocate(structures // 2)  # the graph; kernels and plans come after the tensors
@@ -74,10 +80,11 @@ class Session:
         self._kept: list[Chunk] = []
 
     def run(self, tape: Tape, shape: int) -> None:
-        """Run once.  The application holds the outputs until the next run has ended.
+        """Simulate one run.  The application holds the outputs until the next run has ended.
 
         Args:
-            shape: a number of the input's shape, which selects the memory pattern.
+            tape: the operators of the run.
+            shape: a number that stands for the input's shape; equal numbers share a memory pattern.
         """
         arena, buffers = self.arena, tape.buffers()
         block = arena.allocate(self._patterns[shape]) if shape in self._patterns else None
@@ -100,7 +107,7 @@ class Session:
 
 
 class _Live:
-    """The live activations of a run, by the last operator that uses them."""
+    """The activations in use during a run, grouped by the last operator that uses them."""
 
     def __init__(self) -> None:
         self._by_last: dict[int, list[tuple[tuple[int, int], Chunk | None]]] = {}
@@ -109,7 +116,9 @@ class _Live:
         self._by_last.setdefault(last, []).append((offset, chunk))
 
     def ended(self, step: int, pattern: Pattern) -> list[Chunk]:
-        """End the activations that no later operator uses; return their chunks."""
+        """Remove the activations whose last operator is `step` from the pattern; return their chunks of the
+        arena.
+        """
         ended = self._by_last.pop(step, [])
         for offset, _ in ended:
             pattern.free(offset)

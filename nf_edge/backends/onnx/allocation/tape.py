@@ -1,8 +1,8 @@
-"""The buffers of a run: which activations share one, and when each is allocated and freed.
+"""The buffers of a run: which activations share a buffer, and when each buffer is allocated and freed.
 
 Rules are from onnxruntime/core/framework/allocation_planner.cc (`ComputeSingleStreamReusePlan`).  An operator
-that may work in place takes the buffer of an input that nobody else reads.  Otherwise an output takes the
-buffer of a dead activation of the same shape, the one that died last.  Otherwise it gets a new buffer.
+that may work in place takes the buffer of an input that no later operator reads.  Otherwise an output takes
+the buffer of a dead activation of the same shape, the one that died last.  Otherwise it gets a new buffer.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,13 @@ UNKNOWN = "?"
 
 @dataclass
 class Value:
-    """An activation: its shape as a tag, its bytes, and the operators that read it."""
+    """An activation.
+
+    Attributes:
+        shape: a text; equal texts mean equal shapes, except `UNKNOWN`.
+        bytes: bytes of the activation.
+        readers: indices of the operators that read it.
+    """
 
     shape: str
     bytes: int
@@ -23,13 +29,13 @@ class Value:
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator: inputs, outputs, and bytes that it allocates for itself.
+    """One operator of a run.
 
     Attributes:
-        in_place: whether it may overwrite an input.
-        scratch: bytes of blocks in the arena.
-        heap: bytes of a block outside the arena.
-        kept: whether the outputs are the model's outputs, which the application owns.
+        in_place: whether the output may overwrite an input.
+        scratch: bytes of each temporary block in the arena.
+        kept: whether the outputs are the model's outputs, which the application holds.
+        heap: bytes of a temporary block outside the arena; 0 is none.
     """
 
     inputs: tuple[Value, ...]
@@ -42,7 +48,7 @@ class Operator:
 
 @dataclass
 class Buffer:
-    """A buffer of a run: its bytes, and the first and the last operator that uses it."""
+    """A buffer of a run: its bytes, and the indices of the first and the last operator that uses it."""
 
     bytes: int
     first: int
@@ -50,7 +56,7 @@ class Buffer:
 
 
 class Tape:
-    """The operators of a run, in their order."""
+    """Collects the operators of a run, in the order in which they run."""
 
     def __init__(self) -> None:
         self.operators: list[Operator] = []
@@ -64,10 +70,12 @@ class Tape:
         kept: bool = False,
         heap: int = 0,
     ) -> tuple[Value, ...]:
-        """Append an operator; return its outputs.
+        """Append an operator, and return its outputs.
+
+        The other arguments are the attributes of `Operator`.
 
         Args:
-            shapes: the shape's tag and the bytes of each output.
+            shapes: for each output, a text that stands for its shape, and its bytes.
         """
         outputs = tuple(Value(*shape) for shape in shapes)
         for value in {id(value): value for value in inputs}.values():
@@ -83,11 +91,11 @@ class Tape:
         scratch: Sequence[int] = (),
         heap: int = 0,
     ) -> Value:
-        """Append an operator with one output."""
+        """Append an operator with one output, and return this output; the arguments are as in `add`."""
         return self.add(inputs, [shape], in_place, scratch, heap=heap)[0]
 
     def buffers(self) -> dict[int, list[Buffer]]:
-        """The buffers that the run allocates, without the model's outputs, by the first operator."""
+        """Map the index of an operator to the buffers that it allocates; the model's outputs are left out."""
         plan: dict[int, list[Buffer]] = {}
         of_value: dict[int, Buffer] = {}
         dead: list[tuple[str, Buffer]] = []
