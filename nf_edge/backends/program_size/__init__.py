@@ -1,1 +1,1 @@
-"""Bytes of a model file, counted from the objects that its writer lays out.  Nothing here imports PyTorch."""
+"""Predict the bytes of a model file from the objects that its writer lays out, without PyTorch."""

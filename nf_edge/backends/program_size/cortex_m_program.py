@@ -1,6 +1,6 @@
-"""Bytes of a `.pte` of backend cortex_m: its program, and its constants.
+"""Predict the bytes of a `.pte` of backend cortex_m: of its program, and of its constants.
 
-The numbers of objects are those of programs that the backend lowered.  There are no delegates.
+The object counts are those of programs that the backend lowered.  There are no delegates.
 """
 
 from collections import Counter
@@ -89,10 +89,10 @@ Blocks = list[tuple[int, int]]
 
 
 def cortex_m_bytes(config: ModelConfig, blocks: Blocks) -> int:
-    """Bytes of a file without its constants.
+    """Predict the bytes of a file without its constants.
 
     Args:
-        blocks: the query blocks of each layer.
+        blocks: the first and the end position of each block of queries, equal for all layers.
     """
     noise = config.noise.kind
     layer, further = Counter(LAYER), len(blocks) - 1
@@ -122,9 +122,14 @@ def _model(config: ModelConfig) -> Counter[str]:
 
 
 def cortex_m_weights(config: ModelConfig, sizes: Sizes, precision_of: Precisions, blocks: Blocks) -> int:
-    """Bytes of all constants except the tables.
+    """Predict the bytes of all constants except the embedding tables.
 
-    Noise is a layer over all heads, and relative noise is a bias of each block's scores.
+    Low-rank and pairwise noise count as linear layers over all heads.  Relative noise counts as a bias of
+    each block's scores.
+
+    Args:
+        sizes: element counts of the model's tensors.
+        blocks: the first and the end position of each block of queries, equal for all layers.
     """
     total = sizes.linear_bytes(precision_of, CHANNEL, group_bytes=4)
     if config.is_language_model:
@@ -156,9 +161,10 @@ def _noise(config: ModelConfig, heads: int, scores: int) -> int:
 
 
 def cortex_m_tables(table_bytes: int, length: int) -> int:
-    """Bytes of both tables, and of the positions' numbers, which the program looks up.
+    """Predict the bytes of both embedding tables, and of the position numbers that the lookup reads.
 
     Args:
-        table_bytes: bytes of the tables with their scales.
+        table_bytes: bytes of both tables with their scales.
+        length: tokens of a row.
     """
     return table_bytes + POSITION * length

@@ -88,13 +88,17 @@ of a call.
 
 @lru_cache
 def object_bytes(kind: str) -> int:
-    """Bytes of an object, such as `activation3`: a tensor of rank 3 that the memory plan places."""
+    """Bytes of one object of a program.
+
+    Args:
+        kind: a key of `OBJECTS` and its argument; `activation3` is a planned tensor of rank 3.
+    """
     name, argument = re.fullmatch(r"([a-z]+)(\d*)", kind).groups()  # type: ignore[union-attr]
     return OBJECTS[name](*([int(argument)] if argument else []))
 
 
 def objects_bytes(counts: Mapping[str, int]) -> int:
-    """Bytes of a program's values and instructions, from the number of each kind."""
+    """Bytes of a program's values and instructions; `counts` maps kinds, such as `call3`, to numbers."""
     return sum(count * object_bytes(kind) for kind, count in counts.items())
 
 
@@ -118,7 +122,7 @@ def segment_bytes() -> int:
 
 
 def named_bytes(key: int) -> int:
-    """Bytes of an entry in the list of named data, from the length of its key."""
+    """Bytes of an entry in the list of named data; `key` is the number of characters of its key."""
     return OFFSET + table(OFFSET, INT) + string(key)
 
 
@@ -144,5 +148,5 @@ def base_bytes(methods: Iterable[str] = ()) -> int:
 
 
 def padding(sizes: Iterable[int], alignment: int) -> int:
-    """Bytes that align each of these sizes."""
+    """The total bytes of padding if each of these sizes is rounded up to a multiple of `alignment`."""
     return sum(aligned(size, alignment) - size for size in sizes)

@@ -14,21 +14,21 @@ def aligned(size: int, alignment: int) -> int:
 
 
 def table(*fields: int) -> int:
-    """Bytes of a table with fields of these sizes."""
+    """Bytes of a table whose fields have these sizes in bytes, without its vtable."""
     return aligned(OFFSET + sum(fields), OFFSET)
 
 
 def vtable(fields: int) -> int:
-    """Bytes of the vtable of a table type with this many fields, counted up to its last field in use."""
+    """Bytes of the vtable of a table type; `fields` counts its fields up to the last one in use."""
     return aligned(2 * (2 + fields), OFFSET)
 
 
 def vector(length: int, element: int) -> int:
-    """Bytes of a vector: its length, and its elements."""
+    """Bytes of a vector: its length, and `length` elements of `element` bytes each."""
     size = aligned(OFFSET, element) + length * element if element > OFFSET else OFFSET + length * element
     return aligned(size, OFFSET)
 
 
 def string(length: int) -> int:
-    """Bytes of a string: its length, its characters and a zero byte."""
+    """Bytes of a string with `length` characters: its length, its characters and a zero byte."""
     return aligned(OFFSET + length + 1, OFFSET)

@@ -1,4 +1,4 @@
-"""Methods of a language model's `.pte` that return a number, as in `backends/executorch/decoder.py`."""
+"""List the methods of a language model's `.pte` that return a number, such as `get_vocab_size`."""
 
 from nf_edge.model.config import ModelConfig
 

@@ -1,6 +1,6 @@
-"""Bytes of a `.pte` of backend nf_cpu, without its weights and tables.
+"""Predict the bytes of a `.pte` of backend nf_cpu, without its weights and tables.
 
-The numbers of objects are those of programs that the backend lowered.  Each layer adds the same objects.
+The object counts are those of programs that the backend lowered.  Each layer adds the same objects.
 """
 
 from collections import Counter
@@ -72,7 +72,11 @@ LOOKUPS |= {8: "quantized_decomposed::embedding_byte.dtype_out"}
 
 
 def nf_bytes(config: ModelConfig, precision_of: Precisions, cache: CacheDtype | None) -> int:
-    """Bytes of a file without its weights and tables."""
+    """Predict the bytes of a file without its weights and tables.
+
+    Args:
+        cache: dtype of the model's cache; None without a cache.
+    """
     total = _model(config, cached=cache is not None)
     layer = LAYER + NOISE[config.noise.kind] + ACTIVATION[config.activation_function]
     layer += UNCACHED if cache is None else CACHED
@@ -92,7 +96,14 @@ def program_of(
     operators: tuple[str, ...],
     joined: bool,
 ) -> XnnpackProgram:
-    """A program of these objects, with both tables' lookups and the methods of a language model."""
+    """Describe a program that has these objects and also the lookups of both embedding tables.
+
+    Args:
+        total: the number of each kind of object; the lookups are added in place.
+        cache: dtype of the model's cache; None without a cache.
+        operators: names of the operators, except those of the lookups.
+        joined: whether one delegate has both linear layers of an MLP.
+    """
     tables = [precision_of[name].stored for name in (TOKENS, POSITIONS)]
     for bits in tables:
         total.update(FLOAT_TABLE if bits is None else TABLE)

@@ -1,4 +1,4 @@
-"""Bytes of an ONNX file without weights: the nodes that PyTorch's exporter writes for a NoiseFormer.
+"""Predict the bytes of an ONNX file without weights, from the nodes that PyTorch's exporter writes.
 
 The order and the names are those of a file that `backends/onnx/cpu.py` lowers (PyTorch 2.13).
 """
@@ -24,7 +24,14 @@ GEMM = real("alpha") + real("beta") + integer("transA", 0) + integer("transB", 1
 
 @dataclass(frozen=True)
 class Axes:
-    """Names or lengths of the axes of a program's tensors, and of a cache's past and all keys."""
+    """The axes of a program's tensors; each is a number if its length is fixed, else a name.
+
+    Attributes:
+        batch: the rows.
+        length: the tokens of a row.
+        past: the tokens in the cache.
+        keys: the tokens in the cache and the new tokens.
+    """
 
     batch: int | str
     length: int | str
@@ -40,7 +47,7 @@ class Axes:
 
 
 class OnnxGraph:
-    """Describes a model's graph to a `Graph`, which counts it."""
+    """Adds the nodes of a model to a `Graph`, which sums their bytes."""
 
     def __init__(
         self,
@@ -57,7 +64,12 @@ class OnnxGraph:
         self.small = 0
 
     def index(self, name: str, length: int = 1, axes: int = 1) -> str:
-        """A constant of int64, such as the shape that a Reshape reads."""
+        """Add the bytes of an int64 constant, such as the shape that a Reshape reads, and return its name.
+
+        Args:
+            length: number of values.
+            axes: number of axes; 0 is a scalar.
+        """
         self.small += 8 * length
         return self.graph.constant(name, [length] * axes, 8 * length)
 
@@ -83,7 +95,9 @@ class OnnxGraph:
         )
 
     def inputs(self) -> str:
-        """The inputs, the mask, and the sum of both embeddings; returns the sum's name."""
+        """Add the bytes of the inputs, the mask and both embedding lookups; return the name of the
+        embeddings' sum.
+        """
         graph, axes, width = self.graph, self.axes, self.config.n_embd
         self.index("val_6", axes=0)
         if self.cache is not None:
@@ -113,7 +127,10 @@ class OnnxGraph:
         return graph.node("Add", ["embedding", "embedding_1"], graph.sum_name(), rows)
 
     def _lengths(self) -> str:
-        """Nodes that compute shapes at run time; returns the name of the positions' numbers."""
+        """Add the bytes of nodes that compute shapes at run time; return the name of the position numbers.
+
+        The name is "" if the number of tokens is fixed.
+        """
         graph, axes = self.graph, self.axes
         for axis, length in enumerate((axes.batch, axes.length), start=2):
             if isinstance(length, str):
@@ -132,7 +149,11 @@ class OnnxGraph:
         return "arange_1"
 
     def head(self, x: str) -> None:
-        """The layers after the last norm, and the outputs."""
+        """Add the bytes of the nodes after the last norm: pooling, the head, and the outputs.
+
+        Args:
+            x: the name of the norm's result.
+        """
         graph, config, axes = self.graph, self.config, self.axes
         if not config.is_language_model:
             graph.shape("logits", [axes.batch, config.num_labels or 0])

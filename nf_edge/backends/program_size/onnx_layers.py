@@ -1,4 +1,4 @@
-"""Bytes of an ONNX file without weights, counted from the nodes of each layer."""
+"""Predict the bytes of an ONNX file without weights, from the nodes of each layer."""
 
 from nf_edge.backends.input_shape import CacheDtype, InputShape
 from nf_edge.backends.onnx.names import PAST
@@ -20,7 +20,11 @@ GROUP_QUERY = 8
 def onnx_bytes(
     config: ModelConfig, input_shape: InputShape, precision_of: Precisions, cache: CacheDtype | None
 ) -> int:
-    """Bytes of an ONNX file without its weights and tables."""
+    """Predict the bytes of an ONNX file without its weights and tables.
+
+    Args:
+        cache: dtype of the model's cache; None without a cache.
+    """
     program = OnnxGraph(config, input_shape, precision_of, cache)
     x = program.inputs()
     one = _outputs_one_token(config, cache)
@@ -69,7 +73,10 @@ def _activated(program: OnnxGraph, x: str, shape: Shape) -> str:
 
 
 def _selected(program: OnnxGraph, x: str, shape: Shape) -> str:
-    """The token that the program outputs: a slice at a fixed place, or a gather at the last real token."""
+    """Add the bytes of the nodes that select the output token from `x`, and return the result's name.
+
+    They slice at a fixed place, or gather the last real token.
+    """
     graph = program.graph
     if program.cache is not None or program.config.pooled_token == "first":
         if not graph.has("val_64"):
@@ -133,7 +140,10 @@ def _attention(program: OnnxGraph, x: str, index: int, one: bool) -> str:
 
 
 def _noisy(program: OnnxGraph, view: str, index: int, heads: int) -> tuple[str, str] | None:
-    """The query with low-rank or pairwise noise, and the key, both [B, H, T, d]; None without."""
+    """Add the bytes of low-rank or pairwise noise; return the names of query and key, [B, H, T, d].
+
+    The result is None for other noise.
+    """
     graph, config, axes = program.graph, program.config, program.axes
     kind, size = config.noise.kind, config.head_size
     if kind not in ("lowrank", "pairwise"):
@@ -155,7 +165,7 @@ def _noisy(program: OnnxGraph, view: str, index: int, heads: int) -> tuple[str, 
 
 
 def _relative(program: OnnxGraph, index: int, heads: int, one: bool) -> str:
-    """The bias of relative noise: distances, a gather from the table, and a transposition."""
+    """Add the bytes of the lookup of relative noise, for one query if `one`; return the bias's name."""
     graph, config, axes = program.graph, program.config, program.axes
     queries: list[int | str] = [axes.batch, 1] if one else [axes.length]
     shape: Shape = [*queries, axes.length]

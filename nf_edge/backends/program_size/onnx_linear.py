@@ -1,4 +1,4 @@
-"""Bytes of linear layers in an ONNX file: in float32, and as the quantizers of ONNX Runtime rewrite them."""
+"""Predict the bytes of linear layers in an ONNX file: in float32, and after ONNX Runtime's quantizers."""
 
 from nf_edge.backends.onnx.names import group_names, matrix_name
 from nf_edge.backends.precisions import Precisions
@@ -11,7 +11,7 @@ LOCATION = 2
 
 
 class Linear:
-    """Adds linear layers to a graph.
+    """Adds the nodes of linear layers to a `Graph`, which sums their bytes.
 
     Args:
         precision_of: the precision of each layer.
@@ -26,20 +26,22 @@ class Linear:
 
     @property
     def by_ort(self) -> bool:
-        """Whether ONNX Runtime's quantizers wrote the file; they add fields."""
+        """Whether ONNX Runtime's quantizers write the file; they add fields to it."""
         return self._by_ort
 
     def parameter(self, name: str, shape: tuple[int, ...], size: int) -> str:
-        """Count a float32 constant of `size` bytes, and return its name."""
+        """Add the bytes of a float32 constant of `size` bytes, without its data; return its name."""
         located = LOCATION if self._by_ort and size >= LARGE else 0
         return self._graph.constant(name, shape, size, extra=located)
 
     def product(self, x: str, module: str, shape: tuple[int, int], rows: Shape, bias: str) -> str:
-        """A layer with a bias; returns the result's name.
+        """Add the bytes of a linear layer with a bias, and return the name of its result.
 
         Args:
+            x: the name of its input.
+            module: the name of the layer.
             shape: [out, in] of its weights.
-            rows: shape of the result.
+            rows: the shape of the result.
             bias: the name of the bias.
         """
         y = self._graph.value()
@@ -49,10 +51,14 @@ class Linear:
     def head(
         self, x: str, module: str, output: str, shape: tuple[int, int], gemm: int, *, shown: bool = False
     ) -> None:
-        """A layer without a bias, which computes `output`.
+        """Add the bytes of a linear layer without a bias, whose result has the name `output`.
 
         Args:
+            x: the name of its input.
+            module: the name of the layer.
+            shape: [out, in] of its weights.
             gemm: bytes of a Gemm's attributes; 0 if the exporter writes a MatMul.
+            shown: whether the file lists the shape of the result.
         """
         rows = [1, shape[0]] if shown else None
         if self._precisions[module].stored is not None:
@@ -103,7 +109,9 @@ class Linear:
         graph.node("MatMulNBits", names, y, rows, attributes, module, "com.microsoft")
 
     def _matrix(self, module: str, shape: tuple[int, int]) -> list[str]:
-        """Count codes, scales and zero points of a matrix with a scale per channel; return their names."""
+        """Add the bytes of codes, scales and zero points of a matrix with a scale per channel; return their
+        names.
+        """
         out, inputs = shape
         name = matrix_name(module)
         parts = [f"{name}_quantized", f"{name}_scale", f"{name}_zero_point"]

@@ -1,4 +1,4 @@
-"""Bytes of embedding lookups in an ONNX file, as `backends/onnx/embedding.py` writes them."""
+"""Predict the bytes of embedding lookups in an ONNX file, as `backends/onnx/embedding.py` writes them."""
 
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,11 @@ AXIS = integer("axis", 0)
 
 
 def tokens(program: "OnnxGraph", rows: Shape, shared: bool) -> None:
-    """The lookup of tokens.
+    """Add to `program` the bytes of the nodes that look up rows of the token table.
 
     Args:
         rows: the shape of the result.
-        shared: whether a tied head is the table.
+        shared: whether a tied head and the table are one tensor in the file.
     """
     graph, config, precision = program.graph, program.config, program.precisions[TOKENS]
     size = (config.vocab_size, config.n_embd)
@@ -104,11 +104,11 @@ def _unpacked(program: "OnnxGraph", points: str, shape: str) -> None:
 
 
 def positions(program: "OnnxGraph", rows: Shape, selection: str) -> None:
-    """The lookup of positions.
+    """Add to `program` the bytes of the nodes that look up rows of the position table.
 
     Args:
         rows: the shape of the result.
-        selection: the tensor with the positions' numbers; "": the program takes all rows.
+        selection: the name of the tensor of position numbers; "" if the program uses all rows.
     """
     graph, size = program.graph, (program.config.n_positions, program.config.n_embd)
     name = f"{program.prefix}transformer.wpe.weight"

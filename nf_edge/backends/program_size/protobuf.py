@@ -1,4 +1,4 @@
-"""Bytes of an ONNX graph: protobuf messages (onnx.proto, protobuf.dev/programming-guides/encoding).
+"""Predict the bytes of an ONNX graph in protobuf (onnx.proto, protobuf.dev/programming-guides/encoding).
 
 A field has a tag of one byte (two from field 16 on).  A string or a message also has its length, as a varint.
 """
@@ -17,45 +17,45 @@ LARGE = 1024
 
 
 def varint(value: int) -> int:
-    """Bytes of an unsigned integer: 7 bits in each; a negative integer has 10."""
+    """Bytes of an integer as a varint: one byte for each 7 bits; 10 bytes if the integer is negative."""
     return 10 if value < 0 else max(1, -(-value.bit_length() // 7))
 
 
 def message(size: int) -> int:
-    """Bytes of a field with a string or a message of `size` bytes."""
+    """Bytes of a field that is a string or a message of `size` bytes, including tag and length."""
     return 1 + varint(size) + size
 
 
 def integer(name: str, value: int) -> int:
-    """Bytes of an integer attribute."""
+    """Bytes of a node's attribute with this name and integer value."""
     return message(message(len(name)) + 1 + varint(value) + TYPE)
 
 
 def real(name: str) -> int:
-    """Bytes of a float attribute."""
+    """Bytes of a node's attribute with this name and a float value."""
     return message(message(len(name)) + FLOAT + TYPE)
 
 
 def integers(name: str, *values: int) -> int:
-    """Bytes of an attribute that is a list of integers."""
+    """Bytes of a node's attribute with this name and a list of integers."""
     return message(message(len(name)) + sum(1 + varint(value) for value in values) + TYPE)
 
 
 def text(name: str, value: str) -> int:
-    """Bytes of an attribute that is a string."""
+    """Bytes of a node's attribute with this name and a string."""
     return message(message(len(name)) + message(len(value)) + TYPE)
 
 
 def value_info(name: str, shape: Shape) -> int:
-    """Bytes of a tensor's name, dtype and shape."""
+    """Bytes of the entry in which a graph lists a tensor's name, dtype and shape."""
     axes = sum(message(message(len(axis)) if isinstance(axis, str) else 1 + varint(axis)) for axis in shape)
     return message(message(len(name)) + message(message(2 + message(axes))))
 
 
 class Graph:
-    """Counts the bytes of a graph while it is described, node by node.
+    """Sums the bytes of an ONNX graph; most methods add one node or constant to the sum.
 
-    Names have the exporter's form: the operator's name and, from its second use on, a number.
+    New names have the exporter's form: the operator's name and, from its second use on, a number.
 
     Attributes:
         bytes: bytes of all nodes, names and shapes, and of the initializers' headers.
@@ -68,13 +68,16 @@ class Graph:
         self._values = self._sums = 0
 
     def name(self, base: str) -> str:
-        """A new name for the result of an operator."""
+        """A new name for the result of an operator: `base`, then `base_1`, `base_2` and so on."""
         uses = self._uses[base]
         self._uses[base] += 1
         return f"{base}_{uses}" if uses else base
 
     def value(self) -> str:
-        """A new name for a tensor that has no name in the program.  About half of the numbers are skipped."""
+        """A new name, such as `val_4`, for a tensor that has no name in the PyTorch program.
+
+        The exporter uses about every second number.
+        """
         self._values += 2
         return f"val_{self._values}"
 
@@ -83,7 +86,10 @@ class Graph:
         return constant in self._constants
 
     def sum_name(self, base: str = "add") -> str:
-        """A new name for a sum; the exporter also numbers the expressions of shapes, some 40 per sum."""
+        """A new name for a sum, whose number is 40 higher than that of the previous sum.
+
+        The exporter also numbers the expressions of shapes, some 40 for each sum.
+        """
         self._sums += 40
         return f"{base}_{self._sums}"
 
@@ -97,12 +103,13 @@ class Graph:
         name: str = "",
         domain: str = "",
     ) -> str:
-        """Count a node, and return the name of its first output.
+        """Add the bytes of a node, and return the name of its first output.
 
         Args:
-            shape: the shape of each output; None: the file has no shape for it.
+            shape: the shape of each output; None if the file does not list it.
             attributes: bytes of all attributes.
-            name: the node's name; "": the exporter's name.
+            name: the node's name; "" is the exporter's name for it.
+            domain: the operator's domain; "" is the standard domain.
         """
         outputs = [output] if isinstance(output, str) else output
         self.bytes += message(
@@ -126,12 +133,13 @@ class Graph:
         shown: bool = True,
         extra: int = 0,
     ) -> str:
-        """Count an initializer without its data, and return its name.
+        """Add the bytes of an initializer without its data, and return its name.
 
         Args:
             data: bytes of its data.
+            raw: has no effect.
             shown: whether the file also lists its shape.
-            extra: bytes of more fields.
+            extra: bytes of additional fields.
         """
         self._constants.add(name)
         header = message(len(name)) + sum(1 + varint(axis) for axis in shape) + 2 + extra
@@ -142,5 +150,5 @@ class Graph:
         return name
 
     def shape(self, name: str, shape: Shape) -> None:
-        """Count a tensor's name, dtype and shape."""
+        """Add the bytes of the entry in which the graph lists a tensor's name, dtype and shape."""
         self.bytes += value_info(name, shape)

@@ -1,4 +1,4 @@
-"""Bytes of a `.pte` with XNNPACK delegates, without its weights and tables."""
+"""Predict the bytes of a `.pte` with XNNPACK delegates, without its weights and tables."""
 
 import math
 from collections import Counter
@@ -29,12 +29,12 @@ SCALAR = 4
 
 @dataclass(frozen=True)
 class XnnpackProgram:
-    """The parts of a program with XNNPACK delegates.
+    """The objects of a program with XNNPACK delegates, from which `size` predicts the bytes of its file.
 
     Attributes:
         counts: the number of each kind of object; `delegate` counts delegates.  Linear layers are left out.
-        operators: names of its operators.
-        joined: whether both layers of an MLP are in one delegate.
+        operators: names of the operators outside delegates.
+        joined: whether one delegate has both linear layers of an MLP.
         methods: names of methods that return a number.
     """
 
@@ -44,7 +44,7 @@ class XnnpackProgram:
     methods: Sequence[str] = ()
 
     def size(self, config: ModelConfig, precision_of: Precisions) -> int:
-        """Bytes of the file without weights and tables, with the padding of all segments."""
+        """Predict the bytes of the file without weights and tables, with the padding of all segments."""
         outer, inner, delegates = Counter[str](), Counter[str](), self.counts["delegate"]
         for kind, count in self.counts.items():
             if kind != "delegate":
@@ -74,7 +74,7 @@ class XnnpackProgram:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A linear layer [out, in]."""
+    """A linear layer: its name, its weight's shape [out, in], its precision, and whether it has a bias."""
 
     name: str
     shape: tuple[int, int]
@@ -95,7 +95,7 @@ class _Layer:
         return xnnpack_graph.linear_keys(self.precision.stored, self.precision.activations, self.bias)
 
     def data(self) -> list[int]:
-        """Bytes of its weights, scales, bias and the bias's scales."""
+        """Bytes of each of the layer's constants: weights, scales, bias, and the bias's scales."""
         (out, inputs), bits = self.shape, self.precision.stored
         if bits is None:
             parts = [4 * out * inputs]

@@ -1,7 +1,8 @@
-"""Bytes of a delegate's graph for XNNPACK (backends/xnnpack/serialization/schema.fbs in ExecuTorch 1.5).
+"""Predict the bytes of an XNNPACK delegate's graph in a `.pte` of ExecuTorch 1.5.
 
-The graph lists nodes, values and constants; `xnnpack_graph_serialize.py` puts a header of 32 bytes before it.
-Constants are named data of the program.  The key of a constant has the 64 digits of its SHA-256.
+The schema is backends/xnnpack/serialization/schema.fbs.  The graph lists nodes, values and constants;
+`xnnpack_graph_serialize.py` puts a header of 32 bytes before it.  Constants are named data of the program.
+The key of a constant has the 64 digits of its SHA-256.
 """
 
 import re
@@ -67,12 +68,12 @@ def _object(kind: str) -> int:
 
 
 def objects_bytes(counts: Mapping[str, int]) -> int:
-    """Bytes of nodes and values, from the number of each kind."""
+    """Bytes of a graph's nodes and values; `counts` maps kinds, such as `node3`, to numbers."""
     return sum(count * _object(kind) for kind, count in counts.items())
 
 
 def delegates_bytes(count: int) -> int:
-    """Bytes of this many graphs without nodes and values, with the padding of their segments."""
+    """Bytes of the graphs of `count` delegates, without nodes and values but with the segments' padding."""
     return count * (HEADER + GRAPH + TYPES + PADDING)
 
 
@@ -81,7 +82,7 @@ def linear_bytes(bits: int | None, group: bool, activations: str, bias: bool) ->
 
     Args:
         bits: bits per stored weight; None is float32.
-        group: whether a scale belongs to a group.
+        group: whether each group of inputs has a scale; otherwise each output channel has one.
         activations: `none`, `int8_dynamic` or `int8_static`.
         bias: whether the layer has a bias.
     """
@@ -98,7 +99,13 @@ def linear_bytes(bits: int | None, group: bool, activations: str, bias: bool) ->
 
 
 def linear_keys(bits: int | None, activations: str, bias: bool) -> list[int]:
-    """Lengths of the keys of a linear layer's constants: weights, scales, bias and the bias's scales."""
+    """Lengths of the keys of a linear layer's constants: weights, scales, bias and the bias's scales.
+
+    Args:
+        bits: bits per stored weight; None is float32.
+        activations: `none`, `int8_dynamic` or `int8_static`.
+        bias: whether the layer has a bias.
+    """
     keys = [KEY] if bits is None else [KEY, SCALE_KEY]
     if bias:
         keys += [KEY, SCALE_KEY] if activations == "int8_static" and bits is not None else [KEY]

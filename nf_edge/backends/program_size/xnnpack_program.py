@@ -1,6 +1,6 @@
-"""Bytes of a `.pte` of backend xnnpack, without its weights and tables.
+"""Predict the bytes of a `.pte` of backend xnnpack, without its weights and tables.
 
-The numbers of objects are those of programs that the backend lowered.  Each layer adds the same objects.  The
+The object counts are those of programs that the backend lowered.  Each layer adds the same objects.  The
 precision of linear layers changes only these layers.  Some parts count less than zero: a last layer for one
 token has fewer delegates than other layers.
 """
@@ -95,7 +95,11 @@ OPERATORS = (
 
 
 def xnnpack_bytes(config: ModelConfig, precision_of: Precisions, cache: CacheDtype | None) -> int:
-    """Bytes of a file without its weights and tables."""
+    """Predict the bytes of a file without its weights and tables.
+
+    Args:
+        cache: dtype of the model's cache; None without a cache.
+    """
     total = _model(config, cached=cache is not None)
     parts = [LAYER, NOISE[config.noise.kind], ACTIVATION[config.activation_function]]
     if config.attention == "standard":
