@@ -1,4 +1,4 @@
-"""Memory of a microcontroller's firmware besides the model file and its pools.
+"""Memory of a microcontroller's firmware, except the model file and the memory pools that it needs.
 
 The application is not included: a device file sets aside memory for it (`reserve`).
 """
@@ -12,7 +12,7 @@ APPLICATION_FLASH = 64 * KIB
 
 @dataclass(frozen=True)
 class Firmware:
-    """Bytes of a firmware besides the model file and its pools.
+    """Bytes of a firmware, except the model file and the memory pools that it needs.
 
     Attributes:
         code: code and constants in flash; None if unknown.
@@ -32,5 +32,5 @@ class Firmware:
 
 
 def input_bytes(length: int) -> int:
-    """Bytes of a row's token ids and mask, int64 each."""
+    """Bytes of the token ids and mask of a row with `length` tokens, int64 each."""
     return 2 * 8 * length

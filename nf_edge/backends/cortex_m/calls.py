@@ -1,4 +1,4 @@
-"""The operator calls of a Cortex-M program, counted before lowering: `form.py`, layer by layer."""
+"""List the operator calls of a Cortex-M program before lowering, layer by layer as in `form.py`."""
 
 from collections.abc import Iterator
 
@@ -10,10 +10,10 @@ from nf_edge.model import ModelConfig
 
 
 def calls_of(config: ModelConfig, input_shape: InputShape, rows: int) -> list[Call]:
-    """The calls of a program.
+    """List the operator calls of a program.
 
     Args:
-        rows: queries of a block in a causal layer.
+        rows: the maximum number of queries in a block; causal layers compute attention block by block.
     """
     return list(_program(config, input_shape.length, rows))
 
@@ -72,7 +72,11 @@ def _layer(config: ModelConfig, heads: int, length: int, rows: int, output: str)
 
 
 def _queries(config: ModelConfig, picks: list[Call]) -> Iterator[Call]:
-    """Linear layers of keys, values and queries, and the noise on the queries; then the views by head."""
+    """The calls of the linear layers for keys, values and queries, and of the noise on the queries.
+
+    Args:
+        picks: the calls that select the only query; empty if all tokens are queries.
+    """
     noisy = config.noise.kind in ("lowrank", "pairwise")
     # Without noise, keys are split by head at once, and so are queries.
     yield _linear(rows_after=noisy or bool(picks) or config.attention == "standard")  # keys
@@ -88,7 +92,12 @@ def _queries(config: ModelConfig, picks: list[Call]) -> Iterator[Call]:
 
 
 def _attention(config: ModelConfig, heads: int, queries: int, masked: bool, first: bool) -> Iterator[Call]:
-    """Attention of one block of queries."""
+    """The calls of attention for one block of queries.
+
+    Args:
+        masked: whether causal order hides keys.
+        first: whether this is the layer's first block.
+    """
     views = 2 if first and config.attention == "symmetric" else 0
     yield _transpose(views)
     if queries > 1:
@@ -107,7 +116,7 @@ def _attention(config: ModelConfig, heads: int, queries: int, masked: bool, firs
 
 
 def _pick(output: str) -> list[Call]:
-    """The selection of one output token."""
+    """The calls that select one output token; none if `output` is "all"."""
     if output == "all":
         return []
     if output == "first":
@@ -116,7 +125,7 @@ def _pick(output: str) -> list[Call]:
 
 
 def _linear(*, bias: bool = True, image_before: bool = True, rows_after: bool = True) -> Call:
-    """A linear layer as a convolution, with the views before and after it."""
+    """One call for a linear layer as a convolution, and optionally the views of its input and its result."""
     views = (*((4,) if image_before else ()), *((3,) if rows_after else ()))
     constants = (4, 1, 1, *((1,) if bias else ()))
     scalars = 4 if bias else 5

@@ -44,7 +44,12 @@ MEASURED = (
 
 
 def cortex_m_firmware(operators: Iterable[str], length: int) -> Firmware:
-    """The firmware of a program that calls these operators on rows of `length` tokens."""
+    """Estimate the code, stack and input buffers of the firmware for a program.
+
+    Args:
+        operators: names of the operators that the program calls.
+        length: tokens of a row.
+    """
     others = sorted(name for name in set(operators) if not name.startswith(BASE_OPERATORS))
     unknown = [name for name in others if name not in KERNELS]
     code = None if unknown else BASE + sum(KERNELS[name] for name in others)

@@ -120,7 +120,7 @@ class StaticShapeBlock(nn.Module):
 
 
 class Body(nn.Module):
-    """The layers, the last norm, and a language model's head."""
+    """The part of the program that is quantized: the layers, the last norm, and a language model's head."""
 
     def __init__(self, model: NoiseFormer, length: int, output_tokens: OutputTokens) -> None:
         super().__init__()

@@ -58,7 +58,7 @@ def lower_program(exported: torch.export.ExportedProgram, target: str) -> Any:
     manager.
 
     Args:
-        target: one of `CORES`.
+        target: the kind of core to lower for, a key of `CORES` such as `cortex-m-mve`.
     """
     from executorch.backends.cortex_m.edge_compile_config import cortex_m_edge_compile_config
     from executorch.backends.cortex_m.passes.cortex_m_pass_manager import CortexMPassManager

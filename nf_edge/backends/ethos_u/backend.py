@@ -121,7 +121,7 @@ def _stream(path: Path, program: Any) -> bytes:
     """The content of a program's only delegate.
 
     Args:
-        path: the program's file, for the message.
+        path: the program's file, for error messages.
         program: the program, parsed from its file.
 
     Raises:

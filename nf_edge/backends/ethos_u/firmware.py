@@ -13,5 +13,5 @@ NOT_MEASURED = (
 
 
 def ethos_u_firmware(length: int) -> Firmware:
-    """The firmware of a program for an Ethos-U that takes rows of `length` tokens."""
+    """Estimate code, stack and input buffers of the firmware for a program with rows of `length` tokens."""
     return Firmware(NPU_CODE - APPLICATION_FLASH, NPU_STACK, input_bytes(length), NOT_MEASURED)

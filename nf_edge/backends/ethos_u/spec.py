@@ -93,7 +93,7 @@ class EthosUSpec(BackendSpec):
 
 
 def _host_calls(config: ModelConfig) -> Iterator[Call]:
-    """The calls of the host: before the NPU's delegate, of the delegate, and after it."""
+    """The operator calls that the host executes, in order; one of them calls the NPU's delegate."""
     output = output_tokens_of(config)
     yield from embeddings(config)
     hides = output == "last" or not config.causal
@@ -113,7 +113,7 @@ def _host_calls(config: ModelConfig) -> Iterator[Call]:
 
 
 def _queries(config: ModelConfig, length: int) -> list[list[tuple[int, int]]]:
-    """Query blocks of each layer, as (first, end).
+    """For each layer, the first and the end position of each block of queries.
 
     If only one token is output, the last layer has one query, which attends to all keys.
     """

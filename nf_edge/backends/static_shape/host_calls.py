@@ -1,7 +1,8 @@
-"""The operator calls of a static-shape program outside its layers, counted before lowering.
+"""List the operator calls of a static-shape program outside its layers, before lowering.
 
-They follow `form.py`.  A program's values decide how much memory its loader needs.  Each call adds its
-results and scratch, its scalars, and the constants and views that only this call reads.
+They are the calls of the modules in `form.py`.  The number of a program's values decides how much memory its
+loader needs.  Each call counts its results and scratch, its scalars, and the constants and views that only
+this call reads.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,13 +44,19 @@ class Call:
 
     @property
     def values(self) -> int:
-        """Values that this call adds to the program."""
+        """The number of values that this call adds to the program."""
         in_lists = sum(self.lists) + len(self.lists) + len(self.tensor_lists)
         return len(self.ranks) + self.scalars + in_lists
 
 
 def method_bytes(calls: Sequence[Call], delegates: int = 0) -> int:
-    """Bytes of the method allocator of a program, except up to 4 bytes a list for alignment."""
+    """Bytes that ExecuTorch's loader takes from the method allocator for a program with these calls.
+
+    Alignment may add up to 4 bytes per list.
+
+    Args:
+        delegates: the number of delegates in the program.
+    """
     allocator = MethodAllocator()
     allocator.add(VALUE * (INPUTS + sum(call.values for call in calls)))
     allocator.add(INPUTS, 1)
@@ -69,7 +76,10 @@ def method_bytes(calls: Sequence[Call], delegates: int = 0) -> int:
 
 
 def embeddings(config: ModelConfig) -> Iterator[Call]:
-    """The mask of real tokens, if pad tokens end a row; the lookup of both embeddings, and their sum."""
+    """The calls that look up both embeddings and add them.
+
+    If pad tokens end a row, the calls that compute the mask of real tokens come first.
+    """
     if config.pooled_token == "last_not_pad" and not config.is_language_model:
         yield Call("aten::ne.Scalar_out", 4, (2,), scalars=1)
         yield _cast()
@@ -103,7 +113,7 @@ def answer(config: ModelConfig, output: str) -> Iterator[Call]:
 
 
 def hidden() -> Iterator[Call]:
-    """The value that hides padded keys, from the mask."""
+    """The calls that turn the attention mask into a value that hides padded keys."""
     yield _cast()
     yield Call("dim_order_ops::_to_dim_order_copy.out", 5, (0, 0), scalars=1, lists=(0,))
     yield Call("aten::sub.out", 5, (2,), scalars=1)
@@ -111,7 +121,7 @@ def hidden() -> Iterator[Call]:
 
 
 def last_token() -> Iterator[Call]:
-    """A mask of the last token."""
+    """The calls that compute a mask of the last real token from the attention mask."""
     yield _cast()
     yield Call("aten::slice_copy.Tensor_out", 7, (2,), scalars=4)
     yield Call("aten::constant_pad_nd.out", 5, (2,), scalars=1, lists=(2,))

@@ -55,8 +55,9 @@ def account(
     notes: tuple[str, ...] = (),
     counted: frozenset[str] = frozenset(),
 ) -> MemoryPlan:
-    """The memory plan of a file that is read in place: the complete file is mapped, and nothing is
-    copied to RAM.
+    """The memory plan of a file that the application reads in place: all of it is mapped, and none is copied.
+
+    `program`, `weights` and `embeddings` are the bytes of the file's parts.
     """
     return MemoryPlan(
         program=program,
