@@ -178,7 +178,7 @@ def _require_packages(name: str) -> None:
 
 
 def missing_packages(packages: Sequence[str]) -> list[str]:
-    """The packages that are not installed."""
+    """Those of the packages, by their names on PyPI, that are not installed."""
     return [package for package in packages if installed_version(package) is None]
 
 

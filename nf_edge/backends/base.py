@@ -91,6 +91,9 @@ class Backend(BackendSpec):
         """Wrap a specialised network as the program to lower; both share the same modules.
 
         A program without a cache maps (input_ids, attention_mask), int64 [B, T] each, to logits.
+
+        Args:
+            cache: dtype of the program's cache; None for a program without a cache.
         """
 
     def round_weights(self, model: NoiseFormer, recipe: Recipe) -> dict[str, Tensor] | None:
@@ -143,7 +146,9 @@ class Backend(BackendSpec):
         """Lower a program, quantized as the recipe requests, to a file."""
 
     def graph(self, program: nn.Module, input_shape: InputShape, path: Path) -> Session | Decoder | None:
-        """Load the exported graph of a lowered program in `graph_library`; None if it cannot run there.
+        """Load a lowered program's exported graph in the library that `graph_library` names.
+
+        The result is None if the graph cannot run in that library.
 
         Args:
             program: the program that was lowered.
@@ -171,7 +176,9 @@ class Backend(BackendSpec):
         return
 
     def covered(self, operators: Iterable[Operator], recipe: Recipe, input_shape: InputShape) -> Coverage:
-        """Count the operators that the library executes; list the others, each with a reason and a fix."""
+        """Count the operators that the backend's accelerated library executes; list the others with reasons
+        and fixes.
+        """
         library = self.library.format(target=recipe.target)
         coverage = coverage_of(operators, library, input_shape.length, self._why_left)
         return coverage.with_fixes(fixes_for(recipe)) if coverage.left else coverage

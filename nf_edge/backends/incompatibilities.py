@@ -132,7 +132,7 @@ def _other_keys(quantize: Quantize, support: Support) -> Iterator[str]:
 
 
 def _elsewhere(supports: Callable[[Support], bool]) -> str:
-    """The part of a message that names the backends with a feature; "" if no backend has it."""
+    """The part of a message that names the backends for which `supports` is true; "" if there is none."""
     from nf_edge.backends import all_specs
 
     names = [name for name, spec in all_specs().items() if supports(spec.support)]
@@ -162,7 +162,7 @@ def _words(precision: Precision) -> str:
 
 
 def _keys(kernel: Kernel) -> str:
-    """The recipe keys and values that a kernel supports."""
+    """The recipe keys and values that a kernel supports, as text for a message."""
     return (
         f"weights: {_either(f'int{bits}' for bits in kernel.bits)}, "
         f"granularity: {_either(map(granularity_of, kernel.groups))}, "

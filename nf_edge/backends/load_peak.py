@@ -1,4 +1,4 @@
-"""The peak of loading of programs whose delegate packs weights."""
+"""Predict the peak memory while a program loads whose delegate packs weights."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -8,23 +8,23 @@ from nf_edge.backends.tensor_sizes import Sizes
 
 
 def packing_peak(program: int, loaded: int, buffers: int, constants: Iterable[int]) -> int:
-    """Bytes of a process at the peak of loading, without the runtime.
+    """Predict the peak bytes of a process that loads a program, without the runtime's libraries.
 
-    ExecuTorch allocates and clears the planned buffers before the delegates load
-    (`Module::load_method` in extension/module/module.cpp).  XNNPACK maps the pages of one constant at a time,
-    packs them, and frees them; the largest one decides.
+    ExecuTorch allocates and clears the planned buffers before the delegates load (`Module::load_method` in
+    extension/module/module.cpp).  XNNPACK then maps one constant at a time, packs it, and unmaps it.  So only
+    the largest constant adds to the peak.
 
     Args:
-        program: bytes of the program in the file.
-        loaded: heap in use after load.
-        buffers: planned buffers, including the cache.
-        constants: bytes of each packed constant.
+        program: bytes of the file without weights and tables.
+        loaded: bytes of heap in use after load, including packed weights.
+        buffers: bytes of the planned buffers, including the cache.
+        constants: bytes in the file of each constant that XNNPACK packs.
     """
     return program + loaded + buffers + max(constants, default=0)
 
 
 def packed_constants(sizes: Sizes, precision_of: Precisions) -> list[int]:
-    """Bytes of each linear layer's weights in the file."""
+    """Bytes in the file of each linear layer's weights and scales, one number per layer."""
     return [
         replace(sizes, linear={name: shape}).linear_bytes(precision_of, channel_bytes=4, group_bytes=2)
         for name, shape in sizes.linear.items()

@@ -1,4 +1,4 @@
-"""The pages of mapped embedding tables that a run reads."""
+"""Predict which part of the memory-mapped embedding tables a run brings into memory."""
 
 from nf_edge.model import ModelConfig
 
@@ -7,10 +7,10 @@ AROUND = 64 << 10
 
 
 def read_table_bytes(tables: int, config: ModelConfig, length: int) -> int:
-    """Bytes of the token and the position table that a run of `length` different tokens maps.
+    """Predict the bytes of both embedding tables that a run of `length` different tokens brings into memory.
 
     Args:
-        tables: bytes of both tables.
+        tables: bytes of the token table and the position table together.
     """
     tokens = tables * config.vocab_size // (config.vocab_size + config.n_positions)
     positions = tables - tokens

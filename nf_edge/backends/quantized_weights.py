@@ -95,7 +95,7 @@ def nearest(
 
 
 def _blocks(matrix: Tensor) -> tuple[Tensor, ...]:
-    """A matrix in blocks of rows."""
+    """Split a matrix into blocks of rows with at most `BLOCK` values each, but at least one row."""
     return matrix.split(max(BLOCK // matrix.shape[1], 1))
 
 
@@ -126,6 +126,10 @@ def between(
     """Compute scales and zero points so that the codes cover the range from `low` to `high`.
 
     The range is extended to include 0, which is represented exactly.
+
+    Args:
+        bits: bits of a code.
+        stored: dtype of the scales in the file; the scales are rounded to it.
 
     Returns:
         Scales and zero points, in the shape of `low`.

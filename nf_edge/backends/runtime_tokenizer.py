@@ -234,7 +234,11 @@ def _texts(tokenizer: Tokenizer, examples: Iterable[str]) -> list[str]:
 
 
 def _differences(tokenizer: Tokenizer, texts: list[str], answers: list[Any]) -> Iterator[str]:
-    """A description of each text that the runtime encodes or decodes differently."""
+    """A description of each text that the runtime encodes or decodes differently.
+
+    Args:
+        answers: the runtime's token ids and decoded text for each text; if it failed, None and the error.
+    """
     added = set(tokenizer.get_added_tokens_decoder())
     for text, (ids, written) in zip(texts, answers, strict=True):
         expected = tokenizer.encode(text).ids

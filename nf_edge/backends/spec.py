@@ -15,7 +15,7 @@ from nf_edge.model import ModelConfig
 class BackendSpec(ABC):
     """The recipes that a backend accepts, and the memory of its artifacts before they exist.
 
-    A module with a spec imports no PyTorch, so a verdict takes milliseconds.  A `Backend` extends its spec by
+    A spec's module imports no PyTorch, so a prediction takes milliseconds.  A `Backend` extends its spec by
     the code that lowers and runs files.
     """
 
@@ -32,7 +32,7 @@ class BackendSpec(ABC):
 
     @property
     def runtime(self) -> str:
-        """The package that runs the model file."""
+        """The name of the runtime that loads the model file, such as `executorch`."""
         return self.support.runtime
 
     def cache_dtype(self, config: ModelConfig, input_shape: InputShape, recipe: Recipe) -> CacheDtype | None:
@@ -75,9 +75,12 @@ class BackendSpec(ABC):
     def at(
         self, plan: MemoryPlan, config: ModelConfig, input_shape: InputShape, recipe: Recipe, tokens: int
     ) -> MemoryPlan:
-        """The plan of an artifact, changed to a context of `tokens` tokens in the same artifact.
+        """Adapt an artifact's memory plan to runs of at most `tokens` tokens.
 
-        A file with a fixed length always computes all of its tokens.
+        The plan stays the same if the file has a fixed length: each run then computes all of its tokens.
+
+        Args:
+            input_shape: the input shape of the artifact.
         """
         if not input_shape.dynamic_length or tokens == input_shape.length:
             return plan
@@ -86,7 +89,7 @@ class BackendSpec(ABC):
     def _shortened(
         self, plan: MemoryPlan, config: ModelConfig, input_shape: InputShape, recipe: Recipe
     ) -> MemoryPlan:
-        """The plan of an artifact, with the activations and the cache of an artifact for `input_shape`."""
+        """The plan with the cache, arenas and workspace of the shorter `input_shape`; other parts stay."""
         shorter = self.predict(config, input_shape, recipe)
         parts = ("cache", "arenas", "workspace")
         known = {name: getattr(shorter, name) for name in parts if getattr(plan, name) is not None}

@@ -62,7 +62,7 @@ class Sizes:
         return 4 * (sum(channels.values()) - self.biases + sums)
 
     def static_channels(self, precisions: Precisions) -> int:
-        """Output channels of the layers with biases whose activations are int8 with fixed ranges."""
+        """The number of output channels of all layers with biases and `int8_static` activations."""
         return sum(
             shape[0]
             for name, shape in self.linear.items()
@@ -79,7 +79,11 @@ class Sizes:
         return self.token_bytes(precisions, float_bytes) + positions
 
     def token_bytes(self, precisions: Precisions, float_bytes: int = 4) -> int:
-        """Bytes of the token table."""
+        """Bytes of the token table, including scales and zero points.
+
+        Args:
+            float_bytes: bytes of a scale, and of a value that is not quantized.
+        """
         row_bytes = float_bytes if precisions[TOKENS].symmetric else float_bytes + 1
         return _bytes(self.tokens, precisions[TOKENS], row_bytes, float_bytes, float_bytes)
 

@@ -89,7 +89,7 @@ class OpenVinoSpec(BackendSpec):
     def _shortened(
         self, plan: MemoryPlan, config: ModelConfig, input_shape: InputShape, recipe: Recipe
     ) -> MemoryPlan:
-        """The plan with the workspace of fewer tokens; ExecuTorch allocates the complete cache at load."""
+        """The plan with the workspace of the shorter `input_shape`; the cache stays complete."""
         if plan.workspace is None:
             return plan
         return replace(plan, workspace=self.predict(config, input_shape, recipe).workspace)
@@ -121,5 +121,5 @@ def packed_late(linear: Mapping[str, tuple[int, int]], floats: bool) -> dict[str
 
 
 def of_layers(size: tuple[int, int], config: ModelConfig) -> int:
-    """Bytes of a model; `size` has the bytes of a model without layers, and of one layer."""
+    """Bytes of a complete model; `size` is the bytes without layers, and the bytes of each layer."""
     return size[0] + size[1] * config.n_layer

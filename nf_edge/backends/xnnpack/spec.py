@@ -46,9 +46,9 @@ class XnnpackSpec(BackendSpec):
     def _shortened(
         self, plan: MemoryPlan, config: ModelConfig, input_shape: InputShape, recipe: Recipe
     ) -> MemoryPlan:
-        """The plan with fewer pages of the tables.
+        """The plan with fewer mapped pages of the embedding tables, for the shorter `input_shape`.
 
-        ExecuTorch allocates and clears the memory for the longest input when it loads a file.
+        The other parts stay: ExecuTorch allocates and clears the memory for the longest input at load.
         """
         longest = InputShape.of(recipe, config).length
         saved = read_table_bytes(plan.embeddings, config, longest)
@@ -56,7 +56,7 @@ class XnnpackSpec(BackendSpec):
         return replace(plan, mapped=plan.mapped - saved + read)
 
     def _program_bytes(self, config: ModelConfig, precision_of: Precisions, cache: CacheDtype | None) -> int:
-        """Bytes of a file without its weights and tables."""
+        """Predict the bytes of a file without weights and tables; `cache` is None without a cache."""
         return xnnpack_bytes(config, precision_of, cache)
 
     def _predicted(
@@ -69,7 +69,7 @@ class XnnpackSpec(BackendSpec):
         memory: ProgramMemory,
         workspace: int,
     ) -> MemoryPlan:
-        """The predicted memory plan of a program with linear layers that XNNPACK packs."""
+        """Predict the memory plan of a program whose linear layers XNNPACK packs; `cache` is in bytes."""
         precision_of = precisions(recipe, config)
         # A channel has a float32 scale; a group has a bfloat16 scale.
         packed = sizes.linear_bytes(precision_of, channel_bytes=4, group_bytes=2) + 4 * sizes.biases
@@ -95,7 +95,7 @@ class XnnpackSpec(BackendSpec):
 
 
 def tied_twice(config: ModelConfig) -> list[str]:
-    """The note about a tied embedding; empty if the model has none."""
+    """A list with one note: the file stores the tied embedding twice; empty if embeddings are not tied."""
     if not (config.is_language_model and config.tie_word_embeddings):
         return []
     size = config.vocab_size * config.n_embd
