@@ -33,7 +33,7 @@ class TappedFile:
 
     Args:
         path: the file.
-        names: maps the name of a `Point` to the name of its tensor in the file, as `tensor_names` returns it.
+        names: maps the name of each compared tensor (a `Point`) to its name in the file.
     """
 
     through = "the artifact's file in ONNX Runtime, with the layers' tensors as more outputs"
@@ -66,13 +66,13 @@ class TappedFile:
 
 
 def tensor_names(path: Path, inputs: tuple[Tensor, ...], reference: Mapping[str, Tensor]) -> dict[str, str]:
-    """Map the name of each `Point` to the name of its tensor in a float32 file.
+    """Map the name of each compared tensor (a `Point`) to its name in a float32 file.
 
-    Points that the file does not compute are left out.
+    Tensors that the file does not compute are left out.
 
     Args:
         inputs: token ids and mask of a row.
-        reference: maps the name of each point to its value for this row.
+        reference: maps the name of each compared tensor to its value for this row.
     """
     model = onnx.load(path)
     order = [output for node in model.graph.node for output in node.output if output]
