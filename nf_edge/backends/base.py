@@ -127,9 +127,9 @@ class Backend(BackendSpec):
         return weights
 
     def layer_report(self, module: str, precision_of: Precisions) -> tuple[str, str] | None:
-        """The dtype in which this backend stores a module, and the reason.
+        """The dtype in which this backend stores a module, and the reason for that dtype.
 
-        None if it is the dtype that `precision_of` gives.
+        None if the backend stores the dtype of the module's precision in `precision_of`.
         """
         return None
 

@@ -33,6 +33,8 @@ def softmax_int8(
 ) -> Tensor:
     """`cortex_m::softmax` along the last dimension: int8 scores → int8 probabilities in steps of 1/256.
 
+    `dim` and the zero points have no effect; they are in the operator's signature.
+
     Args:
         multiplier, shift: fixed-point factor that converts a score less the largest score to an exponent.
         least: the smallest of these differences whose exponential is not 0.

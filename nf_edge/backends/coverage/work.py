@@ -10,7 +10,12 @@ from nf_edge.backends.coverage.coverage import Operator
 
 @dataclass(frozen=True)
 class Cost:
-    """Instructions per multiply-accumulate or per element of the result."""
+    """The instructions that an operator needs per multiply-accumulate or per element of its result.
+
+    Attributes:
+        instructions: number of instructions per unit.
+        per: the unit: `mac` is a multiply-accumulate, `element` is an element of the first result.
+    """
 
     instructions: float
     per: Literal["mac", "element"]

@@ -20,7 +20,7 @@ ARGUMENT_META = 12 + 16
 
 
 class MethodAllocator:
-    """Counts allocations like ExecuTorch's `MemoryAllocator`, with the same alignment."""
+    """Sums allocations with the alignment of ExecuTorch's `MemoryAllocator`; `used` has the sum in bytes."""
 
     def __init__(self) -> None:
         self.used = 0
@@ -29,7 +29,12 @@ class MethodAllocator:
         self.used = -(-self.used // alignment) * alignment + size
 
     def add_tensor(self, rank: int, *, static: bool = True) -> None:
-        """A tensor: its strides and object; if its shape can change, also its sizes and order of axes."""
+        """Add a tensor: its strides and object; if its shape can change, also its sizes and order of axes.
+
+        Args:
+            rank: number of axes.
+            static: whether the shape is fixed.
+        """
         if not static:
             self.add(POINTER * rank)
             self.add(rank, 1)
@@ -37,13 +42,17 @@ class MethodAllocator:
         self.add(TENSOR)
 
     def add_integers(self, length: int) -> None:
-        """A list of integers: pointers to its values, a buffer, and its header."""
+        """Add a list of `length` integers: pointers to the values, a buffer, and the list's header."""
         self.add(POINTER * length)
         self.add(LONG * length, LONG)
         self.add(LIST)
 
     def add_tensors(self, length: int, *, optional: bool = False) -> None:
-        """A list of tensors: pointers to its values, a buffer, and its header."""
+        """Add a list of `length` tensors: pointers to the values, a buffer, and the list's header.
+
+        Args:
+            optional: whether elements of the list may be None.
+        """
         self.add(POINTER * length)
         self.add((LONG if optional else POINTER) * length)
         self.add(LIST)

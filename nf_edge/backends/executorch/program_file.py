@@ -19,7 +19,10 @@ NOT_COMPUTE = {"getitem", "executorch_call_delegate", "aten::sym_size", "alloc",
 
 
 def mapped(path: Path) -> bytes | memoryview:
-    """The content of a file; its parts are read when they are used."""
+    """The content of a file, mapped into memory, so that a part is read only when it is used.
+
+    The result is empty bytes if the file is empty.
+    """
     with path.open("rb") as file:
         # An empty file cannot be mapped.
         empty = file.seek(0, 2) == 0

@@ -21,8 +21,8 @@ class Graph(NamedTuple):
 
     Attributes:
         file: bytes of a layer in the file.
-        loaded: bytes that loading allocates, per model and per layer.
-        ran: bytes that the first run allocates for oneDNN primitives, per model and per layer.
+        loaded: bytes that loading allocates: per model, and per layer.
+        ran: bytes that the first run allocates for oneDNN primitives: per model, and per layer.
     """
 
     file: int
@@ -113,6 +113,10 @@ def packed_late(linear: Mapping[str, tuple[int, int]], floats: bool) -> dict[str
     again at the first step of one token.  OpenVINO does not document which matrices the others are.
     According to measurements, they are `c_proj` of every MLP except the first if weights are float32.  If
     weights are rounded, they are all matrices except the head and attention's `c_kv` or `c_attn`.
+
+    Args:
+        linear: maps the name of each linear layer to its weight's shape [out, in].
+        floats: whether the weights are float32.
     """
     if not floats:
         early = ("c_kv", "c_attn", *HEADS)

@@ -30,7 +30,7 @@ class Call:
         operator: the operator's name in the program.
         arguments: the number of its arguments, including results.
         ranks: ranks of the tensors that this call adds: results, scratch, constants and views.
-        scalars: its numbers, flags and absent arguments.
+        scalars: how many numbers, flags and absent arguments it has.
         lists: lengths of its lists of integers; each integer is a value of the program too.
         tensor_lists: lengths of its lists of tensors.
     """

@@ -18,6 +18,7 @@ def static_support(
     """The `Support` of a static-shape backend, whose linear layers have int8 weights per channel.
 
     Args:
+        targets: the accelerators or cores to compile for; a recipe must name one.
         activations: the dtypes of activations that the backend supports.
     """
     return Support(
