@@ -98,7 +98,7 @@ def _run(
         noise=config.noise.kind,
         products=products.pop() if len(products) == 1 else "int8_static",
         tables=precision_of[TOKENS].stored is not None,
-        tanh=config.activation_function != "relu",
+        gelu=config.activation_function != "relu",
         outputs=config.vocab_size if config.is_language_model else config.num_labels or 1,
         cache_bytes=0 if cache is None else 1 if cache.dtype == "int8" else 4,
         symmetric=config.attention == "symmetric",

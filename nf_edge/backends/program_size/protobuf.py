@@ -129,7 +129,6 @@ class Graph:
         shape: Sequence[int],
         data: int,
         *,
-        raw: bool = True,
         shown: bool = True,
         extra: int = 0,
     ) -> str:
@@ -137,7 +136,6 @@ class Graph:
 
         Args:
             data: bytes of its data.
-            raw: has no effect.
             shown: whether the file also lists its shape.
             extra: bytes of additional fields.
         """

@@ -25,7 +25,7 @@ class Run:
         noise: kind of the noise, such as `relative`.
         products: dtype in which the linear layers multiply.
         tables: whether embedding tables are quantized.
-        tanh: whether the activation function is GELU, which allocates a block outside the arena.
+        gelu: whether the activation function is GELU, which allocates a block outside the arena.
         outputs: number of logits of one row.
         cache_bytes: bytes of a cached value; 0 for a model without a cache.
         symmetric: whether keys and queries share a projection.
@@ -41,7 +41,7 @@ class Run:
     noise: str
     products: Products
     tables: bool
-    tanh: bool
+    gelu: bool
     outputs: int
     cache_bytes: int
     symmetric: bool
@@ -186,6 +186,6 @@ def _attention(tape: Tape, run: Run, residual: Value, heads: int, biases: _Biase
 def _mlp(tape: Tape, run: Run, residual: Value, inner: int) -> Value:
     norm = tape.one([residual], _tokens(run, run.hidden))
     wide = _linear(tape, run, norm, run.hidden, inner)
-    wide = tape.one([wide], _tokens(run, inner), heap=wide.bytes if run.tanh else 0)
+    wide = tape.one([wide], _tokens(run, inner), heap=wide.bytes if run.gelu else 0)
     projected = _linear(tape, run, wide, inner, run.hidden)
     return tape.one([residual, projected], _tokens(run, run.hidden), in_place=True)
