@@ -1,4 +1,4 @@
-"""The memory that this machine can still give a process."""
+"""The memory that a process on this machine can still allocate."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Check whether a device can run the artifact of a recipe."""
+"""Check whether a device can run the artifacts that a recipe makes."""
 
 from nf_edge.core.device import Device, bundled_devices
 from nf_edge.core.recipe.recipe import Recipe

@@ -19,7 +19,9 @@ def allowed_cpus() -> int:
 def _lowest_quota(root: Path, membership: Path) -> float:
     """The lowest quota, in CPUs, of a process's control groups and their parents; infinite if none has one.
 
-    For the arguments, see `lowest_limit`.
+    Args:
+        root: the folder where the control groups are mounted.
+        membership: the file that lists the process's groups, as /proc/self/cgroup does.
     """
     return lowest_limit(root, membership, "cpu", _quota)
 

@@ -25,6 +25,7 @@ def staged_folder(
     stays unchanged.
 
     Args:
+        kind: the kind of folder, such as an artifact; a folder of another kind is never replaced.
         overwrite: whether an existing folder of this kind may be replaced.
         sources: files and folders that the job reads.  `target` is not replaced if it is or contains one of
             them.

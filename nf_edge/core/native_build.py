@@ -188,7 +188,7 @@ def new_cache_entry(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _cache_errors(folder: Path) -> Iterator[None]:
-    """Turn errors of writing to the cache into a message that says how to choose another folder."""
+    """Turn an OSError in the block into a MissingTool that says how to choose another cache folder."""
     try:
         yield
     except OSError as error:
@@ -214,8 +214,11 @@ def _build_lock(folder: Path) -> Iterator[None]:
 
 
 def _key(native: NativePart, depends_on: list[str], command: list[str]) -> str:
-    """A hash of everything that a build depends on.  It covers library paths, because programs store them as
-    rpaths.
+    """A hash of everything that a build depends on: sources, compiler, processor, and `depends_on`.
+
+    Args:
+        depends_on: other inputs, such as library paths, which programs store as rpaths.
+        command: the compiler, which may have arguments.
     """
     identity = processes.output_of([*command, "--version"])
     digest = hashlib.sha256()

@@ -78,7 +78,7 @@ def output_of(command: Sequence[str]) -> str:
 
 
 def end(process: "subprocess.Popen[str]") -> None:
-    """End a program that is still running, and everything it started."""
+    """End a program and all processes in its group: by SIGTERM, and after `GRACE_S` seconds by SIGKILL."""
     if process.poll() is None or process.returncode < 0:
         _signal(process, signal.SIGTERM)
         until = time.monotonic() + GRACE_S
@@ -95,7 +95,7 @@ def end(process: "subprocess.Popen[str]") -> None:
 
 
 def end_all() -> None:
-    """End all programs and refuse to start new ones, until `allow_starts` is called."""
+    """Send SIGTERM to all programs that `start` started; it then refuses new ones until `allow_starts`."""
     global _ending
     _ending = True
     for process in list(_running):
@@ -128,7 +128,7 @@ def allow_starts() -> None:
 
 
 def kill(process: "subprocess.Popen[str]") -> None:
-    """Kill a program and everything in its process group."""
+    """Send SIGKILL to a program and all processes in its group, without waiting for their end."""
     _signal(process, signal.SIGKILL)
 
 

@@ -42,6 +42,7 @@ def require_schema(document: Any, known: Sequence[str], where: Path) -> None:
 
     Args:
         known: the schemas that can be read, the newest last.
+        where: the path of the document, for messages.
 
     Raises:
         BadInput: a newer nf-edge wrote the document, or it is another kind of file.

@@ -32,7 +32,10 @@ ARM = 0x41
 
 
 def part_name(implementer: int, part: int) -> str:
-    """The name of a core, such as `Cortex-A76`; its numbers if the part is not in `PARTS`."""
+    """The name of an Arm core, such as `Cortex-A76`, from its two numbers in /proc/cpuinfo.
+
+    If `PARTS` lacks the core, the result is a text with both numbers.
+    """
     for name, number in PARTS.items():
         if (implementer, part) == (ARM, number):
             family, _, model = name.partition("-")

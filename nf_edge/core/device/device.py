@@ -82,7 +82,10 @@ class Device(Closed):
 
     @property
     def working_memory(self) -> Memory:
-        """The memory of a model's heap and arenas and, except on a microcontroller, of mapped weights."""
+        """The device's memory that holds a model's heap and arenas.
+
+        Except on a microcontroller, it also holds the mapped weights.
+        """
         return next(part for part in self.memory if part.kind == WORKING_KIND[self.class_])
 
     @property
@@ -114,7 +117,11 @@ class Device(Closed):
         return [memory for memory in (self.working_memory, self.storage_memory) if memory]
 
     def to_json(self) -> dict[str, Any]:
-        """The content of the file with sizes in bytes, its budgets, and the paths of its unverified facts."""
+        """The content of the device file, with sizes in bytes, and two more keys.
+
+        `budgets` has the bytes that a model may use of each memory, and `unverified` the paths of unverified
+        facts.
+        """
         return {
             **self.model_dump(mode="json", by_alias=True),
             "budgets": [{"memory": memory.name, "bytes": memory.budget_bytes} for memory in self.budgets],

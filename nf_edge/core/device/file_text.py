@@ -7,15 +7,19 @@ from nf_edge.core.device.facts import UNKNOWN
 
 
 def scalar(value: str) -> str:
-    """A text as YAML."""
+    """A text as a quoted YAML string."""
     return strict_json.dumps(value, ascii_only=False)
 
 
 def fact(indent: int, key: str, value: object, source: str, verified: bool) -> list[str]:
-    """The lines of a fact.
+    """The YAML lines of one fact of a device file.
 
     Args:
-        value: a text, a number, or a list of names; None: unknown.
+        indent: number of spaces before the key.
+        key: the key of the fact, such as `soc`.
+        value: a text, a number, or a list of names; None: the value is written as `unknown`.
+        source: where the value comes from, in words.
+        verified: whether somebody checked the value in its source.
     """
     text = value if isinstance(value, int) else scalar(str(value))
     if value is None:
@@ -32,7 +36,7 @@ def fact(indent: int, key: str, value: object, source: str, verified: bool) -> l
 
 
 def unknown(indent: int, key: str) -> str:
-    """The line of a fact that the user has to fill in."""
+    """The YAML line of a fact with unknown value and source, after `indent` spaces; the user fills it in."""
     return f"{' ' * indent}{key}: {{value: {UNKNOWN}, source: {UNKNOWN}, verified: false}}"
 
 

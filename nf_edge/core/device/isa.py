@@ -14,7 +14,11 @@ LINUX_NAMES: dict[str, Isa] = {"asimd": "neon", "asimddp": "dotprod", "asimdhp":
 
 
 def of_linux(flags: str) -> list[Isa]:
-    """The instruction sets in a line `Features` or `flags` of /proc/cpuinfo."""
+    """The instruction sets of a core, by the names of device files.
+
+    Args:
+        flags: the value of the line `Features` or `flags` in /proc/cpuinfo.
+    """
     words = {LINUX_NAMES.get(word, word) for word in flags.split()}
     # `fpu` is Cortex-M's option here; x86-64's flag of that name says something else.
     return [isa for isa in ISAS if isa in words and isa != "fpu"]

@@ -20,7 +20,10 @@ def load_device(name_or_path: str) -> Device:
 
 
 def is_device(name: str) -> bool:
-    """Whether a name is the id of a bundled device or of one in the user's folders, or a YAML path."""
+    """Whether a name is the id of a bundled device or of a file in the user's folders.
+
+    Also true for a path that ends in `.yaml`, even if there is no file.
+    """
     return name.endswith(".yaml") or bool(resources.named(KIND, name))
 
 

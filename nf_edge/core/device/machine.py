@@ -1,4 +1,4 @@
-"""What Linux says about the machine that this process runs on."""
+"""Read the facts that Linux reports about this machine: name, chip, memory and CPU cores."""
 
 import math
 import re
@@ -33,7 +33,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Machine:
-    """Facts about a machine; each text is "" if Linux does not say it.
+    """Facts about a machine; each text is "" if Linux does not report it.
 
     Attributes:
         name: the maker's name of the machine.
@@ -93,20 +93,25 @@ def read_machine(root: Path = Path("/")) -> Machine:
 
 
 def _name(root: Path) -> str:
-    """The name of the board in the device tree, or of the product in the firmware's tables."""
+    """The board's name in the device tree, or maker and product in DMI; `root` has `proc` and `sys`."""
     tree = _text(root / "proc/device-tree/model")
     vendor, product = (_text(root / f"sys/class/dmi/id/{key}") for key in ("sys_vendor", "product_name"))
     return " ".join((tree or f"{vendor} {product}").split())
 
 
 def _compatible(root: Path) -> str:
-    """The chip's name in the device tree, such as `brcm,bcm2712`: the least specific of the board's names."""
+    """The chip's name in the device tree, such as `brcm,bcm2712`: the last name of the key `compatible`."""
     names = _text(root / "proc/device-tree/compatible", separator=" ").split()
     return names[-1] if names else ""
 
 
 def _clusters(root: Path, processors: list[dict[str, str]]) -> tuple[Cluster, ...]:
-    """The clusters of the processors in /proc/cpuinfo, the fastest first."""
+    """Group processors into clusters of equal cores, the fastest first.
+
+    Args:
+        root: the folder that has `sys`.
+        processors: the fields of each processor in /proc/cpuinfo.
+    """
     clusters: dict[str, list[dict[str, str]]] = defaultdict(list)
     for processor in processors:
         clusters[_core_name(processor)].append(processor)
@@ -138,7 +143,7 @@ def _cluster(root: Path, core: str, members: list[dict[str, str]]) -> Cluster:
 
 
 def _text(path: Path, separator: str = "") -> str:
-    """The text of a file of the kernel without the NUL characters at its end; "" if it cannot be read."""
+    """The text of a kernel file, with each NUL replaced by `separator`; "" if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").replace("\0", separator).strip()
     except OSError:

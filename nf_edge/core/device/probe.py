@@ -9,9 +9,10 @@ CPUINFO = "/proc/cpuinfo of this machine"
 
 
 def device_text(name: str, machine: Machine, date: str) -> str:
-    """A device file with what Linux says about a machine; what it does not say stays unknown.
+    """The text of a device file with the facts of a machine; facts that Linux does not report are `unknown`.
 
     Args:
+        name: the id of the device.
         date: the date of the file, such as `2026-11-30`.
     """
     size = (
@@ -68,7 +69,7 @@ def _core(cluster: Cluster) -> list[str]:
 
 
 def _backends(machine: Machine) -> list[str]:
-    """The backends for CPUs that are made for this kind of processor."""
+    """The lines of the key `backends`; also of `missing_backend` if no backend supports the processor."""
     if machine.x86:
         return ["backends: [nf_cpu, xnnpack, openvino, onnx_cpu]"]
     if machine.arm64:

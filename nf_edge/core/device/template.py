@@ -16,10 +16,13 @@ BACKENDS: dict[DeviceClass, str] = {
 
 
 def template(name: str, device_class: DeviceClass) -> str:
-    """A commented device file for a device of a class.
+    """The text of a commented device file, in which every fact is `unknown`.
 
-    Every fact is `unknown`.  The schema refuses the file until the user has filled in each fact that a
-    verdict depends on.
+    The schema refuses the file until the user has filled in each fact that a verdict depends on.
+
+    Args:
+        name: the id of the device.
+        device_class: the kind of device, such as `phone`, which determines its memories.
     """
     return joined(
         [
@@ -55,7 +58,7 @@ def template(name: str, device_class: DeviceClass) -> str:
 
 
 def _memory(device_class: DeviceClass) -> list[str]:
-    """The lines of the memories that a class needs."""
+    """The YAML lines of the memories that a class of devices needs, to fill in."""
     lines = ["# Sizes have a unit, such as 4 GiB, 512 KiB or 524288 B.", "memory:"]
     storage = STORAGE_KIND.get(device_class)
     for name, kind in (("RAM", WORKING_KIND[device_class]), ("Flash", storage)):
