@@ -170,6 +170,7 @@ def _drop(
 
     Args:
         before, after: whether each prediction of the reference and of the artifact is correct, bool [Q].
+        row: int64 [Q], index of each prediction's row.
     """
     lost, gained, total = int((before & ~after).sum()), int((after & ~before).sum()), len(row)
     effective = effective_count(before.astype(np.int64) - after, row) / total
@@ -193,7 +194,10 @@ def _score(side: Predictions, right: np.ndarray | None, row: np.ndarray, languag
     """The score of one of the two models.
 
     Args:
-        right: bool [Q], the correct predictions; None if they are unknown.
+        side: the predictions of this model.
+        right: bool [Q], whether each prediction is correct; None if this is unknown.
+        row: int64 [Q], index of each prediction's row.
+        language_model: whether to compute the perplexity.
     """
     total, count, interval = len(row), None, None
     if right is not None:

@@ -9,7 +9,17 @@ from torch import Tensor
 
 @dataclass
 class ErrorSums:
-    """Sums over all values of a layer's outputs: expected (y) and actual (ŷ)."""
+    """Sums over all values of a layer's outputs, expected (y) and actual (ŷ).
+
+    Attributes:
+        signal: Σ y².
+        noise: Σ (ŷ − y)².
+        product: Σ y ŷ.
+        actual: Σ ŷ².
+        largest: the largest |ŷ − y|.
+        scale: the largest |y|.
+        finite: whether all ŷ are finite.
+    """
 
     signal: float = 0.0
     noise: float = 0.0

@@ -143,7 +143,10 @@ def measure_parity(
 def _expected(
     reference: NoiseFormer, input_shape: InputShape, rows: Rows
 ) -> Iterator[tuple[Row, np.ndarray]]:
-    """Each row with PyTorch's logits for it, computed for up to `KEPT` bytes of logits at a time."""
+    """Yield each row with PyTorch's logits for it.
+
+    Logits are computed until they fill `KEPT` bytes, and then yielded, so that few of them are in memory.
+    """
     network: nn.Module = reference
     if input_shape.cached and isinstance(reference, CausalLM):
         network = LastLogits(reference, STEPS + 1)
@@ -162,7 +165,14 @@ def _expected(
 def _expected_of(
     run: Callable[..., Tensor], input_shape: InputShape, row: Row, pad_token_id: int | None
 ) -> np.ndarray:
-    """PyTorch's logits of a row that are compared: [C], [T, V], or [n, V] of a decoder."""
+    """PyTorch's logits of a row, to compare with the artifact's: [C] for a class, [T, V] for T tokens.
+
+    For a decoder, [n, V]: the logits after the complete row, then after each of the last `STEPS` tokens.
+
+    Args:
+        run: runs the network, and raises BadInput if logits are not finite.
+        pad_token_id: the token that pads a row; None: 0.
+    """
     length = len(row.input_ids)
     if input_shape.cached:
         last: np.ndarray = run(torch.tensor([row.input_ids]))[0].numpy()

@@ -60,7 +60,7 @@ class PairedPredictions:
 
     @classmethod
     def joined(cls, parts: Sequence["PairedPredictions"]) -> "PairedPredictions":
-        """The predictions of several parts, in order; there may be no part."""
+        """The predictions of several parts in one value, in order; without parts, it has no predictions."""
         indices, numbers = np.zeros(0, np.int64), np.zeros(0)
         none = cls(indices, indices, Predictions(indices, numbers), Predictions(indices, numbers), numbers)
         parts = parts or [none]

@@ -52,7 +52,7 @@ class Account:
 
     @property
     def phase(self) -> Phase:
-        """The phase that needs more memory."""
+        """The phase in which the process needs more memory: `steady state` or `load peak`."""
         steady, load_peak = self.steady.value, self.load_peak.value
         return "load peak" if load_peak is not None and not load_peak <= (steady or 0) else "steady state"
 
@@ -77,7 +77,11 @@ def missing_account(reason: str) -> Account:
 
 
 def sum_of(parts: Mapping[str, Figure], how: How) -> Figure:
-    """The sum of the known parts; its note names the unknown ones."""
+    """The sum of the known parts, in bytes; its note names the unknown parts.
+
+    Args:
+        how: the origin of the sum.
+    """
     known = [figure.value for figure in parts.values() if figure.value is not None]
     missing = [name for name, figure in parts.items() if figure.value is None and name != UNACCOUNTED]
     return Figure(sum(known), "bytes", how, f"without {'; '.join(missing)}" if missing else "")

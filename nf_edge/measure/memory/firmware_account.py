@@ -42,7 +42,11 @@ class FirmwareAccount:
 
 
 def firmware_account(plan: MemoryPlan, how: Literal["planned", "predicted"]) -> FirmwareAccount | None:
-    """Make an account from a plan; None if the model does not run on microcontrollers."""
+    """Make an account from a memory plan; None if the model does not run on microcontrollers.
+
+    Args:
+        how: the origin of the figures: a plan from a file is `planned`, one from a config is `predicted`.
+    """
     firmware = plan.firmware
     if firmware is None:
         return None

@@ -60,7 +60,12 @@ def account_of_measurements(measured: Measurements, file_bytes: int) -> Account:
 
 
 def account_of_emulation(heap: EmulatedHeap | None, file_bytes: int, core: EmulatedCore) -> Account:
-    """Make an account from a run on an emulated core, without the emulator's memory."""
+    """Make an account from a run on an emulated core, without the emulator's memory.
+
+    Args:
+        heap: the bytes of the heap; None: unknown, so the account has no figures.
+        file_bytes: bytes of the model file.
+    """
     if heap is None:
         return missing_account(NO_MALLINFO)
     process = {

@@ -137,7 +137,7 @@ class MemoryReport(HtmlValue):
 
 
 def _firmware(accounts: list[Account]) -> tuple[MemoryPart, ...]:
-    """The lines of a microcontroller's memory; empty if the model does not run on one."""
+    """The parts of a microcontroller's flash and SRAM, with totals; empty for a model of another device."""
     predicted, planned = (account.firmware.figures() if account.firmware else {} for account in accounts[:2])
     not_planned = Figure.unavailable("bytes", "there is no artifact yet")
     not_measured = Figure.unavailable("bytes", "only the device can measure it")

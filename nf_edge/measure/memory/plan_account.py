@@ -96,7 +96,12 @@ def _part(plan: MemoryPlan, attribute: str, how: PlanKind, predicted: MemoryPlan
 
 
 def _share(runtime: Figure, value: int) -> Figure:
-    """A part of the runtime's memory; unavailable if the runtime's memory is."""
+    """A part of the runtime's memory as a figure; unavailable if the figure `runtime` is.
+
+    Args:
+        runtime: the runtime's memory, whose origin and note apply to the part.
+        value: bytes of the part.
+    """
     return runtime if runtime.value is None else Figure(value, "bytes", runtime.how, runtime.note)
 
 

@@ -65,7 +65,7 @@ def profile_model(
 
 
 def _shortened(runnable: Runnable, tokens: int) -> Runnable:
-    """The same file, run with `tokens` tokens, if it takes any number of them."""
+    """The same file, run with inputs of `tokens` tokens; unchanged if its inputs have a fixed length."""
     if not runnable.input_shape.dynamic_length:
         return runnable
     return replace(runnable, input_shape=replace(runnable.input_shape, length=tokens))
@@ -81,7 +81,7 @@ class _Measured:
 
 
 def _measured(runnable: Runnable, cache: int, core: EmulatedCore | None) -> _Measured:
-    """Run a model, if this machine can.
+    """Measure a run on `core`; None: on this machine, or no figures if it has only a simulator.
 
     Args:
         cache: bytes of the full cache.

@@ -63,7 +63,7 @@ class Share:
 
     @property
     def origin(self) -> str:
-        """How the need is known, and the phase that needs it."""
+        """The origin of the need, such as `planned`, with the phase that needs it, such as `load peak`."""
         return f"{self.need.how}, {self.phase}" if self.phase else self.need.how
 
     @property
@@ -173,7 +173,7 @@ def judge(device: Device, recipe: Recipe, accounts: list[Account]) -> Verdict:
 
 @dataclass(frozen=True)
 class _Need:
-    """The figure of an account, its unknown parts with the reasons, and the phase that needs it."""
+    """One account's need of a memory, its unknown parts with reasons, and the phase of the process."""
 
     figure: Figure
     unknown: dict[str, str]
@@ -181,20 +181,20 @@ class _Need:
 
 
 def _sram_need(account: Account) -> _Need:
-    """The SRAM that a microcontroller needs."""
+    """The SRAM that one account says a microcontroller needs."""
     uncounted = {name: reason for name, reason in account.uncounted.items() if name in HEAP_PARTS}
     return _Need(account.firmware.sram if account.firmware else account.heap, uncounted)
 
 
 def _flash_need(account: Account) -> _Need:
-    """The flash that a microcontroller needs."""
+    """The flash that one account says a microcontroller needs."""
     if account.firmware is None:
         return _Need(account.file_total, {})
     return _Need(account.firmware.flash, account.firmware.uncounted)
 
 
 def _share(memory: Memory, needs: Sequence[_Need]) -> Share:
-    """Compare a memory's budget with the needs of the accounts."""
+    """Compare a memory's budget with the largest known need; `needs` has one need per account."""
     known = [(need.figure.value, need) for need in needs if need.figure.value is not None]
     if known:
         _, largest = max(known, key=lambda each: each[0])

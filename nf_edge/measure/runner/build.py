@@ -70,7 +70,14 @@ def check_tools(runtime: Runtime) -> str:
 
 
 def _settings(runtime: Runtime, package: Path) -> tuple[str, list[str]]:
-    """Version of a runtime, and the CMake settings with its location."""
+    """A text that identifies a runtime's version, and the CMake settings with its location.
+
+    Args:
+        package: the folder of the runtime's Python package.
+
+    Raises:
+        MissingTool: the package of ONNX Runtime has no shared library.
+    """
     if runtime == "executorch":
         return importlib.metadata.version("executorch"), [f"-DCMAKE_PREFIX_PATH={package}"]
     # Several packages contain the module onnxruntime, but the name of its only library includes the version.

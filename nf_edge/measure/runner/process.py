@@ -105,7 +105,7 @@ def command_for(runnable: Runnable, threads: int | None = None) -> list[str]:
 
 
 def runner_options(model: str | Path, threads: int | None = None, operators: Path | None = None) -> list[str]:
-    """The runner's arguments, as a list.
+    """The runner's command-line arguments: the model's path and the options.
 
     Args:
         threads: size of the thread pool; None is the number of CPUs that this process may use.
@@ -116,12 +116,12 @@ def runner_options(model: str | Path, threads: int | None = None, operators: Pat
 
 
 def request_lines(requests: Sequence[Request]) -> str:
-    """Format requests as lines for the runner's stdin."""
+    """The text for the runner's stdin: two lines of numbers for each request."""
     return "".join(f"{' '.join(map(str, numbers))}\n" for request in requests for numbers in request)
 
 
 def overdue(model: str | Path, timeout_s: float) -> CannotRun:
-    """The error for a runner that took too long."""
+    """The error for a runner that did not finish a model within `timeout_s` seconds."""
     what = f"the runner did not finish within {timeout_s:g} s on this machine"
     return CannotRun(what, where=model, fix="use a smaller model or a faster machine")
 
@@ -143,7 +143,7 @@ def failure(model: str | Path, returncode: int, stderr: str) -> NfEdgeError:
 
 
 def _ended(model: str | Path, number: int, message: str) -> CannotRun:
-    """The error for a runner that a signal ended."""
+    """The error for a runner that signal `number` ended; `message` is the end of its stderr."""
     try:
         name = signal.Signals(number).name
     except ValueError:

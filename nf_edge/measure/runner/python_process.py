@@ -25,7 +25,11 @@ from nf_edge.model import Decoder
 
 
 def python_command(runnable: Runnable, threads: int | None = None) -> list[str]:
-    """The command that runs a model file in a Python process."""
+    """The command that runs a model file in a Python process.
+
+    Args:
+        threads: size of the thread pool; None is the number of CPUs that this process may use.
+    """
     command = [
         sys.executable,
         "-m",
@@ -54,9 +58,11 @@ def main() -> None:
 
 
 def _serve(location: str, model: Path, input_shape: InputShape, threads: int, times: bool) -> None:
-    """Run the requests from stdin until it ends.
+    """Load a model and run the requests from stdin until it ends; print the results as JSON lines.
 
     Args:
+        location: the class of the backend, as `module:class`.
+        threads: size of the thread pool.
         times: print only the time of each request, not its logits.
     """
     import numpy as np
@@ -97,7 +103,11 @@ def _reset_peak() -> None:
 
 
 def _print_stage(name: str, elapsed_ms: float, **more: str | int) -> None:
-    """Print a stage with the memory figures of /proc in bytes; a figure is 0 if /proc does not have it."""
+    """Print a stage as a JSON line, with memory in bytes from /proc; a figure is 0 if /proc lacks it.
+
+    Args:
+        more: further keys of the line, such as the runtime's version.
+    """
     status = Path("/proc/self/status")
     text = status.read_text() if status.exists() else ""
     kilobytes = {key: int(value) for key, value in re.findall(r"^(\w+):\s+(\d+) kB$", text, re.MULTILINE)}
