@@ -59,6 +59,10 @@ def _checked(name: str) -> Device:
 def new_device(name: str, device_class: str) -> DeviceFile:
     """Write a commented device file for the user to fill in: `devices/NAME.yaml`.
 
+    Args:
+        name: the device's id: lower-case letters, digits and hyphens.
+        device_class: `phone`, `sbc`, `pc` or `mcu`.
+
     Raises:
         BadInput: the name is invalid or taken, the class is unknown, or the file cannot be written.
     """
@@ -73,6 +77,9 @@ def new_device(name: str, device_class: str) -> DeviceFile:
 def probe_device(name: str) -> DeviceFile:
     """Write a device file that describes this machine: `devices/NAME.yaml`.
 
+    Args:
+        name: the device's id: lower-case letters, digits and hyphens.
+
     Raises:
         BadInput: the name is invalid or taken, or the file cannot be written.
         CannotRun: this is not a Linux machine.
@@ -82,7 +89,7 @@ def probe_device(name: str) -> DeviceFile:
 
 
 def _write(name: str, text: str) -> Path:
-    """Write a device file in `./devices`, without replacing any file."""
+    """Write `devices/NAME.yaml` and return its path; raise BadInput if the name is invalid or taken."""
     if not NAME.fullmatch(name):
         raise BadInput(
             f"{quoted(name)} is not a valid name of a device",

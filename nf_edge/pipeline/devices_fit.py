@@ -37,7 +37,7 @@ class Fit:
 
     @property
     def share(self) -> Share | None:
-        """The memory that decides; None if no memory was compared."""
+        """The device's memory with the worst outcome, and its use; None if no memory was compared."""
         return self.verdict.deciding
 
     @property
@@ -62,7 +62,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class DeviceFits:
-    """The verdicts for one device, in the order of the recipes."""
+    """The verdicts on all recipes for one device, in the order of the recipes."""
 
     device: Device
     fits: tuple[Fit, ...]
@@ -103,7 +103,7 @@ class DevicesFit(HtmlValue):
 
     Attributes:
         recipes: the recipes, in the order of each device's `fits`.
-        gated: whether each device must fit a recipe.
+        gated: whether the report fails if no recipe fits one of the devices.
     """
 
     checkpoint: str
@@ -139,6 +139,9 @@ def devices_fit(
     """Compare the predicted memory of each recipe's artifact with each device.
 
     A recipe that does not suit the checkpoint runs on no device; the reason is in each verdict's `problem`.
+
+    Args:
+        gated: whether the report fails if no recipe fits one of the devices.
     """
     candidates = [_Candidate(outline, recipe) for recipe in recipes]
     rows = tuple(DeviceFits(device, _fits(candidates, device)) for device in devices)
@@ -157,7 +160,7 @@ def tried_lengths(length: int) -> list[int]:
 
 
 class _Candidate:
-    """A recipe with its predictions, each computed once for all devices."""
+    """A recipe and the predicted memory of its artifact, computed once for all devices."""
 
     def __init__(self, outline: CheckpointOutline, recipe: Recipe) -> None:
         self.recipe, self._outline = recipe, outline
@@ -165,7 +168,7 @@ class _Candidate:
 
     @cached_property
     def prediction(self) -> Prediction | str:
-        """The prediction, or the reason why the recipe does not suit the checkpoint."""
+        """The artifact's memory with the recipe's length, or why the recipe does not suit the checkpoint."""
         try:
             return predicted(self._outline, self.recipe)
         except BadInput as error:

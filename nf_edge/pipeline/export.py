@@ -248,7 +248,7 @@ def _write_companions(job: Job, stage: Path, progress: Progress) -> TokenizerRea
 def _write(
     job: Job, compression: Compression | None, origin: Origin, built: _Built, proof: Proof
 ) -> Manifest:
-    """Write the manifest, the report and RUN.md next to the model file."""
+    """Write manifest, report and RUN.md next to the model file, from the results of its build and checks."""
     runnable, report, stage = built.runnable, built.report, built.runnable.folder
     files = listed(stage)
     estimate = report.estimate.to_json() if report.estimate else None

@@ -123,7 +123,7 @@ Keep = Callable[[nn.Module], None]
 
 
 def dropped(program: nn.Module) -> None:
-    """Do not keep the program: the `Keep` of callers that need only the file."""
+    """Ignore the lowered program: the argument `keep` of `lower` for callers that need only the file."""
 
 
 @temporary_files_removed()

@@ -11,7 +11,11 @@ from nf_edge.pipeline.export import Export
 
 @dataclass(frozen=True)
 class Size:
-    """One size of every export, and the ratios of the first export to each of the others."""
+    """One kind of size, such as file bytes: its figure for every export, and ratios between exports.
+
+    Attributes:
+        ratios: the first export's figure / the figure of each other export.
+    """
 
     name: str
     figures: tuple[Figure, ...]

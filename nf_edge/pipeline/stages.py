@@ -107,7 +107,7 @@ def _made(runnable: Runnable, again: LoweredAgain | None, source: str) -> list[S
 
 
 def _weights(again: LoweredAgain, source: str) -> Stage:
-    """The stage of the float32 network with dequantized weights."""
+    """The stage of the float32 network with dequantized weights; `source` names the rows in messages."""
     weights = again.lowered.weights
     if again.job.recipe.quantize is None:
         return Stage.not_run(WEIGHTS, FLOAT)

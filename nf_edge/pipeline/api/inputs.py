@@ -184,6 +184,7 @@ def text_model(
     """The language model of an artifact or a checkpoint.
 
     Args:
+        on: the device whose core is emulated to run an artifact; None: this machine.
         as_ids: whether to work with token ids, without the tokenizer.
 
     Raises:

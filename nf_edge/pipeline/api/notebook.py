@@ -37,7 +37,7 @@ from nf_edge.render.table import Part, body
 
 @singledispatch
 def html_of(value: object) -> str | None:
-    """The HTML of a value; None if it has none."""
+    """The HTML that a notebook shows for a value of the API; None if nf-edge has no HTML for its type."""
     return None
 
 

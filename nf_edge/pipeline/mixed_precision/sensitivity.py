@@ -305,7 +305,7 @@ def _distinct(unit: Unit, variants: Iterable[_Variant]) -> list[_Variant]:
 
 
 def change_of(recipe: Recipe, lowered: Lowered) -> Change:
-    """The change that a recipe makes to a network: it rounds weights and activations."""
+    """The change that a recipe makes to a network: the lowered weights, and rounded activations."""
     config = lowered.plain.config
     row_scales = backend_for(recipe).support.row_scales
     return Change(lowered.plain, dict(lowered.weights), precisions(recipe, config), row_scales)

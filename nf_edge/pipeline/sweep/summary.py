@@ -88,7 +88,12 @@ class Summary:
 
 
 def _fastest(names: Sequence[str], line: BenchRow) -> Fastest:
-    """The fastest recipe of a measurement, from the speeds relative to the first recipe."""
+    """The fastest recipe of one latency measurement.
+
+    Args:
+        names: the names of the recipes.
+        line: the measurement, with the speed of the first recipe relative to each of the others.
+    """
     speeds = {names[0]: (1.0, 1.0, 1.0)}
     for name, speed in zip(names[1:], line.speeds, strict=True):
         inverse = speed.inverse
