@@ -17,7 +17,7 @@ Count = Annotated[int, Field(ge=0, strict=True)]
 
 @with_config(STRICT)
 class FigureFields(TypedDict):
-    """The fields of a `Figure`."""
+    """A `Figure` in a manifest: its value with unit, origin (such as `measured`) and note."""
 
     value: int | float | None
     unit: Unit

@@ -7,7 +7,7 @@ from nf_edge.core.figures import Figure
 
 
 def firmware_fields(lines: Sequence[PartEntry]) -> dict[str, str]:
-    """Values for the names in braces of a bare-metal `RUN.md`: a table, and the size of each part.
+    """Values that fill the template of a bare-metal `RUN.md`: a table of memory, and each part's size.
 
     Args:
         lines: the report's lines about the firmware; empty for other backends.

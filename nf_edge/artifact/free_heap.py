@@ -16,7 +16,7 @@ function.
 
 
 def free_heap_text(manifest: Manifest) -> str:
-    """How an application returns the free heap; "" if there is little of it, or nobody knows how much."""
+    """The paragraph that says how to return the free heap; "" if it is below 1 MB or of unknown size."""
     (line,) = (line for line in manifest.reports["memory"]["process"] if line["name"] == PART)
     for figure in (line["measured"], line["planned"], line["predicted"]):
         if (size := figure["value"]) is not None:

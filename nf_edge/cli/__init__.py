@@ -173,7 +173,7 @@ def _run() -> int:
 
 
 def _failed(message: str, code: int, *, in_json: bool = True) -> int:
-    """Print an error to the streams that are still open; returns its exit code."""
+    """Print an error to stderr and, with `in_json` and --json, to stdout; returns `code`, its exit code."""
     with contextlib.suppress(OSError):
         click.echo(f"nf-edge: {message}", err=True)
     if in_json:
@@ -183,6 +183,6 @@ def _failed(message: str, code: int, *, in_json: bool = True) -> int:
 
 
 def _print_json_error(message: str, code: int) -> None:
-    """With --json, print an error as a JSON document on stdout."""
+    """Print an error as a JSON document on stdout if the command line has --json."""
     if "--json" in sys.argv:
         click.echo(json_error_text(message, code))

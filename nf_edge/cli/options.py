@@ -40,6 +40,7 @@ def recipe_option(
     """The option `--recipe`; with the name `recipes` it can be given several times.
 
     Args:
+        default: the default in the help text, in words; "": the help shows none.
         remark: the end of the help text about several recipes.
     """
     several = name == "recipes"
@@ -56,7 +57,11 @@ def recipe_option(
 
 
 def _device_option(name: str, *, default: str = "") -> Option:
-    """The option `--device`; with the name `devices` it can be given several times."""
+    """The option `--device`; with the name `devices` it can be given several times.
+
+    Args:
+        default: the default in the help text, in words; "": the help shows none.
+    """
     several = name == "devices"
     return click.option(
         "--device",

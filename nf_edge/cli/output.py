@@ -78,7 +78,11 @@ def _print_table(table: "Table") -> None:
 
 
 def console(*, stderr: bool = False, width: int | None = None) -> "Console":
-    """The console for tables and bars; a closed pipe raises BrokenPipeError."""
+    """The console for tables and bars; it raises BrokenPipeError if the reader has closed the pipe.
+
+    Args:
+        width: columns of the output; None: the terminal's width.
+    """
     from rich.console import Console
 
     class Plain(Console):

@@ -183,7 +183,7 @@ def gate_line(report: AccuracyReport) -> str:
 
 
 def _text_lines(scores: TextScores) -> list[str]:
-    """Lines about a text: its windows, and both models' bits per byte."""
+    """Lines about a text that a language model reads: its windows, and both models' bits per byte."""
     text = scores.text
     before, after = (
         format_number(bits.value, ".4f", "" if bits.error is None else f" ± {bits.error:.2g}")

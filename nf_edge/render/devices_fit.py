@@ -33,7 +33,7 @@ def devices_fit_parts(report: DevicesFit) -> list[Part]:
 
 
 def device_parts(each: DeviceFits, recipes: Sequence[Recipe]) -> list[Part]:
-    """Every verdict of one device."""
+    """The report of one device: a row per recipe that runs on it, and the reasons why others do not."""
     backends = {recipe.name: recipe.backend for recipe in recipes}
     elsewhere = {name for name, backend in backends.items() if backend not in each.device.backends}
     fits = [(fit.recipe, fit) for fit in each.fits if fit.recipe not in elsewhere]
@@ -56,27 +56,27 @@ def count_text(each: DeviceFits) -> str:
 
 
 def need_text(fit: Fit) -> str:
-    """The need of the memory that decides; "≥" if a part is unknown."""
+    """The bytes needed in the memory with the worst outcome; with "≥" if the size of a part is unknown."""
     if fit.share is None or fit.share.need.value is None:
         return UNKNOWN
     return f"{'≥ ' if fit.share.unknown else ''}{fit.share.need}"
 
 
 def headroom_text(fit: Fit | None) -> str:
-    """The bytes that the artifact leaves of the budget, with a minus sign if it exceeds the budget."""
+    """The budget minus the artifact's need, with its unit; "≤" if the need has unknown parts."""
     if fit is None or fit.share is None or fit.share.headroom is None:
         return UNKNOWN
     return f"{'≤ ' if fit.share.unknown else ''}{format_bytes(fit.share.headroom)}"
 
 
 def would_fit(fit: Fit) -> str:
-    """What would fit in place of an artifact that is over budget; "" if nothing is known to."""
+    """What fits if an artifact is over budget: fewer tokens, or a smaller recipe; "" if neither is known."""
     options = [counted(fit.context, "token") if fit.context else "", fit.smaller]
     return " or ".join(option for option in options if option)
 
 
 def memory_text(fit: Fit | None) -> str:
-    """The name of the memory that decides, in lines of at most `MEMORY_WIDTH` characters."""
+    """The name of the memory with the worst outcome, in lines of at most `MEMORY_WIDTH` characters."""
     if fit is None or fit.share is None:
         return UNKNOWN
     return textwrap.fill(fit.share.memory, MEMORY_WIDTH)
@@ -111,7 +111,7 @@ def _overview(report: DevicesFit) -> Table:
 
 
 def _nothing_fits(each: DeviceFits, recipes: Sequence[Recipe]) -> list[str]:
-    """Why no recipe fits a device, and what would; empty if one fits."""
+    """One line that says why no recipe fits a device, and what would fit; no line if a recipe fits."""
     if each.passing:
         return []
     nearest = each.nearest
@@ -123,7 +123,10 @@ def _nothing_fits(each: DeviceFits, recipes: Sequence[Recipe]) -> list[str]:
 
 
 def _why_none_runs(each: DeviceFits, recipes: Sequence[Recipe]) -> str:
-    """The first reason, preferably of a recipe whose backend the device supports."""
+    """Why a device runs no recipe: one recipe's reason, in words.
+
+    It is the first recipe whose backend the device supports; if there is none, the first recipe.
+    """
     problems = [
         (recipe.backend not in each.device.backends, fit.verdict.problem)
         for recipe, fit in zip(recipes, each.fits, strict=True)
@@ -150,13 +153,17 @@ def _verdicts(first: str, fits: Sequence[tuple[str, Fit]]) -> Table:
 
 
 def _refusals(fits: Sequence[tuple[str, Fit]]) -> list[str]:
-    """One line for each reason why devices or recipes do not run."""
+    """One line for each reason why an artifact does not run.
+
+    Args:
+        fits: the verdicts, each after the name of its device or recipe, which the line lists.
+    """
     reasons = grouped([(fit.verdict.problem, name) for name, fit in fits if not fit.runs])
     return [f"does not run: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
 
 
 def _unverified(devices: Sequence[DeviceFits]) -> list[str]:
-    """How many budgets depend on unverified facts, as one line; empty if none does."""
+    """A line with the number of budgets that depend on unverified facts; no line if none does."""
     count = sum(any(memory.unverified_budget() for memory in each.device.budgets) for each in devices)
     if not count:
         return []

@@ -47,7 +47,7 @@ def firmware_tables(report: MemoryReport) -> list[Table]:
 
 
 def _context(report: MemoryReport) -> str:
-    """The context of the figures, if it is not the longest one."""
+    """Words for the context of the figures, such as ` with a context of 8 tokens`; "" for the longest one."""
     return f" with a context of {report.tokens} tokens" if report.tokens < report.longest else ""
 
 
@@ -66,7 +66,7 @@ def _account_table(
 
 
 def _cell(figure: Figure, account: str) -> str:
-    """A figure as text; it is marked if it has another origin or is only a lower bound."""
+    """A figure as text, marked if it is a lower bound or if the account `planned` has a predicted figure."""
     least = LEAST if figure.value is not None and figure.note.startswith("without ") else ""
     mark = TAKEN_OVER if account == "planned" and figure.how == "predicted" else ""
     return f"{least}{figure_cell(figure)}{mark}"
@@ -106,7 +106,11 @@ def memory_lines(report: MemoryReport) -> list[str]:
 
 
 def verdict_lines(verdict: Verdict, context: str = "") -> list[str]:
-    """A line for each memory of the device, then the outcome, for the given context."""
+    """A line for each memory of the device, then a line with the outcome.
+
+    Args:
+        context: words about the length of the context, for the outcome's line; "" for none.
+    """
     lines = []
     for share in verdict.shares:
         budget = format_bytes(share.budget)

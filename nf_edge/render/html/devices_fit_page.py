@@ -16,7 +16,13 @@ SHADES = ((0.25, "roomy"), (0.75, "half"), (1.0, "full"), (2.0, "over"))
 
 
 class Key(NamedTuple):
-    """A style of cells with its sign, which also tells verdicts apart without colours."""
+    """An entry of the heat map's legend.
+
+    Attributes:
+        style: the CSS class of the cells.
+        sign: the character in the cells, which distinguishes verdicts without colours.
+        meaning: the verdict, in words.
+    """
 
     style: str
     sign: str
@@ -74,7 +80,7 @@ def _cell(fit: Fit, first: bool) -> dict[str, object]:
 
 
 def style_of(fit: Fit) -> str:
-    """The style of a cell: the shade of its share of the budget; "" if the share is unknown."""
+    """The CSS class of a cell, by the share of the budget that the artifact needs; "" if it is unknown."""
     if not fit.runs:
         return "none"
     if fit.share is None or fit.share.used is None:
