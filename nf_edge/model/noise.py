@@ -71,8 +71,8 @@ def noisy_query(k: Tensor, a: Tensor | None, b: Tensor | None, p: Tensor | None)
     """Compute the query Q from the keys K, both [B, H, T, d].
 
     Args:
-        a, b: low-rank noise, or None.
-        p: pairwise noise, or None.
+        a, b: A and B of low-rank noise, [H, d, r]; None for other noise.
+        p: P of pairwise noise, [H, d, d]; None for other noise.
     """
     if a is not None and b is not None:
         return k + (k @ a) @ b.transpose(-1, -2)

@@ -20,7 +20,14 @@ class WrittenCheckpoint:
 
     @classmethod
     def load(cls, path: Path, notes: tuple[str, ...] = ()) -> "WrittenCheckpoint":
-        """Load a checkpoint from its folder, which proves that it is complete."""
+        """Load a new checkpoint back from its folder, to check that it is complete.
+
+        Args:
+            notes: what the conversion assumed, dropped or added.
+
+        Raises:
+            BadInput: a file is missing or invalid.
+        """
         return cls(load_checkpoint(path), notes)
 
     @property

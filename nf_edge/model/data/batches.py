@@ -39,7 +39,7 @@ def collate(rows: Sequence[Row], pad_token_id: int | None) -> Batch:
 
 
 def batches(rows: Sequence[Row], size: int, pad_token_id: int | None) -> Iterator[Batch]:
-    """Batches of `size` rows in order; the last batch may be smaller."""
+    """Batches of `size` rows in order; the last may be smaller.  `pad_token_id` pads rows; None: 0 does."""
     for start in range(0, len(rows), size):
         yield collate(rows[start : start + size], pad_token_id)
 
@@ -47,7 +47,12 @@ def batches(rows: Sequence[Row], size: int, pad_token_id: int | None) -> Iterato
 def pad(
     rows: Sequence[Row], pad_token_id: int | None, length: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`input_ids` and `attention_mask`, int64 [B, T], padded on the right to `length` or the longest row."""
+    """`input_ids` and `attention_mask` of a batch, int64 [B, T], padded on the right.
+
+    Args:
+        pad_token_id: the token for padding; None: 0.
+        length: T; None: the length of the longest row.
+    """
     batch = collate(rows, pad_token_id)
     ids, mask = batch.input_ids.numpy(), batch.attention_mask.numpy()
     missing = (length or ids.shape[1]) - ids.shape[1]

@@ -43,6 +43,10 @@ def read_blocks(
     The model's first eos_token_id, if it has one, separates documents.  Ids at the end that do not fill a
     block are left out.
 
+    Args:
+        part: the part of the source to read.
+        row_format: how the rows of a table are read.
+
     Raises:
         BadInput: the source cannot be read, has bad rows, or is shorter than one block.
     """

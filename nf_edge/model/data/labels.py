@@ -214,7 +214,7 @@ def _classes(
 
 
 def _class_of_option(name: str, config: ModelConfig, source: str) -> int:
-    """The class that `--labels` names, by its name or id."""
+    """The id of the class that `--labels` names or numbers; raise BadInput if the model does not have it."""
     names = config.id2label or {}
     named = _class_by_name(name, names)
     index = _index(name) if named is None else named

@@ -124,6 +124,8 @@ def _set_prefix_space(document: dict[str, Any], settings: Mapping[str, Any], not
 
     Args:
         document: the content of tokenizer.json, changed in place.
+        settings: the content of tokenizer_config.json.
+        notes: receives a remark if this changes the tokenizer.
     """
     pre, add_space = document.get("pre_tokenizer") or {}, settings.get("add_prefix_space") is True
     if pre.get("type") != "ByteLevel" or pre.get("add_prefix_space") is add_space:
@@ -142,6 +144,8 @@ def _add_template(document: dict[str, Any], settings: Mapping[str, Any], notes: 
 
     Args:
         document: the content of tokenizer.json, changed in place.
+        settings: the content of tokenizer_config.json.
+        notes: receives a remark that names the added tokens.
     """
     tokens = added_tokens(document)
     ends = {
@@ -179,7 +183,13 @@ def _add_template(document: dict[str, Any], settings: Mapping[str, Any], notes: 
 def _unsupported_notes(
     document: dict[str, Any], settings: Mapping[str, Any], name: str, has_tokenizer_json: bool
 ) -> Iterator[str]:
-    """Notes on unsupported settings; because of them, transformers may encode texts differently."""
+    """Notes on unsupported settings; because of them, transformers may encode texts differently.
+
+    Args:
+        document: the content of tokenizer.json, or its equivalent from older files.
+        name: the tokenizer's class that the settings name.
+        has_tokenizer_json: whether the folder has a tokenizer.json.
+    """
     if name not in (*GPT2_CLASSES, *GENERIC_CLASSES):
         how = "tokenizer.json is used unchanged" if has_tokenizer_json else "its files are read as GPT-2's"
         yield f"tokenizer: the class {name} may change texts in code that its files do not record; {how}"
