@@ -45,7 +45,7 @@ class Figure:
 
     @classmethod
     def of(cls, value: float, unit: Unit, how: How, note: str = "") -> "Figure":
-        """A figure of `value`; unavailable if the value is NaN or infinite."""
+        """A figure of `value`, with a remark in `note`; unavailable if the value is NaN or infinite."""
         if math.isfinite(value):
             return cls(value, unit, how, note)
         return cls.unavailable(unit, f"the result is {value}" + (f" ({note})" if note else ""))
@@ -74,7 +74,7 @@ class Figure:
 
 
 def format_number(value: float, spec: str, unit: str = "") -> str:
-    """A number in the format `spec`, with its unit; "not finite" for NaN and infinity."""
+    """A number in the format `spec`, such as `.2f`, with its unit; "not finite" for NaN and infinity."""
     return f"{value:{spec}}{unit}" if math.isfinite(value) else "not finite"
 
 
@@ -85,7 +85,7 @@ def format_significant(value: float) -> str:
 
 
 def format_bytes(count: float) -> str:
-    """Bytes in decimal units (1 MB = 10⁶ bytes), as in every report."""
+    """A number of bytes as text in decimal units, such as `1.50 MB` (1 MB = 10⁶ bytes)."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if abs(count) >= size:
             return f"{count / size:,.2f} {unit}"

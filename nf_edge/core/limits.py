@@ -47,7 +47,7 @@ def points_problem(points: float) -> str:
 
 
 def loss_problem(name: str, loss: float) -> str:
-    """Check that a metric exists, and that the limit on its loss is valid in the metric's unit.
+    """Check that the metric `name` exists, and that the limit `loss` on it is valid in the metric's unit.
 
     Returns:
         The problem, in words; "" if there is none.

@@ -51,7 +51,10 @@ def run(
     """Run a program until it exits; if this call is interrupted, the program and its children end too.
 
     Args:
-        output: where stdout and stderr go; by default the result holds them.
+        input: the text for its stdin.
+        timeout_s: seconds after which the program is ended; None: no limit.
+        output: where stdout and stderr go, as for Popen; by default the result holds them.
+        environment: all environment variables of the program; None: those of this process.
 
     Raises:
         TimeoutExpired: the program ran longer than `timeout_s`.
@@ -105,8 +108,9 @@ def end_all() -> None:
 
 @contextlib.contextmanager
 def pool(workers: int) -> "Iterator[ThreadPoolExecutor]":
-    """A pool of threads, each of which may run programs.  If the block fails, the programs are ended, so that
-    no thread keeps waiting.
+    """A pool of `workers` threads, each of which may run programs.
+
+    If the block fails, the programs are ended, so that no thread keeps waiting.
     """
     from concurrent.futures import ThreadPoolExecutor  # imported here to keep startup fast
 

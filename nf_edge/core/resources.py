@@ -71,6 +71,10 @@ def named(kind: str, name: str, suffix: str = ".yaml") -> list[Path]:
     """The bundled and the user's files or folders with this name; of equal files, only the first.
 
     The list is empty for a path: a name with a slash or the suffix.
+
+    Args:
+        kind: `recipes`, `devices` or `checkpoints`.
+        suffix: the suffix of the files; "" for checkpoints, which are folders.
     """
     if "/" in name or "\\" in name or (suffix != "" and name.endswith(suffix)):
         return []
@@ -110,6 +114,10 @@ def resolve(kind: str, name: str, suffix: str = ".yaml") -> Path:
     """The path of the file or folder with this name (see `named`); if there is none, the path `name`.
 
     A name with a slash or the suffix is always a path, so `./name` is never a bundled name.
+
+    Args:
+        kind: `recipes`, `devices` or `checkpoints`.
+        suffix: the suffix of the files; "" for checkpoints, which are folders.
 
     Raises:
         BadInput: several files have the name; or `name` is neither a name nor an existing path, and the

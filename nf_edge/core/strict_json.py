@@ -17,7 +17,11 @@ MOST_DIGITS = 20
 
 
 def dumps(document: Any, *, indent: int | None = 2, ascii_only: bool = True) -> str:
-    """JSON text of a document; `indent=None` gives one line.
+    """JSON text of a document.
+
+    Args:
+        indent: spaces of each level; None: the text is one line.
+        ascii_only: whether other characters are written as escapes.
 
     Raises:
         ValueError: a number is NaN or infinite, which JSON cannot represent.

@@ -22,9 +22,9 @@ def parse_size(text: object) -> int:
 
 
 def format_size(count: int) -> str:
-    """A number of bytes as exact text, such as `512 MiB`.
+    """A number of bytes as exact text, such as `512 MiB` for 536,870,912.
 
-    The unit is the one that gives the smallest whole number.
+    Of the units in `UNITS` that give a whole number, it uses the one with the smallest number.
     """
     number, unit = min((count // size, unit) for unit, size in UNITS.items() if count % size == 0)
     return f"{number} {unit}"
