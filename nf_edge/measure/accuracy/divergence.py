@@ -57,7 +57,7 @@ class Divergence:
 
 
 def not_finite_text(count: int, total: int, unit: str) -> str:
-    """A message such as `3 of 100 rows have logits that are not finite`."""
+    """A message such as `3 of 100 rows have logits that are not finite`; `unit` is the noun."""
     return f"{count:,} of {total:,} {unit} have logits that are not finite"
 
 
@@ -69,10 +69,9 @@ def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
 
 
 def labels_divergence(reference: Tensor, other: Tensor) -> Tensor:
-    """KL divergence in nats between independent labels, summed over L labels: logits float64 [B, L] → float64
-    [B].
+    """KL(reference ‖ other) in nats for independent labels, summed over L labels.
 
-    Infinite if a logit is not finite.
+    Logits are float64 [B, L], the result is float64 [B]; infinite if a logit is not finite.
     """
     sides = [torch.stack([logsigmoid(logits), logsigmoid(-logits)], dim=-1) for logits in (reference, other)]
     return kl_divergence(*sides).sum(dim=-1)

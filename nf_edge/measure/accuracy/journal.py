@@ -64,7 +64,7 @@ class Journal:
             )
 
     def read(self, name: str) -> Arrays | None:
-        """The arrays of a part that an interrupted check saved.
+        """The arrays of the part `name` that an interrupted check saved.
 
         None if this check is new, the part was not finished, or its file is damaged.
         """
@@ -81,7 +81,10 @@ class Journal:
             return dict(file)
 
     def add(self, name: str, arrays: Arrays) -> None:
-        """Add a finished part; save all new parts if the last save was `SAVE_EVERY_S` seconds ago."""
+        """Add the arrays of the finished part `name`.
+
+        All new parts are saved to files if the last save was at least `SAVE_EVERY_S` seconds ago.
+        """
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
         content = buffer.getvalue()

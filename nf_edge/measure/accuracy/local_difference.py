@@ -30,7 +30,7 @@ class LocalDifference:
     task: Task = "classification"
 
     def note(self, remote: np.ndarray, local: np.ndarray) -> None:
-        """Count the differences between the logits [..., C] of a core and of this machine."""
+        """Add one run: the logits [..., C] on the core (`remote`) and on this machine (`local`)."""
         there, here = (answers_of(logits, self.task) for logits in (remote, local))
         # Two cores rarely compute exactly the same number of a regression.
         flipped = np.isnan(there) if self.task == "regression" else (there != here) | (there == NOTHING)
@@ -65,7 +65,7 @@ class LocalDifference:
 
 
 def _most(logits: np.ndarray) -> float:
-    """The largest absolute value; infinite if a value is NaN."""
+    """The largest absolute logit; infinite if a logit is NaN."""
     largest = float(np.abs(logits).max(initial=0.0))
     return math.inf if math.isnan(largest) else largest
 

@@ -156,7 +156,7 @@ def _perplexity(metric: Metric, comparison: Comparison) -> MetricChange:
 
 
 def _undefined(metric: Metric, truth: np.ndarray, predicted: np.ndarray) -> str:
-    """The reason why a metric of N predictions is undefined; "" if it is defined."""
+    """The reason why a metric is undefined for these labels and predictions; "" if it is defined."""
     if metric.name in ("pearson", "spearman"):
         if np.ptp(truth) == 0:
             return "all rows have the same label"
@@ -172,7 +172,7 @@ def _counting_rows(metric: Metric, truth: np.ndarray) -> int | None:
     """N, if one changed prediction changes the metric by about 1 / N; else None.
 
     F1 and the Matthews correlation depend most on the rarer of two classes.  If this class has M rows, N is
-    2M.
+    2M.  For other metrics in points, N is the number of labels in `truth`.
     """
     if metric.unit != "points":
         return None

@@ -190,6 +190,9 @@ def _logits_of(
 
     A decoder's first logits follow the complete row, which it reads in one call.  The other logits follow
     each of the last `STEPS` tokens, which it then reads one by one.
+
+    Args:
+        pad_token_id: the token that pads a row to a fixed length; None: 0.
     """
     length = len(row.input_ids)
     if isinstance(artifact, Decoder):
@@ -207,7 +210,10 @@ def _padded(row: Row, input_shape: InputShape, pad_token_id: int | None) -> tupl
 
 
 def _same_answer(expected: np.ndarray, actual: np.ndarray, task: Task) -> bool:
-    """Whether the logits of a row give the same predictions; False if `actual` is not finite."""
+    """Whether the expected and the actual logits of a row give the same predictions.
+
+    False if `actual` is not finite.
+    """
     answers = predicted(actual)
     if task == "multi-label classification":
         return bool((answers != NOTHING).all() and ((expected > 0) == (actual > 0)).all())

@@ -86,6 +86,11 @@ def _logits(
 
     Each item has the row's index, the truth [q], the reference's logits [q, C], and the artifact's logits
     [q, C].
+
+    Args:
+        run: runs the reference.
+        first: index of the first row in the data, for messages.
+        prompts: as for `predict_both`.
     """
     size = 1 if config.is_language_model else REFERENCE_BATCH
     reference_rows, artifact_rows = rows.reference.rows, rows.artifact.rows
@@ -111,6 +116,9 @@ def _next_tokens(
     """Yield the logits after each token of a row except the last, in pieces for q consecutive tokens.
 
     Each item has the index of the first of these tokens, and the logits [q, V].
+
+    Args:
+        prompts: whether a decoder reads the first half of the row in one call.
     """
     ids, done = row.input_ids[:-1], 0
     if prompts and isinstance(artifact, Decoder) and len(ids) > 1:

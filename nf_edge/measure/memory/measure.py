@@ -77,7 +77,7 @@ def largest_requests(runnable: Runnable) -> Sequence[runner.Request]:
 
 
 def _spread_ids(vocab_size: int, length: int) -> list[int]:
-    """Token ids spread over the vocabulary, so that a run reads many pages of a mapped table."""
+    """`length` token ids spread over the vocabulary, so that a run reads many pages of a mapped table."""
     return [i * vocab_size // length for i in range(length)]
 
 

@@ -26,7 +26,7 @@ NO_FILE_PARTS = Figure.unavailable("bytes", "a run shows only the size of the fi
 def account_of_measurements(measured: Measurements, file_bytes: int) -> Account:
     """Make an account from the process with the highest peak.
 
-    A run shows only the size of the file, not its parts.
+    A run shows only the size of the file, `file_bytes`, not the sizes of its parts.
     """
     run = measured.highest
     if not run.peak:
@@ -93,6 +93,7 @@ def account_of_net_measurement(measured: NetMeasurement, file_bytes: int, why: s
     """Make an account from a run in a Python process, which shows only a total.
 
     Args:
+        file_bytes: bytes of the model file.
         why: the reason why there is no native runner.
     """
     if not measured.baseline:

@@ -82,7 +82,10 @@ class MemoryReport(HtmlValue):
         machine: str = "",
         repeats: Repeats | None = None,
     ) -> "MemoryReport":
-        """The report of three accounts, in the order predicted, planned, measured."""
+        """The report of three accounts, in the order predicted, planned, measured.
+
+        For the other arguments, see the attributes of the report; without `device` it has no verdict.
+        """
         parts = [name for name in PROCESS_PARTS if input_shape.cached or name != KV_CACHE]
         return cls(
             file=tuple(MemoryPart(name, *(each.file[name] for each in accounts)) for name in FILE_PARTS),

@@ -68,5 +68,9 @@ def predict(spec: BackendSpec, config: ModelConfig, recipe: Recipe, at: int | No
 def predict_memory(
     spec: BackendSpec, config: ModelConfig, recipe: Recipe, device: Device | None
 ) -> MemoryReport:
-    """The memory report of a checkpoint without an artifact; raises as `predict` does."""
+    """The memory report of a checkpoint without an artifact, from its config; raises as `predict` does.
+
+    Args:
+        device: the device to compare with; None: the report has no verdict.
+    """
     return predict(spec, config, recipe).report(device)

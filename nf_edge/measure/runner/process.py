@@ -96,6 +96,9 @@ def native_command(
 def command_for(runnable: Runnable, threads: int | None = None) -> list[str]:
     """The command that runs a model file in the native runner, with its backend's operators and launcher.
 
+    Args:
+        threads: size of the thread pool; None is the number of CPUs that this process may use.
+
     Raises:
         MissingTool: the runner or the operators cannot be built here.
     """

@@ -107,5 +107,5 @@ def logits_of(entry: dict[str, Any]) -> npt.NDArray[np.float32]:
 
 
 def stage(entry: dict[str, Any]) -> Stage:
-    """Parse a stage from its JSON line."""
+    """Make a stage from one parsed JSON line of the runner's output."""
     return Stage(name=entry["stage"], **{field.name: entry[field.name] for field in fields(Stage)[1:]})
