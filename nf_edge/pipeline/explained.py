@@ -29,7 +29,7 @@ class Explained:
     def of(
         cls, accuracy: AccuracyReport | CoresReport, stages: StagesReport | None, layers: LayersReport | None
     ) -> "Explained":
-        """Add explanations to an accuracy report.
+        """Add explanations to an accuracy report; at least one of `stages` and `layers` is not None.
 
         The report then also fails if lowering the checkpoint again gave other files than the artifact's.
         """

@@ -159,6 +159,10 @@ def dry_run(
 ) -> DryRun:
     """The plan of an export; nothing is lowered.
 
+    Args:
+        device: the device whose memory the artifact must fit; None: no memory limit.
+        calibrate: calibration rows, if the recipe needs them; None: the checkpoint's examples.
+
     Raises:
         BadInput: the recipe does not suit the checkpoint or the device.
     """

@@ -51,6 +51,7 @@ class Exported:
 
         Args:
             pruned: the exported checkpoint, if `reference` is its original.
+            calibrate: the calibration rows of the export; None: the checkpoint's examples.
 
         Raises:
             BadInput: `pruned` is not the exported checkpoint, `reference` is already the exported checkpoint,
@@ -105,7 +106,11 @@ class Exported:
 
 
 def _job(artifact: Artifact, checkpoint: Checkpoint, calibrate: Rows | None) -> Job:
-    """The lowering of a checkpoint, after checking that the calibration rows are those of the export."""
+    """The lowering job of a checkpoint; raise BadInput unless the calibration rows are the export's.
+
+    Args:
+        calibrate: the calibration rows; None: the checkpoint's examples.
+    """
     manifest = artifact.manifest
     job = Job.of(checkpoint, manifest.recipe, calibrate)
     before, now = manifest.calibration, calibrated_on(job.calibration)

@@ -68,7 +68,7 @@ def baseline_of(
 
 
 def _require_length(rows: "Rows", length: int, path: Path) -> None:
-    """Raise BadInput if a row is too long for the baseline: a cut would change the rows of both artifacts."""
+    """Raise BadInput if a row exceeds the `length` tokens that the baseline, at `path`, accepts."""
     if (longest := max(len(row.input_ids) for row in rows.rows)) > length:
         raise BadInput(
             f"reads at most {length} tokens, but the rows have up to {longest}",

@@ -30,6 +30,11 @@ def check_journal(
 ) -> "Journal":
     """The journal of a check; a check with equal inputs, files and versions finds the same saved parts.
 
+    Args:
+        resume: whether to use the parts that an interrupted check saved.
+        cores: the emulated cores of the check; empty: this machine.
+        baseline: the earlier artifact to compare with; None: no such comparison.
+
     Raises:
         BadInput: `resume` is set, but there is no interrupted check of the same inputs.
     """

@@ -66,6 +66,8 @@ def export_inputs(
 ) -> ExportInputs:
     """Load all inputs of an export; `out` is checked before large files are read.
 
+    The arguments are as for `nf_edge.export`; without `out`, nothing will be written.
+
     Raises:
         BadInput: an input cannot be read, `limit` is given without data, or `out` cannot be written.
     """
@@ -109,6 +111,10 @@ def sensitivity_rows(
 ) -> "Rows":
     """The rows to measure sensitivity on: `data` if given, otherwise the checkpoint's examples.
 
+    Args:
+        limit: read only the first `limit` rows of a file; None: `SENSITIVITY_ROWS`.
+        length: rows of a file are cut to this many tokens.
+
     Raises:
         BadInput: the data cannot be read, or there are no examples.
     """
@@ -135,6 +141,8 @@ def search_target(
 ) -> "SearchTarget | None":
     """The target of a mixed-precision search; None if the user gives no target.
 
+    The arguments are as for `nf_edge.sensitivity`.
+
     Raises:
         BadInput: there are several targets, a target without `out`, or `out` without a target.
     """
@@ -160,7 +168,7 @@ def search_target(
 def bench_options(
     lengths: Sequence[int] | None, contexts: Sequence[int] | None, threads: Sequence[int], repeats: int
 ) -> "BenchOptions":
-    """The latencies that the user wants to measure, as checked options.
+    """The options of a latency measurement, checked; the arguments are as for `nf_edge.bench`.
 
     Raises:
         BadInput: a number is out of range.

@@ -95,6 +95,7 @@ class Resolver:
         Rows of a source are cut to `length` tokens.  Loaded rows are not cut and must suit the model.
 
         Args:
+            limit: read only the first `limit` rows of a source; None: all rows.
             split: which split of a folder is read.
         """
         from nf_edge.model.data.row_format import DEFAULT
@@ -114,7 +115,10 @@ class Resolver:
     def calibration(
         self, data: "Named | Rows | None", checkpoint: "Checkpoint", length: int
     ) -> "Rows | None":
-        """Calibration rows, from the training split of a folder; None if `data` is None."""
+        """Calibration rows, cut to `length` tokens; None if `data` is None.
+
+        In a folder, the training split is read.
+        """
         return None if data is None else self.rows(data, checkpoint, None, length, "train")
 
     def evaluated(

@@ -96,7 +96,10 @@ class SweepJob:
         return self.data.rows(checkpoint, InputShape.of(recipe, checkpoint.config).length)
 
     def calibration_for(self, checkpoint: Checkpoint, recipe: Recipe) -> Rows | None:
-        """Calibration rows; None if no source is given or the recipe calibrates nothing."""
+        """Calibration rows for a checkpoint and a recipe, cut to the recipe's input length.
+
+        None if the sweep has no source of them or the recipe calibrates nothing.
+        """
         input_shape = InputShape.of(recipe, checkpoint.config)
         cache = backend_for(recipe).cache_dtype(checkpoint.config, input_shape, recipe)
         if self.calibration is None or not calibration_purposes(recipe, cache):
