@@ -149,7 +149,7 @@ def _manifest(content: bytes, where: Path) -> Manifest:
 
 
 def _convert_drop_to_points(document: dict[str, Any]) -> None:
-    """Convert the recipe's limit on the accuracy drop in place, from a share (schema 1) to points."""
+    """Change the limit `max_drop` of a schema-1 manifest, in place, from a share to points (0.01 → 1)."""
     recipe = document.get("recipe")
     limits = recipe.get("limits") if isinstance(recipe, dict) else None
     if isinstance(limits, dict) and isinstance(share := limits.get("max_drop"), float):

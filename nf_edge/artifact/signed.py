@@ -56,6 +56,9 @@ class Verified:
 def sign_artifact(path: Path, private_key: Path, password: str | None) -> Signed:
     """Load an artifact and sign all of its files, even if its status is `fail`.
 
+    Args:
+        password: the password of the key file; None if the key is not encrypted.
+
     Raises:
         BadInput: the artifact is invalid, or the key cannot be used.
         MissingTool: model-signing is not installed.

@@ -81,6 +81,7 @@ def console(*, stderr: bool = False, width: int | None = None) -> "Console":
     """The console for tables and bars; it raises BrokenPipeError if the reader has closed the pipe.
 
     Args:
+        stderr: whether it writes to stderr instead of stdout.
         width: columns of the output; None: the terminal's width.
     """
     from rich.console import Console

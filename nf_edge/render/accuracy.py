@@ -73,7 +73,12 @@ def accuracy_card(report: AccuracyReport) -> tuple[str, str]:
 def metrics_tables(
     changes: Sequence[MetricChange], title: str = "Metrics", reference: str = "checkpoint"
 ) -> list[Table]:
-    """The table of both models' metrics and of the losses; no table if there are no metrics."""
+    """The table of both models' metrics and of the losses; no table if there are no metrics.
+
+    Args:
+        title: the title of the table.
+        reference: the heading of the column of the model that the artifact is compared with.
+    """
     rows = tuple(
         (
             change.metric.title,

@@ -56,7 +56,7 @@ def coverage_text(coverage: CoverageEntry) -> str:
 
 
 def macs_text(macs: int, coverage: CoverageEntry) -> str:
-    """Multiply-accumulates as a share of the program's total."""
+    """The share of the program's multiply-accumulates, such as `99.99 % of multiply-accumulates`."""
     return f"{share_text(macs, coverage['total_macs'])} of multiply-accumulates"
 
 

@@ -63,7 +63,7 @@ def need_text(fit: Fit) -> str:
 
 
 def headroom_text(fit: Fit | None) -> str:
-    """The budget minus the artifact's need, with its unit; "≤" if the need has unknown parts."""
+    """The budget minus the artifact's need, as text; with "≤" if the need has parts of unknown size."""
     if fit is None or fit.share is None or fit.share.headroom is None:
         return UNKNOWN
     return f"{'≤ ' if fit.share.unknown else ''}{format_bytes(fit.share.headroom)}"

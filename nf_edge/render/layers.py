@@ -37,7 +37,7 @@ def _cells(layer: LayerError) -> tuple[str, ...]:
 
 
 def decibels_text(decibels: float) -> str:
-    """A signal-to-noise ratio in dB; `exact` if the noise is only float32's rounding."""
+    """A signal-to-noise ratio in dB as text; `exact` if the noise is only float32's rounding."""
     if decibels >= NO_NOISE:
         return "exact"
     return f"{decibels:.1f}" if math.isfinite(decibels) else "not finite"

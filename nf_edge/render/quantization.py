@@ -39,7 +39,7 @@ def quantization_lines(
 
 
 def _noisiest_lines(layer_reports: Sequence[Mapping[str, Any]], most: int = 3) -> list[str]:
-    """Lines with the modules of the lowest signal-to-noise ratios, of outputs and of weights."""
+    """Lines with the `most` modules of the lowest signal-to-noise ratios, of outputs and of weights."""
     lines = []
     for key, what in (("output_snr", "outputs, on the calibration rows"), ("weights_snr", "weights")):
         # Artifacts of earlier versions do not have these figures.

@@ -30,8 +30,10 @@ def sensitivity_parts(report: SensitivityReport) -> list[Part]:
 
 
 def _sensitivity_table(sensitivity: Sensitivity, result: SearchResult | None) -> Table:
-    """The table of costs: one row per unit and precision, the largest cost first, with the recipe's choices
-    marked.
+    """The table of costs: one row per unit and precision, the largest cost first.
+
+    Args:
+        result: the result of a search, whose choices are marked; None: no marks.
     """
     rows = [(unit.name, *_cost_cells(cost)) for unit, cost in sensitivity.worst_first]
     columns: tuple[str, ...] = ("unit", "weights", "KL, nats", "SNR, output", "saves", "KL / kB")

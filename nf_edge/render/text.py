@@ -23,13 +23,13 @@ def spread_text(value: object, bounds: tuple[object, object], dash: str = "–")
 
 
 def bounds_text(interval: Interval, spec: str, unit: str = "") -> str:
-    """An interval such as `-0.10 to +0.30`, with both bounds in the format `spec`."""
+    """An interval such as `-0.10 to +0.30`: both bounds in the format `spec`, then the unit."""
     low, high = interval
     return f"{low:{spec}} to {high:{spec}}{unit}"
 
 
 def interval_text(interval: Interval, spec: str, unit: str = "") -> str:
-    """An interval with its name, such as `95 % interval -0.10 to +0.30`."""
+    """An interval with its name, such as `95 % interval -0.10 to +0.30`; arguments as for `bounds_text`."""
     return f"95 % interval {bounds_text(interval, spec, unit)}"
 
 
