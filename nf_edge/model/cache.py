@@ -23,7 +23,7 @@ class Cache(Protocol):
         """
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store K and V [B, H, T, d] of the new tokens; returns K and V of all tokens for attention."""
+        """Store one layer's K and V [B, H, T, d] of the new tokens; returns its K and V of all tokens."""
 
 
 class KVCache:
@@ -50,7 +50,7 @@ class KVCache:
         return torch.arange(self._start, end), end
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store K and V of the new tokens; returns all keys and all values, [B, H, length, d] each."""
+        """Store one layer's K and V of the new tokens; returns its keys and values, [B, H, length, d] each."""
         cached = self._layers[layer]
         cached[0, :, :, self._start : self.length] = k
         cached[1, :, :, self._start : self.length] = v

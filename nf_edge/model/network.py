@@ -146,7 +146,10 @@ class CausalLM(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, cache: Cache | None = None
     ) -> Tensor:
-        """Logits of every token: int64 [B, T] → float [B, T, V]."""
+        """Logits of the token after each token: int64 [B, T] → float [B, T, V].
+
+        For `attention_mask` and `cache`, see `Transformer.forward`.
+        """
         return self.lm_head(self.transformer(input_ids, attention_mask, cache))
 
 
@@ -166,7 +169,11 @@ class SequenceClassifier(nn.Module):
         self.score = nn.Linear(config.n_embd, config.num_labels or 0, bias=False)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Scores of the labels: int64 [B, T] → float [B, num_labels]."""
+        """Logits of the labels: int64 [B, T] → float [B, num_labels].
+
+        Args:
+            attention_mask: int64 [B, T], 1 for real tokens, then 0 for padding; None: no padding.
+        """
         if not torch.compiler.is_exporting():
             _check_input(attention_mask, input_ids.shape[1], self.transformer.positions)
         how = self.config.pooled_token
@@ -225,7 +232,11 @@ def masks(
 
 
 def real_mean(h: Tensor, attention_mask: Tensor | None) -> Tensor:
-    """The mean hidden state over the real tokens: [B, T, D] → [B, D]."""
+    """The mean hidden state over the real tokens: [B, T, D] → [B, D].
+
+    Args:
+        attention_mask: [B, T], 1 for real tokens, 0 for padding; None: all tokens are real.
+    """
     if attention_mask is None:
         return h.mean(dim=1)
     weight = attention_mask.to(h.dtype)

@@ -32,6 +32,9 @@ def write_random(
 
     Args:
         preset: a key of `PRESETS`.
+        seed: seed of the random weights, at least 0.
+        dtype: the dtype of the written weights, such as `float32`.
+        tokenizer_file: a `tokenizer.json` to copy; None: the checkpoint gets no tokenizer.
         shape: maps keys of config.json to values that replace the preset's; None: the preset's value stays.
             `num_labels` makes a classifier.  `noise` is the kind of noise; `rank` is allowed only with
             low-rank noise.

@@ -72,6 +72,7 @@ def _best_scale(
 
     Args:
         importance: [G], the weight of each column's squared error.
+        signed: whether scales may be negative.
     """
     assert precision.bits is not None
     lowest, highest = code_range(precision.bits)

@@ -108,8 +108,13 @@ def _replace_weight(module: nn.Module, quantized_weight: QuantizedWeight) -> Non
 
 
 def _round_blocks(network: NoiseFormer, rows: list[Tensor], round_layer: Callable[..., None]) -> None:
-    """Call `round_layer` for the layers of each block in turn.  Only the current block runs, once for each of
-    its layers.
+    """Call `round_layer` for the linear layers of each block, with a function that runs this block.
+
+    A block runs on the outputs of the rounded blocks before it.
+
+    Args:
+        rows: token ids of the calibration rows, one tensor per row.
+        round_layer: takes the layer's name, the layer, and the function that runs its block on all rows.
     """
     blocks = list(network.transformer.blocks)
     # For each row, the arguments of the current block: hidden states, which depend on the rounding of the
@@ -152,6 +157,7 @@ def _round_layer(
 
     Args:
         run: function that runs the layer on all calibration rows.
+        signed: whether scales may be negative.
         quantized_weights: receives the result under `name`.
     """
     if not _below_int8(precisions[name]) or name in quantized_weights:

@@ -57,7 +57,10 @@ class _Energy:
         self.noise += float(noise.double().square().sum())
 
     def add_weights(self, weight: Tensor, lowered: Tensor) -> None:
-        """Add a matrix and its rounding error, in blocks: float64 copies of a table would be large."""
+        """Add the energies of a weight matrix and of its error, `weight` − `lowered`.
+
+        They are summed in blocks, because float64 copies of a table would be large.
+        """
         rows = max(BLOCK // weight[0].numel(), 1)
         for original, rounded in zip(weight.split(rows), lowered.split(rows), strict=True):
             self.add(original, original - rounded)

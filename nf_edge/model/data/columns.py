@@ -174,7 +174,7 @@ def require_columns(
 
 
 def _is_text(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a column counts as text (see `require_columns`)."""
+    """Whether the column `name` of these rows counts as text, by the rules in `require_columns`."""
     if name == LABEL:
         return False
     values = [fields.get(name) for fields in rows]

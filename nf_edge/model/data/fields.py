@@ -91,7 +91,11 @@ def _texts(fields: Mapping[str, Any], name: str, table: Table, config: ModelConf
 
 
 def _list_of_ids(value: Any, name: str = "input_ids") -> list[int]:
-    """The integers of a JSON list, or of a TSV or CSV cell, where commas and brackets are optional."""
+    """The integers of a JSON list, or of a TSV or CSV cell, where commas and brackets are optional.
+
+    Raises:
+        ValueError: the value is not a list of integers; the message has the field's name, `name`.
+    """
     if isinstance(value, str):
         words = value.strip().removeprefix("[").removesuffix("]").replace(",", " ").split()
         if all(word.removeprefix("-").isdecimal() for word in words):

@@ -62,7 +62,11 @@ COLUMNS = frozenset(
 
 
 def split_names(task: GlueTask | None, split: Split) -> tuple[str, ...]:
-    """Names of a split's file or folder, such as `dev` in the GLUE download or `validation` in `datasets`."""
+    """Possible names of a split's file or folder: `dev` in the GLUE download, `validation` in `datasets`.
+
+    Args:
+        task: the GLUE task, because the halves of MNLI have other names; None: no task.
+    """
     if split == "train":
         return ("train",)
     half = {"mnli": "_matched", "mnli-mm": "_mismatched"}.get(task.name if task else "", "")
@@ -94,7 +98,7 @@ def file_of_task(folder: Path, task: GlueTask, split: Split) -> Path:
 
 
 def require_folder_of(task: GlueTask, source: str) -> None:
-    """Raise BadInput if a file or folder lies in the folder of another task, which may have equal columns."""
+    """Raise BadInput if the path `source` is in the folder of another task, which may have equal columns."""
     path = Path(os.path.abspath(source))
     folders = {name.casefold(): each.folder for each in TASKS.values() for name in (each.folder, each.name)}
     for name in (path.name, path.parent.name):

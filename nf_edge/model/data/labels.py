@@ -39,6 +39,9 @@ class LabelReader:
     def of(cls, config: ModelConfig, row_format: RowFormat, source: str) -> "LabelReader":
         """The reader for a model and a row format.
 
+        Args:
+            source: the name of the data, for messages.
+
         Raises:
             BadInput: the task does not suit the model, or `labels` names a class that does not exist.
         """
@@ -186,6 +189,7 @@ def _classes(
     Args:
         renamed: as in `LabelReader`.
         unnamed: whether the model's classes have no names.
+        source: the name of the data, for messages.
 
     Raises:
         BadInput: a label has no class, or two labels have the same class.
@@ -229,7 +233,7 @@ def _class_of_option(name: str, config: ModelConfig, source: str) -> int:
 
 
 def _class_by_name(name: str, id2label: Mapping[int, str]) -> int | None:
-    """The class with a name; if there is none, the only class whose name differs from it only in case.
+    """The id of the class with this name; if there is none, of the only class that differs only in case.
 
     None if no class or several classes have such a name.
     """

@@ -35,8 +35,10 @@ class MadeFor:
         )
 
     def mismatch(self, config: ModelConfig, tokenizer_file: Path | None) -> str:
-        """How a model differs from the one that the rows were made for, in words; "" if the rows suit the
-        model.
+        """How a model differs from the one that the rows were made for, in words; "" if the rows suit it.
+
+        Args:
+            tokenizer_file: the model's tokenizer; None if it has none.
         """
         other = None if tokenizer_file is None or self.tokenizer_sha256 is None else sha256(tokenizer_file)
         if other != self.tokenizer_sha256:

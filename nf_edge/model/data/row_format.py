@@ -63,7 +63,11 @@ class RowFormat:
         return None if self.task is None else TASKS[self.task]
 
     def require_default(self, source: str, reason: str) -> None:
-        """Raise BadInput with this reason if the caller gave a task, a column or labels."""
+        """Raise BadInput if this format has a task, a column or labels, which `source` cannot use.
+
+        Args:
+            reason: why it cannot use them, for the message, such as "is one text without columns".
+        """
         if self != DEFAULT:
             raise BadInput(reason, where=source, fix="leave out --task, --text, --label and --labels")
 

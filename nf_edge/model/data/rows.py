@@ -141,7 +141,13 @@ def read_rows(
     length: int | None = None,
     row_format: RowFormat = DEFAULT,
 ) -> Rows:
-    """Read rows like `load_rows`, but for a config and a tokenizer file, and only a part of the source."""
+    """Read rows like `load_rows`, but for a config and a tokenizer file, and only a part of the source.
+
+    Args:
+        tokenizer_file: the tokenizer that encodes texts; None: rows must have token ids.
+        part: the part of the source to read.
+        limit, length, row_format: as for `load_rows`.
+    """
     table = read_table(source, row_format)
     return rows_of_table(table, config, tokenizer_file, limit, part, length=length or config.n_positions)
 
@@ -158,6 +164,9 @@ def rows_of_table(
     """The rows of a table that is already read, encoded as by `load_rows`.
 
     Args:
+        tokenizer_file: the tokenizer that encodes texts; None: rows must have token ids.
+        limit: use only the first `limit` rows; None: all rows.
+        part: the part of the table to use.
         length: cut longer rows to this many tokens; None: no row is cut.
 
     Raises:
@@ -224,6 +233,11 @@ def _parse_rows(
     source: str,
 ) -> tuple[list[Row], int]:
     """The rows of a table, and the number of rows that were cut.
+
+    Args:
+        encode: encodes and cuts text; None if no row has text.
+        length: cut `input_ids` to this many ids; None: no row is cut.
+        source: the name of the data, for messages.
 
     Raises:
         BadInput: rows are bad, or only a part of the rows has labels.

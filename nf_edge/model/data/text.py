@@ -85,6 +85,7 @@ def text_encoder(tokenizer_file: Path | None, source: str, length: int | None = 
     """The encoder of a model's texts.
 
     Args:
+        tokenizer_file: the model's `tokenizer.json`; None if the model has none, which is an error.
         source: the name of the data, for messages.
         length: longer texts are cut to this many tokens; None: texts are not cut.
 
@@ -116,8 +117,12 @@ def _cut(encoding: Encoding, length: int) -> tuple[int, ...]:
 
 
 def _kept(first: int, second: int, room: int) -> tuple[int, int]:
-    """The numbers of tokens to keep of both texts: the longer text is cut first, until both have equal
-    length.
+    """How many tokens to keep of two texts so that they fill at most `room` tokens.
+
+    The longer text loses tokens first, until both have equal length.
+
+    Args:
+        first, second: numbers of tokens of the texts.
     """
     shorter = min(first, second)
     longer = max(shorter, room - shorter)

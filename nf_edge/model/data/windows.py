@@ -78,6 +78,9 @@ def read_windows(
 def _encode(text: str, tokenizer_file: Path | None, config: ModelConfig, source: str) -> _Encoded:
     """Encode a text, and record where each token ends in it.
 
+    Args:
+        source: the name of the text, for messages.
+
     Raises:
         BadInput: there is no tokenizer, it cannot encode the text, or its ids are not the model's.
     """

@@ -61,7 +61,7 @@ def added_tokens(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def ids_of(document: dict[str, Any]) -> dict[str, int]:
-    """Map each token, including added tokens, to its id."""
+    """Map each token of a `tokenizer.json` document, including added tokens, to its id."""
     vocabulary = document["model"]["vocab"]
     if isinstance(vocabulary, list):  # Unigram has [token, score] pairs
         vocabulary = {token: index for index, (token, _) in enumerate(vocabulary)}
@@ -95,7 +95,10 @@ def listed_tokens(settings: Mapping[str, Any], folder: Path) -> list[tuple[int, 
 
 
 def special_tokens(settings: Mapping[str, Any]) -> Iterator[Any]:
-    """All special tokens, as texts or objects; tokens with their own key (`bos_token`) come first."""
+    """All special tokens in the content of `tokenizer_config.json`, as texts or objects.
+
+    Tokens with a separate key, such as `bos_token`, come first.
+    """
     named = [settings.get(name) for name in NAMED_TOKENS]
     more: list[Any] = []
     for key in MORE_TOKENS:

@@ -68,7 +68,11 @@ def _split(key: str) -> tuple[str | None, str]:
 
 
 def _twice(names: dict[str, str]) -> list[str]:
-    """One problem for each tensor that occurs under several keys."""
+    """One problem for each tensor that occurs under several keys.
+
+    Args:
+        names: maps each key to the name of its tensor in GPT-2.
+    """
     keys: dict[str, list[str]] = {}
     for key, name in names.items():
         keys.setdefault(name, []).append(key)

@@ -151,7 +151,7 @@ def refused(config: Mapping[str, Any]) -> list[str]:
 
 
 def shape(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Map nf-edge's keys of the shape to their values, with GPT-2's defaults for missing keys."""
+    """Map nf-edge's keys of the model's shape to the values in a GPT-2 config, or to GPT-2's defaults."""
     named = {key: config[alias] for alias, key in ALIASES.items() if alias in config}
     return {key: config.get(key, named.get(key, default)) for key, default in SHAPE.items()}
 

@@ -24,6 +24,7 @@ def write_imported(
     """Read a model as `import_checkpoint` does, and write it as a checkpoint.
 
     Args:
+        vocab_size, tokenizer_file, activation: as for `import_checkpoint`.
         dtype: the dtype of the written weights; None: the source's.
 
     Raises:
